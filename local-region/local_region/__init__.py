@@ -1,0 +1,13 @@
+"""The local Region: an AWS Region on loopback, for people and machines without an AWS account.
+
+`ministack` imitates most of AWS; this package runs it in its own process and adds what recovery from
+backups needs and ministack lacks. Read it in this order:
+
+- `__main__`: the two commands, `serve` and `deploy`.
+- `serve`: one process from its first socket to the end of its last function.
+- `region`: which pieces make up a Region, and what each is given.
+- one file per AWS concept: `event_bus`, `event_targets`, `functions`, `volumes`, `instances`,
+  `recovery_points`, `restore_jobs`, `ops_items`, `runbooks`, `stack_resources`, ...
+- `journal` and `control`: how a tester sees what happened, and plays the part of AWS itself.
+- `seams`: every private name of ministack this package relies on, checked at start.
+"""

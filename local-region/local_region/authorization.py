@@ -1,0 +1,68 @@
+"""The resource each call is authorized on, where ministack names another one than AWS."""
+
+import json
+from typing import Any
+
+from ministack.core import iam_actions
+from ministack.services import ec2
+
+
+def name_resources_as_aws() -> None:
+    """Have IAM policies evaluated against the resources of AWS's Service Authorization Reference."""
+    extract, further = iam_actions.extract_resource_arn, iam_actions.verified_access_resource_arns
+
+    def resource_arn(
+        service: str, method: str, path: str, headers: dict, body: bytes, params: dict, region: str, account: str,
+    ) -> str:
+        operation = headers.get("x-amz-target", "").rpartition(".")[2] or ec2._p(params, "Action")
+        own = _RESOURCES.get((service, operation))
+        if own:
+            return own(_json(body), region, account)
+        if service == "backup" and method == "PUT" and path.startswith("/restore-jobs"):
+            return _json(body).get("RecoveryPointArn") or "*"
+        # EC2's Describe actions know no resources: a policy must allow them on "*".
+        if service == "ec2" and operation.startswith("Describe"):
+            return "*"
+        return extract(service, method, path, headers, body, params, region, account)
+
+    def further_resource_arns(params: dict, region: str, account: str) -> list[str]:
+        """EC2's second resource of a call; the first entry, authorized elsewhere, is a place-holder."""
+        if ec2._p(params, "Action") in ("AttachVolume", "DetachVolume"):
+            return ["", f"arn:aws:ec2:{region}:{account}:volume/{ec2._p(params, 'VolumeId')}"]
+        return further(params, region, account)
+
+    iam_actions.extract_resource_arn = resource_arn
+    iam_actions.verified_access_resource_arns = further_resource_arns
+
+
+def _ops_item(body: dict[str, Any], region: str, account: str) -> str:
+    return f"arn:aws:ssm:{region}:{account}:opsitem/{body.get('OpsItemId', '')}"
+
+
+def _runbook(body: dict[str, Any], region: str, account: str) -> str:
+    name = str(body.get("DocumentName", "")).rpartition("/")[2]
+    # The documents AWS owns have no account in their ARN.
+    owner = "" if name.startswith(("AWS-", "AWSSupport-", "AWSEC2-")) else account
+    return f"arn:aws:ssm:{region}:{owner}:automation-definition/{name}:{body.get('DocumentVersion') or '$DEFAULT'}"
+
+
+def _any(_body: dict[str, Any], _region: str, _account: str) -> str:
+    return "*"
+
+
+_RESOURCES = {
+    ("ssm", "CreateOpsItem"): _any,
+    ("ssm", "DescribeOpsItems"): _any,
+    ("ssm", "GetOpsItem"): _ops_item,
+    ("ssm", "UpdateOpsItem"): _ops_item,
+    ("ssm", "DeleteOpsItem"): _ops_item,
+    ("ssm", "StartAutomationExecution"): _runbook,
+}
+
+
+def _json(body: bytes) -> dict[str, Any]:
+    try:
+        parsed = json.loads(body or b"{}")
+    except ValueError:
+        return {}
+    return parsed if isinstance(parsed, dict) else {}

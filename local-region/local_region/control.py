@@ -1,0 +1,102 @@
+"""The Region's own endpoints, under /_local-region: what AWS does itself and a customer cannot, and what happened."""
+
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+from urllib.parse import parse_qs
+
+from local_region.api_error import ApiError
+from local_region.event_bus import EventBus
+from local_region.journal import Journal
+from local_region.pending_work import PendingWork
+from local_region.restore_jobs import RestoreJobs
+
+PREFIX = "/_local-region/"
+Asgi = Callable[[dict, Callable, Callable], Awaitable[None]]
+
+
+class Control:
+    """An ASGI application that serves the control endpoints and hands every other request on."""
+
+    def __init__(
+        self, rest: Asgi, ready: dict[str, Any], journal: Journal, pending: PendingWork, events: EventBus, restores: RestoreJobs,
+    ) -> None:
+        self._rest = rest
+        self._ready = ready
+        self._journal = journal
+        self._pending = pending
+        self._events = events
+        self._restores = restores
+        self._endpoints = {
+            ("POST", "events"): self._post_events,
+            ("GET", "journal"): self._get_journal,
+            ("GET", "idle"): self._get_idle,
+            ("GET", "ready"): self._get_ready,
+            ("POST", "restore-tests"): self._post_restore_tests,
+        }
+
+    async def __call__(self, scope: dict, receive: Callable, send: Callable) -> None:
+        """Serve one ASGI connection."""
+        if scope["type"] != "http" or not scope["path"].startswith(PREFIX):
+            await self._rest(scope, receive, send)
+            return
+        endpoint = self._endpoints.get((scope["method"], scope["path"][len(PREFIX):]))
+        try:
+            if endpoint is None:
+                known = ", ".join(f"{method} {PREFIX}{name}" for method, name in self._endpoints)
+                raise ApiError("NotFound", f"no such control endpoint; there are {known}", 404)
+            query = {name: values[0] for name, values in parse_qs(scope["query_string"].decode()).items()}
+            status, answer = 200, await endpoint(query, await _body(receive))
+        except ApiError as error:
+            status, answer = error.status, {"error": error.code, "message": error.message}
+        await _send_json(send, status, answer)
+
+    async def _post_events(self, _query: dict[str, str], body: bytes) -> dict[str, Any]:
+        events = _json(body)
+        return {"eventIds": self._events.accept(events if isinstance(events, list) else [events])}
+
+    async def _get_journal(self, query: dict[str, str], _body: bytes) -> dict[str, Any]:
+        return self._journal.since(int(_number(query, "since", "0")))
+
+    async def _get_idle(self, query: dict[str, str], _body: bytes) -> dict[str, Any]:
+        idle = await self._pending.idle(_number(query, "timeout", "30"))
+        return {"idle": idle, "pending": self._pending.counts()}
+
+    async def _get_ready(self, _query: dict[str, str], _body: bytes) -> dict[str, Any]:
+        return self._ready
+
+    async def _post_restore_tests(self, _query: dict[str, str], body: bytes) -> dict[str, Any]:
+        request = _json(body)
+        if not isinstance(request, dict) or not isinstance(request.get("recoveryPointArn"), str):
+            raise ApiError("BadRequest", 'expected {"recoveryPointArn": "...", "metadata": {...}}')
+        return {"restoreJobId": self._restores.start_test(request["recoveryPointArn"], request.get("metadata") or {})}
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except ValueError as error:
+        raise ApiError("BadRequest", f"the request body is not JSON: {error}") from error
+
+
+def _number(query: dict[str, str], name: str, default: str) -> float:
+    try:
+        return float(query.get(name, default))
+    except ValueError as error:
+        raise ApiError("BadRequest", f"{name}={query[name]} is not a number") from error
+
+
+async def _body(receive: Callable) -> bytes:
+    body = b""
+    while True:
+        message = await receive()
+        body += message.get("body", b"")
+        if not message.get("more_body"):
+            return body
+
+
+async def _send_json(send: Callable, status: int, answer: dict[str, Any]) -> None:
+    body = json.dumps(answer).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

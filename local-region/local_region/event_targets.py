@@ -1,0 +1,93 @@
+"""EventBridge's delivery to the targets of a rule, and to the dead-letter queue of a target it cannot reach."""
+
+import contextvars
+import json
+from typing import Any
+
+from ministack.core.arn import parse_arn
+from ministack.core.responses import get_account_id
+from ministack.services import eventbridge, lambda_svc, sns, sqs, stepfunctions
+
+from local_region.functions import Functions
+from local_region.journal import Journal
+from local_region.service_principals import may_invoke
+
+EVENT_BRIDGE = "events.amazonaws.com"
+
+_event_id: contextvars.ContextVar[str | None] = contextvars.ContextVar("event_id", default=None)
+
+
+class EventTargets:
+    """Delivers matched events. A target that is missing, or does not let EventBridge in, is not retried, as in AWS."""
+
+    def __init__(self, journal: Journal, functions: Functions) -> None:
+        self._journal = journal
+        self._functions = functions
+        self._deliver_by_ministack = eventbridge._invoke_target
+        # Scheduled rules come this way as well.
+        eventbridge._invoke_target = self.deliver
+        eventbridge._dispatch_to_lambda = self._deliver_to_function
+
+    def deliver(self, target: dict[str, Any], event: dict[str, Any], rule: dict[str, Any], view: Any = None) -> None:
+        """Hand an event to one target of a rule, or to the target's dead-letter queue."""
+        view = view or eventbridge._pattern_event_view(event)
+        refusal = _refusal(target["Arn"], rule["Arn"])
+        if refusal:
+            self._dead_letter(target, rule, view.event_with_detail(), *refusal)
+            return
+        token = _event_id.set(event["EventId"])
+        try:
+            self._deliver_by_ministack(target, event, rule, view)
+        finally:
+            _event_id.reset(token)
+
+    def _deliver_to_function(self, arn: str, payload: str) -> None:
+        func, config, _ = lambda_svc._get_func_record_for_ref(arn)
+        self._functions.invoke_async(
+            lambda_svc._execution_record_for_config(func, config), json.loads(payload), _event_id.get(),
+        )
+
+    def _dead_letter(self, target: dict[str, Any], rule: dict[str, Any], body: dict[str, Any], code: str, message: str) -> None:
+        attributes = {
+            "RULE_ARN": rule["Arn"],
+            "TARGET_ARN": target["Arn"],
+            "ERROR_CODE": code,
+            "ERROR_MESSAGE": message,
+            "RETRY_ATTEMPTS": "0",
+        }
+        queue_arn = (target.get("DeadLetterConfig") or {}).get("Arn")
+        delivered = bool(queue_arn) and sqs.queue_policy_allows(queue_arn, EVENT_BRIDGE, rule["Arn"], get_account_id())
+        if delivered:
+            sqs._act_send_message({
+                "QueueUrl": sqs._queue_by_arn(queue_arn)["url"],
+                "MessageBody": json.dumps(body),
+                "MessageAttributes": {
+                    name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()
+                },
+            }, "")
+        self._journal.record(
+            "dead-letter", queue=queue_arn, attributes=attributes, reason=code, delivered=delivered, eventId=body["id"],
+        )
+
+
+def _refusal(target_arn: str, rule_arn: str) -> tuple[str, str] | None:
+    """Why EventBridge cannot deliver to a target at all: an error code of its dead letters, and a message."""
+    arn = parse_arn(target_arn)
+    exists, allowed = True, True
+    if arn.service == "lambda":
+        func, config, _ = lambda_svc._get_func_record_for_ref(target_arn)
+        exists = bool(func and config)
+        allowed = exists and may_invoke(func["policy"], target_arn, EVENT_BRIDGE, rule_arn)
+    elif arn.service == "sqs":
+        exists = sqs._queue_by_arn(target_arn) is not None
+        allowed = exists and sqs.queue_policy_allows(target_arn, EVENT_BRIDGE, rule_arn, get_account_id())
+    elif arn.service == "sns":
+        exists = sns._topic_by_arn_any_scope(target_arn) is not None
+        allowed = exists and sns.topic_policy_allows(target_arn, EVENT_BRIDGE, rule_arn, get_account_id())
+    elif arn.service == "states":
+        exists = stepfunctions._resolve_state_machine_arn(target_arn) is not None
+    if not exists:
+        return "NO_RESOURCE", f"The target {target_arn} does not exist."
+    if not allowed:
+        return "NO_PERMISSIONS", f"EventBridge is not authorized to deliver to {target_arn}: no resource-based policy allows it."
+    return None

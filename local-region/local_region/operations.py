@@ -1,0 +1,99 @@
+"""Adds operations to a service of ministack, or puts better ones in their place."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from ministack import app
+from ministack.services import ec2
+
+from local_region import api_models
+from local_region.api_error import ApiError
+from local_region.callers import Caller
+
+# From an operation's input, and who called it, to its output. Refuses by raising ApiError.
+Operation = Callable[[dict[str, Any], Caller], dict[str, Any]]
+Answer = tuple[int, dict[str, str], bytes]
+
+
+def add_json_operations(service: str, operations: dict[str, Operation]) -> None:
+    """Serve `operations` of a service that speaks AWS JSON; all others stay with ministack."""
+    ministack_handler = app.SERVICE_HANDLERS[service]
+
+    async def handle(method: str, path: str, headers: dict, body: bytes, query: dict) -> Answer:
+        name = headers.get("x-amz-target", "").rpartition(".")[2]
+        if name not in operations:
+            return await ministack_handler(method, path, headers, body, query)
+        return _answer(operations[name], lambda: _json_input(service, name, body), headers, "application/x-amz-json-1.1")
+
+    app.SERVICE_HANDLERS[service] = handle
+
+
+def add_rest_operations(service: str, operations: dict[str, Operation]) -> None:
+    """Serve `operations` of a service that speaks REST with JSON; all others stay with ministack."""
+    ministack_handler = app.SERVICE_HANDLERS[service]
+
+    async def handle(method: str, path: str, headers: dict, body: bytes, query: dict) -> Answer:
+        route = api_models.rest_operation(service, method, path)
+        if route is None or route[0].name not in operations:
+            return await ministack_handler(method, path, headers, body, query)
+        operation, labels = route
+        return _answer(operations[operation.name], lambda: _rest_input(operation, labels, query, body), headers, "application/json")
+
+    app.SERVICE_HANDLERS[service] = handle
+
+
+def add_ec2_actions(actions: dict[str, Callable[[dict[str, Any]], Answer]]) -> None:
+    """Serve EC2 actions, each from the request's flat parameters to ministack's kind of answer."""
+    for name, action in actions.items():
+        ec2._ACTION_MAP[name] = _refusing_in_xml(action)
+
+
+def _refusing_in_xml(action: Callable[[dict[str, Any]], Answer]) -> Callable[[dict[str, Any]], Answer]:
+    def handle(params: dict[str, Any]) -> Answer:
+        try:
+            return action(params)
+        except ApiError as error:
+            return ec2._error(error.code, ec2._esc(error.message), error.status)
+
+    return handle
+
+
+def _answer(operation: Operation, read_input: Callable[[], dict[str, Any]], headers: dict, content_type: str) -> Answer:
+    try:
+        output = operation(read_input(), Caller.of(headers))
+        return 200, {"Content-Type": content_type}, json.dumps(output).encode()
+    except ApiError as error:
+        # `message` is what the models of these services call it, save in shapes that spell it `Message`.
+        body = {"__type": error.code, "message": error.message, "Message": error.message, **error.members}
+        return error.status, {"Content-Type": content_type, "x-amzn-errortype": error.code}, json.dumps(body).encode()
+
+
+def _json_input(service: str, name: str, body: bytes) -> dict[str, Any]:
+    params = _json_object(body)
+    faults = api_models.input_faults(api_models.service_model(service).operation_model(name), params)
+    if faults:
+        plural = "errors" if len(faults) > 1 else "error"
+        raise ApiError("ValidationException", f"{len(faults)} validation {plural} detected: {'; '.join(faults)}")
+    return params
+
+
+def _rest_input(operation: Any, labels: dict[str, str], query: dict, body: bytes) -> dict[str, Any]:
+    params = api_models.rest_input(operation, labels, query, _json_object(body))
+    missing = [name for name in operation.input_shape.required_members if not params.get(name)]
+    if missing:
+        raise ApiError("MissingParameterValueException", f"Missing required parameter: {', '.join(missing)}")
+    faults = api_models.input_faults(operation, params)
+    if faults:
+        raise ApiError("InvalidParameterValueException", "; ".join(faults))
+    return params
+
+
+def _json_object(body: bytes) -> dict[str, Any]:
+    try:
+        params = json.loads(body or b"{}")
+    except ValueError as error:
+        raise ApiError("SerializationException", f"The request body is not JSON: {error}") from error
+    if not isinstance(params, dict):
+        raise ApiError("SerializationException", "The request body is not a JSON object")
+    return params

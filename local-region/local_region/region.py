@@ -1,0 +1,59 @@
+"""One Region, put together: every piece, and what it is given.
+
+Importing this module imports ministack, which reads the process environment then: see `environment`.
+"""
+
+from dataclasses import dataclass
+
+from ministack import app
+
+from local_region.authorization import name_resources_as_aws
+from local_region.auto_scaling import AutoScaling
+from local_region.calls import record_calls
+from local_region.control import Asgi, Control
+from local_region.ec2_tags import add_describe_tags
+from local_region.event_bus import EventBus
+from local_region.event_targets import EventTargets
+from local_region.functions import Functions
+from local_region.instances import Instances
+from local_region.journal import Journal
+from local_region.notifications import record_messages
+from local_region.ops_items import OpsItems
+from local_region.pending_work import PendingWork
+from local_region.recovery_points import RecoveryPoints
+from local_region.restore_jobs import RestoreJobs
+from local_region.runbooks import Runbooks
+from local_region.settings import Settings
+from local_region.stack_resources import StackResources
+from local_region.state_machines import SdkIntegrations
+from local_region.volumes import Volumes
+
+
+@dataclass(frozen=True)
+class Region:
+    """A Region ready to be served."""
+
+    asgi: Asgi
+    pending: PendingWork
+    functions: Functions
+
+
+def assemble(settings: Settings, endpoint: str) -> Region:
+    """Put our pieces into ministack, which becomes the Region. Once per process: ministack's state is global."""
+    journal, pending = Journal(), PendingWork()
+    name_resources_as_aws()
+    record_calls(journal)
+    record_messages(journal)
+    functions = Functions(settings, journal, pending, endpoint)
+    events = EventBus(journal, EventTargets(journal, functions))
+    volumes = Volumes(settings, journal, pending)
+    instances = Instances(volumes, events)
+    groups = AutoScaling(instances)
+    add_describe_tags()
+    points = RecoveryPoints(settings, pending, events)
+    restores = RestoreJobs(settings, journal, pending, events, points, volumes)
+    OpsItems(journal, events)
+    runbooks = Runbooks(settings, pending, events)
+    StackResources(instances, volumes, groups, runbooks)
+    SdkIntegrations(settings, endpoint)
+    return Region(Control(app.app, settings.ready(endpoint), journal, pending, events, restores), pending, functions)

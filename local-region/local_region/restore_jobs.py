@@ -1,0 +1,196 @@
+"""AWS Backup's restore jobs: a volume out of a recovery point, and the events on the way."""
+
+import asyncio
+import time
+import uuid
+from typing import Any
+
+from ministack.core.responses import AccountRegionScopedDict, get_account_id, get_region
+
+from local_region.api_error import ApiError
+from local_region.callers import Caller
+from local_region.event_bus import EventBus
+from local_region.journal import Journal
+from local_region.operations import add_rest_operations
+from local_region.pending_work import PendingWork
+from local_region.recovery_points import SOURCE_TAG, RecoveryPoints, iso, listed, within
+from local_region.settings import Settings
+from local_region.volumes import Volumes, tags_of, volume_arn
+
+# The tag AWS Backup puts on what a restore test creates.
+RESTORE_TEST_TAG = "awsbackup-restore-test"
+RESTORE_TEST_ROLE = "service-role/AWSBackupDefaultServiceRole"
+
+
+class RestoreJobs:
+    """Restore jobs by id."""
+
+    def __init__(
+        self, settings: Settings, journal: Journal, pending: PendingWork, events: EventBus, points: RecoveryPoints, volumes: Volumes,
+    ) -> None:
+        self._settings = settings
+        self._journal = journal
+        self._pending = pending
+        self._events = events
+        self._points = points
+        self._volumes = volumes
+        self._jobs = AccountRegionScopedDict()
+        self._ids_by_token = AccountRegionScopedDict()
+        add_rest_operations("backup", {
+            "StartRestoreJob": self._start_restore_job,
+            "DescribeRestoreJob": self._describe_restore_job,
+            "GetRestoreJobMetadata": self._get_restore_job_metadata,
+            "ListRestoreJobs": self._list_restore_jobs,
+            "PutRestoreValidationResult": self._put_validation_result,
+        })
+
+    def start_test(self, recovery_point_arn: str, metadata: dict[str, str]) -> str:
+        """Restore as AWS Backup restore testing does, which picks a zone itself; answers the restore job's id."""
+        plan = f"arn:aws:backup:{get_region()}:{get_account_id()}:restore-testing-plan:local_region-{uuid.uuid4()}"
+        role = f"arn:aws:iam::{get_account_id()}:role/{RESTORE_TEST_ROLE}"
+        return self._start(recovery_point_arn, {"availabilityZone": f"{get_region()}a"} | metadata, role, restore_testing_plan=plan)
+
+    def _start_restore_job(self, params: dict[str, Any], caller: Caller) -> dict[str, Any]:
+        role = params.get("IamRoleArn")
+        if not role:
+            raise ApiError("MissingParameterValueException", "Missing required parameter: IamRoleArn")
+        caller.require("iam:PassRole", role, **{"iam:PassedToService": "backup.amazonaws.com"})
+        token = params.get("IdempotencyToken")
+        if token in self._ids_by_token:
+            # The job already started with this token: success, and nothing more happens.
+            return {"RestoreJobId": self._ids_by_token[token]}
+        job_id = self._start(
+            params["RecoveryPointArn"], params["Metadata"], role,
+            copy_tags=bool(params.get("CopySourceTagsToRestoredResource")), resource_type=params.get("ResourceType"),
+        )
+        if token:
+            self._ids_by_token[token] = job_id
+        return {"RestoreJobId": job_id}
+
+    def _start(
+        self, recovery_point_arn: str, metadata: dict[str, str], role: str, copy_tags: bool = False,
+        resource_type: str | None = None, restore_testing_plan: str | None = None,
+    ) -> str:
+        point = self._points.get(recovery_point_arn)
+        if point["Status"] not in ("COMPLETED", "AVAILABLE"):
+            raise ApiError("InvalidRequestException", f"Recovery point {recovery_point_arn} is not in a state from which it can be restored: {point['Status']}")
+        if resource_type not in (None, point["ResourceType"]):
+            raise ApiError("InvalidParameterValueException", f"ResourceType {resource_type} is not that of the recovery point: {point['ResourceType']}")
+        if not metadata.get("availabilityZone"):
+            raise ApiError("InvalidParameterValueException", "Metadata must hold availabilityZone: the Availability Zone to restore the volume into")
+        job = {
+            "AccountId": get_account_id(),
+            "RestoreJobId": str(uuid.uuid4()).upper(),
+            "RecoveryPointArn": recovery_point_arn,
+            "SourceResourceArn": point["ResourceArn"],
+            "BackupVaultArn": point["BackupVaultArn"],
+            "RecoveryPointCreationDate": point["CreationDate"],
+            "CreationDate": time.time(),
+            "Status": "PENDING",
+            "PercentDone": "0.00%",
+            "BackupSizeInBytes": point["BackupSizeInBytes"],
+            "IamRoleArn": role,
+            "ResourceType": point["ResourceType"],
+            "IsParent": False,
+        }
+        if restore_testing_plan:
+            job["CreatedBy"] = {"RestoreTestingPlanArn": restore_testing_plan}
+        self._jobs[job["RestoreJobId"]] = (job, metadata)
+        self._announce(job)
+        self._pending.start("restore-job", self._run(job, metadata, copy_tags))
+        return job["RestoreJobId"]
+
+    async def _run(self, job: dict[str, Any], metadata: dict[str, str], copy_tags: bool) -> None:
+        job["Status"] = "RUNNING"
+        self._announce(job)
+        await asyncio.sleep(self._settings.restore_seconds)
+        try:
+            volume_id = self._create_volume(job, metadata, copy_tags)
+        except (ApiError, ValueError) as error:
+            job.update(Status="FAILED", StatusMessage=str(error), CompletionDate=time.time())
+        else:
+            job.update(Status="COMPLETED", PercentDone="100.00%", CreatedResourceArn=volume_arn(volume_id), CompletionDate=time.time())
+        self._announce(job)
+
+    def _create_volume(self, job: dict[str, Any], metadata: dict[str, str], copy_tags: bool) -> str:
+        snapshot_id = job["RecoveryPointArn"].rpartition("/")[2]
+        # A restored volume has no tags of its own unless the caller asks for them.
+        tags = {key: value for key, value in tags_of(snapshot_id).items() if copy_tags and key != SOURCE_TAG}
+        if "CreatedBy" in job:
+            tags[RESTORE_TEST_TAG] = job["RestoreJobId"]
+        numbers = {name: int(metadata[name]) if metadata.get(name) else None for name in ("volumeSize", "iops", "throughput")}
+        return self._volumes.create(
+            metadata["availabilityZone"], tags, numbers["volumeSize"], snapshot_id, metadata.get("volumeType") or "gp3",
+            numbers["iops"], numbers["throughput"], metadata.get("encrypted") == "true",
+        )
+
+    def _announce(self, job: dict[str, Any]) -> None:
+        """Journal and publish the job's state, in the shapes AWS Backup documents."""
+        self._journal.record(
+            "restore-job", restoreJobId=job["RestoreJobId"], status=job["Status"], recoveryPointArn=job["RecoveryPointArn"],
+            createdResourceArn=job.get("CreatedResourceArn"), statusMessage=job.get("StatusMessage"),
+        )
+        detail = {
+            "restoreJobId": job["RestoreJobId"],
+            # A string, while percentDone is a number, and stays 0.
+            "backupSizeInBytes": str(job["BackupSizeInBytes"]),
+            "creationDate": iso(job["CreationDate"]),
+            "iamRoleArn": job["IamRoleArn"],
+            "percentDone": 0,
+            "resourceType": job["ResourceType"],
+            "status": job["Status"],
+        }
+        if job["Status"] == "COMPLETED":
+            detail |= {
+                "backupVaultArn": job["BackupVaultArn"],
+                "recoveryPointArn": job["RecoveryPointArn"],
+                "sourceResourceArn": job["SourceResourceArn"],
+                "createdResourceArn": job["CreatedResourceArn"],
+                "completionDate": iso(job["CompletionDate"]),
+            }
+        if job["Status"] == "FAILED":
+            detail["statusMessage"] = job["StatusMessage"]
+        if "CreatedBy" in job:
+            detail["restoreTestingPlanArn"] = job["CreatedBy"]["RestoreTestingPlanArn"]
+        self._events.publish("aws.backup", "Restore Job State Change", detail, [job["RecoveryPointArn"]])
+
+    def _job(self, job_id: str) -> tuple[dict[str, Any], dict[str, str]]:
+        found = self._jobs.get(job_id)
+        if found is None:
+            raise ApiError("ResourceNotFoundException", f"Restore job does not exist: {job_id}")
+        return found
+
+    def _describe_restore_job(self, params: dict[str, Any], _caller: Caller) -> dict[str, Any]:
+        return self._job(params["RestoreJobId"])[0]
+
+    def _get_restore_job_metadata(self, params: dict[str, Any], _caller: Caller) -> dict[str, Any]:
+        return {"RestoreJobId": params["RestoreJobId"], "Metadata": self._job(params["RestoreJobId"])[1]}
+
+    def _list_restore_jobs(self, params: dict[str, Any], _caller: Caller) -> dict[str, Any]:
+        jobs = [
+            job for job, _ in self._jobs.values()
+            if params.get("ByStatus") in (None, job["Status"])
+            and params.get("ByAccountId") in (None, "*", job["AccountId"])
+            and params.get("ByResourceType") in (None, job["ResourceType"])
+            and params.get("ByRestoreTestingPlanArn") in (None, job.get("CreatedBy", {}).get("RestoreTestingPlanArn"))
+            and within(job["CreationDate"], params.get("ByCreatedAfter"), params.get("ByCreatedBefore"))
+            and _completed_within(job, params.get("ByCompleteAfter"), params.get("ByCompleteBefore"))
+        ]
+        return listed("RestoreJobs", jobs, params)
+
+    def _put_validation_result(self, params: dict[str, Any], _caller: Caller) -> dict[str, Any]:
+        job = self._job(params["RestoreJobId"])[0]
+        if "CreatedBy" not in job:
+            raise ApiError("InvalidRequestException", "Only a job of a restore testing plan can be validated")
+        if job.get("ValidationStatus") not in (None, "VALIDATING"):
+            raise ApiError("InvalidRequestException", f"The validation status is {job['ValidationStatus']} already and cannot change")
+        job["ValidationStatus"] = params["ValidationStatus"]
+        if params.get("ValidationStatusMessage"):
+            job["ValidationStatusMessage"] = params["ValidationStatusMessage"]
+        return {}
+
+
+def _completed_within(job: dict[str, Any], after: Any, before: Any) -> bool:
+    if after is None and before is None:
+        return True
+    return "CompletionDate" in job and within(job["CompletionDate"], after, before)

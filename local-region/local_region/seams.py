@@ -1,0 +1,151 @@
+"""What this package relies on in ministack beyond its documented interface, checked before the Region starts.
+
+ministack is not made to be extended: its functions are reached into by their private names. Its version is pinned
+for that reason. When it changes, this file names what no longer fits.
+"""
+
+import importlib
+import inspect
+from importlib.metadata import version
+
+MINISTACK_VERSION = "1.5.33"
+
+# Functions: module, name, parameters.
+FUNCTIONS = """
+app                              _dispatch_service_request            method path headers body query_params request_id
+app                              _routing_params                      method path headers body query_params
+app                              _ct_event_name                       service method path headers query_params
+core.arn                         parse_arn                            *
+core.concurrency                 run_reentrant                        *
+core.iam_actions                 extract_resource_arn                 service method path headers body query_params region account_id
+core.iam_actions                 verified_access_resource_arns        query_params region account_id
+core.iam_evaluator               enforce                              access_key_id iam_action service region resource_arn service_context
+core.iam_evaluator               evaluate_resource_policy             doc ctx service named_only direct_only
+core.lambda_runtime              execution_credentials                config
+core.lambda_runtime              reset
+core.lambda_runtime              ProvidedWorker.invoke                self event request_id trace_id invoked_function_arn
+core.router                      detect_service                       method path headers query_params
+core.router                      extract_access_key_id                *
+services.autoscaling             _reconcile_instances                 asg
+services.autoscaling             _p                                   params key
+services.autoscaling             _error                               code message status
+services.backup                  _create_selection                    *
+services.cloudformation.handlers     _describe_stack_resource         params
+services.cloudformation.handlers     _resolve_stack                   stack_name
+services.cloudformation.provisioners _asg_create                      logical_id props stack_name
+services.cloudformation.provisioners _asg_update                      physical_id old_props new_props stack_name logical_id
+services.cloudformation.provisioners _asg_delete                      physical_id props
+services.cloudformation.provisioners _physical_name                   *
+services.ec2                     _attach_volume                       p
+services.ec2                     _create_volume                       p
+services.ec2                     _describe_instances                  p
+services.ec2                     _describe_tags                       p
+services.ec2                     _describe_volumes                    p
+services.ec2                     _detach_volume                       p
+services.ec2                     _error                               code message status
+services.ec2                     _glob_match                          pattern value
+services.ec2                     _guess_resource_type                 resource_id
+services.ec2                     _instance_xml                        inst
+services.ec2                     _launch_instances_internal           image_id instance_type subnet_id count key_name user_data sg_ids requested_private_ip iam_profile
+services.ec2                     _new_snapshot_id
+services.ec2                     _new_volume_id
+services.ec2                     _now_ts
+services.ec2                     _p                                   params key default
+services.ec2                     _parse_filters                       params
+services.ec2                     _parse_member_list                   params prefix
+services.ec2                     _parse_tag_specs                     p resource_type resource_id
+services.ec2                     _resource_matches_tag_filters        resource_id filters
+services.ec2                     _run_instances                       p
+services.ec2                     _start_instances                     p
+services.ec2                     _stop_instances                      p
+services.ec2                     _terminate_instances                 p
+services.ec2                     _volume_inner_xml                    vol
+services.ec2                     _volume_matches_filters              vol filters
+services.ec2                     _xml                                 status root_tag inner
+services.eventbridge             _dispatch_event                      event view
+services.eventbridge             _dispatch_to_lambda                  arn payload
+services.eventbridge             _events_log_list
+services.eventbridge             _invoke_target                       target event rule view
+services.eventbridge             _matches_pattern_view                pattern_str view owner
+services.eventbridge             _pattern_event_view                  event
+services.lambda_svc              _execute_function_dispatch           func config event request_id started
+services.lambda_svc              _execute_function_with_config_scope  func event
+services.lambda_svc              _execution_record_for_config         func config
+services.lambda_svc              _get_func_record_for_ref             function_ref
+services.lambda_svc              _provided_worker_env                 config code_dir port
+services.lambda_svc              _runtime_env_vars                    config
+services.lambda_svc              invoke_async_with_retry              func event
+services.sns                     _fanout                              topic_arn msg_id message subject message_structure message_attributes message_group_id message_dedup_id
+services.sns                     _topic_by_arn_any_scope              *
+services.sns                     topic_policy_allows                  topic_arn service source_arn source_account
+services.sqs                     _act_send_message                    data qurl
+services.sqs                     _queue_by_arn                        arn
+services.sqs                     queue_policy_allows                  queue_arn service source_arn source_account
+services.stepfunctions           _invoke_aws_sdk_integration          resource input_data
+services.stepfunctions           _resolve_state_machine_arn           *
+"""
+
+# Stores and tables: module, name, and keys they must hold.
+TABLES = """
+app                              SERVICE_HANDLERS                     backup ec2 ssm
+services.autoscaling             _ACTION_MAP                          DeleteAutoScalingGroup
+services.autoscaling             _asgs
+services.backup                  _plans
+services.backup                  _selections
+services.backup                  _vaults
+services.cloudformation.handlers     _ACTION_HANDLERS                 DescribeStackResource
+services.cloudformation.provisioners _RESOURCE_HANDLERS               AWS::AutoScaling::AutoScalingGroup
+services.cloudformation.provisioners _STACK_TAG_PROPERTY              AWS::AutoScaling::AutoScalingGroup
+services.ec2                     _ACTION_MAP                          AttachVolume CreateVolume DescribeInstances DescribeTags DescribeVolumes
+services.ec2                     _instances
+services.ec2                     _launch_templates
+services.ec2                     _snapshots
+services.ec2                     _subnets
+services.ec2                     _tags
+services.ec2                     _volumes
+services.eventbridge             _rules
+services.eventbridge             _targets
+services.lambda_svc              _RESERVED_RUNTIME_ENV_VARS           AWS_LAMBDA_RUNTIME_API
+services.stepfunctions           _AWS_SDK_SERVICE_MAP                 ec2 ssm
+services.sts                     _sessions
+"""
+
+
+def misfits() -> list[str]:
+    """What in the installed ministack this package does not fit, one sentence each; empty when all is well."""
+    installed = version("ministack")
+    found = []
+    if installed != MINISTACK_VERSION:
+        found.append(f"ministack {installed} is installed, but this package fits {MINISTACK_VERSION}: install requirements.txt again")
+    for line in FUNCTIONS.strip().splitlines():
+        module, name, *parameters = line.split()
+        found += _function_misfits(module, name, parameters)
+    for line in TABLES.strip().splitlines():
+        module, name, *keys = line.split()
+        found += _table_misfits(module, name, keys)
+    return found
+
+
+def _find(module: str, name: str) -> object:
+    found = importlib.import_module(f"ministack.{module}")
+    for part in name.split("."):
+        found = getattr(found, part)
+    return found
+
+
+def _function_misfits(module: str, name: str, parameters: list[str]) -> list[str]:
+    try:
+        actual = list(inspect.signature(_find(module, name)).parameters)
+    except (AttributeError, ImportError, TypeError):
+        return [f"ministack.{module}.{name} is not there any more"]
+    if parameters != ["*"] and actual != parameters:
+        return [f"ministack.{module}.{name} takes ({', '.join(actual)}), expected ({', '.join(parameters)})"]
+    return []
+
+
+def _table_misfits(module: str, name: str, keys: list[str]) -> list[str]:
+    try:
+        table = _find(module, name)
+    except (AttributeError, ImportError):
+        return [f"ministack.{module}.{name} is not there any more"]
+    return [f"ministack.{module}.{name} has no {key!r} any more" for key in keys if key not in table]

@@ -1,0 +1,55 @@
+"""What one local Region is told when it starts."""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The choices behind one running Region. Region and account have no default, as everywhere here."""
+
+    region: str
+    account: str
+    port: int = 0
+    """Port to listen on; 0 takes a free one."""
+    restore_seconds: float = 1.0
+    """How long a restore job stays RUNNING."""
+    backup_seconds: float = 0.0
+    """How long a backup job stays RUNNING."""
+    attach_seconds: float = 0.05
+    """How long an attachment stays `attaching`."""
+    runbook_step_seconds: float = 0.05
+    """How long a simulated runbook step takes."""
+    retry_seconds: tuple[float, ...] = (0.2, 0.4)
+    """Pauses before Lambda's retries of an asynchronous invocation; one and two minutes in AWS."""
+    verbose: bool = False
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[a-z]{2}(-[a-z]+)+-\d", self.region):
+            raise ValueError(f"--region {self.region!r} is not the name of an AWS Region, such as us-west-2")
+        if not re.fullmatch(r"\d{12}", self.account):
+            raise ValueError(f"--account {self.account!r} is not an AWS account id: 12 digits")
+        if len(self.retry_seconds) != 2:
+            raise ValueError("--retry-seconds takes two numbers: the pauses before the first and second retry")
+
+    @property
+    def access_key_id(self) -> str:
+        """The operator's access key id. ministack reads the account out of a key of 12 digits."""
+        return self.account
+
+    @property
+    def secret_access_key(self) -> str:
+        """The operator's secret. It signs, but ministack does not check the signature of an account's own key."""
+        return "local-region"
+
+    def ready(self, endpoint: str) -> dict[str, Any]:
+        """What clients need to know of the Region once it serves at `endpoint`."""
+        return {
+            "ready": True,
+            "endpoint": endpoint,
+            "region": self.region,
+            "account": self.account,
+            "accessKeyId": self.access_key_id,
+            "secretAccessKey": self.secret_access_key,
+        }

@@ -1,0 +1,177 @@
+"""The CloudFormation resource types ministack lacks, or only records."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from ministack.core.responses import get_account_id, get_region
+from ministack.services import backup, ec2, autoscaling
+from ministack.services.cloudformation import handlers, provisioners
+
+from local_region.api_error import ApiError
+from local_region.auto_scaling import AutoScaling
+from local_region.instances import Instances
+from local_region.runbooks import Runbooks
+from local_region.volumes import Volumes
+
+# A resource's physical id, and the attributes Fn::GetAtt reads.
+Created = tuple[str, dict[str, Any]]
+
+
+class StackResources:
+    """Creates, updates and deletes resources for stacks."""
+
+    def __init__(self, instances: Instances, volumes: Volumes, groups: AutoScaling, runbooks: Runbooks) -> None:
+        self._instances = instances
+        self._volumes = volumes
+        self._groups = groups
+        self._runbooks = runbooks
+        self._create_group_by_ministack = provisioners._asg_create
+        self._update_group_by_ministack = provisioners._asg_update
+        self._delete_group_by_ministack = provisioners._asg_delete
+        registered = provisioners._RESOURCE_HANDLERS
+        registered["AWS::EC2::Instance"] = {"create": self._create_instance, "delete": self._delete_instance}
+        registered["AWS::EC2::Volume"] = {"create": self._create_volume, "delete": self._delete_volume}
+        registered["AWS::EC2::VolumeAttachment"] = {"create": self._create_attachment, "delete": self._delete_attachment}
+        registered["AWS::AutoScaling::AutoScalingGroup"] |= {
+            "create": self._create_group, "update": self._update_group, "delete": self._delete_group,
+        }
+        registered["AWS::SSM::Document"] = {"create": self._create_document, "delete": self._delete_document}
+        registered["AWS::Backup::BackupSelection"] = {"create": _create_selection, "delete": _delete_selection}
+        # ministack adds the stack's tags, and CloudFormation's own, to the types named here.
+        for resource_type in ("AWS::EC2::Instance", "AWS::EC2::Volume"):
+            provisioners._STACK_TAG_PROPERTY[resource_type] = ("Tags", "list")
+        _word_errors_as_aws()
+
+    def _create_instance(self, logical_id: str, props: dict[str, Any], stack_name: str) -> Created:
+        instance = _or_fail(lambda: self._instances.launch(
+            _tags(props), props.get("ImageId"), props.get("InstanceType"), props.get("SubnetId"),
+            props.get("AvailabilityZone"), props.get("SecurityGroupIds"), props.get("KeyName"),
+        ))
+        return instance["InstanceId"], {
+            "AvailabilityZone": instance["Placement"]["AvailabilityZone"],
+            "InstanceId": instance["InstanceId"],
+            "PrivateDnsName": instance["PrivateDnsName"],
+            "PrivateIp": instance["PrivateIpAddress"],
+            "PublicDnsName": instance["PublicDnsName"],
+            "PublicIp": instance["PublicIpAddress"],
+            "VpcId": instance["VpcId"],
+        }
+
+    def _delete_instance(self, physical_id: str, _props: dict[str, Any]) -> None:
+        self._instances.terminate(physical_id)
+
+    def _create_volume(self, logical_id: str, props: dict[str, Any], stack_name: str) -> Created:
+        volume_id = _or_fail(lambda: self._volumes.create(
+            props["AvailabilityZone"], _tags(props), _number(props, "Size"), props.get("SnapshotId"),
+            props.get("VolumeType", "gp2"), _number(props, "Iops"), _number(props, "Throughput"),
+            _flag(props, "Encrypted"), _flag(props, "MultiAttachEnabled"),
+        ))
+        return volume_id, {"VolumeId": volume_id}
+
+    def _delete_volume(self, physical_id: str, _props: dict[str, Any]) -> None:
+        if ec2._volumes.get(physical_id, {}).get("Attachments"):
+            raise ValueError(f"Volume {physical_id} is currently attached to an instance (VolumeInUse)")
+        self._volumes.delete(physical_id)
+
+    def _create_attachment(self, logical_id: str, props: dict[str, Any], stack_name: str) -> Created:
+        _or_fail(lambda: self._volumes.attach(props["VolumeId"], props["InstanceId"], props.get("Device") or "/dev/sdf"))
+        return f"{props['VolumeId']}|{props['InstanceId']}", {}
+
+    def _delete_attachment(self, physical_id: str, _props: dict[str, Any]) -> None:
+        volume_id, instance_id = physical_id.split("|")
+        if ec2._volumes.get(volume_id, {}).get("Attachments"):
+            self._volumes.detach(volume_id, instance_id)
+
+    def _create_group(self, logical_id: str, props: dict[str, Any], stack_name: str) -> Created:
+        created = self._create_group_by_ministack(logical_id, _spread_over_zones(_tagged_at_launch(props)), stack_name)
+        _or_fail(lambda: self._groups.reconcile(autoscaling._asgs[created[0]]))
+        return created
+
+    def _update_group(
+        self, physical_id: str, old_props: dict[str, Any], new_props: dict[str, Any], stack_name: str, logical_id: str | None = None,
+    ) -> Created:
+        updated = self._update_group_by_ministack(
+            physical_id, _tagged_at_launch(old_props), _spread_over_zones(_tagged_at_launch(new_props)), stack_name, logical_id,
+        )
+        _or_fail(lambda: self._groups.reconcile(autoscaling._asgs[updated[0]]))
+        return updated
+
+    def _delete_group(self, physical_id: str, props: dict[str, Any]) -> None:
+        if physical_id in autoscaling._asgs:
+            self._groups.terminate_all(autoscaling._asgs[physical_id])
+        self._delete_group_by_ministack(physical_id, props)
+
+    def _create_document(self, logical_id: str, props: dict[str, Any], stack_name: str) -> Created:
+        name = props.get("Name") or provisioners._physical_name(stack_name, logical_id, max_len=128)
+        document_type = props.get("DocumentType", "Command")
+        return _or_fail(lambda: self._runbooks.create(name, props["Content"], document_type, props.get("DocumentFormat", "JSON"))), {}
+
+    def _delete_document(self, physical_id: str, _props: dict[str, Any]) -> None:
+        self._runbooks.delete(physical_id)
+
+
+def _create_selection(logical_id: str, props: dict[str, Any], stack_name: str) -> Created:
+    selection = {"BackupSelection": props["BackupSelection"]}
+    status, _, body = backup._create_selection(props["BackupPlanId"], selection)
+    answer = json.loads(body)
+    if status >= 400:
+        raise ValueError(f"{answer['__type']}: {answer['Message']}")
+    physical_id = f"{answer['SelectionId']}_{props['BackupPlanId']}"
+    return physical_id, {"Id": physical_id, "BackupPlanId": props["BackupPlanId"], "SelectionId": answer["SelectionId"]}
+
+
+def _delete_selection(physical_id: str, _props: dict[str, Any]) -> None:
+    backup._selections.pop(physical_id.partition("_")[0], None)
+
+
+def _or_fail(act: Callable[[], Any]) -> Any:
+    """What `act` answers; its refusal becomes the failure of the stack's resource, as ministack expects it."""
+    try:
+        return act()
+    except ApiError as error:
+        raise ValueError(str(error)) from error
+
+
+def _tags(props: dict[str, Any]) -> dict[str, str]:
+    return {tag["Key"]: str(tag["Value"]) for tag in props.get("Tags") or []}
+
+
+def _number(props: dict[str, Any], name: str) -> int | None:
+    return int(props[name]) if props.get(name) is not None else None
+
+
+def _flag(props: dict[str, Any], name: str) -> bool:
+    return str(props.get(name, False)).lower() == "true"
+
+
+def _spread_over_zones(props: dict[str, Any]) -> dict[str, Any]:
+    """A group without subnets must name zones; ministack would take the Region's first."""
+    if not props.get("VPCZoneIdentifier") and not props.get("AvailabilityZones"):
+        raise ValueError("ValidationError: At least one Availability Zone or VPC Subnet is required.")
+    return props
+
+
+def _tagged_at_launch(props: dict[str, Any]) -> dict[str, Any]:
+    """CloudFormation's own tags reach a group's instances as well."""
+    tags = [
+        tag | {"PropagateAtLaunch": True} if tag["Key"].startswith("aws:cloudformation:") else tag
+        for tag in props.get("Tags") or []
+    ]
+    return props | {"Tags": tags}
+
+
+def _word_errors_as_aws() -> None:
+    """DescribeStackResource says what does not exist in AWS's own words."""
+    describe = handlers._describe_stack_resource
+
+    def describe_stack_resource(params: dict[str, Any]) -> Any:
+        stack_name, logical_id = handlers._p(params, "StackName"), handlers._p(params, "LogicalResourceId")
+        stack = handlers._resolve_stack(stack_name)
+        if not stack:
+            return handlers._error("ValidationError", f"Stack '{stack_name}' does not exist")
+        if logical_id not in stack.get("_resources", {}):
+            return handlers._error("ValidationError", f"Resource {logical_id} does not exist for stack {stack_name}")
+        return describe(params)
+
+    handlers._ACTION_HANDLERS["DescribeStackResource"] = describe_stack_resource

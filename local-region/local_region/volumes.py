@@ -1,0 +1,249 @@
+"""EBS volumes: creation from snapshots, and attachment with the checks EC2 makes."""
+
+import asyncio
+import re
+from typing import Any
+
+from ministack.core.responses import get_account_id, get_region
+from ministack.services import ec2
+
+from local_region.api_error import ApiError
+from local_region.journal import Journal
+from local_region.operations import Answer, add_ec2_actions
+from local_region.pages import page
+from local_region.pending_work import PendingWork
+from local_region.settings import Settings
+
+# The 28 attachments most Nitro types share between volumes and network interfaces, less the one interface.
+ATTACHMENT_LIMIT = 27
+DEVICE_NAME = re.compile(r"(/dev/)?((sd|hd)[a-z]\d{0,2}|xvd[a-z]{1,2}\d{0,2})")
+MULTI_ATTACH_LIMIT = 16
+
+
+class Volumes:
+    """The Region's volumes."""
+
+    def __init__(self, settings: Settings, journal: Journal, pending: PendingWork) -> None:
+        self._settings = settings
+        self._journal = journal
+        self._pending = pending
+        self._create_by_ministack = ec2._create_volume
+        add_ec2_actions({
+            "AttachVolume": self._attach_volume,
+            "CreateVolume": self._create_volume,
+            "DescribeVolumes": self._describe_volumes,
+            "DetachVolume": self._detach_volume,
+        })
+
+    def create(
+        self, zone: str, tags: dict[str, str], size: int | None = None, snapshot_id: str | None = None,
+        volume_type: str = "gp3", iops: int | None = None, throughput: int | None = None, encrypted: bool = False,
+        multi_attach: bool = False,
+    ) -> str:
+        """Create a volume, from a snapshot when one is named; answers its id."""
+        snapshot = ec2._snapshots.get(snapshot_id) if snapshot_id else None
+        if snapshot_id and snapshot is None:
+            raise ApiError("InvalidSnapshot.NotFound", f"The snapshot '{snapshot_id}' does not exist.")
+        _check_zone(zone)
+        if size is None and snapshot is None:
+            raise ApiError("MissingParameter", "The request must contain the parameter size or snapshotId")
+        if snapshot and size is not None and size < snapshot["VolumeSize"]:
+            raise ApiError(
+                "InvalidParameterValue",
+                f"The size of a volume can only be increased, not decreased: {size}GiB is smaller than the snapshot's {snapshot['VolumeSize']}GiB.",
+            )
+        volume_id = ec2._new_volume_id()
+        ec2._volumes[volume_id] = {
+            "VolumeId": volume_id,
+            "Size": size or snapshot["VolumeSize"],
+            "AvailabilityZone": zone,
+            "State": "available",
+            "VolumeType": volume_type,
+            "SnapshotId": snapshot_id or "",
+            "Iops": iops or (3000 if volume_type == "gp3" else 100),
+            "Throughput": throughput or (125 if volume_type == "gp3" else 0),
+            "Encrypted": encrypted or bool(snapshot and snapshot.get("Encrypted")),
+            "CreateTime": ec2._now_ts(),
+            "Attachments": [],
+            "MultiAttachEnabled": multi_attach,
+        }
+        set_tags(volume_id, tags)
+        return volume_id
+
+    def delete(self, volume_id: str) -> None:
+        """Delete a volume, attached or not."""
+        ec2._volumes.pop(volume_id, None)
+        ec2._tags.pop(volume_id, None)
+
+    def attach(self, volume_id: str, instance_id: str, device: str, dry_run: bool = False) -> dict[str, Any]:
+        """Attach a volume to an instance after EC2's checks; answers the attachment, in state `attaching`."""
+        volume, instance = _existing_volume(volume_id), _existing_instance(instance_id)
+        if not device:
+            raise ApiError("MissingParameter", "The request must contain the parameter device")
+        if not DEVICE_NAME.fullmatch(device):
+            raise ApiError("InvalidParameterValue", f"Value ({device}) for parameter device is invalid. {device} is not a valid EBS device name.")
+        if dry_run:
+            raise ApiError("DryRunOperation", "Request would have succeeded, but DryRun flag is set.", 412)
+        _check_attachable(volume, instance, device)
+        attachment = {
+            "VolumeId": volume_id,
+            "InstanceId": instance_id,
+            "Device": device,
+            "State": "attaching",
+            "AttachTime": ec2._now_ts(),
+            "DeleteOnTermination": False,
+        }
+        mapping = {"DeviceName": device, "Ebs": {
+            "VolumeId": volume_id, "Status": "attaching", "AttachTime": attachment["AttachTime"], "DeleteOnTermination": False,
+        }}
+        volume["Attachments"].append(attachment)
+        volume["State"] = "in-use"
+        instance.setdefault("BlockDeviceMappings", []).append(mapping)
+        self._journal.record("volume-attached", volumeId=volume_id, instanceId=instance_id, device=device)
+        self._pending.start("attachment", self._complete(attachment, mapping))
+        return attachment
+
+    def detach(self, volume_id: str, instance_id: str | None = None) -> dict[str, Any]:
+        """Detach a volume; answers the attachment that was."""
+        volume = _existing_volume(volume_id)
+        found = [a for a in volume["Attachments"] if instance_id in (None, "", a["InstanceId"])]
+        if not found:
+            raise ApiError("IncorrectState", f"Volume '{volume_id}' is in the 'available' state.")
+        attachment = found[0]
+        volume["Attachments"].remove(attachment)
+        volume["State"] = "in-use" if volume["Attachments"] else "available"
+        instance = ec2._instances.get(attachment["InstanceId"], {})
+        instance["BlockDeviceMappings"] = [
+            m for m in instance.get("BlockDeviceMappings", []) if m["Ebs"]["VolumeId"] != volume_id
+        ]
+        return attachment | {"State": "detaching"}
+
+    async def _complete(self, attachment: dict[str, Any], mapping: dict[str, Any]) -> None:
+        await asyncio.sleep(self._settings.attach_seconds)
+        attachment["State"] = mapping["Ebs"]["Status"] = "attached"
+
+    def _attach_volume(self, params: dict[str, Any]) -> Answer:
+        volume_id, instance_id = _volume_id(params), ec2._p(params, "InstanceId")
+        attachment = self.attach(volume_id, instance_id, ec2._p(params, "Device"), ec2._p(params, "DryRun") == "true")
+        return ec2._xml(200, "AttachVolumeResponse", _attachment_xml(attachment))
+
+    def _detach_volume(self, params: dict[str, Any]) -> Answer:
+        attachment = self.detach(_volume_id(params), ec2._p(params, "InstanceId"))
+        return ec2._xml(200, "DetachVolumeResponse", _attachment_xml(attachment))
+
+    def _create_volume(self, params: dict[str, Any]) -> Answer:
+        def number(name: str) -> int | None:
+            return int(ec2._p(params, name)) if ec2._p(params, name) else None
+
+        if not ec2._p(params, "AvailabilityZone"):
+            raise ApiError("MissingParameter", "The request must contain the parameter AvailabilityZone")
+        volume_id = self.create(
+            ec2._p(params, "AvailabilityZone"), {}, number("Size"), ec2._p(params, "SnapshotId") or None,
+            ec2._p(params, "VolumeType") or "gp2", number("Iops"), number("Throughput"),
+            ec2._p(params, "Encrypted") == "true", ec2._p(params, "MultiAttachEnabled") == "true",
+        )
+        ec2._parse_tag_specs(params, "volume", volume_id)
+        return ec2._xml(200, "CreateVolumeResponse", ec2._volume_inner_xml(ec2._volumes[volume_id]))
+
+    def _describe_volumes(self, params: dict[str, Any]) -> Answer:
+        ids, filters = ec2._parse_member_list(params, "VolumeId"), ec2._parse_filters(params)
+        for volume_id in ids:
+            _check_id(volume_id)
+            if volume_id not in ec2._volumes:
+                raise ApiError("InvalidVolume.NotFound", f"The volume '{volume_id}' does not exist.")
+        found = [
+            volume for volume in ec2._volumes.values()
+            if (not ids or volume["VolumeId"] in ids)
+            and ec2._resource_matches_tag_filters(volume["VolumeId"], filters)
+            and ec2._volume_matches_filters(volume, filters)
+        ]
+        return paged_xml("DescribeVolumesResponse", "volumeSet", params, [f"<item>{ec2._volume_inner_xml(v)}</item>" for v in found])
+
+
+def paged_xml(response: str, element: str, params: dict[str, Any], items: list[str]) -> Answer:
+    """The page of an EC2 list that a request's MaxResults and NextToken ask for."""
+    size = int(ec2._p(params, "MaxResults")) if ec2._p(params, "MaxResults") else None
+    if size is not None and size < 5:
+        raise ApiError("InvalidParameterValue", f"Value ( {size} ) for parameter maxResults is invalid. Expecting a value greater than 5.")
+    shown, token = page(items, size, ec2._p(params, "NextToken") or None)
+    next_token = f"<nextToken>{token}</nextToken>" if token else ""
+    return ec2._xml(200, response, f"<{element}>{''.join(shown)}</{element}>{next_token}")
+
+
+def set_tags(resource_id: str, tags: dict[str, str]) -> None:
+    """Give an EC2 resource exactly these tags."""
+    ec2._tags[resource_id] = [{"Key": key, "Value": value} for key, value in tags.items()]
+
+
+def tags_of(resource_id: str) -> dict[str, str]:
+    """The tags of an EC2 resource."""
+    return {tag["Key"]: tag.get("Value", "") for tag in ec2._tags.get(resource_id, [])}
+
+
+def volume_arn(volume_id: str) -> str:
+    """A volume's ARN in the current account and Region."""
+    return f"arn:aws:ec2:{get_region()}:{get_account_id()}:volume/{volume_id}"
+
+
+def _check_attachable(volume: dict[str, Any], instance: dict[str, Any], device: str) -> None:
+    volume_id, instance_id = volume["VolumeId"], instance["InstanceId"]
+    if instance["State"]["Name"] not in ("running", "stopped"):
+        raise ApiError("IncorrectState", f"Instance '{instance_id}' is not 'running'.")
+    if volume["State"] == "in-use":
+        attached = [a["InstanceId"] for a in volume["Attachments"]]
+        if not volume["MultiAttachEnabled"] or instance_id in attached:
+            raise ApiError("VolumeInUse", f"{volume_id} is already attached to an instance")
+        if len(attached) >= MULTI_ATTACH_LIMIT:
+            raise ApiError("AttachmentLimitExceeded", f"{volume_id} is attached to {MULTI_ATTACH_LIMIT} instances already")
+    elif volume["State"] != "available":
+        raise ApiError("IncorrectState", f"{volume_id} is not 'available'.")
+    if volume["AvailabilityZone"] != instance["Placement"]["AvailabilityZone"]:
+        raise ApiError("InvalidVolume.ZoneMismatch", f"The volume '{volume_id}' is not in the same availability zone as instance '{instance_id}'")
+    mappings = instance.get("BlockDeviceMappings", [])
+    if device in [mapping["DeviceName"] for mapping in mappings]:
+        raise ApiError("InvalidParameterValue", f"Invalid value '{device}' for unixDevice. Attachment point {device} is already in use")
+    if len(mappings) >= ATTACHMENT_LIMIT:
+        raise ApiError("AttachmentLimitExceeded", f"Volume count for instance {instance_id} would exceed its limit of {ATTACHMENT_LIMIT}.")
+
+
+def _check_zone(zone: str) -> None:
+    if not re.fullmatch(rf"{get_region()}[a-z]", zone):
+        raise ApiError("InvalidZone.NotFound", f"The zone '{zone}' does not exist.")
+
+
+def _check_id(volume_id: str) -> None:
+    if not re.fullmatch(r"vol-[0-9a-f]{8}([0-9a-f]{9})?", volume_id):
+        raise ApiError("InvalidParameterValue", f"Value ({volume_id}) for parameter volumeId is invalid. Expected: 'vol-...'.")
+
+
+def _existing_volume(volume_id: str) -> dict[str, Any]:
+    _check_id(volume_id)
+    volume = ec2._volumes.get(volume_id)
+    if volume is None:
+        raise ApiError("InvalidVolume.NotFound", f"The volume '{volume_id}' does not exist.")
+    return volume
+
+
+def _existing_instance(instance_id: str) -> dict[str, Any]:
+    if not re.fullmatch(r"i-[0-9a-f]{8}([0-9a-f]{9})?", instance_id):
+        raise ApiError("InvalidInstanceID.Malformed", f'Invalid id: "{instance_id}"')
+    instance = ec2._instances.get(instance_id)
+    if instance is None:
+        raise ApiError("InvalidInstanceID.NotFound", f"The instance ID '{instance_id}' does not exist")
+    return instance
+
+
+def _volume_id(params: dict[str, Any]) -> str:
+    volume_id = ec2._p(params, "VolumeId")
+    if not volume_id:
+        raise ApiError("MissingParameter", "The request must contain the parameter volumeId")
+    return volume_id
+
+
+def _attachment_xml(attachment: dict[str, Any]) -> str:
+    return (
+        f"<volumeId>{attachment['VolumeId']}</volumeId><instanceId>{attachment['InstanceId']}</instanceId>"
+        f"<device>{attachment['Device']}</device><status>{attachment['State']}</status>"
+        f"<attachTime>{attachment['AttachTime']}</attachTime>"
+        f"<deleteOnTermination>{str(attachment['DeleteOnTermination']).lower()}</deleteOnTermination>"
+    )

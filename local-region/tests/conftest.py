@@ -1,0 +1,32 @@
+"""Fixtures: a Region for each module, and a folder of binaries that are the tiny function."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from running_region import RunningRegion
+
+TINY_FUNCTION = Path(__file__).with_name("tiny_function.py")
+
+
+@pytest.fixture(scope="module")
+def region() -> Iterator[RunningRegion]:
+    """A Region shared by the tests of one module, with quick restores."""
+    running = RunningRegion("--restore-seconds", "0.05", "--retry-seconds", "0.05", "0.05")
+    yield running
+    assert running.stop() == 0
+
+
+@pytest.fixture(scope="session")
+def binaries(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder holding the binary `tiny`, as cargo's target/debug holds the project's."""
+    folder = tmp_path_factory.mktemp("binaries")
+    write_binary(folder / "tiny")
+    return folder
+
+
+def write_binary(path: Path) -> None:
+    """Write the tiny function as an executable."""
+    path.write_text(f"#!{sys.executable}\n{TINY_FUNCTION.read_text()}")
+    path.chmod(0o755)

@@ -1,0 +1,122 @@
+"""A local Region run as its users run it, in a process of its own, and what tests ask of it."""
+
+import json
+import os
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import boto3
+import botocore.config
+from botocore.validate import ParamValidator
+
+PACKAGE = Path(__file__).parents[1]
+ACCOUNT = "111122223333"
+REGION = "us-west-2"
+
+
+class RunningRegion:
+    """One serving process. Its waits end as soon as there is something to see."""
+
+    def __init__(self, *options: str, region: str = REGION, environment: dict[str, str] | None = None) -> None:
+        command = [sys.executable, "-m", "local_region", "serve", "--region", region, "--account", ACCOUNT, "--exit-with-stdin", *options]
+        self.process = subprocess.Popen(
+            command, env=os.environ | {"PYTHONPATH": str(PACKAGE)} | (environment or {}),
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )
+        self.ready = json.loads(self.process.stdout.readline())
+        self.endpoint: str = self.ready["endpoint"]
+        self.region = region
+
+    def stop(self) -> int:
+        """End the process by ending its standard input; answers its exit code."""
+        self.process.stdin.close()
+        return self.process.wait(timeout=15)
+
+    def client(self, service: str, credentials: dict[str, str] | None = None) -> Any:
+        """A client with the operator's credentials, or with others, that checks every answer against the API model."""
+        keys = credentials or {
+            "aws_access_key_id": self.ready["accessKeyId"], "aws_secret_access_key": self.ready["secretAccessKey"],
+        }
+        client = boto3.session.Session().client(
+            service, region_name=self.region, endpoint_url=self.endpoint, **keys,
+            config=botocore.config.Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}),
+        )
+        client.meta.events.register("after-call", _check_answer)
+        return client
+
+    def get(self, path: str) -> Any:
+        """What a control endpoint answers."""
+        with urllib.request.urlopen(f"{self.endpoint}/_local-region/{path}", timeout=60) as answer:
+            return json.load(answer)
+
+    def post(self, path: str, body: Any) -> tuple[int, Any]:
+        """The status and answer of a control endpoint."""
+        request = urllib.request.Request(f"{self.endpoint}/_local-region/{path}", json.dumps(body).encode(), method="POST")
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                return answer.status, json.load(answer)
+        except urllib.error.HTTPError as error:
+            return error.code, json.load(error)
+
+    def send(self, **envelope: Any) -> str:
+        """Send an event as an AWS service does; answers its id."""
+        status, answer = self.post("events", {name.replace("_", "-"): value for name, value in envelope.items()})
+        assert status == 200, answer
+        return answer["eventIds"][0]
+
+    def wait_until_idle(self) -> None:
+        """Return when nothing is pending."""
+        assert self.get("idle?timeout=30")["idle"], "the Region did not become idle"
+
+    def journal(self, kind: str | None = None, **fields: Any) -> list[dict[str, Any]]:
+        """The journal's entries of a kind that have these fields."""
+        return [
+            entry for entry in self.get("journal?since=0")["entries"]
+            if kind in (None, entry["kind"]) and all(entry.get(name) == value for name, value in fields.items())
+        ]
+
+    def deploy(self, template: Path, stack_name: str, *options: str) -> dict[str, Any]:
+        """Deploy a template with the `deploy` command, which must succeed."""
+        done = self.run_deploy(template, stack_name, *options)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    def run_deploy(self, template: Path, stack_name: str, *options: str) -> "subprocess.CompletedProcess[str]":
+        """Run the `deploy` command."""
+        command = [
+            sys.executable, "-m", "local_region", "deploy", "--endpoint", self.endpoint, "--region", self.region,
+            "--template", str(template), "--stack-name", stack_name, *options,
+        ]
+        return subprocess.run(command, env=os.environ | {"PYTHONPATH": str(PACKAGE)}, capture_output=True, text=True, timeout=120)
+
+
+def _check_answer(http_response: Any, parsed: dict[str, Any], model: Any, **_: Any) -> None:
+    """An answer has every member its shape requires and, where the wire shows it, none the shape lacks."""
+    if http_response.status_code >= 400 or model.output_shape is None:
+        return
+    answer = {name: value for name, value in parsed.items() if name != "ResponseMetadata"}
+    report = ParamValidator().validate(answer, model.output_shape)
+    assert not report.has_errors(), f"{model.name}: {report.generate_report()}"
+    if model.service_model.protocol in ("json", "rest-json") and model.service_model.service_name in ("ssm", "backup"):
+        body = json.loads(http_response.content or b"{}")
+        assert not list(_unknown(body, model.output_shape)), f"{model.name} answers members its model lacks"
+
+
+def _unknown(value: Any, shape: Any) -> Any:
+    if shape.type_name == "structure" and isinstance(value, dict):
+        known = {member.serialization.get("name", name): member for name, member in shape.members.items()}
+        for name, item in value.items():
+            if name not in known:
+                yield name
+            else:
+                yield from _unknown(item, known[name])
+    elif shape.type_name == "list" and isinstance(value, list):
+        for item in value:
+            yield from _unknown(item, shape.member)
+    elif shape.type_name == "map" and isinstance(value, dict):
+        for item in value.values():
+            yield from _unknown(item, shape.value)

@@ -1,0 +1,146 @@
+"""Rules, functions and what becomes of events that fail."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from running_region import RunningRegion
+
+TEMPLATE = Path(__file__).parent / "templates" / "functions.yaml"
+
+
+@pytest.fixture(scope="module")
+def stack(region: RunningRegion, binaries: Path) -> dict[str, Any]:
+    """The stack of functions.yaml, its one function retrying once."""
+    return region.deploy(TEMPLATE, "functions", "--binaries", str(binaries), "--parameter", "Greeting=hello")
+
+
+def send(region: RunningRegion, detail_type: str, **detail: Any) -> str:
+    """Send an event and wait until all it set off is over; answers its id."""
+    event_id = region.send(source="aws.test", detail_type=detail_type, detail=detail)
+    region.wait_until_idle()
+    return event_id
+
+
+def messages(region: RunningRegion, queue_url: str) -> list[dict[str, Any]]:
+    """All messages of a queue, which is empty afterwards."""
+    sqs = region.client("sqs")
+    found: list[dict[str, Any]] = []
+    while True:
+        batch = sqs.receive_message(QueueUrl=queue_url, MaxNumberOfMessages=10, MessageAttributeNames=["All"]).get("Messages", [])
+        if not batch:
+            return found
+        for message in batch:
+            sqs.delete_message(QueueUrl=queue_url, ReceiptHandle=message["ReceiptHandle"])
+        found += batch
+
+
+def test_a_rule_invokes_its_function(region: RunningRegion, stack: dict[str, Any]) -> None:
+    event_id = send(region, "Allowed", colour="blue")
+    (invocation,) = region.journal("invocation", eventId=event_id)
+    assert invocation["function"] == stack["outputs"]["Function"]
+    assert invocation["logicalId"] == "TinyFunction"
+    assert invocation["attempt"] == 1
+    assert invocation["result"]["event"]["detail"] == {"colour": "blue"}
+    assert invocation["result"]["greeting"] == "hello from us-west-2"
+    (event,) = region.journal("event", id=event_id)
+    assert event["source"] == "aws.test" and event["detailType"] == "Allowed" and len(event["rules"]) == 1
+
+
+def test_every_target_of_a_rule_gets_the_event(region: RunningRegion, stack: dict[str, Any]) -> None:
+    messages(region, stack["outputs"]["CopiesUrl"])
+    event_id = send(region, "Allowed")
+    assert [json.loads(copy["Body"])["id"] for copy in messages(region, stack["outputs"]["CopiesUrl"])] == [event_id]
+
+
+def test_a_failing_function_is_retried_then_its_destination_told(region: RunningRegion, stack: dict[str, Any]) -> None:
+    messages(region, stack["outputs"]["FailuresUrl"])
+    event_id = send(region, "Allowed", fail=True)
+    attempts = region.journal("invocation", eventId=event_id)
+    assert [attempt["attempt"] for attempt in attempts] == [1, 2]
+    assert {attempt["requestId"] for attempt in attempts} == {attempts[0]["requestId"]}
+    assert attempts[0]["error"] == {"errorType": "RuntimeError", "errorMessage": "asked to fail"}
+    (failure,) = messages(region, stack["outputs"]["FailuresUrl"])
+    record = json.loads(failure["Body"])
+    assert record["requestPayload"]["id"] == event_id
+    assert record["requestContext"]["condition"] == "RetriesExhausted"
+    assert record["requestContext"]["approximateInvokeCount"] == 2
+    assert record["requestContext"]["requestId"] == attempts[0]["requestId"]
+    assert record["responseContext"] == {"statusCode": 200, "executedVersion": "$LATEST", "functionError": "Unhandled"}
+    assert record["responsePayload"] == {"errorType": "RuntimeError", "errorMessage": "asked to fail"}
+    assert region.journal("dead-letter", eventId=event_id)[0]["delivered"]
+
+
+def test_a_retry_that_succeeds_is_the_end_of_it(region: RunningRegion, stack: dict[str, Any]) -> None:
+    messages(region, stack["outputs"]["FailuresUrl"])
+    event_id = send(region, "Allowed", **{"fail-times": 1})
+    assert ["error" in attempt for attempt in region.journal("invocation", eventId=event_id)] == [True, False]
+    assert messages(region, stack["outputs"]["FailuresUrl"]) == []
+
+
+def test_a_function_that_dies_has_failed(region: RunningRegion, stack: dict[str, Any]) -> None:
+    event_id = send(region, "Allowed", exit=True)
+    attempts = region.journal("invocation", eventId=event_id)
+    assert [attempt["error"]["errorType"] for attempt in attempts] == ["Runtime.ExitError"] * 2
+    # Its environment is gone, so the second attempt had a cold start.
+    assert attempts[1]["cold"]
+
+
+@pytest.mark.parametrize(("detail_type", "code"), [("Forbidden", "NO_PERMISSIONS"), ("Missing", "NO_RESOURCE")])
+def test_an_undeliverable_event_goes_to_the_dead_letter_queue_at_once(
+    region: RunningRegion, stack: dict[str, Any], detail_type: str, code: str,
+) -> None:
+    messages(region, stack["outputs"]["UndeliveredUrl"])
+    event_id = send(region, detail_type)
+    assert region.journal("invocation", eventId=event_id) == []
+    (letter,) = messages(region, stack["outputs"]["UndeliveredUrl"])
+    assert json.loads(letter["Body"])["id"] == event_id
+    attributes = {name: value["StringValue"] for name, value in letter["MessageAttributes"].items()}
+    assert attributes.keys() == {"RULE_ARN", "TARGET_ARN", "ERROR_CODE", "ERROR_MESSAGE", "RETRY_ATTEMPTS"}
+    assert attributes["ERROR_CODE"] == code and attributes["RETRY_ATTEMPTS"] == "0"
+    assert ":rule/" in attributes["RULE_ARN"] and ":function:" in attributes["TARGET_ARN"]
+
+
+def test_a_function_may_do_what_its_role_allows_and_no_more(region: RunningRegion, stack: dict[str, Any]) -> None:
+    allowed = send(region, "Allowed", call=["ec2", "DescribeVolumes", {}])
+    assert "error" not in region.journal("invocation", eventId=allowed)[0]
+    denied = send(region, "Allowed", call=["ec2", "DescribeInstances", {}])
+    assert "UnauthorizedOperation" in region.journal("invocation", eventId=denied)[0]["error"]["errorMessage"]
+    calls = region.journal("call", caller=stack["outputs"]["Function"])
+    assert ("DescribeVolumes", 200, None) in [(c["operation"], c["status"], c["errorCode"]) for c in calls]
+    assert ("DescribeInstances", 403, "UnauthorizedOperation") in [(c["operation"], c["status"], c["errorCode"]) for c in calls]
+
+
+def test_a_function_sees_nothing_of_the_servers_environment(region: RunningRegion, stack: dict[str, Any]) -> None:
+    event_id = send(region, "Allowed")
+    seen = region.journal("invocation", eventId=event_id)[0]["result"]["environment"]
+    assert "AWS_SESSION_TOKEN" in seen and "AWS_ENDPOINT_URL" in seen
+    assert not {"AUTH", "GATEWAY_PORT", "HOME", "MINISTACK_ACCOUNT_ID", "PYTHONPATH", "TMPDIR"} & set(seen)
+
+
+def test_a_synchronous_invocation_is_journalled_and_not_retried(region: RunningRegion, stack: dict[str, Any]) -> None:
+    before = len(region.journal("invocation"))
+    answer = region.client("lambda").invoke(FunctionName=stack["outputs"]["Function"], Payload=b'{"fail": true}')
+    assert answer["FunctionError"] == "Unhandled"
+    assert json.load(answer["Payload"])["errorMessage"] == "asked to fail"
+    (invocation,) = region.journal("invocation")[before:]
+    assert invocation["attempt"] == 1 and invocation["eventId"] is None
+
+
+def test_an_asynchronous_invocation_by_api_is_retried_too(region: RunningRegion, stack: dict[str, Any]) -> None:
+    before = len(region.journal("invocation"))
+    answer = region.client("lambda").invoke(FunctionName=stack["outputs"]["Function"], InvocationType="Event", Payload=b'{"fail": true}')
+    assert answer["StatusCode"] == 202
+    region.wait_until_idle()
+    assert [entry["attempt"] for entry in region.journal("invocation")[before:]] == [1, 2]
+
+
+def test_put_events_refuses_the_sources_of_aws(region: RunningRegion) -> None:
+    answer = region.client("events").put_events(Entries=[
+        {"Source": "aws.backup", "DetailType": "Restore Job State Change", "Detail": "{}"},
+        {"Source": "mine", "DetailType": "Something", "Detail": "{}"},
+    ])
+    assert answer["FailedEntryCount"] == 1
+    assert answer["Entries"][0]["ErrorCode"] == "NotAuthorizedForSourceException"
+    assert [entry["source"] for entry in region.journal("event", id=answer["Entries"][1]["EventId"])] == ["mine"]

@@ -1,0 +1,56 @@
+"""A function for tests: speaks the Lambda Runtime API, and does what its event's detail asks for.
+
+{"fail": true}                  fails, always
+{"fail-times": 2}               fails twice in this process, then succeeds
+{"call": ["ec2", "DescribeVolumes", {}]}   calls AWS with the function's own credentials
+{"exit": true}                  ends its process without an answer
+Anything else succeeds and answers with what the function was given.
+"""
+
+import json
+import os
+import urllib.request
+
+API = f"http://{os.environ['AWS_LAMBDA_RUNTIME_API']}/2018-06-01/runtime"
+
+
+def handle(event, failures):
+    wish = event.get("detail") or event
+    if wish.get("exit"):
+        os._exit(3)
+    if wish.get("fail"):
+        raise RuntimeError("asked to fail")
+    if failures["left"] is None and "fail-times" in wish:
+        failures["left"] = wish["fail-times"]
+    if failures["left"]:
+        failures["left"] -= 1
+        raise RuntimeError("asked to fail for a while")
+    failures["left"] = None
+    if "call" in wish:
+        import botocore.session
+
+        service, operation, params = wish["call"]
+        client = botocore.session.Session().create_client(service, endpoint_url=os.environ["AWS_ENDPOINT_URL"])
+        answer = client._make_api_call(operation, params)
+        return {name: value for name, value in answer.items() if name != "ResponseMetadata"}
+    return {"outcome": "done", "event": event, "greeting": os.environ.get("GREETING"), "environment": sorted(os.environ)}
+
+
+def post(path, body):
+    urllib.request.urlopen(urllib.request.Request(f"{API}{path}", json.dumps(body, default=str).encode(), method="POST")).read()
+
+
+def main():
+    failures = {"left": None}
+    while True:
+        with urllib.request.urlopen(f"{API}/invocation/next") as invocation:
+            request_id, event = invocation.headers["Lambda-Runtime-Aws-Request-Id"], json.load(invocation)
+        try:
+            answer = handle(event, failures)
+        except Exception as error:
+            post(f"/invocation/{request_id}/error", {"errorType": type(error).__name__, "errorMessage": str(error)})
+        else:
+            post(f"/invocation/{request_id}/response", answer)
+
+
+main()
