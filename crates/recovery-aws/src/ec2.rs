@@ -1,0 +1,280 @@
+//! EC2: volumes, instances, and the tags of snapshots and images.
+
+use aws_sdk_ec2::Client;
+use aws_sdk_ec2::config::retry::RetryConfig;
+use aws_sdk_ec2::error::SdkError;
+use aws_sdk_ec2::operation::attach_volume::AttachVolumeError;
+use aws_sdk_ec2::types::{self, Filter};
+use recovery_core::arn::{InstanceId, VolumeId};
+use recovery_core::error::{Error, Fault};
+use recovery_core::integrate::{Attachment, DeviceName, Instance, Volume};
+use recovery_core::ports::AttachAnswer;
+use recovery_core::tags::{RESTORE_TEST, Tags};
+
+use crate::client::Config;
+use crate::error::{classify, code, incomplete, message};
+
+/// EC2 in the recovery Region.
+#[derive(Debug)]
+pub struct Ec2 {
+    client: Client,
+}
+
+const ATTACH_VOLUME: &str = "ec2:AttachVolume";
+const DESCRIBE_INSTANCES: &str = "ec2:DescribeInstances";
+const DESCRIBE_TAGS: &str = "ec2:DescribeTags";
+const DESCRIBE_VOLUMES: &str = "ec2:DescribeVolumes";
+
+impl Ec2 {
+    /// The IAM actions of the calls in this file.
+    pub const ACTIONS: &'static [&'static str] = &[
+        ATTACH_VOLUME,
+        DESCRIBE_INSTANCES,
+        DESCRIBE_TAGS,
+        DESCRIBE_VOLUMES,
+    ];
+
+    /// A client on `config`.
+    pub fn new(config: &Config) -> Ec2 {
+        Ec2 {
+            client: Client::new(config),
+        }
+    }
+
+    /// All tags of a snapshot or image.
+    ///
+    /// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeTags.html>
+    pub(crate) async fn tags(&self, id: &str) -> Result<Tags, Error> {
+        let mut tags = Tags::new();
+        let mut pages = self
+            .client
+            .describe_tags()
+            .filters(filter("resource-id", [id]))
+            .max_results(1000)
+            .into_paginator()
+            .send();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| classify(DESCRIBE_TAGS, id, error))?;
+            for tag in page.tags.unwrap_or_default() {
+                let key = tag
+                    .key
+                    .ok_or_else(|| incomplete(DESCRIBE_TAGS, id, "key of a tag"))?;
+                tags.insert(key, tag.value.unwrap_or_default());
+            }
+        }
+        Ok(tags)
+    }
+
+    /// The volume as it is now.
+    ///
+    /// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeVolumes.html>
+    pub(crate) async fn volume(&self, id: &VolumeId) -> Result<Volume, Error> {
+        let answer = self
+            .client
+            .describe_volumes()
+            .volume_ids(id.as_str())
+            .send()
+            .await
+            .map_err(|error| classify(DESCRIBE_VOLUMES, id.as_str(), error))?;
+        let volume = answer
+            .volumes
+            .unwrap_or_default()
+            .into_iter()
+            .find(|volume| volume.volume_id.as_deref() == Some(id.as_str()))
+            .ok_or_else(|| not_visible(DESCRIBE_VOLUMES, id.as_str()))?;
+        let missing = |member| incomplete(DESCRIBE_VOLUMES, id.as_str(), member);
+        let attachments = volume
+            .attachments
+            .unwrap_or_default()
+            .into_iter()
+            .filter(|attachment| attachment.state != Some(types::VolumeAttachmentState::Detached))
+            .map(|attachment| {
+                Ok(Attachment {
+                    instance: InstanceId::new(
+                        attachment
+                            .instance_id
+                            .ok_or_else(|| missing("instance of an attachment"))?,
+                    ),
+                    device: attachment.device.unwrap_or_default(),
+                    state: attachment
+                        .state
+                        .ok_or_else(|| missing("state of an attachment"))?
+                        .as_str()
+                        .to_owned(),
+                })
+            })
+            .collect::<Result<_, Error>>()?;
+        Ok(Volume {
+            id: id.clone(),
+            state: volume
+                .state
+                .ok_or_else(|| missing("state"))?
+                .as_str()
+                .to_owned(),
+            zone: volume
+                .availability_zone
+                .ok_or_else(|| missing("Availability Zone"))?,
+            attachments,
+            restore_test: volume
+                .tags
+                .unwrap_or_default()
+                .iter()
+                .any(|tag| tag.key.as_deref() == Some(RESTORE_TEST)),
+        })
+    }
+
+    /// The instance as it is now.
+    ///
+    /// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeInstances.html>
+    pub(crate) async fn instance(&self, id: &InstanceId) -> Result<Instance, Error> {
+        let answer = self
+            .client
+            .describe_instances()
+            .instance_ids(id.as_str())
+            .send()
+            .await
+            .map_err(|error| classify(DESCRIBE_INSTANCES, id.as_str(), error))?;
+        let instance = answer
+            .reservations
+            .unwrap_or_default()
+            .into_iter()
+            .flat_map(|reservation| reservation.instances.unwrap_or_default())
+            .find(|instance| instance.instance_id.as_deref() == Some(id.as_str()))
+            .ok_or_else(|| not_visible(DESCRIBE_INSTANCES, id.as_str()))?;
+        translate(instance, id.as_str())
+    }
+
+    /// The instances of an Auto Scaling group that are `pending` or `running`. They are no
+    /// resources of the stack; EC2 Auto Scaling tags them with the group's name:
+    /// <https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-tagging.html>.
+    pub(crate) async fn group_instances(&self, group: &str) -> Result<Vec<Instance>, Error> {
+        let mut instances = Vec::new();
+        let mut pages = self
+            .client
+            .describe_instances()
+            .filters(filter("tag:aws:autoscaling:groupName", [group]))
+            .filters(filter("instance-state-name", ["pending", "running"]))
+            .into_paginator()
+            .send();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| classify(DESCRIBE_INSTANCES, group, error))?;
+            for instance in page
+                .reservations
+                .unwrap_or_default()
+                .into_iter()
+                .flat_map(|reservation| reservation.instances.unwrap_or_default())
+            {
+                instances.push(translate(instance, group)?);
+            }
+        }
+        Ok(instances)
+    }
+
+    /// Asks once to attach the volume. The SDK's own retry is off: `AttachVolume` takes no client
+    /// token (<https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-idempotency.html>).
+    ///
+    /// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_AttachVolume.html>
+    pub(crate) async fn attach(
+        &self,
+        volume: &VolumeId,
+        instance: &InstanceId,
+        device: &DeviceName,
+    ) -> Result<AttachAnswer, Error> {
+        let subject = format!("{volume} to {instance} as {device}");
+        let answer = self
+            .client
+            .attach_volume()
+            .volume_id(volume.as_str())
+            .instance_id(instance.as_str())
+            .device(device.as_str())
+            .customize()
+            .config_override(
+                aws_sdk_ec2::config::Builder::new().retry_config(RetryConfig::disabled()),
+            )
+            .send()
+            .await;
+        match answer {
+            Ok(answer) => Ok(AttachAnswer::Accepted {
+                attached: answer.state == Some(types::VolumeAttachmentState::Attached),
+            }),
+            Err(error) => attach_error(subject, error),
+        }
+    }
+}
+
+fn attach_error(
+    subject: String,
+    error: SdkError<AttachVolumeError>,
+) -> Result<AttachAnswer, Error> {
+    let text = message(&error).unwrap_or_default().to_owned();
+    let device_in_use = text.contains("is already in use");
+    let kind: fn(Fault) -> AttachAnswer = match code(&error) {
+        Some("VolumeInUse" | "IncorrectState" | "IncorrectInstanceState") => {
+            AttachAnswer::Contested
+        }
+        Some("InvalidVolume.ZoneMismatch" | "InvalidVolumeID.ZoneMismatch") => {
+            AttachAnswer::ZoneMismatch
+        }
+        Some("AttachmentLimitExceeded" | "CardAttachmentLimitExceeded") => {
+            AttachAnswer::LimitExceeded
+        }
+        // A code for every bad parameter: only its text tells that the name is taken.
+        Some("InvalidParameterValue") if device_in_use => AttachAnswer::DeviceInUse,
+        _ => return Err(classify(ATTACH_VOLUME, subject, error)),
+    };
+    let code = code(&error).unwrap_or_default().to_owned();
+    Ok(kind(
+        Fault::new(
+            ATTACH_VOLUME,
+            subject,
+            text,
+            "Nothing to do yet: volume and instance are looked at again.",
+        )
+        .with_code(code)
+        .with_source(error),
+    ))
+}
+
+fn filter<const N: usize>(name: &str, values: [&str; N]) -> Filter {
+    Filter::builder()
+        .name(name)
+        .set_values(Some(values.map(str::to_owned).into()))
+        .build()
+}
+
+/// EC2 answers some requests without what was asked for while it is not visible everywhere yet.
+fn not_visible(operation: &'static str, id: &str) -> Error {
+    Error::Retryable(Fault::new(
+        operation,
+        id,
+        "EC2 does not show it",
+        "Nothing to do yet: it is looked for again. If it was deleted, restore the recovery point again.",
+    ))
+}
+
+fn translate(instance: types::Instance, subject: &str) -> Result<Instance, Error> {
+    let missing = |member| incomplete(DESCRIBE_INSTANCES, subject, member);
+    let devices = instance
+        .block_device_mappings
+        .unwrap_or_default()
+        .into_iter()
+        .filter_map(|mapping| {
+            let volume = mapping.ebs?.volume_id?;
+            Some((mapping.device_name?, VolumeId::new(volume)))
+        })
+        .collect();
+    Ok(Instance {
+        id: InstanceId::new(instance.instance_id.ok_or_else(|| missing("instance id"))?),
+        state: instance
+            .state
+            .and_then(|state| state.name)
+            .ok_or_else(|| missing("state"))?
+            .as_str()
+            .to_owned(),
+        zone: instance
+            .placement
+            .and_then(|placement| placement.availability_zone)
+            .ok_or_else(|| missing("Availability Zone"))?,
+        devices,
+    })
+}

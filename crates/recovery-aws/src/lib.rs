@@ -1,0 +1,186 @@
+//! Adapters from the ports of `recovery-core` to the AWS SDK: translate, take every page, classify
+//! errors. No decision is made here.
+//!
+//! This is the only crate of the deployed system that names the SDK. One file per service; each
+//! adapter lists the IAM actions it needs beside its calls.
+
+mod backup;
+mod client;
+mod cloudformation;
+mod ec2;
+mod error;
+mod sns;
+mod ssm;
+
+pub use backup::Backup;
+pub use client::{Config, load_config};
+pub use cloudformation::CloudFormation;
+pub use ec2::Ec2;
+pub use sns::Topic;
+pub use ssm::{OpsCenter, RunbookRunner};
+
+use recovery_core::arn::{
+    InstanceId, OpsItemId, RecoveryPointArn, RestoreJobId, TagHome, VolumeId,
+};
+use recovery_core::error::{Error, Fault};
+use recovery_core::integrate::{DeviceName, Instance, Volume};
+use recovery_core::ops_item::{Claim, ItemKey, NewOpsItem, OpsItem, OpsItemChange};
+use recovery_core::ports::{
+    AttachAnswer, Instances, Notification, Notifications, OpsItems, RecoveryPointTags, RestoreJobs,
+    Runbooks, StackResource, StackResources, Volumes,
+};
+use recovery_core::restore_job::RestoreJob;
+use recovery_core::tags::Tags;
+
+/// What the integration of a restored volume reaches AWS through.
+#[derive(Debug)]
+pub struct IntegrationAdapters {
+    backup: Backup,
+    cloudformation: CloudFormation,
+    ec2: Ec2,
+    ops_center: OpsCenter,
+    topic: Topic,
+}
+
+impl IntegrationAdapters {
+    /// The IAM actions that it needs.
+    pub const ACTIONS: &'static [&'static [&'static str]] = &[
+        Backup::ACTIONS,
+        CloudFormation::ACTIONS,
+        Ec2::ACTIONS,
+        OpsCenter::ACTIONS,
+        Topic::ACTIONS,
+    ];
+
+    /// Clients for every service it needs; notification goes to `topic`, if any.
+    pub fn new(config: &Config, topic: Option<String>) -> IntegrationAdapters {
+        IntegrationAdapters {
+            backup: Backup::new(config),
+            cloudformation: CloudFormation::new(config),
+            ec2: Ec2::new(config),
+            ops_center: OpsCenter::new(config),
+            topic: Topic::new(config, topic),
+        }
+    }
+}
+
+impl RestoreJobs for IntegrationAdapters {
+    async fn restore_job(&self, id: &RestoreJobId) -> Result<RestoreJob, Error> {
+        self.backup.restore_job(id).await
+    }
+}
+
+impl RecoveryPointTags for IntegrationAdapters {
+    async fn tags(&self, point: &RecoveryPointArn) -> Result<Tags, Error> {
+        match point.tag_home() {
+            TagHome::Ec2(id) => self.ec2.tags(id).await,
+            TagHome::Backup => self.backup.tags(point).await,
+            TagHome::Elsewhere => Err(Error::Permanent(Fault::new(
+                "read tags",
+                point.as_str(),
+                "the tags of recovery points of this form are kept by a service that this function does not ask",
+                "Attach the volume by hand.",
+            ))),
+        }
+    }
+}
+
+impl StackResources for IntegrationAdapters {
+    async fn stack_resource(
+        &self,
+        stack: &str,
+        logical_id: &str,
+    ) -> Result<Option<StackResource>, Error> {
+        self.cloudformation.stack_resource(stack, logical_id).await
+    }
+}
+
+impl Volumes for IntegrationAdapters {
+    async fn volume(&self, id: &VolumeId) -> Result<Volume, Error> {
+        self.ec2.volume(id).await
+    }
+
+    async fn attach(
+        &self,
+        volume: &VolumeId,
+        instance: &InstanceId,
+        device: &DeviceName,
+    ) -> Result<AttachAnswer, Error> {
+        self.ec2.attach(volume, instance, device).await
+    }
+}
+
+impl Instances for IntegrationAdapters {
+    async fn instance(&self, id: &InstanceId) -> Result<Instance, Error> {
+        self.ec2.instance(id).await
+    }
+
+    async fn group_instances(&self, group: &str) -> Result<Vec<Instance>, Error> {
+        self.ec2.group_instances(group).await
+    }
+}
+
+/// What the response to a signal reaches AWS through.
+#[derive(Debug)]
+pub struct ResponseAdapters {
+    ops_center: OpsCenter,
+    topic: Topic,
+    runbooks: RunbookRunner,
+}
+
+impl ResponseAdapters {
+    /// The IAM actions that it needs; those of [`RunbookRunner`] only where a runbook is configured.
+    pub const ACTIONS: &'static [&'static [&'static str]] =
+        &[OpsCenter::ACTIONS, Topic::ACTIONS, RunbookRunner::ACTIONS];
+
+    /// Clients for every service it needs; notification goes to `topic`, if any.
+    pub fn new(config: &Config, topic: Option<String>) -> ResponseAdapters {
+        ResponseAdapters {
+            ops_center: OpsCenter::new(config),
+            topic: Topic::new(config, topic),
+            runbooks: RunbookRunner::new(config),
+        }
+    }
+}
+
+impl Runbooks for ResponseAdapters {
+    async fn start(
+        &self,
+        runbook: &str,
+        token: &str,
+        parameters: &[(&'static str, String)],
+    ) -> Result<String, Error> {
+        self.runbooks.start(runbook, token, parameters).await
+    }
+}
+
+/// Both kinds of adapters keep OpsItems and tell people in the same way.
+macro_rules! ops_items_and_notifications {
+    ($($adapters:ty),*) => {$(
+        impl OpsItems for $adapters {
+            async fn find(&self, key: &ItemKey) -> Result<Vec<OpsItem>, Error> {
+                self.ops_center.find(key).await
+            }
+
+            async fn get(&self, id: &OpsItemId) -> Result<OpsItem, Error> {
+                self.ops_center.get(id).await
+            }
+
+            async fn create(&self, item: &NewOpsItem) -> Result<Claim, Error> {
+                self.ops_center.create(item).await
+            }
+
+            async fn update(&self, id: &OpsItemId, change: &OpsItemChange) -> Result<(), Error> {
+                self.ops_center.update(id, change).await
+            }
+        }
+
+        impl Notifications for $adapters {
+            async fn notify(&self, notification: &Notification) -> Result<(), Error> {
+                self.topic.notify(notification).await
+            }
+        }
+    )*};
+}
+
+ops_items_and_notifications!(IntegrationAdapters, ResponseAdapters);

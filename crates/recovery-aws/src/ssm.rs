@@ -1,0 +1,264 @@
+//! Systems Manager: OpsItems and runbooks.
+
+use std::collections::HashMap;
+
+use aws_sdk_ssm::Client;
+use aws_sdk_ssm::operation::create_ops_item::CreateOpsItemError;
+use aws_sdk_ssm::types::{
+    OpsItemDataType, OpsItemDataValue, OpsItemFilter, OpsItemFilterKey, OpsItemFilterOperator,
+    OpsItemStatus,
+};
+use recovery_core::arn::OpsItemId;
+use recovery_core::error::Error;
+use recovery_core::ops_item::{
+    Claim, DATA_LIMIT, DESCRIPTION_LIMIT, ItemKey, KEY, NewOpsItem, OpsItem, OpsItemChange, SOURCE,
+    Status, TITLE_LIMIT,
+};
+use recovery_core::ports::OpsItems;
+use recovery_core::text;
+use serde_json::json;
+
+use crate::client::Config;
+use crate::error::{classify, incomplete};
+
+/// OpsCenter in the recovery Region.
+#[derive(Debug)]
+pub struct OpsCenter {
+    client: Client,
+}
+
+const CREATE_OPS_ITEM: &str = "ssm:CreateOpsItem";
+const DESCRIBE_OPS_ITEMS: &str = "ssm:DescribeOpsItems";
+const GET_OPS_ITEM: &str = "ssm:GetOpsItem";
+const UPDATE_OPS_ITEM: &str = "ssm:UpdateOpsItem";
+const START_AUTOMATION_EXECUTION: &str = "ssm:StartAutomationExecution";
+
+impl OpsCenter {
+    /// The IAM actions of the calls of this adapter.
+    pub const ACTIONS: &'static [&'static str] = &[
+        CREATE_OPS_ITEM,
+        DESCRIBE_OPS_ITEMS,
+        GET_OPS_ITEM,
+        UPDATE_OPS_ITEM,
+    ];
+
+    /// A client on `config`.
+    pub fn new(config: &Config) -> OpsCenter {
+        OpsCenter {
+            client: Client::new(config),
+        }
+    }
+}
+
+impl OpsItems for OpsCenter {
+    /// All items with this key, the oldest first.
+    ///
+    /// <https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_DescribeOpsItems.html>
+    async fn find(&self, key: &ItemKey) -> Result<Vec<OpsItem>, Error> {
+        let filter = OpsItemFilter::builder()
+            .key(OpsItemFilterKey::OperationalData)
+            .operator(OpsItemFilterOperator::Equal)
+            .values(json!({"key": KEY, "value": key.as_str()}).to_string())
+            .build()
+            .map_err(|error| {
+                classify::<aws_sdk_ssm::operation::describe_ops_items::DescribeOpsItemsError>(
+                    DESCRIBE_OPS_ITEMS,
+                    key.as_str(),
+                    aws_sdk_ssm::error::SdkError::construction_failure(error),
+                )
+            })?;
+        let mut found = Vec::new();
+        let mut pages = self
+            .client
+            .describe_ops_items()
+            .ops_item_filters(filter)
+            .into_paginator()
+            .send();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| classify(DESCRIBE_OPS_ITEMS, key.as_str(), error))?;
+            for summary in page.ops_item_summaries.unwrap_or_default() {
+                let data = texts(summary.operational_data);
+                // The filter is the service's; that it is this key is ours to know.
+                if data.get(KEY).map(String::as_str) != Some(key.as_str()) {
+                    continue;
+                }
+                let id = summary
+                    .ops_item_id
+                    .ok_or_else(|| incomplete(DESCRIBE_OPS_ITEMS, key.as_str(), "OpsItemId"))?;
+                let created = summary.created_time.map_or(0, |time| time.as_nanos());
+                let item = OpsItem {
+                    id: OpsItemId::new(id),
+                    status: status(summary.status),
+                    data: data.into_iter().collect(),
+                };
+                found.push((created, item));
+            }
+        }
+        found.sort_by(|(a, item_a), (b, item_b)| (a, &item_a.id).cmp(&(b, &item_b.id)));
+        Ok(found.into_iter().map(|(_, item)| item).collect())
+    }
+
+    /// The item with this id.
+    ///
+    /// <https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_GetOpsItem.html>
+    async fn get(&self, id: &OpsItemId) -> Result<OpsItem, Error> {
+        let item = self
+            .client
+            .get_ops_item()
+            .ops_item_id(id.as_str())
+            .send()
+            .await
+            .map_err(|error| classify(GET_OPS_ITEM, id.as_str(), error))?
+            .ops_item
+            .ok_or_else(|| incomplete(GET_OPS_ITEM, id.as_str(), "OpsItem"))?;
+        Ok(OpsItem {
+            id: id.clone(),
+            status: status(item.status),
+            data: texts(item.operational_data).into_iter().collect(),
+        })
+    }
+
+    /// Creates the item, unless one that is open has the same key.
+    ///
+    /// <https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_CreateOpsItem.html>
+    async fn create(&self, item: &NewOpsItem) -> Result<Claim, Error> {
+        let searchable = OpsItemDataType::SearchableString;
+        let mut request = self
+            .client
+            .create_ops_item()
+            .title(item.limited_title())
+            .description(item.limited_description())
+            .source(SOURCE)
+            .category(item.category)
+            .severity(item.severity.as_str())
+            .operational_data("/aws/dedup", value(item.dedup(), searchable.clone()))
+            .operational_data(KEY, value(item.key.as_str(), searchable.clone()));
+        if let Some(resources) = item.related_resources() {
+            request =
+                request.operational_data("/aws/resources", value(resources, searchable.clone()));
+        }
+        for (key, text) in &item.data {
+            request = request.operational_data(*key, value(text, searchable.clone()));
+        }
+        match request.send().await {
+            Ok(created) => created
+                .ops_item_id
+                .map(|id| Claim::Created(OpsItemId::new(id)))
+                .ok_or_else(|| incomplete(CREATE_OPS_ITEM, item.key.as_str(), "OpsItemId")),
+            Err(error) => match error.as_service_error() {
+                Some(CreateOpsItemError::OpsItemAlreadyExistsException(exists)) => exists
+                    .ops_item_id()
+                    .map(|id| Claim::Existing(OpsItemId::new(id)))
+                    .ok_or_else(|| {
+                        incomplete(
+                            CREATE_OPS_ITEM,
+                            item.key.as_str(),
+                            "OpsItemId in OpsItemAlreadyExistsException",
+                        )
+                    }),
+                _ => Err(classify(CREATE_OPS_ITEM, item.key.as_str(), error)),
+            },
+        }
+    }
+
+    /// Changes the item.
+    ///
+    /// <https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_UpdateOpsItem.html>
+    async fn update(&self, id: &OpsItemId, change: &OpsItemChange) -> Result<(), Error> {
+        let mut request = self
+            .client
+            .update_ops_item()
+            .ops_item_id(id.as_str())
+            .set_title(
+                change
+                    .title
+                    .as_ref()
+                    .map(|title| text::within(&text::one_line(title), TITLE_LIMIT)),
+            )
+            .set_description(
+                change
+                    .description
+                    .as_ref()
+                    .map(|description| text::within(description, DESCRIPTION_LIMIT)),
+            )
+            .set_severity(change.severity.map(|severity| severity.as_str().to_owned()))
+            .set_status(change.status.map(|status| match status {
+                Status::Open => OpsItemStatus::Open,
+                Status::Resolved => OpsItemStatus::Resolved,
+            }));
+        for (key, text) in &change.data {
+            request =
+                request.operational_data(*key, value(text, OpsItemDataType::SearchableString));
+        }
+        request
+            .send()
+            .await
+            .map_err(|error| classify(UPDATE_OPS_ITEM, id.as_str(), error))?;
+        Ok(())
+    }
+}
+
+fn value(text: impl AsRef<str>, kind: OpsItemDataType) -> OpsItemDataValue {
+    OpsItemDataValue::builder()
+        .value(text::within(text.as_ref(), DATA_LIMIT))
+        .r#type(kind)
+        .build()
+}
+
+fn texts(data: Option<HashMap<String, OpsItemDataValue>>) -> HashMap<String, String> {
+    data.unwrap_or_default()
+        .into_iter()
+        .filter_map(|(key, data)| Some((key, data.value?)))
+        .collect()
+}
+
+/// Whether an item is over. In progress, pending and whatever else there may be is not.
+fn status(status: Option<OpsItemStatus>) -> Status {
+    match status {
+        Some(OpsItemStatus::Resolved | OpsItemStatus::Closed) => Status::Resolved,
+        _ => Status::Open,
+    }
+}
+
+/// Systems Manager Automation in the recovery Region.
+#[derive(Debug)]
+pub struct RunbookRunner {
+    client: Client,
+}
+
+impl RunbookRunner {
+    /// The IAM actions of the calls of this adapter.
+    pub const ACTIONS: &'static [&'static str] = &[START_AUTOMATION_EXECUTION];
+
+    /// A client on `config`.
+    pub fn new(config: &Config) -> RunbookRunner {
+        RunbookRunner {
+            client: Client::new(config),
+        }
+    }
+
+    /// Starts the runbook, once for each token.
+    ///
+    /// <https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_StartAutomationExecution.html>
+    pub(crate) async fn start(
+        &self,
+        runbook: &str,
+        token: &str,
+        parameters: &[(&'static str, String)],
+    ) -> Result<String, Error> {
+        let mut request = self
+            .client
+            .start_automation_execution()
+            .document_name(runbook)
+            .client_token(token);
+        for (name, value) in parameters {
+            request = request.parameters(*name, vec![value.clone()]);
+        }
+        request
+            .send()
+            .await
+            .map_err(|error| classify(START_AUTOMATION_EXECUTION, runbook, error))?
+            .automation_execution_id
+            .ok_or_else(|| incomplete(START_AUTOMATION_EXECUTION, runbook, "AutomationExecutionId"))
+    }
+}

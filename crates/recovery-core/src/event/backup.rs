@@ -1,0 +1,249 @@
+//! Events of AWS Backup jobs.
+//!
+//! Restore jobs say how they ended in `detail.status`, backup and copy jobs in `detail.state`.
+//! See <https://docs.aws.amazon.com/aws-backup/latest/devguide/eventbridge.html>.
+
+use serde::Deserialize;
+
+use super::{Event, detail, lenient_text};
+use crate::arn::{Arn, RecoveryPointArn, RestoreJobId};
+use crate::error::Error;
+use crate::restore_job::RestoreJob;
+
+/// `source` of every event of AWS Backup.
+pub const SOURCE: &str = "aws.backup";
+/// `detail-type` of restore job events.
+pub const RESTORE_JOB: &str = "Restore Job State Change";
+/// `detail-type` of copy job events.
+pub const COPY_JOB: &str = "Copy Job State Change";
+/// `detail-type` of backup job events.
+pub const BACKUP_JOB: &str = "Backup Job State Change";
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RestoreDetail {
+    #[serde(default, deserialize_with = "lenient_text")]
+    restore_job_id: Option<String>,
+    #[serde(default, deserialize_with = "lenient_text")]
+    status: Option<String>,
+    #[serde(default, deserialize_with = "lenient_text")]
+    status_message: Option<String>,
+    #[serde(default, deserialize_with = "lenient_text")]
+    resource_type: Option<String>,
+    #[serde(default, deserialize_with = "lenient_text")]
+    created_resource_arn: Option<String>,
+    #[serde(default, deserialize_with = "lenient_text")]
+    recovery_point_arn: Option<String>,
+    #[serde(default, deserialize_with = "lenient_text")]
+    source_resource_arn: Option<String>,
+    #[serde(default, deserialize_with = "lenient_text")]
+    restore_testing_plan_arn: Option<String>,
+    #[serde(default, deserialize_with = "lenient_text")]
+    completion_date: Option<String>,
+}
+
+/// Reads a restore job event. What the event leaves out is absent in the answer:
+/// `DescribeRestoreJob` settles it.
+///
+/// # Errors
+/// [`Error::Permanent`] when the event names no restore job.
+pub fn restore_job(event: &Event) -> Result<RestoreJob, Error> {
+    let detail: RestoreDetail = detail(event)?;
+    let id = detail
+        .restore_job_id
+        .ok_or_else(|| super::malformed("detail.restoreJobId", "it is missing or not text"))?;
+    let first_resource = event.resources.iter().flatten().next().map(String::as_str);
+    // All samples name the recovery point in resources[0], newer ones in the detail as well. One
+    // that cannot be read counts as absent, like one that was not sent.
+    let recovery_point = detail
+        .recovery_point_arn
+        .as_deref()
+        .into_iter()
+        .chain(first_resource)
+        .find_map(|text| RecoveryPointArn::parse(text).ok());
+    Ok(RestoreJob {
+        id: RestoreJobId::new(id),
+        status: detail.status,
+        status_message: detail.status_message,
+        resource_type: detail.resource_type,
+        created_resource: parsed(detail.created_resource_arn),
+        recovery_point,
+        source_resource: parsed(detail.source_resource_arn),
+        restore_test: detail.restore_testing_plan_arn.is_some(),
+        completed: detail
+            .completion_date
+            .as_deref()
+            .and_then(super::date)
+            .or(event.time),
+    })
+}
+
+fn parsed(arn: Option<String>) -> Option<Arn> {
+    arn.and_then(|arn| Arn::parse(&arn).ok())
+}
+
+/// A copy or backup job, as its event tells it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobReport {
+    /// Copy or backup job id.
+    pub id: String,
+    /// `COMPLETED`, `FAILED`, … or nothing.
+    pub state: Option<String>,
+    /// Why it is in this state, in the service's words.
+    pub message: Option<String>,
+    /// `EBS`, `RDS`, …
+    pub resource_type: Option<String>,
+    /// The resource that was backed up.
+    pub resource: Option<Arn>,
+    /// The recovery point that the job made.
+    pub recovery_point: Option<Arn>,
+    /// The vault that holds it, or was to hold it: an ARN or a name.
+    pub vault: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct CopyDetail {
+    #[serde(default, deserialize_with = "lenient_text")]
+    copy_job_id: Option<String>,
+    #[serde(default, deserialize_with = "lenient_text")]
+    state: Option<String>,
+    #[serde(default, deserialize_with = "lenient_text")]
+    status_message: Option<String>,
+    #[serde(default, deserialize_with = "lenient_text")]
+    resource_type: Option<String>,
+    #[serde(default, deserialize_with = "lenient_text")]
+    resource_arn: Option<String>,
+    #[serde(default, deserialize_with = "lenient_text")]
+    destination_recovery_point_arn: Option<String>,
+    #[serde(default, deserialize_with = "lenient_text")]
+    destination_backup_vault_arn: Option<String>,
+}
+
+/// Reads a copy job event.
+///
+/// # Errors
+/// [`Error::Permanent`] when the event names no copy job. Those of state CREATED do not.
+pub fn copy_job(event: &Event) -> Result<JobReport, Error> {
+    let detail: CopyDetail = detail(event)?;
+    Ok(JobReport {
+        id: detail
+            .copy_job_id
+            .ok_or_else(|| super::malformed("detail.copyJobId", "it is missing or not text"))?,
+        state: detail.state,
+        message: detail.status_message,
+        resource_type: detail.resource_type,
+        resource: parsed(detail.resource_arn),
+        recovery_point: parsed(detail.destination_recovery_point_arn),
+        vault: detail.destination_backup_vault_arn,
+    })
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct BackupDetail {
+    #[serde(default, deserialize_with = "lenient_text")]
+    backup_job_id: Option<String>,
+    #[serde(default, deserialize_with = "lenient_text")]
+    state: Option<String>,
+    #[serde(default, deserialize_with = "lenient_text")]
+    status_message: Option<String>,
+    #[serde(default, deserialize_with = "lenient_text")]
+    resource_type: Option<String>,
+    #[serde(default, deserialize_with = "lenient_text")]
+    resource_arn: Option<String>,
+    #[serde(default, deserialize_with = "lenient_text")]
+    backup_vault_arn: Option<String>,
+    #[serde(default, deserialize_with = "lenient_text")]
+    backup_vault_name: Option<String>,
+}
+
+/// Reads a backup job event.
+///
+/// # Errors
+/// [`Error::Permanent`] when the event names no backup job.
+pub fn backup_job(event: &Event) -> Result<JobReport, Error> {
+    let detail: BackupDetail = detail(event)?;
+    Ok(JobReport {
+        id: detail
+            .backup_job_id
+            .ok_or_else(|| super::malformed("detail.backupJobId", "it is missing or not text"))?,
+        state: detail.state,
+        message: detail.status_message,
+        resource_type: detail.resource_type,
+        resource: parsed(detail.resource_arn),
+        recovery_point: event
+            .resources
+            .iter()
+            .flatten()
+            .find_map(|arn| Arn::parse(arn).ok()),
+        vault: detail.backup_vault_arn.or(detail.backup_vault_name),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn event(detail: Value, resources: Value) -> Event {
+        super::super::parse(&json!({
+            "source": SOURCE, "detail-type": RESTORE_JOB, "time": "2026-11-23T06:00:00Z",
+            "resources": resources, "detail": detail,
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn the_recovery_point_is_in_the_detail_or_else_in_the_resources() {
+        let check = |in_detail: Value, resources: Value, expected: Option<&str>| {
+            let job = restore_job(&event(
+                json!({"restoreJobId": "J", "status": "COMPLETED", "recoveryPointArn": in_detail}),
+                resources,
+            ))
+            .unwrap();
+            assert_eq!(
+                job.recovery_point.as_ref().map(RecoveryPointArn::as_str),
+                expected
+            );
+        };
+        let (a, b) = (
+            "arn:aws:ec2:us-west-2::snapshot/snap-a",
+            "arn:aws:ec2:us-west-2::snapshot/snap-b",
+        );
+        check(json!(a), json!([b]), Some(a));
+        check(Value::Null, json!([b]), Some(b));
+        check(json!({}), json!([b]), Some(b));
+        check(json!("nonsense"), json!([b]), Some(b));
+        check(Value::Null, json!([]), None);
+        check(Value::Null, Value::Null, None);
+    }
+
+    #[test]
+    fn an_event_without_its_job_is_an_error_that_names_the_field() {
+        for detail in [
+            json!({}),
+            json!({"restoreJobId": null}),
+            json!({"restoreJobId": ""}),
+        ] {
+            let error = restore_job(&event(detail, json!([]))).unwrap_err();
+            assert!(error.to_string().contains("detail.restoreJobId"), "{error}");
+        }
+        let error = restore_job(&event(json!("cut off"), json!([]))).unwrap_err();
+        assert!(
+            error.to_string().contains("expected a JSON object"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_copy_has_an_empty_object_where_its_recovery_point_will_be() {
+        let report = copy_job(&event(
+            json!({"copyJobId": "C", "state": "FAILED", "destinationRecoveryPointArn": {}}),
+            json!([]),
+        ))
+        .unwrap();
+        assert_eq!(report.recovery_point, None);
+        assert_eq!(report.state.as_deref(), Some("FAILED"));
+    }
+}

@@ -1,0 +1,220 @@
+//! Events of AWS Health, as they come: fields that the schema requires may be missing, numbers are
+//! text, dates vary.
+//!
+//! See <https://docs.aws.amazon.com/health/latest/ug/aws-health-events-eventbridge-schema.html>.
+
+use chrono::{DateTime, Utc};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{Event, detail, lenient_text};
+use crate::error::Error;
+
+/// `source` of every event of AWS Health.
+pub const SOURCE: &str = "aws.health";
+/// `detail-type` of Health events; those about abuse have another.
+pub const EVENT: &str = "AWS Health Event";
+
+/// One page of one message about one Health event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HealthEvent {
+    /// Names the Health event: the same for all its messages, pages and duplicates.
+    pub arn: String,
+    /// `S3`, `EC2`, `MULTIPLE_SERVICES`, …
+    pub service: String,
+    /// `AWS_S3_INCREASED_GET_API_ERROR_RATES`, …
+    pub code: String,
+    /// `issue`, `accountNotification`, `scheduledChange`, `investigation`.
+    pub category: String,
+    /// `PUBLIC` or `ACCOUNT_SPECIFIC`, where it is said.
+    pub scope: Option<String>,
+    /// Names the message; the same for all its pages and for the copy of the backup Region.
+    pub message_key: String,
+    /// `open`, `closed`, `upcoming`, where it is said.
+    pub status: Option<String>,
+    /// The Region that is impacted, or `global`; where it is not said, the one in the ARN.
+    pub region: Option<String>,
+    /// When the trouble began.
+    pub start: Option<DateTime<Utc>>,
+    /// When it ended.
+    pub end: Option<DateTime<Utc>>,
+    /// When AWS last said something about it.
+    pub updated: Option<DateTime<Utc>>,
+    /// What AWS says about it, in English where there are several languages.
+    pub description: String,
+    /// What of this account is affected: ids, names or ARNs.
+    pub entities: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Detail {
+    #[serde(default, deserialize_with = "lenient_text")]
+    event_arn: Option<String>,
+    #[serde(default, deserialize_with = "lenient_text")]
+    service: Option<String>,
+    #[serde(default, deserialize_with = "lenient_text")]
+    event_type_code: Option<String>,
+    #[serde(default, deserialize_with = "lenient_text")]
+    event_type_category: Option<String>,
+    #[serde(default, deserialize_with = "lenient_text")]
+    event_scope_code: Option<String>,
+    #[serde(default, deserialize_with = "lenient_text")]
+    communication_id: Option<String>,
+    #[serde(default, deserialize_with = "lenient_text")]
+    status_code: Option<String>,
+    #[serde(default, deserialize_with = "lenient_text")]
+    event_region: Option<String>,
+    #[serde(default, deserialize_with = "lenient_text")]
+    start_time: Option<String>,
+    #[serde(default, deserialize_with = "lenient_text")]
+    end_time: Option<String>,
+    #[serde(default, deserialize_with = "lenient_text")]
+    last_updated_time: Option<String>,
+    #[serde(default)]
+    event_description: Value,
+    #[serde(default)]
+    affected_entities: Value,
+    #[serde(default, deserialize_with = "lenient_text")]
+    page: Option<String>,
+}
+
+/// Reads a Health event.
+///
+/// # Errors
+/// [`Error::Permanent`] when the event has no `eventArn`, by which everything about it is found.
+pub fn health_event(event: &Event) -> Result<HealthEvent, Error> {
+    let detail: Detail = detail(event)?;
+    let arn = detail
+        .event_arn
+        .ok_or_else(|| super::malformed("detail.eventArn", "it is missing or not text"))?;
+    let date = |text: Option<String>| text.as_deref().and_then(super::date);
+    let updated = date(detail.last_updated_time).or(event.time);
+    let message_key = match detail.communication_id {
+        Some(id) => without_page(&id, detail.page.as_deref()).to_owned(),
+        None => updated.map_or_else(|| "unnamed".to_owned(), |time| time.to_rfc3339()),
+    };
+    // arn:aws:health:us-east-1::event/…
+    let arn_region = arn
+        .split(':')
+        .nth(3)
+        .filter(|region| !region.is_empty())
+        .map(str::to_owned);
+    Ok(HealthEvent {
+        service: detail.service.unwrap_or_default(),
+        code: detail.event_type_code.unwrap_or_default(),
+        category: detail.event_type_category.unwrap_or_default(),
+        scope: detail.event_scope_code,
+        message_key,
+        status: detail.status_code,
+        region: detail.event_region.or(arn_region),
+        start: date(detail.start_time),
+        end: date(detail.end_time),
+        updated,
+        description: description(&detail.event_description),
+        entities: entities(&detail.affected_entities, &event.resources),
+        arn,
+    })
+}
+
+/// The communication id without the page at its end: some samples have it, and pages of one
+/// message belong together.
+fn without_page<'a>(id: &'a str, page: Option<&str>) -> &'a str {
+    let page = page.unwrap_or("1");
+    id.strip_suffix(page)
+        .and_then(|rest| rest.strip_suffix('-'))
+        .filter(|rest| !rest.is_empty())
+        .unwrap_or(id)
+}
+
+fn description(texts: &Value) -> String {
+    let texts = || texts.as_array().into_iter().flatten();
+    let language = |text: &&Value| {
+        text.get("language")
+            .and_then(Value::as_str)
+            .is_some_and(|language| language.to_ascii_lowercase().starts_with("en"))
+    };
+    texts()
+        .find(language)
+        .or_else(|| texts().next())
+        .and_then(|text| text.get("latestDescription"))
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+        .trim()
+        .to_owned()
+}
+
+fn entities(affected: &Value, resources: &Option<Vec<String>>) -> Vec<String> {
+    let mut entities: Vec<String> = affected
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|entity| entity.get("entityValue").and_then(Value::as_str))
+        .chain(resources.iter().flatten().map(String::as_str))
+        .filter(|entity| !entity.is_empty())
+        .map(str::to_owned)
+        .collect();
+    entities.sort();
+    entities.dedup();
+    entities
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn read(detail: Value) -> HealthEvent {
+        let event = super::super::parse(&json!({
+            "source": SOURCE, "detail-type": EVENT, "time": "2026-11-23T06:00:00Z",
+            "region": "us-west-2", "detail": detail,
+        }))
+        .unwrap();
+        health_event(&event).unwrap()
+    }
+
+    #[test]
+    fn pages_of_a_message_have_one_key() {
+        let key = |id: &str, page: Value| {
+            read(json!({"eventArn": "arn:aws:health:us-east-1::event/X", "communicationId": id, "page": page}))
+                .message_key
+        };
+        assert_eq!(key("abc-1", json!("1")), "abc");
+        assert_eq!(key("abc-2", json!("2")), "abc");
+        assert_eq!(key("abc-2", json!(2)), "abc");
+        assert_eq!(key("abc-1", json!(null)), "abc");
+        // An id that happens to end in digits is kept.
+        assert_eq!(key("abc1", json!("1")), "abc1");
+        assert_eq!(key("abc-21", json!("1")), "abc-21");
+        assert_eq!(key("1", json!("1")), "1");
+    }
+
+    #[test]
+    fn a_sparse_event_is_read_as_far_as_it_goes() {
+        let event = read(json!({"eventArn": "arn:aws:health:us-east-1::event/S3/X/X_1"}));
+        assert_eq!(event.region.as_deref(), Some("us-east-1"));
+        assert_eq!(
+            event.updated.unwrap().to_rfc3339(),
+            "2026-11-23T06:00:00+00:00"
+        );
+        assert_eq!(event.scope, None);
+        assert_eq!(event.description, "");
+        assert!(event.entities.is_empty());
+    }
+
+    #[test]
+    fn english_is_preferred_and_entities_are_listed_once() {
+        let event = read(json!({
+            "eventArn": "arn:aws:health:::event/X",
+            "eventRegion": "global",
+            "eventDescription": [
+                {"language": "de_DE", "latestDescription": "Störung"},
+                {"language": "en_US", "latestDescription": " Trouble. "},
+            ],
+            "affectedEntities": [{"entityValue": "vol-1"}, {"entityValue": "vol-1"}, {"status": "IMPAIRED"}, 7],
+        }));
+        assert_eq!(event.description, "Trouble.");
+        assert_eq!(event.entities, ["vol-1"]);
+        assert_eq!(event.region.as_deref(), Some("global"));
+    }
+}

@@ -1,0 +1,513 @@
+//! A small world in memory behind the ports, with a log of the calls and scripted failures.
+//!
+//! It behaves as AWS does where the deciding code depends on it: a volume is attached once, a
+//! device name is taken once, an open OpsItem stands in the way of a second one with its key.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use crate::arn::{Arn, InstanceId, OpsItemId, RecoveryPointArn, RestoreJobId, VolumeId};
+use crate::error::{Error, Fault};
+use crate::integrate::{Attachment, DeviceName, Instance, Volume};
+use crate::ops_item::{Claim, ItemKey, NewOpsItem, OpsItem, OpsItemChange, Severity, Status};
+use crate::ports::{
+    AttachAnswer, Clock, Instances, Notification, Notifications, OpsItems, RecoveryPointTags,
+    RestoreJobs, Runbooks, StackResource, StackResources, Volumes,
+};
+use crate::restore_job::{EBS, RestoreJob};
+use crate::tags::Tags;
+
+/// How a scripted call fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failure {
+    /// Throttled: nothing happened.
+    Throttled,
+    /// The answer is lost, though the call took effect.
+    AnswerLost,
+    /// Access denied.
+    Denied,
+}
+
+/// An OpsItem with everything that was ever written to it.
+#[derive(Debug, Clone)]
+pub struct StoredItem {
+    /// The item as the ports show it.
+    pub item: OpsItem,
+    /// Its key.
+    pub key: ItemKey,
+    /// Its title now.
+    pub title: String,
+    /// Its description now.
+    pub description: String,
+    /// Its severity now.
+    pub severity: Severity,
+    /// Its related resources.
+    pub resources: Vec<Arn>,
+}
+
+/// What there is in the world.
+#[derive(Debug, Default)]
+pub struct State {
+    /// Restore jobs by id.
+    pub restore_jobs: BTreeMap<String, RestoreJob>,
+    /// Tags of recovery points by ARN.
+    pub tags: BTreeMap<String, Tags>,
+    /// Stack resources by stack and logical id.
+    pub stack_resources: BTreeMap<(String, String), StackResource>,
+    /// Volumes by id.
+    pub volumes: BTreeMap<VolumeId, Volume>,
+    /// Instances by id.
+    pub instances: BTreeMap<InstanceId, Instance>,
+    /// Instances of Auto Scaling groups.
+    pub groups: BTreeMap<String, Vec<InstanceId>>,
+    /// OpsItems, the oldest first.
+    pub items: Vec<StoredItem>,
+    /// Notifications sent.
+    pub notifications: Vec<Notification>,
+    /// Executions by token: runbook and parameters.
+    pub executions: BTreeMap<String, (String, Vec<(&'static str, String)>)>,
+    /// Calls made, each as `operation subject`.
+    pub calls: Vec<String>,
+    /// Looks at a volume until an accepted attachment shows as attached.
+    pub looks_until_attached: usize,
+    failures: BTreeMap<&'static str, VecDeque<Failure>>,
+    attachments_made: usize,
+}
+
+/// The world.
+#[derive(Debug, Default)]
+pub struct World {
+    state: Mutex<State>,
+}
+
+impl World {
+    /// An empty world.
+    pub fn new() -> World {
+        World::default()
+    }
+
+    /// The world with one completed restore of an EBS volume for one running instance:
+    /// job `job-1`, volume `vol-1`, snapshot `snap-1`, instance `i-1` as `Server` in stack `shop`.
+    pub fn with_restored_volume() -> World {
+        let world = World::new();
+        world.add_restored_volume("1", &[]);
+        {
+            let mut state = world.state();
+            state.stack_resources.insert(
+                ("shop".to_owned(), "Server".to_owned()),
+                StackResource {
+                    resource_type: "AWS::EC2::Instance".to_owned(),
+                    physical_id: Some("i-1".to_owned()),
+                    status: "CREATE_COMPLETE".to_owned(),
+                },
+            );
+            let instance = Instance {
+                id: InstanceId::new("i-1"),
+                state: "running".to_owned(),
+                zone: "us-west-2a".to_owned(),
+                devices: Vec::new(),
+            };
+            state.instances.insert(instance.id.clone(), instance);
+        }
+        world
+    }
+
+    /// Adds a completed restore of an EBS volume that belongs to `Server` in stack `shop`:
+    /// `job-N`, `vol-N`, `snap-N`, with `extra` tags.
+    pub fn add_restored_volume(&self, n: &str, extra: &[(&str, &str)]) {
+        let mut state = self.state();
+        let point = format!("arn:aws:ec2:us-west-2::snapshot/snap-{n}");
+        let volume = Volume {
+            id: VolumeId::new(format!("vol-{n}")),
+            state: "available".to_owned(),
+            zone: "us-west-2a".to_owned(),
+            attachments: Vec::new(),
+            restore_test: false,
+        };
+        state.volumes.insert(volume.id.clone(), volume);
+        let tags = [
+            ("recovery:stack", "shop"),
+            ("recovery:logical-id", "Server"),
+        ]
+        .iter()
+        .chain(extra)
+        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+        .collect();
+        state.tags.insert(point.clone(), tags);
+        let job = RestoreJob {
+            id: RestoreJobId::new(format!("job-{n}")),
+            status: Some("COMPLETED".to_owned()),
+            status_message: None,
+            resource_type: Some(EBS.to_owned()),
+            created_resource: Arn::parse(&format!(
+                "arn:aws:ec2:us-west-2:111122223333:volume/vol-{n}"
+            ))
+            .ok(),
+            recovery_point: RecoveryPointArn::parse(&point).ok(),
+            source_resource: None,
+            restore_test: false,
+            completed: FakeClock::new()
+                .now()
+                .checked_sub_signed(chrono::TimeDelta::seconds(42)),
+        };
+        state.restore_jobs.insert(job.id.to_string(), job);
+    }
+
+    /// Everything in the world, to arrange it and to look at it.
+    pub fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes the next call of `operation` that has nothing scripted yet fail so.
+    pub fn fail(&self, operation: &'static str, failure: Failure) {
+        self.state()
+            .failures
+            .entry(operation)
+            .or_default()
+            .push_back(failure);
+    }
+
+    /// The calls made so far.
+    pub fn calls(&self) -> Vec<String> {
+        self.state().calls.clone()
+    }
+
+    /// How many attachments were ever made.
+    pub fn attachments_made(&self) -> usize {
+        self.state().attachments_made
+    }
+
+    fn call<T>(
+        &self,
+        operation: &'static str,
+        subject: &str,
+        effect: impl FnOnce(&mut State) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let mut state = self.state();
+        state.calls.push(format!("{operation} {subject}"));
+        let failure = state
+            .failures
+            .get_mut(operation)
+            .and_then(VecDeque::pop_front);
+        let fault = |code: &str| {
+            Fault::new(operation, subject, "scripted failure", "Nothing to do.").with_code(code)
+        };
+        match failure {
+            Some(Failure::Throttled) => Err(Error::Retryable(fault("RequestLimitExceeded"))),
+            Some(Failure::Denied) => Err(Error::Permanent(fault("UnauthorizedOperation"))),
+            Some(Failure::AnswerLost) => {
+                effect(&mut state)?;
+                Err(Error::Retryable(fault("timeout")))
+            }
+            None => effect(&mut state),
+        }
+    }
+}
+
+fn not_found(operation: &'static str, subject: &str) -> Error {
+    Error::Retryable(Fault::new(
+        operation,
+        subject,
+        "not found",
+        "Wait until it shows.",
+    ))
+}
+
+impl RestoreJobs for World {
+    async fn restore_job(&self, id: &RestoreJobId) -> Result<RestoreJob, Error> {
+        let operation = "backup:DescribeRestoreJob";
+        self.call(operation, id.as_str(), |state| {
+            state
+                .restore_jobs
+                .get(id.as_str())
+                .cloned()
+                .ok_or_else(|| not_found(operation, id.as_str()))
+        })
+    }
+}
+
+impl RecoveryPointTags for World {
+    async fn tags(&self, point: &RecoveryPointArn) -> Result<Tags, Error> {
+        self.call("tags", point.as_str(), |state| {
+            Ok(state.tags.get(point.as_str()).cloned().unwrap_or_default())
+        })
+    }
+}
+
+impl StackResources for World {
+    async fn stack_resource(
+        &self,
+        stack: &str,
+        logical_id: &str,
+    ) -> Result<Option<StackResource>, Error> {
+        self.call(
+            "cloudformation:DescribeStackResource",
+            &format!("{stack}/{logical_id}"),
+            |state| {
+                let key = (stack.to_owned(), logical_id.to_owned());
+                Ok(state.stack_resources.get(&key).cloned())
+            },
+        )
+    }
+}
+
+impl Volumes for World {
+    async fn volume(&self, id: &VolumeId) -> Result<Volume, Error> {
+        let operation = "ec2:DescribeVolumes";
+        self.call(operation, id.as_str(), |state| {
+            let looks = &mut state.looks_until_attached;
+            let volume = state
+                .volumes
+                .get_mut(id)
+                .ok_or_else(|| not_found(operation, id.as_str()))?;
+            for attachment in &mut volume.attachments {
+                if attachment.state == "attaching" {
+                    if *looks == 0 {
+                        attachment.state = "attached".to_owned();
+                    } else {
+                        *looks -= 1;
+                    }
+                }
+            }
+            Ok(volume.clone())
+        })
+    }
+
+    async fn attach(
+        &self,
+        volume: &VolumeId,
+        instance: &InstanceId,
+        device: &DeviceName,
+    ) -> Result<AttachAnswer, Error> {
+        let operation = "ec2:AttachVolume";
+        let subject = format!("{volume} {instance} {device}");
+        let fault = |code: &str, message: &str| {
+            Fault::new(operation, subject.clone(), message, "Look again.").with_code(code)
+        };
+        self.call(operation, &subject, |state| {
+            let (Some(volume), Some(instance)) = (
+                state.volumes.get_mut(volume),
+                state.instances.get_mut(instance),
+            ) else {
+                return Err(not_found(operation, &subject));
+            };
+            if volume.state != "available" {
+                return Ok(AttachAnswer::Contested(fault(
+                    "VolumeInUse",
+                    "already attached",
+                )));
+            }
+            if !matches!(instance.state.as_str(), "running" | "stopped") {
+                return Ok(AttachAnswer::Contested(fault(
+                    "IncorrectState",
+                    "not running",
+                )));
+            }
+            if volume.zone != instance.zone {
+                return Ok(AttachAnswer::ZoneMismatch(fault(
+                    "InvalidVolume.ZoneMismatch",
+                    "zones",
+                )));
+            }
+            if instance
+                .devices
+                .iter()
+                .any(|(taken, _)| taken == device.as_str())
+            {
+                return Ok(AttachAnswer::DeviceInUse(fault(
+                    "InvalidParameterValue",
+                    "already in use",
+                )));
+            }
+            let attached = state.looks_until_attached == 0;
+            volume.state = "in-use".to_owned();
+            volume.attachments.push(Attachment {
+                instance: instance.id.clone(),
+                device: device.as_str().to_owned(),
+                state: if attached { "attached" } else { "attaching" }.to_owned(),
+            });
+            instance
+                .devices
+                .push((device.as_str().to_owned(), volume.id.clone()));
+            state.attachments_made += 1;
+            Ok(AttachAnswer::Accepted { attached })
+        })
+    }
+}
+
+impl Instances for World {
+    async fn instance(&self, id: &InstanceId) -> Result<Instance, Error> {
+        let operation = "ec2:DescribeInstances";
+        self.call(operation, id.as_str(), |state| {
+            state
+                .instances
+                .get(id)
+                .cloned()
+                .ok_or_else(|| not_found(operation, id.as_str()))
+        })
+    }
+
+    async fn group_instances(&self, group: &str) -> Result<Vec<Instance>, Error> {
+        self.call("ec2:DescribeInstances", group, |state| {
+            let ids = state.groups.get(group).cloned().unwrap_or_default();
+            Ok(ids
+                .iter()
+                .filter_map(|id| state.instances.get(id))
+                .filter(|instance| matches!(instance.state.as_str(), "pending" | "running"))
+                .cloned()
+                .collect())
+        })
+    }
+}
+
+impl OpsItems for World {
+    async fn find(&self, key: &ItemKey) -> Result<Vec<OpsItem>, Error> {
+        self.call("ssm:DescribeOpsItems", key.as_str(), |state| {
+            Ok(state
+                .items
+                .iter()
+                .filter(|stored| stored.key == *key)
+                .map(|stored| stored.item.clone())
+                .collect())
+        })
+    }
+
+    async fn get(&self, id: &OpsItemId) -> Result<OpsItem, Error> {
+        let operation = "ssm:GetOpsItem";
+        self.call(operation, id.as_str(), |state| {
+            state
+                .items
+                .iter()
+                .find(|stored| stored.item.id == *id)
+                .map(|stored| stored.item.clone())
+                .ok_or_else(|| not_found(operation, id.as_str()))
+        })
+    }
+
+    async fn create(&self, new: &NewOpsItem) -> Result<Claim, Error> {
+        self.call("ssm:CreateOpsItem", new.key.as_str(), |state| {
+            let open = state.items.iter().find(|stored| {
+                // OpsCenter's check covers the key and the resources.
+                stored.key == new.key
+                    && stored.resources == new.resources
+                    && stored.item.status == Status::Open
+            });
+            if let Some(open) = open {
+                return Ok(Claim::Existing(open.item.id.clone()));
+            }
+            let id = OpsItemId::new(format!("oi-{}", state.items.len() + 1));
+            state.items.push(StoredItem {
+                item: new.as_created(id.clone()),
+                key: new.key.clone(),
+                title: new.limited_title(),
+                description: new.limited_description(),
+                severity: new.severity,
+                resources: new.resources.clone(),
+            });
+            Ok(Claim::Created(id))
+        })
+    }
+
+    async fn update(&self, id: &OpsItemId, change: &OpsItemChange) -> Result<(), Error> {
+        let operation = "ssm:UpdateOpsItem";
+        self.call(operation, id.as_str(), |state| {
+            let stored = state
+                .items
+                .iter_mut()
+                .find(|stored| stored.item.id == *id)
+                .ok_or_else(|| not_found(operation, id.as_str()))?;
+            if let Some(title) = &change.title {
+                stored.title.clone_from(title);
+            }
+            if let Some(description) = &change.description {
+                stored.description.clone_from(description);
+            }
+            if let Some(severity) = change.severity {
+                stored.severity = severity;
+            }
+            if let Some(status) = change.status {
+                stored.item.status = status;
+            }
+            for (key, value) in &change.data {
+                stored.item.data.insert((*key).to_owned(), value.clone());
+            }
+            Ok(())
+        })
+    }
+}
+
+impl Notifications for World {
+    async fn notify(&self, notification: &Notification) -> Result<(), Error> {
+        self.call("sns:Publish", &notification.subject, |state| {
+            state.notifications.push(notification.clone());
+            Ok(())
+        })
+    }
+}
+
+impl Runbooks for World {
+    async fn start(
+        &self,
+        runbook: &str,
+        token: &str,
+        parameters: &[(&'static str, String)],
+    ) -> Result<String, Error> {
+        self.call("ssm:StartAutomationExecution", runbook, |state| {
+            state
+                .executions
+                .entry(token.to_owned())
+                .or_insert_with(|| (runbook.to_owned(), parameters.to_vec()));
+            Ok(format!("execution-{token}"))
+        })
+    }
+}
+
+/// A clock that moves only when someone sleeps. A run begins with 60 seconds.
+#[derive(Debug)]
+pub struct FakeClock {
+    slept: Mutex<Duration>,
+    budget: Duration,
+}
+
+impl FakeClock {
+    /// A clock with 60 seconds left.
+    pub fn new() -> FakeClock {
+        FakeClock::with_budget(Duration::from_secs(60))
+    }
+
+    /// A clock with this much left.
+    pub fn with_budget(budget: Duration) -> FakeClock {
+        FakeClock {
+            slept: Mutex::new(Duration::ZERO),
+            budget,
+        }
+    }
+
+    fn slept(&self) -> MutexGuard<'_, Duration> {
+        self.slept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for FakeClock {
+    fn default() -> FakeClock {
+        FakeClock::new()
+    }
+}
+
+impl Clock for FakeClock {
+    fn now(&self) -> DateTime<Utc> {
+        let start = DateTime::from_timestamp(1_795_413_600, 0).unwrap_or_default();
+        start + *self.slept()
+    }
+
+    fn remaining(&self) -> Duration {
+        self.budget.saturating_sub(*self.slept())
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        *self.slept() += duration;
+    }
+}

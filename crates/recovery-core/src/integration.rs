@@ -1,0 +1,466 @@
+//! Brings a restored EBS volume back onto the instance it belongs to: looks, decides
+//! ([`next_step`]), acts, and looks again.
+//!
+//! Safe to repeat and to run twice at the same time: what is done already is found done, and an
+//! answer that was lost is settled by looking, never by asking EC2 a second time.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use futures_util::future::{join, try_join};
+
+use crate::arn::{Here, InstanceId, OpsItemId, VolumeId};
+use crate::error::{Error, Fault};
+use crate::integrate::{Instance, Refusal, Step, Volume, next_step};
+use crate::job_tracking::restore_item;
+use crate::ops_item::{Claim, NewOpsItem, OpsItemChange, Severity, Status, find_or_create};
+use crate::outcome::Outcome;
+use crate::ports::{AttachAnswer, Clock, IntegrationPorts, Notification, StackResource};
+use crate::restore_job::{EBS, RestoreJob};
+use crate::tags::{IntegrationTarget, integration_target};
+use crate::text::code;
+
+/// Operational data: how far the integration came: `attached` or `refused`.
+pub const INTEGRATION: &str = "recovery:integration";
+/// Operational data: the refusal, word for word.
+const REFUSAL: &str = "recovery:refusal";
+/// Operational data: the refusal that people have been told of.
+const NOTIFIED: &str = "recovery:notified";
+/// Operational data: the volume, the instance and the device name of the attachment.
+const VOLUME: &str = "recovery:volume";
+const INSTANCE: &str = "recovery:instance";
+const DEVICE: &str = "recovery:device";
+/// Operational data: seconds from the end of the restore job to the attachment.
+const SECONDS: &str = "recovery:seconds-to-attach";
+
+/// Attempts to attach within one run, each preceded by a look.
+const ATTEMPTS: u32 = 4;
+/// Left of a run's time for writing down how far it came.
+const RESERVE: Duration = Duration::from_secs(5);
+/// First and longest pause between two looks.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// Integrates what `job` restored. The job may be known from an event only; what is missing is
+/// asked of AWS Backup.
+///
+/// # Errors
+/// [`Error::Retryable`] when the target is not there yet, or a call failed that may succeed later;
+/// [`Error::Permanent`] when a call failed for good. A refusal is no error: retrying cannot help,
+/// and people have been told.
+pub async fn integrate(
+    ports: &impl IntegrationPorts,
+    clock: &impl Clock,
+    here: &Here,
+    job: RestoreJob,
+) -> Result<Outcome, Error> {
+    if let Some(reason) = reason_to_ignore(&job) {
+        return Ok(Outcome::ignored(reason));
+    }
+    let job = if job.is_settled() {
+        job
+    } else {
+        let asked = ports.restore_job(&job.id).await?;
+        job.settled_by(asked)
+    };
+    if let Some(reason) = reason_to_ignore(&job) {
+        return Ok(Outcome::ignored(reason));
+    }
+    let missing = |what: &str| {
+        Error::Permanent(Fault::new(
+            "backup:DescribeRestoreJob",
+            job.id.as_str(),
+            format!("the completed job names no {what}"),
+            "Look at the job in AWS Backup; attach what it restored by hand.",
+        ))
+    };
+    let created = job
+        .created_resource
+        .as_ref()
+        .ok_or_else(|| missing("created resource"))?;
+    let point = job
+        .recovery_point
+        .as_ref()
+        .ok_or_else(|| missing("recovery point"))?;
+    let Some(volume_id) = created
+        .resource_id("volume")
+        .filter(|_| created.service() == "ec2")
+        .map(VolumeId::new)
+    else {
+        return Ok(Outcome::ignored("resource-type"));
+    };
+    if !here.owns(created) {
+        let refusal = Refusal::NotHere {
+            resource: created.to_string(),
+            here: format!("account {}, Region {}", here.account, here.region),
+        };
+        return refuse(ports, &job, refusal).await;
+    }
+
+    // The volume is looked at while the tags are fetched: nearly every restore needs both.
+    let (tags, volume) = join(ports.tags(point), ports.volume(&volume_id)).await;
+    let target = match integration_target(&tags?) {
+        Ok(Some(target)) => target,
+        Ok(None) => return Ok(Outcome::ignored("untagged").with("volumeId", volume_id.as_str())),
+        Err(refusal) => return refuse(ports, &job, refusal).await,
+    };
+    let volume = volume?;
+    if volume.restore_test {
+        return Ok(Outcome::ignored("restore-test").with("volumeId", volume_id.as_str()));
+    }
+    let instance = match find_instance(ports, &target).await? {
+        Ok(instance) => instance,
+        Err(refusal) => return refuse(ports, &job, refusal).await,
+    };
+    match bring_together(ports, clock, &target, volume, instance).await? {
+        Ok(attached) => settle_attached(ports, clock, &job, &target, attached).await,
+        Err(refusal) => refuse(ports, &job, refusal).await,
+    }
+}
+
+fn reason_to_ignore(job: &RestoreJob) -> Option<&'static str> {
+    if job.restore_test {
+        return Some("restore-test");
+    }
+    // An id alone says nothing of the status yet.
+    if job.status.is_some() && !job.is_completed() {
+        return Some("status");
+    }
+    match job.resource_type.as_deref() {
+        Some(EBS) | None => None,
+        Some(_) => Some("resource-type"),
+    }
+}
+
+/// The instance behind the target, through CloudFormation, or the rule that forbids it.
+async fn find_instance(
+    ports: &impl IntegrationPorts,
+    target: &IntegrationTarget,
+) -> Result<Result<Instance, Refusal>, Error> {
+    let IntegrationTarget {
+        stack, logical_id, ..
+    } = target;
+    let not_yet = |what: String| {
+        Error::Retryable(Fault::new(
+            "cloudformation:DescribeStackResource",
+            format!("{stack}/{logical_id}"),
+            what,
+            "Deploy the stack that owns the target in this Region; this restore job is tried again.",
+        ))
+    };
+    let Some(StackResource {
+        resource_type,
+        physical_id,
+        status,
+    }) = ports.stack_resource(stack, logical_id).await?
+    else {
+        return Err(not_yet(
+            "the stack or the resource in it does not exist yet".to_owned(),
+        ));
+    };
+    if matches!(
+        status.as_str(),
+        "CREATE_FAILED" | "DELETE_IN_PROGRESS" | "DELETE_COMPLETE"
+    ) {
+        return Ok(Err(Refusal::TargetFailed {
+            stack: stack.clone(),
+            logical_id: logical_id.clone(),
+            status,
+        }));
+    }
+    let physical_id = || {
+        physical_id
+            .clone()
+            .ok_or_else(|| not_yet(format!("the resource has no physical id yet ({status})")))
+    };
+    match resource_type.as_str() {
+        "AWS::EC2::Instance" => {
+            let id = InstanceId::new(physical_id()?);
+            ports.instance(&id).await.map(Ok)
+        }
+        "AWS::AutoScaling::AutoScalingGroup" => {
+            let group = physical_id()?;
+            let mut instances = ports.group_instances(&group).await?;
+            match instances.len() {
+                0 => Err(not_yet(format!(
+                    "the Auto Scaling group {group} has no instance yet"
+                ))),
+                1 => Ok(Ok(instances.remove(0))),
+                count => Ok(Err(Refusal::SeveralInstances { group, count })),
+            }
+        }
+        _ => Ok(Err(Refusal::TargetType {
+            stack: stack.clone(),
+            logical_id: logical_id.clone(),
+            resource_type,
+        })),
+    }
+}
+
+/// A volume on its instance.
+struct Attached {
+    volume: VolumeId,
+    instance: InstanceId,
+    device: String,
+    /// Whether this run asked for it and had the answer.
+    by_this_run: bool,
+}
+
+/// Looks, decides and acts until the volume is on its instance, a rule forbids it, or the time
+/// is up.
+async fn bring_together(
+    ports: &impl IntegrationPorts,
+    clock: &impl Clock,
+    target: &IntegrationTarget,
+    mut volume: Volume,
+    mut instance: Instance,
+) -> Result<Result<Attached, Refusal>, Error> {
+    let mut unusable = BTreeSet::new();
+    let mut attempts = 0;
+    let mut accepted = false;
+    let mut pause = FIRST_PAUSE;
+    // Why the last attempt did not end the matter.
+    let mut unsettled: Option<Error> = None;
+    loop {
+        let attached = |device: String, by_this_run| Attached {
+            volume: volume.id.clone(),
+            instance: instance.id.clone(),
+            device,
+            by_this_run,
+        };
+        let waiting_for = match next_step(&volume, &instance, target.device.as_ref(), &unusable) {
+            Step::Done { device } => return Ok(Ok(attached(device, accepted))),
+            Step::Refuse(refusal) => return Ok(Err(refusal)),
+            Step::Wait(what) => Some(what),
+            Step::Attach { device } => {
+                if attempts == ATTEMPTS {
+                    return Err(unsettled.unwrap_or_else(|| {
+                        not_attached(&volume.id, &instance.id, "it is still not attached")
+                    }));
+                }
+                attempts += 1;
+                match ports.attach(&volume.id, &instance.id, &device).await {
+                    Ok(AttachAnswer::Accepted { attached: true }) => {
+                        return Ok(Ok(attached(device.as_str().to_owned(), true)));
+                    }
+                    Ok(AttachAnswer::Accepted { attached: false }) => {
+                        accepted = true;
+                        Some(format!("{} to be attached to {}", volume.id, instance.id))
+                    }
+                    Ok(AttachAnswer::DeviceInUse(fault)) => {
+                        unusable.insert(device);
+                        unsettled = Some(Error::Retryable(fault));
+                        None
+                    }
+                    Ok(AttachAnswer::Contested(fault)) | Err(Error::Retryable(fault)) => {
+                        let what = fault.to_string();
+                        unsettled = Some(Error::Retryable(fault));
+                        Some(what)
+                    }
+                    Ok(AttachAnswer::ZoneMismatch(_)) => {
+                        return Ok(Err(Refusal::ZoneMismatch {
+                            volume: volume.id,
+                            volume_zone: volume.zone,
+                            instance: instance.id,
+                            instance_zone: instance.zone,
+                        }));
+                    }
+                    Ok(AttachAnswer::LimitExceeded(fault)) => {
+                        return Ok(Err(Refusal::AttachmentLimit {
+                            instance: instance.id,
+                            message: fault.message().to_owned(),
+                        }));
+                    }
+                    Err(permanent) => return Err(permanent),
+                }
+            }
+        };
+        if let Some(what) = waiting_for {
+            if clock.remaining() < pause + RESERVE {
+                return Err(unsettled.unwrap_or_else(|| {
+                    not_attached(
+                        &volume.id,
+                        &instance.id,
+                        &format!("waited for {what} as long as this run may"),
+                    )
+                }));
+            }
+            clock.sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+        (volume, instance) =
+            try_join(ports.volume(&volume.id), ports.instance(&instance.id)).await?;
+    }
+}
+
+fn not_attached(volume: &VolumeId, instance: &InstanceId, what: &str) -> Error {
+    Error::Retryable(Fault::new(
+        "ec2:AttachVolume",
+        format!("{volume} to {instance}"),
+        what,
+        "Nothing to do yet: this restore job is tried again, from where it stands.",
+    ))
+}
+
+/// Writes down that the volume is where it belongs.
+async fn settle_attached(
+    ports: &impl IntegrationPorts,
+    clock: &impl Clock,
+    job: &RestoreJob,
+    target: &IntegrationTarget,
+    attached: Attached,
+) -> Result<Outcome, Error> {
+    let new = restore_item(job);
+    let (id, known) = claim(ports, &new, attached.by_this_run).await?;
+    let outcome = if attached.by_this_run {
+        Outcome::integrated()
+    } else {
+        Outcome::already_integrated()
+    }
+    .with("restoreJobId", job.id.as_str())
+    .with("volumeId", attached.volume.as_str())
+    .with("instanceId", attached.instance.as_str())
+    .with("device", attached.device.clone())
+    .with("opsItemId", id.as_str());
+    if known.as_deref() == Some("attached") {
+        return Ok(outcome);
+    }
+    let seconds = job
+        .completed
+        .map(|completed| (clock.now() - completed).num_seconds().max(0));
+    let after = seconds.map_or(String::new(), |seconds| {
+        format!(", {seconds} s after the restore completed")
+    });
+    let (rest, status, severity) = match &target.mount {
+        // Resolved only when nothing is left to do.
+        Some(mount) => (
+            format!(
+                "**What is left to do.** Mount it at {} in the guest. On Nitro instances find the device by its serial number {} \
+                 (`lsblk -o +SERIAL`); never make a file system on it. Then resolve this item.",
+                code(mount),
+                code(&attached.volume.as_str().replace('-', ""))
+            ),
+            Status::Open,
+            Severity::Medium,
+        ),
+        None => (
+            "Nothing is left to do here. The first read of each block is slow until the volume is initialised."
+                .to_owned(),
+            Status::Resolved,
+            Severity::Low,
+        ),
+    };
+    let change = OpsItemChange {
+        title: Some(format!(
+            "Restored volume {} attached to {}",
+            attached.volume, attached.instance
+        )),
+        description: Some(format!(
+            "{facts}\n\n**What was done.** {volume} is attached to {instance} as {device}{after}.\n\n{rest}",
+            facts = facts(&new),
+            volume = code(attached.volume.as_str()),
+            instance = code(attached.instance.as_str()),
+            device = code(&attached.device),
+        )),
+        severity: Some(severity),
+        status: Some(status),
+        data: [
+            (INTEGRATION, "attached".to_owned()),
+            (VOLUME, attached.volume.to_string()),
+            (INSTANCE, attached.instance.to_string()),
+            (DEVICE, attached.device.clone()),
+        ]
+        .into_iter()
+        .chain(seconds.map(|seconds| (SECONDS, seconds.to_string())))
+        .collect(),
+    };
+    ports.update(&id, &change).await?;
+    Ok(outcome)
+}
+
+/// The OpsItem to write to, and what it says of the integration so far.
+///
+/// When this very run attached the volume there is nothing in OpsCenter about it yet, or an open
+/// item that `CreateOpsItem` finds; otherwise an earlier run may have resolved its item.
+async fn claim(
+    ports: &impl IntegrationPorts,
+    new: &NewOpsItem,
+    first: bool,
+) -> Result<(OpsItemId, Option<String>), Error> {
+    if first {
+        let (Claim::Created(id) | Claim::Existing(id)) = ports.create(new).await?;
+        return Ok((id, None));
+    }
+    let mut item = find_or_create(ports, new).await?;
+    Ok((item.id, item.data.remove(INTEGRATION)))
+}
+
+/// The first part of a job's description: the facts, without what was to come.
+fn facts(item: &NewOpsItem) -> &str {
+    item.description
+        .split_once("\n**What it means.**")
+        .map_or(item.description.as_str(), |(facts, _)| facts)
+        .trim_end()
+}
+
+/// Writes down the refusal and tells people, once for each refusal.
+async fn refuse(
+    ports: &impl IntegrationPorts,
+    job: &RestoreJob,
+    refusal: Refusal,
+) -> Result<Outcome, Error> {
+    let new = restore_item(job);
+    let item = find_or_create(ports, &new).await?;
+    let outcome = Outcome::refused(refusal.reason())
+        .with("restoreJobId", job.id.as_str())
+        .with("opsItemId", item.id.as_str());
+    let why = refusal.to_string();
+    if item.data.get(NOTIFIED) == Some(&why) {
+        return Ok(outcome);
+    }
+    let change = OpsItemChange {
+        title: Some(format!(
+            "Restored volume not attached: {}",
+            refusal.reason()
+        )),
+        description: Some(format!(
+            "{facts}\n\n**Why it was not attached.** {why}.\n\n**What to do.** {remedy}\n\n\
+             To run the integration again, invoke the function restore-integrator with `{{\"restoreJobId\": \"{job}\"}}`.",
+            facts = facts(&new),
+            why = crate::text::one_line(&why),
+            remedy = refusal.remedy(),
+            job = crate::text::shown(job.id.as_str()).replace(['`', '"'], "'"),
+        )),
+        severity: Some(Severity::High),
+        status: Some(Status::Open),
+        data: [(INTEGRATION, "refused".to_owned()), (REFUSAL, why.clone())].into(),
+    };
+    ports.update(&item.id, &change).await?;
+    ports
+        .notify(&Notification {
+            subject: format!("Restored volume not attached: {}", refusal.reason()),
+            message: format!(
+                "A restored volume was not attached to its instance.\n\n\
+                 Why: {why}.\nWhat to do: {remedy}\n\n\
+                 Restore job: {job}\nResource made: {made}\nOpsItem: {item}\n",
+                remedy = refusal.remedy(),
+                job = job.id,
+                made = job
+                    .created_resource
+                    .as_ref()
+                    .map_or("(not named)", |arn| arn.as_str()),
+                item = item.id,
+            ),
+            attributes: vec![
+                ("kind", "integration-refused".to_owned()),
+                ("reason", refusal.reason().to_owned()),
+            ],
+        })
+        .await?;
+    let told = OpsItemChange {
+        data: [(NOTIFIED, why)].into(),
+        ..OpsItemChange::default()
+    };
+    ports.update(&item.id, &told).await?;
+    Ok(outcome)
+}

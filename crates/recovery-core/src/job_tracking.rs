@@ -1,0 +1,283 @@
+//! One OpsItem for each restore, copy or backup job that ended.
+
+use std::collections::BTreeMap;
+
+use crate::arn::Arn;
+use crate::error::Error;
+use crate::event::{self, Event, backup};
+use crate::ops_item::{ItemKey, NewOpsItem, OpsItemChange, Severity, Status, find_or_create};
+use crate::outcome::Outcome;
+use crate::ports::OpsItems;
+use crate::restore_job::{EBS, RestoreJob};
+use crate::text::code;
+
+/// Operational data: how the job ended.
+const STATE: &str = "recovery:state";
+/// Operational data: the job's id.
+const JOB: &str = "recovery:job";
+/// Operational data: the type of the resource.
+const RESOURCE_TYPE: &str = "recovery:resource-type";
+
+/// Tracks the job that `event` is about.
+///
+/// # Errors
+/// [`Error::Permanent`] for an event that cannot be read, and those of the port.
+pub async fn track(ports: &(impl OpsItems + Sync), event: &Event) -> Result<Outcome, Error> {
+    if event.source != backup::SOURCE {
+        return Ok(Outcome::ignored("source"));
+    }
+    match event.detail_type.as_str() {
+        backup::RESTORE_JOB => {
+            let Some(state) = ended(event, "status") else {
+                return Ok(Outcome::ignored("status"));
+            };
+            let job = backup::restore_job(event)?;
+            if job.restore_test && state == End::Completed {
+                return Ok(Outcome::ignored("restore-test"));
+            }
+            let item = find_or_create(ports, &restore_item(&job)).await?;
+            Ok(Outcome::tracked()
+                .with("restoreJobId", job.id.as_str())
+                .with("opsItemId", item.id.as_str()))
+        }
+        backup::COPY_JOB => match ended(event, "state") {
+            Some(end) => {
+                let report = backup::copy_job(event)?;
+                track_report(ports, copy_item(&report, end), "copyJobId", &report.id, end).await
+            }
+            None => Ok(Outcome::ignored("state")),
+        },
+        backup::BACKUP_JOB => match ended(event, "state") {
+            Some(end) => {
+                let report = backup::backup_job(event)?;
+                track_report(
+                    ports,
+                    backup_item(&report, end),
+                    "backupJobId",
+                    &report.id,
+                    end,
+                )
+                .await
+            }
+            None => Ok(Outcome::ignored("state")),
+        },
+        _ => Ok(Outcome::ignored("detail-type")),
+    }
+}
+
+/// How a job ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Completed,
+    Partial,
+    Failed,
+    Aborted,
+    Expired,
+}
+
+/// How the job of this event ended, read from `member` of the detail; nothing while it goes on.
+fn ended(event: &Event, member: &str) -> Option<End> {
+    match event.detail.get(member)?.as_str()? {
+        "COMPLETED" => Some(End::Completed),
+        "PARTIAL" => Some(End::Partial),
+        "FAILED" => Some(End::Failed),
+        "ABORTED" => Some(End::Aborted),
+        "EXPIRED" => Some(End::Expired),
+        _ => None,
+    }
+}
+
+async fn track_report(
+    ports: &(impl OpsItems + Sync),
+    new: NewOpsItem,
+    id_name: &'static str,
+    id: &str,
+    end: End,
+) -> Result<Outcome, Error> {
+    let item = find_or_create(ports, &new).await?;
+    let outcome = if end == End::Completed {
+        if item.status == Status::Open {
+            let over = OpsItemChange {
+                status: Some(Status::Resolved),
+                ..OpsItemChange::default()
+            };
+            ports.update(&item.id, &over).await?;
+        }
+        Outcome::resolved()
+    } else {
+        Outcome::tracked()
+    };
+    Ok(outcome
+        .with(id_name, id)
+        .with("opsItemId", item.id.as_str()))
+}
+
+/// The OpsItem of a restore job as it begins, before anything was done with what it restored.
+///
+/// Everyone who may create it uses this, so that OpsCenter sees one key and one set of resources.
+pub fn restore_item(job: &RestoreJob) -> NewOpsItem {
+    let id = job.id.as_str();
+    let status = job.status.as_deref().unwrap_or("UNKNOWN");
+    let kind = job.resource_type.as_deref().unwrap_or("unknown type");
+    let named = |arn: Option<&Arn>| arn.map_or("(not named)".to_owned(), |arn| code(arn.as_str()));
+    let facts = format!(
+        "Restore job {job} ({kind}) is {status}{test}.\n\n\
+         - Recovery point: {point}\n- Resource backed up: {source}\n- Resource made: {made}\n{message}\n",
+        job = code(id),
+        kind = code(kind),
+        status = code(status),
+        test = if job.restore_test {
+            ", started by a restore test"
+        } else {
+            ""
+        },
+        point = named(job.recovery_point.as_ref().map(|point| point.arn())),
+        source = named(job.source_resource.as_ref()),
+        made = named(job.created_resource.as_ref()),
+        message = said(job.status_message.as_deref()),
+    );
+    let (title, meaning, severity) = if job.is_completed() {
+        let next = if kind == EBS {
+            format!(
+                "**What it means.** The data is back, on a volume that nothing uses yet.\n\n\
+                 **What happens now.** If the recovery point carries the tags `recovery:stack` and `recovery:logical-id`, \
+                 the volume is attached to that instance and this item resolves itself.\n\n\
+                 **What to do.** If this is still open after 15 minutes: without those tags, attach the volume by hand. \
+                 Otherwise invoke the function restore-integrator with `{{\"restoreJobId\": \"{}\"}}`; its answer says what is missing.",
+                crate::text::shown(id).replace(['`', '"'], "'")
+            )
+        } else {
+            "**What it means.** The data is back, in a resource that nothing uses yet.\n\n\
+             **What to do.** There is no automatic integration for this type: point the workload at the resource, then resolve this item."
+                .to_owned()
+        };
+        (
+            format!("Restore of {kind} completed"),
+            next,
+            Severity::Medium,
+        )
+    } else {
+        (
+            format!("Restore of {kind} {}", status.to_lowercase()),
+            "**What it means.** This data is not back.\n\n\
+             **What to do.** Read the message above. Usual causes: the restore role may not use the key of the recovery point, \
+             restore metadata that does not fit this Region (zone, subnet, instance type), a quota. Lift the cause and start the restore again \
+             from the same recovery point; nothing was overwritten."
+                .to_owned(),
+            Severity::High,
+        )
+    };
+    NewOpsItem {
+        key: ItemKey::new("restore-job", id),
+        title,
+        description: format!("{facts}\n{meaning}"),
+        severity,
+        category: "Recovery",
+        resources: job.created_resource.iter().cloned().collect(),
+        data: data(id, status, kind),
+    }
+}
+
+fn copy_item(report: &backup::JobReport, end: End) -> NewOpsItem {
+    let kind = report.resource_type.as_deref().unwrap_or("unknown type");
+    let state = report.state.as_deref().unwrap_or("UNKNOWN");
+    let (title, meaning, severity) = match end {
+        End::Completed => (
+            format!("Backup copy of {kind} completed"),
+            "**What it means.** The recovery Region can restore this resource as of this backup. Nothing to do.",
+            Severity::Low,
+        ),
+        _ => (
+            format!(
+                "Backup copy of {kind} {}: recovery would lose more data",
+                state.to_lowercase()
+            ),
+            "**What it means.** The newest copy of this resource in the recovery Region is not getting newer. \
+             If the primary Region fails now, everything since the last good copy is lost, and that grows until a copy succeeds.\n\n\
+             **What to do.** Read the message above. Usual causes: the destination vault's key or access policy, \
+             a copy that is still running for the same resource, a resource type that cannot be copied there. \
+             Lift the cause and start the copy again, or wait for the plan's next run and see that it succeeds.",
+            Severity::High,
+        ),
+    };
+    report_item("copy-job", "Copy job", report, title, meaning, severity)
+}
+
+fn backup_item(report: &backup::JobReport, end: End) -> NewOpsItem {
+    let kind = report.resource_type.as_deref().unwrap_or("unknown type");
+    let state = report.state.as_deref().unwrap_or("UNKNOWN");
+    let (title, meaning, severity) = match end {
+        End::Completed => (
+            format!("Backup of {kind} completed"),
+            "**What it means.** There is a new recovery point. Nothing to do.",
+            Severity::Low,
+        ),
+        _ => (
+            format!(
+                "Backup of {kind} {}: recovery would lose more data",
+                state.to_lowercase()
+            ),
+            "**What it means.** There is no new recovery point of this resource, so nothing newer can be copied or restored. \
+             What a recovery would lose grows until a backup succeeds.\n\n\
+             **What to do.** Read the message above. Usual causes: the backup role's permissions, another backup of the same resource still running, \
+             a start window that ended before the job began. Lift the cause and start the backup again, or wait for the plan's next run and see that it succeeds.",
+            Severity::High,
+        ),
+    };
+    report_item("backup-job", "Backup job", report, title, meaning, severity)
+}
+
+fn report_item(
+    key: &str,
+    name: &str,
+    report: &backup::JobReport,
+    title: String,
+    meaning: &str,
+    severity: Severity,
+) -> NewOpsItem {
+    let kind = report.resource_type.as_deref().unwrap_or("unknown type");
+    let state = report.state.as_deref().unwrap_or("UNKNOWN");
+    let named = |text: Option<&str>| text.map_or("(not named)".to_owned(), code);
+    NewOpsItem {
+        key: ItemKey::new(key, &report.id),
+        title,
+        description: format!(
+            "{name} {id} ({kind}) is {state}.\n\n- Resource: {resource}\n- Vault: {vault}\n- Recovery point: {point}\n{message}\n\n{meaning}",
+            id = code(&report.id),
+            kind = code(kind),
+            state = code(state),
+            resource = named(report.resource.as_ref().map(Arn::as_str)),
+            vault = named(report.vault.as_deref()),
+            point = named(report.recovery_point.as_ref().map(Arn::as_str)),
+            message = said(report.message.as_deref()),
+        ),
+        severity,
+        category: "Recovery",
+        resources: report.resource.iter().cloned().collect(),
+        data: data(&report.id, state, kind),
+    }
+}
+
+fn said(message: Option<&str>) -> String {
+    message.map_or(String::new(), |message| {
+        format!("- Message: {}", code(message))
+    })
+}
+
+fn data(id: &str, state: &str, kind: &str) -> BTreeMap<&'static str, String> {
+    [(JOB, id), (STATE, state), (RESOURCE_TYPE, kind)]
+        .into_iter()
+        .map(|(key, value)| (key, crate::text::shown(value)))
+        .collect()
+}
+
+/// Parses the payload and tracks the job it is about: what the function `opsitem-creator` does.
+///
+/// # Errors
+/// As [`track`].
+pub async fn handle(
+    ports: &(impl OpsItems + Sync),
+    payload: &serde_json::Value,
+) -> Result<Outcome, Error> {
+    track(ports, &event::parse(payload)?).await
+}

@@ -1,0 +1,26 @@
+//! Decides what Rapid Recovery does: values in, values out.
+//!
+//! No I/O, no clock, no environment, no AWS SDK. What the deciding code needs of the world stands
+//! in [`ports`]; only [`integration`], [`response`], [`job_tracking`] and
+//! [`ops_item::find_or_create`] walk through them.
+//!
+//! A restored volume, from event to attachment: [`event::backup`] → [`restore_job`] → [`tags`] →
+//! [`integrate`] (the decision), called by [`integration`] (looks and acts).
+//! A Health event: [`event::health`] → [`respond`] (the decision), called by [`response`].
+
+pub mod arn;
+pub mod error;
+pub mod event;
+#[cfg(feature = "fakes")]
+pub mod fakes;
+pub mod integrate;
+pub mod integration;
+pub mod job_tracking;
+pub mod ops_item;
+pub mod outcome;
+pub mod ports;
+pub mod respond;
+pub mod response;
+pub mod restore_job;
+pub mod tags;
+pub mod text;

@@ -1,0 +1,314 @@
+//! OpsItems: one for each incident and each job, found again by its key.
+//!
+//! OpsCenter keeps the state of this system (there is no database): what has been done about a
+//! job or incident is read from its OpsItem, never assumed. Limits are those of `CreateOpsItem`:
+//! <https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_CreateOpsItem.html>.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde_json::json;
+
+use crate::arn::{Arn, OpsItemId};
+use crate::error::Error;
+use crate::ports::OpsItems;
+use crate::text;
+
+/// The source of all OpsItems of this system. It must not contain the words aws, amazon or amzn.
+pub const SOURCE: &str = "rapid-recovery";
+/// Operational data: the item's [`ItemKey`], searchable.
+pub const KEY: &str = "recovery:key";
+/// Longest title, in characters.
+pub const TITLE_LIMIT: usize = 1024;
+/// Longest description, in characters.
+pub const DESCRIPTION_LIMIT: usize = 2048;
+/// Largest value of operational data, in bytes (20 KB; counted as 20,000 to be on the safe side).
+pub const DATA_LIMIT: usize = 20_000;
+
+/// What an OpsItem is about; the same for every event and every function that speaks of it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ItemKey(String);
+
+impl ItemKey {
+    /// The key of `kind` (`restore-job`, `health-event`, …) with `id`.
+    pub fn new(kind: &str, id: &str) -> ItemKey {
+        ItemKey(text::within(&text::one_line(&format!("{kind}/{id}")), 1024))
+    }
+
+    /// The key as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// A UUID that is always the same for this key and `purpose`: a client token that makes an
+    /// API call idempotent for an incident.
+    pub fn token(&self, purpose: &str) -> String {
+        use sha2::{Digest, Sha256};
+        let digest = Sha256::new()
+            .chain_update(purpose)
+            .chain_update([0])
+            .chain_update(&self.0)
+            .finalize();
+        let mut bytes = [0_u8; 16];
+        bytes.copy_from_slice(&digest[..16]);
+        // Version 8 and the variant of RFC 9562: a UUID made from a digest of one's own.
+        bytes[6] = bytes[6] & 0x0f | 0x80;
+        bytes[8] = bytes[8] & 0x3f | 0x80;
+        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        [
+            &hex[..8],
+            &hex[8..12],
+            &hex[12..16],
+            &hex[16..20],
+            &hex[20..],
+        ]
+        .join("-")
+    }
+}
+
+impl fmt::Display for ItemKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// How bad it is. OpsCenter shows 1 as critical.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Severity {
+    /// The workload's Region is down.
+    Critical,
+    /// Data is being lost, or a recovery is stuck, until someone acts.
+    High,
+    /// To be looked at.
+    Medium,
+    /// For the record.
+    Low,
+}
+
+impl Severity {
+    /// `"1"` to `"4"`, as OpsCenter writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Severity::Critical => "1",
+            Severity::High => "2",
+            Severity::Medium => "3",
+            Severity::Low => "4",
+        }
+    }
+}
+
+/// The life of an OpsItem, as far as it matters here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// Open, in progress or anything else that is not over.
+    Open,
+    /// Resolved or closed.
+    Resolved,
+}
+
+/// An OpsItem to be created.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewOpsItem {
+    /// What it is about.
+    pub key: ItemKey,
+    /// One line, in words.
+    pub title: String,
+    /// Markdown: what happened, what it means, what to do.
+    pub description: String,
+    /// How bad it is.
+    pub severity: Severity,
+    /// `Availability`, `Recovery`, …: the categories OpsCenter offers.
+    pub category: &'static str,
+    /// The resources concerned. OpsCenter computes its duplicate check over the key and these.
+    pub resources: Vec<Arn>,
+    /// Operational data by key, searchable.
+    pub data: BTreeMap<&'static str, String>,
+}
+
+impl NewOpsItem {
+    /// The title within its limit.
+    pub fn limited_title(&self) -> String {
+        text::within(&text::one_line(&self.title), TITLE_LIMIT)
+    }
+
+    /// The description within its limit.
+    pub fn limited_description(&self) -> String {
+        text::within(&self.description, DESCRIPTION_LIMIT)
+    }
+
+    /// The value of `/aws/dedup`.
+    pub fn dedup(&self) -> String {
+        json!({ "dedupString": self.key.as_str() }).to_string()
+    }
+
+    /// The value of `/aws/resources`, or nothing when there are none; as many as fit.
+    pub fn related_resources(&self) -> Option<String> {
+        let mut listed = Vec::new();
+        let mut length = 2;
+        for arn in &self.resources {
+            let entry = json!({ "arn": arn.as_str() });
+            length += entry.to_string().len() + 1;
+            if length > DATA_LIMIT {
+                break;
+            }
+            listed.push(entry);
+        }
+        (!listed.is_empty()).then(|| serde_json::Value::Array(listed).to_string())
+    }
+}
+
+/// An OpsItem as it stands in OpsCenter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpsItem {
+    /// Its id.
+    pub id: OpsItemId,
+    /// Whether it is over.
+    pub status: Status,
+    /// Its operational data.
+    pub data: BTreeMap<String, String>,
+}
+
+/// The answer to creating an OpsItem.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Claim {
+    /// There was none that is open; now there is.
+    Created(OpsItemId),
+    /// There is one already: this is the handle to go on with.
+    Existing(OpsItemId),
+}
+
+/// A change to an OpsItem. What is absent stays as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OpsItemChange {
+    /// New title.
+    pub title: Option<String>,
+    /// New description (Markdown).
+    pub description: Option<String>,
+    /// New severity.
+    pub severity: Option<Severity>,
+    /// New status.
+    pub status: Option<Status>,
+    /// Operational data to add or replace.
+    pub data: BTreeMap<&'static str, String>,
+}
+
+/// Finds the OpsItem for `new.key`, in whatever status, or creates it.
+///
+/// OpsCenter refuses a duplicate only while the first item is open, so one that was resolved has
+/// to be looked for. Two callers that looked at the same moment may still both create one when
+/// the first was resolved in between: the later one then resolves its own in favour of the first.
+///
+/// # Errors
+/// Those of the port.
+pub async fn find_or_create(items: &impl OpsItems, new: &NewOpsItem) -> Result<OpsItem, Error> {
+    if let Some(item) = items.find(&new.key).await?.into_iter().next() {
+        return Ok(item);
+    }
+    match items.create(new).await? {
+        Claim::Existing(id) => items.get(&id).await,
+        Claim::Created(id) => {
+            let first = items.find(&new.key).await?.into_iter().next();
+            match first {
+                Some(first) if first.id != id => {
+                    let duplicate = OpsItemChange {
+                        status: Some(Status::Resolved),
+                        description: Some(format!(
+                            "Created at the same moment as {} for the same cause, and resolved in its favour.",
+                            first.id
+                        )),
+                        ..OpsItemChange::default()
+                    };
+                    items.update(&id, &duplicate).await?;
+                    Ok(first)
+                }
+                _ => Ok(new.as_created(id)),
+            }
+        }
+    }
+}
+
+impl NewOpsItem {
+    /// This item as it stands in OpsCenter once created under `id`.
+    pub fn as_created(&self, id: OpsItemId) -> OpsItem {
+        let own = [(KEY.to_owned(), self.key.as_str().to_owned())];
+        let data = self
+            .data
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), value.clone()));
+        OpsItem {
+            id,
+            status: Status::Open,
+            data: own.into_iter().chain(data).collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn item(resources: Vec<Arn>) -> NewOpsItem {
+        NewOpsItem {
+            key: ItemKey::new("restore-job", "J"),
+            title: "line\nbreak".to_owned() + &"x".repeat(2000),
+            description: "ä".repeat(3000),
+            severity: Severity::Low,
+            category: "Recovery",
+            resources,
+            data: BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn every_field_stays_within_its_limit_and_says_when_it_was_cut() {
+        let item = item(Vec::new());
+        assert_eq!(item.limited_title().len(), TITLE_LIMIT);
+        assert!(!item.limited_title().contains('\n'));
+        assert!(item.limited_description().len() <= DESCRIPTION_LIMIT);
+        assert!(item.limited_description().ends_with("(cut)"));
+    }
+
+    #[test]
+    fn resources_are_listed_as_far_as_they_fit() {
+        assert_eq!(item(Vec::new()).related_resources(), None);
+        let arn = Arn::parse("arn:aws:ec2:us-west-2:111122223333:volume/vol-1").unwrap();
+        assert_eq!(
+            item(vec![arn.clone()]).related_resources().unwrap(),
+            r#"[{"arn":"arn:aws:ec2:us-west-2:111122223333:volume/vol-1"}]"#
+        );
+        let many = item(vec![arn; 1000]).related_resources().unwrap();
+        assert!(many.len() <= DATA_LIMIT, "{}", many.len());
+        assert!(
+            serde_json::from_str::<Vec<serde_json::Value>>(&many)
+                .unwrap()
+                .len()
+                > 200
+        );
+    }
+
+    #[test]
+    fn the_source_is_one_that_opscenter_takes() {
+        for word in ["aws", "amazon", "amzn"] {
+            assert!(!SOURCE.contains(word));
+        }
+        for prefix in ["aws", "amazon", "amzn", "ssm", "/"] {
+            assert!(!KEY.starts_with(prefix));
+        }
+    }
+
+    #[test]
+    fn a_token_is_a_uuid_that_belongs_to_key_and_purpose() {
+        let key = ItemKey::new("health-event", "arn:1");
+        let token = key.token("recover");
+        assert_eq!(token, key.token("recover"));
+        assert_ne!(token, key.token("other"));
+        assert_ne!(
+            token,
+            ItemKey::new("health-event", "arn:2").token("recover")
+        );
+        let parts: Vec<usize> = token.split('-').map(str::len).collect();
+        assert_eq!(parts, [8, 4, 4, 4, 12]);
+        assert!(token.chars().all(|c| c == '-' || c.is_ascii_hexdigit()));
+        assert_eq!(token.as_bytes()[14], b'8');
+    }
+}

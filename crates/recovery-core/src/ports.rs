@@ -1,0 +1,204 @@
+//! What the deciding code needs of the world: nouns of the field, one to four methods each.
+//!
+//! The adapters in `recovery-aws` are one implementation, the fakes the other.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use crate::arn::{InstanceId, OpsItemId, RecoveryPointArn, RestoreJobId, VolumeId};
+use crate::error::{Error, Fault};
+use crate::integrate::{DeviceName, Instance, Volume};
+use crate::ops_item::{Claim, ItemKey, NewOpsItem, OpsItem, OpsItemChange};
+use crate::restore_job::RestoreJob;
+use crate::tags::Tags;
+use crate::text;
+
+/// Restore jobs of AWS Backup.
+pub trait RestoreJobs {
+    /// The job, as AWS Backup knows it now.
+    fn restore_job(
+        &self,
+        id: &RestoreJobId,
+    ) -> impl Future<Output = Result<RestoreJob, Error>> + Send;
+}
+
+/// Tags of recovery points, wherever their service keeps them.
+pub trait RecoveryPointTags {
+    /// All tags of the recovery point, from every page.
+    fn tags(&self, point: &RecoveryPointArn) -> impl Future<Output = Result<Tags, Error>> + Send;
+}
+
+/// A resource that a CloudFormation stack made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StackResource {
+    /// `AWS::EC2::Instance`, …
+    pub resource_type: String,
+    /// The id of the resource itself; absent while it is being created.
+    pub physical_id: Option<String>,
+    /// `CREATE_COMPLETE`, …
+    pub status: String,
+}
+
+/// Resources of CloudFormation stacks in the recovery Region.
+pub trait StackResources {
+    /// The resource with this logical id, or nothing while stack or resource does not exist.
+    fn stack_resource(
+        &self,
+        stack: &str,
+        logical_id: &str,
+    ) -> impl Future<Output = Result<Option<StackResource>, Error>> + Send;
+}
+
+/// The answer to an attempt to attach, where any EC2 could give it.
+#[derive(Debug)]
+pub enum AttachAnswer {
+    /// EC2 took the request: the volume is attached, or about to be.
+    Accepted {
+        /// Whether it is attached already, so that there is nothing to wait for.
+        attached: bool,
+    },
+    /// Volume or instance is not in a state to be attached, perhaps because another attempt won.
+    Contested(Fault),
+    /// The device name is taken by another volume.
+    DeviceInUse(Fault),
+    /// The volume lies in another Availability Zone than the instance.
+    ZoneMismatch(Fault),
+    /// The instance has as many volumes as it can have.
+    LimitExceeded(Fault),
+}
+
+/// EBS volumes.
+pub trait Volumes {
+    /// The volume as it is now.
+    fn volume(&self, id: &VolumeId) -> impl Future<Output = Result<Volume, Error>> + Send;
+
+    /// Asks once, without any retry, to attach the volume. `AttachVolume` takes no client token:
+    /// after an error the caller looks again before it asks again.
+    fn attach(
+        &self,
+        volume: &VolumeId,
+        instance: &InstanceId,
+        device: &DeviceName,
+    ) -> impl Future<Output = Result<AttachAnswer, Error>> + Send;
+}
+
+/// EC2 instances.
+pub trait Instances {
+    /// The instance as it is now.
+    fn instance(&self, id: &InstanceId) -> impl Future<Output = Result<Instance, Error>> + Send;
+
+    /// The instances of an Auto Scaling group that are `pending` or `running`.
+    fn group_instances(
+        &self,
+        group: &str,
+    ) -> impl Future<Output = Result<Vec<Instance>, Error>> + Send;
+}
+
+/// OpsItems of Systems Manager OpsCenter.
+pub trait OpsItems {
+    /// All items with this key, in whatever status, the oldest first.
+    fn find(&self, key: &ItemKey) -> impl Future<Output = Result<Vec<OpsItem>, Error>> + Send;
+
+    /// The item with this id.
+    fn get(&self, id: &OpsItemId) -> impl Future<Output = Result<OpsItem, Error>> + Send;
+
+    /// Creates the item, unless one that is open has the same key.
+    fn create(&self, item: &NewOpsItem) -> impl Future<Output = Result<Claim, Error>> + Send;
+
+    /// Changes the item.
+    fn update(
+        &self,
+        id: &OpsItemId,
+        change: &OpsItemChange,
+    ) -> impl Future<Output = Result<(), Error>> + Send;
+}
+
+/// A message for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notification {
+    /// One line. What SNS does not take in a subject is left out: see [`Notification::limited_subject`].
+    pub subject: String,
+    /// Plain text: what, where, since when, what was done, what to do.
+    pub message: String,
+    /// For subscription filters.
+    pub attributes: Vec<(&'static str, String)>,
+}
+
+impl Notification {
+    /// The subject as SNS takes it: ASCII, under 100 characters, no control characters.
+    /// <https://docs.aws.amazon.com/sns/latest/api/API_Publish.html>
+    pub fn limited_subject(&self) -> String {
+        let ascii: String = text::one_line(&self.subject)
+            .trim_start()
+            .chars()
+            .map(|c| if c.is_ascii() { c } else { '?' })
+            .collect();
+        ascii.chars().take(99).collect()
+    }
+
+    /// The message within the 256 KiB of SNS.
+    pub fn limited_message(&self) -> String {
+        text::within(&self.message, 250_000)
+    }
+}
+
+/// The people on call.
+pub trait Notifications {
+    /// Tells them. Where notification is switched off, this does nothing and succeeds.
+    fn notify(&self, notification: &Notification)
+    -> impl Future<Output = Result<(), Error>> + Send;
+}
+
+/// Runbooks of Systems Manager Automation.
+pub trait Runbooks {
+    /// Starts the runbook, once for each token, and answers with the execution's id.
+    fn start(
+        &self,
+        runbook: &str,
+        token: &str,
+        parameters: &[(&'static str, String)],
+    ) -> impl Future<Output = Result<String, Error>> + Send;
+}
+
+/// The time, how much of it is left to a run, and patience.
+pub trait Clock: Sync {
+    /// The time now.
+    fn now(&self) -> DateTime<Utc>;
+
+    /// How long this run may still take.
+    fn remaining(&self) -> Duration;
+
+    /// Waits.
+    fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + Send;
+}
+
+/// All that the integration of a restored volume needs.
+pub trait IntegrationPorts:
+    RestoreJobs
+    + RecoveryPointTags
+    + StackResources
+    + Volumes
+    + Instances
+    + OpsItems
+    + Notifications
+    + Sync
+{
+}
+
+impl<P> IntegrationPorts for P where
+    P: RestoreJobs
+        + RecoveryPointTags
+        + StackResources
+        + Volumes
+        + Instances
+        + OpsItems
+        + Notifications
+        + Sync
+{
+}
+
+/// All that the response to a signal needs.
+pub trait ResponsePorts: OpsItems + Notifications + Runbooks + Sync {}
+
+impl<P> ResponsePorts for P where P: OpsItems + Notifications + Runbooks + Sync {}

@@ -1,0 +1,209 @@
+//! Answers a signal: keeps its OpsItem, tells people, starts the recovery runbook.
+//!
+//! Events about one incident come several times, in pages and out of order. What has been done is
+//! read from the incident's OpsItem, so every one of them leads to the same end.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+
+use crate::error::Error;
+use crate::event::{self, health};
+use crate::ops_item::{NewOpsItem, OpsItem, OpsItemChange, Status, find_or_create};
+use crate::outcome::Outcome;
+use crate::ports::{Notification, ResponsePorts};
+use crate::respond::{Incident, Judgement, Policy, Response, State, judge};
+
+/// Operational data: when AWS last said what the item says.
+const UPDATED: &str = "recovery:updated";
+/// Operational data: the messages that people have been told of, separated by spaces.
+const NOTIFIED: &str = "recovery:notified";
+/// Operational data: the execution of the recovery runbook.
+const EXECUTION: &str = "recovery:runbook-execution";
+/// Operational data: the Region in trouble.
+const REGION: &str = "recovery:region";
+
+/// Parses the payload and answers it: what the function `health-event-responder` does.
+///
+/// # Errors
+/// [`Error::Permanent`] for an event that cannot be read, and those of the ports.
+pub async fn handle(
+    ports: &impl ResponsePorts,
+    policy: &Policy,
+    payload: &serde_json::Value,
+) -> Result<Outcome, Error> {
+    let event = event::parse(payload)?;
+    if event.source != health::SOURCE {
+        return Ok(Outcome::ignored("source"));
+    }
+    if event.detail_type != health::EVENT {
+        return Ok(Outcome::ignored("detail-type"));
+    }
+    match judge(&health::health_event(&event)?, policy) {
+        Judgement::Ignore(reason) => Ok(Outcome::ignored(reason)),
+        Judgement::Respond(incident, responses) => {
+            respond(ports, policy, &incident, &responses).await
+        }
+    }
+}
+
+async fn respond(
+    ports: &impl ResponsePorts,
+    policy: &Policy,
+    incident: &Incident,
+    responses: &[Response],
+) -> Result<Outcome, Error> {
+    let mut outcome = Outcome::responded().with("incident", incident.key.as_str());
+    let mut item = None;
+    if responses.contains(&Response::Track) {
+        let tracked = track(ports, incident).await?;
+        outcome = match (incident.state, tracked.status) {
+            (State::Over, _) => Outcome::resolved(),
+            (State::Open, _) => Outcome::responded(),
+        }
+        .with("incident", incident.key.as_str())
+        .with("opsItemId", tracked.id.as_str());
+        item = Some(tracked);
+    }
+    if responses.contains(&Response::Notify) {
+        notify(ports, incident, item.as_mut()).await?;
+    }
+    // News that are older than what the item says start nothing.
+    let superseded = item
+        .as_ref()
+        .is_some_and(|item| item.status == Status::Resolved);
+    if let Some(runbook) = policy
+        .runbook
+        .as_deref()
+        .filter(|_| responses.contains(&Response::Recover) && !superseded)
+    {
+        let execution = recover(ports, incident, runbook, item.as_ref()).await?;
+        outcome = outcome.with("automationExecutionId", execution);
+    }
+    Ok(outcome)
+}
+
+/// Creates or updates the incident's OpsItem. News that are older than what it says change nothing.
+async fn track(ports: &impl ResponsePorts, incident: &Incident) -> Result<OpsItem, Error> {
+    let new = NewOpsItem {
+        key: incident.key.clone(),
+        title: incident.title.clone(),
+        description: incident.description.clone(),
+        severity: incident.severity,
+        category: "Availability",
+        // None at the start: OpsCenter's duplicate check includes them, and they vary by page.
+        resources: Vec::new(),
+        data: data(incident),
+    };
+    let mut item = find_or_create(ports, &new).await?;
+    let known = item.data.get(UPDATED).and_then(|text| event::date(text));
+    let newer = match (incident.updated, known) {
+        (Some(told), Some(known)) => told > known,
+        (None, Some(_)) => false,
+        (_, None) => true,
+    };
+    let status = match incident.state {
+        State::Open => Status::Open,
+        State::Over => Status::Resolved,
+    };
+    // The end is an end even when it carries the same time as the last news before it.
+    let ends = incident.state == State::Over
+        && item.status == Status::Open
+        && (newer || incident.updated == known);
+    if newer || ends {
+        let change = OpsItemChange {
+            title: Some(new.limited_title()),
+            description: Some(new.limited_description()),
+            severity: Some(incident.severity),
+            status: Some(status),
+            data: data(incident),
+        };
+        ports.update(&item.id, &change).await?;
+        item.status = status;
+    }
+    Ok(item)
+}
+
+fn data(incident: &Incident) -> BTreeMap<&'static str, String> {
+    let updated = incident
+        .updated
+        .map(|time: DateTime<Utc>| (UPDATED, time.to_rfc3339_opts(SecondsFormat::Secs, true)));
+    [(REGION, crate::text::shown(&incident.region))]
+        .into_iter()
+        .chain(updated)
+        .collect()
+}
+
+/// Tells people of this message, unless the item says that they have been told.
+async fn notify(
+    ports: &impl ResponsePorts,
+    incident: &Incident,
+    item: Option<&mut OpsItem>,
+) -> Result<(), Error> {
+    let key: String = crate::text::shown(&incident.message_key)
+        .chars()
+        .map(|c| if c.is_whitespace() { '-' } else { c })
+        .collect();
+    let told = item
+        .as_ref()
+        .and_then(|item| item.data.get(NOTIFIED))
+        .cloned()
+        .unwrap_or_default();
+    if told.split(' ').any(|told| told == key) {
+        return Ok(());
+    }
+    let link = item
+        .as_ref()
+        .map_or(String::new(), |item| format!("\nOpsItem: {}\n", item.id));
+    ports
+        .notify(&Notification {
+            subject: incident.title.clone(),
+            message: format!("{}{link}", incident.message),
+            attributes: vec![
+                ("kind", "health-event".to_owned()),
+                ("severity", incident.severity.as_str().to_owned()),
+                ("region", crate::text::shown(&incident.region)),
+            ],
+        })
+        .await?;
+    if let Some(item) = item {
+        // The newest last; old ones make way when the field is full.
+        let mut keys: Vec<&str> = told.split(' ').filter(|key| !key.is_empty()).collect();
+        keys.push(&key);
+        let surplus = keys.len().saturating_sub(80);
+        let keys = keys.split_off(surplus).join(" ");
+        let change = OpsItemChange {
+            data: [(NOTIFIED, keys.clone())].into(),
+            ..OpsItemChange::default()
+        };
+        ports.update(&item.id, &change).await?;
+        item.data.insert(NOTIFIED.to_owned(), keys);
+    }
+    Ok(())
+}
+
+/// Starts the recovery runbook, once for each incident: the token is made of the incident's key.
+async fn recover(
+    ports: &impl ResponsePorts,
+    incident: &Incident,
+    runbook: &str,
+    item: Option<&OpsItem>,
+) -> Result<String, Error> {
+    if let Some(execution) = item.and_then(|item| item.data.get(EXECUTION)) {
+        return Ok(execution.clone());
+    }
+    let mut parameters = vec![("Incident", incident.key.as_str().to_owned())];
+    if let Some(item) = item {
+        parameters.push(("OpsItemId", item.id.to_string()));
+    }
+    let token = incident.key.token("recover");
+    let execution = ports.start(runbook, &token, &parameters).await?;
+    if let Some(item) = item {
+        let change = OpsItemChange {
+            data: [(EXECUTION, execution.clone())].into(),
+            ..OpsItemChange::default()
+        };
+        ports.update(&item.id, &change).await?;
+    }
+    Ok(execution)
+}

@@ -1,0 +1,79 @@
+//! A restore job, as its event or `backup:DescribeRestoreJob` tells it.
+
+use chrono::{DateTime, Utc};
+
+use crate::arn::{Arn, RecoveryPointArn, RestoreJobId};
+
+/// What is known of an AWS Backup restore job. Everything but its id can be unknown.
+///
+/// See <https://docs.aws.amazon.com/aws-backup/latest/devguide/API_DescribeRestoreJob.html>.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RestoreJob {
+    /// The job's id.
+    pub id: RestoreJobId,
+    /// `PENDING`, `RUNNING`, `COMPLETED`, `FAILED`, `ABORTED`.
+    pub status: Option<String>,
+    /// Why the job is in this status, in the service's words.
+    pub status_message: Option<String>,
+    /// `EBS`, `RDS`, …
+    pub resource_type: Option<String>,
+    /// What the restore made.
+    pub created_resource: Option<Arn>,
+    /// What it was made from.
+    pub recovery_point: Option<RecoveryPointArn>,
+    /// What was backed up once, in the primary Region.
+    pub source_resource: Option<Arn>,
+    /// Whether a restore testing plan started the job: AWS Backup deletes what it made.
+    pub restore_test: bool,
+    /// When the job ended.
+    pub completed: Option<DateTime<Utc>>,
+}
+
+/// The resource type of EBS volumes in AWS Backup.
+pub const EBS: &str = "EBS";
+
+impl RestoreJob {
+    /// A job of which only the id is known.
+    pub fn known_by_id(id: RestoreJobId) -> RestoreJob {
+        RestoreJob {
+            id,
+            status: None,
+            status_message: None,
+            resource_type: None,
+            created_resource: None,
+            recovery_point: None,
+            source_resource: None,
+            restore_test: false,
+            completed: None,
+        }
+    }
+
+    /// Whether the job ended well.
+    pub fn is_completed(&self) -> bool {
+        self.status.as_deref() == Some("COMPLETED")
+    }
+
+    /// Whether the integration of an EBS volume needs nothing more of the job than this.
+    pub fn is_settled(&self) -> bool {
+        self.resource_type.is_some()
+            && self.created_resource.is_some()
+            && self.recovery_point.is_some()
+    }
+
+    /// This job with what it lacks taken from `other`, an answer about the same job. Where both
+    /// know something, `other` is the newer; a restore test by either account stays one.
+    #[must_use]
+    pub fn settled_by(self, other: RestoreJob) -> RestoreJob {
+        RestoreJob {
+            id: self.id,
+            status: other.status.or(self.status),
+            status_message: other.status_message.or(self.status_message),
+            resource_type: other.resource_type.or(self.resource_type),
+            created_resource: other.created_resource.or(self.created_resource),
+            recovery_point: other.recovery_point.or(self.recovery_point),
+            source_resource: other.source_resource.or(self.source_resource),
+            restore_test: self.restore_test || other.restore_test,
+            completed: other.completed.or(self.completed),
+        }
+    }
+}

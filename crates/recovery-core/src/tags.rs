@@ -1,0 +1,241 @@
+//! The tag contract: what owners put on a protected resource, and what it means at the restore.
+//!
+//! AWS Backup copies the tags of a resource to its recovery points and from there to their
+//! cross-Region copies:
+//! <https://docs.aws.amazon.com/aws-backup/latest/devguide/tags-on-backups.html>.
+
+use std::collections::BTreeMap;
+
+use crate::integrate::{DeviceName, Refusal};
+use crate::text;
+
+/// The workload that the resource belongs to: the unit of a whole recovery.
+pub const WORKLOAD: &str = "recovery:workload";
+/// The CloudFormation stack, in the recovery Region, that owns the target.
+pub const STACK: &str = "recovery:stack";
+/// The logical id of the target in that stack.
+pub const LOGICAL_ID: &str = "recovery:logical-id";
+/// The device name to attach as, such as `/dev/sdf`.
+pub const DEVICE: &str = "recovery:device";
+/// Where the guest mounts the volume.
+pub const MOUNT: &str = "recovery:mount";
+/// CloudFormation's own tags: they may or may not reach a recovery point, so they only stand in
+/// where neither of ours is there.
+const CLOUDFORMATION_STACK: &str = "aws:cloudformation:stack-name";
+const CLOUDFORMATION_LOGICAL_ID: &str = "aws:cloudformation:logical-id";
+/// On volumes that a restore test made: AWS Backup deletes them after the test.
+/// <https://docs.aws.amazon.com/aws-backup/latest/devguide/restore-testing.html>
+pub const RESTORE_TEST: &str = "awsbackup-restore-test";
+
+/// Tags of an AWS resource.
+pub type Tags = BTreeMap<String, String>;
+
+/// Where a restored volume belongs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IntegrationTarget {
+    /// Name of the stack.
+    pub stack: String,
+    /// Logical id of an instance or an Auto Scaling group in that stack.
+    pub logical_id: String,
+    /// The device name the owner wants; otherwise the first one that is free.
+    pub device: Option<DeviceName>,
+    /// Where the guest is to mount it.
+    pub mount: Option<String>,
+}
+
+/// Reads the tags of a recovery point: where the restored volume belongs, or nothing when they
+/// do not speak of it.
+///
+/// # Errors
+/// A [`Refusal`] when they speak of it but cannot be followed: one of the two is missing, or a
+/// value is not what it must be.
+pub fn integration_target(tags: &Tags) -> Result<Option<IntegrationTarget>, Refusal> {
+    let value = |key: &str| {
+        tags.get(key)
+            .map(|value| value.trim())
+            .filter(|value| !value.is_empty())
+    };
+    let (stack, logical_id) = match (value(STACK), value(LOGICAL_ID)) {
+        (Some(stack), Some(logical_id)) => (stack, logical_id),
+        (None, None) => match (
+            value(CLOUDFORMATION_STACK),
+            value(CLOUDFORMATION_LOGICAL_ID),
+        ) {
+            (Some(stack), Some(logical_id)) => (stack, logical_id),
+            _ => return Ok(None),
+        },
+        (Some(_), None) => return Err(Refusal::TagMissing { tag: LOGICAL_ID }),
+        (None, Some(_)) => return Err(Refusal::TagMissing { tag: STACK }),
+    };
+    let invalid = |tag, value: &str, expected| Refusal::TagInvalid {
+        tag,
+        value: text::shown(value),
+        expected,
+    };
+    if !is_stack_name(stack) {
+        return Err(invalid(
+            STACK,
+            stack,
+            "the name of a CloudFormation stack: letters, digits and hyphens, beginning with a letter, at most 128",
+        ));
+    }
+    if !logical_id.chars().all(|c| c.is_ascii_alphanumeric()) || logical_id.len() > 255 {
+        return Err(invalid(
+            LOGICAL_ID,
+            logical_id,
+            "a logical id of a CloudFormation resource: letters and digits",
+        ));
+    }
+    let device = value(DEVICE)
+        .map(|device| {
+            DeviceName::parse(device).ok_or_else(|| {
+                invalid(
+                    DEVICE,
+                    device,
+                    "a device name for data volumes: /dev/sdb to /dev/sdz or /dev/xvdb to /dev/xvdzz",
+                )
+            })
+        })
+        .transpose()?;
+    let mount = value(MOUNT)
+        .map(|mount| match mount {
+            mount if is_mount_path(mount) => Ok(mount.to_owned()),
+            mount => Err(invalid(
+                MOUNT,
+                mount,
+                "an absolute path below / without . or .. in it",
+            )),
+        })
+        .transpose()?;
+    Ok(Some(IntegrationTarget {
+        stack: stack.to_owned(),
+        logical_id: logical_id.to_owned(),
+        device,
+        mount,
+    }))
+}
+
+fn is_stack_name(name: &str) -> bool {
+    name.len() <= 128
+        && name.starts_with(|c: char| c.is_ascii_alphabetic())
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
+}
+
+fn is_mount_path(path: &str) -> bool {
+    path.strip_prefix('/').is_some_and(|rest| {
+        !rest.is_empty()
+            && rest
+                .trim_end_matches('/')
+                .split('/')
+                .all(|part| !part.is_empty() && part != "." && part != "..")
+            && rest
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || "/-_.".contains(c))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tags(pairs: &[(&str, &str)]) -> Tags {
+        pairs
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect()
+    }
+
+    fn target(stack: &str, logical_id: &str) -> IntegrationTarget {
+        IntegrationTarget {
+            stack: stack.to_owned(),
+            logical_id: logical_id.to_owned(),
+            device: None,
+            mount: None,
+        }
+    }
+
+    #[test]
+    fn tags_name_the_target() {
+        let check = |pairs: &[(&str, &str)], expected: Option<IntegrationTarget>| {
+            assert_eq!(integration_target(&tags(pairs)), Ok(expected), "{pairs:?}");
+        };
+        check(&[], None);
+        check(&[("Name", "data")], None);
+        check(
+            &[(STACK, "shop"), (LOGICAL_ID, "Db")],
+            Some(target("shop", "Db")),
+        );
+        // Spaces typed by people are no part of a name.
+        check(
+            &[(STACK, " shop "), (LOGICAL_ID, "Db ")],
+            Some(target("shop", "Db")),
+        );
+        // CloudFormation's own tags stand in only where ours are both absent.
+        check(
+            &[
+                (CLOUDFORMATION_STACK, "old"),
+                (CLOUDFORMATION_LOGICAL_ID, "Vol"),
+            ],
+            Some(target("old", "Vol")),
+        );
+        check(
+            &[
+                (STACK, "shop"),
+                (LOGICAL_ID, "Db"),
+                (CLOUDFORMATION_STACK, "old"),
+                (CLOUDFORMATION_LOGICAL_ID, "Vol"),
+            ],
+            Some(target("shop", "Db")),
+        );
+        check(&[(CLOUDFORMATION_STACK, "old")], None);
+        check(
+            &[
+                (STACK, "shop"),
+                (LOGICAL_ID, "Db"),
+                (DEVICE, "/dev/sdg"),
+                (MOUNT, "/srv/data"),
+            ],
+            Some(IntegrationTarget {
+                device: DeviceName::parse("/dev/sdg"),
+                mount: Some("/srv/data".to_owned()),
+                ..target("shop", "Db")
+            }),
+        );
+        // Written but empty is the same as not written.
+        check(&[(STACK, ""), (LOGICAL_ID, " ")], None);
+        check(
+            &[(STACK, "shop"), (LOGICAL_ID, "Db"), (DEVICE, "")],
+            Some(target("shop", "Db")),
+        );
+    }
+
+    #[test]
+    fn tags_that_cannot_be_followed_are_refused_by_name() {
+        let check = |pairs: &[(&str, &str)], expected: &str| {
+            let refusal = integration_target(&tags(pairs)).unwrap_err();
+            assert!(
+                refusal.to_string().contains(expected),
+                "{pairs:?}: {refusal}"
+            );
+        };
+        check(&[(STACK, "shop")], LOGICAL_ID);
+        check(&[(LOGICAL_ID, "Db")], STACK);
+        // Half of ours is never completed by half of CloudFormation's.
+        check(
+            &[(STACK, "shop"), (CLOUDFORMATION_LOGICAL_ID, "Vol")],
+            LOGICAL_ID,
+        );
+        check(&[(STACK, "9shop"), (LOGICAL_ID, "Db")], STACK);
+        check(&[(STACK, "a/b"), (LOGICAL_ID, "Db")], STACK);
+        check(&[(STACK, "shop"), (LOGICAL_ID, "D b")], LOGICAL_ID);
+        let both = [(STACK, "shop"), (LOGICAL_ID, "Db")];
+        let with = |extra: (&'static str, &'static str)| [both[0], both[1], extra];
+        check(&with((DEVICE, "/dev/sda1")), DEVICE);
+        check(&with((DEVICE, "/dev/nvme1n1")), DEVICE);
+        check(&with((DEVICE, "D:")), DEVICE);
+        check(&with((MOUNT, "srv")), MOUNT);
+        check(&with((MOUNT, "/")), MOUNT);
+        check(&with((MOUNT, "/srv/../etc")), MOUNT);
+        check(&with((MOUNT, "/srv; rm -rf /")), MOUNT);
+    }
+}

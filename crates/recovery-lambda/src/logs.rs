@@ -1,0 +1,32 @@
+//! Logs as Lambda collects them: one JSON object a line, or text.
+
+use tracing::Level;
+use tracing::level_filters::LevelFilter;
+
+/// Starts logging, by the variables that Lambda's logging configuration sets: format from
+/// `AWS_LAMBDA_LOG_FORMAT`, level from `AWS_LAMBDA_LOG_LEVEL` (INFO when it says nothing known).
+///
+/// <https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-advanced.html>
+pub(crate) fn init(var: impl Fn(&str) -> Option<String>) {
+    let level = match var("AWS_LAMBDA_LOG_LEVEL").as_deref() {
+        Some("TRACE") => Level::TRACE,
+        Some("DEBUG") => Level::DEBUG,
+        Some("WARN") => Level::WARN,
+        Some("ERROR" | "FATAL") => Level::ERROR,
+        _ => Level::INFO,
+    };
+    // Lambda adds the time itself.
+    let logs = tracing_subscriber::fmt()
+        .with_max_level(LevelFilter::from_level(level))
+        .with_target(false)
+        .with_ansi(false)
+        .without_time();
+    if var("AWS_LAMBDA_LOG_FORMAT").as_deref() == Some("JSON") {
+        logs.json()
+            .with_current_span(true)
+            .with_span_list(false)
+            .init();
+    } else {
+        logs.init();
+    }
+}

@@ -1,0 +1,12 @@
+//! The Lambda function `restore-integrator`.
+
+use recovery_aws::{IntegrationAdapters, load_config};
+use restore_integrator::{Settings, handle};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    let Settings { here, topic } = recovery_lambda::start(Settings::from_variables)?;
+    let ports = IntegrationAdapters::new(&load_config().await, topic);
+    recovery_lambda::serve(async |payload, clock| handle(&ports, &clock, &here, &payload).await)
+        .await
+}

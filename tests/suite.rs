@@ -1,0 +1,1 @@
+//! One test binary: see the README for what each part proves.
