@@ -73,6 +73,20 @@ def rest_input(operation: OperationModel, path: dict[str, str], query: dict[str,
     return params
 
 
+def fitted(shape: Shape | None, value: Any) -> Any:
+    """`value` without the members that `shape` lacks: what an operation keeps may be more than what it answers."""
+    if shape is None:
+        return {}
+    if shape.type_name == "structure":
+        members = {member.serialization.get("name", name): member for name, member in shape.members.items()}
+        return {name: fitted(members[name], item) for name, item in value.items() if name in members and item is not None}
+    if shape.type_name == "list":
+        return [fitted(shape.member, item) for item in value]
+    if shape.type_name == "map":
+        return {key: fitted(shape.value, item) for key, item in value.items()}
+    return value
+
+
 def input_faults(operation: OperationModel, params: dict[str, Any]) -> list[str]:
     """What is wrong with `params` by the model's constraints, each in the wording AWS uses in a ValidationException."""
     return list(_faults(operation.input_shape, params, "")) if operation.input_shape else []

@@ -1,9 +1,11 @@
-"""The resource each call is authorized on, where ministack names another one than AWS."""
+"""What IAM policies are evaluated against, where ministack differs from AWS."""
 
+import contextvars
 import json
 from typing import Any
 
-from ministack.core import iam_actions
+from ministack import app
+from ministack.core import iam_actions, iam_evaluator
 from ministack.services import ec2
 
 
@@ -33,6 +35,12 @@ def name_resources_as_aws() -> None:
 
     iam_actions.extract_resource_arn = resource_arn
     iam_actions.verified_access_resource_arns = further_resource_arns
+
+
+def count_loopback_as_tls() -> None:
+    """Let `aws:SecureTransport` be true: a policy that refuses plain HTTP would refuse everything here."""
+    iam_evaluator._request_origin = contextvars.ContextVar("request_origin", default=("127.0.0.1", True))
+    app.pin_request_origin = lambda source_ip, _secure_transport: iam_evaluator._request_origin.set((source_ip, True))
 
 
 def _ops_item(body: dict[str, Any], region: str, account: str) -> str:

@@ -31,7 +31,8 @@ class EventTargets:
     def deliver(self, target: dict[str, Any], event: dict[str, Any], rule: dict[str, Any], view: Any = None) -> None:
         """Hand an event to one target of a rule, or to the target's dead-letter queue."""
         view = view or eventbridge._pattern_event_view(event)
-        refusal = _refusal(target["Arn"], rule["Arn"])
+        # EventBridge Scheduler delivers this way too, with a role of its own: resource policies do not matter to it.
+        refusal = _refusal(target["Arn"], rule["Arn"]) if ":rule/" in rule["Arn"] else None
         if refusal:
             self._dead_letter(target, rule, view.event_with_detail(), *refusal)
             return

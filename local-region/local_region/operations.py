@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from botocore.model import OperationModel
 from ministack import app
 from ministack.services import ec2
 
@@ -11,7 +12,8 @@ from local_region import api_models
 from local_region.api_error import ApiError
 from local_region.callers import Caller
 
-# From an operation's input, and who called it, to its output. Refuses by raising ApiError.
+# From an operation's input, and who called it, to its output; members the output's shape lacks are left out.
+# Refuses by raising ApiError.
 Operation = Callable[[dict[str, Any], Caller], dict[str, Any]]
 Answer = tuple[int, dict[str, str], bytes]
 
@@ -24,7 +26,8 @@ def add_json_operations(service: str, operations: dict[str, Operation]) -> None:
         name = headers.get("x-amz-target", "").rpartition(".")[2]
         if name not in operations:
             return await ministack_handler(method, path, headers, body, query)
-        return _answer(operations[name], lambda: _json_input(service, name, body), headers, "application/x-amz-json-1.1")
+        model = api_models.service_model(service).operation_model(name)
+        return _answer(operations[name], model, lambda: _json_input(model, body), headers, "application/x-amz-json-1.1")
 
     app.SERVICE_HANDLERS[service] = handle
 
@@ -37,8 +40,8 @@ def add_rest_operations(service: str, operations: dict[str, Operation]) -> None:
         route = api_models.rest_operation(service, method, path)
         if route is None or route[0].name not in operations:
             return await ministack_handler(method, path, headers, body, query)
-        operation, labels = route
-        return _answer(operations[operation.name], lambda: _rest_input(operation, labels, query, body), headers, "application/json")
+        model, labels = route
+        return _answer(operations[model.name], model, lambda: _rest_input(model, labels, query, body), headers, "application/json")
 
     app.SERVICE_HANDLERS[service] = handle
 
@@ -59,9 +62,11 @@ def _refusing_in_xml(action: Callable[[dict[str, Any]], Answer]) -> Callable[[di
     return handle
 
 
-def _answer(operation: Operation, read_input: Callable[[], dict[str, Any]], headers: dict, content_type: str) -> Answer:
+def _answer(
+    operation: Operation, model: OperationModel, read_input: Callable[[], dict[str, Any]], headers: dict, content_type: str,
+) -> Answer:
     try:
-        output = operation(read_input(), Caller.of(headers))
+        output = api_models.fitted(model.output_shape, operation(read_input(), Caller.of(headers)))
         return 200, {"Content-Type": content_type}, json.dumps(output).encode()
     except ApiError as error:
         # `message` is what the models of these services call it, save in shapes that spell it `Message`.
@@ -69,21 +74,21 @@ def _answer(operation: Operation, read_input: Callable[[], dict[str, Any]], head
         return error.status, {"Content-Type": content_type, "x-amzn-errortype": error.code}, json.dumps(body).encode()
 
 
-def _json_input(service: str, name: str, body: bytes) -> dict[str, Any]:
+def _json_input(model: OperationModel, body: bytes) -> dict[str, Any]:
     params = _json_object(body)
-    faults = api_models.input_faults(api_models.service_model(service).operation_model(name), params)
+    faults = api_models.input_faults(model, params)
     if faults:
         plural = "errors" if len(faults) > 1 else "error"
         raise ApiError("ValidationException", f"{len(faults)} validation {plural} detected: {'; '.join(faults)}")
     return params
 
 
-def _rest_input(operation: Any, labels: dict[str, str], query: dict, body: bytes) -> dict[str, Any]:
-    params = api_models.rest_input(operation, labels, query, _json_object(body))
-    missing = [name for name in operation.input_shape.required_members if not params.get(name)]
+def _rest_input(model: OperationModel, labels: dict[str, str], query: dict, body: bytes) -> dict[str, Any]:
+    params = api_models.rest_input(model, labels, query, _json_object(body))
+    missing = [name for name in model.input_shape.required_members if params.get(name) is None]
     if missing:
         raise ApiError("MissingParameterValueException", f"Missing required parameter: {', '.join(missing)}")
-    faults = api_models.input_faults(operation, params)
+    faults = api_models.input_faults(model, params)
     if faults:
         raise ApiError("InvalidParameterValueException", "; ".join(faults))
     return params

@@ -24,10 +24,6 @@ CUSTOMER_KEYS = ("/aws/automations", "/aws/dedup", "/aws/resources")
 DATA_VALUE_LIMIT = 20 * 1024
 # Only these block a new OpsItem with the same deduplication string.
 ACTIVE = ("InProgress", "Open")
-SUMMARY = (
-    "Category", "CreatedBy", "CreatedTime", "LastModifiedBy", "LastModifiedTime", "OperationalData", "OpsItemId",
-    "OpsItemType", "Priority", "Severity", "Source", "Status", "Title",
-)
 UPDATABLE = ("Category", "Description", "Notifications", "Priority", "RelatedOpsItems", "Severity", "Status", "Title")
 
 
@@ -103,8 +99,7 @@ class OpsItems:
         found = [item for item in self._items.values() if all(_matches(item, each) for each in filters)]
         newest_first = sorted(found, key=lambda item: -item["CreatedTime"])
         shown, token = page(newest_first, params.get("MaxResults", 50), params.get("NextToken"), "ValidationException")
-        summaries = [{name: item[name] for name in SUMMARY if name in item} for item in shown]
-        return with_next_token({"OpsItemSummaries": summaries}, token)
+        return with_next_token({"OpsItemSummaries": shown}, token)
 
     def _existing(self, item_id: str) -> dict[str, Any]:
         item = self._items.get(item_id)

@@ -31,6 +31,7 @@ class RecoveryPoints:
         self._events = events
         self._points = AccountRegionScopedDict()
         self._jobs = AccountRegionScopedDict()
+        self._jobs_by_token = AccountRegionScopedDict()
         add_rest_operations("backup", {
             "StartBackupJob": self._start_backup_job,
             "DescribeBackupJob": self._describe_backup_job,
@@ -59,12 +60,15 @@ class RecoveryPoints:
         if volume_id not in ec2._volumes:
             raise ApiError("InvalidParameterValueException", f"Volume not found: {params['ResourceArn']}")
         caller.require("iam:PassRole", params["IamRoleArn"], **{"iam:PassedToService": "backup.amazonaws.com"})
-        for job in self._jobs.values():
-            if params.get("IdempotencyToken") and job.token == params["IdempotencyToken"]:
-                return job.started
-        return self._start(params, vault, volume_id).started
+        token = params.get("IdempotencyToken")
+        if token in self._jobs_by_token:
+            return self._jobs_by_token[token]
+        job = self._start(params, vault, volume_id)
+        if token:
+            self._jobs_by_token[token] = job
+        return job
 
-    def _start(self, params: dict[str, Any], vault: dict[str, Any], volume_id: str) -> "_BackupJob":
+    def _start(self, params: dict[str, Any], vault: dict[str, Any], volume_id: str) -> dict[str, Any]:
         snapshot_id = ec2._new_snapshot_id()
         volume = ec2._volumes[volume_id]
         now = time.time()
@@ -84,7 +88,7 @@ class RecoveryPoints:
         tags = tags_of(volume_id) | (params.get("RecoveryPointTags") or {})
         set_tags(snapshot_id, tags | {SOURCE_TAG: params["ResourceArn"]})
         arn = f"arn:aws:ec2:{get_region()}::snapshot/{snapshot_id}"
-        job = _BackupJob(params.get("IdempotencyToken"), {
+        job = {
             "AccountId": get_account_id(),
             "BackupJobId": str(uuid.uuid4()),
             "BackupVaultName": vault["BackupVaultName"],
@@ -99,10 +103,9 @@ class RecoveryPoints:
             "PercentDone": "0.0",
             "BackupSizeInBytes": volume["Size"] << 30,
             "BytesTransferred": 0,
-            "BackupType": "BACKUP_JOB",
             "IsParent": False,
-        })
-        self._jobs[job.record["BackupJobId"]] = job
+        }
+        self._jobs[job["BackupJobId"]] = job
         self._points[arn] = {
             "RecoveryPointArn": arn,
             "BackupVaultName": vault["BackupVaultName"],
@@ -120,10 +123,10 @@ class RecoveryPoints:
             "IsParent": False,
         }
         if self._settings.backup_seconds:
-            self._announce(job.record)
-            self._pending.start("backup-job", self._complete_later(job.record))
+            self._announce(job)
+            self._pending.start("backup-job", self._complete_later(job))
         else:
-            self._complete(job.record)
+            self._complete(job)
         return job
 
     async def _complete_later(self, job: dict[str, Any]) -> None:
@@ -162,31 +165,23 @@ class RecoveryPoints:
         job = self._jobs.get(params["BackupJobId"])
         if job is None:
             raise ApiError("ResourceNotFoundException", f"Backup job does not exist: {params['BackupJobId']}")
-        return job.record
+        return job
 
     def _list_backup_jobs(self, params: dict[str, Any], _caller: Caller) -> dict[str, Any]:
         jobs = [
-            job.record for job in self._jobs.values()
-            if params.get("ByState") in (None, job.record["State"])
-            and params.get("ByResourceArn") in (None, job.record["ResourceArn"])
-            and params.get("ByBackupVaultName") in (None, job.record["BackupVaultName"])
-            and params.get("ByResourceType") in (None, job.record["ResourceType"])
-            and within(job.record["CreationDate"], params.get("ByCreatedAfter"), params.get("ByCreatedBefore"))
+            job for job in self._jobs.values()
+            if params.get("ByState") in (None, job["State"])
+            and params.get("ByResourceArn") in (None, job["ResourceArn"])
+            and params.get("ByBackupVaultName") in (None, job["BackupVaultName"])
+            and params.get("ByResourceType") in (None, job["ResourceType"])
+            and within(job["CreationDate"], params.get("ByCreatedAfter"), params.get("ByCreatedBefore"))
         ]
         return listed("BackupJobs", jobs, params)
 
     def _describe_backup_vault(self, params: dict[str, Any], _caller: Caller) -> dict[str, Any]:
         vault = _vault(params["BackupVaultName"])
-        described = {
-            "BackupVaultName": vault["BackupVaultName"],
-            "BackupVaultArn": vault["BackupVaultArn"],
-            "VaultType": "BACKUP_VAULT",
-            "VaultState": "AVAILABLE",
-            "CreationDate": vault["CreationDate"],
-            "NumberOfRecoveryPoints": vault["NumberOfRecoveryPoints"],
-            "Locked": vault["Locked"],
-        }
-        return described | {name: vault[name] for name in ("EncryptionKeyArn", "CreatorRequestId") if vault.get(name)}
+        # A vault without its own key has no EncryptionKeyArn here; ministack keeps an empty one.
+        return {name: value for name, value in vault.items() if value != ""} | {"VaultType": "BACKUP_VAULT", "VaultState": "AVAILABLE"}
 
     def _describe_recovery_point(self, params: dict[str, Any], _caller: Caller) -> dict[str, Any]:
         return self._in_vault(params)
@@ -260,15 +255,6 @@ class RecoveryPoints:
                 if record[name] == arn:
                     return {"Tags": record[tags]}
         raise ApiError("ResourceNotFoundException", f"Resource does not exist: {arn}")
-
-
-class _BackupJob:
-    """A backup job, and the token it was started with."""
-
-    def __init__(self, token: str | None, record: dict[str, Any]) -> None:
-        self.token = token
-        self.record = record
-        self.started = {name: record[name] for name in ("BackupJobId", "RecoveryPointArn", "CreationDate", "IsParent")}
 
 
 def listed(name: str, records: list[dict[str, Any]], params: dict[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ministack import app
 
-from local_region.authorization import name_resources_as_aws
+from local_region.authorization import count_loopback_as_tls, name_resources_as_aws
 from local_region.auto_scaling import AutoScaling
 from local_region.calls import record_calls
 from local_region.control import Asgi, Control
@@ -42,6 +42,7 @@ def assemble(settings: Settings, endpoint: str) -> Region:
     """Put our pieces into ministack, which becomes the Region. Once per process: ministack's state is global."""
     journal, pending = Journal(), PendingWork()
     name_resources_as_aws()
+    count_loopback_as_tls()
     record_calls(journal)
     record_messages(journal)
     functions = Functions(settings, journal, pending, endpoint)

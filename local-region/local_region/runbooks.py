@@ -69,8 +69,7 @@ class Runbooks:
 
     def _get_document(self, params: dict[str, Any], _caller: Caller) -> dict[str, Any]:
         document = self._existing_document(params["Name"])
-        shown = {name: document["description"][name] for name in ("Name", "CreatedDate", "DocumentVersion", "Status", "DocumentType", "DocumentFormat")}
-        return shown | {"Content": document["text"]}
+        return document["description"] | {"Content": document["text"]}
 
     def _delete_document(self, params: dict[str, Any], _caller: Caller) -> dict[str, Any]:
         self._existing_document(params["Name"])
@@ -198,12 +197,7 @@ class Runbooks:
                 found.append(execution)
         newest_first = sorted(found, key=lambda execution: -execution["ExecutionStartTime"])
         shown, token = page(newest_first, params.get("MaxResults", 50), params.get("NextToken"))
-        members = (
-            "AutomationExecutionId", "AutomationExecutionStatus", "CurrentAction", "CurrentStepName", "DocumentName",
-            "DocumentVersion", "ExecutedBy", "ExecutionEndTime", "ExecutionStartTime", "Mode", "Outputs",
-        )
-        metadata = [{name: execution[name] for name in members if name in execution} for execution in shown]
-        return with_next_token({"AutomationExecutionMetadataList": metadata}, token)
+        return with_next_token({"AutomationExecutionMetadataList": shown}, token)
 
     def _announce(self, execution: dict[str, Any]) -> None:
         name, execution_id = execution["DocumentName"], execution["AutomationExecutionId"]

@@ -13,6 +13,7 @@ MINISTACK_VERSION = "1.5.33"
 # Functions: module, name, parameters.
 FUNCTIONS = """
 app                              _dispatch_service_request            method path headers body query_params request_id
+app                              pin_request_origin                   source_ip secure_transport
 app                              _routing_params                      method path headers body query_params
 app                              _ct_event_name                       service method path headers query_params
 core.arn                         parse_arn                            *
@@ -106,6 +107,7 @@ services.ec2                     _volumes
 services.eventbridge             _rules
 services.eventbridge             _targets
 services.lambda_svc              _RESERVED_RUNTIME_ENV_VARS           AWS_LAMBDA_RUNTIME_API
+core.iam_evaluator               _request_origin
 services.stepfunctions           _AWS_SDK_SERVICE_MAP                 ec2 ssm
 services.sts                     _sessions
 """

@@ -26,7 +26,8 @@ def binaries(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def write_binary(path: Path) -> None:
-    """Write the tiny function as an executable."""
-    path.write_text(f"#!{sys.executable}\n{TINY_FUNCTION.read_text()}")
+def write_binary(path: Path, word: str = "", replacement: str = "") -> None:
+    """Write the tiny function as an executable, with one word of it replaced to make it another."""
+    code = TINY_FUNCTION.read_text()
+    path.write_text(f"#!{sys.executable}\n{code.replace(word, replacement) if word else code}")
     path.chmod(0o755)

@@ -6,11 +6,14 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import boto3
 import botocore.config
+import pytest
+from botocore.exceptions import ClientError
 from botocore.validate import ParamValidator
 
 PACKAGE = Path(__file__).parents[1]
@@ -30,23 +33,24 @@ class RunningRegion:
         self.ready = json.loads(self.process.stdout.readline())
         self.endpoint: str = self.ready["endpoint"]
         self.region = region
+        self._clients: dict[str, Any] = {}
 
     def stop(self) -> int:
         """End the process by ending its standard input; answers its exit code."""
         self.process.stdin.close()
         return self.process.wait(timeout=15)
 
-    def client(self, service: str, credentials: dict[str, str] | None = None) -> Any:
-        """A client with the operator's credentials, or with others, that checks every answer against the API model."""
-        keys = credentials or {
-            "aws_access_key_id": self.ready["accessKeyId"], "aws_secret_access_key": self.ready["secretAccessKey"],
-        }
-        client = boto3.session.Session().client(
-            service, region_name=self.region, endpoint_url=self.endpoint, **keys,
-            config=botocore.config.Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}),
-        )
-        client.meta.events.register("after-call", _check_answer)
-        return client
+    def client(self, service: str) -> Any:
+        """A client with the operator's credentials that checks every answer against the API model."""
+        if service not in self._clients:
+            client = boto3.session.Session().client(
+                service, region_name=self.region, endpoint_url=self.endpoint,
+                aws_access_key_id=self.ready["accessKeyId"], aws_secret_access_key=self.ready["secretAccessKey"],
+                config=botocore.config.Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}),
+            )
+            client.meta.events.register("after-call", _check_answer)
+            self._clients[service] = client
+        return self._clients[service]
 
     def get(self, path: str) -> Any:
         """What a control endpoint answers."""
@@ -87,11 +91,54 @@ class RunningRegion:
 
     def run_deploy(self, template: Path, stack_name: str, *options: str) -> "subprocess.CompletedProcess[str]":
         """Run the `deploy` command."""
+        return self.run_deploy_to(self.endpoint, template, stack_name, *options)
+
+    @staticmethod
+    def run_deploy_to(endpoint: str, template: Path, stack_name: str, *options: str) -> "subprocess.CompletedProcess[str]":
+        """Run the `deploy` command against any endpoint."""
         command = [
-            sys.executable, "-m", "local_region", "deploy", "--endpoint", self.endpoint, "--region", self.region,
+            sys.executable, "-m", "local_region", "deploy", "--endpoint", endpoint, "--region", REGION,
             "--template", str(template), "--stack-name", stack_name, *options,
         ]
         return subprocess.run(command, env=os.environ | {"PYTHONPATH": str(PACKAGE)}, capture_output=True, text=True, timeout=120)
+
+
+def subscribe(region: RunningRegion, name: str, pattern: dict[str, Any]) -> str:
+    """Send the events that match `pattern` to a new queue; answers its URL."""
+    sqs, events = region.client("sqs"), region.client("events")
+    url = sqs.create_queue(QueueName=name)["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    statement = {"Effect": "Allow", "Principal": {"Service": "events.amazonaws.com"}, "Action": "sqs:SendMessage", "Resource": arn}
+    sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": json.dumps({"Version": "2012-10-17", "Statement": [statement]})})
+    events.put_rule(Name=name, EventPattern=json.dumps(pattern))
+    events.put_targets(Rule=name, Targets=[{"Id": "queue", "Arn": arn}])
+    return url
+
+
+def received(region: RunningRegion, queue_url: str) -> list[dict[str, Any]]:
+    """The events in a queue, oldest first."""
+    return [json.loads(message["Body"]) for message in messages(region, queue_url)]
+
+
+def messages(region: RunningRegion, queue_url: str) -> list[dict[str, Any]]:
+    """All messages of a queue, which is empty afterwards."""
+    sqs = region.client("sqs")
+    found: list[dict[str, Any]] = []
+    while True:
+        batch = sqs.receive_message(QueueUrl=queue_url, MaxNumberOfMessages=10, MessageAttributeNames=["All"]).get("Messages", [])
+        if not batch:
+            return found
+        for message in batch:
+            sqs.delete_message(QueueUrl=queue_url, ReceiptHandle=message["ReceiptHandle"])
+        found += batch
+
+
+def refusal(call: Callable[[], Any]) -> tuple[str, str]:
+    """The code and message of the error a call must end with."""
+    with pytest.raises(ClientError) as refused:
+        call()
+    error = refused.value.response["Error"]
+    return error["Code"], error["Message"]
 
 
 def _check_answer(http_response: Any, parsed: dict[str, Any], model: Any, **_: Any) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from running_region import RunningRegion
+from running_region import RunningRegion, messages
 
 TEMPLATE = Path(__file__).parent / "templates" / "functions.yaml"
 
@@ -21,19 +21,6 @@ def send(region: RunningRegion, detail_type: str, **detail: Any) -> str:
     event_id = region.send(source="aws.test", detail_type=detail_type, detail=detail)
     region.wait_until_idle()
     return event_id
-
-
-def messages(region: RunningRegion, queue_url: str) -> list[dict[str, Any]]:
-    """All messages of a queue, which is empty afterwards."""
-    sqs = region.client("sqs")
-    found: list[dict[str, Any]] = []
-    while True:
-        batch = sqs.receive_message(QueueUrl=queue_url, MaxNumberOfMessages=10, MessageAttributeNames=["All"]).get("Messages", [])
-        if not batch:
-            return found
-        for message in batch:
-            sqs.delete_message(QueueUrl=queue_url, ReceiptHandle=message["ReceiptHandle"])
-        found += batch
 
 
 def test_a_rule_invokes_its_function(region: RunningRegion, stack: dict[str, Any]) -> None:

@@ -1,16 +1,15 @@
 """A volume backed up, restored and attached: the calls and events of a recovery, in AWS's shapes."""
 
+import datetime
 import uuid
-from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
-from running_region import ACCOUNT, REGION, RunningRegion
+from running_region import ACCOUNT, REGION, RunningRegion, received, refusal, subscribe
 
 ZONE = f"{REGION}a"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/backup"
-TEMPLATE = Path(__file__).parent / "templates" / "workload.yaml"
+ONE_HOUR = datetime.timedelta(hours=1)
 
 
 @pytest.fixture(scope="module")
@@ -64,3 +63,118 @@ def test_a_restore_copies_the_tags_when_asked_to(region: RunningRegion, vault: s
     job = restore(region, back_up(region, vault, {"Name": "data"}), CopySourceTagsToRestoredResource=True)
     volume = region.client("ec2").describe_volumes(VolumeIds=[job["CreatedResourceArn"].rpartition("/")[2]])["Volumes"][0]
     assert volume["Tags"] == [{"Key": "Name", "Value": "data"}]
+
+
+def test_restore_jobs_announce_each_state(region: RunningRegion, vault: str) -> None:
+    queue_url = subscribe(region, "restore-events", {"source": ["aws.backup"], "detail-type": ["Restore Job State Change"]})
+    job = restore(region, back_up(region, vault, {}))
+    events = [event for event in received(region, queue_url) if event["detail"]["restoreJobId"] == job["RestoreJobId"]]
+    assert [event["detail"]["status"] for event in events] == ["PENDING", "RUNNING", "COMPLETED"]
+    running, completed = events[1]["detail"], events[2]["detail"]
+    assert set(running) == {
+        "restoreJobId", "backupSizeInBytes", "creationDate", "iamRoleArn", "percentDone", "resourceType", "status",
+    }
+    assert set(completed) - set(running) == {
+        "backupVaultArn", "recoveryPointArn", "sourceResourceArn", "createdResourceArn", "completionDate",
+    }
+    assert isinstance(completed["backupSizeInBytes"], str) and completed["percentDone"] == 0
+    assert completed["createdResourceArn"] == job["CreatedResourceArn"]
+    assert events[2]["resources"] == [job["RecoveryPointArn"]]
+    assert events[2]["account"] == ACCOUNT and events[2]["region"] == REGION and events[2]["version"] == "0"
+
+
+def test_backup_jobs_say_state_not_status(region: RunningRegion, vault: str) -> None:
+    queue_url = subscribe(region, "backup-events", {"source": ["aws.backup"], "detail-type": ["Backup Job State Change"]})
+    arn = back_up(region, vault, {})
+    event = next(event for event in received(region, queue_url) if event["resources"] == [arn])
+    assert event["detail"]["state"] == "COMPLETED" and "status" not in event["detail"]
+    assert isinstance(event["detail"]["backupSizeInBytes"], str) and isinstance(event["detail"]["percentDone"], float)
+
+
+def test_a_restore_that_cannot_succeed_fails_with_its_reason(region: RunningRegion, vault: str) -> None:
+    queue_url = subscribe(region, "failures", {"source": ["aws.backup"], "detail": {"status": ["FAILED"]}})
+    arn = back_up(region, vault, {})
+    job = restore(region, arn, Metadata={"availabilityZone": ZONE, "volumeSize": "1"})
+    assert job["Status"] == "FAILED" and "volume" in job["StatusMessage"]
+    (event,) = received(region, queue_url)
+    assert event["detail"]["statusMessage"] == job["StatusMessage"] and "createdResourceArn" not in event["detail"]
+
+
+def test_the_same_idempotency_token_starts_one_job(region: RunningRegion, vault: str) -> None:
+    arn, token = back_up(region, vault, {}), str(uuid.uuid4())
+    first, second = restore(region, arn, IdempotencyToken=token), restore(region, arn, IdempotencyToken=token)
+    assert first["RestoreJobId"] == second["RestoreJobId"]
+    jobs = region.client("backup").list_restore_jobs()["RestoreJobs"]
+    assert len([job for job in jobs if job["RecoveryPointArn"] == arn]) == 1
+
+
+@pytest.mark.parametrize(("change", "code"), [
+    ({"Metadata": {}}, "InvalidParameterValueException"),
+    ({"RecoveryPointArn": f"arn:aws:ec2:{REGION}::snapshot/snap-0"}, "ResourceNotFoundException"),
+    ({"ResourceType": "EFS"}, "InvalidParameterValueException"),
+    ({"IamRoleArn": ""}, "MissingParameterValueException"),
+])
+def test_start_restore_job_refuses(region: RunningRegion, vault: str, change: dict[str, Any], code: str) -> None:
+    request = {"RecoveryPointArn": back_up(region, vault, {}), "IamRoleArn": ROLE, "Metadata": {"availabilityZone": ZONE}} | change
+    assert refusal(lambda: region.client("backup").start_restore_job(**request))[0] == code
+
+
+def test_restore_jobs_are_listed_by_page_and_filter(region: RunningRegion, vault: str) -> None:
+    arn = back_up(region, vault, {})
+    made = {restore(region, arn)["RestoreJobId"] for _ in range(3)}
+    backup = region.client("backup")
+    pages = list(backup.get_paginator("list_restore_jobs").paginate(ByStatus="COMPLETED", PaginationConfig={"PageSize": 2}))
+    assert len(pages) > 1 and all(len(page["RestoreJobs"]) <= 2 for page in pages)
+    assert made <= {job["RestoreJobId"] for page in pages for job in page["RestoreJobs"]}
+    last = backup.describe_restore_job(RestoreJobId=sorted(made)[0])["CompletionDate"]
+    assert backup.list_restore_jobs(ByCompleteAfter=last + ONE_HOUR)["RestoreJobs"] == []
+    assert made <= {job["RestoreJobId"] for job in backup.list_restore_jobs(ByCompleteAfter=last - ONE_HOUR)["RestoreJobs"]}
+    assert refusal(lambda: backup.list_restore_jobs(NextToken="made-up"))[0] == "InvalidParameterValueException"
+
+
+def test_recovery_points_are_listed_by_vault_and_resource(region: RunningRegion, vault: str) -> None:
+    backup = region.client("backup")
+    arn = back_up(region, vault, {})
+    resource = backup.describe_recovery_point(BackupVaultName=vault, RecoveryPointArn=arn)["ResourceArn"]
+    by_vault = backup.list_recovery_points_by_backup_vault(BackupVaultName=vault, ByResourceArn=resource)["RecoveryPoints"]
+    assert [point["RecoveryPointArn"] for point in by_vault] == [arn]
+    (by_resource,) = backup.list_recovery_points_by_resource(ResourceArn=resource)["RecoveryPoints"]
+    # As in AWS, the list by resource names no vault for a volume.
+    assert by_resource["RecoveryPointArn"] == arn and "BackupVaultName" not in by_resource
+    metadata = backup.get_recovery_point_restore_metadata(BackupVaultName=vault, RecoveryPointArn=arn)["RestoreMetadata"]
+    assert metadata["volumeId"] == resource.rpartition("/")[2] and "availabilityZone" not in metadata
+
+
+def test_backup_lists_tags_of_its_own_arns_only(region: RunningRegion, vault: str) -> None:
+    backup = region.client("backup")
+    arn = backup.describe_backup_vault(BackupVaultName=vault)["BackupVaultArn"]
+    assert backup.list_tags(ResourceArn=arn)["Tags"] == {}
+    snapshot = back_up(region, vault, {"Name": "data"})
+    assert refusal(lambda: backup.list_tags(ResourceArn=snapshot))[0] == "ResourceNotFoundException"
+
+
+def test_a_restore_test_names_its_plan_everywhere(region: RunningRegion, vault: str) -> None:
+    queue_url = subscribe(region, "restore-tests", {"source": ["aws.backup"], "detail": {"restoreTestingPlanArn": [{"exists": True}]}})
+    status, answer = region.post("restore-tests", {"recoveryPointArn": back_up(region, vault, {}), "metadata": {}})
+    assert status == 200
+    region.wait_until_idle()
+    backup = region.client("backup")
+    job = backup.describe_restore_job(RestoreJobId=answer["restoreJobId"])
+    plan = job["CreatedBy"]["RestoreTestingPlanArn"]
+    assert {event["detail"]["restoreTestingPlanArn"] for event in received(region, queue_url)} == {plan}
+    volume = region.client("ec2").describe_volumes(VolumeIds=[job["CreatedResourceArn"].rpartition("/")[2]])["Volumes"][0]
+    assert [tag["Key"] for tag in volume["Tags"]] == ["awsbackup-restore-test"]
+    assert [each["RestoreJobId"] for each in backup.list_restore_jobs(ByRestoreTestingPlanArn=plan)["RestoreJobs"]] == [job["RestoreJobId"]]
+    backup.put_restore_validation_result(RestoreJobId=job["RestoreJobId"], ValidationStatus="SUCCESSFUL")
+    again = refusal(lambda: backup.put_restore_validation_result(RestoreJobId=job["RestoreJobId"], ValidationStatus="FAILED"))
+    assert again[0] == "InvalidRequestException"
+
+
+def test_a_restore_test_of_nothing_is_refused(region: RunningRegion) -> None:
+    assert region.post("restore-tests", {"recoveryPointArn": "arn:aws:ec2:us-west-2::snapshot/snap-0"})[0] == 400
+    assert region.post("restore-tests", {})[0] == 400
+
+
+def test_the_journal_follows_a_restore(region: RunningRegion, vault: str) -> None:
+    job = restore(region, back_up(region, vault, {}))
+    assert [entry["status"] for entry in region.journal("restore-job", restoreJobId=job["RestoreJobId"])] == ["PENDING", "RUNNING", "COMPLETED"]

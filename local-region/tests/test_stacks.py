@@ -1,0 +1,221 @@
+"""Templates deployed: the resource types this package adds, updates, failures, and the project's own template."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import write_binary
+from running_region import ACCOUNT, REGION, RunningRegion, refusal
+from samtranslator.yaml_helper import yaml_parse
+
+TEMPLATES = Path(__file__).parent / "templates"
+PROJECT_TEMPLATE = Path(__file__).parents[2] / "template.yaml"
+ZONE = f"{REGION}b"
+
+
+@pytest.fixture(scope="module")
+def workload(region: RunningRegion) -> dict[str, Any]:
+    """The stack of workload.yaml."""
+    return region.deploy(TEMPLATES / "workload.yaml", "workload", "--parameter", f"Zone={ZONE}")
+
+
+def instance(region: RunningRegion, instance_id: str) -> dict[str, Any]:
+    """The instance, as DescribeInstances answers it."""
+    return region.client("ec2").describe_instances(InstanceIds=[instance_id])["Reservations"][0]["Instances"][0]
+
+
+def tags(resource: dict[str, Any]) -> dict[str, str]:
+    """A resource's tags."""
+    return {tag["Key"]: tag["Value"] for tag in resource["Tags"]}
+
+
+def deploy_text(region: RunningRegion, folder: Path, name: str, text: str, *options: str) -> Any:
+    """Deploy a template given as text; answers the finished command."""
+    path = folder / "template.yaml"
+    path.write_text(text)
+    return region.run_deploy(path, name, *options)
+
+
+def test_an_instance_is_where_and_what_its_stack_says(region: RunningRegion, workload: dict[str, Any]) -> None:
+    server = instance(region, workload["resources"]["Server"])
+    assert workload["outputs"]["ServerId"] == server["InstanceId"]
+    assert server["State"]["Name"] == "running" and server["Placement"]["AvailabilityZone"] == ZONE
+    assert tags(server)["Name"] == "workload-server"
+    assert tags(server)["aws:cloudformation:stack-name"] == "workload" and tags(server)["aws:cloudformation:logical-id"] == "Server"
+
+
+def test_a_volume_is_attached_by_its_stack(region: RunningRegion, workload: dict[str, Any]) -> None:
+    region.wait_until_idle()
+    volume = region.client("ec2").describe_volumes(VolumeIds=[workload["resources"]["Data"]])["Volumes"][0]
+    assert [(a["InstanceId"], a["Device"], a["State"]) for a in volume["Attachments"]] == [
+        (workload["resources"]["Server"], "/dev/sdf", "attached"),
+    ]
+    assert tags(volume)["recovery:workload"] == "shop"
+
+
+def test_a_group_launches_its_instance(region: RunningRegion, workload: dict[str, Any]) -> None:
+    group = workload["resources"]["Group"]
+    filters = [{"Name": "tag:aws:autoscaling:groupName", "Values": [group]}, {"Name": "instance-state-name", "Values": ["running"]}]
+    reservations = region.client("ec2").describe_instances(Filters=filters)["Reservations"]
+    (member,) = [each for reservation in reservations for each in reservation["Instances"]]
+    assert member["InstanceType"] == "t3.small" and member["Placement"]["AvailabilityZone"] == ZONE
+    assert tags(member)["role"] == "web" and "hidden" not in tags(member)
+    assert tags(member)["aws:cloudformation:logical-id"] == "Group"
+    (described,) = region.client("autoscaling").describe_auto_scaling_groups(AutoScalingGroupNames=[group])["AutoScalingGroups"]
+    assert [each["InstanceId"] for each in described["Instances"]] == [member["InstanceId"]]
+
+
+def test_a_group_follows_its_desired_capacity(region: RunningRegion, workload: dict[str, Any]) -> None:
+    group, autoscaling = workload["resources"]["Group"], region.client("autoscaling")
+
+    def members() -> list[str]:
+        (described,) = autoscaling.describe_auto_scaling_groups(AutoScalingGroupNames=[group])["AutoScalingGroups"]
+        return [each["InstanceId"] for each in described["Instances"]]
+
+    autoscaling.set_desired_capacity(AutoScalingGroupName=group, DesiredCapacity=2)
+    first, second = members()
+    autoscaling.set_desired_capacity(AutoScalingGroupName=group, DesiredCapacity=1)
+    assert members() == [first]
+    assert instance(region, second)["State"]["Name"] == "terminated"
+
+
+def test_a_stack_resource_is_described(region: RunningRegion, workload: dict[str, Any]) -> None:
+    cloudformation = region.client("cloudformation")
+    detail = cloudformation.describe_stack_resource(StackName="workload", LogicalResourceId="Server")["StackResourceDetail"]
+    assert detail["PhysicalResourceId"] == workload["resources"]["Server"] and detail["ResourceType"] == "AWS::EC2::Instance"
+    assert refusal(lambda: cloudformation.describe_stack_resource(StackName="workload", LogicalResourceId="Nothing")) == (
+        "ValidationError", "Resource Nothing does not exist for stack workload",
+    )
+    assert refusal(lambda: cloudformation.describe_stack_resource(StackName="nothing", LogicalResourceId="Server")) == (
+        "ValidationError", "Stack 'nothing' does not exist",
+    )
+
+
+def test_a_stack_deleted_takes_its_resources_along(region: RunningRegion) -> None:
+    stack = region.deploy(TEMPLATES / "workload.yaml", "short-lived", "--parameter", f"Zone={ZONE}")
+    cloudformation = region.client("cloudformation")
+    cloudformation.delete_stack(StackName="short-lived")
+    cloudformation.get_waiter("stack_delete_complete").wait(StackName="short-lived", WaiterConfig={"Delay": 1})
+    assert instance(region, stack["resources"]["Server"])["State"]["Name"] == "terminated"
+    code, _ = refusal(lambda: region.client("ec2").describe_volumes(VolumeIds=[stack["resources"]["Data"]]))
+    assert code == "InvalidVolume.NotFound"
+
+
+def test_a_function_is_updated_in_place(region: RunningRegion, binaries: Path, tmp_path: Path) -> None:
+    template, options = TEMPLATES / "functions.yaml", ("--binaries", str(binaries))
+    before = region.deploy(template, "updated", *options, "--parameter", "Greeting=hello")
+    invoke = region.client("lambda").invoke
+    name = before["resources"]["TinyFunction"]
+    assert json.load(invoke(FunctionName=name)["Payload"])["greeting"] == "hello from us-west-2"
+    write_binary(tmp_path / "tiny", "greeting", "salutation")
+    after = region.deploy(template, "updated", "--binaries", str(tmp_path), "--parameter", "Greeting=good day", "--parameter", "WithQueue=no")
+    assert after["status"] == "UPDATE_COMPLETE" and after["resources"]["TinyFunction"] == name
+    assert json.load(invoke(FunctionName=name)["Payload"])["salutation"] == "good day"
+    again = region.deploy(template, "updated", "--binaries", str(tmp_path), "--parameter", "Greeting=good day", "--parameter", "WithQueue=no")
+    assert again == after
+
+
+def test_an_include_and_a_state_machine_are_packaged(region: RunningRegion, tmp_path: Path) -> None:
+    (tmp_path / "runbook.yaml").write_text("schemaVersion: '0.3'\nmainSteps: [{name: nap, action: 'aws:sleep'}]\n")
+    (tmp_path / "machine.asl.yaml").write_text("StartAt: Done\nStates: {Done: {Type: Pass, Result: '${Word}', End: true}}\n")
+    done = deploy_text(region, tmp_path, "packaged", f"""
+Transform: AWS::Serverless-2016-10-31
+Resources:
+  Runbook:
+    Type: AWS::SSM::Document
+    Properties:
+      DocumentType: Automation
+      Content:
+        Fn::Transform: {{Name: AWS::Include, Parameters: {{Location: runbook.yaml}}}}
+  Machine:
+    Type: AWS::Serverless::StateMachine
+    Properties:
+      DefinitionUri: machine.asl.yaml
+      DefinitionSubstitutions: {{Word: done}}
+      Role: arn:aws:iam::{ACCOUNT}:role/machine
+""")
+    assert done.returncode == 0, done.stderr
+    resources = json.loads(done.stdout)["resources"]
+    assert region.client("ssm").describe_document(Name=resources["Runbook"])["Document"]["DocumentType"] == "Automation"
+    answer = region.client("stepfunctions").start_execution(stateMachineArn=resources["Machine"])
+    assert wait_for_execution(region, answer["executionArn"])["output"] == '"done"'
+
+
+def wait_for_execution(region: RunningRegion, arn: str) -> dict[str, Any]:
+    """The execution when it has ended. Step Functions has no waiter, and no way to be told."""
+    while True:
+        described = region.client("stepfunctions").describe_execution(executionArn=arn)
+        if described["status"] != "RUNNING":
+            return described
+
+
+def test_state_machines_call_backup_and_cloudformation(region: RunningRegion, workload: dict[str, Any], tmp_path: Path) -> None:
+    states = {
+        "Look": {
+            "Type": "Task", "Resource": "arn:aws:states:::aws-sdk:cloudformation:describeStackResource",
+            "Parameters": {"StackName": "workload", "LogicalResourceId": "Server"}, "ResultPath": "$.found", "Next": "Restore",
+        },
+        "Restore": {
+            "Type": "Task", "Resource": "arn:aws:states:::aws-sdk:backup:startRestoreJob",
+            "Parameters": {"RecoveryPointArn": f"arn:aws:ec2:{REGION}::snapshot/snap-0", "IamRoleArn": "role", "Metadata": {"availabilityZone": ZONE}},
+            "Catch": [{"ErrorEquals": ["Backup.ResourceNotFoundException"], "ResultPath": "$.error", "Next": "End"}], "Next": "End",
+        },
+        "End": {"Type": "Pass", "End": True},
+    }
+    machine = region.client("stepfunctions").create_state_machine(
+        name="calls", roleArn=f"arn:aws:iam::{ACCOUNT}:role/machine", definition=json.dumps({"StartAt": "Look", "States": states}),
+    )
+    answer = region.client("stepfunctions").start_execution(stateMachineArn=machine["stateMachineArn"], input="{}")
+    ended = wait_for_execution(region, answer["executionArn"])
+    output = json.loads(ended["output"])
+    assert output["found"]["StackResourceDetail"]["PhysicalResourceId"] == workload["resources"]["Server"]
+    assert "Recovery point does not exist" in output["error"]["Cause"]
+    assert region.journal("call", caller="state-machine", operation="DescribeStackResource")
+
+
+@pytest.mark.parametrize(("text", "options", "complaint"), [
+    ("Parameters: {Size: {Type: Number}}\nResources: {Q: {Type: AWS::SQS::Queue}}", (), "--parameter Size=..."),
+    ("Resources: {Q: {Type: AWS::SQS::Queue}}", ("--parameter", "Size=1"), "declares no parameter Size"),
+    ("Resources: {Q: {Type: AWS::Nothing::AtAll}}", (), "AWS::Nothing::AtAll"),
+    ("Resources: {V: {Type: AWS::EC2::Volume, Properties: {AvailabilityZone: mars-1a, Size: 1}}}", (), "InvalidZone.NotFound"),
+    ("Resources: [", (), "is not YAML"),
+    ("Parameters: {}", (), "has no Resources"),
+])
+def test_a_deployment_that_fails_says_why(
+    region: RunningRegion, tmp_path: Path, text: str, options: tuple[str, ...], complaint: str,
+) -> None:
+    done = deploy_text(region, tmp_path, f"failing-{tmp_path.name[-2:].strip('_')}", text, *options)
+    assert done.returncode == 1 and done.stdout == ""
+    assert complaint in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_missing_binary_is_named_with_its_remedy(region: RunningRegion, tmp_path: Path) -> None:
+    done = region.run_deploy(TEMPLATES / "functions.yaml", "no-binary", "--binaries", str(tmp_path), "--parameter", "Greeting=x")
+    assert done.returncode == 1
+    assert "TinyFunction" in done.stderr and str(tmp_path / "tiny") in done.stderr and "cargo build --bin tiny" in done.stderr
+
+
+def test_a_deployment_goes_to_loopback_only(region: RunningRegion) -> None:
+    done = RunningRegion.run_deploy_to("https://cloudformation.us-west-2.amazonaws.com", TEMPLATES / "workload.yaml", "elsewhere")
+    assert done.returncode == 1 and "not on loopback" in done.stderr
+
+
+@pytest.mark.skipif(not PROJECT_TEMPLATE.exists(), reason="the project's template is not there")
+def test_the_projects_template_is_deployed(region: RunningRegion, tmp_path: Path) -> None:
+    for resource in yaml_parse(PROJECT_TEMPLATE.read_text())["Resources"].values():
+        if resource["Type"] == "AWS::Serverless::Function":
+            write_binary(tmp_path / resource["Metadata"]["BuildProperties"]["Binary"])
+    stack = region.deploy(
+        PROJECT_TEMPLATE, "rapid-recovery", "--binaries", str(tmp_path),
+        "--parameter", "PrimaryRegion=us-east-1", "--parameter", "Architecture=x86_64",
+    )
+    assert stack["status"] == "CREATE_COMPLETE"
+    event_id = region.send(
+        source="aws.backup", detail_type="Restore Job State Change",
+        detail={"restoreJobId": "job", "resourceType": "EBS", "status": "COMPLETED"},
+    )
+    region.wait_until_idle()
+    invoked = {entry["logicalId"] for entry in region.journal("invocation", eventId=event_id)}
+    assert invoked == {"RestoreIntegratorFunction", "OpsitemCreatorFunction"}
+    assert region.journal("dead-letter", eventId=event_id) == []
