@@ -1,5 +1,6 @@
 """Auto Scaling groups that really launch their instances."""
 
+import re
 from typing import Any
 
 from ministack.services import autoscaling, ec2
@@ -16,8 +17,10 @@ class AutoScaling:
     def __init__(self, instances: Instances) -> None:
         self._instances = instances
         self._delete_by_ministack = autoscaling._ACTION_MAP["DeleteAutoScalingGroup"]
+        self._describe_by_ministack = autoscaling._ACTION_MAP["DescribeAutoScalingGroups"]
         autoscaling._reconcile_instances = self.reconcile
         autoscaling._ACTION_MAP["DeleteAutoScalingGroup"] = self._delete_group
+        autoscaling._ACTION_MAP["DescribeAutoScalingGroups"] = self._describe_groups
 
     def reconcile(self, group: dict[str, Any]) -> None:
         """Launch or terminate instances until the group has its desired capacity."""
@@ -51,6 +54,11 @@ class AutoScaling:
             "LaunchTemplate": group.get("LaunchTemplate") or {},
             "LaunchConfigurationName": group.get("LaunchConfigurationName", ""),
         }
+
+    def _describe_groups(self, params: dict[str, Any]) -> Any:
+        status, headers, body = self._describe_by_ministack(params)
+        # AWS leaves out what a group does not have; ministack answers it empty.
+        return status, headers, re.sub(rb"<(LaunchConfigurationName|VPCZoneIdentifier)></\1>", b"", body)
 
     def _delete_group(self, params: dict[str, Any]) -> Any:
         group = autoscaling._asgs.get(autoscaling._p(params, "AutoScalingGroupName"))

@@ -23,6 +23,8 @@ from local_region.settings import Settings
 # Lambda's default when a function has no EventInvokeConfig.
 DEFAULT_RETRIES = 2
 DEFAULT_MAXIMUM_AGE_SECONDS = 6 * 3600
+# Of the server's own environment, what a function's process gets.
+PASSED_ON = ("AWS_ENDPOINT_URL", "AWS_EC2_METADATA_DISABLED", "LANG", "LD_LIBRARY_PATH", "PATH", "TZ")
 # How much of a failed invocation's log the journal keeps.
 LOG_TAIL = 4096
 
@@ -52,6 +54,7 @@ class Functions:
         self._execute = lambda_svc._execute_function_dispatch
         self._worker_invoke = lambda_runtime.ProvidedWorker.invoke
         self._worker_env = lambda_svc._provided_worker_env
+        self._runtime_api = lambda_runtime.ProvidedWorker._build_handler_class
         functions = self
 
         def worker_invoke(worker: Any, event: Any, request_id: str, **headers: Any) -> dict[str, Any]:
@@ -60,10 +63,17 @@ class Functions:
                 functions._cold.add(request_id)
             return result
 
+        def prompt_runtime_api(worker: Any, *rest: Any) -> Any:
+            handler = functions._runtime_api(worker, *rest)
+            # It writes an event in two pieces; the second would wait 40 ms for the first to be acknowledged.
+            handler.disable_nagle_algorithm = True
+            return handler
+
         lambda_svc._execute_function_dispatch = self._execute_journalled
         lambda_svc.invoke_async_with_retry = self.invoke_async
         lambda_svc._provided_worker_env = self._function_environment
         lambda_runtime.ProvidedWorker.invoke = worker_invoke
+        lambda_runtime.ProvidedWorker._build_handler_class = prompt_runtime_api
 
     def invoke_async(self, func: dict[str, Any], event: Any, event_id: str | None = None) -> None:
         """Queue an event for a function, as Lambda's invocation type Event does; `event_id` is EventBridge's."""
@@ -183,10 +193,17 @@ class Functions:
         """What a function's process sees: what Lambda would set, and nothing of the server's own environment."""
         environment = self._worker_env(config, code_dir, port)
         own = lambda_svc._runtime_env_vars(config)
-        return {
+        logging = config.get("LoggingConfig") or {}
+        ours = {
+            "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
+            "AWS_LAMBDA_LOG_GROUP_NAME": logging.get("LogGroup") or f"/aws/lambda/{config['FunctionName']}",
+            "AWS_LAMBDA_LOG_FORMAT": logging.get("LogFormat") or "Text",
+        }
+        if logging.get("ApplicationLogLevel"):
+            ours["AWS_LAMBDA_LOG_LEVEL"] = logging["ApplicationLogLevel"]
+        return ours | {
             name: value for name, value in environment.items()
-            if name in own or name in lambda_svc._RESERVED_RUNTIME_ENV_VARS
-            or name in ("AWS_ENDPOINT_URL", "AWS_EC2_METADATA_DISABLED", "PATH", "LD_LIBRARY_PATH", "LANG", "TZ")
+            if name in own or name in lambda_svc._RESERVED_RUNTIME_ENV_VARS or name in PASSED_ON
         }
 
 

@@ -21,12 +21,14 @@ Answer = tuple[int, dict[str, str], bytes]
 def add_json_operations(service: str, operations: dict[str, Operation]) -> None:
     """Serve `operations` of a service that speaks AWS JSON; all others stay with ministack."""
     ministack_handler = app.SERVICE_HANDLERS[service]
+    # Looked up now, not on the first call: a large model takes a tenth of a second to read.
+    models = {name: api_models.service_model(service).operation_model(name) for name in operations}
 
     async def handle(method: str, path: str, headers: dict, body: bytes, query: dict) -> Answer:
         name = headers.get("x-amz-target", "").rpartition(".")[2]
         if name not in operations:
             return await ministack_handler(method, path, headers, body, query)
-        model = api_models.service_model(service).operation_model(name)
+        model = models[name]
         return _answer(operations[name], model, lambda: _json_input(model, body), headers, "application/x-amz-json-1.1")
 
     app.SERVICE_HANDLERS[service] = handle

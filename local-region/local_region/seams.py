@@ -24,6 +24,7 @@ core.iam_evaluator               enforce                              access_key
 core.iam_evaluator               evaluate_resource_policy             doc ctx service named_only direct_only
 core.lambda_runtime              execution_credentials                config
 core.lambda_runtime              reset
+core.lambda_runtime              ProvidedWorker._build_handler_class  self generation pending
 core.lambda_runtime              ProvidedWorker.invoke                self event request_id trace_id invoked_function_arn
 core.router                      detect_service                       method path headers query_params
 core.router                      extract_access_key_id                *
@@ -89,7 +90,7 @@ services.stepfunctions           _resolve_state_machine_arn           *
 # Stores and tables: module, name, and keys they must hold.
 TABLES = """
 app                              SERVICE_HANDLERS                     backup ec2 ssm
-services.autoscaling             _ACTION_MAP                          DeleteAutoScalingGroup
+services.autoscaling             _ACTION_MAP                          DeleteAutoScalingGroup DescribeAutoScalingGroups
 services.autoscaling             _asgs
 services.backup                  _plans
 services.backup                  _selections

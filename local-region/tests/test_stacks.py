@@ -163,8 +163,10 @@ def test_state_machines_call_backup_and_cloudformation(region: RunningRegion, wo
         },
         "End": {"Type": "Pass", "End": True},
     }
+    trust = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"Service": "states.amazonaws.com"}, "Action": "sts:AssumeRole"}]}
+    role = region.client("iam").create_role(RoleName="machine", AssumeRolePolicyDocument=json.dumps(trust))["Role"]
     machine = region.client("stepfunctions").create_state_machine(
-        name="calls", roleArn=f"arn:aws:iam::{ACCOUNT}:role/machine", definition=json.dumps({"StartAt": "Look", "States": states}),
+        name="calls", roleArn=role["Arn"], definition=json.dumps({"StartAt": "Look", "States": states}),
     )
     answer = region.client("stepfunctions").start_execution(stateMachineArn=machine["stateMachineArn"], input="{}")
     ended = wait_for_execution(region, answer["executionArn"])

@@ -1,0 +1,145 @@
+"""The serving process: what it binds, what it keeps out, and that nothing is left when it ends."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from running_region import ACCOUNT, PACKAGE, REGION, RunningRegion
+
+TEMPLATE = Path(__file__).parent / "templates" / "functions.yaml"
+
+
+def children(pid: int) -> list[int]:
+    """The processes a process has started and that still run."""
+    tasks = Path(f"/proc/{pid}/task")
+    found = " ".join((task / "children").read_text() for task in tasks.iterdir())
+    return [int(child) for child in found.split()]
+
+
+def ended(pid: int) -> bool:
+    """Whether a process is gone."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+def listening_sockets(pid: int) -> set[str]:
+    """The local addresses, in hexadecimal, that a process listens on, in IPv4 and IPv6."""
+    inodes = {os.readlink(link) for link in Path(f"/proc/{pid}/fd").iterdir() if link.is_symlink()}
+    found = set()
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == "0A" and f"socket:[{fields[9]}]" in inodes:
+                found.add(fields[1].split(":")[0])
+    return found
+
+
+@pytest.fixture
+def busy(binaries: Path, tmp_path: Path) -> RunningRegion:
+    """A Region of its own, keeping its files under `tmp_path`, with a function's process running."""
+    running = RunningRegion(environment={"TMPDIR": str(tmp_path)})
+    stack = running.deploy(TEMPLATE, "functions", "--binaries", str(binaries), "--parameter", "Greeting=hello")
+    running.client("lambda").invoke(FunctionName=stack["outputs"]["Function"])
+    return running
+
+
+@pytest.mark.parametrize("how", ["end of stdin", signal.SIGTERM, signal.SIGINT])
+def test_no_process_and_no_file_is_left_behind(busy: RunningRegion, tmp_path: Path, how: object) -> None:
+    functions = children(busy.process.pid)
+    assert functions, "the function's process should be running"
+    assert list(tmp_path.iterdir()), "the Region's files should be there"
+    if how == "end of stdin":
+        busy.process.stdin.close()
+    else:
+        busy.process.send_signal(how)
+    assert busy.process.wait(timeout=15) == 0
+    assert all(ended(pid) for pid in functions)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_it_listens_on_loopback_only(busy: RunningRegion) -> None:
+    # 0100007F is 127.0.0.1; the function's runtime endpoint is the second socket.
+    assert listening_sockets(busy.process.pid) == {"0100007F"}
+    assert busy.stop() == 0
+
+
+def test_the_ready_line_is_all_it_prints() -> None:
+    running = RunningRegion()
+    assert running.ready == {
+        "ready": True, "endpoint": running.endpoint, "region": REGION, "account": ACCOUNT,
+        "accessKeyId": ACCOUNT, "secretAccessKey": "local-region",
+    }
+    assert running.get("ready") == running.ready
+    running.process.stdin.close()
+    assert running.process.stdout.read() == ""
+    assert running.process.wait(timeout=15) == 0
+
+
+def test_nothing_of_the_users_aws_settings_is_used(tmp_path: Path) -> None:
+    (tmp_path / "config").write_text("[profile real]\nregion = eu-central-1\nrole_arn = arn:aws:iam::999988887777:role/real\n")
+    running = RunningRegion(environment={
+        "AWS_PROFILE": "real", "AWS_CONFIG_FILE": str(tmp_path / "config"), "AWS_REGION": "eu-central-1",
+        "AWS_ENDPOINT_URL": "https://example.com", "HTTP_PROXY": "http://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:9",
+        "MINISTACK_ACCOUNT_ID": "999988887777", "GATEWAY_PORT": "1", "BIND_HOST": "0.0.0.0",
+    })
+    topic = running.client("sns").create_topic(Name="here")["TopicArn"]
+    assert topic == f"arn:aws:sns:{REGION}:{ACCOUNT}:here"
+    assert running.client("sts").get_caller_identity()["Account"] == ACCOUNT
+    assert running.stop() == 0
+
+
+@pytest.mark.parametrize(("options", "complaint"), [
+    (["--account", ACCOUNT], "--region"),
+    (["--region", REGION], "--account"),
+    (["--region", "mars", "--account", ACCOUNT], "mars"),
+    (["--region", REGION, "--account", "12"], "12 digits"),
+])
+def test_region_and_account_have_no_default(options: list[str], complaint: str) -> None:
+    done = run_serve(options)
+    assert done.returncode == 2 and complaint in done.stderr and done.stdout == ""
+
+
+def test_a_taken_port_is_named() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = run_serve(["--region", REGION, "--account", ACCOUNT, "--port", str(port)])
+    assert done.returncode == 1 and f"127.0.0.1:{port}" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_misfit_ministack_is_named_and_not_served(tmp_path: Path) -> None:
+    # A module found before ministack's own, in which two functions are other than expected.
+    (tmp_path / "sitecustomize.py").write_text(
+        "import ministack.services.ec2 as ec2\ndel ec2._volume_inner_xml\nec2._attach_volume = lambda p, q: None\n"
+    )
+    done = run_serve(["--region", REGION, "--account", ACCOUNT], {"PYTHONPATH": f"{tmp_path}{os.pathsep}{PACKAGE}"})
+    assert done.returncode == 1 and done.stdout == ""
+    assert "ministack.services.ec2._volume_inner_xml is not there any more" in done.stderr
+    assert "ministack.services.ec2._attach_volume takes (p, q), expected (p)" in done.stderr
+
+
+def run_serve(options: list[str], environment: dict[str, str] | None = None) -> "subprocess.CompletedProcess[str]":
+    """Run `serve` until it ends by itself."""
+    return subprocess.run(
+        [sys.executable, "-m", "local_region", "serve", *options], env=os.environ | {"PYTHONPATH": str(PACKAGE)} | (environment or {}),
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30,
+    )
+
+
+def test_the_region_can_be_another(tmp_path: Path) -> None:
+    running = RunningRegion(region="eu-central-1")
+    path = tmp_path / "template.json"
+    path.write_text(json.dumps({"Resources": {"Topic": {"Type": "AWS::SNS::Topic"}}}))
+    other = RunningRegion.run_deploy_to(running.endpoint, path, "topics")
+    assert other.returncode == 1 and "is eu-central-1, not us-west-2" in other.stderr
+    assert ":eu-central-1:" in running.client("sns").create_topic(Name="here")["TopicArn"]
+    assert running.stop() == 0
