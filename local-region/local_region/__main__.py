@@ -22,18 +22,43 @@ def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     command = commands.add_parser("serve", help="serve a Region on loopback until stopped")
     command.add_argument("--region", required=True, help="the Region to be, such as us-west-2")
     command.add_argument("--account", required=True, help="the account id, 12 digits")
-    command.add_argument("--port", type=int, default=Settings.port, help="port to listen on; 0, the default, takes a free one")
-    command.add_argument("--restore-seconds", type=float, default=Settings.restore_seconds, help="duration of a restore job (%(default)s)")
-    command.add_argument("--backup-seconds", type=float, default=Settings.backup_seconds, help="duration of a backup job (%(default)s)")
-    command.add_argument("--attach-seconds", type=float, default=Settings.attach_seconds, help="duration of attaching a volume (%(default)s)")
     command.add_argument(
-        "--runbook-step-seconds", type=float, default=Settings.runbook_step_seconds, help="duration of a simulated runbook step (%(default)s)",
+        "--port", type=int, default=Settings.port, help="port to listen on; 0, the default, takes a free one"
     )
     command.add_argument(
-        "--retry-seconds", type=float, nargs=2, default=Settings.retry_seconds, metavar=("FIRST", "SECOND"),
+        "--restore-seconds",
+        type=float,
+        default=Settings.restore_seconds,
+        help="duration of a restore job (%(default)s)",
+    )
+    command.add_argument(
+        "--backup-seconds", type=float, default=Settings.backup_seconds, help="duration of a backup job (%(default)s)"
+    )
+    command.add_argument(
+        "--attach-seconds",
+        type=float,
+        default=Settings.attach_seconds,
+        help="duration of attaching a volume (%(default)s)",
+    )
+    command.add_argument(
+        "--runbook-step-seconds",
+        type=float,
+        default=Settings.runbook_step_seconds,
+        help="duration of a simulated runbook step (%(default)s)",
+    )
+    command.add_argument(
+        "--retry-seconds",
+        type=float,
+        nargs=2,
+        default=Settings.retry_seconds,
+        metavar=("FIRST", "SECOND"),
         help="pauses before Lambda's retries of an asynchronous invocation, one and two minutes in AWS (0.2 0.4)",
     )
-    command.add_argument("--exit-with-stdin", action="store_true", help="stop when standard input ends, as it does when the parent is gone")
+    command.add_argument(
+        "--exit-with-stdin",
+        action="store_true",
+        help="stop when standard input ends, as it does when the parent is gone",
+    )
     command.add_argument("--verbose", action="store_true", help="log to standard error")
     command.set_defaults(run=_serve)
 
@@ -41,9 +66,15 @@ def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 def _serve(chosen: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     try:
         settings = Settings(
-            region=chosen.region, account=chosen.account, port=chosen.port, restore_seconds=chosen.restore_seconds,
-            backup_seconds=chosen.backup_seconds, attach_seconds=chosen.attach_seconds,
-            runbook_step_seconds=chosen.runbook_step_seconds, retry_seconds=tuple(chosen.retry_seconds), verbose=chosen.verbose,
+            region=chosen.region,
+            account=chosen.account,
+            port=chosen.port,
+            restore_seconds=chosen.restore_seconds,
+            backup_seconds=chosen.backup_seconds,
+            attach_seconds=chosen.attach_seconds,
+            runbook_step_seconds=chosen.runbook_step_seconds,
+            retry_seconds=tuple(chosen.retry_seconds),
+            verbose=chosen.verbose,
         )
     except ValueError as error:
         parser.error(str(error))
@@ -57,8 +88,15 @@ def _add_deploy(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     command.add_argument("--template", required=True, type=Path, help="the template, YAML or JSON")
     command.add_argument("--stack-name", required=True)
     command.add_argument("--binaries", type=Path, help="the folder of compiled functions, such as target/debug")
-    command.add_argument("--parameter", action="append", default=[], metavar="NAME=VALUE", help="a parameter's value; may be repeated")
-    command.add_argument("--capability", action="append", default=[], help="a further capability, such as CAPABILITY_NAMED_IAM; may be repeated")
+    command.add_argument(
+        "--parameter", action="append", default=[], metavar="NAME=VALUE", help="a parameter's value; may be repeated"
+    )
+    command.add_argument(
+        "--capability",
+        action="append",
+        default=[],
+        help="a further capability, such as CAPABILITY_NAMED_IAM; may be repeated",
+    )
     command.set_defaults(run=_deploy)
 
 
@@ -66,10 +104,17 @@ def _deploy(chosen: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     for parameter in chosen.parameter:
         if "=" not in parameter:
             parser.error(f"--parameter {parameter} is not NAME=VALUE")
-    return deploy.run(deploy.Deployment(
-        chosen.endpoint.rstrip("/"), chosen.region, chosen.template, chosen.stack_name, chosen.binaries,
-        dict(parameter.split("=", 1) for parameter in chosen.parameter), tuple(chosen.capability),
-    ))
+    return deploy.run(
+        deploy.Deployment(
+            chosen.endpoint.rstrip("/"),
+            chosen.region,
+            chosen.template,
+            chosen.stack_name,
+            chosen.binaries,
+            dict(parameter.split("=", 1) for parameter in chosen.parameter),
+            tuple(chosen.capability),
+        )
+    )
 
 
 if __name__ == "__main__":

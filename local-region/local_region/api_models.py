@@ -52,12 +52,14 @@ def _path_pattern(operation: OperationModel) -> re.Pattern[str]:
     }
     parts = re.split(r"\{([^}]+)\}", path)
     # Values may hold slashes (ARNs): the path is matched decoded.
-    return re.compile("".join(
-        f"(?P<{labels[part.rstrip('+')]}>.+?)" if i % 2 else re.escape(part) for i, part in enumerate(parts)
-    ))
+    return re.compile(
+        "".join(f"(?P<{labels[part.rstrip('+')]}>.+?)" if i % 2 else re.escape(part) for i, part in enumerate(parts))
+    )
 
 
-def rest_input(operation: OperationModel, path: dict[str, str], query: dict[str, Any], body: dict[str, Any]) -> dict[str, Any]:
+def rest_input(
+    operation: OperationModel, path: dict[str, str], query: dict[str, Any], body: dict[str, Any]
+) -> dict[str, Any]:
     """The input of a REST operation, put together from the request's path, query and JSON body."""
     params: dict[str, Any] = {}
     for member, shape in (operation.input_shape.members if operation.input_shape else {}).items():
@@ -79,7 +81,9 @@ def fitted(shape: Shape | None, value: Any) -> Any:
         return {}
     if shape.type_name == "structure":
         members = {member.serialization.get("name", name): member for name, member in shape.members.items()}
-        return {name: fitted(members[name], item) for name, item in value.items() if name in members and item is not None}
+        return {
+            name: fitted(members[name], item) for name, item in value.items() if name in members and item is not None
+        }
     if shape.type_name == "list":
         return [fitted(shape.member, item) for item in value]
     if shape.type_name == "map":
@@ -123,18 +127,22 @@ def _structure_faults(shape: Shape, value: dict[str, Any], path: str) -> Iterato
 def _size_faults(shape: Shape, size: int, value: Any, path: str, what: str) -> Iterator[str]:
     least, most = shape.metadata.get("min"), shape.metadata.get("max")
     if least is not None and size < least:
-        yield f"Value '{value}' at '{path}' failed to satisfy constraint: Member must have {what} greater than or equal to {least}"
+        yield _unmet(value, path, f"Member must have {what} greater than or equal to {least}")
     if most is not None and size > most:
-        yield f"Value '{value}' at '{path}' failed to satisfy constraint: Member must have {what} less than or equal to {most}"
+        yield _unmet(value, path, f"Member must have {what} less than or equal to {most}")
 
 
 def _string_faults(shape: Shape, value: str, path: str) -> Iterator[str]:
     allowed = getattr(shape, "enum", None)
     if allowed and value not in allowed:
-        yield f"Value '{value}' at '{path}' failed to satisfy constraint: Member must satisfy enum value set: [{', '.join(allowed)}]"
+        yield _unmet(value, path, f"Member must satisfy enum value set: [{', '.join(allowed)}]")
     pattern = shape.metadata.get("pattern")
     if pattern and not _matches(pattern, value):
-        yield f"Value '{value}' at '{path}' failed to satisfy constraint: Member must satisfy regular expression pattern: {pattern}"
+        yield _unmet(value, path, f"Member must satisfy regular expression pattern: {pattern}")
+
+
+def _unmet(value: Any, path: str, constraint: str) -> str:
+    return f"Value '{value}' at '{path}' failed to satisfy constraint: {constraint}"
 
 
 def _matches(pattern: str, value: str) -> bool:

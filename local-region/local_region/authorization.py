@@ -14,7 +14,14 @@ def name_resources_as_aws() -> None:
     extract, further = iam_actions.extract_resource_arn, iam_actions.verified_access_resource_arns
 
     def resource_arn(
-        service: str, method: str, path: str, headers: dict, body: bytes, params: dict, region: str, account: str,
+        service: str,
+        method: str,
+        path: str,
+        headers: dict,
+        body: bytes,
+        params: dict,
+        region: str,
+        account: str,
     ) -> str:
         operation = headers.get("x-amz-target", "").rpartition(".")[2] or ec2._p(params, "Action")
         own = _RESOURCES.get((service, operation))

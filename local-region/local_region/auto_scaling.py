@@ -42,8 +42,12 @@ class AutoScaling:
             if specification.get("ResourceType") == "instance":
                 tags = {tag["Key"]: tag["Value"] for tag in specification.get("Tags") or []} | tags
         instance = self._instances.launch(
-            tags, data.get("ImageId"), data.get("InstanceType"),
-            security_group_ids=data.get("SecurityGroupIds"), key_name=data.get("KeyName"), **place,
+            tags,
+            data.get("ImageId"),
+            data.get("InstanceType"),
+            security_group_ids=data.get("SecurityGroupIds"),
+            key_name=data.get("KeyName"),
+            **place,
         )
         return {
             "InstanceId": instance["InstanceId"],
@@ -64,7 +68,11 @@ class AutoScaling:
         group = autoscaling._asgs.get(autoscaling._p(params, "AutoScalingGroupName"))
         if group and group["Instances"]:
             if autoscaling._p(params, "ForceDelete") != "true":
-                return autoscaling._error("ResourceInUse", "You cannot delete an AutoScalingGroup while there are instances or pending Spot instance request(s) still in the group.")
+                return autoscaling._error(
+                    "ResourceInUse",
+                    "You cannot delete an AutoScalingGroup while there are instances or pending Spot instance "
+                    "request(s) still in the group.",
+                )
             self.terminate_all(group)
         return self._delete_by_ministack(params)
 
@@ -82,7 +90,8 @@ def _launch_template_data(specification: dict[str, Any]) -> dict[str, Any]:
     for template in ec2._launch_templates.values():
         if template["LaunchTemplateId"] in wanted or template["LaunchTemplateName"] in wanted:
             number = {
-                "$Default": template["DefaultVersionNumber"], "$Latest": template["LatestVersionNumber"],
+                "$Default": template["DefaultVersionNumber"],
+                "$Latest": template["LatestVersionNumber"],
             }.get(specification.get("Version", "$Default"), specification.get("Version"))
             for version in template["Versions"]:
                 if str(version["VersionNumber"]) == str(number):

@@ -35,12 +35,18 @@ class Caller:
     def require(self, action: str, resource: str, **context: Any) -> None:
         """Refuse unless the caller's policies allow `action` on `resource`."""
         denied = iam_evaluator.enforce(
-            self.access_key_id, action, action.partition(":")[0], get_region(), resource, context,
+            self.access_key_id,
+            action,
+            action.partition(":")[0],
+            get_region(),
+            resource,
+            context,
         )
         if denied:
             principal = getattr(denied, "principal_arn", "") or f"arn:aws:iam::{get_account_id()}:root"
             raise ApiError(
                 "AccessDeniedException",
                 f"User: {principal} is not authorized to perform: {action} on resource: {resource} "
-                f"because no identity-based policy allows the {action} action", 403,
+                f"because no identity-based policy allows the {action} action",
+                403,
             )

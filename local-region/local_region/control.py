@@ -19,7 +19,13 @@ class Control:
     """An ASGI application that serves the control endpoints and hands every other request on."""
 
     def __init__(
-        self, rest: Asgi, ready: dict[str, Any], journal: Journal, pending: PendingWork, events: EventBus, restores: RestoreJobs,
+        self,
+        rest: Asgi,
+        ready: dict[str, Any],
+        journal: Journal,
+        pending: PendingWork,
+        events: EventBus,
+        restores: RestoreJobs,
     ) -> None:
         self._rest = rest
         self._ready = ready
@@ -40,7 +46,7 @@ class Control:
         if scope["type"] != "http" or not scope["path"].startswith(PREFIX):
             await self._rest(scope, receive, send)
             return
-        endpoint = self._endpoints.get((scope["method"], scope["path"][len(PREFIX):]))
+        endpoint = self._endpoints.get((scope["method"], scope["path"][len(PREFIX) :]))
         try:
             if endpoint is None:
                 known = ", ".join(f"{method} {PREFIX}{name}" for method, name in self._endpoints)

@@ -1,5 +1,6 @@
 """The `deploy` command: for a local Region what `sam deploy` is for AWS."""
 
+import contextlib
 import hashlib
 import io
 import json
@@ -21,7 +22,14 @@ from samtranslator.yaml_helper import yaml_parse
 
 CAPABILITIES = ("CAPABILITY_AUTO_EXPAND", "CAPABILITY_IAM")
 # A stack in one of these can neither be updated nor left alone.
-BROKEN = ("CREATE_FAILED", "DELETE_FAILED", "REVIEW_IN_PROGRESS", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "UPDATE_ROLLBACK_FAILED")
+BROKEN = (
+    "CREATE_FAILED",
+    "DELETE_FAILED",
+    "REVIEW_IN_PROGRESS",
+    "ROLLBACK_COMPLETE",
+    "ROLLBACK_FAILED",
+    "UPDATE_ROLLBACK_FAILED",
+)
 
 
 class CannotDeploy(Exception):
@@ -46,24 +54,30 @@ def deploy(deployment: Deployment) -> dict[str, Any]:
     operator = _operator(deployment)
     template = _read_template(deployment.template)
     _check_parameters(template, deployment)
-    artifacts = _Artifacts(_client("s3", deployment, operator), f"local-region-artifacts-{operator['account']}-{deployment.region}")
+    artifacts = _Artifacts(
+        _client("s3", deployment, operator), f"local-region-artifacts-{operator['account']}-{deployment.region}"
+    )
     _package(template, deployment, artifacts)
     body = json.dumps(template, default=str).encode()
     key = artifacts.store(body, ".template")
     url = f"{deployment.endpoint}/{artifacts.bucket}/{key}"
-    return _Stack(_client("cloudformation", deployment, operator), deployment.stack_name).deploy(url, template, deployment)
+    return _Stack(_client("cloudformation", deployment, operator), deployment.stack_name).deploy(url, deployment)
 
 
 def _operator(deployment: Deployment) -> dict[str, str]:
     """The Region's operator credentials, from the Region itself. Only a Region on loopback is asked."""
     if urllib.parse.urlsplit(deployment.endpoint).hostname not in ("127.0.0.1", "localhost"):
-        raise CannotDeploy(f"{deployment.endpoint} is not on loopback: this command deploys to a local Region only, `sam deploy` to AWS")
+        raise CannotDeploy(
+            f"{deployment.endpoint} is not on loopback: this command deploys to a local Region, `sam deploy` to AWS"
+        )
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(f"{deployment.endpoint}/_local-region/ready", timeout=10) as answer:
             operator = json.load(answer)
     except (OSError, ValueError) as error:
-        raise CannotDeploy(f"no local Region answers at {deployment.endpoint} ({error}): start one with `python -m local_region serve`") from error
+        raise CannotDeploy(
+            f"no local Region answers at {deployment.endpoint} ({error}): start one with `python -m local_region serve`"
+        ) from error
     if operator["region"] != deployment.region:
         raise CannotDeploy(f"the Region at {deployment.endpoint} is {operator['region']}, not {deployment.region}")
     return operator
@@ -77,7 +91,10 @@ def _client(service: str, deployment: Deployment, operator: dict[str, str]) -> A
         aws_access_key_id=operator["accessKeyId"],
         aws_secret_access_key=operator["secretAccessKey"],
         config=botocore.config.Config(
-            proxies={}, request_checksum_calculation="when_required", retries={"total_max_attempts": 1}, read_timeout=120,
+            proxies={},
+            request_checksum_calculation="when_required",
+            retries={"total_max_attempts": 1},
+            read_timeout=120,
             s3={"addressing_style": "path"},
         ),
     )
@@ -103,7 +120,9 @@ def _check_parameters(template: dict[str, Any], deployment: Deployment) -> None:
         raise CannotDeploy(f"{deployment.template} needs a value for {', '.join(missing)}: give {given}")
     unknown = [name for name in deployment.parameters if name not in declared]
     if unknown:
-        raise CannotDeploy(f"{deployment.template} declares no parameter {', '.join(unknown)}; it declares {', '.join(declared) or 'none'}")
+        raise CannotDeploy(
+            f"{deployment.template} declares no parameter {', '.join(unknown)}, only {', '.join(declared) or 'none'}"
+        )
 
 
 def _package(template: dict[str, Any], deployment: Deployment, artifacts: "_Artifacts") -> None:
@@ -113,7 +132,9 @@ def _package(template: dict[str, Any], deployment: Deployment, artifacts: "_Arti
         properties = resource.setdefault("Properties", {})
         if resource.get("Type") == "AWS::Serverless::Function":
             _package_function(logical_id, resource, deployment, artifacts)
-        elif resource.get("Type") == "AWS::Serverless::StateMachine" and isinstance(properties.get("DefinitionUri"), str):
+        elif resource.get("Type") == "AWS::Serverless::StateMachine" and isinstance(
+            properties.get("DefinitionUri"), str
+        ):
             properties["Definition"] = yaml_parse((folder / properties.pop("DefinitionUri")).read_text())
     for include in _includes(template):
         location = include["Parameters"]["Location"]
@@ -122,7 +143,9 @@ def _package(template: dict[str, Any], deployment: Deployment, artifacts: "_Arti
             include["Parameters"]["Location"] = f"s3://{artifacts.bucket}/{key}"
 
 
-def _package_function(logical_id: str, resource: dict[str, Any], deployment: Deployment, artifacts: "_Artifacts") -> None:
+def _package_function(
+    logical_id: str, resource: dict[str, Any], deployment: Deployment, artifacts: "_Artifacts"
+) -> None:
     properties = resource["Properties"]
     if "InlineCode" in properties or isinstance(properties.get("CodeUri"), dict):
         return
@@ -133,17 +156,24 @@ def _package_function(logical_id: str, resource: dict[str, Any], deployment: Dep
     else:
         folder = deployment.template.parent / (properties.get("CodeUri") or ".")
         if metadata.get("BuildMethod") or not folder.is_dir():
-            raise CannotDeploy(f"{logical_id} in {deployment.template} names no binary: set Metadata.BuildProperties.Binary, or let CodeUri name a folder")
+            raise CannotDeploy(
+                f"{logical_id} in {deployment.template} names no binary: set Metadata.BuildProperties.Binary, "
+                "or let CodeUri name a folder"
+            )
         code = _zip_of_folder(folder)
     properties["CodeUri"] = {"Bucket": artifacts.bucket, "Key": artifacts.store(code, ".zip")}
 
 
 def _zip_of_binary(logical_id: str, binary: str, deployment: Deployment) -> bytes:
     if deployment.binaries is None:
-        raise CannotDeploy(f"{logical_id} runs the binary {binary}: say with --binaries where binaries are, such as target/debug")
+        raise CannotDeploy(
+            f"{logical_id} runs the binary {binary}: say with --binaries where binaries are, such as target/debug"
+        )
     path = deployment.binaries / binary
     if not path.is_file():
-        raise CannotDeploy(f"{logical_id} runs the binary {binary}, but there is no {path}: build it with `cargo build --bin {binary}`")
+        raise CannotDeploy(
+            f"{logical_id} runs the binary {binary}, but there is no {path}: build it with `cargo build --bin {binary}`"
+        )
     return _zip([("bootstrap", path)])
 
 
@@ -183,10 +213,8 @@ class _Artifacts:
         self.bucket = bucket
         # us-east-1 is the one Region that may not be named here.
         elsewhere = {"CreateBucketConfiguration": {"LocationConstraint": s3.meta.region_name}}
-        try:
+        with contextlib.suppress(s3.exceptions.BucketAlreadyOwnedByYou):
             s3.create_bucket(Bucket=bucket, **({} if s3.meta.region_name == "us-east-1" else elsewhere))
-        except s3.exceptions.BucketAlreadyOwnedByYou:
-            pass
 
     def store(self, content: bytes, suffix: str) -> str:
         """Upload `content`; answers its key."""
@@ -202,7 +230,7 @@ class _Stack:
         self._cloudformation = cloudformation
         self._name = name
 
-    def deploy(self, template_url: str, template: dict[str, Any], deployment: Deployment) -> dict[str, Any]:
+    def deploy(self, template_url: str, deployment: Deployment) -> dict[str, Any]:
         """Bring the stack to the template; answers its state afterwards."""
         before = self._describe()
         if before and before["StackStatus"] in BROKEN:
@@ -212,7 +240,9 @@ class _Stack:
             "StackName": self._name,
             "TemplateURL": template_url,
             "Capabilities": sorted({*CAPABILITIES, *deployment.capabilities}),
-            "Parameters": [{"ParameterKey": key, "ParameterValue": value} for key, value in deployment.parameters.items()],
+            "Parameters": [
+                {"ParameterKey": key, "ParameterValue": value} for key, value in deployment.parameters.items()
+            ],
         }
         try:
             if before:
@@ -221,7 +251,9 @@ class _Stack:
                 self._cloudformation.create_stack(**request)
         except ClientError as error:
             if "No updates are to be performed" not in str(error):
-                raise CannotDeploy(f"CloudFormation refuses {deployment.template}: {error.response['Error']['Message']}") from error
+                raise CannotDeploy(
+                    f"CloudFormation refuses {deployment.template}: {error.response['Error']['Message']}"
+                ) from error
         status = self._wait()
         if status not in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
             raise CannotDeploy("\n".join([f"stack {self._name} is {status}", *self._failures(events_before)]))
@@ -248,7 +280,8 @@ class _Stack:
 
     def _failures(self, known: set[str]) -> list[str]:
         return [
-            f"  {event['LogicalResourceId']} ({event['ResourceType']}) {event['ResourceStatus']}: {event.get('ResourceStatusReason', '')}"
+            f"  {event['LogicalResourceId']} ({event['ResourceType']}) {event['ResourceStatus']}: "
+            f"{event.get('ResourceStatusReason', '')}"
             for event in reversed(self._events())
             if event["EventId"] not in known and event["ResourceStatus"].endswith("_FAILED")
         ]
@@ -262,7 +295,8 @@ class _Stack:
             "outputs": {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])},
             "resources": {
                 resource["LogicalResourceId"]: resource["PhysicalResourceId"]
-                for page in pages for resource in page["StackResourceSummaries"]
+                for page in pages
+                for resource in page["StackResourceSummaries"]
             },
         }
 

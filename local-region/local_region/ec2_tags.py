@@ -29,7 +29,9 @@ def _describe_tags(params: dict[str, Any]) -> Answer:
                 "value": tag.get("Value", ""),
                 f"tag:{tag['Key']}": tag.get("Value", ""),
             }
-            if all(any(ec2._glob_match(value, about.get(name, "")) for value in values) for name, values in filters.items()):
+            if all(
+                any(ec2._glob_match(value, about.get(name, "")) for value in values) for name, values in filters.items()
+            ):
                 found.append(_tag_xml(about))
     return paged_xml("DescribeTagsResponse", "tagSet", params, found)
 

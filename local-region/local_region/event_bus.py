@@ -27,7 +27,9 @@ class EventBus:
 
     def publish(self, source: str, detail_type: str, detail: dict[str, Any], resources: Sequence[str] = ()) -> str:
         """Publish an event of an AWS service in the current account and Region; answers its id."""
-        return self.accept([{"source": source, "detail-type": detail_type, "detail": detail, "resources": list(resources)}])[0]
+        return self.accept(
+            [{"source": source, "detail-type": detail_type, "detail": detail, "resources": list(resources)}]
+        )[0]
 
     def accept(self, envelopes: list[Any]) -> list[str]:
         """Publish events given as whole envelopes; answers their ids. All are checked before the first is published."""
@@ -43,15 +45,20 @@ class EventBus:
         """Journal one event on its bus and deliver it to the targets of every enabled rule it matches."""
         view = view or eventbridge._pattern_event_view(event)
         matched = [
-            (key, rule) for key, rule in eventbridge._rules.items()
+            (key, rule)
+            for key, rule in eventbridge._rules.items()
             if rule.get("EventBusName", "default") == event.get("EventBusName", "default")
-            and rule.get("State") == "ENABLED" and rule.get("EventPattern")
+            and rule.get("State") == "ENABLED"
+            and rule.get("EventPattern")
             # A rule that forwards to its own bus would go round for ever.
             and key not in event.get("_DispatchPath", ())
             and eventbridge._matches_pattern_view(rule["EventPattern"], view, f"rule {key}")
         ]
         self._journal.record(
-            "event", id=event["EventId"], source=event["Source"], detailType=event["DetailType"],
+            "event",
+            id=event["EventId"],
+            source=event["Source"],
+            detailType=event["DetailType"],
             rules=[rule["Name"] for _, rule in matched],
         )
         for key, rule in matched:
@@ -70,7 +77,7 @@ def _check(envelope: Any) -> None:
 
 
 def _event(envelope: dict[str, Any]) -> dict[str, Any]:
-    """ministack's record of an event."""
+    """Ministack's record of an event."""
     now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
     return {
         "EventBusName": "default",

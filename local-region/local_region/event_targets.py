@@ -5,12 +5,12 @@ import json
 from typing import Any
 
 from ministack.core.arn import parse_arn
-from ministack.core.responses import get_account_id
 from ministack.services import eventbridge, lambda_svc, sns, sqs, stepfunctions
 
+from local_region.encryption import service_may_send
 from local_region.functions import Functions
 from local_region.journal import Journal
-from local_region.service_principals import may_invoke
+from local_region.service_principals import on_behalf_of, service_may
 
 EVENT_BRIDGE = "events.amazonaws.com"
 
@@ -45,10 +45,14 @@ class EventTargets:
     def _deliver_to_function(self, arn: str, payload: str) -> None:
         func, config, _ = lambda_svc._get_func_record_for_ref(arn)
         self._functions.invoke_async(
-            lambda_svc._execution_record_for_config(func, config), json.loads(payload), _event_id.get(),
+            lambda_svc._execution_record_for_config(func, config),
+            json.loads(payload),
+            _event_id.get(),
         )
 
-    def _dead_letter(self, target: dict[str, Any], rule: dict[str, Any], body: dict[str, Any], code: str, message: str) -> None:
+    def _dead_letter(
+        self, target: dict[str, Any], rule: dict[str, Any], body: dict[str, Any], code: str, message: str
+    ) -> None:
         attributes = {
             "RULE_ARN": rule["Arn"],
             "TARGET_ARN": target["Arn"],
@@ -57,38 +61,64 @@ class EventTargets:
             "RETRY_ATTEMPTS": "0",
         }
         queue_arn = (target.get("DeadLetterConfig") or {}).get("Arn")
-        delivered = bool(queue_arn) and sqs.queue_policy_allows(queue_arn, EVENT_BRIDGE, rule["Arn"], get_account_id())
+        queue = sqs._queue_by_arn(queue_arn) if queue_arn else None
+        delivered = bool(queue) and _may_send("sqs:SendMessage", queue_arn, queue, rule["Arn"])
         if delivered:
-            sqs._act_send_message({
-                "QueueUrl": sqs._queue_by_arn(queue_arn)["url"],
-                "MessageBody": json.dumps(body),
-                "MessageAttributes": {
-                    name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()
+            sqs._act_send_message(
+                {
+                    "QueueUrl": queue["url"],
+                    "MessageBody": json.dumps(body),
+                    "MessageAttributes": {
+                        name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()
+                    },
                 },
-            }, "")
+                "",
+            )
         self._journal.record(
-            "dead-letter", queue=queue_arn, attributes=attributes, reason=code, delivered=delivered, eventId=body["id"],
+            "dead-letter",
+            queue=queue_arn,
+            attributes=attributes,
+            reason=code,
+            delivered=delivered,
+            eventId=body["id"],
         )
 
 
 def _refusal(target_arn: str, rule_arn: str) -> tuple[str, str] | None:
     """Why EventBridge cannot deliver to a target at all: an error code of its dead letters, and a message."""
-    arn = parse_arn(target_arn)
     exists, allowed = True, True
-    if arn.service == "lambda":
+    service = parse_arn(target_arn).service
+    if service == "lambda":
         func, config, _ = lambda_svc._get_func_record_for_ref(target_arn)
         exists = bool(func and config)
-        allowed = exists and may_invoke(func["policy"], target_arn, EVENT_BRIDGE, rule_arn)
-    elif arn.service == "sqs":
+        allowed = exists and service_may(
+            EVENT_BRIDGE,
+            "lambda:InvokeFunction",
+            target_arn,
+            func["policy"],
+            on_behalf_of(rule_arn),
+        )
+    elif service == "sqs":
         exists = sqs._queue_by_arn(target_arn) is not None
-        allowed = exists and sqs.queue_policy_allows(target_arn, EVENT_BRIDGE, rule_arn, get_account_id())
-    elif arn.service == "sns":
+        allowed = exists and _may_send("sqs:SendMessage", target_arn, sqs._queue_by_arn(target_arn), rule_arn)
+    elif service == "sns":
         exists = sns._topic_by_arn_any_scope(target_arn) is not None
-        allowed = exists and sns.topic_policy_allows(target_arn, EVENT_BRIDGE, rule_arn, get_account_id())
-    elif arn.service == "states":
+        allowed = exists and _may_send("sns:Publish", target_arn, sns._topic_by_arn_any_scope(target_arn), rule_arn)
+    elif service == "states":
         exists = stepfunctions._resolve_state_machine_arn(target_arn) is not None
     if not exists:
         return "NO_RESOURCE", f"The target {target_arn} does not exist."
     if not allowed:
-        return "NO_PERMISSIONS", f"EventBridge is not authorized to deliver to {target_arn}: no resource-based policy allows it."
+        return (
+            "NO_PERMISSIONS",
+            f"EventBridge is not authorized to deliver to {target_arn}: no resource-based policy allows it.",
+        )
     return None
+
+
+def _may_send(action: str, arn: str, record: dict[str, Any], rule_arn: str) -> bool:
+    """Whether both the policy of a topic or queue and that of its key let a rule send there."""
+    policy = record["attributes"].get("Policy")
+    return service_may(EVENT_BRIDGE, action, arn, policy, on_behalf_of(rule_arn)) and service_may_send(
+        arn, EVENT_BRIDGE
+    )

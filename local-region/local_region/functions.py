@@ -107,7 +107,13 @@ class Functions:
         await run_reentrant(self._finish, func, event, options, result, condition, _attempt.get())
 
     def _finish(
-        self, func: dict[str, Any], event: Any, options: dict[str, Any], result: dict[str, Any], condition: str, last: Attempt,
+        self,
+        func: dict[str, Any],
+        event: Any,
+        options: dict[str, Any],
+        result: dict[str, Any],
+        condition: str,
+        last: Attempt,
     ) -> None:
         """Tell the destination, and the dead-letter queue, how an asynchronous invocation ended."""
         config = func["config"]
@@ -118,11 +124,22 @@ class Functions:
             self._send(config, destination, record, {}, condition, outcome == "OnFailure", last)
         queue = (config.get("DeadLetterConfig") or {}).get("TargetArn")
         if queue and condition != "Success":
-            attributes = {"RequestID": last.request_id, "ErrorCode": "200", "ErrorMessage": _error(result)["errorMessage"][:1024]}
+            attributes = {
+                "RequestID": last.request_id,
+                "ErrorCode": "200",
+                "ErrorMessage": _error(result)["errorMessage"][:1024],
+            }
             self._send(config, queue, event, attributes, condition, True, last)
 
     def _send(
-        self, config: dict[str, Any], target: str, body: Any, attributes: dict[str, str], condition: str, failed: bool, last: Attempt,
+        self,
+        config: dict[str, Any],
+        target: str,
+        body: Any,
+        attributes: dict[str, str],
+        condition: str,
+        failed: bool,
+        last: Attempt,
     ) -> None:
         """Send to a destination with the function's own role, so that a role which may not is refused as in AWS."""
         refusal = None
@@ -132,14 +149,23 @@ class Functions:
             refusal = str(error)
         if failed or refusal:
             self._journal.record(
-                "dead-letter", queue=target, attributes=attributes, reason=condition, delivered=refusal is None,
-                refusal=refusal, function=config["FunctionName"], requestId=last.request_id, eventId=last.event_id,
+                "dead-letter",
+                queue=target,
+                attributes=attributes,
+                reason=condition,
+                delivered=refusal is None,
+                refusal=refusal,
+                function=config["FunctionName"],
+                requestId=last.request_id,
+                eventId=last.event_id,
             )
 
     def _call_destination(self, config: dict[str, Any], target: str, body: str, attributes: dict[str, str]) -> None:
         arn = parse_arn(target)
         named = {name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()}
-        client = self._client_of(config, {"sqs": "sqs", "sns": "sns", "lambda": "lambda", "events": "events"}[arn.service], arn.region)
+        client = self._client_of(
+            config, {"sqs": "sqs", "sns": "sns", "lambda": "lambda", "events": "events"}[arn.service], arn.region
+        )
         if arn.service == "sqs":
             url = f"{self._endpoint}/{arn.account_id}/{arn.resource}"
             client.send_message(QueueUrl=url, MessageBody=body, MessageAttributes=named)
@@ -149,10 +175,17 @@ class Functions:
             client.invoke(FunctionName=target, InvocationType="Event", Payload=body)
         else:
             end = "Success" if json.loads(body)["requestContext"]["condition"] == "Success" else "Failure"
-            client.put_events(Entries=[{
-                "EventBusName": target, "Source": "lambda", "Detail": body,
-                "DetailType": f"Lambda Function Invocation Result - {end}", "Resources": [config["FunctionArn"]],
-            }])
+            client.put_events(
+                Entries=[
+                    {
+                        "EventBusName": target,
+                        "Source": "lambda",
+                        "Detail": body,
+                        "DetailType": f"Lambda Function Invocation Result - {end}",
+                        "Resources": [config["FunctionArn"]],
+                    }
+                ]
+            )
 
     def _client_of(self, config: dict[str, Any], service: str, region: str) -> Any:
         credentials = lambda_runtime.execution_credentials(config)
@@ -165,10 +198,15 @@ class Functions:
             aws_session_token=credentials["AWS_SESSION_TOKEN"],
         )
 
-    def _execute_journalled(self, func: dict[str, Any], config: dict[str, Any], event: Any, request_id: str, started: float) -> dict[str, Any]:
+    def _execute_journalled(
+        self, func: dict[str, Any], config: dict[str, Any], event: Any, request_id: str, started: float
+    ) -> dict[str, Any]:
         """Run one attempt at an invocation, synchronous ones included, in the thread it was given."""
         if self._closed:
-            return {"error": True, "body": {"errorType": "Region.Closed", "errorMessage": "The local Region is shutting down"}}
+            return {
+                "error": True,
+                "body": {"errorType": "Region.Closed", "errorMessage": "The local Region is shutting down"},
+            }
         attempt = _attempt.get() or Attempt(request_id, 1, None)
         about = {
             "function": config["FunctionName"],
@@ -181,10 +219,17 @@ class Functions:
             self._journal.record("invocation-started", **about)
             began = time.perf_counter()
             result = self._execute(func, config, event, attempt.request_id, started)
-            outcome = {"error": _error(result), "log": result.get("log", "")[-LOG_TAIL:]} if result.get("error") else {"result": result.get("body")}
+            outcome = (
+                {"error": _error(result), "log": result.get("log", "")[-LOG_TAIL:]}
+                if result.get("error")
+                else {"result": result.get("body")}
+            )
             self._journal.record(
-                "invocation", **about, cold=attempt.request_id in self._cold,
-                durationMs=round((time.perf_counter() - began) * 1000, 2), **outcome,
+                "invocation",
+                **about,
+                cold=attempt.request_id in self._cold,
+                durationMs=round((time.perf_counter() - began) * 1000, 2),
+                **outcome,
             )
             self._cold.discard(attempt.request_id)
         return result
@@ -202,7 +247,8 @@ class Functions:
         if logging.get("ApplicationLogLevel"):
             ours["AWS_LAMBDA_LOG_LEVEL"] = logging["ApplicationLogLevel"]
         return ours | {
-            name: value for name, value in environment.items()
+            name: value
+            for name, value in environment.items()
             if name in own or name in lambda_svc._RESERVED_RUNTIME_ENV_VARS or name in PASSED_ON
         }
 
@@ -217,14 +263,18 @@ def _error(result: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _invocation_record(config: dict[str, Any], event: Any, result: dict[str, Any], condition: str, last: Attempt) -> dict[str, Any]:
+def _invocation_record(
+    config: dict[str, Any], event: Any, result: dict[str, Any], condition: str, last: Attempt
+) -> dict[str, Any]:
     """What Lambda sends to a destination."""
     context: dict[str, Any] = {"statusCode": 200, "executedVersion": config.get("Version", "$LATEST")}
     if result.get("error"):
         context["functionError"] = result.get("function_error") or "Unhandled"
     return {
         "version": "1.0",
-        "timestamp": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "timestamp": datetime.datetime.now(datetime.timezone.utc)
+        .isoformat(timespec="milliseconds")
+        .replace("+00:00", "Z"),
         "requestContext": {
             "requestId": last.request_id,
             "functionArn": f"{config['FunctionArn']}:{config.get('Version', '$LATEST')}",

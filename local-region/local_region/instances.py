@@ -24,7 +24,7 @@ FILTERS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "instance-state-name": lambda i: i["State"]["Name"],
     "instance-type": lambda i: i["InstanceType"],
     "key-name": lambda i: i.get("KeyName") or "",
-    "owner-id": lambda i: get_account_id(),
+    "owner-id": lambda _: get_account_id(),
     "private-ip-address": lambda i: i["PrivateIpAddress"],
     "subnet-id": lambda i: i["SubnetId"],
     "vpc-id": lambda i: i["VpcId"],
@@ -42,23 +42,33 @@ class Instances:
         self._terminate_by_ministack = ec2._terminate_instances
         self._launch_by_ministack = ec2._launch_instances_internal
         ec2._launch_instances_internal = self._launch_in_zone
-        add_ec2_actions({
-            "DescribeInstances": self._describe_instances,
-            "RunInstances": self._run_instances,
-            "StartInstances": self._announcing(ec2._start_instances, "running"),
-            "StopInstances": self._announcing(ec2._stop_instances, "stopped"),
-            "TerminateInstances": self._announcing(self._terminate_instances, "terminated"),
-        })
+        add_ec2_actions(
+            {
+                "DescribeInstances": self._describe_instances,
+                "RunInstances": self._run_instances,
+                "StartInstances": self._announcing(ec2._start_instances, "running"),
+                "StopInstances": self._announcing(ec2._stop_instances, "stopped"),
+                "TerminateInstances": self._announcing(self._terminate_instances, "terminated"),
+            }
+        )
 
     def launch(
-        self, tags: dict[str, str], image_id: str | None = None, instance_type: str | None = None,
-        subnet_id: str | None = None, zone: str | None = None, security_group_ids: list[str] | None = None,
+        self,
+        tags: dict[str, str],
+        image_id: str | None = None,
+        instance_type: str | None = None,
+        subnet_id: str | None = None,
+        zone: str | None = None,
+        security_group_ids: list[str] | None = None,
         key_name: str | None = None,
     ) -> dict[str, Any]:
         """Launch one instance, in `subnet_id`, else in the default subnet of `zone`; answers ministack's record."""
         instance = ec2._launch_instances_internal(
-            image_id=image_id or "ami-00000000000000000", instance_type=instance_type or "t3.micro",
-            subnet_id=subnet_id or default_subnet(zone), count=1, key_name=key_name or "",
+            image_id=image_id or "ami-00000000000000000",
+            instance_type=instance_type or "t3.micro",
+            subnet_id=subnet_id or default_subnet(zone),
+            count=1,
+            key_name=key_name or "",
             sg_ids=security_group_ids or None,
         )[0]
         set_tags(instance["InstanceId"], tags)
@@ -70,7 +80,7 @@ class Instances:
             ec2._ACTION_MAP["TerminateInstances"]({"InstanceId.1": instance_id})
 
     def _launch_in_zone(self, *args: Any, **options: Any) -> list[dict[str, Any]]:
-        """ministack puts every instance into zone `a`; a subnet decides its zone in AWS."""
+        """Ministack puts every instance into zone `a`; a subnet decides its zone in AWS."""
         instances = self._launch_by_ministack(*args, **options)
         for instance in instances:
             subnet = ec2._subnets.get(instance["SubnetId"])
@@ -109,14 +119,18 @@ class Instances:
 
     def _announce(self, instance_id: str, state: str) -> None:
         self._events.publish(
-            "aws.ec2", "EC2 Instance State-change Notification", {"instance-id": instance_id, "state": state},
+            "aws.ec2",
+            "EC2 Instance State-change Notification",
+            {"instance-id": instance_id, "state": state},
             [f"arn:aws:ec2:{get_region()}:{get_account_id()}:instance/{instance_id}"],
         )
 
     def _describe_instances(self, params: dict[str, Any]) -> Answer:
         ids, filters = ec2._parse_member_list(params, "InstanceId"), ec2._parse_filters(params)
         if ids and ec2._p(params, "MaxResults"):
-            raise ApiError("InvalidParameterCombination", "The parameter instancesSet cannot be used with the parameter maxResults")
+            raise ApiError(
+                "InvalidParameterCombination", "The parameter instancesSet cannot be used with the parameter maxResults"
+            )
         for instance_id in ids:
             if not ec2._INSTANCE_ID_RE.match(instance_id):
                 raise ApiError("InvalidInstanceID.Malformed", f'Invalid id: "{instance_id}"')
@@ -124,7 +138,8 @@ class Instances:
                 raise ApiError("InvalidInstanceID.NotFound", f"The instance ID '{instance_id}' does not exist")
         check_filters(filters, FILTERS)
         found = [
-            instance for instance in ec2._instances.values()
+            instance
+            for instance in ec2._instances.values()
             if (not ids or instance["InstanceId"] in ids)
             and ec2._resource_matches_tag_filters(instance["InstanceId"], filters)
             and all(_matches(FILTERS[name](instance), values) for name, values in filters.items() if name in FILTERS)

@@ -43,7 +43,9 @@ def add_rest_operations(service: str, operations: dict[str, Operation]) -> None:
         if route is None or route[0].name not in operations:
             return await ministack_handler(method, path, headers, body, query)
         model, labels = route
-        return _answer(operations[model.name], model, lambda: _rest_input(model, labels, query, body), headers, "application/json")
+        return _answer(
+            operations[model.name], model, lambda: _rest_input(model, labels, query, body), headers, "application/json"
+        )
 
     app.SERVICE_HANDLERS[service] = handle
 
@@ -65,7 +67,11 @@ def _refusing_in_xml(action: Callable[[dict[str, Any]], Answer]) -> Callable[[di
 
 
 def _answer(
-    operation: Operation, model: OperationModel, read_input: Callable[[], dict[str, Any]], headers: dict, content_type: str,
+    operation: Operation,
+    model: OperationModel,
+    read_input: Callable[[], dict[str, Any]],
+    headers: dict,
+    content_type: str,
 ) -> Answer:
     try:
         output = api_models.fitted(model.output_shape, operation(read_input(), Caller.of(headers)))

@@ -34,13 +34,16 @@ class OpsItems:
         self._journal = journal
         self._events = events
         self._items = AccountRegionScopedDict()
-        add_json_operations("ssm", {
-            "CreateOpsItem": self._create,
-            "DeleteOpsItem": self._delete,
-            "DescribeOpsItems": self._describe,
-            "GetOpsItem": self._get,
-            "UpdateOpsItem": self._update,
-        })
+        add_json_operations(
+            "ssm",
+            {
+                "CreateOpsItem": self._create,
+                "DeleteOpsItem": self._delete,
+                "DescribeOpsItems": self._describe,
+                "GetOpsItem": self._get,
+                "UpdateOpsItem": self._update,
+            },
+        )
 
     def _create(self, params: dict[str, Any], caller: Caller) -> dict[str, Any]:
         _check_source(params["Source"])
@@ -54,10 +57,20 @@ class OpsItems:
         now = time.time()
         arn = f"arn:aws:ssm:{get_region()}:{get_account_id()}:opsitem/{item_id}"
         by = _principal(caller)
-        given = {name: params[name] for name in (*UPDATABLE, "OperationalData", "Source") if params.get(name) is not None}
+        given = {
+            name: params[name] for name in (*UPDATABLE, "OperationalData", "Source") if params.get(name) is not None
+        }
         self._items[item_id] = {
-            "OpsItemType": "/aws/issue", "Status": "Open", **given, "OpsItemId": item_id, "OpsItemArn": arn, "Version": "1",
-            "CreatedBy": by, "CreatedTime": now, "LastModifiedBy": by, "LastModifiedTime": now,
+            "OpsItemType": "/aws/issue",
+            "Status": "Open",
+            **given,
+            "OpsItemId": item_id,
+            "OpsItemArn": arn,
+            "Version": "1",
+            "CreatedBy": by,
+            "CreatedTime": now,
+            "LastModifiedBy": by,
+            "LastModifiedTime": now,
         }
         self._announce("created", "OpsItem Create", self._items[item_id])
         return {"OpsItemId": item_id, "OpsItemArn": arn}
@@ -72,7 +85,8 @@ class OpsItems:
         _check_data(changes)
         if "/aws/dedup" in changes and changes["/aws/dedup"] != data.get("/aws/dedup"):
             raise ApiError(
-                "OpsItemInvalidParameterException", "The deduplication string of an OpsItem can't be changed",
+                "OpsItemInvalidParameterException",
+                "The deduplication string of an OpsItem can't be changed",
                 ParameterNames=["OperationalData"],
             )
         # Given keys are added or replaced; keys left out stay.
@@ -81,7 +95,9 @@ class OpsItems:
             data.pop(key, None)
         item.update({name: params[name] for name in UPDATABLE if params.get(name) is not None})
         item.update(
-            LastModifiedBy=_principal(caller), LastModifiedTime=time.time(), Version=str(int(item["Version"]) + 1),
+            LastModifiedBy=_principal(caller),
+            LastModifiedTime=time.time(),
+            Version=str(int(item["Version"]) + 1),
             OperationalData=data,
         )
         self._announce("updated", "OpsItem Update", item)
@@ -119,13 +135,27 @@ class OpsItems:
 
     def _announce(self, change: str, detail_type: str, item: dict[str, Any]) -> None:
         self._journal.record(
-            "ops-item", change=change, opsItemId=item["OpsItemId"], status=item["Status"], title=item["Title"],
-            source=item["Source"], severity=item.get("Severity"),
+            "ops-item",
+            change=change,
+            opsItemId=item["OpsItemId"],
+            status=item["Status"],
+            title=item["Title"],
+            source=item["Source"],
+            severity=item.get("Severity"),
         )
-        self._events.publish("aws.ssm", detail_type, {
-            "ops-item-id": item["OpsItemId"], "status": item["Status"], "source": item["Source"], "title": item["Title"],
-            "severity": item.get("Severity", ""), "category": item.get("Category", ""),
-        }, [item["OpsItemArn"]])
+        self._events.publish(
+            "aws.ssm",
+            detail_type,
+            {
+                "ops-item-id": item["OpsItemId"],
+                "status": item["Status"],
+                "source": item["Source"],
+                "title": item["Title"],
+                "severity": item.get("Severity", ""),
+                "category": item.get("Category", ""),
+            },
+            [item["OpsItemArn"]],
+        )
 
 
 def _identity(data: dict[str, Any]) -> tuple[str, str] | None:
@@ -138,7 +168,8 @@ def _identity(data: dict[str, Any]) -> tuple[str, str] | None:
 def _check_source(source: str) -> None:
     if any(word in source.lower() for word in RESERVED_SOURCES):
         raise ApiError(
-            "OpsItemInvalidParameterException", f"Source can't contain the reserved words {', '.join(RESERVED_SOURCES)}",
+            "OpsItemInvalidParameterException",
+            f"Source can't contain the reserved words {', '.join(RESERVED_SOURCES)}",
             ParameterNames=["Source"],
         )
 

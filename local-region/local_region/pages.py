@@ -9,7 +9,9 @@ from local_region.api_error import ApiError
 T = TypeVar("T")
 
 
-def page(items: Sequence[T], size: int | None, token: str | None, refused: str = "InvalidNextToken") -> tuple[list[T], str | None]:
+def page(
+    items: Sequence[T], size: int | None, token: str | None, refused: str = "InvalidNextToken"
+) -> tuple[list[T], str | None]:
     """The page of `items` that `token` names, and the token of the page after it; None on the last.
 
     Tokens are opaque to clients, as in AWS; one that was never given out is refused with the code `refused`.

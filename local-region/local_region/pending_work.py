@@ -14,16 +14,12 @@ logger = logging.getLogger("local_region")
 class PendingWork:
     """Counts work by kind, runs it on the Region's event loop, and tells when none is left."""
 
-    def __init__(self) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
         self._lock = threading.Lock()
         self._counts: Counter[str] = Counter()
         self._waiters: list[asyncio.Future[None]] = []
         self._tasks: set[asyncio.Task[None]] = set()
-        self._loop: asyncio.AbstractEventLoop | None = None
-
-    def run_on(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Name the loop that serves the Region. To be called once, before any work starts."""
-        self._loop = loop
 
     def start(self, kind: str, work: Coroutine[None, None, None]) -> None:
         """Run `work` on the loop, counted from now until it ends, in the account and Region of the caller.

@@ -32,18 +32,21 @@ class RecoveryPoints:
         self._points = AccountRegionScopedDict()
         self._jobs = AccountRegionScopedDict()
         self._jobs_by_token = AccountRegionScopedDict()
-        add_rest_operations("backup", {
-            "StartBackupJob": self._start_backup_job,
-            "DescribeBackupJob": self._describe_backup_job,
-            "ListBackupJobs": self._list_backup_jobs,
-            "DescribeBackupVault": self._describe_backup_vault,
-            "DescribeRecoveryPoint": self._describe_recovery_point,
-            "GetRecoveryPointRestoreMetadata": self._get_restore_metadata,
-            "ListRecoveryPointsByBackupVault": self._list_by_vault,
-            "ListRecoveryPointsByResource": self._list_by_resource,
-            "ListProtectedResources": self._list_protected_resources,
-            "ListTags": self._list_tags,
-        })
+        add_rest_operations(
+            "backup",
+            {
+                "StartBackupJob": self._start_backup_job,
+                "DescribeBackupJob": self._describe_backup_job,
+                "ListBackupJobs": self._list_backup_jobs,
+                "DescribeBackupVault": self._describe_backup_vault,
+                "DescribeRecoveryPoint": self._describe_recovery_point,
+                "GetRecoveryPointRestoreMetadata": self._get_restore_metadata,
+                "ListRecoveryPointsByBackupVault": self._list_by_vault,
+                "ListRecoveryPointsByResource": self._list_by_resource,
+                "ListProtectedResources": self._list_protected_resources,
+                "ListTags": self._list_tags,
+            },
+        )
 
     def get(self, arn: str) -> dict[str, Any]:
         """The recovery point `arn`, as DescribeRecoveryPoint answers it, or ResourceNotFoundException."""
@@ -56,7 +59,9 @@ class RecoveryPoints:
         vault = _vault(params["BackupVaultName"])
         volume_id = params["ResourceArn"].rpartition("/")[2]
         if ":volume/" not in params["ResourceArn"]:
-            raise ApiError("InvalidRequestException", f"The local Region backs up EBS volumes only, not {params['ResourceArn']}")
+            raise ApiError(
+                "InvalidRequestException", f"The local Region backs up EBS volumes only, not {params['ResourceArn']}"
+            )
         if volume_id not in ec2._volumes:
             raise ApiError("InvalidParameterValueException", f"Volume not found: {params['ResourceArn']}")
         caller.require("iam:PassRole", params["IamRoleArn"], **{"iam:PassedToService": "backup.amazonaws.com"})
@@ -135,7 +140,9 @@ class RecoveryPoints:
 
     def _complete(self, job: dict[str, Any]) -> None:
         now = time.time()
-        job.update(State="COMPLETED", PercentDone="100.0", CompletionDate=now, BytesTransferred=job["BackupSizeInBytes"])
+        job.update(
+            State="COMPLETED", PercentDone="100.0", CompletionDate=now, BytesTransferred=job["BackupSizeInBytes"]
+        )
         self._points[job["RecoveryPointArn"]].update(Status="COMPLETED", CompletionDate=now)
         backup._vaults[job["BackupVaultName"]]["NumberOfRecoveryPoints"] += 1
         self._announce(job)
@@ -169,7 +176,8 @@ class RecoveryPoints:
 
     def _list_backup_jobs(self, params: dict[str, Any], _caller: Caller) -> dict[str, Any]:
         jobs = [
-            job for job in self._jobs.values()
+            job
+            for job in self._jobs.values()
             if params.get("ByState") in (None, job["State"])
             and params.get("ByResourceArn") in (None, job["ResourceArn"])
             and params.get("ByBackupVaultName") in (None, job["BackupVaultName"])
@@ -181,7 +189,10 @@ class RecoveryPoints:
     def _describe_backup_vault(self, params: dict[str, Any], _caller: Caller) -> dict[str, Any]:
         vault = _vault(params["BackupVaultName"])
         # A vault without its own key has no EncryptionKeyArn here; ministack keeps an empty one.
-        return {name: value for name, value in vault.items() if value != ""} | {"VaultType": "BACKUP_VAULT", "VaultState": "AVAILABLE"}
+        return {name: value for name, value in vault.items() if value != ""} | {
+            "VaultType": "BACKUP_VAULT",
+            "VaultState": "AVAILABLE",
+        }
 
     def _describe_recovery_point(self, params: dict[str, Any], _caller: Caller) -> dict[str, Any]:
         return self._in_vault(params)
@@ -194,7 +205,8 @@ class RecoveryPoints:
             "ResourceType": point["ResourceType"],
             # What is stored with an EBS backup names no zone: whoever restores has to choose one.
             "RestoreMetadata": {
-                "encrypted": str(point["IsEncrypted"]).lower(), "volumeId": point["ResourceArn"].rpartition("/")[2],
+                "encrypted": str(point["IsEncrypted"]).lower(),
+                "volumeId": point["ResourceArn"].rpartition("/")[2],
             },
         }
 
@@ -208,7 +220,8 @@ class RecoveryPoints:
     def _list_by_vault(self, params: dict[str, Any], _caller: Caller) -> dict[str, Any]:
         _vault(params["BackupVaultName"])
         points = [
-            point for point in self._points.values()
+            point
+            for point in self._points.values()
             if point["BackupVaultName"] == params["BackupVaultName"]
             and params.get("ByResourceArn") in (None, point["ResourceArn"])
             and params.get("ByResourceType") in (None, point["ResourceType"])
@@ -227,7 +240,8 @@ class RecoveryPoints:
                 "IsParent": point["IsParent"],
                 "VaultType": point["VaultType"],
             }
-            for point in self._points.values() if point["ResourceArn"] == params["ResourceArn"]
+            for point in self._points.values()
+            if point["ResourceArn"] == params["ResourceArn"]
         ]
         return listed("RecoveryPoints", points, params)
 
@@ -249,7 +263,8 @@ class RecoveryPoints:
         if not arn.startswith("arn:aws:backup:"):
             raise ApiError("ResourceNotFoundException", f"AWS Backup keeps no tags of {arn}")
         for records, name, tags in (
-            (backup._vaults, "BackupVaultArn", "BackupVaultTags"), (backup._plans, "BackupPlanArn", "Tags"),
+            (backup._vaults, "BackupVaultArn", "BackupVaultTags"),
+            (backup._plans, "BackupPlanArn", "Tags"),
         ):
             for record in records.values():
                 if record[name] == arn:
@@ -260,7 +275,9 @@ class RecoveryPoints:
 def listed(name: str, records: list[dict[str, Any]], params: dict[str, Any]) -> dict[str, Any]:
     """The answer of a List operation of AWS Backup: newest first, a page at a time."""
     newest_first = sorted(records, key=lambda record: -record.get("CreationDate", 0))
-    shown, token = page(newest_first, params.get("MaxResults"), params.get("NextToken"), "InvalidParameterValueException")
+    shown, token = page(
+        newest_first, params.get("MaxResults"), params.get("NextToken"), "InvalidParameterValueException"
+    )
     return with_next_token({name: shown}, token)
 
 
@@ -271,7 +288,11 @@ def within(moment: float, after: Any, before: Any) -> bool:
 
 def iso(moment: float) -> str:
     """A moment as AWS Backup's events write it."""
-    return datetime.datetime.fromtimestamp(moment, datetime.timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return (
+        datetime.datetime.fromtimestamp(moment, datetime.timezone.utc)
+        .isoformat(timespec="milliseconds")
+        .replace("+00:00", "Z")
+    )
 
 
 def _seconds(moment: Any) -> float:

@@ -3,6 +3,7 @@
 Importing this module imports ministack, which reads the process environment then: see `environment`.
 """
 
+import asyncio
 from dataclasses import dataclass
 
 from ministack import app
@@ -12,6 +13,7 @@ from local_region.auto_scaling import AutoScaling
 from local_region.calls import record_calls
 from local_region.control import Asgi, Control
 from local_region.ec2_tags import add_describe_tags
+from local_region.encryption import require_keys
 from local_region.event_bus import EventBus
 from local_region.event_targets import EventTargets
 from local_region.functions import Functions
@@ -34,15 +36,18 @@ class Region:
     """A Region ready to be served."""
 
     asgi: Asgi
-    pending: PendingWork
     functions: Functions
 
 
-def assemble(settings: Settings, endpoint: str) -> Region:
-    """Put our pieces into ministack, which becomes the Region. Once per process: ministack's state is global."""
-    journal, pending = Journal(), PendingWork()
+def assemble(settings: Settings, endpoint: str, loop: asyncio.AbstractEventLoop) -> Region:
+    """Put our pieces into ministack, which becomes the Region, served by `loop`.
+
+    Once per process: ministack's state is global.
+    """
+    journal, pending = Journal(), PendingWork(loop)
     name_resources_as_aws()
     count_loopback_as_tls()
+    require_keys()
     record_calls(journal)
     record_messages(journal)
     functions = Functions(settings, journal, pending, endpoint)
@@ -57,4 +62,4 @@ def assemble(settings: Settings, endpoint: str) -> Region:
     runbooks = Runbooks(settings, pending, events)
     StackResources(instances, volumes, groups, runbooks)
     SdkIntegrations(settings, endpoint)
-    return Region(Control(app.app, settings.ready(endpoint), journal, pending, events, restores), pending, functions)
+    return Region(Control(app.app, settings.ready(endpoint), journal, pending, events, restores), functions)

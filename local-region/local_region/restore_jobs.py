@@ -26,7 +26,13 @@ class RestoreJobs:
     """Restore jobs by id."""
 
     def __init__(
-        self, settings: Settings, journal: Journal, pending: PendingWork, events: EventBus, points: RecoveryPoints, volumes: Volumes,
+        self,
+        settings: Settings,
+        journal: Journal,
+        pending: PendingWork,
+        events: EventBus,
+        points: RecoveryPoints,
+        volumes: Volumes,
     ) -> None:
         self._settings = settings
         self._journal = journal
@@ -36,19 +42,24 @@ class RestoreJobs:
         self._volumes = volumes
         self._jobs = AccountRegionScopedDict()
         self._ids_by_token = AccountRegionScopedDict()
-        add_rest_operations("backup", {
-            "StartRestoreJob": self._start_restore_job,
-            "DescribeRestoreJob": self._describe_restore_job,
-            "GetRestoreJobMetadata": self._get_restore_job_metadata,
-            "ListRestoreJobs": self._list_restore_jobs,
-            "PutRestoreValidationResult": self._put_validation_result,
-        })
+        add_rest_operations(
+            "backup",
+            {
+                "StartRestoreJob": self._start_restore_job,
+                "DescribeRestoreJob": self._describe_restore_job,
+                "GetRestoreJobMetadata": self._get_restore_job_metadata,
+                "ListRestoreJobs": self._list_restore_jobs,
+                "PutRestoreValidationResult": self._put_validation_result,
+            },
+        )
 
     def start_test(self, recovery_point_arn: str, metadata: dict[str, str]) -> str:
         """Restore as AWS Backup restore testing does, which picks a zone itself; answers the restore job's id."""
         plan = f"arn:aws:backup:{get_region()}:{get_account_id()}:restore-testing-plan:local_region-{uuid.uuid4()}"
         role = f"arn:aws:iam::{get_account_id()}:role/{RESTORE_TEST_ROLE}"
-        return self._start(recovery_point_arn, {"availabilityZone": f"{get_region()}a"} | metadata, role, restore_testing_plan=plan)
+        return self._start(
+            recovery_point_arn, {"availabilityZone": f"{get_region()}a"} | metadata, role, restore_testing_plan=plan
+        )
 
     def _start_restore_job(self, params: dict[str, Any], caller: Caller) -> dict[str, Any]:
         role = params.get("IamRoleArn")
@@ -60,24 +71,41 @@ class RestoreJobs:
             # The job already started with this token: success, and nothing more happens.
             return {"RestoreJobId": self._ids_by_token[token]}
         job_id = self._start(
-            params["RecoveryPointArn"], params["Metadata"], role,
-            copy_tags=bool(params.get("CopySourceTagsToRestoredResource")), resource_type=params.get("ResourceType"),
+            params["RecoveryPointArn"],
+            params["Metadata"],
+            role,
+            copy_tags=bool(params.get("CopySourceTagsToRestoredResource")),
+            resource_type=params.get("ResourceType"),
         )
         if token:
             self._ids_by_token[token] = job_id
         return {"RestoreJobId": job_id}
 
     def _start(
-        self, recovery_point_arn: str, metadata: dict[str, str], role: str, copy_tags: bool = False,
-        resource_type: str | None = None, restore_testing_plan: str | None = None,
+        self,
+        recovery_point_arn: str,
+        metadata: dict[str, str],
+        role: str,
+        copy_tags: bool = False,
+        resource_type: str | None = None,
+        restore_testing_plan: str | None = None,
     ) -> str:
         point = self._points.get(recovery_point_arn)
         if point["Status"] not in ("COMPLETED", "AVAILABLE"):
-            raise ApiError("InvalidRequestException", f"Recovery point {recovery_point_arn} is not in a state from which it can be restored: {point['Status']}")
+            raise ApiError(
+                "InvalidRequestException",
+                f"Recovery point {recovery_point_arn} can't be restored in its state: {point['Status']}",
+            )
         if resource_type not in (None, point["ResourceType"]):
-            raise ApiError("InvalidParameterValueException", f"ResourceType {resource_type} is not that of the recovery point: {point['ResourceType']}")
+            raise ApiError(
+                "InvalidParameterValueException",
+                f"ResourceType {resource_type} is not that of the recovery point: {point['ResourceType']}",
+            )
         if not metadata.get("availabilityZone"):
-            raise ApiError("InvalidParameterValueException", "Metadata must hold availabilityZone: the Availability Zone to restore the volume into")
+            raise ApiError(
+                "InvalidParameterValueException",
+                "Metadata must hold availabilityZone: the Availability Zone to restore the volume into",
+            )
         job = {
             "AccountId": get_account_id(),
             "RestoreJobId": str(uuid.uuid4()).upper(),
@@ -109,7 +137,12 @@ class RestoreJobs:
         except (ApiError, ValueError) as error:
             job.update(Status="FAILED", StatusMessage=str(error), CompletionDate=time.time())
         else:
-            job.update(Status="COMPLETED", PercentDone="100.00%", CreatedResourceArn=volume_arn(volume_id), CompletionDate=time.time())
+            job.update(
+                Status="COMPLETED",
+                PercentDone="100.00%",
+                CreatedResourceArn=volume_arn(volume_id),
+                CompletionDate=time.time(),
+            )
         self._announce(job)
 
     def _create_volume(self, job: dict[str, Any], metadata: dict[str, str], copy_tags: bool) -> str:
@@ -118,17 +151,29 @@ class RestoreJobs:
         tags = {key: value for key, value in tags_of(snapshot_id).items() if copy_tags and key != SOURCE_TAG}
         if "CreatedBy" in job:
             tags[RESTORE_TEST_TAG] = job["RestoreJobId"]
-        numbers = {name: int(metadata[name]) if metadata.get(name) else None for name in ("volumeSize", "iops", "throughput")}
+        numbers = {
+            name: int(metadata[name]) if metadata.get(name) else None for name in ("volumeSize", "iops", "throughput")
+        }
         return self._volumes.create(
-            metadata["availabilityZone"], tags, numbers["volumeSize"], snapshot_id, metadata.get("volumeType") or "gp3",
-            numbers["iops"], numbers["throughput"], metadata.get("encrypted") == "true",
+            metadata["availabilityZone"],
+            tags,
+            numbers["volumeSize"],
+            snapshot_id,
+            metadata.get("volumeType") or "gp3",
+            numbers["iops"],
+            numbers["throughput"],
+            metadata.get("encrypted") == "true",
         )
 
     def _announce(self, job: dict[str, Any]) -> None:
         """Journal and publish the job's state, in the shapes AWS Backup documents."""
         self._journal.record(
-            "restore-job", restoreJobId=job["RestoreJobId"], status=job["Status"], recoveryPointArn=job["RecoveryPointArn"],
-            createdResourceArn=job.get("CreatedResourceArn"), statusMessage=job.get("StatusMessage"),
+            "restore-job",
+            restoreJobId=job["RestoreJobId"],
+            status=job["Status"],
+            recoveryPointArn=job["RecoveryPointArn"],
+            createdResourceArn=job.get("CreatedResourceArn"),
+            statusMessage=job.get("StatusMessage"),
         )
         detail = {
             "restoreJobId": job["RestoreJobId"],
@@ -168,7 +213,8 @@ class RestoreJobs:
 
     def _list_restore_jobs(self, params: dict[str, Any], _caller: Caller) -> dict[str, Any]:
         jobs = [
-            job for job, _ in self._jobs.values()
+            job
+            for job, _ in self._jobs.values()
             if params.get("ByStatus") in (None, job["Status"])
             and params.get("ByAccountId") in (None, "*", job["AccountId"])
             and params.get("ByResourceType") in (None, job["ResourceType"])
@@ -183,7 +229,10 @@ class RestoreJobs:
         if "CreatedBy" not in job:
             raise ApiError("InvalidRequestException", "Only a job of a restore testing plan can be validated")
         if job.get("ValidationStatus") not in (None, "VALIDATING"):
-            raise ApiError("InvalidRequestException", f"The validation status is {job['ValidationStatus']} already and cannot change")
+            raise ApiError(
+                "InvalidRequestException",
+                f"The validation status is {job['ValidationStatus']} already and cannot change",
+            )
         job["ValidationStatus"] = params["ValidationStatus"]
         if params.get("ValidationStatusMessage"):
             job["ValidationStatusMessage"] = params["ValidationStatusMessage"]

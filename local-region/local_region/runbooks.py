@@ -35,17 +35,20 @@ class Runbooks:
         self._documents = AccountRegionScopedDict()
         self._executions = AccountRegionScopedDict()
         self._ids_by_token = AccountRegionScopedDict()
-        add_json_operations("ssm", {
-            "CreateDocument": self._create_document,
-            "DeleteDocument": self._delete_document,
-            "DescribeAutomationExecutions": self._describe_executions,
-            "DescribeDocument": self._describe_document,
-            "GetAutomationExecution": self._get_execution,
-            "GetDocument": self._get_document,
-            "SendAutomationSignal": self._send_signal,
-            "StartAutomationExecution": self._start_execution,
-            "StopAutomationExecution": self._stop_execution,
-        })
+        add_json_operations(
+            "ssm",
+            {
+                "CreateDocument": self._create_document,
+                "DeleteDocument": self._delete_document,
+                "DescribeAutomationExecutions": self._describe_executions,
+                "DescribeDocument": self._describe_document,
+                "GetAutomationExecution": self._get_execution,
+                "GetDocument": self._get_document,
+                "SendAutomationSignal": self._send_signal,
+                "StartAutomationExecution": self._start_execution,
+                "StopAutomationExecution": self._stop_execution,
+            },
+        )
 
     def create(self, name: str, content: str | dict[str, Any], document_type: str, document_format: str) -> str:
         """Create a document, or fail with the error of CreateDocument; answers its name."""
@@ -61,7 +64,12 @@ class Runbooks:
         self._documents.pop(name, None)
 
     def _create_document(self, params: dict[str, Any], _caller: Caller) -> dict[str, Any]:
-        name = self.create(params["Name"], params["Content"], params.get("DocumentType") or "Command", params.get("DocumentFormat") or "JSON")
+        name = self.create(
+            params["Name"],
+            params["Content"],
+            params.get("DocumentType") or "Command",
+            params.get("DocumentFormat") or "JSON",
+        )
         return {"DocumentDescription": self._documents[name]["description"]}
 
     def _describe_document(self, params: dict[str, Any], _caller: Caller) -> dict[str, Any]:
@@ -92,7 +100,9 @@ class Runbooks:
         role = (given.get("AutomationAssumeRole") or [None])[0]
         if role:
             caller.require("iam:PassRole", role, **{"iam:PassedToService": "ssm.amazonaws.com"})
-        defaults = {key: _as_list(value["default"]) for key, value in declared.items() if value.get("default") is not None}
+        defaults = {
+            key: _as_list(value["default"]) for key, value in declared.items() if value.get("default") is not None
+        }
         execution = {
             "AutomationExecutionId": str(uuid.uuid4()),
             "DocumentName": name,
@@ -116,7 +126,10 @@ class Runbooks:
     def _same_execution(self, token: str, name: str, given: dict[str, list[str]]) -> dict[str, Any]:
         execution_id, *started_with = self._ids_by_token[token]
         if started_with != [name, given]:
-            raise ApiError("IdempotentParameterMismatch", "The request uses the same client token as a previous, but non-identical request.")
+            raise ApiError(
+                "IdempotentParameterMismatch",
+                "The request uses the same client token as a previous, but non-identical request.",
+            )
         return {"AutomationExecutionId": execution_id}
 
     def _runbook(self, name: str) -> dict[str, Any]:
@@ -130,10 +143,13 @@ class Runbooks:
 
     async def _run(self, execution: dict[str, Any], steps: list[dict[str, Any]]) -> None:
         """Walk through the steps. One that waits for a person ends the walk here; a signal starts it again."""
-        for step in steps[len(execution["StepExecutions"]):]:
+        for step in steps[len(execution["StepExecutions"]) :]:
             record = {
-                "StepName": step["name"], "Action": step["action"], "StepExecutionId": str(uuid.uuid4()),
-                "ExecutionStartTime": time.time(), "StepStatus": "Waiting" if step["action"] in WAITING_ACTIONS else "InProgress",
+                "StepName": step["name"],
+                "Action": step["action"],
+                "StepExecutionId": str(uuid.uuid4()),
+                "ExecutionStartTime": time.time(),
+                "StepStatus": "Waiting" if step["action"] in WAITING_ACTIONS else "InProgress",
             }
             execution["StepExecutions"].append(record)
             execution.update(CurrentStepName=step["name"], CurrentAction=step["action"])
@@ -148,7 +164,9 @@ class Runbooks:
     def _send_signal(self, params: dict[str, Any], _caller: Caller) -> dict[str, Any]:
         execution = self._existing_execution(params["AutomationExecutionId"])
         if execution["AutomationExecutionStatus"] != "Waiting":
-            raise ApiError("InvalidAutomationSignalException", "The signal is not valid for the current Automation execution.")
+            raise ApiError(
+                "InvalidAutomationSignalException", "The signal is not valid for the current Automation execution."
+            )
         step = execution["StepExecutions"][-1]
         if params["SignalType"] in ("Approve", "Resume"):
             step.update(StepStatus="Success", ExecutionEndTime=time.time())
@@ -160,7 +178,10 @@ class Runbooks:
             step.update(StepStatus="Rejected", ExecutionEndTime=time.time())
             self._end(execution, "Rejected")
         else:
-            raise ApiError("InvalidAutomationSignalException", f"The local Region does not imitate the signal {params['SignalType']}")
+            raise ApiError(
+                "InvalidAutomationSignalException",
+                f"The local Region does not imitate the signal {params['SignalType']}",
+            )
         return {}
 
     def _stop_execution(self, params: dict[str, Any], _caller: Caller) -> dict[str, Any]:
@@ -186,13 +207,16 @@ class Runbooks:
 
     def _describe_executions(self, params: dict[str, Any], _caller: Caller) -> dict[str, Any]:
         looked_at = {
-            "DocumentNamePrefix": "DocumentName", "ExecutionId": "AutomationExecutionId", "ExecutionStatus": "AutomationExecutionStatus",
+            "DocumentNamePrefix": "DocumentName",
+            "ExecutionId": "AutomationExecutionId",
+            "ExecutionStatus": "AutomationExecutionStatus",
         }
         found = []
         for execution in self._executions.values():
             if all(
                 execution[looked_at[each["Key"]]].startswith(tuple(each["Values"]))
-                for each in params.get("Filters") or [] if each["Key"] in looked_at
+                for each in params.get("Filters") or []
+                if each["Key"] in looked_at
             ):
                 found.append(execution)
         newest_first = sorted(found, key=lambda execution: -execution["ExecutionStartTime"])
@@ -214,7 +238,9 @@ class Runbooks:
             detail["EndTime"] = _clock(execution["ExecutionEndTime"])
         here = f"arn:aws:ssm:{get_region()}:{get_account_id()}"
         self._events.publish(
-            "aws.ssm", "EC2 Automation Execution Status-change Notification", detail,
+            "aws.ssm",
+            "EC2 Automation Execution Status-change Notification",
+            detail,
             [f"{here}:automation-execution/{execution_id}", f"{here}:automation-definition/{name}:1"],
         )
 
@@ -230,9 +256,18 @@ def _document(name: str, content: str | dict[str, Any], document_type: str, docu
     if document_type == "Automation":
         _check_runbook(name, body)
     description = {
-        "Name": name, "Owner": get_account_id(), "CreatedDate": time.time(), "Status": "Active", "DocumentVersion": "1",
-        "LatestVersion": "1", "DefaultVersion": "1", "DocumentType": document_type, "DocumentFormat": document_format,
-        "SchemaVersion": body["schemaVersion"], "Hash": hashlib.sha256(text.encode()).hexdigest(), "HashType": "Sha256",
+        "Name": name,
+        "Owner": get_account_id(),
+        "CreatedDate": time.time(),
+        "Status": "Active",
+        "DocumentVersion": "1",
+        "LatestVersion": "1",
+        "DefaultVersion": "1",
+        "DocumentType": document_type,
+        "DocumentFormat": document_format,
+        "SchemaVersion": body["schemaVersion"],
+        "Hash": hashlib.sha256(text.encode()).hexdigest(),
+        "HashType": "Sha256",
         "PlatformTypes": ["Linux", "MacOS", "Windows"],
         "Parameters": [
             {"Name": key, "Type": parameter.get("type", "String"), "Description": parameter.get("description", "")}
@@ -244,7 +279,10 @@ def _document(name: str, content: str | dict[str, Any], document_type: str, docu
 
 def _check_runbook(name: str, body: dict[str, Any]) -> None:
     if body["schemaVersion"] != "0.3":
-        raise ApiError("InvalidDocumentSchemaVersion", f"An Automation document has schemaVersion 0.3, {name} has {body['schemaVersion']}")
+        raise ApiError(
+            "InvalidDocumentSchemaVersion",
+            f"An Automation document has schemaVersion 0.3, {name} has {body['schemaVersion']}",
+        )
     steps = body.get("mainSteps")
     if not isinstance(steps, list) or not steps:
         raise ApiError("InvalidDocumentContent", f"{name} has no mainSteps")
@@ -259,14 +297,20 @@ def _check_parameters(name: str, runbook: dict[str, Any], given: dict[str, list[
     declared = runbook.get("parameters") or {}
     unknown = sorted(set(given) - set(declared))
     if unknown:
-        raise ApiError("InvalidAutomationExecutionParametersException", f"Parameters {unknown} are not defined in document {name}")
+        raise ApiError(
+            "InvalidAutomationExecutionParametersException", f"Parameters {unknown} are not defined in document {name}"
+        )
     missing = sorted(key for key, value in declared.items() if value.get("default") is None and key not in given)
     if missing:
         raise ApiError("InvalidAutomationExecutionParametersException", f"Document {name} needs parameters {missing}")
 
 
 def _as_list(value: Any) -> list[str]:
-    return [str(each) for each in value] if isinstance(value, list) else [value if isinstance(value, str) else json.dumps(value)]
+    return (
+        [str(each) for each in value]
+        if isinstance(value, list)
+        else [value if isinstance(value, str) else json.dumps(value)]
+    )
 
 
 def _clock(moment: float) -> str:

@@ -70,6 +70,7 @@ services.eventbridge             _events_log_list
 services.eventbridge             _invoke_target                       target event rule view
 services.eventbridge             _matches_pattern_view                pattern_str view owner
 services.eventbridge             _pattern_event_view                  event
+services.kms                     _resolve_key                         key_id_or_arn
 services.lambda_svc              _execute_function_dispatch           func config event request_id started
 services.lambda_svc              _execute_function_with_config_scope  func event
 services.lambda_svc              _execution_record_for_config         func config
@@ -77,26 +78,25 @@ services.lambda_svc              _get_func_record_for_ref             function_r
 services.lambda_svc              _provided_worker_env                 config code_dir port
 services.lambda_svc              _runtime_env_vars                    config
 services.lambda_svc              invoke_async_with_retry              func event
+services.sns                     _error                               code message status
 services.sns                     _fanout                              topic_arn msg_id message subject message_structure message_attributes message_group_id message_dedup_id
 services.sns                     _topic_by_arn_any_scope              *
-services.sns                     topic_policy_allows                  topic_arn service source_arn source_account
 services.sqs                     _act_send_message                    data qurl
 services.sqs                     _queue_by_arn                        arn
-services.sqs                     queue_policy_allows                  queue_arn service source_arn source_account
 services.stepfunctions           _invoke_aws_sdk_integration          resource input_data
 services.stepfunctions           _resolve_state_machine_arn           *
 """
 
 # Stores and tables: module, name, and keys they must hold.
 TABLES = """
-app                              SERVICE_HANDLERS                     backup ec2 ssm
+app                              SERVICE_HANDLERS                     backup sns sqs ssm
 services.autoscaling             _ACTION_MAP                          DeleteAutoScalingGroup DescribeAutoScalingGroups
 services.autoscaling             _asgs
 services.backup                  _plans
 services.backup                  _selections
 services.backup                  _vaults
 services.cloudformation.handlers     _ACTION_HANDLERS                 DescribeStackResource
-services.cloudformation.provisioners _RESOURCE_HANDLERS               AWS::AutoScaling::AutoScalingGroup
+services.cloudformation.provisioners _RESOURCE_HANDLERS               AWS::AutoScaling::AutoScalingGroup AWS::SNS::Topic
 services.cloudformation.provisioners _STACK_TAG_PROPERTY              AWS::AutoScaling::AutoScalingGroup
 services.ec2                     _ACTION_MAP                          AttachVolume CreateVolume DescribeInstances DescribeTags DescribeVolumes
 services.ec2                     _instances
@@ -119,7 +119,9 @@ def misfits() -> list[str]:
     installed = version("ministack")
     found = []
     if installed != MINISTACK_VERSION:
-        found.append(f"ministack {installed} is installed, but this package fits {MINISTACK_VERSION}: install requirements.txt again")
+        found.append(
+            f"ministack {installed} is installed, but this package fits {MINISTACK_VERSION}: install requirements.txt again"
+        )
     for line in FUNCTIONS.strip().splitlines():
         module, name, *parameters = line.split()
         found += _function_misfits(module, name, parameters)

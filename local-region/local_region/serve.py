@@ -42,7 +42,9 @@ def serve(settings: Settings, exit_with_stdin: bool) -> int:
     return 0
 
 
-async def _serve(settings: Settings, listener: socket.socket, endpoint: str, exit_with_stdin: bool, ready_output: Any) -> None:
+async def _serve(
+    settings: Settings, listener: socket.socket, endpoint: str, exit_with_stdin: bool, ready_output: Any
+) -> None:
     from hypercorn.asyncio import serve as serve_http
     from hypercorn.config import Config
 
@@ -52,10 +54,11 @@ async def _serve(settings: Settings, listener: socket.socket, endpoint: str, exi
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     if exit_with_stdin:
-        threading.Thread(target=_at_end_of_stdin, args=(lambda: loop.call_soon_threadsafe(stop.set),), daemon=True).start()
+        threading.Thread(
+            target=_at_end_of_stdin, args=(lambda: loop.call_soon_threadsafe(stop.set),), daemon=True
+        ).start()
 
-    region = assemble(settings, endpoint)
-    region.pending.run_on(loop)
+    region = assemble(settings, endpoint, loop)
     ready = json.dumps(settings.ready(endpoint))
 
     async def announced(scope: dict, receive: Callable, send: Callable) -> None:
@@ -84,7 +87,9 @@ def _listen(port: int) -> socket.socket:
     try:
         listener.bind((LOOPBACK, port))
     except OSError as error:
-        raise SystemExit(f"local_region: cannot listen on {LOOPBACK}:{port}: {error.strerror}; --port 0 takes a free port") from error
+        raise SystemExit(
+            f"local_region: cannot listen on {LOOPBACK}:{port}: {error.strerror}; --port 0 takes a free port"
+        ) from error
     listener.listen()
     return listener
 

@@ -4,8 +4,8 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from ministack.core.responses import get_account_id, get_region
-from ministack.services import backup, ec2, autoscaling
+from ministack.core.responses import get_account_id
+from ministack.services import autoscaling, backup, ec2, sns
 from ministack.services.cloudformation import handlers, provisioners
 
 from local_region.api_error import ApiError
@@ -32,9 +32,19 @@ class StackResources:
         registered = provisioners._RESOURCE_HANDLERS
         registered["AWS::EC2::Instance"] = {"create": self._create_instance, "delete": self._delete_instance}
         registered["AWS::EC2::Volume"] = {"create": self._create_volume, "delete": self._delete_volume}
-        registered["AWS::EC2::VolumeAttachment"] = {"create": self._create_attachment, "delete": self._delete_attachment}
+        registered["AWS::EC2::VolumeAttachment"] = {
+            "create": self._create_attachment,
+            "delete": self._delete_attachment,
+        }
         registered["AWS::AutoScaling::AutoScalingGroup"] |= {
-            "create": self._create_group, "update": self._update_group, "delete": self._delete_group,
+            "create": self._create_group,
+            "update": self._update_group,
+            "delete": self._delete_group,
+        }
+        topics = registered["AWS::SNS::Topic"]
+        registered["AWS::SNS::Topic"] = topics | {
+            "create": _as_described(topics["create"]),
+            "update": _as_described(topics["update"]),
         }
         registered["AWS::SSM::Document"] = {"create": self._create_document, "delete": self._delete_document}
         registered["AWS::Backup::BackupSelection"] = {"create": _create_selection, "delete": _delete_selection}
@@ -44,10 +54,17 @@ class StackResources:
         _word_errors_as_aws()
 
     def _create_instance(self, logical_id: str, props: dict[str, Any], stack_name: str) -> Created:
-        instance = _or_fail(lambda: self._instances.launch(
-            _tags(props), props.get("ImageId"), props.get("InstanceType"), props.get("SubnetId"),
-            props.get("AvailabilityZone"), props.get("SecurityGroupIds"), props.get("KeyName"),
-        ))
+        instance = _or_fail(
+            lambda: self._instances.launch(
+                _tags(props),
+                props.get("ImageId"),
+                props.get("InstanceType"),
+                props.get("SubnetId"),
+                props.get("AvailabilityZone"),
+                props.get("SecurityGroupIds"),
+                props.get("KeyName"),
+            )
+        )
         return instance["InstanceId"], {
             "AvailabilityZone": instance["Placement"]["AvailabilityZone"],
             "InstanceId": instance["InstanceId"],
@@ -62,11 +79,19 @@ class StackResources:
         self._instances.terminate(physical_id)
 
     def _create_volume(self, logical_id: str, props: dict[str, Any], stack_name: str) -> Created:
-        volume_id = _or_fail(lambda: self._volumes.create(
-            props["AvailabilityZone"], _tags(props), _number(props, "Size"), props.get("SnapshotId"),
-            props.get("VolumeType", "gp2"), _number(props, "Iops"), _number(props, "Throughput"),
-            _flag(props, "Encrypted"), _flag(props, "MultiAttachEnabled"),
-        ))
+        volume_id = _or_fail(
+            lambda: self._volumes.create(
+                props["AvailabilityZone"],
+                _tags(props),
+                _number(props, "Size"),
+                props.get("SnapshotId"),
+                props.get("VolumeType", "gp2"),
+                _number(props, "Iops"),
+                _number(props, "Throughput"),
+                _flag(props, "Encrypted"),
+                _flag(props, "MultiAttachEnabled"),
+            )
+        )
         return volume_id, {"VolumeId": volume_id}
 
     def _delete_volume(self, physical_id: str, _props: dict[str, Any]) -> None:
@@ -75,7 +100,9 @@ class StackResources:
         self._volumes.delete(physical_id)
 
     def _create_attachment(self, logical_id: str, props: dict[str, Any], stack_name: str) -> Created:
-        _or_fail(lambda: self._volumes.attach(props["VolumeId"], props["InstanceId"], props.get("Device") or "/dev/sdf"))
+        _or_fail(
+            lambda: self._volumes.attach(props["VolumeId"], props["InstanceId"], props.get("Device") or "/dev/sdf")
+        )
         return f"{props['VolumeId']}|{props['InstanceId']}", {}
 
     def _delete_attachment(self, physical_id: str, _props: dict[str, Any]) -> None:
@@ -89,10 +116,19 @@ class StackResources:
         return created
 
     def _update_group(
-        self, physical_id: str, old_props: dict[str, Any], new_props: dict[str, Any], stack_name: str, logical_id: str | None = None,
+        self,
+        physical_id: str,
+        old_props: dict[str, Any],
+        new_props: dict[str, Any],
+        stack_name: str,
+        logical_id: str | None = None,
     ) -> Created:
         updated = self._update_group_by_ministack(
-            physical_id, _tagged_at_launch(old_props), _spread_over_zones(_tagged_at_launch(new_props)), stack_name, logical_id,
+            physical_id,
+            _tagged_at_launch(old_props),
+            _spread_over_zones(_tagged_at_launch(new_props)),
+            stack_name,
+            logical_id,
         )
         _or_fail(lambda: self._groups.reconcile(autoscaling._asgs[updated[0]]))
         return updated
@@ -105,10 +141,30 @@ class StackResources:
     def _create_document(self, logical_id: str, props: dict[str, Any], stack_name: str) -> Created:
         name = props.get("Name") or provisioners._physical_name(stack_name, logical_id, max_len=128)
         document_type = props.get("DocumentType", "Command")
-        return _or_fail(lambda: self._runbooks.create(name, props["Content"], document_type, props.get("DocumentFormat", "JSON"))), {}
+        return _or_fail(
+            lambda: self._runbooks.create(name, props["Content"], document_type, props.get("DocumentFormat", "JSON"))
+        ), {}
 
     def _delete_document(self, physical_id: str, _props: dict[str, Any]) -> None:
         self._runbooks.delete(physical_id)
+
+
+def _as_described(act: Callable[..., Created]) -> Callable[..., Created]:
+    """A topic with the key its template names, and with the policy AWS gives a topic that has none of its own."""
+
+    def create_or_update(*args: Any) -> Created:
+        topic_arn, attributes = act(*args)
+        # Create takes (logical id, properties, ...), update (physical id, old properties, new properties, ...).
+        properties = args[2] if isinstance(args[2], dict) else args[1]
+        topic = sns._topics[topic_arn]["attributes"]
+        topic["KmsMasterKeyId"] = properties.get("KmsMasterKeyId") or ""
+        policy = json.loads(topic["Policy"])
+        if policy.get("Id") == "__default_policy_ID":
+            policy["Statement"][0]["Condition"] = {"StringEquals": {"AWS:SourceOwner": get_account_id()}}
+            topic["Policy"] = json.dumps(policy)
+        return topic_arn, attributes
+
+    return create_or_update
 
 
 def _create_selection(logical_id: str, props: dict[str, Any], stack_name: str) -> Created:

@@ -41,7 +41,9 @@ class SdkIntegrations:
         try:
             return _plain(client._make_api_call(operation, input_data or {}))
         except ClientError as error:
-            raise stepfunctions._ExecutionError(f"{prefix}.{error.response['Error']['Code']}", error.response["Error"]["Message"]) from error
+            raise stepfunctions._ExecutionError(
+                f"{prefix}.{error.response['Error']['Code']}", error.response["Error"]["Message"]
+            ) from error
         except ParamValidationError as error:
             raise stepfunctions._ExecutionError("States.Runtime", str(error)) from error
 
@@ -54,7 +56,9 @@ class SdkIntegrations:
                 endpoint_url=self._endpoint,
                 aws_access_key_id=self._settings.access_key_id,
                 aws_secret_access_key=self._settings.secret_access_key,
-                config=botocore.config.Config(user_agent_extra=STATE_MACHINE_USER_AGENT, retries={"total_max_attempts": 1}),
+                config=botocore.config.Config(
+                    user_agent_extra=STATE_MACHINE_USER_AGENT, retries={"total_max_attempts": 1}
+                ),
             )
         return self._clients[key]
 

@@ -28,16 +28,25 @@ class Volumes:
         self._journal = journal
         self._pending = pending
         self._create_by_ministack = ec2._create_volume
-        add_ec2_actions({
-            "AttachVolume": self._attach_volume,
-            "CreateVolume": self._create_volume,
-            "DescribeVolumes": self._describe_volumes,
-            "DetachVolume": self._detach_volume,
-        })
+        add_ec2_actions(
+            {
+                "AttachVolume": self._attach_volume,
+                "CreateVolume": self._create_volume,
+                "DescribeVolumes": self._describe_volumes,
+                "DetachVolume": self._detach_volume,
+            }
+        )
 
     def create(
-        self, zone: str, tags: dict[str, str], size: int | None = None, snapshot_id: str | None = None,
-        volume_type: str = "gp3", iops: int | None = None, throughput: int | None = None, encrypted: bool = False,
+        self,
+        zone: str,
+        tags: dict[str, str],
+        size: int | None = None,
+        snapshot_id: str | None = None,
+        volume_type: str = "gp3",
+        iops: int | None = None,
+        throughput: int | None = None,
+        encrypted: bool = False,
         multi_attach: bool = False,
     ) -> str:
         """Create a volume, from a snapshot when one is named; answers its id."""
@@ -50,7 +59,7 @@ class Volumes:
         if snapshot and size is not None and size < snapshot["VolumeSize"]:
             raise ApiError(
                 "InvalidParameterValue",
-                f"The size of a volume can only be increased, not decreased: {size}GiB is smaller than the snapshot's {snapshot['VolumeSize']}GiB.",
+                f"The size of a volume can't be less than its snapshot's: {size} GiB, {snapshot['VolumeSize']} GiB.",
             )
         volume_id = ec2._new_volume_id()
         ec2._volumes[volume_id] = {
@@ -81,7 +90,10 @@ class Volumes:
         if not device:
             raise ApiError("MissingParameter", "The request must contain the parameter device")
         if not DEVICE_NAME.fullmatch(device):
-            raise ApiError("InvalidParameterValue", f"Value ({device}) for parameter device is invalid. {device} is not a valid EBS device name.")
+            raise ApiError(
+                "InvalidParameterValue",
+                f"Value ({device}) for parameter device is invalid. {device} is not a valid EBS device name.",
+            )
         if dry_run:
             raise ApiError("DryRunOperation", "Request would have succeeded, but DryRun flag is set.", 412)
         _check_attachable(volume, instance, device)
@@ -93,9 +105,15 @@ class Volumes:
             "AttachTime": ec2._now_ts(),
             "DeleteOnTermination": False,
         }
-        mapping = {"DeviceName": device, "Ebs": {
-            "VolumeId": volume_id, "Status": "attaching", "AttachTime": attachment["AttachTime"], "DeleteOnTermination": False,
-        }}
+        mapping = {
+            "DeviceName": device,
+            "Ebs": {
+                "VolumeId": volume_id,
+                "Status": "attaching",
+                "AttachTime": attachment["AttachTime"],
+                "DeleteOnTermination": False,
+            },
+        }
         volume["Attachments"].append(attachment)
         volume["State"] = "in-use"
         instance.setdefault("BlockDeviceMappings", []).append(mapping)
@@ -138,9 +156,15 @@ class Volumes:
         if not ec2._p(params, "AvailabilityZone"):
             raise ApiError("MissingParameter", "The request must contain the parameter AvailabilityZone")
         volume_id = self.create(
-            ec2._p(params, "AvailabilityZone"), {}, number("Size"), ec2._p(params, "SnapshotId") or None,
-            ec2._p(params, "VolumeType") or "gp2", number("Iops"), number("Throughput"),
-            ec2._p(params, "Encrypted") == "true", ec2._p(params, "MultiAttachEnabled") == "true",
+            ec2._p(params, "AvailabilityZone"),
+            {},
+            number("Size"),
+            ec2._p(params, "SnapshotId") or None,
+            ec2._p(params, "VolumeType") or "gp2",
+            number("Iops"),
+            number("Throughput"),
+            ec2._p(params, "Encrypted") == "true",
+            ec2._p(params, "MultiAttachEnabled") == "true",
         )
         ec2._parse_tag_specs(params, "volume", volume_id)
         return ec2._xml(200, "CreateVolumeResponse", ec2._volume_inner_xml(ec2._volumes[volume_id]))
@@ -152,19 +176,25 @@ class Volumes:
             if volume_id not in ec2._volumes:
                 raise ApiError("InvalidVolume.NotFound", f"The volume '{volume_id}' does not exist.")
         found = [
-            volume for volume in ec2._volumes.values()
+            volume
+            for volume in ec2._volumes.values()
             if (not ids or volume["VolumeId"] in ids)
             and ec2._resource_matches_tag_filters(volume["VolumeId"], filters)
             and ec2._volume_matches_filters(volume, filters)
         ]
-        return paged_xml("DescribeVolumesResponse", "volumeSet", params, [f"<item>{ec2._volume_inner_xml(v)}</item>" for v in found])
+        return paged_xml(
+            "DescribeVolumesResponse", "volumeSet", params, [f"<item>{ec2._volume_inner_xml(v)}</item>" for v in found]
+        )
 
 
 def paged_xml(response: str, element: str, params: dict[str, Any], items: list[str]) -> Answer:
     """The page of an EC2 list that a request's MaxResults and NextToken ask for."""
     size = int(ec2._p(params, "MaxResults")) if ec2._p(params, "MaxResults") else None
     if size is not None and size < 5:
-        raise ApiError("InvalidParameterValue", f"Value ( {size} ) for parameter maxResults is invalid. Expecting a value greater than 5.")
+        raise ApiError(
+            "InvalidParameterValue",
+            f"Value ( {size} ) for parameter maxResults is invalid. Expecting a value greater than 5.",
+        )
     shown, token = page(items, size, ec2._p(params, "NextToken") or None)
     next_token = f"<nextToken>{token}</nextToken>" if token else ""
     return ec2._xml(200, response, f"<{element}>{''.join(shown)}</{element}>{next_token}")
@@ -194,16 +224,27 @@ def _check_attachable(volume: dict[str, Any], instance: dict[str, Any], device: 
         if not volume["MultiAttachEnabled"] or instance_id in attached:
             raise ApiError("VolumeInUse", f"{volume_id} is already attached to an instance")
         if len(attached) >= MULTI_ATTACH_LIMIT:
-            raise ApiError("AttachmentLimitExceeded", f"{volume_id} is attached to {MULTI_ATTACH_LIMIT} instances already")
+            raise ApiError(
+                "AttachmentLimitExceeded", f"{volume_id} is attached to {MULTI_ATTACH_LIMIT} instances already"
+            )
     elif volume["State"] != "available":
         raise ApiError("IncorrectState", f"{volume_id} is not 'available'.")
     if volume["AvailabilityZone"] != instance["Placement"]["AvailabilityZone"]:
-        raise ApiError("InvalidVolume.ZoneMismatch", f"The volume '{volume_id}' is not in the same availability zone as instance '{instance_id}'")
+        raise ApiError(
+            "InvalidVolume.ZoneMismatch",
+            f"The volume '{volume_id}' is not in the same availability zone as instance '{instance_id}'",
+        )
     mappings = instance.get("BlockDeviceMappings", [])
     if device in [mapping["DeviceName"] for mapping in mappings]:
-        raise ApiError("InvalidParameterValue", f"Invalid value '{device}' for unixDevice. Attachment point {device} is already in use")
+        raise ApiError(
+            "InvalidParameterValue",
+            f"Invalid value '{device}' for unixDevice. Attachment point {device} is already in use",
+        )
     if len(mappings) >= ATTACHMENT_LIMIT:
-        raise ApiError("AttachmentLimitExceeded", f"Volume count for instance {instance_id} would exceed its limit of {ATTACHMENT_LIMIT}.")
+        raise ApiError(
+            "AttachmentLimitExceeded",
+            f"Volume count for instance {instance_id} would exceed its limit of {ATTACHMENT_LIMIT}.",
+        )
 
 
 def _check_zone(zone: str) -> None:
@@ -213,7 +254,9 @@ def _check_zone(zone: str) -> None:
 
 def _check_id(volume_id: str) -> None:
     if not re.fullmatch(r"vol-[0-9a-f]{8}([0-9a-f]{9})?", volume_id):
-        raise ApiError("InvalidParameterValue", f"Value ({volume_id}) for parameter volumeId is invalid. Expected: 'vol-...'.")
+        raise ApiError(
+            "InvalidParameterValue", f"Value ({volume_id}) for parameter volumeId is invalid. Expected: 'vol-...'."
+        )
 
 
 def _existing_volume(volume_id: str) -> dict[str, Any]:

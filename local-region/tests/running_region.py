@@ -25,10 +25,24 @@ class RunningRegion:
     """One serving process. Its waits end as soon as there is something to see."""
 
     def __init__(self, *options: str, region: str = REGION, environment: dict[str, str] | None = None) -> None:
-        command = [sys.executable, "-m", "local_region", "serve", "--region", region, "--account", ACCOUNT, "--exit-with-stdin", *options]
+        command = [
+            sys.executable,
+            "-m",
+            "local_region",
+            "serve",
+            "--region",
+            region,
+            "--account",
+            ACCOUNT,
+            "--exit-with-stdin",
+            *options,
+        ]
         self.process = subprocess.Popen(
-            command, env=os.environ | {"PYTHONPATH": str(PACKAGE)} | (environment or {}),
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            command,
+            env=os.environ | {"PYTHONPATH": str(PACKAGE)} | (environment or {}),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         self.ready = json.loads(self.process.stdout.readline())
         self.endpoint: str = self.ready["endpoint"]
@@ -44,8 +58,11 @@ class RunningRegion:
         """A client with the operator's credentials that checks every answer against the API model."""
         if service not in self._clients:
             client = boto3.session.Session().client(
-                service, region_name=self.region, endpoint_url=self.endpoint,
-                aws_access_key_id=self.ready["accessKeyId"], aws_secret_access_key=self.ready["secretAccessKey"],
+                service,
+                region_name=self.region,
+                endpoint_url=self.endpoint,
+                aws_access_key_id=self.ready["accessKeyId"],
+                aws_secret_access_key=self.ready["secretAccessKey"],
                 config=botocore.config.Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}),
             )
             client.meta.events.register("after-call", _check_answer)
@@ -59,7 +76,9 @@ class RunningRegion:
 
     def post(self, path: str, body: Any) -> tuple[int, Any]:
         """The status and answer of a control endpoint."""
-        request = urllib.request.Request(f"{self.endpoint}/_local-region/{path}", json.dumps(body).encode(), method="POST")
+        request = urllib.request.Request(
+            f"{self.endpoint}/_local-region/{path}", json.dumps(body).encode(), method="POST"
+        )
         try:
             with urllib.request.urlopen(request, timeout=60) as answer:
                 return answer.status, json.load(answer)
@@ -79,7 +98,8 @@ class RunningRegion:
     def journal(self, kind: str | None = None, **fields: Any) -> list[dict[str, Any]]:
         """The journal's entries of a kind that have these fields."""
         return [
-            entry for entry in self.get("journal?since=0")["entries"]
+            entry
+            for entry in self.get("journal?since=0")["entries"]
             if kind in (None, entry["kind"]) and all(entry.get(name) == value for name, value in fields.items())
         ]
 
@@ -94,13 +114,28 @@ class RunningRegion:
         return self.run_deploy_to(self.endpoint, template, stack_name, *options)
 
     @staticmethod
-    def run_deploy_to(endpoint: str, template: Path, stack_name: str, *options: str) -> "subprocess.CompletedProcess[str]":
+    def run_deploy_to(
+        endpoint: str, template: Path, stack_name: str, *options: str
+    ) -> "subprocess.CompletedProcess[str]":
         """Run the `deploy` command against any endpoint."""
         command = [
-            sys.executable, "-m", "local_region", "deploy", "--endpoint", endpoint, "--region", REGION,
-            "--template", str(template), "--stack-name", stack_name, *options,
+            sys.executable,
+            "-m",
+            "local_region",
+            "deploy",
+            "--endpoint",
+            endpoint,
+            "--region",
+            REGION,
+            "--template",
+            str(template),
+            "--stack-name",
+            stack_name,
+            *options,
         ]
-        return subprocess.run(command, env=os.environ | {"PYTHONPATH": str(PACKAGE)}, capture_output=True, text=True, timeout=120)
+        return subprocess.run(
+            command, env=os.environ | {"PYTHONPATH": str(PACKAGE)}, capture_output=True, text=True, timeout=120
+        )
 
 
 def subscribe(region: RunningRegion, name: str, pattern: dict[str, Any]) -> str:
@@ -108,8 +143,15 @@ def subscribe(region: RunningRegion, name: str, pattern: dict[str, Any]) -> str:
     sqs, events = region.client("sqs"), region.client("events")
     url = sqs.create_queue(QueueName=name)["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-    statement = {"Effect": "Allow", "Principal": {"Service": "events.amazonaws.com"}, "Action": "sqs:SendMessage", "Resource": arn}
-    sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": json.dumps({"Version": "2012-10-17", "Statement": [statement]})})
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"Service": "events.amazonaws.com"},
+        "Action": "sqs:SendMessage",
+        "Resource": arn,
+    }
+    sqs.set_queue_attributes(
+        QueueUrl=url, Attributes={"Policy": json.dumps({"Version": "2012-10-17", "Statement": [statement]})}
+    )
     events.put_rule(Name=name, EventPattern=json.dumps(pattern))
     events.put_targets(Rule=name, Targets=[{"Id": "queue", "Arn": arn}])
     return url
@@ -125,7 +167,9 @@ def messages(region: RunningRegion, queue_url: str) -> list[dict[str, Any]]:
     sqs = region.client("sqs")
     found: list[dict[str, Any]] = []
     while True:
-        batch = sqs.receive_message(QueueUrl=queue_url, MaxNumberOfMessages=10, MessageAttributeNames=["All"]).get("Messages", [])
+        batch = sqs.receive_message(QueueUrl=queue_url, MaxNumberOfMessages=10, MessageAttributeNames=["All"]).get(
+            "Messages", []
+        )
         if not batch:
             return found
         for message in batch:

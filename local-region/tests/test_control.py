@@ -18,8 +18,15 @@ def test_what_an_event_leaves_out_is_filled_in(region: RunningRegion) -> None:
 def test_what_an_event_says_itself_is_kept(region: RunningRegion) -> None:
     url = subscribe(region, "kept", {"source": ["aws.kept"]})
     event = {
-        "version": "0", "id": "7bf73129-1428-4cd3-a780-95db273d1602", "detail-type": "Kept", "source": "aws.kept",
-        "account": "999988887777", "time": "2022-06-03T06:27:57Z", "region": "eu-west-1", "resources": ["a", "b"], "detail": {"n": 1.5},
+        "version": "0",
+        "id": "7bf73129-1428-4cd3-a780-95db273d1602",
+        "detail-type": "Kept",
+        "source": "aws.kept",
+        "account": "999988887777",
+        "time": "2022-06-03T06:27:57Z",
+        "region": "eu-west-1",
+        "resources": ["a", "b"],
+        "detail": {"n": 1.5},
     }
     assert region.post("events", event) == (200, {"eventIds": [event["id"]]})
     assert received(region, url) == [event]
@@ -27,15 +34,24 @@ def test_what_an_event_says_itself_is_kept(region: RunningRegion) -> None:
 
 def test_several_events_keep_their_order(region: RunningRegion) -> None:
     url = subscribe(region, "several", {"source": ["aws.several"]})
-    status, answer = region.post("events", [{"source": "aws.several", "detail-type": "x", "detail": {"n": n}} for n in range(12)])
+    status, answer = region.post(
+        "events", [{"source": "aws.several", "detail-type": "x", "detail": {"n": n}} for n in range(12)]
+    )
     assert status == 200
     assert [event["id"] for event in received(region, url)] == answer["eventIds"]
 
 
-@pytest.mark.parametrize("event", [
-    "text", {}, {"source": "aws.x", "detail-type": "x"}, {"source": "aws.x", "detail": {}}, {"detail-type": "x", "detail": {}},
-    {"source": "aws.x", "detail-type": "x", "detail": "text"},
-])
+@pytest.mark.parametrize(
+    "event",
+    [
+        "text",
+        {},
+        {"source": "aws.x", "detail-type": "x"},
+        {"source": "aws.x", "detail": {}},
+        {"detail-type": "x", "detail": {}},
+        {"source": "aws.x", "detail-type": "x", "detail": "text"},
+    ],
+)
 def test_what_is_no_event_is_refused_and_nothing_sent(region: RunningRegion, event: Any) -> None:
     before = region.get("journal?since=0")["next"]
     status, answer = region.post("events", [{"source": "aws.x", "detail-type": "x", "detail": {}}, event])
@@ -61,7 +77,9 @@ def test_calls_are_journalled_in_every_protocol(region: RunningRegion) -> None:
     region.client("s3").list_buckets()
     with pytest.raises(region.client("lambda").exceptions.ResourceNotFoundException):
         region.client("lambda").get_function(FunctionName="nothing")
-    calls = [(c["service"], c["operation"], c["status"], c["errorCode"]) for c in region.journal("call", caller="operator")]
+    calls = [
+        (c["service"], c["operation"], c["status"], c["errorCode"]) for c in region.journal("call", caller="operator")
+    ]
     assert ("ec2", "DescribeVolumes", 200, None) in calls
     assert ("ssm", "DescribeOpsItems", 200, None) in calls
     assert ("backup", "ListBackupVaults", 200, None) in calls
@@ -73,7 +91,12 @@ def test_calls_are_journalled_in_every_protocol(region: RunningRegion) -> None:
 def test_messages_are_journalled(region: RunningRegion) -> None:
     sns = region.client("sns")
     topic = sns.create_topic(Name="people")["TopicArn"]
-    sns.publish(TopicArn=topic, Subject="Restored", Message="all is well", MessageAttributes={"severity": {"DataType": "String", "StringValue": "3"}})
+    sns.publish(
+        TopicArn=topic,
+        Subject="Restored",
+        Message="all is well",
+        MessageAttributes={"severity": {"DataType": "String", "StringValue": "3"}},
+    )
     (message,) = region.journal("message", topicArn=topic)
     assert (message["subject"], message["message"]) == ("Restored", "all is well")
     assert message["attributes"]["severity"]["StringValue"] == "3"
@@ -89,8 +112,12 @@ def test_a_busy_region_says_with_what() -> None:
     volume = busy.client("ec2").create_volume(AvailabilityZone=f"{REGION}a", Size=1)["VolumeId"]
     role = f"arn:aws:iam::{ACCOUNT}:role/backup"
     arn = f"arn:aws:ec2:{REGION}:{ACCOUNT}:volume/{volume}"
-    point = busy.client("backup").start_backup_job(BackupVaultName="vault", ResourceArn=arn, IamRoleArn=role)["RecoveryPointArn"]
-    busy.client("backup").start_restore_job(RecoveryPointArn=point, IamRoleArn=role, Metadata={"availabilityZone": f"{REGION}a"})
+    point = busy.client("backup").start_backup_job(BackupVaultName="vault", ResourceArn=arn, IamRoleArn=role)[
+        "RecoveryPointArn"
+    ]
+    busy.client("backup").start_restore_job(
+        RecoveryPointArn=point, IamRoleArn=role, Metadata={"availabilityZone": f"{REGION}a"}
+    )
     assert busy.get("idle?timeout=0") == {"idle": False, "pending": {"restore-job": 1}}
     # A Region with work left still ends at once.
     assert busy.stop() == 0
@@ -101,20 +128,28 @@ def test_unknown_endpoints_name_the_known_ones(region: RunningRegion) -> None:
     assert status == 404 and "POST /_local-region/events" in answer["message"]
 
 
-@pytest.mark.parametrize(("pattern", "matches"), [
-    ({"source": ["aws.backup"]}, True),
-    ({"detail": {"status": ["COMPLETED"]}}, True),
-    ({"detail": {"status": [{"anything-but": ["COMPLETED"]}]}}, False),
-    ({"detail": {"restoreTestingPlanArn": [{"exists": False}]}}, True),
-    ({"resources": [{"prefix": "arn:aws:ec2:"}]}, True),
-    ({"resources": [{"wildcard": "arn:*:ec2:*::snapshot/*"}]}, True),
-    ({"$or": [{"source": ["aws.health"]}, {"detail": {"percentDone": [{"numeric": ["<", 1]}]}}]}, True),
-    ({"detail": {"state": ["COMPLETED"]}}, False),
-])
+@pytest.mark.parametrize(
+    ("pattern", "matches"),
+    [
+        ({"source": ["aws.backup"]}, True),
+        ({"detail": {"status": ["COMPLETED"]}}, True),
+        ({"detail": {"status": [{"anything-but": ["COMPLETED"]}]}}, False),
+        ({"detail": {"restoreTestingPlanArn": [{"exists": False}]}}, True),
+        ({"resources": [{"prefix": "arn:aws:ec2:"}]}, True),
+        ({"resources": [{"wildcard": "arn:*:ec2:*::snapshot/*"}]}, True),
+        ({"$or": [{"source": ["aws.health"]}, {"detail": {"percentDone": [{"numeric": ["<", 1]}]}}]}, True),
+        ({"detail": {"state": ["COMPLETED"]}}, False),
+    ],
+)
 def test_patterns_match_as_in_event_bridge(region: RunningRegion, pattern: dict[str, Any], matches: bool) -> None:
     event = {
-        "id": "1", "account": ACCOUNT, "source": "aws.backup", "time": "2024-01-01T00:00:00Z", "region": REGION,
-        "resources": [f"arn:aws:ec2:{REGION}::snapshot/snap-1"], "detail-type": "Restore Job State Change",
+        "id": "1",
+        "account": ACCOUNT,
+        "source": "aws.backup",
+        "time": "2024-01-01T00:00:00Z",
+        "region": REGION,
+        "resources": [f"arn:aws:ec2:{REGION}::snapshot/snap-1"],
+        "detail-type": "Restore Job State Change",
         "detail": {"status": "COMPLETED", "percentDone": 0},
     }
     answer = region.client("events").test_event_pattern(EventPattern=json.dumps(pattern), Event=json.dumps(event))

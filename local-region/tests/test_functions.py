@@ -76,7 +76,10 @@ def test_a_function_that_dies_has_failed(region: RunningRegion, stack: dict[str,
 
 @pytest.mark.parametrize(("detail_type", "code"), [("Forbidden", "NO_PERMISSIONS"), ("Missing", "NO_RESOURCE")])
 def test_an_undeliverable_event_goes_to_the_dead_letter_queue_at_once(
-    region: RunningRegion, stack: dict[str, Any], detail_type: str, code: str,
+    region: RunningRegion,
+    stack: dict[str, Any],
+    detail_type: str,
+    code: str,
 ) -> None:
     messages(region, stack["outputs"]["UndeliveredUrl"])
     event_id = send(region, detail_type)
@@ -96,7 +99,9 @@ def test_a_function_may_do_what_its_role_allows_and_no_more(region: RunningRegio
     assert "UnauthorizedOperation" in region.journal("invocation", eventId=denied)[0]["error"]["errorMessage"]
     calls = region.journal("call", caller=stack["outputs"]["Function"])
     assert ("DescribeVolumes", 200, None) in [(c["operation"], c["status"], c["errorCode"]) for c in calls]
-    assert ("DescribeInstances", 403, "UnauthorizedOperation") in [(c["operation"], c["status"], c["errorCode"]) for c in calls]
+    assert ("DescribeInstances", 403, "UnauthorizedOperation") in [
+        (c["operation"], c["status"], c["errorCode"]) for c in calls
+    ]
 
 
 def test_a_function_sees_nothing_of_the_servers_environment(region: RunningRegion, stack: dict[str, Any]) -> None:
@@ -117,17 +122,39 @@ def test_a_synchronous_invocation_is_journalled_and_not_retried(region: RunningR
 
 def test_an_asynchronous_invocation_by_api_is_retried_too(region: RunningRegion, stack: dict[str, Any]) -> None:
     before = len(region.journal("invocation"))
-    answer = region.client("lambda").invoke(FunctionName=stack["outputs"]["Function"], InvocationType="Event", Payload=b'{"fail": true}')
+    answer = region.client("lambda").invoke(
+        FunctionName=stack["outputs"]["Function"], InvocationType="Event", Payload=b'{"fail": true}'
+    )
     assert answer["StatusCode"] == 202
     region.wait_until_idle()
     assert [entry["attempt"] for entry in region.journal("invocation")[before:]] == [1, 2]
 
 
 def test_put_events_refuses_the_sources_of_aws(region: RunningRegion) -> None:
-    answer = region.client("events").put_events(Entries=[
-        {"Source": "aws.backup", "DetailType": "Restore Job State Change", "Detail": "{}"},
-        {"Source": "mine", "DetailType": "Something", "Detail": "{}"},
-    ])
+    answer = region.client("events").put_events(
+        Entries=[
+            {"Source": "aws.backup", "DetailType": "Restore Job State Change", "Detail": "{}"},
+            {"Source": "mine", "DetailType": "Something", "Detail": "{}"},
+        ]
+    )
     assert answer["FailedEntryCount"] == 1
     assert answer["Entries"][0]["ErrorCode"] == "NotAuthorizedForSourceException"
     assert [entry["source"] for entry in region.journal("event", id=answer["Entries"][1]["EventId"])] == ["mine"]
+
+
+def test_a_topic_needs_a_policy_for_rules(region: RunningRegion, tmp_path: Path) -> None:
+    template = tmp_path / "template.yaml"
+    template.write_text("""
+Resources:
+  Topic: {Type: AWS::SNS::Topic}
+  Rule:
+    Type: AWS::Events::Rule
+    Properties:
+      EventPattern: {source: [aws.topics]}
+      Targets: [{Id: topic, Arn: !Ref Topic}]
+""")
+    stack = region.deploy(template, "topics")
+    event_id = region.send(source="aws.topics", detail_type="x", detail={})
+    (letter,) = region.journal("dead-letter", eventId=event_id)
+    assert letter["reason"] == "NO_PERMISSIONS" and letter["attributes"]["TARGET_ARN"] == stack["resources"]["Topic"]
+    assert region.journal("message", topicArn=stack["resources"]["Topic"]) == []

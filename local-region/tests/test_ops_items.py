@@ -10,7 +10,9 @@ from running_region import RunningRegion, received, refusal, subscribe
 
 def create(region: RunningRegion, **params: Any) -> str:
     """Create an OpsItem; answers its id."""
-    return region.client("ssm").create_ops_item(**{"Title": "title", "Description": "description", "Source": "tests"} | params)["OpsItemId"]
+    return region.client("ssm").create_ops_item(
+        **{"Title": "title", "Description": "description", "Source": "tests"} | params
+    )["OpsItemId"]
 
 
 def get(region: RunningRegion, item_id: str) -> dict[str, Any]:
@@ -20,8 +22,12 @@ def get(region: RunningRegion, item_id: str) -> dict[str, Any]:
 
 def found(region: RunningRegion, key: str, operator: str, *values: str) -> set[str]:
     """The ids of the OpsItems a filter finds."""
-    pages = region.client("ssm").get_paginator("describe_ops_items").paginate(
-        OpsItemFilters=[{"Key": key, "Operator": operator, "Values": list(values)}],
+    pages = (
+        region.client("ssm")
+        .get_paginator("describe_ops_items")
+        .paginate(
+            OpsItemFilters=[{"Key": key, "Operator": operator, "Values": list(values)}],
+        )
     )
     return {item["OpsItemId"] for page in pages for item in page["OpsItemSummaries"]}
 
@@ -33,7 +39,9 @@ def dedup(text: str, **more: str) -> dict[str, dict[str, str]]:
 
 
 def test_an_ops_item_begins_open(region: RunningRegion) -> None:
-    item_id = create(region, Severity="2", Category="Recovery", Priority=1, OperationalData=dedup("begins-open", job="1"))
+    item_id = create(
+        region, Severity="2", Category="Recovery", Priority=1, OperationalData=dedup("begins-open", job="1")
+    )
     item = get(region, item_id)
     assert item["Status"] == "Open" and item["OpsItemType"] == "/aws/issue" and item["Version"] == "1"
     assert (item["Severity"], item["Category"], item["Priority"]) == ("2", "Recovery", 1)
@@ -64,8 +72,11 @@ def test_an_update_merges_and_deletes_operational_data(region: RunningRegion) ->
     ssm = region.client("ssm")
     item_id = create(region, OperationalData=dedup("merge", kept="1", changed="1", dropped="1"))
     ssm.update_ops_item(
-        OpsItemId=item_id, Title="new title", OperationalData={"changed": {"Type": "String", "Value": "2"}},
-        OperationalDataToDelete=["dropped"], RelatedOpsItems=[{"OpsItemId": create(region)}],
+        OpsItemId=item_id,
+        Title="new title",
+        OperationalData={"changed": {"Type": "String", "Value": "2"}},
+        OperationalDataToDelete=["dropped"],
+        RelatedOpsItems=[{"OpsItemId": create(region)}],
     )
     item = get(region, item_id)
     assert item["Title"] == "new title" and item["Description"] == "description" and item["Version"] == "2"
@@ -76,29 +87,38 @@ def test_an_update_merges_and_deletes_operational_data(region: RunningRegion) ->
     assert code == "OpsItemInvalidParameterException"
 
 
-@pytest.mark.parametrize(("params", "code"), [
-    ({"Title": "x" * 1025}, "ValidationException"),
-    ({"Title": " "}, "ValidationException"),
-    ({"Description": "x" * 2049}, "ValidationException"),
-    ({"Source": "x" * 129}, "ValidationException"),
-    ({"Severity": "x" * 65}, "ValidationException"),
-    ({"Priority": 6}, "ValidationException"),
-    ({"Source": "AWS Backup"}, "OpsItemInvalidParameterException"),
-    ({"Source": "my-amazon-thing"}, "OpsItemInvalidParameterException"),
-    ({"OperationalData": {"aws-thing": {"Type": "String", "Value": "1"}}}, "OpsItemInvalidParameterException"),
-    ({"OperationalData": {"/aws/other": {"Type": "String", "Value": "1"}}}, "OpsItemInvalidParameterException"),
-    ({"OperationalData": {"ssm-thing": {"Type": "String", "Value": "1"}}}, "OpsItemInvalidParameterException"),
-    ({"OperationalData": {"big": {"Type": "String", "Value": "x" * 20481}}}, "OpsItemInvalidParameterException"),
-    ({"OperationalData": {"/aws/dedup": {"Type": "SearchableString", "Value": "plain"}}}, "OpsItemInvalidParameterException"),
-    ({"OperationalData": {"key": {"Type": "Number", "Value": "1"}}}, "ValidationException"),
-])
+@pytest.mark.parametrize(
+    ("params", "code"),
+    [
+        ({"Title": "x" * 1025}, "ValidationException"),
+        ({"Title": " "}, "ValidationException"),
+        ({"Description": "x" * 2049}, "ValidationException"),
+        ({"Source": "x" * 129}, "ValidationException"),
+        ({"Severity": "x" * 65}, "ValidationException"),
+        ({"Priority": 6}, "ValidationException"),
+        ({"Source": "AWS Backup"}, "OpsItemInvalidParameterException"),
+        ({"Source": "my-amazon-thing"}, "OpsItemInvalidParameterException"),
+        ({"OperationalData": {"aws-thing": {"Type": "String", "Value": "1"}}}, "OpsItemInvalidParameterException"),
+        ({"OperationalData": {"/aws/other": {"Type": "String", "Value": "1"}}}, "OpsItemInvalidParameterException"),
+        ({"OperationalData": {"ssm-thing": {"Type": "String", "Value": "1"}}}, "OpsItemInvalidParameterException"),
+        ({"OperationalData": {"big": {"Type": "String", "Value": "x" * 20481}}}, "OpsItemInvalidParameterException"),
+        (
+            {"OperationalData": {"/aws/dedup": {"Type": "SearchableString", "Value": "plain"}}},
+            "OpsItemInvalidParameterException",
+        ),
+        ({"OperationalData": {"key": {"Type": "Number", "Value": "1"}}}, "ValidationException"),
+    ],
+)
 def test_create_ops_item_refuses(region: RunningRegion, params: dict[str, Any], code: str) -> None:
     assert refusal(lambda: create(region, **params))[0] == code
 
 
 def test_limits_are_inclusive(region: RunningRegion) -> None:
     item_id = create(
-        region, Title="x" * 1024, Description="x" * 2048, Source="x" * 128,
+        region,
+        Title="x" * 1024,
+        Description="x" * 2048,
+        Source="x" * 128,
         OperationalData={"k" * 128: {"Type": "String", "Value": "x" * 20480}},
     )
     assert len(get(region, item_id)["Description"]) == 2048
@@ -107,16 +127,30 @@ def test_limits_are_inclusive(region: RunningRegion) -> None:
 def test_a_missing_item_is_not_found(region: RunningRegion) -> None:
     ssm = region.client("ssm")
     assert refusal(lambda: ssm.get_ops_item(OpsItemId="oi-0123456789ab"))[0] == "OpsItemNotFoundException"
-    assert refusal(lambda: ssm.update_ops_item(OpsItemId="oi-0123456789ab", Status="Open"))[0] == "OpsItemNotFoundException"
+    assert (
+        refusal(lambda: ssm.update_ops_item(OpsItemId="oi-0123456789ab", Status="Open"))[0]
+        == "OpsItemNotFoundException"
+    )
     assert refusal(lambda: ssm.get_ops_item(OpsItemId="12"))[0] == "ValidationException"
     assert refusal(lambda: ssm.update_ops_item(OpsItemId=create(region), Status="Done"))[0] == "ValidationException"
 
 
 def test_items_are_found_by_filters(region: RunningRegion) -> None:
-    one = create(region, Title="restore of the shop", Source="finders", Severity="1", Category="Recovery", OperationalData=dedup(
-        "found", job="job-1", **{"/aws/resources": json.dumps([{"arn": "arn:aws:ec2:us-west-2:111122223333:volume/vol-1"}])},
-    ))
-    two = create(region, Title="another", Source="finders", OperationalData={"hidden": {"Type": "String", "Value": "job-1"}})
+    one = create(
+        region,
+        Title="restore of the shop",
+        Source="finders",
+        Severity="1",
+        Category="Recovery",
+        OperationalData=dedup(
+            "found",
+            job="job-1",
+            **{"/aws/resources": json.dumps([{"arn": "arn:aws:ec2:us-west-2:111122223333:volume/vol-1"}])},
+        ),
+    )
+    two = create(
+        region, Title="another", Source="finders", OperationalData={"hidden": {"Type": "String", "Value": "job-1"}}
+    )
     region.client("ssm").update_ops_item(OpsItemId=two, Status="Resolved")
     assert found(region, "Source", "Equal", "finders") == {one, two}
     assert found(region, "Title", "Contains", "of the") == {one}
@@ -153,5 +187,8 @@ def test_items_announce_themselves(region: RunningRegion) -> None:
     item_id = create(region, Title="announced")
     region.client("ssm").update_ops_item(OpsItemId=item_id, Status="Resolved")
     events = received(region, url)
-    assert [(event["detail-type"], event["detail"]["status"]) for event in events] == [("OpsItem Create", "Open"), ("OpsItem Update", "Resolved")]
+    assert [(event["detail-type"], event["detail"]["status"]) for event in events] == [
+        ("OpsItem Create", "Open"),
+        ("OpsItem Update", "Resolved"),
+    ]
     assert {event["detail"]["ops-item-id"] for event in events} == {item_id}

@@ -74,8 +74,12 @@ def test_it_listens_on_loopback_only(busy: RunningRegion) -> None:
 def test_the_ready_line_is_all_it_prints() -> None:
     running = RunningRegion()
     assert running.ready == {
-        "ready": True, "endpoint": running.endpoint, "region": REGION, "account": ACCOUNT,
-        "accessKeyId": ACCOUNT, "secretAccessKey": "local-region",
+        "ready": True,
+        "endpoint": running.endpoint,
+        "region": REGION,
+        "account": ACCOUNT,
+        "accessKeyId": ACCOUNT,
+        "secretAccessKey": "local-region",
     }
     assert running.get("ready") == running.ready
     running.process.stdin.close()
@@ -84,24 +88,37 @@ def test_the_ready_line_is_all_it_prints() -> None:
 
 
 def test_nothing_of_the_users_aws_settings_is_used(tmp_path: Path) -> None:
-    (tmp_path / "config").write_text("[profile real]\nregion = eu-central-1\nrole_arn = arn:aws:iam::999988887777:role/real\n")
-    running = RunningRegion(environment={
-        "AWS_PROFILE": "real", "AWS_CONFIG_FILE": str(tmp_path / "config"), "AWS_REGION": "eu-central-1",
-        "AWS_ENDPOINT_URL": "https://example.com", "HTTP_PROXY": "http://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:9",
-        "MINISTACK_ACCOUNT_ID": "999988887777", "GATEWAY_PORT": "1", "BIND_HOST": "0.0.0.0",
-    })
+    (tmp_path / "config").write_text(
+        "[profile real]\nregion = eu-central-1\nrole_arn = arn:aws:iam::999988887777:role/real\n"
+    )
+    running = RunningRegion(
+        environment={
+            "AWS_PROFILE": "real",
+            "AWS_CONFIG_FILE": str(tmp_path / "config"),
+            "AWS_REGION": "eu-central-1",
+            "AWS_ENDPOINT_URL": "https://example.com",
+            "HTTP_PROXY": "http://127.0.0.1:9",
+            "HTTPS_PROXY": "http://127.0.0.1:9",
+            "MINISTACK_ACCOUNT_ID": "999988887777",
+            "GATEWAY_PORT": "1",
+            "BIND_HOST": "0.0.0.0",
+        }
+    )
     topic = running.client("sns").create_topic(Name="here")["TopicArn"]
     assert topic == f"arn:aws:sns:{REGION}:{ACCOUNT}:here"
     assert running.client("sts").get_caller_identity()["Account"] == ACCOUNT
     assert running.stop() == 0
 
 
-@pytest.mark.parametrize(("options", "complaint"), [
-    (["--account", ACCOUNT], "--region"),
-    (["--region", REGION], "--account"),
-    (["--region", "mars", "--account", ACCOUNT], "mars"),
-    (["--region", REGION, "--account", "12"], "12 digits"),
-])
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (["--account", ACCOUNT], "--region"),
+        (["--region", REGION], "--account"),
+        (["--region", "mars", "--account", ACCOUNT], "mars"),
+        (["--region", REGION, "--account", "12"], "12 digits"),
+    ],
+)
 def test_region_and_account_have_no_default(options: list[str], complaint: str) -> None:
     done = run_serve(options)
     assert done.returncode == 2 and complaint in done.stderr and done.stdout == ""
@@ -130,8 +147,12 @@ def test_a_misfit_ministack_is_named_and_not_served(tmp_path: Path) -> None:
 def run_serve(options: list[str], environment: dict[str, str] | None = None) -> "subprocess.CompletedProcess[str]":
     """Run `serve` until it ends by itself."""
     return subprocess.run(
-        [sys.executable, "-m", "local_region", "serve", *options], env=os.environ | {"PYTHONPATH": str(PACKAGE)} | (environment or {}),
-        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30,
+        [sys.executable, "-m", "local_region", "serve", *options],
+        env=os.environ | {"PYTHONPATH": str(PACKAGE)} | (environment or {}),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=30,
     )
 
 

@@ -23,7 +23,9 @@ def back_up(region: RunningRegion, vault: str, tags: dict[str, str]) -> str:
     specification = {"ResourceType": "volume", "Tags": [{"Key": key, "Value": value} for key, value in tags.items()]}
     volume = region.client("ec2").create_volume(AvailabilityZone=ZONE, Size=6, TagSpecifications=[specification])
     job = region.client("backup").start_backup_job(
-        BackupVaultName=vault, IamRoleArn=ROLE, ResourceArn=f"arn:aws:ec2:{REGION}:{ACCOUNT}:volume/{volume['VolumeId']}",
+        BackupVaultName=vault,
+        IamRoleArn=ROLE,
+        ResourceArn=f"arn:aws:ec2:{REGION}:{ACCOUNT}:volume/{volume['VolumeId']}",
     )
     region.wait_until_idle()
     return job["RecoveryPointArn"]
@@ -61,21 +63,35 @@ def test_a_restore_creates_a_volume_without_tags(region: RunningRegion, vault: s
 
 def test_a_restore_copies_the_tags_when_asked_to(region: RunningRegion, vault: str) -> None:
     job = restore(region, back_up(region, vault, {"Name": "data"}), CopySourceTagsToRestoredResource=True)
-    volume = region.client("ec2").describe_volumes(VolumeIds=[job["CreatedResourceArn"].rpartition("/")[2]])["Volumes"][0]
+    volume = region.client("ec2").describe_volumes(VolumeIds=[job["CreatedResourceArn"].rpartition("/")[2]])["Volumes"][
+        0
+    ]
     assert volume["Tags"] == [{"Key": "Name", "Value": "data"}]
 
 
 def test_restore_jobs_announce_each_state(region: RunningRegion, vault: str) -> None:
-    queue_url = subscribe(region, "restore-events", {"source": ["aws.backup"], "detail-type": ["Restore Job State Change"]})
+    queue_url = subscribe(
+        region, "restore-events", {"source": ["aws.backup"], "detail-type": ["Restore Job State Change"]}
+    )
     job = restore(region, back_up(region, vault, {}))
     events = [event for event in received(region, queue_url) if event["detail"]["restoreJobId"] == job["RestoreJobId"]]
     assert [event["detail"]["status"] for event in events] == ["PENDING", "RUNNING", "COMPLETED"]
     running, completed = events[1]["detail"], events[2]["detail"]
     assert set(running) == {
-        "restoreJobId", "backupSizeInBytes", "creationDate", "iamRoleArn", "percentDone", "resourceType", "status",
+        "restoreJobId",
+        "backupSizeInBytes",
+        "creationDate",
+        "iamRoleArn",
+        "percentDone",
+        "resourceType",
+        "status",
     }
     assert set(completed) - set(running) == {
-        "backupVaultArn", "recoveryPointArn", "sourceResourceArn", "createdResourceArn", "completionDate",
+        "backupVaultArn",
+        "recoveryPointArn",
+        "sourceResourceArn",
+        "createdResourceArn",
+        "completionDate",
     }
     assert isinstance(completed["backupSizeInBytes"], str) and completed["percentDone"] == 0
     assert completed["createdResourceArn"] == job["CreatedResourceArn"]
@@ -84,7 +100,9 @@ def test_restore_jobs_announce_each_state(region: RunningRegion, vault: str) -> 
 
 
 def test_backup_jobs_say_state_not_status(region: RunningRegion, vault: str) -> None:
-    queue_url = subscribe(region, "backup-events", {"source": ["aws.backup"], "detail-type": ["Backup Job State Change"]})
+    queue_url = subscribe(
+        region, "backup-events", {"source": ["aws.backup"], "detail-type": ["Backup Job State Change"]}
+    )
     arn = back_up(region, vault, {})
     event = next(event for event in received(region, queue_url) if event["resources"] == [arn])
     assert event["detail"]["state"] == "COMPLETED" and "status" not in event["detail"]
@@ -108,14 +126,21 @@ def test_the_same_idempotency_token_starts_one_job(region: RunningRegion, vault:
     assert len([job for job in jobs if job["RecoveryPointArn"] == arn]) == 1
 
 
-@pytest.mark.parametrize(("change", "code"), [
-    ({"Metadata": {}}, "InvalidParameterValueException"),
-    ({"RecoveryPointArn": f"arn:aws:ec2:{REGION}::snapshot/snap-0"}, "ResourceNotFoundException"),
-    ({"ResourceType": "EFS"}, "InvalidParameterValueException"),
-    ({"IamRoleArn": ""}, "MissingParameterValueException"),
-])
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"Metadata": {}}, "InvalidParameterValueException"),
+        ({"RecoveryPointArn": f"arn:aws:ec2:{REGION}::snapshot/snap-0"}, "ResourceNotFoundException"),
+        ({"ResourceType": "EFS"}, "InvalidParameterValueException"),
+        ({"IamRoleArn": ""}, "MissingParameterValueException"),
+    ],
+)
 def test_start_restore_job_refuses(region: RunningRegion, vault: str, change: dict[str, Any], code: str) -> None:
-    request = {"RecoveryPointArn": back_up(region, vault, {}), "IamRoleArn": ROLE, "Metadata": {"availabilityZone": ZONE}} | change
+    request = {
+        "RecoveryPointArn": back_up(region, vault, {}),
+        "IamRoleArn": ROLE,
+        "Metadata": {"availabilityZone": ZONE},
+    } | change
     assert refusal(lambda: region.client("backup").start_restore_job(**request))[0] == code
 
 
@@ -123,12 +148,16 @@ def test_restore_jobs_are_listed_by_page_and_filter(region: RunningRegion, vault
     arn = back_up(region, vault, {})
     made = {restore(region, arn)["RestoreJobId"] for _ in range(3)}
     backup = region.client("backup")
-    pages = list(backup.get_paginator("list_restore_jobs").paginate(ByStatus="COMPLETED", PaginationConfig={"PageSize": 2}))
+    pages = list(
+        backup.get_paginator("list_restore_jobs").paginate(ByStatus="COMPLETED", PaginationConfig={"PageSize": 2})
+    )
     assert len(pages) > 1 and all(len(page["RestoreJobs"]) <= 2 for page in pages)
     assert made <= {job["RestoreJobId"] for page in pages for job in page["RestoreJobs"]}
     last = backup.describe_restore_job(RestoreJobId=sorted(made)[0])["CompletionDate"]
     assert backup.list_restore_jobs(ByCompleteAfter=last + ONE_HOUR)["RestoreJobs"] == []
-    assert made <= {job["RestoreJobId"] for job in backup.list_restore_jobs(ByCompleteAfter=last - ONE_HOUR)["RestoreJobs"]}
+    assert made <= {
+        job["RestoreJobId"] for job in backup.list_restore_jobs(ByCompleteAfter=last - ONE_HOUR)["RestoreJobs"]
+    }
     assert refusal(lambda: backup.list_restore_jobs(NextToken="made-up"))[0] == "InvalidParameterValueException"
 
 
@@ -136,12 +165,16 @@ def test_recovery_points_are_listed_by_vault_and_resource(region: RunningRegion,
     backup = region.client("backup")
     arn = back_up(region, vault, {})
     resource = backup.describe_recovery_point(BackupVaultName=vault, RecoveryPointArn=arn)["ResourceArn"]
-    by_vault = backup.list_recovery_points_by_backup_vault(BackupVaultName=vault, ByResourceArn=resource)["RecoveryPoints"]
+    by_vault = backup.list_recovery_points_by_backup_vault(BackupVaultName=vault, ByResourceArn=resource)[
+        "RecoveryPoints"
+    ]
     assert [point["RecoveryPointArn"] for point in by_vault] == [arn]
     (by_resource,) = backup.list_recovery_points_by_resource(ResourceArn=resource)["RecoveryPoints"]
     # As in AWS, the list by resource names no vault for a volume.
     assert by_resource["RecoveryPointArn"] == arn and "BackupVaultName" not in by_resource
-    metadata = backup.get_recovery_point_restore_metadata(BackupVaultName=vault, RecoveryPointArn=arn)["RestoreMetadata"]
+    metadata = backup.get_recovery_point_restore_metadata(BackupVaultName=vault, RecoveryPointArn=arn)[
+        "RestoreMetadata"
+    ]
     assert metadata["volumeId"] == resource.rpartition("/")[2] and "availabilityZone" not in metadata
 
 
@@ -154,7 +187,9 @@ def test_backup_lists_tags_of_its_own_arns_only(region: RunningRegion, vault: st
 
 
 def test_a_restore_test_names_its_plan_everywhere(region: RunningRegion, vault: str) -> None:
-    queue_url = subscribe(region, "restore-tests", {"source": ["aws.backup"], "detail": {"restoreTestingPlanArn": [{"exists": True}]}})
+    queue_url = subscribe(
+        region, "restore-tests", {"source": ["aws.backup"], "detail": {"restoreTestingPlanArn": [{"exists": True}]}}
+    )
     status, answer = region.post("restore-tests", {"recoveryPointArn": back_up(region, vault, {}), "metadata": {}})
     assert status == 200
     region.wait_until_idle()
@@ -162,11 +197,17 @@ def test_a_restore_test_names_its_plan_everywhere(region: RunningRegion, vault: 
     job = backup.describe_restore_job(RestoreJobId=answer["restoreJobId"])
     plan = job["CreatedBy"]["RestoreTestingPlanArn"]
     assert {event["detail"]["restoreTestingPlanArn"] for event in received(region, queue_url)} == {plan}
-    volume = region.client("ec2").describe_volumes(VolumeIds=[job["CreatedResourceArn"].rpartition("/")[2]])["Volumes"][0]
+    volume = region.client("ec2").describe_volumes(VolumeIds=[job["CreatedResourceArn"].rpartition("/")[2]])["Volumes"][
+        0
+    ]
     assert [tag["Key"] for tag in volume["Tags"]] == ["awsbackup-restore-test"]
-    assert [each["RestoreJobId"] for each in backup.list_restore_jobs(ByRestoreTestingPlanArn=plan)["RestoreJobs"]] == [job["RestoreJobId"]]
+    assert [each["RestoreJobId"] for each in backup.list_restore_jobs(ByRestoreTestingPlanArn=plan)["RestoreJobs"]] == [
+        job["RestoreJobId"]
+    ]
     backup.put_restore_validation_result(RestoreJobId=job["RestoreJobId"], ValidationStatus="SUCCESSFUL")
-    again = refusal(lambda: backup.put_restore_validation_result(RestoreJobId=job["RestoreJobId"], ValidationStatus="FAILED"))
+    again = refusal(
+        lambda: backup.put_restore_validation_result(RestoreJobId=job["RestoreJobId"], ValidationStatus="FAILED")
+    )
     assert again[0] == "InvalidRequestException"
 
 
@@ -177,4 +218,8 @@ def test_a_restore_test_of_nothing_is_refused(region: RunningRegion) -> None:
 
 def test_the_journal_follows_a_restore(region: RunningRegion, vault: str) -> None:
     job = restore(region, back_up(region, vault, {}))
-    assert [entry["status"] for entry in region.journal("restore-job", restoreJobId=job["RestoreJobId"])] == ["PENDING", "RUNNING", "COMPLETED"]
+    assert [entry["status"] for entry in region.journal("restore-job", restoreJobId=job["RestoreJobId"])] == [
+        "PENDING",
+        "RUNNING",
+        "COMPLETED",
+    ]

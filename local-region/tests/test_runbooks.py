@@ -47,7 +47,9 @@ def test_an_execution_waits_for_approval_and_goes_on(region: RunningRegion, runb
     done = execution(region, execution_id)
     assert done["AutomationExecutionStatus"] == "Success"
     assert [(step["StepName"], step["StepStatus"]) for step in done["StepExecutions"]] == [
-        ("look", "Success"), ("approve", "Success"), ("start", "Success"),
+        ("look", "Success"),
+        ("approve", "Success"),
+        ("start", "Success"),
     ]
     events = received(region, url)
     assert [event["detail"]["Status"] for event in events] == ["InProgress", "Waiting", "InProgress", "Success"]
@@ -78,23 +80,31 @@ def test_aws_owns_runbooks_too(region: RunningRegion) -> None:
     assert execution(region, execution_id)["AutomationExecutionStatus"] == "Success"
 
 
-@pytest.mark.parametrize(("params", "code"), [
-    ({"DocumentName": "Nowhere"}, "AutomationDefinitionNotFoundException"),
-    ({"Parameters": {"Workload": ["shop"], "Colour": ["blue"]}}, "InvalidAutomationExecutionParametersException"),
-    ({"Parameters": {"Mode": ["drill"]}}, "InvalidAutomationExecutionParametersException"),
-])
-def test_start_automation_execution_refuses(region: RunningRegion, runbook: str, params: dict[str, Any], code: str) -> None:
+@pytest.mark.parametrize(
+    ("params", "code"),
+    [
+        ({"DocumentName": "Nowhere"}, "AutomationDefinitionNotFoundException"),
+        ({"Parameters": {"Workload": ["shop"], "Colour": ["blue"]}}, "InvalidAutomationExecutionParametersException"),
+        ({"Parameters": {"Mode": ["drill"]}}, "InvalidAutomationExecutionParametersException"),
+    ],
+)
+def test_start_automation_execution_refuses(
+    region: RunningRegion, runbook: str, params: dict[str, Any], code: str
+) -> None:
     request = {"DocumentName": runbook, "Parameters": {"Workload": ["shop"]}} | params
     assert refusal(lambda: region.client("ssm").start_automation_execution(**request))[0] == code
 
 
-@pytest.mark.parametrize(("name", "content", "code"), [
-    ("StartRecovery", json.dumps(RUNBOOK), "DocumentAlreadyExists"),
-    ("AWS-Own", json.dumps(RUNBOOK), "InvalidDocument"),
-    ("Text", "not json", "InvalidDocumentContent"),
-    ("Stepless", json.dumps({"schemaVersion": "0.3"}), "InvalidDocumentContent"),
-    ("Old", json.dumps(RUNBOOK | {"schemaVersion": "2.2"}), "InvalidDocumentSchemaVersion"),
-])
+@pytest.mark.parametrize(
+    ("name", "content", "code"),
+    [
+        ("StartRecovery", json.dumps(RUNBOOK), "DocumentAlreadyExists"),
+        ("AWS-Own", json.dumps(RUNBOOK), "InvalidDocument"),
+        ("Text", "not json", "InvalidDocumentContent"),
+        ("Stepless", json.dumps({"schemaVersion": "0.3"}), "InvalidDocumentContent"),
+        ("Old", json.dumps(RUNBOOK | {"schemaVersion": "2.2"}), "InvalidDocumentSchemaVersion"),
+    ],
+)
 def test_create_document_refuses(region: RunningRegion, runbook: str, name: str, content: str, code: str) -> None:
     ssm = region.client("ssm")
     assert refusal(lambda: ssm.create_document(Name=name, Content=content, DocumentType="Automation"))[0] == code
@@ -113,7 +123,9 @@ def test_a_document_is_read_back_and_deleted(region: RunningRegion) -> None:
 def test_executions_are_listed(region: RunningRegion, runbook: str) -> None:
     execution_id = start(region, runbook)
     region.wait_until_idle()
-    listed = region.client("ssm").describe_automation_executions(Filters=[{"Key": "ExecutionId", "Values": [execution_id]}])
+    listed = region.client("ssm").describe_automation_executions(
+        Filters=[{"Key": "ExecutionId", "Values": [execution_id]}]
+    )
     assert [each["AutomationExecutionStatus"] for each in listed["AutomationExecutionMetadataList"]] == ["Waiting"]
 
 
@@ -123,4 +135,7 @@ def test_an_execution_can_be_stopped(region: RunningRegion, runbook: str) -> Non
     ssm = region.client("ssm")
     ssm.stop_automation_execution(AutomationExecutionId=execution_id)
     assert execution(region, execution_id)["AutomationExecutionStatus"] == "Cancelled"
-    assert refusal(lambda: ssm.stop_automation_execution(AutomationExecutionId=execution_id))[0] == "InvalidAutomationStatusUpdateException"
+    assert (
+        refusal(lambda: ssm.stop_automation_execution(AutomationExecutionId=execution_id))[0]
+        == "InvalidAutomationStatusUpdateException"
+    )

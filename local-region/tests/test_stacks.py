@@ -42,7 +42,10 @@ def test_an_instance_is_where_and_what_its_stack_says(region: RunningRegion, wor
     assert workload["outputs"]["ServerId"] == server["InstanceId"]
     assert server["State"]["Name"] == "running" and server["Placement"]["AvailabilityZone"] == ZONE
     assert tags(server)["Name"] == "workload-server"
-    assert tags(server)["aws:cloudformation:stack-name"] == "workload" and tags(server)["aws:cloudformation:logical-id"] == "Server"
+    assert (
+        tags(server)["aws:cloudformation:stack-name"] == "workload"
+        and tags(server)["aws:cloudformation:logical-id"] == "Server"
+    )
 
 
 def test_a_volume_is_attached_by_its_stack(region: RunningRegion, workload: dict[str, Any]) -> None:
@@ -56,13 +59,18 @@ def test_a_volume_is_attached_by_its_stack(region: RunningRegion, workload: dict
 
 def test_a_group_launches_its_instance(region: RunningRegion, workload: dict[str, Any]) -> None:
     group = workload["resources"]["Group"]
-    filters = [{"Name": "tag:aws:autoscaling:groupName", "Values": [group]}, {"Name": "instance-state-name", "Values": ["running"]}]
+    filters = [
+        {"Name": "tag:aws:autoscaling:groupName", "Values": [group]},
+        {"Name": "instance-state-name", "Values": ["running"]},
+    ]
     reservations = region.client("ec2").describe_instances(Filters=filters)["Reservations"]
     (member,) = [each for reservation in reservations for each in reservation["Instances"]]
     assert member["InstanceType"] == "t3.small" and member["Placement"]["AvailabilityZone"] == ZONE
     assert tags(member)["role"] == "web" and "hidden" not in tags(member)
     assert tags(member)["aws:cloudformation:logical-id"] == "Group"
-    (described,) = region.client("autoscaling").describe_auto_scaling_groups(AutoScalingGroupNames=[group])["AutoScalingGroups"]
+    (described,) = region.client("autoscaling").describe_auto_scaling_groups(AutoScalingGroupNames=[group])[
+        "AutoScalingGroups"
+    ]
     assert [each["InstanceId"] for each in described["Instances"]] == [member["InstanceId"]]
 
 
@@ -82,13 +90,22 @@ def test_a_group_follows_its_desired_capacity(region: RunningRegion, workload: d
 
 def test_a_stack_resource_is_described(region: RunningRegion, workload: dict[str, Any]) -> None:
     cloudformation = region.client("cloudformation")
-    detail = cloudformation.describe_stack_resource(StackName="workload", LogicalResourceId="Server")["StackResourceDetail"]
-    assert detail["PhysicalResourceId"] == workload["resources"]["Server"] and detail["ResourceType"] == "AWS::EC2::Instance"
-    assert refusal(lambda: cloudformation.describe_stack_resource(StackName="workload", LogicalResourceId="Nothing")) == (
-        "ValidationError", "Resource Nothing does not exist for stack workload",
+    detail = cloudformation.describe_stack_resource(StackName="workload", LogicalResourceId="Server")[
+        "StackResourceDetail"
+    ]
+    assert (
+        detail["PhysicalResourceId"] == workload["resources"]["Server"]
+        and detail["ResourceType"] == "AWS::EC2::Instance"
+    )
+    assert refusal(
+        lambda: cloudformation.describe_stack_resource(StackName="workload", LogicalResourceId="Nothing")
+    ) == (
+        "ValidationError",
+        "Resource Nothing does not exist for stack workload",
     )
     assert refusal(lambda: cloudformation.describe_stack_resource(StackName="nothing", LogicalResourceId="Server")) == (
-        "ValidationError", "Stack 'nothing' does not exist",
+        "ValidationError",
+        "Stack 'nothing' does not exist",
     )
 
 
@@ -109,17 +126,41 @@ def test_a_function_is_updated_in_place(region: RunningRegion, binaries: Path, t
     name = before["resources"]["TinyFunction"]
     assert json.load(invoke(FunctionName=name)["Payload"])["greeting"] == "hello from us-west-2"
     write_binary(tmp_path / "tiny", "greeting", "salutation")
-    after = region.deploy(template, "updated", "--binaries", str(tmp_path), "--parameter", "Greeting=good day", "--parameter", "WithQueue=no")
+    after = region.deploy(
+        template,
+        "updated",
+        "--binaries",
+        str(tmp_path),
+        "--parameter",
+        "Greeting=good day",
+        "--parameter",
+        "WithQueue=no",
+    )
     assert after["status"] == "UPDATE_COMPLETE" and after["resources"]["TinyFunction"] == name
     assert json.load(invoke(FunctionName=name)["Payload"])["salutation"] == "good day"
-    again = region.deploy(template, "updated", "--binaries", str(tmp_path), "--parameter", "Greeting=good day", "--parameter", "WithQueue=no")
+    again = region.deploy(
+        template,
+        "updated",
+        "--binaries",
+        str(tmp_path),
+        "--parameter",
+        "Greeting=good day",
+        "--parameter",
+        "WithQueue=no",
+    )
     assert again == after
 
 
 def test_an_include_and_a_state_machine_are_packaged(region: RunningRegion, tmp_path: Path) -> None:
     (tmp_path / "runbook.yaml").write_text("schemaVersion: '0.3'\nmainSteps: [{name: nap, action: 'aws:sleep'}]\n")
-    (tmp_path / "machine.asl.yaml").write_text("StartAt: Done\nStates: {Done: {Type: Pass, Result: '${Word}', End: true}}\n")
-    done = deploy_text(region, tmp_path, "packaged", f"""
+    (tmp_path / "machine.asl.yaml").write_text(
+        "StartAt: Done\nStates: {Done: {Type: Pass, Result: '${Word}', End: true}}\n"
+    )
+    done = deploy_text(
+        region,
+        tmp_path,
+        "packaged",
+        f"""
 Transform: AWS::Serverless-2016-10-31
 Resources:
   Runbook:
@@ -134,7 +175,8 @@ Resources:
       DefinitionUri: machine.asl.yaml
       DefinitionSubstitutions: {{Word: done}}
       Role: arn:aws:iam::{ACCOUNT}:role/machine
-""")
+""",
+    )
     assert done.returncode == 0, done.stderr
     resources = json.loads(done.stdout)["resources"]
     assert region.client("ssm").describe_document(Name=resources["Runbook"])["Document"]["DocumentType"] == "Automation"
@@ -150,23 +192,39 @@ def wait_for_execution(region: RunningRegion, arn: str) -> dict[str, Any]:
             return described
 
 
-def test_state_machines_call_backup_and_cloudformation(region: RunningRegion, workload: dict[str, Any], tmp_path: Path) -> None:
+def test_state_machines_call_backup_and_cloudformation(region: RunningRegion, workload: dict[str, Any]) -> None:
     states = {
         "Look": {
-            "Type": "Task", "Resource": "arn:aws:states:::aws-sdk:cloudformation:describeStackResource",
-            "Parameters": {"StackName": "workload", "LogicalResourceId": "Server"}, "ResultPath": "$.found", "Next": "Restore",
+            "Type": "Task",
+            "Resource": "arn:aws:states:::aws-sdk:cloudformation:describeStackResource",
+            "Parameters": {"StackName": "workload", "LogicalResourceId": "Server"},
+            "ResultPath": "$.found",
+            "Next": "Restore",
         },
         "Restore": {
-            "Type": "Task", "Resource": "arn:aws:states:::aws-sdk:backup:startRestoreJob",
-            "Parameters": {"RecoveryPointArn": f"arn:aws:ec2:{REGION}::snapshot/snap-0", "IamRoleArn": "role", "Metadata": {"availabilityZone": ZONE}},
-            "Catch": [{"ErrorEquals": ["Backup.ResourceNotFoundException"], "ResultPath": "$.error", "Next": "End"}], "Next": "End",
+            "Type": "Task",
+            "Resource": "arn:aws:states:::aws-sdk:backup:startRestoreJob",
+            "Parameters": {
+                "RecoveryPointArn": f"arn:aws:ec2:{REGION}::snapshot/snap-0",
+                "IamRoleArn": "role",
+                "Metadata": {"availabilityZone": ZONE},
+            },
+            "Catch": [{"ErrorEquals": ["Backup.ResourceNotFoundException"], "ResultPath": "$.error", "Next": "End"}],
+            "Next": "End",
         },
         "End": {"Type": "Pass", "End": True},
     }
-    trust = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"Service": "states.amazonaws.com"}, "Action": "sts:AssumeRole"}]}
+    trust = {
+        "Version": "2012-10-17",
+        "Statement": [
+            {"Effect": "Allow", "Principal": {"Service": "states.amazonaws.com"}, "Action": "sts:AssumeRole"}
+        ],
+    }
     role = region.client("iam").create_role(RoleName="machine", AssumeRolePolicyDocument=json.dumps(trust))["Role"]
     machine = region.client("stepfunctions").create_state_machine(
-        name="calls", roleArn=role["Arn"], definition=json.dumps({"StartAt": "Look", "States": states}),
+        name="calls",
+        roleArn=role["Arn"],
+        definition=json.dumps({"StartAt": "Look", "States": states}),
     )
     answer = region.client("stepfunctions").start_execution(stateMachineArn=machine["stateMachineArn"], input="{}")
     ended = wait_for_execution(region, answer["executionArn"])
@@ -176,16 +234,27 @@ def test_state_machines_call_backup_and_cloudformation(region: RunningRegion, wo
     assert region.journal("call", caller="state-machine", operation="DescribeStackResource")
 
 
-@pytest.mark.parametrize(("text", "options", "complaint"), [
-    ("Parameters: {Size: {Type: Number}}\nResources: {Q: {Type: AWS::SQS::Queue}}", (), "--parameter Size=..."),
-    ("Resources: {Q: {Type: AWS::SQS::Queue}}", ("--parameter", "Size=1"), "declares no parameter Size"),
-    ("Resources: {Q: {Type: AWS::Nothing::AtAll}}", (), "AWS::Nothing::AtAll"),
-    ("Resources: {V: {Type: AWS::EC2::Volume, Properties: {AvailabilityZone: mars-1a, Size: 1}}}", (), "InvalidZone.NotFound"),
-    ("Resources: [", (), "is not YAML"),
-    ("Parameters: {}", (), "has no Resources"),
-])
+@pytest.mark.parametrize(
+    ("text", "options", "complaint"),
+    [
+        ("Parameters: {Size: {Type: Number}}\nResources: {Q: {Type: AWS::SQS::Queue}}", (), "--parameter Size=..."),
+        ("Resources: {Q: {Type: AWS::SQS::Queue}}", ("--parameter", "Size=1"), "declares no parameter Size"),
+        ("Resources: {Q: {Type: AWS::Nothing::AtAll}}", (), "AWS::Nothing::AtAll"),
+        (
+            "Resources: {V: {Type: AWS::EC2::Volume, Properties: {AvailabilityZone: mars-1a, Size: 1}}}",
+            (),
+            "InvalidZone.NotFound",
+        ),
+        ("Resources: [", (), "is not YAML"),
+        ("Parameters: {}", (), "has no Resources"),
+    ],
+)
 def test_a_deployment_that_fails_says_why(
-    region: RunningRegion, tmp_path: Path, text: str, options: tuple[str, ...], complaint: str,
+    region: RunningRegion,
+    tmp_path: Path,
+    text: str,
+    options: tuple[str, ...],
+    complaint: str,
 ) -> None:
     done = deploy_text(region, tmp_path, f"failing-{tmp_path.name[-2:].strip('_')}", text, *options)
     assert done.returncode == 1 and done.stdout == ""
@@ -193,13 +262,21 @@ def test_a_deployment_that_fails_says_why(
 
 
 def test_a_missing_binary_is_named_with_its_remedy(region: RunningRegion, tmp_path: Path) -> None:
-    done = region.run_deploy(TEMPLATES / "functions.yaml", "no-binary", "--binaries", str(tmp_path), "--parameter", "Greeting=x")
+    done = region.run_deploy(
+        TEMPLATES / "functions.yaml", "no-binary", "--binaries", str(tmp_path), "--parameter", "Greeting=x"
+    )
     assert done.returncode == 1
-    assert "TinyFunction" in done.stderr and str(tmp_path / "tiny") in done.stderr and "cargo build --bin tiny" in done.stderr
+    assert (
+        "TinyFunction" in done.stderr
+        and str(tmp_path / "tiny") in done.stderr
+        and "cargo build --bin tiny" in done.stderr
+    )
 
 
-def test_a_deployment_goes_to_loopback_only(region: RunningRegion) -> None:
-    done = RunningRegion.run_deploy_to("https://cloudformation.us-west-2.amazonaws.com", TEMPLATES / "workload.yaml", "elsewhere")
+def test_a_deployment_goes_to_loopback_only() -> None:
+    done = RunningRegion.run_deploy_to(
+        "https://cloudformation.us-west-2.amazonaws.com", TEMPLATES / "workload.yaml", "elsewhere"
+    )
     assert done.returncode == 1 and "not on loopback" in done.stderr
 
 
@@ -209,12 +286,19 @@ def test_the_projects_template_is_deployed(region: RunningRegion, tmp_path: Path
         if resource["Type"] == "AWS::Serverless::Function":
             write_binary(tmp_path / resource["Metadata"]["BuildProperties"]["Binary"])
     stack = region.deploy(
-        PROJECT_TEMPLATE, "rapid-recovery", "--binaries", str(tmp_path),
-        "--parameter", "PrimaryRegion=us-east-1", "--parameter", "Architecture=x86_64",
+        PROJECT_TEMPLATE,
+        "rapid-recovery",
+        "--binaries",
+        str(tmp_path),
+        "--parameter",
+        "PrimaryRegion=us-east-1",
+        "--parameter",
+        "Architecture=x86_64",
     )
     assert stack["status"] == "CREATE_COMPLETE"
     event_id = region.send(
-        source="aws.backup", detail_type="Restore Job State Change",
+        source="aws.backup",
+        detail_type="Restore Job State Change",
         detail={"restoreJobId": "job", "resourceType": "EBS", "status": "COMPLETED"},
     )
     region.wait_until_idle()

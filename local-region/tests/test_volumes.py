@@ -1,5 +1,6 @@
 """Volumes and instances: EC2's checks, states, filters and pages."""
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -16,12 +17,18 @@ def make_volume(region: RunningRegion, zone: str = ZONE_A, **params: Any) -> str
 def make_instance(region: RunningRegion, zone: str = ZONE_A, **params: Any) -> str:
     """Launch an instance; answers its id."""
     run = region.client("ec2").run_instances(
-        ImageId="ami-0123456789abcdef0", MinCount=1, MaxCount=1, Placement={"AvailabilityZone": zone}, **params,
+        ImageId="ami-0123456789abcdef0",
+        MinCount=1,
+        MaxCount=1,
+        Placement={"AvailabilityZone": zone},
+        **params,
     )
     return run["Instances"][0]["InstanceId"]
 
 
-def attach(region: RunningRegion, volume_id: str, instance_id: str, device: str = "/dev/sdf", **params: Any) -> dict[str, Any]:
+def attach(
+    region: RunningRegion, volume_id: str, instance_id: str, device: str = "/dev/sdf", **params: Any
+) -> dict[str, Any]:
     """AttachVolume's answer."""
     return region.client("ec2").attach_volume(VolumeId=volume_id, InstanceId=instance_id, Device=device, **params)
 
@@ -47,7 +54,8 @@ def test_an_attachment_is_attaching_then_attached(region: RunningRegion) -> None
 def test_a_volume_cannot_cross_zones(region: RunningRegion) -> None:
     volume_id, instance_id = make_volume(region, ZONE_B), make_instance(region, ZONE_A)
     assert refusal(lambda: attach(region, volume_id, instance_id)) == (
-        "InvalidVolume.ZoneMismatch", f"The volume '{volume_id}' is not in the same availability zone as instance '{instance_id}'",
+        "InvalidVolume.ZoneMismatch",
+        f"The volume '{volume_id}' is not in the same availability zone as instance '{instance_id}'",
     )
 
 
@@ -55,8 +63,9 @@ def test_an_attached_volume_is_in_use(region: RunningRegion) -> None:
     volume_id, instance_id = make_volume(region), make_instance(region)
     attach(region, volume_id, instance_id)
     for target in (instance_id, make_instance(region)):
-        assert refusal(lambda: attach(region, volume_id, target, "/dev/sdg")) == (
-            "VolumeInUse", f"{volume_id} is already attached to an instance",
+        assert refusal(partial(attach, region, volume_id, target, "/dev/sdg")) == (
+            "VolumeInUse",
+            f"{volume_id} is already attached to an instance",
         )
 
 
@@ -64,7 +73,8 @@ def test_a_device_name_serves_one_volume(region: RunningRegion) -> None:
     instance_id = make_instance(region)
     attach(region, make_volume(region), instance_id)
     assert refusal(lambda: attach(region, make_volume(region), instance_id)) == (
-        "InvalidParameterValue", "Invalid value '/dev/sdf' for unixDevice. Attachment point /dev/sdf is already in use",
+        "InvalidParameterValue",
+        "Invalid value '/dev/sdf' for unixDevice. Attachment point /dev/sdf is already in use",
     )
 
 
@@ -92,16 +102,22 @@ def test_a_stopped_instance_takes_volumes_and_a_terminated_one_does_not(region: 
     ec2.stop_instances(InstanceIds=[stopped])
     ec2.terminate_instances(InstanceIds=[terminated])
     assert attach(region, make_volume(region), stopped)["State"] == "attaching"
-    assert refusal(lambda: attach(region, make_volume(region), terminated)) == ("IncorrectState", f"Instance '{terminated}' is not 'running'.")
+    assert refusal(lambda: attach(region, make_volume(region), terminated)) == (
+        "IncorrectState",
+        f"Instance '{terminated}' is not 'running'.",
+    )
 
 
-@pytest.mark.parametrize(("params", "code"), [
-    ({"VolumeId": "vol-0123456789abcdef0"}, "InvalidVolume.NotFound"),
-    ({"VolumeId": "data"}, "InvalidParameterValue"),
-    ({"InstanceId": "i-0123456789abcdef0"}, "InvalidInstanceID.NotFound"),
-    ({"InstanceId": "web"}, "InvalidInstanceID.Malformed"),
-    ({"DryRun": True}, "DryRunOperation"),
-])
+@pytest.mark.parametrize(
+    ("params", "code"),
+    [
+        ({"VolumeId": "vol-0123456789abcdef0"}, "InvalidVolume.NotFound"),
+        ({"VolumeId": "data"}, "InvalidParameterValue"),
+        ({"InstanceId": "i-0123456789abcdef0"}, "InvalidInstanceID.NotFound"),
+        ({"InstanceId": "web"}, "InvalidInstanceID.Malformed"),
+        ({"DryRun": True}, "DryRunOperation"),
+    ],
+)
 def test_attach_volume_refuses(region: RunningRegion, params: dict[str, Any], code: str) -> None:
     request = {"VolumeId": make_volume(region), "InstanceId": make_instance(region), "Device": "/dev/sdf"} | params
     assert refusal(lambda: region.client("ec2").attach_volume(**request))[0] == code
@@ -112,7 +128,9 @@ def test_an_instance_holds_only_so_many_volumes(region: RunningRegion) -> None:
     for letter in "bcdefghijklmnopqrstuvwxyz":
         attach(region, make_volume(region), instance_id, f"/dev/sd{letter}")
     attach(region, make_volume(region), instance_id, "/dev/xvdba")
-    assert refusal(lambda: attach(region, make_volume(region), instance_id, "/dev/xvdbb"))[0] == "AttachmentLimitExceeded"
+    assert (
+        refusal(lambda: attach(region, make_volume(region), instance_id, "/dev/xvdbb"))[0] == "AttachmentLimitExceeded"
+    )
 
 
 def test_a_multi_attach_volume_goes_to_several_instances(region: RunningRegion) -> None:
@@ -128,8 +146,14 @@ def test_a_volume_from_a_snapshot_has_its_size_at_least(region: RunningRegion) -
     snapshot_id = ec2.create_snapshot(VolumeId=make_volume(region, Size=7))["SnapshotId"]
     assert ec2.create_volume(AvailabilityZone=ZONE_A, SnapshotId=snapshot_id)["Size"] == 7
     assert ec2.create_volume(AvailabilityZone=ZONE_A, SnapshotId=snapshot_id, Size=9)["Size"] == 9
-    assert refusal(lambda: ec2.create_volume(AvailabilityZone=ZONE_A, SnapshotId=snapshot_id, Size=3))[0] == "InvalidParameterValue"
-    assert refusal(lambda: ec2.create_volume(AvailabilityZone=ZONE_A, SnapshotId="snap-0123456789abcdef0"))[0] == "InvalidSnapshot.NotFound"
+    assert (
+        refusal(lambda: ec2.create_volume(AvailabilityZone=ZONE_A, SnapshotId=snapshot_id, Size=3))[0]
+        == "InvalidParameterValue"
+    )
+    assert (
+        refusal(lambda: ec2.create_volume(AvailabilityZone=ZONE_A, SnapshotId="snap-0123456789abcdef0"))[0]
+        == "InvalidSnapshot.NotFound"
+    )
     assert refusal(lambda: ec2.create_volume(AvailabilityZone="us-east-1a", Size=1))[0] == "InvalidZone.NotFound"
     assert refusal(lambda: ec2.create_volume(AvailabilityZone=ZONE_A))[0] == "MissingParameter"
 
@@ -143,7 +167,8 @@ def test_volumes_are_described_by_id_filter_and_page(region: RunningRegion) -> N
     assert [len(page["Volumes"]) for page in pages] == [5, 1]
     assert {volume["VolumeId"] for page in pages for volume in page["Volumes"]} == made
     assert refusal(lambda: ec2.describe_volumes(VolumeIds=["vol-0123456789abcdef0"])) == (
-        "InvalidVolume.NotFound", "The volume 'vol-0123456789abcdef0' does not exist.",
+        "InvalidVolume.NotFound",
+        "The volume 'vol-0123456789abcdef0' does not exist.",
     )
 
 
@@ -155,18 +180,26 @@ def test_tags_are_described_by_filter_and_page(region: RunningRegion) -> None:
     pages = list(ec2.get_paginator("describe_tags").paginate(Filters=own, PaginationConfig={"PageSize": 5}))
     assert [len(page["Tags"]) for page in pages] == [5, 2]
     assert {tag["Value"] for page in pages for tag in page["Tags"]} == {"<&>"}
-    some = ec2.describe_tags(Filters=[*own, {"Name": "key", "Values": ["key-1", "key-2"]}, {"Name": "resource-type", "Values": ["volume"]}])
+    some = ec2.describe_tags(
+        Filters=[*own, {"Name": "key", "Values": ["key-1", "key-2"]}, {"Name": "resource-type", "Values": ["volume"]}]
+    )
     assert [tag["Key"] for tag in some["Tags"]] == ["key-1", "key-2"]
     # An unknown resource has no tags; that is no error.
     assert ec2.describe_tags(Filters=[{"Name": "resource-id", "Values": ["snap-0123456789abcdef0"]}])["Tags"] == []
-    assert refusal(lambda: ec2.describe_tags(Filters=[{"Name": "colour", "Values": ["blue"]}]))[0] == "InvalidParameterValue"
+    assert (
+        refusal(lambda: ec2.describe_tags(Filters=[{"Name": "colour", "Values": ["blue"]}]))[0]
+        == "InvalidParameterValue"
+    )
     assert refusal(lambda: ec2.describe_tags(NextToken="made-up"))[0] == "InvalidNextToken"
 
 
 def test_instances_are_found_by_tags_and_state(region: RunningRegion) -> None:
     ec2 = region.client("ec2")
     tags = [{"ResourceType": "instance", "Tags": [{"Key": "aws-like:group", "Value": "web"}]}]
-    running, stopped = make_instance(region, TagSpecifications=tags), make_instance(region, ZONE_B, TagSpecifications=tags)
+    running, stopped = (
+        make_instance(region, TagSpecifications=tags),
+        make_instance(region, ZONE_B, TagSpecifications=tags),
+    )
     ec2.stop_instances(InstanceIds=[stopped])
 
     def found(**filters: str) -> set[str]:
@@ -178,14 +211,21 @@ def test_instances_are_found_by_tags_and_state(region: RunningRegion) -> None:
     assert found() == {running, stopped}
     assert found(instance_state_name="running") == {running}
     assert found(availability_zone=ZONE_B) == {stopped}
-    assert refusal(lambda: ec2.describe_instances(Filters=[{"Name": "colour", "Values": ["blue"]}]))[0] == "InvalidParameterValue"
-    assert refusal(lambda: ec2.describe_instances(InstanceIds=["i-0123456789abcdef0"]))[0] == "InvalidInstanceID.NotFound"
+    assert (
+        refusal(lambda: ec2.describe_instances(Filters=[{"Name": "colour", "Values": ["blue"]}]))[0]
+        == "InvalidParameterValue"
+    )
+    assert (
+        refusal(lambda: ec2.describe_instances(InstanceIds=["i-0123456789abcdef0"]))[0] == "InvalidInstanceID.NotFound"
+    )
 
 
 def test_an_instance_and_its_root_volume_are_in_the_zone_asked_for(region: RunningRegion) -> None:
     instance = describe(region, make_instance(region, ZONE_B))
     assert instance["Placement"]["AvailabilityZone"] == ZONE_B
-    root = region.client("ec2").describe_volumes(VolumeIds=[instance["BlockDeviceMappings"][0]["Ebs"]["VolumeId"]])["Volumes"][0]
+    root = region.client("ec2").describe_volumes(VolumeIds=[instance["BlockDeviceMappings"][0]["Ebs"]["VolumeId"]])[
+        "Volumes"
+    ][0]
     assert root["AvailabilityZone"] == ZONE_B
 
 
@@ -204,6 +244,8 @@ def test_instances_announce_their_states(region: RunningRegion) -> None:
     instance_id = make_instance(region)
     region.client("ec2").stop_instances(InstanceIds=[instance_id])
     events = received(region, url)
-    assert [event["detail"] for event in events] == [{"instance-id": instance_id, "state": s} for s in ("pending", "running", "stopped")]
+    assert [event["detail"] for event in events] == [
+        {"instance-id": instance_id, "state": s} for s in ("pending", "running", "stopped")
+    ]
     assert {event["detail-type"] for event in events} == {"EC2 Instance State-change Notification"}
     assert events[0]["resources"] == [f"arn:aws:ec2:{REGION}:{ACCOUNT}:instance/{instance_id}"]

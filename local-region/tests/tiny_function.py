@@ -33,11 +33,18 @@ def handle(event, failures):
         client = botocore.session.Session().create_client(service, endpoint_url=os.environ["AWS_ENDPOINT_URL"])
         answer = client._make_api_call(operation, params)
         return {name: value for name, value in answer.items() if name != "ResponseMetadata"}
-    return {"outcome": "done", "event": event, "greeting": os.environ.get("GREETING"), "environment": sorted(os.environ)}
+    return {
+        "outcome": "done",
+        "event": event,
+        "greeting": os.environ.get("GREETING"),
+        "environment": sorted(os.environ),
+    }
 
 
 def post(path, body):
-    urllib.request.urlopen(urllib.request.Request(f"{API}{path}", json.dumps(body, default=str).encode(), method="POST")).read()
+    urllib.request.urlopen(
+        urllib.request.Request(f"{API}{path}", json.dumps(body, default=str).encode(), method="POST")
+    ).read()
 
 
 def main():
