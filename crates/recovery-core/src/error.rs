@@ -36,7 +36,11 @@ impl Error {
 
 /// What failed, on what, with which code, and what to do about it.
 #[derive(Debug)]
-pub struct Fault {
+pub struct Fault(Box<Details>);
+
+/// On the heap, so that a `Result` with an [`Error`] stays small.
+#[derive(Debug)]
+struct Details {
     operation: &'static str,
     subject: String,
     code: Option<String>,
@@ -55,20 +59,20 @@ impl Fault {
         message: impl Into<String>,
         remedy: impl Into<String>,
     ) -> Fault {
-        Fault {
+        Fault(Box::new(Details {
             operation,
             subject: subject.into(),
             code: None,
             message: message.into(),
             remedy: remedy.into(),
             source: None,
-        }
+        }))
     }
 
     /// Adds the error code of the service, verbatim.
     #[must_use]
     pub fn with_code(mut self, code: impl Into<String>) -> Fault {
-        self.code = Some(code.into());
+        self.0.code = Some(code.into());
         self
     }
 
@@ -78,53 +82,53 @@ impl Fault {
         mut self,
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> Fault {
-        self.source = Some(source.into());
+        self.0.source = Some(source.into());
         self
     }
 
     /// The operation that failed.
     pub fn operation(&self) -> &'static str {
-        self.operation
+        self.0.operation
     }
 
     /// The id of what the operation was about.
     pub fn subject(&self) -> &str {
-        &self.subject
+        &self.0.subject
     }
 
     /// The error code of the service, where there was one.
     pub fn code(&self) -> Option<&str> {
-        self.code.as_deref()
+        self.0.code.as_deref()
     }
 
     /// What went wrong, in the service's words where it said something.
     pub fn message(&self) -> &str {
-        &self.message
+        &self.0.message
     }
 
     /// What lifts it.
     pub fn remedy(&self) -> &str {
-        &self.remedy
+        &self.0.remedy
     }
 }
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} on {} failed", self.operation, self.subject)?;
-        if let Some(code) = &self.code {
+        write!(f, "{} on {} failed", self.0.operation, self.0.subject)?;
+        if let Some(code) = &self.0.code {
             write!(f, " ({code})")?;
         }
         write!(
             f,
             ": {}. {}",
-            self.message.trim_end_matches('.'),
-            self.remedy
+            self.0.message.trim_end_matches('.'),
+            self.0.remedy
         )
     }
 }
 
 impl std::error::Error for Fault {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.source.as_deref().map(|e| e as _)
+        self.0.source.as_deref().map(|e| e as _)
     }
 }

@@ -1,1 +1,66 @@
-fn main() {}
+//! `cargo rehearse`: plays a disaster on the local Region, with the compiled functions, deployed
+//! from the project's own `template.yaml` and called by its own rules. Prints what happened as a
+//! timeline; the exit code is 0 only if every expectation held, 1 if one did not, 2 if the
+//! rehearsal could not be played.
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command-line program: results on standard output, progress on standard error"
+)]
+
+mod arguments;
+mod expectations;
+mod problem;
+mod region;
+mod report;
+mod setup;
+mod story;
+
+use std::process::ExitCode;
+
+use arguments::Arguments;
+use problem::Problem;
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::parse(std::env::args().skip(1)) {
+        Ok(Some(arguments)) => arguments,
+        Ok(None) => {
+            print!("{}", arguments::HELP);
+            return ExitCode::SUCCESS;
+        }
+        Err(problem) => return could_not(&problem),
+    };
+    match rehearse(&arguments) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(problem) => could_not(&problem),
+    }
+}
+
+fn could_not(problem: &Problem) -> ExitCode {
+    eprintln!("cargo rehearse: {problem}");
+    ExitCode::from(2)
+}
+
+fn rehearse(arguments: &Arguments) -> Result<bool, Problem> {
+    let workspace = setup::Workspace::find()?;
+    let template = workspace.template(arguments.template.as_deref())?;
+    let python = setup::python_environment(&workspace)?;
+    let binaries = setup::build_functions(&workspace)?;
+    let region = region::LocalRegion::start(&python, &workspace, arguments.keep)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Problem::new("the asynchronous runtime could not start", error))?;
+    let played = runtime.block_on(story::play(&region, &workspace, &template, &binaries))?;
+    let expectations = expectations::check(&played);
+    if arguments.json {
+        println!("{}", report::json(&played, &expectations));
+    } else {
+        print!("{}", report::text(&played, &expectations));
+    }
+    if arguments.keep {
+        region.keep(&workspace, &played)?;
+    }
+    Ok(expectations.iter().all(|expectation| expectation.held))
+}

@@ -1,0 +1,200 @@
+//! What must hold at the end of the story.
+
+use serde_json::Value;
+
+use crate::story::{Item, Played, Restore};
+
+/// Something that must hold, and what was found.
+#[derive(Debug)]
+pub(crate) struct Expectation {
+    /// What must hold, as a sentence.
+    pub(crate) what: String,
+    pub(crate) held: bool,
+    /// What was found instead, or beside it.
+    pub(crate) found: String,
+}
+
+/// Checks everything.
+pub(crate) fn check(played: &Played) -> Vec<Expectation> {
+    let mut expectations = Vec::new();
+    let mut expect = |what: &str, held: bool, found: String| {
+        expectations.push(Expectation {
+            what: what.to_owned(),
+            held,
+            found,
+        });
+    };
+    for restore in [&played.database, &played.web, &played.second] {
+        let times = attachments_of(played, restore);
+        expect(
+            &format!("The {} is attached to its instance, once", restore.name),
+            times == 1 && is_home(restore),
+            match &restore.attached {
+                Some((instance, device)) => format!(
+                    "{} on {instance} as {device}, attached {times} time(s)",
+                    restore.volume
+                ),
+                None => format!("{} is attached nowhere", restore.volume),
+            },
+        );
+        let items = items(played, &format!("restore-job/{}", restore.job));
+        expect(
+            &format!(
+                "The restore of the {} has one OpsItem, resolved",
+                restore.name
+            ),
+            statuses(&items) == ["Resolved"],
+            told(&items),
+        );
+    }
+    let misplaced = &played.misplaced;
+    expect(
+        "The volume restored into the wrong zone is attached nowhere",
+        misplaced.attached.is_none() && attachments_of(played, misplaced) == 0,
+        misplaced.volume.clone(),
+    );
+    let items_of_misplaced = items(played, &format!("restore-job/{}", misplaced.job));
+    expect(
+        "Its OpsItem is open and names the rule",
+        statuses(&items_of_misplaced) == ["Open"]
+            && items_of_misplaced
+                .iter()
+                .all(|item| item.title.contains("zone-mismatch")),
+        told(&items_of_misplaced),
+    );
+    expect(
+        "The volume of a restore test is left alone",
+        !played.test_volumes.is_empty()
+            && played
+                .test_volumes
+                .iter()
+                .all(|(_, attached)| attached.is_none()),
+        format!("{:?}", played.test_volumes),
+    );
+    for (what, part) in [
+        ("trouble with S3", "AWS_S3"),
+        ("trouble with the whole Region", "AWS_MULTIPLE_SERVICES"),
+    ] {
+        let items: Vec<&Item> = played
+            .items
+            .iter()
+            .filter(|item| item.key.starts_with("health-event/") && item.key.contains(part))
+            .collect();
+        expect(
+            &format!("The {what} has one OpsItem, open, though AWS sends events twice"),
+            statuses(&items) == ["Open"],
+            told(&items),
+        );
+    }
+    let messages = played.of_kind("message").count();
+    expect(
+        "People are told three times: S3, the whole Region, the refusal",
+        messages == 3,
+        format!(
+            "{messages}: {}",
+            played
+                .of_kind("message")
+                .filter_map(|message| message["subject"].as_str())
+                .collect::<Vec<_>>()
+                .join("; ")
+        ),
+    );
+    let mut incidents: Vec<&str> = played
+        .items
+        .iter()
+        .map(|item| item.key.as_str())
+        .filter(|key| key.starts_with("health-event/"))
+        .collect();
+    incidents.sort_unstable();
+    expect(
+        "The recovery runbook is started once for each of the two incidents",
+        incidents.len() == 2 && played.executions == incidents,
+        format!("started for {:?}", played.executions),
+    );
+    expect(
+        "A function invoked by hand finds its work done",
+        played.by_hand["outcome"] == "already-integrated",
+        played.by_hand.to_string(),
+    );
+    let refused: Vec<String> = played
+        .of_kind("call")
+        .filter(|call| {
+            call["caller"] != "operator"
+                && call["errorCode"]
+                    .as_str()
+                    .is_some_and(|code| code != "OpsItemAlreadyExistsException")
+        })
+        .map(|call| {
+            format!(
+                "{} {} {}",
+                call["caller"], call["operation"], call["errorCode"]
+            )
+        })
+        .collect();
+    expect(
+        "Every call of every function was allowed by its role and succeeded",
+        refused.is_empty(),
+        if refused.is_empty() {
+            "no call failed".to_owned()
+        } else {
+            refused.join("; ")
+        },
+    );
+    let failed: Vec<String> = played
+        .of_kind("invocation")
+        .filter(|invocation| !invocation["error"].is_null())
+        .chain(played.of_kind("dead-letter"))
+        .map(Value::to_string)
+        .collect();
+    expect(
+        "No function failed and no event was lost",
+        failed.is_empty(),
+        if failed.is_empty() {
+            "no error, no dead letter".to_owned()
+        } else {
+            failed.join("; ")
+        },
+    );
+    expectations
+}
+
+fn is_home(restore: &Restore) -> bool {
+    restore.attached.as_ref().is_some_and(|(instance, device)| {
+        *instance == restore.instance && restore.device.is_none_or(|wanted| wanted == device)
+    })
+}
+
+fn attachments_of(played: &Played, restore: &Restore) -> usize {
+    played
+        .of_kind("volume-attached")
+        .filter(|entry| entry["volumeId"] == restore.volume.as_str())
+        .count()
+}
+
+fn items<'a>(played: &'a Played, key: &str) -> Vec<&'a Item> {
+    played.items.iter().filter(|item| item.key == key).collect()
+}
+
+fn statuses<'a>(items: &[&'a Item]) -> Vec<&'a str> {
+    items.iter().map(|item| item.status.as_str()).collect()
+}
+
+fn told(items: &[&Item]) -> String {
+    if items.is_empty() {
+        return "no OpsItem".to_owned();
+    }
+    items
+        .iter()
+        .map(|item| format!("{} {}: {}", item.id, item.status, item.title))
+        .collect::<Vec<_>>()
+        .join("; ")
+}
+
+impl Played {
+    /// The entries of the journal of one kind.
+    pub(crate) fn of_kind(&self, kind: &str) -> impl Iterator<Item = &Value> {
+        self.journal
+            .iter()
+            .filter(move |entry| entry["kind"] == kind)
+    }
+}

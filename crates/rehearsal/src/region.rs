@@ -1,0 +1,357 @@
+//! The local Region: started, deployed to, asked and ended.
+
+use std::io::{BufRead, BufReader};
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::time::Duration;
+
+use aws_sdk_ec2::config::{BehaviorVersion, Credentials, Region, SharedCredentialsProvider};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::problem::Problem;
+use crate::setup::Workspace;
+use crate::story::Played;
+
+/// The recovery Region of the rehearsal.
+pub(crate) const REGION: &str = "us-west-2";
+/// The Region that is lost in it.
+pub(crate) const PRIMARY_REGION: &str = "us-east-1";
+/// The account of the rehearsal: one that AWS uses in its documentation.
+pub(crate) const ACCOUNT: &str = "111122223333";
+/// Longest wait for everything that is under way to end.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What the local Region says when it is ready.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Ready {
+    endpoint: String,
+    access_key_id: String,
+    secret_access_key: String,
+}
+
+/// What a deployment says when it is done.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Deployed {
+    pub(crate) outputs: std::collections::BTreeMap<String, String>,
+    pub(crate) resources: std::collections::BTreeMap<String, String>,
+}
+
+/// A local Region of this process. Dropped, it ends with all its functions.
+#[derive(Debug)]
+pub(crate) struct LocalRegion {
+    python: PathBuf,
+    package: PathBuf,
+    ready: Ready,
+    agent: ureq::Agent,
+    child: Child,
+    /// Closed when this is dropped or this process dies: the Region ends then.
+    lifeline: Option<ChildStdin>,
+    kept: std::cell::Cell<bool>,
+}
+
+impl LocalRegion {
+    /// Starts a Region on a free port of the loopback address. One that is to be kept outlives
+    /// this process.
+    pub(crate) fn start(
+        python: &Path,
+        workspace: &Workspace,
+        keep: bool,
+    ) -> Result<LocalRegion, Problem> {
+        eprintln!("Starting the local Region …");
+        let package = workspace.root.join("local-region");
+        let mut command = module(python, &package);
+        command
+            .args([
+                "serve",
+                "--port",
+                "0",
+                "--region",
+                REGION,
+                "--account",
+                ACCOUNT,
+            ])
+            .stdout(Stdio::piped());
+        if keep {
+            let log = workspace.scratch()?.join("local-region.log");
+            let file = std::fs::File::create(&log).map_err(|error| {
+                Problem::new(format!("{} could not be made", log.display()), error)
+            })?;
+            command.stdin(Stdio::null()).stderr(file);
+        } else {
+            command.arg("--exit-with-stdin").stdin(Stdio::piped());
+        }
+        let mut child = command
+            .spawn()
+            .map_err(|error| Problem::new("the local Region could not be started", error))?;
+        let lifeline = child.stdin.take();
+        let mut line = String::new();
+        if let Some(output) = child.stdout.take() {
+            // A line that cannot be read is no ready line either.
+            let _ = BufReader::new(output).read_line(&mut line);
+        }
+        let ready: Result<Ready, _> = serde_json::from_str(&line);
+        let ready = ready.map_err(|_| {
+            let _ = child.kill();
+            let _ = child.wait();
+            Problem::said("the local Region did not start; see its messages above.")
+        })?;
+        let agent = ureq::Agent::config_builder()
+            .proxy(None)
+            .http_status_as_error(false)
+            .timeout_global(Some(PATIENCE * 2))
+            .build()
+            .new_agent();
+        let region = LocalRegion {
+            python: python.to_owned(),
+            package,
+            ready,
+            agent,
+            child,
+            lifeline,
+            kept: std::cell::Cell::new(false),
+        };
+        region.refuse_real_aws()?;
+        Ok(region)
+    }
+
+    /// Everything below talks to one endpoint; it must be on this machine.
+    fn refuse_real_aws(&self) -> Result<(), Problem> {
+        let host = self
+            .ready
+            .endpoint
+            .strip_prefix("http://")
+            .and_then(|rest| rest.rsplit_once(':'))
+            .and_then(|(host, _)| host.parse::<IpAddr>().ok());
+        if host.is_some_and(|host| host.is_loopback()) {
+            Ok(())
+        } else {
+            Err(Problem::said(format!(
+                "the local Region says that it is at {}, which is not a loopback address. A rehearsal never talks to anything else.",
+                self.ready.endpoint
+            )))
+        }
+    }
+
+    /// Configuration for SDK clients that talk to this Region and to nothing else, whatever the
+    /// environment says.
+    pub(crate) fn sdk_config(&self) -> aws_config::SdkConfig {
+        let credentials = Credentials::new(
+            &self.ready.access_key_id,
+            &self.ready.secret_access_key,
+            None,
+            None,
+            "local-region",
+        );
+        aws_config::SdkConfig::builder()
+            .behavior_version(BehaviorVersion::v2026_01_12())
+            .region(Region::new(REGION))
+            .credentials_provider(SharedCredentialsProvider::new(credentials))
+            .endpoint_url(&self.ready.endpoint)
+            .http_client(aws_smithy_http_client::Builder::new().build_http())
+            .build()
+    }
+
+    /// Deploys a template, as `sam deploy` would, with the functions from `binaries`.
+    pub(crate) fn deploy(
+        &self,
+        template: &Path,
+        stack: &str,
+        binaries: &Path,
+        parameters: &[(&str, &str)],
+    ) -> Result<Deployed, Problem> {
+        let answer =
+            module(&self.python, &self.package)
+                .args(["deploy", "--endpoint", &self.ready.endpoint])
+                .args([
+                    "--region",
+                    REGION,
+                    "--stack-name",
+                    stack,
+                    "--capability",
+                    "CAPABILITY_IAM",
+                ])
+                .arg("--template")
+                .arg(template)
+                .arg("--binaries")
+                .arg(binaries)
+                .args(parameters.iter().flat_map(|(name, value)| {
+                    ["--parameter".to_owned(), format!("{name}={value}")]
+                }))
+                .stdin(Stdio::null())
+                .stderr(Stdio::inherit())
+                .output()
+                .map_err(|error| Problem::new("the deployment could not be started", error))?;
+        if !answer.status.success() {
+            return Err(Problem::said(format!(
+                "{} could not be deployed as stack {stack}; see the messages above.",
+                template.display()
+            )));
+        }
+        serde_json::from_slice(&answer.stdout)
+            .map_err(|error| Problem::new("the deployment gave no answer that can be read", error))
+    }
+
+    /// Has AWS itself emit these events in the Region.
+    pub(crate) fn emit(&self, events: &[Value]) -> Result<(), Problem> {
+        self.post("/_local-region/events", &json!(events))
+            .map(|_| ())
+    }
+
+    /// Has AWS Backup run a restore test of this recovery point.
+    pub(crate) fn run_restore_test(&self, recovery_point: &str, zone: &str) -> Result<(), Problem> {
+        let request =
+            json!({"recoveryPointArn": recovery_point, "metadata": {"availabilityZone": zone}});
+        self.post("/_local-region/restore-tests", &request)
+            .map(|_| ())
+    }
+
+    /// Waits until nothing is under way any more.
+    pub(crate) fn wait_until_idle(&self) -> Result<(), Problem> {
+        let answer = self.get(&format!(
+            "/_local-region/idle?timeout={}",
+            PATIENCE.as_secs()
+        ))?;
+        if answer["idle"] == true {
+            Ok(())
+        } else {
+            Err(Problem::said(format!(
+                "something was still under way after {} s: {}",
+                PATIENCE.as_secs(),
+                answer["pending"]
+            )))
+        }
+    }
+
+    /// Everything that happened in the Region so far.
+    pub(crate) fn journal(&self) -> Result<Vec<Value>, Problem> {
+        let answer = self.get("/_local-region/journal?since=0")?;
+        match &answer["entries"] {
+            Value::Array(entries) => Ok(entries.clone()),
+            _ => Err(Problem::said("the local Region's journal cannot be read")),
+        }
+    }
+
+    /// Invokes a function and waits for its answer, as `aws lambda invoke` does.
+    pub(crate) fn invoke(&self, function: &str, payload: &Value) -> Result<Value, Problem> {
+        self.post(
+            &format!("/2015-03-31/functions/{function}/invocations"),
+            payload,
+        )
+    }
+
+    fn get(&self, path: &str) -> Result<Value, Problem> {
+        let request = self.agent.get(format!("{}{path}", self.ready.endpoint));
+        let answer = request.header("Authorization", self.authorization()).call();
+        read(path, answer)
+    }
+
+    fn post(&self, path: &str, body: &Value) -> Result<Value, Problem> {
+        let request = self.agent.post(format!("{}{path}", self.ready.endpoint));
+        let answer = request
+            .header("Authorization", self.authorization())
+            .send_json(body);
+        read(path, answer)
+    }
+
+    /// The local Region reads the caller from the key id and checks no signature.
+    fn authorization(&self) -> String {
+        format!(
+            "AWS4-HMAC-SHA256 Credential={}/20260101/{REGION}/lambda/aws4_request, SignedHeaders=host, Signature=0",
+            self.ready.access_key_id
+        )
+    }
+
+    /// Leaves the Region running and says how to talk to it.
+    pub(crate) fn keep(&self, workspace: &Workspace, played: &Played) -> Result<(), Problem> {
+        let mut variables = serde_json::Map::new();
+        for (logical_id, name) in &played.functions {
+            let configuration = self.get(&format!("/2015-03-31/functions/{name}/configuration"))?;
+            let mut own = configuration["Environment"]["Variables"].clone();
+            own["AWS_ENDPOINT_URL"] = json!(self.ready.endpoint);
+            own["AWS_REGION"] = json!(REGION);
+            variables.insert(logical_id.clone(), own);
+        }
+        let file = workspace.scratch()?.join("env.json");
+        let text = Value::Object(variables).to_string();
+        std::fs::write(&file, text).map_err(|error| {
+            Problem::new(format!("{} could not be written", file.display()), error)
+        })?;
+        self.kept.set(true);
+        eprintln!(
+            "\nThe local Region keeps running. To talk to it:\n\
+             \n  export AWS_ENDPOINT_URL={endpoint} AWS_DEFAULT_REGION={REGION} AWS_ACCESS_KEY_ID={key} AWS_SECRET_ACCESS_KEY={secret}\
+             \n  aws ssm describe-ops-items\
+             \n  curl --data @events/health-multiple-services.json {endpoint}/_local-region/events\
+             \n  sam local invoke RestoreIntegratorFunction --event events/restore-completed-ebs.json --docker-network host --env-vars {file}\
+             \n\nTo end it:\n\n  kill {pid}\n",
+            endpoint = self.ready.endpoint,
+            key = self.ready.access_key_id,
+            secret = self.ready.secret_access_key,
+            file = file.display(),
+            pid = self.child.id(),
+        );
+        Ok(())
+    }
+}
+
+impl Drop for LocalRegion {
+    fn drop(&mut self) {
+        if self.kept.get() {
+            return;
+        }
+        // The end of its standard input ends it and its functions. One that was to be kept has
+        // none; it is asked by a signal.
+        if self.lifeline.take().is_none() {
+            let _ = Command::new("kill")
+                .arg(self.child.id().to_string())
+                .status();
+        }
+        let _ = self.child.wait();
+    }
+}
+
+/// The local Region's command line, with nothing in its environment that could lead it to real AWS
+/// or through a proxy.
+fn module(python: &Path, package: &Path) -> Command {
+    let mut command = Command::new(python);
+    for (name, _) in std::env::vars_os() {
+        let upper = name.to_string_lossy().to_uppercase();
+        if upper.starts_with("AWS_") || upper.ends_with("_PROXY") {
+            command.env_remove(name);
+        }
+    }
+    command
+        .args(["-m", "local_region"])
+        .env("PYTHONPATH", package);
+    command
+}
+
+fn read(
+    path: &str,
+    answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
+) -> Result<Value, Problem> {
+    let mut answer = answer
+        .map_err(|error| Problem::new(format!("the local Region did not answer {path}"), error))?;
+    let status = answer.status();
+    let body: Value = answer
+        .body_mut()
+        .with_config()
+        .limit(256 * 1024 * 1024)
+        .read_json()
+        .map_err(|error| {
+            Problem::new(
+                format!("the local Region's answer to {path} cannot be read"),
+                error,
+            )
+        })?;
+    if status.is_success() {
+        Ok(body)
+    } else {
+        Err(Problem::said(format!(
+            "the local Region refused {path}: {status} {body}"
+        )))
+    }
+}

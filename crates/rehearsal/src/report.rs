@@ -1,0 +1,278 @@
+//! What people, and machines, read of a rehearsal.
+
+use std::fmt::Write;
+
+use serde_json::{Value, json};
+
+use crate::expectations::Expectation;
+use crate::story::{Played, Restore};
+
+/// Seconds from the end of the restore, as its event tells it, to the attachment of the volume.
+fn seconds_to_attach(played: &Played, restore: &Restore) -> Option<f64> {
+    let time = |kind: &str, holds: &dyn Fn(&Value) -> bool| {
+        played
+            .of_kind(kind)
+            .find(|entry| holds(entry))
+            .and_then(|entry| entry["time"].as_f64())
+    };
+    let completed = time("restore-job", &|entry| {
+        entry["restoreJobId"] == restore.job.as_str() && entry["status"] == "COMPLETED"
+    })?;
+    let attached = time("volume-attached", &|entry| {
+        entry["volumeId"] == restore.volume.as_str()
+    })?;
+    Some(attached - completed)
+}
+
+/// One moment of the timeline.
+struct Moment {
+    /// Seconds since the first.
+    at: f64,
+    who: String,
+    what: String,
+}
+
+fn timeline(played: &Played) -> Vec<Moment> {
+    let mut moments = Vec::new();
+    let mut start = None;
+    for entry in &played.journal {
+        let Some((who, what)) = told(played, entry) else {
+            continue;
+        };
+        let time = entry["time"].as_f64().unwrap_or_default();
+        let start = *start.get_or_insert(time);
+        moments.push(Moment {
+            at: time - start,
+            who,
+            what,
+        });
+    }
+    moments
+}
+
+/// Who did what, for the entries that people want to see.
+fn told(played: &Played, entry: &Value) -> Option<(String, String)> {
+    let text = |name: &str| entry[name].as_str().unwrap_or_default().to_owned();
+    let short = |id: &str| id.rsplit(['/', ':']).next().unwrap_or_default().to_owned();
+    Some(match entry["kind"].as_str()? {
+        "event" => {
+            let rules: Vec<String> = entry["rules"]
+                .as_array()?
+                .iter()
+                .filter_map(|rule| rule.as_str())
+                .map(rule_name)
+                .collect();
+            if rules.is_empty() {
+                return None;
+            }
+            (
+                text("source"),
+                format!("event {:?} → {}", text("detailType"), rules.join(", ")),
+            )
+        }
+        "invocation" => {
+            let function = function_name(played, &text("function"));
+            let cold = if entry["cold"] == true { "cold, " } else { "" };
+            let took = entry["durationMs"].as_f64().unwrap_or_default();
+            let answer = match &entry["error"] {
+                Value::Null => outcome(&entry["result"]),
+                error => format!("FAILED {}: {}", error["errorType"], error["errorMessage"]),
+            };
+            (function, format!("{answer} ({cold}{took:.0} ms)"))
+        }
+        "restore-job" => {
+            let status = text("status");
+            let made = entry["createdResourceArn"].as_str().map(short);
+            let job: String = text("restoreJobId").chars().take(8).collect();
+            match (status.as_str(), made) {
+                ("RUNNING", _) => (
+                    "AWS Backup".to_owned(),
+                    format!("restore job {job} is running"),
+                ),
+                ("COMPLETED", Some(made)) => (
+                    "AWS Backup".to_owned(),
+                    format!("restore job {job} completed: {made}"),
+                ),
+                ("FAILED" | "ABORTED", _) => (
+                    "AWS Backup".to_owned(),
+                    format!("restore job {job} {status}: {}", text("statusMessage")),
+                ),
+                _ => return None,
+            }
+        }
+        "volume-attached" => (
+            "EC2".to_owned(),
+            format!(
+                "{} attached to {} as {}",
+                text("volumeId"),
+                text("instanceId"),
+                text("device")
+            ),
+        ),
+        "ops-item" => (
+            "OpsCenter".to_owned(),
+            format!(
+                "{} {} ({}): {}",
+                text("opsItemId"),
+                text("change"),
+                text("status"),
+                text("title")
+            ),
+        ),
+        "message" => ("SNS".to_owned(), format!("message: {}", text("subject"))),
+        "dead-letter" => ("SQS".to_owned(), format!("DEAD LETTER: {}", text("reason"))),
+        _ => return None,
+    })
+}
+
+fn outcome(result: &Value) -> String {
+    // The journal holds the answer as text or as JSON.
+    let parsed = result
+        .as_str()
+        .and_then(|text| serde_json::from_str::<Value>(text).ok());
+    let result = parsed.as_ref().unwrap_or(result);
+    let word = |name: &str| result[name].as_str();
+    match (word("outcome"), word("reason")) {
+        (Some(outcome), Some(reason)) => format!("{outcome}: {reason}"),
+        (Some(outcome), None) => outcome.to_owned(),
+        _ => result.to_string(),
+    }
+}
+
+/// `rapid-recovery-RestoreCompletedRule-1A2B` → `RestoreCompletedRule`.
+fn rule_name(rule: &str) -> String {
+    rule.split('-')
+        .find(|part| part.ends_with("Rule"))
+        .unwrap_or(rule)
+        .to_owned()
+}
+
+fn function_name(played: &Played, physical: &str) -> String {
+    played
+        .functions
+        .iter()
+        .find(|(_, name)| *name == physical)
+        .map_or_else(
+            || physical.to_owned(),
+            |(logical, _)| logical.trim_end_matches("Function").to_owned(),
+        )
+}
+
+/// The report for people.
+pub(crate) fn text(played: &Played, expectations: &[Expectation]) -> String {
+    let mut out = String::new();
+    let line = |out: &mut String, text: String| {
+        // Writing to a String cannot fail.
+        let _ = writeln!(out, "{text}");
+    };
+    line(&mut out, "\nTimeline\n".to_owned());
+    for Moment { at, who, what } in timeline(played) {
+        line(&mut out, format!("{at:>8.2} s  {who:<22} {what}"));
+    }
+    line(
+        &mut out,
+        "\nFrom the completed restore to the attached volume\n".to_owned(),
+    );
+    for (restore, state) in measured(played) {
+        let seconds = seconds_to_attach(played, restore)
+            .map_or("not attached".to_owned(), |seconds| {
+                format!("{:.0} ms", seconds * 1000.0)
+            });
+        line(
+            &mut out,
+            format!("  {:<36} {state:<5} {seconds:>12}", restore.name),
+        );
+    }
+    line(&mut out, "\nAttachments\n".to_owned());
+    for restore in restores(played) {
+        let attached = restore
+            .attached
+            .as_ref()
+            .map_or("not attached".to_owned(), |(instance, device)| {
+                format!("{instance} {device}")
+            });
+        line(
+            &mut out,
+            format!("  {:<36} {} → {attached}", restore.name, restore.volume),
+        );
+    }
+    line(&mut out, "\nOpsItems\n".to_owned());
+    for item in &played.items {
+        line(
+            &mut out,
+            format!(
+                "  {:<16} severity {} {:<9} {}",
+                item.id, item.severity, item.status, item.title
+            ),
+        );
+    }
+    line(&mut out, "\nExpectations\n".to_owned());
+    for Expectation { what, held, found } in expectations {
+        if *held {
+            line(&mut out, format!("  ok     {what}"));
+        } else {
+            line(
+                &mut out,
+                format!("  FAILED {what}\n         found: {found}"),
+            );
+        }
+    }
+    let failed = expectations
+        .iter()
+        .filter(|expectation| !expectation.held)
+        .count();
+    line(
+        &mut out,
+        match failed {
+            0 => format!("\nAll {} expectations held.", expectations.len()),
+            failed => format!(
+                "\n{failed} of {} expectations did not hold.",
+                expectations.len()
+            ),
+        },
+    );
+    out
+}
+
+fn restores(played: &Played) -> [&Restore; 4] {
+    [
+        &played.database,
+        &played.web,
+        &played.second,
+        &played.misplaced,
+    ]
+}
+
+/// The restores whose time counts, and whether their function had to be started for them.
+fn measured(played: &Played) -> [(&Restore, &'static str); 3] {
+    [
+        (&played.database, "cold"),
+        (&played.web, "cold"),
+        (&played.second, "warm"),
+    ]
+}
+
+/// The report for machines.
+pub(crate) fn json(played: &Played, expectations: &[Expectation]) -> Value {
+    json!({
+        "passed": expectations.iter().all(|expectation| expectation.held),
+        "expectations": expectations.iter().map(|expectation| json!({
+            "what": expectation.what, "held": expectation.held, "found": expectation.found,
+        })).collect::<Vec<_>>(),
+        "secondsToAttach": measured(played).map(|(restore, state)| json!({
+            "restoreJobId": restore.job, "start": state, "seconds": seconds_to_attach(played, restore),
+        })),
+        "restores": restores(played).map(|restore| json!({
+            "name": restore.name, "restoreJobId": restore.job, "recoveryPointArn": restore.recovery_point,
+            "volumeId": restore.volume,
+            "instanceId": restore.attached.as_ref().map(|(instance, _)| instance),
+            "device": restore.attached.as_ref().map(|(_, device)| device),
+        })),
+        "opsItems": played.items.iter().map(|item| json!({
+            "opsItemId": item.id, "title": item.title, "status": item.status, "severity": item.severity, "key": item.key,
+        })).collect::<Vec<_>>(),
+        "timeline": timeline(played).into_iter().map(|moment| json!({
+            "seconds": moment.at, "who": moment.who, "what": moment.what,
+        })).collect::<Vec<_>>(),
+    })
+}

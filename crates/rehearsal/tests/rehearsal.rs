@@ -1,0 +1,163 @@
+//! The rehearsal itself: it passes on the project as it is, and fails when something is broken.
+#![expect(
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    reason = "a test program: it tells times, and fails where something is not as it must be"
+)]
+
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+fn rehearse(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_rehearsal"))
+        .args(arguments)
+        // What a user's environment may hold must not lead it anywhere else.
+        .env("AWS_PROFILE", "production")
+        .env("AWS_ENDPOINT_URL", "http://192.0.2.1")
+        .env("http_proxy", "http://192.0.2.1")
+        .env("HTTP_PROXY", "http://192.0.2.1")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+fn answer(output: &Output, code: i32) -> Value {
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(
+        output.status.code(),
+        Some(code),
+        "{}\n{said}",
+        String::from_utf8_lossy(&output.stdout)
+    );
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn unmet(answer: &Value) -> Vec<&str> {
+    answer["expectations"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|expectation| expectation["held"] == false)
+        .map(|expectation| expectation["what"].as_str().unwrap())
+        .collect()
+}
+
+#[test]
+fn every_expectation_holds_and_the_time_to_attach_is_told() {
+    let answer = answer(&rehearse(&["--json"]), 0);
+    assert_eq!(answer["passed"], true);
+    assert_eq!(unmet(&answer), [""; 0]);
+    let times = answer["secondsToAttach"].as_array().unwrap();
+    assert_eq!(times.len(), 3);
+    for time in times {
+        eprintln!("{}: {} s", time["start"], time["seconds"]);
+        assert!(time["seconds"].as_f64().unwrap() > 0.0, "{time}");
+    }
+    assert_eq!(times[2]["start"], "warm");
+}
+
+/// The mistake that most public rules for this event make: restores say `status`, not `state`.
+#[test]
+fn a_rule_that_never_matches_fails_the_rehearsal() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let template = std::fs::read_to_string(root.join("template.yaml")).unwrap();
+    let (before, rule) = template.split_once("\n  RestoreCompletedRule:").unwrap();
+    let broken = format!(
+        "{before}\n  RestoreCompletedRule:{}",
+        rule.replacen("status: [COMPLETED]", "state: [COMPLETED]", 1)
+    );
+    assert_ne!(broken, template);
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("broken.yaml");
+    std::fs::write(&file, broken).unwrap();
+    let answer = answer(
+        &rehearse(&["--json", "--template", file.to_str().unwrap()]),
+        1,
+    );
+    assert_eq!(answer["passed"], false);
+    let unmet = unmet(&answer);
+    for what in [
+        "The web volume is attached to its instance, once",
+        "The restore of the web volume has one OpsItem, resolved",
+        // The database volume is integrated in the end, by hand, and that is not how it should be.
+        "A function invoked by hand finds its work done",
+    ] {
+        assert!(unmet.contains(&what), "{unmet:?}");
+    }
+    assert!(
+        !unmet
+            .contains(&"The trouble with S3 has one OpsItem, open, though AWS sends events twice"),
+        "what does not hang on the rule holds all the same: {unmet:?}"
+    );
+}
+
+#[test]
+fn what_cannot_be_played_is_said_in_one_line_with_the_remedy() {
+    for (arguments, expected) in [
+        (&["--fast"][..], "--help"),
+        (&["--template", "no/such/template.yaml"][..], "--template"),
+    ] {
+        let output = rehearse(arguments);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(output.stdout.is_empty());
+        assert_eq!(said.lines().count(), 1, "{said}");
+        assert!(said.contains(expected), "{said}");
+    }
+}
+
+#[test]
+fn a_region_that_is_kept_answers_until_it_is_ended() {
+    let output = rehearse(&["--keep"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    let after = |mark: &str| {
+        let rest = said
+            .split(mark)
+            .nth(1)
+            .unwrap_or_else(|| panic!("no {mark:?} in {said}"));
+        rest.split_whitespace().next().unwrap().to_owned()
+    };
+    let endpoint = after("AWS_ENDPOINT_URL=");
+    let pid = after("kill ");
+    let file = after("--env-vars ");
+    let ended = Ended(&pid);
+    let agent = ureq::Agent::config_builder()
+        .proxy(None)
+        .build()
+        .new_agent();
+    let ready: Value = agent
+        .get(format!("{endpoint}/_local-region/ready"))
+        .call()
+        .unwrap()
+        .body_mut()
+        .read_json()
+        .unwrap();
+    assert_eq!(ready["endpoint"], endpoint.as_str());
+    let variables: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+    assert_eq!(
+        variables["RestoreIntegratorFunction"]["AWS_ENDPOINT_URL"],
+        endpoint.as_str()
+    );
+    drop(ended);
+    // It is no child of this process, so its end is seen from outside.
+    while Command::new("kill")
+        .args(["-0", &pid])
+        .stderr(Stdio::null())
+        .status()
+        .unwrap()
+        .success()
+    {
+        std::thread::yield_now();
+    }
+}
+
+/// Ends the process, whatever became of the test.
+struct Ended<'a>(&'a str);
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        let _ = Command::new("kill").arg(self.0).status();
+    }
+}
