@@ -2,6 +2,7 @@
 
 import contextvars
 import json
+import threading
 from typing import Any
 
 from ministack import app
@@ -42,6 +43,17 @@ def name_resources_as_aws() -> None:
 
     iam_actions.extract_resource_arn = resource_arn
     iam_actions.verified_access_resource_arns = further_resource_arns
+
+
+def read_models_ahead() -> None:
+    """Read the models that ministack evaluates calls with, in the background, so that no first call waits for them."""
+    services = ("ec2", "ssm", "cloudformation", "sns", "sqs", "backup", "lambda")
+
+    def read() -> None:
+        for service in services:
+            iam_actions._tag_operations(service)
+
+    threading.Thread(target=read, daemon=True).start()
 
 
 def count_loopback_as_tls() -> None:

@@ -56,6 +56,7 @@ class RecoveryPoints:
         return point
 
     def _start_backup_job(self, params: dict[str, Any], caller: Caller) -> dict[str, Any]:
+        caller.require("iam:PassRole", params["IamRoleArn"], **{"iam:PassedToService": "backup.amazonaws.com"})
         vault = _vault(params["BackupVaultName"])
         volume_id = params["ResourceArn"].rpartition("/")[2]
         if ":volume/" not in params["ResourceArn"]:
@@ -64,7 +65,6 @@ class RecoveryPoints:
             )
         if volume_id not in ec2._volumes:
             raise ApiError("InvalidParameterValueException", f"Volume not found: {params['ResourceArn']}")
-        caller.require("iam:PassRole", params["IamRoleArn"], **{"iam:PassedToService": "backup.amazonaws.com"})
         token = params.get("IdempotencyToken")
         if token in self._jobs_by_token:
             return self._jobs_by_token[token]

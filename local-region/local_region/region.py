@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ministack import app
 
-from local_region.authorization import count_loopback_as_tls, name_resources_as_aws
+from local_region.authorization import count_loopback_as_tls, name_resources_as_aws, read_models_ahead
 from local_region.auto_scaling import AutoScaling
 from local_region.calls import record_calls
 from local_region.control import Asgi, Control
@@ -62,4 +62,5 @@ def assemble(settings: Settings, endpoint: str, loop: asyncio.AbstractEventLoop)
     runbooks = Runbooks(settings, pending, events)
     StackResources(instances, volumes, groups, runbooks)
     SdkIntegrations(settings, endpoint)
+    read_models_ahead()
     return Region(Control(app.app, settings.ready(endpoint), journal, pending, events, restores), functions)

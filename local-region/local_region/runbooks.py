@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import json
+import re
 import time
 import uuid
 from typing import Any
@@ -59,6 +60,16 @@ class Runbooks:
         self._documents[name] = _document(name, content, document_type, document_format)
         return name
 
+    def replace(self, name: str, content: str | dict[str, Any], document_format: str) -> None:
+        """Make `content` the next, and default, version of a document."""
+        before = self._existing_document(name)["description"]
+        number = str(int(before["LatestVersion"]) + 1)
+        document = _document(name, content, before["DocumentType"], document_format)
+        document["description"].update(
+            CreatedDate=before["CreatedDate"], DocumentVersion=number, LatestVersion=number, DefaultVersion=number
+        )
+        self._documents[name] = document
+
     def delete(self, name: str) -> None:
         """Delete a document if there is one."""
         self._documents.pop(name, None)
@@ -97,12 +108,12 @@ class Runbooks:
         if token and token.lower() in self._ids_by_token:
             return self._same_execution(token.lower(), name, given)
         _check_parameters(name, runbook, given)
-        role = (given.get("AutomationAssumeRole") or [None])[0]
-        if role:
-            caller.require("iam:PassRole", role, **{"iam:PassedToService": "ssm.amazonaws.com"})
         defaults = {
             key: _as_list(value["default"]) for key, value in declared.items() if value.get("default") is not None
         }
+        role = _assumed_role(runbook, defaults | given)
+        if role:
+            caller.require("iam:PassRole", role, **{"iam:PassedToService": "ssm.amazonaws.com"})
         execution = {
             "AutomationExecutionId": str(uuid.uuid4()),
             "DocumentName": name,
@@ -289,6 +300,13 @@ def _check_runbook(name: str, body: dict[str, Any]) -> None:
     for step in steps:
         if not isinstance(step, dict) or not step.get("name") or not step.get("action"):
             raise ApiError("InvalidDocumentContent", f"A step of {name} lacks its name or action")
+
+
+def _assumed_role(runbook: dict[str, Any], parameters: dict[str, list[str]]) -> str | None:
+    """The role a runbook works with, which its caller must be allowed to pass."""
+    role = runbook.get("assumeRole") or ""
+    reference = re.fullmatch(r"\{\{\s*(\w+)\s*\}\}", role)
+    return (parameters.get(reference.group(1), [""])[0] if reference else role) or None
 
 
 def _check_parameters(name: str, runbook: dict[str, Any], given: dict[str, list[str]]) -> None:

@@ -18,6 +18,7 @@ app                              _routing_params                      method pat
 app                              _ct_event_name                       service method path headers query_params
 core.arn                         parse_arn                            *
 core.concurrency                 run_reentrant                        *
+core.iam_actions                 _tag_operations                      service
 core.iam_actions                 extract_resource_arn                 service method path headers body query_params region account_id
 core.iam_actions                 verified_access_resource_arns        query_params region account_id
 core.iam_evaluator               enforce                              access_key_id iam_action service region resource_arn service_context

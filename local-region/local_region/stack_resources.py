@@ -46,7 +46,11 @@ class StackResources:
             "create": _as_described(topics["create"]),
             "update": _as_described(topics["update"]),
         }
-        registered["AWS::SSM::Document"] = {"create": self._create_document, "delete": self._delete_document}
+        registered["AWS::SSM::Document"] = {
+            "create": self._create_document,
+            "update": self._update_document,
+            "delete": self._delete_document,
+        }
         registered["AWS::Backup::BackupSelection"] = {"create": _create_selection, "delete": _delete_selection}
         # ministack adds the stack's tags, and CloudFormation's own, to the types named here.
         for resource_type in ("AWS::EC2::Instance", "AWS::EC2::Volume"):
@@ -144,6 +148,14 @@ class StackResources:
         return _or_fail(
             lambda: self._runbooks.create(name, props["Content"], document_type, props.get("DocumentFormat", "JSON"))
         ), {}
+
+    def _update_document(
+        self, physical_id: str, old_props: dict[str, Any], new_props: dict[str, Any], stack_name: str
+    ) -> Created:
+        _or_fail(
+            lambda: self._runbooks.replace(physical_id, new_props["Content"], new_props.get("DocumentFormat", "JSON"))
+        )
+        return physical_id, {}
 
     def _delete_document(self, physical_id: str, _props: dict[str, Any]) -> None:
         self._runbooks.delete(physical_id)

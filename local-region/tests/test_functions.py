@@ -5,15 +5,28 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from running_region import RunningRegion, messages
+from running_region import ACCOUNT, RunningRegion, messages
 
 TEMPLATE = Path(__file__).parent / "templates" / "functions.yaml"
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/restores"
 
 
 @pytest.fixture(scope="module")
 def stack(region: RunningRegion, binaries: Path) -> dict[str, Any]:
     """The stack of functions.yaml, its one function retrying once."""
     return region.deploy(TEMPLATE, "functions", "--binaries", str(binaries), "--parameter", "Greeting=hello")
+
+
+@pytest.fixture(scope="module")
+def runbook(region: RunningRegion) -> None:
+    """A runbook, WithRole, that works with the role it is given."""
+    content = {
+        "schemaVersion": "0.3",
+        "assumeRole": "{{ Role }}",
+        "parameters": {"Role": {"type": "String"}},
+        "mainSteps": [{"name": "nap", "action": "aws:sleep"}],
+    }
+    region.client("ssm").create_document(Name="WithRole", DocumentType="Automation", Content=json.dumps(content))
 
 
 def send(region: RunningRegion, detail_type: str, **detail: Any) -> str:
@@ -102,6 +115,20 @@ def test_a_function_may_do_what_its_role_allows_and_no_more(region: RunningRegio
     assert ("DescribeInstances", 403, "UnauthorizedOperation") in [
         (c["operation"], c["status"], c["errorCode"]) for c in calls
     ]
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [
+        ["backup", "StartRestoreJob", {"RecoveryPointArn": "arn", "Metadata": {}, "IamRoleArn": ROLE}],
+        ["ssm", "StartAutomationExecution", {"DocumentName": "WithRole", "Parameters": {"Role": [ROLE]}}],
+    ],
+    ids=["restore", "runbook"],
+)
+def test_a_role_must_be_passable(region: RunningRegion, stack: dict[str, Any], runbook: None, wish: list[Any]) -> None:
+    event_id = send(region, "Allowed", call=wish)
+    message = region.journal("invocation", eventId=event_id)[0]["error"]["errorMessage"]
+    assert "AccessDeniedException" in message and f"iam:PassRole on resource: {ROLE}" in message
 
 
 def test_a_function_sees_nothing_of_the_servers_environment(region: RunningRegion, stack: dict[str, Any]) -> None:

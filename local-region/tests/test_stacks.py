@@ -182,6 +182,9 @@ Resources:
     assert region.client("ssm").describe_document(Name=resources["Runbook"])["Document"]["DocumentType"] == "Automation"
     answer = region.client("stepfunctions").start_execution(stateMachineArn=resources["Machine"])
     assert wait_for_execution(region, answer["executionArn"])["output"] == '"done"'
+    (tmp_path / "runbook.yaml").write_text("schemaVersion: '0.3'\nmainSteps: [{name: rest, action: 'aws:sleep'}]\n")
+    assert region.deploy(tmp_path / "template.yaml", "packaged")["status"] == "UPDATE_COMPLETE"
+    assert "rest" in region.client("ssm").get_document(Name=resources["Runbook"])["Content"]
 
 
 def wait_for_execution(region: RunningRegion, arn: str) -> dict[str, Any]:
