@@ -41,15 +41,17 @@ impl Backup {
             .send()
             .await
             .map_err(|error| classify(DESCRIBE_RESTORE_JOB, id.as_str(), error))?;
-        let arn = |text: Option<String>| text.as_deref().map(Arn::parse).transpose();
+        // One that cannot be read counts as absent, as in the job's event: what a type without an
+        // integration is called is no reason to fail.
+        let arn = |text: Option<String>| text.and_then(|text| Arn::parse(&text).ok());
         Ok(RestoreJob {
             id: id.clone(),
             status: job.status.map(|status| status.as_str().to_owned()),
             status_message: job.status_message,
             resource_type: job.resource_type,
-            created_resource: arn(job.created_resource_arn)?,
-            recovery_point: arn(job.recovery_point_arn)?.map(RecoveryPointArn::new),
-            source_resource: arn(job.source_resource_arn)?,
+            created_resource: arn(job.created_resource_arn),
+            recovery_point: arn(job.recovery_point_arn).map(RecoveryPointArn::new),
+            source_resource: arn(job.source_resource_arn),
             restore_test: job
                 .created_by
                 .is_some_and(|by| by.restore_testing_plan_arn.is_some()),
@@ -75,5 +77,163 @@ impl Backup {
             tags.extend(page.tags.unwrap_or_default());
         }
         Ok(tags)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::wire::{Answer, Wire, called_in, decoded, listed};
+
+    const JOB: &str = "1A2B3C4D-5E6F-7081-92A3-B4C5D6E7F809";
+    const VOLUME: &str = "arn:aws:ec2:us-west-2:111122223333:volume/vol-0a1b2c3d4e5f60718";
+    const SNAPSHOT: &str = "arn:aws:ec2:us-west-2::snapshot/snap-0a1b2c3d4e5f60718";
+    const SOURCE: &str = "arn:aws:ec2:us-east-1:111122223333:volume/vol-1111aaaa2222bbbb3";
+    const POINT: &str =
+        "arn:aws:backup:us-west-2:111122223333:recovery-point:1EB3B5E7-9EB0-435A-A80B-108B488B0D45";
+
+    async fn described(wire: &Wire) -> Result<RestoreJob, Error> {
+        Backup::new(&wire.config())
+            .restore_job(&RestoreJobId::new(JOB))
+            .await
+    }
+
+    #[tokio::test]
+    async fn a_job_is_asked_for_by_its_id_and_every_field_is_kept() {
+        let wire = Wire::answering([Answer::rest(&json!({
+            "AccountId": "111122223333",
+            "RestoreJobId": JOB,
+            "RecoveryPointArn": SNAPSHOT,
+            "SourceResourceArn": SOURCE,
+            "BackupVaultArn": "arn:aws:backup:us-west-2:111122223333:backup-vault:recovery",
+            "CreationDate": 1_795_413_000.25,
+            "CompletionDate": 1_795_413_600.5,
+            "Status": "COMPLETED",
+            "StatusMessage": "Done.",
+            "PercentDone": "100.00%",
+            "CreatedResourceArn": VOLUME,
+            "ResourceType": "EBS",
+        }))]);
+        let job = described(&wire).await.unwrap();
+        assert_eq!(
+            job,
+            RestoreJob {
+                id: RestoreJobId::new(JOB),
+                status: Some("COMPLETED".to_owned()),
+                status_message: Some("Done.".to_owned()),
+                resource_type: Some("EBS".to_owned()),
+                created_resource: Some(Arn::parse(VOLUME).unwrap()),
+                recovery_point: Some(RecoveryPointArn::parse(SNAPSHOT).unwrap()),
+                source_resource: Some(Arn::parse(SOURCE).unwrap()),
+                restore_test: false,
+                completed: DateTime::from_timestamp(1_795_413_600, 500_000_000),
+            }
+        );
+        assert_eq!(wire.only().action(), "backup:DescribeRestoreJob");
+        assert_eq!(
+            wire.only().uri,
+            format!("https://backup.us-west-2.amazonaws.com/restore-jobs/{JOB}")
+        );
+    }
+
+    #[tokio::test]
+    async fn a_sparse_job_has_the_id_that_was_asked_for() {
+        let wire = Wire::answering([Answer::rest(&json!({}))]);
+        assert_eq!(
+            described(&wire).await.unwrap(),
+            RestoreJob::known_by_id(RestoreJobId::new(JOB))
+        );
+    }
+
+    #[tokio::test]
+    async fn a_restore_test_is_known_by_its_plan() {
+        let plan = "arn:aws:backup:us-west-2:111122223333:restore-testing-plan:weekly-1";
+        for (created_by, expected) in [
+            (json!({"RestoreTestingPlanArn": plan}), true),
+            (json!({}), false),
+        ] {
+            let wire = Wire::answering([Answer::rest(&json!({"CreatedBy": created_by}))]);
+            assert_eq!(described(&wire).await.unwrap().restore_test, expected);
+        }
+    }
+
+    /// As in the job's event. What the job made and from what is asked for where it is needed.
+    #[tokio::test]
+    async fn an_arn_that_cannot_be_read_counts_as_absent() {
+        let wire = Wire::answering([Answer::rest(&json!({
+            "Status": "COMPLETED",
+            "ResourceType": "VirtualMachine",
+            "CreatedResourceArn": "",
+            "RecoveryPointArn": "my vm",
+            "SourceResourceArn": "arn:aws:backup-gateway:us-east-1:111122223333:vm/my vm",
+        }))]);
+        let job = described(&wire).await.unwrap();
+        assert_eq!(job.created_resource, None);
+        assert_eq!(job.recovery_point, None);
+        assert_eq!(job.source_resource, None);
+        assert_eq!(job.resource_type.as_deref(), Some("VirtualMachine"));
+    }
+
+    #[tokio::test]
+    async fn an_unknown_job_is_permanent() {
+        let wire = Wire::answering([Answer::rest_error(
+            400,
+            "ResourceNotFoundException",
+            "Restore job does not exist.",
+        )]);
+        let error = described(&wire).await.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "backup:DescribeRestoreJob on {JOB} failed (ResourceNotFoundException): Restore job does not exist. \
+                 Look the code up in the API reference of the service; this function does not know it."
+            )
+        );
+    }
+
+    #[tokio::test]
+    async fn tags_come_from_every_page() {
+        let wire = Wire::answering([
+            Answer::rest(&json!({"Tags": {"a": "1"}, "NextToken": "token-1"})),
+            Answer::rest(&json!({"NextToken": "token-2"})),
+            Answer::rest(&json!({"Tags": {"b": ""}})),
+        ]);
+        let tags = Backup::new(&wire.config())
+            .tags(&RecoveryPointArn::parse(POINT).unwrap())
+            .await
+            .unwrap();
+        assert_eq!(
+            tags,
+            Tags::from([
+                ("a".to_owned(), "1".to_owned()),
+                ("b".to_owned(), String::new())
+            ])
+        );
+        let sent = wire.sent();
+        assert_eq!(sent.len(), 3);
+        assert_eq!(
+            decoded(&sent[0].uri),
+            format!("https://backup.us-west-2.amazonaws.com/tags/{POINT}")
+        );
+        assert!(sent[0].query().is_empty());
+        assert_eq!(sent[1].query()["nextToken"], "token-1");
+        assert_eq!(sent[2].query()["nextToken"], "token-2");
+    }
+
+    #[tokio::test]
+    async fn the_actions_are_those_that_are_sent() {
+        let wire = Wire::answering([Answer::rest(&json!({})), Answer::rest(&json!({}))]);
+        described(&wire).await.unwrap();
+        Backup::new(&wire.config())
+            .tags(&RecoveryPointArn::parse(POINT).unwrap())
+            .await
+            .unwrap();
+        assert_eq!(wire.actions(), listed(Backup::ACTIONS));
+        assert_eq!(
+            called_in("backup", include_str!("backup.rs")),
+            listed(Backup::ACTIONS)
+        );
     }
 }

@@ -20,6 +20,25 @@ const OPERATION: Duration = Duration::from_secs(20);
 /// Attempts at a call that was throttled or failed on the way.
 const ATTEMPTS: u32 = 4;
 
+/// Retries with growing pauses, by the SDK's own classification.
+pub(crate) fn retries() -> RetryConfig {
+    RetryConfig::standard().with_max_attempts(ATTEMPTS)
+}
+
+/// How long a call may take.
+pub(crate) fn timeouts() -> TimeoutConfig {
+    TimeoutConfig::builder()
+        .connect_timeout(CONNECT)
+        .operation_attempt_timeout(ATTEMPT)
+        .operation_timeout(OPERATION)
+        .build()
+}
+
+/// The defaults of the SDK that were tested with this system.
+pub(crate) fn behavior() -> BehaviorVersion {
+    BehaviorVersion::v2026_01_12()
+}
+
 /// Region and credentials as Lambda sets them, and `AWS_ENDPOINT_URL` for the local Region.
 pub async fn load_config() -> Config {
     // ring instead of the default provider: see Cargo.toml.
@@ -28,16 +47,48 @@ pub async fn load_config() -> Config {
             tls::rustls_provider::CryptoMode::Ring,
         ))
         .build_https();
-    aws_config::defaults(BehaviorVersion::v2026_01_12())
+    aws_config::defaults(behavior())
         .http_client(http_client)
-        .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
-        .timeout_config(
-            TimeoutConfig::builder()
-                .connect_timeout(CONNECT)
-                .operation_attempt_timeout(ATTEMPT)
-                .operation_timeout(OPERATION)
-                .build(),
-        )
+        .retry_config(retries())
+        .timeout_config(timeouts())
         .load()
         .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{Answer, Wire};
+    use recovery_core::arn::OpsItemId;
+    use recovery_core::error::Error;
+    use recovery_core::ports::OpsItems;
+
+    async fn asked(answer: Answer) -> (usize, Error) {
+        let wire = Wire::answering(vec![answer; 10]);
+        let error = crate::OpsCenter::new(&wire.config())
+            .get(&OpsItemId::new("oi-1"))
+            .await
+            .unwrap_err();
+        (wire.sent().len(), error)
+    }
+
+    #[tokio::test]
+    async fn a_service_out_of_reach_is_given_up_after_four_attempts() {
+        let (attempts, error) = asked(Answer::Refused).await;
+        assert_eq!(attempts, 4);
+        assert_eq!(error.error_type(), "Retryable");
+        // Silence takes more of the time there is.
+        let (attempts, error) = asked(Answer::Silence).await;
+        assert!((3..=4).contains(&attempts), "{attempts}");
+        assert_eq!(error.error_type(), "Retryable");
+    }
+
+    /// So that a function that lives for 60 s can still write down what became of a call.
+    #[test]
+    fn every_call_ends_within_a_third_of_a_functions_time() {
+        let timeouts = timeouts();
+        assert!(timeouts.operation_timeout() <= Some(Duration::from_secs(20)));
+        assert!(timeouts.operation_attempt_timeout() <= timeouts.operation_timeout());
+        assert!(timeouts.connect_timeout() < timeouts.operation_attempt_timeout());
+    }
 }

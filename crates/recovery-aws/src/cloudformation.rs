@@ -13,6 +13,9 @@ pub struct CloudFormation {
     client: Client,
 }
 
+/// What the SDK puts in the place of a required member that an answer lacks, where the member is an
+/// enumeration; text becomes empty.
+const ABSENT: &str = "no value was set";
 const DESCRIBE_STACK_RESOURCE: &str = "cloudformation:DescribeStackResource";
 
 impl CloudFormation {
@@ -58,13 +61,143 @@ impl StackResources for CloudFormation {
         Ok(Some(StackResource {
             resource_type: detail
                 .resource_type
+                .filter(|kind| !kind.is_empty())
                 .ok_or_else(|| missing("ResourceType"))?,
             physical_id: detail.physical_resource_id.filter(|id| !id.is_empty()),
             status: detail
                 .resource_status
+                .filter(|status| status.as_str() != ABSENT)
                 .ok_or_else(|| missing("ResourceStatus"))?
                 .as_str()
                 .to_owned(),
         }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{Answer, Wire, called_in, listed};
+
+    async fn described(wire: &Wire) -> Result<Option<StackResource>, Error> {
+        CloudFormation::new(&wire.config())
+            .stack_resource("shop", "Server")
+            .await
+    }
+
+    fn detail(inner: &str) -> Answer {
+        Answer::query(
+            "DescribeStackResource",
+            &format!("<StackResourceDetail>{inner}</StackResourceDetail>"),
+        )
+    }
+
+    #[tokio::test]
+    async fn a_resource_is_asked_for_by_stack_and_logical_id_and_every_field_is_kept() {
+        let wire = Wire::answering([detail(
+            "<StackName>shop</StackName><LogicalResourceId>Server</LogicalResourceId>\
+             <PhysicalResourceId>i-0a1b2c3d4e5f60718</PhysicalResourceId><ResourceType>AWS::EC2::Instance</ResourceType>\
+             <LastUpdatedTimestamp>2026-11-23T06:00:00.000Z</LastUpdatedTimestamp><ResourceStatus>CREATE_COMPLETE</ResourceStatus>",
+        )]);
+        assert_eq!(
+            described(&wire).await.unwrap(),
+            Some(StackResource {
+                resource_type: "AWS::EC2::Instance".to_owned(),
+                physical_id: Some("i-0a1b2c3d4e5f60718".to_owned()),
+                status: "CREATE_COMPLETE".to_owned(),
+            })
+        );
+        let form = wire.only().form();
+        assert_eq!(form["StackName"], "shop");
+        assert_eq!(form["LogicalResourceId"], "Server");
+        assert_eq!(form.len(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_resource_under_way_has_no_physical_id_yet() {
+        for physical_id in [
+            "",
+            "<PhysicalResourceId/>",
+            "<PhysicalResourceId></PhysicalResourceId>",
+        ] {
+            let wire = Wire::answering([detail(&format!(
+                "{physical_id}<ResourceType>AWS::EC2::Instance</ResourceType><ResourceStatus>CREATE_IN_PROGRESS</ResourceStatus>"
+            ))]);
+            let resource = described(&wire).await.unwrap().unwrap();
+            assert_eq!(resource.physical_id, None);
+            assert_eq!(resource.status, "CREATE_IN_PROGRESS");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_lacks_something_is_an_error_that_names_it() {
+        for (answer, missing) in [
+            (
+                Answer::query("DescribeStackResource", ""),
+                "StackResourceDetail",
+            ),
+            (
+                detail("<ResourceStatus>CREATE_COMPLETE</ResourceStatus>"),
+                "ResourceType",
+            ),
+            (
+                detail("<ResourceType>AWS::EC2::Instance</ResourceType>"),
+                "ResourceStatus",
+            ),
+        ] {
+            let error = described(&Wire::answering([answer])).await.unwrap_err();
+            assert_eq!(error.error_type(), "Permanent");
+            assert!(error.fault().message().ends_with(missing), "{error}");
+            assert_eq!(error.fault().subject(), "shop/Server");
+        }
+    }
+
+    #[tokio::test]
+    async fn only_what_does_not_exist_is_nothing() {
+        for message in [
+            "Stack &apos;shop&apos; does not exist",
+            "Stack with id shop does not exist",
+            "Resource Server does not exist for stack shop",
+        ] {
+            let wire = Wire::answering([Answer::query_error(400, "ValidationError", message)]);
+            assert_eq!(described(&wire).await.unwrap(), None);
+        }
+        for (code, message) in [
+            (
+                "ValidationError",
+                "1 validation error detected: Value at 'stackName' failed to satisfy constraint",
+            ),
+            (
+                "AccessDenied",
+                "User is not authorized; the role does not exist",
+            ),
+        ] {
+            let wire = Wire::answering([Answer::query_error(400, code, message)]);
+            let error = described(&wire).await.unwrap_err();
+            assert_eq!(error.error_type(), "Permanent", "{error}");
+            assert_eq!(error.fault().code(), Some(code));
+        }
+    }
+
+    #[tokio::test]
+    async fn throttling_is_waited_out() {
+        let wire = Wire::answering([
+            Answer::query_error(400, "Throttling", "Rate exceeded"),
+            Answer::query_error(503, "ServiceUnavailable", "Try again."),
+            detail("<ResourceType>T</ResourceType><ResourceStatus>S</ResourceStatus>"),
+        ]);
+        assert!(described(&wire).await.unwrap().is_some());
+        assert_eq!(wire.sent().len(), 3);
+    }
+
+    #[tokio::test]
+    async fn the_actions_are_those_that_are_sent() {
+        let wire = Wire::answering([detail("")]);
+        described(&wire).await.unwrap_err();
+        assert_eq!(wire.actions(), listed(CloudFormation::ACTIONS));
+        assert_eq!(
+            called_in("cloudformation", include_str!("cloudformation.rs")),
+            listed(CloudFormation::ACTIONS)
+        );
     }
 }

@@ -90,9 +90,11 @@ impl Ec2 {
             .filter(|attachment| attachment.state != Some(types::VolumeAttachmentState::Detached))
             .map(|attachment| {
                 Ok(Attachment {
+                    // Where a service of AWS uses the volume there is no instance to name.
                     instance: InstanceId::new(
                         attachment
                             .instance_id
+                            .or(attachment.associated_resource)
                             .ok_or_else(|| missing("instance of an attachment"))?,
                     ),
                     device: attachment.device.unwrap_or_default(),
@@ -235,10 +237,18 @@ fn attach_error(
     ))
 }
 
+/// A filter for exactly these values. EC2 takes `*`, `?` and `\` for patterns:
+/// <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Filtering.html>.
 fn filter<const N: usize>(name: &str, values: [&str; N]) -> Filter {
+    let exactly = |value: &str| {
+        value
+            .replace('\\', r"\\")
+            .replace('*', r"\*")
+            .replace('?', r"\?")
+    };
     Filter::builder()
         .name(name)
-        .set_values(Some(values.map(str::to_owned).into()))
+        .set_values(Some(values.map(exactly).into()))
         .build()
 }
 
@@ -278,3 +288,6 @@ fn translate(instance: types::Instance, subject: &str) -> Result<Instance, Error
         devices,
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,6 +10,7 @@ pub(crate) type SdkError<E> = aws_sdk_ec2::error::SdkError<E>;
 const LATER: &[&str] = &[
     // EC2: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html
     "RequestLimitExceeded",
+    "EC2ThrottledException",
     "InternalError",
     "InternalFailure",
     "Unavailable",
@@ -25,8 +26,11 @@ const LATER: &[&str] = &[
     "Throttling",
     "ThrottlingException",
     "ThrottledException",
+    "Throttled",
     "TooManyRequestsException",
     "RequestThrottled",
+    "RequestThrottledException",
+    "BandwidthLimitExceeded",
     "RequestTimeout",
     "RequestTimeoutException",
     "SlowDown",
@@ -64,6 +68,8 @@ const CREDENTIALS: &[&str] = &[
     "InvalidClientTokenId",
     "UnrecognizedClientException",
     "RequestExpired",
+    "SignatureDoesNotMatch",
+    "InvalidSignatureException",
 ];
 
 /// What `error` of `operation` on `subject` means. A code nobody has classified is permanent:
@@ -78,16 +84,39 @@ where
 {
     let subject = subject.into();
     match &error {
-        SdkError::TimeoutError(_) | SdkError::DispatchFailure(_) | SdkError::ResponseError(_) => {
-            Error::Retryable(
-                Fault::new(
-                    operation,
-                    subject,
-                    "the call had no answer, and may have taken effect",
-                    "Nothing to do: it is tried again after a look at what is there.",
-                )
-                .with_source(error),
+        SdkError::TimeoutError(_) | SdkError::DispatchFailure(_) => Error::Retryable(
+            Fault::new(
+                operation,
+                subject,
+                "the call had no answer, and may have taken effect",
+                "Nothing to do: it is tried again after a look at what is there.",
             )
+            .with_source(error),
+        ),
+        SdkError::ResponseError(response) => {
+            let status = response.raw().status().as_u16();
+            let message = format!("the answer (HTTP {status}) is none of the service");
+            if status < 400 || later(status) {
+                Error::Retryable(
+                    Fault::new(
+                        operation,
+                        subject,
+                        format!("{message}; the call may have taken effect"),
+                        "Nothing to do: it is tried again after a look at what is there.",
+                    )
+                    .with_source(error),
+                )
+            } else {
+                Error::Permanent(
+                    Fault::new(
+                        operation,
+                        subject,
+                        message,
+                        "Find out who answers in the service's place: a proxy, a VPC endpoint, a wrong AWS_ENDPOINT_URL.",
+                    )
+                    .with_source(error),
+                )
+            }
         }
         SdkError::ServiceError(service_error) => {
             let code = service_error.err().code().unwrap_or("unknown").to_owned();
@@ -101,7 +130,7 @@ where
                 Fault::new(operation, subject.clone(), message.clone(), remedy)
                     .with_code(code.clone())
             };
-            if LATER.contains(&code.as_str()) || status >= 500 || status == 429 {
+            if LATER.contains(&code.as_str()) || later(status) {
                 Error::Retryable(fault("Nothing to do: it is tried again.").with_source(error))
             } else if DENIED.contains(&code.as_str()) {
                 Error::Permanent(
@@ -132,6 +161,11 @@ where
     }
 }
 
+/// Whether an HTTP status says: later.
+fn later(status: u16) -> bool {
+    status >= 500 || status == 429
+}
+
 /// The error for an answer that lacks what its API promises.
 pub(crate) fn incomplete(operation: &'static str, subject: &str, member: &str) -> Error {
     Error::Permanent(Fault::new(
@@ -154,4 +188,197 @@ pub(crate) fn message<E: ProvideErrorMetadata>(error: &SdkError<E>) -> Option<&s
     error
         .as_service_error()
         .and_then(ProvideErrorMetadata::message)
+}
+
+#[cfg(test)]
+mod tests {
+    use recovery_core::arn::{OpsItemId, RestoreJobId, VolumeId};
+    use recovery_core::ports::{Notification, Notifications, OpsItems, StackResources};
+    use serde_json::json;
+
+    use super::*;
+    use crate::wire::{Answer, Wire};
+    use crate::{Backup, CloudFormation, Ec2, OpsCenter, Topic};
+
+    /// One call of `service`, sent once and answered so.
+    async fn failed(service: &str, answer: Answer) -> Error {
+        let wire = Wire::answering([answer]);
+        let config = wire.config_without_retries();
+        let error = match service {
+            "ec2" => Ec2::new(&config)
+                .volume(&VolumeId::new("vol-1"))
+                .await
+                .err(),
+            "cloudformation" => CloudFormation::new(&config)
+                .stack_resource("shop", "Server")
+                .await
+                .err(),
+            "ssm" => OpsCenter::new(&config)
+                .get(&OpsItemId::new("oi-1"))
+                .await
+                .err(),
+            "backup" => Backup::new(&config)
+                .restore_job(&RestoreJobId::new("J"))
+                .await
+                .err(),
+            _ => Topic::new(&config, Some("arn:aws:sns:us-west-2:1:t".to_owned()))
+                .notify(&Notification {
+                    subject: "s".to_owned(),
+                    message: "m".to_owned(),
+                    attributes: Vec::new(),
+                })
+                .await
+                .err(),
+        };
+        assert_eq!(wire.sent().len(), 1);
+        error.unwrap()
+    }
+
+    /// An error of `service`, in its protocol.
+    fn answer(service: &str, status: u16, code: &str) -> Answer {
+        let message = "In the service's words";
+        match service {
+            "ec2" => Answer::ec2_error(status, code, message),
+            "ssm" => Answer::json_error(status, code, &json!({"message": message})),
+            "backup" => Answer::rest_error(status, code, message),
+            _ => Answer::query_error(status, code, message),
+        }
+    }
+
+    #[tokio::test]
+    async fn every_code_of_every_service_has_its_kind() {
+        const LATER: &str = "Retryable: Nothing to do: it is tried again.";
+        const DENIED: &str = "Permanent: Allow the function's role";
+        const CREDENTIALS: &str = "Retryable: Lambda renews the function's credentials";
+        const UNKNOWN: &str = "Permanent: Look the code up";
+        for (service, status, code, expected) in [
+            ("ec2", 503, "RequestLimitExceeded", LATER),
+            ("ec2", 400, "RequestLimitExceeded", LATER),
+            ("ec2", 503, "EC2ThrottledException", LATER),
+            ("ec2", 400, "EC2ThrottledException", LATER),
+            ("ec2", 500, "InternalError", LATER),
+            ("ec2", 503, "Unavailable", LATER),
+            ("ec2", 503, "ServiceUnavailable", LATER),
+            ("ec2", 500, "NeverHeardOf", LATER),
+            ("ec2", 400, "InvalidVolume.NotFound", LATER),
+            ("ec2", 403, "UnauthorizedOperation", DENIED),
+            ("ec2", 401, "AuthFailure", CREDENTIALS),
+            ("ec2", 400, "RequestExpired", CREDENTIALS),
+            ("ec2", 400, "ExpiredToken", CREDENTIALS),
+            ("ec2", 400, "NeverHeardOf", UNKNOWN),
+            ("ec2", 400, "InvalidVolumeID.Malformed", UNKNOWN),
+            ("cloudformation", 400, "Throttling", LATER),
+            ("cloudformation", 503, "ServiceUnavailable", LATER),
+            ("cloudformation", 500, "InternalFailure", LATER),
+            ("cloudformation", 408, "RequestTimeout", LATER),
+            ("cloudformation", 403, "AccessDenied", DENIED),
+            ("cloudformation", 403, "OptInRequired", DENIED),
+            ("cloudformation", 403, "ExpiredToken", CREDENTIALS),
+            ("cloudformation", 403, "InvalidClientTokenId", CREDENTIALS),
+            ("cloudformation", 403, "SignatureDoesNotMatch", CREDENTIALS),
+            ("cloudformation", 400, "ValidationError", UNKNOWN),
+            ("ssm", 400, "ThrottlingException", LATER),
+            ("ssm", 400, "RequestLimitExceeded", LATER),
+            ("ssm", 500, "InternalServerError", LATER),
+            ("ssm", 503, "ServiceUnavailableException", LATER),
+            ("ssm", 409, "OpsItemConflictException", LATER),
+            ("ssm", 400, "AccessDeniedException", DENIED),
+            ("ssm", 403, "OpsItemAccessDeniedException", DENIED),
+            ("ssm", 400, "ExpiredTokenException", CREDENTIALS),
+            ("ssm", 400, "UnrecognizedClientException", CREDENTIALS),
+            ("ssm", 403, "InvalidSignatureException", CREDENTIALS),
+            ("ssm", 400, "OpsItemNotFoundException", UNKNOWN),
+            ("ssm", 400, "OpsItemLimitExceededException", UNKNOWN),
+            ("ssm", 400, "OpsItemInvalidParameterException", UNKNOWN),
+            ("backup", 400, "ThrottlingException", LATER),
+            ("backup", 429, "TooManyRequestsException", LATER),
+            ("backup", 500, "ServiceUnavailableException", LATER),
+            ("backup", 500, "DependencyFailureException", LATER),
+            ("backup", 403, "AccessDeniedException", DENIED),
+            ("backup", 403, "ExpiredTokenException", CREDENTIALS),
+            ("backup", 403, "UnrecognizedClientException", CREDENTIALS),
+            ("backup", 400, "ResourceNotFoundException", UNKNOWN),
+            ("backup", 400, "InvalidParameterValueException", UNKNOWN),
+            ("sns", 400, "Throttling", LATER),
+            ("sns", 400, "Throttled", LATER),
+            ("sns", 429, "Throttled", LATER),
+            ("sns", 500, "InternalError", LATER),
+            ("sns", 400, "KMSThrottling", LATER),
+            ("sns", 403, "AuthorizationError", DENIED),
+            ("sns", 400, "KMSAccessDenied", DENIED),
+            ("sns", 403, "ExpiredToken", CREDENTIALS),
+            ("sns", 404, "NotFound", UNKNOWN),
+            ("sns", 400, "KMSDisabled", UNKNOWN),
+        ] {
+            let error = failed(service, answer(service, status, code)).await;
+            let fault = error.fault();
+            let actual = format!("{}: {}", error.error_type(), fault.remedy());
+            assert!(
+                actual.starts_with(expected),
+                "{service} {status} {code}: {actual}"
+            );
+            assert_eq!(fault.code(), Some(code), "{service}");
+            assert_eq!(fault.message(), "In the service's words", "{service}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_call_without_an_answer_may_have_taken_effect() {
+        for service in ["ec2", "cloudformation", "ssm", "backup", "sns"] {
+            for answer in [Answer::Silence, Answer::Refused] {
+                let error = failed(service, answer).await;
+                assert_eq!(error.error_type(), "Retryable");
+                assert!(
+                    error.to_string().contains("may have taken effect"),
+                    "{error}"
+                );
+                assert!(std::error::Error::source(error.fault()).is_some());
+            }
+        }
+    }
+
+    /// A proxy or a load balancer on the way answers in its own words.
+    #[tokio::test]
+    async fn what_is_no_answer_of_the_service_is_tried_again_if_it_says_so() {
+        for (status, expected) in [(502, "Retryable"), (429, "Retryable"), (404, "Permanent")] {
+            for service in ["ec2", "cloudformation", "ssm", "backup", "sns"] {
+                let page = Answer::Reply {
+                    status,
+                    headers: vec![("content-type", "text/html".to_owned())],
+                    body: "<html><body>Not here".to_owned(),
+                };
+                let error = failed(service, page).await;
+                assert_eq!(error.error_type(), expected, "{service} {status}: {error}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn an_error_says_what_failed_on_what_why_and_what_to_do() {
+        let error = failed(
+            "ec2",
+            Answer::ec2_error(
+                403,
+                "UnauthorizedOperation",
+                "You are not authorized to perform this operation.",
+            ),
+        )
+        .await;
+        assert_eq!(
+            error.to_string(),
+            "ec2:DescribeVolumes on vol-1 failed (UnauthorizedOperation): You are not authorized to perform this operation. \
+             Allow the function's role this action on this resource; look for a service control policy or a key policy that denies it."
+        );
+        let error = failed(
+            "ssm",
+            Answer::json_error(400, "OpsItemNotFoundException", &json!({})),
+        )
+        .await;
+        assert!(
+            error
+                .to_string()
+                .starts_with("ssm:GetOpsItem on oi-1 failed (OpsItemNotFoundException): the service gave no message. Look"),
+            "{error}"
+        );
+    }
 }

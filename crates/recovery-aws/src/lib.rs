@@ -11,6 +11,8 @@ mod ec2;
 mod error;
 mod sns;
 mod ssm;
+#[cfg(test)]
+mod wire;
 
 pub use backup::Backup;
 pub use client::{Config, load_config};
@@ -184,3 +186,75 @@ macro_rules! ops_items_and_notifications {
 }
 
 ops_items_and_notifications!(IntegrationAdapters, ResponseAdapters);
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::wire::{Answer, Wire};
+
+    /// Looks for the tags of `point`; answers with the actions it took.
+    async fn asked(point: &str, answers: Vec<Answer>) -> (Vec<String>, Result<Tags, Error>) {
+        let wire = Wire::answering(answers);
+        let adapters = IntegrationAdapters::new(&wire.config(), None);
+        let point = RecoveryPointArn::parse(point).unwrap();
+        let tags = RecoveryPointTags::tags(&adapters, &point).await;
+        (wire.actions().into_iter().collect(), tags)
+    }
+
+    #[tokio::test]
+    async fn tags_are_asked_for_where_the_arn_says_and_nowhere_else() {
+        let tag = || {
+            vec![Answer::ec2(
+                "DescribeTags",
+                "<tagSet><item><key>a</key><value>1</value></item></tagSet>",
+            )]
+        };
+        for point in [
+            "arn:aws:ec2:us-west-2::snapshot/snap-1",
+            "arn:aws-us-gov:ec2:us-gov-west-1::image/ami-1",
+        ] {
+            let (actions, tags) = asked(point, tag()).await;
+            assert_eq!(actions, ["ec2:DescribeTags"]);
+            assert_eq!(tags.unwrap()["a"], "1");
+        }
+        let point = "arn:aws-cn:backup:cn-north-1:111122223333:recovery-point:1EB3B5E7";
+        let answers = vec![Answer::rest(&json!({"Tags": {"a": "1"}}))];
+        let (actions, tags) = asked(point, answers).await;
+        assert_eq!(actions, ["backup:ListTags"]);
+        assert_eq!(tags.unwrap()["a"], "1");
+        let point = "arn:aws:rds:us-west-2:111122223333:snapshot:awsbackup:job-1";
+        let (actions, tags) = asked(point, Vec::new()).await;
+        assert!(actions.is_empty());
+        assert_eq!(tags.unwrap_err().error_type(), "Permanent");
+    }
+
+    #[tokio::test]
+    async fn both_sets_of_adapters_go_to_the_services_they_name() {
+        let wire = Wire::answering([
+            Answer::json(&json!({"OpsItemId": "oi-1"})),
+            Answer::query("Publish", "<MessageId>m</MessageId>"),
+            Answer::json(&json!({"AutomationExecutionId": "e"})),
+        ]);
+        let topic = "arn:aws:sns:us-west-2:111122223333:recovery";
+        let adapters = ResponseAdapters::new(&wire.config(), Some(topic.to_owned()));
+        let id = OpsItemId::new("oi-1");
+        adapters
+            .update(&id, &OpsItemChange::default())
+            .await
+            .unwrap();
+        let notification = Notification {
+            subject: "s".to_owned(),
+            message: "m".to_owned(),
+            attributes: Vec::new(),
+        };
+        adapters.notify(&notification).await.unwrap();
+        adapters.start("Recover", "token", &[]).await.unwrap();
+        let allowed: Vec<&str> = ResponseAdapters::ACTIONS.concat();
+        for action in wire.actions() {
+            assert!(allowed.contains(&action.as_str()), "{action}");
+        }
+        assert_eq!(wire.sent().len(), 3);
+    }
+}

@@ -43,20 +43,19 @@ impl Notifications for Topic {
             .subject(notification.limited_subject())
             .message(notification.limited_message());
         for (name, value) in &notification.attributes {
-            let value =
-                MessageAttributeValue::builder()
-                    .data_type("String")
-                    .string_value(value)
-                    .build()
-                    .map_err(|error| {
-                        classify(
+            let value = MessageAttributeValue::builder()
+                .data_type("String")
+                .string_value(value)
+                .build()
+                .map_err(|error| {
+                    classify(
                             PUBLISH,
                             arn,
                             aws_sdk_sns::error::SdkError::<
                                 aws_sdk_sns::operation::publish::PublishError,
                             >::construction_failure(error),
                         )
-                    })?;
+                })?;
             request = request.message_attributes(*name, value);
         }
         request
@@ -64,5 +63,125 @@ impl Notifications for Topic {
             .await
             .map_err(|error| classify(PUBLISH, arn, error))?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{Answer, Wire, called_in, listed};
+
+    const TOPIC: &str = "arn:aws:sns:us-west-2:111122223333:recovery";
+
+    fn published() -> Answer {
+        Answer::query(
+            "Publish",
+            "<MessageId>94f20ce6-13c5-43a0-9a9e-ca52d816e90b</MessageId>",
+        )
+    }
+
+    fn notification() -> Notification {
+        Notification {
+            subject: "Restored volume not attached: zone-mismatch".to_owned(),
+            message: "Why: it lies elsewhere.\n".to_owned(),
+            attributes: vec![
+                ("kind", "integration-refused".to_owned()),
+                ("reason", "zone-mismatch".to_owned()),
+            ],
+        }
+    }
+
+    fn topic(wire: &Wire) -> Topic {
+        Topic::new(&wire.config(), Some(TOPIC.to_owned()))
+    }
+
+    #[tokio::test]
+    async fn people_are_told_with_subject_message_and_attributes() {
+        let wire = Wire::answering([published()]);
+        topic(&wire).notify(&notification()).await.unwrap();
+        let mut form = wire.only().form();
+        for (name, value) in [
+            ("TopicArn", TOPIC),
+            ("Subject", "Restored volume not attached: zone-mismatch"),
+            ("Message", "Why: it lies elsewhere.\n"),
+        ] {
+            assert_eq!(form.remove(name).as_deref(), Some(value));
+        }
+        // A map has no order on the wire.
+        let mut attributes = Vec::new();
+        for n in 1..=2 {
+            let mut member = |name: &str| {
+                form.remove(&format!("MessageAttributes.entry.{n}.{name}"))
+                    .unwrap()
+            };
+            assert_eq!(member("Value.DataType"), "String");
+            attributes.push((member("Name"), member("Value.StringValue")));
+        }
+        attributes.sort();
+        assert_eq!(
+            attributes,
+            [
+                ("kind".to_owned(), "integration-refused".to_owned()),
+                ("reason".to_owned(), "zone-mismatch".to_owned())
+            ]
+        );
+        assert!(form.is_empty(), "{form:?}");
+    }
+
+    /// <https://docs.aws.amazon.com/sns/latest/api/API_Publish.html>
+    #[tokio::test]
+    async fn subject_and_message_stay_within_what_sns_takes() {
+        let wire = Wire::answering([published()]);
+        let long = Notification {
+            subject: format!("\n Störung 🌊 in us-east-1\u{2028}{}", "x".repeat(200)),
+            message: "ä".repeat(200_000),
+            attributes: Vec::new(),
+        };
+        topic(&wire).notify(&long).await.unwrap();
+        let form = wire.only().form();
+        let subject = &form["Subject"];
+        assert!(
+            subject.starts_with("St?rung ? in us-east-1 xx"),
+            "{subject}"
+        );
+        assert_eq!(subject.len(), 99);
+        assert!(form["Message"].len() <= 256 * 1024);
+        assert!(form["Message"].ends_with("(cut)"));
+    }
+
+    #[tokio::test]
+    async fn switched_off_is_silent_and_no_failure() {
+        let wire = Wire::answering([]);
+        Topic::new(&wire.config(), None)
+            .notify(&notification())
+            .await
+            .unwrap();
+        assert!(wire.sent().is_empty());
+    }
+
+    #[tokio::test]
+    async fn throttling_is_waited_out_and_failure_names_the_topic() {
+        let wire = Wire::answering([
+            Answer::query_error(400, "Throttling", "Rate exceeded"),
+            Answer::query_error(500, "InternalError", "Try again."),
+            published(),
+        ]);
+        topic(&wire).notify(&notification()).await.unwrap();
+        assert_eq!(wire.sent().len(), 3);
+        let wire = Wire::answering([Answer::query_error(404, "NotFound", "Topic does not exist")]);
+        let error = topic(&wire).notify(&notification()).await.unwrap_err();
+        assert_eq!(error.error_type(), "Permanent");
+        assert_eq!(error.fault().subject(), TOPIC);
+    }
+
+    #[tokio::test]
+    async fn the_actions_are_those_that_are_sent() {
+        let wire = Wire::answering([published()]);
+        topic(&wire).notify(&notification()).await.unwrap();
+        assert_eq!(wire.actions(), listed(Topic::ACTIONS));
+        assert_eq!(
+            called_in("sns", include_str!("sns.rs")),
+            listed(Topic::ACTIONS)
+        );
     }
 }

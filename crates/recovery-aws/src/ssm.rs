@@ -198,9 +198,14 @@ impl OpsItems for OpsCenter {
     }
 }
 
+/// A value that OpsCenter takes: not too long, and not blank.
 fn value(text: impl AsRef<str>, kind: OpsItemDataType) -> OpsItemDataValue {
+    let text = match text.as_ref() {
+        blank if blank.trim().is_empty() => "(empty)",
+        text => text,
+    };
     OpsItemDataValue::builder()
-        .value(text::within(text.as_ref(), DATA_LIMIT))
+        .value(text::within(text, DATA_LIMIT))
         .r#type(kind)
         .build()
 }
@@ -262,3 +267,6 @@ impl RunbookRunner {
             .ok_or_else(|| incomplete(START_AUTOMATION_EXECUTION, runbook, "AutomationExecutionId"))
     }
 }
+
+#[cfg(test)]
+mod tests;

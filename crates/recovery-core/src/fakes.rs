@@ -48,6 +48,9 @@ pub struct StoredItem {
     pub resources: Vec<Arn>,
 }
 
+/// A runbook that was started, and its parameters.
+pub type Execution = (String, Vec<(&'static str, String)>);
+
 /// What there is in the world.
 #[derive(Debug, Default)]
 pub struct State {
@@ -68,7 +71,7 @@ pub struct State {
     /// Notifications sent.
     pub notifications: Vec<Notification>,
     /// Executions by token: runbook and parameters.
-    pub executions: BTreeMap<String, (String, Vec<(&'static str, String)>)>,
+    pub executions: BTreeMap<String, Execution>,
     /// Calls made, each as `operation subject`.
     pub calls: Vec<String>,
     /// Looks at a volume until an accepted attachment shows as attached.

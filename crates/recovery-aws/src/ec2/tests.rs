@@ -1,0 +1,534 @@
+//! What is sent to EC2, and what is made of its answers.
+
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::wire::{Answer, Wire, called_in, listed};
+
+const VOLUME: &str = "vol-0a1b2c3d4e5f60718";
+const INSTANCE: &str = "i-0a1b2c3d4e5f60718";
+
+fn form(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    pairs
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect()
+}
+
+fn volumes(inner: &str) -> Answer {
+    Answer::ec2(
+        "DescribeVolumes",
+        &format!("<volumeSet>{inner}</volumeSet>"),
+    )
+}
+
+fn instances(inner: &str) -> Answer {
+    Answer::ec2(
+        "DescribeInstances",
+        &format!(
+            "<reservationSet><item><reservationId>r-1</reservationId><instancesSet>{inner}</instancesSet></item></reservationSet>"
+        ),
+    )
+}
+
+/// An instance as EC2 describes it, as far as it matters here.
+fn instance_xml(id: &str) -> String {
+    format!(
+        "<item><instanceId>{id}</instanceId><instanceState><code>16</code><name>running</name></instanceState>\
+         <placement><availabilityZone>us-west-2a</availabilityZone></placement>\
+         <blockDeviceMapping>\
+         <item><deviceName>/dev/xvda</deviceName><ebs><volumeId>vol-root</volumeId><status>attached</status></ebs></item>\
+         <item><deviceName>/dev/sdf</deviceName><ebs><volumeId>vol-data</volumeId><status>attaching</status></ebs></item>\
+         </blockDeviceMapping></item>"
+    )
+}
+
+fn attached(status: &str) -> Answer {
+    Answer::ec2(
+        "AttachVolume",
+        &format!(
+            "<volumeId>{VOLUME}</volumeId><instanceId>{INSTANCE}</instanceId><device>/dev/sdf</device><status>{status}</status>"
+        ),
+    )
+}
+
+async fn look_at_volume(wire: &Wire) -> Result<Volume, Error> {
+    Ec2::new(&wire.config())
+        .volume(&VolumeId::new(VOLUME))
+        .await
+}
+
+async fn look_at_instance(wire: &Wire) -> Result<Instance, Error> {
+    Ec2::new(&wire.config())
+        .instance(&InstanceId::new(INSTANCE))
+        .await
+}
+
+async fn attach(wire: &Wire) -> Result<AttachAnswer, Error> {
+    Ec2::new(&wire.config())
+        .attach(
+            &VolumeId::new(VOLUME),
+            &InstanceId::new(INSTANCE),
+            &DeviceName::parse("/dev/sdf").unwrap(),
+        )
+        .await
+}
+
+#[tokio::test]
+async fn a_volume_is_asked_for_by_its_id_and_every_field_is_kept() {
+    let wire = Wire::answering([volumes(&format!(
+        "<item><volumeId>{VOLUME}</volumeId><size>8</size><availabilityZone>us-west-2a</availabilityZone><status>in-use</status>\
+         <attachmentSet>\
+         <item><volumeId>{VOLUME}</volumeId><instanceId>i-old</instanceId><device>/dev/sdg</device><status>detached</status></item>\
+         <item><volumeId>{VOLUME}</volumeId><instanceId>{INSTANCE}</instanceId><device>/dev/sdf</device><status>attaching</status></item>\
+         </attachmentSet>\
+         <tagSet><item><key>Name</key><value>data</value></item></tagSet></item>"
+    ))]);
+    let volume = look_at_volume(&wire).await.unwrap();
+    assert_eq!(
+        volume,
+        Volume {
+            id: VolumeId::new(VOLUME),
+            state: "in-use".to_owned(),
+            zone: "us-west-2a".to_owned(),
+            // What is detached is over.
+            attachments: vec![Attachment {
+                instance: InstanceId::new(INSTANCE),
+                device: "/dev/sdf".to_owned(),
+                state: "attaching".to_owned(),
+            }],
+            restore_test: false,
+        }
+    );
+    assert_eq!(wire.only().action(), "ec2:DescribeVolumes");
+    assert_eq!(wire.only().form(), form(&[("VolumeId.1", VOLUME)]));
+}
+
+#[tokio::test]
+async fn a_volume_of_a_restore_test_is_known_by_its_tag() {
+    let wire = Wire::answering([volumes(&format!(
+        "<item><volumeId>{VOLUME}</volumeId><availabilityZone>us-west-2a</availabilityZone><status>available</status>\
+         <tagSet><item><key>awsbackup-restore-test</key><value/></item></tagSet></item>"
+    ))]);
+    let volume = look_at_volume(&wire).await.unwrap();
+    assert!(volume.restore_test);
+    assert!(volume.attachments.is_empty());
+}
+
+#[tokio::test]
+async fn a_state_that_the_sdk_does_not_know_is_passed_on() {
+    let wire = Wire::answering([volumes(&format!(
+        "<item><volumeId>{VOLUME}</volumeId><availabilityZone>us-west-2a</availabilityZone><status>hibernating</status></item>"
+    ))]);
+    assert_eq!(look_at_volume(&wire).await.unwrap().state, "hibernating");
+}
+
+/// EC2 leaves the instance out where a service of AWS uses the volume:
+/// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_VolumeAttachment.html>.
+#[tokio::test]
+async fn a_volume_that_a_service_uses_is_attached_to_what_the_service_names() {
+    let task = "arn:aws:ecs:us-west-2:111122223333:task/shop/0a1b2c3d4e5f";
+    let wire = Wire::answering([volumes(&format!(
+        "<item><volumeId>{VOLUME}</volumeId><availabilityZone>us-west-2a</availabilityZone><status>in-use</status>\
+         <attachmentSet><item><volumeId>{VOLUME}</volumeId><associatedResource>{task}</associatedResource>\
+         <instanceOwningService>fargate.amazonaws.com</instanceOwningService><status>attached</status></item></attachmentSet></item>"
+    ))]);
+    let volume = look_at_volume(&wire).await.unwrap();
+    assert_eq!(volume.attachments[0].instance, InstanceId::new(task));
+}
+
+#[tokio::test]
+async fn a_volume_that_lacks_something_is_an_error_that_names_it() {
+    let zone = "<availabilityZone>us-west-2a</availabilityZone>";
+    let status = "<status>available</status>";
+    for (inner, missing) in [
+        (status.to_owned(), "Availability Zone"),
+        (zone.to_owned(), "state"),
+        (
+            format!(
+                "{zone}{status}<attachmentSet><item><status>attached</status></item></attachmentSet>"
+            ),
+            "instance of an attachment",
+        ),
+        (
+            format!(
+                "{zone}{status}<attachmentSet><item><instanceId>i-1</instanceId></item></attachmentSet>"
+            ),
+            "state of an attachment",
+        ),
+    ] {
+        let wire = Wire::answering([volumes(&format!(
+            "<item><volumeId>{VOLUME}</volumeId>{inner}</item>"
+        ))]);
+        let error = look_at_volume(&wire).await.unwrap_err();
+        assert_eq!(error.error_type(), "Permanent");
+        assert_eq!(
+            error.to_string().split(". ").next(),
+            Some(&*format!(
+                "ec2:DescribeVolumes on {VOLUME} failed: the answer has no {missing}"
+            ))
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_ec2_does_not_show_yet_is_asked_for_again_later() {
+    for answer in [
+        volumes(""),
+        Answer::ec2("DescribeVolumes", ""),
+        // Never somebody else's.
+        volumes(
+            "<item><volumeId>vol-other</volumeId><availabilityZone>us-west-2a</availabilityZone><status>available</status></item>",
+        ),
+        Answer::ec2_error(400, "InvalidVolume.NotFound", "The volume does not exist."),
+    ] {
+        let error = look_at_volume(&Wire::answering([answer]))
+            .await
+            .unwrap_err();
+        assert_eq!(error.error_type(), "Retryable", "{error}");
+    }
+    for answer in [
+        Answer::ec2("DescribeInstances", "<reservationSet/>"),
+        instances(""),
+        instances(&instance_xml("i-other")),
+        Answer::ec2_error(
+            400,
+            "InvalidInstanceID.NotFound",
+            "The instance does not exist.",
+        ),
+    ] {
+        let error = look_at_instance(&Wire::answering([answer]))
+            .await
+            .unwrap_err();
+        assert_eq!(error.error_type(), "Retryable", "{error}");
+    }
+}
+
+#[tokio::test]
+async fn an_instance_is_asked_for_by_its_id_and_every_field_is_kept() {
+    let wire = Wire::answering([instances(&instance_xml(INSTANCE))]);
+    let instance = look_at_instance(&wire).await.unwrap();
+    assert_eq!(
+        instance,
+        Instance {
+            id: InstanceId::new(INSTANCE),
+            state: "running".to_owned(),
+            zone: "us-west-2a".to_owned(),
+            devices: vec![
+                ("/dev/xvda".to_owned(), VolumeId::new("vol-root")),
+                ("/dev/sdf".to_owned(), VolumeId::new("vol-data")),
+            ],
+        }
+    );
+    assert_eq!(wire.only().action(), "ec2:DescribeInstances");
+    assert_eq!(wire.only().form(), form(&[("InstanceId.1", INSTANCE)]));
+}
+
+#[tokio::test]
+async fn an_instance_that_lacks_something_is_an_error_that_names_it() {
+    let state = "<instanceState><code>16</code><name>running</name></instanceState>";
+    let zone = "<placement><availabilityZone>us-west-2a</availabilityZone></placement>";
+    for (inner, missing) in [(zone, "state"), (state, "Availability Zone")] {
+        let wire = Wire::answering([instances(&format!(
+            "<item><instanceId>{INSTANCE}</instanceId>{inner}</item>"
+        ))]);
+        let error = look_at_instance(&wire).await.unwrap_err();
+        assert_eq!(error.error_type(), "Permanent");
+        assert!(error.fault().message().ends_with(missing), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_groups_instances_come_from_every_page() {
+    let page = |id: &str, next: &str| {
+        Answer::ec2(
+            "DescribeInstances",
+            &format!(
+                "<reservationSet><item><instancesSet>{}</instancesSet></item></reservationSet>{next}",
+                instance_xml(id)
+            ),
+        )
+    };
+    let wire = Wire::answering([
+        page("i-1", "<nextToken>token-1</nextToken>"),
+        // A page may be empty, and others still follow.
+        Answer::ec2(
+            "DescribeInstances",
+            "<reservationSet/><nextToken>token-2</nextToken>",
+        ),
+        page("i-2", ""),
+    ]);
+    let found = Ec2::new(&wire.config())
+        .group_instances("shop-Group-1ABC")
+        .await
+        .unwrap();
+    let ids: Vec<&str> = found.iter().map(|instance| instance.id.as_str()).collect();
+    assert_eq!(ids, ["i-1", "i-2"]);
+    let filters = [
+        ("Filter.1.Name", "tag:aws:autoscaling:groupName"),
+        ("Filter.1.Value.1", "shop-Group-1ABC"),
+        ("Filter.2.Name", "instance-state-name"),
+        ("Filter.2.Value.1", "pending"),
+        ("Filter.2.Value.2", "running"),
+    ];
+    let sent = wire.sent();
+    assert_eq!(sent.len(), 3);
+    assert_eq!(sent[0].form(), form(&filters));
+    assert_eq!(sent[1].form()["NextToken"], "token-1");
+    assert_eq!(sent[2].form()["NextToken"], "token-2");
+    assert_eq!(sent[2].form()["Filter.1.Value.1"], "shop-Group-1ABC");
+}
+
+/// EC2 takes `*`, `?` and `\` in filters for patterns:
+/// <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Filtering.html>.
+#[tokio::test]
+async fn a_groups_name_is_no_pattern() {
+    let wire = Wire::answering([Answer::ec2("DescribeInstances", "<reservationSet/>")]);
+    let found = Ec2::new(&wire.config())
+        .group_instances(r"shop*?\")
+        .await
+        .unwrap();
+    assert!(found.is_empty());
+    assert_eq!(wire.only().form()["Filter.1.Value.1"], r"shop\*\?\\");
+}
+
+#[tokio::test]
+async fn tags_come_from_every_page_in_pages_of_a_thousand() {
+    let page = |key: &str, next: &str| {
+        Answer::ec2(
+            "DescribeTags",
+            &format!(
+                "<tagSet><item><resourceId>snap-1</resourceId><resourceType>snapshot</resourceType><key>{key}</key><value>v {key}</value></item></tagSet>{next}"
+            ),
+        )
+    };
+    let wire = Wire::answering([
+        page("a", "<nextToken>token-1</nextToken>"),
+        page("b", "<nextToken>token-2</nextToken>"),
+        Answer::ec2(
+            "DescribeTags",
+            "<tagSet><item><key>empty</key></item></tagSet>",
+        ),
+    ]);
+    let tags = Ec2::new(&wire.config()).tags("snap-1").await.unwrap();
+    assert_eq!(tags, form(&[("a", "v a"), ("b", "v b"), ("empty", "")]));
+    let sent = wire.sent();
+    let first = [
+        ("Filter.1.Name", "resource-id"),
+        ("Filter.1.Value.1", "snap-1"),
+        ("MaxResults", "1000"),
+    ];
+    assert_eq!(sent[0].action(), "ec2:DescribeTags");
+    assert_eq!(sent[0].form(), form(&first));
+    assert_eq!(sent[1].form()["NextToken"], "token-1");
+    assert_eq!(sent[2].form()["NextToken"], "token-2");
+    assert_eq!(sent.len(), 3);
+}
+
+#[tokio::test]
+async fn no_tags_are_no_error_but_a_tag_without_a_key_is() {
+    let wire = Wire::answering([Answer::ec2("DescribeTags", "<tagSet/>")]);
+    let tags = Ec2::new(&wire.config()).tags("snap-1").await.unwrap();
+    assert!(tags.is_empty());
+    let wire = Wire::answering([Answer::ec2(
+        "DescribeTags",
+        "<tagSet><item><value>v</value></item></tagSet>",
+    )]);
+    let error = Ec2::new(&wire.config()).tags("snap-1").await.unwrap_err();
+    assert!(error.to_string().contains("no key of a tag"), "{error}");
+}
+
+#[tokio::test]
+async fn a_page_that_fails_fails_the_whole() {
+    let wire = Wire::answering([
+        Answer::ec2(
+            "DescribeTags",
+            "<tagSet><item><key>a</key><value>1</value></item></tagSet><nextToken>token-1</nextToken>",
+        ),
+        Answer::ec2_error(403, "UnauthorizedOperation", "You are not authorized."),
+    ]);
+    let error = Ec2::new(&wire.config()).tags("snap-1").await.unwrap_err();
+    assert_eq!(error.error_type(), "Permanent");
+}
+
+#[tokio::test]
+async fn a_volume_is_attached_as_asked() {
+    for (status, now) in [("attaching", false), ("attached", true), ("busy", false)] {
+        let wire = Wire::answering([attached(status)]);
+        let answer = attach(&wire).await.unwrap();
+        assert!(
+            matches!(answer, AttachAnswer::Accepted { attached } if attached == now),
+            "{answer:?}"
+        );
+        assert_eq!(wire.only().action(), "ec2:AttachVolume");
+        assert_eq!(
+            wire.only().form(),
+            form(&[
+                ("Device", "/dev/sdf"),
+                ("InstanceId", INSTANCE),
+                ("VolumeId", VOLUME)
+            ])
+        );
+    }
+}
+
+/// `AttachVolume` has no client token, so nothing but a look may follow an error.
+#[tokio::test]
+async fn a_volume_is_attached_by_one_request_whatever_happens() {
+    for failure in [
+        Answer::ec2_error(503, "RequestLimitExceeded", "Request limit exceeded."),
+        Answer::ec2_error(500, "InternalError", "An internal error has occurred"),
+        Answer::ec2_error(503, "Unavailable", "The service is unavailable."),
+        Answer::Refused,
+        Answer::Silence,
+    ] {
+        let wire = Wire::answering([failure, attached("attaching")]);
+        let error = attach(&wire).await.unwrap_err();
+        assert_eq!(error.error_type(), "Retryable", "{error}");
+        assert_eq!(wire.only().action(), "ec2:AttachVolume");
+    }
+}
+
+#[tokio::test]
+async fn every_other_call_is_repeated_when_ec2_is_busy() {
+    let wire = Wire::answering([
+        Answer::ec2_error(503, "RequestLimitExceeded", "Request limit exceeded."),
+        Answer::Refused,
+        Answer::Silence,
+        instances(&instance_xml(INSTANCE)),
+    ]);
+    assert!(look_at_instance(&wire).await.is_ok());
+    assert_eq!(wire.sent().len(), 4);
+}
+
+#[tokio::test]
+async fn answers_of_attachvolume_by_their_code() {
+    fn kind(answer: &AttachAnswer) -> (&'static str, Option<&Fault>) {
+        match answer {
+            AttachAnswer::Accepted { .. } => ("accepted", None),
+            AttachAnswer::Contested(fault) => ("contested", Some(fault)),
+            AttachAnswer::DeviceInUse(fault) => ("device in use", Some(fault)),
+            AttachAnswer::ZoneMismatch(fault) => ("zone mismatch", Some(fault)),
+            AttachAnswer::LimitExceeded(fault) => ("limit exceeded", Some(fault)),
+        }
+    }
+    let in_use =
+        "Invalid value '/dev/sdf' for unixDevice. Attachment point /dev/sdf is already in use";
+    for (code, message, expected) in [
+        (
+            "VolumeInUse",
+            "vol-1 is already attached to an instance",
+            "contested",
+        ),
+        (
+            "IncorrectState",
+            "Volume vol-1 is not 'available'.",
+            "contested",
+        ),
+        (
+            "IncorrectInstanceState",
+            "Instance is not 'running'.",
+            "contested",
+        ),
+        (
+            "InvalidVolume.ZoneMismatch",
+            "not in the same zone",
+            "zone mismatch",
+        ),
+        (
+            "InvalidVolumeID.ZoneMismatch",
+            "not in the same zone",
+            "zone mismatch",
+        ),
+        (
+            "AttachmentLimitExceeded",
+            "too many volumes",
+            "limit exceeded",
+        ),
+        (
+            "CardAttachmentLimitExceeded",
+            "too many volumes",
+            "limit exceeded",
+        ),
+        ("InvalidParameterValue", in_use, "device in use"),
+    ] {
+        let wire = Wire::answering([Answer::ec2_error(400, code, message)]);
+        let answer = attach(&wire).await.unwrap();
+        let (kind, fault) = kind(&answer);
+        let fault = fault.unwrap();
+        assert_eq!(kind, expected, "{code}");
+        assert_eq!(fault.code(), Some(code));
+        assert_eq!(fault.message(), message);
+        assert_eq!(
+            fault.subject(),
+            format!("{VOLUME} to {INSTANCE} as /dev/sdf")
+        );
+    }
+    for (status, code, message, expected) in [
+        (
+            400,
+            "InvalidParameterValue",
+            "Invalid value '/dev/sda1' for unixDevice.",
+            "Permanent",
+        ),
+        (
+            400,
+            "InvalidVolume.NotFound",
+            "The volume does not exist.",
+            "Retryable",
+        ),
+        (
+            400,
+            "InvalidInstanceID.NotFound",
+            "The instance does not exist.",
+            "Retryable",
+        ),
+        (
+            403,
+            "UnauthorizedOperation",
+            "You are not authorized.",
+            "Permanent",
+        ),
+        (
+            400,
+            "OperationNotPermitted",
+            "This is not possible.",
+            "Permanent",
+        ),
+        (
+            400,
+            "UnsupportedOperation",
+            "Not for this instance type.",
+            "Permanent",
+        ),
+        // The text alone makes no device in use.
+        (400, "SomethingNew", in_use, "Permanent"),
+    ] {
+        let wire = Wire::answering([Answer::ec2_error(status, code, message)]);
+        let error = attach(&wire).await.unwrap_err();
+        assert_eq!(error.error_type(), expected, "{code}");
+        assert_eq!(error.fault().code(), Some(code));
+    }
+}
+
+#[tokio::test]
+async fn the_actions_are_those_that_are_sent() {
+    let wire = Wire::answering([
+        volumes(""),
+        Answer::ec2("DescribeInstances", ""),
+        Answer::ec2("DescribeInstances", ""),
+        Answer::ec2("DescribeTags", ""),
+        attached("attached"),
+    ]);
+    let ec2 = Ec2::new(&wire.config());
+    ec2.volume(&VolumeId::new(VOLUME)).await.unwrap_err();
+    ec2.instance(&InstanceId::new(INSTANCE)).await.unwrap_err();
+    ec2.group_instances("g").await.unwrap();
+    ec2.tags("snap-1").await.unwrap();
+    attach(&wire).await.unwrap();
+    assert_eq!(wire.actions(), listed(Ec2::ACTIONS));
+    assert_eq!(
+        called_in("ec2", include_str!("../ec2.rs")),
+        listed(Ec2::ACTIONS)
+    );
+}

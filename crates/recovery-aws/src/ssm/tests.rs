@@ -1,0 +1,416 @@
+//! What is sent to Systems Manager, and what is made of its answers.
+
+use std::collections::BTreeMap;
+
+use recovery_core::arn::Arn;
+use recovery_core::ops_item::Severity;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::wire::{Answer, Wire, called_in, listed};
+
+const ID: &str = "oi-0a1b2c3d4e5f";
+
+fn key() -> ItemKey {
+    ItemKey::new("restore-job", "J-1")
+}
+
+fn new_item() -> NewOpsItem {
+    NewOpsItem {
+        key: key(),
+        title: "Restore of EBS completed".to_owned(),
+        description: "**What it means.** The data is back.".to_owned(),
+        severity: Severity::Medium,
+        category: "Recovery",
+        resources: vec![
+            Arn::parse("arn:aws:ec2:us-west-2:111122223333:volume/vol-0a1b2c3d4e5f60718").unwrap(),
+        ],
+        data: BTreeMap::from([("recovery:state", "COMPLETED".to_owned())]),
+    }
+}
+
+fn summary(id: &str, created: f64, status: &str, key: &str) -> Value {
+    json!({
+        "OpsItemId": id,
+        "CreatedTime": created,
+        "Status": status,
+        "Source": "rapid-recovery",
+        "OperationalData": {
+            "recovery:key": {"Type": "SearchableString", "Value": key},
+            "recovery:integration": {"Type": "SearchableString", "Value": "refused"},
+            "empty": {"Type": "SearchableString"},
+        },
+    })
+}
+
+async fn find(wire: &Wire) -> Result<Vec<OpsItem>, Error> {
+    OpsCenter::new(&wire.config()).find(&key()).await
+}
+
+async fn get(wire: &Wire) -> Result<OpsItem, Error> {
+    OpsCenter::new(&wire.config())
+        .get(&OpsItemId::new(ID))
+        .await
+}
+
+async fn create(wire: &Wire, item: &NewOpsItem) -> Result<Claim, Error> {
+    OpsCenter::new(&wire.config()).create(item).await
+}
+
+async fn update(wire: &Wire, change: &OpsItemChange) -> Result<(), Error> {
+    OpsCenter::new(&wire.config())
+        .update(&OpsItemId::new(ID), change)
+        .await
+}
+
+#[tokio::test]
+async fn items_are_found_by_their_key_on_every_page_the_oldest_first() {
+    let ours = "restore-job/J-1";
+    let wire = Wire::answering([
+        Answer::json(&json!({
+            "OpsItemSummaries": [
+                summary("oi-3", 1_795_413_600.5, "Open", ours),
+                // The service's idea of equal is not relied on.
+                summary("oi-other", 1_795_413_000.0, "Open", "restore-job/J-10"),
+            ],
+            "NextToken": "token-1",
+        })),
+        Answer::json(&json!({"OpsItemSummaries": [], "NextToken": "token-2"})),
+        Answer::json(&json!({
+            "OpsItemSummaries": [
+                summary("oi-2", 1_795_413_600.25, "Resolved", ours),
+                summary("oi-1", 1_795_413_600.25, "InProgress", ours),
+            ],
+        })),
+    ]);
+    let found = find(&wire).await.unwrap();
+    let ids: Vec<(&str, Status)> = found
+        .iter()
+        .map(|item| (item.id.as_str(), item.status))
+        .collect();
+    assert_eq!(
+        ids,
+        [
+            ("oi-1", Status::Open),
+            ("oi-2", Status::Resolved),
+            ("oi-3", Status::Open)
+        ]
+    );
+    assert_eq!(
+        found[0].data,
+        BTreeMap::from([
+            ("recovery:key".to_owned(), ours.to_owned()),
+            ("recovery:integration".to_owned(), "refused".to_owned()),
+        ])
+    );
+    let sent = wire.sent();
+    assert_eq!(
+        sent[0].json(),
+        json!({"OpsItemFilters": [{
+            "Key": "OperationalData",
+            "Values": [r#"{"key":"recovery:key","value":"restore-job/J-1"}"#],
+            "Operator": "Equal",
+        }]})
+    );
+    assert_eq!(sent[1].json()["NextToken"], "token-1");
+    assert_eq!(sent[2].json()["NextToken"], "token-2");
+    assert_eq!(
+        sent[2].json()["OpsItemFilters"],
+        sent[0].json()["OpsItemFilters"]
+    );
+    assert_eq!(sent.len(), 3);
+}
+
+#[tokio::test]
+async fn finding_nothing_is_no_error_but_an_item_without_id_is() {
+    let wire = Wire::answering([Answer::json(&json!({}))]);
+    assert_eq!(find(&wire).await.unwrap(), []);
+    let mut nameless = summary("oi-1", 0.0, "Open", "restore-job/J-1");
+    nameless.as_object_mut().unwrap().remove("OpsItemId");
+    let wire = Wire::answering([Answer::json(&json!({"OpsItemSummaries": [nameless]}))]);
+    let error = find(&wire).await.unwrap_err();
+    assert!(error.to_string().contains("no OpsItemId"), "{error}");
+}
+
+#[tokio::test]
+async fn an_item_is_over_only_when_resolved_or_closed() {
+    for (status, expected) in [
+        (json!("Open"), Status::Open),
+        (json!("InProgress"), Status::Open),
+        (json!("Pending"), Status::Open),
+        (json!("Unheard-of"), Status::Open),
+        (Value::Null, Status::Open),
+        (json!("Resolved"), Status::Resolved),
+        (json!("Closed"), Status::Resolved),
+    ] {
+        let wire = Wire::answering([Answer::json(&json!({"OpsItem": {
+            "OpsItemId": ID,
+            "Status": status,
+            "OperationalData": {"recovery:key": {"Value": "restore-job/J-1"}},
+        }}))]);
+        let item = get(&wire).await.unwrap();
+        assert_eq!(item.id, OpsItemId::new(ID));
+        assert_eq!(item.status, expected, "{status}");
+        assert_eq!(item.data["recovery:key"], "restore-job/J-1");
+        assert_eq!(wire.only().json(), json!({"OpsItemId": ID}));
+    }
+    let error = get(&Wire::answering([Answer::json(&json!({}))]))
+        .await
+        .unwrap_err();
+    assert!(error.to_string().contains("no OpsItem."), "{error}");
+}
+
+#[tokio::test]
+async fn an_item_is_created_with_its_duplicate_check() {
+    let wire = Wire::answering([Answer::json(&json!({"OpsItemId": ID}))]);
+    assert_eq!(
+        create(&wire, &new_item()).await.unwrap(),
+        Claim::Created(OpsItemId::new(ID))
+    );
+    let searchable = |value: &str| json!({"Type": "SearchableString", "Value": value});
+    assert_eq!(
+        wire.only().json(),
+        json!({
+            "Title": "Restore of EBS completed",
+            "Description": "**What it means.** The data is back.",
+            "Source": "rapid-recovery",
+            "Category": "Recovery",
+            "Severity": "3",
+            "OperationalData": {
+                "/aws/dedup": searchable(r#"{"dedupString":"restore-job/J-1"}"#),
+                "/aws/resources": searchable(r#"[{"arn":"arn:aws:ec2:us-west-2:111122223333:volume/vol-0a1b2c3d4e5f60718"}]"#),
+                "recovery:key": searchable("restore-job/J-1"),
+                "recovery:state": searchable("COMPLETED"),
+            },
+        })
+    );
+}
+
+#[tokio::test]
+async fn an_item_that_exists_is_the_handle_to_go_on_with() {
+    let exists = |members: Value| {
+        Wire::answering([Answer::json_error(
+            400,
+            "OpsItemAlreadyExistsException",
+            &members,
+        )])
+    };
+    let wire = exists(json!({"Message": "A similar OpsItem exists.", "OpsItemId": ID}));
+    assert_eq!(
+        create(&wire, &new_item()).await.unwrap(),
+        Claim::Existing(OpsItemId::new(ID))
+    );
+    let wire = exists(json!({"Message": "A similar OpsItem exists."}));
+    let error = create(&wire, &new_item()).await.unwrap_err();
+    assert_eq!(error.error_type(), "Permanent");
+    assert!(
+        error
+            .to_string()
+            .contains("no OpsItemId in OpsItemAlreadyExistsException"),
+        "{error}"
+    );
+    let wire = Wire::answering([Answer::json(&json!({}))]);
+    let error = create(&wire, &new_item()).await.unwrap_err();
+    assert!(error.to_string().contains("no OpsItemId"), "{error}");
+}
+
+/// The first answer was lost, and the SDK asked again: the item is found, not made twice.
+#[tokio::test]
+async fn an_item_whose_answer_was_lost_is_found() {
+    let wire = Wire::answering([
+        Answer::Silence,
+        Answer::json_error(
+            400,
+            "OpsItemAlreadyExistsException",
+            &json!({"OpsItemId": ID}),
+        ),
+    ]);
+    assert_eq!(
+        create(&wire, &new_item()).await.unwrap(),
+        Claim::Existing(OpsItemId::new(ID))
+    );
+    assert_eq!(wire.sent()[0].json(), wire.sent()[1].json());
+}
+
+/// <https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_CreateOpsItem.html>
+#[tokio::test]
+async fn every_field_stays_within_what_opscenter_takes() {
+    let check = |body: Value| {
+        assert!(body["Title"].as_str().unwrap().chars().count() <= 1024);
+        assert!(!body["Title"].as_str().unwrap().contains('\n'));
+        assert!(body["Description"].as_str().unwrap().chars().count() <= 2048);
+        for (key, data) in body["OperationalData"].as_object().unwrap() {
+            let value = data["Value"].as_str().unwrap();
+            assert!(value.len() <= 20_480, "{key}");
+            // The model's pattern: at least one character that is no white space.
+            assert!(!value.trim().is_empty(), "{key}");
+        }
+    };
+    let title = format!("ä\n{}", "ä".repeat(3000));
+    let description = "🌊".repeat(3000);
+    let data = BTreeMap::from([
+        ("recovery:long", "ä".repeat(30_000)),
+        ("recovery:empty", String::new()),
+        ("recovery:blank", " \n".to_owned()),
+    ]);
+    let wire = Wire::answering([Answer::json(&json!({"OpsItemId": ID}))]);
+    let item = NewOpsItem {
+        title: title.clone(),
+        description: description.clone(),
+        resources: vec![new_item().resources.remove(0); 1000],
+        data: data.clone(),
+        ..new_item()
+    };
+    create(&wire, &item).await.unwrap();
+    let body = wire.only().json();
+    let resources = &body["OperationalData"]["/aws/resources"]["Value"];
+    assert!(serde_json::from_str::<Value>(resources.as_str().unwrap()).is_ok());
+    check(body);
+    let wire = Wire::answering([Answer::json(&json!({}))]);
+    let change = OpsItemChange {
+        title: Some(title),
+        description: Some(description),
+        data,
+        ..OpsItemChange::default()
+    };
+    update(&wire, &change).await.unwrap();
+    check(wire.only().json());
+}
+
+#[tokio::test]
+async fn an_update_sends_what_changes_and_nothing_else() {
+    for (change, expected) in [
+        (OpsItemChange::default(), json!({"OpsItemId": ID})),
+        (
+            OpsItemChange {
+                status: Some(Status::Resolved),
+                ..OpsItemChange::default()
+            },
+            json!({"OpsItemId": ID, "Status": "Resolved"}),
+        ),
+        (
+            OpsItemChange {
+                title: Some("New".to_owned()),
+                description: Some("Text".to_owned()),
+                severity: Some(Severity::Critical),
+                status: Some(Status::Open),
+                data: BTreeMap::from([("recovery:notified", "why".to_owned())]),
+            },
+            json!({
+                "OpsItemId": ID, "Title": "New", "Description": "Text", "Severity": "1", "Status": "Open",
+                "OperationalData": {"recovery:notified": {"Type": "SearchableString", "Value": "why"}},
+            }),
+        ),
+    ] {
+        let wire = Wire::answering([Answer::json(&json!({}))]);
+        update(&wire, &change).await.unwrap();
+        assert_eq!(wire.only().json(), expected);
+    }
+}
+
+#[tokio::test]
+async fn throttling_is_waited_out() {
+    let wire = Wire::answering([
+        Answer::json_error(
+            400,
+            "ThrottlingException",
+            &json!({"message": "Rate exceeded"}),
+        ),
+        Answer::json_error(
+            500,
+            "InternalServerError",
+            &json!({"Message": "An error occurred"}),
+        ),
+        Answer::json(&json!({"OpsItemId": ID})),
+    ]);
+    create(&wire, &new_item()).await.unwrap();
+    assert_eq!(wire.sent().len(), 3);
+}
+
+const TOKEN: &str = "0a1b2c3d-4e5f-8071-82a3-b4c5d6e7f809";
+
+#[tokio::test]
+async fn a_runbook_is_started_with_its_token_and_parameters() {
+    let wire = Wire::answering([Answer::json(
+        &json!({"AutomationExecutionId": "11112222-3333-4444-5555-666677778888"}),
+    )]);
+    let parameters = [
+        ("Incident", "health-event/arn:1".to_owned()),
+        ("OpsItemId", ID.to_owned()),
+    ];
+    let execution = RunbookRunner::new(&wire.config())
+        .start("StartRegionRecovery", TOKEN, &parameters)
+        .await
+        .unwrap();
+    assert_eq!(execution, "11112222-3333-4444-5555-666677778888");
+    assert_eq!(
+        wire.only().json(),
+        json!({
+            "DocumentName": "StartRegionRecovery",
+            "ClientToken": TOKEN,
+            "Parameters": {"Incident": ["health-event/arn:1"], "OpsItemId": [ID]},
+        })
+    );
+}
+
+#[tokio::test]
+async fn a_runbook_that_cannot_start_is_an_error_that_names_it() {
+    let start = async |answer: Answer| {
+        let wire = Wire::answering([answer]);
+        RunbookRunner::new(&wire.config_without_retries())
+            .start("StartRegionRecovery", TOKEN, &[])
+            .await
+            .unwrap_err()
+    };
+    let error = start(Answer::json(&json!({}))).await;
+    assert!(
+        error.to_string().contains("no AutomationExecutionId"),
+        "{error}"
+    );
+    for (status, code, expected) in [
+        (400, "AutomationDefinitionNotFoundException", "Permanent"),
+        (
+            400,
+            "InvalidAutomationExecutionParametersException",
+            "Permanent",
+        ),
+        (400, "IdempotentParameterMismatch", "Permanent"),
+        (
+            429,
+            "AutomationExecutionLimitExceededException",
+            "Retryable",
+        ),
+        (
+            400,
+            "AutomationExecutionLimitExceededException",
+            "Retryable",
+        ),
+    ] {
+        let error = start(Answer::json_error(status, code, &json!({"Message": "No."}))).await;
+        assert_eq!(error.error_type(), expected, "{code}");
+        assert_eq!(error.fault().subject(), "StartRegionRecovery");
+    }
+}
+
+#[tokio::test]
+async fn the_actions_are_those_that_are_sent() {
+    let wire = Wire::answering([
+        Answer::json(&json!({})),
+        Answer::json(&json!({"OpsItem": {}})),
+        Answer::json(&json!({"OpsItemId": ID})),
+        Answer::json(&json!({})),
+    ]);
+    find(&wire).await.unwrap();
+    get(&wire).await.unwrap();
+    create(&wire, &new_item()).await.unwrap();
+    update(&wire, &OpsItemChange::default()).await.unwrap();
+    assert_eq!(wire.actions(), listed(OpsCenter::ACTIONS));
+    let wire = Wire::answering([Answer::json(&json!({"AutomationExecutionId": "e"}))]);
+    RunbookRunner::new(&wire.config())
+        .start("r", TOKEN, &[])
+        .await
+        .unwrap();
+    assert_eq!(wire.actions(), listed(RunbookRunner::ACTIONS));
+    let both: Vec<&str> = [OpsCenter::ACTIONS, RunbookRunner::ACTIONS].concat();
+    assert_eq!(called_in("ssm", include_str!("../ssm.rs")), listed(&both));
+}

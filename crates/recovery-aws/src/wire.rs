@@ -1,0 +1,336 @@
+//! The wire, for tests: takes every request that an adapter sends, and answers as AWS would.
+//!
+//! Below the adapters everything is the SDK's own: serialisation, signing, retries, parsing. Only
+//! the connection is replaced, and waiting takes no time.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use aws_config::Region;
+use aws_config::retry::RetryConfig;
+use aws_sdk_ec2::config::{Credentials, SharedCredentialsProvider};
+use aws_smithy_async::rt::sleep::{AsyncSleep, Sleep};
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::body::SdkBody;
+use serde_json::{Value, json};
+
+use crate::client::{self, Config};
+
+/// What AWS answers to one request.
+#[derive(Debug, Clone)]
+pub(crate) enum Answer {
+    /// A response.
+    Reply {
+        status: u16,
+        headers: Vec<(&'static str, String)>,
+        body: String,
+    },
+    /// The connection was refused.
+    Refused,
+    /// The connection stands, and nothing comes.
+    Silence,
+}
+
+impl Answer {
+    fn reply(status: u16, content_type: &str, body: impl Into<String>) -> Answer {
+        Answer::Reply {
+            status,
+            headers: vec![("content-type", content_type.to_owned())],
+            body: body.into(),
+        }
+    }
+
+    /// EC2's answer to `action`.
+    pub(crate) fn ec2(action: &str, inner: &str) -> Answer {
+        Answer::reply(
+            200,
+            "text/xml;charset=UTF-8",
+            format!(
+                r#"<?xml version="1.0" encoding="UTF-8"?><{action}Response xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"><requestId>8f7724cf-496f-496e-8fe3-example</requestId>{inner}</{action}Response>"#
+            ),
+        )
+    }
+
+    /// EC2's answer to a request that fails.
+    pub(crate) fn ec2_error(status: u16, code: &str, message: &str) -> Answer {
+        Answer::reply(
+            status,
+            "text/xml;charset=UTF-8",
+            format!(
+                r#"<?xml version="1.0" encoding="UTF-8"?><Response><Errors><Error><Code>{code}</Code><Message>{message}</Message></Error></Errors><RequestID>ea966190-f9aa-478e-9ede-example</RequestID></Response>"#
+            ),
+        )
+    }
+
+    /// The answer of CloudFormation or SNS to `action`.
+    pub(crate) fn query(action: &str, inner: &str) -> Answer {
+        Answer::reply(
+            200,
+            "text/xml",
+            format!(
+                "<{action}Response><{action}Result>{inner}</{action}Result><ResponseMetadata><RequestId>b9b4b068-3a41-11e5-94eb-example</RequestId></ResponseMetadata></{action}Response>"
+            ),
+        )
+    }
+
+    /// The answer of CloudFormation or SNS to a request that fails.
+    pub(crate) fn query_error(status: u16, code: &str, message: &str) -> Answer {
+        let side = if status < 500 { "Sender" } else { "Receiver" };
+        Answer::reply(
+            status,
+            "text/xml",
+            format!(
+                "<ErrorResponse><Error><Type>{side}</Type><Code>{code}</Code><Message>{message}</Message></Error><RequestId>b9b4b068-3a41-11e5-94eb-example</RequestId></ErrorResponse>"
+            ),
+        )
+    }
+
+    /// The answer of Systems Manager.
+    pub(crate) fn json(body: &Value) -> Answer {
+        Answer::reply(200, "application/x-amz-json-1.1", body.to_string())
+    }
+
+    /// The answer of Systems Manager to a request that fails.
+    pub(crate) fn json_error(status: u16, code: &str, members: &Value) -> Answer {
+        let mut body = members.clone();
+        body["__type"] = json!(code);
+        Answer::reply(status, "application/x-amz-json-1.1", body.to_string())
+    }
+
+    /// The answer of AWS Backup.
+    pub(crate) fn rest(body: &Value) -> Answer {
+        Answer::reply(200, "application/json", body.to_string())
+    }
+
+    /// The answer of AWS Backup to a request that fails.
+    pub(crate) fn rest_error(status: u16, code: &str, message: &str) -> Answer {
+        Answer::Reply {
+            status,
+            headers: vec![
+                ("content-type", "application/json".to_owned()),
+                (
+                    "x-amzn-errortype",
+                    format!("{code}:http://internal.amazon.com/coral/com.amazonaws.backup/"),
+                ),
+            ],
+            body: json!({"Code": code, "Message": message}).to_string(),
+        }
+    }
+}
+
+/// A request as it was sent.
+#[derive(Debug, Clone)]
+pub(crate) struct Sent {
+    pub(crate) method: String,
+    pub(crate) uri: String,
+    target: Option<String>,
+    body: String,
+}
+
+impl Sent {
+    /// The parameters of a request of the query protocol, without action and version.
+    pub(crate) fn form(&self) -> BTreeMap<String, String> {
+        let mut form = pairs(&self.body);
+        form.remove("Action");
+        form.remove("Version");
+        form
+    }
+
+    /// The parameters behind the question mark.
+    pub(crate) fn query(&self) -> BTreeMap<String, String> {
+        pairs(self.uri.split_once('?').map_or("", |(_, query)| query))
+    }
+
+    /// The body, which is JSON.
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap()
+    }
+
+    /// The IAM action of this request.
+    pub(crate) fn action(&self) -> String {
+        let (_, host_and_path) = self.uri.split_once("://").unwrap();
+        let (host, path) = host_and_path.split_once('/').unwrap();
+        let service = host.split('.').next().unwrap();
+        let operation = match (&self.target, path.split('/').next()) {
+            (Some(target), _) => target.rsplit('.').next().unwrap().to_owned(),
+            (None, Some("restore-jobs")) if self.method == "GET" => "DescribeRestoreJob".to_owned(),
+            (None, Some("tags")) if self.method == "GET" => "ListTags".to_owned(),
+            _ => pairs(&self.body)["Action"].clone(),
+        };
+        format!("{service}:{operation}")
+    }
+}
+
+/// Names and values of `a=b&c=d`, decoded.
+fn pairs(text: &str) -> BTreeMap<String, String> {
+    text.split('&')
+        .filter_map(|pair| pair.split_once('='))
+        .map(|(name, value)| (decoded(name), decoded(value)))
+        .collect()
+}
+
+/// `text` without its percent encoding.
+pub(crate) fn decoded(text: &str) -> String {
+    let mut bytes = Vec::new();
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        bytes.push(match byte {
+            b'%' => {
+                let hex = [rest.next().unwrap(), rest.next().unwrap()];
+                u8::from_str_radix(std::str::from_utf8(&hex).unwrap(), 16).unwrap()
+            }
+            b'+' => b' ',
+            byte => byte,
+        });
+    }
+    String::from_utf8(bytes).unwrap()
+}
+
+/// The connection to AWS.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Wire {
+    answers: Arc<Mutex<VecDeque<Answer>>>,
+    sent: Arc<Mutex<Vec<Sent>>>,
+}
+
+impl Wire {
+    /// A connection on which AWS answers so, in this order.
+    pub(crate) fn answering(answers: impl IntoIterator<Item = Answer>) -> Wire {
+        Wire {
+            answers: Arc::new(Mutex::new(answers.into_iter().collect())),
+            sent: Arc::default(),
+        }
+    }
+
+    /// The configuration that [`crate::load_config`] makes, on this connection.
+    pub(crate) fn config(&self) -> Config {
+        self.config_retrying(client::retries())
+    }
+
+    /// The same, but every call is sent once: for tables of errors.
+    pub(crate) fn config_without_retries(&self) -> Config {
+        self.config_retrying(RetryConfig::disabled())
+    }
+
+    fn config_retrying(&self, retries: RetryConfig) -> Config {
+        let credentials = Credentials::new("AKIDEXAMPLE", "secret", None, None, "test");
+        Config::builder()
+            .behavior_version(client::behavior())
+            .region(Region::new("us-west-2"))
+            .credentials_provider(SharedCredentialsProvider::new(credentials))
+            .http_client(self.clone())
+            .sleep_impl(NoSleep)
+            .retry_config(retries)
+            .timeout_config(client::timeouts())
+            .build()
+    }
+
+    /// The requests sent so far.
+    pub(crate) fn sent(&self) -> Vec<Sent> {
+        self.sent.lock().unwrap().clone()
+    }
+
+    /// The only request that was sent.
+    #[track_caller]
+    pub(crate) fn only(&self) -> Sent {
+        let mut sent = self.sent();
+        assert_eq!(sent.len(), 1, "{sent:#?}");
+        sent.remove(0)
+    }
+
+    /// The IAM actions of the requests sent so far.
+    pub(crate) fn actions(&self) -> BTreeSet<String> {
+        self.sent().iter().map(Sent::action).collect()
+    }
+
+    fn take(&self, request: &HttpRequest) -> Option<Answer> {
+        self.sent.lock().unwrap().push(Sent {
+            method: request.method().to_owned(),
+            uri: request.uri().to_owned(),
+            target: request.headers().get("x-amz-target").map(str::to_owned),
+            body: String::from_utf8(request.body().bytes().unwrap_or_default().to_owned()).unwrap(),
+        });
+        self.answers.lock().unwrap().pop_front()
+    }
+}
+
+impl HttpConnector for Wire {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        match self.take(&request) {
+            Some(Answer::Reply {
+                status,
+                headers,
+                body,
+            }) => {
+                let mut response =
+                    HttpResponse::new(status.try_into().unwrap(), SdkBody::from(body));
+                for (name, value) in headers {
+                    response.headers_mut().insert(name, value);
+                }
+                HttpConnectorFuture::ready(Ok(response))
+            }
+            Some(Answer::Refused) => {
+                HttpConnectorFuture::ready(Err(ConnectorError::io("connection refused".into())))
+            }
+            Some(Answer::Silence) => HttpConnectorFuture::new(std::future::pending()),
+            None => panic!(
+                "a request that the test does not expect: {:?}",
+                request.uri()
+            ),
+        }
+    }
+}
+
+impl HttpClient for Wire {
+    fn http_connector(
+        &self,
+        _: &HttpConnectorSettings,
+        _: &RuntimeComponents,
+    ) -> SharedHttpConnector {
+        SharedHttpConnector::new(self.clone())
+    }
+}
+
+/// Time passes by the turns of the runtime, a tenth of a second with each: pauses between attempts
+/// and deadlines of calls come in their order, and at once.
+#[derive(Debug)]
+struct NoSleep;
+
+impl AsyncSleep for NoSleep {
+    fn sleep(&self, duration: Duration) -> Sleep {
+        Sleep::new(async move {
+            for _ in 0..=duration.as_millis() / 100 {
+                tokio::task::yield_now().await;
+            }
+        })
+    }
+}
+
+/// The IAM actions of the operations that `source`, the text of an adapter's file, calls on its
+/// client.
+pub(crate) fn called_in(service: &str, source: &str) -> BTreeSet<String> {
+    let packed: String = source.split_whitespace().collect();
+    packed
+        .split("self.client.")
+        .skip(1)
+        .filter_map(|call| call.split_once('('))
+        .map(|(operation, _)| {
+            let camel: String = operation
+                .split('_')
+                .map(|word| word[..1].to_uppercase() + &word[1..])
+                .collect();
+            format!("{service}:{camel}")
+        })
+        .collect()
+}
+
+/// An adapter's list of actions, to compare.
+pub(crate) fn listed(actions: &[&str]) -> BTreeSet<String> {
+    actions.iter().map(|action| (*action).to_owned()).collect()
+}
