@@ -1,1 +1,20 @@
-//! One test binary: see the README for what each part proves.
+//! One test binary, by what each part proves:
+//!
+//! - [`journeys`]: an event file goes through a function's `handle` against a world in memory. What
+//!   is called in which order, what people read, and that a failure at any call, a process that
+//!   dies there, a second delivery or a second run in between all lead to the same end.
+//! - [`template`]: `template.yaml` keeps its contract with the event files, the functions' settings
+//!   and the adapters' IAM actions.
+//! - [`binaries`]: the programs as Lambda runs them answer a fake Runtime API as promised.
+//! - [`walkthrough`]: the way of one event through the code is as ARCHITECTURE.md tells it.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on has failed, and says where"
+)]
+
+mod binaries;
+mod journeys;
+mod support;
+mod template;
+mod walkthrough;

@@ -13,7 +13,9 @@ use crate::arn::{Here, InstanceId, OpsItemId, VolumeId};
 use crate::error::{Error, Fault};
 use crate::integrate::{Instance, Refusal, Step, Volume, next_step};
 use crate::job_tracking::restore_item;
-use crate::ops_item::{Claim, NewOpsItem, OpsItemChange, Severity, Status, find_or_create};
+use crate::ops_item::{
+    Claim, NewOpsItem, OpsItemChange, Severity, Status, find_or_create, settle_created,
+};
 use crate::outcome::Outcome;
 use crate::ports::{AttachAnswer, Clock, IntegrationPorts, Notification, StackResource};
 use crate::restore_job::{EBS, RestoreJob};
@@ -380,18 +382,22 @@ async fn settle_attached(
 
 /// The OpsItem to write to, and what it says of the integration so far.
 ///
-/// When this very run attached the volume there is nothing in OpsCenter about it yet, or an open
-/// item that `CreateOpsItem` finds; otherwise an earlier run may have resolved its item.
+/// When this very run attached the volume there is most likely an open item, which `CreateOpsItem`
+/// finds. Where it creates one instead, an earlier one may have been resolved: by another run that
+/// wrote the attachment down first, or by a person after a refusal.
 async fn claim(
     ports: &impl IntegrationPorts,
     new: &NewOpsItem,
     first: bool,
 ) -> Result<(OpsItemId, Option<String>), Error> {
-    if first {
-        let (Claim::Created(id) | Claim::Existing(id)) = ports.create(new).await?;
-        return Ok((id, None));
-    }
-    let mut item = find_or_create(ports, new).await?;
+    let mut item = if first {
+        match ports.create(new).await? {
+            Claim::Existing(id) => return Ok((id, None)),
+            Claim::Created(id) => settle_created(ports, new, id).await?,
+        }
+    } else {
+        find_or_create(ports, new).await?
+    };
     Ok((item.id, item.data.remove(INTEGRATION)))
 }
 

@@ -206,24 +206,34 @@ pub async fn find_or_create(items: &impl OpsItems, new: &NewOpsItem) -> Result<O
     }
     match items.create(new).await? {
         Claim::Existing(id) => items.get(&id).await,
-        Claim::Created(id) => {
-            let first = items.find(&new.key).await?.into_iter().next();
-            match first {
-                Some(first) if first.id != id => {
-                    let duplicate = OpsItemChange {
-                        status: Some(Status::Resolved),
-                        description: Some(format!(
-                            "Created at the same moment as {} for the same cause, and resolved in its favour.",
-                            first.id
-                        )),
-                        ..OpsItemChange::default()
-                    };
-                    items.update(&id, &duplicate).await?;
-                    Ok(first)
-                }
-                _ => Ok(new.as_created(id)),
-            }
+        Claim::Created(id) => settle_created(items, new, id).await,
+    }
+}
+
+/// The item that counts for `new.key` after one was created under `id`: that one, or an older one,
+/// in whose favour it is then resolved.
+///
+/// # Errors
+/// Those of the port.
+pub(crate) async fn settle_created(
+    items: &impl OpsItems,
+    new: &NewOpsItem,
+    id: OpsItemId,
+) -> Result<OpsItem, Error> {
+    match items.find(&new.key).await?.into_iter().next() {
+        Some(first) if first.id != id => {
+            let duplicate = OpsItemChange {
+                status: Some(Status::Resolved),
+                description: Some(format!(
+                    "Created at the same moment as {} for the same cause, and resolved in its favour.",
+                    first.id
+                )),
+                ..OpsItemChange::default()
+            };
+            items.update(&id, &duplicate).await?;
+            Ok(first)
         }
+        _ => Ok(new.as_created(id)),
     }
 }
 

@@ -65,13 +65,14 @@ async fn respond(
         .with("opsItemId", tracked.id.as_str());
         item = Some(tracked);
     }
-    if responses.contains(&Response::Notify) {
+    // Trouble that is told of after its end alarms nobody and starts nothing.
+    let superseded = incident.state == State::Open
+        && item
+            .as_ref()
+            .is_some_and(|item| item.status == Status::Resolved);
+    if responses.contains(&Response::Notify) && !superseded {
         notify(ports, incident, item.as_mut()).await?;
     }
-    // News that are older than what the item says start nothing.
-    let superseded = item
-        .as_ref()
-        .is_some_and(|item| item.status == Status::Resolved);
     if let Some(runbook) = policy
         .runbook
         .as_deref()

@@ -1,0 +1,81 @@
+//! `BackupFinishedRule`: a backup job ended. Without a new recovery point, what a recovery would
+//! lose grows.
+
+use recovery_core::fakes::World;
+use recovery_core::ops_item::{Severity, Status};
+
+use super::{assert_contains, assert_outcome, only_item};
+use crate::support::disturbed::run;
+use crate::support::end::every_way_leads_to_one_end;
+use crate::support::repository::event;
+use crate::support::restored::track;
+
+#[test]
+fn a_backup_that_was_not_made_is_told_as_a_growing_loss_of_data() {
+    for (name, state) in [
+        ("backup-failed", "FAILED"),
+        ("backup-aborted", "ABORTED"),
+        ("backup-expired", "EXPIRED"),
+        ("backup-partial", "PARTIAL"),
+    ] {
+        let event = event(name);
+        let world = World::new();
+        let outcome = assert_outcome!(track(&world, &event), "tracked");
+        let id = event["detail"]["backupJobId"].as_str();
+        assert_eq!(outcome.id("backupJobId"), id, "{name}");
+        let stored = only_item(&world);
+        let title = format!("{}: recovery would lose more data", state.to_lowercase());
+        assert!(stored.title.ends_with(&title), "{}", stored.title);
+        assert_contains(
+            &stored.description,
+            &[
+                &format!("is `{state}`."),
+                "There is no new recovery point of this resource",
+                "grows until a backup succeeds",
+                "**What to do.** Read the message above.",
+            ],
+        );
+        assert_eq!(
+            (stored.severity, stored.item.status),
+            (Severity::High, Status::Open)
+        );
+    }
+}
+
+#[test]
+fn a_completed_backup_where_the_owner_wants_it_is_on_record_and_resolved() {
+    for name in ["backup-completed", "backup-completed-with-issues"] {
+        let world = World::new();
+        assert_outcome!(track(&world, &event(name)), "resolved");
+        let stored = only_item(&world);
+        assert_eq!(
+            (stored.severity, stored.item.status),
+            (Severity::Low, Status::Resolved)
+        );
+    }
+}
+
+#[test]
+fn every_way_leads_to_one_ops_item() {
+    for name in ["backup-failed", "backup-expired", "backup-completed"] {
+        let event = event(name);
+        let ways = every_way_leads_to_one_end(&World::new, &|ports| {
+            run(opsitem_creator::handle(ports, &event))
+        });
+        assert!(ways > 100, "{name}: only {ways} ways");
+    }
+}
+
+#[test]
+fn a_backup_that_goes_on_is_ignored_without_a_call() {
+    for name in [
+        "backup-running",
+        "backup-pending",
+        "backup-aborting",
+        "backup-created",
+    ] {
+        let world = World::new();
+        assert_outcome!(track(&world, &event(name)), "ignored", "state");
+        assert_eq!(world.calls(), Vec::<String>::new(), "{name}");
+    }
+}

@@ -1,0 +1,85 @@
+//! `CopyFinishedRule`: a copy of a recovery point ended. A failed one is data that is not in the
+//! recovery Region, and its OpsItem says so.
+
+use recovery_core::fakes::World;
+use recovery_core::ops_item::{Severity, Status};
+
+use super::{assert_contains, assert_outcome, only_item};
+use crate::support::disturbed::run;
+use crate::support::end::every_way_leads_to_one_end;
+use crate::support::repository::event;
+use crate::support::restored::track;
+
+#[test]
+fn a_failed_copy_is_told_as_a_growing_loss_of_data() {
+    let event = event("copy-failed");
+    let world = World::new();
+
+    let outcome = assert_outcome!(track(&world, &event), "tracked");
+
+    let id = "C053CA23-BAEE-433A-8D9C-D325DD0FE948";
+    assert_eq!(outcome.id("copyJobId"), Some(id));
+    let stored = only_item(&world);
+    assert_eq!(stored.key.as_str(), format!("copy-job/{id}"));
+    assert_eq!(
+        stored.title,
+        "Backup copy of EBS failed: recovery would lose more data"
+    );
+    assert_contains(
+        &stored.description,
+        &[
+            &format!("Copy job `{id}` (`EBS`) is `FAILED`."),
+            "- Resource: `arn:aws:ec2:us-east-1:111122223333:volume/vol-0763fb4e71a955616`",
+            "- Recovery point: (not named)",
+            "- Message: `The role may not list the tags of the resource`",
+            "that grows until a copy succeeds",
+            "**What to do.** Read the message above.",
+        ],
+    );
+    assert_eq!(
+        (stored.severity, stored.item.status),
+        (Severity::High, Status::Open)
+    );
+}
+
+#[test]
+fn a_partial_copy_is_tracked_too() {
+    let world = World::new();
+    assert_outcome!(track(&world, &event("copy-partial")), "tracked");
+    assert!(only_item(&world).title.contains(" partial: "));
+}
+
+#[test]
+fn a_completed_copy_where_the_owner_wants_it_is_on_record_and_resolved() {
+    let world = World::new();
+    assert_outcome!(track(&world, &event("copy-completed")), "resolved");
+    let stored = only_item(&world);
+    assert_eq!(
+        (stored.severity, stored.item.status),
+        (Severity::Low, Status::Resolved)
+    );
+    assert_contains(
+        &stored.description,
+        &["can restore this resource as of this backup"],
+    );
+}
+
+#[test]
+fn every_way_leads_to_one_ops_item() {
+    for name in ["copy-failed", "copy-partial", "copy-completed"] {
+        let event = event(name);
+        let ways = every_way_leads_to_one_end(&World::new, &|ports| {
+            run(opsitem_creator::handle(ports, &event))
+        });
+        assert!(ways > 100, "{name}: only {ways} ways");
+    }
+}
+
+#[test]
+fn a_copy_that_goes_on_is_ignored_without_a_call() {
+    for name in ["copy-running", "copy-created"] {
+        let world = World::new();
+        assert_outcome!(track(&world, &event(name)), "ignored", "state");
+        assert_eq!(world.calls(), Vec::<String>::new(), "{name}");
+    }
+}

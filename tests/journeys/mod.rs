@@ -1,0 +1,58 @@
+//! Journeys: what happens to an event, told in the order in which it happens. One file for each
+//! stem of a rule's name; [`malformed`] takes every event file apart.
+
+mod backup_finished;
+mod copy_finished;
+mod health_issue;
+mod malformed;
+mod restore_completed;
+mod restore_failed;
+
+use recovery_core::fakes::{StoredItem, World};
+
+/// Asserts the kind and the reason of an outcome, and gives it back.
+macro_rules! assert_outcome {
+    ($outcome:expr, $kind:literal) => {
+        assert_outcome!($outcome, $kind, None)
+    };
+    ($outcome:expr, $kind:literal, $reason:literal) => {
+        assert_outcome!($outcome, $kind, Some($reason))
+    };
+    ($outcome:expr, $kind:literal, $reason:expr) => {{
+        let outcome = $outcome.unwrap();
+        assert_eq!(
+            (outcome.kind(), outcome.reason()),
+            ($kind, $reason),
+            "{outcome:?}"
+        );
+        outcome
+    }};
+}
+use assert_outcome;
+
+/// The one OpsItem of this world.
+#[track_caller]
+fn only_item(world: &World) -> StoredItem {
+    let state = world.state();
+    let [stored] = state.items.as_slice() else {
+        panic!("{} OpsItems instead of one", state.items.len());
+    };
+    stored.clone()
+}
+
+/// What people were told: subject and message of each notification.
+fn told(world: &World) -> Vec<(String, String)> {
+    let state = world.state();
+    state
+        .notifications
+        .iter()
+        .map(|told| (told.limited_subject(), told.message.clone()))
+        .collect()
+}
+
+#[track_caller]
+fn assert_contains(text: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(text.contains(part), "{part:?} is missing in:\n{text}");
+    }
+}

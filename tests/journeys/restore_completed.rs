@@ -1,0 +1,923 @@
+//! `RestoreCompletedRule`: a restore completed. restore-integrator attaches its volume,
+//! opsitem-creator keeps its OpsItem; both come to one OpsItem, in whatever order.
+
+use recovery_core::arn::{InstanceId, VolumeId};
+use recovery_core::fakes::{FakeClock, StoredItem, World};
+use recovery_core::integrate::{Attachment, DeviceName};
+use recovery_core::ops_item::{Severity, Status};
+use recovery_core::ports::Volumes;
+use serde_json::{Value, json};
+
+use super::{assert_contains, assert_outcome, only_item, told};
+use crate::support::disturbed::{Disturbed, finish, run};
+use crate::support::end::{End, every_way_leads_to_one_end, is_duplicate};
+use crate::support::repository::{event, event_with};
+use crate::support::restored::{
+    INSTANCE, JOB, LOGICAL_ID, STACK, STRANGER, VOLUME, add_restore, add_target, change_job,
+    integrate, integration, make_target_a_group, retag, track, world_of,
+};
+
+/// Where the volume is attached: instance and device name.
+fn attached(world: &World) -> Vec<(String, String)> {
+    let state = world.state();
+    state
+        .volumes
+        .values()
+        .flat_map(|volume| &volume.attachments)
+        .map(|attachment| (attachment.instance.to_string(), attachment.device.clone()))
+        .collect()
+}
+
+fn on_the_instance(device: &str) -> Vec<(String, String)> {
+    vec![(INSTANCE.to_owned(), device.to_owned())]
+}
+
+#[test]
+fn the_volume_is_attached_and_its_ops_item_resolved() {
+    let event = event("restore-completed-ebs");
+    let world = world_of(&event);
+
+    let outcome = assert_outcome!(integrate(&world, &event), "integrated");
+
+    assert_eq!(
+        serde_json::to_value(&outcome).unwrap(),
+        json!({
+            "outcome": "integrated", "restoreJobId": JOB, "volumeId": VOLUME,
+            "instanceId": INSTANCE, "device": "/dev/sdf", "opsItemId": "oi-1",
+        })
+    );
+    let calls = world.calls();
+    assert_eq!(
+        calls[..7],
+        [
+            "tags arn:aws:ec2:us-west-2::snapshot/snap-0a8530a063a225612".to_owned(),
+            format!("ec2:DescribeVolumes {VOLUME}"),
+            "cloudformation:DescribeStackResource shop/Server".to_owned(),
+            format!("ec2:DescribeInstances {INSTANCE}"),
+            format!("ec2:AttachVolume {VOLUME} {INSTANCE} /dev/sdf"),
+            format!("ssm:CreateOpsItem restore-job/{JOB}"),
+            calls[6].clone(),
+        ]
+    );
+    assert_eq!(calls.last().unwrap(), "ssm:UpdateOpsItem oi-1");
+    let StoredItem {
+        title,
+        description,
+        severity,
+        item,
+        ..
+    } = only_item(&world);
+    assert_eq!(
+        title,
+        format!("Restored volume {VOLUME} attached to {INSTANCE}")
+    );
+    assert_contains(
+        &description,
+        &[
+            "- Resource backed up: `arn:aws:ec2:us-east-1:111122223333:volume/vol-0763fb4e71a955616`",
+            &format!("**What was done.** `{VOLUME}` is attached to `{INSTANCE}` as `/dev/sdf`"),
+            " s after the restore completed.",
+            "Nothing is left to do here.",
+        ],
+    );
+    assert!(!description.contains("What happens now"), "{description}");
+    assert_eq!((severity, item.status), (Severity::Low, Status::Resolved));
+    assert_eq!(told(&world), []);
+}
+
+#[test]
+fn before_the_volume_is_attached_at_most_five_calls_are_made() {
+    for name in ["restore-completed-ebs", "restore-completed-ebs-minimal"] {
+        let event = event(name);
+        let world = world_of(&event);
+        integrate(&world, &event).unwrap();
+        let before = world
+            .calls()
+            .iter()
+            .take_while(|call| !call.starts_with("ec2:AttachVolume"))
+            .count();
+        assert!(before <= 5, "{name}: {:#?}", world.calls());
+    }
+}
+
+#[test]
+fn an_event_delivered_again_finds_its_work_done() {
+    let event = event("restore-completed-ebs");
+    let world = world_of(&event);
+    assert_outcome!(integrate(&world, &event), "integrated");
+    let end = End::of(&world);
+    let outcome = assert_outcome!(integrate(&world, &event), "already-integrated");
+    assert_eq!(outcome.id("device"), Some("/dev/sdf"));
+    assert_eq!(End::of(&world), end);
+}
+
+/// Tries every way to bring the volume of `event` back, from what `arrange` makes of its world.
+fn every_way(event: &Value, arrange: impl Fn(&World)) {
+    let world = || {
+        let world = world_of(event);
+        arrange(&world);
+        world
+    };
+    let ways = every_way_leads_to_one_end(&world, &|ports| {
+        run(integration(ports, &FakeClock::new(), event))
+    });
+    assert!(ways > 500, "only {ways} ways");
+}
+
+#[test]
+fn every_way_to_attach_leads_to_one_attachment_and_one_ops_item() {
+    every_way(&event("restore-completed-ebs"), |_| {});
+}
+
+#[test]
+fn every_way_to_attach_slowly_leads_to_one_end() {
+    every_way(&event("restore-completed-ebs"), |world| {
+        world.state().looks_until_attached = 3;
+    });
+}
+
+#[test]
+fn every_way_to_a_volume_that_is_to_be_mounted_leads_to_one_end() {
+    every_way(&event("restore-completed-ebs"), |world| {
+        retag(world, &[STACK, LOGICAL_ID, ("recovery:mount", "/srv/data")]);
+    });
+}
+
+#[test]
+fn every_way_to_the_instance_of_a_group_leads_to_one_end() {
+    every_way(&event("restore-completed-ebs"), |world| {
+        make_target_a_group(world, &[INSTANCE]);
+    });
+}
+
+#[test]
+fn every_way_to_attach_what_is_tracked_leads_to_one_end() {
+    let event = event("restore-completed-ebs");
+    every_way(&event, |world| {
+        track(world, &event).unwrap();
+    });
+}
+
+#[test]
+fn every_way_to_refuse_leads_to_one_ops_item_and_the_notification() {
+    every_way(&event("restore-completed-ebs"), |world| {
+        move_instances(world, "us-west-2b");
+    });
+}
+
+#[test]
+fn every_way_to_settle_the_job_first_leads_to_one_end() {
+    every_way(&event("restore-completed-ebs-no-recovery-point"), |_| {});
+}
+
+fn move_instances(world: &World, zone: &str) {
+    for instance in world.state().instances.values_mut() {
+        instance.zone = zone.to_owned();
+    }
+}
+
+#[test]
+fn both_functions_come_to_one_ops_item_that_tells_of_the_attachment() {
+    for name in [
+        "restore-completed-ebs",
+        "restore-completed-ebs-minimal",
+        "restore-completed-ebs-no-created-resource",
+        "restore-completed-ebs-no-recovery-point",
+    ] {
+        let event = event(name);
+        let told_of_the_attachment = |world: &World, order: &str| {
+            let state = world.state();
+            let items: Vec<_> = state
+                .items
+                .iter()
+                .filter(|stored| !is_duplicate(stored))
+                .collect();
+            let [stored] = items.as_slice() else {
+                panic!("{name}, {order}: {:#?}", state.items);
+            };
+            assert_eq!(stored.item.status, Status::Resolved, "{name}, {order}");
+            assert!(
+                stored.description.contains("**What was done.**"),
+                "{name}, {order}: {}",
+                stored.description
+            );
+            state.items.len() - items.len()
+        };
+        let world = world_of(&event);
+        assert_outcome!(integrate(&world, &event), "integrated");
+        assert_outcome!(track(&world, &event), "tracked");
+        assert_eq!(
+            told_of_the_attachment(&world, "integrated first"),
+            0,
+            "{name}"
+        );
+
+        let world = world_of(&event);
+        assert_outcome!(track(&world, &event), "tracked");
+        assert_outcome!(integrate(&world, &event), "integrated");
+        // OpsCenter's own check covers the resources, too, and this event did not name the volume.
+        let duplicates = usize::from(name.ends_with("-no-created-resource"));
+        assert_eq!(
+            told_of_the_attachment(&world, "tracked first"),
+            duplicates,
+            "{name}"
+        );
+
+        // And at the same time: one of them right before any call of the other.
+        for call in 0..12 {
+            let world = world_of(&event);
+            let ports = Disturbed::between(&world, call, |world| {
+                track(world, &event).unwrap();
+            });
+            finish(integration(&ports, &FakeClock::new(), &event)).unwrap();
+            drop(ports);
+            track(&world, &event).unwrap();
+            told_of_the_attachment(&world, &format!("tracked before call {call}"));
+
+            let world = world_of(&event);
+            let ports = Disturbed::between(&world, call, |world| {
+                integrate(world, &event).unwrap();
+            });
+            finish(opsitem_creator::handle(&ports, &event)).unwrap();
+            drop(ports);
+            integrate(&world, &event).unwrap();
+            told_of_the_attachment(&world, &format!("integrated before call {call}"));
+        }
+    }
+}
+
+#[test]
+fn an_item_that_a_person_resolved_is_used_again() {
+    let event = event("restore-completed-ebs");
+    let world = world_of(&event);
+    move_instances(&world, "us-west-2b");
+    assert_outcome!(integrate(&world, &event), "refused", "zone-mismatch");
+    world.state().items[0].item.status = Status::Resolved;
+    move_instances(&world, "us-west-2a");
+    assert_outcome!(integrate(&world, &event), "integrated");
+    let state = world.state();
+    let items: Vec<_> = state
+        .items
+        .iter()
+        .filter(|stored| !is_duplicate(stored))
+        .collect();
+    let [stored] = items.as_slice() else {
+        panic!("{:#?}", state.items);
+    };
+    assert!(stored.title.contains("attached to"), "{}", stored.title);
+}
+
+#[test]
+fn the_one_instance_of_a_group_gets_the_volume() {
+    let event = event("restore-completed-ebs");
+    let world = world_of(&event);
+    make_target_a_group(&world, &[INSTANCE]);
+    assert_outcome!(integrate(&world, &event), "integrated");
+    assert_eq!(attached(&world), on_the_instance("/dev/sdf"));
+}
+
+#[test]
+fn a_group_without_an_instance_yet_is_tried_again() {
+    let event = event("restore-completed-ebs");
+    let world = world_of(&event);
+    make_target_a_group(&world, &[]);
+    let error = integrate(&world, &event).unwrap_err();
+    assert_eq!(error.error_type(), "Retryable");
+    assert_contains(&error.to_string(), &["shop-group has no instance yet"]);
+    make_target_a_group(&world, &[INSTANCE]);
+    assert_outcome!(integrate(&world, &event), "integrated");
+}
+
+#[test]
+fn a_group_of_several_instances_is_refused() {
+    let event = event("restore-completed-ebs");
+    let world = world_of(&event);
+    make_target_a_group(&world, &[INSTANCE, STRANGER]);
+    assert_outcome!(integrate(&world, &event), "refused", "several-instances");
+    assert_eq!(attached(&world), []);
+    assert_contains(
+        &only_item(&world).description,
+        &["the Auto Scaling group shop-group has 2 instances, and a volume belongs to one"],
+    );
+}
+
+#[test]
+fn an_event_that_says_little_is_enough() {
+    for name in [
+        "restore-completed-ebs-minimal",
+        "restore-completed-ebs-no-created-resource",
+        "restore-completed-ebs-no-recovery-point",
+        "restore-completed-ebs-differing-recovery-point",
+        "restore-completed-ebs-unknown-fields",
+    ] {
+        let event = event(name);
+        let world = world_of(&event);
+        assert_outcome!(integrate(&world, &event), "integrated");
+        assert_eq!(attached(&world), on_the_instance("/dev/sdf"), "{name}");
+        let asked = world
+            .calls()
+            .iter()
+            .any(|call| call.starts_with("backup:DescribeRestoreJob"));
+        assert_eq!(asked, name.contains("-no-"), "{name}: {:#?}", world.calls());
+    }
+}
+
+#[test]
+fn a_person_or_a_state_machine_gives_the_job_alone() {
+    let world = world_of(&event("restore-completed-ebs"));
+    let input = event("manual-restore-job");
+    assert_outcome!(integrate(&world, &input), "integrated");
+    assert_eq!(world.calls()[0], format!("backup:DescribeRestoreJob {JOB}"));
+    // The event comes after it.
+    let event = event("restore-completed-ebs");
+    assert_outcome!(integrate(&world, &event), "already-integrated");
+    assert_eq!(world.attachments_made(), 1);
+}
+
+#[test]
+fn a_job_that_is_not_completed_is_left_alone() {
+    for status in ["PENDING", "RUNNING", "FAILED", "ABORTED"] {
+        let world = world_of(&event("restore-completed-ebs"));
+        change_job(&world, JOB, |job| job.status = Some(status.to_owned()));
+        let input = event("manual-restore-job");
+        assert_outcome!(integrate(&world, &input), "ignored", "status");
+        assert_eq!(world.calls().len(), 1);
+    }
+}
+
+#[test]
+fn other_partitions_work_the_same() {
+    for (name, zone) in [
+        ("restore-completed-ebs-aws-cn", "cn-northwest-1a"),
+        ("restore-completed-ebs-aws-us-gov", "us-gov-west-1a"),
+    ] {
+        let event = event(name);
+        let world = world_of(&event);
+        assert_outcome!(integrate(&world, &event), "integrated");
+        let state = world.state();
+        assert_eq!(state.attachments(), 1, "{name}");
+        assert!(state.volumes.values().all(|volume| volume.zone == zone));
+    }
+}
+
+/// What a journey counts in a world's state.
+trait Counted {
+    fn attachments(&self) -> usize;
+}
+
+impl Counted for recovery_core::fakes::State {
+    fn attachments(&self) -> usize {
+        self.volumes
+            .values()
+            .map(|volume| volume.attachments.len())
+            .sum()
+    }
+}
+
+#[test]
+fn another_account_or_region_is_refused() {
+    let event = event("restore-completed-ebs");
+    for (pointer, value) in [("/region", "eu-west-1"), ("/account", "444455556666")] {
+        let world = world_of(&event);
+        let mut elsewhere = event.clone();
+        elsewhere[pointer.trim_start_matches('/')] = json!(value);
+        // The function runs where the altered envelope says; the volume is not there.
+        assert_outcome!(integrate(&world, &elsewhere), "refused", "not-here");
+        assert_eq!(attached(&world), []);
+        assert_eq!(told(&world).len(), 1);
+    }
+}
+
+#[test]
+fn what_a_restore_test_made_is_left_alone() {
+    // The event says so.
+    let by_event = event("restore-test-completed-ebs");
+    let world = world_of(&by_event);
+    assert_outcome!(integrate(&world, &by_event), "ignored", "restore-test");
+    assert_outcome!(track(&world, &by_event), "ignored", "restore-test");
+    assert_eq!(world.calls(), Vec::<String>::new());
+
+    // The job says so, where the event did not.
+    for name in [
+        "restore-completed-ebs-no-created-resource",
+        "manual-restore-job",
+    ] {
+        let full = event("restore-completed-ebs");
+        let world = world_of(&full);
+        let asking = event(name);
+        if name != "manual-restore-job" {
+            add_restore(&world, &asking);
+        }
+        for job in world.state().restore_jobs.values_mut() {
+            job.restore_test = true;
+        }
+        assert_outcome!(integrate(&world, &asking), "ignored", "restore-test");
+        assert_eq!(attached(&world), [], "{name}");
+    }
+
+    // Only the volume's tag says so.
+    let event = event("restore-completed-ebs");
+    let world = world_of(&event);
+    for volume in world.state().volumes.values_mut() {
+        volume.restore_test = true;
+    }
+    assert_outcome!(integrate(&world, &event), "ignored", "restore-test");
+    assert_eq!(attached(&world), []);
+    assert_eq!(told(&world), []);
+}
+
+#[test]
+fn the_wrong_zone_is_refused_and_people_are_told_once() {
+    let event = event("restore-completed-ebs");
+    let world = world_of(&event);
+    move_instances(&world, "us-west-2b");
+    assert_outcome!(integrate(&world, &event), "refused", "zone-mismatch");
+    assert_outcome!(integrate(&world, &event), "refused", "zone-mismatch");
+    assert_eq!(world.attachments_made(), 0);
+
+    let why = format!(
+        "{VOLUME} is in us-west-2a, but {INSTANCE} is in us-west-2b: a volume can only be attached within its Availability Zone"
+    );
+    let remedy = "Restore the recovery point again with availabilityZone us-west-2b";
+    let StoredItem {
+        title,
+        description,
+        severity,
+        item,
+        ..
+    } = only_item(&world);
+    assert_eq!(title, "Restored volume not attached: zone-mismatch");
+    assert_contains(
+        &description,
+        &[
+            &format!("**Why it was not attached.** {why}."),
+            &format!("**What to do.** {remedy}"),
+            &format!(
+                "invoke the function restore-integrator with `{{\"restoreJobId\": \"{JOB}\"}}`"
+            ),
+        ],
+    );
+    assert_eq!((severity, item.status), (Severity::High, Status::Open));
+    let told = told(&world);
+    let [(subject, message)] = told.as_slice() else {
+        panic!("told {} times", told.len());
+    };
+    assert_eq!(subject, "Restored volume not attached: zone-mismatch");
+    assert_contains(
+        message,
+        &[
+            &format!("Why: {why}."),
+            &format!("What to do: {remedy}"),
+            &format!("Restore job: {JOB}"),
+            "OpsItem: oi-1",
+        ],
+    );
+
+    // Another refusal is told as well; the same OpsItem says it.
+    move_instances(&world, "us-west-2a");
+    for instance in world.state().instances.values_mut() {
+        instance.state = "terminated".to_owned();
+    }
+    assert_outcome!(integrate(&world, &event), "refused", "instance-gone");
+    assert_eq!(world.state().notifications.len(), 2);
+    assert_contains(&only_item(&world).description, &["is terminated"]);
+}
+
+#[test]
+fn what_carries_no_tags_of_ours_is_ignored() {
+    let event = event("restore-completed-ebs");
+    let world = world_of(&event);
+    retag(&world, &[("Name", "data"), ("recovery:workload", "shop")]);
+    assert_outcome!(integrate(&world, &event), "ignored", "untagged");
+    assert_eq!(attached(&world), []);
+    assert!(world.state().items.is_empty());
+    assert_eq!(told(&world), []);
+}
+
+#[test]
+fn tags_that_cannot_be_followed_are_refused_by_name() {
+    let event = event("restore-completed-ebs");
+    let check = |tags: &[(&str, &str)], reason: &str, named: &str| {
+        let world = world_of(&event);
+        retag(&world, tags);
+        let outcome = integrate(&world, &event).unwrap();
+        assert_eq!(
+            (outcome.kind(), outcome.reason()),
+            ("refused", Some(reason))
+        );
+        assert_contains(&told(&world)[0].1, &[named]);
+        assert_eq!(attached(&world), []);
+    };
+    check(&[STACK], "tag-missing", "recovery:logical-id");
+    check(&[LOGICAL_ID], "tag-missing", "recovery:stack");
+    check(
+        &[STACK, LOGICAL_ID, ("recovery:device", "/dev/sda1")],
+        "tag-invalid",
+        "recovery:device",
+    );
+    check(
+        &[STACK, LOGICAL_ID, ("recovery:mount", "/srv; reboot")],
+        "tag-invalid",
+        "recovery:mount",
+    );
+}
+
+#[test]
+fn other_types_are_ignored_without_a_call_and_tracked() {
+    for name in [
+        "restore-completed-rds",
+        "restore-completed-aurora",
+        "restore-completed-efs",
+        "restore-completed-fsx",
+        "restore-completed-ec2",
+        "restore-completed-dynamodb",
+        "restore-completed-s3",
+    ] {
+        let event = event(name);
+        let world = World::new();
+        assert_outcome!(integrate(&world, &event), "ignored", "resource-type");
+        assert_eq!(world.calls(), Vec::<String>::new(), "{name}");
+        assert_outcome!(track(&world, &event), "tracked");
+        let StoredItem {
+            title,
+            description,
+            item,
+            ..
+        } = only_item(&world);
+        assert!(
+            title.starts_with("Restore of ") && title.ends_with(" completed"),
+            "{title}"
+        );
+        assert_contains(
+            &description,
+            &["point the workload at the resource, then resolve this item"],
+        );
+        assert_eq!(item.status, Status::Open);
+    }
+}
+
+#[test]
+fn events_of_other_rules_are_ignored_without_a_call() {
+    for (name, reason) in [
+        ("restore-failed-ebs", "status"),
+        ("restore-running", "status"),
+        ("restore-created", "status"),
+        ("restore-completed-under-state", "status"),
+        ("copy-failed", "detail-type"),
+        ("recovery-point-completed", "detail-type"),
+        ("backup-api-call", "detail-type"),
+        ("health-issue-s3-get", "source"),
+        ("ebs-volume-created", "source"),
+        ("custom-lookalike-restore-completed", "source"),
+    ] {
+        let event = event(name);
+        let world = world_of(&crate::support::repository::event("restore-completed-ebs"));
+        let outcome = integrate(&world, &event).unwrap();
+        assert_eq!(
+            (outcome.kind(), outcome.reason()),
+            ("ignored", Some(reason)),
+            "{name}"
+        );
+        assert_eq!(world.calls(), Vec::<String>::new(), "{name}");
+    }
+}
+
+#[test]
+fn a_stack_that_is_not_there_yet_is_waited_for() {
+    let event = event("restore-completed-ebs");
+    let world = World::new();
+    add_restore(&world, &event);
+    let error = integrate(&world, &event).unwrap_err();
+    assert_eq!(error.error_type(), "Retryable");
+    assert_contains(
+        &error.to_string(),
+        &[
+            "shop/Server",
+            "does not exist yet",
+            "Deploy the stack that owns the target in this Region",
+        ],
+    );
+    // Nobody is alarmed: it is the usual order of a recovery.
+    assert_eq!(told(&world), []);
+
+    add_target(&world, &event);
+    world
+        .state()
+        .stack_resources
+        .values_mut()
+        .for_each(|resource| {
+            resource.physical_id = None;
+            resource.status = "CREATE_IN_PROGRESS".to_owned();
+        });
+    let error = integrate(&world, &event).unwrap_err();
+    assert_eq!(error.error_type(), "Retryable");
+    assert_contains(
+        &error.to_string(),
+        &["no physical id yet (CREATE_IN_PROGRESS)"],
+    );
+
+    add_target(&world, &event);
+    assert_outcome!(integrate(&world, &event), "integrated");
+}
+
+#[test]
+fn a_target_that_failed_or_takes_no_volume_is_refused() {
+    let event = event("restore-completed-ebs");
+    let check = |resource_type: &str, status: &str, reason: &str| {
+        let world = world_of(&event);
+        for resource in world.state().stack_resources.values_mut() {
+            resource.resource_type = resource_type.to_owned();
+            resource.status = status.to_owned();
+        }
+        let outcome = integrate(&world, &event).unwrap();
+        assert_eq!(
+            (outcome.kind(), outcome.reason()),
+            ("refused", Some(reason))
+        );
+        assert_eq!(attached(&world), []);
+    };
+    check("AWS::EC2::Instance", "CREATE_FAILED", "target-failed");
+    check("AWS::EC2::Instance", "DELETE_IN_PROGRESS", "target-failed");
+    check("AWS::RDS::DBInstance", "CREATE_COMPLETE", "target-type");
+}
+
+#[test]
+fn attaching_that_takes_a_while_is_waited_for() {
+    let event = event("restore-completed-ebs");
+    let world = world_of(&event);
+    world.state().looks_until_attached = 3;
+    assert_outcome!(integrate(&world, &event), "integrated");
+    assert_eq!(world.attachments_made(), 1);
+}
+
+#[test]
+fn a_wait_that_is_longer_than_the_run_goes_on_in_the_next_one() {
+    let event = event("restore-completed-ebs");
+    let world = world_of(&event);
+    world.state().looks_until_attached = 50;
+    let error = integrate(&world, &event).unwrap_err();
+    assert_eq!(error.error_type(), "Retryable");
+    assert_contains(
+        &error.to_string(),
+        &["waited for", "this restore job is tried again"],
+    );
+    world.state().looks_until_attached = 0;
+    assert_outcome!(integrate(&world, &event), "already-integrated");
+    assert_eq!(world.attachments_made(), 1);
+    assert_contains(&only_item(&world).description, &["**What was done.**"]);
+}
+
+#[test]
+fn a_volume_or_an_instance_that_is_about_to_be_ready_is_waited_for() {
+    let event = event("restore-completed-ebs");
+    let check = |arrange: &dyn Fn(&World), ready: &'static (dyn Fn(&World) + Sync)| {
+        let world = world_of(&event);
+        arrange(&world);
+        // It gets ready after the second look.
+        let ports = Disturbed::between(&world, 4, ready);
+        assert_outcome!(
+            finish(integration(&ports, &FakeClock::new(), &event)),
+            "integrated"
+        );
+        assert_eq!(world.attachments_made(), 1);
+    };
+    let volume_state = |world: &World, state: &str| {
+        for volume in world.state().volumes.values_mut() {
+            volume.state = state.to_owned();
+        }
+    };
+    check(&|world| volume_state(world, "creating"), &|world| {
+        for volume in world.state().volumes.values_mut() {
+            volume.state = "available".to_owned();
+        }
+    });
+    check(
+        &|world| {
+            for instance in world.state().instances.values_mut() {
+                instance.state = "pending".to_owned();
+            }
+        },
+        &|world| {
+            for instance in world.state().instances.values_mut() {
+                instance.state = "running".to_owned();
+            }
+        },
+    );
+}
+
+/// Attaches the volume as someone else would: a colleague, or the state machine's own call.
+fn someone_attaches(world: &World, instance: &str) {
+    let (volume, instance) = (VolumeId::new(VOLUME), InstanceId::new(instance));
+    let device = DeviceName::parse("/dev/sdh").unwrap();
+    futures_util::FutureExt::now_or_never(world.attach(&volume, &instance, &device))
+        .unwrap()
+        .unwrap();
+}
+
+#[test]
+fn who_comes_second_to_the_same_instance_has_nothing_left_to_do() {
+    let event = event("restore-completed-ebs");
+    let world = world_of(&event);
+    let ports = Disturbed::before(&world, "ec2:AttachVolume", |world| {
+        someone_attaches(world, INSTANCE);
+    });
+    let outcome = assert_outcome!(
+        finish(integration(&ports, &FakeClock::new(), &event)),
+        "already-integrated"
+    );
+    assert_eq!(outcome.id("device"), Some("/dev/sdh"));
+    assert_eq!(attached(&world), on_the_instance("/dev/sdh"));
+    assert_contains(&only_item(&world).description, &["as `/dev/sdh`"]);
+}
+
+#[test]
+fn who_comes_second_to_another_instance_is_refused() {
+    let event = event("restore-completed-ebs");
+    let world = world_of(&event);
+    let ports = Disturbed::before(&world, "ec2:AttachVolume", |world| {
+        someone_attaches(world, STRANGER);
+    });
+    assert_outcome!(
+        finish(integration(&ports, &FakeClock::new(), &event)),
+        "refused",
+        "attached-elsewhere"
+    );
+    assert_eq!(
+        attached(&world),
+        [(STRANGER.to_owned(), "/dev/sdh".to_owned())]
+    );
+    assert_contains(
+        &told(&world)[0].1,
+        &[&format!(
+            "{VOLUME} is attached to {STRANGER} instead of {INSTANCE}"
+        )],
+    );
+}
+
+#[test]
+fn a_device_name_that_is_taken_is_refused_or_passed_over() {
+    let event = event("restore-completed-ebs");
+    let taken_by = |world: &World, device: &str| {
+        for instance in world.state().instances.values_mut() {
+            instance
+                .devices
+                .push((device.to_owned(), VolumeId::new("vol-0other")));
+        }
+    };
+    // The owner wants this one and no other.
+    let world = world_of(&event);
+    retag(
+        &world,
+        &[STACK, LOGICAL_ID, ("recovery:device", "/dev/sdf")],
+    );
+    taken_by(&world, "/dev/xvdf");
+    assert_outcome!(integrate(&world, &event), "refused", "device-taken");
+    assert_eq!(attached(&world), []);
+    assert_contains(&told(&world)[0].1, &["/dev/sdf", "vol-0other"]);
+
+    // Nobody wants a certain one: the next.
+    let world = world_of(&event);
+    taken_by(&world, "/dev/sdf");
+    assert_outcome!(integrate(&world, &event), "integrated");
+    assert_eq!(attached(&world), on_the_instance("/dev/sdg"));
+
+    // Another volume takes it at the last moment: the next.
+    let world = world_of(&event);
+    let ports = Disturbed::before(&world, "ec2:AttachVolume", |world| {
+        taken_by(world, "/dev/sdf");
+    });
+    assert_outcome!(
+        finish(integration(&ports, &FakeClock::new(), &event)),
+        "integrated"
+    );
+    drop(ports);
+    assert_eq!(attached(&world), on_the_instance("/dev/sdg"));
+}
+
+#[test]
+fn a_volume_to_be_mounted_leaves_its_item_open_with_what_is_left_to_do() {
+    let event = event("restore-completed-ebs");
+    let world = world_of(&event);
+    retag(
+        &world,
+        &[
+            STACK,
+            LOGICAL_ID,
+            ("recovery:device", "/dev/sdk"),
+            ("recovery:mount", "/srv/data"),
+        ],
+    );
+    assert_outcome!(integrate(&world, &event), "integrated");
+    assert_eq!(attached(&world), on_the_instance("/dev/sdk"));
+    let StoredItem {
+        description, item, ..
+    } = only_item(&world);
+    assert_contains(
+        &description,
+        &[
+            "**What is left to do.** Mount it at `/srv/data`",
+            &VOLUME.replace('-', ""),
+            "never make a file system on it",
+        ],
+    );
+    assert_eq!(item.status, Status::Open);
+}
+
+#[test]
+fn an_instance_that_is_gone_or_a_volume_in_error_is_refused() {
+    let event = event("restore-completed-ebs");
+    for state in ["terminated", "shutting-down"] {
+        let world = world_of(&event);
+        for instance in world.state().instances.values_mut() {
+            instance.state = state.to_owned();
+        }
+        assert_outcome!(integrate(&world, &event), "refused", "instance-gone");
+        assert_eq!(attached(&world), []);
+    }
+    for state in ["error", "deleting", "deleted"] {
+        let world = world_of(&event);
+        for volume in world.state().volumes.values_mut() {
+            volume.state = state.to_owned();
+        }
+        assert_outcome!(integrate(&world, &event), "refused", "volume-unusable");
+        assert_eq!(attached(&world), []);
+    }
+}
+
+#[test]
+fn a_volume_that_is_being_detached_elsewhere_is_waited_for() {
+    let event = event("restore-completed-ebs");
+    let world = world_of(&event);
+    for volume in world.state().volumes.values_mut() {
+        volume.state = "in-use".to_owned();
+        volume.attachments.push(Attachment {
+            instance: InstanceId::new(STRANGER),
+            device: "/dev/sdf".to_owned(),
+            state: "detaching".to_owned(),
+        });
+    }
+    let ports = Disturbed::between(&world, 4, |world| {
+        for volume in world.state().volumes.values_mut() {
+            volume.state = "available".to_owned();
+            volume.attachments.clear();
+        }
+    });
+    assert_outcome!(
+        finish(integration(&ports, &FakeClock::new(), &event)),
+        "integrated"
+    );
+    drop(ports);
+    assert_eq!(attached(&world), on_the_instance("/dev/sdf"));
+}
+
+#[test]
+fn several_volumes_of_one_instance_get_different_names() {
+    let first = event("restore-completed-ebs");
+    let world = world_of(&first);
+    let mut names = Vec::new();
+    for number in 0..11 {
+        let second = {
+            let mut event = event_with(
+                "restore-completed-ebs",
+                "/detail/createdResourceArn",
+                json!(format!(
+                    "arn:aws:ec2:us-west-2:111122223333:volume/vol-{number}"
+                )),
+            );
+            event["detail"]["restoreJobId"] = json!(format!("job-{number}"));
+            event
+        };
+        add_restore(&world, &second);
+        let outcome = assert_outcome!(integrate(&world, &second), "integrated");
+        names.push(outcome.id("device").unwrap().to_owned());
+    }
+    names.sort();
+    names.dedup();
+    assert_eq!(names.len(), 11);
+    // /dev/sdf to /dev/sdp are used up.
+    assert_outcome!(integrate(&world, &first), "refused", "no-free-device");
+    assert_eq!(
+        world.state().instances[&InstanceId::new(INSTANCE)]
+            .devices
+            .len(),
+        11
+    );
+}
+
+#[test]
+fn input_that_names_no_job_says_what_to_pass() {
+    for id in [
+        json!(null),
+        json!(""),
+        json!(" "),
+        json!(7),
+        json!(["x"]),
+        json!({}),
+    ] {
+        let world = World::new();
+        let error = integrate(&world, &json!({ "restoreJobId": id })).unwrap_err();
+        assert_eq!(error.error_type(), "Permanent");
+        assert_contains(&error.to_string(), &["Pass {\"restoreJobId\""]);
+        assert_eq!(world.calls(), Vec::<String>::new());
+    }
+}

@@ -1,0 +1,8 @@
+//! What the tests share: the files of the repository, the template as AWS would see it, and worlds
+//! in which calls fail.
+
+pub(crate) mod disturbed;
+pub(crate) mod end;
+pub(crate) mod repository;
+pub(crate) mod restored;
+pub(crate) mod sam;

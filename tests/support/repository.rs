@@ -1,0 +1,96 @@
+//! Files of the repository.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+
+use serde_json::Value;
+
+/// The root of the repository.
+pub(crate) fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the tests lie in a folder of the repository")
+}
+
+/// The text of a file, named from the root.
+pub(crate) fn text(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// All files of `events/` but the expectations, by name without `.json`.
+pub(crate) fn events() -> &'static BTreeMap<String, Value> {
+    static EVENTS: LazyLock<BTreeMap<String, Value>> = LazyLock::new(|| {
+        files("events")
+            .into_iter()
+            .filter(|path| {
+                path.extension()
+                    .is_some_and(|extension| extension == "json")
+            })
+            .filter_map(|path| {
+                let name = path.file_stem()?.to_str()?.to_owned();
+                (name != "expectations").then(|| {
+                    let text = fs::read_to_string(&path).expect("an event file can be read");
+                    let event = serde_json::from_str(&text)
+                        .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+                    (name, event)
+                })
+            })
+            .collect()
+    });
+    &EVENTS
+}
+
+/// The event in `events/<name>.json`.
+pub(crate) fn event(name: &str) -> Value {
+    events()
+        .get(name)
+        .unwrap_or_else(|| panic!("there is no events/{name}.json"))
+        .clone()
+}
+
+/// The same event with `value` at `pointer` (RFC 6901), which must be there already or be a new
+/// member of an object that is.
+pub(crate) fn event_with(name: &str, pointer: &str, value: Value) -> Value {
+    let mut event = event(name);
+    let (parent, key) = pointer.rsplit_once('/').expect("a pointer has a slash");
+    match event.pointer_mut(parent) {
+        Some(Value::Object(members)) => members.insert(key.to_owned(), value),
+        _ => panic!("events/{name}.json has nothing at {parent}"),
+    };
+    event
+}
+
+/// Which rules match which event file when the parameters have their defaults:
+/// `events/expectations.json`, names without `.json`.
+pub(crate) fn expectations() -> BTreeMap<String, Vec<String>> {
+    let listed: BTreeMap<String, Vec<String>> =
+        serde_json::from_str(&text("events/expectations.json"))
+            .expect("events/expectations.json maps files to lists of rules");
+    listed
+        .into_iter()
+        .map(|(file, rules)| {
+            let name = file.strip_suffix(".json").expect("an event file is JSON");
+            (name.to_owned(), rules)
+        })
+        .collect()
+}
+
+/// The names of the function packages: the folders under `functions/` with a manifest.
+pub(crate) fn function_packages() -> Vec<String> {
+    files("functions")
+        .into_iter()
+        .filter(|path| path.join("Cargo.toml").is_file())
+        .filter_map(|path| Some(path.file_name()?.to_str()?.to_owned()))
+        .collect()
+}
+
+fn files(folder: &str) -> Vec<PathBuf> {
+    let mut paths: Vec<PathBuf> = fs::read_dir(root().join(folder))
+        .unwrap_or_else(|error| panic!("{folder}: {error}"))
+        .map(|entry| entry.expect("a folder can be listed").path())
+        .collect();
+    paths.sort();
+    paths
+}

@@ -1,0 +1,202 @@
+//! The world in which a restore job completed: its volume, the snapshot with its tags, and the
+//! stack with the instance that the volume belongs to.
+
+use recovery_core::arn::{Arn, Here, InstanceId, RestoreJobId, VolumeId};
+use recovery_core::error::Error;
+use recovery_core::event::{self, backup};
+use recovery_core::fakes::{FakeClock, World};
+use recovery_core::integrate::{Instance, Volume};
+use recovery_core::outcome::Outcome;
+use recovery_core::ports::{IntegrationPorts, StackResource};
+use recovery_core::restore_job::RestoreJob;
+use serde_json::Value;
+
+use super::disturbed::{Disturbed, finish};
+
+/// The instance that the volume belongs to.
+pub(crate) const INSTANCE: &str = "i-0shop";
+/// Another instance, which no restored volume belongs to.
+pub(crate) const STRANGER: &str = "i-0stranger";
+/// The volume that the event files of an EBS restore name.
+pub(crate) const VOLUME: &str = "vol-00e82fc3692dc59d2";
+/// The restore job of `restore-completed-ebs.json` and `manual-restore-job.json`.
+pub(crate) const JOB: &str = "087B9735-2F33-4208-B8CB-A7A4153F043F";
+
+/// The account and the Region that the event comes from.
+pub(crate) fn here(event: &Value) -> Here {
+    let text = |member: &str| event[member].as_str().expect("an envelope").to_owned();
+    Here {
+        account: text("account"),
+        region: text("region"),
+    }
+}
+
+/// The world in which `event`, of a completed restore of a volume, was sent: snapshot and volume are
+/// there, the tags name `Server` in stack `shop`, which is the running instance [`INSTANCE`] in
+/// the volume's zone. [`STRANGER`] runs beside it. AWS Backup knows the job in full.
+pub(crate) fn world_of(event: &Value) -> World {
+    let world = World::new();
+    add_restore(&world, event);
+    add_target(&world, event);
+    world
+}
+
+/// Adds the job of `event`, its volume and its snapshot's tags to the world.
+pub(crate) fn add_restore(world: &World, event: &Value) {
+    let mut job = job_of(event);
+    let region = here(event).region;
+    job.created_resource = job.created_resource.or_else(|| {
+        Arn::parse(&format!(
+            "arn:aws:ec2:{region}:111122223333:volume/{VOLUME}"
+        ))
+        .ok()
+    });
+    job.recovery_point = job.recovery_point.or_else(|| {
+        recovery_core::arn::RecoveryPointArn::parse(&format!(
+            "arn:aws:ec2:{region}::snapshot/snap-0a8530a063a225612"
+        ))
+        .ok()
+    });
+    let mut state = world.state();
+    if let Some(point) = &job.recovery_point {
+        state
+            .tags
+            .insert(point.to_string(), tags(&[STACK, LOGICAL_ID]));
+    }
+    if let Some(id) = job
+        .created_resource
+        .as_ref()
+        .and_then(|arn| arn.resource_id("volume"))
+    {
+        let volume = volume(id, &format!("{region}a"));
+        state.volumes.insert(volume.id.clone(), volume);
+    }
+    state.restore_jobs.insert(job.id.to_string(), job);
+}
+
+/// Adds stack `shop` with its instance, and the other instance.
+pub(crate) fn add_target(world: &World, event: &Value) {
+    let zone = format!("{}a", here(event).region);
+    let mut state = world.state();
+    state.stack_resources.insert(
+        ("shop".to_owned(), "Server".to_owned()),
+        stack_resource("AWS::EC2::Instance", INSTANCE),
+    );
+    for id in [INSTANCE, STRANGER] {
+        let instance = instance(id, &zone);
+        state.instances.insert(instance.id.clone(), instance);
+    }
+}
+
+/// Turns the target into an Auto Scaling group of these instances.
+pub(crate) fn make_target_a_group(world: &World, instances: &[&str]) {
+    let mut state = world.state();
+    state.stack_resources.insert(
+        ("shop".to_owned(), "Server".to_owned()),
+        stack_resource("AWS::AutoScaling::AutoScalingGroup", "shop-group"),
+    );
+    let instances = instances.iter().map(|id| InstanceId::new(*id)).collect();
+    state.groups.insert("shop-group".to_owned(), instances);
+}
+
+/// The tags that name the target.
+pub(crate) const STACK: (&str, &str) = ("recovery:stack", "shop");
+pub(crate) const LOGICAL_ID: (&str, &str) = ("recovery:logical-id", "Server");
+
+/// Gives every recovery point these tags.
+pub(crate) fn retag(world: &World, pairs: &[(&str, &str)]) {
+    for tags_of_point in world.state().tags.values_mut() {
+        *tags_of_point = tags(pairs);
+    }
+}
+
+fn tags(pairs: &[(&str, &str)]) -> recovery_core::tags::Tags {
+    pairs
+        .iter()
+        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+        .collect()
+}
+
+/// A volume that nothing uses.
+pub(crate) fn volume(id: &str, zone: &str) -> Volume {
+    Volume {
+        id: VolumeId::new(id),
+        state: "available".to_owned(),
+        zone: zone.to_owned(),
+        attachments: Vec::new(),
+        restore_test: false,
+    }
+}
+
+/// A running instance without volumes.
+pub(crate) fn instance(id: &str, zone: &str) -> Instance {
+    Instance {
+        id: InstanceId::new(id),
+        state: "running".to_owned(),
+        zone: zone.to_owned(),
+        devices: Vec::new(),
+    }
+}
+
+fn stack_resource(resource_type: &str, physical_id: &str) -> StackResource {
+    StackResource {
+        resource_type: resource_type.to_owned(),
+        physical_id: Some(physical_id.to_owned()),
+        status: "CREATE_COMPLETE".to_owned(),
+    }
+}
+
+/// The job of a restore event, as AWS Backup knows it: no more and no less than the event says.
+pub(crate) fn job_of(event: &Value) -> RestoreJob {
+    let event = event::parse(event).expect("an event file is an event");
+    backup::restore_job(&event).expect("the event names its restore job")
+}
+
+/// Changes what AWS Backup knows of the job.
+pub(crate) fn change_job(world: &World, id: &str, change: impl FnOnce(&mut RestoreJob)) {
+    let id = RestoreJobId::new(id);
+    change(
+        world
+            .state()
+            .restore_jobs
+            .get_mut(id.as_str())
+            .expect("the job is in this world"),
+    );
+}
+
+/// Hands `event` to restore-integrator.
+pub(crate) fn integrate(world: &World, event: &Value) -> Result<Outcome, Error> {
+    finish(integration(
+        &Disturbed::not(world),
+        &FakeClock::new(),
+        event,
+    ))
+}
+
+/// As [`integrate`], through any ports and with any clock; where the event has no envelope, in the
+/// account and Region of the other event files.
+pub(crate) async fn integration(
+    ports: &impl IntegrationPorts,
+    clock: &FakeClock,
+    event: &Value,
+) -> Result<Outcome, Error> {
+    let here = if event.get("region").is_some() {
+        here(event)
+    } else {
+        usual_here()
+    };
+    restore_integrator::handle(ports, clock, &here, event).await
+}
+
+/// Where most event files come from.
+pub(crate) fn usual_here() -> Here {
+    Here {
+        account: "111122223333".to_owned(),
+        region: "us-west-2".to_owned(),
+    }
+}
+
+/// Hands `event` to opsitem-creator.
+pub(crate) fn track(world: &World, event: &Value) -> Result<Outcome, Error> {
+    finish(opsitem_creator::handle(&Disturbed::not(world), event))
+}
