@@ -90,19 +90,17 @@ class Functions:
         maximum_age = int(options.get("MaximumEventAgeInSeconds", DEFAULT_MAXIMUM_AGE_SECONDS))
         queued_at = time.monotonic()
         request_id = str(uuid.uuid4())
-        number = 0
+        number = 1
         while True:
-            number += 1
             _attempt.set(Attempt(request_id, number, event_id))
-            result = await run_reentrant(lambda_svc._execute_function_with_config_scope, func, event)
-            condition = "Success"
-            if result.get("error"):
-                condition = "RetriesExhausted" if number > retries else None
-                pause = self._settings.retry_seconds[min(number, len(self._settings.retry_seconds)) - 1]
-                if condition is None and time.monotonic() - queued_at + pause > maximum_age:
-                    condition = "EventAgeExceeded"
+            result = await run_reentrant(lambda_svc._execute_function_with_config_scope, _as_it_is_now(func), event)
+            pause = self._settings.retry_seconds[min(number, 2) - 1]
+            too_old = time.monotonic() - queued_at + pause > maximum_age
+            condition = _condition(result, number > retries, too_old)
             if condition:
                 break
+            # A throttled event goes back to the queue, and that is no attempt.
+            number += 0 if result.get("throttle") else 1
             await asyncio.sleep(pause)
         await run_reentrant(self._finish, func, event, options, result, condition, _attempt.get())
 
@@ -251,6 +249,21 @@ class Functions:
             for name, value in environment.items()
             if name in own or name in lambda_svc._RESERVED_RUNTIME_ENV_VARS or name in PASSED_ON
         }
+
+
+def _as_it_is_now(func: dict[str, Any]) -> dict[str, Any]:
+    """A function with the code and concurrency it has by now; as it was, when it has been deleted since."""
+    current, config, _ = lambda_svc._get_func_record_for_ref(func["config"]["FunctionArn"])
+    return lambda_svc._execution_record_for_config(current, config) if current and config else func
+
+
+def _condition(result: dict[str, Any], last_attempt: bool, too_old: bool) -> str | None:
+    """Why an asynchronous invocation is over, in a destination's words; None when it is to be tried again."""
+    if not result.get("error"):
+        return "Success"
+    if last_attempt and not result.get("throttle"):
+        return "RetriesExhausted"
+    return "EventAgeExceeded" if too_old else None
 
 
 def _error(result: dict[str, Any]) -> dict[str, Any]:

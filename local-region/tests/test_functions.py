@@ -79,6 +79,16 @@ def test_a_retry_that_succeeds_is_the_end_of_it(region: RunningRegion, stack: di
     assert messages(region, stack["outputs"]["FailuresUrl"]) == []
 
 
+def test_a_throttled_event_waits_and_is_not_an_attempt(region: RunningRegion, stack: dict[str, Any]) -> None:
+    name = stack["outputs"]["Function"]
+    region.client("lambda").put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=0)
+    event_id = region.send(source="aws.test", detail_type="Allowed", detail={})
+    assert region.get("idle?timeout=0.5") == {"idle": False, "pending": {"invocation": 1}}
+    region.client("lambda").delete_function_concurrency(FunctionName=name)
+    region.wait_until_idle()
+    assert [entry["attempt"] for entry in region.journal("invocation", eventId=event_id)] == [1]
+
+
 def test_a_function_that_dies_has_failed(region: RunningRegion, stack: dict[str, Any]) -> None:
     event_id = send(region, "Allowed", exit=True)
     attempts = region.journal("invocation", eventId=event_id)
