@@ -1,1 +1,326 @@
+//! Every file of `events/` taken apart, field by field, and handed to every function. Nothing
+//! panics, every answer is an outcome or an error that says what to do, what is written stays
+//! within the limits of AWS, and a volume never comes to another instance than its own.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use recovery_core::error::Error;
+use recovery_core::fakes::{FakeClock, World};
+use recovery_core::ops_item::{DATA_LIMIT, DESCRIPTION_LIMIT, TITLE_LIMIT};
+use recovery_core::outcome::Outcome;
+use recovery_core::respond::{Policy, Response};
+use serde_json::{Value, json};
+
+use crate::support::disturbed::{Disturbed, finish};
+use crate::support::repository::{event, events};
+use crate::support::restored::{
+    INSTANCE, add_restore, add_target, here, integration, usual_here, world_of,
+};
+
+/// Longest message of an error: a person reads it, and a log line holds it.
+const MESSAGE_LIMIT: usize = 4_000;
+
+/// What a field is replaced by; `None` removes it.
+fn replacements() -> Vec<Option<Value>> {
+    vec![
+        None,
+        Some(Value::Null),
+        Some(json!(true)),
+        Some(json!(-1.5e300)),
+        Some(json!(u64::MAX)),
+        Some(json!("")),
+        Some(json!("two\nlines\u{0}\u{2028}`# x`")),
+        Some(json!("arn:aws:::::::volume/")),
+        Some(json!("x".repeat(5_000))),
+        Some(json!("🌊".repeat(1_000))),
+        Some(json!([])),
+        Some(json!(["x", 1, null])),
+        Some(json!({})),
+        Some(json!({"x": {"y": 1}})),
+    ]
+}
+
+/// A pointer to every field and every element in `value`, the whole included.
+fn pointers(value: &Value) -> Vec<Vec<String>> {
+    let below = |key: &str, value: &Value| {
+        pointers(value)
+            .into_iter()
+            .map(move |mut path| {
+                path.insert(0, key.to_owned());
+                path
+            })
+            .collect::<Vec<_>>()
+    };
+    let mut found = vec![Vec::new()];
+    match value {
+        Value::Object(members) => {
+            for (key, member) in members {
+                found.extend(below(key, member));
+            }
+        }
+        Value::Array(elements) => {
+            for (index, element) in elements.iter().enumerate() {
+                found.extend(below(&index.to_string(), element));
+            }
+        }
+        _ => {}
+    }
+    found
+}
+
+/// `value` with what is at `path` replaced, or removed.
+fn replaced(mut value: Value, path: &[String], replacement: Option<Value>) -> Value {
+    let Some((last, parents)) = path.split_last() else {
+        return replacement.unwrap_or(Value::Null);
+    };
+    let parent = parents.iter().fold(&mut value, |value, key| match value {
+        Value::Object(members) => &mut members[key],
+        Value::Array(elements) => &mut elements[key.parse::<usize>().unwrap()],
+        _ => panic!("{path:?}"),
+    });
+    match (parent, replacement) {
+        (Value::Object(members), Some(replacement)) => {
+            members.insert(last.clone(), replacement);
+        }
+        (Value::Object(members), None) => {
+            members.remove(last);
+        }
+        (Value::Array(elements), Some(replacement)) => {
+            elements[last.parse::<usize>().unwrap()] = replacement;
+        }
+        (Value::Array(elements), None) => {
+            elements.remove(last.parse().unwrap());
+        }
+        _ => panic!("{path:?}"),
+    }
+    value
+}
+
+/// Asserts that an answer is one that a person or a state machine can go by.
+fn assert_answer(answer: &Result<Outcome, Error>) {
+    match answer {
+        Ok(outcome) => {
+            let fields = serde_json::to_value(outcome).unwrap();
+            let kebab = |text: &str| text.chars().all(|c| c.is_ascii_lowercase() || c == '-');
+            assert!(
+                kebab(outcome.kind()) && !outcome.kind().is_empty(),
+                "{fields}"
+            );
+            assert!(outcome.reason().is_none_or(kebab), "{fields}");
+        }
+        Err(error) => {
+            let message = error.to_string();
+            let remedy = error.fault().remedy();
+            assert!(
+                message.len() <= MESSAGE_LIMIT,
+                "a message of {} bytes: {}",
+                message.len(),
+                error.fault().operation()
+            );
+            assert!(
+                !message.contains(|c: char| c.is_control() || c == '\u{2028}'),
+                "{message:?}"
+            );
+            assert!(message.ends_with(remedy), "{message}");
+            assert!(remedy.len() > 10 && remedy.ends_with('.'), "{remedy}");
+        }
+    }
+}
+
+/// Asserts that everything that was written is what AWS takes.
+fn assert_within_limits(world: &World) {
+    let state = world.state();
+    for stored in &state.items {
+        assert!(stored.title.len() <= TITLE_LIMIT && !stored.title.is_empty());
+        assert!(
+            !stored.title.contains(char::is_control),
+            "{:?}",
+            stored.title
+        );
+        assert!(stored.description.len() <= DESCRIPTION_LIMIT);
+        assert!(stored.key.as_str().len() <= 1024);
+        for (key, value) in &stored.item.data {
+            assert!(
+                !value.is_empty() && value.len() <= DATA_LIMIT,
+                "{key}: {} bytes",
+                value.len()
+            );
+        }
+    }
+    for told in &state.notifications {
+        let subject = told.limited_subject();
+        assert!(!subject.is_empty() && subject.len() < 100);
+        assert!(!subject.contains(char::is_control), "{subject:?}");
+        assert!(told.limited_message().len() <= 262_144);
+    }
+}
+
+/// The world in which all event files happened; restores belong to [`INSTANCE`].
+fn world_for(event: &Value) -> World {
+    let restore = event
+        .pointer("/detail/restoreJobId")
+        .is_some_and(Value::is_string);
+    if restore {
+        return world_of(event);
+    }
+    let world = World::new();
+    let restored = crate::support::repository::event("restore-completed-ebs");
+    add_restore(&world, &restored);
+    add_target(&world, &restored);
+    world
+}
+
+/// Hands `payload`, made from `original`, to all functions, each of them twice.
+fn deliver(original: &Value, payload: &Value) {
+    let here = if original.get("region").is_some() {
+        here(original)
+    } else {
+        usual_here()
+    };
+    let world = world_for(original);
+    for _ in 0..2 {
+        let ports = Disturbed::not(&world);
+        assert_answer(&finish(restore_integrator::handle(
+            &ports,
+            &FakeClock::new(),
+            &here,
+            payload,
+        )));
+    }
+    assert!(world.attachments_made() <= 1, "attached twice");
+    for volume in world.state().volumes.values() {
+        for attachment in &volume.attachments {
+            assert_eq!(attachment.instance.as_str(), INSTANCE, "attached elsewhere");
+        }
+    }
+    assert_within_limits(&world);
+    for _ in 0..2 {
+        assert_answer(&finish(opsitem_creator::handle(
+            &Disturbed::not(&world),
+            payload,
+        )));
+    }
+    assert_within_limits(&world);
+
+    let world = World::new();
+    let policy = Policy {
+        primary_region: "us-east-1".to_owned(),
+        recovery_region: "us-west-2".to_owned(),
+        responses: vec![Response::Track, Response::Notify, Response::Recover],
+        runbook: Some("StartRegionRecovery".to_owned()),
+    };
+    for _ in 0..2 {
+        let ports = Disturbed::not(&world);
+        assert_answer(&finish(health_event_responder::handle(
+            &ports, &policy, payload,
+        )));
+    }
+    let state = world.state();
+    assert!(state.executions.len() <= 1 && state.items.len() <= 1);
+    assert!(
+        state.notifications.len() <= 1,
+        "told {} times",
+        state.notifications.len()
+    );
+    drop(state);
+    assert_within_limits(&world);
+}
+
+/// Every event file with every field replaced by everything, in `parts` parts of which this does one.
+fn take_apart(part: usize, parts: usize) {
+    let replacements = replacements();
+    let mut cases = 0_usize;
+    let mut failures = Vec::new();
+    for (name, event) in events().iter().skip(part).step_by(parts) {
+        for path in pointers(event) {
+            for replacement in &replacements {
+                let payload = replaced(event.clone(), &path, replacement.clone());
+                cases += 1;
+                if catch_unwind(AssertUnwindSafe(|| deliver(event, &payload))).is_err() {
+                    let shown = replacement.as_ref().map(Value::to_string);
+                    let shown = shown.map(|text| text.chars().take(40).collect::<String>());
+                    failures.push(format!("{name}: /{} = {shown:?}", path.join("/")));
+                }
+            }
+        }
+    }
+    #[expect(clippy::print_stdout, reason = "shown by `cargo test -- --nocapture`")]
+    {
+        println!("{cases} altered events, each given twice to each function");
+    }
+    assert!(cases > 10_000, "only {cases} cases");
+    assert!(
+        failures.is_empty(),
+        "{} of {cases} cases: {:#?}",
+        failures.len(),
+        &failures[..failures.len().min(30)]
+    );
+}
+
+#[test]
+fn events_with_a_field_that_is_wrong_do_no_harm_part_1() {
+    take_apart(0, 2);
+}
+
+#[test]
+fn events_with_a_field_that_is_wrong_do_no_harm_part_2() {
+    take_apart(1, 2);
+}
+
+#[test]
+fn what_is_no_event_at_all_is_an_error_that_shows_what_an_event_is() {
+    for payload in [
+        json!(null),
+        json!(true),
+        json!(0),
+        json!(""),
+        json!("{\"source\": \"aws.backup\"}"),
+        json!([]),
+        json!([event("restore-completed-ebs")]),
+        json!({}),
+        json!({"Records": [{"body": "{}"}]}),
+        json!({"detail": event("restore-completed-ebs")}),
+    ] {
+        deliver(&event("restore-completed-ebs"), &payload);
+        let world = World::new();
+        let error = finish(opsitem_creator::handle(&Disturbed::not(&world), &payload)).unwrap_err();
+        assert_eq!(error.error_type(), "Permanent");
+        assert!(
+            error
+                .to_string()
+                .contains("the files under events/ show each kind"),
+            "{error}"
+        );
+        let ports = Disturbed::not(&world);
+        let error = finish(integration(&ports, &FakeClock::new(), &payload)).unwrap_err();
+        assert_eq!(error.error_type(), "Permanent");
+        assert_eq!(world.calls(), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn fields_that_nobody_knows_are_passed_over() {
+    for (name, original) in events() {
+        let Value::Object(members) = original else {
+            panic!("{name} is no object");
+        };
+        let mut members = members.clone();
+        let foreign = json!({"a": [{"b": null}]});
+        members.insert("foreign".to_owned(), foreign.clone());
+        if let Some(Value::Object(detail)) = members.get_mut("detail") {
+            detail.insert("foreign".to_owned(), foreign);
+        }
+        let answers = |payload: &Value| {
+            let world = world_for(original);
+            let ports = Disturbed::not(&world);
+            let integrated = finish(integration(&ports, &FakeClock::new(), payload));
+            let tracked = finish(opsitem_creator::handle(&ports, payload));
+            [integrated, tracked].map(|answer| format!("{answer:?}"))
+        };
+        assert_eq!(
+            answers(&Value::Object(members)),
+            answers(original),
+            "{name}"
+        );
+    }
+}

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::text;
+
 /// Why a step did not happen. There are only two kinds, and they are the `errorType`s that the
 /// functions report, so that a Step Functions `Retry` or `Catch` can tell them apart.
 ///
@@ -52,7 +54,9 @@ struct Details {
 impl Fault {
     /// A fault of `operation` (an IAM action such as `ec2:AttachVolume`, or `parse event`) on
     /// `subject` (the id of what it was about); `message` says what went wrong and `remedy` what
-    /// lifts it.
+    /// lifts it. Subject and message can come from elsewhere: they are brought to one line each, and
+    /// what is too long for a log is cut. The longest that AWS is known to send, an encoded
+    /// authorization message, stays whole.
     pub fn new(
         operation: &'static str,
         subject: impl Into<String>,
@@ -61,9 +65,9 @@ impl Fault {
     ) -> Fault {
         Fault(Box::new(Details {
             operation,
-            subject: subject.into(),
+            subject: line(&subject.into(), 300),
             code: None,
-            message: message.into(),
+            message: line(&message.into(), 3_000),
             remedy: remedy.into(),
             source: None,
         }))
@@ -110,6 +114,10 @@ impl Fault {
     pub fn remedy(&self) -> &str {
         &self.0.remedy
     }
+}
+
+fn line(text: &str, limit: usize) -> String {
+    text::within(&text::one_line(text), limit)
 }
 
 impl fmt::Display for Fault {
