@@ -1,0 +1,178 @@
+//! Functions of the template and packages of the repository are the same, and so are their settings.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use crate::support::repository::function_packages;
+use crate::support::sam::{Deployed, deployed, members, template};
+
+/// `restore-integrator` → `RestoreIntegratorFunction`.
+fn logical_id(package: &str) -> String {
+    let capitalized = |word: &str| {
+        let (first, rest) = word.split_at(1);
+        first.to_uppercase() + rest
+    };
+    let words: String = package.split('-').map(capitalized).collect();
+    words + "Function"
+}
+
+/// Reads a function's settings from variables, as its `main` does; the problems, if any.
+type Read = fn(&dyn Fn(&str) -> Option<String>) -> Result<(), String>;
+
+/// Each package with the settings that its code declares and reads.
+fn settings() -> Vec<(&'static str, &'static [&'static str], Read)> {
+    macro_rules! of {
+        ($package:ident) => {
+            (
+                stringify!($package),
+                $package::Settings::NAMES,
+                (|variables| {
+                    $package::Settings::from_variables(variables)
+                        .map(drop)
+                        .map_err(|error| error.to_string())
+                }) as Read,
+            )
+        };
+    }
+    vec![
+        of!(health_event_responder),
+        of!(opsitem_creator),
+        of!(restore_integrator),
+    ]
+}
+
+fn environment(deployed: &Deployed, function: &str) -> BTreeMap<String, String> {
+    let functions = deployed.resources("AWS::Serverless::Function");
+    members(&functions[function]["Environment"]["Variables"])
+        .map(|(name, value)| (name.clone(), value.as_str().expect("a text").to_owned()))
+        .collect()
+}
+
+#[test]
+fn every_package_is_a_function_of_the_template_and_back() {
+    let packages: BTreeMap<String, String> = function_packages()
+        .into_iter()
+        .map(|package| (logical_id(&package), package))
+        .collect();
+    let functions = deployed(&[]).resources("AWS::Serverless::Function");
+    assert_eq!(
+        functions.keys().collect::<Vec<_>>(),
+        packages.keys().collect::<Vec<_>>()
+    );
+    for (function, package) in &packages {
+        let metadata = &template()["Resources"][function]["Metadata"];
+        assert_eq!(metadata["BuildMethod"], "rust-cargolambda", "{function}");
+        assert_eq!(
+            metadata["BuildProperties"]["Binary"], **package,
+            "{function}"
+        );
+    }
+}
+
+#[test]
+fn every_package_of_a_function_is_known_to_these_tests() {
+    let known: BTreeSet<String> = settings()
+        .iter()
+        .map(|(package, ..)| package.replace('_', "-"))
+        .collect();
+    assert_eq!(known, BTreeSet::from_iter(function_packages()));
+}
+
+#[test]
+fn the_template_sets_the_variables_that_each_function_reads_and_no_others() {
+    for (package, names, _) in settings() {
+        let set = environment(&deployed(&[]), &logical_id(&package.replace('_', "-")));
+        let set: BTreeSet<&str> = set.keys().map(String::as_str).collect();
+        assert_eq!(set, names.iter().copied().collect(), "{package}");
+    }
+}
+
+#[test]
+fn each_function_starts_with_what_the_template_sets() {
+    let cases: [&[(&str, &str)]; 3] = [
+        &[],
+        &[("Responses", "track"), ("PrimaryRegion", "cn-north-1")],
+        &[
+            ("Responses", "track,notify,recover"),
+            ("RecoveryRunbook", "StartRegionRecovery"),
+        ],
+    ];
+    for parameters in cases {
+        let deployed = deployed(parameters);
+        for (package, names, read) in settings() {
+            let set = environment(&deployed, &logical_id(&package.replace('_', "-")));
+            let with = |name: &str| match name {
+                // Lambda's own.
+                "AWS_REGION" => Some("us-west-2".to_owned()),
+                _ => set.get(name).cloned(),
+            };
+            assert_eq!(read(&with), Ok(()), "{package} with {parameters:?}");
+            // Each of them is needed: none has a default in the code.
+            for missing in names {
+                let without = |name: &str| with(name).filter(|_| name != *missing);
+                let problems = read(&without).unwrap_err();
+                assert!(
+                    problems.contains(&format!("{missing} is not set")),
+                    "{package} without {missing}: {problems}"
+                );
+            }
+            let nowhere = |name: &str| with(name).filter(|_| name != "AWS_REGION");
+            let reads_region = package != "opsitem_creator";
+            assert_eq!(
+                read(&nowhere).is_err(),
+                reads_region,
+                "{package} without a Region"
+            );
+        }
+    }
+}
+
+#[test]
+fn every_rule_may_invoke_the_functions_it_targets() {
+    let deployed = deployed(&[]);
+    let permissions: BTreeSet<(String, String)> = deployed
+        .resources("AWS::Lambda::Permission")
+        .into_values()
+        .map(|permission| {
+            assert_eq!(permission["Principal"], "events.amazonaws.com");
+            assert_eq!(permission["Action"], "lambda:InvokeFunction");
+            let text = |member: &str| permission[member].as_str().unwrap().to_owned();
+            (text("SourceArn"), text("FunctionName"))
+        })
+        .collect();
+    let mut targets = BTreeSet::new();
+    for (rule, properties) in deployed.resources("AWS::Events::Rule") {
+        let of_rule = properties["Targets"].as_array().unwrap();
+        assert!((1..=5).contains(&of_rule.len()), "{rule}");
+        for target in of_rule {
+            let package = target["Id"].as_str().unwrap();
+            let function = logical_id(package);
+            let arn = |name: &str| format!("arn:aws:placeholder:us-west-2:111122223333:{name}");
+            assert_eq!(target["Arn"], arn(&function), "{rule}");
+            targets.insert((arn(&rule), function));
+        }
+    }
+    assert_eq!(permissions, targets);
+}
+
+#[test]
+fn every_function_is_invoked_by_a_rule() {
+    let targeted: BTreeSet<String> = deployed(&[])
+        .resources("AWS::Events::Rule")
+        .into_values()
+        .flat_map(|rule| rule["Targets"].as_array().cloned().unwrap_or_default())
+        .filter_map(|target| target["Id"].as_str().map(str::to_owned))
+        .collect();
+    assert_eq!(targeted, BTreeSet::from_iter(function_packages()));
+    assert!(
+        template()["Resources"]
+            .as_object()
+            .is_some_and(|resources| {
+                resources
+                    .values()
+                    .filter(|resource| resource["Type"] == "AWS::Serverless::Function")
+                    .all(|function| function["Properties"].get("Events") == None::<&Value>)
+            })
+    );
+}

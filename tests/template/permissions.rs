@@ -1,0 +1,327 @@
+//! Each function may do what its adapters do, and nothing else; nothing may destroy anything.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use recovery_aws::{IntegrationAdapters, OpsCenter, ResponseAdapters, RunbookRunner};
+use serde_json::Value;
+
+use crate::support::sam::{Deployed, deployed, members, strings, template};
+
+/// What every function needs of the platform around it.
+const PLATFORM: [&str; 5] = [
+    // Its log.
+    "logs:CreateLogStream",
+    "logs:PutLogEvents",
+    // Lambda sends what failed to the queue in the function's name.
+    "sqs:SendMessage",
+    // Queue and topic are encrypted.
+    "kms:Decrypt",
+    "kms:GenerateDataKey",
+];
+
+/// What attaching a volume needs beyond the call where its key is the customer's.
+const VOLUME_KEYS: [&str; 3] = ["kms:CreateGrant", "kms:Decrypt", "kms:DescribeKey"];
+
+/// What starting a runbook with a role of its own needs beyond the call.
+const RUNBOOK_ROLE: [&str; 1] = ["iam:PassRole"];
+
+/// Actions that know no resource (Service Authorization Reference: Amazon EC2, AWS Backup, AWS
+/// Systems Manager): IAM takes nothing but `*` for them.
+const WITHOUT_RESOURCES: [&str; 6] = [
+    "backup:DescribeRestoreJob",
+    "ec2:DescribeInstances",
+    "ec2:DescribeTags",
+    "ec2:DescribeVolumes",
+    "ssm:CreateOpsItem",
+    "ssm:DescribeOpsItems",
+];
+
+const RUNBOOK: [(&str, &str); 1] = [("RecoveryRunbook", "StartRegionRecovery")];
+const RUNBOOK_WITH_ROLE: [(&str, &str); 2] = [
+    ("RecoveryRunbook", "StartRegionRecovery"),
+    (
+        "RecoveryRunbookRoleArn",
+        "arn:aws:iam::111122223333:role/StartRegionRecovery",
+    ),
+];
+const KEYS: [(&str, &str); 1] = [(
+    "RestoredVolumeKeyArns",
+    "arn:aws:kms:us-west-2:111122223333:key/1,arn:aws:kms:us-west-2:111122223333:key/2",
+)];
+
+fn every_deployment() -> Vec<Deployed> {
+    let everything: Vec<_> = RUNBOOK_WITH_ROLE.into_iter().chain(KEYS).collect();
+    vec![
+        deployed(&[]),
+        deployed(&RUNBOOK),
+        deployed(&RUNBOOK_WITH_ROLE),
+        deployed(&KEYS),
+        deployed(&everything),
+    ]
+}
+
+/// The statements of each role.
+fn roles(deployed: &Deployed) -> BTreeMap<String, Vec<Value>> {
+    deployed
+        .resources("AWS::IAM::Role")
+        .into_iter()
+        .map(|(name, role)| {
+            // No managed policy, of which nobody here would see the content.
+            assert!(role.get("ManagedPolicyArns").is_none(), "{name}");
+            let statements = role["Policies"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .flat_map(|policy| policy["PolicyDocument"]["Statement"].as_array())
+                .flatten()
+                .cloned()
+                .collect();
+            (name, statements)
+        })
+        .collect()
+}
+
+fn allowed(deployed: &Deployed, role: &str) -> BTreeSet<String> {
+    roles(deployed)[role]
+        .iter()
+        .flat_map(|statement| {
+            assert_eq!(statement["Effect"], "Allow");
+            assert!(statement.get("NotAction").is_none() && statement.get("NotResource").is_none());
+            strings(&statement["Action"])
+        })
+        .collect()
+}
+
+fn actions(lists: &[&[&'static str]]) -> BTreeSet<String> {
+    lists
+        .iter()
+        .copied()
+        .flatten()
+        .map(|action| (*action).to_owned())
+        .collect()
+}
+
+#[test]
+fn each_role_allows_what_the_adapters_call_no_more_and_no_less() {
+    let check = |parameters: &[(&str, &str)], role: &str, expected: &[&[&'static str]]| {
+        assert_eq!(
+            allowed(&deployed(parameters), role),
+            &actions(expected) | &actions(&[&PLATFORM]),
+            "{role} with {parameters:?}"
+        );
+    };
+    let integrator: Vec<_> = IntegrationAdapters::ACTIONS.to_vec();
+    let integrator_with_keys = [IntegrationAdapters::ACTIONS, &[&VOLUME_KEYS]].concat();
+    check(&[], "RestoreIntegratorRole", &integrator);
+    check(&KEYS, "RestoreIntegratorRole", &integrator_with_keys);
+
+    check(&[], "OpsitemCreatorRole", &[OpsCenter::ACTIONS]);
+
+    let responder: Vec<_> = ResponseAdapters::ACTIONS.to_vec();
+    let without_runbook: Vec<_> = responder
+        .iter()
+        .copied()
+        .filter(|list| *list != RunbookRunner::ACTIONS)
+        .collect();
+    assert_eq!(without_runbook.len() + 1, responder.len());
+    let with_role = [ResponseAdapters::ACTIONS, &[&RUNBOOK_ROLE]].concat();
+    check(&[], "HealthEventResponderRole", &without_runbook);
+    check(&RUNBOOK, "HealthEventResponderRole", &responder);
+    check(&RUNBOOK_WITH_ROLE, "HealthEventResponderRole", &with_role);
+}
+
+#[test]
+fn each_function_has_a_role_of_its_own_that_only_lambda_takes() {
+    let deployed = deployed(&[]);
+    let functions = deployed.resources("AWS::Serverless::Function");
+    let used: BTreeSet<String> = functions
+        .iter()
+        .map(|(name, function)| {
+            let role = name.strip_suffix("Function").unwrap().to_owned() + "Role";
+            assert_eq!(
+                function["Role"],
+                format!("arn:aws:placeholder:us-west-2:111122223333:{role}")
+            );
+            assert!(function.get("Policies").is_none(), "{name}");
+            role
+        })
+        .collect();
+    let roles = deployed.resources("AWS::IAM::Role");
+    assert_eq!(used, roles.keys().cloned().collect());
+    for (name, role) in roles {
+        for statement in role["AssumeRolePolicyDocument"]["Statement"]
+            .as_array()
+            .unwrap()
+        {
+            assert_eq!(
+                statement["Principal"]["Service"], "lambda.amazonaws.com",
+                "{name}"
+            );
+            assert_eq!(statement["Action"], "sts:AssumeRole", "{name}");
+        }
+    }
+}
+
+#[test]
+fn no_action_destroys_or_is_a_pattern() {
+    let dangerous = [
+        "Delete",
+        "Detach",
+        "Terminate",
+        "Modify",
+        "Stop",
+        "Remove",
+        "Disable",
+        "Deregister",
+        "Cancel",
+        "Put",
+        "Reboot",
+        "Release",
+        "Revoke",
+        "Schedule",
+    ];
+    for deployed in every_deployment() {
+        for (role, statements) in roles(&deployed) {
+            for action in statements
+                .iter()
+                .flat_map(|statement| strings(&statement["Action"]))
+            {
+                let (service, verb) = action.split_once(':').expect("service:Action");
+                assert!(!action.contains(['*', '?']), "{role}: {action}");
+                assert!(
+                    action == "logs:PutLogEvents"
+                        || !dangerous.iter().any(|word| verb.starts_with(word)),
+                    "{role}: {action}"
+                );
+                // Control planes that live in another Region are not on the way of a recovery.
+                assert!(
+                    !["route53", "organizations", "cloudfront"].contains(&service)
+                        && (service != "iam" || action == "iam:PassRole"),
+                    "{role}: {action}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_resource_is_named_wherever_iam_takes_one() {
+    for deployed in every_deployment() {
+        for (role, statements) in roles(&deployed) {
+            for statement in statements {
+                let actions = strings(&statement["Action"]);
+                let resources = strings(&statement["Resource"]);
+                assert!(!resources.is_empty(), "{role}: {statement}");
+                if resources.iter().any(|resource| resource == "*") {
+                    for action in actions {
+                        assert!(
+                            WITHOUT_RESOURCES.contains(&action.as_str()),
+                            "{role}: {action} on every resource"
+                        );
+                    }
+                    assert_eq!(
+                        statement["Condition"]["StringEquals"]["aws:RequestedRegion"], "us-west-2",
+                        "{role}: every resource, so at least only of this Region"
+                    );
+                } else {
+                    for resource in resources {
+                        assert!(resource.starts_with("arn:"), "{role}: {resource}");
+                        let account = resource.split(':').nth(4).unwrap_or_default();
+                        assert_eq!(account, "111122223333", "{role}: {resource}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_passed_and_granted_is_tied_to_a_service() {
+    let everything: Vec<_> = RUNBOOK_WITH_ROLE.into_iter().chain(KEYS).collect();
+    let deployed = deployed(&everything);
+    let statement = |role: &str, action: &str| {
+        roles(&deployed)[role]
+            .iter()
+            .find(|statement| strings(&statement["Action"]).contains(&action.to_owned()))
+            .cloned()
+            .unwrap()
+    };
+    let pass = statement("HealthEventResponderRole", "iam:PassRole");
+    assert_eq!(
+        strings(&pass["Resource"]),
+        ["arn:aws:iam::111122223333:role/StartRegionRecovery"]
+    );
+    assert_eq!(
+        pass["Condition"]["StringEquals"]["iam:PassedToService"],
+        "ssm.amazonaws.com"
+    );
+    let grant = statement("RestoreIntegratorRole", "kms:CreateGrant");
+    assert_eq!(strings(&grant["Resource"]).len(), 2);
+    assert_eq!(
+        grant["Condition"]["Bool"]["kms:GrantIsForAWSResource"],
+        "true"
+    );
+    let start = statement("HealthEventResponderRole", "ssm:StartAutomationExecution");
+    assert!(
+        strings(&start["Resource"])
+            .iter()
+            .any(|resource| resource.ends_with("automation-definition/StartRegionRecovery:*"))
+    );
+}
+
+/// Statements of resource policies (of queues, topics and keys) that say `*`, and why they may.
+const RESOURCE_POLICY_PATTERNS: [(&str, &str); 5] = [
+    // Only what is forbidden: everything that does not come over TLS.
+    ("OnlyOverTls", "sqs:*"),
+    // The account itself, so that the key does not become unmanageable.
+    ("ThisAccountDecides", "kms:*"),
+    // GenerateDataKey with and without plaintext, for messages.
+    ("RulesToQueuesOfThisAccount", "kms:GenerateDataKey*"),
+    ("AlarmsOfThisAccount", "kms:GenerateDataKey*"),
+    ("OnlyOverTls", "sns:Publish"),
+];
+
+#[test]
+fn policies_of_queues_topic_and_key_let_in_only_services_for_this_account() {
+    let deployed = deployed(&[]);
+    let documents: Vec<(String, Value)> = ["AWS::SQS::QueuePolicy", "AWS::SNS::TopicPolicy"]
+        .into_iter()
+        .flat_map(|of_type| deployed.resources(of_type))
+        .map(|(name, properties)| (name, properties["PolicyDocument"].clone()))
+        .chain(
+            deployed
+                .resources("AWS::KMS::Key")
+                .into_iter()
+                .map(|(name, properties)| (name, properties["KeyPolicy"].clone())),
+        )
+        .collect();
+    assert_eq!(documents.len(), 4);
+    for (name, document) in documents {
+        for statement in document["Statement"].as_array().unwrap() {
+            let sid = statement["Sid"].as_str().unwrap();
+            for action in strings(&statement["Action"]) {
+                assert!(
+                    !action.contains('*') || RESOURCE_POLICY_PATTERNS.contains(&(sid, &action)),
+                    "{name}: {sid}: {action}"
+                );
+            }
+            if statement["Effect"] == "Deny" {
+                assert_eq!(
+                    statement["Condition"]["Bool"]["aws:SecureTransport"],
+                    "false"
+                );
+                continue;
+            }
+            // A service is let in only under a condition; the account's own root needs none.
+            assert_ne!(statement["Principal"], "*", "{name}: {sid}");
+            let root = statement["Principal"]["AWS"]
+                .as_str()
+                .is_some_and(|arn| arn.ends_with(":root"));
+            assert!(
+                root || members(&statement["Condition"]).count() > 0,
+                "{name}: {sid}"
+            );
+        }
+    }
+    assert!(template()["Resources"].get("MessageKey").is_some());
+}

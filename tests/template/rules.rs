@@ -1,0 +1,270 @@
+//! Every rule against every event file, by a pattern engine that is not ours and not AWS's.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use quamina::Quamina;
+use serde_json::{Value, json};
+
+use crate::support::repository::{events, expectations};
+use crate::support::sam::{deployed, strings};
+
+/// Patterns by rule.
+type Patterns = BTreeMap<String, Value>;
+/// Rules that match, by event.
+type Matches = BTreeMap<String, BTreeSet<String>>;
+
+fn patterns(parameters: &[(&str, &str)]) -> Patterns {
+    deployed(parameters)
+        .resources("AWS::Events::Rule")
+        .into_iter()
+        .map(|(name, properties)| (name, properties["EventPattern"].clone()))
+        .collect()
+}
+
+/// What the engine says.
+fn matches(patterns: &Patterns) -> Matches {
+    let mut engine = Quamina::new();
+    for (rule, pattern) in patterns {
+        engine
+            .add_pattern(rule.clone(), &pattern.to_string())
+            .unwrap_or_else(|error| panic!("{rule}: {error}: {pattern}"));
+    }
+    events()
+        .iter()
+        .map(|(name, event)| {
+            let matching = engine
+                .matches_for_event(event.to_string().as_bytes())
+                .unwrap_or_else(|error| panic!("{name}: {error}"));
+            (name.clone(), matching.into_iter().collect())
+        })
+        .collect()
+}
+
+/// What is said of these parameters in words, computed from the events themselves.
+fn meant(copy_states: &[&str], backup_states: &[&str], services: Option<&[&str]>) -> Matches {
+    let rules = |event: &Value| {
+        let text = |pointer: &str| event.pointer(pointer).and_then(Value::as_str);
+        let in_detail = |member: &str, values: &[&str]| {
+            text(&format!("/detail/{member}")).is_some_and(|value| values.contains(&value))
+        };
+        let rule = match (text("/source")?, text("/detail-type")?) {
+            ("aws.backup", "Restore Job State Change") if in_detail("status", &["COMPLETED"]) => {
+                "RestoreCompletedRule"
+            }
+            ("aws.backup", "Restore Job State Change")
+                if in_detail("status", &["FAILED", "ABORTED"]) =>
+            {
+                "RestoreFailedRule"
+            }
+            ("aws.backup", "Copy Job State Change") if in_detail("state", copy_states) => {
+                "CopyFinishedRule"
+            }
+            ("aws.backup", "Backup Job State Change") if in_detail("state", backup_states) => {
+                "BackupFinishedRule"
+            }
+            ("aws.health", "AWS Health Event")
+                if in_detail("eventTypeCategory", &["issue"])
+                    && services.is_none_or(|services| {
+                        in_detail("service", services)
+                            || in_detail("service", &["MULTIPLE_SERVICES"])
+                    }) =>
+            {
+                "HealthIssueRule"
+            }
+            _ => return None,
+        };
+        Some(rule.to_owned())
+    };
+    events()
+        .iter()
+        .map(|(name, event)| (name.clone(), rules(event).into_iter().collect()))
+        .collect()
+}
+
+/// Where the engine and the expectation differ.
+fn differences(actual: &Matches, expected: &Matches) -> Vec<String> {
+    let names: BTreeSet<&String> = actual.keys().chain(expected.keys()).collect();
+    names
+        .into_iter()
+        .filter(|name| actual.get(*name) != expected.get(*name))
+        .map(|name| {
+            format!(
+                "{name}: matched by {:?}, expected {:?}",
+                actual.get(name),
+                expected.get(name)
+            )
+        })
+        .collect()
+}
+
+fn written_down() -> Matches {
+    expectations()
+        .into_iter()
+        .map(|(name, rules)| (name, rules.into_iter().collect()))
+        .collect()
+}
+
+const COPY_STATES: [&str; 2] = ["FAILED", "PARTIAL"];
+const BACKUP_STATES: [&str; 4] = ["FAILED", "ABORTED", "EXPIRED", "PARTIAL"];
+
+#[test]
+fn with_default_parameters_each_event_reaches_the_rules_written_down_for_it() {
+    let actual = matches(&patterns(&[]));
+    assert_eq!(differences(&actual, &written_down()), Vec::<String>::new());
+    // And what is written down is what the parameters say.
+    let meant = meant(&COPY_STATES, &BACKUP_STATES, Some(&["S3"]));
+    assert_eq!(differences(&written_down(), &meant), Vec::<String>::new());
+}
+
+#[test]
+fn other_parameters_change_the_rules_as_they_say() {
+    let check = |parameters: &[(&str, &str)], meant: Matches| {
+        let actual = matches(&patterns(parameters));
+        assert_eq!(
+            differences(&actual, &meant),
+            Vec::<String>::new(),
+            "{parameters:?}"
+        );
+        // The parameters make a difference at all.
+        assert_ne!(
+            differences(&actual, &written_down()),
+            Vec::<String>::new(),
+            "{parameters:?}"
+        );
+    };
+    check(
+        &[("HealthServices", "all")],
+        meant(&COPY_STATES, &BACKUP_STATES, None),
+    );
+    check(
+        &[("HealthServices", "S3,EC2,EBS")],
+        meant(&COPY_STATES, &BACKUP_STATES, Some(&["S3", "EC2", "EBS"])),
+    );
+    check(
+        &[("HealthServices", "RDS")],
+        meant(&COPY_STATES, &BACKUP_STATES, Some(&["RDS"])),
+    );
+    check(
+        &[("CopyJobStates", "FAILED,PARTIAL,COMPLETED")],
+        meant(
+            &["FAILED", "PARTIAL", "COMPLETED"],
+            &BACKUP_STATES,
+            Some(&["S3"]),
+        ),
+    );
+    check(
+        &[("BackupJobStates", "COMPLETED")],
+        meant(&COPY_STATES, &["COMPLETED"], Some(&["S3"])),
+    );
+}
+
+#[test]
+fn a_pattern_that_asks_for_the_wrong_thing_is_found_out() {
+    // Every service, so that nothing but what is spoiled keeps an event out.
+    let patterns = patterns(&[("HealthServices", "all")]);
+    let meant = meant(&COPY_STATES, &BACKUP_STATES, None);
+    assert_eq!(
+        differences(&matches(&patterns), &meant),
+        Vec::<String>::new()
+    );
+    let check = |rule: &str, pointer: &str, pattern: Value| {
+        let mut spoiled = patterns.clone();
+        let part = spoiled
+            .get_mut(rule)
+            .and_then(|pattern| pattern.pointer_mut(pointer))
+            .unwrap_or_else(|| panic!("{rule} has nothing at {pointer}"));
+        *part = pattern;
+        let found = differences(&matches(&spoiled), &meant);
+        assert!(
+            !found.is_empty(),
+            "{rule} with another {pointer} is not found out"
+        );
+    };
+    // The usual mistake: restore jobs report status, not state.
+    check(
+        "RestoreCompletedRule",
+        "/detail",
+        json!({"state": ["COMPLETED"]}),
+    );
+    check(
+        "RestoreFailedRule",
+        "/detail",
+        json!({"state": ["FAILED", "ABORTED"]}),
+    );
+    check(
+        "CopyFinishedRule",
+        "/detail",
+        json!({"status": ["FAILED", "PARTIAL"]}),
+    );
+    check("BackupFinishedRule", "/detail/state", json!(["FAILED"]));
+    check("HealthIssueRule", "/detail/service", json!(["S3"]));
+    check(
+        "HealthIssueRule",
+        "/detail/eventTypeCategory",
+        json!([{"exists": true}]),
+    );
+    check(
+        "HealthIssueRule",
+        "/detail-type",
+        json!([{"prefix": "AWS Health"}]),
+    );
+    check("RestoreCompletedRule", "/source", json!([{"exists": true}]));
+    check(
+        "RestoreCompletedRule",
+        "/detail-type",
+        json!([{"exists": true}]),
+    );
+}
+
+#[test]
+fn every_rule_has_an_event_and_every_expectation_a_rule_and_a_file() {
+    let rules: BTreeSet<String> = patterns(&[]).into_keys().collect();
+    let expected: BTreeSet<String> = expectations().into_values().flatten().collect();
+    assert_eq!(rules, expected);
+    let files: BTreeSet<&String> = events().keys().collect();
+    let listed = expectations();
+    assert_eq!(files, listed.keys().collect());
+}
+
+#[test]
+fn a_rule_asks_for_no_source_but_those_of_aws() {
+    // Anyone in the account can send an event under a source of their own, and only AWS under
+    // one that begins with aws.
+    for (rule, pattern) in patterns(&[("HealthServices", "all")]) {
+        for source in strings(&pattern["source"]) {
+            assert!(source.starts_with("aws."), "{rule} takes {source}");
+        }
+        assert!(
+            !strings(&pattern["detail-type"]).is_empty(),
+            "{rule} takes every detail-type"
+        );
+    }
+}
+
+#[test]
+fn each_rule_bears_the_stem_of_its_event_files_and_its_journey() {
+    for rule in patterns(&[]).keys() {
+        let stem = rule.strip_suffix("Rule").expect("a rule's name ends so");
+        let mut snake = String::new();
+        for c in stem.chars() {
+            if c.is_uppercase() && !snake.is_empty() {
+                snake.push('_');
+            }
+            snake.extend(c.to_lowercase());
+        }
+        let journey = format!("tests/journeys/{snake}.rs");
+        assert!(
+            crate::support::repository::text(&journey).contains(&format!("`{rule}`")),
+            "{journey} does not tell of {rule}"
+        );
+        let first = snake.split('_').next().unwrap().to_owned();
+        let matched = expectations()
+            .into_iter()
+            .filter(|(_, rules)| rules.contains(rule))
+            .all(|(name, _)| name.starts_with(&first));
+        assert!(
+            matched,
+            "{rule} matches files that do not begin with {first}"
+        );
+    }
+}
