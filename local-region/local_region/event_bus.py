@@ -59,6 +59,8 @@ class EventBus:
             id=event["EventId"],
             source=event["Source"],
             detailType=event["DetailType"],
+            resources=event.get("Resources") or [],
+            detail=view.event_with_detail()["detail"],
             rules=[rule["Name"] for _, rule in matched],
         )
         for key, rule in matched:

@@ -46,6 +46,7 @@ def test_a_rule_invokes_its_function(region: RunningRegion, stack: dict[str, Any
     assert invocation["result"]["greeting"] == "hello from us-west-2"
     (event,) = region.journal("event", id=event_id)
     assert event["source"] == "aws.test" and event["detailType"] == "Allowed" and len(event["rules"]) == 1
+    assert event["detail"] == {"colour": "blue"} and event["resources"] == []
 
 
 def test_every_target_of_a_rule_gets_the_event(region: RunningRegion, stack: dict[str, Any]) -> None:

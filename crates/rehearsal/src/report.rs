@@ -66,8 +66,17 @@ fn told(played: &Played, entry: &Value) -> Option<(String, String)> {
                 return None;
             }
             (
-                text("source"),
-                format!("event {:?} → {}", text("detailType"), rules.join(", ")),
+                "EventBridge".to_owned(),
+                format!(
+                    "{}{} → {}",
+                    subject(played, entry),
+                    if came_before(played, entry) {
+                        ", again"
+                    } else {
+                        ""
+                    },
+                    rules.join(", ")
+                ),
             )
         }
         "invocation" => {
@@ -81,24 +90,17 @@ fn told(played: &Played, entry: &Value) -> Option<(String, String)> {
             (function, format!("{answer} ({cold}{took:.0} ms)"))
         }
         "restore-job" => {
-            let status = text("status");
             let made = entry["createdResourceArn"].as_str().map(short);
-            let job: String = text("restoreJobId").chars().take(8).collect();
-            match (status.as_str(), made) {
-                ("RUNNING", _) => (
-                    "AWS Backup".to_owned(),
-                    format!("restore job {job} is running"),
-                ),
-                ("COMPLETED", Some(made)) => (
-                    "AWS Backup".to_owned(),
-                    format!("restore job {job} completed: {made}"),
-                ),
-                ("FAILED" | "ABORTED", _) => (
-                    "AWS Backup".to_owned(),
-                    format!("restore job {job} {status}: {}", text("statusMessage")),
-                ),
+            let name = restored(played, &text("restoreJobId"));
+            let what = match (text("status").as_str(), made) {
+                ("RUNNING", _) => format!("restore of the {name} is running"),
+                ("COMPLETED", Some(made)) => format!("restore of the {name} completed: {made}"),
+                (status @ ("FAILED" | "ABORTED"), _) => {
+                    format!("restore of the {name} {status}: {}", text("statusMessage"))
+                }
                 _ => return None,
-            }
+            };
+            ("AWS Backup".to_owned(), what)
         }
         "volume-attached" => (
             "EC2".to_owned(),
@@ -119,10 +121,57 @@ fn told(played: &Played, entry: &Value) -> Option<(String, String)> {
                 text("title")
             ),
         ),
+        "call" if entry["operation"] == "StartAutomationExecution" && entry["status"] == 200 => (
+            "Automation".to_owned(),
+            "recovery runbook started".to_owned(),
+        ),
         "message" => ("SNS".to_owned(), format!("message: {}", text("subject"))),
         "dead-letter" => ("SQS".to_owned(), format!("DEAD LETTER: {}", text("reason"))),
         _ => return None,
     })
+}
+
+/// Whether an event about the same end of the same restore came before this one.
+fn came_before(played: &Played, event: &Value) -> bool {
+    let about = |event: &Value| {
+        let detail = &event["detail"];
+        (detail["restoreJobId"].clone(), detail["status"].clone())
+    };
+    event["source"] == "aws.backup"
+        && played
+            .of_kind("event")
+            .take_while(|earlier| earlier["seq"] != event["seq"])
+            .any(|earlier| earlier["source"] == "aws.backup" && about(earlier) == about(event))
+}
+
+/// What an event is about, in words.
+fn subject(played: &Played, event: &Value) -> String {
+    let detail = &event["detail"];
+    let text = |name: &str| detail[name].as_str().unwrap_or_default();
+    match event["source"].as_str() {
+        Some("aws.health") => {
+            let copy = if text("backupEvent") == "true" {
+                " (copy)"
+            } else {
+                ""
+            };
+            format!("{} in {}{copy}", text("eventTypeCode"), text("eventRegion"))
+        }
+        Some("aws.backup") => format!(
+            "restore of the {} {}",
+            restored(played, text("restoreJobId")),
+            text("status")
+        ),
+        _ => event["detailType"].as_str().unwrap_or_default().to_owned(),
+    }
+}
+
+/// What a restore job restored, in words.
+fn restored(played: &Played, job: &str) -> &'static str {
+    restores(played)
+        .into_iter()
+        .find(|restore| restore.job == job)
+        .map_or("tested volume", |restore| restore.name)
 }
 
 fn outcome(result: &Value) -> String {

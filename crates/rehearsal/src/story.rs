@@ -33,12 +33,12 @@ const WEB: Protected = Protected {
     device: None,
 };
 const TESTED: Protected = Protected {
-    name: "volume of a restore test",
+    name: "tested volume",
     logical_id: "Database",
     device: Some("/dev/sdg"),
 };
 const MISPLACED: Protected = Protected {
-    name: "volume restored into the wrong zone",
+    name: "misplaced volume",
     logical_id: "Database",
     device: Some("/dev/sdh"),
 };
