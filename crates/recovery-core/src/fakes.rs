@@ -3,7 +3,7 @@
 //! It behaves as AWS does where the deciding code depends on it: a volume is attached once, a
 //! device name is taken once, an open OpsItem stands in the way of a second one with its key.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -76,7 +76,9 @@ pub struct State {
     pub calls: Vec<String>,
     /// Looks at a volume until an accepted attachment shows as attached.
     pub looks_until_attached: usize,
-    failures: BTreeMap<&'static str, VecDeque<Failure>>,
+    /// Device names that EC2 says are in use although no instance shows them.
+    pub hidden_devices: BTreeSet<String>,
+    failures: BTreeMap<&'static str, VecDeque<Option<Failure>>>,
     attachments_made: usize,
 }
 
@@ -166,6 +168,15 @@ impl World {
 
     /// Makes the next call of `operation` that has nothing scripted yet fail so.
     pub fn fail(&self, operation: &'static str, failure: Failure) {
+        self.script(operation, Some(failure));
+    }
+
+    /// Lets the next call of `operation` that has nothing scripted yet succeed.
+    pub fn pass(&self, operation: &'static str) {
+        self.script(operation, None);
+    }
+
+    fn script(&self, operation: &'static str, failure: Option<Failure>) {
         self.state()
             .failures
             .entry(operation)
@@ -194,7 +205,8 @@ impl World {
         let failure = state
             .failures
             .get_mut(operation)
-            .and_then(VecDeque::pop_front);
+            .and_then(VecDeque::pop_front)
+            .flatten();
         let fault = |code: &str| {
             Fault::new(operation, subject, "scripted failure", "Nothing to do.").with_code(code)
         };
@@ -315,10 +327,9 @@ impl Volumes for World {
                     "zones",
                 )));
             }
-            if instance
-                .devices
-                .iter()
-                .any(|(taken, _)| taken == device.as_str())
+            let mut taken = instance.devices.iter().map(|(taken, _)| taken);
+            if taken.any(|taken| taken == device.as_str())
+                || state.hidden_devices.contains(device.as_str())
             {
                 return Ok(AttachAnswer::DeviceInUse(fault(
                     "InvalidParameterValue",

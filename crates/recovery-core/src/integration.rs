@@ -36,7 +36,7 @@ const DEVICE: &str = "recovery:device";
 const SECONDS: &str = "recovery:seconds-to-attach";
 
 /// Attempts to attach within one run, each preceded by a look.
-const ATTEMPTS: u32 = 4;
+const ATTEMPTS: usize = 4;
 /// Left of a run's time for writing down how far it came.
 const RESERVE: Duration = Duration::from_secs(5);
 /// First and longest pause between two looks.
@@ -62,8 +62,7 @@ pub async fn integrate(
     let job = if job.is_settled() {
         job
     } else {
-        let asked = ports.restore_job(&job.id).await?;
-        job.settled_by(asked)
+        settle(ports, job).await?
     };
     if let Some(reason) = reason_to_ignore(&job) {
         return Ok(Outcome::ignored(reason));
@@ -72,10 +71,13 @@ pub async fn integrate(
         Error::Permanent(Fault::new(
             "backup:DescribeRestoreJob",
             job.id.as_str(),
-            format!("the completed job names no {what}"),
+            format!("the job names no {what}"),
             "Look at the job in AWS Backup; attach what it restored by hand.",
         ))
     };
+    if !job.is_completed() {
+        return Err(missing("status"));
+    }
     let created = job
         .created_resource
         .as_ref()
@@ -101,15 +103,15 @@ pub async fn integrate(
 
     // The volume is looked at while the tags are fetched: nearly every restore needs both.
     let (tags, volume) = join(ports.tags(point), ports.volume(&volume_id)).await;
+    if volume.as_ref().is_ok_and(|volume| volume.restore_test) {
+        return Ok(Outcome::ignored("restore-test").with("volumeId", volume_id.as_str()));
+    }
     let target = match integration_target(&tags?) {
         Ok(Some(target)) => target,
         Ok(None) => return Ok(Outcome::ignored("untagged").with("volumeId", volume_id.as_str())),
         Err(refusal) => return refuse(ports, &job, refusal).await,
     };
     let volume = volume?;
-    if volume.restore_test {
-        return Ok(Outcome::ignored("restore-test").with("volumeId", volume_id.as_str()));
-    }
     let instance = match find_instance(ports, &target).await? {
         Ok(instance) => instance,
         Err(refusal) => return refuse(ports, &job, refusal).await,
@@ -118,6 +120,25 @@ pub async fn integrate(
         Ok(attached) => settle_attached(ports, clock, &job, &target, attached).await,
         Err(refusal) => refuse(ports, &job, refusal).await,
     }
+}
+
+/// The job with what AWS Backup knows of it.
+///
+/// # Errors
+/// [`Error::Retryable`] when the job is known to be completed, but AWS Backup still says that it is
+/// under way: one of its answers is older than the event.
+async fn settle(ports: &impl IntegrationPorts, job: RestoreJob) -> Result<RestoreJob, Error> {
+    let asked = ports.restore_job(&job.id).await?;
+    let under_way = matches!(asked.status.as_deref(), Some("PENDING" | "RUNNING"));
+    if job.is_completed() && under_way {
+        return Err(Error::Retryable(Fault::new(
+            "backup:DescribeRestoreJob",
+            job.id.as_str(),
+            "the job is completed by its event, but not yet by this answer",
+            "Nothing to do yet: this restore job is tried again.",
+        )));
+    }
+    Ok(job.settled_by(asked))
 }
 
 fn reason_to_ignore(job: &RestoreJob) -> Option<&'static str> {
@@ -235,7 +256,8 @@ async fn bring_together(
             Step::Refuse(refusal) => return Ok(Err(refusal)),
             Step::Wait(what) => Some(what),
             Step::Attach { device } => {
-                if attempts == ATTEMPTS {
+                // A name that is taken is no attempt: there are only so many names.
+                if attempts - unusable.len() == ATTEMPTS {
                     return Err(unsettled.unwrap_or_else(|| {
                         not_attached(&volume.id, &instance.id, "it is still not attached")
                     }));
@@ -368,6 +390,8 @@ async fn settle_attached(
         status: Some(status),
         data: [
             (INTEGRATION, "attached".to_owned()),
+            // A refusal after this is news, even if people have been told the same before.
+            (NOTIFIED, "none".to_owned()),
             (VOLUME, attached.volume.to_string()),
             (INSTANCE, attached.instance.to_string()),
             (DEVICE, attached.device.clone()),

@@ -212,11 +212,12 @@ fn describe(
         None => "No recovery runbook is configured.".to_owned(),
     };
     let said = crate::text::within(&event.description, 900);
+    // What is to be done stands before what may be long: the end is what an OpsItem's limit cuts.
     let description = format!(
         "**What happened.** {meaning}\n\n\
+         **What to do.** {action} {runbook}\n\n\
          - Service: {service}\n- Region: {region}\n- Event: {event_code}\n- Since: {since}\n- Last news: {updated}\n- Affected: {affected}\n\n\
-         **AWS says.** {quote}\n\n\
-         **What to do.** {action} {runbook}",
+         **AWS says.** {quote}",
         service = code(&event.service),
         region = code(region),
         event_code = code(&event.code),

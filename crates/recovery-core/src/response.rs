@@ -101,7 +101,9 @@ async fn track(ports: &impl ResponsePorts, incident: &Incident) -> Result<OpsIte
     let newer = match (incident.updated, known) {
         (Some(told), Some(known)) => told > known,
         (None, Some(_)) => false,
-        (_, None) => true,
+        (Some(_), None) => true,
+        // Where nothing says when, what is over stays over.
+        (None, None) => item.status == Status::Open,
     };
     let status = match incident.state {
         State::Open => Status::Open,

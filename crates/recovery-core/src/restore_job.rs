@@ -55,7 +55,8 @@ impl RestoreJob {
 
     /// Whether the integration of an EBS volume needs nothing more of the job than this.
     pub fn is_settled(&self) -> bool {
-        self.resource_type.is_some()
+        self.status.is_some()
+            && self.resource_type.is_some()
             && self.created_resource.is_some()
             && self.recovery_point.is_some()
     }

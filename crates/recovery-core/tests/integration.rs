@@ -1,0 +1,801 @@
+//! The integration of a restored volume, walked through a world in memory: what is done, what is
+//! left alone, and that every way there ends the same.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "what arranges a test fails it when it cannot"
+)]
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+use recovery_core::arn::{Arn, Here, InstanceId, RecoveryPointArn, RestoreJobId, VolumeId};
+use recovery_core::error::Error;
+use recovery_core::fakes::{Failure, FakeClock, StoredItem, World};
+use recovery_core::integrate::{Attachment, Instance};
+use recovery_core::integration::integrate;
+use recovery_core::ops_item::{Severity, Status};
+use recovery_core::outcome::Outcome;
+use recovery_core::ports::{Clock, StackResource};
+use recovery_core::restore_job::RestoreJob;
+
+const ATTACH: &str = "ec2:AttachVolume";
+
+/// Changes a world for a test.
+type Arrange = fn(&World);
+
+fn here() -> Here {
+    Here {
+        account: "111122223333".to_owned(),
+        region: "us-west-2".to_owned(),
+    }
+}
+
+/// The job of the world's volume `vol-1`, as its event tells it.
+fn job(world: &World) -> RestoreJob {
+    world.state().restore_jobs["job-1"].clone()
+}
+
+/// One delivery of the event.
+async fn deliver(world: &World) -> Result<Outcome, Error> {
+    integrate(world, &FakeClock::new(), &here(), job(world)).await
+}
+
+fn items(world: &World) -> Vec<StoredItem> {
+    world.state().items.clone()
+}
+
+/// The only OpsItem that is not a duplicate resolved in favour of another.
+#[track_caller]
+fn the_item(world: &World) -> StoredItem {
+    let mut items = items(world);
+    items.retain(|item| !item.description.contains("resolved in its favour"));
+    assert_eq!(items.len(), 1, "{items:#?}");
+    items.remove(0)
+}
+
+fn told(world: &World) -> Vec<String> {
+    let state = world.state();
+    let subject = |sent: &recovery_core::ports::Notification| sent.subject.clone();
+    state.notifications.iter().map(subject).collect()
+}
+
+fn count(world: &World, operation: &str) -> usize {
+    let calls = world.calls();
+    calls
+        .iter()
+        .filter(|call| call.starts_with(operation))
+        .count()
+}
+
+fn with_volume(world: &World, change: impl FnOnce(&mut recovery_core::integrate::Volume)) {
+    change(
+        world
+            .state()
+            .volumes
+            .get_mut(&VolumeId::new("vol-1"))
+            .unwrap(),
+    );
+}
+
+fn with_instance(world: &World, change: impl FnOnce(&mut Instance)) {
+    change(
+        world
+            .state()
+            .instances
+            .get_mut(&InstanceId::new("i-1"))
+            .unwrap(),
+    );
+}
+
+fn with_target(world: &World, change: impl FnOnce(&mut StackResource)) {
+    let key = ("shop".to_owned(), "Server".to_owned());
+    change(world.state().stack_resources.get_mut(&key).unwrap());
+}
+
+fn tag(world: &World, key: &str, value: &str) {
+    for tags in world.state().tags.values_mut() {
+        tags.insert(key.to_owned(), value.to_owned());
+    }
+}
+
+fn untag(world: &World, key: &str) {
+    for tags in world.state().tags.values_mut() {
+        tags.remove(key);
+    }
+}
+
+#[track_caller]
+fn outcome(result: &Result<Outcome, Error>) -> (&'static str, Option<&'static str>) {
+    match result {
+        Ok(outcome) => (outcome.kind(), outcome.reason()),
+        Err(error) => panic!("{error}"),
+    }
+}
+
+#[tokio::test]
+async fn a_volume_comes_back_and_its_item_says_so() {
+    let world = World::with_restored_volume();
+    let outcome = deliver(&world).await.unwrap();
+    assert_eq!(outcome.kind(), "integrated");
+    for (name, id) in [
+        ("restoreJobId", "job-1"),
+        ("volumeId", "vol-1"),
+        ("instanceId", "i-1"),
+        ("device", "/dev/sdf"),
+        ("opsItemId", "oi-1"),
+    ] {
+        assert_eq!(outcome.id(name), Some(id), "{name}");
+    }
+    let item = the_item(&world);
+    assert_eq!(item.item.status, Status::Resolved);
+    assert_eq!(item.severity, Severity::Low);
+    assert_eq!(item.title, "Restored volume vol-1 attached to i-1");
+    assert_eq!(item.item.data["recovery:integration"], "attached");
+    assert_eq!(item.item.data["recovery:seconds-to-attach"], "42");
+    assert!(
+        item.description
+            .contains("42 s after the restore completed")
+    );
+    assert!(told(&world).is_empty());
+    assert_eq!(
+        world.calls()[..5],
+        [
+            "tags arn:aws:ec2:us-west-2::snapshot/snap-1",
+            "ec2:DescribeVolumes vol-1",
+            "cloudformation:DescribeStackResource shop/Server",
+            "ec2:DescribeInstances i-1",
+            "ec2:AttachVolume vol-1 i-1 /dev/sdf",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn the_same_event_again_changes_nothing() {
+    let world = World::with_restored_volume();
+    deliver(&world).await.unwrap();
+    let before = the_item(&world);
+    let again = deliver(&world).await.unwrap();
+    assert_eq!(again.kind(), "already-integrated");
+    assert_eq!(again.id("opsItemId"), Some("oi-1"));
+    assert_eq!(world.attachments_made(), 1);
+    assert_eq!(count(&world, ATTACH), 1);
+    assert_eq!(the_item(&world).description, before.description);
+}
+
+#[tokio::test]
+async fn an_attachment_that_takes_a_while_is_waited_for() {
+    let world = World::with_restored_volume();
+    world.state().looks_until_attached = 3;
+    let clock = FakeClock::new();
+    let outcome = integrate(&world, &clock, &here(), job(&world))
+        .await
+        .unwrap();
+    assert_eq!(outcome.kind(), "integrated");
+    assert!(clock.remaining() > Duration::from_secs(50));
+    assert_eq!(count(&world, ATTACH), 1);
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_settled_by_looking() {
+    let world = World::with_restored_volume();
+    world.fail(ATTACH, Failure::AnswerLost);
+    let outcome = deliver(&world).await.unwrap();
+    assert_eq!(outcome.kind(), "already-integrated");
+    assert_eq!(count(&world, ATTACH), 1);
+    assert_eq!(
+        the_item(&world).item.data["recovery:integration"],
+        "attached"
+    );
+}
+
+#[tokio::test]
+async fn attaching_is_tried_four_times_each_after_a_look() {
+    let world = World::with_restored_volume();
+    for _ in 0..10 {
+        world.fail(ATTACH, Failure::Throttled);
+    }
+    let error = deliver(&world).await.unwrap_err();
+    assert_eq!(error.error_type(), "Retryable");
+    assert_eq!(error.fault().code(), Some("RequestLimitExceeded"));
+    assert_eq!(count(&world, ATTACH), 4);
+    assert_eq!(count(&world, "ec2:DescribeVolumes"), 5);
+    assert!(items(&world).is_empty());
+}
+
+#[tokio::test]
+async fn a_denied_attachment_is_not_tried_again() {
+    let world = World::with_restored_volume();
+    world.fail(ATTACH, Failure::Denied);
+    let error = deliver(&world).await.unwrap_err();
+    assert_eq!(error.error_type(), "Permanent");
+    assert_eq!(count(&world, ATTACH), 1);
+}
+
+#[tokio::test]
+async fn waiting_ends_before_the_functions_time_does() {
+    let arrange: [(&str, Arrange); 4] = [
+        ("creating", |world| {
+            with_volume(world, |volume| volume.state = "creating".into())
+        }),
+        ("pending", |world| {
+            with_instance(world, |instance| instance.state = "pending".into())
+        }),
+        ("stopping", |world| {
+            with_instance(world, |instance| instance.state = "stopping".into())
+        }),
+        ("attached", |world| {
+            world.state().looks_until_attached = 1000
+        }),
+    ];
+    for (waits_for, arrange) in arrange {
+        for budget in [0, 4, 5, 12, 60, 900] {
+            let world = World::with_restored_volume();
+            arrange(&world);
+            let clock = FakeClock::with_budget(Duration::from_secs(budget));
+            let error = integrate(&world, &clock, &here(), job(&world))
+                .await
+                .unwrap_err();
+            assert_eq!(error.error_type(), "Retryable");
+            assert!(error.to_string().contains(waits_for), "{error}");
+            let reserve = Duration::from_secs(budget.min(5));
+            assert!(clock.remaining() >= reserve, "{:?}", clock.remaining());
+            // Pauses grow: no thousands of looks in a long life.
+            assert!(count(&world, "ec2:DescribeVolumes") < 200);
+            assert!(count(&world, ATTACH) <= 1);
+        }
+    }
+}
+
+#[tokio::test]
+async fn names_that_are_taken_unseen_are_passed_over() {
+    // More of them than attempts at a call that fails.
+    for hidden in 0..11_u8 {
+        let world = World::with_restored_volume();
+        world.state().hidden_devices = (0..hidden)
+            .map(|n| format!("/dev/sd{}", char::from(b'f' + n)))
+            .collect();
+        let outcome = deliver(&world).await.unwrap();
+        let device = format!("/dev/sd{}", char::from(b'f' + hidden));
+        assert_eq!(outcome.id("device"), Some(&*device));
+    }
+    let world = World::with_restored_volume();
+    world.state().hidden_devices = ('f'..='p').map(|c| format!("/dev/sd{c}")).collect();
+    let result = deliver(&world).await;
+    assert_eq!(outcome(&result), ("refused", Some("no-free-device")));
+    // The owner's choice is not changed.
+    let world = World::with_restored_volume();
+    tag(&world, "recovery:device", "/dev/sdz");
+    world.state().hidden_devices = ["/dev/sdz".to_owned()].into();
+    let result = deliver(&world).await;
+    assert_eq!(outcome(&result), ("refused", Some("device-taken")));
+    assert_eq!(world.attachments_made(), 0);
+}
+
+/// Worlds in which a rule forbids to go on, and the rule.
+fn refusing() -> Vec<(&'static str, World)> {
+    let arrange: Vec<(&'static str, Arrange)> = vec![
+        ("tag-missing", |world| untag(world, "recovery:logical-id")),
+        ("tag-missing", |world| untag(world, "recovery:stack")),
+        ("tag-invalid", |world| {
+            tag(world, "recovery:device", "/dev/sda1")
+        }),
+        ("tag-invalid", |world| {
+            tag(world, "recovery:mount", "/srv/../etc")
+        }),
+        ("target-type", |world| {
+            with_target(world, |target| {
+                target.resource_type = "AWS::EC2::Volume".into()
+            })
+        }),
+        ("target-failed", |world| {
+            with_target(world, |target| target.status = "CREATE_FAILED".into())
+        }),
+        ("target-failed", |world| {
+            with_target(world, |target| target.status = "DELETE_IN_PROGRESS".into())
+        }),
+        ("zone-mismatch", |world| {
+            with_volume(world, |volume| volume.zone = "us-west-2b".into())
+        }),
+        ("volume-unusable", |world| {
+            with_volume(world, |volume| volume.state = "error".into())
+        }),
+        ("instance-gone", |world| {
+            with_instance(world, |instance| instance.state = "terminated".into())
+        }),
+        ("attached-elsewhere", |world| {
+            with_volume(world, |volume| {
+                volume.state = "in-use".into();
+                volume.attachments = vec![Attachment {
+                    instance: InstanceId::new("i-2"),
+                    device: "/dev/sdf".into(),
+                    state: "attached".into(),
+                }];
+            })
+        }),
+        ("device-taken", |world| {
+            tag(world, "recovery:device", "/dev/xvdf");
+            with_instance(world, |instance| {
+                instance.devices = vec![("/dev/sdf".into(), VolumeId::new("vol-9"))]
+            })
+        }),
+        ("several-instances", |world| {
+            with_target(world, |target| {
+                target.resource_type = "AWS::AutoScaling::AutoScalingGroup".into();
+                target.physical_id = Some("group".into());
+            });
+            let mut state = world.state();
+            let one = state.instances[&InstanceId::new("i-1")].clone();
+            let two = Instance {
+                id: InstanceId::new("i-2"),
+                ..one
+            };
+            state.instances.insert(two.id.clone(), two);
+            state.groups.insert(
+                "group".into(),
+                vec![InstanceId::new("i-1"), InstanceId::new("i-2")],
+            );
+        }),
+    ];
+    arrange
+        .into_iter()
+        .map(|(reason, arrange)| {
+            let world = World::with_restored_volume();
+            arrange(&world);
+            (reason, world)
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn a_refusal_is_written_down_and_told_once() {
+    for (reason, world) in refusing() {
+        for delivery in 0..3 {
+            let result = deliver(&world).await;
+            assert_eq!(outcome(&result), ("refused", Some(reason)));
+            let item = the_item(&world);
+            assert_eq!(item.item.status, Status::Open, "{reason}");
+            assert_eq!(item.severity, Severity::High);
+            assert_eq!(
+                item.title,
+                format!("Restored volume not attached: {reason}")
+            );
+            assert!(
+                item.description.contains("**What to do.**"),
+                "{}",
+                item.description
+            );
+            assert_eq!(told(&world).len(), 1, "{reason}, delivery {delivery}");
+        }
+        assert_eq!(world.attachments_made(), 0);
+        let sent = world.state().notifications[0].clone();
+        assert!(sent.message.contains("What to do: "), "{}", sent.message);
+        assert!(sent.message.contains("vol-1"), "{}", sent.message);
+        assert_eq!(sent.attributes[1], ("reason", reason.to_owned()));
+    }
+}
+
+/// The instructions are the end of the description: they must not be what is cut.
+#[tokio::test]
+async fn what_to_do_survives_the_limit_of_a_description() {
+    for (reason, world) in refusing() {
+        let mut job = job(&world);
+        job.status_message = Some("The restore completed with a remark. ".repeat(30));
+        job.source_resource = Arn::parse(&format!(
+            "arn:aws:ec2:us-east-1:111122223333:volume/{}",
+            "v".repeat(400)
+        ))
+        .ok();
+        integrate(&world, &FakeClock::new(), &here(), job)
+            .await
+            .unwrap();
+        let item = the_item(&world);
+        assert!(
+            item.description.len() <= 2048,
+            "{reason}: {}",
+            item.description.len()
+        );
+        assert!(
+            item.description
+                .ends_with("`{\"restoreJobId\": \"job-1\"}`."),
+            "{}",
+            item.description
+        );
+    }
+}
+
+#[tokio::test]
+async fn another_refusal_is_news() {
+    let world = World::with_restored_volume();
+    with_volume(&world, |volume| volume.zone = "us-west-2b".into());
+    deliver(&world).await.unwrap();
+    with_volume(&world, |volume| volume.state = "error".into());
+    let result = deliver(&world).await;
+    assert_eq!(outcome(&result), ("refused", Some("volume-unusable")));
+    assert_eq!(told(&world).len(), 2);
+    assert_eq!(
+        the_item(&world).title,
+        "Restored volume not attached: volume-unusable"
+    );
+}
+
+fn resolve(world: &World) {
+    for stored in &mut world.state().items {
+        stored.item.status = Status::Resolved;
+    }
+}
+
+#[tokio::test]
+async fn what_a_person_resolved_is_opened_again_only_by_news() {
+    let world = World::with_restored_volume();
+    with_volume(&world, |volume| volume.zone = "us-west-2b".into());
+    deliver(&world).await.unwrap();
+    resolve(&world);
+    deliver(&world).await.unwrap();
+    assert_eq!(the_item(&world).item.status, Status::Resolved);
+    assert_eq!(told(&world).len(), 1);
+    with_volume(&world, |volume| volume.state = "error".into());
+    deliver(&world).await.unwrap();
+    assert_eq!(the_item(&world).item.status, Status::Open);
+    assert_eq!(told(&world).len(), 2);
+}
+
+#[tokio::test]
+async fn a_refusal_that_was_lifted_ends_in_the_same_item() {
+    for resolved_by_a_person in [false, true] {
+        let world = World::with_restored_volume();
+        with_volume(&world, |volume| volume.zone = "us-west-2b".into());
+        deliver(&world).await.unwrap();
+        if resolved_by_a_person {
+            resolve(&world);
+        }
+        with_volume(&world, |volume| volume.zone = "us-west-2a".into());
+        let outcome = deliver(&world).await.unwrap();
+        assert_eq!(outcome.kind(), "integrated");
+        let item = the_item(&world);
+        assert_eq!(item.item.status, Status::Resolved);
+        assert_eq!(item.item.data["recovery:integration"], "attached");
+        assert_eq!(outcome.id("opsItemId"), Some(item.item.id.as_str()));
+        assert!(
+            items(&world)
+                .iter()
+                .all(|item| item.item.status == Status::Resolved)
+        );
+    }
+}
+
+/// After the volume was attached, the refusal from before is news again.
+#[tokio::test]
+async fn a_refusal_that_comes_back_is_told_again() {
+    let world = World::with_restored_volume();
+    let elsewhere = |world: &World| with_volume(world, |volume| volume.zone = "us-west-2b".into());
+    elsewhere(&world);
+    deliver(&world).await.unwrap();
+    with_volume(&world, |volume| volume.zone = "us-west-2a".into());
+    deliver(&world).await.unwrap();
+    with_volume(&world, |volume| {
+        volume.state = "available".into();
+        volume.attachments.clear();
+    });
+    elsewhere(&world);
+    // The message is lost with the process: the next delivery sends it.
+    world.fail("sns:Publish", Failure::Throttled);
+    deliver(&world).await.unwrap_err();
+    deliver(&world).await.unwrap();
+    assert_eq!(told(&world).len(), 2);
+    assert_eq!(the_item(&world).item.status, Status::Open);
+}
+
+#[tokio::test]
+async fn a_volume_to_be_mounted_leaves_its_item_open() {
+    let world = World::with_restored_volume();
+    tag(&world, "recovery:mount", "/srv/data");
+    let outcome = deliver(&world).await.unwrap();
+    assert_eq!(outcome.kind(), "integrated");
+    for _ in 0..2 {
+        let item = the_item(&world);
+        assert_eq!(item.item.status, Status::Open);
+        assert_eq!(item.severity, Severity::Medium);
+        assert!(
+            item.description.contains("Mount it at `/srv/data`"),
+            "{}",
+            item.description
+        );
+        // The serial number that Nitro instances show.
+        assert!(item.description.contains("`vol1`"), "{}", item.description);
+        deliver(&world).await.unwrap();
+    }
+    // A person mounted it and said so.
+    resolve(&world);
+    deliver(&world).await.unwrap();
+    assert_eq!(the_item(&world).item.status, Status::Resolved);
+}
+
+#[tokio::test]
+async fn a_restore_test_is_left_alone_however_it_is_known() {
+    let ways: [Arrange; 4] = [
+        |world| {
+            world
+                .state()
+                .restore_jobs
+                .get_mut("job-1")
+                .unwrap()
+                .restore_test = true
+        },
+        |world| with_volume(world, |volume| volume.restore_test = true),
+        // Also where its tags could not be followed.
+        |world| {
+            with_volume(world, |volume| volume.restore_test = true);
+            untag(world, "recovery:stack");
+        },
+        |world| {
+            with_volume(world, |volume| volume.restore_test = true);
+            with_volume(world, |volume| volume.zone = "us-west-2b".into());
+        },
+    ];
+    for arrange in ways {
+        let world = World::with_restored_volume();
+        arrange(&world);
+        let result = deliver(&world).await;
+        assert_eq!(outcome(&result), ("ignored", Some("restore-test")));
+        assert_eq!(count(&world, ATTACH), 0);
+        assert!(items(&world).is_empty());
+        assert!(told(&world).is_empty());
+    }
+    // Known only to AWS Backup.
+    let world = World::with_restored_volume();
+    world
+        .state()
+        .restore_jobs
+        .get_mut("job-1")
+        .unwrap()
+        .restore_test = true;
+    let known = RestoreJob::known_by_id(RestoreJobId::new("job-1"));
+    let result = integrate(&world, &FakeClock::new(), &here(), known).await;
+    assert_eq!(outcome(&result), ("ignored", Some("restore-test")));
+}
+
+#[tokio::test]
+async fn every_partition_is_at_home() {
+    for (partition, region) in [("aws-cn", "cn-north-1"), ("aws-us-gov", "us-gov-west-1")] {
+        let world = World::with_restored_volume();
+        let point = format!("arn:{partition}:ec2:{region}::snapshot/snap-1");
+        let tags = world.state().tags.values().next().unwrap().clone();
+        world.state().tags.insert(point.clone(), tags);
+        let job = RestoreJob {
+            created_resource: Arn::parse(&format!(
+                "arn:{partition}:ec2:{region}:111122223333:volume/vol-1"
+            ))
+            .ok(),
+            recovery_point: RecoveryPointArn::parse(&point).ok(),
+            ..job(&world)
+        };
+        let here = Here {
+            region: region.to_owned(),
+            ..here()
+        };
+        let result = integrate(&world, &FakeClock::new(), &here, job).await;
+        assert_eq!(outcome(&result), ("integrated", None));
+    }
+}
+
+#[tokio::test]
+async fn a_job_known_by_its_id_is_settled_by_backup() {
+    let world = World::with_restored_volume();
+    let known = RestoreJob::known_by_id(RestoreJobId::new("job-1"));
+    let outcome = integrate(&world, &FakeClock::new(), &here(), known)
+        .await
+        .unwrap();
+    assert_eq!(outcome.kind(), "integrated");
+    assert_eq!(world.calls()[0], "backup:DescribeRestoreJob job-1");
+}
+
+/// What is missing of an event is asked for; what AWS Backup then says decides.
+#[tokio::test]
+async fn a_sparse_event_is_settled_by_what_backup_says() {
+    type Said = fn(&mut RestoreJob);
+    type Expected = Result<(&'static str, Option<&'static str>), &'static str>;
+    let table: [(Said, Expected); 8] = [
+        (|_| {}, Ok(("integrated", None))),
+        (
+            |job| job.status = Some("FAILED".into()),
+            Ok(("ignored", Some("status"))),
+        ),
+        (
+            |job| job.status = Some("ABORTED".into()),
+            Ok(("ignored", Some("status"))),
+        ),
+        // The event is newer than the answer: the job is looked at again.
+        (|job| job.status = Some("RUNNING".into()), Err("Retryable")),
+        (|job| job.status = Some("PENDING".into()), Err("Retryable")),
+        (
+            |job| job.resource_type = Some("RDS".into()),
+            Ok(("ignored", Some("resource-type"))),
+        ),
+        (|job| job.created_resource = None, Err("Permanent")),
+        (
+            |job| {
+                job.created_resource =
+                    Arn::parse("arn:aws:ec2:us-west-2:111122223333:instance/i-1").ok()
+            },
+            Ok(("ignored", Some("resource-type"))),
+        ),
+    ];
+    for (n, (arrange, expected)) in table.into_iter().enumerate() {
+        let world = World::with_restored_volume();
+        let sparse = RestoreJob {
+            created_resource: None,
+            ..job(&world)
+        };
+        arrange(world.state().restore_jobs.get_mut("job-1").unwrap());
+        let result = integrate(&world, &FakeClock::new(), &here(), sparse).await;
+        match expected {
+            Ok(expected) => assert_eq!(outcome(&result), expected, "row {n}"),
+            Err(kind) => assert_eq!(result.unwrap_err().error_type(), kind, "row {n}"),
+        }
+        assert_eq!(world.calls()[0], "backup:DescribeRestoreJob job-1");
+        assert_eq!(world.attachments_made(), usize::from(n == 0), "row {n}");
+    }
+}
+
+#[tokio::test]
+async fn a_job_that_nobody_calls_completed_is_not_acted_upon() {
+    let world = World::with_restored_volume();
+    world.state().restore_jobs.get_mut("job-1").unwrap().status = None;
+    let known = RestoreJob::known_by_id(RestoreJobId::new("job-1"));
+    let error = integrate(&world, &FakeClock::new(), &here(), known)
+        .await
+        .unwrap_err();
+    assert_eq!(error.error_type(), "Permanent");
+    assert!(error.to_string().contains("status"), "{error}");
+    assert_eq!(world.attachments_made(), 0);
+    // Running is no error: there will be an event.
+    world.state().restore_jobs.get_mut("job-1").unwrap().status = Some("RUNNING".into());
+    let known = RestoreJob::known_by_id(RestoreJobId::new("job-1"));
+    let result = integrate(&world, &FakeClock::new(), &here(), known).await;
+    assert_eq!(outcome(&result), ("ignored", Some("status")));
+}
+
+#[tokio::test]
+async fn a_target_that_is_not_there_yet_is_waited_for_by_the_next_delivery() {
+    let arrange: [Arrange; 5] = [
+        |world| world.state().stack_resources.clear(),
+        |world| with_target(world, |target| target.physical_id = None),
+        |world| world.state().instances.clear(),
+        |world| {
+            with_target(world, |target| {
+                target.resource_type = "AWS::AutoScaling::AutoScalingGroup".into();
+                target.physical_id = Some("group".into());
+            })
+        },
+        |world| world.state().volumes.clear(),
+    ];
+    for arrange in arrange {
+        let world = World::with_restored_volume();
+        arrange(&world);
+        let error = deliver(&world).await.unwrap_err();
+        assert_eq!(error.error_type(), "Retryable", "{error}");
+        assert!(items(&world).is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_group_with_one_instance_is_that_instance() {
+    let world = World::with_restored_volume();
+    with_target(&world, |target| {
+        target.resource_type = "AWS::AutoScaling::AutoScalingGroup".into();
+        target.physical_id = Some("group".into());
+    });
+    let ids = vec![InstanceId::new("i-1"), InstanceId::new("i-gone")];
+    world.state().groups.insert("group".into(), ids);
+    let outcome = deliver(&world).await.unwrap();
+    assert_eq!(outcome.id("instanceId"), Some("i-1"));
+}
+
+#[tokio::test]
+async fn elsewhere_nothing_is_touched() {
+    for created in [
+        "arn:aws:ec2:us-east-1:111122223333:volume/vol-1",
+        "arn:aws:ec2:us-west-2:444455556666:volume/vol-1",
+    ] {
+        let world = World::with_restored_volume();
+        let job = RestoreJob {
+            created_resource: Arn::parse(created).ok(),
+            ..job(&world)
+        };
+        let result = integrate(&world, &FakeClock::new(), &here(), job).await;
+        assert_eq!(outcome(&result), ("refused", Some("not-here")));
+        assert_eq!(count(&world, "ec2:"), 0);
+    }
+}
+
+#[tokio::test]
+async fn a_point_that_says_nothing_is_ignored() {
+    let world = World::with_restored_volume();
+    world.state().tags.clear();
+    let result = deliver(&world).await;
+    assert_eq!(outcome(&result), ("ignored", Some("untagged")));
+    assert!(items(&world).is_empty());
+    assert_eq!(count(&world, "cloudformation:"), 0);
+}
+
+const OPERATIONS: &[&str] = &[
+    "tags",
+    "backup:DescribeRestoreJob",
+    "cloudformation:DescribeStackResource",
+    "ec2:DescribeVolumes",
+    "ec2:DescribeInstances",
+    ATTACH,
+    "ssm:DescribeOpsItems",
+    "ssm:CreateOpsItem",
+    "ssm:GetOpsItem",
+    "ssm:UpdateOpsItem",
+    "sns:Publish",
+];
+
+/// Failures of some call of some operation.
+fn failures() -> impl Strategy<Value = Vec<(&'static str, usize, Failure)>> {
+    let failure = prop_oneof![Just(Failure::Throttled), Just(Failure::AnswerLost)];
+    prop::collection::vec(
+        (prop::sample::select(OPERATIONS), 0..3_usize, failure),
+        0..5,
+    )
+}
+
+fn script(world: &World, failures: &[(&'static str, usize, Failure)]) {
+    for (operation, passes, failure) in failures {
+        for _ in 0..*passes {
+            world.pass(operation);
+        }
+        world.fail(operation, *failure);
+    }
+}
+
+/// Delivers until it succeeds, as Lambda, the reconciler and people do.
+fn deliver_until_done(world: &World) -> Outcome {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    for _ in 0..10 {
+        if let Ok(outcome) = runtime.block_on(deliver(world)) {
+            return outcome;
+        }
+    }
+    panic!("it never ends: {:#?}", world.calls());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// The crash rule: wherever a call fails, or takes effect without an answer, the deliveries
+    /// after it reach the same end.
+    #[test]
+    fn every_way_ends_with_one_attachment_and_one_item(failures in failures(), looks in 0..3_usize) {
+        let world = World::with_restored_volume();
+        world.state().looks_until_attached = looks;
+        script(&world, &failures);
+        let outcome = deliver_until_done(&world);
+        prop_assert!(outcome.kind().ends_with("integrated"));
+        deliver_until_done(&world);
+        prop_assert_eq!(world.attachments_made(), 1);
+        let item = the_item(&world);
+        prop_assert_eq!(item.item.status, Status::Resolved);
+        prop_assert_eq!(&item.item.data["recovery:integration"], "attached");
+        prop_assert!(told(&world).is_empty());
+    }
+
+    #[test]
+    fn every_way_to_a_refusal_ends_with_one_item_and_people_told(failures in failures(), which in 0..13_usize) {
+        let (reason, world) = refusing().swap_remove(which);
+        script(&world, &failures);
+        let outcome = deliver_until_done(&world);
+        prop_assert_eq!(outcome.reason(), Some(reason));
+        let before = told(&world).len();
+        deliver_until_done(&world);
+        prop_assert!(before >= 1);
+        let item = the_item(&world);
+        prop_assert_eq!(item.item.status, Status::Open);
+        prop_assert_eq!(&item.item.data["recovery:integration"], "refused");
+        prop_assert_eq!(world.attachments_made(), 0);
+    }
+}

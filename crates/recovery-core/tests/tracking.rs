@@ -1,0 +1,319 @@
+//! One OpsItem for each job that ended, whatever is delivered how often.
+
+use recovery_core::fakes::{Failure, StoredItem, World};
+use recovery_core::job_tracking::handle;
+use recovery_core::ops_item::{
+    Claim, DESCRIPTION_LIMIT, ItemKey, NewOpsItem, Severity, Status, find_or_create,
+};
+use recovery_core::ports::OpsItems;
+use serde_json::{Value, json};
+
+fn event(detail_type: &str, detail: Value) -> Value {
+    json!({
+        "version": "0", "id": "e", "source": "aws.backup", "detail-type": detail_type,
+        "account": "111122223333", "region": "us-west-2", "time": "2026-11-23T06:00:00Z",
+        "resources": ["arn:aws:ec2:us-west-2::snapshot/snap-1"],
+        "detail": detail,
+    })
+}
+
+fn restore(status: &str) -> Value {
+    event(
+        "Restore Job State Change",
+        json!({"restoreJobId": "J", "status": status, "resourceType": "EBS", "statusMessage": "In Backup's words.",
+               "createdResourceArn": "arn:aws:ec2:us-west-2:111122223333:volume/vol-1"}),
+    )
+}
+
+fn copy(state: &str) -> Value {
+    event(
+        "Copy Job State Change",
+        json!({"copyJobId": "C", "state": state, "resourceType": "EBS", "backupSizeInBytes": 0,
+               "resourceArn": "arn:aws:ec2:us-east-1:111122223333:volume/vol-1",
+               "destinationRecoveryPointArn": {}}),
+    )
+}
+
+fn backup(state: &str) -> Value {
+    event(
+        "Backup Job State Change",
+        json!({"backupJobId": "B", "state": state, "resourceType": "RDS", "backupVaultName": "daily",
+               "resourceArn": "arn:aws:rds:us-east-1:111122223333:db:shop"}),
+    )
+}
+
+#[track_caller]
+fn the_item(world: &World) -> StoredItem {
+    let items = world.state().items.clone();
+    assert_eq!(items.len(), 1, "{items:#?}");
+    items[0].clone()
+}
+
+#[tokio::test]
+async fn every_end_of_a_job_has_its_item() {
+    use Severity::{High, Low, Medium};
+    use Status::{Open, Resolved};
+    for (payload, key, outcome, status, severity, title) in [
+        (
+            restore("COMPLETED"),
+            "restore-job/J",
+            "tracked",
+            Open,
+            Medium,
+            "Restore of EBS completed",
+        ),
+        (
+            restore("FAILED"),
+            "restore-job/J",
+            "tracked",
+            Open,
+            High,
+            "Restore of EBS failed",
+        ),
+        (
+            restore("ABORTED"),
+            "restore-job/J",
+            "tracked",
+            Open,
+            High,
+            "Restore of EBS aborted",
+        ),
+        (
+            copy("COMPLETED"),
+            "copy-job/C",
+            "resolved",
+            Resolved,
+            Low,
+            "Backup copy of EBS completed",
+        ),
+        (
+            copy("FAILED"),
+            "copy-job/C",
+            "tracked",
+            Open,
+            High,
+            "Backup copy of EBS failed: recovery would lose more data",
+        ),
+        (
+            copy("PARTIAL"),
+            "copy-job/C",
+            "tracked",
+            Open,
+            High,
+            "Backup copy of EBS partial: recovery would lose more data",
+        ),
+        (
+            backup("COMPLETED"),
+            "backup-job/B",
+            "resolved",
+            Resolved,
+            Low,
+            "Backup of RDS completed",
+        ),
+        (
+            backup("EXPIRED"),
+            "backup-job/B",
+            "tracked",
+            Open,
+            High,
+            "Backup of RDS expired: recovery would lose more data",
+        ),
+    ] {
+        let world = World::new();
+        for _ in 0..3 {
+            let answer = handle(&world, &payload).await.unwrap();
+            assert_eq!(answer.kind(), outcome, "{title}");
+            assert_eq!(answer.id("opsItemId"), Some("oi-1"));
+        }
+        let item = the_item(&world);
+        assert_eq!(item.key.as_str(), key);
+        assert_eq!(item.title, title);
+        assert_eq!(item.severity, severity, "{title}");
+        assert_eq!(item.item.status, status, "{title}");
+        assert!(item.description.contains("**What it means.**"));
+    }
+}
+
+#[tokio::test]
+async fn a_job_under_way_has_none() {
+    for (payload, reason) in [
+        (restore("RUNNING"), "status"),
+        (copy("CREATED"), "state"),
+        (backup("PENDING"), "state"),
+        // The member that the other kinds of jobs have.
+        (
+            event(
+                "Restore Job State Change",
+                json!({"restoreJobId": "J", "state": "COMPLETED"}),
+            ),
+            "status",
+        ),
+        (
+            event(
+                "Copy Job State Change",
+                json!({"copyJobId": "C", "status": "COMPLETED"}),
+            ),
+            "state",
+        ),
+        (
+            event(
+                "Recovery Point State Change",
+                json!({"status": "COMPLETED"}),
+            ),
+            "detail-type",
+        ),
+    ] {
+        let world = World::new();
+        let answer = handle(&world, &payload).await.unwrap();
+        assert_eq!((answer.kind(), answer.reason()), ("ignored", Some(reason)));
+        assert!(world.calls().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_restore_test_is_of_interest_only_when_it_fails() {
+    let plan = json!("arn:aws:backup:us-west-2:111122223333:restore-testing-plan:weekly-1");
+    for (status, outcome) in [("COMPLETED", "ignored"), ("FAILED", "tracked")] {
+        let mut payload = restore(status);
+        payload["detail"]["restoreTestingPlanArn"] = plan.clone();
+        let answer = handle(&World::new(), &payload).await.unwrap();
+        assert_eq!(answer.kind(), outcome);
+    }
+}
+
+/// The instructions are the end of the description: they must not be what is cut.
+#[tokio::test]
+async fn what_to_do_survives_the_limit_of_a_description() {
+    let long = "A message that goes on and on. ".repeat(100);
+    let arn = |kind: &str| {
+        format!(
+            "arn:aws:ec2:us-west-2:111122223333:{kind}/{}",
+            "x".repeat(900)
+        )
+    };
+    for (mut payload, end) in [
+        (restore("COMPLETED"), "its answer says what is missing."),
+        (restore("FAILED"), "nothing was overwritten."),
+        (copy("FAILED"), "see that it succeeds."),
+        (backup("FAILED"), "see that it succeeds."),
+    ] {
+        for member in [
+            "statusMessage",
+            "backupVaultArn",
+            "destinationBackupVaultArn",
+        ] {
+            payload["detail"][member] = json!(long);
+        }
+        for member in [
+            "resourceArn",
+            "sourceResourceArn",
+            "createdResourceArn",
+            "recoveryPointArn",
+            "destinationRecoveryPointArn",
+        ] {
+            payload["detail"][member] = json!(arn("volume"));
+        }
+        let world = World::new();
+        handle(&world, &payload).await.unwrap();
+        let item = the_item(&world);
+        assert!(item.description.len() <= DESCRIPTION_LIMIT);
+        assert!(item.description.ends_with(end), "{}", item.description);
+    }
+}
+
+fn new_item() -> NewOpsItem {
+    NewOpsItem {
+        key: ItemKey::new("restore-job", "J"),
+        title: "t".to_owned(),
+        description: "d".to_owned(),
+        severity: Severity::Low,
+        category: "Recovery",
+        resources: Vec::new(),
+        data: std::collections::BTreeMap::new(),
+    }
+}
+
+#[tokio::test]
+async fn an_item_is_found_created_or_taken_over() {
+    let world = World::new();
+    let created = find_or_create(&world, &new_item()).await.unwrap();
+    assert_eq!(created.data["recovery:key"], "restore-job/J");
+    let found = find_or_create(&world, &new_item()).await.unwrap();
+    assert_eq!(found, created);
+    assert_eq!(
+        world
+            .calls()
+            .iter()
+            .filter(|call| call.starts_with("ssm:CreateOpsItem"))
+            .count(),
+        1
+    );
+    // Also one that is resolved.
+    world.state().items[0].item.status = Status::Resolved;
+    let found = find_or_create(&world, &new_item()).await.unwrap();
+    assert_eq!((found.id, found.status), (created.id, Status::Resolved));
+}
+
+#[tokio::test]
+async fn an_item_whose_creation_had_no_answer_is_found() {
+    let world = World::new();
+    world.fail("ssm:CreateOpsItem", Failure::AnswerLost);
+    find_or_create(&world, &new_item()).await.unwrap_err();
+    find_or_create(&world, &new_item()).await.unwrap();
+    the_item(&world);
+}
+
+/// OpsCenter as the later of two callers sees it: its first search finds nothing, because the
+/// other's item was not there yet or does not show yet.
+struct Late(World, std::sync::atomic::AtomicBool);
+
+impl OpsItems for Late {
+    async fn find(
+        &self,
+        key: &ItemKey,
+    ) -> Result<Vec<recovery_core::ops_item::OpsItem>, recovery_core::error::Error> {
+        match self.1.swap(false, std::sync::atomic::Ordering::Relaxed) {
+            true => Ok(Vec::new()),
+            false => self.0.find(key).await,
+        }
+    }
+
+    async fn get(
+        &self,
+        id: &recovery_core::arn::OpsItemId,
+    ) -> Result<recovery_core::ops_item::OpsItem, recovery_core::error::Error> {
+        self.0.get(id).await
+    }
+
+    async fn create(&self, item: &NewOpsItem) -> Result<Claim, recovery_core::error::Error> {
+        self.0.create(item).await
+    }
+
+    async fn update(
+        &self,
+        id: &recovery_core::arn::OpsItemId,
+        change: &recovery_core::ops_item::OpsItemChange,
+    ) -> Result<(), recovery_core::error::Error> {
+        self.0.update(id, change).await
+    }
+}
+
+#[tokio::test]
+async fn of_two_callers_at_the_same_moment_the_first_ones_item_stays() {
+    for status in [Status::Open, Status::Resolved] {
+        let world = World::new();
+        let first = find_or_create(&world, &new_item()).await.unwrap();
+        world.state().items[0].item.status = status;
+        let late = Late(world, true.into());
+        let second = find_or_create(&late, &new_item()).await.unwrap();
+        assert_eq!(second.id, first.id);
+        let open = late
+            .0
+            .state()
+            .items
+            .iter()
+            .filter(|item| item.item.status == Status::Open)
+            .count();
+        assert_eq!(open, usize::from(status == Status::Open));
+    }
+}
