@@ -1,1 +1,182 @@
+//! What the documents say of the code is so: the way of one event through it, the paths they name,
+//! the table of settings.
 
+use std::collections::BTreeSet;
+
+use crate::support::repository::{root, text};
+
+/// The section of ARCHITECTURE.md that follows one event.
+const SECTION: &str = "## One event, all the way";
+
+/// What stands in backticks.
+fn quoted(text: &str) -> Vec<&str> {
+    text.split('`').skip(1).step_by(2).collect()
+}
+
+/// What in backticks is a path of this repository: it has a slash or an ending, and nothing that no
+/// path has.
+fn is_path(text: &str) -> bool {
+    let plain = text
+        .chars()
+        .all(|c| c.is_ascii_alphanumeric() || "./-_:".contains(c));
+    let file = text.split("::").next().unwrap_or(text);
+    let known_ending = [".rs", ".yaml", ".json", ".toml", ".md"]
+        .iter()
+        .any(|ending| file.ends_with(ending));
+    plain && (known_ending || file.contains('/')) && !file.starts_with('/')
+}
+
+/// Whether `source` defines a function or a type of this name.
+fn defines(source: &str, name: &str) -> bool {
+    ["fn", "struct", "enum", "trait", "const"]
+        .iter()
+        .any(|kind| {
+            let definition = format!("{kind} {name}");
+            source.match_indices(&definition).any(|(at, _)| {
+                let next = source[at + definition.len()..].chars().next();
+                next.is_none_or(|c| !c.is_alphanumeric() && c != '_')
+            })
+        })
+}
+
+/// What is wrong with the paths in `text`, and how many were looked at.
+fn wrong_paths(text: &str) -> (Vec<String>, usize) {
+    let mut wrong = Vec::new();
+    let mut looked_at = 0;
+    for quoted in quoted(text).into_iter().filter(|quoted| is_path(quoted)) {
+        looked_at += 1;
+        let (path, name) = match quoted.split_once("::") {
+            Some((path, name)) => (path, Some(name)),
+            None => (quoted, None),
+        };
+        if !root().join(path).exists() {
+            wrong.push(format!("{path} does not exist"));
+        } else if let Some(name) = name
+            && !defines(&crate::support::repository::text(path), name)
+        {
+            wrong.push(format!("{path} defines no {name}"));
+        }
+    }
+    (wrong, looked_at)
+}
+
+/// The section of ARCHITECTURE.md that follows one event.
+fn section() -> String {
+    let architecture = text("ARCHITECTURE.md");
+    let section = architecture
+        .split_once(SECTION)
+        .unwrap_or_else(|| panic!("ARCHITECTURE.md has no section \"{SECTION}\""))
+        .1;
+    section.split("\n## ").next().unwrap_or(section).to_owned()
+}
+
+#[test]
+fn the_way_of_one_event_is_as_architecture_md_tells_it() {
+    let (wrong, looked_at) = wrong_paths(&section());
+    assert!(wrong.is_empty(), "ARCHITECTURE.md, {SECTION}: {wrong:#?}");
+    assert!(looked_at >= 15, "only {looked_at} paths");
+}
+
+#[test]
+fn a_way_that_has_changed_is_found_out() {
+    let check = |told: &str| {
+        let (wrong, looked_at) = wrong_paths(told);
+        assert_eq!((wrong.len(), looked_at), (1, 1), "{told}: {wrong:?}");
+    };
+    check("see `crates/recovery-core/src/gone.rs`");
+    check("see `functions/restore-integrator/src/lib.rs::handl`");
+    check("see `functions/restore-integrator/src/lib.rs::handler`");
+    assert_eq!(
+        wrong_paths("`{\"a\": 1}`, `detail.status`, `Retryable`, `/aws/dedup`").1,
+        0
+    );
+}
+
+#[test]
+fn the_paths_that_documents_name_exist() {
+    // Paths from the root: those that begin with a folder of the repository.
+    let folders = [
+        "crates/",
+        "functions/",
+        "events/",
+        "tests/",
+        "docs/",
+        "local-region/",
+    ];
+    let mut documents: Vec<String> = ["README.md", "ARCHITECTURE.md", "events/README.md"]
+        .map(str::to_owned)
+        .to_vec();
+    for entry in std::fs::read_dir(root().join("docs")).expect("there is a folder docs") {
+        let name = entry.expect("docs can be listed").file_name();
+        documents.push(format!("docs/{}", name.to_string_lossy()));
+    }
+    for document in documents {
+        let text = text(&document);
+        for path in quoted(&text) {
+            let from_root = folders.iter().any(|folder| path.starts_with(folder));
+            if from_root && is_path(path) {
+                let path = path.split("::").next().unwrap_or(path);
+                assert!(
+                    root().join(path).exists(),
+                    "{document}: {path} does not exist"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn the_table_of_settings_is_what_the_functions_read() {
+    let documented: BTreeSet<(String, String)> = text("docs/operations.md")
+        .split_once("## Settings of the functions")
+        .expect("docs/operations.md has a section on settings")
+        .1
+        .split("\n## ")
+        .next()
+        .unwrap_or_default()
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `"))
+        .flat_map(|row| {
+            let mut cells = row.split(" | ");
+            let name = cells
+                .next()
+                .unwrap_or_default()
+                .trim_end_matches('`')
+                .to_owned();
+            let functions = cells.next().unwrap_or_default().to_owned();
+            functions
+                .split(", ")
+                .map(|function| (name.clone(), function.to_owned()))
+                .collect::<Vec<_>>()
+        })
+        .collect();
+    let read: BTreeSet<(String, String)> = [
+        ("restore-integrator", restore_integrator::Settings::NAMES),
+        ("opsitem-creator", opsitem_creator::Settings::NAMES),
+        (
+            "health-event-responder",
+            health_event_responder::Settings::NAMES,
+        ),
+    ]
+    .into_iter()
+    .flat_map(|(function, names)| {
+        names
+            .iter()
+            .map(move |name| ((*name).to_owned(), function.to_owned()))
+    })
+    .collect();
+    assert_eq!(documented, read);
+}
+
+#[test]
+fn every_event_file_has_its_row_in_the_readme_of_events() {
+    let readme = text("events/README.md");
+    for name in crate::support::repository::events().keys() {
+        let rows = readme.matches(&format!("| `{name}.json` |")).count();
+        assert_eq!(rows, 1, "{name}.json has {rows} rows in events/README.md");
+    }
+    let rows = readme
+        .lines()
+        .filter(|line| line.starts_with("| `") && line.contains(".json` |"));
+    assert_eq!(rows.count(), crate::support::repository::events().len());
+}

@@ -166,6 +166,15 @@ fn every_way_to_refuse_leads_to_one_ops_item_and_the_notification() {
 }
 
 #[test]
+fn every_way_to_do_what_a_person_asks_leads_to_one_end() {
+    let completed = event("restore-completed-ebs");
+    let input = event("manual-restore-job");
+    every_way_leads_to_one_end(&|| world_of(&completed), &|ports| {
+        run(integration(ports, &FakeClock::new(), &input))
+    });
+}
+
+#[test]
 fn every_way_to_settle_the_job_first_leads_to_one_end() {
     every_way(&event("restore-completed-ebs-no-recovery-point"), |_| {});
 }
