@@ -164,6 +164,10 @@ macro_rules! ops_items_and_notifications {
                 self.ops_center.find(key).await
             }
 
+            async fn open_incidents(&self) -> Result<Vec<OpsItem>, Error> {
+                self.ops_center.open_incidents().await
+            }
+
             async fn get(&self, id: &OpsItemId) -> Result<OpsItem, Error> {
                 self.ops_center.get(id).await
             }

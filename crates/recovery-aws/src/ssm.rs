@@ -3,16 +3,19 @@
 use std::collections::HashMap;
 
 use aws_sdk_ssm::Client;
+use aws_sdk_ssm::error::SdkError;
 use aws_sdk_ssm::operation::create_ops_item::CreateOpsItemError;
+use aws_sdk_ssm::operation::describe_ops_items::DescribeOpsItemsError;
+use aws_sdk_ssm::types::builders::OpsItemFilterBuilder;
 use aws_sdk_ssm::types::{
     OpsItemDataType, OpsItemDataValue, OpsItemFilter, OpsItemFilterKey, OpsItemFilterOperator,
-    OpsItemStatus,
+    OpsItemStatus, RelatedOpsItem,
 };
 use recovery_core::arn::OpsItemId;
 use recovery_core::error::Error;
 use recovery_core::ops_item::{
-    Claim, DATA_LIMIT, DESCRIPTION_LIMIT, ItemKey, KEY, NewOpsItem, OpsItem, OpsItemChange, SOURCE,
-    Status, TITLE_LIMIT,
+    Claim, DATA_LIMIT, DESCRIPTION_LIMIT, INCIDENT, ItemKey, KEY, KIND, NewOpsItem, OpsItem,
+    OpsItemChange, SOURCE, Status, TITLE_LIMIT,
 };
 use recovery_core::ports::OpsItems;
 use recovery_core::text;
@@ -48,6 +51,46 @@ impl OpsCenter {
             client: Client::new(config),
         }
     }
+
+    /// All items that pass the filters, the oldest first.
+    async fn list(
+        &self,
+        subject: &str,
+        filters: Vec<OpsItemFilterBuilder>,
+    ) -> Result<Vec<OpsItem>, Error> {
+        let filters = filters
+            .into_iter()
+            .map(OpsItemFilterBuilder::build)
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|error| {
+                let error = SdkError::<DescribeOpsItemsError>::construction_failure(error);
+                classify(DESCRIBE_OPS_ITEMS, subject, error)
+            })?;
+        let mut found = Vec::new();
+        let mut pages = self
+            .client
+            .describe_ops_items()
+            .set_ops_item_filters(Some(filters))
+            .into_paginator()
+            .send();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| classify(DESCRIBE_OPS_ITEMS, subject, error))?;
+            for summary in page.ops_item_summaries.unwrap_or_default() {
+                let id = summary
+                    .ops_item_id
+                    .ok_or_else(|| incomplete(DESCRIBE_OPS_ITEMS, subject, "OpsItemId"))?;
+                let created = summary.created_time.map_or(0, |time| time.as_nanos());
+                let item = OpsItem {
+                    id: OpsItemId::new(id),
+                    status: status(summary.status),
+                    data: texts(summary.operational_data).into_iter().collect(),
+                };
+                found.push((created, item));
+            }
+        }
+        found.sort_by(|(a, item_a), (b, item_b)| (a, &item_a.id).cmp(&(b, &item_b.id)));
+        Ok(found.into_iter().map(|(_, item)| item).collect())
+    }
 }
 
 impl OpsItems for OpsCenter {
@@ -55,47 +98,27 @@ impl OpsItems for OpsCenter {
     ///
     /// <https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_DescribeOpsItems.html>
     async fn find(&self, key: &ItemKey) -> Result<Vec<OpsItem>, Error> {
-        let filter = OpsItemFilter::builder()
-            .key(OpsItemFilterKey::OperationalData)
-            .operator(OpsItemFilterOperator::Equal)
-            .values(json!({"key": KEY, "value": key.as_str()}).to_string())
-            .build()
-            .map_err(|error| {
-                classify::<aws_sdk_ssm::operation::describe_ops_items::DescribeOpsItemsError>(
-                    DESCRIBE_OPS_ITEMS,
-                    key.as_str(),
-                    aws_sdk_ssm::error::SdkError::construction_failure(error),
-                )
-            })?;
-        let mut found = Vec::new();
-        let mut pages = self
-            .client
-            .describe_ops_items()
-            .ops_item_filters(filter)
-            .into_paginator()
-            .send();
-        while let Some(page) = pages.next().await {
-            let page = page.map_err(|error| classify(DESCRIBE_OPS_ITEMS, key.as_str(), error))?;
-            for summary in page.ops_item_summaries.unwrap_or_default() {
-                let data = texts(summary.operational_data);
-                // The filter is the service's; that it is this key is ours to know.
-                if data.get(KEY).map(String::as_str) != Some(key.as_str()) {
-                    continue;
-                }
-                let id = summary
-                    .ops_item_id
-                    .ok_or_else(|| incomplete(DESCRIBE_OPS_ITEMS, key.as_str(), "OpsItemId"))?;
-                let created = summary.created_time.map_or(0, |time| time.as_nanos());
-                let item = OpsItem {
-                    id: OpsItemId::new(id),
-                    status: status(summary.status),
-                    data: data.into_iter().collect(),
-                };
-                found.push((created, item));
-            }
-        }
-        found.sort_by(|(a, item_a), (b, item_b)| (a, &item_a.id).cmp(&(b, &item_b.id)));
-        Ok(found.into_iter().map(|(_, item)| item).collect())
+        let mut found = self
+            .list(key.as_str(), vec![data_filter(KEY, key.as_str())])
+            .await?;
+        // The filter is the service's; that it is this key is ours to know.
+        found.retain(|item| item.data.get(KEY).map(String::as_str) == Some(key.as_str()));
+        Ok(found)
+    }
+
+    /// All items of incidents that are open or in progress.
+    ///
+    /// <https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_DescribeOpsItems.html>
+    async fn open_incidents(&self) -> Result<Vec<OpsItem>, Error> {
+        let open = filter(
+            OpsItemFilterKey::Status,
+            [
+                OpsItemStatus::Open.as_str(),
+                OpsItemStatus::InProgress.as_str(),
+            ],
+        );
+        self.list("open incidents", vec![data_filter(KIND, INCIDENT), open])
+            .await
     }
 
     /// The item with this id.
@@ -133,10 +156,6 @@ impl OpsItems for OpsCenter {
             .severity(item.severity.as_str())
             .operational_data("/aws/dedup", value(item.dedup(), searchable.clone()))
             .operational_data(KEY, value(item.key.as_str(), searchable.clone()));
-        if let Some(resources) = item.related_resources() {
-            request =
-                request.operational_data("/aws/resources", value(resources, searchable.clone()));
-        }
         for (key, text) in &item.data {
             request = request.operational_data(*key, value(text, searchable.clone()));
         }
@@ -185,6 +204,16 @@ impl OpsItems for OpsCenter {
             .set_status(change.status.map(|status| match status {
                 Status::Open => OpsItemStatus::Open,
                 Status::Resolved => OpsItemStatus::Resolved,
+            }))
+            .set_related_ops_items(change.related.as_ref().map(|related| {
+                related
+                    .iter()
+                    .filter_map(|id| {
+                        let related = RelatedOpsItem::builder().ops_item_id(id.as_str());
+                        // Only a missing id could fail to build.
+                        related.build().ok()
+                    })
+                    .collect()
             }));
         for (key, text) in &change.data {
             request =
@@ -199,6 +228,20 @@ impl OpsItems for OpsCenter {
 }
 
 /// A value that OpsCenter takes: not too long, and not blank.
+/// A filter for any of these values.
+fn filter<const N: usize>(key: OpsItemFilterKey, values: [&str; N]) -> OpsItemFilterBuilder {
+    OpsItemFilter::builder()
+        .key(key)
+        .operator(OpsItemFilterOperator::Equal)
+        .set_values(Some(values.map(str::to_owned).into()))
+}
+
+/// A filter for items whose operational data have this value.
+fn data_filter(key: &str, value: &str) -> OpsItemFilterBuilder {
+    let pair = json!({"key": key, "value": value}).to_string();
+    filter(OpsItemFilterKey::OperationalData, [&pair])
+}
+
 fn value(text: impl AsRef<str>, kind: OpsItemDataType) -> OpsItemDataValue {
     let text = match text.as_ref() {
         blank if blank.trim().is_empty() => "(empty)",

@@ -2,6 +2,7 @@
 //!
 //! See <https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-events-structure.html>.
 
+pub mod alarm;
 pub mod backup;
 pub mod health;
 
@@ -91,10 +92,14 @@ where
 }
 
 /// A date in any of the forms AWS events use, or nothing when it is none of them:
-/// RFC 3339 (Backup), RFC 2822 with or without the right weekday (Health).
+/// RFC 3339 (Backup), the same with an offset without colon (CloudWatch), RFC 2822 with or without
+/// the right weekday (Health).
 pub fn date(text: &str) -> Option<DateTime<Utc>> {
     let text = text.trim();
     if let Ok(date) = DateTime::parse_from_rfc3339(text) {
+        return Some(date.with_timezone(&Utc));
+    }
+    if let Ok(date) = DateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f%z") {
         return Some(date.with_timezone(&Utc));
     }
     // A documented sample of AWS Health has a weekday that does not fit its date.
@@ -152,6 +157,10 @@ mod tests {
             Some("2022-06-03T05:01:10+00:00"),
         );
         check("3 Jun 2022 05:01:10 GMT", Some("2022-06-03T05:01:10+00:00"));
+        check(
+            "2019-10-02T17:04:40.989+0000",
+            Some("2019-10-02T17:04:40.989+00:00"),
+        );
         check("yesterday", None);
         check("", None);
     }

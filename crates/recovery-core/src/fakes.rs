@@ -12,7 +12,9 @@ use chrono::{DateTime, Utc};
 use crate::arn::{Arn, InstanceId, OpsItemId, RecoveryPointArn, RestoreJobId, VolumeId};
 use crate::error::{Error, Fault};
 use crate::integrate::{Attachment, DeviceName, Instance, Volume};
-use crate::ops_item::{Claim, ItemKey, NewOpsItem, OpsItem, OpsItemChange, Severity, Status};
+use crate::ops_item::{
+    Claim, INCIDENT, ItemKey, KIND, NewOpsItem, OpsItem, OpsItemChange, Severity, Status,
+};
 use crate::ports::{
     AttachAnswer, Clock, Instances, Notification, Notifications, OpsItems, RecoveryPointTags,
     RestoreJobs, Runbooks, StackResource, StackResources, Volumes,
@@ -44,8 +46,8 @@ pub struct StoredItem {
     pub description: String,
     /// Its severity now.
     pub severity: Severity,
-    /// Its related resources.
-    pub resources: Vec<Arn>,
+    /// The items it refers to.
+    pub related: Vec<OpsItemId>,
 }
 
 /// A runbook that was started, and its parameters.
@@ -389,6 +391,19 @@ impl OpsItems for World {
         })
     }
 
+    async fn open_incidents(&self) -> Result<Vec<OpsItem>, Error> {
+        self.call("ssm:DescribeOpsItems", "open incidents", |state| {
+            Ok(state
+                .items
+                .iter()
+                .map(|stored| &stored.item)
+                .filter(|item| item.status == Status::Open)
+                .filter(|item| item.data.get(KIND).is_some_and(|kind| kind == INCIDENT))
+                .cloned()
+                .collect())
+        })
+    }
+
     async fn get(&self, id: &OpsItemId) -> Result<OpsItem, Error> {
         let operation = "ssm:GetOpsItem";
         self.call(operation, id.as_str(), |state| {
@@ -403,12 +418,10 @@ impl OpsItems for World {
 
     async fn create(&self, new: &NewOpsItem) -> Result<Claim, Error> {
         self.call("ssm:CreateOpsItem", new.key.as_str(), |state| {
-            let open = state.items.iter().find(|stored| {
-                // OpsCenter's check covers the key and the resources.
-                stored.key == new.key
-                    && stored.resources == new.resources
-                    && stored.item.status == Status::Open
-            });
+            let open = state
+                .items
+                .iter()
+                .find(|stored| stored.key == new.key && stored.item.status == Status::Open);
             if let Some(open) = open {
                 return Ok(Claim::Existing(open.item.id.clone()));
             }
@@ -419,7 +432,7 @@ impl OpsItems for World {
                 title: new.limited_title(),
                 description: new.limited_description(),
                 severity: new.severity,
-                resources: new.resources.clone(),
+                related: Vec::new(),
             });
             Ok(Claim::Created(id))
         })
@@ -444,6 +457,9 @@ impl OpsItems for World {
             }
             if let Some(status) = change.status {
                 stored.item.status = status;
+            }
+            if let Some(related) = &change.related {
+                stored.related.clone_from(related);
             }
             for (key, value) in &change.data {
                 stored.item.data.insert((*key).to_owned(), value.clone());

@@ -14,7 +14,8 @@ use crate::error::{Error, Fault};
 use crate::integrate::{Instance, Refusal, Step, Volume, next_step};
 use crate::job_tracking::restore_item;
 use crate::ops_item::{
-    Claim, NewOpsItem, OpsItemChange, Severity, Status, find_or_create, settle_created,
+    Claim, NewOpsItem, OpsItemChange, RESOURCES, Severity, Status, find_or_create, settle_created,
+    with_resources,
 };
 use crate::outcome::Outcome;
 use crate::ports::{AttachAnswer, Clock, IntegrationPorts, Notification, StackResource};
@@ -114,7 +115,10 @@ pub async fn integrate(
     let volume = volume?;
     let instance = match find_instance(ports, &target).await? {
         Ok(instance) => instance,
-        Err(refusal) => return refuse(ports, &job, refusal).await,
+        Err(NoInstance::Refused(refusal)) => return refuse(ports, &job, refusal).await,
+        Err(NoInstance::Untagged) => {
+            return Ok(Outcome::ignored("untagged").with("volumeId", volume_id.as_str()));
+        }
     };
     match bring_together(ports, clock, &target, volume, instance).await? {
         Ok(attached) => settle_attached(ports, clock, &job, &target, attached).await,
@@ -155,13 +159,25 @@ fn reason_to_ignore(job: &RestoreJob) -> Option<&'static str> {
     }
 }
 
-/// The instance behind the target, through CloudFormation, or the rule that forbids it.
+/// Why a target leads to no instance.
+enum NoInstance {
+    /// A rule forbids to go on.
+    Refused(Refusal),
+    /// The owner named no target, and CloudFormation's own tags name none: they say what made the
+    /// volume that was backed up.
+    Untagged,
+}
+
+/// The instance behind the target, through CloudFormation, or why there is none.
 async fn find_instance(
     ports: &impl IntegrationPorts,
     target: &IntegrationTarget,
-) -> Result<Result<Instance, Refusal>, Error> {
+) -> Result<Result<Instance, NoInstance>, Error> {
     let IntegrationTarget {
-        stack, logical_id, ..
+        stack,
+        logical_id,
+        assumed,
+        ..
     } = target;
     let not_yet = |what: String| {
         Error::Retryable(Fault::new(
@@ -177,19 +193,23 @@ async fn find_instance(
         status,
     }) = ports.stack_resource(stack, logical_id).await?
     else {
+        if *assumed {
+            return Ok(Err(NoInstance::Untagged));
+        }
         return Err(not_yet(
             "the stack or the resource in it does not exist yet".to_owned(),
         ));
     };
+    let refused = |refusal| Ok(Err(NoInstance::Refused(refusal)));
     if matches!(
         status.as_str(),
         "CREATE_FAILED" | "DELETE_IN_PROGRESS" | "DELETE_COMPLETE"
     ) {
-        return Ok(Err(Refusal::TargetFailed {
+        return refused(Refusal::TargetFailed {
             stack: stack.clone(),
             logical_id: logical_id.clone(),
             status,
-        }));
+        });
     }
     let physical_id = || {
         physical_id
@@ -209,14 +229,15 @@ async fn find_instance(
                     "the Auto Scaling group {group} has no instance yet"
                 ))),
                 1 => Ok(Ok(instances.remove(0))),
-                count => Ok(Err(Refusal::SeveralInstances { group, count })),
+                count => refused(Refusal::SeveralInstances { group, count }),
             }
         }
-        _ => Ok(Err(Refusal::TargetType {
+        _ if *assumed => Ok(Err(NoInstance::Untagged)),
+        _ => refused(Refusal::TargetType {
             stack: stack.clone(),
             logical_id: logical_id.clone(),
             resource_type,
-        })),
+        }),
     }
 }
 
@@ -397,8 +418,10 @@ async fn settle_attached(
             (DEVICE, attached.device.clone()),
         ]
         .into_iter()
+        .chain(resources(job))
         .chain(seconds.map(|seconds| (SECONDS, seconds.to_string())))
         .collect(),
+        ..OpsItemChange::default()
     };
     ports.update(&id, &change).await?;
     Ok(outcome)
@@ -417,12 +440,17 @@ async fn claim(
     let mut item = if first {
         match ports.create(new).await? {
             Claim::Existing(id) => return Ok((id, None)),
-            Claim::Created(id) => settle_created(ports, new, id).await?,
+            Claim::Created(id) => settle_created(ports, new, id, |_| true).await?,
         }
     } else {
         find_or_create(ports, new).await?
     };
     Ok((item.id, item.data.remove(INTEGRATION)))
+}
+
+/// The related resources of the job's item.
+fn resources(job: &RestoreJob) -> Option<(&'static str, String)> {
+    with_resources(None, job.created_resource.as_slice()).map(|listed| (RESOURCES, listed))
 }
 
 /// The first part of a job's description: the facts, without what was to come.
@@ -463,7 +491,11 @@ async fn refuse(
         )),
         severity: Some(Severity::High),
         status: Some(Status::Open),
-        data: [(INTEGRATION, "refused".to_owned()), (REFUSAL, why.clone())].into(),
+        data: [(INTEGRATION, "refused".to_owned()), (REFUSAL, why.clone())]
+            .into_iter()
+            .chain(resources(job))
+            .collect(),
+        ..OpsItemChange::default()
     };
     ports.update(&item.id, &change).await?;
     ports

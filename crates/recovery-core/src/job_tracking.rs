@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use crate::arn::Arn;
 use crate::error::Error;
 use crate::event::{self, Event, backup};
-use crate::ops_item::{ItemKey, NewOpsItem, OpsItemChange, Severity, Status, find_or_create};
+use crate::ops_item::{
+    ItemKey, NewOpsItem, OpsItemChange, Severity, Status, add_resources, find_or_create,
+};
 use crate::outcome::Outcome;
 use crate::ports::OpsItems;
 use crate::restore_job::{EBS, RestoreJob};
@@ -36,6 +38,7 @@ pub async fn track(ports: &(impl OpsItems + Sync), event: &Event) -> Result<Outc
                 return Ok(Outcome::ignored("restore-test"));
             }
             let item = find_or_create(ports, &restore_item(&job)).await?;
+            add_resources(ports, &item, job.created_resource.as_slice()).await?;
             Ok(Outcome::tracked()
                 .with("restoreJobId", job.id.as_str())
                 .with("opsItemId", item.id.as_str()))
@@ -43,7 +46,7 @@ pub async fn track(ports: &(impl OpsItems + Sync), event: &Event) -> Result<Outc
         backup::COPY_JOB => match ended(event, "state") {
             Some(end) => {
                 let report = backup::copy_job(event)?;
-                track_report(ports, copy_item(&report, end), "copyJobId", &report.id, end).await
+                track_report(ports, copy_item(&report, end), "copyJobId", &report, end).await
             }
             None => Ok(Outcome::ignored("state")),
         },
@@ -54,7 +57,7 @@ pub async fn track(ports: &(impl OpsItems + Sync), event: &Event) -> Result<Outc
                     ports,
                     backup_item(&report, end),
                     "backupJobId",
-                    &report.id,
+                    &report,
                     end,
                 )
                 .await
@@ -91,10 +94,11 @@ async fn track_report(
     ports: &(impl OpsItems + Sync),
     new: NewOpsItem,
     id_name: &'static str,
-    id: &str,
+    report: &backup::JobReport,
     end: End,
 ) -> Result<Outcome, Error> {
     let item = find_or_create(ports, &new).await?;
+    add_resources(ports, &item, report.resource.as_slice()).await?;
     let outcome = if end == End::Completed {
         if item.status == Status::Open {
             let over = OpsItemChange {
@@ -108,13 +112,13 @@ async fn track_report(
         Outcome::tracked()
     };
     Ok(outcome
-        .with(id_name, id)
+        .with(id_name, report.id.as_str())
         .with("opsItemId", item.id.as_str()))
 }
 
 /// The OpsItem of a restore job as it begins, before anything was done with what it restored.
 ///
-/// Everyone who may create it uses this, so that OpsCenter sees one key and one set of resources.
+/// Everyone who may create it uses this, so that there is one, whoever comes first.
 pub fn restore_item(job: &RestoreJob) -> NewOpsItem {
     let id = job.id.as_str();
     let status = job.status.as_deref().unwrap_or("UNKNOWN");
@@ -173,7 +177,6 @@ pub fn restore_item(job: &RestoreJob) -> NewOpsItem {
         description: format!("{facts}\n{meaning}"),
         severity,
         category: "Recovery",
-        resources: job.created_resource.iter().cloned().collect(),
         data: data(id, status, kind),
     }
 }
@@ -253,7 +256,6 @@ fn report_item(
         ),
         severity,
         category: "Recovery",
-        resources: report.resource.iter().cloned().collect(),
         data: data(&report.id, state, kind),
     }
 }

@@ -18,6 +18,12 @@ use crate::text;
 pub const SOURCE: &str = "rapid-recovery";
 /// Operational data: the item's [`ItemKey`], searchable.
 pub const KEY: &str = "recovery:key";
+/// Operational data: `incident` for the OpsItems of incidents, searchable.
+pub const KIND: &str = "recovery:kind";
+/// The value of [`KIND`].
+pub const INCIDENT: &str = "incident";
+/// Operational data that OpsCenter shows as related resources.
+pub const RESOURCES: &str = "/aws/resources";
 /// Longest title, in characters.
 pub const TITLE_LIMIT: usize = 1024;
 /// Longest description, in characters.
@@ -119,8 +125,6 @@ pub struct NewOpsItem {
     pub severity: Severity,
     /// `Availability`, `Recovery`, …: the categories OpsCenter offers.
     pub category: &'static str,
-    /// The resources concerned. OpsCenter computes its duplicate check over the key and these.
-    pub resources: Vec<Arn>,
     /// Operational data by key, searchable.
     pub data: BTreeMap<&'static str, String>,
 }
@@ -140,21 +144,39 @@ impl NewOpsItem {
     pub fn dedup(&self) -> String {
         json!({ "dedupString": self.key.as_str() }).to_string()
     }
+}
 
-    /// The value of `/aws/resources`, or nothing when there are none; as many as fit.
-    pub fn related_resources(&self) -> Option<String> {
-        let mut listed = Vec::new();
-        let mut length = 2;
-        for arn in &self.resources {
-            let entry = json!({ "arn": arn.as_str() });
-            length += entry.to_string().len() + 1;
-            if length > DATA_LIMIT {
-                break;
-            }
-            listed.push(entry);
+/// ARNs as OpsCenter lists related resources, or nothing when there are none; as many as fit.
+fn listed<'a>(arns: impl Iterator<Item = &'a str>) -> Option<String> {
+    let mut listed = Vec::new();
+    let mut length = 2;
+    for arn in arns {
+        let entry = json!({ "arn": arn });
+        length += entry.to_string().len() + 1;
+        if length > DATA_LIMIT {
+            break;
         }
-        (!listed.is_empty()).then(|| serde_json::Value::Array(listed).to_string())
+        listed.push(entry);
     }
+    (!listed.is_empty()).then(|| serde_json::Value::Array(listed).to_string())
+}
+
+/// The related resources `known` of an item with `more`, or nothing when that changes nothing.
+pub(crate) fn with_resources(known: Option<&str>, more: &[Arn]) -> Option<String> {
+    let known: Vec<serde_json::Value> = known
+        .and_then(|known| serde_json::from_str(known).ok())
+        .unwrap_or_default();
+    let mut arns: Vec<&str> = known
+        .iter()
+        .filter_map(|entry| entry["arn"].as_str())
+        .collect();
+    let before = arns.len();
+    for arn in more {
+        if !arns.contains(&arn.as_str()) {
+            arns.push(arn.as_str());
+        }
+    }
+    listed(arns.iter().copied()).filter(|_| arns.len() > before)
 }
 
 /// An OpsItem as it stands in OpsCenter.
@@ -188,6 +210,8 @@ pub struct OpsItemChange {
     pub severity: Option<Severity>,
     /// New status.
     pub status: Option<Status>,
+    /// Items that share something with this one, in place of those listed so far.
+    pub related: Option<Vec<OpsItemId>>,
     /// Operational data to add or replace.
     pub data: BTreeMap<&'static str, String>,
 }
@@ -201,17 +225,29 @@ pub struct OpsItemChange {
 /// # Errors
 /// Those of the port.
 pub async fn find_or_create(items: &impl OpsItems, new: &NewOpsItem) -> Result<OpsItem, Error> {
-    if let Some(item) = items.find(&new.key).await?.into_iter().next() {
+    find_or_create_where(items, new, |_| true).await
+}
+
+/// As [`find_or_create`], among the items that count. An open one must always count, since it
+/// stands in the way of a second.
+///
+/// # Errors
+/// Those of the port.
+pub(crate) async fn find_or_create_where(
+    items: &impl OpsItems,
+    new: &NewOpsItem,
+    counts: impl Fn(&OpsItem) -> bool,
+) -> Result<OpsItem, Error> {
+    if let Some(item) = first_of(items, &new.key, &counts).await? {
         return Ok(item);
     }
     match items.create(new).await? {
         Claim::Existing(id) => items.get(&id).await,
-        Claim::Created(id) => settle_created(items, new, id).await,
+        Claim::Created(id) => settle_created(items, new, id, counts).await,
     }
 }
 
-/// The item that counts for `new.key` after one was created under `id`: that one, or an older one,
-/// in whose favour it is then resolved.
+/// The item that counts for `new.key` after one was created under `id`: that one, or an older one.
 ///
 /// # Errors
 /// Those of the port.
@@ -219,22 +255,57 @@ pub(crate) async fn settle_created(
     items: &impl OpsItems,
     new: &NewOpsItem,
     id: OpsItemId,
+    counts: impl Fn(&OpsItem) -> bool,
 ) -> Result<OpsItem, Error> {
-    match items.find(&new.key).await?.into_iter().next() {
-        Some(first) if first.id != id => {
-            let duplicate = OpsItemChange {
-                status: Some(Status::Resolved),
-                description: Some(format!(
-                    "Created at the same moment as {} for the same cause, and resolved in its favour.",
-                    first.id
-                )),
-                ..OpsItemChange::default()
-            };
-            items.update(&id, &duplicate).await?;
-            Ok(first)
-        }
-        _ => Ok(new.as_created(id)),
+    let first = first_of(items, &new.key, counts).await?;
+    // OpsCenter may not list it yet.
+    Ok(first.unwrap_or_else(|| new.as_created(id)))
+}
+
+/// The oldest item with this key that counts. Younger ones that are open are resolved in its
+/// favour, also those that a run left behind when it died.
+async fn first_of(
+    items: &impl OpsItems,
+    key: &ItemKey,
+    counts: impl Fn(&OpsItem) -> bool,
+) -> Result<Option<OpsItem>, Error> {
+    let mut found = items.find(key).await?.into_iter().filter(counts);
+    let Some(first) = found.next() else {
+        return Ok(None);
+    };
+    for younger in found.filter(|item| item.status == Status::Open) {
+        let duplicate = OpsItemChange {
+            status: Some(Status::Resolved),
+            description: Some(format!(
+                "Created at the same moment as {} for the same cause, and resolved in its favour.",
+                first.id
+            )),
+            ..OpsItemChange::default()
+        };
+        items.update(&younger.id, &duplicate).await?;
     }
+    Ok(Some(first))
+}
+
+/// Adds `resources` to those that the item lists. They are no part of a new item, because
+/// OpsCenter's duplicate check includes them, and not everyone who may create an item knows them.
+///
+/// # Errors
+/// Those of the port.
+pub(crate) async fn add_resources(
+    items: &impl OpsItems,
+    item: &OpsItem,
+    resources: &[Arn],
+) -> Result<(), Error> {
+    let known = item.data.get(RESOURCES).map(String::as_str);
+    if let Some(all) = with_resources(known, resources) {
+        let change = OpsItemChange {
+            data: [(RESOURCES, all)].into(),
+            ..OpsItemChange::default()
+        };
+        items.update(&item.id, &change).await?;
+    }
+    Ok(())
 }
 
 impl NewOpsItem {
@@ -257,21 +328,20 @@ impl NewOpsItem {
 mod tests {
     use super::*;
 
-    fn item(resources: Vec<Arn>) -> NewOpsItem {
+    fn item() -> NewOpsItem {
         NewOpsItem {
             key: ItemKey::new("restore-job", "J"),
             title: "line\nbreak".to_owned() + &"x".repeat(2000),
             description: "ä".repeat(3000),
             severity: Severity::Low,
             category: "Recovery",
-            resources,
             data: BTreeMap::new(),
         }
     }
 
     #[test]
     fn every_field_stays_within_its_limit_and_says_when_it_was_cut() {
-        let item = item(Vec::new());
+        let item = item();
         assert_eq!(item.limited_title().len(), TITLE_LIMIT);
         assert!(!item.limited_title().contains('\n'));
         assert!(item.limited_description().len() <= DESCRIPTION_LIMIT);
@@ -279,21 +349,29 @@ mod tests {
     }
 
     #[test]
-    fn resources_are_listed_as_far_as_they_fit() {
-        assert_eq!(item(Vec::new()).related_resources(), None);
-        let arn = Arn::parse("arn:aws:ec2:us-west-2:111122223333:volume/vol-1").unwrap();
+    fn resources_are_added_once_and_as_far_as_they_fit() {
+        let arn = |n: usize| {
+            Arn::parse(&format!(
+                "arn:aws:ec2:us-west-2:111122223333:volume/vol-{n}"
+            ))
+            .unwrap()
+        };
+        assert_eq!(with_resources(None, &[]), None);
+        let one = with_resources(None, &[arn(1)]).unwrap();
         assert_eq!(
-            item(vec![arn.clone()]).related_resources().unwrap(),
+            one,
             r#"[{"arn":"arn:aws:ec2:us-west-2:111122223333:volume/vol-1"}]"#
         );
-        let many = item(vec![arn; 1000]).related_resources().unwrap();
+        assert_eq!(with_resources(Some(&one), &[arn(1)]), None);
+        let two = with_resources(Some(&one), &[arn(2), arn(1)]).unwrap();
+        assert!(two.contains("vol-1") && two.contains("vol-2"), "{two}");
+        // What a person wrote there by hand is no reason to fail.
+        assert_eq!(with_resources(Some("by hand"), &[arn(1)]), Some(one));
+        let many: Vec<Arn> = (0..1000).map(arn).collect();
+        let many = with_resources(None, &many).unwrap();
         assert!(many.len() <= DATA_LIMIT, "{}", many.len());
-        assert!(
-            serde_json::from_str::<Vec<serde_json::Value>>(&many)
-                .unwrap()
-                .len()
-                > 200
-        );
+        let listed: Vec<serde_json::Value> = serde_json::from_str(&many).unwrap();
+        assert!(listed.len() > 200);
     }
 
     #[test]

@@ -100,6 +100,9 @@ pub trait OpsItems {
     /// All items with this key, in whatever status, the oldest first.
     fn find(&self, key: &ItemKey) -> impl Future<Output = Result<Vec<OpsItem>, Error>> + Send;
 
+    /// All items of incidents that are open.
+    fn open_incidents(&self) -> impl Future<Output = Result<Vec<OpsItem>, Error>> + Send;
+
     /// The item with this id.
     fn get(&self, id: &OpsItemId) -> impl Future<Output = Result<OpsItem, Error>> + Send;
 

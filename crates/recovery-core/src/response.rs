@@ -8,11 +8,13 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, SecondsFormat, Utc};
 
 use crate::error::Error;
-use crate::event::{self, health};
-use crate::ops_item::{NewOpsItem, OpsItem, OpsItemChange, Status, find_or_create};
+use crate::event::{self, alarm, health};
+use crate::ops_item::{
+    INCIDENT, KIND, NewOpsItem, OpsItem, OpsItemChange, Status, add_resources, find_or_create_where,
+};
 use crate::outcome::Outcome;
 use crate::ports::{Notification, ResponsePorts};
-use crate::respond::{Incident, Judgement, Policy, Response, State, judge};
+use crate::respond::{self, Incident, Judgement, Policy, Response, State};
 
 /// Operational data: when AWS last said what the item says.
 const UPDATED: &str = "recovery:updated";
@@ -20,6 +22,10 @@ const UPDATED: &str = "recovery:updated";
 const NOTIFIED: &str = "recovery:notified";
 /// Operational data: the execution of the recovery runbook.
 const EXECUTION: &str = "recovery:runbook-execution";
+/// Operational data: the other incidents that the item refers to, separated by spaces.
+const RELATED: &str = "recovery:related";
+/// Other incidents that an item refers to at most.
+const MOST_RELATED: usize = 10;
 /// Operational data: the Region in trouble.
 const REGION: &str = "recovery:region";
 
@@ -27,7 +33,7 @@ const REGION: &str = "recovery:region";
 ///
 /// # Errors
 /// [`Error::Permanent`] for an event that cannot be read, and those of the ports.
-pub async fn handle(
+pub async fn handle_health(
     ports: &impl ResponsePorts,
     policy: &Policy,
     payload: &serde_json::Value,
@@ -39,7 +45,36 @@ pub async fn handle(
     if event.detail_type != health::EVENT {
         return Ok(Outcome::ignored("detail-type"));
     }
-    match judge(&health::health_event(&event)?, policy) {
+    let judgement = respond::health::judge(&health::health_event(&event)?, policy);
+    carry_out(ports, policy, judgement).await
+}
+
+/// Parses the payload and answers it: what the function `alarm-responder` does.
+///
+/// # Errors
+/// [`Error::Permanent`] for an event that cannot be read, and those of the ports.
+pub async fn handle_alarm(
+    ports: &impl ResponsePorts,
+    policy: &Policy,
+    payload: &serde_json::Value,
+) -> Result<Outcome, Error> {
+    let event = event::parse(payload)?;
+    if event.source != alarm::SOURCE {
+        return Ok(Outcome::ignored("source"));
+    }
+    if event.detail_type != alarm::STATE_CHANGE {
+        return Ok(Outcome::ignored("detail-type"));
+    }
+    let judgement = respond::alarm::judge(&alarm::alarm_change(&event)?, policy);
+    carry_out(ports, policy, judgement).await
+}
+
+async fn carry_out(
+    ports: &impl ResponsePorts,
+    policy: &Policy,
+    judgement: Judgement,
+) -> Result<Outcome, Error> {
+    match judgement {
         Judgement::Ignore(reason) => Ok(Outcome::ignored(reason)),
         Judgement::Respond(incident, responses) => {
             respond(ports, policy, &incident, &responses).await
@@ -56,7 +91,9 @@ async fn respond(
     let mut outcome = Outcome::responded().with("incident", incident.key.as_str());
     let mut item = None;
     if responses.contains(&Response::Track) {
-        let tracked = track(ports, incident).await?;
+        let Some(tracked) = track(ports, incident).await? else {
+            return Ok(Outcome::ignored("no-incident"));
+        };
         outcome = match (incident.state, tracked.status) {
             (State::Over, _) => Outcome::resolved(),
             (State::Open, _) => Outcome::responded(),
@@ -81,23 +118,44 @@ async fn respond(
         let execution = recover(ports, incident, runbook, item.as_ref()).await?;
         outcome = outcome.with("automationExecutionId", execution);
     }
+    // Last, since nothing hangs on it.
+    if let Some(item) = &item {
+        add_resources(ports, item, &incident.resources).await?;
+        if item.status == Status::Open {
+            relate_open_incidents(ports).await?;
+        }
+    }
     Ok(outcome)
 }
 
 /// Creates or updates the incident's OpsItem. News that are older than what it says change nothing.
-async fn track(ports: &impl ResponsePorts, incident: &Incident) -> Result<OpsItem, Error> {
+/// Nothing, where there is no item and this signal is none to begin one with.
+async fn track(ports: &impl ResponsePorts, incident: &Incident) -> Result<Option<OpsItem>, Error> {
     let new = NewOpsItem {
         key: incident.key.clone(),
         title: incident.title.clone(),
         description: incident.description.clone(),
         severity: incident.severity,
         category: "Availability",
-        // None at the start: OpsCenter's duplicate check includes them, and they vary by page.
-        resources: Vec::new(),
         data: data(incident),
     };
-    let mut item = find_or_create(ports, &new).await?;
-    let known = item.data.get(UPDATED).and_then(|text| event::date(text));
+    let known = |item: &OpsItem| item.data.get(UPDATED).and_then(|text| event::date(text));
+    // What ended long ago is another incident than what begins now.
+    let counts = |item: &OpsItem| match (incident.reopens_within, incident.updated, known(item)) {
+        (Some(limit), Some(told), Some(known)) => {
+            item.status == Status::Open || told - known <= limit
+        }
+        _ => true,
+    };
+    let mut item = if incident.opens {
+        find_or_create_where(ports, &new, counts).await?
+    } else {
+        match ports.find(&new.key).await?.into_iter().find(counts) {
+            Some(item) => item,
+            None => return Ok(None),
+        }
+    };
+    let known = known(&item);
     let newer = match (incident.updated, known) {
         (Some(told), Some(known)) => told > known,
         (None, Some(_)) => false,
@@ -120,21 +178,25 @@ async fn track(ports: &impl ResponsePorts, incident: &Incident) -> Result<OpsIte
             severity: Some(incident.severity),
             status: Some(status),
             data: data(incident),
+            ..OpsItemChange::default()
         };
         ports.update(&item.id, &change).await?;
         item.status = status;
     }
-    Ok(item)
+    Ok(Some(item))
 }
 
 fn data(incident: &Incident) -> BTreeMap<&'static str, String> {
     let updated = incident
         .updated
         .map(|time: DateTime<Utc>| (UPDATED, time.to_rfc3339_opts(SecondsFormat::Secs, true)));
-    [(REGION, crate::text::shown(&incident.region))]
-        .into_iter()
-        .chain(updated)
-        .collect()
+    [
+        (KIND, INCIDENT.to_owned()),
+        (REGION, crate::text::shown(&incident.region)),
+    ]
+    .into_iter()
+    .chain(updated)
+    .collect()
 }
 
 /// Tells people of this message, unless the item says that they have been told.
@@ -163,7 +225,7 @@ async fn notify(
             subject: incident.title.clone(),
             message: format!("{}{link}", incident.message),
             attributes: vec![
-                ("kind", "health-event".to_owned()),
+                ("kind", incident.kind.to_owned()),
                 ("severity", incident.severity.as_str().to_owned()),
                 ("region", crate::text::shown(&incident.region)),
             ],
@@ -185,7 +247,8 @@ async fn notify(
     Ok(())
 }
 
-/// Starts the recovery runbook, once for each incident: the token is made of the incident's key.
+/// Starts the recovery runbook, once for each incident: the token is made of the incident's key and
+/// its OpsItem, since the same alarm can be another incident next year.
 async fn recover(
     ports: &impl ResponsePorts,
     incident: &Incident,
@@ -199,7 +262,8 @@ async fn recover(
     if let Some(item) = item {
         parameters.push(("OpsItemId", item.id.to_string()));
     }
-    let token = incident.key.token("recover");
+    let purpose = item.map_or("recover".to_owned(), |item| format!("recover {}", item.id));
+    let token = incident.key.token(&purpose);
     let execution = ports.start(runbook, &token, &parameters).await?;
     if let Some(item) = item {
         let change = OpsItemChange {
@@ -209,4 +273,30 @@ async fn recover(
         ports.update(&item.id, &change).await?;
     }
     Ok(execution)
+}
+
+/// Makes the items of all incidents that are open refer to each other: they concern one workload.
+async fn relate_open_incidents(ports: &impl ResponsePorts) -> Result<(), Error> {
+    let mut open = ports.open_incidents().await?;
+    open.sort_by(|a, b| a.id.cmp(&b.id));
+    for item in &open {
+        let others: Vec<_> = open
+            .iter()
+            .map(|other| other.id.clone())
+            .filter(|other| *other != item.id)
+            .take(MOST_RELATED)
+            .collect();
+        let mark: Vec<&str> = others.iter().map(|other| other.as_str()).collect();
+        let mark = mark.join(" ");
+        if others.is_empty() || item.data.get(RELATED) == Some(&mark) {
+            continue;
+        }
+        let change = OpsItemChange {
+            related: Some(others),
+            data: [(RELATED, mark)].into(),
+            ..OpsItemChange::default()
+        };
+        ports.update(&item.id, &change).await?;
+    }
+    Ok(())
 }

@@ -41,6 +41,9 @@ pub struct IntegrationTarget {
     pub device: Option<DeviceName>,
     /// Where the guest is to mount it.
     pub mount: Option<String>,
+    /// Whether stack and logical id are taken from CloudFormation's own tags, since the owner wrote
+    /// none. They may be those of the volume itself.
+    pub assumed: bool,
 }
 
 /// Reads the tags of a recovery point: where the restored volume belongs, or nothing when they
@@ -55,13 +58,13 @@ pub fn integration_target(tags: &Tags) -> Result<Option<IntegrationTarget>, Refu
             .map(|value| value.trim())
             .filter(|value| !value.is_empty())
     };
-    let (stack, logical_id) = match (value(STACK), value(LOGICAL_ID)) {
-        (Some(stack), Some(logical_id)) => (stack, logical_id),
+    let (stack, logical_id, assumed) = match (value(STACK), value(LOGICAL_ID)) {
+        (Some(stack), Some(logical_id)) => (stack, logical_id, false),
         (None, None) => match (
             value(CLOUDFORMATION_STACK),
             value(CLOUDFORMATION_LOGICAL_ID),
         ) {
-            (Some(stack), Some(logical_id)) => (stack, logical_id),
+            (Some(stack), Some(logical_id)) => (stack, logical_id, true),
             _ => return Ok(None),
         },
         (Some(_), None) => return Err(Refusal::TagMissing { tag: LOGICAL_ID }),
@@ -112,6 +115,7 @@ pub fn integration_target(tags: &Tags) -> Result<Option<IntegrationTarget>, Refu
         logical_id: logical_id.to_owned(),
         device,
         mount,
+        assumed,
     }))
 }
 
@@ -151,6 +155,7 @@ mod tests {
             logical_id: logical_id.to_owned(),
             device: None,
             mount: None,
+            assumed: false,
         }
     }
 
@@ -176,7 +181,10 @@ mod tests {
                 (CLOUDFORMATION_STACK, "old"),
                 (CLOUDFORMATION_LOGICAL_ID, "Vol"),
             ],
-            Some(target("old", "Vol")),
+            Some(IntegrationTarget {
+                assumed: true,
+                ..target("old", "Vol")
+            }),
         );
         check(
             &[

@@ -10,7 +10,8 @@ use recovery_core::event::health::HealthEvent;
 use recovery_core::integrate::{Attachment, DeviceName, Instance, Step, Volume, next_step};
 use recovery_core::ops_item::{DESCRIPTION_LIMIT, ItemKey};
 use recovery_core::ports::Notification;
-use recovery_core::respond::{Judgement, Policy, Response, State, judge};
+use recovery_core::respond::health::judge;
+use recovery_core::respond::{Judgement, Policy, Response, State};
 use recovery_core::tags::{Tags, integration_target};
 use recovery_core::text;
 

@@ -15,7 +15,7 @@ use recovery_core::fakes::{Failure, StoredItem, World};
 use recovery_core::ops_item::{Severity, Status};
 use recovery_core::outcome::Outcome;
 use recovery_core::respond::{Policy, Response};
-use recovery_core::response::handle;
+use recovery_core::response::handle_health as handle;
 use serde_json::{Value, json};
 
 const ARN: &str =

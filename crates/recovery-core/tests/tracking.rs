@@ -228,7 +228,6 @@ fn new_item() -> NewOpsItem {
         description: "d".to_owned(),
         severity: Severity::Low,
         category: "Recovery",
-        resources: Vec::new(),
         data: std::collections::BTreeMap::new(),
     }
 }
@@ -278,6 +277,12 @@ impl OpsItems for Late {
         }
     }
 
+    async fn open_incidents(
+        &self,
+    ) -> Result<Vec<recovery_core::ops_item::OpsItem>, recovery_core::error::Error> {
+        self.0.open_incidents().await
+    }
+
     async fn get(
         &self,
         id: &recovery_core::arn::OpsItemId,
@@ -316,4 +321,19 @@ async fn of_two_callers_at_the_same_moment_the_first_ones_item_stays() {
             .count();
         assert_eq!(open, usize::from(status == Status::Open));
     }
+}
+
+/// A run may die between creating a second item and resolving it.
+#[tokio::test]
+async fn an_open_item_that_was_left_behind_is_resolved_by_the_next_run() {
+    let world = World::new();
+    let first = find_or_create(&world, &new_item()).await.unwrap();
+    world.state().items[0].item.status = Status::Resolved;
+    world.create(&new_item()).await.unwrap();
+    assert_eq!(world.state().items.len(), 2);
+    let found = find_or_create(&world, &new_item()).await.unwrap();
+    assert_eq!(found.id, first.id);
+    let left = &world.state().items[1];
+    assert_eq!(left.item.status, Status::Resolved);
+    assert!(left.description.contains("resolved in its favour"));
 }

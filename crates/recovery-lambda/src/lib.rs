@@ -4,10 +4,12 @@
 mod clock;
 mod failure;
 mod logs;
+mod responder;
 mod serve;
 mod settings;
 
 pub use clock::InvocationClock;
 pub use failure::Failure;
+pub use responder::ResponderSettings;
 pub use serve::{serve, start};
 pub use settings::{Settings, SettingsError, Variables};

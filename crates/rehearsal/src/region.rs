@@ -266,17 +266,32 @@ impl LocalRegion {
 
     /// Leaves the Region running and says how to talk to it.
     pub(crate) fn keep(&self, workspace: &Workspace, played: &Played) -> Result<(), Problem> {
-        let mut variables = serde_json::Map::new();
+        let mut functions = serde_json::Map::new();
         for (logical_id, name) in &played.functions {
             let configuration = self.get(&format!("/2015-03-31/functions/{name}/configuration"))?;
-            let mut own = configuration["Environment"]["Variables"].clone();
-            own["AWS_ENDPOINT_URL"] = json!(self.ready.endpoint);
-            own["AWS_REGION"] = json!(REGION);
-            variables.insert(logical_id.clone(), own);
+            let mut variables = configuration["Environment"]["Variables"].clone();
+            variables["AWS_ENDPOINT_URL"] = json!(self.ready.endpoint);
+            functions.insert(
+                logical_id.clone(),
+                json!({
+                    "Type": "AWS::Serverless::Function",
+                    "Properties": {
+                        "CodeUri": workspace.root.join(".aws-sam/build").join(logical_id),
+                        "Handler": "bootstrap",
+                        "Runtime": "provided.al2023",
+                        "Architectures": configuration["Architectures"],
+                        "MemorySize": configuration["MemorySize"],
+                        "Timeout": configuration["Timeout"],
+                        "Environment": {"Variables": variables},
+                    },
+                }),
+            );
         }
-        let file = workspace.scratch()?.join("env.json");
-        let text = Value::Object(variables).to_string();
-        std::fs::write(&file, text).map_err(|error| {
+        // `sam local invoke --env-vars` sets only what the template declares, and the project's own
+        // declares no endpoint; so this one has the variables in it.
+        let template = json!({"Transform": "AWS::Serverless-2016-10-31", "Resources": functions});
+        let file = workspace.scratch()?.join("sam-local.json");
+        std::fs::write(&file, template.to_string()).map_err(|error| {
             Problem::new(format!("{} could not be written", file.display()), error)
         })?;
         self.kept.set(true);
@@ -285,12 +300,14 @@ impl LocalRegion {
              \n  export AWS_ENDPOINT_URL={endpoint} AWS_DEFAULT_REGION={REGION} AWS_ACCESS_KEY_ID={key} AWS_SECRET_ACCESS_KEY={secret}\
              \n  aws ssm describe-ops-items\
              \n  curl --data @events/health-multiple-services.json {endpoint}/_local-region/events\
-             \n  sam local invoke RestoreIntegratorFunction --event events/restore-completed-ebs.json --docker-network host --env-vars {file}\
+             \n  sam local invoke RestoreIntegratorFunction --template {file} --event events/restore-completed-ebs.json --docker-network host\
+             \n    (after: sam build --parameter-overrides Architecture={architecture})\
              \n\nTo end it:\n\n  kill {pid}\n",
             endpoint = self.ready.endpoint,
             key = self.ready.access_key_id,
             secret = self.ready.secret_access_key,
             file = file.display(),
+            architecture = architecture(),
             pid = self.child.id(),
         );
         Ok(())
@@ -310,6 +327,15 @@ impl Drop for LocalRegion {
                 .status();
         }
         let _ = self.child.wait();
+    }
+}
+
+/// The instruction set of this machine, as Lambda calls it.
+pub(crate) fn architecture() -> &'static str {
+    if cfg!(target_arch = "aarch64") {
+        "arm64"
+    } else {
+        "x86_64"
     }
 }
 

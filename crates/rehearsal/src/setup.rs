@@ -187,6 +187,24 @@ pub(crate) fn build_functions(workspace: &Workspace) -> Result<PathBuf, Problem>
         )
         .stdin(Stdio::null())
         .stdout(Stdio::piped());
+    // Cargo tells this program about its own package. Build scripts that watch these variables
+    // (ring's does) would take that for a change, and all above them would be built again.
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if [
+            "CARGO_PKG_",
+            "CARGO_MANIFEST_",
+            "CARGO_BIN_",
+            "CARGO_CRATE_",
+            "CARGO_PRIMARY_",
+        ]
+        .iter()
+        .any(|own| text.starts_with(own))
+            || text == "OUT_DIR"
+        {
+            build.env_remove(name);
+        }
+    }
     let mut child = build
         .spawn()
         .map_err(|error| Problem::new("cargo could not be started", error))?;

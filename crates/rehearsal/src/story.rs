@@ -8,7 +8,7 @@ use aws_sdk_ssm::types::{OpsItemFilter, OpsItemFilterKey, OpsItemFilterOperator}
 use serde_json::{Value, json};
 
 use crate::problem::Problem;
-use crate::region::{ACCOUNT, LocalRegion, PRIMARY_REGION};
+use crate::region::{ACCOUNT, LocalRegion, PRIMARY_REGION, architecture};
 use crate::setup::Workspace;
 
 /// The vault that the copies of the primary Region's recovery points are in.
@@ -123,11 +123,6 @@ pub(crate) async fn play(
         .outputs
         .get("RecoveryRunbook")
         .ok_or_else(|| Problem::said("the workload's stack has no output RecoveryRunbook"))?;
-    let architecture = if cfg!(target_arch = "aarch64") {
-        "arm64"
-    } else {
-        "x86_64"
-    };
     let system = region.deploy(
         template,
         "rapid-recovery",
@@ -136,7 +131,7 @@ pub(crate) async fn play(
             ("PrimaryRegion", PRIMARY_REGION),
             ("Responses", "track,notify,recover"),
             ("RecoveryRunbook", runbook),
-            ("Architecture", architecture),
+            ("Architecture", architecture()),
         ],
     )?;
     let functions: BTreeMap<String, String> = system

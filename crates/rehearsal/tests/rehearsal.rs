@@ -121,7 +121,7 @@ fn a_region_that_is_kept_answers_until_it_is_ended() {
     };
     let endpoint = after("AWS_ENDPOINT_URL=");
     let pid = after("kill ");
-    let file = after("--env-vars ");
+    let file = after("--template ");
     let ended = Ended(&pid);
     let agent = ureq::Agent::config_builder()
         .proxy(None)
@@ -135,9 +135,10 @@ fn a_region_that_is_kept_answers_until_it_is_ended() {
         .read_json()
         .unwrap();
     assert_eq!(ready["endpoint"], endpoint.as_str());
-    let variables: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+    let template: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+    let function = &template["Resources"]["RestoreIntegratorFunction"]["Properties"];
     assert_eq!(
-        variables["RestoreIntegratorFunction"]["AWS_ENDPOINT_URL"],
+        function["Environment"]["Variables"]["AWS_ENDPOINT_URL"],
         endpoint.as_str()
     );
     drop(ended);

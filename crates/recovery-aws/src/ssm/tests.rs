@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use recovery_core::arn::Arn;
 use recovery_core::ops_item::Severity;
 use serde_json::{Value, json};
 
@@ -22,9 +21,6 @@ fn new_item() -> NewOpsItem {
         description: "**What it means.** The data is back.".to_owned(),
         severity: Severity::Medium,
         category: "Recovery",
-        resources: vec![
-            Arn::parse("arn:aws:ec2:us-west-2:111122223333:volume/vol-0a1b2c3d4e5f60718").unwrap(),
-        ],
         data: BTreeMap::from([("recovery:state", "COMPLETED".to_owned())]),
     }
 }
@@ -122,6 +118,36 @@ async fn items_are_found_by_their_key_on_every_page_the_oldest_first() {
 }
 
 #[tokio::test]
+async fn open_incidents_are_asked_for_by_kind_and_status() {
+    let wire = Wire::answering([
+        Answer::json(&json!({
+            "OpsItemSummaries": [summary("oi-2", 2.0, "InProgress", "alarm/a")],
+            "NextToken": "token-1",
+        })),
+        Answer::json(
+            &json!({"OpsItemSummaries": [summary("oi-1", 1.0, "Open", "health-event/b")]}),
+        ),
+    ]);
+    let open = OpsCenter::new(&wire.config())
+        .open_incidents()
+        .await
+        .unwrap();
+    let ids: Vec<&str> = open.iter().map(|item| item.id.as_str()).collect();
+    assert_eq!(ids, ["oi-1", "oi-2"]);
+    assert_eq!(
+        wire.sent()[0].json(),
+        json!({"OpsItemFilters": [
+            {
+                "Key": "OperationalData",
+                "Values": [r#"{"key":"recovery:kind","value":"incident"}"#],
+                "Operator": "Equal",
+            },
+            {"Key": "Status", "Values": ["Open", "InProgress"], "Operator": "Equal"},
+        ]})
+    );
+}
+
+#[tokio::test]
 async fn finding_nothing_is_no_error_but_an_item_without_id_is() {
     let wire = Wire::answering([Answer::json(&json!({}))]);
     assert_eq!(find(&wire).await.unwrap(), []);
@@ -178,7 +204,6 @@ async fn an_item_is_created_with_its_duplicate_check() {
             "Severity": "3",
             "OperationalData": {
                 "/aws/dedup": searchable(r#"{"dedupString":"restore-job/J-1"}"#),
-                "/aws/resources": searchable(r#"[{"arn":"arn:aws:ec2:us-west-2:111122223333:volume/vol-0a1b2c3d4e5f60718"}]"#),
                 "recovery:key": searchable("restore-job/J-1"),
                 "recovery:state": searchable("COMPLETED"),
             },
@@ -257,15 +282,11 @@ async fn every_field_stays_within_what_opscenter_takes() {
     let item = NewOpsItem {
         title: title.clone(),
         description: description.clone(),
-        resources: vec![new_item().resources.remove(0); 1000],
         data: data.clone(),
         ..new_item()
     };
     create(&wire, &item).await.unwrap();
-    let body = wire.only().json();
-    let resources = &body["OperationalData"]["/aws/resources"]["Value"];
-    assert!(serde_json::from_str::<Value>(resources.as_str().unwrap()).is_ok());
-    check(body);
+    check(wire.only().json());
     let wire = Wire::answering([Answer::json(&json!({}))]);
     let change = OpsItemChange {
         title: Some(title),
@@ -294,10 +315,12 @@ async fn an_update_sends_what_changes_and_nothing_else() {
                 description: Some("Text".to_owned()),
                 severity: Some(Severity::Critical),
                 status: Some(Status::Open),
+                related: Some(vec![OpsItemId::new("oi-1"), OpsItemId::new("oi-2")]),
                 data: BTreeMap::from([("recovery:notified", "why".to_owned())]),
             },
             json!({
                 "OpsItemId": ID, "Title": "New", "Description": "Text", "Severity": "1", "Status": "Open",
+                "RelatedOpsItems": [{"OpsItemId": "oi-1"}, {"OpsItemId": "oi-2"}],
                 "OperationalData": {"recovery:notified": {"Type": "SearchableString", "Value": "why"}},
             }),
         ),

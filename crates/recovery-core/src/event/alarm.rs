@@ -1,0 +1,235 @@
+//! Events of CloudWatch alarms: metric, metric math, anomaly detection, composite.
+//!
+//! See <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/cloudwatch-and-eventbridge.html>.
+
+use chrono::{DateTime, Utc};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{Event, detail, lenient_text};
+use crate::arn::Arn;
+use crate::error::Error;
+
+/// `source` of every event of CloudWatch.
+pub const SOURCE: &str = "aws.cloudwatch";
+/// `detail-type` of an alarm that changed its state.
+pub const STATE_CHANGE: &str = "CloudWatch Alarm State Change";
+
+/// An alarm that changed its state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AlarmChange {
+    /// Names the alarm everywhere: its ARN, or account, Region and name where that is not sent.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// The account it is in.
+    pub account: Option<String>,
+    /// The Region it is in.
+    pub region: Option<String>,
+    /// `ALARM`, `OK` or `INSUFFICIENT_DATA`.
+    pub value: String,
+    /// What it was before.
+    pub previous: Option<String>,
+    /// Why, in CloudWatch's words.
+    pub reason: String,
+    /// When.
+    pub changed: Option<DateTime<Utc>>,
+    /// What it watches.
+    pub kind: AlarmKind,
+    /// What its owner says about it.
+    pub description: Option<String>,
+    /// What keeps its actions from being taken.
+    pub silenced: Option<Silenced>,
+}
+
+/// What an alarm watches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AlarmKind {
+    /// One metric.
+    Metric,
+    /// An expression over metrics.
+    Math,
+    /// A band of expected values.
+    AnomalyDetection,
+    /// Other alarms.
+    Composite,
+}
+
+/// Why an alarm's actions are not taken, although its event is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Silenced {
+    /// A mute rule.
+    Muted,
+    /// A suppressor that is in alarm, or was until just now.
+    Suppressed,
+    /// It waits whether its suppressor goes into alarm too: nobody knows yet.
+    Waiting,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Detail {
+    #[serde(default, deserialize_with = "lenient_text")]
+    alarm_name: Option<String>,
+    #[serde(default)]
+    state: Value,
+    #[serde(default)]
+    previous_state: Value,
+    #[serde(default)]
+    configuration: Value,
+    #[serde(default)]
+    mute_detail: Value,
+}
+
+/// Reads an alarm's event.
+///
+/// # Errors
+/// [`Error::Permanent`] when the event names no alarm or no state.
+pub fn alarm_change(event: &Event) -> Result<AlarmChange, Error> {
+    let detail: Detail = detail(event)?;
+    let name = detail
+        .alarm_name
+        .ok_or_else(|| super::malformed("detail.alarmName", "it is missing or not text"))?;
+    let text = |value: &Value, member: &str| {
+        value
+            .get(member)
+            .and_then(Value::as_str)
+            .filter(|text| !text.is_empty())
+            .map(str::to_owned)
+    };
+    let value = text(&detail.state, "value")
+        .ok_or_else(|| super::malformed("detail.state.value", "it is missing or not text"))?;
+    let arn = event
+        .resources
+        .iter()
+        .flatten()
+        .filter_map(|arn| Arn::parse(arn).ok())
+        .find(|arn| arn.service() == "cloudwatch");
+    let of_arn = |part: fn(&Arn) -> &str| {
+        arn.as_ref()
+            .map(|arn| part(arn).to_owned())
+            .filter(|part| !part.is_empty())
+    };
+    let account = of_arn(Arn::account).or_else(|| event.account.clone());
+    let region = of_arn(Arn::region).or_else(|| event.region.clone());
+    let silenced = if detail.mute_detail.is_object() {
+        Some(Silenced::Muted)
+    } else {
+        match text(&detail.state, "actionsSuppressedBy").as_deref() {
+            Some("WaitPeriod") => Some(Silenced::Waiting),
+            Some(_) => Some(Silenced::Suppressed),
+            None => None,
+        }
+    };
+    Ok(AlarmChange {
+        id: arn.as_ref().map_or_else(
+            || {
+                format!(
+                    "{}/{}/{name}",
+                    account.as_deref().unwrap_or("-"),
+                    region.as_deref().unwrap_or("-")
+                )
+            },
+            |arn| arn.as_str().to_owned(),
+        ),
+        account,
+        region,
+        value,
+        previous: text(&detail.previous_state, "value"),
+        reason: text(&detail.state, "reason").unwrap_or_default(),
+        changed: text(&detail.state, "timestamp")
+            .as_deref()
+            .and_then(super::date)
+            .or(event.time),
+        kind: kind(&detail.configuration),
+        description: text(&detail.configuration, "description"),
+        silenced,
+        name,
+    })
+}
+
+fn kind(configuration: &Value) -> AlarmKind {
+    if configuration.get("alarmRule").is_some() {
+        return AlarmKind::Composite;
+    }
+    let expressions: Vec<&str> = configuration
+        .get("metrics")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(|metric| metric.get("expression").and_then(Value::as_str))
+        .collect();
+    if expressions
+        .iter()
+        .any(|expression| expression.starts_with("ANOMALY_DETECTION_BAND"))
+    {
+        AlarmKind::AnomalyDetection
+    } else if expressions.is_empty() {
+        AlarmKind::Metric
+    } else {
+        AlarmKind::Math
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn read(resources: Value, detail: Value) -> Result<AlarmChange, Error> {
+        alarm_change(
+            &super::super::parse(&json!({
+                "source": SOURCE, "detail-type": STATE_CHANGE, "time": "2026-11-23T06:00:00Z",
+                "account": "111122223333", "region": "us-west-2",
+                "resources": resources, "detail": detail,
+            }))
+            .unwrap(),
+        )
+    }
+
+    #[test]
+    fn an_alarm_is_named_by_its_arn_wherever_its_event_arrives() {
+        let state = json!({"alarmName": "a b", "state": {"value": "OK"}});
+        let arn = "arn:aws:cloudwatch:us-east-1:444455556666:alarm:a";
+        let change = read(json!([arn]), state.clone()).unwrap();
+        assert_eq!(change.id, arn);
+        assert_eq!(change.region.as_deref(), Some("us-east-1"));
+        assert_eq!(change.account.as_deref(), Some("444455556666"));
+        let change = read(json!([]), state).unwrap();
+        assert_eq!(change.id, "111122223333/us-west-2/a b");
+        assert_eq!(
+            change.changed.unwrap().to_rfc3339(),
+            "2026-11-23T06:00:00+00:00"
+        );
+    }
+
+    #[test]
+    fn what_silences_an_alarm_is_told_apart() {
+        let check = |state: Value, mute: Value, expected: Option<Silenced>| {
+            let detail = json!({"alarmName": "a", "state": state, "muteDetail": mute});
+            assert_eq!(read(json!([]), detail).unwrap().silenced, expected);
+        };
+        let by = |by: &str| json!({"value": "ALARM", "actionsSuppressedBy": by});
+        check(json!({"value": "ALARM"}), json!(null), None);
+        check(by("Alarm"), json!(null), Some(Silenced::Suppressed));
+        check(
+            by("ExtensionPeriod"),
+            json!(null),
+            Some(Silenced::Suppressed),
+        );
+        check(by("WaitPeriod"), json!(null), Some(Silenced::Waiting));
+        check(
+            by("WaitPeriod"),
+            json!({"mutedByArn": "x"}),
+            Some(Silenced::Muted),
+        );
+    }
+
+    #[test]
+    fn an_event_without_alarm_or_state_is_an_error_that_names_the_field() {
+        let error = |detail: Value| read(json!([]), detail).unwrap_err().to_string();
+        assert!(error(json!({"state": {"value": "OK"}})).contains("detail.alarmName"));
+        assert!(error(json!({"alarmName": "a"})).contains("detail.state.value"));
+        assert!(error(json!({"alarmName": "a", "state": "OK"})).contains("detail.state.value"));
+    }
+}

@@ -1,0 +1,298 @@
+//! The decision about a CloudWatch alarm.
+//!
+//! Which alarms count is for the rule to say; every alarm that arrives here counts.
+
+use chrono::TimeDelta;
+
+use super::{Incident, Judgement, Policy, Response, State, quote, runbook, time};
+use crate::event::alarm::{AlarmChange, AlarmKind, Silenced};
+use crate::ops_item::{ItemKey, Severity};
+use crate::text::{code, shown};
+
+/// An alarm that comes back within this time after it was over is the same incident.
+const FLAPPING: TimeDelta = TimeDelta::hours(1);
+
+/// Judges an alarm's change by the owner's policy.
+pub fn judge(change: &AlarmChange, policy: &Policy) -> Judgement {
+    let was_alarm = change.previous.as_deref() == Some("ALARM");
+    let state = match change.value.as_str() {
+        "ALARM" => State::Open,
+        "OK" => State::Over,
+        // Missing data that mean trouble are ALARM by the alarm's own treatment of missing data.
+        "INSUFFICIENT_DATA" => return Judgement::Ignore("insufficient-data"),
+        _ => return Judgement::Ignore("state"),
+    };
+    // A silenced alarm opens nothing; what it opened before it was silenced may end.
+    if state == State::Open {
+        match change.silenced {
+            Some(Silenced::Muted) => return Judgement::Ignore("muted"),
+            Some(Silenced::Suppressed) => return Judgement::Ignore("suppressed"),
+            Some(Silenced::Waiting) | None => {}
+        }
+    }
+    let composite = change.kind == AlarmKind::Composite;
+    let severity = match state {
+        State::Over => Severity::Low,
+        State::Open if composite => Severity::Critical,
+        State::Open => Severity::High,
+    };
+    let mut responses = policy.responses.clone();
+    responses.sort();
+    responses.dedup();
+    let tracked = responses.contains(&Response::Track);
+    responses.retain(|response| match response {
+        Response::Track | Response::Notify => true,
+        // Several signs together, none of them in doubt, and an item that tells this incident
+        // from the next one of the same alarm.
+        Response::Recover => {
+            state == State::Open
+                && composite
+                && change.silenced.is_none()
+                && tracked
+                && policy.runbook.is_some()
+        }
+    });
+    let incident = Incident {
+        kind: "alarm",
+        key: ItemKey::new("alarm", &change.id),
+        reopens_within: Some(FLAPPING),
+        // The end of an alarm may be heard of before its beginning, but an OK that ends no alarm
+        // is no incident.
+        opens: state == State::Open || was_alarm,
+        message_key: format!(
+            "{}@{}",
+            change.value,
+            change
+                .changed
+                .map_or_else(|| "unknown".to_owned(), |time| time.to_rfc3339())
+        ),
+        state,
+        severity,
+        title: title(change, state),
+        description: description(change, policy, state),
+        message: message(change, state),
+        updated: change.changed,
+        region: change
+            .region
+            .clone()
+            .unwrap_or_else(|| "unknown".to_owned()),
+        resources: Vec::new(),
+    };
+    Judgement::Respond(incident, responses)
+}
+
+fn title(change: &AlarmChange, state: State) -> String {
+    let region = change.region.as_deref().unwrap_or("an unnamed Region");
+    match state {
+        State::Open => format!("Alarm {} in {region}", shown(&change.name)),
+        State::Over => format!("Alarm {} in {region} is over", shown(&change.name)),
+    }
+}
+
+fn meaning(change: &AlarmChange, state: State) -> (&'static str, &'static str) {
+    if state == State::Over {
+        return (
+            "The alarm is back to OK.",
+            "Check that the workload works in the primary Region. If a recovery was started, decide whether to go on with it.",
+        );
+    }
+    let meaning = match change.kind {
+        AlarmKind::Composite => "Several signs say together that the workload is in trouble.",
+        AlarmKind::AnomalyDetection => {
+            "A measure of the workload has left the band that is usual for this time."
+        }
+        AlarmKind::Metric | AlarmKind::Math => "A measure of the workload is out of bounds.",
+    };
+    (
+        meaning,
+        "Look at the workload itself. If customers are affected and no end is in sight, start the recovery; each minute of deciding counts in the recovery time.",
+    )
+}
+
+fn description(change: &AlarmChange, policy: &Policy, state: State) -> String {
+    let (meaning, action) = meaning(change, state);
+    let waiting = if change.silenced == Some(Silenced::Waiting) {
+        "\n- Its actions wait for the suppressor; it may be suppressed yet"
+    } else {
+        ""
+    };
+    let purpose = change.description.as_deref().map_or(String::new(), |text| {
+        format!("\n- Its owner says: {}", code(text))
+    });
+    let said = crate::text::within(&change.reason, 700);
+    format!(
+        "**What happened.** {meaning}\n\n\
+         - Alarm: {name}\n- Region: {region}\n- Since: {since}{purpose}{waiting}\n\n\
+         **CloudWatch says.** {said}\n\n\
+         **What to do.** {action} {runbook}",
+        name = code(&change.name),
+        region = code(change.region.as_deref().unwrap_or("not said")),
+        since = time(change.changed),
+        said = if said.is_empty() {
+            "nothing".to_owned()
+        } else {
+            quote(&said)
+        },
+        runbook = runbook(policy),
+    )
+}
+
+fn message(change: &AlarmChange, state: State) -> String {
+    let (meaning, action) = meaning(change, state);
+    format!(
+        "{title}.\n\n{meaning}\n\nSince: {since}\nAlarm: {id}\n\nCloudWatch says: {said}\n\nWhat you must do: {action}\n",
+        title = title(change, state),
+        since = time(change.changed),
+        id = shown(&change.id),
+        said = crate::text::one_line(&crate::text::within(&change.reason, 700)),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn change() -> AlarmChange {
+        AlarmChange {
+            id: "arn:aws:cloudwatch:us-west-2:111122223333:alarm:recovery-down".to_owned(),
+            name: "recovery-down".to_owned(),
+            account: Some("111122223333".to_owned()),
+            region: Some("us-west-2".to_owned()),
+            value: "ALARM".to_owned(),
+            previous: Some("OK".to_owned()),
+            reason: "Threshold Crossed".to_owned(),
+            changed: crate::event::date("2026-11-23T05:30:00Z"),
+            kind: AlarmKind::Composite,
+            description: None,
+            silenced: None,
+        }
+    }
+
+    fn policy() -> Policy {
+        Policy {
+            primary_region: "us-east-1".to_owned(),
+            recovery_region: "us-west-2".to_owned(),
+            responses: vec![Response::Track, Response::Notify, Response::Recover],
+            runbook: Some("StartRegionRecovery".to_owned()),
+        }
+    }
+
+    const ALL: [Response; 3] = [Response::Track, Response::Notify, Response::Recover];
+    const WATCH: [Response; 2] = [Response::Track, Response::Notify];
+
+    fn judged(change: &AlarmChange, policy: &Policy) -> (Incident, Vec<Response>) {
+        match judge(change, policy) {
+            Judgement::Respond(incident, responses) => (incident, responses),
+            Judgement::Ignore(reason) => panic!("ignored: {reason}"),
+        }
+    }
+
+    #[test]
+    fn only_several_signs_together_may_start_a_recovery() {
+        let check = |change: AlarmChange, severity: Severity, expected: &[Response]| {
+            let (incident, responses) = judged(&change, &policy());
+            assert_eq!(
+                (incident.severity, &responses[..]),
+                (severity, expected),
+                "{change:?}"
+            );
+        };
+        check(change(), Severity::Critical, &ALL);
+        for kind in [
+            AlarmKind::Metric,
+            AlarmKind::Math,
+            AlarmKind::AnomalyDetection,
+        ] {
+            check(AlarmChange { kind, ..change() }, Severity::High, &WATCH);
+        }
+        // It may be suppressed yet: people are told, nothing is started.
+        let waiting = AlarmChange {
+            silenced: Some(Silenced::Waiting),
+            ..change()
+        };
+        check(waiting, Severity::Critical, &WATCH);
+        let over = AlarmChange {
+            value: "OK".to_owned(),
+            ..change()
+        };
+        check(over, Severity::Low, &WATCH);
+    }
+
+    #[test]
+    fn nothing_is_started_without_a_runbook_an_item_or_the_owners_word() {
+        let none = Policy {
+            runbook: None,
+            ..policy()
+        };
+        assert_eq!(judged(&change(), &none).1, WATCH);
+        let untracked = Policy {
+            responses: vec![Response::Notify, Response::Recover],
+            ..policy()
+        };
+        assert_eq!(judged(&change(), &untracked).1, [Response::Notify]);
+        let tracked = Policy {
+            responses: vec![Response::Track],
+            ..policy()
+        };
+        assert_eq!(judged(&change(), &tracked).1, [Response::Track]);
+    }
+
+    #[test]
+    fn a_silenced_alarm_opens_nothing_and_may_end() {
+        for (silenced, reason) in [
+            (Silenced::Muted, "muted"),
+            (Silenced::Suppressed, "suppressed"),
+        ] {
+            let silent = AlarmChange {
+                silenced: Some(silenced),
+                ..change()
+            };
+            assert_eq!(judge(&silent, &policy()), Judgement::Ignore(reason));
+            let over = AlarmChange {
+                value: "OK".to_owned(),
+                ..silent
+            };
+            assert_eq!(judged(&over, &policy()).0.state, State::Over);
+        }
+        for (value, reason) in [("INSUFFICIENT_DATA", "insufficient-data"), ("new", "state")] {
+            let other = AlarmChange {
+                value: value.to_owned(),
+                ..change()
+            };
+            assert_eq!(judge(&other, &policy()), Judgement::Ignore(reason));
+        }
+    }
+
+    #[test]
+    fn an_ok_begins_an_incident_only_when_it_ends_an_alarm() {
+        let ok = |previous: &str| {
+            let change = AlarmChange {
+                value: "OK".to_owned(),
+                previous: Some(previous.to_owned()),
+                ..change()
+            };
+            judged(&change, &policy()).0.opens
+        };
+        assert!(ok("ALARM"));
+        assert!(!ok("INSUFFICIENT_DATA"));
+        assert!(judged(&change(), &policy()).0.opens);
+    }
+
+    #[test]
+    fn what_people_read_fits_and_keeps_its_form() {
+        let hostile = AlarmChange {
+            name: "a`b\n# c".repeat(40),
+            reason: "line\n# not a heading".repeat(200),
+            description: Some("`".repeat(400)),
+            ..change()
+        };
+        let (incident, _) = judged(&hostile, &policy());
+        assert!(incident.description.len() <= crate::ops_item::DESCRIPTION_LIMIT);
+        assert!(
+            !incident.description.contains("\n# "),
+            "{}",
+            incident.description
+        );
+        assert!(!incident.title.contains('\n'));
+    }
+}

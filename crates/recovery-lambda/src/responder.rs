@@ -1,0 +1,46 @@
+//! The settings that health-event-responder and alarm-responder share.
+
+use recovery_core::respond::{Policy, Response};
+
+use crate::settings::{Settings, SettingsError, Variables};
+
+/// The environment of the functions that answer a signal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResponderSettings {
+    /// `PRIMARY_REGION`, `AWS_REGION`, `RESPONSES` and `RECOVERY_RUNBOOK`: what the owner chose.
+    pub policy: Policy,
+    /// `TOPIC_ARN`: the SNS topic for people, or `off`.
+    pub topic: Option<String>,
+}
+
+impl ResponderSettings {
+    /// The variables that template.yaml sets for these functions.
+    pub const NAMES: &'static [&'static str] = &[
+        "PRIMARY_REGION",
+        "RECOVERY_RUNBOOK",
+        "RESPONSES",
+        "TOPIC_ARN",
+    ];
+
+    /// Reads the environment.
+    ///
+    /// # Errors
+    /// Everything that is missing or wrong.
+    pub fn from_variables(variables: Variables<'_>) -> Result<ResponderSettings, SettingsError> {
+        let mut read = Settings::from(variables);
+        let settings = ResponderSettings {
+            policy: Policy {
+                primary_region: read.required("PRIMARY_REGION"),
+                recovery_region: read.required("AWS_REGION"),
+                responses: read.required_list(
+                    "RESPONSES",
+                    "track, notify or recover, separated by commas",
+                    Response::parse,
+                ),
+                runbook: read.required_or_off("RECOVERY_RUNBOOK"),
+            },
+            topic: read.required_or_off("TOPIC_ARN"),
+        };
+        read.complete(settings)
+    }
+}
