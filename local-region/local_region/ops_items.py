@@ -34,6 +34,8 @@ class OpsItems:
         self._journal = journal
         self._events = events
         self._items = AccountRegionScopedDict()
+        # What an item was told duplicates by when it was created: later changes do not count.
+        self._identities = AccountRegionScopedDict()
         add_json_operations(
             "ssm",
             {
@@ -72,6 +74,7 @@ class OpsItems:
             "LastModifiedBy": by,
             "LastModifiedTime": now,
         }
+        self._identities[item_id] = _identity(params.get("OperationalData") or {})
         self._announce("created", "OpsItem Create", self._items[item_id])
         return {"OpsItemId": item_id, "OpsItemArn": arn}
 
@@ -128,9 +131,9 @@ class OpsItems:
         identity = _identity(data)
         if identity is None:
             return None
-        for item in self._items.values():
-            if item["Status"] in ACTIVE and _identity(item.get("OperationalData") or {}) == identity:
-                return item["OpsItemId"]
+        for item_id, item in self._items.items():
+            if item["Status"] in ACTIVE and self._identities[item_id] == identity:
+                return item_id
         return None
 
     def _announce(self, change: str, detail_type: str, item: dict[str, Any]) -> None:

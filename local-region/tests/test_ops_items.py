@@ -62,6 +62,15 @@ def test_a_duplicate_of_an_active_item_is_refused_with_its_id(region: RunningReg
     assert create(region, OperationalData=dedup("other")) != item_id
 
 
+def test_resources_that_are_added_later_change_no_duplicate(region: RunningRegion) -> None:
+    item_id = create(region, OperationalData=dedup("later"))
+    resources = {"Type": "SearchableString", "Value": json.dumps([{"arn": "arn:aws:ec2:us-west-2:1:volume/vol-later"}])}
+    ssm = region.client("ssm")
+    ssm.update_ops_item(OpsItemId=item_id, OperationalData={"/aws/resources": resources})
+    with pytest.raises(ssm.exceptions.OpsItemAlreadyExistsException):
+        create(region, OperationalData=dedup("later"))
+
+
 def test_a_resolved_item_lets_a_new_one_be_created(region: RunningRegion) -> None:
     item_id = create(region, OperationalData=dedup("again"))
     region.client("ssm").update_ops_item(OpsItemId=item_id, Status="Resolved")

@@ -90,6 +90,10 @@ pub struct Incident {
 
 /// What is to be done about a signal.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one for each event, and it is taken apart at once"
+)]
 pub enum Judgement {
     /// Nothing, and why.
     Ignore(&'static str),
