@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::story::{Item, Played, Restore};
+use crate::story::{Execution, Item, Played, Restore};
 
 /// Something that must hold, and what was found.
 #[derive(Debug)]
@@ -74,22 +74,35 @@ pub(crate) fn check(played: &Played) -> Vec<Expectation> {
     for (what, part) in [
         ("trouble with S3", "AWS_S3"),
         ("trouble with the whole Region", "AWS_MULTIPLE_SERVICES"),
+        ("silence of the primary Region", "primary-region-silent"),
+        ("agreement of the signals", "signals-agree"),
     ] {
-        let items: Vec<&Item> = played
-            .items
-            .iter()
-            .filter(|item| item.key.starts_with("health-event/") && item.key.contains(part))
+        let items: Vec<&Item> = incidents(played)
+            .filter(|item| item.key.contains(part))
             .collect();
         expect(
-            &format!("The {what} has one OpsItem, open, though AWS sends events twice"),
+            &format!("The {what} has one OpsItem, open, though its events come twice"),
             statuses(&items) == ["Open"],
             told(&items),
         );
     }
+    let alone: Vec<&str> = incidents(played)
+        .filter(|item| item.related.len() != 3)
+        .map(|item| item.title.as_str())
+        .collect();
+    expect(
+        "The four incidents refer to each other",
+        alone.is_empty() && incidents(played).count() == 4,
+        if alone.is_empty() {
+            "all do".to_owned()
+        } else {
+            format!("not: {}", alone.join("; "))
+        },
+    );
     let messages = played.of_kind("message").count();
     expect(
-        "People are told three times: S3, the whole Region, the refusal",
-        messages == 3,
+        "People are told five times: four incidents, one refusal",
+        messages == 5,
         format!(
             "{messages}: {}",
             played
@@ -99,17 +112,29 @@ pub(crate) fn check(played: &Played) -> Vec<Expectation> {
                 .join("; ")
         ),
     );
-    let mut incidents: Vec<&str> = played
-        .items
-        .iter()
-        .map(|item| item.key.as_str())
-        .filter(|key| key.starts_with("health-event/"))
-        .collect();
-    incidents.sort_unstable();
+    let asked: Vec<(&str, &str)> = executions(&played.asked);
+    let waiting = |part: &str| {
+        asked
+            .iter()
+            .filter(|(incident, status)| incident.contains(part) && *status == "Waiting")
+            .count()
+    };
     expect(
-        "The recovery runbook is started once for each of the two incidents",
-        incidents.len() == 2 && played.executions == incidents,
-        format!("started for {:?}", played.executions),
+        "The recovery runbook asks for approval, once for each incident that may start one",
+        asked.len() == 3
+            && ["AWS_S3", "AWS_MULTIPLE_SERVICES", "signals-agree"]
+                .iter()
+                .all(|part| waiting(part) == 1),
+        format!("{asked:?}"),
+    );
+    let decided: Vec<&str> = executions(&played.executions)
+        .into_iter()
+        .map(|(_, status)| status)
+        .collect();
+    expect(
+        "What was approved goes on, what was denied does not",
+        decided == ["Success", "Rejected", "Rejected"],
+        format!("{decided:?}"),
     );
     expect(
         "A function invoked by hand finds its work done",
@@ -156,6 +181,23 @@ pub(crate) fn check(played: &Played) -> Vec<Expectation> {
         },
     );
     expectations
+}
+
+/// The OpsItems of incidents.
+fn incidents(played: &Played) -> impl Iterator<Item = &Item> {
+    played.items.iter().filter(|item| {
+        ["health-event/", "alarm/"]
+            .iter()
+            .any(|kind| item.key.starts_with(kind))
+    })
+}
+
+/// Executions as incident and status.
+fn executions(executions: &[Execution]) -> Vec<(&str, &str)> {
+    executions
+        .iter()
+        .map(|execution| (execution.incident.as_str(), execution.status.as_str()))
+        .collect()
 }
 
 fn is_home(restore: &Restore) -> bool {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use aws_sdk_ec2::types::{ResourceType, Tag, TagSpecification, VolumeType};
-use aws_sdk_ssm::types::{OpsItemFilter, OpsItemFilterKey, OpsItemFilterOperator};
+use aws_sdk_ssm::types::{OpsItemFilter, OpsItemFilterKey, OpsItemFilterOperator, SignalType};
 use serde_json::{Value, json};
 
 use crate::problem::Problem;
@@ -15,6 +15,9 @@ use crate::setup::Workspace;
 const VAULT: &str = "recovery-vault";
 /// The role that AWS Backup restores with. The local Region does not look at it.
 const BACKUP_ROLE: &str = "arn:aws:iam::111122223333:role/service-role/AWSBackupDefaultServiceRole";
+/// Who may approve a recovery.
+const APPROVER: &str = "arn:aws:iam::111122223333:role/on-call";
+
 /// A volume that is protected in the story.
 struct Protected {
     name: &'static str,
@@ -73,6 +76,17 @@ pub(crate) struct Item {
     pub(crate) severity: String,
     /// What it is about.
     pub(crate) key: String,
+    /// The items it refers to.
+    pub(crate) related: Vec<String>,
+}
+
+/// An execution of the recovery runbook.
+#[derive(Debug)]
+pub(crate) struct Execution {
+    pub(crate) id: String,
+    /// What it was started for.
+    pub(crate) incident: String,
+    pub(crate) status: String,
 }
 
 /// Everything that the story leaves behind.
@@ -89,8 +103,10 @@ pub(crate) struct Played {
     pub(crate) test_volumes: Vec<(String, Option<String>)>,
     /// The oldest first.
     pub(crate) items: Vec<Item>,
-    /// Executions of the recovery runbook: what each was started for.
-    pub(crate) executions: Vec<String>,
+    /// Executions of the recovery runbook as they asked for approval.
+    pub(crate) asked: Vec<Execution>,
+    /// The same at the end.
+    pub(crate) executions: Vec<Execution>,
     /// The answer of the function that was invoked by hand.
     pub(crate) by_hand: Value,
     /// The Region's journal.
@@ -119,10 +135,6 @@ pub(crate) async fn play(
         binaries,
         &[("ImageId", "ami-0123456789abcdef0")],
     )?;
-    let runbook = workload
-        .outputs
-        .get("RecoveryRunbook")
-        .ok_or_else(|| Problem::said("the workload's stack has no output RecoveryRunbook"))?;
     let system = region.deploy(
         template,
         "rapid-recovery",
@@ -130,10 +142,17 @@ pub(crate) async fn play(
         &[
             ("PrimaryRegion", PRIMARY_REGION),
             ("Responses", "track,notify,recover"),
-            ("RecoveryRunbook", runbook),
+            ("Heartbeat", "on"),
+            ("RecoveryWorkload", "shop"),
+            ("RecoveryStateMachine", "region-recovery"),
+            ("RecoveryApprovers", APPROVER),
             ("Architecture", architecture()),
         ],
     )?;
+    let runbook = system
+        .outputs
+        .get("StartRegionRecoveryName")
+        .ok_or_else(|| Problem::said("the template has no output StartRegionRecoveryName"))?;
     let functions: BTreeMap<String, String> = system
         .resources
         .into_iter()
@@ -178,6 +197,23 @@ pub(crate) async fn play(
     region.wait_until_idle()?;
     // AWS Health sends a copy through the backup Region as well.
     region.emit(&[copy])?;
+    region.wait_until_idle()?;
+
+    // The heartbeat stops, and with it the signals agree. Each event comes twice.
+    for file in ["alarm-heartbeat-silent.json", "alarm-signals-agree.json"] {
+        let alarm = event(workspace, file)?;
+        region.emit(&[alarm.clone()])?;
+        region.wait_until_idle()?;
+        region.emit(&[alarm])?;
+        region.wait_until_idle()?;
+    }
+
+    eprintln!("Someone decides …");
+    let asked = hand.executions(runbook).await?;
+    for execution in &asked {
+        let approved = execution.incident.contains("alarm/");
+        hand.decide(&execution.id, approved).await?;
+    }
     region.wait_until_idle()?;
 
     eprintln!("Restoring …");
@@ -233,6 +269,7 @@ pub(crate) async fn play(
         second: outcome(&SECOND, second_job, second_point, &database).await?,
         test_volumes: hand.test_volumes().await?,
         items: hand.items().await?,
+        asked,
         executions: hand.executions(runbook).await?,
         by_hand,
         functions,
@@ -457,8 +494,8 @@ impl Hand<'_> {
             .collect())
     }
 
-    /// What each execution of `runbook` was started for.
-    async fn executions(&self, runbook: &str) -> Result<Vec<String>, Problem> {
+    /// The executions of `runbook`, by what they were started for.
+    async fn executions(&self, runbook: &str) -> Result<Vec<Execution>, Problem> {
         let listed = self
             .ssm
             .describe_automation_executions()
@@ -467,7 +504,7 @@ impl Hand<'_> {
             .map_err(|error| {
                 Problem::new("the executions of runbooks could not be listed", error)
             })?;
-        let mut incidents = Vec::new();
+        let mut executions = Vec::new();
         for execution in listed.automation_execution_metadata_list() {
             if execution.document_name() != Some(runbook) {
                 continue;
@@ -485,10 +522,34 @@ impl Hand<'_> {
             let incident = whole
                 .automation_execution()
                 .and_then(|execution| execution.parameters()?.get("Incident")?.first().cloned());
-            incidents.push(incident.unwrap_or_default());
+            let status = execution.automation_execution_status();
+            executions.push(Execution {
+                id: id.to_owned(),
+                incident: incident.unwrap_or_default(),
+                status: status.map_or("", |status| status.as_str()).to_owned(),
+            });
         }
-        incidents.sort();
-        Ok(incidents)
+        executions.sort_by(|a, b| a.incident.cmp(&b.incident));
+        Ok(executions)
+    }
+
+    /// Approves or denies what an execution waits for.
+    async fn decide(&self, execution: &str, approved: bool) -> Result<(), Problem> {
+        let signal = if approved {
+            SignalType::Approve
+        } else {
+            SignalType::Reject
+        };
+        self.ssm
+            .send_automation_signal()
+            .automation_execution_id(execution)
+            .signal_type(signal)
+            .send()
+            .await
+            .map_err(|error| {
+                Problem::new(format!("execution {execution} took no decision"), error)
+            })?;
+        Ok(())
     }
 
     async fn items(&self) -> Result<Vec<Item>, Problem> {
@@ -512,9 +573,23 @@ impl Hand<'_> {
             let key = item
                 .operational_data()
                 .and_then(|data| data.get("recovery:key")?.value());
+            let id = item.ops_item_id().unwrap_or_default().to_owned();
+            let whole = self
+                .ssm
+                .get_ops_item()
+                .ops_item_id(&id)
+                .send()
+                .await
+                .map_err(|error| Problem::new(format!("{id} could not be looked at"), error))?;
+            let related = whole
+                .ops_item()
+                .map_or(&[][..], |item| item.related_ops_items())
+                .iter()
+                .map(|related| related.ops_item_id().to_owned())
+                .collect();
             let created = item.created_time().map_or(0, |time| time.as_nanos());
             let item = Item {
-                id: item.ops_item_id().unwrap_or_default().to_owned(),
+                id,
                 title: item.title().unwrap_or_default().to_owned(),
                 status: item
                     .status()
@@ -522,6 +597,7 @@ impl Hand<'_> {
                     .to_owned(),
                 severity: item.severity().unwrap_or_default().to_owned(),
                 key: key.unwrap_or_default().to_owned(),
+                related,
             };
             items.push((created, item));
         }

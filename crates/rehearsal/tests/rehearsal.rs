@@ -86,8 +86,7 @@ fn a_rule_that_never_matches_fails_the_rehearsal() {
         assert!(unmet.contains(&what), "{unmet:?}");
     }
     assert!(
-        !unmet
-            .contains(&"The trouble with S3 has one OpsItem, open, though AWS sends events twice"),
+        !unmet.contains(&"The trouble with S3 has one OpsItem, open, though its events come twice"),
         "what does not hang on the rule holds all the same: {unmet:?}"
     );
 }
