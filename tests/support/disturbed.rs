@@ -240,6 +240,11 @@ impl OpsItems for Disturbed<'_> {
             .await
     }
 
+    async fn open_incidents(&self) -> Result<Vec<OpsItem>, Error> {
+        self.call("ssm:DescribeOpsItems", self.world.open_incidents())
+            .await
+    }
+
     async fn get(&self, id: &OpsItemId) -> Result<OpsItem, Error> {
         self.call("ssm:GetOpsItem", self.world.get(id)).await
     }
