@@ -20,6 +20,8 @@ pub(crate) const REGION: &str = "us-west-2";
 pub(crate) const PRIMARY_REGION: &str = "us-east-1";
 /// The account of the rehearsal: one that AWS uses in its documentation.
 pub(crate) const ACCOUNT: &str = "111122223333";
+/// The name under which container engines show this machine to containers.
+const CONTAINER_HOST: &str = "host.docker.internal";
 /// Longest wait for everything that is under way to end.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -270,7 +272,9 @@ impl LocalRegion {
         for (logical_id, name) in &played.functions {
             let configuration = self.get(&format!("/2015-03-31/functions/{name}/configuration"))?;
             let mut variables = configuration["Environment"]["Variables"].clone();
-            variables["AWS_ENDPOINT_URL"] = json!(self.ready.endpoint);
+            // In a container, the loopback address is the container itself.
+            variables["AWS_ENDPOINT_URL"] =
+                json!(self.ready.endpoint.replace("127.0.0.1", CONTAINER_HOST));
             functions.insert(
                 logical_id.clone(),
                 json!({
@@ -300,14 +304,17 @@ impl LocalRegion {
              \n  export AWS_ENDPOINT_URL={endpoint} AWS_DEFAULT_REGION={REGION} AWS_ACCESS_KEY_ID={key} AWS_SECRET_ACCESS_KEY={secret}\
              \n  aws ssm describe-ops-items\
              \n  curl --data @events/health-multiple-services.json {endpoint}/_local-region/events\
-             \n  sam local invoke RestoreIntegratorFunction --template {file} --event events/restore-completed-ebs.json --docker-network host\
-             \n    (after: sam build --parameter-overrides Architecture={architecture})\
+             \n\nTo run a function in the Lambda image against it, after `sam build --parameter-overrides Architecture={architecture}`\
+             \n(on Linux, the first line lets containers reach the Region; Docker Desktop needs it not):\n\
+             \n  socat TCP-LISTEN:{port},bind=172.17.0.1,fork,reuseaddr TCP:127.0.0.1:{port} &\
+             \n  sam local invoke RestoreIntegratorFunction --template {file} --event events/restore-completed-ebs.json --add-host {CONTAINER_HOST}:host-gateway\
              \n\nTo end it:\n\n  kill {pid}\n",
             endpoint = self.ready.endpoint,
             key = self.ready.access_key_id,
             secret = self.ready.secret_access_key,
             file = file.display(),
             architecture = architecture(),
+            port = self.ready.endpoint.rsplit(':').next().unwrap_or_default(),
             pid = self.child.id(),
         );
         Ok(())

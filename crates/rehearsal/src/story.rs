@@ -202,7 +202,7 @@ pub(crate) async fn play(
     // The heartbeat stops, and with it the signals agree. Each event comes twice.
     for file in ["alarm-heartbeat-silent.json", "alarm-signals-agree.json"] {
         let alarm = event(workspace, file)?;
-        region.emit(&[alarm.clone()])?;
+        region.emit(std::slice::from_ref(&alarm))?;
         region.wait_until_idle()?;
         region.emit(&[alarm])?;
         region.wait_until_idle()?;

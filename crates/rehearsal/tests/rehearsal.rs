@@ -138,7 +138,7 @@ fn a_region_that_is_kept_answers_until_it_is_ended() {
     let function = &template["Resources"]["RestoreIntegratorFunction"]["Properties"];
     assert_eq!(
         function["Environment"]["Variables"]["AWS_ENDPOINT_URL"],
-        endpoint.as_str()
+        endpoint.replace("127.0.0.1", "host.docker.internal")
     );
     drop(ended);
     // It is no child of this process, so its end is seen from outside.
