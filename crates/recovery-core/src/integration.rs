@@ -440,7 +440,7 @@ async fn claim(
     let mut item = if first {
         match ports.create(new).await? {
             Claim::Existing(id) => return Ok((id, None)),
-            Claim::Created(id) => settle_created(ports, new, id, |_| true).await?,
+            Claim::Created(id) => settle_created(ports, new, id, |_| true, |_, _| true).await?,
         }
     } else {
         find_or_create(ports, new).await?

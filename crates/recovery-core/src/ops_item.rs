@@ -225,11 +225,12 @@ pub struct OpsItemChange {
 /// # Errors
 /// Those of the port.
 pub async fn find_or_create(items: &impl OpsItems, new: &NewOpsItem) -> Result<OpsItem, Error> {
-    find_or_create_where(items, new, |_| true).await
+    find_or_create_where(items, new, |_| true, |_, _| true).await
 }
 
 /// As [`find_or_create`], among the items that count. An open one must always count, since it
-/// stands in the way of a second.
+/// stands in the way of a second. `repeats(first, younger)` says whether the younger one, which is
+/// open, is about nothing else than the first.
 ///
 /// # Errors
 /// Those of the port.
@@ -237,13 +238,14 @@ pub(crate) async fn find_or_create_where(
     items: &impl OpsItems,
     new: &NewOpsItem,
     counts: impl Fn(&OpsItem) -> bool,
+    repeats: impl Fn(&OpsItem, &OpsItem) -> bool,
 ) -> Result<OpsItem, Error> {
-    if let Some(item) = first_of(items, &new.key, &counts).await? {
+    if let Some(item) = first_of(items, &new.key, &counts, &repeats).await? {
         return Ok(item);
     }
     match items.create(new).await? {
         Claim::Existing(id) => items.get(&id).await,
-        Claim::Created(id) => settle_created(items, new, id, counts).await,
+        Claim::Created(id) => settle_created(items, new, id, counts, repeats).await,
     }
 }
 
@@ -256,24 +258,27 @@ pub(crate) async fn settle_created(
     new: &NewOpsItem,
     id: OpsItemId,
     counts: impl Fn(&OpsItem) -> bool,
+    repeats: impl Fn(&OpsItem, &OpsItem) -> bool,
 ) -> Result<OpsItem, Error> {
-    let first = first_of(items, &new.key, counts).await?;
+    let repeats = |first: &OpsItem, younger: &OpsItem| younger.id == id || repeats(first, younger);
+    let first = first_of(items, &new.key, counts, repeats).await?;
     // OpsCenter may not list it yet.
     Ok(first.unwrap_or_else(|| new.as_created(id)))
 }
 
-/// The oldest item with this key that counts. Younger ones that are open are resolved in its
-/// favour, also those that a run left behind when it died.
+/// The oldest item with this key that counts. Younger ones that are open and repeat it are resolved
+/// in its favour, also those that a run left behind when it died.
 async fn first_of(
     items: &impl OpsItems,
     key: &ItemKey,
     counts: impl Fn(&OpsItem) -> bool,
+    repeats: impl Fn(&OpsItem, &OpsItem) -> bool,
 ) -> Result<Option<OpsItem>, Error> {
     let mut found = items.find(key).await?.into_iter().filter(counts);
     let Some(first) = found.next() else {
         return Ok(None);
     };
-    for younger in found.filter(|item| item.status == Status::Open) {
+    for younger in found.filter(|item| item.status == Status::Open && repeats(&first, item)) {
         let duplicate = OpsItemChange {
             status: Some(Status::Resolved),
             description: Some(format!(

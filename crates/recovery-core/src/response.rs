@@ -95,18 +95,18 @@ async fn respond(
             return Ok(Outcome::ignored("no-incident"));
         };
         outcome = match (incident.state, tracked.status) {
-            (State::Over, _) => Outcome::resolved(),
-            (State::Open, _) => Outcome::responded(),
+            (State::Over, Status::Resolved) => Outcome::resolved(),
+            _ => Outcome::responded(),
         }
         .with("incident", incident.key.as_str())
         .with("opsItemId", tracked.id.as_str());
         item = Some(tracked);
     }
-    // Trouble that is told of after its end alarms nobody and starts nothing.
-    let superseded = incident.state == State::Open
-        && item
-            .as_ref()
-            .is_some_and(|item| item.status == Status::Resolved);
+    // Trouble that is told of after its end alarms nobody and starts nothing; an end that is told of
+    // after the next trouble calms nobody.
+    let superseded = item
+        .as_ref()
+        .is_some_and(|item| item.status != status(incident.state));
     if responses.contains(&Response::Notify) && !superseded {
         notify(ports, incident, item.as_mut()).await?;
     }
@@ -147,8 +147,15 @@ async fn track(ports: &impl ResponsePorts, incident: &Incident) -> Result<Option
         }
         _ => true,
     };
+    // An old event that comes again must not take the open item of the next incident for a repetition
+    // of the one that is over.
+    let repeats = |first: &OpsItem, younger: &OpsItem| {
+        incident.reopens_within.is_none()
+            || first.status == Status::Open
+            || known(younger) <= known(first)
+    };
     let mut item = if incident.opens {
-        find_or_create_where(ports, &new, counts).await?
+        find_or_create_where(ports, &new, counts, repeats).await?
     } else {
         match ports.find(&new.key).await?.into_iter().find(counts) {
             Some(item) => item,
@@ -163,10 +170,7 @@ async fn track(ports: &impl ResponsePorts, incident: &Incident) -> Result<Option
         // Where nothing says when, what is over stays over.
         (None, None) => item.status == Status::Open,
     };
-    let status = match incident.state {
-        State::Open => Status::Open,
-        State::Over => Status::Resolved,
-    };
+    let status = status(incident.state);
     // The end is an end even when it carries the same time as the last news before it.
     let ends = incident.state == State::Over
         && item.status == Status::Open
@@ -186,10 +190,19 @@ async fn track(ports: &impl ResponsePorts, incident: &Incident) -> Result<Option
     Ok(Some(item))
 }
 
+/// The status of an item whose incident is in this state.
+fn status(state: State) -> Status {
+    match state {
+        State::Open => Status::Open,
+        State::Over => Status::Resolved,
+    }
+}
+
 fn data(incident: &Incident) -> BTreeMap<&'static str, String> {
+    // As exact as it was told: an alarm can change twice within a second.
     let updated = incident
         .updated
-        .map(|time: DateTime<Utc>| (UPDATED, time.to_rfc3339_opts(SecondsFormat::Secs, true)));
+        .map(|time: DateTime<Utc>| (UPDATED, time.to_rfc3339_opts(SecondsFormat::AutoSi, true)));
     [
         (KIND, INCIDENT.to_owned()),
         (REGION, crate::text::shown(&incident.region)),
