@@ -157,6 +157,7 @@ fn the_table_of_settings_is_what_the_functions_read() {
             "health-event-responder",
             health_event_responder::Settings::NAMES,
         ),
+        ("alarm-responder", alarm_responder::Settings::NAMES),
     ]
     .into_iter()
     .flat_map(|(function, names)| {

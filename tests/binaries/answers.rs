@@ -19,7 +19,16 @@ struct Case {
     concerned: &'static str,
 }
 
-const CASES: [Case; 3] = [
+/// The settings of the functions that answer a signal.
+const RESPONDER: &[(&str, &str)] = &[
+    ("AWS_REGION", "us-west-2"),
+    ("PRIMARY_REGION", "us-east-1"),
+    ("RESPONSES", "track,notify,recover"),
+    ("RECOVERY_RUNBOOK", "StartRegionRecovery"),
+    ("TOPIC_ARN", "arn:aws:sns:us-west-2:111122223333:topic"),
+];
+
+const CASES: [Case; 4] = [
     Case {
         package: "restore-integrator",
         variables: &[
@@ -38,15 +47,15 @@ const CASES: [Case; 3] = [
     },
     Case {
         package: "health-event-responder",
-        variables: &[
-            ("AWS_REGION", "us-west-2"),
-            ("PRIMARY_REGION", "us-east-1"),
-            ("RESPONSES", "track,notify,recover"),
-            ("RECOVERY_RUNBOOK", "StartRegionRecovery"),
-            ("TOPIC_ARN", "arn:aws:sns:us-west-2:111122223333:topic"),
-        ],
+        variables: RESPONDER,
         ignored: "health-scheduled-change-ec2",
         concerned: "health-multiple-services",
+    },
+    Case {
+        package: "alarm-responder",
+        variables: RESPONDER,
+        ignored: "alarm-composite-suppressed-by-alarm",
+        concerned: "alarm-composite",
     },
 ];
 
@@ -166,6 +175,11 @@ fn opsitem_creator_answers_as_promised() {
 #[test]
 fn health_event_responder_answers_as_promised() {
     check(&CASES[2]);
+}
+
+#[test]
+fn alarm_responder_answers_as_promised() {
+    check(&CASES[3]);
 }
 
 #[test]

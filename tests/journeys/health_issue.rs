@@ -74,6 +74,7 @@ fn trouble_of_a_service_is_tracked_and_told() {
             format!("ssm:DescribeOpsItems {key}"),
             "sns:Publish AWS Health: S3 in trouble in us-east-1".to_owned(),
             "ssm:UpdateOpsItem oi-1".to_owned(),
+            "ssm:DescribeOpsItems open incidents".to_owned(),
         ]
     );
     let stored = only_item(&world);

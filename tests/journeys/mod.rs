@@ -1,9 +1,11 @@
 //! Journeys: what happens to an event, told in the order in which it happens. One file for each
 //! stem of a rule's name; [`malformed`] takes every event file apart.
 
+mod alarm_state;
 mod backup_finished;
 mod copy_finished;
 mod health_issue;
+mod heartbeat;
 mod malformed;
 mod restore_completed;
 mod restore_failed;

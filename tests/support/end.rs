@@ -16,8 +16,8 @@ pub(crate) struct End {
     attachments_made: usize,
     /// Volume, instance, device name and state.
     attachments: BTreeSet<[String; 4]>,
-    /// OpsItems: key, status, severity, title, description and data.
-    items: Vec<[String; 6]>,
+    /// OpsItems: key, status, severity, title, description, data and the items it refers to.
+    items: Vec<[String; 7]>,
     /// Notifications; a repeated one counts once.
     notifications: BTreeSet<[String; 2]>,
     /// Executions of runbooks: token and runbook.
@@ -74,7 +74,7 @@ pub(crate) fn is_duplicate(stored: &StoredItem) -> bool {
             .starts_with("Created at the same moment as ")
 }
 
-fn written(stored: &StoredItem) -> [String; 6] {
+fn written(stored: &StoredItem) -> [String; 7] {
     // How long it took depends on the way.
     let seconds = stored.item.data.get("recovery:seconds-to-attach");
     let description = match seconds {
@@ -97,6 +97,7 @@ fn written(stored: &StoredItem) -> [String; 6] {
         stored.title.clone(),
         description,
         data.join("\n"),
+        format!("{:?}", stored.related),
     ]
 }
 

@@ -1,5 +1,6 @@
-//! `template.yaml` as CloudFormation would evaluate it, with intrinsics resolved as far as the
-//! template uses them. No transform: what `Globals` share is merged by those who ask.
+//! `template.yaml` and the templates of `infra/` as CloudFormation would evaluate them, with
+//! intrinsics resolved as far as they are used. No transform: what `Globals` share is merged by those
+//! who ask.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -8,29 +9,63 @@ use serde_json::{Map, Value, json};
 
 use super::repository::text;
 
-/// The template, its short-form intrinsics in their long form (`{"Fn::Sub": …}`).
-static TEMPLATE: LazyLock<Value> = LazyLock::new(|| {
-    let parsed: serde_yaml_ng::Value =
-        serde_yaml_ng::from_str(&text("template.yaml")).expect("template.yaml is YAML");
-    long_form(parsed)
+/// The system itself.
+const TEMPLATE: &str = "template.yaml";
+/// What stands in the primary Region.
+pub(crate) const PRIMARY: &str = "infra/primary-region.yaml";
+/// What stands in the backup Region of AWS Health.
+pub(crate) const HEALTH_BACKUP: &str = "infra/health-backup-region.yaml";
+/// Examples of alarms.
+pub(crate) const ALARMS: &str = "infra/workload-alarms.yaml";
+/// All templates.
+pub(crate) const TEMPLATES: [&str; 4] = [TEMPLATE, PRIMARY, HEALTH_BACKUP, ALARMS];
+
+/// The templates, their short-form intrinsics in their long form (`{"Fn::Sub": …}`).
+static PARSED: LazyLock<BTreeMap<&str, Value>> = LazyLock::new(|| {
+    TEMPLATES
+        .into_iter()
+        .map(|path| {
+            let parsed: serde_yaml_ng::Value = serde_yaml_ng::from_str(&text(path))
+                .unwrap_or_else(|error| panic!("{path}: {error}"));
+            (path, long_form(parsed))
+        })
+        .collect()
 });
 
 /// What the tests give for parameters without a default.
-const GIVEN: [(&str, &str); 1] = [("PrimaryRegion", "us-east-1")];
+const GIVEN: [(&str, &str); 3] = [
+    ("PrimaryRegion", "us-east-1"),
+    ("RecoveryRegion", "eu-west-1"),
+    ("RecoveryAccountId", "111122223333"),
+];
 
-/// The template as deployed with certain parameters.
+/// A template as deployed in a Region with certain parameters.
 pub(crate) struct Deployed {
+    template: &'static Value,
+    region: String,
     parameters: BTreeMap<String, Value>,
 }
 
 /// The template itself, nothing evaluated.
 pub(crate) fn template() -> &'static Value {
-    &TEMPLATE
+    template_at(TEMPLATE)
 }
 
-/// The template deployed with these parameters and the defaults of the others.
+/// The template in this file, nothing evaluated.
+pub(crate) fn template_at(path: &str) -> &'static Value {
+    &PARSED[path]
+}
+
+/// `template.yaml` deployed in us-west-2 with these parameters and the defaults of the others.
 pub(crate) fn deployed(given: &[(&str, &str)]) -> Deployed {
-    let parameters = members(&TEMPLATE["Parameters"])
+    deployed_in("us-west-2", TEMPLATE, given)
+}
+
+/// The template in this file, deployed in this Region with these parameters and the defaults of the
+/// others.
+pub(crate) fn deployed_in(region: &str, path: &str, given: &[(&str, &str)]) -> Deployed {
+    let template = template_at(path);
+    let parameters = members(&template["Parameters"])
         .map(|(name, declared)| {
             let value = given
                 .iter()
@@ -53,18 +88,22 @@ pub(crate) fn deployed(given: &[(&str, &str)]) -> Deployed {
         .collect();
     for (name, _) in given {
         assert!(
-            TEMPLATE["Parameters"].get(name).is_some(),
-            "there is no parameter {name}"
+            template["Parameters"].get(name).is_some(),
+            "{path} has no parameter {name}"
         );
     }
-    Deployed { parameters }
+    Deployed {
+        template,
+        region: region.to_owned(),
+        parameters,
+    }
 }
 
 impl Deployed {
     /// Names and properties of all resources of a type. Resources whose condition does not hold
     /// are absent.
     pub(crate) fn resources(&self, of_type: &str) -> BTreeMap<String, Value> {
-        members(&TEMPLATE["Resources"])
+        members(&self.template["Resources"])
             .filter(|(_, resource)| resource["Type"] == of_type)
             .filter(|(_, resource)| {
                 resource["Condition"]
@@ -77,7 +116,20 @@ impl Deployed {
 
     /// The members of `Globals.Function`.
     pub(crate) fn function_globals(&self) -> Value {
-        self.evaluated(&TEMPLATE["Globals"]["Function"])
+        self.evaluated(&self.template["Globals"]["Function"])
+    }
+
+    /// What the template's `Rules` say against these parameters.
+    pub(crate) fn objections(&self) -> Vec<String> {
+        members(&self.template["Rules"])
+            .filter(|(_, rule)| {
+                rule.get("RuleCondition")
+                    .is_none_or(|condition| self.evaluated(condition) == true)
+            })
+            .flat_map(|(_, rule)| rule["Assertions"].as_array().into_iter().flatten())
+            .filter(|assertion| self.evaluated(&assertion["Assert"]) != true)
+            .map(|assertion| assertion["AssertDescription"].to_string())
+            .collect()
     }
 
     /// `value` with its intrinsics resolved, and without what is `AWS::NoValue`.
@@ -119,7 +171,7 @@ impl Deployed {
                     parts => strings(parts).join("."),
                 };
                 let (resource, attribute) = path.split_once('.').expect("Resource.Attribute");
-                assert_resource(resource);
+                self.assert_resource(resource);
                 json!(attribute_of(resource, attribute))
             }
             "Fn::Sub" => json!(
@@ -149,6 +201,15 @@ impl Deployed {
                 let arguments = evaluated();
                 json!(arguments[0] == arguments[1])
             }
+            "Fn::EachMemberIn" => {
+                let arguments = evaluated();
+                let allowed = strings(&arguments[1]);
+                json!(
+                    strings(&arguments[0])
+                        .iter()
+                        .all(|member| allowed.contains(member))
+                )
+            }
             "Fn::Not" => json!(evaluated()[0] != json!(true)),
             "Fn::And" => json!(evaluated().as_array()?.iter().all(|holds| *holds == true)),
             "Fn::Or" => json!(evaluated().as_array()?.iter().any(|holds| *holds == true)),
@@ -157,7 +218,7 @@ impl Deployed {
     }
 
     fn condition(&self, name: &str) -> bool {
-        let condition = TEMPLATE["Conditions"]
+        let condition = self.template["Conditions"]
             .get(name)
             .unwrap_or_else(|| panic!("there is no condition {name}"));
         self.evaluated(condition) == true
@@ -167,14 +228,15 @@ impl Deployed {
         Some(match name {
             "AWS::NoValue" => return None,
             "AWS::AccountId" => json!("111122223333"),
-            "AWS::Region" => json!("us-west-2"),
+            "AWS::Region" => json!(self.region),
             "AWS::Partition" => json!("aws"),
+            "AWS::URLSuffix" => json!("amazonaws.com"),
             "AWS::StackName" => json!("rapid-recovery"),
             _ => match self.parameters.get(name) {
                 Some(value) => value.clone(),
                 None => {
-                    assert_resource(name);
-                    json!(reference_to(name))
+                    self.assert_resource(name);
+                    json!(self.reference_to(name))
                 }
             },
         })
@@ -195,14 +257,21 @@ impl Deployed {
         }
         result + rest
     }
-}
 
-/// What `Ref` of a resource stands for in these tests: a topic's is its ARN, of others the name.
-pub(crate) fn reference_to(resource: &str) -> String {
-    if TEMPLATE["Resources"][resource]["Type"] == "AWS::SNS::Topic" {
-        attribute_of(resource, "TopicArn")
-    } else {
-        resource.to_owned()
+    /// What `Ref` of a resource stands for in these tests: a topic's is its ARN, of others the name.
+    pub(crate) fn reference_to(&self, resource: &str) -> String {
+        if self.template["Resources"][resource]["Type"] == "AWS::SNS::Topic" {
+            attribute_of(resource, "TopicArn")
+        } else {
+            resource.to_owned()
+        }
+    }
+
+    fn assert_resource(&self, name: &str) {
+        assert!(
+            self.template["Resources"].get(name).is_some(),
+            "there is no resource {name}"
+        );
     }
 }
 
@@ -213,13 +282,6 @@ pub(crate) fn attribute_of(resource: &str, attribute: &str) -> String {
     } else {
         resource.to_owned()
     }
-}
-
-fn assert_resource(name: &str) {
-    assert!(
-        TEMPLATE["Resources"].get(name).is_some(),
-        "there is no resource {name}"
-    );
 }
 
 /// The members of an object, in order.

@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde_json::Value;
+
 use crate::support::repository::function_packages;
-use crate::support::sam::{Deployed, deployed, members, template};
+use crate::support::sam::{Deployed, attribute_of, deployed, members, strings, template};
 
 /// `restore-integrator` → `RestoreIntegratorFunction`.
 fn logical_id(package: &str) -> String {
@@ -34,6 +36,7 @@ fn settings() -> Vec<(&'static str, &'static [&'static str], Read)> {
         };
     }
     vec![
+        of!(alarm_responder),
         of!(health_event_responder),
         of!(opsitem_creator),
         of!(restore_integrator),
@@ -145,6 +148,10 @@ fn every_rule_may_invoke_the_functions_it_targets() {
         assert!((1..=5).contains(&of_rule.len()), "{rule}");
         for target in of_rule {
             let package = target["Id"].as_str().unwrap();
+            if package == HEARTBEAT_LOG {
+                assert_log_takes_events(&deployed, target);
+                continue;
+            }
             let function = logical_id(package);
             let arn = |name: &str| format!("arn:aws:placeholder:us-west-2:111122223333:{name}");
             assert_eq!(target["Arn"], arn(&function), "{rule}");
@@ -154,6 +161,39 @@ fn every_rule_may_invoke_the_functions_it_targets() {
     assert_eq!(permissions, targets);
 }
 
+/// The one target that is no function.
+const HEARTBEAT_LOG: &str = "heartbeat-log";
+
+/// Asserts that EventBridge may write to the log group that `target` names.
+fn assert_log_takes_events(deployed: &Deployed, target: &Value) {
+    let group = target["Arn"]
+        .as_str()
+        .and_then(|arn| arn.strip_prefix("arn:aws:logs:us-west-2:111122223333:log-group:"))
+        .expect("the heartbeat goes to a log group of this account and Region");
+    let name = deployed.resources("AWS::Logs::LogGroup")[group]["LogGroupName"].clone();
+    assert!(
+        name.as_str()
+            .is_some_and(|name| name.starts_with("/aws/events/")),
+        "{name}"
+    );
+    let policies = deployed.resources("AWS::Logs::ResourcePolicy");
+    let written = policies["HeartbeatLogPolicy"]["PolicyDocument"]
+        .as_str()
+        .expect("a policy of logs is JSON in a text");
+    let policy: Value = serde_json::from_str(written).expect("a policy of logs is JSON in a text");
+    let [statement] = policy["Statement"].as_array().unwrap().as_slice() else {
+        panic!("{policy}");
+    };
+    assert_eq!(
+        strings(&statement["Action"]),
+        ["logs:CreateLogStream", "logs:PutLogEvents"]
+    );
+    assert_eq!(statement["Resource"], attribute_of(group, "Arn"));
+    assert!(
+        strings(&statement["Principal"]["Service"]).contains(&"events.amazonaws.com".to_owned())
+    );
+}
+
 #[test]
 fn every_function_is_invoked_by_a_rule() {
     let targeted: BTreeSet<String> = deployed(&[])
@@ -161,6 +201,7 @@ fn every_function_is_invoked_by_a_rule() {
         .into_values()
         .flat_map(|rule| rule["Targets"].as_array().cloned().unwrap_or_default())
         .filter_map(|target| target["Id"].as_str().map(str::to_owned))
+        .filter(|target| target != HEARTBEAT_LOG)
         .collect();
     assert_eq!(targeted, BTreeSet::from_iter(function_packages()));
     // By rules alone: what SAM would make of `Events` has no dead-letter queue of ours.

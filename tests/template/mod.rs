@@ -1,6 +1,8 @@
 //! `template.yaml` keeps its contract: rules with events, functions with packages and settings,
-//! roles with what the adapters call, and nothing that fails is lost in silence.
+//! roles with what the adapters call, and nothing that fails is lost in silence. The templates of
+//! `infra/` keep theirs: they forward what it asks for, and nothing twice.
 
+mod forwarding;
 mod functions;
 mod parameters;
 mod permissions;

@@ -4,26 +4,35 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::support::sam::{members, strings, template};
+use crate::support::sam::{HEALTH_BACKUP, TEMPLATES, members, strings, template, template_at};
+
+/// Every parameter of every template: path, name, declaration.
+fn every_parameter() -> impl Iterator<Item = (&'static str, &'static String, &'static Value)> {
+    TEMPLATES.into_iter().flat_map(|path| {
+        members(&template_at(path)["Parameters"])
+            .map(move |(name, parameter)| (path, name, parameter))
+    })
+}
 
 #[test]
 fn every_parameter_says_what_it_is_and_what_it_must_be() {
-    for (name, parameter) in members(&template()["Parameters"]) {
+    for (path, name, parameter) in every_parameter() {
         let description = parameter["Description"].as_str().unwrap_or_default();
         assert!(
             description.len() > 20 && description.ends_with('.'),
-            "{name}: {description:?}"
+            "{path}: {name}: {description:?}"
         );
         let checked = parameter.get("AllowedValues").is_some()
             || (parameter.get("AllowedPattern").is_some()
-                && parameter.get("ConstraintDescription").is_some());
-        assert!(checked, "{name} takes anything");
+                && parameter.get("ConstraintDescription").is_some())
+            || (parameter["Type"] == "Number" && parameter.get("MinValue").is_some());
+        assert!(checked, "{path}: {name} takes anything");
     }
 }
 
 #[test]
 fn no_parameter_assumes_a_region_an_account_or_a_target() {
-    for (name, parameter) in members(&template()["Parameters"]) {
+    for (path, name, parameter) in every_parameter() {
         let default = match &parameter["Default"] {
             Value::Null => continue,
             Value::String(text) => text.clone(),
@@ -34,75 +43,109 @@ fn no_parameter_assumes_a_region_an_account_or_a_target() {
             parts.len() >= 3 && parts.last().is_some_and(|last| last.parse::<u8>().is_ok())
         };
         let account = |text: &str| text.len() == 12 && text.chars().all(|c| c.is_ascii_digit());
-        assert!(!region(&default) && !account(&default), "{name}: {default}");
+        assert!(
+            !region(&default) && !account(&default),
+            "{path}: {name}: {default}"
+        );
         assert!(
             !default.contains("arn:") && !default.contains('@'),
-            "{name}: {default}"
+            "{path}: {name}: {default}"
         );
     }
-    assert!(
-        template()["Parameters"]["PrimaryRegion"]
-            .get("Default")
-            .is_none()
-    );
+    // Where this runs and where it sends to: to be said, always.
+    for (path, name, parameter) in every_parameter() {
+        if ["PrimaryRegion", "RecoveryRegion", "RecoveryAccountId"].contains(&name.as_str()) {
+            assert!(parameter.get("Default").is_none(), "{path}: {name}");
+        }
+    }
+    assert!(template()["Parameters"].get("PrimaryRegion").is_some());
 }
 
 #[test]
 fn every_parameter_is_used_and_has_its_place_in_the_console() {
-    let declared: BTreeSet<String> = members(&template()["Parameters"])
-        .map(|(name, _)| name.clone())
-        .collect();
-    let groups = &template()["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"];
-    let grouped: Vec<String> = groups
-        .as_array()
-        .into_iter()
-        .flatten()
-        .flat_map(|group| strings(&group["Parameters"]))
-        .collect();
-    assert_eq!(
-        grouped.len(),
-        declared.len(),
-        "a parameter stands in two groups, or in none"
-    );
-    assert_eq!(BTreeSet::from_iter(grouped), declared);
-    let used = ["Resources", "Conditions", "Globals"].map(|part| template()[part].to_string());
-    for name in declared {
-        let references = [format!("{{\"Ref\":\"{name}\"}}"), format!("${{{name}}}")];
-        assert!(
-            used.iter()
-                .any(|part| references.iter().any(|reference| part.contains(reference))),
-            "{name} is used nowhere"
+    for path in TEMPLATES {
+        let template = template_at(path);
+        let declared: BTreeSet<String> = members(&template["Parameters"])
+            .map(|(name, _)| name.clone())
+            .collect();
+        let groups = &template["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"];
+        let grouped: Vec<String> = groups
+            .as_array()
+            .into_iter()
+            .flatten()
+            .flat_map(|group| strings(&group["Parameters"]))
+            .collect();
+        assert_eq!(
+            grouped.len(),
+            declared.len(),
+            "{path}: a parameter stands in two groups, or in none"
         );
+        assert_eq!(BTreeSet::from_iter(grouped), declared, "{path}");
+        // Where only the rules ask for one, it is there to find out a wrong place.
+        let mut parts = vec!["Resources", "Conditions", "Globals"];
+        if path == HEALTH_BACKUP {
+            parts.push("Rules");
+        }
+        let used: Vec<String> = parts
+            .into_iter()
+            .map(|part| template[part].to_string())
+            .collect();
+        for name in declared {
+            let references = [format!("{{\"Ref\":\"{name}\"}}"), format!("${{{name}}}")];
+            assert!(
+                used.iter()
+                    .any(|part| references.iter().any(|reference| part.contains(reference))),
+                "{path}: {name} is used nowhere"
+            );
+        }
     }
 }
 
 #[test]
 fn every_output_says_what_it_is() {
-    for (name, output) in members(&template()["Outputs"]) {
-        assert!(
-            output["Description"]
-                .as_str()
-                .is_some_and(|text| text.len() > 15),
-            "{name}"
-        );
+    for path in TEMPLATES {
+        for (name, output) in members(&template_at(path)["Outputs"]) {
+            assert!(
+                output["Description"]
+                    .as_str()
+                    .is_some_and(|text| text.len() > 15),
+                "{path}: {name}"
+            );
+        }
     }
 }
 
 #[test]
 fn no_arn_names_a_partition_a_region_or_an_account() {
-    let text = crate::support::repository::text("template.yaml");
-    for (number, line) in text.lines().enumerate() {
-        let code = line.split(" #").next().unwrap_or(line);
-        let pattern = code.contains("AllowedPattern");
-        assert!(
-            pattern || !code.contains("arn:aws"),
-            "template.yaml:{}: {line}",
-            number + 1
-        );
-        assert!(
-            !code.contains("us-west-2") && !code.contains("111122223333"),
-            "template.yaml:{}: {line}",
-            number + 1
-        );
+    for path in TEMPLATES {
+        let text = crate::support::repository::text(path);
+        for (number, line) in text.lines().enumerate() {
+            // A comment begins its line, or stands after a space.
+            let line = line.trim_start();
+            let code = line.split(" #").next().unwrap_or(line);
+            let number = number + 1;
+            if code.starts_with('#') {
+                continue;
+            }
+            let pattern = code.contains("AllowedPattern");
+            assert!(
+                pattern || !code.contains("arn:aws"),
+                "{path}:{number}: {line}"
+            );
+            assert!(!code.contains("111122223333"), "{path}:{number}: {line}");
+            assert!(
+                path == HEALTH_BACKUP || !code.contains("us-west-2"),
+                "{path}:{number}: {line}"
+            );
+        }
+        // AWS Health has its backup Regions, and the rules of that template say where it belongs.
+        let parts = ["Conditions", "Globals", "Resources", "Outputs"];
+        let rules = (path != HEALTH_BACKUP).then_some("Rules");
+        for part in parts.into_iter().chain(rules) {
+            let written = template_at(path)[part].to_string();
+            for region in ["us-west-2", "us-east-1"] {
+                assert!(!written.contains(region), "{path}: {part} names {region}");
+            }
+        }
     }
 }

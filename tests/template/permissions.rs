@@ -26,15 +26,22 @@ const VOLUME_KEYS: [&str; 3] = ["kms:CreateGrant", "kms:Decrypt", "kms:DescribeK
 const RUNBOOK_ROLE: [&str; 1] = ["iam:PassRole"];
 
 /// Actions that know no resource (Service Authorization Reference: Amazon EC2, AWS Backup, AWS
-/// Systems Manager): IAM takes nothing but `*` for them.
-const WITHOUT_RESOURCES: [&str; 6] = [
+/// CloudFormation, Amazon CloudWatch, AWS Systems Manager): IAM takes nothing but `*` for them.
+const WITHOUT_RESOURCES: [&str; 8] = [
     "backup:DescribeRestoreJob",
+    // Of a template that is no stack's yet.
+    "cloudformation:GetTemplateSummary",
+    // Composite alarms are shown to those only who may see all.
+    "cloudwatch:DescribeAlarms",
     "ec2:DescribeInstances",
     "ec2:DescribeTags",
     "ec2:DescribeVolumes",
     "ssm:CreateOpsItem",
     "ssm:DescribeOpsItems",
 ];
+
+/// The functions that may start a runbook.
+const RESPONDERS: [&str; 2] = ["AlarmResponderRole", "HealthEventResponderRole"];
 
 const RUNBOOK: [(&str, &str); 1] = [("RecoveryRunbook", "StartRegionRecovery")];
 const RUNBOOK_WITH_ROLE: [(&str, &str); 2] = [
@@ -49,9 +56,33 @@ const KEYS: [(&str, &str); 1] = [(
     "arn:aws:kms:us-west-2:111122223333:key/1,arn:aws:kms:us-west-2:111122223333:key/2",
 )];
 
+/// The runbooks of this template, with everything that they can do.
+const OWN_RUNBOOKS: [(&str, &str); 9] = [
+    ("RecoveryStateMachine", "shop-recovery"),
+    ("RecoveryWorkload", "shop"),
+    (
+        "RecoveryApprovers",
+        "anna,arn:aws:iam::111122223333:role/on-call",
+    ),
+    ("RecoveryApproval", "waived-while-signals-agree"),
+    ("Heartbeat", "on"),
+    ("CanaryAlarm", "recovery-canary-failed"),
+    ("WorkloadStack", "shop"),
+    ("WorkloadTemplateBucket", "shop-templates"),
+    (
+        "WorkloadStackRoleArn",
+        "arn:aws:iam::111122223333:role/shop-stack",
+    ),
+];
+
 fn every_deployment() -> Vec<Deployed> {
-    let everything: Vec<_> = RUNBOOK_WITH_ROLE.into_iter().chain(KEYS).collect();
+    let everything: Vec<_> = RUNBOOK_WITH_ROLE
+        .into_iter()
+        .chain(KEYS)
+        .chain(OWN_RUNBOOKS)
+        .collect();
     vec![
+        deployed(&OWN_RUNBOOKS),
         deployed(&[]),
         deployed(&RUNBOOK),
         deployed(&RUNBOOK_WITH_ROLE),
@@ -125,9 +156,13 @@ fn each_role_allows_what_the_adapters_call_no_more_and_no_less() {
         .collect();
     assert_eq!(without_runbook.len() + 1, responder.len());
     let with_role = [ResponseAdapters::ACTIONS, &[&RUNBOOK_ROLE]].concat();
-    check(&[], "HealthEventResponderRole", &without_runbook);
-    check(&RUNBOOK, "HealthEventResponderRole", &responder);
-    check(&RUNBOOK_WITH_ROLE, "HealthEventResponderRole", &with_role);
+    for role in RESPONDERS {
+        check(&[], role, &without_runbook);
+        check(&RUNBOOK, role, &responder);
+        check(&RUNBOOK_WITH_ROLE, role, &with_role);
+        // The runbook of this template has a role of its own.
+        check(&OWN_RUNBOOKS, role, &with_role);
+    }
 }
 
 #[test]
@@ -227,7 +262,9 @@ fn a_resource_is_named_wherever_iam_takes_one() {
                     for resource in resources {
                         assert!(resource.starts_with("arn:"), "{role}: {resource}");
                         let account = resource.split(':').nth(4).unwrap_or_default();
-                        assert_eq!(account, "111122223333", "{role}: {resource}");
+                        // ARNs of buckets name no account.
+                        let bucket = resource.starts_with("arn:aws:s3:::");
+                        assert!(bucket || account == "111122223333", "{role}: {resource}");
                     }
                 }
             }
@@ -246,26 +283,155 @@ fn what_is_passed_and_granted_is_tied_to_a_service() {
             .cloned()
             .unwrap()
     };
-    let pass = statement("HealthEventResponderRole", "iam:PassRole");
-    assert_eq!(
-        strings(&pass["Resource"]),
-        ["arn:aws:iam::111122223333:role/StartRegionRecovery"]
-    );
-    assert_eq!(
-        pass["Condition"]["StringEquals"]["iam:PassedToService"],
-        "ssm.amazonaws.com"
-    );
+    for responder in RESPONDERS {
+        let pass = statement(responder, "iam:PassRole");
+        assert_eq!(
+            strings(&pass["Resource"]),
+            ["arn:aws:iam::111122223333:role/StartRegionRecovery"]
+        );
+        assert_eq!(
+            pass["Condition"]["StringEquals"]["iam:PassedToService"],
+            "ssm.amazonaws.com"
+        );
+        let start = statement(responder, "ssm:StartAutomationExecution");
+        assert!(
+            strings(&start["Resource"])
+                .iter()
+                .any(|resource| resource.ends_with("automation-definition/StartRegionRecovery:*"))
+        );
+    }
     let grant = statement("RestoreIntegratorRole", "kms:CreateGrant");
     assert_eq!(strings(&grant["Resource"]).len(), 2);
     assert_eq!(
         grant["Condition"]["Bool"]["kms:GrantIsForAWSResource"],
         "true"
     );
-    let start = statement("HealthEventResponderRole", "ssm:StartAutomationExecution");
-    assert!(
-        strings(&start["Resource"])
+}
+
+/// What each runbook of this template may do, all of it.
+const RUNBOOK_ACTIONS: [(&str, &[&str]); 3] = [
+    (
+        "StartRegionRecovery",
+        &[
+            "cloudwatch:DescribeAlarms",
+            "kms:Decrypt",
+            "kms:GenerateDataKey",
+            "sns:Publish",
+            "states:DescribeExecution",
+            "states:ListExecutions",
+            "states:StartExecution",
+        ],
+    ),
+    (
+        "StartWorkloadInstances",
+        &[
+            "ec2:DescribeInstances",
+            "ec2:StartInstances",
+            "kms:CreateGrant",
+        ],
+    ),
+    (
+        "DeployWorkloadStack",
+        &[
+            "cloudformation:CreateChangeSet",
+            "cloudformation:CreateStack",
+            "cloudformation:DescribeChangeSet",
+            "cloudformation:DescribeStacks",
+            "cloudformation:ExecuteChangeSet",
+            "cloudformation:GetTemplateSummary",
+            "cloudformation:TagResource",
+            "iam:PassRole",
+            "s3:GetObject",
+        ],
+    ),
+];
+
+#[test]
+fn each_runbook_has_a_role_of_its_own_that_only_automation_of_this_account_takes() {
+    let everything: Vec<_> = OWN_RUNBOOKS.into_iter().chain(KEYS).collect();
+    let deployed = deployed(&everything);
+    let documents = deployed.resources("AWS::SSM::Document");
+    assert_eq!(documents.len(), RUNBOOK_ACTIONS.len());
+    let roles = deployed.resources("AWS::IAM::Role");
+    for (runbook, expected) in RUNBOOK_ACTIONS {
+        let role = format!("{runbook}Role");
+        assert_eq!(
+            documents[runbook]["Content"]["assumeRole"],
+            format!("arn:aws:placeholder:us-west-2:111122223333:{role}")
+        );
+        assert_eq!(allowed(&deployed, &role), actions(&[expected]), "{role}");
+        let trust = roles[&role]["AssumeRolePolicyDocument"]["Statement"]
+            .as_array()
+            .unwrap();
+        let [trust] = trust.as_slice() else {
+            panic!("{role}: {trust:?}");
+        };
+        assert_eq!(
+            trust["Principal"],
+            serde_json::json!({"Service": "ssm.amazonaws.com"}),
+            "{role}"
+        );
+        assert_eq!(
+            trust["Condition"]["StringEquals"]["aws:SourceAccount"], "111122223333",
+            "{role}"
+        );
+    }
+    // Without being asked for, none of them is there, nor its role.
+    let without = crate::support::sam::deployed(&[]);
+    assert!(without.resources("AWS::SSM::Document").is_empty());
+    for (runbook, _) in RUNBOOK_ACTIONS {
+        assert!(
+            !without
+                .resources("AWS::IAM::Role")
+                .contains_key(&format!("{runbook}Role"))
+        );
+    }
+}
+
+#[test]
+fn a_recovery_is_approved_by_a_person_unless_signals_agree_and_the_owner_waived_it() {
+    let steps = |parameters: &[(&str, &str)]| {
+        let documents = deployed(parameters).resources("AWS::SSM::Document");
+        documents["StartRegionRecovery"]["Content"]["mainSteps"]
+            .as_array()
+            .unwrap()
+            .clone()
+    };
+    let approving: Vec<_> = OWN_RUNBOOKS
+        .into_iter()
+        .filter(|(name, _)| *name != "RecoveryApproval")
+        .collect();
+    let names = |steps: &[Value]| -> Vec<String> {
+        steps
             .iter()
-            .any(|resource| resource.ends_with("automation-definition/StartRegionRecovery:*"))
+            .map(|step| step["name"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    let asking = steps(&approving);
+    assert_eq!(names(&asking), ["approve", "prepare", "recover"]);
+    assert_eq!(asking[0]["action"], "aws:approve");
+    assert_eq!(asking[0]["onFailure"], "Abort");
+    assert_eq!(
+        strings(&asking[0]["inputs"]["Approvers"]),
+        ["anna", "arn:aws:iam::111122223333:role/on-call"]
+    );
+    let waiving = steps(&OWN_RUNBOOKS);
+    assert_eq!(
+        names(&waiving),
+        ["lookAtSignals", "decide", "approve", "prepare", "recover"]
+    );
+    // Whatever goes wrong with the signals, and whatever they say but that they agree, leads to a person.
+    for step in &waiving[..2] {
+        assert_eq!(step["onFailure"], "step:approve", "{step}");
+    }
+    assert_eq!(waiving[1]["inputs"]["Default"], "approve");
+    assert_eq!(
+        waiving[1]["inputs"]["Choices"],
+        serde_json::json!([{
+            "Variable": "{{ lookAtSignals.Approval }}",
+            "StringEquals": "waived",
+            "NextStep": "prepare",
+        }])
     );
 }
 

@@ -6,15 +6,19 @@ use quamina::Quamina;
 use serde_json::{Value, json};
 
 use crate::support::repository::{events, expectations};
-use crate::support::sam::{deployed, strings};
+use crate::support::sam::{Deployed, deployed, strings};
 
 /// Patterns by rule.
-type Patterns = BTreeMap<String, Value>;
+pub(super) type Patterns = BTreeMap<String, Value>;
 /// Rules that match, by event.
-type Matches = BTreeMap<String, BTreeSet<String>>;
+pub(super) type Matches = BTreeMap<String, BTreeSet<String>>;
 
 fn patterns(parameters: &[(&str, &str)]) -> Patterns {
-    deployed(parameters)
+    patterns_of(&deployed(parameters))
+}
+
+pub(super) fn patterns_of(deployed: &Deployed) -> Patterns {
+    deployed
         .resources("AWS::Events::Rule")
         .into_iter()
         .map(|(name, properties)| (name, properties["EventPattern"].clone()))
@@ -22,7 +26,7 @@ fn patterns(parameters: &[(&str, &str)]) -> Patterns {
 }
 
 /// What the engine says.
-fn matches(patterns: &Patterns) -> Matches {
+pub(super) fn matches(patterns: &Patterns) -> Matches {
     let mut engine = Quamina::new();
     for (rule, pattern) in patterns {
         engine
@@ -40,8 +44,35 @@ fn matches(patterns: &Patterns) -> Matches {
         .collect()
 }
 
+/// What the parameters ask for.
+#[derive(Clone, Copy)]
+struct Asked<'a> {
+    copy_states: &'a [&'a str],
+    backup_states: &'a [&'a str],
+    /// Every service where there is none.
+    services: Option<&'a [&'a str]>,
+    alarms: &'a str,
+    primary_region: &'a str,
+}
+
+/// What the defaults ask for.
+const DEFAULTS: Asked<'_> = Asked {
+    copy_states: &["FAILED", "PARTIAL"],
+    backup_states: &["FAILED", "ABORTED", "EXPIRED", "PARTIAL"],
+    services: Some(&["S3"]),
+    alarms: "recovery-",
+    primary_region: "us-east-1",
+};
+
 /// What is said of these parameters in words, computed from the events themselves.
-fn meant(copy_states: &[&str], backup_states: &[&str], services: Option<&[&str]>) -> Matches {
+fn meant(asked: Asked<'_>) -> Matches {
+    let Asked {
+        copy_states,
+        backup_states,
+        services,
+        alarms,
+        primary_region,
+    } = asked;
     let rules = |event: &Value| {
         let text = |pointer: &str| event.pointer(pointer).and_then(Value::as_str);
         let in_detail = |member: &str, values: &[&str]| {
@@ -71,6 +102,14 @@ fn meant(copy_states: &[&str], backup_states: &[&str], services: Option<&[&str]>
             {
                 "HealthIssueRule"
             }
+            ("aws.cloudwatch", "CloudWatch Alarm State Change")
+                if text("/detail/alarmName").is_some_and(|name| name.starts_with(alarms)) =>
+            {
+                "AlarmStateRule"
+            }
+            ("rapid-recovery", "Heartbeat") if in_detail("region", &[primary_region]) => {
+                "HeartbeatRule"
+            }
             _ => return None,
         };
         Some(rule.to_owned())
@@ -82,7 +121,7 @@ fn meant(copy_states: &[&str], backup_states: &[&str], services: Option<&[&str]>
 }
 
 /// Where the engine and the expectation differ.
-fn differences(actual: &Matches, expected: &Matches) -> Vec<String> {
+pub(super) fn differences(actual: &Matches, expected: &Matches) -> Vec<String> {
     let names: BTreeSet<&String> = actual.keys().chain(expected.keys()).collect();
     names
         .into_iter()
@@ -104,15 +143,12 @@ fn written_down() -> Matches {
         .collect()
 }
 
-const COPY_STATES: [&str; 2] = ["FAILED", "PARTIAL"];
-const BACKUP_STATES: [&str; 4] = ["FAILED", "ABORTED", "EXPIRED", "PARTIAL"];
-
 #[test]
 fn with_default_parameters_each_event_reaches_the_rules_written_down_for_it() {
     let actual = matches(&patterns(&[]));
     assert_eq!(differences(&actual, &written_down()), Vec::<String>::new());
     // And what is written down is what the parameters say.
-    let meant = meant(&COPY_STATES, &BACKUP_STATES, Some(&["S3"]));
+    let meant = meant(DEFAULTS);
     assert_eq!(differences(&written_down(), &meant), Vec::<String>::new());
 }
 
@@ -134,27 +170,52 @@ fn other_parameters_change_the_rules_as_they_say() {
     };
     check(
         &[("HealthServices", "all")],
-        meant(&COPY_STATES, &BACKUP_STATES, None),
+        meant(Asked {
+            services: None,
+            ..DEFAULTS
+        }),
     );
     check(
         &[("HealthServices", "S3,EC2,EBS")],
-        meant(&COPY_STATES, &BACKUP_STATES, Some(&["S3", "EC2", "EBS"])),
+        meant(Asked {
+            services: Some(&["S3", "EC2", "EBS"]),
+            ..DEFAULTS
+        }),
     );
     check(
         &[("HealthServices", "RDS")],
-        meant(&COPY_STATES, &BACKUP_STATES, Some(&["RDS"])),
+        meant(Asked {
+            services: Some(&["RDS"]),
+            ..DEFAULTS
+        }),
     );
     check(
         &[("CopyJobStates", "FAILED,PARTIAL,COMPLETED")],
-        meant(
-            &["FAILED", "PARTIAL", "COMPLETED"],
-            &BACKUP_STATES,
-            Some(&["S3"]),
-        ),
+        meant(Asked {
+            copy_states: &["FAILED", "PARTIAL", "COMPLETED"],
+            ..DEFAULTS
+        }),
     );
     check(
         &[("BackupJobStates", "COMPLETED")],
-        meant(&COPY_STATES, &["COMPLETED"], Some(&["S3"])),
+        meant(Asked {
+            backup_states: &["COMPLETED"],
+            ..DEFAULTS
+        }),
+    );
+    check(
+        &[("AlarmNamePrefix", "site-")],
+        meant(Asked {
+            alarms: "site-",
+            ..DEFAULTS
+        }),
+    );
+    check(
+        &[("PrimaryRegion", "eu-west-1")],
+        meant(Asked {
+            primary_region: "eu-west-1",
+            ..DEFAULTS
+        }),
     );
 }
 
@@ -162,7 +223,10 @@ fn other_parameters_change_the_rules_as_they_say() {
 fn a_pattern_that_asks_for_the_wrong_thing_is_found_out() {
     // Every service, so that nothing but what is spoiled keeps an event out.
     let patterns = patterns(&[("HealthServices", "all")]);
-    let meant = meant(&COPY_STATES, &BACKUP_STATES, None);
+    let meant = meant(Asked {
+        services: None,
+        ..DEFAULTS
+    });
     assert_eq!(
         differences(&matches(&patterns), &meant),
         Vec::<String>::new()
@@ -208,6 +272,22 @@ fn a_pattern_that_asks_for_the_wrong_thing_is_found_out() {
         "/detail-type",
         json!([{"prefix": "AWS Health"}]),
     );
+    check(
+        "AlarmStateRule",
+        "/detail",
+        json!({"alarmName": [{"exists": true}]}),
+    );
+    check(
+        "AlarmStateRule",
+        "/detail",
+        json!({"alarmName": [{"prefix": "recovery-site"}]}),
+    );
+    check(
+        "AlarmStateRule",
+        "/detail",
+        json!({"state": {"value": ["ALARM"]}}),
+    );
+    check("HeartbeatRule", "/detail/region", json!([{"exists": true}]));
     check("RestoreCompletedRule", "/source", json!([{"exists": true}]));
     check(
         "RestoreCompletedRule",
@@ -229,10 +309,12 @@ fn every_rule_has_an_event_and_every_expectation_a_rule_and_a_file() {
 #[test]
 fn a_rule_asks_for_no_source_but_those_of_aws() {
     // Anyone in the account can send an event under a source of their own, and only AWS under
-    // one that begins with aws.
+    // one that begins with aws. The heartbeat is our own: it invokes nothing, and who forges one can
+    // only hide silence.
     for (rule, pattern) in patterns(&[("HealthServices", "all")]) {
         for source in strings(&pattern["source"]) {
-            assert!(source.starts_with("aws."), "{rule} takes {source}");
+            let own = rule == "HeartbeatRule" && source == "rapid-recovery";
+            assert!(source.starts_with("aws.") || own, "{rule} takes {source}");
         }
         assert!(
             !strings(&pattern["detail-type"]).is_empty(),

@@ -4,12 +4,23 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::support::sam::{attribute_of, deployed, reference_to, strings, template};
+use crate::support::sam::{
+    Deployed, HEALTH_BACKUP, PRIMARY, attribute_of, deployed, deployed_in, strings, template_at,
+};
+
+/// The deployments in which events are delivered, and their files.
+fn deliverers() -> Vec<(&'static str, Deployed)> {
+    vec![
+        ("template.yaml", deployed(&[])),
+        (PRIMARY, deployed_in("us-east-1", PRIMARY, &[])),
+        (HEALTH_BACKUP, deployed_in("us-west-2", HEALTH_BACKUP, &[])),
+    ]
+}
 
 /// Whether an alarm on this metric of this resource tells people.
-fn assert_alarm(namespace: &str, metric: &str, dimension: &str, value: &str) {
-    let topic = reference_to("NotificationTopic");
-    let alarms = deployed(&[]).resources("AWS::CloudWatch::Alarm");
+fn assert_alarm(deployed: &Deployed, namespace: &str, metric: &str, dimension: &str, value: &str) {
+    let topic = deployed.reference_to("NotificationTopic");
+    let alarms = deployed.resources("AWS::CloudWatch::Alarm");
     let alarm = alarms
         .values()
         .find(|alarm| {
@@ -39,55 +50,80 @@ fn assert_alarm(namespace: &str, metric: &str, dimension: &str, value: &str) {
 
 #[test]
 fn every_target_is_tried_for_a_day_and_then_kept() {
-    let mut targets = 0;
-    for (rule, properties) in deployed(&[]).resources("AWS::Events::Rule") {
-        assert_ne!(properties["State"], "DISABLED", "{rule}");
-        for target in properties["Targets"].as_array().unwrap() {
-            assert_eq!(target["RetryPolicy"]["MaximumRetryAttempts"], 185, "{rule}");
-            assert_eq!(
-                target["RetryPolicy"]["MaximumEventAgeInSeconds"], 86_400,
-                "{rule}"
-            );
-            let queue = target["DeadLetterConfig"]["Arn"].as_str().unwrap();
-            assert_eq!(
-                queue,
-                attribute_of("UndeliveredEventsQueue", "Arn"),
-                "{rule}"
-            );
-            targets += 1;
+    for (path, deployed) in deliverers() {
+        let mut targets = 0;
+        for (rule, properties) in deployed.resources("AWS::Events::Rule") {
+            assert_ne!(properties["State"], "DISABLED", "{path}: {rule}");
+            // A heartbeat that comes late says nothing about now.
+            let age = if rule == "HeartbeatForwardingRule" {
+                60
+            } else {
+                86_400
+            };
+            for target in properties["Targets"].as_array().unwrap() {
+                let retry = &target["RetryPolicy"];
+                assert_eq!(retry["MaximumRetryAttempts"], 185, "{path}: {rule}");
+                assert_eq!(retry["MaximumEventAgeInSeconds"], age, "{path}: {rule}");
+                let queue = target["DeadLetterConfig"]["Arn"].as_str().unwrap();
+                assert_eq!(
+                    queue,
+                    attribute_of("UndeliveredEventsQueue", "Arn"),
+                    "{path}: {rule}"
+                );
+                targets += 1;
+            }
         }
+        assert!(targets > 0, "{path}");
     }
-    assert!(targets > 0);
+}
+
+#[test]
+fn a_heartbeat_that_could_not_be_sent_is_kept() {
+    let schedules = deployed_in("us-east-1", PRIMARY, &[]).resources("AWS::Scheduler::Schedule");
+    assert_eq!(schedules.len(), 1);
+    let target = &schedules["Heartbeat"]["Target"];
+    assert_eq!(
+        target["DeadLetterConfig"]["Arn"],
+        attribute_of("UndeliveredEventsQueue", "Arn")
+    );
+    assert!(
+        target["RetryPolicy"]["MaximumRetryAttempts"]
+            .as_u64()
+            .is_some_and(|attempts| attempts > 0)
+    );
+    assert_eq!(target["RetryPolicy"]["MaximumEventAgeInSeconds"], 60);
 }
 
 #[test]
 fn every_rule_may_keep_what_it_could_not_deliver_and_is_watched() {
-    let deployed = deployed(&[]);
-    let rules: BTreeSet<String> = deployed
-        .resources("AWS::Events::Rule")
-        .keys()
-        .map(|rule| attribute_of(rule, "Arn"))
-        .collect();
-    let policy = &deployed.resources("AWS::SQS::QueuePolicy")["UndeliveredEventsQueuePolicy"];
-    let allowed: BTreeSet<String> = policy["PolicyDocument"]["Statement"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .filter(|statement| statement["Effect"] == "Allow")
-        .flat_map(|statement| {
-            assert_eq!(statement["Principal"]["Service"], "events.amazonaws.com");
-            assert_eq!(statement["Action"], "sqs:SendMessage");
-            strings(&statement["Condition"]["ArnEquals"]["aws:SourceArn"])
-        })
-        .collect();
-    assert_eq!(allowed, rules);
-    for rule in deployed.resources("AWS::Events::Rule").keys() {
-        assert_alarm(
-            "AWS/Events",
-            "InvocationsFailedToBeSentToDlq",
-            "RuleName",
-            rule,
-        );
+    for (path, deployed) in deliverers() {
+        let rules: BTreeSet<String> = deployed
+            .resources("AWS::Events::Rule")
+            .keys()
+            .map(|rule| attribute_of(rule, "Arn"))
+            .collect();
+        let policy = &deployed.resources("AWS::SQS::QueuePolicy")["UndeliveredEventsQueuePolicy"];
+        let allowed: BTreeSet<String> = policy["PolicyDocument"]["Statement"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|statement| statement["Effect"] == "Allow")
+            .flat_map(|statement| {
+                assert_eq!(statement["Principal"]["Service"], "events.amazonaws.com");
+                assert_eq!(statement["Action"], "sqs:SendMessage");
+                strings(&statement["Condition"]["ArnEquals"]["aws:SourceArn"])
+            })
+            .collect();
+        assert_eq!(allowed, rules, "{path}");
+        for rule in deployed.resources("AWS::Events::Rule").keys() {
+            assert_alarm(
+                &deployed,
+                "AWS/Events",
+                "InvocationsFailedToBeSentToDlq",
+                "RuleName",
+                rule,
+            );
+        }
     }
 }
 
@@ -96,6 +132,7 @@ fn every_function_keeps_what_it_gave_up_on_logs_and_is_watched() {
     let deployed = deployed(&[]);
     let globals = deployed.function_globals();
     let log_groups = deployed.resources("AWS::Logs::LogGroup");
+    let mut written_to = BTreeSet::new();
     for (function, properties) in deployed.resources("AWS::Serverless::Function") {
         let config = match properties.get("EventInvokeConfig") {
             Some(own) => own,
@@ -110,51 +147,133 @@ fn every_function_keeps_what_it_gave_up_on_logs_and_is_watched() {
         );
         assert_eq!(config["MaximumRetryAttempts"], 2, "{function}");
         let log_group = properties["LoggingConfig"]["LogGroup"].as_str().unwrap();
+        written_to.insert(log_group.to_owned());
         let retention = &log_groups[log_group]["RetentionInDays"];
         assert_eq!(*retention, "365", "{function}");
         for metric in ["Errors", "Throttles", "DestinationDeliveryFailures"] {
-            assert_alarm("AWS/Lambda", metric, "FunctionName", &function);
+            assert_alarm(&deployed, "AWS/Lambda", metric, "FunctionName", &function);
         }
     }
-    // None that no function writes to.
+    // None that nobody writes to: each function to its own, and a rule to that of the heartbeats.
     assert_eq!(
-        log_groups.len(),
+        written_to.len(),
         deployed.resources("AWS::Serverless::Function").len()
     );
+    written_to.insert("HeartbeatLogGroup".to_owned());
+    assert_eq!(written_to, log_groups.into_keys().collect());
 }
 
 #[test]
 fn every_queue_is_watched_keeps_for_two_weeks_and_outlives_the_stack() {
-    for (queue, properties) in deployed(&[]).resources("AWS::SQS::Queue") {
-        assert_alarm(
-            "AWS/SQS",
-            "ApproximateNumberOfMessagesVisible",
-            "QueueName",
-            &queue,
-        );
-        assert_eq!(properties["MessageRetentionPeriod"], 1_209_600, "{queue}");
-        assert!(properties.get("KmsMasterKeyId").is_some(), "{queue}");
-        let resource = &template()["Resources"][&queue];
-        assert_eq!(
-            resource["DeletionPolicy"], "RetainExceptOnCreate",
-            "{queue}"
-        );
+    for (path, deployed) in deliverers() {
+        for (queue, properties) in deployed.resources("AWS::SQS::Queue") {
+            assert_alarm(
+                &deployed,
+                "AWS/SQS",
+                "ApproximateNumberOfMessagesVisible",
+                "QueueName",
+                &queue,
+            );
+            assert_eq!(properties["MessageRetentionPeriod"], 1_209_600, "{queue}");
+            assert!(properties.get("KmsMasterKeyId").is_some(), "{queue}");
+            let resource = &template_at(path)["Resources"][&queue];
+            assert_eq!(
+                resource["DeletionPolicy"], "RetainExceptOnCreate",
+                "{path}: {queue}"
+            );
+        }
     }
 }
 
 #[test]
 fn every_alarm_watches_something_of_this_template() {
-    let names: BTreeSet<&String> = template()["Resources"]
-        .as_object()
-        .unwrap()
-        .keys()
-        .collect();
-    for (alarm, properties) in deployed(&[]).resources("AWS::CloudWatch::Alarm") {
-        for dimension in properties["Dimensions"].as_array().unwrap() {
-            let value = dimension["Value"].as_str().unwrap().to_owned();
-            assert!(names.contains(&value), "{alarm} watches {value}");
+    for (path, deployed) in deliverers() {
+        let names: BTreeSet<&String> = template_at(path)["Resources"]
+            .as_object()
+            .unwrap()
+            .keys()
+            .collect();
+        for (alarm, properties) in deployed.resources("AWS::CloudWatch::Alarm") {
+            for dimension in properties["Dimensions"].as_array().unwrap() {
+                let value = dimension["Value"].as_str().unwrap().to_owned();
+                assert!(names.contains(&value), "{alarm} watches {value}");
+            }
+            assert_eq!(properties["TreatMissingData"], "notBreaching", "{alarm}");
         }
-        assert_eq!(properties["TreatMissingData"], "notBreaching", "{alarm}");
+    }
+}
+
+const SIGNALS: [(&str, &str); 3] = [
+    ("Heartbeat", "on"),
+    ("CanaryAlarm", "recovery-canary-failed"),
+    (
+        "OwnerAlarms",
+        "recovery-orders per minute out of band,recovery-site-error-rate",
+    ),
+];
+
+#[test]
+fn silence_alarms_and_is_what_several_signals_are_joined_with() {
+    assert!(
+        !deployed(&[])
+            .resources("AWS::CloudWatch::Alarm")
+            .contains_key("PrimaryRegionSilentAlarm"),
+        "where no heartbeat ever came, its absence means nothing"
+    );
+    let deployed = deployed(&SIGNALS);
+    let alarms = deployed.resources("AWS::CloudWatch::Alarm");
+    let silent = &alarms["PrimaryRegionSilentAlarm"];
+    assert_eq!(silent["MetricName"], "MatchedEvents");
+    assert_eq!(
+        silent["Dimensions"],
+        serde_json::json!([{"Name": "RuleName", "Value": "HeartbeatRule"}])
+    );
+    assert_eq!(silent["ComparisonOperator"], "LessThanThreshold");
+    assert_eq!(silent["Threshold"], 1);
+    assert_eq!(silent["EvaluationPeriods"], silent["DatapointsToAlarm"]);
+    // A Region that is gone sends nothing: no data is the signal.
+    assert_eq!(silent["TreatMissingData"], "breaching");
+    let joined = &deployed.resources("AWS::CloudWatch::CompositeAlarm")["SignalsAgreeAlarm"];
+    assert_eq!(
+        joined["AlarmRule"],
+        "ALARM(\"PrimaryRegionSilentAlarm\") AND ALARM(\"recovery-canary-failed\") \
+         AND ALARM(\"recovery-orders per minute out of band\") AND ALARM(\"recovery-site-error-rate\")"
+    );
+}
+
+/// Otherwise a failure of alarm-responder would invoke alarm-responder.
+#[test]
+fn no_alarm_of_the_safety_net_is_an_incident_and_both_alarms_on_the_primary_region_are() {
+    let mut incidents = Vec::new();
+    for (path, deployed) in deliverers()
+        .into_iter()
+        .chain([("template.yaml", deployed(&SIGNALS))])
+    {
+        for of_type in ["AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm"] {
+            for (alarm, properties) in deployed.resources(of_type) {
+                let name = properties["AlarmName"].as_str().unwrap_or_default();
+                if name.starts_with("recovery-") {
+                    incidents.push(alarm);
+                } else {
+                    // The prefix of incidents begins with a small letter or a digit.
+                    assert!(
+                        name.starts_with("RapidRecovery-"),
+                        "{path}: {alarm}: {name}"
+                    );
+                }
+            }
+        }
+    }
+    assert_eq!(incidents, ["PrimaryRegionSilentAlarm", "SignalsAgreeAlarm"]);
+    for path in ["template.yaml", PRIMARY] {
+        let prefix = &template_at(path)["Parameters"]["AlarmNamePrefix"];
+        assert_eq!(prefix["Default"], "recovery-", "{path}");
+        assert!(
+            prefix["AllowedPattern"]
+                .as_str()
+                .is_some_and(|pattern| pattern.starts_with("[a-z0-9]")),
+            "{path}"
+        );
     }
 }
 
