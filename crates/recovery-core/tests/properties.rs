@@ -130,12 +130,13 @@ fn health_event() -> impl Strategy<Value = HealthEvent> {
             time(),
             anything(),
             prop::collection::vec(anything(), 0..14),
+            any::<u32>(),
         ),
     )
         .prop_map(
             |(
                 (arn, service, code, category, scope, status, region),
-                (start, end, updated, description, entities),
+                (start, end, updated, description, entities, pages),
             )| {
                 HealthEvent {
                     arn,
@@ -151,6 +152,7 @@ fn health_event() -> impl Strategy<Value = HealthEvent> {
                     updated,
                     description,
                     entities,
+                    pages,
                 }
             },
         )

@@ -42,8 +42,10 @@ pub struct HealthEvent {
     pub updated: Option<DateTime<Utc>>,
     /// What AWS says about it, in English where there are several languages.
     pub description: String,
-    /// What of this account is affected: ids, names or ARNs.
+    /// What of this account is affected: ids, names or ARNs; those of this page.
     pub entities: Vec<String>,
+    /// In how many pages the message comes.
+    pub pages: u32,
 }
 
 #[derive(Deserialize)]
@@ -77,6 +79,8 @@ struct Detail {
     affected_entities: Value,
     #[serde(default, deserialize_with = "lenient_text")]
     page: Option<String>,
+    #[serde(default, deserialize_with = "lenient_text")]
+    total_pages: Option<String>,
 }
 
 /// Reads a Health event.
@@ -113,6 +117,10 @@ pub fn health_event(event: &Event) -> Result<HealthEvent, Error> {
         updated,
         description: description(&detail.event_description),
         entities: entities(&detail.affected_entities, &event.resources),
+        pages: detail
+            .total_pages
+            .and_then(|pages| pages.trim().parse().ok())
+            .unwrap_or(1),
         arn,
     })
 }

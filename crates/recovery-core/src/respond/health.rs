@@ -104,7 +104,13 @@ fn describe(
             "Look at the workload itself. If customers are affected and no end is in sight, start the recovery.",
         )
     };
-    let affected = if event.entities.is_empty() {
+    // Pages come in any order, and each names its own: what stands here is the same for all of them.
+    let affected = if event.pages > 1 {
+        format!(
+            "named on {} pages: see the event in AWS Health",
+            event.pages
+        )
+    } else if event.entities.is_empty() {
         "none named".to_owned()
     } else {
         let listed: Vec<String> = event
@@ -185,6 +191,7 @@ mod tests {
             updated: time("2026-11-23T05:30:00Z"),
             description: "We are investigating.".to_owned(),
             entities: Vec::new(),
+            pages: 1,
         }
     }
 

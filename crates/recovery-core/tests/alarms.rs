@@ -1,0 +1,345 @@
+//! Signals of every kind, in every order: whatever AWS says about one incident, however it is cut into
+//! pages, mixed and repeated, it comes to the end that the newest of it tells, and a recovery is
+//! started once where one may start. The same for Health events and for alarms.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "what arranges a test fails it when it cannot"
+)]
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use proptest::prelude::*;
+use recovery_core::error::Error;
+use recovery_core::fakes::{Failure, StoredItem, World};
+use recovery_core::ops_item::{Severity, Status};
+use recovery_core::outcome::Outcome;
+use recovery_core::respond::{Policy, Response};
+use recovery_core::response::{handle_alarm, handle_health};
+use serde_json::{Value, json};
+
+const HEALTH: &str =
+    "arn:aws:health:us-east-1::event/S3/AWS_S3_OPERATIONAL_ISSUE/AWS_S3_OPERATIONAL_ISSUE_1";
+const ALARM: &str = "arn:aws:cloudwatch:us-west-2:111122223333:alarm:recovery-signals-agree";
+
+/// What kind of signal it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Health,
+    Alarm,
+}
+
+/// One thing that AWS said about the incident.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Said {
+    /// Milliseconds since the first.
+    at: i64,
+    /// Whether it says that the trouble is over.
+    over: bool,
+    /// In how many pages; an alarm has one.
+    pages: usize,
+}
+
+fn policy() -> Policy {
+    Policy {
+        primary_region: "us-east-1".to_owned(),
+        recovery_region: "us-west-2".to_owned(),
+        responses: vec![Response::Track, Response::Notify, Response::Recover],
+        runbook: Some("StartRegionRecovery".to_owned()),
+        other_runbooks: Vec::new(),
+    }
+}
+
+fn time(at: i64) -> DateTime<Utc> {
+    recovery_core::event::date("2026-11-23T05:00:00.250Z").unwrap() + TimeDelta::milliseconds(at)
+}
+
+/// The text by which what was said is known again.
+fn words(number: usize) -> String {
+    format!("Word {number} of AWS.")
+}
+
+/// A page of what was said, as EventBridge hands it over.
+fn event(kind: Kind, number: usize, said: Said, page: usize) -> Value {
+    let at = time(said.at);
+    match kind {
+        Kind::Health => json!({
+            "version": "0", "id": "e", "source": "aws.health", "detail-type": "AWS Health Event",
+            "account": "111122223333", "region": "us-east-1", "time": "2026-11-23T09:00:00Z",
+            "resources": [],
+            "detail": {
+                "eventArn": HEALTH, "service": "S3", "eventTypeCode": "AWS_S3_OPERATIONAL_ISSUE",
+                "eventTypeCategory": "issue", "eventScopeCode": "PUBLIC",
+                "communicationId": format!("message{number}x-{page}"),
+                "page": page.to_string(), "totalPages": said.pages.to_string(),
+                "startTime": "Mon, 23 Nov 2026 04:58:00 GMT",
+                "lastUpdatedTime": at.format("%a, %d %b %Y %H:%M:%S GMT").to_string(),
+                "statusCode": if said.over { "closed" } else { "open" },
+                "eventRegion": "us-east-1",
+                "eventDescription": [{"language": "en_US", "latestDescription": words(number)}],
+                "affectedEntities": [{
+                    "entityValue": format!("arn:aws:s3:::bucket-{number}-{page}"),
+                }],
+            },
+        }),
+        Kind::Alarm => json!({
+            "version": "0", "id": "e", "source": "aws.cloudwatch",
+            "detail-type": "CloudWatch Alarm State Change",
+            "account": "111122223333", "region": "us-west-2", "time": "2026-11-23T09:00:00Z",
+            "resources": [ALARM],
+            "detail": {
+                "alarmName": "recovery-signals-agree",
+                "state": {
+                    "value": if said.over { "OK" } else { "ALARM" },
+                    "reason": words(number),
+                    "timestamp": at.format("%Y-%m-%dT%H:%M:%S%.3f+0000").to_string(),
+                },
+                "previousState": {"value": if said.over { "ALARM" } else { "OK" }},
+                "configuration": {"alarmRule": "ALARM(a) AND ALARM(b)"},
+            },
+        }),
+    }
+}
+
+async fn deliver(kind: Kind, world: &World, payload: &Value) -> Result<Outcome, Error> {
+    match kind {
+        Kind::Health => handle_health(world, &policy(), payload).await,
+        Kind::Alarm => handle_alarm(world, &policy(), payload).await,
+    }
+}
+
+/// Delivers each until it succeeds, as Lambda does.
+fn deliver_all(kind: Kind, world: &World, said: &[Said], order: &[(usize, usize)]) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    for (number, page) in order {
+        let payload = event(kind, *number, said[*number], *page);
+        let done = (0..10).any(|_| runtime.block_on(deliver(kind, world, &payload)).is_ok());
+        assert!(done, "{:#?}", world.calls());
+    }
+}
+
+/// Every page of all that was said, in the order in which it was said.
+fn as_said(said: &[Said]) -> Vec<(usize, usize)> {
+    said.iter()
+        .enumerate()
+        .flat_map(|(number, said)| (1..=said.pages).map(move |page| (number, page)))
+        .collect()
+}
+
+/// Beginnings, updates and ends, each newer than the one before; an alarm's within the time in which
+/// it counts as flapping. With every page twice, in any order.
+fn story(kind: Kind) -> impl Strategy<Value = (Vec<Said>, Vec<(usize, usize)>)> {
+    let gap = match kind {
+        // Times of AWS Health are whole seconds.
+        Kind::Health => (1..7_200_i64).prop_map(|seconds| seconds * 1_000).boxed(),
+        // The whole within an hour, and now and then two changes within a second.
+        Kind::Alarm => prop_oneof![1..1_000_i64, 1_000..400_000_i64].boxed(),
+    };
+    let one = (gap, any::<bool>(), 1..=3_usize);
+    prop::collection::vec(one, 1..8)
+        .prop_map(move |told| {
+            let mut at = 0;
+            told.into_iter()
+                .enumerate()
+                .map(|(number, (gap, over, pages))| {
+                    at += gap;
+                    match kind {
+                        Kind::Health => Said { at, over, pages },
+                        // It changes from one to the other, and begins with trouble.
+                        Kind::Alarm => Said {
+                            at,
+                            over: number % 2 == 1,
+                            pages: 1,
+                        },
+                    }
+                })
+                .collect::<Vec<Said>>()
+        })
+        .prop_flat_map(|said| {
+            let mut all = as_said(&said);
+            all.extend(all.clone());
+            (Just(said), Just(all).prop_shuffle())
+        })
+}
+
+/// The only OpsItem of this world, no duplicate beside it.
+fn the_item(world: &World) -> StoredItem {
+    let items = world.state().items.clone();
+    assert_eq!(items.len(), 1, "{items:#?}");
+    items.into_iter().next().unwrap()
+}
+
+/// How often people were told of each thing that was said, and whether they took it for trouble.
+fn told(world: &World, said: &[Said]) -> BTreeMap<usize, usize> {
+    let mut told = BTreeMap::new();
+    for notification in &world.state().notifications {
+        let number = (0..said.len())
+            .find(|number| notification.message.contains(&words(*number)))
+            .unwrap();
+        let over = ["resolved", "is over"]
+            .iter()
+            .any(|end| notification.subject.ends_with(end));
+        assert_eq!(over, said[number].over, "{}", notification.subject);
+        *told.entry(number).or_insert(0) += 1;
+    }
+    told
+}
+
+/// What is promised of the messages: each is told when it comes at a time at which it is how things
+/// stand, or later in the same state; never when what it says has been overtaken.
+fn to_be_told(said: &[Said], order: &[(usize, usize)]) -> BTreeSet<usize> {
+    let mut newest = None;
+    let mut told = BTreeSet::new();
+    for (number, _) in order {
+        newest = newest.max(Some(*number));
+        if newest.is_some_and(|newest| said[newest].over == said[*number].over) {
+            told.insert(*number);
+        }
+    }
+    told
+}
+
+/// Whether trouble was heard of while it was how things stood.
+fn may_recover(said: &[Said], order: &[(usize, usize)]) -> bool {
+    to_be_told(said, order)
+        .iter()
+        .any(|number| !said[*number].over)
+}
+
+/// What every order comes to: status, severity, title, description, time, resources.
+fn end(world: &World) -> (bool, Severity, String, String, String, BTreeSet<String>) {
+    let item = the_item(world);
+    let resources: Vec<Value> = item
+        .item
+        .data
+        .get("/aws/resources")
+        .map(|listed| serde_json::from_str(listed).unwrap())
+        .unwrap_or_default();
+    (
+        item.item.status == Status::Resolved,
+        item.severity,
+        item.title,
+        item.description,
+        item.item.data["recovery:updated"].clone(),
+        resources
+            .iter()
+            .map(|resource| resource["arn"].as_str().unwrap().to_owned())
+            .collect(),
+    )
+}
+
+fn check(kind: Kind, said: &[Said], order: &[(usize, usize)], failures: &[Scripted]) {
+    let plain = World::new();
+    deliver_all(kind, &plain, said, &as_said(said));
+    // Told as it was said, nothing is kept from anyone.
+    let everything: BTreeSet<usize> = (0..said.len()).collect();
+    assert_eq!(
+        told(&plain, said).into_keys().collect::<BTreeSet<_>>(),
+        everything
+    );
+
+    let world = World::new();
+    for (operation, passes, failure) in failures {
+        for _ in 0..*passes {
+            world.pass(operation);
+        }
+        world.fail(operation, *failure);
+    }
+    deliver_all(kind, &world, said, order);
+    assert_eq!(end(&world), end(&plain));
+    let newest = said.len() - 1;
+    let item = the_item(&world);
+    assert_eq!(item.item.status == Status::Resolved, said[newest].over);
+    assert!(
+        item.description.contains(&words(newest)),
+        "{}",
+        item.description
+    );
+
+    let heard = told(&world, said);
+    let promised = to_be_told(said, order);
+    assert!(promised.contains(&newest));
+    assert_eq!(heard.keys().copied().collect::<BTreeSet<_>>(), promised);
+    let written = item.item.data["recovery:notified"].split(' ').count();
+    assert_eq!(written, promised.len());
+    if failures.is_empty() {
+        assert!(heard.values().all(|times| *times == 1), "{heard:?}");
+    }
+
+    let recovers = usize::from(may_recover(said, order));
+    let executions = world.state().executions.clone();
+    assert_eq!(executions.len(), recovers);
+    let noted = item.item.data.get("recovery:runbook-execution").cloned();
+    let started = executions
+        .keys()
+        .next()
+        .map(|token| format!("execution-{token}"));
+    assert_eq!(noted, started);
+    if !said[newest].over {
+        assert_eq!(recovers, 1);
+    }
+
+    // All of it once more changes nothing at all.
+    let before = (
+        format!("{:?}", world.state().items),
+        world.state().notifications.len(),
+    );
+    deliver_all(kind, &world, said, order);
+    let after = (
+        format!("{:?}", world.state().items),
+        world.state().notifications.len(),
+    );
+    // But what was overtaken when it came may be how things stand by now.
+    if to_be_told(said, &[order, order].concat()) == promised {
+        assert_eq!(after, before);
+    }
+}
+
+/// A call, how many of its kind pass before it, and how it fails.
+type Scripted = (&'static str, usize, Failure);
+
+fn failures() -> impl Strategy<Value = Vec<Scripted>> {
+    let operation = prop::sample::select(vec![
+        "ssm:DescribeOpsItems",
+        "ssm:CreateOpsItem",
+        "ssm:GetOpsItem",
+        "ssm:UpdateOpsItem",
+        "sns:Publish",
+        "ssm:StartAutomationExecution",
+    ]);
+    let failure = prop_oneof![Just(Failure::Throttled), Just(Failure::AnswerLost)];
+    prop::collection::vec((operation, 0..6_usize, failure), 0..6)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn health_events_in_any_order_come_to_one_end((said, order) in story(Kind::Health)) {
+        check(Kind::Health, &said, &order, &[]);
+    }
+
+    #[test]
+    fn alarms_in_any_order_come_to_one_end((said, order) in story(Kind::Alarm)) {
+        check(Kind::Alarm, &said, &order, &[]);
+    }
+
+    #[test]
+    fn failures_of_calls_change_nothing_about_health_events(
+        (said, order) in story(Kind::Health),
+        failures in failures(),
+    ) {
+        check(Kind::Health, &said, &order, &failures);
+    }
+
+    #[test]
+    fn failures_of_calls_change_nothing_about_alarms(
+        (said, order) in story(Kind::Alarm),
+        failures in failures(),
+    ) {
+        check(Kind::Alarm, &said, &order, &failures);
+    }
+}
