@@ -175,7 +175,8 @@ fn world_for(event: &Value) -> World {
 struct Worlds<'a> {
     original: &'a Value,
     restored: Option<World>,
-    quiet: Option<World>,
+    /// One for each function that answers signals.
+    quiet: [Option<World>; 2],
     /// In how many of them the volume was attached.
     attached: usize,
 }
@@ -185,7 +186,7 @@ impl<'a> Worlds<'a> {
         Worlds {
             original,
             restored: None,
-            quiet: None,
+            quiet: [None, None],
             attached: 0,
         }
     }
@@ -201,9 +202,15 @@ impl<'a> Worlds<'a> {
         self.attached += restored.attachments_made();
         self.restored = Some(restored).filter(|world| world.calls().is_empty());
 
-        let quiet = self.quiet.take().unwrap_or_default();
-        deliver_to_health_function(&quiet, payload);
-        self.quiet = Some(quiet).filter(|world| world.calls().is_empty());
+        for (quiet, function) in self
+            .quiet
+            .iter_mut()
+            .zip([Responder::Health, Responder::Alarm])
+        {
+            let world = quiet.take().unwrap_or_default();
+            deliver_to_responder(function, &world, payload);
+            *quiet = Some(world).filter(|world| world.calls().is_empty());
+        }
     }
 
     fn deliver_to_backup_functions(&self, world: &World, payload: &Value) {
@@ -236,17 +243,30 @@ impl<'a> Worlds<'a> {
     }
 }
 
-fn deliver_to_health_function(world: &World, payload: &Value) {
+/// A function that answers signals.
+#[derive(Clone, Copy)]
+enum Responder {
+    Health,
+    Alarm,
+}
+
+fn respond(function: Responder, world: &World, payload: &Value) -> Result<Outcome, Error> {
     let policy = Policy {
         primary_region: "us-east-1".to_owned(),
         recovery_region: "us-west-2".to_owned(),
         responses: vec![Response::Track, Response::Notify, Response::Recover],
         runbook: Some("StartRegionRecovery".to_owned()),
+        other_runbooks: Vec::new(),
     };
-    twice(world, || {
-        let ports = Disturbed::not(world);
-        finish(health_event_responder::handle(&ports, &policy, payload))
-    });
+    let ports = Disturbed::not(world);
+    match function {
+        Responder::Health => finish(health_event_responder::handle(&ports, &policy, payload)),
+        Responder::Alarm => finish(alarm_responder::handle(&ports, &policy, payload)),
+    }
+}
+
+fn deliver_to_responder(function: Responder, world: &World, payload: &Value) {
+    twice(world, || respond(function, world, payload));
     {
         let state = world.state();
         assert!(state.executions.len() <= 1, "recovered twice");
@@ -337,8 +357,13 @@ fn what_is_no_event_at_all_is_an_error_that_shows_what_an_event_is() {
             "{error}"
         );
         let ports = Disturbed::not(&world);
-        let error = finish(integration(&ports, &FakeClock::new(), &payload)).unwrap_err();
-        assert_eq!(error.error_type(), "Permanent");
+        for answer in [
+            finish(integration(&ports, &FakeClock::new(), &payload)),
+            respond(Responder::Health, &world, &payload),
+            respond(Responder::Alarm, &world, &payload),
+        ] {
+            assert_eq!(answer.unwrap_err().error_type(), "Permanent");
+        }
         assert_eq!(world.calls(), Vec::<String>::new());
     }
 }
@@ -360,7 +385,9 @@ fn fields_that_nobody_knows_are_passed_over() {
             let ports = Disturbed::not(&world);
             let integrated = finish(integration(&ports, &FakeClock::new(), payload));
             let tracked = finish(opsitem_creator::handle(&ports, payload));
-            [integrated, tracked].map(|answer| format!("{answer:?}"))
+            let told = respond(Responder::Health, &world, payload);
+            let alarmed = respond(Responder::Alarm, &world, payload);
+            [integrated, tracked, told, alarmed].map(|answer| format!("{answer:?}"))
         };
         assert_eq!(
             answers(&Value::Object(members)),
