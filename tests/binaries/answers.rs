@@ -25,6 +25,7 @@ const RESPONDER: &[(&str, &str)] = &[
     ("PRIMARY_REGION", "us-east-1"),
     ("RESPONSES", "track,notify,recover"),
     ("RECOVERY_RUNBOOK", "StartRegionRecovery"),
+    ("OTHER_RUNBOOKS", "off,StartWorkloadInstances"),
     ("TOPIC_ARN", "arn:aws:sns:us-west-2:111122223333:topic"),
 ];
 

@@ -28,6 +28,7 @@ fn watching() -> Policy {
         recovery_region: "us-west-2".to_owned(),
         responses: vec![Response::Track, Response::Notify],
         runbook: None,
+        other_runbooks: Vec::new(),
     }
 }
 

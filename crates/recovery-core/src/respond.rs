@@ -45,6 +45,19 @@ pub struct Policy {
     pub responses: Vec<Response>,
     /// The recovery runbook; without one, nothing is started.
     pub runbook: Option<String>,
+    /// Runbooks that people may start by hand: to start the workload's instances, to deploy its stack.
+    pub other_runbooks: Vec<String>,
+}
+
+impl Policy {
+    /// The names of all runbooks, the recovery runbook first.
+    pub(crate) fn runbooks(&self) -> Vec<String> {
+        self.runbook
+            .iter()
+            .chain(&self.other_runbooks)
+            .cloned()
+            .collect()
+    }
 }
 
 /// Whether the trouble is still there.
@@ -86,6 +99,8 @@ pub struct Incident {
     pub region: String,
     /// The resources of this account that are affected, where AWS names them by ARN.
     pub resources: Vec<Arn>,
+    /// The runbooks that may be of use.
+    pub runbooks: Vec<String>,
 }
 
 /// What is to be done about a signal.
@@ -108,11 +123,21 @@ fn time(time: Option<DateTime<Utc>>) -> String {
     })
 }
 
-/// What the recovery runbook is, as a sentence.
+/// Which runbooks there are, in sentences.
 fn runbook(policy: &Policy) -> String {
-    match &policy.runbook {
+    let recovery = match &policy.runbook {
         Some(runbook) => format!("The recovery runbook is {}.", crate::text::code(runbook)),
         None => "No recovery runbook is configured.".to_owned(),
+    };
+    let others: Vec<String> = policy
+        .other_runbooks
+        .iter()
+        .map(|name| crate::text::code(name))
+        .collect();
+    if others.is_empty() {
+        recovery
+    } else {
+        format!("{recovery} Others: {}.", others.join(", "))
     }
 }
 

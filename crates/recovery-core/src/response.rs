@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, SecondsFormat, Utc};
+use serde_json::json;
 
 use crate::error::Error;
 use crate::event::{self, alarm, health};
@@ -26,6 +27,9 @@ const EXECUTION: &str = "recovery:runbook-execution";
 const RELATED: &str = "recovery:related";
 /// Other incidents that an item refers to at most.
 const MOST_RELATED: usize = 10;
+/// Operational data that OpsCenter shows as runbooks to start from the item:
+/// <https://docs.aws.amazon.com/systems-manager/latest/userguide/OpsCenter-manually-create-OpsItems.html>.
+const AUTOMATIONS: &str = "/aws/automations";
 /// Operational data: the Region in trouble.
 const REGION: &str = "recovery:region";
 
@@ -203,12 +207,19 @@ fn data(incident: &Incident) -> BTreeMap<&'static str, String> {
     let updated = incident
         .updated
         .map(|time: DateTime<Utc>| (UPDATED, time.to_rfc3339_opts(SecondsFormat::AutoSi, true)));
+    let runbooks: Vec<_> = incident
+        .runbooks
+        .iter()
+        .map(|name| json!({"automationType": "AWS:SSM:Automation", "automationId": name}))
+        .collect();
+    let runbooks = (!runbooks.is_empty()).then(|| (AUTOMATIONS, json!(runbooks).to_string()));
     [
         (KIND, INCIDENT.to_owned()),
         (REGION, crate::text::shown(&incident.region)),
     ]
     .into_iter()
     .chain(updated)
+    .chain(runbooks)
     .collect()
 }
 

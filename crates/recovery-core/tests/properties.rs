@@ -164,6 +164,7 @@ fn policy() -> Policy {
         recovery_region: "us-west-2".to_owned(),
         responses: vec![Response::Track, Response::Notify, Response::Recover],
         runbook: Some("StartRegionRecovery".to_owned()),
+        other_runbooks: Vec::new(),
     }
 }
 

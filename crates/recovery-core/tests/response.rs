@@ -27,6 +27,7 @@ fn policy() -> Policy {
         recovery_region: "us-west-2".to_owned(),
         responses: vec![Response::Track, Response::Notify, Response::Recover],
         runbook: Some("StartRegionRecovery".to_owned()),
+        other_runbooks: Vec::new(),
     }
 }
 
@@ -330,5 +331,25 @@ proptest! {
         prop_assert_eq!(told_of(&item), to_be_told(&deliveries));
         prop_assert!(told(&world) >= to_be_told(&deliveries).len());
         prop_assert!(started(&world) <= 1);
+    }
+}
+
+#[tokio::test]
+async fn the_item_names_every_runbook_that_may_be_of_use() {
+    let world = World::new();
+    let policy = Policy {
+        other_runbooks: vec!["StartWorkloadInstances".to_owned()],
+        ..policy()
+    };
+    handle(&world, &policy, &message("one", 1, "open", 10))
+        .await
+        .unwrap();
+    let item = the_item(&world);
+    assert_eq!(
+        item.item.data["/aws/automations"],
+        r#"[{"automationId":"StartRegionRecovery","automationType":"AWS:SSM:Automation"},{"automationId":"StartWorkloadInstances","automationType":"AWS:SSM:Automation"}]"#
+    );
+    for name in ["`StartRegionRecovery`", "`StartWorkloadInstances`"] {
+        assert!(item.description.contains(name), "{}", item.description);
     }
 }

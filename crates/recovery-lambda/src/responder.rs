@@ -7,7 +7,8 @@ use crate::settings::{Settings, SettingsError, Variables};
 /// The environment of the functions that answer a signal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ResponderSettings {
-    /// `PRIMARY_REGION`, `AWS_REGION`, `RESPONSES` and `RECOVERY_RUNBOOK`: what the owner chose.
+    /// `PRIMARY_REGION`, `AWS_REGION`, `RESPONSES`, `RECOVERY_RUNBOOK` and `OTHER_RUNBOOKS`: what
+    /// the owner chose.
     pub policy: Policy,
     /// `TOPIC_ARN`: the SNS topic for people, or `off`.
     pub topic: Option<String>,
@@ -16,6 +17,7 @@ pub struct ResponderSettings {
 impl ResponderSettings {
     /// The variables that template.yaml sets for these functions.
     pub const NAMES: &'static [&'static str] = &[
+        "OTHER_RUNBOOKS",
         "PRIMARY_REGION",
         "RECOVERY_RUNBOOK",
         "RESPONSES",
@@ -38,6 +40,13 @@ impl ResponderSettings {
                     Response::parse,
                 ),
                 runbook: read.required_or_off("RECOVERY_RUNBOOK"),
+                other_runbooks: read
+                    .required_list("OTHER_RUNBOOKS", "names of runbooks", |name| {
+                        Some(name.to_owned())
+                    })
+                    .into_iter()
+                    .filter(|name| name != "off")
+                    .collect(),
             },
             topic: read.required_or_off("TOPIC_ARN"),
         };

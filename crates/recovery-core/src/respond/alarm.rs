@@ -72,6 +72,7 @@ pub fn judge(change: &AlarmChange, policy: &Policy) -> Judgement {
         description: description(change, policy, state),
         message: message(change, state),
         updated: change.changed,
+        runbooks: policy.runbooks(),
         region: change
             .region
             .clone()
@@ -174,6 +175,7 @@ mod tests {
             recovery_region: "us-west-2".to_owned(),
             responses: vec![Response::Track, Response::Notify, Response::Recover],
             runbook: Some("StartRegionRecovery".to_owned()),
+            other_runbooks: vec!["StartWorkloadInstances".to_owned()],
         }
     }
 

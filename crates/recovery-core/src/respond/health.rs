@@ -163,6 +163,7 @@ fn describe(
         message,
         updated: event.updated,
         region: region.to_owned(),
+        runbooks: policy.runbooks(),
         resources: event
             .entities
             .iter()
@@ -201,6 +202,7 @@ mod tests {
             recovery_region: "us-west-2".to_owned(),
             responses: vec![Response::Recover, Response::Track, Response::Notify],
             runbook: Some("Recover".to_owned()),
+            other_runbooks: vec!["StartWorkloadInstances".to_owned()],
         }
     }
 
