@@ -65,8 +65,8 @@ fn silence_and_a_canary_together_start_the_recovery_and_are_one_disaster() {
     let [silence, agreement] = state.items.as_slice() else {
         panic!("{:#?}", state.items);
     };
-    assert_eq!(silence.related, [agreement.item.id.clone()]);
-    assert_eq!(agreement.related, [silence.item.id.clone()]);
+    assert_eq!(silence.related, std::slice::from_ref(&agreement.item.id));
+    assert_eq!(agreement.related, std::slice::from_ref(&silence.item.id));
     assert!(
         agreement
             .item
