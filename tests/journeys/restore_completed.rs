@@ -5,7 +5,7 @@ use recovery_core::arn::{InstanceId, VolumeId};
 use recovery_core::fakes::{FakeClock, StoredItem, World};
 use recovery_core::integrate::{Attachment, DeviceName};
 use recovery_core::ops_item::{Severity, Status};
-use recovery_core::ports::Volumes;
+use recovery_core::ports::{StackResource, Volumes};
 use serde_json::{Value, json};
 
 use super::{assert_contains, assert_outcome, only_item, told};
@@ -496,6 +496,95 @@ fn what_carries_no_tags_of_ours_is_ignored() {
     assert_eq!(attached(&world), []);
     assert!(world.state().items.is_empty());
     assert_eq!(told(&world), []);
+}
+
+/// CloudFormation tags what it makes: those tags may be the target's, or the volume's own.
+#[test]
+fn cloudformations_own_tags_are_followed_as_far_as_they_lead() {
+    let event = event("restore-completed-ebs");
+    let own = |stack: &'static str, logical_id: &'static str| {
+        let world = world_of(&event);
+        retag(
+            &world,
+            &[
+                ("aws:cloudformation:stack-name", stack),
+                ("aws:cloudformation:logical-id", logical_id),
+            ],
+        );
+        world.state().stack_resources.insert(
+            ("shop".to_owned(), "Volume".to_owned()),
+            StackResource {
+                resource_type: "AWS::EC2::Volume".to_owned(),
+                physical_id: Some("vol-0source".to_owned()),
+                status: "CREATE_COMPLETE".to_owned(),
+            },
+        );
+        world
+    };
+    let world = own("shop", "Server");
+    assert_outcome!(integrate(&world, &event), "integrated");
+    assert_eq!(attached(&world), on_the_instance("/dev/sdf"));
+    // The volume that was backed up, and the stack of another Region.
+    for (stack, logical_id) in [
+        ("shop", "Volume"),
+        ("shop", "Gone"),
+        ("elsewhere", "Volume"),
+    ] {
+        let world = own(stack, logical_id);
+        assert_outcome!(integrate(&world, &event), "ignored", "untagged");
+        assert_eq!(attached(&world), []);
+        assert!(world.state().items.is_empty());
+        assert_eq!(told(&world), []);
+    }
+    // What the owner wrote is meant.
+    let world = own("shop", "Volume");
+    retag(
+        &world,
+        &[
+            ("recovery:stack", "shop"),
+            ("recovery:logical-id", "Volume"),
+        ],
+    );
+    assert_outcome!(integrate(&world, &event), "refused", "target-type");
+    retag(
+        &world,
+        &[("recovery:stack", "shop"), ("recovery:logical-id", "Gone")],
+    );
+    let error = integrate(&world, &event).unwrap_err();
+    assert_eq!(error.error_type(), "Retryable");
+}
+
+/// OpsCenter's duplicate check includes the related resources, and not every event names them.
+#[test]
+fn related_resources_are_added_once_whoever_knows_them() {
+    let resources = |world: &World| only_item(world).item.data.get("/aws/resources").cloned();
+    let volume = format!(r#"[{{"arn":"arn:aws:ec2:us-west-2:111122223333:volume/{VOLUME}"}}]"#);
+    let named = event("restore-completed-ebs");
+    let world = world_of(&named);
+    track(&world, &named).unwrap();
+    let id = named["detail"]["restoreJobId"].as_str().unwrap();
+    let tracked = [
+        format!("ssm:DescribeOpsItems restore-job/{id}"),
+        format!("ssm:CreateOpsItem restore-job/{id}"),
+        format!("ssm:DescribeOpsItems restore-job/{id}"),
+    ];
+    let added = ["ssm:UpdateOpsItem oi-1".to_owned()];
+    assert_eq!(world.calls(), [&tracked[..], &added[..]].concat());
+    assert_eq!(resources(&world), Some(volume.clone()));
+    track(&world, &named).unwrap();
+    assert_eq!(
+        world.calls(),
+        [&tracked[..], &added[..], &tracked[..1]].concat()
+    );
+
+    let unnamed = event("restore-completed-ebs-no-created-resource");
+    let world = world_of(&unnamed);
+    track(&world, &unnamed).unwrap();
+    assert_eq!(world.calls().len(), 3);
+    assert_eq!(resources(&world), None);
+    // AWS Backup names it.
+    assert_outcome!(integrate(&world, &unnamed), "integrated");
+    assert_eq!(resources(&world), Some(volume));
 }
 
 #[test]
