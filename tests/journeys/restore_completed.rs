@@ -747,7 +747,7 @@ fn attaching_that_takes_a_while_is_waited_for() {
 fn a_wait_that_is_longer_than_the_run_goes_on_in_the_next_one() {
     let event = event("restore-completed-ebs");
     let world = world_of(&event);
-    world.state().looks_until_attached = 50;
+    world.state().looks_until_attached = 500;
     let error = integrate(&world, &event).unwrap_err();
     assert_eq!(error.error_type(), "Retryable");
     assert_contains(

@@ -55,7 +55,7 @@ impl End {
             notifications: state
                 .notifications
                 .iter()
-                .map(|told| [told.subject.clone(), told.message.clone()])
+                .map(|told| [told.subject.clone(), without_item(&told.message)])
                 .collect(),
             executions: state
                 .executions
@@ -187,4 +187,14 @@ pub(crate) fn every_way_leads_to_one_end(
         ways += 1;
     }
     ways
+}
+
+/// A message without the line that names its OpsItem: people are told also where there is none yet,
+/// and then once more.
+fn without_item(message: &str) -> String {
+    let lines: Vec<&str> = message
+        .lines()
+        .filter(|line| !line.starts_with("OpsItem: "))
+        .collect();
+    lines.join("\n").trim_end().to_owned()
 }

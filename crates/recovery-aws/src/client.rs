@@ -14,8 +14,8 @@ pub type Config = aws_config::SdkConfig;
 const CONNECT: Duration = Duration::from_secs(2);
 /// Time for one attempt at a call.
 const ATTEMPT: Duration = Duration::from_secs(6);
-/// Time for a call with all its attempts: a third of the functions' timeout of 60 s, so that a
-/// function can still write down what became of it.
+/// Time for a call with all its attempts: several fit into the shortest timeout of a function
+/// (120 s), so that it can still write down what became of it.
 const OPERATION: Duration = Duration::from_secs(20);
 /// Attempts at a call that was throttled or failed on the way.
 const ATTEMPTS: u32 = 4;

@@ -76,6 +76,8 @@ pub struct State {
     pub executions: BTreeMap<String, Execution>,
     /// Calls made, each as `operation subject`.
     pub calls: Vec<String>,
+    /// Looks at a volume for which an attachment does not show at all.
+    pub looks_until_shown: usize,
     /// Looks at a volume until an accepted attachment shows as attached.
     pub looks_until_attached: usize,
     /// Device names that EC2 says are in use although no instance shows them.
@@ -289,7 +291,13 @@ impl Volumes for World {
                     }
                 }
             }
-            Ok(volume.clone())
+            let mut seen = volume.clone();
+            if !seen.attachments.is_empty() && state.looks_until_shown > 0 {
+                state.looks_until_shown -= 1;
+                seen.state = "available".to_owned();
+                seen.attachments.clear();
+            }
+            Ok(seen)
         })
     }
 
@@ -495,7 +503,7 @@ impl Runbooks for World {
     }
 }
 
-/// A clock that moves only when someone sleeps. A run begins with 60 seconds.
+/// A clock that moves only when someone sleeps. A run begins with 300 seconds.
 #[derive(Debug)]
 pub struct FakeClock {
     slept: Mutex<Duration>,
@@ -503,9 +511,9 @@ pub struct FakeClock {
 }
 
 impl FakeClock {
-    /// A clock with 60 seconds left.
+    /// A clock with 300 seconds left, as the template gives to the integration.
     pub fn new() -> FakeClock {
-        FakeClock::with_budget(Duration::from_secs(60))
+        FakeClock::with_budget(Duration::from_secs(300))
     }
 
     /// A clock with this much left.

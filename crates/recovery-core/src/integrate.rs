@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::arn::{InstanceId, VolumeId};
+use crate::text::code;
 
 /// A device name for a data volume, as EC2 takes it.
 ///
@@ -130,7 +131,7 @@ pub fn next_step(
         .find(|attachment| attachment.instance == instance.id)
     {
         return match here.state.as_str() {
-            "attached" | "busy" => Step::Done {
+            "attached" => Step::Done {
                 device: here.device.clone(),
             },
             state => Step::Wait(format!(
@@ -181,6 +182,13 @@ pub fn next_step(
             instance: instance.id.clone(),
             instance_zone: instance.zone.clone(),
         });
+    }
+    // DescribeInstances may show an attachment that DescribeVolumes does not show yet.
+    if instance.devices.iter().any(|(_, held)| *held == volume.id) {
+        return Step::Wait(format!(
+            "{} to show that it is attached to {}",
+            volume.id, instance.id
+        ));
     }
     let holder = |device: &DeviceName| {
         instance
@@ -392,7 +400,8 @@ impl fmt::Display for Refusal {
             } => {
                 write!(
                     f,
-                    "the tag {tag} of the recovery point is {value:?}, but must be {expected}"
+                    "the tag {tag} of the recovery point is {}, but must be {expected}",
+                    code(value)
                 )
             }
             Refusal::NotHere { resource, here } => {
@@ -466,7 +475,7 @@ impl fmt::Display for Refusal {
                 )
             }
             Refusal::AttachmentLimit { instance, message } => {
-                write!(f, "{instance} takes no further volume: {message}")
+                write!(f, "{instance} takes no further volume: {}", code(message))
             }
         }
     }
@@ -579,6 +588,14 @@ mod tests {
         };
         check(&attached("i-1", "attaching"), &instance());
         check(&attached("i-1", "detaching"), &instance());
+        // A detachment that waits for the guest.
+        check(&attached("i-1", "busy"), &instance());
+        // The instance shows the attachment before the volume does.
+        let ahead = Instance {
+            devices: vec![("/dev/sdf".to_owned(), VolumeId::new("vol-1"))],
+            ..instance()
+        };
+        check(&volume(), &ahead);
         check(&attached("i-2", "detaching"), &instance());
         let creating = Volume {
             state: "creating".to_owned(),

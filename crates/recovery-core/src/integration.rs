@@ -36,10 +36,13 @@ const DEVICE: &str = "recovery:device";
 /// Operational data: seconds from the end of the restore job to the attachment.
 const SECONDS: &str = "recovery:seconds-to-attach";
 
-/// Attempts to attach within one run, each preceded by a look.
+/// How often one run may be told that volume or instance are in no state to be attached, or that a
+/// name is taken by nobody knows whom, each time after a look. What was throttled or had no answer
+/// does not count.
 const ATTEMPTS: usize = 4;
-/// Left of a run's time for writing down how far it came.
-const RESERVE: Duration = Duration::from_secs(5);
+/// Left of a run's time for one more look and for writing down how far it came: a call may take 20 s
+/// with all its attempts.
+const RESERVE: Duration = Duration::from_secs(45);
 /// First and longest pause between two looks.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
@@ -184,7 +187,7 @@ async fn find_instance(
             "cloudformation:DescribeStackResource",
             format!("{stack}/{logical_id}"),
             what,
-            "Deploy the stack that owns the target in this Region; this restore job is tried again.",
+            "Deploy the stack that owns the target in this Region. This restore job is tried again for some minutes; afterwards run its integration by hand.",
         ))
     };
     let Some(StackResource {
@@ -210,6 +213,10 @@ async fn find_instance(
             logical_id: logical_id.clone(),
             status,
         });
+    }
+    // Where it is being replaced, CloudFormation still names the old one.
+    if status.ends_with("UPDATE_IN_PROGRESS") || status.ends_with("ROLLBACK_IN_PROGRESS") {
+        return Err(not_yet(format!("the resource is changing ({status})")));
     }
     let physical_id = || {
         physical_id
@@ -260,7 +267,8 @@ async fn bring_together(
     mut instance: Instance,
 ) -> Result<Result<Attached, Refusal>, Error> {
     let mut unusable = BTreeSet::new();
-    let mut attempts = 0;
+    let mut contested = 0;
+    let mut unseen = 0;
     let mut accepted = false;
     let mut pause = FIRST_PAUSE;
     // Why the last attempt did not end the matter.
@@ -274,33 +282,45 @@ async fn bring_together(
         };
         let waiting_for = match next_step(&volume, &instance, target.device.as_ref(), &unusable) {
             Step::Done { device } => return Ok(Ok(attached(device, accepted))),
+            Step::Wait(what) => what,
+            // Asked and granted: what was seen is older than that.
+            Step::Attach { .. } | Step::Refuse(Refusal::DeviceTaken { .. }) if accepted => {
+                format!("{} to be attached to {}", volume.id, instance.id)
+            }
+            // Nothing shows who has the name: perhaps this very volume, not visible yet.
+            Step::Refuse(Refusal::DeviceTaken { holder: None, .. }) if unseen < ATTEMPTS => {
+                unseen += 1;
+                format!("{} to show what it has attached", instance.id)
+            }
             Step::Refuse(refusal) => return Ok(Err(refusal)),
-            Step::Wait(what) => Some(what),
             Step::Attach { device } => {
-                // A name that is taken is no attempt: there are only so many names.
-                if attempts - unusable.len() == ATTEMPTS {
-                    return Err(unsettled.unwrap_or_else(|| {
-                        not_attached(&volume.id, &instance.id, "it is still not attached")
-                    }));
-                }
-                attempts += 1;
                 match ports.attach(&volume.id, &instance.id, &device).await {
                     Ok(AttachAnswer::Accepted { attached: true }) => {
                         return Ok(Ok(attached(device.as_str().to_owned(), true)));
                     }
                     Ok(AttachAnswer::Accepted { attached: false }) => {
                         accepted = true;
-                        Some(format!("{} to be attached to {}", volume.id, instance.id))
+                        format!("{} to be attached to {}", volume.id, instance.id)
                     }
                     Ok(AttachAnswer::DeviceInUse(fault)) => {
+                        let what = fault.to_string();
                         unusable.insert(device);
                         unsettled = Some(Error::Retryable(fault));
-                        None
+                        what
                     }
-                    Ok(AttachAnswer::Contested(fault)) | Err(Error::Retryable(fault)) => {
+                    Ok(AttachAnswer::Contested(fault)) => {
+                        contested += 1;
+                        if contested == ATTEMPTS {
+                            return Err(Error::Retryable(fault));
+                        }
                         let what = fault.to_string();
                         unsettled = Some(Error::Retryable(fault));
-                        Some(what)
+                        what
+                    }
+                    Err(Error::Retryable(fault)) => {
+                        let what = fault.to_string();
+                        unsettled = Some(Error::Retryable(fault));
+                        what
                     }
                     Ok(AttachAnswer::ZoneMismatch(_)) => {
                         return Ok(Err(Refusal::ZoneMismatch {
@@ -320,21 +340,25 @@ async fn bring_together(
                 }
             }
         };
-        if let Some(what) = waiting_for {
+        // Looks until one succeeds: a throttled look is no reason to give up either.
+        (volume, instance) = loop {
             if clock.remaining() < pause + RESERVE {
                 return Err(unsettled.unwrap_or_else(|| {
                     not_attached(
                         &volume.id,
                         &instance.id,
-                        &format!("waited for {what} as long as this run may"),
+                        &format!("waited for {waiting_for} as long as this run may"),
                     )
                 }));
             }
             clock.sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
-        }
-        (volume, instance) =
-            try_join(ports.volume(&volume.id), ports.instance(&instance.id)).await?;
+            match try_join(ports.volume(&volume.id), ports.instance(&instance.id)).await {
+                Ok(seen) => break seen,
+                Err(later @ Error::Retryable(_)) => unsettled = Some(later),
+                Err(permanent) => return Err(permanent),
+            }
+        };
     }
 }
 
@@ -461,44 +485,28 @@ fn facts(item: &NewOpsItem) -> &str {
         .trim_end()
 }
 
-/// Writes down the refusal and tells people, once for each refusal.
+/// Writes down the refusal and tells people, once for each refusal. Where it cannot be written down,
+/// they are told all the same.
 async fn refuse(
     ports: &impl IntegrationPorts,
     job: &RestoreJob,
     refusal: Refusal,
 ) -> Result<Outcome, Error> {
-    let new = restore_item(job);
-    let item = find_or_create(ports, &new).await?;
-    let outcome = Outcome::refused(refusal.reason())
-        .with("restoreJobId", job.id.as_str())
-        .with("opsItemId", item.id.as_str());
     let why = refusal.to_string();
-    if item.data.get(NOTIFIED) == Some(&why) {
-        return Ok(outcome);
-    }
-    let change = OpsItemChange {
-        title: Some(format!(
-            "Restored volume not attached: {}",
-            refusal.reason()
-        )),
-        description: Some(format!(
-            "{facts}\n\n**Why it was not attached.** {why}.\n\n**What to do.** {remedy}\n\n\
-             To run the integration again, invoke the function restore-integrator with `{{\"restoreJobId\": \"{job}\"}}`.",
-            facts = facts(&new),
-            why = crate::text::one_line(&why),
-            remedy = refusal.remedy(),
-            job = crate::text::shown(job.id.as_str()).replace(['`', '"'], "'"),
-        )),
-        severity: Some(Severity::High),
-        status: Some(Status::Open),
-        data: [(INTEGRATION, "refused".to_owned()), (REFUSAL, why.clone())]
-            .into_iter()
-            .chain(resources(job))
-            .collect(),
-        ..OpsItemChange::default()
+    let written = write_refusal(ports, job, &refusal, &why).await;
+    let outcome = |item: &OpsItemId| {
+        Outcome::refused(refusal.reason())
+            .with("restoreJobId", job.id.as_str())
+            .with("opsItemId", item.as_str())
     };
-    ports.update(&item.id, &change).await?;
-    ports
+    if let Ok(Written::Before(item)) = &written {
+        return Ok(outcome(item));
+    }
+    let item = match &written {
+        Ok(Written::Before(item) | Written::Now(item)) => item.as_str(),
+        Err(_) => "could not be written",
+    };
+    let told = ports
         .notify(&Notification {
             subject: format!("Restored volume not attached: {}", refusal.reason()),
             message: format!(
@@ -511,18 +519,67 @@ async fn refuse(
                     .created_resource
                     .as_ref()
                     .map_or("(not named)", |arn| arn.as_str()),
-                item = item.id,
             ),
             attributes: vec![
                 ("kind", "integration-refused".to_owned()),
                 ("reason", refusal.reason().to_owned()),
             ],
         })
-        .await?;
-    let told = OpsItemChange {
+        .await;
+    let (Written::Before(item) | Written::Now(item)) = written?;
+    told?;
+    let mark = OpsItemChange {
         data: [(NOTIFIED, why)].into(),
         ..OpsItemChange::default()
     };
-    ports.update(&item.id, &told).await?;
-    Ok(outcome)
+    ports.update(&item, &mark).await?;
+    Ok(outcome(&item))
+}
+
+/// Where a refusal stands written.
+enum Written {
+    /// It was before this run, and people have been told of it.
+    Before(OpsItemId),
+    /// It is now.
+    Now(OpsItemId),
+}
+
+async fn write_refusal(
+    ports: &impl IntegrationPorts,
+    job: &RestoreJob,
+    refusal: &Refusal,
+    why: &str,
+) -> Result<Written, Error> {
+    let new = restore_item(job);
+    let item = find_or_create(ports, &new).await?;
+    if item.data.get(NOTIFIED).map(String::as_str) == Some(why) {
+        return Ok(Written::Before(item.id));
+    }
+    let change = OpsItemChange {
+        title: Some(format!(
+            "Restored volume not attached: {}",
+            refusal.reason()
+        )),
+        description: Some(format!(
+            "{facts}\n\n**Why it was not attached.** {why}.\n\n**What to do.** {remedy}\n\n\
+             To run the integration again, invoke the function restore-integrator with `{{\"restoreJobId\": \"{job}\"}}`.",
+            facts = facts(&new),
+            why = crate::text::one_line(why),
+            remedy = refusal.remedy(),
+            job = crate::text::shown(job.id.as_str()).replace(['`', '"'], "'"),
+        )),
+        severity: Some(Severity::High),
+        // An item that someone has in progress stays so.
+        status: (item.status == Status::Resolved).then_some(Status::Open),
+        data: [
+            (INTEGRATION, "refused".to_owned()),
+            (REFUSAL, why.to_owned()),
+        ]
+        .into_iter()
+        .chain(resources(job))
+        .collect(),
+        ..OpsItemChange::default()
+    };
+    ports.update(&item.id, &change).await?;
+    Ok(Written::Now(item.id))
 }

@@ -172,7 +172,7 @@ async fn an_attachment_that_takes_a_while_is_waited_for() {
         .await
         .unwrap();
     assert_eq!(outcome.kind(), "integrated");
-    assert!(clock.remaining() > Duration::from_secs(50));
+    assert!(clock.remaining() > Duration::from_secs(290));
     assert_eq!(count(&world, ATTACH), 1);
 }
 
@@ -189,18 +189,64 @@ async fn a_lost_answer_is_settled_by_looking() {
     );
 }
 
+/// A restore of a whole Region meets EC2's limit on AttachVolume: 5 a second.
 #[tokio::test]
-async fn attaching_is_tried_four_times_each_after_a_look() {
+async fn throttled_calls_are_waited_out() {
     let world = World::with_restored_volume();
     for _ in 0..10 {
+        world.fail(ATTACH, Failure::Throttled);
+    }
+    let outcome = deliver(&world).await.unwrap();
+    assert_eq!(outcome.kind(), "integrated");
+    assert_eq!(count(&world, ATTACH), 11);
+    assert_eq!(world.attachments_made(), 1);
+    // So are the looks between two attempts.
+    let world = World::with_restored_volume();
+    world.fail(ATTACH, Failure::Throttled);
+    for call in ["ec2:DescribeVolumes", "ec2:DescribeInstances"] {
+        world.pass(call);
+        for _ in 0..3 {
+            world.fail(call, Failure::Throttled);
+        }
+    }
+    assert_eq!(deliver(&world).await.unwrap().kind(), "integrated");
+    assert_eq!(world.attachments_made(), 1);
+}
+
+#[tokio::test]
+async fn throttling_that_does_not_end_is_left_to_the_next_run() {
+    let world = World::with_restored_volume();
+    for _ in 0..1000 {
         world.fail(ATTACH, Failure::Throttled);
     }
     let error = deliver(&world).await.unwrap_err();
     assert_eq!(error.error_type(), "Retryable");
     assert_eq!(error.fault().code(), Some("RequestLimitExceeded"));
-    assert_eq!(count(&world, ATTACH), 4);
-    assert_eq!(count(&world, "ec2:DescribeVolumes"), 5);
+    let asked = count(&world, ATTACH);
+    assert!((20..100).contains(&asked), "{asked}");
     assert!(items(&world).is_empty());
+}
+
+/// EC2's answers disagree for moments: whatever shows first, the volume is asked for once and
+/// nobody is told that its name is taken, by itself.
+#[tokio::test]
+async fn an_attachment_that_does_not_show_yet_is_waited_for() {
+    for tags in [&[][..], &[("recovery:device", "/dev/sdf")][..]] {
+        for lost in [false, true] {
+            let world = World::with_restored_volume();
+            world.add_restored_volume("1", tags);
+            world.state().looks_until_attached = 1;
+            world.state().looks_until_shown = 3;
+            if lost {
+                world.fail(ATTACH, Failure::AnswerLost);
+            }
+            let outcome = deliver(&world).await.unwrap();
+            assert_eq!(outcome.id("device"), Some("/dev/sdf"));
+            assert_eq!(count(&world, ATTACH), 1);
+            assert_eq!(the_item(&world).item.status, Status::Resolved);
+            assert!(world.state().notifications.is_empty());
+        }
+    }
 }
 
 #[tokio::test]
@@ -229,7 +275,7 @@ async fn waiting_ends_before_the_functions_time_does() {
         }),
     ];
     for (waits_for, arrange) in arrange {
-        for budget in [0, 4, 5, 12, 60, 900] {
+        for budget in [0, 44, 45, 60, 300, 900] {
             let world = World::with_restored_volume();
             arrange(&world);
             let clock = FakeClock::with_budget(Duration::from_secs(budget));
@@ -238,7 +284,7 @@ async fn waiting_ends_before_the_functions_time_does() {
                 .unwrap_err();
             assert_eq!(error.error_type(), "Retryable");
             assert!(error.to_string().contains(waits_for), "{error}");
-            let reserve = Duration::from_secs(budget.min(5));
+            let reserve = Duration::from_secs(budget.min(45));
             assert!(clock.remaining() >= reserve, "{:?}", clock.remaining());
             // Pauses grow: no thousands of looks in a long life.
             assert!(count(&world, "ec2:DescribeVolumes") < 200);
@@ -797,5 +843,61 @@ proptest! {
         prop_assert_eq!(item.item.status, Status::Open);
         prop_assert_eq!(&item.item.data["recovery:integration"], "refused");
         prop_assert_eq!(world.attachments_made(), 0);
+    }
+}
+
+/// A tag is text of whoever can tag: none of it acts as Markdown in the OpsItem.
+#[tokio::test]
+async fn a_hostile_tag_stays_a_quotation() {
+    let world = World::with_restored_volume();
+    let hostile = "[approve here](https://example.com)";
+    world.add_restored_volume("1", &[("recovery:mount", hostile)]);
+    let outcome = deliver(&world).await.unwrap();
+    assert_eq!(outcome.reason(), Some("tag-invalid"));
+    let description = the_item(&world).description;
+    assert!(
+        description.contains(&format!("`{hostile}`")),
+        "{description}"
+    );
+    assert_eq!(description.matches(hostile).count(), 1);
+}
+
+#[tokio::test]
+async fn people_are_told_of_a_refusal_that_cannot_be_written_down() {
+    for call in [
+        "ssm:DescribeOpsItems",
+        "ssm:CreateOpsItem",
+        "ssm:UpdateOpsItem",
+    ] {
+        let world = World::with_restored_volume();
+        with_volume(&world, |volume| volume.zone = "us-west-2b".to_owned());
+        world.fail(call, Failure::Denied);
+        let error = deliver(&world).await.unwrap_err();
+        assert_eq!(error.error_type(), "Permanent", "{call}");
+        assert_eq!(world.state().notifications.len(), 1, "{call}");
+        // And again when it can be: a repetition rather than a loss.
+        assert_eq!(deliver(&world).await.unwrap().kind(), "refused");
+        assert_eq!(world.state().notifications.len(), 2, "{call}");
+        assert_eq!(deliver(&world).await.unwrap().kind(), "refused");
+        assert_eq!(world.state().notifications.len(), 2, "{call}");
+        assert_eq!(items(&world).len(), 1, "{call}");
+    }
+}
+
+#[tokio::test]
+async fn a_target_that_is_being_replaced_is_waited_for() {
+    for status in [
+        "UPDATE_IN_PROGRESS",
+        "UPDATE_ROLLBACK_IN_PROGRESS",
+        "ROLLBACK_IN_PROGRESS",
+    ] {
+        let world = World::with_restored_volume();
+        for resource in world.state().stack_resources.values_mut() {
+            resource.status = status.to_owned();
+        }
+        let error = deliver(&world).await.unwrap_err();
+        assert_eq!(error.error_type(), "Retryable");
+        assert!(error.to_string().contains(status), "{error}");
+        assert_eq!(count(&world, ATTACH), 0);
     }
 }
