@@ -424,6 +424,12 @@ fn a_recovery_is_approved_by_a_person_unless_signals_agree_and_the_owner_waived_
     for step in &waiving[..2] {
         assert_eq!(step["onFailure"], "step:approve", "{step}");
     }
+    // It is the incident that the signals agree, not merely something that happens at the same time.
+    let look = &waiving[0]["inputs"];
+    assert_eq!(look["InputPayload"]["incident"], "{{ Incident }}");
+    assert!(look["Script"].as_str().is_some_and(|script| {
+        script.contains(r#"and events["incident"] == "alarm/" + found[0]["AlarmArn"]"#)
+    }));
     assert_eq!(waiving[1]["inputs"]["Default"], "approve");
     assert_eq!(
         waiving[1]["inputs"]["Choices"],

@@ -284,12 +284,12 @@ fn a_function_has_time_to_write_down_what_became_of_it() {
     assert!(
         globals["Timeout"]
             .as_u64()
-            .is_some_and(|seconds| seconds >= 60)
+            .is_some_and(|seconds| seconds >= 120)
     );
     for (function, properties) in deployed(&[]).resources("AWS::Serverless::Function") {
         let own = properties.get("Timeout").and_then(Value::as_u64);
         assert!(
-            own.is_none_or(|seconds| (60..=900).contains(&seconds)),
+            own.is_none_or(|seconds| (120..=900).contains(&seconds)),
             "{function}"
         );
         assert!(

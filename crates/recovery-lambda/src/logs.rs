@@ -9,8 +9,9 @@ use tracing::level_filters::LevelFilter;
 /// <https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-advanced.html>
 pub(crate) fn init(var: impl Fn(&str) -> Option<String>) {
     let level = match var("AWS_LAMBDA_LOG_LEVEL").as_deref() {
-        Some("TRACE") => Level::TRACE,
-        Some("DEBUG") => Level::DEBUG,
+        // At TRACE, lambda_runtime logs each event whole, and the SDK each answer: more than belongs
+        // into logs that are kept for a year.
+        Some("TRACE" | "DEBUG") => Level::DEBUG,
         Some("WARN") => Level::WARN,
         Some("ERROR" | "FATAL") => Level::ERROR,
         _ => Level::INFO,
