@@ -31,14 +31,31 @@ pub const DESCRIPTION_LIMIT: usize = 2048;
 /// Largest value of operational data, in bytes (20 KB; counted as 20,000 to be on the safe side).
 pub const DATA_LIMIT: usize = 20_000;
 
+/// Longest [`ItemKey`], in bytes: it has to fit where OpsCenter is asked for it, too.
+pub const KEY_LIMIT: usize = 500;
+
 /// What an OpsItem is about; the same for every event and every function that speaks of it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ItemKey(String);
 
 impl ItemKey {
-    /// The key of `kind` (`restore-job`, `health-event`, …) with `id`.
+    /// The key of `kind` (`restore-job`, `health-event`, …) with `id`. One that is too long is cut and
+    /// ends in a digest of the whole, so that it stays its own.
     pub fn new(kind: &str, id: &str) -> ItemKey {
-        ItemKey(text::within(&text::one_line(&format!("{kind}/{id}")), 1024))
+        use sha2::{Digest, Sha256};
+        let whole = format!("{kind}/{id}");
+        let mut key = text::one_line(&whole);
+        if key.len() > KEY_LIMIT {
+            let digest = Sha256::digest(&whole);
+            let digest: String = digest[..8].iter().map(|b| format!("{b:02x}")).collect();
+            let end = (0..KEY_LIMIT - digest.len())
+                .rev()
+                .find(|&end| key.is_char_boundary(end))
+                .unwrap_or(0);
+            key.truncate(end);
+            key = format!("{key}-{digest}");
+        }
+        ItemKey(key)
     }
 
     /// The key as text.
@@ -387,6 +404,29 @@ mod tests {
         for prefix in ["aws", "amazon", "amzn", "ssm", "/"] {
             assert!(!KEY.starts_with(prefix));
         }
+    }
+
+    #[test]
+    fn a_long_key_is_cut_and_stays_its_own() {
+        let short = ItemKey::new("alarm", &"x".repeat(KEY_LIMIT - 6));
+        assert_eq!(short.as_str().len(), KEY_LIMIT);
+        assert!(short.as_str().ends_with('x'));
+        let long = "ä".repeat(400);
+        let keys = [
+            format!("{long}a"),
+            format!("{long}b"),
+            "x".repeat(KEY_LIMIT - 5),
+        ]
+        .map(|id| ItemKey::new("alarm", &id));
+        for key in &keys {
+            assert!(key.as_str().len() <= KEY_LIMIT, "{key}");
+            let (start, digest) = key.as_str().rsplit_once('-').unwrap();
+            assert!(start.starts_with("alarm/"));
+            assert_eq!(digest.len(), 16);
+            assert!(digest.chars().all(|c| c.is_ascii_hexdigit()));
+        }
+        assert_ne!(keys[0], keys[1]);
+        assert_eq!(keys[0], ItemKey::new("alarm", &format!("{long}a")));
     }
 
     #[test]

@@ -69,6 +69,17 @@ pub enum State {
     Over,
 }
 
+impl State {
+    /// The other one.
+    #[must_use]
+    pub fn other(self) -> State {
+        match self {
+            State::Open => State::Over,
+            State::Over => State::Open,
+        }
+    }
+}
+
 /// A signal that concerns this workload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Incident {
@@ -89,6 +100,9 @@ pub struct Incident {
     pub severity: Severity,
     /// One line, in words.
     pub title: String,
+    /// Title and severity that it would have in the other state, for the run that finds that another
+    /// one knew better.
+    pub otherwise: (String, Severity),
     /// Markdown for the OpsItem.
     pub description: String,
     /// Plain text for people.

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::json;
 
+use crate::arn::OpsItemId;
 use crate::error::Error;
 use crate::event::{self, alarm, health};
 use crate::ops_item::{
@@ -17,8 +18,11 @@ use crate::outcome::Outcome;
 use crate::ports::{Notification, ResponsePorts};
 use crate::respond::{self, Incident, Judgement, Policy, Response, State};
 
-/// Operational data: when AWS last said what the item says.
-const UPDATED: &str = "recovery:updated";
+/// Operational data: of when the latest news of trouble are.
+const TROUBLE: &str = "recovery:latest-trouble";
+/// Operational data: of when the latest news of an end are. Apart from the other, so that of two
+/// runs that write at the same moment neither takes away what the other knows.
+const END: &str = "recovery:latest-end";
 /// Operational data: the messages that people have been told of, separated by spaces.
 const NOTIFIED: &str = "recovery:notified";
 /// Operational data: the execution of the recovery runbook.
@@ -92,44 +96,83 @@ async fn respond(
     incident: &Incident,
     responses: &[Response],
 ) -> Result<Outcome, Error> {
+    let tracks = responses.contains(&Response::Track);
+    if !tracks && !incident.opens {
+        return Ok(Outcome::ignored("no-incident"));
+    }
     let mut outcome = Outcome::responded().with("incident", incident.key.as_str());
     let mut item = None;
-    if responses.contains(&Response::Track) {
-        let Some(tracked) = track(ports, incident).await? else {
-            return Ok(Outcome::ignored("no-incident"));
-        };
-        outcome = match (incident.state, tracked.status) {
-            (State::Over, Status::Resolved) => Outcome::resolved(),
-            _ => Outcome::responded(),
+    // No response keeps another from being tried.
+    let mut failures = Failures::default();
+    if tracks {
+        match track(ports, incident).await {
+            Ok(Some(tracked)) => {
+                outcome = match (incident.state, tracked.status) {
+                    (State::Over, Status::Resolved) => Outcome::resolved(),
+                    _ => Outcome::responded(),
+                }
+                .with("incident", incident.key.as_str())
+                .with("opsItemId", tracked.id.as_str());
+                item = Some(tracked);
+            }
+            Ok(None) => return Ok(Outcome::ignored("no-incident")),
+            // Nobody knows whether there is anything that it ends.
+            Err(error) if !incident.opens => return Err(error),
+            Err(error) => failures.add(error),
         }
-        .with("incident", incident.key.as_str())
-        .with("opsItemId", tracked.id.as_str());
-        item = Some(tracked);
     }
     // Trouble that is told of after its end alarms nobody and starts nothing; an end that is told of
     // after the next trouble calms nobody.
     let superseded = item
         .as_ref()
         .is_some_and(|item| item.status != status(incident.state));
-    if responses.contains(&Response::Notify) && !superseded {
-        notify(ports, incident, item.as_mut()).await?;
+    if responses.contains(&Response::Notify)
+        && !superseded
+        && let Err(error) = notify(ports, incident, item.as_mut()).await
+    {
+        failures.add(error);
     }
+    // Only its item tells an alarm's incident from the next one of the same alarm.
+    let distinct = item.is_some() || incident.reopens_within.is_none();
     if let Some(runbook) = policy
         .runbook
         .as_deref()
-        .filter(|_| responses.contains(&Response::Recover) && !superseded)
+        .filter(|_| responses.contains(&Response::Recover) && !superseded && distinct)
     {
-        let execution = recover(ports, incident, runbook, item.as_ref()).await?;
-        outcome = outcome.with("automationExecutionId", execution);
-    }
-    // Last, since nothing hangs on it.
-    if let Some(item) = &item {
-        add_resources(ports, item, &incident.resources).await?;
-        if item.status == Status::Open {
-            relate_open_incidents(ports).await?;
+        match recover(ports, incident, runbook, item.as_ref()).await {
+            Ok(execution) => outcome = outcome.with("automationExecutionId", execution),
+            Err(error) => failures.add(error),
         }
     }
-    Ok(outcome)
+    // Last, since nothing hangs on it: not even the run.
+    if let Some(item) = &item {
+        if let Err(error) = add_resources(ports, item, &incident.resources).await {
+            tracing::warn!(opsItemId = %item.id, %error, "the resources are not added to the OpsItem");
+        }
+        if item.status == Status::Open
+            && let Err(error) = relate_open_incidents(ports, item).await
+        {
+            tracing::warn!(opsItemId = %item.id, %error, "open incidents are not related");
+        }
+    }
+    failures.first.map_or(Ok(outcome), Err)
+}
+
+/// What failed in a run that went on.
+#[derive(Default)]
+struct Failures {
+    first: Option<Error>,
+}
+
+impl Failures {
+    /// Keeps the first for the answer; the others are only logged.
+    fn add(&mut self, error: Error) {
+        if self.first.is_none() {
+            self.first = Some(error);
+        } else {
+            tracing::warn!(%error, "another response failed as well");
+        }
+    }
 }
 
 /// Creates or updates the incident's OpsItem. News that are older than what it says change nothing.
@@ -143,7 +186,6 @@ async fn track(ports: &impl ResponsePorts, incident: &Incident) -> Result<Option
         category: "Availability",
         data: data(incident),
     };
-    let known = |item: &OpsItem| item.data.get(UPDATED).and_then(|text| event::date(text));
     // What ended long ago is another incident than what begins now.
     let counts = |item: &OpsItem| match (incident.reopens_within, incident.updated, known(item)) {
         (Some(limit), Some(told), Some(known)) => {
@@ -158,7 +200,7 @@ async fn track(ports: &impl ResponsePorts, incident: &Incident) -> Result<Option
             || first.status == Status::Open
             || known(younger) <= known(first)
     };
-    let mut item = if incident.opens {
+    let item = if incident.opens {
         find_or_create_where(ports, &new, counts, repeats).await?
     } else {
         match ports.find(&new.key).await?.into_iter().find(counts) {
@@ -174,7 +216,7 @@ async fn track(ports: &impl ResponsePorts, incident: &Incident) -> Result<Option
         // Where nothing says when, what is over stays over.
         (None, None) => item.status == Status::Open,
     };
-    let status = status(incident.state);
+    let wanted = status(incident.state);
     // The end is an end even when it carries the same time as the last news before it.
     let ends = incident.state == State::Over
         && item.status == Status::Open
@@ -184,14 +226,105 @@ async fn track(ports: &impl ResponsePorts, incident: &Incident) -> Result<Option
             title: Some(new.limited_title()),
             description: Some(new.limited_description()),
             severity: Some(incident.severity),
-            status: Some(status),
+            // What a person made of it, such as "in progress", stays while it is open.
+            status: (item.status != wanted).then_some(wanted),
             data: data(incident),
             ..OpsItemChange::default()
         };
         ports.update(&item.id, &change).await?;
-        item.status = status;
+    } else if !overtaken(incident, &item) {
+        return Ok(Some(item));
     }
-    Ok(Some(item))
+    settle(ports, incident, &item.id).await.map(Some)
+}
+
+/// Of when an item's news of this state are.
+fn told(item: &OpsItem, state: State) -> Option<DateTime<Utc>> {
+    item.data
+        .get(time_key(state))
+        .and_then(|text| event::date(text))
+}
+
+/// Of when an item's news are.
+fn known(item: &OpsItem) -> Option<DateTime<Utc>> {
+    told(item, State::Open).max(told(item, State::Over))
+}
+
+/// The state that the later of an item's news tell, an end where both are of the same time.
+fn latest(item: &OpsItem) -> Option<State> {
+    let (trouble, end) = (told(item, State::Open), told(item, State::Over));
+    known(item).map(|_| {
+        if end >= trouble {
+            State::Over
+        } else {
+            State::Open
+        }
+    })
+}
+
+/// Whether the item took this very news while it knew of later ones that say otherwise, and does not
+/// stand as those say: the run that wrote it died before it looked again.
+fn overtaken(incident: &Incident, item: &OpsItem) -> bool {
+    incident.updated.is_some()
+        && told(item, incident.state) == incident.updated
+        && latest(item).is_some_and(|state| state != incident.state && item.status != status(state))
+}
+
+/// Looks at the item after it was written. Where another run has written of something later, between
+/// this one's look and its writing, the item is made to stand as the later news say.
+async fn settle(
+    ports: &impl ResponsePorts,
+    incident: &Incident,
+    id: &OpsItemId,
+) -> Result<OpsItem, Error> {
+    let mut item = ports.get(id).await?;
+    // Once is enough unless yet another run writes just now.
+    for _ in 0..3 {
+        let Some(state) = latest(&item).filter(|state| item.status != status(*state)) else {
+            break;
+        };
+        let (title, severity) = if state == incident.state {
+            (incident.title.clone(), incident.severity)
+        } else {
+            incident.otherwise.clone()
+        };
+        let overtaken = state != incident.state;
+        let change = OpsItemChange {
+            title: overtaken.then(|| crate::text::shown(&title)),
+            description: overtaken.then(|| of_two_at_once(&title, state)),
+            severity: Some(severity),
+            status: Some(status(state)),
+            ..OpsItemChange::default()
+        };
+        ports.update(id, &change).await?;
+        item = ports.get(id).await?;
+    }
+    Ok(item)
+}
+
+/// The description of an item of which two changes were answered at the same moment: what the later
+/// one said was overwritten.
+fn of_two_at_once(title: &str, state: State) -> String {
+    let action = match state {
+        State::Open => {
+            "Look at the workload itself. If customers are affected and no end is in sight, start the recovery."
+        }
+        State::Over => {
+            "Check that the workload works in the primary Region. If a recovery was started, decide whether to go on with it."
+        }
+    };
+    let title = crate::text::code(title);
+    format!(
+        "**What happened.** {title}. Its trouble and an end of it were answered at the same moment; this is the later of the two.\n\n**What to do.** {action}"
+    )
+}
+
+/// Where an item keeps the time of the news of this state.
+fn time_key(state: State) -> &'static str {
+    match state {
+        State::Open => TROUBLE,
+        State::Over => END,
+    }
 }
 
 /// The status of an item whose incident is in this state.
@@ -204,9 +337,10 @@ fn status(state: State) -> Status {
 
 fn data(incident: &Incident) -> BTreeMap<&'static str, String> {
     // As exact as it was told: an alarm can change twice within a second.
-    let updated = incident
-        .updated
-        .map(|time: DateTime<Utc>| (UPDATED, time.to_rfc3339_opts(SecondsFormat::AutoSi, true)));
+    let updated = incident.updated.map(|time: DateTime<Utc>| {
+        let time = time.to_rfc3339_opts(SecondsFormat::AutoSi, true);
+        (time_key(incident.state), time)
+    });
     let runbooks: Vec<_> = incident
         .runbooks
         .iter()
@@ -271,8 +405,8 @@ async fn notify(
     Ok(())
 }
 
-/// Starts the recovery runbook, once for each incident: the token is made of the incident's key and
-/// its OpsItem, since the same alarm can be another incident next year.
+/// Starts the recovery runbook, once for each incident: the token is made of the incident's key and,
+/// where the same key can be another incident next year, as an alarm's can, of its OpsItem.
 async fn recover(
     ports: &impl ResponsePorts,
     incident: &Incident,
@@ -286,7 +420,9 @@ async fn recover(
     if let Some(item) = item {
         parameters.push(("OpsItemId", item.id.to_string()));
     }
-    let purpose = item.map_or("recover".to_owned(), |item| format!("recover {}", item.id));
+    let purpose = item
+        .filter(|_| incident.reopens_within.is_some())
+        .map_or("recover".to_owned(), |item| format!("recover {}", item.id));
     let token = incident.key.token(&purpose);
     let execution = ports.start(runbook, &token, &parameters).await?;
     if let Some(item) = item {
@@ -299,28 +435,50 @@ async fn recover(
     Ok(execution)
 }
 
-/// Makes the items of all incidents that are open refer to each other: they concern one workload.
-async fn relate_open_incidents(ports: &impl ResponsePorts) -> Result<(), Error> {
+/// Makes the items of incidents that are open refer to each other: they concern one workload. Of
+/// many, only the run's own and those that it refers to are written.
+async fn relate_open_incidents(ports: &impl ResponsePorts, own: &OpsItem) -> Result<(), Error> {
     let mut open = ports.open_incidents().await?;
-    open.sort_by(|a, b| a.id.cmp(&b.id));
-    for item in &open {
-        let others: Vec<_> = open
-            .iter()
-            .map(|other| other.id.clone())
-            .filter(|other| *other != item.id)
-            .take(MOST_RELATED)
-            .collect();
-        let mark: Vec<&str> = others.iter().map(|other| other.as_str()).collect();
-        let mark = mark.join(" ");
-        if others.is_empty() || item.data.get(RELATED) == Some(&mark) {
-            continue;
-        }
-        let change = OpsItemChange {
-            related: Some(others),
-            data: [(RELATED, mark)].into(),
-            ..OpsItemChange::default()
-        };
-        ports.update(&item.id, &change).await?;
+    // OpsCenter may not list it yet.
+    if open.iter().all(|item| item.id != own.id) {
+        open.push(own.clone());
     }
-    Ok(())
+    open.sort_by(|a, b| a.id.cmp(&b.id));
+    let others = open
+        .iter()
+        .filter(|item| item.id != own.id)
+        .take(MOST_RELATED);
+    let mut first = None;
+    for item in open.iter().filter(|item| item.id == own.id).chain(others) {
+        if let Err(error) = relate(ports, item, &open).await {
+            let goes_on = matches!(error, Error::Permanent(_));
+            first.get_or_insert(error);
+            // What cannot be written stands in nobody's way; OpsCenter's being overloaded does.
+            if !goes_on {
+                break;
+            }
+        }
+    }
+    first.map_or(Ok(()), Err)
+}
+
+/// Makes the item refer to others that are open.
+async fn relate(ports: &impl ResponsePorts, item: &OpsItem, open: &[OpsItem]) -> Result<(), Error> {
+    let others: Vec<_> = open
+        .iter()
+        .map(|other| other.id.clone())
+        .filter(|other| *other != item.id)
+        .take(MOST_RELATED)
+        .collect();
+    let mark: Vec<&str> = others.iter().map(|other| other.as_str()).collect();
+    let mark = mark.join(" ");
+    if others.is_empty() || item.data.get(RELATED) == Some(&mark) {
+        return Ok(());
+    }
+    let change = OpsItemChange {
+        related: Some(others),
+        data: [(RELATED, mark)].into(),
+        ..OpsItemChange::default()
+    };
+    ports.update(&item.id, &change).await
 }

@@ -223,7 +223,11 @@ fn end(world: &World) -> (bool, Severity, String, String, String, BTreeSet<Strin
         item.severity,
         item.title,
         item.description,
-        item.item.data["recovery:updated"].clone(),
+        ["recovery:latest-trouble", "recovery:latest-end"]
+            .iter()
+            .filter_map(|key| item.item.data.get(*key).cloned())
+            .max_by_key(|time| recovery_core::event::date(time))
+            .unwrap(),
         resources
             .iter()
             .map(|resource| resource["arn"].as_str().unwrap().to_owned())
@@ -249,7 +253,13 @@ fn check(kind: Kind, said: &[Said], order: &[(usize, usize)], failures: &[Script
         world.fail(operation, *failure);
     }
     deliver_all(kind, &world, said, order);
-    assert_eq!(end(&world), end(&plain));
+    let (mut came, mut should) = (end(&world), end(&plain));
+    if !failures.is_empty() {
+        // Resources only add to an item: no run fails for them.
+        assert!(came.5.is_subset(&should.5));
+        (came.5, should.5) = Default::default();
+    }
+    assert_eq!(came, should);
     let newest = said.len() - 1;
     let item = the_item(&world);
     assert_eq!(item.item.status == Status::Resolved, said[newest].over);
@@ -262,7 +272,13 @@ fn check(kind: Kind, said: &[Said], order: &[(usize, usize)], failures: &[Script
     let heard = told(&world, said);
     let promised = to_be_told(said, order);
     assert!(promised.contains(&newest));
-    assert_eq!(heard.keys().copied().collect::<BTreeSet<_>>(), promised);
+    let heard_of = heard.keys().copied().collect::<BTreeSet<_>>();
+    if failures.is_empty() {
+        assert_eq!(heard_of, promised);
+    } else {
+        // Where the item cannot be read, people are rather told of what has been overtaken than not.
+        assert!(heard_of.is_superset(&promised));
+    }
     let written = item.item.data["recovery:notified"].split(' ').count();
     assert_eq!(written, promised.len());
     if failures.is_empty() {
@@ -271,13 +287,23 @@ fn check(kind: Kind, said: &[Said], order: &[(usize, usize)], failures: &[Script
 
     let recovers = usize::from(may_recover(said, order));
     let executions = world.state().executions.clone();
-    assert_eq!(executions.len(), recovers);
+    match kind {
+        // Its recovery needs no item, so that it may start where none can be read.
+        Kind::Health if !failures.is_empty() => {
+            assert!((recovers..=1).contains(&executions.len()));
+        }
+        Kind::Health | Kind::Alarm => assert_eq!(executions.len(), recovers),
+    }
     let noted = item.item.data.get("recovery:runbook-execution").cloned();
     let started = executions
         .keys()
         .next()
         .map(|token| format!("execution-{token}"));
-    assert_eq!(noted, started);
+    if recovers == 1 {
+        assert_eq!(noted, started);
+    } else {
+        assert_eq!(noted, None);
+    }
     if !said[newest].over {
         assert_eq!(recovers, 1);
     }
@@ -293,7 +319,8 @@ fn check(kind: Kind, said: &[Said], order: &[(usize, usize)], failures: &[Script
         world.state().notifications.len(),
     );
     // But what was overtaken when it came may be how things stand by now.
-    if to_be_told(said, &[order, order].concat()) == promised {
+    // And a failure may have waited until now.
+    if failures.is_empty() && to_be_told(said, &[order, order].concat()) == promised {
         assert_eq!(after, before);
     }
 }

@@ -31,7 +31,7 @@ pub fn judge(change: &AlarmChange, policy: &Policy) -> Judgement {
         }
     }
     let composite = change.kind == AlarmKind::Composite;
-    let severity = match state {
+    let severity = |state| match state {
         State::Over => Severity::Low,
         State::Open if composite => Severity::Critical,
         State::Open => Severity::High,
@@ -67,8 +67,9 @@ pub fn judge(change: &AlarmChange, policy: &Policy) -> Judgement {
                 .map_or_else(|| "unknown".to_owned(), |time| time.to_rfc3339())
         ),
         state,
-        severity,
+        severity: severity(state),
         title: title(change, state),
+        otherwise: (title(change, state.other()), severity(state.other())),
         description: description(change, policy, state),
         message: message(change, state),
         updated: change.changed,
@@ -121,11 +122,12 @@ fn description(change: &AlarmChange, policy: &Policy, state: State) -> String {
         format!("\n- Its owner says: {}", code(text))
     });
     let said = crate::text::within(&change.reason, 700);
+    // What is to be done stands before what may be long: the end is what an OpsItem's limit cuts.
     format!(
         "**What happened.** {meaning}\n\n\
+         **What to do.** {action} {runbook}\n\n\
          - Alarm: {name}\n- Region: {region}\n- Since: {since}{purpose}{waiting}\n\n\
-         **CloudWatch says.** {said}\n\n\
-         **What to do.** {action} {runbook}",
+         **CloudWatch says.** {said}",
         name = code(&change.name),
         region = code(change.region.as_deref().unwrap_or("not said")),
         since = time(change.changed),

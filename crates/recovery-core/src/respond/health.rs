@@ -30,13 +30,14 @@ pub fn judge(event: &HealthEvent, policy: &Policy) -> Judgement {
             .starts_with(&["AWS", "MULTIPLE", "SERVICES"]);
     let own_resources_only = event.scope.as_deref() == Some("ACCOUNT_SPECIFIC");
     let state = state(event);
-    let severity = match (state, primary, whole_region, own_resources_only) {
+    let severity = |state| match (state, primary, whole_region, own_resources_only) {
         (State::Over, ..) => Severity::Low,
         (State::Open, true, true, _) => Severity::Critical,
         (State::Open, _, _, false) => Severity::High,
         (State::Open, _, _, true) => Severity::Medium,
     };
-    let incident = describe(event, policy, region, state, severity, whole_region);
+    let severities = (severity(state), severity(state.other()));
+    let incident = describe(event, policy, region, state, severities, whole_region);
     let mut responses = policy.responses.clone();
     responses.sort();
     responses.dedup();
@@ -71,7 +72,7 @@ fn describe(
     policy: &Policy,
     region: &str,
     state: State,
-    severity: Severity,
+    (severity, otherwise): (Severity, Severity),
     whole_region: bool,
 ) -> Incident {
     let what = match (whole_region, event.service.as_str()) {
@@ -79,10 +80,11 @@ fn describe(
         (false, "") => "an unnamed service".to_owned(),
         (false, service) => service.to_owned(),
     };
-    let title = match state {
+    let title = |state| match state {
         State::Open => format!("AWS Health: {what} in trouble in {region}"),
         State::Over => format!("AWS Health: {what} in {region} reported as resolved"),
     };
+    let (title, otherwise) = (title(state), (title(state.other()), otherwise));
     let (meaning, action) = if state == State::Over {
         (
             "AWS reports this trouble as resolved.",
@@ -159,6 +161,7 @@ fn describe(
         state,
         severity,
         title,
+        otherwise,
         description,
         message,
         updated: event.updated,

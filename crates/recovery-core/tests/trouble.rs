@@ -1,0 +1,466 @@
+//! What goes wrong while a signal is answered: one response fails, two runs race, many incidents are
+//! open at once.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "what arranges a test fails it when it cannot"
+)]
+
+use std::sync::Mutex;
+
+use recovery_core::arn::OpsItemId;
+use recovery_core::error::Error;
+use recovery_core::fakes::{Failure, StoredItem, World};
+use recovery_core::ops_item::{
+    Claim, DESCRIPTION_LIMIT, ItemKey, NewOpsItem, OpsItem, OpsItemChange, Severity, Status,
+};
+use recovery_core::ports::{Notification, Notifications, OpsItems, Runbooks};
+use recovery_core::respond::{Policy, Response};
+use recovery_core::response::{handle_alarm, handle_health};
+use recovery_core::text;
+use serde_json::{Value, json};
+
+fn policy() -> Policy {
+    Policy {
+        primary_region: "us-east-1".to_owned(),
+        recovery_region: "us-west-2".to_owned(),
+        responses: vec![Response::Track, Response::Notify, Response::Recover],
+        runbook: Some("StartRegionRecovery".to_owned()),
+        other_runbooks: Vec::new(),
+    }
+}
+
+/// A composite alarm's change, some minute past five.
+fn alarm_of(name: &str, value: &str, previous: &str, minute: u32) -> Value {
+    let at = format!("2026-11-23T05:{minute:02}:00.000+0000");
+    json!({
+        "version": "0", "id": "e", "source": "aws.cloudwatch",
+        "detail-type": "CloudWatch Alarm State Change",
+        "account": "111122223333", "region": "us-west-2", "time": at,
+        "resources": [format!("arn:aws:cloudwatch:us-west-2:111122223333:alarm:{name}")],
+        "detail": {
+            "alarmName": name,
+            "state": {"value": value, "reason": "r", "timestamp": at},
+            "previousState": {"value": previous},
+            "configuration": {"alarmRule": "ALARM(x) AND ALARM(y)"},
+        },
+    })
+}
+
+fn alarm(minute: u32) -> Value {
+    alarm_of("c", "ALARM", "OK", minute)
+}
+
+fn ok(minute: u32) -> Value {
+    alarm_of("c", "OK", "ALARM", minute)
+}
+
+fn health() -> Value {
+    json!({
+        "version": "0", "id": "e", "source": "aws.health", "detail-type": "AWS Health Event",
+        "account": "111122223333", "region": "us-west-2", "time": "2026-11-23T06:00:00Z",
+        "resources": [],
+        "detail": {
+            "eventArn": "arn:aws:health:us-east-1::event/S3/AWS_S3_OPERATIONAL_ISSUE/X_1",
+            "service": "S3", "eventTypeCode": "AWS_S3_OPERATIONAL_ISSUE",
+            "eventTypeCategory": "issue", "eventScopeCode": "PUBLIC", "communicationId": "one-1",
+            "lastUpdatedTime": "Mon, 23 Nov 2026 05:10:00 GMT", "statusCode": "open",
+            "eventRegion": "us-east-1",
+            "eventDescription": [{"language": "en_US", "latestDescription": "News."}],
+            "affectedEntities": [{"entityValue": "arn:aws:s3:::bucket"}],
+        },
+    })
+}
+
+async fn answered(world: &World, event: &Value) -> Result<(), Error> {
+    if event["source"] == "aws.health" {
+        handle_health(world, &policy(), event).await?;
+    } else {
+        handle_alarm(world, &policy(), event).await?;
+    }
+    Ok(())
+}
+
+async fn answer(world: &World, event: &Value) {
+    answered(world, event).await.unwrap();
+}
+
+fn told(world: &World) -> Vec<String> {
+    let state = world.state();
+    state
+        .notifications
+        .iter()
+        .map(|n| n.subject.clone())
+        .collect()
+}
+
+fn started(world: &World) -> usize {
+    world.state().executions.len()
+}
+
+#[track_caller]
+fn the_item(world: &World) -> StoredItem {
+    let items = world.state().items.clone();
+    assert_eq!(items.len(), 1, "{items:#?}");
+    items.into_iter().next().unwrap()
+}
+
+fn updates(world: &World) -> usize {
+    let calls = world.calls();
+    calls
+        .iter()
+        .filter(|call| call.starts_with("ssm:UpdateOpsItem"))
+        .count()
+}
+
+#[tokio::test]
+async fn people_are_told_and_a_recovery_is_started_though_opscenter_refuses() {
+    let world = World::new();
+    world.fail("ssm:DescribeOpsItems", Failure::Denied);
+    let error = answered(&world, &health()).await.unwrap_err();
+    assert_eq!(error.fault().operation(), "ssm:DescribeOpsItems");
+    assert_eq!((told(&world).len(), started(&world)), (1, 1));
+    // Delivered again, the item is there, and the recovery is the same one.
+    answer(&world, &health()).await;
+    assert_eq!((told(&world).len(), started(&world)), (2, 1));
+    let executions = world.state().executions.clone();
+    let token = executions.keys().next().unwrap();
+    assert_eq!(
+        the_item(&world).item.data["recovery:runbook-execution"],
+        format!("execution-{token}")
+    );
+}
+
+#[tokio::test]
+async fn without_its_item_an_alarm_is_told_and_starts_nothing_until_there_is_one() {
+    let world = World::new();
+    world.fail("ssm:CreateOpsItem", Failure::Denied);
+    answered(&world, &alarm(0)).await.unwrap_err();
+    assert_eq!((told(&world).len(), started(&world)), (1, 0));
+    answer(&world, &alarm(0)).await;
+    assert_eq!((told(&world).len(), started(&world)), (2, 1));
+    // An OK that ends nothing that is known of is no news, OpsCenter or not.
+    let world = World::new();
+    world.fail("ssm:DescribeOpsItems", Failure::Throttled);
+    let stray = alarm_of("c", "OK", "INSUFFICIENT_DATA", 0);
+    answered(&world, &stray).await.unwrap_err();
+    assert_eq!(told(&world), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_recovery_is_started_though_the_topic_refuses() {
+    for event in [alarm(0), health()] {
+        let world = World::new();
+        world.fail("sns:Publish", Failure::Denied);
+        let error = answered(&world, &event).await.unwrap_err();
+        assert_eq!(error.fault().operation(), "sns:Publish");
+        assert_eq!((told(&world).len(), started(&world)), (0, 1));
+        answer(&world, &event).await;
+        assert_eq!((told(&world).len(), started(&world)), (1, 1));
+    }
+}
+
+#[tokio::test]
+async fn the_first_error_is_the_one_that_is_reported() {
+    let world = World::new();
+    world.fail("ssm:DescribeOpsItems", Failure::Throttled);
+    world.fail("sns:Publish", Failure::Denied);
+    world.fail("ssm:StartAutomationExecution", Failure::Denied);
+    let error = answered(&world, &health()).await.unwrap_err();
+    assert_eq!(error.fault().operation(), "ssm:DescribeOpsItems");
+    assert_eq!(error.error_type(), "Retryable");
+}
+
+#[tokio::test]
+async fn what_only_adds_to_an_item_fails_no_run() {
+    let world = World::new();
+    answer(&world, &alarm(0)).await;
+    // What was told, the execution, the resources, the relation.
+    for failed in 2..6 {
+        let world = World::new();
+        answer(&world, &alarm(0)).await;
+        for _ in 0..failed {
+            world.pass("ssm:UpdateOpsItem");
+        }
+        world.fail("ssm:UpdateOpsItem", Failure::Denied);
+        answer(&world, &health()).await;
+        assert_eq!((told(&world).len(), started(&world)), (2, 2), "{failed}");
+    }
+    let world = World::new();
+    world.pass("ssm:DescribeOpsItems");
+    world.pass("ssm:DescribeOpsItems");
+    world.fail("ssm:DescribeOpsItems", Failure::Denied);
+    answer(&world, &alarm(0)).await;
+}
+
+#[tokio::test]
+async fn however_many_incidents_are_open_a_run_writes_few_of_them() {
+    let world = World::new();
+    let mut worst = 0;
+    for number in 0..60 {
+        let before = updates(&world);
+        answer(&world, &alarm_of(&format!("a{number}"), "ALARM", "OK", 0)).await;
+        worst = worst.max(updates(&world) - before);
+        let state = world.state();
+        let own = state.items.last().unwrap();
+        assert_eq!(own.related.len(), number.min(10));
+    }
+    // What was told, the execution, itself and ten others.
+    assert!(worst <= 13, "{worst}");
+    // Whoever comes again writes nothing.
+    let before = updates(&world);
+    answer(&world, &alarm_of("a59", "ALARM", "OK", 0)).await;
+    assert_eq!(updates(&world), before);
+}
+
+/// Another run answers an event between this one's look and its next act.
+struct Overtaken<'a>(&'a World, Mutex<Option<Value>>);
+
+impl OpsItems for Overtaken<'_> {
+    async fn find(&self, key: &ItemKey) -> Result<Vec<OpsItem>, Error> {
+        let found = self.0.find(key).await?;
+        let event = self.1.lock().unwrap().take();
+        if let Some(event) = event {
+            answer(self.0, &event).await;
+        }
+        Ok(found)
+    }
+    async fn open_incidents(&self) -> Result<Vec<OpsItem>, Error> {
+        self.0.open_incidents().await
+    }
+    async fn get(&self, id: &OpsItemId) -> Result<OpsItem, Error> {
+        self.0.get(id).await
+    }
+    async fn create(&self, item: &NewOpsItem) -> Result<Claim, Error> {
+        self.0.create(item).await
+    }
+    async fn update(&self, id: &OpsItemId, change: &OpsItemChange) -> Result<(), Error> {
+        self.0.update(id, change).await
+    }
+}
+
+impl Notifications for Overtaken<'_> {
+    async fn notify(&self, notification: &Notification) -> Result<(), Error> {
+        self.0.notify(notification).await
+    }
+}
+
+impl Runbooks for Overtaken<'_> {
+    async fn start(
+        &self,
+        runbook: &str,
+        token: &str,
+        parameters: &[(&'static str, String)],
+    ) -> Result<String, Error> {
+        self.0.start(runbook, token, parameters).await
+    }
+}
+
+/// Answers `event` by a run that `overtaking` overtakes after its look.
+async fn race(world: &World, event: &Value, overtaking: &Value) {
+    let ports = Overtaken(world, Mutex::new(Some(overtaking.clone())));
+    handle_alarm(&ports, &policy(), event).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_alarm_that_its_own_end_overtakes_is_over() {
+    let world = World::new();
+    answer(&world, &alarm(0)).await;
+    answer(&world, &ok(10)).await;
+    race(&world, &alarm(20), &ok(21)).await;
+    let check = || {
+        let item = the_item(&world);
+        assert_eq!(
+            (item.item.status, item.severity),
+            (Status::Resolved, Severity::Low)
+        );
+        assert!(item.title.ends_with(" is over"), "{}", item.title);
+        // The trouble alarms nobody any more.
+        assert_eq!(told(&world).len(), 3, "{:?}", told(&world));
+        assert_eq!(started(&world), 1);
+    };
+    check();
+    for event in [alarm(20), ok(21), alarm(0), ok(10)] {
+        answer(&world, &event).await;
+        check();
+    }
+}
+
+#[tokio::test]
+async fn an_end_that_the_next_alarm_overtakes_is_none() {
+    let world = World::new();
+    answer(&world, &alarm(0)).await;
+    race(&world, &ok(10), &alarm(11)).await;
+    let check = || {
+        let item = the_item(&world);
+        assert_eq!(
+            (item.item.status, item.severity),
+            (Status::Open, Severity::Critical)
+        );
+        assert!(!item.title.ends_with(" is over"), "{}", item.title);
+        assert!(
+            item.description
+                .contains("**What to do.** Look at the workload itself."),
+            "{}",
+            item.description
+        );
+        // The end calms nobody.
+        assert!(!told(&world).iter().any(|told| told.ends_with(" is over")));
+        assert_eq!(started(&world), 1);
+    };
+    check();
+    for event in [ok(10), alarm(11), alarm(0)] {
+        answer(&world, &event).await;
+        check();
+    }
+}
+
+/// The run that wrote last dies before it could look again: its redelivery looks.
+#[tokio::test]
+async fn a_racing_run_that_fails_before_it_looked_again_ends_right_when_it_is_repeated() {
+    for (event, overtaking, status) in [
+        (alarm(20), ok(21), Status::Resolved),
+        (ok(22), alarm(23), Status::Open),
+    ] {
+        let world = World::new();
+        answer(&world, &alarm(0)).await;
+        if status == Status::Resolved {
+            answer(&world, &ok(10)).await;
+        }
+        let gets = world
+            .calls()
+            .iter()
+            .filter(|call| call.starts_with("ssm:GetOpsItem"))
+            .count();
+        // The overtaking run's own look passes.
+        world.pass("ssm:GetOpsItem");
+        world.fail("ssm:GetOpsItem", Failure::Throttled);
+        let ports = Overtaken(&world, Mutex::new(Some(overtaking)));
+        handle_alarm(&ports, &policy(), &event).await.unwrap_err();
+        let looked = world
+            .calls()
+            .iter()
+            .filter(|call| call.starts_with("ssm:GetOpsItem"))
+            .count();
+        assert_eq!(looked - gets, 2);
+        answer(&world, &event).await;
+        assert_eq!(the_item(&world).item.status, status);
+    }
+}
+
+#[tokio::test]
+async fn an_end_at_the_same_time_wins() {
+    let world = World::new();
+    answer(&world, &alarm(0)).await;
+    race(&world, &ok(10), &alarm(10)).await;
+    assert_eq!(the_item(&world).item.status, Status::Resolved);
+    let world = World::new();
+    answer(&world, &alarm(0)).await;
+    answer(&world, &ok(5)).await;
+    race(&world, &alarm(10), &ok(10)).await;
+    assert_eq!(the_item(&world).item.status, Status::Resolved);
+}
+
+/// What was told meanwhile is read before anyone is told.
+#[tokio::test]
+async fn two_runs_of_one_event_tell_it_once_where_the_item_is_there() {
+    let world = World::new();
+    answer(&world, &alarm(0)).await;
+    race(&world, &ok(10), &ok(10)).await;
+    assert_eq!(told(&world).len(), 2, "{:?}", told(&world));
+}
+
+/// Changes of status, as they are written.
+struct Statuses<'a>(&'a World, Mutex<Vec<Status>>);
+
+impl OpsItems for Statuses<'_> {
+    async fn find(&self, key: &ItemKey) -> Result<Vec<OpsItem>, Error> {
+        self.0.find(key).await
+    }
+    async fn open_incidents(&self) -> Result<Vec<OpsItem>, Error> {
+        self.0.open_incidents().await
+    }
+    async fn get(&self, id: &OpsItemId) -> Result<OpsItem, Error> {
+        self.0.get(id).await
+    }
+    async fn create(&self, item: &NewOpsItem) -> Result<Claim, Error> {
+        self.0.create(item).await
+    }
+    async fn update(&self, id: &OpsItemId, change: &OpsItemChange) -> Result<(), Error> {
+        self.1.lock().unwrap().extend(change.status);
+        self.0.update(id, change).await
+    }
+}
+
+impl Notifications for Statuses<'_> {
+    async fn notify(&self, notification: &Notification) -> Result<(), Error> {
+        self.0.notify(notification).await
+    }
+}
+
+impl Runbooks for Statuses<'_> {
+    async fn start(
+        &self,
+        runbook: &str,
+        token: &str,
+        parameters: &[(&'static str, String)],
+    ) -> Result<String, Error> {
+        self.0.start(runbook, token, parameters).await
+    }
+}
+
+/// A person's "in progress" counts as open, and stays.
+#[tokio::test]
+async fn the_status_is_written_only_when_it_changes() {
+    let world = World::new();
+    let ports = Statuses(&world, Mutex::default());
+    for (event, written) in [
+        (alarm(0), vec![]),
+        (alarm(5), vec![]),
+        (ok(10), vec![Status::Resolved]),
+        (ok(12), vec![]),
+        (alarm(15), vec![Status::Open]),
+    ] {
+        handle_alarm(&ports, &policy(), &event).await.unwrap();
+        assert_eq!(
+            std::mem::take(&mut *ports.1.lock().unwrap()),
+            written,
+            "{event}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_ok_that_ends_no_alarm_tells_nobody_without_items_either() {
+    let notify = Policy {
+        responses: vec![Response::Notify],
+        ..policy()
+    };
+    let world = World::new();
+    let stray = alarm_of("c", "OK", "INSUFFICIENT_DATA", 0);
+    let outcome = handle_alarm(&world, &notify, &stray).await.unwrap();
+    assert_eq!(
+        (outcome.kind(), outcome.reason()),
+        ("ignored", Some("no-incident"))
+    );
+    assert_eq!(world.calls(), Vec::<String>::new());
+    // The end of an alarm is told.
+    handle_alarm(&world, &notify, &ok(0)).await.unwrap();
+    assert_eq!(told(&world).len(), 1);
+}
+
+#[tokio::test]
+async fn what_to_do_is_never_cut_from_an_alarms_item() {
+    let world = World::new();
+    let mut event = alarm(0);
+    event["detail"]["state"]["reason"] = json!("x\n\n".repeat(300));
+    event["detail"]["configuration"]["description"] = json!("d".repeat(400));
+    let policy = Policy {
+        other_runbooks: vec!["r".repeat(200); 2],
+        ..policy()
+    };
+    handle_alarm(&world, &policy, &event).await.unwrap();
+    let shown = text::within(&the_item(&world).description, DESCRIPTION_LIMIT);
+    assert!(shown.contains("\n\n**What to do.** Look at"), "{shown}");
+    assert!(shown.contains("The recovery runbook is"), "{shown}");
+}
