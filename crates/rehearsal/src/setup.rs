@@ -8,12 +8,6 @@ use serde_json::Value;
 
 use crate::problem::Problem;
 
-/// The functions that template.yaml deploys.
-const FUNCTIONS: &[&str] = &[
-    "health-event-responder",
-    "opsitem-creator",
-    "restore-integrator",
-];
 /// Oldest version of Python that the local Region runs on.
 const PYTHON: (u32, u32) = (3, 10);
 
@@ -50,6 +44,22 @@ impl Workspace {
                 template.display()
             )))
         }
+    }
+
+    /// The packages of the functions: one folder each.
+    fn functions(&self) -> Result<Vec<String>, Problem> {
+        let folder = self.root.join("functions");
+        let mut names = Vec::new();
+        let entries = std::fs::read_dir(&folder).map_err(|error| {
+            Problem::new(format!("{} could not be read", folder.display()), error)
+        })?;
+        for entry in entries.flatten() {
+            if entry.path().join("Cargo.toml").is_file() {
+                names.push(entry.file_name().to_string_lossy().into_owned());
+            }
+        }
+        names.sort();
+        Ok(names)
     }
 
     /// Where the rehearsal keeps what it makes: beside the compiled code, so that `cargo clean`
@@ -171,6 +181,7 @@ pub(crate) fn build_functions(workspace: &Workspace) -> Result<PathBuf, Problem>
     eprintln!(
         "Building the functions (the first time takes minutes: the SDK's EC2 crate is large) …"
     );
+    let functions = workspace.functions()?;
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut build = Command::new(cargo);
     build
@@ -181,9 +192,9 @@ pub(crate) fn build_functions(workspace: &Workspace) -> Result<PathBuf, Problem>
             "--message-format=json-render-diagnostics",
         ])
         .args(
-            FUNCTIONS
+            functions
                 .iter()
-                .flat_map(|function| ["--package", function]),
+                .flat_map(|function| ["--package", function.as_str()]),
         )
         .stdin(Stdio::null())
         .stdout(Stdio::piped());
@@ -230,12 +241,12 @@ pub(crate) fn build_functions(workspace: &Workspace) -> Result<PathBuf, Problem>
         .first()
         .and_then(|executable| executable.parent())
         .map(Path::to_owned)
-        .filter(|_| executables.len() == FUNCTIONS.len())
+        .filter(|_| executables.len() == functions.len())
         .ok_or_else(|| {
             Problem::said(format!(
                 "cargo built {} of the {} functions. Run `cargo build` to see why.",
                 executables.len(),
-                FUNCTIONS.len()
+                functions.len()
             ))
         })
 }
