@@ -128,7 +128,7 @@ async fn respond(
         .is_some_and(|item| item.status != status(incident.state));
     if responses.contains(&Response::Notify)
         && !superseded
-        && let Err(error) = notify(ports, incident, item.as_mut()).await
+        && let Err(error) = notify(ports, policy, incident, responses, item.as_mut()).await
     {
         failures.add(error);
     }
@@ -360,7 +360,9 @@ fn data(incident: &Incident) -> BTreeMap<&'static str, String> {
 /// Tells people of this message, unless the item says that they have been told.
 async fn notify(
     ports: &impl ResponsePorts,
+    policy: &Policy,
     incident: &Incident,
+    responses: &[Response],
     item: Option<&mut OpsItem>,
 ) -> Result<(), Error> {
     let key: String = crate::text::shown(&incident.message_key)
@@ -375,13 +377,18 @@ async fn notify(
     if told.split(' ').any(|told| told == key) {
         return Ok(());
     }
-    let link = item
-        .as_ref()
-        .map_or(String::new(), |item| format!("\nOpsItem: {}\n", item.id));
+    let link = item.as_ref().map_or(String::new(), |item| {
+        let region = &policy.recovery_region;
+        format!("OpsItem: {} {}\n", item.id, console_link(region, &item.id))
+    });
     ports
         .notify(&Notification {
             subject: incident.title.clone(),
-            message: format!("{}{link}", incident.message),
+            message: format!(
+                "{}\nWhat is done about it: {}\n{link}",
+                incident.message,
+                deeds(policy, responses)
+            ),
             attributes: vec![
                 ("kind", incident.kind.to_owned()),
                 ("severity", incident.severity.as_str().to_owned()),
@@ -403,6 +410,35 @@ async fn notify(
         item.data.insert(NOTIFIED.to_owned(), keys);
     }
     Ok(())
+}
+
+/// What this system does about a signal, in words.
+fn deeds(policy: &Policy, responses: &[Response]) -> String {
+    let mut deeds = Vec::new();
+    if responses.contains(&Response::Track) {
+        deeds.push("an OpsItem is kept".to_owned());
+    }
+    if let Some(runbook) = &policy.runbook
+        && responses.contains(&Response::Recover)
+    {
+        deeds.push(format!(
+            "the runbook {runbook} is started once for this incident; it waits for approval unless you waived that"
+        ));
+    }
+    if deeds.is_empty() {
+        return "nothing but this message.".to_owned();
+    }
+    format!("{}.", deeds.join("; "))
+}
+
+/// Where people see the OpsItem: the console has another address in each partition.
+fn console_link(region: &str, item: &OpsItemId) -> String {
+    let domain = match region.split('-').next() {
+        Some("cn") => "console.amazonaws.cn",
+        _ if region.starts_with("us-gov-") => "console.amazonaws-us-gov.com",
+        _ => "console.aws.amazon.com",
+    };
+    format!("https://{region}.{domain}/systems-manager/opsitems/{item}/details?region={region}")
 }
 
 /// Starts the recovery runbook, once for each incident: the token is made of the incident's key and,

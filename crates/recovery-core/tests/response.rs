@@ -353,3 +353,46 @@ async fn the_item_names_every_runbook_that_may_be_of_use() {
         assert!(item.description.contains(name), "{}", item.description);
     }
 }
+
+#[tokio::test]
+async fn people_read_what_is_done_and_where_to_look() {
+    let world = World::new();
+    deliver(&world, &message("one", 1, "open", 10))
+        .await
+        .unwrap();
+    let told = world.state().notifications[0].message.clone();
+    for part in [
+        "What you must do:",
+        "What is done about it: an OpsItem is kept; the runbook StartRegionRecovery is started once",
+        "OpsItem: oi-1 https://us-west-2.console.aws.amazon.com/systems-manager/opsitems/oi-1/details",
+    ] {
+        assert!(told.contains(part), "{told}");
+    }
+    for (region, domain) in [
+        ("cn-north-1", "cn-north-1.console.amazonaws.cn/"),
+        (
+            "us-gov-west-1",
+            "us-gov-west-1.console.amazonaws-us-gov.com/",
+        ),
+    ] {
+        let world = World::new();
+        let policy = Policy {
+            recovery_region: region.to_owned(),
+            ..policy()
+        };
+        handle(&world, &policy, &message("one", 1, "open", 10))
+            .await
+            .unwrap();
+        let told = world.state().notifications[0].message.clone();
+        assert!(told.contains(domain), "{told}");
+    }
+    // What is over starts nothing, and the message does not say so.
+    deliver(&world, &message("two", 1, "closed", 20))
+        .await
+        .unwrap();
+    let told = world.state().notifications[1].message.clone();
+    assert!(
+        !told.contains("runbook StartRegionRecovery is started"),
+        "{told}"
+    );
+}
