@@ -4,7 +4,7 @@ from typing import Any
 
 from ministack.services import ec2
 
-from local_region.instances import check_filters
+from local_region.ec2_filters import filters_of, matches
 from local_region.operations import Answer, add_ec2_actions
 from local_region.volumes import paged_xml
 
@@ -17,8 +17,7 @@ def add_describe_tags() -> None:
 
 
 def _describe_tags(params: dict[str, Any]) -> Answer:
-    filters = ec2._parse_filters(params)
-    check_filters(filters, FILTERS)
+    filters = filters_of(params, FILTERS)
     found = []
     for resource_id, tags in ec2._tags.items():
         for tag in tags:
@@ -29,9 +28,7 @@ def _describe_tags(params: dict[str, Any]) -> Answer:
                 "value": tag.get("Value", ""),
                 f"tag:{tag['Key']}": tag.get("Value", ""),
             }
-            if all(
-                any(ec2._glob_match(value, about.get(name, "")) for value in values) for name, values in filters.items()
-            ):
+            if all(matches(about.get(name, ""), wanted) for name, wanted in filters.items()):
                 found.append(_tag_xml(about))
     return paged_xml("DescribeTagsResponse", "tagSet", params, found)
 

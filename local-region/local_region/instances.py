@@ -7,12 +7,13 @@ from ministack.core.responses import get_account_id, get_region
 from ministack.services import ec2
 
 from local_region.api_error import ApiError
+from local_region.ec2_filters import Reader, filters_of, fulfils
 from local_region.event_bus import EventBus
 from local_region.operations import Answer, add_ec2_actions
 from local_region.volumes import Volumes, paged_xml, set_tags
 
-# DescribeInstances' filters, without those on tags. Values may be lists: one match suffices.
-FILTERS: dict[str, Callable[[dict[str, Any]], Any]] = {
+# DescribeInstances' filters, without those on tags.
+FILTERS: dict[str, Reader] = {
     "architecture": lambda i: i["Architecture"],
     "availability-zone": lambda i: i["Placement"]["AvailabilityZone"],
     "block-device-mapping.device-name": lambda i: [m["DeviceName"] for m in i.get("BlockDeviceMappings", [])],
@@ -29,7 +30,6 @@ FILTERS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "subnet-id": lambda i: i["SubnetId"],
     "vpc-id": lambda i: i["VpcId"],
 }
-TAG_FILTERS = ("tag:", "tag-key", "tag-value")
 
 
 class Instances:
@@ -126,7 +126,7 @@ class Instances:
         )
 
     def _describe_instances(self, params: dict[str, Any]) -> Answer:
-        ids, filters = ec2._parse_member_list(params, "InstanceId"), ec2._parse_filters(params)
+        ids, filters = ec2._parse_member_list(params, "InstanceId"), filters_of(params, FILTERS)
         if ids and ec2._p(params, "MaxResults"):
             raise ApiError(
                 "InvalidParameterCombination", "The parameter instancesSet cannot be used with the parameter maxResults"
@@ -136,13 +136,11 @@ class Instances:
                 raise ApiError("InvalidInstanceID.Malformed", f'Invalid id: "{instance_id}"')
             if instance_id not in ec2._instances:
                 raise ApiError("InvalidInstanceID.NotFound", f"The instance ID '{instance_id}' does not exist")
-        check_filters(filters, FILTERS)
         found = [
             instance
             for instance in ec2._instances.values()
             if (not ids or instance["InstanceId"] in ids)
-            and ec2._resource_matches_tag_filters(instance["InstanceId"], filters)
-            and all(_matches(FILTERS[name](instance), values) for name, values in filters.items() if name in FILTERS)
+            and fulfils(instance["InstanceId"], instance, filters, FILTERS)
         ]
         return paged_xml("DescribeInstancesResponse", "reservationSet", params, [_reservation_xml(i) for i in found])
 
@@ -156,21 +154,9 @@ def default_subnet(zone: str | None) -> str:
     raise ApiError("InvalidParameterValue", f"Invalid availability zone: [{zone}]")
 
 
-def check_filters(filters: dict[str, list[str]], known: Any) -> None:
-    """Refuse a filter EC2 does not know. One that was silently ignored would match everything."""
-    for name in filters:
-        if name not in known and not name.startswith(TAG_FILTERS):
-            raise ApiError("InvalidParameterValue", f"The filter '{name}' is invalid")
-
-
 def propagated_tags(group_tags: list[dict[str, Any]]) -> dict[str, str]:
     """The tags an Auto Scaling group gives its instances."""
     return {tag["Key"]: tag["Value"] for tag in group_tags if tag.get("PropagateAtLaunch")}
-
-
-def _matches(actual: Any, wanted: list[str]) -> bool:
-    actual = actual if isinstance(actual, list) else [actual]
-    return any(ec2._glob_match(pattern, value) for value in actual for pattern in wanted)
 
 
 def _reservation_xml(instance: dict[str, Any]) -> str:

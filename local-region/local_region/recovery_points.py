@@ -6,6 +6,7 @@ import time
 import uuid
 from typing import Any
 
+from botocore.utils import parse_timestamp
 from ministack.core.responses import AccountRegionScopedDict, get_account_id, get_region
 from ministack.services import backup, ec2
 
@@ -20,6 +21,8 @@ from local_region.volumes import set_tags, tags_of
 
 # The system tag AWS Backup puts on the snapshots it makes.
 SOURCE_TAG = "aws:backup:source-resource"
+# The most MaxResults may be.
+LARGEST_PAGE = 1000
 
 
 class RecoveryPoints:
@@ -276,7 +279,10 @@ def listed(name: str, records: list[dict[str, Any]], params: dict[str, Any]) -> 
     """The answer of a List operation of AWS Backup: newest first, a page at a time."""
     newest_first = sorted(records, key=lambda record: -record.get("CreationDate", 0))
     shown, token = page(
-        newest_first, params.get("MaxResults"), params.get("NextToken"), "InvalidParameterValueException"
+        newest_first,
+        params.get("MaxResults") or LARGEST_PAGE,
+        params.get("NextToken"),
+        "InvalidParameterValueException",
     )
     return with_next_token({name: shown}, token)
 
@@ -296,12 +302,11 @@ def iso(moment: float) -> str:
 
 
 def _seconds(moment: Any) -> float:
-    if isinstance(moment, (int, float)):
-        return float(moment)
+    """A moment out of a request's query, where a timestamp is a number of seconds or ISO 8601."""
     try:
-        return float(moment)
-    except ValueError:
-        return datetime.datetime.fromisoformat(moment.replace("Z", "+00:00")).timestamp()
+        return parse_timestamp(moment).timestamp()
+    except ValueError as error:
+        raise ApiError("InvalidParameterValueException", f"{moment} is not a timestamp") from error
 
 
 def _vault(name: str) -> dict[str, Any]:

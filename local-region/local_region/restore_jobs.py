@@ -216,9 +216,11 @@ class RestoreJobs:
             job
             for job, _ in self._jobs.values()
             if params.get("ByStatus") in (None, job["Status"])
-            and params.get("ByAccountId") in (None, "*", job["AccountId"])
+            and params.get("ByAccountId") in (None, job["AccountId"])
             and params.get("ByResourceType") in (None, job["ResourceType"])
             and params.get("ByRestoreTestingPlanArn") in (None, job.get("CreatedBy", {}).get("RestoreTestingPlanArn"))
+            # No job here has a parent: only composite recovery points are restored by several jobs.
+            and params.get("ByParentJobId") is None
             and within(job["CreationDate"], params.get("ByCreatedAfter"), params.get("ByCreatedBefore"))
             and _completed_within(job, params.get("ByCompleteAfter"), params.get("ByCompleteBefore"))
         ]

@@ -63,7 +63,6 @@ services.ec2                     _start_instances                     p
 services.ec2                     _stop_instances                      p
 services.ec2                     _terminate_instances                 p
 services.ec2                     _volume_inner_xml                    vol
-services.ec2                     _volume_matches_filters              vol filters
 services.ec2                     _xml                                 status root_tag inner
 services.eventbridge             _dispatch_event                      event view
 services.eventbridge             _dispatch_to_lambda                  arn payload

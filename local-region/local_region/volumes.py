@@ -8,6 +8,7 @@ from ministack.core.responses import get_account_id, get_region
 from ministack.services import ec2
 
 from local_region.api_error import ApiError
+from local_region.ec2_filters import Reader, filters_of, fulfils
 from local_region.journal import Journal
 from local_region.operations import Answer, add_ec2_actions
 from local_region.pages import page
@@ -18,6 +19,29 @@ from local_region.settings import Settings
 ATTACHMENT_LIMIT = 27
 DEVICE_NAME = re.compile(r"(/dev/)?((sd|hd)[a-z]\d{0,2}|xvd[a-z]{1,2}\d{0,2})")
 MULTI_ATTACH_LIMIT = 16
+
+
+def _flag(value: Any) -> str:
+    return "true" if value else "false"
+
+
+# DescribeVolumes' filters, without those on tags.
+FILTERS: dict[str, Reader] = {
+    "attachment.attach-time": lambda v: [a["AttachTime"] for a in v["Attachments"]],
+    "attachment.delete-on-termination": lambda v: [_flag(a["DeleteOnTermination"]) for a in v["Attachments"]],
+    "attachment.device": lambda v: [a["Device"] for a in v["Attachments"]],
+    "attachment.instance-id": lambda v: [a["InstanceId"] for a in v["Attachments"]],
+    "attachment.status": lambda v: [a["State"] for a in v["Attachments"]],
+    "availability-zone": lambda v: v["AvailabilityZone"],
+    "create-time": lambda v: v["CreateTime"],
+    "encrypted": lambda v: _flag(v["Encrypted"]),
+    "multi-attach-enabled": lambda v: _flag(v["MultiAttachEnabled"]),
+    "size": lambda v: str(v["Size"]),
+    "snapshot-id": lambda v: v.get("SnapshotId") or "",
+    "status": lambda v: v["State"],
+    "volume-id": lambda v: v["VolumeId"],
+    "volume-type": lambda v: v["VolumeType"],
+}
 
 
 class Volumes:
@@ -170,17 +194,18 @@ class Volumes:
         return ec2._xml(200, "CreateVolumeResponse", ec2._volume_inner_xml(ec2._volumes[volume_id]))
 
     def _describe_volumes(self, params: dict[str, Any]) -> Answer:
-        ids, filters = ec2._parse_member_list(params, "VolumeId"), ec2._parse_filters(params)
+        ids, filters = ec2._parse_member_list(params, "VolumeId"), filters_of(params, FILTERS)
         for volume_id in ids:
             _check_id(volume_id)
-            if volume_id not in ec2._volumes:
-                raise ApiError("InvalidVolume.NotFound", f"The volume '{volume_id}' does not exist.")
+        missing = [volume_id for volume_id in ids if volume_id not in ec2._volumes]
+        if len(missing) == 1:
+            raise ApiError("InvalidVolume.NotFound", f"The volume '{missing[0]}' does not exist.")
+        if missing:
+            raise ApiError("InvalidVolume.NotFound", f"The volumes '{', '.join(missing)}' do not exist.")
         found = [
             volume
             for volume in ec2._volumes.values()
-            if (not ids or volume["VolumeId"] in ids)
-            and ec2._resource_matches_tag_filters(volume["VolumeId"], filters)
-            and ec2._volume_matches_filters(volume, filters)
+            if (not ids or volume["VolumeId"] in ids) and fulfils(volume["VolumeId"], volume, filters, FILTERS)
         ]
         return paged_xml(
             "DescribeVolumesResponse", "volumeSet", params, [f"<item>{ec2._volume_inner_xml(v)}</item>" for v in found]

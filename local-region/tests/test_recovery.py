@@ -1,6 +1,8 @@
 """A volume backed up, restored and attached: the calls and events of a recovery, in AWS's shapes."""
 
 import datetime
+import urllib.error
+import urllib.request
 import uuid
 from typing import Any
 
@@ -159,6 +161,95 @@ def test_restore_jobs_are_listed_by_page_and_filter(region: RunningRegion, vault
         job["RestoreJobId"] for job in backup.list_restore_jobs(ByCompleteAfter=last - ONE_HOUR)["RestoreJobs"]
     }
     assert refusal(lambda: backup.list_restore_jobs(NextToken="made-up"))[0] == "InvalidParameterValueException"
+
+
+def listed_ids(region: RunningRegion, **params: Any) -> list[str]:
+    """The ids of all restore jobs that ListRestoreJobs answers over all its pages."""
+    pages = region.client("backup").get_paginator("list_restore_jobs").paginate(**params)
+    return [job["RestoreJobId"] for page in pages for job in page["RestoreJobs"]]
+
+
+def test_restore_jobs_are_listed_newest_first(region: RunningRegion, vault: str) -> None:
+    arn = back_up(region, vault, {})
+    made = [restore(region, arn)["RestoreJobId"] for _ in range(5)]
+    for size in (1, 2, 1000, None):
+        listed = listed_ids(region, PaginationConfig={"PageSize": size})
+        assert listed[:5] == made[::-1] and len(listed) == len(set(listed))
+
+
+def test_a_listed_restore_job_says_what_a_described_one_does(region: RunningRegion, vault: str) -> None:
+    arn = back_up(region, vault, {})
+    status, test = region.post("restore-tests", {"recoveryPointArn": arn})
+    assert status == 200
+    made = [restore(region, arn), restore(region, arn, Metadata={"availabilityZone": ZONE, "volumeSize": "1"})]
+    described = {
+        job["RestoreJobId"]: region.client("backup").describe_restore_job(RestoreJobId=job["RestoreJobId"])
+        for job in [*made, {"RestoreJobId": test["restoreJobId"]}]
+    }
+    listed = {job["RestoreJobId"]: job for job in region.client("backup").list_restore_jobs()["RestoreJobs"]}
+    for job_id, job in described.items():
+        assert listed[job_id] == {name: value for name, value in job.items() if name != "ResponseMetadata"}
+    completed, failed = (set(listed[job["RestoreJobId"]]) for job in made)
+    always = {
+        "AccountId",
+        "BackupSizeInBytes",
+        "BackupVaultArn",
+        "CompletionDate",
+        "CreationDate",
+        "IamRoleArn",
+        "IsParent",
+        "PercentDone",
+        "RecoveryPointArn",
+        "RecoveryPointCreationDate",
+        "ResourceType",
+        "RestoreJobId",
+        "SourceResourceArn",
+        "Status",
+    }
+    assert completed == always | {"CreatedResourceArn"} and failed == always | {"StatusMessage"}
+    assert set(listed[test["restoreJobId"]]) == completed | {"CreatedBy"}
+
+
+def test_each_filter_of_restore_jobs_is_kept(region: RunningRegion, vault: str) -> None:
+    arn = back_up(region, vault, {})
+    completed = restore(region, arn)
+    failed = restore(region, arn, Metadata={"availabilityZone": ZONE, "volumeSize": "1"})["RestoreJobId"]
+    newest = [failed, completed["RestoreJobId"]]
+    tick = datetime.timedelta(milliseconds=1)
+    created, completion = completed["CreationDate"], completed["CompletionDate"]
+    assert listed_ids(region, ByStatus="FAILED")[0] == failed
+    assert completed["RestoreJobId"] not in listed_ids(region, ByStatus="FAILED")
+    assert listed_ids(region, ByStatus="ABORTED") == []
+    assert listed_ids(region, ByAccountId=ACCOUNT)[:2] == newest
+    assert listed_ids(region, ByAccountId="999988887777") == []
+    assert listed_ids(region, ByResourceType="EBS")[:2] == newest
+    assert listed_ids(region, ByResourceType="RDS") == []
+    assert listed_ids(region, ByParentJobId=str(uuid.uuid4())) == []
+    assert listed_ids(region, ByRestoreTestingPlanArn="arn:aws:backup:us-west-2:1:restore-testing-plan:x") == []
+    assert listed_ids(region, ByCreatedAfter=created - tick) == newest
+    assert listed_ids(region, ByCreatedAfter=created + tick) == [failed]
+    assert listed_ids(region, ByCreatedBefore=created + tick)[0] == completed["RestoreJobId"]
+    assert completed["RestoreJobId"] not in listed_ids(region, ByCreatedBefore=created - tick)
+    assert listed_ids(region, ByCompleteAfter=completion - tick) == newest
+    assert listed_ids(region, ByCompleteAfter=completion + tick) == [failed]
+    assert listed_ids(region, ByCompleteBefore=completion + tick)[0] == completed["RestoreJobId"]
+    assert completed["RestoreJobId"] not in listed_ids(region, ByCompleteBefore=completion - tick)
+
+
+def test_what_is_no_filter_of_restore_jobs_is_refused(region: RunningRegion) -> None:
+    # Raw, since clients refuse these themselves.
+    for query in ("createdAfter=yesterday", "maxResults=0", "maxResults=1001", "status=DONE", "accountId=*"):
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(
+                urllib.request.Request(
+                    f"{region.endpoint}/restore-jobs/?{query}",
+                    headers={
+                        "Authorization": f"AWS4-HMAC-SHA256 Credential={ACCOUNT}/20240101/{REGION}/backup/aws4_request"
+                    },
+                )
+            )
+        assert refused.value.code == 400
+        assert refused.value.headers["x-amzn-errortype"] == "InvalidParameterValueException", query
 
 
 def test_recovery_points_are_listed_by_vault_and_resource(region: RunningRegion, vault: str) -> None:

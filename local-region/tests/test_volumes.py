@@ -1,5 +1,6 @@
 """Volumes and instances: EC2's checks, states, filters and pages."""
 
+import uuid
 from functools import partial
 from typing import Any
 
@@ -170,6 +171,86 @@ def test_volumes_are_described_by_id_filter_and_page(region: RunningRegion) -> N
         "InvalidVolume.NotFound",
         "The volume 'vol-0123456789abcdef0' does not exist.",
     )
+
+
+def test_many_volumes_are_described_by_id_or_filter(region: RunningRegion) -> None:
+    ec2, unknown = region.client("ec2"), ["vol-0123456789abcdef0", "vol-0123456789abcdef1"]
+    made = [make_volume(region) for _ in range(3)]
+    by_id = ec2.describe_volumes(VolumeIds=made)["Volumes"]
+    assert {volume["VolumeId"] for volume in by_id} == set(made)
+    assert refusal(lambda: ec2.describe_volumes(VolumeIds=[*made, unknown[0]])) == (
+        "InvalidVolume.NotFound",
+        f"The volume '{unknown[0]}' does not exist.",
+    )
+    assert refusal(lambda: ec2.describe_volumes(VolumeIds=[*made, *unknown])) == (
+        "InvalidVolume.NotFound",
+        f"The volumes '{unknown[0]}, {unknown[1]}' do not exist.",
+    )
+    by_filter = ec2.describe_volumes(Filters=[{"Name": "volume-id", "Values": [*unknown, *made[:2]]}])["Volumes"]
+    assert {volume["VolumeId"] for volume in by_filter} == set(made[:2])
+
+
+@pytest.mark.parametrize(
+    ("filters", "first"),
+    [
+        ({"availability-zone": ZONE_B}, False),
+        ({"availability-zone": f"{REGION}?"}, None),
+        ({"status": "in-use"}, True),
+        ({"attachment.device": "/dev/sd*"}, True),
+        ({"attachment.status": "attached"}, True),
+        ({"attachment.delete-on-termination": "false"}, True),
+        ({"size": "3"}, False),
+        ({"volume-type": "gp3", "encrypted": "true"}, True),
+        ({"volume-type": "gp3", "encrypted": "false"}, None),
+        ({"multi-attach-enabled": "false", "snapshot-id": "*", "tag-key": "Name"}, False),
+    ],
+)
+def test_volumes_are_filtered(region: RunningRegion, filters: dict[str, str], first: bool | None) -> None:
+    ec2, wave = region.client("ec2"), uuid.uuid4().hex
+    tags = [{"ResourceType": "volume", "Tags": [{"Key": "wave", "Value": wave}]}]
+    made = {
+        True: make_volume(region, Size=2, VolumeType="gp3", Encrypted=True, TagSpecifications=tags),
+        False: make_volume(region, ZONE_B, Size=3, VolumeType="gp2", TagSpecifications=tags),
+    }
+    ec2.create_tags(Resources=[made[False]], Tags=[{"Key": "Name", "Value": "data"}])
+    attach(region, made[True], make_instance(region))
+    region.wait_until_idle()
+    request = [{"Name": name, "Values": [value]} for name, value in (filters | {"tag:wave": wave}).items()]
+    found = [volume["VolumeId"] for volume in ec2.describe_volumes(Filters=request)["Volumes"]]
+    both_or_none = [] if "volume-type" in filters else list(made.values())
+    assert found == (both_or_none if first is None else [made[first]])
+
+
+def test_filters_have_limits(region: RunningRegion) -> None:
+    ec2 = region.client("ec2")
+    assert (
+        refusal(lambda: ec2.describe_volumes(Filters=[{"Name": "colour", "Values": ["blue"]}]))[0]
+        == "InvalidParameterValue"
+    )
+    ids = [f"vol-{number:017x}" for number in range(201)]
+
+    def tags(values: list[str]) -> Any:
+        return ec2.describe_tags(
+            Filters=[{"Name": "resource-type", "Values": ["volume"]}, {"Name": "resource-id", "Values": values}]
+        )
+
+    assert tags(ids[:199])["Tags"] == []
+    assert refusal(lambda: tags(ids[:200])) == (
+        "FilterLimitExceeded",
+        "The maximum number of filter values specified on a single call is 200",
+    )
+    assert refusal(lambda: tags(["v" * 256]))[0] == "FilterLimitExceeded"
+
+
+def test_tags_of_several_resources_are_described_at_once(region: RunningRegion) -> None:
+    ec2 = region.client("ec2")
+    made = [make_volume(region) for _ in range(3)]
+    for volume_id in made:
+        ec2.create_tags(Resources=[volume_id], Tags=[{"Key": "Name", "Value": volume_id}])
+    found = ec2.describe_tags(Filters=[{"Name": "resource-id", "Values": [*made[:2], "snap-0123456789abcdef0"]}])[
+        "Tags"
+    ]
+    assert {(tag["ResourceId"], tag["Key"], tag["Value"]) for tag in found} == {(v, "Name", v) for v in made[:2]}
 
 
 def test_tags_are_described_by_filter_and_page(region: RunningRegion) -> None:
