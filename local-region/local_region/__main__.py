@@ -55,6 +55,12 @@ def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         help="pauses before Lambda's retries of an asynchronous invocation, one and two minutes in AWS (0.2 0.4)",
     )
     command.add_argument(
+        "--minute-seconds",
+        type=float,
+        default=Settings.minute_seconds,
+        help="how long a minute of scheduled rules takes (%(default)s)",
+    )
+    command.add_argument(
         "--exit-with-stdin",
         action="store_true",
         help="stop when standard input ends, as it does when the parent is gone",
@@ -74,6 +80,7 @@ def _serve(chosen: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
             attach_seconds=chosen.attach_seconds,
             runbook_step_seconds=chosen.runbook_step_seconds,
             retry_seconds=tuple(chosen.retry_seconds),
+            minute_seconds=chosen.minute_seconds,
             verbose=chosen.verbose,
         )
     except ValueError as error:

@@ -10,6 +10,7 @@ from local_region.event_bus import EventBus
 from local_region.journal import Journal
 from local_region.pending_work import PendingWork
 from local_region.restore_jobs import RestoreJobs
+from local_region.schedules import Schedules
 
 PREFIX = "/_local-region/"
 Asgi = Callable[[dict, Callable, Callable], Awaitable[None]]
@@ -25,6 +26,7 @@ class Control:
         journal: Journal,
         pending: PendingWork,
         events: EventBus,
+        schedules: Schedules,
         restores: RestoreJobs,
     ) -> None:
         self._rest = rest
@@ -32,6 +34,7 @@ class Control:
         self._journal = journal
         self._pending = pending
         self._events = events
+        self._schedules = schedules
         self._restores = restores
         self._endpoints = {
             ("POST", "events"): self._post_events,
@@ -39,6 +42,7 @@ class Control:
             ("GET", "idle"): self._get_idle,
             ("GET", "ready"): self._get_ready,
             ("POST", "restore-tests"): self._post_restore_tests,
+            ("POST", "schedules"): self._post_schedules,
         }
 
     async def __call__(self, scope: dict, receive: Callable, send: Callable) -> None:
@@ -76,6 +80,12 @@ class Control:
         if not isinstance(request, dict) or not isinstance(request.get("recoveryPointArn"), str):
             raise ApiError("BadRequest", 'expected {"recoveryPointArn": "...", "metadata": {...}}')
         return {"restoreJobId": self._restores.start_test(request["recoveryPointArn"], request.get("metadata") or {})}
+
+    async def _post_schedules(self, _query: dict[str, str], body: bytes) -> dict[str, Any]:
+        request = _json(body)
+        if not isinstance(request, dict) or not isinstance(request.get("rule"), str) or not request["rule"]:
+            raise ApiError("BadRequest", 'expected {"rule": "..."}: the name of a scheduled rule')
+        return self._schedules.fire(request["rule"])
 
 
 def _json(body: bytes) -> Any:

@@ -48,7 +48,7 @@ class EventBus:
             (key, rule)
             for key, rule in eventbridge._rules.items()
             if rule.get("EventBusName", "default") == event.get("EventBusName", "default")
-            and rule.get("State") == "ENABLED"
+            and rule.get("State") != "DISABLED"
             and rule.get("EventPattern")
             # A rule that forwards to its own bus would go round for ever.
             and key not in event.get("_DispatchPath", ())

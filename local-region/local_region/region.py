@@ -25,6 +25,7 @@ from local_region.pending_work import PendingWork
 from local_region.recovery_points import RecoveryPoints
 from local_region.restore_jobs import RestoreJobs
 from local_region.runbooks import Runbooks
+from local_region.schedules import Schedules
 from local_region.settings import Settings
 from local_region.stack_resources import StackResources
 from local_region.state_machines import SdkIntegrations
@@ -51,7 +52,9 @@ def assemble(settings: Settings, endpoint: str, loop: asyncio.AbstractEventLoop)
     record_calls(journal)
     record_messages(journal)
     functions = Functions(settings, journal, pending, endpoint)
-    events = EventBus(journal, EventTargets(journal, functions))
+    targets = EventTargets(journal, functions)
+    events = EventBus(journal, targets)
+    schedules = Schedules(settings, journal, targets, loop)
     volumes = Volumes(settings, journal, pending)
     instances = Instances(volumes, events)
     groups = AutoScaling(instances)
@@ -63,4 +66,4 @@ def assemble(settings: Settings, endpoint: str, loop: asyncio.AbstractEventLoop)
     StackResources(instances, volumes, groups, runbooks)
     SdkIntegrations(settings, endpoint)
     read_models_ahead()
-    return Region(Control(app.app, settings.ready(endpoint), journal, pending, events, restores), functions)
+    return Region(Control(app.app, settings.ready(endpoint), journal, pending, events, schedules, restores), functions)

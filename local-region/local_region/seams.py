@@ -64,12 +64,20 @@ services.ec2                     _stop_instances                      p
 services.ec2                     _terminate_instances                 p
 services.ec2                     _volume_inner_xml                    vol
 services.ec2                     _xml                                 status root_tag inner
+services.eventbridge             _cron_next_fire                      fields after_dt
+services.eventbridge             _disable_rule                        data
 services.eventbridge             _dispatch_event                      event view
 services.eventbridge             _dispatch_to_lambda                  arn payload
+services.eventbridge             _enable_rule                         data
 services.eventbridge             _events_log_list
 services.eventbridge             _invoke_target                       target event rule view
 services.eventbridge             _matches_pattern_view                pattern_str view owner
+services.eventbridge             _parse_cron_fields                   expr
 services.eventbridge             _pattern_event_view                  event
+services.eventbridge             _rule_key                            rule_name bus_name
+services.eventbridge             _validate_schedule_expression        expr
+services.eventbridge             error_response_json                  *
+services.eventbridge             start_scheduler
 services.kms                     _resolve_key                         key_id_or_arn
 services.lambda_svc              _execute_function_dispatch           func config event request_id started
 services.lambda_svc              _execute_function_with_config_scope  func event
@@ -96,7 +104,7 @@ services.backup                  _plans
 services.backup                  _selections
 services.backup                  _vaults
 services.cloudformation.handlers     _ACTION_HANDLERS                 DescribeStackResource
-services.cloudformation.provisioners _RESOURCE_HANDLERS               AWS::AutoScaling::AutoScalingGroup AWS::SNS::Topic
+services.cloudformation.provisioners _RESOURCE_HANDLERS               AWS::AutoScaling::AutoScalingGroup AWS::Events::Rule AWS::SNS::Topic
 services.cloudformation.provisioners _STACK_TAG_PROPERTY              AWS::AutoScaling::AutoScalingGroup
 services.ec2                     _ACTION_MAP                          AttachVolume CreateVolume DescribeInstances DescribeTags DescribeVolumes
 services.ec2                     _instances

@@ -23,6 +23,8 @@ class Settings:
     """How long a simulated runbook step takes."""
     retry_seconds: tuple[float, ...] = (0.2, 0.4)
     """Pauses before Lambda's retries of an asynchronous invocation; one and two minutes in AWS."""
+    minute_seconds: float = 60.0
+    """How long a minute of the schedules' clock takes."""
     verbose: bool = False
 
     def __post_init__(self) -> None:
@@ -32,6 +34,9 @@ class Settings:
             raise ValueError(f"--account {self.account!r} is not an AWS account id: 12 digits")
         if len(self.retry_seconds) != 2:
             raise ValueError("--retry-seconds takes two numbers: the pauses before the first and second retry")
+
+        if not self.minute_seconds > 0:
+            raise ValueError("--minute-seconds takes a number greater than 0")
 
     @property
     def access_key_id(self) -> str:

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -103,6 +104,16 @@ class RunningRegion:
             if kind in (None, entry["kind"]) and all(entry.get(name) == value for name, value in fields.items())
         ]
 
+    def wait_for(self, count: int, kind: str, holds: Callable[[dict[str, Any]], bool]) -> list[dict[str, Any]]:
+        """The journal's entries of a kind of which `holds` holds, as soon as there are `count` of them."""
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            found = [entry for entry in self.journal(kind) if holds(entry)]
+            if len(found) >= count:
+                return found
+            time.sleep(0.02)
+        raise AssertionError(f"the journal has {len(found)} such entries of kind {kind}, not {count}: {found}")
+
     def deploy(self, template: Path, stack_name: str, *options: str) -> dict[str, Any]:
         """Deploy a template with the `deploy` command, which must succeed."""
         done = self.run_deploy(template, stack_name, *options)
@@ -140,7 +151,15 @@ class RunningRegion:
 
 def subscribe(region: RunningRegion, name: str, pattern: dict[str, Any]) -> str:
     """Send the events that match `pattern` to a new queue; answers its URL."""
-    sqs, events = region.client("sqs"), region.client("events")
+    url, arn = make_queue(region, name)
+    region.client("events").put_rule(Name=name, EventPattern=json.dumps(pattern))
+    region.client("events").put_targets(Rule=name, Targets=[{"Id": "queue", "Arn": arn}])
+    return url
+
+
+def make_queue(region: RunningRegion, name: str) -> tuple[str, str]:
+    """Create a queue that rules may send to; answers its URL and ARN."""
+    sqs = region.client("sqs")
     url = sqs.create_queue(QueueName=name)["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     statement = {
@@ -152,9 +171,7 @@ def subscribe(region: RunningRegion, name: str, pattern: dict[str, Any]) -> str:
     sqs.set_queue_attributes(
         QueueUrl=url, Attributes={"Policy": json.dumps({"Version": "2012-10-17", "Statement": [statement]})}
     )
-    events.put_rule(Name=name, EventPattern=json.dumps(pattern))
-    events.put_targets(Rule=name, Targets=[{"Id": "queue", "Arn": arn}])
-    return url
+    return url, arn
 
 
 def received(region: RunningRegion, queue_url: str) -> list[dict[str, Any]]:
