@@ -50,7 +50,7 @@ fn the_volume_is_attached_and_its_ops_item_resolved() {
     assert_eq!(
         calls[..7],
         [
-            "tags arn:aws:ec2:us-west-2::snapshot/snap-0a8530a063a225612".to_owned(),
+            "ec2:DescribeTags arn:aws:ec2:us-west-2::snapshot/snap-0a8530a063a225612".to_owned(),
             format!("ec2:DescribeVolumes {VOLUME}"),
             "cloudformation:DescribeStackResource shop/Server".to_owned(),
             format!("ec2:DescribeInstances {INSTANCE}"),

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use futures_util::FutureExt;
 use recovery_core::arn::{InstanceId, OpsItemId, RecoveryPointArn, RestoreJobId, VolumeId};
 use recovery_core::error::{Error, Fault};
-use recovery_core::fakes::World;
+use recovery_core::fakes::{World, tags_operation};
 use recovery_core::integrate::{DeviceName, Instance, Volume};
 use recovery_core::ops_item::{Claim, ItemKey, NewOpsItem, OpsItem, OpsItemChange};
 use recovery_core::outcome::Outcome;
@@ -184,7 +184,8 @@ impl RestoreJobs for Disturbed<'_> {
 
 impl RecoveryPointTags for Disturbed<'_> {
     async fn tags(&self, point: &RecoveryPointArn) -> Result<Tags, Error> {
-        self.call("tags", self.world.tags(point)).await
+        self.call(tags_operation(point)?, self.world.tags(point))
+            .await
     }
 }
 

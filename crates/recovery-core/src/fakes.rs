@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use crate::arn::{Arn, InstanceId, OpsItemId, RecoveryPointArn, RestoreJobId, VolumeId};
+use crate::arn::{Arn, InstanceId, OpsItemId, RecoveryPointArn, RestoreJobId, TagHome, VolumeId};
 use crate::error::{Error, Fault};
 use crate::integrate::{Attachment, DeviceName, Instance, Volume};
 use crate::ops_item::{
@@ -54,7 +54,7 @@ pub struct StoredItem {
 pub type Execution = (String, Vec<(&'static str, String)>);
 
 /// What there is in the world.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct State {
     /// Restore jobs by id.
     pub restore_jobs: BTreeMap<String, RestoreJob>,
@@ -76,6 +76,9 @@ pub struct State {
     pub executions: BTreeMap<String, Execution>,
     /// Calls made, each as `operation subject`.
     pub calls: Vec<String>,
+    /// Looks at a volume until one that is `creating` shows as `available`; without a number it
+    /// stays as it is.
+    pub looks_until_created: Option<usize>,
     /// Looks at a volume for which an attachment does not show at all.
     pub looks_until_shown: usize,
     /// Looks at a volume until an accepted attachment shows as attached.
@@ -90,6 +93,15 @@ pub struct State {
 #[derive(Debug, Default)]
 pub struct World {
     state: Mutex<State>,
+}
+
+impl Clone for World {
+    /// Another world that looks the same; what happens in one does not happen in the other.
+    fn clone(&self) -> World {
+        World {
+            state: Mutex::new(self.state().clone()),
+        }
+    }
 }
 
 impl World {
@@ -235,6 +247,23 @@ fn not_found(operation: &'static str, subject: &str) -> Error {
     ))
 }
 
+/// The IAM action that the tags of this recovery point are asked for with.
+///
+/// # Errors
+/// [`Error::Permanent`] where no service is asked for the tags of recovery points of this form.
+pub fn tags_operation(point: &RecoveryPointArn) -> Result<&'static str, Error> {
+    match point.tag_home() {
+        TagHome::Ec2(_) => Ok("ec2:DescribeTags"),
+        TagHome::Backup => Ok("backup:ListTags"),
+        TagHome::Elsewhere => Err(Error::Permanent(Fault::new(
+            "read tags",
+            point.as_str(),
+            "kept by a service that is not asked",
+            "Attach the volume by hand.",
+        ))),
+    }
+}
+
 impl RestoreJobs for World {
     async fn restore_job(&self, id: &RestoreJobId) -> Result<RestoreJob, Error> {
         let operation = "backup:DescribeRestoreJob";
@@ -250,7 +279,8 @@ impl RestoreJobs for World {
 
 impl RecoveryPointTags for World {
     async fn tags(&self, point: &RecoveryPointArn) -> Result<Tags, Error> {
-        self.call("tags", point.as_str(), |state| {
+        let operation = tags_operation(point)?;
+        self.call(operation, point.as_str(), |state| {
             Ok(state.tags.get(point.as_str()).cloned().unwrap_or_default())
         })
     }
@@ -282,6 +312,11 @@ impl Volumes for World {
                 .volumes
                 .get_mut(id)
                 .ok_or_else(|| not_found(operation, id.as_str()))?;
+            match &mut state.looks_until_created {
+                Some(0) if volume.state == "creating" => volume.state = "available".to_owned(),
+                Some(looks) => *looks = looks.saturating_sub(1),
+                None => {}
+            }
             for attachment in &mut volume.attachments {
                 if attachment.state == "attaching" {
                     if *looks == 0 {

@@ -141,7 +141,7 @@ async fn a_volume_comes_back_and_its_item_says_so() {
     assert_eq!(
         world.calls()[..5],
         [
-            "tags arn:aws:ec2:us-west-2::snapshot/snap-1",
+            "ec2:DescribeTags arn:aws:ec2:us-west-2::snapshot/snap-1",
             "ec2:DescribeVolumes vol-1",
             "cloudformation:DescribeStackResource shop/Server",
             "ec2:DescribeInstances i-1",
@@ -766,7 +766,7 @@ async fn a_point_that_says_nothing_is_ignored() {
 }
 
 const OPERATIONS: &[&str] = &[
-    "tags",
+    "ec2:DescribeTags",
     "backup:DescribeRestoreJob",
     "cloudformation:DescribeStackResource",
     "ec2:DescribeVolumes",
