@@ -174,13 +174,13 @@ impl Deployed {
                 self.assert_resource(resource);
                 json!(attribute_of(resource, attribute))
             }
-            "Fn::Sub" => json!(
-                self.substituted(
-                    argument
-                        .as_str()
-                        .expect("only the short form of Fn::Sub is used")
-                )
-            ),
+            "Fn::Sub" => match argument {
+                Value::String(text) => json!(self.substituted(text, &Value::Null)),
+                parts => json!(self.substituted(
+                    parts[0].as_str().expect("Fn::Sub begins with text"),
+                    &parts[1]
+                )),
+            },
             "Fn::If" => {
                 let branches = argument.as_array().expect("Fn::If takes a list");
                 let holds = self.condition(branches[0].as_str()?);
@@ -196,6 +196,11 @@ impl Deployed {
                 let separator = arguments[0].as_str().expect("Fn::Split begins with text");
                 let text = arguments[1].as_str().expect("Fn::Split splits text");
                 json!(text.split(separator).collect::<Vec<_>>())
+            }
+            "Fn::Select" => {
+                let arguments = evaluated();
+                let index = arguments[0].as_u64().expect("Fn::Select takes a number");
+                arguments[1][usize::try_from(index).ok()?].clone()
             }
             "Fn::Equals" => {
                 let arguments = evaluated();
@@ -232,6 +237,10 @@ impl Deployed {
             "AWS::Partition" => json!("aws"),
             "AWS::URLSuffix" => json!("amazonaws.com"),
             "AWS::StackName" => json!("rapid-recovery"),
+            "AWS::StackId" => json!(format!(
+                "arn:aws:cloudformation:{}:111122223333:stack/rapid-recovery/5b9ea3d0-c86a-11f0-8b3a-0a3f2f1d7c55",
+                self.region
+            )),
             _ => match self.parameters.get(name) {
                 Some(value) => value.clone(),
                 None => {
@@ -242,15 +251,18 @@ impl Deployed {
         })
     }
 
-    fn substituted(&self, text: &str) -> String {
+    /// `text` with each `${…}` replaced: by the member of `own` that has its name, or else by what
+    /// the template says of it.
+    fn substituted(&self, text: &str, own: &Value) -> String {
         let mut rest = text;
         let mut result = String::new();
         while let Some((before, after)) = rest.split_once("${") {
             let (name, after) = after.split_once('}').expect("${…} is closed");
             result.push_str(before);
-            let value = match name.split_once('.') {
-                Some((resource, attribute)) => json!(attribute_of(resource, attribute)),
-                None => self.reference(name).expect("Fn::Sub of a value"),
+            let value = match (own.get(name), name.split_once('.')) {
+                (Some(value), _) => self.evaluated(value),
+                (None, Some((resource, attribute))) => json!(attribute_of(resource, attribute)),
+                (None, None) => self.reference(name).expect("Fn::Sub of a value"),
             };
             result.push_str(value.as_str().expect("Fn::Sub of text"));
             rest = after;

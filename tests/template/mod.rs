@@ -6,5 +6,6 @@ mod forwarding;
 mod functions;
 mod parameters;
 mod permissions;
+mod recovery_vault;
 mod rules;
 mod safety_net;

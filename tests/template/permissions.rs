@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use recovery_aws::{IntegrationAdapters, OpsCenter, ResponseAdapters, RunbookRunner};
 use serde_json::Value;
 
-use crate::support::sam::{Deployed, deployed, members, strings};
+use crate::support::sam::{Deployed, attribute_of, deployed, members, strings};
 
 /// What every function needs of the platform around it.
 const PLATFORM: [&str; 5] = [
@@ -19,7 +19,7 @@ const PLATFORM: [&str; 5] = [
     "kms:GenerateDataKey",
 ];
 
-/// What attaching a volume needs beyond the call where its key is the customer's.
+/// What attaching a volume needs beyond the call, since its key is a customer's.
 const VOLUME_KEYS: [&str; 3] = ["kms:CreateGrant", "kms:Decrypt", "kms:DescribeKey"];
 
 /// What starting a runbook with a role of its own needs beyond the call.
@@ -27,13 +27,14 @@ const RUNBOOK_ROLE: [&str; 1] = ["iam:PassRole"];
 
 /// Actions that know no resource (Service Authorization Reference: Amazon EC2, AWS Backup, AWS
 /// CloudFormation, Amazon CloudWatch, AWS Systems Manager): IAM takes nothing but `*` for them.
-const WITHOUT_RESOURCES: [&str; 8] = [
+const WITHOUT_RESOURCES: [&str; 9] = [
     "backup:DescribeRestoreJob",
     // Of a template that is no stack's yet.
     "cloudformation:GetTemplateSummary",
     // Composite alarms are shown to those only who may see all.
     "cloudwatch:DescribeAlarms",
     "ec2:DescribeInstances",
+    "ec2:DescribeSnapshots",
     "ec2:DescribeTags",
     "ec2:DescribeVolumes",
     "ssm:CreateOpsItem",
@@ -141,10 +142,9 @@ fn each_role_allows_what_the_adapters_call_no_more_and_no_less() {
             "{role} with {parameters:?}"
         );
     };
-    let integrator: Vec<_> = IntegrationAdapters::ACTIONS.to_vec();
-    let integrator_with_keys = [IntegrationAdapters::ACTIONS, &[&VOLUME_KEYS]].concat();
+    let integrator = [IntegrationAdapters::ACTIONS, &[&VOLUME_KEYS]].concat();
     check(&[], "RestoreIntegratorRole", &integrator);
-    check(&KEYS, "RestoreIntegratorRole", &integrator_with_keys);
+    check(&KEYS, "RestoreIntegratorRole", &integrator);
 
     check(&[], "OpsitemCreatorRole", &[OpsCenter::ACTIONS]);
 
@@ -182,8 +182,10 @@ fn each_function_has_a_role_of_its_own_that_only_lambda_takes() {
         })
         .collect();
     let roles = deployed.resources("AWS::IAM::Role");
-    assert_eq!(used, roles.keys().cloned().collect());
-    for (name, role) in roles {
+    let mut there = used.clone();
+    there.insert("RestoreRole".to_owned());
+    assert_eq!(there, roles.keys().cloned().collect());
+    for (name, role) in roles.into_iter().filter(|(name, _)| used.contains(name)) {
         for statement in role["AssumeRolePolicyDocument"]["Statement"]
             .as_array()
             .unwrap()
@@ -262,9 +264,10 @@ fn a_resource_is_named_wherever_iam_takes_one() {
                     for resource in resources {
                         assert!(resource.starts_with("arn:"), "{role}: {resource}");
                         let account = resource.split(':').nth(4).unwrap_or_default();
-                        // ARNs of buckets name no account.
-                        let bucket = resource.starts_with("arn:aws:s3:::");
-                        assert!(bucket || account == "111122223333", "{role}: {resource}");
+                        // ARNs of buckets and of EBS snapshots name no account.
+                        let without = resource.starts_with("arn:aws:s3:::")
+                            || resource.starts_with("arn:aws:ec2:us-west-2::snapshot/");
+                        assert!(without || account == "111122223333", "{role}: {resource}");
                     }
                 }
             }
@@ -300,12 +303,68 @@ fn what_is_passed_and_granted_is_tied_to_a_service() {
                 .any(|resource| resource.ends_with("automation-definition/StartRegionRecovery:*"))
         );
     }
-    let grant = statement("RestoreIntegratorRole", "kms:CreateGrant");
-    assert_eq!(strings(&grant["Resource"]).len(), 2);
-    assert_eq!(
-        grant["Condition"]["Bool"]["kms:GrantIsForAWSResource"],
-        "true"
-    );
+    // The two keys that were named, and that of the recovery vault.
+    for role in ["RestoreIntegratorRole", "RestoreRole"] {
+        let grant = statement(role, "kms:CreateGrant");
+        let keys = strings(&grant["Resource"]);
+        assert_eq!(keys.len(), 3, "{role}: {keys:?}");
+        assert_eq!(keys[0], attribute_of("RecoveryVaultKey", "Arn"), "{role}");
+        assert_eq!(
+            grant["Condition"]["Bool"]["kms:GrantIsForAWSResource"], "true",
+            "{role}"
+        );
+    }
+}
+
+/// What AWS Backup needs to make EBS volumes of snapshots (its guide, security-iam-awsmanpol, without
+/// `ec2:DeleteVolume`), and what EC2 needs of their keys (its guide, ebs-encryption-requirements).
+const RESTORE_ACTIONS: [&str; 10] = [
+    "ec2:CreateTags",
+    "ec2:CreateVolume",
+    "ec2:DescribeSnapshots",
+    "ec2:DescribeVolumes",
+    "kms:CreateGrant",
+    "kms:Decrypt",
+    "kms:DescribeKey",
+    "kms:GenerateDataKeyWithoutPlaintext",
+    "kms:ReEncryptFrom",
+    "kms:ReEncryptTo",
+];
+
+#[test]
+fn aws_backup_alone_restores_with_the_restore_role_and_can_only_add() {
+    for parameters in [&[][..], &KEYS] {
+        let deployed = deployed(parameters);
+        assert_eq!(
+            allowed(&deployed, "RestoreRole"),
+            actions(&[&RESTORE_ACTIONS])
+        );
+        let role = &deployed.resources("AWS::IAM::Role")["RestoreRole"];
+        assert_eq!(
+            role["AssumeRolePolicyDocument"]["Statement"],
+            serde_json::json!([{
+                "Effect": "Allow",
+                "Principal": {"Service": "backup.amazonaws.com"},
+                "Action": "sts:AssumeRole",
+            }])
+        );
+        for statement in &roles(&deployed)["RestoreRole"] {
+            let actions = strings(&statement["Action"]);
+            if actions.contains(&"ec2:CreateTags".to_owned()) {
+                // Otherwise it could tag what is there already, and so change whose it is.
+                assert_eq!(
+                    statement["Condition"]["StringEquals"]["ec2:CreateAction"],
+                    "CreateVolume"
+                );
+            }
+            if actions.iter().any(|action| action.starts_with("kms:")) {
+                assert_eq!(
+                    statement["Condition"]["StringLike"]["kms:ViaService"],
+                    "ec2.us-west-2.amazonaws.com*"
+                );
+            }
+        }
+    }
 }
 
 /// What each runbook of this template may do, all of it.
@@ -441,10 +500,11 @@ fn a_recovery_is_approved_by_a_person_unless_signals_agree_and_the_owner_waived_
     );
 }
 
-/// Actions in the policies of queues, topic and key that are patterns, by statement, and why they may be.
-const RESOURCE_POLICY_PATTERNS: [(&str, &str); 4] = [
+/// Actions in the policies of queues, topic, bucket and keys that are patterns, by statement, and why they may be.
+const RESOURCE_POLICY_PATTERNS: [(&str, &str); 5] = [
     // Only what is forbidden: everything that does not come over TLS.
     ("OnlyOverTls", "sqs:*"),
+    ("OnlyOverTls", "s3:*"),
     // The account itself, so that the key does not become unmanageable.
     ("ThisAccountDecides", "kms:*"),
     // GenerateDataKey with and without plaintext, for messages.
@@ -453,9 +513,14 @@ const RESOURCE_POLICY_PATTERNS: [(&str, &str); 4] = [
 ];
 
 #[test]
-fn policies_of_queues_topic_and_key_let_in_only_services_for_this_account() {
+fn policies_of_queues_topic_bucket_and_keys_let_in_only_services_for_this_account() {
     let deployed = deployed(&[]);
-    let documents: Vec<(String, Value)> = ["AWS::SQS::QueuePolicy", "AWS::SNS::TopicPolicy"]
+    let with_documents = [
+        "AWS::S3::BucketPolicy",
+        "AWS::SNS::TopicPolicy",
+        "AWS::SQS::QueuePolicy",
+    ];
+    let documents: Vec<(String, Value)> = with_documents
         .into_iter()
         .flat_map(|of_type| deployed.resources(of_type))
         .map(|(name, properties)| (name, properties["PolicyDocument"].clone()))
@@ -466,7 +531,7 @@ fn policies_of_queues_topic_and_key_let_in_only_services_for_this_account() {
                 .map(|(name, properties)| (name, properties["KeyPolicy"].clone())),
         )
         .collect();
-    assert_eq!(documents.len(), 4);
+    assert_eq!(documents.len(), 6);
     for (name, document) in documents {
         for statement in document["Statement"].as_array().unwrap() {
             let sid = statement["Sid"].as_str().unwrap();

@@ -1,0 +1,140 @@
+//! What is recovered from outlives the stack, is encrypted and private, and is not deleted by hand.
+
+use serde_json::{Value, json};
+
+use crate::support::sam::{attribute_of, deployed, strings, template};
+
+/// What must be there still when the stack is not.
+const KEPT: [&str; 4] = [
+    "RecoveryBucket",
+    "RecoveryBucketPolicy",
+    "RecoveryVault",
+    "RecoveryVaultKey",
+];
+
+#[test]
+fn what_is_recovered_from_outlives_the_stack() {
+    for name in KEPT {
+        let resource = &template()["Resources"][name];
+        assert_eq!(resource["DeletionPolicy"], "RetainExceptOnCreate", "{name}");
+        assert_eq!(resource["UpdateReplacePolicy"], "Retain", "{name}");
+    }
+}
+
+/// A vault that was kept still has its name: the same stack must be able to stand here again.
+#[test]
+fn the_name_of_what_is_kept_is_this_stacks_alone() {
+    let deployed = deployed(&[]);
+    let vault = &deployed.resources("AWS::Backup::BackupVault")["RecoveryVault"];
+    assert_eq!(vault["BackupVaultName"], "rapid-recovery-5b9ea3d0");
+    for bucket in deployed.resources("AWS::S3::Bucket").values() {
+        assert!(bucket.get("BucketName").is_none());
+    }
+}
+
+/// The statements of the vault's policy.
+fn vault_policy(parameters: &[(&str, &str)]) -> Vec<Value> {
+    let vault = &deployed(parameters).resources("AWS::Backup::BackupVault")["RecoveryVault"];
+    vault["AccessPolicy"]["Statement"]
+        .as_array()
+        .unwrap()
+        .clone()
+}
+
+#[test]
+fn nobody_deletes_recovery_points_by_hand_but_those_the_owner_named() {
+    let nobody = vault_policy(&[]);
+    let [deny] = nobody.as_slice() else {
+        panic!("{nobody:?}");
+    };
+    assert_eq!(deny["Effect"], "Deny");
+    assert_eq!(deny["Principal"], "*");
+    assert_eq!(
+        strings(&deny["Action"]),
+        [
+            "backup:DeleteRecoveryPoint",
+            "backup:DisassociateRecoveryPoint",
+            "backup:UpdateRecoveryPointLifecycle",
+        ]
+    );
+    assert!(deny.get("Condition").is_none());
+    let role = "arn:aws:iam::111122223333:role/backup-administrator";
+    let named = vault_policy(&[("RecoveryPointDeleters", role)]);
+    assert_eq!(
+        named[0]["Condition"],
+        json!({"ArnNotLike": {"aws:PrincipalArn": [role]}})
+    );
+    assert_eq!(named[0]["Effect"], "Deny");
+}
+
+#[test]
+fn another_account_may_copy_into_the_vault_and_nothing_else() {
+    let admitting = vault_policy(&[("CopyingAccounts", "444455556666,777788889999")]);
+    assert_eq!(admitting.len(), 2);
+    assert_eq!(
+        admitting[1],
+        json!({
+            "Sid": "CopiesOfOtherAccounts",
+            "Effect": "Allow",
+            "Principal": {"AWS": ["444455556666", "777788889999"]},
+            "Action": "backup:CopyIntoBackupVault",
+            "Resource": "*",
+        })
+    );
+}
+
+#[test]
+fn the_vault_is_locked_only_where_the_owner_says_so() {
+    let lock = |parameters: &[(&str, &str)]| {
+        let vault = &deployed(parameters).resources("AWS::Backup::BackupVault")["RecoveryVault"];
+        vault["LockConfiguration"].clone()
+    };
+    assert_eq!(lock(&[]), Value::Null);
+    // What can be undone, until it is asked for by name to be for good.
+    assert_eq!(
+        lock(&[
+            ("RecoveryVaultLock", "governance"),
+            ("RecoveryVaultLockMinDays", "30")
+        ]),
+        json!({"MinRetentionDays": "30"})
+    );
+    assert_eq!(
+        lock(&[("RecoveryVaultLock", "compliance")]),
+        json!({"MinRetentionDays": "7", "ChangeableForDays": "3"})
+    );
+}
+
+#[test]
+fn the_vault_has_a_key_of_its_own_that_rotates() {
+    let deployed = deployed(&[]);
+    let vault = &deployed.resources("AWS::Backup::BackupVault")["RecoveryVault"];
+    assert_eq!(
+        vault["EncryptionKeyArn"],
+        attribute_of("RecoveryVaultKey", "Arn")
+    );
+    let key = &deployed.resources("AWS::KMS::Key")["RecoveryVaultKey"];
+    assert_eq!(key["EnableKeyRotation"], true);
+    assert_eq!(key["PendingWindowInDays"], 30);
+}
+
+#[test]
+fn the_bucket_is_private_encrypted_and_forgets_only_old_versions() {
+    let bucket = &deployed(&[]).resources("AWS::S3::Bucket")["RecoveryBucket"];
+    let public = &bucket["PublicAccessBlockConfiguration"];
+    for setting in [
+        "BlockPublicAcls",
+        "BlockPublicPolicy",
+        "IgnorePublicAcls",
+        "RestrictPublicBuckets",
+    ] {
+        assert_eq!(public[setting], true, "{setting}");
+    }
+    assert_eq!(bucket["VersioningConfiguration"]["Status"], "Enabled");
+    assert!(bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"].is_array());
+    for rule in bucket["LifecycleConfiguration"]["Rules"]
+        .as_array()
+        .unwrap()
+    {
+        assert!(rule.get("ExpirationInDays").is_none() && rule.get("ExpirationDate").is_none());
+    }
+}
