@@ -2,6 +2,7 @@
 //! roles with what the adapters call, and nothing that fails is lost in silence. The templates of
 //! `infra/` keep theirs: they forward what it asks for, and nothing twice.
 
+mod backup_plan;
 mod forwarding;
 mod functions;
 mod parameters;
