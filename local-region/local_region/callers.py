@@ -1,17 +1,25 @@
 """Who calls the Region's APIs, and what they may do."""
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
 from ministack.core import iam_evaluator
 from ministack.core.responses import get_account_id, get_region
 from ministack.core.router import extract_access_key_id
-from ministack.services import sts
+from ministack.services import lambda_svc, sts
 
 from local_region.api_error import ApiError
 
 OPERATOR = "operator"
-STATE_MACHINE_USER_AGENT = "local-region-state-machine"
+# The parts of the Region that call its APIs themselves: of Step Functions, and of Lambda for destinations.
+STATE_MACHINE = "state-machine"
+LAMBDA = "lambda"
+
+
+def user_agent(name: str) -> str:
+    """What a part of the Region adds to the user agent of its calls, for them to be known as its own."""
+    return f"local-region-caller/{name}"
 
 
 @dataclass(frozen=True)
@@ -20,17 +28,39 @@ class Caller:
 
     access_key_id: str
     name: str
-    """The function's name, `state-machine`, or `operator` for the account's own credentials."""
+    """The function's name, `state-machine`, `lambda`, or `operator` for the account's own credentials."""
 
     @classmethod
     def of(cls, headers: dict[str, str]) -> "Caller":
         """The caller of a request with these headers."""
         access_key_id = extract_access_key_id(headers, {}) or ""
-        if STATE_MACHINE_USER_AGENT in headers.get("user-agent", ""):
-            return cls(access_key_id, "state-machine")
+        own = re.search(user_agent("([a-z-]+)"), headers.get("user-agent", ""))
+        if own:
+            return cls(access_key_id, own[1])
         session = sts._sessions.get(access_key_id)
         # arn:aws:sts::<account>:assumed-role/<role>/<session>; a function's session bears the function's name.
         return cls(access_key_id, session["Arn"].rpartition("/")[2] if session else OPERATOR)
+
+    @property
+    def principal_arn(self) -> str:
+        """The ARN IAM knows the caller by."""
+        session = sts._sessions.get(self.access_key_id)
+        return session["Arn"] if session else f"arn:aws:iam::{get_account_id()}:root"
+
+    @property
+    def is_function(self) -> bool:
+        """Whether a deployed function calls."""
+        return self._function() is not None
+
+    @property
+    def function_logical_id(self) -> str | None:
+        """The logical id of the function that calls, in its stack."""
+        return ((self._function() or {}).get("tags") or {}).get("aws:cloudformation:logical-id")
+
+    def _function(self) -> dict[str, Any] | None:
+        if self.name in (LAMBDA, OPERATOR, STATE_MACHINE):
+            return None
+        return lambda_svc._get_func_record_for_ref(self.name)[0]
 
     def require(self, action: str, resource: str, **context: Any) -> None:
         """Refuse unless the caller's policies allow `action` on `resource`."""
@@ -43,7 +73,7 @@ class Caller:
             context,
         )
         if denied:
-            principal = getattr(denied, "principal_arn", "") or f"arn:aws:iam::{get_account_id()}:root"
+            principal = getattr(denied, "principal_arn", "") or self.principal_arn
             raise ApiError(
                 "AccessDeniedException",
                 f"User: {principal} is not authorized to perform: {action} on resource: {resource} "

@@ -1,4 +1,4 @@
-"""Every API call to the Region, into the journal."""
+"""Every API call to the Region, into the journal; and the faults that are put in its way."""
 
 import json
 import re
@@ -6,50 +6,53 @@ import time
 from typing import Any
 
 from ministack import app
-from ministack.core.router import detect_service
 
-from local_region import api_models
 from local_region.callers import Caller
+from local_region.faults import Fault, Faults
 from local_region.journal import Journal
+from local_region.operations import Answer
+from local_region.request import Request
 
 
-def record_calls(journal: Journal) -> None:
-    """Journal each call that reaches the Region: by whom, of what, answered how, how fast."""
-    dispatch = app._dispatch_service_request
+class Calls:
+    """Serves each call that reaches the Region, and journals it: by whom, of what, answered how, how fast."""
 
-    async def recorded(method: str, path: str, headers: dict, body: bytes, query: dict, request_id: str) -> Any:
+    def __init__(self, journal: Journal, faults: Faults) -> None:
+        self._journal = journal
+        self._faults = faults
+        self._dispatch = app._dispatch_service_request
+        app._dispatch_service_request = self._serve
+
+    async def _serve(
+        self, method: str, path: str, headers: dict, body: bytes, query: dict[str, Any], request_id: str
+    ) -> Any:
         started = time.perf_counter()
-        status, answer_headers, answer = await dispatch(method, path, headers, body, query, request_id)
-        params = app._routing_params(method, path, headers, body, query)
-        service = detect_service(method, path, headers, params)
-        journal.record(
+        request, caller = Request.of(request_id, method, path, headers, body, query), Caller.of(headers)
+        fault = self._faults.draw(request, caller)
+        answer: Answer | None = None
+        if fault is None or fault.takes_effect:
+            answer = await self._dispatch(method, path, headers, body, query, request_id)
+        if fault:
+            answer = fault.answer(request, answer)
+        status, answer_headers, answer_body = answer or (None, {}, b"")
+        seq = self._journal.record(
             "call",
-            service=service,
-            operation=operation_name(service, method, path, headers, params),
-            caller=Caller.of(headers).name,
+            service=request.service,
+            operation=request.operation,
+            caller=caller.name,
             status=status,
-            errorCode=error_code(answer_headers, answer) if status >= 400 else None,
+            errorCode=error_code(answer_headers, answer_body) if status and status >= 400 else None,
             durationMs=round((time.perf_counter() - started) * 1000, 2),
+            fault=fault.kind if fault else None,
         )
-        return status, answer_headers, answer
+        if fault:
+            await self._disturb(fault, request, caller, seq)
+        # What is answered on a closed connection reaches nobody.
+        return answer or (500, {}, b"")
 
-    app._dispatch_service_request = recorded
-
-
-def operation_name(service: str, method: str, path: str, headers: dict[str, str], params: dict[str, Any]) -> str:
-    """The name of the operation a request means, in any of AWS's protocols."""
-    if "." in headers.get("x-amz-target", ""):
-        return headers["x-amz-target"].rpartition(".")[2]
-    if "Action" in params:
-        return params["Action"][0] if isinstance(params["Action"], list) else params["Action"]
-    # RPC with CBOR: /service/<name>/operation/<operation>.
-    rpc = re.fullmatch(r"/service/[^/]+/operation/([^/]+)", path)
-    if rpc:
-        return rpc.group(1)
-    if service == "s3":
-        return app._ct_event_name(service, method, path, headers, params)
-    route = api_models.rest_operation(service, method, path)
-    return route[0].name if route else f"{method} {path}"
+    async def _disturb(self, fault: Fault, request: Request, caller: Caller, seq: int) -> None:
+        self._faults.note(fault, request, caller, seq)
+        await fault.disturb()
 
 
 def error_code(headers: dict[str, str], answer: Any) -> str | None:

@@ -7,6 +7,7 @@ from urllib.parse import parse_qs
 
 from local_region.api_error import ApiError
 from local_region.event_bus import EventBus
+from local_region.faults import Faults
 from local_region.journal import Journal
 from local_region.pending_work import PendingWork
 from local_region.restore_jobs import RestoreJobs
@@ -28,6 +29,7 @@ class Control:
         events: EventBus,
         schedules: Schedules,
         restores: RestoreJobs,
+        faults: Faults,
     ) -> None:
         self._rest = rest
         self._ready = ready
@@ -36,6 +38,7 @@ class Control:
         self._events = events
         self._schedules = schedules
         self._restores = restores
+        self._faults = faults
         self._endpoints = {
             ("POST", "events"): self._post_events,
             ("GET", "journal"): self._get_journal,
@@ -43,6 +46,9 @@ class Control:
             ("GET", "ready"): self._get_ready,
             ("POST", "restore-tests"): self._post_restore_tests,
             ("POST", "schedules"): self._post_schedules,
+            ("POST", "faults"): self._post_faults,
+            ("GET", "faults"): self._get_faults,
+            ("DELETE", "faults"): self._delete_faults,
         }
 
     async def __call__(self, scope: dict, receive: Callable, send: Callable) -> None:
@@ -86,6 +92,17 @@ class Control:
         if not isinstance(request, dict) or not isinstance(request.get("rule"), str) or not request["rule"]:
             raise ApiError("BadRequest", 'expected {"rule": "..."}: the name of a scheduled rule')
         return self._schedules.fire(request["rule"])
+
+    async def _post_faults(self, _query: dict[str, str], body: bytes) -> dict[str, Any]:
+        asked = _json(body)
+        return {"faults": self._faults.add(asked if isinstance(asked, list) else [asked])}
+
+    async def _get_faults(self, _query: dict[str, str], _body: bytes) -> dict[str, Any]:
+        return self._faults.report()
+
+    async def _delete_faults(self, _query: dict[str, str], _body: bytes) -> dict[str, Any]:
+        self._faults.clear()
+        return self._faults.report()
 
 
 def _json(body: bytes) -> Any:

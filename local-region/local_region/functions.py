@@ -9,6 +9,7 @@ import uuid
 from dataclasses import dataclass
 from typing import Any
 
+import botocore.config
 import botocore.session
 from botocore.exceptions import ClientError
 from ministack.core import lambda_runtime
@@ -16,6 +17,7 @@ from ministack.core.arn import parse_arn
 from ministack.core.concurrency import run_reentrant
 from ministack.services import lambda_svc
 
+from local_region.callers import LAMBDA, user_agent
 from local_region.journal import Journal
 from local_region.pending_work import PendingWork
 from local_region.settings import Settings
@@ -194,6 +196,7 @@ class Functions:
             aws_access_key_id=credentials["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=credentials["AWS_SECRET_ACCESS_KEY"],
             aws_session_token=credentials["AWS_SESSION_TOKEN"],
+            config=botocore.config.Config(user_agent_extra=user_agent(LAMBDA)),
         )
 
     def _execute_journalled(

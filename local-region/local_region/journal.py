@@ -17,11 +17,12 @@ class Journal:
         self._lock = threading.Lock()
         self._last = 0
 
-    def record(self, kind: str, **fields: Any) -> None:
-        """Add an entry; its number and time are set here."""
+    def record(self, kind: str, **fields: Any) -> int:
+        """Add an entry; its number, which is answered, and its time are set here."""
         with self._lock:
             self._last += 1
             self._entries.append({"seq": self._last, "time": time.time(), "kind": kind, **fields})
+            return self._last
 
     def since(self, seq: int) -> dict[str, Any]:
         """The entries after number `seq`, the number to ask with next time, and how many were lost in between."""

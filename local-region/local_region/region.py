@@ -10,12 +10,14 @@ from ministack import app
 
 from local_region.authorization import count_loopback_as_tls, name_resources_as_aws, read_models_ahead
 from local_region.auto_scaling import AutoScaling
-from local_region.calls import record_calls
+from local_region.calls import Calls
+from local_region.connections import follow_connections
 from local_region.control import Asgi, Control
 from local_region.ec2_tags import add_describe_tags
 from local_region.encryption import require_keys
 from local_region.event_bus import EventBus
 from local_region.event_targets import EventTargets
+from local_region.faults import Faults
 from local_region.functions import Functions
 from local_region.instances import Instances
 from local_region.journal import Journal
@@ -49,7 +51,9 @@ def assemble(settings: Settings, endpoint: str, loop: asyncio.AbstractEventLoop)
     name_resources_as_aws()
     count_loopback_as_tls()
     require_keys()
-    record_calls(journal)
+    follow_connections()
+    faults = Faults()
+    Calls(journal, faults)
     record_messages(journal)
     functions = Functions(settings, journal, pending, endpoint)
     targets = EventTargets(journal, functions)
@@ -66,4 +70,5 @@ def assemble(settings: Settings, endpoint: str, loop: asyncio.AbstractEventLoop)
     StackResources(instances, volumes, groups, runbooks)
     SdkIntegrations(settings, endpoint)
     read_models_ahead()
-    return Region(Control(app.app, settings.ready(endpoint), journal, pending, events, schedules, restores), functions)
+    control = Control(app.app, settings.ready(endpoint), journal, pending, events, schedules, restores, faults)
+    return Region(control, functions)

@@ -19,6 +19,8 @@ app                              _ct_event_name                       service me
 core.arn                         parse_arn                            *
 core.concurrency                 run_reentrant                        *
 core.iam_actions                 _tag_operations                      service
+core.iam_actions                 access_denied_response               service action principal_arn request_id error_code message headers resource_arn explicit_deny resource_policy_arn
+core.iam_actions                 extract_iam_action                   *
 core.iam_actions                 extract_resource_arn                 service method path headers body query_params region account_id
 core.iam_actions                 verified_access_resource_arns        query_params region account_id
 core.iam_evaluator               enforce                              access_key_id iam_action service region resource_arn service_context

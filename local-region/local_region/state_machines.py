@@ -8,7 +8,7 @@ from botocore.exceptions import ClientError, ParamValidationError, UnknownServic
 from ministack.core.responses import get_region
 from ministack.services import stepfunctions
 
-from local_region.callers import STATE_MACHINE_USER_AGENT
+from local_region.callers import STATE_MACHINE, user_agent
 from local_region.settings import Settings
 
 # The service's name in an integration -> its name in an error, where that is not the first capitalised.
@@ -57,7 +57,7 @@ class SdkIntegrations:
                 aws_access_key_id=self._settings.access_key_id,
                 aws_secret_access_key=self._settings.secret_access_key,
                 config=botocore.config.Config(
-                    user_agent_extra=STATE_MACHINE_USER_AGENT, retries={"total_max_attempts": 1}
+                    user_agent_extra=user_agent(STATE_MACHINE), retries={"total_max_attempts": 1}
                 ),
             )
         return self._clients[key]

@@ -86,6 +86,12 @@ class RunningRegion:
         except urllib.error.HTTPError as error:
             return error.code, json.load(error)
 
+    def delete(self, path: str) -> Any:
+        """What a control endpoint answers to DELETE."""
+        request = urllib.request.Request(f"{self.endpoint}/_local-region/{path}", method="DELETE")
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return json.load(answer)
+
     def send(self, **envelope: Any) -> str:
         """Send an event as an AWS service does; answers its id."""
         status, answer = self.post("events", {name.replace("_", "-"): value for name, value in envelope.items()})
