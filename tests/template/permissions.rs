@@ -184,6 +184,8 @@ fn each_function_has_a_role_of_its_own_that_only_lambda_takes() {
     let roles = deployed.resources("AWS::IAM::Role");
     let mut there = used.clone();
     there.insert("RestoreRole".to_owned());
+    // That of the runbook that is always there.
+    there.insert("ReplayFailedEventsRole".to_owned());
     assert_eq!(there, roles.keys().cloned().collect());
     for (name, role) in roles.into_iter().filter(|(name, _)| used.contains(name)) {
         for statement in role["AssumeRolePolicyDocument"]["Statement"]
@@ -196,6 +198,32 @@ fn each_function_has_a_role_of_its_own_that_only_lambda_takes() {
             );
             assert_eq!(statement["Action"], "sts:AssumeRole", "{name}");
         }
+    }
+}
+
+/// The one action that removes something, the one role that may use it, and on what: a message of
+/// the two queues of lost events, after Lambda has taken its event over. It would be replayed for ever
+/// otherwise, and the alarms on the queues would never end.
+const REMOVES_MESSAGES: (&str, &str, [&str; 2]) = (
+    "ReplayFailedEventsRole",
+    "sqs:DeleteMessage",
+    ["FailedInvocationsQueue", "UndeliveredEventsQueue"],
+);
+
+#[test]
+fn the_one_role_that_may_remove_something_may_remove_messages_of_the_two_queues() {
+    let (role, action, queues) = REMOVES_MESSAGES;
+    for deployed in every_deployment() {
+        let statements = roles(&deployed).remove(role).unwrap();
+        let removing: Vec<_> = statements
+            .iter()
+            .filter(|statement| strings(&statement["Action"]).contains(&action.to_owned()))
+            .collect();
+        assert_eq!(removing.len(), 1);
+        assert_eq!(
+            strings(&removing[0]["Resource"]),
+            queues.map(|queue| attribute_of(queue, "Arn"))
+        );
     }
 }
 
@@ -227,6 +255,8 @@ fn no_action_destroys_or_is_a_pattern() {
                 assert!(!action.contains(['*', '?']), "{role}: {action}");
                 assert!(
                     action == "logs:PutLogEvents"
+                        || (role.as_str(), action.as_str())
+                            == (REMOVES_MESSAGES.0, REMOVES_MESSAGES.1)
                         || !dangerous.iter().any(|word| verb.starts_with(word)),
                     "{role}: {action}"
                 );
@@ -368,7 +398,7 @@ fn aws_backup_alone_restores_with_the_restore_role_and_can_only_add() {
 }
 
 /// What each runbook of this template may do, all of it.
-const RUNBOOK_ACTIONS: [(&str, &[&str]); 3] = [
+const RUNBOOK_ACTIONS: [(&str, &[&str]); 4] = [
     (
         "StartRegionRecovery",
         &[
@@ -403,6 +433,17 @@ const RUNBOOK_ACTIONS: [(&str, &[&str]); 3] = [
             "s3:GetObject",
         ],
     ),
+    (
+        "ReplayFailedEvents",
+        &[
+            "kms:Decrypt",
+            "lambda:InvokeFunction",
+            "sqs:ChangeMessageVisibility",
+            "sqs:DeleteMessage",
+            "sqs:GetQueueAttributes",
+            "sqs:ReceiveMessage",
+        ],
+    ),
 ];
 
 #[test]
@@ -435,14 +476,16 @@ fn each_runbook_has_a_role_of_its_own_that_only_automation_of_this_account_takes
             "{role}"
         );
     }
-    // Without being asked for, none of them is there, nor its role.
+    // Without being asked for, only what replays is there.
     let without = crate::support::sam::deployed(&[]);
-    assert!(without.resources("AWS::SSM::Document").is_empty());
+    let documents = without.resources("AWS::SSM::Document");
+    assert_eq!(documents.keys().collect::<Vec<_>>(), ["ReplayFailedEvents"]);
+    let roles = without.resources("AWS::IAM::Role");
     for (runbook, _) in RUNBOOK_ACTIONS {
-        assert!(
-            !without
-                .resources("AWS::IAM::Role")
-                .contains_key(&format!("{runbook}Role"))
+        assert_eq!(
+            roles.contains_key(&format!("{runbook}Role")),
+            documents.contains_key(runbook),
+            "{runbook}"
         );
     }
 }

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use crate::support::sam::{
-    Deployed, HEALTH_BACKUP, PRIMARY, attribute_of, deployed, deployed_in, strings, template_at,
+    Deployed, HEALTH_BACKUP, PRIMARY, attribute_of, deployed, deployed_in, members, strings,
+    template_at,
 };
 
 /// The deployments in which events are delivered, and their files.
@@ -42,6 +43,22 @@ fn assert_alarm(deployed: &Deployed, namespace: &str, metric: &str, dimension: &
     // One is enough: there is no rate of lost recoveries to live with.
     assert_eq!(alarm["Threshold"], 0, "{metric} of {value}");
     assert_eq!(alarm["EvaluationPeriods"], 1, "{metric} of {value}");
+    assert!(
+        alarm.get("DatapointsToAlarm").is_none_or(|all| *all == 1),
+        "{metric} of {value}"
+    );
+    // Where nothing happens, nothing is reported.
+    assert_eq!(
+        alarm["TreatMissingData"], "notBreaching",
+        "{metric} of {value}"
+    );
+    let statistic = if metric == "ApproximateNumberOfMessagesVisible" {
+        "Maximum"
+    } else {
+        "Sum"
+    };
+    assert_eq!(alarm["Statistic"], statistic, "{metric} of {value}");
+    assert_eq!(alarm["Period"], 60, "{metric} of {value}");
     assert_eq!(
         alarm["ComparisonOperator"], "GreaterThanThreshold",
         "{metric} of {value}"
@@ -182,6 +199,51 @@ fn every_queue_is_watched_keeps_for_two_weeks_and_outlives_the_stack() {
                 "{path}: {queue}"
             );
         }
+    }
+}
+
+/// A function that keeps what it gave up on, and that the runbook does not know, could not be replayed;
+/// another one must not be invoked.
+#[test]
+fn what_is_kept_is_replayed_to_every_function_and_to_nothing_else() {
+    let deployed = deployed(&[]);
+    let functions: BTreeSet<String> = deployed
+        .resources("AWS::Serverless::Function")
+        .keys()
+        .map(|function| attribute_of(function, "Arn"))
+        .collect();
+    let runbook = &deployed.resources("AWS::SSM::Document")["ReplayFailedEvents"];
+    let payload = &runbook["Content"]["mainSteps"][0]["inputs"]["InputPayload"];
+    assert_eq!(
+        BTreeSet::from_iter(strings(&payload["functions"])),
+        functions
+    );
+    let role = &deployed.resources("AWS::IAM::Role")["ReplayFailedEventsRole"];
+    let invocable: BTreeSet<String> = role["Policies"][0]["PolicyDocument"]["Statement"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|statement| statement["Action"] == "lambda:InvokeFunction")
+        .flat_map(|statement| strings(&statement["Resource"]))
+        .collect();
+    assert_eq!(invocable, functions);
+    let queues: BTreeSet<String> = members(&payload["queues"])
+        .map(|(name, url)| {
+            assert_eq!(*url, format!("{name}Queue"));
+            format!("{name}Queue")
+        })
+        .collect();
+    let all = deployed.resources("AWS::SQS::Queue");
+    assert_eq!(queues, all.into_keys().collect());
+    // Who is woken by an alarm reads the command in it.
+    for alarm in ["FailedInvocationsAlarm", "UndeliveredEventsAlarm"] {
+        let text = deployed.resources("AWS::CloudWatch::Alarm")[alarm]["AlarmDescription"].clone();
+        assert!(
+            text.as_str().is_some_and(|text| text.ends_with(
+                "aws ssm start-automation-execution --document-name ReplayFailedEvents"
+            )),
+            "{text}"
+        );
     }
 }
 
