@@ -86,7 +86,8 @@ pub(crate) fn function_packages() -> Vec<String> {
         .collect()
 }
 
-fn files(folder: &str) -> Vec<PathBuf> {
+/// What lies in a folder, sorted.
+pub(crate) fn files(folder: &str) -> Vec<PathBuf> {
     let mut paths: Vec<PathBuf> = fs::read_dir(root().join(folder))
         .unwrap_or_else(|error| panic!("{folder}: {error}"))
         .map(|entry| entry.expect("a folder can be listed").path())

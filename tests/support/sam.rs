@@ -17,8 +17,19 @@ pub(crate) const PRIMARY: &str = "infra/primary-region.yaml";
 pub(crate) const HEALTH_BACKUP: &str = "infra/health-backup-region.yaml";
 /// Examples of alarms.
 pub(crate) const ALARMS: &str = "infra/workload-alarms.yaml";
+/// The pipeline of golden AMIs.
+pub(crate) const GOLDEN_AMI: &str = "infra/golden-ami.yaml";
+/// A workload, for both Regions.
+pub(crate) const WORKLOAD: &str = "infra/example-workload.yaml";
 /// All templates.
-pub(crate) const TEMPLATES: [&str; 4] = [TEMPLATE, PRIMARY, HEALTH_BACKUP, ALARMS];
+pub(crate) const TEMPLATES: [&str; 6] = [
+    TEMPLATE,
+    PRIMARY,
+    HEALTH_BACKUP,
+    ALARMS,
+    GOLDEN_AMI,
+    WORKLOAD,
+];
 
 /// The templates, their short-form intrinsics in their long form (`{"Fn::Sub": …}`).
 static PARSED: LazyLock<BTreeMap<&str, Value>> = LazyLock::new(|| {
@@ -201,6 +212,16 @@ impl Deployed {
                 let arguments = evaluated();
                 let index = arguments[0].as_u64().expect("Fn::Select takes a number");
                 arguments[1][usize::try_from(index).ok()?].clone()
+            }
+            "Fn::GetAZs" => json!(["a", "b", "c"].map(|zone| format!("{}{zone}", self.region))),
+            // Not the addresses themselves: so many parts of a block, told apart.
+            "Fn::Cidr" => {
+                let arguments = evaluated();
+                let parts = arguments[1].as_u64().expect("Fn::Cidr takes a count");
+                (0..parts)
+                    .map(|part| json!(format!("{} part {part}", arguments[0])))
+                    .collect::<Vec<_>>()
+                    .into()
             }
             "Fn::Equals" => {
                 let arguments = evaluated();

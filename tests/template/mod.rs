@@ -10,3 +10,4 @@ mod permissions;
 mod recovery_vault;
 mod rules;
 mod safety_net;
+mod workload;
