@@ -152,6 +152,7 @@ fn the_table_of_settings_is_what_the_functions_read() {
         .collect();
     let read: BTreeSet<(String, String)> = [
         ("restore-integrator", restore_integrator::Settings::NAMES),
+        ("restore-reconciler", restore_reconciler::Settings::NAMES),
         ("opsitem-creator", opsitem_creator::Settings::NAMES),
         (
             "health-event-responder",

@@ -29,7 +29,7 @@ const RESPONDER: &[(&str, &str)] = &[
     ("TOPIC_ARN", "arn:aws:sns:us-west-2:111122223333:topic"),
 ];
 
-const CASES: [Case; 4] = [
+const CASES: [Case; 5] = [
     Case {
         package: "restore-integrator",
         variables: &[
@@ -57,6 +57,18 @@ const CASES: [Case; 4] = [
         variables: RESPONDER,
         ignored: "alarm-composite-suppressed-by-alarm",
         concerned: "alarm-composite",
+    },
+    Case {
+        package: "restore-reconciler",
+        variables: &[
+            ("AWS_REGION", "us-west-2"),
+            ("ACCOUNT_ID", "111122223333"),
+            ("LOOKBACK_HOURS", "24"),
+            ("PATIENCE_MINUTES", "30"),
+            ("TOPIC_ARN", "off"),
+        ],
+        ignored: "restore-running",
+        concerned: "reconcile-due",
     },
 ];
 
@@ -181,6 +193,11 @@ fn health_event_responder_answers_as_promised() {
 #[test]
 fn alarm_responder_answers_as_promised() {
     check(&CASES[3]);
+}
+
+#[test]
+fn restore_reconciler_answers_as_promised() {
+    check(&CASES[4]);
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod copy_finished;
 mod health_issue;
 mod heartbeat;
 mod malformed;
+mod reconcile_due;
 mod restore_completed;
 mod restore_failed;
 

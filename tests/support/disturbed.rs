@@ -1,8 +1,10 @@
 //! A world in which one chosen call goes wrong, or in which others act between two calls.
 
+use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use chrono::{DateTime, Utc};
 use futures_util::FutureExt;
 use recovery_core::arn::{InstanceId, OpsItemId, RecoveryPointArn, RestoreJobId, VolumeId};
 use recovery_core::error::{Error, Fault};
@@ -11,8 +13,8 @@ use recovery_core::integrate::{DeviceName, Instance, Volume};
 use recovery_core::ops_item::{Claim, ItemKey, NewOpsItem, OpsItem, OpsItemChange};
 use recovery_core::outcome::Outcome;
 use recovery_core::ports::{
-    AttachAnswer, Instances, Notification, Notifications, OpsItems, RecoveryPointTags, RestoreJobs,
-    Runbooks, StackResource, StackResources, Volumes,
+    AttachAnswer, Instances, Notification, Notifications, OpsItems, Page, RecoveryPointTags,
+    RestoreJobs, Restores, Runbooks, StackResource, StackResources, Volumes,
 };
 use recovery_core::restore_job::RestoreJob;
 use recovery_core::tags::Tags;
@@ -182,6 +184,33 @@ impl RestoreJobs for Disturbed<'_> {
     }
 }
 
+impl Restores for Disturbed<'_> {
+    async fn completed_restores(
+        &self,
+        since: DateTime<Utc>,
+        page: Option<&str>,
+    ) -> Result<Page<RestoreJob>, Error> {
+        self.call(
+            "backup:ListRestoreJobs",
+            self.world.completed_restores(since, page),
+        )
+        .await
+    }
+
+    async fn volumes(&self, ids: &[VolumeId]) -> Result<Vec<Volume>, Error> {
+        self.call("ec2:DescribeVolumes", self.world.volumes(ids))
+            .await
+    }
+
+    async fn tags_together(
+        &self,
+        points: &[RecoveryPointArn],
+    ) -> Result<BTreeMap<RecoveryPointArn, Tags>, Error> {
+        self.call("ec2:DescribeTags", self.world.tags_together(points))
+            .await
+    }
+}
+
 impl RecoveryPointTags for Disturbed<'_> {
     async fn tags(&self, point: &RecoveryPointArn) -> Result<Tags, Error> {
         self.call(tags_operation(point)?, self.world.tags(point))
@@ -241,8 +270,8 @@ impl OpsItems for Disturbed<'_> {
             .await
     }
 
-    async fn open_incidents(&self) -> Result<Vec<OpsItem>, Error> {
-        self.call("ssm:DescribeOpsItems", self.world.open_incidents())
+    async fn open(&self, kind: &'static str) -> Result<Vec<OpsItem>, Error> {
+        self.call("ssm:DescribeOpsItems", self.world.open(kind))
             .await
     }
 

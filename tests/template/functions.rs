@@ -40,6 +40,7 @@ fn settings() -> Vec<(&'static str, &'static [&'static str], Read)> {
         of!(health_event_responder),
         of!(opsitem_creator),
         of!(restore_integrator),
+        of!(restore_reconciler),
     ]
 }
 

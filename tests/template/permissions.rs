@@ -27,8 +27,9 @@ const RUNBOOK_ROLE: [&str; 1] = ["iam:PassRole"];
 
 /// Actions that know no resource (Service Authorization Reference: Amazon EC2, AWS Backup, AWS
 /// CloudFormation, Amazon CloudWatch, AWS Systems Manager): IAM takes nothing but `*` for them.
-const WITHOUT_RESOURCES: [&str; 9] = [
+const WITHOUT_RESOURCES: [&str; 10] = [
     "backup:DescribeRestoreJob",
+    "backup:ListRestoreJobs",
     // Of a template that is no stack's yet.
     "cloudformation:GetTemplateSummary",
     // Composite alarms are shown to those only who may see all.
@@ -145,6 +146,15 @@ fn each_role_allows_what_the_adapters_call_no_more_and_no_less() {
     let integrator = [IntegrationAdapters::ACTIONS, &[&VOLUME_KEYS]].concat();
     check(&[], "RestoreIntegratorRole", &integrator);
     check(&KEYS, "RestoreIntegratorRole", &integrator);
+
+    let reconciler = [
+        IntegrationAdapters::ACTIONS,
+        IntegrationAdapters::RECONCILIATION_ACTIONS,
+    ]
+    .concat();
+    check(&[], "RestoreReconcilerRole", &reconciler);
+    let reconciler_with_keys = [&reconciler[..], &[&VOLUME_KEYS]].concat();
+    check(&KEYS, "RestoreReconcilerRole", &reconciler_with_keys);
 
     check(&[], "OpsitemCreatorRole", &[OpsCenter::ACTIONS]);
 

@@ -21,6 +21,8 @@ pub(super) fn patterns_of(deployed: &Deployed) -> Patterns {
     deployed
         .resources("AWS::Events::Rule")
         .into_iter()
+        // Without a pattern it has a schedule, and no event matches it.
+        .filter(|(_, properties)| properties.get("EventPattern").is_some())
         .map(|(name, properties)| (name, properties["EventPattern"].clone()))
         .collect()
 }

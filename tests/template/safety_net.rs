@@ -71,11 +71,12 @@ fn every_target_is_tried_for_a_day_and_then_kept() {
         let mut targets = 0;
         for (rule, properties) in deployed.resources("AWS::Events::Rule") {
             assert_ne!(properties["State"], "DISABLED", "{path}: {rule}");
-            // A heartbeat that comes late says nothing about now.
-            let age = if rule == "HeartbeatForwardingRule" {
-                60
-            } else {
-                86_400
+            let age = match rule.as_str() {
+                // A heartbeat that comes late says nothing about now.
+                "HeartbeatForwardingRule" => 60,
+                // The next one comes by itself.
+                "ReconcileDueRule" => 300,
+                _ => 86_400,
             };
             for target in properties["Targets"].as_array().unwrap() {
                 let retry = &target["RetryPolicy"];
@@ -162,7 +163,9 @@ fn every_function_keeps_what_it_gave_up_on_logs_and_is_watched() {
             attribute_of("FailedInvocationsQueue", "Arn"),
             "{function}"
         );
-        assert_eq!(config["MaximumRetryAttempts"], 2, "{function}");
+        // What runs every few minutes needs no second attempt.
+        let attempts = u64::from(function != "RestoreReconcilerFunction") * 2;
+        assert_eq!(config["MaximumRetryAttempts"], attempts, "{function}");
         let log_group = properties["LoggingConfig"]["LogGroup"].as_str().unwrap();
         written_to.insert(log_group.to_owned());
         let retention = &log_groups[log_group]["RetentionInDays"];
@@ -260,9 +263,37 @@ fn every_alarm_watches_something_of_this_template() {
                 let value = dimension["Value"].as_str().unwrap().to_owned();
                 assert!(names.contains(&value), "{alarm} watches {value}");
             }
-            assert_eq!(properties["TreatMissingData"], "notBreaching", "{alarm}");
+            // Of what must happen, no data is the bad news.
+            let silence = alarm == "RestoreReconcilerSilentAlarm";
+            let missing = if silence { "breaching" } else { "notBreaching" };
+            assert_eq!(properties["TreatMissingData"], missing, "{alarm}");
         }
     }
+}
+
+#[test]
+fn a_reconciler_that_does_not_run_is_noticed() {
+    let deployed = deployed(&[("ReconcileMinutes", "30")]);
+    let rule = &deployed.resources("AWS::Events::Rule")["ReconcileDueRule"];
+    assert_eq!(rule["ScheduleExpression"], "rate(30 minutes)");
+    let alarm = &deployed.resources("AWS::CloudWatch::Alarm")["RestoreReconcilerSilentAlarm"];
+    assert_eq!(alarm["MetricName"], "Invocations");
+    assert_eq!(
+        alarm["Dimensions"],
+        serde_json::json!([{"Name": "FunctionName", "Value": "RestoreReconcilerFunction"}])
+    );
+    assert_eq!(alarm["ComparisonOperator"], "LessThanThreshold");
+    assert_eq!(alarm["Threshold"], 1);
+    // Longer than the longest time between two runs that ReconcileMinutes allows.
+    let parameters = &template_at("template.yaml")["Parameters"];
+    let longest = parameters["ReconcileMinutes"]["MaxValue"].as_u64().unwrap() * 60;
+    assert!(
+        alarm["Period"]
+            .as_u64()
+            .is_some_and(|period| period >= 2 * longest)
+    );
+    // `rate(1 minutes)` is no expression.
+    assert_eq!(parameters["ReconcileMinutes"]["MinValue"], 2);
 }
 
 const SIGNALS: [(&str, &str); 3] = [

@@ -1,10 +1,11 @@
 //! AWS Backup: restore jobs and the tags of the recovery points it holds itself.
 
-use aws_sdk_backup::Client;
+use aws_sdk_backup::{Client, types};
 use chrono::{DateTime, Utc};
 use recovery_core::arn::{Arn, RecoveryPointArn, RestoreJobId};
 use recovery_core::error::Error;
-use recovery_core::restore_job::RestoreJob;
+use recovery_core::ports::Page;
+use recovery_core::restore_job::{EBS, RestoreJob};
 use recovery_core::tags::Tags;
 
 use crate::client::Config;
@@ -17,11 +18,15 @@ pub struct Backup {
 }
 
 const DESCRIBE_RESTORE_JOB: &str = "backup:DescribeRestoreJob";
+const LIST_RESTORE_JOBS: &str = "backup:ListRestoreJobs";
 const LIST_TAGS: &str = "backup:ListTags";
 
 impl Backup {
     /// The IAM actions of the calls in this file.
     pub const ACTIONS: &'static [&'static str] = &[DESCRIBE_RESTORE_JOB, LIST_TAGS];
+
+    /// The further ones of [`Backup::completed_restores`].
+    pub const LISTING_ACTIONS: &'static [&'static str] = &[LIST_RESTORE_JOBS];
 
     /// A client on `config`.
     pub fn new(config: &Config) -> Backup {
@@ -41,9 +46,6 @@ impl Backup {
             .send()
             .await
             .map_err(|error| classify(DESCRIBE_RESTORE_JOB, id.as_str(), error))?;
-        // One that cannot be read counts as absent, as in the job's event: what a type without an
-        // integration is called is no reason to fail.
-        let arn = |text: Option<String>| text.and_then(|text| Arn::parse(&text).ok());
         Ok(RestoreJob {
             id: id.clone(),
             status: job.status.map(|status| status.as_str().to_owned()),
@@ -55,9 +57,53 @@ impl Backup {
             restore_test: job
                 .created_by
                 .is_some_and(|by| by.restore_testing_plan_arn.is_some()),
-            completed: job
-                .completion_date
-                .and_then(|time| DateTime::<Utc>::from_timestamp(time.secs(), time.subsec_nanos())),
+            completed: job.completion_date.and_then(time),
+        })
+    }
+
+    /// One page of the jobs that restored an EBS volume and were completed after `since`.
+    ///
+    /// <https://docs.aws.amazon.com/aws-backup/latest/devguide/API_ListRestoreJobs.html>
+    pub(crate) async fn completed_restores(
+        &self,
+        since: DateTime<Utc>,
+        page: Option<&str>,
+    ) -> Result<Page<RestoreJob>, Error> {
+        let answer = self
+            .client
+            .list_restore_jobs()
+            .by_status(types::RestoreJobStatus::Completed)
+            .by_resource_type(EBS)
+            .by_complete_after(aws_smithy_types::DateTime::from_secs(since.timestamp()))
+            .max_results(1000)
+            .set_next_token(page.map(str::to_owned))
+            .send()
+            .await
+            .map_err(|error| classify(LIST_RESTORE_JOBS, "completed restores", error))?;
+        let listed = answer
+            .restore_jobs
+            .unwrap_or_default()
+            .into_iter()
+            .filter_map(|job| {
+                Some(RestoreJob {
+                    // Nothing can be done for a job without an id.
+                    id: RestoreJobId::new(job.restore_job_id?),
+                    status: job.status.map(|status| status.as_str().to_owned()),
+                    status_message: job.status_message,
+                    resource_type: job.resource_type,
+                    created_resource: arn(job.created_resource_arn),
+                    recovery_point: arn(job.recovery_point_arn).map(RecoveryPointArn::new),
+                    source_resource: arn(job.source_resource_arn),
+                    restore_test: job
+                        .created_by
+                        .is_some_and(|by| by.restore_testing_plan_arn.is_some()),
+                    completed: job.completion_date.and_then(time),
+                })
+            })
+            .collect();
+        Ok(Page {
+            listed,
+            next: answer.next_token.filter(|token| !token.is_empty()),
         })
     }
 
@@ -78,6 +124,16 @@ impl Backup {
         }
         Ok(tags)
     }
+}
+
+/// One that cannot be read counts as absent, as in the job's event: what a type without an
+/// integration is called is no reason to fail.
+fn arn(text: Option<String>) -> Option<Arn> {
+    text.and_then(|text| Arn::parse(&text).ok())
+}
+
+fn time(time: aws_smithy_types::DateTime) -> Option<DateTime<Utc>> {
+    DateTime::from_timestamp(time.secs(), time.subsec_nanos())
 }
 
 #[cfg(test)]
@@ -223,17 +279,78 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn completed_restores_are_listed_page_by_page() {
+        let wire = Wire::answering([
+            Answer::rest(&json!({
+                "RestoreJobs": [
+                    {
+                        "RestoreJobId": JOB,
+                        "RecoveryPointArn": SNAPSHOT,
+                        "SourceResourceArn": SOURCE,
+                        "CompletionDate": 1_795_413_600.5,
+                        "Status": "COMPLETED",
+                        "CreatedResourceArn": VOLUME,
+                        "ResourceType": "EBS",
+                    },
+                    {"RestoreJobId": "tested", "CreatedBy": {"RestoreTestingPlanArn": "arn:x"}},
+                    {"Status": "COMPLETED"},
+                ],
+                "NextToken": "token-1",
+            })),
+            Answer::rest(&json!({"RestoreJobs": []})),
+        ]);
+        let backup = Backup::new(&wire.config());
+        let since = DateTime::from_timestamp(1_795_413_000, 0).unwrap();
+        let first = backup.completed_restores(since, None).await.unwrap();
+        assert_eq!(first.next.as_deref(), Some("token-1"));
+        let [job, test] = first.listed.as_slice() else {
+            panic!("{first:?}");
+        };
+        assert_eq!(
+            *job,
+            RestoreJob {
+                id: RestoreJobId::new(JOB),
+                status: Some("COMPLETED".to_owned()),
+                status_message: None,
+                resource_type: Some("EBS".to_owned()),
+                created_resource: Some(Arn::parse(VOLUME).unwrap()),
+                recovery_point: Some(RecoveryPointArn::parse(SNAPSHOT).unwrap()),
+                source_resource: Some(Arn::parse(SOURCE).unwrap()),
+                restore_test: false,
+                completed: DateTime::from_timestamp(1_795_413_600, 500_000_000),
+            }
+        );
+        assert!(test.restore_test);
+        let last = backup
+            .completed_restores(since, first.next.as_deref())
+            .await
+            .unwrap();
+        assert_eq!(last.next, None);
+        let sent = wire.sent();
+        assert!(sent[0].uri.contains("/restore-jobs"), "{}", sent[0].uri);
+        let query = sent[0].query();
+        assert_eq!(query["status"], "COMPLETED");
+        assert_eq!(query["resourceType"], "EBS");
+        assert_eq!(query["completeAfter"], "2026-11-23T05:50:00Z");
+        assert_eq!(query["maxResults"], "1000");
+        assert!(!query.contains_key("nextToken"));
+        assert_eq!(sent[1].query()["nextToken"], "token-1");
+    }
+
+    #[tokio::test]
     async fn the_actions_are_those_that_are_sent() {
-        let wire = Wire::answering([Answer::rest(&json!({})), Answer::rest(&json!({}))]);
+        let wire = Wire::answering(vec![Answer::rest(&json!({})); 3]);
+        Backup::new(&wire.config())
+            .completed_restores(DateTime::UNIX_EPOCH, None)
+            .await
+            .unwrap();
         described(&wire).await.unwrap();
         Backup::new(&wire.config())
             .tags(&RecoveryPointArn::parse(POINT).unwrap())
             .await
             .unwrap();
-        assert_eq!(wire.actions(), listed(Backup::ACTIONS));
-        assert_eq!(
-            called_in("backup", include_str!("backup.rs")),
-            listed(Backup::ACTIONS)
-        );
+        let actions = listed(&[Backup::ACTIONS, Backup::LISTING_ACTIONS].concat());
+        assert_eq!(wire.actions(), actions);
+        assert_eq!(called_in("backup", include_str!("backup.rs")), actions);
     }
 }

@@ -1,9 +1,12 @@
 //! EC2: volumes, instances, and the tags of snapshots and images.
 
+use std::collections::BTreeMap;
+
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::config::retry::RetryConfig;
 use aws_sdk_ec2::error::SdkError;
 use aws_sdk_ec2::operation::attach_volume::AttachVolumeError;
+use aws_sdk_ec2::operation::describe_volumes::builders::DescribeVolumesFluentBuilder;
 use aws_sdk_ec2::types::{self, Filter};
 use recovery_core::arn::{InstanceId, VolumeId};
 use recovery_core::error::{Error, Fault};
@@ -42,87 +45,85 @@ impl Ec2 {
     }
 
     /// All tags of a snapshot or image.
+    pub(crate) async fn tags(&self, id: &str) -> Result<Tags, Error> {
+        let mut tags = self.tags_together(&[id], id).await?;
+        Ok(tags.remove(id).unwrap_or_default())
+    }
+
+    /// All tags of these snapshots and images, by id: at most 200 of them, EC2's limit on the values of
+    /// a filter.
     ///
     /// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeTags.html>
-    pub(crate) async fn tags(&self, id: &str) -> Result<Tags, Error> {
-        let mut tags = Tags::new();
+    pub(crate) async fn tags_together(
+        &self,
+        ids: &[&str],
+        subject: &str,
+    ) -> Result<BTreeMap<String, Tags>, Error> {
+        let mut tags: BTreeMap<String, Tags> = BTreeMap::new();
         let mut pages = self
             .client
             .describe_tags()
-            .filters(filter("resource-id", [id]))
+            .filters(filter("resource-id", ids))
             .max_results(1000)
             .into_paginator()
             .send();
         while let Some(page) = pages.next().await {
-            let page = page.map_err(|error| classify(DESCRIBE_TAGS, id, error))?;
+            let page = page.map_err(|error| classify(DESCRIBE_TAGS, subject, error))?;
             for tag in page.tags.unwrap_or_default() {
-                let key = tag
-                    .key
-                    .ok_or_else(|| incomplete(DESCRIBE_TAGS, id, "key of a tag"))?;
-                tags.insert(key, tag.value.unwrap_or_default());
+                let missing = |member| incomplete(DESCRIBE_TAGS, subject, member);
+                let of = match (tag.resource_id, ids) {
+                    (Some(id), _) => id,
+                    (None, [only]) => (*only).to_owned(),
+                    (None, _) => return Err(missing("resource id of a tag")),
+                };
+                let key = tag.key.ok_or_else(|| missing("key of a tag"))?;
+                tags.entry(of)
+                    .or_default()
+                    .insert(key, tag.value.unwrap_or_default());
             }
         }
         Ok(tags)
     }
 
     /// The volume as it is now.
-    ///
-    /// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeVolumes.html>
     pub(crate) async fn volume(&self, id: &VolumeId) -> Result<Volume, Error> {
-        let answer = self
+        let request = self.client.describe_volumes().volume_ids(id.as_str());
+        let volumes = self.described(request, id.as_str()).await?;
+        volumes
+            .into_iter()
+            .find(|volume| volume.id == *id)
+            .ok_or_else(|| not_visible(DESCRIBE_VOLUMES, id.as_str()))
+    }
+
+    /// Those of the volumes that there are, as they are now: of at most 200, EC2's limit on the values
+    /// of a filter.
+    pub(crate) async fn volumes(&self, ids: &[VolumeId]) -> Result<Vec<Volume>, Error> {
+        // By a filter: to ids, one of which is gone, EC2 answers with nothing but an error.
+        let ids: Vec<&str> = ids.iter().map(VolumeId::as_str).collect();
+        let request = self
             .client
             .describe_volumes()
-            .volume_ids(id.as_str())
-            .send()
-            .await
-            .map_err(|error| classify(DESCRIBE_VOLUMES, id.as_str(), error))?;
-        let volume = answer
-            .volumes
-            .unwrap_or_default()
-            .into_iter()
-            .find(|volume| volume.volume_id.as_deref() == Some(id.as_str()))
-            .ok_or_else(|| not_visible(DESCRIBE_VOLUMES, id.as_str()))?;
-        let missing = |member| incomplete(DESCRIBE_VOLUMES, id.as_str(), member);
-        let attachments = volume
-            .attachments
-            .unwrap_or_default()
-            .into_iter()
-            .filter(|attachment| attachment.state != Some(types::VolumeAttachmentState::Detached))
-            .map(|attachment| {
-                Ok(Attachment {
-                    // Where a service of AWS uses the volume there is no instance to name.
-                    instance: InstanceId::new(
-                        attachment
-                            .instance_id
-                            .or(attachment.associated_resource)
-                            .ok_or_else(|| missing("instance of an attachment"))?,
-                    ),
-                    device: attachment.device.unwrap_or_default(),
-                    state: attachment
-                        .state
-                        .ok_or_else(|| missing("state of an attachment"))?
-                        .as_str()
-                        .to_owned(),
-                })
-            })
-            .collect::<Result<_, Error>>()?;
-        Ok(Volume {
-            id: id.clone(),
-            state: volume
-                .state
-                .ok_or_else(|| missing("state"))?
-                .as_str()
-                .to_owned(),
-            zone: volume
-                .availability_zone
-                .ok_or_else(|| missing("Availability Zone"))?,
-            attachments,
-            restore_test: volume
-                .tags
-                .unwrap_or_default()
-                .iter()
-                .any(|tag| tag.key.as_deref() == Some(RESTORE_TEST)),
-        })
+            .filters(filter("volume-id", &ids));
+        self.described(request, "restored volumes").await
+    }
+
+    /// The volumes of every page of the answer.
+    ///
+    /// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeVolumes.html>
+    async fn described(
+        &self,
+        request: DescribeVolumesFluentBuilder,
+        subject: &str,
+    ) -> Result<Vec<Volume>, Error> {
+        let mut volumes = Vec::new();
+        let mut pages = request.into_paginator().send();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| classify(DESCRIBE_VOLUMES, subject, error))?;
+            for volume in page.volumes.unwrap_or_default() {
+                volumes.push(translate_volume(volume, subject)?);
+            }
+        }
+        Ok(volumes)
     }
 
     /// The instance as it is now.
@@ -154,8 +155,8 @@ impl Ec2 {
         let mut pages = self
             .client
             .describe_instances()
-            .filters(filter("tag:aws:autoscaling:groupName", [group]))
-            .filters(filter("instance-state-name", ["pending", "running"]))
+            .filters(filter("tag:aws:autoscaling:groupName", &[group]))
+            .filters(filter("instance-state-name", &["pending", "running"]))
             .into_paginator()
             .send();
         while let Some(page) = pages.next().await {
@@ -239,7 +240,7 @@ fn attach_error(
 
 /// A filter for exactly these values. EC2 takes `*`, `?` and `\` for patterns:
 /// <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Filtering.html>.
-fn filter<const N: usize>(name: &str, values: [&str; N]) -> Filter {
+fn filter(name: &str, values: &[&str]) -> Filter {
     let exactly = |value: &str| {
         value
             .replace('\\', r"\\")
@@ -248,7 +249,7 @@ fn filter<const N: usize>(name: &str, values: [&str; N]) -> Filter {
     };
     Filter::builder()
         .name(name)
-        .set_values(Some(values.map(exactly).into()))
+        .set_values(Some(values.iter().map(|value| exactly(value)).collect()))
         .build()
 }
 
@@ -260,6 +261,50 @@ fn not_visible(operation: &'static str, id: &str) -> Error {
         "EC2 does not show it",
         "Nothing to do yet: it is looked for again. If it was deleted, restore the recovery point again.",
     ))
+}
+
+fn translate_volume(volume: types::Volume, subject: &str) -> Result<Volume, Error> {
+    let missing = |member| incomplete(DESCRIBE_VOLUMES, subject, member);
+    let attachments = volume
+        .attachments
+        .unwrap_or_default()
+        .into_iter()
+        .filter(|attachment| attachment.state != Some(types::VolumeAttachmentState::Detached))
+        .map(|attachment| {
+            Ok(Attachment {
+                // Where a service of AWS uses the volume there is no instance to name.
+                instance: InstanceId::new(
+                    attachment
+                        .instance_id
+                        .or(attachment.associated_resource)
+                        .ok_or_else(|| missing("instance of an attachment"))?,
+                ),
+                device: attachment.device.unwrap_or_default(),
+                state: attachment
+                    .state
+                    .ok_or_else(|| missing("state of an attachment"))?
+                    .as_str()
+                    .to_owned(),
+            })
+        })
+        .collect::<Result<_, Error>>()?;
+    Ok(Volume {
+        id: VolumeId::new(volume.volume_id.ok_or_else(|| missing("volume id"))?),
+        state: volume
+            .state
+            .ok_or_else(|| missing("state"))?
+            .as_str()
+            .to_owned(),
+        zone: volume
+            .availability_zone
+            .ok_or_else(|| missing("Availability Zone"))?,
+        attachments,
+        restore_test: volume
+            .tags
+            .unwrap_or_default()
+            .iter()
+            .any(|tag| tag.key.as_deref() == Some(RESTORE_TEST)),
+    })
 }
 
 fn translate(instance: types::Instance, subject: &str) -> Result<Instance, Error> {

@@ -21,6 +21,9 @@ pub use ec2::Ec2;
 pub use sns::Topic;
 pub use ssm::{OpsCenter, RunbookRunner};
 
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
 use recovery_core::arn::{
     InstanceId, OpsItemId, RecoveryPointArn, RestoreJobId, TagHome, VolumeId,
 };
@@ -28,8 +31,8 @@ use recovery_core::error::{Error, Fault};
 use recovery_core::integrate::{DeviceName, Instance, Volume};
 use recovery_core::ops_item::{Claim, ItemKey, NewOpsItem, OpsItem, OpsItemChange};
 use recovery_core::ports::{
-    AttachAnswer, Instances, Notification, Notifications, OpsItems, RecoveryPointTags, RestoreJobs,
-    Runbooks, StackResource, StackResources, Volumes,
+    AttachAnswer, Instances, Notification, Notifications, OpsItems, Page, RecoveryPointTags,
+    RestoreJobs, Restores, Runbooks, StackResource, StackResources, Volumes,
 };
 use recovery_core::restore_job::RestoreJob;
 use recovery_core::tags::Tags;
@@ -54,6 +57,10 @@ impl IntegrationAdapters {
         Topic::ACTIONS,
     ];
 
+    /// The further ones that the reconciliation needs.
+    pub const RECONCILIATION_ACTIONS: &'static [&'static [&'static str]] =
+        &[Backup::LISTING_ACTIONS];
+
     /// Clients for every service it needs; notification goes to `topic`, if any.
     pub fn new(config: &Config, topic: Option<String>) -> IntegrationAdapters {
         IntegrationAdapters {
@@ -63,6 +70,43 @@ impl IntegrationAdapters {
             ops_center: OpsCenter::new(config),
             topic: Topic::new(config, topic),
         }
+    }
+}
+
+/// What the reconciliation of restores reaches AWS through: what the integration does, and listings.
+impl Restores for IntegrationAdapters {
+    async fn completed_restores(
+        &self,
+        since: DateTime<Utc>,
+        page: Option<&str>,
+    ) -> Result<Page<RestoreJob>, Error> {
+        self.backup.completed_restores(since, page).await
+    }
+
+    async fn volumes(&self, ids: &[VolumeId]) -> Result<Vec<Volume>, Error> {
+        self.ec2.volumes(ids).await
+    }
+
+    async fn tags_together(
+        &self,
+        points: &[RecoveryPointArn],
+    ) -> Result<BTreeMap<RecoveryPointArn, Tags>, Error> {
+        let held_by_ec2: BTreeMap<&str, &RecoveryPointArn> = points
+            .iter()
+            .filter_map(|point| match point.tag_home() {
+                TagHome::Ec2(id) => Some((id, point)),
+                TagHome::Backup | TagHome::Elsewhere => None,
+            })
+            .collect();
+        if held_by_ec2.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let ids: Vec<&str> = held_by_ec2.keys().copied().collect();
+        let mut tags = self.ec2.tags_together(&ids, "recovery points").await?;
+        Ok(held_by_ec2
+            .into_iter()
+            .map(|(id, point)| (point.clone(), tags.remove(id).unwrap_or_default()))
+            .collect())
     }
 }
 
@@ -164,8 +208,8 @@ macro_rules! ops_items_and_notifications {
                 self.ops_center.find(key).await
             }
 
-            async fn open_incidents(&self) -> Result<Vec<OpsItem>, Error> {
-                self.ops_center.open_incidents().await
+            async fn open(&self, kind: &'static str) -> Result<Vec<OpsItem>, Error> {
+                self.ops_center.open(kind).await
             }
 
             async fn get(&self, id: &OpsItemId) -> Result<OpsItem, Error> {
@@ -232,6 +276,33 @@ mod tests {
         let (actions, tags) = asked(point, Vec::new()).await;
         assert!(actions.is_empty());
         assert_eq!(tags.unwrap_err().error_type(), "Permanent");
+    }
+
+    #[tokio::test]
+    async fn tags_of_many_recovery_points_are_asked_for_at_once() {
+        let wire = Wire::answering([Answer::ec2(
+            "DescribeTags",
+            "<tagSet><item><resourceId>snap-1</resourceId><key>a</key><value>1</value></item>\
+             <item><resourceId>snap-2</resourceId><key>a</key><value>2</value></item></tagSet>",
+        )]);
+        let adapters = IntegrationAdapters::new(&wire.config(), None);
+        let points = [
+            "arn:aws:ec2:us-west-2::snapshot/snap-1",
+            "arn:aws:ec2:us-west-2::snapshot/snap-2",
+            "arn:aws:ec2:us-west-2::snapshot/snap-3",
+            "arn:aws:backup:us-west-2:111122223333:recovery-point:1EB3B5E7",
+        ]
+        .map(|arn| RecoveryPointArn::parse(arn).unwrap());
+        let tags = adapters.tags_together(&points).await.unwrap();
+        assert_eq!(tags[&points[0]]["a"], "1");
+        assert_eq!(tags[&points[1]]["a"], "2");
+        assert!(tags[&points[2]].is_empty());
+        // Not among them: they are asked for one by one, elsewhere.
+        assert_eq!(tags.len(), 3);
+        assert_eq!(wire.sent().len(), 1);
+        let none = adapters.tags_together(&points[3..]).await.unwrap();
+        assert!(none.is_empty());
+        assert_eq!(wire.sent().len(), 1);
     }
 
     #[tokio::test]

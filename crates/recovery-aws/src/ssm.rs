@@ -14,8 +14,8 @@ use aws_sdk_ssm::types::{
 use recovery_core::arn::OpsItemId;
 use recovery_core::error::Error;
 use recovery_core::ops_item::{
-    Claim, DATA_LIMIT, DESCRIPTION_LIMIT, INCIDENT, ItemKey, KEY, KIND, NewOpsItem, OpsItem,
-    OpsItemChange, SOURCE, Status, TITLE_LIMIT,
+    Claim, DATA_LIMIT, DESCRIPTION_LIMIT, ItemKey, KEY, KIND, NewOpsItem, OpsItem, OpsItemChange,
+    SOURCE, Status, TITLE_LIMIT,
 };
 use recovery_core::ports::OpsItems;
 use recovery_core::text;
@@ -106,10 +106,10 @@ impl OpsItems for OpsCenter {
         Ok(found)
     }
 
-    /// All items of incidents that are open or in progress.
+    /// All items of this kind that are open or in progress, the oldest first.
     ///
     /// <https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_DescribeOpsItems.html>
-    async fn open_incidents(&self) -> Result<Vec<OpsItem>, Error> {
+    async fn open(&self, kind: &'static str) -> Result<Vec<OpsItem>, Error> {
         let open = filter(
             OpsItemFilterKey::Status,
             [
@@ -117,8 +117,7 @@ impl OpsItems for OpsCenter {
                 OpsItemStatus::InProgress.as_str(),
             ],
         );
-        self.list("open incidents", vec![data_filter(KIND, INCIDENT), open])
-            .await
+        self.list(kind, vec![data_filter(KIND, kind), open]).await
     }
 
     /// The item with this id.

@@ -156,9 +156,11 @@ impl Sent {
     pub(crate) fn action(&self) -> String {
         let (_, host_and_path) = self.uri.split_once("://").unwrap();
         let (host, path) = host_and_path.split_once('/').unwrap();
+        let path = path.split('?').next().unwrap().trim_end_matches('/');
         let service = host.split('.').next().unwrap();
         let operation = match (&self.target, path.split('/').next()) {
             (Some(target), _) => target.rsplit('.').next().unwrap().to_owned(),
+            (None, _) if path == "restore-jobs" => "ListRestoreJobs".to_owned(),
             (None, Some("restore-jobs")) if self.method == "GET" => "DescribeRestoreJob".to_owned(),
             (None, Some("tags")) if self.method == "GET" => "ListTags".to_owned(),
             _ => pairs(&self.body)["Action"].clone(),

@@ -158,7 +158,7 @@ impl Here {
 /// the service that holds its tags.
 ///
 /// See <https://docs.aws.amazon.com/aws-backup/latest/devguide/access-control.html>.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RecoveryPointArn(Arn);
 
 /// Where the tags of a recovery point are kept.

@@ -12,12 +12,10 @@ use chrono::{DateTime, Utc};
 use crate::arn::{Arn, InstanceId, OpsItemId, RecoveryPointArn, RestoreJobId, TagHome, VolumeId};
 use crate::error::{Error, Fault};
 use crate::integrate::{Attachment, DeviceName, Instance, Volume};
-use crate::ops_item::{
-    Claim, INCIDENT, ItemKey, KIND, NewOpsItem, OpsItem, OpsItemChange, Severity, Status,
-};
+use crate::ops_item::{Claim, ItemKey, KIND, NewOpsItem, OpsItem, OpsItemChange, Severity, Status};
 use crate::ports::{
-    AttachAnswer, Clock, Instances, Notification, Notifications, OpsItems, RecoveryPointTags,
-    RestoreJobs, Runbooks, StackResource, StackResources, Volumes,
+    AttachAnswer, Clock, Instances, Notification, Notifications, OpsItems, Page, RecoveryPointTags,
+    RestoreJobs, Restores, Runbooks, StackResource, StackResources, Volumes,
 };
 use crate::restore_job::{EBS, RestoreJob};
 use crate::tags::Tags;
@@ -277,6 +275,58 @@ impl RestoreJobs for World {
     }
 }
 
+/// Restore jobs on one page of the world's listing.
+pub const JOBS_ON_A_PAGE: usize = 3;
+
+impl Restores for World {
+    async fn completed_restores(
+        &self,
+        since: DateTime<Utc>,
+        page: Option<&str>,
+    ) -> Result<Page<RestoreJob>, Error> {
+        self.call("backup:ListRestoreJobs", page.unwrap_or("first"), |state| {
+            let all: Vec<_> = state
+                .restore_jobs
+                .values()
+                .filter(|job| job.is_completed() && job.resource_type.as_deref() == Some(EBS))
+                .filter(|job| job.completed.is_none_or(|completed| completed >= since))
+                .cloned()
+                .collect();
+            let from = page.and_then(|page| page.parse().ok()).unwrap_or(0);
+            let to = all.len().min(from + JOBS_ON_A_PAGE);
+            Ok(Page {
+                listed: all[from..to].to_vec(),
+                next: (to < all.len()).then(|| to.to_string()),
+            })
+        })
+    }
+
+    async fn volumes(&self, ids: &[VolumeId]) -> Result<Vec<Volume>, Error> {
+        self.call("ec2:DescribeVolumes", &ids.len().to_string(), |state| {
+            Ok(ids
+                .iter()
+                .filter_map(|id| state.volumes.get(id).cloned())
+                .collect())
+        })
+    }
+
+    async fn tags_together(
+        &self,
+        points: &[RecoveryPointArn],
+    ) -> Result<BTreeMap<RecoveryPointArn, Tags>, Error> {
+        self.call("ec2:DescribeTags", &points.len().to_string(), |state| {
+            Ok(points
+                .iter()
+                .filter(|point| matches!(point.tag_home(), TagHome::Ec2(_)))
+                .map(|point| {
+                    let tags = state.tags.get(point.as_str()).cloned();
+                    (point.clone(), tags.unwrap_or_default())
+                })
+                .collect())
+        })
+    }
+}
+
 impl RecoveryPointTags for World {
     async fn tags(&self, point: &RecoveryPointArn) -> Result<Tags, Error> {
         let operation = tags_operation(point)?;
@@ -434,14 +484,14 @@ impl OpsItems for World {
         })
     }
 
-    async fn open_incidents(&self) -> Result<Vec<OpsItem>, Error> {
-        self.call("ssm:DescribeOpsItems", "open incidents", |state| {
+    async fn open(&self, kind: &'static str) -> Result<Vec<OpsItem>, Error> {
+        self.call("ssm:DescribeOpsItems", &format!("open {kind}s"), |state| {
             Ok(state
                 .items
                 .iter()
                 .map(|stored| &stored.item)
                 .filter(|item| item.status == Status::Open)
-                .filter(|item| item.data.get(KIND).is_some_and(|kind| kind == INCIDENT))
+                .filter(|item| item.data.get(KIND).is_some_and(|of| of == kind))
                 .cloned()
                 .collect())
         })

@@ -20,14 +20,17 @@ use crate::ops_item::{
 use crate::outcome::Outcome;
 use crate::ports::{AttachAnswer, Clock, IntegrationPorts, Notification, StackResource};
 use crate::restore_job::{EBS, RestoreJob};
-use crate::tags::{IntegrationTarget, integration_target};
+use crate::tags::{IntegrationTarget, Tags, integration_target};
 use crate::text::code;
 
-/// Operational data: how far the integration came: `attached` or `refused`.
+/// Operational data: how far the integration came: [`ATTACHED`], `refused`, or `failing` for one that
+/// is tried again and again.
 pub const INTEGRATION: &str = "recovery:integration";
-/// Operational data: the refusal, word for word.
-const REFUSAL: &str = "recovery:refusal";
-/// Operational data: the refusal that people have been told of.
+/// The value of [`INTEGRATION`] when it is done.
+pub const ATTACHED: &str = "attached";
+/// Operational data: what hinders it, word for word.
+const HINDRANCE: &str = "recovery:hindrance";
+/// Operational data: the hindrance that people have been told of.
 const NOTIFIED: &str = "recovery:notified";
 /// Operational data: the volume, the instance and the device name of the attachment.
 const VOLUME: &str = "recovery:volume";
@@ -42,7 +45,7 @@ const SECONDS: &str = "recovery:seconds-to-attach";
 const ATTEMPTS: usize = 4;
 /// Left of a run's time for one more look and for writing down how far it came: a call may take 20 s
 /// with all its attempts.
-const RESERVE: Duration = Duration::from_secs(45);
+pub(crate) const RESERVE: Duration = Duration::from_secs(45);
 /// First and longest pause between two looks.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
@@ -90,11 +93,7 @@ pub async fn integrate(
         .recovery_point
         .as_ref()
         .ok_or_else(|| missing("recovery point"))?;
-    let Some(volume_id) = created
-        .resource_id("volume")
-        .filter(|_| created.service() == "ec2")
-        .map(VolumeId::new)
-    else {
+    let Some(volume_id) = job.created_volume() else {
         return Ok(Outcome::ignored("resource-type"));
     };
     if !here.owns(created) {
@@ -107,25 +106,49 @@ pub async fn integrate(
 
     // The volume is looked at while the tags are fetched: nearly every restore needs both.
     let (tags, volume) = join(ports.tags(point), ports.volume(&volume_id)).await;
+    integrate_seen(ports, clock, &job, &volume_id, tags, volume, false).await
+}
+
+/// Integrates the volume of a completed job of this account and Region, from what was seen of the
+/// recovery point's tags and of the volume.
+///
+/// A run that dies after the attachment is finished by the event, which comes again. Where none does,
+/// the job's OpsItem has to be open before: `item_first`. Then an attachment without it is nobody's
+/// unfinished work.
+///
+/// # Errors
+/// As [`integrate`].
+pub(crate) async fn integrate_seen(
+    ports: &impl IntegrationPorts,
+    clock: &impl Clock,
+    job: &RestoreJob,
+    volume_id: &VolumeId,
+    tags: Result<Tags, Error>,
+    volume: Result<Volume, Error>,
+    item_first: bool,
+) -> Result<Outcome, Error> {
     if volume.as_ref().is_ok_and(|volume| volume.restore_test) {
         return Ok(Outcome::ignored("restore-test").with("volumeId", volume_id.as_str()));
     }
     let target = match integration_target(&tags?) {
         Ok(Some(target)) => target,
         Ok(None) => return Ok(Outcome::ignored("untagged").with("volumeId", volume_id.as_str())),
-        Err(refusal) => return refuse(ports, &job, refusal).await,
+        Err(refusal) => return refuse(ports, job, refusal).await,
     };
     let volume = volume?;
     let instance = match find_instance(ports, &target).await? {
         Ok(instance) => instance,
-        Err(NoInstance::Refused(refusal)) => return refuse(ports, &job, refusal).await,
+        Err(NoInstance::Refused(refusal)) => return refuse(ports, job, refusal).await,
         Err(NoInstance::Untagged) => {
             return Ok(Outcome::ignored("untagged").with("volumeId", volume_id.as_str()));
         }
     };
+    if item_first {
+        find_or_create(ports, &restore_item(job)).await?;
+    }
     match bring_together(ports, clock, &target, volume, instance).await? {
-        Ok(attached) => settle_attached(ports, clock, &job, &target, attached).await,
-        Err(refusal) => refuse(ports, &job, refusal).await,
+        Ok(attached) => settle_attached(ports, clock, job, &target, attached).await,
+        Err(refusal) => refuse(ports, job, refusal).await,
     }
 }
 
@@ -187,7 +210,7 @@ async fn find_instance(
             "cloudformation:DescribeStackResource",
             format!("{stack}/{logical_id}"),
             what,
-            "Deploy the stack that owns the target in this Region. This restore job is tried again for some minutes; afterwards run its integration by hand.",
+            "Deploy the stack that owns the target in this Region. This restore job is tried again every few minutes.",
         ))
     };
     let Some(StackResource {
@@ -391,7 +414,7 @@ async fn settle_attached(
     .with("instanceId", attached.instance.as_str())
     .with("device", attached.device.clone())
     .with("opsItemId", id.as_str());
-    if known.as_deref() == Some("attached") {
+    if known.as_deref() == Some(ATTACHED) {
         return Ok(outcome);
     }
     let seconds = job
@@ -434,7 +457,7 @@ async fn settle_attached(
         severity: Some(severity),
         status: Some(status),
         data: [
-            (INTEGRATION, "attached".to_owned()),
+            (INTEGRATION, ATTACHED.to_owned()),
             // A refusal after this is news, even if people have been told the same before.
             (NOTIFIED, "none".to_owned()),
             (VOLUME, attached.volume.to_string()),
@@ -485,6 +508,25 @@ fn facts(item: &NewOpsItem) -> &str {
         .trim_end()
 }
 
+/// What keeps a restored volume from its instance, as people read of it.
+struct Hindrance {
+    /// The value of [`INTEGRATION`].
+    state: &'static str,
+    /// Title of the OpsItem and subject of the message.
+    title: String,
+    why: String,
+    remedy: String,
+    /// What follows the remedy in the OpsItem.
+    next: String,
+    /// The value of [`NOTIFIED`] once people have been told: they are told again only of something
+    /// that has another.
+    told: String,
+    /// Of the message, for subscription filters.
+    attributes: Vec<(&'static str, String)>,
+    /// Whether it is news even where the job's item is resolved.
+    reopens: bool,
+}
+
 /// Writes down the refusal and tells people, once for each refusal. Where it cannot be written down,
 /// they are told all the same.
 async fn refuse(
@@ -493,14 +535,75 @@ async fn refuse(
     refusal: Refusal,
 ) -> Result<Outcome, Error> {
     let why = refusal.to_string();
-    let written = write_refusal(ports, job, &refusal, &why).await;
-    let outcome = |item: &OpsItemId| {
-        Outcome::refused(refusal.reason())
-            .with("restoreJobId", job.id.as_str())
-            .with("opsItemId", item.as_str())
+    let item = raise(
+        ports,
+        job,
+        Hindrance {
+            state: "refused",
+            title: format!("Restored volume not attached: {}", refusal.reason()),
+            remedy: refusal.remedy(),
+            next: format!(
+                "To run the integration again, invoke the function restore-integrator with `{{\"restoreJobId\": \"{job}\"}}`.",
+                job = crate::text::shown(job.id.as_str()).replace(['`', '"'], "'"),
+            ),
+            told: why.clone(),
+            why,
+            attributes: vec![
+                ("kind", "integration-refused".to_owned()),
+                ("reason", refusal.reason().to_owned()),
+            ],
+            reopens: true,
+        },
+    )
+    .await?;
+    Ok(Outcome::refused(refusal.reason())
+        .with("restoreJobId", job.id.as_str())
+        .with("opsItemId", item.as_str()))
+}
+
+/// Writes down that the integration of a job keeps failing, and tells people, once. An item that a
+/// person has resolved stays so.
+///
+/// # Errors
+/// Those of the ports.
+pub(crate) async fn raise_failure(
+    ports: &impl IntegrationPorts,
+    job: &RestoreJob,
+    failure: &Fault,
+) -> Result<(), Error> {
+    let code = failure
+        .code()
+        .map_or(String::new(), |code| format!(" ({code})"));
+    let hindrance = Hindrance {
+        state: "failing",
+        title: "Restored volume still not attached".to_owned(),
+        why: format!(
+            "{} on {} fails{code}: {}",
+            failure.operation(),
+            failure.subject(),
+            failure.message().trim_end_matches('.')
+        ),
+        remedy: failure.remedy().to_owned(),
+        next:
+            "It is tried again every few minutes, and this item resolves itself when it succeeds."
+                .to_owned(),
+        told: "failing".to_owned(),
+        attributes: vec![("kind", "integration-failing".to_owned())],
+        reopens: false,
     };
-    if let Ok(Written::Before(item)) = &written {
-        return Ok(outcome(item));
+    raise(ports, job, hindrance).await.map(drop)
+}
+
+/// Writes into the job's OpsItem what hinders its integration and tells people, once for each
+/// hindrance. Where it cannot be written down, they are told all the same.
+async fn raise(
+    ports: &impl IntegrationPorts,
+    job: &RestoreJob,
+    hindrance: Hindrance,
+) -> Result<OpsItemId, Error> {
+    let written = write_hindrance(ports, job, &hindrance).await;
+    if let Ok(Written::Before(item)) = written {
+        return Ok(item);
     }
     let item = match &written {
         Ok(Written::Before(item) | Written::Now(item)) => item.as_str(),
@@ -508,72 +611,67 @@ async fn refuse(
     };
     let told = ports
         .notify(&Notification {
-            subject: format!("Restored volume not attached: {}", refusal.reason()),
+            subject: hindrance.title,
             message: format!(
                 "A restored volume was not attached to its instance.\n\n\
                  Why: {why}.\nWhat to do: {remedy}\n\n\
                  Restore job: {job}\nResource made: {made}\nOpsItem: {item}\n",
-                remedy = refusal.remedy(),
+                why = hindrance.why,
+                remedy = hindrance.remedy,
                 job = job.id,
                 made = job
                     .created_resource
                     .as_ref()
                     .map_or("(not named)", |arn| arn.as_str()),
             ),
-            attributes: vec![
-                ("kind", "integration-refused".to_owned()),
-                ("reason", refusal.reason().to_owned()),
-            ],
+            attributes: hindrance.attributes,
         })
         .await;
     let (Written::Before(item) | Written::Now(item)) = written?;
     told?;
     let mark = OpsItemChange {
-        data: [(NOTIFIED, why)].into(),
+        data: [(NOTIFIED, hindrance.told)].into(),
         ..OpsItemChange::default()
     };
     ports.update(&item, &mark).await?;
-    Ok(outcome(&item))
+    Ok(item)
 }
 
-/// Where a refusal stands written.
+/// Where a hindrance stands written.
 enum Written {
-    /// It was before this run, and people have been told of it.
+    /// It was before this run, and people have been told of it or have settled the matter.
     Before(OpsItemId),
     /// It is now.
     Now(OpsItemId),
 }
 
-async fn write_refusal(
+async fn write_hindrance(
     ports: &impl IntegrationPorts,
     job: &RestoreJob,
-    refusal: &Refusal,
-    why: &str,
+    hindrance: &Hindrance,
 ) -> Result<Written, Error> {
     let new = restore_item(job);
     let item = find_or_create(ports, &new).await?;
-    if item.data.get(NOTIFIED).map(String::as_str) == Some(why) {
+    if item.data.get(NOTIFIED) == Some(&hindrance.told)
+        || item.status == Status::Resolved && !hindrance.reopens
+    {
         return Ok(Written::Before(item.id));
     }
     let change = OpsItemChange {
-        title: Some(format!(
-            "Restored volume not attached: {}",
-            refusal.reason()
-        )),
+        title: Some(hindrance.title.clone()),
         description: Some(format!(
-            "{facts}\n\n**Why it was not attached.** {why}.\n\n**What to do.** {remedy}\n\n\
-             To run the integration again, invoke the function restore-integrator with `{{\"restoreJobId\": \"{job}\"}}`.",
+            "{facts}\n\n**Why it was not attached.** {why}.\n\n**What to do.** {remedy}\n\n{next}",
             facts = facts(&new),
-            why = crate::text::one_line(why),
-            remedy = refusal.remedy(),
-            job = crate::text::shown(job.id.as_str()).replace(['`', '"'], "'"),
+            why = crate::text::one_line(&hindrance.why),
+            remedy = hindrance.remedy,
+            next = hindrance.next,
         )),
         severity: Some(Severity::High),
         // An item that someone has in progress stays so.
         status: (item.status == Status::Resolved).then_some(Status::Open),
         data: [
-            (INTEGRATION, "refused".to_owned()),
-            (REFUSAL, why.to_owned()),
+            (INTEGRATION, hindrance.state.to_owned()),
+            (HINDRANCE, hindrance.why.clone()),
         ]
         .into_iter()
         .chain(resources(job))

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use crate::arn::Arn;
+use crate::arn::{Arn, RestoreJobId};
 use crate::error::Error;
 use crate::event::{self, Event, backup};
 use crate::ops_item::{
-    ItemKey, NewOpsItem, OpsItemChange, Severity, Status, add_resources, find_or_create,
+    ItemKey, KIND, NewOpsItem, OpsItemChange, RESTORE, Severity, Status, add_resources,
+    find_or_create,
 };
 use crate::outcome::Outcome;
 use crate::ports::OpsItems;
@@ -116,6 +117,11 @@ async fn track_report(
         .with("opsItemId", item.id.as_str()))
 }
 
+/// The key of a restore job's OpsItem.
+pub fn restore_key(id: &RestoreJobId) -> ItemKey {
+    ItemKey::new("restore-job", id.as_str())
+}
+
 /// The OpsItem of a restore job as it begins, before anything was done with what it restored.
 ///
 /// Everyone who may create it uses this, so that there is one, whoever comes first.
@@ -172,12 +178,15 @@ pub fn restore_item(job: &RestoreJob) -> NewOpsItem {
         )
     };
     NewOpsItem {
-        key: ItemKey::new("restore-job", id),
+        key: restore_key(&job.id),
         title,
         description: format!("{facts}\n{meaning}"),
         severity,
         category: "Recovery",
-        data: data(id, status, kind),
+        data: data(id, status, kind)
+            .into_iter()
+            .chain([(KIND, RESTORE.to_owned())])
+            .collect(),
     }
 }
 

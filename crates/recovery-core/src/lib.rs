@@ -6,6 +6,7 @@
 //!
 //! A restored volume, from event to attachment: [`event::backup`] → [`restore_job`] → [`tags`] →
 //! [`integrate`] (the decision), called by [`integration`] (looks and acts).
+//! What no event told of: [`reconciliation`] leads every restore of late through the same integration.
 //! A Health event: [`event::health`] → [`respond`] (the decision), called by [`response`].
 
 pub mod arn;
@@ -19,6 +20,7 @@ pub mod job_tracking;
 pub mod ops_item;
 pub mod outcome;
 pub mod ports;
+pub mod reconciliation;
 pub mod respond;
 pub mod response;
 pub mod restore_job;

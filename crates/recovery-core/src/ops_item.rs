@@ -18,10 +18,12 @@ use crate::text;
 pub const SOURCE: &str = "rapid-recovery";
 /// Operational data: the item's [`ItemKey`], searchable.
 pub const KEY: &str = "recovery:key";
-/// Operational data: `incident` for the OpsItems of incidents, searchable.
+/// Operational data: [`INCIDENT`] or [`RESTORE`], searchable.
 pub const KIND: &str = "recovery:kind";
-/// The value of [`KIND`].
+/// The [`KIND`] of the OpsItems of incidents.
 pub const INCIDENT: &str = "incident";
+/// The [`KIND`] of the OpsItems of restore jobs.
+pub const RESTORE: &str = "restore";
 /// Operational data that OpsCenter shows as related resources.
 pub const RESOURCES: &str = "/aws/resources";
 /// Longest title, in characters.

@@ -7,7 +7,7 @@ use serde::Serialize;
 /// The answer of a function, as JSON: `{"outcome": "integrated", "volumeId": "vol-…", …}`.
 ///
 /// `outcome` and `reason` are kebab-case words that a state machine can branch on; the other
-/// members are ids, present where there is something to name.
+/// members are ids and numbers, present where there is something to name or to count.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Outcome {
     outcome: &'static str,
@@ -15,6 +15,8 @@ pub struct Outcome {
     reason: Option<&'static str>,
     #[serde(flatten)]
     ids: BTreeMap<&'static str, String>,
+    #[serde(flatten)]
+    counts: BTreeMap<&'static str, usize>,
 }
 
 impl Outcome {
@@ -23,6 +25,7 @@ impl Outcome {
             outcome,
             reason,
             ids: BTreeMap::new(),
+            counts: BTreeMap::new(),
         }
     }
 
@@ -61,10 +64,22 @@ impl Outcome {
         Outcome::new("resolved", None)
     }
 
+    /// The restores of late were looked at; the counts say what became of them.
+    pub fn reconciled() -> Outcome {
+        Outcome::new("reconciled", None)
+    }
+
     /// Adds an id, under the name it has in the answer (camelCase).
     #[must_use]
     pub fn with(mut self, name: &'static str, id: impl Into<String>) -> Outcome {
         self.ids.insert(name, id.into());
+        self
+    }
+
+    /// Adds a number, under the name it has in the answer (camelCase).
+    #[must_use]
+    pub fn with_count(mut self, name: &'static str, count: usize) -> Outcome {
+        self.counts.insert(name, count);
         self
     }
 
@@ -76,6 +91,11 @@ impl Outcome {
     /// The rule behind an `ignored` or `refused`.
     pub fn reason(&self) -> Option<&'static str> {
         self.reason
+    }
+
+    /// The number that was added under `name`.
+    pub fn count(&self, name: &str) -> Option<usize> {
+        self.counts.get(name).copied()
     }
 
     /// The id that was added under `name`.

@@ -2,6 +2,7 @@
 //!
 //! The adapters in `recovery-aws` are one implementation, the fakes the other.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -21,6 +22,34 @@ pub trait RestoreJobs {
         &self,
         id: &RestoreJobId,
     ) -> impl Future<Output = Result<RestoreJob, Error>> + Send;
+}
+
+/// One page of a listing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page<T> {
+    /// What is on this page.
+    pub listed: Vec<T>,
+    /// What to ask for the next page with, if there is one.
+    pub next: Option<String>,
+}
+
+/// Restores of EBS volumes, many at a time.
+pub trait Restores {
+    /// One page of the jobs that restored an EBS volume and were completed after `since`.
+    fn completed_restores(
+        &self,
+        since: DateTime<Utc>,
+        page: Option<&str>,
+    ) -> impl Future<Output = Result<Page<RestoreJob>, Error>> + Send;
+
+    /// Those of the volumes that there are, as they are now, in any order.
+    fn volumes(&self, ids: &[VolumeId]) -> impl Future<Output = Result<Vec<Volume>, Error>> + Send;
+
+    /// All tags of those recovery points whose tags can be asked for together, by recovery point.
+    fn tags_together(
+        &self,
+        points: &[RecoveryPointArn],
+    ) -> impl Future<Output = Result<BTreeMap<RecoveryPointArn, Tags>, Error>> + Send;
 }
 
 /// Tags of recovery points, wherever their service keeps them.
@@ -100,8 +129,8 @@ pub trait OpsItems {
     /// All items with this key, in whatever status, the oldest first.
     fn find(&self, key: &ItemKey) -> impl Future<Output = Result<Vec<OpsItem>, Error>> + Send;
 
-    /// All items of incidents that are open.
-    fn open_incidents(&self) -> impl Future<Output = Result<Vec<OpsItem>, Error>> + Send;
+    /// All items of this [`KIND`](crate::ops_item::KIND) that are open, the oldest first.
+    fn open(&self, kind: &'static str) -> impl Future<Output = Result<Vec<OpsItem>, Error>> + Send;
 
     /// The item with this id.
     fn get(&self, id: &OpsItemId) -> impl Future<Output = Result<OpsItem, Error>> + Send;
@@ -200,6 +229,11 @@ impl<P> IntegrationPorts for P where
         + Sync
 {
 }
+
+/// All that the reconciliation of restores needs.
+pub trait ReconciliationPorts: IntegrationPorts + Restores {}
+
+impl<P> ReconciliationPorts for P where P: IntegrationPorts + Restores {}
 
 /// All that the response to a signal needs.
 pub trait ResponsePorts: OpsItems + Notifications + Runbooks + Sync {}

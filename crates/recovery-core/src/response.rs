@@ -474,7 +474,7 @@ async fn recover(
 /// Makes the items of incidents that are open refer to each other: they concern one workload. Of
 /// many, only the run's own and those that it refers to are written.
 async fn relate_open_incidents(ports: &impl ResponsePorts, own: &OpsItem) -> Result<(), Error> {
-    let mut open = ports.open_incidents().await?;
+    let mut open = ports.open(INCIDENT).await?;
     // OpsCenter may not list it yet.
     if open.iter().all(|item| item.id != own.id) {
         open.push(own.clone());

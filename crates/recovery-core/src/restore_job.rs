@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::arn::{Arn, RecoveryPointArn, RestoreJobId};
+use crate::arn::{Arn, RecoveryPointArn, RestoreJobId, VolumeId};
 
 /// What is known of an AWS Backup restore job. Everything but its id can be unknown.
 ///
@@ -59,6 +59,15 @@ impl RestoreJob {
             && self.resource_type.is_some()
             && self.created_resource.is_some()
             && self.recovery_point.is_some()
+    }
+
+    /// The EBS volume that it made, where it made one.
+    pub fn created_volume(&self) -> Option<VolumeId> {
+        let created = self.created_resource.as_ref()?;
+        created
+            .resource_id("volume")
+            .filter(|_| created.service() == "ec2")
+            .map(VolumeId::new)
     }
 
     /// This job with what it lacks taken from `other`, an answer about the same job. Where both

@@ -277,10 +277,11 @@ impl OpsItems for Late {
         }
     }
 
-    async fn open_incidents(
+    async fn open(
         &self,
+        kind: &'static str,
     ) -> Result<Vec<recovery_core::ops_item::OpsItem>, recovery_core::error::Error> {
-        self.0.open_incidents().await
+        self.0.open(kind).await
     }
 
     async fn get(

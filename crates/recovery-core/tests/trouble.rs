@@ -225,8 +225,8 @@ impl OpsItems for Overtaken<'_> {
         }
         Ok(found)
     }
-    async fn open_incidents(&self) -> Result<Vec<OpsItem>, Error> {
-        self.0.open_incidents().await
+    async fn open(&self, kind: &'static str) -> Result<Vec<OpsItem>, Error> {
+        self.0.open(kind).await
     }
     async fn get(&self, id: &OpsItemId) -> Result<OpsItem, Error> {
         self.0.get(id).await
@@ -377,8 +377,8 @@ impl OpsItems for Statuses<'_> {
     async fn find(&self, key: &ItemKey) -> Result<Vec<OpsItem>, Error> {
         self.0.find(key).await
     }
-    async fn open_incidents(&self) -> Result<Vec<OpsItem>, Error> {
-        self.0.open_incidents().await
+    async fn open(&self, kind: &'static str) -> Result<Vec<OpsItem>, Error> {
+        self.0.open(kind).await
     }
     async fn get(&self, id: &OpsItemId) -> Result<OpsItem, Error> {
         self.0.get(id).await

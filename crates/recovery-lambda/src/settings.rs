@@ -1,6 +1,7 @@
 //! Settings from the environment: read once, before the first event, with all problems at once.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 
 /// The environment, or what a test puts in its place.
 pub type Variables<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -38,6 +39,23 @@ impl<'a> Settings<'a> {
     /// is missing or empty.
     pub fn required_or_off(&mut self, name: &str) -> Option<String> {
         Some(self.required(name)).filter(|value| value != OFF && !value.is_empty())
+    }
+
+    /// The whole number of the variable `name`; noted as a problem when it is missing, none, or out
+    /// of `range`.
+    pub fn required_number(&mut self, name: &str, range: RangeInclusive<i64>) -> i64 {
+        let text = self.required(name);
+        match text.parse() {
+            Ok(number) if range.contains(&number) => return number,
+            // Noted as missing already.
+            _ if text.is_empty() => {}
+            _ => self.problems.push(format!(
+                "{name} is {text:?}, but must be a whole number from {} to {}",
+                range.start(),
+                range.end()
+            )),
+        }
+        *range.start()
     }
 
     /// What `parse` makes of each part of the variable `name` between commas; a part of which it
@@ -103,6 +121,9 @@ mod tests {
         let variables = |name: &str| match name {
             "EMPTY" => Some(" ".to_owned()),
             "LIST" => Some("1, x,2".to_owned()),
+            "MANY" => Some("25".to_owned()),
+            "WORD" => Some("soon".to_owned()),
+            "SOME" => Some(" 24 ".to_owned()),
             _ => None,
         };
         let mut settings = Settings::from(&variables);
@@ -110,11 +131,18 @@ mod tests {
         settings.required_or_off("EMPTY");
         let list = settings.required_list("LIST", "numbers", |part| part.parse::<u8>().ok());
         assert_eq!(list, [1, 2]);
+        assert_eq!(settings.required_number("SOME", 1..=24), 24);
+        for number in ["MANY", "WORD", "NONE"] {
+            settings.required_number(number, 1..=24);
+        }
         let error = settings.complete(()).unwrap_err().to_string();
         for part in [
             "ABSENT is not set",
             "EMPTY is not set",
             "LIST contains \"x\", but must be numbers",
+            "MANY is \"25\", but must be a whole number from 1 to 24",
+            "WORD is \"soon\", but must be a whole number",
+            "NONE is not set",
         ] {
             assert!(error.contains(part), "{error}");
         }

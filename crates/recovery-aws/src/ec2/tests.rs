@@ -105,6 +105,37 @@ async fn a_volume_is_asked_for_by_its_id_and_every_field_is_kept() {
 }
 
 #[tokio::test]
+async fn many_volumes_are_asked_for_by_a_filter_that_leaves_out_what_is_gone() {
+    let volume = |id: &str| {
+        format!(
+            "<item><volumeId>{id}</volumeId><availabilityZone>us-west-2a</availabilityZone><status>available</status></item>"
+        )
+    };
+    let page = |inner: &str, token: &str| {
+        Answer::ec2(
+            "DescribeVolumes",
+            &format!("<volumeSet>{inner}</volumeSet>{token}"),
+        )
+    };
+    let wire = Wire::answering([
+        page(&volume("vol-1"), "<nextToken>more</nextToken>"),
+        page(&volume("vol-3"), ""),
+    ]);
+    let ids = ["vol-1", "vol-2", "vol-3"].map(VolumeId::new);
+    let seen = Ec2::new(&wire.config()).volumes(&ids).await.unwrap();
+    let seen: Vec<&str> = seen.iter().map(|volume| volume.id.as_str()).collect();
+    assert_eq!(seen, ["vol-1", "vol-3"]);
+    let asked = form(&[
+        ("Filter.1.Name", "volume-id"),
+        ("Filter.1.Value.1", "vol-1"),
+        ("Filter.1.Value.2", "vol-2"),
+        ("Filter.1.Value.3", "vol-3"),
+    ]);
+    assert_eq!(wire.sent()[0].form(), asked);
+    assert_eq!(wire.sent()[1].form()["NextToken"], "more");
+}
+
+#[tokio::test]
 async fn a_volume_of_a_restore_test_is_known_by_its_tag() {
     let wire = Wire::answering([volumes(&format!(
         "<item><volumeId>{VOLUME}</volumeId><availabilityZone>us-west-2a</availabilityZone><status>available</status>\

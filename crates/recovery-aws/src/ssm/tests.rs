@@ -118,7 +118,7 @@ async fn items_are_found_by_their_key_on_every_page_the_oldest_first() {
 }
 
 #[tokio::test]
-async fn open_incidents_are_asked_for_by_kind_and_status() {
+async fn open_items_are_asked_for_by_kind_and_status() {
     let wire = Wire::answering([
         Answer::json(&json!({
             "OpsItemSummaries": [summary("oi-2", 2.0, "InProgress", "alarm/a")],
@@ -129,7 +129,7 @@ async fn open_incidents_are_asked_for_by_kind_and_status() {
         ),
     ]);
     let open = OpsCenter::new(&wire.config())
-        .open_incidents()
+        .open(recovery_core::ops_item::INCIDENT)
         .await
         .unwrap();
     let ids: Vec<&str> = open.iter().map(|item| item.id.as_str()).collect();

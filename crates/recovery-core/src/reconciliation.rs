@@ -1,0 +1,304 @@
+//! Events are a hint; what counts is what AWS shows. Every restore of late that is not integrated is
+//! led through the same [`integration`](crate::integration) as by its event: events that were lost,
+//! stacks that came late and attempts that were used up all end here.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use futures_util::future::try_join;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+
+use crate::arn::{Here, RecoveryPointArn, VolumeId};
+use crate::error::Error;
+use crate::integrate::Volume;
+use crate::integration::{
+    ATTACHED, INTEGRATION, RESERVE, integrate, integrate_seen, raise_failure,
+};
+use crate::job_tracking::restore_key;
+use crate::ops_item::{KEY, OpsItem, RESTORE};
+use crate::outcome::Outcome;
+use crate::ports::{Clock, Page, ReconciliationPorts};
+use crate::restore_job::RestoreJob;
+use crate::tags::{Tags, integration_target};
+
+/// How far back the restores are looked at, and how long one may go without its volume attached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Horizon {
+    /// Restores that were completed longer ago are left alone.
+    pub lookback: TimeDelta,
+    /// What can still succeed is waited for in silence until the restore is this old; then people
+    /// are told.
+    pub patience: TimeDelta,
+}
+
+/// How many restores are integrated at the same time. `AttachVolume` is granted 50 times at once and
+/// then 5 times a second in an account and Region, and the integration waits throttling out:
+/// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/throttling.html>.
+const LANES: usize = 8;
+/// How many volumes and snapshots are asked for at once: the most values that EC2 takes in a filter.
+const BATCH: usize = 200;
+/// The time that one restore is given: some seconds to wait for what is about to be ready, since it
+/// has its turn again at the next run, and the reserve that the integration keeps.
+const TURN: Duration = RESERVE.saturating_add(Duration::from_secs(10));
+
+/// Leads every completed restore within the horizon that is not integrated through its integration.
+/// One that fails does not stop the others. The answer counts what became of them.
+///
+/// # Errors
+/// Those of the listing. When single restores fail, people are told through their OpsItems; only
+/// where that fails too is it an error, after all others had their turn.
+pub async fn reconcile(
+    ports: &impl ReconciliationPorts,
+    clock: &impl Clock,
+    here: &Here,
+    horizon: Horizon,
+) -> Result<Outcome, Error> {
+    let now = clock.now();
+    let since = now - horizon.lookback;
+    let (first, items) =
+        try_join(ports.completed_restores(since, None), ports.open(RESTORE)).await?;
+    let items: BTreeMap<String, OpsItem> = items
+        .into_iter()
+        .filter_map(|item| Some((item.data.get(KEY)?.clone(), item)))
+        .collect();
+    let mut restores = 0;
+    let mut open = Vec::new();
+    let mut page = first;
+    loop {
+        let Page { listed, next } = page;
+        restores += listed.len();
+        let mut listed = listed.into_iter();
+        loop {
+            let batch: Vec<RestoreJob> = listed.by_ref().take(BATCH).collect();
+            if batch.is_empty() {
+                break;
+            }
+            open.extend(not_integrated(ports, here, batch, &items).await?);
+        }
+        let Some(next) = next else { break };
+        page = ports.completed_restores(since, Some(&next)).await?;
+    }
+    // What has failed before does not keep the others waiting, nor do the young the old.
+    open.sort_by_key(|open| (open.stuck, open.job.completed));
+    let tally = attend(ports, clock, here, horizon, open).await;
+    let outcome = tally.counts.iter().fold(
+        Outcome::reconciled().with_count("restores", restores),
+        |outcome, (name, count)| outcome.with_count(name, *count),
+    );
+    match tally.untold {
+        Some(error) => Err(error),
+        None => Ok(outcome),
+    }
+}
+
+/// A restore that is not known to be integrated.
+struct Open {
+    job: RestoreJob,
+    /// Its volume and the tags of its recovery point; nothing where the listing lacks what it takes
+    /// to look for them.
+    seen: Option<Seen>,
+    /// Whether its OpsItem is open.
+    has_item: bool,
+    /// Whether that says that an attempt came to nothing.
+    stuck: bool,
+}
+
+struct Seen {
+    volume: Volume,
+    point: RecoveryPointArn,
+    /// Nothing where they have to be asked for one by one.
+    tags: Option<Tags>,
+}
+
+/// Those of the jobs that something is to be done for, in three calls at most. `items` are the open
+/// OpsItems of restores, by key.
+async fn not_integrated(
+    ports: &impl ReconciliationPorts,
+    here: &Here,
+    jobs: Vec<RestoreJob>,
+    items: &BTreeMap<String, OpsItem>,
+) -> Result<Vec<Open>, Error> {
+    let jobs: Vec<RestoreJob> = jobs.into_iter().filter(|job| !job.restore_test).collect();
+    let ids: Vec<VolumeId> = jobs.iter().filter_map(RestoreJob::created_volume).collect();
+    let mut volumes = BTreeMap::new();
+    if !ids.is_empty() {
+        for volume in ports.volumes(&ids).await? {
+            volumes.insert(volume.id.clone(), volume);
+        }
+    }
+    let mut open = Vec::new();
+    for job in jobs {
+        let item = items.get(restore_key(&job.id).as_str());
+        let said = item.and_then(|item| item.data.get(INTEGRATION));
+        let stuck = said.is_some_and(|said| said != ATTACHED);
+        let (Some(id), Some(created), Some(point)) = (
+            job.created_volume(),
+            &job.created_resource,
+            &job.recovery_point,
+        ) else {
+            open.push(Open {
+                job,
+                seen: None,
+                has_item: item.is_some(),
+                stuck,
+            });
+            continue;
+        };
+        // Deleted since, or of another account or Region, which its event has told of.
+        let Some(volume) = volumes.remove(&id).filter(|_| here.owns(created)) else {
+            continue;
+        };
+        let attached = volume.attachments.iter().any(|a| a.state == "attached");
+        // An item that is open and does not say so yet: the attachment was not written down.
+        let settled = item.is_none() || said.is_some_and(|said| said == ATTACHED);
+        if volume.restore_test || attached && settled {
+            continue;
+        }
+        let seen = Seen {
+            volume,
+            point: point.clone(),
+            tags: None,
+        };
+        open.push(Open {
+            job,
+            seen: Some(seen),
+            has_item: item.is_some(),
+            stuck,
+        });
+    }
+    let points: Vec<RecoveryPointArn> = open
+        .iter()
+        .filter_map(|open| Some(open.seen.as_ref()?.point.clone()))
+        .collect();
+    if !points.is_empty() {
+        let tags = ports.tags_together(&points).await?;
+        for seen in open.iter_mut().filter_map(|open| open.seen.as_mut()) {
+            seen.tags = tags.get(&seen.point).cloned();
+        }
+    }
+    // Those whose tags name no target belong to nobody here, however long they lie about.
+    open.retain(|open| {
+        let tags = open.seen.as_ref().and_then(|seen| seen.tags.as_ref());
+        tags.is_none_or(|tags| !matches!(integration_target(tags), Ok(None)))
+    });
+    Ok(open)
+}
+
+/// What became of the open restores.
+#[derive(Default)]
+struct Tally {
+    counts: BTreeMap<&'static str, usize>,
+    /// The last failure that people could not be told of.
+    untold: Option<Error>,
+}
+
+/// Gives each open restore its turn, several at a time, as long as there is time for one more.
+async fn attend(
+    ports: &impl ReconciliationPorts,
+    clock: &impl Clock,
+    here: &Here,
+    horizon: Horizon,
+    open: Vec<Open>,
+) -> Tally {
+    let mut tally = Tally::default();
+    let mut waiting = open.into_iter();
+    let mut turns = FuturesUnordered::new();
+    loop {
+        while turns.len() < LANES && clock.remaining() >= TURN {
+            let Some(open) = waiting.next() else { break };
+            turns.push(turn(ports, clock, here, horizon, open));
+        }
+        let Some(became) = turns.next().await else {
+            break;
+        };
+        match became {
+            Ok(name) => *tally.counts.entry(name).or_default() += 1,
+            Err(error) => tally.untold = Some(error),
+        }
+    }
+    let left = waiting.len();
+    if left > 0 {
+        tally.counts.insert("left", left);
+    }
+    tally
+}
+
+/// The turn of one restore: what became of it, as it is called in the answer.
+async fn turn(
+    ports: &impl ReconciliationPorts,
+    clock: &impl Clock,
+    here: &Here,
+    horizon: Horizon,
+    open: Open,
+) -> Result<&'static str, Error> {
+    let Open {
+        job,
+        seen,
+        has_item,
+        ..
+    } = open;
+    let turn = Turn {
+        clock,
+        left_at_the_start: clock.remaining(),
+    };
+    let integrated = match seen {
+        Some(Seen {
+            volume,
+            point,
+            tags,
+        }) => {
+            let tags = match tags {
+                Some(tags) => Ok(tags),
+                None => ports.tags(&point).await,
+            };
+            let id = volume.id.clone();
+            integrate_seen(ports, &turn, &job, &id, tags, Ok(volume), !has_item).await
+        }
+        None => integrate(ports, &turn, here, job.clone()).await,
+    };
+    let error = match integrated {
+        Ok(outcome) => {
+            return Ok(match outcome.kind() {
+                "integrated" => "integrated",
+                "already-integrated" => "alreadyIntegrated",
+                "refused" => "refused",
+                _ => "ignored",
+            });
+        }
+        Err(error) => error,
+    };
+    // A job that does not say when it ended is as old as can be.
+    let patient = job
+        .completed
+        .is_some_and(|completed| clock.now() - completed < horizon.patience);
+    match error {
+        Error::Retryable(_) if patient => Ok("waiting"),
+        Error::Retryable(fault) | Error::Permanent(fault) => {
+            raise_failure(ports, &job, &fault).await?;
+            Ok("failing")
+        }
+    }
+}
+
+/// The clock of one restore's turn: the time ends for it earlier than for the run.
+struct Turn<'a, C> {
+    clock: &'a C,
+    left_at_the_start: Duration,
+}
+
+impl<C: Clock> Clock for Turn<'_, C> {
+    fn now(&self) -> chrono::DateTime<chrono::Utc> {
+        self.clock.now()
+    }
+
+    fn remaining(&self) -> Duration {
+        let left = self.clock.remaining();
+        let taken = self.left_at_the_start.saturating_sub(left);
+        TURN.saturating_sub(taken).min(left)
+    }
+
+    fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + Send {
+        self.clock.sleep(duration)
+    }
+}

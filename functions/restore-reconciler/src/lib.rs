@@ -1,0 +1,76 @@
+//! Every few minutes: each restore of late whose volume is not attached is led through its
+//! integration, whether or not an event told of it.
+//!
+//! Takes the event of its schedule; nothing in it matters but where it comes from.
+
+use chrono::TimeDelta;
+use recovery_core::arn::Here;
+use recovery_core::error::Error;
+use recovery_core::event;
+use recovery_core::outcome::Outcome;
+use recovery_core::ports::{Clock, ReconciliationPorts};
+use recovery_core::reconciliation::{Horizon, reconcile};
+use recovery_lambda::{SettingsError, Variables};
+use serde_json::Value;
+
+/// `source` of the events of EventBridge's own schedules.
+const SCHEDULE: &str = "aws.events";
+
+/// The function's environment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// `ACCOUNT_ID` and `AWS_REGION`: where this system runs.
+    pub here: Here,
+    /// `TOPIC_ARN`: the SNS topic for people, or `off`.
+    pub topic: Option<String>,
+    /// `LOOKBACK_HOURS` and `PATIENCE_MINUTES`.
+    pub horizon: Horizon,
+}
+
+impl Settings {
+    /// The variables that template.yaml sets for this function.
+    pub const NAMES: &'static [&'static str] = &[
+        "ACCOUNT_ID",
+        "LOOKBACK_HOURS",
+        "PATIENCE_MINUTES",
+        "TOPIC_ARN",
+    ];
+
+    /// Reads the environment.
+    ///
+    /// # Errors
+    /// Everything that is missing or wrong.
+    pub fn from_variables(variables: Variables<'_>) -> Result<Settings, SettingsError> {
+        let mut read = recovery_lambda::Settings::from(variables);
+        let settings = Settings {
+            here: Here {
+                account: read.required("ACCOUNT_ID"),
+                region: read.required("AWS_REGION"),
+            },
+            topic: read.required_or_off("TOPIC_ARN"),
+            horizon: Horizon {
+                lookback: TimeDelta::hours(read.required_number("LOOKBACK_HOURS", 1..=720)),
+                patience: TimeDelta::minutes(read.required_number("PATIENCE_MINUTES", 1..=1440)),
+            },
+        };
+        read.complete(settings)
+    }
+}
+
+/// Reconciles the restores of late, when the schedule says so.
+///
+/// # Errors
+/// [`Error::Permanent`] for input that is no event, and those of [`reconcile`].
+pub async fn handle(
+    ports: &impl ReconciliationPorts,
+    clock: &impl Clock,
+    here: &Here,
+    horizon: Horizon,
+    payload: &Value,
+) -> Result<Outcome, Error> {
+    let event = event::parse(payload)?;
+    if event.source != SCHEDULE {
+        return Ok(Outcome::ignored("source"));
+    }
+    reconcile(ports, clock, here, horizon).await
+}

@@ -1,0 +1,18 @@
+//! The Lambda function `restore-reconciler`.
+
+use recovery_aws::{IntegrationAdapters, load_config};
+use restore_reconciler::{Settings, handle};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    let Settings {
+        here,
+        topic,
+        horizon,
+    } = recovery_lambda::start(Settings::from_variables)?;
+    let ports = IntegrationAdapters::new(&load_config().await, topic);
+    recovery_lambda::serve(async |payload, clock| {
+        handle(&ports, &clock, &here, horizon, &payload).await
+    })
+    .await
+}

@@ -1,0 +1,60 @@
+//! `ReconcileDueRule`: every few minutes. What no event told of ends as if one had.
+
+use chrono::TimeDelta;
+use recovery_core::fakes::{FakeClock, World};
+use recovery_core::ops_item::Status;
+use recovery_core::outcome::Outcome;
+use recovery_core::ports::ReconciliationPorts;
+use recovery_core::reconciliation::Horizon;
+use serde_json::Value;
+
+use super::{assert_outcome, only_item};
+use crate::support::disturbed::{Disturbed, finish};
+use crate::support::end::End;
+use crate::support::repository::event;
+use crate::support::restored::{here, world_of};
+
+async fn reconciled(
+    ports: &impl ReconciliationPorts,
+    payload: &Value,
+) -> Result<Outcome, recovery_core::error::Error> {
+    let horizon = Horizon {
+        // The events are of another day than the clock.
+        lookback: TimeDelta::days(365),
+        patience: TimeDelta::days(365),
+    };
+    let here = here(&event("restore-completed-ebs"));
+    restore_reconciler::handle(ports, &FakeClock::new(), &here, horizon, payload).await
+}
+
+#[test]
+fn a_restore_whose_event_was_lost_ends_as_if_it_had_come() {
+    let restored = event("restore-completed-ebs");
+    let told = world_of(&restored);
+    let integrated = finish(restore_integrator::handle(
+        &Disturbed::not(&told),
+        &FakeClock::new(),
+        &here(&restored),
+        &restored,
+    ));
+    assert_outcome!(integrated, "integrated");
+
+    let world = world_of(&restored);
+    let due = event("reconcile-due");
+    let outcome = finish(reconciled(&Disturbed::not(&world), &due));
+    let outcome = assert_outcome!(outcome, "reconciled");
+    assert_eq!(outcome.count("restores"), Some(1));
+    assert_eq!(outcome.count("integrated"), Some(1));
+    assert_eq!(only_item(&world).item.status, Status::Resolved);
+    assert_eq!(End::of(&world), End::of(&told));
+}
+
+#[test]
+fn only_the_schedule_is_followed() {
+    let world = World::new();
+    for name in ["restore-completed-ebs", "heartbeat"] {
+        let outcome = finish(reconciled(&Disturbed::not(&world), &event(name)));
+        assert_outcome!(outcome, "ignored", "source");
+    }
+    assert!(world.calls().is_empty());
+}
