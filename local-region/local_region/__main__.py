@@ -55,6 +55,11 @@ def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         help="pauses before Lambda's retries of an asynchronous invocation, one and two minutes in AWS (0.2 0.4)",
     )
     command.add_argument(
+        "--function-timeout-seconds",
+        type=float,
+        help="how long every function has to answer (as each is configured)",
+    )
+    command.add_argument(
         "--minute-seconds",
         type=float,
         default=Settings.minute_seconds,
@@ -80,6 +85,7 @@ def _serve(chosen: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
             attach_seconds=chosen.attach_seconds,
             runbook_step_seconds=chosen.runbook_step_seconds,
             retry_seconds=tuple(chosen.retry_seconds),
+            function_timeout_seconds=chosen.function_timeout_seconds,
             minute_seconds=chosen.minute_seconds,
             verbose=chosen.verbose,
         )

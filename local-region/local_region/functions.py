@@ -4,6 +4,7 @@ import asyncio
 import contextvars
 import datetime
 import json
+import subprocess
 import time
 import uuid
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ DEFAULT_RETRIES = 2
 DEFAULT_MAXIMUM_AGE_SECONDS = 6 * 3600
 # Of the server's own environment, what a function's process gets.
 PASSED_ON = ("AWS_ENDPOINT_URL", "AWS_EC2_METADATA_DISABLED", "LANG", "LD_LIBRARY_PATH", "PATH", "TZ")
+# The error of a function that did not answer within its timeout.
+TIMED_OUT = "Sandbox.Timedout"
 # How much of a failed invocation's log the journal keeps.
 LOG_TAIL = 4096
 
@@ -60,9 +63,15 @@ class Functions:
         functions = self
 
         def worker_invoke(worker: Any, event: Any, request_id: str, **headers: Any) -> dict[str, Any]:
+            seconds = settings.function_timeout_seconds
+            if seconds:
+                worker.config = worker.config | {"Timeout": seconds}
             result = functions._worker_invoke(worker, event, request_id, **headers)
             if result.get("cold_start"):
                 functions._cold.add(request_id)
+            error = result.get("error_payload")
+            if isinstance(error, dict) and error.get("errorType") == TIMED_OUT:
+                error["errorMessage"] = f"Task timed out after {worker.config['Timeout']:.2f} seconds"
             return result
 
         def prompt_runtime_api(worker: Any, *rest: Any) -> Any:
@@ -74,6 +83,8 @@ class Functions:
         lambda_svc._execute_function_dispatch = self._execute_journalled
         lambda_svc.invoke_async_with_retry = self.invoke_async
         lambda_svc._provided_worker_env = self._function_environment
+        # A function that has no extension gets no time to end in (LMB lambda-runtime-environment).
+        lambda_runtime._signal = _kill
         lambda_runtime.ProvidedWorker.invoke = worker_invoke
         lambda_runtime.ProvidedWorker._build_handler_class = prompt_runtime_api
 
@@ -162,7 +173,11 @@ class Functions:
 
     def _call_destination(self, config: dict[str, Any], target: str, body: str, attributes: dict[str, str]) -> None:
         arn = parse_arn(target)
-        named = {name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()}
+        # The types of LMB invocation-async-retain-records.
+        named = {
+            name: {"DataType": "Number" if name == "ErrorCode" else "String", "StringValue": value}
+            for name, value in attributes.items()
+        }
         client = self._client_of(
             config, {"sqs": "sqs", "sns": "sns", "lambda": "lambda", "events": "events"}[arn.service], arn.region
         )
@@ -252,6 +267,11 @@ class Functions:
             for name, value in environment.items()
             if name in own or name in lambda_svc._RESERVED_RUNTIME_ENV_VARS or name in PASSED_ON
         }
+
+
+def _kill(process: "subprocess.Popen[bytes] | None") -> None:
+    if process is not None:
+        process.kill()
 
 
 def _as_it_is_now(func: dict[str, Any]) -> dict[str, Any]:

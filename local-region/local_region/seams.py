@@ -27,6 +27,7 @@ core.iam_evaluator               enforce                              access_key
 core.iam_evaluator               evaluate_resource_policy             doc ctx service named_only direct_only
 core.lambda_runtime              execution_credentials                config
 core.lambda_runtime              reset
+core.lambda_runtime              _signal                              proc
 core.lambda_runtime              ProvidedWorker._build_handler_class  self generation pending
 core.lambda_runtime              ProvidedWorker.invoke                self event request_id trace_id invoked_function_arn
 core.router                      detect_service                       method path headers query_params

@@ -23,6 +23,8 @@ class Settings:
     """How long a simulated runbook step takes."""
     retry_seconds: tuple[float, ...] = (0.2, 0.4)
     """Pauses before Lambda's retries of an asynchronous invocation; one and two minutes in AWS."""
+    function_timeout_seconds: float | None = None
+    """How long every function has to answer; what each is configured with, when None."""
     minute_seconds: float = 60.0
     """How long a minute of the schedules' clock takes."""
     verbose: bool = False
@@ -35,6 +37,8 @@ class Settings:
         if len(self.retry_seconds) != 2:
             raise ValueError("--retry-seconds takes two numbers: the pauses before the first and second retry")
 
+        if self.function_timeout_seconds is not None and not self.function_timeout_seconds > 0:
+            raise ValueError("--function-timeout-seconds takes a number greater than 0")
         if not self.minute_seconds > 0:
             raise ValueError("--minute-seconds takes a number greater than 0")
 

@@ -1,6 +1,9 @@
 """Rules, functions and what becomes of events that fail."""
 
 import json
+import re
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +11,7 @@ import pytest
 from running_region import ACCOUNT, RunningRegion, messages
 
 TEMPLATE = Path(__file__).parent / "templates" / "functions.yaml"
+TIME = "2024-01-02T03:04:05Z"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/restores"
 
 
@@ -31,7 +35,7 @@ def runbook(region: RunningRegion) -> None:
 
 def send(region: RunningRegion, detail_type: str, **detail: Any) -> str:
     """Send an event and wait until all it set off is over; answers its id."""
-    event_id = region.send(source="aws.test", detail_type=detail_type, detail=detail)
+    event_id = region.send(source="aws.test", detail_type=detail_type, detail=detail, time=TIME)
     region.wait_until_idle()
     return event_id
 
@@ -64,13 +68,76 @@ def test_a_failing_function_is_retried_then_its_destination_told(region: Running
     assert attempts[0]["error"] == {"errorType": "RuntimeError", "errorMessage": "asked to fail"}
     (failure,) = messages(region, stack["outputs"]["FailuresUrl"])
     record = json.loads(failure["Body"])
-    assert record["requestPayload"]["id"] == event_id
+    assert set(record) == {
+        "version",
+        "timestamp",
+        "requestContext",
+        "requestPayload",
+        "responseContext",
+        "responsePayload",
+    }
+    assert record["version"] == "1.0" and "MessageAttributes" not in failure
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", record["timestamp"])
+    function = region.client("lambda").get_function_configuration(FunctionName=stack["outputs"]["Function"])
+    assert record["requestContext"]["functionArn"] == f"{function['FunctionArn']}:$LATEST"
+    assert set(record["requestContext"]) == {"requestId", "functionArn", "condition", "approximateInvokeCount"}
+    assert record["requestPayload"] == whole_event(region, event_id)
     assert record["requestContext"]["condition"] == "RetriesExhausted"
     assert record["requestContext"]["approximateInvokeCount"] == 2
     assert record["requestContext"]["requestId"] == attempts[0]["requestId"]
     assert record["responseContext"] == {"statusCode": 200, "executedVersion": "$LATEST", "functionError": "Unhandled"}
     assert record["responsePayload"] == {"errorType": "RuntimeError", "errorMessage": "asked to fail"}
     assert region.journal("dead-letter", eventId=event_id)[0]["delivered"]
+
+
+def whole_event(region: RunningRegion, event_id: str) -> dict[str, Any]:
+    """The whole event with this id, as a rule's target gets it."""
+    event = region.journal("event", id=event_id)[0]
+    return {
+        "version": "0",
+        "id": event_id,
+        "detail-type": event["detailType"],
+        "source": event["source"],
+        "account": ACCOUNT,
+        "time": TIME,
+        "region": region.region,
+        "resources": event["resources"],
+        "detail": event["detail"],
+    }
+
+
+def test_a_functions_dead_letter_queue_gets_the_event_alone(region: RunningRegion, stack: dict[str, Any]) -> None:
+    configure = partial(
+        region.client("lambda").update_function_configuration, FunctionName=stack["outputs"]["Function"]
+    )
+    configure(DeadLetterConfig={"TargetArn": stack["outputs"]["DiscardedArn"]})
+    event_id = send(region, "Allowed", fail=True)
+    configure(DeadLetterConfig={"TargetArn": ""})
+    (letter,) = messages(region, stack["outputs"]["DiscardedUrl"])
+    assert json.loads(letter["Body"])["id"] == event_id
+    (request_id,) = {attempt["requestId"] for attempt in region.journal("invocation", eventId=event_id)}
+    assert {name: (value["DataType"], value["StringValue"]) for name, value in letter["MessageAttributes"].items()} == {
+        "RequestID": ("String", request_id),
+        "ErrorCode": ("Number", "200"),
+        "ErrorMessage": ("String", "asked to fail"),
+    }
+
+
+@pytest.mark.parametrize(("queue", "detail_type"), [("FailuresUrl", "Allowed"), ("UndeliveredUrl", "Missing")])
+def test_a_dead_letter_stays_until_it_is_deleted(
+    region: RunningRegion, stack: dict[str, Any], queue: str, detail_type: str
+) -> None:
+    sqs, url = region.client("sqs"), stack["outputs"][queue]
+    messages(region, url)
+    send(region, detail_type, fail=True)
+
+    def received() -> list[dict[str, Any]]:
+        return sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=0).get("Messages", [])
+
+    first, again = received(), received()
+    assert [each["MessageId"] for each in first] == [each["MessageId"] for each in again] and len(first) == 1
+    sqs.delete_message(QueueUrl=url, ReceiptHandle=again[0]["ReceiptHandle"])
+    assert received() == []
 
 
 def test_a_retry_that_succeeds_is_the_end_of_it(region: RunningRegion, stack: dict[str, Any]) -> None:
@@ -109,8 +176,10 @@ def test_an_undeliverable_event_goes_to_the_dead_letter_queue_at_once(
     event_id = send(region, detail_type)
     assert region.journal("invocation", eventId=event_id) == []
     (letter,) = messages(region, stack["outputs"]["UndeliveredUrl"])
-    assert json.loads(letter["Body"])["id"] == event_id
+    assert json.loads(letter["Body"]) == whole_event(region, event_id)
     attributes = {name: value["StringValue"] for name, value in letter["MessageAttributes"].items()}
+    assert {value["DataType"] for value in letter["MessageAttributes"].values()} == {"String"}
+    # EXHAUSTED_RETRY_CONDITION is for what was retried; this is not.
     assert attributes.keys() == {"RULE_ARN", "TARGET_ARN", "ERROR_CODE", "ERROR_MESSAGE", "RETRY_ATTEMPTS"}
     assert attributes["ERROR_CODE"] == code and attributes["RETRY_ATTEMPTS"] == "0"
     assert ":rule/" in attributes["RULE_ARN"] and ":function:" in attributes["TARGET_ARN"]
@@ -196,3 +265,50 @@ Resources:
     (letter,) = region.journal("dead-letter", eventId=event_id)
     assert letter["reason"] == "NO_PERMISSIONS" and letter["attributes"]["TARGET_ARN"] == stack["resources"]["Topic"]
     assert region.journal("message", topicArn=stack["resources"]["Topic"]) == []
+
+
+@pytest.fixture(scope="module")
+def hasty(binaries: Path) -> Iterator[RunningRegion]:
+    """A Region whose functions have two seconds to answer, with the stack of functions.yaml."""
+    running = RunningRegion("--function-timeout-seconds", "2", "--retry-seconds", "0.05", "0.05")
+    running.deploy(TEMPLATE, "functions", "--binaries", str(binaries), "--parameter", "Greeting=hello")
+    yield running
+    assert running.stop() == 0
+
+
+def test_a_function_that_takes_too_long_is_killed_and_tried_again(hasty: RunningRegion) -> None:
+    event_id = send(hasty, "Allowed", sleep=600)
+    attempts = hasty.journal("invocation", eventId=event_id)
+    message = {"errorType": "Sandbox.Timedout", "errorMessage": "Task timed out after 2.00 seconds"}
+    assert [(each["attempt"], each["cold"], each["error"]) for each in attempts] == [
+        (1, True, message),
+        (2, True, message),
+    ]
+    # A function without extensions is not asked to end.
+    assert hasty.journal("event", source="tiny.terminated") == []
+    (letter,) = hasty.journal("dead-letter", eventId=event_id)
+    assert letter["delivered"] and letter["reason"] == "RetriesExhausted"
+    queue = hasty.client("sqs").list_queues(QueueNamePrefix="functions-Failures")["QueueUrls"][0]
+    (failure,) = messages(hasty, queue)
+    assert json.loads(failure["Body"])["responsePayload"] == message
+    # The process is gone, so the next event meets a cold start, and goes well.
+    (after,) = hasty.journal("invocation", eventId=send(hasty, "Allowed"))
+    assert after["cold"] and after["result"]["outcome"] == "done"
+    (warm,) = hasty.journal("invocation", eventId=send(hasty, "Allowed"))
+    assert not warm["cold"]
+
+
+def test_a_function_is_told_how_long_it_has(region: RunningRegion, stack: dict[str, Any], hasty: RunningRegion) -> None:
+    for running, seconds in ((region, 20), (hasty, 2)):
+        (invocation,) = running.journal("invocation", eventId=send(running, "Allowed"))
+        left = invocation["result"]["millisecondsLeft"]
+        assert 0 < left <= seconds * 1000
+    # The template's timeout holds where serve was told of no other.
+    assert region.journal("invocation")[-1]["result"]["millisecondsLeft"] > 2000
+
+
+def test_a_timeout_ends_a_synchronous_invocation_too(hasty: RunningRegion) -> None:
+    name = hasty.client("lambda").list_functions()["Functions"][0]["FunctionName"]
+    answer = hasty.client("lambda").invoke(FunctionName=name, Payload=b'{"sleep": 600}')
+    assert answer["FunctionError"] == "Unhandled"
+    assert json.load(answer["Payload"])["errorMessage"] == "Task timed out after 2.00 seconds"

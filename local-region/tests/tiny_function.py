@@ -3,21 +3,27 @@
 {"fail": true}                  fails, always
 {"fail-times": 2}               fails twice in this process, then succeeds
 {"call": ["ec2", "DescribeVolumes", {}]}   calls AWS with the function's own credentials
+{"sleep": 60}                   answers after so many seconds; sends an event when asked to end before
 {"exit": true}                  ends its process without an answer
 Anything else succeeds and answers with what the function was given.
 """
 
 import json
 import os
+import signal
+import time
 import urllib.request
 
 API = f"http://{os.environ['AWS_LAMBDA_RUNTIME_API']}/2018-06-01/runtime"
 
 
-def handle(event, failures):
+def handle(event, failures, deadline_ms):
     wish = event.get("detail") or event
     if wish.get("exit"):
         os._exit(3)
+    if "sleep" in wish:
+        signal.signal(signal.SIGTERM, tell_of_the_end)
+        time.sleep(wish["sleep"])
     if wish.get("fail"):
         raise RuntimeError("asked to fail")
     if failures["left"] is None and "fail-times" in wish:
@@ -38,7 +44,14 @@ def handle(event, failures):
         "event": event,
         "greeting": os.environ.get("GREETING"),
         "environment": sorted(os.environ),
+        "millisecondsLeft": deadline_ms - time.time() * 1000,
     }
+
+
+def tell_of_the_end(*_):
+    event = {"source": "tiny.terminated", "detail-type": "Terminated", "detail": {}}
+    url = f"{os.environ['AWS_ENDPOINT_URL']}/_local-region/events"
+    urllib.request.urlopen(urllib.request.Request(url, json.dumps(event).encode(), method="POST")).read()
 
 
 def post(path, body):
@@ -52,8 +65,9 @@ def main():
     while True:
         with urllib.request.urlopen(f"{API}/invocation/next") as invocation:
             request_id, event = invocation.headers["Lambda-Runtime-Aws-Request-Id"], json.load(invocation)
+            deadline_ms = int(invocation.headers["Lambda-Runtime-Deadline-Ms"])
         try:
-            answer = handle(event, failures)
+            answer = handle(event, failures, deadline_ms)
         except Exception as error:
             post(f"/invocation/{request_id}/error", {"errorType": type(error).__name__, "errorMessage": str(error)})
         else:
