@@ -3,6 +3,8 @@
 //! It behaves as AWS does where the deciding code depends on it: a volume is attached once, a
 //! device name is taken once, an open OpsItem stands in the way of a second one with its key.
 
+mod recovery;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -19,6 +21,8 @@ use crate::ports::{
 };
 use crate::restore_job::{EBS, RestoreJob};
 use crate::tags::Tags;
+
+pub use recovery::{Backups, volume_point};
 
 /// How a scripted call fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +76,8 @@ pub struct State {
     pub notifications: Vec<Notification>,
     /// Executions by token: runbook and parameters.
     pub executions: BTreeMap<String, Execution>,
+    /// Recovery points, stored plans and started restores.
+    pub backups: Backups,
     /// Calls made, each as `operation subject`.
     pub calls: Vec<String>,
     /// Looks at a volume until one that is `creating` shows as `available`; without a number it

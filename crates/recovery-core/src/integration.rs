@@ -18,7 +18,9 @@ use crate::ops_item::{
     with_resources,
 };
 use crate::outcome::Outcome;
-use crate::ports::{AttachAnswer, Clock, IntegrationPorts, Notification, StackResource};
+use crate::ports::{
+    AttachAnswer, Clock, Instances, IntegrationPorts, Notification, StackResource, StackResources,
+};
 use crate::restore_job::{EBS, RestoreJob};
 use crate::tags::{IntegrationTarget, Tags, integration_target};
 use crate::text::code;
@@ -186,7 +188,7 @@ fn reason_to_ignore(job: &RestoreJob) -> Option<&'static str> {
 }
 
 /// Why a target leads to no instance.
-enum NoInstance {
+pub(crate) enum NoInstance {
     /// A rule forbids to go on.
     Refused(Refusal),
     /// The owner named no target, and CloudFormation's own tags name none: they say what made the
@@ -195,8 +197,8 @@ enum NoInstance {
 }
 
 /// The instance behind the target, through CloudFormation, or why there is none.
-async fn find_instance(
-    ports: &impl IntegrationPorts,
+pub(crate) async fn find_instance(
+    ports: &(impl StackResources + Instances),
     target: &IntegrationTarget,
 ) -> Result<Result<Instance, NoInstance>, Error> {
     let IntegrationTarget {
@@ -210,7 +212,7 @@ async fn find_instance(
             "cloudformation:DescribeStackResource",
             format!("{stack}/{logical_id}"),
             what,
-            "Deploy the stack that owns the target in this Region. This restore job is tried again every few minutes.",
+            "Deploy the stack that owns the target in this Region. It is looked for again every few minutes.",
         ))
     };
     let Some(StackResource {

@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use serde_json::Value;
 
 /// The answer of a function, as JSON: `{"outcome": "integrated", "volumeId": "vol-…", …}`.
 ///
 /// `outcome` and `reason` are kebab-case words that a state machine can branch on; the other
-/// members are ids and numbers, present where there is something to name or to count.
+/// members are ids and numbers, present where there is something to name or to count. The answer of
+/// the planner has more: see [`Outcome::with_member`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Outcome {
     outcome: &'static str,
@@ -17,6 +19,8 @@ pub struct Outcome {
     ids: BTreeMap<&'static str, String>,
     #[serde(flatten)]
     counts: BTreeMap<&'static str, usize>,
+    #[serde(flatten)]
+    members: BTreeMap<&'static str, Value>,
 }
 
 impl Outcome {
@@ -26,6 +30,7 @@ impl Outcome {
             reason,
             ids: BTreeMap::new(),
             counts: BTreeMap::new(),
+            members: BTreeMap::new(),
         }
     }
 
@@ -44,7 +49,18 @@ impl Outcome {
         Outcome::new("ignored", Some(reason))
     }
 
-    /// A rule forbids to go on; `reason` names the rule. People have been told.
+    /// The plan is made, and kept.
+    pub fn planned() -> Outcome {
+        Outcome::new("planned", None)
+    }
+
+    /// The restore is under way, or over: by this run, or one before it.
+    pub fn started() -> Outcome {
+        Outcome::new("started", None)
+    }
+
+    /// A rule forbids to go on; `reason` names the rule. People have been told, or the answer has
+    /// the remedy for who asked.
     pub fn refused(reason: &'static str) -> Outcome {
         Outcome::new("refused", Some(reason))
     }
@@ -83,6 +99,25 @@ impl Outcome {
         self
     }
 
+    /// Adds what is more than an id, under the name it has in the answer (camelCase). No log gets it.
+    #[must_use]
+    pub fn with_member(mut self, name: &'static str, value: Value) -> Outcome {
+        self.members.insert(name, value);
+        self
+    }
+
+    /// The outcome as a log gets it: kind, reason, ids and numbers.
+    #[must_use]
+    pub fn for_the_log(&self) -> Outcome {
+        Outcome {
+            outcome: self.outcome,
+            reason: self.reason,
+            ids: self.ids.clone(),
+            counts: self.counts.clone(),
+            members: BTreeMap::new(),
+        }
+    }
+
     /// The kind of outcome: `integrated`, `ignored`, …
     pub fn kind(&self) -> &'static str {
         self.outcome
@@ -101,5 +136,10 @@ impl Outcome {
     /// The id that was added under `name`.
     pub fn id(&self, name: &str) -> Option<&str> {
         self.ids.get(name).map(String::as_str)
+    }
+
+    /// What was added under `name` as more than an id.
+    pub fn member(&self, name: &str) -> Option<&Value> {
+        self.members.get(name)
     }
 }

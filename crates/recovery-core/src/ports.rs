@@ -11,6 +11,7 @@ use crate::arn::{InstanceId, OpsItemId, RecoveryPointArn, RestoreJobId, VolumeId
 use crate::error::{Error, Fault};
 use crate::integrate::{DeviceName, Instance, Volume};
 use crate::ops_item::{Claim, ItemKey, NewOpsItem, OpsItem, OpsItemChange};
+use crate::plan::RecoveryPoint;
 use crate::restore_job::RestoreJob;
 use crate::tags::Tags;
 use crate::text;
@@ -56,6 +57,95 @@ pub trait Restores {
 pub trait RecoveryPointTags {
     /// All tags of the recovery point, from every page.
     fn tags(&self, point: &RecoveryPointArn) -> impl Future<Output = Result<Tags, Error>> + Send;
+}
+
+/// A page of the recovery points in a vault.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RecoveryPointPage {
+    /// The recovery points, in no order that can be relied on.
+    pub points: Vec<RecoveryPoint>,
+    /// How many more there were of which AWS Backup names no ARN, no resource or no date.
+    pub unreadable: usize,
+    /// What the next page is asked for with; nothing on the last.
+    pub next: Option<String>,
+}
+
+/// Recovery points in backup vaults.
+pub trait RecoveryPoints {
+    /// The first page, or the one that `next` names.
+    fn recovery_points(
+        &self,
+        vault: &str,
+        next: Option<&str>,
+    ) -> impl Future<Output = Result<RecoveryPointPage, Error>> + Send;
+
+    /// What AWS Backup stored with the recovery point for its restore, or nothing where the
+    /// recovery point is not there.
+    fn restore_metadata(
+        &self,
+        vault: &str,
+        point: &RecoveryPointArn,
+    ) -> impl Future<Output = Result<Option<BTreeMap<String, String>>, Error>> + Send;
+}
+
+/// How many snapshots and images can be asked for their tags at once: EC2 takes 200 values in a
+/// filter (<https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Filtering.html>).
+pub const SNAPSHOTS_AT_ONCE: usize = 200;
+
+/// Tags of many EBS snapshots and images at once.
+pub trait SnapshotTags {
+    /// Those [`PLANNED`](crate::tags::PLANNED) tags that each of these has, by id; one that has
+    /// none of them is absent. At most [`SNAPSHOTS_AT_ONCE`].
+    fn snapshot_tags(
+        &self,
+        ids: &[&str],
+    ) -> impl Future<Output = Result<BTreeMap<String, Tags>, Error>> + Send;
+}
+
+/// Where plans are kept.
+pub trait PlanObjects {
+    /// Keeps `body` under `key`. What is kept there already stays as it is.
+    fn store(&self, key: &str, body: String) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// What is kept under `key`, if anything.
+    fn stored(&self, key: &str) -> impl Future<Output = Result<Option<String>, Error>> + Send;
+}
+
+/// A restore to start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RestoreRequest {
+    /// The recovery point.
+    pub point: RecoveryPointArn,
+    /// `EBS`, …
+    pub resource_type: String,
+    /// What AWS Backup must be told of the new resource.
+    pub metadata: BTreeMap<String, String>,
+    /// The role that AWS Backup restores with.
+    pub role: String,
+    /// The same token starts one job only.
+    pub token: String,
+    /// Whether the recovery point's tags are copied to the new resource.
+    pub copy_tags: bool,
+}
+
+/// The answer to an attempt to start a restore, where any AWS Backup could give it.
+#[derive(Debug)]
+pub enum StartAnswer {
+    /// The job of this token: just begun, or begun before.
+    Started(RestoreJobId),
+    /// The recovery point is not there.
+    PointGone(Fault),
+    /// AWS Backup does not restore this recovery point so.
+    Rejected(Fault),
+}
+
+/// The beginning of restores.
+pub trait RestoreStarts {
+    /// Starts the restore, once for each token.
+    fn start_restore(
+        &self,
+        request: &RestoreRequest,
+    ) -> impl Future<Output = Result<StartAnswer, Error>> + Send;
 }
 
 /// A resource that a CloudFormation stack made.
@@ -239,3 +329,31 @@ impl<P> ReconciliationPorts for P where P: IntegrationPorts + Restores {}
 pub trait ResponsePorts: OpsItems + Notifications + Runbooks + Sync {}
 
 impl<P> ResponsePorts for P where P: OpsItems + Notifications + Runbooks + Sync {}
+
+/// All that the planning of a recovery needs.
+pub trait PlanningPorts:
+    RecoveryPoints + SnapshotTags + RecoveryPointTags + StackResources + Instances + PlanObjects + Sync
+{
+}
+
+impl<P> PlanningPorts for P where
+    P: RecoveryPoints
+        + SnapshotTags
+        + RecoveryPointTags
+        + StackResources
+        + Instances
+        + PlanObjects
+        + Sync
+{
+}
+
+/// All that the start of a planned restore needs.
+pub trait StartingPorts:
+    RecoveryPoints + StackResources + Instances + RestoreStarts + RestoreJobs + Sync
+{
+}
+
+impl<P> StartingPorts for P where
+    P: RecoveryPoints + StackResources + Instances + RestoreStarts + RestoreJobs + Sync
+{
+}

@@ -19,6 +19,8 @@ pub const LOGICAL_ID: &str = "recovery:logical-id";
 pub const DEVICE: &str = "recovery:device";
 /// Where the guest mounts the volume.
 pub const MOUNT: &str = "recovery:mount";
+/// The wave in which a whole recovery restores it: 0 to 9, lower first.
+pub const WAVE: &str = "recovery:wave";
 /// CloudFormation's own tags: they may or may not reach a recovery point, so they only stand in
 /// where neither of ours is there.
 const CLOUDFORMATION_STACK: &str = "aws:cloudformation:stack-name";
@@ -26,6 +28,18 @@ const CLOUDFORMATION_LOGICAL_ID: &str = "aws:cloudformation:logical-id";
 /// On volumes that a restore test made: AWS Backup deletes them after the test.
 /// <https://docs.aws.amazon.com/aws-backup/latest/devguide/restore-testing.html>
 pub const RESTORE_TEST: &str = "awsbackup-restore-test";
+
+/// The tags that a plan is made of.
+pub const PLANNED: [&str; 8] = [
+    WORKLOAD,
+    STACK,
+    LOGICAL_ID,
+    DEVICE,
+    MOUNT,
+    WAVE,
+    CLOUDFORMATION_STACK,
+    CLOUDFORMATION_LOGICAL_ID,
+];
 
 /// Tags of an AWS resource.
 pub type Tags = BTreeMap<String, String>;
@@ -82,7 +96,7 @@ pub fn integration_target(tags: &Tags) -> Result<Option<IntegrationTarget>, Refu
             "the name of a CloudFormation stack: letters, digits and hyphens, beginning with a letter, at most 128",
         ));
     }
-    if !logical_id.chars().all(|c| c.is_ascii_alphanumeric()) || logical_id.len() > 255 {
+    if !is_logical_id(logical_id) {
         return Err(invalid(
             LOGICAL_ID,
             logical_id,
@@ -119,10 +133,34 @@ pub fn integration_target(tags: &Tags) -> Result<Option<IntegrationTarget>, Refu
     }))
 }
 
-fn is_stack_name(name: &str) -> bool {
+/// The wave of a protected resource: 0 where the owner says nothing.
+///
+/// # Errors
+/// A [`Refusal`] when the value is no wave.
+pub fn wave(tags: &Tags) -> Result<u8, Refusal> {
+    match tags.get(WAVE).map(|value| value.trim()) {
+        None | Some("") => Ok(0),
+        Some(value) => match value.as_bytes() {
+            [digit @ b'0'..=b'9'] => Ok(digit - b'0'),
+            _ => Err(Refusal::TagInvalid {
+                tag: WAVE,
+                value: text::shown(value),
+                expected: "one digit, 0 to 9",
+            }),
+        },
+    }
+}
+
+/// Whether a CloudFormation stack can be called so.
+pub(crate) fn is_stack_name(name: &str) -> bool {
     name.len() <= 128
         && name.starts_with(|c: char| c.is_ascii_alphabetic())
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
+}
+
+/// Whether a CloudFormation resource can be called so.
+pub(crate) fn is_logical_id(name: &str) -> bool {
+    (1..=255).contains(&name.len()) && name.chars().all(|c| c.is_ascii_alphanumeric())
 }
 
 fn is_mount_path(path: &str) -> bool {
@@ -215,6 +253,22 @@ mod tests {
             &[(STACK, "shop"), (LOGICAL_ID, "Db"), (DEVICE, "")],
             Some(target("shop", "Db")),
         );
+    }
+
+    #[test]
+    fn a_wave_is_one_digit_and_zero_where_nothing_is_said() {
+        let check = |value: &str, expected: Option<u8>| {
+            assert_eq!(wave(&tags(&[(WAVE, value)])).ok(), expected, "{value:?}");
+        };
+        check("0", Some(0));
+        check(" 9 ", Some(9));
+        check("", Some(0));
+        for value in ["10", "-1", "first", "0x1", "１"] {
+            check(value, None);
+        }
+        assert_eq!(wave(&Tags::new()), Ok(0));
+        let refusal = wave(&tags(&[(WAVE, "10")])).unwrap_err();
+        assert!(refusal.to_string().contains(WAVE), "{refusal}");
     }
 
     #[test]

@@ -53,7 +53,7 @@ async fn answer(
     let outcome = Box::pin(handle(payload, InvocationClock::of(context)))
         .await
         .map_err(Failure)?;
-    match serde_json::to_value(&outcome) {
+    match serde_json::to_value(outcome.for_the_log()) {
         Ok(fields) => tracing::info!(outcome = %fields, "done"),
         Err(error) => tracing::warn!(%error, "the outcome could not be logged"),
     }

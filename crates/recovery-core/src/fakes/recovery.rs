@@ -1,0 +1,195 @@
+//! The world's recovery points, kept plans and started restores.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+
+use crate::arn::{Arn, RecoveryPointArn, RestoreJobId};
+use crate::error::{Error, Fault};
+use crate::plan::RecoveryPoint;
+use crate::ports::{
+    PlanObjects, RecoveryPointPage, RecoveryPoints, RestoreRequest, RestoreStarts,
+    SNAPSHOTS_AT_ONCE, SnapshotTags, StartAnswer,
+};
+use crate::restore_job::RestoreJob;
+use crate::tags::{PLANNED, Tags};
+
+use super::World;
+
+/// Recovery points, kept plans and started restores.
+#[derive(Debug, Clone)]
+pub struct Backups {
+    /// Recovery points, in the order in which they are listed.
+    pub points: Vec<RecoveryPoint>,
+    /// How many of them a page has.
+    pub page_size: usize,
+    /// What is stored with recovery points, by ARN; of one without an entry, nothing is.
+    pub metadata: BTreeMap<String, BTreeMap<String, String>>,
+    /// Kept objects by key.
+    pub objects: BTreeMap<String, String>,
+    /// Restores that were started, and their jobs, by token.
+    pub started: BTreeMap<String, (RestoreRequest, RestoreJobId)>,
+    /// In whose words AWS Backup refuses to start a restore, if it does.
+    pub rejects: Option<String>,
+}
+
+impl Default for Backups {
+    fn default() -> Backups {
+        Backups {
+            points: Vec::new(),
+            page_size: 1000,
+            metadata: BTreeMap::new(),
+            objects: BTreeMap::new(),
+            started: BTreeMap::new(),
+            rejects: None,
+        }
+    }
+}
+
+/// A completed recovery point `snap-<snapshot>` of the volume `vol-<volume>`, made at `created`.
+pub fn volume_point(
+    volume: &str,
+    snapshot: &str,
+    created: DateTime<Utc>,
+) -> Result<RecoveryPoint, Error> {
+    Ok(RecoveryPoint {
+        arn: RecoveryPointArn::parse(&format!("arn:aws:ec2:us-west-2::snapshot/snap-{snapshot}"))?,
+        resource: Arn::parse(&format!(
+            "arn:aws:ec2:us-east-1:111122223333:volume/vol-{volume}"
+        ))?,
+        resource_type: "EBS".to_owned(),
+        status: "COMPLETED".to_owned(),
+        created,
+        size_bytes: Some(8 << 30),
+        is_parent: false,
+        is_child: false,
+        threats_found: false,
+        cold_from: None,
+        archives: false,
+    })
+}
+
+impl RecoveryPoints for World {
+    async fn recovery_points(
+        &self,
+        vault: &str,
+        next: Option<&str>,
+    ) -> Result<RecoveryPointPage, Error> {
+        self.call("backup:ListRecoveryPointsByBackupVault", vault, |state| {
+            let backups = &state.backups;
+            let start: usize = next.and_then(|next| next.parse().ok()).unwrap_or(0);
+            let end = (start + backups.page_size).min(backups.points.len());
+            Ok(RecoveryPointPage {
+                points: backups.points[start..end].to_vec(),
+                unreadable: 0,
+                next: (end < backups.points.len()).then(|| end.to_string()),
+            })
+        })
+    }
+
+    async fn restore_metadata(
+        &self,
+        _vault: &str,
+        point: &RecoveryPointArn,
+    ) -> Result<Option<BTreeMap<String, String>>, Error> {
+        self.call(
+            "backup:GetRecoveryPointRestoreMetadata",
+            point.as_str(),
+            |state| {
+                let backups = &state.backups;
+                let there = backups.points.iter().any(|listed| listed.arn == *point);
+                Ok(there.then(|| {
+                    backups
+                        .metadata
+                        .get(point.as_str())
+                        .cloned()
+                        .unwrap_or_default()
+                }))
+            },
+        )
+    }
+}
+
+impl SnapshotTags for World {
+    async fn snapshot_tags(&self, ids: &[&str]) -> Result<BTreeMap<String, Tags>, Error> {
+        let operation = "ec2:DescribeTags";
+        self.call(operation, &format!("{} snapshots", ids.len()), |state| {
+            if ids.len() > SNAPSHOTS_AT_ONCE {
+                return Err(Error::Permanent(
+                    Fault::new(operation, "filter", "too many values", "Ask for fewer.")
+                        .with_code("FilterLimitExceeded"),
+                ));
+            }
+            Ok(ids
+                .iter()
+                .filter_map(|id| {
+                    let (_, tags) = state
+                        .tags
+                        .iter()
+                        .find(|(arn, _)| arn.ends_with(&format!("/{id}")))?;
+                    let planned: Tags = tags
+                        .iter()
+                        .filter(|(key, _)| PLANNED.contains(&key.as_str()))
+                        .map(|(key, value)| (key.clone(), value.clone()))
+                        .collect();
+                    (!planned.is_empty()).then(|| ((*id).to_owned(), planned))
+                })
+                .collect())
+        })
+    }
+}
+
+impl PlanObjects for World {
+    async fn store(&self, key: &str, body: String) -> Result<(), Error> {
+        self.call("s3:PutObject", key, |state| {
+            state.backups.objects.entry(key.to_owned()).or_insert(body);
+            Ok(())
+        })
+    }
+
+    async fn stored(&self, key: &str) -> Result<Option<String>, Error> {
+        self.call("s3:GetObject", key, |state| {
+            Ok(state.backups.objects.get(key).cloned())
+        })
+    }
+}
+
+impl RestoreStarts for World {
+    async fn start_restore(&self, request: &RestoreRequest) -> Result<StartAnswer, Error> {
+        let operation = "backup:StartRestoreJob";
+        self.call(operation, request.point.as_str(), |state| {
+            let fault = |message: &str| Fault::new(operation, "restore", message, "Look at it.");
+            let backups = &mut state.backups;
+            if let Some(words) = &backups.rejects {
+                return Ok(StartAnswer::Rejected(fault(words)));
+            }
+            if !backups
+                .points
+                .iter()
+                .any(|point| point.arn == request.point)
+            {
+                return Ok(StartAnswer::PointGone(fault(
+                    "Recovery point does not exist",
+                )));
+            }
+            let number = backups.started.len() + 1;
+            let (_, id) = backups
+                .started
+                .entry(request.token.clone())
+                .or_insert_with(|| {
+                    let id = RestoreJobId::new(format!("planned-{number}"));
+                    (request.clone(), id)
+                });
+            let id = id.clone();
+            state
+                .restore_jobs
+                .entry(id.to_string())
+                .or_insert_with(|| RestoreJob {
+                    status: Some("PENDING".to_owned()),
+                    recovery_point: Some(request.point.clone()),
+                    ..RestoreJob::known_by_id(id.clone())
+                });
+            Ok(StartAnswer::Started(id))
+        })
+    }
+}

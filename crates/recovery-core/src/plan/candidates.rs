@@ -1,0 +1,167 @@
+//! One recovery point for each protected resource, out of any number of them, in bounded memory.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::fmt;
+
+use chrono::{DateTime, Utc};
+
+use crate::arn::Arn;
+use crate::text;
+
+use super::RecoveryPoint;
+use super::resource_type;
+
+/// The recovery point that stands for a resource: the newest usable one, or, where none is
+/// usable, the one that came nearest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidate {
+    /// The recovery point.
+    pub point: RecoveryPoint,
+    /// Why it cannot be restored, if so.
+    pub unusable: Option<Unusable>,
+}
+
+/// Why a recovery point cannot be restored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unusable {
+    /// It is later than the moment asked for.
+    LaterThanAsked,
+    /// It is neither completed nor available.
+    Status(String),
+    /// It is the parent of a composite recovery point.
+    Composite,
+    /// It is a part of a composite recovery point.
+    CompositeChild,
+    /// A scan found malware in it.
+    ThreatsFound,
+    /// It is in cold storage.
+    ColdStorage {
+        /// How many hours the way out of there adds.
+        hours: u32,
+    },
+}
+
+impl Unusable {
+    /// The rule, as one kebab-case word.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Unusable::LaterThanAsked => "later-than-asked",
+            Unusable::Status(_) => "point-status",
+            Unusable::Composite => "composite",
+            Unusable::CompositeChild => "composite-child",
+            Unusable::ThreatsFound => "threats-found",
+            Unusable::ColdStorage { .. } => "cold-storage",
+        }
+    }
+}
+
+impl fmt::Display for Unusable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Unusable::LaterThanAsked => write!(f, "it is later than the moment asked for"),
+            Unusable::Status(status) => write!(f, "its status is {}", text::shown(status)),
+            Unusable::Composite => write!(f, "it is the parent of a composite recovery point"),
+            Unusable::CompositeChild => write!(f, "it is a part of a composite recovery point"),
+            Unusable::ThreatsFound => write!(f, "a scan found malware in it"),
+            Unusable::ColdStorage { hours } => write!(
+                f,
+                "it is in cold storage, and the way out of there adds up to {hours} hours"
+            ),
+        }
+    }
+}
+
+/// Takes recovery points in any order and keeps one for each resource.
+#[derive(Debug)]
+pub struct Candidates {
+    restore_to: Option<DateTime<Utc>>,
+    now: DateTime<Utc>,
+    kept: BTreeMap<Arn, Candidate>,
+    seen: usize,
+}
+
+impl Candidates {
+    /// For a recovery to `restore_to`, or to the newest there is, planned `now`.
+    pub fn new(restore_to: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Candidates {
+        Candidates {
+            restore_to,
+            now,
+            kept: BTreeMap::new(),
+            seen: 0,
+        }
+    }
+
+    /// Takes one more recovery point into account.
+    pub fn add(&mut self, point: RecoveryPoint) {
+        self.seen += 1;
+        let unusable = self.unusable(&point);
+        let candidate = Candidate { point, unusable };
+        match self.kept.entry(candidate.point.resource.clone()) {
+            Entry::Vacant(entry) => {
+                entry.insert(candidate);
+            }
+            Entry::Occupied(mut entry) if rank(&candidate) > rank(entry.get()) => {
+                entry.insert(candidate);
+            }
+            Entry::Occupied(_) => {}
+        }
+    }
+
+    /// How many recovery points were added.
+    pub fn seen(&self) -> usize {
+        self.seen
+    }
+
+    /// How many are kept: one for each resource.
+    pub fn kept(&self) -> usize {
+        self.kept.len()
+    }
+
+    /// One for each resource, in the order of the resources' ARNs.
+    pub fn into_kept(self) -> impl Iterator<Item = Candidate> {
+        self.kept.into_values()
+    }
+
+    fn unusable(&self, point: &RecoveryPoint) -> Option<Unusable> {
+        if self
+            .restore_to
+            .is_some_and(|restore_to| point.created > restore_to)
+        {
+            return Some(Unusable::LaterThanAsked);
+        }
+        if !matches!(point.status.as_str(), "COMPLETED" | "AVAILABLE") {
+            return Some(Unusable::Status(point.status.clone()));
+        }
+        if point.is_parent {
+            return Some(Unusable::Composite);
+        }
+        if point.is_child {
+            return Some(Unusable::CompositeChild);
+        }
+        if point.threats_found {
+            return Some(Unusable::ThreatsFound);
+        }
+        // The list does not say where a recovery point is, but when it is moved.
+        let rules = resource_type::rules(&point.resource_type);
+        let moves = point.archives || !rules.cold_by_choice;
+        if moves && point.cold_from.is_some_and(|from| from <= self.now) {
+            return Some(Unusable::ColdStorage {
+                hours: rules.hours_from_cold,
+            });
+        }
+        None
+    }
+}
+
+/// What makes one candidate better than another: usable before unusable, then not too late before
+/// too late, then the newer. The ARN settles what was made at the same moment.
+fn rank(candidate: &Candidate) -> (bool, bool, DateTime<Utc>, &str) {
+    let point = &candidate.point;
+    (
+        candidate.unusable.is_none(),
+        candidate.unusable != Some(Unusable::LaterThanAsked),
+        point.created,
+        point.arn.as_str(),
+    )
+}

@@ -1,0 +1,81 @@
+//! What differs between the plan that was looked at and the plan as it is now.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::{Item, Plan};
+
+/// What became of one resource between two plans.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Change {
+    /// The protected resource.
+    pub resource_arn: String,
+    /// `added`, `removed` or `changed`.
+    pub change: &'static str,
+    /// Of a changed one, what: `recovery-point`, `type`, `wave`, `target`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub what: Vec<&'static str>,
+}
+
+/// What differs, in the order of the resources' ARNs.
+pub fn changes(before: &Plan, after: &Plan) -> Vec<Change> {
+    fn by_resource(plan: &Plan) -> BTreeMap<&str, &Item> {
+        plan.items()
+            .map(|item| (item.resource_arn.as_str(), item))
+            .collect()
+    }
+    let (before, after) = (by_resource(before), by_resource(after));
+    let mut resources: Vec<&str> = before.keys().chain(after.keys()).copied().collect();
+    resources.sort_unstable();
+    resources.dedup();
+    resources
+        .into_iter()
+        .filter_map(|resource| {
+            let (change, what) = match (before.get(resource), after.get(resource)) {
+                (Some(_), None) => ("removed", Vec::new()),
+                (None, Some(_)) => ("added", Vec::new()),
+                (Some(before), Some(after)) => {
+                    let what = differences(before, after);
+                    if what.is_empty() {
+                        return None;
+                    }
+                    ("changed", what)
+                }
+                (None, None) => return None,
+            };
+            Some(Change {
+                resource_arn: resource.to_owned(),
+                change,
+                what,
+            })
+        })
+        .collect()
+}
+
+/// What of an item differs, of that which makes the plan's hash.
+fn differences(before: &Item, after: &Item) -> Vec<&'static str> {
+    let target = |item: &Item| {
+        let target = &item.target;
+        (
+            target.stack.clone(),
+            target.logical_id.clone(),
+            target.assumed,
+            target.device.clone(),
+            target.mount.clone(),
+        )
+    };
+    [
+        (
+            "recovery-point",
+            before.recovery_point_arn != after.recovery_point_arn,
+        ),
+        ("type", before.resource_type != after.resource_type),
+        ("wave", before.wave != after.wave),
+        ("target", target(before) != target(after)),
+    ]
+    .into_iter()
+    .filter_map(|(what, differs)| differs.then_some(what))
+    .collect()
+}

@@ -1,0 +1,142 @@
+//! What differs by resource type, one row for each type of AWS Backup.
+
+use std::collections::BTreeMap;
+
+use super::ebs;
+
+/// What a type's metadata is made of.
+#[derive(Debug, Clone, Copy)]
+pub struct MetadataFacts<'a> {
+    /// The Availability Zone of the target.
+    pub zone: &'a str,
+    /// What AWS Backup stored with the recovery point (`GetRecoveryPointRestoreMetadata`).
+    pub stored: &'a BTreeMap<String, String>,
+    /// The key of this Region to encrypt with, where the owner named one.
+    pub key: Option<&'a str>,
+}
+
+/// Whether resources of a type are restored.
+#[derive(Debug, Clone, Copy)]
+pub enum Support {
+    /// They are, with metadata made so.
+    Restored(fn(MetadataFacts<'_>) -> BTreeMap<String, String>),
+    /// Not yet, and what is missing.
+    NotYet(&'static str),
+}
+
+/// What differs by resource type.
+#[derive(Debug, Clone, Copy)]
+pub struct TypeRules {
+    /// Its name in AWS Backup.
+    pub name: &'static str,
+    /// Whether it is restored.
+    pub support: Support,
+    /// Hours that cold storage adds to a restore, at most
+    /// (<https://docs.aws.amazon.com/aws-backup/latest/devguide/restoring-a-backup.html>).
+    pub hours_from_cold: u32,
+    /// Whether a lifecycle moves it to cold storage only where the owner asked for that
+    /// (<https://docs.aws.amazon.com/aws-backup/latest/devguide/API_Lifecycle.html>).
+    pub cold_by_choice: bool,
+    /// Whether AWS Backup may be asked to copy the recovery point's tags to what it restores: for
+    /// some types the job fails then
+    /// (<https://docs.aws.amazon.com/aws-backup/latest/devguide/restoring-a-backup.html>).
+    pub copies_tags: bool,
+}
+
+/// A type that is not restored yet.
+const fn not_yet(name: &'static str, copies_tags: bool, missing: &'static str) -> TypeRules {
+    TypeRules {
+        name,
+        support: Support::NotYet(missing),
+        hours_from_cold: 4,
+        cold_by_choice: false,
+        copies_tags,
+    }
+}
+
+/// One row for each type.
+const RULES: [TypeRules; 17] = [
+    TypeRules {
+        name: "EBS",
+        support: Support::Restored(ebs::metadata),
+        // The archive tier of snapshots.
+        hours_from_cold: 72,
+        cold_by_choice: true,
+        copies_tags: true,
+    },
+    not_yet(
+        "EC2",
+        true,
+        "its subnet and security groups in this Region are not known",
+    ),
+    not_yet(
+        "RDS",
+        true,
+        "its subnet group and security groups in this Region are not known",
+    ),
+    not_yet(
+        "Aurora",
+        true,
+        "a restored cluster has no instance, and nothing makes one",
+    ),
+    not_yet(
+        "DocumentDB",
+        true,
+        "a restored cluster has no instance, and nothing makes one",
+    ),
+    not_yet(
+        "Neptune",
+        true,
+        "a restored cluster has no instance, and nothing makes one",
+    ),
+    not_yet(
+        "DynamoDB",
+        false,
+        "the name of the table to restore to is not known",
+    ),
+    not_yet(
+        "EFS",
+        true,
+        "a restored file system has no mount targets, and nothing makes them",
+    ),
+    not_yet(
+        "FSx",
+        true,
+        "its subnets and security groups in this Region are not known",
+    ),
+    not_yet("S3", false, "the bucket to restore to is not known"),
+    not_yet(
+        "CloudFormation",
+        true,
+        "what a stack is restored to is a change set that somebody executes",
+    ),
+    not_yet(
+        "Storage Gateway",
+        true,
+        "the gateway to restore to is not known",
+    ),
+    not_yet("Redshift", true, "the cluster to restore to is not known"),
+    not_yet("Timestream", false, "the table to restore to is not known"),
+    not_yet(
+        "VirtualMachine",
+        false,
+        "the host to restore to is not known",
+    ),
+    not_yet(
+        "SAP HANA on Amazon EC2",
+        false,
+        "the database to restore to is not known",
+    ),
+    not_yet("EKS", true, "the cluster to restore to is not known"),
+];
+
+/// Any type that has no row.
+const OTHER: TypeRules = not_yet("other", false, "nothing is known of this type");
+
+/// The rules for the type that AWS Backup calls so.
+pub fn rules(resource_type: &str) -> &'static TypeRules {
+    RULES
+        .iter()
+        .find(|rules| rules.name == resource_type)
+        .unwrap_or(&OTHER)
+}

@@ -1,0 +1,790 @@
+//! What holds of every plan, for every vault, and what a plan says of each kind of recovery point.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "what arranges a test fails it when it cannot"
+)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use proptest::prelude::*;
+use recovery_core::arn::{Arn, InstanceId, RecoveryPointArn};
+use recovery_core::fakes::{Failure, FakeClock, World, volume_point};
+use recovery_core::integrate::Instance;
+use recovery_core::outcome::Outcome;
+use recovery_core::plan::candidates::Candidates;
+use recovery_core::plan::{Plan, RecoveryPoint};
+use recovery_core::planning::{INLINE_LIMIT, Places, handle};
+use recovery_core::ports::{Clock, SNAPSHOTS_AT_ONCE, StackResource};
+use recovery_core::tags::Tags;
+use serde_json::{Value, json};
+
+fn places() -> Places {
+    Places {
+        vault: "recovery".to_owned(),
+        bucket: "plans-of-shop".to_owned(),
+    }
+}
+
+fn now() -> DateTime<Utc> {
+    FakeClock::new().now()
+}
+
+fn hours_ago(hours: i64) -> DateTime<Utc> {
+    now() - TimeDelta::hours(hours)
+}
+
+fn run<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap()
+        .block_on(future)
+}
+
+fn planned(world: &World, input: &Value) -> Outcome {
+    run(handle(world, &FakeClock::new(), &places(), input)).unwrap()
+}
+
+fn recover() -> Value {
+    json!({"workload": "shop", "mode": "recover"})
+}
+
+/// The plan that was kept, whatever the answer says.
+fn kept(world: &World, outcome: &Outcome) -> Plan {
+    let state = world.state();
+    let body = &state.backups.objects[outcome.id("planKey").unwrap()];
+    serde_json::from_str(body).unwrap()
+}
+
+/// Tags of a volume of the workload `shop`, with more or other ones.
+fn tags(extra: &[(&str, &str)]) -> Tags {
+    [
+        ("recovery:workload", "shop"),
+        ("recovery:stack", "shop"),
+        ("recovery:logical-id", "Server"),
+    ]
+    .iter()
+    .chain(extra)
+    .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+    .collect()
+}
+
+/// Adds a recovery point with these tags.
+fn add(world: &World, point: RecoveryPoint, tags: Tags) {
+    let mut state = world.state();
+    state.tags.insert(point.arn.to_string(), tags);
+    state.backups.points.push(point);
+}
+
+fn add_volume(world: &World, volume: &str, hours: i64, extra: &[(&str, &str)]) {
+    let point = volume_point(volume, &format!("{volume}-{hours}"), hours_ago(hours)).unwrap();
+    add(world, point, tags(extra));
+}
+
+/// Resource, recovery point and wave of each item.
+fn items(plan: &Plan) -> Vec<(String, String, u8)> {
+    let id = |arn: &str| arn.rsplit('/').next().unwrap_or_default().to_owned();
+    plan.items()
+        .map(|item| {
+            (
+                id(&item.resource_arn),
+                id(&item.recovery_point_arn),
+                item.wave,
+            )
+        })
+        .collect()
+}
+
+/// Resource and reason of each refusal.
+fn reasons(plan: &Plan) -> Vec<(String, String)> {
+    plan.refusals
+        .iter()
+        .map(|refused| {
+            let id = refused.resource_arn.rsplit(['/', ':']).next();
+            (id.unwrap_or_default().to_owned(), refused.reason.clone())
+        })
+        .collect()
+}
+
+fn owned<const N: usize>(pairs: [(&str, &str); N]) -> Vec<(String, String)> {
+    pairs
+        .map(|(a, b)| (a.to_owned(), b.to_owned()))
+        .into_iter()
+        .collect()
+}
+
+#[test]
+fn a_plan_has_the_newest_of_each_volume_in_the_order_of_the_waves() {
+    let world = World::new();
+    add_volume(&world, "b", 5, &[]);
+    add_volume(&world, "b", 2, &[("recovery:device", "/dev/sdg")]);
+    add_volume(&world, "a", 3, &[("recovery:wave", "1")]);
+    add_volume(&world, "c", 1, &[]);
+    add_volume(&world, "other", 1, &[("recovery:workload", "till")]);
+    let outcome = planned(&world, &recover());
+    assert_eq!((outcome.kind(), outcome.reason()), ("planned", None));
+    let plan = kept(&world, &outcome);
+    let expected = [
+        ("vol-b", "snap-b-2", 0),
+        ("vol-c", "snap-c-1", 0),
+        ("vol-a", "snap-a-3", 1),
+    ];
+    assert_eq!(
+        items(&plan),
+        expected.map(|(a, b, wave)| (a.to_owned(), b.to_owned(), wave))
+    );
+    assert!(plan.refusals.is_empty());
+    let first = plan.items().next().unwrap();
+    assert_eq!(first.age_seconds, 2 * 3600);
+    assert_eq!(first.target.device.as_deref(), Some("/dev/sdg"));
+    assert_eq!(first.predictions.volume_gib, Some(8));
+    assert_eq!(plan.totals.items, 3);
+    assert_eq!(plan.totals.recovery_points, 5);
+    assert_eq!(plan.totals.volume_gib, 24);
+    assert_eq!(plan.totals.oldest_age_seconds, Some(3 * 3600));
+
+    // In the answer as well, with where each wave is kept.
+    assert_eq!(outcome.member("plan").unwrap(), &json!(plan));
+    assert_eq!(outcome.id("planHash"), Some(plan.hash.as_str()));
+    assert_eq!(outcome.id("planBucket"), Some("plans-of-shop"));
+    let prefix = format!("plans/shop/{}", plan.hash);
+    assert_eq!(outcome.id("planKey").unwrap(), format!("{prefix}.json"));
+    assert_eq!(
+        outcome.member("waves").unwrap(),
+        &json!([
+            {"wave": 0, "items": 2, "key": format!("{prefix}/wave-0.json")},
+            {"wave": 1, "items": 1, "key": format!("{prefix}/wave-1.json")},
+        ])
+    );
+    let wave = world.state().backups.objects[&format!("{prefix}/wave-1.json")].clone();
+    assert_eq!(
+        serde_json::from_str::<Value>(&wave).unwrap(),
+        json!(plan.waves[1].items)
+    );
+    assert_eq!(
+        outcome.member("summary").unwrap()["oldestAgeSeconds"],
+        3 * 3600
+    );
+    // A log gets the ids, not the plan.
+    assert!(outcome.for_the_log().member("plan").is_none());
+    assert_eq!(outcome.for_the_log().id("workload"), Some("shop"));
+}
+
+/// What a recovery point can have against it, beside an older one that has nothing.
+type Spoil = fn(&mut RecoveryPoint);
+const SPOILS: [(&str, Spoil); 9] = [
+    ("point-status", |point| point.status = "PARTIAL".to_owned()),
+    ("point-status", |point| point.status = "EXPIRED".to_owned()),
+    ("point-status", |point| point.status = "CREATING".to_owned()),
+    ("point-status", |point| point.status = String::new()),
+    ("composite", |point| point.is_parent = true),
+    ("composite-child", |point| point.is_child = true),
+    ("threats-found", |point| point.threats_found = true),
+    ("cold-storage", |point| {
+        point.cold_from = Some(now());
+        point.archives = true;
+    }),
+    ("later-than-asked", |point| point.created = now()),
+];
+
+#[test]
+fn what_cannot_be_restored_is_passed_over_and_named_where_nothing_else_is_there() {
+    let input = json!({
+        "workload": "shop", "mode": "recover", "restoreTo": hours_ago(1).to_rfc3339(),
+    });
+    for (reason, spoil) in SPOILS {
+        let world = World::new();
+        let mut spoilt = volume_point("a", "new", hours_ago(2)).unwrap();
+        spoil(&mut spoilt);
+        add(&world, spoilt.clone(), tags(&[]));
+        let outcome = planned(&world, &input);
+        assert_eq!(outcome.reason(), Some("nothing-to-restore"), "{reason}");
+        let plan = kept(&world, &outcome);
+        assert_eq!(reasons(&plan), owned([("vol-a", reason)]));
+        assert!(!plan.refusals[0].remedy.is_empty());
+
+        let world = World::new();
+        add(&world, spoilt, tags(&[]));
+        add_volume(&world, "a", 9, &[]);
+        let plan = kept(&world, &planned(&world, &input));
+        assert_eq!(
+            items(&plan),
+            [("vol-a".to_owned(), "snap-a-9".to_owned(), 0)],
+            "{reason}"
+        );
+        assert!(plan.refusals.is_empty(), "{reason}");
+    }
+    // Available is as good as completed, cold tomorrow is warm today, volumes are archived by choice
+    // only, and the moment itself counts.
+    for (archives, from) in [(true, now() + TimeDelta::hours(1)), (false, now())] {
+        let world = World::new();
+        let mut point = volume_point("a", "new", hours_ago(1)).unwrap();
+        point.status = "AVAILABLE".to_owned();
+        point.cold_from = Some(from);
+        point.archives = archives;
+        add(&world, point, tags(&[]));
+        assert_eq!(kept(&world, &planned(&world, &input)).totals.items, 1);
+    }
+}
+
+#[test]
+fn among_points_that_cannot_be_restored_one_that_is_not_too_late_is_named() {
+    let world = World::new();
+    let mut infected = volume_point("a", "old", hours_ago(5)).unwrap();
+    infected.threats_found = true;
+    add(&world, infected, tags(&[]));
+    add_volume(&world, "a", 1, &[]);
+    let input = json!({
+        "workload": "shop", "mode": "recover", "restoreTo": hours_ago(4).to_rfc3339(),
+    });
+    let plan = kept(&world, &planned(&world, &input));
+    assert_eq!(reasons(&plan), owned([("vol-a", "threats-found")]));
+}
+
+#[test]
+fn a_wave_is_in_the_order_of_its_resources_wherever_their_tags_are_kept() {
+    let world = World::new();
+    add_volume(&world, "a", 1, &[]);
+    let held = RecoveryPoint {
+        arn: RecoveryPointArn::parse("arn:aws:backup:us-west-2:1:recovery-point:1").unwrap(),
+        ..volume_point("b", "b", hours_ago(1)).unwrap()
+    };
+    add(&world, held, tags(&[]));
+    add_volume(&world, "c", 1, &[]);
+    let plan = kept(&world, &planned(&world, &recover()));
+    let resources: Vec<_> = items(&plan)
+        .into_iter()
+        .map(|(resource, ..)| resource)
+        .collect();
+    assert_eq!(resources, ["vol-a", "vol-b", "vol-c"]);
+}
+
+#[test]
+fn tags_that_are_missing_or_wrong_and_other_types_are_listed_with_the_reason() {
+    let world = World::new();
+    add_volume(&world, "good", 1, &[]);
+    add_volume(&world, "wave", 1, &[("recovery:wave", "soon")]);
+    add_volume(&world, "device", 1, &[("recovery:device", "/dev/sda1")]);
+    for (volume, kept) in [("untagged", 1), ("half", 2)] {
+        let point = volume_point(volume, volume, hours_ago(1)).unwrap();
+        add(
+            &world,
+            point,
+            tags(&[]).into_iter().rev().take(kept).collect(),
+        );
+    }
+    let of_type = |kind: &str, arn: &str, resource: &str| RecoveryPoint {
+        arn: RecoveryPointArn::parse(arn).unwrap(),
+        resource: Arn::parse(resource).unwrap(),
+        resource_type: kind.to_owned(),
+        ..volume_point("x", "x", hours_ago(1)).unwrap()
+    };
+    let held = "arn:aws:backup:us-west-2:111122223333:recovery-point:";
+    for (kind, arn, resource, workload) in [
+        (
+            "EFS",
+            format!("{held}1"),
+            "elasticfilesystem:us-east-1:1:file-system/fs-1",
+            "shop",
+        ),
+        (
+            "EFS",
+            format!("{held}2"),
+            "elasticfilesystem:us-east-1:1:file-system/fs-2",
+            "till",
+        ),
+        (
+            "EC2",
+            "arn:aws:ec2:us-west-2::image/ami-1".to_owned(),
+            "ec2:us-east-1:1:instance/i-1",
+            "shop",
+        ),
+        (
+            "RDS",
+            "arn:aws:rds:us-west-2:1:snapshot:awsbackup:job-1".to_owned(),
+            "rds:us-east-1:1:db:db-1",
+            "till",
+        ),
+        (
+            "Novelty",
+            format!("{held}3"),
+            "novelty:us-east-1:1:thing/thing-1",
+            "shop",
+        ),
+    ] {
+        let point = of_type(kind, &arn, &format!("arn:aws:{resource}"));
+        add(&world, point, tags(&[("recovery:workload", workload)]));
+    }
+    let outcome = planned(&world, &recover());
+    let plan = kept(&world, &outcome);
+    assert_eq!(plan.totals.items, 1);
+    let mut found = reasons(&plan);
+    found.sort();
+    assert_eq!(
+        found,
+        owned([
+            ("db-1", "tags-elsewhere"),
+            ("fs-1", "type-not-restored"),
+            ("i-1", "type-not-restored"),
+            ("thing-1", "type-not-restored"),
+            ("vol-device", "tag-invalid"),
+            ("vol-half", "tag-missing"),
+            ("vol-untagged", "untagged"),
+            ("vol-wave", "tag-invalid"),
+        ])
+    );
+    assert_eq!(
+        outcome.member("summary").unwrap()["refusalsByReason"]["type-not-restored"],
+        3
+    );
+    let why = |reason: &str| {
+        &plan
+            .refusals
+            .iter()
+            .find(|it| it.reason == reason)
+            .unwrap()
+            .why
+    };
+    assert!(why("type-not-restored").contains("not restored yet"));
+    assert!(why("tags-elsewhere").contains("may belong to any workload"));
+}
+
+#[test]
+fn a_point_that_cannot_be_asked_for_its_tags_does_not_stop_the_others() {
+    let world = World::new();
+    add_volume(&world, "a", 1, &[]);
+    let point = RecoveryPoint {
+        arn: RecoveryPointArn::parse("arn:aws:backup:us-west-2:1:recovery-point:1").unwrap(),
+        resource: Arn::parse("arn:aws:elasticfilesystem:us-east-1:1:file-system/fs-1").unwrap(),
+        resource_type: "EFS".to_owned(),
+        ..volume_point("x", "x", hours_ago(1)).unwrap()
+    };
+    add(&world, point, tags(&[]));
+    world.fail("backup:ListTags", Failure::Denied);
+    let plan = kept(&world, &planned(&world, &recover()));
+    assert_eq!(plan.totals.items, 1);
+    assert_eq!(reasons(&plan), owned([("fs-1", "tags-unread")]));
+    world.fail("backup:ListTags", Failure::Throttled);
+    let error = run(handle(&world, &FakeClock::new(), &places(), &recover())).unwrap_err();
+    assert_eq!(error.error_type(), "Retryable");
+}
+
+#[test]
+fn a_workload_that_nothing_belongs_to_is_refused_and_nothing_is_kept() {
+    let world = World::new();
+    add_volume(&world, "other", 1, &[("recovery:workload", "till")]);
+    let outcome = planned(&world, &recover());
+    assert_eq!(outcome.reason(), Some("unknown-workload"));
+    assert!(outcome.id("remedy").unwrap().contains("recovery:workload"));
+    assert!(world.state().backups.objects.is_empty());
+    let outcome = planned(&World::new(), &recover());
+    assert_eq!(outcome.reason(), Some("unknown-workload"));
+}
+
+#[test]
+fn a_changed_world_is_refused_and_what_changed_is_named() {
+    let world = World::new();
+    add_volume(&world, "a", 5, &[]);
+    add_volume(&world, "b", 5, &[]);
+    add_volume(&world, "c", 5, &[]);
+    let hash = planned(&world, &recover())
+        .id("planHash")
+        .unwrap()
+        .to_owned();
+    let with_hash = |hash: &str| json!({"workload": "shop", "mode": "recover", "planHash": hash});
+    // The same world, later: ages differ, what is to be done does not.
+    let clock = FakeClock::new();
+    run(clock.sleep(Duration::from_secs(60)));
+    let again = run(handle(&world, &clock, &places(), &with_hash(&hash))).unwrap();
+    assert_eq!(
+        (again.kind(), again.id("planHash")),
+        ("planned", Some(hash.as_str()))
+    );
+
+    add_volume(&world, "a", 1, &[]);
+    add_volume(&world, "d", 1, &[]);
+    {
+        let mut state = world.state();
+        state
+            .backups
+            .points
+            .retain(|point| !point.resource.as_str().ends_with("vol-c"));
+        let tags = state
+            .tags
+            .get_mut("arn:aws:ec2:us-west-2::snapshot/snap-b-5")
+            .unwrap();
+        tags.insert("recovery:wave".to_owned(), "2".to_owned());
+        tags.insert("recovery:device".to_owned(), "/dev/sdg".to_owned());
+    }
+    let refused = planned(&world, &with_hash(&hash));
+    assert_eq!(refused.reason(), Some("plan-changed"));
+    let volume = |name: &str| format!("arn:aws:ec2:us-east-1:111122223333:volume/vol-{name}");
+    assert_eq!(
+        refused.member("changes").unwrap(),
+        &json!({"count": 4, "modeDiffers": false, "named": [
+            {"resourceArn": volume("a"), "change": "changed", "what": ["recovery-point"]},
+            {"resourceArn": volume("b"), "change": "changed", "what": ["wave", "target"]},
+            {"resourceArn": volume("c"), "change": "removed"},
+            {"resourceArn": volume("d"), "change": "added"},
+        ]})
+    );
+    // With the hash of the plan as it is now, it goes on.
+    let now = refused.id("planHash").unwrap().to_owned();
+    assert_ne!(now, hash);
+    assert_eq!(planned(&world, &with_hash(&now)).kind(), "planned");
+    // A plan that nobody kept is refused without saying what changed.
+    let unknown = planned(&world, &with_hash(&"0".repeat(64)));
+    assert_eq!(unknown.reason(), Some("plan-changed"));
+    assert!(unknown.member("changes").is_none());
+}
+
+#[test]
+fn a_drill_has_a_stack_of_its_own_and_a_hash_of_its_own() {
+    let world = World::new();
+    add_volume(&world, "a", 1, &[]);
+    let drill = |stack: &str| json!({"workload": "shop", "mode": "drill", "stack": stack});
+    let real = planned(&world, &recover());
+    let outcome = planned(&world, &drill("shop-drill"));
+    let plan = kept(&world, &outcome);
+    assert_eq!(plan.items().next().unwrap().target.stack, "shop-drill");
+    assert_ne!(outcome.id("planHash"), real.id("planHash"));
+    assert_eq!(
+        planned(&world, &drill("shop")).reason(),
+        Some("drill-target")
+    );
+    add_volume(&world, "b", 1, &[("recovery:stack", "store")]);
+    assert_eq!(
+        planned(&world, &drill("shop-drill")).reason(),
+        Some("several-stacks")
+    );
+    assert_eq!(planned(&world, &recover()).kind(), "planned");
+}
+
+#[test]
+fn targets_that_exist_are_noted_and_do_not_count_in_the_hash() {
+    let world = World::new();
+    add_volume(&world, "a", 1, &[]);
+    add_volume(&world, "b", 1, &[]);
+    let before = planned(&world, &recover());
+    assert!(
+        kept(&world, &before)
+            .items()
+            .all(|item| item.metadata.is_empty())
+    );
+    let stack_resource = |kind: &str| StackResource {
+        resource_type: kind.to_owned(),
+        physical_id: Some("i-1".to_owned()),
+        status: "CREATE_COMPLETE".to_owned(),
+    };
+    let key = || ("shop".to_owned(), "Server".to_owned());
+    {
+        let mut state = world.state();
+        state.backups.objects.clear();
+        state
+            .stack_resources
+            .insert(key(), stack_resource("AWS::EC2::Instance"));
+        state.instances.insert(
+            InstanceId::new("i-1"),
+            Instance {
+                id: InstanceId::new("i-1"),
+                state: "running".to_owned(),
+                zone: "us-west-2c".to_owned(),
+                devices: Vec::new(),
+            },
+        );
+    }
+    let after = planned(&world, &recover());
+    assert_eq!(after.id("planHash"), before.id("planHash"));
+    for item in kept(&world, &after).items() {
+        assert_eq!(item.metadata["availabilityZone"], "us-west-2c");
+    }
+    // Two volumes of one target are one look.
+    let looks = world
+        .calls()
+        .iter()
+        .filter(|call| call.starts_with("ec2:DescribeInstances"))
+        .count();
+    assert_eq!(looks, 1);
+    world
+        .state()
+        .stack_resources
+        .insert(key(), stack_resource("AWS::S3::Bucket"));
+    world.state().backups.objects.clear();
+    let problem = kept(&world, &planned(&world, &recover()));
+    let target = &problem.items().next().unwrap().target;
+    assert!(
+        target
+            .problem
+            .as_deref()
+            .unwrap()
+            .contains("AWS::S3::Bucket")
+    );
+}
+
+#[test]
+fn a_large_plan_stands_in_its_object_only() {
+    let world = World::new();
+    for volume in 0..400 {
+        add_volume(&world, &format!("{volume:03}"), 1, &[]);
+    }
+    let outcome = planned(&world, &recover());
+    assert!(outcome.member("plan").is_none());
+    assert!(serde_json::to_string(&outcome).unwrap().len() < 2_000);
+    let plan = kept(&world, &outcome);
+    assert_eq!(plan.totals.items, 400);
+    assert!(serde_json::to_string(&plan).unwrap().len() > INLINE_LIMIT);
+}
+
+#[test]
+fn calls_grow_with_pages_and_batches_and_a_run_ends_in_time() {
+    let world = World::new();
+    world.state().backups.page_size = 100;
+    for volume in 0..450 {
+        for hours in 0..4 {
+            add_volume(
+                &world,
+                &format!("{volume:03}"),
+                hours,
+                &[("recovery:workload", "till")],
+            );
+        }
+    }
+    add_volume(&world, "mine", 1, &[]);
+    planned(&world, &recover());
+    let calls = world.calls();
+    let count = |operation: &str| {
+        calls
+            .iter()
+            .filter(|call| call.starts_with(operation))
+            .count()
+    };
+    assert_eq!(count("backup:ListRecoveryPointsByBackupVault"), 19);
+    assert_eq!(
+        count("ec2:DescribeTags"),
+        451_usize.div_ceil(SNAPSHOTS_AT_ONCE)
+    );
+    assert_eq!(count("backup:ListTags"), 0);
+    assert_eq!(count("s3:PutObject"), 2);
+    assert_eq!(calls.len(), 19 + 3 + 2 + 1, "{calls:#?}");
+
+    let clock = FakeClock::with_budget(Duration::from_secs(40));
+    let error = run(handle(&world, &clock, &places(), &recover())).unwrap_err();
+    assert_eq!(error.error_type(), "Retryable");
+    assert!(error.to_string().contains("time"), "{error}");
+}
+
+/// A recovery point of one of a few volumes, in every condition, with every kind of tags.
+fn any_point() -> impl Strategy<Value = (RecoveryPoint, Tags)> {
+    let status = prop::sample::select(vec![
+        "COMPLETED",
+        "COMPLETED",
+        "COMPLETED",
+        "AVAILABLE",
+        "PARTIAL",
+        "EXPIRED",
+        "DELETING",
+        "?",
+        "",
+    ]);
+    let kind = prop::sample::select(vec!["EBS", "EBS", "EBS", "EFS", "RDS", ""]);
+    let rarely = || prop::bool::weighted(0.15);
+    (
+        (0..6_u8, 0..4_u8, 0..48_i64),
+        (status, kind),
+        (
+            rarely(),
+            rarely(),
+            rarely(),
+            prop::option::weighted(0.3, (-24..24_i64, any::<bool>())),
+        ),
+        (
+            prop::sample::select(vec!["shop", "shop", "till", ""]),
+            prop::sample::select(vec!["", "0", "3", "9", "ten"]),
+            prop::sample::select(vec!["shop", "shop", "store", "9", ""]),
+            prop::sample::select(vec!["Server", "Server", ""]),
+        ),
+        prop::option::of(0..1_u64 << 40),
+    )
+        .prop_map(
+            |((volume, home, hours), (status, kind), (parent, child, threats, cold), tag, size)| {
+                let number = format!("{volume}-{home}-{hours}");
+                let arn = match home {
+                    0 | 1 => format!("arn:aws:ec2:us-west-2::snapshot/snap-{number}"),
+                    2 => format!("arn:aws:backup:us-west-2:1:recovery-point:{number}"),
+                    _ => format!("arn:aws:rds:us-west-2:1:snapshot:awsbackup:{number}"),
+                };
+                let point = RecoveryPoint {
+                    arn: RecoveryPointArn::parse(&arn).unwrap(),
+                    resource_type: kind.to_owned(),
+                    status: status.to_owned(),
+                    size_bytes: size,
+                    is_parent: parent,
+                    is_child: child,
+                    threats_found: threats,
+                    cold_from: cold.map(|(hours, _)| now() + TimeDelta::hours(hours)),
+                    archives: cold.is_some_and(|(_, archives)| archives),
+                    ..volume_point(&volume.to_string(), "x", hours_ago(hours)).unwrap()
+                };
+                let (workload, wave, stack, logical_id) = tag;
+                let tags = [
+                    ("recovery:workload", workload),
+                    ("recovery:wave", wave),
+                    ("recovery:stack", stack),
+                    ("recovery:logical-id", logical_id),
+                ];
+                (
+                    point,
+                    tags.map(|(key, value)| (key.to_owned(), value.to_owned()))
+                        .into(),
+                )
+            },
+        )
+}
+
+/// Whether a point may be restored at all, said once more and in other words than the code.
+fn may_be_restored(point: &RecoveryPoint, restore_to: DateTime<Utc>) -> bool {
+    let sound = point.status == "COMPLETED" || point.status == "AVAILABLE";
+    let whole = !(point.is_parent || point.is_child || point.threats_found);
+    let volume_that_stays = point.resource_type == "EBS" && !point.archives;
+    let warm = volume_that_stays || point.cold_from.is_none_or(|from| from > now());
+    sound && whole && warm && point.created <= restore_to
+}
+
+fn world_of(points: &[(RecoveryPoint, Tags)], page_size: usize) -> World {
+    let world = World::new();
+    world.state().backups.page_size = page_size;
+    for (point, tags) in points {
+        add(&world, point.clone(), tags.clone());
+    }
+    world
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 512, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_plan_keeps_its_promises(
+        listed in prop::collection::vec(any_point(), 1..60),
+        shuffled in Just(()).prop_perturb(|(), mut rng| rng.next_u64()),
+        pages in (1..20_usize, 1..20_usize),
+        back in 0..48_i64,
+    ) {
+        // One recovery point has one ARN.
+        let listed: BTreeMap<String, _> =
+            listed.into_iter().map(|one| (one.0.arn.to_string(), one)).collect();
+        let listed: Vec<_> = listed.into_values().collect();
+        let restore_to = hours_ago(back);
+        let input = json!({
+            "workload": "shop", "mode": "recover", "restoreTo": restore_to.to_rfc3339(),
+        });
+        let world = world_of(&listed, pages.0);
+        let outcome = planned(&world, &input);
+        let mut order = listed.clone();
+        let mut state = shuffled;
+        for at in (1..order.len()).rev() {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            order.swap(at, usize::try_from(state >> 33).unwrap() % (at + 1));
+        }
+        let other = world_of(&order, pages.1);
+        let again = planned(&other, &input);
+        prop_assert_eq!(&again, &outcome, "neither order nor pages matter");
+
+        let pages_listed = world.calls().iter()
+            .filter(|call| call.starts_with("backup:ListRecoveryPoints")).count();
+        prop_assert_eq!(pages_listed, listed.len().div_ceil(pages.0));
+        if outcome.reason() == Some("unknown-workload") {
+            return Ok(());
+        }
+        let plan = kept(&world, &outcome);
+
+        // Each resource once, as an item or a refusal.
+        let all: Vec<&str> = plan.items().map(|item| item.resource_arn.as_str())
+            .chain(plan.refusals.iter().map(|refused| refused.resource_arn.as_str())).collect();
+        let distinct: BTreeSet<&str> = all.iter().copied().collect();
+        prop_assert_eq!(all.len(), distinct.len());
+
+        for item in plan.items() {
+            let (point, tags) = listed.iter()
+                .find(|(point, _)| point.arn.as_str() == item.recovery_point_arn).unwrap();
+            prop_assert!(may_be_restored(point, restore_to), "{:?}", point);
+            prop_assert_eq!(&tags["recovery:workload"], "shop");
+            prop_assert_eq!(point.resource.as_str(), &item.resource_arn);
+            for (rival, _) in &listed {
+                prop_assert!(
+                    rival.resource != point.resource
+                        || rival.created <= point.created
+                        || !may_be_restored(rival, restore_to),
+                    "{:?} is newer than {:?}", rival, point
+                );
+            }
+            prop_assert_eq!(item.age_seconds, (now() - point.created).num_seconds());
+        }
+        let waves: Vec<u8> = plan.waves.iter().map(|wave| wave.wave).collect();
+        prop_assert!(waves.windows(2).all(|pair| pair[0] < pair[1]), "{:?}", waves);
+        for wave in &plan.waves {
+            prop_assert!(!wave.items.is_empty());
+            prop_assert!(wave.items.iter().all(|item| item.wave == wave.wave));
+            prop_assert!(wave.items.is_sorted_by_key(|item| &item.resource_arn));
+        }
+        prop_assert_eq!(plan.totals.items, plan.items().count());
+        prop_assert_eq!(plan.totals.refusals, plan.refusals.len());
+
+        // A resource of the workload is never left out: the points by which it could be told are ours.
+        for (point, _) in &listed {
+            let of_resource: Vec<_> =
+                listed.iter().filter(|(other, _)| other.resource == point.resource).collect();
+            let all_ours = of_resource.iter().all(|(_, tags)| tags["recovery:workload"] == "shop");
+            prop_assert!(!all_ours || distinct.contains(point.resource.as_str()), "{}", point.resource);
+        }
+    }
+
+    #[test]
+    fn no_more_points_are_kept_than_there_are_resources(
+        listed in prop::collection::vec(any_point(), 0..200),
+    ) {
+        let mut candidates = Candidates::new(None, now());
+        let mut resources = BTreeSet::new();
+        for (number, (point, _)) in listed.into_iter().enumerate() {
+            resources.insert(point.resource.clone());
+            candidates.add(point);
+            prop_assert_eq!(candidates.kept(), resources.len());
+            prop_assert_eq!(candidates.seen(), number + 1);
+        }
+    }
+
+    #[test]
+    fn the_hash_tells_every_change_of_what_is_done_and_no_other(
+        volumes in prop::collection::btree_set(0..20_u8, 2..8),
+        chosen in any::<prop::sample::Index>(),
+        change in 0..8_usize,
+    ) {
+        let world = |changed: bool| {
+            let world = World::new();
+            let chosen = chosen.index(volumes.len());
+            for (number, volume) in volumes.iter().enumerate() {
+                let name = volume.to_string();
+                let extra: &[(&str, &str)] = match change {
+                    _ if !changed || number != chosen => &[],
+                    0 => &[("recovery:wave", "4")],
+                    1 => &[("recovery:stack", "store")],
+                    2 => &[("recovery:logical-id", "Database")],
+                    3 => &[("recovery:device", "/dev/sdg")],
+                    4 => &[("recovery:mount", "/srv")],
+                    5 => {
+                        add_volume(&world, &name, 1, &[]);
+                        &[]
+                    }
+                    6 => continue,
+                    // Nothing that is done.
+                    _ => &[("Name", "data"), ("recovery:wave", "0")],
+                };
+                add_volume(&world, &name, 2, extra);
+            }
+            world
+        };
+        let hash = |changed| planned(&world(changed), &recover()).id("planHash").unwrap().to_owned();
+        prop_assert_eq!(hash(false) == hash(true), change == 7);
+    }
+}
