@@ -2,6 +2,7 @@
 //! reached, and when it is not set up. Its log never holds what it was given.
 
 use std::net::TcpListener;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -236,4 +237,27 @@ fn a_function_that_is_not_set_up_does_not_start_and_says_all_that_is_missing() {
     assert!(log.contains("RECOVERY_RUNBOOK is not set"), "{log}");
     assert!(log.contains("shout"), "{log}");
     assert!(!log.contains("TOPIC_ARN"), "{log}");
+}
+
+/// An AWS that takes every call and never answers: the function reports how far it came before Lambda
+/// ends it, and serves the next event.
+#[test]
+fn a_function_whose_time_is_up_says_how_far_it_came() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}", silent.local_addr().unwrap());
+    // The two calls of the listing that the reconciler begins with: what ends the run is the same
+    // code for every function.
+    let case = CASES
+        .iter()
+        .find(|case| case.package == "restore-reconciler")
+        .unwrap();
+    let mut variables = case.variables.to_vec();
+    variables.push(("AWS_ENDPOINT_URL", &endpoint));
+    let lambda = Lambda::start(case.package, &variables);
+    // Less than the SDK gives to one attempt, and a lot for first calls on a busy machine.
+    let time = Duration::from_millis(5500);
+    let answer = lambda.invoke_within(&event(case.concerned).to_string(), time);
+    let how_far = "calls done: none; under way: backup:ListRestoreJobs, ssm:DescribeOpsItems";
+    assert_error(&answer, "Retryable", &["time is nearly up", how_far]);
+    assert!(!lambda.invoke(&event(case.ignored).to_string()).is_error);
 }

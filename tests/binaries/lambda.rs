@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
@@ -30,7 +30,7 @@ pub(super) struct Answer {
 pub(super) struct Lambda {
     process: Child,
     output: Vec<JoinHandle<String>>,
-    events: Option<Sender<String>>,
+    events: Option<Sender<(String, Duration)>>,
     answers: Receiver<Answer>,
     address: SocketAddr,
     over: Arc<AtomicBool>,
@@ -94,10 +94,15 @@ impl Lambda {
 
     /// Gives the function an event and waits for its answer.
     pub(super) fn invoke(&self, payload: &str) -> Answer {
+        self.invoke_within(payload, PATIENCE)
+    }
+
+    /// The same, but tells the function that Lambda ends it after `time`.
+    pub(super) fn invoke_within(&self, payload: &str, time: Duration) -> Answer {
         self.events
             .as_ref()
             .expect("the function was not ended")
-            .send(payload.to_owned())
+            .send((payload.to_owned(), time))
             .expect("the Runtime API takes events");
         self.answers
             .recv_timeout(PATIENCE)
@@ -151,16 +156,31 @@ fn collect(mut pipe: impl Read + Send + 'static) -> JoinHandle<String> {
 }
 
 /// Answers the requests of one connection until it is closed or no event is to come.
-fn serve(mut connection: TcpStream, to_come: &Mutex<Receiver<String>>, answered: &Sender<Answer>) {
+fn serve(
+    mut connection: TcpStream,
+    to_come: &Mutex<Receiver<(String, Duration)>>,
+    answered: &Sender<Answer>,
+) {
     let mut reader = BufReader::new(connection.try_clone().expect("a socket can be shared"));
     while let Some((path, body)) = request(&mut reader) {
         let response = if path.ends_with("/invocation/next") {
             let events = to_come.lock().expect("nobody panics with it");
-            let Ok(payload) = events.recv() else { return };
+            let Ok((payload, time)) = events.recv() else {
+                return;
+            };
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "this is the Lambda whose clock it is"
+            )]
+            let now = SystemTime::now();
+            let deadline = (now + time)
+                .duration_since(UNIX_EPOCH)
+                .expect("it is later than 1970")
+                .as_millis();
             format!(
                 "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
                  lambda-runtime-aws-request-id: 8476a536-e9f4-11e8-9739-2dfe598c3fcd\r\n\
-                 lambda-runtime-deadline-ms: 4102444800000\r\n\
+                 lambda-runtime-deadline-ms: {deadline}\r\n\
                  lambda-runtime-invoked-function-arn: arn:aws:lambda:us-west-2:111122223333:function:f\r\n\
                  lambda-runtime-trace-id: Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700\r\n\r\n{payload}",
                 payload.len()

@@ -31,7 +31,11 @@ impl Backup {
     /// A client on `config`.
     pub fn new(config: &Config) -> Backup {
         Backup {
-            client: Client::new(config),
+            client: Client::from_conf(
+                aws_sdk_backup::config::Builder::from(&config.sdk)
+                    .interceptor(config.recorder())
+                    .build(),
+            ),
         }
     }
 

@@ -6,9 +6,77 @@ use aws_config::BehaviorVersion;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_smithy_http_client::tls;
+use aws_smithy_runtime_api::box_error::BoxError;
+use aws_smithy_runtime_api::client::interceptors::Intercept;
+use aws_smithy_runtime_api::client::interceptors::context::{
+    BeforeSerializationInterceptorContextRef, FinalizerInterceptorContextRef,
+};
+use aws_smithy_runtime_api::client::orchestrator::Metadata;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::config_bag::ConfigBag;
+use recovery_core::calls::Calls;
 
 /// The shared configuration of all clients.
-pub type Config = aws_config::SdkConfig;
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Region, credentials, timeouts, retries.
+    pub(crate) sdk: aws_config::SdkConfig,
+    pub(crate) calls: Calls,
+}
+
+impl Config {
+    /// The calls that are made through clients on this configuration.
+    pub fn calls(&self) -> &Calls {
+        &self.calls
+    }
+
+    /// What notes them, for each client.
+    pub(crate) fn recorder(&self) -> Recorder {
+        Recorder(self.calls.clone())
+    }
+}
+
+/// Notes each call of a client when it begins and when it has its answer.
+#[derive(Debug)]
+pub(crate) struct Recorder(Calls);
+
+impl Recorder {
+    /// The IAM action of the call, by the names that the SDK has for service and operation.
+    fn action(cfg: &ConfigBag) -> Option<String> {
+        let call = cfg.load::<Metadata>()?;
+        Some(format!("{}:{}", call.service().to_lowercase(), call.name()))
+    }
+}
+
+impl Intercept for Recorder {
+    fn name(&self) -> &'static str {
+        "Recorder"
+    }
+
+    fn read_before_serialization(
+        &self,
+        _: &BeforeSerializationInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        cfg: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        if let Some(action) = Self::action(cfg) {
+            self.0.began(&action);
+        }
+        Ok(())
+    }
+
+    fn read_after_execution(
+        &self,
+        _: &FinalizerInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        cfg: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        if let Some(action) = Self::action(cfg) {
+            self.0.ended(&action);
+        }
+        Ok(())
+    }
+}
 
 /// Time for a connection. AWS endpoints answer within milliseconds inside a Region.
 const CONNECT: Duration = Duration::from_secs(2);
@@ -47,12 +115,16 @@ pub async fn load_config() -> Config {
             tls::rustls_provider::CryptoMode::Ring,
         ))
         .build_https();
-    aws_config::defaults(behavior())
+    let sdk = aws_config::defaults(behavior())
         .http_client(http_client)
         .retry_config(retries())
         .timeout_config(timeouts())
         .load()
-        .await
+        .await;
+    Config {
+        sdk,
+        calls: Calls::default(),
+    }
 }
 
 #[cfg(test)]
@@ -81,6 +153,35 @@ mod tests {
         let (attempts, error) = asked(Answer::Silence).await;
         assert!((3..=4).contains(&attempts), "{attempts}");
         assert_eq!(error.error_type(), "Retryable");
+    }
+
+    #[tokio::test]
+    async fn calls_are_noted_when_they_begin_and_when_they_have_their_answer() {
+        use recovery_core::ports::Volumes;
+        let wire = Wire::answering([
+            Answer::ec2_error(400, "InvalidVolume.NotFound", "gone"),
+            Answer::Silence,
+        ]);
+        let config = wire.config_without_retries();
+        let adapters = crate::IntegrationAdapters::new(&config, None);
+        let volume = recovery_core::arn::VolumeId::new("vol-1");
+        Volumes::volume(&adapters, &volume).await.unwrap_err();
+        assert_eq!(
+            config.calls().to_string(),
+            "calls done: ec2:DescribeVolumes; under way: none"
+        );
+        // Left in the middle.
+        let look = crate::OpsCenter::new(&config);
+        let id = OpsItemId::new("oi-1");
+        tokio::select! {
+            biased;
+            _ = look.get(&id) => panic!("it has no answer"),
+            () = async { tokio::task::yield_now().await } => {}
+        }
+        assert_eq!(
+            config.calls().to_string(),
+            "calls done: ec2:DescribeVolumes; under way: ssm:GetOpsItem"
+        );
     }
 
     /// So that a function that lives for 60 s can still write down what became of a call.

@@ -25,7 +25,11 @@ impl CloudFormation {
     /// A client on `config`.
     pub fn new(config: &Config) -> CloudFormation {
         CloudFormation {
-            client: Client::new(config),
+            client: Client::from_conf(
+                aws_sdk_cloudformation::config::Builder::from(&config.sdk)
+                    .interceptor(config.recorder())
+                    .build(),
+            ),
         }
     }
 }

@@ -40,7 +40,11 @@ impl Ec2 {
     /// A client on `config`.
     pub fn new(config: &Config) -> Ec2 {
         Ec2 {
-            client: Client::new(config),
+            client: Client::from_conf(
+                aws_sdk_ec2::config::Builder::from(&config.sdk)
+                    .interceptor(config.recorder())
+                    .build(),
+            ),
         }
     }
 

@@ -24,7 +24,11 @@ impl Topic {
     /// A client on `config` for the topic `arn`.
     pub fn new(config: &Config, arn: Option<String>) -> Topic {
         Topic {
-            client: Client::new(config),
+            client: Client::from_conf(
+                aws_sdk_sns::config::Builder::from(&config.sdk)
+                    .interceptor(config.recorder())
+                    .build(),
+            ),
             arn,
         }
     }

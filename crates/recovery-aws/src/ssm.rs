@@ -48,7 +48,11 @@ impl OpsCenter {
     /// A client on `config`.
     pub fn new(config: &Config) -> OpsCenter {
         OpsCenter {
-            client: Client::new(config),
+            client: Client::from_conf(
+                aws_sdk_ssm::config::Builder::from(&config.sdk)
+                    .interceptor(config.recorder())
+                    .build(),
+            ),
         }
     }
 
@@ -280,7 +284,11 @@ impl RunbookRunner {
     /// A client on `config`.
     pub fn new(config: &Config) -> RunbookRunner {
         RunbookRunner {
-            client: Client::new(config),
+            client: Client::from_conf(
+                aws_sdk_ssm::config::Builder::from(&config.sdk)
+                    .interceptor(config.recorder())
+                    .build(),
+            ),
         }
     }
 

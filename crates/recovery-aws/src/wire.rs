@@ -222,7 +222,7 @@ impl Wire {
 
     fn config_retrying(&self, retries: RetryConfig) -> Config {
         let credentials = Credentials::new("AKIDEXAMPLE", "secret", None, None, "test");
-        Config::builder()
+        let sdk = aws_config::SdkConfig::builder()
             .behavior_version(client::behavior())
             .region(Region::new("us-west-2"))
             .credentials_provider(SharedCredentialsProvider::new(credentials))
@@ -230,7 +230,11 @@ impl Wire {
             .sleep_impl(NoSleep)
             .retry_config(retries)
             .timeout_config(client::timeouts())
-            .build()
+            .build();
+        Config {
+            sdk,
+            calls: recovery_core::calls::Calls::default(),
+        }
     }
 
     /// The requests sent so far.

@@ -12,6 +12,7 @@
 //! A Health event: [`event::health`] → [`respond`] (the decision), called by [`response`].
 
 pub mod arn;
+pub mod calls;
 pub mod error;
 pub mod event;
 #[cfg(feature = "fakes")]

@@ -1,8 +1,12 @@
 //! The runtime loop.
 
+use std::time::Duration;
+
 use lambda_runtime::{Context, LambdaEvent, service_fn};
-use recovery_core::error::Error;
+use recovery_core::calls::Calls;
+use recovery_core::error::{Error, Fault};
 use recovery_core::outcome::Outcome;
+use recovery_core::ports::Clock;
 use serde_json::Value;
 
 use crate::clock::InvocationClock;
@@ -29,33 +33,54 @@ pub fn start<S>(
     })
 }
 
-/// Hands each event to `handle` and its answer back to Lambda, for as long as Lambda wants.
+/// Left of an invocation's time to report that it was not enough.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// Hands each event to `handle` and its answer back to Lambda, for as long as Lambda wants. A run that
+/// takes longer than Lambda gives it ends in time to say which of its `calls` it came to.
 ///
 /// # Errors
 /// Those of the runtime itself.
 pub async fn serve(
+    calls: &Calls,
     handle: impl AsyncFn(Value, InvocationClock) -> Result<Outcome, Error>,
 ) -> Result<(), lambda_runtime::Error> {
     lambda_runtime::run(service_fn(async |event: LambdaEvent<Value>| {
         let LambdaEvent { payload, context } = event;
-        answer(&handle, payload, &context).await
+        calls.forget();
+        answer(calls, &handle, payload, &context).await
     }))
     .await
 }
 
 async fn answer(
+    calls: &Calls,
     handle: &impl AsyncFn(Value, InvocationClock) -> Result<Outcome, Error>,
     payload: Value,
     context: &Context,
 ) -> Result<Outcome, Failure> {
     // On the heap: the futures of the SDK nest so deep that the compiler's limit on computing their
     // layout is reached otherwise.
-    let outcome = Box::pin(handle(payload, InvocationClock::of(context)))
-        .await
-        .map_err(Failure)?;
+    let clock = InvocationClock::of(context);
+    let time = clock.remaining().saturating_sub(FAREWELL);
+    let run = Box::pin(handle(payload, clock));
+    let outcome = match tokio::time::timeout(time, run).await {
+        Ok(outcome) => outcome.map_err(Failure)?,
+        Err(_) => return Err(Failure(out_of_time(calls, context))),
+    };
     match serde_json::to_value(outcome.for_the_log()) {
         Ok(fields) => tracing::info!(outcome = %fields, "done"),
         Err(error) => tracing::warn!(%error, "the outcome could not be logged"),
     }
     Ok(outcome)
+}
+
+/// Whatever was under way may have taken effect: the next run looks before it acts, like every run.
+fn out_of_time(calls: &Calls, context: &Context) -> Error {
+    Error::Retryable(Fault::new(
+        "lambda:Invoke",
+        &context.env_config.function_name,
+        format!("the function's time is nearly up; {calls}"),
+        "Nothing to do yet: it is tried again, and goes on from what it finds.",
+    ))
 }

@@ -6,6 +6,10 @@ use recovery_aws::{ResponseAdapters, load_config};
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
     let Settings { policy, topic } = recovery_lambda::start(Settings::from_variables)?;
-    let ports = ResponseAdapters::new(&load_config().await, topic);
-    recovery_lambda::serve(async |payload, _| handle(&ports, &policy, &payload).await).await
+    let config = load_config().await;
+    let ports = ResponseAdapters::new(&config, topic);
+    recovery_lambda::serve(config.calls(), async |payload, _| {
+        handle(&ports, &policy, &payload).await
+    })
+    .await
 }

@@ -6,7 +6,10 @@ use restore_integrator::{Settings, handle};
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
     let Settings { here, topic } = recovery_lambda::start(Settings::from_variables)?;
-    let ports = IntegrationAdapters::new(&load_config().await, topic);
-    recovery_lambda::serve(async |payload, clock| handle(&ports, &clock, &here, &payload).await)
-        .await
+    let config = load_config().await;
+    let ports = IntegrationAdapters::new(&config, topic);
+    recovery_lambda::serve(config.calls(), async |payload, clock| {
+        handle(&ports, &clock, &here, &payload).await
+    })
+    .await
 }

@@ -10,8 +10,9 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         topic,
         horizon,
     } = recovery_lambda::start(Settings::from_variables)?;
-    let ports = IntegrationAdapters::new(&load_config().await, topic);
-    recovery_lambda::serve(async |payload, clock| {
+    let config = load_config().await;
+    let ports = IntegrationAdapters::new(&config, topic);
+    recovery_lambda::serve(config.calls(), async |payload, clock| {
         handle(&ports, &clock, &here, horizon, &payload).await
     })
     .await
