@@ -41,10 +41,10 @@ def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         help="duration of attaching a volume (%(default)s)",
     )
     command.add_argument(
-        "--runbook-step-seconds",
+        "--wait-scale",
         type=float,
-        default=Settings.runbook_step_seconds,
-        help="duration of a simulated runbook step (%(default)s)",
+        default=Settings.wait_scale,
+        help="how long waits of runbooks take, as a part of what they say (%(default)s)",
     )
     command.add_argument(
         "--retry-seconds",
@@ -83,7 +83,7 @@ def _serve(chosen: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
             restore_seconds=chosen.restore_seconds,
             backup_seconds=chosen.backup_seconds,
             attach_seconds=chosen.attach_seconds,
-            runbook_step_seconds=chosen.runbook_step_seconds,
+            wait_scale=chosen.wait_scale,
             retry_seconds=tuple(chosen.retry_seconds),
             function_timeout_seconds=chosen.function_timeout_seconds,
             minute_seconds=chosen.minute_seconds,

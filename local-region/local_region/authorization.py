@@ -7,12 +7,24 @@ from typing import Any
 
 from ministack import app
 from ministack.core import iam_actions, iam_evaluator
-from ministack.services import ec2
+from ministack.services import cloudformation, ec2, tagging
+
+from local_region.volumes import tags_of
+
+# EC2's actions on many instances at once. Each of them must be allowed.
+OF_INSTANCES = ("RebootInstances", "StartInstances", "StopInstances", "TerminateInstances")
+# CloudFormation's condition keys, and the parameters they are read from.
+CLOUDFORMATION_KEYS = {
+    "cloudformation:ChangeSetName": "ChangeSetName",
+    "cloudformation:RoleArn": "RoleARN",
+    "cloudformation:TemplateUrl": "TemplateURL",
+}
 
 
 def name_resources_as_aws() -> None:
-    """Have IAM policies evaluated against the resources of AWS's Service Authorization Reference."""
+    """Have IAM policies evaluated against the resources and keys of AWS's Service Authorization Reference."""
     extract, further = iam_actions.extract_resource_arn, iam_actions.verified_access_resource_arns
+    condition_keys = iam_actions.request_tag_context
 
     def resource_arn(
         service: str,
@@ -30,19 +42,48 @@ def name_resources_as_aws() -> None:
             return own(_json(body), region, account)
         if service == "backup" and method == "PUT" and path.startswith("/restore-jobs"):
             return _json(body).get("RecoveryPointArn") or "*"
+        if service == "ec2" and operation in OF_INSTANCES:
+            return instance_arns(params, region, account)[0]
+        if service == "cloudformation" and ec2._p(params, "ChangeSetName") in cloudformation._change_sets:
+            # A change set that is named by its ARN stands for its stack.
+            return cloudformation._change_sets[ec2._p(params, "ChangeSetName")]["StackId"]
         # EC2's Describe actions know no resources: a policy must allow them on "*".
         if service == "ec2" and operation.startswith("Describe"):
             return "*"
         return extract(service, method, path, headers, body, params, region, account)
 
     def further_resource_arns(params: dict, region: str, account: str) -> list[str]:
-        """EC2's second resource of a call; the first entry, authorized elsewhere, is a place-holder."""
+        """EC2's further resources of a call; the first entry, authorized elsewhere, is a place-holder."""
+        if ec2._p(params, "Action") in OF_INSTANCES:
+            return instance_arns(params, region, account)
         if ec2._p(params, "Action") in ("AttachVolume", "DetachVolume"):
             return ["", f"arn:aws:ec2:{region}:{account}:volume/{ec2._p(params, 'VolumeId')}"]
         return further(params, region, account)
 
+    def instance_arns(params: dict, region: str, account: str) -> list[str]:
+        ids = ec2._parse_member_list(params, "InstanceId")
+        return [f"arn:aws:ec2:{region}:{account}:instance/{instance_id}" for instance_id in ids] or ["*"]
+
+    def request_condition_keys(service: str, iam_action: str, body: bytes, params: dict) -> dict[str, Any]:
+        given = {key: ec2._p(params, name) for key, name in CLOUDFORMATION_KEYS.items()}
+        own = {key: value for key, value in given.items() if value} if service == "cloudformation" else {}
+        return condition_keys(service, iam_action, body, params) | own
+
+    iam_actions.request_tag_context = request_condition_keys
     iam_actions.extract_resource_arn = resource_arn
     iam_actions.verified_access_resource_arns = further_resource_arns
+
+
+def know_tags_of_ec2_resources() -> None:
+    """Have the condition keys aws:ResourceTag/.. know the tags of EC2's resources as they know others."""
+    tags = tagging.resource_tags
+
+    def resource_tags(arn: str) -> dict[str, str] | None:
+        if arn.startswith("arn:aws:ec2:"):
+            return tags_of(arn.rpartition("/")[2])
+        return tags(arn)
+
+    tagging.resource_tags = resource_tags
 
 
 def read_models_ahead() -> None:

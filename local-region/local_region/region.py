@@ -8,11 +8,17 @@ from dataclasses import dataclass
 
 from ministack import app
 
-from local_region.authorization import count_loopback_as_tls, name_resources_as_aws, read_models_ahead
+from local_region.authorization import (
+    count_loopback_as_tls,
+    know_tags_of_ec2_resources,
+    name_resources_as_aws,
+    read_models_ahead,
+)
 from local_region.auto_scaling import AutoScaling
 from local_region.calls import Calls
 from local_region.connections import follow_connections
 from local_region.control import Asgi, Control
+from local_region.documents import Documents
 from local_region.ec2_tags import add_describe_tags
 from local_region.encryption import require_keys
 from local_region.event_bus import EventBus
@@ -30,6 +36,7 @@ from local_region.runbooks import Runbooks
 from local_region.schedules import Schedules
 from local_region.settings import Settings
 from local_region.stack_resources import StackResources
+from local_region.stack_templates import read_templates_by_virtual_host
 from local_region.state_machines import SdkIntegrations
 from local_region.volumes import Volumes
 
@@ -49,6 +56,7 @@ def assemble(settings: Settings, endpoint: str, loop: asyncio.AbstractEventLoop)
     """
     journal, pending = Journal(), PendingWork(loop)
     name_resources_as_aws()
+    know_tags_of_ec2_resources()
     count_loopback_as_tls()
     require_keys()
     follow_connections()
@@ -66,8 +74,10 @@ def assemble(settings: Settings, endpoint: str, loop: asyncio.AbstractEventLoop)
     points = RecoveryPoints(settings, pending, events)
     restores = RestoreJobs(settings, journal, pending, events, points, volumes)
     OpsItems(journal, events)
-    runbooks = Runbooks(settings, pending, events)
-    StackResources(instances, volumes, groups, runbooks)
+    documents = Documents()
+    Runbooks(settings, endpoint, pending, events, documents)
+    StackResources(instances, volumes, groups, documents)
+    read_templates_by_virtual_host()
     SdkIntegrations(settings, endpoint)
     read_models_ahead()
     control = Control(app.app, settings.ready(endpoint), journal, pending, events, schedules, restores, faults)

@@ -22,6 +22,7 @@ core.iam_actions                 _tag_operations                      service
 core.iam_actions                 access_denied_response               service action principal_arn request_id error_code message headers resource_arn explicit_deny resource_policy_arn
 core.iam_actions                 extract_iam_action                   *
 core.iam_actions                 extract_resource_arn                 service method path headers body query_params region account_id
+core.iam_actions                 request_tag_context                  service iam_action body params
 core.iam_actions                 verified_access_resource_arns        query_params region account_id
 core.iam_evaluator               enforce                              access_key_id iam_action service region resource_arn service_context
 core.iam_evaluator               evaluate_resource_policy             doc ctx service named_only direct_only
@@ -38,6 +39,8 @@ services.autoscaling             _error                               code messa
 services.backup                  _create_selection                    *
 services.cloudformation.handlers     _describe_stack_resource         params
 services.cloudformation.handlers     _resolve_stack                   stack_name
+services.cloudformation.helpers  _p                                   params key default
+services.cloudformation.helpers  _resolve_document                    params body_key url_key label
 services.cloudformation.provisioners _asg_create                      logical_id props stack_name
 services.cloudformation.provisioners _asg_update                      physical_id old_props new_props stack_name logical_id
 services.cloudformation.provisioners _asg_delete                      physical_id props
@@ -89,11 +92,13 @@ services.lambda_svc              _get_func_record_for_ref             function_r
 services.lambda_svc              _provided_worker_env                 config code_dir port
 services.lambda_svc              _runtime_env_vars                    config
 services.lambda_svc              invoke_async_with_retry              func event
+services.sts                     register_session                     access_key session
 services.sns                     _error                               code message status
 services.sns                     _fanout                              topic_arn msg_id message subject message_structure message_attributes message_group_id message_dedup_id
 services.sns                     _topic_by_arn_any_scope              *
 services.sqs                     _act_send_message                    data qurl
 services.sqs                     _queue_by_arn                        arn
+services.tagging                 resource_tags                        arn
 services.stepfunctions           _invoke_aws_sdk_integration          resource input_data
 services.stepfunctions           _resolve_state_machine_arn           *
 """
@@ -106,6 +111,7 @@ services.autoscaling             _asgs
 services.backup                  _plans
 services.backup                  _selections
 services.backup                  _vaults
+services.cloudformation          _change_sets
 services.cloudformation.handlers     _ACTION_HANDLERS                 DescribeStackResource
 services.cloudformation.provisioners _RESOURCE_HANDLERS               AWS::AutoScaling::AutoScalingGroup AWS::Events::Rule AWS::SNS::Topic
 services.cloudformation.provisioners _STACK_TAG_PROPERTY              AWS::AutoScaling::AutoScalingGroup
@@ -120,6 +126,7 @@ services.eventbridge             _rules
 services.eventbridge             _targets
 services.lambda_svc              _RESERVED_RUNTIME_ENV_VARS           AWS_LAMBDA_RUNTIME_API
 core.iam_evaluator               _request_origin
+services.iam                     _roles
 services.stepfunctions           _AWS_SDK_SERVICE_MAP                 ec2 ssm
 services.sts                     _sessions
 """

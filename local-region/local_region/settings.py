@@ -19,8 +19,8 @@ class Settings:
     """How long a backup job stays RUNNING."""
     attach_seconds: float = 0.05
     """How long an attachment stays `attaching`."""
-    runbook_step_seconds: float = 0.05
-    """How long a simulated runbook step takes."""
+    wait_scale: float = 0.01
+    """How long the waits of runbooks take, as a part of what they say."""
     retry_seconds: tuple[float, ...] = (0.2, 0.4)
     """Pauses before Lambda's retries of an asynchronous invocation; one and two minutes in AWS."""
     function_timeout_seconds: float | None = None
@@ -39,6 +39,8 @@ class Settings:
 
         if self.function_timeout_seconds is not None and not self.function_timeout_seconds > 0:
             raise ValueError("--function-timeout-seconds takes a number greater than 0")
+        if not self.wait_scale >= 0:
+            raise ValueError("--wait-scale takes a number that is not negative")
         if not self.minute_seconds > 0:
             raise ValueError("--minute-seconds takes a number greater than 0")
 

@@ -10,8 +10,8 @@ from ministack.services.cloudformation import handlers, provisioners
 
 from local_region.api_error import ApiError
 from local_region.auto_scaling import AutoScaling
+from local_region.documents import Documents
 from local_region.instances import Instances
-from local_region.runbooks import Runbooks
 from local_region.volumes import Volumes
 
 # A resource's physical id, and the attributes Fn::GetAtt reads.
@@ -21,11 +21,11 @@ Created = tuple[str, dict[str, Any]]
 class StackResources:
     """Creates, updates and deletes resources for stacks."""
 
-    def __init__(self, instances: Instances, volumes: Volumes, groups: AutoScaling, runbooks: Runbooks) -> None:
+    def __init__(self, instances: Instances, volumes: Volumes, groups: AutoScaling, documents: Documents) -> None:
         self._instances = instances
         self._volumes = volumes
         self._groups = groups
-        self._runbooks = runbooks
+        self._documents = documents
         self._create_group_by_ministack = provisioners._asg_create
         self._update_group_by_ministack = provisioners._asg_update
         self._delete_group_by_ministack = provisioners._asg_delete
@@ -146,19 +146,19 @@ class StackResources:
         name = props.get("Name") or provisioners._physical_name(stack_name, logical_id, max_len=128)
         document_type = props.get("DocumentType", "Command")
         return _or_fail(
-            lambda: self._runbooks.create(name, props["Content"], document_type, props.get("DocumentFormat", "JSON"))
+            lambda: self._documents.create(name, props["Content"], document_type, props.get("DocumentFormat", "JSON"))
         ), {}
 
     def _update_document(
         self, physical_id: str, old_props: dict[str, Any], new_props: dict[str, Any], stack_name: str
     ) -> Created:
         _or_fail(
-            lambda: self._runbooks.replace(physical_id, new_props["Content"], new_props.get("DocumentFormat", "JSON"))
+            lambda: self._documents.replace(physical_id, new_props["Content"], new_props.get("DocumentFormat", "JSON"))
         )
         return physical_id, {}
 
     def _delete_document(self, physical_id: str, _props: dict[str, Any]) -> None:
-        self._runbooks.delete(physical_id)
+        self._documents.delete(physical_id)
 
 
 def _as_described(act: Callable[..., Created]) -> Callable[..., Created]:

@@ -28,7 +28,7 @@ def runbook(region: RunningRegion) -> None:
         "schemaVersion": "0.3",
         "assumeRole": "{{ Role }}",
         "parameters": {"Role": {"type": "String"}},
-        "mainSteps": [{"name": "nap", "action": "aws:sleep"}],
+        "mainSteps": [{"name": "nap", "action": "aws:sleep", "inputs": {"Duration": "PT1S"}}],
     }
     region.client("ssm").create_document(Name="WithRole", DocumentType="Automation", Content=json.dumps(content))
 
