@@ -101,8 +101,8 @@ pub(crate) fn check(played: &Played) -> Vec<Expectation> {
     );
     let messages = played.of_kind("message").count();
     expect(
-        "People are told five times: four incidents, one refusal",
-        messages == 5,
+        "People are told eight times: four incidents, three requests for approval, one refusal",
+        messages == 8,
         format!(
             "{messages}: {}",
             played
@@ -157,7 +157,7 @@ pub(crate) fn check(played: &Played) -> Vec<Expectation> {
         })
         .collect();
     expect(
-        "Every call of every function was allowed by its role and succeeded",
+        "Every call of every function and runbook was allowed by its role and succeeded",
         refused.is_empty(),
         if refused.is_empty() {
             "no call failed".to_owned()
