@@ -245,7 +245,7 @@ fn an_alarm_is_tracked_and_told_in_this_order() {
             "- Region: `us-west-2`",
             "- Since: 2026-10-20 14:02:48 UTC",
             "- Its owner says: `Share of failed requests`",
-            "**CloudWatch says.** \n> Threshold Crossed: 1 out of the last 1 datapoints [38.2",
+            "**CloudWatch says.**\n> `Threshold Crossed: 1 out of the last 1 datapoints [38.2",
             "**What to do.** Look at the workload itself.",
             "No recovery runbook is configured.",
         ],

@@ -86,7 +86,7 @@ fn trouble_of_a_service_is_tracked_and_told() {
             "**What happened.** A service that the workload may depend on is in trouble.",
             "- Region: `us-east-1`",
             "- Since: 2026-10-20 13:49:00 UTC",
-            "> [06:49 AM PDT] We are investigating increased error rates for GET requests",
+            "> `[06:49 AM PDT] We are investigating increased error rates for GET requests",
             "**What to do.** Look at the workload itself.",
             "No recovery runbook is configured.",
         ],
@@ -193,12 +193,12 @@ fn an_update_is_written_into_the_same_item_and_told() {
     let news = news["detail"]["eventDescription"][0]["latestDescription"]
         .as_str()
         .unwrap();
-    assert_contains(&stored.description, &[&format!("> {news}")]);
+    assert_contains(&stored.description, &[&format!("> `{news}`")]);
     assert_eq!(told(&world).len(), 2);
 
     // The older message, delivered late, does not put the item back.
     respond(&world, &watching(), &event("health-issue-s3-get")).unwrap();
-    assert_contains(&only_item(&world).description, &[&format!("> {news}")]);
+    assert_contains(&only_item(&world).description, &[&format!("> `{news}`")]);
     assert_eq!(told(&world).len(), 2);
 }
 
@@ -406,7 +406,7 @@ fn hostile_text_stays_text() {
     assert!(stored.description.len() <= DESCRIPTION_LIMIT);
     assert_contains(
         &stored.description,
-        &["\n> # All is well", "\n> **What to do.** Nothing."],
+        &["\n> `# All is well`", "\n> `**What to do.** Nothing.`"],
     );
     assert_contains(
         &stored.description,

@@ -1,11 +1,13 @@
 //! Journeys: what happens to an event, told in the order in which it happens. One file for each
-//! stem of a rule's name; [`malformed`] takes every event file apart.
+//! stem of a rule's name; [`malformed`] takes every event file apart, [`hostile`] puts into each text of
+//! it what people must not be misled by.
 
 mod alarm_state;
 mod backup_finished;
 mod copy_finished;
 mod health_issue;
 mod heartbeat;
+mod hostile;
 mod malformed;
 mod reconcile_due;
 mod restore_completed;

@@ -301,7 +301,7 @@ fn a_group_of_several_instances_is_refused() {
     assert_eq!(attached(&world), []);
     assert_contains(
         &only_item(&world).description,
-        &["the Auto Scaling group shop-group has 2 instances, and a volume belongs to one"],
+        &["the Auto Scaling group `shop-group` has 2 instances, and a volume belongs to one"],
     );
 }
 

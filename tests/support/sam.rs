@@ -310,7 +310,9 @@ impl Deployed {
 
 /// What an attribute of a resource stands for in these tests.
 pub(crate) fn attribute_of(resource: &str, attribute: &str) -> String {
-    if attribute.ends_with("Arn") {
+    if attribute == "TopicArn" {
+        format!("arn:aws:sns:us-west-2:111122223333:{resource}")
+    } else if attribute.ends_with("Arn") {
         format!("arn:aws:placeholder:us-west-2:111122223333:{resource}")
     } else {
         resource.to_owned()

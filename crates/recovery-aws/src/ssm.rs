@@ -14,8 +14,7 @@ use aws_sdk_ssm::types::{
 use recovery_core::arn::OpsItemId;
 use recovery_core::error::Error;
 use recovery_core::ops_item::{
-    Claim, DATA_LIMIT, DESCRIPTION_LIMIT, ItemKey, KEY, KIND, NewOpsItem, OpsItem, OpsItemChange,
-    SOURCE, Status, TITLE_LIMIT,
+    Claim, DATA_LIMIT, ItemKey, KEY, KIND, NewOpsItem, OpsItem, OpsItemChange, SOURCE, Status,
 };
 use recovery_core::ports::OpsItems;
 use recovery_core::text;
@@ -191,18 +190,8 @@ impl OpsItems for OpsCenter {
             .client
             .update_ops_item()
             .ops_item_id(id.as_str())
-            .set_title(
-                change
-                    .title
-                    .as_ref()
-                    .map(|title| text::within(&text::one_line(title), TITLE_LIMIT)),
-            )
-            .set_description(
-                change
-                    .description
-                    .as_ref()
-                    .map(|description| text::within(description, DESCRIPTION_LIMIT)),
-            )
+            .set_title(change.limited_title())
+            .set_description(change.limited_description())
             .set_severity(change.severity.map(|severity| severity.as_str().to_owned()))
             .set_status(change.status.map(|status| match status {
                 Status::Open => OpsItemStatus::Open,

@@ -42,8 +42,8 @@ impl Arn {
                     .ok_or_else(|| malformed("it has fewer than six parts"))?;
             start = *end + 1;
         }
-        if text.chars().any(|c| c.is_control() || c.is_whitespace()) {
-            return Err(malformed("it contains white space or control characters"));
+        if text.contains(char::is_whitespace) || crate::text::one_line(text) != text {
+            return Err(malformed("it contains white space or what cannot be seen"));
         }
         let arn = Arn {
             text: text.to_owned(),
@@ -280,6 +280,7 @@ mod tests {
             "ARN:aws:ec2:us-west-2:1:volume/vol-1",
             "arn:aws:ec2:us-west-2:1:volume/vol 1",
             "arn:aws:ec2:us-west-2:1:volume/vol\n1",
+            "arn:aws:ec2:us-west-2:1:volume/vol\u{200b}1",
         ] {
             let error = Arn::parse(text).unwrap_err();
             assert_eq!(error.error_type(), "Permanent", "{text:?}");

@@ -3,6 +3,7 @@
 //! It behaves as AWS does where the deciding code depends on it: a volume is attached once, a
 //! device name is taken once, an open OpsItem stands in the way of a second one with its key.
 
+mod acceptable;
 mod recovery;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -89,6 +90,8 @@ pub struct State {
     pub looks_until_attached: usize,
     /// Device names that EC2 says are in use although no instance shows them.
     pub hidden_devices: BTreeSet<String>,
+    /// What was written that AWS would not take, or that could mislead the people who read it.
+    pub problems: Vec<String>,
     failures: BTreeMap<&'static str, VecDeque<Option<Failure>>>,
     attachments_made: usize,
 }
@@ -525,6 +528,16 @@ impl OpsItems for World {
                 return Ok(Claim::Existing(open.item.id.clone()));
             }
             let id = OpsItemId::new(format!("oi-{}", state.items.len() + 1));
+            let problems = [
+                acceptable::key(new.key.as_str()),
+                acceptable::title(&new.limited_title()),
+                acceptable::description(&new.limited_description()),
+            ];
+            let data = new.data.iter();
+            let data = data.filter_map(|(key, value)| acceptable::data(key, value));
+            state
+                .problems
+                .extend(problems.into_iter().flatten().chain(data));
             state.items.push(StoredItem {
                 item: new.as_created(id.clone()),
                 key: new.key.clone(),
@@ -540,16 +553,27 @@ impl OpsItems for World {
     async fn update(&self, id: &OpsItemId, change: &OpsItemChange) -> Result<(), Error> {
         let operation = "ssm:UpdateOpsItem";
         self.call(operation, id.as_str(), |state| {
+            let title = change.limited_title();
+            let description = change.limited_description();
+            let problems = [
+                title.as_deref().and_then(acceptable::title),
+                description.as_deref().and_then(acceptable::description),
+            ];
+            let data = change.data.iter();
+            let data = data.filter_map(|(key, value)| acceptable::data(key, value));
+            state
+                .problems
+                .extend(problems.into_iter().flatten().chain(data));
             let stored = state
                 .items
                 .iter_mut()
                 .find(|stored| stored.item.id == *id)
                 .ok_or_else(|| not_found(operation, id.as_str()))?;
-            if let Some(title) = &change.title {
-                stored.title.clone_from(title);
+            if let Some(title) = title {
+                stored.title = title;
             }
-            if let Some(description) = &change.description {
-                stored.description.clone_from(description);
+            if let Some(description) = description {
+                stored.description = description;
             }
             if let Some(severity) = change.severity {
                 stored.severity = severity;
@@ -571,6 +595,9 @@ impl OpsItems for World {
 impl Notifications for World {
     async fn notify(&self, notification: &Notification) -> Result<(), Error> {
         self.call("sns:Publish", &notification.subject, |state| {
+            state
+                .problems
+                .extend(acceptable::notification(notification));
             state.notifications.push(notification.clone());
             Ok(())
         })
@@ -585,6 +612,10 @@ impl Runbooks for World {
         parameters: &[(&'static str, String)],
     ) -> Result<String, Error> {
         self.call("ssm:StartAutomationExecution", runbook, |state| {
+            let values = parameters.iter();
+            state
+                .problems
+                .extend(values.filter_map(|(_, value)| acceptable::key(value)));
             state
                 .executions
                 .entry(token.to_owned())

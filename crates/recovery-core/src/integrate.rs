@@ -365,7 +365,8 @@ impl Refusal {
                 "Bring stack {stack} back to a complete state (see its events), then run the integration of this restore job again."
             ),
             Refusal::SeveralInstances { group, .. } => format!(
-                "Attach the volume to the right instance by hand, or set the capacity of {group} to 1 and run the integration of this restore job again."
+                "Attach the volume to the right instance by hand, or set the capacity of {} to 1 and run the integration of this restore job again.",
+                code(group)
             ),
             Refusal::ZoneMismatch { instance_zone, .. } => format!(
                 "Restore the recovery point again with availabilityZone {instance_zone}, then delete the volume that was restored into the wrong zone."
@@ -405,7 +406,7 @@ impl fmt::Display for Refusal {
                 )
             }
             Refusal::NotHere { resource, here } => {
-                write!(f, "{resource} is not in {here}")
+                write!(f, "{} is not in {here}", code(resource))
             }
             Refusal::TargetType {
                 stack,
@@ -414,7 +415,8 @@ impl fmt::Display for Refusal {
             } => {
                 write!(
                     f,
-                    "{logical_id} in stack {stack} is an {resource_type}, which takes no volume"
+                    "{logical_id} in stack {stack} is of type {}, which takes no volume",
+                    code(resource_type)
                 )
             }
             Refusal::TargetFailed {
@@ -422,12 +424,13 @@ impl fmt::Display for Refusal {
                 logical_id,
                 status,
             } => {
-                write!(f, "{logical_id} in stack {stack} is {status}")
+                write!(f, "{logical_id} in stack {stack} is {}", code(status))
             }
             Refusal::SeveralInstances { group, count } => {
                 write!(
                     f,
-                    "the Auto Scaling group {group} has {count} instances, and a volume belongs to one"
+                    "the Auto Scaling group {} has {count} instances, and a volume belongs to one",
+                    code(group)
                 )
             }
             Refusal::ZoneMismatch {

@@ -23,7 +23,7 @@ use crate::ports::{
 };
 use crate::restore_job::{EBS, RestoreJob};
 use crate::tags::{IntegrationTarget, Tags, integration_target};
-use crate::text::code;
+use crate::text::{code, shown};
 
 /// Operational data: how far the integration came: [`ATTACHED`], `refused`, or `failing` for one that
 /// is tried again and again.
@@ -546,7 +546,7 @@ async fn refuse(
             remedy: refusal.remedy(),
             next: format!(
                 "To run the integration again, invoke the function restore-integrator with `{{\"restoreJobId\": \"{job}\"}}`.",
-                job = crate::text::shown(job.id.as_str()).replace(['`', '"'], "'"),
+                job = shown(job.id.as_str()).replace(['`', '"'], "'"),
             ),
             told: why.clone(),
             why,
@@ -573,17 +573,17 @@ pub(crate) async fn raise_failure(
     job: &RestoreJob,
     failure: &Fault,
 ) -> Result<(), Error> {
-    let code = failure
+    let answered = failure
         .code()
-        .map_or(String::new(), |code| format!(" ({code})"));
+        .map_or(String::new(), |answer| format!(" ({})", code(answer)));
     let hindrance = Hindrance {
         state: "failing",
         title: "Restored volume still not attached".to_owned(),
         why: format!(
-            "{} on {} fails{code}: {}",
+            "{} on {} fails{answered}: {}",
             failure.operation(),
-            failure.subject(),
-            failure.message().trim_end_matches('.')
+            code(failure.subject()),
+            code(failure.message().trim_end_matches('.'))
         ),
         remedy: failure.remedy().to_owned(),
         next:
@@ -620,11 +620,11 @@ async fn raise(
                  Restore job: {job}\nResource made: {made}\nOpsItem: {item}\n",
                 why = hindrance.why,
                 remedy = hindrance.remedy,
-                job = job.id,
+                job = shown(job.id.as_str()),
                 made = job
                     .created_resource
                     .as_ref()
-                    .map_or("(not named)", |arn| arn.as_str()),
+                    .map_or("(not named)".to_owned(), |arn| shown(arn.as_str())),
             ),
             attributes: hindrance.attributes,
         })

@@ -41,13 +41,16 @@ pub const KEY_LIMIT: usize = 500;
 pub struct ItemKey(String);
 
 impl ItemKey {
-    /// The key of `kind` (`restore-job`, `health-event`, …) with `id`. One that is too long is cut and
-    /// ends in a digest of the whole, so that it stays its own.
+    /// The key of `kind` (`restore-job`, `health-event`, …) with `id`. What would mean something where
+    /// a key is handed on is replaced: in JSON, in Markdown, and in the parameters of a runbook,
+    /// where Systems Manager resolves `{{ssm:name}}`. A key that was changed for that, or cut because it
+    /// is too long, ends in a digest of the whole, so that it stays its own.
     pub fn new(kind: &str, id: &str) -> ItemKey {
         use sha2::{Digest, Sha256};
         let whole = format!("{kind}/{id}");
-        let mut key = text::one_line(&whole);
-        if key.len() > KEY_LIMIT {
+        let meaning = ['"', '\\', '{', '}', '`', '<', '>'];
+        let mut key = text::one_line(&whole).replace(meaning, "-");
+        if key != whole || key.len() > KEY_LIMIT {
             let digest = Sha256::digest(&whole);
             let digest: String = digest[..8].iter().map(|b| format!("{b:02x}")).collect();
             let end = (0..KEY_LIMIT - digest.len())
@@ -151,12 +154,12 @@ pub struct NewOpsItem {
 impl NewOpsItem {
     /// The title within its limit.
     pub fn limited_title(&self) -> String {
-        text::within(&text::one_line(&self.title), TITLE_LIMIT)
+        limited_title(&self.title)
     }
 
     /// The description within its limit.
     pub fn limited_description(&self) -> String {
-        text::within(&self.description, DESCRIPTION_LIMIT)
+        limited_description(&self.description)
     }
 
     /// The value of `/aws/dedup`.
@@ -233,6 +236,26 @@ pub struct OpsItemChange {
     pub related: Option<Vec<OpsItemId>>,
     /// Operational data to add or replace.
     pub data: BTreeMap<&'static str, String>,
+}
+
+impl OpsItemChange {
+    /// The new title within its limit.
+    pub fn limited_title(&self) -> Option<String> {
+        self.title.as_deref().map(limited_title)
+    }
+
+    /// The new description within its limit.
+    pub fn limited_description(&self) -> Option<String> {
+        self.description.as_deref().map(limited_description)
+    }
+}
+
+fn limited_title(title: &str) -> String {
+    text::within(&text::one_line(title), TITLE_LIMIT)
+}
+
+fn limited_description(description: &str) -> String {
+    text::markdown_within(&text::lines(description), DESCRIPTION_LIMIT)
 }
 
 /// Finds the OpsItem for `new.key`, in whatever status, or creates it.
@@ -429,6 +452,31 @@ mod tests {
         }
         assert_ne!(keys[0], keys[1]);
         assert_eq!(keys[0], ItemKey::new("alarm", &format!("{long}a")));
+    }
+
+    #[test]
+    fn a_key_means_nothing_where_it_is_handed_on() {
+        let keys = [
+            "a{{ssm:x}}",
+            "a--ssm:x--",
+            "a\"\\`<",
+            "a\u{200b}",
+            "a\u{202e}",
+        ]
+        .map(|id| ItemKey::new("alarm", id));
+        for (place, key) in keys.iter().enumerate() {
+            assert!(
+                !key.as_str()
+                    .contains(['{', '}', '"', '\\', '`', '<', '\u{200b}', '\u{202e}'])
+            );
+            assert!(!keys[..place].contains(key), "{key} is that of another");
+        }
+        assert!(
+            keys[0].as_str().starts_with("alarm/a--ssm:x---"),
+            "{}",
+            keys[0]
+        );
+        assert_eq!(keys[1].as_str(), "alarm/a--ssm:x--");
     }
 
     #[test]

@@ -85,10 +85,12 @@ impl Outcome {
         Outcome::new("reconciled", None)
     }
 
-    /// Adds an id, under the name it has in the answer (camelCase).
+    /// Adds an id, under the name it has in the answer (camelCase). The answer is logged: an id of
+    /// unknown origin that is no name but half a payload is cut.
     #[must_use]
     pub fn with(mut self, name: &'static str, id: impl Into<String>) -> Outcome {
-        self.ids.insert(name, id.into());
+        let id = crate::text::within(&crate::text::one_line(&id.into()), 1_000);
+        self.ids.insert(name, id);
         self
     }
 

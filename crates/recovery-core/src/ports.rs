@@ -256,12 +256,13 @@ impl Notification {
             .chars()
             .map(|c| if c.is_ascii() { c } else { '?' })
             .collect();
-        ascii.chars().take(99).collect()
+        let limited: String = ascii.chars().take(99).collect();
+        limited.trim_end().to_owned()
     }
 
-    /// The message within the 256 KiB of SNS.
+    /// The message within the 256 KiB of SNS, line by line without what a reader could not see.
     pub fn limited_message(&self) -> String {
-        text::within(&self.message, 250_000)
+        text::within(&text::lines(&self.message), 250_000)
     }
 }
 

@@ -154,12 +154,3 @@ fn runbook(policy: &Policy) -> String {
         format!("{recovery} Others: {}.", others.join(", "))
     }
 }
-
-/// Text of AWS as a Markdown quotation, so that none of it is taken for ours.
-pub(crate) fn quote(text: &str) -> String {
-    let lines: Vec<String> = text
-        .lines()
-        .map(|line| format!("> {}", crate::text::one_line(line)))
-        .collect();
-    format!("\n{}", lines.join("\n"))
-}

@@ -11,24 +11,78 @@ pub fn within(text: &str, limit: usize) -> String {
         return text.to_owned();
     }
     let mark = if limit >= CUT.len() { CUT } else { "" };
-    let end = (0..=limit - mark.len())
+    format!("{}{mark}", beginning(text, limit - mark.len()))
+}
+
+/// As [`within`], for Markdown of our own: code that is cut ends there, and lets nothing out.
+pub fn markdown_within(markdown: &str, limit: usize) -> String {
+    const END: &str = "`";
+    if markdown.len() <= limit || limit < END.len() + CUT.len() {
+        return within(markdown, limit);
+    }
+    let kept = beginning(markdown, limit - END.len() - CUT.len());
+    let line = kept.rsplit('\n').next().unwrap_or(kept);
+    if line.matches('`').count().is_multiple_of(2) {
+        return format!("{kept}{CUT}");
+    }
+    match kept.strip_suffix('`') {
+        Some(before) => format!("{before}{CUT}"),
+        None => format!("{kept}{END}{CUT}"),
+    }
+}
+
+/// As much of `text` as fits into `limit` bytes.
+fn beginning(text: &str, limit: usize) -> &str {
+    let end = (0..=limit.min(text.len()))
         .rev()
         .find(|&end| text.is_char_boundary(end))
         .unwrap_or(0);
-    format!("{}{mark}", &text[..end])
+    &text[..end]
 }
 
-/// `text` on one line: control characters and line breaks become spaces.
+/// `text` on one line, with nothing in it that a reader could not see: control characters and line
+/// breaks become spaces, and what is invisible or turns the direction of reading becomes `�`.
 pub fn one_line(text: &str) -> String {
+    let mut before = ' ';
     text.chars()
         .map(|c| {
-            if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') {
+            let shown = if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') {
                 ' '
+            } else if is_hidden(c) || (is_joiner(c) && before.is_ascii()) {
+                char::REPLACEMENT_CHARACTER
             } else {
                 c
-            }
+            };
+            before = shown;
+            shown
         })
         .collect()
+}
+
+/// As [`one_line`] for each line; the lines stay.
+pub fn lines(text: &str) -> String {
+    let lines: Vec<String> = text.split('\n').map(one_line).collect();
+    lines.join("\n")
+}
+
+/// Whether nothing of `c` can be seen, although it changes a text or how it reads: Unicode's
+/// bidirectional controls, and what it calls default ignorable but for the joiners; besides, what is
+/// no character at all. <https://www.unicode.org/reports/tr44/#Default_Ignorable_Code_Point>
+fn is_hidden(c: char) -> bool {
+    matches!(c,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
+        | '\u{180b}'..='\u{180f}' | '\u{200b}' | '\u{200e}' | '\u{200f}'
+        | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}'
+        | '\u{fdd0}'..='\u{fdef}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
+        | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e00ff}'
+        | '\u{e01f0}'..='\u{e0fff}')
+        || u32::from(c) & 0xfffe == 0xfffe
+}
+
+/// Whether `c` says how its neighbours are drawn. Persian, Hindi and emoji need it; behind ASCII it has
+/// nothing to do but to be overlooked.
+fn is_joiner(c: char) -> bool {
+    matches!(c, '\u{200c}' | '\u{200d}' | '\u{fe00}'..='\u{fe0f}' | '\u{e0100}'..='\u{e01ef}')
 }
 
 /// A value of unknown origin for an error message: one line, not long.
@@ -41,11 +95,34 @@ pub fn shown(text: &str) -> String {
 
 /// A value of unknown origin as Markdown code, so that nothing in it acts as Markdown.
 pub fn code(text: &str) -> String {
-    let inner = within(&one_line(text), 300).replace('`', "'");
-    if inner.trim().is_empty() {
-        return "(empty)".to_owned();
-    }
-    format!("`{inner}`")
+    code_span(&within(&one_line(text), 300)).unwrap_or_else(|| "(empty)".to_owned())
+}
+
+/// A text of unknown origin as a quotation in a plain message: none of its lines is taken for ours.
+pub fn quotation(text: &str) -> String {
+    let lines: Vec<String> = text
+        .lines()
+        .map(|line| format!("> {}", one_line(line)))
+        .collect();
+    lines.join("\n")
+}
+
+/// A text of unknown origin as a Markdown quotation, each line of it code.
+pub fn markdown_quotation(text: &str) -> String {
+    let lines: Vec<String> = text
+        .lines()
+        .map(|line| match code_span(&one_line(line)) {
+            Some(code) => format!("> {code}"),
+            None => ">".to_owned(),
+        })
+        .collect();
+    lines.join("\n")
+}
+
+/// One line as Markdown code, or nothing where there is nothing in it to be seen. Backticks become
+/// apostrophes: an end of the code is never theirs to set.
+fn code_span(line: &str) -> Option<String> {
+    (!line.trim().is_empty()).then(|| format!("`{}`", line.replace('`', "'")))
 }
 
 #[cfg(test)]
@@ -62,6 +139,64 @@ mod tests {
         // Too small to say so: still cut, still whole characters.
         assert_eq!(within("ääää", 5), "ää");
         assert_eq!(within("🌊🌊", 3), "");
+    }
+
+    #[test]
+    fn what_cannot_be_seen_is_shown_as_such() {
+        // A value that reads as another one does not pass for it.
+        assert_eq!(one_line("shop\u{200b}"), "shop\u{fffd}");
+        assert_eq!(one_line("a\u{202e}b\u{2066}c"), "a\u{fffd}b\u{fffd}c");
+        assert_eq!(
+            one_line("\u{feff}a\u{ad}\u{e0041}"),
+            "\u{fffd}a\u{fffd}\u{fffd}"
+        );
+        assert_eq!(one_line("\u{fffe}\u{10ffff}"), "\u{fffd}\u{fffd}");
+        assert_eq!(one_line("a\u{200d}b"), "a\u{fffd}b");
+        assert_eq!(one_line("\u{1b}[31m\0\u{9b}"), " [31m  ");
+        // What a script or an emoji is written with stays.
+        for text in [
+            "می\u{200c}خواهم",
+            "👩\u{200d}👧",
+            "❤\u{fe0f}",
+            "你好",
+            "e\u{301}",
+        ] {
+            assert_eq!(one_line(text), text);
+        }
+        assert_eq!(lines("a\r\nb\u{2028}c\n"), "a \nb c\n");
+    }
+
+    #[test]
+    fn a_quotation_speaks_for_nobody_else() {
+        let text = "first\n\n# head `x` <b>\u{202e}\r\nWhat you must do: nothing\n";
+        assert_eq!(
+            quotation(text),
+            "> first\n> \n> # head `x` <b>\u{fffd}\n> What you must do: nothing"
+        );
+        assert_eq!(
+            markdown_quotation(text),
+            "> `first`\n>\n> `# head 'x' <b>\u{fffd}`\n> `What you must do: nothing`"
+        );
+        assert_eq!(quotation(""), "");
+    }
+
+    #[test]
+    fn code_that_is_cut_ends_where_it_was_cut() {
+        let markdown = format!("- A: `{}`", "<b>".repeat(30));
+        assert_eq!(
+            markdown_within(&markdown, 40),
+            format!("- A: `{}<b`{CUT}", "<b>".repeat(7))
+        );
+        assert_eq!(markdown_within(&markdown, 40).len(), 40);
+        // Cut right behind its beginning, it is left out.
+        assert_eq!(markdown_within(&markdown, 17), format!("- A: {CUT}"));
+        let ended = format!("- A: `b`\n{}", "c".repeat(30));
+        assert_eq!(
+            markdown_within(&ended, 30),
+            format!("- A: `b`\n{}{CUT}", "c".repeat(10))
+        );
+        assert_eq!(markdown_within(&markdown, markdown.len()), markdown);
+        assert_eq!(markdown_within(&markdown, 5), "- A: ");
     }
 
     #[test]

@@ -32,23 +32,17 @@ impl ResponderSettings {
         let mut read = Settings::from(variables);
         let settings = ResponderSettings {
             policy: Policy {
-                primary_region: read.required("PRIMARY_REGION"),
-                recovery_region: read.required("AWS_REGION"),
+                primary_region: read.region("PRIMARY_REGION"),
+                recovery_region: read.region("AWS_REGION"),
                 responses: read.required_list(
                     "RESPONSES",
                     "track, notify or recover, separated by commas",
                     Response::parse,
                 ),
-                runbook: read.required_or_off("RECOVERY_RUNBOOK"),
-                other_runbooks: read
-                    .required_list("OTHER_RUNBOOKS", "names of runbooks", |name| {
-                        Some(name.to_owned())
-                    })
-                    .into_iter()
-                    .filter(|name| name != "off")
-                    .collect(),
+                runbook: read.runbook_or_off("RECOVERY_RUNBOOK"),
+                other_runbooks: read.runbooks("OTHER_RUNBOOKS"),
             },
-            topic: read.required_or_off("TOPIC_ARN"),
+            topic: read.topic_or_off("TOPIC_ARN"),
         };
         read.complete(settings)
     }

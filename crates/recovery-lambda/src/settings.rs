@@ -3,6 +3,9 @@
 use std::fmt;
 use std::ops::RangeInclusive;
 
+use recovery_core::arn::Arn;
+use recovery_core::text;
+
 /// The environment, or what a test puts in its place.
 pub type Variables<'a> = &'a dyn Fn(&str) -> Option<String>;
 
@@ -35,10 +38,59 @@ impl<'a> Settings<'a> {
         }
     }
 
-    /// The text of the variable `name`, or nothing where it is `off`; noted as a problem when it
-    /// is missing or empty.
-    pub fn required_or_off(&mut self, name: &str) -> Option<String> {
-        Some(self.required(name)).filter(|value| value != OFF && !value.is_empty())
+    /// The text of the variable `name`; noted as a problem that says what was `expected` where it is
+    /// set, but not such.
+    fn required_such(
+        &mut self,
+        name: &str,
+        expected: &str,
+        is_such: impl Fn(&str) -> bool,
+    ) -> String {
+        let value = self.required(name);
+        if !value.is_empty() && !is_such(&value) {
+            self.problems.push(format!(
+                "{name} is {}, but must be {expected}",
+                text::shown(&value)
+            ));
+        }
+        value
+    }
+
+    /// The Region that the variable `name` names.
+    pub fn region(&mut self, name: &str) -> String {
+        let of_region = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        self.required_such(name, "a Region such as us-west-2", |value| {
+            value.chars().all(of_region)
+        })
+    }
+
+    /// The account id that the variable `name` holds.
+    pub fn account(&mut self, name: &str) -> String {
+        self.required_such(name, "the digits of an account id", |value| {
+            value.chars().all(|c| c.is_ascii_digit())
+        })
+    }
+
+    /// The ARN of the SNS topic that the variable `name` holds, or nothing where it is `off`.
+    pub fn topic_or_off(&mut self, name: &str) -> Option<String> {
+        let is_topic =
+            |value: &str| value == OFF || Arn::parse(value).is_ok_and(|arn| arn.service() == "sns");
+        not_off(self.required_such(name, "the ARN of an SNS topic, or off", is_topic))
+    }
+
+    /// The name of the runbook that the variable `name` holds, or nothing where it is `off`.
+    pub fn runbook_or_off(&mut self, name: &str) -> Option<String> {
+        not_off(self.required_such(name, "the name of a runbook, or off", is_runbook))
+    }
+
+    /// The names of runbooks that the variable `name` holds, separated by commas; `off` is none.
+    pub fn runbooks(&mut self, name: &str) -> Vec<String> {
+        self.required_list(name, "names of runbooks, separated by commas", |name| {
+            is_runbook(name).then(|| name.to_owned())
+        })
+        .into_iter()
+        .filter_map(not_off)
+        .collect()
     }
 
     /// The whole number of the variable `name`; noted as a problem when it is missing, none, or out
@@ -50,7 +102,8 @@ impl<'a> Settings<'a> {
             // Noted as missing already.
             _ if text.is_empty() => {}
             _ => self.problems.push(format!(
-                "{name} is {text:?}, but must be a whole number from {} to {}",
+                "{name} is {}, but must be a whole number from {} to {}",
+                text::shown(&text),
                 range.start(),
                 range.end()
             )),
@@ -67,7 +120,7 @@ impl<'a> Settings<'a> {
         parse: impl Fn(&str) -> Option<T>,
     ) -> Vec<T> {
         let text = self.required(name);
-        let mut list = Vec::new();
+        let (mut list, mut wrong) = (Vec::new(), Vec::new());
         for part in text
             .split(',')
             .map(str::trim)
@@ -75,10 +128,20 @@ impl<'a> Settings<'a> {
         {
             match parse(part) {
                 Some(value) => list.push(value),
-                None => self
-                    .problems
-                    .push(format!("{name} contains {part:?}, but must be {expected}")),
+                None => wrong.push(text::shown(part)),
             }
+        }
+        if let Some(first) = wrong.first() {
+            let more = match wrong.len() - 1 {
+                0 => String::new(),
+                more => format!(" and {more} more"),
+            };
+            self.problems.push(format!(
+                "{name} contains {first}{more}, but must be {expected}"
+            ));
+        } else if list.is_empty() && !text.is_empty() {
+            self.problems
+                .push(format!("{name} names nothing, but must be {expected}"));
         }
         list
     }
@@ -94,6 +157,18 @@ impl<'a> Settings<'a> {
             Err(SettingsError(self.problems))
         }
     }
+}
+
+fn not_off(value: String) -> Option<String> {
+    Some(value).filter(|value| value != OFF && !value.is_empty())
+}
+
+/// Whether this can be the name of a document of Systems Manager.
+fn is_runbook(name: &str) -> bool {
+    (3..=128).contains(&name.len())
+        && name
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c))
 }
 
 /// Everything that is wrong with a function's settings.
@@ -128,7 +203,7 @@ mod tests {
         };
         let mut settings = Settings::from(&variables);
         settings.required("ABSENT");
-        settings.required_or_off("EMPTY");
+        settings.topic_or_off("EMPTY");
         let list = settings.required_list("LIST", "numbers", |part| part.parse::<u8>().ok());
         assert_eq!(list, [1, 2]);
         assert_eq!(settings.required_number("SOME", 1..=24), 24);
@@ -139,9 +214,9 @@ mod tests {
         for part in [
             "ABSENT is not set",
             "EMPTY is not set",
-            "LIST contains \"x\", but must be numbers",
-            "MANY is \"25\", but must be a whole number from 1 to 24",
-            "WORD is \"soon\", but must be a whole number",
+            "LIST contains x, but must be numbers",
+            "MANY is 25, but must be a whole number from 1 to 24",
+            "WORD is soon, but must be a whole number",
             "NONE is not set",
         ] {
             assert!(error.contains(part), "{error}");
@@ -152,7 +227,68 @@ mod tests {
     fn off_is_a_value_and_absent_is_none() {
         let variables = |name: &str| (name == "TOPIC").then(|| "off".to_owned());
         let mut settings = Settings::from(&variables);
-        assert_eq!(settings.required_or_off("TOPIC"), None);
+        assert_eq!(settings.topic_or_off("TOPIC"), None);
         assert_eq!(settings.complete(7), Ok(7));
+    }
+
+    #[test]
+    fn what_is_set_must_be_what_it_is_for() {
+        type Read = fn(&mut Settings<'_>);
+        let check = |value: &str, read: Read, problem: Option<&str>| {
+            let variables = |_: &str| Some(value.to_owned());
+            let mut settings = Settings::from(&variables);
+            read(&mut settings);
+            let error = settings.complete(()).err().map(|error| error.to_string());
+            match problem {
+                None => assert_eq!(error, None, "{value:?}"),
+                Some(problem) => {
+                    let error = error.unwrap_or_else(|| panic!("{value:?} is taken"));
+                    assert!(error.contains(problem), "{error}");
+                }
+            }
+        };
+        let region: Read = |settings| drop(settings.region("R"));
+        check("us-gov-west-1", region, None);
+        check(
+            "us-west-2\u{200b}",
+            region,
+            Some("R is us-west-2\u{fffd}, but must be a Region"),
+        );
+        check("US-WEST-2", region, Some("R is US-WEST-2"));
+        check(
+            "us-west-2\nus-east-1",
+            region,
+            Some("R is us-west-2 us-east-1"),
+        );
+        let account: Read = |settings| drop(settings.account("A"));
+        check("111122223333", account, None);
+        check("11112222333x", account, Some("A is 11112222333x"));
+        let topic: Read = |settings| drop(settings.topic_or_off("T"));
+        check("arn:aws-cn:sns:cn-north-1:111122223333:t", topic, None);
+        check(
+            "arn:aws:sqs:us-west-2:111122223333:t",
+            topic,
+            Some("T is arn:aws:sqs"),
+        );
+        check(
+            "Off",
+            topic,
+            Some("T is Off, but must be the ARN of an SNS topic, or off"),
+        );
+        let runbook: Read = |settings| drop(settings.runbook_or_off("B"));
+        check("stack-Start_1.x", runbook, None);
+        check(
+            "a b",
+            runbook,
+            Some("B is a b, but must be the name of a runbook"),
+        );
+        let runbooks: Read = |settings| drop(settings.runbooks("L"));
+        check("off,Start", runbooks, None);
+        check(
+            "Start, ${x}, <b>",
+            runbooks,
+            Some("L contains ${x} and 1 more"),
+        );
+        check(",,", runbooks, Some("L names nothing"));
     }
 }

@@ -44,10 +44,10 @@ impl Settings {
         let mut read = recovery_lambda::Settings::from(variables);
         let settings = Settings {
             here: Here {
-                account: read.required("ACCOUNT_ID"),
-                region: read.required("AWS_REGION"),
+                account: read.account("ACCOUNT_ID"),
+                region: read.region("AWS_REGION"),
             },
-            topic: read.required_or_off("TOPIC_ARN"),
+            topic: read.topic_or_off("TOPIC_ARN"),
             horizon: Horizon {
                 lookback: TimeDelta::hours(read.required_number("LOOKBACK_HOURS", 1..=720)),
                 patience: TimeDelta::minutes(read.required_number("PATIENCE_MINUTES", 1..=1440)),

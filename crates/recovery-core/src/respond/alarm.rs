@@ -4,10 +4,10 @@
 
 use chrono::TimeDelta;
 
-use super::{Incident, Judgement, Policy, Response, State, quote, runbook, time};
+use super::{Incident, Judgement, Policy, Response, State, runbook, time};
 use crate::event::alarm::{AlarmChange, AlarmKind, Silenced};
 use crate::ops_item::{ItemKey, Severity};
-use crate::text::{code, shown};
+use crate::text::{code, markdown_quotation, quotation, shown, within};
 
 /// An alarm that comes back within this time after it was over is the same incident.
 const FLAPPING: TimeDelta = TimeDelta::hours(1);
@@ -84,7 +84,10 @@ pub fn judge(change: &AlarmChange, policy: &Policy) -> Judgement {
 }
 
 fn title(change: &AlarmChange, state: State) -> String {
-    let region = change.region.as_deref().unwrap_or("an unnamed Region");
+    let region = change
+        .region
+        .as_deref()
+        .map_or("an unnamed Region".to_owned(), shown);
     match state {
         State::Open => format!("Alarm {} in {region}", shown(&change.name)),
         State::Over => format!("Alarm {} in {region} is over", shown(&change.name)),
@@ -121,20 +124,20 @@ fn description(change: &AlarmChange, policy: &Policy, state: State) -> String {
     let purpose = change.description.as_deref().map_or(String::new(), |text| {
         format!("\n- Its owner says: {}", code(text))
     });
-    let said = crate::text::within(&change.reason, 700);
+    let said = within(&change.reason, 700);
     // What is to be done stands before what may be long: the end is what an OpsItem's limit cuts.
     format!(
         "**What happened.** {meaning}\n\n\
          **What to do.** {action} {runbook}\n\n\
          - Alarm: {name}\n- Region: {region}\n- Since: {since}{purpose}{waiting}\n\n\
-         **CloudWatch says.** {said}",
+         **CloudWatch says.**\n{said}",
         name = code(&change.name),
         region = code(change.region.as_deref().unwrap_or("not said")),
         since = time(change.changed),
         said = if said.is_empty() {
             "nothing".to_owned()
         } else {
-            quote(&said)
+            markdown_quotation(&said)
         },
         runbook = runbook(policy),
     )
@@ -143,11 +146,11 @@ fn description(change: &AlarmChange, policy: &Policy, state: State) -> String {
 fn message(change: &AlarmChange, state: State) -> String {
     let (meaning, action) = meaning(change, state);
     format!(
-        "{title}.\n\n{meaning}\n\nSince: {since}\nAlarm: {id}\n\nCloudWatch says: {said}\n\nWhat you must do: {action}\n",
+        "{title}.\n\n{meaning}\n\nSince: {since}\nAlarm: {id}\n\nCloudWatch says:\n{said}\n\nWhat you must do: {action}\n",
         title = title(change, state),
         since = time(change.changed),
         id = shown(&change.id),
-        said = crate::text::one_line(&crate::text::within(&change.reason, 700)),
+        said = quotation(&within(&change.reason, 700)),
     )
 }
 

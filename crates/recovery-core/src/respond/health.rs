@@ -1,10 +1,10 @@
 //! The decision about an AWS Health event.
 
-use super::{Incident, Judgement, Policy, Response, State, quote, runbook, time};
+use super::{Incident, Judgement, Policy, Response, State, runbook, time};
 use crate::arn::Arn;
 use crate::event::health::HealthEvent;
 use crate::ops_item::{ItemKey, Severity};
-use crate::text::code;
+use crate::text::{code, markdown_quotation, quotation, shown, within};
 
 /// The service that AWS Health names when a whole Region is in trouble.
 const WHOLE_REGION: &str = "MULTIPLE_SERVICES";
@@ -78,7 +78,7 @@ fn describe(
     let what = match (whole_region, event.service.as_str()) {
         (true, _) => "several services".to_owned(),
         (false, "") => "an unnamed service".to_owned(),
-        (false, service) => service.to_owned(),
+        (false, service) => shown(service),
     };
     let title = |state| match state {
         State::Open => format!("AWS Health: {what} in trouble in {region}"),
@@ -128,13 +128,13 @@ fn describe(
         format!("{}{more}", listed.join(", "))
     };
     let runbook = runbook(policy);
-    let said = crate::text::within(&event.description, 900);
+    let said = within(&event.description, 900);
     // What is to be done stands before what may be long: the end is what an OpsItem's limit cuts.
     let description = format!(
         "**What happened.** {meaning}\n\n\
          **What to do.** {action} {runbook}\n\n\
          - Service: {service}\n- Region: {region}\n- Event: {event_code}\n- Since: {since}\n- Last news: {updated}\n- Affected: {affected}\n\n\
-         **AWS says.** {quote}",
+         **AWS says.**\n{quote}",
         service = code(&event.service),
         region = code(region),
         event_code = code(&event.code),
@@ -143,14 +143,15 @@ fn describe(
         quote = if said.is_empty() {
             "nothing yet".to_owned()
         } else {
-            quote(&said)
+            markdown_quotation(&said)
         },
     );
     let message = format!(
-        "{title}.\n\n{meaning}\n\nSince: {since}\nLast news: {updated}\nEvent: {event_code}\n\nAWS says: {said}\n\nWhat you must do: {action}\n",
+        "{title}.\n\n{meaning}\n\nSince: {since}\nLast news: {updated}\nEvent: {event_code}\n\nAWS says:\n{said}\n\nWhat you must do: {action}\n",
         since = time(event.start),
         updated = time(event.updated),
-        event_code = event.code,
+        event_code = shown(&event.code),
+        said = quotation(&said),
     );
     Incident {
         kind: "health-event",
@@ -354,7 +355,7 @@ mod tests {
             ..event()
         });
         assert!(
-            incident.description.contains("\n> # Not a heading"),
+            incident.description.contains("\n> `# Not a heading`"),
             "{}",
             incident.description
         );
