@@ -5,6 +5,7 @@
 mod backup_plan;
 mod forwarding;
 mod functions;
+mod least_privilege;
 mod parameters;
 mod permissions;
 mod recovery_vault;

@@ -27,7 +27,7 @@ const RUNBOOK_ROLE: [&str; 1] = ["iam:PassRole"];
 
 /// Actions that know no resource (Service Authorization Reference: Amazon EC2, AWS Backup, AWS
 /// CloudFormation, Amazon CloudWatch, AWS Systems Manager): IAM takes nothing but `*` for them.
-const WITHOUT_RESOURCES: [&str; 10] = [
+pub(super) const WITHOUT_RESOURCES: [&str; 10] = [
     "backup:DescribeRestoreJob",
     "backup:ListRestoreJobs",
     // Of a template that is no stack's yet.
@@ -152,9 +152,9 @@ fn each_role_allows_what_the_adapters_call_no_more_and_no_less() {
         IntegrationAdapters::RECONCILIATION_ACTIONS,
     ]
     .concat();
+    let reconciler = [&reconciler[..], &[&VOLUME_KEYS]].concat();
     check(&[], "RestoreReconcilerRole", &reconciler);
-    let reconciler_with_keys = [&reconciler[..], &[&VOLUME_KEYS]].concat();
-    check(&KEYS, "RestoreReconcilerRole", &reconciler_with_keys);
+    check(&KEYS, "RestoreReconcilerRole", &reconciler);
 
     check(&[], "OpsitemCreatorRole", &[OpsCenter::ACTIONS]);
 
@@ -344,7 +344,11 @@ fn what_is_passed_and_granted_is_tied_to_a_service() {
         );
     }
     // The two keys that were named, and that of the recovery vault.
-    for role in ["RestoreIntegratorRole", "RestoreRole"] {
+    for role in [
+        "RestoreIntegratorRole",
+        "RestoreReconcilerRole",
+        "RestoreRole",
+    ] {
         let grant = statement(role, "kms:CreateGrant");
         let keys = strings(&grant["Resource"]);
         assert_eq!(keys.len(), 3, "{role}: {keys:?}");
