@@ -1,0 +1,123 @@
+//! Tags lead to a target that CloudFormation, EC2 and a shell could be given, or to a refusal that names the
+//! tag; other tags change nothing. A device name is one of those that EC2 takes.
+#![no_main]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
+
+use arbitrary::{Result, Unstructured};
+use fuzz::assert_visible;
+use libfuzzer_sys::fuzz_target;
+use recovery_core::integrate::DeviceName;
+use recovery_core::tags::{DEVICE, LOGICAL_ID, MOUNT, STACK, integration_target};
+
+const KEYS: [&str; 7] = [
+    STACK,
+    LOGICAL_ID,
+    DEVICE,
+    MOUNT,
+    "aws:cloudformation:stack-name",
+    "aws:cloudformation:logical-id",
+    "Name",
+];
+
+/// Every name for a data volume there is.
+static DEVICES: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
+    let mut names = BTreeSet::new();
+    for first in 'b'..='z' {
+        names.insert(format!("/dev/sd{first}"));
+        let more = ('a'..='z').map(|second| format!("{first}{second}"));
+        for letters in more.chain([first.to_string()]) {
+            names.extend([format!("/dev/xvd{letters}"), format!("xvd{letters}")]);
+        }
+    }
+    names
+});
+
+fn tags(input: &mut Unstructured<'_>) -> Result<BTreeMap<String, String>> {
+    let mut tags = BTreeMap::new();
+    for key in KEYS {
+        let value = match input.int_in_range(0..=9)? {
+            0..=1 => continue,
+            2..=4 => input.arbitrary::<&str>()?.to_owned(),
+            5 => format!(" {}\n", input.arbitrary::<&str>()?),
+            6 => format!("/{}", input.arbitrary::<&str>()?),
+            7 => format!("/dev/{}", input.arbitrary::<&str>()?),
+            8 => format!("/dev/xvd{}", input.arbitrary::<&str>()?),
+            _ => (*input.choose(&["shop", "Server", "/dev/sdf", "/srv/data"])?).to_owned(),
+        };
+        tags.insert(key.to_owned(), value);
+    }
+    Ok(tags)
+}
+
+fuzz_target!(|bytes: &[u8]| {
+    let Ok(tags) = tags(&mut Unstructured::new(bytes)) else {
+        return;
+    };
+    let value = |key: &str| tags.get(key).map(|value| value.trim()).unwrap_or_default();
+    for text in tags.values() {
+        let name = DeviceName::parse(text);
+        assert_eq!(name.is_some(), DEVICES.contains(text), "{text:?}");
+        assert!(name.is_none_or(|name| name.as_str() == text));
+    }
+    let read = integration_target(&tags);
+    let mut others = tags.clone();
+    others.remove("Name");
+    others.insert("Owner".to_owned(), "x".repeat(256));
+    assert_eq!(integration_target(&others), read);
+    match read {
+        Ok(Some(target)) => {
+            let source = if target.assumed {
+                (KEYS[4], KEYS[5])
+            } else {
+                (STACK, LOGICAL_ID)
+            };
+            assert_eq!(
+                (target.stack.as_str(), target.logical_id.as_str()),
+                (value(source.0), value(source.1))
+            );
+            assert!(!target.assumed || (value(STACK).is_empty() && value(LOGICAL_ID).is_empty()));
+            assert!(
+                target.stack.len() <= 128
+                    && target.stack.starts_with(|c: char| c.is_ascii_alphabetic())
+            );
+            assert!(
+                target
+                    .stack
+                    .chars()
+                    .all(|c| c.is_ascii_alphanumeric() || c == '-')
+            );
+            assert!(!target.logical_id.is_empty());
+            assert!(target.logical_id.chars().all(|c| c.is_ascii_alphanumeric()));
+            let device = target.device.as_ref().map_or("", DeviceName::as_str);
+            assert_eq!(device, value(DEVICE));
+            let mount = target.mount.unwrap_or_default();
+            assert_eq!(mount, value(MOUNT));
+            if !mount.is_empty() {
+                let plain = |c: char| c.is_ascii_alphanumeric() || "/-_.".contains(c);
+                assert!(
+                    mount.starts_with('/') && mount.chars().all(plain),
+                    "{mount:?}"
+                );
+                let mut parts = mount.trim_matches('/').split('/');
+                assert!(
+                    parts.all(|part| !matches!(part, "" | "." | "..")),
+                    "{mount:?}"
+                );
+            }
+        }
+        Ok(None) => {
+            assert!(value(STACK).is_empty() && value(LOGICAL_ID).is_empty());
+            assert!(value(KEYS[4]).is_empty() || value(KEYS[5]).is_empty());
+        }
+        Err(refusal) => {
+            let text = refusal.to_string();
+            assert_visible(&text);
+            assert!(text.len() < 700, "{} bytes", text.len());
+            assert!(KEYS.iter().any(|key| text.contains(key)), "{text}");
+            assert!(matches!(refusal.reason(), "tag-missing" | "tag-invalid"));
+            assert!(refusal.remedy().ends_with('.'));
+        }
+    }
+});
