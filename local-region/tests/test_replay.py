@@ -1,8 +1,6 @@
 """The runbook ReplayFailedEvents of the project's template: its script, its role, and the queues it empties."""
 
 import json
-import os
-import subprocess
 import sys
 import types
 from collections.abc import Iterator
@@ -18,15 +16,6 @@ from samtranslator.yaml_helper import yaml_parse
 
 TEMPLATE = Path(__file__).parents[2] / "template.yaml"
 FUNCTION = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:restores"
-
-# What Automation does with a script: it calls the handler with the payload, and with the role's credentials.
-AUTOMATION = """
-import json, sys
-given = json.load(sys.stdin)
-names = {}
-exec(given["script"], names)
-print(json.dumps(names[given["handler"]](given["payload"], {})))
-"""
 
 
 class Stack:
@@ -49,37 +38,16 @@ class Stack:
         self.key = self._key_with_the_rights_of_the_role()
 
     def replay(self, **parameters: str) -> dict[str, Any]:
-        """What the step's script answers, run as the role of the runbook."""
-        runbook = self.runbook()
-        given = {name: about["default"] for name, about in runbook["parameters"].items()} | parameters
-        (step,) = runbook["mainSteps"]
-        payload = json.dumps(step["inputs"]["InputPayload"])
-        for name, value in given.items():
-            payload = payload.replace("{{ " + name + " }}", value)
-        assert "{{" not in payload
-        done = subprocess.run(
-            [sys.executable, "-c", AUTOMATION],
-            input=json.dumps(
-                {
-                    "script": step["inputs"]["Script"],
-                    "handler": step["inputs"]["Handler"],
-                    "payload": json.loads(payload),
-                }
-            ),
-            env={
-                "PATH": os.environ["PATH"],
-                "AWS_ENDPOINT_URL": self.region.endpoint,
-                "AWS_DEFAULT_REGION": REGION,
-                "AWS_ACCESS_KEY_ID": self.key["AccessKeyId"],
-                "AWS_SECRET_ACCESS_KEY": self.key["SecretAccessKey"],
-            },
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-        assert done.returncode == 0, done.stderr
+        """What the runbook answers, once all that it set off is over."""
+        ssm = self.region.client("ssm")
+        given = {"Parameters": {name: [value] for name, value in parameters.items()}} if parameters else {}
+        started = ssm.start_automation_execution(DocumentName=self.outputs["ReplayFailedEventsName"], **given)
         self.region.wait_until_idle()
-        return json.loads(done.stdout)
+        execution = ssm.get_automation_execution(AutomationExecutionId=started["AutomationExecutionId"])
+        done = execution["AutomationExecution"]
+        assert done["AutomationExecutionStatus"] == "Success", done
+        (replayed,), (left,), (report,) = (done["Outputs"][f"replay.{name}"] for name in ("Replayed", "Left", "Report"))
+        return {"replayed": int(replayed), "left": int(left), "report": report}
 
     def runbook(self) -> dict[str, Any]:
         """The runbook as it is deployed."""
