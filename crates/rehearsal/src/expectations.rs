@@ -1,5 +1,7 @@
 //! What must hold at the end of the story.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use crate::story::{Execution, Item, Played, Restore};
@@ -99,18 +101,23 @@ pub(crate) fn check(played: &Played) -> Vec<Expectation> {
             format!("not: {}", alone.join("; "))
         },
     );
-    let messages = played.of_kind("message").count();
+    let disturbed = played.adversity.faults.is_some();
+    let subjects: Vec<&str> = played
+        .of_kind("message")
+        .filter_map(|message| message["subject"].as_str())
+        .collect();
+    let messages = if disturbed {
+        // Told twice rather than not at all. Approvals are asked for by Systems Manager, once each.
+        let is_approval = |subject: &&&str| subject.starts_with("Approval");
+        let others: BTreeSet<&&str> = subjects.iter().filter(|s| !is_approval(s)).collect();
+        subjects.iter().filter(is_approval).count() + others.len()
+    } else {
+        subjects.len()
+    };
     expect(
         "People are told eight times: four incidents, three requests for approval, one refusal",
         messages == 8,
-        format!(
-            "{messages}: {}",
-            played
-                .of_kind("message")
-                .filter_map(|message| message["subject"].as_str())
-                .collect::<Vec<_>>()
-                .join("; ")
-        ),
+        format!("{messages}: {}", subjects.join("; ")),
     );
     let asked: Vec<(&str, &str)> = executions(&played.asked);
     let waiting = |part: &str| {
@@ -141,13 +148,41 @@ pub(crate) fn check(played: &Played) -> Vec<Expectation> {
         played.by_hand["outcome"] == "already-integrated",
         played.by_hand.to_string(),
     );
+    if played.adversity.unplugged {
+        let (within, found) = integrated_by_the_schedule(played);
+        expect(
+            "Without an event, each volume is attached when the schedule comes next",
+            within,
+            found,
+        );
+    }
+    if disturbed {
+        let met = played
+            .of_kind("call")
+            .filter(|call| !call["fault"].is_null())
+            .count();
+        let kinds: BTreeSet<&str> = played
+            .of_kind("call")
+            .filter_map(|call| call["fault"].as_str())
+            .collect();
+        expect(
+            "Calls were disturbed, in many ways",
+            kinds.len() >= 5,
+            format!("{met} calls: {kinds:?}"),
+        );
+        return expectations;
+    }
     let refused: Vec<String> = played
         .of_kind("call")
         .filter(|call| {
-            call["caller"] != "operator"
-                && call["errorCode"]
-                    .as_str()
-                    .is_some_and(|code| code != "OpsItemAlreadyExistsException")
+            // Found out by asking: someone else made the item, or took the device name, just before.
+            let known = match call["operation"].as_str() {
+                Some("CreateOpsItem") => "OpsItemAlreadyExistsException",
+                Some("AttachVolume") => "InvalidParameterValue",
+                _ => "",
+            };
+            let code = call["errorCode"].as_str();
+            call["caller"] != "operator" && code.is_some_and(|code| code != known)
         })
         .map(|call| {
             format!(
@@ -181,6 +216,49 @@ pub(crate) fn check(played: &Played) -> Vec<Expectation> {
         },
     );
     expectations
+}
+
+/// Whether each volume was attached by the reconciler, before the schedule came a second time after
+/// its restore; and what was found.
+fn integrated_by_the_schedule(played: &Played) -> (bool, String) {
+    let reconciler = played.functions.get("RestoreReconcilerFunction");
+    let mut all = true;
+    let mut found = Vec::new();
+    for restore in [&played.database, &played.web, &played.second] {
+        let seq = |kind: &str, holds: &dyn Fn(&Value) -> bool| {
+            let entry = played.of_kind(kind).find(|entry| holds(entry));
+            entry.and_then(|entry| entry["seq"].as_u64())
+        };
+        let completed = seq("restore-job", &|entry| {
+            entry["restoreJobId"] == restore.job.as_str() && entry["status"] == "COMPLETED"
+        });
+        let attached = seq("volume-attached", &|entry| {
+            entry["volumeId"] == restore.volume.as_str()
+        });
+        let (Some(completed), Some(attached)) = (completed, attached) else {
+            all = false;
+            found.push(format!("{} is attached nowhere", restore.volume));
+            continue;
+        };
+        let between = |entry: &&Value| {
+            entry["seq"]
+                .as_u64()
+                .is_some_and(|seq| (completed..attached).contains(&seq))
+        };
+        let came = played
+            .of_kind("event")
+            .filter(between)
+            .filter(|event| event["detailType"] == "Scheduled Event")
+            .count();
+        // A run that began before the restore ended may have seen it too.
+        all &= came <= 1;
+        found.push(format!("{} after {came} time(s)", restore.volume));
+    }
+    let by_others = played
+        .of_kind("call")
+        .filter(|call| call["operation"] == "AttachVolume")
+        .any(|call| call["caller"].as_str() != reconciler.map(String::as_str));
+    (all && !by_others, found.join(", "))
 }
 
 /// The OpsItems of incidents.

@@ -47,12 +47,18 @@ fn rehearse(arguments: &Arguments) -> Result<bool, Problem> {
     let template = workspace.template(arguments.template.as_deref())?;
     let python = setup::python_environment(&workspace)?;
     let binaries = setup::build_functions(&workspace)?;
-    let region = region::LocalRegion::start(&python, &workspace, arguments.keep)?;
+    let region = region::LocalRegion::start(&python, &workspace, arguments)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| Problem::new("the asynchronous runtime could not start", error))?;
-    let played = runtime.block_on(story::play(&region, &workspace, &template, &binaries))?;
+    let played = runtime.block_on(story::play(
+        &region,
+        &workspace,
+        &template,
+        &binaries,
+        arguments.adversity,
+    ))?;
     let expectations = expectations::check(&played);
     if arguments.json {
         println!("{}", report::json(&played, &expectations));

@@ -10,6 +10,7 @@ use aws_sdk_ec2::config::{BehaviorVersion, Credentials, Region, SharedCredential
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::arguments::Arguments;
 use crate::problem::Problem;
 use crate::setup::Workspace;
 use crate::story::Played;
@@ -22,8 +23,10 @@ pub(crate) const PRIMARY_REGION: &str = "us-east-1";
 pub(crate) const ACCOUNT: &str = "111122223333";
 /// The name under which container engines show this machine to containers.
 const CONTAINER_HOST: &str = "host.docker.internal";
+/// Seconds of a minute where the story waits for the schedule.
+const SHORT_MINUTE: &str = "2";
 /// Longest wait for everything that is under way to end.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What the local Region says when it is ready.
 #[derive(Debug, Deserialize)]
@@ -60,7 +63,7 @@ impl LocalRegion {
     pub(crate) fn start(
         python: &Path,
         workspace: &Workspace,
-        keep: bool,
+        arguments: &Arguments,
     ) -> Result<LocalRegion, Problem> {
         eprintln!("Starting the local Region …");
         let package = workspace.root.join("local-region");
@@ -76,7 +79,10 @@ impl LocalRegion {
                 ACCOUNT,
             ])
             .stdout(Stdio::piped());
-        if keep {
+        if arguments.adversity.unplugged {
+            command.args(["--minute-seconds", SHORT_MINUTE]);
+        }
+        if arguments.keep {
             let log = workspace.scratch()?.join("local-region.log");
             let file = std::fs::File::create(&log).map_err(|error| {
                 Problem::new(format!("{} could not be made", log.display()), error)
@@ -210,6 +216,39 @@ impl LocalRegion {
             .map(|_| ())
     }
 
+    /// Puts these faults in the way of the functions' calls.
+    pub(crate) fn disturb(&self, faults: &Value) -> Result<(), Problem> {
+        self.post("/_local-region/faults", faults).map(|_| ())
+    }
+
+    /// Forgets all faults.
+    pub(crate) fn leave_in_peace(&self) -> Result<(), Problem> {
+        let path = "/_local-region/faults";
+        let request = self.agent.delete(format!("{}{path}", self.ready.endpoint));
+        read(path, request.call()).map(|_| ())
+    }
+
+    /// Switches a rule off, as `aws events disable-rule` does.
+    pub(crate) fn disable_rule(&self, rule: &str) -> Result<(), Problem> {
+        let request = self.agent.post(format!("{}/", self.ready.endpoint));
+        let answer = request
+            .header("Authorization", self.authorization("events"))
+            .header("Content-Type", "application/x-amz-json-1.1")
+            .header("X-Amz-Target", "AWSEvents.DisableRule")
+            .send(json!({"Name": rule}).to_string());
+        match answer {
+            Ok(answer) if answer.status().is_success() => Ok(()),
+            Ok(answer) => Err(Problem::said(format!(
+                "the rule {rule} could not be switched off: {}",
+                answer.status()
+            ))),
+            Err(error) => Err(Problem::new(
+                format!("the rule {rule} could not be switched off"),
+                error,
+            )),
+        }
+    }
+
     /// Waits until nothing is under way any more.
     pub(crate) fn wait_until_idle(&self) -> Result<(), Problem> {
         let answer = self.get(&format!(
@@ -246,22 +285,24 @@ impl LocalRegion {
 
     fn get(&self, path: &str) -> Result<Value, Problem> {
         let request = self.agent.get(format!("{}{path}", self.ready.endpoint));
-        let answer = request.header("Authorization", self.authorization()).call();
+        let answer = request
+            .header("Authorization", self.authorization("lambda"))
+            .call();
         read(path, answer)
     }
 
     fn post(&self, path: &str, body: &Value) -> Result<Value, Problem> {
         let request = self.agent.post(format!("{}{path}", self.ready.endpoint));
         let answer = request
-            .header("Authorization", self.authorization())
+            .header("Authorization", self.authorization("lambda"))
             .send_json(body);
         read(path, answer)
     }
 
     /// The local Region reads the caller from the key id and checks no signature.
-    fn authorization(&self) -> String {
+    fn authorization(&self, service: &str) -> String {
         format!(
-            "AWS4-HMAC-SHA256 Credential={}/20260101/{REGION}/lambda/aws4_request, SignedHeaders=host, Signature=0",
+            "AWS4-HMAC-SHA256 Credential={}/20260101/{REGION}/{service}/aws4_request, SignedHeaders=host, Signature=0",
             self.ready.access_key_id
         )
     }

@@ -121,10 +121,9 @@ fn told(played: &Played, entry: &Value) -> Option<(String, String)> {
                 text("title")
             ),
         ),
-        "call" if entry["operation"] == "StartAutomationExecution" && entry["status"] == 200 => (
-            "Automation".to_owned(),
-            "recovery runbook started".to_owned(),
-        ),
+        "call" if entry["operation"] == "StartAutomationExecution" && entry["status"] == 200 => {
+            ("Automation".to_owned(), "runbook started".to_owned())
+        }
         "message" => ("SNS".to_owned(), format!("message: {}", text("subject"))),
         "dead-letter" => ("SQS".to_owned(), format!("DEAD LETTER: {}", text("reason"))),
         _ => return None,
@@ -183,7 +182,19 @@ fn outcome(result: &Value) -> String {
     let word = |name: &str| result[name].as_str();
     match (word("outcome"), word("reason")) {
         (Some(outcome), Some(reason)) => format!("{outcome}: {reason}"),
-        (Some(outcome), None) => outcome.to_owned(),
+        (Some(outcome), None) => {
+            let counts: Vec<String> = result
+                .as_object()
+                .into_iter()
+                .flatten()
+                .filter(|(_, value)| value.is_number())
+                .map(|(name, count)| format!("{count} {name}"))
+                .collect();
+            match counts.as_slice() {
+                [] => outcome.to_owned(),
+                counts => format!("{outcome}: {}", counts.join(", ")),
+            }
+        }
         _ => result.to_string(),
     }
 }

@@ -7,6 +7,7 @@ use aws_sdk_ec2::types::{ResourceType, Tag, TagSpecification, VolumeType};
 use aws_sdk_ssm::types::{OpsItemFilter, OpsItemFilterKey, OpsItemFilterOperator, SignalType};
 use serde_json::{Value, json};
 
+use crate::arguments::Adversity;
 use crate::problem::Problem;
 use crate::region::{ACCOUNT, LocalRegion, PRIMARY_REGION, architecture};
 use crate::setup::Workspace;
@@ -17,6 +18,9 @@ const VAULT: &str = "recovery-vault";
 const BACKUP_ROLE: &str = "arn:aws:iam::111122223333:role/service-role/AWSBackupDefaultServiceRole";
 /// Who may approve a recovery.
 const APPROVER: &str = "arn:aws:iam::111122223333:role/on-call";
+
+/// Longest wait for the schedule to come twice.
+const SCHEDULE_PATIENCE: std::time::Duration = std::time::Duration::from_secs(120);
 
 /// A volume that is protected in the story.
 struct Protected {
@@ -111,6 +115,8 @@ pub(crate) struct Played {
     pub(crate) by_hand: Value,
     /// The Region's journal.
     pub(crate) journal: Vec<Value>,
+    /// What was in the way.
+    pub(crate) adversity: Adversity,
 }
 
 /// Plays the story on a Region that has just started.
@@ -119,6 +125,7 @@ pub(crate) async fn play(
     workspace: &Workspace,
     template: &Path,
     binaries: &Path,
+    adversity: Adversity,
 ) -> Result<Played, Problem> {
     let config = region.sdk_config();
     let hand = Hand {
@@ -153,6 +160,12 @@ pub(crate) async fn play(
         .outputs
         .get("StartRegionRecoveryName")
         .ok_or_else(|| Problem::said("the template has no output StartRegionRecoveryName"))?;
+    if adversity.unplugged {
+        region.disable_rule(&physical_id(&system.resources, "RestoreCompletedRule")?)?;
+    }
+    if let Some(seed) = adversity.faults {
+        region.disturb(&faults(seed))?;
+    }
     let functions: BTreeMap<String, String> = system
         .resources
         .into_iter()
@@ -242,6 +255,21 @@ pub(crate) async fn play(
     let second_job = hand.restore(second_point, &database_zone).await?;
     region.wait_until_idle()?;
 
+    if adversity.faults.is_some() {
+        eprintln!("The faults end, and what failed for good is replayed …");
+        region.leave_in_peace()?;
+        let replay = system
+            .outputs
+            .get("ReplayFailedEventsName")
+            .ok_or_else(|| Problem::said("the template has no output ReplayFailedEventsName"))?;
+        hand.run(replay).await?;
+        region.wait_until_idle()?;
+    }
+    if adversity.unplugged {
+        eprintln!("No event comes; the schedule does …");
+        wait_for_the_schedule(region).await?;
+    }
+
     let by_hand = region.invoke(
         functions
             .get("RestoreIntegratorFunction")
@@ -274,7 +302,44 @@ pub(crate) async fn play(
         by_hand,
         functions,
         journal: region.journal()?,
+        adversity,
     })
+}
+
+/// Faults of every kind for the functions' calls, more than any real bad day has.
+fn faults(seed: u64) -> Value {
+    let often = |kind: &str, probability: f64, nth: u64| json!({"kind": kind, "probability": probability, "seed": seed.wrapping_add(nth)});
+    let mut delayed = often("delayed", 0.1, 5);
+    delayed["seconds"] = json!(0.3);
+    json!([
+        {"kind": "no-answer-after", "service": "ec2", "operation": "AttachVolume", "count": 1},
+        {"kind": "reset-after", "service": "ssm", "operation": "CreateOpsItem", "count": 1},
+        {"kind": "no-answer-before", "service": "cloudformation", "count": 1},
+        often("throttled", 0.12, 1),
+        often("server-error", 0.08, 2),
+        often("reset-before", 0.06, 3),
+        often("reset-after", 0.08, 4),
+        delayed,
+    ])
+}
+
+/// Waits until the schedule has come twice from now on: one whole period lies between.
+async fn wait_for_the_schedule(region: &LocalRegion) -> Result<(), Problem> {
+    let came = |journal: Vec<Value>| {
+        let scheduled = |entry: &&Value| entry["detailType"] == "Scheduled Event";
+        journal.iter().filter(scheduled).count()
+    };
+    let before = came(region.journal()?);
+    let begun = std::time::Instant::now();
+    while came(region.journal()?) < before + 2 {
+        if begun.elapsed() > SCHEDULE_PATIENCE {
+            return Err(Problem::said(
+                "the schedule did not come. Look at ReconcileDueRule in the template.",
+            ));
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    }
+    region.wait_until_idle()
 }
 
 fn physical_id(resources: &BTreeMap<String, String>, logical_id: &str) -> Result<String, Problem> {
@@ -531,6 +596,17 @@ impl Hand<'_> {
         }
         executions.sort_by(|a, b| a.incident.cmp(&b.incident));
         Ok(executions)
+    }
+
+    /// Starts a runbook of the template.
+    async fn run(&self, runbook: &str) -> Result<(), Problem> {
+        self.ssm
+            .start_automation_execution()
+            .document_name(runbook)
+            .send()
+            .await
+            .map_err(|error| Problem::new(format!("{runbook} could not be started"), error))?;
+        Ok(())
     }
 
     /// Approves or denies what an execution waits for.

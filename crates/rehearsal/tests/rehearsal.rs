@@ -58,6 +58,20 @@ fn every_expectation_holds_and_the_time_to_attach_is_told() {
     assert_eq!(times[2]["start"], "warm");
 }
 
+/// The rule for completed restores is switched off: the schedule does it all, within one period.
+#[test]
+fn without_any_event_every_volume_is_attached_when_the_schedule_comes() {
+    let answer = answer(&rehearse(&["--json", "--unplugged"]), 0);
+    assert_eq!(unmet(&answer), [""; 0]);
+}
+
+/// Throttled, refused, lost, late and broken calls, through the real programs.
+#[test]
+fn with_faults_on_the_wire_the_end_is_the_same() {
+    let answer = answer(&rehearse(&["--json", "--faults", "1"]), 0);
+    assert_eq!(unmet(&answer), [""; 0]);
+}
+
 /// The mistake that most public rules for this event make: restores say `status`, not `state`.
 #[test]
 fn a_rule_that_never_matches_fails_the_rehearsal() {
