@@ -155,6 +155,10 @@ fn the_table_of_settings_is_what_the_functions_read() {
         ("restore-reconciler", restore_reconciler::Settings::NAMES),
         ("opsitem-creator", opsitem_creator::Settings::NAMES),
         (
+            "restore-test-validator",
+            restore_test_validator::Settings::NAMES,
+        ),
+        (
             "health-event-responder",
             health_event_responder::Settings::NAMES,
         ),

@@ -30,7 +30,7 @@ const RESPONDER: &[(&str, &str)] = &[
     ("TOPIC_ARN", "arn:aws:sns:us-west-2:111122223333:topic"),
 ];
 
-const CASES: [Case; 5] = [
+const CASES: [Case; 6] = [
     Case {
         package: "restore-integrator",
         variables: &[
@@ -70,6 +70,16 @@ const CASES: [Case; 5] = [
         ],
         ignored: "restore-running",
         concerned: "reconcile-due",
+    },
+    Case {
+        package: "restore-test-validator",
+        variables: &[
+            ("AWS_REGION", "us-west-2"),
+            ("ACCOUNT_ID", "111122223333"),
+            ("TOPIC_ARN", "off"),
+        ],
+        ignored: "restore-running",
+        concerned: "restore-test-completed-ebs",
     },
 ];
 
@@ -199,6 +209,11 @@ fn alarm_responder_answers_as_promised() {
 #[test]
 fn restore_reconciler_answers_as_promised() {
     check(&CASES[4]);
+}
+
+#[test]
+fn restore_test_validator_answers_as_promised() {
+    check(&CASES[5]);
 }
 
 #[test]

@@ -216,6 +216,13 @@ impl<'a> Worlds<'a> {
                 payload,
             ))
         });
+        twice(world, || {
+            let ports = Disturbed::not(world);
+            let clock = FakeClock::new();
+            finish(restore_test_validator::handle(
+                &ports, &clock, &here, payload,
+            ))
+        });
         assert!(world.attachments_made() <= 1, "attached twice");
         for volume in world.state().volumes.values() {
             for attachment in &volume.attachments {

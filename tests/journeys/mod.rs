@@ -12,6 +12,7 @@ mod malformed;
 mod reconcile_due;
 mod restore_completed;
 mod restore_failed;
+mod restore_test_completed;
 
 use recovery_core::fakes::{StoredItem, World};
 

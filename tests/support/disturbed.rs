@@ -14,9 +14,10 @@ use recovery_core::ops_item::{Claim, ItemKey, NewOpsItem, OpsItem, OpsItemChange
 use recovery_core::outcome::Outcome;
 use recovery_core::ports::{
     AttachAnswer, Instances, Notification, Notifications, OpsItems, Page, RecoveryPointTags,
-    RestoreJobs, Restores, Runbooks, StackResource, StackResources, Volumes,
+    RestoreJobs, RestoreTests, Restores, Runbooks, StackResource, StackResources, Volumes,
 };
 use recovery_core::restore_job::RestoreJob;
+use recovery_core::restore_test::{Report, RestoreTest, Snapshot, TestVolume};
 use recovery_core::tags::Tags;
 
 /// What happens at a call.
@@ -208,6 +209,31 @@ impl Restores for Disturbed<'_> {
     ) -> Result<BTreeMap<RecoveryPointArn, Tags>, Error> {
         self.call("ec2:DescribeTags", self.world.tags_together(points))
             .await
+    }
+}
+
+impl RestoreTests for Disturbed<'_> {
+    async fn restore_test(&self, id: &RestoreJobId) -> Result<RestoreTest, Error> {
+        self.call("backup:DescribeRestoreJob", self.world.restore_test(id))
+            .await
+    }
+
+    async fn test_volume(&self, id: &VolumeId) -> Result<Option<TestVolume>, Error> {
+        self.call("ec2:DescribeVolumes", self.world.test_volume(id))
+            .await
+    }
+
+    async fn snapshot(&self, id: &str) -> Result<Option<Snapshot>, Error> {
+        self.call("ec2:DescribeSnapshots", self.world.snapshot(id))
+            .await
+    }
+
+    async fn report(&self, id: &RestoreJobId, report: &Report) -> Result<(), Error> {
+        self.call(
+            "backup:PutRestoreValidationResult",
+            self.world.report(id, report),
+        )
+        .await
     }
 }
 

@@ -22,6 +22,8 @@ pub(crate) struct End {
     notifications: BTreeSet<[String; 2]>,
     /// Executions of runbooks: token and runbook.
     executions: BTreeMap<String, String>,
+    /// Results of restore tests: job, and whether it was successful with what was found.
+    results: BTreeMap<String, (bool, String)>,
 }
 
 impl End {
@@ -61,6 +63,12 @@ impl End {
                 .executions
                 .iter()
                 .map(|(token, (runbook, _))| (token.clone(), runbook.clone()))
+                .collect(),
+            results: state
+                .restore_tests
+                .reports
+                .iter()
+                .map(|(job, report)| (job.clone(), (report.successful, report.message.clone())))
                 .collect(),
         }
     }

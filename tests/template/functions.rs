@@ -41,6 +41,7 @@ fn settings() -> Vec<(&'static str, &'static [&'static str], Read)> {
         of!(opsitem_creator),
         of!(restore_integrator),
         of!(restore_reconciler),
+        of!(restore_test_validator),
     ]
 }
 

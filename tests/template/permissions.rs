@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use recovery_aws::{IntegrationAdapters, OpsCenter, ResponseAdapters, RunbookRunner};
+use recovery_aws::{
+    IntegrationAdapters, OpsCenter, ResponseAdapters, RunbookRunner, ValidationAdapters,
+};
 use serde_json::Value;
 
 use crate::support::sam::{Deployed, attribute_of, deployed, members, strings};
@@ -27,9 +29,10 @@ const RUNBOOK_ROLE: [&str; 1] = ["iam:PassRole"];
 
 /// Actions that know no resource (Service Authorization Reference: Amazon EC2, AWS Backup, AWS
 /// CloudFormation, Amazon CloudWatch, AWS Systems Manager): IAM takes nothing but `*` for them.
-pub(super) const WITHOUT_RESOURCES: [&str; 10] = [
+pub(super) const WITHOUT_RESOURCES: [&str; 11] = [
     "backup:DescribeRestoreJob",
     "backup:ListRestoreJobs",
+    "backup:PutRestoreValidationResult",
     // Of a template that is no stack's yet.
     "cloudformation:GetTemplateSummary",
     // Composite alarms are shown to those only who may see all.
@@ -155,6 +158,7 @@ fn each_role_allows_what_the_adapters_call_no_more_and_no_less() {
     let reconciler = [&reconciler[..], &[&VOLUME_KEYS]].concat();
     check(&[], "RestoreReconcilerRole", &reconciler);
     check(&KEYS, "RestoreReconcilerRole", &reconciler);
+    check(&[], "RestoreTestValidatorRole", ValidationAdapters::ACTIONS);
 
     check(&[], "OpsitemCreatorRole", &[OpsCenter::ACTIONS]);
 
@@ -264,7 +268,9 @@ fn no_action_destroys_or_is_a_pattern() {
                 let (service, verb) = action.split_once(':').expect("service:Action");
                 assert!(!action.contains(['*', '?']), "{role}: {action}");
                 assert!(
+                    // Neither overwrites: a result that is there cannot be changed.
                     action == "logs:PutLogEvents"
+                        || action == "backup:PutRestoreValidationResult"
                         || (role.as_str(), action.as_str())
                             == (REMOVES_MESSAGES.0, REMOVES_MESSAGES.1)
                         || !dangerous.iter().any(|word| verb.starts_with(word)),
@@ -401,7 +407,10 @@ fn aws_backup_alone_restores_with_the_restore_role_and_can_only_add() {
                     "CreateVolume"
                 );
             }
-            if actions.iter().any(|action| action.starts_with("kms:")) {
+            // A look at a key gives nothing away; everything else is for EC2 to do.
+            let uses_keys =
+                |action: &String| action.starts_with("kms:") && action != "kms:DescribeKey";
+            if actions.iter().any(uses_keys) {
                 assert_eq!(
                     statement["Condition"]["StringLike"]["kms:ViaService"],
                     "ec2.us-west-2.amazonaws.com*"

@@ -138,3 +138,40 @@ fn the_bucket_is_private_encrypted_and_forgets_only_old_versions() {
         assert!(rule.get("ExpirationInDays").is_none() && rule.get("ExpirationDate").is_none());
     }
 }
+
+#[test]
+fn restores_are_tested_only_where_the_owner_says_so_and_from_the_recovery_vault() {
+    let off = deployed(&[]);
+    assert!(
+        off.resources("AWS::Backup::RestoreTestingPlan").is_empty()
+            && off
+                .resources("AWS::Backup::RestoreTestingSelection")
+                .is_empty()
+    );
+    let on = deployed(&[
+        ("RestoreTesting", "on"),
+        ("RestoreTestValidationHours", "4"),
+    ]);
+    let plan = &on.resources("AWS::Backup::RestoreTestingPlan")["RestoreTestPlan"];
+    let name = plan["RestoreTestingPlanName"].as_str().unwrap();
+    assert!(
+        name.len() <= 50 && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_'),
+        "{name}"
+    );
+    assert_eq!(
+        plan["RecoveryPointSelection"],
+        json!({
+            "Algorithm": "LATEST_WITHIN_WINDOW",
+            "SelectionWindowDays": "7",
+            "RecoveryPointTypes": ["SNAPSHOT"],
+            "IncludeVaults": [attribute_of("RecoveryVault", "BackupVaultArn")],
+        })
+    );
+    let selection = &on.resources("AWS::Backup::RestoreTestingSelection")["RestoreTestSelection"];
+    assert_eq!(selection["ProtectedResourceType"], "EBS");
+    assert_eq!(selection["IamRoleArn"], attribute_of("RestoreRole", "Arn"));
+    // Without hours in between, what was restored is gone before it was looked at.
+    assert_eq!(selection["ValidationWindowHours"], "4");
+    let hours = &template()["Parameters"]["RestoreTestValidationHours"];
+    assert!(hours["MinValue"].as_u64().is_some_and(|least| least >= 1));
+}

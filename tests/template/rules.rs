@@ -81,6 +81,15 @@ fn meant(asked: Asked<'_>) -> Matches {
             text(&format!("/detail/{member}")).is_some_and(|value| values.contains(&value))
         };
         let rule = match (text("/source")?, text("/detail-type")?) {
+            ("aws.backup", "Restore Job State Change")
+                if in_detail("status", &["COMPLETED"])
+                    && event.pointer("/detail/restoreTestingPlanArn").is_some() =>
+            {
+                return Some(vec![
+                    "RestoreCompletedRule".to_owned(),
+                    "RestoreTestCompletedRule".to_owned(),
+                ]);
+            }
             ("aws.backup", "Restore Job State Change") if in_detail("status", &["COMPLETED"]) => {
                 "RestoreCompletedRule"
             }
@@ -114,11 +123,11 @@ fn meant(asked: Asked<'_>) -> Matches {
             }
             _ => return None,
         };
-        Some(rule.to_owned())
+        Some(vec![rule.to_owned()])
     };
     events()
         .iter()
-        .map(|(name, event)| (name.clone(), rules(event).into_iter().collect()))
+        .map(|(name, event)| (name.clone(), rules(event).into_iter().flatten().collect()))
         .collect()
 }
 

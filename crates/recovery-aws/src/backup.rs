@@ -1,5 +1,6 @@
 //! AWS Backup: restore jobs and the tags of the recovery points it holds itself.
 
+use aws_sdk_backup::operation::describe_restore_job::DescribeRestoreJobOutput;
 use aws_sdk_backup::{Client, types};
 use chrono::{DateTime, Utc};
 use recovery_core::arn::{Arn, RecoveryPointArn, RestoreJobId};
@@ -50,19 +51,7 @@ impl Backup {
             .send()
             .await
             .map_err(|error| classify(DESCRIBE_RESTORE_JOB, id.as_str(), error))?;
-        Ok(RestoreJob {
-            id: id.clone(),
-            status: job.status.map(|status| status.as_str().to_owned()),
-            status_message: job.status_message,
-            resource_type: job.resource_type,
-            created_resource: arn(job.created_resource_arn),
-            recovery_point: arn(job.recovery_point_arn).map(RecoveryPointArn::new),
-            source_resource: arn(job.source_resource_arn),
-            restore_test: job
-                .created_by
-                .is_some_and(|by| by.restore_testing_plan_arn.is_some()),
-            completed: job.completion_date.and_then(time),
-        })
+        Ok(translate(id, job))
     }
 
     /// One page of the jobs that restored an EBS volume and were completed after `since`.
@@ -127,6 +116,23 @@ impl Backup {
             tags.extend(page.tags.unwrap_or_default());
         }
         Ok(tags)
+    }
+}
+
+/// The job that AWS Backup describes.
+pub(crate) fn translate(id: &RestoreJobId, job: DescribeRestoreJobOutput) -> RestoreJob {
+    RestoreJob {
+        id: id.clone(),
+        status: job.status.map(|status| status.as_str().to_owned()),
+        status_message: job.status_message,
+        resource_type: job.resource_type,
+        created_resource: arn(job.created_resource_arn),
+        recovery_point: arn(job.recovery_point_arn).map(RecoveryPointArn::new),
+        source_resource: arn(job.source_resource_arn),
+        restore_test: job
+            .created_by
+            .is_some_and(|by| by.restore_testing_plan_arn.is_some()),
+        completed: job.completion_date.and_then(time),
     }
 }
 

@@ -9,6 +9,7 @@ mod client;
 mod cloudformation;
 mod ec2;
 mod error;
+mod restore_tests;
 mod sns;
 mod ssm;
 #[cfg(test)]
@@ -18,6 +19,7 @@ pub use backup::Backup;
 pub use client::{Config, load_config};
 pub use cloudformation::CloudFormation;
 pub use ec2::Ec2;
+pub use restore_tests::RestoreTesting;
 pub use sns::Topic;
 pub use ssm::{OpsCenter, RunbookRunner};
 
@@ -32,9 +34,10 @@ use recovery_core::integrate::{DeviceName, Instance, Volume};
 use recovery_core::ops_item::{Claim, ItemKey, NewOpsItem, OpsItem, OpsItemChange};
 use recovery_core::ports::{
     AttachAnswer, Instances, Notification, Notifications, OpsItems, Page, RecoveryPointTags,
-    RestoreJobs, Restores, Runbooks, StackResource, StackResources, Volumes,
+    RestoreJobs, RestoreTests, Restores, Runbooks, StackResource, StackResources, Volumes,
 };
 use recovery_core::restore_job::RestoreJob;
+use recovery_core::restore_test::{Report, RestoreTest, Snapshot, TestVolume};
 use recovery_core::tags::Tags;
 
 /// What the integration of a restored volume reaches AWS through.
@@ -166,6 +169,47 @@ impl Instances for IntegrationAdapters {
     }
 }
 
+/// What the validation of a restore test reaches AWS through.
+#[derive(Debug)]
+pub struct ValidationAdapters {
+    testing: RestoreTesting,
+    ops_center: OpsCenter,
+    topic: Topic,
+}
+
+impl ValidationAdapters {
+    /// The IAM actions that it needs.
+    pub const ACTIONS: &'static [&'static [&'static str]] =
+        &[RestoreTesting::ACTIONS, OpsCenter::ACTIONS, Topic::ACTIONS];
+
+    /// Clients for every service it needs; notification goes to `topic`, if any.
+    pub fn new(config: &Config, topic: Option<String>) -> ValidationAdapters {
+        ValidationAdapters {
+            testing: RestoreTesting::new(config),
+            ops_center: OpsCenter::new(config),
+            topic: Topic::new(config, topic),
+        }
+    }
+}
+
+impl RestoreTests for ValidationAdapters {
+    async fn restore_test(&self, id: &RestoreJobId) -> Result<RestoreTest, Error> {
+        self.testing.restore_test(id).await
+    }
+
+    async fn test_volume(&self, id: &VolumeId) -> Result<Option<TestVolume>, Error> {
+        self.testing.test_volume(id).await
+    }
+
+    async fn snapshot(&self, id: &str) -> Result<Option<Snapshot>, Error> {
+        self.testing.snapshot(id).await
+    }
+
+    async fn report(&self, id: &RestoreJobId, report: &Report) -> Result<(), Error> {
+        self.testing.report(id, report).await
+    }
+}
+
 /// What the response to a signal reaches AWS through.
 #[derive(Debug)]
 pub struct ResponseAdapters {
@@ -200,7 +244,7 @@ impl Runbooks for ResponseAdapters {
     }
 }
 
-/// Both kinds of adapters keep OpsItems and tell people in the same way.
+/// All kinds of adapters keep OpsItems and tell people in the same way.
 macro_rules! ops_items_and_notifications {
     ($($adapters:ty),*) => {$(
         impl OpsItems for $adapters {
@@ -233,7 +277,7 @@ macro_rules! ops_items_and_notifications {
     )*};
 }
 
-ops_items_and_notifications!(IntegrationAdapters, ResponseAdapters);
+ops_items_and_notifications!(IntegrationAdapters, ResponseAdapters, ValidationAdapters);
 
 #[cfg(test)]
 mod tests {

@@ -162,6 +162,9 @@ impl Sent {
             (Some(target), _) => target.rsplit('.').next().unwrap().to_owned(),
             (None, _) if path == "restore-jobs" => "ListRestoreJobs".to_owned(),
             (None, Some("restore-jobs")) if self.method == "GET" => "DescribeRestoreJob".to_owned(),
+            (None, Some("restore-jobs")) if path.ends_with("/validations") => {
+                "PutRestoreValidationResult".to_owned()
+            }
             (None, Some("tags")) if self.method == "GET" => "ListTags".to_owned(),
             _ => pairs(&self.body)["Action"].clone(),
         };

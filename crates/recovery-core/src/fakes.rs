@@ -5,6 +5,7 @@
 
 mod acceptable;
 mod recovery;
+mod restore_tests;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -24,6 +25,7 @@ use crate::restore_job::{EBS, RestoreJob};
 use crate::tags::Tags;
 
 pub use recovery::{Backups, volume_point};
+pub use restore_tests::Tests;
 
 /// How a scripted call fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,6 +90,8 @@ pub struct State {
     pub looks_until_shown: usize,
     /// Looks at a volume until an accepted attachment shows as attached.
     pub looks_until_attached: usize,
+    /// Restore tests, what they made and of what.
+    pub restore_tests: Tests,
     /// Device names that EC2 says are in use although no instance shows them.
     pub hidden_devices: BTreeSet<String>,
     /// What was written that AWS would not take, or that could mislead the people who read it.

@@ -2,13 +2,14 @@
 //!
 //! No I/O, no clock, no environment, no AWS SDK. What the deciding code needs of the world stands
 //! in [`ports`]; only [`integration`], [`reconciliation`], [`planning`], [`restore_start`],
-//! [`response`], [`job_tracking`] and [`ops_item::find_or_create`] walk through them.
+//! [`restore_test`], [`response`], [`job_tracking`] and [`ops_item::find_or_create`] walk through them.
 //!
 //! A restored volume, from event to attachment: [`event::backup`] → [`restore_job`] → [`tags`] →
 //! [`integrate`] (the decision), called by [`integration`] (looks and acts).
 //! What no event told of: [`reconciliation`] leads every restore of late through the same integration.
 //! A whole recovery begins with a plan: [`plan`], called by [`planning`]; each restore of it is
 //! begun by [`restore_start`].
+//! A restore test is judged by [`restore_test`].
 //! A Health event: [`event::health`] → [`respond`] (the decision), called by [`response`].
 
 pub mod arn;
@@ -30,5 +31,6 @@ pub mod respond;
 pub mod response;
 pub mod restore_job;
 pub mod restore_start;
+pub mod restore_test;
 pub mod tags;
 pub mod text;

@@ -85,6 +85,16 @@ impl Outcome {
         Outcome::new("reconciled", None)
     }
 
+    /// A restore test has its result, by this run; `validation` says which.
+    pub fn validated() -> Outcome {
+        Outcome::new("validated", None)
+    }
+
+    /// A restore test had its result before this run.
+    pub fn already_validated() -> Outcome {
+        Outcome::new("already-validated", None)
+    }
+
     /// Adds an id, under the name it has in the answer (camelCase). The answer is logged: an id of
     /// unknown origin that is no name but half a payload is cut.
     #[must_use]

@@ -13,6 +13,7 @@ use crate::integrate::{DeviceName, Instance, Volume};
 use crate::ops_item::{Claim, ItemKey, NewOpsItem, OpsItem, OpsItemChange};
 use crate::plan::RecoveryPoint;
 use crate::restore_job::RestoreJob;
+use crate::restore_test::{Report, RestoreTest, Snapshot, TestVolume};
 use crate::tags::Tags;
 use crate::text;
 
@@ -51,6 +52,31 @@ pub trait Restores {
         &self,
         points: &[RecoveryPointArn],
     ) -> impl Future<Output = Result<BTreeMap<RecoveryPointArn, Tags>, Error>> + Send;
+}
+
+/// Restore tests of AWS Backup, and what they made.
+pub trait RestoreTests {
+    /// The restore job of a test, as AWS Backup knows it now.
+    fn restore_test(
+        &self,
+        id: &RestoreJobId,
+    ) -> impl Future<Output = Result<RestoreTest, Error>> + Send;
+
+    /// The volume as it is now, or nothing where EC2 does not know it.
+    fn test_volume(
+        &self,
+        id: &VolumeId,
+    ) -> impl Future<Output = Result<Option<TestVolume>, Error>> + Send;
+
+    /// The snapshot, or nothing where EC2 does not know it.
+    fn snapshot(&self, id: &str) -> impl Future<Output = Result<Option<Snapshot>, Error>> + Send;
+
+    /// Reports the result, which cannot be changed afterwards.
+    fn report(
+        &self,
+        id: &RestoreJobId,
+        report: &Report,
+    ) -> impl Future<Output = Result<(), Error>> + Send;
 }
 
 /// Tags of recovery points, wherever their service keeps them.
@@ -358,3 +384,8 @@ impl<P> StartingPorts for P where
     P: RecoveryPoints + StackResources + Instances + RestoreStarts + RestoreJobs + Sync
 {
 }
+
+/// All that the validation of a restore test needs.
+pub trait ValidationPorts: RestoreTests + OpsItems + Notifications + Sync {}
+
+impl<P> ValidationPorts for P where P: RestoreTests + OpsItems + Notifications + Sync {}

@@ -3,13 +3,12 @@
 //! Takes the event `Restore Job State Change` or, from a person or a state machine,
 //! `{"restoreJobId": "…"}`.
 
-use recovery_core::arn::{Here, RestoreJobId};
+use recovery_core::arn::Here;
 use recovery_core::error::Error;
-use recovery_core::event::{self, backup};
+use recovery_core::event::backup;
 use recovery_core::integration::integrate;
 use recovery_core::outcome::Outcome;
 use recovery_core::ports::{Clock, IntegrationPorts};
-use recovery_core::restore_job::RestoreJob;
 use recovery_lambda::{SettingsError, Variables};
 use serde_json::Value;
 
@@ -53,39 +52,8 @@ pub async fn handle(
     here: &Here,
     payload: &Value,
 ) -> Result<Outcome, Error> {
-    let job = match payload.get("restoreJobId") {
-        Some(id) => asked_for(id)?,
-        None => {
-            let event = event::parse(payload)?;
-            if event.source != backup::SOURCE {
-                return Ok(Outcome::ignored("source"));
-            }
-            if event.detail_type != backup::RESTORE_JOB {
-                return Ok(Outcome::ignored("detail-type"));
-            }
-            // Before anything else is read: the event of a job that was only created names no job.
-            if event.detail.get("status").and_then(Value::as_str) != Some("COMPLETED") {
-                return Ok(Outcome::ignored("status"));
-            }
-            backup::restore_job(&event)?
-        }
-    };
-    integrate(ports, clock, here, job).await
-}
-
-/// A job of which nothing is known but the id that someone gave.
-fn asked_for(id: &Value) -> Result<RestoreJob, Error> {
-    let id = id
-        .as_str()
-        .map(str::trim)
-        .filter(|id| !id.is_empty())
-        .ok_or_else(|| {
-            Error::Permanent(recovery_core::error::Fault::new(
-                "parse input",
-                "restoreJobId",
-                "it is empty or not text",
-                "Pass {\"restoreJobId\": \"…\"} with the id of a restore job of AWS Backup.",
-            ))
-        })?;
-    Ok(RestoreJob::known_by_id(RestoreJobId::new(id)))
+    match backup::completed_restore(payload)? {
+        Ok(job) => integrate(ports, clock, here, job).await,
+        Err(reason) => Ok(Outcome::ignored(reason)),
+    }
 }

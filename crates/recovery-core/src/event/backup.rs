@@ -4,10 +4,11 @@
 //! See <https://docs.aws.amazon.com/aws-backup/latest/devguide/eventbridge.html>.
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::{Event, detail, lenient_text};
 use crate::arn::{Arn, RecoveryPointArn, RestoreJobId};
-use crate::error::Error;
+use crate::error::{Error, Fault};
 use crate::restore_job::RestoreJob;
 
 /// `source` of every event of AWS Backup.
@@ -76,6 +77,46 @@ pub fn restore_job(event: &Event) -> Result<RestoreJob, Error> {
             .and_then(super::date)
             .or(event.time),
     })
+}
+
+/// The job that `input` is about: the event of a restore that is completed or, from a person or a
+/// state machine, `{"restoreJobId": "…"}`. Of another event, the reason to ignore it.
+///
+/// # Errors
+/// [`Error::Permanent`] for input that cannot be read.
+pub fn completed_restore(input: &Value) -> Result<Result<RestoreJob, &'static str>, Error> {
+    if let Some(id) = input.get("restoreJobId") {
+        return asked_for(id).map(Ok);
+    }
+    let event = super::parse(input)?;
+    if event.source != SOURCE {
+        return Ok(Err("source"));
+    }
+    if event.detail_type != RESTORE_JOB {
+        return Ok(Err("detail-type"));
+    }
+    // Before anything else is read: the event of a job that was only created names no job.
+    if event.detail.get("status").and_then(Value::as_str) != Some("COMPLETED") {
+        return Ok(Err("status"));
+    }
+    restore_job(&event).map(Ok)
+}
+
+/// A job of which nothing is known but the id that someone gave.
+fn asked_for(id: &Value) -> Result<RestoreJob, Error> {
+    let id = id
+        .as_str()
+        .map(str::trim)
+        .filter(|id| !id.is_empty())
+        .ok_or_else(|| {
+            Error::Permanent(Fault::new(
+                "parse input",
+                "restoreJobId",
+                "it is empty or not text",
+                "Pass {\"restoreJobId\": \"…\"} with the id of a restore job of AWS Backup.",
+            ))
+        })?;
+    Ok(RestoreJob::known_by_id(RestoreJobId::new(id)))
 }
 
 fn parsed(arn: Option<String>) -> Option<Arn> {

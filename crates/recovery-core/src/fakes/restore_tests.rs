@@ -1,0 +1,84 @@
+//! Restore tests in the world: a result is reported once.
+
+use std::collections::BTreeMap;
+
+use super::{World, not_found};
+use crate::arn::{RestoreJobId, VolumeId};
+use crate::error::{Error, Fault};
+use crate::ports::RestoreTests;
+use crate::restore_test::{Report, RestoreTest, Snapshot, TestVolume};
+
+/// Restore tests, what they made and of what.
+#[derive(Debug, Clone, Default)]
+pub struct Tests {
+    /// Results by job id, as AWS Backup shows them.
+    pub results: BTreeMap<String, String>,
+    /// How far the deletion has come, by job id.
+    pub deletions: BTreeMap<String, String>,
+    /// What was reported, by job id.
+    pub reports: BTreeMap<String, Report>,
+    /// Volumes of tests, by id.
+    pub volumes: BTreeMap<VolumeId, TestVolume>,
+    /// Snapshots behind recovery points, by id.
+    pub snapshots: BTreeMap<String, Snapshot>,
+}
+
+impl RestoreTests for World {
+    async fn restore_test(&self, id: &RestoreJobId) -> Result<RestoreTest, Error> {
+        let operation = "backup:DescribeRestoreJob";
+        self.call(operation, id.as_str(), |state| {
+            let job = state
+                .restore_jobs
+                .get(id.as_str())
+                .cloned()
+                .ok_or_else(|| not_found(operation, id.as_str()))?;
+            Ok(RestoreTest {
+                job,
+                validation: state.restore_tests.results.get(id.as_str()).cloned(),
+                deletion: state.restore_tests.deletions.get(id.as_str()).cloned(),
+            })
+        })
+    }
+
+    async fn test_volume(&self, id: &VolumeId) -> Result<Option<TestVolume>, Error> {
+        self.call("ec2:DescribeVolumes", id.as_str(), |state| {
+            let looks = &mut state.looks_until_created;
+            Ok(state.restore_tests.volumes.get_mut(id).map(|volume| {
+                match looks {
+                    Some(0) if volume.state == "creating" => volume.state = "available".to_owned(),
+                    Some(looks) => *looks = looks.saturating_sub(1),
+                    None => {}
+                }
+                volume.clone()
+            }))
+        })
+    }
+
+    async fn snapshot(&self, id: &str) -> Result<Option<Snapshot>, Error> {
+        self.call("ec2:DescribeSnapshots", id, |state| {
+            Ok(state.restore_tests.snapshots.get(id).cloned())
+        })
+    }
+
+    async fn report(&self, id: &RestoreJobId, report: &Report) -> Result<(), Error> {
+        let operation = "backup:PutRestoreValidationResult";
+        self.call(operation, id.as_str(), |state| {
+            let tests = &mut state.restore_tests;
+            let known = tests.results.get(id.as_str());
+            if known.is_some_and(|known| known != "VALIDATING") {
+                return Err(Error::Permanent(
+                    Fault::new(operation, id.as_str(), "it has a result", "Nothing to do.")
+                        .with_code("InvalidRequestException"),
+                ));
+            }
+            let result = if report.successful {
+                "SUCCESSFUL"
+            } else {
+                "FAILED"
+            };
+            tests.results.insert(id.to_string(), result.to_owned());
+            tests.reports.insert(id.to_string(), report.clone());
+            Ok(())
+        })
+    }
+}

@@ -1,0 +1,506 @@
+//! Whether a restore test made what the recovery point promises: looks, decides ([`check`]), tells
+//! people where it did not, and reports the result to AWS Backup.
+//!
+//! What lies in the volume is not read: that takes an instance. A result cannot be changed once it is
+//! reported, so nothing is reported that was not seen, and people are told before it is.
+//! <https://docs.aws.amazon.com/aws-backup/latest/devguide/restore-testing-validation.html>
+
+use std::time::Duration;
+
+use futures_util::future::try_join;
+
+use crate::arn::{Here, OpsItemId, RestoreJobId, VolumeId};
+use crate::error::{Error, Fault};
+use crate::job_tracking::restore_item;
+use crate::ops_item::{ItemKey, NewOpsItem, OpsItemChange, Severity, find_or_create};
+use crate::outcome::Outcome;
+use crate::ports::{Clock, Notification, ValidationPorts};
+use crate::restore_job::{EBS, RestoreJob};
+use crate::text::{code, one_line, shown};
+
+/// Operational data: what was wrong, word for word, once people have been told of it.
+const NOTIFIED: &str = "recovery:notified";
+
+/// Looks for a volume that does not show before it counts as missing: EC2 is eventually consistent.
+const LOOKS: usize = 5;
+/// Left of a run's time for writing down what was found: a call may take 20 s with all its attempts.
+const RESERVE: Duration = Duration::from_secs(60);
+/// Pause between two looks.
+const PAUSE: Duration = Duration::from_secs(3);
+
+/// A restore job of a restore testing plan, as AWS Backup knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RestoreTest {
+    /// The job.
+    pub job: RestoreJob,
+    /// `SUCCESSFUL`, `FAILED`, `TIMED_OUT` or `VALIDATING`, where there is a result.
+    pub validation: Option<String>,
+    /// `DELETING`, `SUCCESSFUL` or `FAILED`, once AWS Backup has begun to delete what the test made.
+    pub deletion: Option<String>,
+}
+
+impl RestoreTest {
+    /// The result, if it is one that cannot be changed any more.
+    fn result(&self) -> Option<&str> {
+        self.validation
+            .as_deref()
+            .filter(|status| *status != "VALIDATING")
+    }
+}
+
+/// A volume that a restore test made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TestVolume {
+    /// `creating`, `available`, `in-use`, `deleting`, `deleted`, `error`.
+    pub state: String,
+    /// Its size in GiB.
+    pub size: i32,
+    /// Whether it is encrypted.
+    pub encrypted: bool,
+    /// The snapshot that it was made of.
+    pub snapshot: Option<String>,
+}
+
+/// The EBS snapshot behind a recovery point.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Its id.
+    pub id: String,
+    /// Size of the volume that it is of, in GiB.
+    pub size: i32,
+    /// Whether it is encrypted.
+    pub encrypted: bool,
+}
+
+/// What is reported to AWS Backup.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// Whether the restore did what it should.
+    pub successful: bool,
+    /// What was found.
+    pub message: String,
+}
+
+/// What a look at volume and snapshot tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// The volume is as the recovery point promises.
+    Successful,
+    /// It is not, and in what.
+    Failed(Vec<String>),
+    /// It is being made still.
+    NotYet,
+}
+
+/// Holds the volume against the snapshot that it should be of.
+pub fn check(volume: &TestVolume, snapshot: &Snapshot) -> Verdict {
+    if volume.state == "creating" {
+        return Verdict::NotYet;
+    }
+    let mut wrong = Vec::new();
+    if volume.state != "available" {
+        wrong.push(format!("its state is {}, not available", volume.state));
+    }
+    match &volume.snapshot {
+        Some(of) if *of == snapshot.id => {}
+        Some(of) => wrong.push(format!("it was made of {of}, not of {}", snapshot.id)),
+        None => wrong.push(format!(
+            "it was made of no snapshot, not of {}",
+            snapshot.id
+        )),
+    }
+    if volume.size < snapshot.size {
+        wrong.push(format!(
+            "it has {} GiB, and the recovery point {}",
+            volume.size, snapshot.size
+        ));
+    }
+    if snapshot.encrypted && !volume.encrypted {
+        wrong.push("it is not encrypted, and the recovery point is".to_owned());
+    }
+    if wrong.is_empty() {
+        Verdict::Successful
+    } else {
+        Verdict::Failed(wrong)
+    }
+}
+
+/// Validates what `job` restored, if a restore test started it. The job may be known from an event
+/// only, or by its id.
+///
+/// # Errors
+/// [`Error::Retryable`] while the volume is being made, or when a call failed that may succeed
+/// later; [`Error::Permanent`] when a call failed for good. A restore that failed its test is no
+/// error: people have been told.
+pub async fn validate(
+    ports: &impl ValidationPorts,
+    clock: &impl Clock,
+    here: &Here,
+    job: RestoreJob,
+) -> Result<Outcome, Error> {
+    let test = ports.restore_test(&job.id).await?;
+    if job.is_completed() && matches!(test.job.status.as_deref(), Some("PENDING" | "RUNNING")) {
+        return Err(Error::Retryable(Fault::new(
+            "backup:DescribeRestoreJob",
+            job.id.as_str(),
+            "the job is completed by its event, but not yet by this answer",
+            "Nothing to do yet: this restore test is looked at again.",
+        )));
+    }
+    let known = test.result().map(str::to_owned);
+    let deleted = test.deletion.is_some();
+    let job = job.settled_by(test.job);
+    if !job.restore_test {
+        return Ok(Outcome::ignored("no-restore-test"));
+    }
+    if !job.is_completed() {
+        return Ok(Outcome::ignored("status"));
+    }
+    if let Some(known) = known {
+        return Ok(validated(Outcome::already_validated(), &job.id, &known));
+    }
+    if deleted {
+        return Ok(Outcome::ignored("deleted").with("restoreJobId", job.id.as_str()));
+    }
+    let Some((volume_id, snapshot_id)) = volume_and_snapshot(&job) else {
+        // No result is better than one without a look: AWS Backup shows the test as not validated.
+        return Ok(Outcome::ignored("resource-type").with("restoreJobId", job.id.as_str()));
+    };
+    let report = match look(ports, clock, &volume_id, snapshot_id).await? {
+        Found::NoSnapshot => {
+            return Ok(Outcome::ignored("recovery-point-gone")
+                .with("restoreJobId", job.id.as_str())
+                .with("volumeId", volume_id.as_str()));
+        }
+        Found::AsPromised => Report {
+            successful: true,
+            message: format!(
+                "{volume_id} is available, made of {snapshot_id}, of its size and encrypted if it is. What lies in it was not read."
+            ),
+        },
+        Found::Wrong(wrong) => Report {
+            successful: false,
+            message: format!(
+                "{volume_id} is not as its recovery point: {}.",
+                wrong.join("; ")
+            ),
+        },
+    };
+    let item = if report.successful {
+        None
+    } else {
+        Some(tell(ports, here, &job, &report.message).await?)
+    };
+    let status = if report.successful {
+        "SUCCESSFUL"
+    } else {
+        "FAILED"
+    };
+    let outcome = match ports.report(&job.id, &report).await {
+        Ok(()) => validated(Outcome::validated(), &job.id, status),
+        // Another run may have been first, or an answer was lost.
+        Err(error) => match ports.restore_test(&job.id).await?.result() {
+            Some(known) => validated(Outcome::already_validated(), &job.id, known),
+            None => return Err(error),
+        },
+    };
+    let outcome = outcome.with("volumeId", volume_id.as_str());
+    Ok(match item {
+        Some(item) => outcome.with("opsItemId", item.as_str()),
+        None => outcome,
+    })
+}
+
+fn validated(outcome: Outcome, job: &RestoreJobId, status: &str) -> Outcome {
+    outcome
+        .with("restoreJobId", job.as_str())
+        .with("validation", status)
+}
+
+/// The volume that the job made and the snapshot it was to be made of, where it is about an EBS
+/// volume.
+fn volume_and_snapshot(job: &RestoreJob) -> Option<(VolumeId, &str)> {
+    if job.resource_type.as_deref().is_some_and(|kind| kind != EBS) {
+        return None;
+    }
+    let volume = job
+        .created_resource
+        .as_ref()
+        .filter(|arn| arn.service() == "ec2")?
+        .resource_id("volume")?;
+    let snapshot = job
+        .recovery_point
+        .as_ref()
+        .map(|point| point.arn())
+        .filter(|arn| arn.service() == "ec2")?
+        .resource_id("snapshot")?;
+    Some((VolumeId::new(volume), snapshot))
+}
+
+enum Found {
+    AsPromised,
+    Wrong(Vec<String>),
+    /// The recovery point has expired meanwhile: there is nothing to compare with.
+    NoSnapshot,
+}
+
+/// Looks until there is something to say.
+async fn look(
+    ports: &impl ValidationPorts,
+    clock: &impl Clock,
+    volume_id: &VolumeId,
+    snapshot_id: &str,
+) -> Result<Found, Error> {
+    let mut unseen = 0;
+    loop {
+        let (volume, snapshot) =
+            try_join(ports.test_volume(volume_id), ports.snapshot(snapshot_id)).await?;
+        let Some(snapshot) = snapshot else {
+            return Ok(Found::NoSnapshot);
+        };
+        let waiting_for = match volume.map(|volume| check(&volume, &snapshot)) {
+            Some(Verdict::Successful) => return Ok(Found::AsPromised),
+            Some(Verdict::Failed(wrong)) => return Ok(Found::Wrong(wrong)),
+            Some(Verdict::NotYet) => "it is being made still",
+            None => {
+                unseen += 1;
+                if unseen == LOOKS {
+                    return Ok(Found::Wrong(vec![
+                        "AWS Backup made it, and EC2 does not know it".to_owned(),
+                    ]));
+                }
+                "EC2 does not show it"
+            }
+        };
+        if clock.remaining() < RESERVE {
+            return Err(Error::Retryable(Fault::new(
+                "ec2:DescribeVolumes",
+                volume_id.as_str(),
+                waiting_for,
+                "Nothing to do yet: this restore test is looked at again.",
+            )));
+        }
+        clock.sleep(PAUSE).await;
+    }
+}
+
+/// Writes down what was wrong and tells people, once. Where it cannot be written down, they are told
+/// all the same.
+async fn tell(
+    ports: &impl ValidationPorts,
+    here: &Here,
+    job: &RestoreJob,
+    wrong: &str,
+) -> Result<OpsItemId, Error> {
+    let written = find_or_create(ports, &failed_item(job, wrong)).await;
+    if let Ok(item) = &written
+        && item.data.contains_key(NOTIFIED)
+    {
+        return Ok(item.id.clone());
+    }
+    let told = ports
+        .notify(&Notification {
+            subject: TITLE.to_owned(),
+            message: format!(
+                "A recovery point was restored for a test, and what came of it is not as it should be. \
+                 On the day it would not be either.\n\n\
+                 What: {wrong}\nWhat to do: {WHAT_TO_DO}\n\n\
+                 Where: account {account}, Region {region}\nRestore job: {id}\nRecovery point: {point}\nOpsItem: {item}\n",
+                wrong = one_line(wrong),
+                account = here.account,
+                region = here.region,
+                id = shown(job.id.as_str()),
+                point = job
+                    .recovery_point
+                    .as_ref()
+                    .map_or("(not named)".to_owned(), |point| shown(point.as_str())),
+                item = written
+                    .as_ref()
+                    .map_or("could not be written", |item| item.id.as_str()),
+            ),
+            attributes: vec![("kind", "restore-test-failed".to_owned())],
+        })
+        .await;
+    let item = written?.id;
+    told?;
+    let mark = OpsItemChange {
+        data: [(NOTIFIED, wrong.to_owned())].into(),
+        ..OpsItemChange::default()
+    };
+    ports.update(&item, &mark).await?;
+    Ok(item)
+}
+
+const TITLE: &str = "Restore test failed: what was restored is not as it should be";
+const WHAT_TO_DO: &str = "Restore the same recovery point by hand and look at the volume before AWS Backup deletes \
+     the test's. Look at the metadata of the restore testing selection, the restore role and its keys. Until a test succeeds, \
+     take the copies of this resource for unproven.";
+
+/// The OpsItem of a restore that failed its test. The job itself has none: it completed.
+fn failed_item(job: &RestoreJob, wrong: &str) -> NewOpsItem {
+    let of_job = restore_item(job);
+    let facts = of_job
+        .description
+        .split_once("\n**What it means.**")
+        .map_or(of_job.description.as_str(), |(facts, _)| facts)
+        .trim_end();
+    NewOpsItem {
+        key: ItemKey::new("restore-test", job.id.as_str()),
+        title: TITLE.to_owned(),
+        description: format!(
+            "{facts}\n\n**What is wrong.** {wrong}\n\n\
+             **What it means.** A recovery from this recovery point would end in the same.\n\n**What to do.** {WHAT_TO_DO}",
+            wrong = code(wrong),
+        ),
+        severity: Severity::High,
+        category: "Recovery",
+        data: of_job.data,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn volume() -> TestVolume {
+        TestVolume {
+            state: "available".to_owned(),
+            size: 100,
+            encrypted: true,
+            snapshot: Some("snap-1".to_owned()),
+        }
+    }
+
+    fn snapshot() -> Snapshot {
+        Snapshot {
+            id: "snap-1".to_owned(),
+            size: 100,
+            encrypted: true,
+        }
+    }
+
+    #[test]
+    fn a_volume_is_held_against_its_recovery_point() {
+        let state = |state: &str| TestVolume {
+            state: state.to_owned(),
+            ..volume()
+        };
+        let cases: &[(&str, TestVolume, Snapshot, &[&str])] = &[
+            ("as promised", volume(), snapshot(), &[]),
+            (
+                "larger",
+                TestVolume {
+                    size: 101,
+                    ..volume()
+                },
+                snapshot(),
+                &[],
+            ),
+            (
+                "smaller",
+                TestVolume {
+                    size: 99,
+                    ..volume()
+                },
+                snapshot(),
+                &["it has 99 GiB, and the recovery point 100"],
+            ),
+            (
+                "neither is encrypted",
+                TestVolume {
+                    encrypted: false,
+                    ..volume()
+                },
+                Snapshot {
+                    encrypted: false,
+                    ..snapshot()
+                },
+                &[],
+            ),
+            (
+                "encrypted though the recovery point is not",
+                volume(),
+                Snapshot {
+                    encrypted: false,
+                    ..snapshot()
+                },
+                &[],
+            ),
+            (
+                "lost its encryption",
+                TestVolume {
+                    encrypted: false,
+                    ..volume()
+                },
+                snapshot(),
+                &["it is not encrypted, and the recovery point is"],
+            ),
+            (
+                "of another snapshot",
+                TestVolume {
+                    snapshot: Some("snap-2".to_owned()),
+                    ..volume()
+                },
+                snapshot(),
+                &["it was made of snap-2, not of snap-1"],
+            ),
+            (
+                "empty",
+                TestVolume {
+                    snapshot: None,
+                    ..volume()
+                },
+                snapshot(),
+                &["it was made of no snapshot, not of snap-1"],
+            ),
+            (
+                "broken",
+                state("error"),
+                snapshot(),
+                &["its state is error, not available"],
+            ),
+            (
+                "in use",
+                state("in-use"),
+                snapshot(),
+                &["its state is in-use, not available"],
+            ),
+            (
+                "deleted already",
+                state("deleting"),
+                snapshot(),
+                &["its state is deleting, not available"],
+            ),
+            (
+                "everything wrong",
+                TestVolume {
+                    state: "error".to_owned(),
+                    size: 1,
+                    encrypted: false,
+                    snapshot: None,
+                },
+                snapshot(),
+                &[
+                    "its state is error, not available",
+                    "it was made of no snapshot, not of snap-1",
+                    "it has 1 GiB, and the recovery point 100",
+                    "it is not encrypted, and the recovery point is",
+                ],
+            ),
+        ];
+        for (name, volume, snapshot, wrong) in cases {
+            let expected = if wrong.is_empty() {
+                Verdict::Successful
+            } else {
+                Verdict::Failed(wrong.iter().map(|text| (*text).to_owned()).collect())
+            };
+            assert_eq!(check(volume, snapshot), expected, "{name}");
+        }
+        // Nothing is said of one that is not there yet, whatever it looks like.
+        let making = TestVolume {
+            size: 0,
+            ..state("creating")
+        };
+        assert_eq!(check(&making, &snapshot()), Verdict::NotYet);
+    }
+}

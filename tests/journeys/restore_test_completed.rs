@@ -1,0 +1,333 @@
+//! `RestoreTestCompletedRule`: a restore test completed. restore-test-validator looks whether what it
+//! made is what the recovery point promises, tells people where it is not, and reports the result.
+
+use std::time::Duration;
+
+use recovery_core::arn::{RestoreJobId, VolumeId};
+use recovery_core::error::Error;
+use recovery_core::fakes::{Failure, FakeClock, World};
+use recovery_core::ops_item::{Severity, Status};
+use recovery_core::outcome::Outcome;
+use recovery_core::restore_test::{Report, Snapshot, TestVolume};
+use serde_json::{Value, json};
+
+use super::{assert_contains, assert_outcome, only_item, told};
+use crate::support::disturbed::{Disturbed, finish, run};
+use crate::support::end::every_way_leads_to_one_end;
+use crate::support::repository::{event, event_with};
+use crate::support::restored::{change_job, here, job_of, usual_here};
+
+const EVENT: &str = "restore-test-completed-ebs";
+const JOB: &str = "B76709DC-9619-4636-9F20-95D9B5973771";
+const VOLUME: &str = "vol-0350ae29ea0415e0a";
+const SNAPSHOT: &str = "snap-0a8530a063a225612";
+
+/// The world in which the test completed, with a volume as it should be.
+fn world() -> World {
+    let world = World::new();
+    {
+        let mut state = world.state();
+        let job = job_of(&event(EVENT));
+        state.restore_jobs.insert(job.id.to_string(), job);
+        state.restore_tests.volumes.insert(
+            VolumeId::new(VOLUME),
+            TestVolume {
+                state: "available".to_owned(),
+                size: 100,
+                encrypted: true,
+                snapshot: Some(SNAPSHOT.to_owned()),
+            },
+        );
+        state.restore_tests.snapshots.insert(
+            SNAPSHOT.to_owned(),
+            Snapshot {
+                id: SNAPSHOT.to_owned(),
+                size: 100,
+                encrypted: true,
+            },
+        );
+    }
+    world
+}
+
+/// The world in which the volume came out too small and unencrypted.
+fn spoiled() -> World {
+    let world = world();
+    change_volume(&world, |volume| {
+        volume.size = 8;
+        volume.encrypted = false;
+    });
+    world
+}
+
+fn change_volume(world: &World, change: impl FnOnce(&mut TestVolume)) {
+    let mut state = world.state();
+    let volume = state
+        .restore_tests
+        .volumes
+        .get_mut(&VolumeId::new(VOLUME))
+        .expect("the volume is in this world");
+    change(volume);
+}
+
+fn set_result(world: &World, result: &str) {
+    let mut state = world.state();
+    let results = &mut state.restore_tests.results;
+    results.insert(JOB.to_owned(), result.to_owned());
+}
+
+fn set_deletion(world: &World, status: &str) {
+    let mut state = world.state();
+    let deletions = &mut state.restore_tests.deletions;
+    deletions.insert(JOB.to_owned(), status.to_owned());
+}
+
+fn validate_with(world: &World, clock: &FakeClock, input: &Value) -> Result<Outcome, Error> {
+    let ports = Disturbed::not(world);
+    finish(restore_test_validator::handle(
+        &ports,
+        clock,
+        &usual_here(),
+        input,
+    ))
+}
+
+fn validate(world: &World, input: &Value) -> Result<Outcome, Error> {
+    validate_with(world, &FakeClock::new(), input)
+}
+
+/// What was reported to AWS Backup of the one test.
+fn reported(world: &World) -> Option<Report> {
+    world.state().restore_tests.reports.get(JOB).cloned()
+}
+
+#[test]
+fn a_volume_as_promised_is_reported_as_such_and_nobody_is_disturbed() {
+    let world = world();
+    let outcome = assert_outcome!(validate(&world, &event(EVENT)), "validated");
+    assert_eq!(outcome.id("validation"), Some("SUCCESSFUL"));
+    assert_eq!(outcome.id("restoreJobId"), Some(JOB));
+    assert_eq!(outcome.id("volumeId"), Some(VOLUME));
+    assert_eq!(
+        world.calls(),
+        [
+            format!("backup:DescribeRestoreJob {JOB}"),
+            format!("ec2:DescribeVolumes {VOLUME}"),
+            format!("ec2:DescribeSnapshots {SNAPSHOT}"),
+            format!("backup:PutRestoreValidationResult {JOB}"),
+        ]
+    );
+    let report = reported(&world).unwrap();
+    assert!(report.successful);
+    assert_contains(&report.message, &[VOLUME, SNAPSHOT, "was not read"]);
+    assert!(world.state().items.is_empty());
+    assert_eq!(told(&world), []);
+}
+
+#[test]
+fn a_volume_that_is_not_as_promised_is_told_before_it_is_reported() {
+    let world = spoiled();
+    let outcome = assert_outcome!(validate(&world, &event(EVENT)), "validated");
+    assert_eq!(outcome.id("validation"), Some("FAILED"));
+    assert_eq!(outcome.id("opsItemId"), Some("oi-1"));
+    let calls = world.calls();
+    let position = |operation: &str| calls.iter().position(|call| call.starts_with(operation));
+    assert!(position("sns:Publish") < position("backup:PutRestoreValidationResult"));
+    assert!(position("sns:Publish").is_some(), "{calls:?}");
+
+    let wrong =
+        "it has 8 GiB, and the recovery point 100; it is not encrypted, and the recovery point is";
+    let report = reported(&world).unwrap();
+    assert!(!report.successful);
+    assert_contains(&report.message, &[VOLUME, wrong]);
+    let stored = only_item(&world);
+    assert_eq!(stored.severity, Severity::High);
+    assert_eq!(stored.item.status, Status::Open);
+    assert_contains(
+        &stored.description,
+        &[
+            &format!("Restore job `{JOB}` (`EBS`) is `COMPLETED`, started by a restore test."),
+            SNAPSHOT,
+            "**What is wrong.**",
+            wrong,
+            "**What it means.**",
+            "**What to do.** Restore the same recovery point by hand",
+        ],
+    );
+    let told = told(&world);
+    let [(subject, message)] = told.as_slice() else {
+        panic!("{told:?}");
+    };
+    assert_contains(subject, &["Restore test failed"]);
+    assert_contains(
+        message,
+        &[wrong, JOB, SNAPSHOT, "us-west-2", "OpsItem: oi-1"],
+    );
+}
+
+#[test]
+fn every_way_leads_to_one_result() {
+    for world in [&world as &dyn Fn() -> World, &spoiled] {
+        let event = event(EVENT);
+        let ways = every_way_leads_to_one_end(world, &|ports| {
+            run(restore_test_validator::handle(
+                ports,
+                &FakeClock::new(),
+                &here(&event),
+                &event,
+            ))
+        });
+        assert!(ways > 100, "only {ways} ways");
+    }
+}
+
+#[test]
+fn a_result_that_is_there_stays() {
+    for result in ["SUCCESSFUL", "FAILED", "TIMED_OUT"] {
+        let world = spoiled();
+        set_result(&world, result);
+        let outcome = assert_outcome!(validate(&world, &event(EVENT)), "already-validated");
+        assert_eq!(outcome.id("validation"), Some(result));
+        assert_eq!(world.calls(), [format!("backup:DescribeRestoreJob {JOB}")]);
+    }
+    // That it is being looked at is none.
+    let world = world();
+    set_result(&world, "VALIDATING");
+    assert_outcome!(validate(&world, &event(EVENT)), "validated");
+}
+
+#[test]
+fn a_person_asks_by_the_id_of_the_job() {
+    let world = world();
+    let outcome = assert_outcome!(validate(&world, &json!({"restoreJobId": JOB})), "validated");
+    assert_eq!(outcome.id("validation"), Some("SUCCESSFUL"));
+}
+
+#[test]
+fn a_volume_that_is_being_made_is_waited_for() {
+    let world = world();
+    change_volume(&world, |volume| volume.state = "creating".to_owned());
+    world.state().looks_until_created = Some(3);
+    assert_outcome!(validate(&world, &event(EVENT)), "validated");
+    assert!(reported(&world).unwrap().successful);
+
+    // But not for ever, and nothing is said meanwhile.
+    let world = self::world();
+    change_volume(&world, |volume| volume.state = "creating".to_owned());
+    let clock = FakeClock::with_budget(Duration::from_secs(120));
+    let error = validate_with(&world, &clock, &event(EVENT)).unwrap_err();
+    assert_eq!(error.error_type(), "Retryable");
+    assert_eq!(reported(&world), None);
+}
+
+#[test]
+fn a_volume_that_never_shows_is_a_restore_that_failed() {
+    let world = world();
+    world.state().restore_tests.volumes.clear();
+    let outcome = assert_outcome!(validate(&world, &event(EVENT)), "validated");
+    assert_eq!(outcome.id("validation"), Some("FAILED"));
+    assert_contains(
+        &reported(&world).unwrap().message,
+        &["EC2 does not know it"],
+    );
+    // It was looked for more than once: EC2 shows things late.
+    let looks = world
+        .calls()
+        .iter()
+        .filter(|call| call.starts_with("ec2:DescribeVolumes"))
+        .count();
+    assert!(looks > 1, "{looks}");
+}
+
+#[test]
+fn nothing_is_reported_that_was_not_seen() {
+    // AWS Backup deletes what the test made: the look would come too late.
+    let deleted = world();
+    set_deletion(&deleted, "DELETING");
+    // The recovery point has expired.
+    let expired = world();
+    expired.state().restore_tests.snapshots.clear();
+    // Types that are not known how to be looked at.
+    let other = world();
+    change_job(&other, JOB, |job| {
+        job.resource_type = Some("RDS".to_owned());
+    });
+    for (world, reason) in [
+        (deleted, "deleted"),
+        (expired, "recovery-point-gone"),
+        (other, "resource-type"),
+    ] {
+        assert_outcome!(validate(&world, &event(EVENT)), "ignored", Some(reason));
+        assert_eq!(reported(&world), None, "{reason}");
+        assert!(world.state().items.is_empty(), "{reason}");
+        assert_eq!(told(&world), [], "{reason}");
+    }
+}
+
+#[test]
+fn a_restore_that_is_no_test_is_left_alone() {
+    let no_test = "restore-completed-ebs";
+    let world = World::new();
+    let job = job_of(&event(no_test));
+    let id = RestoreJobId::new(job.id.as_str());
+    world.state().restore_jobs.insert(id.to_string(), job);
+    assert_outcome!(
+        validate(&world, &event(no_test)),
+        "ignored",
+        "no-restore-test"
+    );
+    assert_eq!(world.calls(), [format!("backup:DescribeRestoreJob {id}")]);
+    // Where the job does not say what the event says, one sign suffices.
+    let world = self::world();
+    change_job(&world, JOB, |job| job.restore_test = false);
+    assert_outcome!(validate(&world, &event(EVENT)), "validated");
+}
+
+#[test]
+fn an_answer_older_than_the_event_is_asked_for_again() {
+    let world = world();
+    change_job(&world, JOB, |job| job.status = Some("RUNNING".to_owned()));
+    let error = validate(&world, &event(EVENT)).unwrap_err();
+    assert_eq!(error.error_type(), "Retryable");
+    assert_eq!(reported(&world), None);
+}
+
+#[test]
+fn people_are_told_also_where_nothing_can_be_written() {
+    let world = spoiled();
+    world.fail("ssm:CreateOpsItem", Failure::Denied);
+    let error = validate(&world, &event(EVENT)).unwrap_err();
+    assert_eq!(error.error_type(), "Permanent");
+    let told = told(&world);
+    assert_eq!(told.len(), 1);
+    assert_contains(&told[0].1, &["OpsItem: could not be written"]);
+    assert_eq!(reported(&world), None, "first it is written down");
+}
+
+#[test]
+fn what_is_no_completed_restore_is_ignored_without_a_call() {
+    for (name, reason) in [
+        ("restore-running", "status"),
+        ("restore-created", "status"),
+        ("restore-failed-ebs", "status"),
+        ("copy-failed", "detail-type"),
+        ("custom-lookalike-restore-completed", "source"),
+        ("health-multiple-services", "source"),
+    ] {
+        let world = world();
+        assert_outcome!(validate(&world, &event(name)), "ignored", Some(reason));
+        assert_eq!(world.calls(), Vec::<String>::new(), "{name}");
+    }
+}
+
+#[test]
+fn input_without_an_id_says_what_is_wanted() {
+    let error = validate(&world(), &json!({"restoreJobId": " "})).unwrap_err();
+    assert_contains(
+        &error.to_string(),
+        &["restoreJobId", "Pass {\"restoreJobId\""],
+    );
+    let unnamed = event_with(EVENT, "/detail/restoreJobId", json!(null));
+    let error = validate(&world(), &unnamed).unwrap_err();
+    assert_eq!(error.error_type(), "Permanent");
+}
