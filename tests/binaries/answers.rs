@@ -83,6 +83,26 @@ const CASES: [Case; 6] = [
     },
 ];
 
+/// A function that is invoked directly, with its settings and an input.
+struct Direct {
+    package: &'static str,
+    variables: &'static [(&'static str, &'static str)],
+    input: &'static str,
+    /// The member that the input must have.
+    member: &'static str,
+}
+
+const DIRECT: [Direct; 1] = [Direct {
+    package: "restore-starter",
+    variables: &[
+        ("RESTORE_KEY_ARN", "off"),
+        ("RESTORE_ROLE_ARN", "arn:aws:iam::111122223333:role/restore"),
+        ("VAULT_NAME", "recovery"),
+    ],
+    input: "manual-planned-restore",
+    member: "planHash",
+}];
+
 /// An address where nobody answers.
 fn closed() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
@@ -211,6 +231,36 @@ fn restore_reconciler_answers_as_promised() {
     check(&CASES[4]);
 }
 
+fn check_direct(case: &Direct) {
+    let endpoint = closed();
+    let mut variables = case.variables.to_vec();
+    variables.extend([("AWS_REGION", "us-west-2"), ("AWS_ENDPOINT_URL", &endpoint)]);
+    let lambda = Lambda::start(case.package, &variables);
+
+    // What is no input, an event among it.
+    let foreign = marked("restore-completed-ebs");
+    for payload in ["{}", "null", "[]", "\"text\"", "7", &foreign] {
+        let answer = lambda.invoke(payload);
+        assert_error(&answer, "Permanent", &["parse input", "Pass {"]);
+    }
+    assert_error(&lambda.invoke("{}"), "Permanent", &[case.member]);
+
+    // What it would do, if AWS could be reached; what it does not know is no hindrance.
+    let mut input = event(case.input);
+    input["foreign"] = json!({ "secret": [MARKER] });
+    let answer = lambda.invoke(&input.to_string());
+    assert_error(&answer, "Retryable", &[" failed", ": "]);
+
+    let log = lambda.end();
+    assert_log(&log);
+    assert!(log.contains("Retryable"), "an error leaves a line: {log}");
+}
+
+#[test]
+fn restore_starter_answers_as_promised() {
+    check_direct(&DIRECT[0]);
+}
+
 #[test]
 fn restore_test_validator_answers_as_promised() {
     check(&CASES[5]);
@@ -218,21 +268,28 @@ fn restore_test_validator_answers_as_promised() {
 
 #[test]
 fn every_function_is_among_these_cases() {
-    let mut cases = CASES.map(|case| case.package);
+    let direct = DIRECT.map(|case| case.package);
+    let mut cases: Vec<&str> = CASES
+        .iter()
+        .map(|case| case.package)
+        .chain(direct)
+        .collect();
     cases.sort_unstable();
     assert_eq!(function_packages(), cases);
 }
 
 #[test]
 fn a_function_that_is_not_set_up_does_not_start_and_says_all_that_is_missing() {
-    for case in CASES {
+    let direct = DIRECT.iter().map(|case| (case.package, case.variables));
+    let cases = CASES.iter().map(|case| (case.package, case.variables));
+    for (package, variables) in cases.chain(direct) {
         // It needs nothing but a Region, which its first call misses.
-        if case.package == "opsitem-creator" {
+        if package == "opsitem-creator" {
             continue;
         }
-        let (status, log) = Lambda::start(case.package, &[]).wait();
-        assert!(!status.success(), "{}: {log}", case.package);
-        for (name, _) in case.variables {
+        let (status, log) = Lambda::start(package, &[]).wait();
+        assert!(!status.success(), "{package}: {log}");
+        for (name, _) in variables {
             assert!(
                 log.contains(&format!("{name} is not set")),
                 "{name} in: {log}"

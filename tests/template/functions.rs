@@ -42,6 +42,7 @@ fn settings() -> Vec<(&'static str, &'static [&'static str], Read)> {
         of!(restore_integrator),
         of!(restore_reconciler),
         of!(restore_test_validator),
+        of!(restore_starter),
     ]
 }
 
@@ -121,7 +122,7 @@ fn each_function_starts_with_what_the_template_sets() {
                 );
             }
             let nowhere = |name: &str| with(name).filter(|_| name != "AWS_REGION");
-            let reads_region = package != "opsitem_creator";
+            let reads_region = !["opsitem_creator", "restore_starter"].contains(&package);
             assert_eq!(
                 read(&nowhere).is_err(),
                 reads_region,
@@ -196,15 +197,21 @@ fn assert_log_takes_events(deployed: &Deployed, target: &Value) {
     assert_eq!(allowed, ["logs:CreateLogStream", "logs:PutLogEvents"]);
 }
 
+/// What a state machine or a person invokes.
+const INVOKED_DIRECTLY: [&str; 1] = ["restore-starter"];
+
 #[test]
-fn every_function_is_invoked_by_a_rule() {
-    let targeted: BTreeSet<String> = deployed(&[])
+fn every_function_is_invoked_by_a_rule_or_directly() {
+    let mut targeted: BTreeSet<String> = deployed(&[])
         .resources("AWS::Events::Rule")
         .into_values()
         .flat_map(|rule| rule["Targets"].as_array().cloned().unwrap_or_default())
         .filter_map(|target| target["Id"].as_str().map(str::to_owned))
         .filter(|target| target != HEARTBEAT_LOG)
         .collect();
+    for package in INVOKED_DIRECTLY {
+        assert!(targeted.insert(package.to_owned()), "{package}");
+    }
     assert_eq!(targeted, BTreeSet::from_iter(function_packages()));
     // By rules alone: what SAM would make of `Events` has no dead-letter queue of ours.
     for (function, properties) in deployed(&[]).resources("AWS::Serverless::Function") {

@@ -32,7 +32,10 @@ const OPEN: [(&str, &str); 12] = [
         "opsitem/*",
         "OpsItems that the function opened: they have no tags to tell them by",
     ),
-    ("recovery-point:*", "which recovery point was restored"),
+    (
+        "recovery-point:*",
+        "which recovery point was, or is to be, restored",
+    ),
     ("snapshot/*", "which snapshot is restored"),
     (
         "stack/${WorkloadStack}/*",
@@ -51,6 +54,13 @@ const OF_ANY_ACCOUNT: [(&str, &str); 1] = [(
     "snapshot/*",
     "AWS Backup reads a snapshot with the role of the restore; that it is another account's has to be \
      allowed by that account first",
+)];
+
+/// Resources of one service that actions of another are limited by: service of the actions, ARN.
+const OF_ANOTHER_SERVICE: [(&str, &str); 1] = [(
+    "backup",
+    // The recovery point of a volume is a snapshot (AWS Backup guide, access-control).
+    "ec2:${Region}::snapshot/*",
 )];
 
 /// Services that assume a role without a condition on whom they do it for.
@@ -200,7 +210,11 @@ fn too_wide(template: &Value, statement: &Value, resource: &Value) -> Option<Str
     let &["arn", "${Partition}", service, region, account, end] = parts.as_slice() else {
         return Some(format!("{text} is no ARN"));
     };
-    let of_service = |action: &String| action.split(':').next() == Some(service);
+    let of_service = |action: &String| {
+        let asking = action.split(':').next().unwrap_or_default();
+        let foreign = format!("{service}:{region}:{account}:{end}");
+        asking == service || OF_ANOTHER_SERVICE.contains(&(asking, &foreign))
+    };
     if !strings(&statement["Action"]).iter().all(of_service) {
         return Some(format!("{text} is no resource of all actions"));
     }

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use recovery_aws::{
-    IntegrationAdapters, OpsCenter, ResponseAdapters, RunbookRunner, ValidationAdapters,
+    IntegrationAdapters, OpsCenter, ResponseAdapters, RunbookRunner, StartingAdapters,
+    ValidationAdapters,
 };
 use serde_json::Value;
 
@@ -26,6 +27,9 @@ const VOLUME_KEYS: [&str; 3] = ["kms:CreateGrant", "kms:Decrypt", "kms:DescribeK
 
 /// What starting a runbook with a role of its own needs beyond the call.
 const RUNBOOK_ROLE: [&str; 1] = ["iam:PassRole"];
+
+/// What starting a restore needs beyond the call: AWS Backup restores in a role of ours.
+const RESTORE_ROLE: [&str; 1] = ["iam:PassRole"];
 
 /// Actions that know no resource (Service Authorization Reference: Amazon EC2, AWS Backup, AWS
 /// CloudFormation, Amazon CloudWatch, AWS Systems Manager): IAM takes nothing but `*` for them.
@@ -159,6 +163,9 @@ fn each_role_allows_what_the_adapters_call_no_more_and_no_less() {
     check(&[], "RestoreReconcilerRole", &reconciler);
     check(&KEYS, "RestoreReconcilerRole", &reconciler);
     check(&[], "RestoreTestValidatorRole", ValidationAdapters::ACTIONS);
+
+    let starter = [StartingAdapters::ACTIONS, &[&RESTORE_ROLE]].concat();
+    check(&[], "RestoreStarterRole", &starter);
 
     check(&[], "OpsitemCreatorRole", &[OpsCenter::ACTIONS]);
 
@@ -349,6 +356,15 @@ fn what_is_passed_and_granted_is_tied_to_a_service() {
                 .any(|resource| resource.ends_with("automation-definition/StartRegionRecovery:*"))
         );
     }
+    let pass = statement("RestoreStarterRole", "iam:PassRole");
+    assert_eq!(
+        strings(&pass["Resource"]),
+        [attribute_of("RestoreRole", "Arn")]
+    );
+    assert_eq!(
+        pass["Condition"]["StringEquals"]["iam:PassedToService"],
+        "backup.amazonaws.com"
+    );
     // The two keys that were named, and that of the recovery vault.
     for role in [
         "RestoreIntegratorRole",

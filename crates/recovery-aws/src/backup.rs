@@ -1,4 +1,7 @@
-//! AWS Backup: restore jobs and the tags of the recovery points it holds itself.
+//! AWS Backup: restore jobs and the tags of the recovery points it holds itself; in [`recovery`], the
+//! recovery points of a vault and the start of restores.
+
+mod recovery;
 
 use aws_sdk_backup::operation::describe_restore_job::DescribeRestoreJobOutput;
 use aws_sdk_backup::{Client, types};
@@ -361,6 +364,7 @@ mod tests {
             .unwrap();
         let actions = listed(&[Backup::ACTIONS, Backup::LISTING_ACTIONS].concat());
         assert_eq!(wire.actions(), actions);
-        assert_eq!(called_in("backup", include_str!("backup.rs")), actions);
+        let source = include_str!("backup.rs");
+        assert_eq!(called_in("backup", source), actions);
     }
 }

@@ -6,6 +6,7 @@ use aws_sdk_ec2::Client;
 use aws_sdk_ec2::config::retry::RetryConfig;
 use aws_sdk_ec2::error::SdkError;
 use aws_sdk_ec2::operation::attach_volume::AttachVolumeError;
+use aws_sdk_ec2::operation::describe_tags::builders::DescribeTagsFluentBuilder;
 use aws_sdk_ec2::operation::describe_volumes::builders::DescribeVolumesFluentBuilder;
 use aws_sdk_ec2::types::{self, Filter};
 use recovery_core::arn::{InstanceId, VolumeId};
@@ -37,6 +38,12 @@ impl Ec2 {
         DESCRIBE_VOLUMES,
     ];
 
+    /// Those of [`Ec2::instance`] and [`Ec2::group_instances`].
+    pub const TARGET_ACTIONS: &'static [&'static str] = &[DESCRIBE_INSTANCES];
+
+    /// Those of tags.
+    pub const TAG_ACTIONS: &'static [&'static str] = &[DESCRIBE_TAGS];
+
     /// A client on `config`.
     pub fn new(config: &Config) -> Ec2 {
         Ec2 {
@@ -63,10 +70,28 @@ impl Ec2 {
         ids: &[&str],
         subject: &str,
     ) -> Result<BTreeMap<String, Tags>, Error> {
+        let request = self.client.describe_tags();
+        self.tags_of(request, ids, subject).await
+    }
+
+    /// Those of the tags `keys` that these snapshots and images have, by id: at most 200 of them.
+    pub(crate) async fn chosen_tags(
+        &self,
+        ids: &[&str],
+        keys: &[&str],
+    ) -> Result<BTreeMap<String, Tags>, Error> {
+        let request = self.client.describe_tags().filters(filter("key", keys));
+        self.tags_of(request, ids, "recovery points").await
+    }
+
+    async fn tags_of(
+        &self,
+        request: DescribeTagsFluentBuilder,
+        ids: &[&str],
+        subject: &str,
+    ) -> Result<BTreeMap<String, Tags>, Error> {
         let mut tags: BTreeMap<String, Tags> = BTreeMap::new();
-        let mut pages = self
-            .client
-            .describe_tags()
+        let mut pages = request
             .filters(filter("resource-id", ids))
             .max_results(1000)
             .into_paginator()

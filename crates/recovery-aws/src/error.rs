@@ -41,6 +41,8 @@ const LATER: &[&str] = &[
     "InternalServerError",
     "InternalErrorException",
     "InternalServerException",
+    // Of AWS Backup: too much at a time.
+    "LimitExceededException",
     "OpsItemConflictException",
     "AutomationExecutionLimitExceededException",
     "KMSThrottlingException",
@@ -291,6 +293,7 @@ mod tests {
             ("ssm", 400, "OpsItemLimitExceededException", UNKNOWN),
             ("ssm", 400, "OpsItemInvalidParameterException", UNKNOWN),
             ("backup", 400, "ThrottlingException", LATER),
+            ("backup", 400, "LimitExceededException", LATER),
             ("backup", 429, "TooManyRequestsException", LATER),
             ("backup", 500, "ServiceUnavailableException", LATER),
             ("backup", 500, "DependencyFailureException", LATER),

@@ -32,13 +32,15 @@ use recovery_core::arn::{
 use recovery_core::error::{Error, Fault};
 use recovery_core::integrate::{DeviceName, Instance, Volume};
 use recovery_core::ops_item::{Claim, ItemKey, NewOpsItem, OpsItem, OpsItemChange};
+use recovery_core::plan::RecoveryPoint;
 use recovery_core::ports::{
     AttachAnswer, Instances, Notification, Notifications, OpsItems, Page, RecoveryPointTags,
-    RestoreJobs, RestoreTests, Restores, Runbooks, StackResource, StackResources, Volumes,
+    RecoveryPoints, RestoreJobs, RestoreRequest, RestoreStarts, RestoreTests, Restores, Runbooks,
+    SnapshotTags, StackResource, StackResources, StartAnswer, Volumes,
 };
 use recovery_core::restore_job::RestoreJob;
 use recovery_core::restore_test::{Report, RestoreTest, Snapshot, TestVolume};
-use recovery_core::tags::Tags;
+use recovery_core::tags::{PLANNED, Tags};
 
 /// What the integration of a restored volume reaches AWS through.
 #[derive(Debug)]
@@ -119,31 +121,6 @@ impl RestoreJobs for IntegrationAdapters {
     }
 }
 
-impl RecoveryPointTags for IntegrationAdapters {
-    async fn tags(&self, point: &RecoveryPointArn) -> Result<Tags, Error> {
-        match point.tag_home() {
-            TagHome::Ec2(id) => self.ec2.tags(id).await,
-            TagHome::Backup => self.backup.tags(point).await,
-            TagHome::Elsewhere => Err(Error::Permanent(Fault::new(
-                "read tags",
-                point.as_str(),
-                "the tags of recovery points of this form are kept by a service that this function does not ask",
-                "Attach the volume by hand.",
-            ))),
-        }
-    }
-}
-
-impl StackResources for IntegrationAdapters {
-    async fn stack_resource(
-        &self,
-        stack: &str,
-        logical_id: &str,
-    ) -> Result<Option<StackResource>, Error> {
-        self.cloudformation.stack_resource(stack, logical_id).await
-    }
-}
-
 impl Volumes for IntegrationAdapters {
     async fn volume(&self, id: &VolumeId) -> Result<Volume, Error> {
         self.ec2.volume(id).await
@@ -156,16 +133,6 @@ impl Volumes for IntegrationAdapters {
         device: &DeviceName,
     ) -> Result<AttachAnswer, Error> {
         self.ec2.attach(volume, instance, device).await
-    }
-}
-
-impl Instances for IntegrationAdapters {
-    async fn instance(&self, id: &InstanceId) -> Result<Instance, Error> {
-        self.ec2.instance(id).await
-    }
-
-    async fn group_instances(&self, group: &str) -> Result<Vec<Instance>, Error> {
-        self.ec2.group_instances(group).await
     }
 }
 
@@ -243,6 +210,144 @@ impl Runbooks for ResponseAdapters {
         self.runbooks.start(runbook, token, parameters).await
     }
 }
+
+/// What the planning of a recovery reaches AWS through.
+#[derive(Debug)]
+pub struct PlanningAdapters {
+    backup: Backup,
+    cloudformation: CloudFormation,
+    ec2: Ec2,
+}
+
+impl PlanningAdapters {
+    /// The IAM actions that it needs.
+    pub const ACTIONS: &'static [&'static [&'static str]] = &[
+        Backup::PLANNING_ACTIONS,
+        CloudFormation::ACTIONS,
+        Ec2::TARGET_ACTIONS,
+        Ec2::TAG_ACTIONS,
+    ];
+
+    /// Clients for every service it needs.
+    pub fn new(config: &Config) -> PlanningAdapters {
+        PlanningAdapters {
+            backup: Backup::new(config),
+            cloudformation: CloudFormation::new(config),
+            ec2: Ec2::new(config),
+        }
+    }
+}
+
+impl RecoveryPoints for PlanningAdapters {
+    async fn recovery_points(
+        &self,
+        vault: &str,
+        page: Option<&str>,
+    ) -> Result<Page<Option<RecoveryPoint>>, Error> {
+        self.backup.recovery_points(vault, page).await
+    }
+}
+
+impl SnapshotTags for PlanningAdapters {
+    async fn snapshot_tags(&self, ids: &[&str]) -> Result<BTreeMap<String, Tags>, Error> {
+        self.ec2.chosen_tags(ids, &PLANNED).await
+    }
+}
+
+/// What the start of a planned restore reaches AWS through.
+#[derive(Debug)]
+pub struct StartingAdapters {
+    backup: Backup,
+    cloudformation: CloudFormation,
+    ec2: Ec2,
+}
+
+impl StartingAdapters {
+    /// The IAM actions that it needs.
+    pub const ACTIONS: &'static [&'static [&'static str]] = &[
+        Backup::STARTING_ACTIONS,
+        CloudFormation::ACTIONS,
+        Ec2::TARGET_ACTIONS,
+    ];
+
+    /// Clients for every service it needs.
+    pub fn new(config: &Config) -> StartingAdapters {
+        StartingAdapters {
+            backup: Backup::new(config),
+            cloudformation: CloudFormation::new(config),
+            ec2: Ec2::new(config),
+        }
+    }
+}
+
+impl RestoreJobs for StartingAdapters {
+    async fn restore_job(&self, id: &RestoreJobId) -> Result<RestoreJob, Error> {
+        self.backup.restore_job(id).await
+    }
+}
+
+impl RestoreStarts for StartingAdapters {
+    async fn restore_metadata(
+        &self,
+        vault: &str,
+        point: &RecoveryPointArn,
+    ) -> Result<Option<BTreeMap<String, String>>, Error> {
+        self.backup.restore_metadata(vault, point).await
+    }
+
+    async fn start_restore(&self, request: &RestoreRequest) -> Result<StartAnswer, Error> {
+        self.backup.start_restore(request).await
+    }
+}
+
+/// Tags are asked for in the same way.
+macro_rules! tags {
+    ($($adapters:ty),*) => {$(
+        impl RecoveryPointTags for $adapters {
+            async fn tags(&self, point: &RecoveryPointArn) -> Result<Tags, Error> {
+                match point.tag_home() {
+                    TagHome::Ec2(id) => self.ec2.tags(id).await,
+                    TagHome::Backup => self.backup.tags(point).await,
+                    TagHome::Elsewhere => Err(Error::Permanent(Fault::new(
+                        "read tags",
+                        point.as_str(),
+                        "the tags of recovery points of this form are kept by a service that this function does not ask",
+                        "Attach the volume by hand.",
+                    ))),
+                }
+            }
+        }
+    )*};
+}
+
+tags!(IntegrationAdapters, PlanningAdapters);
+
+/// Targets are looked for in the same way.
+macro_rules! targets {
+    ($($adapters:ty),*) => {$(
+        impl StackResources for $adapters {
+            async fn stack_resource(
+                &self,
+                stack: &str,
+                logical_id: &str,
+            ) -> Result<Option<StackResource>, Error> {
+                self.cloudformation.stack_resource(stack, logical_id).await
+            }
+        }
+
+        impl Instances for $adapters {
+            async fn instance(&self, id: &InstanceId) -> Result<Instance, Error> {
+                self.ec2.instance(id).await
+            }
+
+            async fn group_instances(&self, group: &str) -> Result<Vec<Instance>, Error> {
+                self.ec2.group_instances(group).await
+            }
+        }
+    )*};
+}
+
+targets!(IntegrationAdapters, PlanningAdapters, StartingAdapters);
 
 /// All kinds of adapters keep OpsItems and tell people in the same way.
 macro_rules! ops_items_and_notifications {

@@ -160,7 +160,16 @@ impl Sent {
         let service = host.split('.').next().unwrap();
         let operation = match (&self.target, path.split('/').next()) {
             (Some(target), _) => target.rsplit('.').next().unwrap().to_owned(),
+            (None, _) if path == "restore-jobs" && self.method == "PUT" => {
+                "StartRestoreJob".to_owned()
+            }
             (None, _) if path == "restore-jobs" => "ListRestoreJobs".to_owned(),
+            (None, Some("backup-vaults")) if path.ends_with("/recovery-points") => {
+                "ListRecoveryPointsByBackupVault".to_owned()
+            }
+            (None, Some("backup-vaults")) if path.ends_with("/restore-metadata") => {
+                "GetRecoveryPointRestoreMetadata".to_owned()
+            }
             (None, Some("restore-jobs")) if self.method == "GET" => "DescribeRestoreJob".to_owned(),
             (None, Some("restore-jobs")) if path.ends_with("/validations") => {
                 "PutRestoreValidationResult".to_owned()

@@ -19,7 +19,7 @@ use crate::plan::changes::changes;
 use crate::plan::refusal::{ItemRefusal, PlanRefusal};
 use crate::plan::request::Request;
 use crate::plan::{Item, Judged, Plan, Refused, VERSION, judge};
-use crate::ports::{Clock, PlanningPorts, SNAPSHOTS_AT_ONCE};
+use crate::ports::{Clock, Page, PlanningPorts, SNAPSHOTS_AT_ONCE};
 
 /// The longest plan, in bytes of JSON, that stands in the answer itself: Step Functions passes
 /// 256 KiB between two states, and there is more than the plan in it
@@ -107,16 +107,18 @@ async fn make(
     let now = clock.now();
     let mut candidates = Candidates::new(request.restore_to, now);
     let mut unreadable = 0;
-    let mut next: Option<String> = None;
+    let mut page: Option<String> = None;
     loop {
         in_time(clock, vault, candidates.seen())?;
-        let page = ports.recovery_points(vault, next.as_deref()).await?;
-        unreadable += page.unreadable;
-        page.points
-            .into_iter()
-            .for_each(|point| candidates.add(point));
-        next = page.next;
-        if next.is_none() {
+        let Page { listed, next } = ports.recovery_points(vault, page.as_deref()).await?;
+        for point in listed {
+            match point {
+                Some(point) => candidates.add(point),
+                None => unreadable += 1,
+            }
+        }
+        page = next;
+        if page.is_none() {
             break;
         }
     }

@@ -85,33 +85,15 @@ pub trait RecoveryPointTags {
     fn tags(&self, point: &RecoveryPointArn) -> impl Future<Output = Result<Tags, Error>> + Send;
 }
 
-/// A page of the recovery points in a vault.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct RecoveryPointPage {
-    /// The recovery points, in no order that can be relied on.
-    pub points: Vec<RecoveryPoint>,
-    /// How many more there were of which AWS Backup names no ARN, no resource or no date.
-    pub unreadable: usize,
-    /// What the next page is asked for with; nothing on the last.
-    pub next: Option<String>,
-}
-
 /// Recovery points in backup vaults.
 pub trait RecoveryPoints {
-    /// The first page, or the one that `next` names.
+    /// One page of the recovery points in the vault, in no order that can be relied on. In the place
+    /// of one of which AWS Backup names no ARN, no resource or no date there is nothing.
     fn recovery_points(
         &self,
         vault: &str,
-        next: Option<&str>,
-    ) -> impl Future<Output = Result<RecoveryPointPage, Error>> + Send;
-
-    /// What AWS Backup stored with the recovery point for its restore, or nothing where the
-    /// recovery point is not there.
-    fn restore_metadata(
-        &self,
-        vault: &str,
-        point: &RecoveryPointArn,
-    ) -> impl Future<Output = Result<Option<BTreeMap<String, String>>, Error>> + Send;
+        page: Option<&str>,
+    ) -> impl Future<Output = Result<Page<Option<RecoveryPoint>>, Error>> + Send;
 }
 
 /// How many snapshots and images can be asked for their tags at once: EC2 takes 200 values in a
@@ -167,6 +149,14 @@ pub enum StartAnswer {
 
 /// The beginning of restores.
 pub trait RestoreStarts {
+    /// What AWS Backup stored with the recovery point for its restore, or nothing where the
+    /// recovery point is not there.
+    fn restore_metadata(
+        &self,
+        vault: &str,
+        point: &RecoveryPointArn,
+    ) -> impl Future<Output = Result<Option<BTreeMap<String, String>>, Error>> + Send;
+
     /// Starts the restore, once for each token.
     fn start_restore(
         &self,
@@ -375,15 +365,9 @@ impl<P> PlanningPorts for P where
 }
 
 /// All that the start of a planned restore needs.
-pub trait StartingPorts:
-    RecoveryPoints + StackResources + Instances + RestoreStarts + RestoreJobs + Sync
-{
-}
+pub trait StartingPorts: StackResources + Instances + RestoreStarts + RestoreJobs + Sync {}
 
-impl<P> StartingPorts for P where
-    P: RecoveryPoints + StackResources + Instances + RestoreStarts + RestoreJobs + Sync
-{
-}
+impl<P> StartingPorts for P where P: StackResources + Instances + RestoreStarts + RestoreJobs + Sync {}
 
 /// All that the validation of a restore test needs.
 pub trait ValidationPorts: RestoreTests + OpsItems + Notifications + Sync {}

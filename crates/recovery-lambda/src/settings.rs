@@ -78,6 +78,17 @@ impl<'a> Settings<'a> {
         not_off(self.required_such(name, "the ARN of an SNS topic, or off", is_topic))
     }
 
+    /// The ARN that the variable `name` holds.
+    pub fn arn(&mut self, name: &str) -> String {
+        self.required_such(name, "an ARN", |value| Arn::parse(value).is_ok())
+    }
+
+    /// The ARN that the variable `name` holds, or nothing where it is `off`.
+    pub fn arn_or_off(&mut self, name: &str) -> Option<String> {
+        let is_arn = |value: &str| value == OFF || Arn::parse(value).is_ok();
+        not_off(self.required_such(name, "an ARN, or off", is_arn))
+    }
+
     /// The name of the runbook that the variable `name` holds, or nothing where it is `off`.
     pub fn runbook_or_off(&mut self, name: &str) -> Option<String> {
         not_off(self.required_such(name, "the name of a runbook, or off", is_runbook))
@@ -274,6 +285,16 @@ mod tests {
             "Off",
             topic,
             Some("T is Off, but must be the ARN of an SNS topic, or off"),
+        );
+        let arn: Read = |settings| drop(settings.arn("N"));
+        check("arn:aws:iam::111122223333:role/r", arn, None);
+        check("off", arn, Some("N is off, but must be an ARN"));
+        let arn: Read = |settings| drop(settings.arn_or_off("N"));
+        check("off", arn, None);
+        check(
+            "role/r",
+            arn,
+            Some("N is role/r, but must be an ARN, or off"),
         );
         let runbook: Read = |settings| drop(settings.runbook_or_off("B"));
         check("stack-Start_1.x", runbook, None);

@@ -8,8 +8,8 @@ use crate::arn::{Arn, RecoveryPointArn, RestoreJobId};
 use crate::error::{Error, Fault};
 use crate::plan::RecoveryPoint;
 use crate::ports::{
-    PlanObjects, RecoveryPointPage, RecoveryPoints, RestoreRequest, RestoreStarts,
-    SNAPSHOTS_AT_ONCE, SnapshotTags, StartAnswer,
+    Page, PlanObjects, RecoveryPoints, RestoreRequest, RestoreStarts, SNAPSHOTS_AT_ONCE,
+    SnapshotTags, StartAnswer,
 };
 use crate::restore_job::RestoreJob;
 use crate::tags::{PLANNED, Tags};
@@ -73,40 +73,21 @@ impl RecoveryPoints for World {
     async fn recovery_points(
         &self,
         vault: &str,
-        next: Option<&str>,
-    ) -> Result<RecoveryPointPage, Error> {
+        page: Option<&str>,
+    ) -> Result<Page<Option<RecoveryPoint>>, Error> {
         self.call("backup:ListRecoveryPointsByBackupVault", vault, |state| {
             let backups = &state.backups;
-            let start: usize = next.and_then(|next| next.parse().ok()).unwrap_or(0);
+            let start: usize = page.and_then(|page| page.parse().ok()).unwrap_or(0);
             let end = (start + backups.page_size).min(backups.points.len());
-            Ok(RecoveryPointPage {
-                points: backups.points[start..end].to_vec(),
-                unreadable: 0,
+            Ok(Page {
+                listed: backups.points[start..end]
+                    .iter()
+                    .cloned()
+                    .map(Some)
+                    .collect(),
                 next: (end < backups.points.len()).then(|| end.to_string()),
             })
         })
-    }
-
-    async fn restore_metadata(
-        &self,
-        _vault: &str,
-        point: &RecoveryPointArn,
-    ) -> Result<Option<BTreeMap<String, String>>, Error> {
-        self.call(
-            "backup:GetRecoveryPointRestoreMetadata",
-            point.as_str(),
-            |state| {
-                let backups = &state.backups;
-                let there = backups.points.iter().any(|listed| listed.arn == *point);
-                Ok(there.then(|| {
-                    backups
-                        .metadata
-                        .get(point.as_str())
-                        .cloned()
-                        .unwrap_or_default()
-                }))
-            },
-        )
     }
 }
 
@@ -155,6 +136,20 @@ impl PlanObjects for World {
 }
 
 impl RestoreStarts for World {
+    async fn restore_metadata(
+        &self,
+        _vault: &str,
+        point: &RecoveryPointArn,
+    ) -> Result<Option<BTreeMap<String, String>>, Error> {
+        let operation = "backup:GetRecoveryPointRestoreMetadata";
+        self.call(operation, point.as_str(), |state| {
+            let backups = &state.backups;
+            let there = backups.points.iter().any(|listed| listed.arn == *point);
+            let stored = backups.metadata.get(point.as_str());
+            Ok(there.then(|| stored.cloned().unwrap_or_default()))
+        })
+    }
+
     async fn start_restore(&self, request: &RestoreRequest) -> Result<StartAnswer, Error> {
         let operation = "backup:StartRestoreJob";
         self.call(operation, request.point.as_str(), |state| {
