@@ -44,7 +44,7 @@ def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "--wait-scale",
         type=float,
         default=Settings.wait_scale,
-        help="how long waits of runbooks take, as a part of what they say (%(default)s)",
+        help="how long waits of runbooks and state machines take, as a part of what they say (%(default)s)",
     )
     command.add_argument(
         "--retry-seconds",

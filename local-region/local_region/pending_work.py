@@ -26,18 +26,18 @@ class PendingWork:
 
         May be called from any thread.
         """
-        self._enter(kind)
+        self.enter(kind)
         # The context carries the account and Region that ministack's stores are keyed by.
         self._loop.call_soon_threadsafe(self._spawn, kind, work, context=contextvars.copy_context())
 
     @contextlib.contextmanager
     def counted(self, kind: str) -> Iterator[None]:
         """Count the body of a `with` statement as work in progress."""
-        self._enter(kind)
+        self.enter(kind)
         try:
             yield
         finally:
-            self._leave(kind)
+            self.leave(kind)
 
     def counts(self) -> dict[str, int]:
         """How much is in progress, by kind."""
@@ -66,15 +66,17 @@ class PendingWork:
 
     def _finished(self, kind: str, task: "asyncio.Task[None]") -> None:
         self._tasks.discard(task)
-        self._leave(kind)
+        self.leave(kind)
         if not task.cancelled() and task.exception():
             logger.error("%s ended with an error", kind, exc_info=task.exception())
 
-    def _enter(self, kind: str) -> None:
+    def enter(self, kind: str) -> None:
+        """Count work that has begun, until `leave`."""
         with self._lock:
             self._counts[kind] += 1
 
-    def _leave(self, kind: str) -> None:
+    def leave(self, kind: str) -> None:
+        """Count work no more that `enter` counted."""
         with self._lock:
             self._counts[kind] -= 1
             if any(self._counts.values()):

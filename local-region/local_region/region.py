@@ -37,7 +37,7 @@ from local_region.schedules import Schedules
 from local_region.settings import Settings
 from local_region.stack_resources import StackResources
 from local_region.stack_templates import read_templates_by_virtual_host
-from local_region.state_machines import SdkIntegrations
+from local_region.state_machines import StateMachines
 from local_region.volumes import Volumes
 
 
@@ -78,7 +78,7 @@ def assemble(settings: Settings, endpoint: str, loop: asyncio.AbstractEventLoop)
     Runbooks(settings, endpoint, pending, events, documents)
     StackResources(instances, volumes, groups, documents)
     read_templates_by_virtual_host()
-    SdkIntegrations(settings, endpoint)
+    StateMachines(settings, endpoint, pending)
     read_models_ahead()
     control = Control(app.app, settings.ready(endpoint), journal, pending, events, schedules, restores, faults)
     return Region(control, functions)

@@ -20,7 +20,7 @@ class Settings:
     attach_seconds: float = 0.05
     """How long an attachment stays `attaching`."""
     wait_scale: float = 0.01
-    """How long the waits of runbooks take, as a part of what they say."""
+    """How long the waits of runbooks and state machines take, as a part of what they say."""
     retry_seconds: tuple[float, ...] = (0.2, 0.4)
     """Pauses before Lambda's retries of an asynchronous invocation; one and two minutes in AWS."""
     function_timeout_seconds: float | None = None
