@@ -12,9 +12,10 @@ from ministack.services import lambda_svc, sts
 from local_region.api_error import ApiError
 
 OPERATOR = "operator"
-# The parts of the Region that call its APIs themselves: of Step Functions, and of Lambda for destinations.
+# The parts of the Region that call its APIs themselves: Step Functions, Lambda for destinations, and EventBridge.
 STATE_MACHINE = "state-machine"
 LAMBDA = "lambda"
+EVENT_BRIDGE = "eventbridge"
 
 
 def user_agent(name: str) -> str:
@@ -28,7 +29,7 @@ class Caller:
 
     access_key_id: str
     name: str
-    """The function's name, `state-machine`, `lambda`, or `operator` for the account's own credentials."""
+    """A function's name, a session's, `state-machine`, `lambda`, `eventbridge`, or `operator`: the account's own."""
 
     @classmethod
     def of(cls, headers: dict[str, str]) -> "Caller":
@@ -58,7 +59,7 @@ class Caller:
         return ((self._function() or {}).get("tags") or {}).get("aws:cloudformation:logical-id")
 
     def _function(self) -> dict[str, Any] | None:
-        if self.name in (LAMBDA, OPERATOR, STATE_MACHINE):
+        if self.name in (EVENT_BRIDGE, LAMBDA, OPERATOR, STATE_MACHINE):
             return None
         return lambda_svc._get_func_record_for_ref(self.name)[0]
 

@@ -8,7 +8,7 @@ from typing import Any
 from ministack import app
 
 from local_region.callers import Caller
-from local_region.faults import Fault, Faults
+from local_region.faults import Faults
 from local_region.journal import Journal
 from local_region.operations import Answer
 from local_region.request import Request
@@ -28,7 +28,7 @@ class Calls:
     ) -> Any:
         started = time.perf_counter()
         request, caller = Request.of(request_id, method, path, headers, body, query), Caller.of(headers)
-        fault = self._faults.draw(request, caller)
+        fault = self._faults.draw(request.service, request.operation, caller)
         answer: Answer | None = None
         if fault is None or fault.takes_effect:
             answer = await self._dispatch(method, path, headers, body, query, request_id)
@@ -46,13 +46,10 @@ class Calls:
             fault=fault.kind if fault else None,
         )
         if fault:
-            await self._disturb(fault, request, caller, seq)
+            self._faults.note(fault, request.service, request.operation, caller, seq)
+            await fault.disturb()
         # What is answered on a closed connection reaches nobody.
         return answer or (500, {}, b"")
-
-    async def _disturb(self, fault: Fault, request: Request, caller: Caller, seq: int) -> None:
-        self._faults.note(fault, request, caller, seq)
-        await fault.disturb()
 
 
 def error_code(headers: dict[str, str], answer: Any) -> str | None:

@@ -1,27 +1,63 @@
 """EventBridge's delivery to the targets of a rule, and to the dead-letter queue of a target it cannot reach."""
 
+import asyncio
 import contextvars
 import json
+import time
 from typing import Any
 
 from ministack.core.arn import parse_arn
 from ministack.services import eventbridge, lambda_svc, sns, sqs, stepfunctions
 
+from local_region.callers import EVENT_BRIDGE, Caller
 from local_region.encryption import service_may_send
+from local_region.faults import Fault, Faults
 from local_region.functions import Functions
 from local_region.journal import Journal
+from local_region.pending_work import PendingWork
 from local_region.service_principals import on_behalf_of, service_may
+from local_region.settings import Settings
 
-EVENT_BRIDGE = "events.amazonaws.com"
+PRINCIPAL = "events.amazonaws.com"
+CALLER = Caller("", EVENT_BRIDGE)
+# What EventBridge calls of a target's service, by the service in the target's ARN.
+OPERATIONS = {
+    "events": "PutEvents",
+    "lambda": "Invoke",
+    "sns": "Publish",
+    "sqs": "SendMessage",
+    "states": "StartExecution",
+}
+# The error codes of its dead letters, by the kind of fault that a delivery met.
+ERROR_CODES = {
+    "throttled": "THROTTLING",
+    "server-error": "ERROR_FROM_TARGET",
+    "denied": "NO_PERMISSIONS",
+    "reset-before": "CONNECTION_FAILURE",
+    "reset-after": "CONNECTION_FAILURE",
+    "no-answer-before": "TIMEOUT",
+    "no-answer-after": "TIMEOUT",
+}
+# EventBridge's own limits, where a target has no RetryPolicy.
+MOST_RETRIES = 185
+LONGEST_AGE_SECONDS = 86400
 
 _event_id: contextvars.ContextVar[str | None] = contextvars.ContextVar("event_id", default=None)
 
 
 class EventTargets:
-    """Delivers matched events. A target that is missing, or does not let EventBridge in, is not retried, as in AWS."""
+    """Delivers matched events. A target that is missing, or does not let EventBridge in, is not retried, as in AWS.
 
-    def __init__(self, journal: Journal, functions: Functions) -> None:
+    Nothing else keeps a target from being reached but a tester's fault. That is retried as the target's policy says.
+    """
+
+    def __init__(
+        self, settings: Settings, journal: Journal, pending: PendingWork, faults: Faults, functions: Functions
+    ) -> None:
+        self._settings = settings
         self._journal = journal
+        self._pending = pending
+        self._faults = faults
         self._functions = functions
         self._deliver_by_ministack = eventbridge._invoke_target
         # Scheduled rules come this way as well.
@@ -36,6 +72,60 @@ class EventTargets:
         if refusal:
             self._dead_letter(target, rule, view.event_with_detail(), *refusal)
             return
+        fault = self._disturbed(target)
+        if fault is None or fault.takes_effect:
+            self._hand_over(target, event, rule, view)
+        if fault and fault.kind != "delayed":
+            self._pending.start("delivery", self._retry(target, event, rule, view, fault))
+
+    def _disturbed(self, target: dict[str, Any]) -> Fault | None:
+        """The fault that a delivery to a target meets, if it meets one."""
+        service = parse_arn(target["Arn"]).service
+        operation = OPERATIONS.get(service, "")
+        fault = self._faults.draw(service, operation, CALLER)
+        if fault:
+            seq = self._journal.record(
+                "call",
+                service=service,
+                operation=operation,
+                caller=EVENT_BRIDGE,
+                status=None,
+                errorCode=ERROR_CODES.get(fault.kind),
+                durationMs=0.0,
+                fault=fault.kind,
+            )
+            self._faults.note(fault, service, operation, CALLER, seq)
+        return fault
+
+    async def _retry(
+        self, target: dict[str, Any], event: dict[str, Any], rule: dict[str, Any], view: Any, fault: Fault
+    ) -> None:
+        """Deliver again until no fault is met, or the target's retry policy ends it."""
+        policy, began, retries = target.get("RetryPolicy") or {}, time.monotonic(), 0
+        while True:
+            code = ERROR_CODES[fault.kind]
+            if code == "NO_PERMISSIONS":
+                exhausted = None
+                break
+            pause = self._settings.retry_seconds[min(retries, 1)]
+            if retries >= policy.get("MaximumRetryAttempts", MOST_RETRIES):
+                exhausted = "MaximumRetryAttempts"
+                break
+            if time.monotonic() - began + pause > policy.get("MaximumEventAgeInSeconds", LONGEST_AGE_SECONDS):
+                exhausted = "MaximumEventAgeInSeconds"
+                break
+            await asyncio.sleep(pause)
+            retries += 1
+            again = self._disturbed(target)
+            if again is None or again.takes_effect:
+                self._hand_over(target, event, rule, view)
+            if again is None or again.kind == "delayed":
+                return
+            fault = again
+        message = f"The target met a fault of kind {fault.kind}."
+        self._dead_letter(target, rule, view.event_with_detail(), code, message, retries, exhausted)
+
+    def _hand_over(self, target: dict[str, Any], event: dict[str, Any], rule: dict[str, Any], view: Any) -> None:
         token = _event_id.set(event["EventId"])
         try:
             self._deliver_by_ministack(target, event, rule, view)
@@ -51,15 +141,24 @@ class EventTargets:
         )
 
     def _dead_letter(
-        self, target: dict[str, Any], rule: dict[str, Any], body: dict[str, Any], code: str, message: str
+        self,
+        target: dict[str, Any],
+        rule: dict[str, Any],
+        body: dict[str, Any],
+        code: str,
+        message: str,
+        retries: int = 0,
+        exhausted: str | None = None,
     ) -> None:
         attributes = {
             "RULE_ARN": rule["Arn"],
             "TARGET_ARN": target["Arn"],
             "ERROR_CODE": code,
             "ERROR_MESSAGE": message,
-            "RETRY_ATTEMPTS": "0",
+            "RETRY_ATTEMPTS": str(retries),
         }
+        if exhausted:
+            attributes["EXHAUSTED_RETRY_CONDITION"] = exhausted
         queue_arn = (target.get("DeadLetterConfig") or {}).get("Arn")
         queue = sqs._queue_by_arn(queue_arn) if queue_arn else None
         delivered = bool(queue) and _may_send("sqs:SendMessage", queue_arn, queue, rule["Arn"])
@@ -92,7 +191,7 @@ def _refusal(target_arn: str, rule_arn: str) -> tuple[str, str] | None:
         func, config, _ = lambda_svc._get_func_record_for_ref(target_arn)
         exists = bool(func and config)
         allowed = exists and service_may(
-            EVENT_BRIDGE,
+            PRINCIPAL,
             "lambda:InvokeFunction",
             target_arn,
             func["policy"],
@@ -119,6 +218,4 @@ def _refusal(target_arn: str, rule_arn: str) -> tuple[str, str] | None:
 def _may_send(action: str, arn: str, record: dict[str, Any], rule_arn: str) -> bool:
     """Whether both the policy of a topic or queue and that of its key let a rule send there."""
     policy = record["attributes"].get("Policy")
-    return service_may(EVENT_BRIDGE, action, arn, policy, on_behalf_of(rule_arn)) and service_may_send(
-        arn, EVENT_BRIDGE
-    )
+    return service_may(PRINCIPAL, action, arn, policy, on_behalf_of(rule_arn)) and service_may_send(arn, PRINCIPAL)

@@ -79,9 +79,9 @@ class Fault:
         """Whether it has disturbed as many calls as it was to."""
         return self.count is not None and self.injected >= self.count
 
-    def strikes(self, request: Request, caller: Caller) -> bool:
+    def strikes(self, service: str, operation: str, caller: Caller) -> bool:
         """Whether this call is to be disturbed; counts it if it is one of those the fault is about."""
-        if self.is_over or not self._is_about(request, caller):
+        if self.is_over or not self._is_about(service, operation, caller):
             return False
         self.matched += 1
         if self.matched <= self.skip or self._random.random() >= self.probability:
@@ -113,10 +113,10 @@ class Fault:
         asked = {name: getattr(self, name) for name in MEMBERS if getattr(self, name) != getattr(Fault, name, None)}
         return {"id": self.id, "matched": self.matched, "injected": self.injected} | asked
 
-    def _is_about(self, request: Request, caller: Caller) -> bool:
+    def _is_about(self, service: str, operation: str, caller: Caller) -> bool:
         return (
-            self.service in (None, request.service, api_models.MODEL_NAMES.get(request.service))
-            and self.operation in (None, request.operation)
+            self.service in (None, service, api_models.MODEL_NAMES.get(service))
+            and self.operation in (None, operation)
             and self._is_by(caller)
         )
 
@@ -170,12 +170,12 @@ class Faults:
             left = [fault.described() for fault in self._faults if not fault.is_over]
             return {"injected": list(self._injected), "left": left}
 
-    def draw(self, request: Request, caller: Caller) -> Fault | None:
+    def draw(self, service: str, operation: str, caller: Caller) -> Fault | None:
         """The first fault that strikes this call, if one does."""
         with self._lock:
-            return next((fault for fault in self._faults if fault.strikes(request, caller)), None)
+            return next((fault for fault in self._faults if fault.strikes(service, operation, caller)), None)
 
-    def note(self, fault: Fault, request: Request, caller: Caller, seq: int) -> None:
+    def note(self, fault: Fault, service: str, operation: str, caller: Caller, seq: int) -> None:
         """Keep that a fault was injected into the call that is the journal's entry `seq`."""
         with self._lock:
             self._injected.append(
@@ -183,8 +183,8 @@ class Faults:
                     "seq": seq,
                     "fault": fault.id,
                     "kind": fault.kind,
-                    "service": request.service,
-                    "operation": request.operation,
+                    "service": service,
+                    "operation": operation,
                     "caller": caller.name,
                 }
             )

@@ -11,7 +11,7 @@ import boto3
 import botocore.config
 import pytest
 from botocore.exceptions import ClientError, ConnectionClosedError, ReadTimeoutError
-from running_region import REGION, RunningRegion
+from running_region import REGION, RunningRegion, messages
 
 TEMPLATE = Path(__file__).parent / "templates" / "functions.yaml"
 ZONE = f"{REGION}a"
@@ -278,6 +278,45 @@ def test_functions_meet_lost_answers_too(region: RunningRegion, stack: dict[str,
     region.post("faults", [{"kind": "reset-after", "service": "ec2", "operation": "DescribeVolumes"}])
     entries = describe_volumes_by_function(region)
     assert [(entry["status"], entry["fault"]) for entry in entries] == [(None, "reset-after"), (200, None)]
+
+
+def test_event_bridge_tries_again(region: RunningRegion, stack: dict[str, Any]) -> None:
+    copies = stack["outputs"]["CopiesUrl"]
+    messages(region, copies)
+    region.post("faults", [{"kind": "throttled", "caller": "eventbridge", "service": "sqs", "count": 2}])
+    event_id = region.send(source="aws.test", detail_type="Allowed", detail={})
+    region.wait_until_idle()
+    assert [json.loads(message["Body"])["id"] for message in messages(region, copies)] == [event_id]
+    # An answer that is lost makes an event come twice.
+    region.post("faults", [{"kind": "reset-after", "caller": "eventbridge", "service": "lambda"}])
+    event_id = region.send(source="aws.test", detail_type="Allowed", detail={})
+    region.wait_until_idle()
+    attempts = region.journal("invocation", eventId=event_id)
+    assert [each["attempt"] for each in attempts] == [1, 1] and len({each["requestId"] for each in attempts}) == 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "code", "retries", "exhausted"),
+    [
+        ("server-error", "ERROR_FROM_TARGET", "3", "MaximumRetryAttempts"),
+        ("no-answer-before", "TIMEOUT", "3", "MaximumRetryAttempts"),
+        ("denied", "NO_PERMISSIONS", "0", None),
+    ],
+)
+def test_event_bridge_gives_up_with_a_dead_letter(
+    region: RunningRegion, stack: dict[str, Any], kind: str, code: str, retries: str, exhausted: str | None
+) -> None:
+    undelivered = stack["outputs"]["UndeliveredUrl"]
+    messages(region, undelivered)
+    region.post("faults", [{"kind": kind, "caller": "eventbridge", "service": "lambda", "count": 9}])
+    event_id = region.send(source="aws.test", detail_type="Allowed", detail={})
+    region.wait_until_idle()
+    assert region.journal("invocation", eventId=event_id) == []
+    (letter,) = messages(region, undelivered)
+    attributes = {name: value["StringValue"] for name, value in letter["MessageAttributes"].items()}
+    assert json.loads(letter["Body"])["id"] == event_id
+    assert (attributes["ERROR_CODE"], attributes["RETRY_ATTEMPTS"]) == (code, retries)
+    assert attributes.get("EXHAUSTED_RETRY_CONDITION") == exhausted
 
 
 @pytest.mark.parametrize(
