@@ -291,6 +291,8 @@ def test_functions_are_invoked_with_the_roles_rights(region: RunningRegion, ever
     invoke = task("arn:aws:states:::lambda:invoke", {"FunctionName": function, "Payload": {"colour.$": "$.colour"}})
     done = output(run(region, everything, {"Invoke": invoke}, {"colour": "blue"}))
     assert done["StatusCode"] == 200 and done["Payload"]["event"] == {"colour": "blue"}
+    arn = region.client("lambda").get_function_configuration(FunctionName=function)["FunctionArn"]
+    assert output(run(region, everything, {"Invoke": task(arn, {"a": 1})}))["event"] == {"a": 1}
     failed = run(
         region,
         everything,
@@ -396,6 +398,22 @@ def test_a_redrive_runs_failed_iterations_only(region: RunningRegion, everything
     region.client("stepfunctions").redrive_execution(executionArn=failed["executionArn"])
     assert output(ended(region, failed["executionArn"])) == names
     assert [message["Body"] for message in messages(region, url)] == names[2:]
+
+
+def test_a_redrive_runs_failed_branches_only(region: RunningRegion, everything: str) -> None:
+    url, _ = make_queue(region, "branches")
+    name = f"branch-{uuid.uuid4().hex}"
+    send = task("arn:aws:states:::sqs:sendMessage", {"QueueUrl": url, "MessageBody": "once"})
+    branches = [
+        {"StartAt": "Send", "States": {"Send": send}},
+        {"StartAt": "Look", "States": {"Look": needs_parameter(name)}},
+    ]
+    failed = run(region, everything, {"Both": {"Type": "Parallel", "Branches": branches, "End": True}})
+    assert failed["status"] == "FAILED"
+    region.client("ssm").put_parameter(Name=name, Value="repaired", Type="String")
+    region.client("stepfunctions").redrive_execution(executionArn=failed["executionArn"])
+    assert len(output(ended(region, failed["executionArn"]))) == 2
+    assert [message["Body"] for message in messages(region, url)] == ["once"]
 
 
 def test_a_distributed_map_reads_its_items_from_s3(region: RunningRegion, everything: str) -> None:
