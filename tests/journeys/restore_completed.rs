@@ -53,7 +53,7 @@ fn the_volume_is_attached_and_its_ops_item_resolved() {
             "ec2:DescribeTags arn:aws:ec2:us-west-2::snapshot/snap-0a8530a063a225612".to_owned(),
             format!("ec2:DescribeVolumes {VOLUME}"),
             "cloudformation:DescribeStackResource shop/Server".to_owned(),
-            format!("ec2:DescribeInstances {INSTANCE}"),
+            "ec2:DescribeInstances shop/Server".to_owned(),
             format!("ec2:AttachVolume {VOLUME} {INSTANCE} /dev/sdf"),
             format!("ssm:CreateOpsItem restore-job/{JOB}"),
             calls[6].clone(),

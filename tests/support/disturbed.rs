@@ -284,6 +284,14 @@ impl Instances for Disturbed<'_> {
             .await
     }
 
+    async fn stack_instances(&self, stack: &str, logical_id: &str) -> Result<Vec<Instance>, Error> {
+        self.call(
+            "ec2:DescribeInstances",
+            self.world.stack_instances(stack, logical_id),
+        )
+        .await
+    }
+
     async fn group_instances(&self, group: &str) -> Result<Vec<Instance>, Error> {
         self.call("ec2:DescribeInstances", self.world.group_instances(group))
             .await

@@ -176,27 +176,61 @@ impl Ec2 {
         translate(instance, id.as_str())
     }
 
+    /// The instances that bear CloudFormation's own tags of this stack and logical id. CloudFormation
+    /// puts them on what it makes:
+    /// <https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/aws-properties-resource-tags.html>.
+    pub(crate) async fn stack_instances(
+        &self,
+        stack: &str,
+        logical_id: &str,
+    ) -> Result<Vec<Instance>, Error> {
+        self.instances_with(
+            &[
+                ("tag:aws:cloudformation:stack-name", &[stack]),
+                ("tag:aws:cloudformation:logical-id", &[logical_id]),
+            ],
+            &format!("{stack}/{logical_id}"),
+        )
+        .await
+    }
+
     /// The instances of an Auto Scaling group that are `pending` or `running`. They are no
     /// resources of the stack; EC2 Auto Scaling tags them with the group's name:
     /// <https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-tagging.html>.
     pub(crate) async fn group_instances(&self, group: &str) -> Result<Vec<Instance>, Error> {
+        self.instances_with(
+            &[
+                ("tag:aws:autoscaling:groupName", &[group]),
+                ("instance-state-name", &["pending", "running"]),
+            ],
+            group,
+        )
+        .await
+    }
+
+    /// The instances of every page that pass the filters.
+    async fn instances_with(
+        &self,
+        filters: &[(&str, &[&str])],
+        subject: &str,
+    ) -> Result<Vec<Instance>, Error> {
+        let filters = filters.iter().map(|(name, values)| filter(name, values));
         let mut instances = Vec::new();
         let mut pages = self
             .client
             .describe_instances()
-            .filters(filter("tag:aws:autoscaling:groupName", &[group]))
-            .filters(filter("instance-state-name", &["pending", "running"]))
+            .set_filters(Some(filters.collect()))
             .into_paginator()
             .send();
         while let Some(page) = pages.next().await {
-            let page = page.map_err(|error| classify(DESCRIBE_INSTANCES, group, error))?;
+            let page = page.map_err(|error| classify(DESCRIBE_INSTANCES, subject, error))?;
             for instance in page
                 .reservations
                 .unwrap_or_default()
                 .into_iter()
                 .flat_map(|reservation| reservation.instances.unwrap_or_default())
             {
-                instances.push(translate(instance, group)?);
+                instances.push(translate(instance, subject)?);
             }
         }
         Ok(instances)

@@ -340,6 +340,14 @@ macro_rules! targets {
                 self.ec2.instance(id).await
             }
 
+            async fn stack_instances(
+                &self,
+                stack: &str,
+                logical_id: &str,
+            ) -> Result<Vec<Instance>, Error> {
+                self.ec2.stack_instances(stack, logical_id).await
+            }
+
             async fn group_instances(&self, group: &str) -> Result<Vec<Instance>, Error> {
                 self.ec2.group_instances(group).await
             }

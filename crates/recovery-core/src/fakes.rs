@@ -472,6 +472,18 @@ impl Instances for World {
         })
     }
 
+    async fn stack_instances(&self, stack: &str, logical_id: &str) -> Result<Vec<Instance>, Error> {
+        let subject = format!("{stack}/{logical_id}");
+        self.call("ec2:DescribeInstances", &subject, |state| {
+            let resource = state
+                .stack_resources
+                .get(&(stack.to_owned(), logical_id.to_owned()));
+            let id = resource.and_then(|resource| resource.physical_id.clone());
+            let tagged = id.and_then(|id| state.instances.get(&InstanceId::new(id)));
+            Ok(tagged.cloned().into_iter().collect())
+        })
+    }
+
     async fn group_instances(&self, group: &str) -> Result<Vec<Instance>, Error> {
         self.call("ec2:DescribeInstances", group, |state| {
             let ids = state.groups.get(group).cloned().unwrap_or_default();

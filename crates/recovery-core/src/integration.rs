@@ -7,15 +7,15 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use futures_util::future::{join, try_join};
+use futures_util::future::{OptionFuture, join, try_join};
 
 use crate::arn::{Here, InstanceId, OpsItemId, VolumeId};
 use crate::error::{Error, Fault};
 use crate::integrate::{Instance, Refusal, Step, Volume, next_step};
-use crate::job_tracking::restore_item;
+use crate::job_tracking::{restore_item, restore_key};
 use crate::ops_item::{
-    Claim, NewOpsItem, OpsItemChange, RESOURCES, Severity, Status, find_or_create, settle_created,
-    with_resources,
+    Claim, NewOpsItem, OpsItem, OpsItemChange, RESOURCES, Severity, Status, find_or_create,
+    first_of, settle_created, with_resources,
 };
 use crate::outcome::Outcome;
 use crate::ports::{
@@ -138,7 +138,10 @@ pub(crate) async fn integrate_seen(
         Err(refusal) => return refuse(ports, job, refusal).await,
     };
     let volume = volume?;
-    let instance = match find_instance(ports, &target).await? {
+    if let Some(outcome) = known_attached(ports, job, &volume).await? {
+        return Ok(outcome);
+    }
+    let instance = match find_instance_early(ports, &target).await? {
         Ok(instance) => instance,
         Err(NoInstance::Refused(refusal)) => return refuse(ports, job, refusal).await,
         Err(NoInstance::Untagged) => {
@@ -148,10 +151,49 @@ pub(crate) async fn integrate_seen(
     if item_first {
         find_or_create(ports, &restore_item(job)).await?;
     }
-    match bring_together(ports, clock, &target, volume, instance).await? {
-        Ok(attached) => settle_attached(ports, clock, job, &target, attached).await,
+    // Where the volume is about to be attached, its item is claimed meanwhile.
+    let about_to = matches!(
+        next_step(&volume, &instance, target.device.as_ref(), &BTreeSet::new()),
+        Step::Attach { .. }
+    );
+    let new = restore_item(job);
+    let (attached, item) = join(
+        bring_together(ports, clock, &target, volume, instance),
+        OptionFuture::from(about_to.then(|| claim(ports, &new))),
+    )
+    .await;
+    match attached? {
+        Ok(attached) => settle_attached(ports, clock, job, &target, attached, item).await,
         Err(refusal) => refuse(ports, job, refusal).await,
     }
+}
+
+/// The outcome for a volume that is attached as its job's OpsItem says, so that nothing is left to
+/// look for.
+async fn known_attached(
+    ports: &impl IntegrationPorts,
+    job: &RestoreJob,
+    volume: &Volume,
+) -> Result<Option<Outcome>, Error> {
+    let Some(attachment) = volume.attachments.iter().find(|a| a.state == "attached") else {
+        return Ok(None);
+    };
+    let Some(item) = first_of(ports, &restore_key(&job.id)).await? else {
+        return Ok(None);
+    };
+    let says = |key: &str, value: &str| item.data.get(key).is_some_and(|said| said == value);
+    let written = says(INTEGRATION, ATTACHED)
+        && says(VOLUME, volume.id.as_str())
+        && says(INSTANCE, attachment.instance.as_str());
+    let device = attachment.device.clone();
+    Ok(written.then(|| {
+        Outcome::already_integrated()
+            .with("restoreJobId", job.id.as_str())
+            .with("volumeId", volume.id.as_str())
+            .with("instanceId", attachment.instance.as_str())
+            .with("device", device)
+            .with("opsItemId", item.id.as_str())
+    }))
 }
 
 /// The job with what AWS Backup knows of it.
@@ -201,6 +243,34 @@ pub(crate) async fn find_instance(
     ports: &(impl StackResources + Instances),
     target: &IntegrationTarget,
 ) -> Result<Result<Instance, NoInstance>, Error> {
+    let resource = ports
+        .stack_resource(&target.stack, &target.logical_id)
+        .await?;
+    instance_behind(ports, target, resource, Vec::new()).await
+}
+
+/// The same, one step sooner: the instances that bear CloudFormation's own tags are asked for at the
+/// same time. The stack decides all the same; the early answer only counts where it has the instance
+/// that the stack names.
+async fn find_instance_early(
+    ports: &(impl StackResources + Instances),
+    target: &IntegrationTarget,
+) -> Result<Result<Instance, NoInstance>, Error> {
+    let (resource, tagged) = join(
+        ports.stack_resource(&target.stack, &target.logical_id),
+        ports.stack_instances(&target.stack, &target.logical_id),
+    )
+    .await;
+    instance_behind(ports, target, resource?, tagged.unwrap_or_default()).await
+}
+
+/// The instance that a stack resource stands for. `seen` are instances that were looked at already.
+async fn instance_behind(
+    ports: &impl Instances,
+    target: &IntegrationTarget,
+    resource: Option<StackResource>,
+    seen: Vec<Instance>,
+) -> Result<Result<Instance, NoInstance>, Error> {
     let IntegrationTarget {
         stack,
         logical_id,
@@ -219,7 +289,7 @@ pub(crate) async fn find_instance(
         resource_type,
         physical_id,
         status,
-    }) = ports.stack_resource(stack, logical_id).await?
+    }) = resource
     else {
         if *assumed {
             return Ok(Err(NoInstance::Untagged));
@@ -251,7 +321,10 @@ pub(crate) async fn find_instance(
     match resource_type.as_str() {
         "AWS::EC2::Instance" => {
             let id = InstanceId::new(physical_id()?);
-            ports.instance(&id).await.map(Ok)
+            match seen.into_iter().find(|instance| instance.id == id) {
+                Some(instance) => Ok(Ok(instance)),
+                None => ports.instance(&id).await.map(Ok),
+            }
         }
         "AWS::AutoScaling::AutoScalingGroup" => {
             let group = physical_id()?;
@@ -403,9 +476,16 @@ async fn settle_attached(
     job: &RestoreJob,
     target: &IntegrationTarget,
     attached: Attached,
+    item: Option<Result<(OpsItemId, Option<String>), Error>>,
 ) -> Result<Outcome, Error> {
     let new = restore_item(job);
-    let (id, known) = claim(ports, &new, attached.by_this_run).await?;
+    let (id, known) = match item {
+        Some(Ok(item)) if attached.by_this_run => item,
+        // Attaching is what mattered: a claim that failed meanwhile is tried again.
+        _ if attached.by_this_run => claim(ports, &new).await?,
+        // Another run attached it, and may have written that down and resolved the item.
+        _ => known(find_or_create(ports, &new).await?),
+    };
     let outcome = if attached.by_this_run {
         Outcome::integrated()
     } else {
@@ -478,23 +558,25 @@ async fn settle_attached(
 
 /// The OpsItem to write to, and what it says of the integration so far.
 ///
-/// When this very run attached the volume there is most likely an open item, which `CreateOpsItem`
-/// finds. Where it creates one instead, an earlier one may have been resolved: by another run that
-/// wrote the attachment down first, or by a person after a refusal.
+/// Of a volume that was not attached there is most likely an open item, which `CreateOpsItem` finds.
+/// Where it creates one instead, an earlier one may have been resolved, by another run that wrote the
+/// attachment down first, or by a person after a refusal.
 async fn claim(
     ports: &impl IntegrationPorts,
     new: &NewOpsItem,
-    first: bool,
 ) -> Result<(OpsItemId, Option<String>), Error> {
-    let mut item = if first {
-        match ports.create(new).await? {
-            Claim::Existing(id) => return Ok((id, None)),
-            Claim::Created(id) => settle_created(ports, new, id, |_| true, |_, _| true).await?,
-        }
-    } else {
-        find_or_create(ports, new).await?
-    };
-    Ok((item.id, item.data.remove(INTEGRATION)))
+    match ports.create(new).await? {
+        Claim::Existing(id) => Ok((id, None)),
+        Claim::Created(id) => settle_created(ports, new, id, |_| true, |_, _| true)
+            .await
+            .map(known),
+    }
+}
+
+/// An item's id, and what it says of the integration.
+fn known(mut item: OpsItem) -> (OpsItemId, Option<String>) {
+    let said = item.data.remove(INTEGRATION);
+    (item.id, said)
 }
 
 /// The related resources of the job's item.

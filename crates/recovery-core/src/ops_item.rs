@@ -282,7 +282,7 @@ pub(crate) async fn find_or_create_where(
     counts: impl Fn(&OpsItem) -> bool,
     repeats: impl Fn(&OpsItem, &OpsItem) -> bool,
 ) -> Result<OpsItem, Error> {
-    if let Some(item) = first_of(items, &new.key, &counts, &repeats).await? {
+    if let Some(item) = first_where(items, &new.key, &counts, &repeats).await? {
         return Ok(item);
     }
     match items.create(new).await? {
@@ -303,14 +303,25 @@ pub(crate) async fn settle_created(
     repeats: impl Fn(&OpsItem, &OpsItem) -> bool,
 ) -> Result<OpsItem, Error> {
     let repeats = |first: &OpsItem, younger: &OpsItem| younger.id == id || repeats(first, younger);
-    let first = first_of(items, &new.key, counts, repeats).await?;
+    let first = first_where(items, &new.key, counts, repeats).await?;
     // OpsCenter may not list it yet.
     Ok(first.unwrap_or_else(|| new.as_created(id)))
 }
 
+/// The oldest item with this key. Younger ones that are open are resolved in its favour.
+///
+/// # Errors
+/// Those of the port.
+pub(crate) async fn first_of(
+    items: &impl OpsItems,
+    key: &ItemKey,
+) -> Result<Option<OpsItem>, Error> {
+    first_where(items, key, |_| true, |_, _| true).await
+}
+
 /// The oldest item with this key that counts. Younger ones that are open and repeat it are resolved
 /// in its favour, also those that a run left behind when it died.
-async fn first_of(
+async fn first_where(
     items: &impl OpsItems,
     key: &ItemKey,
     counts: impl Fn(&OpsItem) -> bool,

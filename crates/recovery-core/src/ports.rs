@@ -223,6 +223,13 @@ pub trait Instances {
     /// The instance as it is now.
     fn instance(&self, id: &InstanceId) -> impl Future<Output = Result<Instance, Error>> + Send;
 
+    /// The instances that bear CloudFormation's tags of this stack and logical id.
+    fn stack_instances(
+        &self,
+        stack: &str,
+        logical_id: &str,
+    ) -> impl Future<Output = Result<Vec<Instance>, Error>> + Send;
+
     /// The instances of an Auto Scaling group that are `pending` or `running`.
     fn group_instances(
         &self,

@@ -313,6 +313,24 @@ async fn a_groups_instances_come_from_every_page() {
 /// EC2 takes `*`, `?` and `\` in filters for patterns:
 /// <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Filtering.html>.
 #[tokio::test]
+async fn a_stacks_instances_are_asked_for_by_the_tags_that_cloudformation_puts_on_them() {
+    let wire = Wire::answering([instances(&instance_xml(INSTANCE))]);
+    let seen = Ec2::new(&wire.config())
+        .stack_instances("shop", "Database")
+        .await
+        .unwrap();
+    assert_eq!(seen.len(), 1);
+    assert_eq!(seen[0].id, InstanceId::new(INSTANCE));
+    let asked = form(&[
+        ("Filter.1.Name", "tag:aws:cloudformation:stack-name"),
+        ("Filter.1.Value.1", "shop"),
+        ("Filter.2.Name", "tag:aws:cloudformation:logical-id"),
+        ("Filter.2.Value.1", "Database"),
+    ]);
+    assert_eq!(wire.only().form(), asked);
+}
+
+#[tokio::test]
 async fn a_groups_name_is_no_pattern() {
     let wire = Wire::answering([Answer::ec2("DescribeInstances", "<reservationSet/>")]);
     let found = Ec2::new(&wire.config())
