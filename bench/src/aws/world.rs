@@ -1,0 +1,75 @@
+//! The part of an account that the functions see and change.
+
+use std::collections::BTreeMap;
+
+/// Ids of what there is: those of `events/restore-completed-ebs.json`, and of the target.
+pub(crate) mod ids {
+    pub(crate) const SNAPSHOT: &str = "snap-0a8530a063a225612";
+    pub(crate) const VOLUME: &str = "vol-00e82fc3692dc59d2";
+    pub(crate) const INSTANCE: &str = "i-0d5a1b7e2f9c8a634";
+    pub(crate) const STACK: &str = "orders-recovery";
+    pub(crate) const LOGICAL_ID: &str = "Database";
+    pub(crate) const GROUP: &str = "orders-recovery-Database-1KX9ZQWE2M4T";
+    pub(crate) const JOB: &str = "087B9735-2F33-4208-B8CB-A7A4153F043F";
+}
+
+/// The part of an account that the functions see and change.
+#[derive(Debug, Clone)]
+pub(crate) struct World {
+    /// Tags of the snapshot.
+    pub(crate) tags: BTreeMap<String, String>,
+    /// The zone of the volume.
+    pub(crate) volume_zone: String,
+    /// The zone of the instance.
+    pub(crate) instance_zone: String,
+    /// Whether the target is an Auto Scaling group with the instance in it.
+    pub(crate) grouped: bool,
+    /// How often EC2 still says `attaching`, in the answer to `AttachVolume` and after it.
+    pub(crate) attaching: u32,
+    /// The device name under which the volume is attached.
+    pub(crate) device: Option<String>,
+    /// OpsItems, the oldest first.
+    pub(crate) items: Vec<Item>,
+    /// Whether AWS Backup lists the restore among those completed.
+    pub(crate) listed: bool,
+    /// Messages published.
+    pub(crate) messages: usize,
+}
+
+/// An OpsItem.
+#[derive(Debug, Clone)]
+pub(crate) struct Item {
+    pub(crate) id: String,
+    pub(crate) title: String,
+    pub(crate) status: String,
+    pub(crate) data: BTreeMap<String, String>,
+}
+
+impl Default for World {
+    /// A restored volume beside the instance that it belongs to.
+    fn default() -> World {
+        let tags = [
+            ("recovery:stack", ids::STACK),
+            ("recovery:logical-id", ids::LOGICAL_ID),
+            ("recovery:device", "/dev/sdf"),
+            ("Name", "orders database"),
+            (
+                "aws:backup:source-resource",
+                "i-0b22a22eec53b9321:vol-0763fb4e71a955616",
+            ),
+        ];
+        World {
+            tags: tags
+                .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                .into(),
+            volume_zone: "us-west-2a".to_owned(),
+            instance_zone: "us-west-2a".to_owned(),
+            grouped: false,
+            attaching: 0,
+            device: None,
+            items: Vec::new(),
+            listed: true,
+            messages: 0,
+        }
+    }
+}

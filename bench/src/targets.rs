@@ -1,0 +1,236 @@
+//! The targets, judged on what was measured in one run. Times are judged as ratios only: on another
+//! machine they are other times.
+
+use std::time::Duration;
+
+use crate::calls::{longest_chain, place};
+use crate::measure::Cold;
+use crate::programs::{FLOOR, FUNCTIONS, NAIVE, PYTHON};
+use crate::results::{Of, Results, of};
+use crate::scenarios::{self, ATTACH, ATTACHED, INTEGRATOR};
+
+/// A target, and what was measured.
+pub(crate) struct Target {
+    pub(crate) what: String,
+    pub(crate) limit: String,
+    pub(crate) measured: String,
+    pub(crate) holds: bool,
+}
+
+/// Every target for which there are numbers.
+pub(crate) fn judge(results: &Results) -> Vec<Target> {
+    let mut targets = Vec::new();
+    let mut ratio = |what: &str, of: &str, limit: f64, measured: Option<f64>| {
+        if let Some(measured) = measured {
+            targets.push(Target {
+                what: what.to_owned(),
+                limit: format!("≤ {limit} × {of}"),
+                measured: format!("{measured:.3} ×"),
+                holds: measured <= limit,
+            });
+        }
+    };
+    let init = FUNCTIONS
+        .iter()
+        .filter_map(|(name, _)| compare(&results.cold, name, FLOOR, |cold| cold.init))
+        .reduce(f64::max);
+    ratio(
+        "start until ready for an event, slowest function",
+        "the trimmed floor",
+        1.5,
+        init,
+    );
+    let whole = |list: &[Of<Cold>], peer: &str| compare(list, INTEGRATOR, peer, |cold| cold.whole);
+    ratio(
+        "cold to done, 0 ms a call",
+        "Python",
+        0.025,
+        whole(&results.cold, PYTHON),
+    );
+    ratio(
+        "cold to done, 0 ms a call",
+        "Rust, all defaults",
+        0.25,
+        whole(&results.cold, NAIVE),
+    );
+    ratio(
+        "cold to done, 30 ms a call",
+        "Python",
+        0.25,
+        whole(&results.distant, PYTHON),
+    );
+    let small = results.throttled.iter().find(|(memory, _)| *memory == 128);
+    ratio(
+        "cold to done, 30 ms a call, processor share of 128 MB",
+        "Python",
+        0.04,
+        small.and_then(|(_, list)| whole(list, PYTHON)),
+    );
+    let cpu = compare(&results.cold, INTEGRATOR, PYTHON, |cold| cold.cpu);
+    ratio(
+        "processor time, cold to done, 0 ms a call",
+        "Python",
+        0.02,
+        cpu,
+    );
+
+    let mut count = |what: String, limit: usize, measured: Option<usize>| {
+        if let Some(measured) = measured {
+            targets.push(Target {
+                what,
+                limit: format!("≤ {limit}"),
+                measured: measured.to_string(),
+                holds: measured <= limit,
+            });
+        }
+    };
+    let calls = |scenario: &str| {
+        results
+            .calls
+            .iter()
+            .find(|calls| calls.function == INTEGRATOR && calls.scenario == scenario)
+            .map(|calls| calls.calls.as_slice())
+    };
+    let attach = calls(ATTACH);
+    count(
+        "longest chain of calls, volume attached".to_owned(),
+        4,
+        attach.map(|calls| longest_chain(calls).len()),
+    );
+    count(
+        "place of AttachVolume in its chain".to_owned(),
+        3,
+        attach.and_then(|calls| place(calls, "AttachVolume")),
+    );
+    count(
+        "calls, volume attached".to_owned(),
+        6,
+        attach.map(<[_]>::len),
+    );
+    count(
+        "calls, attached already".to_owned(),
+        4,
+        calls(ATTACHED).map(<[_]>::len),
+    );
+    let ignored = scenarios::IGNORED_BY_CONTENT
+        .iter()
+        .filter_map(|scenario| calls(scenario))
+        .map(<[_]>::len)
+        .max();
+    count(
+        "calls, ignored by the event's content".to_owned(),
+        0,
+        ignored,
+    );
+
+    let mut megabytes = |what: &str, limit: f64, measured: Option<u64>| {
+        if let Some(measured) = measured {
+            let measured = measured as f64 / 1e6;
+            targets.push(Target {
+                what: what.to_owned(),
+                limit: format!("≤ {limit} MB"),
+                measured: format!("{measured:.2} MB"),
+                holds: measured <= limit,
+            });
+        }
+    };
+    let peak = FUNCTIONS
+        .iter()
+        .filter_map(|(name, _)| of(&results.cold, name))
+        .map(|cold| cold.peak)
+        .chain(of(&results.warm, INTEGRATOR).map(|warm| warm.peak))
+        .max();
+    megabytes("peak memory, largest function, cold and warm", 10.0, peak);
+    megabytes(
+        "zip archive of restore-integrator",
+        2.5,
+        of(&results.zips, INTEGRATOR).copied(),
+    );
+    targets
+}
+
+/// The program's time as a multiple of the peer's.
+pub(crate) fn compare(
+    list: &[Of<Cold>],
+    program: &str,
+    peer: &str,
+    time: impl Fn(&Cold) -> Duration,
+) -> Option<f64> {
+    let (own, other) = (time(of(list, program)?), time(of(list, peer)?));
+    Some(own.as_secs_f64() / other.as_secs_f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::calls::Call;
+    use crate::results::ScenarioCalls;
+
+    fn cold(program: &str, whole: u64) -> Of<Cold> {
+        let time = Duration::from_micros(whole);
+        Of {
+            program: program.to_owned(),
+            value: Cold {
+                init: time,
+                whole: time,
+                cpu: time,
+                peak: 10_000_001,
+                ..Cold::default()
+            },
+        }
+    }
+
+    #[test]
+    fn targets_are_judged_on_ratios_and_counts() {
+        let call = |action: &str, at: u64| Call {
+            action: action.to_owned(),
+            began: Duration::from_millis(at),
+            ended: Duration::from_millis(at + 30),
+        };
+        let results = Results {
+            cold: vec![
+                cold(INTEGRATOR, 1_000),
+                cold(FLOOR, 600),
+                cold(PYTHON, 40_000),
+                cold(NAIVE, 4_001),
+            ],
+            calls: vec![ScenarioCalls {
+                function: INTEGRATOR,
+                scenario: ATTACH,
+                calls: vec![
+                    call("DescribeTags", 0),
+                    call("DescribeVolumes", 0),
+                    call("AttachVolume", 30),
+                ],
+            }],
+            zips: vec![Of {
+                program: INTEGRATOR.to_owned(),
+                value: 2_500_000,
+            }],
+            ..Results::default()
+        };
+        let targets = judge(&results);
+        let holds = |what: &str| {
+            let of: Vec<bool> = targets
+                .iter()
+                .filter(|target| target.what.starts_with(what))
+                .map(|target| target.holds)
+                .collect();
+            of
+        };
+        assert_eq!(holds("start"), [false]);
+        assert_eq!(holds("cold to done"), [true, true]);
+        assert_eq!(holds("processor time"), [false]);
+        assert_eq!(holds("longest chain"), [true]);
+        assert_eq!(holds("place of"), [true]);
+        assert_eq!(holds("calls, volume"), [true]);
+        assert!(holds("calls, attached").is_empty());
+        assert_eq!(holds("peak"), [false]);
+        assert_eq!(holds("zip"), [true]);
+        let chain = targets
+            .iter()
+            .find(|target| target.what.starts_with("longest"))
+            .unwrap();
+        assert_eq!(chain.measured, "2");
+    }
+}
