@@ -9,7 +9,7 @@ use crate::process::Program;
 use crate::trouble::{Result, Trouble};
 
 /// The functions, with the settings that template.yaml gives them.
-pub(crate) const FUNCTIONS: [(&str, &[(&str, &str)]); 5] = [
+pub(crate) const FUNCTIONS: [(&str, &[(&str, &str)]); 7] = [
     (
         "restore-integrator",
         &[("ACCOUNT_ID", "111122223333"), ("TOPIC_ARN", TOPIC)],
@@ -21,6 +21,18 @@ pub(crate) const FUNCTIONS: [(&str, &[(&str, &str)]); 5] = [
             ("TOPIC_ARN", TOPIC),
             ("LOOKBACK_HOURS", "24"),
             ("PATIENCE_MINUTES", "60"),
+        ],
+    ),
+    (
+        "restore-test-validator",
+        &[("ACCOUNT_ID", "111122223333"), ("TOPIC_ARN", TOPIC)],
+    ),
+    (
+        "restore-starter",
+        &[
+            ("RESTORE_KEY_ARN", "off"),
+            ("RESTORE_ROLE_ARN", "arn:aws:iam::111122223333:role/restore"),
+            ("VAULT_NAME", "recovery"),
         ],
     ),
     ("opsitem-creator", &[]),
@@ -265,4 +277,29 @@ fn run(command: &mut Command, what: &str, remedy: &'static str) -> Result<()> {
     }
     let said = String::from_utf8_lossy(&output.stderr);
     Err(Trouble::new(format!("{what}: {}", said.trim()), remedy))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_function_is_measured_with_a_scenario_of_its_own() {
+        let functions = Path::new(env!("CARGO_MANIFEST_DIR")).join("../functions");
+        let mut there: Vec<String> = std::fs::read_dir(functions)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        there.sort_unstable();
+        let mut measured = FUNCTIONS.map(|(name, _)| name);
+        measured.sort_unstable();
+        assert_eq!(there, measured);
+        for name in measured {
+            let scenarios = crate::scenarios::all();
+            assert!(
+                scenarios.iter().any(|scenario| scenario.function == name),
+                "{name} has no scenario"
+            );
+        }
+    }
 }

@@ -180,6 +180,18 @@ pub(crate) fn all() -> Vec<Scenario> {
             ..World::default()
         }),
         other(
+            "planned restore",
+            "restore-starter",
+            "manual-planned-restore",
+            "started",
+        ),
+        other(
+            "restore test completed",
+            "restore-test-validator",
+            "restore-test-completed-ebs",
+            "validated",
+        ),
+        other(
             "restore completed",
             "opsitem-creator",
             "restore-completed-ebs",

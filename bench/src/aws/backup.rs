@@ -16,11 +16,42 @@ pub(super) fn answer(world: &mut World, request: &Request) -> (String, Answer) {
         (action.to_owned(), answer)
     };
     match parts.as_slice() {
+        ["restore-jobs"] if request.method == "PUT" => {
+            found("StartRestoreJob", json!({"RestoreJobId": ids::JOB}))
+        }
+        [
+            "backup-vaults",
+            "recovery",
+            "recovery-points",
+            ..,
+            "restore-metadata",
+        ] => {
+            let stored = json!({
+                "availabilityZone": "us-east-1a",
+                "encrypted": "true",
+                "volumeId": "vol-0f1e2d3c4b5a69788",
+            });
+            let body = json!({"RestoreMetadata": stored, "ResourceType": "EBS"});
+            found("GetRecoveryPointRestoreMetadata", body)
+        }
         ["restore-jobs"] => {
-            let jobs: Vec<Value> = Some(job()).filter(|_| world.listed).into_iter().collect();
+            let jobs: Vec<Value> = Some(job(ids::JOB, ids::VOLUME))
+                .filter(|_| world.listed)
+                .into_iter()
+                .collect();
             found("ListRestoreJobs", json!({"RestoreJobs": jobs}))
         }
-        ["restore-jobs", id] if *id == ids::JOB => found("DescribeRestoreJob", job()),
+        ["restore-jobs", ids::JOB] => found("DescribeRestoreJob", job(ids::JOB, ids::VOLUME)),
+        ["restore-jobs", ids::TEST_JOB] => {
+            let mut job = job(ids::TEST_JOB, ids::TEST_VOLUME);
+            let plan = "arn:aws:backup:us-west-2:111122223333:restore-testing-plan:weekly_restore_test-8585e4d0-843f-409a-b532-fe638d30a050";
+            job["CreatedBy"] = json!({"RestoreTestingPlanArn": plan});
+            found("DescribeRestoreJob", job)
+        }
+        ["restore-jobs", ids::TEST_JOB, "validations"] => {
+            let answer = Answer::new(204, "application/json", String::new());
+            ("PutRestoreValidationResult".to_owned(), answer)
+        }
         ["restore-jobs", _] => {
             let body = json!({"Code": "ERROR_2601", "Message": "the job does not exist"});
             let answer = Answer {
@@ -33,8 +64,8 @@ pub(super) fn answer(world: &mut World, request: &Request) -> (String, Answer) {
     }
 }
 
-/// The restore job, completed a minute ago.
-fn job() -> Value {
+/// A restore job, completed a minute ago.
+fn job(id: &str, volume: &str) -> Value {
     #[expect(
         clippy::disallowed_methods,
         reason = "the clock of this AWS is the machine's"
@@ -44,7 +75,7 @@ fn job() -> Value {
         .map_or(0.0, |now| now.as_secs_f64());
     json!({
         "AccountId": "111122223333",
-        "RestoreJobId": ids::JOB,
+        "RestoreJobId": id,
         "RecoveryPointArn": format!("arn:aws:ec2:us-west-2::snapshot/{}", ids::SNAPSHOT),
         "SourceResourceArn": "arn:aws:ec2:us-east-1:111122223333:volume/vol-0763fb4e71a955616",
         "BackupVaultArn": "arn:aws:backup:us-west-2:111122223333:backup-vault:recovery",
@@ -54,7 +85,7 @@ fn job() -> Value {
         "PercentDone": "100.00%",
         "BackupSizeInBytes": 107_374_182_400_u64,
         "IamRoleArn": "arn:aws:iam::111122223333:role/service-role/AWSBackupDefaultServiceRole",
-        "CreatedResourceArn": format!("arn:aws:ec2:us-west-2:111122223333:volume/{}", ids::VOLUME),
+        "CreatedResourceArn": format!("arn:aws:ec2:us-west-2:111122223333:volume/{volume}"),
         "ResourceType": "EBS",
         "IsParent": false,
     })

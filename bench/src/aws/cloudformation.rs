@@ -8,11 +8,15 @@ use crate::http::Request;
 pub(super) fn answer(world: &mut World, request: &Request) -> (String, Answer) {
     let form = request.form();
     let action = form.get("Action").unwrap_or_default().to_owned();
-    let (stack, logical_id) = (form.get("StackName"), form.get("LogicalResourceId"));
+    let stack = form.get("StackName").unwrap_or_default();
+    let logical_id = form.get("LogicalResourceId").unwrap_or_default();
+    let targets = [
+        (ids::STACK, ids::LOGICAL_ID),
+        (ids::PLANNED_STACK, ids::PLANNED_LOGICAL_ID),
+    ];
     let answer = if action != "DescribeStackResource" {
         query_error("InvalidAction", "this action is not faked")
-    } else if (stack, logical_id) != (Some(ids::STACK), Some(ids::LOGICAL_ID)) {
-        let stack = stack.unwrap_or_default();
+    } else if !targets.contains(&(stack, logical_id)) {
         query_error(
             "ValidationError",
             &format!("Stack '{stack}' does not exist"),
@@ -26,9 +30,7 @@ pub(super) fn answer(world: &mut World, request: &Request) -> (String, Answer) {
         query(
             &action,
             &format!(
-                "<StackResourceDetail><StackName>{}</StackName><StackId>arn:aws:cloudformation:us-west-2:111122223333:stack/{0}/aaf549a0-a413-11df-adb3-5081b3858e83</StackId><LogicalResourceId>{}</LogicalResourceId><PhysicalResourceId>{id}</PhysicalResourceId><ResourceType>{kind}</ResourceType><LastUpdatedTimestamp>2026-10-20T14:59:12.104Z</LastUpdatedTimestamp><ResourceStatus>CREATE_COMPLETE</ResourceStatus><Metadata>{{}}</Metadata><DriftInformation><StackResourceDriftStatus>NOT_CHECKED</StackResourceDriftStatus></DriftInformation></StackResourceDetail>",
-                ids::STACK,
-                ids::LOGICAL_ID
+                "<StackResourceDetail><StackName>{stack}</StackName><StackId>arn:aws:cloudformation:us-west-2:111122223333:stack/{stack}/aaf549a0-a413-11df-adb3-5081b3858e83</StackId><LogicalResourceId>{logical_id}</LogicalResourceId><PhysicalResourceId>{id}</PhysicalResourceId><ResourceType>{kind}</ResourceType><LastUpdatedTimestamp>2026-10-20T14:59:12.104Z</LastUpdatedTimestamp><ResourceStatus>CREATE_COMPLETE</ResourceStatus><Metadata>{{}}</Metadata><DriftInformation><StackResourceDriftStatus>NOT_CHECKED</StackResourceDriftStatus></DriftInformation></StackResourceDetail>"
             ),
         )
     };

@@ -9,6 +9,7 @@ pub(super) fn answer(world: &mut World, request: &Request) -> (String, Answer) {
     let action = form.get("Action").unwrap_or_default().to_owned();
     let answer = match action.as_str() {
         "DescribeTags" => describe_tags(world, &form),
+        "DescribeSnapshots" => describe_snapshots(&form),
         "DescribeVolumes" => describe_volumes(world, &form),
         "DescribeInstances" => describe_instances(world, &form),
         "AttachVolume" => attach_volume(world, &form),
@@ -75,21 +76,44 @@ fn attachment_state(world: &mut World) -> &'static str {
     }
 }
 
+/// The volume's origin.
+fn describe_snapshots(form: &Form) -> Outcome {
+    for id in form.list("SnapshotId") {
+        if id != ids::SNAPSHOT {
+            return Err((
+                "InvalidSnapshot.NotFound",
+                format!("The snapshot '{id}' does not exist."),
+            ));
+        }
+    }
+    Ok(format!(
+        "<snapshotSet><item><snapshotId>{}</snapshotId><volumeId>vol-ffffffff</volumeId><status>completed</status><startTime>2026-10-20T05:00:11.000Z</startTime><progress>100%</progress><ownerId>111122223333</ownerId><volumeSize>100</volumeSize><description>This snapshot is created by the AWS Backup service.</description><encrypted>true</encrypted><storageTier>standard</storageTier></item></snapshotSet>",
+        ids::SNAPSHOT
+    ))
+}
+
 fn describe_volumes(world: &mut World, form: &Form) -> Outcome {
-    for id in form.list("VolumeId") {
-        if id != ids::VOLUME {
+    let wanted = form.list("VolumeId");
+    for id in &wanted {
+        if ![ids::VOLUME, ids::TEST_VOLUME].contains(id) {
             return Err((
                 "InvalidVolume.NotFound",
                 format!("The volume '{id}' does not exist."),
             ));
         }
     }
-    let (state, attachments) = match world.device.clone() {
+    // That of the restore test stands for itself; by a filter, only the restored one is asked for.
+    let (id, zone, device) = if wanted == [ids::TEST_VOLUME] {
+        (ids::TEST_VOLUME, "us-west-2a".to_owned(), None)
+    } else {
+        let device = world.device.clone();
+        (ids::VOLUME, world.volume_zone.clone(), device)
+    };
+    let (state, attachments) = match device {
         Some(device) => (
             "in-use",
             format!(
-                "<item><volumeId>{}</volumeId><instanceId>{}</instanceId><device>{device}</device><status>{}</status><attachTime>2026-10-20T15:11:22.000Z</attachTime><deleteOnTermination>false</deleteOnTermination></item>",
-                ids::VOLUME,
+                "<item><volumeId>{id}</volumeId><instanceId>{}</instanceId><device>{device}</device><status>{}</status><attachTime>2026-10-20T15:11:22.000Z</attachTime><deleteOnTermination>false</deleteOnTermination></item>",
                 ids::INSTANCE,
                 attachment_state(world)
             ),
@@ -97,10 +121,8 @@ fn describe_volumes(world: &mut World, form: &Form) -> Outcome {
         None => ("available", String::new()),
     };
     Ok(format!(
-        "<volumeSet><item><volumeId>{}</volumeId><size>100</size><snapshotId>{}</snapshotId><availabilityZone>{}</availabilityZone><availabilityZoneId>usw2-az1</availabilityZoneId><status>{state}</status><createTime>2026-10-20T15:02:31.512Z</createTime><attachmentSet>{attachments}</attachmentSet><volumeType>gp3</volumeType><iops>3000</iops><throughput>125</throughput><encrypted>true</encrypted><kmsKeyId>arn:aws:kms:us-west-2:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab</kmsKeyId><multiAttachEnabled>false</multiAttachEnabled></item></volumeSet>",
-        ids::VOLUME,
+        "<volumeSet><item><volumeId>{id}</volumeId><size>100</size><snapshotId>{}</snapshotId><availabilityZone>{zone}</availabilityZone><availabilityZoneId>usw2-az1</availabilityZoneId><status>{state}</status><createTime>2026-10-20T15:02:31.512Z</createTime><attachmentSet>{attachments}</attachmentSet><volumeType>gp3</volumeType><iops>3000</iops><throughput>125</throughput><encrypted>true</encrypted><kmsKeyId>arn:aws:kms:us-west-2:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab</kmsKeyId><multiAttachEnabled>false</multiAttachEnabled></item></volumeSet>",
         ids::SNAPSHOT,
-        world.volume_zone
     ))
 }
 

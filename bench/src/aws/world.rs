@@ -11,6 +11,12 @@ pub(crate) mod ids {
     pub(crate) const LOGICAL_ID: &str = "Database";
     pub(crate) const GROUP: &str = "orders-recovery-Database-1KX9ZQWE2M4T";
     pub(crate) const JOB: &str = "087B9735-2F33-4208-B8CB-A7A4153F043F";
+    /// Those of `events/restore-test-completed-ebs.json`.
+    pub(crate) const TEST_JOB: &str = "B76709DC-9619-4636-9F20-95D9B5973771";
+    pub(crate) const TEST_VOLUME: &str = "vol-0350ae29ea0415e0a";
+    /// The target in `events/manual-planned-restore.json`: the same instance.
+    pub(crate) const PLANNED_STACK: &str = "shop";
+    pub(crate) const PLANNED_LOGICAL_ID: &str = "Server";
 }
 
 /// The part of an account that the functions see and change.
