@@ -2,11 +2,18 @@
 
 use std::time::Duration;
 
-use aws_config::BehaviorVersion;
+use aws_config::environment::EnvironmentVariableCredentialsProvider;
+use aws_config::identity::IdentityCache;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
-use aws_smithy_http_client::tls;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_ssm::config::SharedCredentialsProvider;
+use aws_smithy_async::rt::sleep::TokioSleep;
+use aws_smithy_http_client::{Connector, tls};
 use aws_smithy_runtime_api::box_error::BoxError;
+use aws_smithy_runtime_api::client::http::{
+    HttpConnectorSettings, SharedHttpClient, SharedHttpConnector, http_client_fn,
+};
 use aws_smithy_runtime_api::client::interceptors::Intercept;
 use aws_smithy_runtime_api::client::interceptors::context::{
     BeforeSerializationInterceptorContextRef, FinalizerInterceptorContextRef,
@@ -14,13 +21,14 @@ use aws_smithy_runtime_api::client::interceptors::context::{
 use aws_smithy_runtime_api::client::orchestrator::Metadata;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::config_bag::ConfigBag;
+use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
 use recovery_core::calls::Calls;
 
 /// The shared configuration of all clients.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Region, credentials, timeouts, retries.
-    pub(crate) sdk: aws_config::SdkConfig,
+    pub(crate) sdk: SdkConfig,
     pub(crate) calls: Calls,
 }
 
@@ -107,24 +115,69 @@ pub(crate) fn behavior() -> BehaviorVersion {
     BehaviorVersion::v2026_01_12()
 }
 
-/// Region and credentials as Lambda sets them, and `AWS_ENDPOINT_URL` for the local Region.
-pub async fn load_config() -> Config {
-    // ring instead of the default provider: see Cargo.toml.
-    let http_client = aws_smithy_http_client::Builder::new()
-        .tls_provider(tls::Provider::Rustls(
-            tls::rustls_provider::CryptoMode::Ring,
-        ))
-        .build_https();
-    let sdk = aws_config::defaults(behavior())
-        .http_client(http_client)
+/// Region and credentials as Lambda sets them in the environment, `AWS_ENDPOINT_URL` for the local
+/// Region, and `AWS_ENDPOINT_URL_<SERVICE>`: none of the other places where the SDK's own loader
+/// looks. Measured on restore-integrator, cold: the code for them is 0.37 MB of the zip archive (3.26
+/// against 2.89), 0.9 MB of memory (10.1 against 9.2) and 0.8 ms of processor time (9.1 against 8.3).
+///
+/// <https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html>
+pub fn load_config() -> Config {
+    let credentials = EnvironmentVariableCredentialsProvider::new();
+    let mut config = SdkConfig::builder()
+        .behavior_version(behavior())
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        .identity_cache(IdentityCache::lazy().build())
+        .service_config(Endpoints(variable))
+        .http_client(http_client())
         .retry_config(retries())
-        .timeout_config(timeouts())
-        .load()
-        .await;
+        .timeout_config(timeouts());
+    config.set_region(variable("AWS_REGION").map(Region::new));
     Config {
-        sdk,
+        sdk: config.build(),
         calls: Calls::default(),
     }
+}
+
+/// One way to AWS for all clients, made at the start.
+///
+/// The SDK's own reads the trusted roots for each client, and again for the first call: 0.5 ms more
+/// of processor time (8.3 against 7.8).
+fn http_client() -> SharedHttpClient {
+    // ring instead of the default provider: see Cargo.toml.
+    let ring = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring);
+    let settings = HttpConnectorSettings::builder()
+        .connect_timeout(CONNECT)
+        .build();
+    let connector = SharedHttpConnector::new(
+        Connector::builder()
+            .tls_provider(ring)
+            .connector_settings(settings)
+            .sleep_impl(TokioSleep::new())
+            .build(),
+    );
+    http_client_fn(move |_, _| connector.clone())
+}
+
+/// Endpoints from these variables.
+#[derive(Debug)]
+struct Endpoints(fn(&str) -> Option<String>);
+
+impl LoadServiceConfig for Endpoints {
+    /// `AWS_ENDPOINT_URL_CLOUDFORMATION`, say, or else `AWS_ENDPOINT_URL`.
+    ///
+    /// <https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html>
+    fn load_config(&self, key: ServiceConfigKey<'_>) -> Option<String> {
+        let service = key.service_id().to_uppercase().replace([' ', '-'], "_");
+        (self.0)(&format!("{}_{service}", key.env())).or_else(|| (self.0)(key.env()))
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "these variables are the SDK's, not settings of a function"
+)]
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 #[cfg(test)]
@@ -182,6 +235,26 @@ mod tests {
             config.calls().to_string(),
             "calls done: ec2:DescribeVolumes; under way: ssm:GetOpsItem"
         );
+    }
+
+    #[test]
+    fn a_services_own_endpoint_goes_before_the_one_for_all() {
+        let variables = |name: &str| match name {
+            "AWS_ENDPOINT_URL" => Some("http://all".to_owned()),
+            "AWS_ENDPOINT_URL_ELASTIC_BEANSTALK" => Some("http://one".to_owned()),
+            _ => None,
+        };
+        let endpoint = |service| {
+            let key = ServiceConfigKey::builder()
+                .service_id(service)
+                .env("AWS_ENDPOINT_URL")
+                .profile("endpoint_url")
+                .build()
+                .unwrap();
+            Endpoints(variables).load_config(key)
+        };
+        assert_eq!(endpoint("Elastic Beanstalk").as_deref(), Some("http://one"));
+        assert_eq!(endpoint("SSM").as_deref(), Some("http://all"));
     }
 
     /// So that a function that lives for 60 s can still write down what became of a call.

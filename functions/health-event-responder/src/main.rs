@@ -6,7 +6,7 @@ use recovery_aws::{ResponseAdapters, load_config};
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
     let Settings { policy, topic } = recovery_lambda::start(Settings::from_variables)?;
-    let config = load_config().await;
+    let config = load_config();
     let ports = ResponseAdapters::new(&config, topic);
     recovery_lambda::serve(config.calls(), async |payload, _| {
         handle(&ports, &policy, &payload).await

@@ -10,7 +10,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         topic,
         horizon,
     } = recovery_lambda::start(Settings::from_variables)?;
-    let config = load_config().await;
+    let config = load_config();
     let ports = IntegrationAdapters::new(&config, topic);
     recovery_lambda::serve(config.calls(), async |payload, clock| {
         handle(&ports, &clock, &here, horizon, &payload).await

@@ -6,7 +6,7 @@ use restore_starter::{Settings, handle};
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
     let Settings { means } = recovery_lambda::start(Settings::from_variables)?;
-    let config = load_config().await;
+    let config = load_config();
     let ports = StartingAdapters::new(&config);
     recovery_lambda::serve(config.calls(), async |payload, _| {
         handle(&ports, &means, &payload).await
