@@ -96,6 +96,8 @@ pub struct State {
     pub hidden_devices: BTreeSet<String>,
     /// What was written that AWS would not take, or that could mislead the people who read it.
     pub problems: Vec<String>,
+    /// OpsItems that OpsCenter does not list yet.
+    pub unlisted: BTreeSet<OpsItemId>,
     failures: BTreeMap<&'static str, VecDeque<Option<Failure>>>,
     attachments_made: usize,
 }
@@ -504,6 +506,7 @@ impl OpsItems for World {
                 .items
                 .iter()
                 .filter(|stored| stored.key == *key)
+                .filter(|stored| !state.unlisted.contains(&stored.item.id))
                 .map(|stored| stored.item.clone())
                 .collect())
         })
@@ -516,6 +519,7 @@ impl OpsItems for World {
                 .iter()
                 .map(|stored| &stored.item)
                 .filter(|item| item.status == Status::Open)
+                .filter(|item| !state.unlisted.contains(&item.id))
                 .filter(|item| item.data.get(KIND).is_some_and(|of| of == kind))
                 .cloned()
                 .collect())

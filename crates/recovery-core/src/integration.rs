@@ -4,14 +4,14 @@
 //! Safe to repeat and to run twice at the same time: what is done already is found done, and an
 //! answer that was lost is settled by looking, never by asking EC2 a second time.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futures_util::future::{OptionFuture, join, try_join};
 
 use crate::arn::{Here, InstanceId, OpsItemId, VolumeId};
 use crate::error::{Error, Fault};
-use crate::integrate::{Instance, Refusal, Step, Volume, next_step};
+use crate::integrate::{Attachment, Instance, Refusal, Step, Volume, next_step};
 use crate::job_tracking::{restore_item, restore_key};
 use crate::ops_item::{
     Claim, NewOpsItem, OpsItem, OpsItemChange, RESOURCES, Severity, Status, find_or_create,
@@ -25,11 +25,13 @@ use crate::restore_job::{EBS, RestoreJob};
 use crate::tags::{IntegrationTarget, Tags, integration_target};
 use crate::text::{code, shown};
 
-/// Operational data: how far the integration came: [`ATTACHED`], `refused`, or `failing` for one that
-/// is tried again and again.
+/// Operational data: how far the integration came: [`ATTACHED`], `attaching` for one that is begun
+/// again, `refused`, or `failing` for one that is tried again and again.
 pub const INTEGRATION: &str = "recovery:integration";
 /// The value of [`INTEGRATION`] when it is done.
 pub const ATTACHED: &str = "attached";
+/// The value of [`INTEGRATION`] for a volume that is on its way once more.
+const ATTACHING: &str = "attaching";
 /// Operational data: what hinders it, word for word.
 const HINDRANCE: &str = "recovery:hindrance";
 /// Operational data: the hindrance that people have been told of.
@@ -115,8 +117,9 @@ pub async fn integrate(
 /// recovery point's tags and of the volume.
 ///
 /// A run that dies after the attachment is finished by the event, which comes again. Where none does,
-/// the job's OpsItem has to be open before: `item_first`. Then an attachment without it is nobody's
-/// unfinished work.
+/// the job's OpsItem has to be open and unsettled before: `item_first`. Then an attachment without it
+/// is nobody's unfinished work. And where no event asks for it, what someone has taken off again
+/// stays off.
 ///
 /// # Errors
 /// As [`integrate`].
@@ -141,30 +144,32 @@ pub(crate) async fn integrate_seen(
     if let Some(outcome) = known_attached(ports, job, &volume).await? {
         return Ok(outcome);
     }
-    let instance = match find_instance_early(ports, &target).await? {
+    let instance = match find_instance_early(ports, &target, &volume.attachments).await? {
         Ok(instance) => instance,
         Err(NoInstance::Refused(refusal)) => return refuse(ports, job, refusal).await,
         Err(NoInstance::Untagged) => {
             return Ok(Outcome::ignored("untagged").with("volumeId", volume_id.as_str()));
         }
     };
-    if item_first {
-        find_or_create(ports, &restore_item(job)).await?;
-    }
     // Where the volume is about to be attached, its item is claimed meanwhile.
-    let about_to = matches!(
-        next_step(&volume, &instance, target.device.as_ref(), &BTreeSet::new()),
-        Step::Attach { .. }
-    );
+    let about_to = !item_first
+        && matches!(
+            next_step(&volume, &instance, target.device.as_ref(), &BTreeSet::new()),
+            Step::Attach { .. }
+        );
     let new = restore_item(job);
-    let (attached, item) = join(
-        bring_together(ports, clock, &target, volume, instance),
+    let item_first = item_first.then_some(job);
+    let (brought, item) = join(
+        bring_together(ports, clock, &target, volume, instance, item_first),
         OptionFuture::from(about_to.then(|| claim(ports, &new))),
     )
     .await;
-    match attached? {
-        Ok(attached) => settle_attached(ports, clock, job, &target, attached, item).await,
-        Err(refusal) => refuse(ports, job, refusal).await,
+    match brought? {
+        Brought::Attached(attached) => {
+            settle_attached(ports, clock, job, &target, attached, item).await
+        }
+        Brought::Refused(refusal) => refuse(ports, job, refusal).await,
+        Brought::TakenOff => Ok(Outcome::ignored("taken-off").with("volumeId", volume_id.as_str())),
     }
 }
 
@@ -246,7 +251,7 @@ pub(crate) async fn find_instance(
     let resource = ports
         .stack_resource(&target.stack, &target.logical_id)
         .await?;
-    instance_behind(ports, target, resource, Vec::new()).await
+    instance_behind(ports, target, &[], resource, Vec::new()).await
 }
 
 /// The same, one step sooner: the instances that bear CloudFormation's own tags are asked for at the
@@ -255,19 +260,23 @@ pub(crate) async fn find_instance(
 async fn find_instance_early(
     ports: &(impl StackResources + Instances),
     target: &IntegrationTarget,
+    attachments: &[Attachment],
 ) -> Result<Result<Instance, NoInstance>, Error> {
     let (resource, tagged) = join(
         ports.stack_resource(&target.stack, &target.logical_id),
         ports.stack_instances(&target.stack, &target.logical_id),
     )
     .await;
-    instance_behind(ports, target, resource?, tagged.unwrap_or_default()).await
+    let seen = tagged.unwrap_or_default();
+    instance_behind(ports, target, attachments, resource?, seen).await
 }
 
-/// The instance that a stack resource stands for. `seen` are instances that were looked at already.
+/// The instance that a stack resource stands for; of several in a group the one that a volume with
+/// these attachments is on. `seen` are instances that were looked at already.
 async fn instance_behind(
     ports: &impl Instances,
     target: &IntegrationTarget,
+    attachments: &[Attachment],
     resource: Option<StackResource>,
     seen: Vec<Instance>,
 ) -> Result<Result<Instance, NoInstance>, Error> {
@@ -329,6 +338,11 @@ async fn instance_behind(
         "AWS::AutoScaling::AutoScalingGroup" => {
             let group = physical_id()?;
             let mut instances = ports.group_instances(&group).await?;
+            let has_it =
+                |instance: &Instance| attachments.iter().any(|a| a.instance == instance.id);
+            if let Some(place) = instances.iter().position(has_it) {
+                return Ok(Ok(instances.remove(place)));
+            }
             match instances.len() {
                 0 => Err(not_yet(format!(
                     "the Auto Scaling group {group} has no instance yet"
@@ -355,15 +369,26 @@ struct Attached {
     by_this_run: bool,
 }
 
+/// What became of volume and instance.
+enum Brought {
+    /// They are together.
+    Attached(Attached),
+    /// A rule forbids it.
+    Refused(Refusal),
+    /// They were together before, and someone has taken the volume off again.
+    TakenOff,
+}
+
 /// Looks, decides and acts until the volume is on its instance, a rule forbids it, or the time
-/// is up.
+/// is up. The OpsItem of `item_first` is open before anything is attached.
 async fn bring_together(
     ports: &impl IntegrationPorts,
     clock: &impl Clock,
     target: &IntegrationTarget,
     mut volume: Volume,
     mut instance: Instance,
-) -> Result<Result<Attached, Refusal>, Error> {
+    mut item_first: Option<&RestoreJob>,
+) -> Result<Brought, Error> {
     let mut unusable = BTreeSet::new();
     let mut contested = 0;
     let mut unseen = 0;
@@ -379,7 +404,7 @@ async fn bring_together(
             by_this_run,
         };
         let waiting_for = match next_step(&volume, &instance, target.device.as_ref(), &unusable) {
-            Step::Done { device } => return Ok(Ok(attached(device, accepted))),
+            Step::Done { device } => return Ok(Brought::Attached(attached(device, accepted))),
             Step::Wait(what) => what,
             // Asked and granted: what was seen is older than that.
             Step::Attach { .. } | Step::Refuse(Refusal::DeviceTaken { .. }) if accepted => {
@@ -390,11 +415,19 @@ async fn bring_together(
                 unseen += 1;
                 format!("{} to show what it has attached", instance.id)
             }
-            Step::Refuse(refusal) => return Ok(Err(refusal)),
+            Step::Refuse(refusal) => return Ok(Brought::Refused(refusal)),
             Step::Attach { device } => {
+                if let Some(job) = item_first.take()
+                    && !open_item(ports, job, &instance.id).await?
+                {
+                    return Ok(Brought::TakenOff);
+                }
                 match ports.attach(&volume.id, &instance.id, &device).await {
                     Ok(AttachAnswer::Accepted { attached: true }) => {
-                        return Ok(Ok(attached(device.as_str().to_owned(), true)));
+                        return Ok(Brought::Attached(attached(
+                            device.as_str().to_owned(),
+                            true,
+                        )));
                     }
                     Ok(AttachAnswer::Accepted { attached: false }) => {
                         accepted = true;
@@ -421,7 +454,7 @@ async fn bring_together(
                         what
                     }
                     Ok(AttachAnswer::ZoneMismatch(_)) => {
-                        return Ok(Err(Refusal::ZoneMismatch {
+                        return Ok(Brought::Refused(Refusal::ZoneMismatch {
                             volume: volume.id,
                             volume_zone: volume.zone,
                             instance: instance.id,
@@ -429,7 +462,7 @@ async fn bring_together(
                         }));
                     }
                     Ok(AttachAnswer::LimitExceeded(fault)) => {
-                        return Ok(Err(Refusal::AttachmentLimit {
+                        return Ok(Brought::Refused(Refusal::AttachmentLimit {
                             instance: instance.id,
                             message: fault.message().to_owned(),
                         }));
@@ -469,6 +502,31 @@ fn not_attached(volume: &VolumeId, instance: &InstanceId, what: &str) -> Error {
     ))
 }
 
+/// Sees to it that the job's item is open and does not say that the work is done, before the volume is
+/// attached. False where the item says that it was attached to this very instance: then someone has
+/// taken it off again, or it is there and does not show yet.
+async fn open_item(
+    ports: &impl IntegrationPorts,
+    job: &RestoreJob,
+    instance: &InstanceId,
+) -> Result<bool, Error> {
+    let item = find_or_create(ports, &restore_item(job)).await?;
+    let said = |key| item.data.get(key).map(String::as_str);
+    let attached = said(INTEGRATION) == Some(ATTACHED);
+    if attached && said(INSTANCE) == Some(instance.as_str()) {
+        return Ok(false);
+    }
+    if attached || item.status == Status::Resolved {
+        let change = OpsItemChange {
+            status: (item.status == Status::Resolved).then_some(Status::Open),
+            data: [(INTEGRATION, ATTACHING.to_owned())].into(),
+            ..OpsItemChange::default()
+        };
+        ports.update(&item.id, &change).await?;
+    }
+    Ok(true)
+}
+
 /// Writes down that the volume is where it belongs.
 async fn settle_attached(
     ports: &impl IntegrationPorts,
@@ -476,15 +534,16 @@ async fn settle_attached(
     job: &RestoreJob,
     target: &IntegrationTarget,
     attached: Attached,
-    item: Option<Result<(OpsItemId, Option<String>), Error>>,
+    item: Option<Result<OpsItem, Error>>,
 ) -> Result<Outcome, Error> {
     let new = restore_item(job);
-    let (id, known) = match item {
+    let OpsItem {
+        id, data: known, ..
+    } = match item {
         Some(Ok(item)) if attached.by_this_run => item,
-        // Attaching is what mattered: a claim that failed meanwhile is tried again.
-        _ if attached.by_this_run => claim(ports, &new).await?,
-        // Another run attached it, and may have written that down and resolved the item.
-        _ => known(find_or_create(ports, &new).await?),
+        // Another run attached it, and may have written that down and resolved the item; or the claim
+        // failed meanwhile, perhaps after it made an item.
+        _ => find_or_create(ports, &new).await?,
     };
     let outcome = if attached.by_this_run {
         Outcome::integrated()
@@ -496,7 +555,11 @@ async fn settle_attached(
     .with("instanceId", attached.instance.as_str())
     .with("device", attached.device.clone())
     .with("opsItemId", id.as_str());
-    if known.as_deref() == Some(ATTACHED) {
+    let says = |key, what: &str| known.get(key).map(String::as_str) == Some(what);
+    if says(INTEGRATION, ATTACHED)
+        && says(INSTANCE, attached.instance.as_str())
+        && says(DEVICE, &attached.device)
+    {
         return Ok(outcome);
     }
     let seconds = job
@@ -556,27 +619,21 @@ async fn settle_attached(
     Ok(outcome)
 }
 
-/// The OpsItem to write to, and what it says of the integration so far.
+/// The OpsItem to write to, and what it says so far.
 ///
 /// Of a volume that was not attached there is most likely an open item, which `CreateOpsItem` finds.
 /// Where it creates one instead, an earlier one may have been resolved, by another run that wrote the
 /// attachment down first, or by a person after a refusal.
-async fn claim(
-    ports: &impl IntegrationPorts,
-    new: &NewOpsItem,
-) -> Result<(OpsItemId, Option<String>), Error> {
+async fn claim(ports: &impl IntegrationPorts, new: &NewOpsItem) -> Result<OpsItem, Error> {
     match ports.create(new).await? {
-        Claim::Existing(id) => Ok((id, None)),
-        Claim::Created(id) => settle_created(ports, new, id, |_| true, |_, _| true)
-            .await
-            .map(known),
+        // Open, so that it does not say yet that the work is done.
+        Claim::Existing(id) => Ok(OpsItem {
+            id,
+            status: Status::Open,
+            data: BTreeMap::new(),
+        }),
+        Claim::Created(id) => settle_created(ports, new, id, |_| true, |_, _| true).await,
     }
-}
-
-/// An item's id, and what it says of the integration.
-fn known(mut item: OpsItem) -> (OpsItemId, Option<String>) {
-    let said = item.data.remove(INTEGRATION);
-    (item.id, said)
 }
 
 /// The related resources of the job's item.
@@ -736,9 +793,9 @@ async fn write_hindrance(
 ) -> Result<Written, Error> {
     let new = restore_item(job);
     let item = find_or_create(ports, &new).await?;
-    if item.data.get(NOTIFIED) == Some(&hindrance.told)
-        || item.status == Status::Resolved && !hindrance.reopens
-    {
+    let said = item.data.get(INTEGRATION).map(String::as_str);
+    let told = item.data.get(NOTIFIED) == Some(&hindrance.told);
+    if told && said == Some(hindrance.state) || over(ports, job, hindrance, &item).await? {
         return Ok(Written::Before(item.id));
     }
     let change = OpsItemChange {
@@ -751,8 +808,8 @@ async fn write_hindrance(
             next = hindrance.next,
         )),
         severity: Some(Severity::High),
-        // An item that someone has in progress stays so.
-        status: (item.status == Status::Resolved).then_some(Status::Open),
+        // Also where it was open a moment ago: another run may resolve it meanwhile.
+        status: Some(Status::Open),
         data: [
             (INTEGRATION, hindrance.state.to_owned()),
             (HINDRANCE, hindrance.why.clone()),
@@ -763,5 +820,38 @@ async fn write_hindrance(
         ..OpsItemChange::default()
     };
     ports.update(&item.id, &change).await?;
-    Ok(Written::Now(item.id))
+    let attachment =
+        |item: &OpsItem| [INSTANCE, DEVICE, SECONDS].map(|key| item.data.get(key).cloned());
+    let now = ports.get(&item.id).await?;
+    if attachment(&now) != attachment(&item) {
+        // Another run wrote between the look and the writing that the volume is attached. The item
+        // is open now, so that the next reconciliation looks at it, and writes it again.
+        return Ok(Written::Before(item.id));
+    }
+    // What another hindrance has overwritten meanwhile is no news.
+    Ok(if told {
+        Written::Before(item.id)
+    } else {
+        Written::Now(item.id)
+    })
+}
+
+/// Whether the matter is settled for a hindrance that reopens nothing: by a person, or because the
+/// volume has been attached meanwhile. An attachment that came to an end is not.
+async fn over(
+    ports: &impl IntegrationPorts,
+    job: &RestoreJob,
+    hindrance: &Hindrance,
+    item: &OpsItem,
+) -> Result<bool, Error> {
+    if hindrance.reopens || item.status == Status::Open {
+        return Ok(false);
+    }
+    let said = item.data.get(INTEGRATION).map(String::as_str);
+    match job.created_volume() {
+        Some(volume) if said == Some(ATTACHED) => {
+            Ok(!ports.volume(&volume).await?.attachments.is_empty())
+        }
+        _ => Ok(true),
+    }
 }

@@ -282,7 +282,7 @@ pub(crate) async fn find_or_create_where(
     counts: impl Fn(&OpsItem) -> bool,
     repeats: impl Fn(&OpsItem, &OpsItem) -> bool,
 ) -> Result<OpsItem, Error> {
-    if let Some(item) = first_where(items, &new.key, &counts, &repeats).await? {
+    if let Some(item) = first_where(items, &new.key, None, &counts, &repeats).await? {
         return Ok(item);
     }
     match items.create(new).await? {
@@ -303,9 +303,9 @@ pub(crate) async fn settle_created(
     repeats: impl Fn(&OpsItem, &OpsItem) -> bool,
 ) -> Result<OpsItem, Error> {
     let repeats = |first: &OpsItem, younger: &OpsItem| younger.id == id || repeats(first, younger);
-    let first = first_where(items, &new.key, counts, repeats).await?;
-    // OpsCenter may not list it yet.
-    Ok(first.unwrap_or_else(|| new.as_created(id)))
+    let own = new.as_created(id.clone());
+    let first = first_where(items, &new.key, Some(own.clone()), counts, repeats).await?;
+    Ok(first.unwrap_or(own))
 }
 
 /// The oldest item with this key. Younger ones that are open are resolved in its favour.
@@ -316,18 +316,26 @@ pub(crate) async fn first_of(
     items: &impl OpsItems,
     key: &ItemKey,
 ) -> Result<Option<OpsItem>, Error> {
-    first_where(items, key, |_| true, |_, _| true).await
+    first_where(items, key, None, |_| true, |_, _| true).await
 }
 
-/// The oldest item with this key that counts. Younger ones that are open and repeat it are resolved
+/// The oldest item with this key that counts; `created`, which may not be listed yet, is the youngest.
+/// Younger ones that are open and repeat the oldest are resolved
 /// in its favour, also those that a run left behind when it died.
 async fn first_where(
     items: &impl OpsItems,
     key: &ItemKey,
+    created: Option<OpsItem>,
     counts: impl Fn(&OpsItem) -> bool,
     repeats: impl Fn(&OpsItem, &OpsItem) -> bool,
 ) -> Result<Option<OpsItem>, Error> {
-    let mut found = items.find(key).await?.into_iter().filter(counts);
+    let mut found: Vec<OpsItem> = items.find(key).await?.into_iter().filter(counts).collect();
+    if let Some(created) = created
+        && found.iter().all(|item| item.id != created.id)
+    {
+        found.push(created);
+    }
+    let mut found = found.into_iter();
     let Some(first) = found.next() else {
         return Ok(None);
     };

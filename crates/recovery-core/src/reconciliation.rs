@@ -98,9 +98,7 @@ struct Open {
     /// Its volume and the tags of its recovery point; nothing where the listing lacks what it takes
     /// to look for them.
     seen: Option<Seen>,
-    /// Whether its OpsItem is open.
-    has_item: bool,
-    /// Whether that says that an attempt came to nothing.
+    /// Whether its OpsItem is open and says that an attempt came to nothing.
     stuck: bool,
 }
 
@@ -140,7 +138,6 @@ async fn not_integrated(
             open.push(Open {
                 job,
                 seen: None,
-                has_item: item.is_some(),
                 stuck,
             });
             continue;
@@ -163,7 +160,6 @@ async fn not_integrated(
         open.push(Open {
             job,
             seen: Some(seen),
-            has_item: item.is_some(),
             stuck,
         });
     }
@@ -232,12 +228,7 @@ async fn turn(
     horizon: Horizon,
     open: Open,
 ) -> Result<&'static str, Error> {
-    let Open {
-        job,
-        seen,
-        has_item,
-        ..
-    } = open;
+    let Open { job, seen, .. } = open;
     let turn = Turn {
         clock,
         left_at_the_start: clock.remaining(),
@@ -253,7 +244,7 @@ async fn turn(
                 None => ports.tags(&point).await,
             };
             let id = volume.id.clone();
-            integrate_seen(ports, &turn, &job, &id, tags, Ok(volume), !has_item).await
+            integrate_seen(ports, &turn, &job, &id, tags, Ok(volume), true).await
         }
         None => integrate(ports, &turn, here, job.clone()).await,
     };

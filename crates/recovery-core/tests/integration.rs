@@ -804,6 +804,60 @@ async fn a_group_with_one_instance_is_that_instance() {
     assert_eq!(outcome.id("instanceId"), Some("i-1"));
 }
 
+/// Someone has more instances than before when the event comes again.
+#[tokio::test]
+async fn of_several_instances_in_a_group_the_one_that_has_the_volume_is_meant() {
+    let world = World::with_restored_volume();
+    with_target(&world, |target| {
+        target.resource_type = "AWS::AutoScaling::AutoScalingGroup".into();
+        target.physical_id = Some("group".into());
+    });
+    {
+        let mut state = world.state();
+        let first = state.instances[&InstanceId::new("i-1")].clone();
+        let second = InstanceId::new("i-2");
+        state
+            .groups
+            .insert("group".into(), vec![second.clone(), first.id.clone()]);
+        let pending = Instance {
+            id: second.clone(),
+            state: "shutting-down".into(),
+            ..first
+        };
+        state.instances.insert(second, pending);
+    }
+    assert_eq!(deliver(&world).await.unwrap().kind(), "integrated");
+    let second = InstanceId::new("i-2");
+    world.state().instances.get_mut(&second).unwrap().state = "running".into();
+    assert_eq!(deliver(&world).await.unwrap().kind(), "already-integrated");
+    assert_eq!(told(&world), Vec::<String>::new());
+    assert_eq!(
+        the_item(&world).item.data["recovery:integration"],
+        "attached"
+    );
+}
+
+/// Another run has resolved the job's item, so that OpsCenter takes a second one, and does not list it yet.
+#[tokio::test]
+async fn a_second_item_that_is_not_listed_yet_does_not_stay_open() {
+    let world = World::with_restored_volume();
+    deliver(&world).await.unwrap();
+    world
+        .state()
+        .unlisted
+        .insert(recovery_core::arn::OpsItemId::new("oi-2"));
+    with_volume(&world, |volume| {
+        volume.state = "available".into();
+        volume.attachments.clear();
+    });
+    with_instance(&world, |instance| instance.devices.clear());
+    deliver(&world).await.unwrap();
+    assert_eq!(items(&world).len(), 2);
+    for stored in items(&world) {
+        assert_eq!(stored.item.status, Status::Resolved);
+    }
+}
+
 #[tokio::test]
 async fn elsewhere_nothing_is_touched() {
     for created in [

@@ -381,3 +381,125 @@ async fn a_listing_that_fails_is_an_error() {
         assert_eq!(run(&world).await.unwrap().count("integrated"), Some(2));
     }
 }
+
+/// Takes the first volume off its instance.
+fn take_off(world: &World) {
+    let mut state = world.state();
+    let volume = state.volumes.get_mut(&VolumeId::new("vol-1")).unwrap();
+    volume.state = "available".to_owned();
+    volume.attachments.clear();
+    for instance in state.instances.values_mut() {
+        instance.devices.clear();
+    }
+}
+
+/// The stack has another instance instead of the first, in this state.
+fn replace(world: &World, state: &str) {
+    take_off(world);
+    let mut all = world.state();
+    let gone = all.instances.get_mut(&InstanceId::new("i-1")).unwrap();
+    gone.state = "terminated".to_owned();
+    let mut new = gone.clone();
+    new.id = InstanceId::new("i-2");
+    new.state = state.to_owned();
+    all.instances.insert(new.id.clone(), new);
+    for resource in all.stack_resources.values_mut() {
+        resource.physical_id = Some("i-2".to_owned());
+    }
+}
+
+fn said(world: &World, key: &str) -> String {
+    world.state().items[0].item.data[key].clone()
+}
+
+#[tokio::test]
+async fn the_item_follows_the_volume_to_the_instance_that_replaced_the_first() {
+    let world = restored(1);
+    run(&world).await.unwrap();
+    assert_eq!(said(&world, "recovery:instance"), "i-1");
+    replace(&world, "running");
+    let outcome = run(&world).await.unwrap();
+    assert_eq!(outcome.count("integrated"), Some(1));
+    assert_eq!(said(&world, "recovery:instance"), "i-2");
+    let state = world.state();
+    let [item] = state.items.as_slice() else {
+        panic!("{:#?}", state.items);
+    };
+    assert!(item.title.ends_with("attached to i-2"), "{}", item.title);
+    assert_eq!(item.item.status, Status::Resolved);
+    assert!(state.notifications.is_empty());
+}
+
+#[tokio::test]
+async fn a_volume_that_lost_its_instance_and_finds_no_other_is_told_of() {
+    let world = restored(1);
+    run(&world).await.unwrap();
+    replace(&world, "pending");
+    age(&world, "job-1", 45);
+    for _ in 0..2 {
+        let outcome = run(&world).await.unwrap();
+        assert_eq!(outcome.count("failing"), Some(1));
+        assert_eq!(said(&world, "recovery:integration"), "failing");
+        assert_eq!(world.state().items[0].item.status, Status::Open);
+        assert_eq!(world.state().notifications.len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn what_someone_has_taken_off_again_stays_off() {
+    let world = restored(1);
+    run(&world).await.unwrap();
+    take_off(&world);
+    for _ in 0..2 {
+        let outcome = run(&world).await.unwrap();
+        assert_eq!(outcome.count("ignored"), Some(1));
+    }
+    assert_eq!(world.attachments_made(), 1);
+    assert!(world.state().notifications.is_empty());
+    assert_eq!(world.state().items[0].item.status, Status::Resolved);
+    // Who asks for it gets it.
+    let job = world.state().restore_jobs["job-1"].clone();
+    integrate(&world, &FakeClock::new(), &here(), job)
+        .await
+        .unwrap();
+    assert_eq!(world.attachments_made(), 2);
+}
+
+/// A person resolved the item, the cause went away, and the run died between attaching and writing.
+#[tokio::test]
+async fn an_attachment_to_a_resolved_item_is_written_down_by_the_next_run() {
+    let world = restored(1);
+    let target = std::mem::take(&mut world.state().stack_resources);
+    age(&world, "job-1", 45);
+    run(&world).await.unwrap();
+    world.state().items[0].item.status = Status::Resolved;
+    world.state().stack_resources = target;
+    // It opens the item, attaches the volume, and cannot write that down, nor that it cannot.
+    world.pass("ssm:UpdateOpsItem");
+    world.fail("ssm:UpdateOpsItem", Failure::Denied);
+    world.fail("ssm:UpdateOpsItem", Failure::Denied);
+    run(&world).await.unwrap_err();
+    assert_eq!(attached(&world), 1);
+    let outcome = run(&world).await.unwrap();
+    assert_eq!(outcome.count("alreadyIntegrated"), Some(1));
+    assert_eq!(said(&world, "recovery:integration"), "attached");
+    assert_eq!(world.state().items[0].item.status, Status::Resolved);
+}
+
+/// The refusal stands, but a look at it failed once, and that was written down.
+#[tokio::test]
+async fn a_refusal_that_a_failure_has_overwritten_is_written_again_and_not_told_again() {
+    let world = restored(1);
+    let volume = VolumeId::new("vol-1");
+    world.state().volumes.get_mut(&volume).unwrap().zone = "us-west-2b".to_owned();
+    run(&world).await.unwrap();
+    assert_eq!(said(&world, "recovery:integration"), "refused");
+    // People cannot be told of the failure: what they know is the refusal.
+    world.fail("cloudformation:DescribeStackResource", Failure::Denied);
+    world.fail("sns:Publish", Failure::Denied);
+    run(&world).await.unwrap_err();
+    assert_eq!(said(&world, "recovery:integration"), "failing");
+    run(&world).await.unwrap();
+    assert_eq!(said(&world, "recovery:integration"), "refused");
+    assert_eq!(world.state().notifications.len(), 1);
+}

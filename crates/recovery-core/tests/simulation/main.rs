@@ -1,0 +1,252 @@
+//! Whole worlds from a seed: the deciding code runs as several tasks in one thread, against fakes whose
+//! every answer, failure and delay is drawn from the seed, while AWS and people change the world.
+//!
+//! - [`executor`]: virtual time and the tasks in it.
+//! - [`world`]: the ports of a run, with faults, latency and views that lag.
+//! - [`parties`]: what happens to the world, and which functions are invoked when.
+//! - [`invariants`]: what must hold at each step and at the end.
+//!
+//! `SEED=7 cargo test -p recovery-core --test simulation -- --nocapture` runs one seed and prints what
+//! happened; `SEEDS=1000000` runs more of them.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on has failed, and says where"
+)]
+
+mod executor;
+mod invariants;
+mod parties;
+mod world;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use chrono::TimeDelta;
+use fastrand::Rng;
+use recovery_core::arn::Here;
+use recovery_core::error::Error;
+use recovery_core::integration::integrate;
+use recovery_core::job_tracking::track;
+use recovery_core::outcome::Outcome;
+use recovery_core::reconciliation::{Horizon, reconcile};
+
+use executor::{Executor, Next, TaskId, lock};
+use parties::{Act, Invocation, MINUTE, Plan, Work};
+use world::{Ports, RunClock, Sim};
+
+/// Seeds that every run of the tests tries.
+const SEEDS: u64 = 10_000;
+
+type Answer = Result<Outcome, Error>;
+
+/// What a seed came to.
+struct Report {
+    calls: usize,
+    trace: Vec<String>,
+    violation: Option<String>,
+}
+
+struct Simulation {
+    sim: Arc<Sim>,
+    plan: Plan,
+    executor: Executor<Act, Answer>,
+    runs: BTreeMap<TaskId, Invocation>,
+    begun: TaskId,
+}
+
+fn simulate(seed: u64, traced: bool) -> Report {
+    let mut rng = Rng::with_seed(seed);
+    let plan = Plan::draw(&mut rng);
+    let sim = Arc::new(Sim::new(rng, plan.weather, traced));
+    plan.note(&sim);
+    let mut simulation = Simulation {
+        executor: Executor::new(sim.agenda.clone()),
+        sim,
+        plan,
+        runs: BTreeMap::new(),
+        begun: 0,
+    };
+    let violation = simulation.run().err();
+    let sim = &simulation.sim;
+    let calls = sim.inner().ledger.calls.values().sum();
+    Report {
+        calls,
+        trace: sim.trace(),
+        violation,
+    }
+}
+
+impl Simulation {
+    fn run(&mut self) -> Result<(), String> {
+        let mut writes_at_rest = None;
+        loop {
+            match self.executor.next() {
+                Next::Nothing => break,
+                Next::Act(act) => self.act(act),
+                Next::Ended(run, answer) => self.ended(run, answer),
+            }
+            invariants::at_each_step(&self.sim, &self.plan)?;
+            if writes_at_rest.is_none() && self.sim.now() >= self.plan.settled {
+                invariants::at_rest(&self.sim, &self.plan)?;
+                writes_at_rest = Some(self.sim.inner().ledger.writes);
+            }
+        }
+        invariants::at_rest(&self.sim, &self.plan)?;
+        let writes = self.sim.inner().ledger.writes;
+        match writes_at_rest {
+            Some(before) if before != writes => {
+                Err(format!("{} writes in a world at rest", writes - before))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn act(&mut self, act: Act) {
+        match act {
+            Act::Invoke(invocation) => self.begin(invocation),
+            Act::Deadline(run) => {
+                if self.executor.kill(run) {
+                    self.sim.note(|| format!("run {run}: its time is up"));
+                    self.ended(run, None);
+                }
+            }
+            act => {
+                self.sim.note(|| format!("{act:?}"));
+                parties::act(&self.sim, &self.plan, &act);
+            }
+        }
+    }
+
+    fn begin(&mut self, invocation: Invocation) {
+        let run = self.begun;
+        self.begun += 1;
+        let sim = self.sim.clone();
+        let now = sim.now();
+        let deadline = now + invocation.work.timeout();
+        lock(&sim.agenda).at(deadline, Act::Deadline(run));
+        sim.note(|| {
+            let what = match &invocation.work {
+                Work::Integrate(n, _) => format!("integrator, {}", self.plan.restores[*n].id),
+                Work::Track(n, _) => format!("opsitem-creator, {}", self.plan.restores[*n].id),
+                Work::Reconcile => "reconciler".to_owned(),
+            };
+            format!("run {run}: {what}, attempt {}", invocation.attempt)
+        });
+        let ports = Ports {
+            sim: sim.clone(),
+            run,
+        };
+        let clock = RunClock { sim, deadline };
+        let here = Here {
+            account: "111122223333".to_owned(),
+            region: "us-west-2".to_owned(),
+        };
+        match &invocation.work {
+            Work::Integrate(_, job) => {
+                let job = (**job).clone();
+                self.executor.spawn(
+                    run,
+                    async move { integrate(&ports, &clock, &here, job).await },
+                );
+            }
+            Work::Track(_, event) => {
+                let event = event.clone();
+                self.executor
+                    .spawn(run, async move { track(&ports, &event).await });
+            }
+            Work::Reconcile => {
+                let patience = i64::try_from(self.plan.patience).unwrap();
+                let horizon = Horizon {
+                    lookback: TimeDelta::hours(24),
+                    patience: TimeDelta::milliseconds(patience),
+                };
+                self.executor.spawn(run, async move {
+                    reconcile(&ports, &clock, &here, horizon).await
+                });
+            }
+        }
+        self.runs.insert(run, invocation);
+    }
+
+    /// An attempt has ended; Lambda makes the next one where it failed.
+    fn ended(&mut self, run: TaskId, answer: Option<Answer>) {
+        let Some(Invocation { work, attempt }) = self.runs.remove(&run) else {
+            return;
+        };
+        self.sim.note(|| match &answer {
+            Some(Ok(outcome)) => format!("run {run}: answers {outcome:?}"),
+            Some(Err(error)) => format!("run {run}: fails: {error}"),
+            None => format!("run {run}: died"),
+        });
+        if matches!(answer, Some(Ok(_))) {
+            return;
+        }
+        let now = self.sim.now();
+        let calm = self.plan.weather.calm;
+        if attempt < work.attempts() {
+            let after = if attempt == 1 { MINUTE } else { 2 * MINUTE };
+            let attempt = attempt + 1;
+            let again = Act::Invoke(Invocation { work, attempt });
+            lock(&self.sim.agenda).at(now + after, again);
+        } else if attempt > 1 {
+            // In the queue of failed invocations, from where a person may replay it.
+            let mut inner = self.sim.inner();
+            if now < calm && inner.rng.bool() {
+                let at = inner.rng.u64(now..calm);
+                let attempt = 1;
+                lock(&self.sim.agenda).at(at, Act::Invoke(Invocation { work, attempt }));
+            } else if let Work::Integrate(n, _) = work {
+                let id = self.plan.restores[n].id.clone();
+                inner.ledger.given_up.insert(id);
+            }
+        }
+    }
+}
+
+fn command(seed: u64) -> String {
+    format!("SEED={seed} cargo test -p recovery-core --test simulation -- --nocapture")
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "which seeds to run is asked of whoever runs the test"
+)]
+fn number(variable: &str) -> Option<u64> {
+    let text = std::env::var(variable).ok()?;
+    Some(text.parse().expect("a number"))
+}
+
+#[test]
+#[expect(
+    clippy::print_stdout,
+    reason = "the count, and the trace of a seed that was asked for"
+)]
+fn every_world_comes_to_its_right_end() {
+    if let Some(seed) = number("SEED") {
+        let report = simulate(seed, true);
+        println!("{}", report.trace.join("\n"));
+        assert_eq!(report.violation, None, "seed {seed}");
+        return;
+    }
+    let seeds = number("SEEDS").unwrap_or(SEEDS);
+    let mut calls = 0;
+    for seed in 0..seeds {
+        let report = simulate(seed, false);
+        calls += report.calls;
+        if let Some(violation) = report.violation {
+            panic!("{violation}\nsee what happened: {}", command(seed));
+        }
+    }
+    println!("{seeds} seeds, {calls} calls, no violation");
+}
+
+#[test]
+fn the_same_seed_is_the_same_run_to_the_letter() {
+    for seed in 0..20 {
+        let first = simulate(seed, true);
+        assert!(!first.trace.is_empty());
+        assert_eq!(first.trace, simulate(seed, true).trace, "seed {seed}");
+    }
+}

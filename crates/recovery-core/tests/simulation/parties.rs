@@ -1,0 +1,691 @@
+//! Who else acts: AWS, the owner's stacks, people, other software. What they will do is drawn from the
+//! seed before the world begins.
+
+use std::sync::Arc;
+
+use fastrand::Rng;
+use recovery_core::arn::{Arn, InstanceId, RecoveryPointArn, RestoreJobId, VolumeId};
+use recovery_core::event::{self, Event};
+use recovery_core::integrate::{Attachment, Instance, Volume};
+use recovery_core::ops_item::Status;
+use recovery_core::ports::StackResource;
+use recovery_core::restore_job::{EBS, RestoreJob};
+use recovery_core::tags::Tags;
+use serde_json::json;
+
+use crate::executor::{Millis, TaskId, lock};
+use crate::world::{Sim, Weather, time};
+
+pub(crate) const MINUTE: Millis = 60_000;
+/// How often `restore-reconciler` runs.
+pub(crate) const PERIOD: Millis = 5 * MINUTE;
+pub(crate) const ZONE: &str = "us-west-2a";
+const OTHER_ZONE: &str = "us-west-2b";
+
+/// Something that happens to the world, or begins.
+#[derive(Debug, Clone)]
+pub(crate) enum Act {
+    /// A stack is there, with its target.
+    Deployed(usize),
+    /// A stack could not make its target.
+    NotDeployed(usize),
+    InstanceState(InstanceId, &'static str),
+    /// The stack or group begins to replace the target's instance by this one.
+    ReplacementBegins(usize, InstanceId),
+    ReplacementEnds(usize, InstanceId),
+    /// A group has one more instance.
+    ScaledOut(usize, InstanceId),
+    /// AWS Backup has completed a restore.
+    Completed(usize),
+    VolumeState(usize, &'static str),
+    /// EC2 has attached what it was attaching.
+    Attached(VolumeId),
+    PersonAttaches(usize, InstanceId),
+    PersonDetaches(usize),
+    PersonResolves(usize),
+    /// A volume of nobody here takes a device name.
+    DeviceTaken(InstanceId, &'static str),
+    DeviceFreed(InstanceId, &'static str),
+    /// An invocation's attempt begins.
+    Invoke(Invocation),
+    /// Lambda ends an attempt that takes too long.
+    Deadline(TaskId),
+}
+
+/// An asynchronous invocation of a function, and which attempt it is.
+#[derive(Debug, Clone)]
+pub(crate) struct Invocation {
+    pub(crate) work: Work,
+    pub(crate) attempt: usize,
+}
+
+/// What a function is invoked for.
+#[derive(Debug, Clone)]
+pub(crate) enum Work {
+    /// `restore-integrator`, by the event of a restore or by its id.
+    Integrate(usize, Arc<RestoreJob>),
+    /// `opsitem-creator`.
+    Track(usize, Arc<Event>),
+    /// `restore-reconciler`.
+    Reconcile,
+}
+
+impl Work {
+    /// How long Lambda lets an attempt run, by the template.
+    pub(crate) fn timeout(&self) -> Millis {
+        match self {
+            Work::Integrate(..) | Work::Reconcile => 5 * MINUTE,
+            Work::Track(..) => 2 * MINUTE,
+        }
+    }
+
+    /// How many attempts Lambda makes.
+    pub(crate) fn attempts(&self) -> usize {
+        match self {
+            Work::Integrate(..) | Work::Track(..) => 3,
+            Work::Reconcile => 1,
+        }
+    }
+}
+
+/// Where volumes belong: an instance of a stack, or the one of a group.
+#[derive(Debug)]
+pub(crate) struct Target {
+    pub(crate) stack: String,
+    pub(crate) group: Option<String>,
+    /// Every instance it ever has, in this order.
+    pub(crate) instances: Vec<InstanceId>,
+    /// Whether it is there early and stays as it is.
+    quiet: bool,
+}
+
+/// What the tags of a restored volume's recovery point say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    Tagged,
+    Untagged,
+    HalfTagged,
+    WronglyTagged,
+    Test,
+}
+
+/// A restored volume.
+#[derive(Debug)]
+pub(crate) struct Restore {
+    pub(crate) id: RestoreJobId,
+    pub(crate) volume: VolumeId,
+    point: String,
+    pub(crate) target: usize,
+    pub(crate) purpose: Purpose,
+    pub(crate) device: Option<&'static str>,
+    pub(crate) mount: bool,
+    zone: &'static str,
+    state: &'static str,
+    pub(crate) completed: Millis,
+    /// Whether nothing and nobody stands in its way.
+    pub(crate) quiet: bool,
+}
+
+/// A whole world to come.
+pub(crate) struct Plan {
+    pub(crate) weather: Weather,
+    pub(crate) patience: Millis,
+    pub(crate) targets: Vec<Target>,
+    pub(crate) restores: Vec<Restore>,
+    /// When all that fails ever has been told and written down.
+    pub(crate) settled: Millis,
+    /// When the simulation ends.
+    pub(crate) end: Millis,
+    acts: Vec<(Millis, Act)>,
+}
+
+fn chance(rng: &mut Rng, percent: u32) -> bool {
+    rng.u32(0..100) < percent
+}
+
+fn pick<T: Copy>(rng: &mut Rng, from: &[T]) -> T {
+    from[rng.usize(0..from.len())]
+}
+
+impl Plan {
+    /// Draws a world.
+    pub(crate) fn draw(rng: &mut Rng) -> Plan {
+        let chaos = rng.u64(8..35) * MINUTE;
+        let patience = pick(rng, &[5, 10, 15]) * MINUTE;
+        // Nothing is restored in the second half of the chaos.
+        let settled = chaos.max(chaos / 2 + patience) + 3 * PERIOD + 2 * MINUTE;
+        let mut plan = Plan {
+            weather: Weather {
+                faults: pick(rng, &[0, 0, 10, 30, 100, 250]),
+                calm: chaos,
+                ec2_lag: pick(rng, &[0, 500, 5_000, 20_000]),
+                listing_lag: pick(rng, &[0, 500, 5_000, 30_000]),
+            },
+            patience,
+            targets: Vec::new(),
+            restores: Vec::new(),
+            settled,
+            end: settled + 2 * PERIOD,
+            acts: Vec::new(),
+        };
+        let targets = rng.usize(1..=4).min(rng.usize(1..=4));
+        for n in 0..targets {
+            plan.draw_target(rng, n);
+        }
+        let restores = rng.usize(1..=12).min(rng.usize(1..=12));
+        for n in 0..restores {
+            plan.draw_restore(rng, n);
+        }
+        plan.draw_strangers(rng);
+        plan.draw_schedule(rng);
+        plan
+    }
+
+    /// Puts everything on the agenda.
+    pub(crate) fn note(&self, sim: &Sim) {
+        let mut agenda = lock(&sim.agenda);
+        for (at, act) in &self.acts {
+            agenda.at(*at, act.clone());
+        }
+    }
+
+    fn add(&mut self, at: Millis, act: Act) {
+        self.acts.push((at, act));
+    }
+
+    fn draw_target(&mut self, rng: &mut Rng, n: usize) {
+        let calm = self.weather.calm;
+        let first = InstanceId::new(format!("i-{n}0"));
+        let second = InstanceId::new(format!("i-{n}1"));
+        let group = chance(rng, 40).then(|| format!("group-{n}"));
+        let mut target = Target {
+            stack: format!("stack-{n}"),
+            group,
+            instances: vec![first.clone()],
+            quiet: false,
+        };
+        let early = rng.u64(0..2) * rng.u64(0..MINUTE);
+        let late = rng.u64(0..calm);
+        let boot = rng.u64(1_000..2 * MINUTE);
+        match rng.u32(0..100) {
+            0..6 => {}
+            6..10 => self.add(early, Act::NotDeployed(n)),
+            10..25 => {
+                self.add(late, Act::Deployed(n));
+                self.add(
+                    (late + boot).min(calm),
+                    Act::InstanceState(first.clone(), "running"),
+                );
+            }
+            _ => {
+                self.add(0, Act::Deployed(n));
+                self.add(early, Act::InstanceState(first.clone(), "running"));
+                target.quiet = true;
+            }
+        }
+        let at = rng.u64(early..calm);
+        let then = |rng: &mut Rng| (at + rng.u64(1..3 * MINUTE)).min(calm);
+        let fate = rng.u32(0..100);
+        target.quiet &= fate >= 50;
+        match fate {
+            0..10 if target.group.is_none() => {
+                self.add(at, Act::InstanceState(first, "stopping"));
+                let stopped = then(rng);
+                self.add(
+                    stopped,
+                    Act::InstanceState(target.instances[0].clone(), "stopped"),
+                );
+            }
+            10..15 => {
+                self.add(at, Act::InstanceState(first.clone(), "shutting-down"));
+                let gone = then(rng);
+                self.add(gone, Act::InstanceState(first, "terminated"));
+            }
+            15..40 => {
+                target.instances.push(second.clone());
+                self.add(at, Act::ReplacementBegins(n, second.clone()));
+                let running = then(rng);
+                self.add(running, Act::InstanceState(second.clone(), "running"));
+                let replaced = then(rng);
+                self.add(replaced, Act::ReplacementEnds(n, second));
+                let gone = (replaced + rng.u64(1..MINUTE)).min(calm);
+                self.add(gone, Act::InstanceState(first, "terminated"));
+            }
+            40..50 if target.group.is_some() => {
+                target.instances.push(second.clone());
+                self.add(at, Act::ScaledOut(n, second.clone()));
+                if chance(rng, 60) {
+                    let gone = then(rng);
+                    let which = pick(rng, &[&first, &second]).clone();
+                    self.add(gone, Act::InstanceState(which, "terminated"));
+                }
+            }
+            _ => {}
+        }
+        self.targets.push(target);
+    }
+
+    fn draw_restore(&mut self, rng: &mut Rng, n: usize) {
+        let calm = self.weather.calm;
+        let target = rng.usize(0..self.targets.len());
+        let completed = rng.u64(0..calm / 2);
+        let mut restore = Restore {
+            id: RestoreJobId::new(format!("job-{n}")),
+            volume: VolumeId::new(format!("vol-{n}")),
+            point: format!("arn:aws:ec2:us-west-2::snapshot/snap-{n}"),
+            target,
+            purpose: match rng.u32(0..100) {
+                0..4 => Purpose::Untagged,
+                4..8 => Purpose::HalfTagged,
+                8..12 => Purpose::WronglyTagged,
+                12..15 => Purpose::Test,
+                _ => Purpose::Tagged,
+            },
+            device: chance(rng, 40).then(|| pick(rng, &["/dev/sdf", "/dev/sdg", "/dev/sdh"])),
+            mount: chance(rng, 15),
+            zone: if chance(rng, 4) { OTHER_ZONE } else { ZONE },
+            state: if chance(rng, 25) {
+                "creating"
+            } else {
+                "available"
+            },
+            completed,
+            quiet: self.targets[target].quiet,
+        };
+        self.add(completed, Act::Completed(n));
+        if restore.state == "creating" {
+            restore.quiet = false;
+            let until = rng.u64(completed..calm);
+            match rng.u32(0..100) {
+                0..10 => {}
+                10..20 => self.add(until, Act::VolumeState(n, "error")),
+                _ => self.add(until, Act::VolumeState(n, "available")),
+            }
+        }
+        restore.quiet &= restore.purpose == Purpose::Tagged
+            && restore.zone == ZONE
+            && restore.device.is_none()
+            && self.weather.faults == 0
+            && self.weather.ec2_lag <= 5_000
+            && self.patience > PERIOD;
+        self.draw_events(rng, n, &restore);
+        if chance(rng, 12) {
+            restore.quiet = false;
+            self.draw_person(rng, n, &restore);
+        }
+        self.restores.push(restore);
+    }
+
+    /// The events of a restore, as they are delivered to two functions; and who asks for it by its id.
+    fn draw_events(&mut self, rng: &mut Rng, n: usize, restore: &Restore) {
+        let calm = self.weather.calm;
+        let delay = |rng: &mut Rng| match rng.u32(0..3) {
+            0 => rng.u64(0..2_000),
+            1 => rng.u64(0..5 * MINUTE),
+            _ => rng.u64(0..15 * MINUTE),
+        };
+        let known = restore.job();
+        let event = restore.event();
+        if !chance(rng, 20) {
+            for _ in 0..pick(rng, &[1, 1, 1, 2, 3]) {
+                let job = if chance(rng, 30) {
+                    RestoreJob {
+                        created_resource: None,
+                        restore_test: false,
+                        ..known.clone()
+                    }
+                } else {
+                    known.clone()
+                };
+                let at = restore.completed + delay(rng);
+                self.invoke(at.min(calm), Work::Integrate(n, Arc::new(job)));
+            }
+        }
+        if !chance(rng, 20) {
+            for _ in 0..pick(rng, &[1, 1, 2]) {
+                let at = restore.completed + delay(rng);
+                self.invoke(at.min(calm), Work::Track(n, event.clone()));
+            }
+        }
+        if chance(rng, 20) {
+            let job = RestoreJob::known_by_id(restore.id.clone());
+            let at = rng.u64(restore.completed..calm);
+            self.invoke(at, Work::Integrate(n, Arc::new(job)));
+        }
+    }
+
+    fn draw_person(&mut self, rng: &mut Rng, n: usize, restore: &Restore) {
+        let calm = self.weather.calm;
+        let at = rng.u64(restore.completed..calm);
+        let later = rng.u64(at..calm);
+        let own = self.targets[restore.target].instances[0].clone();
+        let other = self.targets[rng.usize(0..self.targets.len())].instances[0].clone();
+        match rng.u32(0..4) {
+            0 => self.add(at, Act::PersonResolves(n)),
+            1 => self.add(at, Act::PersonAttaches(n, own)),
+            2 => {
+                self.add(at, Act::PersonAttaches(n, other));
+                if chance(rng, 50) {
+                    self.add(later, Act::PersonDetaches(n));
+                }
+            }
+            _ => self.add(at, Act::PersonDetaches(n)),
+        }
+        if chance(rng, 30) {
+            self.add(later, Act::PersonResolves(n));
+        }
+    }
+
+    /// Volumes of others that take device names, some of them for a while.
+    fn draw_strangers(&mut self, rng: &mut Rng) {
+        let calm = self.weather.calm;
+        for n in 0..self.targets.len() {
+            if !chance(rng, 15) {
+                continue;
+            }
+            let device = pick(rng, &["/dev/sdf", "/dev/sdg"]);
+            let instance = pick(rng, &self.targets[n].instances.iter().collect::<Vec<_>>()).clone();
+            let at = rng.u64(0..calm);
+            self.add(at, Act::DeviceTaken(instance.clone(), device));
+            if chance(rng, 50) {
+                let freed = rng.u64(at..calm);
+                self.add(freed, Act::DeviceFreed(instance, device));
+            }
+        }
+    }
+
+    /// The schedule of the reconciler: until it is calm, a run is left out now and then, or runs twice.
+    fn draw_schedule(&mut self, rng: &mut Rng) {
+        let mut at = rng.u64(0..PERIOD);
+        while at < self.end {
+            let chaos = at < self.weather.calm;
+            if !(chaos && chance(rng, 10)) {
+                self.invoke(at, Work::Reconcile);
+            }
+            if chaos && chance(rng, 10) {
+                let beside = at + rng.u64(0..MINUTE);
+                self.invoke(beside, Work::Reconcile);
+            }
+            at += PERIOD;
+        }
+    }
+
+    fn invoke(&mut self, at: Millis, work: Work) {
+        self.add(at, Act::Invoke(Invocation { work, attempt: 1 }));
+    }
+}
+
+impl Restore {
+    /// The job as AWS Backup knows it.
+    pub(crate) fn job(&self) -> RestoreJob {
+        RestoreJob {
+            id: self.id.clone(),
+            status: Some("COMPLETED".to_owned()),
+            status_message: None,
+            resource_type: Some(EBS.to_owned()),
+            created_resource: Arn::parse(&self.created()).ok(),
+            recovery_point: RecoveryPointArn::parse(&self.point).ok(),
+            source_resource: None,
+            restore_test: self.purpose == Purpose::Test,
+            completed: Some(time(self.completed)),
+        }
+    }
+
+    fn created(&self) -> String {
+        format!("arn:aws:ec2:us-west-2:111122223333:volume/{}", self.volume)
+    }
+
+    fn event(&self) -> Arc<Event> {
+        let payload = json!({
+            "version": "0", "id": "e", "source": "aws.backup",
+            "detail-type": "Restore Job State Change", "account": "111122223333",
+            "region": "us-west-2", "time": time(self.completed).to_rfc3339(),
+            "resources": [self.point],
+            "detail": {
+                "restoreJobId": self.id.as_str(), "status": "COMPLETED", "resourceType": EBS,
+                "createdResourceArn": self.created(),
+            },
+        });
+        Arc::new(event::parse(&payload).expect("the event is one"))
+    }
+
+    fn tags(&self, target: &Target) -> Tags {
+        let stack = ("recovery:stack", target.stack.as_str());
+        let logical_id = ("recovery:logical-id", "Server");
+        let mut tags = match self.purpose {
+            Purpose::Untagged => vec![("Name", "data")],
+            Purpose::HalfTagged => vec![stack],
+            Purpose::WronglyTagged => vec![("recovery:stack", "no stack!"), logical_id],
+            Purpose::Tagged | Purpose::Test => vec![stack, logical_id],
+        };
+        tags.extend(self.device.map(|device| ("recovery:device", device)));
+        tags.extend(self.mount.then_some(("recovery:mount", "/srv/data")));
+        tags.into_iter()
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .collect()
+    }
+}
+
+/// Lets something happen to the world.
+pub(crate) fn act(sim: &Sim, plan: &Plan, act: &Act) {
+    let now = sim.now();
+    match act {
+        Act::Deployed(n) => {
+            let target = &plan.targets[*n];
+            deploy(sim, target, "CREATE_COMPLETE", Some(&target.instances[0]));
+            launch(sim, target, &target.instances[0]);
+        }
+        Act::NotDeployed(n) => deploy(sim, &plan.targets[*n], "CREATE_FAILED", None),
+        Act::InstanceState(id, state) => instance_state(sim, id, state),
+        Act::ReplacementBegins(n, new) => {
+            let target = &plan.targets[*n];
+            let Some(resource) = resource(sim, target) else {
+                return;
+            };
+            if target.group.is_some() {
+                instance_state(sim, &target.instances[0], "shutting-down");
+            } else if resource.status == "CREATE_COMPLETE" {
+                deploy(
+                    sim,
+                    target,
+                    "UPDATE_IN_PROGRESS",
+                    Some(&target.instances[0]),
+                );
+            }
+            launch(sim, target, new);
+        }
+        Act::ReplacementEnds(n, new) => {
+            let target = &plan.targets[*n];
+            let there = sim.world.state().instances.contains_key(new);
+            if there && target.group.is_none() && resource(sim, target).is_some() {
+                deploy(sim, target, "UPDATE_COMPLETE", Some(new));
+                instance_state(sim, &target.instances[0], "shutting-down");
+            }
+        }
+        Act::ScaledOut(n, new) => {
+            if resource(sim, &plan.targets[*n]).is_some() {
+                launch(sim, &plan.targets[*n], new);
+                instance_state(sim, new, "running");
+            }
+        }
+        Act::Completed(n) => {
+            let restore = &plan.restores[*n];
+            let mut state = sim.world.state();
+            let job = restore.job();
+            state.restore_jobs.insert(restore.id.to_string(), job);
+            let tags = restore.tags(&plan.targets[restore.target]);
+            state.tags.insert(restore.point.clone(), tags);
+            let volume = Volume {
+                id: restore.volume.clone(),
+                state: restore.state.to_owned(),
+                zone: restore.zone.to_owned(),
+                attachments: Vec::new(),
+                restore_test: restore.purpose == Purpose::Test,
+            };
+            state.volumes.insert(volume.id.clone(), volume);
+        }
+        Act::VolumeState(n, to) => {
+            let mut state = sim.world.state();
+            if let Some(volume) = state.volumes.get_mut(&plan.restores[*n].volume)
+                && volume.state == "creating"
+            {
+                volume.state = (*to).to_owned();
+            }
+        }
+        Act::Attached(id) => {
+            let mut state = sim.world.state();
+            for attachment in state
+                .volumes
+                .get_mut(id)
+                .into_iter()
+                .flat_map(|v| &mut v.attachments)
+            {
+                attachment.state = "attached".to_owned();
+            }
+        }
+        Act::PersonAttaches(n, instance) => person_attaches(sim, &plan.restores[*n], instance),
+        Act::PersonDetaches(n) => {
+            let restore = &plan.restores[*n];
+            if detach(sim, &restore.volume) {
+                sim.inner().ledger.detached_by_person(now, &restore.volume);
+            }
+        }
+        Act::PersonResolves(n) => {
+            let key = recovery_core::job_tracking::restore_key(&plan.restores[*n].id);
+            let mut state = sim.world.state();
+            let open = state
+                .items
+                .iter_mut()
+                .find(|stored| stored.key == key && stored.item.status == Status::Open);
+            if let Some(stored) = open {
+                stored.item.status = Status::Resolved;
+                sim.inner().ledger.resolved_by_person(now, &stored.item.id);
+            }
+        }
+        Act::DeviceTaken(instance, device) => {
+            let mut state = sim.world.state();
+            if let Some(instance) = state.instances.get_mut(instance)
+                && instance.devices.iter().all(|(taken, _)| taken != device)
+            {
+                let stranger = VolumeId::new("vol-stranger");
+                instance.devices.push(((*device).to_owned(), stranger));
+            }
+        }
+        Act::DeviceFreed(instance, device) => {
+            let mut state = sim.world.state();
+            if let Some(instance) = state.instances.get_mut(instance) {
+                instance
+                    .devices
+                    .retain(|(taken, by)| taken != device || by.as_str() != "vol-stranger");
+            }
+        }
+        Act::Invoke(_) | Act::Deadline(_) => {}
+    }
+}
+
+fn resource(sim: &Sim, target: &Target) -> Option<StackResource> {
+    let key = (target.stack.clone(), "Server".to_owned());
+    sim.world.state().stack_resources.get(&key).cloned()
+}
+
+fn deploy(sim: &Sim, target: &Target, status: &str, instance: Option<&InstanceId>) {
+    let (kind, physical_id) = match &target.group {
+        Some(group) => ("AWS::AutoScaling::AutoScalingGroup", Some(group.clone())),
+        None => ("AWS::EC2::Instance", instance.map(ToString::to_string)),
+    };
+    let resource = StackResource {
+        resource_type: kind.to_owned(),
+        physical_id,
+        status: status.to_owned(),
+    };
+    let key = (target.stack.clone(), "Server".to_owned());
+    sim.world.state().stack_resources.insert(key, resource);
+}
+
+fn launch(sim: &Sim, target: &Target, id: &InstanceId) {
+    let mut state = sim.world.state();
+    let instance = Instance {
+        id: id.clone(),
+        state: "pending".to_owned(),
+        zone: ZONE.to_owned(),
+        devices: Vec::new(),
+    };
+    state.instances.insert(id.clone(), instance);
+    if let Some(group) = &target.group {
+        let members = state.groups.entry(group.clone()).or_default();
+        if !members.contains(id) {
+            members.push(id.clone());
+        }
+    }
+}
+
+/// What is terminated stays so, and gives its volumes free.
+fn instance_state(sim: &Sim, id: &InstanceId, to: &str) {
+    let mut freed = Vec::new();
+    {
+        let mut state = sim.world.state();
+        let Some(instance) = state.instances.get_mut(id) else {
+            return;
+        };
+        let ends = matches!(to, "shutting-down" | "terminated");
+        let over = instance.state == "terminated" || instance.state == "shutting-down" && !ends;
+        let started = instance.state == "pending" || to != "running";
+        if over || !started {
+            return;
+        }
+        instance.state = to.to_owned();
+        if to == "terminated" {
+            freed = std::mem::take(&mut instance.devices);
+        }
+    }
+    for (_, volume) in freed {
+        detach(sim, &volume);
+    }
+}
+
+/// Takes the volume off its instance: whether it was on one.
+fn detach(sim: &Sim, id: &VolumeId) -> bool {
+    let mut state = sim.world.state();
+    for instance in state.instances.values_mut() {
+        instance.devices.retain(|(_, held)| held != id);
+    }
+    let Some(volume) = state.volumes.get_mut(id) else {
+        return false;
+    };
+    let was = !volume.attachments.is_empty();
+    if was {
+        volume.attachments.clear();
+        volume.state = "available".to_owned();
+    }
+    was
+}
+
+fn person_attaches(sim: &Sim, restore: &Restore, id: &InstanceId) {
+    {
+        let mut state = sim.world.state();
+        let state = &mut *state;
+        let (Some(volume), Some(instance)) = (
+            state.volumes.get_mut(&restore.volume),
+            state.instances.get_mut(id),
+        ) else {
+            return;
+        };
+        let possible = volume.state == "available"
+            && volume.zone == instance.zone
+            && matches!(instance.state.as_str(), "running" | "stopped");
+        if !possible {
+            return;
+        }
+        let device = format!("/dev/sdz{}", restore.volume.as_str().len());
+        volume.state = "in-use".to_owned();
+        volume.attachments.push(Attachment {
+            instance: id.clone(),
+            device: device.clone(),
+            state: "attached".to_owned(),
+        });
+        instance.devices.push((device, volume.id.clone()));
+    }
+    let now = sim.now();
+    sim.attachment_begins(&restore.volume, id, false);
+    sim.inner().ledger.attached_by_person(now, &restore.volume);
+}
