@@ -275,6 +275,8 @@ fn attach_error(
     let text = message(&error).unwrap_or_default().to_owned();
     let device_in_use = text.contains("is already in use");
     let kind: fn(Fault) -> AttachAnswer = match code(&error) {
+        // What EC2 throttles has no effect: https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-throttling.html
+        Some("RequestLimitExceeded" | "EC2ThrottledException" | "Throttling") => AttachAnswer::Busy,
         Some("VolumeInUse" | "IncorrectState" | "IncorrectInstanceState") => {
             AttachAnswer::Contested
         }

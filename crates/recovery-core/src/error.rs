@@ -95,6 +95,14 @@ impl Fault {
         self.0.operation
     }
 
+    /// Whether the operation changes nothing.
+    pub fn only_looked(&self) -> bool {
+        let (_, operation) = self.0.operation.split_once(':').unwrap_or_default();
+        ["Describe", "Get", "List"]
+            .iter()
+            .any(|look| operation.starts_with(look))
+    }
+
     /// The id of what the operation was about.
     pub fn subject(&self) -> &str {
         &self.0.subject

@@ -5,6 +5,7 @@
 //! answer that was lost is settled by looking, never by asking EC2 a second time.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use futures_util::future::{OptionFuture, join, try_join};
@@ -53,6 +54,9 @@ pub(crate) const RESERVE: Duration = Duration::from_secs(45);
 /// First and longest pause between two looks.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// Longest pause before a call that EC2 did not grant is made again: where a thousand volumes want to be
+/// attached, EC2 grants 5 of them a second.
+const LONGEST_QUEUE: Duration = Duration::from_secs(20);
 
 /// Integrates what `job` restored. The job may be known from an event only; what is missing is
 /// asked of AWS Backup.
@@ -108,9 +112,47 @@ pub async fn integrate(
         return refuse(ports, &job, refusal).await;
     }
 
-    // The volume is looked at while the tags are fetched: nearly every restore needs both.
-    let (tags, volume) = join(ports.tags(point), ports.volume(&volume_id)).await;
-    integrate_seen(ports, clock, &job, &volume_id, tags, volume, false).await
+    let mut queue = Queue::of(&volume_id);
+    loop {
+        // The volume is looked at while the tags are fetched: nearly every restore needs both.
+        let (tags, volume) = join(ports.tags(point), ports.volume(&volume_id)).await;
+        let integrated = integrate_seen(ports, clock, &job, &volume_id, tags, volume, false).await;
+        match integrated {
+            // A look that the service did not grant is granted sooner than the event comes again.
+            Err(Error::Retryable(fault)) if fault.code().is_some() && fault.only_looked() => {
+                let pause = queue.next();
+                if clock.remaining() < pause + RESERVE {
+                    return Err(Error::Retryable(fault));
+                }
+                clock.sleep(pause).await;
+            }
+            done => return done,
+        }
+    }
+}
+
+/// Pauses before a call is made again that the service did not grant: each about twice as long as the
+/// one before, and of another length for each volume, so that not all ask at the same moment.
+struct Queue<'a> {
+    volume: &'a VolumeId,
+    pauses: u32,
+}
+
+impl<'a> Queue<'a> {
+    fn of(volume: &'a VolumeId) -> Queue<'a> {
+        Queue { volume, pauses: 0 }
+    }
+
+    /// Between half of the next pause and the whole.
+    fn next(&mut self) -> Duration {
+        let mut hasher = DefaultHasher::new();
+        (self.volume, self.pauses).hash(&mut hasher);
+        let whole = (FIRST_PAUSE * 2_u32.pow(self.pauses.min(10))).min(LONGEST_QUEUE);
+        self.pauses += 1;
+        let share = f64::from(u16::try_from(hasher.finish() >> 48).unwrap_or_default())
+            / f64::from(u16::MAX);
+        whole.mul_f64(0.5 + share / 2.0)
+    }
 }
 
 /// Integrates the volume of a completed job of this account and Region, from what was seen of the
@@ -396,6 +438,8 @@ async fn bring_together(
     let mut pause = FIRST_PAUSE;
     // Why the last attempt did not end the matter.
     let mut unsettled: Option<Error> = None;
+    let asked_for = volume.id.clone();
+    let mut queue = Queue::of(&asked_for);
     loop {
         let attached = |device: String, by_this_run| Attached {
             volume: volume.id.clone(),
@@ -432,6 +476,15 @@ async fn bring_together(
                     Ok(AttachAnswer::Accepted { attached: false }) => {
                         accepted = true;
                         format!("{} to be attached to {}", volume.id, instance.id)
+                    }
+                    // Asking again needs no look: nothing happened, and EC2 looks itself.
+                    Ok(AttachAnswer::Busy(fault)) => {
+                        let pause = queue.next();
+                        if clock.remaining() < pause + RESERVE {
+                            return Err(Error::Retryable(fault));
+                        }
+                        clock.sleep(pause).await;
+                        continue;
                     }
                     Ok(AttachAnswer::DeviceInUse(fault)) => {
                         let what = fault.to_string();

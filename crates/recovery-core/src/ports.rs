@@ -193,6 +193,8 @@ pub enum AttachAnswer {
         /// Whether it is attached already, so that there is nothing to wait for.
         attached: bool,
     },
+    /// EC2 grants no more calls for the moment; nothing happened.
+    Busy(Fault),
     /// Volume or instance is not in a state to be attached, perhaps because another attempt won.
     Contested(Fault),
     /// The device name is taken by another volume.

@@ -38,9 +38,9 @@ pub struct Horizon {
 const LANES: usize = 8;
 /// How many volumes and snapshots are asked for at once: the most values that EC2 takes in a filter.
 const BATCH: usize = 200;
-/// The time that one restore is given: some seconds to wait for what is about to be ready, since it
-/// has its turn again at the next run, and the reserve that the integration keeps.
-const TURN: Duration = RESERVE.saturating_add(Duration::from_secs(10));
+/// The time that one restore is given: half a minute to wait for what is about to be ready or granted,
+/// since it has its turn again at the next run, and the reserve that the integration keeps.
+const TURN: Duration = RESERVE.saturating_add(Duration::from_secs(30));
 
 /// Leads every completed restore within the horizon that is not integrated through its integration.
 /// One that fails does not stop the others. The answer counts what became of them.

@@ -279,6 +279,36 @@ async fn throttled_calls_are_waited_out() {
     assert_eq!(world.attachments_made(), 1);
 }
 
+/// A thousand restores at once use up what EC2 grants for looking, too.
+#[tokio::test]
+async fn looks_that_are_not_granted_are_waited_out() {
+    for call in [
+        "ec2:DescribeTags",
+        "ec2:DescribeVolumes",
+        "cloudformation:DescribeStackResource",
+    ] {
+        let world = World::with_restored_volume();
+        for _ in 0..6 {
+            world.fail(call, Failure::Throttled);
+        }
+        let outcome = deliver(&world).await.unwrap();
+        assert_eq!(outcome.kind(), "integrated", "{call}");
+        assert_eq!(world.attachments_made(), 1);
+        let world = World::with_restored_volume();
+        for _ in 0..1000 {
+            world.fail(call, Failure::Throttled);
+        }
+        let clock = FakeClock::new();
+        let error = integrate(&world, &clock, &here(), job(&world))
+            .await
+            .unwrap_err();
+        assert_eq!(error.fault().code(), Some("RequestLimitExceeded"));
+        let left = clock.remaining();
+        assert!((45..70).contains(&left.as_secs()), "{left:?}");
+        assert!(count(&world, call) < 50, "{}", count(&world, call));
+    }
+}
+
 #[tokio::test]
 async fn throttling_that_does_not_end_is_left_to_the_next_run() {
     let world = World::with_restored_volume();

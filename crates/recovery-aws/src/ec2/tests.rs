@@ -424,8 +424,12 @@ async fn a_volume_is_attached_as_asked() {
 /// `AttachVolume` has no client token, so nothing but a look may follow an error.
 #[tokio::test]
 async fn a_volume_is_attached_by_one_request_whatever_happens() {
+    let busy = Answer::ec2_error(503, "RequestLimitExceeded", "Request limit exceeded.");
+    let wire = Wire::answering([busy, attached("attaching")]);
+    let answer = attach(&wire).await;
+    assert!(matches!(answer, Ok(AttachAnswer::Busy(_))), "{answer:?}");
+    assert_eq!(wire.only().action(), "ec2:AttachVolume");
     for failure in [
-        Answer::ec2_error(503, "RequestLimitExceeded", "Request limit exceeded."),
         Answer::ec2_error(500, "InternalError", "An internal error has occurred"),
         Answer::ec2_error(503, "Unavailable", "The service is unavailable."),
         Answer::Refused,
@@ -455,6 +459,7 @@ async fn answers_of_attachvolume_by_their_code() {
     fn kind(answer: &AttachAnswer) -> (&'static str, Option<&Fault>) {
         match answer {
             AttachAnswer::Accepted { .. } => ("accepted", None),
+            AttachAnswer::Busy(fault) => ("busy", Some(fault)),
             AttachAnswer::Contested(fault) => ("contested", Some(fault)),
             AttachAnswer::DeviceInUse(fault) => ("device in use", Some(fault)),
             AttachAnswer::ZoneMismatch(fault) => ("zone mismatch", Some(fault)),
@@ -464,6 +469,8 @@ async fn answers_of_attachvolume_by_their_code() {
     let in_use =
         "Invalid value '/dev/sdf' for unixDevice. Attachment point /dev/sdf is already in use";
     for (code, message, expected) in [
+        ("RequestLimitExceeded", "Request limit exceeded.", "busy"),
+        ("EC2ThrottledException", "Request limit exceeded.", "busy"),
         (
             "VolumeInUse",
             "vol-1 is already attached to an instance",
