@@ -168,6 +168,13 @@ fn run(options: &Options) -> Result<()> {
         Programs::build(&root, options.profile)?;
     }
     let mut sections = report::sections(&results);
+    if !options.quick {
+        eprintln!("Scale, in virtual time.");
+        sections.push(report::Section {
+            title: "Scale",
+            body: programs::scale(&root)?,
+        });
+    }
     if options.profile == Profile::Dev {
         sections.retain(|section| section.title != "Targets");
     }

@@ -144,6 +144,22 @@ impl Programs {
     }
 }
 
+/// What `scale` prints: how the deciding code grows, as Markdown.
+pub(crate) fn scale(root: &Path) -> Result<String> {
+    let arguments = ["--profile", "release", "--package", "scale"];
+    let built = cargo(&root.join("bench"), "build", &arguments, &[])?;
+    let remedy =
+        "Run it alone: cargo run --release --manifest-path bench/Cargo.toml --package scale";
+    let output = Command::new(executable(&built, "scale")?)
+        .stderr(Stdio::inherit())
+        .output()
+        .map_err(Trouble::because("scale could not be started", remedy))?;
+    if !output.status.success() {
+        return Err(Trouble::new("scale failed", remedy));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
 /// The function with its symbols, for a look at what it consists of. Linked anew, and apart from the
 /// one that is measured.
 pub(crate) fn with_symbols(root: &Path, package: &str) -> Result<PathBuf> {

@@ -1,0 +1,197 @@
+//! One plan over a vault that is made up as it is read, so that the memory is the planner's own.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::FutureExt;
+use recovery_core::arn::{Arn, InstanceId, RecoveryPointArn};
+use recovery_core::error::Error;
+use recovery_core::fakes::FakeClock;
+use recovery_core::integrate::Instance;
+use recovery_core::plan::RecoveryPoint;
+use recovery_core::planning::{Places, handle};
+use recovery_core::ports::{
+    Clock, Instances, Page, PlanObjects, RecoveryPointTags, RecoveryPoints, SnapshotTags,
+    StackResource, StackResources,
+};
+use recovery_core::tags::Tags;
+use serde_json::{Value, json};
+
+/// Recovery points of each resource.
+const EACH: usize = 30;
+/// Recovery points on a page of AWS Backup's listing.
+const PAGE: usize = 1000;
+
+/// A vault with this many recovery points.
+struct Vault {
+    points: usize,
+    now: DateTime<Utc>,
+    calls: AtomicUsize,
+    stored: Mutex<usize>,
+}
+
+/// Makes a plan for a vault with this many recovery points: what it took, as JSON.
+pub(crate) fn one(points: usize) -> Value {
+    let vault = Vault {
+        points,
+        now: FakeClock::new().now(),
+        calls: AtomicUsize::new(0),
+        stored: Mutex::new(0),
+    };
+    let places = Places {
+        vault: "recovery".to_owned(),
+        bucket: "recovery".to_owned(),
+    };
+    let begun = std::time::Instant::now();
+    let input = json!({"workload": "shop", "mode": "recover"});
+    let clock = FakeClock::new();
+    let outcome = handle(&vault, &clock, &places, &input).now_or_never();
+    let taken = begun.elapsed();
+    let planned = matches!(outcome, Some(Ok(outcome)) if outcome.kind() == "planned");
+    json!({
+        "planned": planned,
+        "resources": points.div_ceil(EACH),
+        "calls": vault.calls.load(Ordering::Relaxed),
+        "milliseconds": taken.as_secs_f64() * 1000.0,
+        "peakKb": peak(),
+    })
+}
+
+/// The most memory that this process ever had, in kilobytes.
+fn peak() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))
+        .and_then(|rest| rest.trim().strip_suffix("kB")?.trim().parse().ok())
+        .unwrap_or(0)
+}
+
+impl Vault {
+    fn count(&self) {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn point(&self, n: usize) -> Option<RecoveryPoint> {
+        // The backups of one resource lie far apart in the listing.
+        let resources = self.points.div_ceil(EACH);
+        let (resource, age) = (n % resources, n / resources);
+        Some(RecoveryPoint {
+            arn: RecoveryPointArn::parse(&format!("arn:aws:ec2:us-west-2::snapshot/snap-{n:017x}"))
+                .ok()?,
+            resource: Arn::parse(&format!(
+                "arn:aws:ec2:us-east-1:111122223333:volume/vol-{resource:017x}"
+            ))
+            .ok()?,
+            resource_type: "EBS".to_owned(),
+            status: "COMPLETED".to_owned(),
+            created: self.now - TimeDelta::hours(age as i64 + 1),
+            size_bytes: Some(8 << 30),
+            is_parent: false,
+            is_child: false,
+            threats_found: false,
+            cold_from: None,
+            archives: false,
+        })
+    }
+}
+
+impl RecoveryPoints for Vault {
+    async fn recovery_points(
+        &self,
+        _: &str,
+        page: Option<&str>,
+    ) -> Result<Page<Option<RecoveryPoint>>, Error> {
+        self.count();
+        let from: usize = page.and_then(|page| page.parse().ok()).unwrap_or(0);
+        let to = self.points.min(from + PAGE);
+        Ok(Page {
+            listed: (from..to).map(|n| self.point(n)).collect(),
+            next: (to < self.points).then(|| to.to_string()),
+        })
+    }
+}
+
+impl SnapshotTags for Vault {
+    async fn snapshot_tags(&self, ids: &[&str]) -> Result<BTreeMap<String, Tags>, Error> {
+        self.count();
+        let tags = |id: &&str| {
+            let tags = [
+                ("recovery:workload", "shop"),
+                ("recovery:stack", "shop"),
+                ("recovery:logical-id", "Server"),
+            ]
+            .map(|(key, value)| (key.to_owned(), value.to_owned()));
+            ((*id).to_owned(), Tags::from(tags))
+        };
+        Ok(ids.iter().map(tags).collect())
+    }
+}
+
+impl RecoveryPointTags for Vault {
+    async fn tags(&self, _: &RecoveryPointArn) -> Result<Tags, Error> {
+        self.count();
+        Ok(Tags::new())
+    }
+}
+
+impl StackResources for Vault {
+    async fn stack_resource(&self, _: &str, _: &str) -> Result<Option<StackResource>, Error> {
+        self.count();
+        Ok(None)
+    }
+}
+
+impl Instances for Vault {
+    async fn instance(&self, id: &InstanceId) -> Result<Instance, Error> {
+        self.count();
+        Ok(Instance {
+            id: id.clone(),
+            state: "running".to_owned(),
+            zone: "us-west-2a".to_owned(),
+            devices: Vec::new(),
+        })
+    }
+
+    async fn stack_instances(&self, _: &str, _: &str) -> Result<Vec<Instance>, Error> {
+        self.count();
+        Ok(Vec::new())
+    }
+
+    async fn group_instances(&self, _: &str) -> Result<Vec<Instance>, Error> {
+        self.count();
+        Ok(Vec::new())
+    }
+}
+
+impl PlanObjects for Vault {
+    async fn store(&self, _: &str, body: String) -> Result<(), Error> {
+        self.count();
+        *self
+            .stored
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner) += body.len();
+        Ok(())
+    }
+
+    async fn stored(&self, _: &str) -> Result<Option<String>, Error> {
+        self.count();
+        Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_grow_with_pages_and_batches() {
+        let plan = one(3_000);
+        assert_eq!(plan["planned"], true, "{plan}");
+        assert_eq!(plan["resources"], 100);
+        // Three pages, one batch of tags, the target, the object.
+        assert!(plan["calls"].as_u64() <= Some(7), "{plan}");
+    }
+}
