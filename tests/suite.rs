@@ -3,6 +3,8 @@
 //! - [`journeys`]: an event file goes through a function's `handle` against a world in memory. What
 //!   is called in which order, what people read, and that a failure at any call, a process that
 //!   dies there, a second delivery or a second run in between all lead to the same end.
+//! - [`crash_matrix`]: every kind of trouble at every call of every function, in every scenario, and then
+//!   another delivery: nothing is lost, and nothing is done twice.
 //! - [`template`]: `template.yaml` keeps its contract with the event files, the functions' settings
 //!   and the adapters' IAM actions.
 //! - [`binaries`]: the programs as Lambda runs them answer a fake Runtime API as promised.
@@ -14,6 +16,7 @@
 )]
 
 mod binaries;
+mod crash_matrix;
 mod journeys;
 mod support;
 mod template;

@@ -15,8 +15,8 @@ use recovery_core::respond::{Policy, Response};
 use serde_json::{Value, json};
 
 use super::{assert_contains, assert_outcome, only_item, told};
-use crate::support::disturbed::{Disturbed, finish, run};
-use crate::support::end::{End, every_way_leads_to_one_end, is_duplicate};
+use crate::support::disturbed::{Disturbed, finish};
+use crate::support::end::{End, is_duplicate};
 use crate::support::repository::{event, event_with, events};
 
 const RUNBOOK: &str = "StartRegionRecovery";
@@ -723,53 +723,6 @@ fn a_younger_open_duplicate_is_resolved_when_it_is_found() {
         );
         assert_eq!(state.notifications.len(), 1, "{name}");
     }
-}
-
-/// Tries every way to answer the event, in a world that has seen others `before`.
-fn every_way(policy: &Policy, before: &[&str], name: &str) {
-    let event = event(name);
-    let ways = every_way_leads_to_one_end(&|| after(policy, before), &|ports| {
-        run(alarm_responder::handle(ports, policy, &event))
-    });
-    assert!(ways > 100, "{name} after {before:?}: only {ways} ways");
-}
-
-#[test]
-fn every_way_to_answer_an_alarm_leads_to_one_end() {
-    for (name, leads) in FILES {
-        // The others make no call.
-        if !matches!(leads, Leads::Nowhere(_)) {
-            every_way(&recovering(), &[], name);
-        }
-    }
-    every_way(&watching(), &[], "alarm-composite");
-}
-
-#[test]
-fn every_way_to_the_end_of_an_alarm_leads_to_one_end() {
-    every_way(&recovering(), &["alarm-metric"], "alarm-metric-ok");
-    every_way(
-        &recovering(),
-        &["alarm-signals-agree"],
-        "alarm-signals-agree-ok",
-    );
-    // Where the item cannot be read, people are told even of what has been overtaken; nothing else.
-    let silent = Policy {
-        responses: vec![Response::Track, Response::Recover],
-        ..recovering()
-    };
-    every_way(&silent, &["alarm-metric-ok"], "alarm-metric");
-}
-
-#[test]
-fn every_way_to_join_other_incidents_leads_to_one_end() {
-    every_way(
-        &recovering(),
-        &["health-multiple-services"],
-        "alarm-composite",
-    );
-    let others = ["health-multiple-services", "alarm-heartbeat-silent"];
-    every_way(&recovering(), &others, "alarm-signals-agree");
 }
 
 #[test]

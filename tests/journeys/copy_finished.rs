@@ -5,8 +5,6 @@ use recovery_core::fakes::World;
 use recovery_core::ops_item::{Severity, Status};
 
 use super::{assert_contains, assert_outcome, only_item};
-use crate::support::disturbed::run;
-use crate::support::end::every_way_leads_to_one_end;
 use crate::support::repository::event;
 use crate::support::restored::track;
 
@@ -62,17 +60,6 @@ fn a_completed_copy_where_the_owner_wants_it_is_on_record_and_resolved() {
         &stored.description,
         &["can restore this resource as of this backup"],
     );
-}
-
-#[test]
-fn every_way_leads_to_one_ops_item() {
-    for name in ["copy-failed", "copy-partial", "copy-completed"] {
-        let event = event(name);
-        let ways = every_way_leads_to_one_end(&World::new, &|ports| {
-            run(opsitem_creator::handle(ports, &event))
-        });
-        assert!(ways > 100, "{name}: only {ways} ways");
-    }
 }
 
 #[test]

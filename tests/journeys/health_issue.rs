@@ -9,8 +9,8 @@ use recovery_core::respond::{Policy, Response};
 use serde_json::{Value, json};
 
 use super::{assert_contains, assert_outcome, only_item, told};
-use crate::support::disturbed::{Disturbed, finish, run};
-use crate::support::end::{End, every_way_leads_to_one_end};
+use crate::support::disturbed::{Disturbed, finish};
+use crate::support::end::End;
 use crate::support::repository::{event, event_with};
 
 const RUNBOOK: &str = "StartRegionRecovery";
@@ -245,37 +245,6 @@ fn trouble_that_comes_after_its_end_starts_nothing_and_alarms_nobody() {
     let told = told(&world);
     assert_eq!(told.len(), 1, "{told:#?}");
     assert!(told[0].0.ends_with("reported as resolved"), "{}", told[0].0);
-}
-
-/// Tries every way to answer the event, in a world that has seen others `before`.
-fn every_way(policy: &Policy, before: &[&str], name: &str) {
-    let event = event(name);
-    let ways = every_way_leads_to_one_end(&|| after(policy, before), &|ports| {
-        run(health_event_responder::handle(ports, policy, &event))
-    });
-    assert!(ways > 200, "only {ways} ways");
-}
-
-#[test]
-fn every_way_to_tell_people_leads_to_one_end() {
-    every_way(&watching(), &[], "health-issue-s3-get");
-}
-
-#[test]
-fn every_way_to_recover_leads_to_one_item_and_one_recovery() {
-    every_way(&recovering(), &[], "health-multiple-services");
-}
-
-#[test]
-fn every_way_to_an_end_that_comes_first_leads_to_one_end() {
-    every_way(&recovering(), &[], "health-issue-s3-get-closed");
-}
-
-#[test]
-fn every_way_to_the_end_of_an_incident_leads_to_one_end() {
-    let before = ["health-issue-s3-get"];
-    every_way(&recovering(), &before, "health-issue-s3-get-closed");
-    every_way(&recovering(), &before, "health-issue-s3-get-updated");
 }
 
 #[test]

@@ -6,11 +6,11 @@ use recovery_core::fakes::{FakeClock, StoredItem, World};
 use recovery_core::integrate::{Attachment, DeviceName};
 use recovery_core::ops_item::{Severity, Status};
 use recovery_core::ports::{StackResource, Volumes};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{assert_contains, assert_outcome, only_item, told};
-use crate::support::disturbed::{Disturbed, finish, run};
-use crate::support::end::{End, every_way_leads_to_one_end, is_duplicate};
+use crate::support::disturbed::{Disturbed, finish};
+use crate::support::end::{End, is_duplicate};
 use crate::support::repository::{event, event_with};
 use crate::support::restored::{
     INSTANCE, JOB, LOGICAL_ID, STACK, STRANGER, VOLUME, add_restore, add_target, change_job,
@@ -109,74 +109,6 @@ fn an_event_delivered_again_finds_its_work_done() {
     let outcome = assert_outcome!(integrate(&world, &event), "already-integrated");
     assert_eq!(outcome.id("device"), Some("/dev/sdf"));
     assert_eq!(End::of(&world), end);
-}
-
-/// Tries every way to bring the volume of `event` back, from what `arrange` makes of its world.
-fn every_way(event: &Value, arrange: impl Fn(&World)) {
-    let world = || {
-        let world = world_of(event);
-        arrange(&world);
-        world
-    };
-    let ways = every_way_leads_to_one_end(&world, &|ports| {
-        run(integration(ports, &FakeClock::new(), event))
-    });
-    assert!(ways > 500, "only {ways} ways");
-}
-
-#[test]
-fn every_way_to_attach_leads_to_one_attachment_and_one_ops_item() {
-    every_way(&event("restore-completed-ebs"), |_| {});
-}
-
-#[test]
-fn every_way_to_attach_slowly_leads_to_one_end() {
-    every_way(&event("restore-completed-ebs"), |world| {
-        world.state().looks_until_attached = 3;
-    });
-}
-
-#[test]
-fn every_way_to_a_volume_that_is_to_be_mounted_leads_to_one_end() {
-    every_way(&event("restore-completed-ebs"), |world| {
-        retag(world, &[STACK, LOGICAL_ID, ("recovery:mount", "/srv/data")]);
-    });
-}
-
-#[test]
-fn every_way_to_the_instance_of_a_group_leads_to_one_end() {
-    every_way(&event("restore-completed-ebs"), |world| {
-        make_target_a_group(world, &[INSTANCE]);
-    });
-}
-
-#[test]
-fn every_way_to_attach_what_is_tracked_leads_to_one_end() {
-    let event = event("restore-completed-ebs");
-    every_way(&event, |world| {
-        track(world, &event).unwrap();
-    });
-}
-
-#[test]
-fn every_way_to_refuse_leads_to_one_ops_item_and_the_notification() {
-    every_way(&event("restore-completed-ebs"), |world| {
-        move_instances(world, "us-west-2b");
-    });
-}
-
-#[test]
-fn every_way_to_do_what_a_person_asks_leads_to_one_end() {
-    let completed = event("restore-completed-ebs");
-    let input = event("manual-restore-job");
-    every_way_leads_to_one_end(&|| world_of(&completed), &|ports| {
-        run(integration(ports, &FakeClock::new(), &input))
-    });
-}
-
-#[test]
-fn every_way_to_settle_the_job_first_leads_to_one_end() {
-    every_way(&event("restore-completed-ebs-no-recovery-point"), |_| {});
 }
 
 fn move_instances(world: &World, zone: &str) {

@@ -6,8 +6,6 @@ use recovery_core::ops_item::{Severity, Status};
 use serde_json::json;
 
 use super::{assert_contains, assert_outcome, only_item, told};
-use crate::support::disturbed::run;
-use crate::support::end::every_way_leads_to_one_end;
 use crate::support::repository::{event, event_with};
 use crate::support::restored::track;
 
@@ -57,17 +55,6 @@ fn an_aborted_restore_is_no_less_missing() {
     let stored = only_item(&world);
     assert!(stored.title.ends_with(" aborted"), "{}", stored.title);
     assert_eq!(stored.severity, Severity::High);
-}
-
-#[test]
-fn every_way_leads_to_one_ops_item() {
-    for name in ["restore-failed", "restore-failed-ebs", "restore-aborted"] {
-        let event = event(name);
-        let ways = every_way_leads_to_one_end(&World::new, &|ports| {
-            run(opsitem_creator::handle(ports, &event))
-        });
-        assert!(ways > 100, "{name}: only {ways} ways");
-    }
 }
 
 #[test]

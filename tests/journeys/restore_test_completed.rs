@@ -12,10 +12,9 @@ use recovery_core::restore_test::{Report, Snapshot, TestVolume};
 use serde_json::{Value, json};
 
 use super::{assert_contains, assert_outcome, only_item, told};
-use crate::support::disturbed::{Disturbed, finish, run};
-use crate::support::end::every_way_leads_to_one_end;
+use crate::support::disturbed::{Disturbed, finish};
 use crate::support::repository::{event, event_with};
-use crate::support::restored::{change_job, here, job_of, usual_here};
+use crate::support::restored::{change_job, job_of, usual_here};
 
 const EVENT: &str = "restore-test-completed-ebs";
 const JOB: &str = "B76709DC-9619-4636-9F20-95D9B5973771";
@@ -163,22 +162,6 @@ fn a_volume_that_is_not_as_promised_is_told_before_it_is_reported() {
         message,
         &[wrong, JOB, SNAPSHOT, "us-west-2", "OpsItem: oi-1"],
     );
-}
-
-#[test]
-fn every_way_leads_to_one_result() {
-    for world in [&world as &dyn Fn() -> World, &spoiled] {
-        let event = event(EVENT);
-        let ways = every_way_leads_to_one_end(world, &|ports| {
-            run(restore_test_validator::handle(
-                ports,
-                &FakeClock::new(),
-                &here(&event),
-                &event,
-            ))
-        });
-        assert!(ways > 100, "only {ways} ways");
-    }
 }
 
 #[test]

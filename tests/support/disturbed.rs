@@ -1,59 +1,163 @@
-//! A world in which one chosen call goes wrong, or in which others act between two calls.
+//! A world in which chosen calls go wrong, or in which others act between two calls.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Poll, Waker};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use futures_util::FutureExt;
 use recovery_core::arn::{InstanceId, OpsItemId, RecoveryPointArn, RestoreJobId, VolumeId};
 use recovery_core::error::{Error, Fault};
-use recovery_core::fakes::{World, tags_operation};
+use recovery_core::fakes::{FakeClock, World, tags_operation};
 use recovery_core::integrate::{DeviceName, Instance, Volume};
 use recovery_core::ops_item::{Claim, ItemKey, NewOpsItem, OpsItem, OpsItemChange};
 use recovery_core::outcome::Outcome;
 use recovery_core::ports::{
-    AttachAnswer, Instances, Notification, Notifications, OpsItems, Page, RecoveryPointTags,
-    RestoreJobs, RestoreTests, Restores, Runbooks, StackResource, StackResources, Volumes,
+    AttachAnswer, Clock, Instances, Notification, Notifications, OpsItems, Page, RecoveryPointTags,
+    RestoreJobs, RestoreRequest, RestoreStarts, RestoreTests, Restores, Runbooks, StackResource,
+    StackResources, StartAnswer, Volumes,
 };
 use recovery_core::restore_job::RestoreJob;
 use recovery_core::restore_test::{Report, RestoreTest, Snapshot, TestVolume};
 use recovery_core::tags::Tags;
 
 /// What happens at a call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Trouble {
-    /// AWS refuses it for now; nothing happened.
-    Throttled,
-    /// It takes effect, and the answer is lost.
-    AnswerLost,
-    /// AWS refuses it for good.
-    Denied,
     /// The process ends before the call is made.
-    DiesBefore,
+    CrashBefore,
     /// The process ends when the call has taken effect.
-    DiesAfter,
+    CrashAfter,
+    /// AWS asks to come back later; nothing happened.
+    Throttled,
+    /// AWS answers with an error of its own; nothing happened.
+    ServerErrorBefore,
+    /// AWS answers with an error of its own, and yet the call took effect.
+    ServerErrorAfter,
+    /// It takes effect, and no answer comes in time.
+    TimeoutAfter,
+    /// The connection breaks before the request arrives.
+    ResetBefore,
+    /// The connection breaks when the call has taken effect.
+    ResetAfter,
+    /// No answer comes until Lambda ends the process, its time being up; nothing happened.
+    OverdueBefore,
+    /// The same, and the call took effect.
+    OverdueAfter,
+    /// It takes effect, and the answer comes when the function's time is nearly up.
+    Late,
+    /// It takes effect, the answer is lost, the SDK asks again, and that answer arrives.
+    Repeated,
+    /// AWS refuses it, until someone allows it.
+    Denied,
 }
 
-/// Every kind of trouble.
-pub(crate) const TROUBLES: [Trouble; 5] = [
-    Trouble::Throttled,
-    Trouble::AnswerLost,
-    Trouble::Denied,
-    Trouble::DiesBefore,
-    Trouble::DiesAfter,
-];
+impl Trouble {
+    /// Every kind of trouble.
+    pub(crate) const ALL: [Trouble; 13] = [
+        Trouble::CrashBefore,
+        Trouble::CrashAfter,
+        Trouble::Throttled,
+        Trouble::ServerErrorBefore,
+        Trouble::ServerErrorAfter,
+        Trouble::TimeoutAfter,
+        Trouble::ResetBefore,
+        Trouble::ResetAfter,
+        Trouble::OverdueBefore,
+        Trouble::OverdueAfter,
+        Trouble::Late,
+        Trouble::Repeated,
+        Trouble::Denied,
+    ];
+
+    /// One of each that can differ for the code: whether the call took effect, and whether the
+    /// process goes on, with which kind of error.
+    pub(crate) const DISTINCT: [Trouble; 7] = [
+        Trouble::CrashBefore,
+        Trouble::CrashAfter,
+        Trouble::Throttled,
+        Trouble::ResetAfter,
+        Trouble::Late,
+        Trouble::Repeated,
+        Trouble::Denied,
+    ];
+
+    /// Its name in the name of a case.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Trouble::CrashBefore => "crash-before",
+            Trouble::CrashAfter => "crash-after",
+            Trouble::Throttled => "throttled",
+            Trouble::ServerErrorBefore => "5xx-before",
+            Trouble::ServerErrorAfter => "5xx-after",
+            Trouble::TimeoutAfter => "timeout-after",
+            Trouble::ResetBefore => "reset-before",
+            Trouble::ResetAfter => "reset-after",
+            Trouble::OverdueBefore => "overdue-before",
+            Trouble::OverdueAfter => "overdue-after",
+            Trouble::Late => "late",
+            Trouble::Repeated => "repeated",
+            Trouble::Denied => "denied",
+        }
+    }
+
+    /// Whether the process ends.
+    pub(crate) fn ends_the_process(self) -> bool {
+        matches!(
+            self,
+            Trouble::CrashBefore
+                | Trouble::CrashAfter
+                | Trouble::OverdueBefore
+                | Trouble::OverdueAfter
+        )
+    }
+
+    /// Whether this can happen to a call. The SDK never repeats an `AttachVolume`: its retry is off.
+    pub(crate) fn can_happen_to(self, operation: &str) -> bool {
+        self != Trouble::Repeated || operation != "ec2:AttachVolume"
+    }
+}
+
+/// Trouble at one call: the n-th call of an operation in a run, counted from 1.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Disturbance {
+    /// The operation.
+    pub(crate) operation: String,
+    /// Which of its calls.
+    pub(crate) occurrence: usize,
+    /// What happens there.
+    pub(crate) trouble: Trouble,
+}
+
+impl fmt::Display for Disturbance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Disturbance {
+            operation,
+            occurrence,
+            trouble,
+        } = self;
+        write!(f, "{operation}#{occurrence}/{}", trouble.name())
+    }
+}
+
+/// A call that a run made, or tried to make.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Made {
+    /// The IAM action.
+    pub(crate) operation: &'static str,
+    /// Which call of this operation in its run, counted from 1.
+    pub(crate) occurrence: usize,
+    /// What it was about, several separated by spaces; of a notification, its message.
+    pub(crate) subject: String,
+    /// Whether the run heard an answer that is no error.
+    pub(crate) answered: bool,
+}
 
 /// What another party does to the world.
 type Intrusion<'a> = Box<dyn FnOnce(&World) + Send + 'a>;
-
-/// One run's view of the world.
-pub(crate) struct Disturbed<'a> {
-    world: &'a World,
-    calls: AtomicUsize,
-    trouble: Option<(usize, Trouble)>,
-    intrusion: Mutex<Option<(Moment, Intrusion<'a>)>>,
-}
 
 /// When another party acts.
 enum Moment {
@@ -63,22 +167,62 @@ enum Moment {
     Operation(&'static str),
 }
 
+/// One run's view of the world, and of the time that Lambda leaves to it.
+pub(crate) struct Disturbed<'a> {
+    world: &'a World,
+    disturbances: Vec<Disturbance>,
+    /// Calls before which the run is held until it is polled again, by number, counted from 0.
+    pauses: Vec<usize>,
+    /// Where a run is held: what wakes it.
+    held: Mutex<Vec<Waker>>,
+    /// Whether the process has ended.
+    dead: AtomicBool,
+    intrusion: Mutex<Option<(Moment, Intrusion<'a>)>>,
+    made: Mutex<Vec<Made>>,
+    began: Duration,
+    spent: Mutex<Duration>,
+    budget: Duration,
+}
+
 impl<'a> Disturbed<'a> {
     /// The world as it is.
     pub(crate) fn not(world: &'a World) -> Disturbed<'a> {
         Disturbed {
             world,
-            calls: AtomicUsize::new(0),
-            trouble: None,
+            disturbances: Vec::new(),
+            pauses: Vec::new(),
+            held: Mutex::new(Vec::new()),
+            dead: AtomicBool::new(false),
             intrusion: Mutex::new(None),
+            made: Mutex::new(Vec::new()),
+            began: Duration::ZERO,
+            spent: Mutex::new(Duration::ZERO),
+            budget: Duration::from_secs(300),
         }
     }
 
-    /// The call with this number, counted from 0, meets this trouble.
-    pub(crate) fn at(world: &'a World, call: usize, trouble: Trouble) -> Disturbed<'a> {
+    /// These calls meet trouble.
+    pub(crate) fn by(world: &'a World, disturbances: &[Disturbance]) -> Disturbed<'a> {
         Disturbed {
-            trouble: Some((call, trouble)),
+            disturbances: disturbances.to_vec(),
             ..Disturbed::not(world)
+        }
+    }
+
+    /// The run is held before each of these calls until it is polled again.
+    pub(crate) fn pausing(world: &'a World, pauses: &[usize]) -> Disturbed<'a> {
+        Disturbed {
+            pauses: pauses.to_vec(),
+            ..Disturbed::not(world)
+        }
+    }
+
+    /// The run begins so long after the world did, and has so much time.
+    pub(crate) fn lasting(self, began: Duration, budget: Duration) -> Disturbed<'a> {
+        Disturbed {
+            began,
+            budget,
+            ..self
         }
     }
 
@@ -106,22 +250,54 @@ impl<'a> Disturbed<'a> {
         }
     }
 
-    /// How many calls were made.
-    pub(crate) fn calls(&self) -> usize {
-        self.calls.load(Ordering::SeqCst)
+    /// Lets a run that is held go on, when it is polled.
+    pub(crate) fn release(&self) {
+        for held in self.held.lock().expect(UNBROKEN).drain(..) {
+            held.wake();
+        }
     }
 
-    async fn call<T>(
+    /// The calls made.
+    pub(crate) fn made(&self) -> Vec<Made> {
+        self.made.lock().expect(UNBROKEN).clone()
+    }
+
+    /// When the run ended, as far as it came, counted from the beginning of the world.
+    pub(crate) fn ended(&self) -> Duration {
+        self.began + *self.spent.lock().expect(UNBROKEN)
+    }
+
+    async fn call<T, F>(
         &self,
         operation: &'static str,
-        call: impl Future<Output = Result<T, Error>> + Send,
-    ) -> Result<T, Error> {
-        let number = self.calls.fetch_add(1, Ordering::SeqCst);
+        subject: &str,
+        call: impl Fn() -> F + Send,
+    ) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, Error>> + Send,
+        T: Send,
+    {
+        // Of a process that has ended, nothing goes on, at the same time or later.
+        if self.dead.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
+        let (number, occurrence) = {
+            let mut made = self.made.lock().expect(UNBROKEN);
+            let earlier = made.iter().filter(|made| made.operation == operation);
+            let occurrence = earlier.count() + 1;
+            made.push(Made {
+                operation,
+                occurrence,
+                subject: subject.to_owned(),
+                answered: false,
+            });
+            (made.len() - 1, occurrence)
+        };
+        if self.pauses.contains(&number) {
+            self.pause().await;
+        }
         let intrusion = {
-            let mut intrusion = self
-                .intrusion
-                .lock()
-                .expect("no test panics in an intrusion");
+            let mut intrusion = self.intrusion.lock().expect(UNBROKEN);
             let due = matches!(&*intrusion,
                 Some((Moment::Call(at), _)) if *at == number)
                 || matches!(&*intrusion, Some((Moment::Operation(at), _)) if *at == operation);
@@ -130,37 +306,100 @@ impl<'a> Disturbed<'a> {
         if let Some((_, act)) = intrusion {
             act(self.world);
         }
-        let fault = |code: &str| {
-            Fault::new(
-                operation,
-                "a call",
-                "disturbed by a test",
-                "Deliver it again.",
-            )
-            .with_code(code)
-        };
         let trouble = self
-            .trouble
-            .filter(|(at, _)| *at == number)
-            .map(|(_, trouble)| trouble);
-        match trouble {
-            None => call.await,
-            Some(Trouble::Throttled) => Err(Error::Retryable(fault("ThrottlingException"))),
-            Some(Trouble::Denied) => Err(Error::Permanent(fault("AccessDeniedException"))),
-            Some(Trouble::AnswerLost) => {
-                // What failed by itself has an answer to lose, too.
-                call.await?;
-                Err(Error::Retryable(fault("timeout")))
+            .disturbances
+            .iter()
+            .find(|at| at.operation == operation && at.occurrence == occurrence)
+            .map(|at| at.trouble);
+        let answer = self.meet(operation, trouble, call).await;
+        self.made.lock().expect(UNBROKEN)[number].answered = answer.is_ok();
+        answer
+    }
+
+    /// Lets others go first, once.
+    async fn pause(&self) {
+        let mut held = false;
+        std::future::poll_fn(|context| {
+            if std::mem::replace(&mut held, true) {
+                return Poll::Ready(());
             }
-            Some(Trouble::DiesBefore) => std::future::pending().await,
-            Some(Trouble::DiesAfter) => {
+            let waker = context.waker().clone();
+            self.held.lock().expect(UNBROKEN).push(waker);
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// Makes the call as far as the trouble lets it be made.
+    async fn meet<T, F>(
+        &self,
+        operation: &'static str,
+        trouble: Option<Trouble>,
+        call: impl Fn() -> F + Send,
+    ) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, Error>> + Send,
+        T: Send,
+    {
+        let fault = |message: &str| Fault::new(operation, "a call", message, "Deliver it again.");
+        if trouble.is_some_and(Trouble::ends_the_process) {
+            self.dead.store(true, Ordering::SeqCst);
+        }
+        let overdue = || *self.spent.lock().expect(UNBROKEN) = self.budget;
+        match trouble {
+            None => call().await,
+            Some(Trouble::CrashBefore) => std::future::pending().await,
+            Some(Trouble::CrashAfter) => {
                 // Whatever it answered, nobody hears it.
-                drop(call.await);
+                drop(call().await);
                 std::future::pending().await
             }
+            Some(Trouble::OverdueBefore) => {
+                overdue();
+                std::future::pending().await
+            }
+            Some(Trouble::OverdueAfter) => {
+                drop(call().await);
+                overdue();
+                std::future::pending().await
+            }
+            Some(Trouble::Throttled) => Err(Error::Retryable(
+                fault("rate exceeded").with_code("ThrottlingException"),
+            )),
+            Some(Trouble::ServerErrorBefore) => Err(Error::Retryable(
+                fault("an internal error").with_code("InternalServerError"),
+            )),
+            Some(Trouble::ResetBefore) => Err(Error::Retryable(fault("the connection was reset"))),
+            // What failed by itself has an answer to lose, too.
+            Some(Trouble::ServerErrorAfter) => {
+                drop(call().await);
+                Err(Error::Retryable(
+                    fault("an internal error").with_code("InternalServerError"),
+                ))
+            }
+            Some(Trouble::TimeoutAfter | Trouble::ResetAfter) => {
+                drop(call().await);
+                Err(Error::Retryable(fault(
+                    "the call had no answer, and may have taken effect",
+                )))
+            }
+            Some(Trouble::Late) => {
+                let answer = call().await;
+                *self.spent.lock().expect(UNBROKEN) = self.budget - Duration::from_secs(1);
+                answer
+            }
+            Some(Trouble::Repeated) => {
+                drop(call().await);
+                call().await
+            }
+            Some(Trouble::Denied) => Err(Error::Permanent(
+                fault("not authorized").with_code("AccessDeniedException"),
+            )),
         }
     }
 }
+
+const UNBROKEN: &str = "no test panics while it holds this";
 
 /// The answer of a run, or nothing if the process ended in the middle.
 ///
@@ -178,10 +417,27 @@ pub(crate) fn finish(
     run(handle).expect("nothing in this world waits")
 }
 
+impl Clock for Disturbed<'_> {
+    fn now(&self) -> DateTime<Utc> {
+        FakeClock::new().now() + self.ended()
+    }
+
+    fn remaining(&self) -> Duration {
+        self.budget
+            .saturating_sub(*self.spent.lock().expect(UNBROKEN))
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        *self.spent.lock().expect(UNBROKEN) += duration;
+    }
+}
+
 impl RestoreJobs for Disturbed<'_> {
     async fn restore_job(&self, id: &RestoreJobId) -> Result<RestoreJob, Error> {
-        self.call("backup:DescribeRestoreJob", self.world.restore_job(id))
-            .await
+        self.call("backup:DescribeRestoreJob", id.as_str(), || {
+            self.world.restore_job(id)
+        })
+        .await
     }
 }
 
@@ -193,54 +449,91 @@ impl Restores for Disturbed<'_> {
     ) -> Result<Page<RestoreJob>, Error> {
         self.call(
             "backup:ListRestoreJobs",
-            self.world.completed_restores(since, page),
+            page.unwrap_or("first page"),
+            || self.world.completed_restores(since, page),
         )
         .await
     }
 
     async fn volumes(&self, ids: &[VolumeId]) -> Result<Vec<Volume>, Error> {
-        self.call("ec2:DescribeVolumes", self.world.volumes(ids))
-            .await
+        self.call("ec2:DescribeVolumes", &subjects(ids), || {
+            self.world.volumes(ids)
+        })
+        .await
     }
 
     async fn tags_together(
         &self,
         points: &[RecoveryPointArn],
     ) -> Result<BTreeMap<RecoveryPointArn, Tags>, Error> {
-        self.call("ec2:DescribeTags", self.world.tags_together(points))
-            .await
+        self.call("ec2:DescribeTags", &subjects(points), || {
+            self.world.tags_together(points)
+        })
+        .await
     }
 }
 
 impl RestoreTests for Disturbed<'_> {
     async fn restore_test(&self, id: &RestoreJobId) -> Result<RestoreTest, Error> {
-        self.call("backup:DescribeRestoreJob", self.world.restore_test(id))
-            .await
+        self.call("backup:DescribeRestoreJob", id.as_str(), || {
+            self.world.restore_test(id)
+        })
+        .await
     }
 
     async fn test_volume(&self, id: &VolumeId) -> Result<Option<TestVolume>, Error> {
-        self.call("ec2:DescribeVolumes", self.world.test_volume(id))
-            .await
+        self.call("ec2:DescribeVolumes", id.as_str(), || {
+            self.world.test_volume(id)
+        })
+        .await
     }
 
     async fn snapshot(&self, id: &str) -> Result<Option<Snapshot>, Error> {
-        self.call("ec2:DescribeSnapshots", self.world.snapshot(id))
+        self.call("ec2:DescribeSnapshots", id, || self.world.snapshot(id))
             .await
     }
 
     async fn report(&self, id: &RestoreJobId, report: &Report) -> Result<(), Error> {
-        self.call(
-            "backup:PutRestoreValidationResult",
-            self.world.report(id, report),
-        )
+        self.call("backup:PutRestoreValidationResult", id.as_str(), || {
+            self.world.report(id, report)
+        })
         .await
     }
 }
 
+impl RestoreStarts for Disturbed<'_> {
+    async fn restore_metadata(
+        &self,
+        vault: &str,
+        point: &RecoveryPointArn,
+    ) -> Result<Option<BTreeMap<String, String>>, Error> {
+        self.call(
+            "backup:GetRecoveryPointRestoreMetadata",
+            point.as_str(),
+            || self.world.restore_metadata(vault, point),
+        )
+        .await
+    }
+
+    async fn start_restore(&self, request: &RestoreRequest) -> Result<StartAnswer, Error> {
+        self.call("backup:StartRestoreJob", request.point.as_str(), || {
+            self.world.start_restore(request)
+        })
+        .await
+    }
+}
+
+fn subjects<T: ToString>(all: &[T]) -> String {
+    let all: Vec<String> = all.iter().map(ToString::to_string).collect();
+    all.join(" ")
+}
+
 impl RecoveryPointTags for Disturbed<'_> {
     async fn tags(&self, point: &RecoveryPointArn) -> Result<Tags, Error> {
-        self.call(tags_operation(point)?, self.world.tags(point))
-            .await
+        self.call(tags_operation(point)?, point.as_str(), || {
+            self.world.tags(point)
+        })
+        .await
     }
 }
 
@@ -250,17 +543,16 @@ impl StackResources for Disturbed<'_> {
         stack: &str,
         logical_id: &str,
     ) -> Result<Option<StackResource>, Error> {
-        self.call(
-            "cloudformation:DescribeStackResource",
-            self.world.stack_resource(stack, logical_id),
-        )
+        self.call("cloudformation:DescribeStackResource", stack, || {
+            self.world.stack_resource(stack, logical_id)
+        })
         .await
     }
 }
 
 impl Volumes for Disturbed<'_> {
     async fn volume(&self, id: &VolumeId) -> Result<Volume, Error> {
-        self.call("ec2:DescribeVolumes", self.world.volume(id))
+        self.call("ec2:DescribeVolumes", id.as_str(), || self.world.volume(id))
             .await
     }
 
@@ -270,64 +562,75 @@ impl Volumes for Disturbed<'_> {
         instance: &InstanceId,
         device: &DeviceName,
     ) -> Result<AttachAnswer, Error> {
-        self.call(
-            "ec2:AttachVolume",
-            self.world.attach(volume, instance, device),
-        )
+        self.call("ec2:AttachVolume", volume.as_str(), || {
+            self.world.attach(volume, instance, device)
+        })
         .await
     }
 }
 
 impl Instances for Disturbed<'_> {
     async fn instance(&self, id: &InstanceId) -> Result<Instance, Error> {
-        self.call("ec2:DescribeInstances", self.world.instance(id))
-            .await
+        self.call("ec2:DescribeInstances", id.as_str(), || {
+            self.world.instance(id)
+        })
+        .await
     }
 
     async fn stack_instances(&self, stack: &str, logical_id: &str) -> Result<Vec<Instance>, Error> {
-        self.call(
-            "ec2:DescribeInstances",
-            self.world.stack_instances(stack, logical_id),
-        )
+        self.call("ec2:DescribeInstances", stack, || {
+            self.world.stack_instances(stack, logical_id)
+        })
         .await
     }
 
     async fn group_instances(&self, group: &str) -> Result<Vec<Instance>, Error> {
-        self.call("ec2:DescribeInstances", self.world.group_instances(group))
-            .await
+        self.call("ec2:DescribeInstances", group, || {
+            self.world.group_instances(group)
+        })
+        .await
     }
 }
 
 impl OpsItems for Disturbed<'_> {
     async fn find(&self, key: &ItemKey) -> Result<Vec<OpsItem>, Error> {
-        self.call("ssm:DescribeOpsItems", self.world.find(key))
-            .await
+        self.call("ssm:DescribeOpsItems", key.as_str(), || {
+            self.world.find(key)
+        })
+        .await
     }
 
     async fn open(&self, kind: &'static str) -> Result<Vec<OpsItem>, Error> {
-        self.call("ssm:DescribeOpsItems", self.world.open(kind))
+        self.call("ssm:DescribeOpsItems", kind, || self.world.open(kind))
             .await
     }
 
     async fn get(&self, id: &OpsItemId) -> Result<OpsItem, Error> {
-        self.call("ssm:GetOpsItem", self.world.get(id)).await
+        self.call("ssm:GetOpsItem", id.as_str(), || self.world.get(id))
+            .await
     }
 
     async fn create(&self, item: &NewOpsItem) -> Result<Claim, Error> {
-        self.call("ssm:CreateOpsItem", self.world.create(item))
-            .await
+        self.call("ssm:CreateOpsItem", item.key.as_str(), || {
+            self.world.create(item)
+        })
+        .await
     }
 
     async fn update(&self, id: &OpsItemId, change: &OpsItemChange) -> Result<(), Error> {
-        self.call("ssm:UpdateOpsItem", self.world.update(id, change))
-            .await
+        self.call("ssm:UpdateOpsItem", id.as_str(), || {
+            self.world.update(id, change)
+        })
+        .await
     }
 }
 
 impl Notifications for Disturbed<'_> {
     async fn notify(&self, notification: &Notification) -> Result<(), Error> {
-        self.call("sns:Publish", self.world.notify(notification))
-            .await
+        self.call("sns:Publish", &notification.message, || {
+            self.world.notify(notification)
+        })
+        .await
     }
 }
 
@@ -338,10 +641,9 @@ impl Runbooks for Disturbed<'_> {
         token: &str,
         parameters: &[(&'static str, String)],
     ) -> Result<String, Error> {
-        self.call(
-            "ssm:StartAutomationExecution",
-            self.world.start(runbook, token, parameters),
-        )
+        self.call("ssm:StartAutomationExecution", runbook, || {
+            self.world.start(runbook, token, parameters)
+        })
         .await
     }
 }

@@ -1,27 +1,26 @@
-//! The end that a world came to, and the proof that every way leads there.
+//! The end that a world came to.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use recovery_core::error::Error;
 use recovery_core::fakes::{StoredItem, World};
 use recovery_core::ops_item::Status;
-use recovery_core::outcome::Outcome;
-
-use super::disturbed::{Disturbed, TROUBLES, Trouble};
 
 /// What counts at the end: everything that was made, written and told, however often tried.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct End {
     /// Attachments ever made.
     attachments_made: usize,
     /// Volume, instance, device name and state.
     attachments: BTreeSet<[String; 4]>,
-    /// OpsItems: key, status, severity, title, description, data and the items it refers to.
+    /// OpsItems, in the order of their keys: key, status, severity, title, description, data and the
+    /// items it refers to.
     items: Vec<[String; 7]>,
     /// Notifications; a repeated one counts once.
     notifications: BTreeSet<[String; 2]>,
     /// Executions of runbooks: token and runbook.
     executions: BTreeMap<String, String>,
+    /// Restores that were started: token and recovery point.
+    restores: BTreeMap<String, String>,
     /// Results of restore tests: job, and whether it was successful with what was found.
     results: BTreeMap<String, (bool, String)>,
 }
@@ -45,15 +44,17 @@ impl End {
                 })
             })
             .collect();
+        let mut items: Vec<_> = state
+            .items
+            .iter()
+            .filter(|item| !is_duplicate(item))
+            .map(written)
+            .collect();
+        items.sort();
         End {
             attachments_made,
             attachments,
-            items: state
-                .items
-                .iter()
-                .filter(|item| !is_duplicate(item))
-                .map(written)
-                .collect(),
+            items,
             notifications: state
                 .notifications
                 .iter()
@@ -64,6 +65,12 @@ impl End {
                 .iter()
                 .map(|(token, (runbook, _))| (token.clone(), runbook.clone()))
                 .collect(),
+            restores: state
+                .backups
+                .started
+                .iter()
+                .map(|(token, (request, _))| (token.clone(), request.point.to_string()))
+                .collect(),
             results: state
                 .restore_tests
                 .reports
@@ -72,6 +79,84 @@ impl End {
                 .collect(),
         }
     }
+}
+
+impl End {
+    /// This end with no more told than there.
+    pub(crate) fn telling_no_more_than(self, other: &End) -> End {
+        let notifications = &self.notifications & &other.notifications;
+        End {
+            notifications,
+            ..self
+        }
+    }
+
+    /// This end with no more started than there.
+    pub(crate) fn starting_no_more_than(mut self, other: &End) -> End {
+        self.executions
+            .retain(|token, _| other.executions.contains_key(token));
+        self
+    }
+
+    /// This end without the words: what hindered it first depends on the way.
+    pub(crate) fn without_reasons(mut self) -> End {
+        for [_, _, _, _, description, data, _] in &mut self.items {
+            description.clear();
+            data.clear();
+        }
+        self.notifications = self
+            .notifications
+            .into_iter()
+            .map(|[subject, _]| [subject, String::new()])
+            .collect();
+        self
+    }
+
+    /// This end, whatever people were told.
+    pub(crate) fn without_notifications(self) -> End {
+        End {
+            notifications: BTreeSet::new(),
+            ..self
+        }
+    }
+
+    /// This end, whatever OpsItems there are.
+    pub(crate) fn without_items(self) -> End {
+        End {
+            items: Vec::new(),
+            ..self
+        }
+    }
+}
+
+/// What is only in the one and only in the other.
+pub(crate) fn difference(found: &End, expected: &End) -> String {
+    fn only(mine: &[String], theirs: &[String]) -> String {
+        let only = mine.iter().filter(|it| !theirs.contains(it));
+        only.map(|it| format!(" {it}")).collect()
+    }
+    let parts = |end: &End| {
+        [
+            vec![format!("{} attachments made", end.attachments_made)],
+            shown(&end.attachments),
+            shown(&end.items),
+            shown(&end.notifications),
+            shown(&end.executions),
+            shown(&end.restores),
+            shown(&end.results),
+        ]
+        .concat()
+    };
+    let (found, expected) = (parts(found), parts(expected));
+    format!(
+        "there is{}; there should be{}",
+        only(&found, &expected),
+        only(&expected, &found)
+    )
+}
+
+fn shown<T: std::fmt::Debug>(all: impl IntoIterator<Item = T>) -> Vec<String> {
+    all.into_iter().map(|it| format!("{it:?}")).collect()
 }
 
 /// Whether the item was made at the same moment as another one, and resolved in its favour.
@@ -91,11 +176,15 @@ fn written(stored: &StoredItem) -> [String; 7] {
             .replace(&format!(", {seconds} s after"), ", N s after"),
         None => stored.description.clone(),
     };
+    let integration = stored.item.data.get("recovery:integration");
+    let attached = integration.is_some_and(|integration| integration == "attached");
     let data: Vec<String> = stored
         .item
         .data
         .iter()
         .filter(|(key, _)| *key != "recovery:seconds-to-attach")
+        // Of what is attached, what hindered it before is a record that depends on the way, too.
+        .filter(|(key, _)| *key != "recovery:hindrance" || !attached)
         .map(|(key, value)| format!("{key}={value}"))
         .collect();
     [
@@ -107,94 +196,6 @@ fn written(stored: &StoredItem) -> [String; 7] {
         data.join("\n"),
         format!("{:?}", stored.related),
     ]
-}
-
-/// One delivery of one event to a function; nothing where the process ended in the middle.
-pub(crate) type Delivery<'a> =
-    &'a (dyn Fn(&Disturbed<'_>) -> Option<Result<Outcome, Error>> + Sync);
-
-/// Proves that `deliver` comes to one end, whatever happens on the way:
-///
-/// - a second delivery changes nothing;
-/// - each kind of trouble at each call, with the event delivered again;
-/// - and, after each of these, a process that dies at each call of the second delivery, before or
-///   after it took effect;
-/// - a whole other delivery between any two calls.
-///
-/// Returns in how many ways this was tried.
-pub(crate) fn every_way_leads_to_one_end(
-    world: &dyn Fn() -> World,
-    deliver: Delivery<'_>,
-) -> usize {
-    let deliver_undisturbed = |world: &World| {
-        deliver(&Disturbed::not(world))
-            .expect("nothing in this world waits")
-            .unwrap_or_else(|error| panic!("an undisturbed delivery failed: {error}"))
-    };
-    let undisturbed = world();
-    deliver_undisturbed(&undisturbed);
-    let expected = End::of(&undisturbed);
-    deliver_undisturbed(&undisturbed);
-    assert_eq!(End::of(&undisturbed), expected, "delivered twice");
-    let told = undisturbed.state().notifications.len();
-    assert_eq!(
-        told,
-        expected.notifications.len(),
-        "people were told twice of a duplicate"
-    );
-
-    // A disturbed run can take a longer way; its calls past the usual ones are disturbed as well.
-    let usual = {
-        let world = world();
-        let counted = Disturbed::not(&world);
-        deliver(&counted);
-        counted.calls()
-    };
-    let mut ways = 0;
-    let check = |world: &World, way: &str| {
-        assert_eq!(
-            End::of(world),
-            expected,
-            "{way}; calls: {:#?}",
-            world.calls()
-        );
-        let state = world.state();
-        let duplicates = state.items.iter().filter(|item| is_duplicate(item)).count();
-        (duplicates, way.to_owned())
-    };
-    for call in 0..usual + 4 {
-        for trouble in TROUBLES {
-            let way = format!("{trouble:?} at call {call}");
-            let once = world();
-            deliver(&Disturbed::at(&once, call, trouble));
-            deliver_undisturbed(&once);
-            let (duplicates, way) = check(&once, &way);
-            assert_eq!(duplicates, 0, "{way}: a second OpsItem");
-            ways += 1;
-            for second_call in 0..=usual {
-                // What the world can look like after any of them.
-                for second in [Trouble::DiesBefore, Trouble::DiesAfter] {
-                    let way = format!("{way}, then {second:?} at call {second_call}");
-                    let twice = world();
-                    deliver(&Disturbed::at(&twice, call, trouble));
-                    deliver(&Disturbed::at(&twice, second_call, second));
-                    deliver_undisturbed(&twice);
-                    let (duplicates, way) = check(&twice, &way);
-                    assert_eq!(duplicates, 0, "{way}: a second OpsItem");
-                    ways += 1;
-                }
-            }
-        }
-        let way = format!("another delivery before call {call}");
-        let between = world();
-        deliver(&Disturbed::between(&between, call, |world| {
-            deliver_undisturbed(world);
-        }));
-        let (duplicates, way) = check(&between, &way);
-        assert!(duplicates <= 1, "{way}: {duplicates} duplicate OpsItems");
-        ways += 1;
-    }
-    ways
 }
 
 /// A message without the line that names its OpsItem: people are told also where there is none yet,

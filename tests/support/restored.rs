@@ -7,7 +7,7 @@ use recovery_core::event::{self, backup};
 use recovery_core::fakes::{FakeClock, World};
 use recovery_core::integrate::{Instance, Volume};
 use recovery_core::outcome::Outcome;
-use recovery_core::ports::{IntegrationPorts, StackResource};
+use recovery_core::ports::{Clock, IntegrationPorts, StackResource};
 use recovery_core::restore_job::RestoreJob;
 use serde_json::Value;
 
@@ -177,7 +177,7 @@ pub(crate) fn integrate(world: &World, event: &Value) -> Result<Outcome, Error> 
 /// account and Region of the other event files.
 pub(crate) async fn integration(
     ports: &impl IntegrationPorts,
-    clock: &FakeClock,
+    clock: &impl Clock,
     event: &Value,
 ) -> Result<Outcome, Error> {
     let here = if event.get("region").is_some() {

@@ -7,7 +7,7 @@ mod forwarding;
 mod functions;
 mod least_privilege;
 mod parameters;
-mod permissions;
+pub(crate) mod permissions;
 mod recovery_vault;
 mod rules;
 mod safety_net;

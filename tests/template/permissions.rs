@@ -52,21 +52,21 @@ pub(super) const WITHOUT_RESOURCES: [&str; 11] = [
 /// The functions that may start a runbook.
 const RESPONDERS: [&str; 2] = ["AlarmResponderRole", "HealthEventResponderRole"];
 
-const RUNBOOK: [(&str, &str); 1] = [("RecoveryRunbook", "StartRegionRecovery")];
-const RUNBOOK_WITH_ROLE: [(&str, &str); 2] = [
+pub(crate) const RUNBOOK: [(&str, &str); 1] = [("RecoveryRunbook", "StartRegionRecovery")];
+pub(crate) const RUNBOOK_WITH_ROLE: [(&str, &str); 2] = [
     ("RecoveryRunbook", "StartRegionRecovery"),
     (
         "RecoveryRunbookRoleArn",
         "arn:aws:iam::111122223333:role/StartRegionRecovery",
     ),
 ];
-const KEYS: [(&str, &str); 1] = [(
+pub(crate) const KEYS: [(&str, &str); 1] = [(
     "RestoredVolumeKeyArns",
     "arn:aws:kms:us-west-2:111122223333:key/1,arn:aws:kms:us-west-2:111122223333:key/2",
 )];
 
 /// The runbooks of this template, with everything that they can do.
-const OWN_RUNBOOKS: [(&str, &str); 9] = [
+pub(crate) const OWN_RUNBOOKS: [(&str, &str); 9] = [
     ("RecoveryStateMachine", "shop-recovery"),
     ("RecoveryWorkload", "shop"),
     (
@@ -121,7 +121,7 @@ fn roles(deployed: &Deployed) -> BTreeMap<String, Vec<Value>> {
         .collect()
 }
 
-fn allowed(deployed: &Deployed, role: &str) -> BTreeSet<String> {
+pub(crate) fn allowed(deployed: &Deployed, role: &str) -> BTreeSet<String> {
     roles(deployed)[role]
         .iter()
         .flat_map(|statement| {

@@ -98,6 +98,8 @@ pub struct State {
     pub problems: Vec<String>,
     /// OpsItems that OpsCenter does not list yet.
     pub unlisted: BTreeSet<OpsItemId>,
+    /// Volumes that an instance takes at most.
+    pub volumes_for_each_instance: Option<usize>,
     failures: BTreeMap<&'static str, VecDeque<Option<Failure>>>,
     attachments_made: usize,
 }
@@ -444,6 +446,12 @@ impl Volumes for World {
                 return Ok(AttachAnswer::DeviceInUse(fault(
                     "InvalidParameterValue",
                     "already in use",
+                )));
+            }
+            if state.volumes_for_each_instance == Some(instance.devices.len()) {
+                return Ok(AttachAnswer::LimitExceeded(fault(
+                    "AttachmentLimitExceeded",
+                    "too many",
                 )));
             }
             let attached = state.looks_until_attached == 0;

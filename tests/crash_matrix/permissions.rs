@@ -1,0 +1,107 @@
+//! Each role allows what its function was seen to call on the ways of the matrix, and what these
+//! calls take of other services; no more, and no less.
+
+use std::collections::BTreeSet;
+
+use super::FOUND;
+use super::scenario::Scenario;
+use crate::support::repository::function_packages;
+use crate::support::sam::deployed;
+use crate::template::permissions::{KEYS, OWN_RUNBOOKS, RUNBOOK, RUNBOOK_WITH_ROLE, allowed};
+
+/// What a permission that no function asks for itself is there for.
+enum For {
+    /// Lambda, in the function's name, whatever the function does.
+    Lambda,
+    /// This call.
+    Call(&'static str),
+    /// This call, where the template has this parameter.
+    CallWith(&'static str, &'static str),
+}
+
+/// What each service needs of another one in the function's name.
+const IMPLICIT: &[(&str, For)] = &[
+    // Its log.
+    ("logs:CreateLogStream", For::Lambda),
+    ("logs:PutLogEvents", For::Lambda),
+    // What failed goes to a queue, which is encrypted:
+    // https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html and
+    // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-key-management.html
+    ("sqs:SendMessage", For::Lambda),
+    ("kms:GenerateDataKey", For::Lambda),
+    ("kms:Decrypt", For::Lambda),
+    // The topic is encrypted: https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html
+    ("kms:GenerateDataKey", For::Call("sns:Publish")),
+    ("kms:Decrypt", For::Call("sns:Publish")),
+    // The instance gets a grant on the key of an encrypted volume, in the name of who attaches it:
+    // https://docs.aws.amazon.com/ebs/latest/userguide/ebs-encryption-requirements.html
+    ("kms:CreateGrant", For::Call("ec2:AttachVolume")),
+    ("kms:Decrypt", For::Call("ec2:AttachVolume")),
+    ("kms:DescribeKey", For::Call("ec2:AttachVolume")),
+    // AWS Backup takes the role that restores:
+    // https://docs.aws.amazon.com/aws-backup/latest/devguide/access-control.html
+    ("iam:PassRole", For::Call("backup:StartRestoreJob")),
+    // Automation takes the role of the runbook:
+    // https://docs.aws.amazon.com/systems-manager/latest/userguide/automation-setup-iam.html
+    (
+        "iam:PassRole",
+        For::CallWith("ssm:StartAutomationExecution", "RecoveryRunbookRoleArn"),
+    ),
+    (
+        "iam:PassRole",
+        For::CallWith("ssm:StartAutomationExecution", "RecoveryStateMachine"),
+    ),
+];
+
+/// Whether the template with these parameters sets the function up as it is in this scenario.
+fn is_set_up(scenario: &Scenario, parameters: &[(&str, &str)]) -> bool {
+    let named = parameters
+        .iter()
+        .any(|(name, _)| ["RecoveryRunbook", "RecoveryStateMachine"].contains(name));
+    let needed = scenario
+        .function
+        .policy()
+        .is_some_and(|policy| policy.runbook.is_some());
+    named || !needed
+}
+
+#[test]
+fn each_role_allows_what_its_function_was_seen_to_call_no_more_and_no_less() {
+    for function in function_packages() {
+        for parameters in [&[][..], &RUNBOOK, &RUNBOOK_WITH_ROLE, &KEYS, &OWN_RUNBOOKS] {
+            let called: BTreeSet<&str> = FOUND
+                .iter()
+                .filter(|(scenario, _)| scenario.function.name() == function)
+                .filter(|(scenario, _)| is_set_up(scenario, parameters))
+                .flat_map(|(_, found)| found.actions.iter().copied())
+                .collect();
+            let implied = IMPLICIT.iter().filter(|(_, needed)| match needed {
+                For::Lambda => true,
+                For::Call(call) => called.contains(call),
+                For::CallWith(call, parameter) => {
+                    called.contains(call) && parameters.iter().any(|(name, _)| name == parameter)
+                }
+            });
+            let expected: BTreeSet<String> = implied
+                .map(|(action, _)| *action)
+                .chain(called.iter().copied())
+                .map(str::to_owned)
+                .collect();
+            let role = role_of(&function);
+            assert_eq!(
+                allowed(&deployed(parameters), &role),
+                expected,
+                "{role} with {parameters:?}: what it allows, and what was called"
+            );
+        }
+    }
+}
+
+/// The logical id of a function's role: `restore-integrator` has `RestoreIntegratorRole`.
+fn role_of(package: &str) -> String {
+    let words = package.split('-').map(|word| {
+        let (first, rest) = word.split_at(1);
+        first.to_uppercase() + rest
+    });
+    words.collect::<String>() + "Role"
+}

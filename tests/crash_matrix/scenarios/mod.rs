@@ -1,0 +1,130 @@
+//! Every scenario: one file for each function. A new function has its variant in
+//! [`Function`](super::scenario::Function) and its file here.
+
+mod alarm_responder;
+mod health_event_responder;
+mod opsitem_creator;
+mod restore_integrator;
+mod restore_reconciler;
+mod restore_starter;
+mod restore_test_validator;
+
+use std::sync::LazyLock;
+
+use recovery_core::fakes::World;
+use recovery_core::respond::{Policy, Response};
+
+use super::scenario::{Function, Scenario};
+use crate::support::disturbed::{Disturbed, finish};
+use crate::support::repository::{event, events};
+use crate::support::restored::world_of;
+
+/// All of them.
+pub(super) static SCENARIOS: LazyLock<Vec<Scenario>> = LazyLock::new(|| {
+    [
+        restore_integrator::scenarios(),
+        restore_reconciler::scenarios(),
+        restore_test_validator::scenarios(),
+        restore_starter::scenarios(),
+        opsitem_creator::scenarios(),
+        health_event_responder::scenarios(),
+        alarm_responder::scenarios(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+});
+
+/// Every file of `events/` delivered to every function, in a world where it finds what it needs.
+pub(super) fn any_event() -> Vec<Scenario> {
+    events()
+        .keys()
+        .flat_map(|file| {
+            let policy = if file.ends_with("aws-cn") {
+                in_china()
+            } else {
+                recovering()
+            };
+            [
+                Function::RestoreIntegrator,
+                Function::RestoreReconciler(restore_reconciler::PATIENT),
+                Function::RestoreTestValidator,
+                Function::RestoreStarter,
+                Function::OpsitemCreator,
+                Function::HealthEventResponder(policy.clone()),
+                Function::AlarmResponder(policy),
+            ]
+            .map(|function| Scenario::new(function, file, file, "", restored(file)))
+        })
+        .collect()
+}
+
+/// The world of a restore event, or that of `restore-completed-ebs`.
+fn restored(file: &str) -> World {
+    let event = event(file);
+    if event["source"] == "aws.backup" && event["detail"]["restoreJobId"].is_string() {
+        world_of(&event)
+    } else {
+        world_of(&crate::support::repository::event("restore-completed-ebs"))
+    }
+}
+
+/// Track and notify, as the template's defaults say.
+fn watching() -> Policy {
+    Policy {
+        primary_region: "us-east-1".to_owned(),
+        recovery_region: "us-west-2".to_owned(),
+        responses: vec![Response::Track, Response::Notify],
+        runbook: None,
+        other_runbooks: Vec::new(),
+    }
+}
+
+/// Everything.
+fn recovering() -> Policy {
+    Policy {
+        responses: vec![Response::Track, Response::Notify, Response::Recover],
+        runbook: Some("StartRegionRecovery".to_owned()),
+        ..watching()
+    }
+}
+
+/// Everything, in the Regions of China.
+fn in_china() -> Policy {
+    Policy {
+        primary_region: "cn-north-1".to_owned(),
+        recovery_region: "cn-northwest-1".to_owned(),
+        ..recovering()
+    }
+}
+
+/// Everything but to keep an OpsItem.
+fn not_tracking() -> Policy {
+    Policy {
+        responses: vec![Response::Notify, Response::Recover],
+        ..recovering()
+    }
+}
+
+/// Has these delivered to the functions of their rules.
+fn hear(world: &World, policy: &Policy, files: &[&str]) {
+    for file in files {
+        let event = event(file);
+        let ports = Disturbed::not(world);
+        let answer = if event["source"] == "aws.health" {
+            finish(health_event_responder_handle(&ports, policy, &event))
+        } else {
+            finish(::alarm_responder::handle(&ports, policy, &event))
+        };
+        answer.unwrap_or_else(|error| panic!("{file}: {error}"));
+    }
+}
+
+use ::health_event_responder::handle as health_event_responder_handle;
+
+/// The world in which these were heard.
+fn having_heard(policy: &Policy, files: &[&str]) -> World {
+    let world = World::new();
+    hear(&world, policy, files);
+    world
+}

@@ -1,0 +1,362 @@
+//! A restored volume and its instance, in every state in which they can be found.
+
+use recovery_core::arn::{InstanceId, VolumeId};
+use recovery_core::fakes::World;
+use recovery_core::integrate::{Attachment, Instance, Volume};
+use recovery_core::ops_item::Status;
+use recovery_core::ports::StackResource;
+use serde_json::json;
+
+use super::restored;
+use crate::crash_matrix::scenario::{Function, Scenario, Tolerance};
+use crate::support::repository::event;
+use crate::support::restored::{
+    INSTANCE, JOB, LOGICAL_ID, STACK, STRANGER, VOLUME, add_target, change_job, integrate,
+    make_target_a_group, retag, track,
+};
+
+const FILE: &str = "restore-completed-ebs";
+
+/// The usual event, in its world.
+fn usual(name: &'static str, leads_to: &'static str) -> Scenario {
+    of(name, FILE, leads_to)
+}
+
+fn of(name: &'static str, file: &'static str, leads_to: &'static str) -> Scenario {
+    let world = restored(file);
+    Scenario::new(Function::RestoreIntegrator, name, file, leads_to, world)
+}
+
+pub(super) fn scenarios() -> Vec<Scenario> {
+    [attached(), found(), refused(), left_alone(), waited_for()]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+/// The volume comes to its instance.
+fn attached() -> Vec<Scenario> {
+    let mut scenarios = vec![
+        usual("attach", "integrated"),
+        usual("with-device", "integrated").given(|world| {
+            retag(world, &[STACK, LOGICAL_ID, ("recovery:device", "/dev/sdk")]);
+        }),
+        usual("with-mount", "integrated").given(|world| {
+            retag(world, &[STACK, LOGICAL_ID, ("recovery:mount", "/srv/data")]);
+        }),
+        usual("group", "integrated").given(|world| make_target_a_group(world, &[INSTANCE])),
+        usual("stopped", "integrated")
+            .given(|world| each_instance(world, |it| state(it, "stopped"))),
+        usual("slowly", "integrated").given(|world| world.state().looks_until_attached = 3),
+        usual("shown-late", "integrated").given(|world| {
+            let mut state = world.state();
+            (state.looks_until_shown, state.looks_until_attached) = (2, 1);
+        }),
+        usual("volume-creating", "integrated").given(|world| {
+            world.state().looks_until_created = Some(2);
+            each_volume(world, |volume| volume.state = "creating".to_owned());
+        }),
+        usual("device-passed-over", "integrated").given(|world| take(world, &["/dev/sdf"])),
+        usual("device-held-by-nobody-knows-whom", "integrated").given(|world| {
+            world.state().hidden_devices.insert("/dev/sdf".to_owned());
+        }),
+        usual("cloudformations-own-tags", "integrated").given(|world| own_tags(world, "Server")),
+        usual("tracked", "integrated").given(|world| tracked(world, FILE)),
+        usual("tracked-with-mount", "integrated").given(|world| {
+            tracked(world, FILE);
+            retag(world, &[STACK, LOGICAL_ID, ("recovery:mount", "/srv/data")]);
+        }),
+        usual("after-a-refusal", "integrated").given(|world| {
+            each_instance(world, |instance| zone(instance, "us-west-2b"));
+            delivered(world, FILE);
+            each_instance(world, |instance| zone(instance, "us-west-2a"));
+        }),
+        usual("after-a-refusal-that-a-person-resolved", "integrated")
+            .given(|world| {
+                each_instance(world, |instance| zone(instance, "us-west-2b"));
+                delivered(world, FILE);
+                each_instance(world, |instance| zone(instance, "us-west-2a"));
+                world.state().items[0].item.status = Status::Resolved;
+            })
+            .tolerating(Tolerance::SecondItem),
+        of("by-id", "manual-restore-job", "integrated"),
+        of("by-id-tracked", "manual-restore-job", "integrated").given(|world| tracked(world, FILE)),
+        // The tags of this recovery point are with AWS Backup.
+        usual("tags-with-backup", "integrated")
+            .given(|world| {
+                let mut state = world.state();
+                let tags = state.tags.pop_first().map(|(_, tags)| tags);
+                state
+                    .tags
+                    .insert(OWN_POINT.to_owned(), tags.unwrap_or_default());
+            })
+            .with(|event| event["detail"]["recoveryPointArn"] = json!(OWN_POINT)),
+    ];
+    for file in [
+        "restore-completed-ebs-minimal",
+        "restore-completed-ebs-no-created-resource",
+        "restore-completed-ebs-no-recovery-point",
+        "restore-completed-ebs-differing-recovery-point",
+        "restore-completed-ebs-unknown-fields",
+        "restore-completed-ebs-aws-cn",
+        "restore-completed-ebs-aws-us-gov",
+    ] {
+        scenarios.push(of(file, file, "integrated"));
+    }
+    scenarios
+}
+
+/// A recovery point of AWS Backup itself.
+const OWN_POINT: &str =
+    "arn:aws:backup:us-west-2:111122223333:recovery-point:1EB3B5E7-9EB0-435A-A80B-108B488B0D45";
+
+/// The volume is where it belongs already.
+fn found() -> Vec<Scenario> {
+    vec![
+        usual("already-attached", "already-integrated").given(|world| attach(world, INSTANCE)),
+        usual("already-attached-and-tracked", "already-integrated").given(|world| {
+            tracked(world, FILE);
+            attach(world, INSTANCE);
+        }),
+        usual("delivered-before", "already-integrated").given(|world| delivered(world, FILE)),
+        usual("being-attached", "already-integrated").given(|world| {
+            attach(world, INSTANCE);
+            world.state().looks_until_attached = 2;
+            each_volume(world, |volume| {
+                volume.attachments[0].state = "attaching".to_owned();
+            });
+        }),
+    ]
+}
+
+/// A rule forbids to go on.
+fn refused() -> Vec<Scenario> {
+    let in_another_zone = |world: &World| each_instance(world, |it| zone(it, "us-west-2b"));
+    vec![
+        usual("zone-mismatch", "refused/zone-mismatch").given(in_another_zone),
+        usual("refused-and-tracked", "refused/zone-mismatch").given(|world| {
+            tracked(world, FILE);
+            in_another_zone(world);
+        }),
+        usual("refused-before", "refused/zone-mismatch").given(|world| {
+            in_another_zone(world);
+            delivered(world, FILE);
+        }),
+        usual("refused-for-another-reason-before", "refused/instance-gone").given(|world| {
+            in_another_zone(world);
+            delivered(world, FILE);
+            each_instance(world, |it| state(it, "terminated"));
+        }),
+        usual("refused-and-resolved-by-a-person", "refused/instance-gone").given(|world| {
+            in_another_zone(world);
+            delivered(world, FILE);
+            world.state().items[0].item.status = Status::Resolved;
+            each_instance(world, |it| state(it, "terminated"));
+        }),
+        usual("attached-elsewhere", "refused/attached-elsewhere")
+            .given(|world| attach(world, STRANGER)),
+        usual("volume-unusable", "refused/volume-unusable").given(|world| {
+            each_volume(world, |volume| volume.state = "error".to_owned());
+        }),
+        usual("instance-gone", "refused/instance-gone")
+            .given(|world| each_instance(world, |it| state(it, "terminated"))),
+        usual("device-taken", "refused/device-taken").given(|world| {
+            retag(world, &[STACK, LOGICAL_ID, ("recovery:device", "/dev/sdf")]);
+            take(world, &["/dev/xvdf"]);
+        }),
+        usual("device-taken-by-nobody-knows-whom", "refused/device-taken").given(|world| {
+            retag(world, &[STACK, LOGICAL_ID, ("recovery:device", "/dev/sdf")]);
+            world.state().hidden_devices.insert("/dev/sdf".to_owned());
+        }),
+        usual("no-free-device", "refused/no-free-device").given(|world| {
+            let names: Vec<String> = ('f'..='p').map(|c| format!("/dev/sd{c}")).collect();
+            take(world, &names.iter().map(String::as_str).collect::<Vec<_>>());
+        }),
+        usual("attachment-limit", "refused/attachment-limit")
+            .given(|world| world.state().volumes_for_each_instance = Some(0)),
+        usual("several-instances", "refused/several-instances")
+            .given(|world| make_target_a_group(world, &[INSTANCE, STRANGER])),
+        usual("target-type", "refused/target-type").given(|world| {
+            each_resource(world, |it| {
+                it.resource_type = "AWS::RDS::DBInstance".to_owned()
+            });
+        }),
+        usual("target-failed", "refused/target-failed").given(|world| {
+            each_resource(world, |it| it.status = "CREATE_FAILED".to_owned());
+        }),
+        usual("tag-missing", "refused/tag-missing").given(|world| retag(world, &[STACK])),
+        usual("tag-invalid", "refused/tag-invalid").given(|world| {
+            retag(
+                world,
+                &[STACK, LOGICAL_ID, ("recovery:device", "/dev/sda1")],
+            );
+        }),
+        usual("not-here", "refused/not-here").with(|event| event["region"] = json!("eu-west-1")),
+        of(
+            "by-id-refused",
+            "manual-restore-job",
+            "refused/zone-mismatch",
+        )
+        .given(in_another_zone),
+    ]
+}
+
+/// Nothing to do.
+fn left_alone() -> Vec<Scenario> {
+    vec![
+        usual("untagged", "ignored/untagged")
+            .given(|world| retag(world, &[("recovery:workload", "shop")])),
+        usual("cloudformations-tags-of-the-volume", "ignored/untagged")
+            .given(|world| own_tags(world, "Volume")),
+        usual("restore-test-by-its-volume", "ignored/restore-test")
+            .given(|world| each_volume(world, |volume| volume.restore_test = true)),
+        of(
+            "restore-test-by-its-event",
+            "restore-test-completed-ebs",
+            "ignored/restore-test",
+        ),
+        of(
+            "restore-test-by-its-job",
+            "manual-restore-job",
+            "ignored/restore-test",
+        )
+        .given(|world| change_job(world, JOB, |job| job.restore_test = true)),
+        of("by-id-running", "manual-restore-job", "ignored/status")
+            .given(|world| change_job(world, JOB, |job| job.status = Some("RUNNING".to_owned()))),
+        of(
+            "by-id-other-type",
+            "manual-restore-job",
+            "ignored/resource-type",
+        )
+        .given(|world| {
+            change_job(world, JOB, |job| job.resource_type = Some("RDS".to_owned()));
+        }),
+    ]
+}
+
+/// What it needs is not there when it is delivered first.
+fn waited_for() -> Vec<Scenario> {
+    vec![
+        usual("stack-to-come", "Retryable")
+            .given(|world| world.state().stack_resources.clear())
+            .then(|world| add_target(world, &event(FILE))),
+        usual("stack-to-come-and-tracked", "Retryable")
+            .given(|world| {
+                tracked(world, FILE);
+                world.state().stack_resources.clear();
+            })
+            .then(|world| add_target(world, &event(FILE))),
+        usual("instance-to-come", "Retryable")
+            .given(|world| {
+                each_resource(world, |it| {
+                    it.physical_id = None;
+                    it.status = "CREATE_IN_PROGRESS".to_owned();
+                });
+            })
+            .then(|world| add_target(world, &event(FILE))),
+        usual("group-to-be-filled", "Retryable")
+            .given(|world| make_target_a_group(world, &[]))
+            .then(|world| make_target_a_group(world, &[INSTANCE])),
+        usual("volume-to-be-seen", "Retryable")
+            .given(|world| world.state().volumes.clear())
+            .then(|world| {
+                let seen = restored(FILE).state().volumes.clone();
+                let mut state = world.state();
+                for (id, volume) in seen {
+                    state.volumes.entry(id).or_insert(volume);
+                }
+            }),
+        of("by-id-to-be-known", "manual-restore-job", "Retryable")
+            .given(|world| world.state().restore_jobs.clear())
+            .then(|world| {
+                let known = restored("manual-restore-job").state().restore_jobs.clone();
+                world.state().restore_jobs = known;
+            }),
+        usual("event-ahead-of-the-job", "Retryable")
+            .given(|world| {
+                change_job(world, JOB, |job| job.status = Some("RUNNING".to_owned()));
+            })
+            .with(|event| {
+                if let Some(detail) = event["detail"].as_object_mut() {
+                    detail.remove("createdResourceArn");
+                }
+            })
+            .then(|world| change_job(world, JOB, |job| job.status = Some("COMPLETED".to_owned()))),
+    ]
+}
+
+fn each_instance(world: &World, change: impl Fn(&mut Instance)) {
+    world.state().instances.values_mut().for_each(change);
+}
+
+fn state(instance: &mut Instance, state: &str) {
+    state.clone_into(&mut instance.state);
+}
+
+fn zone(instance: &mut Instance, zone: &str) {
+    zone.clone_into(&mut instance.zone);
+}
+
+fn each_volume(world: &World, change: impl Fn(&mut Volume)) {
+    world.state().volumes.values_mut().for_each(change);
+}
+
+fn each_resource(world: &World, change: impl Fn(&mut StackResource)) {
+    world.state().stack_resources.values_mut().for_each(change);
+}
+
+/// Another volume has these names on each instance.
+fn take(world: &World, devices: &[&str]) {
+    each_instance(world, |instance| {
+        for device in devices {
+            let other = VolumeId::new("vol-0other");
+            instance.devices.push(((*device).to_owned(), other));
+        }
+    });
+}
+
+/// The volume is attached there, whoever did it.
+fn attach(world: &World, instance: &str) {
+    let instance = InstanceId::new(instance);
+    each_volume(world, |volume| {
+        volume.state = "in-use".to_owned();
+        volume.attachments.push(Attachment {
+            instance: instance.clone(),
+            device: "/dev/sdh".to_owned(),
+            state: "attached".to_owned(),
+        });
+    });
+    if let Some(instance) = world.state().instances.get_mut(&instance) {
+        let device = ("/dev/sdh".to_owned(), VolumeId::new(VOLUME));
+        instance.devices.push(device);
+    }
+}
+
+/// CloudFormation's own tags name the instance, or the volume that was backed up.
+fn own_tags(world: &World, logical_id: &'static str) {
+    retag(
+        world,
+        &[
+            ("aws:cloudformation:stack-name", "shop"),
+            ("aws:cloudformation:logical-id", logical_id),
+        ],
+    );
+    world.state().stack_resources.insert(
+        ("shop".to_owned(), "Volume".to_owned()),
+        StackResource {
+            resource_type: "AWS::EC2::Volume".to_owned(),
+            physical_id: Some("vol-0source".to_owned()),
+            status: "CREATE_COMPLETE".to_owned(),
+        },
+    );
+}
+
+/// opsitem-creator was first.
+fn tracked(world: &World, file: &str) {
+    track(world, &event(file)).expect("nothing goes wrong");
+}
+
+/// The integration has run before.
+fn delivered(world: &World, file: &str) {
+    integrate(world, &event(file)).expect("nothing goes wrong");
+}

@@ -1,0 +1,131 @@
+//! Restores that no event told of: alone, among others, and in every state.
+
+use chrono::TimeDelta;
+use recovery_core::fakes::World;
+use recovery_core::reconciliation::Horizon;
+use serde_json::json;
+
+use super::restored;
+use crate::crash_matrix::scenario::{Function, Scenario, Tolerance};
+use crate::support::repository::event;
+use crate::support::restored::{
+    LOGICAL_ID, STACK, add_restore, add_target, integrate, retag, track,
+};
+
+/// Everything is of late, and nothing has waited for too long: the events are of another day than
+/// the clock.
+pub(super) const PATIENT: Horizon = Horizon {
+    lookback: TimeDelta::days(365),
+    patience: TimeDelta::days(365),
+};
+
+/// Everything has waited for too long.
+const IMPATIENT: Horizon = Horizon {
+    lookback: TimeDelta::days(365),
+    patience: TimeDelta::minutes(1),
+};
+
+const FILE: &str = "restore-completed-ebs";
+
+/// What fails on the way is told, even if it succeeds then.
+fn of(name: &'static str, horizon: Horizon) -> Scenario {
+    let function = Function::RestoreReconciler(horizon);
+    let world = restored(FILE);
+    Scenario::new(function, name, "reconcile-due", "reconciled", world)
+        .tolerating(Tolerance::TellsMore)
+}
+
+pub(super) fn scenarios() -> Vec<Scenario> {
+    vec![
+        of("attach", PATIENT),
+        of("attach-late", IMPATIENT),
+        of("slowly", PATIENT).given(|world| world.state().looks_until_attached = 2),
+        of("with-mount", PATIENT).given(|world| {
+            retag(world, &[STACK, LOGICAL_ID, ("recovery:mount", "/srv/data")]);
+        }),
+        of("tracked", PATIENT).given(|world| {
+            track(world, &event(FILE)).expect("nothing goes wrong");
+        }),
+        of("integrated-before", PATIENT).given(|world| {
+            integrate(world, &event(FILE)).expect("nothing goes wrong");
+        }),
+        of("refused", PATIENT).given(|world| retag(world, &[STACK])),
+        of("untagged", PATIENT).given(|world| retag(world, &[])),
+        of("tags-with-backup", PATIENT).given(|world| {
+            let mut state = world.state();
+            let point = recovery_core::arn::RecoveryPointArn::parse(
+                "arn:aws:backup:us-west-2:111122223333:recovery-point:1EB3B5E7",
+            )
+            .expect("it is an ARN");
+            let tags = state.tags.pop_first().map(|(_, tags)| tags);
+            state
+                .tags
+                .insert(point.to_string(), tags.unwrap_or_default());
+            for job in state.restore_jobs.values_mut() {
+                job.recovery_point = Some(point.clone());
+            }
+        }),
+        of("stack-to-come", PATIENT)
+            .given(|world| world.state().stack_resources.clear())
+            .then(|world| add_target(world, &event(FILE))),
+        of("stack-to-come-for-too-long", IMPATIENT)
+            .given(|world| world.state().stack_resources.clear())
+            .tolerating(Tolerance::Hindrance),
+        of("stack-that-came-at-last", IMPATIENT)
+            .given(|world| world.state().stack_resources.clear())
+            .tolerating(Tolerance::Hindrance)
+            .then(|world| add_target(world, &event(FILE))),
+        of("job-that-names-nothing", PATIENT)
+            .given(|world| {
+                for job in world.state().restore_jobs.values_mut() {
+                    job.created_resource = None;
+                }
+            })
+            .tolerating(Tolerance::Hindrance),
+        // Each with a name of its own: which is free depends on who comes first.
+        of("two", PATIENT).given(|world| {
+            retag(world, &[STACK, LOGICAL_ID, ("recovery:device", "/dev/sdf")]);
+            add(
+                world,
+                "2",
+                &[STACK, LOGICAL_ID, ("recovery:device", "/dev/sdg")],
+            );
+        }),
+        of("one-refused", PATIENT).given(|world| add(world, "2", &[STACK])),
+        // One is integrated, one is refused, one waits for its stack, two are to be integrated.
+        of("many", PATIENT)
+            .given(|world| {
+                integrate(world, &event(FILE)).expect("nothing goes wrong");
+                let device = |name| ("recovery:device", name);
+                add(world, "2", &[STACK, LOGICAL_ID, device("/dev/sdg")]);
+                add(world, "3", &[STACK]);
+                let elsewhere = ("recovery:stack", "elsewhere");
+                add(world, "4", &[elsewhere, LOGICAL_ID, device("/dev/sdh")]);
+                add(world, "5", &[STACK, LOGICAL_ID, device("/dev/sdi")]);
+            })
+            .then(|world| {
+                let mut state = world.state();
+                let shop = ("shop".to_owned(), "Server".to_owned());
+                let server = state.stack_resources[&shop].clone();
+                let elsewhere = ("elsewhere".to_owned(), "Server".to_owned());
+                state.stack_resources.insert(elsewhere, server);
+            }),
+    ]
+}
+
+/// Adds another restore: `job-N` of `vol-N`, its snapshot with these tags.
+fn add(world: &World, n: &str, tags: &[(&str, &str)]) {
+    let mut other = event(FILE);
+    let detail = &mut other["detail"];
+    detail["restoreJobId"] = json!(format!("job-{n}"));
+    detail["createdResourceArn"] =
+        json!(format!("arn:aws:ec2:us-west-2:111122223333:volume/vol-{n}"));
+    let point = format!("arn:aws:ec2:us-west-2::snapshot/snap-{n}");
+    detail["recoveryPointArn"] = json!(point);
+    add_restore(world, &other);
+    let tags = tags
+        .iter()
+        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+        .collect();
+    world.state().tags.insert(point, tags);
+}

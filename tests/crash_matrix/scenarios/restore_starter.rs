@@ -1,0 +1,55 @@
+//! A planned restore: begun, begun before, failed before, and not to be begun.
+
+use chrono::DateTime;
+use recovery_core::fakes::{World, volume_point};
+
+use crate::crash_matrix::scenario::{Function, Scenario};
+use crate::support::disturbed::{Disturbed, finish};
+use crate::support::repository::event;
+use crate::support::restored::{INSTANCE, STRANGER, add_target, make_target_a_group};
+
+/// The restore that the file asks for: its recovery point is in the vault, its target is there.
+fn of(name: &'static str, leads_to: &'static str) -> Scenario {
+    let file = "manual-planned-restore";
+    let world = World::new();
+    add_target(&world, &event("restore-completed-ebs"));
+    let point = volume_point(
+        "0f1e2d3c4b5a69788",
+        "0a1b2c3d4e5f60718",
+        DateTime::UNIX_EPOCH,
+    );
+    let point = point.expect("these are ids");
+    world.state().backups.points.push(point);
+    Scenario::new(Function::RestoreStarter, name, file, leads_to, world)
+}
+
+pub(super) fn scenarios() -> Vec<Scenario> {
+    vec![
+        of("start", "started"),
+        of("group", "started").given(|world| make_target_a_group(world, &[INSTANCE])),
+        of("started-before", "started").given(started),
+        of("failed-before", "started").given(|world| {
+            started(world);
+            for job in world.state().restore_jobs.values_mut() {
+                job.status = Some("FAILED".to_owned());
+            }
+        }),
+        of("rejected", "refused/restore-rejected").given(|world| {
+            world.state().backups.rejects = Some("Invalid metadata".to_owned());
+        }),
+        of("recovery-point-gone", "refused/point-gone")
+            .given(|world| world.state().backups.points.clear()),
+        of("several-instances", "refused/several-instances")
+            .given(|world| make_target_a_group(world, &[INSTANCE, STRANGER])),
+        of("stack-to-come", "Retryable")
+            .given(|world| world.state().stack_resources.clear())
+            .then(|world| add_target(world, &event("restore-completed-ebs"))),
+    ]
+}
+
+/// It was started before.
+fn started(world: &World) {
+    let scenario = of("", "");
+    let ports = Disturbed::not(world);
+    finish(scenario.deliver(&ports)).expect("nothing goes wrong");
+}
