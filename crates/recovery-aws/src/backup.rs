@@ -29,7 +29,7 @@ impl Backup {
     /// The IAM actions of the calls in this file.
     pub const ACTIONS: &'static [&'static str] = &[DESCRIBE_RESTORE_JOB, LIST_TAGS];
 
-    /// The further ones of [`Backup::completed_restores`].
+    /// The further ones of the listing of completed restores.
     pub const LISTING_ACTIONS: &'static [&'static str] = &[LIST_RESTORE_JOBS];
 
     /// A client on `config`.

@@ -38,7 +38,7 @@ impl Ec2 {
         DESCRIBE_VOLUMES,
     ];
 
-    /// Those of [`Ec2::instance`] and [`Ec2::group_instances`].
+    /// Those of looking for an instance or the instances of a group.
     pub const TARGET_ACTIONS: &'static [&'static str] = &[DESCRIBE_INSTANCES];
 
     /// Those of tags.
