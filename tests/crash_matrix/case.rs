@@ -480,6 +480,12 @@ impl<'a> Standard<'a> {
         if same {
             self.holds_after(second, &point.world)?;
         }
+        // Nothing went wrong with either: that there is another one is no reason to give up.
+        for run in runs {
+            if let (Some(Err(error @ Error::Permanent(_))), true) = (&run.outcome, self.succeeds) {
+                return Err(format!("beside another delivery it gives up: {error}"));
+            }
+        }
         let failed = |run: &Run| !matches!(&run.outcome, Some(Ok(_)));
         let mut point = point.clone();
         if failed(second) {

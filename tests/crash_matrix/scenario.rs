@@ -147,6 +147,9 @@ pub(super) struct Scenario {
     pub(super) meanwhile: Option<fn(&World)>,
     /// What may be otherwise at the end.
     pub(super) tolerance: Tolerance,
+    /// Whether another scenario makes the same calls, for an event that says the same in other words:
+    /// then this one is walked with one trouble in a delivery.
+    pub(super) brief: bool,
 }
 
 impl Scenario {
@@ -169,6 +172,7 @@ impl Scenario {
             world,
             meanwhile: None,
             tolerance: Tolerance::Nothing,
+            brief: false,
         }
     }
 
@@ -189,6 +193,14 @@ impl Scenario {
     pub(super) fn then(self, meanwhile: fn(&World)) -> Scenario {
         Scenario {
             meanwhile: Some(meanwhile),
+            ..self
+        }
+    }
+
+    /// The same, walked briefly.
+    pub(super) fn briefly(self) -> Scenario {
+        Scenario {
+            brief: true,
             ..self
         }
     }

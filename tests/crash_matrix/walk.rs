@@ -58,14 +58,15 @@ impl Found {
 const MOST_CALLS: usize = 40;
 /// A delivery of more calls than this meets one trouble at a time, and changes over with another one
 /// twice: what it consists of is walked in full elsewhere.
-const LONG: usize = 12;
+const LONG: usize = 10;
 /// Worlds of one scenario that are walked on from at most.
-const MOST_WORLDS: usize = 40;
+const MOST_WORLDS: usize = 24;
 
 /// Goes all ways from the scenario:
 ///
 /// - every trouble at every call;
-/// - and, where the process goes on, a second trouble at every call after it;
+/// - and, where the process goes on and the way is neither long nor brief, a second trouble at every
+///   call after it;
 /// - one trouble at every call in every world that such a delivery leaves behind, when it is delivered
 ///   again, until there is no world left that was not seen, or [`MOST_WORLDS`] were;
 /// - two deliveries at the same time.
@@ -132,7 +133,7 @@ impl Walk<'_> {
                 let one = vec![at(call, trouble)];
                 let after = self.deliver(point, way, one.clone(), &mut new);
                 // Those that are alike lead on alike.
-                let last = !first || usual.len() > LONG;
+                let last = !first || usual.len() > LONG || self.scenario.brief;
                 if last || trouble.ends_the_process() || !Trouble::DISTINCT.contains(&trouble) {
                     continue;
                 }
@@ -190,7 +191,8 @@ impl Walk<'_> {
             // A call more, since what the one does can make the way of the other longer.
             for first in 0..calls + 1 {
                 for second in 0..others_calls + 1 {
-                    let thirds = if calls > LONG { 0 } else { calls + 2 };
+                    let long = calls > LONG || self.scenario.brief;
+                    let thirds = if long { 0 } else { calls + 2 };
                     for third in first + 1..thirds {
                         self.beside(number, [first, second, third], false);
                     }

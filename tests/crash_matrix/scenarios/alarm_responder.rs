@@ -84,7 +84,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
     };
     let mut scenarios: Vec<Scenario> = FILES
         .iter()
-        .map(|(file, leads_to)| of(file, recovering(), &[], file, leads_to))
+        .map(|(file, leads_to)| of(file, recovering(), &[], file, leads_to).briefly())
         .collect();
     scenarios.extend(
         AFTER
@@ -109,6 +109,9 @@ pub(super) fn scenarios() -> Vec<Scenario> {
             "responded",
         )
         .tolerating(Tolerance::TellsMore),
+        of("recover", recovering(), &[], AGREE, "responded"),
+        of("metric", recovering(), &[], "alarm-metric", "responded"),
+        of("end-that-comes-first", recovering(), &[], OVER, "resolved"),
         of("without-runbook", watching(), &[], AGREE, "responded"),
         of(
             "without-runbook-end",

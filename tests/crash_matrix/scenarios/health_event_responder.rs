@@ -123,7 +123,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
     };
     let mut scenarios: Vec<Scenario> = FILES
         .iter()
-        .map(|(file, leads_to)| of(file, recovering(), &[], file, leads_to))
+        .map(|(file, leads_to)| of(file, recovering(), &[], file, leads_to).briefly())
         .collect();
     scenarios.extend(
         AFTER
@@ -146,6 +146,14 @@ pub(super) fn scenarios() -> Vec<Scenario> {
             "responded",
         )
         .tolerating(Tolerance::TellsAndStartsMore),
+        of("recover", recovering(), &[], WHOLE, "responded"),
+        of(
+            "end-that-comes-first",
+            recovering(),
+            &[],
+            "health-issue-s3-get-closed",
+            "resolved",
+        ),
         of("without-runbook", watching(), &[], WHOLE, "responded"),
         of(
             "without-runbook-end",

@@ -101,7 +101,7 @@ fn attached() -> Vec<Scenario> {
         "restore-completed-ebs-aws-cn",
         "restore-completed-ebs-aws-us-gov",
     ] {
-        scenarios.push(of(file, file, "integrated"));
+        scenarios.push(of(file, file, "integrated").briefly());
     }
     scenarios
 }
