@@ -58,6 +58,7 @@ fn deliver(world: &World, handle: impl AsyncFn() -> Result<Outcome, Error>) {
             .expect("nothing in this world waits");
         assert_answer(&answer);
         assert_acceptable(world);
+        assert!(world.state().notifications.len() <= 1, "told twice");
     }
 }
 

@@ -67,14 +67,15 @@ fuzz_target!(|input: (u16, &str)| {
         for outside in parts.iter().step_by(2) {
             assert!(
                 [
+                    " … (cut)",
                     "- A: ",
                     "- B: ",
                     "(empty)",
-                    " … (cut)",
                     "> ",
                     ">",
                     "-",
                     "A",
+                    "B",
                     ":",
                     " "
                 ]
