@@ -153,6 +153,7 @@ fn the_table_of_settings_is_what_the_functions_read() {
     let read: BTreeSet<(String, String)> = [
         ("restore-integrator", restore_integrator::Settings::NAMES),
         ("restore-reconciler", restore_reconciler::Settings::NAMES),
+        ("recovery-planner", recovery_planner::Settings::NAMES),
         ("restore-starter", restore_starter::Settings::NAMES),
         ("opsitem-creator", opsitem_creator::Settings::NAMES),
         (

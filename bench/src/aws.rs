@@ -7,6 +7,7 @@
 mod backup;
 mod cloudformation;
 mod ec2;
+mod s3;
 mod sns;
 mod ssm;
 mod world;
@@ -29,10 +30,11 @@ use crate::http::{self, Incoming, Request};
 use crate::trouble::{Result, Trouble};
 
 /// The services, by the names in `AWS_ENDPOINT_URL_<NAME>`. What goes to any other is refused.
-const SERVICES: [(&str, Service); 6] = [
+const SERVICES: [(&str, Service); 7] = [
     ("EC2", ec2::answer),
     ("CLOUDFORMATION", cloudformation::answer),
     ("SSM", ssm::answer),
+    ("S3", s3::answer),
     ("SNS", sns::answer),
     ("BACKUP", backup::answer),
     ("", unknown),

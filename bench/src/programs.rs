@@ -9,7 +9,7 @@ use crate::process::Program;
 use crate::trouble::{Result, Trouble};
 
 /// The functions, with the settings that template.yaml gives them.
-pub(crate) const FUNCTIONS: [(&str, &[(&str, &str)]); 7] = [
+pub(crate) const FUNCTIONS: [(&str, &[(&str, &str)]); 8] = [
     (
         "restore-integrator",
         &[("ACCOUNT_ID", "111122223333"), ("TOPIC_ARN", TOPIC)],
@@ -26,6 +26,14 @@ pub(crate) const FUNCTIONS: [(&str, &[(&str, &str)]); 7] = [
     (
         "restore-test-validator",
         &[("ACCOUNT_ID", "111122223333"), ("TOPIC_ARN", TOPIC)],
+    ),
+    (
+        "recovery-planner",
+        // With a dot in its name, a bucket stands in the path, and not in a host that nobody knows.
+        &[
+            ("PLAN_BUCKET", "recovery.plans"),
+            ("VAULT_NAME", "recovery"),
+        ],
     ),
     (
         "restore-starter",

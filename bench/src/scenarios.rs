@@ -180,6 +180,12 @@ pub(crate) fn all() -> Vec<Scenario> {
             ..World::default()
         }),
         other(
+            "plan of one volume",
+            "recovery-planner",
+            "manual-recovery-plan",
+            "planned",
+        ),
+        other(
             "planned restore",
             "restore-starter",
             "manual-planned-restore",

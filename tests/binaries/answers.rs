@@ -92,16 +92,24 @@ struct Direct {
     member: &'static str,
 }
 
-const DIRECT: [Direct; 1] = [Direct {
-    package: "restore-starter",
-    variables: &[
-        ("RESTORE_KEY_ARN", "off"),
-        ("RESTORE_ROLE_ARN", "arn:aws:iam::111122223333:role/restore"),
-        ("VAULT_NAME", "recovery"),
-    ],
-    input: "manual-planned-restore",
-    member: "planHash",
-}];
+const DIRECT: [Direct; 2] = [
+    Direct {
+        package: "recovery-planner",
+        variables: &[("PLAN_BUCKET", "shop-plans"), ("VAULT_NAME", "recovery")],
+        input: "manual-recovery-plan",
+        member: "workload",
+    },
+    Direct {
+        package: "restore-starter",
+        variables: &[
+            ("RESTORE_KEY_ARN", "off"),
+            ("RESTORE_ROLE_ARN", "arn:aws:iam::111122223333:role/restore"),
+            ("VAULT_NAME", "recovery"),
+        ],
+        input: "manual-planned-restore",
+        member: "planHash",
+    },
+];
 
 /// An address where nobody answers.
 fn closed() -> String {
@@ -257,13 +265,18 @@ fn check_direct(case: &Direct) {
 }
 
 #[test]
-fn restore_starter_answers_as_promised() {
+fn recovery_planner_answers_as_promised() {
     check_direct(&DIRECT[0]);
 }
 
 #[test]
 fn restore_test_validator_answers_as_promised() {
     check(&CASES[5]);
+}
+
+#[test]
+fn restore_starter_answers_as_promised() {
+    check_direct(&DIRECT[1]);
 }
 
 #[test]

@@ -41,6 +41,9 @@ const IMPLICIT: &[(&str, For)] = &[
     // AWS Backup takes the role that restores:
     // https://docs.aws.amazon.com/aws-backup/latest/devguide/access-control.html
     ("iam:PassRole", For::Call("backup:StartRestoreJob")),
+    // S3 says only to those who may list the bucket that an object is not there:
+    // https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
+    ("s3:ListBucket", For::Call("s3:GetObject")),
     // Automation takes the role of the runbook:
     // https://docs.aws.amazon.com/systems-manager/latest/userguide/automation-setup-iam.html
     (

@@ -5,6 +5,7 @@ use std::time::Duration;
 use recovery_core::error::Error;
 use recovery_core::fakes::World;
 use recovery_core::outcome::Outcome;
+use recovery_core::planning::Places;
 use recovery_core::reconciliation::Horizon;
 use recovery_core::respond::{Policy, Response};
 use recovery_core::restore_start::Means;
@@ -20,6 +21,7 @@ pub(super) enum Function {
     RestoreIntegrator,
     RestoreReconciler(Horizon),
     RestoreTestValidator,
+    RecoveryPlanner,
     RestoreStarter,
     OpsitemCreator,
     HealthEventResponder(Policy),
@@ -33,6 +35,7 @@ impl Function {
             Function::RestoreIntegrator => "restore-integrator",
             Function::RestoreReconciler(_) => "restore-reconciler",
             Function::RestoreTestValidator => "restore-test-validator",
+            Function::RecoveryPlanner => "recovery-planner",
             Function::RestoreStarter => "restore-starter",
             Function::OpsitemCreator => "opsitem-creator",
             Function::HealthEventResponder(_) => "health-event-responder",
@@ -43,9 +46,9 @@ impl Function {
     /// Its time, as the template gives it.
     pub(super) fn timeout(&self) -> Duration {
         match self {
-            Function::RestoreIntegrator | Function::RestoreReconciler(_) => {
-                Duration::from_secs(300)
-            }
+            Function::RestoreIntegrator
+            | Function::RestoreReconciler(_)
+            | Function::RecoveryPlanner => Duration::from_secs(300),
             _ => Duration::from_secs(120),
         }
     }
@@ -59,6 +62,7 @@ impl Function {
             Function::RestoreIntegrator
             | Function::RestoreReconciler(_)
             | Function::RestoreTestValidator
+            | Function::RecoveryPlanner
             | Function::RestoreStarter
             | Function::OpsitemCreator => None,
         }
@@ -71,7 +75,7 @@ impl Function {
 
     /// Whether it keeps an OpsItem, in which it remembers what it has done.
     pub(super) fn tracks(&self) -> bool {
-        !matches!(self, Function::RestoreStarter)
+        !matches!(self, Function::RecoveryPlanner | Function::RestoreStarter)
             && self
                 .policy()
                 .is_none_or(|policy| policy.responses.contains(&Response::Track))
@@ -91,6 +95,13 @@ impl Function {
             }
             Function::RestoreTestValidator => {
                 restore_test_validator::handle(ports, ports, &usual_here(), payload).await
+            }
+            Function::RecoveryPlanner => {
+                let places = Places {
+                    vault: "recovery".to_owned(),
+                    bucket: "plans".to_owned(),
+                };
+                recovery_planner::handle(ports, ports, &places, payload).await
             }
             Function::RestoreStarter => {
                 let means = Means {

@@ -15,10 +15,11 @@ use recovery_core::fakes::{FakeClock, World, tags_operation};
 use recovery_core::integrate::{DeviceName, Instance, Volume};
 use recovery_core::ops_item::{Claim, ItemKey, NewOpsItem, OpsItem, OpsItemChange};
 use recovery_core::outcome::Outcome;
+use recovery_core::plan::RecoveryPoint;
 use recovery_core::ports::{
-    AttachAnswer, Clock, Instances, Notification, Notifications, OpsItems, Page, RecoveryPointTags,
-    RestoreJobs, RestoreRequest, RestoreStarts, RestoreTests, Restores, Runbooks, StackResource,
-    StackResources, StartAnswer, Volumes,
+    AttachAnswer, Clock, Instances, Notification, Notifications, OpsItems, Page, PlanObjects,
+    RecoveryPointTags, RecoveryPoints, RestoreJobs, RestoreRequest, RestoreStarts, RestoreTests,
+    Restores, Runbooks, SnapshotTags, StackResource, StackResources, StartAnswer, Volumes,
 };
 use recovery_core::restore_job::RestoreJob;
 use recovery_core::restore_test::{Report, RestoreTest, Snapshot, TestVolume};
@@ -498,6 +499,40 @@ impl RestoreTests for Disturbed<'_> {
             self.world.report(id, report)
         })
         .await
+    }
+}
+
+impl RecoveryPoints for Disturbed<'_> {
+    async fn recovery_points(
+        &self,
+        vault: &str,
+        page: Option<&str>,
+    ) -> Result<Page<Option<RecoveryPoint>>, Error> {
+        self.call("backup:ListRecoveryPointsByBackupVault", vault, || {
+            self.world.recovery_points(vault, page)
+        })
+        .await
+    }
+}
+
+impl SnapshotTags for Disturbed<'_> {
+    async fn snapshot_tags(&self, ids: &[&str]) -> Result<BTreeMap<String, Tags>, Error> {
+        self.call("ec2:DescribeTags", &subjects(ids), || {
+            self.world.snapshot_tags(ids)
+        })
+        .await
+    }
+}
+
+impl PlanObjects for Disturbed<'_> {
+    async fn store(&self, key: &str, body: String) -> Result<(), Error> {
+        self.call("s3:PutObject", key, || self.world.store(key, body.clone()))
+            .await
+    }
+
+    async fn stored(&self, key: &str) -> Result<Option<String>, Error> {
+        self.call("s3:GetObject", key, || self.world.stored(key))
+            .await
     }
 }
 

@@ -21,6 +21,8 @@ pub(crate) struct End {
     executions: BTreeMap<String, String>,
     /// Restores that were started: token and recovery point.
     restores: BTreeMap<String, String>,
+    /// Keys of the plans that are kept, with what is to be done in their names.
+    plans: BTreeSet<String>,
     /// Results of restore tests: job, and whether it was successful with what was found.
     results: BTreeMap<String, (bool, String)>,
 }
@@ -71,6 +73,7 @@ impl End {
                 .iter()
                 .map(|(token, (request, _))| (token.clone(), request.point.to_string()))
                 .collect(),
+            plans: state.backups.objects.keys().cloned().collect(),
             results: state
                 .restore_tests
                 .reports
@@ -143,6 +146,7 @@ pub(crate) fn difference(found: &End, expected: &End) -> String {
             shown(&end.notifications),
             shown(&end.executions),
             shown(&end.restores),
+            shown(&end.plans),
             shown(&end.results),
         ]
         .concat()

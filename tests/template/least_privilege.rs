@@ -10,7 +10,7 @@ use super::permissions::WITHOUT_RESOURCES;
 use crate::support::sam::{TEMPLATES, members, strings, template_at};
 
 /// Ends of ARNs that leave something open, and what cannot be known before.
-const OPEN: [(&str, &str); 12] = [
+const OPEN: [(&str, &str); 13] = [
     ("automation-definition/${RecoveryRunbook}:*", "its version"),
     (
         "automation-definition/${StartRegionRecovery}:*",
@@ -46,6 +46,7 @@ const OPEN: [(&str, &str); 12] = [
         "volume/*",
         "volumes that a restore makes, which have no tags to tell them by",
     ),
+    ("${RecoveryBucket}/plans/*", "workload and hash of the plan"),
     ("${WorkloadTemplateBucket}/*", "the key of the template"),
 ];
 

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use recovery_aws::{
-    IntegrationAdapters, OpsCenter, ResponseAdapters, RunbookRunner, StartingAdapters,
-    ValidationAdapters,
+    IntegrationAdapters, OpsCenter, PlanningAdapters, ResponseAdapters, RunbookRunner,
+    StartingAdapters, ValidationAdapters,
 };
 use serde_json::Value;
 
@@ -27,6 +27,10 @@ const VOLUME_KEYS: [&str; 3] = ["kms:CreateGrant", "kms:Decrypt", "kms:DescribeK
 
 /// What starting a runbook with a role of its own needs beyond the call.
 const RUNBOOK_ROLE: [&str; 1] = ["iam:PassRole"];
+
+/// What reading a plan needs beyond the call: S3 says only to those who may list the bucket that there
+/// is none.
+const WHICH_PLANS: [&str; 1] = ["s3:ListBucket"];
 
 /// What starting a restore needs beyond the call: AWS Backup restores in a role of ours.
 const RESTORE_ROLE: [&str; 1] = ["iam:PassRole"];
@@ -164,6 +168,8 @@ fn each_role_allows_what_the_adapters_call_no_more_and_no_less() {
     check(&KEYS, "RestoreReconcilerRole", &reconciler);
     check(&[], "RestoreTestValidatorRole", ValidationAdapters::ACTIONS);
 
+    let planner = [PlanningAdapters::ACTIONS, &[&WHICH_PLANS]].concat();
+    check(&[], "RecoveryPlannerRole", &planner);
     let starter = [StartingAdapters::ACTIONS, &[&RESTORE_ROLE]].concat();
     check(&[], "RestoreStarterRole", &starter);
 
@@ -248,6 +254,33 @@ fn the_one_role_that_may_remove_something_may_remove_messages_of_the_two_queues(
     }
 }
 
+/// The one role that may write objects, and the action: what is there is never overwritten.
+const KEEPS_PLANS: (&str, &str) = ("RecoveryPlannerRole", "s3:PutObject");
+
+#[test]
+fn a_plan_is_written_only_under_its_prefix_and_only_where_nothing_is() {
+    let (role, action) = KEEPS_PLANS;
+    for deployed in every_deployment() {
+        let statements = roles(&deployed).remove(role).unwrap();
+        let writing: Vec<_> = statements
+            .iter()
+            .filter(|statement| strings(&statement["Action"]).contains(&action.to_owned()))
+            .collect();
+        assert_eq!(writing.len(), 1);
+        assert_eq!(
+            strings(&writing[0]["Resource"]),
+            ["arn:aws:s3:::RecoveryBucket/plans/*"]
+        );
+        assert_eq!(
+            writing[0]["Condition"],
+            serde_json::json!({
+                "Null": {"s3:if-none-match": "false"},
+                "StringEquals": {"aws:ResourceAccount": "111122223333"},
+            })
+        );
+    }
+}
+
 #[test]
 fn no_action_destroys_or_is_a_pattern() {
     let dangerous = [
@@ -278,6 +311,7 @@ fn no_action_destroys_or_is_a_pattern() {
                     // Neither overwrites: a result that is there cannot be changed.
                     action == "logs:PutLogEvents"
                         || action == "backup:PutRestoreValidationResult"
+                        || (role.as_str(), action.as_str()) == (KEEPS_PLANS.0, KEEPS_PLANS.1)
                         || (role.as_str(), action.as_str())
                             == (REMOVES_MESSAGES.0, REMOVES_MESSAGES.1)
                         || !dangerous.iter().any(|word| verb.starts_with(word)),

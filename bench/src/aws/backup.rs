@@ -34,6 +34,21 @@ pub(super) fn answer(world: &mut World, request: &Request) -> (String, Answer) {
             let body = json!({"RestoreMetadata": stored, "ResourceType": "EBS"});
             found("GetRecoveryPointRestoreMetadata", body)
         }
+        ["backup-vaults", "recovery", "recovery-points"] => {
+            let point = json!({
+                "RecoveryPointArn": format!("arn:aws:ec2:us-west-2::snapshot/{}", ids::SNAPSHOT),
+                "ResourceArn": "arn:aws:ec2:us-east-1:111122223333:volume/vol-0763fb4e71a955616",
+                "ResourceType": "EBS",
+                "Status": "COMPLETED",
+                // An hour before what events/manual-recovery-plan.json goes back to.
+                "CreationDate": 1_795_410_000,
+                "BackupSizeInBytes": 107_374_182_400_u64,
+                "IsEncrypted": true,
+                "IsParent": false,
+            });
+            let body = json!({"RecoveryPoints": [point]});
+            found("ListRecoveryPointsByBackupVault", body)
+        }
         ["restore-jobs"] => {
             let jobs: Vec<Value> = Some(job(ids::JOB, ids::VOLUME))
                 .filter(|_| world.listed)

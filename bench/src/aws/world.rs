@@ -55,6 +55,7 @@ impl Default for World {
     /// A restored volume beside the instance that it belongs to.
     fn default() -> World {
         let tags = [
+            ("recovery:workload", ids::PLANNED_STACK),
             ("recovery:stack", ids::STACK),
             ("recovery:logical-id", ids::LOGICAL_ID),
             ("recovery:device", "/dev/sdf"),

@@ -44,6 +44,8 @@ const LATER: &[&str] = &[
     // Of AWS Backup: too much at a time.
     "LimitExceededException",
     "OpsItemConflictException",
+    // S3: https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
+    "ConditionalRequestConflict",
     "AutomationExecutionLimitExceededException",
     "KMSThrottlingException",
     "KMSThrottling",

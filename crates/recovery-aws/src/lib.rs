@@ -10,6 +10,7 @@ mod cloudformation;
 mod ec2;
 mod error;
 mod restore_tests;
+mod s3;
 mod sns;
 mod ssm;
 #[cfg(test)]
@@ -20,6 +21,7 @@ pub use client::{Config, load_config};
 pub use cloudformation::CloudFormation;
 pub use ec2::Ec2;
 pub use restore_tests::RestoreTesting;
+pub use s3::PlanBucket;
 pub use sns::Topic;
 pub use ssm::{OpsCenter, RunbookRunner};
 
@@ -34,9 +36,9 @@ use recovery_core::integrate::{DeviceName, Instance, Volume};
 use recovery_core::ops_item::{Claim, ItemKey, NewOpsItem, OpsItem, OpsItemChange};
 use recovery_core::plan::RecoveryPoint;
 use recovery_core::ports::{
-    AttachAnswer, Instances, Notification, Notifications, OpsItems, Page, RecoveryPointTags,
-    RecoveryPoints, RestoreJobs, RestoreRequest, RestoreStarts, RestoreTests, Restores, Runbooks,
-    SnapshotTags, StackResource, StackResources, StartAnswer, Volumes,
+    AttachAnswer, Instances, Notification, Notifications, OpsItems, Page, PlanObjects,
+    RecoveryPointTags, RecoveryPoints, RestoreJobs, RestoreRequest, RestoreStarts, RestoreTests,
+    Restores, Runbooks, SnapshotTags, StackResource, StackResources, StartAnswer, Volumes,
 };
 use recovery_core::restore_job::RestoreJob;
 use recovery_core::restore_test::{Report, RestoreTest, Snapshot, TestVolume};
@@ -217,6 +219,7 @@ pub struct PlanningAdapters {
     backup: Backup,
     cloudformation: CloudFormation,
     ec2: Ec2,
+    plans: PlanBucket,
 }
 
 impl PlanningAdapters {
@@ -226,14 +229,16 @@ impl PlanningAdapters {
         CloudFormation::ACTIONS,
         Ec2::TARGET_ACTIONS,
         Ec2::TAG_ACTIONS,
+        PlanBucket::ACTIONS,
     ];
 
-    /// Clients for every service it needs.
-    pub fn new(config: &Config) -> PlanningAdapters {
+    /// Clients for every service it needs; plans are kept in `bucket`.
+    pub fn new(config: &Config, bucket: String) -> PlanningAdapters {
         PlanningAdapters {
             backup: Backup::new(config),
             cloudformation: CloudFormation::new(config),
             ec2: Ec2::new(config),
+            plans: PlanBucket::new(config, bucket),
         }
     }
 }
@@ -251,6 +256,16 @@ impl RecoveryPoints for PlanningAdapters {
 impl SnapshotTags for PlanningAdapters {
     async fn snapshot_tags(&self, ids: &[&str]) -> Result<BTreeMap<String, Tags>, Error> {
         self.ec2.chosen_tags(ids, &PLANNED).await
+    }
+}
+
+impl PlanObjects for PlanningAdapters {
+    async fn store(&self, key: &str, body: String) -> Result<(), Error> {
+        self.plans.store(key, body).await
+    }
+
+    async fn stored(&self, key: &str) -> Result<Option<String>, Error> {
+        self.plans.stored(key).await
     }
 }
 

@@ -91,6 +91,22 @@ impl Answer {
         )
     }
 
+    /// The answer of S3.
+    pub(crate) fn s3(body: &str) -> Answer {
+        Answer::reply(200, "application/json", body)
+    }
+
+    /// The answer of S3 to a request that fails.
+    pub(crate) fn s3_error(status: u16, code: &str) -> Answer {
+        Answer::reply(
+            status,
+            "application/xml",
+            format!(
+                "<Error><Code>{code}</Code><Message>In the service's words</Message><RequestId>656c76696e6727732072657175657374</RequestId></Error>"
+            ),
+        )
+    }
+
     /// The answer of Systems Manager.
     pub(crate) fn json(body: &Value) -> Answer {
         Answer::reply(200, "application/x-amz-json-1.1", body.to_string())
@@ -130,6 +146,7 @@ pub(crate) struct Sent {
     pub(crate) method: String,
     pub(crate) uri: String,
     target: Option<String>,
+    headers: BTreeMap<String, String>,
     body: String,
 }
 
@@ -147,6 +164,16 @@ impl Sent {
         pairs(self.uri.split_once('?').map_or("", |(_, query)| query))
     }
 
+    /// A header.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(String::as_str)
+    }
+
+    /// The body, as it is.
+    pub(crate) fn body(&self) -> &str {
+        &self.body
+    }
+
     /// The body, which is JSON.
     pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap()
@@ -157,6 +184,15 @@ impl Sent {
         let (_, host_and_path) = self.uri.split_once("://").unwrap();
         let (host, path) = host_and_path.split_once('/').unwrap();
         let path = path.split('?').next().unwrap().trim_end_matches('/');
+        // Of S3, the bucket stands before the service.
+        if host.contains(".s3.") {
+            let verb = match self.method.as_str() {
+                "PUT" => "Put",
+                "GET" => "Get",
+                other => panic!("{other} of an object"),
+            };
+            return format!("s3:{verb}Object");
+        }
         let service = host.split('.').next().unwrap();
         let operation = match (&self.target, path.split('/').next()) {
             (Some(target), _) => target.rsplit('.').next().unwrap().to_owned(),
@@ -272,6 +308,11 @@ impl Wire {
             method: request.method().to_owned(),
             uri: request.uri().to_owned(),
             target: request.headers().get("x-amz-target").map(str::to_owned),
+            headers: request
+                .headers()
+                .iter()
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .collect(),
             body: String::from_utf8(request.body().bytes().unwrap_or_default().to_owned()).unwrap(),
         });
         self.answers.lock().unwrap().pop_front()

@@ -4,6 +4,7 @@
 mod alarm_responder;
 mod health_event_responder;
 mod opsitem_creator;
+mod recovery_planner;
 mod restore_integrator;
 mod restore_reconciler;
 mod restore_starter;
@@ -25,6 +26,7 @@ pub(super) static SCENARIOS: LazyLock<Vec<Scenario>> = LazyLock::new(|| {
         restore_integrator::scenarios(),
         restore_reconciler::scenarios(),
         restore_test_validator::scenarios(),
+        recovery_planner::scenarios(),
         restore_starter::scenarios(),
         opsitem_creator::scenarios(),
         health_event_responder::scenarios(),
@@ -49,6 +51,7 @@ pub(super) fn any_event() -> Vec<Scenario> {
                 Function::RestoreIntegrator,
                 Function::RestoreReconciler(restore_reconciler::PATIENT),
                 Function::RestoreTestValidator,
+                Function::RecoveryPlanner,
                 Function::RestoreStarter,
                 Function::OpsitemCreator,
                 Function::HealthEventResponder(policy.clone()),

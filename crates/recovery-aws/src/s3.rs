@@ -1,0 +1,178 @@
+//! S3: the bucket that plans are kept in.
+
+use aws_sdk_s3::Client;
+use aws_sdk_s3::primitives::ByteStream;
+use recovery_core::error::{Error, Fault};
+use recovery_core::ports::PlanObjects;
+
+use crate::client::Config;
+use crate::error::{classify, code};
+
+/// A bucket in the recovery Region.
+#[derive(Debug)]
+pub struct PlanBucket {
+    client: Client,
+    bucket: String,
+}
+
+const GET_OBJECT: &str = "s3:GetObject";
+const PUT_OBJECT: &str = "s3:PutObject";
+
+impl PlanBucket {
+    /// The IAM actions of the calls in this file.
+    pub const ACTIONS: &'static [&'static str] = &[GET_OBJECT, PUT_OBJECT];
+
+    /// A client on `config` for the bucket of this name.
+    pub fn new(config: &Config, bucket: String) -> PlanBucket {
+        PlanBucket {
+            client: Client::from_conf(
+                aws_sdk_s3::config::Builder::from(&config.sdk)
+                    .interceptor(config.recorder())
+                    .build(),
+            ),
+            bucket,
+        }
+    }
+
+    fn subject(&self, key: &str) -> String {
+        format!("{}/{key}", self.bucket)
+    }
+}
+
+impl PlanObjects for PlanBucket {
+    /// Written only where nothing is there:
+    /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html>.
+    async fn store(&self, key: &str, body: String) -> Result<(), Error> {
+        let answer = self
+            .client
+            .put_object()
+            .bucket(&self.bucket)
+            .key(key)
+            .if_none_match("*")
+            .content_type("application/json")
+            .body(ByteStream::from(body.into_bytes()))
+            .send()
+            .await;
+        match answer {
+            Ok(_) => Ok(()),
+            // The same plan, kept before.
+            Err(error) if code(&error) == Some("PreconditionFailed") => Ok(()),
+            Err(error) => Err(classify(PUT_OBJECT, self.subject(key), error)),
+        }
+    }
+
+    /// <https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html>
+    async fn stored(&self, key: &str) -> Result<Option<String>, Error> {
+        let answer = self
+            .client
+            .get_object()
+            .bucket(&self.bucket)
+            .key(key)
+            .send()
+            .await;
+        let object = match answer {
+            Ok(object) => object,
+            Err(error) if code(&error) == Some("NoSuchKey") => return Ok(None),
+            Err(error) => return Err(classify(GET_OBJECT, self.subject(key), error)),
+        };
+        let fault = |what: &str| {
+            Fault::new(
+                GET_OBJECT,
+                self.subject(key),
+                what,
+                "Nothing to do: it is tried again.",
+            )
+        };
+        let bytes = object
+            .body
+            .collect()
+            .await
+            .map_err(|error| {
+                Error::Retryable(fault("the object broke off on its way").with_source(error))
+            })?
+            .into_bytes();
+        String::from_utf8(bytes.into())
+            .map(Some)
+            .map_err(|error| Error::Permanent(fault("the object is no text").with_source(error)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{Answer, Wire, called_in, listed};
+
+    const KEY: &str = "plans/shop/0123.json";
+
+    fn bucket(wire: &Wire) -> PlanBucket {
+        PlanBucket::new(&wire.config(), "shop-plans".to_owned())
+    }
+
+    async fn kept(wire: &Wire) -> Result<(), Error> {
+        bucket(wire).store(KEY, "{\"a\": 1}".to_owned()).await
+    }
+
+    #[tokio::test]
+    async fn a_plan_is_kept_only_where_nothing_is() {
+        let wire = Wire::answering([Answer::s3("")]);
+        kept(&wire).await.unwrap();
+        let sent = wire.only();
+        assert_eq!(sent.method, "PUT");
+        assert!(
+            sent.uri
+                .starts_with("https://shop-plans.s3.us-west-2.amazonaws.com/plans/shop/0123.json"),
+            "{}",
+            sent.uri
+        );
+        assert_eq!(sent.header("if-none-match"), Some("*"));
+        assert_eq!(sent.header("content-type"), Some("application/json"));
+        assert!(sent.body().contains("{\"a\": 1}"), "{}", sent.body());
+        // One is there already: the same, since its key is its hash.
+        let wire = Wire::answering([Answer::s3_error(412, "PreconditionFailed")]);
+        kept(&wire).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_s3_says_later_to_is_tried_again() {
+        for (status, code) in [
+            (503, "SlowDown"),
+            (500, "InternalError"),
+            (409, "ConditionalRequestConflict"),
+        ] {
+            let wire = Wire::answering(vec![Answer::s3_error(status, code); 4]);
+            let error = kept(&wire).await.unwrap_err();
+            assert_eq!(error.error_type(), "Retryable", "{code}");
+            assert_eq!(error.fault().subject(), "shop-plans/plans/shop/0123.json");
+        }
+        for (status, code) in [(403, "AccessDenied"), (404, "NoSuchBucket")] {
+            let error = kept(&Wire::answering([Answer::s3_error(status, code)])).await;
+            assert_eq!(error.unwrap_err().error_type(), "Permanent", "{code}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_kept_plan_is_read_and_one_that_is_not_there_is_nothing() {
+        let wire = Wire::answering([Answer::s3("{\"a\": \"é\"}")]);
+        let text = bucket(&wire).stored(KEY).await.unwrap();
+        assert_eq!(text.as_deref(), Some("{\"a\": \"é\"}"));
+        assert_eq!(wire.only().method, "GET");
+        let wire = Wire::answering([Answer::s3_error(404, "NoSuchKey")]);
+        assert_eq!(bucket(&wire).stored(KEY).await.unwrap(), None);
+        // Without the right to list the bucket, S3 does not say that it is not there.
+        let wire = Wire::answering([Answer::s3_error(403, "AccessDenied")]);
+        let error = bucket(&wire).stored(KEY).await.unwrap_err();
+        assert_eq!(error.error_type(), "Permanent");
+    }
+
+    #[tokio::test]
+    async fn the_actions_are_those_that_are_sent() {
+        let wire = Wire::answering(vec![Answer::s3(""); 2]);
+        kept(&wire).await.unwrap();
+        bucket(&wire).stored(KEY).await.unwrap();
+        assert_eq!(wire.actions(), listed(PlanBucket::ACTIONS));
+        assert_eq!(
+            called_in("s3", include_str!("s3.rs")),
+            listed(PlanBucket::ACTIONS)
+        );
+    }
+}

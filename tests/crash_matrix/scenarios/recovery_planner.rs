@@ -1,0 +1,70 @@
+//! A recovery is planned: for the first time, again, otherwise than it was looked at, and not at all.
+
+use chrono::DateTime;
+use recovery_core::arn::{Arn, RecoveryPointArn};
+use recovery_core::fakes::{World, volume_point};
+use recovery_core::plan::RecoveryPoint;
+use serde_json::json;
+
+use crate::crash_matrix::scenario::{Function, Scenario};
+use crate::support::disturbed::{Disturbed, finish};
+use crate::support::repository::event;
+use crate::support::restored::add_target;
+
+/// The plan that the file asks for: of a volume whose target is there, and of a file system, which is
+/// listed with the reason that it is not restored.
+fn of(name: &'static str, leads_to: &'static str) -> Scenario {
+    let world = World::new();
+    add_target(&world, &event("restore-completed-ebs"));
+    let volume = volume_point("1", "1", DateTime::UNIX_EPOCH).expect("these are ids");
+    let arn = |text: &str| Arn::parse(text).expect("this is an ARN");
+    let file_system = RecoveryPoint {
+        arn: RecoveryPointArn::new(arn("arn:aws:backup:us-west-2:1:recovery-point:1")),
+        resource: arn("arn:aws:elasticfilesystem:us-east-1:1:file-system/fs-1"),
+        resource_type: "EFS".to_owned(),
+        ..volume.clone()
+    };
+    {
+        let mut state = world.state();
+        for point in [volume, file_system] {
+            let tags = [
+                ("recovery:workload", "shop"),
+                ("recovery:stack", "shop"),
+                ("recovery:logical-id", "Server"),
+            ];
+            let tags = tags.map(|(key, value)| (key.to_owned(), value.to_owned()));
+            state.tags.insert(point.arn.to_string(), tags.into());
+            state.backups.points.push(point);
+        }
+    }
+    let file = "manual-recovery-plan";
+    Scenario::new(Function::RecoveryPlanner, name, file, leads_to, world)
+}
+
+pub(super) fn scenarios() -> Vec<Scenario> {
+    let another = json!("0".repeat(64));
+    vec![
+        of("plan", "planned"),
+        of("planned-before", "planned").given(planned),
+        of("drill", "planned").with(|input| {
+            input["mode"] = json!("drill");
+            input["stack"] = json!("shop-drill");
+        }),
+        of("stack-to-come", "planned").given(|world| world.state().stack_resources.clear()),
+        of("changed", "refused/plan-changed").with(|input| input["planHash"] = another),
+        of("nothing-usable", "refused/nothing-to-restore").given(|world| {
+            for point in &mut world.state().backups.points {
+                point.status = "EXPIRED".to_owned();
+            }
+        }),
+        of("nothing-there", "refused/unknown-workload")
+            .given(|world| world.state().backups.points.clear()),
+    ]
+}
+
+/// It was planned before.
+fn planned(world: &World) {
+    let scenario = of("", "");
+    let ports = Disturbed::not(world);
+    finish(scenario.deliver(&ports)).expect("nothing goes wrong");
+}
