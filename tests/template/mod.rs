@@ -11,4 +11,5 @@ pub(crate) mod permissions;
 mod recovery_vault;
 mod rules;
 mod safety_net;
+mod state_machines;
 mod workload;

@@ -26,7 +26,13 @@ pub(crate) fn check(played: &Played) -> Vec<Expectation> {
             found,
         });
     };
-    for restore in [&played.database, &played.web, &played.second] {
+    plan_held(played, &mut expect);
+    recovery_held(played, &mut expect);
+    if let Some(stopped) = &played.stopped {
+        stop_held(played, stopped, &mut expect);
+    }
+    drill_held(played, &mut expect);
+    for restore in played.restores.iter().chain([&played.second]) {
         let times = attachments_of(played, restore);
         expect(
             &format!("The {} is attached to its instance, once", restore.name),
@@ -101,7 +107,7 @@ pub(crate) fn check(played: &Played) -> Vec<Expectation> {
             format!("not: {}", alone.join("; "))
         },
     );
-    let disturbed = played.adversity.faults.is_some();
+    let disturbed = played.adversity.faults.is_some() || played.adversity.broken.is_some();
     let subjects: Vec<&str> = played
         .of_kind("message")
         .filter_map(|message| message["subject"].as_str())
@@ -114,9 +120,11 @@ pub(crate) fn check(played: &Played) -> Vec<Expectation> {
     } else {
         subjects.len()
     };
+    // One more where the recovery stopped.
+    let stopped = usize::from(played.stopped.is_some());
     expect(
-        "People are told eight times: four incidents, three requests for approval, one refusal",
-        messages == 8,
+        "People are told ten times: four incidents, three requests for approval, one refusal, two reports",
+        messages == 10 + stopped,
         format!("{messages}: {}", subjects.join("; ")),
     );
     let asked: Vec<(&str, &str)> = executions(&played.asked);
@@ -156,7 +164,7 @@ pub(crate) fn check(played: &Played) -> Vec<Expectation> {
             found,
         );
     }
-    if disturbed {
+    if played.adversity.faults.is_some() {
         let met = played
             .of_kind("call")
             .filter(|call| !call["fault"].is_null())
@@ -170,6 +178,8 @@ pub(crate) fn check(played: &Played) -> Vec<Expectation> {
             kinds.len() >= 5,
             format!("{met} calls: {kinds:?}"),
         );
+    }
+    if disturbed {
         return expectations;
     }
     let refused: Vec<String> = played
@@ -218,47 +228,272 @@ pub(crate) fn check(played: &Played) -> Vec<Expectation> {
     expectations
 }
 
-/// Whether each volume was attached by the reconciler, before the schedule came a second time after
-/// its restore; and what was found.
+/// Whether the volume restored by hand was attached by the reconciler, before the schedule came a second
+/// time after its restore; and what was found. The state machine integrates what it restores.
 fn integrated_by_the_schedule(played: &Played) -> (bool, String) {
     let reconciler = played.functions.get("RestoreReconcilerFunction");
-    let mut all = true;
-    let mut found = Vec::new();
-    for restore in [&played.database, &played.web, &played.second] {
-        let seq = |kind: &str, holds: &dyn Fn(&Value) -> bool| {
-            let entry = played.of_kind(kind).find(|entry| holds(entry));
-            entry.and_then(|entry| entry["seq"].as_u64())
-        };
-        let completed = seq("restore-job", &|entry| {
-            entry["restoreJobId"] == restore.job.as_str() && entry["status"] == "COMPLETED"
-        });
-        let attached = seq("volume-attached", &|entry| {
-            entry["volumeId"] == restore.volume.as_str()
-        });
-        let (Some(completed), Some(attached)) = (completed, attached) else {
-            all = false;
-            found.push(format!("{} is attached nowhere", restore.volume));
-            continue;
-        };
-        let between = |entry: &&Value| {
-            entry["seq"]
-                .as_u64()
-                .is_some_and(|seq| (completed..attached).contains(&seq))
-        };
-        let came = played
-            .of_kind("event")
-            .filter(between)
-            .filter(|event| event["detailType"] == "Scheduled Event")
-            .count();
-        // A run that began before the restore ended may have seen it too.
-        all &= came <= 1;
-        found.push(format!("{} after {came} time(s)", restore.volume));
-    }
-    let by_others = played
+    let restore = &played.second;
+    let seq = |kind: &str, holds: &dyn Fn(&Value) -> bool| {
+        let entry = played.of_kind(kind).find(|entry| holds(entry));
+        entry.and_then(|entry| entry["seq"].as_u64())
+    };
+    let completed = seq("restore-job", &|entry| {
+        entry["restoreJobId"] == restore.job.as_str() && entry["status"] == "COMPLETED"
+    });
+    let attached = seq("volume-attached", &|entry| {
+        entry["volumeId"] == restore.volume.as_str()
+    });
+    let (Some(completed), Some(attached)) = (completed, attached) else {
+        return (false, format!("{} is attached nowhere", restore.volume));
+    };
+    let between = |entry: &&Value| {
+        entry["seq"]
+            .as_u64()
+            .is_some_and(|seq| (completed..attached).contains(&seq))
+    };
+    let came = played
+        .of_kind("event")
+        .filter(between)
+        .filter(|event| event["detailType"] == "Scheduled Event")
+        .count();
+    let callers: BTreeSet<&str> = played
         .of_kind("call")
+        .filter(between)
         .filter(|call| call["operation"] == "AttachVolume")
-        .any(|call| call["caller"].as_str() != reconciler.map(String::as_str));
-    (all && !by_others, found.join(", "))
+        .filter_map(|call| call["caller"].as_str())
+        .collect();
+    // A run that began before the restore ended may have seen it too.
+    let held = came <= 1
+        && callers.iter().eq(reconciler
+            .iter()
+            .map(|name| name.as_str())
+            .collect::<Vec<_>>()
+            .iter());
+    (
+        held,
+        format!("{} after {came} time(s), by {callers:?}", restore.volume),
+    )
+}
+
+/// What the plan said before the disaster.
+fn plan_held(played: &Played, expect: &mut impl FnMut(&str, bool, String)) {
+    let first = &played.planned.first;
+    expect(
+        "The plan is shown beforehand, kept and hashed, with every volume in it",
+        first["outcome"] == "planned"
+            && first["summary"]["items"] == played.restores.len()
+            && first["planHash"]
+                .as_str()
+                .is_some_and(|hash| hash.len() == 64),
+        first.to_string().chars().take(300).collect(),
+    );
+    let changed = &played.planned.changed;
+    expect(
+        "A plan that was looked at is refused after the next backup, and what changed is named",
+        changed["outcome"] == "refused"
+            && changed["reason"] == "plan-changed"
+            && changed["changes"]["count"] == 1,
+        changed.to_string().chars().take(300).collect(),
+    );
+}
+
+/// What became of the recovery as a whole.
+fn recovery_held(played: &Played, expect: &mut impl FnMut(&str, bool, String)) {
+    let recovery = &played.recovery;
+    expect(
+        "One approval is one recovery, and it comes to its end",
+        played.recoveries == 1 && recovery.status == "SUCCEEDED",
+        format!(
+            "{} execution(s); {} {}",
+            played.recoveries,
+            recovery.status,
+            recovery.cause.as_deref().unwrap_or_default()
+        ),
+    );
+    expect(
+        "The same recovery does not start twice",
+        played.started_again == "ExecutionAlreadyExists",
+        played.started_again.clone(),
+    );
+    expect(
+        "The report says that everything is back, within the targets",
+        recovery.said("/complete") == true
+            && recovery.said("/mode") == "recover"
+            && recovery.said("/totals/integrated") == played.restores.len()
+            && recovery.said("/recoveryTime/met") == true
+            && recovery.said("/recoveryPoint/met") == true,
+        format!(
+            "complete {}, totals {}, time {}, point {}",
+            recovery.said("/complete"),
+            recovery.said("/totals"),
+            recovery.said("/recoveryTime"),
+            recovery.said("/recoveryPoint")
+        ),
+    );
+    let wrong = recovery.disagreements(&played.journal);
+    expect(
+        "Its numbers are those of the Region's journal",
+        wrong.is_empty(),
+        if wrong.is_empty() {
+            "no disagreement".to_owned()
+        } else {
+            wrong.join("; ")
+        },
+    );
+    let phases: Vec<&str> = recovery
+        .said("/phases")
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|phase| phase["phase"].as_str())
+        .collect();
+    expect(
+        "It tells the phases from the trouble to the verification",
+        [
+            "detect",
+            "decide",
+            "plan",
+            "infrastructure",
+            "restore",
+            "integrate",
+            "verify",
+        ]
+        .iter()
+        .all(|phase| phases.contains(phase)),
+        format!("{phases:?}"),
+    );
+    expect(
+        "Its page needs nothing else",
+        recovery.page.as_ref().is_some_and(|page| {
+            page.contains("<svg") && !page.contains("src=\"http") && !page.contains("href=\"http")
+        }),
+        format!("{} bytes", recovery.page.as_ref().map_or(0, String::len)),
+    );
+    // Each redrive goes through it once more.
+    let most = 120 * usize::try_from(recovery.redrives + 1).unwrap_or(1);
+    expect(
+        "Its history does not grow with the volumes",
+        (1..=most).contains(&recovery.events),
+        format!(
+            "{} events for {} volumes",
+            recovery.events,
+            played.restores.len()
+        ),
+    );
+}
+
+/// What was so while the recovery stood still.
+fn stop_held(
+    played: &Played,
+    stopped: &crate::recovery::Recovery,
+    expect: &mut impl FnMut(&str, bool, String),
+) {
+    let cause = stopped.cause.as_deref().unwrap_or_default();
+    expect(
+        "What was broken stops the recovery, which says how to go on",
+        stopped.status == "FAILED" && cause.contains("redrive"),
+        format!("{} {cause}", stopped.status),
+    );
+    let told: Vec<&Value> = played
+        .of_kind("message")
+        .filter(|message| {
+            message["message"].as_str().is_some_and(|text| {
+                text.contains("redrive-execution") && text.contains(&stopped.arn)
+            })
+        })
+        .collect();
+    expect(
+        "People are told of it, with the command",
+        !told.is_empty(),
+        format!("{} message(s)", told.len()),
+    );
+    let reports = played.adversity.broken != Some(crate::arguments::Broken::Report);
+    expect(
+        "The report of that moment names the problem, unless the report is what was broken",
+        if reports {
+            stopped.said("/complete") == false
+                && stopped
+                    .said("/problems/0/why")
+                    .as_str()
+                    .is_some_and(|why| !why.is_empty())
+        } else {
+            stopped.report.is_none()
+        },
+        stopped
+            .said("/problems")
+            .to_string()
+            .chars()
+            .take(500)
+            .collect(),
+    );
+    expect(
+        "Mended and redriven, it goes on to its end",
+        played.recovery.redrives == 1 && played.recovery.status == "SUCCEEDED",
+        format!(
+            "{} after {} redrive(s)",
+            played.recovery.status, played.recovery.redrives
+        ),
+    );
+}
+
+/// What became of the drill.
+fn drill_held(played: &Played, expect: &mut impl FnMut(&str, bool, String)) {
+    let drill = &played.drill;
+    let recovery = &drill.recovery;
+    expect(
+        "The drill comes to its end, and its report says that it was one",
+        recovery.status == "SUCCEEDED"
+            && recovery.said("/mode") == "drill"
+            && recovery.said("/complete") == true
+            && recovery.said("/totals/integrated") == played.restores.len(),
+        format!(
+            "{} {}; {} {}",
+            recovery.status,
+            recovery.cause.as_deref().unwrap_or_default(),
+            recovery.said("/mode"),
+            recovery.said("/totals")
+        ),
+    );
+    expect(
+        "Its clean-up leaves neither stack nor volume",
+        drill.clean_up == "SUCCEEDED" && drill.volumes_left == 0 && !drill.stack_left,
+        format!(
+            "{}, {} volume(s), stack {}",
+            drill.clean_up,
+            drill.volumes_left,
+            if drill.stack_left { "there" } else { "gone" }
+        ),
+    );
+    let volumes: BTreeSet<&str> = recovery
+        .said("/items")
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|item| item["volumeId"].as_str())
+        .collect();
+    let real: BTreeSet<&str> = played
+        .restores
+        .iter()
+        .chain([&played.second])
+        .map(|restore| restore.instance.as_str())
+        .collect();
+    let astray: Vec<String> = played
+        .of_kind("volume-attached")
+        .filter(|entry| {
+            let of = |name: &str| entry[name].as_str().unwrap_or_default();
+            volumes.contains(of("volumeId")) && real.contains(of("instanceId"))
+        })
+        .map(Value::to_string)
+        .collect();
+    expect(
+        "No volume of the drill was ever on an instance of the workload",
+        !volumes.is_empty() && astray.is_empty(),
+        if astray.is_empty() {
+            format!("{} volumes", volumes.len())
+        } else {
+            astray.join("; ")
+        },
+    );
 }
 
 /// The OpsItems of incidents.

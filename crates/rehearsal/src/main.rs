@@ -10,11 +10,14 @@
 
 mod arguments;
 mod expectations;
+mod hand;
 mod problem;
+mod recovery;
 mod region;
 mod report;
 mod setup;
 mod story;
+mod workload;
 
 use std::process::ExitCode;
 
@@ -58,12 +61,14 @@ fn rehearse(arguments: &Arguments) -> Result<bool, Problem> {
         &template,
         &binaries,
         arguments.adversity,
+        arguments.volumes,
     ))?;
     let expectations = expectations::check(&played);
+    let pages = report::write_pages(&workspace, &played)?;
     if arguments.json {
-        println!("{}", report::json(&played, &expectations));
+        println!("{}", report::json(&played, &expectations, &pages));
     } else {
-        print!("{}", report::text(&played, &expectations));
+        print!("{}", report::text(&played, &expectations, &pages));
     }
     if arguments.keep {
         region.keep(&workspace, &played)?;

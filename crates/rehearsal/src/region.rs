@@ -26,7 +26,7 @@ const CONTAINER_HOST: &str = "host.docker.internal";
 /// Seconds of a minute where the story waits for the schedule.
 const SHORT_MINUTE: &str = "2";
 /// Longest wait for everything that is under way to end.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// What the local Region says when it is ready.
 #[derive(Debug, Deserialize)]
@@ -216,6 +216,19 @@ impl LocalRegion {
             .map(|_| ())
     }
 
+    /// Lets the next restores of this recovery point fail.
+    pub(crate) fn fail_restores(
+        &self,
+        recovery_point: &str,
+        message: &str,
+        count: usize,
+    ) -> Result<(), Problem> {
+        let request =
+            json!({"recoveryPointArn": recovery_point, "message": message, "count": count});
+        self.post("/_local-region/restore-failures", &request)
+            .map(|_| ())
+    }
+
     /// Puts these faults in the way of the functions' calls.
     pub(crate) fn disturb(&self, faults: &Value) -> Result<(), Problem> {
         self.post("/_local-region/faults", faults).map(|_| ())
@@ -376,6 +389,15 @@ impl Drop for LocalRegion {
         }
         let _ = self.child.wait();
     }
+}
+
+/// The time now.
+pub(crate) fn now() -> chrono::DateTime<chrono::Utc> {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the story happens now; nothing that is tested asks"
+    )]
+    chrono::Utc::now()
 }
 
 /// The instruction set of this machine, as Lambda calls it.

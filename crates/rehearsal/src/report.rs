@@ -2,9 +2,13 @@
 
 use std::fmt::Write;
 
+use std::path::PathBuf;
+
 use serde_json::{Value, json};
 
 use crate::expectations::Expectation;
+use crate::problem::Problem;
+use crate::setup::Workspace;
 use crate::story::{Played, Restore};
 
 /// Seconds from the end of the restore, as its event tells it, to the attachment of the volume.
@@ -166,11 +170,23 @@ fn subject(played: &Played, event: &Value) -> String {
 }
 
 /// What a restore job restored, in words.
-fn restored(played: &Played, job: &str) -> &'static str {
+fn restored<'a>(played: &'a Played, job: &str) -> &'a str {
+    let of_drill = || {
+        let items = played.drill.recovery.said("/items").as_array();
+        items.into_iter().flatten().any(|item| item["jobId"] == job)
+    };
     restores(played)
-        .into_iter()
         .find(|restore| restore.job == job)
-        .map_or("tested volume", |restore| restore.name)
+        .map_or_else(
+            || {
+                if of_drill() {
+                    "drill's volume"
+                } else {
+                    "tested volume"
+                }
+            },
+            |restore| restore.name.as_str(),
+        )
 }
 
 fn outcome(result: &Value) -> String {
@@ -219,7 +235,11 @@ fn function_name(played: &Played, physical: &str) -> String {
 }
 
 /// The report for people.
-pub(crate) fn text(played: &Played, expectations: &[Expectation]) -> String {
+pub(crate) fn text(
+    played: &Played,
+    expectations: &[Expectation],
+    pages: &[(&str, PathBuf)],
+) -> String {
     let mut out = String::new();
     let line = |out: &mut String, text: String| {
         // Writing to a String cannot fail.
@@ -266,6 +286,43 @@ pub(crate) fn text(played: &Played, expectations: &[Expectation]) -> String {
             ),
         );
     }
+    line(&mut out, "\nThe recovery\n".to_owned());
+    for phase in played
+        .recovery
+        .said("/phases")
+        .as_array()
+        .into_iter()
+        .flatten()
+    {
+        line(
+            &mut out,
+            format!(
+                "  {:<16} {:>6} s",
+                phase["phase"].as_str().unwrap_or_default(),
+                phase["seconds"]
+            ),
+        );
+    }
+    for (what, pointer) in [
+        ("recovery time", "/recoveryTime"),
+        ("recovery point", "/recoveryPoint"),
+    ] {
+        let held = played.recovery.said(pointer);
+        line(
+            &mut out,
+            format!(
+                "  {what:<16} {:>6} s of {} s promised",
+                held["seconds"], held["targetSeconds"]
+            ),
+        );
+    }
+    line(
+        &mut out,
+        "\nReports, to be opened in a browser\n".to_owned(),
+    );
+    for (name, path) in pages {
+        line(&mut out, format!("  {name:<16} {}", path.display()));
+    }
     line(&mut out, "\nExpectations\n".to_owned());
     for Expectation { what, held, found } in expectations {
         if *held {
@@ -294,40 +351,71 @@ pub(crate) fn text(played: &Played, expectations: &[Expectation]) -> String {
     out
 }
 
-fn restores(played: &Played) -> [&Restore; 4] {
-    [
-        &played.database,
-        &played.web,
-        &played.second,
-        &played.misplaced,
-    ]
+fn restores(played: &Played) -> impl Iterator<Item = &Restore> {
+    played
+        .restores
+        .iter()
+        .chain([&played.second, &played.misplaced])
 }
 
-/// The restores whose time counts, and whether their function had to be started for them.
-fn measured(played: &Played) -> [(&Restore, &'static str); 3] {
-    [
-        (&played.database, "cold"),
-        (&played.web, "cold"),
-        (&played.second, "warm"),
-    ]
+/// The restores whose time counts, and who asked for them. Of many, the first.
+fn measured(played: &Played) -> Vec<(&Restore, &'static str)> {
+    let planned = played.restores.iter().take(2);
+    planned
+        .map(|restore| (restore, "planned"))
+        .chain([(&played.second, "warm")])
+        .collect()
+}
+
+/// Writes the reports of the recovery and of the drill where they can be opened; answers their paths.
+pub(crate) fn write_pages(
+    workspace: &Workspace,
+    played: &Played,
+) -> Result<Vec<(&'static str, PathBuf)>, Problem> {
+    let folder = workspace.scratch()?;
+    let mut written = Vec::new();
+    let stopped = played.stopped.as_ref().map(|stopped| ("stopped", stopped));
+    let all = [
+        ("recovery", &played.recovery),
+        ("drill", &played.drill.recovery),
+    ];
+    for (name, recovery) in all.into_iter().chain(stopped) {
+        let Some(page) = &recovery.page else { continue };
+        let path = folder.join(format!("{name}.html"));
+        // Several rehearsals may write at once: each page is there whole, or not at all.
+        let own = folder.join(format!("{name}.{}.html", std::process::id()));
+        std::fs::write(&own, page)
+            .and_then(|()| std::fs::rename(&own, &path))
+            .map_err(|error| {
+                Problem::new(format!("{} could not be written", path.display()), error)
+            })?;
+        written.push((name, path));
+    }
+    Ok(written)
 }
 
 /// The report for machines.
-pub(crate) fn json(played: &Played, expectations: &[Expectation]) -> Value {
+pub(crate) fn json(
+    played: &Played,
+    expectations: &[Expectation],
+    pages: &[(&str, PathBuf)],
+) -> Value {
     json!({
         "passed": expectations.iter().all(|expectation| expectation.held),
         "expectations": expectations.iter().map(|expectation| json!({
             "what": expectation.what, "held": expectation.held, "found": expectation.found,
         })).collect::<Vec<_>>(),
-        "secondsToAttach": measured(played).map(|(restore, state)| json!({
+        "secondsToAttach": measured(played).iter().map(|(restore, state)| json!({
             "restoreJobId": restore.job, "start": state, "seconds": seconds_to_attach(played, restore),
-        })),
+        })).collect::<Vec<_>>(),
+        "report": played.recovery.report,
+        "pages": pages.iter().map(|(name, path)| ((*name).to_owned(), json!(path))).collect::<serde_json::Map<_, _>>(),
         "restores": restores(played).map(|restore| json!({
             "name": restore.name, "restoreJobId": restore.job, "recoveryPointArn": restore.recovery_point,
             "volumeId": restore.volume,
             "instanceId": restore.attached.as_ref().map(|(instance, _)| instance),
             "device": restore.attached.as_ref().map(|(_, device)| device),
-        })),
+        })).collect::<Vec<_>>(),
         "opsItems": played.items.iter().map(|item| json!({
             "opsItemId": item.id, "title": item.title, "status": item.status, "severity": item.severity, "key": item.key,
         })).collect::<Vec<_>>(),

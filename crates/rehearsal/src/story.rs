@@ -3,63 +3,31 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use aws_sdk_ec2::types::{ResourceType, Tag, TagSpecification, VolumeType};
-use aws_sdk_ssm::types::{OpsItemFilter, OpsItemFilterKey, OpsItemFilterOperator, SignalType};
 use serde_json::{Value, json};
 
-use crate::arguments::Adversity;
+use crate::arguments::{Adversity, Broken};
+use crate::hand::Hand;
 use crate::problem::Problem;
+use crate::recovery::Recovery;
 use crate::region::{ACCOUNT, LocalRegion, PRIMARY_REGION, architecture};
 use crate::setup::Workspace;
+use crate::workload::{self, DRILL_STACK, Protected, WORKLOAD};
 
-/// The vault that the copies of the primary Region's recovery points are in.
-const VAULT: &str = "recovery-vault";
-/// The role that AWS Backup restores with. The local Region does not look at it.
-const BACKUP_ROLE: &str = "arn:aws:iam::111122223333:role/service-role/AWSBackupDefaultServiceRole";
 /// Who may approve a recovery.
 const APPROVER: &str = "arn:aws:iam::111122223333:role/on-call";
-
+/// Promised: a quarter of an hour, and the data of the last day.
+const TIME_TARGET: &str = "15";
+const POINT_TARGET: &str = "1440";
+/// The name of the drill's execution.
+const DRILL: &str = "shop-drill-1";
 /// Longest wait for the schedule to come twice.
 const SCHEDULE_PATIENCE: std::time::Duration = std::time::Duration::from_secs(120);
-
-/// A volume that is protected in the story.
-struct Protected {
-    name: &'static str,
-    logical_id: &'static str,
-    device: Option<&'static str>,
-}
-
-const DATABASE: Protected = Protected {
-    name: "database volume",
-    logical_id: "Database",
-    device: Some("/dev/sdf"),
-};
-const WEB: Protected = Protected {
-    name: "web volume",
-    logical_id: "Web",
-    device: None,
-};
-const TESTED: Protected = Protected {
-    name: "tested volume",
-    logical_id: "Database",
-    device: Some("/dev/sdg"),
-};
-const MISPLACED: Protected = Protected {
-    name: "misplaced volume",
-    logical_id: "Database",
-    device: Some("/dev/sdh"),
-};
-const SECOND: Protected = Protected {
-    name: "second database volume",
-    logical_id: "Database",
-    device: None,
-};
 
 /// A restore of the story and what became of it.
 #[derive(Debug)]
 pub(crate) struct Restore {
     /// What was restored, in words.
-    pub(crate) name: &'static str,
+    pub(crate) name: String,
     pub(crate) job: String,
     pub(crate) volume: String,
     pub(crate) recovery_point: String,
@@ -93,15 +61,34 @@ pub(crate) struct Execution {
     pub(crate) status: String,
 }
 
+/// The plan that was looked at, and what was said of it when the world had changed.
+#[derive(Debug)]
+pub(crate) struct Planned {
+    pub(crate) first: Value,
+    pub(crate) changed: Value,
+}
+
+/// A drill and what is left of it.
+#[derive(Debug)]
+pub(crate) struct Drill {
+    pub(crate) recovery: Recovery,
+    /// The status of its clean-up.
+    pub(crate) clean_up: String,
+    /// Volumes that still carry its tag.
+    pub(crate) volumes_left: usize,
+    pub(crate) stack_left: bool,
+}
+
 /// Everything that the story leaves behind.
 #[derive(Debug)]
 pub(crate) struct Played {
     /// Physical names of the functions by logical id.
     pub(crate) functions: BTreeMap<String, String>,
-    pub(crate) database: Restore,
-    pub(crate) web: Restore,
+    pub(crate) planned: Planned,
+    /// The restores of the plan.
+    pub(crate) restores: Vec<Restore>,
     pub(crate) misplaced: Restore,
-    /// Restored when everything is warm.
+    /// Restored by hand, when everything is warm.
     pub(crate) second: Restore,
     /// Volumes that restore tests made: id and where they are attached.
     pub(crate) test_volumes: Vec<(String, Option<String>)>,
@@ -111,6 +98,14 @@ pub(crate) struct Played {
     pub(crate) asked: Vec<Execution>,
     /// The same at the end.
     pub(crate) executions: Vec<Execution>,
+    /// How many executions of the state machine there were after the approval.
+    pub(crate) recoveries: usize,
+    /// The recovery as it stopped, where something was broken.
+    pub(crate) stopped: Option<Recovery>,
+    pub(crate) recovery: Recovery,
+    /// The code that a second start of the same recovery was refused with.
+    pub(crate) started_again: String,
+    pub(crate) drill: Drill,
     /// The answer of the function that was invoked by hand.
     pub(crate) by_hand: Value,
     /// The Region's journal.
@@ -126,21 +121,16 @@ pub(crate) async fn play(
     template: &Path,
     binaries: &Path,
     adversity: Adversity,
+    volumes: usize,
 ) -> Result<Played, Problem> {
-    let config = region.sdk_config();
-    let hand = Hand {
-        region,
-        ec2: aws_sdk_ec2::Client::new(&config),
-        backup: aws_sdk_backup::Client::new(&config),
-        ssm: aws_sdk_ssm::Client::new(&config),
-    };
+    let hand = Hand::on(region);
 
-    eprintln!("Deploying the workload and {} …", template.display());
-    let workload = region.deploy(
-        &workspace.root.join("crates/rehearsal/workload.yaml"),
-        "shop",
+    eprintln!("Deploying {} …", template.display());
+    let foundation = region.deploy(
+        &workspace.root.join("crates/rehearsal/foundation.yaml"),
+        "foundation",
         binaries,
-        &[("ImageId", "ami-0123456789abcdef0")],
+        &[],
     )?;
     let system = region.deploy(
         template,
@@ -150,55 +140,80 @@ pub(crate) async fn play(
             ("PrimaryRegion", PRIMARY_REGION),
             ("Responses", "track,notify,recover"),
             ("Heartbeat", "on"),
-            ("RecoveryWorkload", "shop"),
-            ("RecoveryStateMachine", "region-recovery"),
+            ("RecoveryWorkload", WORKLOAD),
+            ("RecoveryStateMachine", "own"),
             ("RecoveryApprovers", APPROVER),
+            ("RecoveryTimeTargetMinutes", TIME_TARGET),
+            ("RecoveryPointTargetMinutes", POINT_TARGET),
+            (
+                "WorkloadStackRoleArn",
+                output(&foundation.outputs, "WorkloadStackRoleArn")?,
+            ),
             ("Architecture", architecture()),
         ],
     )?;
-    let runbook = system
-        .outputs
-        .get("StartRegionRecoveryName")
-        .ok_or_else(|| Problem::said("the template has no output StartRegionRecoveryName"))?;
+    let outputs = &system.outputs;
+    let runbook = output(outputs, "StartRegionRecoveryName")?;
+    let machine = output(outputs, "RegionRecoveryStateMachineArn")?;
+    let bucket = output(outputs, "RecoveryBucketName")?;
+    let vault = output(outputs, "RecoveryVaultArn")?;
     if adversity.unplugged {
         region.disable_rule(&physical_id(&system.resources, "RestoreCompletedRule")?)?;
     }
+    let functions: BTreeMap<String, String> = system
+        .resources
+        .iter()
+        .filter(|(logical_id, _)| logical_id.ends_with("Function"))
+        .map(|(logical_id, name)| (logical_id.clone(), name.clone()))
+        .collect();
+    let templates = format!("templates/{WORKLOAD}");
+    let whole_template = workload::template(&workspace.root, volumes)?;
+    hand.upload(bucket, &format!("{templates}.yaml"), whole_template.clone())
+        .await?;
+    let parameters = workload::parameters().to_string();
+    hand.upload(bucket, &format!("{templates}.parameters.json"), parameters)
+        .await?;
+
+    eprintln!(
+        "Backing up {} volumes, and copying what is backed up …",
+        volumes + 3
+    );
+    let zone = format!("{}a", crate::region::REGION);
+    let tested = workload::by_hand("tested volume", Some("/dev/sdg"));
+    let misplaced = workload::by_hand("misplaced volume", Some("/dev/sdh"));
+    let second = workload::by_hand("volume restored by hand", None);
+    let mut protected = workload::protected(volumes);
+    protected.extend([tested, misplaced.clone(), second.clone()]);
+    let mut ids = Vec::new();
+    for one in &protected {
+        ids.push(hand.protect(one, &zone).await?);
+    }
+    let mut points = hand.back_up(&ids, vault).await?;
+    let [tested_point, misplaced_point, second_point] = &points[volumes..] else {
+        return Err(Problem::said("not every volume was backed up"));
+    };
+    let by_hand_points = [tested_point, misplaced_point, second_point].map(Clone::clone);
+    points.truncate(volumes);
+
+    eprintln!("Looking at the plan, and again after the next backup …");
+    let planner = function(&functions, "RecoveryPlannerFunction")?;
+    let request = json!({"workload": WORKLOAD, "mode": "recover"});
+    let first = region.invoke(planner, &request)?;
+    points[0] = hand.back_up(&ids[..1], vault).await?.remove(0);
+    let mut looked_at = request.clone();
+    looked_at["planHash"] = first["planHash"].clone();
+    let changed = region.invoke(planner, &looked_at)?;
+    let planned = Planned { first, changed };
+
     if let Some(seed) = adversity.faults {
         region.disturb(&faults(seed))?;
     }
-    let functions: BTreeMap<String, String> = system
-        .resources
-        .into_iter()
-        .filter(|(logical_id, _)| logical_id.ends_with("Function"))
-        .collect();
-    let database = physical_id(&workload.resources, "Database")?;
-    let group = physical_id(&workload.resources, "Web")?;
-    let database_zone = hand.zone_of(&database).await?;
-    let web = hand.instance_of_group(&group).await?;
-    let web_zone = hand.zone_of(&web).await?;
-
-    eprintln!("Backing up five volumes …");
-    hand.backup
-        .create_backup_vault()
-        .backup_vault_name(VAULT)
-        .send()
-        .await
-        .map_err(|error| Problem::new("the vault could not be made", error))?;
-    let mut points = Vec::new();
-    for protected in [&DATABASE, &WEB, &TESTED, &MISPLACED, &SECOND] {
-        points.push(hand.back_up(protected, &database_zone).await?);
+    if let Some(broken) = adversity.broken {
+        break_it(
+            region, &hand, workspace, bucket, broken, volumes, &points[0],
+        )
+        .await?;
     }
-    let [
-        database_point,
-        web_point,
-        tested_point,
-        misplaced_point,
-        second_point,
-    ] = &points[..]
-    else {
-        return Err(Problem::said("not every volume was backed up"));
-    };
-    region.wait_until_idle()?;
 
     eprintln!("The primary Region fails …");
     let trouble = event(workspace, "health-issue-s3-get.json")?;
@@ -214,55 +229,73 @@ pub(crate) async fn play(
 
     // The heartbeat stops, and with it the signals agree. Each event comes twice.
     for file in ["alarm-heartbeat-silent.json", "alarm-signals-agree.json"] {
-        let alarm = event(workspace, file)?;
+        let mut alarm = event(workspace, file)?;
+        let now = crate::region::now();
+        alarm["time"] = json!(now.format("%Y-%m-%dT%H:%M:%SZ").to_string());
+        alarm["detail"]["state"]["timestamp"] =
+            json!(now.format("%Y-%m-%dT%H:%M:%S%.3f+0000").to_string());
         region.emit(std::slice::from_ref(&alarm))?;
         region.wait_until_idle()?;
         region.emit(&[alarm])?;
         region.wait_until_idle()?;
     }
 
-    eprintln!("Someone decides …");
+    eprintln!("Someone decides, and the recovery runs …");
     let asked = hand.executions(runbook).await?;
     for execution in &asked {
         let approved = execution.incident.contains("alarm/");
         hand.decide(&execution.id, approved).await?;
     }
     region.wait_until_idle()?;
+    let started = hand.executions_of(machine).await?;
+    let recoveries = started.len();
+    let execution = started
+        .into_iter()
+        .next()
+        .ok_or_else(|| Problem::said("the runbook started no recovery"))?;
 
-    eprintln!("Restoring …");
-    let wrong_zone = if database_zone == web_zone {
-        format!("{}z", &web_zone[..web_zone.len() - 1])
-    } else {
-        web_zone.clone()
+    let stopped = match adversity.broken {
+        None => None,
+        Some(broken) => {
+            let stopped = hand.recovery(&execution, bucket).await?;
+            eprintln!("Something was broken: it is mended, and the recovery redriven …");
+            mend_it(region, &hand, bucket, broken, &whole_template).await?;
+            hand.redrive(&execution).await?;
+            Some(stopped)
+        }
     };
-    let database_job = hand.restore(database_point, &database_zone).await?;
-    let web_job = hand.restore(web_point, &web_zone).await?;
-    let misplaced_job = hand.restore(misplaced_point, &wrong_zone).await?;
-    region.run_restore_test(tested_point, &database_zone)?;
+
+    eprintln!("More is restored by hand; one of it into the wrong zone …");
+    let server = hand.instance_for(WORKLOAD, "Server").await?;
+    let home = hand.zone_of(&server).await?;
+    let elsewhere = format!("{}z", &home[..home.len() - 1]);
+    let [tested_point, misplaced_point, second_point] = &by_hand_points;
+    let misplaced_job = hand.restore(misplaced_point, &elsewhere).await?;
+    region.run_restore_test(tested_point, &home)?;
+    region.wait_until_idle()?;
+    let second_job = hand.restore(second_point, &home).await?;
     region.wait_until_idle()?;
 
     eprintln!("The event of a restore comes a second time …");
+    let first_job = hand
+        .job_of(&points[0], "RestoreRole")
+        .await?
+        .ok_or_else(|| Problem::said("the recovery restored nothing"))?;
     let mut again = event(workspace, "restore-completed-ebs.json")?;
-    let made = hand.created_volume(&database_job).await?;
-    again["resources"] = json!([database_point]);
-    again["detail"]["restoreJobId"] = json!(database_job);
-    again["detail"]["recoveryPointArn"] = json!(database_point);
+    let made = hand.created_volume(&first_job).await?;
+    again["resources"] = json!([points[0]]);
+    again["detail"]["restoreJobId"] = json!(first_job);
+    again["detail"]["recoveryPointArn"] = json!(points[0]);
     again["detail"]["createdResourceArn"] = json!(made.arn);
     region.emit(&[again])?;
-    region.wait_until_idle()?;
-
-    eprintln!("One more restore, now that everything is warm …");
-    let second_job = hand.restore(second_point, &database_zone).await?;
     region.wait_until_idle()?;
 
     if adversity.faults.is_some() {
         eprintln!("The faults end, and what failed for good is replayed …");
         region.leave_in_peace()?;
-        let replay = system
-            .outputs
-            .get("ReplayFailedEventsName")
-            .ok_or_else(|| Problem::said("the template has no output ReplayFailedEventsName"))?;
-        hand.run(replay).await?;
+    }
+    if adversity.faults.is_some() || adversity.broken.is_some() {
+        hand.run(output(outputs, "ReplayFailedEventsName")?).await?;
         region.wait_until_idle()?;
     }
     if adversity.unplugged {
@@ -270,40 +303,135 @@ pub(crate) async fn play(
         wait_for_the_schedule(region).await?;
     }
 
+    eprintln!("A drill, in a stack of its own, and its clean-up …");
+    let drill = drill(region, &hand, machine, bucket, outputs).await?;
+
     let by_hand = region.invoke(
-        functions
-            .get("RestoreIntegratorFunction")
-            .ok_or_else(|| Problem::said("the template has no RestoreIntegratorFunction"))?,
-        &json!({"restoreJobId": database_job}),
+        function(&functions, "RestoreIntegratorFunction")?,
+        &json!({"restoreJobId": first_job}),
     )?;
     region.wait_until_idle()?;
+    let recovery = hand.recovery(&execution, bucket).await?;
+    let started_again = match hand.start(machine, &recovery.name, &request).await {
+        Ok(arn) => format!("it was started: {arn}"),
+        Err(code) => code,
+    };
 
-    let outcome = async |protected: &Protected, job: String, point: &str, instance: &str| {
+    let outcome = async |protected: &Protected, job: String, point: &str| {
         let volume = hand.created_volume(&job).await?.id;
         Ok::<_, Problem>(Restore {
-            name: protected.name,
+            name: protected.name.clone(),
             attached: hand.attachment(&volume).await?,
             job,
             volume,
             recovery_point: point.to_owned(),
-            instance: instance.to_owned(),
+            instance: hand.instance_for(WORKLOAD, &protected.logical_id).await?,
             device: protected.device,
         })
     };
+    let mut restores = Vec::new();
+    for (one, point) in protected.iter().zip(&points) {
+        let job = hand
+            .job_of(point, "-RestoreRole")
+            .await?
+            .ok_or_else(|| Problem::said(format!("the {} was not restored", one.name)))?;
+        restores.push(outcome(one, job, point).await?);
+    }
     Ok(Played {
-        database: outcome(&DATABASE, database_job, database_point, &database).await?,
-        web: outcome(&WEB, web_job, web_point, &web).await?,
-        misplaced: outcome(&MISPLACED, misplaced_job, misplaced_point, &database).await?,
-        second: outcome(&SECOND, second_job, second_point, &database).await?,
+        planned,
+        restores,
+        misplaced: outcome(&misplaced, misplaced_job, misplaced_point).await?,
+        second: outcome(&second, second_job, second_point).await?,
         test_volumes: hand.test_volumes().await?,
         items: hand.items().await?,
         asked,
         executions: hand.executions(runbook).await?,
+        recoveries,
+        stopped,
+        recovery,
+        started_again,
+        drill,
         by_hand,
         functions,
         journal: region.journal()?,
         adversity,
     })
+}
+
+/// Runs a drill to its end, and the clean-up of it.
+async fn drill(
+    region: &LocalRegion,
+    hand: &Hand<'_>,
+    machine: &str,
+    bucket: &str,
+    outputs: &BTreeMap<String, String>,
+) -> Result<Drill, Problem> {
+    let request = json!({"workload": WORKLOAD, "mode": "drill", "stack": DRILL_STACK});
+    let execution = hand
+        .start(machine, DRILL, &request)
+        .await
+        .map_err(|code| Problem::said(format!("the drill was refused: {code}")))?;
+    region.wait_until_idle()?;
+    let clean_up = hand
+        .executions_of(output(outputs, "DrillCleanupStateMachineArn")?)
+        .await?;
+    let clean_up = match clean_up.first() {
+        None => "not started".to_owned(),
+        Some(execution) => hand.recovery(execution, bucket).await?.status,
+    };
+    Ok(Drill {
+        recovery: hand.recovery(&execution, bucket).await?,
+        clean_up,
+        volumes_left: hand.volumes_with("recovery:drill").await?,
+        stack_left: hand.is_there(DRILL_STACK).await,
+    })
+}
+
+/// Breaks one step of the recovery, for good.
+async fn break_it(
+    region: &LocalRegion,
+    hand: &Hand<'_>,
+    workspace: &Workspace,
+    bucket: &str,
+    broken: Broken,
+    volumes: usize,
+    point: &str,
+) -> Result<(), Problem> {
+    let denied = |caller: &str, service: &str, operation: &str| json!([{"kind": "denied", "caller": caller, "service": service, "operation": operation, "count": 1_000_000}]);
+    match broken {
+        Broken::Stack => {
+            let template = workload::broken_template(&workspace.root, volumes)?;
+            hand.upload(bucket, &format!("templates/{WORKLOAD}.yaml"), template)
+                .await
+        }
+        Broken::Restore => region.fail_restores(point, "Insufficient capacity", 2),
+        Broken::Function => region.disturb(&denied(
+            "RestoreStarterFunction",
+            "backup",
+            "StartRestoreJob",
+        )),
+        Broken::Report => region.disturb(&denied("RecoveryReporterFunction", "s3", "PutObject")),
+    }
+}
+
+/// Removes the cause, as people would.
+async fn mend_it(
+    region: &LocalRegion,
+    hand: &Hand<'_>,
+    bucket: &str,
+    broken: Broken,
+    whole_template: &str,
+) -> Result<(), Problem> {
+    match broken {
+        Broken::Stack => {
+            let key = format!("templates/{WORKLOAD}.yaml");
+            hand.upload(bucket, &key, whole_template.to_owned()).await?;
+            hand.delete_stack(WORKLOAD).await
+        }
+        // It fails as often as it was told to, and not again.
+        Broken::Restore => Ok(()),
+        Broken::Function | Broken::Report => region.leave_in_peace(),
+    }
 }
 
 /// Faults of every kind for the functions' calls, more than any real bad day has.
@@ -346,7 +474,24 @@ fn physical_id(resources: &BTreeMap<String, String>, logical_id: &str) -> Result
     resources
         .get(logical_id)
         .cloned()
-        .ok_or_else(|| Problem::said(format!("the workload's stack has no resource {logical_id}")))
+        .ok_or_else(|| Problem::said(format!("the template has no resource {logical_id}")))
+}
+
+fn output<'a>(outputs: &'a BTreeMap<String, String>, name: &str) -> Result<&'a str, Problem> {
+    outputs
+        .get(name)
+        .map(String::as_str)
+        .ok_or_else(|| Problem::said(format!("the template has no output {name}")))
+}
+
+fn function<'a>(
+    functions: &'a BTreeMap<String, String>,
+    logical_id: &str,
+) -> Result<&'a str, Problem> {
+    functions
+        .get(logical_id)
+        .map(String::as_str)
+        .ok_or_else(|| Problem::said(format!("the template has no {logical_id}")))
 }
 
 fn event(workspace: &Workspace, file: &str) -> Result<Value, Problem> {
@@ -357,327 +502,4 @@ fn event(workspace: &Workspace, file: &str) -> Result<Value, Problem> {
         .map_err(|error| Problem::new(format!("{} is no JSON", path.display()), error))?;
     event["account"] = json!(ACCOUNT);
     Ok(event)
-}
-
-/// What a restore made.
-struct Made {
-    id: String,
-    arn: String,
-}
-
-/// The engineer's hand: the calls that a person or AWS Backup makes in the story.
-struct Hand<'a> {
-    region: &'a LocalRegion,
-    ec2: aws_sdk_ec2::Client,
-    backup: aws_sdk_backup::Client,
-    ssm: aws_sdk_ssm::Client,
-}
-
-impl Hand<'_> {
-    async fn zone_of(&self, instance: &str) -> Result<String, Problem> {
-        self.ec2
-            .describe_instances()
-            .instance_ids(instance)
-            .send()
-            .await
-            .map_err(|error| Problem::new(format!("{instance} could not be looked at"), error))?
-            .reservations()
-            .iter()
-            .flat_map(|reservation| reservation.instances())
-            .find_map(|instance| instance.placement()?.availability_zone().map(str::to_owned))
-            .ok_or_else(|| Problem::said(format!("{instance} has no Availability Zone")))
-    }
-
-    async fn instance_of_group(&self, group: &str) -> Result<String, Problem> {
-        self.ec2
-            .describe_instances()
-            .filters(
-                aws_sdk_ec2::types::Filter::builder()
-                    .name("tag:aws:autoscaling:groupName")
-                    .values(group)
-                    .build(),
-            )
-            .send()
-            .await
-            .map_err(|error| {
-                Problem::new(
-                    format!("the instances of {group} could not be looked at"),
-                    error,
-                )
-            })?
-            .reservations()
-            .iter()
-            .flat_map(|reservation| reservation.instances())
-            .find_map(|instance| instance.instance_id().map(str::to_owned))
-            .ok_or_else(|| Problem::said(format!("the Auto Scaling group {group} has no instance")))
-    }
-
-    /// Makes a tagged volume and backs it up; answers the ARN of the recovery point.
-    async fn back_up(&self, protected: &Protected, zone: &str) -> Result<String, Problem> {
-        let tag = |key: &str, value: &str| Tag::builder().key(key).value(value).build();
-        let mut tags = vec![
-            tag("Name", protected.name),
-            tag("recovery:workload", "shop"),
-            tag("recovery:stack", "shop"),
-            tag("recovery:logical-id", protected.logical_id),
-        ];
-        tags.extend(
-            protected
-                .device
-                .map(|device| tag("recovery:device", device)),
-        );
-        let volume = self
-            .ec2
-            .create_volume()
-            .availability_zone(zone)
-            .size(8)
-            .volume_type(VolumeType::Gp3)
-            .tag_specifications(
-                TagSpecification::builder()
-                    .resource_type(ResourceType::Volume)
-                    .set_tags(Some(tags))
-                    .build(),
-            )
-            .send()
-            .await
-            .map_err(|error| {
-                Problem::new(format!("the {} could not be made", protected.name), error)
-            })?
-            .volume_id
-            .ok_or_else(|| Problem::said("a volume has no id"))?;
-        let job = self
-            .backup
-            .start_backup_job()
-            .backup_vault_name(VAULT)
-            .resource_arn(format!(
-                "arn:aws:ec2:{}:{ACCOUNT}:volume/{volume}",
-                crate::region::REGION
-            ))
-            .iam_role_arn(BACKUP_ROLE)
-            .send()
-            .await
-            .map_err(|error| {
-                Problem::new(
-                    format!("the {} could not be backed up", protected.name),
-                    error,
-                )
-            })?;
-        self.region.wait_until_idle()?;
-        let id = job
-            .backup_job_id
-            .ok_or_else(|| Problem::said("a backup job has no id"))?;
-        self.backup
-            .describe_backup_job()
-            .backup_job_id(&id)
-            .send()
-            .await
-            .map_err(|error| {
-                Problem::new(format!("backup job {id} could not be looked at"), error)
-            })?
-            .recovery_point_arn
-            .ok_or_else(|| Problem::said(format!("backup job {id} made no recovery point")))
-    }
-
-    async fn restore(&self, point: &str, zone: &str) -> Result<String, Problem> {
-        self.backup
-            .start_restore_job()
-            .recovery_point_arn(point)
-            .metadata("availabilityZone", zone)
-            .iam_role_arn(BACKUP_ROLE)
-            .resource_type("EBS")
-            .send()
-            .await
-            .map_err(|error| {
-                Problem::new(
-                    format!("the restore of {point} could not be started"),
-                    error,
-                )
-            })?
-            .restore_job_id
-            .ok_or_else(|| Problem::said("a restore job has no id"))
-    }
-
-    async fn created_volume(&self, job: &str) -> Result<Made, Problem> {
-        let arn = self
-            .backup
-            .describe_restore_job()
-            .restore_job_id(job)
-            .send()
-            .await
-            .map_err(|error| {
-                Problem::new(format!("restore job {job} could not be looked at"), error)
-            })?
-            .created_resource_arn
-            .ok_or_else(|| Problem::said(format!("restore job {job} made nothing")))?;
-        let id = arn.rsplit('/').next().unwrap_or_default().to_owned();
-        Ok(Made { id, arn })
-    }
-
-    async fn attachment(&self, volume: &str) -> Result<Option<(String, String)>, Problem> {
-        Ok(self
-            .ec2
-            .describe_volumes()
-            .volume_ids(volume)
-            .send()
-            .await
-            .map_err(|error| Problem::new(format!("{volume} could not be looked at"), error))?
-            .volumes()
-            .iter()
-            .flat_map(|volume| volume.attachments())
-            .find_map(|attachment| {
-                Some((
-                    attachment.instance_id()?.to_owned(),
-                    attachment.device()?.to_owned(),
-                ))
-            }))
-    }
-
-    async fn test_volumes(&self) -> Result<Vec<(String, Option<String>)>, Problem> {
-        Ok(self
-            .ec2
-            .describe_volumes()
-            .filters(
-                aws_sdk_ec2::types::Filter::builder()
-                    .name("tag-key")
-                    .values("awsbackup-restore-test")
-                    .build(),
-            )
-            .send()
-            .await
-            .map_err(|error| {
-                Problem::new("the volumes of restore tests could not be looked at", error)
-            })?
-            .volumes()
-            .iter()
-            .filter_map(|volume| {
-                let attached = volume
-                    .attachments()
-                    .iter()
-                    .find_map(|attachment| attachment.instance_id());
-                Some((volume.volume_id()?.to_owned(), attached.map(str::to_owned)))
-            })
-            .collect())
-    }
-
-    /// The executions of `runbook`, by what they were started for.
-    async fn executions(&self, runbook: &str) -> Result<Vec<Execution>, Problem> {
-        let listed = self
-            .ssm
-            .describe_automation_executions()
-            .send()
-            .await
-            .map_err(|error| {
-                Problem::new("the executions of runbooks could not be listed", error)
-            })?;
-        let mut executions = Vec::new();
-        for execution in listed.automation_execution_metadata_list() {
-            if execution.document_name() != Some(runbook) {
-                continue;
-            }
-            let id = execution.automation_execution_id().unwrap_or_default();
-            let whole = self
-                .ssm
-                .get_automation_execution()
-                .automation_execution_id(id)
-                .send()
-                .await
-                .map_err(|error| {
-                    Problem::new(format!("execution {id} could not be looked at"), error)
-                })?;
-            let incident = whole
-                .automation_execution()
-                .and_then(|execution| execution.parameters()?.get("Incident")?.first().cloned());
-            let status = execution.automation_execution_status();
-            executions.push(Execution {
-                id: id.to_owned(),
-                incident: incident.unwrap_or_default(),
-                status: status.map_or("", |status| status.as_str()).to_owned(),
-            });
-        }
-        executions.sort_by(|a, b| a.incident.cmp(&b.incident));
-        Ok(executions)
-    }
-
-    /// Starts a runbook of the template.
-    async fn run(&self, runbook: &str) -> Result<(), Problem> {
-        self.ssm
-            .start_automation_execution()
-            .document_name(runbook)
-            .send()
-            .await
-            .map_err(|error| Problem::new(format!("{runbook} could not be started"), error))?;
-        Ok(())
-    }
-
-    /// Approves or denies what an execution waits for.
-    async fn decide(&self, execution: &str, approved: bool) -> Result<(), Problem> {
-        let signal = if approved {
-            SignalType::Approve
-        } else {
-            SignalType::Reject
-        };
-        self.ssm
-            .send_automation_signal()
-            .automation_execution_id(execution)
-            .signal_type(signal)
-            .send()
-            .await
-            .map_err(|error| {
-                Problem::new(format!("execution {execution} took no decision"), error)
-            })?;
-        Ok(())
-    }
-
-    async fn items(&self) -> Result<Vec<Item>, Problem> {
-        let ours = OpsItemFilter::builder()
-            .key(OpsItemFilterKey::Source)
-            .operator(OpsItemFilterOperator::Equal)
-            .values("rapid-recovery")
-            .build()
-            .map_err(|error| Problem::new("the filter for OpsItems could not be made", error))?;
-        let mut pages = self
-            .ssm
-            .describe_ops_items()
-            .ops_item_filters(ours)
-            .into_paginator()
-            .items()
-            .send();
-        let mut items = Vec::new();
-        while let Some(item) = pages.next().await {
-            let item =
-                item.map_err(|error| Problem::new("the OpsItems could not be listed", error))?;
-            let key = item
-                .operational_data()
-                .and_then(|data| data.get("recovery:key")?.value());
-            let id = item.ops_item_id().unwrap_or_default().to_owned();
-            let whole = self
-                .ssm
-                .get_ops_item()
-                .ops_item_id(&id)
-                .send()
-                .await
-                .map_err(|error| Problem::new(format!("{id} could not be looked at"), error))?;
-            let related = whole
-                .ops_item()
-                .map_or(&[][..], |item| item.related_ops_items())
-                .iter()
-                .map(|related| related.ops_item_id().to_owned())
-                .collect();
-            let created = item.created_time().map_or(0, |time| time.as_nanos());
-            let item = Item {
-                id,
-                title: item.title().unwrap_or_default().to_owned(),
-                status: item
-                    .status()
-                    .map_or("", |status| status.as_str())
-                    .to_owned(),
-                severity: item.severity().unwrap_or_default().to_owned(),
-                key: key.unwrap_or_default().to_owned(),
-                related,
-            };
-            items.push((created, item));
-        }
-        items.sort_by_key(|(created, _)| *created);
-        Ok(items.into_iter().map(|(_, item)| item).collect())
-    }
 }

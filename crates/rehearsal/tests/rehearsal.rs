@@ -72,6 +72,15 @@ fn with_faults_on_the_wire_the_end_is_the_same() {
     assert_eq!(unmet(&answer), [""; 0]);
 }
 
+/// Each step of the recovery, broken for good: it stops and tells, and goes on when it is mended.
+#[test]
+fn what_is_broken_stops_the_recovery_and_mended_and_redriven_it_comes_to_its_end() {
+    for step in ["stack", "restore", "function", "report"] {
+        let answer = answer(&rehearse(&["--json", "--break", step]), 0);
+        assert_eq!(unmet(&answer), [""; 0], "{step}");
+    }
+}
+
 /// The mistake that most public rules for this event make: restores say `status`, not `state`.
 #[test]
 fn a_rule_that_never_matches_fails_the_rehearsal() {
@@ -92,10 +101,9 @@ fn a_rule_that_never_matches_fails_the_rehearsal() {
     assert_eq!(answer["passed"], false);
     let unmet = unmet(&answer);
     for what in [
-        "The web volume is attached to its instance, once",
-        "The restore of the web volume has one OpsItem, resolved",
-        // The database volume is integrated in the end, by hand, and that is not how it should be.
-        "A function invoked by hand finds its work done",
+        // What is planned is integrated by the state machine all the same.
+        "The volume restored by hand is attached to its instance, once",
+        "The restore of the volume restored by hand has one OpsItem, resolved",
     ] {
         assert!(unmet.contains(&what), "{unmet:?}");
     }
@@ -109,6 +117,7 @@ fn a_rule_that_never_matches_fails_the_rehearsal() {
 fn what_cannot_be_played_is_said_in_one_line_with_the_remedy() {
     for (arguments, expected) in [
         (&["--fast"][..], "--help"),
+        (&["--break", "leg"], "stack, restore, function or report"),
         (&["--template", "no/such/template.yaml"][..], "--template"),
     ] {
         let output = rehearse(arguments);

@@ -1,0 +1,129 @@
+//! One execution of the state machine of a recovery, as it stands, and what its report must say.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+/// An execution and its newest report.
+#[derive(Debug)]
+pub(crate) struct Recovery {
+    pub(crate) arn: String,
+    pub(crate) name: String,
+    pub(crate) status: String,
+    pub(crate) cause: Option<String>,
+    pub(crate) redrives: i32,
+    /// Events of its history, without those of its children.
+    pub(crate) events: usize,
+    /// The report, as JSON and as the page that people open.
+    pub(crate) report: Option<Value>,
+    pub(crate) page: Option<String>,
+}
+
+impl Recovery {
+    /// A member of the report, by its pointer (RFC 6901); null where there is none.
+    pub(crate) fn said(&self, pointer: &str) -> &Value {
+        self.report
+            .as_ref()
+            .and_then(|report| report.pointer(pointer))
+            .unwrap_or(&Value::Null)
+    }
+
+    /// What the report says otherwise than the journal of the Region: for each item the restore job's
+    /// creation and completion and the attachment of its volume, and the phases and sums that follow.
+    pub(crate) fn disagreements(&self, journal: &[Value]) -> Vec<String> {
+        let mut wrong = Vec::new();
+        let items = self.said("/items").as_array().cloned().unwrap_or_default();
+        if items.is_empty() {
+            wrong.push("the report has no items".to_owned());
+        }
+        let mut last_completed = f64::MIN;
+        let mut last_attached = f64::MIN;
+        for item in &items {
+            let text = |name: &str| item[name].as_str().unwrap_or_default();
+            let mut same = |what: &str, holds: &dyn Fn(&Value) -> bool, said: &str| -> f64 {
+                let Some(entry) = journal.iter().find(|entry| holds(entry)) else {
+                    wrong.push(format!(
+                        "{}: {what} is not in the journal",
+                        text("resourceArn")
+                    ));
+                    return f64::MIN;
+                };
+                let time = entry["time"].as_f64().unwrap_or_default();
+                // EC2 and AWS Backup tell times to the second.
+                let said = seconds(text(said));
+                if said.is_none_or(|said| (said - time).abs() > 1.1) {
+                    wrong.push(format!(
+                        "{}: {what} at {time}, and the report says {said:?}",
+                        text("resourceArn")
+                    ));
+                }
+                time
+            };
+            let of_job = |entry: &Value, status: &str| {
+                entry["kind"] == "restore-job"
+                    && entry["restoreJobId"] == text("jobId")
+                    && entry["status"] == status
+            };
+            same("began", &|entry| of_job(entry, "RUNNING"), "startedAt");
+            let completed = same(
+                "completed",
+                &|entry| of_job(entry, "COMPLETED"),
+                "completedAt",
+            );
+            let attached = same(
+                "attached",
+                &|entry| {
+                    entry["kind"] == "volume-attached" && entry["volumeId"] == text("volumeId")
+                },
+                "attachedAt",
+            );
+            last_completed = last_completed.max(completed);
+            last_attached = last_attached.max(attached);
+        }
+        let phases: BTreeMap<&str, (f64, f64, i64)> = self
+            .said("/phases")
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|phase| {
+                Some((
+                    phase["phase"].as_str()?,
+                    (
+                        seconds(phase["from"].as_str()?)?,
+                        seconds(phase["to"].as_str()?)?,
+                        phase["seconds"].as_i64()?,
+                    ),
+                ))
+            })
+            .collect();
+        for (name, ends) in [("restore", last_completed), ("integrate", last_attached)] {
+            if phases
+                .get(name)
+                .is_none_or(|(_, to, _)| (to - ends).abs() > 1.1)
+            {
+                wrong.push(format!(
+                    "the phase {name} ends at {ends}, and the report says {phases:?}"
+                ));
+            }
+        }
+        let sum: i64 = phases.values().map(|(_, _, seconds)| seconds).sum();
+        let whole = self.said("/recoveryTime/seconds").as_i64().unwrap_or(-1);
+        if (sum - whole).unsigned_abs() as usize > phases.len() {
+            wrong.push(format!(
+                "the phases take {sum} s, and the recovery {whole} s"
+            ));
+        }
+        wrong
+    }
+}
+
+/// Seconds since 1970 of a moment in RFC 3339.
+pub(crate) fn seconds(moment: &str) -> Option<f64> {
+    let moment = chrono::DateTime::parse_from_rfc3339(moment).ok()?;
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "milliseconds of this century are exact"
+    )]
+    let seconds = moment.timestamp_millis() as f64 / 1000.0;
+    Some(seconds)
+}

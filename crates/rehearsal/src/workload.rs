@@ -1,0 +1,114 @@
+//! The workload of the story: the example of `infra/`, and as many volumes as are asked for.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::problem::Problem;
+
+/// The workload's name, and that of its stack in the recovery Region.
+pub(crate) const WORKLOAD: &str = "shop";
+/// The stack of the drill.
+pub(crate) const DRILL_STACK: &str = "shop-drill";
+/// How many volumes more than the first three are for one instance: it has eleven names for devices.
+const FOR_ONE_HOST: usize = 10;
+
+/// A volume that is protected in the story.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Protected {
+    pub(crate) name: String,
+    /// Whether it is a part of the workload, which is recovered as a whole.
+    pub(crate) planned: bool,
+    pub(crate) logical_id: String,
+    pub(crate) device: Option<&'static str>,
+    pub(crate) wave: usize,
+}
+
+/// The volumes of the workload, three at least: the server's, the group's, and one without a device
+/// name; what comes beyond them has instances of its own.
+pub(crate) fn protected(volumes: usize) -> Vec<Protected> {
+    let of = |name: &str, logical_id: &str, device, wave| Protected {
+        name: name.to_owned(),
+        planned: true,
+        logical_id: logical_id.to_owned(),
+        device,
+        wave,
+    };
+    let mut all = vec![
+        of("server's volume", "Server", Some("/dev/sdf"), 0),
+        of("group's volume", "Group", Some("/dev/sdf"), 1),
+        of("second volume of the server", "Server", None, 1),
+    ];
+    for more in 3..volumes {
+        let host = (more - 3) / FOR_ONE_HOST;
+        let name = format!("volume {more}");
+        all.push(of(&name, &format!("Host{host}"), None, 1 + more % 2));
+    }
+    all
+}
+
+/// A volume of the same stack that is restored by hand.
+pub(crate) fn by_hand(name: &str, device: Option<&'static str>) -> Protected {
+    Protected {
+        name: name.to_owned(),
+        planned: false,
+        logical_id: "Server".to_owned(),
+        device,
+        wave: 0,
+    }
+}
+
+/// The template of the workload: the example's, with an instance more for every ten volumes beyond three.
+pub(crate) fn template(root: &Path, volumes: usize) -> Result<String, Problem> {
+    let path = root.join("infra/example-workload.yaml");
+    let example = std::fs::read_to_string(&path)
+        .map_err(|error| Problem::new(format!("{} could not be read", path.display()), error))?;
+    let (resources, outputs) = example
+        .split_once("\nOutputs:\n")
+        .ok_or_else(|| Problem::said(format!("{} has no outputs", path.display())))?;
+    let hosts: String = (0..volumes.saturating_sub(3).div_ceil(FOR_ONE_HOST))
+        .map(|host| {
+            format!(
+                "\n  Host{host}:\n    Type: AWS::EC2::Instance\n    Properties:\n      ImageId: !Ref ImageId\n      InstanceType: !Ref InstanceType\n      SubnetId: !Ref ServerSubnet\n"
+            )
+        })
+        .collect();
+    Ok(format!("{resources}{hosts}\nOutputs:\n{outputs}"))
+}
+
+/// A template that CloudFormation cannot carry out: the volume's zone is in no Region.
+pub(crate) fn broken_template(root: &Path, volumes: usize) -> Result<String, Problem> {
+    let whole = template(root, volumes)?;
+    let broken = "\n  Broken:\n    Type: AWS::EC2::Volume\n    Properties:\n      AvailabilityZone: nowhere-1a\n      Size: 1\n\nOutputs:\n";
+    Ok(whole.replacen("\nOutputs:\n", broken, 1))
+}
+
+/// The parameters of the stack, as the recovery reads them.
+pub(crate) fn parameters() -> Value {
+    let of = |key: &str, value: &str| json!({"ParameterKey": key, "ParameterValue": value});
+    json!([of("DeployedAs", "recovery"), of("Workload", WORKLOAD)])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_volume_has_an_instance_and_none_has_too_many() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        for volumes in [3, 4, 13, 14, 200] {
+            let all = protected(volumes);
+            assert_eq!(all.len(), volumes);
+            let template = template(&root, volumes).unwrap();
+            for volume in &all {
+                let named = format!("\n  {}:\n", volume.logical_id);
+                assert_eq!(template.matches(&named).count(), 1, "{named}");
+                let same = all
+                    .iter()
+                    .filter(|other| other.logical_id == volume.logical_id);
+                assert!(same.count() <= 11);
+            }
+        }
+        assert!(broken_template(&root, 3).unwrap().contains("nowhere-1a"));
+    }
+}

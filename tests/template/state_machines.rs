@@ -1,0 +1,532 @@
+//! State machines keep their contract: each step ends, is tried again by known errors, and leads on when
+//! it fails; each wait is bounded; each role allows what its machine calls, no more and no less; and
+//! nothing is deleted but what a drill made.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+
+use crate::support::repository::text;
+use crate::support::sam::{Deployed, deployed, members, strings};
+
+use super::permissions::allowed;
+
+/// A state machine of the template.
+struct Machine {
+    /// Logical id without its ending: `RegionRecovery`.
+    name: &'static str,
+    file: &'static str,
+    /// The state that is meant to fail the execution, so that a redrive goes on from it.
+    fails: &'static [&'static str],
+}
+
+const MACHINES: [Machine; 2] = [
+    Machine {
+        name: "RegionRecovery",
+        file: "infra/statemachines/region-recovery.asl.yaml",
+        fails: &["Stop"],
+    },
+    Machine {
+        name: "DrillCleanup",
+        file: "infra/statemachines/drill-cleanup.asl.yaml",
+        fails: &[],
+    },
+];
+
+/// With everything that a recovery can do.
+const WHOLE: [(&str, &str); 6] = [
+    ("RecoveryWorkload", "shop"),
+    (
+        "WorkloadStackRoleArn",
+        "arn:aws:iam::111122223333:role/shop-stack",
+    ),
+    (
+        "VerificationFunctionArn",
+        "arn:aws:lambda:us-west-2:111122223333:function:verify",
+    ),
+    (
+        "FailOverFunctionArn",
+        "arn:aws:lambda:us-west-2:111122223333:function:fail-over",
+    ),
+    ("DrillSchedule", "rate(30 days)"),
+    ("DrillStack", "shop-drill"),
+];
+
+impl Machine {
+    fn definition(&self) -> Value {
+        let parsed: Value =
+            serde_yaml_ng::from_str(&text(self.file)).expect("a state machine is YAML");
+        assert_eq!(parsed["QueryLanguage"], "JSONata");
+        parsed
+    }
+
+    fn properties(&self, deployed: &Deployed) -> Value {
+        deployed.resources("AWS::Serverless::StateMachine")[&format!("{}StateMachine", self.name)]
+            .clone()
+    }
+}
+
+/// Each workflow in a definition: the outer one, and those of Maps. Path of the workflow, and itself.
+fn workflows(path: &str, workflow: &Value) -> Vec<(String, Value)> {
+    let mut all = vec![(path.to_owned(), workflow.clone())];
+    for (name, state) in members(&workflow["States"]) {
+        if let Some(processor) = state.get("ItemProcessor") {
+            all.extend(workflows(&format!("{path}/{name}"), processor));
+        }
+    }
+    all
+}
+
+/// Every state of every workflow, with its path.
+fn states(machine: &Machine) -> Vec<(String, Value)> {
+    workflows(machine.name, &machine.definition())
+        .into_iter()
+        .flat_map(|(path, workflow)| {
+            members(&workflow["States"])
+                .map(|(name, state)| (format!("{path}/{name}"), state.clone()))
+                .collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+/// Where a state can lead.
+fn followers(state: &Value) -> BTreeSet<String> {
+    let of = |value: &Value| value["Next"].as_str().map(str::to_owned);
+    let lists = ["Choices", "Catch"]
+        .iter()
+        .flat_map(|list| state[*list].as_array().into_iter().flatten())
+        .filter_map(of);
+    of(state)
+        .into_iter()
+        .chain(state["Default"].as_str().map(str::to_owned))
+        .chain(lists)
+        .collect()
+}
+
+#[test]
+fn every_state_can_be_reached_and_every_way_leads_to_one() {
+    for machine in &MACHINES {
+        for (path, workflow) in workflows(machine.name, &machine.definition()) {
+            let all: BTreeSet<String> = members(&workflow["States"])
+                .map(|(name, _)| name.clone())
+                .collect();
+            let mut reached = BTreeSet::new();
+            let mut open = vec![workflow["StartAt"].as_str().expect("a start").to_owned()];
+            while let Some(name) = open.pop() {
+                assert!(all.contains(&name), "{path}: there is no state {name}");
+                let state = &workflow["States"][&name];
+                let follow = followers(state);
+                let ends = state["End"] == true
+                    || ["Succeed", "Fail"].contains(&state["Type"].as_str().unwrap_or_default());
+                assert!(ends || !follow.is_empty(), "{path}/{name} leads nowhere");
+                if reached.insert(name) {
+                    open.extend(follow);
+                }
+            }
+            assert_eq!(reached, all, "{path}");
+        }
+    }
+}
+
+/// Errors that may pass by themselves: those of our functions, of the services' clients, of time.
+fn may_pass(error: &str) -> bool {
+    let (service, code) = error.split_once('.').unwrap_or(("", error));
+    match service {
+        "" => code == "Retryable",
+        "States" => code == "Timeout",
+        "Lambda" => [
+            "ServiceException",
+            "AWSLambdaException",
+            "SdkClientException",
+            "TooManyRequestsException",
+            "ClientExecutionTimeoutException",
+            "Unknown",
+        ]
+        .contains(&code),
+        // What a service's model does not know, throttling among it, is <Service>.<Service>Exception.
+        _ => {
+            code == format!("{service}Exception")
+                || code.eq_ignore_ascii_case(&format!("{service}Exception"))
+                || [
+                    "SdkClientException",
+                    "ServiceUnavailableException",
+                    "ThrottlingException",
+                    "LimitExceededException",
+                ]
+                .contains(&code)
+        }
+    }
+}
+
+#[test]
+fn every_step_has_an_end_and_is_tried_again_for_what_may_pass_only() {
+    for machine in &MACHINES {
+        let mut tasks = 0;
+        for (path, state) in states(machine) {
+            for retry in state["Retry"].as_array().into_iter().flatten() {
+                for error in strings(&retry["ErrorEquals"]) {
+                    assert!(may_pass(&error), "{path} retries {error}");
+                }
+                assert!(
+                    retry["MaxAttempts"].as_u64().is_some_and(|n| n <= 8),
+                    "{path}"
+                );
+                assert!(
+                    retry["MaxDelaySeconds"].as_u64().is_some_and(|s| s <= 120),
+                    "{path}"
+                );
+                assert_eq!(retry["JitterStrategy"], "FULL", "{path}");
+            }
+            if state["Type"] != "Task" {
+                continue;
+            }
+            tasks += 1;
+            assert!(
+                state["TimeoutSeconds"].as_u64().is_some_and(|s| s <= 900),
+                "{path}"
+            );
+            let retried: BTreeSet<String> = state["Retry"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .flat_map(|retry| strings(&retry["ErrorEquals"]))
+                .collect();
+            if state["Resource"] == "arn:aws:states:::lambda:invoke" {
+                for error in ["Retryable", "Lambda.TooManyRequestsException"] {
+                    assert!(retried.contains(error), "{path} does not retry {error}");
+                }
+            }
+            let last = state["Catch"].as_array().and_then(|catch| catch.last());
+            let leads_on =
+                last.is_some_and(|catch| strings(&catch["ErrorEquals"]) == ["States.ALL"]);
+            let name = path.rsplit('/').next().unwrap_or_default();
+            // A clean-up that could not be begun fails the drill, and a redrive begins it.
+            let may_fail = machine.fails.contains(&name) || name == "CleanUp";
+            assert!(
+                leads_on || may_fail,
+                "{path} ends the execution when it fails"
+            );
+        }
+        assert!(tasks > 4, "{}", machine.name);
+    }
+}
+
+/// Whether a state counts a turn of a loop.
+fn counts(state: &Value) -> bool {
+    let assigns = |value: &Value| {
+        members(&value["Assign"]).any(|(name, value)| {
+            value
+                .as_str()
+                .is_some_and(|text| text.contains(&format!("${name} + 1")))
+        })
+    };
+    assigns(state)
+        || state["Choices"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .any(assigns)
+}
+
+#[test]
+fn no_loop_turns_for_ever() {
+    for machine in &MACHINES {
+        for (path, workflow) in workflows(machine.name, &machine.definition()) {
+            // Without the states that count, and the one that only a redrive leads on from, no way
+            // comes back to where it was.
+            let mut left: BTreeMap<String, BTreeSet<String>> = members(&workflow["States"])
+                .filter(|(name, state)| !counts(state) && !machine.fails.contains(&name.as_str()))
+                .map(|(name, state)| (name.clone(), followers(state)))
+                .collect();
+            loop {
+                let ends: Vec<String> = left
+                    .iter()
+                    .filter(|(_, follow)| follow.iter().all(|name| !left.contains_key(name)))
+                    .map(|(name, _)| name.clone())
+                    .collect();
+                if ends.is_empty() {
+                    break;
+                }
+                for name in ends {
+                    left.remove(&name);
+                }
+            }
+            assert!(left.is_empty(), "{path} turns without counting: {left:?}");
+        }
+        // What is counted is compared with a bound somewhere.
+        let whole = machine.definition().to_string();
+        for (path, state) in states(machine) {
+            for (name, value) in members(&state["Assign"]) {
+                if value.as_str().is_some_and(|text| text.contains("+ 1")) {
+                    let bounded = ["<", ">="]
+                        .iter()
+                        .any(|than| whole.contains(&format!("${name} {than} ")));
+                    assert!(bounded, "{path}: {name} has no bound");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn every_name_that_is_filled_in_is_given_and_used() {
+    for machine in &MACHINES {
+        let written = text(machine.file);
+        let used: BTreeSet<&str> = written
+            .lines()
+            .filter(|line| !line.trim_start().starts_with('#'))
+            .flat_map(|line| line.split("${").skip(1))
+            .filter_map(|rest| rest.split_once('}'))
+            .map(|(name, _)| name)
+            .collect();
+        let properties = machine.properties(&deployed(&[]));
+        let given: BTreeSet<&str> = members(&properties["DefinitionSubstitutions"])
+            .map(|(name, _)| name.as_str())
+            .collect();
+        assert_eq!(used, given, "{}", machine.name);
+        assert_eq!(properties["DefinitionUri"], machine.file);
+        assert_eq!(properties["Type"], "STANDARD");
+    }
+}
+
+/// What a task of this resource is allowed by, beside what is asked for with the call itself.
+fn actions_of(resource: &str) -> Vec<&'static str> {
+    match resource {
+        "arn:aws:states:::lambda:invoke" => vec!["lambda:InvokeFunction"],
+        "arn:aws:states:::s3:getObject" => vec!["s3:GetObject"],
+        // The topic is encrypted.
+        "arn:aws:states:::sns:publish" => {
+            vec!["sns:Publish", "kms:Decrypt", "kms:GenerateDataKey"]
+        }
+        // S3 says only to those who may list a bucket that an object is not there.
+        "arn:aws:states:::aws-sdk:s3:getObject" => vec!["s3:GetObject", "s3:ListBucket"],
+        "arn:aws:states:::aws-sdk:backup:describeRestoreJob" => vec!["backup:DescribeRestoreJob"],
+        "arn:aws:states:::aws-sdk:cloudformation:describeStacks" => {
+            vec!["cloudformation:DescribeStacks"]
+        }
+        "arn:aws:states:::aws-sdk:cloudformation:createStack" => vec![
+            "cloudformation:CreateStack",
+            "cloudformation:TagResource",
+            "iam:PassRole",
+            "s3:GetObject",
+        ],
+        "arn:aws:states:::aws-sdk:cloudformation:deleteStack" => vec!["cloudformation:DeleteStack"],
+        "arn:aws:states:::aws-sdk:ec2:createTags" => vec!["ec2:CreateTags"],
+        "arn:aws:states:::aws-sdk:ec2:describeVolumes" => vec!["ec2:DescribeVolumes"],
+        "arn:aws:states:::aws-sdk:ec2:deleteVolume" => vec!["ec2:DeleteVolume"],
+        "arn:aws:states:::aws-sdk:sfn:startExecution" => vec!["states:StartExecution"],
+        _ => panic!("the tests do not know what allows {resource}"),
+    }
+}
+
+/// What the executions of a distributed Map need (Step Functions guide, iam-policies-eg-dist-map).
+const DISTRIBUTED: [&str; 4] = [
+    "states:DescribeExecution",
+    "states:RedriveExecution",
+    "states:StartExecution",
+    "states:StopExecution",
+];
+
+/// What only a role for CloudFormation makes possible.
+const CREATES: [&str; 3] = [
+    "cloudformation:CreateStack",
+    "cloudformation:TagResource",
+    "iam:PassRole",
+];
+
+#[test]
+fn each_role_allows_what_its_machine_calls_no_more_and_no_less() {
+    for machine in &MACHINES {
+        let mut needed = BTreeSet::new();
+        for (_, state) in states(machine) {
+            if state["Type"] == "Task" {
+                needed.extend(actions_of(state["Resource"].as_str().expect("a resource")));
+            }
+            if let Some(resource) = state["ItemReader"]["Resource"].as_str() {
+                needed.extend(actions_of(resource));
+            }
+            if state["ItemProcessor"]["ProcessorConfig"]["Mode"] == "DISTRIBUTED" {
+                needed.extend(DISTRIBUTED);
+            }
+        }
+        let role = format!("{}Role", machine.name);
+        let expected = |creates: bool| -> BTreeSet<String> {
+            needed
+                .iter()
+                .filter(|action| creates || !CREATES.contains(action))
+                .map(|action| (*action).to_owned())
+                .collect()
+        };
+        assert_eq!(allowed(&deployed(&WHOLE), &role), expected(true), "{role}");
+        assert_eq!(allowed(&deployed(&[]), &role), expected(false), "{role}");
+        let properties = machine.properties(&deployed(&[]));
+        assert_eq!(
+            properties["Role"],
+            format!("arn:aws:placeholder:us-west-2:111122223333:{role}")
+        );
+    }
+}
+
+#[test]
+fn the_functions_that_a_machine_may_call_are_those_it_calls() {
+    let deployed = deployed(&WHOLE);
+    let machine = &MACHINES[0];
+    let substitutions = machine.properties(&deployed)["DefinitionSubstitutions"].clone();
+    let called: BTreeSet<String> = states(machine)
+        .iter()
+        .filter(|(_, state)| state["Resource"] == "arn:aws:states:::lambda:invoke")
+        .map(|(path, state)| {
+            let named = state["Arguments"]["FunctionName"].as_str().expect("a name");
+            let name = named
+                .strip_prefix("${")
+                .and_then(|name| name.strip_suffix('}'));
+            let name = name.unwrap_or_else(|| panic!("{path} calls {named}"));
+            substitutions[name].as_str().expect("an ARN").to_owned()
+        })
+        .collect();
+    let roles = deployed.resources("AWS::IAM::Role");
+    let may: BTreeSet<String> =
+        roles["RegionRecoveryRole"]["Policies"][0]["PolicyDocument"]["Statement"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter(|statement| strings(&statement["Action"]) == ["lambda:InvokeFunction"])
+            .flat_map(|statement| strings(&statement["Resource"]))
+            .collect();
+    assert_eq!(may, called);
+    assert!(called.len() >= 6, "{called:?}");
+}
+
+/// What a request shows of the resource that it is about.
+struct About<'a> {
+    tags: &'a [(&'a str, &'a str)],
+    sets: &'a [(&'a str, &'a str)],
+}
+
+/// Whether one of the statements allows the action on such a resource. It knows the operators that these
+/// statements have, and panics at others.
+fn allows(statements: &[Value], action: &str, about: &About<'_>) -> bool {
+    let value = |key: &str| -> Option<&str> {
+        if let Some(tag) = key.strip_prefix("aws:ResourceTag/") {
+            return about
+                .tags
+                .iter()
+                .find(|(name, _)| *name == tag)
+                .map(|(_, value)| *value);
+        }
+        if let Some(tag) = key.strip_prefix("aws:RequestTag/") {
+            return about
+                .sets
+                .iter()
+                .find(|(name, _)| *name == tag)
+                .map(|(_, value)| *value);
+        }
+        panic!("the tests do not know {key}")
+    };
+    statements
+        .iter()
+        .filter(|statement| strings(&statement["Action"]).contains(&action.to_owned()))
+        .any(|statement| {
+            members(&statement["Condition"]).all(|(operator, keys)| {
+                members(keys).all(|(key, expected)| match operator.as_str() {
+                    "Null" => json!(value(key).is_none().to_string()) == *expected,
+                    "ForAllValues:StringEquals" if key == "aws:TagKeys" => about
+                        .sets
+                        .iter()
+                        .all(|(name, _)| strings(expected).contains(&(*name).to_owned())),
+                    _ => panic!("the tests do not know {operator} of {key}"),
+                })
+            })
+        })
+}
+
+const DRILL: (&str, &str) = ("recovery:drill", "drill-1");
+const WORKLOAD: (&str, &str) = ("recovery:workload", "shop");
+
+#[test]
+fn nothing_that_a_drill_did_not_make_can_be_deleted() {
+    let deployed = deployed(&WHOLE);
+    let statements = |role: &str| -> Vec<Value> {
+        deployed.resources("AWS::IAM::Role")[role]["Policies"][0]["PolicyDocument"]["Statement"]
+            .as_array()
+            .expect("statements")
+            .clone()
+    };
+    let cleanup = statements("DrillCleanupRole");
+    let deletes =
+        |action: &str, tags: &[(&str, &str)]| allows(&cleanup, action, &About { tags, sets: &[] });
+    for (action, restored_to_stay) in [
+        ("ec2:DeleteVolume", false),
+        ("cloudformation:DeleteStack", true),
+    ] {
+        assert!(deletes(action, &[DRILL]), "{action}");
+        assert!(!deletes(action, &[]), "{action}");
+        assert!(!deletes(action, &[WORKLOAD]), "{action}");
+        assert!(!deletes(action, &[("Name", "recovery:drill")]), "{action}");
+        // A drill's stack is of the workload, a drill's volume carries no tag of it.
+        assert_eq!(
+            deletes(action, &[DRILL, WORKLOAD]),
+            restored_to_stay,
+            "{action}"
+        );
+    }
+    // Who marks cannot delete, who deletes cannot mark, and nobody else can do either.
+    let recovery = statements("RegionRecoveryRole");
+    let marks = |tags: &[(&str, &str)], sets: &[(&str, &str)]| {
+        allows(&recovery, "ec2:CreateTags", &About { tags, sets })
+    };
+    assert!(marks(&[], &[DRILL]));
+    assert!(marks(&[DRILL], &[DRILL]));
+    assert!(!marks(&[WORKLOAD], &[DRILL]));
+    assert!(!marks(&[], &[WORKLOAD]));
+    assert!(!marks(&[], &[DRILL, WORKLOAD]));
+    assert!(!marks(&[], &[]));
+    for (role, _) in deployed.resources("AWS::IAM::Role") {
+        let actions = allowed(&deployed, &role);
+        let some = |words: &[&str]| {
+            actions.iter().any(|action| {
+                let verb = action.split(':').nth(1).unwrap_or_default();
+                words.iter().any(|word| verb.starts_with(word)) && !action.starts_with("sqs:")
+            })
+        };
+        let deletes = some(&["Delete", "Terminate", "Detach"]);
+        assert_eq!(deletes, role == "DrillCleanupRole", "{role}");
+        if deletes {
+            assert!(!some(&["CreateTags", "TagResource", "PassRole"]), "{role}");
+        }
+    }
+    // A stack can be marked only in the moment of its creation.
+    let tagging: Vec<&Value> = recovery
+        .iter()
+        .filter(|statement| {
+            strings(&statement["Action"]).contains(&"cloudformation:TagResource".to_owned())
+        })
+        .collect();
+    assert_eq!(tagging.len(), 1);
+    assert_eq!(
+        tagging[0]["Condition"],
+        json!({"StringEquals": {"cloudformation:CreateAction": "CreateStack"}})
+    );
+}
+
+#[test]
+fn the_longest_histories_stay_under_the_quota() {
+    // Step Functions ends an execution at 25,000 events (service-quotas). A turn of a loop of Task,
+    // Choice and Wait is nine: entered, scheduled, started, succeeded, exited; entered, exited twice.
+    const TURN: u64 = 9;
+    const QUOTA: u64 = 25_000;
+    let most = |name: &str| {
+        crate::support::sam::template()["Parameters"][name]["MaxValue"]
+            .as_u64()
+            .unwrap_or_else(|| panic!("{name} has no greatest value"))
+    };
+    let written = text(MACHINES[0].file);
+    // The bounds as they stand there.
+    assert!(written.contains("$looks < 40 + 60 * ${RestoreHours} "));
+    assert!(written.contains("$looks < 4 * ${InfrastructureMinutes} "));
+    assert!((40 + 60 * most("RestoreHours")) * TURN + 500 < QUOTA);
+    assert!(4 * most("InfrastructureMinutes") * TURN + 500 < QUOTA);
+    // The recovery itself has a few events for each wave, of which there are ten at most.
+    let own = members(&MACHINES[0].definition()["States"]).count() as u64;
+    assert!(own * TURN + 10 * 2 * TURN < QUOTA / 25);
+}
