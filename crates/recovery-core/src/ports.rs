@@ -419,10 +419,7 @@ pub trait ValidationPorts: RestoreTests + OpsItems + Notifications + Sync {}
 impl<P> ValidationPorts for P where P: RestoreTests + OpsItems + Notifications + Sync {}
 
 /// All that the report of a recovery needs.
-pub trait ReportingPorts:
-    PlanObjects + RecoveryRecords + OpsItems + Notifications + Sync
-{
-}
+pub trait ReportingPorts: PlanObjects + RecoveryRecords + OpsItems + Notifications + Sync {}
 
 impl<P> ReportingPorts for P where P: PlanObjects + RecoveryRecords + OpsItems + Notifications + Sync
 {}

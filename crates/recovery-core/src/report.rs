@@ -420,9 +420,9 @@ fn moments(
         started: request.execution.started_at,
         planned: request.plan.as_ref().and_then(|plan| plan.planned_at),
         // After a redrive the stacks are looked at again; they had stood when the first restore began.
-        stood: request.infrastructure_to.map(|stood| {
-            first_restore.map_or(stood, |first| stood.min(first))
-        }),
+        stood: request
+            .infrastructure_to
+            .map(|stood| first_restore.map_or(stood, |first| stood.min(first))),
         restored: jobs()
             .filter(|job| job.is_completed())
             .filter_map(|job| job.completed)
@@ -524,6 +524,3 @@ pub(crate) fn short(arn: &str) -> String {
     let last = arn.rsplit(['/', ':']).next().unwrap_or(arn);
     text::shown(last)
 }
-
-
-

@@ -127,7 +127,10 @@ fn stop(request: &Request) -> Result<Outcome, Error> {
     Err(Error::Permanent(Fault::new(
         "recovery",
         request.workload.as_str(),
-        format!("The recovery of {} is not whole{named}{more}", request.workload),
+        format!(
+            "The recovery of {} is not whole{named}{more}",
+            request.workload
+        ),
         format!(
             "Remove the causes, then redrive the execution: {}",
             words::redrive_of(&request.execution.arn)
@@ -165,7 +168,14 @@ async fn report(
             kept_report(ports, &key).await?.unwrap_or(made)
         }
     };
-    let item = tell(ports, metrics, terms, &report, incident.map(|dated| dated.item)).await?;
+    let item = tell(
+        ports,
+        metrics,
+        terms,
+        &report,
+        incident.map(|dated| dated.item),
+    )
+    .await?;
     Ok(answer(&report, &item))
 }
 
@@ -253,7 +263,10 @@ async fn written_into(
     item: OpsItem,
 ) -> Result<OpsItem, Error> {
     let data = words::data(report);
-    if data.iter().any(|(key, value)| item.data.get(*key) != Some(value)) {
+    if data
+        .iter()
+        .any(|(key, value)| item.data.get(*key) != Some(value))
+    {
         let change = OpsItemChange {
             data,
             ..OpsItemChange::default()

@@ -12,7 +12,8 @@ use crate::arn::OpsItemId;
 use crate::error::Error;
 use crate::event::{self, alarm, health};
 use crate::ops_item::{
-    BEGAN, INCIDENT, KIND, NewOpsItem, OpsItem, OpsItemChange, Status, add_resources, find_or_create_where,
+    BEGAN, INCIDENT, KIND, NewOpsItem, OpsItem, OpsItemChange, Status, add_resources,
+    find_or_create_where,
 };
 use crate::outcome::Outcome;
 use crate::ports::{Notification, ResponsePorts};

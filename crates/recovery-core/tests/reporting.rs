@@ -58,7 +58,11 @@ async fn a_recovery_that_is_whole_is_reported_once_and_told_once() {
     assert_eq!(report.recovery_time.seconds, took);
     assert_eq!(report.recovery_time.met, Some(took <= 3_600));
     assert_eq!(
-        report.phases.iter().map(|phase| phase.phase).collect::<Vec<_>>(),
+        report
+            .phases
+            .iter()
+            .map(|phase| phase.phase)
+            .collect::<Vec<_>>(),
         PhaseName::ALL
     );
     {
@@ -66,9 +70,16 @@ async fn a_recovery_that_is_whole_is_reported_once_and_told_once() {
         assert_eq!(outcome.id("opsItemId"), Some("oi-1"));
         let item = &state.items[0].item;
         assert_eq!(state.items.len(), 1);
-        assert_eq!(item.status, Status::Open, "an incident's end is not ours to say");
+        assert_eq!(
+            item.status,
+            Status::Open,
+            "an incident's end is not ours to say"
+        );
         assert_eq!(state.items[0].title, "S3 in us-east-1");
-        assert_eq!(item.data["recovery:report"], "reports/shop/recover-1/0.json");
+        assert_eq!(
+            item.data["recovery:report"],
+            "reports/shop/recover-1/0.json"
+        );
         assert!(item.data["recovery:report-summary"].contains("3 of 3 restored and attached"));
         assert_eq!(state.notifications.len(), 1);
         let told = &state.notifications[0];
@@ -80,7 +91,11 @@ async fn a_recovery_that_is_whole_is_reported_once_and_told_once() {
         ] {
             assert!(told.message.contains(part), "{part}: {}", told.message);
         }
-        assert!(!told.message.contains("redrive-execution"), "{}", told.message);
+        assert!(
+            !told.message.contains("redrive-execution"),
+            "{}",
+            told.message
+        );
         assert_eq!(state.records.measures.len(), 1);
         assert!(state.backups.objects["reports/shop/recover-1/0.html"].contains("is recovered"));
     }
@@ -90,7 +105,10 @@ async fn a_recovery_that_is_whole_is_reported_once_and_told_once() {
     let state = world.state();
     assert_eq!(
         state.calls,
-        ["s3:GetObject reports/shop/recover-1/0.json", "ssm:GetOpsItem oi-1"]
+        [
+            "s3:GetObject reports/shop/recover-1/0.json",
+            "ssm:GetOpsItem oi-1"
+        ]
     );
     assert_eq!(state.notifications.len(), 1);
     assert_eq!(state.records.measures.len(), 1);
@@ -125,11 +143,20 @@ async fn what_is_left_is_named_with_its_remedy_and_reported_again_after_a_redriv
     assert_eq!(outcome.member("recoverySeconds"), None);
     assert_eq!(report.recovery_time.met, Some(false));
     assert_eq!((report.totals.integrated, report.totals.unfinished), (4, 4));
-    let mut reasons: Vec<&str> = report.problems.iter().map(|it| it.reason.as_str()).collect();
+    let mut reasons: Vec<&str> = report
+        .problems
+        .iter()
+        .map(|it| it.reason.as_str())
+        .collect();
     reasons.sort_unstable();
     assert_eq!(
         reasons,
-        ["not-attached", "not-started", "restore-failed", "restore-running"]
+        [
+            "not-attached",
+            "not-started",
+            "restore-failed",
+            "restore-running"
+        ]
     );
     {
         let state = world.state();
@@ -159,10 +186,24 @@ async fn what_is_left_is_named_with_its_remedy_and_reported_again_after_a_redriv
     let state = world.state();
     assert_eq!(state.items.len(), 1);
     assert_eq!(state.items[0].item.status, Status::Resolved);
-    assert!(state.items[0].title.contains("is whole"), "{}", state.items[0].title);
+    assert!(
+        state.items[0].title.contains("is whole"),
+        "{}",
+        state.items[0].title
+    );
     assert_eq!(state.notifications.len(), 2);
-    assert!(state.backups.objects.contains_key("reports/shop/recover-1/0.json"));
-    assert!(state.backups.objects.contains_key("reports/shop/recover-1/1.json"));
+    assert!(
+        state
+            .backups
+            .objects
+            .contains_key("reports/shop/recover-1/0.json")
+    );
+    assert!(
+        state
+            .backups
+            .objects
+            .contains_key("reports/shop/recover-1/1.json")
+    );
     assert_eq!(state.problems, Vec::<String>::new());
 }
 
@@ -171,9 +212,16 @@ async fn a_drill_says_so_counts_from_its_execution_and_looks_at_its_own_restores
     let story = Story::whole(3, 5).drill();
     let (world, _, report) = reported(&story).await;
     assert_eq!(report.phases[0].phase, PhaseName::Plan);
-    assert_eq!(report.recovery_time.seconds, story.verified.unwrap() - story.started);
+    assert_eq!(
+        report.recovery_time.seconds,
+        story.verified.unwrap() - story.started
+    );
     let told = &world.state().notifications[0];
-    assert!(told.subject.starts_with("Drill of shop is whole"), "{}", told.subject);
+    assert!(
+        told.subject.starts_with("Drill of shop is whole"),
+        "{}",
+        told.subject
+    );
     // The same world, asked as a recovery: none of these restores is one of it.
     let (world, mut payload) = story.told("verify").unwrap();
     payload["mode"] = json!("recover");
@@ -189,7 +237,10 @@ async fn an_opsitem_given_to_a_drill_does_not_make_it_an_incident() {
     let (_, outcome, report) = reported(&story).await;
     assert_eq!(outcome.id("opsItemId"), Some("oi-1"));
     assert_eq!(report.phases[0].phase, PhaseName::Plan);
-    assert_eq!(report.recovery_point.unwrap().at, Story::moment(story.started));
+    assert_eq!(
+        report.recovery_point.unwrap().at,
+        Story::moment(story.started)
+    );
 }
 
 #[tokio::test]
@@ -201,7 +252,12 @@ async fn verify_counts_what_is_attached_and_names_what_is_not() {
     assert_eq!(outcome.count("integrated"), Some(450));
     assert_eq!(outcome.member("unfinishedItems"), Some(&json!([])));
     let calls = world.calls();
-    let count = |operation: &str| calls.iter().filter(|call| call.starts_with(operation)).count();
+    let count = |operation: &str| {
+        calls
+            .iter()
+            .filter(|call| call.starts_with(operation))
+            .count()
+    };
     assert_eq!(count("backup:ListRestoreJobs"), 5);
     assert_eq!(count("ec2:DescribeVolumes"), 3);
     assert_eq!(calls.len(), 9, "and the plan");
@@ -210,7 +266,11 @@ async fn verify_counts_what_is_attached_and_names_what_is_not() {
     let outcome = asked(&world, &payload).await.unwrap();
     assert_eq!(outcome.kind(), "unfinished");
     assert_eq!(outcome.count("unfinished"), Some(120));
-    let named = outcome.member("unfinishedItems").unwrap().as_array().unwrap();
+    let named = outcome
+        .member("unfinishedItems")
+        .unwrap()
+        .as_array()
+        .unwrap();
     assert_eq!(named.len(), 50);
     for member in ["step", "subject", "reason", "why"] {
         assert!(named[0][member].is_string(), "{member}");
@@ -257,7 +317,11 @@ async fn a_recovery_without_a_plan_is_reported_with_what_the_state_machine_says(
     let names: Vec<_> = report.phases.iter().map(|phase| phase.phase).collect();
     assert_eq!(names, [PhaseName::Detect, PhaseName::Decide]);
     let state = world.state();
-    assert!(state.notifications[0].message.contains("What to do: Look at the vault."));
+    assert!(
+        state.notifications[0]
+            .message
+            .contains("What to do: Look at the vault.")
+    );
     assert!(state.backups.objects["reports/shop/recover-1/0.html"].contains("Look at the vault."));
 }
 
@@ -289,9 +353,17 @@ async fn people_are_told_though_the_item_cannot_be_written() {
     let (world, payload) = Story::whole(3, 2).told("report").unwrap();
     world.fail("ssm:UpdateOpsItem", Failure::Denied);
     asked(&world, &payload).await.unwrap_err();
-    assert!(world.state().notifications[0].message.contains("OpsItem: could not be written"));
+    assert!(
+        world.state().notifications[0]
+            .message
+            .contains("OpsItem: could not be written")
+    );
     asked(&world, &payload).await.unwrap();
-    assert!(world.state().notifications[1].message.contains("OpsItem: oi-1"));
+    assert!(
+        world.state().notifications[1]
+            .message
+            .contains("OpsItem: oi-1")
+    );
     asked(&world, &payload).await.unwrap();
     assert_eq!(world.state().notifications.len(), 2);
 }
@@ -315,7 +387,9 @@ async fn the_report_that_is_kept_counts() {
 async fn a_run_whose_time_is_up_says_so() {
     let (world, payload) = Story::whole(3, 2).told("verify").unwrap();
     let clock = FakeClock::with_budget(Duration::from_secs(60));
-    let error = handle(&world, &world, &clock, &terms(), &payload).await.unwrap_err();
+    let error = handle(&world, &world, &clock, &terms(), &payload)
+        .await
+        .unwrap_err();
     assert_eq!(error.error_type(), "Retryable");
 }
 
@@ -323,7 +397,10 @@ async fn a_run_whose_time_is_up_says_so() {
 async fn what_the_input_lacks_is_lenient_and_what_it_must_have_is_named() {
     let (_, payload) = Story::whole(1, 2).told("verify").unwrap();
     let with = |change: fn(&mut Value)| {
-        let (world, mut payload) = (Story::whole(1, 2).told("verify").unwrap().0, payload.clone());
+        let (world, mut payload) = (
+            Story::whole(1, 2).told("verify").unwrap().0,
+            payload.clone(),
+        );
         change(&mut payload);
         (world, payload)
     };
@@ -341,9 +418,13 @@ async fn what_the_input_lacks_is_lenient_and_what_it_must_have_is_named() {
         ("do", |it| it["do"] = json!("sing")),
         ("workload", |it| it["workload"] = json!("../x")),
         ("mode", |it| it["mode"] = json!("both")),
-        ("execution.name", |it| it["execution"]["name"] = json!("a/b")),
+        ("execution.name", |it| {
+            it["execution"]["name"] = json!("a/b")
+        }),
         ("execution.name", |it| it["execution"]["name"] = json!("..")),
-        ("execution.startedAt", |it| it["execution"]["startedAt"] = json!("soon")),
+        ("execution.startedAt", |it| {
+            it["execution"]["startedAt"] = json!("soon")
+        }),
         ("plan.key", |it| it["plan"]["key"] = json!("reports/x.json")),
     ];
     for (member, change) in wrong {
@@ -382,24 +463,35 @@ fn story() -> impl Strategy<Value = Story> {
         proptest::option::of(3_000_i64..8_000),
         proptest::option::of(3_000_i64..9_000),
     );
-    (moments, proptest::collection::vec(item, 1..12), any::<bool>(), 0_usize..3).prop_map(
-        |((tracked, started, planned, stood, verified, failed_over), mut items, drill, refused)| {
-            items.sort_by_key(|item| item.wave);
-            let story = Story {
-                mode: recovery_core::plan::request::Mode::Recover,
-                tracked,
-                started,
-                planned,
-                stood,
-                verified,
-                failed_over,
-                items,
-                refused,
-                redrives: 0,
-            };
-            if drill { story.drill() } else { story }
-        },
+    (
+        moments,
+        proptest::collection::vec(item, 1..12),
+        any::<bool>(),
+        0_usize..3,
     )
+        .prop_map(
+            |(
+                (tracked, started, planned, stood, verified, failed_over),
+                mut items,
+                drill,
+                refused,
+            )| {
+                items.sort_by_key(|item| item.wave);
+                let story = Story {
+                    mode: recovery_core::plan::request::Mode::Recover,
+                    tracked,
+                    started,
+                    planned,
+                    stood,
+                    verified,
+                    failed_over,
+                    items,
+                    refused,
+                    redrives: 0,
+                };
+                if drill { story.drill() } else { story }
+            },
+        )
 }
 
 fn now<T>(future: impl Future<Output = T>) -> T {

@@ -107,7 +107,10 @@ impl RecoveryRecords for World {
                 ));
             }
             let volumes = &state.records.volumes;
-            Ok(ids.iter().filter_map(|id| volumes.get(id).cloned()).collect())
+            Ok(ids
+                .iter()
+                .filter_map(|id| volumes.get(id).cloned())
+                .collect())
         })
     }
 

@@ -216,16 +216,29 @@ impl Story {
         });
         let refusals = (0..self.refused).map(|number| Refused {
             resource_arn: format!("arn:aws:rds:us-east-1:111122223333:db:shop-{number}"),
-            recovery_point_arn: format!("arn:aws:rds:us-west-2:111122223333:snapshot:shop-{number}"),
+            recovery_point_arn: format!(
+                "arn:aws:rds:us-west-2:111122223333:snapshot:shop-{number}"
+            ),
             resource_type: "RDS".to_owned(),
             created_at: Story::moment(-600),
             reason: "type-not-restored".to_owned(),
             why: "RDS is not restored by this system".to_owned(),
             remedy: "Restore it by hand from its recovery point.".to_owned(),
         });
-        let plan = Plan::of(&request, "recovery", planned, items.collect(), refusals.collect());
+        let plan = Plan::of(
+            &request,
+            "recovery",
+            planned,
+            items.collect(),
+            refusals.collect(),
+        );
         plan.map_err(|refusal| {
-            Error::Permanent(crate::error::Fault::new("plan", "story", refusal.to_string(), ""))
+            Error::Permanent(crate::error::Fault::new(
+                "plan",
+                "story",
+                refusal.to_string(),
+                "",
+            ))
         })
     }
 
@@ -247,7 +260,10 @@ impl Story {
         let item = item.transpose()?;
         {
             let mut state = world.state();
-            state.backups.objects.insert(key.clone(), json!(plan).to_string());
+            state
+                .backups
+                .objects
+                .insert(key.clone(), json!(plan).to_string());
             for (number, item) in self.items.iter().enumerate() {
                 self.show(&mut state.records, number, item.came);
             }
@@ -297,10 +313,7 @@ impl Story {
             category: "Availability",
             data: [
                 (crate::ops_item::KIND, crate::ops_item::INCIDENT.to_owned()),
-                (
-                    crate::ops_item::BEGAN,
-                    Story::moment(0).to_rfc3339(),
-                ),
+                (crate::ops_item::BEGAN, Story::moment(0).to_rfc3339()),
             ]
             .into(),
         };
@@ -309,7 +322,10 @@ impl Story {
         state.calls.clear();
         let id = state.items.first().map(|stored| stored.item.id.clone());
         let id = id.unwrap_or_else(|| OpsItemId::new("oi-1"));
-        state.records.created.insert(id.clone(), Story::moment(tracked));
+        state
+            .records
+            .created
+            .insert(id.clone(), Story::moment(tracked));
         Ok(id)
     }
 

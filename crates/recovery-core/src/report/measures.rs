@@ -52,21 +52,41 @@ pub fn of(report: &Report) -> Measures {
     let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
     let flag = |met: Option<bool>| met.map(i64::from);
     let mut values = vec![
-        ("ItemsIntegrated", Unit::Count, count(report.totals.integrated)),
-        ("ItemsUnfinished", Unit::Count, count(report.totals.unfinished)),
-        ("ItemsNotPlanned", Unit::Count, count(report.totals.refusals)),
+        (
+            "ItemsIntegrated",
+            Unit::Count,
+            count(report.totals.integrated),
+        ),
+        (
+            "ItemsUnfinished",
+            Unit::Count,
+            count(report.totals.unfinished),
+        ),
+        (
+            "ItemsNotPlanned",
+            Unit::Count,
+            count(report.totals.refusals),
+        ),
         ("RecoveryComplete", Unit::Count, i64::from(report.complete)),
     ];
     let mut add = |name, unit, value: Option<i64>| {
         values.extend(value.map(|value| (name, unit, value)));
     };
     let time = &report.recovery_time;
-    add("RecoveryTimeTargetSeconds", Unit::Seconds, time.target_seconds);
+    add(
+        "RecoveryTimeTargetSeconds",
+        Unit::Seconds,
+        time.target_seconds,
+    );
     add("RecoveryTimeTargetMet", Unit::Count, flag(time.met));
     if let Some(point) = &report.recovery_point {
         let held = &point.held;
         add("RecoveryPointSeconds", Unit::Seconds, Some(held.seconds));
-        add("RecoveryPointTargetSeconds", Unit::Seconds, held.target_seconds);
+        add(
+            "RecoveryPointTargetSeconds",
+            Unit::Seconds,
+            held.target_seconds,
+        );
         add("RecoveryPointTargetMet", Unit::Count, flag(held.met));
     }
     if report.complete {

@@ -207,15 +207,16 @@ pub fn trace<'a>(plan: &'a Plan, observed: &'a Observed) -> Vec<Traced<'a>> {
                 let mut attachments = seen.attachments.iter();
                 attachments.find(|attachment| attachment.state == "attached")
             });
-            let unfinished = left(job, volume.as_ref(), seen, attachment).map(
-                |(step, reason, why, remedy)| Unfinished {
-                    step,
-                    resource: item.resource_arn.clone(),
-                    reason,
-                    why,
-                    remedy,
-                },
-            );
+            let unfinished =
+                left(job, volume.as_ref(), seen, attachment).map(|(step, reason, why, remedy)| {
+                    Unfinished {
+                        step,
+                        resource: item.resource_arn.clone(),
+                        reason,
+                        why,
+                        remedy,
+                    }
+                });
             Traced {
                 item,
                 job,
@@ -251,8 +252,14 @@ fn left(
                 "restore-failed",
                 "Look at the job's message: a key, a quota, the restore role. Then redrive the execution.",
             ),
-            "ABORTED" => ("restore-aborted", "Redrive the execution: it starts another job."),
-            _ => ("restore-running", "Wait until the job has ended, then redrive the execution."),
+            "ABORTED" => (
+                "restore-aborted",
+                "Redrive the execution: it starts another job.",
+            ),
+            _ => (
+                "restore-running",
+                "Wait until the job has ended, then redrive the execution.",
+            ),
         };
         let said = match &job.message {
             Some(message) if !message.trim().is_empty() => {
@@ -275,7 +282,10 @@ fn left(
         return Some((
             "integrate",
             "no-volume",
-            format!("restore job {} names no volume", text::shown(job.id.as_str())),
+            format!(
+                "restore job {} names no volume",
+                text::shown(job.id.as_str())
+            ),
             AGAIN,
         ));
     };
@@ -293,13 +303,20 @@ fn left(
             Some(half) => (
                 "integrate",
                 "not-attached-yet",
-                format!("{volume} is {} at {}", text::shown(&half.state), half.instance),
+                format!(
+                    "{volume} is {} at {}",
+                    text::shown(&half.state),
+                    half.instance
+                ),
                 "Look at the volume and at its instance in EC2; then redrive the execution.",
             ),
             None => (
                 "integrate",
                 "not-attached",
-                format!("{volume} is {} and attached to no instance", text::shown(&seen.state)),
+                format!(
+                    "{volume} is {} and attached to no instance",
+                    text::shown(&seen.state)
+                ),
                 AGAIN,
             ),
         },

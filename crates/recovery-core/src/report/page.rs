@@ -9,9 +9,9 @@ use chrono::{DateTime, Utc};
 use crate::plan::request::Mode;
 use crate::text::one_line;
 
-use super::phases::PhaseName;
+use super::phases::{Phase, PhaseName};
 use super::words::{duration, headline, redrive};
-use super::{Held, ItemReport, Report, Spread, clock_time, seconds_between, short};
+use super::{Held, ItemReport, Problem, Report, Spread, clock_time, seconds_between, short};
 
 /// Items that have a row with a name in the timeline; of more, each is a thin line.
 const NAMED_ROWS: usize = 60;
@@ -19,6 +19,8 @@ const NAMED_ROWS: usize = 60;
 const ROWS: usize = 200;
 /// Problems that have an entry.
 const PROBLEMS: usize = 100;
+/// Problems with the same remedy that are shown; of more, one has to ask.
+const ALIKE: usize = 8;
 /// Ticks of the time axis, at most.
 const TICKS: i64 = 8;
 
@@ -89,7 +91,11 @@ fn head(page: &mut String, report: &Report) {
         page,
         "<header>\n<p class=\"kind\"><span class=\"badge {}\">{kind}</span> {} to {}</p>\n\
          <h1>{} <strong>{}</strong> {state}</h1>\n",
-        if report.mode == Mode::Drill { "drill" } else { "real" },
+        if report.mode == Mode::Drill {
+            "drill"
+        } else {
+            "real"
+        },
         escaped(&clock_time(report.began_at)),
         escaped(&clock_time(report.ended_at)),
         icon(mark),
@@ -100,7 +106,10 @@ fn head(page: &mut String, report: &Report) {
             1 => "once".to_owned(),
             times => format!("{times} times"),
         };
-        let _ = writeln!(page, "<p class=\"note\">The execution was redriven {times}.</p>");
+        let _ = writeln!(
+            page,
+            "<p class=\"note\">The execution was redriven {times}.</p>"
+        );
     }
     page.push_str("</header>\n<section class=\"cards\" aria-label=\"Result\">\n");
     let so_far = if report.complete { "" } else { " so far" };
@@ -111,7 +120,12 @@ fn head(page: &mut String, report: &Report) {
         &target(&report.recovery_time),
     );
     match &report.recovery_point {
-        Some(point) => card(page, "Loss of data, at the worst", &duration(point.held.seconds), &target(&point.held)),
+        Some(point) => card(
+            page,
+            "Loss of data, at the worst",
+            &duration(point.held.seconds),
+            &target(&point.held),
+        ),
         None => card(page, "Loss of data", "not known", "<p>there is no plan</p>"),
     }
     let totals = &report.totals;
@@ -132,20 +146,30 @@ fn head(page: &mut String, report: &Report) {
             page,
             "Not in the plan",
             &totals.refusals.to_string(),
-            &format!("<p class=\"bad\">{} <a href=\"#not-planned\">not restored</a></p>", icon("bad")),
+            &format!(
+                "<p class=\"bad\">{} <a href=\"#not-planned\">not restored</a></p>",
+                icon("bad")
+            ),
         );
     }
     page.push_str("</section>\n");
 }
 
 fn card(page: &mut String, name: &str, value: &str, below: &str) {
-    let _ = writeln!(page, "<div class=\"card\"><h2>{name}</h2><p class=\"value\">{value}</p>{below}</div>");
+    let _ = writeln!(
+        page,
+        "<div class=\"card\"><h2>{name}</h2><p class=\"value\">{value}</p>{below}</div>"
+    );
 }
 
 fn target(held: &Held) -> String {
     match (held.target_seconds, held.met) {
         (Some(target), Some(true)) => {
-            format!("<p class=\"good\">{} within the target of {}</p>", icon("good"), duration(target))
+            format!(
+                "<p class=\"good\">{} within the target of {}</p>",
+                icon("good"),
+                duration(target)
+            )
         }
         (Some(target), _) if held.seconds > target => format!(
             "<p class=\"bad\">{} {} over the target of {}</p>",
@@ -154,7 +178,11 @@ fn target(held: &Held) -> String {
             duration(target)
         ),
         (Some(target), _) => {
-            format!("<p class=\"bad\">{} target of {} not met yet</p>", icon("bad"), duration(target))
+            format!(
+                "<p class=\"bad\">{} target of {} not met yet</p>",
+                icon("bad"),
+                duration(target)
+            )
         }
         (None, _) => "<p>no target is set</p>".to_owned(),
     }
@@ -180,25 +208,68 @@ fn left(page: &mut String, report: &Report) {
          <pre><code>{}</code></pre>\n<ol>\n",
         escaped(&redrive(report)),
     );
-    for problem in report.problems.iter().take(PROBLEMS) {
+    // What has the same remedy stands together: it is done once.
+    let mut alike: Vec<(&Problem, Vec<&Problem>)> = Vec::new();
+    let shown = report.problems.iter().take(PROBLEMS);
+    for problem in shown.clone() {
+        let same = |of: &Problem| {
+            (&of.step, &of.reason, &of.remedy) == (&problem.step, &problem.reason, &problem.remedy)
+        };
+        match alike.iter_mut().find(|(first, _)| same(first)) {
+            Some((_, all)) => all.push(problem),
+            None => alike.push((problem, vec![problem])),
+        }
+    }
+    for (first, all) in alike {
         let _ = write!(
             page,
-            "<li><p class=\"what\"><span class=\"badge\">{}</span> <b title=\"{}\">{}</b> <span class=\"reason\">{}</span></p>",
-            escaped(&problem.step),
-            escaped(&problem.subject),
-            escaped(&short(&problem.subject)),
-            escaped(&problem.reason),
+            "<li><p class=\"what\"><span class=\"badge\">{}</span> <b>{}</b>",
+            escaped(&first.step),
+            escaped(&first.reason.replace('-', " ")),
         );
-        if let Some(remedy) = &problem.remedy {
-            let _ = write!(page, "<p class=\"remedy\"><b>Do:</b> {}</p>", escaped(remedy));
+        if all.len() > 1 {
+            let _ = write!(page, " <span class=\"reason\">{} times</span>", all.len());
         }
-        let _ = writeln!(page, "<p class=\"why\">{}</p></li>", escaped(&problem.why));
+        page.push_str("</p>");
+        if let Some(remedy) = &first.remedy {
+            let _ = write!(
+                page,
+                "<p class=\"remedy\"><b>Do:</b> {}</p>",
+                escaped(remedy)
+            );
+        }
+        page.push_str("<ul>");
+        let mut entries = all.iter().map(|problem| {
+            format!(
+                "<li><b title=\"{}\">{}</b> {}</li>",
+                escaped(&problem.subject),
+                escaped(&short(&problem.subject)),
+                escaped(&problem.why),
+            )
+        });
+        entries
+            .by_ref()
+            .take(ALIKE)
+            .for_each(|entry| page.push_str(&entry));
+        page.push_str("</ul>");
+        let more: String = entries.collect();
+        if !more.is_empty() {
+            let _ = write!(
+                page,
+                "<details><summary>and {} more</summary><ul>{more}</ul></details>",
+                all.len() - ALIKE
+            );
+        }
+        page.push_str("</li>\n");
     }
     page.push_str("</ol>\n");
-    let shown = report.problems.len().min(PROBLEMS);
+    let shown = shown.count();
     if report.totals.problems > shown {
         let more = report.totals.problems - shown;
-        let _ = writeln!(page, "<p class=\"note\">And {more} more.</p>");
+        let _ = writeln!(
+            page,
+            "<p class=\"note\">And {more} more, in the JSON beside this page.</p>"
+        );
     }
     page.push_str("</section>\n");
 }
@@ -237,7 +308,10 @@ impl Axis {
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "seconds of a recovery, to draw them")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "seconds of a recovery, to draw them"
+)]
 fn fraction(part: i64, whole: i64) -> f64 {
     part as f64 / whole.max(1) as f64
 }
@@ -330,7 +404,11 @@ fn grid(page: &mut String, axis: Axis, height: usize) {
     let mut at = step;
     page.push_str("<path class=\"grid\" d=\"");
     while at < axis.seconds {
-        let _ = write!(page, "M{:.2} 0V{height}", fraction(at, axis.seconds) * 1000.0);
+        let _ = write!(
+            page,
+            "M{:.2} 0V{height}",
+            fraction(at, axis.seconds) * 1000.0
+        );
         at += step;
     }
     page.push_str("\"/>");
@@ -352,6 +430,10 @@ fn item_rows(page: &mut String, report: &Report, rows: &[&ItemReport]) {
         .flatten()
         .fold(report.ended_at, DateTime::max);
     let axis = Axis::of(from, last);
+    // What was never started could have been when the stacks stood.
+    let before = |phase: &&Phase| phase.phase <= PhaseName::Infrastructure;
+    let open_from = report.phases.iter().rfind(before);
+    let open_from = open_from.map_or(from, |phase| phase.to);
     let named = rows.len() <= NAMED_ROWS;
     let _ = write!(
         page,
@@ -366,14 +448,26 @@ fn item_rows(page: &mut String, report: &Report, rows: &[&ItemReport]) {
             report.items.len()
         );
     }
-    let _ = writeln!(page, "<div class=\"rows {}\">", if named { "named" } else { "thin" });
+    let _ = writeln!(
+        page,
+        "<div class=\"rows {}\">",
+        if named { "named" } else { "thin" }
+    );
     page.push_str("<div class=\"axis\">");
     ticks(page, axis);
     page.push_str("</div>\n");
     for wave in rows.chunk_by(|a, b| a.wave == b.wave) {
         let number = wave[0].wave;
-        let whole = report.items.iter().filter(|item| item.wave == number).count();
-        let count = if whole == 1 { "1 item".to_owned() } else { format!("{whole} items") };
+        let whole = report
+            .items
+            .iter()
+            .filter(|item| item.wave == number)
+            .count();
+        let count = if whole == 1 {
+            "1 item".to_owned()
+        } else {
+            format!("{whole} items")
+        };
         let _ = writeln!(page, "<h4>Wave {number} <span>{count}</span></h4>");
         if named {
             for item in wave {
@@ -385,7 +479,7 @@ fn item_rows(page: &mut String, report: &Report, rows: &[&ItemReport]) {
                     escaped(&told(item)),
                 );
                 grid(page, axis, 20);
-                bars(page, axis, item, 0, 20);
+                bars(page, axis, open_from, item, 0, 20);
                 page.push_str("</svg></div>\n");
             }
         } else {
@@ -399,7 +493,7 @@ fn item_rows(page: &mut String, report: &Report, rows: &[&ItemReport]) {
             let mut by_time = wave.to_vec();
             by_time.sort_by_key(|item| (item.started_at, item.completed_at, item.attached_at));
             for (row, item) in by_time.iter().enumerate() {
-                bars(page, axis, item, row * 8, 8);
+                bars(page, axis, open_from, item, row * 8, 8);
             }
             page.push_str("</svg>\n");
         }
@@ -419,7 +513,14 @@ fn told(item: &ItemReport) -> String {
     )
 }
 
-fn bars(page: &mut String, axis: Axis, item: &ItemReport, top: usize, height: usize) {
+fn bars(
+    page: &mut String,
+    axis: Axis,
+    open_from: DateTime<Utc>,
+    item: &ItemReport,
+    top: usize,
+    height: usize,
+) {
     let (wide, narrow) = (height * 7 / 10, height * 4 / 10);
     let mut bar = |class: &str, x: f64, end: f64, thick: usize| {
         let y = top + (height - thick) / 2;
@@ -442,7 +543,8 @@ fn bars(page: &mut String, axis: Axis, item: &ItemReport, top: usize, height: us
         }
         // From where it stopped to the end.
         _ if !item.integrated => {
-            let x = restored.filter(|_| whole).or(restoring).unwrap_or(0.0);
+            let x = restored.filter(|_| whole).or(restoring);
+            let x = x.unwrap_or(axis.at(open_from));
             bar("open", x, 1000.0, narrow);
         }
         _ => {}
@@ -522,7 +624,11 @@ fn items(page: &mut String, report: &Report, rows: &[&ItemReport]) {
         let took = |seconds: Option<i64>| seconds.map_or("–".to_owned(), duration);
         let now = [&item.volume_id, &item.instance_id, &item.device];
         let now: Vec<String> = now.into_iter().flatten().map(|id| escaped(id)).collect();
-        let now = if now.is_empty() { "–".to_owned() } else { now.join("<br>") };
+        let now = if now.is_empty() {
+            "–".to_owned()
+        } else {
+            now.join("<br> ")
+        };
         let _ = writeln!(
             page,
             "<tr><th scope=\"row\" title=\"{}\">{}<small>{} in {}</small></th><td data-l=\"Wave\">{}</td>\
@@ -543,7 +649,10 @@ fn items(page: &mut String, report: &Report, rows: &[&ItemReport]) {
     page.push_str("</tbody></table>\n");
     if rows.len() < report.items.len() {
         let more = report.items.len() - rows.len();
-        let _ = writeln!(page, "<p class=\"note\">And {more} more, all of them attached or faster than these.</p>");
+        let _ = writeln!(
+            page,
+            "<p class=\"note\">And {more} more, all of them attached or faster than these.</p>"
+        );
     }
     page.push_str("</section>\n");
 }
@@ -567,7 +676,11 @@ fn facts(page: &mut String, report: &Report) {
         fact("Went back to", &clock_time(moment));
     }
     if let Some(point) = &report.recovery_point {
-        let counted = format!("from {}; the worst is {}", clock_time(point.at), point.resource_arn);
+        let counted = format!(
+            "from {}; the worst is {}",
+            clock_time(point.at),
+            point.resource_arn
+        );
         fact("Loss is counted", &counted);
     }
     for stack in &report.stacks {

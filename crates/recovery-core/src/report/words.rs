@@ -90,7 +90,11 @@ pub fn against_target(held: &Held) -> String {
 fn time_line(report: &Report) -> String {
     let time = &report.recovery_time;
     let so_far = if report.complete { "" } else { " so far" };
-    format!("{}{so_far} ({})", duration(time.seconds), against_target(time))
+    format!(
+        "{}{so_far} ({})",
+        duration(time.seconds),
+        against_target(time)
+    )
 }
 
 fn point_line(report: &Report) -> String {
@@ -110,7 +114,10 @@ fn items_line(report: &Report) -> String {
         1 => "; 1 resource is not in the plan".to_owned(),
         count => format!("; {count} resources are not in the plan"),
     };
-    format!("{} of {} restored and attached{refused}", totals.integrated, totals.items)
+    format!(
+        "{} of {} restored and attached{refused}",
+        totals.integrated, totals.items
+    )
 }
 
 /// The report in one line.
@@ -131,12 +138,18 @@ pub fn redrive(report: &Report) -> String {
 
 /// The command that goes on with the execution of this ARN.
 pub fn redrive_of(execution: &str) -> String {
-    format!("aws stepfunctions redrive-execution --execution-arn {}", shown(execution))
+    format!(
+        "aws stepfunctions redrive-execution --execution-arn {}",
+        shown(execution)
+    )
 }
 
 /// The command that fetches the page.
 fn fetch(report: &Report, bucket: &str) -> String {
-    format!("aws s3 cp s3://{bucket}/{} report.html", one_line(&report.page_key()))
+    format!(
+        "aws s3 cp s3://{bucket}/{} report.html",
+        one_line(&report.page_key())
+    )
 }
 
 /// What people are to do.
@@ -146,7 +159,9 @@ fn to_do(report: &Report) -> &'static str {
             "Look at the workload itself: the report says that its data are attached, not that customers are served."
         }
         (true, Mode::Drill) => "Nothing, but to compare the times with what was promised.",
-        (false, _) => "Remove the causes below, then redrive the execution. What is done stays done.",
+        (false, _) => {
+            "Remove the causes below, then redrive the execution. What is done stays done."
+        }
     }
 }
 
@@ -212,7 +227,11 @@ fn prose(sentence: &str, workload: &str) -> String {
 
 /// What an OpsItem keeps of a report.
 pub fn data(report: &Report) -> BTreeMap<&'static str, String> {
-    [(REPORT, one_line(&report.key())), (SUMMARY, summary(report))].into()
+    [
+        (REPORT, one_line(&report.key())),
+        (SUMMARY, summary(report)),
+    ]
+    .into()
 }
 
 fn problem_lines(number: usize, problem: &Problem) -> String {
