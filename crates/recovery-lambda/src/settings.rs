@@ -303,7 +303,7 @@ mod tests {
             arn,
             Some("N is role/r, but must be an ARN, or off"),
         );
-        let number: Read = |settings| drop(settings.number_or_off("M"));
+        let number: Read = |settings| _ = settings.number_or_off("M");
         check("off", number, None);
         check("60", number, None);
         for none in ["-1", "soon", "1.5"] {
