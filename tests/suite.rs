@@ -8,6 +8,7 @@
 //! - [`template`]: `template.yaml` keeps its contract with the event files, the functions' settings
 //!   and the adapters' IAM actions.
 //! - [`binaries`]: the programs as Lambda runs them answer a fake Runtime API as promised.
+//! - [`report_schema`]: every report is as `docs/report.schema.json` says.
 //! - [`walkthrough`]: the way of one event through the code is as ARCHITECTURE.md tells it.
 #![expect(
     clippy::unwrap_used,
@@ -18,6 +19,7 @@
 mod binaries;
 mod crash_matrix;
 mod journeys;
+mod report_schema;
 mod support;
 mod template;
 mod walkthrough;

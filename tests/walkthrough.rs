@@ -154,6 +154,7 @@ fn the_table_of_settings_is_what_the_functions_read() {
         ("restore-integrator", restore_integrator::Settings::NAMES),
         ("restore-reconciler", restore_reconciler::Settings::NAMES),
         ("recovery-planner", recovery_planner::Settings::NAMES),
+        ("recovery-reporter", recovery_reporter::Settings::NAMES),
         ("restore-starter", restore_starter::Settings::NAMES),
         ("opsitem-creator", opsitem_creator::Settings::NAMES),
         (

@@ -9,7 +9,7 @@ use crate::process::Program;
 use crate::trouble::{Result, Trouble};
 
 /// The functions, with the settings that template.yaml gives them.
-pub(crate) const FUNCTIONS: [(&str, &[(&str, &str)]); 8] = [
+pub(crate) const FUNCTIONS: [(&str, &[(&str, &str)]); 9] = [
     (
         "restore-integrator",
         &[("ACCOUNT_ID", "111122223333"), ("TOPIC_ARN", TOPIC)],
@@ -33,6 +33,16 @@ pub(crate) const FUNCTIONS: [(&str, &[(&str, &str)]); 8] = [
         &[
             ("PLAN_BUCKET", "recovery.plans"),
             ("VAULT_NAME", "recovery"),
+        ],
+    ),
+    (
+        "recovery-reporter",
+        &[
+            ("DRILL_RESTORE_ROLE_ARN", "arn:aws:iam::111122223333:role/drill"),
+            ("PLAN_BUCKET", "recovery.plans"),
+            ("RECOVERY_POINT_TARGET_MINUTES", "15"),
+            ("RECOVERY_TIME_TARGET_MINUTES", "60"),
+            ("TOPIC_ARN", TOPIC),
         ],
     ),
     (

@@ -185,6 +185,18 @@ pub(crate) fn all() -> Vec<Scenario> {
             "manual-recovery-plan",
             "planned",
         ),
+        Scenario {
+            world: || World {
+                device: Some("/dev/sdf".to_owned()),
+                ..World::default()
+            },
+            ..other(
+                "report of one volume",
+                "recovery-reporter",
+                "manual-recovery-report",
+                "reported",
+            )
+        },
         other(
             "planned restore",
             "restore-starter",

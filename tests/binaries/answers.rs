@@ -92,12 +92,27 @@ struct Direct {
     member: &'static str,
 }
 
-const DIRECT: [Direct; 2] = [
+const DIRECT: [Direct; 3] = [
     Direct {
         package: "recovery-planner",
         variables: &[("PLAN_BUCKET", "shop-plans"), ("VAULT_NAME", "recovery")],
         input: "manual-recovery-plan",
         member: "workload",
+    },
+    Direct {
+        package: "recovery-reporter",
+        variables: &[
+            (
+                "DRILL_RESTORE_ROLE_ARN",
+                "arn:aws:iam::111122223333:role/drill",
+            ),
+            ("PLAN_BUCKET", "shop-plans"),
+            ("RECOVERY_POINT_TARGET_MINUTES", "15"),
+            ("RECOVERY_TIME_TARGET_MINUTES", "off"),
+            ("TOPIC_ARN", "off"),
+        ],
+        input: "manual-recovery-report",
+        member: "do",
     },
     Direct {
         package: "restore-starter",
@@ -275,8 +290,13 @@ fn restore_test_validator_answers_as_promised() {
 }
 
 #[test]
-fn restore_starter_answers_as_promised() {
+fn recovery_reporter_answers_as_promised() {
     check_direct(&DIRECT[1]);
+}
+
+#[test]
+fn restore_starter_answers_as_promised() {
+    check_direct(&DIRECT[2]);
 }
 
 #[test]

@@ -95,6 +95,13 @@ pub(super) fn broken_by_claim(world: &World, before: &World) -> Result<(), Strin
             .iter()
             .map(|told| told.message.as_str())
             .collect();
+        // The message names the page beside the report.
+        if let Some(report) = data("recovery:report-told")
+            && let page = report.replace(".json", ".html")
+            && !told.iter().any(|message| message.contains(&page))
+        {
+            return claim("says that people were told of a report, and they were not");
+        }
         match data("recovery:notified") {
             None | Some("none") => {}
             Some(why) if data("recovery:kind").is_none_or(|kind| kind != "incident") => {

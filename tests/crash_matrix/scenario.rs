@@ -12,6 +12,7 @@ use recovery_core::restore_start::Means;
 use serde_json::Value;
 
 use crate::support::disturbed::Disturbed;
+use crate::support::reports::terms;
 use crate::support::repository::event;
 use crate::support::restored::{integration, usual_here};
 
@@ -22,6 +23,7 @@ pub(super) enum Function {
     RestoreReconciler(Horizon),
     RestoreTestValidator,
     RecoveryPlanner,
+    RecoveryReporter,
     RestoreStarter,
     OpsitemCreator,
     HealthEventResponder(Policy),
@@ -36,6 +38,7 @@ impl Function {
             Function::RestoreReconciler(_) => "restore-reconciler",
             Function::RestoreTestValidator => "restore-test-validator",
             Function::RecoveryPlanner => "recovery-planner",
+            Function::RecoveryReporter => "recovery-reporter",
             Function::RestoreStarter => "restore-starter",
             Function::OpsitemCreator => "opsitem-creator",
             Function::HealthEventResponder(_) => "health-event-responder",
@@ -48,7 +51,8 @@ impl Function {
         match self {
             Function::RestoreIntegrator
             | Function::RestoreReconciler(_)
-            | Function::RecoveryPlanner => Duration::from_secs(300),
+            | Function::RecoveryPlanner
+            | Function::RecoveryReporter => Duration::from_secs(300),
             _ => Duration::from_secs(120),
         }
     }
@@ -63,6 +67,7 @@ impl Function {
             | Function::RestoreReconciler(_)
             | Function::RestoreTestValidator
             | Function::RecoveryPlanner
+            | Function::RecoveryReporter
             | Function::RestoreStarter
             | Function::OpsitemCreator => None,
         }
@@ -102,6 +107,9 @@ impl Function {
                     bucket: "plans".to_owned(),
                 };
                 recovery_planner::handle(ports, ports, &places, payload).await
+            }
+            Function::RecoveryReporter => {
+                recovery_reporter::handle(ports, ports, ports, &terms(), payload).await
             }
             Function::RestoreStarter => {
                 let means = Means {

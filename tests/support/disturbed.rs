@@ -17,10 +17,13 @@ use recovery_core::ops_item::{Claim, ItemKey, NewOpsItem, OpsItem, OpsItemChange
 use recovery_core::outcome::Outcome;
 use recovery_core::plan::RecoveryPoint;
 use recovery_core::ports::{
-    AttachAnswer, Clock, Instances, Notification, Notifications, OpsItems, Page, PlanObjects,
-    RecoveryPointTags, RecoveryPoints, RestoreJobs, RestoreRequest, RestoreStarts, RestoreTests,
-    Restores, Runbooks, SnapshotTags, StackResource, StackResources, StartAnswer, Volumes,
+    AttachAnswer, Clock, Instances, Metrics, Notification, Notifications, OpsItems, Page,
+    PlanObjects, RecoveryPointTags, RecoveryPoints, RecoveryRecords, RestoreJobs, RestoreRequest,
+    RestoreStarts, RestoreTests, Restores, Runbooks, SnapshotTags, StackResource, StackResources,
+    StartAnswer, Volumes,
 };
+use recovery_core::report::measures::Measures;
+use recovery_core::report::observation::{DatedItem, Job, RecoveredVolume};
 use recovery_core::restore_job::RestoreJob;
 use recovery_core::restore_test::{Report, RestoreTest, Snapshot, TestVolume};
 use recovery_core::tags::Tags;
@@ -533,6 +536,39 @@ impl PlanObjects for Disturbed<'_> {
     async fn stored(&self, key: &str) -> Result<Option<String>, Error> {
         self.call("s3:GetObject", key, || self.world.stored(key))
             .await
+    }
+}
+
+impl RecoveryRecords for Disturbed<'_> {
+    async fn jobs_since(
+        &self,
+        since: DateTime<Utc>,
+        page: Option<&str>,
+    ) -> Result<Page<Job>, Error> {
+        self.call(
+            "backup:ListRestoreJobs",
+            page.unwrap_or("first page"),
+            || self.world.jobs_since(since, page),
+        )
+        .await
+    }
+
+    async fn recovered_volumes(&self, ids: &[VolumeId]) -> Result<Vec<RecoveredVolume>, Error> {
+        self.call("ec2:DescribeVolumes", &subjects(ids), || {
+            self.world.recovered_volumes(ids)
+        })
+        .await
+    }
+
+    async fn dated_item(&self, id: &OpsItemId) -> Result<Option<DatedItem>, Error> {
+        self.call("ssm:GetOpsItem", id.as_str(), || self.world.dated_item(id))
+            .await
+    }
+}
+
+impl Metrics for Disturbed<'_> {
+    fn record(&self, measures: &Measures) {
+        self.world.record(measures);
     }
 }
 

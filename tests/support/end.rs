@@ -21,7 +21,7 @@ pub(crate) struct End {
     executions: BTreeMap<String, String>,
     /// Restores that were started: token and recovery point.
     restores: BTreeMap<String, String>,
-    /// Keys of the plans that are kept, with what is to be done in their names.
+    /// Keys of the plans and reports that are kept, with what is to be done in the plans' names.
     plans: BTreeSet<String>,
     /// Results of restore tests: job, and whether it was successful with what was found.
     results: BTreeMap<String, (bool, String)>,

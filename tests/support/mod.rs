@@ -3,6 +3,7 @@
 
 pub(crate) mod disturbed;
 pub(crate) mod end;
+pub(crate) mod reports;
 pub(crate) mod repository;
 pub(crate) mod restored;
 pub(crate) mod sam;

@@ -40,6 +40,7 @@ fn settings() -> Vec<(&'static str, &'static [&'static str], Read)> {
         of!(health_event_responder),
         of!(opsitem_creator),
         of!(recovery_planner),
+        of!(recovery_reporter),
         of!(restore_integrator),
         of!(restore_reconciler),
         of!(restore_test_validator),
@@ -123,8 +124,13 @@ fn each_function_starts_with_what_the_template_sets() {
                 );
             }
             let nowhere = |name: &str| with(name).filter(|_| name != "AWS_REGION");
-            let reads_region =
-                !["opsitem_creator", "recovery_planner", "restore_starter"].contains(&package);
+            let reads_region = ![
+                "opsitem_creator",
+                "recovery_planner",
+                "recovery_reporter",
+                "restore_starter",
+            ]
+            .contains(&package);
             assert_eq!(
                 read(&nowhere).is_err(),
                 reads_region,
@@ -200,7 +206,7 @@ fn assert_log_takes_events(deployed: &Deployed, target: &Value) {
 }
 
 /// What a state machine or a person invokes.
-const INVOKED_DIRECTLY: [&str; 2] = ["recovery-planner", "restore-starter"];
+const INVOKED_DIRECTLY: [&str; 3] = ["recovery-planner", "recovery-reporter", "restore-starter"];
 
 #[test]
 fn every_function_is_invoked_by_a_rule_or_directly() {

@@ -10,7 +10,7 @@ use super::permissions::WITHOUT_RESOURCES;
 use crate::support::sam::{TEMPLATES, members, strings, template_at};
 
 /// Ends of ARNs that leave something open, and what cannot be known before.
-const OPEN: [(&str, &str); 13] = [
+const OPEN: [(&str, &str); 14] = [
     ("automation-definition/${RecoveryRunbook}:*", "its version"),
     (
         "automation-definition/${StartRegionRecovery}:*",
@@ -47,6 +47,10 @@ const OPEN: [(&str, &str); 13] = [
         "volumes that a restore makes, which have no tags to tell them by",
     ),
     ("${RecoveryBucket}/plans/*", "workload and hash of the plan"),
+    (
+        "${RecoveryBucket}/reports/*",
+        "workload and execution of the recovery",
+    ),
     ("${WorkloadTemplateBucket}/*", "the key of the template"),
 ];
 

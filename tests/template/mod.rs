@@ -3,6 +3,7 @@
 //! `infra/` keep theirs: they forward what it asks for, and nothing twice.
 
 mod backup_plan;
+mod dashboard;
 mod forwarding;
 mod functions;
 mod least_privilege;

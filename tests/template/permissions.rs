@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use recovery_aws::{
-    IntegrationAdapters, OpsCenter, PlanningAdapters, ResponseAdapters, RunbookRunner,
-    StartingAdapters, ValidationAdapters,
+    IntegrationAdapters, OpsCenter, PlanningAdapters, ReportingAdapters, ResponseAdapters,
+    RunbookRunner, StartingAdapters, ValidationAdapters,
 };
 use serde_json::Value;
 
@@ -28,8 +28,8 @@ const VOLUME_KEYS: [&str; 3] = ["kms:CreateGrant", "kms:Decrypt", "kms:DescribeK
 /// What starting a runbook with a role of its own needs beyond the call.
 const RUNBOOK_ROLE: [&str; 1] = ["iam:PassRole"];
 
-/// What reading a plan needs beyond the call: S3 says only to those who may list the bucket that there
-/// is none.
+/// What reading a plan or a report needs beyond the call: S3 says only to those who may list the bucket
+/// that there is none.
 const WHICH_PLANS: [&str; 1] = ["s3:ListBucket"];
 
 /// What starting a restore needs beyond the call: AWS Backup restores in a role of ours.
@@ -170,6 +170,8 @@ fn each_role_allows_what_the_adapters_call_no_more_and_no_less() {
 
     let planner = [PlanningAdapters::ACTIONS, &[&WHICH_PLANS]].concat();
     check(&[], "RecoveryPlannerRole", &planner);
+    let reporter = [ReportingAdapters::ACTIONS, &[&WHICH_PLANS]].concat();
+    check(&[], "RecoveryReporterRole", &reporter);
     let starter = [StartingAdapters::ACTIONS, &[&RESTORE_ROLE]].concat();
     check(&[], "RestoreStarterRole", &starter);
 
@@ -254,30 +256,39 @@ fn the_one_role_that_may_remove_something_may_remove_messages_of_the_two_queues(
     }
 }
 
-/// The one role that may write objects, and the action: what is there is never overwritten.
-const KEEPS_PLANS: (&str, &str) = ("RecoveryPlannerRole", "s3:PutObject");
+/// The roles that may write objects, each under its own prefix, and the action: what is there is never
+/// overwritten.
+const KEEP_OBJECTS: ([(&str, &str); 2], &str) = (
+    [
+        ("RecoveryPlannerRole", "plans"),
+        ("RecoveryReporterRole", "reports"),
+    ],
+    "s3:PutObject",
+);
 
 #[test]
-fn a_plan_is_written_only_under_its_prefix_and_only_where_nothing_is() {
-    let (role, action) = KEEPS_PLANS;
+fn an_object_is_written_only_under_its_prefix_and_only_where_nothing_is() {
+    let (keepers, action) = KEEP_OBJECTS;
     for deployed in every_deployment() {
-        let statements = roles(&deployed).remove(role).unwrap();
-        let writing: Vec<_> = statements
-            .iter()
-            .filter(|statement| strings(&statement["Action"]).contains(&action.to_owned()))
-            .collect();
-        assert_eq!(writing.len(), 1);
-        assert_eq!(
-            strings(&writing[0]["Resource"]),
-            ["arn:aws:s3:::RecoveryBucket/plans/*"]
-        );
-        assert_eq!(
-            writing[0]["Condition"],
-            serde_json::json!({
-                "Null": {"s3:if-none-match": "false"},
-                "StringEquals": {"aws:ResourceAccount": "111122223333"},
-            })
-        );
+        for (role, prefix) in keepers {
+            let statements = roles(&deployed).remove(role).unwrap();
+            let writing: Vec<_> = statements
+                .iter()
+                .filter(|statement| strings(&statement["Action"]).contains(&action.to_owned()))
+                .collect();
+            assert_eq!(writing.len(), 1, "{role}");
+            assert_eq!(
+                strings(&writing[0]["Resource"]),
+                [format!("arn:aws:s3:::RecoveryBucket/{prefix}/*")]
+            );
+            assert_eq!(
+                writing[0]["Condition"],
+                serde_json::json!({
+                    "Null": {"s3:if-none-match": "false"},
+                    "StringEquals": {"aws:ResourceAccount": "111122223333"},
+                })
+            );
+        }
     }
 }
 
@@ -311,7 +322,8 @@ fn no_action_destroys_or_is_a_pattern() {
                     // Neither overwrites: a result that is there cannot be changed.
                     action == "logs:PutLogEvents"
                         || action == "backup:PutRestoreValidationResult"
-                        || (role.as_str(), action.as_str()) == (KEEPS_PLANS.0, KEEPS_PLANS.1)
+                        || action == KEEP_OBJECTS.1
+                            && KEEP_OBJECTS.0.iter().any(|(keeper, _)| *keeper == role)
                         || (role.as_str(), action.as_str())
                             == (REMOVES_MESSAGES.0, REMOVES_MESSAGES.1)
                         || !dangerous.iter().any(|word| verb.starts_with(word)),

@@ -1,13 +1,64 @@
 //! S3: <https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html>.
 
+use serde_json::{Value, json};
+
 use super::Answer;
-use super::world::World;
+use super::world::{World, ids};
 use crate::http::Request;
 
 pub(super) fn answer(world: &mut World, request: &Request) -> (String, Answer) {
-    if request.method == "PUT" && request.target.starts_with("/recovery.plans/plans/") {
-        let answer = Answer::new(200, "application/xml", String::new());
-        return ("PutObject".to_owned(), answer);
+    let path = request.target.split('?').next().unwrap_or_default();
+    let Some(key) = path.strip_prefix("/recovery.plans/") else {
+        return super::unknown(world, request);
+    };
+    match (request.method.as_str(), key.split('/').next()) {
+        ("PUT", Some("plans" | "reports")) => {
+            let answer = Answer::new(200, "application/xml", String::new());
+            ("PutObject".to_owned(), answer)
+        }
+        ("GET", Some("plans")) => {
+            let answer = Answer::new(200, "application/json", plan().to_string());
+            ("GetObject".to_owned(), answer)
+        }
+        // A report is made as for the first time.
+        ("GET", Some("reports")) => {
+            let body = "<Error><Code>NoSuchKey</Code><Message>no</Message></Error>";
+            let answer = Answer::new(404, "application/xml", body.to_owned());
+            ("GetObject".to_owned(), answer)
+        }
+        _ => super::unknown(world, request),
     }
-    super::unknown(world, request)
+}
+
+/// The plan of the one volume, as recovery-planner keeps it.
+fn plan() -> Value {
+    let item = json!({
+        "resourceArn": "arn:aws:ec2:us-east-1:111122223333:volume/vol-0763fb4e71a955616",
+        "recoveryPointArn": format!("arn:aws:ec2:us-west-2::snapshot/{}", ids::SNAPSHOT),
+        "type": "EBS",
+        "createdAt": "2026-11-23T04:50:00Z",
+        "ageSeconds": 1_320,
+        "wave": 0,
+        "target": {"stack": ids::STACK, "logicalId": ids::LOGICAL_ID},
+        "metadata": {},
+        "predictions": {},
+    });
+    json!({
+        "version": 1,
+        "hash": "0".repeat(64),
+        "workload": ids::PLANNED_STACK,
+        "mode": "recover",
+        "plannedAt": "2026-11-23T05:12:00Z",
+        "vault": "recovery",
+        "waves": [{"wave": 0, "items": [item]}],
+        "refusals": [],
+        "totals": {
+            "items": 1,
+            "refusals": 0,
+            "recoveryPoints": 1,
+            "unreadableRecoveryPoints": 0,
+            "sizeBytes": 0,
+            "volumeGiB": 0,
+        },
+    })
 }

@@ -141,11 +141,11 @@ pub(crate) fn translate(id: &RestoreJobId, job: DescribeRestoreJobOutput) -> Res
 
 /// One that cannot be read counts as absent, as in the job's event: what a type without an
 /// integration is called is no reason to fail.
-fn arn(text: Option<String>) -> Option<Arn> {
+pub(crate) fn arn(text: Option<String>) -> Option<Arn> {
     text.and_then(|text| Arn::parse(&text).ok())
 }
 
-fn time(time: aws_smithy_types::DateTime) -> Option<DateTime<Utc>> {
+pub(crate) fn time(time: aws_smithy_types::DateTime) -> Option<DateTime<Utc>> {
     DateTime::from_timestamp(time.secs(), time.subsec_nanos())
 }
 

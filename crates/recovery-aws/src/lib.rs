@@ -9,6 +9,7 @@ mod client;
 mod cloudformation;
 mod ec2;
 mod error;
+mod records;
 mod restore_tests;
 mod s3;
 mod sns;
@@ -20,6 +21,7 @@ pub use backup::Backup;
 pub use client::{Config, load_config};
 pub use cloudformation::CloudFormation;
 pub use ec2::Ec2;
+pub use records::Records;
 pub use restore_tests::RestoreTesting;
 pub use s3::PlanBucket;
 pub use sns::Topic;
@@ -37,9 +39,11 @@ use recovery_core::ops_item::{Claim, ItemKey, NewOpsItem, OpsItem, OpsItemChange
 use recovery_core::plan::RecoveryPoint;
 use recovery_core::ports::{
     AttachAnswer, Instances, Notification, Notifications, OpsItems, Page, PlanObjects,
-    RecoveryPointTags, RecoveryPoints, RestoreJobs, RestoreRequest, RestoreStarts, RestoreTests,
-    Restores, Runbooks, SnapshotTags, StackResource, StackResources, StartAnswer, Volumes,
+    RecoveryPointTags, RecoveryPoints, RecoveryRecords, RestoreJobs, RestoreRequest, RestoreStarts,
+    RestoreTests, Restores, Runbooks, SnapshotTags, StackResource, StackResources, StartAnswer,
+    Volumes,
 };
+use recovery_core::report::observation::{DatedItem, Job, RecoveredVolume};
 use recovery_core::restore_job::RestoreJob;
 use recovery_core::restore_test::{Report, RestoreTest, Snapshot, TestVolume};
 use recovery_core::tags::{PLANNED, Tags};
@@ -259,15 +263,70 @@ impl SnapshotTags for PlanningAdapters {
     }
 }
 
-impl PlanObjects for PlanningAdapters {
-    async fn store(&self, key: &str, body: String) -> Result<(), Error> {
-        self.plans.store(key, body).await
-    }
+/// What the report of a recovery reaches AWS through.
+#[derive(Debug)]
+pub struct ReportingAdapters {
+    records: Records,
+    plans: PlanBucket,
+    ops_center: OpsCenter,
+    topic: Topic,
+}
 
-    async fn stored(&self, key: &str) -> Result<Option<String>, Error> {
-        self.plans.stored(key).await
+impl ReportingAdapters {
+    /// The IAM actions that it needs.
+    pub const ACTIONS: &'static [&'static [&'static str]] = &[
+        Records::ACTIONS,
+        PlanBucket::ACTIONS,
+        OpsCenter::ACTIONS,
+        Topic::ACTIONS,
+    ];
+
+    /// Clients for every service it needs; plans and reports are kept in `bucket`, notification goes to
+    /// `topic`, if any.
+    pub fn new(config: &Config, bucket: String, topic: Option<String>) -> ReportingAdapters {
+        ReportingAdapters {
+            records: Records::new(config),
+            plans: PlanBucket::new(config, bucket),
+            ops_center: OpsCenter::new(config),
+            topic: Topic::new(config, topic),
+        }
     }
 }
+
+impl RecoveryRecords for ReportingAdapters {
+    async fn jobs_since(
+        &self,
+        since: DateTime<Utc>,
+        page: Option<&str>,
+    ) -> Result<Page<Job>, Error> {
+        self.records.jobs_since(since, page).await
+    }
+
+    async fn recovered_volumes(&self, ids: &[VolumeId]) -> Result<Vec<RecoveredVolume>, Error> {
+        self.records.recovered_volumes(ids).await
+    }
+
+    async fn dated_item(&self, id: &OpsItemId) -> Result<Option<DatedItem>, Error> {
+        records::dated_item(&self.ops_center, id).await
+    }
+}
+
+/// Plans and reports are kept in the same way.
+macro_rules! objects {
+    ($($adapters:ty),*) => {$(
+        impl PlanObjects for $adapters {
+            async fn store(&self, key: &str, body: String) -> Result<(), Error> {
+                self.plans.store(key, body).await
+            }
+
+            async fn stored(&self, key: &str) -> Result<Option<String>, Error> {
+                self.plans.stored(key).await
+            }
+        }
+    )*};
+}
+
+objects!(PlanningAdapters, ReportingAdapters);
 
 /// What the start of a planned restore reaches AWS through.
 #[derive(Debug)]
@@ -405,7 +464,12 @@ macro_rules! ops_items_and_notifications {
     )*};
 }
 
-ops_items_and_notifications!(IntegrationAdapters, ResponseAdapters, ValidationAdapters);
+ops_items_and_notifications!(
+    IntegrationAdapters,
+    ReportingAdapters,
+    ResponseAdapters,
+    ValidationAdapters
+);
 
 #[cfg(test)]
 mod tests {

@@ -1,4 +1,4 @@
-//! S3: the bucket that plans are kept in.
+//! S3: the bucket that plans and reports are kept in.
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::primitives::ByteStream;
@@ -39,6 +39,15 @@ impl PlanBucket {
     }
 }
 
+/// What a browser is told of an object.
+fn content_type(key: &str) -> &'static str {
+    if key.ends_with(".html") {
+        "text/html; charset=utf-8"
+    } else {
+        "application/json"
+    }
+}
+
 impl PlanObjects for PlanBucket {
     /// Written only where nothing is there:
     /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html>.
@@ -49,7 +58,7 @@ impl PlanObjects for PlanBucket {
             .bucket(&self.bucket)
             .key(key)
             .if_none_match("*")
-            .content_type("application/json")
+            .content_type(content_type(key))
             .body(ByteStream::from(body.into_bytes()))
             .send()
             .await;
@@ -130,6 +139,20 @@ mod tests {
         // One is there already: the same, since its key is its hash.
         let wire = Wire::answering([Answer::s3_error(412, "PreconditionFailed")]);
         kept(&wire).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_page_is_one_for_browsers() {
+        let wire = Wire::answering([Answer::s3("")]);
+        let key = "reports/shop/recover-1/0.html";
+        let page = "<!DOCTYPE html>".to_owned();
+        bucket(&wire).store(key, page).await.unwrap();
+        let sent = wire.only();
+        assert_eq!(
+            sent.header("content-type"),
+            Some("text/html; charset=utf-8")
+        );
+        assert_eq!(sent.header("if-none-match"), Some("*"));
     }
 
     #[tokio::test]

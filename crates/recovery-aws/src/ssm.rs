@@ -21,7 +21,7 @@ use recovery_core::text;
 use serde_json::json;
 
 use crate::client::Config;
-use crate::error::{classify, incomplete};
+use crate::error::{classify, code, incomplete};
 
 /// OpsCenter in the recovery Region.
 #[derive(Debug)]
@@ -53,6 +53,30 @@ impl OpsCenter {
                     .build(),
             ),
         }
+    }
+
+    /// The item with this id and when it was created; nothing where there is none.
+    ///
+    /// <https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_GetOpsItem.html>
+    pub(crate) async fn dated(
+        &self,
+        id: &OpsItemId,
+    ) -> Result<Option<(OpsItem, Option<aws_smithy_types::DateTime>)>, Error> {
+        let answer = self
+            .client
+            .get_ops_item()
+            .ops_item_id(id.as_str())
+            .send()
+            .await;
+        let answer = match answer {
+            Err(error) if code(&error) == Some("OpsItemNotFoundException") => return Ok(None),
+            answer => answer.map_err(|error| classify(GET_OPS_ITEM, id.as_str(), error))?,
+        };
+        let item = answer
+            .ops_item
+            .ok_or_else(|| incomplete(GET_OPS_ITEM, id.as_str(), "OpsItem"))?;
+        let created = item.created_time;
+        Ok(Some((as_item(id, item), created)))
     }
 
     /// All items that pass the filters, the oldest first.
@@ -136,11 +160,7 @@ impl OpsItems for OpsCenter {
             .map_err(|error| classify(GET_OPS_ITEM, id.as_str(), error))?
             .ops_item
             .ok_or_else(|| incomplete(GET_OPS_ITEM, id.as_str(), "OpsItem"))?;
-        Ok(OpsItem {
-            id: id.clone(),
-            status: status(item.status),
-            data: texts(item.operational_data).into_iter().collect(),
-        })
+        Ok(as_item(id, item))
     }
 
     /// Creates the item, unless one that is open has the same key.
@@ -216,6 +236,15 @@ impl OpsItems for OpsCenter {
             .await
             .map_err(|error| classify(UPDATE_OPS_ITEM, id.as_str(), error))?;
         Ok(())
+    }
+}
+
+/// The item that OpsCenter describes.
+fn as_item(id: &OpsItemId, item: aws_sdk_ssm::types::OpsItem) -> OpsItem {
+    OpsItem {
+        id: id.clone(),
+        status: status(item.status),
+        data: texts(item.operational_data).into_iter().collect(),
     }
 }
 

@@ -4,8 +4,10 @@
 //! device name is taken once, an open OpsItem stands in the way of a second one with its key.
 
 mod acceptable;
+mod records;
 mod recovery;
 mod restore_tests;
+mod story;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -24,8 +26,10 @@ use crate::ports::{
 use crate::restore_job::{EBS, RestoreJob};
 use crate::tags::Tags;
 
+pub use records::{Records, attached_volume, completed_job};
 pub use recovery::{Backups, volume_point};
 pub use restore_tests::Tests;
+pub use story::{Came, DRILL_ROLE, Story, StoryItem};
 
 /// How a scripted call fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,6 +85,8 @@ pub struct State {
     pub executions: BTreeMap<String, Execution>,
     /// Recovery points, stored plans and started restores.
     pub backups: Backups,
+    /// What a report is made of.
+    pub records: Records,
     /// Calls made, each as `operation subject`.
     pub calls: Vec<String>,
     /// Looks at a volume until one that is `creating` shows as `available`; without a number it

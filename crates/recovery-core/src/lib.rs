@@ -1,14 +1,15 @@
 //! Decides what Rapid Recovery does: values in, values out.
 //!
 //! No I/O, no clock, no environment, no AWS SDK. What the deciding code needs of the world stands
-//! in [`ports`]; only [`integration`], [`reconciliation`], [`planning`], [`restore_start`],
-//! [`restore_test`], [`response`], [`job_tracking`] and [`ops_item::find_or_create`] walk through them.
+//! in [`ports`]; only [`integration`], [`reconciliation`], [`planning`], [`reporting`],
+//! [`restore_start`], [`restore_test`], [`response`], [`job_tracking`] and
+//! [`ops_item::find_or_create`] walk through them.
 //!
 //! A restored volume, from event to attachment: [`event::backup`] → [`restore_job`] → [`tags`] →
 //! [`integrate`] (the decision), called by [`integration`] (looks and acts).
 //! What no event told of: [`reconciliation`] leads every restore of late through the same integration.
 //! A whole recovery begins with a plan: [`plan`], called by [`planning`]; each restore of it is
-//! begun by [`restore_start`].
+//! begun by [`restore_start`]. It ends with a report: [`report`], called by [`reporting`].
 //! A restore test is judged by [`restore_test`].
 //! A Health event: [`event::health`] → [`respond`] (the decision), called by [`response`].
 
@@ -27,6 +28,8 @@ pub mod plan;
 pub mod planning;
 pub mod ports;
 pub mod reconciliation;
+pub mod report;
+pub mod reporting;
 pub mod respond;
 pub mod response;
 pub mod restore_job;

@@ -18,12 +18,16 @@ use crate::text;
 pub const SOURCE: &str = "rapid-recovery";
 /// Operational data: the item's [`ItemKey`], searchable.
 pub const KEY: &str = "recovery:key";
-/// Operational data: [`INCIDENT`] or [`RESTORE`], searchable.
+/// Operational data: [`INCIDENT`], [`RESTORE`] or [`RECOVERY`], searchable.
 pub const KIND: &str = "recovery:kind";
 /// The [`KIND`] of the OpsItems of incidents.
 pub const INCIDENT: &str = "incident";
 /// The [`KIND`] of the OpsItems of restore jobs.
 pub const RESTORE: &str = "restore";
+/// The [`KIND`] of the OpsItems of recoveries that no incident's OpsItem stands for.
+pub const RECOVERY: &str = "recovery";
+/// Operational data of an incident: when its trouble began, as the first signal told it.
+pub const BEGAN: &str = "recovery:began";
 /// Operational data that OpsCenter shows as related resources.
 pub const RESOURCES: &str = "/aws/resources";
 /// Longest title, in characters.

@@ -8,8 +8,8 @@ use serde_json::Value;
 /// The answer of a function, as JSON: `{"outcome": "integrated", "volumeId": "vol-…", …}`.
 ///
 /// `outcome` and `reason` are kebab-case words that a state machine can branch on; the other
-/// members are ids and numbers, present where there is something to name or to count. The answer of
-/// the planner has more: see [`Outcome::with_member`].
+/// members are ids and numbers, present where there is something to name or to count. The answers of
+/// planner and reporter have more: see [`Outcome::with_member`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Outcome {
     outcome: &'static str,
@@ -83,6 +83,26 @@ impl Outcome {
     /// The restores of late were looked at; the counts say what became of them.
     pub fn reconciled() -> Outcome {
         Outcome::new("reconciled", None)
+    }
+
+    /// Every planned item is restored and attached.
+    pub fn verified() -> Outcome {
+        Outcome::new("verified", None)
+    }
+
+    /// Planned items are left that are not restored or not attached.
+    pub fn unfinished() -> Outcome {
+        Outcome::new("unfinished", None)
+    }
+
+    /// The report of the recovery is kept, and people were told of it.
+    pub fn reported() -> Outcome {
+        Outcome::new("reported", None)
+    }
+
+    /// The execution was redriven: the recovery goes on.
+    pub fn resumed() -> Outcome {
+        Outcome::new("resumed", None)
     }
 
     /// A restore test has its result, by this run; `validation` says which.

@@ -12,6 +12,8 @@ use crate::error::{Error, Fault};
 use crate::integrate::{DeviceName, Instance, Volume};
 use crate::ops_item::{Claim, ItemKey, NewOpsItem, OpsItem, OpsItemChange};
 use crate::plan::RecoveryPoint;
+use crate::report::measures::Measures;
+use crate::report::observation::{DatedItem, Job, RecoveredVolume};
 use crate::restore_job::RestoreJob;
 use crate::restore_test::{Report, RestoreTest, Snapshot, TestVolume};
 use crate::tags::Tags;
@@ -110,7 +112,7 @@ pub trait SnapshotTags {
     ) -> impl Future<Output = Result<BTreeMap<String, Tags>, Error>> + Send;
 }
 
-/// Where plans are kept.
+/// Where plans and reports are kept.
 pub trait PlanObjects {
     /// Keeps `body` under `key`. What is kept there already stays as it is.
     fn store(&self, key: &str, body: String) -> impl Future<Output = Result<(), Error>> + Send;
@@ -261,6 +263,39 @@ pub trait OpsItems {
     ) -> impl Future<Output = Result<(), Error>> + Send;
 }
 
+/// How many volumes can be looked at together: EC2 takes 200 values in a filter
+/// (<https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Filtering.html>).
+pub const VOLUMES_AT_ONCE: usize = 200;
+
+/// What became of a recovery, as AWS shows it.
+pub trait RecoveryRecords {
+    /// One page of the restore jobs that were created at `since` or later, in any order.
+    fn jobs_since(
+        &self,
+        since: DateTime<Utc>,
+        page: Option<&str>,
+    ) -> impl Future<Output = Result<Page<Job>, Error>> + Send;
+
+    /// Those of the volumes that there are, as they are now, in any order. At most
+    /// [`VOLUMES_AT_ONCE`].
+    fn recovered_volumes(
+        &self,
+        ids: &[VolumeId],
+    ) -> impl Future<Output = Result<Vec<RecoveredVolume>, Error>> + Send;
+
+    /// The OpsItem with this id and when it was created, or nothing where there is none.
+    fn dated_item(
+        &self,
+        id: &OpsItemId,
+    ) -> impl Future<Output = Result<Option<DatedItem>, Error>> + Send;
+}
+
+/// Numbers for dashboards and alarms.
+pub trait Metrics: Sync {
+    /// Records them. What cannot be recorded is lost: no recovery waits for its metrics.
+    fn record(&self, measures: &Measures);
+}
+
 /// A message for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notification {
@@ -382,3 +417,9 @@ impl<P> StartingPorts for P where P: StackResources + Instances + RestoreStarts 
 pub trait ValidationPorts: RestoreTests + OpsItems + Notifications + Sync {}
 
 impl<P> ValidationPorts for P where P: RestoreTests + OpsItems + Notifications + Sync {}
+
+/// All that the report of a recovery needs.
+pub trait ReportingPorts: PlanObjects + RecoveryRecords + OpsItems + Notifications + Sync {}
+
+impl<P> ReportingPorts for P where P: PlanObjects + RecoveryRecords + OpsItems + Notifications + Sync
+{}

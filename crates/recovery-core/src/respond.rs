@@ -107,6 +107,8 @@ pub struct Incident {
     pub description: String,
     /// Plain text for people.
     pub message: String,
+    /// When the trouble began, where this signal tells.
+    pub began: Option<DateTime<Utc>>,
     /// When AWS last said something about it.
     pub updated: Option<DateTime<Utc>>,
     /// The Region in trouble.

@@ -12,7 +12,8 @@ use crate::arn::OpsItemId;
 use crate::error::Error;
 use crate::event::{self, alarm, health};
 use crate::ops_item::{
-    INCIDENT, KIND, NewOpsItem, OpsItem, OpsItemChange, Status, add_resources, find_or_create_where,
+    BEGAN, INCIDENT, KIND, NewOpsItem, OpsItem, OpsItemChange, Status, add_resources,
+    find_or_create_where,
 };
 use crate::outcome::Outcome;
 use crate::ports::{Notification, ResponsePorts};
@@ -184,7 +185,7 @@ async fn track(ports: &impl ResponsePorts, incident: &Incident) -> Result<Option
         description: incident.description.clone(),
         severity: incident.severity,
         category: "Availability",
-        data: data(incident),
+        data: first_data(incident),
     };
     // What ended long ago is another incident than what begins now.
     let counts = |item: &OpsItem| match (incident.reopens_within, incident.updated, known(item)) {
@@ -335,12 +336,22 @@ fn status(state: State) -> Status {
     }
 }
 
+/// The data of a new item. The time of the first trouble counts in the recovery time: later news of
+/// the same incident leave it as it is.
+fn first_data(incident: &Incident) -> BTreeMap<&'static str, String> {
+    let began = incident.began.map(|began| (BEGAN, exact(began)));
+    data(incident).into_iter().chain(began).collect()
+}
+
+/// As exact as it was told: an alarm can change twice within a second.
+fn exact(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::AutoSi, true)
+}
+
 fn data(incident: &Incident) -> BTreeMap<&'static str, String> {
-    // As exact as it was told: an alarm can change twice within a second.
-    let updated = incident.updated.map(|time: DateTime<Utc>| {
-        let time = time.to_rfc3339_opts(SecondsFormat::AutoSi, true);
-        (time_key(incident.state), time)
-    });
+    let updated = incident
+        .updated
+        .map(|time| (time_key(incident.state), exact(time)));
     let runbooks: Vec<_> = incident
         .runbooks
         .iter()

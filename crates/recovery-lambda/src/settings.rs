@@ -122,6 +122,13 @@ impl<'a> Settings<'a> {
         *range.start()
     }
 
+    /// The whole number of the variable `name`, or nothing where it is `off`.
+    pub fn number_or_off(&mut self, name: &str) -> Option<u32> {
+        let is_number = |value: &str| value == OFF || value.parse::<u32>().is_ok();
+        let value = self.required_such(name, "a whole number, or off", is_number);
+        not_off(value).and_then(|value| value.parse().ok())
+    }
+
     /// What `parse` makes of each part of the variable `name` between commas; a part of which it
     /// makes nothing is noted as a problem that says what was `expected`.
     pub fn required_list<T>(
@@ -296,6 +303,12 @@ mod tests {
             arn,
             Some("N is role/r, but must be an ARN, or off"),
         );
+        let number: Read = |settings| _ = settings.number_or_off("M");
+        check("off", number, None);
+        check("60", number, None);
+        for none in ["-1", "soon", "1.5"] {
+            check(none, number, Some("but must be a whole number, or off"));
+        }
         let runbook: Read = |settings| drop(settings.runbook_or_off("B"));
         check("stack-Start_1.x", runbook, None);
         check(

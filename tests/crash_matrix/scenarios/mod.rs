@@ -5,6 +5,7 @@ mod alarm_responder;
 mod health_event_responder;
 mod opsitem_creator;
 mod recovery_planner;
+mod recovery_reporter;
 mod restore_integrator;
 mod restore_reconciler;
 mod restore_starter;
@@ -27,6 +28,7 @@ pub(super) static SCENARIOS: LazyLock<Vec<Scenario>> = LazyLock::new(|| {
         restore_reconciler::scenarios(),
         restore_test_validator::scenarios(),
         recovery_planner::scenarios(),
+        recovery_reporter::scenarios(),
         restore_starter::scenarios(),
         opsitem_creator::scenarios(),
         health_event_responder::scenarios(),
@@ -52,6 +54,7 @@ pub(super) fn any_event() -> Vec<Scenario> {
                 Function::RestoreReconciler(restore_reconciler::PATIENT),
                 Function::RestoreTestValidator,
                 Function::RecoveryPlanner,
+                Function::RecoveryReporter,
                 Function::RestoreStarter,
                 Function::OpsitemCreator,
                 Function::HealthEventResponder(policy.clone()),

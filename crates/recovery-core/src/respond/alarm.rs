@@ -72,6 +72,7 @@ pub fn judge(change: &AlarmChange, policy: &Policy) -> Judgement {
         otherwise: (title(change, state.other()), severity(state.other())),
         description: description(change, policy, state),
         message: message(change, state),
+        began: change.changed.filter(|_| state == State::Open),
         updated: change.changed,
         runbooks: policy.runbooks(),
         region: change

@@ -165,6 +165,7 @@ fn describe(
         otherwise,
         description,
         message,
+        began: event.start,
         updated: event.updated,
         region: region.to_owned(),
         runbooks: policy.runbooks(),

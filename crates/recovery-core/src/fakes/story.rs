@@ -1,0 +1,372 @@
+//! A recovery as it went, moment by moment: the world that shows it, and what the state machine says.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::{Value, json};
+
+use crate::arn::OpsItemId;
+use crate::error::Error;
+use crate::ops_item::{ItemKey, NewOpsItem, Severity};
+use crate::plan::request::{Mode, Request};
+use crate::plan::{Item, Plan, Predictions, Refused, Target};
+
+use super::{World, attached_volume, completed_job};
+use crate::ports::OpsItems;
+
+/// The role that a drill of these stories restores with.
+pub const DRILL_ROLE: &str = "arn:aws:iam::111122223333:role/drill-restore";
+const ROLE: &str = "arn:aws:iam::111122223333:role/restore";
+
+/// How far an item came. Moments are seconds after the beginning of the trouble.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Came {
+    /// No job was started.
+    Nowhere,
+    /// Its job was created then, and runs.
+    Restoring(i64),
+    /// Its job was created then, and failed then.
+    Failed(i64, i64),
+    /// Its job was created then and completed then; the volume is not attached.
+    Restored(i64, i64),
+    /// And it was attached then.
+    Attached(i64, i64, i64),
+}
+
+/// One item of the story.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoryItem {
+    /// 0 to 9.
+    pub wave: u8,
+    /// Seconds from the making of its recovery point to the beginning of the trouble.
+    pub age: i64,
+    /// How far it came.
+    pub came: Came,
+}
+
+/// A recovery as it went. Moments are seconds after the beginning of the trouble.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Story {
+    /// A recovery or a drill.
+    pub mode: Mode,
+    /// When the OpsItem was created; without a moment there is none.
+    pub tracked: Option<i64>,
+    /// When the execution started.
+    pub started: i64,
+    /// When the plan was made.
+    pub planned: i64,
+    /// When the stacks stood.
+    pub stood: i64,
+    /// When the verification ended.
+    pub verified: Option<i64>,
+    /// When the fail-over ended.
+    pub failed_over: Option<i64>,
+    /// The items, in the order of their waves.
+    pub items: Vec<StoryItem>,
+    /// Resources that the plan does not restore.
+    pub refused: usize,
+    /// How often it was redriven.
+    pub redrives: u32,
+}
+
+/// Numbers that are the same for the same seed.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, limit: i64) -> i64 {
+        // Knuth's linear congruential generator, of which the upper bits are good.
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        i64::try_from(self.0 >> 33).unwrap_or(0) % limit.max(1)
+    }
+}
+
+impl Story {
+    /// A recovery of so many items in up to three waves that came to its end.
+    pub fn whole(items: usize, seed: u64) -> Story {
+        let mut dice = Dice(seed.wrapping_add(1));
+        let tracked = 60 + dice.below(240);
+        let started = tracked + 120 + dice.below(600);
+        let planned = started + 5 + dice.below(20);
+        let stood = planned + 30 + dice.below(240);
+        let mut from = stood + 2;
+        let mut told = Vec::new();
+        let waves = items.clamp(1, 3);
+        for wave in 0..waves {
+            let count = items * (wave + 1) / waves - items * wave / waves;
+            let mut until = from;
+            for _ in 0..count {
+                let created = from + dice.below(20);
+                let completed = created + 60 + dice.below(600);
+                let attached = completed + 3 + dice.below(90);
+                until = until.max(attached);
+                told.push(StoryItem {
+                    wave: u8::try_from(wave).unwrap_or(9),
+                    age: 60 + dice.below(3_600),
+                    came: Came::Attached(created, completed, attached),
+                });
+            }
+            from = until + 4;
+        }
+        let verified = from + 30 + dice.below(60);
+        Story {
+            mode: Mode::Recover,
+            tracked: Some(tracked),
+            started,
+            planned,
+            stood,
+            verified: Some(verified),
+            failed_over: Some(verified + 15 + dice.below(60)),
+            items: told,
+            refused: 0,
+            redrives: 0,
+        }
+    }
+
+    /// The same, in which some items came less far, and nothing came after.
+    #[must_use]
+    pub fn left(mut self, items: usize) -> Story {
+        let count = self.items.len().max(1);
+        for number in 0..items.min(count) {
+            // Anywhere among the others.
+            let item = &mut self.items[(number * 7 + count / 2) % count];
+            if let Came::Attached(created, completed, _) = item.came {
+                item.came = match number % 4 {
+                    0 => Came::Failed(created, completed),
+                    1 => Came::Restored(created, completed),
+                    2 => Came::Restoring(created),
+                    _ => Came::Nowhere,
+                };
+            }
+        }
+        self.verified = None;
+        self.failed_over = None;
+        self
+    }
+
+    /// The same as a drill.
+    #[must_use]
+    pub fn drill(mut self) -> Story {
+        self.mode = Mode::Drill;
+        self.tracked = None;
+        self.failed_over = None;
+        self
+    }
+
+    /// The same without an incident's OpsItem.
+    #[must_use]
+    pub fn untracked(mut self) -> Story {
+        self.tracked = None;
+        self
+    }
+
+    /// The moment so many seconds after the beginning of the trouble.
+    pub fn moment(seconds: i64) -> DateTime<Utc> {
+        let began = DateTime::from_timestamp(1_795_405_200, 0).unwrap_or_default();
+        began + TimeDelta::seconds(seconds)
+    }
+
+    fn resource(number: usize) -> String {
+        format!("arn:aws:ec2:us-east-1:111122223333:volume/vol-{number:017x}")
+    }
+
+    fn point(number: usize) -> String {
+        format!("arn:aws:ec2:us-west-2::snapshot/snap-{number:017x}")
+    }
+
+    /// The name of the execution.
+    pub fn execution(&self) -> String {
+        format!("{}-1", self.mode.as_str())
+    }
+
+    /// The plan.
+    ///
+    /// # Errors
+    /// None, with these names.
+    pub fn plan(&self) -> Result<Plan, Error> {
+        let mut request = json!({"workload": "shop", "mode": self.mode});
+        if self.mode == Mode::Drill {
+            request["stack"] = json!("shop-drill");
+        }
+        let request = Request::parse(&request)?;
+        let planned = Story::moment(self.planned);
+        let items = self.items.iter().enumerate().map(|(number, item)| {
+            let created_at = Story::moment(-item.age);
+            Item {
+                resource_arn: Story::resource(number),
+                recovery_point_arn: Story::point(number),
+                resource_type: "EBS".to_owned(),
+                created_at,
+                age_seconds: (planned - created_at).num_seconds(),
+                wave: item.wave,
+                target: Target {
+                    stack: "shop".to_owned(),
+                    logical_id: "Server".to_owned(),
+                    device: None,
+                    mount: None,
+                    assumed: false,
+                    problem: None,
+                },
+                metadata: BTreeMap::new(),
+                size_bytes: Some(8 << 30),
+                predictions: Predictions::default(),
+            }
+        });
+        let refusals = (0..self.refused).map(|number| Refused {
+            resource_arn: format!("arn:aws:rds:us-east-1:111122223333:db:shop-{number}"),
+            recovery_point_arn: format!(
+                "arn:aws:rds:us-west-2:111122223333:snapshot:shop-{number}"
+            ),
+            resource_type: "RDS".to_owned(),
+            created_at: Story::moment(-600),
+            reason: "type-not-restored".to_owned(),
+            why: "RDS is not restored by this system".to_owned(),
+            remedy: "Restore it by hand from its recovery point.".to_owned(),
+        });
+        let plan = Plan::of(
+            &request,
+            "recovery",
+            planned,
+            items.collect(),
+            refusals.collect(),
+        );
+        plan.map_err(|refusal| {
+            Error::Permanent(crate::error::Fault::new(
+                "plan",
+                "story",
+                refusal.to_string(),
+                "",
+            ))
+        })
+    }
+
+    /// Whether everything is attached.
+    pub fn is_whole(&self) -> bool {
+        let attached = |item: &StoryItem| matches!(item.came, Came::Attached(..));
+        self.items.iter().all(attached)
+    }
+
+    /// The world that shows it, and what the state machine gives the reporter for `task`.
+    ///
+    /// # Errors
+    /// None, with these names.
+    pub fn told(&self, task: &str) -> Result<(World, Value), Error> {
+        let world = World::new();
+        let plan = self.plan()?;
+        let key = format!("plans/shop/{}.json", plan.hash);
+        let item = self.tracked.map(|tracked| self.track(&world, tracked));
+        let item = item.transpose()?;
+        {
+            let mut state = world.state();
+            state
+                .backups
+                .objects
+                .insert(key.clone(), json!(plan).to_string());
+            for (number, item) in self.items.iter().enumerate() {
+                self.show(&mut state.records, number, item.came);
+            }
+        }
+        let at = |seconds: i64| json!(Story::moment(seconds));
+        let until = |seconds: i64| json!({"from": at(seconds - 10), "to": at(seconds)});
+        let stack = match self.mode {
+            Mode::Recover => json!({"stack": "shop", "did": "created"}),
+            Mode::Drill => json!({"stack": "shop-drill", "did": "created"}),
+        };
+        let mut payload = json!({
+            "do": task,
+            "workload": "shop",
+            "mode": self.mode,
+            "execution": {
+                "arn": format!("arn:aws:states:us-west-2:111122223333:execution:RegionRecovery:{}", self.execution()),
+                "name": self.execution(),
+                "startedAt": at(self.started),
+            },
+            "plan": {"hash": plan.hash, "bucket": "recovery", "key": key, "plannedAt": at(self.planned)},
+            "infrastructure": {"from": at(self.planned), "to": at(self.stood), "stacks": [stack]},
+            "problems": [],
+            "redrives": self.redrives,
+            "round": self.redrives,
+        });
+        if let Some(item) = item {
+            payload["opsItemId"] = json!(item.as_str());
+            payload["incident"] = json!("health-event/arn:aws:health:us-east-1::event/1");
+        }
+        if let Some(verified) = self.verified {
+            payload["verification"] = until(verified);
+        }
+        if let Some(failed_over) = self.failed_over {
+            payload["failOver"] = until(failed_over);
+        }
+        Ok((world, payload))
+    }
+
+    /// The incident has its OpsItem.
+    fn track(&self, world: &World, tracked: i64) -> Result<OpsItemId, Error> {
+        use futures_util::FutureExt;
+        let new = NewOpsItem {
+            key: ItemKey::new("health-event", "arn:aws:health:us-east-1::event/1"),
+            title: "S3 in us-east-1".to_owned(),
+            description: "Something is wrong.".to_owned(),
+            severity: Severity::Critical,
+            category: "Availability",
+            data: [
+                (crate::ops_item::KIND, crate::ops_item::INCIDENT.to_owned()),
+                (crate::ops_item::BEGAN, Story::moment(0).to_rfc3339()),
+            ]
+            .into(),
+        };
+        drop(world.create(&new).now_or_never());
+        let mut state = world.state();
+        state.calls.clear();
+        let id = state.items.first().map(|stored| stored.item.id.clone());
+        let id = id.unwrap_or_else(|| OpsItemId::new("oi-1"));
+        state
+            .records
+            .created
+            .insert(id.clone(), Story::moment(tracked));
+        Ok(id)
+    }
+
+    fn show(&self, records: &mut super::Records, number: usize, came: Came) {
+        let role = match self.mode {
+            Mode::Recover => ROLE,
+            Mode::Drill => DRILL_ROLE,
+        };
+        let n = format!("{:017x}", number + 0xa000);
+        let job = |created: i64, completed: i64| {
+            let (created, completed) = (Story::moment(created), Story::moment(completed));
+            completed_job(&n, &Story::point(number), role, created, completed)
+        };
+        match came {
+            Came::Nowhere => {}
+            Came::Restoring(created) => {
+                let mut job = job(created, created);
+                job.status = "RUNNING".to_owned();
+                job.created_resource = None;
+                job.completed = None;
+                records.jobs.push(job);
+            }
+            Came::Failed(created, ended) => {
+                let mut job = job(created, ended);
+                job.status = "FAILED".to_owned();
+                job.created_resource = None;
+                job.message = Some("The KMS key <b>cannot</b> be used".to_owned());
+                records.jobs.push(job);
+            }
+            Came::Restored(created, completed) => {
+                let mut volume = attached_volume(&n, "1", Story::moment(completed));
+                volume.attachments.clear();
+                volume.state = "available".to_owned();
+                records.volumes.insert(volume.id.clone(), volume);
+                records.jobs.push(job(created, completed));
+            }
+            Came::Attached(created, completed, attached) => {
+                let volume = attached_volume(&n, "0a1b2c3d4e5f60718", Story::moment(attached));
+                records.volumes.insert(volume.id.clone(), volume);
+                records.jobs.push(job(created, completed));
+            }
+        }
+    }
+}

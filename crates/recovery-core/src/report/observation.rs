@@ -1,0 +1,324 @@
+//! What became of each item of the plan, by its restore job and its volume.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+
+use crate::arn::{Arn, InstanceId, RestoreJobId, VolumeId};
+use crate::ops_item::OpsItem;
+use crate::plan::request::Mode;
+use crate::plan::{Item, Plan};
+use crate::text;
+
+use super::Problem;
+
+/// A restore job, as `backup:ListRestoreJobs` tells it.
+///
+/// See <https://docs.aws.amazon.com/aws-backup/latest/devguide/API_RestoreJobsListMember.html>.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Job {
+    /// Its id.
+    pub id: RestoreJobId,
+    /// `PENDING`, `RUNNING`, `COMPLETED`, `FAILED`, `ABORTED`; empty where AWS Backup does not say.
+    pub status: String,
+    /// Why, in the service's words.
+    pub message: Option<String>,
+    /// The ARN of the recovery point.
+    pub recovery_point: Option<String>,
+    /// What the restore made.
+    pub created_resource: Option<Arn>,
+    /// The role that it restored with.
+    pub role: Option<String>,
+    /// Whether a restore testing plan started it.
+    pub restore_test: bool,
+    /// When it was created.
+    pub created: Option<DateTime<Utc>>,
+    /// When it ended.
+    pub completed: Option<DateTime<Utc>>,
+}
+
+impl Job {
+    /// Whether it ended well.
+    pub fn is_completed(&self) -> bool {
+        self.status == "COMPLETED"
+    }
+
+    /// The volume that it made.
+    pub fn volume(&self) -> Option<VolumeId> {
+        let created = self.created_resource.as_ref()?;
+        created
+            .resource_id("volume")
+            .filter(|_| created.service() == "ec2")
+            .map(VolumeId::new)
+    }
+
+    /// Whether it belongs to a recovery of this mode: a drill restores with a role of its own.
+    fn belongs_to(&self, mode: Mode, drill_role: &str) -> bool {
+        let of_a_drill = self.role.as_deref() == Some(drill_role);
+        !self.restore_test && of_a_drill == (mode == Mode::Drill)
+    }
+
+    /// One that completed before one that did not, and then the newest.
+    fn rank(&self) -> (bool, Option<DateTime<Utc>>, &str) {
+        (self.is_completed(), self.created, self.id.as_str())
+    }
+}
+
+/// A volume, as `ec2:DescribeVolumes` tells it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecoveredVolume {
+    /// Its id.
+    pub id: VolumeId,
+    /// `creating`, `available`, `in-use`, …
+    pub state: String,
+    /// Where it is attached.
+    pub attachments: Vec<Since>,
+}
+
+/// An attachment and its time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Since {
+    /// The instance.
+    pub instance: InstanceId,
+    /// As which device.
+    pub device: String,
+    /// `attaching`, `attached`, …
+    pub state: String,
+    /// When the attaching began.
+    pub since: Option<DateTime<Utc>>,
+}
+
+/// An OpsItem and when it was created.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DatedItem {
+    /// The item.
+    pub item: OpsItem,
+    /// When it was created.
+    pub created: Option<DateTime<Utc>>,
+}
+
+/// What was observed: one job for each recovery point, and their volumes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Observed {
+    jobs: HashMap<String, Job>,
+    volumes: HashMap<VolumeId, RecoveredVolume>,
+}
+
+impl Observed {
+    /// Keeps a job if it belongs to a recovery of this mode and there is no better one of its recovery
+    /// point. Those of recovery points that no plan has are kept, too: who has them does not matter.
+    pub fn add_job(&mut self, job: Job, mode: Mode, drill_role: &str) {
+        let Some(point) = job.recovery_point.clone() else {
+            return;
+        };
+        if !job.belongs_to(mode, drill_role) {
+            return;
+        }
+        match self.jobs.get(&point) {
+            Some(kept) if kept.rank() >= job.rank() => {}
+            _ => drop(self.jobs.insert(point, job)),
+        }
+    }
+
+    /// Keeps a volume.
+    pub fn add_volume(&mut self, volume: RecoveredVolume) {
+        self.volumes.insert(volume.id.clone(), volume);
+    }
+
+    /// The volumes that the jobs of this plan made, each once.
+    pub fn volumes_of(&self, plan: &Plan) -> Vec<VolumeId> {
+        let mut ids: Vec<VolumeId> = plan
+            .items()
+            .filter_map(|item| self.jobs.get(&item.recovery_point_arn))
+            .filter(|job| job.is_completed())
+            .filter_map(Job::volume)
+            .collect();
+        ids.sort();
+        ids.dedup();
+        ids
+    }
+}
+
+/// An item of the plan with what was observed of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Traced<'a> {
+    /// The item.
+    pub item: &'a Item,
+    /// Its job.
+    pub job: Option<&'a Job>,
+    /// The volume that the job made.
+    pub volume: Option<VolumeId>,
+    /// How that is attached.
+    pub attachment: Option<&'a Since>,
+    /// What is left to be done.
+    pub unfinished: Option<Unfinished>,
+}
+
+impl Traced<'_> {
+    /// What a problem of this item may be said to be about.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        [
+            Some(self.item.resource_arn.as_str()),
+            Some(self.item.recovery_point_arn.as_str()),
+            self.job.map(|job| job.id.as_str()),
+            self.volume.as_ref().map(VolumeId::as_str),
+        ]
+        .into_iter()
+        .flatten()
+    }
+}
+
+/// Why an item is not restored and attached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unfinished {
+    /// The step that is left: `start`, `restore` or `integrate`.
+    pub step: &'static str,
+    /// The resource.
+    pub resource: String,
+    /// What is so, as one kebab-case word.
+    pub reason: &'static str,
+    /// What is so.
+    pub why: String,
+    /// What lifts it.
+    pub remedy: &'static str,
+}
+
+impl Unfinished {
+    /// As a problem of the report.
+    pub fn problem(&self) -> Problem {
+        Problem {
+            step: self.step.to_owned(),
+            subject: self.resource.clone(),
+            reason: self.reason.to_owned(),
+            why: self.why.clone(),
+            remedy: Some(self.remedy.to_owned()),
+        }
+    }
+}
+
+/// Each item of the plan with what was observed of it, in the plan's order.
+pub fn trace<'a>(plan: &'a Plan, observed: &'a Observed) -> Vec<Traced<'a>> {
+    plan.items()
+        .map(|item| {
+            let job = observed.jobs.get(&item.recovery_point_arn);
+            let volume = job.filter(|job| job.is_completed()).and_then(Job::volume);
+            let seen = volume.as_ref().and_then(|id| observed.volumes.get(id));
+            let attachment = seen.and_then(|seen| {
+                let mut attachments = seen.attachments.iter();
+                attachments.find(|attachment| attachment.state == "attached")
+            });
+            let unfinished =
+                left(job, volume.as_ref(), seen, attachment).map(|(step, reason, why, remedy)| {
+                    Unfinished {
+                        step,
+                        resource: item.resource_arn.clone(),
+                        reason,
+                        why,
+                        remedy,
+                    }
+                });
+            Traced {
+                item,
+                job,
+                volume,
+                attachment,
+                unfinished,
+            }
+        })
+        .collect()
+}
+
+type Left = (&'static str, &'static str, String, &'static str);
+
+/// What is left to be done: step, reason, what is so, and what lifts it.
+fn left(
+    job: Option<&Job>,
+    volume: Option<&VolumeId>,
+    seen: Option<&RecoveredVolume>,
+    attachment: Option<&Since>,
+) -> Option<Left> {
+    const AGAIN: &str = "Look at its OpsItem, remove the cause, and redrive the execution.";
+    let Some(job) = job else {
+        return Some((
+            "start",
+            "not-started",
+            "there is no restore job of its recovery point".to_owned(),
+            "Redrive the execution: it starts the restore.",
+        ));
+    };
+    if !job.is_completed() {
+        let (reason, remedy) = match job.status.as_str() {
+            "FAILED" => (
+                "restore-failed",
+                "Look at the job's message: a key, a quota, the restore role. Then redrive the execution.",
+            ),
+            "ABORTED" => (
+                "restore-aborted",
+                "Redrive the execution: it starts another job.",
+            ),
+            _ => (
+                "restore-running",
+                "Wait until the job has ended, then redrive the execution.",
+            ),
+        };
+        let said = match &job.message {
+            Some(message) if !message.trim().is_empty() => {
+                format!(": {}", text::within(&text::one_line(message), 600))
+            }
+            _ => String::new(),
+        };
+        return Some((
+            "restore",
+            reason,
+            format!(
+                "restore job {} is {}{said}",
+                text::shown(job.id.as_str()),
+                text::shown(&job.status),
+            ),
+            remedy,
+        ));
+    }
+    let Some(volume) = volume else {
+        return Some((
+            "integrate",
+            "no-volume",
+            format!(
+                "restore job {} names no volume",
+                text::shown(job.id.as_str())
+            ),
+            AGAIN,
+        ));
+    };
+    if attachment.is_some() {
+        return None;
+    }
+    Some(match seen {
+        None => (
+            "integrate",
+            "volume-gone",
+            format!("EC2 does not know {volume}"),
+            "Restore the recovery point again, and attach the volume by hand.",
+        ),
+        Some(seen) => match seen.attachments.first() {
+            Some(half) => (
+                "integrate",
+                "not-attached-yet",
+                format!(
+                    "{volume} is {} at {}",
+                    text::shown(&half.state),
+                    half.instance
+                ),
+                "Look at the volume and at its instance in EC2; then redrive the execution.",
+            ),
+            None => (
+                "integrate",
+                "not-attached",
+                format!(
+                    "{volume} is {} and attached to no instance",
+                    text::shown(&seen.state)
+                ),
+                AGAIN,
+            ),
+        },
+    })
+}

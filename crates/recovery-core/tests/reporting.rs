@@ -1,0 +1,692 @@
+//! Recoveries that went one way or another, and what is reported of them.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "what arranges a test fails it when it cannot"
+)]
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+use recovery_core::error::Error;
+use recovery_core::fakes::{Came, DRILL_ROLE, Failure, FakeClock, Story, StoryItem, World};
+use recovery_core::ops_item::Status;
+use recovery_core::outcome::Outcome;
+use recovery_core::report::phases::PhaseName;
+use recovery_core::report::{Report, Targets, page};
+use recovery_core::reporting::{Terms, handle};
+use serde_json::{Value, json};
+
+fn terms() -> Terms {
+    Terms {
+        bucket: "recovery".to_owned(),
+        targets: Targets {
+            recovery_time_minutes: Some(60),
+            recovery_point_minutes: Some(15),
+        },
+        drill_role: DRILL_ROLE.to_owned(),
+    }
+}
+
+async fn asked(world: &World, payload: &Value) -> Result<Outcome, Error> {
+    handle(world, world, &FakeClock::new(), &terms(), payload).await
+}
+
+/// The report that is kept of it.
+fn kept(world: &World, outcome: &Outcome) -> Report {
+    let state = world.state();
+    let key = outcome.id("reportKey").unwrap();
+    serde_json::from_str(&state.backups.objects[key]).unwrap()
+}
+
+async fn reported(story: &Story) -> (World, Outcome, Report) {
+    let (world, payload) = story.told("report").unwrap();
+    let outcome = asked(&world, &payload).await.unwrap();
+    assert_eq!(outcome.kind(), "reported");
+    let report = kept(&world, &outcome);
+    assert_eq!(world.state().problems, Vec::<String>::new());
+    (world, outcome, report)
+}
+
+#[tokio::test]
+async fn a_recovery_that_is_whole_is_reported_once_and_told_once() {
+    let story = Story::whole(3, 7);
+    let (world, outcome, report) = reported(&story).await;
+    assert_eq!(outcome.member("complete"), Some(&json!(true)));
+    let took = story.failed_over.unwrap();
+    assert_eq!(outcome.member("recoverySeconds"), Some(&json!(took)));
+    assert_eq!(report.recovery_time.seconds, took);
+    assert_eq!(report.recovery_time.met, Some(took <= 3_600));
+    assert_eq!(
+        report
+            .phases
+            .iter()
+            .map(|phase| phase.phase)
+            .collect::<Vec<_>>(),
+        PhaseName::ALL
+    );
+    {
+        let state = world.state();
+        assert_eq!(outcome.id("opsItemId"), Some("oi-1"));
+        let item = &state.items[0].item;
+        assert_eq!(state.items.len(), 1);
+        assert_eq!(
+            item.status,
+            Status::Open,
+            "an incident's end is not ours to say"
+        );
+        assert_eq!(state.items[0].title, "S3 in us-east-1");
+        assert_eq!(
+            item.data["recovery:report"],
+            "reports/shop/recover-1/0.json"
+        );
+        assert!(item.data["recovery:report-summary"].contains("3 of 3 restored and attached"));
+        assert_eq!(state.notifications.len(), 1);
+        let told = &state.notifications[0];
+        assert!(told.subject.starts_with("Recovery of shop is whole after "));
+        for part in [
+            "target 1 h: met",
+            "OpsItem: oi-1",
+            "aws s3 cp s3://recovery/reports/shop/recover-1/0.html",
+        ] {
+            assert!(told.message.contains(part), "{part}: {}", told.message);
+        }
+        assert!(
+            !told.message.contains("redrive-execution"),
+            "{}",
+            told.message
+        );
+        assert_eq!(state.records.measures.len(), 1);
+        assert!(state.backups.objects["reports/shop/recover-1/0.html"].contains("is recovered"));
+    }
+    let (_, payload) = story.told("report").unwrap();
+    world.state().calls.clear();
+    assert_eq!(asked(&world, &payload).await.unwrap(), outcome);
+    let state = world.state();
+    assert_eq!(
+        state.calls,
+        [
+            "s3:GetObject reports/shop/recover-1/0.json",
+            "ssm:GetOpsItem oi-1"
+        ]
+    );
+    assert_eq!(state.notifications.len(), 1);
+    assert_eq!(state.records.measures.len(), 1);
+}
+
+#[tokio::test]
+async fn without_an_incident_a_recovery_has_an_item_of_its_own() {
+    let story = Story::whole(4, 1).untracked();
+    let (world, _, report) = reported(&story).await;
+    let names: Vec<_> = report.phases.iter().map(|phase| phase.phase).collect();
+    assert_eq!(names, PhaseName::ALL[2..]);
+    assert_eq!(
+        report.recovery_time.seconds,
+        story.failed_over.unwrap() - story.started
+    );
+    let state = world.state();
+    let item = &state.items[0];
+    assert_eq!(item.key.as_str(), "recovery/recover-1");
+    assert_eq!(item.item.status, Status::Resolved);
+    assert_eq!(item.item.data["recovery:kind"], "recovery");
+    assert!(state.notifications[0].message.contains("OpsItem: oi-1"));
+}
+
+#[tokio::test]
+async fn what_is_left_is_named_with_its_remedy_and_reported_again_after_a_redrive() {
+    let story = Story {
+        refused: 2,
+        ..Story::whole(8, 3).untracked().left(4)
+    };
+    let (world, outcome, report) = reported(&story).await;
+    assert_eq!(outcome.member("complete"), Some(&json!(false)));
+    assert_eq!(outcome.member("recoverySeconds"), None);
+    assert_eq!(report.recovery_time.met, Some(false));
+    assert_eq!((report.totals.integrated, report.totals.unfinished), (4, 4));
+    let mut reasons: Vec<&str> = report
+        .problems
+        .iter()
+        .map(|it| it.reason.as_str())
+        .collect();
+    reasons.sort_unstable();
+    assert_eq!(
+        reasons,
+        [
+            "not-attached",
+            "not-started",
+            "restore-failed",
+            "restore-running"
+        ]
+    );
+    {
+        let state = world.state();
+        assert_eq!(state.items[0].item.status, Status::Open);
+        let message = &state.notifications[0].message;
+        for part in [
+            "4 of 8 items left",
+            "aws stepfunctions redrive-execution --execution-arn arn:aws:states:us-west-2:111122223333:execution:RegionRecovery:recover-1",
+            "The KMS key <b>cannot</b> be used",
+            "What to do: Look at the job's message",
+            "Not in the plan, and not restored:\n- arn:aws:rds:",
+        ] {
+            assert!(message.contains(part), "{part}: {message}");
+        }
+        let page = &state.backups.objects["reports/shop/recover-1/0.html"];
+        assert!(page.contains("The KMS key &lt;b&gt;cannot&lt;/b&gt; be used"));
+    }
+    // The causes are removed, and it is redriven.
+    let whole = Story {
+        redrives: 1,
+        ..Story::whole(8, 3).untracked()
+    };
+    let (after, payload) = whole.told("report").unwrap();
+    world.state().records = after.state().records.clone();
+    let again = asked(&world, &payload).await.unwrap();
+    assert_eq!(again.member("complete"), Some(&json!(true)));
+    let state = world.state();
+    assert_eq!(state.items.len(), 1);
+    assert_eq!(state.items[0].item.status, Status::Resolved);
+    assert!(
+        state.items[0].title.contains("is whole"),
+        "{}",
+        state.items[0].title
+    );
+    assert_eq!(state.notifications.len(), 2);
+    assert!(
+        state
+            .backups
+            .objects
+            .contains_key("reports/shop/recover-1/0.json")
+    );
+    assert!(
+        state
+            .backups
+            .objects
+            .contains_key("reports/shop/recover-1/1.json")
+    );
+    assert_eq!(state.problems, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_drill_says_so_counts_from_its_execution_and_looks_at_its_own_restores_only() {
+    let story = Story::whole(3, 5).drill();
+    let (world, _, report) = reported(&story).await;
+    assert_eq!(report.phases[0].phase, PhaseName::Plan);
+    assert_eq!(
+        report.recovery_time.seconds,
+        story.verified.unwrap() - story.started
+    );
+    let told = &world.state().notifications[0];
+    assert!(
+        told.subject.starts_with("Drill of shop is whole"),
+        "{}",
+        told.subject
+    );
+    // The same world, asked as a recovery: none of these restores is one of it.
+    let (world, mut payload) = story.told("verify").unwrap();
+    payload["mode"] = json!("recover");
+    let outcome = asked(&world, &payload).await.unwrap();
+    assert_eq!(outcome.kind(), "unfinished");
+    assert_eq!(outcome.count("unfinished"), Some(3));
+}
+
+#[tokio::test]
+async fn an_opsitem_given_to_a_drill_does_not_make_it_an_incident() {
+    let mut story = Story::whole(3, 5).drill();
+    story.tracked = Some(30);
+    let (_, outcome, report) = reported(&story).await;
+    assert_eq!(outcome.id("opsItemId"), Some("oi-1"));
+    assert_eq!(report.phases[0].phase, PhaseName::Plan);
+    assert_eq!(
+        report.recovery_point.unwrap().at,
+        Story::moment(story.started)
+    );
+}
+
+#[tokio::test]
+async fn verify_counts_what_is_attached_and_names_what_is_not() {
+    let (world, payload) = Story::whole(450, 2).told("verify").unwrap();
+    world.state().records.page_size = 100;
+    let outcome = asked(&world, &payload).await.unwrap();
+    assert_eq!(outcome.kind(), "verified");
+    assert_eq!(outcome.count("integrated"), Some(450));
+    assert_eq!(outcome.member("unfinishedItems"), Some(&json!([])));
+    let calls = world.calls();
+    let count = |operation: &str| {
+        calls
+            .iter()
+            .filter(|call| call.starts_with(operation))
+            .count()
+    };
+    assert_eq!(count("backup:ListRestoreJobs"), 5);
+    assert_eq!(count("ec2:DescribeVolumes"), 3);
+    assert_eq!(calls.len(), 9, "and the plan");
+
+    let (world, payload) = Story::whole(450, 2).left(120).told("verify").unwrap();
+    let outcome = asked(&world, &payload).await.unwrap();
+    assert_eq!(outcome.kind(), "unfinished");
+    assert_eq!(outcome.count("unfinished"), Some(120));
+    let named = outcome
+        .member("unfinishedItems")
+        .unwrap()
+        .as_array()
+        .unwrap();
+    assert_eq!(named.len(), 50);
+    for member in ["step", "subject", "reason", "why"] {
+        assert!(named[0][member].is_string(), "{member}");
+    }
+}
+
+#[tokio::test]
+async fn stop_fails_until_the_execution_is_redriven() {
+    let (world, mut payload) = Story::whole(3, 2).left(1).told("stop").unwrap();
+    payload["problems"] = json!([
+        {"step": "restore", "subject": "vol-1", "reason": "restore-failed", "why": "no key"},
+        {"step": "restore", "subject": "vol-2"},
+    ]);
+    let error = asked(&world, &payload).await.unwrap_err();
+    assert_eq!(error.error_type(), "Permanent");
+    assert_eq!(
+        error.to_string(),
+        "recovery on shop failed: The recovery of shop is not whole: restore vol-1: no key; and 1 more. \
+         Remove the causes, then redrive the execution: aws stepfunctions redrive-execution --execution-arn \
+         arn:aws:states:us-west-2:111122223333:execution:RegionRecovery:recover-1"
+    );
+    payload["redrives"] = json!(1);
+    assert_eq!(asked(&world, &payload).await.unwrap().kind(), "resumed");
+    payload["round"] = json!(1);
+    asked(&world, &payload).await.unwrap_err();
+    assert!(world.calls().is_empty());
+}
+
+#[tokio::test]
+async fn a_recovery_without_a_plan_is_reported_with_what_the_state_machine_says() {
+    let (world, mut payload) = Story::whole(3, 2).told("report").unwrap();
+    let members = payload.as_object_mut().unwrap();
+    for gone in ["plan", "infrastructure", "verification", "failOver"] {
+        members.remove(gone);
+    }
+    payload["problems"] = json!([{
+        "step": "plan", "subject": "shop", "reason": "nothing-to-restore",
+        "why": "nothing can be restored", "remedy": "Look at the vault.",
+    }]);
+    let outcome = asked(&world, &payload).await.unwrap();
+    let report = kept(&world, &outcome);
+    assert!(!report.complete && report.items.is_empty() && report.recovery_point.is_none());
+    assert_eq!(report.problems.len(), 1);
+    let names: Vec<_> = report.phases.iter().map(|phase| phase.phase).collect();
+    assert_eq!(names, [PhaseName::Detect, PhaseName::Decide]);
+    let state = world.state();
+    assert!(
+        state.notifications[0]
+            .message
+            .contains("What to do: Look at the vault.")
+    );
+    assert!(state.backups.objects["reports/shop/recover-1/0.html"].contains("Look at the vault."));
+}
+
+#[tokio::test]
+async fn a_plan_that_is_gone_is_a_problem() {
+    let (world, payload) = Story::whole(3, 2).told("report").unwrap();
+    world.state().backups.objects.clear();
+    let outcome = asked(&world, &payload).await.unwrap();
+    let report = kept(&world, &outcome);
+    assert_eq!(report.problems[0].reason, "no-plan");
+    let (world, payload) = Story::whole(3, 2).told("verify").unwrap();
+    world.state().backups.objects.clear();
+    assert_eq!(asked(&world, &payload).await.unwrap().kind(), "unfinished");
+}
+
+#[tokio::test]
+async fn an_opsitem_that_is_not_there_does_not_keep_the_report() {
+    let (world, mut payload) = Story::whole(3, 2).told("report").unwrap();
+    payload["opsItemId"] = json!("oi-gone");
+    let outcome = asked(&world, &payload).await.unwrap();
+    assert_eq!(outcome.id("opsItemId"), Some("oi-2"));
+    let state = world.state();
+    assert_eq!(state.items[1].key.as_str(), "recovery/recover-1");
+    assert_eq!(state.items[1].item.status, Status::Resolved);
+}
+
+#[tokio::test]
+async fn people_are_told_though_the_item_cannot_be_written() {
+    let (world, payload) = Story::whole(3, 2).told("report").unwrap();
+    world.fail("ssm:UpdateOpsItem", Failure::Denied);
+    asked(&world, &payload).await.unwrap_err();
+    assert!(
+        world.state().notifications[0]
+            .message
+            .contains("OpsItem: could not be written")
+    );
+    asked(&world, &payload).await.unwrap();
+    assert!(
+        world.state().notifications[1]
+            .message
+            .contains("OpsItem: oi-1")
+    );
+    asked(&world, &payload).await.unwrap();
+    assert_eq!(world.state().notifications.len(), 2);
+}
+
+#[tokio::test]
+async fn the_report_that_is_kept_counts() {
+    let story = Story::whole(3, 2);
+    let (world, payload) = story.told("report").unwrap();
+    world.fail("sns:Publish", Failure::Throttled);
+    asked(&world, &payload).await.unwrap_err();
+    // Meanwhile a volume is taken off: that is another story.
+    world.state().records.volumes.clear();
+    let outcome = asked(&world, &payload).await.unwrap();
+    assert_eq!(outcome.member("complete"), Some(&json!(true)));
+    let state = world.state();
+    assert_eq!(state.notifications.len(), 1);
+    assert!(state.notifications[0].message.contains("3 of 3"));
+}
+
+#[tokio::test]
+async fn a_run_whose_time_is_up_says_so() {
+    let (world, payload) = Story::whole(3, 2).told("verify").unwrap();
+    let clock = FakeClock::with_budget(Duration::from_secs(60));
+    let error = handle(&world, &world, &clock, &terms(), &payload)
+        .await
+        .unwrap_err();
+    assert_eq!(error.error_type(), "Retryable");
+}
+
+#[tokio::test]
+async fn what_the_input_lacks_is_lenient_and_what_it_must_have_is_named() {
+    let (_, payload) = Story::whole(1, 2).told("verify").unwrap();
+    let with = |change: fn(&mut Value)| {
+        let (world, mut payload) = (
+            Story::whole(1, 2).told("verify").unwrap().0,
+            payload.clone(),
+        );
+        change(&mut payload);
+        (world, payload)
+    };
+    let fine: [fn(&mut Value); 4] = [
+        |it| it["incident"] = json!(null),
+        |it| it["problems"] = json!(null),
+        |it| it["verification"] = json!({"from": 1, "to": "soon"}),
+        |it| it["infrastructure"] = json!({}),
+    ];
+    for change in fine {
+        let (world, payload) = with(change);
+        assert_eq!(asked(&world, &payload).await.unwrap().kind(), "verified");
+    }
+    let wrong: [(&str, fn(&mut Value)); 7] = [
+        ("do", |it| it["do"] = json!("sing")),
+        ("workload", |it| it["workload"] = json!("../x")),
+        ("mode", |it| it["mode"] = json!("both")),
+        ("execution.name", |it| {
+            it["execution"]["name"] = json!("a/b")
+        }),
+        ("execution.name", |it| it["execution"]["name"] = json!("..")),
+        ("execution.startedAt", |it| {
+            it["execution"]["startedAt"] = json!("soon")
+        }),
+        ("plan.key", |it| it["plan"]["key"] = json!("reports/x.json")),
+    ];
+    for (member, change) in wrong {
+        let (world, payload) = with(change);
+        let error = asked(&world, &payload).await.unwrap_err();
+        assert_eq!(error.error_type(), "Permanent");
+        assert!(error.to_string().contains(member), "{member}: {error}");
+    }
+}
+
+fn came() -> impl Strategy<Value = Came> {
+    let moment = || 1_000_i64..5_000;
+    let later = || 0_i64..900;
+    prop_oneof![
+        1 => Just(Came::Nowhere),
+        1 => moment().prop_map(Came::Restoring),
+        1 => (moment(), later()).prop_map(|(at, took)| Came::Failed(at, at + took)),
+        1 => (moment(), later()).prop_map(|(at, took)| Came::Restored(at, at + took)),
+        6 => (moment(), later(), -5_i64..300)
+            .prop_map(|(at, took, then)| Came::Attached(at, at + took, at + took + then)),
+    ]
+}
+
+/// Clocks that do not agree are in it: moments come in any order.
+fn story() -> impl Strategy<Value = Story> {
+    let item = (0_u8..10, -300_i64..90_000, came()).prop_map(|(wave, age, came)| StoryItem {
+        wave,
+        age,
+        came,
+    });
+    let moments = (
+        proptest::option::of(-200_i64..400),
+        -100_i64..900,
+        500_i64..1_000,
+        500_i64..2_000,
+        proptest::option::of(3_000_i64..8_000),
+        proptest::option::of(3_000_i64..9_000),
+    );
+    (
+        moments,
+        proptest::collection::vec(item, 1..12),
+        any::<bool>(),
+        0_usize..3,
+    )
+        .prop_map(
+            |(
+                (tracked, started, planned, stood, verified, failed_over),
+                mut items,
+                drill,
+                refused,
+            )| {
+                items.sort_by_key(|item| item.wave);
+                let story = Story {
+                    mode: recovery_core::plan::request::Mode::Recover,
+                    tracked,
+                    started,
+                    planned,
+                    stood,
+                    verified,
+                    failed_over,
+                    items,
+                    refused,
+                    redrives: 0,
+                };
+                if drill { story.drill() } else { story }
+            },
+        )
+}
+
+fn now<T>(future: impl Future<Output = T>) -> T {
+    let mut future = std::pin::pin!(future);
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    match future.as_mut().poll(&mut context) {
+        std::task::Poll::Ready(answer) => answer,
+        std::task::Poll::Pending => panic!("nothing in this world waits"),
+    }
+}
+
+proptest! {
+    /// From the events of a story, without the code that reports it.
+    #[test]
+    fn the_numbers_are_those_of_the_story(story in story()) {
+        let (_, _, report) = now(reported(&story));
+        let tracked = story.tracked;
+        let began = tracked.map(|_| 0);
+        let start = began.into_iter().chain(tracked).fold(story.started, i64::min);
+        let of = |pick: fn(Came) -> Option<i64>| story.items.iter().filter_map(move |item| pick(item.came));
+        let restored = of(|came| match came {
+            Came::Restored(_, completed) | Came::Attached(_, completed, _) => Some(completed),
+            _ => None,
+        }).max();
+        let attached = of(|came| match came {
+            Came::Attached(_, _, attached) => Some(attached),
+            _ => None,
+        });
+        // What began before the plan is no restore of this recovery, but these all began after.
+        let end = [Some(story.started), Some(story.planned), restored, attached.clone().max(), story.verified, story.failed_over];
+        let first = of(|came| match came {
+            Came::Nowhere => None,
+            Came::Restoring(at) | Came::Failed(at, _) | Came::Restored(at, _) | Came::Attached(at, ..) => Some(at),
+        }).min();
+        let stood = first.map_or(story.stood, |first| story.stood.min(first));
+        let end = end.into_iter().flatten().fold(stood, i64::max);
+        prop_assert_eq!(report.recovery_time.seconds, end - start);
+        prop_assert_eq!(report.totals.integrated, attached.count());
+        prop_assert_eq!(report.complete, story.is_whole());
+        let from = if tracked.is_some() { 0 } else { story.started };
+        let worst = story.items.iter().map(|item| (item.age + from).max(0)).max();
+        let point = report.recovery_point.as_ref().map(|point| point.held.seconds);
+        prop_assert_eq!(point, worst);
+        let met = report.recovery_time.met;
+        prop_assert_eq!(met, Some(story.is_whole() && end - start <= 3_600));
+        let took: Vec<i64> = story.items.iter().filter_map(|item| match item.came {
+            Came::Restored(at, completed) | Came::Attached(at, completed, _) => Some(completed - at),
+            _ => None,
+        }).collect();
+        let spread = report.statistics.restore_seconds.as_ref().map(|it| (it.min, it.max));
+        prop_assert_eq!(spread, took.iter().min().copied().zip(took.iter().max().copied()));
+    }
+
+    #[test]
+    fn the_phases_are_one_partition_of_the_time(story in story()) {
+        let (_, _, report) = now(reported(&story));
+        let mut at = report.began_at;
+        for phase in &report.phases {
+            prop_assert_eq!(phase.from, at);
+            prop_assert!(phase.to >= phase.from);
+            prop_assert_eq!(phase.seconds, (phase.to - phase.from).num_seconds());
+            at = phase.to;
+        }
+        prop_assert_eq!(at, report.ended_at);
+        let sum: i64 = report.phases.iter().map(|phase| phase.seconds).sum();
+        prop_assert_eq!(sum, report.recovery_time.seconds);
+        prop_assert!(report.phases.is_sorted_by_key(|phase| phase.phase));
+    }
+
+    #[test]
+    fn the_order_of_jobs_and_volumes_makes_no_difference(
+        story in story(), seed in any::<u64>(), page_size in 1_usize..5,
+    ) {
+        let (_, _, usual) = now(reported(&story));
+        let (world, payload) = story.told("report").unwrap();
+        {
+            let mut state = world.state();
+            state.records.page_size = page_size;
+            let mut dice = fastrand::Rng::with_seed(seed);
+            // Attempts before these that failed, and ones that are nobody's.
+            let more: Vec<_> = state.records.jobs.iter().map(|job| {
+                let mut more = job.clone();
+                more.id = recovery_core::arn::RestoreJobId::new(format!("{}-before", job.id));
+                match dice.u8(0..3) {
+                    0 => more.restore_test = true,
+                    1 => more.recovery_point = None,
+                    _ => {
+                        more.status = "FAILED".to_owned();
+                        more.created = more.created.map(|at| at - chrono::TimeDelta::seconds(1));
+                    }
+                }
+                more
+            }).collect();
+            if !story.items.iter().any(|item| item.came == Came::Nowhere) {
+                state.records.jobs.extend(more);
+            }
+            dice.shuffle(&mut state.records.jobs);
+        }
+        let outcome = now(asked(&world, &payload)).unwrap();
+        let report = kept(&world, &outcome);
+        prop_assert_eq!(&report.items, &usual.items);
+        prop_assert_eq!(&report.problems, &usual.problems);
+        // The first restore tells when the stacks stood at the latest.
+        prop_assert_eq!(report.recovery_time, usual.recovery_time);
+    }
+
+    #[test]
+    fn what_is_hostile_stays_text(words in "[<>&\"'a-z\u{202e}/ ]{1,60}", story in story()) {
+        let (world, mut payload) = story.told("report").unwrap();
+        payload["incident"] = json!(words);
+        payload["problems"] = json!([{
+            "step": words, "subject": words, "reason": words, "why": words, "remedy": words,
+        }]);
+        payload["infrastructure"]["stacks"] = json!([{"stack": words, "did": words}]);
+        let outcome = now(asked(&world, &payload)).unwrap();
+        let page = page::html(&kept(&world, &outcome));
+        prop_assert_eq!(world.state().problems.clone(), Vec::<String>::new());
+        // Nothing of it opens or closes an element: the tags are those of a page without it.
+        let tags = page.matches('<').count();
+        let plain: String = words.chars().map(|c| if c.is_ascii_lowercase() { c } else { 'x' }).collect();
+        let (world, mut payload) = story.told("report").unwrap();
+        payload["incident"] = json!(plain);
+        payload["problems"] = json!([{
+            "step": plain, "subject": plain, "reason": plain, "why": plain, "remedy": plain,
+        }]);
+        payload["infrastructure"]["stacks"] = json!([{"stack": plain, "did": plain}]);
+        let outcome = now(asked(&world, &payload)).unwrap();
+        let other = page::html(&kept(&world, &outcome));
+        if !words.trim().is_empty() {
+            prop_assert_eq!(tags, other.matches('<').count());
+        }
+    }
+}
+
+#[tokio::test]
+async fn ten_thousand_items_make_a_page_of_bounded_size_in_little_time() {
+    let story = Story::whole(10_000, 11).left(400);
+    let (world, outcome, report) = reported(&story).await;
+    assert_eq!(report.items.len(), 10_000);
+    assert_eq!(report.problems.len(), 200);
+    assert_eq!(report.totals.problems, 400);
+    let page = page::html(&report);
+    assert!(page.len() < 400_000, "{}", page.len());
+    assert!(page.contains("Of 10000 items, the 200"));
+    assert!(json!(outcome).to_string().len() < 2_000);
+    assert!(world.state().notifications[0].message.len() < 20_000);
+}
+
+#[tokio::test]
+async fn an_item_that_was_made_good_meanwhile_is_no_problem() {
+    let (world, mut payload) = Story::whole(3, 2).told("report").unwrap();
+    let resource = "arn:aws:ec2:us-east-1:111122223333:volume/vol-00000000000000001";
+    payload["problems"] = json!([
+        {"step": "integrate", "subject": resource, "reason": "Retryable", "why": "it took too long"},
+    ]);
+    let outcome = asked(&world, &payload).await.unwrap();
+    assert_eq!(outcome.member("complete"), Some(&json!(true)));
+    // What has to do with no item stays.
+    payload["problems"] = json!([{"step": "verify", "subject": "hook", "why": "it says no"}]);
+    payload["redrives"] = json!(1);
+    let outcome = asked(&world, &payload).await.unwrap();
+    assert_eq!(outcome.member("complete"), Some(&json!(false)));
+}
+
+/// For people to look at: `target/tmp/reports/*.html`.
+#[tokio::test]
+async fn pages_to_look_at_are_written_into_the_target_directory() {
+    let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("reports");
+    std::fs::create_dir_all(&folder).unwrap();
+    let refused = Story {
+        refused: 2,
+        redrives: 1,
+        ..Story::whole(40, 4).left(5)
+    };
+    let late = Story {
+        started: 90_000,
+        planned: 90_010,
+        ..Story::whole(0, 4)
+    };
+    for (name, story) in [
+        ("whole-3", Story::whole(3, 1)),
+        ("whole-1", Story::whole(1, 8)),
+        ("drill-12", Story::whole(12, 3).drill()),
+        ("left-40", refused),
+        ("whole-200", Story::whole(200, 2)),
+        ("left-200", Story::whole(200, 2).left(30)),
+        ("whole-10000", Story::whole(10_000, 6)),
+        ("nothing", late),
+    ] {
+        let (_, _, report) = reported(&story).await;
+        let page = page::html(&report);
+        assert!(page.starts_with("<!DOCTYPE html>") && page.ends_with("</html>\n"));
+        for outside in ["http:", "https:", "src=", "url(", "<script", "@import"] {
+            assert!(!page.contains(outside), "{name}: {outside}");
+        }
+        std::fs::write(folder.join(format!("{name}.html")), page).unwrap();
+    }
+}

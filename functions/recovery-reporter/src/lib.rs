@@ -1,0 +1,53 @@
+//! A recovery that came to an end → its report, kept in the bucket, in the OpsItem, and told; before
+//! that, whether everything is attached; after it, whether the recovery goes on.
+//!
+//! Takes `{"do": "verify", "report" or "stop", …}` from a state machine or a person; more in
+//! [`recovery_core::report::request`].
+
+use recovery_core::report::Targets;
+use recovery_core::reporting::Terms;
+use recovery_lambda::{SettingsError, Variables};
+
+pub use recovery_core::reporting::handle;
+
+/// The function's environment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// `PLAN_BUCKET`, `RECOVERY_TIME_TARGET_MINUTES`, `RECOVERY_POINT_TARGET_MINUTES` (or `off`) and
+    /// `DRILL_RESTORE_ROLE_ARN`: where plans and reports are kept, what was promised, and who restores
+    /// in a drill.
+    pub terms: Terms,
+    /// `TOPIC_ARN`: the SNS topic for people, or `off`.
+    pub topic: Option<String>,
+}
+
+impl Settings {
+    /// The variables that template.yaml sets for this function.
+    pub const NAMES: &'static [&'static str] = &[
+        "DRILL_RESTORE_ROLE_ARN",
+        "PLAN_BUCKET",
+        "RECOVERY_POINT_TARGET_MINUTES",
+        "RECOVERY_TIME_TARGET_MINUTES",
+        "TOPIC_ARN",
+    ];
+
+    /// Reads the environment.
+    ///
+    /// # Errors
+    /// Everything that is missing or wrong.
+    pub fn from_variables(variables: Variables<'_>) -> Result<Settings, SettingsError> {
+        let mut read = recovery_lambda::Settings::from(variables);
+        let settings = Settings {
+            terms: Terms {
+                bucket: read.required("PLAN_BUCKET"),
+                targets: Targets {
+                    recovery_time_minutes: read.number_or_off("RECOVERY_TIME_TARGET_MINUTES"),
+                    recovery_point_minutes: read.number_or_off("RECOVERY_POINT_TARGET_MINUTES"),
+                },
+                drill_role: read.arn("DRILL_RESTORE_ROLE_ARN"),
+            },
+            topic: read.topic_or_off("TOPIC_ARN"),
+        };
+        read.complete(settings)
+    }
+}

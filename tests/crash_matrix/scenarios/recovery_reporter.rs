@@ -1,0 +1,83 @@
+//! A recovery is verified, reported and stopped: whole, with something left, after a redrive, as a drill,
+//! with the incident's OpsItem and without.
+
+use recovery_core::fakes::{Story, World};
+use serde_json::json;
+
+use crate::crash_matrix::scenario::{Function, Scenario};
+use crate::support::disturbed::{Disturbed, finish};
+
+const FILE: &str = "manual-recovery-report";
+
+/// The story, and the task that the state machine gives.
+fn of(name: &'static str, leads_to: &'static str, story: &Story, task: &str) -> Scenario {
+    let (world, payload) = story.told(task).expect("the names of a story are names");
+    // Several pages, and what is on them looked at together.
+    world.state().records.page_size = 2;
+    Scenario::new(Function::RecoveryReporter, name, FILE, leads_to, world)
+        .with(|input| *input = payload)
+}
+
+pub(super) fn scenarios() -> Vec<Scenario> {
+    let whole = Story::whole(3, 1);
+    let left = Story::whole(5, 2).left(4);
+    let redriven = Story {
+        redrives: 1,
+        ..Story::whole(5, 2)
+    };
+    vec![
+        Scenario::new(
+            Function::RecoveryReporter,
+            "plan-gone",
+            FILE,
+            "reported",
+            World::new(),
+        ),
+        of("whole", "reported", &whole, "report"),
+        of(
+            "whole-of-its-own",
+            "reported",
+            &whole.clone().untracked(),
+            "report",
+        ),
+        of("left", "reported", &left, "report"),
+        of(
+            "left-of-its-own",
+            "reported",
+            &left.clone().untracked(),
+            "report",
+        ),
+        of("drill", "reported", &whole.clone().drill(), "report"),
+        of("opsitem-gone", "reported", &whole, "report")
+            .with(|input| input["opsItemId"] = json!("oi-gone"))
+            .briefly(),
+        of("redriven", "reported", &redriven, "report").given(|world| reported(world, &left)),
+        of(
+            "redriven-of-its-own",
+            "reported",
+            &redriven.clone().untracked(),
+            "report",
+        )
+        .given(|world| reported(world, &left.clone().untracked())),
+        of("verified", "verified", &whole, "verify"),
+        of("unfinished", "unfinished", &left, "verify"),
+        of("stops", "Permanent", &left, "stop"),
+        of("resumes", "resumed", &left, "stop").with(|input| input["redrives"] = json!(1)),
+    ]
+}
+
+/// The recovery was reported before, when it was as this story tells.
+fn reported(world: &World, story: &Story) {
+    let (_, payload) = story
+        .told("report")
+        .expect("the names of a story are names");
+    let now = world.state().records.clone();
+    let (before, _) = story
+        .told("report")
+        .expect("the names of a story are names");
+    world.state().records = before.state().records.clone();
+    let ports = Disturbed::not(world);
+    let delivered = Function::RecoveryReporter;
+    finish(delivered.deliver(&ports, &payload)).expect("nothing goes wrong");
+    world.state().records = now;
+}

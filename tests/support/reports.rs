@@ -1,0 +1,43 @@
+//! Reports of recoveries that went as a story tells.
+
+use recovery_core::fakes::{DRILL_ROLE, Story};
+use recovery_core::report::{Report, Targets};
+use recovery_core::reporting::Terms;
+
+use super::disturbed::{Disturbed, finish};
+
+/// What the owner promised, in these tests.
+pub(crate) fn terms() -> Terms {
+    Terms {
+        bucket: "recovery".to_owned(),
+        targets: Targets {
+            recovery_time_minutes: Some(60),
+            recovery_point_minutes: Some(15),
+        },
+        drill_role: DRILL_ROLE.to_owned(),
+    }
+}
+
+/// The JSON that is kept of it.
+pub(crate) fn json_of(story: &Story) -> String {
+    let (world, payload) = story
+        .told("report")
+        .expect("the names of a story are names");
+    let ports = Disturbed::not(&world);
+    let outcome = finish(recovery_reporter::handle(
+        &ports,
+        &ports,
+        &ports,
+        &terms(),
+        &payload,
+    ))
+    .expect("nothing goes wrong");
+    let key = outcome.id("reportKey").expect("it is kept").to_owned();
+    let json = world.state().backups.objects[&key].clone();
+    json
+}
+
+/// The report that is kept of it.
+pub(crate) fn report_of(story: &Story) -> Report {
+    serde_json::from_str(&json_of(story)).expect("it is a report")
+}

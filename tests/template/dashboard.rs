@@ -1,0 +1,79 @@
+//! The dashboard shows what there is to see: every function, every queue, every metric of a report.
+
+use std::collections::BTreeSet;
+
+use recovery_core::fakes::Story;
+use recovery_core::report::measures;
+use serde_json::Value;
+
+use crate::support::reports::report_of;
+use crate::support::sam::deployed;
+
+fn widgets() -> Vec<Value> {
+    let body =
+        deployed(&[]).resources("AWS::CloudWatch::Dashboard")["RecoveryDashboard"]["DashboardBody"]
+            .clone();
+    let body: Value = serde_json::from_str(body.as_str().unwrap()).expect("it is JSON");
+    body["widgets"].as_array().unwrap().clone()
+}
+
+#[test]
+fn every_function_and_every_queue_is_on_the_dashboard() {
+    let deployed = deployed(&[]);
+    let shown: BTreeSet<String> = widgets()
+        .iter()
+        .flat_map(|widget| widget["properties"]["metrics"].as_array().cloned())
+        .flatten()
+        .filter_map(|metric| metric[3].as_str().map(str::to_owned))
+        .collect();
+    let functions = deployed.resources("AWS::Serverless::Function");
+    let mut expected: BTreeSet<String> = functions.into_keys().collect();
+    for queue in deployed.resources("AWS::SQS::Queue").keys() {
+        let name = crate::support::sam::attribute_of(queue, "QueueName");
+        expected.insert(name);
+    }
+    assert_eq!(shown, expected);
+}
+
+#[test]
+fn every_metric_that_is_searched_for_is_one_of_a_report() {
+    let report = report_of(&Story::whole(3, 1));
+    let recorded: BTreeSet<&str> = measures::of(&report)
+        .values
+        .iter()
+        .map(|(name, ..)| *name)
+        .collect();
+    let mut searched = BTreeSet::new();
+    for widget in widgets() {
+        for metric in widget["properties"]["metrics"]
+            .as_array()
+            .into_iter()
+            .flatten()
+        {
+            let Some(search) = metric[0]["expression"].as_str() else {
+                continue;
+            };
+            if search.contains(recovery_lambda::NAMESPACE) {
+                let name = search.split('"').nth(1).unwrap().to_owned();
+                assert!(recorded.contains(name.as_str()), "{name}");
+                searched.insert(name);
+            }
+        }
+    }
+    // Those left out are flags and counts for alarms.
+    assert_eq!(searched.len() + 3, recorded.len());
+}
+
+#[test]
+fn no_widget_lies_on_another() {
+    let mut taken = BTreeSet::new();
+    for widget in widgets() {
+        let number = |member: &str| widget[member].as_u64().unwrap();
+        for x in number("x")..number("x") + number("width") {
+            assert!(x < 24);
+            for y in number("y")..number("y") + number("height") {
+                assert!(taken.insert((x, y)), "{widget}");
+            }
+        }
+    }
+}
