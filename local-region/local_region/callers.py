@@ -30,15 +30,17 @@ class Caller:
     access_key_id: str
     name: str
     """A function's name, a session's, `state-machine`, `lambda`, `eventbridge`, or `operator`: the account's own."""
+    state_machine: str | None = None
+    """The name of the state machine that calls, if one does."""
 
     @classmethod
     def of(cls, headers: dict[str, str]) -> "Caller":
         """The caller of a request with these headers."""
         access_key_id = extract_access_key_id(headers, {}) or ""
         own = re.search(user_agent("([a-z-]+)"), headers.get("user-agent", ""))
-        if own:
-            return cls(access_key_id, own[1])
         session = sts._sessions.get(access_key_id)
+        if own:
+            return cls(access_key_id, own[1], (session or {}).get("StateMachine"))
         # arn:aws:sts::<account>:assumed-role/<role>/<session>; a function's session bears the function's name.
         return cls(access_key_id, session["Arn"].rpartition("/")[2] if session else OPERATOR)
 

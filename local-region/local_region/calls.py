@@ -44,6 +44,7 @@ class Calls:
             errorCode=error_code(answer_headers, answer_body) if status and status >= 400 else None,
             durationMs=round((time.perf_counter() - started) * 1000, 2),
             fault=fault.kind if fault else None,
+            **({"stateMachine": caller.state_machine} if caller.state_machine else {}),
         )
         if fault:
             self._faults.note(fault, request.service, request.operation, caller, seq)
