@@ -40,7 +40,7 @@ def name_resources_as_aws() -> None:
         own = _RESOURCES.get((service, operation))
         if own:
             return own(_json(body), region, account)
-        if service == "backup" and method == "PUT" and path.startswith("/restore-jobs"):
+        if service == "backup" and method == "PUT" and path.startswith(("/restore-jobs", "/copy-jobs")):
             return _json(body).get("RecoveryPointArn") or "*"
         if service == "ec2" and operation in OF_INSTANCES:
             return instance_arns(params, region, account)[0]

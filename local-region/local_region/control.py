@@ -45,6 +45,9 @@ class Control:
             ("GET", "idle"): self._get_idle,
             ("GET", "ready"): self._get_ready,
             ("POST", "restore-tests"): self._post_restore_tests,
+            ("POST", "restore-failures"): self._post_restore_failures,
+            ("GET", "restore-failures"): self._get_restore_failures,
+            ("DELETE", "restore-failures"): self._delete_restore_failures,
             ("POST", "schedules"): self._post_schedules,
             ("POST", "faults"): self._post_faults,
             ("GET", "faults"): self._get_faults,
@@ -86,6 +89,28 @@ class Control:
         if not isinstance(request, dict) or not isinstance(request.get("recoveryPointArn"), str):
             raise ApiError("BadRequest", 'expected {"recoveryPointArn": "...", "metadata": {...}}')
         return {"restoreJobId": self._restores.start_test(request["recoveryPointArn"], request.get("metadata") or {})}
+
+    async def _post_restore_failures(self, _query: dict[str, str], body: bytes) -> dict[str, Any]:
+        request = _json(body)
+        wrong = not isinstance(request, dict) or set(request) - {"recoveryPointArn", "message", "count"}
+        count, arn = (1, None) if wrong else (request.get("count", 1), request.get("recoveryPointArn"))
+        if (
+            wrong
+            or not isinstance(request.get("message"), str)
+            or not isinstance(count, int)
+            or count < 1
+            or not isinstance(arn, (str, type(None)))
+        ):
+            raise ApiError("BadRequest", 'expected {"recoveryPointArn": "...", "message": "...", "count": 1}')
+        self._restores.fail(request["message"], arn, count)
+        return {"failures": self._restores.failures()}
+
+    async def _get_restore_failures(self, _query: dict[str, str], _body: bytes) -> dict[str, Any]:
+        return {"failures": self._restores.failures()}
+
+    async def _delete_restore_failures(self, _query: dict[str, str], _body: bytes) -> dict[str, Any]:
+        self._restores.forget_failures()
+        return {"failures": []}
 
     async def _post_schedules(self, _query: dict[str, str], body: bytes) -> dict[str, Any]:
         request = _json(body)

@@ -18,6 +18,7 @@ from local_region.auto_scaling import AutoScaling
 from local_region.calls import Calls
 from local_region.connections import follow_connections
 from local_region.control import Asgi, Control
+from local_region.copy_jobs import CopyJobs
 from local_region.documents import Documents
 from local_region.ec2_tags import add_describe_tags
 from local_region.encryption import require_keys
@@ -72,6 +73,7 @@ def assemble(settings: Settings, endpoint: str, loop: asyncio.AbstractEventLoop)
     groups = AutoScaling(instances)
     add_describe_tags()
     points = RecoveryPoints(settings, pending, events)
+    CopyJobs(settings, pending, events, points)
     restores = RestoreJobs(settings, journal, pending, events, points, volumes)
     OpsItems(journal, events)
     documents = Documents()
