@@ -1,5 +1,6 @@
 """Who calls the Region's APIs, and what they may do."""
 
+import contextvars
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,9 @@ OPERATOR = "operator"
 STATE_MACHINE = "state-machine"
 LAMBDA = "lambda"
 EVENT_BRIDGE = "eventbridge"
+
+
+_current: contextvars.ContextVar["Caller"] = contextvars.ContextVar("caller")
 
 
 def user_agent(name: str) -> str:
@@ -43,6 +47,15 @@ class Caller:
             return cls(access_key_id, own[1], (session or {}).get("StateMachine"))
         # arn:aws:sts::<account>:assumed-role/<role>/<session>; a function's session bears the function's name.
         return cls(access_key_id, session["Arn"].rpartition("/")[2] if session else OPERATOR)
+
+    @classmethod
+    def current(cls) -> "Caller":
+        """The caller of the request that is being served."""
+        return _current.get()
+
+    def is_served(self) -> None:
+        """Be the caller of the request that is being served from here on."""
+        _current.set(self)
 
     @property
     def principal_arn(self) -> str:

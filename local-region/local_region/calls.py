@@ -28,6 +28,7 @@ class Calls:
     ) -> Any:
         started = time.perf_counter()
         request, caller = Request.of(request_id, method, path, headers, body, query), Caller.of(headers)
+        caller.is_served()
         fault = self._faults.draw(request.service, request.operation, caller)
         answer: Answer | None = None
         if fault is None or fault.takes_effect:

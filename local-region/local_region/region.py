@@ -10,7 +10,7 @@ from ministack import app
 
 from local_region.authorization import (
     count_loopback_as_tls,
-    know_tags_of_ec2_resources,
+    know_tags_of_resources,
     name_resources_as_aws,
     read_models_ahead,
 )
@@ -20,7 +20,7 @@ from local_region.connections import follow_connections
 from local_region.control import Asgi, Control
 from local_region.copy_jobs import CopyJobs
 from local_region.documents import Documents
-from local_region.ec2_tags import add_describe_tags
+from local_region.ec2_tags import add_tag_actions
 from local_region.encryption import require_keys
 from local_region.event_bus import EventBus
 from local_region.event_targets import EventTargets
@@ -36,6 +36,7 @@ from local_region.restore_jobs import RestoreJobs
 from local_region.runbooks import Runbooks
 from local_region.schedules import Schedules
 from local_region.settings import Settings
+from local_region.stack_calls import check_stack_calls
 from local_region.stack_resources import StackResources
 from local_region.stack_templates import read_templates_by_virtual_host
 from local_region.state_machines import StateMachines
@@ -57,7 +58,7 @@ def assemble(settings: Settings, endpoint: str, loop: asyncio.AbstractEventLoop)
     """
     journal, pending = Journal(), PendingWork(loop)
     name_resources_as_aws()
-    know_tags_of_ec2_resources()
+    know_tags_of_resources()
     count_loopback_as_tls()
     require_keys()
     follow_connections()
@@ -71,7 +72,7 @@ def assemble(settings: Settings, endpoint: str, loop: asyncio.AbstractEventLoop)
     volumes = Volumes(settings, journal, pending)
     instances = Instances(volumes, events)
     groups = AutoScaling(instances)
-    add_describe_tags()
+    add_tag_actions()
     points = RecoveryPoints(settings, pending, events)
     CopyJobs(settings, pending, events, points)
     restores = RestoreJobs(settings, journal, pending, events, points, volumes)
@@ -80,6 +81,7 @@ def assemble(settings: Settings, endpoint: str, loop: asyncio.AbstractEventLoop)
     Runbooks(settings, endpoint, pending, events, documents)
     StackResources(instances, volumes, groups, documents)
     read_templates_by_virtual_host()
+    check_stack_calls()
     StateMachines(settings, endpoint, journal, pending, events)
     read_models_ahead()
     control = Control(app.app, settings.ready(endpoint), journal, pending, events, schedules, restores, faults)

@@ -38,6 +38,8 @@ services.autoscaling             _p                                   params key
 services.autoscaling             _error                               code message status
 services.backup                  _create_selection                    *
 services.cloudformation.handlers     _describe_stack_resource         params
+services.cloudformation.handlers     _error                           code message status
+services.cloudformation.handlers     _p                               params key default
 services.cloudformation.handlers     _resolve_stack                   stack_name
 services.cloudformation.helpers  _p                                   params key default
 services.cloudformation.helpers  _resolve_document                    params body_key url_key label
@@ -62,6 +64,7 @@ services.ec2                     _now_ts
 services.ec2                     _p                                   params key default
 services.ec2                     _parse_filters                       params
 services.ec2                     _parse_member_list                   params prefix
+services.ec2                     _parse_tags                          params
 services.ec2                     _parse_tag_specs                     p resource_type resource_id
 services.ec2                     _resource_matches_tag_filters        resource_id filters
 services.ec2                     _run_instances                       p
@@ -138,7 +141,8 @@ services.backup                  _plans
 services.backup                  _selections
 services.backup                  _vaults
 services.cloudformation          _change_sets
-services.cloudformation.handlers     _ACTION_HANDLERS                 DescribeStackResource
+services.cloudformation          _stacks
+services.cloudformation.handlers     _ACTION_HANDLERS                 CreateChangeSet CreateStack DeleteStack DescribeStackResource DescribeStacks GetTemplateSummary UpdateStack ValidateTemplate
 services.cloudformation.provisioners _RESOURCE_HANDLERS               AWS::AutoScaling::AutoScalingGroup AWS::Events::Rule AWS::SNS::Topic
 services.cloudformation.provisioners _STACK_TAG_PROPERTY              AWS::AutoScaling::AutoScalingGroup
 services.ec2                     _ACTION_MAP                          AttachVolume CreateVolume DescribeInstances DescribeTags DescribeVolumes
