@@ -142,7 +142,16 @@ def _any(_body: dict[str, Any], _region: str, _account: str) -> str:
     return "*"
 
 
+def _routing_control(body: dict[str, Any], _region: str, _account: str) -> str:
+    # Of several, each is asked for where they are set.
+    first = next(iter(body.get("UpdateRoutingControlStateEntries") or [body]))
+    return first.get("RoutingControlArn") or "*"
+
+
 _RESOURCES = {
+    ("route53-recovery-cluster", "GetRoutingControlState"): _routing_control,
+    ("route53-recovery-cluster", "UpdateRoutingControlState"): _routing_control,
+    ("route53-recovery-cluster", "UpdateRoutingControlStates"): _routing_control,
     ("ssm", "CreateOpsItem"): _any,
     ("ssm", "DescribeOpsItems"): _any,
     ("ssm", "GetOpsItem"): _ops_item,

@@ -33,6 +33,7 @@ from local_region.ops_items import OpsItems
 from local_region.pending_work import PendingWork
 from local_region.recovery_points import RecoveryPoints
 from local_region.restore_jobs import RestoreJobs
+from local_region.routing_controls import RoutingControls
 from local_region.runbooks import Runbooks
 from local_region.schedules import Schedules
 from local_region.settings import Settings
@@ -84,5 +85,6 @@ def assemble(settings: Settings, endpoint: str, loop: asyncio.AbstractEventLoop)
     check_stack_calls()
     StateMachines(settings, endpoint, journal, pending, events)
     read_models_ahead()
-    control = Control(app.app, settings.ready(endpoint), journal, pending, events, schedules, restores, faults)
+    routing = RoutingControls(endpoint)
+    control = Control(app.app, settings.ready(endpoint), journal, pending, events, schedules, restores, faults, routing)
     return Region(control, functions)

@@ -135,6 +135,8 @@ services.stepfunctions           json_response                        *
 # Stores and tables: module, name, and keys they must hold.
 TABLES = """
 app                              SERVICE_HANDLERS                     backup sns sqs ssm
+core.iam_actions                 SERVICE_TO_IAM_NAMESPACE             backup ec2
+core.router                      SERVICE_PATTERNS                     ssm
 services.autoscaling             _ACTION_MAP                          DeleteAutoScalingGroup DescribeAutoScalingGroups
 services.autoscaling             _asgs
 services.backup                  _plans
