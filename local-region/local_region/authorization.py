@@ -9,10 +9,14 @@ from ministack import app
 from ministack.core import iam_actions, iam_evaluator
 from ministack.services import cloudformation, ec2, tagging
 
+from local_region.stack_calls import stack_of, tags_of_stack
 from local_region.volumes import tags_of
 
 # EC2's actions on many instances at once. Each of them must be allowed.
 OF_INSTANCES = ("RebootInstances", "StartInstances", "StopInstances", "TerminateInstances")
+# Those on any resources, and the kinds of resources whose ARNs name no account.
+OF_ANY = ("CreateTags", "DeleteTags")
+OWNERLESS = ("image", "snapshot")
 # CloudFormation's condition keys, and the parameters they are read from.
 CLOUDFORMATION_KEYS = {
     "cloudformation:ChangeSetName": "ChangeSetName",
@@ -40,10 +44,17 @@ def name_resources_as_aws() -> None:
         own = _RESOURCES.get((service, operation))
         if own:
             return own(_json(body), region, account)
-        if service == "backup" and method == "PUT" and path.startswith("/restore-jobs"):
+        if service == "backup" and method == "PUT" and path.startswith(("/restore-jobs", "/copy-jobs")):
             return _json(body).get("RecoveryPointArn") or "*"
         if service == "ec2" and operation in OF_INSTANCES:
             return instance_arns(params, region, account)[0]
+        if service == "ec2" and operation in OF_ANY:
+            return resource_arns(params, region, account)[0]
+        if service == "cloudformation" and operation != "CreateStack":
+            stack = stack_of(ec2._p(params, "StackName"))
+            if stack:
+                # Its id, by which its tags are found.
+                return stack["StackId"]
         if service == "cloudformation" and ec2._p(params, "ChangeSetName") in cloudformation._change_sets:
             # A change set that is named by its ARN stands for its stack.
             return cloudformation._change_sets[ec2._p(params, "ChangeSetName")]["StackId"]
@@ -56,6 +67,8 @@ def name_resources_as_aws() -> None:
         """EC2's further resources of a call; the first entry, authorized elsewhere, is a place-holder."""
         if ec2._p(params, "Action") in OF_INSTANCES:
             return instance_arns(params, region, account)
+        if ec2._p(params, "Action") in OF_ANY:
+            return resource_arns(params, region, account)
         if ec2._p(params, "Action") in ("AttachVolume", "DetachVolume"):
             return ["", f"arn:aws:ec2:{region}:{account}:volume/{ec2._p(params, 'VolumeId')}"]
         return further(params, region, account)
@@ -63,6 +76,15 @@ def name_resources_as_aws() -> None:
     def instance_arns(params: dict, region: str, account: str) -> list[str]:
         ids = ec2._parse_member_list(params, "InstanceId")
         return [f"arn:aws:ec2:{region}:{account}:instance/{instance_id}" for instance_id in ids] or ["*"]
+
+    def resource_arns(params: dict, region: str, account: str) -> list[str]:
+        ids = ec2._parse_member_list(params, "ResourceId")
+        arns = []
+        for resource_id in ids:
+            kind = ec2._guess_resource_type(resource_id)
+            owner = "" if kind in OWNERLESS else account
+            arns.append(f"arn:aws:ec2:{region}:{owner}:{kind}/{resource_id}")
+        return arns or ["*"]
 
     def request_condition_keys(service: str, iam_action: str, body: bytes, params: dict) -> dict[str, Any]:
         given = {key: ec2._p(params, name) for key, name in CLOUDFORMATION_KEYS.items()}
@@ -74,13 +96,15 @@ def name_resources_as_aws() -> None:
     iam_actions.verified_access_resource_arns = further_resource_arns
 
 
-def know_tags_of_ec2_resources() -> None:
-    """Have the condition keys aws:ResourceTag/.. know the tags of EC2's resources as they know others."""
+def know_tags_of_resources() -> None:
+    """Have the condition keys aws:ResourceTag/.. know the tags of EC2's resources and of stacks as they know others."""
     tags = tagging.resource_tags
 
     def resource_tags(arn: str) -> dict[str, str] | None:
         if arn.startswith("arn:aws:ec2:"):
             return tags_of(arn.rpartition("/")[2])
+        if arn.startswith("arn:aws:cloudformation:"):
+            return tags_of_stack(arn)
         return tags(arn)
 
     tagging.resource_tags = resource_tags
@@ -118,7 +142,16 @@ def _any(_body: dict[str, Any], _region: str, _account: str) -> str:
     return "*"
 
 
+def _routing_control(body: dict[str, Any], _region: str, _account: str) -> str:
+    # Of several, each is asked for where they are set.
+    first = next(iter(body.get("UpdateRoutingControlStateEntries") or [body]))
+    return first.get("RoutingControlArn") or "*"
+
+
 _RESOURCES = {
+    ("route53-recovery-cluster", "GetRoutingControlState"): _routing_control,
+    ("route53-recovery-cluster", "UpdateRoutingControlState"): _routing_control,
+    ("route53-recovery-cluster", "UpdateRoutingControlStates"): _routing_control,
     ("ssm", "CreateOpsItem"): _any,
     ("ssm", "DescribeOpsItems"): _any,
     ("ssm", "GetOpsItem"): _ops_item,

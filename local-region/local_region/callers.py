@@ -1,5 +1,6 @@
 """Who calls the Region's APIs, and what they may do."""
 
+import contextvars
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,9 @@ LAMBDA = "lambda"
 EVENT_BRIDGE = "eventbridge"
 
 
+_current: contextvars.ContextVar["Caller"] = contextvars.ContextVar("caller")
+
+
 def user_agent(name: str) -> str:
     """What a part of the Region adds to the user agent of its calls, for them to be known as its own."""
     return f"local-region-caller/{name}"
@@ -30,17 +34,28 @@ class Caller:
     access_key_id: str
     name: str
     """A function's name, a session's, `state-machine`, `lambda`, `eventbridge`, or `operator`: the account's own."""
+    state_machine: str | None = None
+    """The name of the state machine that calls, if one does."""
 
     @classmethod
     def of(cls, headers: dict[str, str]) -> "Caller":
         """The caller of a request with these headers."""
         access_key_id = extract_access_key_id(headers, {}) or ""
         own = re.search(user_agent("([a-z-]+)"), headers.get("user-agent", ""))
-        if own:
-            return cls(access_key_id, own[1])
         session = sts._sessions.get(access_key_id)
+        if own:
+            return cls(access_key_id, own[1], (session or {}).get("StateMachine"))
         # arn:aws:sts::<account>:assumed-role/<role>/<session>; a function's session bears the function's name.
         return cls(access_key_id, session["Arn"].rpartition("/")[2] if session else OPERATOR)
+
+    @classmethod
+    def current(cls) -> "Caller":
+        """The caller of the request that is being served."""
+        return _current.get()
+
+    def is_served(self) -> None:
+        """Be the caller of the request that is being served from here on."""
+        _current.set(self)
 
     @property
     def principal_arn(self) -> str:

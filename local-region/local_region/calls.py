@@ -28,6 +28,7 @@ class Calls:
     ) -> Any:
         started = time.perf_counter()
         request, caller = Request.of(request_id, method, path, headers, body, query), Caller.of(headers)
+        caller.is_served()
         fault = self._faults.draw(request.service, request.operation, caller)
         answer: Answer | None = None
         if fault is None or fault.takes_effect:
@@ -44,6 +45,7 @@ class Calls:
             errorCode=error_code(answer_headers, answer_body) if status and status >= 400 else None,
             durationMs=round((time.perf_counter() - started) * 1000, 2),
             fault=fault.kind if fault else None,
+            **({"stateMachine": caller.state_machine} if caller.state_machine else {}),
         )
         if fault:
             self._faults.note(fault, request.service, request.operation, caller, seq)

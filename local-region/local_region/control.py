@@ -11,6 +11,8 @@ from local_region.faults import Faults
 from local_region.journal import Journal
 from local_region.pending_work import PendingWork
 from local_region.restore_jobs import RestoreJobs
+from local_region.routing_controls import PATH as ROUTING_ENDPOINT
+from local_region.routing_controls import RoutingControls
 from local_region.schedules import Schedules
 
 PREFIX = "/_local-region/"
@@ -30,6 +32,7 @@ class Control:
         schedules: Schedules,
         restores: RestoreJobs,
         faults: Faults,
+        routing: RoutingControls,
     ) -> None:
         self._rest = rest
         self._ready = ready
@@ -39,12 +42,19 @@ class Control:
         self._schedules = schedules
         self._restores = restores
         self._faults = faults
+        self._routing = routing
         self._endpoints = {
             ("POST", "events"): self._post_events,
             ("GET", "journal"): self._get_journal,
             ("GET", "idle"): self._get_idle,
             ("GET", "ready"): self._get_ready,
             ("POST", "restore-tests"): self._post_restore_tests,
+            ("POST", "restore-failures"): self._post_restore_failures,
+            ("GET", "restore-failures"): self._get_restore_failures,
+            ("DELETE", "restore-failures"): self._delete_restore_failures,
+            ("GET", "routing"): self._get_routing,
+            ("POST", "routing"): self._post_routing,
+            ("POST", "routing-endpoints"): self._post_routing_endpoints,
             ("POST", "schedules"): self._post_schedules,
             ("POST", "faults"): self._post_faults,
             ("GET", "faults"): self._get_faults,
@@ -53,7 +63,8 @@ class Control:
 
     async def __call__(self, scope: dict, receive: Callable, send: Callable) -> None:
         """Serve one ASGI connection."""
-        if scope["type"] != "http" or not scope["path"].startswith(PREFIX):
+        is_own = scope["type"] == "http" and scope["path"].startswith(PREFIX)
+        if not is_own or ROUTING_ENDPOINT.match(scope["path"]):
             await self._rest(scope, receive, send)
             return
         endpoint = self._endpoints.get((scope["method"], scope["path"][len(PREFIX) :]))
@@ -86,6 +97,37 @@ class Control:
         if not isinstance(request, dict) or not isinstance(request.get("recoveryPointArn"), str):
             raise ApiError("BadRequest", 'expected {"recoveryPointArn": "...", "metadata": {...}}')
         return {"restoreJobId": self._restores.start_test(request["recoveryPointArn"], request.get("metadata") or {})}
+
+    async def _post_restore_failures(self, _query: dict[str, str], body: bytes) -> dict[str, Any]:
+        request = _json(body)
+        wrong = not isinstance(request, dict) or set(request) - {"recoveryPointArn", "message", "count"}
+        count, arn = (1, None) if wrong else (request.get("count", 1), request.get("recoveryPointArn"))
+        if (
+            wrong
+            or not isinstance(request.get("message"), str)
+            or not isinstance(count, int)
+            or count < 1
+            or not isinstance(arn, (str, type(None)))
+        ):
+            raise ApiError("BadRequest", 'expected {"recoveryPointArn": "...", "message": "...", "count": 1}')
+        self._restores.fail(request["message"], arn, count)
+        return {"failures": self._restores.failures()}
+
+    async def _get_restore_failures(self, _query: dict[str, str], _body: bytes) -> dict[str, Any]:
+        return {"failures": self._restores.failures()}
+
+    async def _delete_restore_failures(self, _query: dict[str, str], _body: bytes) -> dict[str, Any]:
+        self._restores.forget_failures()
+        return {"failures": []}
+
+    async def _get_routing(self, _query: dict[str, str], _body: bytes) -> dict[str, Any]:
+        return self._routing.report()
+
+    async def _post_routing(self, _query: dict[str, str], body: bytes) -> dict[str, Any]:
+        return self._routing.make(_json(body))
+
+    async def _post_routing_endpoints(self, _query: dict[str, str], body: bytes) -> dict[str, Any]:
+        return self._routing.take_away(_json(body))
 
     async def _post_schedules(self, _query: dict[str, str], body: bytes) -> dict[str, Any]:
         request = _json(body)

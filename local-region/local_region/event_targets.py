@@ -9,12 +9,14 @@ from typing import Any
 from ministack.core.arn import parse_arn
 from ministack.services import eventbridge, lambda_svc, sns, sqs, stepfunctions
 
+from local_region.api_error import ApiError
 from local_region.callers import EVENT_BRIDGE, Caller
 from local_region.encryption import service_may_send
 from local_region.faults import Fault, Faults
 from local_region.functions import Functions
 from local_region.journal import Journal
 from local_region.pending_work import PendingWork
+from local_region.roles import CannotAssume, assume
 from local_region.service_principals import on_behalf_of, service_may
 from local_region.settings import Settings
 
@@ -68,7 +70,7 @@ class EventTargets:
         """Hand an event to one target of a rule, or to the target's dead-letter queue."""
         view = view or eventbridge._pattern_event_view(event)
         # EventBridge Scheduler delivers this way too, with a role of its own: resource policies do not matter to it.
-        refusal = _refusal(target["Arn"], rule["Arn"]) if ":rule/" in rule["Arn"] else None
+        refusal = _refusal(target, rule["Arn"]) if ":rule/" in rule["Arn"] else None
         if refusal:
             self._dead_letter(target, rule, view.event_with_detail(), *refusal)
             return
@@ -183,8 +185,9 @@ class EventTargets:
         )
 
 
-def _refusal(target_arn: str, rule_arn: str) -> tuple[str, str] | None:
+def _refusal(target: dict[str, Any], rule_arn: str) -> tuple[str, str] | None:
     """Why EventBridge cannot deliver to a target at all: an error code of its dead letters, and a message."""
+    target_arn = target["Arn"]
     exists, allowed = True, True
     service = parse_arn(target_arn).service
     if service == "lambda":
@@ -205,6 +208,8 @@ def _refusal(target_arn: str, rule_arn: str) -> tuple[str, str] | None:
         allowed = exists and _may_send("sns:Publish", target_arn, sns._topic_by_arn_any_scope(target_arn), rule_arn)
     elif service == "states":
         exists = stepfunctions._resolve_state_machine_arn(target_arn) is not None
+        if exists:
+            return _refusal_by_role(target, rule_arn, "states:StartExecution")
     if not exists:
         return "NO_RESOURCE", f"The target {target_arn} does not exist."
     if not allowed:
@@ -212,6 +217,16 @@ def _refusal(target_arn: str, rule_arn: str) -> tuple[str, str] | None:
             "NO_PERMISSIONS",
             f"EventBridge is not authorized to deliver to {target_arn}: no resource-based policy allows it.",
         )
+    return None
+
+
+def _refusal_by_role(target: dict[str, Any], rule_arn: str, action: str) -> tuple[str, str] | None:
+    """Why the role of a target does not let EventBridge deliver to it."""
+    try:
+        credentials = assume(target.get("RoleArn") or "", "events", PRINCIPAL, rule_arn)
+        Caller(credentials.access_key_id, EVENT_BRIDGE).require(action, target["Arn"])
+    except (CannotAssume, ApiError) as error:
+        return "NO_PERMISSIONS", str(error)
     return None
 
 

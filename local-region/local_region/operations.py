@@ -29,7 +29,8 @@ def add_json_operations(service: str, operations: dict[str, Operation]) -> None:
         if name not in operations:
             return await ministack_handler(method, path, headers, body, query)
         model = models[name]
-        return _answer(operations[name], model, lambda: _json_input(model, body), headers, "application/x-amz-json-1.1")
+        content_type = f"application/x-amz-json-{model.service_model.metadata['jsonVersion']}"
+        return _answer(operations[name], model, lambda: _json_input(model, body), headers, content_type)
 
     app.SERVICE_HANDLERS[service] = handle
 

@@ -58,9 +58,31 @@ class RecoveryPoints:
             raise ApiError("ResourceNotFoundException", f"Recovery point does not exist: {arn}", Type="RecoveryPoint")
         return point
 
+    def copy(self, arn: str, vault: dict[str, Any], role: str) -> str:
+        """Copy a recovery point, with all its tags, into another vault; answers the copy's ARN."""
+        source, snapshot_id = self.get(arn), ec2._new_snapshot_id()
+        copied = f"arn:aws:ec2:{get_region()}::snapshot/{snapshot_id}"
+        # EC2 gives a copy the id of no volume (model of CopySnapshot: an arbitrary one).
+        ec2._snapshots[snapshot_id] = ec2._snapshots[arn.rpartition("/")[2]] | {
+            "SnapshotId": snapshot_id,
+            "VolumeId": "vol-ffffffff",
+            "StartTime": ec2._now_ts(),
+        }
+        set_tags(snapshot_id, tags_of(arn.rpartition("/")[2]))
+        # CreationDate stays the source's: the state of the data is of then.
+        self._points[copied] = source | {
+            "RecoveryPointArn": copied,
+            "BackupVaultName": vault["BackupVaultName"],
+            "BackupVaultArn": vault["BackupVaultArn"],
+            "IamRoleArn": role,
+            "CompletionDate": time.time(),
+        }
+        vault["NumberOfRecoveryPoints"] += 1
+        return copied
+
     def _start_backup_job(self, params: dict[str, Any], caller: Caller) -> dict[str, Any]:
         caller.require("iam:PassRole", params["IamRoleArn"], **{"iam:PassedToService": "backup.amazonaws.com"})
-        vault = _vault(params["BackupVaultName"])
+        vault = existing_vault(params["BackupVaultName"])
         volume_id = params["ResourceArn"].rpartition("/")[2]
         if ":volume/" not in params["ResourceArn"]:
             raise ApiError(
@@ -190,7 +212,7 @@ class RecoveryPoints:
         return listed("BackupJobs", jobs, params)
 
     def _describe_backup_vault(self, params: dict[str, Any], _caller: Caller) -> dict[str, Any]:
-        vault = _vault(params["BackupVaultName"])
+        vault = existing_vault(params["BackupVaultName"])
         # A vault without its own key has no EncryptionKeyArn here; ministack keeps an empty one.
         return {name: value for name, value in vault.items() if value != ""} | {
             "VaultType": "BACKUP_VAULT",
@@ -214,14 +236,14 @@ class RecoveryPoints:
         }
 
     def _in_vault(self, params: dict[str, Any]) -> dict[str, Any]:
-        _vault(params["BackupVaultName"])
+        existing_vault(params["BackupVaultName"])
         point = self.get(params["RecoveryPointArn"])
         if point["BackupVaultName"] != params["BackupVaultName"]:
             raise ApiError("ResourceNotFoundException", f"Recovery point does not exist: {params['RecoveryPointArn']}")
         return point
 
     def _list_by_vault(self, params: dict[str, Any], _caller: Caller) -> dict[str, Any]:
-        _vault(params["BackupVaultName"])
+        existing_vault(params["BackupVaultName"])
         points = [
             point
             for point in self._points.values()
@@ -292,6 +314,13 @@ def within(moment: float, after: Any, before: Any) -> bool:
     return (after is None or moment >= _seconds(after)) and (before is None or moment <= _seconds(before))
 
 
+def completed_within(job: dict[str, Any], after: Any, before: Any) -> bool:
+    """Whether a job was completed in the range a List operation was asked for; any job, when it was asked for none."""
+    if after is None and before is None:
+        return True
+    return "CompletionDate" in job and within(job["CompletionDate"], after, before)
+
+
 def iso(moment: float) -> str:
     """A moment as AWS Backup's events write it."""
     return (
@@ -309,7 +338,8 @@ def _seconds(moment: Any) -> float:
         raise ApiError("InvalidParameterValueException", f"{moment} is not a timestamp") from error
 
 
-def _vault(name: str) -> dict[str, Any]:
+def existing_vault(name: str) -> dict[str, Any]:
+    """A backup vault, however it was made, or ResourceNotFoundException."""
     vault = backup._vaults.get(name)
     if vault is None:
         raise ApiError("ResourceNotFoundException", f"Backup vault does not exist: {name}")

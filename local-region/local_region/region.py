@@ -10,7 +10,7 @@ from ministack import app
 
 from local_region.authorization import (
     count_loopback_as_tls,
-    know_tags_of_ec2_resources,
+    know_tags_of_resources,
     name_resources_as_aws,
     read_models_ahead,
 )
@@ -18,8 +18,9 @@ from local_region.auto_scaling import AutoScaling
 from local_region.calls import Calls
 from local_region.connections import follow_connections
 from local_region.control import Asgi, Control
+from local_region.copy_jobs import CopyJobs
 from local_region.documents import Documents
-from local_region.ec2_tags import add_describe_tags
+from local_region.ec2_tags import add_tag_actions
 from local_region.encryption import require_keys
 from local_region.event_bus import EventBus
 from local_region.event_targets import EventTargets
@@ -32,9 +33,11 @@ from local_region.ops_items import OpsItems
 from local_region.pending_work import PendingWork
 from local_region.recovery_points import RecoveryPoints
 from local_region.restore_jobs import RestoreJobs
+from local_region.routing_controls import RoutingControls
 from local_region.runbooks import Runbooks
 from local_region.schedules import Schedules
 from local_region.settings import Settings
+from local_region.stack_calls import check_stack_calls
 from local_region.stack_resources import StackResources
 from local_region.stack_templates import read_templates_by_virtual_host
 from local_region.state_machines import StateMachines
@@ -56,7 +59,7 @@ def assemble(settings: Settings, endpoint: str, loop: asyncio.AbstractEventLoop)
     """
     journal, pending = Journal(), PendingWork(loop)
     name_resources_as_aws()
-    know_tags_of_ec2_resources()
+    know_tags_of_resources()
     count_loopback_as_tls()
     require_keys()
     follow_connections()
@@ -70,15 +73,18 @@ def assemble(settings: Settings, endpoint: str, loop: asyncio.AbstractEventLoop)
     volumes = Volumes(settings, journal, pending)
     instances = Instances(volumes, events)
     groups = AutoScaling(instances)
-    add_describe_tags()
+    add_tag_actions()
     points = RecoveryPoints(settings, pending, events)
+    CopyJobs(settings, pending, events, points)
     restores = RestoreJobs(settings, journal, pending, events, points, volumes)
     OpsItems(journal, events)
     documents = Documents()
     Runbooks(settings, endpoint, pending, events, documents)
     StackResources(instances, volumes, groups, documents)
     read_templates_by_virtual_host()
-    StateMachines(settings, endpoint, pending)
+    check_stack_calls()
+    StateMachines(settings, endpoint, journal, pending, events)
     read_models_ahead()
-    control = Control(app.app, settings.ready(endpoint), journal, pending, events, schedules, restores, faults)
+    routing = RoutingControls(endpoint)
+    control = Control(app.app, settings.ready(endpoint), journal, pending, events, schedules, restores, faults, routing)
     return Region(control, functions)

@@ -13,13 +13,17 @@ from local_region.event_bus import EventBus
 from local_region.journal import Journal
 from local_region.operations import add_rest_operations
 from local_region.pending_work import PendingWork
-from local_region.recovery_points import SOURCE_TAG, RecoveryPoints, iso, listed, within
+from local_region.recovery_points import SOURCE_TAG, RecoveryPoints, completed_within, iso, listed, within
 from local_region.settings import Settings
 from local_region.volumes import Volumes, tags_of, volume_arn
 
 # The tag AWS Backup puts on what a restore test creates.
 RESTORE_TEST_TAG = "awsbackup-restore-test"
 RESTORE_TEST_ROLE = "service-role/AWSBackupDefaultServiceRole"
+
+
+class _Asked(ApiError):
+    """A failure that a tester asked for."""
 
 
 class RestoreJobs:
@@ -42,6 +46,7 @@ class RestoreJobs:
         self._volumes = volumes
         self._jobs = AccountRegionScopedDict()
         self._ids_by_token = AccountRegionScopedDict()
+        self._failures: list[dict[str, Any]] = []
         add_rest_operations(
             "backup",
             {
@@ -60,6 +65,18 @@ class RestoreJobs:
         return self._start(
             recovery_point_arn, {"availabilityZone": f"{get_region()}a"} | metadata, role, restore_testing_plan=plan
         )
+
+    def fail(self, message: str, recovery_point_arn: str | None, count: int) -> None:
+        """Have the next `count` jobs fail with a message: those of a recovery point, or of any."""
+        self._failures.append({"message": message, "recoveryPointArn": recovery_point_arn, "count": count})
+
+    def failures(self) -> list[dict[str, Any]]:
+        """The failures that are still to come."""
+        return [failure for failure in self._failures if failure["count"]]
+
+    def forget_failures(self) -> None:
+        """Let all jobs do as they can."""
+        self._failures.clear()
 
     def _start_restore_job(self, params: dict[str, Any], caller: Caller) -> dict[str, Any]:
         role = params.get("IamRoleArn")
@@ -133,9 +150,11 @@ class RestoreJobs:
         self._announce(job)
         await asyncio.sleep(self._settings.restore_seconds)
         try:
+            self._fail_if_asked_to(job)
             volume_id = self._create_volume(job, metadata, copy_tags)
         except (ApiError, ValueError) as error:
-            job.update(Status="FAILED", StatusMessage=str(error), CompletionDate=time.time())
+            message = error.message if isinstance(error, _Asked) else str(error)
+            job.update(Status="FAILED", StatusMessage=message, CompletionDate=time.time())
         else:
             job.update(
                 Status="COMPLETED",
@@ -144,6 +163,12 @@ class RestoreJobs:
                 CompletionDate=time.time(),
             )
         self._announce(job)
+
+    def _fail_if_asked_to(self, job: dict[str, Any]) -> None:
+        for failure in self.failures():
+            if failure["recoveryPointArn"] in (None, job["RecoveryPointArn"]):
+                failure["count"] -= 1
+                raise _Asked("AskedFor", failure["message"])
 
     def _create_volume(self, job: dict[str, Any], metadata: dict[str, str], copy_tags: bool) -> str:
         snapshot_id = job["RecoveryPointArn"].rpartition("/")[2]
@@ -222,7 +247,7 @@ class RestoreJobs:
             # No job here has a parent: only composite recovery points are restored by several jobs.
             and params.get("ByParentJobId") is None
             and within(job["CreationDate"], params.get("ByCreatedAfter"), params.get("ByCreatedBefore"))
-            and _completed_within(job, params.get("ByCompleteAfter"), params.get("ByCompleteBefore"))
+            and completed_within(job, params.get("ByCompleteAfter"), params.get("ByCompleteBefore"))
         ]
         return listed("RestoreJobs", jobs, params)
 
@@ -239,9 +264,3 @@ class RestoreJobs:
         if params.get("ValidationStatusMessage"):
             job["ValidationStatusMessage"] = params["ValidationStatusMessage"]
         return {}
-
-
-def _completed_within(job: dict[str, Any], after: Any, before: Any) -> bool:
-    if after is None and before is None:
-        return True
-    return "CompletionDate" in job and within(job["CompletionDate"], after, before)

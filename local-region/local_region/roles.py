@@ -26,8 +26,11 @@ class CannotAssume(Exception):
     """A role that does not exist, or does not trust the service that is to work with it."""
 
 
-def assume(role_arn: str, session_name: str, service: str, source_arn: str) -> Credentials:
-    """The credentials of `service` with a role of this account, on behalf of `source_arn`; or CannotAssume."""
+def assume(role_arn: str, session_name: str, service: str, source_arn: str, **about: str) -> Credentials:
+    """The credentials of `service` with a role of this account, on behalf of `source_arn`; or CannotAssume.
+
+    `about` is kept with the session.
+    """
     role = iam._roles.get(role_arn.rpartition("/")[2])
     if role is None or role["Arn"] != role_arn:
         raise CannotAssume(f"The role {role_arn} does not exist.")
@@ -42,6 +45,7 @@ def assume(role_arn: str, session_name: str, service: str, source_arn: str) -> C
             "SecretAccessKey": credentials.secret_access_key,
             "SessionToken": credentials.session_token,
             "Expiration": time.time() + SESSION_SECONDS,
+            **about,
         },
     )
     return credentials

@@ -12,7 +12,7 @@ from typing import Any
 
 import botocore.config
 import botocore.session
-from botocore.exceptions import ClientError, ParamValidationError
+from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 from botocore.model import OperationModel, Shape
 from ministack.core.responses import get_region
 from ministack.services import stepfunctions
@@ -60,6 +60,9 @@ class SdkIntegrations:
             ) from error
         except ParamValidationError as error:
             raise stepfunctions._ExecutionError("States.Runtime", str(error)) from error
+        except BotoCoreError as error:
+            # No answer, or none that is one.
+            raise stepfunctions._ExecutionError(f"{prefix}.SdkClientException", str(error)) from error
         return _as_spelled(model.output_shape, answer) if model.output_shape else {}
 
     def _client(self, service: str, credentials: Credentials) -> Any:
@@ -77,7 +80,12 @@ class SdkIntegrations:
                     aws_secret_access_key=credentials.secret_access_key,
                     aws_session_token=credentials.session_token,
                     config=botocore.config.Config(
-                        user_agent_extra=user_agent(STATE_MACHINE), retries={"total_max_attempts": 1}
+                        user_agent_extra=user_agent(STATE_MACHINE),
+                        retries={"total_max_attempts": 1},
+                        # A function may take a quarter of an hour, and the children of a map run call at once.
+                        read_timeout=1000,
+                        max_pool_connections=300,
+                        s3={"addressing_style": "path"},
                     ),
                 )
             return self._clients[key]

@@ -38,6 +38,8 @@ services.autoscaling             _p                                   params key
 services.autoscaling             _error                               code message status
 services.backup                  _create_selection                    *
 services.cloudformation.handlers     _describe_stack_resource         params
+services.cloudformation.handlers     _error                           code message status
+services.cloudformation.handlers     _p                               params key default
 services.cloudformation.handlers     _resolve_stack                   stack_name
 services.cloudformation.helpers  _p                                   params key default
 services.cloudformation.helpers  _resolve_document                    params body_key url_key label
@@ -62,6 +64,7 @@ services.ec2                     _now_ts
 services.ec2                     _p                                   params key default
 services.ec2                     _parse_filters                       params
 services.ec2                     _parse_member_list                   params prefix
+services.ec2                     _parse_tags                          params
 services.ec2                     _parse_tag_specs                     p resource_type resource_id
 services.ec2                     _resource_matches_tag_filters        resource_id filters
 services.ec2                     _run_instances                       p
@@ -100,38 +103,48 @@ services.sqs                     _act_send_message                    data qurl
 services.sqs                     _queue_by_arn                        arn
 services.tagging                 resource_tags                        arn
 services.stepfunctions           _ExecutionError                      error cause
-services.stepfunctions           _add_event                           execution event_type details
 services.stepfunctions           _apply_input_path                    state_def data ctx
 services.stepfunctions           _apply_output_path                   state_def data ctx
-services.stepfunctions           _call_lambda                         func_ref event
+services.stepfunctions           _apply_parameters                    state_def data ctx
+services.stepfunctions           _apply_result_path                   state_def original result
+services.stepfunctions           _apply_result_path_raw               result_path original result
+services.stepfunctions           _apply_result_selector               state_def data
 services.stepfunctions           _describe_execution                  data
 services.stepfunctions           _emit_execution_status_event         execution
 services.stepfunctions           _execute_choice                      state_def raw_input ctx
-services.stepfunctions           _execute_map                         state_def raw_input execution ctx
-services.stepfunctions           _execute_parallel                    state_def raw_input execution ctx
 services.stepfunctions           _execute_pass                        state_def raw_input ctx
-services.stepfunctions           _execute_task                        state_def raw_input execution ctx
-services.stepfunctions           _execute_wait                        state_def raw_input ctx
-services.stepfunctions           _fail_execution                      execution error cause
 services.stepfunctions           _fail_state_error                    state_def raw_input ctx
-services.stepfunctions           _invoke_aws_sdk_integration          resource input_data
+services.stepfunctions           _invoke_resource                     resource input_data
+services.stepfunctions           _iso_to_epoch_ms                     iso
+services.stepfunctions           _json_type                           value
+services.stepfunctions           _jsonata_result_defined              expression bindings
+services.stepfunctions           _parse_reader_items                  text config
+services.stepfunctions           _parse_ts                            v
+services.stepfunctions           _register_sfn_jsonata_functions      expr
+services.stepfunctions           _resolve_params_obj                  template data ctx
+services.stepfunctions           _resolve_path_or_ctx                 path data ctx
+services.stepfunctions           _resolve_state_machine_arn           *
 services.stepfunctions           _run_execution                       exec_arn
 services.stepfunctions           _start_execution                     data
+services.stepfunctions           _state_query_language                state_def ctx
+services.stepfunctions           _stop_execution                      data
+services.stepfunctions           error_response_json                  *
 services.stepfunctions           json_response                        *
-services.stepfunctions           _run_sub_machine                     states start_at input_data execution ctx
-services.stepfunctions           _resolve_state_machine_arn           *
 """
 
 # Stores and tables: module, name, and keys they must hold.
 TABLES = """
 app                              SERVICE_HANDLERS                     backup sns sqs ssm
+core.iam_actions                 SERVICE_TO_IAM_NAMESPACE             backup ec2
+core.router                      SERVICE_PATTERNS                     ssm
 services.autoscaling             _ACTION_MAP                          DeleteAutoScalingGroup DescribeAutoScalingGroups
 services.autoscaling             _asgs
 services.backup                  _plans
 services.backup                  _selections
 services.backup                  _vaults
 services.cloudformation          _change_sets
-services.cloudformation.handlers     _ACTION_HANDLERS                 DescribeStackResource
+services.cloudformation          _stacks
+services.cloudformation.handlers     _ACTION_HANDLERS                 CreateChangeSet CreateStack DeleteStack DescribeStackResource DescribeStacks GetTemplateSummary UpdateStack ValidateTemplate
 services.cloudformation.provisioners _RESOURCE_HANDLERS               AWS::AutoScaling::AutoScalingGroup AWS::Events::Rule AWS::SNS::Topic
 services.cloudformation.provisioners _STACK_TAG_PROPERTY              AWS::AutoScaling::AutoScalingGroup
 services.ec2                     _ACTION_MAP                          AttachVolume CreateVolume DescribeInstances DescribeTags DescribeVolumes
@@ -146,9 +159,10 @@ services.eventbridge             _targets
 services.lambda_svc              _RESERVED_RUNTIME_ENV_VARS           AWS_LAMBDA_RUNTIME_API
 core.iam_evaluator               _request_origin
 services.iam                     _roles
-services.stepfunctions           _SERVICE_DISPATCH                    arn:aws:states:::sns:publish arn:aws:states:::sqs:sendMessage
 services.stepfunctions           _executions
+services.stepfunctions           _map_runs
 services.stepfunctions           _state_machines
+services.stepfunctions           _task_tokens
 services.sts                     _sessions
 """
 

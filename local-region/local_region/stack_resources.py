@@ -6,7 +6,7 @@ from typing import Any
 
 from ministack.core.responses import get_account_id
 from ministack.services import autoscaling, backup, ec2, sns
-from ministack.services.cloudformation import handlers, provisioners
+from ministack.services.cloudformation import provisioners
 
 from local_region.api_error import ApiError
 from local_region.auto_scaling import AutoScaling
@@ -55,7 +55,6 @@ class StackResources:
         # ministack adds the stack's tags, and CloudFormation's own, to the types named here.
         for resource_type in ("AWS::EC2::Instance", "AWS::EC2::Volume"):
             provisioners._STACK_TAG_PROPERTY[resource_type] = ("Tags", "list")
-        _word_errors_as_aws()
 
     def _create_instance(self, logical_id: str, props: dict[str, Any], stack_name: str) -> Created:
         instance = _or_fail(
@@ -99,9 +98,8 @@ class StackResources:
         return volume_id, {"VolumeId": volume_id}
 
     def _delete_volume(self, physical_id: str, _props: dict[str, Any]) -> None:
-        if ec2._volumes.get(physical_id, {}).get("Attachments"):
-            raise ValueError(f"Volume {physical_id} is currently attached to an instance (VolumeInUse)")
-        self._volumes.delete(physical_id)
+        if physical_id in ec2._volumes:
+            _or_fail(lambda: self._volumes.delete_detached(physical_id))
 
     def _create_attachment(self, logical_id: str, props: dict[str, Any], stack_name: str) -> Created:
         _or_fail(
@@ -221,25 +219,10 @@ def _spread_over_zones(props: dict[str, Any]) -> dict[str, Any]:
 
 
 def _tagged_at_launch(props: dict[str, Any]) -> dict[str, Any]:
-    """CloudFormation's own tags reach a group's instances as well."""
+    """The stack's tags, and CloudFormation's own, reach a group's instances as well."""
     tags = [
-        tag | {"PropagateAtLaunch": True} if tag["Key"].startswith("aws:cloudformation:") else tag
+        # Only those of the template say themselves how far they reach.
+        tag if "PropagateAtLaunch" in tag and not tag["Key"].startswith("aws:") else tag | {"PropagateAtLaunch": True}
         for tag in props.get("Tags") or []
     ]
     return props | {"Tags": tags}
-
-
-def _word_errors_as_aws() -> None:
-    """DescribeStackResource says what does not exist in AWS's own words."""
-    describe = handlers._describe_stack_resource
-
-    def describe_stack_resource(params: dict[str, Any]) -> Any:
-        stack_name, logical_id = handlers._p(params, "StackName"), handlers._p(params, "LogicalResourceId")
-        stack = handlers._resolve_stack(stack_name)
-        if not stack:
-            return handlers._error("ValidationError", f"Stack '{stack_name}' does not exist")
-        if logical_id not in stack.get("_resources", {}):
-            return handlers._error("ValidationError", f"Resource {logical_id} does not exist for stack {stack_name}")
-        return describe(params)
-
-    handlers._ACTION_HANDLERS["DescribeStackResource"] = describe_stack_resource

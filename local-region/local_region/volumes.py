@@ -56,6 +56,7 @@ class Volumes:
             {
                 "AttachVolume": self._attach_volume,
                 "CreateVolume": self._create_volume,
+                "DeleteVolume": self._delete_volume,
                 "DescribeVolumes": self._describe_volumes,
                 "DetachVolume": self._detach_volume,
             }
@@ -108,9 +109,19 @@ class Volumes:
         ec2._volumes.pop(volume_id, None)
         ec2._tags.pop(volume_id, None)
 
+    def delete_detached(self, volume_id: str, dry_run: bool = False) -> None:
+        """Delete a volume as DeleteVolume does: it must not be attached."""
+        volume = existing_volume(volume_id)
+        if volume["Attachments"]:
+            instances = ", ".join(attachment["InstanceId"] for attachment in volume["Attachments"])
+            raise ApiError("VolumeInUse", f"Volume {volume_id} is currently attached to {instances}")
+        if dry_run:
+            raise ApiError("DryRunOperation", "Request would have succeeded, but DryRun flag is set.", 412)
+        self.delete(volume_id)
+
     def attach(self, volume_id: str, instance_id: str, device: str, dry_run: bool = False) -> dict[str, Any]:
         """Attach a volume to an instance after EC2's checks; answers the attachment, in state `attaching`."""
-        volume, instance = _existing_volume(volume_id), _existing_instance(instance_id)
+        volume, instance = existing_volume(volume_id), existing_instance(instance_id)
         if not device:
             raise ApiError("MissingParameter", "The request must contain the parameter device")
         if not DEVICE_NAME.fullmatch(device):
@@ -147,7 +158,7 @@ class Volumes:
 
     def detach(self, volume_id: str, instance_id: str | None = None) -> dict[str, Any]:
         """Detach a volume; answers the attachment that was."""
-        volume = _existing_volume(volume_id)
+        volume = existing_volume(volume_id)
         found = [a for a in volume["Attachments"] if instance_id in (None, "", a["InstanceId"])]
         if not found:
             raise ApiError("IncorrectState", f"Volume '{volume_id}' is in the 'available' state.")
@@ -172,6 +183,10 @@ class Volumes:
     def _detach_volume(self, params: dict[str, Any]) -> Answer:
         attachment = self.detach(_volume_id(params), ec2._p(params, "InstanceId"))
         return ec2._xml(200, "DetachVolumeResponse", _attachment_xml(attachment))
+
+    def _delete_volume(self, params: dict[str, Any]) -> Answer:
+        self.delete_detached(_volume_id(params), ec2._p(params, "DryRun") == "true")
+        return ec2._xml(200, "DeleteVolumeResponse", "<return>true</return>")
 
     def _create_volume(self, params: dict[str, Any]) -> Answer:
         def number(name: str) -> int | None:
@@ -284,7 +299,8 @@ def _check_id(volume_id: str) -> None:
         )
 
 
-def _existing_volume(volume_id: str) -> dict[str, Any]:
+def existing_volume(volume_id: str) -> dict[str, Any]:
+    """A volume, or the error of a volume that does not exist."""
     _check_id(volume_id)
     volume = ec2._volumes.get(volume_id)
     if volume is None:
@@ -292,7 +308,8 @@ def _existing_volume(volume_id: str) -> dict[str, Any]:
     return volume
 
 
-def _existing_instance(instance_id: str) -> dict[str, Any]:
+def existing_instance(instance_id: str) -> dict[str, Any]:
+    """An instance, or the error of an instance that does not exist."""
     if not re.fullmatch(r"i-[0-9a-f]{8}([0-9a-f]{9})?", instance_id):
         raise ApiError("InvalidInstanceID.Malformed", f'Invalid id: "{instance_id}"')
     instance = ec2._instances.get(instance_id)

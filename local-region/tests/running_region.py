@@ -66,7 +66,7 @@ class RunningRegion:
                 aws_secret_access_key=self.ready["secretAccessKey"],
                 config=botocore.config.Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}),
             )
-            client.meta.events.register("after-call", _check_answer)
+            client.meta.events.register("after-call", check_answer)
             self._clients[service] = client
         return self._clients[service]
 
@@ -208,7 +208,7 @@ def refusal(call: Callable[[], Any]) -> tuple[str, str]:
     return error["Code"], error["Message"]
 
 
-def _check_answer(http_response: Any, parsed: dict[str, Any], model: Any, **_: Any) -> None:
+def check_answer(http_response: Any, parsed: dict[str, Any], model: Any, **_: Any) -> None:
     """An answer has every member its shape requires and, where the wire shows it, none the shape lacks."""
     if http_response.status_code >= 400 or model.output_shape is None:
         return

@@ -6,68 +6,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
+from machines import SDK, ended, make, make_role, output, run, task
 from running_region import ACCOUNT, REGION, RunningRegion, make_queue, messages, refusal
 
 TEMPLATE = Path(__file__).parent / "templates" / "functions.yaml"
-SDK = "arn:aws:states:::aws-sdk:"
-
-
-def policy(*statements: dict[str, Any]) -> str:
-    """A policy document."""
-    return json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
-
-
-def make_role(region: RunningRegion, *actions: str, service: str = "states.amazonaws.com") -> str:
-    """A role that Step Functions may work with and that may do these actions; its ARN."""
-    iam, name = region.client("iam"), f"role-{uuid.uuid4().hex}"
-    trust = {"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"}
-    made = iam.create_role(RoleName=name, AssumeRolePolicyDocument=policy(trust))
-    if actions:
-        allowed = {"Effect": "Allow", "Action": list(actions), "Resource": "*"}
-        iam.put_role_policy(RoleName=name, PolicyName="own", PolicyDocument=policy(allowed))
-    return made["Role"]["Arn"]
 
 
 @pytest.fixture(scope="module")
 def everything(region: RunningRegion) -> str:
     """A role that may do everything."""
     return make_role(region, "*")
-
-
-def make(region: RunningRegion, role: str, states: dict[str, Any], **definition: Any) -> str:
-    """A state machine that begins with the first of its states; its ARN."""
-    whole = {"StartAt": next(iter(states)), "States": states} | definition
-    return region.client("stepfunctions").create_state_machine(
-        name=f"machine-{uuid.uuid4().hex}", definition=json.dumps(whole), roleArn=role
-    )["stateMachineArn"]
-
-
-def ended(region: RunningRegion, execution_arn: str) -> dict[str, Any]:
-    """An execution, once it is over: it is work in progress until then."""
-    region.wait_until_idle()
-    return region.client("stepfunctions").describe_execution(executionArn=execution_arn)
-
-
-def run(
-    region: RunningRegion, role: str, states: dict[str, Any], given: Any = None, **definition: Any
-) -> dict[str, Any]:
-    """An execution of these states, once it is over."""
-    machine = make(region, role, states, **definition)
-    started = region.client("stepfunctions").start_execution(stateMachineArn=machine, input=json.dumps(given or {}))
-    return ended(region, started["executionArn"])
-
-
-def output(execution: dict[str, Any]) -> Any:
-    """What an execution that must have succeeded put out."""
-    assert execution["status"] == "SUCCEEDED", (execution.get("error"), execution.get("cause"))
-    return json.loads(execution["output"])
-
-
-def task(resource: str, arguments: Any = None, **state: Any) -> dict[str, Any]:
-    """A task, the last state unless it says otherwise."""
-    return {"Type": "Task", "Resource": resource, "Parameters": arguments or {}} | (state or {"End": True})
 
 
 def test_choices_parallel_branches_and_maps(region: RunningRegion, everything: str) -> None:
@@ -346,18 +295,7 @@ def test_a_failed_execution_is_redriven_from_where_it_failed(region: RunningRegi
     assert (done["redriveStatus"], done["redriveCount"]) == ("NOT_REDRIVABLE", 2) and "error" not in done
     assert refusal(lambda: states.redrive_execution(executionArn=arn))[0] == "ExecutionNotRedrivable"
     assert refusal(lambda: states.redrive_execution(executionArn=f"{arn}x"))[0] == "ExecutionDoesNotExist"
-    # Unchecked: the history leaves out members that the model requires, as the README says.
-    history = (
-        boto3.session.Session()
-        .client(
-            "stepfunctions",
-            region_name=REGION,
-            endpoint_url=region.endpoint,
-            aws_access_key_id=region.ready["accessKeyId"],
-            aws_secret_access_key=region.ready["secretAccessKey"],
-        )
-        .get_execution_history(executionArn=arn, maxResults=1000)["events"]
-    )
+    history = states.get_execution_history(executionArn=arn, maxResults=1000)["events"]
     entered = [e["stateEnteredEventDetails"]["name"] for e in history if e["type"].endswith("StateEntered")]
     assert entered == ["Before", "Fails", "Fails", "Fails", "After"]
     assert [event["type"] for event in history].count("ExecutionRedriven") == 2

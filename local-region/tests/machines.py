@@ -1,0 +1,59 @@
+"""State machines made and run by tests."""
+
+import json
+import uuid
+from typing import Any
+
+from running_region import RunningRegion
+
+SDK = "arn:aws:states:::aws-sdk:"
+
+
+def policy(*statements: dict[str, Any]) -> str:
+    """A policy document."""
+    return json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
+
+
+def make_role(region: RunningRegion, *actions: str, service: str = "states.amazonaws.com") -> str:
+    """A role that Step Functions may work with and that may do these actions; its ARN."""
+    iam, name = region.client("iam"), f"role-{uuid.uuid4().hex}"
+    trust = {"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"}
+    made = iam.create_role(RoleName=name, AssumeRolePolicyDocument=policy(trust))
+    if actions:
+        allowed = {"Effect": "Allow", "Action": list(actions), "Resource": "*"}
+        iam.put_role_policy(RoleName=name, PolicyName="own", PolicyDocument=policy(allowed))
+    return made["Role"]["Arn"]
+
+
+def make(region: RunningRegion, role: str, states: dict[str, Any], **definition: Any) -> str:
+    """A state machine that begins with the first of its states; its ARN."""
+    whole = {"StartAt": next(iter(states)), "States": states} | definition
+    return region.client("stepfunctions").create_state_machine(
+        name=f"machine-{uuid.uuid4().hex}", definition=json.dumps(whole), roleArn=role
+    )["stateMachineArn"]
+
+
+def ended(region: RunningRegion, execution_arn: str) -> dict[str, Any]:
+    """An execution, once it is over: it is work in progress until then."""
+    region.wait_until_idle()
+    return region.client("stepfunctions").describe_execution(executionArn=execution_arn)
+
+
+def run(
+    region: RunningRegion, role: str, states: dict[str, Any], given: Any = None, **definition: Any
+) -> dict[str, Any]:
+    """An execution of these states, once it is over."""
+    machine = make(region, role, states, **definition)
+    started = region.client("stepfunctions").start_execution(stateMachineArn=machine, input=json.dumps(given or {}))
+    return ended(region, started["executionArn"])
+
+
+def output(execution: dict[str, Any]) -> Any:
+    """What an execution that must have succeeded put out."""
+    assert execution["status"] == "SUCCEEDED", (execution.get("error"), execution.get("cause"))
+    return json.loads(execution["output"])
+
+
+def task(resource: str, arguments: Any = None, **state: Any) -> dict[str, Any]:
+    """A task, the last state unless it says otherwise."""
+    return {"Type": "Task", "Resource": resource, "Parameters": arguments or {}} | (state or {"End": True})
