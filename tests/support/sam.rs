@@ -291,12 +291,13 @@ impl Deployed {
         result + rest
     }
 
-    /// What `Ref` of a resource stands for in these tests: a topic's is its ARN, of others the name.
+    /// What `Ref` of a resource stands for in these tests: a topic's or a state machine's is its ARN, of
+    /// others the name.
     pub(crate) fn reference_to(&self, resource: &str) -> String {
-        if self.template["Resources"][resource]["Type"] == "AWS::SNS::Topic" {
-            attribute_of(resource, "TopicArn")
-        } else {
-            resource.to_owned()
+        match self.template["Resources"][resource]["Type"].as_str() {
+            Some("AWS::SNS::Topic") => attribute_of(resource, "TopicArn"),
+            Some("AWS::Serverless::StateMachine") => attribute_of(resource, "Arn"),
+            _ => resource.to_owned(),
         }
     }
 

@@ -253,10 +253,11 @@ fn what_is_kept_is_replayed_to_every_function_and_to_nothing_else() {
 #[test]
 fn every_alarm_watches_something_of_this_template() {
     for (path, deployed) in deliverers() {
-        let names: BTreeSet<&String> = template_at(path)["Resources"]
+        let names: BTreeSet<String> = template_at(path)["Resources"]
             .as_object()
             .unwrap()
             .keys()
+            .map(|name| deployed.reference_to(name))
             .collect();
         for (alarm, properties) in deployed.resources("AWS::CloudWatch::Alarm") {
             for dimension in properties["Dimensions"].as_array().unwrap() {
