@@ -38,7 +38,10 @@ pub(crate) const FUNCTIONS: [(&str, &[(&str, &str)]); 9] = [
     (
         "recovery-reporter",
         &[
-            ("DRILL_RESTORE_ROLE_ARN", "arn:aws:iam::111122223333:role/drill"),
+            (
+                "DRILL_RESTORE_ROLE_ARN",
+                "arn:aws:iam::111122223333:role/drill",
+            ),
             ("PLAN_BUCKET", "recovery.plans"),
             ("RECOVERY_POINT_TARGET_MINUTES", "15"),
             ("RECOVERY_TIME_TARGET_MINUTES", "60"),

@@ -688,5 +688,7 @@ async fn pages_to_look_at_are_written_into_the_target_directory() {
             assert!(!page.contains(outside), "{name}: {outside}");
         }
         std::fs::write(folder.join(format!("{name}.html")), page).unwrap();
+        let json = serde_json::to_string_pretty(&report).unwrap();
+        std::fs::write(folder.join(format!("{name}.json")), json).unwrap();
     }
 }

@@ -117,6 +117,30 @@ async fn an_incident_from_its_beginning_to_its_end() {
     assert_eq!(started(&world), 1);
 }
 
+/// The recovery time counts from there.
+#[tokio::test]
+async fn the_item_keeps_when_the_trouble_began_as_it_was_first_told() {
+    let world = World::new();
+    let mut first = message("a", 1, "open", 10);
+    deliver(&world, &first).await.unwrap();
+    assert_eq!(
+        the_item(&world).item.data["recovery:began"],
+        "2026-11-23T05:00:00Z"
+    );
+    let mut later = message("b", 1, "open", 20);
+    later["detail"]["startTime"] = json!("Mon, 23 Nov 2026 05:15:00 GMT");
+    deliver(&world, &later).await.unwrap();
+    assert_eq!(
+        the_item(&world).item.data["recovery:began"],
+        "2026-11-23T05:00:00Z"
+    );
+    // Where nothing tells, nothing is kept.
+    let world = World::new();
+    first["detail"]["startTime"] = json!(null);
+    deliver(&world, &first).await.unwrap();
+    assert_eq!(the_item(&world).item.data.get("recovery:began"), None);
+}
+
 #[tokio::test]
 async fn an_incident_that_is_over_when_it_is_heard_of_starts_nothing() {
     let world = World::new();
