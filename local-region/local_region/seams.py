@@ -54,6 +54,7 @@ services.ec2                     _describe_tags                       p
 services.ec2                     _describe_volumes                    p
 services.ec2                     _detach_volume                       p
 services.ec2                     _error                               code message status
+services.ec2                     _esc                                 *
 services.ec2                     _glob_match                          pattern value
 services.ec2                     _guess_resource_type                 resource_id
 services.ec2                     _instance_xml                        inst
@@ -148,6 +149,7 @@ services.cloudformation.handlers     _ACTION_HANDLERS                 CreateChan
 services.cloudformation.provisioners _RESOURCE_HANDLERS               AWS::AutoScaling::AutoScalingGroup AWS::Events::Rule AWS::SNS::Topic
 services.cloudformation.provisioners _STACK_TAG_PROPERTY              AWS::AutoScaling::AutoScalingGroup
 services.ec2                     _ACTION_MAP                          AttachVolume CreateVolume DescribeInstances DescribeTags DescribeVolumes
+services.ec2                     _INSTANCE_ID_RE
 services.ec2                     _instances
 services.ec2                     _launch_templates
 services.ec2                     _snapshots
@@ -163,6 +165,7 @@ services.stepfunctions           _executions
 services.stepfunctions           _map_runs
 services.stepfunctions           _state_machines
 services.stepfunctions           _task_tokens
+services.sns                     _topics
 services.sts                     _sessions
 """
 
