@@ -9,6 +9,7 @@ from ministack import app
 from ministack.core import iam_actions, iam_evaluator
 from ministack.services import cloudformation, ec2, tagging
 
+from local_region import api_models
 from local_region.stack_calls import stack_of, tags_of_stack
 from local_region.volumes import tags_of
 
@@ -44,8 +45,8 @@ def name_resources_as_aws() -> None:
         own = _RESOURCES.get((service, operation))
         if own:
             return own(_json(body), region, account)
-        if service == "backup" and method == "PUT" and path.startswith(("/restore-jobs", "/copy-jobs")):
-            return _json(body).get("RecoveryPointArn") or "*"
+        if service == "backup":
+            return _of_backup(method, path, body, region, account)
         if service == "ec2" and operation in OF_INSTANCES:
             return instance_arns(params, region, account)[0]
         if service == "ec2" and operation in OF_ANY:
@@ -136,6 +137,23 @@ def _runbook(body: dict[str, Any], region: str, account: str) -> str:
     # The documents AWS owns have no account in their ARN.
     owner = "" if name.startswith(("AWS-", "AWSSupport-", "AWSEC2-")) else account
     return f"arn:aws:ssm:{region}:{owner}:automation-definition/{name}:{body.get('DocumentVersion') or '$DEFAULT'}"
+
+
+def _of_backup(method: str, path: str, body: bytes, region: str, account: str) -> str:
+    """The recovery point, vault or other resource a call of AWS Backup names; jobs are no resources."""
+    route = api_models.rest_operation("backup", method, path)
+    if route is None:
+        return "*"
+    model, labels = route
+    named = labels if model.name in ("ListTags", "GetRecoveryPointRestoreMetadata") else labels | _json(body)
+    if model.name == "StartBackupJob":
+        named = {"BackupVaultName": named.get("BackupVaultName")}
+    vault = named.get("BackupVaultName") or named.get("backupVaultName")
+    return (
+        named.get("RecoveryPointArn")
+        or named.get("ResourceArn")
+        or (f"arn:aws:backup:{region}:{account}:backup-vault:{vault}" if vault else "*")
+    )
 
 
 def _any(_body: dict[str, Any], _region: str, _account: str) -> str:

@@ -265,6 +265,16 @@ pub(crate) async fn play(
         }
     };
 
+    let recovered = hand.recovery(&execution, bucket).await?;
+    if recovered.status != "SUCCEEDED" {
+        // Nothing of what follows could be played.
+        return Err(Problem::said(format!(
+            "the recovery ended {}: {}",
+            recovered.status,
+            recovered.cause.unwrap_or_default()
+        )));
+    }
+
     eprintln!("More is restored by hand; one of it into the wrong zone …");
     let server = hand.instance_for(WORKLOAD, "Server").await?;
     let home = hand.zone_of(&server).await?;
