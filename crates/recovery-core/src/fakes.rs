@@ -27,6 +27,11 @@ use crate::tags::Tags;
 pub use recovery::{Backups, volume_point};
 pub use restore_tests::Tests;
 
+/// The role of the restores in the world that are not a drill's.
+pub const RESTORE_ROLE: &str = "arn:aws:iam::111122223333:role/restore";
+/// The role of a drill's restores.
+pub const DRILL_ROLE: &str = "arn:aws:iam::111122223333:role/drill-restore";
+
 /// How a scripted call fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Failure {
@@ -184,6 +189,7 @@ impl World {
             .ok(),
             recovery_point: RecoveryPointArn::parse(&point).ok(),
             source_resource: None,
+            iam_role: Arn::parse(RESTORE_ROLE).ok(),
             restore_test: false,
             completed: FakeClock::new()
                 .now()
