@@ -12,12 +12,17 @@ use crate::trouble::{Result, Trouble};
 pub(crate) const FUNCTIONS: [(&str, &[(&str, &str)]); 9] = [
     (
         "restore-integrator",
-        &[("ACCOUNT_ID", "111122223333"), ("TOPIC_ARN", TOPIC)],
+        &[
+            ("ACCOUNT_ID", "111122223333"),
+            ("DRILL_RESTORE_ROLE_ARN", DRILL_ROLE),
+            ("TOPIC_ARN", TOPIC),
+        ],
     ),
     (
         "restore-reconciler",
         &[
             ("ACCOUNT_ID", "111122223333"),
+            ("DRILL_RESTORE_ROLE_ARN", DRILL_ROLE),
             ("TOPIC_ARN", TOPIC),
             ("LOOKBACK_HOURS", "24"),
             ("PATIENCE_MINUTES", "60"),
@@ -51,12 +56,16 @@ pub(crate) const FUNCTIONS: [(&str, &[(&str, &str)]); 9] = [
     (
         "restore-starter",
         &[
+            ("DRILL_RESTORE_ROLE_ARN", DRILL_ROLE),
             ("RESTORE_KEY_ARN", "off"),
             ("RESTORE_ROLE_ARN", "arn:aws:iam::111122223333:role/restore"),
             ("VAULT_NAME", "recovery"),
         ],
     ),
-    ("opsitem-creator", &[]),
+    (
+        "opsitem-creator",
+        &[("DRILL_RESTORE_ROLE_ARN", DRILL_ROLE)],
+    ),
     ("health-event-responder", RESPONDER),
     ("alarm-responder", RESPONDER),
 ];
@@ -65,6 +74,7 @@ pub(crate) const FLOOR: &str = "floor, trimmed";
 const FLOOR_DEFAULTS: &str = "floor, defaults";
 pub(crate) const NAIVE: &str = "Rust, all defaults";
 pub(crate) const PYTHON: &str = "Python, boto3";
+const DRILL_ROLE: &str = "arn:aws:iam::111122223333:role/drill-restore";
 const TOPIC: &str = "arn:aws:sns:us-west-2:111122223333:recovery";
 const RESPONDER: &[(&str, &str)] = &[
     ("PRIMARY_REGION", "us-east-1"),

@@ -7,7 +7,8 @@ use fuzz::{assert_acceptable, assert_answer, mutate_json, restore_integrator};
 use libfuzzer_sys::{fuzz_mutator, fuzz_target};
 use recovery_core::arn::Here;
 use recovery_core::error::Error;
-use recovery_core::fakes::{FakeClock, World};
+use recovery_core::fakes::{DRILL_ROLE, FakeClock, World};
+use recovery_core::integration::Domain;
 use recovery_core::outcome::Outcome;
 use recovery_core::respond::{Policy, Response};
 use recovery_core::response::{handle_alarm, handle_health};
@@ -18,11 +19,14 @@ fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
     mutate_json(data, size, max_size, seed)
 });
 
-/// The account and Region of the event files.
-fn here() -> Here {
-    Here {
-        account: "111122223333".to_owned(),
-        region: "us-west-2".to_owned(),
+/// What is whose, where the event files come from.
+fn domain() -> Domain {
+    Domain {
+        here: Here {
+            account: "111122223333".to_owned(),
+            region: "us-west-2".to_owned(),
+        },
+        drill_role: DRILL_ROLE.to_owned(),
     }
 }
 
@@ -75,14 +79,14 @@ fuzz_target!(|bytes: &[u8]| {
     };
 
     let world = world_of(&payload);
-    let here = here();
+    let domain = domain();
     deliver(&world, async || {
-        restore_integrator::handle(&world, &FakeClock::new(), &here, &payload).await
+        restore_integrator::handle(&world, &FakeClock::new(), &domain, &payload).await
     });
     assert!(world.attachments_made() <= 1, "attached twice");
     // The same job, tracked: the same OpsItem.
     deliver(&world, async || {
-        job_tracking::handle(&world, &payload).await
+        job_tracking::handle(&world, DRILL_ROLE, &payload).await
     });
 
     let world = World::new();

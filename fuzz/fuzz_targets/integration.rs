@@ -7,8 +7,9 @@ use futures_util::FutureExt;
 use fuzz::{assert_acceptable, assert_answer, restore_integrator};
 use libfuzzer_sys::fuzz_target;
 use recovery_core::arn::{Arn, Here, InstanceId, RecoveryPointArn, VolumeId};
-use recovery_core::fakes::{FakeClock, World};
+use recovery_core::fakes::{DRILL_ROLE, FakeClock, World};
 use recovery_core::integrate::Attachment;
+use recovery_core::integration::Domain;
 use serde_json::json;
 
 /// A text that somebody chose, often one that is usual.
@@ -126,9 +127,12 @@ fuzz_target!(|bytes: &[u8]| {
     if arrange(&world, &mut Unstructured::new(bytes)).is_err() {
         return;
     }
-    let here = Here {
-        account: "111122223333".to_owned(),
-        region: "us-west-2".to_owned(),
+    let domain = Domain {
+        here: Here {
+            account: "111122223333".to_owned(),
+            region: "us-west-2".to_owned(),
+        },
+        drill_role: DRILL_ROLE.to_owned(),
     };
     // While EC2 shows less than there is, the second look may find another reason to refuse: that is news.
     let lags = world.state().looks_until_shown > 0;
@@ -137,7 +141,7 @@ fuzz_target!(|bytes: &[u8]| {
     let mut kinds = Vec::new();
     for _ in 0..2 {
         let clock = FakeClock::new();
-        let run = restore_integrator::handle(&world, &clock, &here, &payload);
+        let run = restore_integrator::handle(&world, &clock, &domain, &payload);
         let answer = run.now_or_never().expect("nothing in this world waits");
         assert_answer(&answer);
         assert_acceptable(&world);

@@ -8,8 +8,18 @@ use fuzz::{assert_visible, restore_integrator};
 use libfuzzer_sys::fuzz_target;
 use recovery_lambda::{ResponderSettings, SettingsError};
 
-const NAMES: [&str; 7] = [
+const NAMES: [&str; 8] = [
     "ACCOUNT_ID",
+    "AWS_REGION",
+    "DRILL_RESTORE_ROLE_ARN",
+    "OTHER_RUNBOOKS",
+    "PRIMARY_REGION",
+    "RECOVERY_RUNBOOK",
+    "RESPONSES",
+    "TOPIC_ARN",
+];
+/// Those of the functions that answer a signal.
+const RESPONDERS: [&str; 6] = [
     "AWS_REGION",
     "OTHER_RUNBOOKS",
     "PRIMARY_REGION",
@@ -17,9 +27,10 @@ const NAMES: [&str; 7] = [
     "RESPONSES",
     "TOPIC_ARN",
 ];
-const USUAL: [&str; 7] = [
+const USUAL: [&str; 8] = [
     "111122223333",
     "us-west-2",
+    "arn:aws:iam::111122223333:role/drill-restore",
     "off,StartWorkloadInstances",
     "us-east-1",
     "off",
@@ -89,10 +100,12 @@ fuzz_target!(|bytes: &[u8]| {
                 );
             }
         }
-        Err(error) => assert_named(&error, &variables, &NAMES[1..]),
+        Err(error) => assert_named(&error, &variables, &RESPONDERS),
     }
     match restore_integrator::Settings::from_variables(&read) {
-        Ok(restore_integrator::Settings { here, topic }) => {
+        Ok(restore_integrator::Settings { domain, topic }) => {
+            let here = domain.here;
+            assert!(domain.drill_role.starts_with("arn:"));
             assert!(here.account.chars().all(|c| c.is_ascii_digit()) && !here.account.is_empty());
             assert!(is_region(&here.region) && is_topic(&topic));
         }
@@ -100,7 +113,12 @@ fuzz_target!(|bytes: &[u8]| {
             assert_named(
                 &error,
                 &variables,
-                &["ACCOUNT_ID", "AWS_REGION", "TOPIC_ARN"],
+                &[
+                    "ACCOUNT_ID",
+                    "AWS_REGION",
+                    "DRILL_RESTORE_ROLE_ARN",
+                    "TOPIC_ARN",
+                ],
             );
         }
     }

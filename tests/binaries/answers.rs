@@ -20,6 +20,9 @@ struct Case {
     concerned: &'static str,
 }
 
+/// The role that drills restore with.
+const DRILL_ROLE: &str = "arn:aws:iam::111122223333:role/drill-restore";
+
 /// The settings of the functions that answer a signal.
 const RESPONDER: &[(&str, &str)] = &[
     ("AWS_REGION", "us-west-2"),
@@ -36,6 +39,7 @@ const CASES: [Case; 6] = [
         variables: &[
             ("AWS_REGION", "us-west-2"),
             ("ACCOUNT_ID", "111122223333"),
+            ("DRILL_RESTORE_ROLE_ARN", DRILL_ROLE),
             ("TOPIC_ARN", "off"),
         ],
         ignored: "restore-running",
@@ -43,7 +47,10 @@ const CASES: [Case; 6] = [
     },
     Case {
         package: "opsitem-creator",
-        variables: &[("AWS_REGION", "us-west-2")],
+        variables: &[
+            ("AWS_REGION", "us-west-2"),
+            ("DRILL_RESTORE_ROLE_ARN", DRILL_ROLE),
+        ],
         ignored: "copy-running",
         concerned: "copy-failed",
     },
@@ -64,6 +71,7 @@ const CASES: [Case; 6] = [
         variables: &[
             ("AWS_REGION", "us-west-2"),
             ("ACCOUNT_ID", "111122223333"),
+            ("DRILL_RESTORE_ROLE_ARN", DRILL_ROLE),
             ("LOOKBACK_HOURS", "24"),
             ("PATIENCE_MINUTES", "30"),
             ("TOPIC_ARN", "off"),
@@ -117,6 +125,7 @@ const DIRECT: [Direct; 3] = [
     Direct {
         package: "restore-starter",
         variables: &[
+            ("DRILL_RESTORE_ROLE_ARN", DRILL_ROLE),
             ("RESTORE_KEY_ARN", "off"),
             ("RESTORE_ROLE_ARN", "arn:aws:iam::111122223333:role/restore"),
             ("VAULT_NAME", "recovery"),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use recovery_core::error::Error;
-use recovery_core::fakes::World;
+use recovery_core::fakes::{DRILL_ROLE, RESTORE_ROLE, World};
 use recovery_core::outcome::Outcome;
 use recovery_core::planning::Places;
 use recovery_core::reconciliation::Horizon;
@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::support::disturbed::Disturbed;
 use crate::support::reports::terms;
 use crate::support::repository::event;
-use crate::support::restored::{integration, usual_here};
+use crate::support::restored::{integration, usual_domain, usual_here};
 
 /// A function, with the settings that make a difference.
 #[derive(Debug, Clone)]
@@ -95,8 +95,8 @@ impl Function {
         match self {
             Function::RestoreIntegrator => integration(ports, ports, payload).await,
             Function::RestoreReconciler(horizon) => {
-                let here = usual_here();
-                restore_reconciler::handle(ports, ports, &here, *horizon, payload).await
+                let domain = usual_domain();
+                restore_reconciler::handle(ports, ports, &domain, *horizon, payload).await
             }
             Function::RestoreTestValidator => {
                 restore_test_validator::handle(ports, ports, &usual_here(), payload).await
@@ -114,12 +114,13 @@ impl Function {
             Function::RestoreStarter => {
                 let means = Means {
                     vault: "recovery".to_owned(),
-                    role: "arn:aws:iam::111122223333:role/restore".to_owned(),
+                    role: RESTORE_ROLE.to_owned(),
+                    drill_role: DRILL_ROLE.to_owned(),
                     key: None,
                 };
                 restore_starter::handle(ports, &means, payload).await
             }
-            Function::OpsitemCreator => opsitem_creator::handle(ports, payload).await,
+            Function::OpsitemCreator => opsitem_creator::handle(ports, DRILL_ROLE, payload).await,
             Function::HealthEventResponder(policy) => {
                 health_event_responder::handle(ports, policy, payload).await
             }

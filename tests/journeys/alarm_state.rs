@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, TimeDelta, Utc};
 use recovery_core::error::Error;
 use recovery_core::event::date;
-use recovery_core::fakes::{StoredItem, World};
+use recovery_core::fakes::{DRILL_ROLE, StoredItem, World};
 use recovery_core::ops_item::{ItemKey, NewOpsItem, Severity, Status};
 use recovery_core::outcome::Outcome;
 use recovery_core::ports::OpsItems;
@@ -660,6 +660,7 @@ fn a_third_incident_joins_and_one_that_is_over_is_not_joined() {
     let world = World::new();
     finish(opsitem_creator::handle(
         &Disturbed::not(&world),
+        DRILL_ROLE,
         &event("copy-failed"),
     ))
     .unwrap();

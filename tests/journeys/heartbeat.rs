@@ -1,7 +1,7 @@
 //! `HeartbeatRule`: the primary Region is alive. No function is invoked; what counts is that no
 //! heartbeat comes, which is an alarm, and goes the way of [`alarm_state`](super::alarm_state).
 
-use recovery_core::fakes::World;
+use recovery_core::fakes::{DRILL_ROLE, World};
 use recovery_core::ops_item::{Severity, Status};
 
 use super::alarm_state::{after, recovering, respond};
@@ -22,7 +22,7 @@ fn no_function_does_anything_about_a_heartbeat() {
                 &recovering(),
                 &event,
             )),
-            finish(opsitem_creator::handle(&ports, &event)),
+            finish(opsitem_creator::handle(&ports, DRILL_ROLE, &event)),
         ] {
             assert_outcome!(answer, "ignored", "source");
         }

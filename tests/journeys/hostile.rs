@@ -5,7 +5,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 
-use recovery_core::fakes::{Failure, FakeClock, StoredItem, World};
+use recovery_core::fakes::{DRILL_ROLE, Failure, FakeClock, StoredItem, World};
 use recovery_core::respond::{Policy, Response};
 use recovery_lambda::{ResponderSettings, SettingsError};
 use serde_json::{Value, json};
@@ -394,7 +394,7 @@ fn no_log_line_and_no_answer_carries_a_payload() {
                 }
                 let answers = [
                     finish(integration(&ports, &FakeClock::new(), &payload)),
-                    finish(opsitem_creator::handle(&ports, &payload)),
+                    finish(opsitem_creator::handle(&ports, DRILL_ROLE, &payload)),
                     finish(health_event_responder::handle(&ports, &policy(), &payload)),
                     finish(alarm_responder::handle(&ports, &policy(), &payload)),
                 ];
@@ -459,7 +459,12 @@ fn hostile_settings_are_one_error_that_names_all_that_is_wrong() {
         );
         check(
             restore_integrator::Settings::from_variables(&variables).unwrap_err(),
-            &["ACCOUNT_ID", "AWS_REGION", "TOPIC_ARN"],
+            &[
+                "ACCOUNT_ID",
+                "AWS_REGION",
+                "DRILL_RESTORE_ROLE_ARN",
+                "TOPIC_ARN",
+            ],
         );
     }
 }

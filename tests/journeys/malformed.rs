@@ -5,7 +5,8 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use recovery_core::error::Error;
-use recovery_core::fakes::{FakeClock, World};
+use recovery_core::fakes::{DRILL_ROLE, FakeClock, World};
+use recovery_core::integration::Domain;
 use recovery_core::outcome::Outcome;
 use recovery_core::respond::{Policy, Response};
 use serde_json::{Value, json};
@@ -207,12 +208,16 @@ impl<'a> Worlds<'a> {
         } else {
             usual_here()
         };
+        let domain = Domain {
+            here: here.clone(),
+            drill_role: DRILL_ROLE.to_owned(),
+        };
         twice(world, || {
             let ports = Disturbed::not(world);
             finish(restore_integrator::handle(
                 &ports,
                 &FakeClock::new(),
-                &here,
+                &domain,
                 payload,
             ))
         });
@@ -232,7 +237,11 @@ impl<'a> Worlds<'a> {
         }
         assert_acceptable(world);
         twice(world, || {
-            finish(opsitem_creator::handle(&Disturbed::not(world), payload))
+            finish(opsitem_creator::handle(
+                &Disturbed::not(world),
+                DRILL_ROLE,
+                payload,
+            ))
         });
         assert_acceptable(world);
     }
@@ -343,7 +352,12 @@ fn what_is_no_event_at_all_is_an_error_that_shows_what_an_event_is() {
     ] {
         Worlds::of(&event("restore-completed-ebs")).deliver(&payload);
         let world = World::new();
-        let error = finish(opsitem_creator::handle(&Disturbed::not(&world), &payload)).unwrap_err();
+        let error = finish(opsitem_creator::handle(
+            &Disturbed::not(&world),
+            DRILL_ROLE,
+            &payload,
+        ))
+        .unwrap_err();
         assert_eq!(error.error_type(), "Permanent");
         assert!(
             error
@@ -379,7 +393,7 @@ fn fields_that_nobody_knows_are_passed_over() {
             let world = world_for(original);
             let ports = Disturbed::not(&world);
             let integrated = finish(integration(&ports, &FakeClock::new(), payload));
-            let tracked = finish(opsitem_creator::handle(&ports, payload));
+            let tracked = finish(opsitem_creator::handle(&ports, DRILL_ROLE, payload));
             let told = respond(Responder::Health, &world, payload);
             let alarmed = respond(Responder::Alarm, &world, payload);
             [integrated, tracked, told, alarmed].map(|answer| format!("{answer:?}"))

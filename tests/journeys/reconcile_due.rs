@@ -12,7 +12,7 @@ use super::{assert_outcome, only_item};
 use crate::support::disturbed::{Disturbed, finish};
 use crate::support::end::End;
 use crate::support::repository::event;
-use crate::support::restored::{here, world_of};
+use crate::support::restored::{domain, world_of};
 
 async fn reconciled(
     ports: &impl ReconciliationPorts,
@@ -23,8 +23,8 @@ async fn reconciled(
         lookback: TimeDelta::days(365),
         patience: TimeDelta::days(365),
     };
-    let here = here(&event("restore-completed-ebs"));
-    restore_reconciler::handle(ports, &FakeClock::new(), &here, horizon, payload).await
+    let domain = domain(&event("restore-completed-ebs"));
+    restore_reconciler::handle(ports, &FakeClock::new(), &domain, horizon, payload).await
 }
 
 #[test]
@@ -34,7 +34,7 @@ fn a_restore_whose_event_was_lost_ends_as_if_it_had_come() {
     let integrated = finish(restore_integrator::handle(
         &Disturbed::not(&told),
         &FakeClock::new(),
-        &here(&restored),
+        &domain(&restored),
         &restored,
     ));
     assert_outcome!(integrated, "integrated");
@@ -47,6 +47,18 @@ fn a_restore_whose_event_was_lost_ends_as_if_it_had_come() {
     assert_eq!(outcome.count("integrated"), Some(1));
     assert_eq!(only_item(&world).item.status, Status::Resolved);
     assert_eq!(End::of(&world), End::of(&told));
+}
+
+#[test]
+fn what_a_drill_restored_is_left_to_the_drill() {
+    let world = world_of(&event("restore-completed-ebs-drill"));
+    let due = event("reconcile-due");
+    let outcome = finish(reconciled(&Disturbed::not(&world), &due));
+    let outcome = assert_outcome!(outcome, "reconciled");
+    assert_eq!(outcome.count("restores"), Some(1));
+    assert_eq!(outcome.count("integrated"), None);
+    assert_eq!(world.attachments_made(), 0);
+    assert!(world.state().items.is_empty());
 }
 
 #[test]

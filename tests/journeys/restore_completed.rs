@@ -2,7 +2,7 @@
 //! opsitem-creator keeps its OpsItem; both come to one OpsItem, in whatever order.
 
 use recovery_core::arn::{InstanceId, VolumeId};
-use recovery_core::fakes::{FakeClock, StoredItem, World};
+use recovery_core::fakes::{DRILL_ROLE, FakeClock, StoredItem, World};
 use recovery_core::integrate::{Attachment, DeviceName};
 use recovery_core::ops_item::{Severity, Status};
 use recovery_core::ports::{StackResource, Volumes};
@@ -11,10 +11,11 @@ use serde_json::json;
 use super::{assert_contains, assert_outcome, only_item, told};
 use crate::support::disturbed::{Disturbed, finish};
 use crate::support::end::{End, is_duplicate};
-use crate::support::repository::{event, event_with};
+use crate::support::repository::{event, event_with, events};
 use crate::support::restored::{
-    INSTANCE, JOB, LOGICAL_ID, STACK, STRANGER, VOLUME, add_restore, add_target, change_job,
-    integrate, integration, make_target_a_group, retag, track, world_of,
+    DRILLS, INSTANCE, JOB, LOGICAL_ID, STACK, STRANGER, VOLUME, add_drill_stack, add_restore,
+    add_target, change_job, integrate, integration, job_of, make_target_a_group, retag, track,
+    world_of,
 };
 
 /// Where the volume is attached: instance and device name.
@@ -174,7 +175,7 @@ fn both_functions_come_to_one_ops_item_that_tells_of_the_attachment() {
             let ports = Disturbed::between(&world, call, |world| {
                 integrate(world, &event).unwrap();
             });
-            finish(opsitem_creator::handle(&ports, &event)).unwrap();
+            finish(opsitem_creator::handle(&ports, DRILL_ROLE, &event)).unwrap();
             drop(ports);
             integrate(&world, &event).unwrap();
             told_of_the_attachment(&world, &format!("integrated before call {call}"));
@@ -279,6 +280,85 @@ fn a_job_that_is_not_completed_is_left_alone() {
         assert_outcome!(integrate(&world, &input), "ignored", "status");
         assert_eq!(world.calls().len(), 1);
     }
+}
+
+#[test]
+fn every_event_of_a_restored_volume_says_its_role_so_that_nobody_has_to_ask() {
+    let mut seen = 0;
+    for (name, event) in events() {
+        let detail = &event["detail"];
+        let restored = event["detail-type"] == "Restore Job State Change"
+            && event["source"] == "aws.backup"
+            && detail["status"] == "COMPLETED"
+            && detail["resourceType"] == "EBS";
+        if restored {
+            assert!(detail["iamRoleArn"].is_string(), "{name}");
+            assert!(job_of(event).iam_role.is_some(), "{name}");
+            seen += 1;
+        }
+    }
+    assert!(seen >= 10, "{seen}");
+}
+
+/// In the order of a drill: the events of its restore, the reconciler beside them, the state machine.
+#[test]
+fn what_a_drill_restored_comes_to_the_drills_stack_and_nowhere_else() {
+    let event = event("restore-completed-ebs-drill");
+    let world = world_of(&event);
+    add_drill_stack(&world, &event);
+
+    assert_outcome!(track(&world, &event), "tracked");
+    assert_eq!(only_item(&world).title, "Drill: Restore of EBS completed");
+    let before = world.calls().len();
+    assert_outcome!(integrate(&world, &event), "ignored", "drill");
+    assert_eq!(world.calls().len(), before);
+    let by_hand = crate::support::repository::event("manual-restore-job");
+    assert_outcome!(integrate(&world, &by_hand), "ignored", "drill");
+    assert_eq!(attached(&world), []);
+
+    let asked = crate::support::repository::event("manual-drill-restore-job");
+    let outcome = assert_outcome!(integrate(&world, &asked), "integrated");
+    assert_eq!(outcome.id("instanceId"), Some(DRILLS));
+    assert_eq!(
+        attached(&world),
+        [(DRILLS.to_owned(), "/dev/sdf".to_owned())]
+    );
+    assert_outcome!(integrate(&world, &asked), "already-integrated");
+    assert_outcome!(integrate(&world, &event), "ignored", "drill");
+    let StoredItem {
+        title,
+        severity,
+        item,
+        ..
+    } = only_item(&world);
+    assert_eq!(
+        title,
+        format!("Drill: Restored volume {VOLUME} attached to {DRILLS}")
+    );
+    assert_eq!((severity, item.status), (Severity::Low, Status::Resolved));
+    assert_eq!(told(&world), []);
+    assert_eq!(world.attachments_made(), 1);
+}
+
+#[test]
+fn a_drill_does_not_get_what_belongs_to_the_workload() {
+    let restored = event("restore-completed-ebs");
+    let world = world_of(&restored);
+    add_drill_stack(&world, &restored);
+    let asked = event("manual-drill-restore-job");
+    let outcome = assert_outcome!(integrate(&world, &asked), "refused", "not-a-drill");
+    assert_contains(
+        outcome.id("remedy").unwrap(),
+        &["Pass the restore job without \"drill\""],
+    );
+    assert_eq!(attached(&world), []);
+    assert!(world.state().items.is_empty());
+    assert_eq!(told(&world), []);
+    assert_outcome!(integrate(&world, &restored), "integrated");
+    assert_eq!(attached(&world), on_the_instance("/dev/sdf"));
+    // Nor does it once the volume is where it belongs.
+    assert_outcome!(integrate(&world, &asked), "refused", "not-a-drill");
+    assert_eq!(attached(&world), on_the_instance("/dev/sdf"));
 }
 
 #[test]

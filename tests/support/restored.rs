@@ -4,8 +4,9 @@
 use recovery_core::arn::{Arn, Here, InstanceId, RestoreJobId, VolumeId};
 use recovery_core::error::Error;
 use recovery_core::event::{self, backup};
-use recovery_core::fakes::{FakeClock, World};
+use recovery_core::fakes::{DRILL_ROLE, FakeClock, World};
 use recovery_core::integrate::{Instance, Volume};
+use recovery_core::integration::Domain;
 use recovery_core::outcome::Outcome;
 use recovery_core::ports::{Clock, IntegrationPorts, StackResource};
 use recovery_core::restore_job::RestoreJob;
@@ -39,6 +40,14 @@ pub(crate) fn world_of(event: &Value) -> World {
     add_restore(&world, event);
     add_target(&world, event);
     world
+}
+
+/// What is whose, where `event` comes from.
+pub(crate) fn domain(event: &Value) -> Domain {
+    Domain {
+        here: here(event),
+        drill_role: DRILL_ROLE.to_owned(),
+    }
 }
 
 /// Adds the job of `event`, its volume and its snapshot's tags to the world.
@@ -164,6 +173,26 @@ pub(crate) fn change_job(world: &World, id: &str, change: impl FnOnce(&mut Resto
     );
 }
 
+/// Makes the job a drill's, as AWS Backup knows it.
+pub(crate) fn of_a_drill(world: &World, job: &str) {
+    change_job(world, job, |job| job.iam_role = Arn::parse(DRILL_ROLE).ok());
+}
+
+/// The instance of the drill's stack.
+pub(crate) const DRILLS: &str = "i-0drill";
+
+/// Adds the stack `shop-drill`, made as `shop`, with its own instance.
+pub(crate) fn add_drill_stack(world: &World, event: &Value) {
+    let zone = format!("{}a", here(event).region);
+    let mut state = world.state();
+    state.stack_resources.insert(
+        ("shop-drill".to_owned(), "Server".to_owned()),
+        stack_resource("AWS::EC2::Instance", DRILLS),
+    );
+    let instance = instance(DRILLS, &zone);
+    state.instances.insert(instance.id.clone(), instance);
+}
+
 /// Hands `event` to restore-integrator.
 pub(crate) fn integrate(world: &World, event: &Value) -> Result<Outcome, Error> {
     finish(integration(
@@ -180,12 +209,12 @@ pub(crate) async fn integration(
     clock: &impl Clock,
     event: &Value,
 ) -> Result<Outcome, Error> {
-    let here = if event.get("region").is_some() {
-        here(event)
+    let domain = if event.get("region").is_some() {
+        domain(event)
     } else {
-        usual_here()
+        usual_domain()
     };
-    restore_integrator::handle(ports, clock, &here, event).await
+    restore_integrator::handle(ports, clock, &domain, event).await
 }
 
 /// Where most event files come from.
@@ -196,7 +225,19 @@ pub(crate) fn usual_here() -> Here {
     }
 }
 
+/// What is whose there.
+pub(crate) fn usual_domain() -> Domain {
+    Domain {
+        here: usual_here(),
+        drill_role: DRILL_ROLE.to_owned(),
+    }
+}
+
 /// Hands `event` to opsitem-creator.
 pub(crate) fn track(world: &World, event: &Value) -> Result<Outcome, Error> {
-    finish(opsitem_creator::handle(&Disturbed::not(world), event))
+    finish(opsitem_creator::handle(
+        &Disturbed::not(world),
+        DRILL_ROLE,
+        event,
+    ))
 }

@@ -32,6 +32,9 @@ const RUNBOOK_ROLE: [&str; 1] = ["iam:PassRole"];
 /// that there is none.
 const WHICH_PLANS: [&str; 1] = ["s3:ListBucket"];
 
+/// The roles that AWS Backup restores in: for a recovery, and for a drill.
+const RESTORING: [&str; 2] = ["RestoreRole", "DrillRestoreRole"];
+
 /// What starting a restore needs beyond the call: AWS Backup restores in a role of ours.
 const RESTORE_ROLE: [&str; 1] = ["iam:PassRole"];
 
@@ -216,6 +219,7 @@ fn each_function_has_a_role_of_its_own_that_only_lambda_takes() {
     // Those of the state machines.
     there.insert("RegionRecoveryRole".to_owned());
     there.insert("DrillCleanupRole".to_owned());
+    there.extend(RESTORING.map(str::to_owned));
     // That of the runbook that is always there.
     there.insert("ReplayFailedEventsRole".to_owned());
     assert_eq!(there, roles.keys().cloned().collect());
@@ -417,7 +421,7 @@ fn what_is_passed_and_granted_is_tied_to_a_service() {
     let pass = statement("RestoreStarterRole", "iam:PassRole");
     assert_eq!(
         strings(&pass["Resource"]),
-        [attribute_of("RestoreRole", "Arn")]
+        RESTORING.map(|role| attribute_of(role, "Arn"))
     );
     assert_eq!(
         pass["Condition"]["StringEquals"]["iam:PassedToService"],
@@ -428,6 +432,7 @@ fn what_is_passed_and_granted_is_tied_to_a_service() {
         "RestoreIntegratorRole",
         "RestoreReconcilerRole",
         "RestoreRole",
+        "DrillRestoreRole",
     ] {
         let grant = statement(role, "kms:CreateGrant");
         let keys = strings(&grant["Resource"]);
@@ -456,41 +461,102 @@ const RESTORE_ACTIONS: [&str; 10] = [
 ];
 
 #[test]
-fn aws_backup_alone_restores_with_the_restore_role_and_can_only_add() {
+fn aws_backup_alone_restores_with_the_restore_roles_and_can_only_add() {
     for parameters in [&[][..], &KEYS] {
         let deployed = deployed(parameters);
+        // A drill's volume has none of the owner's tags, so that nothing takes it for the workload's.
+        let without_tags: Vec<_> = RESTORE_ACTIONS
+            .into_iter()
+            .filter(|action| *action != "ec2:CreateTags")
+            .collect();
         assert_eq!(
             allowed(&deployed, "RestoreRole"),
             actions(&[&RESTORE_ACTIONS])
         );
-        let role = &deployed.resources("AWS::IAM::Role")["RestoreRole"];
         assert_eq!(
-            role["AssumeRolePolicyDocument"]["Statement"],
-            serde_json::json!([{
-                "Effect": "Allow",
-                "Principal": {"Service": "backup.amazonaws.com"},
-                "Action": "sts:AssumeRole",
-            }])
+            allowed(&deployed, "DrillRestoreRole"),
+            actions(&[&without_tags])
         );
-        for statement in &roles(&deployed)["RestoreRole"] {
-            let actions = strings(&statement["Action"]);
-            if actions.contains(&"ec2:CreateTags".to_owned()) {
-                // Otherwise it could tag what is there already, and so change whose it is.
-                assert_eq!(
-                    statement["Condition"]["StringEquals"]["ec2:CreateAction"],
-                    "CreateVolume"
-                );
-            }
-            // A look at a key gives nothing away; everything else is for EC2 to do.
-            let uses_keys =
-                |action: &String| action.starts_with("kms:") && action != "kms:DescribeKey";
-            if actions.iter().any(uses_keys) {
-                assert_eq!(
-                    statement["Condition"]["StringLike"]["kms:ViaService"],
-                    "ec2.us-west-2.amazonaws.com*"
-                );
+        for role in RESTORING {
+            let trust = &deployed.resources("AWS::IAM::Role")[role];
+            assert_eq!(
+                trust["AssumeRolePolicyDocument"]["Statement"],
+                serde_json::json!([{
+                    "Effect": "Allow",
+                    "Principal": {"Service": "backup.amazonaws.com"},
+                    "Action": "sts:AssumeRole",
+                }])
+            );
+            for statement in &roles(&deployed)[role] {
+                let actions = strings(&statement["Action"]);
+                if actions.contains(&"ec2:CreateTags".to_owned()) {
+                    // Otherwise it could tag what is there already, and so change whose it is.
+                    assert_eq!(
+                        statement["Condition"]["StringEquals"]["ec2:CreateAction"],
+                        "CreateVolume"
+                    );
+                }
+                // A look at a key gives nothing away; everything else is for EC2 to do.
+                let uses_keys =
+                    |action: &String| action.starts_with("kms:") && action != "kms:DescribeKey";
+                if actions.iter().any(uses_keys) {
+                    assert_eq!(
+                        statement["Condition"]["StringLike"]["kms:ViaService"],
+                        "ec2.us-west-2.amazonaws.com*"
+                    );
+                }
             }
         }
+        // What a recovery may restore, a drill may: the same resources under the same conditions.
+        let mut of_recovery = roles(&deployed)["RestoreRole"].clone();
+        of_recovery.retain(|statement| statement["Action"] != "ec2:CreateTags");
+        assert_eq!(roles(&deployed)["DrillRestoreRole"], of_recovery);
+    }
+}
+
+/// A drill's restores are known by their role. Were it the role of anything else, that would be
+/// taken for a drill's and never be attached; and a function that does not know it would attach a
+/// drill's volume to the workload's own instance.
+#[test]
+fn drills_restore_with_a_role_that_nothing_else_has_and_every_function_about_restores_knows() {
+    for deployed in every_deployment() {
+        let drill_role = Value::String(attribute_of("DrillRestoreRole", "Arn"));
+        let mut know = BTreeSet::new();
+        for (name, function) in deployed.resources("AWS::Serverless::Function") {
+            for (variable, value) in members(&function["Environment"]["Variables"]) {
+                assert_eq!(
+                    *value == drill_role,
+                    variable == "DRILL_RESTORE_ROLE_ARN",
+                    "{name}: {variable}"
+                );
+                if *value == drill_role {
+                    know.insert(name.clone());
+                }
+            }
+        }
+        let expected = [
+            "OpsitemCreatorFunction",
+            "RestoreIntegratorFunction",
+            "RestoreReconcilerFunction",
+            "RestoreStarterFunction",
+        ];
+        assert_eq!(know.into_iter().collect::<Vec<_>>(), expected);
+        for (name, selection) in deployed.resources("AWS::Backup::RestoreTestingSelection") {
+            assert_ne!(selection["IamRoleArn"], drill_role, "{name}");
+        }
+        let passing: Vec<String> = roles(&deployed)
+            .into_iter()
+            .filter(|(_, statements)| {
+                statements.iter().any(|statement| {
+                    strings(&statement["Action"]).contains(&"iam:PassRole".to_owned())
+                        && strings(&statement["Resource"])
+                            .iter()
+                            .any(|resource| Some(resource.as_str()) == drill_role.as_str())
+                })
+            })
+            .map(|(role, _)| role)
+            .collect();
+        assert_eq!(passing, ["RestoreStarterRole"]);
     }
 }
 

@@ -5,9 +5,9 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use recovery_core::arn::{Here, InstanceId};
-use recovery_core::fakes::{FakeClock, World};
+use recovery_core::fakes::{DRILL_ROLE, FakeClock, World};
 use recovery_core::integrate::Instance;
-use recovery_core::integration::integrate;
+use recovery_core::integration::{Domain, integrate};
 use recovery_core::ports::{Clock, StackResource};
 use recovery_core::reconciliation::{Horizon, reconcile};
 use recovery_core::restore_job::RestoreJob;
@@ -96,7 +96,7 @@ async fn deliver(
     for invocation in 1..=3 {
         let slot = slots.acquire().await;
         let clock = RunClock::new(FUNCTION_TIME, epoch);
-        let answer = integrate(region, &clock, &here(), job.clone()).await;
+        let answer = integrate(region, &clock, &domain(), job.clone()).await;
         drop(slot);
         match (answer, PAUSES.get(invocation - 1)) {
             (Ok(_), _) => return (invocation, Some(Instant::now())),
@@ -151,7 +151,7 @@ async fn run(region: &Region<'_>, epoch: (Instant, DateTime<Utc>)) {
         patience: TimeDelta::hours(12),
     };
     // What it could not do is left to the next run.
-    let _ = reconcile(region, &clock, &here(), horizon).await;
+    let _ = reconcile(region, &clock, &domain(), horizon).await;
 }
 
 fn in_virtual_time<T>(run: impl Future<Output = T>) -> T {
@@ -172,10 +172,13 @@ fn epoch() -> (Instant, DateTime<Utc>) {
     (Instant::now(), FakeClock::new().now())
 }
 
-fn here() -> Here {
-    Here {
-        account: "111122223333".to_owned(),
-        region: "us-west-2".to_owned(),
+fn domain() -> Domain {
+    Domain {
+        here: Here {
+            account: "111122223333".to_owned(),
+            region: "us-west-2".to_owned(),
+        },
+        drill_role: DRILL_ROLE.to_owned(),
     }
 }
 

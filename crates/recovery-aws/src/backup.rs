@@ -90,6 +90,7 @@ impl Backup {
                     created_resource: arn(job.created_resource_arn),
                     recovery_point: arn(job.recovery_point_arn).map(RecoveryPointArn::new),
                     source_resource: arn(job.source_resource_arn),
+                    iam_role: arn(job.iam_role_arn),
                     restore_test: job
                         .created_by
                         .is_some_and(|by| by.restore_testing_plan_arn.is_some()),
@@ -132,6 +133,7 @@ pub(crate) fn translate(id: &RestoreJobId, job: DescribeRestoreJobOutput) -> Res
         created_resource: arn(job.created_resource_arn),
         recovery_point: arn(job.recovery_point_arn).map(RecoveryPointArn::new),
         source_resource: arn(job.source_resource_arn),
+        iam_role: arn(job.iam_role_arn),
         restore_test: job
             .created_by
             .is_some_and(|by| by.restore_testing_plan_arn.is_some()),
@@ -160,6 +162,7 @@ mod tests {
     const VOLUME: &str = "arn:aws:ec2:us-west-2:111122223333:volume/vol-0a1b2c3d4e5f60718";
     const SNAPSHOT: &str = "arn:aws:ec2:us-west-2::snapshot/snap-0a1b2c3d4e5f60718";
     const SOURCE: &str = "arn:aws:ec2:us-east-1:111122223333:volume/vol-1111aaaa2222bbbb3";
+    const ROLE: &str = "arn:aws:iam::111122223333:role/service-role/AWSBackupDefaultServiceRole";
     const POINT: &str =
         "arn:aws:backup:us-west-2:111122223333:recovery-point:1EB3B5E7-9EB0-435A-A80B-108B488B0D45";
 
@@ -184,6 +187,7 @@ mod tests {
             "PercentDone": "100.00%",
             "CreatedResourceArn": VOLUME,
             "ResourceType": "EBS",
+            "IamRoleArn": ROLE,
         }))]);
         let job = described(&wire).await.unwrap();
         assert_eq!(
@@ -196,6 +200,7 @@ mod tests {
                 created_resource: Some(Arn::parse(VOLUME).unwrap()),
                 recovery_point: Some(RecoveryPointArn::parse(SNAPSHOT).unwrap()),
                 source_resource: Some(Arn::parse(SOURCE).unwrap()),
+                iam_role: Some(Arn::parse(ROLE).unwrap()),
                 restore_test: false,
                 completed: DateTime::from_timestamp(1_795_413_600, 500_000_000),
             }
@@ -237,11 +242,13 @@ mod tests {
             "CreatedResourceArn": "",
             "RecoveryPointArn": "my vm",
             "SourceResourceArn": "arn:aws:backup-gateway:us-east-1:111122223333:vm/my vm",
+            "IamRoleArn": "my role",
         }))]);
         let job = described(&wire).await.unwrap();
         assert_eq!(job.created_resource, None);
         assert_eq!(job.recovery_point, None);
         assert_eq!(job.source_resource, None);
+        assert_eq!(job.iam_role, None);
         assert_eq!(job.resource_type.as_deref(), Some("VirtualMachine"));
     }
 
@@ -304,6 +311,7 @@ mod tests {
                         "Status": "COMPLETED",
                         "CreatedResourceArn": VOLUME,
                         "ResourceType": "EBS",
+                        "IamRoleArn": ROLE,
                     },
                     {"RestoreJobId": "tested", "CreatedBy": {"RestoreTestingPlanArn": "arn:x"}},
                     {"Status": "COMPLETED"},
@@ -329,6 +337,7 @@ mod tests {
                 created_resource: Some(Arn::parse(VOLUME).unwrap()),
                 recovery_point: Some(RecoveryPointArn::parse(SNAPSHOT).unwrap()),
                 source_resource: Some(Arn::parse(SOURCE).unwrap()),
+                iam_role: Some(Arn::parse(ROLE).unwrap()),
                 restore_test: false,
                 completed: DateTime::from_timestamp(1_795_413_600, 500_000_000),
             }

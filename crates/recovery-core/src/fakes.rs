@@ -31,6 +31,11 @@ pub use recovery::{Backups, volume_point};
 pub use restore_tests::Tests;
 pub use story::{Came, DRILL_ROLE, Story, StoryItem};
 
+/// The role of the restores in the world that are not a drill's.
+pub const RESTORE_ROLE: &str = "arn:aws:iam::111122223333:role/restore";
+/// The role of a drill's restores.
+pub const DRILL_ROLE: &str = "arn:aws:iam::111122223333:role/drill-restore";
+
 /// How a scripted call fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Failure {
@@ -190,6 +195,7 @@ impl World {
             .ok(),
             recovery_point: RecoveryPointArn::parse(&point).ok(),
             source_resource: None,
+            iam_role: Arn::parse(RESTORE_ROLE).ok(),
             restore_test: false,
             completed: FakeClock::new()
                 .now()

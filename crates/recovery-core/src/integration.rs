@@ -13,7 +13,7 @@ use futures_util::future::{OptionFuture, join, try_join};
 use crate::arn::{Here, InstanceId, OpsItemId, VolumeId};
 use crate::error::{Error, Fault};
 use crate::integrate::{Attachment, Instance, Refusal, Step, Volume, next_step};
-use crate::job_tracking::{restore_item, restore_key};
+use crate::job_tracking::{DRILL, restore_item, restore_key};
 use crate::ops_item::{
     Claim, NewOpsItem, OpsItem, OpsItemChange, RESOURCES, Severity, Status, find_or_create,
     first_of, settle_created, with_resources,
@@ -22,7 +22,7 @@ use crate::outcome::Outcome;
 use crate::ports::{
     AttachAnswer, Clock, Instances, IntegrationPorts, Notification, StackResource, StackResources,
 };
-use crate::restore_job::{EBS, RestoreJob};
+use crate::restore_job::{EBS, Restore, RestoreJob};
 use crate::tags::{IntegrationTarget, Tags, integration_target};
 use crate::text::{code, shown};
 
@@ -58,30 +58,42 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// attached, EC2 grants 5 of them a second.
 const LONGEST_QUEUE: Duration = Duration::from_secs(20);
 
-/// Integrates what `job` restored. The job may be known from an event only; what is missing is
-/// asked of AWS Backup.
+/// What is whose.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Domain {
+    /// Where this system runs: nothing elsewhere is touched.
+    pub here: Here,
+    /// ARN of the role that drills, and nothing else, restore with.
+    pub drill_role: String,
+}
+
+/// Integrates a restore. Its job may be known from an event only; what is missing is asked of AWS
+/// Backup.
+///
+/// What a drill restored is only attached when that drill asks for it, to the drill's own stack; and
+/// a drill gets nothing else.
 ///
 /// # Errors
 /// [`Error::Retryable`] when the target is not there yet, or a call failed that may succeed later;
 /// [`Error::Permanent`] when a call failed for good. A refusal is no error: retrying cannot help,
-/// and people have been told.
+/// and people have been told, or who asked is told the remedy.
 pub async fn integrate(
     ports: &impl IntegrationPorts,
     clock: &impl Clock,
-    here: &Here,
-    job: RestoreJob,
+    domain: &Domain,
+    restore: impl Into<Restore>,
 ) -> Result<Outcome, Error> {
-    if let Some(reason) = reason_to_ignore(&job) {
-        return Ok(Outcome::ignored(reason));
+    let mut restore = restore.into();
+    if let Some(outcome) = left_alone(domain, &restore) {
+        return Ok(outcome);
     }
-    let job = if job.is_settled() {
-        job
-    } else {
-        settle(ports, job).await?
-    };
-    if let Some(reason) = reason_to_ignore(&job) {
-        return Ok(Outcome::ignored(reason));
+    if !restore.job.is_settled() {
+        restore.job = settle(ports, restore.job).await?;
     }
+    if let Some(outcome) = left_alone(domain, &restore) {
+        return Ok(outcome);
+    }
+    let Restore { job, .. } = &restore;
     let missing = |what: &str| {
         Error::Permanent(Fault::new(
             "backup:DescribeRestoreJob",
@@ -92,6 +104,10 @@ pub async fn integrate(
     };
     if !job.is_completed() {
         return Err(missing("status"));
+    }
+    // Whose it is can not be guessed.
+    if job.iam_role.is_none() {
+        return Err(missing("role"));
     }
     let created = job
         .created_resource
@@ -104,19 +120,23 @@ pub async fn integrate(
     let Some(volume_id) = job.created_volume() else {
         return Ok(Outcome::ignored("resource-type"));
     };
-    if !here.owns(created) {
+    if !domain.here.owns(created) {
         let refusal = Refusal::NotHere {
             resource: created.to_string(),
-            here: format!("account {}, Region {}", here.account, here.region),
+            here: format!(
+                "account {}, Region {}",
+                domain.here.account, domain.here.region
+            ),
         };
-        return refuse(ports, &job, refusal).await;
+        return refuse(ports, &restore, refusal).await;
     }
 
     let mut queue = Queue::of(&volume_id);
     loop {
         // The volume is looked at while the tags are fetched: nearly every restore needs both.
         let (tags, volume) = join(ports.tags(point), ports.volume(&volume_id)).await;
-        let integrated = integrate_seen(ports, clock, &job, &volume_id, tags, volume, false).await;
+        let integrated =
+            integrate_seen(ports, clock, &restore, &volume_id, tags, volume, false).await;
         match integrated {
             // A look that the service did not grant is granted sooner than the event comes again.
             Err(Error::Retryable(fault)) if fault.code().is_some() && fault.only_looked() => {
@@ -168,7 +188,7 @@ impl<'a> Queue<'a> {
 pub(crate) async fn integrate_seen(
     ports: &impl IntegrationPorts,
     clock: &impl Clock,
-    job: &RestoreJob,
+    restore: &Restore,
     volume_id: &VolumeId,
     tags: Result<Tags, Error>,
     volume: Result<Volume, Error>,
@@ -177,18 +197,25 @@ pub(crate) async fn integrate_seen(
     if volume.as_ref().is_ok_and(|volume| volume.restore_test) {
         return Ok(Outcome::ignored("restore-test").with("volumeId", volume_id.as_str()));
     }
-    let target = match integration_target(&tags?) {
+    let mut target = match integration_target(&tags?) {
         Ok(Some(target)) => target,
         Ok(None) => return Ok(Outcome::ignored("untagged").with("volumeId", volume_id.as_str())),
-        Err(refusal) => return refuse(ports, job, refusal).await,
+        Err(refusal) => return refuse(ports, restore, refusal).await,
     };
+    if let Some(stack) = &restore.drill {
+        if target.stack == *stack {
+            let refusal = DrillRefusal::DrillTarget(stack.clone());
+            return Ok(not_the_drills(&restore.job, &refusal));
+        }
+        target.stack.clone_from(stack);
+    }
     let volume = volume?;
-    if let Some(outcome) = known_attached(ports, job, &volume).await? {
+    if let Some(outcome) = known_attached(ports, &restore.job, &volume).await? {
         return Ok(outcome);
     }
     let instance = match find_instance_early(ports, &target, &volume.attachments).await? {
         Ok(instance) => instance,
-        Err(NoInstance::Refused(refusal)) => return refuse(ports, job, refusal).await,
+        Err(NoInstance::Refused(refusal)) => return refuse(ports, restore, refusal).await,
         Err(NoInstance::Untagged) => {
             return Ok(Outcome::ignored("untagged").with("volumeId", volume_id.as_str()));
         }
@@ -199,8 +226,8 @@ pub(crate) async fn integrate_seen(
             next_step(&volume, &instance, target.device.as_ref(), &BTreeSet::new()),
             Step::Attach { .. }
         );
-    let new = restore_item(job);
-    let item_first = item_first.then_some(job);
+    let new = new_item(restore);
+    let item_first = item_first.then_some(restore);
     let (brought, item) = join(
         bring_together(ports, clock, &target, volume, instance, item_first),
         OptionFuture::from(about_to.then(|| claim(ports, &new))),
@@ -208,9 +235,9 @@ pub(crate) async fn integrate_seen(
     .await;
     match brought? {
         Brought::Attached(attached) => {
-            settle_attached(ports, clock, job, &target, attached, item).await
+            settle_attached(ports, clock, restore, &target, attached, item).await
         }
-        Brought::Refused(refusal) => refuse(ports, job, refusal).await,
+        Brought::Refused(refusal) => refuse(ports, restore, refusal).await,
         Brought::TakenOff => Ok(Outcome::ignored("taken-off").with("volumeId", volume_id.as_str())),
     }
 }
@@ -262,18 +289,54 @@ async fn settle(ports: &impl IntegrationPorts, job: RestoreJob) -> Result<Restor
     Ok(job.settled_by(asked))
 }
 
-fn reason_to_ignore(job: &RestoreJob) -> Option<&'static str> {
+/// The outcome where nothing is to be done for this restore, as far as its job is known.
+pub(crate) fn left_alone(domain: &Domain, restore: &Restore) -> Option<Outcome> {
+    let Restore { job, drill } = restore;
+    let ignored = |reason| Some(Outcome::ignored(reason));
     if job.restore_test {
-        return Some("restore-test");
+        return ignored("restore-test");
+    }
+    match (job.is_of_drill(&domain.drill_role), drill) {
+        (Some(true), None) => return ignored("drill"),
+        (Some(false), Some(_)) => return Some(not_the_drills(job, &DrillRefusal::NotADrill)),
+        _ => {}
     }
     // An id alone says nothing of the status yet.
     if job.status.is_some() && !job.is_completed() {
-        return Some("status");
+        return ignored("status");
     }
     match job.resource_type.as_deref() {
         Some(EBS) | None => None,
-        Some(_) => Some("resource-type"),
+        Some(_) => ignored("resource-type"),
     }
+}
+
+/// Why a drill does not get what it asks for. Who asked is told; nobody else needs to be, since
+/// nothing is lost and nothing is touched.
+enum DrillRefusal {
+    /// The job is not one of a drill.
+    NotADrill,
+    /// The stack that it gives is the workload's own.
+    DrillTarget(String),
+}
+
+fn not_the_drills(job: &RestoreJob, refusal: &DrillRefusal) -> Outcome {
+    let (reason, why, remedy) = match refusal {
+        DrillRefusal::NotADrill => (
+            "not-a-drill",
+            "the restore job has not the role of a drill: what it restored belongs to the workload itself".to_owned(),
+            "Pass the restore job without \"drill\" to attach what it restored to the workload's own stack; for a drill, pass a job that restore-starter has begun in mode drill.",
+        ),
+        DrillRefusal::DrillTarget(stack) => (
+            "drill-target",
+            format!("the drill's stack {stack} is the workload's own"),
+            "Give the drill a stack of its own.",
+        ),
+    };
+    Outcome::refused(reason)
+        .with("restoreJobId", job.id.as_str())
+        .with("why", why)
+        .with("remedy", remedy)
 }
 
 /// Why a target leads to no instance.
@@ -429,7 +492,7 @@ async fn bring_together(
     target: &IntegrationTarget,
     mut volume: Volume,
     mut instance: Instance,
-    mut item_first: Option<&RestoreJob>,
+    mut item_first: Option<&Restore>,
 ) -> Result<Brought, Error> {
     let mut unusable = BTreeSet::new();
     let mut contested = 0;
@@ -461,8 +524,8 @@ async fn bring_together(
             }
             Step::Refuse(refusal) => return Ok(Brought::Refused(refusal)),
             Step::Attach { device } => {
-                if let Some(job) = item_first.take()
-                    && !open_item(ports, job, &instance.id).await?
+                if let Some(restore) = item_first.take()
+                    && !open_item(ports, restore, &instance.id).await?
                 {
                     return Ok(Brought::TakenOff);
                 }
@@ -560,10 +623,10 @@ fn not_attached(volume: &VolumeId, instance: &InstanceId, what: &str) -> Error {
 /// taken it off again, or it is there and does not show yet.
 async fn open_item(
     ports: &impl IntegrationPorts,
-    job: &RestoreJob,
+    restore: &Restore,
     instance: &InstanceId,
 ) -> Result<bool, Error> {
-    let item = find_or_create(ports, &restore_item(job)).await?;
+    let item = find_or_create(ports, &new_item(restore)).await?;
     let said = |key| item.data.get(key).map(String::as_str);
     let attached = said(INTEGRATION) == Some(ATTACHED);
     if attached && said(INSTANCE) == Some(instance.as_str()) {
@@ -584,12 +647,13 @@ async fn open_item(
 async fn settle_attached(
     ports: &impl IntegrationPorts,
     clock: &impl Clock,
-    job: &RestoreJob,
+    restore: &Restore,
     target: &IntegrationTarget,
     attached: Attached,
     item: Option<Result<OpsItem, Error>>,
 ) -> Result<Outcome, Error> {
-    let new = restore_item(job);
+    let job = &restore.job;
+    let new = new_item(restore);
     let OpsItem {
         id, data: known, ..
     } = match item {
@@ -631,7 +695,10 @@ async fn settle_attached(
                 code(&attached.volume.as_str().replace('-', ""))
             ),
             Status::Open,
-            Severity::Medium,
+            match restore.drill {
+                None => Severity::Medium,
+                Some(_) => Severity::Low,
+            },
         ),
         None => (
             "Nothing is left to do here. The first read of each block is slow until the volume is initialised."
@@ -641,9 +708,12 @@ async fn settle_attached(
         ),
     };
     let change = OpsItemChange {
-        title: Some(format!(
-            "Restored volume {} attached to {}",
-            attached.volume, attached.instance
+        title: Some(titled(
+            restore,
+            format!(
+                "Restored volume {} attached to {}",
+                attached.volume, attached.instance
+            ),
         )),
         description: Some(format!(
             "{facts}\n\n**What was done.** {volume} is attached to {instance} as {device}{after}.\n\n{rest}",
@@ -689,6 +759,19 @@ async fn claim(ports: &impl IntegrationPorts, new: &NewOpsItem) -> Result<OpsIte
     }
 }
 
+/// The OpsItem of the restore's job as it begins.
+fn new_item(restore: &Restore) -> NewOpsItem {
+    restore_item(&restore.job, restore.drill.is_some())
+}
+
+/// A title, which says so where it is about a drill.
+fn titled(restore: &Restore, title: String) -> String {
+    match restore.drill {
+        None => title,
+        Some(_) => format!("{DRILL}{title}"),
+    }
+}
+
 /// The related resources of the job's item.
 fn resources(job: &RestoreJob) -> Option<(&'static str, String)> {
     with_resources(None, job.created_resource.as_slice()).map(|listed| (RESOURCES, listed))
@@ -725,20 +808,27 @@ struct Hindrance {
 /// they are told all the same.
 async fn refuse(
     ports: &impl IntegrationPorts,
-    job: &RestoreJob,
+    restore: &Restore,
     refusal: Refusal,
 ) -> Result<Outcome, Error> {
+    let job = &restore.job;
     let why = refusal.to_string();
     let item = raise(
         ports,
-        job,
+        restore,
         Hindrance {
             state: "refused",
-            title: format!("Restored volume not attached: {}", refusal.reason()),
+            title: titled(
+                restore,
+                format!("Restored volume not attached: {}", refusal.reason()),
+            ),
             remedy: refusal.remedy(),
             next: format!(
-                "To run the integration again, invoke the function restore-integrator with `{{\"restoreJobId\": \"{job}\"}}`.",
+                "To run the integration again, invoke the function restore-integrator with `{{\"restoreJobId\": \"{job}\"{drill}}}`.",
                 job = shown(job.id.as_str()).replace(['`', '"'], "'"),
+                drill = restore.drill.as_ref().map_or(String::new(), |stack| format!(
+                    ", \"drill\": {{\"stack\": \"{stack}\"}}"
+                )),
             ),
             told: why.clone(),
             why,
@@ -762,7 +852,7 @@ async fn refuse(
 /// Those of the ports.
 pub(crate) async fn raise_failure(
     ports: &impl IntegrationPorts,
-    job: &RestoreJob,
+    restore: &Restore,
     failure: &Fault,
 ) -> Result<(), Error> {
     let answered = failure
@@ -770,7 +860,7 @@ pub(crate) async fn raise_failure(
         .map_or(String::new(), |answer| format!(" ({})", code(answer)));
     let hindrance = Hindrance {
         state: "failing",
-        title: "Restored volume still not attached".to_owned(),
+        title: titled(restore, "Restored volume still not attached".to_owned()),
         why: format!(
             "{} on {} fails{answered}: {}",
             failure.operation(),
@@ -785,17 +875,18 @@ pub(crate) async fn raise_failure(
         attributes: vec![("kind", "integration-failing".to_owned())],
         reopens: false,
     };
-    raise(ports, job, hindrance).await.map(drop)
+    raise(ports, restore, hindrance).await.map(drop)
 }
 
 /// Writes into the job's OpsItem what hinders its integration and tells people, once for each
 /// hindrance. Where it cannot be written down, they are told all the same.
 async fn raise(
     ports: &impl IntegrationPorts,
-    job: &RestoreJob,
+    restore: &Restore,
     hindrance: Hindrance,
 ) -> Result<OpsItemId, Error> {
-    let written = write_hindrance(ports, job, &hindrance).await;
+    let job = &restore.job;
+    let written = write_hindrance(ports, restore, &hindrance).await;
     if let Ok(Written::Before(item)) = written {
         return Ok(item);
     }
@@ -807,9 +898,14 @@ async fn raise(
         .notify(&Notification {
             subject: hindrance.title,
             message: format!(
-                "A restored volume was not attached to its instance.\n\n\
+                "A restored volume was not attached to its instance{of}.\n\n\
                  Why: {why}.\nWhat to do: {remedy}\n\n\
                  Restore job: {job}\nResource made: {made}\nOpsItem: {item}\n",
+                of = if restore.drill.is_some() {
+                    " in a drill; the workload itself is not touched"
+                } else {
+                    ""
+                },
                 why = hindrance.why,
                 remedy = hindrance.remedy,
                 job = shown(job.id.as_str()),
@@ -841,10 +937,11 @@ enum Written {
 
 async fn write_hindrance(
     ports: &impl IntegrationPorts,
-    job: &RestoreJob,
+    restore: &Restore,
     hindrance: &Hindrance,
 ) -> Result<Written, Error> {
-    let new = restore_item(job);
+    let job = &restore.job;
+    let new = new_item(restore);
     let item = find_or_create(ports, &new).await?;
     let said = item.data.get(INTEGRATION).map(String::as_str);
     let told = item.data.get(NOTIFIED) == Some(&hindrance.told);
@@ -860,7 +957,10 @@ async fn write_hindrance(
             remedy = hindrance.remedy,
             next = hindrance.next,
         )),
-        severity: Some(Severity::High),
+        severity: Some(match restore.drill {
+            None => Severity::High,
+            Some(_) => Severity::Medium,
+        }),
         // Also where it was open a moment ago: another run may resolve it meanwhile.
         status: Some(Status::Open),
         data: [

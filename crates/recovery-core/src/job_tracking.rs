@@ -21,11 +21,15 @@ const JOB: &str = "recovery:job";
 /// Operational data: the type of the resource.
 const RESOURCE_TYPE: &str = "recovery:resource-type";
 
-/// Tracks the job that `event` is about.
+/// Tracks the job that `event` is about. Restores with `drill_role` are those of drills.
 ///
 /// # Errors
 /// [`Error::Permanent`] for an event that cannot be read, and those of the port.
-pub async fn track(ports: &(impl OpsItems + Sync), event: &Event) -> Result<Outcome, Error> {
+pub async fn track(
+    ports: &(impl OpsItems + Sync),
+    drill_role: &str,
+    event: &Event,
+) -> Result<Outcome, Error> {
     if event.source != backup::SOURCE {
         return Ok(Outcome::ignored("source"));
     }
@@ -38,7 +42,9 @@ pub async fn track(ports: &(impl OpsItems + Sync), event: &Event) -> Result<Outc
             if job.restore_test && state == End::Completed {
                 return Ok(Outcome::ignored("restore-test"));
             }
-            let item = find_or_create(ports, &restore_item(&job)).await?;
+            // An event that does not say its role is taken for that of a recovery.
+            let drill = job.is_of_drill(drill_role).unwrap_or(false);
+            let item = find_or_create(ports, &restore_item(&job, drill)).await?;
             add_resources(ports, &item, job.created_resource.as_slice()).await?;
             Ok(Outcome::tracked()
                 .with("restoreJobId", job.id.as_str())
@@ -124,8 +130,9 @@ pub fn restore_key(id: &RestoreJobId) -> ItemKey {
 
 /// The OpsItem of a restore job as it begins, before anything was done with what it restored.
 ///
-/// Everyone who may create it uses this, so that there is one, whoever comes first.
-pub fn restore_item(job: &RestoreJob) -> NewOpsItem {
+/// Everyone who may create it uses this, so that there is one, whoever comes first. That of a drill
+/// says so, and is nothing to get up for.
+pub fn restore_item(job: &RestoreJob, drill: bool) -> NewOpsItem {
     let id = job.id.as_str();
     let status = job.status.as_deref().unwrap_or("UNKNOWN");
     let kind = job.resource_type.as_deref().unwrap_or("unknown type");
@@ -146,7 +153,9 @@ pub fn restore_item(job: &RestoreJob) -> NewOpsItem {
         made = named(job.created_resource.as_ref()),
         message = said(job.status_message.as_deref()),
     );
-    let (title, meaning, severity) = if job.is_completed() {
+    let (title, meaning, severity) = if drill {
+        of_drill(job, kind, status)
+    } else if job.is_completed() {
         let next = if kind == EBS {
             format!(
                 "**What it means.** The data is back, on a volume that nothing uses yet.\n\n\
@@ -187,6 +196,33 @@ pub fn restore_item(job: &RestoreJob) -> NewOpsItem {
             .into_iter()
             .chain([(KIND, RESTORE.to_owned())])
             .collect(),
+    }
+}
+
+/// What is at the head of the title of everything that is about a drill.
+pub(crate) const DRILL: &str = "Drill: ";
+
+/// Title, meaning and severity of the item of a drill's restore.
+fn of_drill(job: &RestoreJob, kind: &str, status: &str) -> (String, String, Severity) {
+    if job.is_completed() {
+        (
+            format!("{DRILL}Restore of {kind} completed"),
+            "**What it means.** A drill has restored this, beside the workload. No recovery is under way because of it, \
+             and it is never attached to the workload's own stack.\n\n\
+             **What to do.** Nothing: the drill attaches a volume to its own stack, and this item resolves itself then. \
+             If it is still open when the drill is over, read the drill's report, and resolve it."
+                .to_owned(),
+            Severity::Low,
+        )
+    } else {
+        (
+            format!("{DRILL}Restore of {kind} {}", status.to_lowercase()),
+            "**What it means.** A drill could not restore this. The workload itself is not touched, but a recovery would most likely fail in the same way.\n\n\
+             **What to do.** Read the message above. Usual causes: the role may not use the key of the recovery point, \
+             restore metadata that does not fit this Region (zone, subnet, instance type), a quota. Lift the cause before it is needed, and hold the drill again."
+                .to_owned(),
+            Severity::Medium,
+        )
     }
 }
 
@@ -288,7 +324,8 @@ fn data(id: &str, state: &str, kind: &str) -> BTreeMap<&'static str, String> {
 /// As [`track`].
 pub async fn handle(
     ports: &(impl OpsItems + Sync),
+    drill_role: &str,
     payload: &serde_json::Value,
 ) -> Result<Outcome, Error> {
-    track(ports, &event::parse(payload)?).await
+    track(ports, drill_role, &event::parse(payload)?).await
 }

@@ -81,12 +81,24 @@ pub struct Plan {
     pub planned_at: DateTime<Utc>,
     /// The backup vault that was looked into.
     pub vault: String,
+    /// The stacks that have to stand for it, by name. A plan of before they were noted has none.
+    #[serde(default)]
+    pub stacks: Vec<Stack>,
     /// What is restored, in the order of the waves.
     pub waves: Vec<Wave>,
     /// What belongs, or may belong, to the workload and is not restored, and why.
     pub refusals: Vec<Refused>,
     /// Counts and sums.
     pub totals: Totals,
+}
+
+/// A stack that targets belong to.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Stack {
+    /// Its name, in this Region: that of the tags, or the drill's.
+    pub stack: String,
+    /// The stack that the tags name, whose template it is made of.
+    pub template: String,
 }
 
 /// Restores that begin together, when those of all lower waves are done.
@@ -333,9 +345,18 @@ impl Plan {
         mut items: Vec<Item>,
         mut refusals: Vec<Refused>,
     ) -> Result<Plan, PlanRefusal> {
+        // By name: no two of them have the same.
+        let named: BTreeSet<String> = items.iter().map(|item| item.target.stack.clone()).collect();
         if let Some(stack) = &request.stack {
             retarget(stack, &mut items)?;
         }
+        let stacks = named
+            .into_iter()
+            .map(|template| Stack {
+                stack: request.stack.clone().unwrap_or_else(|| template.clone()),
+                template,
+            })
+            .collect();
         items.sort_by(|a, b| (a.wave, &a.resource_arn).cmp(&(b.wave, &b.resource_arn)));
         refusals.sort_by(|a, b| a.resource_arn.cmp(&b.resource_arn));
         let totals = Totals {
@@ -368,6 +389,7 @@ impl Plan {
             restore_to: request.restore_to,
             planned_at: now,
             vault: vault.to_owned(),
+            stacks,
             waves,
             refusals,
             totals,

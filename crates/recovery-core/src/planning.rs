@@ -89,6 +89,7 @@ pub async fn handle(
         .with("planBucket", &places.bucket)
         .with("planKey", &key)
         .with_member("summary", summary(&plan))
+        .with_member("stacks", json!(plan.stacks))
         .with_member("waves", waves(&plan));
     Ok(if inline {
         outcome.with_member("plan", json!(plan))

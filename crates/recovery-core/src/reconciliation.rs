@@ -9,17 +9,17 @@ use chrono::TimeDelta;
 use futures_util::future::try_join;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
-use crate::arn::{Here, RecoveryPointArn, VolumeId};
+use crate::arn::{RecoveryPointArn, VolumeId};
 use crate::error::Error;
 use crate::integrate::Volume;
 use crate::integration::{
-    ATTACHED, INTEGRATION, RESERVE, integrate, integrate_seen, raise_failure,
+    ATTACHED, Domain, INTEGRATION, RESERVE, integrate, integrate_seen, left_alone, raise_failure,
 };
 use crate::job_tracking::restore_key;
 use crate::ops_item::{KEY, OpsItem, RESTORE};
 use crate::outcome::Outcome;
 use crate::ports::{Clock, Page, ReconciliationPorts};
-use crate::restore_job::RestoreJob;
+use crate::restore_job::{Restore, RestoreJob};
 use crate::tags::{Tags, integration_target};
 
 /// How far back the restores are looked at, and how long one may go without its volume attached.
@@ -51,7 +51,7 @@ const TURN: Duration = RESERVE.saturating_add(Duration::from_secs(30));
 pub async fn reconcile(
     ports: &impl ReconciliationPorts,
     clock: &impl Clock,
-    here: &Here,
+    domain: &Domain,
     horizon: Horizon,
 ) -> Result<Outcome, Error> {
     let now = clock.now();
@@ -74,14 +74,14 @@ pub async fn reconcile(
             if batch.is_empty() {
                 break;
             }
-            open.extend(not_integrated(ports, here, batch, &items).await?);
+            open.extend(not_integrated(ports, domain, batch, &items).await?);
         }
         let Some(next) = next else { break };
         page = ports.completed_restores(since, Some(&next)).await?;
     }
     // What has failed before does not keep the others waiting, nor do the young the old.
-    open.sort_by_key(|open| (open.stuck, open.job.completed));
-    let tally = attend(ports, clock, here, horizon, open).await;
+    open.sort_by_key(|open| (open.stuck, open.restore.job.completed));
+    let tally = attend(ports, clock, domain, horizon, open).await;
     let outcome = tally.counts.iter().fold(
         Outcome::reconciled().with_count("restores", restores),
         |outcome, (name, count)| outcome.with_count(name, *count),
@@ -94,7 +94,7 @@ pub async fn reconcile(
 
 /// A restore that is not known to be integrated.
 struct Open {
-    job: RestoreJob,
+    restore: Restore,
     /// Its volume and the tags of its recovery point; nothing where the listing lacks what it takes
     /// to look for them.
     seen: Option<Seen>,
@@ -113,12 +113,19 @@ struct Seen {
 /// OpsItems of restores, by key.
 async fn not_integrated(
     ports: &impl ReconciliationPorts,
-    here: &Here,
+    domain: &Domain,
     jobs: Vec<RestoreJob>,
     items: &BTreeMap<String, OpsItem>,
 ) -> Result<Vec<Open>, Error> {
-    let jobs: Vec<RestoreJob> = jobs.into_iter().filter(|job| !job.restore_test).collect();
-    let ids: Vec<VolumeId> = jobs.iter().filter_map(RestoreJob::created_volume).collect();
+    let restores: Vec<Restore> = jobs
+        .into_iter()
+        .map(Restore::from)
+        .filter(|restore| left_alone(domain, restore).is_none())
+        .collect();
+    let ids: Vec<VolumeId> = restores
+        .iter()
+        .filter_map(|restore| restore.job.created_volume())
+        .collect();
     let mut volumes = BTreeMap::new();
     if !ids.is_empty() {
         for volume in ports.volumes(&ids).await? {
@@ -126,7 +133,8 @@ async fn not_integrated(
         }
     }
     let mut open = Vec::new();
-    for job in jobs {
+    for restore in restores {
+        let Restore { job, .. } = &restore;
         let item = items.get(restore_key(&job.id).as_str());
         let said = item.and_then(|item| item.data.get(INTEGRATION));
         let stuck = said.is_some_and(|said| said != ATTACHED);
@@ -136,14 +144,14 @@ async fn not_integrated(
             &job.recovery_point,
         ) else {
             open.push(Open {
-                job,
+                restore,
                 seen: None,
                 stuck,
             });
             continue;
         };
         // Deleted since, or of another account or Region, which its event has told of.
-        let Some(volume) = volumes.remove(&id).filter(|_| here.owns(created)) else {
+        let Some(volume) = volumes.remove(&id).filter(|_| domain.here.owns(created)) else {
             continue;
         };
         let attached = volume.attachments.iter().any(|a| a.state == "attached");
@@ -157,9 +165,11 @@ async fn not_integrated(
             point: point.clone(),
             tags: None,
         };
+        // Whose restore it is has to be asked where the listing does not say.
+        let seen = job.iam_role.is_some().then_some(seen);
         open.push(Open {
-            job,
-            seen: Some(seen),
+            restore,
+            seen,
             stuck,
         });
     }
@@ -193,7 +203,7 @@ struct Tally {
 async fn attend(
     ports: &impl ReconciliationPorts,
     clock: &impl Clock,
-    here: &Here,
+    domain: &Domain,
     horizon: Horizon,
     open: Vec<Open>,
 ) -> Tally {
@@ -203,7 +213,7 @@ async fn attend(
     loop {
         while turns.len() < LANES && clock.remaining() >= TURN {
             let Some(open) = waiting.next() else { break };
-            turns.push(turn(ports, clock, here, horizon, open));
+            turns.push(turn(ports, clock, domain, horizon, open));
         }
         let Some(became) = turns.next().await else {
             break;
@@ -224,11 +234,11 @@ async fn attend(
 async fn turn(
     ports: &impl ReconciliationPorts,
     clock: &impl Clock,
-    here: &Here,
+    domain: &Domain,
     horizon: Horizon,
     open: Open,
 ) -> Result<&'static str, Error> {
-    let Open { job, seen, .. } = open;
+    let Open { restore, seen, .. } = open;
     let turn = Turn {
         clock,
         left_at_the_start: clock.remaining(),
@@ -244,9 +254,9 @@ async fn turn(
                 None => ports.tags(&point).await,
             };
             let id = volume.id.clone();
-            integrate_seen(ports, &turn, &job, &id, tags, Ok(volume), true).await
+            integrate_seen(ports, &turn, &restore, &id, tags, Ok(volume), true).await
         }
-        None => integrate(ports, &turn, here, job.clone()).await,
+        None => integrate(ports, &turn, domain, restore.clone()).await,
     };
     let error = match integrated {
         Ok(outcome) => {
@@ -260,13 +270,14 @@ async fn turn(
         Err(error) => error,
     };
     // A job that does not say when it ended is as old as can be.
-    let patient = job
+    let patient = restore
+        .job
         .completed
         .is_some_and(|completed| clock.now() - completed < horizon.patience);
     match error {
         Error::Retryable(_) if patient => Ok("waiting"),
         Error::Retryable(fault) | Error::Permanent(fault) => {
-            raise_failure(ports, &job, &fault).await?;
+            raise_failure(ports, &restore, &fault).await?;
             Ok("failing")
         }
     }

@@ -1,4 +1,4 @@
-//! A restore job, as its event or `backup:DescribeRestoreJob` tells it.
+//! A restore job, as its event or `backup:DescribeRestoreJob` tells it, and for whom it is integrated.
 
 use chrono::{DateTime, Utc};
 
@@ -23,10 +23,29 @@ pub struct RestoreJob {
     pub recovery_point: Option<RecoveryPointArn>,
     /// What was backed up once, in the primary Region.
     pub source_resource: Option<Arn>,
+    /// The role that AWS Backup restored with. Drills have one of their own, which tells their jobs
+    /// from those of a recovery.
+    pub iam_role: Option<Arn>,
     /// Whether a restore testing plan started the job: AWS Backup deletes what it made.
     pub restore_test: bool,
     /// When the job ended.
     pub completed: Option<DateTime<Utc>>,
+}
+
+/// A restore that is to be integrated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Restore {
+    /// What restored it.
+    pub job: RestoreJob,
+    /// The stack of the drill that it belongs to, in the place of the one that the tags name.
+    pub drill: Option<String>,
+}
+
+impl From<RestoreJob> for Restore {
+    /// A restore of the workload itself.
+    fn from(job: RestoreJob) -> Restore {
+        Restore { job, drill: None }
+    }
 }
 
 /// The resource type of EBS volumes in AWS Backup.
@@ -43,6 +62,7 @@ impl RestoreJob {
             created_resource: None,
             recovery_point: None,
             source_resource: None,
+            iam_role: None,
             restore_test: false,
             completed: None,
         }
@@ -59,6 +79,15 @@ impl RestoreJob {
             && self.resource_type.is_some()
             && self.created_resource.is_some()
             && self.recovery_point.is_some()
+            && self.iam_role.is_some()
+    }
+
+    /// Whether a drill made it, whose restores have this role; nothing where the job does not say
+    /// its role.
+    pub fn is_of_drill(&self, drill_role: &str) -> Option<bool> {
+        self.iam_role
+            .as_ref()
+            .map(|role| role.as_str() == drill_role)
     }
 
     /// The EBS volume that it made, where it made one.
@@ -82,6 +111,7 @@ impl RestoreJob {
             created_resource: other.created_resource.or(self.created_resource),
             recovery_point: other.recovery_point.or(self.recovery_point),
             source_resource: other.source_resource.or(self.source_resource),
+            iam_role: other.iam_role.or(self.iam_role),
             restore_test: self.restore_test || other.restore_test,
             completed: other.completed.or(self.completed),
         }

@@ -1,7 +1,8 @@
 //! Starts one planned restore: finds the target, and with it the Availability Zone, and asks AWS
 //! Backup to restore into it.
 //!
-//! Safe to repeat: the same item of the same plan is one restore job, until that job has failed.
+//! Safe to repeat: the same item of the same plan, and in drills of the same drill, is one restore job,
+//! until that job has failed.
 
 use futures_util::future::try_join;
 use serde::Deserialize;
@@ -29,12 +30,14 @@ pub struct Means {
     pub vault: String,
     /// ARN of the role that AWS Backup restores with.
     pub role: String,
+    /// ARN of the role that it restores with in drills, and in nothing else.
+    pub drill_role: String,
     /// ARN of this Region's key that restored volumes are encrypted with.
     pub key: Option<String>,
 }
 
 /// What an input must look like.
-const REMEDY: &str = "Pass {\"planHash\": \"…\", \"mode\": \"recover\" or \"drill\", \"item\": {…}} with an item of a plan as recovery-planner makes it.";
+const REMEDY: &str = "Pass {\"planHash\": \"…\", \"mode\": \"recover\" or \"drill\", \"item\": {…}} with an item of a plan as recovery-planner makes it; in mode drill with \"drill\", the name of the drill's execution.";
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -42,6 +45,7 @@ struct Input {
     plan_hash: String,
     mode: Mode,
     item: Item,
+    drill: Option<String>,
 }
 
 /// Starts the restore that `payload` names, or says why it must not begin.
@@ -61,6 +65,7 @@ pub async fn handle(
         plan_hash,
         mode,
         item,
+        drill,
     } = serde_path_to_error::deserialize(payload).map_err(|error| {
         wrong(
             &format!("member {}", error.path()),
@@ -72,6 +77,19 @@ pub async fn handle(
             "planHash",
             format!("{} is no hash of a plan", shown(&plan_hash)),
         ));
+    }
+    match (mode, &drill) {
+        (Mode::Recover, Some(_)) => {
+            return Err(wrong("drill", "a recovery is no drill".to_owned()));
+        }
+        (Mode::Drill, None) => return Err(wrong("drill", "a drill needs its name".to_owned())),
+        (Mode::Drill, Some(name)) if !is_execution_name(name) => {
+            return Err(wrong(
+                "drill",
+                format!("{} is not 1 to 80 of a-z A-Z 0-9 _ -", shown(name)),
+            ));
+        }
+        (Mode::Recover, None) | (Mode::Drill, Some(_)) => {}
     }
     let point = RecoveryPointArn::parse(&item.recovery_point_arn)?;
     let target = item
@@ -119,13 +137,17 @@ pub async fn handle(
             stored: &stored,
             key: means.key.as_deref(),
         }),
-        role: means.role.clone(),
+        role: match mode {
+            Mode::Recover => means.role.clone(),
+            Mode::Drill => means.drill_role.clone(),
+        },
         token: String::new(),
-        copy_tags: rules.copies_tags,
+        // The owner's tags on a drill's resource would say that it is the workload's.
+        copy_tags: rules.copies_tags && mode == Mode::Recover,
     };
     let mut last = String::new();
     for attempt in 0..ATTEMPTS {
-        request.token = token(&plan_hash, &item.resource_arn, attempt);
+        request.token = token(&plan_hash, &item.resource_arn, attempt, drill.as_deref());
         let id = match ports.start_restore(&request).await? {
             StartAnswer::Started(id) => id,
             StartAnswer::PointGone(fault) => {
@@ -139,7 +161,11 @@ pub async fn handle(
         // has just begun, or it could never be repeated.
         let job = ports.restore_job(&id).await?;
         if !matches!(job.status.as_deref(), Some("FAILED" | "ABORTED")) {
-            return Ok(Outcome::started()
+            let started = match &drill {
+                Some(name) => Outcome::started().with("drill", name),
+                None => Outcome::started(),
+            };
+            return Ok(started
                 .with("restoreJobId", id.as_str())
                 .with("mode", mode.as_str())
                 .with("planHash", &plan_hash)
@@ -152,9 +178,20 @@ pub async fn handle(
     refused(StartRefusal::KeepsFailing(last))
 }
 
-/// The token of an attempt to restore a resource as a plan says.
-fn token(plan_hash: &str, resource: &str, attempt: u32) -> String {
-    digest([plan_hash, resource, &attempt.to_string()])
+/// The token of an attempt to restore a resource as a plan says. Each drill has its own.
+fn token(plan_hash: &str, resource: &str, attempt: u32, drill: Option<&str>) -> String {
+    let attempt = attempt.to_string();
+    digest([plan_hash, resource, &attempt].into_iter().chain(drill))
+}
+
+/// Whether an execution of a state machine can be called so.
+///
+/// See <https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html>.
+fn is_execution_name(name: &str) -> bool {
+    (1..=80).contains(&name.len())
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
 }
 
 /// Why a planned restore must not begin.

@@ -338,7 +338,7 @@ const WHAT_TO_DO: &str = "Restore the same recovery point by hand and look at th
 
 /// The OpsItem of a restore that failed its test. The job itself has none: it completed.
 fn failed_item(job: &RestoreJob, wrong: &str) -> NewOpsItem {
-    let of_job = restore_item(job);
+    let of_job = restore_item(job, false);
     let facts = of_job
         .description
         .split_once("\n**What it means.**")

@@ -11,9 +11,9 @@ use std::time::Duration;
 use proptest::prelude::*;
 use recovery_core::arn::{Arn, Here, InstanceId, RecoveryPointArn, RestoreJobId, VolumeId};
 use recovery_core::error::Error;
-use recovery_core::fakes::{Failure, FakeClock, StoredItem, World};
+use recovery_core::fakes::{DRILL_ROLE, Failure, FakeClock, StoredItem, World};
 use recovery_core::integrate::{Attachment, Instance};
-use recovery_core::integration::integrate;
+use recovery_core::integration::{Domain, integrate};
 use recovery_core::ops_item::{Severity, Status};
 use recovery_core::outcome::Outcome;
 use recovery_core::ports::{Clock, StackResource};
@@ -24,10 +24,13 @@ const ATTACH: &str = "ec2:AttachVolume";
 /// Changes a world for a test.
 type Arrange = fn(&World);
 
-fn here() -> Here {
-    Here {
-        account: "111122223333".to_owned(),
-        region: "us-west-2".to_owned(),
+fn domain() -> Domain {
+    Domain {
+        here: Here {
+            account: "111122223333".to_owned(),
+            region: "us-west-2".to_owned(),
+        },
+        drill_role: DRILL_ROLE.to_owned(),
     }
 }
 
@@ -42,7 +45,7 @@ async fn deliver(world: &World) -> Result<Outcome, Error> {
 }
 
 async fn deliver_job(world: &World, job: RestoreJob) -> Result<Outcome, Error> {
-    integrate(world, &FakeClock::new(), &here(), job).await
+    integrate(world, &FakeClock::new(), &domain(), job).await
 }
 
 fn items(world: &World) -> Vec<StoredItem> {
@@ -224,7 +227,7 @@ async fn no_call_is_made_that_the_end_does_not_need() {
 /// opsitem-creator has tracked the restore already.
 async fn track_first(world: &World) {
     use recovery_core::job_tracking::restore_item;
-    recovery_core::ops_item::find_or_create(world, &restore_item(&job(world)))
+    recovery_core::ops_item::find_or_create(world, &restore_item(&job(world), false))
         .await
         .unwrap();
 }
@@ -234,7 +237,7 @@ async fn an_attachment_that_takes_a_while_is_waited_for() {
     let world = World::with_restored_volume();
     world.state().looks_until_attached = 3;
     let clock = FakeClock::new();
-    let outcome = integrate(&world, &clock, &here(), job(&world))
+    let outcome = integrate(&world, &clock, &domain(), job(&world))
         .await
         .unwrap();
     assert_eq!(outcome.kind(), "integrated");
@@ -299,7 +302,7 @@ async fn looks_that_are_not_granted_are_waited_out() {
             world.fail(call, Failure::Throttled);
         }
         let clock = FakeClock::new();
-        let error = integrate(&world, &clock, &here(), job(&world))
+        let error = integrate(&world, &clock, &domain(), job(&world))
             .await
             .unwrap_err();
         assert_eq!(error.fault().code(), Some("RequestLimitExceeded"));
@@ -375,7 +378,7 @@ async fn waiting_ends_before_the_functions_time_does() {
             let world = World::with_restored_volume();
             arrange(&world);
             let clock = FakeClock::with_budget(Duration::from_secs(budget));
-            let error = integrate(&world, &clock, &here(), job(&world))
+            let error = integrate(&world, &clock, &domain(), job(&world))
                 .await
                 .unwrap_err();
             assert_eq!(error.error_type(), "Retryable");
@@ -528,7 +531,7 @@ async fn what_to_do_survives_the_limit_of_a_description() {
             "v".repeat(400)
         ))
         .ok();
-        integrate(&world, &FakeClock::new(), &here(), job)
+        integrate(&world, &FakeClock::new(), &domain(), job)
             .await
             .unwrap();
         let item = the_item(&world);
@@ -693,7 +696,7 @@ async fn a_restore_test_is_left_alone_however_it_is_known() {
         .unwrap()
         .restore_test = true;
     let known = RestoreJob::known_by_id(RestoreJobId::new("job-1"));
-    let result = integrate(&world, &FakeClock::new(), &here(), known).await;
+    let result = integrate(&world, &FakeClock::new(), &domain(), known).await;
     assert_eq!(outcome(&result), ("ignored", Some("restore-test")));
 }
 
@@ -712,11 +715,9 @@ async fn every_partition_is_at_home() {
             recovery_point: RecoveryPointArn::parse(&point).ok(),
             ..job(&world)
         };
-        let here = Here {
-            region: region.to_owned(),
-            ..here()
-        };
-        let result = integrate(&world, &FakeClock::new(), &here, job).await;
+        let mut elsewhere = domain();
+        region.clone_into(&mut elsewhere.here.region);
+        let result = integrate(&world, &FakeClock::new(), &elsewhere, job).await;
         assert_eq!(outcome(&result), ("integrated", None));
     }
 }
@@ -725,7 +726,7 @@ async fn every_partition_is_at_home() {
 async fn a_job_known_by_its_id_is_settled_by_backup() {
     let world = World::with_restored_volume();
     let known = RestoreJob::known_by_id(RestoreJobId::new("job-1"));
-    let outcome = integrate(&world, &FakeClock::new(), &here(), known)
+    let outcome = integrate(&world, &FakeClock::new(), &domain(), known)
         .await
         .unwrap();
     assert_eq!(outcome.kind(), "integrated");
@@ -770,7 +771,7 @@ async fn a_sparse_event_is_settled_by_what_backup_says() {
             ..job(&world)
         };
         arrange(world.state().restore_jobs.get_mut("job-1").unwrap());
-        let result = integrate(&world, &FakeClock::new(), &here(), sparse).await;
+        let result = integrate(&world, &FakeClock::new(), &domain(), sparse).await;
         match expected {
             Ok(expected) => assert_eq!(outcome(&result), expected, "row {n}"),
             Err(kind) => assert_eq!(result.unwrap_err().error_type(), kind, "row {n}"),
@@ -785,7 +786,7 @@ async fn a_job_that_nobody_calls_completed_is_not_acted_upon() {
     let world = World::with_restored_volume();
     world.state().restore_jobs.get_mut("job-1").unwrap().status = None;
     let known = RestoreJob::known_by_id(RestoreJobId::new("job-1"));
-    let error = integrate(&world, &FakeClock::new(), &here(), known)
+    let error = integrate(&world, &FakeClock::new(), &domain(), known)
         .await
         .unwrap_err();
     assert_eq!(error.error_type(), "Permanent");
@@ -794,7 +795,7 @@ async fn a_job_that_nobody_calls_completed_is_not_acted_upon() {
     // Running is no error: there will be an event.
     world.state().restore_jobs.get_mut("job-1").unwrap().status = Some("RUNNING".into());
     let known = RestoreJob::known_by_id(RestoreJobId::new("job-1"));
-    let result = integrate(&world, &FakeClock::new(), &here(), known).await;
+    let result = integrate(&world, &FakeClock::new(), &domain(), known).await;
     assert_eq!(outcome(&result), ("ignored", Some("status")));
 }
 
@@ -899,7 +900,7 @@ async fn elsewhere_nothing_is_touched() {
             created_resource: Arn::parse(created).ok(),
             ..job(&world)
         };
-        let result = integrate(&world, &FakeClock::new(), &here(), job).await;
+        let result = integrate(&world, &FakeClock::new(), &domain(), job).await;
         assert_eq!(outcome(&result), ("refused", Some("not-here")));
         assert_eq!(count(&world, "ec2:"), 0);
     }

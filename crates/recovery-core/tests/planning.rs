@@ -449,6 +449,10 @@ fn a_drill_has_a_stack_of_its_own_and_a_hash_of_its_own() {
     let outcome = planned(&world, &drill("shop-drill"));
     let plan = kept(&world, &outcome);
     assert_eq!(plan.items().next().unwrap().target.stack, "shop-drill");
+    // Made of the template of the stack that the tags name.
+    let stacks = json!([{"stack": "shop-drill", "template": "shop"}]);
+    assert_eq!(outcome.member("stacks"), Some(&stacks));
+    assert_eq!(json!(plan.stacks), stacks);
     assert_ne!(outcome.id("planHash"), real.id("planHash"));
     assert_eq!(
         planned(&world, &drill("shop")).reason(),
@@ -460,6 +464,39 @@ fn a_drill_has_a_stack_of_its_own_and_a_hash_of_its_own() {
         Some("several-stacks")
     );
     assert_eq!(planned(&world, &recover()).kind(), "planned");
+}
+
+#[test]
+fn the_stacks_of_a_plan_are_named_once_each_and_in_order() {
+    let world = World::new();
+    for (volume, stack) in [("a", "web"), ("b", "shop"), ("c", "web"), ("d", "data")] {
+        add_volume(&world, volume, 1, &[("recovery:stack", stack)]);
+    }
+    let outcome = planned(&world, &recover());
+    let same = |stack: &str| json!({"stack": stack, "template": stack});
+    let stacks = json!([same("data"), same("shop"), same("web")]);
+    assert_eq!(outcome.member("stacks"), Some(&stacks));
+    let plan = kept(&world, &outcome);
+    assert_eq!(json!(plan.stacks), stacks);
+    // A plan of before they were noted is still read, and compared.
+    let key = outcome.id("planKey").unwrap().to_owned();
+    let mut older = json!(plan);
+    older.as_object_mut().unwrap().remove("stacks");
+    assert!(
+        serde_json::from_value::<Plan>(older.clone())
+            .unwrap()
+            .stacks
+            .is_empty()
+    );
+    world.state().backups.objects.insert(key, older.to_string());
+    add_volume(&world, "e", 1, &[("recovery:stack", "web")]);
+    let changed = planned(
+        &world,
+        &json!({"workload": "shop", "mode": "recover", "planHash": plan.hash}),
+    );
+    assert_eq!(changed.reason(), Some("plan-changed"));
+    assert_eq!(changed.member("changes").unwrap()["count"], 1);
+    assert_eq!(changed.member("stacks"), Some(&stacks));
 }
 
 #[test]

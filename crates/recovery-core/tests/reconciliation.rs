@@ -11,9 +11,9 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use recovery_core::arn::{Here, InstanceId, VolumeId};
 use recovery_core::error::Error;
-use recovery_core::fakes::{Failure, FakeClock, World};
+use recovery_core::fakes::{DRILL_ROLE, Failure, FakeClock, World};
 use recovery_core::integrate::Attachment;
-use recovery_core::integration::integrate;
+use recovery_core::integration::{Domain, integrate};
 use recovery_core::ops_item::Status;
 use recovery_core::outcome::Outcome;
 use recovery_core::reconciliation::{Horizon, reconcile};
@@ -23,15 +23,18 @@ const HORIZON: Horizon = Horizon {
     patience: TimeDelta::minutes(30),
 };
 
-fn here() -> Here {
-    Here {
-        account: "111122223333".to_owned(),
-        region: "us-west-2".to_owned(),
+fn domain() -> Domain {
+    Domain {
+        here: Here {
+            account: "111122223333".to_owned(),
+            region: "us-west-2".to_owned(),
+        },
+        drill_role: DRILL_ROLE.to_owned(),
     }
 }
 
 async fn run(world: &World) -> Result<Outcome, Error> {
-    reconcile(world, &FakeClock::new(), &here(), HORIZON).await
+    reconcile(world, &FakeClock::new(), &domain(), HORIZON).await
 }
 
 /// A world with this many completed restores, none integrated, for one instance.
@@ -164,7 +167,7 @@ async fn an_attachment_that_was_not_written_down_is_written_down() {
     // opsitem-creator made the item, then the integrator attached and died.
     let job = world.state().restore_jobs["job-1"].clone();
     world.fail("ssm:UpdateOpsItem", Failure::Denied);
-    integrate(&world, &FakeClock::new(), &here(), job)
+    integrate(&world, &FakeClock::new(), &domain(), job)
         .await
         .unwrap_err();
     assert_eq!(attached(&world), 1);
@@ -323,7 +326,7 @@ async fn a_refusal_is_told_once_however_often_it_is_looked_at() {
 async fn no_turn_begins_without_the_time_for_it() {
     let world = restored(5);
     let clock = FakeClock::with_budget(Duration::from_secs(74));
-    let outcome = reconcile(&world, &clock, &here(), HORIZON).await.unwrap();
+    let outcome = reconcile(&world, &clock, &domain(), HORIZON).await.unwrap();
     assert_eq!(outcome.count("left"), Some(5));
     assert_eq!(attached(&world), 0);
     // Those that wait give up their turn: the next run comes in minutes.
@@ -331,7 +334,7 @@ async fn no_turn_begins_without_the_time_for_it() {
         volume.state = "creating".to_owned();
     }
     let clock = FakeClock::new();
-    let outcome = reconcile(&world, &clock, &here(), HORIZON).await.unwrap();
+    let outcome = reconcile(&world, &clock, &domain(), HORIZON).await.unwrap();
     assert_eq!(outcome.count("waiting"), Some(5));
     let taken = Duration::from_secs(300) - recovery_core::ports::Clock::remaining(&clock);
     // The clock of the fakes adds up what goes on at the same time.
@@ -460,7 +463,7 @@ async fn what_someone_has_taken_off_again_stays_off() {
     assert_eq!(world.state().items[0].item.status, Status::Resolved);
     // Who asks for it gets it.
     let job = world.state().restore_jobs["job-1"].clone();
-    integrate(&world, &FakeClock::new(), &here(), job)
+    integrate(&world, &FakeClock::new(), &domain(), job)
         .await
         .unwrap();
     assert_eq!(world.attachments_made(), 2);

@@ -8,7 +8,7 @@
 use chrono::DateTime;
 use recovery_core::arn::InstanceId;
 use recovery_core::error::Error;
-use recovery_core::fakes::{Failure, World, volume_point};
+use recovery_core::fakes::{DRILL_ROLE, Failure, RESTORE_ROLE, World, volume_point};
 use recovery_core::outcome::Outcome;
 use recovery_core::ports::RestoreRequest;
 use recovery_core::restore_start::{Means, handle};
@@ -20,7 +20,8 @@ const KEY: &str = "arn:aws:kms:us-west-2:111122223333:key/1";
 fn means() -> Means {
     Means {
         vault: "recovery".to_owned(),
-        role: "arn:aws:iam::111122223333:role/restore".to_owned(),
+        role: RESTORE_ROLE.to_owned(),
+        drill_role: DRILL_ROLE.to_owned(),
         key: None,
     }
 }
@@ -265,6 +266,97 @@ async fn trouble_at_each_call_is_an_error_of_its_kind_and_repeated_it_is_one_job
             assert_eq!(requests(&world).len(), 1, "{operation}");
         }
     }
+}
+
+/// The same item, for a drill of this name.
+fn drill(name: &str) -> Value {
+    let mut input = input_with("/mode", json!("drill"));
+    input["drill"] = json!(name);
+    input
+}
+
+#[tokio::test]
+async fn a_drill_restores_with_its_own_role_without_tags_and_anew_each_time() {
+    let world = world();
+    for (n, name) in ["drill-1", "drill-1", "drill_2"].into_iter().enumerate() {
+        let outcome = handle(&world, &means(), &drill(name)).await.unwrap();
+        assert_eq!(outcome.kind(), "started");
+        assert_eq!(outcome.id("mode"), Some("drill"));
+        assert_eq!(outcome.id("drill"), Some(name));
+        let job = ["planned-1", "planned-1", "planned-2"][n];
+        assert_eq!(outcome.id("restoreJobId"), Some(job));
+    }
+    // The real one is no drill's, whatever was restored before.
+    let outcome = started(&world).await;
+    assert_eq!(outcome.id("restoreJobId"), Some("planned-3"));
+    assert_eq!(outcome.id("drill"), None);
+    let state = world.state();
+    let started: Vec<(&str, &str, bool)> = state
+        .backups
+        .started
+        .values()
+        .map(|(request, id)| (id.as_str(), request.role.as_str(), request.copy_tags))
+        .collect();
+    for expected in [
+        ("planned-1", DRILL_ROLE, false),
+        ("planned-2", DRILL_ROLE, false),
+        ("planned-3", RESTORE_ROLE, true),
+    ] {
+        assert!(started.contains(&expected), "{started:?}");
+    }
+    assert_eq!(started.len(), 3);
+}
+
+/// AWS Backup answers a token with its job for days: another token for the same would restore twice.
+#[tokio::test]
+async fn the_token_of_a_recovery_stays_what_it_was() {
+    let world = world();
+    started(&world).await;
+    let [request] = requests(&world).try_into().unwrap();
+    assert_eq!(
+        request.token,
+        "7462b891083e5c7f1d9c857d1a1f4658295cd5812b997d8b22819dbecccae5b0"
+    );
+}
+
+#[tokio::test]
+async fn a_drill_has_a_name_that_an_execution_can_have_and_a_recovery_has_none() {
+    let world = world();
+    let named = |mode: &str, name: Value| {
+        let mut input = input_with("/mode", json!(mode));
+        input["drill"] = name;
+        input
+    };
+    for payload in [
+        named("recover", json!("drill-1")),
+        named("drill", Value::Null),
+        input_with("/mode", json!("drill")),
+        named("drill", json!("")),
+        named("drill", json!("a b")),
+        named("drill", json!("a/b")),
+        named("drill", json!("é")),
+        named("drill", json!("x".repeat(81))),
+        named("drill", json!(7)),
+    ] {
+        let error = handle(&world, &means(), &payload).await.unwrap_err();
+        assert_eq!(error.error_type(), "Permanent");
+        let text = error.to_string();
+        assert!(
+            text.contains("drill") && text.contains("the name of the drill's execution"),
+            "{text}"
+        );
+    }
+    assert!(world.calls().is_empty());
+    for name in ["a", "A-_9", &"x".repeat(80)] {
+        assert_eq!(
+            handle(&world, &means(), &drill(name)).await.unwrap().kind(),
+            "started",
+            "{name}"
+        );
+    }
+    let recover = named("recover", Value::Null);
+    let outcome = handle(&world, &means(), &recover).await.unwrap();
+    assert_eq!(outcome.kind(), "started");
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! One OpsItem for each job that ended, whatever is delivered how often.
 
-use recovery_core::fakes::{Failure, StoredItem, World};
+use recovery_core::fakes::{DRILL_ROLE, Failure, StoredItem, World};
 use recovery_core::job_tracking::handle;
 use recovery_core::ops_item::{
     Claim, DESCRIPTION_LIMIT, ItemKey, NewOpsItem, Severity, Status, find_or_create,
@@ -121,7 +121,7 @@ async fn every_end_of_a_job_has_its_item() {
     ] {
         let world = World::new();
         for _ in 0..3 {
-            let answer = handle(&world, &payload).await.unwrap();
+            let answer = handle(&world, DRILL_ROLE, &payload).await.unwrap();
             assert_eq!(answer.kind(), outcome, "{title}");
             assert_eq!(answer.id("opsItemId"), Some("oi-1"));
         }
@@ -164,7 +164,7 @@ async fn a_job_under_way_has_none() {
         ),
     ] {
         let world = World::new();
-        let answer = handle(&world, &payload).await.unwrap();
+        let answer = handle(&world, DRILL_ROLE, &payload).await.unwrap();
         assert_eq!((answer.kind(), answer.reason()), ("ignored", Some(reason)));
         assert!(world.calls().is_empty());
     }
@@ -176,7 +176,7 @@ async fn a_restore_test_is_of_interest_only_when_it_fails() {
     for (status, outcome) in [("COMPLETED", "ignored"), ("FAILED", "tracked")] {
         let mut payload = restore(status);
         payload["detail"]["restoreTestingPlanArn"] = plan.clone();
-        let answer = handle(&World::new(), &payload).await.unwrap();
+        let answer = handle(&World::new(), DRILL_ROLE, &payload).await.unwrap();
         assert_eq!(answer.kind(), outcome);
     }
 }
@@ -214,7 +214,7 @@ async fn what_to_do_survives_the_limit_of_a_description() {
             payload["detail"][member] = json!(arn("volume"));
         }
         let world = World::new();
-        handle(&world, &payload).await.unwrap();
+        handle(&world, DRILL_ROLE, &payload).await.unwrap();
         let item = the_item(&world);
         assert!(item.description.len() <= DESCRIPTION_LIMIT);
         assert!(item.description.ends_with(end), "{}", item.description);

@@ -4,19 +4,26 @@ use recovery_lambda::{SettingsError, Variables};
 
 pub use recovery_core::job_tracking::handle;
 
-/// The function's environment: it needs none.
+/// The function's environment.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settings;
+pub struct Settings {
+    /// `DRILL_RESTORE_ROLE_ARN`: the role that drills, and nothing else, restore with.
+    pub drill_role: String,
+}
 
 impl Settings {
     /// The variables that template.yaml sets for this function.
-    pub const NAMES: &'static [&'static str] = &[];
+    pub const NAMES: &'static [&'static str] = &["DRILL_RESTORE_ROLE_ARN"];
 
     /// Reads the environment.
     ///
     /// # Errors
-    /// None, as there is nothing to read.
+    /// What is missing or wrong.
     pub fn from_variables(variables: Variables<'_>) -> Result<Settings, SettingsError> {
-        recovery_lambda::Settings::from(variables).complete(Settings)
+        let mut read = recovery_lambda::Settings::from(variables);
+        let settings = Settings {
+            drill_role: read.arn("DRILL_RESTORE_ROLE_ARN"),
+        };
+        read.complete(settings)
     }
 }

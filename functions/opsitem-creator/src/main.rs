@@ -5,11 +5,11 @@ use recovery_aws::{OpsCenter, load_config};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
-    let Settings = recovery_lambda::start(Settings::from_variables)?;
+    let Settings { drill_role } = recovery_lambda::start(Settings::from_variables)?;
     let config = load_config();
     let ports = OpsCenter::new(&config);
     recovery_lambda::serve(config.calls(), async |payload, _| {
-        handle(&ports, &payload).await
+        handle(&ports, &drill_role, &payload).await
     })
     .await
 }

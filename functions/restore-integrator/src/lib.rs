@@ -1,12 +1,12 @@
 //! Restore completed → the volume is back on its instance.
 //!
 //! Takes the event `Restore Job State Change` or, from a person or a state machine,
-//! `{"restoreJobId": "…"}`.
+//! `{"restoreJobId": "…"}`; of a drill, `{"restoreJobId": "…", "drill": {"stack": "…"}}`.
 
 use recovery_core::arn::Here;
 use recovery_core::error::Error;
 use recovery_core::event::backup;
-use recovery_core::integration::integrate;
+use recovery_core::integration::{Domain, integrate};
 use recovery_core::outcome::Outcome;
 use recovery_core::ports::{Clock, IntegrationPorts};
 use recovery_lambda::{SettingsError, Variables};
@@ -15,15 +15,16 @@ use serde_json::Value;
 /// The function's environment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// `ACCOUNT_ID` and `AWS_REGION`: where this system runs.
-    pub here: Here,
+    /// `ACCOUNT_ID` and `AWS_REGION`, where this system runs; and `DRILL_RESTORE_ROLE_ARN`.
+    pub domain: Domain,
     /// `TOPIC_ARN`: the SNS topic for people, or `off`.
     pub topic: Option<String>,
 }
 
 impl Settings {
     /// The variables that template.yaml sets for this function.
-    pub const NAMES: &'static [&'static str] = &["ACCOUNT_ID", "TOPIC_ARN"];
+    pub const NAMES: &'static [&'static str] =
+        &["ACCOUNT_ID", "DRILL_RESTORE_ROLE_ARN", "TOPIC_ARN"];
 
     /// Reads the environment.
     ///
@@ -32,9 +33,12 @@ impl Settings {
     pub fn from_variables(variables: Variables<'_>) -> Result<Settings, SettingsError> {
         let mut read = recovery_lambda::Settings::from(variables);
         let settings = Settings {
-            here: Here {
-                account: read.account("ACCOUNT_ID"),
-                region: read.region("AWS_REGION"),
+            domain: Domain {
+                here: Here {
+                    account: read.account("ACCOUNT_ID"),
+                    region: read.region("AWS_REGION"),
+                },
+                drill_role: read.arn("DRILL_RESTORE_ROLE_ARN"),
             },
             topic: read.topic_or_off("TOPIC_ARN"),
         };
@@ -49,11 +53,11 @@ impl Settings {
 pub async fn handle(
     ports: &impl IntegrationPorts,
     clock: &impl Clock,
-    here: &Here,
+    domain: &Domain,
     payload: &Value,
 ) -> Result<Outcome, Error> {
-    match backup::completed_restore(payload)? {
-        Ok(job) => integrate(ports, clock, here, job).await,
+    match backup::restore_to_integrate(payload)? {
+        Ok(restore) => integrate(ports, clock, domain, restore).await,
         Err(reason) => Ok(Outcome::ignored(reason)),
     }
 }

@@ -7,6 +7,7 @@ use chrono::TimeDelta;
 use recovery_core::arn::Here;
 use recovery_core::error::Error;
 use recovery_core::event;
+use recovery_core::integration::Domain;
 use recovery_core::outcome::Outcome;
 use recovery_core::ports::{Clock, ReconciliationPorts};
 use recovery_core::reconciliation::{Horizon, reconcile};
@@ -19,8 +20,8 @@ const SCHEDULE: &str = "aws.events";
 /// The function's environment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// `ACCOUNT_ID` and `AWS_REGION`: where this system runs.
-    pub here: Here,
+    /// `ACCOUNT_ID` and `AWS_REGION`, where this system runs; and `DRILL_RESTORE_ROLE_ARN`.
+    pub domain: Domain,
     /// `TOPIC_ARN`: the SNS topic for people, or `off`.
     pub topic: Option<String>,
     /// `LOOKBACK_HOURS` and `PATIENCE_MINUTES`.
@@ -31,6 +32,7 @@ impl Settings {
     /// The variables that template.yaml sets for this function.
     pub const NAMES: &'static [&'static str] = &[
         "ACCOUNT_ID",
+        "DRILL_RESTORE_ROLE_ARN",
         "LOOKBACK_HOURS",
         "PATIENCE_MINUTES",
         "TOPIC_ARN",
@@ -43,9 +45,12 @@ impl Settings {
     pub fn from_variables(variables: Variables<'_>) -> Result<Settings, SettingsError> {
         let mut read = recovery_lambda::Settings::from(variables);
         let settings = Settings {
-            here: Here {
-                account: read.account("ACCOUNT_ID"),
-                region: read.region("AWS_REGION"),
+            domain: Domain {
+                here: Here {
+                    account: read.account("ACCOUNT_ID"),
+                    region: read.region("AWS_REGION"),
+                },
+                drill_role: read.arn("DRILL_RESTORE_ROLE_ARN"),
             },
             topic: read.topic_or_off("TOPIC_ARN"),
             horizon: Horizon {
@@ -64,7 +69,7 @@ impl Settings {
 pub async fn handle(
     ports: &impl ReconciliationPorts,
     clock: &impl Clock,
-    here: &Here,
+    domain: &Domain,
     horizon: Horizon,
     payload: &Value,
 ) -> Result<Outcome, Error> {
@@ -72,5 +77,5 @@ pub async fn handle(
     if event.source != SCHEDULE {
         return Ok(Outcome::ignored("source"));
     }
-    reconcile(ports, clock, here, horizon).await
+    reconcile(ports, clock, domain, horizon).await
 }

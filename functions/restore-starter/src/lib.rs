@@ -1,7 +1,7 @@
 //! One planned restore → AWS Backup restores it, in the Availability Zone of its target.
 //!
 //! Takes `{"planHash": "…", "mode": "…", "item": {…}}` from a state machine or a person, with an item
-//! of a plan as `recovery-planner` makes it.
+//! of a plan as `recovery-planner` makes it; in mode `drill` also `"drill"`, the name of its execution.
 
 use recovery_core::restore_start::Means;
 use recovery_lambda::{SettingsError, Variables};
@@ -11,15 +11,19 @@ pub use recovery_core::restore_start::handle;
 /// The function's environment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// `VAULT_NAME`, `RESTORE_ROLE_ARN` and `RESTORE_KEY_ARN` (or `off`): from where, as whom and
-    /// under which key restores are made.
+    /// `VAULT_NAME`, `RESTORE_ROLE_ARN`, `DRILL_RESTORE_ROLE_ARN` and `RESTORE_KEY_ARN` (or `off`): from
+    /// where, as whom and under which key restores are made.
     pub means: Means,
 }
 
 impl Settings {
     /// The variables that template.yaml sets for this function.
-    pub const NAMES: &'static [&'static str] =
-        &["RESTORE_KEY_ARN", "RESTORE_ROLE_ARN", "VAULT_NAME"];
+    pub const NAMES: &'static [&'static str] = &[
+        "DRILL_RESTORE_ROLE_ARN",
+        "RESTORE_KEY_ARN",
+        "RESTORE_ROLE_ARN",
+        "VAULT_NAME",
+    ];
 
     /// Reads the environment.
     ///
@@ -31,6 +35,7 @@ impl Settings {
             means: Means {
                 vault: read.required("VAULT_NAME"),
                 role: read.arn("RESTORE_ROLE_ARN"),
+                drill_role: read.arn("DRILL_RESTORE_ROLE_ARN"),
                 key: read.arn_or_off("RESTORE_KEY_ARN"),
             },
         };

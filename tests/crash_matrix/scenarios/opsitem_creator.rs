@@ -18,6 +18,7 @@ const FILES: &[(&str, &str)] = &[
     ("restore-completed-ebs-unknown-fields", "tracked"),
     ("restore-completed-ebs-aws-cn", "tracked"),
     ("restore-completed-ebs-aws-us-gov", "tracked"),
+    ("restore-completed-ebs-drill", "tracked"),
     ("restore-completed-aurora", "tracked"),
     ("restore-completed-dynamodb", "tracked"),
     ("restore-completed-ec2", "tracked"),

@@ -11,8 +11,8 @@ use super::restored;
 use crate::crash_matrix::scenario::{Function, Scenario, Tolerance};
 use crate::support::repository::event;
 use crate::support::restored::{
-    INSTANCE, JOB, LOGICAL_ID, STACK, STRANGER, VOLUME, add_target, change_job, integrate,
-    make_target_a_group, retag, track,
+    INSTANCE, JOB, LOGICAL_ID, STACK, STRANGER, VOLUME, add_drill_stack, add_target, change_job,
+    integrate, make_target_a_group, of_a_drill, retag, track,
 };
 
 const FILE: &str = "restore-completed-ebs";
@@ -28,10 +28,59 @@ fn of(name: &'static str, file: &'static str, leads_to: &'static str) -> Scenari
 }
 
 pub(super) fn scenarios() -> Vec<Scenario> {
-    [attached(), found(), refused(), left_alone(), waited_for()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        attached(),
+        found(),
+        refused(),
+        left_alone(),
+        waited_for(),
+        in_drills(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+/// What a drill restored, and what a drill asks for.
+fn in_drills() -> Vec<Scenario> {
+    const ASKED: &str = "manual-drill-restore-job";
+    const EVENT: &str = "restore-completed-ebs-drill";
+    let asked = |name, leads_to| {
+        of(name, ASKED, leads_to).given(|world| {
+            of_a_drill(world, JOB);
+            add_drill_stack(world, &event(FILE));
+        })
+    };
+    vec![
+        of("drill-event", EVENT, "ignored/drill"),
+        of("drill-event-without-role", EVENT, "ignored/drill").with(|event| {
+            event["detail"]["iamRoleArn"] = json!(null);
+        }),
+        of("drill-by-hand", "manual-restore-job", "ignored/drill")
+            .given(|world| of_a_drill(world, JOB)),
+        asked("drill", "integrated"),
+        asked("drill-tracked", "integrated").given(|world| tracked(world, EVENT)),
+        asked("drill-again", "already-integrated").given(|world| delivered(world, ASKED)),
+        asked("drill-slowly", "integrated").given(|world| world.state().looks_until_attached = 2),
+        asked("drill-zone-mismatch", "refused/zone-mismatch").given(|world| {
+            each_instance(world, |instance| zone(instance, "us-west-2b"));
+        }),
+        asked("drill-stack-to-come", "Retryable")
+            .given(|world| {
+                let key = ("shop-drill".to_owned(), "Server".to_owned());
+                world.state().stack_resources.remove(&key);
+            })
+            .then(|world| add_drill_stack(world, &event(FILE))),
+        asked("drill-in-the-workloads-own-stack", "refused/drill-target")
+            .with(|input| input["drill"]["stack"] = json!("shop")),
+        of("no-drill", ASKED, "refused/not-a-drill"),
+        usual("event-without-role", "integrated").with(|event| {
+            event["detail"]["iamRoleArn"] = json!(null);
+        }),
+        usual("role-that-nobody-knows", "Permanent")
+            .with(|event| event["detail"]["iamRoleArn"] = json!(null))
+            .given(|world| change_job(world, JOB, |job| job.iam_role = None)),
+    ]
 }
 
 /// The volume comes to its instance.

@@ -9,7 +9,8 @@ use super::restored;
 use crate::crash_matrix::scenario::{Function, Scenario, Tolerance};
 use crate::support::repository::event;
 use crate::support::restored::{
-    LOGICAL_ID, STACK, add_restore, add_target, integrate, retag, track,
+    JOB, LOGICAL_ID, STACK, add_restore, add_target, change_job, integrate, of_a_drill, retag,
+    track,
 };
 
 /// Everything is of late, and nothing has waited for too long: the events are of another day than
@@ -91,6 +92,15 @@ pub(super) fn scenarios() -> Vec<Scenario> {
                 &[STACK, LOGICAL_ID, ("recovery:device", "/dev/sdg")],
             );
         }),
+        of("of-a-drill", PATIENT).given(|world| of_a_drill(world, JOB)),
+        of("one-of-a-drill", PATIENT).given(|world| {
+            add(world, "2", &[STACK, LOGICAL_ID]);
+            of_a_drill(world, "job-2");
+        }),
+        // Whose it is has to be asked.
+        of("whose-role-is-not-listed", PATIENT)
+            .given(|world| change_job(world, JOB, |job| job.iam_role = None))
+            .tolerating(Tolerance::Hindrance),
         of("one-refused", PATIENT).given(|world| add(world, "2", &[STACK])),
         // One is integrated, one is refused, one waits for its stack, two are to be integrated.
         of("many", PATIENT)

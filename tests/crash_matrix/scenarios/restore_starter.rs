@@ -2,6 +2,7 @@
 
 use chrono::DateTime;
 use recovery_core::fakes::{World, volume_point};
+use serde_json::{Value, json};
 
 use crate::crash_matrix::scenario::{Function, Scenario};
 use crate::support::disturbed::{Disturbed, finish};
@@ -26,6 +27,19 @@ fn of(name: &'static str, leads_to: &'static str) -> Scenario {
 pub(super) fn scenarios() -> Vec<Scenario> {
     vec![
         of("start", "started"),
+        of("drill", "started").with(in_a_drill),
+        // Neither a recovery of the same plan nor another drill of it stands in the way.
+        of("drill-after-others", "started")
+            .given(|world| {
+                started(world);
+                deliver(
+                    &of("", "")
+                        .with(in_a_drill)
+                        .with(|input| input["drill"] = json!("another")),
+                    world,
+                );
+            })
+            .with(in_a_drill),
         of("group", "started").given(|world| make_target_a_group(world, &[INSTANCE])),
         of("started-before", "started").given(started),
         of("failed-before", "started").given(|world| {
@@ -47,9 +61,18 @@ pub(super) fn scenarios() -> Vec<Scenario> {
     ]
 }
 
+/// The item is restored for a drill.
+fn in_a_drill(input: &mut Value) {
+    input["mode"] = json!("drill");
+    input["drill"] = json!("shop-drill-1");
+}
+
 /// It was started before.
 fn started(world: &World) {
-    let scenario = of("", "");
+    deliver(&of("", ""), world);
+}
+
+fn deliver(scenario: &Scenario, world: &World) {
     let ports = Disturbed::not(world);
     finish(scenario.deliver(&ports)).expect("nothing goes wrong");
 }

@@ -9,7 +9,8 @@ use serde_json::Value;
 use super::{Event, detail, lenient_text};
 use crate::arn::{Arn, RecoveryPointArn, RestoreJobId};
 use crate::error::{Error, Fault};
-use crate::restore_job::RestoreJob;
+use crate::restore_job::{Restore, RestoreJob};
+use crate::tags::is_stack_name;
 
 /// `source` of every event of AWS Backup.
 pub const SOURCE: &str = "aws.backup";
@@ -37,6 +38,8 @@ struct RestoreDetail {
     recovery_point_arn: Option<String>,
     #[serde(default, deserialize_with = "lenient_text")]
     source_resource_arn: Option<String>,
+    #[serde(default, deserialize_with = "lenient_text")]
+    iam_role_arn: Option<String>,
     #[serde(default, deserialize_with = "lenient_text")]
     restore_testing_plan_arn: Option<String>,
     #[serde(default, deserialize_with = "lenient_text")]
@@ -70,6 +73,7 @@ pub fn restore_job(event: &Event) -> Result<RestoreJob, Error> {
         created_resource: parsed(detail.created_resource_arn),
         recovery_point,
         source_resource: parsed(detail.source_resource_arn),
+        iam_role: parsed(detail.iam_role_arn),
         restore_test: detail.restore_testing_plan_arn.is_some(),
         completed: detail
             .completion_date
@@ -100,6 +104,36 @@ pub fn completed_restore(input: &Value) -> Result<Result<RestoreJob, &'static st
         return Ok(Err("status"));
     }
     restore_job(&event).map(Ok)
+}
+
+/// The restore that `input` asks to integrate: as [`completed_restore`] and, where a drill asks,
+/// `{"restoreJobId": "…", "drill": {"stack": "…"}}`. Of another event, the reason to ignore it.
+///
+/// # Errors
+/// [`Error::Permanent`] for input that cannot be read.
+pub fn restore_to_integrate(input: &Value) -> Result<Result<Restore, &'static str>, Error> {
+    // No event is a drill's own.
+    let drill = match input.get("restoreJobId") {
+        Some(_) => drill_stack(input)?,
+        None => None,
+    };
+    Ok(completed_restore(input)?.map(|job| Restore { job, drill }))
+}
+
+/// The stack of the drill that asks.
+fn drill_stack(input: &Value) -> Result<Option<String>, Error> {
+    let Some(drill) = input.get("drill").filter(|drill| !drill.is_null()) else {
+        return Ok(None);
+    };
+    match drill.get("stack").and_then(Value::as_str) {
+        Some(stack) if is_stack_name(stack) => Ok(Some(stack.to_owned())),
+        _ => Err(Error::Permanent(Fault::new(
+            "parse input",
+            "drill.stack",
+            "it is missing or no name of a stack",
+            "Pass {\"restoreJobId\": \"…\", \"drill\": {\"stack\": \"…\"}} with the name of the drill's own stack; without \"drill\" for a restore of the workload itself.",
+        ))),
+    }
 }
 
 /// A job of which nothing is known but the id that someone gave.

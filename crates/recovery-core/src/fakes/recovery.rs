@@ -182,6 +182,7 @@ impl RestoreStarts for World {
                 .or_insert_with(|| RestoreJob {
                     status: Some("PENDING".to_owned()),
                     recovery_point: Some(request.point.clone()),
+                    iam_role: Arn::parse(&request.role).ok(),
                     ..RestoreJob::known_by_id(id.clone())
                 });
             Ok(StartAnswer::Started(id))

@@ -153,7 +153,11 @@ pub(crate) fn at_each_step(sim: &Sim, plan: &Plan) -> Result<(), String> {
         .iter()
         .find(|restore| restore.volume == made.volume)
         .ok_or("a volume that nobody restored is attached")?;
-    let target = &plan.targets[restore.target];
+    // What a drill restored goes to the drill's target, and nothing else does.
+    let target = match restore.drill {
+        true => plan.targets.last().ok_or("there is no target")?,
+        false => &plan.targets[restore.target],
+    };
     if restore.purpose != Purpose::Tagged {
         return Err(format!(
             "{} is attached, whose tags say no target",
@@ -162,7 +166,7 @@ pub(crate) fn at_each_step(sim: &Sim, plan: &Plan) -> Result<(), String> {
     }
     if !target.instances.contains(&made.instance) {
         return Err(format!(
-            "{} is attached to {}, which its tags do not name",
+            "{} is attached to {}, where it does not belong",
             made.volume, made.instance
         ));
     }
@@ -292,9 +296,23 @@ fn restore_at_rest(sim: &Sim, plan: &Plan, restore: &Restore) -> Result<(), Stri
         // that a run left behind when it died.
         let unseen = ledger.unlisted.contains(&repeated.item.id) || plan.weather.faults > 0;
         let by_person = ledger.resolved_by_person.contains_key(&repeated.item.id);
-        if repeated.item.status != Status::Resolved || !(said || unseen || by_person) {
+        // No reconciler looks after a drill's.
+        let over = repeated.item.status == Status::Resolved || restore.drill;
+        if !over || !(said || unseen || by_person) {
             return Err(format!("{} is a second OpsItem", repeated.item.id));
         }
+    }
+    if restore.drill {
+        // What becomes of it is for the drill to see to. Nobody is to take it for a disaster.
+        let told = ledger.told.iter();
+        let mut titles = told
+            .filter(|told| told.job == restore.id.as_str())
+            .map(|told| told.subject.as_str())
+            .chain(items.iter().map(|item| item.title.as_str()));
+        return match titles.find(|title| !title.starts_with("Drill: ")) {
+            Some(title) => Err(format!("of a drill, and people read {title:?}")),
+            None => Ok(()),
+        };
     }
     let item = items.first();
     let said = item

@@ -27,7 +27,8 @@ use chrono::TimeDelta;
 use fastrand::Rng;
 use recovery_core::arn::Here;
 use recovery_core::error::Error;
-use recovery_core::integration::integrate;
+use recovery_core::fakes::DRILL_ROLE;
+use recovery_core::integration::{Domain, integrate};
 use recovery_core::job_tracking::track;
 use recovery_core::outcome::Outcome;
 use recovery_core::reconciliation::{Horizon, reconcile};
@@ -128,7 +129,12 @@ impl Simulation {
         lock(&sim.agenda).at(deadline, Act::Deadline(run));
         sim.note(|| {
             let what = match &invocation.work {
-                Work::Integrate(n, _) => format!("integrator, {}", self.plan.restores[*n].id),
+                Work::Integrate(n, asked) => match &asked.drill {
+                    None => format!("integrator, {}", self.plan.restores[*n].id),
+                    Some(stack) => {
+                        format!("integrator, {} for {stack}", self.plan.restores[*n].id)
+                    }
+                },
                 Work::Track(n, _) => format!("opsitem-creator, {}", self.plan.restores[*n].id),
                 Work::Reconcile => "reconciler".to_owned(),
             };
@@ -139,22 +145,24 @@ impl Simulation {
             run,
         };
         let clock = RunClock { sim, deadline };
-        let here = Here {
-            account: "111122223333".to_owned(),
-            region: "us-west-2".to_owned(),
+        let domain = Domain {
+            here: Here {
+                account: "111122223333".to_owned(),
+                region: "us-west-2".to_owned(),
+            },
+            drill_role: DRILL_ROLE.to_owned(),
         };
         match &invocation.work {
-            Work::Integrate(_, job) => {
-                let job = (**job).clone();
-                self.executor.spawn(
-                    run,
-                    async move { integrate(&ports, &clock, &here, job).await },
-                );
+            Work::Integrate(_, asked) => {
+                let restore = (**asked).clone();
+                self.executor.spawn(run, async move {
+                    integrate(&ports, &clock, &domain, restore).await
+                });
             }
             Work::Track(_, event) => {
                 let event = event.clone();
                 self.executor
-                    .spawn(run, async move { track(&ports, &event).await });
+                    .spawn(run, async move { track(&ports, DRILL_ROLE, &event).await });
             }
             Work::Reconcile => {
                 let patience = i64::try_from(self.plan.patience).unwrap();
@@ -163,7 +171,7 @@ impl Simulation {
                     patience: TimeDelta::milliseconds(patience),
                 };
                 self.executor.spawn(run, async move {
-                    reconcile(&ports, &clock, &here, horizon).await
+                    reconcile(&ports, &clock, &domain, horizon).await
                 });
             }
         }

@@ -1,4 +1,4 @@
-//! Who else acts: AWS, the owner's stacks, people, other software. What they will do is drawn from the
+//! Who else acts: AWS, the owner's stacks, drills, people, other software. What they will do is drawn from the
 //! seed before the world begins.
 
 use std::sync::Arc;
@@ -6,10 +6,11 @@ use std::sync::Arc;
 use fastrand::Rng;
 use recovery_core::arn::{Arn, InstanceId, RecoveryPointArn, RestoreJobId, VolumeId};
 use recovery_core::event::{self, Event};
+use recovery_core::fakes::{DRILL_ROLE, RESTORE_ROLE};
 use recovery_core::integrate::{Attachment, Instance, Volume};
 use recovery_core::ops_item::Status;
 use recovery_core::ports::StackResource;
-use recovery_core::restore_job::{EBS, RestoreJob};
+use recovery_core::restore_job::{self, EBS, RestoreJob};
 use recovery_core::tags::Tags;
 use serde_json::json;
 
@@ -62,8 +63,8 @@ pub(crate) struct Invocation {
 /// What a function is invoked for.
 #[derive(Debug, Clone)]
 pub(crate) enum Work {
-    /// `restore-integrator`, by the event of a restore or by its id.
-    Integrate(usize, Arc<RestoreJob>),
+    /// `restore-integrator`, by the event of a restore or by its id, perhaps for a drill.
+    Integrate(usize, Arc<restore_job::Restore>),
     /// `opsitem-creator`.
     Track(usize, Arc<Event>),
     /// `restore-reconciler`.
@@ -115,7 +116,10 @@ pub(crate) struct Restore {
     pub(crate) id: RestoreJobId,
     pub(crate) volume: VolumeId,
     point: String,
+    /// The target that the tags name.
     pub(crate) target: usize,
+    /// Whether a drill made it: then it belongs to the drill's target.
+    pub(crate) drill: bool,
     pub(crate) purpose: Purpose,
     pub(crate) device: Option<&'static str>,
     pub(crate) mount: bool,
@@ -130,6 +134,7 @@ pub(crate) struct Restore {
 pub(crate) struct Plan {
     pub(crate) weather: Weather,
     pub(crate) patience: Millis,
+    /// The last one is that of drills, and no tag names it.
     pub(crate) targets: Vec<Target>,
     pub(crate) restores: Vec<Restore>,
     /// When all that fails ever has been told and written down.
@@ -169,7 +174,7 @@ impl Plan {
             acts: Vec::new(),
         };
         let targets = rng.usize(1..=4).min(rng.usize(1..=4));
-        for n in 0..targets {
+        for n in 0..=targets {
             plan.draw_target(rng, n);
         }
         let restores = rng.usize(1..=12).min(rng.usize(1..=12));
@@ -267,13 +272,14 @@ impl Plan {
 
     fn draw_restore(&mut self, rng: &mut Rng, n: usize) {
         let calm = self.weather.calm;
-        let target = rng.usize(0..self.targets.len());
+        let target = rng.usize(0..self.targets.len() - 1);
         let completed = rng.u64(0..calm / 2);
         let mut restore = Restore {
             id: RestoreJobId::new(format!("job-{n}")),
             volume: VolumeId::new(format!("vol-{n}")),
             point: format!("arn:aws:ec2:us-west-2::snapshot/snap-{n}"),
             target,
+            drill: chance(rng, 15),
             purpose: match rng.u32(0..100) {
                 0..4 => Purpose::Untagged,
                 4..8 => Purpose::HalfTagged,
@@ -302,7 +308,8 @@ impl Plan {
                 _ => self.add(until, Act::VolumeState(n, "available")),
             }
         }
-        restore.quiet &= restore.purpose == Purpose::Tagged
+        restore.quiet &= !restore.drill
+            && restore.purpose == Purpose::Tagged
             && restore.zone == ZONE
             && restore.device.is_none()
             && self.weather.faults == 0
@@ -331,6 +338,7 @@ impl Plan {
                 let job = if chance(rng, 30) {
                     RestoreJob {
                         created_resource: None,
+                        iam_role: None,
                         restore_test: false,
                         ..known.clone()
                     }
@@ -338,7 +346,7 @@ impl Plan {
                     known.clone()
                 };
                 let at = restore.completed + delay(rng);
-                self.invoke(at.min(calm), Work::Integrate(n, Arc::new(job)));
+                self.integrate(at.min(calm), n, job.into());
             }
         }
         if !chance(rng, 20) {
@@ -350,8 +358,34 @@ impl Plan {
         if chance(rng, 20) {
             let job = RestoreJob::known_by_id(restore.id.clone());
             let at = rng.u64(restore.completed..calm);
-            self.invoke(at, Work::Integrate(n, Arc::new(job)));
+            self.integrate(at, n, job.into());
         }
+        self.draw_drills(rng, n, restore);
+    }
+
+    /// A drill asks for what it restored, again and again; now and then one asks for what it did not
+    /// restore, or for a stack that is the workload's own.
+    fn draw_drills(&mut self, rng: &mut Rng, n: usize, restore: &Restore) {
+        let asks = match restore.drill {
+            true => rng.usize(0..5),
+            false => usize::from(chance(rng, 8)),
+        };
+        for _ in 0..asks {
+            let target = match chance(rng, 10) {
+                true => restore.target,
+                false => self.targets.len() - 1,
+            };
+            let asked = restore_job::Restore {
+                job: RestoreJob::known_by_id(restore.id.clone()),
+                drill: Some(self.targets[target].stack.clone()),
+            };
+            let at = rng.u64(restore.completed..self.weather.calm);
+            self.integrate(at, n, asked);
+        }
+    }
+
+    fn integrate(&mut self, at: Millis, n: usize, asked: restore_job::Restore) {
+        self.invoke(at, Work::Integrate(n, Arc::new(asked)));
     }
 
     fn draw_person(&mut self, rng: &mut Rng, n: usize, restore: &Restore) {
@@ -426,8 +460,16 @@ impl Restore {
             created_resource: Arn::parse(&self.created()).ok(),
             recovery_point: RecoveryPointArn::parse(&self.point).ok(),
             source_resource: None,
+            iam_role: Arn::parse(self.role()).ok(),
             restore_test: self.purpose == Purpose::Test,
             completed: Some(time(self.completed)),
+        }
+    }
+
+    fn role(&self) -> &'static str {
+        match self.drill {
+            true => DRILL_ROLE,
+            false => RESTORE_ROLE,
         }
     }
 
@@ -443,7 +485,7 @@ impl Restore {
             "resources": [self.point],
             "detail": {
                 "restoreJobId": self.id.as_str(), "status": "COMPLETED", "resourceType": EBS,
-                "createdResourceArn": self.created(),
+                "createdResourceArn": self.created(), "iamRoleArn": self.role(),
             },
         });
         Arc::new(event::parse(&payload).expect("the event is one"))
