@@ -4,6 +4,7 @@
 //! device name is taken once, an open OpsItem stands in the way of a second one with its key.
 
 mod acceptable;
+mod fail_over;
 mod recovery;
 mod restore_tests;
 
@@ -24,6 +25,7 @@ use crate::ports::{
 use crate::restore_job::{EBS, RestoreJob};
 use crate::tags::Tags;
 
+pub use fail_over::{Cluster, Recoveries};
 pub use recovery::{Backups, volume_point};
 pub use restore_tests::Tests;
 
@@ -81,6 +83,10 @@ pub struct State {
     pub executions: BTreeMap<String, Execution>,
     /// Recovery points, stored plans and started restores.
     pub backups: Backups,
+    /// Routing controls.
+    pub cluster: Cluster,
+    /// Executions of the state machine that recovers.
+    pub recoveries: Recoveries,
     /// Calls made, each as `operation subject`.
     pub calls: Vec<String>,
     /// Looks at a volume until one that is `creating` shows as `available`; without a number it
