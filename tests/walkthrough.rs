@@ -155,6 +155,11 @@ fn the_table_of_settings_is_what_the_functions_read() {
         ("restore-reconciler", restore_reconciler::Settings::NAMES),
         ("recovery-planner", recovery_planner::Settings::NAMES),
         ("restore-starter", restore_starter::Settings::NAMES),
+        ("routing-shifter", routing_shifter::Settings::NAMES),
+        (
+            "region-switch-action",
+            region_switch_action::Settings::NAMES,
+        ),
         ("opsitem-creator", opsitem_creator::Settings::NAMES),
         (
             "restore-test-validator",

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use recovery_core::error::Error;
+use recovery_core::fail_over::Routing;
 use recovery_core::fakes::World;
 use recovery_core::outcome::Outcome;
 use recovery_core::planning::Places;
@@ -14,6 +15,7 @@ use serde_json::Value;
 use crate::support::disturbed::Disturbed;
 use crate::support::repository::event;
 use crate::support::restored::{integration, usual_here};
+use crate::support::routing::recovered;
 
 /// A function, with the settings that make a difference.
 #[derive(Debug, Clone)]
@@ -23,6 +25,8 @@ pub(super) enum Function {
     RestoreTestValidator,
     RecoveryPlanner,
     RestoreStarter,
+    RoutingShifter(Routing),
+    RegionSwitchAction,
     OpsitemCreator,
     HealthEventResponder(Policy),
     AlarmResponder(Policy),
@@ -37,6 +41,8 @@ impl Function {
             Function::RestoreTestValidator => "restore-test-validator",
             Function::RecoveryPlanner => "recovery-planner",
             Function::RestoreStarter => "restore-starter",
+            Function::RoutingShifter(_) => "routing-shifter",
+            Function::RegionSwitchAction => "region-switch-action",
             Function::OpsitemCreator => "opsitem-creator",
             Function::HealthEventResponder(_) => "health-event-responder",
             Function::AlarmResponder(_) => "alarm-responder",
@@ -48,7 +54,8 @@ impl Function {
         match self {
             Function::RestoreIntegrator
             | Function::RestoreReconciler(_)
-            | Function::RecoveryPlanner => Duration::from_secs(300),
+            | Function::RecoveryPlanner
+            | Function::RegionSwitchAction => Duration::from_secs(300),
             _ => Duration::from_secs(120),
         }
     }
@@ -64,6 +71,8 @@ impl Function {
             | Function::RestoreTestValidator
             | Function::RecoveryPlanner
             | Function::RestoreStarter
+            | Function::RoutingShifter(_)
+            | Function::RegionSwitchAction
             | Function::OpsitemCreator => None,
         }
     }
@@ -75,10 +84,15 @@ impl Function {
 
     /// Whether it keeps an OpsItem, in which it remembers what it has done.
     pub(super) fn tracks(&self) -> bool {
-        !matches!(self, Function::RecoveryPlanner | Function::RestoreStarter)
-            && self
-                .policy()
-                .is_none_or(|policy| policy.responses.contains(&Response::Track))
+        !matches!(
+            self,
+            Function::RecoveryPlanner
+                | Function::RestoreStarter
+                | Function::RoutingShifter(_)
+                | Function::RegionSwitchAction
+        ) && self
+            .policy()
+            .is_none_or(|policy| policy.responses.contains(&Response::Track))
     }
 
     /// One delivery of `payload`.
@@ -110,6 +124,12 @@ impl Function {
                     key: None,
                 };
                 restore_starter::handle(ports, &means, payload).await
+            }
+            Function::RoutingShifter(routing) => {
+                routing_shifter::handle(ports, routing, payload).await
+            }
+            Function::RegionSwitchAction => {
+                region_switch_action::handle(ports, ports, &recovered(), payload).await
             }
             Function::OpsitemCreator => opsitem_creator::handle(ports, payload).await,
             Function::HealthEventResponder(policy) => {

@@ -5,4 +5,5 @@ pub(crate) mod disturbed;
 pub(crate) mod end;
 pub(crate) mod repository;
 pub(crate) mod restored;
+pub(crate) mod routing;
 pub(crate) mod sam;

@@ -180,7 +180,7 @@ pub(crate) async fn integration(
     clock: &impl Clock,
     event: &Value,
 ) -> Result<Outcome, Error> {
-    let here = if event.get("region").is_some() {
+    let here = if event.get("account").is_some() {
         here(event)
     } else {
         usual_here()

@@ -10,7 +10,7 @@ use super::permissions::WITHOUT_RESOURCES;
 use crate::support::sam::{TEMPLATES, members, strings, template_at};
 
 /// Ends of ARNs that leave something open, and what cannot be known before.
-const OPEN: [(&str, &str); 13] = [
+const OPEN: [(&str, &str); 14] = [
     ("automation-definition/${RecoveryRunbook}:*", "its version"),
     (
         "automation-definition/${StartRegionRecovery}:*",
@@ -22,6 +22,10 @@ const OPEN: [(&str, &str); 13] = [
     ),
     (
         "execution:${RecoveryStateMachine}:*",
+        "executions of the one state machine",
+    ),
+    (
+        "execution:${AWS::StackName}-region-recovery:*",
         "executions of the one state machine",
     ),
     (
@@ -157,6 +161,8 @@ fn leaves(value: &Value) -> Vec<Value> {
             .map(|text| json!({"Fn::Sub": text}))
             .collect(),
         Value::Null => Vec::new(),
+        // What a condition takes out of a list is nothing.
+        nothing if *nothing == json!({"Ref": "AWS::NoValue"}) => Vec::new(),
         other => vec![other.clone()],
     }
 }
@@ -230,7 +236,8 @@ fn too_wide(template: &Value, statement: &Value, resource: &Value) -> Option<Str
     if !regions.contains(&region) && service != "s3" {
         return Some(format!("{text} is of any Region"));
     }
-    (end.contains(['*', '?']) && !listed(&OPEN, end))
+    let written = end.replace("${StackName}", "${AWS::StackName}");
+    (end.contains(['*', '?']) && !listed(&OPEN, &written))
         .then(|| format!("{text} leaves open what is not listed"))
 }
 

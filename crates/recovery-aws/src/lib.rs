@@ -10,9 +10,11 @@ mod cloudformation;
 mod ec2;
 mod error;
 mod restore_tests;
+mod routing_cluster;
 mod s3;
 mod sns;
 mod ssm;
+mod state_machine;
 #[cfg(test)]
 mod wire;
 
@@ -21,9 +23,11 @@ pub use client::{Config, load_config};
 pub use cloudformation::CloudFormation;
 pub use ec2::Ec2;
 pub use restore_tests::RestoreTesting;
+pub use routing_cluster::RoutingCluster;
 pub use s3::PlanBucket;
 pub use sns::Topic;
 pub use ssm::{OpsCenter, RunbookRunner};
+pub use state_machine::StateMachine;
 
 use std::collections::BTreeMap;
 
