@@ -156,6 +156,11 @@ fn the_table_of_settings_is_what_the_functions_read() {
         ("recovery-planner", recovery_planner::Settings::NAMES),
         ("recovery-reporter", recovery_reporter::Settings::NAMES),
         ("restore-starter", restore_starter::Settings::NAMES),
+        ("routing-shifter", routing_shifter::Settings::NAMES),
+        (
+            "region-switch-action",
+            region_switch_action::Settings::NAMES,
+        ),
         ("opsitem-creator", opsitem_creator::Settings::NAMES),
         (
             "restore-test-validator",

@@ -7,9 +7,11 @@
 mod backup;
 mod cloudformation;
 mod ec2;
+mod routing_cluster;
 mod s3;
 mod sns;
 mod ssm;
+mod states;
 mod world;
 
 use std::collections::BTreeMap;
@@ -30,13 +32,15 @@ use crate::http::{self, Incoming, Request};
 use crate::trouble::{Result, Trouble};
 
 /// The services, by the names in `AWS_ENDPOINT_URL_<NAME>`. What goes to any other is refused.
-const SERVICES: [(&str, Service); 7] = [
+const SERVICES: [(&str, Service); 9] = [
     ("EC2", ec2::answer),
     ("CLOUDFORMATION", cloudformation::answer),
     ("SSM", ssm::answer),
     ("S3", s3::answer),
     ("SNS", sns::answer),
     ("BACKUP", backup::answer),
+    ("ROUTE53_RECOVERY_CLUSTER", routing_cluster::answer),
+    ("SFN", states::answer),
     ("", unknown),
 ];
 

@@ -9,7 +9,7 @@ use crate::process::Program;
 use crate::trouble::{Result, Trouble};
 
 /// The functions, with the settings that template.yaml gives them.
-pub(crate) const FUNCTIONS: [(&str, &[(&str, &str)]); 9] = [
+pub(crate) const FUNCTIONS: [(&str, &[(&str, &str)]); 11] = [
     (
         "restore-integrator",
         &[
@@ -60,6 +60,34 @@ pub(crate) const FUNCTIONS: [(&str, &[(&str, &str)]); 9] = [
             ("RESTORE_KEY_ARN", "off"),
             ("RESTORE_ROLE_ARN", "arn:aws:iam::111122223333:role/restore"),
             ("VAULT_NAME", "recovery"),
+        ],
+    ),
+    (
+        "routing-shifter",
+        // Where the endpoints are is said by the environment, as of every other service.
+        &[
+            (
+                "CLUSTER_ENDPOINTS",
+                "us-east-1=https://us-east-1.example/v1,us-west-2=https://us-west-2.example/v1",
+            ),
+            (
+                "ROUTING_CONTROLS_ON",
+                "arn:aws:route53-recovery-control::111122223333:controlpanel/0123/routingcontrol/1",
+            ),
+            (
+                "ROUTING_CONTROLS_OFF",
+                "arn:aws:route53-recovery-control::111122223333:controlpanel/0123/routingcontrol/2",
+            ),
+        ],
+    ),
+    (
+        "region-switch-action",
+        &[
+            ("RECOVERY_WORKLOAD", "shop"),
+            (
+                "STATE_MACHINE_ARN",
+                "arn:aws:states:us-west-2:111122223333:stateMachine:region-recovery",
+            ),
         ],
     ),
     (

@@ -204,6 +204,18 @@ pub(crate) fn all() -> Vec<Scenario> {
             "started",
         ),
         other(
+            "fail over by two routing controls",
+            "routing-shifter",
+            "manual-fail-over",
+            "shifted",
+        ),
+        other(
+            "step of a plan, recovered before",
+            "region-switch-action",
+            "manual-region-switch",
+            "recovered",
+        ),
+        other(
             "restore test completed",
             "restore-test-validator",
             "restore-test-completed-ebs",

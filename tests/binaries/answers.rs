@@ -100,7 +100,7 @@ struct Direct {
     member: &'static str,
 }
 
-const DIRECT: [Direct; 3] = [
+const DIRECT: [Direct; 5] = [
     Direct {
         package: "recovery-planner",
         variables: &[("PLAN_BUCKET", "shop-plans"), ("VAULT_NAME", "recovery")],
@@ -132,6 +132,35 @@ const DIRECT: [Direct; 3] = [
         ],
         input: "manual-planned-restore",
         member: "planHash",
+    },
+    Direct {
+        package: "routing-shifter",
+        variables: &[
+            (
+                "CLUSTER_ENDPOINTS",
+                "us-east-1=https://1a2b3c4d.route53-recovery-cluster.us-east-1.amazonaws.com/v1,\
+                 us-west-2=https://5e6f7a8b.route53-recovery-cluster.us-west-2.amazonaws.com/v1",
+            ),
+            (
+                "ROUTING_CONTROLS_ON",
+                "arn:aws:route53-recovery-control::111122223333:controlpanel/0123/routingcontrol/4567",
+            ),
+            ("ROUTING_CONTROLS_OFF", "off"),
+        ],
+        input: "manual-fail-over",
+        member: "workload",
+    },
+    Direct {
+        package: "region-switch-action",
+        variables: &[
+            ("RECOVERY_WORKLOAD", "shop"),
+            (
+                "STATE_MACHINE_ARN",
+                "arn:aws:states:us-west-2:111122223333:stateMachine:rapid-recovery-region-recovery",
+            ),
+        ],
+        input: "manual-region-switch",
+        member: "PlanArn",
     },
 ];
 
@@ -306,6 +335,16 @@ fn recovery_reporter_answers_as_promised() {
 #[test]
 fn restore_starter_answers_as_promised() {
     check_direct(&DIRECT[2]);
+}
+
+#[test]
+fn routing_shifter_answers_as_promised() {
+    check_direct(&DIRECT[2]);
+}
+
+#[test]
+@@fn region_switch_action_answers_as_promised() {
+    check_direct(&DIRECT[3]);
 }
 
 #[test]

@@ -480,9 +480,11 @@ impl<'a> Standard<'a> {
         if same {
             self.holds_after(second, &point.world)?;
         }
-        // Nothing went wrong with either: that there is another one is no reason to give up.
+        // Nothing went wrong with either: that there is another one is no reason to give up, unless one
+        // alone gives up as well.
+        let goes_on = self.succeeds && self.scenario.leads_to != "Permanent";
         for run in runs {
-            if let (Some(Err(error @ Error::Permanent(_))), true) = (&run.outcome, self.succeeds) {
+            if let (Some(Err(error @ Error::Permanent(_))), true) = (&run.outcome, goes_on) {
                 return Err(format!("beside another delivery it gives up: {error}"));
             }
         }

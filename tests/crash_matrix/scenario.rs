@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use recovery_core::error::Error;
+use recovery_core::fail_over::Routing;
 use recovery_core::fakes::{DRILL_ROLE, RESTORE_ROLE, World};
 use recovery_core::outcome::Outcome;
 use recovery_core::planning::Places;
@@ -15,6 +16,7 @@ use crate::support::disturbed::Disturbed;
 use crate::support::reports::terms;
 use crate::support::repository::event;
 use crate::support::restored::{integration, usual_domain, usual_here};
+use crate::support::routing::recovered;
 
 /// A function, with the settings that make a difference.
 #[derive(Debug, Clone)]
@@ -25,6 +27,8 @@ pub(super) enum Function {
     RecoveryPlanner,
     RecoveryReporter,
     RestoreStarter,
+    RoutingShifter(Routing),
+    RegionSwitchAction,
     OpsitemCreator,
     HealthEventResponder(Policy),
     AlarmResponder(Policy),
@@ -40,6 +44,8 @@ impl Function {
             Function::RecoveryPlanner => "recovery-planner",
             Function::RecoveryReporter => "recovery-reporter",
             Function::RestoreStarter => "restore-starter",
+            Function::RoutingShifter(_) => "routing-shifter",
+            Function::RegionSwitchAction => "region-switch-action",
             Function::OpsitemCreator => "opsitem-creator",
             Function::HealthEventResponder(_) => "health-event-responder",
             Function::AlarmResponder(_) => "alarm-responder",
@@ -52,7 +58,8 @@ impl Function {
             Function::RestoreIntegrator
             | Function::RestoreReconciler(_)
             | Function::RecoveryPlanner
-            | Function::RecoveryReporter => Duration::from_secs(300),
+            | Function::RecoveryReporter
+            | Function::RegionSwitchAction => Duration::from_secs(300),
             _ => Duration::from_secs(120),
         }
     }
@@ -69,6 +76,8 @@ impl Function {
             | Function::RecoveryPlanner
             | Function::RecoveryReporter
             | Function::RestoreStarter
+            | Function::RoutingShifter(_)
+            | Function::RegionSwitchAction
             | Function::OpsitemCreator => None,
         }
     }
@@ -80,10 +89,15 @@ impl Function {
 
     /// Whether it keeps an OpsItem, in which it remembers what it has done.
     pub(super) fn tracks(&self) -> bool {
-        !matches!(self, Function::RecoveryPlanner | Function::RestoreStarter)
-            && self
-                .policy()
-                .is_none_or(|policy| policy.responses.contains(&Response::Track))
+        !matches!(
+            self,
+            Function::RecoveryPlanner
+                | Function::RestoreStarter
+                | Function::RoutingShifter(_)
+                | Function::RegionSwitchAction
+        ) && self
+            .policy()
+            .is_none_or(|policy| policy.responses.contains(&Response::Track))
     }
 
     /// One delivery of `payload`.
@@ -119,6 +133,12 @@ impl Function {
                     key: None,
                 };
                 restore_starter::handle(ports, &means, payload).await
+            }
+            Function::RoutingShifter(routing) => {
+                routing_shifter::handle(ports, routing, payload).await
+            }
+            Function::RegionSwitchAction => {
+                region_switch_action::handle(ports, ports, &recovered(), payload).await
             }
             Function::OpsitemCreator => opsitem_creator::handle(ports, DRILL_ROLE, payload).await,
             Function::HealthEventResponder(policy) => {

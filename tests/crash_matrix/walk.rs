@@ -263,7 +263,8 @@ fn look(world: &World) -> String {
         .map(|stored| (&stored.item.id, stored.item.status, is_duplicate(stored)))
         .collect();
     format!(
-        "{end:?} {items:?} {:?} {:?} {:?} {:?}",
+        "{end:?} {items:?} {:?} {:?} {:?} {:?} {:?}",
+        state.recoveries,
         state.restore_tests,
         state.volumes,
         state.instances,

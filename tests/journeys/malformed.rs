@@ -16,6 +16,7 @@ use crate::support::repository::{event, events};
 use crate::support::restored::{
     INSTANCE, add_restore, add_target, here, integration, usual_here, world_of,
 };
+use crate::support::routing::{recovered, routing};
 
 /// Longest message of an error: a person reads it, and a log line holds it.
 const MESSAGE_LIMIT: usize = 4_000;
@@ -199,11 +200,12 @@ impl<'a> Worlds<'a> {
             deliver_to_responder(function, &world, payload);
             *quiet = sorted(world);
         }
+        deliver_to_steps(payload);
         changed
     }
 
     fn deliver_to_backup_functions(&self, world: &World, payload: &Value) {
-        let here = if self.original.get("region").is_some() {
+        let here = if self.original.get("account").is_some() {
             here(self.original)
         } else {
             usual_here()
@@ -245,6 +247,27 @@ impl<'a> Worlds<'a> {
         });
         assert_acceptable(world);
     }
+}
+
+/// Hands `payload` to the functions that are steps of something else, each with its own world.
+fn deliver_to_steps(payload: &Value) {
+    let (routing, recovered) = (routing(), recovered());
+    let world = World::new();
+    twice(&world, || {
+        let ports = Disturbed::not(&world);
+        finish(routing_shifter::handle(&ports, &routing, payload))
+    });
+    // There are no such controls, so that it only looks.
+    assert_eq!(world.state().cluster.changes, 0);
+    let world = World::new();
+    twice(&world, || {
+        let (ports, clock) = (Disturbed::not(&world), FakeClock::new());
+        finish(region_switch_action::handle(
+            &ports, &clock, &recovered, payload,
+        ))
+    });
+    let started = world.state().recoveries.executions.len();
+    assert!(started <= 1, "recovered twice");
 }
 
 /// A function that answers signals.

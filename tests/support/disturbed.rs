@@ -11,6 +11,7 @@ use chrono::{DateTime, Utc};
 use futures_util::FutureExt;
 use recovery_core::arn::{InstanceId, OpsItemId, RecoveryPointArn, RestoreJobId, VolumeId};
 use recovery_core::error::{Error, Fault};
+use recovery_core::fail_over::{ClusterEndpoint, RoutingControl, Switch};
 use recovery_core::fakes::{FakeClock, World, tags_operation};
 use recovery_core::integrate::{DeviceName, Instance, Volume};
 use recovery_core::ops_item::{Claim, ItemKey, NewOpsItem, OpsItem, OpsItemChange};
@@ -18,10 +19,11 @@ use recovery_core::outcome::Outcome;
 use recovery_core::plan::RecoveryPoint;
 use recovery_core::ports::{
     AttachAnswer, Clock, Instances, Metrics, Notification, Notifications, OpsItems, Page,
-    PlanObjects, RecoveryPointTags, RecoveryPoints, RecoveryRecords, RestoreJobs, RestoreRequest,
-    RestoreStarts, RestoreTests, Restores, Runbooks, SnapshotTags, StackResource, StackResources,
-    StartAnswer, Volumes,
+    PlanObjects, RecoveryExecutions, RecoveryPointTags, RecoveryPoints, RecoveryRecords,
+    RestoreJobs, RestoreRequest, RestoreStarts, RestoreTests, Restores, RoutingControls, Runbooks,
+    ShiftAnswer, SnapshotTags, StackResource, StackResources, StartAnswer, Volumes,
 };
+use recovery_core::region_switch::Execution;
 use recovery_core::report::measures::Measures;
 use recovery_core::report::observation::{DatedItem, Job, RecoveredVolume};
 use recovery_core::restore_job::RestoreJob;
@@ -119,9 +121,15 @@ impl Trouble {
         )
     }
 
-    /// Whether this can happen to a call. The SDK never repeats an `AttachVolume`: its retry is off.
+    /// Whether this can happen to a call. The SDK never repeats an `AttachVolume`, or a call to an
+    /// endpoint of a cluster: its retry is off.
     pub(crate) fn can_happen_to(self, operation: &str) -> bool {
-        self != Trouble::Repeated || operation != "ec2:AttachVolume"
+        let once = [
+            "ec2:AttachVolume",
+            "route53-recovery-cluster:GetRoutingControlState",
+            "route53-recovery-cluster:UpdateRoutingControlStates",
+        ];
+        self != Trouble::Repeated || !once.contains(&operation)
     }
 }
 
@@ -589,6 +597,50 @@ impl RestoreStarts for Disturbed<'_> {
     async fn start_restore(&self, request: &RestoreRequest) -> Result<StartAnswer, Error> {
         self.call("backup:StartRestoreJob", request.point.as_str(), || {
             self.world.start_restore(request)
+        })
+        .await
+    }
+}
+
+impl RoutingControls for Disturbed<'_> {
+    async fn routing_state(
+        &self,
+        endpoint: &ClusterEndpoint,
+        control: &RoutingControl,
+    ) -> Result<Option<Switch>, Error> {
+        self.call(
+            "route53-recovery-cluster:GetRoutingControlState",
+            control.as_str(),
+            || self.world.routing_state(endpoint, control),
+        )
+        .await
+    }
+
+    async fn set_routing(
+        &self,
+        endpoint: &ClusterEndpoint,
+        wanted: &[(RoutingControl, Switch)],
+    ) -> Result<ShiftAnswer, Error> {
+        self.call(
+            "route53-recovery-cluster:UpdateRoutingControlStates",
+            &endpoint.region,
+            || self.world.set_routing(endpoint, wanted),
+        )
+        .await
+    }
+}
+
+impl RecoveryExecutions for Disturbed<'_> {
+    async fn recovery(&self, name: &str) -> Result<Option<Execution>, Error> {
+        self.call("states:DescribeExecution", name, || {
+            self.world.recovery(name)
+        })
+        .await
+    }
+
+    async fn start_recovery(&self, name: &str, input: &str) -> Result<(), Error> {
+        self.call("states:StartExecution", name, || {
+            self.world.start_recovery(name, input)
         })
         .await
     }

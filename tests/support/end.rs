@@ -23,6 +23,10 @@ pub(crate) struct End {
     restores: BTreeMap<String, String>,
     /// Keys of the plans and reports that are kept, with what is to be done in the plans' names.
     plans: BTreeSet<String>,
+    /// Where the routing controls stand, and how often one was changed.
+    routing: (Vec<String>, usize),
+    /// Recoveries that were started: name and input.
+    recoveries: BTreeMap<String, String>,
     /// Results of restore tests: job, and whether it was successful with what was found.
     results: BTreeMap<String, (bool, String)>,
 }
@@ -74,6 +78,13 @@ impl End {
                 .map(|(token, (request, _))| (token.clone(), request.point.to_string()))
                 .collect(),
             plans: state.backups.objects.keys().cloned().collect(),
+            routing: (shown(&state.cluster.states), state.cluster.changes),
+            recoveries: state
+                .recoveries
+                .executions
+                .iter()
+                .map(|(name, (input, _))| (name.clone(), input.clone()))
+                .collect(),
             results: state
                 .restore_tests
                 .reports
@@ -147,6 +158,8 @@ pub(crate) fn difference(found: &End, expected: &End) -> String {
             shown(&end.executions),
             shown(&end.restores),
             shown(&end.plans),
+            shown([&end.routing]),
+            shown(&end.recoveries),
             shown(&end.results),
         ]
         .concat()

@@ -6,4 +6,5 @@ pub(crate) mod end;
 pub(crate) mod reports;
 pub(crate) mod repository;
 pub(crate) mod restored;
+pub(crate) mod routing;
 pub(crate) mod sam;

@@ -209,7 +209,7 @@ pub(crate) async fn integration(
     clock: &impl Clock,
     event: &Value,
 ) -> Result<Outcome, Error> {
-    let domain = if event.get("region").is_some() {
+    let domain = if event.get("account").is_some() {
         domain(event)
     } else {
         usual_domain()

@@ -50,6 +50,29 @@ const GIVEN: [(&str, &str); 3] = [
     ("RecoveryAccountId", "111122223333"),
 ];
 
+/// With these, every function of the template is there.
+pub(crate) const EVERY_FUNCTION: [(&str, &str); 5] = [
+    ("RecoveryWorkload", "shop"),
+    ("RegionSwitchAction", "on"),
+    (
+        "RoutingClusterEndpoints",
+        "us-east-1=https://1a.route53-recovery-cluster.us-east-1.amazonaws.com/v1,\
+         us-west-2=https://2b.route53-recovery-cluster.us-west-2.amazonaws.com/v1,\
+         eu-west-1=https://3c.route53-recovery-cluster.eu-west-1.amazonaws.com/v1,\
+         ap-northeast-1=https://4d.route53-recovery-cluster.ap-northeast-1.amazonaws.com/v1,\
+         ap-southeast-2=https://5e.route53-recovery-cluster.ap-southeast-2.amazonaws.com/v1",
+    ),
+    (
+        "RoutingControlsOn",
+        "arn:aws:route53-recovery-control::111122223333:controlpanel/0123/routingcontrol/west",
+    ),
+    (
+        "RoutingControlsOff",
+        "arn:aws:route53-recovery-control::111122223333:controlpanel/0123/routingcontrol/east,\
+         arn:aws:route53-recovery-control::111122223333:controlpanel/0123/routingcontrol/south",
+    ),
+];
+
 /// A template as deployed in a Region with certain parameters.
 pub(crate) struct Deployed {
     template: &'static Value,
@@ -144,7 +167,7 @@ impl Deployed {
     }
 
     /// `value` with its intrinsics resolved, and without what is `AWS::NoValue`.
-    fn evaluated(&self, value: &Value) -> Value {
+    pub(crate) fn evaluated(&self, value: &Value) -> Value {
         self.evaluate(value).unwrap_or(Value::Null)
     }
 

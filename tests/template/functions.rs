@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use crate::support::repository::function_packages;
-use crate::support::sam::{Deployed, attribute_of, deployed, members, strings, template};
+use crate::support::sam::{
+    Deployed, EVERY_FUNCTION, attribute_of, deployed, members, strings, template,
+};
 
 /// `restore-integrator` → `RestoreIntegratorFunction`.
 fn logical_id(package: &str) -> String {
@@ -41,11 +43,37 @@ fn settings() -> Vec<(&'static str, &'static [&'static str], Read)> {
         of!(opsitem_creator),
         of!(recovery_planner),
         of!(recovery_reporter),
+        of!(region_switch_action),
         of!(restore_integrator),
         of!(restore_reconciler),
         of!(restore_test_validator),
         of!(restore_starter),
+        of!(routing_shifter),
     ]
+}
+
+/// Those that are there with their parameters only.
+const OPTIONAL: [&str; 2] = ["region_switch_action", "routing_shifter"];
+
+#[test]
+fn a_function_is_there_unless_it_has_parameters_of_its_own() {
+    let of = |parameters: &[(&str, &str)]| -> BTreeSet<String> {
+        deployed(parameters)
+            .resources("AWS::Serverless::Function")
+            .into_keys()
+            .collect()
+    };
+    let optional: BTreeSet<String> = OPTIONAL
+        .iter()
+        .map(|package| logical_id(&package.replace('_', "-")))
+        .collect();
+    assert_eq!(&of(&EVERY_FUNCTION) - &of(&[]), optional);
+    let added = |parameters: &[(&str, &str)]| -> Vec<String> {
+        (&of(parameters) - &of(&[])).into_iter().collect()
+    };
+    assert_eq!(added(&EVERY_FUNCTION[..2]), ["RegionSwitchActionFunction"]);
+    assert_eq!(added(&EVERY_FUNCTION[2..4]), ["RoutingShifterFunction"]);
+    assert!(added(&EVERY_FUNCTION[2..3]).is_empty());
 }
 
 fn environment(deployed: &Deployed, function: &str) -> BTreeMap<String, String> {
@@ -61,7 +89,7 @@ fn every_package_is_a_function_of_the_template_and_back() {
         .into_iter()
         .map(|package| (logical_id(&package), package))
         .collect();
-    let functions = deployed(&[]).resources("AWS::Serverless::Function");
+    let functions = deployed(&EVERY_FUNCTION).resources("AWS::Serverless::Function");
     assert_eq!(
         functions.keys().collect::<Vec<_>>(),
         packages.keys().collect::<Vec<_>>()
@@ -88,7 +116,10 @@ fn every_package_of_a_function_is_known_to_these_tests() {
 #[test]
 fn the_template_sets_the_variables_that_each_function_reads_and_no_others() {
     for (package, names, _) in settings() {
-        let set = environment(&deployed(&[]), &logical_id(&package.replace('_', "-")));
+        let set = environment(
+            &deployed(&EVERY_FUNCTION),
+            &logical_id(&package.replace('_', "-")),
+        );
         let set: BTreeSet<&str> = set.keys().map(String::as_str).collect();
         assert_eq!(set, names.iter().copied().collect(), "{package}");
     }
@@ -96,8 +127,14 @@ fn the_template_sets_the_variables_that_each_function_reads_and_no_others() {
 
 #[test]
 fn each_function_starts_with_what_the_template_sets() {
-    let cases: [&[(&str, &str)]; 3] = [
+    let only_on: Vec<_> = EVERY_FUNCTION
+        .into_iter()
+        .filter(|(name, _)| *name != "RoutingControlsOff")
+        .collect();
+    let cases: [&[(&str, &str)]; 5] = [
         &[],
+        &EVERY_FUNCTION,
+        &only_on,
         &[("Responses", "track"), ("PrimaryRegion", "cn-north-1")],
         &[
             ("Responses", "track,notify,recover"),
@@ -106,8 +143,14 @@ fn each_function_starts_with_what_the_template_sets() {
     ];
     for parameters in cases {
         let deployed = deployed(parameters);
+        let there = deployed.resources("AWS::Serverless::Function");
         for (package, names, read) in settings() {
-            let set = environment(&deployed, &logical_id(&package.replace('_', "-")));
+            let function = logical_id(&package.replace('_', "-"));
+            if !there.contains_key(&function) {
+                assert!(OPTIONAL.contains(&package), "{package} with {parameters:?}");
+                continue;
+            }
+            let set = environment(&deployed, &function);
             let with = |name: &str| match name {
                 // Lambda's own.
                 "AWS_REGION" => Some("us-west-2".to_owned()),
@@ -129,6 +172,7 @@ fn each_function_starts_with_what_the_template_sets() {
                 "recovery_planner",
                 "recovery_reporter",
                 "restore_starter",
+                "routing_shifter",
             ]
             .contains(&package);
             assert_eq!(
@@ -206,7 +250,13 @@ fn assert_log_takes_events(deployed: &Deployed, target: &Value) {
 }
 
 /// What a state machine or a person invokes.
-const INVOKED_DIRECTLY: [&str; 3] = ["recovery-planner", "recovery-reporter", "restore-starter"];
+const INVOKED_DIRECTLY: [&str; 5] = [
+    "recovery-planner",
+    "recovery-reporter",
+    "region-switch-action",
+    "restore-starter",
+    "routing-shifter",
+];
 
 #[test]
 fn every_function_is_invoked_by_a_rule_or_directly() {
@@ -222,7 +272,7 @@ fn every_function_is_invoked_by_a_rule_or_directly() {
     }
     assert_eq!(targeted, BTreeSet::from_iter(function_packages()));
     // By rules alone: what SAM would make of `Events` has no dead-letter queue of ours.
-    for (function, properties) in deployed(&[]).resources("AWS::Serverless::Function") {
+    for (function, properties) in deployed(&EVERY_FUNCTION).resources("AWS::Serverless::Function") {
         assert!(properties.get("Events").is_none(), "{function}");
     }
 }

@@ -10,7 +10,7 @@ use super::permissions::WITHOUT_RESOURCES;
 use crate::support::sam::{TEMPLATES, members, strings, template_at};
 
 /// Ends of ARNs that leave something open, and what cannot be known before.
-const OPEN: [(&str, &str); 16] = [
+const OPEN: [(&str, &str); 17] = [
     ("automation-definition/${RecoveryRunbook}:*", "its version"),
     (
         "automation-definition/${StartRegionRecovery}:*",
@@ -27,6 +27,10 @@ const OPEN: [(&str, &str); 16] = [
     (
         "execution:${StackName}-region-recovery/*",
         "the children of its distributed Maps",
+    ),
+    (
+        "execution:${StackName}-region-recovery:*",
+        "executions of the one state machine",
     ),
     (
         "instance/*",
@@ -172,7 +176,8 @@ fn leaves(value: &Value) -> Vec<Value> {
                 .collect()
         }
         Value::Null => Vec::new(),
-        Value::Object(object) if object.get("Ref") == Some(&json!("AWS::NoValue")) => Vec::new(),
+        // What a condition takes out of a list is nothing.
+        nothing if *nothing == json!({"Ref": "AWS::NoValue"}) => Vec::new(),
         other => vec![other.clone()],
     }
 }
@@ -246,7 +251,8 @@ fn too_wide(template: &Value, statement: &Value, resource: &Value) -> Option<Str
     if !regions.contains(&region) && service != "s3" {
         return Some(format!("{text} is of any Region"));
     }
-    (end.contains(['*', '?']) && !listed(&OPEN, end))
+    let written = end.replace("${StackName}", "${AWS::StackName}");
+    (end.contains(['*', '?']) && !listed(&OPEN, &written))
         .then(|| format!("{text} leaves open what is not listed"))
 }
 

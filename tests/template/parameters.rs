@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::support::sam::{HEALTH_BACKUP, TEMPLATES, members, strings, template, template_at};
+use crate::support::sam::{
+    EVERY_FUNCTION, HEALTH_BACKUP, TEMPLATES, attribute_of, deployed, members, strings, template,
+    template_at,
+};
 
 /// Every parameter of every template: path, name, declaration.
 fn every_parameter() -> impl Iterator<Item = (&'static str, &'static String, &'static Value)> {
@@ -148,4 +151,45 @@ fn no_arn_names_a_partition_a_region_or_an_account() {
             }
         }
     }
+}
+
+#[test]
+fn there_is_one_hook_to_fail_over_and_it_is_whole() {
+    let objections = |parameters: &[(&str, &str)]| deployed(parameters).objections().len();
+    let [workload, switch, endpoints, on, off] = EVERY_FUNCTION;
+    let own = (
+        "FailOverFunctionArn",
+        "arn:aws:lambda:us-west-2:111122223333:function:move-the-traffic",
+    );
+    for whole in [
+        &[][..],
+        &EVERY_FUNCTION,
+        &[endpoints, on],
+        &[endpoints, on, off],
+        &[own],
+        &[switch, workload],
+    ] {
+        assert_eq!(objections(whole), 0, "{whole:?}");
+    }
+    for (parameters, count) in [
+        (&[endpoints][..], 2),
+        (&[on][..], 1),
+        (&[off][..], 2),
+        (&[endpoints, off][..], 1),
+        (&[endpoints, on, ("RoutingControlsOff", on.1)][..], 1),
+        (&[endpoints, on, own][..], 1),
+        (&[switch][..], 1),
+    ] {
+        assert_eq!(objections(parameters), count, "{parameters:?}");
+    }
+    // What the state machine invokes.
+    let hook = |parameters: &[(&str, &str)]| {
+        deployed(parameters).evaluated(&template()["Outputs"]["FailOverHookArn"]["Value"])
+    };
+    assert_eq!(
+        hook(&[endpoints, on]),
+        attribute_of("RoutingShifterFunction", "Arn")
+    );
+    assert_eq!(hook(&[own]), own.1);
+    assert_eq!(hook(&[]), "off");
 }

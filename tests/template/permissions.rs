@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use recovery_aws::{
     IntegrationAdapters, OpsCenter, PlanningAdapters, ReportingAdapters, ResponseAdapters,
-    RunbookRunner, StartingAdapters, ValidationAdapters,
+    RoutingCluster, RunbookRunner, StartingAdapters, StateMachine, ValidationAdapters,
 };
 use serde_json::Value;
 
-use crate::support::sam::{Deployed, attribute_of, deployed, members, strings};
+use crate::support::sam::{Deployed, EVERY_FUNCTION, attribute_of, deployed, members, strings};
 
 /// What every function needs of the platform around it.
 const PLATFORM: [&str; 5] = [
@@ -96,6 +96,7 @@ fn every_deployment() -> Vec<Deployed> {
         .into_iter()
         .chain(KEYS)
         .chain(OWN_RUNBOOKS)
+        .chain(EVERY_FUNCTION)
         .collect();
     vec![
         deployed(&OWN_RUNBOOKS),
@@ -103,6 +104,7 @@ fn every_deployment() -> Vec<Deployed> {
         deployed(&RUNBOOK),
         deployed(&RUNBOOK_WITH_ROLE),
         deployed(&KEYS),
+        deployed(&EVERY_FUNCTION),
         deployed(&everything),
     ]
 }
@@ -177,6 +179,16 @@ fn each_role_allows_what_the_adapters_call_no_more_and_no_less() {
     check(&[], "RecoveryReporterRole", &reporter);
     let starter = [StartingAdapters::ACTIONS, &[&RESTORE_ROLE]].concat();
     check(&[], "RestoreStarterRole", &starter);
+    check(
+        &EVERY_FUNCTION,
+        "RoutingShifterRole",
+        &[RoutingCluster::ACTIONS],
+    );
+    check(
+        &EVERY_FUNCTION,
+        "RegionSwitchActionRole",
+        &[StateMachine::ACTIONS],
+    );
 
     check(&[], "OpsitemCreatorRole", &[OpsCenter::ACTIONS]);
 
@@ -199,7 +211,7 @@ fn each_role_allows_what_the_adapters_call_no_more_and_no_less() {
 
 #[test]
 fn each_function_has_a_role_of_its_own_that_only_lambda_takes() {
-    let deployed = deployed(&[]);
+    let deployed = deployed(&EVERY_FUNCTION);
     let functions = deployed.resources("AWS::Serverless::Function");
     let used: BTreeSet<String> = functions
         .iter()
@@ -222,6 +234,8 @@ fn each_function_has_a_role_of_its_own_that_only_lambda_takes() {
     there.extend(RESTORING.map(str::to_owned));
     // That of the runbook that is always there.
     there.insert("ReplayFailedEventsRole".to_owned());
+    // That of the runbook that a workload brings.
+    there.insert("StartWorkloadInstancesRole".to_owned());
     assert_eq!(there, roles.keys().cloned().collect());
     for (name, role) in roles.into_iter().filter(|(name, _)| used.contains(name)) {
         for statement in role["AssumeRolePolicyDocument"]["Statement"]
@@ -306,6 +320,48 @@ const ENDS_WHAT_IT_BEGAN: [(&str, &str); 3] = [
     ("DrillCleanupRole", "ec2:DeleteVolume"),
     ("RegionRecoveryRole", "states:StopExecution"),
 ];
+
+#[test]
+fn routing_controls_are_set_within_safety_rules_and_no_others_than_those_named() {
+    let statements = &roles(&deployed(&EVERY_FUNCTION))["RoutingShifterRole"];
+    let of = |action: &str| {
+        statements
+            .iter()
+            .find(|statement| statement["Action"] == action)
+            .unwrap()
+    };
+    let named: Vec<String> = EVERY_FUNCTION[3..]
+        .iter()
+        .flat_map(|(_, arns)| arns.split(','))
+        .map(str::to_owned)
+        .collect();
+    let set = of("route53-recovery-cluster:UpdateRoutingControlStates");
+    let look = of("route53-recovery-cluster:GetRoutingControlState");
+    assert_eq!(strings(&set["Resource"]), named);
+    assert_eq!(strings(&look["Resource"]), named);
+    assert_eq!(
+        set["Condition"],
+        serde_json::json!({
+            "BoolIfExists": {"route53-recovery-cluster:AllowSafetyRulesOverrides": "false"},
+        })
+    );
+}
+
+#[test]
+fn region_switch_starts_the_state_machine_of_this_stack_and_no_other() {
+    let deployed = deployed(&EVERY_FUNCTION);
+    let machine =
+        "arn:aws:states:us-west-2:111122223333:stateMachine:rapid-recovery-region-recovery";
+    let functions = deployed.resources("AWS::Serverless::Function");
+    let variables = &functions["RegionSwitchActionFunction"]["Environment"]["Variables"];
+    assert_eq!(variables["STATE_MACHINE_ARN"], machine);
+    let statements = &roles(&deployed)["RegionSwitchActionRole"];
+    assert_eq!(strings(&statements[0]["Resource"]), [machine]);
+    assert_eq!(
+        strings(&statements[1]["Resource"]),
+        [machine.replace("stateMachine", "execution") + ":*"]
+    );
+}
 
 #[test]
 fn no_action_destroys_or_is_a_pattern() {

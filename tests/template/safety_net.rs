@@ -5,14 +5,15 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use crate::support::sam::{
-    Deployed, HEALTH_BACKUP, PRIMARY, attribute_of, deployed, deployed_in, members, strings,
-    template_at,
+    Deployed, EVERY_FUNCTION, HEALTH_BACKUP, PRIMARY, attribute_of, deployed, deployed_in, members,
+    strings, template_at,
 };
 
 /// The deployments in which events are delivered, and their files.
 fn deliverers() -> Vec<(&'static str, Deployed)> {
     vec![
         ("template.yaml", deployed(&[])),
+        ("template.yaml", deployed(&EVERY_FUNCTION)),
         (PRIMARY, deployed_in("us-east-1", PRIMARY, &[])),
         (HEALTH_BACKUP, deployed_in("us-west-2", HEALTH_BACKUP, &[])),
     ]
@@ -147,7 +148,7 @@ fn every_rule_may_keep_what_it_could_not_deliver_and_is_watched() {
 
 #[test]
 fn every_function_keeps_what_it_gave_up_on_logs_and_is_watched() {
-    let deployed = deployed(&[]);
+    let deployed = deployed(&EVERY_FUNCTION);
     let globals = deployed.function_globals();
     let log_groups = deployed.resources("AWS::Logs::LogGroup");
     let mut written_to = BTreeSet::new();
@@ -209,7 +210,12 @@ fn every_queue_is_watched_keeps_for_two_weeks_and_outlives_the_stack() {
 /// another one must not be invoked.
 #[test]
 fn what_is_kept_is_replayed_to_every_function_and_to_nothing_else() {
-    let deployed = deployed(&[]);
+    for parameters in [&[][..], &EVERY_FUNCTION] {
+        is_replayed_to_every_function(&deployed(parameters));
+    }
+}
+
+fn is_replayed_to_every_function(deployed: &Deployed) {
     let functions: BTreeSet<String> = deployed
         .resources("AWS::Serverless::Function")
         .keys()
@@ -380,7 +386,7 @@ fn a_function_has_time_to_write_down_what_became_of_it() {
             .as_u64()
             .is_some_and(|seconds| seconds >= 120)
     );
-    for (function, properties) in deployed(&[]).resources("AWS::Serverless::Function") {
+    for (function, properties) in deployed(&EVERY_FUNCTION).resources("AWS::Serverless::Function") {
         let own = properties.get("Timeout").and_then(Value::as_u64);
         assert!(
             own.is_none_or(|seconds| (120..=900).contains(&seconds)),

@@ -52,7 +52,11 @@ impl Recorder {
     /// The IAM action of the call, by the names that the SDK has for service and operation.
     fn action(cfg: &ConfigBag) -> Option<String> {
         let call = cfg.load::<Metadata>()?;
-        Some(format!("{}:{}", call.service().to_lowercase(), call.name()))
+        let service = match call.service().to_lowercase().replace(' ', "-") {
+            sdk if sdk == "sfn" => "states".to_owned(),
+            service => service,
+        };
+        Some(format!("{service}:{}", call.name()))
     }
 }
 

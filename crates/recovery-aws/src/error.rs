@@ -46,9 +46,14 @@ const LATER: &[&str] = &[
     "OpsItemConflictException",
     // S3: https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
     "ConditionalRequestConflict",
+    // Of a cluster of routing controls: this endpoint, for now.
+    "EndpointTemporarilyUnavailableException",
+    // Of Step Functions: too many executions at a time.
+    "ExecutionLimitExceeded",
     "AutomationExecutionLimitExceededException",
     "KMSThrottlingException",
     "KMSThrottling",
+    "KmsThrottlingException",
 ];
 
 /// Codes that say: not with these credentials. The remedy is the same everywhere.
@@ -61,6 +66,7 @@ const DENIED: &[&str] = &[
     "OpsItemAccessDeniedException",
     "KMSAccessDenied",
     "KMSAccessDeniedException",
+    "KmsAccessDeniedException",
     "OptInRequired",
 ];
 

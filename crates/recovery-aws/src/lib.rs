@@ -11,9 +11,11 @@ mod ec2;
 mod error;
 mod records;
 mod restore_tests;
+mod routing_cluster;
 mod s3;
 mod sns;
 mod ssm;
+mod state_machine;
 #[cfg(test)]
 mod wire;
 
@@ -23,9 +25,11 @@ pub use cloudformation::CloudFormation;
 pub use ec2::Ec2;
 pub use records::Records;
 pub use restore_tests::RestoreTesting;
+pub use routing_cluster::RoutingCluster;
 pub use s3::PlanBucket;
 pub use sns::Topic;
 pub use ssm::{OpsCenter, RunbookRunner};
+pub use state_machine::StateMachine;
 
 use std::collections::BTreeMap;
 

@@ -193,7 +193,11 @@ impl Sent {
             };
             return format!("s3:{verb}Object");
         }
-        let service = host.split('.').next().unwrap();
+        // Of a cluster of routing controls, its id does.
+        let service = host
+            .split('.')
+            .find(|part| *part == "route53-recovery-cluster")
+            .unwrap_or_else(|| host.split('.').next().unwrap());
         let operation = match (&self.target, path.split('/').next()) {
             (Some(target), _) => target.rsplit('.').next().unwrap().to_owned(),
             (None, _) if path == "restore-jobs" && self.method == "PUT" => {

@@ -5,6 +5,7 @@
 
 mod acceptable;
 mod records;
+mod fail_over;
 mod recovery;
 mod restore_tests;
 mod story;
@@ -27,6 +28,7 @@ use crate::restore_job::{EBS, RestoreJob};
 use crate::tags::Tags;
 
 pub use records::{Records, attached_volume, completed_job};
+pub use fail_over::{Cluster, Recoveries};
 pub use recovery::{Backups, volume_point};
 pub use restore_tests::Tests;
 pub use story::{Came, DRILL_ROLE, Story, StoryItem};
@@ -92,6 +94,10 @@ pub struct State {
     pub backups: Backups,
     /// What a report is made of.
     pub records: Records,
+    /// Routing controls.
+    pub cluster: Cluster,
+    /// Executions of the state machine that recovers.
+    pub recoveries: Recoveries,
     /// Calls made, each as `operation subject`.
     pub calls: Vec<String>,
     /// Looks at a volume until one that is `creating` shows as `available`; without a number it

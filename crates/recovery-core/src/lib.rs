@@ -2,14 +2,16 @@
 //!
 //! No I/O, no clock, no environment, no AWS SDK. What the deciding code needs of the world stands
 //! in [`ports`]; only [`integration`], [`reconciliation`], [`planning`], [`reporting`],
-//! [`restore_start`], [`restore_test`], [`response`], [`job_tracking`] and
+//! [`restore_start`], [`restore_test`], [`fail_over`], [`region_switch`], [`response`], [`job_tracking`] and
 //! [`ops_item::find_or_create`] walk through them.
 //!
 //! A restored volume, from event to attachment: [`event::backup`] → [`restore_job`] → [`tags`] →
 //! [`integrate`] (the decision), called by [`integration`] (looks and acts).
 //! What no event told of: [`reconciliation`] leads every restore of late through the same integration.
 //! A whole recovery begins with a plan: [`plan`], called by [`planning`]; each restore of it is
-//! begun by [`restore_start`]. It ends with a report: [`report`], called by [`reporting`].
+//! begun by [`restore_start`], and the traffic follows by [`fail_over`]. It ends with a report:
+//! [`report`], called by [`reporting`]. [`region_switch`] makes the whole of it a step of a plan of ARC
+//! Region switch.
 //! A restore test is judged by [`restore_test`].
 //! A Health event: [`event::health`] → [`respond`] (the decision), called by [`response`].
 
@@ -17,6 +19,7 @@ pub mod arn;
 pub mod calls;
 pub mod error;
 pub mod event;
+pub mod fail_over;
 #[cfg(feature = "fakes")]
 pub mod fakes;
 pub mod integrate;
@@ -30,6 +33,7 @@ pub mod ports;
 pub mod reconciliation;
 pub mod report;
 pub mod reporting;
+pub mod region_switch;
 pub mod respond;
 pub mod response;
 pub mod restore_job;

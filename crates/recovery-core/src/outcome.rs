@@ -115,6 +115,21 @@ impl Outcome {
         Outcome::new("already-validated", None)
     }
 
+    /// The routing controls are as wanted, by this run.
+    pub fn shifted() -> Outcome {
+        Outcome::new("shifted", None)
+    }
+
+    /// The routing controls were as wanted before this run.
+    pub fn already_shifted() -> Outcome {
+        Outcome::new("already-shifted", None)
+    }
+
+    /// The recovery of the whole workload has come to its end.
+    pub fn recovered() -> Outcome {
+        Outcome::new("recovered", None)
+    }
+
     /// Adds an id, under the name it has in the answer (camelCase). The answer is logged: an id of
     /// unknown origin that is no name but half a payload is cut.
     #[must_use]

@@ -9,11 +9,13 @@ use chrono::{DateTime, Utc};
 
 use crate::arn::{InstanceId, OpsItemId, RecoveryPointArn, RestoreJobId, VolumeId};
 use crate::error::{Error, Fault};
+use crate::fail_over::{ClusterEndpoint, RoutingControl, Switch};
 use crate::integrate::{DeviceName, Instance, Volume};
 use crate::ops_item::{Claim, ItemKey, NewOpsItem, OpsItem, OpsItemChange};
 use crate::plan::RecoveryPoint;
 use crate::report::measures::Measures;
 use crate::report::observation::{DatedItem, Job, RecoveredVolume};
+use crate::region_switch::Execution;
 use crate::restore_job::RestoreJob;
 use crate::restore_test::{Report, RestoreTest, Snapshot, TestVolume};
 use crate::tags::Tags;
@@ -342,6 +344,48 @@ pub trait Runbooks {
         token: &str,
         parameters: &[(&'static str, String)],
     ) -> impl Future<Output = Result<String, Error>> + Send;
+}
+
+/// The answer to an attempt to set routing controls, where any cluster could give it.
+#[derive(Debug)]
+pub enum ShiftAnswer {
+    /// All of them are set.
+    Set,
+    /// A safety rule stands against it; none of them is set.
+    AgainstSafetyRule(Fault),
+}
+
+/// Routing controls of Application Recovery Controller, through one endpoint of their cluster.
+pub trait RoutingControls {
+    /// The state of the control; nothing where it is neither on nor off.
+    fn routing_state(
+        &self,
+        endpoint: &ClusterEndpoint,
+        control: &RoutingControl,
+    ) -> impl Future<Output = Result<Option<Switch>, Error>> + Send;
+
+    /// Sets all of them in one transaction, and overrides no safety rule. Asked once, without any
+    /// retry: the next attempt is at another endpoint.
+    fn set_routing(
+        &self,
+        endpoint: &ClusterEndpoint,
+        wanted: &[(RoutingControl, Switch)],
+    ) -> impl Future<Output = Result<ShiftAnswer, Error>> + Send;
+}
+
+/// Executions of the state machine that recovers a Region.
+pub trait RecoveryExecutions {
+    /// The execution of this name, as it is now, or nothing where there is none.
+    fn recovery(&self, name: &str)
+    -> impl Future<Output = Result<Option<Execution>, Error>> + Send;
+
+    /// Starts the execution of this name with this input. Where there is, or was, one of this name,
+    /// this does nothing and succeeds.
+    fn start_recovery(
+        &self,
+        name: &str,
+        input: &str,
+    ) -> impl Future<Output = Result<(), Error>> + Send;
 }
 
 /// The time, how much of it is left to a run, and patience.

@@ -38,6 +38,15 @@ impl<'a> Settings<'a> {
         }
     }
 
+    /// All problems noted so far, or this one where there are none: what is wrong with several variables
+    /// together is no news where one of them is wrong by itself.
+    pub fn with_problem(mut self, problem: &str) -> SettingsError {
+        if self.problems.is_empty() {
+            self.problems.push(problem.to_owned());
+        }
+        SettingsError(self.problems)
+    }
+
     /// The text of the variable `name`; noted as a problem that says what was `expected` where it is
     /// set, but not such.
     fn required_such(
@@ -62,6 +71,15 @@ impl<'a> Settings<'a> {
         self.required_such(name, "a Region such as us-west-2", |value| {
             value.chars().all(of_region)
         })
+    }
+
+    /// The value of the tag `recovery:workload` that the variable `name` holds.
+    pub fn workload(&mut self, name: &str) -> String {
+        self.required_such(
+            name,
+            "the name of a workload: 1 to 50 of a-z A-Z 0-9 _ - beginning with a letter or a digit",
+            recovery_core::plan::request::is_workload,
+        )
     }
 
     /// The account id that the variable `name` holds.
@@ -281,6 +299,13 @@ mod tests {
         let account: Read = |settings| drop(settings.account("A"));
         check("111122223333", account, None);
         check("11112222333x", account, Some("A is 11112222333x"));
+        let workload: Read = |settings| drop(settings.workload("W"));
+        check("shop", workload, None);
+        check(
+            "my shop",
+            workload,
+            Some("W is my shop, but must be the name of a workload"),
+        );
         let topic: Read = |settings| drop(settings.topic_or_off("T"));
         check("arn:aws-cn:sns:cn-north-1:111122223333:t", topic, None);
         check(

@@ -6,10 +6,12 @@ mod health_event_responder;
 mod opsitem_creator;
 mod recovery_planner;
 mod recovery_reporter;
+mod region_switch_action;
 mod restore_integrator;
 mod restore_reconciler;
 mod restore_starter;
 mod restore_test_validator;
+mod routing_shifter;
 
 use std::sync::LazyLock;
 
@@ -20,6 +22,7 @@ use super::scenario::{Function, Scenario};
 use crate::support::disturbed::{Disturbed, finish};
 use crate::support::repository::{event, events};
 use crate::support::restored::world_of;
+use crate::support::routing::routing;
 
 /// All of them.
 pub(super) static SCENARIOS: LazyLock<Vec<Scenario>> = LazyLock::new(|| {
@@ -30,6 +33,8 @@ pub(super) static SCENARIOS: LazyLock<Vec<Scenario>> = LazyLock::new(|| {
         recovery_planner::scenarios(),
         recovery_reporter::scenarios(),
         restore_starter::scenarios(),
+        routing_shifter::scenarios(),
+        region_switch_action::scenarios(),
         opsitem_creator::scenarios(),
         health_event_responder::scenarios(),
         alarm_responder::scenarios(),
@@ -56,6 +61,8 @@ pub(super) fn any_event() -> Vec<Scenario> {
                 Function::RecoveryPlanner,
                 Function::RecoveryReporter,
                 Function::RestoreStarter,
+                Function::RoutingShifter(routing()),
+                Function::RegionSwitchAction,
                 Function::OpsitemCreator,
                 Function::HealthEventResponder(policy.clone()),
                 Function::AlarmResponder(policy),

@@ -130,7 +130,7 @@ impl Request {
 }
 
 /// Whether a workload can be called so. The name becomes part of an object's key.
-pub(crate) fn is_workload(name: &str) -> bool {
+pub fn is_workload(name: &str) -> bool {
     (1..=50).contains(&name.len())
         && name.starts_with(|c: char| c.is_ascii_alphanumeric())
         && name

@@ -1,0 +1,18 @@
+//! The Lambda function `region-switch-action`.
+
+use recovery_aws::{StateMachine, load_config};
+use region_switch_action::{Settings, handle};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    let Settings {
+        state_machine,
+        here,
+    } = recovery_lambda::start(Settings::from_variables)?;
+    let config = load_config();
+    let ports = StateMachine::new(&config, state_machine);
+    recovery_lambda::serve(config.calls(), async |payload, clock| {
+        handle(&ports, &clock, &here, &payload).await
+    })
+    .await
+}

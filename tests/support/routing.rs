@@ -1,0 +1,34 @@
+//! Routing controls, and the plan that is recovered by.
+
+use recovery_core::fail_over::{ClusterEndpoint, Routing, RoutingControl};
+use recovery_core::region_switch::Recovered;
+
+/// The control panel.
+pub(crate) const PANEL: &str =
+    "arn:aws:route53-recovery-control::111122223333:controlpanel/0123456789abcdef";
+
+/// The routing control of this id.
+pub(crate) fn control(id: &str) -> RoutingControl {
+    RoutingControl::parse(&format!("{PANEL}/routingcontrol/{id}")).expect("this is one")
+}
+
+/// One control on and one off, through two endpoints: with more, the way is only longer.
+pub(crate) fn routing() -> Routing {
+    let endpoints = ["eu-west-1", "us-west-2"].map(|region| {
+        ClusterEndpoint::parse(&format!("{region}=https://1a2b.example")).expect("this is one")
+    });
+    Routing::new(
+        endpoints.to_vec(),
+        vec![control("west")],
+        vec![control("east")],
+    )
+    .expect("it can be meant")
+}
+
+/// What the files of `events/` recover, and where.
+pub(crate) fn recovered() -> Recovered {
+    Recovered {
+        workload: "shop".to_owned(),
+        region: "us-west-2".to_owned(),
+    }
+}
