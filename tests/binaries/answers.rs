@@ -339,12 +339,12 @@ fn restore_starter_answers_as_promised() {
 
 #[test]
 fn routing_shifter_answers_as_promised() {
-    check_direct(&DIRECT[2]);
+    check_direct(&DIRECT[3]);
 }
 
 #[test]
-@@fn region_switch_action_answers_as_promised() {
-    check_direct(&DIRECT[3]);
+fn region_switch_action_answers_as_promised() {
+    check_direct(&DIRECT[4]);
 }
 
 #[test]
