@@ -106,7 +106,10 @@ fn objections(root: &Value, schema: &Value, value: &Value, place: &str, found: &
         for (name, member) in members {
             match schema["properties"].get(name) {
                 Some(of) => objections(root, of, member, &format!("{place}/{name}"), found),
-                None => found.push(format!("{place}: {name} is unknown")),
+                None if schema["additionalProperties"] == false => {
+                    found.push(format!("{place}: {name} is unknown"));
+                }
+                None => {}
             }
         }
     }
