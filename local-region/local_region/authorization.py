@@ -24,12 +24,14 @@ CLOUDFORMATION_KEYS = {
     "cloudformation:RoleArn": "RoleARN",
     "cloudformation:TemplateUrl": "TemplateURL",
 }
+# Headers of S3 that write only on a condition; policies may ask for them.
+CONDITIONAL_WRITES = ("if-match", "if-none-match")
 
 
 def name_resources_as_aws() -> None:
     """Have IAM policies evaluated against the resources and keys of AWS's Service Authorization Reference."""
     extract, further = iam_actions.extract_resource_arn, iam_actions.verified_access_resource_arns
-    condition_keys = iam_actions.request_tag_context
+    condition_keys, keys_of_s3 = iam_actions.request_tag_context, iam_actions.s3_service_context
 
     def resource_arn(
         service: str,
@@ -92,7 +94,14 @@ def name_resources_as_aws() -> None:
         own = {key: value for key, value in given.items() if value} if service == "cloudformation" else {}
         return condition_keys(service, iam_action, body, params) | own
 
+    def s3_condition_keys(iam_action: str, query: dict, path: str, headers: dict) -> dict[str, Any]:
+        known = keys_of_s3(iam_action, query, path, headers) or {}
+        # https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes-enforce.html
+        conditional = {f"s3:{name}": headers[name] for name in CONDITIONAL_WRITES if headers.get(name)}
+        return known | conditional
+
     iam_actions.request_tag_context = request_condition_keys
+    iam_actions.s3_service_context = s3_condition_keys
     iam_actions.extract_resource_arn = resource_arn
     iam_actions.verified_access_resource_arns = further_resource_arns
 

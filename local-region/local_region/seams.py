@@ -23,6 +23,7 @@ core.iam_actions                 access_denied_response               service ac
 core.iam_actions                 extract_iam_action                   *
 core.iam_actions                 extract_resource_arn                 service method path headers body query_params region account_id
 core.iam_actions                 request_tag_context                  service iam_action body params
+core.iam_actions                 s3_service_context                   iam_action query_params path headers
 core.iam_actions                 verified_access_resource_arns        query_params region account_id
 core.iam_evaluator               enforce                              access_key_id iam_action service region resource_arn service_context
 core.iam_evaluator               evaluate_resource_policy             doc ctx service named_only direct_only

@@ -4,8 +4,8 @@
 //! device name is taken once, an open OpsItem stands in the way of a second one with its key.
 
 mod acceptable;
-mod records;
 mod fail_over;
+mod records;
 mod recovery;
 mod restore_tests;
 mod story;
@@ -27,8 +27,8 @@ use crate::ports::{
 use crate::restore_job::{EBS, RestoreJob};
 use crate::tags::Tags;
 
-pub use records::{Records, attached_volume, completed_job};
 pub use fail_over::{Cluster, Recoveries};
+pub use records::{Records, attached_volume, completed_job};
 pub use recovery::{Backups, volume_point};
 pub use restore_tests::Tests;
 pub use story::{Came, DRILL_ROLE, Story, StoryItem};
