@@ -100,9 +100,10 @@ pub trait RecoveryPoints {
     ) -> impl Future<Output = Result<Page<Option<RecoveryPoint>>, Error>> + Send;
 }
 
-/// How many snapshots and images can be asked for their tags at once: EC2 takes 200 values in a
-/// filter (<https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Filtering.html>).
-pub const SNAPSHOTS_AT_ONCE: usize = 200;
+/// How many snapshots and images can be asked for their tags at once: EC2 takes 200 values in all the
+/// filters of a call together, and the keys of the tags are asked for as well (`FilterLimitExceeded` in
+/// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html>).
+pub const SNAPSHOTS_AT_ONCE: usize = 200 - crate::tags::PLANNED.len();
 
 /// Tags of many EBS snapshots and images at once.
 pub trait SnapshotTags {

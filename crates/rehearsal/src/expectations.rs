@@ -51,7 +51,11 @@ pub(crate) fn check(played: &Played) -> Vec<Expectation> {
                 "The restore of the {} has one OpsItem, resolved",
                 restore.name
             ),
-            statuses(&items) == ["Resolved"],
+            // Where answers are lost, a second one may be made; it does not stay open (docs/limits.md).
+            statuses(&items) == ["Resolved"]
+                || played.adversity.faults.is_some()
+                    && !items.is_empty()
+                    && items.iter().all(|item| item.status == "Resolved"),
             told(&items),
         );
     }
@@ -146,9 +150,15 @@ pub(crate) fn check(played: &Played) -> Vec<Expectation> {
         .into_iter()
         .map(|(_, status)| status)
         .collect();
+    // The runbook follows the recovery to its first end.
+    let approved = if played.stopped.is_some() {
+        "Failed"
+    } else {
+        "Success"
+    };
     expect(
         "What was approved goes on, what was denied does not",
-        decided == ["Success", "Rejected", "Rejected"],
+        decided == [approved, "Rejected", "Rejected"],
         format!("{decided:?}"),
     );
     expect(
@@ -185,18 +195,18 @@ pub(crate) fn check(played: &Played) -> Vec<Expectation> {
     let refused: Vec<String> = played
         .of_kind("call")
         .filter(|call| {
-            // Found out by asking: someone else made the item, or took the device name, just before; a
-            // stack or a report is not there yet; a plan is kept already.
-            let known = match call["operation"].as_str() {
-                Some("CreateOpsItem") => "OpsItemAlreadyExistsException",
-                Some("AttachVolume") => "InvalidParameterValue",
-                Some("DescribeStackResource" | "DescribeStacks") => "ValidationError",
-                Some("GetObject") => "NoSuchKey",
-                Some("PutObject") => "PreconditionFailed",
-                _ => "",
+            // Found out by asking: someone else made the item, attached the volume or took the device
+            // name just before; a stack or a report is not there yet; a plan is kept already.
+            let known: &[&str] = match call["operation"].as_str() {
+                Some("CreateOpsItem") => &["OpsItemAlreadyExistsException"],
+                Some("AttachVolume") => &["InvalidParameterValue", "VolumeInUse"],
+                Some("DescribeStackResource" | "DescribeStacks") => &["ValidationError"],
+                Some("GetObject") => &["NoSuchKey"],
+                Some("PutObject") => &["PreconditionFailed"],
+                _ => &[],
             };
             let code = call["errorCode"].as_str();
-            call["caller"] != "operator" && code.is_some_and(|code| code != known)
+            call["caller"] != "operator" && code.is_some_and(|code| !known.contains(&code))
         })
         .map(|call| {
             format!(
@@ -260,22 +270,17 @@ fn integrated_by_the_schedule(played: &Played) -> (bool, String) {
         .filter(between)
         .filter(|event| event["detailType"] == "Scheduled Event")
         .count();
-    let callers: BTreeSet<&str> = played
+    // A call is written down when it has ended, the attachment when it is made.
+    let caller = played
         .of_kind("call")
-        .filter(between)
         .filter(|call| call["operation"] == "AttachVolume")
-        .filter_map(|call| call["caller"].as_str())
-        .collect();
+        .find(|call| call["seq"].as_u64() > Some(completed))
+        .and_then(|call| call["caller"].as_str());
     // A run that began before the restore ended may have seen it too.
-    let held = came <= 1
-        && callers.iter().eq(reconciler
-            .iter()
-            .map(|name| name.as_str())
-            .collect::<Vec<_>>()
-            .iter());
+    let held = came <= 1 && caller == reconciler.map(String::as_str);
     (
         held,
-        format!("{} after {came} time(s), by {callers:?}", restore.volume),
+        format!("{} after {came} time(s), by {caller:?}", restore.volume),
     )
 }
 

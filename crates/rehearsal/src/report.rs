@@ -128,6 +128,16 @@ fn told(played: &Played, entry: &Value) -> Option<(String, String)> {
         "call" if entry["operation"] == "StartAutomationExecution" && entry["status"] == 200 => {
             ("Automation".to_owned(), "runbook started".to_owned())
         }
+        "state-machine" => {
+            let redriven = match entry["redriveCount"].as_u64() {
+                None | Some(0) => String::new(),
+                Some(count) => format!(", redriven {count} time(s)"),
+            };
+            (
+                "Step Functions".to_owned(),
+                format!("{}: {}{redriven}", text("name"), text("status")),
+            )
+        }
         "message" => ("SNS".to_owned(), format!("message: {}", text("subject"))),
         "dead-letter" => ("SQS".to_owned(), format!("DEAD LETTER: {}", text("reason"))),
         _ => return None,

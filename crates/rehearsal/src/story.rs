@@ -210,7 +210,7 @@ pub(crate) async fn play(
     }
     if let Some(broken) = adversity.broken {
         break_it(
-            region, &hand, workspace, bucket, broken, volumes, &points[0],
+            region, &hand, workspace, bucket, broken, volumes, &points[1],
         )
         .await?;
     }
@@ -288,7 +288,7 @@ pub(crate) async fn play(
 
     eprintln!("The event of a restore comes a second time …");
     let first_job = hand
-        .job_of(&points[0], "RestoreRole")
+        .job_of(&points[0], "-RestoreRole")
         .await?
         .ok_or_else(|| Problem::said("the recovery restored nothing"))?;
     let mut again = event(workspace, "restore-completed-ebs.json")?;
