@@ -33,8 +33,8 @@ pub(crate) fn json_of(story: &Story) -> String {
     ))
     .expect("nothing goes wrong");
     let key = outcome.id("reportKey").expect("it is kept").to_owned();
-    let json = world.state().backups.objects[&key].clone();
-    json
+    let state = world.state();
+    state.backups.objects[&key].clone()
 }
 
 /// The report that is kept of it.

@@ -28,6 +28,9 @@ fn terms() -> Terms {
     }
 }
 
+/// What is otherwise in an input.
+type Change = fn(&mut Value);
+
 async fn asked(world: &World, payload: &Value) -> Result<Outcome, Error> {
     handle(world, world, &FakeClock::new(), &terms(), payload).await
 }
@@ -216,7 +219,7 @@ async fn a_drill_says_so_counts_from_its_execution_and_looks_at_its_own_restores
         report.recovery_time.seconds,
         story.verified.unwrap() - story.started
     );
-    let told = &world.state().notifications[0];
+    let told = world.state().notifications[0].clone();
     assert!(
         told.subject.starts_with("Drill of shop is whole"),
         "{}",
@@ -396,7 +399,7 @@ async fn a_run_whose_time_is_up_says_so() {
 #[tokio::test]
 async fn what_the_input_lacks_is_lenient_and_what_it_must_have_is_named() {
     let (_, payload) = Story::whole(1, 2).told("verify").unwrap();
-    let with = |change: fn(&mut Value)| {
+    let with = |change: Change| {
         let (world, mut payload) = (
             Story::whole(1, 2).told("verify").unwrap().0,
             payload.clone(),
@@ -404,7 +407,7 @@ async fn what_the_input_lacks_is_lenient_and_what_it_must_have_is_named() {
         change(&mut payload);
         (world, payload)
     };
-    let fine: [fn(&mut Value); 4] = [
+    let fine: [Change; 4] = [
         |it| it["incident"] = json!(null),
         |it| it["problems"] = json!(null),
         |it| it["verification"] = json!({"from": 1, "to": "soon"}),
@@ -414,7 +417,7 @@ async fn what_the_input_lacks_is_lenient_and_what_it_must_have_is_named() {
         let (world, payload) = with(change);
         assert_eq!(asked(&world, &payload).await.unwrap().kind(), "verified");
     }
-    let wrong: [(&str, fn(&mut Value)); 7] = [
+    let wrong: [(&str, Change); 7] = [
         ("do", |it| it["do"] = json!("sing")),
         ("workload", |it| it["workload"] = json!("../x")),
         ("mode", |it| it["mode"] = json!("both")),
