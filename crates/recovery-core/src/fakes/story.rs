@@ -11,11 +11,9 @@ use crate::ops_item::{ItemKey, NewOpsItem, Severity};
 use crate::plan::request::{Mode, Request};
 use crate::plan::{Item, Plan, Predictions, Refused, Target};
 
-use super::{World, attached_volume, completed_job};
+use super::{DRILL_ROLE, World, attached_volume, completed_job};
 use crate::ports::OpsItems;
 
-/// The role that a drill of these stories restores with.
-pub const DRILL_ROLE: &str = "arn:aws:iam::111122223333:role/drill-restore";
 const ROLE: &str = "arn:aws:iam::111122223333:role/restore";
 
 /// How far an item came. Moments are seconds after the beginning of the trouble.
