@@ -592,6 +592,7 @@ fn drills_restore_with_a_role_that_nothing_else_has_and_every_function_about_res
         }
         let expected = [
             "OpsitemCreatorFunction",
+            "RecoveryReporterFunction",
             "RestoreIntegratorFunction",
             "RestoreReconcilerFunction",
             "RestoreStarterFunction",
