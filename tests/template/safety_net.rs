@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+use super::state_machines::WHOLE;
+
 use crate::support::sam::{
     Deployed, EVERY_FUNCTION, HEALTH_BACKUP, PRIMARY, attribute_of, deployed, deployed_in, members,
     strings, template_at,
@@ -13,6 +15,7 @@ use crate::support::sam::{
 fn deliverers() -> Vec<(&'static str, Deployed)> {
     vec![
         ("template.yaml", deployed(&[])),
+        ("template.yaml", deployed(&WHOLE)),
         ("template.yaml", deployed(&EVERY_FUNCTION)),
         (PRIMARY, deployed_in("us-east-1", PRIMARY, &[])),
         (HEALTH_BACKUP, deployed_in("us-west-2", HEALTH_BACKUP, &[])),

@@ -34,7 +34,7 @@ const MACHINES: [Machine; 2] = [
 ];
 
 /// With everything that a recovery can do.
-const WHOLE: [(&str, &str); 6] = [
+pub(super) const WHOLE: [(&str, &str); 6] = [
     ("RecoveryWorkload", "shop"),
     (
         "WorkloadStackRoleArn",
