@@ -349,6 +349,17 @@ fn recovery_held(played: &Played, expect: &mut impl FnMut(&str, bool, String)) {
             wrong.join("; ")
         },
     );
+    let calls = played
+        .of_kind("call")
+        .filter(|call| call["operation"] == "UpdateRoutingControlStates" && call["status"] == 200)
+        .count();
+    expect(
+        "Traffic comes to the recovery Region, though two endpoints of the cluster are gone; a drill moves none",
+        played.routing.recovery.1 == "On"
+            && played.routing.primary.1 == "Off"
+            && (calls == 1 || calls > 1 && played.adversity.faults.is_some()),
+        format!("{:?}, set {calls} time(s)", played.routing),
+    );
     let phases: Vec<&str> = recovery
         .said("/phases")
         .as_array()
@@ -357,7 +368,7 @@ fn recovery_held(played: &Played, expect: &mut impl FnMut(&str, bool, String)) {
         .filter_map(|phase| phase["phase"].as_str())
         .collect();
     expect(
-        "It tells the phases from the trouble to the verification",
+        "It tells the phases from the trouble to the fail over",
         [
             "detect",
             "decide",
@@ -366,6 +377,7 @@ fn recovery_held(played: &Played, expect: &mut impl FnMut(&str, bool, String)) {
             "restore",
             "integrate",
             "verify",
+            "fail-over",
         ]
         .iter()
         .all(|phase| phases.contains(phase)),
@@ -394,9 +406,13 @@ fn recovery_held(played: &Played, expect: &mut impl FnMut(&str, bool, String)) {
 /// What was so while the recovery stood still.
 fn stop_held(
     played: &Played,
-    stopped: &crate::recovery::Recovery,
+    stopped: &crate::story::Stopped,
     expect: &mut impl FnMut(&str, bool, String),
 ) {
+    let crate::story::Stopped {
+        recovery: stopped,
+        routing,
+    } = stopped;
     let cause = stopped.cause.as_deref().unwrap_or_default();
     expect(
         "What was broken stops the recovery, which says how to go on",
@@ -434,6 +450,13 @@ fn stop_held(
             .chars()
             .take(500)
             .collect(),
+    );
+    // Where only the report is broken, everything is back.
+    let moved = if reports { "Off" } else { "On" };
+    expect(
+        "Traffic does not come to what is not whole",
+        routing.recovery.1 == moved,
+        format!("{routing:?}"),
     );
     expect(
         "Mended and redriven, it goes on to its end",

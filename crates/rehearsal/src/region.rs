@@ -44,6 +44,42 @@ pub(crate) struct Deployed {
     pub(crate) resources: std::collections::BTreeMap<String, String>,
 }
 
+/// The two routing controls: ARN and state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Routing {
+    pub(crate) primary: (String, String),
+    pub(crate) recovery: (String, String),
+}
+
+impl Routing {
+    fn read(answer: &Value) -> Result<Routing, Problem> {
+        let control = |name: &str| {
+            let control = &answer["panels"][0]["controls"][name];
+            let text = |member: &str| control[member].as_str().map(str::to_owned);
+            text("arn").zip(text("state"))
+        };
+        control(PRIMARY_REGION)
+            .zip(control(REGION))
+            .map(|(primary, recovery)| Routing { primary, recovery })
+            .ok_or_else(|| Problem::said(format!("the routing controls cannot be read: {answer}")))
+    }
+
+    /// The endpoints of their cluster, as an owner writes them down. The local Region stands for all.
+    pub(crate) fn endpoints() -> String {
+        [
+            "us-east-1",
+            "us-west-2",
+            "eu-west-1",
+            "ap-northeast-1",
+            "ap-southeast-2",
+        ]
+        .map(|region| {
+            format!("{region}=https://shop.route53-recovery-cluster.{region}.amazonaws.com/v1")
+        })
+        .join(",")
+    }
+}
+
 /// A local Region of this process. Dropped, it ends with all its functions.
 #[derive(Debug)]
 pub(crate) struct LocalRegion {
@@ -227,6 +263,29 @@ impl LocalRegion {
             json!({"recoveryPointArn": recovery_point, "message": message, "count": count});
         self.post("/_local-region/restore-failures", &request)
             .map(|_| ())
+    }
+
+    /// Makes two routing controls, of which one must stay on: that of the primary Region is.
+    pub(crate) fn make_routing_controls(&self) -> Result<Routing, Problem> {
+        let request = json!({
+            "controlPanel": "shop",
+            "controls": {PRIMARY_REGION: "On", REGION: "Off"},
+            "atLeastOn": 1,
+        });
+        let made = self.post("/_local-region/routing", &request)?;
+        Routing::read(&made)
+    }
+
+    /// Takes the cluster's endpoint in the primary Region away, and another one.
+    pub(crate) fn impair_routing(&self) -> Result<(), Problem> {
+        let request = json!({"unavailable": [1, 2]});
+        self.post("/_local-region/routing-endpoints", &request)
+            .map(|_| ())
+    }
+
+    /// The routing controls as they stand.
+    pub(crate) fn routing(&self) -> Result<Routing, Problem> {
+        Routing::read(&self.get("/_local-region/routing")?)
     }
 
     /// Puts these faults in the way of the functions' calls.

@@ -384,7 +384,10 @@ pub(crate) fn write_pages(
 ) -> Result<Vec<(&'static str, PathBuf)>, Problem> {
     let folder = workspace.scratch()?;
     let mut written = Vec::new();
-    let stopped = played.stopped.as_ref().map(|stopped| ("stopped", stopped));
+    let stopped = played
+        .stopped
+        .as_ref()
+        .map(|stopped| ("stopped", &stopped.recovery));
     let all = [
         ("recovery", &played.recovery),
         ("drill", &played.drill.recovery),

@@ -9,7 +9,7 @@ use crate::arguments::{Adversity, Broken};
 use crate::hand::Hand;
 use crate::problem::Problem;
 use crate::recovery::Recovery;
-use crate::region::{ACCOUNT, LocalRegion, PRIMARY_REGION, architecture};
+use crate::region::{ACCOUNT, LocalRegion, PRIMARY_REGION, Routing, architecture};
 use crate::setup::Workspace;
 use crate::workload::{self, DRILL_STACK, Protected, WORKLOAD};
 
@@ -68,6 +68,13 @@ pub(crate) struct Planned {
     pub(crate) changed: Value,
 }
 
+/// The recovery while it stood still, and where the traffic went.
+#[derive(Debug)]
+pub(crate) struct Stopped {
+    pub(crate) recovery: Recovery,
+    pub(crate) routing: Routing,
+}
+
 /// A drill and what is left of it.
 #[derive(Debug)]
 pub(crate) struct Drill {
@@ -101,8 +108,10 @@ pub(crate) struct Played {
     /// How many executions of the state machine there were after the approval.
     pub(crate) recoveries: usize,
     /// The recovery as it stopped, where something was broken.
-    pub(crate) stopped: Option<Recovery>,
+    pub(crate) stopped: Option<Stopped>,
     pub(crate) recovery: Recovery,
+    /// The routing controls after it.
+    pub(crate) routing: Routing,
     /// The code that a second start of the same recovery was refused with.
     pub(crate) started_again: String,
     pub(crate) drill: Drill,
@@ -132,6 +141,8 @@ pub(crate) async fn play(
         binaries,
         &[],
     )?;
+    let routing = region.make_routing_controls()?;
+    region.impair_routing()?;
     let system = region.deploy(
         template,
         "rapid-recovery",
@@ -149,6 +160,9 @@ pub(crate) async fn play(
                 "WorkloadStackRoleArn",
                 output(&foundation.outputs, "WorkloadStackRoleArn")?,
             ),
+            ("RoutingClusterEndpoints", &Routing::endpoints()),
+            ("RoutingControlsOn", &routing.recovery.0),
+            ("RoutingControlsOff", &routing.primary.0),
             ("Architecture", architecture()),
         ],
     )?;
@@ -257,7 +271,10 @@ pub(crate) async fn play(
     let stopped = match adversity.broken {
         None => None,
         Some(broken) => {
-            let stopped = hand.recovery(&execution, bucket).await?;
+            let stopped = Stopped {
+                recovery: hand.recovery(&execution, bucket).await?,
+                routing: region.routing()?,
+            };
             eprintln!("Something was broken: it is mended, and the recovery redriven …");
             mend_it(region, &hand, bucket, broken, &whole_template).await?;
             hand.redrive(&execution).await?;
@@ -359,6 +376,7 @@ pub(crate) async fn play(
         recoveries,
         stopped,
         recovery,
+        routing: region.routing()?,
         started_again,
         drill,
         by_hand,
