@@ -90,10 +90,7 @@ pub(crate) const FUNCTIONS: [(&str, &[(&str, &str)]); 11] = [
             ),
         ],
     ),
-    (
-        "opsitem-creator",
-        &[("DRILL_RESTORE_ROLE_ARN", DRILL_ROLE)],
-    ),
+    ("opsitem-creator", &[("DRILL_RESTORE_ROLE_ARN", DRILL_ROLE)]),
     ("health-event-responder", RESPONDER),
     ("alarm-responder", RESPONDER),
 ];

@@ -134,6 +134,9 @@ fn may_pass(error: &str) -> bool {
     match service {
         "" => code == "Retryable",
         "States" => code == "Timeout",
+        // A function that took too long, or whose process died.
+        "Sandbox" => code == "Timedout",
+        "Runtime" => code == "ExitError",
         "Lambda" => [
             "ServiceException",
             "AWSLambdaException",

@@ -1,8 +1,8 @@
 //! Starts one planned restore: finds the target, and with it the Availability Zone, and asks AWS
 //! Backup to restore into it.
 //!
-//! Safe to repeat: the same item of the same plan, and in drills of the same drill, is one restore job,
-//! until that job has failed.
+//! Safe to repeat: the same recovery point for the same target, and in drills of the same drill, is one
+//! restore job, until that job has failed.
 
 use futures_util::future::try_join;
 use serde::Deserialize;
@@ -147,7 +147,7 @@ pub async fn handle(
     };
     let mut last = String::new();
     for attempt in 0..ATTEMPTS {
-        request.token = token(&plan_hash, &item.resource_arn, attempt, drill.as_deref());
+        request.token = token(&item, attempt, drill.as_deref());
         let id = match ports.start_restore(&request).await? {
             StartAnswer::Started(id) => id,
             StartAnswer::PointGone(fault) => {
@@ -178,10 +178,18 @@ pub async fn handle(
     refused(StartRefusal::KeepsFailing(last))
 }
 
-/// The token of an attempt to restore a resource as a plan says. Each drill has its own.
-fn token(plan_hash: &str, resource: &str, attempt: u32, drill: Option<&str>) -> String {
+/// The token of an attempt to restore a recovery point for a target. Each drill has its own. Not of the
+/// plan: where a plan is made anew because something else has changed, what is restored already stays so.
+fn token(item: &Item, attempt: u32, drill: Option<&str>) -> String {
     let attempt = attempt.to_string();
-    digest([plan_hash, resource, &attempt].into_iter().chain(drill))
+    let parts = [
+        item.resource_arn.as_str(),
+        &item.recovery_point_arn,
+        &item.target.stack,
+        &item.target.logical_id,
+        &attempt,
+    ];
+    digest(parts.into_iter().chain(drill))
 }
 
 /// Whether an execution of a state machine can be called so.
@@ -239,8 +247,11 @@ impl StartRefusal {
                 "Add the tags recovery:stack and recovery:logical-id to the recovery point and plan again.".to_owned()
             }
             StartRefusal::PointGone(_) => "Plan again: another recovery point may take its place.".to_owned(),
-            StartRefusal::Rejected(_) | StartRefusal::KeepsFailing(_) => {
-                "Mend what AWS Backup complains of (often the role, the key or a quota), then plan and start again; or restore by hand.".to_owned()
+            StartRefusal::Rejected(_) => {
+                "Mend what AWS Backup complains of (often the role, the key or a quota), then start this restore again; or restore by hand.".to_owned()
+            }
+            StartRefusal::KeepsFailing(_) => {
+                "Mend what AWS Backup complains of (often the role, the key or a quota), then restore by hand: this recovery point is not restored for this target any more.".to_owned()
             }
         }
     }
