@@ -276,9 +276,9 @@ impl LocalRegion {
         Routing::read(&made)
     }
 
-    /// Takes the cluster's endpoint in the primary Region away, and another one.
+    /// Takes the cluster's endpoint in the primary Region away, and all others but one.
     pub(crate) fn impair_routing(&self) -> Result<(), Problem> {
-        let request = json!({"unavailable": [1, 2]});
+        let request = json!({"unavailable": [1, 2, 4, 5]});
         self.post("/_local-region/routing-endpoints", &request)
             .map(|_| ())
     }

@@ -95,7 +95,7 @@ fn told(played: &Played, entry: &Value) -> Option<(String, String)> {
         }
         "restore-job" => {
             let made = entry["createdResourceArn"].as_str().map(short);
-            let name = restored(played, &text("restoreJobId"));
+            let name = restored(played, &text("restoreJobId"), &text("recoveryPointArn"));
             let what = match (text("status").as_str(), made) {
                 ("RUNNING", _) => format!("restore of the {name} is running"),
                 ("COMPLETED", Some(made)) => format!("restore of the {name} completed: {made}"),
@@ -172,7 +172,7 @@ fn subject(played: &Played, event: &Value) -> String {
         }
         Some("aws.backup") => format!(
             "restore of the {} {}",
-            restored(played, text("restoreJobId")),
+            restored(played, text("restoreJobId"), text("recoveryPointArn")),
             text("status")
         ),
         _ => event["detailType"].as_str().unwrap_or_default().to_owned(),
@@ -180,13 +180,18 @@ fn subject(played: &Played, event: &Value) -> String {
 }
 
 /// What a restore job restored, in words.
-fn restored<'a>(played: &'a Played, job: &str) -> &'a str {
+fn restored<'a>(played: &'a Played, job: &str, point: &str) -> &'a str {
     let of_drill = || {
         let items = played.drill.recovery.said("/items").as_array();
         items.into_iter().flatten().any(|item| item["jobId"] == job)
     };
     restores(played)
         .find(|restore| restore.job == job)
+        // Of a job that failed, only what it was to restore is known.
+        .or_else(|| {
+            let failed = || restores(played).find(|restore| restore.recovery_point == point);
+            if of_drill() { None } else { failed() }
+        })
         .map_or_else(
             || {
                 if of_drill() {
