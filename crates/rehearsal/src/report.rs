@@ -172,7 +172,11 @@ fn subject(played: &Played, event: &Value) -> String {
         }
         Some("aws.backup") => format!(
             "restore of the {} {}",
-            restored(played, text("restoreJobId"), text("recoveryPointArn")),
+            restored(
+                played,
+                text("restoreJobId"),
+                event["resources"][0].as_str().unwrap_or_default()
+            ),
             text("status")
         ),
         _ => event["detailType"].as_str().unwrap_or_default().to_owned(),
