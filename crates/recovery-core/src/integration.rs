@@ -4,10 +4,11 @@
 //! Safe to repeat and to run twice at the same time: what is done already is found done, and an
 //! answer that was lost is settled by looking, never by asking EC2 a second time.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use futures_util::future::{OptionFuture, join, try_join};
 
 use crate::arn::{Here, InstanceId, OpsItemId, VolumeId};
@@ -228,14 +229,24 @@ pub(crate) async fn integrate_seen(
         );
     let new = new_item(restore);
     let item_first = item_first.then_some(restore);
-    let (brought, item) = join(
+    let (brought, claim) = join(
         bring_together(ports, clock, &target, volume, instance, item_first),
-        OptionFuture::from(about_to.then(|| claim(ports, &new))),
+        OptionFuture::from(about_to.then(|| ports.create(&new))),
     )
     .await;
+    let by_this_run = matches!(&brought, Ok(Brought::Attached(attached)) if attached.by_this_run);
+    if let Some(Ok(Claim::Created(id))) = &claim
+        && !by_this_run
+    {
+        // It goes on in the first item, which may be an earlier one: this one may not be listed yet.
+        let settled = settle_created(ports, &new, id.clone(), |_| true, |_, _| true).await;
+        if brought.is_ok() {
+            settled?;
+        }
+    }
     match brought? {
         Brought::Attached(attached) => {
-            settle_attached(ports, clock, restore, &target, attached, item).await
+            settle_attached(ports, clock, restore, &target, attached, claim).await
         }
         Brought::Refused(refusal) => refuse(ports, restore, refusal).await,
         Brought::TakenOff => Ok(Outcome::ignored("taken-off").with("volumeId", volume_id.as_str())),
@@ -643,45 +654,78 @@ async fn open_item(
     Ok(true)
 }
 
-/// Writes down that the volume is where it belongs.
+/// Writes down that the volume is where it belongs, in the item of `claim`, which was made while it was
+/// attached, or in the one that is found.
 async fn settle_attached(
     ports: &impl IntegrationPorts,
     clock: &impl Clock,
     restore: &Restore,
     target: &IntegrationTarget,
     attached: Attached,
-    item: Option<Result<OpsItem, Error>>,
+    claim: Option<Result<Claim, Error>>,
 ) -> Result<Outcome, Error> {
     let job = &restore.job;
     let new = new_item(restore);
-    let OpsItem {
-        id, data: known, ..
-    } = match item {
-        Some(Ok(item)) if attached.by_this_run => item,
+    let outcome = |id: &OpsItemId| {
+        if attached.by_this_run {
+            Outcome::integrated()
+        } else {
+            Outcome::already_integrated()
+        }
+        .with("restoreJobId", job.id.as_str())
+        .with("volumeId", attached.volume.as_str())
+        .with("instanceId", attached.instance.as_str())
+        .with("device", attached.device.clone())
+        .with("opsItemId", id.as_str())
+    };
+    let change = attached_change(restore, target, &attached, clock.now());
+    match claim {
+        // Of a volume that was not attached there is most likely an open item, which does not say yet
+        // that the work is done.
+        Some(Ok(Claim::Existing(id))) if attached.by_this_run => {
+            ports.update(&id, &change).await?;
+            Ok(outcome(&id))
+        }
+        // An earlier item may have been resolved, by another run that wrote the attachment down first,
+        // or by a person after a refusal. Mostly there is none.
+        Some(Ok(Claim::Created(id))) if attached.by_this_run => {
+            let (written, found) = join(ports.update(&id, &change), ports.find(&new.key)).await;
+            written?;
+            if found?.iter().all(|item| item.id == id) {
+                return Ok(outcome(&id));
+            }
+            let first = settle_created(ports, &new, id, |_| true, |_, _| true).await?;
+            ports.update(&first.id, &change).await?;
+            Ok(outcome(&first.id))
+        }
         // Another run attached it, and may have written that down and resolved the item; or the claim
         // failed meanwhile, perhaps after it made an item.
-        _ => find_or_create(ports, &new).await?,
-    };
-    let outcome = if attached.by_this_run {
-        Outcome::integrated()
-    } else {
-        Outcome::already_integrated()
+        _ => {
+            let item = find_or_create(ports, &new).await?;
+            let says = |key, what: &str| item.data.get(key).map(String::as_str) == Some(what);
+            let written = says(INTEGRATION, ATTACHED)
+                && says(INSTANCE, attached.instance.as_str())
+                && says(DEVICE, &attached.device);
+            if !written {
+                ports.update(&item.id, &change).await?;
+            }
+            Ok(outcome(&item.id))
+        }
     }
-    .with("restoreJobId", job.id.as_str())
-    .with("volumeId", attached.volume.as_str())
-    .with("instanceId", attached.instance.as_str())
-    .with("device", attached.device.clone())
-    .with("opsItemId", id.as_str());
-    let says = |key, what: &str| known.get(key).map(String::as_str) == Some(what);
-    if says(INTEGRATION, ATTACHED)
-        && says(INSTANCE, attached.instance.as_str())
-        && says(DEVICE, &attached.device)
-    {
-        return Ok(outcome);
-    }
+}
+
+/// What the job's item says from then on.
+fn attached_change(
+    restore: &Restore,
+    target: &IntegrationTarget,
+    attached: &Attached,
+    now: DateTime<Utc>,
+) -> OpsItemChange {
+    let job = &restore.job;
+    let new = new_item(restore);
     let seconds = job
         .completed
-        .map(|completed| (clock.now() - completed).num_seconds().max(0));
+        .map(|completed| (now - completed).num_seconds().max(0));
     let after = seconds.map_or(String::new(), |seconds| {
         format!(", {seconds} s after the restore completed")
     });
@@ -707,7 +751,7 @@ async fn settle_attached(
             Severity::Low,
         ),
     };
-    let change = OpsItemChange {
+    OpsItemChange {
         title: Some(titled(
             restore,
             format!(
@@ -737,25 +781,6 @@ async fn settle_attached(
         .chain(seconds.map(|seconds| (SECONDS, seconds.to_string())))
         .collect(),
         ..OpsItemChange::default()
-    };
-    ports.update(&id, &change).await?;
-    Ok(outcome)
-}
-
-/// The OpsItem to write to, and what it says so far.
-///
-/// Of a volume that was not attached there is most likely an open item, which `CreateOpsItem` finds.
-/// Where it creates one instead, an earlier one may have been resolved, by another run that wrote the
-/// attachment down first, or by a person after a refusal.
-async fn claim(ports: &impl IntegrationPorts, new: &NewOpsItem) -> Result<OpsItem, Error> {
-    match ports.create(new).await? {
-        // Open, so that it does not say yet that the work is done.
-        Claim::Existing(id) => Ok(OpsItem {
-            id,
-            status: Status::Open,
-            data: BTreeMap::new(),
-        }),
-        Claim::Created(id) => settle_created(ports, new, id, |_| true, |_, _| true).await,
     }
 }
 

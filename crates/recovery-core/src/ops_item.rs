@@ -306,8 +306,7 @@ pub(crate) async fn settle_created(
     counts: impl Fn(&OpsItem) -> bool,
     repeats: impl Fn(&OpsItem, &OpsItem) -> bool,
 ) -> Result<OpsItem, Error> {
-    let repeats = |first: &OpsItem, younger: &OpsItem| younger.id == id || repeats(first, younger);
-    let own = new.as_created(id.clone());
+    let own = new.as_created(id);
     let first = first_where(items, &new.key, Some(own.clone()), counts, repeats).await?;
     Ok(first.unwrap_or(own))
 }
@@ -324,8 +323,8 @@ pub(crate) async fn first_of(
 }
 
 /// The oldest item with this key that counts; `created`, which may not be listed yet, is the youngest.
-/// Younger ones that are open and repeat the oldest are resolved
-/// in its favour, also those that a run left behind when it died.
+/// That one, and others that are open and repeat the oldest, are resolved in its favour: also those that
+/// a run left behind when it died.
 async fn first_where(
     items: &impl OpsItems,
     key: &ItemKey,
@@ -334,6 +333,7 @@ async fn first_where(
     repeats: impl Fn(&OpsItem, &OpsItem) -> bool,
 ) -> Result<Option<OpsItem>, Error> {
     let mut found: Vec<OpsItem> = items.find(key).await?.into_iter().filter(counts).collect();
+    let own = created.as_ref().map(|created| created.id.clone());
     if let Some(created) = created
         && found.iter().all(|item| item.id != created.id)
     {
@@ -343,7 +343,10 @@ async fn first_where(
     let Some(first) = found.next() else {
         return Ok(None);
     };
-    for younger in found.filter(|item| item.status == Status::Open && repeats(&first, item)) {
+    let given_up = |item: &OpsItem| {
+        own.as_ref() == Some(&item.id) || (item.status == Status::Open && repeats(&first, item))
+    };
+    for younger in found.filter(given_up) {
         let duplicate = OpsItemChange {
             status: Some(Status::Resolved),
             description: Some(format!(

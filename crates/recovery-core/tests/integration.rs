@@ -154,8 +154,8 @@ async fn a_volume_comes_back_and_its_item_says_so() {
             "ec2:DescribeInstances shop/Server",
             "ec2:AttachVolume vol-1 i-1 /dev/sdf",
             "ssm:CreateOpsItem restore-job/job-1",
-            "ssm:DescribeOpsItems restore-job/job-1",
             "ssm:UpdateOpsItem oi-1",
+            "ssm:DescribeOpsItems restore-job/job-1",
         ]
     );
 }
