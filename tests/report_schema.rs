@@ -129,6 +129,7 @@ fn stories() -> Vec<Story> {
             let whole = Story::whole(items, seed);
             stories.push(whole.clone());
             stories.push(whole.clone().drill());
+            stories.push(whole.clone().retried(2));
             stories.push(Story {
                 refused: 3,
                 ..whole.clone().untracked().left(items / 2 + 1)

@@ -245,6 +245,9 @@ pub struct ItemReport {
     /// From the one to the other.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub restore_seconds: Option<i64>,
+    /// Restore jobs of it that failed before that one was created.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub failed_before: Vec<FailedJob>,
     /// The restored volume.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub volume_id: Option<String>,
@@ -260,6 +263,22 @@ pub struct ItemReport {
     /// From the job's completion to that.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub integrate_seconds: Option<i64>,
+}
+
+/// A restore job that failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FailedJob {
+    /// Its id.
+    pub job_id: String,
+    /// `FAILED` or `ABORTED`.
+    pub status: String,
+    /// When it was created.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub started_at: Option<DateTime<Utc>>,
+    /// When it ended.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub ended_at: Option<DateTime<Utc>>,
 }
 
 /// What was promised, in minutes.
@@ -423,8 +442,9 @@ fn moments(
         stood: request
             .infrastructure_to
             .map(|stood| first_restore.map_or(stood, |first| stood.min(first))),
+        // One that failed took its time, too.
         restored: jobs()
-            .filter(|job| job.is_completed())
+            .filter(|job| job.is_completed() || job.has_failed())
             .filter_map(|job| job.completed)
             .max(),
         integrated: traced
@@ -440,6 +460,7 @@ fn item_report(traced: &Traced<'_>, loses_from: DateTime<Utc>) -> ItemReport {
     let Traced {
         item,
         job,
+        failed_before,
         volume,
         attachment,
         unfinished,
@@ -467,6 +488,15 @@ fn item_report(traced: &Traced<'_>, loses_from: DateTime<Utc>) -> ItemReport {
         started_at,
         completed_at,
         restore_seconds: completed.and_then(|_| between(started_at, completed_at)),
+        failed_before: failed_before
+            .iter()
+            .map(|job| FailedJob {
+                job_id: job.id.to_string(),
+                status: job.status.clone(),
+                started_at: job.created,
+                ended_at: job.completed,
+            })
+            .collect(),
         volume_id: volume.as_ref().map(ToString::to_string),
         instance_id: attachment.map(|attachment| attachment.instance.to_string()),
         device: attachment.map(|attachment| attachment.device.clone()),

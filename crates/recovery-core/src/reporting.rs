@@ -132,7 +132,7 @@ fn stop(request: &Request) -> Result<Outcome, Error> {
             request.workload
         ),
         format!(
-            "Remove the causes, then redrive the execution: {}",
+            "Remove the causes, then redrive the execution with {} on a command line.",
             words::redrive_of(&request.execution.arn)
         ),
     )))

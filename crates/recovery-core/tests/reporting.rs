@@ -211,6 +211,49 @@ async fn what_is_left_is_named_with_its_remedy_and_reported_again_after_a_redriv
 }
 
 #[tokio::test]
+async fn a_restore_that_failed_took_its_time_and_is_shown_before_the_one_that_did_not() {
+    let mut story = Story::whole(4, 3).untracked();
+    story.items.truncate(1);
+    let (created, failed) = (story.stood + 10, story.stood + 900);
+    story.items[0].came = Came::Failed(created, failed);
+    story.verified = Some(failed + 30);
+    story.failed_over = None;
+    let (_, _, report) = reported(&story).await;
+    let took = |report: &Report, name: PhaseName| {
+        let phase = report.phases.iter().find(|phase| phase.phase == name);
+        phase.map(|phase| phase.seconds)
+    };
+    assert_eq!(took(&report, PhaseName::Restore), Some(900));
+    assert_eq!(took(&report, PhaseName::Verify), Some(30));
+    let shown = page::html(&report);
+    assert!(shown.contains("<rect class=\"failed\""), "{shown}");
+    assert!(shown.contains("<span class=\"swatch failed\"></span>restore failed"));
+
+    // Redriven, it is restored.
+    story.items[0] = StoryItem {
+        failed_before: Some((created, failed)),
+        came: Came::Attached(failed + 100, failed + 160, failed + 170),
+        ..story.items[0]
+    };
+    story.verified = Some(failed + 200);
+    let (_, _, report) = reported(&story).await;
+    assert!(report.complete);
+    assert_eq!(took(&report, PhaseName::Restore), Some(1_060));
+    let before = &report.items[0].failed_before;
+    assert_eq!(before.len(), 1);
+    assert_eq!(before[0].status, "FAILED");
+    assert_eq!(before[0].started_at, Some(Story::moment(created)));
+    assert_eq!(before[0].ended_at, Some(Story::moment(failed)));
+    let shown = page::html(&report);
+    for part in ["<rect class=\"failed\"", "after a restore that failed"] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+    let (_, _, without) = reported(&Story::whole(4, 3)).await;
+    let shown = page::html(&without);
+    assert!(!shown.contains("<rect class=\"failed\"") && !shown.contains("swatch failed"));
+}
+
+#[tokio::test]
 async fn a_drill_says_so_counts_from_its_execution_and_looks_at_its_own_restores_only() {
     let story = Story::whole(3, 5).drill();
     let (world, _, report) = reported(&story).await;
@@ -292,8 +335,8 @@ async fn stop_fails_until_the_execution_is_redriven() {
     assert_eq!(
         error.to_string(),
         "recovery on shop failed: The recovery of shop is not whole: restore vol-1: no key; and 1 more. \
-         Remove the causes, then redrive the execution: aws stepfunctions redrive-execution --execution-arn \
-         arn:aws:states:us-west-2:111122223333:execution:RegionRecovery:recover-1"
+         Remove the causes, then redrive the execution with aws stepfunctions redrive-execution --execution-arn \
+         arn:aws:states:us-west-2:111122223333:execution:RegionRecovery:recover-1 on a command line."
     );
     payload["redrives"] = json!(1);
     assert_eq!(asked(&world, &payload).await.unwrap().kind(), "resumed");
@@ -453,11 +496,17 @@ fn came() -> impl Strategy<Value = Came> {
 
 /// Clocks that do not agree are in it: moments come in any order.
 fn story() -> impl Strategy<Value = Story> {
-    let item = (0_u8..10, -300_i64..90_000, came()).prop_map(|(wave, age, came)| StoryItem {
-        wave,
-        age,
-        came,
-    });
+    let failed = proptest::option::weighted(0.2, (500_i64..900, 0_i64..100));
+    let item = (0_u8..10, -300_i64..90_000, failed, came()).prop_map(
+        |(wave, age, failed_before, came)| StoryItem {
+            wave,
+            age,
+            failed_before: failed_before
+                .map(|(at, took)| (at, at + took))
+                .filter(|_| came != Came::Nowhere),
+            came,
+        },
+    );
     let moments = (
         proptest::option::of(-200_i64..400),
         -100_i64..900,
@@ -516,8 +565,9 @@ proptest! {
         let start = began.into_iter().chain(tracked).fold(story.started, i64::min);
         let of = |pick: fn(Came) -> Option<i64>| story.items.iter().filter_map(move |item| pick(item.came));
         let restored = of(|came| match came {
+            Came::Failed(_, ended) => Some(ended),
             Came::Restored(_, completed) | Came::Attached(_, completed, _) => Some(completed),
-            _ => None,
+            Came::Nowhere | Came::Restoring(_) => None,
         }).max();
         let attached = of(|came| match came {
             Came::Attached(_, _, attached) => Some(attached),
@@ -595,7 +645,13 @@ proptest! {
         }
         let outcome = now(asked(&world, &payload)).unwrap();
         let report = kept(&world, &outcome);
-        prop_assert_eq!(&report.items, &usual.items);
+        let mut items = report.items.clone();
+        for (item, usual) in items.iter_mut().zip(&usual.items) {
+            prop_assert!(item.failed_before.is_sorted_by_key(|job| job.started_at));
+            item.failed_before.retain(|job| !job.job_id.ends_with("-before"));
+            prop_assert!(item.failed_before.len() <= usual.failed_before.len() + 1);
+        }
+        prop_assert_eq!(&items, &usual.items);
         prop_assert_eq!(&report.problems, &usual.problems);
         // The first restore tells when the stacks stood at the latest.
         prop_assert_eq!(report.recovery_time, usual.recovery_time);

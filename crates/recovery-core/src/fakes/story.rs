@@ -38,6 +38,8 @@ pub struct StoryItem {
     pub wave: u8,
     /// Seconds from the making of its recovery point to the beginning of the trouble.
     pub age: i64,
+    /// A restore job of it that was created and failed then, before the others.
+    pub failed_before: Option<(i64, i64)>,
     /// How far it came.
     pub came: Came,
 }
@@ -103,6 +105,7 @@ impl Story {
                 told.push(StoryItem {
                     wave: u8::try_from(wave).unwrap_or(9),
                     age: 60 + dice.below(3_600),
+                    failed_before: None,
                     came: Came::Attached(created, completed, attached),
                 });
             }
@@ -141,6 +144,16 @@ impl Story {
         }
         self.verified = None;
         self.failed_over = None;
+        self
+    }
+
+    /// The same, redriven after the first restores of so many items had failed.
+    #[must_use]
+    pub fn retried(mut self, items: usize) -> Story {
+        for item in self.items.iter_mut().take(items) {
+            item.failed_before = Some((self.stood - 20, self.stood - 3));
+        }
+        self.redrives = 1;
         self
     }
 
@@ -264,6 +277,11 @@ impl Story {
                 .insert(key.clone(), json!(plan).to_string());
             for (number, item) in self.items.iter().enumerate() {
                 self.show(&mut state.records, number, item.came);
+                if let Some((created, ended)) = item.failed_before {
+                    let number = number + self.items.len();
+                    let came = Came::Failed(created, ended);
+                    self.show(&mut state.records, number, came);
+                }
             }
         }
         let at = |seconds: i64| json!(Story::moment(seconds));
@@ -327,15 +345,17 @@ impl Story {
         Ok(id)
     }
 
+    /// A job, and what it made. Numbers beyond those of the items are those of other jobs of theirs.
     fn show(&self, records: &mut super::Records, number: usize, came: Came) {
         let role = match self.mode {
             Mode::Recover => ROLE,
             Mode::Drill => DRILL_ROLE,
         };
         let n = format!("{:017x}", number + 0xa000);
+        let point = Story::point(number % self.items.len().max(1));
         let job = |created: i64, completed: i64| {
             let (created, completed) = (Story::moment(created), Story::moment(completed));
-            completed_job(&n, &Story::point(number), role, created, completed)
+            completed_job(&n, &point, role, created, completed)
         };
         match came {
             Came::Nowhere => {}

@@ -1,6 +1,7 @@
 //! What became of each item of the plan, by its restore job and its volume.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use chrono::{DateTime, Utc};
 
@@ -58,6 +59,11 @@ impl Job {
         !self.restore_test && of_a_drill == (mode == Mode::Drill)
     }
 
+    /// Whether it ended, and not well.
+    pub fn has_failed(&self) -> bool {
+        matches!(self.status.as_str(), "FAILED" | "ABORTED")
+    }
+
     /// One that completed before one that did not, and then the newest.
     fn rank(&self) -> (bool, Option<DateTime<Utc>>, &str) {
         (self.is_completed(), self.created, self.id.as_str())
@@ -97,16 +103,47 @@ pub struct DatedItem {
     pub created: Option<DateTime<Utc>>,
 }
 
-/// What was observed: one job for each recovery point, and their volumes.
+/// What was observed: the jobs of each recovery point, and their volumes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Observed {
-    jobs: HashMap<String, Job>,
+    jobs: HashMap<String, Jobs>,
     volumes: HashMap<VolumeId, RecoveredVolume>,
 }
 
+/// The restore jobs of one recovery point.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Jobs {
+    /// The one that counts.
+    best: Job,
+    /// Others that failed.
+    failed: Vec<Job>,
+}
+
+impl Jobs {
+    /// Keeps the better one, and of the other that it failed.
+    fn add(&mut self, job: Job) {
+        let other = if job.rank() > self.best.rank() {
+            std::mem::replace(&mut self.best, job)
+        } else {
+            job
+        };
+        if other.has_failed() {
+            self.failed.push(other);
+        }
+    }
+
+    /// Those that failed before the one that counts was created, the first first.
+    fn failed_before(&self) -> Vec<&Job> {
+        let before = |job: &&Job| job.created < self.best.created;
+        let mut failed: Vec<&Job> = self.failed.iter().filter(before).collect();
+        failed.sort_by_key(|job| (job.created, job.id.as_str()));
+        failed
+    }
+}
+
 impl Observed {
-    /// Keeps a job if it belongs to a recovery of this mode and there is no better one of its recovery
-    /// point. Those of recovery points that no plan has are kept, too: who has them does not matter.
+    /// Keeps a job if it belongs to a recovery of this mode, and it is the best of its recovery point
+    /// or failed. Those of recovery points that no plan has are kept, too: who has them does not matter.
     pub fn add_job(&mut self, job: Job, mode: Mode, drill_role: &str) {
         let Some(point) = job.recovery_point.clone() else {
             return;
@@ -114,9 +151,12 @@ impl Observed {
         if !job.belongs_to(mode, drill_role) {
             return;
         }
-        match self.jobs.get(&point) {
-            Some(kept) if kept.rank() >= job.rank() => {}
-            _ => drop(self.jobs.insert(point, job)),
+        match self.jobs.entry(point) {
+            Entry::Occupied(mut jobs) => jobs.get_mut().add(job),
+            Entry::Vacant(place) => {
+                let (best, failed) = (job, Vec::new());
+                place.insert(Jobs { best, failed });
+            }
         }
     }
 
@@ -130,6 +170,7 @@ impl Observed {
         let mut ids: Vec<VolumeId> = plan
             .items()
             .filter_map(|item| self.jobs.get(&item.recovery_point_arn))
+            .map(|jobs| &jobs.best)
             .filter(|job| job.is_completed())
             .filter_map(Job::volume)
             .collect();
@@ -146,6 +187,8 @@ pub struct Traced<'a> {
     pub item: &'a Item,
     /// Its job.
     pub job: Option<&'a Job>,
+    /// Jobs that failed before that one was created.
+    pub failed_before: Vec<&'a Job>,
     /// The volume that the job made.
     pub volume: Option<VolumeId>,
     /// How that is attached.
@@ -200,7 +243,8 @@ impl Unfinished {
 pub fn trace<'a>(plan: &'a Plan, observed: &'a Observed) -> Vec<Traced<'a>> {
     plan.items()
         .map(|item| {
-            let job = observed.jobs.get(&item.recovery_point_arn);
+            let jobs = observed.jobs.get(&item.recovery_point_arn);
+            let job = jobs.map(|jobs| &jobs.best);
             let volume = job.filter(|job| job.is_completed()).and_then(Job::volume);
             let seen = volume.as_ref().and_then(|id| observed.volumes.get(id));
             let attachment = seen.and_then(|seen| {
@@ -220,6 +264,7 @@ pub fn trace<'a>(plan: &'a Plan, observed: &'a Observed) -> Vec<Traced<'a>> {
             Traced {
                 item,
                 job,
+                failed_before: jobs.map_or_else(Vec::new, Jobs::failed_before),
                 volume,
                 attachment,
                 unfinished,

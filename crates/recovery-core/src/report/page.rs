@@ -89,7 +89,7 @@ fn head(page: &mut String, report: &Report) {
     };
     let _ = write!(
         page,
-        "<header>\n<p class=\"kind\"><span class=\"badge {}\">{kind}</span> {} to {}</p>\n\
+        "<header>\n<p class=\"kind\"><span class=\"badge {}\">{kind}</span> <span class=\"time\">{} to</span> <span class=\"time\">{}</span></p>\n\
          <h1>{} <strong>{}</strong> {state}</h1>\n",
         if report.mode == Mode::Drill {
             "drill"
@@ -228,7 +228,7 @@ fn left(page: &mut String, report: &Report) {
             escaped(&first.reason.replace('-', " ")),
         );
         if all.len() > 1 {
-            let _ = write!(page, " <span class=\"reason\">{} times</span>", all.len());
+            let _ = write!(page, " <span class=\"reason\">× {}</span>", all.len());
         }
         page.push_str("</p>");
         if let Some(remedy) = &first.remedy {
@@ -365,7 +365,7 @@ fn meaning(phase: PhaseName) -> &'static str {
         PhaseName::Decide => "until the recovery was started",
         PhaseName::Plan => "until the plan was made",
         PhaseName::Infrastructure => "until the stacks stood",
-        PhaseName::Restore => "until the last restore was completed",
+        PhaseName::Restore => "until the last restore had ended",
         PhaseName::Integrate => "until the last volume was attached",
         PhaseName::Verify => "until the verification had ended",
         PhaseName::FailOver => "until traffic came here",
@@ -426,7 +426,12 @@ fn item_rows(page: &mut String, report: &Report, rows: &[&ItemReport]) {
     // What came after the last known phase is drawn, too.
     let last = rows
         .iter()
-        .flat_map(|item| [item.completed_at, item.attached_at, item.started_at])
+        .flat_map(|item| {
+            let failed = failures(item).map(|(_, ended)| ended);
+            [item.completed_at, item.attached_at, item.started_at]
+                .into_iter()
+                .chain(failed)
+        })
         .flatten()
         .fold(report.ended_at, DateTime::max);
     let axis = Axis::of(from, last);
@@ -435,10 +440,15 @@ fn item_rows(page: &mut String, report: &Report, rows: &[&ItemReport]) {
     let open_from = report.phases.iter().rfind(before);
     let open_from = open_from.map_or(from, |phase| phase.to);
     let named = rows.len() <= NAMED_ROWS;
+    let failed = if rows.iter().any(|item| failures(item).next().is_some()) {
+        " <span class=\"swatch failed\"></span>restore failed"
+    } else {
+        ""
+    };
     let _ = write!(
         page,
         "<h3>Item by item{since}</h3>\n<p class=\"key\"><span class=\"swatch restore\"></span>restoring \
-         <span class=\"swatch integrate\"></span>attaching <span class=\"swatch open\"></span>left</p>\n"
+         <span class=\"swatch integrate\"></span>attaching{failed} <span class=\"swatch open\"></span>not done</p>\n"
     );
     let shown = rows.len();
     if shown < report.items.len() {
@@ -504,13 +514,30 @@ fn item_rows(page: &mut String, report: &Report, rows: &[&ItemReport]) {
 /// What a row shows, in words.
 fn told(item: &ItemReport) -> String {
     let took = |seconds: Option<i64>| seconds.map_or("-".to_owned(), duration);
+    let failed = match item.failed_before.len() {
+        0 => String::new(),
+        1 => ", after a restore that failed".to_owned(),
+        count => format!(", after {count} restores that failed"),
+    };
     format!(
-        "{}: restored in {}, attached in {}{}",
+        "{}: restored in {}, attached in {}{failed}{}",
         short(&item.resource_arn),
         took(item.restore_seconds),
         took(item.integrate_seconds),
-        if item.integrated { "" } else { ", left" }
+        if item.integrated { "" } else { ", not done" }
     )
+}
+
+/// From when to when restores of the item went on that failed.
+fn failures(
+    item: &ItemReport,
+) -> impl Iterator<Item = (Option<DateTime<Utc>>, Option<DateTime<Utc>>)> {
+    let last = matches!(item.job_status.as_deref(), Some("FAILED" | "ABORTED"))
+        .then_some((item.started_at, item.completed_at));
+    item.failed_before
+        .iter()
+        .map(|job| (job.started_at, job.ended_at))
+        .chain(last)
 }
 
 fn bars(
@@ -534,6 +561,11 @@ fn bars(
     let restoring = item.started_at.map(|started| axis.at(started));
     let restored = item.completed_at.map(|completed| axis.at(completed));
     let whole = item.restore_seconds.is_some();
+    for (from, to) in failures(item) {
+        if let Some(from) = from.map(|from| axis.at(from)) {
+            bar("failed", from, to.map_or(from, |to| axis.at(to)), wide);
+        }
+    }
     if let (Some(x), true) = (restoring, whole) {
         bar("restore", x, restored.unwrap_or(x), wide);
     }
@@ -543,8 +575,7 @@ fn bars(
         }
         // From where it stopped to the end.
         _ if !item.integrated => {
-            let x = restored.filter(|_| whole).or(restoring);
-            let x = x.unwrap_or(axis.at(open_from));
+            let x = restored.or(restoring).unwrap_or(axis.at(open_from));
             bar("open", x, 1000.0, narrow);
         }
         _ => {}

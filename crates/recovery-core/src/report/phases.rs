@@ -17,7 +17,7 @@ pub enum PhaseName {
     Plan,
     /// Until the stacks stand.
     Infrastructure,
-    /// Until the last restore job is completed.
+    /// Until the last restore job has ended.
     Restore,
     /// Until the last volume is attached.
     Integrate,
@@ -81,7 +81,7 @@ pub struct Moments {
     pub planned: Option<DateTime<Utc>>,
     /// When the stacks stood.
     pub stood: Option<DateTime<Utc>>,
-    /// When the last restore job was completed.
+    /// When the last restore job ended, well or not.
     pub restored: Option<DateTime<Utc>>,
     /// When the last volume was attached.
     pub integrated: Option<DateTime<Utc>>,
