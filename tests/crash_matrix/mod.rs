@@ -4,7 +4,8 @@
 //!
 //! [`scenarios`] lists what is delivered into which world: a function, or a file of `events/`, that
 //! leads to an action belongs there, or a test fails. [`walk`] goes all ways from each of them.
-//! [`permissions`] holds what was called on the way against the functions' roles.
+//! [`permissions`] holds what was called on the way against the functions' roles. [`inputs`] takes apart
+//! what is no event.
 //!
 //! ```text
 //! cargo test -p tests --test suite crash_matrix -- --nocapture
@@ -13,6 +14,7 @@
 //! prints how many cases there are. A case that fails prints the line that runs it alone.
 
 mod case;
+mod inputs;
 mod permissions;
 mod rule;
 mod scenario;

@@ -22,7 +22,7 @@ use crate::support::routing::{recovered, routing};
 const MESSAGE_LIMIT: usize = 4_000;
 
 /// What a field is replaced by; `None` removes it.
-fn replacements() -> Vec<Option<Value>> {
+pub(crate) fn replacements() -> Vec<Option<Value>> {
     vec![
         None,
         Some(Value::Null),
@@ -42,7 +42,7 @@ fn replacements() -> Vec<Option<Value>> {
 }
 
 /// A pointer to every field and every element in `value`, the whole included.
-pub(super) fn pointers(value: &Value) -> Vec<Vec<String>> {
+pub(crate) fn pointers(value: &Value) -> Vec<Vec<String>> {
     let below = |key: &str, value: &Value| {
         pointers(value)
             .into_iter()
@@ -70,7 +70,7 @@ pub(super) fn pointers(value: &Value) -> Vec<Vec<String>> {
 }
 
 /// `value` with what is at `path` replaced, or removed.
-pub(super) fn replaced(mut value: Value, path: &[String], replacement: Option<Value>) -> Value {
+pub(crate) fn replaced(mut value: Value, path: &[String], replacement: Option<Value>) -> Value {
     let Some((last, parents)) = path.split_last() else {
         return replacement.unwrap_or(Value::Null);
     };
@@ -98,7 +98,7 @@ pub(super) fn replaced(mut value: Value, path: &[String], replacement: Option<Va
 }
 
 /// Asserts that an answer is one that a person or a state machine can go by.
-pub(super) fn assert_answer(answer: &Result<Outcome, Error>) {
+pub(crate) fn assert_answer(answer: &Result<Outcome, Error>) {
     match answer {
         Ok(outcome) => {
             let fields = serde_json::to_value(outcome).unwrap();
@@ -129,7 +129,7 @@ pub(super) fn assert_answer(answer: &Result<Outcome, Error>) {
 }
 
 /// Asserts that everything that was written is what AWS takes and what people can be shown.
-pub(super) fn assert_acceptable(world: &World) {
+pub(crate) fn assert_acceptable(world: &World) {
     let problems = world.state().problems.clone();
     assert!(problems.is_empty(), "{problems:#?}");
 }

@@ -8,7 +8,7 @@ mod copy_finished;
 mod health_issue;
 mod heartbeat;
 mod hostile;
-mod malformed;
+pub(crate) mod malformed;
 mod reconcile_due;
 mod restore_completed;
 mod restore_failed;

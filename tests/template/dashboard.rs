@@ -7,11 +7,15 @@ use recovery_core::report::measures;
 use serde_json::Value;
 
 use crate::support::reports::report_of;
-use crate::support::sam::deployed;
+use crate::support::sam::{Deployed, EVERY_FUNCTION, deployed};
 
 fn widgets() -> Vec<Value> {
+    widgets_of(&deployed(&[]))
+}
+
+fn widgets_of(deployed: &Deployed) -> Vec<Value> {
     let body =
-        deployed(&[]).resources("AWS::CloudWatch::Dashboard")["RecoveryDashboard"]["DashboardBody"]
+        deployed.resources("AWS::CloudWatch::Dashboard")["RecoveryDashboard"]["DashboardBody"]
             .clone();
     let body: Value = serde_json::from_str(body.as_str().unwrap()).expect("it is JSON");
     body["widgets"].as_array().unwrap().clone()
@@ -19,20 +23,21 @@ fn widgets() -> Vec<Value> {
 
 #[test]
 fn every_function_and_every_queue_is_on_the_dashboard() {
-    let deployed = deployed(&[]);
-    let shown: BTreeSet<String> = widgets()
-        .iter()
-        .flat_map(|widget| widget["properties"]["metrics"].as_array().cloned())
-        .flatten()
-        .filter_map(|metric| metric[3].as_str().map(str::to_owned))
-        .collect();
-    let functions = deployed.resources("AWS::Serverless::Function");
-    let mut expected: BTreeSet<String> = functions.into_keys().collect();
-    for queue in deployed.resources("AWS::SQS::Queue").keys() {
-        let name = crate::support::sam::attribute_of(queue, "QueueName");
-        expected.insert(name);
+    for deployed in [deployed(&[]), deployed(&EVERY_FUNCTION)] {
+        let shown: BTreeSet<String> = widgets_of(&deployed)
+            .iter()
+            .flat_map(|widget| widget["properties"]["metrics"].as_array().cloned())
+            .flatten()
+            .filter_map(|metric| metric[3].as_str().map(str::to_owned))
+            .collect();
+        let functions = deployed.resources("AWS::Serverless::Function");
+        let mut expected: BTreeSet<String> = functions.into_keys().collect();
+        for queue in deployed.resources("AWS::SQS::Queue").keys() {
+            let name = crate::support::sam::attribute_of(queue, "QueueName");
+            expected.insert(name);
+        }
+        assert_eq!(shown, expected);
     }
-    assert_eq!(shown, expected);
 }
 
 #[test]

@@ -102,6 +102,7 @@ pub fn health_event(event: &Event) -> Result<HealthEvent, Error> {
     let arn_region = arn
         .split(':')
         .nth(3)
+        .map(str::trim)
         .filter(|region| !region.is_empty())
         .map(str::to_owned);
     Ok(HealthEvent {
@@ -205,6 +206,12 @@ mod tests {
             event.updated.unwrap().to_rfc3339(),
             "2026-11-23T06:00:00+00:00"
         );
+        for blank in ["", "  "] {
+            let event = read(json!({
+                "eventArn": format!("arn:aws:health:{blank}::event/S3/X/X_1"), "eventRegion": blank,
+            }));
+            assert_eq!(event.region, None);
+        }
         assert_eq!(event.scope, None);
         assert_eq!(event.description, "");
         assert!(event.entities.is_empty());

@@ -1,0 +1,160 @@
+//! What the state machine, a plan of Region switch or a person passes is done, twice the same, or is an
+//! error that says what to pass; what is kept is kept where it belongs.
+#![no_main]
+
+use chrono::DateTime;
+use futures_util::FutureExt;
+use fuzz::{assert_acceptable, assert_answer, assert_visible, mutate_json};
+use libfuzzer_sys::{fuzz_mutator, fuzz_target};
+use recovery_core::error::Error;
+use recovery_core::fail_over::{ClusterEndpoint, Routing, RoutingControl, Switch};
+use recovery_core::fakes::{DRILL_ROLE, FakeClock, RESTORE_ROLE, Story, World, volume_point};
+use recovery_core::outcome::Outcome;
+use recovery_core::planning::Places;
+use recovery_core::region_switch::Recovered;
+use recovery_core::report::Targets;
+use recovery_core::reporting::Terms;
+use recovery_core::restore_start::Means;
+use recovery_core::{fail_over, planning, region_switch, reporting, restore_start};
+use serde_json::Value;
+
+fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
+    mutate_json(data, size, max_size, seed)
+});
+
+/// What must not be done again.
+fn done(world: &World) -> [usize; 5] {
+    let state = world.state();
+    [
+        state.backups.started.len(),
+        state.recoveries.executions.len(),
+        state.cluster.changes,
+        state.items.len() + state.notifications.len(),
+        state.backups.objects.len(),
+    ]
+}
+
+/// Delivers twice.
+fn deliver(world: &World, handle: impl AsyncFn() -> Result<Outcome, Error>) {
+    let before = world.state().backups.objects.clone();
+    let run = || {
+        handle()
+            .now_or_never()
+            .expect("nothing in this world waits")
+    };
+    assert_answer(&run());
+    let once = done(world);
+    assert_answer(&run());
+    assert_eq!(done(world), once, "done again");
+    assert_acceptable(world);
+    let state = world.state();
+    let kept = state.backups.objects.keys();
+    for key in kept.filter(|key| !before.contains_key(*key)) {
+        // The name of an execution may have nearly any sign in it.
+        assert_visible(key);
+        let place = ["plans/", "reports/"]
+            .iter()
+            .any(|place| key.starts_with(place));
+        let parts = key.split('/').count();
+        assert!(
+            place && (3..=4).contains(&parts) && !key.contains(".."),
+            "{key:?}"
+        );
+    }
+}
+
+/// A vault with the recovery point that the files of `events/` are about, and its target.
+fn vault() -> World {
+    let world = World::with_restored_volume();
+    let point = volume_point(
+        "0f1e2d3c4b5a69788",
+        "0a1b2c3d4e5f60718",
+        DateTime::UNIX_EPOCH,
+    );
+    let point = point.expect("these are ids");
+    {
+        let mut state = world.state();
+        let tags = [
+            ("recovery:workload", "shop"),
+            ("recovery:stack", "shop"),
+            ("recovery:logical-id", "Server"),
+        ];
+        let tags = tags.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        state.tags.insert(point.arn.to_string(), tags.into());
+        state.backups.points.push(point);
+    }
+    world
+}
+
+fuzz_target!(|bytes: &[u8]| {
+    let Ok(payload) = serde_json::from_slice::<Value>(bytes) else {
+        return;
+    };
+    let world = vault();
+    let places = Places {
+        vault: "recovery".to_owned(),
+        bucket: "recovery".to_owned(),
+    };
+    deliver(&world, async || {
+        planning::handle(&world, &FakeClock::new(), &places, &payload).await
+    });
+
+    let world = vault();
+    let means = Means {
+        vault: "recovery".to_owned(),
+        role: RESTORE_ROLE.to_owned(),
+        drill_role: DRILL_ROLE.to_owned(),
+        key: None,
+    };
+    deliver(&world, async || {
+        restore_start::handle(&world, &means, &payload).await
+    });
+
+    let told = Story::whole(2, 1).untracked().left(1).told("report");
+    let (world, _) = told.expect("the names of a story are names");
+    // Whatever plan is named, this one is kept there.
+    let named = payload.pointer("/plan/key").and_then(Value::as_str);
+    if let Some(key) = named.filter(|key| key.starts_with("plans/") && !key.contains("..")) {
+        let mut state = world.state();
+        let plan = state.backups.objects.values().next().cloned();
+        state.backups.objects = plan
+            .into_iter()
+            .map(|plan| (key.to_owned(), plan))
+            .collect();
+    }
+    let terms = Terms {
+        bucket: "recovery".to_owned(),
+        targets: Targets::default(),
+        drill_role: DRILL_ROLE.to_owned(),
+    };
+    let clock = FakeClock::new();
+    deliver(&world, async || {
+        reporting::handle(&world, &world, &clock, &terms, &payload).await
+    });
+
+    let control = |id: &str| {
+        let panel = "arn:aws:route53-recovery-control::111122223333:controlpanel/0";
+        RoutingControl::parse(&format!("{panel}/routingcontrol/{id}")).expect("this is one")
+    };
+    let world = World::new();
+    world.state().cluster.states = [
+        (control("west"), Switch::Off),
+        (control("east"), Switch::On),
+    ]
+    .into();
+    let endpoint = ClusterEndpoint::parse("us-west-2=https://1a2b.example").expect("this is one");
+    let routing = Routing::new(vec![endpoint], vec![control("west")], vec![control("east")]);
+    let routing = routing.expect("it can be meant");
+    deliver(&world, async || {
+        fail_over::handle(&world, &routing, &payload).await
+    });
+
+    let world = World::new();
+    let here = Recovered {
+        workload: "shop".to_owned(),
+        region: "us-west-2".to_owned(),
+    };
+    deliver(&world, async || {
+        region_switch::handle(&world, &FakeClock::new(), &here, &payload).await
+    });
+});
