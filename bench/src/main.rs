@@ -4,6 +4,7 @@
 mod aws;
 mod calls;
 mod certificates;
+mod gate;
 mod http;
 mod machine;
 mod measure;
@@ -42,6 +43,8 @@ Builds the functions as they are deployed, and their peers; measures; prints tab
   --quick             few rounds, and no look at what the functions consist of
   --dev               the functions as the tests build them, without the peer that needs a build of
                       its own of the SDK: to see whether the benchmark works; nothing is judged
+  --gate              restore-integrator and Python only, and of them what hardly differs from run to
+                      run: calls, memory, size; fails where something has grown
   --beside PATH       also measures this program, another build of restore-integrator
   --throttle signals  throttles by signals even where control groups are permitted
   --help              this text
@@ -52,6 +55,7 @@ Builds the functions as they are deployed, and their peers; measures; prints tab
 struct Options {
     write: bool,
     quick: bool,
+    gate: bool,
     profile: Profile,
     signals: bool,
     beside: Vec<PathBuf>,
@@ -76,6 +80,7 @@ fn options(arguments: &[String]) -> Result<Options> {
     let mut options = Options {
         write: false,
         quick: false,
+        gate: false,
         profile: Profile::Release,
         signals: false,
         beside: Vec::new(),
@@ -85,6 +90,7 @@ fn options(arguments: &[String]) -> Result<Options> {
         match argument {
             "--write" => options.write = true,
             "--quick" => options.quick = true,
+            "--gate" => options.gate = true,
             "--dev" => options.profile = Profile::Dev,
             "--beside" => {
                 let path = arguments.next().ok_or_else(|| {
@@ -121,20 +127,24 @@ fn run(options: &Options) -> Result<()> {
         .unwrap_or(Path::new("."))
         .to_owned();
     eprintln!("Building. The first time, release builds of the SDK take about half an hour.");
-    let programs = Programs::build(&root, options.profile)?;
     let folder = Folder::make()?;
     let aws = aws::Aws::start(certificates::make(&folder.0)?)?;
+    let bench = |throttle| Bench {
+        aws: &aws,
+        root: &root,
+        folder: &folder.0,
+        throttle,
+    };
+    if options.gate {
+        return gate::run(&bench(&Throttle::Signals));
+    }
+    let programs = Programs::build(&root, options.profile)?;
     let throttle = if options.signals {
         Throttle::Signals
     } else {
         Throttle::available()
     };
-    let bench = Bench {
-        aws: &aws,
-        root: &root,
-        folder: &folder.0,
-        throttle: &throttle,
-    };
+    let bench = bench(&throttle);
     let rounds = if options.quick {
         Rounds {
             cold: 2,

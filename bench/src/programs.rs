@@ -9,7 +9,7 @@ use crate::process::Program;
 use crate::trouble::{Result, Trouble};
 
 /// The functions, with the settings that template.yaml gives them.
-pub(crate) const FUNCTIONS: [(&str, &[(&str, &str)]); 11] = [
+pub(crate) const FUNCTIONS: [Function; 11] = [
     (
         "restore-integrator",
         &[
@@ -146,21 +146,7 @@ impl Programs {
             Profile::Release => "release",
             Profile::Dev => "dev",
         };
-        let mut arguments = vec!["--profile", name];
-        for (package, _) in FUNCTIONS {
-            arguments.extend(["--package", package]);
-        }
-        let built = cargo(root, "build", &arguments, &[])?;
-        let functions = FUNCTIONS
-            .iter()
-            .map(|(package, settings)| {
-                Ok(Program {
-                    name: (*package).to_owned(),
-                    command: vec![executable(&built, package)?],
-                    settings: settings.to_vec(),
-                })
-            })
-            .collect::<Result<_>>()?;
+        let functions = functions(root, name, &FUNCTIONS)?;
         let peer = |package: &str, shown: &str, arguments: &[&str]| {
             let mut all = vec!["--package", package];
             all.extend(arguments);
@@ -198,6 +184,34 @@ impl Programs {
             python: python(&bench)?,
         })
     }
+}
+
+/// A function, with the settings that template.yaml gives it.
+type Function = (&'static str, &'static [(&'static str, &'static str)]);
+
+/// These functions, built in the profile of this name.
+fn functions(root: &Path, profile: &str, wanted: &[Function]) -> Result<Vec<Program>> {
+    let mut arguments = vec!["--profile", profile];
+    for (package, _) in wanted {
+        arguments.extend(["--package", package]);
+    }
+    let built = cargo(root, "build", &arguments, &[])?;
+    wanted
+        .iter()
+        .map(|(package, settings)| {
+            Ok(Program {
+                name: (*package).to_owned(),
+                command: vec![executable(&built, package)?],
+                settings: settings.to_vec(),
+            })
+        })
+        .collect()
+}
+
+/// The integrator as it is deployed, and the Python peer.
+pub(crate) fn integrator_and_python(root: &Path) -> Result<(Program, Program)> {
+    let mut built = functions(root, "release", &FUNCTIONS[..1])?;
+    Ok((built.remove(0), python(&root.join("bench"))?))
 }
 
 /// What `scale` prints: how the deciding code grows, as Markdown.

@@ -12,13 +12,13 @@ use recovery_core::ports::Page;
 use recovery_core::restore_job::{EBS, RestoreJob};
 use recovery_core::tags::Tags;
 
-use crate::client::Config;
+use crate::client::{Config, Lazy, lazy};
 use crate::error::classify;
 
 /// AWS Backup in the recovery Region.
 #[derive(Debug)]
 pub struct Backup {
-    client: Client,
+    client: Lazy<Client>,
 }
 
 const DESCRIBE_RESTORE_JOB: &str = "backup:DescribeRestoreJob";
@@ -35,11 +35,13 @@ impl Backup {
     /// A client on `config`.
     pub fn new(config: &Config) -> Backup {
         Backup {
-            client: Client::from_conf(
-                aws_sdk_backup::config::Builder::from(&config.sdk)
-                    .interceptor(config.recorder())
-                    .build(),
-            ),
+            client: lazy(config, |config| {
+                Client::from_conf(
+                    aws_sdk_backup::config::Builder::from(&config.sdk)
+                        .interceptor(config.recorder())
+                        .build(),
+                )
+            }),
         }
     }
 

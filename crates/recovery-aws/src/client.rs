@@ -1,5 +1,6 @@
 //! How every client reaches AWS.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use aws_config::environment::EnvironmentVariableCredentialsProvider;
@@ -142,24 +143,46 @@ pub fn load_config() -> Config {
     }
 }
 
-/// One way to AWS for all clients, made at the start.
+/// A client that is made when it is first called through: most events need some of a function's clients
+/// only.
+pub(crate) type Lazy<C> = LazyLock<C, Box<dyn FnOnce() -> C + Send>>;
+
+/// A client on `config`.
+pub(crate) fn lazy<C>(
+    config: &Config,
+    make: impl FnOnce(&Config) -> C + Send + 'static,
+) -> Lazy<C> {
+    let config = config.clone();
+    LazyLock::new(Box::new(move || make(&config)))
+}
+
+/// One way to AWS for all clients. The SDK's own reads the trusted roots for each client, and again for
+/// the first call: 0.5 ms more of processor time (8.3 against 7.8).
 ///
-/// The SDK's own reads the trusted roots for each client, and again for the first call: 0.5 ms more
-/// of processor time (8.3 against 7.8).
+/// Reading them, some 140, takes about 0.9 ms of the 3.3 until the function asks for its first event:
+/// that is done beside it. The first call waits for what is left of it.
 fn http_client() -> SharedHttpClient {
+    let reading = std::thread::Builder::new().spawn(connector).ok();
+    let connector = LazyLock::new(|| {
+        let read = reading.and_then(|reading| reading.join().ok());
+        read.unwrap_or_else(connector)
+    });
+    http_client_fn(move |_, _| connector.clone())
+}
+
+fn connector() -> SharedHttpConnector {
     // ring instead of the default provider: see Cargo.toml.
     let ring = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring);
     let settings = HttpConnectorSettings::builder()
         .connect_timeout(CONNECT)
         .build();
-    let connector = SharedHttpConnector::new(
+    SharedHttpConnector::new(
         Connector::builder()
             .tls_provider(ring)
             .connector_settings(settings)
             .sleep_impl(TokioSleep::new())
             .build(),
-    );
-    http_client_fn(move |_, _| connector.clone())
+    )
 }
 
 /// Endpoints from these variables.

@@ -4,13 +4,13 @@ use aws_sdk_cloudformation::Client;
 use recovery_core::error::Error;
 use recovery_core::ports::{StackResource, StackResources};
 
-use crate::client::Config;
+use crate::client::{Config, Lazy, lazy};
 use crate::error::{classify, code, incomplete, message};
 
 /// CloudFormation in the recovery Region.
 #[derive(Debug)]
 pub struct CloudFormation {
-    client: Client,
+    client: Lazy<Client>,
 }
 
 /// What the SDK puts in the place of a required member that an answer lacks, where the member is an
@@ -25,11 +25,13 @@ impl CloudFormation {
     /// A client on `config`.
     pub fn new(config: &Config) -> CloudFormation {
         CloudFormation {
-            client: Client::from_conf(
-                aws_sdk_cloudformation::config::Builder::from(&config.sdk)
-                    .interceptor(config.recorder())
-                    .build(),
-            ),
+            client: lazy(config, |config| {
+                Client::from_conf(
+                    aws_sdk_cloudformation::config::Builder::from(&config.sdk)
+                        .interceptor(config.recorder())
+                        .build(),
+                )
+            }),
         }
     }
 }

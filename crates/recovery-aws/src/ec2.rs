@@ -15,13 +15,13 @@ use recovery_core::integrate::{Attachment, DeviceName, Instance, Volume};
 use recovery_core::ports::AttachAnswer;
 use recovery_core::tags::{RESTORE_TEST, Tags};
 
-use crate::client::Config;
+use crate::client::{Config, Lazy, lazy};
 use crate::error::{classify, code, incomplete, message};
 
 /// EC2 in the recovery Region.
 #[derive(Debug)]
 pub struct Ec2 {
-    client: Client,
+    client: Lazy<Client>,
 }
 
 const ATTACH_VOLUME: &str = "ec2:AttachVolume";
@@ -47,11 +47,13 @@ impl Ec2 {
     /// A client on `config`.
     pub fn new(config: &Config) -> Ec2 {
         Ec2 {
-            client: Client::from_conf(
-                aws_sdk_ec2::config::Builder::from(&config.sdk)
-                    .interceptor(config.recorder())
-                    .build(),
-            ),
+            client: lazy(config, |config| {
+                Client::from_conf(
+                    aws_sdk_ec2::config::Builder::from(&config.sdk)
+                        .interceptor(config.recorder())
+                        .build(),
+                )
+            }),
         }
     }
 

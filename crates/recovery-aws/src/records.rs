@@ -8,15 +8,15 @@ use recovery_core::ports::Page;
 use recovery_core::report::observation::{DatedItem, Job, RecoveredVolume, Since};
 
 use crate::backup::{arn, time};
-use crate::client::Config;
+use crate::client::{Config, Lazy, lazy};
 use crate::error::{classify, incomplete};
 use crate::ssm::OpsCenter;
 
 /// Records in the recovery Region.
 #[derive(Debug)]
 pub struct Records {
-    backup: aws_sdk_backup::Client,
-    ec2: aws_sdk_ec2::Client,
+    backup: Lazy<aws_sdk_backup::Client>,
+    ec2: Lazy<aws_sdk_ec2::Client>,
 }
 
 const DESCRIBE_VOLUMES: &str = "ec2:DescribeVolumes";
@@ -29,16 +29,20 @@ impl Records {
     /// Clients on `config`.
     pub fn new(config: &Config) -> Records {
         Records {
-            backup: aws_sdk_backup::Client::from_conf(
-                aws_sdk_backup::config::Builder::from(&config.sdk)
-                    .interceptor(config.recorder())
-                    .build(),
-            ),
-            ec2: aws_sdk_ec2::Client::from_conf(
-                aws_sdk_ec2::config::Builder::from(&config.sdk)
-                    .interceptor(config.recorder())
-                    .build(),
-            ),
+            backup: lazy(config, |config| {
+                aws_sdk_backup::Client::from_conf(
+                    aws_sdk_backup::config::Builder::from(&config.sdk)
+                        .interceptor(config.recorder())
+                        .build(),
+                )
+            }),
+            ec2: lazy(config, |config| {
+                aws_sdk_ec2::Client::from_conf(
+                    aws_sdk_ec2::config::Builder::from(&config.sdk)
+                        .interceptor(config.recorder())
+                        .build(),
+                )
+            }),
         }
     }
 

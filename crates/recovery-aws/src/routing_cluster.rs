@@ -14,13 +14,13 @@ use recovery_core::error::{Error, Fault};
 use recovery_core::fail_over::{ClusterEndpoint, RoutingControl, Switch};
 use recovery_core::ports::{RoutingControls, ShiftAnswer};
 
-use crate::client::Config;
+use crate::client::{Config, Lazy, lazy};
 use crate::error::{SdkError, classify, code, message};
 
 /// The cluster of the owner's routing controls.
 #[derive(Debug)]
 pub struct RoutingCluster {
-    client: Client,
+    client: Lazy<Client>,
     /// Whether the environment leads all calls somewhere else: a local Region, or a test.
     elsewhere: bool,
 }
@@ -53,14 +53,16 @@ impl RoutingCluster {
             .is_some();
         RoutingCluster {
             elsewhere,
-            client: Client::from_conf(
-                config::Builder::from(&config.sdk)
-                    // What is tried again is another endpoint.
-                    .retry_config(RetryConfig::disabled())
-                    .timeout_config(timeouts)
-                    .interceptor(config.recorder())
-                    .build(),
-            ),
+            client: lazy(config, |config| {
+                Client::from_conf(
+                    config::Builder::from(&config.sdk)
+                        // What is tried again is another endpoint.
+                        .retry_config(RetryConfig::disabled())
+                        .timeout_config(timeouts)
+                        .interceptor(config.recorder())
+                        .build(),
+                )
+            }),
         }
     }
 

@@ -5,13 +5,13 @@ use aws_sdk_s3::primitives::ByteStream;
 use recovery_core::error::{Error, Fault};
 use recovery_core::ports::PlanObjects;
 
-use crate::client::Config;
+use crate::client::{Config, Lazy, lazy};
 use crate::error::{classify, code};
 
 /// A bucket in the recovery Region.
 #[derive(Debug)]
 pub struct PlanBucket {
-    client: Client,
+    client: Lazy<Client>,
     bucket: String,
 }
 
@@ -25,11 +25,13 @@ impl PlanBucket {
     /// A client on `config` for the bucket of this name.
     pub fn new(config: &Config, bucket: String) -> PlanBucket {
         PlanBucket {
-            client: Client::from_conf(
-                aws_sdk_s3::config::Builder::from(&config.sdk)
-                    .interceptor(config.recorder())
-                    .build(),
-            ),
+            client: lazy(config, |config| {
+                Client::from_conf(
+                    aws_sdk_s3::config::Builder::from(&config.sdk)
+                        .interceptor(config.recorder())
+                        .build(),
+                )
+            }),
             bucket,
         }
     }

@@ -5,13 +5,13 @@ use aws_sdk_sns::types::MessageAttributeValue;
 use recovery_core::error::Error;
 use recovery_core::ports::{Notification, Notifications};
 
-use crate::client::Config;
+use crate::client::{Config, Lazy, lazy};
 use crate::error::classify;
 
 /// The topic that people subscribe to, or none where notification is off.
 #[derive(Debug)]
 pub struct Topic {
-    client: Client,
+    client: Lazy<Client>,
     arn: Option<String>,
 }
 
@@ -24,11 +24,13 @@ impl Topic {
     /// A client on `config` for the topic `arn`.
     pub fn new(config: &Config, arn: Option<String>) -> Topic {
         Topic {
-            client: Client::from_conf(
-                aws_sdk_sns::config::Builder::from(&config.sdk)
-                    .interceptor(config.recorder())
-                    .build(),
-            ),
+            client: lazy(config, |config| {
+                Client::from_conf(
+                    aws_sdk_sns::config::Builder::from(&config.sdk)
+                        .interceptor(config.recorder())
+                        .build(),
+                )
+            }),
             arn,
         }
     }

@@ -20,13 +20,13 @@ use recovery_core::ports::OpsItems;
 use recovery_core::text;
 use serde_json::json;
 
-use crate::client::Config;
+use crate::client::{Config, Lazy, lazy};
 use crate::error::{classify, code, incomplete};
 
 /// OpsCenter in the recovery Region.
 #[derive(Debug)]
 pub struct OpsCenter {
-    client: Client,
+    client: Lazy<Client>,
 }
 
 const CREATE_OPS_ITEM: &str = "ssm:CreateOpsItem";
@@ -47,11 +47,13 @@ impl OpsCenter {
     /// A client on `config`.
     pub fn new(config: &Config) -> OpsCenter {
         OpsCenter {
-            client: Client::from_conf(
-                aws_sdk_ssm::config::Builder::from(&config.sdk)
-                    .interceptor(config.recorder())
-                    .build(),
-            ),
+            client: lazy(config, |config| {
+                Client::from_conf(
+                    aws_sdk_ssm::config::Builder::from(&config.sdk)
+                        .interceptor(config.recorder())
+                        .build(),
+                )
+            }),
         }
     }
 
@@ -292,7 +294,7 @@ fn status(status: Option<OpsItemStatus>) -> Status {
 /// Systems Manager Automation in the recovery Region.
 #[derive(Debug)]
 pub struct RunbookRunner {
-    client: Client,
+    client: Lazy<Client>,
 }
 
 impl RunbookRunner {
@@ -302,11 +304,13 @@ impl RunbookRunner {
     /// A client on `config`.
     pub fn new(config: &Config) -> RunbookRunner {
         RunbookRunner {
-            client: Client::from_conf(
-                aws_sdk_ssm::config::Builder::from(&config.sdk)
-                    .interceptor(config.recorder())
-                    .build(),
-            ),
+            client: lazy(config, |config| {
+                Client::from_conf(
+                    aws_sdk_ssm::config::Builder::from(&config.sdk)
+                        .interceptor(config.recorder())
+                        .build(),
+                )
+            }),
         }
     }
 

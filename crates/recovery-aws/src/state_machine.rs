@@ -6,13 +6,13 @@ use recovery_core::error::{Error, Fault};
 use recovery_core::ports::RecoveryExecutions;
 use recovery_core::region_switch::Execution;
 
-use crate::client::Config;
+use crate::client::{Config, Lazy, lazy};
 use crate::error::{classify, code};
 
 /// A state machine in the recovery Region, and its executions.
 #[derive(Debug)]
 pub struct StateMachine {
-    client: Client,
+    client: Lazy<Client>,
     arn: String,
 }
 
@@ -26,11 +26,13 @@ impl StateMachine {
     /// A client on `config` for the state machine of this ARN.
     pub fn new(config: &Config, arn: String) -> StateMachine {
         StateMachine {
-            client: Client::from_conf(
-                aws_sdk_sfn::config::Builder::from(&config.sdk)
-                    .interceptor(config.recorder())
-                    .build(),
-            ),
+            client: lazy(config, |config| {
+                Client::from_conf(
+                    aws_sdk_sfn::config::Builder::from(&config.sdk)
+                        .interceptor(config.recorder())
+                        .build(),
+                )
+            }),
             arn,
         }
     }
