@@ -174,8 +174,6 @@ fn run(options: &Options) -> Result<()> {
                 value: sizes::composition(&program)?,
             });
         }
-        // `with_symbols` leaves its programs where the others were.
-        Programs::build(&root, options.profile)?;
     }
     let mut sections = report::sections(&results);
     if !options.quick {

@@ -230,8 +230,8 @@ pub(crate) fn scale(root: &Path) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// The function with its symbols, for a look at what it consists of. Linked anew, and apart from the
-/// one that is measured.
+/// The function with its symbols, for a look at what it consists of. Stands where the one without them
+/// stood, until cargo builds that again.
 pub(crate) fn with_symbols(root: &Path, package: &str) -> Result<PathBuf> {
     let arguments = [
         "--profile",
