@@ -6,14 +6,14 @@ use recovery_core::error::Error;
 use recovery_core::restore_test::{Report, RestoreTest, Snapshot, TestVolume};
 
 use crate::backup::translate;
-use crate::client::Config;
+use crate::client::{Config, Lazy, lazy};
 use crate::error::{classify, code, incomplete};
 
 /// Restore tests in the recovery Region.
 #[derive(Debug)]
 pub struct RestoreTesting {
-    backup: aws_sdk_backup::Client,
-    ec2: aws_sdk_ec2::Client,
+    backup: Lazy<aws_sdk_backup::Client>,
+    ec2: Lazy<aws_sdk_ec2::Client>,
 }
 
 const DESCRIBE_RESTORE_JOB: &str = "backup:DescribeRestoreJob";
@@ -33,16 +33,20 @@ impl RestoreTesting {
     /// Clients on `config`.
     pub fn new(config: &Config) -> RestoreTesting {
         RestoreTesting {
-            backup: aws_sdk_backup::Client::from_conf(
-                aws_sdk_backup::config::Builder::from(&config.sdk)
-                    .interceptor(config.recorder())
-                    .build(),
-            ),
-            ec2: aws_sdk_ec2::Client::from_conf(
-                aws_sdk_ec2::config::Builder::from(&config.sdk)
-                    .interceptor(config.recorder())
-                    .build(),
-            ),
+            backup: lazy(config, |config| {
+                aws_sdk_backup::Client::from_conf(
+                    aws_sdk_backup::config::Builder::from(&config.sdk)
+                        .interceptor(config.recorder())
+                        .build(),
+                )
+            }),
+            ec2: lazy(config, |config| {
+                aws_sdk_ec2::Client::from_conf(
+                    aws_sdk_ec2::config::Builder::from(&config.sdk)
+                        .interceptor(config.recorder())
+                        .build(),
+                )
+            }),
         }
     }
 
