@@ -432,7 +432,11 @@ fn moments(
     traced: &[Traced<'_>],
 ) -> Moments {
     let jobs = || traced.iter().filter_map(|traced| traced.job);
-    let first_restore = jobs().filter_map(|job| job.created).min();
+    let failed = traced.iter().flat_map(|traced| &traced.failed_before);
+    let first_restore = jobs()
+        .chain(failed.copied())
+        .filter_map(|job| job.created)
+        .min();
     Moments {
         began,
         tracked,

@@ -122,6 +122,10 @@ struct Jobs {
 impl Jobs {
     /// Keeps the better one, and of the other that it failed.
     fn add(&mut self, job: Job) {
+        // Pages may overlap.
+        if self.best.id == job.id || self.failed.iter().any(|failed| failed.id == job.id) {
+            return;
+        }
         let other = if job.rank() > self.best.rank() {
             std::mem::replace(&mut self.best, job)
         } else {
@@ -132,9 +136,9 @@ impl Jobs {
         }
     }
 
-    /// Those that failed before the one that counts was created, the first first.
+    /// Those that had failed when the one that counts was created, the first first.
     fn failed_before(&self) -> Vec<&Job> {
-        let before = |job: &&Job| job.created < self.best.created;
+        let before = |job: &&Job| job.completed.is_some() && job.completed <= self.best.created;
         let mut failed: Vec<&Job> = self.failed.iter().filter(before).collect();
         failed.sort_by_key(|job| (job.created, job.id.as_str()));
         failed

@@ -71,7 +71,10 @@ fn rows(report: &Report) -> Vec<&ItemReport> {
     let mut rows: Vec<(usize, &ItemReport)> = report.items.iter().enumerate().collect();
     if rows.len() > ROWS {
         let took = |item: &ItemReport| {
-            item.restore_seconds.unwrap_or(0) + item.integrate_seconds.unwrap_or(0)
+            let failed = item.failed_before.iter();
+            let failed = failed.filter_map(|job| job.started_at.zip(job.ended_at));
+            let failed: i64 = failed.map(|(from, to)| seconds_between(from, to)).sum();
+            failed + item.restore_seconds.unwrap_or(0) + item.integrate_seconds.unwrap_or(0)
         };
         rows.sort_by_key(|(at, item)| (item.integrated, std::cmp::Reverse(took(item)), *at));
         rows.truncate(ROWS);
