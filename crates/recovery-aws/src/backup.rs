@@ -12,7 +12,7 @@ use recovery_core::ports::Page;
 use recovery_core::restore_job::{EBS, RestoreJob};
 use recovery_core::tags::Tags;
 
-use crate::client::{Config, Lazy, lazy};
+use crate::client::{Config, Lazy, client};
 use crate::error::classify;
 
 /// AWS Backup in the recovery Region.
@@ -35,13 +35,7 @@ impl Backup {
     /// A client on `config`.
     pub fn new(config: &Config) -> Backup {
         Backup {
-            client: lazy(config, |config| {
-                Client::from_conf(
-                    aws_sdk_backup::config::Builder::from(&config.sdk)
-                        .interceptor(config.recorder())
-                        .build(),
-                )
-            }),
+            client: client!(config, aws_sdk_backup),
         }
     }
 

@@ -4,7 +4,7 @@ use aws_sdk_cloudformation::Client;
 use recovery_core::error::Error;
 use recovery_core::ports::{StackResource, StackResources};
 
-use crate::client::{Config, Lazy, lazy};
+use crate::client::{Config, Lazy, client};
 use crate::error::{classify, code, incomplete, message};
 
 /// CloudFormation in the recovery Region.
@@ -25,13 +25,7 @@ impl CloudFormation {
     /// A client on `config`.
     pub fn new(config: &Config) -> CloudFormation {
         CloudFormation {
-            client: lazy(config, |config| {
-                Client::from_conf(
-                    aws_sdk_cloudformation::config::Builder::from(&config.sdk)
-                        .interceptor(config.recorder())
-                        .build(),
-                )
-            }),
+            client: client!(config, aws_sdk_cloudformation),
         }
     }
 }

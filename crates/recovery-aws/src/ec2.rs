@@ -15,7 +15,7 @@ use recovery_core::integrate::{Attachment, DeviceName, Instance, Volume};
 use recovery_core::ports::AttachAnswer;
 use recovery_core::tags::{RESTORE_TEST, Tags};
 
-use crate::client::{Config, Lazy, lazy};
+use crate::client::{Config, Lazy, client};
 use crate::error::{classify, code, incomplete, message};
 
 /// EC2 in the recovery Region.
@@ -47,13 +47,7 @@ impl Ec2 {
     /// A client on `config`.
     pub fn new(config: &Config) -> Ec2 {
         Ec2 {
-            client: lazy(config, |config| {
-                Client::from_conf(
-                    aws_sdk_ec2::config::Builder::from(&config.sdk)
-                        .interceptor(config.recorder())
-                        .build(),
-                )
-            }),
+            client: client!(config, aws_sdk_ec2),
         }
     }
 

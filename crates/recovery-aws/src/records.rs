@@ -8,7 +8,7 @@ use recovery_core::ports::Page;
 use recovery_core::report::observation::{DatedItem, Job, RecoveredVolume, Since};
 
 use crate::backup::{arn, time};
-use crate::client::{Config, Lazy, lazy};
+use crate::client::{Config, Lazy, client};
 use crate::error::{classify, incomplete};
 use crate::ssm::OpsCenter;
 
@@ -29,20 +29,8 @@ impl Records {
     /// Clients on `config`.
     pub fn new(config: &Config) -> Records {
         Records {
-            backup: lazy(config, |config| {
-                aws_sdk_backup::Client::from_conf(
-                    aws_sdk_backup::config::Builder::from(&config.sdk)
-                        .interceptor(config.recorder())
-                        .build(),
-                )
-            }),
-            ec2: lazy(config, |config| {
-                aws_sdk_ec2::Client::from_conf(
-                    aws_sdk_ec2::config::Builder::from(&config.sdk)
-                        .interceptor(config.recorder())
-                        .build(),
-                )
-            }),
+            backup: client!(config, aws_sdk_backup),
+            ec2: client!(config, aws_sdk_ec2),
         }
     }
 

@@ -6,7 +6,7 @@ use recovery_core::error::Error;
 use recovery_core::restore_test::{Report, RestoreTest, Snapshot, TestVolume};
 
 use crate::backup::translate;
-use crate::client::{Config, Lazy, lazy};
+use crate::client::{Config, Lazy, client};
 use crate::error::{classify, code, incomplete};
 
 /// Restore tests in the recovery Region.
@@ -33,20 +33,8 @@ impl RestoreTesting {
     /// Clients on `config`.
     pub fn new(config: &Config) -> RestoreTesting {
         RestoreTesting {
-            backup: lazy(config, |config| {
-                aws_sdk_backup::Client::from_conf(
-                    aws_sdk_backup::config::Builder::from(&config.sdk)
-                        .interceptor(config.recorder())
-                        .build(),
-                )
-            }),
-            ec2: lazy(config, |config| {
-                aws_sdk_ec2::Client::from_conf(
-                    aws_sdk_ec2::config::Builder::from(&config.sdk)
-                        .interceptor(config.recorder())
-                        .build(),
-                )
-            }),
+            backup: client!(config, aws_sdk_backup),
+            ec2: client!(config, aws_sdk_ec2),
         }
     }
 

@@ -5,7 +5,7 @@ use aws_sdk_s3::primitives::ByteStream;
 use recovery_core::error::{Error, Fault};
 use recovery_core::ports::PlanObjects;
 
-use crate::client::{Config, Lazy, lazy};
+use crate::client::{Config, Lazy, client};
 use crate::error::{classify, code};
 
 /// A bucket in the recovery Region.
@@ -25,13 +25,7 @@ impl PlanBucket {
     /// A client on `config` for the bucket of this name.
     pub fn new(config: &Config, bucket: String) -> PlanBucket {
         PlanBucket {
-            client: lazy(config, |config| {
-                Client::from_conf(
-                    aws_sdk_s3::config::Builder::from(&config.sdk)
-                        .interceptor(config.recorder())
-                        .build(),
-                )
-            }),
+            client: client!(config, aws_sdk_s3),
             bucket,
         }
     }

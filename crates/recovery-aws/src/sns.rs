@@ -5,7 +5,7 @@ use aws_sdk_sns::types::MessageAttributeValue;
 use recovery_core::error::Error;
 use recovery_core::ports::{Notification, Notifications};
 
-use crate::client::{Config, Lazy, lazy};
+use crate::client::{Config, Lazy, client};
 use crate::error::classify;
 
 /// The topic that people subscribe to, or none where notification is off.
@@ -24,13 +24,7 @@ impl Topic {
     /// A client on `config` for the topic `arn`.
     pub fn new(config: &Config, arn: Option<String>) -> Topic {
         Topic {
-            client: lazy(config, |config| {
-                Client::from_conf(
-                    aws_sdk_sns::config::Builder::from(&config.sdk)
-                        .interceptor(config.recorder())
-                        .build(),
-                )
-            }),
+            client: client!(config, aws_sdk_sns),
             arn,
         }
     }

@@ -20,7 +20,7 @@ use recovery_core::ports::OpsItems;
 use recovery_core::text;
 use serde_json::json;
 
-use crate::client::{Config, Lazy, lazy};
+use crate::client::{Config, Lazy, client};
 use crate::error::{classify, code, incomplete};
 
 /// OpsCenter in the recovery Region.
@@ -47,13 +47,7 @@ impl OpsCenter {
     /// A client on `config`.
     pub fn new(config: &Config) -> OpsCenter {
         OpsCenter {
-            client: lazy(config, |config| {
-                Client::from_conf(
-                    aws_sdk_ssm::config::Builder::from(&config.sdk)
-                        .interceptor(config.recorder())
-                        .build(),
-                )
-            }),
+            client: client!(config, aws_sdk_ssm),
         }
     }
 
@@ -304,13 +298,7 @@ impl RunbookRunner {
     /// A client on `config`.
     pub fn new(config: &Config) -> RunbookRunner {
         RunbookRunner {
-            client: lazy(config, |config| {
-                Client::from_conf(
-                    aws_sdk_ssm::config::Builder::from(&config.sdk)
-                        .interceptor(config.recorder())
-                        .build(),
-                )
-            }),
+            client: client!(config, aws_sdk_ssm),
         }
     }
 

@@ -6,7 +6,7 @@ use recovery_core::error::{Error, Fault};
 use recovery_core::ports::RecoveryExecutions;
 use recovery_core::region_switch::Execution;
 
-use crate::client::{Config, Lazy, lazy};
+use crate::client::{Config, Lazy, client};
 use crate::error::{classify, code};
 
 /// A state machine in the recovery Region, and its executions.
@@ -26,13 +26,7 @@ impl StateMachine {
     /// A client on `config` for the state machine of this ARN.
     pub fn new(config: &Config, arn: String) -> StateMachine {
         StateMachine {
-            client: lazy(config, |config| {
-                Client::from_conf(
-                    aws_sdk_sfn::config::Builder::from(&config.sdk)
-                        .interceptor(config.recorder())
-                        .build(),
-                )
-            }),
+            client: client!(config, aws_sdk_sfn),
             arn,
         }
     }
