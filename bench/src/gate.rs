@@ -9,7 +9,7 @@ use crate::results::{Of, Results, ScenarioCalls};
 use crate::scenarios::{self, INTEGRATOR};
 use crate::sizes;
 use crate::table::Table;
-use crate::targets::judge;
+use crate::targets::{STEADY, judge};
 use crate::trouble::{Result, Trouble};
 
 const COLD: usize = 7;
@@ -58,6 +58,7 @@ pub(crate) fn run(bench: &Bench<'_>) -> Result<()> {
     });
     let mut table = Table::new(1, &["", "target", "measured", ""]);
     let mut over = Vec::new();
+    let mut seen = 0;
     for target in judge(&results) {
         let verdict = match (target.allowed, target.holds) {
             (None, _) => continue,
@@ -65,6 +66,7 @@ pub(crate) fn run(bench: &Bench<'_>) -> Result<()> {
             (Some(true), true) => "holds",
             (Some(true), false) => "missed, as known",
         };
+        seen += 1;
         if target.allowed == Some(false) {
             over.push(target.what.clone());
         }
@@ -76,6 +78,12 @@ pub(crate) fn run(bench: &Bench<'_>) -> Result<()> {
         ]);
     }
     println!("{}", table.markdown());
+    if seen != STEADY {
+        return Err(Trouble::new(
+            format!("{seen} numbers were measured instead of {STEADY}"),
+            "A scenario that a target names has another name now: see bench/src/targets.rs.",
+        ));
+    }
     if over.is_empty() {
         return Ok(());
     }

@@ -85,6 +85,7 @@ fn options(arguments: &[String]) -> Result<Options> {
         signals: false,
         beside: Vec::new(),
     };
+    let arguments_given = arguments.len();
     let mut arguments = arguments.iter().map(String::as_str);
     while let Some(argument) = arguments.next() {
         match argument {
@@ -103,6 +104,12 @@ fn options(arguments: &[String]) -> Result<Options> {
                 return Err(Trouble::new(format!("{other} is no option"), HELP));
             }
         }
+    }
+    if options.gate && arguments_given > 1 {
+        return Err(Trouble::new(
+            "--gate measures what it measures, and nothing else",
+            "Leave out the other options, or --gate.",
+        ));
     }
     if options.write && options.profile == Profile::Dev {
         return Err(Trouble::new(
