@@ -72,17 +72,7 @@ fn vault() -> World {
         DateTime::UNIX_EPOCH,
     );
     let point = point.expect("these are ids");
-    {
-        let mut state = world.state();
-        let tags = [
-            ("recovery:workload", "shop"),
-            ("recovery:stack", "shop"),
-            ("recovery:logical-id", "Server"),
-        ];
-        let tags = tags.map(|(key, value)| (key.to_owned(), value.to_owned()));
-        state.tags.insert(point.arn.to_string(), tags.into());
-        state.backups.points.push(point);
-    }
+    world.add_point(point, &[]);
     world
 }
 

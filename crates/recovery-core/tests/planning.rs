@@ -80,7 +80,7 @@ fn add(world: &World, point: RecoveryPoint, tags: Tags) {
 
 fn add_volume(world: &World, volume: &str, hours: i64, extra: &[(&str, &str)]) {
     let point = volume_point(volume, &format!("{volume}-{hours}"), hours_ago(hours)).unwrap();
-    add(world, point, tags(extra));
+    world.add_point(point, extra);
 }
 
 /// Resource, recovery point and wave of each item.
@@ -198,7 +198,7 @@ fn what_cannot_be_restored_is_passed_over_and_named_where_nothing_else_is_there(
         let world = World::new();
         let mut spoilt = volume_point("a", "new", hours_ago(2)).unwrap();
         spoil(&mut spoilt);
-        add(&world, spoilt.clone(), tags(&[]));
+        world.add_point(spoilt.clone(), &[]);
         let outcome = planned(&world, &input);
         assert_eq!(outcome.reason(), Some("nothing-to-restore"), "{reason}");
         let plan = kept(&world, &outcome);
@@ -206,7 +206,7 @@ fn what_cannot_be_restored_is_passed_over_and_named_where_nothing_else_is_there(
         assert!(!plan.refusals[0].remedy.is_empty());
 
         let world = World::new();
-        add(&world, spoilt, tags(&[]));
+        world.add_point(spoilt, &[]);
         add_volume(&world, "a", 9, &[]);
         let plan = kept(&world, &planned(&world, &input));
         assert_eq!(
@@ -224,7 +224,7 @@ fn what_cannot_be_restored_is_passed_over_and_named_where_nothing_else_is_there(
         point.status = "AVAILABLE".to_owned();
         point.cold_from = Some(from);
         point.archives = archives;
-        add(&world, point, tags(&[]));
+        world.add_point(point, &[]);
         assert_eq!(kept(&world, &planned(&world, &input)).totals.items, 1);
     }
 }
@@ -234,7 +234,7 @@ fn among_points_that_cannot_be_restored_one_that_is_not_too_late_is_named() {
     let world = World::new();
     let mut infected = volume_point("a", "old", hours_ago(5)).unwrap();
     infected.threats_found = true;
-    add(&world, infected, tags(&[]));
+    world.add_point(infected, &[]);
     add_volume(&world, "a", 1, &[]);
     let input = json!({
         "workload": "shop", "mode": "recover", "restoreTo": hours_ago(4).to_rfc3339(),
@@ -251,7 +251,7 @@ fn a_wave_is_in_the_order_of_its_resources_wherever_their_tags_are_kept() {
         arn: RecoveryPointArn::parse("arn:aws:backup:us-west-2:1:recovery-point:1").unwrap(),
         ..volume_point("b", "b", hours_ago(1)).unwrap()
     };
-    add(&world, held, tags(&[]));
+    world.add_point(held, &[]);
     add_volume(&world, "c", 1, &[]);
     let plan = kept(&world, &planned(&world, &recover()));
     let resources: Vec<_> = items(&plan)
@@ -315,7 +315,7 @@ fn tags_that_are_missing_or_wrong_and_other_types_are_listed_with_the_reason() {
         ),
     ] {
         let point = of_type(kind, &arn, &format!("arn:aws:{resource}"));
-        add(&world, point, tags(&[("recovery:workload", workload)]));
+        world.add_point(point, &[("recovery:workload", workload)]);
     }
     let outcome = planned(&world, &recover());
     let plan = kept(&world, &outcome);
@@ -361,7 +361,7 @@ fn a_point_that_cannot_be_asked_for_its_tags_does_not_stop_the_others() {
         resource_type: "EFS".to_owned(),
         ..volume_point("x", "x", hours_ago(1)).unwrap()
     };
-    add(&world, point, tags(&[]));
+    world.add_point(point, &[]);
     world.fail("backup:ListTags", Failure::Denied);
     let plan = kept(&world, &planned(&world, &recover()));
     assert_eq!(plan.totals.items, 1);

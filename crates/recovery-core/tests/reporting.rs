@@ -727,7 +727,7 @@ async fn an_item_that_was_made_good_meanwhile_is_no_problem() {
     assert_eq!(outcome.member("complete"), Some(&json!(false)));
 }
 
-/// For people to look at: `target/tmp/reports/*.html`.
+/// For people to look at, in the folder `reports` that cargo keeps for what tests write.
 #[tokio::test]
 async fn pages_to_look_at_are_written_into_the_target_directory() {
     let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("reports");

@@ -24,18 +24,8 @@ fn of(name: &'static str, leads_to: &'static str) -> Scenario {
         resource_type: "EFS".to_owned(),
         ..volume.clone()
     };
-    {
-        let mut state = world.state();
-        for point in [volume, file_system] {
-            let tags = [
-                ("recovery:workload", "shop"),
-                ("recovery:stack", "shop"),
-                ("recovery:logical-id", "Server"),
-            ];
-            let tags = tags.map(|(key, value)| (key.to_owned(), value.to_owned()));
-            state.tags.insert(point.arn.to_string(), tags.into());
-            state.backups.points.push(point);
-        }
+    for point in [volume, file_system] {
+        world.add_point(point, &[]);
     }
     let file = "manual-recovery-plan";
     Scenario::new(Function::RecoveryPlanner, name, file, leads_to, world)

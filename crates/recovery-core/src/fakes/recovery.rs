@@ -69,6 +69,23 @@ pub fn volume_point(
     })
 }
 
+impl World {
+    /// Puts a recovery point into the vault: of the workload `shop`, for `Server` in the stack `shop`, with
+    /// more or other tags.
+    pub fn add_point(&self, point: RecoveryPoint, extra: &[(&str, &str)]) {
+        let usual = [
+            ("recovery:workload", "shop"),
+            ("recovery:stack", "shop"),
+            ("recovery:logical-id", "Server"),
+        ];
+        let tags = usual.iter().chain(extra);
+        let tags = tags.map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+        let mut state = self.state();
+        state.tags.insert(point.arn.to_string(), tags.collect());
+        state.backups.points.push(point);
+    }
+}
+
 impl RecoveryPoints for World {
     async fn recovery_points(
         &self,
