@@ -9,6 +9,9 @@
 //!   and the adapters' IAM actions.
 //! - [`binaries`]: the programs as Lambda runs them answer a fake Runtime API as promised.
 //! - [`report_schema`]: every report is as `docs/report.schema.json` says.
+//! - [`contributing`]: the files that CONTRIBUTING.md names exist.
+//! - [`links`]: the links between documents lead to a page and a heading.
+//! - [`words`]: the documents use plain words.
 //! - [`walkthrough`]: the way of one event through the code is as ARCHITECTURE.md tells it.
 #![expect(
     clippy::unwrap_used,
@@ -17,9 +20,12 @@
 )]
 
 mod binaries;
+mod contributing;
 mod crash_matrix;
 mod journeys;
+mod links;
 mod report_schema;
 mod support;
 mod template;
 mod walkthrough;
+mod words;

@@ -3,10 +3,10 @@
 
 use std::collections::BTreeSet;
 
-use crate::support::repository::{root, text};
+use crate::support::repository::{documents, root, text};
 
 /// The section of ARCHITECTURE.md that follows one event.
-const SECTION: &str = "## One event, all the way";
+const SECTION: &str = "## One event, step by step";
 
 /// What stands in backticks.
 fn quoted(text: &str) -> Vec<&str> {
@@ -103,14 +103,7 @@ fn the_paths_that_documents_name_exist() {
         "docs/",
         "local-region/",
     ];
-    let mut documents: Vec<String> = ["README.md", "ARCHITECTURE.md", "events/README.md"]
-        .map(str::to_owned)
-        .to_vec();
-    for entry in std::fs::read_dir(root().join("docs")).expect("there is a folder docs") {
-        let name = entry.expect("docs can be listed").file_name();
-        documents.push(format!("docs/{}", name.to_string_lossy()));
-    }
-    for document in documents {
+    for document in documents() {
         let text = text(&document);
         for path in quoted(&text) {
             let from_root = folders.iter().any(|folder| path.starts_with(folder));
@@ -127,13 +120,7 @@ fn the_paths_that_documents_name_exist() {
 
 #[test]
 fn the_table_of_settings_is_what_the_functions_read() {
-    let documented: BTreeSet<(String, String)> = text("docs/operations.md")
-        .split_once("## Settings of the functions")
-        .expect("docs/operations.md has a section on settings")
-        .1
-        .split("\n## ")
-        .next()
-        .unwrap_or_default()
+    let documented: BTreeSet<(String, String)> = text("docs/settings.md")
         .lines()
         .filter_map(|line| line.strip_prefix("| `"))
         .flat_map(|row| {

@@ -95,3 +95,26 @@ pub(crate) fn files(folder: &str) -> Vec<PathBuf> {
     paths.sort();
     paths
 }
+
+/// All Markdown documents of the repository, named from the root, sorted.
+pub(crate) fn documents() -> Vec<String> {
+    let mut documents = Vec::new();
+    let mut folders = vec![root().to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).expect("a folder can be listed") {
+            let path = entry.expect("a folder can be listed").path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if path.is_dir() {
+                // Built, installed or hidden.
+                if name != "target" && !name.starts_with('.') {
+                    folders.push(path);
+                }
+            } else if name.ends_with(".md") {
+                let from_root = path.strip_prefix(root()).expect("it lies in the root");
+                documents.push(from_root.to_string_lossy().into_owned());
+            }
+        }
+    }
+    documents.sort();
+    documents
+}

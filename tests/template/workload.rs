@@ -130,7 +130,7 @@ fn servers_are_made_of_the_golden_ami_by_the_parameter_that_the_pipeline_writes(
         parameters["ImageId"]["Type"],
         "AWS::SSM::Parameter::Value<AWS::EC2::Image::Id>"
     );
-    // The pipeline's stack is called golden-ami in docs/operations.md.
+    // The pipeline's stack is called golden-ami in docs/workload.md.
     let written = golden(&[]).resources("AWS::ImageBuilder::DistributionConfiguration");
     let name = written["Distribution"]["Distributions"][0]["SsmParameterConfigurations"][0]
         ["ParameterName"]

@@ -82,7 +82,7 @@ pub struct Request {
 }
 
 /// What an input must look like.
-const REMEDY: &str = "Pass {\"do\": \"verify\", \"report\" or \"stop\", \"workload\": \"…\", \"mode\": \"recover\" or \"drill\", \"execution\": {\"arn\", \"name\", \"startedAt\"}}, and what docs/operations.md lists besides.";
+const REMEDY: &str = "Pass {\"do\": \"verify\", \"report\" or \"stop\", \"workload\": \"…\", \"mode\": \"recover\" or \"drill\", \"execution\": {\"arn\", \"name\", \"startedAt\"}}, and what docs/recover.md lists besides.";
 
 /// Stacks that are kept in a report.
 const STACKS: usize = 100;

@@ -1,0 +1,108 @@
+//! Links between documents lead to a file and a heading that exist.
+
+use std::collections::BTreeSet;
+use std::path::{Component, Path, PathBuf};
+
+use crate::support::repository::{documents, root, text};
+
+/// The targets of the links in a text that lead to documents of the repository.
+fn targets(text: &str) -> Vec<&str> {
+    text.split("](")
+        .skip(1)
+        .filter_map(|rest| rest.split_once(')'))
+        .map(|(target, _)| target)
+        .filter(|target| !target.contains("://") && !target.contains(' '))
+        .filter(|target| target.starts_with('#') || target.contains(".md"))
+        .collect()
+}
+
+/// The anchors of a document: its headings as GitHub writes them, and its `id`s.
+fn anchors(text: &str) -> BTreeSet<String> {
+    let mut anchors: BTreeSet<String> = text
+        .split("<a id=\"")
+        .skip(1)
+        .filter_map(|rest| Some(rest.split_once('"')?.0.to_owned()))
+        .collect();
+    let mut in_code = false;
+    for line in text.lines() {
+        in_code ^= line.trim_start().starts_with("```");
+        let heading = line.trim_start_matches('#');
+        if in_code || heading.len() == line.len() || !heading.starts_with(' ') {
+            continue;
+        }
+        let anchor = heading
+            .trim()
+            .to_lowercase()
+            .chars()
+            .filter_map(|c| match c {
+                ' ' => Some('-'),
+                '-' | '_' => Some(c),
+                c => c.is_alphanumeric().then_some(c),
+            })
+            .collect();
+        anchors.insert(anchor);
+    }
+    anchors
+}
+
+/// A path without `.` and `..`.
+fn normal(path: &Path) -> PathBuf {
+    let mut normal = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir => {
+                normal.pop();
+            }
+            Component::CurDir => {}
+            part => normal.push(part),
+        }
+    }
+    normal
+}
+
+/// What is wrong with a link in a document.
+fn wrong(document: &str, target: &str) -> Option<String> {
+    let (file, anchor) = match target.split_once('#') {
+        Some((file, anchor)) => (file, Some(anchor)),
+        None => (target, None),
+    };
+    let path = if file.is_empty() {
+        PathBuf::from(document)
+    } else {
+        let folder = Path::new(document).parent().unwrap_or(Path::new(""));
+        normal(&folder.join(file))
+    };
+    if !root().join(&path).is_file() {
+        return Some(format!("{document}: {target}: no such file"));
+    }
+    let anchor = anchor?;
+    let known = anchors(&text(&path.to_string_lossy()));
+    (!known.contains(anchor)).then(|| format!("{document}: {target}: no such heading"))
+}
+
+#[test]
+fn every_link_leads_to_a_page_and_a_heading() {
+    let mut checked = 0;
+    let mut problems = Vec::new();
+    for document in documents() {
+        for target in targets(&text(&document)) {
+            checked += 1;
+            problems.extend(wrong(&document, target));
+        }
+    }
+    assert!(problems.is_empty(), "{problems:#?}");
+    assert!(checked >= 50, "only {checked} links");
+}
+
+#[test]
+fn a_link_to_nowhere_is_found() {
+    assert_eq!(
+        targets("[a](b.md#c) [d](https://example.com/e.md) [f](#g) ![h](i.png)"),
+        ["b.md#c", "#g"]
+    );
+    assert!(wrong("docs/deploy.md", "../README.md#documents").is_none());
+    assert!(wrong("docs/deploy.md", "#lock-the-vault").is_none());
+    assert!(wrong("docs/deploy.md", "glossary.md#rto").is_none());
+    assert!(wrong("docs/deploy.md", "#lock-the-door").is_some());
+    assert!(wrong("docs/deploy.md", "README.md").is_some());
+}
