@@ -94,7 +94,7 @@ fn a_way_that_has_changed_is_found_out() {
 
 #[test]
 fn the_paths_that_documents_name_exist() {
-    // Paths from the root: those that begin with a folder of the repository.
+    // Paths that begin with a folder of the repository: from the root, or from the document.
     let folders = [
         "crates/",
         "functions/",
@@ -105,12 +105,14 @@ fn the_paths_that_documents_name_exist() {
     ];
     for document in documents() {
         let text = text(&document);
+        let beside = root().join(&document);
+        let beside = beside.parent().expect("a document lies in a folder");
         for path in quoted(&text) {
             let from_root = folders.iter().any(|folder| path.starts_with(folder));
             if from_root && is_path(path) {
                 let path = path.split("::").next().unwrap_or(path);
                 assert!(
-                    root().join(path).exists(),
+                    root().join(path).exists() || beside.join(path).exists(),
                     "{document}: {path} does not exist"
                 );
             }
