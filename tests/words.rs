@@ -119,7 +119,7 @@ const REPLACE: &[Phrase] = &[
         examples: &["It asks for what is not its own.", "It knows whose it is."],
     },
     Phrase {
-        found: r"\b(bring|brings|bringing|brought)( \S+){0,4} (together|back|home)\b|\b(is|are|was|were|be|been) brought\b",
+        found: r"\b(bring|brings|bringing|brought)( \S+){0,6} (together|back|home)\b|\b(is|are|was|were|be|been) brought\b",
         hint: "br",
         except: NOTHING,
         write: "attach, attached; restore, restored",
