@@ -1,9 +1,10 @@
-//! Links between documents lead to a file and a heading that exist.
+//! Links between documents lead to a file and a heading that exist, and code names no document that
+//! does not.
 
 use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
 
-use crate::support::repository::{documents, root, text};
+use crate::support::repository::{documents, files_ending, root, text};
 
 /// The targets of the links in a text that lead to documents of the repository.
 fn targets(text: &str) -> Vec<&str> {
@@ -92,6 +93,49 @@ fn every_link_leads_to_a_page_and_a_heading() {
     }
     assert!(problems.is_empty(), "{problems:#?}");
     assert!(checked >= 50, "only {checked} links");
+}
+
+/// The documents `docs/….md` that a text names.
+fn named(text: &str) -> Vec<String> {
+    text.split("docs/")
+        .skip(1)
+        .filter_map(|rest| {
+            let name = rest
+                .split(|c: char| !c.is_ascii_alphanumeric() && c != '-')
+                .next()?;
+            let file = rest.strip_prefix(name)?.strip_prefix(".md")?;
+            (!name.is_empty() && !file.starts_with(char::is_alphanumeric))
+                .then(|| format!("docs/{name}.md"))
+        })
+        .collect()
+}
+
+#[test]
+fn every_document_that_code_names_exists() {
+    let mut checked = 0;
+    let mut missing = Vec::new();
+    // This file names documents that do not exist.
+    let files = files_ending(&[".rs", ".yaml", ".toml", ".py"])
+        .into_iter()
+        .filter(|file| file != "tests/links.rs");
+    for file in files {
+        for document in named(&text(&file)) {
+            checked += 1;
+            if !root().join(&document).is_file() {
+                missing.push(format!("{file}: {document}"));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "{missing:#?}");
+    assert!(checked >= 5, "only {checked} documents");
+}
+
+#[test]
+fn a_document_that_code_names_is_found() {
+    assert_eq!(
+        named("See docs/recover.md. docs/no-such.md, docs/report.schema.json, docs/ and docs/.md"),
+        ["docs/recover.md", "docs/no-such.md"]
+    );
 }
 
 #[test]

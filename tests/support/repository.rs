@@ -98,23 +98,28 @@ pub(crate) fn files(folder: &str) -> Vec<PathBuf> {
 
 /// All Markdown documents of the repository, named from the root, sorted.
 pub(crate) fn documents() -> Vec<String> {
-    let mut documents = Vec::new();
+    files_ending(&[".md"])
+}
+
+/// All files of the repository whose names end with one of these, named from the root, sorted.
+/// Built, installed and hidden folders are left out.
+pub(crate) fn files_ending(endings: &[&str]) -> Vec<String> {
+    let mut found = Vec::new();
     let mut folders = vec![root().to_path_buf()];
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder).expect("a folder can be listed") {
             let path = entry.expect("a folder can be listed").path();
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             if path.is_dir() {
-                // Built, installed or hidden.
                 if name != "target" && !name.starts_with('.') {
                     folders.push(path);
                 }
-            } else if name.ends_with(".md") {
+            } else if endings.iter().any(|ending| name.ends_with(ending)) {
                 let from_root = path.strip_prefix(root()).expect("it lies in the root");
-                documents.push(from_root.to_string_lossy().into_owned());
+                found.push(from_root.to_string_lossy().into_owned());
             }
         }
     }
-    documents.sort();
-    documents
+    found.sort();
+    found
 }
