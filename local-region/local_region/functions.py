@@ -7,6 +7,7 @@ import json
 import subprocess
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +33,8 @@ PASSED_ON = ("AWS_ENDPOINT_URL", "AWS_EC2_METADATA_DISABLED", "LANG", "LD_LIBRAR
 TIMED_OUT = "Sandbox.Timedout"
 # How much of a failed invocation's log the journal keeps.
 LOG_TAIL = 4096
+# AWS's default quota of concurrent executions. How many run at once here follows the machine, and is no quota.
+CONCURRENT_EXECUTIONS = 1000
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,7 @@ class Functions:
             handler.disable_nagle_algorithm = True
             return handler
 
+        lambda_svc._get_account_settings = _account_settings(lambda_svc._get_account_settings)
         lambda_svc._execute_function_dispatch = self._execute_journalled
         lambda_svc.invoke_async_with_retry = self.invoke_async
         lambda_svc._provided_worker_env = self._function_environment
@@ -321,3 +325,19 @@ def _invocation_record(
         "responseContext": context,
         "responsePayload": result.get("body"),
     }
+
+
+def _account_settings(answer: Callable[[], Any]) -> Callable[[], Any]:
+    """GetAccountSettings with AWS's quota, less what functions have reserved of it."""
+
+    def answered() -> Any:
+        status, headers, body = answer()
+        settings = json.loads(body)
+        reserved = sum(int(function.get("concurrency") or 0) for function in lambda_svc._functions.values())
+        settings["AccountLimit"] |= {
+            "ConcurrentExecutions": CONCURRENT_EXECUTIONS,
+            "UnreservedConcurrentExecutions": CONCURRENT_EXECUTIONS - reserved,
+        }
+        return status, headers, json.dumps(settings).encode()
+
+    return answered

@@ -38,6 +38,8 @@ services.autoscaling             _reconcile_instances                 asg
 services.autoscaling             _p                                   params key
 services.autoscaling             _error                               code message status
 services.backup                  _create_selection                    *
+services.cloudformation.changesets   _resolve_parameters               template provided_params previous_params
+services.cloudformation.handlers     _resolve_parameters               template provided_params previous_params
 services.cloudformation.handlers     _describe_stack_resource         params
 services.cloudformation.handlers     _error                           code message status
 services.cloudformation.handlers     _p                               params key default
@@ -93,6 +95,7 @@ services.kms                     _resolve_key                         key_id_or_
 services.lambda_svc              _execute_function_dispatch           func config event request_id started
 services.lambda_svc              _execute_function_with_config_scope  func event
 services.lambda_svc              _execution_record_for_config         func config
+services.lambda_svc              _get_account_settings
 services.lambda_svc              _get_func_record_for_ref             function_ref
 services.lambda_svc              _provided_worker_env                 config code_dir port
 services.lambda_svc              _runtime_env_vars                    config
@@ -159,6 +162,7 @@ services.ec2                     _tags
 services.ec2                     _volumes
 services.eventbridge             _rules
 services.eventbridge             _targets
+services.lambda_svc              _functions
 services.lambda_svc              _RESERVED_RUNTIME_ENV_VARS           AWS_LAMBDA_RUNTIME_API
 core.iam_evaluator               _request_origin
 services.iam                     _roles

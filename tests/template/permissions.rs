@@ -39,8 +39,8 @@ const RESTORING: [&str; 2] = ["RestoreRole", "DrillRestoreRole"];
 const RESTORE_ROLE: [&str; 1] = ["iam:PassRole"];
 
 /// Actions that know no resource (Service Authorization Reference: Amazon EC2, AWS Backup, AWS
-/// CloudFormation, Amazon CloudWatch, AWS Systems Manager): IAM takes nothing but `*` for them.
-pub(super) const WITHOUT_RESOURCES: [&str; 11] = [
+/// CloudFormation, Amazon CloudWatch, AWS Lambda, AWS Systems Manager): IAM takes nothing but `*` for them.
+pub(super) const WITHOUT_RESOURCES: [&str; 12] = [
     "backup:DescribeRestoreJob",
     "backup:ListRestoreJobs",
     "backup:PutRestoreValidationResult",
@@ -52,6 +52,7 @@ pub(super) const WITHOUT_RESOURCES: [&str; 11] = [
     "ec2:DescribeSnapshots",
     "ec2:DescribeTags",
     "ec2:DescribeVolumes",
+    "lambda:GetAccountSettings",
     "ssm:CreateOpsItem",
     "ssm:DescribeOpsItems",
 ];
@@ -350,8 +351,7 @@ fn routing_controls_are_set_within_safety_rules_and_no_others_than_those_named()
 #[test]
 fn region_switch_starts_the_state_machine_of_this_stack_and_no_other() {
     let deployed = deployed(&EVERY_FUNCTION);
-    let machine =
-        "arn:aws:states:us-west-2:111122223333:stateMachine:rapid-recovery-region-recovery";
+    let machine = attribute_of("RegionRecoveryStateMachine", "Arn");
     let functions = deployed.resources("AWS::Serverless::Function");
     let variables = &functions["RegionSwitchActionFunction"]["Environment"]["Variables"];
     assert_eq!(variables["STATE_MACHINE_ARN"], machine);
@@ -359,7 +359,7 @@ fn region_switch_starts_the_state_machine_of_this_stack_and_no_other() {
     assert_eq!(strings(&statements[0]["Resource"]), [machine]);
     assert_eq!(
         strings(&statements[1]["Resource"]),
-        [machine.replace("stateMachine", "execution") + ":*"]
+        ["arn:aws:states:us-west-2:111122223333:execution:RegionRecoveryStateMachine:*"]
     );
 }
 
@@ -626,6 +626,7 @@ const RUNBOOK_ACTIONS: [(&str, &[&str]); 4] = [
             "states:DescribeExecution",
             "states:ListExecutions",
             "states:StartExecution",
+            "states:StopExecution",
         ],
     ),
     (
@@ -648,6 +649,7 @@ const RUNBOOK_ACTIONS: [(&str, &[&str]); 4] = [
             "cloudformation:TagResource",
             "iam:PassRole",
             "s3:GetObject",
+            "ssm:GetParameters",
         ],
     ),
     (
