@@ -18,6 +18,7 @@ app                              _routing_params                      method pat
 app                              _ct_event_name                       service method path headers query_params
 core.arn                         parse_arn                            *
 core.concurrency                 run_reentrant                        *
+core.iam_actions                 _lambda_action                       method path
 core.iam_actions                 _tag_operations                      service
 core.iam_actions                 access_denied_response               service action principal_arn request_id error_code message headers resource_arn explicit_deny resource_policy_arn
 core.iam_actions                 extract_iam_action                   *
@@ -150,7 +151,7 @@ services.backup                  _vaults
 services.cloudformation          _change_sets
 services.cloudformation          _stacks
 services.cloudformation.handlers     _ACTION_HANDLERS                 CreateChangeSet CreateStack DeleteStack DescribeStackResource DescribeStacks GetTemplateSummary UpdateStack ValidateTemplate
-services.cloudformation.provisioners _RESOURCE_HANDLERS               AWS::AutoScaling::AutoScalingGroup AWS::Events::Rule AWS::SNS::Topic
+services.cloudformation.provisioners _RESOURCE_HANDLERS               AWS::AutoScaling::AutoScalingGroup AWS::Events::Rule AWS::Logs::LogGroup AWS::SNS::Topic
 services.cloudformation.provisioners _STACK_TAG_PROPERTY              AWS::AutoScaling::AutoScalingGroup
 services.ec2                     _ACTION_MAP                          AttachVolume CreateVolume DescribeInstances DescribeTags DescribeVolumes
 services.ec2                     _INSTANCE_ID_RE
@@ -160,6 +161,7 @@ services.ec2                     _snapshots
 services.ec2                     _subnets
 services.ec2                     _tags
 services.ec2                     _volumes
+services.cloudwatch_logs         _log_groups
 services.eventbridge             _rules
 services.eventbridge             _targets
 services.lambda_svc              _functions

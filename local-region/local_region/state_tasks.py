@@ -104,9 +104,7 @@ class StateTasks:
     def _assume(self, machine: dict[str, Any], execution_arn: str, source_arn: str) -> Credentials:
         session = f"{machine['name'][:31]}-{execution_arn.rpartition(':')[2]}"[:64]
         try:
-            return assume(
-                machine["roleArn"], session, "states.amazonaws.com", source_arn, StateMachine=machine["name"]
-            )
+            return assume(machine["roleArn"], session, "states.amazonaws.com", source_arn, StateMachine=machine["name"])
         except CannotAssume as error:
             raise failure("States.TaskFailed", str(error)) from error
 

@@ -29,8 +29,7 @@ MEMBERS = {
     "Responses": ["track", "notify"],
     "RestoredVolumeKeyArns": [f"{KEY}1", f"{KEY}2"],
     "RoutingClusterEndpoints": [
-        f"{region}{ENDPOINT}"
-        for region in ("us-east-1", "us-west-2", "eu-west-1", "ap-northeast-1", "ap-southeast-2")
+        f"{region}{ENDPOINT}" for region in ("us-east-1", "us-west-2", "eu-west-1", "ap-northeast-1", "ap-southeast-2")
     ],
     "RoutingControlsOff": [f"{CONTROL}a", f"{CONTROL}b"],
     "RoutingControlsOn": [f"{CONTROL}a", f"{CONTROL}b"],

@@ -275,7 +275,7 @@ def test_operators_are_notified_where_lambda_runs_fewer_functions_than_restores_
     given = {
         "drill": "{% $states.input.drill %}",
         "execution": {"arn": "{% $states.context.Execution.Id %}"},
-        "plan": {"waves": "{% $states.input.items.{'items': $} %}"},
+        "plan": {"waves": "{% [$states.input.items.{'items': $}] %}"},
         "request": {"workload": "shop"},
     }
     compared = ("ReadConcurrency", "IsConcurrencyEnough", "NotifyOfConcurrency")

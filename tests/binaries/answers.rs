@@ -192,14 +192,20 @@ fn assert_error(answer: &Answer, kind: &str, parts: &[&str]) {
     assert!(!message.contains('\n'), "{message}");
 }
 
-/// Asserts that each line of the log is one JSON object, and none holds what it must not.
+/// Asserts that each line of the log is one JSON object with what Lambda filters by, and none holds what it
+/// must not.
 fn assert_log(log: &str) {
     assert!(!log.contains(MARKER), "{log}");
     for line in log.lines() {
         let parsed = serde_json::from_str::<Value>(line);
         assert!(
-            parsed.is_ok_and(|line| line.is_object()),
-            "not a JSON object: {line}"
+            parsed.is_ok_and(|line| {
+                line["level"].is_string()
+                    && line["timestamp"]
+                        .as_str()
+                        .is_some_and(|time| chrono::DateTime::parse_from_rfc3339(time).is_ok())
+            }),
+            "no JSON object with level and time: {line}"
         );
     }
 }

@@ -81,7 +81,10 @@ const OF_ANY_ACCOUNT: [(&str, &str); 2] = [
         "AWS Backup reads a snapshot with the role of the restore; that it is another account's has to be \
          allowed by that account first",
     ),
-    ("parameter/aws/service/*", "AWS publishes them, for everybody"),
+    (
+        "parameter/aws/service/*",
+        "AWS publishes them, for everybody",
+    ),
 ];
 
 /// Resources of one service that actions of another are limited by: service of the actions, ARN.
@@ -101,7 +104,7 @@ const TRUSTED_WITHOUT_SOURCE: [(&str, &str); 4] = [
     ),
     (
         "backup.amazonaws.com",
-        "that AWS Backup sends a source is not documented",
+        "AWS Backup documents its sources for the policies of keys and topics, not for the trust of a role",
     ),
     (
         "imagebuilder.amazonaws.com",

@@ -315,11 +315,13 @@ fn an_object_is_written_only_under_its_prefix_and_only_where_nothing_is() {
 }
 
 /// What a drill made is taken away again, by the one role that can delete (`state_machines.rs` says what).
-/// And a distributed Map that is stopped stops its own children.
-const ENDS_WHAT_IT_BEGAN: [(&str, &str); 3] = [
+/// A distributed Map that is stopped stops its own children, and a runbook that is cancelled the execution
+/// that it started: a redrive resumes them.
+const ENDS_WHAT_IT_BEGAN: [(&str, &str); 4] = [
     ("DrillCleanupRole", "cloudformation:DeleteStack"),
     ("DrillCleanupRole", "ec2:DeleteVolume"),
     ("RegionRecoveryRole", "states:StopExecution"),
+    ("StartRegionRecoveryRole", "states:StopExecution"),
 ];
 
 #[test]
@@ -435,9 +437,11 @@ fn a_resource_is_named_wherever_iam_takes_one() {
                     for resource in resources {
                         assert!(resource.starts_with("arn:"), "{role}: {resource}");
                         let account = resource.split(':').nth(4).unwrap_or_default();
-                        // ARNs of buckets and of EBS snapshots name no account.
+                        // ARNs of buckets, of EBS snapshots and of what AWS publishes name no account.
                         let without = resource.starts_with("arn:aws:s3:::")
-                            || resource.starts_with("arn:aws:ec2:us-west-2::snapshot/");
+                            || resource.starts_with("arn:aws:ec2:us-west-2::snapshot/")
+                            || resource
+                                .starts_with("arn:aws:ssm:us-west-2::parameter/aws/service/");
                         assert!(without || account == "111122223333", "{role}: {resource}");
                     }
                 }
