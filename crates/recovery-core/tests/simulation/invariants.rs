@@ -83,6 +83,12 @@ impl Ledger {
         });
     }
 
+    /// When a run attached the volume first.
+    pub(crate) fn attached_at(&self, volume: &VolumeId) -> Option<Millis> {
+        let made = self.attachments.iter().find(|made| made.volume == *volume);
+        made.map(|made| made.at)
+    }
+
     /// `was` is how far the integration had come by what the item said before.
     pub(crate) fn updates(
         &mut self,
