@@ -63,7 +63,7 @@ def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "--functions-at-once",
         type=int,
         default=Settings.functions_at_once,
-        help="number of invocations that run at the same time; others wait (4 for each processor: %(default)s)",
+        help="number of invocations that run at the same time; others wait (8 for each processor: %(default)s)",
     )
     command.add_argument(
         "--minute-seconds",

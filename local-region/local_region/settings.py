@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 # Functions mostly wait for the Region's answers. More processes than this only take time from each other.
-FUNCTIONS_PER_PROCESSOR = 4
+FUNCTIONS_PER_PROCESSOR = 8
 
 
 @dataclass(frozen=True)
