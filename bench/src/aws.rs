@@ -93,6 +93,16 @@ struct State {
     world: World,
     latency: Duration,
     calls: Vec<Call>,
+    attachment: Attachment,
+}
+
+/// When the clients were told of an attachment.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Attachment {
+    /// When `AttachVolume` was answered.
+    pub(crate) accepted: Option<Instant>,
+    /// When an answer said that the volume is attached.
+    pub(crate) confirmed: Option<Instant>,
 }
 
 impl Aws {
@@ -140,7 +150,13 @@ impl Aws {
             world,
             latency,
             calls: Vec::new(),
+            attachment: Attachment::default(),
         };
+    }
+
+    /// What the clients were told of an attachment since the world was set.
+    pub(crate) fn attachment(&self) -> Attachment {
+        lock(&self.shared.state).attachment
     }
 
     /// Forgets the calls so far; the world stays as they have made it.
@@ -194,20 +210,33 @@ impl Shared {
                 self.connections.fetch_add(1, Ordering::SeqCst);
             }
             let began = self.epoch.elapsed();
-            let (action, answer, latency) = {
+            let (action, answer, latency, news) = {
                 let mut state = lock(&self.state);
+                let before = (state.world.accepted.is_some(), state.world.confirmed);
                 let (action, answer) = service(&mut state.world, &request);
-                (action, answer, state.latency)
+                let accepts = state.world.accepted.is_some() && !before.0;
+                let confirms = state.world.confirmed && !before.1;
+                (action, answer, state.latency, (accepts, confirms))
             };
             if !latency.is_zero() {
                 std::thread::sleep(latency);
             }
             // Written down before the client can have the answer, and so before its next call.
-            lock(&self.state).calls.push(Call {
-                action,
-                began,
-                ended: self.epoch.elapsed(),
-            });
+            {
+                let mut state = lock(&self.state);
+                let now = Instant::now();
+                if news.0 {
+                    state.attachment.accepted = Some(now);
+                }
+                if news.1 {
+                    state.attachment.confirmed = Some(now);
+                }
+                state.calls.push(Call {
+                    action,
+                    began,
+                    ended: now - self.epoch,
+                });
+            }
             let mut headers = vec![
                 ("content-type", answer.content_type),
                 ("x-amzn-requestid", "59dbff89-35bd-4eac-99ed-be587EXAMPLE"),

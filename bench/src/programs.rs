@@ -26,6 +26,7 @@ pub(crate) const FUNCTIONS: [Function; 11] = [
             ("TOPIC_ARN", TOPIC),
             ("LOOKBACK_HOURS", "24"),
             ("PATIENCE_MINUTES", "60"),
+            ("RECONCILE_MINUTES", "1"),
         ],
     ),
     (

@@ -60,6 +60,12 @@ def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         help="how long every function has to answer (as each is configured)",
     )
     command.add_argument(
+        "--functions-at-once",
+        type=int,
+        default=Settings.functions_at_once,
+        help="number of invocations that run at the same time; others wait (8 for each processor: %(default)s)",
+    )
+    command.add_argument(
         "--minute-seconds",
         type=float,
         default=Settings.minute_seconds,
@@ -86,6 +92,7 @@ def _serve(chosen: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
             wait_scale=chosen.wait_scale,
             retry_seconds=tuple(chosen.retry_seconds),
             function_timeout_seconds=chosen.function_timeout_seconds,
+            functions_at_once=chosen.functions_at_once,
             minute_seconds=chosen.minute_seconds,
             verbose=chosen.verbose,
         )

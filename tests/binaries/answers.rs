@@ -74,6 +74,7 @@ const CASES: [Case; 6] = [
             ("DRILL_RESTORE_ROLE_ARN", DRILL_ROLE),
             ("LOOKBACK_HOURS", "24"),
             ("PATIENCE_MINUTES", "30"),
+            ("RECONCILE_MINUTES", "1"),
             ("TOPIC_ARN", "off"),
         ],
         ignored: "restore-running",

@@ -454,7 +454,7 @@ impl RestoreJobs for Disturbed<'_> {
 }
 
 impl Restores for Disturbed<'_> {
-    async fn completed_restores(
+    async fn restores(
         &self,
         since: DateTime<Utc>,
         page: Option<&str>,
@@ -462,7 +462,7 @@ impl Restores for Disturbed<'_> {
         self.call(
             "backup:ListRestoreJobs",
             page.unwrap_or("first page"),
-            || self.world.completed_restores(since, page),
+            || self.world.restores(since, page),
         )
         .await
     }

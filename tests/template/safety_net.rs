@@ -167,7 +167,7 @@ fn every_function_keeps_what_it_gave_up_on_logs_and_is_watched() {
             attribute_of("FailedInvocationsQueue", "Arn"),
             "{function}"
         );
-        // What runs every few minutes needs no second attempt.
+        // What runs every minute needs no second attempt.
         let attempts = u64::from(function != "RestoreReconcilerFunction") * 2;
         assert_eq!(config["MaximumRetryAttempts"], attempts, "{function}");
         let log_group = properties["LoggingConfig"]["LogGroup"].as_str().unwrap();
@@ -283,27 +283,42 @@ fn every_alarm_watches_something_of_this_template() {
 
 #[test]
 fn a_reconciler_that_does_not_run_is_noticed() {
-    let deployed = deployed(&[("ReconcileMinutes", "30")]);
-    let rule = &deployed.resources("AWS::Events::Rule")["ReconcileDueRule"];
-    assert_eq!(rule["ScheduleExpression"], "rate(30 minutes)");
-    let alarm = &deployed.resources("AWS::CloudWatch::Alarm")["RestoreReconcilerSilentAlarm"];
-    assert_eq!(alarm["MetricName"], "Invocations");
-    assert_eq!(
-        alarm["Dimensions"],
-        serde_json::json!([{"Name": "FunctionName", "Value": "RestoreReconcilerFunction"}])
-    );
-    assert_eq!(alarm["ComparisonOperator"], "LessThanThreshold");
-    assert_eq!(alarm["Threshold"], 1);
-    // Longer than the longest time between two runs that ReconcileMinutes allows.
     let parameters = &template_at("template.yaml")["Parameters"];
-    let longest = parameters["ReconcileMinutes"]["MaxValue"].as_u64().unwrap() * 60;
-    assert!(
-        alarm["Period"]
-            .as_u64()
-            .is_some_and(|period| period >= 2 * longest)
+    assert_eq!(parameters["ReconcileMinutes"]["MinValue"], 1);
+    assert_eq!(parameters["ReconcileMinutes"]["MaxValue"], 30);
+    // By default, and at both bounds. `rate(1 minutes)` is not an expression.
+    for (given, expression, silence) in [
+        (&[][..], "rate(1 minute)", 300),
+        (&[("ReconcileMinutes", "1")], "rate(1 minute)", 300),
+        (&[("ReconcileMinutes", "2")], "rate(2 minutes)", 3600),
+        (&[("ReconcileMinutes", "30")], "rate(30 minutes)", 3600),
+    ] {
+        let deployed = deployed(given);
+        let rule = &deployed.resources("AWS::Events::Rule")["ReconcileDueRule"];
+        assert_eq!(rule["ScheduleExpression"], expression);
+        let alarm = &deployed.resources("AWS::CloudWatch::Alarm")["RestoreReconcilerSilentAlarm"];
+        assert_eq!(alarm["MetricName"], "Invocations");
+        assert_eq!(
+            alarm["Dimensions"],
+            serde_json::json!([{"Name": "FunctionName", "Value": "RestoreReconcilerFunction"}])
+        );
+        assert_eq!(alarm["ComparisonOperator"], "LessThanThreshold");
+        assert_eq!(alarm["Threshold"], 1);
+        assert_eq!(alarm["Period"], silence, "{expression}");
+    }
+}
+
+/// A run that takes longer than the time to the next one does not keep that one from running: an account
+/// with Lambda's smallest quota could not reserve concurrency for it.
+#[test]
+fn the_next_run_of_the_reconciler_does_not_wait_for_the_one_before() {
+    let deployed = deployed(&[]);
+    let reconciler = &deployed.resources("AWS::Serverless::Function")["RestoreReconcilerFunction"];
+    assert!(reconciler.get("ReservedConcurrentExecutions").is_none());
+    assert_eq!(
+        reconciler["Environment"]["Variables"]["RECONCILE_MINUTES"],
+        "1"
     );
-    // `rate(1 minutes)` is no expression.
-    assert_eq!(parameters["ReconcileMinutes"]["MinValue"], 2);
 }
 
 const SIGNALS: [(&str, &str); 3] = [

@@ -155,7 +155,7 @@ impl Clock for RunClock {
 }
 
 impl Restores for Region<'_> {
-    async fn completed_restores(
+    async fn restores(
         &self,
         since: DateTime<Utc>,
         page: Option<&str>,

@@ -90,12 +90,12 @@ impl IntegrationAdapters {
 
 /// What the reconciliation of restores reaches AWS through: what the integration does, and listings.
 impl Restores for IntegrationAdapters {
-    async fn completed_restores(
+    async fn restores(
         &self,
         since: DateTime<Utc>,
         page: Option<&str>,
     ) -> Result<Page<RestoreJob>, Error> {
-        self.backup.completed_restores(since, page).await
+        self.backup.restores(since, page).await
     }
 
     async fn volumes(&self, ids: &[VolumeId]) -> Result<Vec<Volume>, Error> {

@@ -41,8 +41,9 @@ pub struct Page<T> {
 
 /// Restores of EBS volumes, many at a time.
 pub trait Restores {
-    /// One page of the jobs that restored an EBS volume and were completed after `since`.
-    fn completed_restores(
+    /// One page of the jobs that restore an EBS volume and were created after `since`, whatever became
+    /// of them.
+    fn restores(
         &self,
         since: DateTime<Utc>,
         page: Option<&str>,

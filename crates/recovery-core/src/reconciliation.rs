@@ -2,7 +2,7 @@
 //! led through the same [`integration`](crate::integration) as by its event: events that were lost,
 //! stacks that came late and attempts that were used up all end here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use chrono::TimeDelta;
@@ -30,6 +30,8 @@ pub struct Horizon {
     /// What can still succeed is waited for in silence until the restore is this old; then people
     /// are told.
     pub patience: TimeDelta,
+    /// Time between two runs. What a run has not begun with by then is left to the next one.
+    pub interval: Duration,
 }
 
 /// How many restores are integrated at the same time. `AttachVolume` is granted 50 times at once and
@@ -42,8 +44,16 @@ const BATCH: usize = 200;
 /// since it has its turn again at the next run, and the reserve that the integration keeps.
 const TURN: Duration = RESERVE.saturating_add(Duration::from_secs(30));
 
-/// Leads every completed restore within the horizon that is not integrated through its integration.
-/// One that fails does not stop the others. The answer counts what became of them.
+/// Longest time from the creation of a restore job to its end. AWS Backup lists jobs by either time, and
+/// only by their creation those that are under way.
+const LONGEST_RESTORE: TimeDelta = TimeDelta::hours(24);
+/// Pause before the restores are listed again, while one of them is under way. The schedule of a rule has
+/// no shorter interval than a minute.
+const LISTING_PAUSE: Duration = Duration::from_secs(15);
+
+/// Integrates every completed restore within the horizon that is not integrated yet. One that fails does
+/// not stop the others. While a restore is under way, the restores are listed again and again until the
+/// next run begins, so that a volume does not wait a minute for it. The answer counts what became of them.
 ///
 /// # Errors
 /// Those of the listing. When single restores fail, people are told through their OpsItems; only
@@ -54,42 +64,112 @@ pub async fn reconcile(
     domain: &Domain,
     horizon: Horizon,
 ) -> Result<Outcome, Error> {
-    let now = clock.now();
-    let since = now - horizon.lookback;
-    let (first, items) =
-        try_join(ports.completed_restores(since, None), ports.open(RESTORE)).await?;
-    let items: BTreeMap<String, OpsItem> = items
-        .into_iter()
-        .filter_map(|item| Some((item.data.get(KEY)?.clone(), item)))
-        .collect();
-    let mut restores = 0;
-    let mut open = Vec::new();
-    let mut page = first;
+    let run = Run {
+        clock,
+        horizon,
+        left_at_the_start: clock.remaining(),
+    };
+    let mut listed = listing(ports, clock, domain, horizon).await?;
+    let mut attended = BTreeSet::new();
+    let mut tally = Tally::default();
     loop {
-        let Page { listed, next } = page;
-        restores += listed.len();
-        let mut listed = listed.into_iter();
-        loop {
-            let batch: Vec<RestoreJob> = listed.by_ref().take(BATCH).collect();
-            if batch.is_empty() {
-                break;
-            }
-            open.extend(not_integrated(ports, domain, batch, &items).await?);
+        let mut open = std::mem::take(&mut listed.open);
+        open.retain(|open| attended.insert(open.restore.job.id.clone()));
+        // What has failed before does not keep the others waiting, nor do the young the old.
+        open.sort_by_key(|open| (open.stuck, open.restore.job.completed));
+        attend(ports, &run, domain, open, &mut tally).await;
+        if !listed.under_way || !run.may_begin_after(LISTING_PAUSE) {
+            break;
         }
-        let Some(next) = next else { break };
-        page = ports.completed_restores(since, Some(&next)).await?;
+        clock.sleep(LISTING_PAUSE).await;
+        listed = match listing(ports, clock, domain, horizon).await {
+            Ok(listed) => listed,
+            // The next run lists them.
+            Err(Error::Retryable(_)) => break,
+            Err(error) => return Err(error),
+        };
     }
-    // What has failed before does not keep the others waiting, nor do the young the old.
-    open.sort_by_key(|open| (open.stuck, open.restore.job.completed));
-    let tally = attend(ports, clock, domain, horizon, open).await;
     let outcome = tally.counts.iter().fold(
-        Outcome::reconciled().with_count("restores", restores),
+        Outcome::reconciled().with_count("restores", listed.restores),
         |outcome, (name, count)| outcome.with_count(name, *count),
     );
     match tally.untold {
         Some(error) => Err(error),
         None => Ok(outcome),
     }
+}
+
+/// One run: it ends when the next one begins, or when its own time is up.
+struct Run<'a, C> {
+    clock: &'a C,
+    horizon: Horizon,
+    left_at_the_start: Duration,
+}
+
+impl<C: Clock> Run<'_, C> {
+    /// Whether there will be time for one more restore after this pause.
+    fn may_begin_after(&self, pause: Duration) -> bool {
+        let left = self.clock.remaining();
+        let taken = self.left_at_the_start.saturating_sub(left);
+        taken + pause < self.horizon.interval && left >= TURN + pause
+    }
+}
+
+/// What was found when the restores were listed.
+struct Listing {
+    /// How many were completed within the horizon.
+    restores: usize,
+    /// Whether AWS Backup still works on one that is to be integrated.
+    under_way: bool,
+    open: Vec<Open>,
+}
+
+async fn listing(
+    ports: &impl ReconciliationPorts,
+    clock: &impl Clock,
+    domain: &Domain,
+    horizon: Horizon,
+) -> Result<Listing, Error> {
+    let completed_since = clock.now() - horizon.lookback;
+    let since = completed_since - LONGEST_RESTORE;
+    let (first, items) = try_join(ports.restores(since, None), ports.open(RESTORE)).await?;
+    let items: BTreeMap<String, OpsItem> = items
+        .into_iter()
+        .filter_map(|item| Some((item.data.get(KEY)?.clone(), item)))
+        .collect();
+    let mut listing = Listing {
+        restores: 0,
+        under_way: false,
+        open: Vec::new(),
+    };
+    let mut page = first;
+    loop {
+        let Page { listed, next } = page;
+        listing.under_way |= listed.iter().any(|job| is_under_way(domain, job));
+        let mut recent = listed.into_iter().filter(|job| {
+            let in_time = |completed| completed >= completed_since;
+            job.is_completed() && job.completed.is_none_or(in_time)
+        });
+        loop {
+            let batch: Vec<RestoreJob> = recent.by_ref().take(BATCH).collect();
+            if batch.is_empty() {
+                break;
+            }
+            listing.restores += batch.len();
+            let open = not_integrated(ports, domain, batch, &items).await?;
+            listing.open.extend(open);
+        }
+        let Some(next) = next else { break };
+        page = ports.restores(since, Some(&next)).await?;
+    }
+    Ok(listing)
+}
+
+/// Whether the job may end soon with a volume that is to be integrated.
+fn is_under_way(domain: &Domain, job: &RestoreJob) -> bool {
+    matches!(job.status.as_deref(), Some("PENDING" | "RUNNING"))
+        && !job.restore_test
+        && job.is_of_drill(&domain.drill_role) != Some(true)
 }
 
 /// A restore that is not known to be integrated.
@@ -200,20 +280,19 @@ struct Tally {
 }
 
 /// Gives each open restore its turn, several at a time, as long as there is time for one more.
-async fn attend(
+async fn attend<C: Clock>(
     ports: &impl ReconciliationPorts,
-    clock: &impl Clock,
+    run: &Run<'_, C>,
     domain: &Domain,
-    horizon: Horizon,
     open: Vec<Open>,
-) -> Tally {
-    let mut tally = Tally::default();
+    tally: &mut Tally,
+) {
     let mut waiting = open.into_iter();
     let mut turns = FuturesUnordered::new();
     loop {
-        while turns.len() < LANES && clock.remaining() >= TURN {
+        while turns.len() < LANES && run.may_begin_after(Duration::ZERO) {
             let Some(open) = waiting.next() else { break };
-            turns.push(turn(ports, clock, domain, horizon, open));
+            turns.push(turn(ports, run.clock, domain, run.horizon, open));
         }
         let Some(became) = turns.next().await else {
             break;
@@ -225,9 +304,8 @@ async fn attend(
     }
     let left = waiting.len();
     if left > 0 {
-        tally.counts.insert("left", left);
+        *tally.counts.entry("left").or_default() += left;
     }
-    tally
 }
 
 /// The turn of one restore: what became of it, as it is called in the answer.

@@ -6,6 +6,8 @@
     reason = "what arranges a test fails it when it cannot"
 )]
 
+use std::time::Duration;
+
 use chrono::TimeDelta;
 use proptest::prelude::*;
 use recovery_core::arn::{Arn, Here, InstanceId, VolumeId};
@@ -92,6 +94,7 @@ async fn reconciled(world: &World) -> Result<Outcome, Error> {
     let horizon = Horizon {
         lookback: TimeDelta::hours(24),
         patience: TimeDelta::minutes(30),
+        interval: Duration::from_mins(1),
     };
     reconcile(world, &FakeClock::new(), &domain(), horizon).await
 }

@@ -245,6 +245,46 @@ async fn an_attachment_that_takes_a_while_is_waited_for() {
     assert_eq!(count(&world, ATTACH), 1);
 }
 
+/// Of an accepted attachment, only the volume is asked for, as long as it shows it.
+#[tokio::test]
+async fn a_check_of_an_accepted_attachment_is_one_call() {
+    let world = World::with_restored_volume();
+    world.state().looks_until_attached = 2;
+    let outcome = deliver(&world).await.unwrap();
+    assert_eq!(outcome.kind(), "integrated");
+    let calls = world.calls();
+    let accepted = calls.iter().position(|call| call.starts_with(ATTACH));
+    let after = &calls[accepted.unwrap()..];
+    let made = |call: &str| after.iter().filter(|made| made.starts_with(call)).count();
+    assert_eq!(made("ec2:DescribeVolumes"), 3, "{after:?}");
+    assert_eq!(made("ec2:DescribeInstances"), 0, "{after:?}");
+    // An instance that goes away meanwhile is noticed all the same.
+    let world = World::with_restored_volume();
+    world.state().looks_until_attached = 1;
+    world.state().looks_until_shown = 2;
+    deliver(&world).await.unwrap();
+    let calls = world.calls();
+    let accepted = calls.iter().position(|call| call.starts_with(ATTACH));
+    let after = &calls[accepted.unwrap()..];
+    let made = |call: &str| after.iter().filter(|made| made.starts_with(call)).count();
+    assert_eq!(made("ec2:DescribeInstances"), 2, "{after:?}");
+}
+
+/// What was attached, taken off by a person and attached again under another name, died before it was
+/// written down.
+#[tokio::test]
+async fn an_attachment_under_another_name_than_the_item_says_is_written_down() {
+    let world = World::with_restored_volume();
+    deliver(&world).await.unwrap();
+    {
+        let mut state = world.state();
+        let volume = state.volumes.get_mut(&VolumeId::new("vol-1")).unwrap();
+        volume.attachments[0].device = "/dev/sdp".to_owned();
+    }
+    deliver(&world).await.unwrap();
+    assert_eq!(the_item(&world).item.data["recovery:device"], "/dev/sdp");
+}
+
 #[tokio::test]
 async fn a_lost_answer_is_settled_by_looking() {
     let world = World::with_restored_volume();

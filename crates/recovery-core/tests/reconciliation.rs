@@ -21,6 +21,7 @@ use recovery_core::reconciliation::{Horizon, reconcile};
 const HORIZON: Horizon = Horizon {
     lookback: TimeDelta::hours(24),
     patience: TimeDelta::minutes(30),
+    interval: Duration::from_mins(1),
 };
 
 fn domain() -> Domain {
@@ -339,6 +340,66 @@ async fn no_turn_begins_without_the_time_for_it() {
     let taken = Duration::from_secs(300) - recovery_core::ports::Clock::remaining(&clock);
     // The clock of the fakes adds up what goes on at the same time.
     assert!(taken < Duration::from_secs(5 * 40), "{taken:?}");
+}
+
+#[tokio::test]
+async fn what_a_run_has_not_begun_when_the_next_one_is_due_is_left_to_that_one() {
+    let world = restored(20);
+    for volume in world.state().volumes.values_mut() {
+        volume.state = "creating".to_owned();
+    }
+    // Eight at a time wait half a minute each, which the clock of the fakes adds up.
+    let clock = FakeClock::with_budget(Duration::from_secs(900));
+    let outcome = reconcile(&world, &clock, &domain(), HORIZON).await.unwrap();
+    let (waiting, left) = (outcome.count("waiting"), outcome.count("left"));
+    assert!(waiting.is_some_and(|waiting| waiting < 20), "{outcome:?}");
+    assert_eq!(waiting.unwrap() + left.unwrap(), 20, "{outcome:?}");
+}
+
+/// Lets AWS Backup still work on the restore.
+fn under_way(world: &World, job: &str) {
+    let mut state = world.state();
+    let job = state.restore_jobs.get_mut(job).unwrap();
+    job.status = Some("RUNNING".to_owned());
+    job.completed = None;
+    job.created_resource = None;
+}
+
+#[tokio::test]
+async fn while_a_restore_is_under_way_the_restores_are_listed_until_the_next_run() {
+    let world = restored(3);
+    under_way(&world, "job-1");
+    world.fail("cloudformation:DescribeStackResource", Failure::Denied);
+    let clock = FakeClock::new();
+    let outcome = reconcile(&world, &clock, &domain(), HORIZON).await.unwrap();
+    assert_eq!(count(&world, "backup:ListRestoreJobs first"), 4);
+    let taken = Duration::from_secs(300) - recovery_core::ports::Clock::remaining(&clock);
+    assert!(taken < HORIZON.interval, "{taken:?}");
+    // Each was attended to once, also the one that failed.
+    assert_eq!(outcome.count("restores"), Some(2));
+    assert_eq!(outcome.count("integrated"), Some(1));
+    assert_eq!(outcome.count("failing"), Some(1));
+    // Not where no time would be left for what it finds.
+    let world = restored(1);
+    under_way(&world, "job-1");
+    let clock = FakeClock::with_budget(Duration::from_secs(89));
+    reconcile(&world, &clock, &domain(), HORIZON).await.unwrap();
+    assert_eq!(count(&world, "backup:ListRestoreJobs first"), 1);
+}
+
+#[tokio::test]
+async fn nobody_waits_for_the_restores_of_tests_and_drills() {
+    let world = restored(2);
+    under_way(&world, "job-1");
+    under_way(&world, "job-2");
+    {
+        let mut state = world.state();
+        state.restore_jobs.get_mut("job-1").unwrap().restore_test = true;
+        state.restore_jobs.get_mut("job-2").unwrap().iam_role =
+            recovery_core::arn::Arn::parse(DRILL_ROLE).ok();
+    }
+    run(&world).await.unwrap();
+    assert_eq!(count(&world, "backup:ListRestoreJobs"), 1);
 }
 
 #[tokio::test]

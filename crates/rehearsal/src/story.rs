@@ -256,6 +256,7 @@ pub(crate) async fn play(
 
     eprintln!("Someone decides, and the recovery runs …");
     let asked = hand.executions(runbook).await?;
+    region.expect_restores(volumes)?;
     for execution in &asked {
         let approved = execution.incident.contains("alarm/");
         hand.decide(&execution.id, approved).await?;
@@ -331,6 +332,7 @@ pub(crate) async fn play(
     }
 
     eprintln!("A drill, in a stack of its own, and its clean-up …");
+    region.expect_restores(volumes)?;
     let drill = drill(region, &hand, machine, bucket, outputs).await?;
 
     let by_hand = region.invoke(

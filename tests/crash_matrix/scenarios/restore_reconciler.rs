@@ -1,5 +1,7 @@
 //! Restores that no event told of: alone, among others, and in every state.
 
+use std::time::Duration;
+
 use chrono::TimeDelta;
 use recovery_core::fakes::World;
 use recovery_core::reconciliation::Horizon;
@@ -18,12 +20,14 @@ use crate::support::restored::{
 pub(super) const PATIENT: Horizon = Horizon {
     lookback: TimeDelta::days(365),
     patience: TimeDelta::days(365),
+    interval: Duration::from_mins(1),
 };
 
 /// Everything has waited for too long.
 const IMPATIENT: Horizon = Horizon {
     lookback: TimeDelta::days(365),
     patience: TimeDelta::minutes(1),
+    interval: Duration::from_mins(1),
 };
 
 const FILE: &str = "restore-completed-ebs";
