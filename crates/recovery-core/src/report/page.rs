@@ -79,7 +79,11 @@ impl Page<'_> {
             state: words::state(report),
             missed: words::missed(report),
             began: clock_time(report.began_at),
-            ended: clock_time(report.ended_at),
+            ended: clock_time(if report.complete {
+                report.ended_at
+            } else {
+                report.reported_at
+            }),
             objectives: vec![ObjectiveCard::rto(report), ObjectiveCard::rpo(report)],
             steps: words::steps(report),
             problem_count: counted(report.totals.problems, "problem"),
@@ -118,9 +122,9 @@ fn shown_items(report: &Report) -> Vec<&ItemReport> {
 struct ObjectiveCard {
     name: &'static str,
     achieved: String,
-    good: bool,
-    /// `None` without an objective.
-    verdict: Option<String>,
+    /// `good`, `bad`, or `open` where the objective is not set, or neither met nor missed yet.
+    class: &'static str,
+    verdict: String,
     note: Option<String>,
     meter: Option<Meter>,
 }
@@ -138,12 +142,18 @@ impl ObjectiveCard {
             objective_seconds,
             met,
         } = *result;
-        let verdict = |objective: i64| {
-            let words = duration(objective);
-            match achieved - objective {
-                over @ 1.. => format!("objective {words} missed by {}", duration(over)),
-                _ if met == Some(true) => format!("objective {words} met"),
-                _ => format!("objective {words} not met yet"),
+        let (class, verdict) = match objective_seconds {
+            None => ("open", "no objective set".to_owned()),
+            Some(objective) => {
+                let words = duration(objective);
+                match achieved - objective {
+                    over @ 1.. => {
+                        let over = duration(over);
+                        ("bad", format!("objective {words} missed by {over}"))
+                    }
+                    _ if met == Some(true) => ("good", format!("objective {words} met")),
+                    _ => ("open", format!("objective {words} not met yet")),
+                }
             }
         };
         let meter = |objective: i64| {
@@ -157,8 +167,8 @@ impl ObjectiveCard {
         ObjectiveCard {
             name,
             achieved: duration(achieved),
-            good: met == Some(true),
-            verdict: objective_seconds.map(verdict),
+            class,
+            verdict,
             note: Some(note),
             meter: objective_seconds.map(meter),
         }
@@ -173,7 +183,7 @@ impl ObjectiveCard {
         let last = report.phases.last().map(|phase| phase.phase.as_str());
         let note = match (report.complete, deadline, last) {
             (false, Some(deadline), _) => {
-                format!("RTO deadline {}", clock_time(deadline))
+                format!("due {}", clock_time(deadline))
             }
             (false, None, _) => "until this report".to_owned(),
             (true, _, last) => format!("until the end of {}", last.unwrap_or("the plan")),
@@ -190,8 +200,8 @@ impl ObjectiveCard {
             None => ObjectiveCard {
                 name: RPO_NAME,
                 achieved: "not known".to_owned(),
-                good: false,
-                verdict: Some("no item was planned".to_owned()),
+                class: "bad",
+                verdict: "no item was planned".to_owned(),
                 note: None,
                 meter: None,
             },
