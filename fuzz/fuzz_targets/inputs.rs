@@ -12,7 +12,7 @@ use recovery_core::fakes::{DRILL_ROLE, FakeClock, RESTORE_ROLE, Story, World, vo
 use recovery_core::outcome::Outcome;
 use recovery_core::planning::Places;
 use recovery_core::region_switch::Recovered;
-use recovery_core::report::Targets;
+use recovery_core::report::Objectives;
 use recovery_core::reporting::Terms;
 use recovery_core::restore_start::Means;
 use recovery_core::{fail_over, planning, region_switch, reporting, restore_start};
@@ -114,7 +114,7 @@ fuzz_target!(|bytes: &[u8]| {
     }
     let terms = Terms {
         bucket: "recovery".to_owned(),
-        targets: Targets::default(),
+        objectives: Objectives::default(),
         drill_role: DRILL_ROLE.to_owned(),
     };
     let clock = FakeClock::new();

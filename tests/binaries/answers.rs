@@ -267,6 +267,12 @@ fn check(case: &Case) {
 
     let log = lambda.end();
     assert_log(&log);
+    let starts = log
+        .lines()
+        .find(|line| line.contains("the function starts"));
+    let starts: Value =
+        serde_json::from_str(starts.expect("the start leaves a line")).expect("it is JSON");
+    assert_eq!(starts["fields"]["version"], recovery_core::VERSION);
     assert!(
         log.contains("ignored"),
         "an ignored event leaves a line: {log}"

@@ -41,3 +41,6 @@ pub mod restore_start;
 pub mod restore_test;
 pub mod tags;
 pub mod text;
+
+/// The version of Rapid Recovery.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -170,24 +170,25 @@ pub struct Predictions {
     pub volume_gib: Option<u64>,
 }
 
-/// A resource that is not restored.
+/// A resource that the plan does not restore.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Refused {
     /// The protected resource, in the primary Region.
     pub resource_arn: String,
-    /// The recovery point that came nearest.
+    /// The recovery point that was considered last.
     pub recovery_point_arn: String,
-    /// `EBS`, `RDS`, …
+    /// The resource type, for example EBS or RDS.
     #[serde(rename = "type")]
     pub resource_type: String,
-    /// When that recovery point was made.
+    /// When that recovery point was created.
     pub created_at: DateTime<Utc>,
-    /// The rule, as one kebab-case word.
+    /// The reason code, in kebab case.
     pub reason: String,
-    /// What is so.
+    /// What was found.
     pub why: String,
-    /// What lifts it.
+    /// What fixes it.
     pub remedy: String,
 }
 

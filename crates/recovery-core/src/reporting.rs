@@ -21,7 +21,7 @@ use crate::ports::{Clock, Metrics, Page, ReportingPorts, VOLUMES_AT_ONCE};
 use crate::report::observation::{DatedItem, Observed, trace};
 use crate::report::request::{Request, Task};
 use crate::report::words::{self, REPORT, TOLD};
-use crate::report::{self, Report, Targets, measures, page};
+use crate::report::{self, Objectives, Report, measures, page};
 
 /// Items that an answer of `verify` names.
 const UNFINISHED_NAMED: usize = 50;
@@ -35,8 +35,8 @@ const RESERVE: Duration = Duration::from_secs(90);
 pub struct Terms {
     /// Name of the recovery bucket, for people: the ports have their own.
     pub bucket: String,
-    /// What was promised.
-    pub targets: Targets,
+    /// The objectives that the stack sets.
+    pub objectives: Objectives,
     /// ARN of the role that a drill restores with.
     pub drill_role: String,
 }
@@ -73,7 +73,7 @@ async fn verify(
             "step": "plan",
             "subject": request.workload,
             "reason": "no-plan",
-            "why": "there is no plan that could be read",
+            "why": "no recovery plan could be read",
         }]);
         return Ok(verified(Outcome::unfinished(), 0, 0).with_member("unfinishedItems", problem));
     };
@@ -128,11 +128,11 @@ fn stop(request: &Request) -> Result<Outcome, Error> {
         "recovery",
         request.workload.as_str(),
         format!(
-            "The recovery of {} is not whole{named}{more}",
+            "The recovery of {} is incomplete{named}{more}",
             request.workload
         ),
         format!(
-            "Remove the causes, then redrive the execution with {} on a command line.",
+            "Fix the causes, then redrive the execution: {}",
             words::redrive_of(&request.execution.arn)
         ),
     )))
@@ -160,9 +160,9 @@ async fn report(
                 Some(plan) => observe(ports, clock, terms, request, plan).await?,
                 None => Observed::default(),
             };
-            let (targets, now) = (terms.targets, clock.now());
+            let (objectives, now) = (terms.objectives, clock.now());
             let (incident, plan) = (incident.as_ref(), plan.as_ref());
-            let made = Report::of(request, targets, incident, plan, &observed, now);
+            let made = Report::of(request, objectives, incident, plan, &observed, now);
             ports.store(&key, text_of(&made)?).await?;
             // Another run may have been first.
             kept_report(ports, &key).await?.unwrap_or(made)
@@ -191,20 +191,19 @@ fn answer(report: &Report, item: &OpsItemId) -> Outcome {
         .with_count("unfinished", report.totals.unfinished)
         .with_count("problems", report.totals.problems)
         .with_member("complete", json!(report.complete));
-    let time = &report.recovery_time;
     if report.complete {
-        outcome = outcome.with_member("recoverySeconds", json!(time.seconds));
+        outcome = outcome.with_member("rtoSeconds", json!(report.rto.achieved_seconds));
     }
-    if let Some(point) = &report.recovery_point {
-        outcome = outcome.with_member("recoveryPointSeconds", json!(point.held.seconds));
-        if let Some(met) = point.held.met {
-            outcome = outcome.with_member("recoveryPointMet", json!(met));
+    if let Some(met) = report.rto.met {
+        outcome = outcome.with_member("rtoMet", json!(met));
+    }
+    if let Some(rpo) = &report.rpo {
+        outcome = outcome.with_member("rpoSeconds", json!(rpo.result.achieved_seconds));
+        if let Some(met) = rpo.result.met {
+            outcome = outcome.with_member("rpoMet", json!(met));
         }
     }
-    match time.met {
-        Some(met) => outcome.with_member("recoveryTimeMet", json!(met)),
-        None => outcome,
-    }
+    outcome
 }
 
 /// Writes the report into its OpsItem, and tells people of it, once.
@@ -230,12 +229,15 @@ async fn tell(
     {
         return Ok(item.id.clone());
     }
-    // Before people are told where it is.
-    let page = ports.store(&report.page_key(), page::html(report)).await;
+    // Stored first, since the notification says where it is.
+    let page = match page::html(report) {
+        Ok(page) => ports.store(&report.page_key(), page).await,
+        Err(error) => Err(error),
+    };
     metrics.record(&measures::of(report));
     let id = written.as_ref().ok().map(|item| item.id.as_str());
     let sent = ports
-        .notify(&words::notification(report, &terms.bucket, id))
+        .notify(&words::notification(report, &terms.bucket, id)?)
         .await;
     let item = written?;
     sent?;
@@ -282,7 +284,7 @@ async fn written_of_its_own(
     terms: &Terms,
     report: &Report,
 ) -> Result<OpsItem, Error> {
-    let new = words::item(report, &terms.bucket);
+    let new = words::item(report, &terms.bucket)?;
     let item = find_or_create(ports, &new).await?;
     let known = item.data.get(REPORT);
     if known != new.data.get(REPORT) {
@@ -290,7 +292,7 @@ async fn written_of_its_own(
             title: Some(new.limited_title()),
             description: Some(new.limited_description()),
             severity: Some(new.severity),
-            // What is not whole after a redrive is open again.
+            // A recovery that is incomplete after a redrive opens its OpsItem again.
             status: (!report.complete && item.status == Status::Resolved).then_some(Status::Open),
             data: words::data(report),
             ..OpsItemChange::default()
@@ -311,22 +313,40 @@ async fn incident_item(
     }
 }
 
+/// The report that is stored under `key`.
+///
+/// Refuses a report of another version: its JSON would be misread, or would lose members. That happens
+/// where the functions were updated between two attempts of one report.
 async fn kept_report(ports: &impl ReportingPorts, key: &str) -> Result<Option<Report>, Error> {
+    #[derive(serde::Deserialize)]
+    struct Versioned {
+        version: u32,
+    }
     let Some(text) = ports.stored(key).await? else {
         return Ok(None);
     };
+    let refused = |what: String| {
+        Fault::new(
+            "read report",
+            key,
+            what,
+            "Redrive the execution: each redrive makes a report of its own.",
+        )
+    };
+    let version = serde_json::from_str::<Versioned>(&text).map(|report| report.version);
+    if let Ok(version) = version
+        && version != report::VERSION
+    {
+        return Err(Error::Permanent(refused(format!(
+            "the report stored there has version {version}; this function reads version {}",
+            report::VERSION
+        ))));
+    }
     serde_json::from_str::<Report>(&text)
         .map(Some)
         .map_err(|error| {
-            Error::Permanent(
-                Fault::new(
-                    "read report",
-                    key,
-                    format!("what is kept there is no report: {error}"),
-                    "Look at the object; nothing of ours overwrites it.",
-                )
-                .with_source(error),
-            )
+            let fault = refused(format!("the object stored there is not a report: {error}"));
+            Error::Permanent(fault.with_source(error))
         })
 }
 

@@ -330,18 +330,18 @@ fn recovery_held(played: &Played, expect: &mut impl FnMut(&str, bool, String)) {
         played.started_again.clone(),
     );
     expect(
-        "The report says that everything is back, within the targets",
+        "The report says that everything is restored, within RTO and RPO",
         recovery.said("/complete") == true
             && recovery.said("/mode") == "recover"
             && recovery.said("/totals/integrated") == played.restores.len()
-            && recovery.said("/recoveryTime/met") == true
-            && recovery.said("/recoveryPoint/met") == true,
+            && recovery.said("/rto/met") == true
+            && recovery.said("/rpo/met") == true,
         format!(
-            "complete {}, totals {}, time {}, point {}",
+            "complete {}, totals {}, RTO {}, RPO {}",
             recovery.said("/complete"),
             recovery.said("/totals"),
-            recovery.said("/recoveryTime"),
-            recovery.said("/recoveryPoint")
+            recovery.said("/rto"),
+            recovery.said("/rpo")
         ),
     );
     let wrong = recovery.disagreements(&played.journal);

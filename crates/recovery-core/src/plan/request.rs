@@ -8,13 +8,14 @@ use crate::error::{Error, Fault};
 use crate::tags::is_stack_name;
 use crate::text;
 
-/// What the plan is for.
+/// A recovery or a drill.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
-    /// The workload itself.
+    /// The workload itself is recovered.
     Recover,
-    /// A drill, in a stack of its own.
+    /// The workload is recovered into a separate stack.
     Drill,
 }
 

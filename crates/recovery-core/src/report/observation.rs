@@ -286,24 +286,25 @@ fn left(
     seen: Option<&RecoveredVolume>,
     attachment: Option<&Since>,
 ) -> Option<Left> {
-    const AGAIN: &str = "Look at its OpsItem, remove the cause, and redrive the execution.";
+    const AGAIN: &str =
+        "Read the OpsItem of its restore job, fix the cause, then redrive the execution.";
     let Some(job) = job else {
         return Some((
             "start",
             "not-started",
-            "there is no restore job of its recovery point".to_owned(),
-            "Redrive the execution: it starts the restore.",
+            "no restore job exists for its recovery point".to_owned(),
+            "Redrive the execution: this starts the restore.",
         ));
     };
     if !job.is_completed() {
         let (reason, remedy) = match job.status.as_str() {
             "FAILED" => (
                 "restore-failed",
-                "Look at the job's message: a key, a quota, the restore role. Then redrive the execution.",
+                "Read the job's message. Usual causes are a key, a quota or the restore role. Fix it, then redrive the execution.",
             ),
             "ABORTED" => (
                 "restore-aborted",
-                "Redrive the execution: it starts another job.",
+                "Redrive the execution: this starts another restore job.",
             ),
             _ => (
                 "restore-running",
@@ -345,8 +346,8 @@ fn left(
         None => (
             "integrate",
             "volume-gone",
-            format!("EC2 does not know {volume}"),
-            "Restore the recovery point again, and attach the volume by hand.",
+            format!("volume {volume} does not exist in EC2"),
+            "Restore the recovery point again and attach the volume by hand.",
         ),
         Some(seen) => match seen.attachments.first() {
             Some(half) => (
@@ -357,13 +358,13 @@ fn left(
                     text::shown(&half.state),
                     half.instance
                 ),
-                "Look at the volume and at its instance in EC2; then redrive the execution.",
+                "Check the volume and its instance in EC2, then redrive the execution.",
             ),
             None => (
                 "integrate",
                 "not-attached",
                 format!(
-                    "{volume} is {} and attached to no instance",
+                    "{volume} is {} and not attached to an instance",
                     text::shown(&seen.state)
                 ),
                 AGAIN,

@@ -10,7 +10,7 @@ use crate::event::date;
 use crate::plan::request::{Mode, is_workload};
 use crate::text;
 
-use super::{Execution, Problem, Targets};
+use super::{Execution, Objectives, Problem};
 
 /// What is to be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -24,12 +24,13 @@ pub enum Task {
     Stop,
 }
 
-/// A stack that the recovery found or made.
+/// A stack of the workload.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Stack {
-    /// Its name.
+    /// The stack's name.
     pub stack: String,
-    /// `existed` or `created`.
+    /// What the recovery did with it: existed or created.
     pub did: String,
 }
 
@@ -61,8 +62,8 @@ pub struct Request {
     pub ops_item: Option<OpsItemId>,
     /// The moment to go back to.
     pub restore_to: Option<DateTime<Utc>>,
-    /// Targets in the place of those of the settings.
-    pub targets: Targets,
+    /// Objectives that take precedence over those of the settings.
+    pub objectives: Objectives,
     /// The plan; absent where planning failed.
     pub plan: Option<PlanRef>,
     /// When the infrastructure stood.
@@ -229,9 +230,9 @@ impl Request {
             incident: input.incident.map(|incident| kept(&incident, 600)),
             ops_item: input.ops_item_id.map(OpsItemId::new),
             restore_to: input.restore_to,
-            targets: Targets {
-                recovery_time_minutes: targets.recovery_time_minutes,
-                recovery_point_minutes: targets.recovery_point_minutes,
+            objectives: Objectives {
+                rto_minutes: targets.recovery_time_minutes,
+                rpo_minutes: targets.recovery_point_minutes,
             },
             plan,
             infrastructure_to: infrastructure.as_ref().and_then(|stood| stood.to),
