@@ -16,7 +16,7 @@ use crate::support::repository::{root, text};
 const PATH: &str = "docs/report.schema.json";
 
 /// What the types do not say of a report: it has no other members, absent members are never null, and
-/// numbers are counts or lengths of time, so never negative.
+/// numbers are counts or lengths of time, so never negative. Descriptions are one line each.
 fn restricted(schema: &mut Schema) {
     let nullable = schema
         .get("anyOf")
@@ -43,6 +43,9 @@ fn restricted(schema: &mut Schema) {
     if schema.get("type") == Some(&json!("integer")) {
         schema.remove("format");
         schema.insert("minimum".to_owned(), json!(0));
+    }
+    if let Some(Value::String(description)) = schema.get_mut("description") {
+        *description = description.replace('\n', " ");
     }
     if schema.get("properties").is_some() {
         schema.insert("additionalProperties".to_owned(), json!(false));

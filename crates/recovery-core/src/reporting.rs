@@ -1,8 +1,8 @@
-//! Reports a recovery: observes what became of its plan, decides ([`Report::of`]), keeps the report
-//! and its page, writes it into the OpsItem, and tells people once.
+//! Reports a recovery: reads what became of its plan, makes the [`Report`], stores it with its page, writes
+//! it into the OpsItem, and notifies operators once.
 //!
-//! A report that is kept is the one that counts: what is told and shown is made of it, however often
-//! it is asked for. What remains to be done is read from the OpsItem.
+//! The report that was stored first is the one that counts: page, OpsItem and notification are made from it
+//! in every later run. Whether operators were notified is read from the OpsItem.
 
 use std::time::Duration;
 
@@ -25,9 +25,9 @@ use crate::report::{self, Objectives, Report, measures, page};
 
 /// Items that an answer of `verify` names.
 const UNFINISHED_NAMED: usize = 50;
-/// Batches of volumes that are looked at together.
+/// Batches of volumes that are described concurrently.
 const LANES: usize = 4;
-/// Left of a run's time for keeping and telling: a call may take 20 s with all its attempts.
+/// Time that a run keeps for storing and notifying: a call may take 20 s with all its attempts.
 const RESERVE: Duration = Duration::from_secs(90);
 
 /// What the owner set, and where the function runs.
@@ -138,7 +138,7 @@ fn stop(request: &Request) -> Result<Outcome, Error> {
     )))
 }
 
-/// Makes the report, unless it is kept already; keeps it, writes it down, tells people.
+/// Makes and stores the report unless it is stored already, writes it into the OpsItem and notifies operators.
 async fn report(
     ports: &impl ReportingPorts,
     metrics: &impl Metrics,
@@ -206,7 +206,7 @@ fn answer(report: &Report, item: &OpsItemId) -> Outcome {
     outcome
 }
 
-/// Writes the report into its OpsItem, and tells people of it, once.
+/// Writes the report into its OpsItem and notifies operators, once.
 async fn tell(
     ports: &impl ReportingPorts,
     metrics: &impl Metrics,
@@ -248,7 +248,7 @@ async fn tell(
         Status::Open
     };
     let mark = OpsItemChange {
-        // An incident is over when its trouble is; that is not ours to say.
+        // Operators decide when an incident is over.
         status: (own && item.status != wanted).then_some(wanted),
         data: [(TOLD, key)].into(),
         ..OpsItemChange::default()
@@ -257,8 +257,8 @@ async fn tell(
     Ok(item.id)
 }
 
-/// The incident's OpsItem, with the report in its data. Its words stay those of the signal, whose next
-/// news would overwrite others.
+/// The incident's OpsItem, with the report in its operational data. Title and description stay those of the
+/// signal, whose next update would overwrite others.
 async fn written_into(
     ports: &impl ReportingPorts,
     report: &Report,
@@ -278,7 +278,7 @@ async fn written_into(
     Ok(item)
 }
 
-/// The recovery's own OpsItem, as this report has it.
+/// The recovery's own OpsItem, with this report.
 async fn written_of_its_own(
     ports: &impl ReportingPorts,
     terms: &Terms,
@@ -302,7 +302,7 @@ async fn written_of_its_own(
     Ok(item)
 }
 
-/// The OpsItem that the input names. One that is not there is none: a report goes without.
+/// The OpsItem that the input names; `None` where it does not exist, since a report needs none.
 async fn incident_item(
     ports: &impl ReportingPorts,
     id: Option<&OpsItemId>,
@@ -350,7 +350,7 @@ async fn kept_report(ports: &impl ReportingPorts, key: &str) -> Result<Option<Re
         })
 }
 
-/// The plan, or nothing where there is none that can be read.
+/// The plan; `None` where it does not exist or cannot be read.
 async fn kept_plan(ports: &impl ReportingPorts, request: &Request) -> Result<Option<Plan>, Error> {
     let Some(plan) = &request.plan else {
         return Ok(None);
@@ -413,7 +413,7 @@ fn in_time(clock: &impl Clock, operation: &'static str, since: DateTime<Utc>) ->
         operation,
         format!("restores since {}", since.to_rfc3339()),
         "the time of this run is up",
-        "It is tried again from the beginning. If that does not help, give the function more time.",
+        "No action needed: the report is retried from the beginning. If that keeps failing, raise the function's timeout.",
     )))
 }
 

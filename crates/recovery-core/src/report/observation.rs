@@ -13,7 +13,7 @@ use crate::text;
 
 use super::Problem;
 
-/// A restore job, as `backup:ListRestoreJobs` tells it.
+/// A restore job of `backup:ListRestoreJobs`.
 ///
 /// See <https://docs.aws.amazon.com/aws-backup/latest/devguide/API_RestoreJobsListMember.html>.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,7 +70,7 @@ impl Job {
     }
 }
 
-/// A volume, as `ec2:DescribeVolumes` tells it.
+/// A volume of `ec2:DescribeVolumes`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecoveredVolume {
     /// Its id.
@@ -146,8 +146,8 @@ impl Jobs {
 }
 
 impl Observed {
-    /// Keeps a job if it belongs to a recovery of this mode, and it is the best of its recovery point
-    /// or failed. Those of recovery points that no plan has are kept, too: who has them does not matter.
+    /// Keeps a job if it belongs to a recovery of this mode, and it is the best of its recovery point or
+    /// failed. Jobs of recovery points that are not in the plan do no harm.
     pub fn add_job(&mut self, job: Job, mode: Mode, drill_role: &str) {
         let Some(point) = job.recovery_point.clone() else {
             return;
@@ -184,7 +184,7 @@ impl Observed {
     }
 }
 
-/// An item of the plan with what was observed of it.
+/// An item of the plan with its job and volume.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Traced<'a> {
     /// The item.
@@ -197,12 +197,12 @@ pub struct Traced<'a> {
     pub volume: Option<VolumeId>,
     /// How that is attached.
     pub attachment: Option<&'a Since>,
-    /// What is left to be done.
+    /// What is left to do.
     pub unfinished: Option<Unfinished>,
 }
 
 impl Traced<'_> {
-    /// What a problem of this item may be said to be about.
+    /// The subjects that a problem of this item may have.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         [
             Some(self.item.resource_arn.as_str()),
@@ -222,11 +222,11 @@ pub struct Unfinished {
     pub step: &'static str,
     /// The resource.
     pub resource: String,
-    /// What is so, as one kebab-case word.
+    /// The reason code, in kebab case.
     pub reason: &'static str,
-    /// What is so.
+    /// What was found.
     pub why: String,
-    /// What lifts it.
+    /// What fixes it.
     pub remedy: &'static str,
 }
 
@@ -243,7 +243,7 @@ impl Unfinished {
     }
 }
 
-/// Each item of the plan with what was observed of it, in the plan's order.
+/// Each item of the plan with its job and volume, in the plan's order.
 pub fn trace<'a>(plan: &'a Plan, observed: &'a Observed) -> Vec<Traced<'a>> {
     plan.items()
         .map(|item| {
@@ -279,7 +279,7 @@ pub fn trace<'a>(plan: &'a Plan, observed: &'a Observed) -> Vec<Traced<'a>> {
 
 type Left = (&'static str, &'static str, String, &'static str);
 
-/// What is left to be done: step, reason, what is so, and what lifts it.
+/// What is left to do: step, reason code, what was found, and what fixes it.
 fn left(
     job: Option<&Job>,
     volume: Option<&VolumeId>,

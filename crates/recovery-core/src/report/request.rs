@@ -16,9 +16,9 @@ use super::{Execution, Objectives, Problem};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Task {
-    /// Look whether each planned item is restored and attached.
+    /// Check whether each planned item is restored and attached.
     Verify,
-    /// Make the report, keep it, tell people.
+    /// Make and store the report, and notify operators.
     Report,
     /// Fail, unless the execution was redriven.
     Stop,
@@ -66,9 +66,9 @@ pub struct Request {
     pub objectives: Objectives,
     /// The plan; absent where planning failed.
     pub plan: Option<PlanRef>,
-    /// When the infrastructure stood.
+    /// When the stacks were deployed.
     pub infrastructure_to: Option<DateTime<Utc>>,
-    /// The stacks that were found or made.
+    /// The stacks that exist or were created.
     pub stacks: Vec<Stack>,
     /// When the verification ended.
     pub verification_to: Option<DateTime<Utc>>,
@@ -78,7 +78,7 @@ pub struct Request {
     pub problems: Vec<Problem>,
     /// How often the execution has been redriven.
     pub redrives: u32,
-    /// How many of these the state machine has seen to.
+    /// How many of these redrives the state machine has handled.
     pub round: u32,
 }
 
@@ -164,12 +164,12 @@ struct InputProblem {
     remedy: Option<String>,
 }
 
-/// A moment; what is none counts as absent. A report without a phase is better than none.
+/// A moment; anything else counts as absent, since a report without a phase is better than no report.
 fn moment<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<DateTime<Utc>>, D::Error> {
     Ok(Value::deserialize(deserializer)?.as_str().and_then(date))
 }
 
-/// A text; what is none counts as absent, or stands there as JSON.
+/// A text; null counts as absent, anything else is kept as JSON.
 fn words<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     Ok(match Value::deserialize(deserializer)? {
         Value::Null => None,
