@@ -15,6 +15,8 @@ class Settings:
     """Port to listen on; 0 takes a free one."""
     restore_seconds: float = 1.0
     """How long a restore job stays RUNNING."""
+    restore_token_seconds: float = 3600.0
+    """How long StartRestoreJob remembers an idempotency token. AWS promises no time; older texts say one hour."""
     backup_seconds: float = 0.0
     """How long a backup job stays RUNNING."""
     attach_seconds: float = 0.05
@@ -39,6 +41,8 @@ class Settings:
 
         if self.function_timeout_seconds is not None and not self.function_timeout_seconds > 0:
             raise ValueError("--function-timeout-seconds takes a number greater than 0")
+        if not self.restore_token_seconds >= 0:
+            raise ValueError("--restore-token-seconds takes a number that is not negative")
         if not self.wait_scale >= 0:
             raise ValueError("--wait-scale takes a number that is not negative")
         if not self.minute_seconds > 0:
