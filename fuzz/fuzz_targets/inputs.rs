@@ -52,7 +52,7 @@ fn deliver(world: &World, handle: impl AsyncFn() -> Result<Outcome, Error>) {
     for key in kept.filter(|key| !before.contains_key(*key)) {
         // The name of an execution may have nearly any sign in it.
         assert_visible(key);
-        let place = ["plans/", "reports/"]
+        let place = ["jobs/", "plans/", "reports/"]
             .iter()
             .any(|place| key.starts_with(place));
         let parts = key.split('/').count();

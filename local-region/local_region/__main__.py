@@ -32,6 +32,12 @@ def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         help="duration of a restore job (%(default)s)",
     )
     command.add_argument(
+        "--restore-token-seconds",
+        type=float,
+        default=Settings.restore_token_seconds,
+        help="how long StartRestoreJob remembers an idempotency token (%(default)s)",
+    )
+    command.add_argument(
         "--backup-seconds", type=float, default=Settings.backup_seconds, help="duration of a backup job (%(default)s)"
     )
     command.add_argument(
@@ -87,6 +93,7 @@ def _serve(chosen: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
             account=chosen.account,
             port=chosen.port,
             restore_seconds=chosen.restore_seconds,
+            restore_token_seconds=chosen.restore_token_seconds,
             backup_seconds=chosen.backup_seconds,
             attach_seconds=chosen.attach_seconds,
             wait_scale=chosen.wait_scale,

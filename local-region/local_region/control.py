@@ -52,6 +52,7 @@ class Control:
             ("POST", "restore-failures"): self._post_restore_failures,
             ("GET", "restore-failures"): self._get_restore_failures,
             ("DELETE", "restore-failures"): self._delete_restore_failures,
+            ("DELETE", "restore-tokens"): self._delete_restore_tokens,
             ("GET", "routing"): self._get_routing,
             ("POST", "routing"): self._post_routing,
             ("POST", "routing-endpoints"): self._post_routing_endpoints,
@@ -119,6 +120,10 @@ class Control:
     async def _delete_restore_failures(self, _query: dict[str, str], _body: bytes) -> dict[str, Any]:
         self._restores.forget_failures()
         return {"failures": []}
+
+    async def _delete_restore_tokens(self, _query: dict[str, str], _body: bytes) -> dict[str, Any]:
+        self._restores.forget_tokens()
+        return {"tokens": []}
 
     async def _get_routing(self, _query: dict[str, str], _body: bytes) -> dict[str, Any]:
         return self._routing.report()

@@ -19,6 +19,8 @@ class Settings:
     """Port to listen on; 0 takes a free one."""
     restore_seconds: float = 1.0
     """How long a restore job stays RUNNING."""
+    restore_token_seconds: float = 3600.0
+    """How long StartRestoreJob remembers an idempotency token. AWS promises no time; older texts say one hour."""
     backup_seconds: float = 0.0
     """How long a backup job stays RUNNING."""
     attach_seconds: float = 0.05
@@ -47,6 +49,8 @@ class Settings:
             raise ValueError("--function-timeout-seconds takes a number greater than 0")
         if self.functions_at_once < 1:
             raise ValueError("--functions-at-once takes a number greater than 0")
+        if not self.restore_token_seconds >= 0:
+            raise ValueError("--restore-token-seconds takes a number that is not negative")
         if not self.wait_scale >= 0:
             raise ValueError("--wait-scale takes a number that is not negative")
         if not self.minute_seconds > 0:

@@ -128,6 +128,23 @@ def test_the_same_idempotency_token_starts_one_job(region: RunningRegion, vault:
     assert len([job for job in jobs if job["RecoveryPointArn"] == arn]) == 1
 
 
+def test_a_forgotten_idempotency_token_starts_another_job(region: RunningRegion, vault: str) -> None:
+    arn, token = back_up(region, vault, {}), str(uuid.uuid4())
+    first = restore(region, arn, IdempotencyToken=token)
+    assert region.delete("restore-tokens") == {"tokens": []}
+    second = restore(region, arn, IdempotencyToken=token)
+    assert first["RestoreJobId"] != second["RestoreJobId"]
+
+
+def test_idempotency_tokens_are_remembered_for_the_time_that_was_set() -> None:
+    forgetful = RunningRegion("--restore-seconds", "0", "--restore-token-seconds", "0")
+    forgetful.client("backup").create_backup_vault(BackupVaultName="vault")
+    arn, token = back_up(forgetful, "vault", {}), str(uuid.uuid4())
+    jobs = [restore(forgetful, arn, IdempotencyToken=token)["RestoreJobId"] for _ in range(2)]
+    assert jobs[0] != jobs[1]
+    assert forgetful.stop() == 0
+
+
 @pytest.mark.parametrize(
     ("change", "code"),
     [

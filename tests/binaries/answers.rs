@@ -127,6 +127,7 @@ const DIRECT: [Direct; 5] = [
         package: "restore-starter",
         variables: &[
             ("DRILL_RESTORE_ROLE_ARN", DRILL_ROLE),
+            ("PLAN_BUCKET", "shop-plans"),
             ("RESTORE_KEY_ARN", "off"),
             ("RESTORE_ROLE_ARN", "arn:aws:iam::111122223333:role/restore"),
             ("VAULT_NAME", "recovery"),

@@ -18,8 +18,8 @@ use recovery_core::ops_item::{Claim, ItemKey, NewOpsItem, OpsItem, OpsItemChange
 use recovery_core::outcome::Outcome;
 use recovery_core::plan::RecoveryPoint;
 use recovery_core::ports::{
-    AttachAnswer, Clock, Instances, Metrics, Notification, Notifications, OpsItems, Page,
-    PlanObjects, RecoveryExecutions, RecoveryPointTags, RecoveryPoints, RecoveryRecords,
+    AttachAnswer, Clock, DatedOpsItems, Instances, Metrics, Notification, Notifications, OpsItems,
+    Page, PlanObjects, RecoveryExecutions, RecoveryPointTags, RecoveryPoints, RecoveryRecords,
     RestoreJobs, RestoreRequest, RestoreStarts, RestoreTests, Restores, RoutingControls, Runbooks,
     ShiftAnswer, SnapshotTags, StackResource, StackResources, StartAnswer, Volumes,
 };
@@ -567,7 +567,9 @@ impl RecoveryRecords for Disturbed<'_> {
         })
         .await
     }
+}
 
+impl DatedOpsItems for Disturbed<'_> {
     async fn dated_item(&self, id: &OpsItemId) -> Result<Option<DatedItem>, Error> {
         self.call("ssm:GetOpsItem", id.as_str(), || self.world.dated_item(id))
             .await

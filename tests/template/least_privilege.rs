@@ -10,7 +10,7 @@ use super::permissions::WITHOUT_RESOURCES;
 use crate::support::sam::{TEMPLATES, members, strings, template_at};
 
 /// Ends of ARNs that leave something open, and what cannot be known before.
-const OPEN: [(&str, &str); 19] = [
+const OPEN: [(&str, &str); 20] = [
     ("automation-definition/${RecoveryRunbook}:*", "its version"),
     (
         "automation-definition/${StartRegionRecovery}:*",
@@ -61,6 +61,10 @@ const OPEN: [(&str, &str); 19] = [
     (
         "volume/*",
         "volumes that a restore makes, which have no tags to tell them by",
+    ),
+    (
+        "${RecoveryBucket}/jobs/*",
+        "execution and item of the restore",
     ),
     ("${RecoveryBucket}/plans/*", "workload and hash of the plan"),
     (

@@ -178,7 +178,7 @@ fn each_role_allows_what_the_adapters_call_no_more_and_no_less() {
     check(&[], "RecoveryPlannerRole", &planner);
     let reporter = [ReportingAdapters::ACTIONS, &[&WHICH_PLANS]].concat();
     check(&[], "RecoveryReporterRole", &reporter);
-    let starter = [StartingAdapters::ACTIONS, &[&RESTORE_ROLE]].concat();
+    let starter = [StartingAdapters::ACTIONS, &[&RESTORE_ROLE, &WHICH_PLANS]].concat();
     check(&[], "RestoreStarterRole", &starter);
     check(
         &EVERY_FUNCTION,
@@ -280,8 +280,9 @@ fn the_one_role_that_may_remove_something_may_remove_messages_of_the_two_queues(
 
 /// The roles that may write objects, each under its own prefix, and the action: what is there is never
 /// overwritten.
-const KEEP_OBJECTS: ([(&str, &str); 2], &str) = (
+const KEEP_OBJECTS: ([(&str, &str); 3], &str) = (
     [
+        ("RestoreStarterRole", "jobs"),
         ("RecoveryPlannerRole", "plans"),
         ("RecoveryReporterRole", "reports"),
     ],

@@ -600,3 +600,53 @@ fn the_longest_histories_stay_under_the_quota() {
     let own = members(&MACHINES[0].definition()["States"]).count() as u64;
     assert!(own * TURN + 10 * 2 * TURN < QUOTA / 25);
 }
+
+/// A child that failed would not be started again by a redrive, and its problem could be missing from the
+/// report.
+#[test]
+fn children_end_normally_with_their_problem_and_the_runbook_counts_restores_by_their_jobs() {
+    let mut children = 0;
+    for (path, workflow) in workflows(MACHINES[0].name, &MACHINES[0].definition()) {
+        if !path.contains('/') {
+            continue;
+        }
+        children += 1;
+        for (name, state) in members(&workflow["States"]) {
+            assert_ne!(state["Type"], "Fail", "{path}/{name}");
+            if name.ends_with("Problem") {
+                assert_eq!(state["End"], true, "{path}/{name}");
+            }
+        }
+    }
+    assert_eq!(children, 2);
+    let runbook = text("docs/runbook.md");
+    assert!(
+        !runbook.contains("describe-map-run"),
+        "the item counts of a Map Run do not tell a failed restore from a successful one"
+    );
+    assert!(
+        runbook.contains(
+            "aws backup list-restore-jobs --by-created-after <startDate of the execution>"
+        )
+    );
+    assert!(runbook.contains("[?IamRoleArn=='$(output RestoreRoleArn)'].Status"));
+}
+
+/// The children of a distributed Map are executions of their own, under names of their own.
+#[test]
+fn a_restore_is_started_in_the_name_of_the_recovery() {
+    let definition = MACHINES[0].definition();
+    let wave = &definition["States"]["RestoreWave"];
+    assert_eq!(wave["ItemSelector"]["execution"], "{% $execution %}");
+    let start = &wave["ItemProcessor"]["States"]["StartRestore"];
+    assert_eq!(
+        start["Arguments"]["Payload"]["execution"],
+        "{% $given.execution %}"
+    );
+    let begin = &definition["States"]["Begin"]["Assign"]["execution"];
+    assert_eq!(begin["name"], "{% $states.context.Execution.Name %}");
+    assert_eq!(
+        begin["startedAt"],
+        "{% $states.context.Execution.StartTime %}"
+    );
+}

@@ -42,10 +42,10 @@ use recovery_core::integrate::{DeviceName, Instance, Volume};
 use recovery_core::ops_item::{Claim, ItemKey, NewOpsItem, OpsItem, OpsItemChange};
 use recovery_core::plan::RecoveryPoint;
 use recovery_core::ports::{
-    AttachAnswer, Instances, Notification, Notifications, OpsItems, Page, PlanObjects,
-    RecoveryPointTags, RecoveryPoints, RecoveryRecords, RestoreJobs, RestoreRequest, RestoreStarts,
-    RestoreTests, Restores, Runbooks, SnapshotTags, StackResource, StackResources, StartAnswer,
-    Volumes,
+    AttachAnswer, DatedOpsItems, Instances, Notification, Notifications, OpsItems, Page,
+    PlanObjects, RecoveryPointTags, RecoveryPoints, RecoveryRecords, RestoreJobs, RestoreRequest,
+    RestoreStarts, RestoreTests, Restores, Runbooks, SnapshotTags, StackResource, StackResources,
+    StartAnswer, Volumes,
 };
 use recovery_core::report::observation::{DatedItem, Job, RecoveredVolume};
 use recovery_core::restore_job::RestoreJob;
@@ -297,25 +297,37 @@ impl ReportingAdapters {
     }
 }
 
-impl RecoveryRecords for ReportingAdapters {
-    async fn jobs_since(
-        &self,
-        since: DateTime<Utc>,
-        page: Option<&str>,
-    ) -> Result<Page<Job>, Error> {
-        self.records.jobs_since(since, page).await
-    }
+/// Restore jobs and their volumes are observed in the same way.
+macro_rules! records {
+    ($($adapters:ty),*) => {$(
+        impl RecoveryRecords for $adapters {
+            async fn jobs_since(
+                &self,
+                since: DateTime<Utc>,
+                page: Option<&str>,
+            ) -> Result<Page<Job>, Error> {
+                self.records.jobs_since(since, page).await
+            }
 
-    async fn recovered_volumes(&self, ids: &[VolumeId]) -> Result<Vec<RecoveredVolume>, Error> {
-        self.records.recovered_volumes(ids).await
-    }
+            async fn recovered_volumes(
+                &self,
+                ids: &[VolumeId],
+            ) -> Result<Vec<RecoveredVolume>, Error> {
+                self.records.recovered_volumes(ids).await
+            }
+        }
+    )*};
+}
 
+records!(ReportingAdapters, StartingAdapters);
+
+impl DatedOpsItems for ReportingAdapters {
     async fn dated_item(&self, id: &OpsItemId) -> Result<Option<DatedItem>, Error> {
         records::dated_item(&self.ops_center, id).await
     }
 }
 
-/// Plans and reports are kept in the same way.
+/// Plans, records of restore jobs and reports are kept in the same way.
 macro_rules! objects {
     ($($adapters:ty),*) => {$(
         impl PlanObjects for $adapters {
@@ -330,7 +342,7 @@ macro_rules! objects {
     )*};
 }
 
-objects!(PlanningAdapters, ReportingAdapters);
+objects!(PlanningAdapters, ReportingAdapters, StartingAdapters);
 
 /// What the start of a planned restore reaches AWS through.
 #[derive(Debug)]
@@ -338,6 +350,8 @@ pub struct StartingAdapters {
     backup: Backup,
     cloudformation: CloudFormation,
     ec2: Ec2,
+    records: Records,
+    plans: PlanBucket,
 }
 
 impl StartingAdapters {
@@ -346,14 +360,18 @@ impl StartingAdapters {
         Backup::STARTING_ACTIONS,
         CloudFormation::ACTIONS,
         Ec2::TARGET_ACTIONS,
+        Records::ACTIONS,
+        PlanBucket::ACTIONS,
     ];
 
-    /// Clients for every service it needs.
-    pub fn new(config: &Config) -> StartingAdapters {
+    /// Clients for every service it needs; restore jobs are recorded in `bucket`.
+    pub fn new(config: &Config, bucket: String) -> StartingAdapters {
         StartingAdapters {
             backup: Backup::new(config),
             cloudformation: CloudFormation::new(config),
             ec2: Ec2::new(config),
+            records: Records::new(config),
+            plans: PlanBucket::new(config, bucket),
         }
     }
 }

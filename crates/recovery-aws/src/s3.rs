@@ -1,4 +1,4 @@
-//! S3: the bucket that plans and reports are kept in.
+//! S3: the bucket that plans, records of restore jobs and reports are kept in.
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::primitives::ByteStream;

@@ -116,7 +116,7 @@ pub trait SnapshotTags {
     ) -> impl Future<Output = Result<BTreeMap<String, Tags>, Error>> + Send;
 }
 
-/// Where plans and reports are kept.
+/// Where plans, records of restore jobs and reports are kept.
 pub trait PlanObjects {
     /// Keeps `body` under `key`. What is kept there already stays as it is.
     fn store(&self, key: &str, body: String) -> impl Future<Output = Result<(), Error>> + Send;
@@ -136,7 +136,7 @@ pub struct RestoreRequest {
     pub metadata: BTreeMap<String, String>,
     /// The role that AWS Backup restores with.
     pub role: String,
-    /// The same token starts one job only.
+    /// The same token starts one job only, for as long as AWS Backup remembers it.
     pub token: String,
     /// Whether the recovery point's tags are copied to the new resource.
     pub copy_tags: bool,
@@ -163,7 +163,7 @@ pub trait RestoreStarts {
         point: &RecoveryPointArn,
     ) -> impl Future<Output = Result<Option<BTreeMap<String, String>>, Error>> + Send;
 
-    /// Starts the restore, once for each token.
+    /// Starts the restore, once for each token that AWS Backup remembers.
     fn start_restore(
         &self,
         request: &RestoreRequest,
@@ -286,7 +286,10 @@ pub trait RecoveryRecords {
         &self,
         ids: &[VolumeId],
     ) -> impl Future<Output = Result<Vec<RecoveredVolume>, Error>> + Send;
+}
 
+/// OpsItems with the times of their creation.
+pub trait DatedOpsItems {
     /// The OpsItem with this id and when it was created, or nothing where there is none.
     fn dated_item(
         &self,
@@ -455,9 +458,21 @@ impl<P> PlanningPorts for P where
 }
 
 /// All that the start of a planned restore needs.
-pub trait StartingPorts: StackResources + Instances + RestoreStarts + RestoreJobs + Sync {}
+pub trait StartingPorts:
+    StackResources + Instances + RestoreStarts + RestoreJobs + RecoveryRecords + PlanObjects + Sync
+{
+}
 
-impl<P> StartingPorts for P where P: StackResources + Instances + RestoreStarts + RestoreJobs + Sync {}
+impl<P> StartingPorts for P where
+    P: StackResources
+        + Instances
+        + RestoreStarts
+        + RestoreJobs
+        + RecoveryRecords
+        + PlanObjects
+        + Sync
+{
+}
 
 /// All that the validation of a restore test needs.
 pub trait ValidationPorts: RestoreTests + OpsItems + Notifications + Sync {}
@@ -465,7 +480,12 @@ pub trait ValidationPorts: RestoreTests + OpsItems + Notifications + Sync {}
 impl<P> ValidationPorts for P where P: RestoreTests + OpsItems + Notifications + Sync {}
 
 /// All that the report of a recovery needs.
-pub trait ReportingPorts: PlanObjects + RecoveryRecords + OpsItems + Notifications + Sync {}
+pub trait ReportingPorts:
+    PlanObjects + RecoveryRecords + DatedOpsItems + OpsItems + Notifications + Sync
+{
+}
 
-impl<P> ReportingPorts for P where P: PlanObjects + RecoveryRecords + OpsItems + Notifications + Sync
-{}
+impl<P> ReportingPorts for P where
+    P: PlanObjects + RecoveryRecords + DatedOpsItems + OpsItems + Notifications + Sync
+{
+}

@@ -77,6 +77,8 @@ pub struct RecoveredVolume {
     pub id: VolumeId,
     /// `creating`, `available`, `in-use`, …
     pub state: String,
+    /// Its Availability Zone.
+    pub zone: Option<String>,
     /// Where it is attached.
     pub attachments: Vec<Since>,
 }

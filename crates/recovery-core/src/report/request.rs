@@ -279,7 +279,7 @@ fn problem(input: InputProblem) -> Problem {
 
 /// Whether this can be the name of an execution, and a part of a key:
 /// <https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html>.
-fn is_execution_name(name: &str) -> bool {
+pub(crate) fn is_execution_name(name: &str) -> bool {
     let lost = |c: char| c.is_whitespace() || c == '/';
     (1..=80).contains(&name.chars().count())
         && !name.contains(lost)
