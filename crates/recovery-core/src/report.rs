@@ -226,6 +226,9 @@ pub struct ItemReport {
     pub stack: String,
     /// The logical id of its target.
     pub logical_id: String,
+    /// What the plan says of it besides: that its tags are those of another recovery point.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub note: Option<String>,
     /// Whether it is restored and attached.
     pub integrated: bool,
     /// From the making of the recovery point to the moment that losses count from.
@@ -485,6 +488,7 @@ fn item_report(traced: &Traced<'_>, loses_from: DateTime<Utc>) -> ItemReport {
         wave: item.wave,
         stack: item.target.stack.clone(),
         logical_id: item.target.logical_id.clone(),
+        note: item.note(),
         integrated: unfinished.is_none(),
         loss_seconds: seconds_between(item.created_at, loses_from),
         job_id: job.map(|job| job.id.to_string()),

@@ -98,6 +98,7 @@ async fn a_volume_is_asked_for_by_its_id_and_every_field_is_kept() {
                 state: "attaching".to_owned(),
             }],
             restore_test: false,
+            owner: None,
         }
     );
     assert_eq!(wire.only().action(), "ec2:DescribeVolumes");

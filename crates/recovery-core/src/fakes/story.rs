@@ -218,11 +218,13 @@ impl Story {
                     device: None,
                     mount: None,
                     assumed: false,
+                    reserved: Vec::new(),
                     problem: None,
                 },
                 metadata: BTreeMap::new(),
                 size_bytes: Some(8 << 30),
                 predictions: Predictions::default(),
+                tags_from: None,
             }
         });
         let refusals = (0..self.refused).map(|number| Refused {

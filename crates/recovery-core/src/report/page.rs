@@ -656,6 +656,9 @@ fn items(page: &mut String, report: &Report, rows: &[&ItemReport]) {
         };
         let mark = if item.integrated { "good" } else { "bad" };
         let took = |seconds: Option<i64>| seconds.map_or("–".to_owned(), duration);
+        let note = item.note.as_ref().map_or(String::new(), |note| {
+            format!("<small>{}</small>", escaped(note))
+        });
         let now = [&item.volume_id, &item.instance_id, &item.device];
         let now: Vec<String> = now.into_iter().flatten().map(|id| escaped(id)).collect();
         let now = if now.is_empty() {
@@ -665,7 +668,7 @@ fn items(page: &mut String, report: &Report, rows: &[&ItemReport]) {
         };
         let _ = writeln!(
             page,
-            "<tr><th scope=\"row\" title=\"{}\">{}<small>{} in {}</small></th><td data-l=\"Wave\">{}</td>\
+            "<tr><th scope=\"row\" title=\"{}\">{}<small>{} in {}</small>{note}</th><td data-l=\"Wave\">{}</td>\
              <td data-l=\"State\" class=\"{mark}\">{} {}</td><td data-l=\"Restoring\">{}</td><td data-l=\"Attaching\">{}</td>\
              <td data-l=\"Loss of data\">{}</td><td data-l=\"Now\" class=\"ids\">{now}</td></tr>",
             escaped(&item.resource_arn),
