@@ -498,10 +498,11 @@ fn hash(workload: &str, mode: Mode, items: &[Item]) -> String {
             if target.assumed { "assumed" } else { "" },
             target.device.as_deref().unwrap_or_default(),
             target.mount.as_deref().unwrap_or_default(),
-            item.tags_from
-                .as_ref()
-                .map_or("", |from| &from.recovery_point_arn),
         ]);
+        // The first part of an item is an ARN, so this is not read as another item.
+        if let Some(from) = &item.tags_from {
+            parts.extend(["tags from", &from.recovery_point_arn]);
+        }
     }
     digest(parts)
 }

@@ -423,7 +423,7 @@ fn refusing() -> Vec<(&'static str, World)> {
         ("tag-missing", |world| untag(world, "recovery:logical-id")),
         ("tag-missing", |world| untag(world, "recovery:stack")),
         ("tag-invalid", |world| {
-            tag(world, "recovery:device", "/dev/sda1")
+            tag(world, "recovery:device", "/dev/nvme1n1")
         }),
         ("tag-invalid", |world| {
             tag(world, "recovery:mount", "/srv/../etc")

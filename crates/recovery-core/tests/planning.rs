@@ -408,6 +408,15 @@ fn an_older_point_identifies_a_resource_whose_newest_point_has_no_tags() {
     assert!(from.recovery_point_arn.ends_with("snap-a-5"));
     assert_eq!(from.created_at, hours_ago(5));
     assert_eq!(plan.totals.recovery_points, 6, "each is counted once");
+    // The same tags on another point: what was stored under the hash before names the first one.
+    add_volume(
+        &world,
+        "a",
+        4,
+        &[("recovery:wave", "2"), ("recovery:device", "/dev/sdg")],
+    );
+    let later = planned(&world, &recover());
+    assert_ne!(later.id("planHash"), outcome.id("planHash"));
     let notes = outcome.member("notes").unwrap().as_array().unwrap();
     let [note] = &notes[..] else {
         panic!("{notes:?}");
