@@ -102,6 +102,7 @@ fn stories() -> Vec<Story> {
             stories.push(whole.clone().retried(2));
             stories.push(Story {
                 refused: 3,
+                untagged: 1,
                 ..whole.clone().untracked().left(items / 2 + 1)
             });
         }

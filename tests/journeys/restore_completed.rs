@@ -616,9 +616,14 @@ fn tags_that_cannot_be_followed_are_refused_by_name() {
     check(&[STACK], "tag-missing", "recovery:logical-id");
     check(&[LOGICAL_ID], "tag-missing", "recovery:stack");
     check(
-        &[STACK, LOGICAL_ID, ("recovery:device", "/dev/sda1")],
+        &[STACK, LOGICAL_ID, ("recovery:device", "/dev/nvme1n1")],
         "tag-invalid",
         "recovery:device",
+    );
+    check(
+        &[STACK, LOGICAL_ID, ("recovery:device", "/dev/sda1")],
+        "root-volume",
+        "the device name of a root volume",
     );
     check(
         &[STACK, LOGICAL_ID, ("recovery:mount", "/srv; reboot")],

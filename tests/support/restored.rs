@@ -134,6 +134,7 @@ pub(crate) fn volume(id: &str, zone: &str) -> Volume {
         zone: zone.to_owned(),
         attachments: Vec::new(),
         restore_test: false,
+        owner: None,
     }
 }
 

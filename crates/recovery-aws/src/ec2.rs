@@ -13,7 +13,7 @@ use recovery_core::arn::{InstanceId, VolumeId};
 use recovery_core::error::{Error, Fault};
 use recovery_core::integrate::{Attachment, DeviceName, Instance, Volume};
 use recovery_core::ports::AttachAnswer;
-use recovery_core::tags::{RESTORE_TEST, Tags};
+use recovery_core::tags::{CLOUDFORMATION_LOGICAL_ID, CLOUDFORMATION_STACK, RESTORE_TEST, Tags};
 
 use crate::client::{Config, Lazy, client};
 use crate::error::{classify, code, incomplete, message};
@@ -349,6 +349,12 @@ fn translate_volume(volume: types::Volume, subject: &str) -> Result<Volume, Erro
             })
         })
         .collect::<Result<_, Error>>()?;
+    let tags = volume.tags.unwrap_or_default();
+    let tag = |key| {
+        let mut tags = tags.iter();
+        tags.find(|tag| tag.key.as_deref() == Some(key))
+            .map(|tag| tag.value.as_deref().unwrap_or_default())
+    };
     Ok(Volume {
         id: VolumeId::new(volume.volume_id.ok_or_else(|| missing("volume id"))?),
         state: volume
@@ -360,11 +366,10 @@ fn translate_volume(volume: types::Volume, subject: &str) -> Result<Volume, Erro
             .availability_zone
             .ok_or_else(|| missing("Availability Zone"))?,
         attachments,
-        restore_test: volume
-            .tags
-            .unwrap_or_default()
-            .iter()
-            .any(|tag| tag.key.as_deref() == Some(RESTORE_TEST)),
+        restore_test: tag(RESTORE_TEST).is_some(),
+        owner: tag(CLOUDFORMATION_STACK)
+            .zip(tag(CLOUDFORMATION_LOGICAL_ID))
+            .map(|(stack, logical_id)| format!("{stack}/{logical_id}")),
     })
 }
 

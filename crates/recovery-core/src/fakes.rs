@@ -179,6 +179,7 @@ impl World {
             zone: "us-west-2a".to_owned(),
             attachments: Vec::new(),
             restore_test: false,
+            owner: None,
         };
         state.volumes.insert(volume.id.clone(), volume);
         let tags = [

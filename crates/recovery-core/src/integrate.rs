@@ -51,8 +51,13 @@ impl fmt::Display for DeviceName {
     }
 }
 
+/// Whether EC2 attaches root volumes under this name: `/dev/sda1`, `/dev/xvda`, …
+pub(crate) fn is_root_device(device: &str) -> bool {
+    matches!(slot(device), "a" | "a1")
+}
+
 /// The part of a device name that collides: `/dev/sdf`, `/dev/xvdf` and `xvdf` are one slot.
-fn slot(device: &str) -> &str {
+pub(crate) fn slot(device: &str) -> &str {
     let name = device.strip_prefix("/dev/").unwrap_or(device);
     name.strip_prefix("xvd")
         .or_else(|| name.strip_prefix("sd"))
@@ -83,6 +88,9 @@ pub struct Volume {
     pub attachments: Vec<Attachment>,
     /// Whether a restore test made it; AWS Backup deletes it soon.
     pub restore_test: bool,
+    /// The stack that made it and its logical id there, as `shop/Data`, where it bears CloudFormation's
+    /// tags.
+    pub owner: Option<String>,
 }
 
 /// An EC2 instance as `DescribeInstances` tells it.
@@ -118,7 +126,7 @@ pub enum Step {
 }
 
 /// Decides the next step from what was observed. `wanted` is the device name of the owner's tags;
-/// `unusable` are names that EC2 said are in use although nothing showed it.
+/// `unusable` are names that EC2 said are in use although nothing showed it, and names that are reserved.
 pub fn next_step(
     volume: &Volume,
     instance: &Instance,
@@ -209,7 +217,10 @@ pub fn next_step(
             }),
         },
         None => DeviceName::usual()
-            .find(|device| holder(device).is_none() && !unusable.contains(device))
+            .find(|device| {
+                let same = |taken: &DeviceName| slot(taken.as_str()) == slot(device.as_str());
+                holder(device).is_none() && !unusable.iter().any(same)
+            })
             .map_or_else(
                 || {
                     Step::Refuse(Refusal::NoFreeDevice {
@@ -238,6 +249,29 @@ pub enum Refusal {
         value: String,
         /// What it must be.
         expected: &'static str,
+    },
+    /// The volume was an instance's root volume: the recovery Region's instance has its own.
+    RootVolume {
+        /// The device name of the tag.
+        device: String,
+    },
+    /// The target's stack owns the volume that was backed up, and has made an empty one in this Region.
+    StackVolume {
+        /// The stack.
+        stack: String,
+        /// The volume's logical id in it.
+        logical_id: String,
+    },
+    /// The device name that the tags ask for is taken by a volume that a stack made.
+    StackDevice {
+        /// The device name.
+        device: DeviceName,
+        /// The instance.
+        instance: InstanceId,
+        /// The volume that has it.
+        holder: VolumeId,
+        /// The stack that made that volume, and its logical id, as `shop/Data`.
+        owner: String,
     },
     /// The restored resource is in another account or Region than this system.
     NotHere {
@@ -334,6 +368,8 @@ impl Refusal {
         match self {
             Refusal::TagMissing { .. } => "tag-missing",
             Refusal::TagInvalid { .. } => "tag-invalid",
+            Refusal::RootVolume { .. } => "root-volume",
+            Refusal::StackVolume { .. } | Refusal::StackDevice { .. } => "stack-volume",
             Refusal::NotHere { .. } => "not-here",
             Refusal::TargetType { .. } => "target-type",
             Refusal::TargetFailed { .. } => "target-failed",
@@ -356,6 +392,14 @@ impl Refusal {
             ),
             Refusal::TagInvalid { tag, .. } => format!(
                 "Attach the volume by hand now. So that it works by itself next time, correct the tag {tag} of the protected resource in the primary Region."
+            ),
+            Refusal::RootVolume { .. } => "The AMI gives the instance its root volume. Remove the recovery: tags from the root volume in the primary Region, and keep its data on a volume of their own. If you need a file of it now, attach a restored volume by hand under another name; do not reboot the instance while it is attached.".to_owned(),
+            Refusal::StackVolume { stack, .. } => format!(
+                "Make the volume conditional, so that stack {stack} does not create it in this Region (docs/operations.md, Describe the workload), and update the stack; then plan again or run the integration of this restore job again. Or attach the restored volume by hand in the place of the empty one."
+            ),
+            Refusal::StackDevice { holder, owner, .. } => format!(
+                "Make {} conditional, so that its stack does not create it in this Region (docs/operations.md, Describe the workload), and update the stack; then run the integration of this restore job again. Or detach {holder}, if it is empty, and attach the restored volume by hand.",
+                code(owner)
             ),
             Refusal::NotHere { .. } => "Deploy Rapid Recovery in the account and Region that restores, or restore into this one.".to_owned(),
             Refusal::TargetType { logical_id, .. } => format!(
@@ -405,6 +449,25 @@ impl fmt::Display for Refusal {
                     code(value)
                 )
             }
+            Refusal::RootVolume { device } => write!(
+                f,
+                "{} is the device name of a root volume, which is not restored onto another instance",
+                code(device)
+            ),
+            Refusal::StackVolume { stack, logical_id } => write!(
+                f,
+                "stack {stack} owns the volume {logical_id} and has created an empty one in this Region: the restored volume would be attached beside it"
+            ),
+            Refusal::StackDevice {
+                device,
+                instance,
+                holder,
+                owner,
+            } => write!(
+                f,
+                "{device} on {instance} is taken by {holder}, which a stack created as {}",
+                code(owner)
+            ),
             Refusal::NotHere { resource, here } => {
                 write!(f, "{} is not in {here}", code(resource))
             }
@@ -495,6 +558,7 @@ mod tests {
             zone: "us-west-2a".to_owned(),
             attachments: Vec::new(),
             restore_test: false,
+            owner: None,
         }
     }
 

@@ -11,9 +11,9 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use futures_util::future::{OptionFuture, join, try_join};
 
-use crate::arn::{Here, InstanceId, OpsItemId, VolumeId};
+use crate::arn::{Here, InstanceId, OpsItemId, RecoveryPointArn, VolumeId};
 use crate::error::{Error, Fault};
-use crate::integrate::{Attachment, Instance, Refusal, Step, Volume, next_step};
+use crate::integrate::{Attachment, DeviceName, Instance, Refusal, Step, Volume, next_step};
 use crate::job_tracking::{DRILL, restore_item, restore_key};
 use crate::ops_item::{
     Claim, NewOpsItem, OpsItem, OpsItemChange, RESOURCES, Severity, Status, find_or_create,
@@ -21,10 +21,11 @@ use crate::ops_item::{
 };
 use crate::outcome::Outcome;
 use crate::ports::{
-    AttachAnswer, Clock, Instances, IntegrationPorts, Notification, StackResource, StackResources,
+    AttachAnswer, Clock, Instances, IntegrationPorts, Notification, RecoveryPointTags,
+    StackResource, StackResources, Volumes,
 };
 use crate::restore_job::{EBS, Restore, RestoreJob};
-use crate::tags::{IntegrationTarget, Tags, integration_target};
+use crate::tags::{IntegrationTarget, Tags, integration_target, own_logical_id, supplemented};
 use crate::text::{code, shown};
 
 /// Operational data: how far the integration came: [`ATTACHED`], `attaching` for one that is begun
@@ -42,6 +43,8 @@ const NOTIFIED: &str = "recovery:notified";
 const VOLUME: &str = "recovery:volume";
 const INSTANCE: &str = "recovery:instance";
 const DEVICE: &str = "recovery:device";
+/// Operational data: the recovery point whose tags stand in for those that the restored one lacks.
+pub(crate) const TAGS_FROM: &str = "recovery:tags-from";
 /// Operational data: seconds from the end of the restore job to the attachment.
 const SECONDS: &str = "recovery:seconds-to-attach";
 
@@ -139,10 +142,15 @@ pub async fn integrate(
         return refuse(ports, &restore, refusal).await;
     }
 
+    record_tags_from(ports, &restore).await?;
     let mut queue = Queue::of(&volume_id);
     loop {
         // The volume is looked at while the tags are fetched: nearly every restore needs both.
-        let (tags, volume) = join(ports.tags(point), ports.volume(&volume_id)).await;
+        let (tags, volume) = join(
+            tags_of(ports, point, restore.planned.tags_from.as_ref()),
+            ports.volume(&volume_id),
+        )
+        .await;
         let integrated =
             integrate_seen(ports, clock, &restore, &volume_id, tags, volume, false).await;
         match integrated {
@@ -157,6 +165,37 @@ pub async fn integrate(
             done => return done,
         }
     }
+}
+
+/// The tags of the recovery point, with what it lacks taken from `tags_from`.
+pub(crate) async fn tags_of(
+    ports: &impl RecoveryPointTags,
+    point: &RecoveryPointArn,
+    tags_from: Option<&RecoveryPointArn>,
+) -> Result<Tags, Error> {
+    match tags_from {
+        None => ports.tags(point).await,
+        Some(older) => {
+            let (own, older) = try_join(ports.tags(point), ports.tags(older)).await?;
+            Ok(supplemented(&own, &older))
+        }
+    }
+}
+
+/// Writes into the job's OpsItem whose tags stand in, if any do: `restore-reconciler` has no plan.
+async fn record_tags_from(ports: &impl IntegrationPorts, restore: &Restore) -> Result<(), Error> {
+    let Some(from) = &restore.planned.tags_from else {
+        return Ok(());
+    };
+    let item = find_or_create(ports, &new_item(restore)).await?;
+    if item.data.get(TAGS_FROM).map(String::as_str) == Some(from.as_str()) {
+        return Ok(());
+    }
+    let change = OpsItemChange {
+        data: [(TAGS_FROM, from.to_string())].into(),
+        ..OpsItemChange::default()
+    };
+    ports.update(&item.id, &change).await
 }
 
 /// Pauses before a call is made again that the service did not grant: each about twice as long as the
@@ -205,7 +244,8 @@ pub(crate) async fn integrate_seen(
     if volume.as_ref().is_ok_and(|volume| volume.restore_test) {
         return Ok(Outcome::ignored("restore-test").with("volumeId", volume_id.as_str()));
     }
-    let mut target = match integration_target(&tags?) {
+    let tags = tags?;
+    let mut target = match integration_target(&tags) {
         Ok(Some(target)) => target,
         Ok(None) => return Ok(Outcome::ignored("untagged").with("volumeId", volume_id.as_str())),
         Err(refusal) => return refuse(ports, restore, refusal).await,
@@ -221,7 +261,16 @@ pub(crate) async fn integrate_seen(
     if let Some(outcome) = known_attached(ports, &restore.job, &volume).await? {
         return Ok(outcome);
     }
-    let instance = match find_instance_early(ports, &target, &volume.attachments).await? {
+    let own = own_logical_id(&tags).filter(|_| volume.attachments.is_empty() && !target.assumed);
+    let (found, twin) = join(
+        find_instance_early(ports, &target, &volume.attachments),
+        OptionFuture::from(own.map(|own| stack_volume(ports, &target.stack, own))),
+    )
+    .await;
+    if let Some(refusal) = twin.transpose()?.flatten() {
+        return refuse(ports, restore, refusal).await;
+    }
+    let instance = match found? {
         Ok(instance) => instance,
         Err(NoInstance::Refused(refusal)) => return refuse(ports, restore, refusal).await,
         Err(NoInstance::Untagged) => {
@@ -231,13 +280,26 @@ pub(crate) async fn integrate_seen(
     // Where the volume is about to be attached, its item is claimed meanwhile.
     let about_to = !item_first
         && matches!(
-            next_step(&volume, &instance, target.device.as_ref(), &BTreeSet::new()),
+            next_step(
+                &volume,
+                &instance,
+                target.device.as_ref(),
+                &restore.planned.reserved
+            ),
             Step::Attach { .. }
         );
     let new = new_item(restore);
     let item_first = item_first.then_some(restore);
     let (brought, claim) = join(
-        bring_together(ports, clock, &target, volume, instance, item_first),
+        bring_together(
+            ports,
+            clock,
+            &target,
+            &restore.planned.reserved,
+            volume,
+            instance,
+            item_first,
+        ),
         OptionFuture::from(about_to.then(|| ports.create(&new))),
     )
     .await;
@@ -310,7 +372,7 @@ async fn settle(ports: &impl IntegrationPorts, job: RestoreJob) -> Result<Restor
 
 /// The outcome where nothing is to be done for this restore, as far as its job is known.
 pub(crate) fn left_alone(domain: &Domain, restore: &Restore) -> Option<Outcome> {
-    let Restore { job, drill } = restore;
+    let Restore { job, drill, .. } = restore;
     let ignored = |reason| Some(Outcome::ignored(reason));
     if job.restore_test {
         return ignored("restore-test");
@@ -378,7 +440,28 @@ pub(crate) async fn find_instance(
     instance_behind(ports, target, &[], resource, Vec::new()).await
 }
 
-/// The same, one step sooner: the instances that bear CloudFormation's own tags are asked for at the
+/// The refusal of a volume that the stack owns itself under this logical id: where the stack has
+/// created it in this Region, the restored one would be its twin.
+pub(crate) async fn stack_volume(
+    ports: &impl StackResources,
+    stack: &str,
+    logical_id: &str,
+) -> Result<Option<Refusal>, Error> {
+    let resource = ports.stack_resource(stack, logical_id).await?;
+    let exists = resource.is_some_and(|resource| {
+        resource.resource_type == "AWS::EC2::Volume"
+            && !matches!(
+                resource.status.as_str(),
+                "CREATE_FAILED" | "DELETE_IN_PROGRESS" | "DELETE_COMPLETE" | "DELETE_SKIPPED"
+            )
+    });
+    Ok(exists.then(|| Refusal::StackVolume {
+        stack: stack.to_owned(),
+        logical_id: logical_id.to_owned(),
+    }))
+}
+
+/// [`find_instance`], one step sooner: the instances that bear CloudFormation's own tags are asked for at the
 /// same time. The stack decides all the same; the early answer only counts where it has the instance
 /// that the stack names.
 async fn find_instance_early(
@@ -509,11 +592,15 @@ async fn bring_together(
     ports: &impl IntegrationPorts,
     clock: &impl Clock,
     target: &IntegrationTarget,
+    reserved: &BTreeSet<DeviceName>,
     mut volume: Volume,
     mut instance: Instance,
     mut item_first: Option<&Restore>,
 ) -> Result<Brought, Error> {
-    let mut unusable = BTreeSet::new();
+    let mut unusable = match target.device {
+        None => reserved.clone(),
+        Some(_) => BTreeSet::new(),
+    };
     let mut contested = 0;
     let mut unseen = 0;
     let mut accepted = false;
@@ -542,7 +629,10 @@ async fn bring_together(
                 unseen += 1;
                 format!("{} to show what it has attached", instance.id)
             }
-            Step::Refuse(refusal) => return Ok(Brought::Refused(refusal)),
+            Step::Refuse(refusal) => {
+                let refusal = with_owner(ports, refusal).await;
+                return Ok(Brought::Refused(refusal));
+            }
             Step::Attach { device } => {
                 if let Some(restore) = item_first.take()
                     && !open_item(ports, restore, &instance.id).await?
@@ -650,6 +740,33 @@ async fn check(
         false => ports.instance(&instance.id).await?,
     };
     Ok((volume, instance))
+}
+
+/// The refusal, which names the stack that created the volume in the way, if one did. Where that
+/// cannot be read, the refusal stays as it is.
+async fn with_owner(ports: &impl Volumes, refusal: Refusal) -> Refusal {
+    let Refusal::DeviceTaken {
+        device,
+        instance,
+        holder: Some(holder),
+    } = refusal
+    else {
+        return refusal;
+    };
+    let owner = ports.volume(&holder).await.ok().and_then(|seen| seen.owner);
+    match owner {
+        Some(owner) => Refusal::StackDevice {
+            device,
+            instance,
+            holder,
+            owner,
+        },
+        None => Refusal::DeviceTaken {
+            device,
+            instance,
+            holder: Some(holder),
+        },
+    }
 }
 
 fn not_attached(volume: &VolumeId, instance: &InstanceId, what: &str) -> Error {

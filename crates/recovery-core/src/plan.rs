@@ -3,19 +3,22 @@
 //!
 //! Pure: facts in, a [`Plan`] out. The code that collects the facts is in
 //! [`planning`](crate::planning). In the order of its making: [`request`] (what is asked for),
-//! [`candidates`] (one recovery point for each resource), [`judge`] (is it ours, can it be
-//! restored), [`Plan::of`] (order, totals and hash), [`changes`] (what differs from an earlier plan).
+//! [`candidates`] (one recovery point for each resource), [`history`] (the others, of a resource whose
+//! candidate has no usable tags), [`judge`] (is it ours, can it be restored), [`Plan::of`] (claims of
+//! one device, order, totals and hash), [`changes`] (what differs from an earlier plan).
 
 pub mod candidates;
 pub mod changes;
+mod devices;
 pub mod ebs;
+pub mod history;
 pub mod refusal;
 pub mod request;
 pub mod resource_type;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -137,6 +140,19 @@ pub struct Item {
     pub size_bytes: Option<u64>,
     /// What the restore will take.
     pub predictions: Predictions,
+    /// The recovery point that identifies the resource, where the one to restore has no usable tags.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub tags_from: Option<TagsFrom>,
+}
+
+/// Another recovery point of the same resource, whose tags stand in for those that are missing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TagsFrom {
+    /// Its ARN.
+    pub recovery_point_arn: String,
+    /// When it was created.
+    pub created_at: DateTime<Utc>,
 }
 
 /// Where a restored resource belongs.
@@ -156,6 +172,9 @@ pub struct Target {
     /// Whether stack and logical id are only CloudFormation's own tags.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub assumed: bool,
+    /// Device names on the target that other volumes of the workload claim.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub reserved: Vec<String>,
     /// What stood against the target when the plan was made. It is looked at again at the restore.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub problem: Option<String>,
@@ -217,31 +236,31 @@ pub struct Totals {
 /// What becomes of a candidate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Judged {
-    /// It belongs to another workload, or to none.
+    /// It belongs to another workload.
     NotOurs,
+    /// Its tags name no workload: another recovery point of the same resource may.
+    Unidentified,
     /// It is restored.
     Item(Item),
     /// It is ours, or may be, and is not restored.
     Refused(Refused),
 }
 
-/// Decides on the candidate of one resource. `tags` are those of its recovery point, or nothing
-/// where they are kept by a service that is not asked.
+/// Decides on the candidate of one resource. `tags` are those of its recovery point, with what it
+/// lacks taken from `tags_from`.
 pub fn judge(
     workload: &str,
     now: DateTime<Utc>,
     candidate: &Candidate,
-    tags: Option<&Tags>,
+    tags: &Tags,
+    tags_from: Option<TagsFrom>,
 ) -> Judged {
     let point = &candidate.point;
     let refused = |refusal: ItemRefusal| Judged::Refused(Refused::new(point, &refusal));
-    let Some(tags) = tags else {
-        return refused(ItemRefusal::TagsElsewhere {
-            resource_type: point.resource_type.clone(),
-        });
-    };
-    if tags.get(tags::WORKLOAD).map(|value| value.trim()) != Some(workload) {
-        return Judged::NotOurs;
+    match tags::workload(tags) {
+        None => return Judged::Unidentified,
+        Some(named) if named != workload => return Judged::NotOurs,
+        Some(_) => {}
     }
     let rules = resource_type::rules(&point.resource_type);
     if let Support::NotYet(why) = rules.support {
@@ -275,6 +294,7 @@ pub fn judge(
             device: target.device.map(|device| device.as_str().to_owned()),
             mount: target.mount,
             assumed: target.assumed,
+            reserved: Vec::new(),
             problem: None,
         },
         metadata: BTreeMap::new(),
@@ -282,6 +302,7 @@ pub fn judge(
         predictions: Predictions {
             volume_gib: point.size_bytes.map(|bytes| bytes.div_ceil(1 << 30)),
         },
+        tags_from,
     })
 }
 
@@ -299,9 +320,36 @@ impl Refused {
         }
     }
 
+    /// The resource of `item`, refused so.
+    pub fn of_item(item: Item, refusal: &ItemRefusal) -> Refused {
+        Refused {
+            resource_arn: item.resource_arn,
+            recovery_point_arn: item.recovery_point_arn,
+            resource_type: item.resource_type,
+            created_at: item.created_at,
+            reason: refusal.reason().to_owned(),
+            why: refusal.to_string(),
+            remedy: refusal.remedy(),
+        }
+    }
+
     /// Whether nobody knows that the resource belongs to the workload.
     pub fn may_be_elsewhere(&self) -> bool {
         [ItemRefusal::TAGS_ELSEWHERE, ItemRefusal::TAGS_UNREAD].contains(&self.reason.as_str())
+    }
+}
+
+impl Item {
+    /// What an operator should know of the item, if anything.
+    pub fn note(&self) -> Option<String> {
+        let from = self.tags_from.as_ref()?;
+        Some(format!(
+            "Recovery point {} of {} has no usable tags. It is restored, with the tags of recovery point {} of {}.",
+            shown(&self.recovery_point_arn),
+            shown(&self.resource_arn),
+            shown(&from.recovery_point_arn),
+            from.created_at.to_rfc3339_opts(SecondsFormat::Secs, true),
+        ))
     }
 }
 
@@ -335,7 +383,8 @@ impl Target {
 }
 
 impl Plan {
-    /// The plan with these items and refusals, ordered and hashed.
+    /// The plan with these items and refusals, ordered and hashed. Items that claim the same device
+    /// are refused.
     ///
     /// # Errors
     /// A [`PlanRefusal`] for a drill whose stack cannot stand for what the tags name.
@@ -343,9 +392,11 @@ impl Plan {
         request: &Request,
         vault: &str,
         now: DateTime<Utc>,
-        mut items: Vec<Item>,
+        items: Vec<Item>,
         mut refusals: Vec<Refused>,
     ) -> Result<Plan, PlanRefusal> {
+        let (mut items, conflicting) = devices::settle(items);
+        refusals.extend(conflicting);
         // By name: no two of them have the same.
         let named: BTreeSet<String> = items.iter().map(|item| item.target.stack.clone()).collect();
         if let Some(stack) = &request.stack {
@@ -449,6 +500,10 @@ fn hash(workload: &str, mode: Mode, items: &[Item]) -> String {
             target.device.as_deref().unwrap_or_default(),
             target.mount.as_deref().unwrap_or_default(),
         ]);
+        // The first part of an item is an ARN, so this is not read as another item.
+        if let Some(from) = &item.tags_from {
+            parts.extend(["tags from", &from.recovery_point_arn]);
+        }
     }
     digest(parts)
 }

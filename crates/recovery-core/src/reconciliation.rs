@@ -13,7 +13,8 @@ use crate::arn::{RecoveryPointArn, VolumeId};
 use crate::error::Error;
 use crate::integrate::Volume;
 use crate::integration::{
-    ATTACHED, Domain, INTEGRATION, RESERVE, integrate, integrate_seen, left_alone, raise_failure,
+    ATTACHED, Domain, INTEGRATION, RESERVE, TAGS_FROM, integrate, integrate_seen, left_alone,
+    raise_failure, tags_of,
 };
 use crate::job_tracking::restore_key;
 use crate::ops_item::{KEY, OpsItem, RESTORE};
@@ -213,9 +214,12 @@ async fn not_integrated(
         }
     }
     let mut open = Vec::new();
-    for restore in restores {
+    for mut restore in restores {
+        let item = items.get(restore_key(&restore.job.id).as_str());
+        restore.planned.tags_from = item
+            .and_then(|item| item.data.get(TAGS_FROM))
+            .and_then(|arn| RecoveryPointArn::parse(arn).ok());
         let Restore { job, .. } = &restore;
-        let item = items.get(restore_key(&job.id).as_str());
         let said = item.and_then(|item| item.data.get(INTEGRATION));
         let stuck = said.is_some_and(|said| said != ATTACHED);
         let (Some(id), Some(created), Some(point)) = (
@@ -259,8 +263,12 @@ async fn not_integrated(
         .collect();
     if !points.is_empty() {
         let tags = ports.tags_together(&points).await?;
-        for seen in open.iter_mut().filter_map(|open| open.seen.as_mut()) {
-            seen.tags = tags.get(&seen.point).cloned();
+        for open in &mut open {
+            // What takes tags from another recovery point is asked for by itself: there is little of it.
+            let alone = open.restore.planned.tags_from.is_some();
+            if let Some(seen) = open.seen.as_mut().filter(|_| !alone) {
+                seen.tags = tags.get(&seen.point).cloned();
+            }
         }
     }
     // Those whose tags name no target belong to nobody here, however long they lie about.
@@ -329,7 +337,7 @@ async fn turn(
         }) => {
             let tags = match tags {
                 Some(tags) => Ok(tags),
-                None => ports.tags(&point).await,
+                None => tags_of(ports, &point, restore.planned.tags_from.as_ref()).await,
             };
             let id = volume.id.clone();
             integrate_seen(ports, &turn, &restore, &id, tags, Ok(volume), true).await

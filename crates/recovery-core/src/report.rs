@@ -264,6 +264,9 @@ pub struct ItemReport {
     pub stack: String,
     /// The logical id of the target in that stack.
     pub logical_id: String,
+    /// What the plan says of it besides: that its tags are those of another recovery point.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub note: Option<String>,
     /// Whether it is restored and attached.
     pub integrated: bool,
     /// The achieved RPO of this item: from the creation of the recovery point to rpo.countedFrom.
@@ -519,6 +522,7 @@ fn item_report(traced: &Traced<'_>, counted_from: DateTime<Utc>) -> ItemReport {
         wave: item.wave,
         stack: item.target.stack.clone(),
         logical_id: item.target.logical_id.clone(),
+        note: item.note(),
         integrated: unfinished.is_none(),
         rpo_seconds: seconds_between(item.created_at, counted_from),
         job_id: job.map(|job| job.id.to_string()),

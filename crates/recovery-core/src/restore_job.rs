@@ -1,8 +1,11 @@
 //! A restore job, as its event or `backup:DescribeRestoreJob` tells it, and for whom it is integrated.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 
 use crate::arn::{Arn, RecoveryPointArn, RestoreJobId, VolumeId};
+use crate::integrate::DeviceName;
 
 /// What is known of an AWS Backup restore job. Everything but its id can be unknown.
 ///
@@ -32,6 +35,16 @@ pub struct RestoreJob {
     pub completed: Option<DateTime<Utc>>,
 }
 
+/// What the plan of a recovery knows of a restore, and its recovery point does not say.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PlannedAs {
+    /// Another recovery point of the same resource, whose tags stand in for those that the restored one
+    /// lacks.
+    pub tags_from: Option<RecoveryPointArn>,
+    /// Device names that other volumes of the plan claim on the same target.
+    pub reserved: BTreeSet<DeviceName>,
+}
+
 /// A restore that is to be integrated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Restore {
@@ -39,12 +52,18 @@ pub struct Restore {
     pub job: RestoreJob,
     /// The stack of the drill that it belongs to, in the place of the one that the tags name.
     pub drill: Option<String>,
+    /// What its plan says, where it has one.
+    pub planned: PlannedAs,
 }
 
 impl From<RestoreJob> for Restore {
     /// A restore of the workload itself.
     fn from(job: RestoreJob) -> Restore {
-        Restore { job, drill: None }
+        Restore {
+            job,
+            drill: None,
+            planned: PlannedAs::default(),
+        }
     }
 }
 

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::integrate::{DeviceName, Refusal};
+use crate::integrate::{DeviceName, Refusal, is_root_device};
 use crate::text;
 
 /// The workload that the resource belongs to: the unit of a whole recovery.
@@ -23,8 +23,9 @@ pub const MOUNT: &str = "recovery:mount";
 pub const WAVE: &str = "recovery:wave";
 /// CloudFormation's own tags: they may or may not reach a recovery point, so they only stand in
 /// where neither of ours is there.
-const CLOUDFORMATION_STACK: &str = "aws:cloudformation:stack-name";
-const CLOUDFORMATION_LOGICAL_ID: &str = "aws:cloudformation:logical-id";
+pub const CLOUDFORMATION_STACK: &str = "aws:cloudformation:stack-name";
+/// See [`CLOUDFORMATION_STACK`].
+pub const CLOUDFORMATION_LOGICAL_ID: &str = "aws:cloudformation:logical-id";
 /// On volumes that a restore test made: AWS Backup deletes them after the test.
 /// <https://docs.aws.amazon.com/aws-backup/latest/devguide/restore-testing.html>
 pub const RESTORE_TEST: &str = "awsbackup-restore-test";
@@ -60,6 +61,46 @@ pub struct IntegrationTarget {
     pub assumed: bool,
 }
 
+/// The value of a tag; one that was written but left empty counts as absent.
+fn value<'a>(tags: &'a Tags, key: &str) -> Option<&'a str> {
+    tags.get(key)
+        .map(|value| value.trim())
+        .filter(|value| !value.is_empty())
+}
+
+/// The workload that the tags name.
+pub fn workload(tags: &Tags) -> Option<&str> {
+    value(tags, WORKLOAD)
+}
+
+/// The logical id of the backed-up volume itself, where its own stack's tags reached the recovery
+/// point.
+pub fn own_logical_id(tags: &Tags) -> Option<&str> {
+    value(tags, CLOUDFORMATION_LOGICAL_ID).filter(|id| is_logical_id(id))
+}
+
+/// The tags of a recovery point with what it lacks taken from `older`, those of another recovery
+/// point of the same resource. A target is taken from one of the two: half of one is never completed
+/// by half of the other.
+#[must_use]
+pub fn supplemented(own: &Tags, older: &Tags) -> Tags {
+    let names_target = [STACK, LOGICAL_ID]
+        .iter()
+        .any(|key| value(own, key).is_some());
+    let keys: &[&str] = if names_target {
+        &[WORKLOAD, WAVE]
+    } else {
+        &PLANNED
+    };
+    let mut tags = own.clone();
+    for key in keys {
+        if let Some(taken) = value(older, key).filter(|_| value(own, key).is_none()) {
+            tags.insert((*key).to_owned(), taken.to_owned());
+        }
+    }
+    tags
+}
+
 /// Reads the tags of a recovery point: where the restored volume belongs, or nothing when they
 /// do not speak of it.
 ///
@@ -67,11 +108,7 @@ pub struct IntegrationTarget {
 /// A [`Refusal`] when they speak of it but cannot be followed: one of the two is missing, or a
 /// value is not what it must be.
 pub fn integration_target(tags: &Tags) -> Result<Option<IntegrationTarget>, Refusal> {
-    let value = |key: &str| {
-        tags.get(key)
-            .map(|value| value.trim())
-            .filter(|value| !value.is_empty())
-    };
+    let value = |key| value(tags, key);
     let (stack, logical_id, assumed) = match (value(STACK), value(LOGICAL_ID)) {
         (Some(stack), Some(logical_id)) => (stack, logical_id, false),
         (None, None) => match (
@@ -102,6 +139,11 @@ pub fn integration_target(tags: &Tags) -> Result<Option<IntegrationTarget>, Refu
             logical_id,
             "a logical id of a CloudFormation resource: letters and digits",
         ));
+    }
+    if let Some(device) = value(DEVICE).filter(|device| is_root_device(device)) {
+        return Err(Refusal::RootVolume {
+            device: device.to_owned(),
+        });
     }
     let device = value(DEVICE)
         .map(|device| {
@@ -292,12 +334,46 @@ mod tests {
         check(&[(STACK, "shop"), (LOGICAL_ID, "D b")], LOGICAL_ID);
         let both = [(STACK, "shop"), (LOGICAL_ID, "Db")];
         let with = |extra: (&'static str, &'static str)| [both[0], both[1], extra];
-        check(&with((DEVICE, "/dev/sda1")), DEVICE);
         check(&with((DEVICE, "/dev/nvme1n1")), DEVICE);
         check(&with((DEVICE, "D:")), DEVICE);
+        for root in ["/dev/sda1", "/dev/sda", "/dev/xvda", "xvda"] {
+            check(&with((DEVICE, root)), "root volume");
+        }
         check(&with((MOUNT, "srv")), MOUNT);
         check(&with((MOUNT, "/")), MOUNT);
         check(&with((MOUNT, "/srv/../etc")), MOUNT);
         check(&with((MOUNT, "/srv; rm -rf /")), MOUNT);
+    }
+
+    #[test]
+    fn what_a_recovery_point_lacks_is_taken_from_an_older_one_but_never_half_a_target() {
+        let older = tags(&[
+            (WORKLOAD, "shop"),
+            (WAVE, "2"),
+            (STACK, "shop"),
+            (LOGICAL_ID, "Db"),
+            (DEVICE, "/dev/sdg"),
+            ("Name", "data"),
+        ]);
+        let check = |own: &[(&str, &str)], expected: &[(&str, &str)]| {
+            assert_eq!(supplemented(&tags(own), &older), tags(expected), "{own:?}");
+        };
+        let target = [
+            (WORKLOAD, "shop"),
+            (WAVE, "2"),
+            (STACK, "shop"),
+            (LOGICAL_ID, "Db"),
+            (DEVICE, "/dev/sdg"),
+        ];
+        check(&[], &target);
+        check(&[(WORKLOAD, " "), (STACK, "")], &target);
+        check(
+            &[("Name", "x"), (WAVE, "3")],
+            &[&[("Name", "x"), (WAVE, "3")], &target[..1], &target[2..]].concat(),
+        );
+        check(
+            &[(STACK, "store")],
+            &[(STACK, "store"), (WORKLOAD, "shop"), (WAVE, "2")],
+        );
     }
 }

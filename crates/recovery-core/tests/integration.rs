@@ -12,12 +12,12 @@ use proptest::prelude::*;
 use recovery_core::arn::{Arn, Here, InstanceId, RecoveryPointArn, RestoreJobId, VolumeId};
 use recovery_core::error::Error;
 use recovery_core::fakes::{DRILL_ROLE, Failure, FakeClock, StoredItem, World};
-use recovery_core::integrate::{Attachment, Instance};
+use recovery_core::integrate::{Attachment, DeviceName, Instance};
 use recovery_core::integration::{Domain, integrate};
 use recovery_core::ops_item::{Severity, Status};
 use recovery_core::outcome::Outcome;
 use recovery_core::ports::{Clock, StackResource};
-use recovery_core::restore_job::RestoreJob;
+use recovery_core::restore_job::{PlannedAs, Restore, RestoreJob};
 
 const ATTACH: &str = "ec2:AttachVolume";
 
@@ -463,7 +463,7 @@ fn refusing() -> Vec<(&'static str, World)> {
         ("tag-missing", |world| untag(world, "recovery:logical-id")),
         ("tag-missing", |world| untag(world, "recovery:stack")),
         ("tag-invalid", |world| {
-            tag(world, "recovery:device", "/dev/sda1")
+            tag(world, "recovery:device", "/dev/nvme1n1")
         }),
         ("tag-invalid", |world| {
             tag(world, "recovery:mount", "/srv/../etc")
@@ -504,6 +504,31 @@ fn refusing() -> Vec<(&'static str, World)> {
                 instance.devices = vec![("/dev/sdf".into(), VolumeId::new("vol-9"))]
             })
         }),
+        ("root-volume", |world| {
+            tag(world, "recovery:device", "/dev/xvda")
+        }),
+        ("stack-volume", |world| {
+            tag(world, "aws:cloudformation:stack-name", "shop");
+            tag(world, "aws:cloudformation:logical-id", "Data");
+            let key = ("shop".to_owned(), "Data".to_owned());
+            let empty = StackResource {
+                resource_type: "AWS::EC2::Volume".to_owned(),
+                physical_id: Some("vol-9".to_owned()),
+                status: "CREATE_COMPLETE".to_owned(),
+            };
+            world.state().stack_resources.insert(key, empty);
+        }),
+        ("stack-volume", |world| {
+            tag(world, "recovery:device", "/dev/xvdf");
+            with_instance(world, |instance| {
+                instance.devices = vec![("/dev/sdf".into(), VolumeId::new("vol-9"))]
+            });
+            let mut state = world.state();
+            let mut empty = state.volumes[&VolumeId::new("vol-1")].clone();
+            empty.id = VolumeId::new("vol-9");
+            empty.owner = Some("shop/Data".to_owned());
+            state.volumes.insert(empty.id.clone(), empty);
+        }),
         ("several-instances", |world| {
             with_target(world, |target| {
                 target.resource_type = "AWS::AutoScaling::AutoScalingGroup".into();
@@ -530,6 +555,97 @@ fn refusing() -> Vec<(&'static str, World)> {
             (reason, world)
         })
         .collect()
+}
+
+#[tokio::test]
+async fn what_a_stack_has_created_in_the_way_is_named_with_the_way_out() {
+    for (reason, world) in refusing() {
+        if reason == "stack-volume" {
+            deliver(&world).await.unwrap();
+            let item = the_item(&world);
+            for part in ["Data", "conditional", "docs/operations.md"] {
+                assert!(item.description.contains(part), "{}", item.description);
+            }
+        }
+    }
+    // Where the stack has no such volume in this Region, or the volume is attached already, nothing is
+    // in the way.
+    let world = World::with_restored_volume();
+    tag(&world, "aws:cloudformation:stack-name", "shop");
+    tag(&world, "aws:cloudformation:logical-id", "Data");
+    assert_eq!(outcome(&deliver(&world).await), ("integrated", None));
+    let key = ("shop".to_owned(), "Data".to_owned());
+    let mut state = world.state();
+    let mut made = state.stack_resources[&("shop".to_owned(), "Server".to_owned())].clone();
+    made.resource_type = "AWS::EC2::Volume".to_owned();
+    state.stack_resources.insert(key, made);
+    drop(state);
+    assert_eq!(
+        outcome(&deliver(&world).await),
+        ("already-integrated", None)
+    );
+}
+
+/// `job-1` restored a recovery point without tags; an older one, `snap-0`, has them.
+fn untagged() -> World {
+    let world = World::with_restored_volume();
+    let mut state = world.state();
+    let tags = state.tags.remove("arn:aws:ec2:us-west-2::snapshot/snap-1");
+    let older = "arn:aws:ec2:us-west-2::snapshot/snap-0".to_owned();
+    state.tags.insert(older, tags.unwrap());
+    drop(state);
+    world
+}
+
+/// What the state machine asks for: the job, with the item of its plan.
+fn planned(world: &World, reserved: &[&str]) -> Restore {
+    Restore {
+        job: job(world),
+        drill: None,
+        planned: PlannedAs {
+            tags_from: RecoveryPointArn::parse("arn:aws:ec2:us-west-2::snapshot/snap-0").ok(),
+            reserved: reserved
+                .iter()
+                .filter_map(|name| DeviceName::parse(name))
+                .collect(),
+        },
+    }
+}
+
+#[tokio::test]
+async fn a_volume_whose_recovery_point_has_no_tags_comes_back_by_those_its_plan_names() {
+    let world = untagged();
+    // Its event has no plan.
+    assert_eq!(
+        outcome(&deliver(&world).await),
+        ("ignored", Some("untagged"))
+    );
+    for kind in ["integrated", "already-integrated"] {
+        let asked = planned(&world, &[]);
+        let result = integrate(&world, &FakeClock::new(), &domain(), asked).await;
+        assert_eq!(outcome(&result), (kind, None));
+        let item = the_item(&world).item;
+        assert_eq!(item.status, Status::Resolved);
+        assert_eq!(
+            item.data["recovery:tags-from"],
+            "arn:aws:ec2:us-west-2::snapshot/snap-0"
+        );
+    }
+    assert_eq!(world.attachments_made(), 1);
+}
+
+#[tokio::test]
+async fn a_name_that_another_volume_of_the_plan_claims_is_left_free() {
+    let world = World::with_restored_volume();
+    let asked = planned(&world, &["/dev/sdf", "/dev/xvdg"]);
+    let integrated = integrate(&world, &FakeClock::new(), &domain(), asked).await;
+    assert_eq!(integrated.unwrap().id("device"), Some("/dev/sdh"));
+    // What has a name of its own is not kept from it.
+    let world = World::with_restored_volume();
+    tag(&world, "recovery:device", "/dev/sdf");
+    let asked = planned(&world, &["/dev/sdf"]);
+    let integrated = integrate(&world, &FakeClock::new(), &domain(), asked).await;
+    assert_eq!(integrated.unwrap().id("device"), Some("/dev/sdf"));
 }
 
 #[tokio::test]

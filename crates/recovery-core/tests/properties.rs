@@ -56,6 +56,7 @@ fn volume() -> impl Strategy<Value = Volume> {
             zone: zone.to_owned(),
             attachments,
             restore_test: false,
+            owner: None,
         }
     })
 }

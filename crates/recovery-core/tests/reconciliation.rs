@@ -9,7 +9,7 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use recovery_core::arn::{Here, InstanceId, VolumeId};
+use recovery_core::arn::{Here, InstanceId, RecoveryPointArn, VolumeId};
 use recovery_core::error::Error;
 use recovery_core::fakes::{DRILL_ROLE, Failure, FakeClock, World};
 use recovery_core::integrate::Attachment;
@@ -17,6 +17,7 @@ use recovery_core::integration::{Domain, integrate};
 use recovery_core::ops_item::Status;
 use recovery_core::outcome::Outcome;
 use recovery_core::reconciliation::{Horizon, reconcile};
+use recovery_core::restore_job::{PlannedAs, Restore};
 
 const HORIZON: Horizon = Horizon {
     lookback: TimeDelta::hours(24),
@@ -105,6 +106,35 @@ async fn what_is_integrated_costs_pages_and_nothing_more() {
     assert_eq!(count(&world, "ec2:DescribeVolumes"), pages);
     assert_eq!(count(&world, "ssm:DescribeOpsItems"), 1);
     assert_eq!(world.calls().len(), 2 * pages + 1);
+}
+
+#[tokio::test]
+async fn a_recovery_point_without_tags_is_integrated_by_those_that_its_item_names() {
+    let world = restored(2);
+    let stack = ("shop".to_owned(), "Server".to_owned());
+    let server = {
+        let mut state = world.state();
+        let tags = state.tags.remove("arn:aws:ec2:us-west-2::snapshot/snap-1");
+        let older = "arn:aws:ec2:us-west-2::snapshot/snap-0".to_owned();
+        state.tags.insert(older, tags.unwrap());
+        state.tags.remove("arn:aws:ec2:us-west-2::snapshot/snap-2");
+        state.stack_resources.remove(&stack).unwrap()
+    };
+    // The state machine asked with the plan, when the stack was not there.
+    let asked = Restore {
+        job: world.state().restore_jobs["job-1"].clone(),
+        drill: None,
+        planned: PlannedAs {
+            tags_from: RecoveryPointArn::parse("arn:aws:ec2:us-west-2::snapshot/snap-0").ok(),
+            ..PlannedAs::default()
+        },
+    };
+    let error = integrate(&world, &FakeClock::new(), &domain(), asked).await;
+    assert_eq!(error.unwrap_err().error_type(), "Retryable");
+    world.state().stack_resources.insert(stack, server);
+    let outcome = run(&world).await.unwrap();
+    assert_eq!(outcome.count("integrated"), Some(1));
+    assert_eq!(attached(&world), 1, "nobody says where the other belongs");
 }
 
 #[tokio::test]

@@ -59,6 +59,24 @@ async fn reported_with(story: &Story, objectives: &Value) -> (World, Outcome, Re
 }
 
 #[tokio::test]
+async fn an_item_whose_tags_are_those_of_an_older_point_is_noted_as_such() {
+    let story = Story {
+        untagged: 1,
+        ..Story::whole(2, 7)
+    };
+    let (_, _, report) = reported(&story).await;
+    let noted: Vec<&String> = report
+        .items
+        .iter()
+        .filter_map(|it| it.note.as_ref())
+        .collect();
+    assert_eq!(noted.len(), 1);
+    assert!(noted[0].contains("snapshot/snap-older"), "{noted:?}");
+    let page = page::html(&report);
+    assert!(page.contains("has no usable tags"), "{page}");
+}
+
+#[tokio::test]
 async fn a_recovery_that_is_whole_is_reported_once_and_told_once() {
     let story = Story::whole(3, 7);
     let (world, outcome, report) = reported(&story).await;
@@ -627,6 +645,7 @@ fn story() -> impl Strategy<Value = Story> {
                     items,
                     refused,
                     redrives: 0,
+                    untagged: refused / 2,
                 };
                 if drill { story.drill() } else { story }
             },

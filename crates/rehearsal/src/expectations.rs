@@ -301,6 +301,44 @@ fn plan_held(played: &Played, expect: &mut impl FnMut(&str, bool, String)) {
                 .is_some_and(|hash| hash.len() == 64),
         first.to_string().chars().take(300).collect(),
     );
+    let untagged = played.planned.untagged.as_str();
+    let notes: Vec<&str> = first["notes"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
+    expect(
+        "A volume whose newest recovery point has no tags is in the plan with that point, and noted",
+        notes.len() == 1
+            && notes[0].contains(untagged)
+            && notes[0].contains("has no usable tags")
+            && played
+                .restores
+                .iter()
+                .any(|restore| restore.recovery_point == untagged),
+        notes.join("; "),
+    );
+    let rivals = &played.planned.rivals;
+    let refusals: Vec<&Value> = rivals
+        .pointer("/plan/refusals")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .collect();
+    let names_the_other = |one: &Value, other: &Value| {
+        let why = one["why"].as_str().unwrap_or_default();
+        other["resourceArn"]
+            .as_str()
+            .is_some_and(|arn| why.contains(arn))
+    };
+    expect(
+        "Two volumes that claim one device are both refused in the plan, and each refusal names the other",
+        rivals["summary"]["items"] == 0
+            && rivals["summary"]["refusalsByReason"]["device-claimed-twice"] == 2
+            && matches!(refusals[..], [a, b] if names_the_other(a, b) && names_the_other(b, a)),
+        rivals.to_string().chars().take(600).collect(),
+    );
     let changed = &played.planned.changed;
     expect(
         "A plan that was looked at is refused after the next backup, and what changed is named",
@@ -343,6 +381,20 @@ fn recovery_held(played: &Played, expect: &mut impl FnMut(&str, bool, String)) {
             recovery.said("/rto"),
             recovery.said("/rpo")
         ),
+    );
+    let noted = recovery
+        .said("/items")
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter(|item| !item["note"].is_null());
+    expect(
+        "The report notes the volume whose recovery point had no tags",
+        noted.clone().count() == 1
+            && noted
+                .clone()
+                .all(|item| item["recoveryPointArn"] == played.planned.untagged.as_str()),
+        format!("{} note(s)", noted.count()),
     );
     let wrong = recovery.disagreements(&played.journal);
     expect(

@@ -322,8 +322,8 @@ impl<'a> Hand<'a> {
             tag("recovery:stack", WORKLOAD),
             tag("recovery:logical-id", &protected.logical_id),
         ];
-        if protected.planned {
-            tags.push(tag("recovery:workload", WORKLOAD));
+        if let Some(workload) = protected.workload {
+            tags.push(tag("recovery:workload", workload));
             tags.push(tag("recovery:wave", &protected.wave.to_string()));
         }
         tags.extend(
@@ -349,6 +349,28 @@ impl<'a> Hand<'a> {
             })?
             .volume_id
             .ok_or_else(|| Problem::said("a volume has no id"))
+    }
+
+    /// Takes all tags off a recovery point, as one that AWS Backup could not tag.
+    pub(crate) async fn untag(&self, point: &str) -> Result<(), Problem> {
+        let id = point.rsplit('/').next().unwrap_or_default();
+        let keys = [
+            "Name",
+            "recovery:stack",
+            "recovery:logical-id",
+            "recovery:workload",
+            "recovery:wave",
+            "recovery:device",
+        ];
+        let tags = keys.map(|key| Tag::builder().key(key).build());
+        self.ec2
+            .delete_tags()
+            .resources(id)
+            .set_tags(Some(tags.into()))
+            .send()
+            .await
+            .map_err(|error| Problem::new(format!("{id} could not be untagged"), error))?;
+        Ok(())
     }
 
     /// Backs the volumes up and copies the recovery points to `vault`, as a backup plan does; answers

@@ -66,6 +66,10 @@ pub(crate) struct Execution {
 pub(crate) struct Planned {
     pub(crate) first: Value,
     pub(crate) changed: Value,
+    /// The plan of volumes that claim one device.
+    pub(crate) rivals: Value,
+    /// The recovery point without tags that is the newest of its volume.
+    pub(crate) untagged: String,
 }
 
 /// The recovery while it stood still, and where the traffic went.
@@ -190,7 +194,7 @@ pub(crate) async fn play(
 
     eprintln!(
         "Backing up {} volumes, and copying what is backed up …",
-        volumes + 3
+        volumes + 5
     );
     let zone = format!("{}a", crate::region::REGION);
     let tested = workload::by_hand("tested volume", Some("/dev/sdg"));
@@ -198,16 +202,22 @@ pub(crate) async fn play(
     let second = workload::by_hand("volume restored by hand", None);
     let mut protected = workload::protected(volumes);
     protected.extend([tested, misplaced.clone(), second.clone()]);
+    protected.extend(workload::rivals());
     let mut ids = Vec::new();
     for one in &protected {
         ids.push(hand.protect(one, &zone).await?);
     }
     let mut points = hand.back_up(&ids, vault).await?;
-    let [tested_point, misplaced_point, second_point] = &points[volumes..] else {
+    let [tested_point, misplaced_point, second_point, _, _] = &points[volumes..] else {
         return Err(Problem::said("not every volume was backed up"));
     };
     let by_hand_points = [tested_point, misplaced_point, second_point].map(Clone::clone);
     points.truncate(volumes);
+
+    eprintln!("The newest recovery point of a volume has no tags …");
+    let untagged = hand.back_up(&ids[2..3], vault).await?.remove(0);
+    hand.untag(&untagged).await?;
+    points[2].clone_from(&untagged);
 
     eprintln!("Looking at the plan, and again after the next backup …");
     let planner = function(&functions, "RecoveryPlannerFunction")?;
@@ -217,7 +227,13 @@ pub(crate) async fn play(
     let mut looked_at = request.clone();
     looked_at["planHash"] = first["planHash"].clone();
     let changed = region.invoke(planner, &looked_at)?;
-    let planned = Planned { first, changed };
+    let rivals = json!({"workload": workload::RIVALS, "mode": "recover"});
+    let planned = Planned {
+        first,
+        changed,
+        rivals: region.invoke(planner, &rivals)?,
+        untagged,
+    };
 
     if let Some(seed) = adversity.faults {
         region.disturb(&faults(seed))?;

@@ -98,6 +98,7 @@ async fn a_volume_is_asked_for_by_its_id_and_every_field_is_kept() {
                 state: "attaching".to_owned(),
             }],
             restore_test: false,
+            owner: None,
         }
     );
     assert_eq!(wire.only().action(), "ec2:DescribeVolumes");
@@ -144,6 +145,30 @@ async fn a_volume_of_a_restore_test_is_known_by_its_tag() {
     let volume = look_at_volume(&wire).await.unwrap();
     assert!(volume.restore_test);
     assert!(volume.attachments.is_empty());
+}
+
+#[tokio::test]
+async fn a_volume_that_a_stack_created_names_its_stack_and_logical_id() {
+    let tagged = |keys: &[&str]| {
+        let tags: String = keys
+            .iter()
+            .map(|key| {
+                format!("<item><key>aws:cloudformation:{key}</key><value>{key}</value></item>")
+            })
+            .collect();
+        Wire::answering([volumes(&format!(
+            "<item><volumeId>{VOLUME}</volumeId><availabilityZone>us-west-2a</availabilityZone>\
+             <status>in-use</status><tagSet>{tags}</tagSet></item>"
+        ))])
+    };
+    let owner = async |keys: &[&str]| look_at_volume(&tagged(keys)).await.unwrap().owner;
+    assert_eq!(
+        owner(&["stack-name", "stack-id", "logical-id"])
+            .await
+            .as_deref(),
+        Some("stack-name/logical-id")
+    );
+    assert_eq!(owner(&["stack-name"]).await, None);
 }
 
 #[tokio::test]

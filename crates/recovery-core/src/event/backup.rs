@@ -9,8 +9,11 @@ use serde_json::Value;
 use super::{Event, detail, lenient_text};
 use crate::arn::{Arn, RecoveryPointArn, RestoreJobId};
 use crate::error::{Error, Fault};
-use crate::restore_job::{Restore, RestoreJob};
+use crate::integrate::DeviceName;
+use crate::plan;
+use crate::restore_job::{PlannedAs, Restore, RestoreJob};
 use crate::tags::is_stack_name;
+use crate::text;
 
 /// `source` of every event of AWS Backup.
 pub const SOURCE: &str = "aws.backup";
@@ -107,17 +110,47 @@ pub fn completed_restore(input: &Value) -> Result<Result<RestoreJob, &'static st
 }
 
 /// The restore that `input` asks to integrate: as [`completed_restore`] and, where a drill asks,
-/// `{"restoreJobId": "…", "drill": {"stack": "…"}}`. Of another event, the reason to ignore it.
+/// `{"restoreJobId": "…", "drill": {"stack": "…"}}`; a state machine adds the plan's `item`. Of another
+/// event, the reason to ignore it.
 ///
 /// # Errors
 /// [`Error::Permanent`] for input that cannot be read.
 pub fn restore_to_integrate(input: &Value) -> Result<Result<Restore, &'static str>, Error> {
-    // No event is a drill's own.
-    let drill = match input.get("restoreJobId") {
-        Some(_) => drill_stack(input)?,
-        None => None,
+    // No event is a drill's own, or has a plan.
+    let (drill, planned) = match input.get("restoreJobId") {
+        Some(_) => (drill_stack(input)?, planned_as(input)?),
+        None => (None, PlannedAs::default()),
     };
-    Ok(completed_restore(input)?.map(|job| Restore { job, drill }))
+    Ok(completed_restore(input)?.map(|job| Restore {
+        job,
+        drill,
+        planned,
+    }))
+}
+
+/// What the plan's item says that the recovery point does not.
+fn planned_as(input: &Value) -> Result<PlannedAs, Error> {
+    let Some(item) = input.get("item").filter(|item| !item.is_null()) else {
+        return Ok(PlannedAs::default());
+    };
+    let item = plan::Item::deserialize(item).map_err(|error| {
+        Error::Permanent(Fault::new(
+            "parse input",
+            "item",
+            text::shown(&error.to_string()),
+            "Pass {\"restoreJobId\": \"…\", \"item\": {…}} with the item as it stands in the plan; without \"item\" where the recovery point has the tags.",
+        ))
+    })?;
+    let tags_from = item.tags_from.map(|from| from.recovery_point_arn);
+    let reserved = item.target.reserved.iter();
+    Ok(PlannedAs {
+        tags_from: tags_from
+            .map(|arn| RecoveryPointArn::parse(&arn))
+            .transpose()?,
+        reserved: reserved
+            .filter_map(|name| DeviceName::parse(name))
+            .collect(),
+    })
 }
 
 /// The stack of the drill that asks.

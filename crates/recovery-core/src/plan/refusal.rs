@@ -33,6 +33,15 @@ pub enum ItemRefusal {
     Untagged,
     /// A tag is missing or cannot be followed.
     Tags(integrate::Refusal),
+    /// Other volumes of the workload claim the same device of the same target.
+    DeviceClaimedTwice {
+        /// The device.
+        device: String,
+        /// The target in its stack.
+        logical_id: String,
+        /// The other resources.
+        others: Vec<String>,
+    },
 }
 
 impl ItemRefusal {
@@ -48,6 +57,7 @@ impl ItemRefusal {
             ItemRefusal::TagsUnread { .. } => ItemRefusal::TAGS_UNREAD,
             ItemRefusal::Untagged => "untagged",
             ItemRefusal::Tags(refusal) => refusal.reason(),
+            ItemRefusal::DeviceClaimedTwice { .. } => "device-claimed-twice",
         }
     }
 
@@ -76,6 +86,13 @@ impl ItemRefusal {
             }
             ItemRefusal::Untagged => {
                 "Add the tags recovery:stack and recovery:logical-id to the recovery point now, and to the protected resource for the next time.".to_owned()
+            }
+            ItemRefusal::Tags(
+                refusal @ (integrate::Refusal::RootVolume { .. }
+                | integrate::Refusal::StackVolume { .. }),
+            ) => refusal.remedy(),
+            ItemRefusal::DeviceClaimedTwice { .. } => {
+                "Give each of these volumes a recovery:device of its own: correct the tag of the recovery points now, and of the protected resources for the next time. If one of them is a root volume, remove its recovery: tags. Then plan again.".to_owned()
             }
             ItemRefusal::Tags(_) => {
                 "Correct the tag of the recovery point now, and of the protected resource for the next time.".to_owned()
@@ -108,6 +125,24 @@ impl fmt::Display for ItemRefusal {
                 write!(f, "it belongs to the workload, but no tag names its target")
             }
             ItemRefusal::Tags(refusal) => refusal.fmt(f),
+            ItemRefusal::DeviceClaimedTwice {
+                device,
+                logical_id,
+                others,
+            } => {
+                let named: Vec<String> = others.iter().take(3).map(|arn| shown(arn)).collect();
+                let more = match others.len() - named.len() {
+                    0 => String::new(),
+                    more => format!(" and {more} more"),
+                };
+                write!(
+                    f,
+                    "{} of {} is also claimed by {}{more}, and nothing says which volume is the right one",
+                    shown(device),
+                    shown(logical_id),
+                    named.join(", ")
+                )
+            }
         }
     }
 }

@@ -448,6 +448,7 @@ impl Plan {
             let asked = restore_job::Restore {
                 job: RestoreJob::known_by_id(restore.id.clone()),
                 drill: Some(self.targets[target].stack.clone()),
+                planned: restore_job::PlannedAs::default(),
             };
             let at = rng.u64(restore.completed..self.weather.calm);
             self.integrate(at, n, asked);
@@ -644,6 +645,7 @@ pub(crate) fn act(sim: &Sim, plan: &Plan, act: &Act) {
                 zone: restore.zone.to_owned(),
                 attachments: Vec::new(),
                 restore_test: restore.purpose == Purpose::Test,
+                owner: None,
             };
             state.volumes.insert(volume.id.clone(), volume);
         }
