@@ -72,7 +72,7 @@ async fn an_item_whose_tags_are_those_of_an_older_point_is_noted_as_such() {
         .collect();
     assert_eq!(noted.len(), 1);
     assert!(noted[0].contains("snapshot/snap-older"), "{noted:?}");
-    let page = page::html(&report);
+    let page = page::html(&report).unwrap();
     assert!(page.contains("has no usable tags"), "{page}");
 }
 
