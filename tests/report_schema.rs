@@ -11,7 +11,7 @@ use schemars::transform::{RecursiveTransform, Transform};
 use serde_json::{Value, json};
 
 use crate::support::reports::json_of;
-use crate::support::repository::{root, text};
+use crate::support::repository::{function_packages, root, text};
 
 const PATH: &str = "docs/report.schema.json";
 
@@ -74,6 +74,21 @@ fn the_published_schema_is_derived_from_the_types() {
         made.display(),
         root().join(PATH).display()
     );
+}
+
+/// schemars is for this test; a function would carry it along.
+#[test]
+fn no_function_is_built_with_schemas() {
+    let core = text("crates/recovery-core/Cargo.toml");
+    assert!(core.contains("schemars = { workspace = true, optional = true }"));
+    let functions = function_packages();
+    let functions = functions.iter().map(|name| format!("functions/{name}"));
+    let shared = ["crates/recovery-aws", "crates/recovery-lambda"].map(str::to_owned);
+    for folder in functions.chain(shared) {
+        let manifest = text(&format!("{folder}/Cargo.toml"));
+        assert!(!manifest.contains("schema"), "{folder}");
+    }
+    assert!(!text("Cargo.toml").contains("\"schema\""));
 }
 
 fn validator() -> Validator {
