@@ -4,10 +4,11 @@
 //! Pure: facts in, a [`Plan`] out. The code that collects the facts is in
 //! [`planning`](crate::planning). In the order of its making: [`request`] (what is asked for),
 //! [`candidates`] (one recovery point for each resource), [`judge`] (is it ours, can it be
-//! restored), [`Plan::of`] (order, totals and hash), [`changes`] (what differs from an earlier plan).
+//! restored), [`earlier`] (is it older than the last recovery of its resource), [`Plan::of`] (order, totals and hash), [`changes`] (what differs from an earlier plan).
 
 pub mod candidates;
 pub mod changes;
+pub mod earlier;
 pub mod ebs;
 pub mod refusal;
 pub mod request;
@@ -292,6 +293,19 @@ impl Refused {
             recovery_point_arn: point.arn.to_string(),
             resource_type: point.resource_type.clone(),
             created_at: point.created,
+            reason: refusal.reason().to_owned(),
+            why: refusal.to_string(),
+            remedy: refusal.remedy(),
+        }
+    }
+
+    /// The resource of `item`, refused so.
+    pub fn of_item(item: &Item, refusal: &ItemRefusal) -> Refused {
+        Refused {
+            resource_arn: item.resource_arn.clone(),
+            recovery_point_arn: item.recovery_point_arn.clone(),
+            resource_type: item.resource_type.clone(),
+            created_at: item.created_at,
             reason: refusal.reason().to_owned(),
             why: refusal.to_string(),
             remedy: refusal.remedy(),
