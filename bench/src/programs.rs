@@ -58,6 +58,7 @@ pub(crate) const FUNCTIONS: [Function; 11] = [
         "restore-starter",
         &[
             ("DRILL_RESTORE_ROLE_ARN", DRILL_ROLE),
+            ("PLAN_BUCKET", "recovery.plans"),
             ("RESTORE_KEY_ARN", "off"),
             ("RESTORE_ROLE_ARN", "arn:aws:iam::111122223333:role/restore"),
             ("VAULT_NAME", "recovery"),

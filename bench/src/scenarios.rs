@@ -198,12 +198,19 @@ pub(crate) fn all() -> Vec<Scenario> {
                 "reported",
             )
         },
-        other(
-            "planned restore",
-            "restore-starter",
-            "manual-planned-restore",
-            "started",
-        ),
+        Scenario {
+            // Nothing was restored yet.
+            world: || World {
+                listed: false,
+                ..World::default()
+            },
+            ..other(
+                "planned restore",
+                "restore-starter",
+                "manual-planned-restore",
+                "started",
+            )
+        },
         other(
             "fail over by two routing controls",
             "routing-shifter",

@@ -18,10 +18,11 @@ use recovery_core::ops_item::{Claim, ItemKey, NewOpsItem, OpsItem, OpsItemChange
 use recovery_core::outcome::Outcome;
 use recovery_core::plan::RecoveryPoint;
 use recovery_core::ports::{
-    AttachAnswer, Clock, DatedOpsItems, Instances, Metrics, Notification, Notifications, OpsItems,
-    Page, PlanObjects, RecoveryExecutions, RecoveryPointTags, RecoveryPoints, RecoveryRecords,
-    RestoreJobs, RestoreRequest, RestoreStarts, RestoreTests, Restores, RoutingControls, Runbooks,
-    ShiftAnswer, SnapshotTags, StackResource, StackResources, StartAnswer, Volumes,
+    AttachAnswer, Clock, DatedOpsItems, Instances, KeptObjects, Metrics, Notification,
+    Notifications, OpsItems, Page, PlanObjects, RecoveryExecutions, RecoveryPointTags,
+    RecoveryPoints, RecoveryRecords, RestoreJobs, RestoreRequest, RestoreStarts, RestoreTests,
+    Restores, RoutingControls, Runbooks, ShiftAnswer, SnapshotTags, StackResource, StackResources,
+    StartAnswer, Volumes,
 };
 use recovery_core::region_switch::Execution;
 use recovery_core::report::measures::Measures;
@@ -543,6 +544,13 @@ impl PlanObjects for Disturbed<'_> {
 
     async fn stored(&self, key: &str) -> Result<Option<String>, Error> {
         self.call("s3:GetObject", key, || self.world.stored(key))
+            .await
+    }
+}
+
+impl KeptObjects for Disturbed<'_> {
+    async fn kept(&self, prefix: &str, page: Option<&str>) -> Result<Page<String>, Error> {
+        self.call("s3:ListBucket", prefix, || self.world.kept(prefix, page))
             .await
     }
 }

@@ -42,10 +42,10 @@ use recovery_core::integrate::{DeviceName, Instance, Volume};
 use recovery_core::ops_item::{Claim, ItemKey, NewOpsItem, OpsItem, OpsItemChange};
 use recovery_core::plan::RecoveryPoint;
 use recovery_core::ports::{
-    AttachAnswer, DatedOpsItems, Instances, Notification, Notifications, OpsItems, Page,
-    PlanObjects, RecoveryPointTags, RecoveryPoints, RecoveryRecords, RestoreJobs, RestoreRequest,
-    RestoreStarts, RestoreTests, Restores, Runbooks, SnapshotTags, StackResource, StackResources,
-    StartAnswer, Volumes,
+    AttachAnswer, DatedOpsItems, Instances, KeptObjects, Notification, Notifications, OpsItems,
+    Page, PlanObjects, RecoveryPointTags, RecoveryPoints, RecoveryRecords, RestoreJobs,
+    RestoreRequest, RestoreStarts, RestoreTests, Restores, Runbooks, SnapshotTags, StackResource,
+    StackResources, StartAnswer, Volumes,
 };
 use recovery_core::report::observation::{DatedItem, Job, RecoveredVolume};
 use recovery_core::restore_job::RestoreJob;
@@ -238,6 +238,7 @@ impl PlanningAdapters {
         Ec2::TARGET_ACTIONS,
         Ec2::TAG_ACTIONS,
         PlanBucket::ACTIONS,
+        PlanBucket::LISTING_ACTIONS,
     ];
 
     /// Clients for every service it needs; plans are kept in `bucket`.
@@ -258,6 +259,12 @@ impl RecoveryPoints for PlanningAdapters {
         page: Option<&str>,
     ) -> Result<Page<Option<RecoveryPoint>>, Error> {
         self.backup.recovery_points(vault, page).await
+    }
+}
+
+impl KeptObjects for PlanningAdapters {
+    async fn kept(&self, prefix: &str, page: Option<&str>) -> Result<Page<String>, Error> {
+        self.plans.kept(prefix, page).await
     }
 }
 

@@ -4,12 +4,14 @@
 //! Pure: facts in, a [`Plan`] out. The code that collects the facts is in
 //! [`planning`](crate::planning). In the order of its making: [`request`] (what is asked for),
 //! [`candidates`] (one recovery point for each resource), [`history`] (the others, of a resource whose
-//! candidate has no usable tags), [`judge`] (is it ours, can it be restored), [`Plan::of`] (claims of
-//! one device, order, totals and hash), [`changes`] (what differs from an earlier plan).
+//! candidate has no usable tags), [`judge`] (does it belong to the workload, can it be restored),
+//! [`earlier`] (is it older than the last recovery of its resource), [`Plan::of`] (claims of one
+//! device, order, totals and hash), [`changes`] (what differs from an earlier plan).
 
 pub mod candidates;
 pub mod changes;
 mod devices;
+pub mod earlier;
 pub mod ebs;
 pub mod history;
 pub mod refusal;
@@ -321,11 +323,11 @@ impl Refused {
     }
 
     /// The resource of `item`, refused so.
-    pub fn of_item(item: Item, refusal: &ItemRefusal) -> Refused {
+    pub fn of_item(item: &Item, refusal: &ItemRefusal) -> Refused {
         Refused {
-            resource_arn: item.resource_arn,
-            recovery_point_arn: item.recovery_point_arn,
-            resource_type: item.resource_type,
+            resource_arn: item.resource_arn.clone(),
+            recovery_point_arn: item.recovery_point_arn.clone(),
+            resource_type: item.resource_type.clone(),
             created_at: item.created_at,
             reason: refusal.reason().to_owned(),
             why: refusal.to_string(),

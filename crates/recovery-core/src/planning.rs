@@ -1,6 +1,7 @@
 //! Makes the plan of a recovery: lists the recovery points of the vault, keeps one for each
-//! resource, asks for their tags, decides ([`judge`]) and keeps the plan where a state machine can
-//! read it. Where a resource's recovery point names no workload, its other recovery points are asked.
+//! resource, asks for their tags, reads the reports of earlier recoveries, decides ([`judge`],
+//! [`EarlierRecoveries`]) and keeps the plan where a state machine can read it. Where a resource's
+//! recovery point names no workload, its other recovery points are asked.
 //!
 //! The calls grow with the pages of the vault and with the batches of tags, not with the volumes.
 
@@ -8,6 +9,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use futures_util::future::try_join_all;
 use serde_json::{Value, json};
 
 use crate::arn::{RecoveryPointArn, TagHome};
@@ -16,6 +18,7 @@ use crate::integration::{NoInstance, find_instance, stack_volume};
 use crate::outcome::Outcome;
 use crate::plan::candidates::{Candidate, Candidates};
 use crate::plan::changes::changes;
+use crate::plan::earlier::EarlierRecoveries;
 use crate::plan::history::{History, POINTS_ASKED, Points};
 use crate::plan::refusal::{ItemRefusal, PlanRefusal};
 use crate::plan::request::Request;
@@ -29,6 +32,8 @@ use crate::tags::{Tags, own_logical_id, supplemented, workload};
 pub const INLINE_LIMIT: usize = 100_000;
 /// How many targets are looked at while planning. It is only a prediction: the restore looks again.
 const TARGETS_LOOKED_AT: usize = 50;
+/// How many reports are read at the same time.
+const REPORTS_AT_ONCE: usize = 8;
 /// How many changes are named in an answer.
 const CHANGES_NAMED: usize = 50;
 /// How many notes on items stand in an answer; the plan has all of them.
@@ -158,8 +163,22 @@ async fn make(
     }
     sorted.identify(ports, clock, vault).await?;
     sorted.refuse_stack_volumes(ports, clock, request).await?;
+    let Sorted {
+        mut items,
+        mut refusals,
+        ..
+    } = sorted;
+    if !items.is_empty() {
+        let mut earlier = earlier_recoveries(ports, clock, &request.workload).await?;
+        if let Some(since) = request.primary_since {
+            earlier.runs_in_the_primary_region_since(since);
+        }
+        let (kept, refused) = earlier.judge(items);
+        items = kept;
+        refusals.extend(refused);
+    }
     Ok(
-        Plan::of(request, vault, now, sorted.items, sorted.refusals).map(|mut plan| {
+        Plan::of(request, vault, now, items, refusals).map(|mut plan| {
             plan.totals.recovery_points = seen;
             plan.totals.unreadable_recovery_points = unreadable;
             plan
@@ -186,6 +205,56 @@ async fn list(
             return Ok(());
         }
     }
+}
+
+/// What the reports of the workload say of its earlier recoveries.
+async fn earlier_recoveries(
+    ports: &impl PlanningPorts,
+    clock: &impl Clock,
+    workload: &str,
+) -> Result<EarlierRecoveries, Error> {
+    let prefix = format!("reports/{workload}/");
+    let mut keys = Vec::new();
+    let mut page: Option<String> = None;
+    loop {
+        let Page { listed, next } = ports.kept(&prefix, page.as_deref()).await?;
+        keys.extend(listed.into_iter().filter(|key| key.ends_with(".json")));
+        page = next;
+        if page.is_none() {
+            break;
+        }
+    }
+    let mut earlier = EarlierRecoveries::default();
+    for (number, some) in keys.chunks(REPORTS_AT_ONCE).enumerate() {
+        if clock.remaining() <= RESERVE {
+            return Err(Error::Retryable(Fault::new(
+                "s3:GetObject",
+                prefix,
+                format!(
+                    "the time of this run is up after {} of {} reports",
+                    number * REPORTS_AT_ONCE,
+                    keys.len()
+                ),
+                "It is tried again from the beginning. If that does not help, give the function more time.",
+            )));
+        }
+        let texts = try_join_all(some.iter().map(|key| ports.stored(key))).await?;
+        for (key, text) in some.iter().zip(texts) {
+            let Some(text) = text else { continue };
+            earlier.add(key, &text).map_err(|error| {
+                Error::Permanent(
+                    Fault::new(
+                        "read report",
+                        key,
+                        format!("the object is not a report of a recovery: {error}"),
+                        "Read the object in the recovery bucket, and move it out of reports/ if it is not a report; then plan again.",
+                    )
+                    .with_source(error),
+                )
+            })?;
+        }
+    }
+    Ok(earlier)
 }
 
 fn in_time(clock: &impl Clock, vault: &str, seen: usize) -> Result<(), Error> {
@@ -409,7 +478,7 @@ impl Sorted<'_> {
                 None => self.items.push(item),
                 Some(refusal) => {
                     let refusal = ItemRefusal::Tags(refusal);
-                    self.refusals.push(Refused::of_item(item, &refusal));
+                    self.refusals.push(Refused::of_item(&item, &refusal));
                 }
             }
         }

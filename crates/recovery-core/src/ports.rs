@@ -125,6 +125,16 @@ pub trait PlanObjects {
     fn stored(&self, key: &str) -> impl Future<Output = Result<Option<String>, Error>> + Send;
 }
 
+/// Which objects are kept.
+pub trait KeptObjects {
+    /// One page of the keys that begin with `prefix`, in any order.
+    fn kept(
+        &self,
+        prefix: &str,
+        page: Option<&str>,
+    ) -> impl Future<Output = Result<Page<String>, Error>> + Send;
+}
+
 /// A restore to start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RestoreRequest {
@@ -442,7 +452,14 @@ impl<P> ResponsePorts for P where P: OpsItems + Notifications + Runbooks + Sync 
 
 /// All that the planning of a recovery needs.
 pub trait PlanningPorts:
-    RecoveryPoints + SnapshotTags + RecoveryPointTags + StackResources + Instances + PlanObjects + Sync
+    RecoveryPoints
+    + SnapshotTags
+    + RecoveryPointTags
+    + StackResources
+    + Instances
+    + PlanObjects
+    + KeptObjects
+    + Sync
 {
 }
 
@@ -453,6 +470,7 @@ impl<P> PlanningPorts for P where
         + StackResources
         + Instances
         + PlanObjects
+        + KeptObjects
         + Sync
 {
 }

@@ -371,8 +371,11 @@ async fn observe(
 ) -> Result<Observed, Error> {
     let mut observed = Observed::default();
     let since = match request.mode {
-        // The same plan may be followed again: its restores are then those of before.
-        Mode::Recover => plan.planned_at,
+        // Another recovery may have restored an item, at any time since its recovery point was made.
+        Mode::Recover => {
+            let made = plan.items().map(|item| item.created_at).min();
+            made.map_or(plan.planned_at, |made| made.min(plan.planned_at))
+        }
         // Each drill restores anew.
         Mode::Drill => request.execution.started_at,
     };
@@ -381,7 +384,11 @@ async fn observe(
         in_time(clock, "backup:ListRestoreJobs", since)?;
         let Page { listed, next: more } = ports.jobs_since(since, next.as_deref()).await?;
         for job in listed {
-            observed.add_job(job, request.mode, &terms.drill_role);
+            // What failed before the plan was made is no part of this recovery.
+            let over = job.has_failed() && job.created.is_some_and(|at| at < plan.planned_at);
+            if request.mode == Mode::Drill || !over {
+                observed.add_job(job, request.mode, &terms.drill_role);
+            }
         }
         next = more;
         if next.is_none() {

@@ -846,7 +846,8 @@ fn calls_grow_with_pages_and_batches_and_a_run_ends_in_time() {
     );
     assert_eq!(count("backup:ListTags"), 0);
     assert_eq!(count("s3:PutObject"), 2);
-    assert_eq!(calls.len(), 19 + 3 + 2 + 1, "{calls:#?}");
+    assert_eq!(count("s3:ListBucket"), 1);
+    assert_eq!(calls.len(), 19 + 3 + 1 + 2 + 1, "{calls:#?}");
 
     let clock = FakeClock::with_budget(Duration::from_secs(40));
     let error = run(handle(&world, &clock, &places(), &recover())).unwrap_err();
@@ -1076,5 +1077,222 @@ proptest! {
         };
         let hash = |changed| planned(&world(changed), &recover()).id("planHash").unwrap().to_owned();
         prop_assert_eq!(hash(false) == hash(true), change == 7);
+    }
+}
+
+/// Keeps the report of an execution that began then, and integrated or did not integrate these volumes.
+fn report(
+    world: &World,
+    execution: &str,
+    mode: &str,
+    began: DateTime<Utc>,
+    items: &[(&str, bool)],
+) {
+    let items: Vec<Value> = items
+        .iter()
+        .map(|(volume, integrated)| {
+            json!({
+                "resourceArn": format!("arn:aws:ec2:us-east-1:111122223333:volume/vol-{volume}"),
+                "integrated": integrated,
+            })
+        })
+        .collect();
+    let report = json!({
+        "version": 1, "workload": "shop", "mode": mode, "items": items,
+        "execution": {"arn": "arn:aws:states:x", "name": execution, "startedAt": began},
+    });
+    let mut state = world.state();
+    let objects = &mut state.backups.objects;
+    objects.insert(
+        format!("reports/shop/{execution}/0.json"),
+        report.to_string(),
+    );
+    objects.insert(format!("reports/shop/{execution}/0.html"), "<p>".to_owned());
+}
+
+/// A vault with a recovery point of the volume `a` that was made 20 hours ago, and one of 2 hours ago.
+fn returned() -> World {
+    let world = World::new();
+    for (snapshot, age) in [("old", 20), ("new", 2)] {
+        let point = volume_point("a", snapshot, hours_ago(age)).unwrap();
+        add(&world, point, tags(&[]));
+    }
+    world
+}
+
+fn with(mut input: Value, member: &str, moment: DateTime<Utc>) -> Value {
+    input[member] = json!(moment);
+    input
+}
+
+#[test]
+fn data_that_the_primary_region_backed_up_after_a_recovery_is_refused() {
+    let world = returned();
+    report(&world, "shop-1", "recover", hours_ago(10), &[("a", true)]);
+    for input in [
+        recover(),
+        json!({"workload": "shop", "mode": "drill", "stack": "shop-drill"}),
+    ] {
+        let outcome = planned(&world, &input);
+        assert_eq!(
+            (outcome.kind(), outcome.reason()),
+            ("refused", Some("nothing-to-restore"))
+        );
+        let plan = kept(&world, &outcome);
+        let [refused] = plan.refusals.as_slice() else {
+            panic!("{:?}", plan.refusals);
+        };
+        assert_eq!(refused.reason, "newer-than-recovery");
+        assert_eq!(
+            refused.recovery_point_arn,
+            "arn:aws:ec2:us-west-2::snapshot/snap-new"
+        );
+        assert!(refused.why.contains("shop-1"), "{}", refused.why);
+        let at = hours_ago(10).to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
+        for part in [
+            format!("\"restoreTo\": \"{at}\""),
+            "primarySince".to_owned(),
+        ] {
+            assert!(refused.remedy.contains(&part), "{}", refused.remedy);
+        }
+    }
+}
+
+#[test]
+fn older_data_can_be_chosen_and_newer_data_when_somebody_says_that_it_counts() {
+    let world = returned();
+    report(&world, "shop-1", "recover", hours_ago(10), &[("a", true)]);
+    let restored = |input: &Value| {
+        let outcome = planned(&world, input);
+        let plan = kept(&world, &outcome);
+        let mut points = plan.items().map(|item| item.recovery_point_arn.clone());
+        points.next()
+    };
+    let (old, new) = (
+        Some("arn:aws:ec2:us-west-2::snapshot/snap-old".to_owned()),
+        Some("arn:aws:ec2:us-west-2::snapshot/snap-new".to_owned()),
+    );
+    assert_eq!(restored(&with(recover(), "restoreTo", hours_ago(10))), old);
+    let since = |hours| restored(&with(recover(), "primarySince", hours_ago(hours)));
+    assert_eq!(since(10), new);
+    assert_eq!(since(2), new);
+    // The recovery point is older than that moment; that moment is older than the recovery.
+    assert_eq!(since(1), None);
+    assert_eq!(since(11), None);
+    // Recorded after a fail back, it holds for every plan.
+    let record = json!({"primarySince": hours_ago(5)}).to_string();
+    let key = "reports/shop/primary-since.json".to_owned();
+    world.state().backups.objects.insert(key, record);
+    assert_eq!(restored(&recover()), new);
+    // Until the next recovery.
+    report(&world, "shop-2", "recover", hours_ago(3), &[("a", true)]);
+    assert_eq!(restored(&recover()), None);
+}
+
+#[test]
+fn only_what_a_recovery_restored_counts_and_only_until_it_is_restored_again() {
+    type Arrange = fn(&World);
+    let cases: [(&str, Arrange, bool); 8] = [
+        ("nothing was ever recovered", |_| (), false),
+        (
+            "a drill restored it",
+            |world| report(world, "drill-1", "drill", hours_ago(10), &[("a", true)]),
+            false,
+        ),
+        (
+            "a recovery did not come to attach it",
+            |world| report(world, "shop-1", "recover", hours_ago(10), &[("a", false)]),
+            false,
+        ),
+        (
+            "a recovery restored another volume",
+            |world| report(world, "shop-1", "recover", hours_ago(10), &[("b", true)]),
+            false,
+        ),
+        (
+            "a recovery restored it from this recovery point",
+            |world| report(world, "shop-1", "recover", hours_ago(1), &[("a", true)]),
+            false,
+        ),
+        (
+            "a later recovery restored it from this recovery point",
+            |world| {
+                report(world, "shop-2", "recover", hours_ago(10), &[("a", true)]);
+                report(world, "shop-1", "recover", hours_ago(1), &[("a", true)]);
+            },
+            false,
+        ),
+        (
+            "a later recovery restored another volume only",
+            |world| {
+                report(world, "shop-1", "recover", hours_ago(10), &[("a", true)]);
+                report(
+                    world,
+                    "shop-2",
+                    "recover",
+                    hours_ago(1),
+                    &[("b", true), ("a", false)],
+                );
+            },
+            true,
+        ),
+        (
+            "a recovery of another workload restored it",
+            |world| {
+                report(world, "shop-1", "recover", hours_ago(10), &[("a", true)]);
+                let mut state = world.state();
+                let objects = std::mem::take(&mut state.backups.objects);
+                state.backups.objects = objects
+                    .into_iter()
+                    .map(|(key, text)| (key.replace("/shop/", "/shop-2/"), text))
+                    .collect();
+            },
+            false,
+        ),
+    ];
+    for (what, arrange, refused) in cases {
+        let world = returned();
+        arrange(&world);
+        // More reports than are read at the same time or stand on a page.
+        for n in 0..20 {
+            report(
+                &world,
+                &format!("z-{n}"),
+                "drill",
+                hours_ago(1),
+                &[("a", true)],
+            );
+        }
+        world.state().backups.page_size = 7;
+        let plan = kept(&world, &planned(&world, &recover()));
+        assert_eq!(plan.refusals.len(), usize::from(refused), "{what}");
+    }
+}
+
+#[test]
+fn a_report_that_cannot_be_read_is_an_error_that_names_it() {
+    for text in ["", "{}", "[]", "{\"mode\": \"recover\"}"] {
+        for key in [
+            "reports/shop/shop-1/0.json",
+            "reports/shop/primary-since.json",
+        ] {
+            let world = returned();
+            let object = text.to_owned();
+            world.state().backups.objects.insert(key.to_owned(), object);
+            let error = run(handle(&world, &FakeClock::new(), &places(), &recover())).unwrap_err();
+            assert_eq!(error.error_type(), "Permanent");
+            assert!(error.to_string().contains(key), "{error}");
+        }
+    }
+    for (operation, failure, kind) in [
+        ("s3:ListBucket", Failure::Throttled, "Retryable"),
+        ("s3:ListBucket", Failure::Denied, "Permanent"),
+        ("s3:GetObject", Failure::Throttled, "Retryable"),
+    ] {
+        let world = returned();
+        report(&world, "shop-1", "recover", hours_ago(1), &[("a", true)]);
+        world.fail(operation, failure);
+        let error = run(handle(&world, &FakeClock::new(), &places(), &recover())).unwrap_err();
+        assert_eq!(error.error_type(), kind, "{operation}");
     }
 }

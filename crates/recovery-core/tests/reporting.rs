@@ -661,6 +661,18 @@ fn now<T>(future: impl Future<Output = T>) -> T {
     }
 }
 
+#[test]
+fn what_another_recovery_restored_before_the_plan_was_made_counts_and_what_failed_does_not() {
+    let mut story = Story::whole(1, 0);
+    let planned = story.planned;
+    story.items[0].came = Came::Attached(planned - 60, planned - 30, planned - 20);
+    story.items[0].failed_before = Some((planned - 120, planned - 90));
+    story.items[0].age = 3_600;
+    let (_, _, report) = now(reported(&story));
+    assert!(report.complete, "{:?}", report.problems);
+    assert!(report.items[0].failed_before.is_empty());
+}
+
 proptest! {
     /// From the events of a story, without the code that reports it.
     #[test]

@@ -32,6 +32,7 @@ pub(crate) fn check(played: &Played) -> Vec<Expectation> {
         stop_held(played, stopped, &mut expect);
     }
     drill_held(played, &mut expect);
+    return_held(played, &mut expect);
     for restore in played.restores.iter().chain([&played.second]) {
         let times = attachments_of(played, restore);
         expect(
@@ -396,6 +397,15 @@ fn recovery_held(played: &Played, expect: &mut impl FnMut(&str, bool, String)) {
                 .all(|item| item["recoveryPointArn"] == played.planned.untagged.as_str()),
         format!("{} note(s)", noted.count()),
     );
+    expect(
+        "No recovery point is restored twice, though AWS Backup forgets idempotency tokens before a redrive",
+        played.restored_again.is_empty(),
+        format!(
+            "{} recovery points; not once: {:?}",
+            played.restores.len(),
+            played.restored_again
+        ),
+    );
     let wrong = recovery.disagreements(&played.journal);
     expect(
         "Its numbers are those of the Region's journal",
@@ -582,6 +592,26 @@ fn drill_held(played: &Played, expect: &mut impl FnMut(&str, bool, String)) {
         } else {
             astray.join("; ")
         },
+    );
+}
+
+/// What is planned when the primary Region has returned.
+fn return_held(played: &Played, expect: &mut impl FnMut(&str, bool, String)) {
+    let returned = &played.returned;
+    let reasons = |plan: &Value| plan["summary"]["refusalsByReason"].clone();
+    expect(
+        "What the primary Region backs up after a recovery is refused",
+        returned.plan["outcome"] == "planned"
+            && returned.plan["summary"]["items"] == played.restores.len() - 1
+            && reasons(&returned.plan)["newer-than-recovery"] == 1,
+        returned.plan["summary"].to_string(),
+    );
+    expect(
+        "It is planned when somebody says that the workload runs in the primary Region again",
+        returned.failed_back["outcome"] == "planned"
+            && returned.failed_back["summary"]["items"] == played.restores.len()
+            && reasons(&returned.failed_back)["newer-than-recovery"].is_null(),
+        returned.failed_back["summary"].to_string(),
     );
 }
 

@@ -272,6 +272,28 @@ impl<'a> Hand<'a> {
         Ok(newest.map(|(_, id)| id))
     }
 
+    /// How many restores of this recovery point in a role with this name did not fail.
+    pub(crate) async fn restores_of(&self, point: &str, role: &str) -> Result<usize, Problem> {
+        let mut jobs = self
+            .backup
+            .list_restore_jobs()
+            .into_paginator()
+            .items()
+            .send();
+        let mut restores = 0;
+        while let Some(job) = jobs.next().await {
+            let job =
+                job.map_err(|error| Problem::new("the restore jobs could not be listed", error))?;
+            let failed = job
+                .status()
+                .is_some_and(|status| ["FAILED", "ABORTED"].contains(&status.as_str()));
+            let ours = job.recovery_point_arn() == Some(point)
+                && job.iam_role_arn().is_some_and(|arn| arn.contains(role));
+            restores += usize::from(ours && !failed);
+        }
+        Ok(restores)
+    }
+
     pub(crate) async fn zone_of(&self, instance: &str) -> Result<String, Problem> {
         self.ec2
             .describe_instances()

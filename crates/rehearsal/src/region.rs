@@ -331,7 +331,15 @@ impl LocalRegion {
 
     /// Forgets all faults.
     pub(crate) fn leave_in_peace(&self) -> Result<(), Problem> {
-        let path = "/_local-region/faults";
+        self.delete("/_local-region/faults")
+    }
+
+    /// Lets AWS Backup forget the idempotency tokens of all restores that were started so far.
+    pub(crate) fn forget_restore_tokens(&self) -> Result<(), Problem> {
+        self.delete("/_local-region/restore-tokens")
+    }
+
+    fn delete(&self, path: &str) -> Result<(), Problem> {
         let request = self.agent.delete(format!("{}{path}", self.ready.endpoint));
         read(path, request.call()).map(|_| ())
     }

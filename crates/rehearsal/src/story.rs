@@ -79,6 +79,14 @@ pub(crate) struct Stopped {
     pub(crate) routing: Routing,
 }
 
+/// What the planner says when the primary Region has backed up a recovered volume again.
+#[derive(Debug)]
+pub(crate) struct Returned {
+    /// Of a plan without more, and of one that says that the workload runs in the primary Region again.
+    pub(crate) plan: Value,
+    pub(crate) failed_back: Value,
+}
+
 /// A drill and what is left of it.
 #[derive(Debug)]
 pub(crate) struct Drill {
@@ -119,6 +127,9 @@ pub(crate) struct Played {
     /// The code that a second start of the same recovery was refused with.
     pub(crate) started_again: String,
     pub(crate) drill: Drill,
+    pub(crate) returned: Returned,
+    /// Recovery points of the plan that were restored more than once, and how often.
+    pub(crate) restored_again: Vec<(String, usize)>,
     /// The answer of the function that was invoked by hand.
     pub(crate) by_hand: Value,
     /// The Region's journal.
@@ -294,6 +305,8 @@ pub(crate) async fn play(
             };
             eprintln!("Something was broken: it is mended, and the recovery redriven …");
             mend_it(region, &hand, bucket, broken, &whole_template).await?;
+            // It took hours.
+            region.forget_restore_tokens()?;
             hand.redrive(&execution).await?;
             Some(stopped)
         }
@@ -382,6 +395,23 @@ pub(crate) async fn play(
             .ok_or_else(|| Problem::said(format!("the {} was not restored", one.name)))?;
         restores.push(outcome(one, job, point).await?);
     }
+    let mut restored_again = Vec::new();
+    for point in &points {
+        let times = hand.restores_of(point, "-RestoreRole").await?;
+        if times != 1 {
+            restored_again.push((point.clone(), times));
+        }
+    }
+
+    eprintln!("The primary Region returns, and backs up what it has …");
+    let begun_again = crate::region::now();
+    hand.back_up(&ids[..1], vault).await?;
+    let mut failed_back = request.clone();
+    failed_back["primarySince"] = json!(begun_again.to_rfc3339());
+    let returned = Returned {
+        plan: region.invoke(planner, &request)?,
+        failed_back: region.invoke(planner, &failed_back)?,
+    };
     Ok(Played {
         planned,
         restores,
@@ -397,6 +427,8 @@ pub(crate) async fn play(
         routing: region.routing()?,
         started_again,
         drill,
+        returned,
+        restored_again,
         by_hand,
         functions,
         journal: region.journal()?,

@@ -8,8 +8,8 @@ use crate::arn::{Arn, RecoveryPointArn, RestoreJobId};
 use crate::error::{Error, Fault};
 use crate::plan::RecoveryPoint;
 use crate::ports::{
-    Page, PlanObjects, RecoveryPoints, RestoreRequest, RestoreStarts, SNAPSHOTS_AT_ONCE,
-    SnapshotTags, StartAnswer,
+    KeptObjects, Page, PlanObjects, RecoveryPoints, RestoreRequest, RestoreStarts,
+    SNAPSHOTS_AT_ONCE, SnapshotTags, StartAnswer,
 };
 use crate::report::observation::Job;
 use crate::restore_job::RestoreJob;
@@ -47,8 +47,8 @@ impl Default for Backups {
             objects: BTreeMap::new(),
             started: Vec::new(),
             forgotten: 0,
-            // An hour after the recovery points of most tests.
-            now: DateTime::from_timestamp_nanos(1_795_413_600_000_000_000),
+            // 2026-11-23T06:30:00Z, after the recovery points and executions of most tests.
+            now: DateTime::from_timestamp_nanos(1_795_415_400_000_000_000),
             rejects: None,
         }
     }
@@ -179,6 +179,25 @@ impl PlanObjects for World {
     async fn stored(&self, key: &str) -> Result<Option<String>, Error> {
         self.call("s3:GetObject", key, |state| {
             Ok(state.backups.objects.get(key).cloned())
+        })
+    }
+}
+
+impl KeptObjects for World {
+    async fn kept(&self, prefix: &str, page: Option<&str>) -> Result<Page<String>, Error> {
+        self.call("s3:ListBucket", prefix, |state| {
+            let backups = &state.backups;
+            let keys: Vec<&String> = backups
+                .objects
+                .keys()
+                .filter(|key| key.starts_with(prefix))
+                .collect();
+            let start: usize = page.and_then(|page| page.parse().ok()).unwrap_or(0);
+            let end = (start + backups.page_size).min(keys.len());
+            Ok(Page {
+                listed: keys[start..end].iter().map(|key| (*key).clone()).collect(),
+                next: (end < keys.len()).then(|| end.to_string()),
+            })
         })
     }
 }

@@ -55,7 +55,7 @@ pub(super) fn settle(items: Vec<Item>) -> (Vec<Item>, Vec<Refused>) {
                 logical_id: item.target.logical_id.clone(),
                 others,
             };
-            refused.push(Refused::of_item(item, &refusal));
+            refused.push(Refused::of_item(&item, &refusal));
         }
     }
     (kept, refused)
