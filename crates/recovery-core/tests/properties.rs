@@ -153,6 +153,7 @@ fn health_event() -> impl Strategy<Value = HealthEvent> {
                     description,
                     entities,
                     pages,
+                    affected_account: None,
                 }
             },
         )
