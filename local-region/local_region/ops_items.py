@@ -179,7 +179,9 @@ def _identity(data: dict[str, Any]) -> tuple[str, str] | None:
     """What OpsCenter tells duplicates by: the deduplication string, whatever its case, with the resources it is about."""
     if "/aws/dedup" not in data:
         return None
-    return json.loads(data["/aws/dedup"]["Value"])["dedupString"].casefold(), data.get("/aws/resources", {}).get("Value", "")
+    return json.loads(data["/aws/dedup"]["Value"])["dedupString"].casefold(), data.get("/aws/resources", {}).get(
+        "Value", ""
+    )
 
 
 def _check_source(source: str) -> None:

@@ -47,11 +47,11 @@ def test_a_plain_message_is_the_same_for_all_and_phones_are_sent_parts_of_it(reg
     assert 1_500 < len(whole) <= 1_600
 
 
-@pytest.mark.parametrize("message", ["text", "[]", '{"sms": "no default"}', '{"default": 1}', '{"default": "x", "sms": {}}'])
+@pytest.mark.parametrize(
+    "message", ["text", "[]", '{"sms": "no default"}', '{"default": 1}', '{"default": "x", "sms": {}}']
+)
 def test_json_that_names_no_message_is_refused(region: RunningRegion, message: str) -> None:
     arn = topic_with(region, "refused", ("sms", "+15550103"))
-    code, text = refusal(
-        lambda: region.client("sns").publish(TopicArn=arn, Message=message, MessageStructure="json")
-    )
+    code, text = refusal(lambda: region.client("sns").publish(TopicArn=arn, Message=message, MessageStructure="json"))
     assert code == "InvalidParameter" and "Message Structure" in text
     assert region.journal("message", topicArn=arn) == []

@@ -50,6 +50,7 @@ const CASES: [Case; 6] = [
         variables: &[
             ("AWS_REGION", "us-west-2"),
             ("DRILL_RESTORE_ROLE_ARN", DRILL_ROLE),
+            ("TOPIC_ARN", "off"),
         ],
         ignored: "copy-running",
         concerned: "copy-failed",
@@ -73,6 +74,7 @@ const CASES: [Case; 6] = [
             ("ACCOUNT_ID", "111122223333"),
             ("DRILL_RESTORE_ROLE_ARN", DRILL_ROLE),
             ("LOOKBACK_HOURS", "24"),
+            ("RECONCILE_MINUTES", "5"),
             ("PATIENCE_MINUTES", "30"),
             ("TOPIC_ARN", "off"),
         ],

@@ -445,7 +445,7 @@ fn hostile_text_stays_text() {
     event["detail"]["service"] = json!("MULTIPLE_SERVICES`\n# x");
     event["detail"]["eventTypeCode"] = json!("AWS_MULTIPLE_SERVICES_`**x**`");
     let world = World::new();
-    // Only what AWS says at the beginning counts as its word on the end.
+    // Only what AWS says at the beginning counts as its word on the end; elsewhere it is a doubt.
     assert_outcome!(respond(&world, &recovering(), &event), "responded");
     let stored = only_item(&world);
     assert!(stored.description.len() <= DESCRIPTION_LIMIT);
@@ -455,7 +455,7 @@ fn hostile_text_stays_text() {
     );
     assert_contains(
         &stored.description,
-        &["\n\n**What to do.** Look at the workload itself."],
+        &["\n\n**What to do.** Check the event in AWS Health and the workload itself."],
     );
     for line in stored.description.lines() {
         assert!(!line.starts_with("# "), "{line}");

@@ -22,6 +22,7 @@ async fn reconciled(
         // The events are of another day than the clock.
         lookback: TimeDelta::days(365),
         patience: TimeDelta::days(365),
+        every: TimeDelta::minutes(5),
     };
     let domain = domain(&event("restore-completed-ebs"));
     restore_reconciler::handle(ports, &FakeClock::new(), &domain, horizon, payload).await

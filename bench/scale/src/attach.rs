@@ -149,6 +149,7 @@ async fn run(region: &Region<'_>, epoch: (Instant, DateTime<Utc>)) {
     let horizon = Horizon {
         lookback: TimeDelta::hours(24),
         patience: TimeDelta::hours(12),
+        every: TimeDelta::minutes(5),
     };
     // What it could not do is left to the next run.
     let _ = reconcile(region, &clock, &domain(), horizon).await;

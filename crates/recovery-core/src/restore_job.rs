@@ -39,12 +39,19 @@ pub struct Restore {
     pub job: RestoreJob,
     /// The stack of the drill that it belongs to, in the place of the one that the tags name.
     pub drill: Option<String>,
+    /// Whether operators are notified of what hinders it also where no OpsItem can be created, which
+    /// would record that they were.
+    pub tells_unrecorded: bool,
 }
 
 impl From<RestoreJob> for Restore {
     /// A restore of the workload itself.
     fn from(job: RestoreJob) -> Restore {
-        Restore { job, drill: None }
+        Restore {
+            job,
+            drill: None,
+            tells_unrecorded: true,
+        }
     }
 }
 

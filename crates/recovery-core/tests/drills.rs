@@ -92,6 +92,7 @@ async fn reconciled(world: &World) -> Result<Outcome, Error> {
     let horizon = Horizon {
         lookback: TimeDelta::hours(24),
         patience: TimeDelta::minutes(30),
+        every: TimeDelta::minutes(5),
     };
     reconcile(world, &FakeClock::new(), &domain(), horizon).await
 }

@@ -21,6 +21,7 @@ use recovery_core::reconciliation::{Horizon, reconcile};
 const HORIZON: Horizon = Horizon {
     lookback: TimeDelta::hours(24),
     patience: TimeDelta::minutes(30),
+    every: TimeDelta::minutes(5),
 };
 
 fn domain() -> Domain {

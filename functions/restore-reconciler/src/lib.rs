@@ -24,7 +24,7 @@ pub struct Settings {
     pub domain: Domain,
     /// `TOPIC_ARN`: the SNS topic for people, or `off`.
     pub topic: Option<String>,
-    /// `LOOKBACK_HOURS` and `PATIENCE_MINUTES`.
+    /// `LOOKBACK_HOURS`, `PATIENCE_MINUTES` and `RECONCILE_MINUTES`.
     pub horizon: Horizon,
 }
 
@@ -35,6 +35,7 @@ impl Settings {
         "DRILL_RESTORE_ROLE_ARN",
         "LOOKBACK_HOURS",
         "PATIENCE_MINUTES",
+        "RECONCILE_MINUTES",
         "TOPIC_ARN",
     ];
 
@@ -56,6 +57,7 @@ impl Settings {
             horizon: Horizon {
                 lookback: TimeDelta::hours(read.required_number("LOOKBACK_HOURS", 1..=720)),
                 patience: TimeDelta::minutes(read.required_number("PATIENCE_MINUTES", 1..=1440)),
+                every: TimeDelta::minutes(read.required_number("RECONCILE_MINUTES", 1..=30)),
             },
         };
         read.complete(settings)

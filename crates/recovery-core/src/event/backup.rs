@@ -117,7 +117,10 @@ pub fn restore_to_integrate(input: &Value) -> Result<Result<Restore, &'static st
         Some(_) => drill_stack(input)?,
         None => None,
     };
-    Ok(completed_restore(input)?.map(|job| Restore { job, drill }))
+    Ok(completed_restore(input)?.map(|job| Restore {
+        drill,
+        ..Restore::from(job)
+    }))
 }
 
 /// The stack of the drill that asks.

@@ -248,8 +248,8 @@ fn problem_lines(number: usize, problem: &Problem) -> String {
     lines
 }
 
-/// The message for people. `item` is the OpsItem that has the report, where it could be written.
-pub fn notification(report: &Report, bucket: &str, item: Option<&str>) -> Notification {
+/// The message for people. `item` is the OpsItem that has the report, or says why there is none.
+pub fn notification(report: &Report, bucket: &str, item: &str) -> Notification {
     let mut message = format!("{}.\n\nWhat to do: {}\n", headline(report), to_do(report));
     if !report.complete {
         let _ = writeln!(message, "\n{}\n", redrive(report));
@@ -302,10 +302,15 @@ pub fn notification(report: &Report, bucket: &str, item: Option<&str>) -> Notifi
         fetch(report, bucket),
         shown(&report.execution.arn),
         clock_time(report.began_at),
-        item.unwrap_or("could not be written"),
+        item,
     );
     Notification {
         subject: headline(report),
+        pointer: if item.starts_with("oi-") {
+            format!("OpsItem {item}.")
+        } else {
+            "See e-mail.".to_owned()
+        },
         message,
         attributes: vec![
             ("kind", "recovery-report".to_owned()),

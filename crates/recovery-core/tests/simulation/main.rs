@@ -169,6 +169,7 @@ impl Simulation {
                 let horizon = Horizon {
                     lookback: TimeDelta::hours(24),
                     patience: TimeDelta::milliseconds(patience),
+                    every: TimeDelta::minutes(5),
                 };
                 self.executor.spawn(run, async move {
                     reconcile(&ports, &clock, &domain, horizon).await
