@@ -25,6 +25,7 @@ pub(crate) const FUNCTIONS: [Function; 11] = [
             ("DRILL_RESTORE_ROLE_ARN", DRILL_ROLE),
             ("TOPIC_ARN", TOPIC),
             ("LOOKBACK_HOURS", "24"),
+            ("RECONCILE_MINUTES", "5"),
             ("PATIENCE_MINUTES", "60"),
             ("RECONCILE_MINUTES", "1"),
         ],
@@ -92,7 +93,13 @@ pub(crate) const FUNCTIONS: [Function; 11] = [
             ),
         ],
     ),
-    ("opsitem-creator", &[("DRILL_RESTORE_ROLE_ARN", DRILL_ROLE)]),
+    (
+        "opsitem-creator",
+        &[
+            ("DRILL_RESTORE_ROLE_ARN", DRILL_ROLE),
+            ("TOPIC_ARN", TOPIC),
+        ],
+    ),
     ("health-event-responder", RESPONDER),
     ("alarm-responder", RESPONDER),
 ];

@@ -9,6 +9,7 @@ from local_region.api_error import ApiError
 from local_region.event_bus import EventBus
 from local_region.faults import Faults
 from local_region.journal import Journal
+from local_region.ops_items import OpsItems
 from local_region.pending_work import PendingWork
 from local_region.restore_jobs import RestoreJobs
 from local_region.routing_controls import PATH as ROUTING_ENDPOINT
@@ -33,6 +34,7 @@ class Control:
         restores: RestoreJobs,
         faults: Faults,
         routing: RoutingControls,
+        ops_items: OpsItems,
     ) -> None:
         self._rest = rest
         self._ready = ready
@@ -43,6 +45,7 @@ class Control:
         self._restores = restores
         self._faults = faults
         self._routing = routing
+        self._ops_items = ops_items
         self._endpoints = {
             ("POST", "events"): self._post_events,
             ("GET", "journal"): self._get_journal,
@@ -56,6 +59,8 @@ class Control:
             ("GET", "routing"): self._get_routing,
             ("POST", "routing"): self._post_routing,
             ("POST", "routing-endpoints"): self._post_routing_endpoints,
+            ("GET", "ops-item-quota"): self._get_ops_item_quota,
+            ("POST", "ops-item-quota"): self._post_ops_item_quota,
             ("POST", "schedules"): self._post_schedules,
             ("POST", "faults"): self._post_faults,
             ("GET", "faults"): self._get_faults,
@@ -134,6 +139,17 @@ class Control:
     async def _post_routing_endpoints(self, _query: dict[str, str], body: bytes) -> dict[str, Any]:
         return self._routing.take_away(_json(body))
 
+    async def _get_ops_item_quota(self, _query: dict[str, str], _body: bytes) -> dict[str, Any]:
+        return {"left": self._ops_items.left}
+
+    async def _post_ops_item_quota(self, _query: dict[str, str], body: bytes) -> dict[str, Any]:
+        request = _json(body)
+        left = request.get("left") if isinstance(request, dict) else -1
+        if not isinstance(request, dict) or list(request) != ["left"] or not _is_count_or_none(left):
+            raise ApiError("BadRequest", 'expected {"left": 0}: how many more OpsItems may be created, or null')
+        self._ops_items.left = left
+        return {"left": left}
+
     async def _post_schedules(self, _query: dict[str, str], body: bytes) -> dict[str, Any]:
         request = _json(body)
         if not isinstance(request, dict) or not isinstance(request.get("rule"), str) or not request["rule"]:
@@ -157,6 +173,10 @@ def _json(body: bytes) -> Any:
         return json.loads(body)
     except ValueError as error:
         raise ApiError("BadRequest", f"the request body is not JSON: {error}") from error
+
+
+def _is_count_or_none(value: Any) -> bool:
+    return value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 0)
 
 
 def _number(query: dict[str, str], name: str, default: str) -> float:

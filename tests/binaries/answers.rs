@@ -50,6 +50,7 @@ const CASES: [Case; 6] = [
         variables: &[
             ("AWS_REGION", "us-west-2"),
             ("DRILL_RESTORE_ROLE_ARN", DRILL_ROLE),
+            ("TOPIC_ARN", "off"),
         ],
         ignored: "copy-running",
         concerned: "copy-failed",

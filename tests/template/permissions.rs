@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use recovery_aws::{
-    IntegrationAdapters, OpsCenter, PlanningAdapters, ReportingAdapters, ResponseAdapters,
-    RoutingCluster, RunbookRunner, StartingAdapters, StateMachine, ValidationAdapters,
+    IntegrationAdapters, PlanningAdapters, ReportingAdapters, ResponseAdapters, RoutingCluster,
+    RunbookRunner, StartingAdapters, StateMachine, TrackingAdapters, ValidationAdapters,
 };
 use serde_json::Value;
 
@@ -191,7 +191,7 @@ fn each_role_allows_what_the_adapters_call_no_more_and_no_less() {
         &[StateMachine::ACTIONS],
     );
 
-    check(&[], "OpsitemCreatorRole", &[OpsCenter::ACTIONS]);
+    check(&[], "OpsitemCreatorRole", TrackingAdapters::ACTIONS);
 
     let responder: Vec<_> = ResponseAdapters::ACTIONS.to_vec();
     let without_runbook: Vec<_> = responder

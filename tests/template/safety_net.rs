@@ -70,6 +70,91 @@ fn assert_alarm(deployed: &Deployed, namespace: &str, metric: &str, dimension: &
 }
 
 #[test]
+fn the_quota_of_ops_items_is_watched_in_every_function_that_creates_them() {
+    let deployed = deployed(&EVERY_FUNCTION);
+    let groups: BTreeSet<String> = deployed
+        .resources("AWS::IAM::Role")
+        .into_iter()
+        .filter(|(_, role)| role["Policies"].to_string().contains("ssm:CreateOpsItem"))
+        .map(|(name, _)| deployed.reference_to(&name.replace("Role", "LogGroup")))
+        .collect();
+    assert!(groups.len() > 5, "{groups:?}");
+    let alarm = &deployed.resources("AWS::CloudWatch::Alarm")["OpsItemsNotCreatedAlarm"];
+    let watched: BTreeSet<String> = deployed
+        .resources("AWS::Logs::MetricFilter")
+        .into_values()
+        .map(|filter| {
+            assert_eq!(
+                filter["FilterPattern"],
+                recovery_core::error::OPS_ITEM_QUOTA
+            );
+            let metric = &filter["MetricTransformations"][0];
+            assert_eq!(metric["MetricName"], alarm["MetricName"]);
+            assert_eq!(metric["MetricNamespace"], alarm["Namespace"]);
+            assert_eq!(metric["MetricValue"], "1");
+            filter["LogGroupName"].as_str().unwrap().to_owned()
+        })
+        .collect();
+    assert_eq!(watched, groups);
+    assert_eq!(
+        strings(&alarm["AlarmActions"]),
+        [deployed.reference_to("NotificationTopic")]
+    );
+    // Once for as long as it lasts.
+    assert_eq!(alarm["DatapointsToAlarm"], 1);
+    assert_eq!(alarm["EvaluationPeriods"], 60);
+    assert_eq!(alarm["TreatMissingData"], "notBreaching");
+}
+
+#[test]
+fn every_phone_number_is_a_subscription_of_the_topic() {
+    let numbers = [
+        ("NotificationPhone", "+15550100"),
+        ("NotificationPhone2", "+15550101"),
+        ("NotificationPhone3", "+15550102"),
+    ];
+    let text_messages = |deployed: &Deployed| -> BTreeSet<String> {
+        deployed
+            .resources("AWS::SNS::Subscription")
+            .into_values()
+            .filter(|subscription| subscription["Protocol"] == "sms")
+            .map(|subscription| {
+                assert_eq!(
+                    subscription["TopicArn"],
+                    deployed.reference_to("NotificationTopic")
+                );
+                subscription["Endpoint"].as_str().unwrap().to_owned()
+            })
+            .collect()
+    };
+    assert!(text_messages(&deployed(&[])).is_empty());
+    let all = numbers.map(|(_, number)| number.to_owned());
+    assert_eq!(text_messages(&deployed(&numbers)), BTreeSet::from(all));
+}
+
+#[test]
+fn the_alarm_of_silence_is_one_that_alarm_responder_knows() {
+    let deployed = deployed(&[("Heartbeat", "on")]);
+    let alarm = &deployed.resources("AWS::CloudWatch::Alarm")["PrimaryRegionSilentAlarm"];
+    let name = alarm["AlarmName"].as_str().unwrap();
+    assert!(
+        name.ends_with(recovery_core::event::alarm::SILENCE),
+        "{name}"
+    );
+    let (namespace, metric) = recovery_core::event::alarm::HEARTBEATS;
+    assert_eq!(
+        (&alarm["Namespace"], &alarm["MetricName"]),
+        (&namespace.into(), &metric.into())
+    );
+    let alarms = template_at("infra/workload-alarms.yaml");
+    let name = alarms["Resources"]["ErrorRateAlarm"]["Properties"]["AlarmName"].to_string();
+    assert!(
+        name.contains(recovery_core::event::alarm::ERROR_RATE),
+        "{name}"
+    );
+}
+
+#[test]
 fn every_target_is_tried_for_a_day_and_then_kept() {
     for (path, deployed) in deliverers() {
         let mut targets = 0;
@@ -269,7 +354,21 @@ fn every_alarm_watches_something_of_this_template() {
             .map(|name| deployed.reference_to(name))
             .collect();
         for (alarm, properties) in deployed.resources("AWS::CloudWatch::Alarm") {
-            for dimension in properties["Dimensions"].as_array().unwrap() {
+            let dimensions = properties["Dimensions"].as_array();
+            // A metric of this template's own filters has none.
+            let own = deployed
+                .resources("AWS::Logs::MetricFilter")
+                .into_values()
+                .any(|filter| {
+                    let metric = &filter["MetricTransformations"][0];
+                    metric["MetricName"] == properties["MetricName"]
+                        && metric["MetricNamespace"] == properties["Namespace"]
+                });
+            assert!(
+                own || dimensions.is_some(),
+                "{alarm} watches nothing of its own"
+            );
+            for dimension in dimensions.into_iter().flatten() {
                 let value = dimension["Value"].as_str().unwrap().to_owned();
                 assert!(names.contains(&value), "{alarm} watches {value}");
             }

@@ -187,6 +187,26 @@ impl RestoreTests for ValidationAdapters {
     }
 }
 
+/// What the tracking of jobs reaches AWS through.
+#[derive(Debug)]
+pub struct TrackingAdapters {
+    ops_center: OpsCenter,
+    topic: Topic,
+}
+
+impl TrackingAdapters {
+    /// The IAM actions that it needs.
+    pub const ACTIONS: &'static [&'static [&'static str]] = &[OpsCenter::ACTIONS, Topic::ACTIONS];
+
+    /// Clients for every service it needs; notification goes to `topic`, if any.
+    pub fn new(config: &Config, topic: Option<String>) -> TrackingAdapters {
+        TrackingAdapters {
+            ops_center: OpsCenter::new(config),
+            topic: Topic::new(config, topic),
+        }
+    }
+}
+
 /// What the response to a signal reaches AWS through.
 #[derive(Debug)]
 pub struct ResponseAdapters {
@@ -497,6 +517,7 @@ ops_items_and_notifications!(
     IntegrationAdapters,
     ReportingAdapters,
     ResponseAdapters,
+    TrackingAdapters,
     ValidationAdapters
 );
 
@@ -586,6 +607,7 @@ mod tests {
             .unwrap();
         let notification = Notification {
             subject: "s".to_owned(),
+            pointer: "p".to_owned(),
             message: "m".to_owned(),
             attributes: Vec::new(),
         };

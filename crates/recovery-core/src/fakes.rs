@@ -17,7 +17,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use crate::arn::{Arn, InstanceId, OpsItemId, RecoveryPointArn, RestoreJobId, TagHome, VolumeId};
-use crate::error::{Error, Fault};
+use crate::error::{Error, Fault, OPS_ITEM_QUOTA};
 use crate::integrate::{Attachment, DeviceName, Instance, Volume};
 use crate::ops_item::{Claim, ItemKey, KIND, NewOpsItem, OpsItem, OpsItemChange, Severity, Status};
 use crate::ports::{
@@ -117,6 +117,8 @@ pub struct State {
     pub unlisted: BTreeSet<OpsItemId>,
     /// Volumes that an instance takes at most.
     pub volumes_for_each_instance: Option<usize>,
+    /// Whether OpsCenter's quota lets no OpsItem be created.
+    pub ops_item_quota_reached: bool,
     failures: BTreeMap<&'static str, VecDeque<Option<Failure>>>,
     attachments_made: usize,
 }
@@ -566,12 +568,24 @@ impl OpsItems for World {
 
     async fn create(&self, new: &NewOpsItem) -> Result<Claim, Error> {
         self.call("ssm:CreateOpsItem", new.key.as_str(), |state| {
-            let open = state
-                .items
-                .iter()
-                .find(|stored| stored.key == new.key && stored.item.status == Status::Open);
+            // OpsCenter ignores case.
+            let dedup = |key: &ItemKey| key.dedup().to_lowercase();
+            let open = state.items.iter().find(|stored| {
+                dedup(&stored.key) == dedup(&new.key) && stored.item.status == Status::Open
+            });
             if let Some(open) = open {
                 return Ok(Claim::Existing(open.item.id.clone()));
+            }
+            if state.ops_item_quota_reached {
+                return Err(Error::Permanent(
+                    Fault::new(
+                        "ssm:CreateOpsItem",
+                        new.key.as_str(),
+                        "the quota of OpsItems is used up",
+                        "Wait for the next month.",
+                    )
+                    .with_code(OPS_ITEM_QUOTA),
+                ));
             }
             let id = OpsItemId::new(format!("oi-{}", state.items.len() + 1));
             let problems = [

@@ -16,8 +16,8 @@ use crate::error::{Error, Fault};
 use crate::integrate::{Attachment, DeviceName, Instance, Refusal, Step, Volume, next_step};
 use crate::job_tracking::{DRILL, restore_item, restore_key};
 use crate::ops_item::{
-    Claim, NewOpsItem, OpsItem, OpsItemChange, RESOURCES, Severity, Status, find_or_create,
-    first_of, settle_created, with_resources,
+    Claim, NOT_CREATED, NewOpsItem, OpsItem, OpsItemChange, RESOURCES, Severity, Status,
+    find_or_create, first_of, settle_created, unless_at_quota, with_resources,
 };
 use crate::outcome::Outcome;
 use crate::ports::{
@@ -780,13 +780,16 @@ fn not_attached(volume: &VolumeId, instance: &InstanceId, what: &str) -> Error {
 
 /// Sees to it that the job's item is open and does not say that the work is done, before the volume is
 /// attached. False where the item says that it was attached to this very instance: then someone has
-/// taken it off again, or it is there and does not show yet.
+/// taken it off again, or it is there and does not show yet. Where OpsCenter's quota lets no item be
+/// created, the volume is attached without one.
 async fn open_item(
     ports: &impl IntegrationPorts,
     restore: &Restore,
     instance: &InstanceId,
 ) -> Result<bool, Error> {
-    let item = find_or_create(ports, &new_item(restore)).await?;
+    let Some(item) = unless_at_quota(find_or_create(ports, &new_item(restore)).await)? else {
+        return Ok(true);
+    };
     let said = |key| item.data.get(key).map(String::as_str);
     let attached = said(INTEGRATION) == Some(ATTACHED);
     if attached && said(INSTANCE) == Some(instance.as_str()) {
@@ -815,7 +818,7 @@ async fn settle_attached(
 ) -> Result<Outcome, Error> {
     let job = &restore.job;
     let new = new_item(restore);
-    let outcome = |id: &OpsItemId| {
+    let outcome = |id: Option<&OpsItemId>| {
         if attached.by_this_run {
             Outcome::integrated()
         } else {
@@ -825,7 +828,7 @@ async fn settle_attached(
         .with("volumeId", attached.volume.as_str())
         .with("instanceId", attached.instance.as_str())
         .with("device", attached.device.clone())
-        .with("opsItemId", id.as_str())
+        .with_item(id)
     };
     let change = attached_change(restore, target, &attached, clock.now());
     match claim {
@@ -833,7 +836,7 @@ async fn settle_attached(
         // that the work is done.
         Some(Ok(Claim::Existing(id))) if attached.by_this_run => {
             ports.update(&id, &change).await?;
-            Ok(outcome(&id))
+            Ok(outcome(Some(&id)))
         }
         // An earlier item may have been resolved, by another run that wrote the attachment down first,
         // or by a person after a refusal. Mostly there is none.
@@ -841,16 +844,21 @@ async fn settle_attached(
             let (written, found) = join(ports.update(&id, &change), ports.find(&new.key)).await;
             written?;
             if found?.iter().all(|item| item.id == id) {
-                return Ok(outcome(&id));
+                return Ok(outcome(Some(&id)));
             }
             let first = settle_created(ports, &new, id, |_| true, |_, _| true).await?;
             ports.update(&first.id, &change).await?;
-            Ok(outcome(&first.id))
+            Ok(outcome(Some(&first.id)))
         }
         // Another run attached it, and may have written that down and resolved the item; or the claim
         // failed meanwhile, perhaps after it made an item.
         _ => {
-            let item = find_or_create(ports, &new).await?;
+            let Some(item) = unless_at_quota(find_or_create(ports, &new).await)? else {
+                if target.mount.is_some() && (attached.by_this_run || restore.tells_unrecorded) {
+                    ports.notify(&left_to_mount(&change)).await?;
+                }
+                return Ok(outcome(None));
+            };
             let says = |key, what: &str| item.data.get(key).map(String::as_str) == Some(what);
             let written = says(INTEGRATION, ATTACHED)
                 && says(INSTANCE, attached.instance.as_str())
@@ -858,8 +866,23 @@ async fn settle_attached(
             if !written {
                 ports.update(&item.id, &change).await?;
             }
-            Ok(outcome(&item.id))
+            Ok(outcome(Some(&item.id)))
         }
+    }
+}
+
+/// The message about a volume that is attached and not mounted, where no OpsItem could be created to say
+/// so.
+fn left_to_mount(change: &OpsItemChange) -> Notification {
+    let title = change.limited_title().unwrap_or_default();
+    Notification {
+        message: format!(
+            "{title}.\n\n{}\n\nOpsItem: {NOT_CREATED}\n",
+            change.limited_description().unwrap_or_default()
+        ),
+        subject: title,
+        pointer: "Mount it in the guest. See e-mail.".to_owned(),
+        attributes: vec![("kind", "integration-unfinished".to_owned())],
     }
 }
 
@@ -1016,7 +1039,7 @@ async fn refuse(
     .await?;
     Ok(Outcome::refused(refusal.reason())
         .with("restoreJobId", job.id.as_str())
-        .with("opsItemId", item.as_str()))
+        .with_item(item.as_ref()))
 }
 
 /// Writes down that the integration of a job keeps failing, and tells people, once. An item that a
@@ -1053,24 +1076,29 @@ pub(crate) async fn raise_failure(
 }
 
 /// Writes into the job's OpsItem what hinders its integration and tells people, once for each
-/// hindrance. Where it cannot be written down, they are told all the same.
+/// hindrance. Where it cannot be written down, they are told all the same. `None` where OpsCenter's
+/// quota lets no item be created.
 async fn raise(
     ports: &impl IntegrationPorts,
     restore: &Restore,
     hindrance: Hindrance,
-) -> Result<OpsItemId, Error> {
+) -> Result<Option<OpsItemId>, Error> {
     let job = &restore.job;
-    let written = write_hindrance(ports, restore, &hindrance).await;
-    if let Ok(Written::Before(item)) = written {
-        return Ok(item);
-    }
+    let written = unless_at_quota(write_hindrance(ports, restore, &hindrance).await);
     let item = match &written {
-        Ok(Written::Before(item) | Written::Now(item)) => item.as_str(),
+        Ok(Some(Written::Before(item))) => return Ok(Some(item.clone())),
+        Ok(None) if !restore.tells_unrecorded => return Ok(None),
+        Ok(Some(Written::Now(item))) => item.as_str(),
+        Ok(None) => NOT_CREATED,
         Err(_) => "could not be written",
     };
     let told = ports
         .notify(&Notification {
             subject: hindrance.title,
+            pointer: match &written {
+                Ok(Some(_)) => format!("OpsItem {item}."),
+                _ => format!("Restore job {}.", shown(job.id.as_str())),
+            },
             message: format!(
                 "A restored volume was not attached to its instance{of}.\n\n\
                  Why: {why}.\nWhat to do: {remedy}\n\n\
@@ -1091,14 +1119,17 @@ async fn raise(
             attributes: hindrance.attributes,
         })
         .await;
-    let (Written::Before(item) | Written::Now(item)) = written?;
+    let written = written?;
     told?;
+    let Some(Written::Before(item) | Written::Now(item)) = written else {
+        return Ok(None);
+    };
     let mark = OpsItemChange {
         data: [(NOTIFIED, hindrance.told)].into(),
         ..OpsItemChange::default()
     };
     ports.update(&item, &mark).await?;
-    Ok(item)
+    Ok(Some(item))
 }
 
 /// Where a hindrance stands written.

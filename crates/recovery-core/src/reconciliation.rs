@@ -35,6 +35,16 @@ pub struct Horizon {
     pub interval: Duration,
 }
 
+impl Horizon {
+    /// Whether operators are notified of what hinders a restore of this age where no OpsItem can be
+    /// created to record that they were. Runs come again and again: one or two of them tell, when the
+    /// restore has waited for as long as it may.
+    fn tells_unrecorded(&self, age: TimeDelta) -> bool {
+        let told_within = TimeDelta::from_std(self.interval * 2).unwrap_or(TimeDelta::MAX);
+        age >= self.patience && age - self.patience < told_within
+    }
+}
+
 /// How many restores are integrated at the same time. `AttachVolume` is granted 50 times at once and
 /// then 5 times a second in an account and Region, and the integration waits throttling out:
 /// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/throttling.html>.
@@ -324,7 +334,15 @@ async fn turn(
     horizon: Horizon,
     open: Open,
 ) -> Result<&'static str, Error> {
-    let Open { restore, seen, .. } = open;
+    let Open {
+        mut restore, seen, ..
+    } = open;
+    // A job that does not say when it ended is as old as can be.
+    let age = restore
+        .job
+        .completed
+        .map_or(TimeDelta::MAX, |completed| clock.now() - completed);
+    restore.tells_unrecorded = horizon.tells_unrecorded(age);
     let turn = Turn {
         clock,
         left_at_the_start: clock.remaining(),
@@ -355,13 +373,8 @@ async fn turn(
         }
         Err(error) => error,
     };
-    // A job that does not say when it ended is as old as can be.
-    let patient = restore
-        .job
-        .completed
-        .is_some_and(|completed| clock.now() - completed < horizon.patience);
     match error {
-        Error::Retryable(_) if patient => Ok("waiting"),
+        Error::Retryable(_) if age < horizon.patience => Ok("waiting"),
         Error::Retryable(fault) | Error::Permanent(fault) => {
             raise_failure(ports, &restore, &fault).await?;
             Ok("failing")

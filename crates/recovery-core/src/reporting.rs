@@ -13,7 +13,9 @@ use serde_json::{Value, json};
 
 use crate::arn::{OpsItemId, VolumeId};
 use crate::error::{Error, Fault};
-use crate::ops_item::{OpsItem, OpsItemChange, Status, find_or_create};
+use crate::ops_item::{
+    NOT_CREATED, OpsItem, OpsItemChange, Status, find_or_create, unless_at_quota,
+};
 use crate::outcome::Outcome;
 use crate::plan::request::Mode;
 use crate::plan::{self, Plan};
@@ -176,16 +178,16 @@ async fn report(
         incident.map(|dated| dated.item),
     )
     .await?;
-    Ok(answer(&report, &item))
+    Ok(answer(&report, item.as_ref()))
 }
 
-fn answer(report: &Report, item: &OpsItemId) -> Outcome {
+fn answer(report: &Report, item: Option<&OpsItemId>) -> Outcome {
     let mut outcome = Outcome::reported()
         .with("workload", &report.workload)
         .with("mode", report.mode.as_str())
         .with("reportKey", report.key())
         .with("reportPageKey", report.page_key())
-        .with("opsItemId", item.as_str())
+        .with_item(item)
         .with_count("items", report.totals.items)
         .with_count("integrated", report.totals.integrated)
         .with_count("unfinished", report.totals.unfinished)
@@ -206,28 +208,29 @@ fn answer(report: &Report, item: &OpsItemId) -> Outcome {
     outcome
 }
 
-/// Writes the report into its OpsItem and notifies operators, once.
+/// Writes the report into its OpsItem and notifies operators, once. `None` where OpsCenter's quota lets no
+/// item be created.
 async fn tell(
     ports: &impl ReportingPorts,
     metrics: &impl Metrics,
     terms: &Terms,
     report: &Report,
     incident: Option<OpsItem>,
-) -> Result<OpsItemId, Error> {
+) -> Result<Option<OpsItemId>, Error> {
     let key = crate::text::one_line(&report.key());
     let told = |item: &OpsItem| item.data.get(TOLD) == Some(&key);
     if let Some(item) = incident.as_ref().filter(|item| told(item)) {
-        return Ok(item.id.clone());
+        return Ok(Some(item.id.clone()));
     }
     let own = incident.is_none();
-    let written = match incident {
+    let written = unless_at_quota(match incident {
         Some(item) => written_into(ports, report, item).await,
         None => written_of_its_own(ports, terms, report).await,
-    };
-    if let Ok(item) = &written
+    });
+    if let Ok(Some(item)) = &written
         && told(item)
     {
-        return Ok(item.id.clone());
+        return Ok(Some(item.id.clone()));
     }
     // Stored first, since the notification says where it is.
     let page = match page::html(report) {
@@ -235,13 +238,20 @@ async fn tell(
         Err(error) => Err(error),
     };
     metrics.record(&measures::of(report));
-    let id = written.as_ref().ok().map(|item| item.id.as_str());
+    let id = match &written {
+        Ok(Some(item)) => item.id.as_str(),
+        Ok(None) => NOT_CREATED,
+        Err(_) => "could not be written",
+    };
     let sent = ports
         .notify(&words::notification(report, &terms.bucket, id)?)
         .await;
-    let item = written?;
+    let written = written?;
     sent?;
     page?;
+    let Some(item) = written else {
+        return Ok(None);
+    };
     let wanted = if report.complete {
         Status::Resolved
     } else {
@@ -254,7 +264,7 @@ async fn tell(
         ..OpsItemChange::default()
     };
     ports.update(&item.id, &mark).await?;
-    Ok(item.id)
+    Ok(Some(item.id))
 }
 
 /// The incident's OpsItem, with the report in its operational data. Title and description stay those of the

@@ -54,6 +54,9 @@ pub struct Restore {
     pub drill: Option<String>,
     /// What its plan says, where it has one.
     pub planned: PlannedAs,
+    /// Whether operators are notified of what hinders it also where no OpsItem can be created, which
+    /// would record that they were.
+    pub tells_unrecorded: bool,
 }
 
 impl From<RestoreJob> for Restore {
@@ -63,6 +66,7 @@ impl From<RestoreJob> for Restore {
             job,
             drill: None,
             planned: PlannedAs::default(),
+            tells_unrecorded: true,
         }
     }
 }

@@ -7,7 +7,7 @@ use recovery_core::ops_item::Status;
 use recovery_core::ports::StackResource;
 use serde_json::json;
 
-use super::restored;
+use super::{at_the_quota, restored};
 use crate::crash_matrix::scenario::{Function, Scenario, Tolerance};
 use crate::support::repository::event;
 use crate::support::restored::{
@@ -129,6 +129,12 @@ fn attached() -> Vec<Scenario> {
             })
             .tolerating(Tolerance::SecondItem),
         of("by-id", "manual-restore-job", "integrated"),
+        at_the_quota(usual("at-the-quota", "integrated")),
+        at_the_quota(
+            usual("with-mount-at-the-quota", "integrated").given(|world| {
+                retag(world, &[STACK, LOGICAL_ID, ("recovery:mount", "/srv/data")]);
+            }),
+        ),
         of("by-id-tracked", "manual-restore-job", "integrated").given(|world| tracked(world, FILE)),
         // The tags of this recovery point are with AWS Backup.
         usual("tags-with-backup", "integrated")
@@ -183,6 +189,7 @@ fn refused() -> Vec<Scenario> {
     let in_another_zone = |world: &World| each_instance(world, |it| zone(it, "us-west-2b"));
     vec![
         usual("zone-mismatch", "refused/zone-mismatch").given(in_another_zone),
+        at_the_quota(usual("refused-at-the-quota", "refused/zone-mismatch").given(in_another_zone)),
         usual("refused-and-tracked", "refused/zone-mismatch").given(|world| {
             tracked(world, FILE);
             in_another_zone(world);

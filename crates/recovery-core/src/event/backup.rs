@@ -122,9 +122,9 @@ pub fn restore_to_integrate(input: &Value) -> Result<Result<Restore, &'static st
         None => (None, PlannedAs::default()),
     };
     Ok(completed_restore(input)?.map(|job| Restore {
-        job,
         drill,
         planned,
+        ..Restore::from(job)
     }))
 }
 

@@ -390,15 +390,11 @@ struct Message {
     steps: Vec<Step>,
 }
 
-/// The notification of operators. `item` is the OpsItem that has the report, where it could be written.
+/// The notification of operators. `item` is the OpsItem that has the report, or says why there is none.
 ///
 /// # Errors
 /// [`Error::Permanent`] where the template fails.
-pub fn notification(
-    report: &Report,
-    bucket: &str,
-    item: Option<&str>,
-) -> Result<Notification, Error> {
+pub fn notification(report: &Report, bucket: &str, item: &str) -> Result<Notification, Error> {
     let phases = report.phases.iter();
     let refusals = report.refusals.iter().take(NAMED);
     let problems = report.problems.iter().take(NAMED);
@@ -406,7 +402,7 @@ pub fn notification(
         headline: headline(report),
         execution: shown(&report.execution.arn),
         incident: report.incident.as_deref().map(one_line),
-        ops_item: item.unwrap_or("could not be written").to_owned(),
+        ops_item: item.to_owned(),
         began: format!(
             "{}, {} before this report",
             clock_time(report.began_at),
@@ -432,6 +428,11 @@ pub fn notification(
     };
     Ok(Notification {
         subject: headline(report),
+        pointer: if item.starts_with("oi-") {
+            format!("OpsItem {item}.")
+        } else {
+            "See e-mail.".to_owned()
+        },
         message: rendered(&message)?,
         attributes: vec![
             ("kind", "recovery-report".to_owned()),

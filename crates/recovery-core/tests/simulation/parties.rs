@@ -445,10 +445,10 @@ impl Plan {
                 true => restore.target,
                 false => self.targets.len() - 1,
             };
+            let job = RestoreJob::known_by_id(restore.id.clone());
             let asked = restore_job::Restore {
-                job: RestoreJob::known_by_id(restore.id.clone()),
                 drill: Some(self.targets[target].stack.clone()),
-                planned: restore_job::PlannedAs::default(),
+                ..restore_job::Restore::from(job)
             };
             let at = rng.u64(restore.completed..self.weather.calm);
             self.integrate(at, n, asked);
