@@ -600,8 +600,6 @@ fn untagged() -> World {
 /// What the state machine asks for: the job, with the item of its plan.
 fn planned(world: &World, reserved: &[&str]) -> Restore {
     Restore {
-        job: job(world),
-        drill: None,
         planned: PlannedAs {
             tags_from: RecoveryPointArn::parse("arn:aws:ec2:us-west-2::snapshot/snap-0").ok(),
             reserved: reserved
@@ -609,6 +607,7 @@ fn planned(world: &World, reserved: &[&str]) -> Restore {
                 .filter_map(|name| DeviceName::parse(name))
                 .collect(),
         },
+        ..Restore::from(job(world))
     }
 }
 

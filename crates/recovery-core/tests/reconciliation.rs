@@ -121,13 +121,13 @@ async fn a_recovery_point_without_tags_is_integrated_by_those_that_its_item_name
         state.stack_resources.remove(&stack).unwrap()
     };
     // The state machine asked with the plan, when the stack was not there.
+    let job = world.state().restore_jobs["job-1"].clone();
     let asked = Restore {
-        job: world.state().restore_jobs["job-1"].clone(),
-        drill: None,
         planned: PlannedAs {
             tags_from: RecoveryPointArn::parse("arn:aws:ec2:us-west-2::snapshot/snap-0").ok(),
             ..PlannedAs::default()
         },
+        ..Restore::from(job)
     };
     let error = integrate(&world, &FakeClock::new(), &domain(), asked).await;
     assert_eq!(error.unwrap_err().error_type(), "Retryable");
