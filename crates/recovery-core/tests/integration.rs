@@ -575,11 +575,12 @@ async fn what_a_stack_has_created_in_the_way_is_named_with_the_way_out() {
     tag(&world, "aws:cloudformation:logical-id", "Data");
     assert_eq!(outcome(&deliver(&world).await), ("integrated", None));
     let key = ("shop".to_owned(), "Data".to_owned());
-    let mut state = world.state();
-    let mut made = state.stack_resources[&("shop".to_owned(), "Server".to_owned())].clone();
-    made.resource_type = "AWS::EC2::Volume".to_owned();
-    state.stack_resources.insert(key, made);
-    drop(state);
+    {
+        let mut state = world.state();
+        let mut made = state.stack_resources[&("shop".to_owned(), "Server".to_owned())].clone();
+        made.resource_type = "AWS::EC2::Volume".to_owned();
+        state.stack_resources.insert(key, made);
+    }
     assert_eq!(
         outcome(&deliver(&world).await),
         ("already-integrated", None)

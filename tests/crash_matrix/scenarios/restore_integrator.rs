@@ -136,6 +136,26 @@ fn attached() -> Vec<Scenario> {
             }),
         ),
         of("by-id-tracked", "manual-restore-job", "integrated").given(|world| tracked(world, FILE)),
+        // The recovery point has no tags: the plan names an older one that has.
+        of("tags-of-an-older-point", "manual-restore-job", "integrated")
+            .given(|world| {
+                let mut state = world.state();
+                let tags = state.tags.pop_first().map(|(_, tags)| tags);
+                let older = OLDER_POINT.to_owned();
+                state.tags.insert(older, tags.unwrap_or_default());
+            })
+            .with(|input| {
+                input["item"] = json!({
+                    "resourceArn": "arn:aws:ec2:us-east-1:111122223333:volume/vol-0source",
+                    "recoveryPointArn": "arn:aws:ec2:us-west-2::snapshot/snap-0a8530a063a225612",
+                    "type": "EBS", "createdAt": "2026-11-23T05:00:00Z", "ageSeconds": 3600, "wave": 0,
+                    "target": {"stack": "shop", "logicalId": "Server"},
+                    "metadata": {}, "predictions": {},
+                    "tagsFrom": {
+                        "recoveryPointArn": OLDER_POINT, "createdAt": "2026-11-22T05:00:00Z",
+                    },
+                });
+            }),
         // The tags of this recovery point are with AWS Backup.
         usual("tags-with-backup", "integrated")
             .given(|world| {
@@ -162,6 +182,7 @@ fn attached() -> Vec<Scenario> {
 }
 
 /// A recovery point of AWS Backup itself.
+const OLDER_POINT: &str = "arn:aws:ec2:us-west-2::snapshot/snap-0older";
 const OWN_POINT: &str =
     "arn:aws:backup:us-west-2:111122223333:recovery-point:1EB3B5E7-9EB0-435A-A80B-108B488B0D45";
 
@@ -219,6 +240,11 @@ fn refused() -> Vec<Scenario> {
         usual("device-taken", "refused/device-taken").given(|world| {
             retag(world, &[STACK, LOGICAL_ID, ("recovery:device", "/dev/sdf")]);
             take(world, &["/dev/xvdf"]);
+        }),
+        usual("stack-volume", "refused/stack-volume").given(|world| {
+            own_tags(world, "Volume");
+            let own = ("aws:cloudformation:logical-id", "Volume");
+            retag(world, &[STACK, LOGICAL_ID, own]);
         }),
         usual("device-taken-by-nobody-knows-whom", "refused/device-taken").given(|world| {
             retag(world, &[STACK, LOGICAL_ID, ("recovery:device", "/dev/sdf")]);
