@@ -14,6 +14,7 @@ use crate::error::Error;
 use crate::integrate::Volume;
 use crate::integration::{
     ATTACHED, Domain, INTEGRATION, RESERVE, integrate, integrate_seen, left_alone, raise_failure,
+    tags_of,
 };
 use crate::job_tracking::restore_key;
 use crate::ops_item::{KEY, OpsItem, RESTORE};
@@ -244,14 +245,10 @@ async fn turn(
         left_at_the_start: clock.remaining(),
     };
     let integrated = match seen {
-        Some(Seen {
-            volume,
-            point,
-            tags,
-        }) => {
+        Some(Seen { volume, tags, .. }) => {
             let tags = match tags {
                 Some(tags) => Ok(tags),
-                None => ports.tags(&point).await,
+                None => tags_of(ports, &restore.job).await,
             };
             let id = volume.id.clone();
             integrate_seen(ports, &turn, &restore, &id, tags, Ok(volume), true).await

@@ -217,6 +217,7 @@ impl Story {
                     logical_id: "Server".to_owned(),
                     device: None,
                     mount: None,
+                    unusable_tags: Vec::new(),
                     assumed: false,
                     problem: None,
                 },
