@@ -4,6 +4,7 @@
 //! Its answers have the shapes of the services' API references. It knows what the scenarios need and
 //! refuses everything else, so that no call goes unnoticed.
 
+mod auto_scaling;
 mod backup;
 mod cloudformation;
 mod ec2;
@@ -32,7 +33,8 @@ use crate::http::{self, Incoming, Request};
 use crate::trouble::{Result, Trouble};
 
 /// The services, by the names in `AWS_ENDPOINT_URL_<NAME>`. What goes to any other is refused.
-const SERVICES: [(&str, Service); 9] = [
+const SERVICES: [(&str, Service); 10] = [
+    ("AUTO_SCALING", auto_scaling::answer),
     ("EC2", ec2::answer),
     ("CLOUDFORMATION", cloudformation::answer),
     ("SSM", ssm::answer),
@@ -259,7 +261,7 @@ fn xml(text: &str) -> String {
         .replace('>', "&gt;")
 }
 
-/// The answer of CloudFormation or SNS.
+/// The answer of CloudFormation, EC2 Auto Scaling or SNS.
 fn query(action: &str, inner: &str) -> Answer {
     Answer::new(
         200,
@@ -270,7 +272,7 @@ fn query(action: &str, inner: &str) -> Answer {
     )
 }
 
-/// The answer of CloudFormation or SNS to a request that fails.
+/// The answer of CloudFormation, EC2 Auto Scaling or SNS to a request that fails.
 fn query_error(code: &str, message: &str) -> Answer {
     let body = format!(
         "<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>{}</Message></Error><RequestId>b9b4b068-3a41-11e5-94eb-example</RequestId></ErrorResponse>",

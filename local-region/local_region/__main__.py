@@ -47,6 +47,12 @@ def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         help="duration of attaching a volume (%(default)s)",
     )
     command.add_argument(
+        "--modify-seconds",
+        type=float,
+        default=Settings.modify_seconds,
+        help="duration of modifying a volume (%(default)s)",
+    )
+    command.add_argument(
         "--wait-scale",
         type=float,
         default=Settings.wait_scale,
@@ -96,6 +102,7 @@ def _serve(chosen: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
             restore_token_seconds=chosen.restore_token_seconds,
             backup_seconds=chosen.backup_seconds,
             attach_seconds=chosen.attach_seconds,
+            modify_seconds=chosen.modify_seconds,
             wait_scale=chosen.wait_scale,
             retry_seconds=tuple(chosen.retry_seconds),
             function_timeout_seconds=chosen.function_timeout_seconds,

@@ -15,6 +15,7 @@ from local_region.restore_jobs import RestoreJobs
 from local_region.routing_controls import PATH as ROUTING_ENDPOINT
 from local_region.routing_controls import RoutingControls
 from local_region.schedules import Schedules
+from local_region.volumes import TROUBLES, Volumes
 
 PREFIX = "/_local-region/"
 Asgi = Callable[[dict, Callable, Callable], Awaitable[None]]
@@ -35,6 +36,7 @@ class Control:
         faults: Faults,
         routing: RoutingControls,
         ops_items: OpsItems,
+        volumes: Volumes,
     ) -> None:
         self._rest = rest
         self._ready = ready
@@ -46,6 +48,7 @@ class Control:
         self._faults = faults
         self._routing = routing
         self._ops_items = ops_items
+        self._volumes = volumes
         self._endpoints = {
             ("POST", "events"): self._post_events,
             ("GET", "journal"): self._get_journal,
@@ -62,6 +65,7 @@ class Control:
             ("GET", "ops-item-quota"): self._get_ops_item_quota,
             ("POST", "ops-item-quota"): self._post_ops_item_quota,
             ("POST", "schedules"): self._post_schedules,
+            ("POST", "volume-troubles"): self._post_volume_troubles,
             ("POST", "faults"): self._post_faults,
             ("GET", "faults"): self._get_faults,
             ("DELETE", "faults"): self._delete_faults,
@@ -155,6 +159,18 @@ class Control:
         if not isinstance(request, dict) or not isinstance(request.get("rule"), str) or not request["rule"]:
             raise ApiError("BadRequest", 'expected {"rule": "..."}: the name of a scheduled rule')
         return self._schedules.fire(request["rule"])
+
+    async def _post_volume_troubles(self, _query: dict[str, str], body: bytes) -> dict[str, Any]:
+        request = _json(body)
+        if (
+            not isinstance(request, dict)
+            or set(request) != {"resourceId", "trouble"}
+            or not isinstance(request["resourceId"], str)
+            or request["trouble"] not in (*TROUBLES, None)
+        ):
+            known = ", ".join(TROUBLES)
+            raise ApiError("BadRequest", f'expected {{"resourceId": "vol-..", "trouble": ..}}, one of {known} or null')
+        return {"troubles": self._volumes.let_have(request["resourceId"], request["trouble"])}
 
     async def _post_faults(self, _query: dict[str, str], body: bytes) -> dict[str, Any]:
         asked = _json(body)

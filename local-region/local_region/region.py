@@ -71,7 +71,7 @@ def assemble(settings: Settings, endpoint: str, loop: asyncio.AbstractEventLoop)
     targets = EventTargets(settings, journal, pending, faults, functions)
     events = EventBus(journal, targets)
     schedules = Schedules(settings, journal, targets, loop)
-    volumes = Volumes(settings, journal, pending)
+    volumes = Volumes(settings, journal, pending, events)
     instances = Instances(volumes, events)
     groups = AutoScaling(instances)
     add_tag_actions()
@@ -88,6 +88,6 @@ def assemble(settings: Settings, endpoint: str, loop: asyncio.AbstractEventLoop)
     read_models_ahead()
     routing = RoutingControls(endpoint)
     control = Control(
-        app.app, settings.ready(endpoint), journal, pending, events, schedules, restores, faults, routing, ops_items
+        app.app, settings.ready(endpoint), journal, pending, events, schedules, restores, faults, routing, ops_items, volumes
     )
     return Region(control, functions)

@@ -194,6 +194,7 @@ class RestoreJobs:
             numbers["iops"],
             numbers["throughput"],
             metadata.get("encrypted") == "true",
+            kms_key_id=metadata.get("kmsKeyId") or None,
         )
 
     def _announce(self, job: dict[str, Any]) -> None:

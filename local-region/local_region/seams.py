@@ -38,6 +38,8 @@ core.router                      extract_access_key_id                *
 services.autoscaling             _reconcile_instances                 asg
 services.autoscaling             _p                                   params key
 services.autoscaling             _error                               code message status
+services.autoscaling             _instances_xml                       asg
+services.autoscaling             _xml                                 status root_tag inner
 services.backup                  _create_selection                    *
 services.cloudformation.changesets   _resolve_parameters               template provided_params previous_params
 services.cloudformation.handlers     _resolve_parameters               template provided_params previous_params
@@ -143,8 +145,9 @@ TABLES = """
 app                              SERVICE_HANDLERS                     backup sns sqs ssm
 core.iam_actions                 SERVICE_TO_IAM_NAMESPACE             backup ec2
 core.router                      SERVICE_PATTERNS                     ssm
-services.autoscaling             _ACTION_MAP                          DeleteAutoScalingGroup DescribeAutoScalingGroups
+services.autoscaling             _ACTION_MAP                          CompleteLifecycleAction DeleteAutoScalingGroup DescribeAutoScalingGroups StartInstanceRefresh
 services.autoscaling             _asgs
+services.autoscaling             _hooks
 services.backup                  _plans
 services.backup                  _selections
 services.backup                  _vaults
@@ -153,7 +156,7 @@ services.cloudformation          _stacks
 services.cloudformation.handlers     _ACTION_HANDLERS                 CreateChangeSet CreateStack DeleteStack DescribeStackResource DescribeStacks GetTemplateSummary UpdateStack ValidateTemplate
 services.cloudformation.provisioners _RESOURCE_HANDLERS               AWS::AutoScaling::AutoScalingGroup AWS::Events::Rule AWS::Logs::LogGroup AWS::SNS::Topic
 services.cloudformation.provisioners _STACK_TAG_PROPERTY              AWS::AutoScaling::AutoScalingGroup
-services.ec2                     _ACTION_MAP                          AttachVolume CreateVolume DescribeInstances DescribeTags DescribeVolumes
+services.ec2                     _ACTION_MAP                          AttachVolume CreateVolume DescribeInstances DescribeTags DescribeVolumes DescribeVolumesModifications ModifyVolume StopInstances
 services.ec2                     _INSTANCE_ID_RE
 services.ec2                     _instances
 services.ec2                     _launch_templates

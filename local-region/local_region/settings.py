@@ -25,6 +25,8 @@ class Settings:
     """How long a backup job stays RUNNING."""
     attach_seconds: float = 0.05
     """How long an attachment stays `attaching`."""
+    modify_seconds: float = 0.05
+    """How long a volume is `modifying`, and cannot be attached; it can while it is `optimizing`."""
     wait_scale: float = 0.01
     """How long the waits of runbooks and state machines take, as a part of what they say."""
     retry_seconds: tuple[float, ...] = (0.2, 0.4)

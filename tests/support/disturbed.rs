@@ -10,6 +10,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use futures_util::FutureExt;
 use recovery_core::arn::{InstanceId, OpsItemId, RecoveryPointArn, RestoreJobId, VolumeId};
+use recovery_core::auto_scaling::Group;
 use recovery_core::error::{Error, Fault};
 use recovery_core::fail_over::{ClusterEndpoint, RoutingControl, Switch};
 use recovery_core::fakes::{FakeClock, World, tags_operation};
@@ -713,6 +714,13 @@ impl Instances for Disturbed<'_> {
     async fn stack_instances(&self, stack: &str, logical_id: &str) -> Result<Vec<Instance>, Error> {
         self.call("ec2:DescribeInstances", stack, || {
             self.world.stack_instances(stack, logical_id)
+        })
+        .await
+    }
+
+    async fn group(&self, name: &str) -> Result<Option<Group>, Error> {
+        self.call("autoscaling:DescribeAutoScalingGroups", name, || {
+            self.world.group(name)
         })
         .await
     }

@@ -38,9 +38,10 @@ const RESTORING: [&str; 2] = ["RestoreRole", "DrillRestoreRole"];
 /// What starting a restore needs beyond the call: AWS Backup restores in a role of ours.
 const RESTORE_ROLE: [&str; 1] = ["iam:PassRole"];
 
-/// Actions that know no resource (Service Authorization Reference: Amazon EC2, AWS Backup, AWS
-/// CloudFormation, Amazon CloudWatch, AWS Lambda, AWS Systems Manager): IAM takes nothing but `*` for them.
-pub(super) const WITHOUT_RESOURCES: [&str; 12] = [
+/// Actions that know no resource (Service Authorization Reference: Amazon EC2, Amazon EC2 Auto Scaling, AWS Backup,
+/// AWS CloudFormation, Amazon CloudWatch, AWS Lambda, AWS Systems Manager): IAM takes nothing but `*` for them.
+pub(super) const WITHOUT_RESOURCES: [&str; 13] = [
+    "autoscaling:DescribeAutoScalingGroups",
     "backup:DescribeRestoreJob",
     "backup:ListRestoreJobs",
     "backup:PutRestoreValidationResult",

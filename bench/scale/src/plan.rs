@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::FutureExt;
 use recovery_core::arn::{Arn, InstanceId, RecoveryPointArn};
+use recovery_core::auto_scaling::Group;
 use recovery_core::error::Error;
 use recovery_core::fakes::FakeClock;
 use recovery_core::integrate::Instance;
@@ -158,6 +159,11 @@ impl Instances for Vault {
     async fn stack_instances(&self, _: &str, _: &str) -> Result<Vec<Instance>, Error> {
         self.count();
         Ok(Vec::new())
+    }
+
+    async fn group(&self, _: &str) -> Result<Option<Group>, Error> {
+        self.count();
+        Ok(None)
     }
 
     async fn group_instances(&self, _: &str) -> Result<Vec<Instance>, Error> {

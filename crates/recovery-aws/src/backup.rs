@@ -85,6 +85,7 @@ impl Backup {
                     resource_type: job.resource_type,
                     created_resource: arn(job.created_resource_arn),
                     recovery_point: arn(job.recovery_point_arn).map(RecoveryPointArn::new),
+                    other_forms: Vec::new(),
                     source_resource: arn(job.source_resource_arn),
                     iam_role: arn(job.iam_role_arn),
                     restore_test: job
@@ -128,6 +129,7 @@ pub(crate) fn translate(id: &RestoreJobId, job: DescribeRestoreJobOutput) -> Res
         resource_type: job.resource_type,
         created_resource: arn(job.created_resource_arn),
         recovery_point: arn(job.recovery_point_arn).map(RecoveryPointArn::new),
+        other_forms: Vec::new(),
         source_resource: arn(job.source_resource_arn),
         iam_role: arn(job.iam_role_arn),
         restore_test: job
@@ -195,6 +197,7 @@ mod tests {
                 resource_type: Some("EBS".to_owned()),
                 created_resource: Some(Arn::parse(VOLUME).unwrap()),
                 recovery_point: Some(RecoveryPointArn::parse(SNAPSHOT).unwrap()),
+                other_forms: Vec::new(),
                 source_resource: Some(Arn::parse(SOURCE).unwrap()),
                 iam_role: Some(Arn::parse(ROLE).unwrap()),
                 restore_test: false,
@@ -332,6 +335,7 @@ mod tests {
                 resource_type: Some("EBS".to_owned()),
                 created_resource: Some(Arn::parse(VOLUME).unwrap()),
                 recovery_point: Some(RecoveryPointArn::parse(SNAPSHOT).unwrap()),
+                other_forms: Vec::new(),
                 source_resource: Some(Arn::parse(SOURCE).unwrap()),
                 iam_role: Some(Arn::parse(ROLE).unwrap()),
                 restore_test: false,

@@ -270,12 +270,30 @@ fn attach_error(
 ) -> Result<AttachAnswer, Error> {
     let text = message(&error).unwrap_or_default().to_owned();
     let device_in_use = text.contains("is already in use");
+    let device_refused =
+        text.contains("is not a valid EBS device name") || text.contains("for unixDevice");
+    let product_code = text.contains("Marketplace");
+    let modifying = text.contains("modification state");
     let kind: fn(Fault) -> AttachAnswer = match code(&error) {
         // What EC2 throttles has no effect: https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-throttling.html
         Some("RequestLimitExceeded" | "EC2ThrottledException" | "Throttling") => AttachAnswer::Busy,
+        // `Cannot attach volume '…' with Marketplace codes as the instance '…' is not in the 'stopped' state`,
+        // `The instance configuration for this AWS Marketplace product is not supported`, `you need to accept
+        // terms and subscribe`.
+        Some(
+            "IncorrectInstanceState"
+            | "IncorrectState"
+            | "UnsupportedOperation"
+            | "OperationNotPermitted"
+            | "OptInRequired",
+        ) if product_code => AttachAnswer::ProductCode,
         Some("VolumeInUse" | "IncorrectState" | "IncorrectInstanceState") => {
             AttachAnswer::Contested
         }
+        // `Cannot attach volume … when it is in modification state: MODIFYING`
+        Some("OperationNotPermitted") if modifying => AttachAnswer::Modifying,
+        Some("UnsupportedOperation" | "Unsupported") => AttachAnswer::Unsupported,
+        Some(code) if is_of_a_key(code, &text) => AttachAnswer::KeyUnusable,
         Some("InvalidVolume.ZoneMismatch" | "InvalidVolumeID.ZoneMismatch") => {
             AttachAnswer::ZoneMismatch
         }
@@ -284,6 +302,7 @@ fn attach_error(
         }
         // A code for every bad parameter: only its text tells that the name is taken.
         Some("InvalidParameterValue") if device_in_use => AttachAnswer::DeviceInUse,
+        Some("InvalidParameterValue") if device_refused => AttachAnswer::DeviceRefused,
         _ => return Err(classify(ATTACH_VOLUME, subject, error)),
     };
     let code = code(&error).unwrap_or_default().to_owned();
@@ -297,6 +316,22 @@ fn attach_error(
         .with_code(code)
         .with_source(error),
     ))
+}
+
+/// Whether this error of `AttachVolume` is about the key of the volume: `CustomerKeyHasBeenRevoked` where it is
+/// disabled or its policy does not admit the caller, in whatever words EC2 or KMS puts that.
+fn is_of_a_key(code: &str, text: &str) -> bool {
+    let kms = ["InvalidKMSKey", "InvalidKmsKey", "KMS", "Kms"]
+        .iter()
+        .any(|of| code.starts_with(of));
+    let not_allowed = [
+        "UnauthorizedOperation",
+        "AccessDenied",
+        "AccessDeniedException",
+    ]
+    .contains(&code)
+        && text.contains(" kms:");
+    code == "CustomerKeyHasBeenRevoked" || kms && !code.contains("hrottl") || not_allowed
 }
 
 /// A filter for exactly these values. EC2 takes `*`, `?` and `\` for patterns:
@@ -366,6 +401,7 @@ fn translate_volume(volume: types::Volume, subject: &str) -> Result<Volume, Erro
             .availability_zone
             .ok_or_else(|| missing("Availability Zone"))?,
         attachments,
+        key: volume.kms_key_id,
         restore_test: tag(RESTORE_TEST).is_some(),
         owner: tag(CLOUDFORMATION_STACK)
             .zip(tag(CLOUDFORMATION_LOGICAL_ID))

@@ -4,6 +4,7 @@
 //! This is the only crate of the deployed system that names the SDK. One file per service; each
 //! adapter lists the IAM actions it needs beside its calls.
 
+mod auto_scaling;
 mod backup;
 mod client;
 mod cloudformation;
@@ -19,6 +20,7 @@ mod state_machine;
 #[cfg(test)]
 mod wire;
 
+pub use auto_scaling::AutoScaling;
 pub use backup::Backup;
 pub use client::{Config, load_config};
 pub use cloudformation::CloudFormation;
@@ -37,6 +39,7 @@ use chrono::{DateTime, Utc};
 use recovery_core::arn::{
     InstanceId, OpsItemId, RecoveryPointArn, RestoreJobId, TagHome, VolumeId,
 };
+use recovery_core::auto_scaling::Group;
 use recovery_core::error::{Error, Fault};
 use recovery_core::integrate::{DeviceName, Instance, Volume};
 use recovery_core::ops_item::{Claim, ItemKey, NewOpsItem, OpsItem, OpsItemChange};
@@ -55,6 +58,7 @@ use recovery_core::tags::{PLANNED, Tags};
 /// What the integration of a restored volume reaches AWS through.
 #[derive(Debug)]
 pub struct IntegrationAdapters {
+    auto_scaling: AutoScaling,
     backup: Backup,
     cloudformation: CloudFormation,
     ec2: Ec2,
@@ -65,6 +69,7 @@ pub struct IntegrationAdapters {
 impl IntegrationAdapters {
     /// The IAM actions that it needs.
     pub const ACTIONS: &'static [&'static [&'static str]] = &[
+        AutoScaling::ACTIONS,
         Backup::ACTIONS,
         CloudFormation::ACTIONS,
         Ec2::ACTIONS,
@@ -79,6 +84,7 @@ impl IntegrationAdapters {
     /// Clients for every service it needs; notification goes to `topic`, if any.
     pub fn new(config: &Config, topic: Option<String>) -> IntegrationAdapters {
         IntegrationAdapters {
+            auto_scaling: AutoScaling::new(config),
             backup: Backup::new(config),
             cloudformation: CloudFormation::new(config),
             ec2: Ec2::new(config),
@@ -244,6 +250,7 @@ impl Runbooks for ResponseAdapters {
 /// What the planning of a recovery reaches AWS through.
 #[derive(Debug)]
 pub struct PlanningAdapters {
+    auto_scaling: AutoScaling,
     backup: Backup,
     cloudformation: CloudFormation,
     ec2: Ec2,
@@ -253,6 +260,7 @@ pub struct PlanningAdapters {
 impl PlanningAdapters {
     /// The IAM actions that it needs.
     pub const ACTIONS: &'static [&'static [&'static str]] = &[
+        AutoScaling::ACTIONS,
         Backup::PLANNING_ACTIONS,
         CloudFormation::ACTIONS,
         Ec2::TARGET_ACTIONS,
@@ -264,6 +272,7 @@ impl PlanningAdapters {
     /// Clients for every service it needs; plans are kept in `bucket`.
     pub fn new(config: &Config, bucket: String) -> PlanningAdapters {
         PlanningAdapters {
+            auto_scaling: AutoScaling::new(config),
             backup: Backup::new(config),
             cloudformation: CloudFormation::new(config),
             ec2: Ec2::new(config),
@@ -374,6 +383,7 @@ objects!(PlanningAdapters, ReportingAdapters, StartingAdapters);
 /// What the start of a planned restore reaches AWS through.
 #[derive(Debug)]
 pub struct StartingAdapters {
+    auto_scaling: AutoScaling,
     backup: Backup,
     cloudformation: CloudFormation,
     ec2: Ec2,
@@ -384,6 +394,7 @@ pub struct StartingAdapters {
 impl StartingAdapters {
     /// The IAM actions that it needs.
     pub const ACTIONS: &'static [&'static [&'static str]] = &[
+        AutoScaling::ACTIONS,
         Backup::STARTING_ACTIONS,
         CloudFormation::ACTIONS,
         Ec2::TARGET_ACTIONS,
@@ -394,6 +405,7 @@ impl StartingAdapters {
     /// Clients for every service it needs; restore jobs are recorded in `bucket`.
     pub fn new(config: &Config, bucket: String) -> StartingAdapters {
         StartingAdapters {
+            auto_scaling: AutoScaling::new(config),
             backup: Backup::new(config),
             cloudformation: CloudFormation::new(config),
             ec2: Ec2::new(config),
@@ -469,6 +481,10 @@ macro_rules! targets {
                 logical_id: &str,
             ) -> Result<Vec<Instance>, Error> {
                 self.ec2.stack_instances(stack, logical_id).await
+            }
+
+            async fn group(&self, name: &str) -> Result<Option<Group>, Error> {
+                self.auto_scaling.group(name).await
             }
 
             async fn group_instances(&self, group: &str) -> Result<Vec<Instance>, Error> {

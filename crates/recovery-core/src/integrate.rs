@@ -17,7 +17,8 @@ pub struct DeviceName(String);
 
 impl DeviceName {
     /// Reads `/dev/sdf`, `/dev/xvdf`, `/dev/xvdba` or, as Windows writes it, `xvdf`. Names of
-    /// root devices (`sda`) and of NVMe devices, which nobody can choose, are none.
+    /// root devices (`sda`) and of NVMe devices, which nobody can choose, are none. Nor are those with
+    /// digits: only paravirtual instances take them.
     pub fn parse(text: &str) -> Option<DeviceName> {
         let name = text.strip_prefix("/dev/").unwrap_or(text);
         let letters = name
@@ -26,7 +27,9 @@ impl DeviceName {
         let in_range = |c: u8, from: u8| (from..=b'z').contains(&c);
         let valid = match letters.as_bytes() {
             [one] => in_range(*one, b'b'),
-            [one, two] => name.starts_with("xvd") && in_range(*one, b'b') && in_range(*two, b'a'),
+            [one, two] => {
+                name.starts_with("xvd") && (b'a'..=b'd').contains(one) && in_range(*two, b'a')
+            }
             _ => false,
         };
         // Only Windows names go without /dev/, and those begin with xvd.
@@ -86,6 +89,8 @@ pub struct Volume {
     pub zone: String,
     /// Where it is attached.
     pub attachments: Vec<Attachment>,
+    /// The ARN of the KMS key that it is encrypted with.
+    pub key: Option<String>,
     /// Whether a restore test made it; AWS Backup deletes it soon.
     pub restore_test: bool,
     /// The stack that made it and its logical id there, as `shop/Data`, where it bears CloudFormation's
@@ -360,6 +365,60 @@ pub enum Refusal {
         /// EC2's words.
         message: String,
     },
+    /// The key that encrypts the volume cannot be used.
+    KeyUnusable {
+        /// The volume.
+        volume: VolumeId,
+        /// The instance.
+        instance: InstanceId,
+        /// The key, where EC2 names it.
+        key: Option<String>,
+        /// EC2's words.
+        message: String,
+    },
+    /// The volume has an AWS Marketplace product code, with which the instance, as it is, cannot have it.
+    ProductCode {
+        /// The volume.
+        volume: VolumeId,
+        /// The instance.
+        instance: InstanceId,
+        /// EC2's words.
+        message: String,
+    },
+    /// EC2 does not attach a volume of this kind to an instance of this kind.
+    Unsupported {
+        /// The volume.
+        volume: VolumeId,
+        /// The instance.
+        instance: InstanceId,
+        /// EC2's words.
+        message: String,
+    },
+    /// EC2 accepted the attachment, and the volume is not attached all the same.
+    AttachmentDropped {
+        /// The volume.
+        volume: VolumeId,
+        /// The instance.
+        instance: InstanceId,
+        /// The key that encrypts the volume, where it is encrypted.
+        key: Option<String>,
+    },
+    /// The volume does not exist, though AWS Backup restored it.
+    VolumeGone {
+        /// The volume.
+        volume: VolumeId,
+    },
+}
+
+/// What a key needs so that EC2 can attach a volume that it encrypts.
+fn usable_key(key: Option<&str>, volume: &VolumeId) -> String {
+    let which = key.map_or_else(
+        || format!("the key of {volume} (`aws ec2 describe-volumes --volume-ids {volume}`)"),
+        |key| format!("the key {}", code(key)),
+    );
+    format!(
+        "Check {which}: it must be enabled and not pending deletion, and its policy must let the role of restore-integrator use it through EC2 (kms:CreateGrant, kms:Decrypt, kms:DescribeKey)."
+    )
 }
 
 impl Refusal {
@@ -381,6 +440,11 @@ impl Refusal {
             Refusal::DeviceTaken { .. } => "device-taken",
             Refusal::NoFreeDevice { .. } => "no-free-device",
             Refusal::AttachmentLimit { .. } => "attachment-limit",
+            Refusal::KeyUnusable { .. } => "key-unusable",
+            Refusal::ProductCode { .. } => "product-code",
+            Refusal::Unsupported { .. } => "unsupported",
+            Refusal::AttachmentDropped { .. } => "attachment-dropped",
+            Refusal::VolumeGone { .. } => "volume-gone",
         }
     }
 
@@ -425,6 +489,27 @@ impl Refusal {
             ),
             Refusal::NoFreeDevice { .. } => "Free a device name from /dev/sdf to /dev/sdp, or choose one by the tag recovery:device.".to_owned(),
             Refusal::AttachmentLimit { .. } => "Use an instance type that takes more volumes, then run the integration of this restore job again.".to_owned(),
+            Refusal::KeyUnusable { volume, key, .. } => format!(
+                "{} Then run the integration of this restore job again.",
+                usable_key(key.as_deref(), volume)
+            ),
+            Refusal::ProductCode { instance, .. } => format!(
+                "Subscribe this account to the product in AWS Marketplace and stop {instance}: EC2 attaches a volume with a product code to a stopped instance only. Run the integration of this restore job again, then start {instance}."
+            ),
+            Refusal::Unsupported { instance, .. } => format!(
+                "Compare the type and the encryption of the volume with what the instance type of {instance} supports. Use another instance type, then run the integration of this restore job again."
+            ),
+            Refusal::AttachmentDropped { volume, key: Some(key), .. } => format!(
+                "{} If nobody detached the volume (CloudTrail: DetachVolume), run the integration of this restore job again.",
+                usable_key(Some(key), volume)
+            ),
+            Refusal::AttachmentDropped { instance, .. } => format!(
+                "Find out whether somebody detached the volume (CloudTrail: DetachVolume), and check the status of {instance}. Then run the integration of this restore job again."
+            ),
+            Refusal::VolumeGone { volume } => format!(
+                "Find out whether somebody deleted {} (CloudTrail: DeleteVolume). If nobody did, the key of the recovery point could not be used: check that it is enabled and that the restore role may use it. Then restore the recovery point again.",
+                code(volume.as_str())
+            ),
         }
     }
 }
@@ -543,6 +628,65 @@ impl fmt::Display for Refusal {
             Refusal::AttachmentLimit { instance, message } => {
                 write!(f, "{instance} takes no further volume: {}", code(message))
             }
+            Refusal::KeyUnusable {
+                volume,
+                instance,
+                key,
+                message,
+            } => {
+                write!(f, "{volume} was not attached to {instance}: its key ")?;
+                if let Some(key) = key {
+                    write!(f, "{} ", code(key))?;
+                }
+                write!(f, "cannot be used: {}", code(message))
+            }
+            Refusal::ProductCode {
+                volume,
+                instance,
+                message,
+            } => {
+                write!(
+                    f,
+                    "{volume} has an AWS Marketplace product code and was not attached to {instance}: {}",
+                    code(message)
+                )
+            }
+            Refusal::Unsupported {
+                volume,
+                instance,
+                message,
+            } => {
+                write!(
+                    f,
+                    "EC2 does not attach {volume} to {instance}: {}",
+                    code(message)
+                )
+            }
+            Refusal::AttachmentDropped {
+                volume,
+                instance,
+                key,
+            } => {
+                write!(
+                    f,
+                    "EC2 accepted the attachment of {volume} to {instance}, but the volume is still not attached"
+                )?;
+                match key {
+                    Some(key) => write!(
+                        f,
+                        "; this happens when its key {} is disabled or pending deletion",
+                        code(key)
+                    ),
+                    None => Ok(()),
+                }
+            }
+            Refusal::VolumeGone { volume } => {
+                write!(
+                    f,
+                    "{} does not exist, though AWS Backup restored it",
+                    code(volume.as_str())
+                )
+            }
         }
     }
 }
@@ -557,6 +701,7 @@ mod tests {
             state: "available".to_owned(),
             zone: "us-west-2a".to_owned(),
             attachments: Vec::new(),
+            key: None,
             restore_test: false,
             owner: None,
         }
@@ -756,9 +901,11 @@ mod tests {
             "/dev/sdf",
             "/dev/sdz",
             "/dev/xvdf",
+            "/dev/xvdaa",
             "/dev/xvdba",
-            "/dev/xvdzz",
+            "/dev/xvddz",
             "xvdf",
+            "xvdcz",
         ] {
             assert!(DeviceName::parse(name).is_some(), "{name}");
         }
@@ -774,6 +921,10 @@ mod tests {
             "/dev/sdf1",
             "/dev/sdF",
             "/dev/sdä",
+            "/dev/hdf",
+            "/dev/xvdea",
+            "/dev/xvdzz",
+            "/dev/xvdf1",
             "/dev/xvdfff",
             "D:",
         ] {

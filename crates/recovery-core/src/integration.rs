@@ -12,6 +12,7 @@ use chrono::{DateTime, Utc};
 use futures_util::future::{OptionFuture, join, try_join};
 
 use crate::arn::{Here, InstanceId, OpsItemId, RecoveryPointArn, VolumeId};
+use crate::auto_scaling::{Choice, choose};
 use crate::error::{Error, Fault};
 use crate::integrate::{Attachment, DeviceName, Instance, Refusal, Step, Volume, next_step};
 use crate::job_tracking::{DRILL, restore_item, restore_key};
@@ -21,11 +22,13 @@ use crate::ops_item::{
 };
 use crate::outcome::Outcome;
 use crate::ports::{
-    AttachAnswer, Clock, Instances, IntegrationPorts, Notification, RecoveryPointTags,
+    AttachAnswer, Clock, Instances, IntegrationPorts, Notification, RecoveryPointTags, RestoreJobs,
     StackResource, StackResources, Volumes,
 };
 use crate::restore_job::{EBS, Restore, RestoreJob};
-use crate::tags::{IntegrationTarget, Tags, integration_target, own_logical_id, supplemented};
+use crate::tags::{
+    IntegrationTarget, Tags, UnusableTag, integration_target, own_logical_id, supplemented,
+};
 use crate::text::{code, shown};
 
 /// Operational data: how far the integration came: [`ATTACHED`], `attaching` for one that is begun
@@ -45,6 +48,8 @@ const INSTANCE: &str = "recovery:instance";
 const DEVICE: &str = "recovery:device";
 /// Operational data: the recovery point whose tags stand in for those that the restored one lacks.
 pub(crate) const TAGS_FROM: &str = "recovery:tags-from";
+/// Operational data: the device name of the owner's tag, where EC2 has refused it.
+const REFUSED_DEVICE: &str = "recovery:refused-device";
 /// Operational data: seconds from the end of the restore job to the attachment.
 const SECONDS: &str = "recovery:seconds-to-attach";
 
@@ -52,6 +57,9 @@ const SECONDS: &str = "recovery:seconds-to-attach";
 /// name is taken by nobody knows whom, each time after a look. What was throttled or had no answer
 /// does not count.
 const ATTEMPTS: usize = 4;
+/// Looks after which a volume counts as not attached whose attachment EC2 accepted and never showed, or as
+/// deleted where EC2 does not find it any more: by [`FIRST_PAUSE`] and [`LONGEST_PAUSE`], they take 21 s.
+const LOOKS_UNSEEN: usize = 8;
 /// Left of a run's time for one more look and for writing down how far it came: a call may take 20 s
 /// with all its attempts.
 pub(crate) const RESERVE: Duration = Duration::from_secs(45);
@@ -86,8 +94,9 @@ pub struct Domain {
 ///
 /// # Errors
 /// [`Error::Retryable`] when the target is not there yet, or a call failed that may succeed later;
-/// [`Error::Permanent`] when a call failed for good. A refusal is no error: retrying cannot help,
-/// and people have been told, or who asked is told the remedy.
+/// [`Error::Permanent`] when a call failed for good; where the tags name a target, the job's OpsItem says
+/// so. A refusal is no error: retrying cannot help, and people have been told, or who asked is told the
+/// remedy.
 pub async fn integrate(
     ports: &impl IntegrationPorts,
     clock: &impl Clock,
@@ -124,10 +133,9 @@ pub async fn integrate(
         .created_resource
         .as_ref()
         .ok_or_else(|| missing("created resource"))?;
-    let point = job
-        .recovery_point
-        .as_ref()
-        .ok_or_else(|| missing("recovery point"))?;
+    if job.recovery_point.is_none() {
+        return Err(missing("recovery point"));
+    }
     let Some(volume_id) = job.created_volume() else {
         return Ok(Outcome::ignored("resource-type"));
     };
@@ -147,10 +155,15 @@ pub async fn integrate(
     loop {
         // The volume is looked at while the tags are fetched: nearly every restore needs both.
         let (tags, volume) = join(
-            tags_of(ports, point, restore.planned.tags_from.as_ref()),
+            tags_of(ports, job, restore.planned.tags_from.as_ref()),
             ports.volume(&volume_id),
         )
         .await;
+        // Of what is nobody's here, or a restore test's, there is nothing to tell.
+        let is_ours = volume.is_ok()
+            && tags
+                .as_ref()
+                .is_ok_and(|tags| !matches!(integration_target(tags), Ok(None)));
         let integrated =
             integrate_seen(ports, clock, &restore, &volume_id, tags, volume, false).await;
         match integrated {
@@ -158,26 +171,29 @@ pub async fn integrate(
             Err(Error::Retryable(fault)) if fault.code().is_some() && fault.only_looked() => {
                 let pause = queue.next();
                 if clock.remaining() < pause + RESERVE {
+                    // EC2 shows a new volume within seconds, and this one was new some minutes ago.
+                    if is_gone(&fault) {
+                        let refusal = Refusal::VolumeGone { volume: volume_id };
+                        return refuse(ports, &restore, refusal).await;
+                    }
                     return Err(Error::Retryable(fault));
                 }
                 clock.sleep(pause).await;
             }
+            // Nobody may hear of it otherwise: no later run succeeds either. What OpsItems and messages
+            // fail with is not for them to tell.
+            Err(Error::Permanent(fault))
+                if is_ours
+                    && !["ssm:", "sns:"]
+                        .iter()
+                        .any(|of| fault.operation().starts_with(of)) =>
+            {
+                return match raise_failure(ports, &restore, &fault).await {
+                    Err(later @ Error::Retryable(_)) => Err(later),
+                    Ok(()) | Err(Error::Permanent(_)) => Err(Error::Permanent(fault)),
+                };
+            }
             done => return done,
-        }
-    }
-}
-
-/// The tags of the recovery point, with what it lacks taken from `tags_from`.
-pub(crate) async fn tags_of(
-    ports: &impl RecoveryPointTags,
-    point: &RecoveryPointArn,
-    tags_from: Option<&RecoveryPointArn>,
-) -> Result<Tags, Error> {
-    match tags_from {
-        None => ports.tags(point).await,
-        Some(older) => {
-            let (own, older) = try_join(ports.tags(point), ports.tags(older)).await?;
-            Ok(supplemented(&own, &older))
         }
     }
 }
@@ -187,7 +203,10 @@ async fn record_tags_from(ports: &impl IntegrationPorts, restore: &Restore) -> R
     let Some(from) = &restore.planned.tags_from else {
         return Ok(());
     };
-    let item = find_or_create(ports, &new_item(restore)).await?;
+    // The item of the plan comes with each request; only the reconciler needs the record.
+    let Some(item) = unless_at_quota(find_or_create(ports, &new_item(restore)).await)? else {
+        return Ok(());
+    };
     if item.data.get(TAGS_FROM).map(String::as_str) == Some(from.as_str()) {
         return Ok(());
     }
@@ -196,6 +215,11 @@ async fn record_tags_from(ports: &impl IntegrationPorts, restore: &Restore) -> R
         ..OpsItemChange::default()
     };
     ports.update(&item.id, &change).await
+}
+
+/// Whether EC2 says that the volume does not exist.
+fn is_gone(fault: &Fault) -> bool {
+    fault.code() == Some("InvalidVolume.NotFound")
 }
 
 /// Pauses before a call is made again that the service did not grant: each about twice as long as the
@@ -222,6 +246,66 @@ impl<'a> Queue<'a> {
     }
 }
 
+/// The tags of the job's recovery point, with what it lacks taken from `tags_from`.
+///
+/// # Errors
+/// As [`own_tags_of`].
+pub(crate) async fn tags_of(
+    ports: &(impl RecoveryPointTags + RestoreJobs),
+    job: &RestoreJob,
+    tags_from: Option<&RecoveryPointArn>,
+) -> Result<Tags, Error> {
+    match tags_from {
+        None => own_tags_of(ports, job).await,
+        Some(older) => {
+            let (own, older) = try_join(own_tags_of(ports, job), ports.tags(older)).await?;
+            Ok(supplemented(&own, &older))
+        }
+    }
+}
+
+/// The tags of the job's recovery point. Where one form of its ARN does not lead to them, the others are
+/// tried, and the one that AWS Backup names decides.
+///
+/// # Errors
+/// [`Error::Retryable`] when one of the calls may succeed later; [`Error::Permanent`] when the tags can be
+/// read under no form.
+async fn own_tags_of(
+    ports: &(impl RecoveryPointTags + RestoreJobs),
+    job: &RestoreJob,
+) -> Result<Tags, Error> {
+    let mut denied = None;
+    let mut answers = Vec::new();
+    for point in job.points() {
+        match ports.tags(point).await {
+            Ok(tags) if !tags.is_empty() => return Ok(tags),
+            Ok(_) => answers.push((point, true)),
+            Err(Error::Permanent(fault)) => {
+                denied.get_or_insert(fault);
+                answers.push((point, false));
+            }
+            Err(later) => return Err(later),
+        }
+    }
+    // Each form answered: there are no tags.
+    let Some(denied) = denied else {
+        return Ok(Tags::new());
+    };
+    let asked = match ports.restore_job(&job.id).await {
+        Ok(asked) => asked.recovery_point,
+        Err(Error::Permanent(_)) => None,
+        Err(later) => return Err(later),
+    };
+    let Some(point) = asked else {
+        return Err(Error::Permanent(denied));
+    };
+    match answers.iter().find(|(tried, _)| **tried == point) {
+        Some((_, true)) => Ok(Tags::new()),
+        Some((_, false)) => Err(Error::Permanent(denied)),
+        None => ports.tags(&point).await,
+    }
+}
+
 /// Integrates the volume of a completed job of this account and Region, from what was seen of the
 /// recovery point's tags and of the volume.
 ///
@@ -231,7 +315,7 @@ impl<'a> Queue<'a> {
 /// stays off.
 ///
 /// # Errors
-/// As [`integrate`].
+/// As [`integrate`], but for what fails for good: nobody has been told of that.
 pub(crate) async fn integrate_seen(
     ports: &impl IntegrationPorts,
     clock: &impl Clock,
@@ -289,17 +373,8 @@ pub(crate) async fn integrate_seen(
             Step::Attach { .. }
         );
     let new = new_item(restore);
-    let item_first = item_first.then_some(restore);
     let (brought, claim) = join(
-        bring_together(
-            ports,
-            clock,
-            &target,
-            &restore.planned.reserved,
-            volume,
-            instance,
-            item_first,
-        ),
+        bring_together(ports, clock, restore, &target, volume, instance, item_first),
         OptionFuture::from(about_to.then(|| ports.create(&new))),
     )
     .await;
@@ -543,20 +618,35 @@ async fn instance_behind(
             }
         }
         "AWS::AutoScaling::AutoScalingGroup" => {
-            let group = physical_id()?;
-            let mut instances = ports.group_instances(&group).await?;
-            let has_it =
-                |instance: &Instance| attachments.iter().any(|a| a.instance == instance.id);
-            if let Some(place) = instances.iter().position(has_it) {
-                return Ok(Ok(instances.remove(place)));
+            let name = physical_id()?;
+            // The group says which instance is meant, EC2 what that looks like.
+            let (group, instances) =
+                try_join(ports.group(&name), ports.group_instances(&name)).await?;
+            let waits_for = |what: &str| {
+                not_yet(format!(
+                    "waiting for the Auto Scaling group {}: {what}",
+                    shown(&name)
+                ))
+            };
+            let Some(group) = group else {
+                return Err(waits_for("it does not exist yet"));
+            };
+            let id = match choose(&group, attachments) {
+                Choice::Member(id) => id,
+                Choice::NotYet(what) => return Err(waits_for(&what)),
+                Choice::Several(count) => {
+                    return refused(Refusal::SeveralInstances { group: name, count });
+                }
+            };
+            let instance = match instances.into_iter().find(|instance| instance.id == id) {
+                Some(instance) => instance,
+                None => ports.instance(&id).await?,
+            };
+            // The group replaces it when it has noticed.
+            if matches!(instance.state.as_str(), "shutting-down" | "terminated") {
+                return Err(waits_for(&format!("{id} is {}", instance.state)));
             }
-            match instances.len() {
-                0 => Err(not_yet(format!(
-                    "the Auto Scaling group {group} has no instance yet"
-                ))),
-                1 => Ok(Ok(instances.remove(0))),
-                count => refused(Refusal::SeveralInstances { group, count }),
-            }
+            Ok(Ok(instance))
         }
         _ if *assumed => Ok(Err(NoInstance::Untagged)),
         _ => refused(Refusal::TargetType {
@@ -574,6 +664,8 @@ struct Attached {
     device: String,
     /// Whether this run asked for it and had the answer.
     by_this_run: bool,
+    /// The device name of the owner's tag, where EC2 has refused it in this run.
+    refused_device: Option<DeviceName>,
 }
 
 /// What became of volume and instance.
@@ -587,23 +679,28 @@ enum Brought {
 }
 
 /// Looks, decides and acts until the volume is on its instance, a rule forbids it, or the time
-/// is up. The OpsItem of `item_first` is open before anything is attached.
+/// is up. With `item_first`, the job's OpsItem is open before anything is attached.
 async fn bring_together(
     ports: &impl IntegrationPorts,
     clock: &impl Clock,
+    restore: &Restore,
     target: &IntegrationTarget,
-    reserved: &BTreeSet<DeviceName>,
     mut volume: Volume,
     mut instance: Instance,
-    mut item_first: Option<&Restore>,
+    mut item_first: bool,
 ) -> Result<Brought, Error> {
+    let reserved = &restore.planned.reserved;
     let mut unusable = match target.device {
         None => reserved.clone(),
         Some(_) => BTreeSet::new(),
     };
+    let mut wanted = target.device.as_ref();
+    let mut refused_device: Option<DeviceName> = None;
     let mut contested = 0;
     let mut unseen = 0;
     let mut accepted = false;
+    let mut dropped = 0;
+    let mut gone = 0;
     let mut pause = FIRST_PAUSE;
     let mut attaching = ATTACHING_PAUSES.into_iter().map(Duration::from_millis);
     // Why the last attempt did not end the matter.
@@ -616,12 +713,21 @@ async fn bring_together(
             instance: instance.id.clone(),
             device,
             by_this_run,
+            refused_device: refused_device.clone(),
         };
-        let waiting_for = match next_step(&volume, &instance, target.device.as_ref(), &unusable) {
+        let waiting_for = match next_step(&volume, &instance, wanted, &unusable) {
             Step::Done { device } => return Ok(Brought::Attached(attached(device, accepted))),
             Step::Wait(what) => what,
-            // Asked and granted: what was seen is older than that.
+            // Asked and granted: what was seen is older than that, for a while.
             Step::Attach { .. } | Step::Refuse(Refusal::DeviceTaken { .. }) if accepted => {
+                dropped += 1;
+                if dropped > LOOKS_UNSEEN {
+                    return Ok(Brought::Refused(Refusal::AttachmentDropped {
+                        volume: volume.id,
+                        instance: instance.id,
+                        key: volume.key,
+                    }));
+                }
                 format!("{} to be attached to {}", volume.id, instance.id)
             }
             // Nothing shows who has the name: perhaps this very volume, not visible yet.
@@ -634,7 +740,7 @@ async fn bring_together(
                 return Ok(Brought::Refused(refusal));
             }
             Step::Attach { device } => {
-                if let Some(restore) = item_first.take()
+                if std::mem::take(&mut item_first)
                     && !open_item(ports, restore, &instance.id).await?
                 {
                     return Ok(Brought::TakenOff);
@@ -648,6 +754,7 @@ async fn bring_together(
                     }
                     Ok(AttachAnswer::Accepted { attached: false }) => {
                         accepted = true;
+                        unsettled = None;
                         format!("{} to be attached to {}", volume.id, instance.id)
                     }
                     // Asking again needs no look: nothing happened, and EC2 looks itself.
@@ -663,6 +770,26 @@ async fn bring_together(
                         let what = fault.to_string();
                         unusable.insert(device);
                         unsettled = Some(Error::Retryable(fault));
+                        what
+                    }
+                    // The volume comes all the same, under another name. The item says so before: a run
+                    // that dies afterwards is finished by one that does not know it.
+                    Ok(AttachAnswer::DeviceRefused(fault)) => {
+                        let what = fault.to_string();
+                        if wanted.take().is_some() {
+                            note_refused_device(ports, restore, &device).await?;
+                            refused_device = Some(device);
+                        } else {
+                            unusable.insert(device);
+                        }
+                        unsettled = Some(Error::Retryable(fault));
+                        what
+                    }
+                    // That takes minutes.
+                    Ok(AttachAnswer::Modifying(fault)) => {
+                        let what = fault.to_string();
+                        unsettled = Some(Error::Retryable(fault));
+                        pause = LONGEST_PAUSE;
                         what
                     }
                     Ok(AttachAnswer::Contested(fault)) => {
@@ -693,6 +820,28 @@ async fn bring_together(
                             message: fault.message().to_owned(),
                         }));
                     }
+                    Ok(AttachAnswer::KeyUnusable(fault)) => {
+                        return Ok(Brought::Refused(Refusal::KeyUnusable {
+                            volume: volume.id,
+                            instance: instance.id,
+                            key: volume.key,
+                            message: fault.message().to_owned(),
+                        }));
+                    }
+                    Ok(AttachAnswer::ProductCode(fault)) => {
+                        return Ok(Brought::Refused(Refusal::ProductCode {
+                            volume: volume.id,
+                            instance: instance.id,
+                            message: fault.message().to_owned(),
+                        }));
+                    }
+                    Ok(AttachAnswer::Unsupported(fault)) => {
+                        return Ok(Brought::Refused(Refusal::Unsupported {
+                            volume: volume.id,
+                            instance: instance.id,
+                            message: fault.message().to_owned(),
+                        }));
+                    }
                     Err(permanent) => return Err(permanent),
                 }
             }
@@ -705,7 +854,7 @@ async fn bring_together(
             if clock.remaining() < pause + RESERVE {
                 return Err(unsettled.unwrap_or_else(|| {
                     not_attached(
-                        &volume.id,
+                        &volume,
                         &instance.id,
                         &format!("waited for {waiting_for} as long as this run may"),
                     )
@@ -714,8 +863,17 @@ async fn bring_together(
             clock.sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
             match check(ports, &volume, &instance, accepted).await {
-                Ok(seen) => break seen,
-                Err(later @ Error::Retryable(_)) => unsettled = Some(later),
+                Ok(seen) => {
+                    gone = 0;
+                    break seen;
+                }
+                Err(Error::Retryable(fault)) => {
+                    gone = if is_gone(&fault) { gone + 1 } else { 0 };
+                    if gone == LOOKS_UNSEEN {
+                        return Ok(Brought::Refused(Refusal::VolumeGone { volume: volume.id }));
+                    }
+                    unsettled = Some(Error::Retryable(fault));
+                }
                 Err(permanent) => return Err(permanent),
             }
         };
@@ -769,12 +927,28 @@ async fn with_owner(ports: &impl Volumes, refusal: Refusal) -> Refusal {
     }
 }
 
-fn not_attached(volume: &VolumeId, instance: &InstanceId, what: &str) -> Error {
+fn not_attached(volume: &Volume, instance: &InstanceId, what: &str) -> Error {
+    let id = &volume.id;
+    let here = volume
+        .attachments
+        .iter()
+        .find(|at| at.instance == *instance);
+    let remedy = match here.map(|at| (at.state.as_str(), shown(&at.device))) {
+        // https://docs.aws.amazon.com/ebs/latest/userguide/ebs-attaching-volume.html
+        Some(("attaching", device)) => format!(
+            "It is checked again. If it stays so for some minutes: look whether something in the guest of {instance} has the name {device} (an instance store, a volume that was detached without being unmounted) and whether its NVMe driver is loaded. Reboot, or stop and start {instance}; if that does not help, force the detachment (`aws ec2 detach-volume --volume-id {id} --force`), give the recovery point another recovery:device and run the integration of this restore job again."
+        ),
+        // https://docs.aws.amazon.com/ebs/latest/userguide/ebs-detaching-volume.html
+        Some(("detaching" | "busy", device)) => format!(
+            "It is checked again. A detachment waits for the guest: unmount {device} on {instance}, or stop {instance}; the volume is attached again afterwards."
+        ),
+        _ => "Nothing to do yet: this restore job is tried again, from where it stands.".to_owned(),
+    };
     Error::Retryable(Fault::new(
         "ec2:AttachVolume",
-        format!("{volume} to {instance}"),
+        format!("{id} to {instance}"),
         what,
-        "Nothing to do yet: this restore job is tried again, from where it stands.",
+        remedy,
     ))
 }
 
@@ -806,6 +980,25 @@ async fn open_item(
     Ok(true)
 }
 
+/// Writes into the job's item that EC2 refused the device name of the owner's tag.
+async fn note_refused_device(
+    ports: &impl IntegrationPorts,
+    restore: &Restore,
+    device: &DeviceName,
+) -> Result<(), Error> {
+    let Some(item) = unless_at_quota(find_or_create(ports, &new_item(restore)).await)? else {
+        return Ok(());
+    };
+    if item.data.get(REFUSED_DEVICE).map(String::as_str) == Some(device.as_str()) {
+        return Ok(());
+    }
+    let change = OpsItemChange {
+        data: [(REFUSED_DEVICE, device.as_str().to_owned())].into(),
+        ..OpsItemChange::default()
+    };
+    ports.update(&item.id, &change).await
+}
+
 /// Writes down that the volume is where it belongs, in the item of `claim`, which was made while it was
 /// attached, or in the one that is found.
 async fn settle_attached(
@@ -813,12 +1006,12 @@ async fn settle_attached(
     clock: &impl Clock,
     restore: &Restore,
     target: &IntegrationTarget,
-    attached: Attached,
+    mut attached: Attached,
     claim: Option<Result<Claim, Error>>,
 ) -> Result<Outcome, Error> {
     let job = &restore.job;
     let new = new_item(restore);
-    let outcome = |id: Option<&OpsItemId>| {
+    let outcome = |attached: &Attached, id: Option<&OpsItemId>| {
         if attached.by_this_run {
             Outcome::integrated()
         } else {
@@ -830,50 +1023,59 @@ async fn settle_attached(
         .with("device", attached.device.clone())
         .with_item(id)
     };
-    let change = attached_change(restore, target, &attached, clock.now());
+    let now = clock.now();
     match claim {
         // Of a volume that was not attached there is most likely an open item, which does not say yet
         // that the work is done.
         Some(Ok(Claim::Existing(id))) if attached.by_this_run => {
+            let change = attached_change(restore, target, &attached, now);
             ports.update(&id, &change).await?;
-            Ok(outcome(Some(&id)))
+            Ok(outcome(&attached, Some(&id)))
         }
         // An earlier item may have been resolved, by another run that wrote the attachment down first,
         // or by a person after a refusal. Mostly there is none.
         Some(Ok(Claim::Created(id))) if attached.by_this_run => {
+            let change = attached_change(restore, target, &attached, now);
             let (written, found) = join(ports.update(&id, &change), ports.find(&new.key)).await;
             written?;
             if found?.iter().all(|item| item.id == id) {
-                return Ok(outcome(Some(&id)));
+                return Ok(outcome(&attached, Some(&id)));
             }
             let first = settle_created(ports, &new, id, |_| true, |_, _| true).await?;
             ports.update(&first.id, &change).await?;
-            Ok(outcome(Some(&first.id)))
+            Ok(outcome(&attached, Some(&first.id)))
         }
         // Another run attached it, and may have written that down and resolved the item; or the claim
         // failed meanwhile, perhaps after it made an item.
         _ => {
             let Some(item) = unless_at_quota(find_or_create(ports, &new).await)? else {
-                if target.mount.is_some() && (attached.by_this_run || restore.tells_unrecorded) {
-                    ports.notify(&left_to_mount(&change)).await?;
+                let change = attached_change(restore, target, &attached, now);
+                let is_left = change.status == Some(Status::Open);
+                if is_left && (attached.by_this_run || restore.tells_unrecorded) {
+                    ports.notify(&left_to_do(&change)).await?;
                 }
-                return Ok(outcome(None));
+                return Ok(outcome(&attached, None));
             };
             let says = |key, what: &str| item.data.get(key).map(String::as_str) == Some(what);
             let written = says(INTEGRATION, ATTACHED)
                 && says(INSTANCE, attached.instance.as_str())
                 && says(DEVICE, &attached.device);
             if !written {
+                let refused = item.data.get(REFUSED_DEVICE);
+                attached.refused_device = attached
+                    .refused_device
+                    .or_else(|| DeviceName::parse(refused?));
+                let change = attached_change(restore, target, &attached, now);
                 ports.update(&item.id, &change).await?;
             }
-            Ok(outcome(Some(&item.id)))
+            Ok(outcome(&attached, Some(&item.id)))
         }
     }
 }
 
-/// The message about a volume that is attached and not mounted, where no OpsItem could be created to say
-/// so.
-fn left_to_mount(change: &OpsItemChange) -> Notification {
+/// The message about a volume that is attached while something is left to do, where no OpsItem could be
+/// created to say so.
+fn left_to_do(change: &OpsItemChange) -> Notification {
     let title = change.limited_title().unwrap_or_default();
     Notification {
         message: format!(
@@ -881,7 +1083,7 @@ fn left_to_mount(change: &OpsItemChange) -> Notification {
             change.limited_description().unwrap_or_default()
         ),
         subject: title,
-        pointer: "Mount it in the guest. See e-mail.".to_owned(),
+        pointer: "Something is left to do. See e-mail.".to_owned(),
         attributes: vec![("kind", "integration-unfinished".to_owned())],
     }
 }
@@ -901,27 +1103,27 @@ fn attached_change(
     let after = seconds.map_or(String::new(), |seconds| {
         format!(", {seconds} s after the restore completed")
     });
-    let (rest, status, severity) = match &target.mount {
-        // Resolved only when nothing is left to do.
-        Some(mount) => (
+    let left = what_is_left(target, attached);
+    // Resolved only when nothing is left to do.
+    let (rest, status, severity) = if left.is_empty() {
+        (
+            "Nothing is left to do here. The first read of each block is slow until the volume is initialised."
+                .to_owned(),
+            Status::Resolved,
+            Severity::Low,
+        )
+    } else {
+        (
             format!(
-                "**What is left to do.** Mount it at {} in the guest. On Nitro instances find the device by its serial number {} \
-                 (`lsblk -o +SERIAL`); never make a file system on it. Then resolve this item.",
-                code(mount),
-                code(&attached.volume.as_str().replace('-', ""))
+                "**What is left to do.** {} Then resolve this item.",
+                left.join(" ")
             ),
             Status::Open,
             match restore.drill {
                 None => Severity::Medium,
                 Some(_) => Severity::Low,
             },
-        ),
-        None => (
-            "Nothing is left to do here. The first read of each block is slow until the volume is initialised."
-                .to_owned(),
-            Status::Resolved,
-            Severity::Low,
-        ),
+        )
     };
     OpsItemChange {
         title: Some(titled(
@@ -954,6 +1156,31 @@ fn attached_change(
         .collect(),
         ..OpsItemChange::default()
     }
+}
+
+/// What a person must still do once the volume is attached.
+fn what_is_left(target: &IntegrationTarget, attached: &Attached) -> Vec<String> {
+    let mount = target.mount.as_ref().map(|mount| {
+        format!(
+            "Mount it at {} in the guest. On Nitro instances find the device by its serial number {} \
+             (`lsblk -o +SERIAL`); never make a file system on it.",
+            code(mount),
+            code(&attached.volume.as_str().replace('-', ""))
+        )
+    });
+    // What it was refused as before counts only where it has another name now.
+    let refused_device = attached
+        .refused_device
+        .as_ref()
+        .filter(|refused| refused.as_str() != attached.device)
+        .map(UnusableTag::refused_device);
+    let unusable = target.unusable_tags.iter().chain(&refused_device).map(|unusable| {
+        format!(
+            "An optional tag could not be used: {unusable}. {} Correct the tag of the protected resource in the primary Region.",
+            unusable.remedy()
+        )
+    });
+    mount.into_iter().chain(unusable).collect()
 }
 
 /// The OpsItem of the restore's job as it begins.

@@ -171,6 +171,10 @@ pub struct Target {
     /// Where the guest is to mount it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub mount: Option<String>,
+    /// Optional tags whose values cannot be used, and what is left for a person because of them. Their
+    /// defaults apply.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub unusable_tags: Vec<String>,
     /// Whether stack and logical id are only CloudFormation's own tags.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub assumed: bool,
@@ -274,9 +278,9 @@ pub fn judge(
     if let Some(unusable) = &candidate.unusable {
         return refused(ItemRefusal::NoUsablePoint(unusable.clone()));
     }
-    let wave = match tags::wave(tags) {
-        Ok(wave) => wave,
-        Err(refusal) => return refused(ItemRefusal::Tags(refusal)),
+    let (wave, unusable_wave) = match tags::wave(tags) {
+        Ok(wave) => (wave, None),
+        Err(unusable) => (0, Some(unusable)),
     };
     let target = match integration_target(tags) {
         Ok(Some(target)) => target,
@@ -295,6 +299,11 @@ pub fn judge(
             logical_id: target.logical_id,
             device: target.device.map(|device| device.as_str().to_owned()),
             mount: target.mount,
+            unusable_tags: unusable_wave
+                .into_iter()
+                .chain(target.unusable_tags)
+                .map(|unusable| format!("{unusable}. {}", unusable.remedy()))
+                .collect(),
             assumed: target.assumed,
             reserved: Vec::new(),
             problem: None,
@@ -379,6 +388,7 @@ impl Target {
             logical_id: self.logical_id.clone(),
             device,
             mount: self.mount.clone(),
+            unusable_tags: Vec::new(),
             assumed: self.assumed,
         })
     }

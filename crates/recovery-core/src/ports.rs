@@ -8,6 +8,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use crate::arn::{InstanceId, OpsItemId, RecoveryPointArn, RestoreJobId, VolumeId};
+use crate::auto_scaling::Group;
 use crate::error::{Error, Fault};
 use crate::fail_over::{ClusterEndpoint, RoutingControl, Switch};
 use crate::integrate::{DeviceName, Instance, Volume};
@@ -219,6 +220,16 @@ pub enum AttachAnswer {
     ZoneMismatch(Fault),
     /// The instance has as many volumes as it can have.
     LimitExceeded(Fault),
+    /// The volume is being modified. It can be attached when that is done.
+    Modifying(Fault),
+    /// EC2 does not accept the device name.
+    DeviceRefused(Fault),
+    /// The key that encrypts the volume cannot be used.
+    KeyUnusable(Fault),
+    /// The volume has an AWS Marketplace product code, with which this instance, as it is, cannot have it.
+    ProductCode(Fault),
+    /// EC2 does not attach a volume of this kind to an instance of this kind.
+    Unsupported(Fault),
 }
 
 /// EBS volumes.
@@ -248,7 +259,11 @@ pub trait Instances {
         logical_id: &str,
     ) -> impl Future<Output = Result<Vec<Instance>, Error>> + Send;
 
-    /// The instances of an Auto Scaling group that are `pending` or `running`.
+    /// The Auto Scaling group of this name, or nothing where there is none.
+    fn group(&self, name: &str) -> impl Future<Output = Result<Option<Group>, Error>> + Send;
+
+    /// The instances that bear the tag of this Auto Scaling group and are `pending` or `running`, whatever
+    /// the group has in mind with them.
     fn group_instances(
         &self,
         group: &str,

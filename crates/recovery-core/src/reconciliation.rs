@@ -348,14 +348,10 @@ async fn turn(
         left_at_the_start: clock.remaining(),
     };
     let integrated = match seen {
-        Some(Seen {
-            volume,
-            point,
-            tags,
-        }) => {
+        Some(Seen { volume, tags, .. }) => {
             let tags = match tags {
                 Some(tags) => Ok(tags),
-                None => tags_of(ports, &point, restore.planned.tags_from.as_ref()).await,
+                None => tags_of(ports, &restore.job, restore.planned.tags_from.as_ref()).await,
             };
             let id = volume.id.clone();
             integrate_seen(ports, &turn, &restore, &id, tags, Ok(volume), true).await

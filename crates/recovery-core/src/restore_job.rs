@@ -24,6 +24,9 @@ pub struct RestoreJob {
     pub created_resource: Option<Arn>,
     /// What it was made from.
     pub recovery_point: Option<RecoveryPointArn>,
+    /// The same recovery point in other forms of ARN: an event may name it in two, and AWS Backup in a
+    /// third.
+    pub other_forms: Vec<RecoveryPointArn>,
     /// What was backed up once, in the primary Region.
     pub source_resource: Option<Arn>,
     /// The role that AWS Backup restored with. Drills have one of their own, which tells their jobs
@@ -84,6 +87,7 @@ impl RestoreJob {
             resource_type: None,
             created_resource: None,
             recovery_point: None,
+            other_forms: Vec::new(),
             source_resource: None,
             iam_role: None,
             restore_test: false,
@@ -122,17 +126,30 @@ impl RestoreJob {
             .map(VolumeId::new)
     }
 
+    /// The recovery point in every form of ARN that is known.
+    pub fn points(&self) -> impl Iterator<Item = &RecoveryPointArn> {
+        self.recovery_point.iter().chain(&self.other_forms)
+    }
+
     /// This job with what it lacks taken from `other`, an answer about the same job. Where both
     /// know something, `other` is the newer; a restore test by either account stays one.
     #[must_use]
     pub fn settled_by(self, other: RestoreJob) -> RestoreJob {
+        let mut points: Vec<RecoveryPointArn> = Vec::new();
+        for point in other.points().chain(self.points()) {
+            if !points.contains(point) {
+                points.push(point.clone());
+            }
+        }
+        let mut points = points.into_iter();
         RestoreJob {
             id: self.id,
             status: other.status.or(self.status),
             status_message: other.status_message.or(self.status_message),
             resource_type: other.resource_type.or(self.resource_type),
             created_resource: other.created_resource.or(self.created_resource),
-            recovery_point: other.recovery_point.or(self.recovery_point),
+            recovery_point: points.next(),
+            other_forms: points.collect(),
             source_resource: other.source_resource.or(self.source_resource),
             iam_role: other.iam_role.or(self.iam_role),
             restore_test: self.restore_test || other.restore_test,

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use futures_util::future::try_join;
 
-use crate::arn::{Here, OpsItemId, RestoreJobId, VolumeId};
+use crate::arn::{Here, OpsItemId, RecoveryPointArn, RestoreJobId, VolumeId};
 use crate::error::{Error, Fault};
 use crate::job_tracking::restore_item;
 use crate::ops_item::{
@@ -231,11 +231,10 @@ fn volume_and_snapshot(job: &RestoreJob) -> Option<(VolumeId, &str)> {
         .filter(|arn| arn.service() == "ec2")?
         .resource_id("volume")?;
     let snapshot = job
-        .recovery_point
-        .as_ref()
-        .map(|point| point.arn())
-        .filter(|arn| arn.service() == "ec2")?
-        .resource_id("snapshot")?;
+        .points()
+        .map(RecoveryPointArn::arn)
+        .filter(|arn| arn.service() == "ec2")
+        .find_map(|arn| arn.resource_id("snapshot"))?;
     Some((VolumeId::new(volume), snapshot))
 }
 

@@ -261,12 +261,36 @@ fn a_wave_is_in_the_order_of_its_resources_wherever_their_tags_are_kept() {
     assert_eq!(resources, ["vol-a", "vol-b", "vol-c"]);
 }
 
+/// It is restored with the tag's default, and the item says which tag and what is left.
+#[test]
+fn an_optional_tag_that_cannot_be_used_does_not_keep_a_resource_out_of_the_plan() {
+    for (key, value) in [
+        ("recovery:mount", "D:"),
+        ("recovery:mount", "/srv/my data"),
+        ("recovery:device", "/dev/sda1"),
+        ("recovery:wave", "soon"),
+    ] {
+        let world = World::new();
+        add_volume(&world, "data", 1, &[(key, value)]);
+        let plan = kept(&world, &planned(&world, &recover()));
+        assert_eq!(plan.refusals, [], "{key}");
+        let item = plan.items().next().unwrap();
+        assert_eq!(
+            (item.wave, &item.target.device, &item.target.mount),
+            (0, &None, &None)
+        );
+        let plan = serde_json::to_value(item).unwrap();
+        let noted = plan["target"]["unusableTags"][0].as_str().unwrap();
+        let expected = format!("the tag {key} of the recovery point is `{value}`, but must be");
+        assert!(noted.starts_with(&expected), "{noted}");
+    }
+}
+
 #[test]
 fn tags_that_are_missing_or_wrong_and_other_types_are_listed_with_the_reason() {
     let world = World::new();
     add_volume(&world, "good", 1, &[]);
-    add_volume(&world, "wave", 1, &[("recovery:wave", "soon")]);
-    add_volume(&world, "device", 1, &[("recovery:device", "/dev/sda1")]);
+    add_volume(&world, "stack", 1, &[("recovery:stack", "no stack!")]);
     for (volume, kept) in [("untagged", 1), ("half", 2)] {
         let point = volume_point(volume, volume, hours_ago(1)).unwrap();
         add(
@@ -331,8 +355,8 @@ fn tags_that_are_missing_or_wrong_and_other_types_are_listed_with_the_reason() {
             ("thing-1", "type-not-restored"),
             ("vol-device", "root-volume"),
             ("vol-half", "tag-missing"),
+            ("vol-stack", "tag-invalid"),
             ("vol-untagged", "untagged"),
-            ("vol-wave", "tag-invalid"),
         ])
     );
     assert_eq!(

@@ -55,6 +55,7 @@ fn volume() -> impl Strategy<Value = Volume> {
             state: state.to_owned(),
             zone: zone.to_owned(),
             attachments,
+            key: None,
             restore_test: false,
             owner: None,
         }

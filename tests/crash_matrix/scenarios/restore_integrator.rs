@@ -1,7 +1,7 @@
 //! A restored volume and its instance, in every state in which they can be found.
 
 use recovery_core::arn::{InstanceId, VolumeId};
-use recovery_core::fakes::World;
+use recovery_core::fakes::{AttachTrouble, World};
 use recovery_core::integrate::{Attachment, Instance, Volume};
 use recovery_core::ops_item::Status;
 use recovery_core::ports::StackResource;
@@ -93,7 +93,22 @@ fn attached() -> Vec<Scenario> {
         usual("with-mount", "integrated").given(|world| {
             retag(world, &[STACK, LOGICAL_ID, ("recovery:mount", "/srv/data")]);
         }),
+        usual("with-unusable-tags", "integrated").given(|world| {
+            let unusable = [("recovery:device", "/dev/sda1"), ("recovery:mount", "D:")];
+            retag(world, &[STACK, LOGICAL_ID, unusable[0], unusable[1]]);
+        }),
+        usual("device-that-ec2-refuses", "integrated").given(|world| {
+            retag(world, &[STACK, LOGICAL_ID, ("recovery:device", "/dev/sdk")]);
+            world.state().attach_trouble = Some((AttachTrouble::Device, 1));
+        }),
+        usual("modified", "integrated").given(|world| {
+            world.state().attach_trouble = Some((AttachTrouble::Modifying, 2));
+        }),
         usual("group", "integrated").given(|world| make_target_a_group(world, &[INSTANCE])),
+        usual("group-with-an-old-instance", "integrated").given(|world| {
+            make_target_a_group(world, &[STRANGER, INSTANCE]);
+            leave(world, STRANGER);
+        }),
         usual("stopped", "integrated")
             .given(|world| each_instance(world, |it| state(it, "stopped"))),
         usual("slowly", "integrated").given(|world| world.state().looks_until_attached = 3),
@@ -268,11 +283,23 @@ fn refused() -> Vec<Scenario> {
         }),
         usual("tag-missing", "refused/tag-missing").given(|world| retag(world, &[STACK])),
         usual("tag-invalid", "refused/tag-invalid").given(|world| {
-            retag(
-                world,
-                &[STACK, LOGICAL_ID, ("recovery:device", "/dev/sda1")],
-            );
+            retag(world, &[("recovery:stack", "no stack!"), LOGICAL_ID]);
         }),
+        usual("key-unusable", "refused/key-unusable")
+            .given(|world| always(world, AttachTrouble::Key)),
+        usual("product-code", "refused/product-code")
+            .given(|world| always(world, AttachTrouble::ProductCode)),
+        usual("unsupported", "refused/unsupported")
+            .given(|world| always(world, AttachTrouble::Unsupported)),
+        usual("volume-vanishes", "refused/volume-gone")
+            .given(|world| always(world, AttachTrouble::Vanishes))
+            .briefly(),
+        usual("volume-gone", "refused/volume-gone")
+            .given(|world| world.state().volumes.clear())
+            .briefly(),
+        usual("attachment-dropped", "refused/attachment-dropped")
+            .given(|world| world.state().drops_attachments = true)
+            .briefly(),
         usual("not-here", "refused/not-here").with(|event| event["region"] = json!("eu-west-1")),
         of(
             "by-id-refused",
@@ -339,15 +366,13 @@ fn waited_for() -> Vec<Scenario> {
         usual("group-to-be-filled", "Retryable")
             .given(|world| make_target_a_group(world, &[]))
             .then(|world| make_target_a_group(world, &[INSTANCE])),
-        usual("volume-to-be-seen", "Retryable")
-            .given(|world| world.state().volumes.clear())
-            .then(|world| {
-                let seen = restored(FILE).state().volumes.clone();
-                let mut state = world.state();
-                for (id, volume) in seen {
-                    state.volumes.entry(id).or_insert(volume);
-                }
-            }),
+        usual("group-to-be-refreshed", "Retryable")
+            .given(|world| {
+                make_target_a_group(world, &[STRANGER, INSTANCE]);
+                let group = "shop-group".to_owned();
+                world.state().capacities.insert(group, 1);
+            })
+            .then(|world| leave(world, STRANGER)),
         of("by-id-to-be-known", "manual-restore-job", "Retryable")
             .given(|world| world.state().restore_jobs.clear())
             .then(|world| {
@@ -365,6 +390,18 @@ fn waited_for() -> Vec<Scenario> {
             })
             .then(|world| change_job(world, JOB, |job| job.status = Some("COMPLETED".to_owned()))),
     ]
+}
+
+/// EC2 always has this against an attachment.
+fn always(world: &World, trouble: AttachTrouble) {
+    world.state().attach_trouble = Some((trouble, usize::MAX));
+}
+
+/// The group of this instance terminates it, which takes a while.
+fn leave(world: &World, instance: &str) {
+    let id = InstanceId::new(instance);
+    let leaving = "Terminating:Wait".to_owned();
+    world.state().lifecycles.insert(id, leaving);
 }
 
 fn each_instance(world: &World, change: impl Fn(&mut Instance)) {

@@ -60,14 +60,18 @@ pub fn restore_job(event: &Event) -> Result<RestoreJob, Error> {
         .restore_job_id
         .ok_or_else(|| super::malformed("detail.restoreJobId", "it is missing or not text"))?;
     let first_resource = event.resources.iter().flatten().next().map(String::as_str);
-    // All samples name the recovery point in resources[0], newer ones in the detail as well. One
-    // that cannot be read counts as absent, like one that was not sent.
-    let recovery_point = detail
+    // All samples name the recovery point in resources[0], newer ones in the detail as well, and not
+    // always in the same form. One that cannot be read counts as absent, like one that was not sent.
+    let mut points = detail
         .recovery_point_arn
         .as_deref()
         .into_iter()
         .chain(first_resource)
-        .find_map(|text| RecoveryPointArn::parse(text).ok());
+        .filter_map(|text| RecoveryPointArn::parse(text).ok());
+    let recovery_point = points.next();
+    let other_forms = points
+        .filter(|point| Some(point) != recovery_point.as_ref())
+        .collect();
     Ok(RestoreJob {
         id: RestoreJobId::new(id),
         status: detail.status,
@@ -75,6 +79,7 @@ pub fn restore_job(event: &Event) -> Result<RestoreJob, Error> {
         resource_type: detail.resource_type,
         created_resource: parsed(detail.created_resource_arn),
         recovery_point,
+        other_forms,
         source_resource: parsed(detail.source_resource_arn),
         iam_role: parsed(detail.iam_role_arn),
         restore_test: detail.restore_testing_plan_arn.is_some(),
@@ -304,27 +309,26 @@ mod tests {
 
     #[test]
     fn the_recovery_point_is_in_the_detail_or_else_in_the_resources() {
-        let check = |in_detail: Value, resources: Value, expected: Option<&str>| {
+        let check = |in_detail: Value, resources: Value, expected: &[&str]| {
             let job = restore_job(&event(
                 json!({"restoreJobId": "J", "status": "COMPLETED", "recoveryPointArn": in_detail}),
                 resources,
             ))
             .unwrap();
-            assert_eq!(
-                job.recovery_point.as_ref().map(RecoveryPointArn::as_str),
-                expected
-            );
+            let points: Vec<&str> = job.points().map(RecoveryPointArn::as_str).collect();
+            assert_eq!(points, expected);
         };
         let (a, b) = (
             "arn:aws:ec2:us-west-2::snapshot/snap-a",
             "arn:aws:ec2:us-west-2::snapshot/snap-b",
         );
-        check(json!(a), json!([b]), Some(a));
-        check(Value::Null, json!([b]), Some(b));
-        check(json!({}), json!([b]), Some(b));
-        check(json!("nonsense"), json!([b]), Some(b));
-        check(Value::Null, json!([]), None);
-        check(Value::Null, Value::Null, None);
+        check(json!(a), json!([b]), &[a, b]);
+        check(json!(a), json!([a]), &[a]);
+        check(Value::Null, json!([b]), &[b]);
+        check(json!({}), json!([b]), &[b]);
+        check(json!("nonsense"), json!([b]), &[b]);
+        check(Value::Null, json!([]), &[]);
+        check(Value::Null, Value::Null, &[]);
     }
 
     #[test]

@@ -220,6 +220,7 @@ impl Story {
                     logical_id: "Server".to_owned(),
                     device: None,
                     mount: None,
+                    unusable_tags: Vec::new(),
                     assumed: false,
                     reserved: Vec::new(),
                     problem: None,

@@ -530,6 +530,7 @@ impl Restore {
             resource_type: Some(EBS.to_owned()),
             created_resource: Arn::parse(&self.created()).ok(),
             recovery_point: RecoveryPointArn::parse(&self.point).ok(),
+            other_forms: Vec::new(),
             source_resource: None,
             iam_role: Arn::parse(self.role()).ok(),
             restore_test: self.purpose == Purpose::Test,
@@ -644,6 +645,7 @@ pub(crate) fn act(sim: &Sim, plan: &Plan, act: &Act) {
                 state: restore.state.to_owned(),
                 zone: restore.zone.to_owned(),
                 attachments: Vec::new(),
+                key: None,
                 restore_test: restore.purpose == Purpose::Test,
                 owner: None,
             };

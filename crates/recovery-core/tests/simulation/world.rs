@@ -10,6 +10,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use fastrand::Rng;
 use futures_util::FutureExt;
 use recovery_core::arn::{InstanceId, OpsItemId, RecoveryPointArn, RestoreJobId, VolumeId};
+use recovery_core::auto_scaling::Group;
 use recovery_core::error::{Error, Fault};
 use recovery_core::fakes::{World, tags_operation};
 use recovery_core::integrate::{DeviceName, Instance, Volume};
@@ -387,6 +388,13 @@ impl Instances for Ports {
                 .into_iter()
                 .map(|instance| sim.shown_instance(instance))
                 .collect())
+        })
+        .await
+    }
+
+    async fn group(&self, name: &str) -> Result<Option<Group>, Error> {
+        self.call("autoscaling:DescribeAutoScalingGroups", name, |sim| {
+            answer(sim.world.group(name))
         })
         .await
     }
