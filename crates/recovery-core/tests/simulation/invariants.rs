@@ -309,8 +309,10 @@ fn restore_at_rest(sim: &Sim, plan: &Plan, restore: &Restore) -> Result<(), Stri
             data.get("recovery:integration").map(String::as_str) == Some("attached")
         };
         let agrees = says_attached(repeated) && says_attached(&items[0]);
-        // No reconciler looks after a drill's.
-        let over = repeated.item.status == Status::Resolved || restore.drill;
+        // No reconciler looks after a drill's; what used up its attempts is in the queue of failed invocations.
+        let over = repeated.item.status == Status::Resolved
+            || restore.drill
+            || ledger.given_up.contains(&restore.id);
         if !over || !(said || unseen || by_person || agrees) {
             return Err(format!("{} is a second OpsItem", repeated.item.id));
         }
