@@ -184,7 +184,7 @@ fn the_schema_refuses_what_is_not_a_report() {
         ("\"redrives\":0,", ""),
         ("\"redrives\":0", "\"redrives\":-1"),
         ("\"redrives\":0", "\"redrives\":0,\"more\":1"),
-        ("\"redrives\":0", "\"redrives\":0,\"incident\":null"),
+        ("\"redrives\":0", "\"redrives\":0,\"restoreTo\":null"),
         ("\"achievedSeconds\":", "\"achievedSeconds\":-"),
         ("\"met\":true", "\"met\":null"),
         ("T03:40:00Z", "T03:40:00"),

@@ -39,11 +39,14 @@ pub fn duration(seconds: i64) -> String {
         (a, 0) => format!("{a} {name}"),
         (a, b) => format!("{a} {name} {b} {name_below}"),
     };
-    match seconds {
-        ..MINUTE => format!("{seconds} s"),
-        ..=7_200 => two((MINUTE, "min"), (1, "s")),
-        ..=172_800 => two((HOUR, "h"), (MINUTE, "min")),
-        _ => two((DAY, "d"), (HOUR, "h")),
+    if seconds < MINUTE {
+        format!("{seconds} s")
+    } else if seconds <= 2 * HOUR {
+        two((MINUTE, "min"), (1, "s"))
+    } else if seconds <= 2 * DAY {
+        two((HOUR, "h"), (MINUTE, "min"))
+    } else {
+        two((DAY, "d"), (HOUR, "h"))
     }
 }
 
