@@ -653,7 +653,7 @@ fn tags_that_cannot_be_followed_are_refused_by_name() {
 fn optional_tags_that_cannot_be_used_leave_the_item_open() {
     let event = event("restore-completed-ebs");
     for (tag, value) in [
-        ("recovery:device", "/dev/sda1"),
+        ("recovery:device", "/dev/nvme1n1"),
         ("recovery:mount", "D:"),
         ("recovery:mount", "/srv/my data"),
         ("recovery:mount", "/srv; reboot"),

@@ -58,7 +58,7 @@ const SECONDS: &str = "recovery:seconds-to-attach";
 /// does not count.
 const ATTEMPTS: usize = 4;
 /// Looks after which a volume counts as not attached whose attachment EC2 accepted and never showed, or as
-/// deleted where EC2 does not find it any more: by [`FIRST_PAUSE`] and [`LONGEST_PAUSE`], they take 21 s.
+/// deleted where EC2 does not find it any more: by the pauses below, they take 21 to 26 s.
 const LOOKS_UNSEEN: usize = 8;
 /// Left of a run's time for one more look and for writing down how far it came: a call may take 20 s
 /// with all its attempts.
@@ -721,7 +721,7 @@ async fn bring_together(
             // Asked and granted: what was seen is older than that, for a while.
             Step::Attach { .. } | Step::Refuse(Refusal::DeviceTaken { .. }) if accepted => {
                 dropped += 1;
-                if dropped > LOOKS_UNSEEN {
+                if dropped == LOOKS_UNSEEN {
                     return Ok(Brought::Refused(Refusal::AttachmentDropped {
                         volume: volume.id,
                         instance: instance.id,

@@ -1152,11 +1152,6 @@ async fn an_optional_tag_that_cannot_be_used_does_not_prevent_the_attachment() {
         ("recovery:mount", "/srv/../etc", "Mount the volume by hand"),
         (
             "recovery:device",
-            "/dev/sda1",
-            "attach it by hand under the right one",
-        ),
-        (
-            "recovery:device",
             "/dev/xvdzz",
             "attach it by hand under the right one",
         ),

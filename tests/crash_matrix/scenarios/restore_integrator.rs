@@ -94,7 +94,7 @@ fn attached() -> Vec<Scenario> {
             retag(world, &[STACK, LOGICAL_ID, ("recovery:mount", "/srv/data")]);
         }),
         usual("with-unusable-tags", "integrated").given(|world| {
-            let unusable = [("recovery:device", "/dev/sda1"), ("recovery:mount", "D:")];
+            let unusable = [("recovery:device", "/dev/nvme1n1"), ("recovery:mount", "D:")];
             retag(world, &[STACK, LOGICAL_ID, unusable[0], unusable[1]]);
         }),
         usual("device-that-ec2-refuses", "integrated").given(|world| {
