@@ -6,6 +6,7 @@ The clients are made once, at the start, as AWS's own guide for Python functions
 import http.client
 import json
 import os
+import time
 
 import boto3
 
@@ -30,7 +31,10 @@ def handle(event):
     instance = instances["Reservations"][0]["Instances"][0]
     if volume["AvailabilityZone"] != instance["Placement"]["AvailabilityZone"]:
         raise RuntimeError("another zone")
-    ec2.attach_volume(VolumeId=volume_id, InstanceId=instance_id, Device=tags["recovery:device"])
+    attachment = ec2.attach_volume(VolumeId=volume_id, InstanceId=instance_id, Device=tags["recovery:device"])
+    while attachment["State"] != "attached":
+        time.sleep(1)
+        attachment = ec2.describe_volumes(VolumeIds=[volume_id])["Volumes"][0]["Attachments"][0]
     job = detail["restoreJobId"]
     item = ssm.create_ops_item(
         Title=f"Restored volume {volume_id} attached to {instance_id}",

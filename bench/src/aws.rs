@@ -4,6 +4,7 @@
 //! Its answers have the shapes of the services' API references. It knows what the scenarios need and
 //! refuses everything else, so that no call goes unnoticed.
 
+mod auto_scaling;
 mod backup;
 mod cloudformation;
 mod ec2;
@@ -32,7 +33,8 @@ use crate::http::{self, Incoming, Request};
 use crate::trouble::{Result, Trouble};
 
 /// The services, by the names in `AWS_ENDPOINT_URL_<NAME>`. What goes to any other is refused.
-const SERVICES: [(&str, Service); 9] = [
+const SERVICES: [(&str, Service); 10] = [
+    ("AUTO_SCALING", auto_scaling::answer),
     ("EC2", ec2::answer),
     ("CLOUDFORMATION", cloudformation::answer),
     ("SSM", ssm::answer),
@@ -93,6 +95,16 @@ struct State {
     world: World,
     latency: Duration,
     calls: Vec<Call>,
+    attachment: Attachment,
+}
+
+/// When the clients were told of an attachment.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Attachment {
+    /// When `AttachVolume` was answered.
+    pub(crate) accepted: Option<Instant>,
+    /// When an answer said that the volume is attached.
+    pub(crate) confirmed: Option<Instant>,
 }
 
 impl Aws {
@@ -140,7 +152,13 @@ impl Aws {
             world,
             latency,
             calls: Vec::new(),
+            attachment: Attachment::default(),
         };
+    }
+
+    /// What the clients were told of an attachment since the world was set.
+    pub(crate) fn attachment(&self) -> Attachment {
+        lock(&self.shared.state).attachment
     }
 
     /// Forgets the calls so far; the world stays as they have made it.
@@ -194,20 +212,33 @@ impl Shared {
                 self.connections.fetch_add(1, Ordering::SeqCst);
             }
             let began = self.epoch.elapsed();
-            let (action, answer, latency) = {
+            let (action, answer, latency, news) = {
                 let mut state = lock(&self.state);
+                let before = (state.world.accepted.is_some(), state.world.confirmed);
                 let (action, answer) = service(&mut state.world, &request);
-                (action, answer, state.latency)
+                let accepts = state.world.accepted.is_some() && !before.0;
+                let confirms = state.world.confirmed && !before.1;
+                (action, answer, state.latency, (accepts, confirms))
             };
             if !latency.is_zero() {
                 std::thread::sleep(latency);
             }
             // Written down before the client can have the answer, and so before its next call.
-            lock(&self.state).calls.push(Call {
-                action,
-                began,
-                ended: self.epoch.elapsed(),
-            });
+            {
+                let mut state = lock(&self.state);
+                let now = Instant::now();
+                if news.0 {
+                    state.attachment.accepted = Some(now);
+                }
+                if news.1 {
+                    state.attachment.confirmed = Some(now);
+                }
+                state.calls.push(Call {
+                    action,
+                    began,
+                    ended: now - self.epoch,
+                });
+            }
             let mut headers = vec![
                 ("content-type", answer.content_type),
                 ("x-amzn-requestid", "59dbff89-35bd-4eac-99ed-be587EXAMPLE"),
@@ -230,7 +261,7 @@ fn xml(text: &str) -> String {
         .replace('>', "&gt;")
 }
 
-/// The answer of CloudFormation or SNS.
+/// The answer of CloudFormation, EC2 Auto Scaling or SNS.
 fn query(action: &str, inner: &str) -> Answer {
     Answer::new(
         200,
@@ -241,7 +272,7 @@ fn query(action: &str, inner: &str) -> Answer {
     )
 }
 
-/// The answer of CloudFormation or SNS to a request that fails.
+/// The answer of CloudFormation, EC2 Auto Scaling or SNS to a request that fails.
 fn query_error(code: &str, message: &str) -> Answer {
     let body = format!(
         "<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>{}</Message></Error><RequestId>b9b4b068-3a41-11e5-94eb-example</RequestId></ErrorResponse>",

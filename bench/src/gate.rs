@@ -13,7 +13,7 @@ use crate::targets::{STEADY, judge};
 use crate::trouble::{Result, Trouble};
 
 const COLD: usize = 7;
-const WARM: usize = 200;
+const WARM: usize = 100;
 
 /// Builds, measures, prints.
 ///
@@ -40,6 +40,7 @@ pub(crate) fn run(bench: &Bench<'_>) -> Result<()> {
     let conditions = Conditions {
         latency: Duration::ZERO,
         memory_mb: None,
+        attaching: None,
     };
     let both = [(&integrator, attach), (&python, attach)];
     let cold = bench.cold(&both, conditions, COLD)?;

@@ -1,4 +1,4 @@
-//! The plot: cold to done of the integrator and its peers, as an SVG image.
+//! The plot: cold to accepted of the integrator and its peers, as an SVG image.
 
 use std::fmt::Write;
 
@@ -13,7 +13,7 @@ const BAR: f64 = 16.0;
 const GAP: f64 = 4.0;
 
 /// Bars on a logarithmic axis, in one group for each condition.
-pub(crate) fn cold_to_done(results: &Results) -> String {
+pub(crate) fn cold_to_accepted(results: &Results) -> String {
     let mut groups: Vec<(String, &[Of<Cold>])> = vec![
         ("0 ms a call".to_owned(), &results.cold),
         (format!("{LATENCY_MS} ms a call"), &results.distant),
@@ -75,7 +75,7 @@ pub(crate) fn cold_to_done(results: &Results) -> String {
         );
     }
     format!(
-        r##"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {y:.0}" font-family="sans-serif" font-size="12" role="img" aria-label="Cold start to done, milliseconds, logarithmic">
+        r##"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {y:.0}" font-family="sans-serif" font-size="12" role="img" aria-label="Cold start until AttachVolume is accepted, milliseconds, logarithmic">
 <style>rect.own{{fill:#b7410e}}rect.peer{{fill:#8a9ba8}}.line{{stroke:#d5d9dc}}.tick{{text-anchor:middle;fill:#555}}.name{{text-anchor:end}}.title{{font-weight:bold}}</style>
 <rect width="100%" height="100%" fill="#fff"/>
 {axis}{body}</svg>

@@ -52,6 +52,8 @@ pub(crate) struct Answer {
     pub(crate) took: Duration,
     /// From the start of the process to the answer.
     pub(crate) since_start: Duration,
+    /// When the event was handed over.
+    pub(crate) handed: Instant,
     pub(crate) body: Value,
 }
 
@@ -144,6 +146,7 @@ impl Running {
         Ok(Answer {
             took: answered.at - answered.handed,
             since_start: answered.at - self.spawned,
+            handed: answered.handed,
             body: answered.body,
         })
     }

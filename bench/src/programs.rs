@@ -25,7 +25,9 @@ pub(crate) const FUNCTIONS: [Function; 11] = [
             ("DRILL_RESTORE_ROLE_ARN", DRILL_ROLE),
             ("TOPIC_ARN", TOPIC),
             ("LOOKBACK_HOURS", "24"),
+            ("RECONCILE_MINUTES", "5"),
             ("PATIENCE_MINUTES", "60"),
+            ("RECONCILE_MINUTES", "1"),
         ],
     ),
     (
@@ -57,6 +59,7 @@ pub(crate) const FUNCTIONS: [Function; 11] = [
         "restore-starter",
         &[
             ("DRILL_RESTORE_ROLE_ARN", DRILL_ROLE),
+            ("PLAN_BUCKET", "recovery.plans"),
             ("RESTORE_KEY_ARN", "off"),
             ("RESTORE_ROLE_ARN", "arn:aws:iam::111122223333:role/restore"),
             ("VAULT_NAME", "recovery"),
@@ -90,7 +93,13 @@ pub(crate) const FUNCTIONS: [Function; 11] = [
             ),
         ],
     ),
-    ("opsitem-creator", &[("DRILL_RESTORE_ROLE_ARN", DRILL_ROLE)]),
+    (
+        "opsitem-creator",
+        &[
+            ("DRILL_RESTORE_ROLE_ARN", DRILL_ROLE),
+            ("TOPIC_ARN", TOPIC),
+        ],
+    ),
     ("health-event-responder", RESPONDER),
     ("alarm-responder", RESPONDER),
 ];

@@ -1,5 +1,7 @@
 //! What was measured, in words and tables: the same on the terminal and in `docs/performance.md`.
 
+use std::time::Duration;
+
 use crate::calls::{longest_chain, place, sequence};
 use crate::measure::{Cold, OVERLAP};
 use crate::programs::{FLOOR, FUNCTIONS, NAIVE, PYTHON};
@@ -66,6 +68,11 @@ pub(crate) fn number(value: f64) -> String {
     text
 }
 
+/// Milliseconds, where there are any.
+fn some(time: Option<Duration>) -> String {
+    time.map_or("–".to_owned(), |time| number(ms(time)))
+}
+
 fn megabytes(bytes: u64) -> String {
     format!("{:.1}", bytes as f64 / 1e6)
 }
@@ -109,8 +116,10 @@ fn cold_table(list: &[Of<Cold>]) -> String {
     let headings = [
         "",
         "start, ms",
-        "first event, ms",
-        "cold to done, ms",
+        "accepted, ms",
+        "confirmed, ms",
+        "done, ms",
+        "cold to accepted, ms",
         "processor, ms",
         "peak, MB",
         "× floor",
@@ -127,6 +136,8 @@ fn cold_table(list: &[Of<Cold>]) -> String {
         table.row([
             program.clone(),
             number(ms(value.init)),
+            some(value.accepted),
+            some(value.confirmed),
             number(ms(value.first)),
             number(ms(value.whole)),
             number(ms(value.cpu)),
@@ -141,7 +152,7 @@ fn cold_table(list: &[Of<Cold>]) -> String {
 
 fn cold(results: &Results) -> String {
     let mut text = format!(
-        "A new process, the event *EBS restore completed*, the volume attached and an OpsItem written. The floor takes the event and calls nothing. The peers make six calls, one after the other; for {INTEGRATOR} see [Calls](#calls).\n\n![Cold to done](performance.svg)\n\n"
+        "A new process, the event *EBS restore completed*, the volume attached and an OpsItem written. EC2 answers `attaching`, and takes 1 to 4 s: another time in each round, the same for all programs. *accepted*: from the event until EC2 has accepted `AttachVolume`. *confirmed*: until an answer of EC2 has said that the volume is attached, and *done*: until the function has answered, both less the time that EC2 took; what is left is mostly the pause between two checks. *cold to accepted*: from the start of the process; the ratios are of that. The floor takes the event and calls nothing. The peers make their calls one after the other and check the volume each second; for {INTEGRATOR} see [Calls](#calls).\n\n![Cold to accepted](performance.svg)\n\n"
     );
     text += &format!(
         "Nothing added to a call:\n\n{}\n",
@@ -162,17 +173,18 @@ fn cold(results: &Results) -> String {
 }
 
 fn warm(results: &Results) -> String {
-    let mut table = Table::new(1, &["", "p50, ms", "p99, ms", "peak, MB"]);
+    let mut table = Table::new(1, &["", "p50, ms", "p99, ms", "done, p50, ms", "peak, MB"]);
     for Of { program, value } in &results.warm {
         table.row([
             program.clone(),
             number(ms(value.p50)),
             number(ms(value.p99)),
+            number(ms(value.done)),
             megabytes(value.peak),
         ]);
     }
     format!(
-        "The same event again and again in one process, each time in a new world; nothing added to a call.\n\n{}",
+        "The same event again and again in one process, each time in a new world; nothing added to a call. From the event until EC2 has accepted `AttachVolume`; *done*: until the answer, less the second that EC2 took.\n\n{}",
         table.markdown()
     )
 }
@@ -271,7 +283,7 @@ fn parts(heading: &str, parts: &[Part], most: usize) -> String {
 fn how(results: &Results) -> String {
     format!(
         "`cargo bench-lambda --write` on Linux with Rust, Python 3.10 or newer and 8 GB of free memory builds everything, measures, and writes this file; `--quick` takes few rounds, `--help` lists the rest. It serves a Lambda Runtime API and a fake AWS on loopback: TLS with a chain of RSA 2048 certificates made at the start, one host for each service, no session resumption, HTTP/1.1, a trust bundle of 140 roots. Programs run one at a time, cold ones in turns.\n\n\
-         - *start*: from the start of the process until it asks for its first event. *first event*: from then to the answer. *processor*: user and system time of the process, to the end. *peak*: resident memory (`VmHWM`). MB and kB are powers of ten.\n\
+         - *start*: from the start of the process until it asks for its first event. *first event*, *done*: from the event to the answer, less the time that EC2 took to attach. *processor*: user and system time of the process, to the end. *peak*: resident memory (`VmHWM`). MB and kB are powers of ten.\n\
          - *floor*: `lambda_runtime` without the SDK, built as the functions are (trimmed), or with all its defaults. *Rust, all defaults*: the same work with the SDK as `cargo add` gives it, in the default release profile. *Python, boto3*: the same work on a Runtime API loop of its own.\n\
          - Processor share: {}.\n",
         results.throttle

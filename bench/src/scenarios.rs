@@ -1,6 +1,7 @@
 //! What the functions are given, in which world, and what must come of it.
 
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -85,10 +86,10 @@ pub(crate) fn all() -> Vec<Scenario> {
             )
         },
         integrator(
-            "volume attached, EC2 says attaching twice",
+            "volume attached, EC2 takes 10 s",
             COMPLETED,
             || World {
-                attaching: 2,
+                attaching: Duration::from_secs(10),
                 ..World::default()
             },
             "integrated",
@@ -197,12 +198,19 @@ pub(crate) fn all() -> Vec<Scenario> {
                 "reported",
             )
         },
-        other(
-            "planned restore",
-            "restore-starter",
-            "manual-planned-restore",
-            "started",
-        ),
+        Scenario {
+            // Nothing was restored yet.
+            world: || World {
+                listed: false,
+                ..World::default()
+            },
+            ..other(
+                "planned restore",
+                "restore-starter",
+                "manual-planned-restore",
+                "started",
+            )
+        },
         other(
             "fail over by two routing controls",
             "routing-shifter",

@@ -12,7 +12,7 @@ use recovery_core::fakes::{DRILL_ROLE, FakeClock, RESTORE_ROLE, Story, World, vo
 use recovery_core::outcome::Outcome;
 use recovery_core::planning::Places;
 use recovery_core::region_switch::Recovered;
-use recovery_core::report::Targets;
+use recovery_core::report::Objectives;
 use recovery_core::reporting::Terms;
 use recovery_core::restore_start::Means;
 use recovery_core::{fail_over, planning, region_switch, reporting, restore_start};
@@ -52,7 +52,7 @@ fn deliver(world: &World, handle: impl AsyncFn() -> Result<Outcome, Error>) {
     for key in kept.filter(|key| !before.contains_key(*key)) {
         // The name of an execution may have nearly any sign in it.
         assert_visible(key);
-        let place = ["plans/", "reports/"]
+        let place = ["jobs/", "plans/", "reports/"]
             .iter()
             .any(|place| key.starts_with(place));
         let parts = key.split('/').count();
@@ -114,7 +114,7 @@ fuzz_target!(|bytes: &[u8]| {
     }
     let terms = Terms {
         bucket: "recovery".to_owned(),
-        targets: Targets::default(),
+        objectives: Objectives::default(),
         drill_role: DRILL_ROLE.to_owned(),
     };
     let clock = FakeClock::new();

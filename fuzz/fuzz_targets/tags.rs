@@ -1,5 +1,5 @@
 //! Tags lead to a target that CloudFormation, EC2 and a shell could be given, or to a refusal that names the
-//! tag; other tags change nothing. A device name is one of those that EC2 takes.
+//! tag; an optional tag refuses nothing, and other tags change nothing. A device name is one of those that EC2 takes.
 #![no_main]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,12 +24,12 @@ const KEYS: [&str; 7] = [
 /// Every name for a data volume there is.
 static DEVICES: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
     let mut names = BTreeSet::new();
-    for first in 'b'..='z' {
-        names.insert(format!("/dev/sd{first}"));
-        let more = ('a'..='z').map(|second| format!("{first}{second}"));
-        for letters in more.chain([first.to_string()]) {
-            names.extend([format!("/dev/xvd{letters}"), format!("xvd{letters}")]);
-        }
+    let one = ('b'..='z').map(String::from);
+    let two =
+        ('a'..='d').flat_map(|first| ('a'..='z').map(move |second| format!("{first}{second}")));
+    names.extend(one.clone().map(|letter| format!("/dev/sd{letter}")));
+    for letters in one.chain(two) {
+        names.extend([format!("/dev/xvd{letters}"), format!("xvd{letters}")]);
     }
     names
 });
@@ -91,9 +91,19 @@ fuzz_target!(|bytes: &[u8]| {
             assert!(!target.logical_id.is_empty());
             assert!(target.logical_id.chars().all(|c| c.is_ascii_alphanumeric()));
             let device = target.device.as_ref().map_or("", DeviceName::as_str);
-            assert_eq!(device, value(DEVICE));
             let mount = target.mount.unwrap_or_default();
-            assert_eq!(mount, value(MOUNT));
+            // Each is used, or named as one that cannot be.
+            for (key, used) in [(DEVICE, device), (MOUNT, &*mount)] {
+                let unusable = target.unusable_tags.iter().find(|it| it.tag == key);
+                match unusable {
+                    None => assert_eq!(used, value(key)),
+                    Some(unusable) => {
+                        assert!(used.is_empty() && !value(key).is_empty());
+                        assert_visible(&unusable.to_string());
+                        assert!(unusable.remedy().ends_with('.'));
+                    }
+                }
+            }
             if !mount.is_empty() {
                 let plain = |c: char| c.is_ascii_alphanumeric() || "/-_.".contains(c);
                 assert!(

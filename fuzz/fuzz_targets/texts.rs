@@ -4,7 +4,7 @@
 
 use fuzz::assert_visible;
 use libfuzzer_sys::fuzz_target;
-use recovery_core::ports::Notification;
+use recovery_core::ports::{Notification, TEXT_MESSAGE_LIMIT};
 use recovery_core::text;
 
 fuzz_target!(|input: (u16, &str)| {
@@ -90,6 +90,7 @@ fuzz_target!(|input: (u16, &str)| {
 
     let told = Notification {
         subject: given.to_owned(),
+        pointer: given.to_owned(),
         message: given.to_owned(),
         attributes: Vec::new(),
     };
@@ -100,4 +101,6 @@ fuzz_target!(|input: (u16, &str)| {
         "{subject:?}"
     );
     assert!(told.limited_message().len() <= 250_000);
+    let phone = told.text_message();
+    assert!(phone.len() <= TEXT_MESSAGE_LIMIT && phone.is_ascii(), "{phone:?}");
 });

@@ -32,6 +32,12 @@ def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         help="duration of a restore job (%(default)s)",
     )
     command.add_argument(
+        "--restore-token-seconds",
+        type=float,
+        default=Settings.restore_token_seconds,
+        help="how long StartRestoreJob remembers an idempotency token (%(default)s)",
+    )
+    command.add_argument(
         "--backup-seconds", type=float, default=Settings.backup_seconds, help="duration of a backup job (%(default)s)"
     )
     command.add_argument(
@@ -39,6 +45,12 @@ def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         type=float,
         default=Settings.attach_seconds,
         help="duration of attaching a volume (%(default)s)",
+    )
+    command.add_argument(
+        "--modify-seconds",
+        type=float,
+        default=Settings.modify_seconds,
+        help="duration of modifying a volume (%(default)s)",
     )
     command.add_argument(
         "--wait-scale",
@@ -58,6 +70,12 @@ def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "--function-timeout-seconds",
         type=float,
         help="how long every function has to answer (as each is configured)",
+    )
+    command.add_argument(
+        "--functions-at-once",
+        type=int,
+        default=Settings.functions_at_once,
+        help="number of invocations that run at the same time; others wait (8 for each processor: %(default)s)",
     )
     command.add_argument(
         "--minute-seconds",
@@ -81,11 +99,14 @@ def _serve(chosen: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
             account=chosen.account,
             port=chosen.port,
             restore_seconds=chosen.restore_seconds,
+            restore_token_seconds=chosen.restore_token_seconds,
             backup_seconds=chosen.backup_seconds,
             attach_seconds=chosen.attach_seconds,
+            modify_seconds=chosen.modify_seconds,
             wait_scale=chosen.wait_scale,
             retry_seconds=tuple(chosen.retry_seconds),
             function_timeout_seconds=chosen.function_timeout_seconds,
+            functions_at_once=chosen.functions_at_once,
             minute_seconds=chosen.minute_seconds,
             verbose=chosen.verbose,
         )

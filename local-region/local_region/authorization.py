@@ -31,6 +31,7 @@ CONDITIONAL_WRITES = ("if-match", "if-none-match")
 def name_resources_as_aws() -> None:
     """Have IAM policies evaluated against the resources and keys of AWS's Service Authorization Reference."""
     extract, further = iam_actions.extract_resource_arn, iam_actions.verified_access_resource_arns
+    lambda_action = iam_actions._lambda_action
     condition_keys, keys_of_s3 = iam_actions.request_tag_context, iam_actions.s3_service_context
 
     def resource_arn(
@@ -89,6 +90,12 @@ def name_resources_as_aws() -> None:
             arns.append(f"arn:aws:ec2:{region}:{owner}:{kind}/{resource_id}")
         return arns or ["*"]
 
+    def every_lambda_action(method: str, path: str) -> str | None:
+        """Also of calls that are about no function, which ministack allows to everybody."""
+        named = lambda_action(method, path)
+        route = None if named else api_models.rest_operation("lambda", method, path)
+        return route[0].name if route else named
+
     def request_condition_keys(service: str, iam_action: str, body: bytes, params: dict) -> dict[str, Any]:
         given = {key: ec2._p(params, name) for key, name in CLOUDFORMATION_KEYS.items()}
         own = {key: value for key, value in given.items() if value} if service == "cloudformation" else {}
@@ -100,6 +107,7 @@ def name_resources_as_aws() -> None:
         conditional = {f"s3:{name}": headers[name] for name in CONDITIONAL_WRITES if headers.get(name)}
         return known | conditional
 
+    iam_actions._lambda_action = every_lambda_action
     iam_actions.request_tag_context = request_condition_keys
     iam_actions.s3_service_context = s3_condition_keys
     iam_actions.extract_resource_arn = resource_arn

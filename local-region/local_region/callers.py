@@ -53,6 +53,12 @@ class Caller:
         """The caller of the request that is being served."""
         return _current.get()
 
+    @staticmethod
+    def is_current_function() -> bool:
+        """Whether a deployed function made the request that is being served, if one is."""
+        caller = _current.get(None)
+        return caller is not None and caller.is_function
+
     def is_served(self) -> None:
         """Be the caller of the request that is being served from here on."""
         _current.set(self)

@@ -9,11 +9,13 @@ from local_region.api_error import ApiError
 from local_region.event_bus import EventBus
 from local_region.faults import Faults
 from local_region.journal import Journal
+from local_region.ops_items import OpsItems
 from local_region.pending_work import PendingWork
 from local_region.restore_jobs import RestoreJobs
 from local_region.routing_controls import PATH as ROUTING_ENDPOINT
 from local_region.routing_controls import RoutingControls
 from local_region.schedules import Schedules
+from local_region.volumes import TROUBLES, Volumes
 
 PREFIX = "/_local-region/"
 Asgi = Callable[[dict, Callable, Callable], Awaitable[None]]
@@ -33,6 +35,8 @@ class Control:
         restores: RestoreJobs,
         faults: Faults,
         routing: RoutingControls,
+        ops_items: OpsItems,
+        volumes: Volumes,
     ) -> None:
         self._rest = rest
         self._ready = ready
@@ -43,6 +47,8 @@ class Control:
         self._restores = restores
         self._faults = faults
         self._routing = routing
+        self._ops_items = ops_items
+        self._volumes = volumes
         self._endpoints = {
             ("POST", "events"): self._post_events,
             ("GET", "journal"): self._get_journal,
@@ -52,10 +58,14 @@ class Control:
             ("POST", "restore-failures"): self._post_restore_failures,
             ("GET", "restore-failures"): self._get_restore_failures,
             ("DELETE", "restore-failures"): self._delete_restore_failures,
+            ("DELETE", "restore-tokens"): self._delete_restore_tokens,
             ("GET", "routing"): self._get_routing,
             ("POST", "routing"): self._post_routing,
             ("POST", "routing-endpoints"): self._post_routing_endpoints,
+            ("GET", "ops-item-quota"): self._get_ops_item_quota,
+            ("POST", "ops-item-quota"): self._post_ops_item_quota,
             ("POST", "schedules"): self._post_schedules,
+            ("POST", "volume-troubles"): self._post_volume_troubles,
             ("POST", "faults"): self._post_faults,
             ("GET", "faults"): self._get_faults,
             ("DELETE", "faults"): self._delete_faults,
@@ -120,6 +130,10 @@ class Control:
         self._restores.forget_failures()
         return {"failures": []}
 
+    async def _delete_restore_tokens(self, _query: dict[str, str], _body: bytes) -> dict[str, Any]:
+        self._restores.forget_tokens()
+        return {"tokens": []}
+
     async def _get_routing(self, _query: dict[str, str], _body: bytes) -> dict[str, Any]:
         return self._routing.report()
 
@@ -129,11 +143,34 @@ class Control:
     async def _post_routing_endpoints(self, _query: dict[str, str], body: bytes) -> dict[str, Any]:
         return self._routing.take_away(_json(body))
 
+    async def _get_ops_item_quota(self, _query: dict[str, str], _body: bytes) -> dict[str, Any]:
+        return {"left": self._ops_items.left}
+
+    async def _post_ops_item_quota(self, _query: dict[str, str], body: bytes) -> dict[str, Any]:
+        request = _json(body)
+        left = request.get("left") if isinstance(request, dict) else -1
+        if not isinstance(request, dict) or list(request) != ["left"] or not _is_count_or_none(left):
+            raise ApiError("BadRequest", 'expected {"left": 0}: how many more OpsItems may be created, or null')
+        self._ops_items.left = left
+        return {"left": left}
+
     async def _post_schedules(self, _query: dict[str, str], body: bytes) -> dict[str, Any]:
         request = _json(body)
         if not isinstance(request, dict) or not isinstance(request.get("rule"), str) or not request["rule"]:
             raise ApiError("BadRequest", 'expected {"rule": "..."}: the name of a scheduled rule')
         return self._schedules.fire(request["rule"])
+
+    async def _post_volume_troubles(self, _query: dict[str, str], body: bytes) -> dict[str, Any]:
+        request = _json(body)
+        if (
+            not isinstance(request, dict)
+            or set(request) != {"resourceId", "trouble"}
+            or not isinstance(request["resourceId"], str)
+            or request["trouble"] not in (*TROUBLES, None)
+        ):
+            known = ", ".join(TROUBLES)
+            raise ApiError("BadRequest", f'expected {{"resourceId": "vol-..", "trouble": ..}}, one of {known} or null')
+        return {"troubles": self._volumes.let_have(request["resourceId"], request["trouble"])}
 
     async def _post_faults(self, _query: dict[str, str], body: bytes) -> dict[str, Any]:
         asked = _json(body)
@@ -152,6 +189,10 @@ def _json(body: bytes) -> Any:
         return json.loads(body)
     except ValueError as error:
         raise ApiError("BadRequest", f"the request body is not JSON: {error}") from error
+
+
+def _is_count_or_none(value: Any) -> bool:
+    return value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 0)
 
 
 def _number(query: dict[str, str], name: str, default: str) -> float:

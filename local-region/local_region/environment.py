@@ -28,6 +28,8 @@ def of_region(settings: Settings, port: int, scratch: Path) -> dict[str, str]:
         "GATEWAY_PORT": str(port),
         "HOME": str(scratch),
         "IOT_MTLS_ENABLED": "0",
+        # An account's quota. Ministack's own limit is what the machine's memory holds: see functions_at_once.
+        "LAMBDA_ACCOUNT_CONCURRENCY": "1000",
         "LAMBDA_EXECUTOR": "local",
         "LOG_LEVEL": "INFO" if settings.verbose else "ERROR",
         "MINISTACK_ACCOUNT_ID": settings.account,

@@ -1,12 +1,15 @@
 """Lambda's asynchronous invocation (retries, destinations, dead-letter queues), and a journal of every invocation."""
 
 import asyncio
+import contextlib
 import contextvars
 import datetime
 import json
 import subprocess
+import threading
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +21,7 @@ from ministack.core.arn import parse_arn
 from ministack.core.concurrency import run_reentrant
 from ministack.services import lambda_svc
 
-from local_region.callers import LAMBDA, user_agent
+from local_region.callers import LAMBDA, Caller, user_agent
 from local_region.journal import Journal
 from local_region.pending_work import PendingWork
 from local_region.settings import Settings
@@ -32,6 +35,8 @@ PASSED_ON = ("AWS_ENDPOINT_URL", "AWS_EC2_METADATA_DISABLED", "LANG", "LD_LIBRAR
 TIMED_OUT = "Sandbox.Timedout"
 # How much of a failed invocation's log the journal keeps.
 LOG_TAIL = 4096
+# AWS's default quota of concurrent executions. How many run at once here follows the machine, and is no quota.
+CONCURRENT_EXECUTIONS = 1000
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,10 @@ class Functions:
         self._endpoint = endpoint
         self._closed = False
         self._cold: set[str] = set()
+        # An asynchronous invocation waits as an event, a synchronous one as a request, which Lambda begins at once:
+        # there are never more events before it than run at the same time.
+        self._events_begun = asyncio.Semaphore(settings.functions_at_once)
+        self._running = threading.Semaphore(settings.functions_at_once)
         self._execute = lambda_svc._execute_function_dispatch
         self._worker_invoke = lambda_runtime.ProvidedWorker.invoke
         self._worker_env = lambda_svc._provided_worker_env
@@ -80,6 +89,7 @@ class Functions:
             handler.disable_nagle_algorithm = True
             return handler
 
+        lambda_svc._get_account_settings = _account_settings(lambda_svc._get_account_settings)
         lambda_svc._execute_function_dispatch = self._execute_journalled
         lambda_svc.invoke_async_with_retry = self.invoke_async
         lambda_svc._provided_worker_env = self._function_environment
@@ -106,7 +116,8 @@ class Functions:
         number = 1
         while True:
             _attempt.set(Attempt(request_id, number, event_id))
-            result = await run_reentrant(lambda_svc._execute_function_with_config_scope, _as_it_is_now(func), event)
+            async with self._events_begun:
+                result = await run_reentrant(lambda_svc._execute_function_with_config_scope, _as_it_is_now(func), event)
             pause = self._settings.retry_seconds[min(number, 2) - 1]
             too_old = time.monotonic() - queued_at + pause > maximum_age
             condition = _condition(result, number > retries, too_old)
@@ -231,7 +242,7 @@ class Functions:
             "attempt": attempt.number,
             "eventId": attempt.event_id,
         }
-        with self._pending.counted("invocation"):
+        with self._pending.counted("invocation"), self._may_run():
             self._journal.record("invocation-started", **about)
             began = time.perf_counter()
             result = self._execute(func, config, event, attempt.request_id, started)
@@ -249,6 +260,11 @@ class Functions:
             )
             self._cold.discard(attempt.request_id)
         return result
+
+    def _may_run(self) -> contextlib.AbstractContextManager[Any]:
+        """Waits until this invocation may run. One that a function waits for may at once: that function runs, too."""
+        is_nested = _attempt.get() is None and Caller.is_current_function()
+        return contextlib.nullcontext() if is_nested else self._running
 
     def _function_environment(self, config: dict[str, Any], code_dir: str, port: int) -> dict[str, str]:
         """What a function's process sees: what Lambda would set, and nothing of the server's own environment."""
@@ -321,3 +337,19 @@ def _invocation_record(
         "responseContext": context,
         "responsePayload": result.get("body"),
     }
+
+
+def _account_settings(answer: Callable[[], Any]) -> Callable[[], Any]:
+    """GetAccountSettings with AWS's quota, less what functions have reserved of it."""
+
+    def answered() -> Any:
+        status, headers, body = answer()
+        settings = json.loads(body)
+        reserved = sum(int(function.get("concurrency") or 0) for function in lambda_svc._functions.values())
+        settings["AccountLimit"] |= {
+            "ConcurrentExecutions": CONCURRENT_EXECUTIONS,
+            "UnreservedConcurrentExecutions": CONCURRENT_EXECUTIONS - reserved,
+        }
+        return status, headers, json.dumps(settings).encode()
+
+    return answered

@@ -52,6 +52,8 @@ class _MapRun:
         self._machine = parent.machine | {"arn": f"{parent.machine['arn']}/{label}"}
         self._machine["name"] = f"{parent.machine['name']}/{label}"
         _require_rights(parent, self._execution_prefix)
+        # The children work in the role on behalf of the state machine's Map, not of the state machine.
+        parent.tasks.require_trust(self._machine["arn"])
         items = _read(parent, state, data, context) if "ItemReader" in state else items_of(state, data, context)
         self._children = [
             self._child(selected(state, data, context | {"Map": {"Item": {"Index": index, "Value": item}}}, item))

@@ -24,6 +24,8 @@ CUSTOMER_KEYS = ("/aws/automations", "/aws/dedup", "/aws/resources")
 DATA_VALUE_LIMIT = 20 * 1024
 # Only these block a new OpsItem with the same deduplication string.
 ACTIVE = ("InProgress", "Open")
+# OpsItems that an account may create in a month.
+QUOTA = 10_000
 UPDATABLE = ("Category", "Description", "Notifications", "Priority", "RelatedOpsItems", "Severity", "Status", "Title")
 
 
@@ -36,6 +38,8 @@ class OpsItems:
         self._items = AccountRegionScopedDict()
         # What an item was told duplicates by when it was created: later changes do not count.
         self._identities = AccountRegionScopedDict()
+        # How many more OpsItems may be created; any number, when None.
+        self.left: int | None = None
         add_json_operations(
             "ssm",
             {
@@ -53,6 +57,14 @@ class OpsItems:
         twin = self._active_twin(params.get("OperationalData") or {})
         if twin:
             raise ApiError("OpsItemAlreadyExistsException", "OpsItem already exists", OpsItemId=twin)
+        if self.left == 0:
+            raise ApiError(
+                "OpsItemLimitExceededException",
+                "The request caused OpsItems to exceed one or more quotas",
+                ResourceTypes=["OpsItem"],
+                Limit=QUOTA,
+                LimitType="OpsItemsPerMonth",
+            )
         if params.get("Tags"):
             caller.require("ssm:AddTagsToResource", f"arn:aws:ssm:{get_region()}:{get_account_id()}:opsitem/*")
         item_id = f"oi-{uuid.uuid4().hex[:12]}"
@@ -75,6 +87,8 @@ class OpsItems:
             "LastModifiedTime": now,
         }
         self._identities[item_id] = _identity(params.get("OperationalData") or {})
+        if self.left is not None:
+            self.left -= 1
         self._announce("created", "OpsItem Create", self._items[item_id])
         return {"OpsItemId": item_id, "OpsItemArn": arn}
 
@@ -162,10 +176,12 @@ class OpsItems:
 
 
 def _identity(data: dict[str, Any]) -> tuple[str, str] | None:
-    """What OpsCenter tells duplicates by: the deduplication string, with the resources it is about."""
+    """What OpsCenter tells duplicates by: the deduplication string, whatever its case, with the resources it is about."""
     if "/aws/dedup" not in data:
         return None
-    return json.loads(data["/aws/dedup"]["Value"])["dedupString"], data.get("/aws/resources", {}).get("Value", "")
+    return json.loads(data["/aws/dedup"]["Value"])["dedupString"].casefold(), data.get("/aws/resources", {}).get(
+        "Value", ""
+    )
 
 
 def _check_source(source: str) -> None:

@@ -23,6 +23,8 @@ from local_region.volumes import set_tags, tags_of
 SOURCE_TAG = "aws:backup:source-resource"
 # The most MaxResults may be.
 LARGEST_PAGE = 1000
+# The most tags of its owner that a snapshot has.
+MOST_TAGS = 50
 
 
 class RecoveryPoints:
@@ -114,8 +116,11 @@ class RecoveryPoints:
             "Encrypted": volume["Encrypted"],
             "StorageTier": "standard",
         }
-        # The resource's tags are copied; those of the backup rule win.
+        # The resource's tags are copied; those of the backup rule win. What does not fit leaves a recovery
+        # point without tags.
         tags = tags_of(volume_id) | (params.get("RecoveryPointTags") or {})
+        if sum(not key.startswith("aws:") for key in tags) > MOST_TAGS:
+            tags = {}
         set_tags(snapshot_id, tags | {SOURCE_TAG: params["ResourceArn"]})
         arn = f"arn:aws:ec2:{get_region()}::snapshot/{snapshot_id}"
         job = {

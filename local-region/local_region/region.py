@@ -28,7 +28,7 @@ from local_region.faults import Faults
 from local_region.functions import Functions
 from local_region.instances import Instances
 from local_region.journal import Journal
-from local_region.notifications import record_messages
+from local_region.notifications import check_message_structure, record_messages
 from local_region.ops_items import OpsItems
 from local_region.pending_work import PendingWork
 from local_region.recovery_points import RecoveryPoints
@@ -66,18 +66,19 @@ def assemble(settings: Settings, endpoint: str, loop: asyncio.AbstractEventLoop)
     faults = Faults()
     Calls(journal, faults)
     record_messages(journal)
+    check_message_structure()
     functions = Functions(settings, journal, pending, endpoint)
     targets = EventTargets(settings, journal, pending, faults, functions)
     events = EventBus(journal, targets)
     schedules = Schedules(settings, journal, targets, loop)
-    volumes = Volumes(settings, journal, pending)
+    volumes = Volumes(settings, journal, pending, events)
     instances = Instances(volumes, events)
     groups = AutoScaling(instances)
     add_tag_actions()
     points = RecoveryPoints(settings, pending, events)
     CopyJobs(settings, pending, events, points)
     restores = RestoreJobs(settings, journal, pending, events, points, volumes)
-    OpsItems(journal, events)
+    ops_items = OpsItems(journal, events)
     documents = Documents()
     Runbooks(settings, endpoint, pending, events, documents)
     StackResources(instances, volumes, groups, documents)
@@ -86,5 +87,7 @@ def assemble(settings: Settings, endpoint: str, loop: asyncio.AbstractEventLoop)
     StateMachines(settings, endpoint, journal, pending, events)
     read_models_ahead()
     routing = RoutingControls(endpoint)
-    control = Control(app.app, settings.ready(endpoint), journal, pending, events, schedules, restores, faults, routing)
+    control = Control(
+        app.app, settings.ready(endpoint), journal, pending, events, schedules, restores, faults, routing, ops_items, volumes
+    )
     return Region(control, functions)

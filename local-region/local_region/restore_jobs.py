@@ -45,7 +45,8 @@ class RestoreJobs:
         self._points = points
         self._volumes = volumes
         self._jobs = AccountRegionScopedDict()
-        self._ids_by_token = AccountRegionScopedDict()
+        # Of a token, the job that it started and the moment.
+        self._tokens = AccountRegionScopedDict()
         self._failures: list[dict[str, Any]] = []
         add_rest_operations(
             "backup",
@@ -78,15 +79,20 @@ class RestoreJobs:
         """Let all jobs do as they can."""
         self._failures.clear()
 
+    def forget_tokens(self) -> None:
+        """Forget every idempotency token, as AWS Backup does after a time that it does not promise."""
+        self._tokens = AccountRegionScopedDict()
+
     def _start_restore_job(self, params: dict[str, Any], caller: Caller) -> dict[str, Any]:
         role = params.get("IamRoleArn")
         if not role:
             raise ApiError("MissingParameterValueException", "Missing required parameter: IamRoleArn")
         caller.require("iam:PassRole", role, **{"iam:PassedToService": "backup.amazonaws.com"})
         token = params.get("IdempotencyToken")
-        if token in self._ids_by_token:
+        job_id, started = self._tokens.get(token) or ("", float("-inf"))
+        if time.time() - started < self._settings.restore_token_seconds:
             # The job already started with this token: success, and nothing more happens.
-            return {"RestoreJobId": self._ids_by_token[token]}
+            return {"RestoreJobId": job_id}
         job_id = self._start(
             params["RecoveryPointArn"],
             params["Metadata"],
@@ -95,7 +101,7 @@ class RestoreJobs:
             resource_type=params.get("ResourceType"),
         )
         if token:
-            self._ids_by_token[token] = job_id
+            self._tokens[token] = (job_id, time.time())
         return {"RestoreJobId": job_id}
 
     def _start(
@@ -188,6 +194,7 @@ class RestoreJobs:
             numbers["iops"],
             numbers["throughput"],
             metadata.get("encrypted") == "true",
+            kms_key_id=metadata.get("kmsKeyId") or None,
         )
 
     def _announce(self, job: dict[str, Any]) -> None:

@@ -133,13 +133,16 @@ class RunbookActions:
         wanted = {name: doing.inputs[name] for name in ("name", "input") if doing.inputs.get(name)}
         wanted["stateMachineArn"] = doing.input("stateMachineArn")
         started = await self.call(doing, "stepfunctions", "StartExecution", wanted)
-        while True:
-            execution = await self.call(
-                doing, "stepfunctions", "DescribeExecution", {"executionArn": started["executionArn"]}
-            )
-            if execution["status"] != "RUNNING":
-                break
-            await self._pause(LOOK_SECONDS)
+        about = {"executionArn": started["executionArn"]}
+        try:
+            while (execution := await self.call(doing, "stepfunctions", "DescribeExecution", about))[
+                "status"
+            ] == "RUNNING":
+                await self._pause(LOOK_SECONDS)
+        except asyncio.CancelledError:
+            # A step that is cancelled or has taken too long does not leave its execution running.
+            await self.call(doing, "stepfunctions", "StopExecution", about)
+            raise
         if execution["status"] != "SUCCEEDED":
             reason = ": ".join(execution[name] for name in ("error", "cause") if execution.get(name))
             raise StepFailed(f"The execution {execution['executionArn']} ended {execution['status']}. {reason}".strip())

@@ -18,6 +18,7 @@ app                              _routing_params                      method pat
 app                              _ct_event_name                       service method path headers query_params
 core.arn                         parse_arn                            *
 core.concurrency                 run_reentrant                        *
+core.iam_actions                 _lambda_action                       method path
 core.iam_actions                 _tag_operations                      service
 core.iam_actions                 access_denied_response               service action principal_arn request_id error_code message headers resource_arn explicit_deny resource_policy_arn
 core.iam_actions                 extract_iam_action                   *
@@ -37,7 +38,11 @@ core.router                      extract_access_key_id                *
 services.autoscaling             _reconcile_instances                 asg
 services.autoscaling             _p                                   params key
 services.autoscaling             _error                               code message status
+services.autoscaling             _instances_xml                       asg
+services.autoscaling             _xml                                 status root_tag inner
 services.backup                  _create_selection                    *
+services.cloudformation.changesets   _resolve_parameters               template provided_params previous_params
+services.cloudformation.handlers     _resolve_parameters               template provided_params previous_params
 services.cloudformation.handlers     _describe_stack_resource         params
 services.cloudformation.handlers     _error                           code message status
 services.cloudformation.handlers     _p                               params key default
@@ -93,6 +98,7 @@ services.kms                     _resolve_key                         key_id_or_
 services.lambda_svc              _execute_function_dispatch           func config event request_id started
 services.lambda_svc              _execute_function_with_config_scope  func event
 services.lambda_svc              _execution_record_for_config         func config
+services.lambda_svc              _get_account_settings
 services.lambda_svc              _get_func_record_for_ref             function_ref
 services.lambda_svc              _provided_worker_env                 config code_dir port
 services.lambda_svc              _runtime_env_vars                    config
@@ -139,17 +145,18 @@ TABLES = """
 app                              SERVICE_HANDLERS                     backup sns sqs ssm
 core.iam_actions                 SERVICE_TO_IAM_NAMESPACE             backup ec2
 core.router                      SERVICE_PATTERNS                     ssm
-services.autoscaling             _ACTION_MAP                          DeleteAutoScalingGroup DescribeAutoScalingGroups
+services.autoscaling             _ACTION_MAP                          CompleteLifecycleAction DeleteAutoScalingGroup DescribeAutoScalingGroups StartInstanceRefresh
 services.autoscaling             _asgs
+services.autoscaling             _hooks
 services.backup                  _plans
 services.backup                  _selections
 services.backup                  _vaults
 services.cloudformation          _change_sets
 services.cloudformation          _stacks
 services.cloudformation.handlers     _ACTION_HANDLERS                 CreateChangeSet CreateStack DeleteStack DescribeStackResource DescribeStacks GetTemplateSummary UpdateStack ValidateTemplate
-services.cloudformation.provisioners _RESOURCE_HANDLERS               AWS::AutoScaling::AutoScalingGroup AWS::Events::Rule AWS::SNS::Topic
+services.cloudformation.provisioners _RESOURCE_HANDLERS               AWS::AutoScaling::AutoScalingGroup AWS::Events::Rule AWS::Logs::LogGroup AWS::SNS::Topic
 services.cloudformation.provisioners _STACK_TAG_PROPERTY              AWS::AutoScaling::AutoScalingGroup
-services.ec2                     _ACTION_MAP                          AttachVolume CreateVolume DescribeInstances DescribeTags DescribeVolumes
+services.ec2                     _ACTION_MAP                          AttachVolume CreateVolume DescribeInstances DescribeTags DescribeVolumes DescribeVolumesModifications ModifyVolume StopInstances
 services.ec2                     _INSTANCE_ID_RE
 services.ec2                     _instances
 services.ec2                     _launch_templates
@@ -157,8 +164,10 @@ services.ec2                     _snapshots
 services.ec2                     _subnets
 services.ec2                     _tags
 services.ec2                     _volumes
+services.cloudwatch_logs         _log_groups
 services.eventbridge             _rules
 services.eventbridge             _targets
+services.lambda_svc              _functions
 services.lambda_svc              _RESERVED_RUNTIME_ENV_VARS           AWS_LAMBDA_RUNTIME_API
 core.iam_evaluator               _request_origin
 services.iam                     _roles

@@ -51,6 +51,7 @@ async def _serve(
     from local_region.region import assemble  # imports ministack, which reads the environment
 
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
+    loop.set_exception_handler(_report)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     if exit_with_stdin:
@@ -69,15 +70,29 @@ async def _serve(
 
         await region.asgi(scope, receive, announcing if scope["type"] == "lifespan" else send)
 
+    async def stopped() -> None:
+        await stop.wait()
+        # The functions first: their connections end with them.
+        await asyncio.to_thread(region.functions.close)
+
     config = Config()
     config.bind = [f"fd://{listener.fileno()}"]
     config.keep_alive_timeout = 75
     config.graceful_timeout = 0.2
     config.loglevel = "INFO" if settings.verbose else "ERROR"
     try:
-        await serve_http(announced, config, shutdown_trigger=stop.wait)
+        await serve_http(announced, config, shutdown_trigger=stopped)
     finally:
         region.functions.close()
+
+
+def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Log what nobody else handles, except requests that are cancelled because the Region ends.
+
+    Python 3.11 reports the cancellation of a connection's task as an error in a callback of its own.
+    """
+    if not isinstance(context.get("exception"), asyncio.CancelledError):
+        loop.default_exception_handler(context)
 
 
 def _listen(port: int) -> socket.socket:

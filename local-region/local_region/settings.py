@@ -1,8 +1,12 @@
 """What one local Region is told when it starts."""
 
+import os
 import re
 from dataclasses import dataclass
 from typing import Any
+
+# Functions mostly wait for the Region's answers. More processes than this only take time from each other.
+FUNCTIONS_PER_PROCESSOR = 8
 
 
 @dataclass(frozen=True)
@@ -15,16 +19,22 @@ class Settings:
     """Port to listen on; 0 takes a free one."""
     restore_seconds: float = 1.0
     """How long a restore job stays RUNNING."""
+    restore_token_seconds: float = 3600.0
+    """How long StartRestoreJob remembers an idempotency token. AWS promises no time; older texts say one hour."""
     backup_seconds: float = 0.0
     """How long a backup job stays RUNNING."""
     attach_seconds: float = 0.05
     """How long an attachment stays `attaching`."""
+    modify_seconds: float = 0.05
+    """How long a volume is `modifying`, and cannot be attached; it can while it is `optimizing`."""
     wait_scale: float = 0.01
     """How long the waits of runbooks and state machines take, as a part of what they say."""
     retry_seconds: tuple[float, ...] = (0.2, 0.4)
     """Pauses before Lambda's retries of an asynchronous invocation; one and two minutes in AWS."""
     function_timeout_seconds: float | None = None
     """How long every function has to answer; what each is configured with, when None."""
+    functions_at_once: int = FUNCTIONS_PER_PROCESSOR * (os.cpu_count() or 1)
+    """How many invocations run at the same time. Others wait; their timeouts count from their start."""
     minute_seconds: float = 60.0
     """How long a minute of the schedules' clock takes."""
     verbose: bool = False
@@ -39,6 +49,10 @@ class Settings:
 
         if self.function_timeout_seconds is not None and not self.function_timeout_seconds > 0:
             raise ValueError("--function-timeout-seconds takes a number greater than 0")
+        if self.functions_at_once < 1:
+            raise ValueError("--functions-at-once takes a number greater than 0")
+        if not self.restore_token_seconds >= 0:
+            raise ValueError("--restore-token-seconds takes a number that is not negative")
         if not self.wait_scale >= 0:
             raise ValueError("--wait-scale takes a number that is not negative")
         if not self.minute_seconds > 0:

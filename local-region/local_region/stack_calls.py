@@ -7,7 +7,7 @@ from urllib.parse import unquote
 
 from ministack.core.responses import get_account_id, get_region
 from ministack.services import cloudformation
-from ministack.services.cloudformation import handlers
+from ministack.services.cloudformation import changesets, handlers
 
 from local_region.api_error import ApiError
 from local_region.callers import Caller
@@ -18,6 +18,8 @@ PRINCIPAL = "cloudformation.amazonaws.com"
 # The operations that read a template, and those that may be given a service role.
 READS_TEMPLATE = ("CreateChangeSet", "CreateStack", "GetTemplateSummary", "UpdateStack", "ValidateTemplate")
 TAKES_ROLE = ("CreateChangeSet", "CreateStack", "DeleteStack", "UpdateStack")
+# A template's parameter of this type holds the name of an SSM parameter, whose value CloudFormation reads.
+SSM_VALUE = "AWS::SSM::Parameter::Value<"
 Handler = Callable[[dict[str, Any]], Any]
 
 
@@ -28,6 +30,8 @@ def check_stack_calls() -> None:
         actions[name] = _checked(actions[name], _may_read_template)
     for name in TAKES_ROLE:
         actions[name] = _checked(actions[name], _may_pass_role)
+    for module in (handlers, changesets):
+        module._resolve_parameters = _with_rights_of_caller(module._resolve_parameters)
     actions["DescribeStacks"] = _without_empty_descriptions(actions["DescribeStacks"])
     actions["DescribeStackResource"] = _of_existing_resource(handlers._describe_stack_resource)
 
@@ -63,6 +67,45 @@ def _may_read_template(params: dict[str, Any]) -> None:
             )
         except ApiError as error:
             raise ApiError("ValidationError", f"S3 error: Access Denied: {error.message}") from error
+
+
+def _with_rights_of_caller(resolve: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+    """CloudFormation reads the SSM parameters that a template's parameters name with the rights of its caller.
+
+    The service role does not count: it makes the resources, and reads `{{resolve:ssm:..}}` in them.
+    """
+
+    def resolved(
+        template: dict[str, Any], provided_params: list[dict[str, Any]], previous_params: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
+        given = {parameter.get("Key"): parameter for parameter in provided_params}
+        for name, declared in template.get("Parameters", {}).items():
+            if str(declared.get("Type")).startswith(SSM_VALUE):
+                value = given.get(name, {}).get("Value", declared.get("Default"))
+                if given.get(name, {}).get("UsePreviousValue"):
+                    value = (previous_params or {}).get(name, {}).get("SsmName", declared.get("Default"))
+                if value:
+                    _may_read_parameter(str(value))
+        return resolve(template, provided_params, previous_params)
+
+    return resolved
+
+
+def _may_read_parameter(name: str) -> None:
+    try:
+        Caller.current().require("ssm:GetParameters", _arn_of_parameter(name))
+    except ApiError as error:
+        # Ministack makes a ValidationError of it. The words are AWS's, which do not say which parameter it is.
+        raise ValueError("AccessDenied. User doesn't have permission to call ssm:GetParameters") from error
+
+
+def _arn_of_parameter(name: str) -> str:
+    if name.startswith("arn:"):
+        return name
+    name = name.partition(":")[0]
+    # Parameters that AWS publishes belong to no account.
+    owner = "" if name.startswith("/aws/") else get_account_id()
+    return f"arn:aws:ssm:{get_region()}:{owner}:parameter/{name.lstrip('/')}"
 
 
 def _may_pass_role(params: dict[str, Any]) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ministack.core.responses import get_account_id
-from ministack.services import autoscaling, backup, ec2, sns
+from ministack.services import autoscaling, backup, cloudwatch_logs, ec2, sns
 from ministack.services.cloudformation import provisioners
 
 from local_region.api_error import ApiError
@@ -51,6 +51,8 @@ class StackResources:
             "update": self._update_document,
             "delete": self._delete_document,
         }
+        groups_of_logs = registered["AWS::Logs::LogGroup"]
+        registered["AWS::Logs::LogGroup"] = groups_of_logs | {"create": _unless_it_exists(groups_of_logs["create"])}
         registered["AWS::Backup::BackupSelection"] = {"create": _create_selection, "delete": _delete_selection}
         # ministack adds the stack's tags, and CloudFormation's own, to the types named here.
         for resource_type in ("AWS::EC2::Instance", "AWS::EC2::Volume"):
@@ -189,6 +191,18 @@ def _create_selection(logical_id: str, props: dict[str, Any], stack_name: str) -
 
 def _delete_selection(physical_id: str, _props: dict[str, Any]) -> None:
     backup._selections.pop(physical_id.partition("_")[0], None)
+
+
+def _unless_it_exists(create: Callable[..., Created]) -> Callable[..., Created]:
+    """A log group with a name that exists, of a deleted stack that kept it for instance, fails the stack."""
+
+    def created(logical_id: str, props: dict[str, Any], stack_name: str) -> Created:
+        name = props.get("LogGroupName")
+        if name in cloudwatch_logs._log_groups:
+            raise ValueError(f"Resource of type 'AWS::Logs::LogGroup' with identifier '{name}' already exists.")
+        return create(logical_id, props, stack_name)
+
+    return created
 
 
 def _or_fail(act: Callable[[], Any]) -> Any:

@@ -91,18 +91,22 @@ class StateTasks:
         with self._lock:
             if arn not in self._credentials:
                 machine = stepfunctions._state_machines[stepfunctions._executions[arn]["stateMachineArn"]]
-                session = f"{machine['name'][:31]}-{arn.rpartition(':')[2]}"[:64]
-                try:
-                    self._credentials[arn] = assume(
-                        machine["roleArn"],
-                        session,
-                        "states.amazonaws.com",
-                        machine["stateMachineArn"],
-                        StateMachine=machine["name"],
-                    )
-                except CannotAssume as error:
-                    raise failure("States.TaskFailed", str(error)) from error
+                self._credentials[arn] = self._assume(machine, arn, machine["stateMachineArn"])
             return self._credentials[arn]
+
+    def require_trust(self, source_arn: str) -> None:
+        """Fail the state unless the role of the execution that runs here trusts Step Functions for `source_arn`."""
+        arn = current_execution.get()
+        if arn is not None:
+            machine = stepfunctions._state_machines[stepfunctions._executions[arn]["stateMachineArn"]]
+            self._assume(machine, arn, source_arn)
+
+    def _assume(self, machine: dict[str, Any], execution_arn: str, source_arn: str) -> Credentials:
+        session = f"{machine['name'][:31]}-{execution_arn.rpartition(':')[2]}"[:64]
+        try:
+            return assume(machine["roleArn"], session, "states.amazonaws.com", source_arn, StateMachine=machine["name"])
+        except CannotAssume as error:
+            raise failure("States.TaskFailed", str(error)) from error
 
     def _call_function(self, name: str, payload: Any) -> Any:
         try:

@@ -5,10 +5,11 @@ import re
 from typing import Any
 
 from ministack.core.responses import get_account_id, get_region
-from ministack.services import ec2
+from ministack.services import ec2, kms
 
 from local_region.api_error import ApiError
 from local_region.ec2_filters import Reader, filters_of, fulfils
+from local_region.event_bus import EventBus
 from local_region.journal import Journal
 from local_region.operations import Answer, add_ec2_actions
 from local_region.pages import page
@@ -17,8 +18,12 @@ from local_region.settings import Settings
 
 # The 28 attachments most Nitro types share between volumes and network interfaces, less the one interface.
 ATTACHMENT_LIMIT = 27
-DEVICE_NAME = re.compile(r"(/dev/)?((sd|hd)[a-z]\d{0,2}|xvd[a-z]{1,2}\d{0,2})")
+# The names that the guide lists, with and without /dev/: a digit behind it only for paravirtual instances.
+DEVICE_NAME = re.compile(r"(/dev/)?((sd|hd)[a-z]([1-9]|1[0-5])?|xvd([a-d][a-z]|[a-z]))")
 MULTI_ATTACH_LIMIT = 16
+# What a tester can let stand between a volume, or those made of a snapshot, and its instance: a product code of AWS
+# Marketplace, or a guest that uses the device name itself, so that the attachment stays `attaching`.
+TROUBLES = ("product-code", "stuck")
 
 
 def _flag(value: Any) -> str:
@@ -47,10 +52,16 @@ FILTERS: dict[str, Reader] = {
 class Volumes:
     """The Region's volumes."""
 
-    def __init__(self, settings: Settings, journal: Journal, pending: PendingWork) -> None:
+    def __init__(self, settings: Settings, journal: Journal, pending: PendingWork, events: EventBus) -> None:
         self._settings = settings
         self._journal = journal
         self._pending = pending
+        self._events = events
+        self._troubles: dict[str, str] = {}
+        self._modified_by_ministack = ec2._ACTION_MAP["ModifyVolume"]
+        self._modifications_by_ministack = ec2._ACTION_MAP["DescribeVolumesModifications"]
+        # Volumes under modification.
+        self._modifying: set[str] = set()
         self._create_by_ministack = ec2._create_volume
         add_ec2_actions(
             {
@@ -58,7 +69,9 @@ class Volumes:
                 "CreateVolume": self._create_volume,
                 "DeleteVolume": self._delete_volume,
                 "DescribeVolumes": self._describe_volumes,
+                "DescribeVolumesModifications": self._describe_modifications,
                 "DetachVolume": self._detach_volume,
+                "ModifyVolume": self._modify_volume,
             }
         )
 
@@ -73,6 +86,7 @@ class Volumes:
         throughput: int | None = None,
         encrypted: bool = False,
         multi_attach: bool = False,
+        kms_key_id: str | None = None,
     ) -> str:
         """Create a volume, from a snapshot when one is named; answers its id."""
         snapshot = ec2._snapshots.get(snapshot_id) if snapshot_id else None
@@ -96,7 +110,8 @@ class Volumes:
             "SnapshotId": snapshot_id or "",
             "Iops": iops or (3000 if volume_type == "gp3" else 100),
             "Throughput": throughput or (125 if volume_type == "gp3" else 0),
-            "Encrypted": encrypted or bool(snapshot and snapshot.get("Encrypted")),
+            "Encrypted": encrypted or bool(kms_key_id) or bool(snapshot and snapshot.get("Encrypted")),
+            "KmsKeyId": _key_arn(kms_key_id),
             "CreateTime": ec2._now_ts(),
             "Attachments": [],
             "MultiAttachEnabled": multi_attach,
@@ -131,7 +146,24 @@ class Volumes:
             )
         if dry_run:
             raise ApiError("DryRunOperation", "Request would have succeeded, but DryRun flag is set.", 412)
+        if volume_id in self._modifying:
+            raise ApiError(
+                "OperationNotPermitted",
+                f"Cannot attach volume {volume_id} when it is in modification state: MODIFYING",
+            )
+        trouble = self._trouble(volume)
+        if trouble == "product-code" and instance["State"]["Name"] != "stopped":
+            raise ApiError(
+                "IncorrectInstanceState",
+                f"Cannot attach volume '{volume_id}' with Marketplace codes as the instance '{instance_id}' is not in "
+                "the 'stopped' state.",
+            )
         _check_attachable(volume, instance, device)
+        if _key_trouble(volume):
+            raise ApiError(
+                "CustomerKeyHasBeenRevoked",
+                f"Volume {volume_id} cannot be attached. The encrypted volume was unable to access the KMS key.",
+            )
         attachment = {
             "VolumeId": volume_id,
             "InstanceId": instance_id,
@@ -153,8 +185,19 @@ class Volumes:
         volume["State"] = "in-use"
         instance.setdefault("BlockDeviceMappings", []).append(mapping)
         self._journal.record("volume-attached", volumeId=volume_id, instanceId=instance_id, device=device)
-        self._pending.start("attachment", self._complete(attachment, mapping))
+        if trouble != "stuck":
+            self._pending.start("attachment", self._complete(attachment, mapping))
         return attachment
+
+    def let_have(self, resource_id: str, trouble: str | None) -> dict[str, str]:
+        """Let a volume, or those made of a snapshot, have one of `TROUBLES`, or none; answers all there are."""
+        self._troubles.pop(resource_id, None)
+        if trouble:
+            self._troubles[resource_id] = trouble
+        return dict(self._troubles)
+
+    def _trouble(self, volume: dict[str, Any]) -> str | None:
+        return self._troubles.get(volume["VolumeId"]) or self._troubles.get(volume["SnapshotId"])
 
     def detach(self, volume_id: str, instance_id: str | None = None) -> dict[str, Any]:
         """Detach a volume; answers the attachment that was."""
@@ -173,7 +216,34 @@ class Volumes:
 
     async def _complete(self, attachment: dict[str, Any], mapping: dict[str, Any]) -> None:
         await asyncio.sleep(self._settings.attach_seconds)
+        volume = ec2._volumes.get(attachment["VolumeId"])
+        cause = volume and _key_trouble(volume)
+        if cause and attachment in volume["Attachments"]:
+            # EC2 accepted it, and takes it back without an answer to anybody.
+            self.detach(volume["VolumeId"], attachment["InstanceId"])
+            detail = {"result": "failed", "cause": cause, "event": "attachVolume", "request-id": ""}
+            resources = [volume_arn(volume["VolumeId"]), volume["KmsKeyId"]]
+            self._events.publish("aws.ec2", "EBS Volume Notification", detail, resources)
+            return
         attachment["State"] = mapping["Ebs"]["Status"] = "attached"
+
+    def _modify_volume(self, params: dict[str, Any]) -> Answer:
+        answer = self._modified_by_ministack(params)
+        if answer[0] == 200:
+            volume_id = _volume_id(params)
+            self._modifying.add(volume_id)
+            self._pending.start("modification", self._end_modification(volume_id))
+            answer = _in_state(answer, "modifying")
+        return answer
+
+    async def _end_modification(self, volume_id: str) -> None:
+        await asyncio.sleep(self._settings.modify_seconds)
+        self._modifying.discard(volume_id)
+
+    def _describe_modifications(self, params: dict[str, Any]) -> Answer:
+        answer = self._modifications_by_ministack(params)
+        under_way = self._modifying.intersection(ec2._parse_member_list(params, "VolumeId") or self._modifying)
+        return _in_state(answer, "modifying") if under_way else answer
 
     def _attach_volume(self, params: dict[str, Any]) -> Answer:
         volume_id, instance_id = _volume_id(params), ec2._p(params, "InstanceId")
@@ -204,6 +274,7 @@ class Volumes:
             number("Throughput"),
             ec2._p(params, "Encrypted") == "true",
             ec2._p(params, "MultiAttachEnabled") == "true",
+            ec2._p(params, "KmsKeyId") or None,
         )
         ec2._parse_tag_specs(params, "volume", volume_id)
         return ec2._xml(200, "CreateVolumeResponse", ec2._volume_inner_xml(ec2._volumes[volume_id]))
@@ -223,8 +294,36 @@ class Volumes:
             if (not ids or volume["VolumeId"] in ids) and fulfils(volume["VolumeId"], volume, filters, FILTERS)
         ]
         return paged_xml(
-            "DescribeVolumesResponse", "volumeSet", params, [f"<item>{ec2._volume_inner_xml(v)}</item>" for v in found]
+            "DescribeVolumesResponse", "volumeSet", params, [f"<item>{_volume_xml(v)}</item>" for v in found]
         )
+
+
+def _volume_xml(volume: dict[str, Any]) -> str:
+    key = volume.get("KmsKeyId")
+    return ec2._volume_inner_xml(volume) + (f"<kmsKeyId>{key}</kmsKeyId>" if key else "")
+
+
+def _in_state(answer: Answer, state: str) -> Answer:
+    """An answer of ministack, whose modifications are always completed, with this state of them."""
+    status, headers, body = answer
+    for name, value in (("modificationState", state), ("progress", "0"), ("endTime", None)):
+        shown = b"" if value is None else f"<{name}>{value}</{name}>".encode()
+        body = re.sub(rf"<{name}>[^<]*</{name}>".encode(), shown, body)
+    return status, headers, body
+
+
+def _key_arn(key_id: str | None) -> str | None:
+    key = kms._resolve_key(key_id) if key_id else None
+    return key["Arn"] if key else key_id
+
+
+def _key_trouble(volume: dict[str, Any]) -> str | None:
+    """Why the key of a volume cannot be used, in the words of the event that EBS sends."""
+    arn = volume.get("KmsKeyId")
+    key = kms._resolve_key(arn) if arn else None
+    reasons = {"Disabled": "is disabled", "PendingDeletion": "is pending deletion"}
+    reason = reasons.get(key["KeyState"]) if key else None
+    return f"{arn} {reason}." if reason else None
 
 
 def paged_xml(response: str, element: str, params: dict[str, Any], items: list[str]) -> Answer:

@@ -9,7 +9,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import boto3
 import botocore.config
@@ -25,7 +25,13 @@ REGION = "us-west-2"
 class RunningRegion:
     """One serving process. Its waits end as soon as there is something to see."""
 
-    def __init__(self, *options: str, region: str = REGION, environment: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        *options: str,
+        region: str = REGION,
+        environment: dict[str, str] | None = None,
+        errors: IO[str] | None = None,
+    ) -> None:
         command = [
             sys.executable,
             "-m",
@@ -43,6 +49,7 @@ class RunningRegion:
             env=os.environ | {"PYTHONPATH": str(PACKAGE)} | (environment or {}),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            stderr=errors,
             text=True,
         )
         self.ready = json.loads(self.process.stdout.readline())

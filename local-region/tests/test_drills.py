@@ -167,6 +167,12 @@ Resources:
     assert code == "ValidationError" and "DeployedAs" in message
 
 
+def read_parameter(name: str) -> dict[str, str]:
+    """A statement that allows to read an SSM parameter."""
+    arn = f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter/{name}"
+    return {"Effect": "Allow", "Action": "ssm:GetParameters", "Resource": arn}
+
+
 def test_a_stack_is_made_with_what_its_caller_may(region: RunningRegion, templates: str, stack_role: str) -> None:
     make = {"Effect": "Allow", "Action": "cloudformation:CreateStack", "Resource": "*"}
     read = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": f"arn:aws:s3:::{BUCKET}/templates/*"}
@@ -181,7 +187,13 @@ def test_a_stack_is_made_with_what_its_caller_may(region: RunningRegion, templat
     assert code == "ValidationError" and "s3:GetObject" in message
     code, message = refusal(lambda: client_of(region, "cloudformation", make, read).create_stack(**request))
     assert code == "AccessDenied" and "iam:PassRole" in message
-    someone = client_of(region, "cloudformation", make, read, pass_on)
+    # The service role may read the SSM parameter that ImageId names. Its caller has to as well.
+    for unread in ((), (read_parameter("imagebuilder/other/ami"),)):
+        someone = client_of(region, "cloudformation", make, read, pass_on, *unread)
+        code, message = refusal(lambda someone=someone: someone.create_stack(**request))
+        assert code == "ValidationError"
+        assert message == "AccessDenied. User doesn't have permission to call ssm:GetParameters"
+    someone = client_of(region, "cloudformation", make, read, pass_on, read_parameter("imagebuilder/golden-ami/*"))
     waited(region, someone.create_stack(**request)["StackId"], "CREATE_COMPLETE")
     untrusting = make_role(region, "*", service="lambda.amazonaws.com")
     code, message = refusal(lambda: create(region, templates, "never", RoleARN=untrusting))

@@ -312,3 +312,39 @@ def test_a_timeout_ends_a_synchronous_invocation_too(hasty: RunningRegion) -> No
     answer = hasty.client("lambda").invoke(FunctionName=name, Payload=b'{"sleep": 600}')
     assert answer["FunctionError"] == "Unhandled"
     assert json.load(answer["Payload"])["errorMessage"] == "Task timed out after 2.00 seconds"
+
+
+@pytest.fixture
+def narrow(request: pytest.FixtureRequest, binaries: Path) -> Iterator[RunningRegion]:
+    """A Region that runs one invocation at a time, with the stack of functions.yaml."""
+    running = RunningRegion("--functions-at-once", "1", *request.param)
+    running.deploy(TEMPLATE, "functions", "--binaries", str(binaries), "--parameter", "Greeting=hello")
+    yield running
+    assert running.stop() == 0
+
+
+@pytest.mark.parametrize("narrow", [["--function-timeout-seconds", "3"]], indirect=True)
+def test_invocations_wait_for_one_another_and_no_timeout_counts_meanwhile(narrow: RunningRegion) -> None:
+    before = len(narrow.journal())
+    sent = [narrow.send(source="aws.test", detail_type="Allowed", detail={"sleep": 0.8}) for _ in range(4)]
+    function = narrow.client("lambda").list_functions()["Functions"][0]["FunctionName"]
+    answer = narrow.client("lambda").invoke(FunctionName=function, Payload=b'{"sleep": 0.8}')
+    assert "FunctionError" not in answer
+    narrow.wait_until_idle()
+    entries = [each for each in narrow.journal()[before:] if each["kind"] in ("invocation-started", "invocation")]
+    assert [entry["kind"] for entry in entries] == ["invocation-started", "invocation"] * 5
+    # Together they take longer than each has to answer.
+    assert all("result" in entry for entry in entries if entry["kind"] == "invocation")
+    assert {entry["eventId"] for entry in entries} == {*sent, None}
+    # One process was enough.
+    assert sum(entry.get("cold", False) for entry in entries) == 1
+
+
+@pytest.mark.parametrize("narrow", [[]], indirect=True)
+def test_a_function_that_waits_for_another_does_not_keep_it_from_running(narrow: RunningRegion) -> None:
+    function = narrow.client("lambda").list_functions()["Functions"][0]["FunctionName"]
+    call = ["lambda", "Invoke", {"FunctionName": function, "Payload": "{}"}]
+    send(narrow, "Allowed", call=call)
+    inner, outer = narrow.journal("invocation")[-2:]
+    assert inner["eventId"] is None and "result" in inner
+    assert outer["eventId"] and "result" in outer

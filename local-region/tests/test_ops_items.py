@@ -62,6 +62,40 @@ def test_a_duplicate_of_an_active_item_is_refused_with_its_id(region: RunningReg
     assert create(region, OperationalData=dedup("other")) != item_id
 
 
+def test_deduplication_ignores_case(region: RunningRegion) -> None:
+    ssm = region.client("ssm")
+    item_id = create(region, OperationalData=dedup("alarm/Down"))
+    with pytest.raises(ssm.exceptions.OpsItemAlreadyExistsException) as refused:
+        create(region, OperationalData=dedup("ALARM/down"))
+    assert refused.value.response["OpsItemId"] == item_id
+
+
+def test_at_the_quota_items_are_found_and_changed_but_not_created(region: RunningRegion) -> None:
+    ssm = region.client("ssm")
+    item_id = create(region, OperationalData=dedup("before-the-quota"))
+    assert region.post("ops-item-quota", {"left": 1}) == (200, {"left": 1})
+    create(region, OperationalData=dedup("last-one"))
+    try:
+        assert region.get("ops-item-quota") == {"left": 0}
+        with pytest.raises(ssm.exceptions.OpsItemLimitExceededException) as refused:
+            create(region, OperationalData=dedup("one-too-many"))
+        assert refused.value.response["Limit"] == 10000
+        assert refused.value.response["ResourceTypes"] == ["OpsItem"]
+        with pytest.raises(ssm.exceptions.OpsItemAlreadyExistsException):
+            create(region, OperationalData=dedup("before-the-quota"))
+        ssm.update_ops_item(OpsItemId=item_id, Status="Resolved")
+        assert get(region, item_id)["Status"] == "Resolved"
+    finally:
+        assert region.post("ops-item-quota", {"left": None}) == (200, {"left": None})
+    create(region, OperationalData=dedup("one-too-many"))
+
+
+@pytest.mark.parametrize("wish", [{}, {"left": -1}, {"left": "1"}, {"left": True}, {"left": 1, "more": 1}, [1]])
+def test_a_quota_that_is_none_is_refused(region: RunningRegion, wish: Any) -> None:
+    status, answer = region.post("ops-item-quota", wish)
+    assert status == 400 and answer["error"] == "BadRequest"
+
+
 def test_resources_that_are_added_later_change_no_duplicate(region: RunningRegion) -> None:
     item_id = create(region, OperationalData=dedup("later"))
     resources = {"Type": "SearchableString", "Value": json.dumps([{"arn": "arn:aws:ec2:us-west-2:1:volume/vol-later"}])}

@@ -65,6 +65,34 @@ def test_no_process_and_no_file_is_left_behind(busy: RunningRegion, tmp_path: Pa
     assert list(tmp_path.iterdir()) == []
 
 
+def test_it_ends_without_a_word_whatever_its_clients_are_doing(tmp_path: Path) -> None:
+    with (tmp_path / "errors").open("w") as errors:
+        running = RunningRegion(errors=errors)
+    port = int(running.endpoint.rpartition(":")[2])
+    ready = b"GET /_local-region/ready HTTP/1.1\r\nHost: region\r\n\r\n"
+    clients = [socket.create_connection(("127.0.0.1", port)) for _ in range(20)]
+    for client in clients:
+        client.sendall(ready)
+        assert client.recv(4096)
+    # Some wait for an answer, some have sent half a request, and the others are idle.
+    asking, sending = clients[:5], clients[5:10]
+    running.post("faults", [{"kind": "no-answer-after", "service": "ec2", "caller": "operator", "count": 5}])
+    for client in asking:
+        body = b"Action=DescribeVolumes&Version=2016-11-15"
+        client.sendall(
+            b"POST / HTTP/1.1\r\nHost: region\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+            b"Authorization: AWS4-HMAC-SHA256 Credential=111122223333/20260101/us-west-2/ec2/aws4_request, "
+            b"SignedHeaders=host, Signature=0\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+        )
+    for client in sending:
+        client.sendall(b"POST /_local-region/events HTTP/1.1\r\nHost: region\r\nContent-Length: 10\r\n\r\n[")
+    running.wait_for(5, "call", lambda call: call["fault"] == "no-answer-after")
+    assert running.stop() == 0
+    for client in clients:
+        client.close()
+    assert (tmp_path / "errors").read_text() == ""
+
+
 def test_it_listens_on_loopback_only(busy: RunningRegion) -> None:
     # 0100007F is 127.0.0.1; the function's runtime endpoint is the second socket.
     assert listening_sockets(busy.process.pid) == {"0100007F"}

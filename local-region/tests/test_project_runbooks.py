@@ -1,7 +1,9 @@
 """The project's runbooks, deployed from its template and carried out."""
 
+import contextlib
 import json
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +15,17 @@ PROJECT = Path(__file__).parents[2]
 APPROVER = f"arn:aws:iam::{ACCOUNT}:user/approver"
 BUCKET, STACK = "templates-of-shop", "shop"
 STACK_ROLE = f"arn:aws:iam::{ACCOUNT}:role/shop-stack"
+IMAGE = "ami-0123456789abcdef0"
+NOT_READABLE = "AccessDenied. User doesn't have permission to call ssm:GetParameters"
 WORKLOAD = """
 Description: The workload.
 Parameters:
   Type: {Type: String, Default: t3.micro}
+  Image: {Type: "AWS::SSM::Parameter::Value<AWS::EC2::Image::Id>", Default: /imagebuilder/golden-ami/ami}
 Resources:
   Database:
     Type: AWS::EC2::Instance
-    Properties: {ImageId: ami-0123456789abcdef0, InstanceType: !Ref Type}
+    Properties: {ImageId: !Ref Image, InstanceType: !Ref Type}
 """
 
 
@@ -33,6 +38,8 @@ def runbooks(region: RunningRegion, tmp_path_factory: pytest.TempPathFactory) ->
         AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trust]}),
     )
     region.client("s3").create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
+    for name in ("/imagebuilder/golden-ami/ami", "/elsewhere/ami"):
+        region.client("ssm").put_parameter(Name=name, Type="String", Value=IMAGE)
     binaries = tmp_path_factory.mktemp("functions")
     for function in (PROJECT / "functions").iterdir():
         write_binary(binaries / function.name)
@@ -169,7 +176,8 @@ def test_deploy_workload_stack_creates_and_updates(region: RunningRegion, runboo
     assert updated["Outputs"] == {"deploy.Did": ["update"]}
     stack = cloudformation.describe_stacks(StackName=STACK)["Stacks"][0]
     assert stack["StackStatus"] == "UPDATE_COMPLETE"
-    assert {p["ParameterKey"]: p["ParameterValue"] for p in stack["Parameters"]} == {"Type": "m7g.large"}
+    values = {p["ParameterKey"]: p.get("ResolvedValue", p["ParameterValue"]) for p in stack["Parameters"]}
+    assert values == {"Type": "m7g.large", "Image": IMAGE}
     # Nothing is removed.
     refused = deploy(WORKLOAD)
     assert refused["AutomationExecutionStatus"] == "Failed"
@@ -185,3 +193,125 @@ def test_what_the_runbooks_roles_do_not_allow_stops_them(region: RunningRegion, 
     done = execution(region, start(region, runbooks["StartWorkloadInstances"]))
     iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=json.dumps(before))
     assert done["AutomationExecutionStatus"] == "Failed" and "UnauthorizedOperation" in done["FailureMessage"]
+
+
+@contextlib.contextmanager
+def without_statement(region: RunningRegion, role: str, sid: str) -> Iterator[None]:
+    """Take a statement out of a role's policy meanwhile. It must be there."""
+    iam = region.client("iam")
+    (name,) = iam.list_role_policies(RoleName=role)["PolicyNames"]
+    before = iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
+    after = before | {"Statement": [each for each in before["Statement"] if each["Sid"] != sid]}
+    assert len(after["Statement"]) == len(before["Statement"]) - 1
+    iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=json.dumps(after))
+    try:
+        yield
+    finally:
+        iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=json.dumps(before))
+
+
+def test_the_runbook_itself_must_be_able_to_read_the_ssm_parameters_of_a_template(
+    region: RunningRegion, runbooks: dict[str, str]
+) -> None:
+    template = WORKLOAD + "  Data:\n    Type: AWS::SQS::Queue\n"
+    region.client("s3").put_object(Bucket=BUCKET, Key="images.yaml", Body=template.encode())
+
+    def deploy(image: str) -> dict[str, Any]:
+        given = {"TemplateKey": "images.yaml", "StackParameters": json.dumps({"Image": image})}
+        return execution(region, start(region, runbooks["DeployWorkloadStack"], **given))
+
+    succeeded(deploy("/imagebuilder/golden-ami/ami"))
+    refused = deploy("/elsewhere/ami")
+    assert refused["AutomationExecutionStatus"] == "Failed" and NOT_READABLE in refused["FailureMessage"]
+    with without_statement(region, runbooks["DeployWorkloadStackRole"], "ReadParametersThatTemplatesName"):
+        refused = deploy("/imagebuilder/golden-ami/ami")
+    assert refused["AutomationExecutionStatus"] == "Failed" and NOT_READABLE in refused["FailureMessage"]
+
+
+def test_the_state_machine_itself_must_be_able_to_read_the_ssm_parameters_of_a_template(
+    region: RunningRegion, runbooks: dict[str, str]
+) -> None:
+    bucket, machine = runbooks["RecoveryBucket"], runbooks["RegionRecoveryStateMachine"]
+    region.client("s3").put_object(Bucket=bucket, Key="templates/images.yaml", Body=WORKLOAD.encode())
+    call = {
+        "Type": "Task",
+        "Resource": "arn:aws:states:::aws-sdk:cloudformation:createStack",
+        "Arguments": {
+            "StackName": "{% $states.input.stack %}",
+            "TemplateURL": f"https://{bucket}.s3.{REGION}.amazonaws.com/templates/images.yaml",
+            "RoleARN": STACK_ROLE,
+            "Tags": [{"Key": "recovery:workload", "Value": "shop"}],
+        },
+        "End": True,
+    }
+    # The state machine with its own role, and of its steps the one that creates a stack.
+    definition = {"QueryLanguage": "JSONata", "StartAt": "CreateStack", "States": {"CreateStack": call}}
+    states = region.client("stepfunctions")
+    whole = states.describe_state_machine(stateMachineArn=machine)["definition"]
+    states.update_state_machine(stateMachineArn=machine, definition=json.dumps(definition))
+
+    def create(stack: str) -> dict[str, Any]:
+        arn = states.start_execution(stateMachineArn=machine, input=json.dumps({"stack": stack}))["executionArn"]
+        region.wait_until_idle()
+        return states.describe_execution(executionArn=arn)
+
+    try:
+        with without_statement(region, runbooks["RegionRecoveryRole"], "ReadParametersThatTemplatesName"):
+            refused = create("images-unread")
+        created = create("images-read")
+    finally:
+        states.update_state_machine(stateMachineArn=machine, definition=whole)
+    assert refused["status"] == "FAILED" and NOT_READABLE in refused["cause"]
+    assert created["status"] == "SUCCEEDED", created
+
+
+def test_operators_are_notified_where_lambda_runs_fewer_functions_than_restores_are_under_way(
+    region: RunningRegion, runbooks: dict[str, str]
+) -> None:
+    machine, states = runbooks["RegionRecoveryStateMachine"], region.client("stepfunctions")
+    whole = states.describe_state_machine(stateMachineArn=machine)["definition"]
+    definition = json.loads(whole)
+    # Its own steps that compare, between a plan that is given and an end.
+    given = {
+        "drill": "{% $states.input.drill %}",
+        "execution": {"arn": "{% $states.context.Execution.Id %}"},
+        "plan": {"waves": "{% [$states.input.items.{'items': $}] %}"},
+        "request": {"workload": "shop"},
+    }
+    compared = ("ReadConcurrency", "IsConcurrencyEnough", "NotifyOfConcurrency")
+    definition["StartAt"] = "Given"
+    definition["States"] = {
+        "Given": {"Type": "Pass", "Assign": given, "Next": "ReadConcurrency"},
+        **{name: definition["States"][name] for name in compared},
+        "Infrastructure": {"Type": "Succeed"},
+    }
+    states.update_state_machine(stateMachineArn=machine, definition=json.dumps(definition))
+    reserved, functions = runbooks["RestoreTestValidatorFunction"], region.client("lambda")
+
+    def told(items: list[int], drill: bool = False) -> list[str]:
+        arn = states.start_execution(stateMachineArn=machine, input=json.dumps({"items": items, "drill": drill}))
+        region.wait_until_idle()
+        assert states.describe_execution(executionArn=arn["executionArn"])["status"] == "SUCCEEDED"
+        return [
+            f"{entry['subject']}: {entry['message']}"
+            for entry in region.journal("message", topicArn=runbooks["NotificationTopic"])
+            if arn["executionArn"] in entry["message"]
+        ]
+
+    try:
+        assert told([30, 10]) == []
+        # Ten are left for all functions but one.
+        limit = functions.get_account_settings()["AccountLimit"]["ConcurrentExecutions"]
+        functions.put_function_concurrency(FunctionName=reserved, ReservedConcurrentExecutions=limit - 10)
+        assert told([10, 3]) == [] and told([]) == []
+        (message,) = told([3, 11])
+        assert message.startswith("shop: Lambda concurrency is low in us-west-2: ")
+        assert "up to 11 resources at once" in message and "at most 10 Lambda functions" in message
+        # No more than RestoreConcurrency are under way at once.
+        (message,) = told([4000], drill=True)
+        assert message.startswith("[drill] shop: ") and "up to 200 resources at once" in message
+        with without_statement(region, runbooks["RegionRecoveryRole"], "ReadTheConcurrencyOfLambda"):
+            assert told([11]) == []
+    finally:
+        functions.delete_function_concurrency(FunctionName=reserved)
+        states.update_state_machine(stateMachineArn=machine, definition=whole)

@@ -53,6 +53,26 @@ def test_a_backup_copies_the_volumes_tags_to_the_snapshot(region: RunningRegion,
     assert point["Status"] == "COMPLETED" and point["ResourceType"] == "EBS"
 
 
+def test_tags_that_do_not_fit_leave_a_recovery_point_without_tags(region: RunningRegion, vault: str) -> None:
+    volume = region.client("ec2").create_volume(
+        AvailabilityZone=ZONE,
+        Size=6,
+        TagSpecifications=[{"ResourceType": "volume", "Tags": [{"Key": f"key-{n}", "Value": ""} for n in range(50)]}],
+    )
+    job = region.client("backup").start_backup_job(
+        BackupVaultName=vault,
+        IamRoleArn=ROLE,
+        ResourceArn=f"arn:aws:ec2:{REGION}:{ACCOUNT}:volume/{volume['VolumeId']}",
+        RecoveryPointTags={"rule": "daily"},
+    )
+    region.wait_until_idle()
+    arn = job["RecoveryPointArn"]
+    filters = [{"Name": "resource-id", "Values": [arn.rpartition("/")[2]]}]
+    tags = region.client("ec2").describe_tags(Filters=filters)["Tags"]
+    assert [tag["Key"] for tag in tags] == ["aws:backup:source-resource"]
+    assert restore(region, arn)["Status"] == "COMPLETED"
+
+
 def test_a_restore_creates_a_volume_without_tags(region: RunningRegion, vault: str) -> None:
     job = restore(region, back_up(region, vault, {"Name": "data"}))
     assert job["Status"] == "COMPLETED" and job["PercentDone"] == "100.00%"
@@ -126,6 +146,23 @@ def test_the_same_idempotency_token_starts_one_job(region: RunningRegion, vault:
     assert first["RestoreJobId"] == second["RestoreJobId"]
     jobs = region.client("backup").list_restore_jobs()["RestoreJobs"]
     assert len([job for job in jobs if job["RecoveryPointArn"] == arn]) == 1
+
+
+def test_a_forgotten_idempotency_token_starts_another_job(region: RunningRegion, vault: str) -> None:
+    arn, token = back_up(region, vault, {}), str(uuid.uuid4())
+    first = restore(region, arn, IdempotencyToken=token)
+    assert region.delete("restore-tokens") == {"tokens": []}
+    second = restore(region, arn, IdempotencyToken=token)
+    assert first["RestoreJobId"] != second["RestoreJobId"]
+
+
+def test_idempotency_tokens_are_remembered_for_the_time_that_was_set() -> None:
+    forgetful = RunningRegion("--restore-seconds", "0", "--restore-token-seconds", "0")
+    forgetful.client("backup").create_backup_vault(BackupVaultName="vault")
+    arn, token = back_up(forgetful, "vault", {}), str(uuid.uuid4())
+    jobs = [restore(forgetful, arn, IdempotencyToken=token)["RestoreJobId"] for _ in range(2)]
+    assert jobs[0] != jobs[1]
+    assert forgetful.stop() == 0
 
 
 @pytest.mark.parametrize(

@@ -537,6 +537,32 @@ def test_a_state_machine_is_started_and_waited_for(region: RunningRegion) -> Non
     assert refused["AutomationExecutionStatus"] == "Failed" and "AccessDenied" in refused["FailureMessage"]
 
 
+@pytest.mark.parametrize("how", ["cancelled", "too long"])
+def test_a_state_machines_execution_stops_with_its_step(region: RunningRegion, how: str) -> None:
+    # A wait of years, whatever --wait-scale makes of it.
+    machine = state_machine(region, {"Type": "Wait", "Seconds": 99999999, "End": True})
+    step = {
+        "name": "recover",
+        "action": "aws:executeStateMachine",
+        "timeoutSeconds": 3600 if how == "cancelled" else 1,
+        "inputs": {"stateMachineArn": machine},
+    }
+    role = make_role(
+        region, allow("states:StartExecution"), allow("states:DescribeExecution"), allow("states:StopExecution")
+    )
+    name = f"Stops-{uuid.uuid4().hex}"
+    content = {"schemaVersion": "0.3", "assumeRole": role, "mainSteps": [step]}
+    region.client("ssm").create_document(Name=name, DocumentType="Automation", Content=json.dumps(content))
+    execution_id = start(region, name, Parameters={})
+    region.wait_for(1, "state-machine", lambda entry: entry["stateMachine"] == machine.rpartition(":")[2])
+    if how == "cancelled":
+        region.client("ssm").stop_automation_execution(AutomationExecutionId=execution_id)
+    done = execution(region, execution_id)
+    assert done["AutomationExecutionStatus"] == ("Cancelled" if how == "cancelled" else "TimedOut")
+    (stopped,) = region.client("stepfunctions").list_executions(stateMachineArn=machine)["executions"]
+    assert stopped["status"] == "ABORTED"
+
+
 def approval(**inputs: Any) -> dict[str, Any]:
     """A step that asks for approval."""
     return {"name": "approve", "action": "aws:approve", "inputs": {"Approvers": ["someone"]} | inputs}

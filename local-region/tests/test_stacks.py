@@ -296,16 +296,17 @@ def test_the_projects_template_is_deployed(region: RunningRegion, tmp_path: Path
     for resource in yaml_parse(PROJECT_TEMPLATE.read_text())["Resources"].values():
         if resource["Type"] == "AWS::Serverless::Function":
             write_binary(tmp_path / resource["Metadata"]["BuildProperties"]["Binary"])
-    stack = region.deploy(
-        PROJECT_TEMPLATE,
-        "rapid-recovery",
-        "--binaries",
-        str(tmp_path),
-        "--parameter",
-        "PrimaryRegion=us-east-1",
-        "--parameter",
-        "Architecture=x86_64",
-    )
+    parameters = ("--parameter", "PrimaryRegion=us-east-1", "--parameter", "Architecture=x86_64")
+    options = ("--binaries", str(tmp_path), *parameters)
+    stack = region.deploy(PROJECT_TEMPLATE, "rapid-recovery", *options)
+    assert stack["status"] == "CREATE_COMPLETE"
+    # What a deleted stack of this name has kept does not stand in its way.
+    cloudformation, kept = region.client("cloudformation"), stack["resources"]["HeartbeatLogGroup"]
+    cloudformation.delete_stack(StackName="rapid-recovery")
+    cloudformation.get_waiter("stack_delete_complete").wait(StackName="rapid-recovery", WaiterConfig={"Delay": 1})
+    groups = region.client("logs").describe_log_groups(logGroupNamePrefix=kept)["logGroups"]
+    assert [group["logGroupName"] for group in groups] == [kept]
+    stack = region.deploy(PROJECT_TEMPLATE, "rapid-recovery", *options)
     assert stack["status"] == "CREATE_COMPLETE"
     event_id = region.send(
         source="aws.backup",

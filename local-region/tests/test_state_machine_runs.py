@@ -460,6 +460,28 @@ def test_a_distributed_map_needs_the_documented_rights(region: RunningRegion, bu
         assert unread["error"] == "States.ItemReaderFailed" and "s3:GetObject" in unread["cause"]
 
 
+def test_a_role_must_trust_its_state_machines_maps_as_well(region: RunningRegion, bucket: str) -> None:
+    iam = region.client("iam")
+    states = {"Remember": remembering(bucket, put_items(region, bucket, [2])), "Each": distributed(fails_for_odd())}
+
+    def run_trusted(*sources: str) -> dict[str, Any]:
+        role = make_role(region, "states:*", "s3:*")
+        machine = make(region, role, states, **JSONATA)
+        trust = {
+            "Effect": "Allow",
+            "Principal": {"Service": "states.amazonaws.com"},
+            "Action": "sts:AssumeRole",
+            "Condition": {"ArnLike": {"aws:SourceArn": [source.replace("MACHINE", machine) for source in sources]}},
+        }
+        iam.update_assume_role_policy(RoleName=role.rpartition("/")[2], PolicyDocument=policy(trust))
+        return ended(region, region.client("stepfunctions").start_execution(stateMachineArn=machine)["executionArn"])
+
+    refused = run_trusted("MACHINE")
+    assert refused["error"] == "States.TaskFailed" and "/Wave" in refused["cause"], refused
+    assert output(run_trusted("MACHINE", "MACHINE/*")) == [2]
+    assert output(run_trusted("MACHINE", "MACHINE/Wave")) == [2]
+
+
 def test_items_that_are_not_there_fail_the_map(region: RunningRegion, everything: str, bucket: str) -> None:
     each = distributed(fails_for_odd(), Catch=[{"ErrorEquals": ["States.ItemReaderFailed"], "Next": "End"}])
     states = {"Remember": remembering(bucket, "none"), "Each": each, "End": {"Type": "Succeed"}}

@@ -86,15 +86,94 @@ def test_a_detached_volume_frees_its_device(region: RunningRegion) -> None:
     assert attach(region, volume_id, instance_id)["State"] == "attaching"
 
 
-@pytest.mark.parametrize("device", ["sdf", "/dev/xvdba", "/dev/sdp", "xvdf"])
+@pytest.mark.parametrize("device", ["sdf", "/dev/xvdba", "/dev/xvddz", "/dev/sdp", "/dev/sdf15", "/dev/hdf", "xvdf"])
 def test_device_names_ec2_takes(region: RunningRegion, device: str) -> None:
     assert attach(region, make_volume(region), make_instance(region), device)["Device"] == device
 
 
-@pytest.mark.parametrize("device", ["/dev/nvme1n1", "/dev/foo", "sd1"])
+@pytest.mark.parametrize(
+    "device", ["/dev/nvme1n1", "/dev/foo", "sd1", "/dev/xvdzz", "/dev/xvdf1", "/dev/sdf16", "/dev/sdf0", "D:"]
+)
 def test_device_names_ec2_refuses(region: RunningRegion, device: str) -> None:
     code, message = refusal(lambda: attach(region, make_volume(region), make_instance(region), device))
     assert code == "InvalidParameterValue" and message.endswith(f"{device} is not a valid EBS device name.")
+
+
+def volume_of(region: RunningRegion, volume_id: str) -> dict[str, Any]:
+    """The volume, as DescribeVolumes answers it."""
+    return region.client("ec2").describe_volumes(VolumeIds=[volume_id])["Volumes"][0]
+
+
+def test_a_volume_under_modification_cannot_be_attached() -> None:
+    region = RunningRegion("--modify-seconds", "1")
+    ec2 = region.client("ec2")
+    volume_id, instance_id = make_volume(region), make_instance(region)
+    assert ec2.modify_volume(VolumeId=volume_id, Size=2)["VolumeModification"]["ModificationState"] == "modifying"
+    (modification,) = ec2.describe_volumes_modifications(VolumeIds=[volume_id])["VolumesModifications"]
+    assert modification["ModificationState"] == "modifying"
+    assert refusal(lambda: attach(region, volume_id, instance_id)) == (
+        "OperationNotPermitted",
+        f"Cannot attach volume {volume_id} when it is in modification state: MODIFYING",
+    )
+    region.wait_until_idle()
+    (modification,) = ec2.describe_volumes_modifications(VolumeIds=[volume_id])["VolumesModifications"]
+    assert modification["ModificationState"] == "completed"
+    assert attach(region, volume_id, instance_id)["State"] == "attaching"
+    assert region.stop() == 0
+
+
+def test_a_volume_with_a_product_code_needs_a_stopped_instance(region: RunningRegion) -> None:
+    volume_id, instance_id = make_volume(region), make_instance(region)
+    status, answer = region.post("volume-troubles", {"resourceId": volume_id, "trouble": "product-code"})
+    assert status == 200 and answer["troubles"][volume_id] == "product-code"
+    assert refusal(lambda: attach(region, volume_id, instance_id)) == (
+        "IncorrectInstanceState",
+        f"Cannot attach volume '{volume_id}' with Marketplace codes as the instance '{instance_id}' is not in the "
+        "'stopped' state.",
+    )
+    region.client("ec2").stop_instances(InstanceIds=[instance_id])
+    assert attach(region, volume_id, instance_id)["State"] == "attaching"
+
+
+def test_an_attachment_that_the_guest_hinders_stays_attaching(region: RunningRegion) -> None:
+    volume_id, instance_id = make_volume(region), make_instance(region)
+    region.post("volume-troubles", {"resourceId": volume_id, "trouble": "stuck"})
+    attach(region, volume_id, instance_id)
+    region.wait_until_idle()
+    assert [each["State"] for each in volume_of(region, volume_id)["Attachments"]] == ["attaching"]
+
+
+@pytest.mark.parametrize("body", [[], {}, {"resourceId": "vol-1"}, {"resourceId": "vol-1", "trouble": "x"}])
+def test_a_trouble_that_is_none_is_refused(region: RunningRegion, body: Any) -> None:
+    assert region.post("volume-troubles", body)[0] == 400
+
+
+def test_a_volume_whose_key_is_disabled_cannot_be_attached(region: RunningRegion) -> None:
+    kms = region.client("kms")
+    key = kms.create_key()["KeyMetadata"]
+    volume_id, instance_id = make_volume(region, KmsKeyId=key["KeyId"], Encrypted=True), make_instance(region)
+    assert volume_of(region, volume_id)["KmsKeyId"] == key["Arn"]
+    for unusable in (kms.disable_key, kms.schedule_key_deletion):
+        unusable(KeyId=key["KeyId"])
+        assert refusal(lambda: attach(region, volume_id, instance_id)) == (
+            "CustomerKeyHasBeenRevoked",
+            f"Volume {volume_id} cannot be attached. The encrypted volume was unable to access the KMS key.",
+        )
+
+
+def test_an_attachment_whose_key_is_disabled_meanwhile_is_dropped() -> None:
+    region = RunningRegion("--attach-seconds", "1")
+    queue = subscribe(region, "dropped", {"source": ["aws.ec2"], "detail": {"event": ["attachVolume"]}})
+    key = region.client("kms").create_key()["KeyMetadata"]
+    volume_id, instance_id = make_volume(region, KmsKeyId=key["KeyId"], Encrypted=True), make_instance(region)
+    attach(region, volume_id, instance_id)
+    region.client("kms").disable_key(KeyId=key["KeyId"])
+    region.wait_until_idle()
+    volume = volume_of(region, volume_id)
+    assert volume["State"] == "available" and not volume.get("Attachments")
+    (event,) = received(region, queue)
+    assert event["detail"]["result"] == "failed" and event["detail"]["cause"] == f"{key['Arn']} is disabled."
+    assert region.stop() == 0
 
 
 def test_a_stopped_instance_takes_volumes_and_a_terminated_one_does_not(region: RunningRegion) -> None:

@@ -50,6 +50,7 @@ const CASES: [Case; 6] = [
         variables: &[
             ("AWS_REGION", "us-west-2"),
             ("DRILL_RESTORE_ROLE_ARN", DRILL_ROLE),
+            ("TOPIC_ARN", "off"),
         ],
         ignored: "copy-running",
         concerned: "copy-failed",
@@ -74,6 +75,7 @@ const CASES: [Case; 6] = [
             ("DRILL_RESTORE_ROLE_ARN", DRILL_ROLE),
             ("LOOKBACK_HOURS", "24"),
             ("PATIENCE_MINUTES", "30"),
+            ("RECONCILE_MINUTES", "1"),
             ("TOPIC_ARN", "off"),
         ],
         ignored: "restore-running",
@@ -126,6 +128,7 @@ const DIRECT: [Direct; 5] = [
         package: "restore-starter",
         variables: &[
             ("DRILL_RESTORE_ROLE_ARN", DRILL_ROLE),
+            ("PLAN_BUCKET", "shop-plans"),
             ("RESTORE_KEY_ARN", "off"),
             ("RESTORE_ROLE_ARN", "arn:aws:iam::111122223333:role/restore"),
             ("VAULT_NAME", "recovery"),
@@ -192,14 +195,20 @@ fn assert_error(answer: &Answer, kind: &str, parts: &[&str]) {
     assert!(!message.contains('\n'), "{message}");
 }
 
-/// Asserts that each line of the log is one JSON object, and none holds what it must not.
+/// Asserts that each line of the log is one JSON object with what Lambda filters by, and none holds what it
+/// must not.
 fn assert_log(log: &str) {
     assert!(!log.contains(MARKER), "{log}");
     for line in log.lines() {
         let parsed = serde_json::from_str::<Value>(line);
         assert!(
-            parsed.is_ok_and(|line| line.is_object()),
-            "not a JSON object: {line}"
+            parsed.is_ok_and(|line| {
+                line["level"].is_string()
+                    && line["timestamp"]
+                        .as_str()
+                        .is_some_and(|time| chrono::DateTime::parse_from_rfc3339(time).is_ok())
+            }),
+            "no JSON object with level and time: {line}"
         );
     }
 }
@@ -260,6 +269,12 @@ fn check(case: &Case) {
 
     let log = lambda.end();
     assert_log(&log);
+    let starts = log
+        .lines()
+        .find(|line| line.contains("the function starts"));
+    let starts: Value =
+        serde_json::from_str(starts.expect("the start leaves a line")).expect("it is JSON");
+    assert_eq!(starts["fields"]["version"], recovery_core::VERSION);
     assert!(
         log.contains("ignored"),
         "an ignored event leaves a line: {log}"

@@ -162,7 +162,7 @@ fn serve(
     answered: &Sender<Answer>,
 ) {
     let mut reader = BufReader::new(connection.try_clone().expect("a socket can be shared"));
-    while let Some((path, body)) = request(&mut reader) {
+    while let Some(Request { path, body, .. }) = request(&mut reader) {
         let response = if path.ends_with("/invocation/next") {
             let events = to_come.lock().expect("nobody panics with it");
             let Ok((payload, time)) = events.recv() else {
@@ -200,8 +200,15 @@ fn serve(
     }
 }
 
-/// Path and body of the next request.
-fn request(reader: &mut impl BufRead) -> Option<(String, String)> {
+/// A request of HTTP.
+pub(super) struct Request {
+    pub(super) method: String,
+    pub(super) path: String,
+    pub(super) body: String,
+}
+
+/// The next request.
+pub(super) fn request(reader: &mut impl BufRead) -> Option<Request> {
     let mut lines = Vec::new();
     loop {
         let mut line = String::new();
@@ -213,7 +220,8 @@ fn request(reader: &mut impl BufRead) -> Option<(String, String)> {
             line => lines.push(line.to_owned()),
         }
     }
-    let path = lines.first()?.split(' ').nth(1)?.to_owned();
+    let mut first = lines.first()?.split(' ').map(str::to_owned);
+    let (method, path) = (first.next()?, first.next()?);
     let length = lines
         .iter()
         .filter_map(|line| line.split_once(':'))
@@ -223,5 +231,9 @@ fn request(reader: &mut impl BufRead) -> Option<(String, String)> {
         });
     let mut body = vec![0; length];
     reader.read_exact(&mut body).ok()?;
-    Some((path, String::from_utf8(body).expect("bodies are JSON")))
+    Some(Request {
+        method,
+        path,
+        body: String::from_utf8(body).expect("bodies are text"),
+    })
 }

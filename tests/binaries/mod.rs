@@ -4,3 +4,4 @@
 mod answers;
 mod build;
 mod lambda;
+mod log_level;

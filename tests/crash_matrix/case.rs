@@ -248,6 +248,7 @@ impl Point {
         self.time = ports.ended() + PAUSE;
         drop(ports);
         self.world.state().calls.clear();
+        self.world.forget_tokens();
         run
     }
 
@@ -289,6 +290,7 @@ impl Point {
         ];
         self.time += PAUSE;
         self.world.state().calls.clear();
+        self.world.forget_tokens();
         runs
     }
 }

@@ -175,17 +175,21 @@ fn every_alarm_leads_where_it_should_and_only_several_signs_start_a_recovery() {
                     (*severity, Status::Open),
                     "{name}"
                 );
-                assert_eq!(stored.title, format!("Alarm {alarm} in {region}"), "{name}");
+                let (title, action) = match *name {
+                    "alarm-heartbeat-silent" => (
+                        format!("No heartbeat from us-east-1: alarm {alarm}"),
+                        "What you must do: Check whether customers can use the workload",
+                    ),
+                    _ => (
+                        format!("Alarm {alarm} in {region}"),
+                        "What you must do: Look at the workload itself.",
+                    ),
+                };
+                assert_eq!(stored.title, title, "{name}");
                 let told = told(&world);
                 assert_eq!(told.len(), 1, "{name}");
                 assert_eq!(told[0].0, stored.title, "{name}");
-                assert_contains(
-                    &told[0].1,
-                    &[
-                        "What you must do: Look at the workload itself.",
-                        "OpsItem: oi-1",
-                    ],
-                );
+                assert_contains(&told[0].1, &[action, "OpsItem: oi-1"]);
                 let starts = usize::from(*recovery == Recovery::Starts);
                 assert_eq!(executions.len(), starts, "{name}");
                 let started = executions.first().map(|token| format!("execution-{token}"));
@@ -240,7 +244,7 @@ fn an_alarm_is_tracked_and_told_in_this_order() {
     assert_contains(
         &stored.description,
         &[
-            "**What happened.** A measure of the workload is out of bounds.",
+            "**What happened.** Too many requests to the workload fail.",
             "- Alarm: `recovery-site-error-rate`",
             "- Region: `us-west-2`",
             "- Since: 2026-10-20 14:02:48 UTC",
@@ -300,10 +304,15 @@ fn a_second_delivery_does_not_open_what_a_person_resolved() {
 
 #[test]
 fn the_end_of_an_alarm_resolves_its_item_and_is_told() {
-    for (begins, ends) in [
-        ("alarm-metric", "alarm-metric-ok"),
-        ("alarm-heartbeat-silent", "alarm-heartbeat-silent-ok"),
-        ("alarm-signals-agree", "alarm-signals-agree-ok"),
+    const BACK: &str = "The alarm is back to OK.";
+    for (begins, ends, meaning) in [
+        ("alarm-metric", "alarm-metric-ok", BACK),
+        (
+            "alarm-heartbeat-silent",
+            "alarm-heartbeat-silent-ok",
+            "Heartbeats from us-east-1 arrive again.",
+        ),
+        ("alarm-signals-agree", "alarm-signals-agree-ok", BACK),
     ] {
         let world = after(&recovering(), &[begins]);
         let outcome = assert_outcome!(respond(&world, &recovering(), &event(ends)), "resolved");
@@ -316,7 +325,7 @@ fn the_end_of_an_alarm_resolves_its_item_and_is_told() {
         assert_contains(
             &stored.description,
             &[
-                "The alarm is back to OK.",
+                meaning,
                 "If a recovery was started, decide whether to go on with it.",
             ],
         );

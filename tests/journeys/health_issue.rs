@@ -229,6 +229,82 @@ fn the_end_resolves_the_item_and_is_told() {
 }
 
 #[test]
+fn an_end_that_only_the_text_tells_resolves_the_item_and_starts_nothing() {
+    const END: &str = "health-multiple-services-operating-normally";
+    // Also as the first message that arrives.
+    let world = after(&recovering(), &[END]);
+    assert_eq!(only_item(&world).item.status, Status::Resolved);
+    assert!(world.state().executions.is_empty());
+
+    let world = after(&recovering(), &["health-multiple-services-disruption", END]);
+    let stored = only_item(&world);
+    assert_eq!(
+        (stored.severity, stored.item.status),
+        (Severity::Low, Status::Resolved)
+    );
+    assert_eq!(told(&world).len(), 2);
+    // The trouble itself had started it.
+    assert_eq!(world.state().executions.len(), 1);
+    // Line breaks arrive as two characters.
+    for text in [&stored.description, &told(&world)[1].1] {
+        assert!(!text.contains("\\n"), "{text}");
+    }
+    assert_contains(
+        &stored.description,
+        &["\n> `Current severity level: Operating normally`\n>\n> `[RESOLVED] From 7:11 AM"],
+    );
+}
+
+#[test]
+fn information_is_tracked_and_starts_nothing() {
+    let world = after(&recovering(), &["health-issue-s3-get-informational"]);
+    let stored = only_item(&world);
+    assert_eq!(
+        (stored.severity, stored.item.status),
+        (Severity::Low, Status::Open)
+    );
+    assert_eq!(
+        stored.title,
+        "AWS Health: information about S3 in us-east-1"
+    );
+    assert!(world.state().executions.is_empty());
+}
+
+#[test]
+fn contradicting_signs_are_tracked_as_open_and_start_nothing() {
+    let world = after(&recovering(), &["health-multiple-services-contradicting"]);
+    let stored = only_item(&world);
+    assert_eq!(
+        (stored.severity, stored.item.status),
+        (Severity::Critical, Status::Open)
+    );
+    assert_contains(&stored.description, &["in the same event, as ended"]);
+    assert!(world.state().executions.is_empty());
+}
+
+#[test]
+fn one_instance_is_not_a_region_though_no_scope_says_so() {
+    let world = after(
+        &recovering(),
+        &["health-issue-ec2-one-instance-without-scope"],
+    );
+    let stored = only_item(&world);
+    assert_eq!(stored.severity, Severity::Medium);
+    assert_contains(&stored.description, &["- Affected: `i-0c41d7be92f8a6035`"]);
+    assert!(world.state().executions.is_empty());
+}
+
+#[test]
+fn the_member_account_of_an_organization_is_named() {
+    let world = after(&watching(), &["health-multiple-services-organization"]);
+    assert_contains(
+        &only_item(&world).description,
+        &["\n- Account: `444455556666`\n"],
+    );
+    assert_contains(&told(&world)[0].1, &["\nAccount: 444455556666\n"]);
+}
+
+#[test]
 fn trouble_that_comes_after_its_end_starts_nothing_and_alarms_nobody() {
     let world = after(
         &recovering(),
@@ -369,7 +445,7 @@ fn hostile_text_stays_text() {
     event["detail"]["service"] = json!("MULTIPLE_SERVICES`\n# x");
     event["detail"]["eventTypeCode"] = json!("AWS_MULTIPLE_SERVICES_`**x**`");
     let world = World::new();
-    // Only what AWS says at the beginning counts as its word on the end.
+    // Only what AWS says at the beginning counts as its word on the end; elsewhere it is a doubt.
     assert_outcome!(respond(&world, &recovering(), &event), "responded");
     let stored = only_item(&world);
     assert!(stored.description.len() <= DESCRIPTION_LIMIT);
@@ -379,7 +455,7 @@ fn hostile_text_stays_text() {
     );
     assert_contains(
         &stored.description,
-        &["\n\n**What to do.** Look at the workload itself."],
+        &["\n\n**What to do.** Check the event in AWS Health and the workload itself."],
     );
     for line in stored.description.lines() {
         assert!(!line.starts_with("# "), "{line}");

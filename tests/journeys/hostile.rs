@@ -182,7 +182,7 @@ fn hostile_text_in_an_event_reaches_people_as_a_quotation_part_2() {
 }
 
 #[test]
-fn hostile_tags_are_refused_as_a_quotation() {
+fn hostile_tags_are_refused_or_left_over_as_a_quotation() {
     let original = event("restore-completed-ebs");
     let tags = [
         "recovery:stack",
@@ -203,13 +203,19 @@ fn hostile_tags_are_refused_as_a_quotation() {
             let pairs: Vec<_> = others.chain([(tag, hostile.as_str())]).collect();
             retag(&world, &pairs);
             let outcome = integrate(&world, &original).unwrap();
+            let optional = ["recovery:device", "recovery:mount"].contains(&tag);
+            let (expected, quoted, made) = if optional {
+                (("integrated", None), 1, 1)
+            } else {
+                (("refused", Some("tag-invalid")), 2, 0)
+            };
             assert_eq!(
                 (outcome.kind(), outcome.reason()),
-                ("refused", Some("tag-invalid")),
+                expected,
                 "{tag} = {hostile:?}"
             );
-            assert_eq!(assert_harmless(&world), 2, "{tag} = {hostile:?}");
-            assert_eq!(world.attachments_made(), 0);
+            assert_eq!(assert_harmless(&world), quoted, "{tag} = {hostile:?}");
+            assert_eq!(world.attachments_made(), made);
         }
     }
 }

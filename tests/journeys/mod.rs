@@ -9,6 +9,7 @@ mod health_issue;
 mod heartbeat;
 mod hostile;
 pub(crate) mod malformed;
+mod ops_item_quota;
 mod reconcile_due;
 mod restore_completed;
 mod restore_failed;

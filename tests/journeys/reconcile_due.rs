@@ -1,4 +1,6 @@
-//! `ReconcileDueRule`: every few minutes. What no event told of ends as if one had.
+//! `ReconcileDueRule`: every minute. What no event told of ends as if one had.
+
+use std::time::Duration;
 
 use chrono::TimeDelta;
 use recovery_core::fakes::{FakeClock, World};
@@ -22,6 +24,7 @@ async fn reconciled(
         // The events are of another day than the clock.
         lookback: TimeDelta::days(365),
         patience: TimeDelta::days(365),
+        interval: Duration::from_mins(1),
     };
     let domain = domain(&event("restore-completed-ebs"));
     restore_reconciler::handle(ports, &FakeClock::new(), &domain, horizon, payload).await

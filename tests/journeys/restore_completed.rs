@@ -220,9 +220,26 @@ fn a_group_without_an_instance_yet_is_tried_again() {
     make_target_a_group(&world, &[]);
     let error = integrate(&world, &event).unwrap_err();
     assert_eq!(error.error_type(), "Retryable");
-    assert_contains(&error.to_string(), &["shop-group has no instance yet"]);
+    assert_contains(
+        &error.to_string(),
+        &["waiting for the Auto Scaling group shop-group: the group to have an instance"],
+    );
     make_target_a_group(&world, &[INSTANCE]);
     assert_outcome!(integrate(&world, &event), "integrated");
+}
+
+/// Old instances, some of them still running, do not stand in the way of the one in service.
+#[test]
+fn of_a_group_only_instances_in_service_count() {
+    let event = event("restore-completed-ebs");
+    for other in ["Terminating:Wait", "Warmed:Running", "Standby"] {
+        let world = world_of(&event);
+        make_target_a_group(&world, &[STRANGER, INSTANCE]);
+        let stranger = InstanceId::new(STRANGER);
+        world.state().lifecycles.insert(stranger, other.to_owned());
+        assert_outcome!(integrate(&world, &event), "integrated");
+        assert_eq!(attached(&world), on_the_instance("/dev/sdf"), "{other}");
+    }
 }
 
 #[test]
@@ -616,15 +633,40 @@ fn tags_that_cannot_be_followed_are_refused_by_name() {
     check(&[STACK], "tag-missing", "recovery:logical-id");
     check(&[LOGICAL_ID], "tag-missing", "recovery:stack");
     check(
-        &[STACK, LOGICAL_ID, ("recovery:device", "/dev/sda1")],
+        &[("recovery:stack", "no stack!"), LOGICAL_ID],
         "tag-invalid",
-        "recovery:device",
+        "recovery:stack",
     );
     check(
-        &[STACK, LOGICAL_ID, ("recovery:mount", "/srv; reboot")],
-        "tag-invalid",
-        "recovery:mount",
+        &[STACK, LOGICAL_ID, ("recovery:device", "/dev/sda1")],
+        "root-volume",
+        "the device name of a root volume",
     );
+    check(
+        &[STACK, ("recovery:logical-id", "no id!")],
+        "tag-invalid",
+        "recovery:logical-id",
+    );
+}
+
+#[test]
+fn optional_tags_that_cannot_be_used_leave_the_item_open() {
+    let event = event("restore-completed-ebs");
+    for (tag, value) in [
+        ("recovery:device", "/dev/nvme1n1"),
+        ("recovery:mount", "D:"),
+        ("recovery:mount", "/srv/my data"),
+        ("recovery:mount", "/srv; reboot"),
+    ] {
+        let world = world_of(&event);
+        retag(&world, &[STACK, LOGICAL_ID, (tag, value)]);
+        assert_outcome!(integrate(&world, &event), "integrated");
+        assert_eq!(attached(&world), on_the_instance("/dev/sdf"));
+        let item = only_item(&world);
+        assert_eq!(item.item.status, Status::Open, "{tag}={value}");
+        assert_contains(&item.description, &["What is left to do", tag, value]);
+        assert_eq!(told(&world), []);
+    }
 }
 
 #[test]
@@ -764,7 +806,11 @@ fn a_wait_that_is_longer_than_the_run_goes_on_in_the_next_one() {
     assert_eq!(error.error_type(), "Retryable");
     assert_contains(
         &error.to_string(),
-        &["waited for", "this restore job is tried again"],
+        &[
+            "waited for",
+            "It is checked again",
+            "the guest of i-0shop has the name /dev/sdf",
+        ],
     );
     world.state().looks_until_attached = 0;
     assert_outcome!(integrate(&world, &event), "already-integrated");

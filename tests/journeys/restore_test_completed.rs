@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use recovery_core::arn::{RestoreJobId, VolumeId};
+use recovery_core::arn::{RecoveryPointArn, RestoreJobId, VolumeId};
 use recovery_core::error::Error;
 use recovery_core::fakes::{Failure, FakeClock, World};
 use recovery_core::ops_item::{Severity, Status};
@@ -93,6 +93,19 @@ fn validate_with(world: &World, clock: &FakeClock, input: &Value) -> Result<Outc
 
 fn validate(world: &World, input: &Value) -> Result<Outcome, Error> {
     validate_with(world, &FakeClock::new(), input)
+}
+
+/// AWS Backup's own form of the recovery point names no snapshot; the other form does.
+#[test]
+fn the_snapshot_is_known_by_any_form_of_the_recovery_points_arn() {
+    let own = "arn:aws:backup:us-west-2:111122223333:recovery-point:1EB3B5E7";
+    let event = event_with(EVENT, "/detail/recoveryPointArn", json!(own));
+    for known in [None, RecoveryPointArn::parse(own).ok()] {
+        let world = world();
+        change_job(&world, JOB, |job| job.recovery_point = known.clone());
+        let outcome = assert_outcome!(validate(&world, &event), "validated");
+        assert_eq!(outcome.id("validation"), Some("SUCCESSFUL"));
+    }
 }
 
 /// What was reported to AWS Backup of the one test.

@@ -10,6 +10,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use futures_util::FutureExt;
 use recovery_core::arn::{InstanceId, OpsItemId, RecoveryPointArn, RestoreJobId, VolumeId};
+use recovery_core::auto_scaling::Group;
 use recovery_core::error::{Error, Fault};
 use recovery_core::fail_over::{ClusterEndpoint, RoutingControl, Switch};
 use recovery_core::fakes::{FakeClock, World, tags_operation};
@@ -18,10 +19,11 @@ use recovery_core::ops_item::{Claim, ItemKey, NewOpsItem, OpsItem, OpsItemChange
 use recovery_core::outcome::Outcome;
 use recovery_core::plan::RecoveryPoint;
 use recovery_core::ports::{
-    AttachAnswer, Clock, Instances, Metrics, Notification, Notifications, OpsItems, Page,
-    PlanObjects, RecoveryExecutions, RecoveryPointTags, RecoveryPoints, RecoveryRecords,
-    RestoreJobs, RestoreRequest, RestoreStarts, RestoreTests, Restores, RoutingControls, Runbooks,
-    ShiftAnswer, SnapshotTags, StackResource, StackResources, StartAnswer, Volumes,
+    AttachAnswer, Clock, DatedOpsItems, Instances, KeptObjects, Metrics, Notification,
+    Notifications, OpsItems, Page, PlanObjects, RecoveryExecutions, RecoveryPointTags,
+    RecoveryPoints, RecoveryRecords, RestoreJobs, RestoreRequest, RestoreStarts, RestoreTests,
+    Restores, RoutingControls, Runbooks, ShiftAnswer, SnapshotTags, StackResource, StackResources,
+    StartAnswer, Volumes,
 };
 use recovery_core::region_switch::Execution;
 use recovery_core::report::measures::Measures;
@@ -454,7 +456,7 @@ impl RestoreJobs for Disturbed<'_> {
 }
 
 impl Restores for Disturbed<'_> {
-    async fn completed_restores(
+    async fn restores(
         &self,
         since: DateTime<Utc>,
         page: Option<&str>,
@@ -462,7 +464,7 @@ impl Restores for Disturbed<'_> {
         self.call(
             "backup:ListRestoreJobs",
             page.unwrap_or("first page"),
-            || self.world.completed_restores(since, page),
+            || self.world.restores(since, page),
         )
         .await
     }
@@ -547,6 +549,13 @@ impl PlanObjects for Disturbed<'_> {
     }
 }
 
+impl KeptObjects for Disturbed<'_> {
+    async fn kept(&self, prefix: &str, page: Option<&str>) -> Result<Page<String>, Error> {
+        self.call("s3:ListBucket", prefix, || self.world.kept(prefix, page))
+            .await
+    }
+}
+
 impl RecoveryRecords for Disturbed<'_> {
     async fn jobs_since(
         &self,
@@ -567,7 +576,9 @@ impl RecoveryRecords for Disturbed<'_> {
         })
         .await
     }
+}
 
+impl DatedOpsItems for Disturbed<'_> {
     async fn dated_item(&self, id: &OpsItemId) -> Result<Option<DatedItem>, Error> {
         self.call("ssm:GetOpsItem", id.as_str(), || self.world.dated_item(id))
             .await
@@ -703,6 +714,13 @@ impl Instances for Disturbed<'_> {
     async fn stack_instances(&self, stack: &str, logical_id: &str) -> Result<Vec<Instance>, Error> {
         self.call("ec2:DescribeInstances", stack, || {
             self.world.stack_instances(stack, logical_id)
+        })
+        .await
+    }
+
+    async fn group(&self, name: &str) -> Result<Option<Group>, Error> {
+        self.call("autoscaling:DescribeAutoScalingGroups", name, || {
+            self.world.group(name)
         })
         .await
     }

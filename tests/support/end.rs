@@ -20,7 +20,7 @@ pub(crate) struct End {
     /// Executions of runbooks: token and runbook.
     executions: BTreeMap<String, String>,
     /// Restores that were started: token and recovery point.
-    restores: BTreeMap<String, String>,
+    restores: Vec<(String, String)>,
     /// Keys of the plans and reports that are kept, with what is to be done in the plans' names.
     plans: BTreeSet<String>,
     /// Where the routing controls stand, and how often one was changed.
@@ -75,7 +75,7 @@ impl End {
                 .backups
                 .started
                 .iter()
-                .map(|(token, (request, _))| (token.clone(), request.point.to_string()))
+                .map(|(request, _)| (request.token.clone(), request.point.to_string()))
                 .collect(),
             plans: state.backups.objects.keys().cloned().collect(),
             routing: (shown(&state.cluster.states), state.cluster.changes),

@@ -1,18 +1,18 @@
 //! Reports of recoveries that went as a story tells.
 
 use recovery_core::fakes::{DRILL_ROLE, Story};
-use recovery_core::report::{Report, Targets};
+use recovery_core::report::{Objectives, Report};
 use recovery_core::reporting::Terms;
 
 use super::disturbed::{Disturbed, finish};
 
-/// What the owner promised, in these tests.
+/// The objectives of these tests.
 pub(crate) fn terms() -> Terms {
     Terms {
         bucket: "recovery".to_owned(),
-        targets: Targets {
-            recovery_time_minutes: Some(60),
-            recovery_point_minutes: Some(15),
+        objectives: Objectives {
+            rto_minutes: Some(60),
+            rpo_minutes: Some(15),
         },
         drill_role: DRILL_ROLE.to_owned(),
     }

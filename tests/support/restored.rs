@@ -1,7 +1,9 @@
 //! The world in which a restore job completed: its volume, the snapshot with its tags, and the
 //! stack with the instance that the volume belongs to.
 
-use recovery_core::arn::{Arn, Here, InstanceId, RestoreJobId, VolumeId};
+use recovery_core::arn::{
+    Arn, Here, InstanceId, RecoveryPointArn, RestoreJobId, TagHome, VolumeId,
+};
 use recovery_core::error::Error;
 use recovery_core::event::{self, backup};
 use recovery_core::fakes::{DRILL_ROLE, FakeClock, World};
@@ -61,13 +63,15 @@ pub(crate) fn add_restore(world: &World, event: &Value) {
         .ok()
     });
     job.recovery_point = job.recovery_point.or_else(|| {
-        recovery_core::arn::RecoveryPointArn::parse(&format!(
+        RecoveryPointArn::parse(&format!(
             "arn:aws:ec2:{region}::snapshot/snap-0a8530a063a225612"
         ))
         .ok()
     });
     let mut state = world.state();
-    if let Some(point) = &job.recovery_point {
+    // The tags of a snapshot are EC2's, whatever else it is called.
+    let of_ec2 = |point: &&RecoveryPointArn| matches!(point.tag_home(), TagHome::Ec2(_));
+    if let Some(point) = job.points().find(of_ec2).or(job.recovery_point.as_ref()) {
         state
             .tags
             .insert(point.to_string(), tags(&[STACK, LOGICAL_ID]));
@@ -133,7 +137,9 @@ pub(crate) fn volume(id: &str, zone: &str) -> Volume {
         state: "available".to_owned(),
         zone: zone.to_owned(),
         attachments: Vec::new(),
+        key: None,
         restore_test: false,
+        owner: None,
     }
 }
 

@@ -77,6 +77,7 @@ pub(crate) const EVERY_FUNCTION: [(&str, &str); 5] = [
 pub(crate) struct Deployed {
     template: &'static Value,
     region: String,
+    stack_name: String,
     parameters: BTreeMap<String, Value>,
 }
 
@@ -129,11 +130,27 @@ pub(crate) fn deployed_in(region: &str, path: &str, given: &[(&str, &str)]) -> D
     Deployed {
         template,
         region: region.to_owned(),
+        stack_name: "rapid-recovery".to_owned(),
         parameters,
     }
 }
 
 impl Deployed {
+    /// The same, as a stack of this name.
+    pub(crate) fn named(mut self, stack_name: &str) -> Deployed {
+        stack_name.clone_into(&mut self.stack_name);
+        self
+    }
+
+    /// The partition that the Region is in, and the end of host names there.
+    fn partition(&self) -> (&'static str, &'static str) {
+        match self.region.split('-').next() {
+            Some("cn") => ("aws-cn", "amazonaws.com.cn"),
+            _ if self.region.starts_with("us-gov-") => ("aws-us-gov", "amazonaws.com"),
+            _ => ("aws", "amazonaws.com"),
+        }
+    }
+
     /// Names and properties of all resources of a type. Resources whose condition does not hold
     /// are absent.
     pub(crate) fn resources(&self, of_type: &str) -> BTreeMap<String, Value> {
@@ -259,6 +276,10 @@ impl Deployed {
                         .all(|member| allowed.contains(member))
                 )
             }
+            "Fn::Contains" => {
+                let arguments = evaluated();
+                json!(strings(&arguments[0]).contains(&strings(&arguments[1]).concat()))
+            }
             "Fn::Not" => json!(evaluated()[0] != json!(true)),
             "Fn::And" => json!(evaluated().as_array()?.iter().all(|holds| *holds == true)),
             "Fn::Or" => json!(evaluated().as_array()?.iter().any(|holds| *holds == true)),
@@ -278,12 +299,14 @@ impl Deployed {
             "AWS::NoValue" => return None,
             "AWS::AccountId" => json!("111122223333"),
             "AWS::Region" => json!(self.region),
-            "AWS::Partition" => json!("aws"),
-            "AWS::URLSuffix" => json!("amazonaws.com"),
-            "AWS::StackName" => json!("rapid-recovery"),
+            "AWS::Partition" => json!(self.partition().0),
+            "AWS::URLSuffix" => json!(self.partition().1),
+            "AWS::StackName" => json!(self.stack_name),
             "AWS::StackId" => json!(format!(
-                "arn:aws:cloudformation:{}:111122223333:stack/rapid-recovery/5b9ea3d0-c86a-11f0-8b3a-0a3f2f1d7c55",
-                self.region
+                "arn:{}:cloudformation:{}:111122223333:stack/{}/5b9ea3d0-c86a-11f0-8b3a-0a3f2f1d7c55",
+                self.partition().0,
+                self.region,
+                self.stack_name
             )),
             _ => match self.parameters.get(name) {
                 Some(value) => value.clone(),

@@ -9,6 +9,23 @@ use crate::support::sam::{
     Deployed, EVERY_FUNCTION, attribute_of, deployed, members, strings, template,
 };
 
+#[test]
+fn stack_and_functions_carry_the_projects_version() {
+    let template = template();
+    assert_eq!(
+        template["Outputs"]["Version"]["Value"],
+        recovery_core::VERSION
+    );
+    let tags = &template["Globals"]["Function"]["Tags"];
+    assert_eq!(tags["application-version"], recovery_core::VERSION);
+    for (name, function) in deployed(&EVERY_FUNCTION).resources("AWS::Serverless::Function") {
+        assert!(
+            function["Tags"].is_null(),
+            "{name} has tags in the place of the shared ones"
+        );
+    }
+}
+
 /// `restore-integrator` → `RestoreIntegratorFunction`.
 fn logical_id(package: &str) -> String {
     let capitalized = |word: &str| {

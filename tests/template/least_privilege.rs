@@ -10,7 +10,7 @@ use super::permissions::WITHOUT_RESOURCES;
 use crate::support::sam::{TEMPLATES, members, strings, template_at};
 
 /// Ends of ARNs that leave something open, and what cannot be known before.
-const OPEN: [(&str, &str); 17] = [
+const OPEN: [(&str, &str); 20] = [
     ("automation-definition/${RecoveryRunbook}:*", "its version"),
     (
         "automation-definition/${StartRegionRecovery}:*",
@@ -25,11 +25,11 @@ const OPEN: [(&str, &str); 17] = [
         "executions of the one state machine",
     ),
     (
-        "execution:${AWS::StackName}-region-recovery/*",
+        "execution:region-recovery-${Unique}/*",
         "the children of its distributed Maps",
     ),
     (
-        "execution:${AWS::StackName}-region-recovery:*",
+        "execution:${RegionRecoveryStateMachine.Name}:*",
         "executions of the one state machine",
     ),
     (
@@ -39,6 +39,14 @@ const OPEN: [(&str, &str); 17] = [
     (
         "opsitem/*",
         "OpsItems that the function opened: they have no tags to tell them by",
+    ),
+    (
+        "parameter${WorkloadParameterPath}*",
+        "SSM parameters that the workload's templates name",
+    ),
+    (
+        "parameter/aws/service/*",
+        "which of the parameters that AWS publishes a template names",
     ),
     (
         "recovery-point:*",
@@ -54,6 +62,10 @@ const OPEN: [(&str, &str); 17] = [
         "volume/*",
         "volumes that a restore makes, which have no tags to tell them by",
     ),
+    (
+        "${RecoveryBucket}/jobs/*",
+        "execution and item of the restore",
+    ),
     ("${RecoveryBucket}/plans/*", "workload and hash of the plan"),
     (
         "${RecoveryBucket}/templates/*",
@@ -67,11 +79,17 @@ const OPEN: [(&str, &str); 17] = [
 ];
 
 /// Kinds of resources whose ARNs name no account, where `aws:ResourceAccount` is not asked for either.
-const OF_ANY_ACCOUNT: [(&str, &str); 1] = [(
-    "snapshot/*",
-    "AWS Backup reads a snapshot with the role of the restore; that it is another account's has to be \
-     allowed by that account first",
-)];
+const OF_ANY_ACCOUNT: [(&str, &str); 2] = [
+    (
+        "snapshot/*",
+        "AWS Backup reads a snapshot with the role of the restore; that it is another account's has to be \
+         allowed by that account first",
+    ),
+    (
+        "parameter/aws/service/*",
+        "AWS publishes them, for everybody",
+    ),
+];
 
 /// Resources of one service that actions of another are limited by: service of the actions, ARN.
 const OF_ANOTHER_SERVICE: [(&str, &str); 1] = [(
@@ -90,7 +108,7 @@ const TRUSTED_WITHOUT_SOURCE: [(&str, &str); 4] = [
     ),
     (
         "backup.amazonaws.com",
-        "that AWS Backup sends a source is not documented",
+        "AWS Backup documents its sources for the policies of keys and topics, not for the trust of a role",
     ),
     (
         "imagebuilder.amazonaws.com",

@@ -7,6 +7,7 @@ mod dashboard;
 mod forwarding;
 mod functions;
 mod least_privilege;
+mod names;
 mod parameters;
 pub(crate) mod permissions;
 mod recovery_vault;

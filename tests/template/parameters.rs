@@ -120,7 +120,17 @@ fn every_output_says_what_it_is() {
 
 #[test]
 fn no_arn_names_a_partition_a_region_or_an_account() {
-    for path in TEMPLATES {
+    let machines = crate::support::repository::files("infra/statemachines");
+    let machines: Vec<String> = machines
+        .iter()
+        .filter_map(|file| file.file_name()?.to_str())
+        .map(|name| format!("infra/statemachines/{name}"))
+        .collect();
+    assert!(machines.len() > 1, "{machines:?}");
+    let all = TEMPLATES
+        .into_iter()
+        .chain(machines.iter().map(String::as_str));
+    for path in all {
         let text = crate::support::repository::text(path);
         for (number, line) in text.lines().enumerate() {
             // A comment begins its line, or stands after a space.
@@ -141,6 +151,8 @@ fn no_arn_names_a_partition_a_region_or_an_account() {
                 "{path}:{number}: {line}"
             );
         }
+    }
+    for path in TEMPLATES {
         // AWS Health has its backup Regions, and the rules of that template say where it belongs.
         let parts = ["Conditions", "Globals", "Resources", "Outputs"];
         let rules = (path != HEALTH_BACKUP).then_some("Rules");

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use recovery_aws::{
-    IntegrationAdapters, OpsCenter, PlanningAdapters, ReportingAdapters, ResponseAdapters,
-    RoutingCluster, RunbookRunner, StartingAdapters, StateMachine, ValidationAdapters,
+    IntegrationAdapters, PlanningAdapters, ReportingAdapters, ResponseAdapters, RoutingCluster,
+    RunbookRunner, StartingAdapters, StateMachine, TrackingAdapters, ValidationAdapters,
 };
 use serde_json::Value;
 
@@ -38,9 +38,10 @@ const RESTORING: [&str; 2] = ["RestoreRole", "DrillRestoreRole"];
 /// What starting a restore needs beyond the call: AWS Backup restores in a role of ours.
 const RESTORE_ROLE: [&str; 1] = ["iam:PassRole"];
 
-/// Actions that know no resource (Service Authorization Reference: Amazon EC2, AWS Backup, AWS
-/// CloudFormation, Amazon CloudWatch, AWS Systems Manager): IAM takes nothing but `*` for them.
-pub(super) const WITHOUT_RESOURCES: [&str; 11] = [
+/// Actions that know no resource (Service Authorization Reference: Amazon EC2, Amazon EC2 Auto Scaling, AWS Backup,
+/// AWS CloudFormation, Amazon CloudWatch, AWS Lambda, AWS Systems Manager): IAM takes nothing but `*` for them.
+pub(super) const WITHOUT_RESOURCES: [&str; 13] = [
+    "autoscaling:DescribeAutoScalingGroups",
     "backup:DescribeRestoreJob",
     "backup:ListRestoreJobs",
     "backup:PutRestoreValidationResult",
@@ -52,6 +53,7 @@ pub(super) const WITHOUT_RESOURCES: [&str; 11] = [
     "ec2:DescribeSnapshots",
     "ec2:DescribeTags",
     "ec2:DescribeVolumes",
+    "lambda:GetAccountSettings",
     "ssm:CreateOpsItem",
     "ssm:DescribeOpsItems",
 ];
@@ -177,7 +179,7 @@ fn each_role_allows_what_the_adapters_call_no_more_and_no_less() {
     check(&[], "RecoveryPlannerRole", &planner);
     let reporter = [ReportingAdapters::ACTIONS, &[&WHICH_PLANS]].concat();
     check(&[], "RecoveryReporterRole", &reporter);
-    let starter = [StartingAdapters::ACTIONS, &[&RESTORE_ROLE]].concat();
+    let starter = [StartingAdapters::ACTIONS, &[&RESTORE_ROLE, &WHICH_PLANS]].concat();
     check(&[], "RestoreStarterRole", &starter);
     check(
         &EVERY_FUNCTION,
@@ -190,7 +192,7 @@ fn each_role_allows_what_the_adapters_call_no_more_and_no_less() {
         &[StateMachine::ACTIONS],
     );
 
-    check(&[], "OpsitemCreatorRole", &[OpsCenter::ACTIONS]);
+    check(&[], "OpsitemCreatorRole", TrackingAdapters::ACTIONS);
 
     let responder: Vec<_> = ResponseAdapters::ACTIONS.to_vec();
     let without_runbook: Vec<_> = responder
@@ -279,8 +281,9 @@ fn the_one_role_that_may_remove_something_may_remove_messages_of_the_two_queues(
 
 /// The roles that may write objects, each under its own prefix, and the action: what is there is never
 /// overwritten.
-const KEEP_OBJECTS: ([(&str, &str); 2], &str) = (
+const KEEP_OBJECTS: ([(&str, &str); 3], &str) = (
     [
+        ("RestoreStarterRole", "jobs"),
         ("RecoveryPlannerRole", "plans"),
         ("RecoveryReporterRole", "reports"),
     ],
@@ -314,11 +317,13 @@ fn an_object_is_written_only_under_its_prefix_and_only_where_nothing_is() {
 }
 
 /// What a drill made is taken away again, by the one role that can delete (`state_machines.rs` says what).
-/// And a distributed Map that is stopped stops its own children.
-const ENDS_WHAT_IT_BEGAN: [(&str, &str); 3] = [
+/// A distributed Map that is stopped stops its own children, and a runbook that is cancelled the execution
+/// that it started: a redrive resumes them.
+const ENDS_WHAT_IT_BEGAN: [(&str, &str); 4] = [
     ("DrillCleanupRole", "cloudformation:DeleteStack"),
     ("DrillCleanupRole", "ec2:DeleteVolume"),
     ("RegionRecoveryRole", "states:StopExecution"),
+    ("StartRegionRecoveryRole", "states:StopExecution"),
 ];
 
 #[test]
@@ -350,8 +355,7 @@ fn routing_controls_are_set_within_safety_rules_and_no_others_than_those_named()
 #[test]
 fn region_switch_starts_the_state_machine_of_this_stack_and_no_other() {
     let deployed = deployed(&EVERY_FUNCTION);
-    let machine =
-        "arn:aws:states:us-west-2:111122223333:stateMachine:rapid-recovery-region-recovery";
+    let machine = attribute_of("RegionRecoveryStateMachine", "Arn");
     let functions = deployed.resources("AWS::Serverless::Function");
     let variables = &functions["RegionSwitchActionFunction"]["Environment"]["Variables"];
     assert_eq!(variables["STATE_MACHINE_ARN"], machine);
@@ -359,7 +363,7 @@ fn region_switch_starts_the_state_machine_of_this_stack_and_no_other() {
     assert_eq!(strings(&statements[0]["Resource"]), [machine]);
     assert_eq!(
         strings(&statements[1]["Resource"]),
-        [machine.replace("stateMachine", "execution") + ":*"]
+        ["arn:aws:states:us-west-2:111122223333:execution:RegionRecoveryStateMachine:*"]
     );
 }
 
@@ -435,9 +439,11 @@ fn a_resource_is_named_wherever_iam_takes_one() {
                     for resource in resources {
                         assert!(resource.starts_with("arn:"), "{role}: {resource}");
                         let account = resource.split(':').nth(4).unwrap_or_default();
-                        // ARNs of buckets and of EBS snapshots name no account.
+                        // ARNs of buckets, of EBS snapshots and of what AWS publishes name no account.
                         let without = resource.starts_with("arn:aws:s3:::")
-                            || resource.starts_with("arn:aws:ec2:us-west-2::snapshot/");
+                            || resource.starts_with("arn:aws:ec2:us-west-2::snapshot/")
+                            || resource
+                                .starts_with("arn:aws:ssm:us-west-2::parameter/aws/service/");
                         assert!(without || account == "111122223333", "{role}: {resource}");
                     }
                 }
@@ -626,6 +632,7 @@ const RUNBOOK_ACTIONS: [(&str, &[&str]); 4] = [
             "states:DescribeExecution",
             "states:ListExecutions",
             "states:StartExecution",
+            "states:StopExecution",
         ],
     ),
     (
@@ -648,6 +655,7 @@ const RUNBOOK_ACTIONS: [(&str, &[&str]); 4] = [
             "cloudformation:TagResource",
             "iam:PassRole",
             "s3:GetObject",
+            "ssm:GetParameters",
         ],
     ),
     (

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::sam::{attribute_of, deployed, strings, template};
+use crate::support::sam::{attribute_of, deployed, deployed_in, strings, template};
 
 /// What must be there still when the stack is not.
 const KEPT: [&str; 4] = [
@@ -174,4 +174,37 @@ fn restores_are_tested_only_where_the_owner_says_so_and_from_the_recovery_vault(
     assert_eq!(selection["ValidationWindowHours"], "4");
     let hours = &template()["Parameters"]["RestoreTestValidationHours"];
     assert!(hours["MinValue"].as_u64().is_some_and(|least| least >= 1));
+}
+
+/// The Regions whose CloudFormation has no restore testing plans (its registry of resource types).
+#[test]
+fn restore_testing_is_refused_where_it_does_not_exist() {
+    for (region, exists) in [
+        ("us-west-2", true),
+        ("eu-central-1", true),
+        ("ap-southeast-4", true),
+        ("ap-southeast-5", false),
+        ("ap-southeast-7", false),
+        ("cn-north-1", false),
+        ("cn-northwest-1", false),
+        ("us-gov-east-1", false),
+        ("us-gov-west-1", false),
+    ] {
+        let objections = |restore_testing| {
+            deployed_in(
+                region,
+                "template.yaml",
+                &[("RestoreTesting", restore_testing)],
+            )
+            .objections()
+        };
+        assert_eq!(objections("off"), Vec::<String>::new(), "{region}");
+        assert_eq!(objections("on").is_empty(), exists, "{region}");
+        assert!(
+            objections("on")
+                .iter()
+                .all(|text| text.contains("Set RestoreTesting to off")),
+            "{region}"
+        );
+    }
 }

@@ -70,6 +70,91 @@ fn assert_alarm(deployed: &Deployed, namespace: &str, metric: &str, dimension: &
 }
 
 #[test]
+fn the_quota_of_ops_items_is_watched_in_every_function_that_creates_them() {
+    let deployed = deployed(&EVERY_FUNCTION);
+    let groups: BTreeSet<String> = deployed
+        .resources("AWS::IAM::Role")
+        .into_iter()
+        .filter(|(_, role)| role["Policies"].to_string().contains("ssm:CreateOpsItem"))
+        .map(|(name, _)| deployed.reference_to(&name.replace("Role", "LogGroup")))
+        .collect();
+    assert!(groups.len() > 5, "{groups:?}");
+    let alarm = &deployed.resources("AWS::CloudWatch::Alarm")["OpsItemsNotCreatedAlarm"];
+    let watched: BTreeSet<String> = deployed
+        .resources("AWS::Logs::MetricFilter")
+        .into_values()
+        .map(|filter| {
+            assert_eq!(
+                filter["FilterPattern"],
+                recovery_core::error::OPS_ITEM_QUOTA
+            );
+            let metric = &filter["MetricTransformations"][0];
+            assert_eq!(metric["MetricName"], alarm["MetricName"]);
+            assert_eq!(metric["MetricNamespace"], alarm["Namespace"]);
+            assert_eq!(metric["MetricValue"], "1");
+            filter["LogGroupName"].as_str().unwrap().to_owned()
+        })
+        .collect();
+    assert_eq!(watched, groups);
+    assert_eq!(
+        strings(&alarm["AlarmActions"]),
+        [deployed.reference_to("NotificationTopic")]
+    );
+    // Once for as long as it lasts.
+    assert_eq!(alarm["DatapointsToAlarm"], 1);
+    assert_eq!(alarm["EvaluationPeriods"], 60);
+    assert_eq!(alarm["TreatMissingData"], "notBreaching");
+}
+
+#[test]
+fn every_phone_number_is_a_subscription_of_the_topic() {
+    let numbers = [
+        ("NotificationPhone", "+15550100"),
+        ("NotificationPhone2", "+15550101"),
+        ("NotificationPhone3", "+15550102"),
+    ];
+    let text_messages = |deployed: &Deployed| -> BTreeSet<String> {
+        deployed
+            .resources("AWS::SNS::Subscription")
+            .into_values()
+            .filter(|subscription| subscription["Protocol"] == "sms")
+            .map(|subscription| {
+                assert_eq!(
+                    subscription["TopicArn"],
+                    deployed.reference_to("NotificationTopic")
+                );
+                subscription["Endpoint"].as_str().unwrap().to_owned()
+            })
+            .collect()
+    };
+    assert!(text_messages(&deployed(&[])).is_empty());
+    let all = numbers.map(|(_, number)| number.to_owned());
+    assert_eq!(text_messages(&deployed(&numbers)), BTreeSet::from(all));
+}
+
+#[test]
+fn the_alarm_of_silence_is_one_that_alarm_responder_knows() {
+    let deployed = deployed(&[("Heartbeat", "on")]);
+    let alarm = &deployed.resources("AWS::CloudWatch::Alarm")["PrimaryRegionSilentAlarm"];
+    let name = alarm["AlarmName"].as_str().unwrap();
+    assert!(
+        name.ends_with(recovery_core::event::alarm::SILENCE),
+        "{name}"
+    );
+    let (namespace, metric) = recovery_core::event::alarm::HEARTBEATS;
+    assert_eq!(
+        (&alarm["Namespace"], &alarm["MetricName"]),
+        (&namespace.into(), &metric.into())
+    );
+    let alarms = template_at("infra/workload-alarms.yaml");
+    let name = alarms["Resources"]["ErrorRateAlarm"]["Properties"]["AlarmName"].to_string();
+    assert!(
+        name.contains(recovery_core::event::alarm::ERROR_RATE),
+        "{name}"
+    );
+}
+
+#[test]
 fn every_target_is_tried_for_a_day_and_then_kept() {
     for (path, deployed) in deliverers() {
         let mut targets = 0;
@@ -167,7 +252,7 @@ fn every_function_keeps_what_it_gave_up_on_logs_and_is_watched() {
             attribute_of("FailedInvocationsQueue", "Arn"),
             "{function}"
         );
-        // What runs every few minutes needs no second attempt.
+        // What runs every minute needs no second attempt.
         let attempts = u64::from(function != "RestoreReconcilerFunction") * 2;
         assert_eq!(config["MaximumRetryAttempts"], attempts, "{function}");
         let log_group = properties["LoggingConfig"]["LogGroup"].as_str().unwrap();
@@ -269,7 +354,21 @@ fn every_alarm_watches_something_of_this_template() {
             .map(|name| deployed.reference_to(name))
             .collect();
         for (alarm, properties) in deployed.resources("AWS::CloudWatch::Alarm") {
-            for dimension in properties["Dimensions"].as_array().unwrap() {
+            let dimensions = properties["Dimensions"].as_array();
+            // A metric of this template's own filters has none.
+            let own = deployed
+                .resources("AWS::Logs::MetricFilter")
+                .into_values()
+                .any(|filter| {
+                    let metric = &filter["MetricTransformations"][0];
+                    metric["MetricName"] == properties["MetricName"]
+                        && metric["MetricNamespace"] == properties["Namespace"]
+                });
+            assert!(
+                own || dimensions.is_some(),
+                "{alarm} watches nothing of its own"
+            );
+            for dimension in dimensions.into_iter().flatten() {
                 let value = dimension["Value"].as_str().unwrap().to_owned();
                 assert!(names.contains(&value), "{alarm} watches {value}");
             }
@@ -283,27 +382,42 @@ fn every_alarm_watches_something_of_this_template() {
 
 #[test]
 fn a_reconciler_that_does_not_run_is_noticed() {
-    let deployed = deployed(&[("ReconcileMinutes", "30")]);
-    let rule = &deployed.resources("AWS::Events::Rule")["ReconcileDueRule"];
-    assert_eq!(rule["ScheduleExpression"], "rate(30 minutes)");
-    let alarm = &deployed.resources("AWS::CloudWatch::Alarm")["RestoreReconcilerSilentAlarm"];
-    assert_eq!(alarm["MetricName"], "Invocations");
-    assert_eq!(
-        alarm["Dimensions"],
-        serde_json::json!([{"Name": "FunctionName", "Value": "RestoreReconcilerFunction"}])
-    );
-    assert_eq!(alarm["ComparisonOperator"], "LessThanThreshold");
-    assert_eq!(alarm["Threshold"], 1);
-    // Longer than the longest time between two runs that ReconcileMinutes allows.
     let parameters = &template_at("template.yaml")["Parameters"];
-    let longest = parameters["ReconcileMinutes"]["MaxValue"].as_u64().unwrap() * 60;
-    assert!(
-        alarm["Period"]
-            .as_u64()
-            .is_some_and(|period| period >= 2 * longest)
+    assert_eq!(parameters["ReconcileMinutes"]["MinValue"], 1);
+    assert_eq!(parameters["ReconcileMinutes"]["MaxValue"], 30);
+    // By default, and at both bounds. `rate(1 minutes)` is not an expression.
+    for (given, expression, silence) in [
+        (&[][..], "rate(1 minute)", 300),
+        (&[("ReconcileMinutes", "1")], "rate(1 minute)", 300),
+        (&[("ReconcileMinutes", "2")], "rate(2 minutes)", 3600),
+        (&[("ReconcileMinutes", "30")], "rate(30 minutes)", 3600),
+    ] {
+        let deployed = deployed(given);
+        let rule = &deployed.resources("AWS::Events::Rule")["ReconcileDueRule"];
+        assert_eq!(rule["ScheduleExpression"], expression);
+        let alarm = &deployed.resources("AWS::CloudWatch::Alarm")["RestoreReconcilerSilentAlarm"];
+        assert_eq!(alarm["MetricName"], "Invocations");
+        assert_eq!(
+            alarm["Dimensions"],
+            serde_json::json!([{"Name": "FunctionName", "Value": "RestoreReconcilerFunction"}])
+        );
+        assert_eq!(alarm["ComparisonOperator"], "LessThanThreshold");
+        assert_eq!(alarm["Threshold"], 1);
+        assert_eq!(alarm["Period"], silence, "{expression}");
+    }
+}
+
+/// A run that takes longer than the time to the next one does not keep that one from running: an account
+/// with Lambda's smallest quota could not reserve concurrency for it.
+#[test]
+fn the_next_run_of_the_reconciler_does_not_wait_for_the_one_before() {
+    let deployed = deployed(&[]);
+    let reconciler = &deployed.resources("AWS::Serverless::Function")["RestoreReconcilerFunction"];
+    assert!(reconciler.get("ReservedConcurrentExecutions").is_none());
+    assert_eq!(
+        reconciler["Environment"]["Variables"]["RECONCILE_MINUTES"],
+        "1"
     );
-    // `rate(1 minutes)` is no expression.
-    assert_eq!(parameters["ReconcileMinutes"]["MinValue"], 2);
 }
 
 const SIGNALS: [(&str, &str); 3] = [

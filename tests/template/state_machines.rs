@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 
 use crate::support::repository::text;
-use crate::support::sam::{Deployed, deployed, members, strings};
+use crate::support::sam::{Deployed, deployed, deployed_in, members, strings};
 
 use super::permissions::allowed;
 
@@ -54,8 +54,17 @@ pub(super) const WHOLE: [(&str, &str); 6] = [
 
 impl Machine {
     fn definition(&self) -> Value {
-        let parsed: Value =
-            serde_yaml_ng::from_str(&text(self.file)).expect("a state machine is YAML");
+        self.filled_in(&[("Partition", "aws")])
+    }
+
+    /// The definition with these names filled in, as CloudFormation does.
+    fn filled_in(&self, substitutions: &[(&str, &str)]) -> Value {
+        let written = substitutions
+            .iter()
+            .fold(text(self.file), |text, (name, value)| {
+                text.replace(&format!("${{{name}}}"), value)
+            });
+        let parsed: Value = serde_yaml_ng::from_str(&written).expect("a state machine is YAML");
         assert_eq!(parsed["QueryLanguage"], "JSONata");
         parsed
     }
@@ -292,6 +301,61 @@ fn every_name_that_is_filled_in_is_given_and_used() {
     }
 }
 
+#[test]
+fn each_task_is_of_the_partition_that_the_stack_is_in() {
+    for (region, partition) in [
+        ("us-west-2", "aws"),
+        ("cn-northwest-1", "aws-cn"),
+        ("us-gov-west-1", "aws-us-gov"),
+    ] {
+        let deployed = deployed_in(region, "template.yaml", &[]);
+        for machine in &MACHINES {
+            let substitutions = machine.properties(&deployed)["DefinitionSubstitutions"].clone();
+            let given = substitutions["Partition"].as_str().unwrap_or_default();
+            let definition = machine.filled_in(&[("Partition", given)]);
+            let mut resources = Vec::new();
+            for (_, workflow) in workflows(machine.name, &definition) {
+                for (_, state) in members(&workflow["States"]) {
+                    resources.extend(state["Resource"].as_str().map(str::to_owned));
+                    resources.extend(state["ItemReader"]["Resource"].as_str().map(str::to_owned));
+                }
+            }
+            assert!(resources.len() > 4, "{}", machine.name);
+            for resource in resources {
+                assert!(
+                    resource.starts_with(&format!("arn:{partition}:states:::")),
+                    "{region}: {}: {resource}",
+                    machine.name
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn each_role_trusts_its_machine_and_its_distributed_maps() {
+    let deployed = deployed(&[]);
+    for machine in &MACHINES {
+        let name = machine.properties(&deployed)["Name"].clone();
+        let arn = format!(
+            "arn:aws:states:us-west-2:111122223333:stateMachine:{}",
+            name.as_str().expect("a name")
+        );
+        let role = &deployed.resources("AWS::IAM::Role")[&format!("{}Role", machine.name)];
+        let sources = strings(
+            &role["AssumeRolePolicyDocument"]["Statement"][0]["Condition"]["ArnLike"]["aws:SourceArn"],
+        );
+        let mut expected = vec![arn.clone()];
+        for (path, state) in states(machine) {
+            if state["ItemProcessor"]["ProcessorConfig"]["Mode"] == "DISTRIBUTED" {
+                assert!(state["Label"].is_string(), "{path} has no label of its own");
+                expected = vec![arn.clone(), format!("{arn}/*")];
+            }
+        }
+        assert_eq!(sources, expected, "{}", machine.name);
+    }
+}
+
 /// What a task of this resource is allowed by, beside what is asked for with the call itself.
 fn actions_of(resource: &str) -> Vec<&'static str> {
     match resource {
@@ -312,7 +376,9 @@ fn actions_of(resource: &str) -> Vec<&'static str> {
             "cloudformation:TagResource",
             "iam:PassRole",
             "s3:GetObject",
+            "ssm:GetParameters",
         ],
+        "arn:aws:states:::aws-sdk:lambda:getAccountSettings" => vec!["lambda:GetAccountSettings"],
         "arn:aws:states:::aws-sdk:cloudformation:deleteStack" => vec!["cloudformation:DeleteStack"],
         "arn:aws:states:::aws-sdk:ec2:createTags" => vec!["ec2:CreateTags"],
         "arn:aws:states:::aws-sdk:ec2:describeVolumes" => vec!["ec2:DescribeVolumes"],
@@ -331,10 +397,11 @@ const DISTRIBUTED: [&str; 4] = [
 ];
 
 /// What only a role for CloudFormation makes possible.
-const CREATES: [&str; 3] = [
+const CREATES: [&str; 4] = [
     "cloudformation:CreateStack",
     "cloudformation:TagResource",
     "iam:PassRole",
+    "ssm:GetParameters",
 ];
 
 #[test]
@@ -532,4 +599,54 @@ fn the_longest_histories_stay_under_the_quota() {
     // The recovery itself has a few events for each wave, of which there are ten at most.
     let own = members(&MACHINES[0].definition()["States"]).count() as u64;
     assert!(own * TURN + 10 * 2 * TURN < QUOTA / 25);
+}
+
+/// A child that failed would not be started again by a redrive, and its problem could be missing from the
+/// report.
+#[test]
+fn children_end_normally_with_their_problem_and_the_runbook_counts_restores_by_their_jobs() {
+    let mut children = 0;
+    for (path, workflow) in workflows(MACHINES[0].name, &MACHINES[0].definition()) {
+        if !path.contains('/') {
+            continue;
+        }
+        children += 1;
+        for (name, state) in members(&workflow["States"]) {
+            assert_ne!(state["Type"], "Fail", "{path}/{name}");
+            if name.ends_with("Problem") {
+                assert_eq!(state["End"], true, "{path}/{name}");
+            }
+        }
+    }
+    assert_eq!(children, 2);
+    let runbook = text("docs/runbook.md");
+    assert!(
+        !runbook.contains("describe-map-run"),
+        "the item counts of a Map Run do not tell a failed restore from a successful one"
+    );
+    assert!(
+        runbook.contains(
+            "aws backup list-restore-jobs --by-created-after <startDate of the execution>"
+        )
+    );
+    assert!(runbook.contains("[?IamRoleArn=='$(output RestoreRoleArn)'].Status"));
+}
+
+/// The children of a distributed Map are executions of their own, under names of their own.
+#[test]
+fn a_restore_is_started_in_the_name_of_the_recovery() {
+    let definition = MACHINES[0].definition();
+    let wave = &definition["States"]["RestoreWave"];
+    assert_eq!(wave["ItemSelector"]["execution"], "{% $execution %}");
+    let start = &wave["ItemProcessor"]["States"]["StartRestore"];
+    assert_eq!(
+        start["Arguments"]["Payload"]["execution"],
+        "{% $given.execution %}"
+    );
+    let begin = &definition["States"]["Begin"]["Assign"]["execution"];
+    assert_eq!(begin["name"], "{% $states.context.Execution.Name %}");
+    assert_eq!(
+        begin["startedAt"],
+        "{% $states.context.Execution.StartTime %}"
+    );
 }

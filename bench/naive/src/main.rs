@@ -1,7 +1,9 @@
 //! The work of restore-integrator as the SDK's first page of documentation would have it: all
 //! defaults, one call after the other.
 
-use aws_sdk_ec2::types::Filter;
+use std::time::Duration;
+
+use aws_sdk_ec2::types::{Filter, VolumeAttachmentState};
 use aws_sdk_ssm::types::{OpsItemDataType, OpsItemDataValue};
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 use serde_json::{Value, json};
@@ -72,7 +74,7 @@ async fn handle(clients: &Clients, event: LambdaEvent<Value>) -> Result<Value, E
     if volume.availability_zone() != zone {
         return Err("another zone".into());
     }
-    clients
+    let accepted = clients
         .ec2
         .attach_volume()
         .volume_id(&volume_id)
@@ -80,6 +82,20 @@ async fn handle(clients: &Clients, event: LambdaEvent<Value>) -> Result<Value, E
         .device(tag("recovery:device")?)
         .send()
         .await?;
+    let mut state = accepted.state().cloned();
+    while state != Some(VolumeAttachmentState::Attached) {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let volumes = clients
+            .ec2
+            .describe_volumes()
+            .volume_ids(&volume_id)
+            .send()
+            .await?;
+        let attachments = volumes.volumes().first().map(|volume| volume.attachments());
+        state = attachments
+            .and_then(|attachments| attachments.first()?.state())
+            .cloned();
+    }
     let job = text("restoreJobId")?;
     let dedup = OpsItemDataValue::builder()
         .value(json!({"dedupString": job}).to_string())

@@ -23,7 +23,7 @@ const PAUSES: [u64; 2] = [60, 120];
 /// Invocations at a time: the quota of an account that never asked for more.
 const CONCURRENCY: usize = 1000;
 /// Time between two runs of the reconciler.
-const PERIOD: Duration = Duration::from_secs(300);
+const PERIOD: Duration = Duration::from_secs(60);
 
 /// What it took.
 pub(crate) struct Took {
@@ -125,7 +125,7 @@ pub(crate) fn by_schedule(restores: usize) -> Took {
     })
 }
 
-/// Runs the reconciler every five minutes: how often, and when the last volume was attached.
+/// Runs the reconciler every minute: how often, and when the last volume was attached.
 async fn run_until_all_is_attached(
     region: &Region<'_>,
     world: &World,
@@ -149,6 +149,7 @@ async fn run(region: &Region<'_>, epoch: (Instant, DateTime<Utc>)) {
     let horizon = Horizon {
         lookback: TimeDelta::hours(24),
         patience: TimeDelta::hours(12),
+        interval: PERIOD,
     };
     // What it could not do is left to the next run.
     let _ = reconcile(region, &clock, &domain(), horizon).await;

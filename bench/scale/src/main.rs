@@ -41,7 +41,7 @@ fn usage() -> ExitCode {
 fn report() -> String {
     let mut text = String::from(
         "One event for each restore, all at once. Lambda runs up to 1,000 of them at a time and tries again after one and two minutes; \
-         after that `restore-reconciler` comes every five minutes.\n\n\
+         after that `restore-reconciler` comes every minute.\n\n\
          | restores | all attached after | calls | for each | refused by quota | invocations | left to the reconciler |\n|---|---|---|---|---|---|---|\n",
     );
     for restores in [1, 10, 100, 1_000, 10_000] {

@@ -7,14 +7,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::FutureExt;
 use recovery_core::arn::{Arn, InstanceId, RecoveryPointArn};
+use recovery_core::auto_scaling::Group;
 use recovery_core::error::Error;
 use recovery_core::fakes::FakeClock;
 use recovery_core::integrate::Instance;
 use recovery_core::plan::RecoveryPoint;
 use recovery_core::planning::{Places, handle};
 use recovery_core::ports::{
-    Clock, Instances, Page, PlanObjects, RecoveryPointTags, RecoveryPoints, SnapshotTags,
-    StackResource, StackResources,
+    Clock, Instances, KeptObjects, Page, PlanObjects, RecoveryPointTags, RecoveryPoints,
+    SnapshotTags, StackResource, StackResources,
 };
 use recovery_core::tags::Tags;
 use serde_json::{Value, json};
@@ -160,6 +161,11 @@ impl Instances for Vault {
         Ok(Vec::new())
     }
 
+    async fn group(&self, _: &str) -> Result<Option<Group>, Error> {
+        self.count();
+        Ok(None)
+    }
+
     async fn group_instances(&self, _: &str) -> Result<Vec<Instance>, Error> {
         self.count();
         Ok(Vec::new())
@@ -182,6 +188,16 @@ impl PlanObjects for Vault {
     }
 }
 
+impl KeptObjects for Vault {
+    async fn kept(&self, _: &str, _: Option<&str>) -> Result<Page<String>, Error> {
+        self.count();
+        Ok(Page {
+            listed: Vec::new(),
+            next: None,
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -192,6 +208,6 @@ mod tests {
         assert_eq!(plan["planned"], true, "{plan}");
         assert_eq!(plan["resources"], 100);
         // Three pages, one batch of tags, the target, the object.
-        assert!(plan["calls"].as_u64() <= Some(7), "{plan}");
+        assert!(plan["calls"].as_u64() <= Some(8), "{plan}");
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use recovery_core::arn::{InstanceId, OpsItemId, RecoveryPointArn, RestoreJobId, VolumeId};
+use recovery_core::auto_scaling::Group;
 use recovery_core::error::{Error, Fault};
 use recovery_core::fakes::World;
 use recovery_core::integrate::{DeviceName, Instance, Volume};
@@ -155,7 +156,7 @@ impl Clock for RunClock {
 }
 
 impl Restores for Region<'_> {
-    async fn completed_restores(
+    async fn restores(
         &self,
         since: DateTime<Utc>,
         page: Option<&str>,
@@ -244,6 +245,11 @@ impl Instances for Region<'_> {
     async fn stack_instances(&self, stack: &str, logical_id: &str) -> Result<Vec<Instance>, Error> {
         let instances = self.world.stack_instances(stack, logical_id);
         self.call("ec2:DescribeInstances", ATTEMPTS, instances)
+            .await
+    }
+
+    async fn group(&self, name: &str) -> Result<Option<Group>, Error> {
+        self.call("autoscaling:DescribeAutoScalingGroups", ATTEMPTS, self.world.group(name))
             .await
     }
 

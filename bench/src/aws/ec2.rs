@@ -1,5 +1,7 @@
 //! EC2: <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/Welcome.html>.
 
+use std::time::Instant;
+
 use super::world::{World, ids};
 use super::{Answer, xml};
 use crate::http::{Form, Request};
@@ -65,14 +67,11 @@ fn describe_tags(world: &World, form: &Form) -> Outcome {
     Ok(format!("<tagSet>{}</tagSet>", tags.collect::<String>()))
 }
 
-/// `attaching` until EC2 has said so often enough, then `attached`.
-fn attachment_state(world: &mut World) -> &'static str {
-    match world.attaching.checked_sub(1) {
-        Some(left) => {
-            world.attaching = left;
-            "attaching"
-        }
-        None => "attached",
+/// `attaching` as long as EC2 takes, then `attached`.
+fn attachment_state(world: &World) -> &'static str {
+    match world.accepted {
+        Some(accepted) if accepted.elapsed() < world.attaching => "attaching",
+        _ => "attached",
     }
 }
 
@@ -110,14 +109,15 @@ fn describe_volumes(world: &mut World, form: &Form) -> Outcome {
         (ids::VOLUME, world.volume_zone.clone(), device)
     };
     let (state, attachments) = match device {
-        Some(device) => (
-            "in-use",
-            format!(
-                "<item><volumeId>{id}</volumeId><instanceId>{}</instanceId><device>{device}</device><status>{}</status><attachTime>2026-10-20T15:11:22.000Z</attachTime><deleteOnTermination>false</deleteOnTermination></item>",
+        Some(device) => {
+            let attachment = attachment_state(world);
+            world.confirmed |= world.accepted.is_some() && attachment == "attached";
+            let attachments = format!(
+                "<item><volumeId>{id}</volumeId><instanceId>{}</instanceId><device>{device}</device><status>{attachment}</status><attachTime>2026-10-20T15:11:22.000Z</attachTime><deleteOnTermination>false</deleteOnTermination></item>",
                 ids::INSTANCE,
-                attachment_state(world)
-            ),
-        ),
+            );
+            ("in-use", attachments)
+        }
         None => ("available", String::new()),
     };
     Ok(format!(
@@ -172,7 +172,7 @@ fn describe_instances(world: &World, form: &Form) -> Outcome {
     };
     let mut mappings = mapping("/dev/xvda", "vol-0f1e2d3c4b5a69788", "attached");
     if let Some(device) = &world.device {
-        mappings += &mapping(device, ids::VOLUME, "attached");
+        mappings += &mapping(device, ids::VOLUME, attachment_state(world));
     }
     Ok(format!(
         "<reservationSet><item><reservationId>r-0b22a22eec53b9321</reservationId><ownerId>111122223333</ownerId><groupSet/><instancesSet><item><instanceId>{instance}</instanceId><imageId>ami-0abcd1234efgh5678</imageId><instanceState><code>16</code><name>running</name></instanceState><privateDnsName>ip-10-0-1-12.us-west-2.compute.internal</privateDnsName><dnsName/><reason/><amiLaunchIndex>0</amiLaunchIndex><productCodes/><instanceType>m6i.large</instanceType><launchTime>2026-10-20T15:00:01.000Z</launchTime><placement><availabilityZone>{zone}</availabilityZone><groupName/><tenancy>default</tenancy></placement><monitoring><state>disabled</state></monitoring><subnetId>subnet-0b22a22eec53b9321</subnetId><vpcId>vpc-0b22a22eec53b9321</vpcId><privateIpAddress>10.0.1.12</privateIpAddress><sourceDestCheck>true</sourceDestCheck><groupSet><item><groupId>sg-0b22a22eec53b9321</groupId><groupName>orders</groupName></item></groupSet><architecture>x86_64</architecture><rootDeviceType>ebs</rootDeviceType><rootDeviceName>/dev/xvda</rootDeviceName><blockDeviceMapping>{mappings}</blockDeviceMapping><virtualizationType>hvm</virtualizationType><clientToken>f3a1e6c2-example</clientToken><tagSet>{tags}</tagSet><hypervisor>xen</hypervisor><networkInterfaceSet><item><networkInterfaceId>eni-0b22a22eec53b9321</networkInterfaceId><subnetId>subnet-0b22a22eec53b9321</subnetId><vpcId>vpc-0b22a22eec53b9321</vpcId><description/><ownerId>111122223333</ownerId><status>in-use</status><macAddress>02:68:88:bb:cc:dd</macAddress><privateIpAddress>10.0.1.12</privateIpAddress><sourceDestCheck>true</sourceDestCheck><interfaceType>interface</interfaceType></item></networkInterfaceSet><ebsOptimized>true</ebsOptimized><enaSupport>true</enaSupport><cpuOptions><coreCount>1</coreCount><threadsPerCore>2</threadsPerCore></cpuOptions><metadataOptions><state>applied</state><httpTokens>required</httpTokens><httpPutResponseHopLimit>2</httpPutResponseHopLimit><httpEndpoint>enabled</httpEndpoint></metadataOptions></item></instancesSet></item></reservationSet>",
@@ -202,6 +202,7 @@ fn attach_volume(world: &mut World, form: &Form) -> Outcome {
         ));
     }
     let device = of("Device");
+    world.accepted = Some(Instant::now());
     let inner = format!(
         "<volumeId>{}</volumeId><instanceId>{}</instanceId><device>{}</device><status>{}</status><attachTime>2026-10-20T15:11:22.000Z</attachTime>",
         ids::VOLUME,

@@ -8,11 +8,17 @@ use crate::http::Request;
 
 pub(super) fn answer(world: &mut World, request: &Request) -> (String, Answer) {
     let path = request.target.split('?').next().unwrap_or_default();
-    let Some(key) = path.strip_prefix("/recovery.plans/") else {
+    let Some(key) = path.strip_prefix("/recovery.plans") else {
         return super::unknown(world, request);
     };
+    if request.target.contains("list-type=2") {
+        let body = "<ListBucketResult><KeyCount>0</KeyCount></ListBucketResult>";
+        let answer = Answer::new(200, "application/xml", body.to_owned());
+        return ("ListObjectsV2".to_owned(), answer);
+    }
+    let key = key.trim_start_matches('/');
     match (request.method.as_str(), key.split('/').next()) {
-        ("PUT", Some("plans" | "reports")) => {
+        ("PUT", Some("jobs" | "plans" | "reports")) => {
             let answer = Answer::new(200, "application/xml", String::new());
             ("PutObject".to_owned(), answer)
         }
@@ -20,8 +26,8 @@ pub(super) fn answer(world: &mut World, request: &Request) -> (String, Answer) {
             let answer = Answer::new(200, "application/json", plan().to_string());
             ("GetObject".to_owned(), answer)
         }
-        // A report is made as for the first time.
-        ("GET", Some("reports")) => {
+        // A report is made, and a restore started, as for the first time.
+        ("GET", Some("jobs" | "reports")) => {
             let body = "<Error><Code>NoSuchKey</Code><Message>no</Message></Error>";
             let answer = Answer::new(404, "application/xml", body.to_owned());
             ("GetObject".to_owned(), answer)

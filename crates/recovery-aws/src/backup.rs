@@ -3,8 +3,8 @@
 
 mod recovery;
 
+use aws_sdk_backup::Client;
 use aws_sdk_backup::operation::describe_restore_job::DescribeRestoreJobOutput;
-use aws_sdk_backup::{Client, types};
 use chrono::{DateTime, Utc};
 use recovery_core::arn::{Arn, RecoveryPointArn, RestoreJobId};
 use recovery_core::error::Error;
@@ -53,10 +53,11 @@ impl Backup {
         Ok(translate(id, job))
     }
 
-    /// One page of the jobs that restored an EBS volume and were completed after `since`.
+    /// One page of the jobs that restore an EBS volume and were created after `since`, whatever became
+    /// of them.
     ///
     /// <https://docs.aws.amazon.com/aws-backup/latest/devguide/API_ListRestoreJobs.html>
-    pub(crate) async fn completed_restores(
+    pub(crate) async fn restores(
         &self,
         since: DateTime<Utc>,
         page: Option<&str>,
@@ -64,14 +65,13 @@ impl Backup {
         let answer = self
             .client
             .list_restore_jobs()
-            .by_status(types::RestoreJobStatus::Completed)
             .by_resource_type(EBS)
-            .by_complete_after(aws_smithy_types::DateTime::from_secs(since.timestamp()))
+            .by_created_after(aws_smithy_types::DateTime::from_secs(since.timestamp()))
             .max_results(1000)
             .set_next_token(page.map(str::to_owned))
             .send()
             .await
-            .map_err(|error| classify(LIST_RESTORE_JOBS, "completed restores", error))?;
+            .map_err(|error| classify(LIST_RESTORE_JOBS, "restores", error))?;
         let listed = answer
             .restore_jobs
             .unwrap_or_default()
@@ -85,6 +85,7 @@ impl Backup {
                     resource_type: job.resource_type,
                     created_resource: arn(job.created_resource_arn),
                     recovery_point: arn(job.recovery_point_arn).map(RecoveryPointArn::new),
+                    other_forms: Vec::new(),
                     source_resource: arn(job.source_resource_arn),
                     iam_role: arn(job.iam_role_arn),
                     restore_test: job
@@ -128,6 +129,7 @@ pub(crate) fn translate(id: &RestoreJobId, job: DescribeRestoreJobOutput) -> Res
         resource_type: job.resource_type,
         created_resource: arn(job.created_resource_arn),
         recovery_point: arn(job.recovery_point_arn).map(RecoveryPointArn::new),
+        other_forms: Vec::new(),
         source_resource: arn(job.source_resource_arn),
         iam_role: arn(job.iam_role_arn),
         restore_test: job
@@ -195,6 +197,7 @@ mod tests {
                 resource_type: Some("EBS".to_owned()),
                 created_resource: Some(Arn::parse(VOLUME).unwrap()),
                 recovery_point: Some(RecoveryPointArn::parse(SNAPSHOT).unwrap()),
+                other_forms: Vec::new(),
                 source_resource: Some(Arn::parse(SOURCE).unwrap()),
                 iam_role: Some(Arn::parse(ROLE).unwrap()),
                 restore_test: false,
@@ -295,7 +298,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn completed_restores_are_listed_page_by_page() {
+    async fn restores_are_listed_page_by_page_whatever_became_of_them() {
         let wire = Wire::answering([
             Answer::rest(&json!({
                 "RestoreJobs": [
@@ -318,7 +321,7 @@ mod tests {
         ]);
         let backup = Backup::new(&wire.config());
         let since = DateTime::from_timestamp(1_795_413_000, 0).unwrap();
-        let first = backup.completed_restores(since, None).await.unwrap();
+        let first = backup.restores(since, None).await.unwrap();
         assert_eq!(first.next.as_deref(), Some("token-1"));
         let [job, test] = first.listed.as_slice() else {
             panic!("{first:?}");
@@ -332,6 +335,7 @@ mod tests {
                 resource_type: Some("EBS".to_owned()),
                 created_resource: Some(Arn::parse(VOLUME).unwrap()),
                 recovery_point: Some(RecoveryPointArn::parse(SNAPSHOT).unwrap()),
+                other_forms: Vec::new(),
                 source_resource: Some(Arn::parse(SOURCE).unwrap()),
                 iam_role: Some(Arn::parse(ROLE).unwrap()),
                 restore_test: false,
@@ -339,17 +343,14 @@ mod tests {
             }
         );
         assert!(test.restore_test);
-        let last = backup
-            .completed_restores(since, first.next.as_deref())
-            .await
-            .unwrap();
+        let last = backup.restores(since, first.next.as_deref()).await.unwrap();
         assert_eq!(last.next, None);
         let sent = wire.sent();
         assert!(sent[0].uri.contains("/restore-jobs"), "{}", sent[0].uri);
         let query = sent[0].query();
-        assert_eq!(query["status"], "COMPLETED");
+        assert!(!query.contains_key("status"));
         assert_eq!(query["resourceType"], "EBS");
-        assert_eq!(query["completeAfter"], "2026-11-23T05:50:00Z");
+        assert_eq!(query["createdAfter"], "2026-11-23T05:50:00Z");
         assert_eq!(query["maxResults"], "1000");
         assert!(!query.contains_key("nextToken"));
         assert_eq!(sent[1].query()["nextToken"], "token-1");
@@ -359,7 +360,7 @@ mod tests {
     async fn the_actions_are_those_that_are_sent() {
         let wire = Wire::answering(vec![Answer::rest(&json!({})); 3]);
         Backup::new(&wire.config())
-            .completed_restores(DateTime::UNIX_EPOCH, None)
+            .restores(DateTime::UNIX_EPOCH, None)
             .await
             .unwrap();
         described(&wire).await.unwrap();

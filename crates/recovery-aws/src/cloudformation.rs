@@ -15,7 +15,7 @@ pub struct CloudFormation {
 
 /// What the SDK puts in the place of a required member that an answer lacks, where the member is an
 /// enumeration; text becomes empty.
-const ABSENT: &str = "no value was set";
+pub(crate) const ABSENT: &str = "no value was set";
 const DESCRIBE_STACK_RESOURCE: &str = "cloudformation:DescribeStackResource";
 
 impl CloudFormation {

@@ -13,7 +13,7 @@ use recovery_core::arn::{InstanceId, VolumeId};
 use recovery_core::error::{Error, Fault};
 use recovery_core::integrate::{Attachment, DeviceName, Instance, Volume};
 use recovery_core::ports::AttachAnswer;
-use recovery_core::tags::{RESTORE_TEST, Tags};
+use recovery_core::tags::{CLOUDFORMATION_LOGICAL_ID, CLOUDFORMATION_STACK, RESTORE_TEST, Tags};
 
 use crate::client::{Config, Lazy, client};
 use crate::error::{classify, code, incomplete, message};
@@ -270,12 +270,30 @@ fn attach_error(
 ) -> Result<AttachAnswer, Error> {
     let text = message(&error).unwrap_or_default().to_owned();
     let device_in_use = text.contains("is already in use");
+    let device_refused =
+        text.contains("is not a valid EBS device name") || text.contains("for unixDevice");
+    let product_code = text.contains("Marketplace");
+    let modifying = text.contains("modification state");
     let kind: fn(Fault) -> AttachAnswer = match code(&error) {
         // What EC2 throttles has no effect: https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-throttling.html
         Some("RequestLimitExceeded" | "EC2ThrottledException" | "Throttling") => AttachAnswer::Busy,
+        // `Cannot attach volume '…' with Marketplace codes as the instance '…' is not in the 'stopped' state`,
+        // `The instance configuration for this AWS Marketplace product is not supported`, `you need to accept
+        // terms and subscribe`.
+        Some(
+            "IncorrectInstanceState"
+            | "IncorrectState"
+            | "UnsupportedOperation"
+            | "OperationNotPermitted"
+            | "OptInRequired",
+        ) if product_code => AttachAnswer::ProductCode,
         Some("VolumeInUse" | "IncorrectState" | "IncorrectInstanceState") => {
             AttachAnswer::Contested
         }
+        // `Cannot attach volume … when it is in modification state: MODIFYING`
+        Some("OperationNotPermitted") if modifying => AttachAnswer::Modifying,
+        Some("UnsupportedOperation" | "Unsupported") => AttachAnswer::Unsupported,
+        Some(code) if is_of_a_key(code, &text) => AttachAnswer::KeyUnusable,
         Some("InvalidVolume.ZoneMismatch" | "InvalidVolumeID.ZoneMismatch") => {
             AttachAnswer::ZoneMismatch
         }
@@ -284,6 +302,7 @@ fn attach_error(
         }
         // A code for every bad parameter: only its text tells that the name is taken.
         Some("InvalidParameterValue") if device_in_use => AttachAnswer::DeviceInUse,
+        Some("InvalidParameterValue") if device_refused => AttachAnswer::DeviceRefused,
         _ => return Err(classify(ATTACH_VOLUME, subject, error)),
     };
     let code = code(&error).unwrap_or_default().to_owned();
@@ -297,6 +316,22 @@ fn attach_error(
         .with_code(code)
         .with_source(error),
     ))
+}
+
+/// Whether this error of `AttachVolume` is about the key of the volume: `CustomerKeyHasBeenRevoked` where it is
+/// disabled or its policy does not admit the caller, in whatever words EC2 or KMS puts that.
+fn is_of_a_key(code: &str, text: &str) -> bool {
+    let kms = ["InvalidKMSKey", "InvalidKmsKey", "KMS", "Kms"]
+        .iter()
+        .any(|of| code.starts_with(of));
+    let not_allowed = [
+        "UnauthorizedOperation",
+        "AccessDenied",
+        "AccessDeniedException",
+    ]
+    .contains(&code)
+        && text.contains(" kms:");
+    code == "CustomerKeyHasBeenRevoked" || kms && !code.contains("hrottl") || not_allowed
 }
 
 /// A filter for exactly these values. EC2 takes `*`, `?` and `\` for patterns:
@@ -349,6 +384,12 @@ fn translate_volume(volume: types::Volume, subject: &str) -> Result<Volume, Erro
             })
         })
         .collect::<Result<_, Error>>()?;
+    let tags = volume.tags.unwrap_or_default();
+    let tag = |key| {
+        let mut tags = tags.iter();
+        tags.find(|tag| tag.key.as_deref() == Some(key))
+            .map(|tag| tag.value.as_deref().unwrap_or_default())
+    };
     Ok(Volume {
         id: VolumeId::new(volume.volume_id.ok_or_else(|| missing("volume id"))?),
         state: volume
@@ -360,11 +401,11 @@ fn translate_volume(volume: types::Volume, subject: &str) -> Result<Volume, Erro
             .availability_zone
             .ok_or_else(|| missing("Availability Zone"))?,
         attachments,
-        restore_test: volume
-            .tags
-            .unwrap_or_default()
-            .iter()
-            .any(|tag| tag.key.as_deref() == Some(RESTORE_TEST)),
+        key: volume.kms_key_id,
+        restore_test: tag(RESTORE_TEST).is_some(),
+        owner: tag(CLOUDFORMATION_STACK)
+            .zip(tag(CLOUDFORMATION_LOGICAL_ID))
+            .map(|(stack, logical_id)| format!("{stack}/{logical_id}")),
     })
 }
 

@@ -1,7 +1,7 @@
 //! Errors of the SDK, sorted into [`Error::Retryable`] and [`Error::Permanent`] by one table.
 
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
-use recovery_core::error::{Error, Fault};
+use recovery_core::error::{Error, Fault, OPS_ITEM_QUOTA};
 
 /// An error of any operation, as far as the table needs it.
 pub(crate) type SdkError<E> = aws_sdk_ec2::error::SdkError<E>;
@@ -147,6 +147,11 @@ where
                     fault("Allow the function's role this action on this resource; look for a service control policy or a key policy that denies it.")
                         .with_source(error),
                 )
+            } else if code == OPS_ITEM_QUOTA {
+                Error::Permanent(
+                    fault("Ask for a higher quota of OpsItems in Service Quotas, or stop what creates so many; the quota is counted by the month. Everything else goes on without the OpsItem.")
+                        .with_source(error),
+                )
             } else if CREDENTIALS.contains(&code.as_str()) {
                 Error::Retryable(
                     fault("Lambda renews the function's credentials; check the clock and the credentials where it runs elsewhere.")
@@ -234,6 +239,7 @@ mod tests {
             _ => Topic::new(&config, Some("arn:aws:sns:us-west-2:1:t".to_owned()))
                 .notify(&Notification {
                     subject: "s".to_owned(),
+                    pointer: "p".to_owned(),
                     message: "m".to_owned(),
                     attributes: Vec::new(),
                 })
@@ -261,6 +267,7 @@ mod tests {
         const DENIED: &str = "Permanent: Allow the function's role";
         const CREDENTIALS: &str = "Retryable: Lambda renews the function's credentials";
         const UNKNOWN: &str = "Permanent: Look the code up";
+        const QUOTA: &str = "Permanent: Ask for a higher quota of OpsItems";
         for (service, status, code, expected) in [
             ("ec2", 503, "RequestLimitExceeded", LATER),
             ("ec2", 400, "RequestLimitExceeded", LATER),
@@ -298,7 +305,7 @@ mod tests {
             ("ssm", 400, "UnrecognizedClientException", CREDENTIALS),
             ("ssm", 403, "InvalidSignatureException", CREDENTIALS),
             ("ssm", 400, "OpsItemNotFoundException", UNKNOWN),
-            ("ssm", 400, "OpsItemLimitExceededException", UNKNOWN),
+            ("ssm", 400, "OpsItemLimitExceededException", QUOTA),
             ("ssm", 400, "OpsItemInvalidParameterException", UNKNOWN),
             ("backup", 400, "ThrottlingException", LATER),
             ("backup", 400, "LimitExceededException", LATER),

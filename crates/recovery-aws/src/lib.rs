@@ -4,6 +4,7 @@
 //! This is the only crate of the deployed system that names the SDK. One file per service; each
 //! adapter lists the IAM actions it needs beside its calls.
 
+mod auto_scaling;
 mod backup;
 mod client;
 mod cloudformation;
@@ -19,6 +20,7 @@ mod state_machine;
 #[cfg(test)]
 mod wire;
 
+pub use auto_scaling::AutoScaling;
 pub use backup::Backup;
 pub use client::{Config, load_config};
 pub use cloudformation::CloudFormation;
@@ -37,15 +39,16 @@ use chrono::{DateTime, Utc};
 use recovery_core::arn::{
     InstanceId, OpsItemId, RecoveryPointArn, RestoreJobId, TagHome, VolumeId,
 };
+use recovery_core::auto_scaling::Group;
 use recovery_core::error::{Error, Fault};
 use recovery_core::integrate::{DeviceName, Instance, Volume};
 use recovery_core::ops_item::{Claim, ItemKey, NewOpsItem, OpsItem, OpsItemChange};
 use recovery_core::plan::RecoveryPoint;
 use recovery_core::ports::{
-    AttachAnswer, Instances, Notification, Notifications, OpsItems, Page, PlanObjects,
-    RecoveryPointTags, RecoveryPoints, RecoveryRecords, RestoreJobs, RestoreRequest, RestoreStarts,
-    RestoreTests, Restores, Runbooks, SnapshotTags, StackResource, StackResources, StartAnswer,
-    Volumes,
+    AttachAnswer, DatedOpsItems, Instances, KeptObjects, Notification, Notifications, OpsItems,
+    Page, PlanObjects, RecoveryPointTags, RecoveryPoints, RecoveryRecords, RestoreJobs,
+    RestoreRequest, RestoreStarts, RestoreTests, Restores, Runbooks, SnapshotTags, StackResource,
+    StackResources, StartAnswer, Volumes,
 };
 use recovery_core::report::observation::{DatedItem, Job, RecoveredVolume};
 use recovery_core::restore_job::RestoreJob;
@@ -55,6 +58,7 @@ use recovery_core::tags::{PLANNED, Tags};
 /// What the integration of a restored volume reaches AWS through.
 #[derive(Debug)]
 pub struct IntegrationAdapters {
+    auto_scaling: AutoScaling,
     backup: Backup,
     cloudformation: CloudFormation,
     ec2: Ec2,
@@ -65,6 +69,7 @@ pub struct IntegrationAdapters {
 impl IntegrationAdapters {
     /// The IAM actions that it needs.
     pub const ACTIONS: &'static [&'static [&'static str]] = &[
+        AutoScaling::ACTIONS,
         Backup::ACTIONS,
         CloudFormation::ACTIONS,
         Ec2::ACTIONS,
@@ -79,6 +84,7 @@ impl IntegrationAdapters {
     /// Clients for every service it needs; notification goes to `topic`, if any.
     pub fn new(config: &Config, topic: Option<String>) -> IntegrationAdapters {
         IntegrationAdapters {
+            auto_scaling: AutoScaling::new(config),
             backup: Backup::new(config),
             cloudformation: CloudFormation::new(config),
             ec2: Ec2::new(config),
@@ -90,12 +96,12 @@ impl IntegrationAdapters {
 
 /// What the reconciliation of restores reaches AWS through: what the integration does, and listings.
 impl Restores for IntegrationAdapters {
-    async fn completed_restores(
+    async fn restores(
         &self,
         since: DateTime<Utc>,
         page: Option<&str>,
     ) -> Result<Page<RestoreJob>, Error> {
-        self.backup.completed_restores(since, page).await
+        self.backup.restores(since, page).await
     }
 
     async fn volumes(&self, ids: &[VolumeId]) -> Result<Vec<Volume>, Error> {
@@ -187,6 +193,26 @@ impl RestoreTests for ValidationAdapters {
     }
 }
 
+/// What the tracking of jobs reaches AWS through.
+#[derive(Debug)]
+pub struct TrackingAdapters {
+    ops_center: OpsCenter,
+    topic: Topic,
+}
+
+impl TrackingAdapters {
+    /// The IAM actions that it needs.
+    pub const ACTIONS: &'static [&'static [&'static str]] = &[OpsCenter::ACTIONS, Topic::ACTIONS];
+
+    /// Clients for every service it needs; notification goes to `topic`, if any.
+    pub fn new(config: &Config, topic: Option<String>) -> TrackingAdapters {
+        TrackingAdapters {
+            ops_center: OpsCenter::new(config),
+            topic: Topic::new(config, topic),
+        }
+    }
+}
+
 /// What the response to a signal reaches AWS through.
 #[derive(Debug)]
 pub struct ResponseAdapters {
@@ -224,6 +250,7 @@ impl Runbooks for ResponseAdapters {
 /// What the planning of a recovery reaches AWS through.
 #[derive(Debug)]
 pub struct PlanningAdapters {
+    auto_scaling: AutoScaling,
     backup: Backup,
     cloudformation: CloudFormation,
     ec2: Ec2,
@@ -233,16 +260,19 @@ pub struct PlanningAdapters {
 impl PlanningAdapters {
     /// The IAM actions that it needs.
     pub const ACTIONS: &'static [&'static [&'static str]] = &[
+        AutoScaling::ACTIONS,
         Backup::PLANNING_ACTIONS,
         CloudFormation::ACTIONS,
         Ec2::TARGET_ACTIONS,
         Ec2::TAG_ACTIONS,
         PlanBucket::ACTIONS,
+        PlanBucket::LISTING_ACTIONS,
     ];
 
     /// Clients for every service it needs; plans are kept in `bucket`.
     pub fn new(config: &Config, bucket: String) -> PlanningAdapters {
         PlanningAdapters {
+            auto_scaling: AutoScaling::new(config),
             backup: Backup::new(config),
             cloudformation: CloudFormation::new(config),
             ec2: Ec2::new(config),
@@ -258,6 +288,12 @@ impl RecoveryPoints for PlanningAdapters {
         page: Option<&str>,
     ) -> Result<Page<Option<RecoveryPoint>>, Error> {
         self.backup.recovery_points(vault, page).await
+    }
+}
+
+impl KeptObjects for PlanningAdapters {
+    async fn kept(&self, prefix: &str, page: Option<&str>) -> Result<Page<String>, Error> {
+        self.plans.kept(prefix, page).await
     }
 }
 
@@ -297,25 +333,37 @@ impl ReportingAdapters {
     }
 }
 
-impl RecoveryRecords for ReportingAdapters {
-    async fn jobs_since(
-        &self,
-        since: DateTime<Utc>,
-        page: Option<&str>,
-    ) -> Result<Page<Job>, Error> {
-        self.records.jobs_since(since, page).await
-    }
+/// Restore jobs and their volumes are observed in the same way.
+macro_rules! records {
+    ($($adapters:ty),*) => {$(
+        impl RecoveryRecords for $adapters {
+            async fn jobs_since(
+                &self,
+                since: DateTime<Utc>,
+                page: Option<&str>,
+            ) -> Result<Page<Job>, Error> {
+                self.records.jobs_since(since, page).await
+            }
 
-    async fn recovered_volumes(&self, ids: &[VolumeId]) -> Result<Vec<RecoveredVolume>, Error> {
-        self.records.recovered_volumes(ids).await
-    }
+            async fn recovered_volumes(
+                &self,
+                ids: &[VolumeId],
+            ) -> Result<Vec<RecoveredVolume>, Error> {
+                self.records.recovered_volumes(ids).await
+            }
+        }
+    )*};
+}
 
+records!(ReportingAdapters, StartingAdapters);
+
+impl DatedOpsItems for ReportingAdapters {
     async fn dated_item(&self, id: &OpsItemId) -> Result<Option<DatedItem>, Error> {
         records::dated_item(&self.ops_center, id).await
     }
 }
 
-/// Plans and reports are kept in the same way.
+/// Plans, records of restore jobs and reports are kept in the same way.
 macro_rules! objects {
     ($($adapters:ty),*) => {$(
         impl PlanObjects for $adapters {
@@ -330,30 +378,39 @@ macro_rules! objects {
     )*};
 }
 
-objects!(PlanningAdapters, ReportingAdapters);
+objects!(PlanningAdapters, ReportingAdapters, StartingAdapters);
 
 /// What the start of a planned restore reaches AWS through.
 #[derive(Debug)]
 pub struct StartingAdapters {
+    auto_scaling: AutoScaling,
     backup: Backup,
     cloudformation: CloudFormation,
     ec2: Ec2,
+    records: Records,
+    plans: PlanBucket,
 }
 
 impl StartingAdapters {
     /// The IAM actions that it needs.
     pub const ACTIONS: &'static [&'static [&'static str]] = &[
+        AutoScaling::ACTIONS,
         Backup::STARTING_ACTIONS,
         CloudFormation::ACTIONS,
         Ec2::TARGET_ACTIONS,
+        Records::ACTIONS,
+        PlanBucket::ACTIONS,
     ];
 
-    /// Clients for every service it needs.
-    pub fn new(config: &Config) -> StartingAdapters {
+    /// Clients for every service it needs; restore jobs are recorded in `bucket`.
+    pub fn new(config: &Config, bucket: String) -> StartingAdapters {
         StartingAdapters {
+            auto_scaling: AutoScaling::new(config),
             backup: Backup::new(config),
             cloudformation: CloudFormation::new(config),
             ec2: Ec2::new(config),
+            records: Records::new(config),
+            plans: PlanBucket::new(config, bucket),
         }
     }
 }
@@ -426,6 +483,10 @@ macro_rules! targets {
                 self.ec2.stack_instances(stack, logical_id).await
             }
 
+            async fn group(&self, name: &str) -> Result<Option<Group>, Error> {
+                self.auto_scaling.group(name).await
+            }
+
             async fn group_instances(&self, group: &str) -> Result<Vec<Instance>, Error> {
                 self.ec2.group_instances(group).await
             }
@@ -472,6 +533,7 @@ ops_items_and_notifications!(
     IntegrationAdapters,
     ReportingAdapters,
     ResponseAdapters,
+    TrackingAdapters,
     ValidationAdapters
 );
 
@@ -561,6 +623,7 @@ mod tests {
             .unwrap();
         let notification = Notification {
             subject: "s".to_owned(),
+            pointer: "p".to_owned(),
             message: "m".to_owned(),
             attributes: Vec::new(),
         };

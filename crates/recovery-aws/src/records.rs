@@ -143,6 +143,7 @@ fn volume(volume: aws_sdk_ec2::types::Volume) -> Result<RecoveredVolume, Error> 
             .ok_or_else(|| missing("status"))?
             .as_str()
             .to_owned(),
+        zone: volume.availability_zone,
         attachments,
     })
 }
@@ -236,7 +237,7 @@ mod tests {
     async fn volumes_are_looked_at_together_with_the_times_of_their_attachments() {
         let wire = Wire::answering([Answer::ec2(
             "DescribeVolumes",
-            "<volumeSet><item><volumeId>vol-1</volumeId><status>in-use</status><attachmentSet><item>\
+            "<volumeSet><item><volumeId>vol-1</volumeId><availabilityZone>us-west-2a</availabilityZone><status>in-use</status><attachmentSet><item>\
              <volumeId>vol-1</volumeId><instanceId>i-1</instanceId><device>/dev/sdf</device>\
              <status>attached</status><attachTime>2026-11-23T05:50:07.000Z</attachTime></item></attachmentSet></item>\
              <item><volumeId>vol-2</volumeId><status>available</status></item></volumeSet>",
@@ -252,6 +253,7 @@ mod tests {
                 RecoveredVolume {
                     id: VolumeId::new("vol-1"),
                     state: "in-use".to_owned(),
+                    zone: Some("us-west-2a".to_owned()),
                     attachments: vec![Since {
                         instance: InstanceId::new("i-1"),
                         device: "/dev/sdf".to_owned(),
@@ -262,6 +264,7 @@ mod tests {
                 RecoveredVolume {
                     id: VolumeId::new("vol-2"),
                     state: "available".to_owned(),
+                    zone: None,
                     attachments: Vec::new(),
                 },
             ]

@@ -1,9 +1,9 @@
-//! S3: the bucket that plans and reports are kept in.
+//! S3: the bucket that plans, records of restore jobs and reports are kept in.
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::primitives::ByteStream;
 use recovery_core::error::{Error, Fault};
-use recovery_core::ports::PlanObjects;
+use recovery_core::ports::{KeptObjects, Page, PlanObjects};
 
 use crate::client::{Config, Lazy, client};
 use crate::error::{classify, code};
@@ -16,11 +16,15 @@ pub struct PlanBucket {
 }
 
 const GET_OBJECT: &str = "s3:GetObject";
+const LIST_BUCKET: &str = "s3:ListBucket";
 const PUT_OBJECT: &str = "s3:PutObject";
 
 impl PlanBucket {
-    /// The IAM actions of the calls in this file.
+    /// The IAM actions of reading and writing objects.
     pub const ACTIONS: &'static [&'static str] = &[GET_OBJECT, PUT_OBJECT];
+
+    /// The IAM action of listing them.
+    pub const LISTING_ACTIONS: &'static [&'static str] = &[LIST_BUCKET];
 
     /// A client on `config` for the bucket of this name.
     pub fn new(config: &Config, bucket: String) -> PlanBucket {
@@ -99,6 +103,32 @@ impl PlanObjects for PlanBucket {
         String::from_utf8(bytes.into())
             .map(Some)
             .map_err(|error| Error::Permanent(fault("the object is no text").with_source(error)))
+    }
+}
+
+impl KeptObjects for PlanBucket {
+    /// <https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html>
+    async fn kept(&self, prefix: &str, page: Option<&str>) -> Result<Page<String>, Error> {
+        let answer = self
+            .client
+            .list_objects_v2()
+            .bucket(&self.bucket)
+            .prefix(prefix)
+            .set_continuation_token(page.map(str::to_owned))
+            .send()
+            .await
+            .map_err(|error| classify(LIST_BUCKET, self.subject(prefix), error))?;
+        Ok(Page {
+            listed: answer
+                .contents
+                .unwrap_or_default()
+                .into_iter()
+                .filter_map(|object| object.key)
+                .collect(),
+            next: answer
+                .next_continuation_token
+                .filter(|token| !token.is_empty()),
+        })
     }
 }
 
@@ -184,14 +214,48 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn keys_are_listed_a_page_at_a_time() {
+        let wire = Wire::answering([
+            Answer::s3_list(
+                "<Contents><Key>reports/shop/a/0.json</Key></Contents>\
+                 <Contents><Key>reports/shop/a/0.html</Key></Contents>\
+                 <IsTruncated>true</IsTruncated><NextContinuationToken>more/+</NextContinuationToken>",
+            ),
+            Answer::s3_list("<KeyCount>0</KeyCount>"),
+        ]);
+        let bucket = bucket(&wire);
+        let first = bucket.kept("reports/shop/", None).await.unwrap();
+        assert_eq!(
+            first.listed,
+            ["reports/shop/a/0.json", "reports/shop/a/0.html"]
+        );
+        let last = bucket
+            .kept("reports/shop/", first.next.as_deref())
+            .await
+            .unwrap();
+        assert_eq!((last.listed, last.next), (Vec::new(), None));
+        let [first, second] = wire.sent().try_into().unwrap();
+        assert_eq!(first.query()["prefix"], "reports/shop/");
+        assert_eq!(second.query()["continuation-token"], "more/+");
+        let wire = Wire::answering([Answer::s3_error(403, "AccessDenied")]);
+        let error = self::bucket(&wire).kept("reports/shop/", None).await;
+        assert_eq!(error.unwrap_err().error_type(), "Permanent");
+    }
+
+    #[tokio::test]
     async fn the_actions_are_those_that_are_sent() {
-        let wire = Wire::answering(vec![Answer::s3(""); 2]);
+        let wire = Wire::answering([Answer::s3(""), Answer::s3(""), Answer::s3_list("")]);
         kept(&wire).await.unwrap();
         bucket(&wire).stored(KEY).await.unwrap();
-        assert_eq!(wire.actions(), listed(PlanBucket::ACTIONS));
+        bucket(&wire).kept("", None).await.unwrap();
+        assert_eq!(
+            wire.actions(),
+            listed(&[PlanBucket::ACTIONS, PlanBucket::LISTING_ACTIONS].concat())
+        );
+        // To list objects is allowed by an action of another name.
         assert_eq!(
             called_in("s3", include_str!("s3.rs")),
-            listed(PlanBucket::ACTIONS)
+            listed(&[GET_OBJECT, PUT_OBJECT, "s3:ListObjectsV2"])
         );
     }
 }

@@ -4,6 +4,8 @@ use aws_sdk_sns::Client;
 use aws_sdk_sns::types::MessageAttributeValue;
 use recovery_core::error::Error;
 use recovery_core::ports::{Notification, Notifications};
+use recovery_core::text;
+use serde_json::json;
 
 use crate::client::{Config, Lazy, client};
 use crate::error::classify;
@@ -41,8 +43,10 @@ impl Notifications for Topic {
             .publish()
             .topic_arn(arn)
             .subject(notification.limited_subject())
-            .message(notification.limited_message());
-        for (name, value) in &notification.attributes {
+            .message_structure("json")
+            .message(forms(notification));
+        let urgent = [(SMS_TYPE, "Transactional".to_owned())];
+        for (name, value) in notification.attributes.iter().chain(&urgent) {
             let value = MessageAttributeValue::builder()
                 .data_type("String")
                 .string_value(value)
@@ -66,6 +70,29 @@ impl Notifications for Topic {
     }
 }
 
+/// Message attribute by which SNS sends a text message for delivery, not for the lowest cost:
+/// <https://docs.aws.amazon.com/sns/latest/dg/sms_publish-to-topic.html>.
+const SMS_TYPE: &str = "AWS.SNS.SMS.SMSType";
+/// Longest message with all its forms, in bytes: 256 KiB, less what subject and attributes take.
+const FORMS_LIMIT: usize = 250_000;
+
+/// What each protocol gets: phones a text message, everyone else the whole.
+///
+/// <https://docs.aws.amazon.com/sns/latest/dg/sns-send-custom-platform-specific-payloads-mobile-devices.html>
+fn forms(notification: &Notification) -> String {
+    let of =
+        |message: &str| json!({"default": message, "sms": notification.text_message()}).to_string();
+    let message = notification.limited_message();
+    let mut forms = of(&message);
+    let mut limit = message.len();
+    // JSON writes some characters as several.
+    while forms.len() > FORMS_LIMIT {
+        limit = limit.saturating_sub(forms.len() - FORMS_LIMIT);
+        forms = of(&text::within(&message, limit));
+    }
+    forms
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -83,6 +110,7 @@ mod tests {
     fn notification() -> Notification {
         Notification {
             subject: "Restored volume not attached: zone-mismatch".to_owned(),
+            pointer: "OpsItem oi-1.".to_owned(),
             message: "Why: it lies elsewhere.\n".to_owned(),
             attributes: vec![
                 ("kind", "integration-refused".to_owned()),
@@ -103,13 +131,17 @@ mod tests {
         for (name, value) in [
             ("TopicArn", TOPIC),
             ("Subject", "Restored volume not attached: zone-mismatch"),
-            ("Message", "Why: it lies elsewhere.\n"),
+            ("MessageStructure", "json"),
+            (
+                "Message",
+                r#"{"default":"Why: it lies elsewhere.\n","sms":"Restored volume not attached: zone-mismatch. OpsItem oi-1."}"#,
+            ),
         ] {
             assert_eq!(form.remove(name).as_deref(), Some(value));
         }
         // A map has no order on the wire.
         let mut attributes = Vec::new();
-        for n in 1..=2 {
+        for n in 1..=3 {
             let mut member = |name: &str| {
                 form.remove(&format!("MessageAttributes.entry.{n}.{name}"))
                     .unwrap()
@@ -121,6 +153,7 @@ mod tests {
         assert_eq!(
             attributes,
             [
+                ("AWS.SNS.SMS.SMSType".to_owned(), "Transactional".to_owned()),
                 ("kind".to_owned(), "integration-refused".to_owned()),
                 ("reason".to_owned(), "zone-mismatch".to_owned())
             ]
@@ -134,7 +167,9 @@ mod tests {
         let wire = Wire::answering([published()]);
         let long = Notification {
             subject: format!("\n Störung 🌊 in us-east-1\u{2028}{}", "x".repeat(200)),
-            message: "ä".repeat(200_000),
+            pointer: String::new(),
+            // JSON writes each of these as two characters.
+            message: "\"".repeat(200_000),
             attributes: Vec::new(),
         };
         topic(&wire).notify(&long).await.unwrap();
@@ -146,7 +181,10 @@ mod tests {
         );
         assert_eq!(subject.len(), 99);
         assert!(form["Message"].len() <= 256 * 1024);
-        assert!(form["Message"].ends_with("(cut)"));
+        let forms: serde_json::Value = serde_json::from_str(&form["Message"]).unwrap();
+        assert!(forms["default"].as_str().unwrap().ends_with("(cut)"));
+        let sms = forms["sms"].as_str().unwrap();
+        assert!(sms.len() <= 140 && sms.is_ascii(), "{sms}");
     }
 
     #[tokio::test]

@@ -96,6 +96,12 @@ impl Answer {
         Answer::reply(200, "application/json", body)
     }
 
+    /// The answer of S3 to a request for a list.
+    pub(crate) fn s3_list(inner: &str) -> Answer {
+        let body = format!("<ListBucketResult>{inner}</ListBucketResult>");
+        Answer::reply(200, "application/xml", body)
+    }
+
     /// The answer of S3 to a request that fails.
     pub(crate) fn s3_error(status: u16, code: &str) -> Answer {
         Answer::reply(
@@ -186,6 +192,9 @@ impl Sent {
         let path = path.split('?').next().unwrap().trim_end_matches('/');
         // Of S3, the bucket stands before the service.
         if host.contains(".s3.") {
+            if self.query().contains_key("list-type") {
+                return "s3:ListBucket".to_owned();
+            }
             let verb = match self.method.as_str() {
                 "PUT" => "Put",
                 "GET" => "Get",

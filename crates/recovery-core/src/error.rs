@@ -19,7 +19,16 @@ pub enum Error {
     Permanent(#[source] Fault),
 }
 
+/// OpsCenter's answer where the account has created as many OpsItems as its quota allows in a month:
+/// <https://docs.aws.amazon.com/general/latest/gr/ssm.html>.
+pub const OPS_ITEM_QUOTA: &str = "OpsItemLimitExceededException";
+
 impl Error {
+    /// Whether OpsCenter's quota lets no OpsItem be created.
+    pub fn is_ops_item_quota(&self) -> bool {
+        self.fault().code() == Some(OPS_ITEM_QUOTA)
+    }
+
     /// The `errorType` of the Lambda error response: `Retryable` or `Permanent`.
     pub fn error_type(&self) -> &'static str {
         match self {

@@ -17,7 +17,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use crate::arn::{Arn, InstanceId, OpsItemId, RecoveryPointArn, RestoreJobId, TagHome, VolumeId};
-use crate::error::{Error, Fault};
+use crate::auto_scaling::{Group, Member};
+use crate::error::{Error, Fault, OPS_ITEM_QUOTA};
 use crate::integrate::{Attachment, DeviceName, Instance, Volume};
 use crate::ops_item::{Claim, ItemKey, KIND, NewOpsItem, OpsItem, OpsItemChange, Severity, Status};
 use crate::ports::{
@@ -47,6 +48,39 @@ pub enum Failure {
     AnswerLost,
     /// Access denied.
     Denied,
+}
+
+/// What comes between a volume and its instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AttachTrouble {
+    /// The volume is being modified.
+    Modifying,
+    /// The device name is none that it accepts.
+    Device,
+    /// The key cannot be used.
+    Key,
+    /// The volume has a product code of AWS Marketplace.
+    ProductCode,
+    /// It does not attach such a volume to such an instance.
+    Unsupported,
+    /// The attachment is accepted, and the volume does not exist any more.
+    Vanishes,
+}
+
+impl State {
+    /// The lifecycle state of an instance in its group.
+    fn lifecycle(&self, id: &InstanceId) -> String {
+        let follows = || {
+            let instance = self.instances.get(id);
+            match instance.map(|instance| instance.state.as_str()) {
+                Some("pending") => "Pending",
+                Some("running") => "InService",
+                _ => "Terminating",
+            }
+            .to_owned()
+        };
+        self.lifecycles.get(id).cloned().unwrap_or_else(follows)
+    }
 }
 
 /// An OpsItem with everything that was ever written to it.
@@ -84,6 +118,14 @@ pub struct State {
     pub instances: BTreeMap<InstanceId, Instance>,
     /// Instances of Auto Scaling groups.
     pub groups: BTreeMap<String, Vec<InstanceId>>,
+    /// Lifecycle states of their instances, where they do not follow from what EC2 shows.
+    pub lifecycles: BTreeMap<InstanceId, String>,
+    /// Desired capacities of groups; others want as many instances as they have.
+    pub capacities: BTreeMap<String, usize>,
+    /// What comes of this many next attempts to attach, whatever else there is.
+    pub attach_trouble: Option<(AttachTrouble, usize)>,
+    /// Whether an attachment that EC2 accepts never comes to be.
+    pub drops_attachments: bool,
     /// OpsItems, the oldest first.
     pub items: Vec<StoredItem>,
     /// Notifications sent.
@@ -117,6 +159,8 @@ pub struct State {
     pub unlisted: BTreeSet<OpsItemId>,
     /// Volumes that an instance takes at most.
     pub volumes_for_each_instance: Option<usize>,
+    /// Whether OpsCenter's quota lets no OpsItem be created.
+    pub ops_item_quota_reached: bool,
     failures: BTreeMap<&'static str, VecDeque<Option<Failure>>>,
     attachments_made: usize,
 }
@@ -178,7 +222,9 @@ impl World {
             state: "available".to_owned(),
             zone: "us-west-2a".to_owned(),
             attachments: Vec::new(),
+            key: None,
             restore_test: false,
+            owner: None,
         };
         state.volumes.insert(volume.id.clone(), volume);
         let tags = [
@@ -200,6 +246,7 @@ impl World {
             ))
             .ok(),
             recovery_point: RecoveryPointArn::parse(&point).ok(),
+            other_forms: Vec::new(),
             source_resource: None,
             iam_role: Arn::parse(RESTORE_ROLE).ok(),
             restore_test: false,
@@ -314,17 +361,16 @@ impl RestoreJobs for World {
 pub const JOBS_ON_A_PAGE: usize = 3;
 
 impl Restores for World {
-    async fn completed_restores(
+    async fn restores(
         &self,
-        since: DateTime<Utc>,
+        _since: DateTime<Utc>,
         page: Option<&str>,
     ) -> Result<Page<RestoreJob>, Error> {
         self.call("backup:ListRestoreJobs", page.unwrap_or("first"), |state| {
             let all: Vec<_> = state
                 .restore_jobs
                 .values()
-                .filter(|job| job.is_completed() && job.resource_type.as_deref() == Some(EBS))
-                .filter(|job| job.completed.is_none_or(|completed| completed >= since))
+                .filter(|job| job.resource_type.as_deref() == Some(EBS))
                 .cloned()
                 .collect();
             let from = page.and_then(|page| page.parse().ok()).unwrap_or(0);
@@ -366,7 +412,20 @@ impl RecoveryPointTags for World {
     async fn tags(&self, point: &RecoveryPointArn) -> Result<Tags, Error> {
         let operation = tags_operation(point)?;
         self.call(operation, point.as_str(), |state| {
-            Ok(state.tags.get(point.as_str()).cloned().unwrap_or_default())
+            match (state.tags.get(point.as_str()), point.tag_home()) {
+                (Some(tags), _) => Ok(tags.clone()),
+                // To a filter by a snapshot that EC2 does not know, it answers with nothing.
+                (None, TagHome::Ec2(_)) => Ok(Tags::new()),
+                (None, _) => Err(Error::Permanent(
+                    Fault::new(
+                        operation,
+                        point.as_str(),
+                        "no such resource",
+                        "Pass another.",
+                    )
+                    .with_code("ResourceNotFoundException"),
+                )),
+            }
         })
     }
 }
@@ -393,10 +452,12 @@ impl Volumes for World {
         let operation = "ec2:DescribeVolumes";
         self.call(operation, id.as_str(), |state| {
             let looks = &mut state.looks_until_attached;
-            let volume = state
-                .volumes
-                .get_mut(id)
-                .ok_or_else(|| not_found(operation, id.as_str()))?;
+            let volume = state.volumes.get_mut(id).ok_or_else(|| {
+                Error::Retryable(
+                    Fault::new(operation, id.as_str(), "not found", "Wait until it shows.")
+                        .with_code("InvalidVolume.NotFound"),
+                )
+            })?;
             match &mut state.looks_until_created {
                 Some(0) if volume.state == "creating" => volume.state = "available".to_owned(),
                 Some(looks) => *looks = looks.saturating_sub(1),
@@ -433,6 +494,26 @@ impl Volumes for World {
             Fault::new(operation, subject.clone(), message, "Look again.").with_code(code)
         };
         self.call(operation, &subject, |state| {
+            if let Some((trouble, times @ 1..)) = state.attach_trouble {
+                // Without end where it is so many times.
+                let left = times.saturating_sub(usize::from(times < usize::MAX));
+                state.attach_trouble = Some((trouble, left));
+                let fault = fault("Refused", "EC2 has something against it");
+                return Ok(match trouble {
+                    AttachTrouble::Vanishes => {
+                        state.volumes.remove(volume);
+                        AttachAnswer::Accepted { attached: false }
+                    }
+                    AttachTrouble::Modifying => AttachAnswer::Modifying(fault),
+                    AttachTrouble::Device => AttachAnswer::DeviceRefused(fault),
+                    AttachTrouble::Key => AttachAnswer::KeyUnusable(fault),
+                    AttachTrouble::ProductCode => AttachAnswer::ProductCode(fault),
+                    AttachTrouble::Unsupported => AttachAnswer::Unsupported(fault),
+                });
+            }
+            if state.drops_attachments {
+                return Ok(AttachAnswer::Accepted { attached: false });
+            }
             let (Some(volume), Some(instance)) = (
                 state.volumes.get_mut(volume),
                 state.instances.get_mut(instance),
@@ -512,6 +593,31 @@ impl Instances for World {
         })
     }
 
+    async fn group(&self, name: &str) -> Result<Option<Group>, Error> {
+        self.call("autoscaling:DescribeAutoScalingGroups", name, |state| {
+            let Some(ids) = state.groups.get(name) else {
+                return Ok(None);
+            };
+            let members: Vec<Member> = ids
+                .iter()
+                .map(|id| Member {
+                    instance: id.clone(),
+                    lifecycle: state.lifecycle(id),
+                })
+                .collect();
+            let serving = members
+                .iter()
+                .filter(|member| ["InService", "Pending"].contains(&member.lifecycle.as_str()));
+            Ok(Some(Group {
+                desired: match state.capacities.get(name) {
+                    Some(desired) => *desired,
+                    None => serving.count(),
+                },
+                members,
+            }))
+        })
+    }
+
     async fn group_instances(&self, group: &str) -> Result<Vec<Instance>, Error> {
         self.call("ec2:DescribeInstances", group, |state| {
             let ids = state.groups.get(group).cloned().unwrap_or_default();
@@ -566,12 +672,24 @@ impl OpsItems for World {
 
     async fn create(&self, new: &NewOpsItem) -> Result<Claim, Error> {
         self.call("ssm:CreateOpsItem", new.key.as_str(), |state| {
-            let open = state
-                .items
-                .iter()
-                .find(|stored| stored.key == new.key && stored.item.status == Status::Open);
+            // OpsCenter ignores case.
+            let dedup = |key: &ItemKey| key.dedup().to_lowercase();
+            let open = state.items.iter().find(|stored| {
+                dedup(&stored.key) == dedup(&new.key) && stored.item.status == Status::Open
+            });
             if let Some(open) = open {
                 return Ok(Claim::Existing(open.item.id.clone()));
+            }
+            if state.ops_item_quota_reached {
+                return Err(Error::Permanent(
+                    Fault::new(
+                        "ssm:CreateOpsItem",
+                        new.key.as_str(),
+                        "the quota of OpsItems is used up",
+                        "Wait for the next month.",
+                    )
+                    .with_code(OPS_ITEM_QUOTA),
+                ));
             }
             let id = OpsItemId::new(format!("oi-{}", state.items.len() + 1));
             let problems = [

@@ -17,7 +17,8 @@ pub struct DeviceName(String);
 
 impl DeviceName {
     /// Reads `/dev/sdf`, `/dev/xvdf`, `/dev/xvdba` or, as Windows writes it, `xvdf`. Names of
-    /// root devices (`sda`) and of NVMe devices, which nobody can choose, are none.
+    /// root devices (`sda`) and of NVMe devices, which nobody can choose, are none. Nor are those with
+    /// digits: only paravirtual instances take them.
     pub fn parse(text: &str) -> Option<DeviceName> {
         let name = text.strip_prefix("/dev/").unwrap_or(text);
         let letters = name
@@ -26,7 +27,9 @@ impl DeviceName {
         let in_range = |c: u8, from: u8| (from..=b'z').contains(&c);
         let valid = match letters.as_bytes() {
             [one] => in_range(*one, b'b'),
-            [one, two] => name.starts_with("xvd") && in_range(*one, b'b') && in_range(*two, b'a'),
+            [one, two] => {
+                name.starts_with("xvd") && (b'a'..=b'd').contains(one) && in_range(*two, b'a')
+            }
             _ => false,
         };
         // Only Windows names go without /dev/, and those begin with xvd.
@@ -51,8 +54,13 @@ impl fmt::Display for DeviceName {
     }
 }
 
+/// Whether EC2 attaches root volumes under this name: `/dev/sda1`, `/dev/xvda`, …
+pub(crate) fn is_root_device(device: &str) -> bool {
+    matches!(slot(device), "a" | "a1")
+}
+
 /// The part of a device name that collides: `/dev/sdf`, `/dev/xvdf` and `xvdf` are one slot.
-fn slot(device: &str) -> &str {
+pub(crate) fn slot(device: &str) -> &str {
     let name = device.strip_prefix("/dev/").unwrap_or(device);
     name.strip_prefix("xvd")
         .or_else(|| name.strip_prefix("sd"))
@@ -81,8 +89,13 @@ pub struct Volume {
     pub zone: String,
     /// Where it is attached.
     pub attachments: Vec<Attachment>,
+    /// The ARN of the KMS key that it is encrypted with.
+    pub key: Option<String>,
     /// Whether a restore test made it; AWS Backup deletes it soon.
     pub restore_test: bool,
+    /// The stack that made it and its logical id there, as `shop/Data`, where it bears CloudFormation's
+    /// tags.
+    pub owner: Option<String>,
 }
 
 /// An EC2 instance as `DescribeInstances` tells it.
@@ -118,7 +131,7 @@ pub enum Step {
 }
 
 /// Decides the next step from what was observed. `wanted` is the device name of the owner's tags;
-/// `unusable` are names that EC2 said are in use although nothing showed it.
+/// `unusable` are names that EC2 said are in use although nothing showed it, and names that are reserved.
 pub fn next_step(
     volume: &Volume,
     instance: &Instance,
@@ -209,7 +222,10 @@ pub fn next_step(
             }),
         },
         None => DeviceName::usual()
-            .find(|device| holder(device).is_none() && !unusable.contains(device))
+            .find(|device| {
+                let same = |taken: &DeviceName| slot(taken.as_str()) == slot(device.as_str());
+                holder(device).is_none() && !unusable.iter().any(same)
+            })
             .map_or_else(
                 || {
                     Step::Refuse(Refusal::NoFreeDevice {
@@ -238,6 +254,29 @@ pub enum Refusal {
         value: String,
         /// What it must be.
         expected: &'static str,
+    },
+    /// The volume was an instance's root volume: the recovery Region's instance has its own.
+    RootVolume {
+        /// The device name of the tag.
+        device: String,
+    },
+    /// The target's stack owns the volume that was backed up, and has made an empty one in this Region.
+    StackVolume {
+        /// The stack.
+        stack: String,
+        /// The volume's logical id in it.
+        logical_id: String,
+    },
+    /// The device name that the tags ask for is taken by a volume that a stack made.
+    StackDevice {
+        /// The device name.
+        device: DeviceName,
+        /// The instance.
+        instance: InstanceId,
+        /// The volume that has it.
+        holder: VolumeId,
+        /// The stack that made that volume, and its logical id, as `shop/Data`.
+        owner: String,
     },
     /// The restored resource is in another account or Region than this system.
     NotHere {
@@ -326,6 +365,60 @@ pub enum Refusal {
         /// EC2's words.
         message: String,
     },
+    /// The key that encrypts the volume cannot be used.
+    KeyUnusable {
+        /// The volume.
+        volume: VolumeId,
+        /// The instance.
+        instance: InstanceId,
+        /// The key, where EC2 names it.
+        key: Option<String>,
+        /// EC2's words.
+        message: String,
+    },
+    /// The volume has an AWS Marketplace product code, with which the instance, as it is, cannot have it.
+    ProductCode {
+        /// The volume.
+        volume: VolumeId,
+        /// The instance.
+        instance: InstanceId,
+        /// EC2's words.
+        message: String,
+    },
+    /// EC2 does not attach a volume of this kind to an instance of this kind.
+    Unsupported {
+        /// The volume.
+        volume: VolumeId,
+        /// The instance.
+        instance: InstanceId,
+        /// EC2's words.
+        message: String,
+    },
+    /// EC2 accepted the attachment, and the volume is not attached all the same.
+    AttachmentDropped {
+        /// The volume.
+        volume: VolumeId,
+        /// The instance.
+        instance: InstanceId,
+        /// The key that encrypts the volume, where it is encrypted.
+        key: Option<String>,
+    },
+    /// The volume does not exist, though AWS Backup restored it.
+    VolumeGone {
+        /// The volume.
+        volume: VolumeId,
+    },
+}
+
+/// What a key needs so that EC2 can attach a volume that it encrypts.
+fn usable_key(key: Option<&str>, volume: &VolumeId) -> String {
+    let which = key.map_or_else(
+        || format!("the key of {volume} (`aws ec2 describe-volumes --volume-ids {volume}`)"),
+        |key| format!("the key {}", code(key)),
+    );
+    format!(
+        "Check {which}: it must be enabled and not pending deletion, and its policy must let the role of restore-integrator use it through EC2 (kms:CreateGrant, kms:Decrypt, kms:DescribeKey)."
+    )
 }
 
 impl Refusal {
@@ -334,6 +427,8 @@ impl Refusal {
         match self {
             Refusal::TagMissing { .. } => "tag-missing",
             Refusal::TagInvalid { .. } => "tag-invalid",
+            Refusal::RootVolume { .. } => "root-volume",
+            Refusal::StackVolume { .. } | Refusal::StackDevice { .. } => "stack-volume",
             Refusal::NotHere { .. } => "not-here",
             Refusal::TargetType { .. } => "target-type",
             Refusal::TargetFailed { .. } => "target-failed",
@@ -345,6 +440,11 @@ impl Refusal {
             Refusal::DeviceTaken { .. } => "device-taken",
             Refusal::NoFreeDevice { .. } => "no-free-device",
             Refusal::AttachmentLimit { .. } => "attachment-limit",
+            Refusal::KeyUnusable { .. } => "key-unusable",
+            Refusal::ProductCode { .. } => "product-code",
+            Refusal::Unsupported { .. } => "unsupported",
+            Refusal::AttachmentDropped { .. } => "attachment-dropped",
+            Refusal::VolumeGone { .. } => "volume-gone",
         }
     }
 
@@ -356,6 +456,14 @@ impl Refusal {
             ),
             Refusal::TagInvalid { tag, .. } => format!(
                 "Attach the volume by hand now. So that it works by itself next time, correct the tag {tag} of the protected resource in the primary Region."
+            ),
+            Refusal::RootVolume { .. } => "The AMI gives the instance its root volume. Remove the recovery: tags from the root volume in the primary Region, and keep its data on a volume of their own. If you need a file of it now, attach a restored volume by hand under another name; do not reboot the instance while it is attached.".to_owned(),
+            Refusal::StackVolume { stack, .. } => format!(
+                "Make the volume conditional, so that stack {stack} does not create it in this Region (docs/workload.md, Volumes in a template), and update the stack; then plan again or run the integration of this restore job again. Or attach the restored volume by hand in the place of the empty one."
+            ),
+            Refusal::StackDevice { holder, owner, .. } => format!(
+                "Make {} conditional, so that its stack does not create it in this Region (docs/workload.md, Volumes in a template), and update the stack; then run the integration of this restore job again. Or detach {holder}, if it is empty, and attach the restored volume by hand.",
+                code(owner)
             ),
             Refusal::NotHere { .. } => "Deploy Rapid Recovery in the account and Region that restores, or restore into this one.".to_owned(),
             Refusal::TargetType { logical_id, .. } => format!(
@@ -381,6 +489,27 @@ impl Refusal {
             ),
             Refusal::NoFreeDevice { .. } => "Free a device name from /dev/sdf to /dev/sdp, or choose one by the tag recovery:device.".to_owned(),
             Refusal::AttachmentLimit { .. } => "Use an instance type that takes more volumes, then run the integration of this restore job again.".to_owned(),
+            Refusal::KeyUnusable { volume, key, .. } => format!(
+                "{} Then run the integration of this restore job again.",
+                usable_key(key.as_deref(), volume)
+            ),
+            Refusal::ProductCode { instance, .. } => format!(
+                "Subscribe this account to the product in AWS Marketplace and stop {instance}: EC2 attaches a volume with a product code to a stopped instance only. Run the integration of this restore job again, then start {instance}."
+            ),
+            Refusal::Unsupported { instance, .. } => format!(
+                "Compare the type and the encryption of the volume with what the instance type of {instance} supports. Use another instance type, then run the integration of this restore job again."
+            ),
+            Refusal::AttachmentDropped { volume, key: Some(key), .. } => format!(
+                "{} If nobody detached the volume (CloudTrail: DetachVolume), run the integration of this restore job again.",
+                usable_key(Some(key), volume)
+            ),
+            Refusal::AttachmentDropped { instance, .. } => format!(
+                "Find out whether somebody detached the volume (CloudTrail: DetachVolume), and check the status of {instance}. Then run the integration of this restore job again."
+            ),
+            Refusal::VolumeGone { volume } => format!(
+                "Find out whether somebody deleted {} (CloudTrail: DeleteVolume). If nobody did, the key of the recovery point could not be used: check that it is enabled and that the restore role may use it. Then restore the recovery point again.",
+                code(volume.as_str())
+            ),
         }
     }
 }
@@ -405,6 +534,25 @@ impl fmt::Display for Refusal {
                     code(value)
                 )
             }
+            Refusal::RootVolume { device } => write!(
+                f,
+                "{} is the device name of a root volume, which is not restored onto another instance",
+                code(device)
+            ),
+            Refusal::StackVolume { stack, logical_id } => write!(
+                f,
+                "stack {stack} owns the volume {logical_id} and has created an empty one in this Region: the restored volume would be attached beside it"
+            ),
+            Refusal::StackDevice {
+                device,
+                instance,
+                holder,
+                owner,
+            } => write!(
+                f,
+                "{device} on {instance} is taken by {holder}, which a stack created as {}",
+                code(owner)
+            ),
             Refusal::NotHere { resource, here } => {
                 write!(f, "{} is not in {here}", code(resource))
             }
@@ -480,6 +628,65 @@ impl fmt::Display for Refusal {
             Refusal::AttachmentLimit { instance, message } => {
                 write!(f, "{instance} takes no further volume: {}", code(message))
             }
+            Refusal::KeyUnusable {
+                volume,
+                instance,
+                key,
+                message,
+            } => {
+                write!(f, "{volume} was not attached to {instance}: its key ")?;
+                if let Some(key) = key {
+                    write!(f, "{} ", code(key))?;
+                }
+                write!(f, "cannot be used: {}", code(message))
+            }
+            Refusal::ProductCode {
+                volume,
+                instance,
+                message,
+            } => {
+                write!(
+                    f,
+                    "{volume} has an AWS Marketplace product code and was not attached to {instance}: {}",
+                    code(message)
+                )
+            }
+            Refusal::Unsupported {
+                volume,
+                instance,
+                message,
+            } => {
+                write!(
+                    f,
+                    "EC2 does not attach {volume} to {instance}: {}",
+                    code(message)
+                )
+            }
+            Refusal::AttachmentDropped {
+                volume,
+                instance,
+                key,
+            } => {
+                write!(
+                    f,
+                    "EC2 accepted the attachment of {volume} to {instance}, but the volume is still not attached"
+                )?;
+                match key {
+                    Some(key) => write!(
+                        f,
+                        "; this happens when its key {} is disabled or pending deletion",
+                        code(key)
+                    ),
+                    None => Ok(()),
+                }
+            }
+            Refusal::VolumeGone { volume } => {
+                write!(
+                    f,
+                    "{} does not exist, though AWS Backup restored it",
+                    code(volume.as_str())
+                )
+            }
         }
     }
 }
@@ -494,7 +701,9 @@ mod tests {
             state: "available".to_owned(),
             zone: "us-west-2a".to_owned(),
             attachments: Vec::new(),
+            key: None,
             restore_test: false,
+            owner: None,
         }
     }
 
@@ -692,9 +901,11 @@ mod tests {
             "/dev/sdf",
             "/dev/sdz",
             "/dev/xvdf",
+            "/dev/xvdaa",
             "/dev/xvdba",
-            "/dev/xvdzz",
+            "/dev/xvddz",
             "xvdf",
+            "xvdcz",
         ] {
             assert!(DeviceName::parse(name).is_some(), "{name}");
         }
@@ -710,6 +921,10 @@ mod tests {
             "/dev/sdf1",
             "/dev/sdF",
             "/dev/sdä",
+            "/dev/hdf",
+            "/dev/xvdea",
+            "/dev/xvdzz",
+            "/dev/xvdf1",
             "/dev/xvdfff",
             "D:",
         ] {

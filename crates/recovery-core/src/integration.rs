@@ -11,20 +11,24 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use futures_util::future::{OptionFuture, join, try_join};
 
-use crate::arn::{Here, InstanceId, OpsItemId, VolumeId};
+use crate::arn::{Here, InstanceId, OpsItemId, RecoveryPointArn, VolumeId};
+use crate::auto_scaling::{Choice, choose};
 use crate::error::{Error, Fault};
-use crate::integrate::{Attachment, Instance, Refusal, Step, Volume, next_step};
+use crate::integrate::{Attachment, DeviceName, Instance, Refusal, Step, Volume, next_step};
 use crate::job_tracking::{DRILL, restore_item, restore_key};
 use crate::ops_item::{
-    Claim, NewOpsItem, OpsItem, OpsItemChange, RESOURCES, Severity, Status, find_or_create,
-    first_of, settle_created, with_resources,
+    Claim, NOT_CREATED, NewOpsItem, OpsItem, OpsItemChange, RESOURCES, Severity, Status,
+    find_or_create, first_of, settle_created, unless_at_quota, with_resources,
 };
 use crate::outcome::Outcome;
 use crate::ports::{
-    AttachAnswer, Clock, Instances, IntegrationPorts, Notification, StackResource, StackResources,
+    AttachAnswer, Clock, Instances, IntegrationPorts, Notification, RecoveryPointTags, RestoreJobs,
+    StackResource, StackResources, Volumes,
 };
 use crate::restore_job::{EBS, Restore, RestoreJob};
-use crate::tags::{IntegrationTarget, Tags, integration_target};
+use crate::tags::{
+    IntegrationTarget, Tags, UnusableTag, integration_target, own_logical_id, supplemented,
+};
 use crate::text::{code, shown};
 
 /// Operational data: how far the integration came: [`ATTACHED`], `attaching` for one that is begun
@@ -42,6 +46,10 @@ const NOTIFIED: &str = "recovery:notified";
 const VOLUME: &str = "recovery:volume";
 const INSTANCE: &str = "recovery:instance";
 const DEVICE: &str = "recovery:device";
+/// Operational data: the recovery point whose tags stand in for those that the restored one lacks.
+pub(crate) const TAGS_FROM: &str = "recovery:tags-from";
+/// Operational data: the device name of the owner's tag, where EC2 has refused it.
+const REFUSED_DEVICE: &str = "recovery:refused-device";
 /// Operational data: seconds from the end of the restore job to the attachment.
 const SECONDS: &str = "recovery:seconds-to-attach";
 
@@ -49,12 +57,22 @@ const SECONDS: &str = "recovery:seconds-to-attach";
 /// name is taken by nobody knows whom, each time after a look. What was throttled or had no answer
 /// does not count.
 const ATTEMPTS: usize = 4;
+/// Looks after which a volume counts as not attached whose attachment EC2 accepted and never showed, or as
+/// deleted where EC2 does not find it any more: by the pauses below, they take 21 to 26 s.
+const LOOKS_UNSEEN: usize = 8;
 /// Left of a run's time for one more look and for writing down how far it came: a call may take 20 s
 /// with all its attempts.
 pub(crate) const RESERVE: Duration = Duration::from_secs(45);
 /// First and longest pause between two looks.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// Pauses between two checks of a volume that EC2 has accepted to attach, in milliseconds; the last one
+/// repeats. Most attachments take 1 to 4 s, by AWS's own driver of EBS volumes for Kubernetes
+/// (<https://github.com/kubernetes-sigs/aws-ebs-csi-driver/blob/master/pkg/cloud/cloud.go>). Of those,
+/// each is noticed 0.6 s late and takes 2.3 checks on average. EC2 accepts 5 attachments and grants
+/// 20 calls of `DescribeVolumes` a second, and each attachment needs one such call beforehand: more than 3
+/// checks on average would be throttled.
+const ATTACHING_PAUSES: [u64; 6] = [1_500, 1_000, 1_500, 2_500, 4_000, 5_000];
 /// Longest pause before a call that EC2 did not grant is made again: where a thousand volumes want to be
 /// attached, EC2 grants 5 of them a second.
 const LONGEST_QUEUE: Duration = Duration::from_secs(20);
@@ -76,8 +94,9 @@ pub struct Domain {
 ///
 /// # Errors
 /// [`Error::Retryable`] when the target is not there yet, or a call failed that may succeed later;
-/// [`Error::Permanent`] when a call failed for good. A refusal is no error: retrying cannot help,
-/// and people have been told, or who asked is told the remedy.
+/// [`Error::Permanent`] when a call failed for good; where the tags name a target, the job's OpsItem says
+/// so. A refusal is no error: retrying cannot help, and people have been told, or who asked is told the
+/// remedy.
 pub async fn integrate(
     ports: &impl IntegrationPorts,
     clock: &impl Clock,
@@ -114,10 +133,9 @@ pub async fn integrate(
         .created_resource
         .as_ref()
         .ok_or_else(|| missing("created resource"))?;
-    let point = job
-        .recovery_point
-        .as_ref()
-        .ok_or_else(|| missing("recovery point"))?;
+    if job.recovery_point.is_none() {
+        return Err(missing("recovery point"));
+    }
     let Some(volume_id) = job.created_volume() else {
         return Ok(Outcome::ignored("resource-type"));
     };
@@ -132,10 +150,20 @@ pub async fn integrate(
         return refuse(ports, &restore, refusal).await;
     }
 
+    record_tags_from(ports, &restore).await?;
     let mut queue = Queue::of(&volume_id);
     loop {
         // The volume is looked at while the tags are fetched: nearly every restore needs both.
-        let (tags, volume) = join(ports.tags(point), ports.volume(&volume_id)).await;
+        let (tags, volume) = join(
+            tags_of(ports, job, restore.planned.tags_from.as_ref()),
+            ports.volume(&volume_id),
+        )
+        .await;
+        // Of what is nobody's here, or a restore test's, there is nothing to tell.
+        let is_ours = volume.is_ok()
+            && tags
+                .as_ref()
+                .is_ok_and(|tags| !matches!(integration_target(tags), Ok(None)));
         let integrated =
             integrate_seen(ports, clock, &restore, &volume_id, tags, volume, false).await;
         match integrated {
@@ -143,13 +171,55 @@ pub async fn integrate(
             Err(Error::Retryable(fault)) if fault.code().is_some() && fault.only_looked() => {
                 let pause = queue.next();
                 if clock.remaining() < pause + RESERVE {
+                    // EC2 shows a new volume within seconds, and this one was new some minutes ago.
+                    if is_gone(&fault) {
+                        let refusal = Refusal::VolumeGone { volume: volume_id };
+                        return refuse(ports, &restore, refusal).await;
+                    }
                     return Err(Error::Retryable(fault));
                 }
                 clock.sleep(pause).await;
             }
+            // Nobody may hear of it otherwise: no later run succeeds either. What OpsItems and messages
+            // fail with is not for them to tell.
+            Err(Error::Permanent(fault))
+                if is_ours
+                    && !["ssm:", "sns:"]
+                        .iter()
+                        .any(|of| fault.operation().starts_with(of)) =>
+            {
+                return match raise_failure(ports, &restore, &fault).await {
+                    Err(later @ Error::Retryable(_)) => Err(later),
+                    Ok(()) | Err(Error::Permanent(_)) => Err(Error::Permanent(fault)),
+                };
+            }
             done => return done,
         }
     }
+}
+
+/// Writes into the job's OpsItem whose tags stand in, if any do: `restore-reconciler` has no plan.
+async fn record_tags_from(ports: &impl IntegrationPorts, restore: &Restore) -> Result<(), Error> {
+    let Some(from) = &restore.planned.tags_from else {
+        return Ok(());
+    };
+    // The item of the plan comes with each request; only the reconciler needs the record.
+    let Some(item) = unless_at_quota(find_or_create(ports, &new_item(restore)).await)? else {
+        return Ok(());
+    };
+    if item.data.get(TAGS_FROM).map(String::as_str) == Some(from.as_str()) {
+        return Ok(());
+    }
+    let change = OpsItemChange {
+        data: [(TAGS_FROM, from.to_string())].into(),
+        ..OpsItemChange::default()
+    };
+    ports.update(&item.id, &change).await
+}
+
+/// Whether EC2 says that the volume does not exist.
+fn is_gone(fault: &Fault) -> bool {
+    fault.code() == Some("InvalidVolume.NotFound")
 }
 
 /// Pauses before a call is made again that the service did not grant: each about twice as long as the
@@ -176,6 +246,66 @@ impl<'a> Queue<'a> {
     }
 }
 
+/// The tags of the job's recovery point, with what it lacks taken from `tags_from`.
+///
+/// # Errors
+/// As [`own_tags_of`].
+pub(crate) async fn tags_of(
+    ports: &(impl RecoveryPointTags + RestoreJobs),
+    job: &RestoreJob,
+    tags_from: Option<&RecoveryPointArn>,
+) -> Result<Tags, Error> {
+    match tags_from {
+        None => own_tags_of(ports, job).await,
+        Some(older) => {
+            let (own, older) = try_join(own_tags_of(ports, job), ports.tags(older)).await?;
+            Ok(supplemented(&own, &older))
+        }
+    }
+}
+
+/// The tags of the job's recovery point. Where one form of its ARN does not lead to them, the others are
+/// tried, and the one that AWS Backup names decides.
+///
+/// # Errors
+/// [`Error::Retryable`] when one of the calls may succeed later; [`Error::Permanent`] when the tags can be
+/// read under no form.
+async fn own_tags_of(
+    ports: &(impl RecoveryPointTags + RestoreJobs),
+    job: &RestoreJob,
+) -> Result<Tags, Error> {
+    let mut denied = None;
+    let mut answers = Vec::new();
+    for point in job.points() {
+        match ports.tags(point).await {
+            Ok(tags) if !tags.is_empty() => return Ok(tags),
+            Ok(_) => answers.push((point, true)),
+            Err(Error::Permanent(fault)) => {
+                denied.get_or_insert(fault);
+                answers.push((point, false));
+            }
+            Err(later) => return Err(later),
+        }
+    }
+    // Each form answered: there are no tags.
+    let Some(denied) = denied else {
+        return Ok(Tags::new());
+    };
+    let asked = match ports.restore_job(&job.id).await {
+        Ok(asked) => asked.recovery_point,
+        Err(Error::Permanent(_)) => None,
+        Err(later) => return Err(later),
+    };
+    let Some(point) = asked else {
+        return Err(Error::Permanent(denied));
+    };
+    match answers.iter().find(|(tried, _)| **tried == point) {
+        Some((_, true)) => Ok(Tags::new()),
+        Some((_, false)) => Err(Error::Permanent(denied)),
+        None => ports.tags(&point).await,
+    }
+}
+
 /// Integrates the volume of a completed job of this account and Region, from what was seen of the
 /// recovery point's tags and of the volume.
 ///
@@ -185,7 +315,7 @@ impl<'a> Queue<'a> {
 /// stays off.
 ///
 /// # Errors
-/// As [`integrate`].
+/// As [`integrate`], but for what fails for good: nobody has been told of that.
 pub(crate) async fn integrate_seen(
     ports: &impl IntegrationPorts,
     clock: &impl Clock,
@@ -198,7 +328,8 @@ pub(crate) async fn integrate_seen(
     if volume.as_ref().is_ok_and(|volume| volume.restore_test) {
         return Ok(Outcome::ignored("restore-test").with("volumeId", volume_id.as_str()));
     }
-    let mut target = match integration_target(&tags?) {
+    let tags = tags?;
+    let mut target = match integration_target(&tags) {
         Ok(Some(target)) => target,
         Ok(None) => return Ok(Outcome::ignored("untagged").with("volumeId", volume_id.as_str())),
         Err(refusal) => return refuse(ports, restore, refusal).await,
@@ -214,7 +345,16 @@ pub(crate) async fn integrate_seen(
     if let Some(outcome) = known_attached(ports, &restore.job, &volume).await? {
         return Ok(outcome);
     }
-    let instance = match find_instance_early(ports, &target, &volume.attachments).await? {
+    let own = own_logical_id(&tags).filter(|_| volume.attachments.is_empty() && !target.assumed);
+    let (found, twin) = join(
+        find_instance_early(ports, &target, &volume.attachments),
+        OptionFuture::from(own.map(|own| stack_volume(ports, &target.stack, own))),
+    )
+    .await;
+    if let Some(refusal) = twin.transpose()?.flatten() {
+        return refuse(ports, restore, refusal).await;
+    }
+    let instance = match found? {
         Ok(instance) => instance,
         Err(NoInstance::Refused(refusal)) => return refuse(ports, restore, refusal).await,
         Err(NoInstance::Untagged) => {
@@ -224,13 +364,17 @@ pub(crate) async fn integrate_seen(
     // Where the volume is about to be attached, its item is claimed meanwhile.
     let about_to = !item_first
         && matches!(
-            next_step(&volume, &instance, target.device.as_ref(), &BTreeSet::new()),
+            next_step(
+                &volume,
+                &instance,
+                target.device.as_ref(),
+                &restore.planned.reserved
+            ),
             Step::Attach { .. }
         );
     let new = new_item(restore);
-    let item_first = item_first.then_some(restore);
     let (brought, claim) = join(
-        bring_together(ports, clock, &target, volume, instance, item_first),
+        bring_together(ports, clock, restore, &target, volume, instance, item_first),
         OptionFuture::from(about_to.then(|| ports.create(&new))),
     )
     .await;
@@ -269,7 +413,8 @@ async fn known_attached(
     let says = |key: &str, value: &str| item.data.get(key).is_some_and(|said| said == value);
     let written = says(INTEGRATION, ATTACHED)
         && says(VOLUME, volume.id.as_str())
-        && says(INSTANCE, attachment.instance.as_str());
+        && says(INSTANCE, attachment.instance.as_str())
+        && says(DEVICE, &attachment.device);
     let device = attachment.device.clone();
     Ok(written.then(|| {
         Outcome::already_integrated()
@@ -302,7 +447,7 @@ async fn settle(ports: &impl IntegrationPorts, job: RestoreJob) -> Result<Restor
 
 /// The outcome where nothing is to be done for this restore, as far as its job is known.
 pub(crate) fn left_alone(domain: &Domain, restore: &Restore) -> Option<Outcome> {
-    let Restore { job, drill } = restore;
+    let Restore { job, drill, .. } = restore;
     let ignored = |reason| Some(Outcome::ignored(reason));
     if job.restore_test {
         return ignored("restore-test");
@@ -370,7 +515,28 @@ pub(crate) async fn find_instance(
     instance_behind(ports, target, &[], resource, Vec::new()).await
 }
 
-/// The same, one step sooner: the instances that bear CloudFormation's own tags are asked for at the
+/// The refusal of a volume that the stack owns itself under this logical id: where the stack has
+/// created it in this Region, the restored one would be its twin.
+pub(crate) async fn stack_volume(
+    ports: &impl StackResources,
+    stack: &str,
+    logical_id: &str,
+) -> Result<Option<Refusal>, Error> {
+    let resource = ports.stack_resource(stack, logical_id).await?;
+    let exists = resource.is_some_and(|resource| {
+        resource.resource_type == "AWS::EC2::Volume"
+            && !matches!(
+                resource.status.as_str(),
+                "CREATE_FAILED" | "DELETE_IN_PROGRESS" | "DELETE_COMPLETE" | "DELETE_SKIPPED"
+            )
+    });
+    Ok(exists.then(|| Refusal::StackVolume {
+        stack: stack.to_owned(),
+        logical_id: logical_id.to_owned(),
+    }))
+}
+
+/// [`find_instance`], one step sooner: the instances that bear CloudFormation's own tags are asked for at the
 /// same time. The stack decides all the same; the early answer only counts where it has the instance
 /// that the stack names.
 async fn find_instance_early(
@@ -452,20 +618,35 @@ async fn instance_behind(
             }
         }
         "AWS::AutoScaling::AutoScalingGroup" => {
-            let group = physical_id()?;
-            let mut instances = ports.group_instances(&group).await?;
-            let has_it =
-                |instance: &Instance| attachments.iter().any(|a| a.instance == instance.id);
-            if let Some(place) = instances.iter().position(has_it) {
-                return Ok(Ok(instances.remove(place)));
+            let name = physical_id()?;
+            // The group says which instance is meant, EC2 what that looks like.
+            let (group, instances) =
+                try_join(ports.group(&name), ports.group_instances(&name)).await?;
+            let waits_for = |what: &str| {
+                not_yet(format!(
+                    "waiting for the Auto Scaling group {}: {what}",
+                    shown(&name)
+                ))
+            };
+            let Some(group) = group else {
+                return Err(waits_for("it does not exist yet"));
+            };
+            let id = match choose(&group, attachments) {
+                Choice::Member(id) => id,
+                Choice::NotYet(what) => return Err(waits_for(&what)),
+                Choice::Several(count) => {
+                    return refused(Refusal::SeveralInstances { group: name, count });
+                }
+            };
+            let instance = match instances.into_iter().find(|instance| instance.id == id) {
+                Some(instance) => instance,
+                None => ports.instance(&id).await?,
+            };
+            // The group replaces it when it has noticed.
+            if matches!(instance.state.as_str(), "shutting-down" | "terminated") {
+                return Err(waits_for(&format!("{id} is {}", instance.state)));
             }
-            match instances.len() {
-                0 => Err(not_yet(format!(
-                    "the Auto Scaling group {group} has no instance yet"
-                ))),
-                1 => Ok(Ok(instances.remove(0))),
-                count => refused(Refusal::SeveralInstances { group, count }),
-            }
+            Ok(Ok(instance))
         }
         _ if *assumed => Ok(Err(NoInstance::Untagged)),
         _ => refused(Refusal::TargetType {
@@ -483,6 +664,8 @@ struct Attached {
     device: String,
     /// Whether this run asked for it and had the answer.
     by_this_run: bool,
+    /// The device name of the owner's tag, where EC2 has refused it in this run.
+    refused_device: Option<DeviceName>,
 }
 
 /// What became of volume and instance.
@@ -496,20 +679,30 @@ enum Brought {
 }
 
 /// Looks, decides and acts until the volume is on its instance, a rule forbids it, or the time
-/// is up. The OpsItem of `item_first` is open before anything is attached.
+/// is up. With `item_first`, the job's OpsItem is open before anything is attached.
 async fn bring_together(
     ports: &impl IntegrationPorts,
     clock: &impl Clock,
+    restore: &Restore,
     target: &IntegrationTarget,
     mut volume: Volume,
     mut instance: Instance,
-    mut item_first: Option<&Restore>,
+    mut item_first: bool,
 ) -> Result<Brought, Error> {
-    let mut unusable = BTreeSet::new();
+    let reserved = &restore.planned.reserved;
+    let mut unusable = match target.device {
+        None => reserved.clone(),
+        Some(_) => BTreeSet::new(),
+    };
+    let mut wanted = target.device.as_ref();
+    let mut refused_device: Option<DeviceName> = None;
     let mut contested = 0;
     let mut unseen = 0;
     let mut accepted = false;
+    let mut dropped = 0;
+    let mut gone = 0;
     let mut pause = FIRST_PAUSE;
+    let mut attaching = ATTACHING_PAUSES.into_iter().map(Duration::from_millis);
     // Why the last attempt did not end the matter.
     let mut unsettled: Option<Error> = None;
     let asked_for = volume.id.clone();
@@ -520,12 +713,21 @@ async fn bring_together(
             instance: instance.id.clone(),
             device,
             by_this_run,
+            refused_device: refused_device.clone(),
         };
-        let waiting_for = match next_step(&volume, &instance, target.device.as_ref(), &unusable) {
+        let waiting_for = match next_step(&volume, &instance, wanted, &unusable) {
             Step::Done { device } => return Ok(Brought::Attached(attached(device, accepted))),
             Step::Wait(what) => what,
-            // Asked and granted: what was seen is older than that.
+            // Asked and granted: what was seen is older than that, for a while.
             Step::Attach { .. } | Step::Refuse(Refusal::DeviceTaken { .. }) if accepted => {
+                dropped += 1;
+                if dropped == LOOKS_UNSEEN {
+                    return Ok(Brought::Refused(Refusal::AttachmentDropped {
+                        volume: volume.id,
+                        instance: instance.id,
+                        key: volume.key,
+                    }));
+                }
                 format!("{} to be attached to {}", volume.id, instance.id)
             }
             // Nothing shows who has the name: perhaps this very volume, not visible yet.
@@ -533,9 +735,12 @@ async fn bring_together(
                 unseen += 1;
                 format!("{} to show what it has attached", instance.id)
             }
-            Step::Refuse(refusal) => return Ok(Brought::Refused(refusal)),
+            Step::Refuse(refusal) => {
+                let refusal = with_owner(ports, refusal).await;
+                return Ok(Brought::Refused(refusal));
+            }
             Step::Attach { device } => {
-                if let Some(restore) = item_first.take()
+                if std::mem::take(&mut item_first)
                     && !open_item(ports, restore, &instance.id).await?
                 {
                     return Ok(Brought::TakenOff);
@@ -549,6 +754,7 @@ async fn bring_together(
                     }
                     Ok(AttachAnswer::Accepted { attached: false }) => {
                         accepted = true;
+                        unsettled = None;
                         format!("{} to be attached to {}", volume.id, instance.id)
                     }
                     // Asking again needs no look: nothing happened, and EC2 looks itself.
@@ -564,6 +770,26 @@ async fn bring_together(
                         let what = fault.to_string();
                         unusable.insert(device);
                         unsettled = Some(Error::Retryable(fault));
+                        what
+                    }
+                    // The volume comes all the same, under another name. The item says so before: a run
+                    // that dies afterwards is finished by one that does not know it.
+                    Ok(AttachAnswer::DeviceRefused(fault)) => {
+                        let what = fault.to_string();
+                        if wanted.take().is_some() {
+                            note_refused_device(ports, restore, &device).await?;
+                            refused_device = Some(device);
+                        } else {
+                            unusable.insert(device);
+                        }
+                        unsettled = Some(Error::Retryable(fault));
+                        what
+                    }
+                    // That takes minutes.
+                    Ok(AttachAnswer::Modifying(fault)) => {
+                        let what = fault.to_string();
+                        unsettled = Some(Error::Retryable(fault));
+                        pause = LONGEST_PAUSE;
                         what
                     }
                     Ok(AttachAnswer::Contested(fault)) => {
@@ -594,16 +820,41 @@ async fn bring_together(
                             message: fault.message().to_owned(),
                         }));
                     }
+                    Ok(AttachAnswer::KeyUnusable(fault)) => {
+                        return Ok(Brought::Refused(Refusal::KeyUnusable {
+                            volume: volume.id,
+                            instance: instance.id,
+                            key: volume.key,
+                            message: fault.message().to_owned(),
+                        }));
+                    }
+                    Ok(AttachAnswer::ProductCode(fault)) => {
+                        return Ok(Brought::Refused(Refusal::ProductCode {
+                            volume: volume.id,
+                            instance: instance.id,
+                            message: fault.message().to_owned(),
+                        }));
+                    }
+                    Ok(AttachAnswer::Unsupported(fault)) => {
+                        return Ok(Brought::Refused(Refusal::Unsupported {
+                            volume: volume.id,
+                            instance: instance.id,
+                            message: fault.message().to_owned(),
+                        }));
+                    }
                     Err(permanent) => return Err(permanent),
                 }
             }
         };
         // Looks until one succeeds: a throttled look is no reason to give up either.
         (volume, instance) = loop {
+            if accepted {
+                pause = attaching.next().unwrap_or(LONGEST_PAUSE);
+            }
             if clock.remaining() < pause + RESERVE {
                 return Err(unsettled.unwrap_or_else(|| {
                     not_attached(
-                        &volume.id,
+                        &volume,
                         &instance.id,
                         &format!("waited for {waiting_for} as long as this run may"),
                     )
@@ -611,33 +862,108 @@ async fn bring_together(
             }
             clock.sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
-            match try_join(ports.volume(&volume.id), ports.instance(&instance.id)).await {
-                Ok(seen) => break seen,
-                Err(later @ Error::Retryable(_)) => unsettled = Some(later),
+            match check(ports, &volume, &instance, accepted).await {
+                Ok(seen) => {
+                    gone = 0;
+                    break seen;
+                }
+                Err(Error::Retryable(fault)) => {
+                    gone = if is_gone(&fault) { gone + 1 } else { 0 };
+                    if gone == LOOKS_UNSEEN {
+                        return Ok(Brought::Refused(Refusal::VolumeGone { volume: volume.id }));
+                    }
+                    unsettled = Some(Error::Retryable(fault));
+                }
                 Err(permanent) => return Err(permanent),
             }
         };
     }
 }
 
-fn not_attached(volume: &VolumeId, instance: &InstanceId, what: &str) -> Error {
+/// Volume and instance as they are now. Of an attachment that EC2 has accepted the volume says enough, as
+/// long as it shows it.
+async fn check(
+    ports: &impl IntegrationPorts,
+    volume: &Volume,
+    instance: &Instance,
+    accepted: bool,
+) -> Result<(Volume, Instance), Error> {
+    if !accepted {
+        return try_join(ports.volume(&volume.id), ports.instance(&instance.id)).await;
+    }
+    let volume = ports.volume(&volume.id).await?;
+    let shows = |attachment: &Attachment| attachment.instance == instance.id;
+    let instance = match volume.attachments.iter().any(shows) {
+        true => instance.clone(),
+        false => ports.instance(&instance.id).await?,
+    };
+    Ok((volume, instance))
+}
+
+/// The refusal, which names the stack that created the volume in the way, if one did. Where that
+/// cannot be read, the refusal stays as it is.
+async fn with_owner(ports: &impl Volumes, refusal: Refusal) -> Refusal {
+    let Refusal::DeviceTaken {
+        device,
+        instance,
+        holder: Some(holder),
+    } = refusal
+    else {
+        return refusal;
+    };
+    let owner = ports.volume(&holder).await.ok().and_then(|seen| seen.owner);
+    match owner {
+        Some(owner) => Refusal::StackDevice {
+            device,
+            instance,
+            holder,
+            owner,
+        },
+        None => Refusal::DeviceTaken {
+            device,
+            instance,
+            holder: Some(holder),
+        },
+    }
+}
+
+fn not_attached(volume: &Volume, instance: &InstanceId, what: &str) -> Error {
+    let id = &volume.id;
+    let here = volume
+        .attachments
+        .iter()
+        .find(|at| at.instance == *instance);
+    let remedy = match here.map(|at| (at.state.as_str(), shown(&at.device))) {
+        // https://docs.aws.amazon.com/ebs/latest/userguide/ebs-attaching-volume.html
+        Some(("attaching", device)) => format!(
+            "It is checked again. If it stays so for some minutes: look whether something in the guest of {instance} has the name {device} (an instance store, a volume that was detached without being unmounted) and whether its NVMe driver is loaded. Reboot, or stop and start {instance}; if that does not help, force the detachment (`aws ec2 detach-volume --volume-id {id} --force`), give the recovery point another recovery:device and run the integration of this restore job again."
+        ),
+        // https://docs.aws.amazon.com/ebs/latest/userguide/ebs-detaching-volume.html
+        Some(("detaching" | "busy", device)) => format!(
+            "It is checked again. A detachment waits for the guest: unmount {device} on {instance}, or stop {instance}; the volume is attached again afterwards."
+        ),
+        _ => "Nothing to do yet: this restore job is tried again, from where it stands.".to_owned(),
+    };
     Error::Retryable(Fault::new(
         "ec2:AttachVolume",
-        format!("{volume} to {instance}"),
+        format!("{id} to {instance}"),
         what,
-        "Nothing to do yet: this restore job is tried again, from where it stands.",
+        remedy,
     ))
 }
 
 /// Sees to it that the job's item is open and does not say that the work is done, before the volume is
 /// attached. False where the item says that it was attached to this very instance: then someone has
-/// taken it off again, or it is there and does not show yet.
+/// taken it off again, or it is there and does not show yet. Where OpsCenter's quota lets no item be
+/// created, the volume is attached without one.
 async fn open_item(
     ports: &impl IntegrationPorts,
     restore: &Restore,
     instance: &InstanceId,
 ) -> Result<bool, Error> {
-    let item = find_or_create(ports, &new_item(restore)).await?;
+    let Some(item) = unless_at_quota(find_or_create(ports, &new_item(restore)).await)? else {
+        return Ok(true);
+    };
     let said = |key| item.data.get(key).map(String::as_str);
     let attached = said(INTEGRATION) == Some(ATTACHED);
     if attached && said(INSTANCE) == Some(instance.as_str()) {
@@ -654,6 +980,25 @@ async fn open_item(
     Ok(true)
 }
 
+/// Writes into the job's item that EC2 refused the device name of the owner's tag.
+async fn note_refused_device(
+    ports: &impl IntegrationPorts,
+    restore: &Restore,
+    device: &DeviceName,
+) -> Result<(), Error> {
+    let Some(item) = unless_at_quota(find_or_create(ports, &new_item(restore)).await)? else {
+        return Ok(());
+    };
+    if item.data.get(REFUSED_DEVICE).map(String::as_str) == Some(device.as_str()) {
+        return Ok(());
+    }
+    let change = OpsItemChange {
+        data: [(REFUSED_DEVICE, device.as_str().to_owned())].into(),
+        ..OpsItemChange::default()
+    };
+    ports.update(&item.id, &change).await
+}
+
 /// Writes down that the volume is where it belongs, in the item of `claim`, which was made while it was
 /// attached, or in the one that is found.
 async fn settle_attached(
@@ -661,12 +1006,12 @@ async fn settle_attached(
     clock: &impl Clock,
     restore: &Restore,
     target: &IntegrationTarget,
-    attached: Attached,
+    mut attached: Attached,
     claim: Option<Result<Claim, Error>>,
 ) -> Result<Outcome, Error> {
     let job = &restore.job;
     let new = new_item(restore);
-    let outcome = |id: &OpsItemId| {
+    let outcome = |attached: &Attached, id: Option<&OpsItemId>| {
         if attached.by_this_run {
             Outcome::integrated()
         } else {
@@ -676,41 +1021,70 @@ async fn settle_attached(
         .with("volumeId", attached.volume.as_str())
         .with("instanceId", attached.instance.as_str())
         .with("device", attached.device.clone())
-        .with("opsItemId", id.as_str())
+        .with_item(id)
     };
-    let change = attached_change(restore, target, &attached, clock.now());
+    let now = clock.now();
     match claim {
         // Of a volume that was not attached there is most likely an open item, which does not say yet
         // that the work is done.
         Some(Ok(Claim::Existing(id))) if attached.by_this_run => {
+            let change = attached_change(restore, target, &attached, now);
             ports.update(&id, &change).await?;
-            Ok(outcome(&id))
+            Ok(outcome(&attached, Some(&id)))
         }
         // An earlier item may have been resolved, by another run that wrote the attachment down first,
         // or by a person after a refusal. Mostly there is none.
         Some(Ok(Claim::Created(id))) if attached.by_this_run => {
+            let change = attached_change(restore, target, &attached, now);
             let (written, found) = join(ports.update(&id, &change), ports.find(&new.key)).await;
             written?;
             if found?.iter().all(|item| item.id == id) {
-                return Ok(outcome(&id));
+                return Ok(outcome(&attached, Some(&id)));
             }
             let first = settle_created(ports, &new, id, |_| true, |_, _| true).await?;
             ports.update(&first.id, &change).await?;
-            Ok(outcome(&first.id))
+            Ok(outcome(&attached, Some(&first.id)))
         }
         // Another run attached it, and may have written that down and resolved the item; or the claim
         // failed meanwhile, perhaps after it made an item.
         _ => {
-            let item = find_or_create(ports, &new).await?;
+            let Some(item) = unless_at_quota(find_or_create(ports, &new).await)? else {
+                let change = attached_change(restore, target, &attached, now);
+                let is_left = change.status == Some(Status::Open);
+                if is_left && (attached.by_this_run || restore.tells_unrecorded) {
+                    ports.notify(&left_to_do(&change)).await?;
+                }
+                return Ok(outcome(&attached, None));
+            };
             let says = |key, what: &str| item.data.get(key).map(String::as_str) == Some(what);
             let written = says(INTEGRATION, ATTACHED)
                 && says(INSTANCE, attached.instance.as_str())
                 && says(DEVICE, &attached.device);
             if !written {
+                let refused = item.data.get(REFUSED_DEVICE);
+                attached.refused_device = attached
+                    .refused_device
+                    .or_else(|| DeviceName::parse(refused?));
+                let change = attached_change(restore, target, &attached, now);
                 ports.update(&item.id, &change).await?;
             }
-            Ok(outcome(&item.id))
+            Ok(outcome(&attached, Some(&item.id)))
         }
+    }
+}
+
+/// The message about a volume that is attached while something is left to do, where no OpsItem could be
+/// created to say so.
+fn left_to_do(change: &OpsItemChange) -> Notification {
+    let title = change.limited_title().unwrap_or_default();
+    Notification {
+        message: format!(
+            "{title}.\n\n{}\n\nOpsItem: {NOT_CREATED}\n",
+            change.limited_description().unwrap_or_default()
+        ),
+        subject: title,
+        pointer: "Something is left to do. See e-mail.".to_owned(),
+        attributes: vec![("kind", "integration-unfinished".to_owned())],
     }
 }
 
@@ -729,27 +1103,27 @@ fn attached_change(
     let after = seconds.map_or(String::new(), |seconds| {
         format!(", {seconds} s after the restore completed")
     });
-    let (rest, status, severity) = match &target.mount {
-        // Resolved only when nothing is left to do.
-        Some(mount) => (
+    let left = what_is_left(target, attached);
+    // Resolved only when nothing is left to do.
+    let (rest, status, severity) = if left.is_empty() {
+        (
+            "Nothing is left to do here. The first read of each block is slow until the volume is initialised."
+                .to_owned(),
+            Status::Resolved,
+            Severity::Low,
+        )
+    } else {
+        (
             format!(
-                "**What is left to do.** Mount it at {} in the guest. On Nitro instances find the device by its serial number {} \
-                 (`lsblk -o +SERIAL`); never make a file system on it. Then resolve this item.",
-                code(mount),
-                code(&attached.volume.as_str().replace('-', ""))
+                "**What is left to do.** {} Then resolve this item.",
+                left.join(" ")
             ),
             Status::Open,
             match restore.drill {
                 None => Severity::Medium,
                 Some(_) => Severity::Low,
             },
-        ),
-        None => (
-            "Nothing is left to do here. The first read of each block is slow until the volume is initialised."
-                .to_owned(),
-            Status::Resolved,
-            Severity::Low,
-        ),
+        )
     };
     OpsItemChange {
         title: Some(titled(
@@ -782,6 +1156,31 @@ fn attached_change(
         .collect(),
         ..OpsItemChange::default()
     }
+}
+
+/// What a person must still do once the volume is attached.
+fn what_is_left(target: &IntegrationTarget, attached: &Attached) -> Vec<String> {
+    let mount = target.mount.as_ref().map(|mount| {
+        format!(
+            "Mount it at {} in the guest. On Nitro instances find the device by its serial number {} \
+             (`lsblk -o +SERIAL`); never make a file system on it.",
+            code(mount),
+            code(&attached.volume.as_str().replace('-', ""))
+        )
+    });
+    // What it was refused as before counts only where it has another name now.
+    let refused_device = attached
+        .refused_device
+        .as_ref()
+        .filter(|refused| refused.as_str() != attached.device)
+        .map(UnusableTag::refused_device);
+    let unusable = target.unusable_tags.iter().chain(&refused_device).map(|unusable| {
+        format!(
+            "An optional tag could not be used: {unusable}. {} Correct the tag of the protected resource in the primary Region.",
+            unusable.remedy()
+        )
+    });
+    mount.into_iter().chain(unusable).collect()
 }
 
 /// The OpsItem of the restore's job as it begins.
@@ -867,7 +1266,7 @@ async fn refuse(
     .await?;
     Ok(Outcome::refused(refusal.reason())
         .with("restoreJobId", job.id.as_str())
-        .with("opsItemId", item.as_str()))
+        .with_item(item.as_ref()))
 }
 
 /// Writes down that the integration of a job keeps failing, and tells people, once. An item that a
@@ -904,24 +1303,29 @@ pub(crate) async fn raise_failure(
 }
 
 /// Writes into the job's OpsItem what hinders its integration and tells people, once for each
-/// hindrance. Where it cannot be written down, they are told all the same.
+/// hindrance. Where it cannot be written down, they are told all the same. `None` where OpsCenter's
+/// quota lets no item be created.
 async fn raise(
     ports: &impl IntegrationPorts,
     restore: &Restore,
     hindrance: Hindrance,
-) -> Result<OpsItemId, Error> {
+) -> Result<Option<OpsItemId>, Error> {
     let job = &restore.job;
-    let written = write_hindrance(ports, restore, &hindrance).await;
-    if let Ok(Written::Before(item)) = written {
-        return Ok(item);
-    }
+    let written = unless_at_quota(write_hindrance(ports, restore, &hindrance).await);
     let item = match &written {
-        Ok(Written::Before(item) | Written::Now(item)) => item.as_str(),
+        Ok(Some(Written::Before(item))) => return Ok(Some(item.clone())),
+        Ok(None) if !restore.tells_unrecorded => return Ok(None),
+        Ok(Some(Written::Now(item))) => item.as_str(),
+        Ok(None) => NOT_CREATED,
         Err(_) => "could not be written",
     };
     let told = ports
         .notify(&Notification {
             subject: hindrance.title,
+            pointer: match &written {
+                Ok(Some(_)) => format!("OpsItem {item}."),
+                _ => format!("Restore job {}.", shown(job.id.as_str())),
+            },
             message: format!(
                 "A restored volume was not attached to its instance{of}.\n\n\
                  Why: {why}.\nWhat to do: {remedy}\n\n\
@@ -942,14 +1346,17 @@ async fn raise(
             attributes: hindrance.attributes,
         })
         .await;
-    let (Written::Before(item) | Written::Now(item)) = written?;
+    let written = written?;
     told?;
+    let Some(Written::Before(item) | Written::Now(item)) = written else {
+        return Ok(None);
+    };
     let mark = OpsItemChange {
         data: [(NOTIFIED, hindrance.told)].into(),
         ..OpsItemChange::default()
     };
     ports.update(&item, &mark).await?;
-    Ok(item)
+    Ok(Some(item))
 }
 
 /// Where a hindrance stands written.
@@ -1031,5 +1438,33 @@ async fn over(
             Ok(!ports.volume(&volume).await?.attachments.is_empty())
         }
         _ => Ok(true),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Attachments of which EC2 takes 1 to 4 s, all alike: how many checks each takes, and how late each is
+    /// noticed.
+    #[test]
+    fn pauses_suit_the_time_that_ec2_takes() {
+        let (mut checks, mut late) = (0, 0);
+        let times: Vec<u64> = (1_000..4_000).collect();
+        for takes in &times {
+            let mut now = 0;
+            for pause in ATTACHING_PAUSES {
+                now += pause;
+                checks += 1;
+                if now >= *takes {
+                    break;
+                }
+            }
+            late += now - takes;
+        }
+        let count = times.len() as u64;
+        // 20 calls a second, 5 attachments a second, one check before each.
+        assert!(checks <= 3 * count, "{checks} checks of {count}");
+        assert!(late / count <= 600, "{} ms late", late / count);
     }
 }

@@ -6,11 +6,11 @@ use crate::arn::{Arn, RestoreJobId};
 use crate::error::Error;
 use crate::event::{self, Event, backup};
 use crate::ops_item::{
-    ItemKey, KIND, NewOpsItem, OpsItemChange, RESTORE, Severity, Status, add_resources,
-    find_or_create,
+    ItemKey, KIND, NewOpsItem, OpsItem, OpsItemChange, RESTORE, Severity, Status, add_resources,
+    find_or_create, unless_at_quota,
 };
 use crate::outcome::Outcome;
-use crate::ports::OpsItems;
+use crate::ports::{Notifications, OpsItems};
 use crate::restore_job::{EBS, RestoreJob};
 use crate::text::code;
 
@@ -26,7 +26,7 @@ const RESOURCE_TYPE: &str = "recovery:resource-type";
 /// # Errors
 /// [`Error::Permanent`] for an event that cannot be read, and those of the port.
 pub async fn track(
-    ports: &(impl OpsItems + Sync),
+    ports: &(impl OpsItems + Notifications + Sync),
     drill_role: &str,
     event: &Event,
 ) -> Result<Outcome, Error> {
@@ -44,7 +44,13 @@ pub async fn track(
             }
             // An event that does not say its role is taken for that of a recovery.
             let drill = job.is_of_drill(drill_role).unwrap_or(false);
-            let item = find_or_create(ports, &restore_item(&job, drill)).await?;
+            let new = restore_item(&job, drill);
+            // A restored volume is integrated, or refused and told of, all the same.
+            let needs_a_person = new.severity != Severity::Low
+                && !(state == End::Completed && job.resource_type.as_deref() == Some(EBS));
+            let Some(item) = found_or_told(ports, &new, needs_a_person).await? else {
+                return Ok(Outcome::untracked().with("restoreJobId", job.id.as_str()));
+            };
             add_resources(ports, &item, job.created_resource.as_slice()).await?;
             Ok(Outcome::tracked()
                 .with("restoreJobId", job.id.as_str())
@@ -97,14 +103,30 @@ fn ended(event: &Event, member: &str) -> Option<End> {
     }
 }
 
+/// The item, found or created. Where OpsCenter's quota lets none be created, operators are notified of
+/// what needs a person, and there is none.
+async fn found_or_told(
+    ports: &(impl OpsItems + Notifications + Sync),
+    new: &NewOpsItem,
+    needs_a_person: bool,
+) -> Result<Option<OpsItem>, Error> {
+    let item = unless_at_quota(find_or_create(ports, new).await)?;
+    if item.is_none() && needs_a_person {
+        ports.notify(&new.notification()).await?;
+    }
+    Ok(item)
+}
+
 async fn track_report(
-    ports: &(impl OpsItems + Sync),
+    ports: &(impl OpsItems + Notifications + Sync),
     new: NewOpsItem,
     id_name: &'static str,
     report: &backup::JobReport,
     end: End,
 ) -> Result<Outcome, Error> {
-    let item = find_or_create(ports, &new).await?;
+    let Some(item) = found_or_told(ports, &new, new.severity != Severity::Low).await? else {
+        return Ok(Outcome::untracked().with(id_name, report.id.as_str()));
+    };
     add_resources(ports, &item, report.resource.as_slice()).await?;
     let outcome = if end == End::Completed {
         if item.status == Status::Open {
@@ -323,7 +345,7 @@ fn data(id: &str, state: &str, kind: &str) -> BTreeMap<&'static str, String> {
 /// # Errors
 /// As [`track`].
 pub async fn handle(
-    ports: &(impl OpsItems + Sync),
+    ports: &(impl OpsItems + Notifications + Sync),
     drill_role: &str,
     payload: &serde_json::Value,
 ) -> Result<Outcome, Error> {

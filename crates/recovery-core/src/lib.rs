@@ -6,7 +6,8 @@
 //! [`ops_item::find_or_create`] walk through them.
 //!
 //! A restored volume, from event to attachment: [`event::backup`] → [`restore_job`] → [`tags`] →
-//! [`integrate`] (the decision), called by [`integration`] (looks and acts).
+//! [`integrate`] and, for a group of instances, [`auto_scaling`] (the decisions), called by
+//! [`integration`] (looks and acts).
 //! What no event told of: [`reconciliation`] leads every restore of late through the same integration.
 //! A whole recovery begins with a plan: [`plan`], called by [`planning`]; each restore of it is
 //! begun by [`restore_start`], and the traffic follows by [`fail_over`]. It ends with a report:
@@ -16,6 +17,7 @@
 //! A Health event: [`event::health`] → [`respond`] (the decision), called by [`response`].
 
 pub mod arn;
+pub mod auto_scaling;
 pub mod calls;
 pub mod error;
 pub mod event;
@@ -41,3 +43,6 @@ pub mod restore_start;
 pub mod restore_test;
 pub mod tags;
 pub mod text;
+
+/// The version of Rapid Recovery.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -10,8 +10,8 @@ use std::fmt;
 use serde_json::json;
 
 use crate::arn::{Arn, OpsItemId};
-use crate::error::Error;
-use crate::ports::OpsItems;
+use crate::error::{Error, Fault};
+use crate::ports::{Notification, OpsItems};
 use crate::text;
 
 /// The source of all OpsItems of this system. It must not contain the words aws, amazon or amzn.
@@ -50,13 +50,11 @@ impl ItemKey {
     /// where Systems Manager resolves `{{ssm:name}}`. A key that was changed for that, or cut because it
     /// is too long, ends in a digest of the whole, so that it stays its own.
     pub fn new(kind: &str, id: &str) -> ItemKey {
-        use sha2::{Digest, Sha256};
         let whole = format!("{kind}/{id}");
         let meaning = ['"', '\\', '{', '}', '`', '<', '>'];
         let mut key = text::one_line(&whole).replace(meaning, "-");
         if key != whole || key.len() > KEY_LIMIT {
-            let digest = Sha256::digest(&whole);
-            let digest: String = digest[..8].iter().map(|b| format!("{b:02x}")).collect();
+            let digest = digest(&whole);
             let end = (0..KEY_LIMIT - digest.len())
                 .rev()
                 .find(|&end| key.is_char_boundary(end))
@@ -70,6 +68,13 @@ impl ItemKey {
     /// The key as text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The string by which OpsCenter tells duplicates. It ignores case, so the key alone could stand for
+    /// two incidents: those of the alarms `Down` and `down`. The digest, of the key as it is written,
+    /// keeps them apart.
+    pub fn dedup(&self) -> String {
+        format!("{}#{}", self.0, digest(&self.0))
     }
 
     /// A UUID that is always the same for this key and `purpose`: a client token that makes an
@@ -96,6 +101,13 @@ impl ItemKey {
         ]
         .join("-")
     }
+}
+
+/// The first 16 hexadecimal digits of the text's SHA-256 digest.
+fn digest(text: &str) -> String {
+    use sha2::{Digest, Sha256};
+    let digest = Sha256::digest(text);
+    digest[..8].iter().map(|b| format!("{b:02x}")).collect()
 }
 
 impl fmt::Display for ItemKey {
@@ -168,7 +180,7 @@ impl NewOpsItem {
 
     /// The value of `/aws/dedup`.
     pub fn dedup(&self) -> String {
-        json!({ "dedupString": self.key.as_str() }).to_string()
+        json!({ "dedupString": self.key.dedup() }).to_string()
     }
 }
 
@@ -290,8 +302,62 @@ pub(crate) async fn find_or_create_where(
         return Ok(item);
     }
     match items.create(new).await? {
-        Claim::Existing(id) => items.get(&id).await,
+        Claim::Existing(id) => {
+            let item = items.get(&id).await?;
+            match item.data.get(KEY) {
+                Some(key) if key == new.key.as_str() => Ok(item),
+                _ => Err(not_ours(&id, &new.key)),
+            }
+        }
         Claim::Created(id) => settle_created(items, new, id, counts, repeats).await,
+    }
+}
+
+/// The error for an open item that stands in the way of one for `key` and has another key.
+fn not_ours(id: &OpsItemId, key: &ItemKey) -> Error {
+    Error::Permanent(Fault::new(
+        "ssm:CreateOpsItem",
+        key.as_str(),
+        format!("the open OpsItem {id} has the same deduplication string and another {KEY}"),
+        "Resolve that OpsItem if its data were changed by hand; then send the event again.",
+    ))
+}
+
+/// The item, or `None` where OpsCenter's quota lets none be created. Whatever else is to be done goes on
+/// without it; an alarm counts this line of the log, which contains the error's code.
+///
+/// # Errors
+/// All others.
+pub(crate) fn unless_at_quota<T>(item: Result<T, Error>) -> Result<Option<T>, Error> {
+    match item {
+        Err(error) if error.is_ops_item_quota() => {
+            tracing::error!(%error, "an OpsItem is not created");
+            Ok(None)
+        }
+        item => item.map(Some),
+    }
+}
+
+/// In a message, in place of the id of an OpsItem that could not be created.
+pub(crate) const NOT_CREATED: &str =
+    "not created: the account's quota of OpsItems in this Region is used up";
+
+impl NewOpsItem {
+    /// The message to operators in place of this item, where OpsCenter's quota lets it not be created.
+    pub(crate) fn notification(&self) -> Notification {
+        Notification {
+            subject: self.title.clone(),
+            pointer: "No OpsItem: quota used up. See e-mail.".to_owned(),
+            message: format!(
+                "{title}.\n\n{description}\n\nOpsItem: {NOT_CREATED}\n",
+                title = text::one_line(&self.title),
+                description = text::lines(&self.description),
+            ),
+            attributes: vec![
+                ("kind", "ops-item-not-created".to_owned()),
+                ("severity", self.severity.as_str().to_owned()),
+            ],
+        }
     }
 }
 
@@ -478,6 +544,18 @@ mod tests {
         }
         assert_ne!(keys[0], keys[1]);
         assert_eq!(keys[0], ItemKey::new("alarm", &format!("{long}a")));
+    }
+
+    #[test]
+    fn keys_that_differ_in_case_only_have_other_deduplication_strings() {
+        let dedup = |id: &str| ItemKey::new("alarm", id).dedup();
+        assert_eq!(dedup("down"), dedup("down"));
+        assert_ne!(dedup("Down").to_lowercase(), dedup("down").to_lowercase());
+        assert!(
+            dedup("down").starts_with("alarm/down#"),
+            "{}",
+            dedup("down")
+        );
     }
 
     #[test]

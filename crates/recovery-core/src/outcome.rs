@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::arn::OpsItemId;
+
 /// The answer of a function, as JSON: `{"outcome": "integrated", "volumeId": "vol-…", …}`.
 ///
 /// `outcome` and `reason` are kebab-case words that a state machine can branch on; the other
@@ -75,6 +77,12 @@ impl Outcome {
         Outcome::new("tracked", None)
     }
 
+    /// The job has no OpsItem, since OpsCenter's quota lets none be created. Operators were notified of
+    /// what needs them.
+    pub fn untracked() -> Outcome {
+        Outcome::new("untracked", Some("ops-item-quota"))
+    }
+
     /// The OpsItem of the job or incident is resolved.
     pub fn resolved() -> Outcome {
         Outcome::new("resolved", None)
@@ -137,6 +145,15 @@ impl Outcome {
         let id = crate::text::within(&crate::text::one_line(&id.into()), 1_000);
         self.ids.insert(name, id);
         self
+    }
+
+    /// Adds the id of the OpsItem, or that OpsCenter's quota let none be created.
+    #[must_use]
+    pub fn with_item(self, item: Option<&OpsItemId>) -> Outcome {
+        match item {
+            Some(item) => self.with("opsItemId", item.as_str()),
+            None => self.with("opsItem", "not-created"),
+        }
     }
 
     /// Adds a number, under the name it has in the answer (camelCase).

@@ -3,19 +3,24 @@
 //!
 //! Pure: facts in, a [`Plan`] out. The code that collects the facts is in
 //! [`planning`](crate::planning). In the order of its making: [`request`] (what is asked for),
-//! [`candidates`] (one recovery point for each resource), [`judge`] (is it ours, can it be
-//! restored), [`Plan::of`] (order, totals and hash), [`changes`] (what differs from an earlier plan).
+//! [`candidates`] (one recovery point for each resource), [`history`] (the others, of a resource whose
+//! candidate has no usable tags), [`judge`] (does it belong to the workload, can it be restored),
+//! [`earlier`] (is it older than the last recovery of its resource), [`Plan::of`] (claims of one
+//! device, order, totals and hash), [`changes`] (what differs from an earlier plan).
 
 pub mod candidates;
 pub mod changes;
+mod devices;
+pub mod earlier;
 pub mod ebs;
+pub mod history;
 pub mod refusal;
 pub mod request;
 pub mod resource_type;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -137,6 +142,19 @@ pub struct Item {
     pub size_bytes: Option<u64>,
     /// What the restore will take.
     pub predictions: Predictions,
+    /// The recovery point that identifies the resource, where the one to restore has no usable tags.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub tags_from: Option<TagsFrom>,
+}
+
+/// Another recovery point of the same resource, whose tags stand in for those that are missing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TagsFrom {
+    /// Its ARN.
+    pub recovery_point_arn: String,
+    /// When it was created.
+    pub created_at: DateTime<Utc>,
 }
 
 /// Where a restored resource belongs.
@@ -153,9 +171,16 @@ pub struct Target {
     /// Where the guest is to mount it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub mount: Option<String>,
+    /// Optional tags whose values cannot be used, and what is left for a person because of them. Their
+    /// defaults apply.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub unusable_tags: Vec<String>,
     /// Whether stack and logical id are only CloudFormation's own tags.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub assumed: bool,
+    /// Device names on the target that other volumes of the workload claim.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub reserved: Vec<String>,
     /// What stood against the target when the plan was made. It is looked at again at the restore.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub problem: Option<String>,
@@ -170,24 +195,25 @@ pub struct Predictions {
     pub volume_gib: Option<u64>,
 }
 
-/// A resource that is not restored.
+/// A resource that the plan does not restore.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Refused {
     /// The protected resource, in the primary Region.
     pub resource_arn: String,
-    /// The recovery point that came nearest.
+    /// The recovery point that was considered last.
     pub recovery_point_arn: String,
-    /// `EBS`, `RDS`, …
+    /// The resource type, for example EBS or RDS.
     #[serde(rename = "type")]
     pub resource_type: String,
-    /// When that recovery point was made.
+    /// When that recovery point was created.
     pub created_at: DateTime<Utc>,
-    /// The rule, as one kebab-case word.
+    /// The reason code, in kebab case.
     pub reason: String,
-    /// What is so.
+    /// What was found.
     pub why: String,
-    /// What lifts it.
+    /// What fixes it.
     pub remedy: String,
 }
 
@@ -216,31 +242,31 @@ pub struct Totals {
 /// What becomes of a candidate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Judged {
-    /// It belongs to another workload, or to none.
+    /// It belongs to another workload.
     NotOurs,
+    /// Its tags name no workload: another recovery point of the same resource may.
+    Unidentified,
     /// It is restored.
     Item(Item),
     /// It is ours, or may be, and is not restored.
     Refused(Refused),
 }
 
-/// Decides on the candidate of one resource. `tags` are those of its recovery point, or nothing
-/// where they are kept by a service that is not asked.
+/// Decides on the candidate of one resource. `tags` are those of its recovery point, with what it
+/// lacks taken from `tags_from`.
 pub fn judge(
     workload: &str,
     now: DateTime<Utc>,
     candidate: &Candidate,
-    tags: Option<&Tags>,
+    tags: &Tags,
+    tags_from: Option<TagsFrom>,
 ) -> Judged {
     let point = &candidate.point;
     let refused = |refusal: ItemRefusal| Judged::Refused(Refused::new(point, &refusal));
-    let Some(tags) = tags else {
-        return refused(ItemRefusal::TagsElsewhere {
-            resource_type: point.resource_type.clone(),
-        });
-    };
-    if tags.get(tags::WORKLOAD).map(|value| value.trim()) != Some(workload) {
-        return Judged::NotOurs;
+    match tags::workload(tags) {
+        None => return Judged::Unidentified,
+        Some(named) if named != workload => return Judged::NotOurs,
+        Some(_) => {}
     }
     let rules = resource_type::rules(&point.resource_type);
     if let Support::NotYet(why) = rules.support {
@@ -252,9 +278,9 @@ pub fn judge(
     if let Some(unusable) = &candidate.unusable {
         return refused(ItemRefusal::NoUsablePoint(unusable.clone()));
     }
-    let wave = match tags::wave(tags) {
-        Ok(wave) => wave,
-        Err(refusal) => return refused(ItemRefusal::Tags(refusal)),
+    let (wave, unusable_wave) = match tags::wave(tags) {
+        Ok(wave) => (wave, None),
+        Err(unusable) => (0, Some(unusable)),
     };
     let target = match integration_target(tags) {
         Ok(Some(target)) => target,
@@ -273,7 +299,13 @@ pub fn judge(
             logical_id: target.logical_id,
             device: target.device.map(|device| device.as_str().to_owned()),
             mount: target.mount,
+            unusable_tags: unusable_wave
+                .into_iter()
+                .chain(target.unusable_tags)
+                .map(|unusable| format!("{unusable}. {}", unusable.remedy()))
+                .collect(),
             assumed: target.assumed,
+            reserved: Vec::new(),
             problem: None,
         },
         metadata: BTreeMap::new(),
@@ -281,6 +313,7 @@ pub fn judge(
         predictions: Predictions {
             volume_gib: point.size_bytes.map(|bytes| bytes.div_ceil(1 << 30)),
         },
+        tags_from,
     })
 }
 
@@ -298,9 +331,36 @@ impl Refused {
         }
     }
 
+    /// The resource of `item`, refused so.
+    pub fn of_item(item: &Item, refusal: &ItemRefusal) -> Refused {
+        Refused {
+            resource_arn: item.resource_arn.clone(),
+            recovery_point_arn: item.recovery_point_arn.clone(),
+            resource_type: item.resource_type.clone(),
+            created_at: item.created_at,
+            reason: refusal.reason().to_owned(),
+            why: refusal.to_string(),
+            remedy: refusal.remedy(),
+        }
+    }
+
     /// Whether nobody knows that the resource belongs to the workload.
     pub fn may_be_elsewhere(&self) -> bool {
         [ItemRefusal::TAGS_ELSEWHERE, ItemRefusal::TAGS_UNREAD].contains(&self.reason.as_str())
+    }
+}
+
+impl Item {
+    /// What an operator should know of the item, if anything.
+    pub fn note(&self) -> Option<String> {
+        let from = self.tags_from.as_ref()?;
+        Some(format!(
+            "Recovery point {} of {} has no usable tags. It is restored, with the tags of recovery point {} of {}.",
+            shown(&self.recovery_point_arn),
+            shown(&self.resource_arn),
+            shown(&from.recovery_point_arn),
+            from.created_at.to_rfc3339_opts(SecondsFormat::Secs, true),
+        ))
     }
 }
 
@@ -328,13 +388,15 @@ impl Target {
             logical_id: self.logical_id.clone(),
             device,
             mount: self.mount.clone(),
+            unusable_tags: Vec::new(),
             assumed: self.assumed,
         })
     }
 }
 
 impl Plan {
-    /// The plan with these items and refusals, ordered and hashed.
+    /// The plan with these items and refusals, ordered and hashed. Items that claim the same device
+    /// are refused.
     ///
     /// # Errors
     /// A [`PlanRefusal`] for a drill whose stack cannot stand for what the tags name.
@@ -342,9 +404,11 @@ impl Plan {
         request: &Request,
         vault: &str,
         now: DateTime<Utc>,
-        mut items: Vec<Item>,
+        items: Vec<Item>,
         mut refusals: Vec<Refused>,
     ) -> Result<Plan, PlanRefusal> {
+        let (mut items, conflicting) = devices::settle(items);
+        refusals.extend(conflicting);
         // By name: no two of them have the same.
         let named: BTreeSet<String> = items.iter().map(|item| item.target.stack.clone()).collect();
         if let Some(stack) = &request.stack {
@@ -448,6 +512,10 @@ fn hash(workload: &str, mode: Mode, items: &[Item]) -> String {
             target.device.as_deref().unwrap_or_default(),
             target.mount.as_deref().unwrap_or_default(),
         ]);
+        // The first part of an item is an ARN, so this is not read as another item.
+        if let Some(from) = &item.tags_from {
+            parts.extend(["tags from", &from.recovery_point_arn]);
+        }
     }
     digest(parts)
 }

@@ -1,6 +1,7 @@
 //! Makes the plan of a recovery: lists the recovery points of the vault, keeps one for each
-//! resource, asks for their tags, decides ([`judge`]) and keeps the plan where a state machine can
-//! read it.
+//! resource, asks for their tags, reads the reports of earlier recoveries, decides ([`judge`],
+//! [`EarlierRecoveries`]) and keeps the plan where a state machine can read it. Where a resource's
+//! recovery point names no workload, its other recovery points are asked.
 //!
 //! The calls grow with the pages of the vault and with the batches of tags, not with the volumes.
 
@@ -8,18 +9,22 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use futures_util::future::try_join_all;
 use serde_json::{Value, json};
 
-use crate::arn::TagHome;
+use crate::arn::{RecoveryPointArn, TagHome};
 use crate::error::{Error, Fault};
-use crate::integration::{NoInstance, find_instance};
+use crate::integration::{NoInstance, find_instance, stack_volume};
 use crate::outcome::Outcome;
 use crate::plan::candidates::{Candidate, Candidates};
 use crate::plan::changes::changes;
+use crate::plan::earlier::EarlierRecoveries;
+use crate::plan::history::{History, POINTS_ASKED, Points};
 use crate::plan::refusal::{ItemRefusal, PlanRefusal};
 use crate::plan::request::Request;
-use crate::plan::{Item, Judged, Plan, Refused, VERSION, judge};
+use crate::plan::{Item, Judged, Plan, RecoveryPoint, Refused, TagsFrom, VERSION, judge};
 use crate::ports::{Clock, Page, PlanningPorts, SNAPSHOTS_AT_ONCE};
+use crate::tags::{Tags, own_logical_id, supplemented, workload};
 
 /// The longest plan, in bytes of JSON, that stands in the answer itself: Step Functions passes
 /// 256 KiB between two states, and there is more than the plan in it
@@ -27,8 +32,12 @@ use crate::ports::{Clock, Page, PlanningPorts, SNAPSHOTS_AT_ONCE};
 pub const INLINE_LIMIT: usize = 100_000;
 /// How many targets are looked at while planning. It is only a prediction: the restore looks again.
 const TARGETS_LOOKED_AT: usize = 50;
+/// How many reports are read at the same time.
+const REPORTS_AT_ONCE: usize = 8;
 /// How many changes are named in an answer.
 const CHANGES_NAMED: usize = 50;
+/// How many notes on items stand in an answer; the plan has all of them.
+const NOTES_NAMED: usize = 50;
 /// Left of a run's time for the last call and the answer: a call may take 20 s with all its attempts.
 const RESERVE: Duration = Duration::from_secs(45);
 
@@ -89,6 +98,7 @@ pub async fn handle(
         .with("planBucket", &places.bucket)
         .with("planKey", &key)
         .with_member("summary", summary(&plan))
+        .with_member("notes", notes(&plan))
         .with_member("stacks", json!(plan.stacks))
         .with_member("waves", waves(&plan));
     Ok(if inline {
@@ -108,27 +118,19 @@ async fn make(
     let now = clock.now();
     let mut candidates = Candidates::new(request.restore_to, now);
     let mut unreadable = 0;
-    let mut page: Option<String> = None;
-    loop {
-        in_time(clock, vault, candidates.seen())?;
-        let Page { listed, next } = ports.recovery_points(vault, page.as_deref()).await?;
-        for point in listed {
-            match point {
-                Some(point) => candidates.add(point),
-                None => unreadable += 1,
-            }
-        }
-        page = next;
-        if page.is_none() {
-            break;
-        }
-    }
+    list(ports, clock, vault, |point| match point {
+        Some(point) => candidates.add(point),
+        None => unreadable += 1,
+    })
+    .await?;
     let seen = candidates.seen();
     let mut sorted = Sorted {
         workload: &request.workload,
         now,
         items: Vec::new(),
         refusals: Vec::new(),
+        own_logical_ids: BTreeMap::new(),
+        unidentified: Vec::new(),
     };
     let mut batch: Vec<Candidate> = Vec::new();
     for candidate in candidates.into_kept() {
@@ -144,21 +146,115 @@ async fn make(
             }
             TagHome::Backup => {
                 in_time(clock, vault, seen)?;
-                sorted.add_held_by_backup(ports, &candidate).await?;
+                sorted.add_held_by_backup(ports, candidate).await?;
             }
-            TagHome::Elsewhere => sorted.add(judge(&request.workload, now, &candidate, None)),
+            TagHome::Elsewhere => {
+                let refusal = ItemRefusal::TagsElsewhere {
+                    resource_type: candidate.point.resource_type.clone(),
+                };
+                sorted
+                    .refusals
+                    .push(Refused::new(&candidate.point, &refusal));
+            }
         }
     }
     if !batch.is_empty() {
         sorted.add_snapshots(ports, batch).await?;
     }
+    sorted.identify(ports, clock, vault).await?;
+    sorted.refuse_stack_volumes(ports, clock, request).await?;
+    let Sorted {
+        mut items,
+        mut refusals,
+        ..
+    } = sorted;
+    if !items.is_empty() {
+        let mut earlier = earlier_recoveries(ports, clock, &request.workload).await?;
+        if let Some(since) = request.primary_since {
+            earlier.runs_in_the_primary_region_since(since);
+        }
+        let (kept, refused) = earlier.judge(items);
+        items = kept;
+        refusals.extend(refused);
+    }
     Ok(
-        Plan::of(request, vault, now, sorted.items, sorted.refusals).map(|mut plan| {
+        Plan::of(request, vault, now, items, refusals).map(|mut plan| {
             plan.totals.recovery_points = seen;
             plan.totals.unreadable_recovery_points = unreadable;
             plan
         }),
     )
+}
+
+/// Lists every recovery point of the vault.
+async fn list(
+    ports: &impl PlanningPorts,
+    clock: &impl Clock,
+    vault: &str,
+    mut add: impl FnMut(Option<RecoveryPoint>),
+) -> Result<(), Error> {
+    let mut page: Option<String> = None;
+    let mut seen = 0;
+    loop {
+        in_time(clock, vault, seen)?;
+        let Page { listed, next } = ports.recovery_points(vault, page.as_deref()).await?;
+        seen += listed.len();
+        listed.into_iter().for_each(&mut add);
+        page = next;
+        if page.is_none() {
+            return Ok(());
+        }
+    }
+}
+
+/// What the reports of the workload say of its earlier recoveries.
+async fn earlier_recoveries(
+    ports: &impl PlanningPorts,
+    clock: &impl Clock,
+    workload: &str,
+) -> Result<EarlierRecoveries, Error> {
+    let prefix = format!("reports/{workload}/");
+    let mut keys = Vec::new();
+    let mut page: Option<String> = None;
+    loop {
+        let Page { listed, next } = ports.kept(&prefix, page.as_deref()).await?;
+        keys.extend(listed.into_iter().filter(|key| key.ends_with(".json")));
+        page = next;
+        if page.is_none() {
+            break;
+        }
+    }
+    let mut earlier = EarlierRecoveries::default();
+    for (number, some) in keys.chunks(REPORTS_AT_ONCE).enumerate() {
+        if clock.remaining() <= RESERVE {
+            return Err(Error::Retryable(Fault::new(
+                "s3:GetObject",
+                prefix,
+                format!(
+                    "the time of this run is up after {} of {} reports",
+                    number * REPORTS_AT_ONCE,
+                    keys.len()
+                ),
+                "It is tried again from the beginning. If that does not help, give the function more time.",
+            )));
+        }
+        let texts = try_join_all(some.iter().map(|key| ports.stored(key))).await?;
+        for (key, text) in some.iter().zip(texts) {
+            let Some(text) = text else { continue };
+            earlier.add(key, &text).map_err(|error| {
+                Error::Permanent(
+                    Fault::new(
+                        "read report",
+                        key,
+                        format!("the object is not a report of a recovery: {error}"),
+                        "Read the object in the recovery bucket, and move it out of reports/ if it is not a report; then plan again.",
+                    )
+                    .with_source(error),
+                )
+            })?;
+        }
+    }
+    Ok(earlier)
 }
 
 fn in_time(clock: &impl Clock, vault: &str, seen: usize) -> Result<(), Error> {
@@ -179,13 +275,34 @@ struct Sorted<'a> {
     now: DateTime<Utc>,
     items: Vec<Item>,
     refusals: Vec<Refused>,
+    /// Of an item whose volume a stack created, by its resource: the volume's own logical id.
+    own_logical_ids: BTreeMap<String, String>,
+    /// Candidates whose tags name no workload, and these tags.
+    unidentified: Vec<(Candidate, Tags)>,
+}
+
+/// A resource that none of its recovery points has identified yet.
+struct Unidentified {
+    candidate: Candidate,
+    tags: Tags,
+    /// Those that are not asked for their tags yet.
+    points: Points,
+    /// Why some of them cannot be asked, if so.
+    unread: Option<String>,
 }
 
 impl Sorted<'_> {
-    fn add(&mut self, judged: Judged) {
-        match judged {
+    fn add(&mut self, candidate: Candidate, tags: Tags, from: Option<TagsFrom>) {
+        match judge(self.workload, self.now, &candidate, &tags, from) {
             Judged::NotOurs => {}
-            Judged::Item(item) => self.items.push(item),
+            Judged::Unidentified => self.unidentified.push((candidate, tags)),
+            Judged::Item(item) => {
+                if let Some(logical_id) = own_logical_id(&tags) {
+                    let resource = item.resource_arn.clone();
+                    self.own_logical_ids.insert(resource, logical_id.to_owned());
+                }
+                self.items.push(item);
+            }
             Judged::Refused(refused) => self.refusals.push(refused),
         }
     }
@@ -196,16 +313,14 @@ impl Sorted<'_> {
         ports: &impl PlanningPorts,
         batch: Vec<Candidate>,
     ) -> Result<(), Error> {
-        let id = |candidate: &Candidate| match candidate.point.arn.tag_home() {
-            TagHome::Ec2(id) => id.to_owned(),
-            TagHome::Backup | TagHome::Elsewhere => String::new(),
-        };
-        let ids: Vec<String> = batch.iter().map(id).collect();
-        let asked: Vec<&str> = ids.iter().map(String::as_str).collect();
-        let mut tags = ports.snapshot_tags(&asked).await?;
-        for (candidate, id) in batch.iter().zip(&ids) {
-            let tags = tags.remove(id).unwrap_or_default();
-            self.add(judge(self.workload, self.now, candidate, Some(&tags)));
+        let ids: Vec<&str> = batch
+            .iter()
+            .filter_map(|candidate| snapshot_id(&candidate.point.arn))
+            .collect();
+        let mut tags = ports.snapshot_tags(&ids).await?;
+        for candidate in batch {
+            let tags = snapshot_id(&candidate.point.arn).and_then(|id| tags.remove(id));
+            self.add(candidate, tags.unwrap_or_default(), None);
         }
         Ok(())
     }
@@ -215,20 +330,167 @@ impl Sorted<'_> {
     async fn add_held_by_backup(
         &mut self,
         ports: &impl PlanningPorts,
-        candidate: &Candidate,
+        candidate: Candidate,
     ) -> Result<(), Error> {
-        let judged = match ports.tags(&candidate.point.arn).await {
-            Ok(tags) => judge(self.workload, self.now, candidate, Some(&tags)),
-            Err(Error::Permanent(fault)) => Judged::Refused(Refused::new(
-                &candidate.point,
-                &ItemRefusal::TagsUnread {
-                    why: fault.to_string(),
-                },
-            )),
+        match ports.tags(&candidate.point.arn).await {
+            Ok(tags) => self.add(candidate, tags, None),
+            Err(Error::Permanent(fault)) => self.refuse_unread(&candidate, fault.to_string()),
             Err(later) => return Err(later),
-        };
-        self.add(judged);
+        }
         Ok(())
+    }
+
+    fn refuse_unread(&mut self, candidate: &Candidate, why: String) {
+        let refusal = ItemRefusal::TagsUnread { why };
+        self.refusals.push(Refused::new(&candidate.point, &refusal));
+    }
+
+    /// Reads the tags of the other recovery points of each resource whose candidate names no workload,
+    /// the newest first, until one of them does. The vault is listed a second time for that, so that
+    /// the points of all other resources need not be kept.
+    async fn identify(
+        &mut self,
+        ports: &impl PlanningPorts,
+        clock: &impl Clock,
+        vault: &str,
+    ) -> Result<(), Error> {
+        let candidates = std::mem::take(&mut self.unidentified);
+        if candidates.is_empty() {
+            return Ok(());
+        }
+        let resources = candidates.iter().map(|(it, _)| it.point.resource.clone());
+        let mut history = History::of(resources);
+        list(ports, clock, vault, |point| {
+            if let Some(point) = point {
+                history.add(point);
+            }
+        })
+        .await?;
+        let mut open: Vec<Unidentified> = candidates
+            .into_iter()
+            .map(|(candidate, tags)| Unidentified {
+                points: history.take(&candidate.point.resource),
+                candidate,
+                tags,
+                unread: None,
+            })
+            .collect();
+        while !open.is_empty() && clock.remaining() > RESERVE {
+            open = self.ask_further_back(ports, open).await?;
+        }
+        for unidentified in open {
+            let why = "the time of this run is up before all its recovery points were read";
+            self.refuse_unread(&unidentified.candidate, why.to_owned());
+        }
+        Ok(())
+    }
+
+    /// Asks as many of the next points of each of these resources as make one batch. The answer has
+    /// the resources that still have points to be asked.
+    async fn ask_further_back(
+        &mut self,
+        ports: &impl PlanningPorts,
+        open: Vec<Unidentified>,
+    ) -> Result<Vec<Unidentified>, Error> {
+        let share = (SNAPSHOTS_AT_ONCE / open.len()).max(1);
+        let asked: Vec<(Unidentified, Vec<_>)> = open
+            .into_iter()
+            .map(|mut one| {
+                let next = one.points.next(share, &one.candidate.point.arn);
+                (one, next)
+            })
+            .collect();
+        let ids: Vec<&str> = asked
+            .iter()
+            .flat_map(|(_, points)| points)
+            .filter_map(|(_, arn)| snapshot_id(arn))
+            .collect();
+        let mut snapshots = BTreeMap::new();
+        for ids in ids.chunks(SNAPSHOTS_AT_ONCE) {
+            snapshots.extend(ports.snapshot_tags(ids).await?);
+        }
+        let mut left = Vec::new();
+        for (mut one, points) in asked {
+            let mut found = None;
+            for (created, arn) in points {
+                let tags = match arn.tag_home() {
+                    TagHome::Ec2(id) => snapshots.get(id).cloned().unwrap_or_default(),
+                    TagHome::Backup => match ports.tags(&arn).await {
+                        Ok(tags) => tags,
+                        Err(Error::Permanent(fault)) => {
+                            one.unread = Some(fault.to_string());
+                            continue;
+                        }
+                        Err(later) => return Err(later),
+                    },
+                    TagHome::Elsewhere => {
+                        let kept =
+                            "their own service keeps the tags of some of its recovery points";
+                        one.unread = Some(kept.to_owned());
+                        continue;
+                    }
+                };
+                if workload(&tags).is_some() {
+                    found = Some((created, arn, tags));
+                    break;
+                }
+            }
+            if let Some((created, arn, tags)) = found {
+                let from = TagsFrom {
+                    recovery_point_arn: arn.to_string(),
+                    created_at: created,
+                };
+                let tags = supplemented(&one.tags, &tags);
+                self.add(one.candidate, tags, Some(from));
+            } else if !one.points.is_empty() {
+                left.push(one);
+            } else if let Some(why) = one.unread {
+                self.refuse_unread(&one.candidate, why);
+            } else if one.points.more {
+                let why = format!(
+                    "its newest {POINTS_ASKED} recovery points name no workload, and no more are read"
+                );
+                self.refuse_unread(&one.candidate, why);
+            }
+        }
+        Ok(left)
+    }
+
+    /// Refuses each item whose volume the target's stack owns, as far as that stack exists already.
+    async fn refuse_stack_volumes(
+        &mut self,
+        ports: &impl PlanningPorts,
+        clock: &impl Clock,
+        request: &Request,
+    ) -> Result<(), Error> {
+        let mut asked = 0;
+        for item in std::mem::take(&mut self.items) {
+            let stack = request.stack.as_ref().unwrap_or(&item.target.stack);
+            let own = self.own_logical_ids.get(&item.resource_arn);
+            let refusal = match own {
+                Some(own) if asked < TARGETS_LOOKED_AT && clock.remaining() > RESERVE => {
+                    asked += 1;
+                    stack_volume(ports, stack, own).await?
+                }
+                _ => None,
+            };
+            match refusal {
+                None => self.items.push(item),
+                Some(refusal) => {
+                    let refusal = ItemRefusal::Tags(refusal);
+                    self.refusals.push(Refused::of_item(&item, &refusal));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The id under which EC2 has the tags of a recovery point.
+fn snapshot_id(arn: &RecoveryPointArn) -> Option<&str> {
+    match arn.tag_home() {
+        TagHome::Ec2(id) => Some(id),
+        TagHome::Backup | TagHome::Elsewhere => None,
     }
 }
 
@@ -362,6 +624,14 @@ fn summary(plan: &Plan) -> Value {
     summary["refusalsByReason"] = json!(reasons);
     summary["plannedAt"] = json!(plan.planned_at);
     summary
+}
+
+/// What an operator should know of single items.
+fn notes(plan: &Plan) -> Value {
+    plan.items()
+        .filter_map(Item::note)
+        .take(NOTES_NAMED)
+        .collect()
 }
 
 /// The waves, with where each one's items are kept.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use crate::arn::{InstanceId, OpsItemId, RecoveryPointArn, RestoreJobId, VolumeId};
+use crate::auto_scaling::Group;
 use crate::error::{Error, Fault};
 use crate::fail_over::{ClusterEndpoint, RoutingControl, Switch};
 use crate::integrate::{DeviceName, Instance, Volume};
@@ -41,8 +42,9 @@ pub struct Page<T> {
 
 /// Restores of EBS volumes, many at a time.
 pub trait Restores {
-    /// One page of the jobs that restored an EBS volume and were completed after `since`.
-    fn completed_restores(
+    /// One page of the jobs that restore an EBS volume and were created after `since`, whatever became
+    /// of them.
+    fn restores(
         &self,
         since: DateTime<Utc>,
         page: Option<&str>,
@@ -115,13 +117,23 @@ pub trait SnapshotTags {
     ) -> impl Future<Output = Result<BTreeMap<String, Tags>, Error>> + Send;
 }
 
-/// Where plans and reports are kept.
+/// Where plans, records of restore jobs and reports are kept.
 pub trait PlanObjects {
     /// Keeps `body` under `key`. What is kept there already stays as it is.
     fn store(&self, key: &str, body: String) -> impl Future<Output = Result<(), Error>> + Send;
 
     /// What is kept under `key`, if anything.
     fn stored(&self, key: &str) -> impl Future<Output = Result<Option<String>, Error>> + Send;
+}
+
+/// Which objects are kept.
+pub trait KeptObjects {
+    /// One page of the keys that begin with `prefix`, in any order.
+    fn kept(
+        &self,
+        prefix: &str,
+        page: Option<&str>,
+    ) -> impl Future<Output = Result<Page<String>, Error>> + Send;
 }
 
 /// A restore to start.
@@ -135,7 +147,7 @@ pub struct RestoreRequest {
     pub metadata: BTreeMap<String, String>,
     /// The role that AWS Backup restores with.
     pub role: String,
-    /// The same token starts one job only.
+    /// The same token starts one job only, for as long as AWS Backup remembers it.
     pub token: String,
     /// Whether the recovery point's tags are copied to the new resource.
     pub copy_tags: bool,
@@ -162,7 +174,7 @@ pub trait RestoreStarts {
         point: &RecoveryPointArn,
     ) -> impl Future<Output = Result<Option<BTreeMap<String, String>>, Error>> + Send;
 
-    /// Starts the restore, once for each token.
+    /// Starts the restore, once for each token that AWS Backup remembers.
     fn start_restore(
         &self,
         request: &RestoreRequest,
@@ -208,6 +220,16 @@ pub enum AttachAnswer {
     ZoneMismatch(Fault),
     /// The instance has as many volumes as it can have.
     LimitExceeded(Fault),
+    /// The volume is being modified. It can be attached when that is done.
+    Modifying(Fault),
+    /// EC2 does not accept the device name.
+    DeviceRefused(Fault),
+    /// The key that encrypts the volume cannot be used.
+    KeyUnusable(Fault),
+    /// The volume has an AWS Marketplace product code, with which this instance, as it is, cannot have it.
+    ProductCode(Fault),
+    /// EC2 does not attach a volume of this kind to an instance of this kind.
+    Unsupported(Fault),
 }
 
 /// EBS volumes.
@@ -237,7 +259,11 @@ pub trait Instances {
         logical_id: &str,
     ) -> impl Future<Output = Result<Vec<Instance>, Error>> + Send;
 
-    /// The instances of an Auto Scaling group that are `pending` or `running`.
+    /// The Auto Scaling group of this name, or nothing where there is none.
+    fn group(&self, name: &str) -> impl Future<Output = Result<Option<Group>, Error>> + Send;
+
+    /// The instances that bear the tag of this Auto Scaling group and are `pending` or `running`, whatever
+    /// the group has in mind with them.
     fn group_instances(
         &self,
         group: &str,
@@ -285,7 +311,10 @@ pub trait RecoveryRecords {
         &self,
         ids: &[VolumeId],
     ) -> impl Future<Output = Result<Vec<RecoveredVolume>, Error>> + Send;
+}
 
+/// OpsItems with the times of their creation.
+pub trait DatedOpsItems {
     /// The OpsItem with this id and when it was created, or nothing where there is none.
     fn dated_item(
         &self,
@@ -299,11 +328,18 @@ pub trait Metrics: Sync {
     fn record(&self, measures: &Measures);
 }
 
+/// Longest text message, in bytes: an SMS holds 140, and SNS writes the first ten characters of the
+/// topic's display name before it, with `> `. What is longer is sent, and paid for, as several.
+pub const TEXT_MESSAGE_LIMIT: usize = 140 - "RAPID RECO> ".len();
+
 /// A message for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notification {
     /// One line. What SNS does not take in a subject is left out: see [`Notification::limited_subject`].
     pub subject: String,
+    /// What a text message says after the subject: where to look, or what to do. It is short, since all
+    /// of it has to fit: see [`Notification::text_message`].
+    pub pointer: String,
     /// Plain text: what, where, since when, what was done, what to do.
     pub message: String,
     /// For subscription filters.
@@ -314,19 +350,36 @@ impl Notification {
     /// The subject as SNS takes it: ASCII, under 100 characters, no control characters.
     /// <https://docs.aws.amazon.com/sns/latest/api/API_Publish.html>
     pub fn limited_subject(&self) -> String {
-        let ascii: String = text::one_line(&self.subject)
-            .trim_start()
-            .chars()
-            .map(|c| if c.is_ascii() { c } else { '?' })
-            .collect();
-        let limited: String = ascii.chars().take(99).collect();
+        let limited: String = ascii(&self.subject).chars().take(99).collect();
         limited.trim_end().to_owned()
+    }
+
+    /// The message as a phone gets it: the subject and the pointer in one SMS. Where both are too long,
+    /// the subject is cut: it is ASCII, since any other character would halve what fits.
+    pub fn text_message(&self) -> String {
+        let mut pointer = ascii(&self.pointer);
+        pointer.truncate(TEXT_MESSAGE_LIMIT / 2);
+        let subject = ascii(&self.subject);
+        let subject = subject.trim_end().trim_end_matches('.');
+        let room = TEXT_MESSAGE_LIMIT - "... ".len() - pointer.len();
+        let end = if subject.len() > room { "..." } else { "." };
+        let subject = subject[..room.min(subject.len())].trim_end();
+        format!("{subject}{end} {pointer}").trim_end().to_owned()
     }
 
     /// The message within the 256 KiB of SNS, line by line without what a reader could not see.
     pub fn limited_message(&self) -> String {
         text::within(&text::lines(&self.message), 250_000)
     }
+}
+
+/// `text` on one line of ASCII characters.
+fn ascii(text: &str) -> String {
+    text::one_line(text)
+        .trim_start()
+        .chars()
+        .map(|c| if c.is_ascii() { c } else { '?' })
+        .collect()
 }
 
 /// The people on call.
@@ -438,7 +491,14 @@ impl<P> ResponsePorts for P where P: OpsItems + Notifications + Runbooks + Sync 
 
 /// All that the planning of a recovery needs.
 pub trait PlanningPorts:
-    RecoveryPoints + SnapshotTags + RecoveryPointTags + StackResources + Instances + PlanObjects + Sync
+    RecoveryPoints
+    + SnapshotTags
+    + RecoveryPointTags
+    + StackResources
+    + Instances
+    + PlanObjects
+    + KeptObjects
+    + Sync
 {
 }
 
@@ -449,14 +509,27 @@ impl<P> PlanningPorts for P where
         + StackResources
         + Instances
         + PlanObjects
+        + KeptObjects
         + Sync
 {
 }
 
 /// All that the start of a planned restore needs.
-pub trait StartingPorts: StackResources + Instances + RestoreStarts + RestoreJobs + Sync {}
+pub trait StartingPorts:
+    StackResources + Instances + RestoreStarts + RestoreJobs + RecoveryRecords + PlanObjects + Sync
+{
+}
 
-impl<P> StartingPorts for P where P: StackResources + Instances + RestoreStarts + RestoreJobs + Sync {}
+impl<P> StartingPorts for P where
+    P: StackResources
+        + Instances
+        + RestoreStarts
+        + RestoreJobs
+        + RecoveryRecords
+        + PlanObjects
+        + Sync
+{
+}
 
 /// All that the validation of a restore test needs.
 pub trait ValidationPorts: RestoreTests + OpsItems + Notifications + Sync {}
@@ -464,7 +537,50 @@ pub trait ValidationPorts: RestoreTests + OpsItems + Notifications + Sync {}
 impl<P> ValidationPorts for P where P: RestoreTests + OpsItems + Notifications + Sync {}
 
 /// All that the report of a recovery needs.
-pub trait ReportingPorts: PlanObjects + RecoveryRecords + OpsItems + Notifications + Sync {}
+pub trait ReportingPorts:
+    PlanObjects + RecoveryRecords + DatedOpsItems + OpsItems + Notifications + Sync
+{
+}
 
-impl<P> ReportingPorts for P where P: PlanObjects + RecoveryRecords + OpsItems + Notifications + Sync
-{}
+impl<P> ReportingPorts for P where
+    P: PlanObjects + RecoveryRecords + DatedOpsItems + OpsItems + Notifications + Sync
+{
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(subject: &str, pointer: &str) -> String {
+        Notification {
+            subject: subject.to_owned(),
+            pointer: pointer.to_owned(),
+            message: "m".to_owned(),
+            attributes: Vec::new(),
+        }
+        .text_message()
+    }
+
+    #[test]
+    fn a_text_message_says_what_and_where_to_look_in_one_sms() {
+        assert_eq!(
+            text("Recovery of shop is whole after 22 min", "OpsItem oi-1."),
+            "Recovery of shop is whole after 22 min. OpsItem oi-1."
+        );
+        assert_eq!(text("Alarm a in us-west-2.", ""), "Alarm a in us-west-2.");
+        assert_eq!(
+            text("Störung\n🌊", "OpsItem oi-1."),
+            "St?rung ?. OpsItem oi-1."
+        );
+        // The title makes way for where to look.
+        let long = text(&"alarm ".repeat(60), "OpsItem oi-0123456789ab.");
+        assert!(long.len() <= TEXT_MESSAGE_LIMIT, "{long}");
+        assert!(long.ends_with("... OpsItem oi-0123456789ab."), "{long}");
+        let long = text(&"x".repeat(300), &"ä".repeat(300));
+        assert!(
+            long.len() <= TEXT_MESSAGE_LIMIT && long.is_ascii(),
+            "{long}"
+        );
+        assert_eq!(TEXT_MESSAGE_LIMIT, 128);
+    }
+}

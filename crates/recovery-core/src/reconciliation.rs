@@ -2,7 +2,7 @@
 //! led through the same [`integration`](crate::integration) as by its event: events that were lost,
 //! stacks that came late and attempts that were used up all end here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use chrono::TimeDelta;
@@ -13,7 +13,8 @@ use crate::arn::{RecoveryPointArn, VolumeId};
 use crate::error::Error;
 use crate::integrate::Volume;
 use crate::integration::{
-    ATTACHED, Domain, INTEGRATION, RESERVE, integrate, integrate_seen, left_alone, raise_failure,
+    ATTACHED, Domain, INTEGRATION, RESERVE, TAGS_FROM, integrate, integrate_seen, left_alone,
+    raise_failure, tags_of,
 };
 use crate::job_tracking::restore_key;
 use crate::ops_item::{KEY, OpsItem, RESTORE};
@@ -30,6 +31,18 @@ pub struct Horizon {
     /// What can still succeed is waited for in silence until the restore is this old; then people
     /// are told.
     pub patience: TimeDelta,
+    /// Time between two runs. What a run has not begun with by then is left to the next one.
+    pub interval: Duration,
+}
+
+impl Horizon {
+    /// Whether operators are notified of what hinders a restore of this age where no OpsItem can be
+    /// created to record that they were. Runs come again and again: one or two of them tell, when the
+    /// restore has waited for as long as it may.
+    fn tells_unrecorded(&self, age: TimeDelta) -> bool {
+        let told_within = TimeDelta::from_std(self.interval * 2).unwrap_or(TimeDelta::MAX);
+        age >= self.patience && age - self.patience < told_within
+    }
 }
 
 /// How many restores are integrated at the same time. `AttachVolume` is granted 50 times at once and
@@ -42,8 +55,16 @@ const BATCH: usize = 200;
 /// since it has its turn again at the next run, and the reserve that the integration keeps.
 const TURN: Duration = RESERVE.saturating_add(Duration::from_secs(30));
 
-/// Leads every completed restore within the horizon that is not integrated through its integration.
-/// One that fails does not stop the others. The answer counts what became of them.
+/// Longest time from the creation of a restore job to its end. AWS Backup lists jobs by either time, and
+/// only by their creation those that are under way.
+const LONGEST_RESTORE: TimeDelta = TimeDelta::hours(24);
+/// Pause before the restores are listed again, while one of them is under way. The schedule of a rule has
+/// no shorter interval than a minute.
+const LISTING_PAUSE: Duration = Duration::from_secs(15);
+
+/// Integrates every completed restore within the horizon that is not integrated yet. One that fails does
+/// not stop the others. While a restore is under way, the restores are listed again and again until the
+/// next run begins, so that a volume does not wait a minute for it. The answer counts what became of them.
 ///
 /// # Errors
 /// Those of the listing. When single restores fail, people are told through their OpsItems; only
@@ -54,42 +75,112 @@ pub async fn reconcile(
     domain: &Domain,
     horizon: Horizon,
 ) -> Result<Outcome, Error> {
-    let now = clock.now();
-    let since = now - horizon.lookback;
-    let (first, items) =
-        try_join(ports.completed_restores(since, None), ports.open(RESTORE)).await?;
-    let items: BTreeMap<String, OpsItem> = items
-        .into_iter()
-        .filter_map(|item| Some((item.data.get(KEY)?.clone(), item)))
-        .collect();
-    let mut restores = 0;
-    let mut open = Vec::new();
-    let mut page = first;
+    let run = Run {
+        clock,
+        horizon,
+        left_at_the_start: clock.remaining(),
+    };
+    let mut listed = listing(ports, clock, domain, horizon).await?;
+    let mut attended = BTreeSet::new();
+    let mut tally = Tally::default();
     loop {
-        let Page { listed, next } = page;
-        restores += listed.len();
-        let mut listed = listed.into_iter();
-        loop {
-            let batch: Vec<RestoreJob> = listed.by_ref().take(BATCH).collect();
-            if batch.is_empty() {
-                break;
-            }
-            open.extend(not_integrated(ports, domain, batch, &items).await?);
+        let mut open = std::mem::take(&mut listed.open);
+        open.retain(|open| attended.insert(open.restore.job.id.clone()));
+        // What has failed before does not keep the others waiting, nor do the young the old.
+        open.sort_by_key(|open| (open.stuck, open.restore.job.completed));
+        attend(ports, &run, domain, open, &mut tally).await;
+        if !listed.under_way || !run.may_begin_after(LISTING_PAUSE) {
+            break;
         }
-        let Some(next) = next else { break };
-        page = ports.completed_restores(since, Some(&next)).await?;
+        clock.sleep(LISTING_PAUSE).await;
+        listed = match listing(ports, clock, domain, horizon).await {
+            Ok(listed) => listed,
+            // The next run lists them.
+            Err(Error::Retryable(_)) => break,
+            Err(error) => return Err(error),
+        };
     }
-    // What has failed before does not keep the others waiting, nor do the young the old.
-    open.sort_by_key(|open| (open.stuck, open.restore.job.completed));
-    let tally = attend(ports, clock, domain, horizon, open).await;
     let outcome = tally.counts.iter().fold(
-        Outcome::reconciled().with_count("restores", restores),
+        Outcome::reconciled().with_count("restores", listed.restores),
         |outcome, (name, count)| outcome.with_count(name, *count),
     );
     match tally.untold {
         Some(error) => Err(error),
         None => Ok(outcome),
     }
+}
+
+/// One run: it ends when the next one begins, or when its own time is up.
+struct Run<'a, C> {
+    clock: &'a C,
+    horizon: Horizon,
+    left_at_the_start: Duration,
+}
+
+impl<C: Clock> Run<'_, C> {
+    /// Whether there will be time for one more restore after this pause.
+    fn may_begin_after(&self, pause: Duration) -> bool {
+        let left = self.clock.remaining();
+        let taken = self.left_at_the_start.saturating_sub(left);
+        taken + pause < self.horizon.interval && left >= TURN + pause
+    }
+}
+
+/// What was found when the restores were listed.
+struct Listing {
+    /// How many were completed within the horizon.
+    restores: usize,
+    /// Whether AWS Backup still works on one that is to be integrated.
+    under_way: bool,
+    open: Vec<Open>,
+}
+
+async fn listing(
+    ports: &impl ReconciliationPorts,
+    clock: &impl Clock,
+    domain: &Domain,
+    horizon: Horizon,
+) -> Result<Listing, Error> {
+    let completed_since = clock.now() - horizon.lookback;
+    let since = completed_since - LONGEST_RESTORE;
+    let (first, items) = try_join(ports.restores(since, None), ports.open(RESTORE)).await?;
+    let items: BTreeMap<String, OpsItem> = items
+        .into_iter()
+        .filter_map(|item| Some((item.data.get(KEY)?.clone(), item)))
+        .collect();
+    let mut listing = Listing {
+        restores: 0,
+        under_way: false,
+        open: Vec::new(),
+    };
+    let mut page = first;
+    loop {
+        let Page { listed, next } = page;
+        listing.under_way |= listed.iter().any(|job| is_under_way(domain, job));
+        let mut recent = listed.into_iter().filter(|job| {
+            let in_time = |completed| completed >= completed_since;
+            job.is_completed() && job.completed.is_none_or(in_time)
+        });
+        loop {
+            let batch: Vec<RestoreJob> = recent.by_ref().take(BATCH).collect();
+            if batch.is_empty() {
+                break;
+            }
+            listing.restores += batch.len();
+            let open = not_integrated(ports, domain, batch, &items).await?;
+            listing.open.extend(open);
+        }
+        let Some(next) = next else { break };
+        page = ports.restores(since, Some(&next)).await?;
+    }
+    Ok(listing)
+}
+
+/// Whether the job may end soon with a volume that is to be integrated.
+fn is_under_way(domain: &Domain, job: &RestoreJob) -> bool {
+    matches!(job.status.as_deref(), Some("PENDING" | "RUNNING"))
+        && !job.restore_test
+        && job.is_of_drill(&domain.drill_role) != Some(true)
 }
 
 /// A restore that is not known to be integrated.
@@ -133,9 +224,12 @@ async fn not_integrated(
         }
     }
     let mut open = Vec::new();
-    for restore in restores {
+    for mut restore in restores {
+        let item = items.get(restore_key(&restore.job.id).as_str());
+        restore.planned.tags_from = item
+            .and_then(|item| item.data.get(TAGS_FROM))
+            .and_then(|arn| RecoveryPointArn::parse(arn).ok());
         let Restore { job, .. } = &restore;
-        let item = items.get(restore_key(&job.id).as_str());
         let said = item.and_then(|item| item.data.get(INTEGRATION));
         let stuck = said.is_some_and(|said| said != ATTACHED);
         let (Some(id), Some(created), Some(point)) = (
@@ -179,8 +273,12 @@ async fn not_integrated(
         .collect();
     if !points.is_empty() {
         let tags = ports.tags_together(&points).await?;
-        for seen in open.iter_mut().filter_map(|open| open.seen.as_mut()) {
-            seen.tags = tags.get(&seen.point).cloned();
+        for open in &mut open {
+            // What takes tags from another recovery point is asked for by itself: there is little of it.
+            let alone = open.restore.planned.tags_from.is_some();
+            if let Some(seen) = open.seen.as_mut().filter(|_| !alone) {
+                seen.tags = tags.get(&seen.point).cloned();
+            }
         }
     }
     // Those whose tags name no target belong to nobody here, however long they lie about.
@@ -200,20 +298,19 @@ struct Tally {
 }
 
 /// Gives each open restore its turn, several at a time, as long as there is time for one more.
-async fn attend(
+async fn attend<C: Clock>(
     ports: &impl ReconciliationPorts,
-    clock: &impl Clock,
+    run: &Run<'_, C>,
     domain: &Domain,
-    horizon: Horizon,
     open: Vec<Open>,
-) -> Tally {
-    let mut tally = Tally::default();
+    tally: &mut Tally,
+) {
     let mut waiting = open.into_iter();
     let mut turns = FuturesUnordered::new();
     loop {
-        while turns.len() < LANES && clock.remaining() >= TURN {
+        while turns.len() < LANES && run.may_begin_after(Duration::ZERO) {
             let Some(open) = waiting.next() else { break };
-            turns.push(turn(ports, clock, domain, horizon, open));
+            turns.push(turn(ports, run.clock, domain, run.horizon, open));
         }
         let Some(became) = turns.next().await else {
             break;
@@ -225,9 +322,8 @@ async fn attend(
     }
     let left = waiting.len();
     if left > 0 {
-        tally.counts.insert("left", left);
+        *tally.counts.entry("left").or_default() += left;
     }
-    tally
 }
 
 /// The turn of one restore: what became of it, as it is called in the answer.
@@ -238,20 +334,24 @@ async fn turn(
     horizon: Horizon,
     open: Open,
 ) -> Result<&'static str, Error> {
-    let Open { restore, seen, .. } = open;
+    let Open {
+        mut restore, seen, ..
+    } = open;
+    // A job that does not say when it ended is as old as can be.
+    let age = restore
+        .job
+        .completed
+        .map_or(TimeDelta::MAX, |completed| clock.now() - completed);
+    restore.tells_unrecorded = horizon.tells_unrecorded(age);
     let turn = Turn {
         clock,
         left_at_the_start: clock.remaining(),
     };
     let integrated = match seen {
-        Some(Seen {
-            volume,
-            point,
-            tags,
-        }) => {
+        Some(Seen { volume, tags, .. }) => {
             let tags = match tags {
                 Some(tags) => Ok(tags),
-                None => ports.tags(&point).await,
+                None => tags_of(ports, &restore.job, restore.planned.tags_from.as_ref()).await,
             };
             let id = volume.id.clone();
             integrate_seen(ports, &turn, &restore, &id, tags, Ok(volume), true).await
@@ -269,13 +369,8 @@ async fn turn(
         }
         Err(error) => error,
     };
-    // A job that does not say when it ended is as old as can be.
-    let patient = restore
-        .job
-        .completed
-        .is_some_and(|completed| clock.now() - completed < horizon.patience);
     match error {
-        Error::Retryable(_) if patient => Ok("waiting"),
+        Error::Retryable(_) if age < horizon.patience => Ok("waiting"),
         Error::Retryable(fault) | Error::Permanent(fault) => {
             raise_failure(ports, &restore, &fault).await?;
             Ok("failing")

@@ -1,10 +1,9 @@
-//! The report of a recovery: what was restored and attached, how long each phase took, and how much
-//! data was lost, held against what was promised.
+//! The report of a recovery: what was restored and attached, how long each phase took, and the achieved
+//! RTO and RPO compared with their objectives.
 //!
-//! Pure: what was asked for and what was observed in, a [`Report`] out. The code that observes, keeps
-//! and tells is in [`reporting`](crate::reporting). In the order of its making: [`request`] (what is
-//! asked for), [`observation`] (what became of each item of the plan), [`phases`] (one partition of
-//! the time), [`Report::of`]. What is made of a report: [`page`], [`words`], [`measures`].
+//! Pure: [`Report::of`] makes a [`Report`] of the [`request`], of the [`observation`] of each item of the
+//! plan, and of the [`phases`] that the time is divided into. The code that observes, stores and notifies
+//! is in [`reporting`](crate::reporting). A report is shown as a [`page`], in [`words`] and as [`measures`].
 
 pub mod measures;
 pub mod observation;
@@ -25,183 +24,220 @@ use crate::plan::{Plan, Refused};
 use crate::text;
 
 use self::observation::{DatedItem, Observed, Traced, trace};
-use self::phases::{Moments, Phase};
+use self::phases::{Phase, PhaseEnds};
 use self::request::{Request, Stack};
 
-/// The version of the report's form, which `docs/report.schema.json` describes.
-pub const VERSION: u32 = 1;
+/// The version of the report's JSON, which `docs/report.schema.json` describes. A change that a reader of
+/// the JSON has to know of raises it.
+pub const VERSION: u32 = 2;
 
-/// Problems, and resources that the plan refused, that are named; of more there is the number.
+/// Problems, and refusals, that a report lists; of more it has the number.
 pub const NAMED: usize = 200;
 
-/// What a recovery came to.
+/// Report of a recovery or a drill, as `recovery-reporter` stores it under `reports/` in the recovery
+/// bucket. Lengths of time are in seconds. Members that do not apply are absent, never null.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
-    /// [`VERSION`].
+    /// The version of this JSON format.
+    #[cfg_attr(feature = "schema", schemars(extend("const" = VERSION)))]
     pub version: u32,
+    /// The version of Rapid Recovery that made the report.
+    pub software_version: String,
     /// The workload.
     pub workload: String,
-    /// A recovery or a drill.
+    /// A recovery, or a drill in its own stack.
     pub mode: Mode,
     /// The execution of the state machine.
     pub execution: Execution,
-    /// How often it had been redriven.
+    /// How often the execution had been redriven.
     pub redrives: u32,
-    /// The incident that it answers.
+    /// The key of the incident that the recovery answers.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub incident: Option<String>,
     /// The incident's OpsItem.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub ops_item_id: Option<String>,
-    /// The moment that it went back to.
+    /// The moment to restore to, where the input named one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub restore_to: Option<DateTime<Utc>>,
-    /// The plan; absent where there was none.
+    /// The recovery plan; absent where planning failed.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub plan: Option<PlanMade>,
-    /// Whether every planned item is restored and attached, and nothing else stands against it.
+    /// Whether every planned item is restored and attached and no problem is left.
     pub complete: bool,
     /// When the report was made.
     pub reported_at: DateTime<Utc>,
-    /// Where the recovery time begins: with the trouble, or with the execution.
+    /// Start of the achieved RTO: when the incident began, or else when the execution started.
     pub began_at: DateTime<Utc>,
-    /// Where it ends: with the last phase that is known.
+    /// The end of the last phase that is known; with it a complete recovery ends.
     pub ended_at: DateTime<Utc>,
-    /// One behind the other from `beganAt` to `endedAt`; a phase that did not happen is absent.
+    /// The phases from beganAt to endedAt, without gaps. A phase that did not happen, or whose end is not
+    /// known, is absent; its time counts in the next one.
     pub phases: Vec<Phase>,
-    /// From `beganAt` to `endedAt`.
-    pub recovery_time: Held,
-    /// How old the data are, at the worst.
+    /// The achieved RTO: the time from beganAt to endedAt, or to reportedAt while the recovery is incomplete.
+    pub rto: ObjectiveResult,
+    /// The achieved RPO: that of the item with the oldest data; absent where no item was planned.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub recovery_point: Option<Loss>,
-    /// The stacks that the items are for.
+    pub rpo: Option<Rpo>,
+    /// The stacks that the items belong to.
     pub stacks: Vec<Stack>,
     /// Counts.
     pub totals: Totals,
-    /// Of the items that have such a number.
+    /// Minimum, median and maximum over the items.
     pub statistics: Statistics,
-    /// What stands against it; the first [`NAMED`].
+    /// What keeps the recovery from being complete; at most 200, totals.problems counts all.
+    #[cfg_attr(feature = "schema", schemars(length(max = NAMED)))]
     pub problems: Vec<Problem>,
-    /// What the plan did not restore, and why; the first [`NAMED`].
+    /// Resources that the plan does not restore; at most 200, totals.refusals counts all.
+    #[cfg_attr(feature = "schema", schemars(length(max = NAMED)))]
     pub refusals: Vec<Refused>,
-    /// What the plan restored, in its order.
+    /// The items of the plan, in its order.
     pub items: Vec<ItemReport>,
 }
 
-/// The execution of the state machine.
+/// An execution of the state machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Execution {
-    /// Its ARN.
+    /// The execution's ARN.
     pub arn: String,
-    /// Its name.
+    /// The execution's name.
     pub name: String,
-    /// When it started first.
+    /// When it was first started.
     pub started_at: DateTime<Utc>,
 }
 
-/// The plan that was followed.
+/// A recovery plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct PlanMade {
-    /// Its hash.
+    /// The plan's hash.
     pub hash: String,
-    /// Its object in the recovery bucket.
+    /// The plan's object key in the recovery bucket.
     pub key: String,
 }
 
-/// A time, held against its target.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// A measurement compared with its objective.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
-pub struct Held {
-    /// The time. Of a recovery that is not whole: so far.
-    pub seconds: i64,
-    /// The target, where there is one.
+pub struct ObjectiveResult {
+    /// The measurement.
+    pub achieved_seconds: i64,
+    /// The objective, where one is set.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub target_seconds: Option<i64>,
-    /// Whether it is met, where there is one. A recovery that is not whole has not met it.
+    pub objective_seconds: Option<i64>,
+    /// Whether the objective is met; absent without an objective. An incomplete recovery has not met its
+    /// RTO.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub met: Option<bool>,
 }
 
-/// The loss of data of the worst item, held against its target.
+impl ObjectiveResult {
+    /// Whether the objective is exceeded; while a recovery is incomplete, it may be neither met nor missed.
+    pub fn is_missed(&self) -> bool {
+        self.objective_seconds
+            .is_some_and(|objective| self.achieved_seconds > objective)
+    }
+
+    fn of(seconds: i64, objective_minutes: Option<u32>, finished: bool) -> ObjectiveResult {
+        let objective = objective_minutes.map(|minutes| i64::from(minutes) * 60);
+        ObjectiveResult {
+            achieved_seconds: seconds,
+            objective_seconds: objective,
+            met: objective.map(|objective| finished && seconds <= objective),
+        }
+    }
+}
+
+/// The achieved RPO: the age of the oldest data that was planned to be restored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
-pub struct Loss {
-    /// The loss.
+pub struct Rpo {
+    /// The age, compared with the objective.
     #[serde(flatten)]
-    pub held: Held,
-    /// The moment that it counts back from: what was asked to go back to, or the incident's beginning.
-    pub at: DateTime<Utc>,
-    /// The resource with this loss.
+    pub result: ObjectiveResult,
+    /// The moment that ages count back from: restoreTo, or when the incident began, or when the execution
+    /// started.
+    pub counted_from: DateTime<Utc>,
+    /// The resource with the oldest data.
     pub resource_arn: String,
 }
 
-/// Something that stands against the recovery.
+/// Something that keeps the recovery from being complete.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Problem {
-    /// `plan`, `infrastructure`, `start`, `restore`, `integrate`, `verify`, `fail-over`.
+    /// The step that failed or is left: plan, infrastructure, start, restore, integrate, verify or
+    /// fail-over.
     pub step: String,
-    /// The resource, stack or function it is about.
+    /// The resource, stack or function concerned.
     pub subject: String,
-    /// The rule, as one kebab-case word.
+    /// The reason code, in kebab case.
     pub reason: String,
-    /// What is so.
+    /// What was found.
     pub why: String,
-    /// What lifts it.
+    /// What fixes it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub remedy: Option<String>,
 }
 
 /// Counts.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Totals {
     /// Items of the plan.
     pub items: usize,
-    /// Those that are restored and attached.
+    /// Items that are restored and attached.
     pub integrated: usize,
-    /// The others.
+    /// Items that are not.
     pub unfinished: usize,
-    /// Problems, also those that are not named.
+    /// Problems, including those that are not listed.
     pub problems: usize,
-    /// Resources that the plan did not restore, also those that are not named.
+    /// Resources that the plan does not restore, including those that are not listed.
     pub refusals: usize,
 }
 
-/// Of how long it took, and how old the data are.
+/// Distributions over the items that have the number.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Statistics {
-    /// From the job's creation to its completion.
+    /// From the creation of the restore job to its completion.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub restore_seconds: Option<Spread>,
-    /// From the job's completion to the attachment.
+    pub restore_seconds: Option<Distribution>,
+    /// From the completion of the restore job to the attachment.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub integrate_seconds: Option<Spread>,
-    /// The loss of data.
+    pub integrate_seconds: Option<Distribution>,
+    /// The achieved RPO.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub loss_seconds: Option<Spread>,
+    pub rpo_seconds: Option<Distribution>,
 }
 
-/// The least, the middle and the greatest of some numbers.
+/// Minimum, median and maximum.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Spread {
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Distribution {
     /// The least.
     pub min: i64,
-    /// The one in the middle; of two, the smaller.
+    /// The median; of an even number, the lower one.
     pub median: i64,
     /// The greatest.
     pub max: i64,
 }
 
-impl Spread {
-    fn of(numbers: impl Iterator<Item = i64>) -> Option<Spread> {
+impl Distribution {
+    fn of(numbers: impl Iterator<Item = i64>) -> Option<Distribution> {
         let mut numbers: Vec<i64> = numbers.collect();
         numbers.sort_unstable();
-        Some(Spread {
+        Some(Distribution {
             min: *numbers.first()?,
             median: *numbers.get((numbers.len() - 1) / 2)?,
             max: *numbers.last()?,
@@ -209,120 +245,117 @@ impl Spread {
     }
 }
 
-/// What became of one item of the plan.
+/// An item of the plan and what became of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct ItemReport {
     /// The protected resource, in the primary Region.
     pub resource_arn: String,
-    /// The recovery point that it was restored from.
+    /// The recovery point that it is restored from.
     pub recovery_point_arn: String,
-    /// `EBS`.
+    /// The resource type, for example EBS.
     #[serde(rename = "type")]
     pub resource_type: String,
-    /// Its wave.
+    /// The wave, 0 to 9.
+    #[cfg_attr(feature = "schema", schemars(range(max = 9)))]
     pub wave: u8,
-    /// The stack of its target.
+    /// The stack of the target.
     pub stack: String,
-    /// The logical id of its target.
+    /// The logical id of the target in that stack.
     pub logical_id: String,
+    /// What the plan says of it besides: that its tags are those of another recovery point.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub note: Option<String>,
     /// Whether it is restored and attached.
     pub integrated: bool,
-    /// From the making of the recovery point to the moment that losses count from.
-    pub loss_seconds: i64,
+    /// The achieved RPO of this item: from the creation of the recovery point to rpo.countedFrom.
+    pub rpo_seconds: i64,
     /// The restore job.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub job_id: Option<String>,
-    /// Its status.
+    /// The status of the restore job.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub job_status: Option<String>,
-    /// When it was created.
+    /// When the restore job was created.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub started_at: Option<DateTime<Utc>>,
-    /// When it was completed.
+    /// When the restore job ended.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub completed_at: Option<DateTime<Utc>>,
-    /// From the one to the other.
+    /// From startedAt to completedAt, of a restore job that completed.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub restore_seconds: Option<i64>,
-    /// Restore jobs of it that failed before that one was created.
+    /// Restore jobs of the item that failed before this one was created; absent where there are none.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub failed_before: Vec<FailedJob>,
     /// The restored volume.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub volume_id: Option<String>,
-    /// The instance that it is attached to.
+    /// The instance that the volume is attached to.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub instance_id: Option<String>,
-    /// As which device.
+    /// The device name of the attachment.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub device: Option<String>,
-    /// Since when.
+    /// When the volume was attached.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub attached_at: Option<DateTime<Utc>>,
-    /// From the job's completion to that.
+    /// From completedAt to attachedAt.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub integrate_seconds: Option<i64>,
 }
 
 /// A restore job that failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct FailedJob {
-    /// Its id.
+    /// The job's id.
     pub job_id: String,
-    /// `FAILED` or `ABORTED`.
+    /// The job's status.
+    #[cfg_attr(feature = "schema", schemars(extend("enum" = ["FAILED", "ABORTED"])))]
     pub status: String,
-    /// When it was created.
+    /// When the job was created.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub started_at: Option<DateTime<Utc>>,
-    /// When it ended.
+    /// When the job ended.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub ended_at: Option<DateTime<Utc>>,
 }
 
-/// What was promised, in minutes.
+/// The objectives of a recovery, in minutes; `None` where none is set.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Targets {
-    /// From the beginning of the trouble to its end.
-    pub recovery_time_minutes: Option<u32>,
-    /// The loss of data.
-    pub recovery_point_minutes: Option<u32>,
+pub struct Objectives {
+    /// The RTO.
+    pub rto_minutes: Option<u32>,
+    /// The RPO.
+    pub rpo_minutes: Option<u32>,
 }
 
-impl Targets {
-    /// These, and `others` where these say nothing.
+impl Objectives {
+    /// These objectives, and `others` where these are not set.
     #[must_use]
-    pub fn or(self, others: Targets) -> Targets {
-        Targets {
-            recovery_time_minutes: self.recovery_time_minutes.or(others.recovery_time_minutes),
-            recovery_point_minutes: self
-                .recovery_point_minutes
-                .or(others.recovery_point_minutes),
+    pub fn or(self, others: Objectives) -> Objectives {
+        Objectives {
+            rto_minutes: self.rto_minutes.or(others.rto_minutes),
+            rpo_minutes: self.rpo_minutes.or(others.rpo_minutes),
         }
     }
 }
 
-fn held(seconds: i64, minutes: Option<u32>, reached: bool) -> Held {
-    let target = minutes.map(|minutes| i64::from(minutes) * 60);
-    Held {
-        seconds,
-        target_seconds: target,
-        met: target.map(|target| reached && seconds <= target),
-    }
-}
-
-/// Seconds from the one moment to the other, counted from second to second, and never less than none:
-/// not all of these clocks are the same.
+/// Whole seconds from `from` to `to`, and 0 where `to` is earlier: the times come from several services,
+/// whose clocks may differ.
 pub(crate) fn seconds_between(from: DateTime<Utc>, to: DateTime<Utc>) -> i64 {
     (to.timestamp() - from.timestamp()).max(0)
 }
 
 impl Report {
-    /// The report of what `request` asks for, with these observations.
+    /// The report of the recovery that `request` names. Objectives of the request take precedence over
+    /// `objectives`.
     pub fn of(
         request: &Request,
-        targets: Targets,
+        objectives: Objectives,
         incident: Option<&DatedItem>,
         plan: Option<&Plan>,
         observed: &Observed,
@@ -332,32 +365,33 @@ impl Report {
         let began = incident.and_then(|dated| event::date(dated.item.data.get(BEGAN)?));
         let tracked = incident.and_then(|dated| dated.created);
         let traced = plan.map_or_else(Vec::new, |plan| trace(plan, observed));
-        let (start, phases) = phases::partition(&moments(request, began, tracked, &traced));
+        let (start, phases) = phases::partition(&phase_ends(request, began, tracked, &traced));
         let end = phases.last().map_or(start, |phase| phase.to);
-        // What was asked for as the newest is no loss.
-        let loses_from = request
+        // Data newer than `restoreTo` is left out on purpose, so does not count.
+        let counted_from = request
             .restore_to
             .or(began)
             .or(tracked)
             .unwrap_or(request.execution.started_at);
         let items: Vec<ItemReport> = traced
             .iter()
-            .map(|traced| item_report(traced, loses_from))
+            .map(|traced| item_report(traced, counted_from))
             .collect();
         let (problems, count) = problems(request, plan, &traced);
         let complete = plan.is_some() && count == 0;
         let integrated = items.iter().filter(|item| item.integrated).count();
-        let targets = request.targets.or(targets);
-        let worst = items.iter().max_by(|a, b| {
-            (a.loss_seconds, &b.resource_arn).cmp(&(b.loss_seconds, &a.resource_arn))
-        });
-        let recovery_point = worst.map(|worst| Loss {
-            held: held(worst.loss_seconds, targets.recovery_point_minutes, true),
-            at: loses_from,
-            resource_arn: worst.resource_arn.clone(),
+        let objectives = request.objectives.or(objectives);
+        let oldest = items
+            .iter()
+            .max_by(|a, b| (a.rpo_seconds, &b.resource_arn).cmp(&(b.rpo_seconds, &a.resource_arn)));
+        let rpo = oldest.map(|oldest| Rpo {
+            result: ObjectiveResult::of(oldest.rpo_seconds, objectives.rpo_minutes, true),
+            counted_from,
+            resource_arn: oldest.resource_arn.clone(),
         });
         Report {
             version: VERSION,
+            software_version: crate::VERSION.to_owned(),
             workload: request.workload.clone(),
             mode: request.mode,
             execution: request.execution.clone(),
@@ -373,13 +407,14 @@ impl Report {
             reported_at: now,
             began_at: start,
             ended_at: end,
-            recovery_time: held(
-                seconds_between(start, end),
-                targets.recovery_time_minutes,
+            rto: ObjectiveResult::of(
+                // What is left takes its time, too: none of it passes for a short recovery.
+                seconds_between(start, if complete { end } else { end.max(now) }),
+                objectives.rto_minutes,
                 complete,
             ),
             phases,
-            recovery_point,
+            rpo,
             stacks: request.stacks.clone(),
             totals: Totals {
                 items: items.len(),
@@ -389,11 +424,13 @@ impl Report {
                 refusals: plan.map_or(0, |plan| plan.refusals.len()),
             },
             statistics: Statistics {
-                restore_seconds: Spread::of(items.iter().filter_map(|item| item.restore_seconds)),
-                integrate_seconds: Spread::of(
+                restore_seconds: Distribution::of(
+                    items.iter().filter_map(|item| item.restore_seconds),
+                ),
+                integrate_seconds: Distribution::of(
                     items.iter().filter_map(|item| item.integrate_seconds),
                 ),
-                loss_seconds: Spread::of(items.iter().map(|item| item.loss_seconds)),
+                rpo_seconds: Distribution::of(items.iter().map(|item| item.rpo_seconds)),
             },
             problems,
             refusals: plan.map_or_else(Vec::new, |plan| {
@@ -403,50 +440,50 @@ impl Report {
         }
     }
 
-    /// The key of this report's JSON.
+    /// The object key of the report's JSON.
     pub fn key(&self) -> String {
         key(&self.workload, &self.execution.name, self.redrives)
     }
 
-    /// The key of this report's page.
+    /// The object key of the report's page.
     pub fn page_key(&self) -> String {
         page_key(&self.workload, &self.execution.name, self.redrives)
     }
 }
 
-/// The key of a report's JSON.
+/// The object key of the JSON.
 pub fn key(workload: &str, execution: &str, redrives: u32) -> String {
     format!("reports/{workload}/{execution}/{redrives}.json")
 }
 
-/// The key of a report's page.
+/// The object key of the page.
 pub fn page_key(workload: &str, execution: &str, redrives: u32) -> String {
     format!("reports/{workload}/{execution}/{redrives}.html")
 }
 
-/// When each phase ended, as far as that is known.
-fn moments(
+/// When each phase ended, as far as it is known.
+fn phase_ends(
     request: &Request,
     began: Option<DateTime<Utc>>,
     tracked: Option<DateTime<Utc>>,
     traced: &[Traced<'_>],
-) -> Moments {
+) -> PhaseEnds {
     let jobs = || traced.iter().filter_map(|traced| traced.job);
     let failed = traced.iter().flat_map(|traced| &traced.failed_before);
     let first_restore = jobs()
         .chain(failed.copied())
         .filter_map(|job| job.created)
         .min();
-    Moments {
+    PhaseEnds {
         began,
         tracked,
         started: request.execution.started_at,
         planned: request.plan.as_ref().and_then(|plan| plan.planned_at),
-        // After a redrive the stacks are looked at again; they had stood when the first restore began.
+        // A redrive checks the stacks again, but they were deployed before the first restore started.
         stood: request
             .infrastructure_to
             .map(|stood| first_restore.map_or(stood, |first| stood.min(first))),
-        // One that failed took its time, too.
+        // The time of a failed job counts, too.
         restored: jobs()
             .filter(|job| job.is_completed() || job.has_failed())
             .filter_map(|job| job.completed)
@@ -460,7 +497,7 @@ fn moments(
     }
 }
 
-fn item_report(traced: &Traced<'_>, loses_from: DateTime<Utc>) -> ItemReport {
+fn item_report(traced: &Traced<'_>, counted_from: DateTime<Utc>) -> ItemReport {
     let Traced {
         item,
         job,
@@ -485,8 +522,9 @@ fn item_report(traced: &Traced<'_>, loses_from: DateTime<Utc>) -> ItemReport {
         wave: item.wave,
         stack: item.target.stack.clone(),
         logical_id: item.target.logical_id.clone(),
+        note: item.note(),
         integrated: unfinished.is_none(),
-        loss_seconds: seconds_between(item.created_at, loses_from),
+        rpo_seconds: seconds_between(item.created_at, counted_from),
         job_id: job.map(|job| job.id.to_string()),
         job_status: job.map(|job| job.status.clone()),
         started_at,
@@ -509,8 +547,9 @@ fn item_report(traced: &Traced<'_>, loses_from: DateTime<Utc>) -> ItemReport {
     }
 }
 
-/// What stands against the recovery: what the state machine collected, as far as it is still so, and
-/// what was observed of items that nothing was said of. The first [`NAMED`], and how many there are.
+/// What keeps the recovery from being complete: the problems that the state machine collected, without
+/// those of items that are attached by now, and what is left of items that it has no problem of. Returns
+/// the first [`NAMED`], and the number of all.
 fn problems(
     request: &Request,
     plan: Option<&Plan>,
@@ -521,7 +560,6 @@ fn problems(
         .partition(|traced| traced.unfinished.is_none());
     let whole = plan.is_some() && left.is_empty();
     let done: HashSet<&str> = done.iter().flat_map(|traced| traced.names()).collect();
-    // An item that is attached by now has no problem, whatever it had on its way.
     let over = |problem: &Problem| {
         ["start", "restore", "integrate"].contains(&problem.step.as_str())
             && (whole || done.contains(problem.subject.as_str()))
@@ -537,8 +575,10 @@ fn problems(
         step: "plan".to_owned(),
         subject: request.workload.clone(),
         reason: "no-plan".to_owned(),
-        why: "there is no plan that could be read".to_owned(),
-        remedy: Some("Ask recovery-planner for a plan, and start the recovery again.".to_owned()),
+        why: "no recovery plan could be read".to_owned(),
+        remedy: Some(
+            "Invoke recovery-planner for a plan, then start the recovery again.".to_owned(),
+        ),
     });
     let mut problems: Vec<Problem> = said.iter().map(|said| (*said).clone()).collect();
     problems.extend(gone);
@@ -548,9 +588,9 @@ fn problems(
     (problems, count)
 }
 
-/// The time as people read it: to the second, in UTC.
+/// The time in RFC 3339, to the second.
 pub(crate) fn clock_time(time: DateTime<Utc>) -> String {
-    time.format("%Y-%m-%d %H:%M:%S UTC").to_string()
+    time.format("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
 /// The last part of an ARN, which tells it from its neighbours.

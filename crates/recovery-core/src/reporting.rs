@@ -1,8 +1,8 @@
-//! Reports a recovery: observes what became of its plan, decides ([`Report::of`]), keeps the report
-//! and its page, writes it into the OpsItem, and tells people once.
+//! Reports a recovery: reads what became of its plan, makes the [`Report`], stores it with its page, writes
+//! it into the OpsItem, and notifies operators once.
 //!
-//! A report that is kept is the one that counts: what is told and shown is made of it, however often
-//! it is asked for. What remains to be done is read from the OpsItem.
+//! The report that was stored first is the one that counts: page, OpsItem and notification are made from it
+//! in every later run. Whether operators were notified is read from the OpsItem.
 
 use std::time::Duration;
 
@@ -13,7 +13,9 @@ use serde_json::{Value, json};
 
 use crate::arn::{OpsItemId, VolumeId};
 use crate::error::{Error, Fault};
-use crate::ops_item::{OpsItem, OpsItemChange, Status, find_or_create};
+use crate::ops_item::{
+    NOT_CREATED, OpsItem, OpsItemChange, Status, find_or_create, unless_at_quota,
+};
 use crate::outcome::Outcome;
 use crate::plan::request::Mode;
 use crate::plan::{self, Plan};
@@ -21,13 +23,13 @@ use crate::ports::{Clock, Metrics, Page, ReportingPorts, VOLUMES_AT_ONCE};
 use crate::report::observation::{DatedItem, Observed, trace};
 use crate::report::request::{Request, Task};
 use crate::report::words::{self, REPORT, TOLD};
-use crate::report::{self, Report, Targets, measures, page};
+use crate::report::{self, Objectives, Report, measures, page};
 
 /// Items that an answer of `verify` names.
 const UNFINISHED_NAMED: usize = 50;
-/// Batches of volumes that are looked at together.
+/// Batches of volumes that are described concurrently.
 const LANES: usize = 4;
-/// Left of a run's time for keeping and telling: a call may take 20 s with all its attempts.
+/// Time that a run keeps for storing and notifying: a call may take 20 s with all its attempts.
 const RESERVE: Duration = Duration::from_secs(90);
 
 /// What the owner set, and where the function runs.
@@ -35,8 +37,8 @@ const RESERVE: Duration = Duration::from_secs(90);
 pub struct Terms {
     /// Name of the recovery bucket, for people: the ports have their own.
     pub bucket: String,
-    /// What was promised.
-    pub targets: Targets,
+    /// The objectives that the stack sets.
+    pub objectives: Objectives,
     /// ARN of the role that a drill restores with.
     pub drill_role: String,
 }
@@ -73,7 +75,7 @@ async fn verify(
             "step": "plan",
             "subject": request.workload,
             "reason": "no-plan",
-            "why": "there is no plan that could be read",
+            "why": "no recovery plan could be read",
         }]);
         return Ok(verified(Outcome::unfinished(), 0, 0).with_member("unfinishedItems", problem));
     };
@@ -128,17 +130,17 @@ fn stop(request: &Request) -> Result<Outcome, Error> {
         "recovery",
         request.workload.as_str(),
         format!(
-            "The recovery of {} is not whole{named}{more}",
+            "The recovery of {} is incomplete{named}{more}",
             request.workload
         ),
         format!(
-            "Remove the causes, then redrive the execution with {} on a command line.",
+            "Fix the causes, then redrive the execution: {}",
             words::redrive_of(&request.execution.arn)
         ),
     )))
 }
 
-/// Makes the report, unless it is kept already; keeps it, writes it down, tells people.
+/// Makes and stores the report unless it is stored already, writes it into the OpsItem and notifies operators.
 async fn report(
     ports: &impl ReportingPorts,
     metrics: &impl Metrics,
@@ -160,9 +162,9 @@ async fn report(
                 Some(plan) => observe(ports, clock, terms, request, plan).await?,
                 None => Observed::default(),
             };
-            let (targets, now) = (terms.targets, clock.now());
+            let (objectives, now) = (terms.objectives, clock.now());
             let (incident, plan) = (incident.as_ref(), plan.as_ref());
-            let made = Report::of(request, targets, incident, plan, &observed, now);
+            let made = Report::of(request, objectives, incident, plan, &observed, now);
             ports.store(&key, text_of(&made)?).await?;
             // Another run may have been first.
             kept_report(ports, &key).await?.unwrap_or(made)
@@ -176,87 +178,97 @@ async fn report(
         incident.map(|dated| dated.item),
     )
     .await?;
-    Ok(answer(&report, &item))
+    Ok(answer(&report, item.as_ref()))
 }
 
-fn answer(report: &Report, item: &OpsItemId) -> Outcome {
+fn answer(report: &Report, item: Option<&OpsItemId>) -> Outcome {
     let mut outcome = Outcome::reported()
         .with("workload", &report.workload)
         .with("mode", report.mode.as_str())
         .with("reportKey", report.key())
         .with("reportPageKey", report.page_key())
-        .with("opsItemId", item.as_str())
+        .with_item(item)
         .with_count("items", report.totals.items)
         .with_count("integrated", report.totals.integrated)
         .with_count("unfinished", report.totals.unfinished)
         .with_count("problems", report.totals.problems)
         .with_member("complete", json!(report.complete));
-    let time = &report.recovery_time;
     if report.complete {
-        outcome = outcome.with_member("recoverySeconds", json!(time.seconds));
+        outcome = outcome.with_member("rtoSeconds", json!(report.rto.achieved_seconds));
     }
-    if let Some(point) = &report.recovery_point {
-        outcome = outcome.with_member("recoveryPointSeconds", json!(point.held.seconds));
-        if let Some(met) = point.held.met {
-            outcome = outcome.with_member("recoveryPointMet", json!(met));
+    if let Some(met) = report.rto.met {
+        outcome = outcome.with_member("rtoMet", json!(met));
+    }
+    if let Some(rpo) = &report.rpo {
+        outcome = outcome.with_member("rpoSeconds", json!(rpo.result.achieved_seconds));
+        if let Some(met) = rpo.result.met {
+            outcome = outcome.with_member("rpoMet", json!(met));
         }
     }
-    match time.met {
-        Some(met) => outcome.with_member("recoveryTimeMet", json!(met)),
-        None => outcome,
-    }
+    outcome
 }
 
-/// Writes the report into its OpsItem, and tells people of it, once.
+/// Writes the report into its OpsItem and notifies operators, once. `None` where OpsCenter's quota lets no
+/// item be created.
 async fn tell(
     ports: &impl ReportingPorts,
     metrics: &impl Metrics,
     terms: &Terms,
     report: &Report,
     incident: Option<OpsItem>,
-) -> Result<OpsItemId, Error> {
+) -> Result<Option<OpsItemId>, Error> {
     let key = crate::text::one_line(&report.key());
     let told = |item: &OpsItem| item.data.get(TOLD) == Some(&key);
     if let Some(item) = incident.as_ref().filter(|item| told(item)) {
-        return Ok(item.id.clone());
+        return Ok(Some(item.id.clone()));
     }
     let own = incident.is_none();
-    let written = match incident {
+    let written = unless_at_quota(match incident {
         Some(item) => written_into(ports, report, item).await,
         None => written_of_its_own(ports, terms, report).await,
-    };
-    if let Ok(item) = &written
+    });
+    if let Ok(Some(item)) = &written
         && told(item)
     {
-        return Ok(item.id.clone());
+        return Ok(Some(item.id.clone()));
     }
-    // Before people are told where it is.
-    let page = ports.store(&report.page_key(), page::html(report)).await;
+    // Stored first, since the notification says where it is.
+    let page = match page::html(report) {
+        Ok(page) => ports.store(&report.page_key(), page).await,
+        Err(error) => Err(error),
+    };
     metrics.record(&measures::of(report));
-    let id = written.as_ref().ok().map(|item| item.id.as_str());
+    let id = match &written {
+        Ok(Some(item)) => item.id.as_str(),
+        Ok(None) => NOT_CREATED,
+        Err(_) => "could not be written",
+    };
     let sent = ports
-        .notify(&words::notification(report, &terms.bucket, id))
+        .notify(&words::notification(report, &terms.bucket, id)?)
         .await;
-    let item = written?;
+    let written = written?;
     sent?;
     page?;
+    let Some(item) = written else {
+        return Ok(None);
+    };
     let wanted = if report.complete {
         Status::Resolved
     } else {
         Status::Open
     };
     let mark = OpsItemChange {
-        // An incident is over when its trouble is; that is not ours to say.
+        // Operators decide when an incident is over.
         status: (own && item.status != wanted).then_some(wanted),
         data: [(TOLD, key)].into(),
         ..OpsItemChange::default()
     };
     ports.update(&item.id, &mark).await?;
-    Ok(item.id)
+    Ok(Some(item.id))
 }
 
-/// The incident's OpsItem, with the report in its data. Its words stay those of the signal, whose next
-/// news would overwrite others.
+/// The incident's OpsItem, with the report in its operational data. Title and description stay those of the
+/// signal, whose next update would overwrite others.
 async fn written_into(
     ports: &impl ReportingPorts,
     report: &Report,
@@ -276,13 +288,13 @@ async fn written_into(
     Ok(item)
 }
 
-/// The recovery's own OpsItem, as this report has it.
+/// The recovery's own OpsItem, with this report.
 async fn written_of_its_own(
     ports: &impl ReportingPorts,
     terms: &Terms,
     report: &Report,
 ) -> Result<OpsItem, Error> {
-    let new = words::item(report, &terms.bucket);
+    let new = words::item(report, &terms.bucket)?;
     let item = find_or_create(ports, &new).await?;
     let known = item.data.get(REPORT);
     if known != new.data.get(REPORT) {
@@ -290,7 +302,7 @@ async fn written_of_its_own(
             title: Some(new.limited_title()),
             description: Some(new.limited_description()),
             severity: Some(new.severity),
-            // What is not whole after a redrive is open again.
+            // A recovery that is incomplete after a redrive opens its OpsItem again.
             status: (!report.complete && item.status == Status::Resolved).then_some(Status::Open),
             data: words::data(report),
             ..OpsItemChange::default()
@@ -300,7 +312,7 @@ async fn written_of_its_own(
     Ok(item)
 }
 
-/// The OpsItem that the input names. One that is not there is none: a report goes without.
+/// The OpsItem that the input names; `None` where it does not exist, since a report needs none.
 async fn incident_item(
     ports: &impl ReportingPorts,
     id: Option<&OpsItemId>,
@@ -311,26 +323,44 @@ async fn incident_item(
     }
 }
 
+/// The report that is stored under `key`.
+///
+/// Refuses a report of another version: its JSON would be misread, or would lose members. That happens
+/// where the functions were updated between two attempts of one report.
 async fn kept_report(ports: &impl ReportingPorts, key: &str) -> Result<Option<Report>, Error> {
+    #[derive(serde::Deserialize)]
+    struct Versioned {
+        version: u32,
+    }
     let Some(text) = ports.stored(key).await? else {
         return Ok(None);
     };
+    let refused = |what: String| {
+        Fault::new(
+            "read report",
+            key,
+            what,
+            "Redrive the execution: each redrive makes a report of its own.",
+        )
+    };
+    let version = serde_json::from_str::<Versioned>(&text).map(|report| report.version);
+    if let Ok(version) = version
+        && version != report::VERSION
+    {
+        return Err(Error::Permanent(refused(format!(
+            "the report stored there has version {version}; this function reads version {}",
+            report::VERSION
+        ))));
+    }
     serde_json::from_str::<Report>(&text)
         .map(Some)
         .map_err(|error| {
-            Error::Permanent(
-                Fault::new(
-                    "read report",
-                    key,
-                    format!("what is kept there is no report: {error}"),
-                    "Look at the object; nothing of ours overwrites it.",
-                )
-                .with_source(error),
-            )
+            let fault = refused(format!("the object stored there is not a report: {error}"));
+            Error::Permanent(fault.with_source(error))
         })
 }
 
-/// The plan, or nothing where there is none that can be read.
+/// The plan; `None` where it does not exist or cannot be read.
 async fn kept_plan(ports: &impl ReportingPorts, request: &Request) -> Result<Option<Plan>, Error> {
     let Some(plan) = &request.plan else {
         return Ok(None);
@@ -351,8 +381,11 @@ async fn observe(
 ) -> Result<Observed, Error> {
     let mut observed = Observed::default();
     let since = match request.mode {
-        // The same plan may be followed again: its restores are then those of before.
-        Mode::Recover => plan.planned_at,
+        // Another recovery may have restored an item, at any time since its recovery point was made.
+        Mode::Recover => {
+            let made = plan.items().map(|item| item.created_at).min();
+            made.map_or(plan.planned_at, |made| made.min(plan.planned_at))
+        }
         // Each drill restores anew.
         Mode::Drill => request.execution.started_at,
     };
@@ -361,7 +394,11 @@ async fn observe(
         in_time(clock, "backup:ListRestoreJobs", since)?;
         let Page { listed, next: more } = ports.jobs_since(since, next.as_deref()).await?;
         for job in listed {
-            observed.add_job(job, request.mode, &terms.drill_role);
+            // What failed before the plan was made is no part of this recovery.
+            let over = job.has_failed() && job.created.is_some_and(|at| at < plan.planned_at);
+            if request.mode == Mode::Drill || !over {
+                observed.add_job(job, request.mode, &terms.drill_role);
+            }
         }
         next = more;
         if next.is_none() {
@@ -393,7 +430,7 @@ fn in_time(clock: &impl Clock, operation: &'static str, since: DateTime<Utc>) ->
         operation,
         format!("restores since {}", since.to_rfc3339()),
         "the time of this run is up",
-        "It is tried again from the beginning. If that does not help, give the function more time.",
+        "No action needed: the report is retried from the beginning. If that keeps failing, raise the function's timeout.",
     )))
 }
 

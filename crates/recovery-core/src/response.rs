@@ -12,8 +12,8 @@ use crate::arn::OpsItemId;
 use crate::error::Error;
 use crate::event::{self, alarm, health};
 use crate::ops_item::{
-    BEGAN, INCIDENT, KIND, NewOpsItem, OpsItem, OpsItemChange, Status, add_resources,
-    find_or_create_where,
+    BEGAN, INCIDENT, KIND, NOT_CREATED, NewOpsItem, OpsItem, OpsItemChange, Status, add_resources,
+    find_or_create_where, unless_at_quota,
 };
 use crate::outcome::Outcome;
 use crate::ports::{Notification, ResponsePorts};
@@ -103,11 +103,13 @@ async fn respond(
     }
     let mut outcome = Outcome::responded().with("incident", incident.key.as_str());
     let mut item = None;
+    // There is none, and its incident is told of all the same: OpsCenter's quota is used up.
+    let mut unrecorded = false;
     // No response keeps another from being tried.
     let mut failures = Failures::default();
     if tracks {
-        match track(ports, incident).await {
-            Ok(Some(tracked)) => {
+        match unless_at_quota(track(ports, incident).await) {
+            Ok(Some(Some(tracked))) => {
                 outcome = match (incident.state, tracked.status) {
                     (State::Over, Status::Resolved) => Outcome::resolved(),
                     _ => Outcome::responded(),
@@ -116,7 +118,11 @@ async fn respond(
                 .with("opsItemId", tracked.id.as_str());
                 item = Some(tracked);
             }
-            Ok(None) => return Ok(Outcome::ignored("no-incident")),
+            Ok(Some(None)) => return Ok(Outcome::ignored("no-incident")),
+            Ok(None) => {
+                unrecorded = true;
+                outcome = outcome.with_item(None);
+            }
             // Nobody knows whether there is anything that it ends.
             Err(error) if !incident.opens => return Err(error),
             Err(error) => failures.add(error),
@@ -127,14 +133,23 @@ async fn respond(
     let superseded = item
         .as_ref()
         .is_some_and(|item| item.status != status(incident.state));
-    if responses.contains(&Response::Notify)
+    if (responses.contains(&Response::Notify) || unrecorded)
         && !superseded
-        && let Err(error) = notify(ports, policy, incident, responses, item.as_mut()).await
+        && let Err(error) = notify(
+            ports,
+            policy,
+            incident,
+            responses,
+            item.as_mut(),
+            unrecorded,
+        )
+        .await
     {
         failures.add(error);
     }
-    // Only its item tells an alarm's incident from the next one of the same alarm.
-    let distinct = item.is_some() || incident.reopens_within.is_none();
+    // Only its item tells an alarm's incident from the next one of the same alarm; where none can be
+    // created, this change of the alarm does.
+    let distinct = item.is_some() || incident.reopens_within.is_none() || unrecorded;
     if let Some(runbook) = policy
         .runbook
         .as_deref()
@@ -375,6 +390,7 @@ async fn notify(
     incident: &Incident,
     responses: &[Response],
     item: Option<&mut OpsItem>,
+    unrecorded: bool,
 ) -> Result<(), Error> {
     let key: String = crate::text::shown(&incident.message_key)
         .chars()
@@ -388,17 +404,23 @@ async fn notify(
     if told.split(' ').any(|told| told == key) {
         return Ok(());
     }
-    let link = item.as_ref().map_or(String::new(), |item| {
-        let region = &policy.recovery_region;
-        format!("OpsItem: {} {}\n", item.id, console_link(region, &item.id))
-    });
+    let link = match &item {
+        Some(item) => {
+            let region = &policy.recovery_region;
+            format!("OpsItem: {} {}\n", item.id, console_link(region, &item.id))
+        }
+        None if unrecorded => format!("OpsItem: {NOT_CREATED}\n"),
+        None => String::new(),
+    };
+    let pointer = item.as_ref().map(|item| format!("OpsItem {}.", item.id));
     ports
         .notify(&Notification {
             subject: incident.title.clone(),
+            pointer: pointer.unwrap_or_else(|| "Check the workload.".to_owned()),
             message: format!(
                 "{}\nWhat is done about it: {}\n{link}",
                 incident.message,
-                deeds(policy, responses)
+                deeds(policy, responses, unrecorded)
             ),
             attributes: vec![
                 ("kind", incident.kind.to_owned()),
@@ -424,9 +446,9 @@ async fn notify(
 }
 
 /// What this system does about a signal, in words.
-fn deeds(policy: &Policy, responses: &[Response]) -> String {
+fn deeds(policy: &Policy, responses: &[Response], unrecorded: bool) -> String {
     let mut deeds = Vec::new();
-    if responses.contains(&Response::Track) {
+    if responses.contains(&Response::Track) && !unrecorded {
         deeds.push("an OpsItem is kept".to_owned());
     }
     if let Some(runbook) = &policy.runbook
@@ -453,7 +475,8 @@ fn console_link(region: &str, item: &OpsItemId) -> String {
 }
 
 /// Starts the recovery runbook, once for each incident: the token is made of the incident's key and,
-/// where the same key can be another incident next year, as an alarm's can, of its OpsItem.
+/// where the same key can be another incident next year, as an alarm's can, of its OpsItem, or of the
+/// alarm's change where OpsCenter's quota lets no item be created.
 async fn recover(
     ports: &impl ResponsePorts,
     incident: &Incident,
@@ -467,9 +490,11 @@ async fn recover(
     if let Some(item) = item {
         parameters.push(("OpsItemId", item.id.to_string()));
     }
-    let purpose = item
-        .filter(|_| incident.reopens_within.is_some())
-        .map_or("recover".to_owned(), |item| format!("recover {}", item.id));
+    let purpose = match (incident.reopens_within, item) {
+        (None, _) => "recover".to_owned(),
+        (Some(_), Some(item)) => format!("recover {}", item.id),
+        (Some(_), None) => format!("recover {}", incident.message_key),
+    };
     let token = incident.key.token(&purpose);
     let execution = ports.start(runbook, &token, &parameters).await?;
     if let Some(item) = item {

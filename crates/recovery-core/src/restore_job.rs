@@ -1,8 +1,11 @@
 //! A restore job, as its event or `backup:DescribeRestoreJob` tells it, and for whom it is integrated.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 
 use crate::arn::{Arn, RecoveryPointArn, RestoreJobId, VolumeId};
+use crate::integrate::DeviceName;
 
 /// What is known of an AWS Backup restore job. Everything but its id can be unknown.
 ///
@@ -21,6 +24,9 @@ pub struct RestoreJob {
     pub created_resource: Option<Arn>,
     /// What it was made from.
     pub recovery_point: Option<RecoveryPointArn>,
+    /// The same recovery point in other forms of ARN: an event may name it in two, and AWS Backup in a
+    /// third.
+    pub other_forms: Vec<RecoveryPointArn>,
     /// What was backed up once, in the primary Region.
     pub source_resource: Option<Arn>,
     /// The role that AWS Backup restored with. Drills have one of their own, which tells their jobs
@@ -32,6 +38,16 @@ pub struct RestoreJob {
     pub completed: Option<DateTime<Utc>>,
 }
 
+/// What the plan of a recovery knows of a restore, and its recovery point does not say.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PlannedAs {
+    /// Another recovery point of the same resource, whose tags stand in for those that the restored one
+    /// lacks.
+    pub tags_from: Option<RecoveryPointArn>,
+    /// Device names that other volumes of the plan claim on the same target.
+    pub reserved: BTreeSet<DeviceName>,
+}
+
 /// A restore that is to be integrated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Restore {
@@ -39,12 +55,22 @@ pub struct Restore {
     pub job: RestoreJob,
     /// The stack of the drill that it belongs to, in the place of the one that the tags name.
     pub drill: Option<String>,
+    /// What its plan says, where it has one.
+    pub planned: PlannedAs,
+    /// Whether operators are notified of what hinders it also where no OpsItem can be created, which
+    /// would record that they were.
+    pub tells_unrecorded: bool,
 }
 
 impl From<RestoreJob> for Restore {
     /// A restore of the workload itself.
     fn from(job: RestoreJob) -> Restore {
-        Restore { job, drill: None }
+        Restore {
+            job,
+            drill: None,
+            planned: PlannedAs::default(),
+            tells_unrecorded: true,
+        }
     }
 }
 
@@ -61,6 +87,7 @@ impl RestoreJob {
             resource_type: None,
             created_resource: None,
             recovery_point: None,
+            other_forms: Vec::new(),
             source_resource: None,
             iam_role: None,
             restore_test: false,
@@ -99,17 +126,30 @@ impl RestoreJob {
             .map(VolumeId::new)
     }
 
+    /// The recovery point in every form of ARN that is known.
+    pub fn points(&self) -> impl Iterator<Item = &RecoveryPointArn> {
+        self.recovery_point.iter().chain(&self.other_forms)
+    }
+
     /// This job with what it lacks taken from `other`, an answer about the same job. Where both
     /// know something, `other` is the newer; a restore test by either account stays one.
     #[must_use]
     pub fn settled_by(self, other: RestoreJob) -> RestoreJob {
+        let mut points: Vec<RecoveryPointArn> = Vec::new();
+        for point in other.points().chain(self.points()) {
+            if !points.contains(point) {
+                points.push(point.clone());
+            }
+        }
+        let mut points = points.into_iter();
         RestoreJob {
             id: self.id,
             status: other.status.or(self.status),
             status_message: other.status_message.or(self.status_message),
             resource_type: other.resource_type.or(self.resource_type),
             created_resource: other.created_resource.or(self.created_resource),
-            recovery_point: other.recovery_point.or(self.recovery_point),
+            recovery_point: points.next(),
+            other_forms: points.collect(),
             source_resource: other.source_resource.or(self.source_resource),
             iam_role: other.iam_role.or(self.iam_role),
             restore_test: self.restore_test || other.restore_test,

@@ -1,26 +1,35 @@
 //! Starts one planned restore: finds the target, and with it the Availability Zone, and asks AWS
 //! Backup to restore into it.
 //!
-//! Safe to repeat: the same recovery point for the same target, and in drills of the same drill, is one
-//! restore job, until that job has failed.
+//! Safe to repeat, also hours later. The id of each restore job is recorded in the recovery bucket under
+//! the execution (`jobs/<name>/<start>/<item>/<attempt>.json`) before the item counts as started, and
+//! that record is read first. Where there is none, AWS Backup's list of restore jobs is searched for a
+//! job of the same recovery point and role: one that this execution started and did not come to record,
+//! or that another recovery started. Only where the list has none is a restore started. The idempotency
+//! token covers the seconds until the list shows the job: AWS promises no lifetime for it.
 
-use futures_util::future::try_join;
-use serde::Deserialize;
-use serde_json::Value;
 use std::fmt;
 
-use crate::arn::RecoveryPointArn;
+use chrono::{DateTime, Utc};
+use futures_util::future::try_join;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::arn::{RecoveryPointArn, RestoreJobId, VolumeId};
 use crate::error::{Error, Fault};
-use crate::integrate;
+use crate::event::date;
+use crate::integrate::{self, Instance};
 use crate::integration::{NoInstance, find_instance};
 use crate::outcome::Outcome;
 use crate::plan::request::{Mode, is_hash};
 use crate::plan::resource_type::{MetadataFacts, Support, rules};
 use crate::plan::{Item, digest};
-use crate::ports::{RestoreRequest, StartAnswer, StartingPorts};
+use crate::ports::{RestoreRequest, StartAnswer, StartingPorts, VOLUMES_AT_ONCE};
+use crate::report::observation::{Job, RecoveredVolume};
+use crate::report::request::is_execution_name;
 use crate::text::{code, shown};
 
-/// How often one item of one plan may be restored anew after its job has failed.
+/// How many restore jobs one item may have in one execution: each after the one before has failed.
 const ATTEMPTS: u32 = 10;
 
 /// What the owner chose for restores.
@@ -37,7 +46,7 @@ pub struct Means {
 }
 
 /// What an input must look like.
-const REMEDY: &str = "Pass {\"planHash\": \"…\", \"mode\": \"recover\" or \"drill\", \"item\": {…}} with an item of a plan as recovery-planner makes it; in mode drill with \"drill\", the name of the drill's execution.";
+const REMEDY: &str = "Pass {\"planHash\": \"…\", \"mode\": \"recover\" or \"drill\", \"item\": {…}, \"execution\": {\"name\": \"…\", \"startedAt\": \"…\"}} with an item of a plan as recovery-planner makes it, and the name and start (RFC 3339) of the execution that the restore belongs to.";
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -45,7 +54,14 @@ struct Input {
     plan_hash: String,
     mode: Mode,
     item: Item,
-    drill: Option<String>,
+    execution: InputExecution,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct InputExecution {
+    name: String,
+    started_at: String,
 }
 
 /// Starts the restore that `payload` names, or says why it must not begin.
@@ -58,39 +74,12 @@ pub async fn handle(
     means: &Means,
     payload: &Value,
 ) -> Result<Outcome, Error> {
-    let wrong = |member: &str, what: String| {
-        Error::Permanent(Fault::new("parse input", member, what, REMEDY))
-    };
-    let Input {
+    let Start {
         plan_hash,
         mode,
         item,
-        drill,
-    } = serde_path_to_error::deserialize(payload).map_err(|error| {
-        wrong(
-            &format!("member {}", error.path()),
-            shown(&error.inner().to_string()),
-        )
-    })?;
-    if !is_hash(&plan_hash) {
-        return Err(wrong(
-            "planHash",
-            format!("{} is no hash of a plan", shown(&plan_hash)),
-        ));
-    }
-    match (mode, &drill) {
-        (Mode::Recover, Some(_)) => {
-            return Err(wrong("drill", "a recovery is no drill".to_owned()));
-        }
-        (Mode::Drill, None) => return Err(wrong("drill", "a drill needs its name".to_owned())),
-        (Mode::Drill, Some(name)) if !is_execution_name(name) => {
-            return Err(wrong(
-                "drill",
-                format!("{} is not 1 to 80 of a-z A-Z 0-9 _ -", shown(name)),
-            ));
-        }
-        (Mode::Recover, None) | (Mode::Drill, Some(_)) => {}
-    }
+        execution,
+    } = &Start::parse(payload)?;
     let point = RecoveryPointArn::parse(&item.recovery_point_arn)?;
     let target = item
         .target
@@ -103,10 +92,34 @@ pub async fn handle(
             .with("why", refusal.to_string())
             .with("remedy", refusal.remedy()))
     };
+    let started = |id: &RestoreJobId| {
+        let started = match mode {
+            Mode::Recover => Outcome::started(),
+            Mode::Drill => Outcome::started().with("drill", &execution.name),
+        };
+        Ok(started
+            .with("restoreJobId", id.as_str())
+            .with("mode", mode.as_str())
+            .with("planHash", plan_hash)
+            .with("resourceArn", &item.resource_arn)
+            .with("recoveryPointArn", point.as_str()))
+    };
     let rules = rules(&item.resource_type);
     let Support::Restored(metadata) = rules.support else {
         return refused(StartRefusal::TypeNotRestored(item.resource_type.clone()));
     };
+    let mut failed = 0;
+    let mut last = String::new();
+    while let Some(id) = recorded(ports, &execution.record_key(item, failed)).await? {
+        match fate(ports, &id).await? {
+            Fate::Alive => return started(&id),
+            Fate::Failed(message) => last = message,
+        }
+        failed += 1;
+        if failed == ATTEMPTS {
+            return refused(StartRefusal::KeepsFailing(last));
+        }
+    }
     let (instance, stored) = try_join(
         find_instance(ports, &target),
         ports.restore_metadata(&means.vault, &point),
@@ -143,59 +156,254 @@ pub async fn handle(
         },
         token: String::new(),
         // The owner's tags on a drill's resource would say that it is the workload's.
-        copy_tags: rules.copies_tags && mode == Mode::Recover,
+        copy_tags: rules.copies_tags && *mode == Mode::Recover,
     };
-    let mut last = String::new();
-    for attempt in 0..ATTEMPTS {
-        request.token = token(&item, attempt, drill.as_deref());
-        let id = match ports.start_restore(&request).await? {
-            StartAnswer::Started(id) => id,
-            StartAnswer::PointGone(fault) => {
-                return refused(StartRefusal::PointGone(fault.message().to_owned()));
-            }
-            StartAnswer::Rejected(fault) => {
-                return refused(StartRefusal::Rejected(fault.message().to_owned()));
+    let since = match mode {
+        // Another recovery may have restored it, at any time since the recovery point was made.
+        Mode::Recover => item.created_at,
+        // Each drill restores anew.
+        Mode::Drill => execution.started_at,
+    };
+    for attempt in failed..ATTEMPTS {
+        let id = match listed(ports, &request, since, &instance).await? {
+            Some(id) => id,
+            None => {
+                request.token = execution.token(item, attempt);
+                match ports.start_restore(&request).await? {
+                    StartAnswer::Started(id) => id,
+                    StartAnswer::PointGone(fault) => {
+                        return refused(StartRefusal::PointGone(fault.message().to_owned()));
+                    }
+                    StartAnswer::Rejected(fault) => {
+                        return refused(StartRefusal::Rejected(fault.message().to_owned()));
+                    }
+                }
             }
         };
-        // A token answers with its job for ever: one that failed has to be told apart from one that
-        // has just begun, or it could never be repeated.
-        let job = ports.restore_job(&id).await?;
-        if !matches!(job.status.as_deref(), Some("FAILED" | "ABORTED")) {
-            let started = match &drill {
-                Some(name) => Outcome::started().with("drill", name),
-                None => Outcome::started(),
-            };
-            return Ok(started
-                .with("restoreJobId", id.as_str())
-                .with("mode", mode.as_str())
-                .with("planHash", &plan_hash)
-                .with("resourceArn", &item.resource_arn)
-                .with("recoveryPointArn", point.as_str())
-                .with("availabilityZone", &instance.zone));
+        let key = execution.record_key(item, attempt);
+        ports.store(&key, record(&id, plan_hash, item)).await?;
+        // Another run may have been first.
+        let id = recorded(ports, &key).await?.unwrap_or(id);
+        // A token can answer with the job of a run that died before it recorded it, which may have
+        // failed since.
+        match fate(ports, &id).await? {
+            Fate::Alive => {
+                return started(&id)
+                    .map(|outcome| outcome.with("availabilityZone", &instance.zone));
+            }
+            Fate::Failed(message) => last = message,
         }
-        last = job.status_message.unwrap_or_default();
     }
     refused(StartRefusal::KeepsFailing(last))
 }
 
-/// The token of an attempt to restore a recovery point for a target. Each drill has its own. Not of the
-/// plan: where a plan is made anew because something else has changed, what is restored already stays so.
-fn token(item: &Item, attempt: u32, drill: Option<&str>) -> String {
-    let attempt = attempt.to_string();
-    let parts = [
-        item.resource_arn.as_str(),
+fn wrong(member: &str, what: String) -> Error {
+    Error::Permanent(Fault::new("parse input", member, what, REMEDY))
+}
+
+/// What is asked for.
+struct Start {
+    plan_hash: String,
+    mode: Mode,
+    item: Item,
+    execution: Execution,
+}
+
+impl Start {
+    fn parse(payload: &Value) -> Result<Start, Error> {
+        let Input {
+            plan_hash,
+            mode,
+            item,
+            execution,
+        } = serde_path_to_error::deserialize(payload).map_err(|error| {
+            wrong(
+                &format!("member {}", error.path()),
+                shown(&error.inner().to_string()),
+            )
+        })?;
+        if !is_hash(&plan_hash) {
+            let what = format!("{} is not the hash of a plan", shown(&plan_hash));
+            return Err(wrong("planHash", what));
+        }
+        let name = &execution.name;
+        if !is_execution_name(name) {
+            let what = format!("{} is not the name of an execution", shown(name));
+            return Err(wrong("execution.name", what));
+        }
+        if mode == Mode::Drill && !is_drill_name(name) {
+            let what = format!("{} is not 1 to 80 of a-z A-Z 0-9 _ -", shown(name));
+            return Err(wrong("execution.name", what));
+        }
+        let Some(started_at) = date(&execution.started_at) else {
+            let what = format!("{} is not a date", shown(&execution.started_at));
+            return Err(wrong("execution.startedAt", what));
+        };
+        Ok(Start {
+            plan_hash,
+            mode,
+            item,
+            execution: Execution {
+                name: execution.name,
+                started_at,
+            },
+        })
+    }
+}
+
+/// The execution of the state machine that the restore belongs to. Its name alone does not identify it:
+/// Step Functions admits a name again 90 days after its execution has ended.
+struct Execution {
+    name: String,
+    started_at: DateTime<Utc>,
+}
+
+impl Execution {
+    /// Where the job of an attempt to restore an item is recorded.
+    fn record_key(&self, item: &Item, attempt: u32) -> String {
+        format!(
+            "jobs/{}/{}/{}/{attempt}.json",
+            self.name,
+            self.started_at.format("%Y%m%dT%H%M%SZ"),
+            digest(identity(item)),
+        )
+    }
+
+    /// The token of an attempt to restore an item.
+    fn token(&self, item: &Item, attempt: u32) -> String {
+        let started_at = self.started_at.to_rfc3339();
+        let attempt = attempt.to_string();
+        let execution = [self.name.as_str(), &started_at, &attempt];
+        digest(execution.into_iter().chain(identity(item)))
+    }
+}
+
+/// What identifies an item of a plan. Not the plan: where it is made again because something else has
+/// changed, what is restored stays restored.
+fn identity(item: &Item) -> [&str; 4] {
+    [
+        &item.resource_arn,
         &item.recovery_point_arn,
         &item.target.stack,
         &item.target.logical_id,
-        &attempt,
-    ];
-    digest(parts.into_iter().chain(drill))
+    ]
 }
 
-/// Whether an execution of a state machine can be called so.
-///
-/// See <https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html>.
-fn is_execution_name(name: &str) -> bool {
+/// What is recorded of a restore job. Only its id is read again; the rest is for people.
+fn record(id: &RestoreJobId, plan_hash: &str, item: &Item) -> String {
+    json!({
+        "restoreJobId": id.as_str(),
+        "planHash": plan_hash,
+        "resourceArn": item.resource_arn,
+        "recoveryPointArn": item.recovery_point_arn,
+        "stack": item.target.stack,
+        "logicalId": item.target.logical_id,
+    })
+    .to_string()
+}
+
+/// The restore job that is recorded there.
+async fn recorded(ports: &impl StartingPorts, key: &str) -> Result<Option<RestoreJobId>, Error> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Record {
+        restore_job_id: String,
+    }
+    let Some(text) = ports.stored(key).await? else {
+        return Ok(None);
+    };
+    match serde_json::from_str::<Record>(&text) {
+        Ok(record) => Ok(Some(RestoreJobId::new(record.restore_job_id))),
+        Err(error) => Err(Error::Permanent(
+            Fault::new(
+                "read restore job record",
+                key,
+                format!("the object is not the record of a restore job: {error}"),
+                "Read the object in the recovery bucket. Delete it if it is not a record: AWS Backup's list of restore jobs is then searched for the job.",
+            )
+            .with_source(error),
+        )),
+    }
+}
+
+/// What became of a restore job.
+enum Fate {
+    /// It is under way or completed.
+    Alive,
+    /// It failed, with this message.
+    Failed(String),
+}
+
+async fn fate(ports: &impl StartingPorts, id: &RestoreJobId) -> Result<Fate, Error> {
+    let job = ports.restore_job(id).await?;
+    Ok(match job.status.as_deref() {
+        Some("FAILED" | "ABORTED") => Fate::Failed(job.status_message.unwrap_or_default()),
+        _ => Fate::Alive,
+    })
+}
+
+/// A restore job that makes this restore unnecessary, among those created at `since` or later.
+async fn listed(
+    ports: &impl StartingPorts,
+    request: &RestoreRequest,
+    since: DateTime<Utc>,
+    instance: &Instance,
+) -> Result<Option<RestoreJobId>, Error> {
+    let mut jobs = Vec::new();
+    let mut next: Option<String> = None;
+    loop {
+        let page = ports.jobs_since(since, next.as_deref()).await?;
+        jobs.extend(page.listed.into_iter().filter(|job| {
+            job.recovery_point.as_deref() == Some(request.point.as_str())
+                && job.role.as_deref() == Some(&request.role)
+                && !job.restore_test
+                && !job.has_failed()
+        }));
+        next = page.next;
+        if next.is_none() {
+            break;
+        }
+    }
+    let ids: Vec<VolumeId> = jobs.iter().filter_map(Job::volume).collect();
+    let mut volumes = Vec::new();
+    for some in ids.chunks(VOLUMES_AT_ONCE) {
+        volumes.extend(ports.recovered_volumes(some).await?);
+    }
+    Ok(best(&jobs, &volumes, instance))
+}
+
+/// The job whose volume serves as the restored one: it is attached to the instance, or can be, or is
+/// about to be made. Not one whose volume is gone, in another zone or attached elsewhere.
+fn best(jobs: &[Job], volumes: &[RecoveredVolume], instance: &Instance) -> Option<RestoreJobId> {
+    let serves = |job: &&Job| -> Option<(bool, bool, Option<DateTime<Utc>>, RestoreJobId)> {
+        let attached = match job.volume() {
+            None => false,
+            Some(id) => {
+                let volume = volumes.iter().find(|volume| volume.id == id)?;
+                let elsewhere = volume
+                    .attachments
+                    .iter()
+                    .any(|attachment| attachment.instance != instance.id);
+                let other_zone = volume
+                    .zone
+                    .as_ref()
+                    .is_some_and(|zone| *zone != instance.zone);
+                if elsewhere || other_zone {
+                    return None;
+                }
+                !volume.attachments.is_empty()
+            }
+        };
+        Some((attached, job.is_completed(), job.created, job.id.clone()))
+    };
+    jobs.iter()
+        .filter_map(|job| serves(&job))
+        .max()
+        .map(|(_, _, _, id)| id)
+}
+
+/// Whether a drill can have this name, which becomes the value of a tag.
+fn is_drill_name(name: &str) -> bool {
     (1..=80).contains(&name.len())
         && name
             .bytes()
@@ -251,7 +459,7 @@ impl StartRefusal {
                 "Mend what AWS Backup complains of (often the role, the key or a quota), then start this restore again; or restore by hand.".to_owned()
             }
             StartRefusal::KeepsFailing(_) => {
-                "Mend what AWS Backup complains of (often the role, the key or a quota), then restore by hand: this recovery point is not restored for this target any more.".to_owned()
+                "Mend what AWS Backup complains of (often the role, the key or a quota), then start a recovery under another name, or restore by hand: this execution does not restore it again.".to_owned()
             }
         }
     }

@@ -9,10 +9,12 @@ use std::time::Duration;
 
 use futures_util::future::try_join;
 
-use crate::arn::{Here, OpsItemId, RestoreJobId, VolumeId};
+use crate::arn::{Here, OpsItemId, RecoveryPointArn, RestoreJobId, VolumeId};
 use crate::error::{Error, Fault};
 use crate::job_tracking::restore_item;
-use crate::ops_item::{ItemKey, NewOpsItem, OpsItemChange, Severity, find_or_create};
+use crate::ops_item::{
+    ItemKey, NOT_CREATED, NewOpsItem, OpsItemChange, Severity, find_or_create, unless_at_quota,
+};
 use crate::outcome::Outcome;
 use crate::ports::{Clock, Notification, ValidationPorts};
 use crate::restore_job::{EBS, RestoreJob};
@@ -206,7 +208,7 @@ pub async fn validate(
     };
     let outcome = outcome.with("volumeId", volume_id.as_str());
     Ok(match item {
-        Some(item) => outcome.with("opsItemId", item.as_str()),
+        Some(item) => outcome.with_item(item.as_ref()),
         None => outcome,
     })
 }
@@ -229,11 +231,10 @@ fn volume_and_snapshot(job: &RestoreJob) -> Option<(VolumeId, &str)> {
         .filter(|arn| arn.service() == "ec2")?
         .resource_id("volume")?;
     let snapshot = job
-        .recovery_point
-        .as_ref()
-        .map(|point| point.arn())
-        .filter(|arn| arn.service() == "ec2")?
-        .resource_id("snapshot")?;
+        .points()
+        .map(RecoveryPointArn::arn)
+        .filter(|arn| arn.service() == "ec2")
+        .find_map(|arn| arn.resource_id("snapshot"))?;
     Some((VolumeId::new(volume), snapshot))
 }
 
@@ -285,22 +286,23 @@ async fn look(
 }
 
 /// Writes down what was wrong and tells people, once. Where it cannot be written down, they are told
-/// all the same.
+/// all the same. `None` where OpsCenter's quota lets no item be created.
 async fn tell(
     ports: &impl ValidationPorts,
     here: &Here,
     job: &RestoreJob,
     wrong: &str,
-) -> Result<OpsItemId, Error> {
-    let written = find_or_create(ports, &failed_item(job, wrong)).await;
-    if let Ok(item) = &written
+) -> Result<Option<OpsItemId>, Error> {
+    let written = unless_at_quota(find_or_create(ports, &failed_item(job, wrong)).await);
+    if let Ok(Some(item)) = &written
         && item.data.contains_key(NOTIFIED)
     {
-        return Ok(item.id.clone());
+        return Ok(Some(item.id.clone()));
     }
     let told = ports
         .notify(&Notification {
             subject: TITLE.to_owned(),
+            pointer: format!("Restore job {}.", shown(job.id.as_str())),
             message: format!(
                 "A recovery point was restored for a test, and what came of it is not as it should be. \
                  On the day it would not be either.\n\n\
@@ -314,21 +316,26 @@ async fn tell(
                     .recovery_point
                     .as_ref()
                     .map_or("(not named)".to_owned(), |point| shown(point.as_str())),
-                item = written
-                    .as_ref()
-                    .map_or("could not be written", |item| item.id.as_str()),
+                item = match &written {
+                    Ok(Some(item)) => item.id.as_str(),
+                    Ok(None) => NOT_CREATED,
+                    Err(_) => "could not be written",
+                },
             ),
             attributes: vec![("kind", "restore-test-failed".to_owned())],
         })
         .await;
-    let item = written?.id;
+    let written = written?;
     told?;
+    let Some(item) = written.map(|item| item.id) else {
+        return Ok(None);
+    };
     let mark = OpsItemChange {
         data: [(NOTIFIED, wrong.to_owned())].into(),
         ..OpsItemChange::default()
     };
     ports.update(&item, &mark).await?;
-    Ok(item)
+    Ok(Some(item))
 }
 
 const TITLE: &str = "Restore test failed: what was restored is not as it should be";

@@ -5,8 +5,9 @@
 //! <https://docs.aws.amazon.com/aws-backup/latest/devguide/tags-on-backups.html>.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
-use crate::integrate::{DeviceName, Refusal};
+use crate::integrate::{DeviceName, Refusal, is_root_device};
 use crate::text;
 
 /// The workload that the resource belongs to: the unit of a whole recovery.
@@ -23,8 +24,9 @@ pub const MOUNT: &str = "recovery:mount";
 pub const WAVE: &str = "recovery:wave";
 /// CloudFormation's own tags: they may or may not reach a recovery point, so they only stand in
 /// where neither of ours is there.
-const CLOUDFORMATION_STACK: &str = "aws:cloudformation:stack-name";
-const CLOUDFORMATION_LOGICAL_ID: &str = "aws:cloudformation:logical-id";
+pub const CLOUDFORMATION_STACK: &str = "aws:cloudformation:stack-name";
+/// See [`CLOUDFORMATION_STACK`].
+pub const CLOUDFORMATION_LOGICAL_ID: &str = "aws:cloudformation:logical-id";
 /// On volumes that a restore test made: AWS Backup deletes them after the test.
 /// <https://docs.aws.amazon.com/aws-backup/latest/devguide/restore-testing.html>
 pub const RESTORE_TEST: &str = "awsbackup-restore-test";
@@ -55,23 +57,120 @@ pub struct IntegrationTarget {
     pub device: Option<DeviceName>,
     /// Where the guest is to mount it.
     pub mount: Option<String>,
+    /// Optional tags whose values cannot be used. The volume is attached without them.
+    pub unusable_tags: Vec<UnusableTag>,
     /// Whether stack and logical id are taken from CloudFormation's own tags, since the owner wrote
     /// none. They may be those of the volume itself.
     pub assumed: bool,
+}
+
+/// The value of a tag; one that was written but left empty counts as absent.
+fn value<'a>(tags: &'a Tags, key: &str) -> Option<&'a str> {
+    tags.get(key)
+        .map(|value| value.trim())
+        .filter(|value| !value.is_empty())
+}
+
+/// The workload that the tags name.
+pub fn workload(tags: &Tags) -> Option<&str> {
+    value(tags, WORKLOAD)
+}
+
+/// The logical id of the backed-up volume itself, where its own stack's tags reached the recovery
+/// point.
+pub fn own_logical_id(tags: &Tags) -> Option<&str> {
+    value(tags, CLOUDFORMATION_LOGICAL_ID).filter(|id| is_logical_id(id))
+}
+
+/// The tags of a recovery point with what it lacks taken from `older`, those of another recovery
+/// point of the same resource. A target is taken from one of the two: half of one is never completed
+/// by half of the other.
+#[must_use]
+pub fn supplemented(own: &Tags, older: &Tags) -> Tags {
+    let names_target = [STACK, LOGICAL_ID]
+        .iter()
+        .any(|key| value(own, key).is_some());
+    let keys: &[&str] = if names_target {
+        &[WORKLOAD, WAVE]
+    } else {
+        &PLANNED
+    };
+    let mut tags = own.clone();
+    for key in keys {
+        if let Some(taken) = value(older, key).filter(|_| value(own, key).is_none()) {
+            tags.insert((*key).to_owned(), taken.to_owned());
+        }
+    }
+    tags
+}
+
+/// An optional tag with a value that cannot be used. It never prevents a restore or an attachment: its
+/// default applies, and what is left is for a person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnusableTag {
+    /// The tag.
+    pub tag: &'static str,
+    /// Its value.
+    pub value: String,
+    /// What the value must be.
+    pub expected: &'static str,
+}
+
+impl UnusableTag {
+    fn new(tag: &'static str, value: &str, expected: &'static str) -> UnusableTag {
+        UnusableTag {
+            tag,
+            value: text::shown(value),
+            expected,
+        }
+    }
+
+    /// `recovery:device` with a device name that EC2 refused.
+    pub(crate) fn refused_device(device: &DeviceName) -> UnusableTag {
+        UnusableTag::new(
+            DEVICE,
+            device.as_str(),
+            "a device name that EC2 accepts for this instance",
+        )
+    }
+
+    /// What is left for a person.
+    pub fn remedy(&self) -> String {
+        match self.tag {
+            MOUNT => "Mount the volume by hand where the guest needs it.".to_owned(),
+            DEVICE => {
+                "If something in the guest depends on the device name, detach the volume and attach it by hand under the right one."
+                    .to_owned()
+            }
+            _ => "Its default applies.".to_owned(),
+        }
+    }
+}
+
+impl fmt::Display for UnusableTag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let UnusableTag {
+            tag,
+            value,
+            expected,
+        } = self;
+        write!(
+            f,
+            "the tag {tag} of the recovery point is {}, but must be {expected}",
+            text::code(value)
+        )
+    }
 }
 
 /// Reads the tags of a recovery point: where the restored volume belongs, or nothing when they
 /// do not speak of it.
 ///
 /// # Errors
-/// A [`Refusal`] when they speak of it but cannot be followed: one of the two is missing, or a
-/// value is not what it must be.
+/// A [`Refusal`] when they speak of it but cannot be followed: one of the two is missing, or the
+/// value of one of them is not what it must be. A value of another tag that cannot be used is no
+/// refusal: it is among [`IntegrationTarget::unusable_tags`].
 pub fn integration_target(tags: &Tags) -> Result<Option<IntegrationTarget>, Refusal> {
-    let value = |key: &str| {
-        tags.get(key)
-            .map(|value| value.trim())
-            .filter(|value| !value.is_empty())
-    };
+    let value = |key| value(tags, key);
     let (stack, logical_id, assumed) = match (value(STACK), value(LOGICAL_ID)) {
         (Some(stack), Some(logical_id)) => (stack, logical_id, false),
         (None, None) => match (
@@ -103,32 +202,40 @@ pub fn integration_target(tags: &Tags) -> Result<Option<IntegrationTarget>, Refu
             "a logical id of a CloudFormation resource: letters and digits",
         ));
     }
-    let device = value(DEVICE)
-        .map(|device| {
-            DeviceName::parse(device).ok_or_else(|| {
-                invalid(
-                    DEVICE,
-                    device,
-                    "a device name for data volumes: /dev/sdb to /dev/sdz or /dev/xvdb to /dev/xvdzz",
-                )
-            })
-        })
-        .transpose()?;
-    let mount = value(MOUNT)
-        .map(|mount| match mount {
-            mount if is_mount_path(mount) => Ok(mount.to_owned()),
-            mount => Err(invalid(
-                MOUNT,
-                mount,
-                "an absolute path below / without . or .. in it",
-            )),
-        })
-        .transpose()?;
+    if let Some(device) = value(DEVICE).filter(|device| is_root_device(device)) {
+        return Err(Refusal::RootVolume {
+            device: device.to_owned(),
+        });
+    }
+    let mut unusable_tags = Vec::new();
+    let device = value(DEVICE).and_then(|device| {
+        let name = DeviceName::parse(device);
+        if name.is_none() {
+            unusable_tags.push(UnusableTag::new(
+                DEVICE,
+                device,
+                "a device name for data volumes: /dev/sdb to /dev/sdz, /dev/xvdb to /dev/xvdz or /dev/xvdaa to /dev/xvddz",
+            ));
+        }
+        name
+    });
+    let mount = value(MOUNT).and_then(|mount| {
+        if is_mount_path(mount) {
+            return Some(mount.to_owned());
+        }
+        unusable_tags.push(UnusableTag::new(
+            MOUNT,
+            mount,
+            "an absolute path below / of letters, digits and - _ . without . or .. as a part",
+        ));
+        None
+    });
     Ok(Some(IntegrationTarget {
         stack: stack.to_owned(),
         logical_id: logical_id.to_owned(),
         device,
         mount,
+        unusable_tags,
         assumed,
     }))
 }
@@ -136,17 +243,13 @@ pub fn integration_target(tags: &Tags) -> Result<Option<IntegrationTarget>, Refu
 /// The wave of a protected resource: 0 where the owner says nothing.
 ///
 /// # Errors
-/// A [`Refusal`] when the value is no wave.
-pub fn wave(tags: &Tags) -> Result<u8, Refusal> {
+/// An [`UnusableTag`] when the value is not a wave.
+pub fn wave(tags: &Tags) -> Result<u8, UnusableTag> {
     match tags.get(WAVE).map(|value| value.trim()) {
         None | Some("") => Ok(0),
         Some(value) => match value.as_bytes() {
             [digit @ b'0'..=b'9'] => Ok(digit - b'0'),
-            _ => Err(Refusal::TagInvalid {
-                tag: WAVE,
-                value: text::shown(value),
-                expected: "one digit, 0 to 9",
-            }),
+            _ => Err(UnusableTag::new(WAVE, value, "one digit, 0 to 9")),
         },
     }
 }
@@ -193,6 +296,7 @@ mod tests {
             logical_id: logical_id.to_owned(),
             device: None,
             mount: None,
+            unusable_tags: Vec::new(),
             assumed: false,
         }
     }
@@ -267,8 +371,8 @@ mod tests {
             check(value, None);
         }
         assert_eq!(wave(&Tags::new()), Ok(0));
-        let refusal = wave(&tags(&[(WAVE, "10")])).unwrap_err();
-        assert!(refusal.to_string().contains(WAVE), "{refusal}");
+        let unusable = wave(&tags(&[(WAVE, "10")])).unwrap_err();
+        assert!(unusable.to_string().contains(WAVE), "{unusable}");
     }
 
     #[test]
@@ -291,13 +395,66 @@ mod tests {
         check(&[(STACK, "a/b"), (LOGICAL_ID, "Db")], STACK);
         check(&[(STACK, "shop"), (LOGICAL_ID, "D b")], LOGICAL_ID);
         let both = [(STACK, "shop"), (LOGICAL_ID, "Db")];
-        let with = |extra: (&'static str, &'static str)| [both[0], both[1], extra];
-        check(&with((DEVICE, "/dev/sda1")), DEVICE);
-        check(&with((DEVICE, "/dev/nvme1n1")), DEVICE);
-        check(&with((DEVICE, "D:")), DEVICE);
-        check(&with((MOUNT, "srv")), MOUNT);
-        check(&with((MOUNT, "/")), MOUNT);
-        check(&with((MOUNT, "/srv/../etc")), MOUNT);
-        check(&with((MOUNT, "/srv; rm -rf /")), MOUNT);
+        for root in ["/dev/sda1", "/dev/sda", "/dev/xvda", "xvda"] {
+            check(&[both[0], both[1], (DEVICE, root)], "root volume");
+        }
+    }
+
+    #[test]
+    fn an_optional_tag_that_cannot_be_used_never_refuses_the_target() {
+        for (tag, value) in [
+            (DEVICE, "/dev/nvme1n1"),
+            (DEVICE, "/dev/xvdzz"),
+            (DEVICE, "D:"),
+            (MOUNT, "srv"),
+            (MOUNT, "/"),
+            (MOUNT, "D:"),
+            (MOUNT, "/srv/my data"),
+            (MOUNT, "/srv/../etc"),
+            (MOUNT, "/srv; rm -rf /"),
+        ] {
+            let read =
+                integration_target(&tags(&[(STACK, "shop"), (LOGICAL_ID, "Db"), (tag, value)]));
+            let found = read.unwrap().unwrap();
+            assert_eq!((&found.device, &found.mount), (&None, &None), "{value}");
+            let [unusable] = &*found.unusable_tags else {
+                panic!("{value}: {:?}", found.unusable_tags);
+            };
+            assert_eq!((unusable.tag, unusable.value.as_str()), (tag, value));
+            assert!(!unusable.remedy().is_empty());
+            assert!(unusable.to_string().contains(tag), "{unusable}");
+        }
+    }
+
+    #[test]
+    fn what_a_recovery_point_lacks_is_taken_from_an_older_one_but_never_half_a_target() {
+        let older = tags(&[
+            (WORKLOAD, "shop"),
+            (WAVE, "2"),
+            (STACK, "shop"),
+            (LOGICAL_ID, "Db"),
+            (DEVICE, "/dev/sdg"),
+            ("Name", "data"),
+        ]);
+        let check = |own: &[(&str, &str)], expected: &[(&str, &str)]| {
+            assert_eq!(supplemented(&tags(own), &older), tags(expected), "{own:?}");
+        };
+        let target = [
+            (WORKLOAD, "shop"),
+            (WAVE, "2"),
+            (STACK, "shop"),
+            (LOGICAL_ID, "Db"),
+            (DEVICE, "/dev/sdg"),
+        ];
+        check(&[], &target);
+        check(&[(WORKLOAD, " "), (STACK, "")], &target);
+        check(
+            &[("Name", "x"), (WAVE, "3")],
+            &[&[("Name", "x"), (WAVE, "3")], &target[..1], &target[2..]].concat(),
+        );
+        check(
+            &[(STACK, "store")],
+            &[(STACK, "store"), (WORKLOAD, "shop"), (WAVE, "2")],
+        );
     }
 }

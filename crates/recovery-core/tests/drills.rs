@@ -6,6 +6,8 @@
     reason = "what arranges a test fails it when it cannot"
 )]
 
+use std::time::Duration;
+
 use chrono::TimeDelta;
 use proptest::prelude::*;
 use recovery_core::arn::{Arn, Here, InstanceId, VolumeId};
@@ -92,6 +94,7 @@ async fn reconciled(world: &World) -> Result<Outcome, Error> {
     let horizon = Horizon {
         lookback: TimeDelta::hours(24),
         patience: TimeDelta::minutes(30),
+        interval: Duration::from_mins(1),
     };
     reconcile(world, &FakeClock::new(), &domain(), horizon).await
 }
@@ -120,6 +123,49 @@ fn shown(answer: &Result<Outcome, Error>) -> String {
         },
         Err(error) => error.error_type().to_owned(),
     }
+}
+
+#[tokio::test]
+async fn a_drills_volume_without_tags_comes_to_its_stack_by_those_that_its_plan_names() {
+    let older = "arn:aws:ec2:us-west-2::snapshot/snap-0";
+    let untagged = |role| {
+        let world = world(Some(role));
+        let mut state = world.state();
+        let tags = state.tags.remove("arn:aws:ec2:us-west-2::snapshot/snap-1");
+        state.tags.insert(older.to_owned(), tags.unwrap());
+        drop(state);
+        world
+    };
+    let with_item = |mut payload: Value| {
+        payload["item"] = json!({
+            "resourceArn": "arn:aws:ec2:us-east-1:111122223333:volume/vol-0",
+            "recoveryPointArn": "arn:aws:ec2:us-west-2::snapshot/snap-1",
+            "type": "EBS", "createdAt": "2026-11-23T05:00:00Z", "ageSeconds": 3600, "wave": 0,
+            "target": {"stack": "shop-drill", "logicalId": "Server"},
+            "metadata": {}, "predictions": {},
+            "tagsFrom": {"recoveryPointArn": older, "createdAt": "2026-11-22T05:00:00Z"},
+        });
+        payload
+    };
+    let drill = with_item(by_drill(1, "shop-drill"));
+    let world = untagged(DRILL_ROLE);
+    assert_eq!(shown(&deliver(&world, &drill).await), "integrated");
+    assert_eq!(place(&world, "vol-1").as_deref(), Some(DRILLS));
+    // The tags say which stack is the workload's own, also here.
+    let world = untagged(DRILL_ROLE);
+    let astray = with_item(by_drill(1, "shop"));
+    assert_eq!(
+        shown(&deliver(&world, &astray).await),
+        "refused/drill-target"
+    );
+    assert_eq!(place(&world, "vol-1"), None);
+    let world = untagged(RESTORE_ROLE);
+    let own = with_item(by_hand(1));
+    assert_eq!(shown(&deliver(&world, &own).await), "integrated");
+    assert_eq!(place(&world, "vol-1").as_deref(), Some(OWN));
+    let mut wrong = own;
+    wrong["item"]["tagsFrom"]["recoveryPointArn"] = json!("snap-0");
+    assert_eq!(shown(&deliver(&world, &wrong).await), "Permanent");
 }
 
 #[tokio::test]

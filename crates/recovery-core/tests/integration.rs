@@ -11,13 +11,13 @@ use std::time::Duration;
 use proptest::prelude::*;
 use recovery_core::arn::{Arn, Here, InstanceId, RecoveryPointArn, RestoreJobId, VolumeId};
 use recovery_core::error::Error;
-use recovery_core::fakes::{DRILL_ROLE, Failure, FakeClock, StoredItem, World};
-use recovery_core::integrate::{Attachment, Instance};
+use recovery_core::fakes::{AttachTrouble, DRILL_ROLE, Failure, FakeClock, StoredItem, World};
+use recovery_core::integrate::{Attachment, DeviceName, Instance};
 use recovery_core::integration::{Domain, integrate};
 use recovery_core::ops_item::{Severity, Status};
 use recovery_core::outcome::Outcome;
 use recovery_core::ports::{Clock, StackResource};
-use recovery_core::restore_job::RestoreJob;
+use recovery_core::restore_job::{PlannedAs, Restore, RestoreJob};
 
 const ATTACH: &str = "ec2:AttachVolume";
 
@@ -214,7 +214,8 @@ async fn no_call_is_made_that_the_end_does_not_need() {
     world.state().groups.insert("group".into(), ids);
     track_first(&world).await;
     let calls = deliver_to(&world, job(&world)).await;
-    assert_eq!(calls.len(), 8, "{calls:?}");
+    // [tags, volume] → [stack, instance] → [group, its instances] → [attach, item] → [item]
+    assert_eq!(calls.len(), 9, "{calls:?}");
     // Not ours by its tags: [tags, volume]. By the event alone: none.
     let world = World::with_restored_volume();
     world.state().tags.clear();
@@ -243,6 +244,46 @@ async fn an_attachment_that_takes_a_while_is_waited_for() {
     assert_eq!(outcome.kind(), "integrated");
     assert!(clock.remaining() > Duration::from_secs(290));
     assert_eq!(count(&world, ATTACH), 1);
+}
+
+/// Of an accepted attachment, only the volume is asked for, as long as it shows it.
+#[tokio::test]
+async fn a_check_of_an_accepted_attachment_is_one_call() {
+    let world = World::with_restored_volume();
+    world.state().looks_until_attached = 2;
+    let outcome = deliver(&world).await.unwrap();
+    assert_eq!(outcome.kind(), "integrated");
+    let calls = world.calls();
+    let accepted = calls.iter().position(|call| call.starts_with(ATTACH));
+    let after = &calls[accepted.unwrap()..];
+    let made = |call: &str| after.iter().filter(|made| made.starts_with(call)).count();
+    assert_eq!(made("ec2:DescribeVolumes"), 3, "{after:?}");
+    assert_eq!(made("ec2:DescribeInstances"), 0, "{after:?}");
+    // An instance that goes away meanwhile is noticed all the same.
+    let world = World::with_restored_volume();
+    world.state().looks_until_attached = 1;
+    world.state().looks_until_shown = 2;
+    deliver(&world).await.unwrap();
+    let calls = world.calls();
+    let accepted = calls.iter().position(|call| call.starts_with(ATTACH));
+    let after = &calls[accepted.unwrap()..];
+    let made = |call: &str| after.iter().filter(|made| made.starts_with(call)).count();
+    assert_eq!(made("ec2:DescribeInstances"), 2, "{after:?}");
+}
+
+/// What was attached, taken off by a person and attached again under another name, died before it was
+/// written down.
+#[tokio::test]
+async fn an_attachment_under_another_name_than_the_item_says_is_written_down() {
+    let world = World::with_restored_volume();
+    deliver(&world).await.unwrap();
+    {
+        let mut state = world.state();
+        let volume = state.volumes.get_mut(&VolumeId::new("vol-1")).unwrap();
+        volume.attachments[0].device = "/dev/sdp".to_owned();
+    }
+    deliver(&world).await.unwrap();
+    assert_eq!(the_item(&world).item.data["recovery:device"], "/dev/sdp");
 }
 
 #[tokio::test]
@@ -348,13 +389,342 @@ async fn an_attachment_that_does_not_show_yet_is_waited_for() {
     }
 }
 
+/// What fails for good is an error, and no later run would write it down either.
 #[tokio::test]
-async fn a_denied_attachment_is_not_tried_again() {
+async fn what_fails_for_good_is_not_tried_again_and_leaves_an_open_item() {
+    for call in [
+        ATTACH,
+        "autoscaling:DescribeAutoScalingGroups",
+        "cloudformation:DescribeStackResource",
+    ] {
+        let world = World::with_restored_volume();
+        if call.starts_with("autoscaling") {
+            with_group(&world, 1, &[("i-1", "InService")]);
+        }
+        for delivery in 1..3 {
+            world.fail(call, Failure::Denied);
+            let error = deliver(&world).await.unwrap_err();
+            assert_eq!(error.error_type(), "Permanent");
+            assert_eq!(error.fault().code(), Some("UnauthorizedOperation"));
+            if call == ATTACH {
+                assert_eq!(count(&world, ATTACH), delivery);
+            }
+            let item = the_item(&world);
+            assert_eq!(item.item.status, Status::Open, "{call}");
+            assert_eq!(item.severity, Severity::High);
+            for part in [call, "UnauthorizedOperation", "**What to do.**"] {
+                assert!(item.description.contains(part), "{}", item.description);
+            }
+            assert_eq!(told(&world), ["Restored volume still not attached"]);
+        }
+        let outcome = deliver(&world).await.unwrap();
+        assert_eq!(outcome.kind(), "integrated", "{call}");
+        assert_eq!(the_item(&world).item.status, Status::Resolved);
+    }
+}
+
+/// Where the item cannot be written either, the next run has to.
+#[tokio::test]
+async fn what_fails_for_good_and_cannot_be_written_down_yet_comes_again() {
     let world = World::with_restored_volume();
     world.fail(ATTACH, Failure::Denied);
+    for _ in 0..20 {
+        world.fail("ssm:UpdateOpsItem", Failure::Throttled);
+    }
     let error = deliver(&world).await.unwrap_err();
+    assert_eq!(error.error_type(), "Retryable");
+    assert_eq!(error.fault().operation(), "ssm:UpdateOpsItem");
+    assert_eq!(told(&world), ["Restored volume still not attached"]);
+}
+
+/// AWS Backup restored it, and it is not there, or not there any more.
+#[tokio::test]
+async fn a_volume_that_does_not_exist_is_refused_with_its_remedy() {
+    let world = World::with_restored_volume();
+    world.state().volumes.clear();
+    let clock = FakeClock::new();
+    let result = integrate(&world, &clock, &domain(), job(&world)).await;
+    assert_eq!(outcome(&result), ("refused", Some("volume-gone")));
+    // EC2 is given the time to show it.
+    assert!(clock.remaining() < Duration::from_secs(70));
+    let item = the_item(&world);
+    assert_eq!(item.item.status, Status::Open);
+    assert!(item.description.contains("vol-1"), "{}", item.description);
+    assert!(item.description.contains("key"), "{}", item.description);
+}
+
+#[tokio::test]
+async fn what_stays_attaching_or_detaching_says_what_to_look_at() {
+    for (state, parts) in [
+        (
+            "attaching",
+            ["guest of i-1 has the name /dev/sdk", "--force"],
+        ),
+        ("busy", ["unmount /dev/sdk on i-1", "stop i-1"]),
+        ("detaching", ["unmount /dev/sdk on i-1", "stop i-1"]),
+    ] {
+        let world = World::with_restored_volume();
+        world.state().looks_until_attached = 1000;
+        with_volume(&world, |volume| {
+            volume.state = "in-use".into();
+            volume.attachments = vec![Attachment {
+                instance: InstanceId::new("i-1"),
+                device: "/dev/sdk".into(),
+                state: state.into(),
+            }];
+        });
+        let error = deliver(&world).await.unwrap_err();
+        assert_eq!(error.error_type(), "Retryable");
+        for part in parts {
+            assert!(error.to_string().contains(part), "{state}: {error}");
+        }
+    }
+}
+
+/// EC2 attaches no volume while it is being modified, which takes minutes.
+#[tokio::test]
+async fn a_modification_of_the_volume_is_waited_for() {
+    let world = World::with_restored_volume();
+    world.state().attach_trouble = Some((AttachTrouble::Modifying, 10));
+    let clock = FakeClock::new();
+    let outcome = integrate(&world, &clock, &domain(), job(&world)).await;
+    assert_eq!(outcome.unwrap().kind(), "integrated");
+    assert_eq!(count(&world, ATTACH), 11);
+    assert!(clock.remaining() < Duration::from_secs(260));
+    let world = World::with_restored_volume();
+    world.state().attach_trouble = Some((AttachTrouble::Modifying, 1000));
+    let error = deliver(&world).await.unwrap_err();
+    assert_eq!(error.error_type(), "Retryable");
+    assert_eq!(error.fault().operation(), ATTACH);
+    assert!(count(&world, ATTACH) < 60, "{}", count(&world, ATTACH));
+}
+
+#[tokio::test]
+async fn a_device_name_that_ec2_refuses_does_not_prevent_the_attachment() {
+    let world = World::with_restored_volume();
+    tag(&world, "recovery:device", "/dev/xvddz");
+    world.state().attach_trouble = Some((AttachTrouble::Device, 1));
+    let outcome = deliver(&world).await.unwrap();
+    assert_eq!(outcome.kind(), "integrated");
+    assert_eq!(outcome.id("device"), Some("/dev/sdf"));
+    for _ in 0..2 {
+        let item = the_item(&world);
+        assert_eq!(item.item.status, Status::Open);
+        assert!(
+            item.description
+                .contains("the tag recovery:device of the recovery point is `/dev/xvddz`"),
+            "{}",
+            item.description
+        );
+        deliver(&world).await.unwrap();
+    }
+    // A run that died before it wrote that down comes to the same.
+    let world = World::with_restored_volume();
+    tag(&world, "recovery:device", "/dev/xvddz");
+    world.state().attach_trouble = Some((AttachTrouble::Device, 1));
+    // The name is noted; what is written after the attachment is not.
+    world.pass("ssm:UpdateOpsItem");
+    world.fail("ssm:UpdateOpsItem", Failure::Denied);
+    deliver(&world).await.unwrap_err();
+    assert_eq!(world.attachments_made(), 1);
+    deliver(&world).await.unwrap();
+    let item = the_item(&world);
+    assert_eq!(item.item.status, Status::Open);
+    assert!(
+        item.description.contains("`/dev/xvddz`"),
+        "{}",
+        item.description
+    );
+    // One that nobody asked for is passed over.
+    let world = World::with_restored_volume();
+    world.state().attach_trouble = Some((AttachTrouble::Device, 1));
+    let outcome = deliver(&world).await.unwrap();
+    assert_eq!(outcome.id("device"), Some("/dev/sdg"));
+    assert_eq!(the_item(&world).item.status, Status::Resolved);
+}
+
+const KEY: &str = "arn:aws:kms:us-west-2:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
+
+/// Each is an open item whose remedy names the key or the instance.
+#[tokio::test]
+async fn what_ec2_has_against_an_attachment_is_refused_with_its_remedy() {
+    for (trouble, reason, remedy) in [
+        (AttachTrouble::Key, "key-unusable", KEY),
+        (AttachTrouble::ProductCode, "product-code", "stop i-1"),
+        (AttachTrouble::Unsupported, "unsupported", "i-1"),
+        (AttachTrouble::Vanishes, "volume-gone", "vol-1"),
+    ] {
+        let world = World::with_restored_volume();
+        with_volume(&world, |volume| volume.key = Some(KEY.into()));
+        world.state().attach_trouble = Some((trouble, 1));
+        let result = deliver(&world).await;
+        assert_eq!(outcome(&result), ("refused", Some(reason)));
+        assert_eq!(count(&world, ATTACH), 1, "{reason}");
+        let item = the_item(&world);
+        assert_eq!(item.item.status, Status::Open, "{reason}");
+        let (_, what_to_do) = item.description.split_once("**What to do.**").unwrap();
+        assert!(what_to_do.contains(remedy), "{}", item.description);
+        assert_eq!(told(&world).len(), 1, "{reason}");
+    }
+}
+
+/// EC2 accepted it, and nothing comes of it: so a key that is disabled shows.
+#[tokio::test]
+async fn an_attachment_that_is_dropped_is_refused_with_its_remedy() {
+    for key in [Some(KEY), None] {
+        let world = World::with_restored_volume();
+        with_volume(&world, |volume| volume.key = key.map(str::to_owned));
+        world.state().drops_attachments = true;
+        let clock = FakeClock::new();
+        let result = integrate(&world, &clock, &domain(), job(&world)).await;
+        assert_eq!(outcome(&result), ("refused", Some("attachment-dropped")));
+        assert_eq!(count(&world, ATTACH), 1);
+        // EC2's answers may lag behind for a while, but a run of the reconciler must come to this.
+        let waited = Duration::from_secs(300) - clock.remaining();
+        assert!((20..30).contains(&waited.as_secs()), "{waited:?}");
+        let item = the_item(&world);
+        assert_eq!(item.item.status, Status::Open);
+        let names = key.unwrap_or("i-1");
+        assert!(item.description.contains(names), "{}", item.description);
+    }
+}
+
+/// The target is an Auto Scaling group of these instances, each with its lifecycle state.
+fn with_group(world: &World, desired: usize, members: &[(&str, &str)]) {
+    with_target(world, |target| {
+        target.resource_type = "AWS::AutoScaling::AutoScalingGroup".into();
+        target.physical_id = Some("group".into());
+    });
+    let mut state = world.state();
+    let first = state.instances[&InstanceId::new("i-1")].clone();
+    let ids = members.iter().map(|(id, _)| InstanceId::new(*id)).collect();
+    state.groups.insert("group".into(), ids);
+    state.capacities.insert("group".into(), desired);
+    for (id, lifecycle) in members {
+        let id = InstanceId::new(*id);
+        state.lifecycles.insert(id.clone(), (*lifecycle).to_owned());
+        let running = Instance {
+            id: id.clone(),
+            devices: Vec::new(),
+            ..first.clone()
+        };
+        state.instances.entry(id).or_insert(running);
+    }
+}
+
+/// EC2 shows all of them as running.
+#[tokio::test]
+async fn members_of_a_group_that_are_leaving_or_in_a_warm_pool_do_not_count() {
+    for other in [
+        "Terminating",
+        "Terminating:Wait",
+        "Warmed:Running",
+        "Warmed:Pending:Wait",
+        "Standby",
+        "Detaching",
+    ] {
+        let world = World::with_restored_volume();
+        with_group(&world, 1, &[("i-2", other), ("i-1", "InService")]);
+        let outcome = deliver(&world).await.unwrap();
+        assert_eq!(outcome.id("instanceId"), Some("i-1"), "{other}");
+    }
+}
+
+/// It launches the new one before it terminates the old one.
+#[tokio::test]
+async fn an_instance_refresh_is_waited_for() {
+    let world = World::with_restored_volume();
+    let refresh = |old, new| with_group(&world, 1, &[("i-1", old), ("i-2", new)]);
+    for (old, new) in [("InService", "Pending"), ("InService", "InService")] {
+        refresh(old, new);
+        let error = deliver(&world).await.unwrap_err();
+        assert_eq!(error.error_type(), "Retryable");
+        assert!(
+            error.to_string().contains("desired capacity of 1"),
+            "{error}"
+        );
+        assert!(items(&world).is_empty());
+    }
+    refresh("Terminating:Wait", "InService");
+    let outcome = deliver(&world).await.unwrap();
+    assert_eq!(outcome.id("instanceId"), Some("i-2"));
+}
+
+/// A volume that the old one still has comes to the new one when the old one is gone.
+#[tokio::test]
+async fn a_member_that_is_being_terminated_is_waited_for_while_it_has_the_volume() {
+    let world = World::with_restored_volume();
+    with_group(&world, 1, &[("i-1", "InService")]);
+    assert_eq!(deliver(&world).await.unwrap().kind(), "integrated");
+    world.state().items.clear();
+    with_group(
+        &world,
+        1,
+        &[("i-1", "Terminating:Wait"), ("i-2", "InService")],
+    );
+    let error = deliver(&world).await.unwrap_err();
+    assert_eq!(error.error_type(), "Retryable");
+    assert!(error.to_string().contains("terminate i-1"), "{error}");
+    with_instance(&world, |instance| instance.devices.clear());
+    with_volume(&world, |volume| {
+        volume.state = "available".into();
+        volume.attachments.clear();
+    });
+    let outcome = deliver(&world).await.unwrap();
+    assert_eq!(outcome.id("instanceId"), Some("i-2"));
+}
+
+/// EC2 knows of it before the group does.
+#[tokio::test]
+async fn a_member_in_service_that_has_ended_is_replaced() {
+    for state in ["shutting-down", "terminated"] {
+        let world = World::with_restored_volume();
+        with_group(&world, 1, &[("i-1", "InService")]);
+        with_instance(&world, |instance| instance.state = state.into());
+        let error = deliver(&world).await.unwrap_err();
+        assert_eq!(error.error_type(), "Retryable");
+        assert!(
+            error.to_string().contains(&format!("i-1 is {state}")),
+            "{error}"
+        );
+    }
+}
+
+const BACKUPS_FORM: &str = "arn:aws:backup:us-west-2:111122223333:recovery-point:1EB3B5E7";
+
+/// The event names the recovery point in AWS Backup's form only, and the tags are EC2's.
+#[tokio::test]
+async fn tags_that_the_events_form_does_not_lead_to_are_looked_for_under_the_jobs() {
+    let world = World::with_restored_volume();
+    let event = RestoreJob {
+        recovery_point: RecoveryPointArn::parse(BACKUPS_FORM).ok(),
+        ..job(&world)
+    };
+    let outcome = deliver_job(&world, event.clone()).await.unwrap();
+    assert_eq!(outcome.kind(), "integrated");
+    assert_eq!(count(&world, "backup:DescribeRestoreJob"), 1);
+    // The job's form decides: there are no tags.
+    let world = World::with_restored_volume();
+    world.state().tags.clear();
+    let outcome = deliver_job(&world, event.clone()).await.unwrap();
+    assert_eq!(outcome.reason(), Some("untagged"));
+    // The job knows no other form.
+    let world = World::with_restored_volume();
+    let known = event.clone();
+    world.state().restore_jobs.insert("job-1".into(), known);
+    let error = deliver_job(&world, event.clone()).await.unwrap_err();
     assert_eq!(error.error_type(), "Permanent");
-    assert_eq!(count(&world, ATTACH), 1);
+    assert_eq!(error.fault().code(), Some("ResourceNotFoundException"));
+    // Whether it is ours is not known.
+    assert!(items(&world).is_empty());
+    // The job cannot be asked for the moment.
+    let world = World::with_restored_volume();
+    world.fail("backup:DescribeRestoreJob", Failure::AnswerLost);
+    let clock = FakeClock::with_budget(Duration::ZERO);
+    let error = integrate(&world, &clock, &domain(), event)
+        .await
+        .unwrap_err();
+    assert_eq!(error.error_type(), "Retryable");
 }
 
 #[tokio::test]
@@ -423,10 +793,10 @@ fn refusing() -> Vec<(&'static str, World)> {
         ("tag-missing", |world| untag(world, "recovery:logical-id")),
         ("tag-missing", |world| untag(world, "recovery:stack")),
         ("tag-invalid", |world| {
-            tag(world, "recovery:device", "/dev/sda1")
+            tag(world, "recovery:stack", "no stack!")
         }),
         ("tag-invalid", |world| {
-            tag(world, "recovery:mount", "/srv/../etc")
+            tag(world, "recovery:logical-id", "no id!")
         }),
         ("target-type", |world| {
             with_target(world, |target| {
@@ -464,6 +834,31 @@ fn refusing() -> Vec<(&'static str, World)> {
                 instance.devices = vec![("/dev/sdf".into(), VolumeId::new("vol-9"))]
             })
         }),
+        ("root-volume", |world| {
+            tag(world, "recovery:device", "/dev/xvda")
+        }),
+        ("stack-volume", |world| {
+            tag(world, "aws:cloudformation:stack-name", "shop");
+            tag(world, "aws:cloudformation:logical-id", "Data");
+            let key = ("shop".to_owned(), "Data".to_owned());
+            let empty = StackResource {
+                resource_type: "AWS::EC2::Volume".to_owned(),
+                physical_id: Some("vol-9".to_owned()),
+                status: "CREATE_COMPLETE".to_owned(),
+            };
+            world.state().stack_resources.insert(key, empty);
+        }),
+        ("stack-volume", |world| {
+            tag(world, "recovery:device", "/dev/xvdf");
+            with_instance(world, |instance| {
+                instance.devices = vec![("/dev/sdf".into(), VolumeId::new("vol-9"))]
+            });
+            let mut state = world.state();
+            let mut empty = state.volumes[&VolumeId::new("vol-1")].clone();
+            empty.id = VolumeId::new("vol-9");
+            empty.owner = Some("shop/Data".to_owned());
+            state.volumes.insert(empty.id.clone(), empty);
+        }),
         ("several-instances", |world| {
             with_target(world, |target| {
                 target.resource_type = "AWS::AutoScaling::AutoScalingGroup".into();
@@ -490,6 +885,97 @@ fn refusing() -> Vec<(&'static str, World)> {
             (reason, world)
         })
         .collect()
+}
+
+#[tokio::test]
+async fn what_a_stack_has_created_in_the_way_is_named_with_the_way_out() {
+    for (reason, world) in refusing() {
+        if reason == "stack-volume" {
+            deliver(&world).await.unwrap();
+            let item = the_item(&world);
+            for part in ["Data", "conditional", "docs/workload.md"] {
+                assert!(item.description.contains(part), "{}", item.description);
+            }
+        }
+    }
+    // Where the stack has no such volume in this Region, or the volume is attached already, nothing is
+    // in the way.
+    let world = World::with_restored_volume();
+    tag(&world, "aws:cloudformation:stack-name", "shop");
+    tag(&world, "aws:cloudformation:logical-id", "Data");
+    assert_eq!(outcome(&deliver(&world).await), ("integrated", None));
+    let key = ("shop".to_owned(), "Data".to_owned());
+    {
+        let mut state = world.state();
+        let mut made = state.stack_resources[&("shop".to_owned(), "Server".to_owned())].clone();
+        made.resource_type = "AWS::EC2::Volume".to_owned();
+        state.stack_resources.insert(key, made);
+    }
+    assert_eq!(
+        outcome(&deliver(&world).await),
+        ("already-integrated", None)
+    );
+}
+
+/// `job-1` restored a recovery point without tags; an older one, `snap-0`, has them.
+fn untagged() -> World {
+    let world = World::with_restored_volume();
+    let mut state = world.state();
+    let tags = state.tags.remove("arn:aws:ec2:us-west-2::snapshot/snap-1");
+    let older = "arn:aws:ec2:us-west-2::snapshot/snap-0".to_owned();
+    state.tags.insert(older, tags.unwrap());
+    drop(state);
+    world
+}
+
+/// What the state machine asks for: the job, with the item of its plan.
+fn planned(world: &World, reserved: &[&str]) -> Restore {
+    Restore {
+        planned: PlannedAs {
+            tags_from: RecoveryPointArn::parse("arn:aws:ec2:us-west-2::snapshot/snap-0").ok(),
+            reserved: reserved
+                .iter()
+                .filter_map(|name| DeviceName::parse(name))
+                .collect(),
+        },
+        ..Restore::from(job(world))
+    }
+}
+
+#[tokio::test]
+async fn a_volume_whose_recovery_point_has_no_tags_comes_back_by_those_its_plan_names() {
+    let world = untagged();
+    // Its event has no plan.
+    assert_eq!(
+        outcome(&deliver(&world).await),
+        ("ignored", Some("untagged"))
+    );
+    for kind in ["integrated", "already-integrated"] {
+        let asked = planned(&world, &[]);
+        let result = integrate(&world, &FakeClock::new(), &domain(), asked).await;
+        assert_eq!(outcome(&result), (kind, None));
+        let item = the_item(&world).item;
+        assert_eq!(item.status, Status::Resolved);
+        assert_eq!(
+            item.data["recovery:tags-from"],
+            "arn:aws:ec2:us-west-2::snapshot/snap-0"
+        );
+    }
+    assert_eq!(world.attachments_made(), 1);
+}
+
+#[tokio::test]
+async fn a_name_that_another_volume_of_the_plan_claims_is_left_free() {
+    let world = World::with_restored_volume();
+    let asked = planned(&world, &["/dev/sdf", "/dev/xvdg"]);
+    let integrated = integrate(&world, &FakeClock::new(), &domain(), asked).await;
+    assert_eq!(integrated.unwrap().id("device"), Some("/dev/sdh"));
+    // What has a name of its own is not kept from it.
+    let world = World::with_restored_volume();
+    tag(&world, "recovery:device", "/dev/sdf");
+    let asked = planned(&world, &["/dev/sdf"]);
+    let integrated = integrate(&world, &FakeClock::new(), &domain(), asked).await;
+    assert_eq!(integrated.unwrap().id("device"), Some("/dev/sdf"));
 }
 
 #[tokio::test]
@@ -656,6 +1142,42 @@ async fn a_volume_to_be_mounted_leaves_its_item_open() {
     assert_eq!(the_item(&world).item.status, Status::Resolved);
 }
 
+/// The volume is attached; its item stays open and names the tag, its value, what is wrong with it and
+/// what is left to do.
+#[tokio::test]
+async fn an_optional_tag_that_cannot_be_used_does_not_prevent_the_attachment() {
+    for (key, value, left) in [
+        ("recovery:mount", "D:", "Mount the volume by hand"),
+        ("recovery:mount", "/srv/my data", "Mount the volume by hand"),
+        ("recovery:mount", "/srv/../etc", "Mount the volume by hand"),
+        (
+            "recovery:device",
+            "/dev/xvdzz",
+            "attach it by hand under the right one",
+        ),
+    ] {
+        let world = World::with_restored_volume();
+        tag(&world, key, value);
+        for kind in ["integrated", "already-integrated"] {
+            let outcome = deliver(&world).await.unwrap();
+            assert_eq!(outcome.kind(), kind, "{key}={value}");
+            assert_eq!(outcome.id("device"), Some("/dev/sdf"));
+            let item = the_item(&world);
+            assert_eq!(item.item.status, Status::Open, "{key}={value}");
+            assert_eq!(item.severity, Severity::Medium);
+            for part in [
+                "**What is left to do.**",
+                &format!("the tag {key} of the recovery point is `{value}`, but must be"),
+                left,
+                "Correct the tag of the protected resource in the primary Region.",
+            ] {
+                assert!(item.description.contains(part), "{}", item.description);
+            }
+        }
+        assert_eq!(told(&world), Vec::<String>::new());
+    }
+}
+
 #[tokio::test]
 async fn a_restore_test_is_left_alone_however_it_is_known() {
     let ways: [Arrange; 4] = [
@@ -801,7 +1323,7 @@ async fn a_job_that_nobody_calls_completed_is_not_acted_upon() {
 
 #[tokio::test]
 async fn a_target_that_is_not_there_yet_is_waited_for_by_the_next_delivery() {
-    let arrange: [Arrange; 5] = [
+    let arrange: [Arrange; 4] = [
         |world| world.state().stack_resources.clear(),
         |world| with_target(world, |target| target.physical_id = None),
         |world| world.state().instances.clear(),
@@ -811,7 +1333,6 @@ async fn a_target_that_is_not_there_yet_is_waited_for_by_the_next_delivery() {
                 target.physical_id = Some("group".into());
             })
         },
-        |world| world.state().volumes.clear(),
     ];
     for arrange in arrange {
         let world = World::with_restored_volume();
@@ -1004,7 +1525,7 @@ async fn a_hostile_tag_stays_a_quotation() {
     let hostile = "[approve here](https://example.com)";
     world.add_restored_volume("1", &[("recovery:mount", hostile)]);
     let outcome = deliver(&world).await.unwrap();
-    assert_eq!(outcome.reason(), Some("tag-invalid"));
+    assert_eq!(outcome.kind(), "integrated");
     let description = the_item(&world).description;
     assert!(
         description.contains(&format!("`{hostile}`")),

@@ -55,7 +55,9 @@ fn volume() -> impl Strategy<Value = Volume> {
             state: state.to_owned(),
             zone: zone.to_owned(),
             attachments,
+            key: None,
             restore_test: false,
+            owner: None,
         }
     })
 }
@@ -153,6 +155,7 @@ fn health_event() -> impl Strategy<Value = HealthEvent> {
                     description,
                     entities,
                     pages,
+                    affected_account: None,
                 }
             },
         )
@@ -207,12 +210,14 @@ proptest! {
 
     #[test]
     fn every_notification_is_one_that_sns_takes(subject in anything(), message in anything()) {
-        let sent = Notification { subject, message, attributes: Vec::new() };
+        let sent = Notification { subject: subject.clone(), pointer: subject, message, attributes: Vec::new() };
         let subject = sent.limited_subject();
         prop_assert!(subject.len() < 100);
         prop_assert!(subject.chars().all(|c| c.is_ascii() && !c.is_ascii_control()));
         prop_assert!(!subject.starts_with(' '));
         prop_assert!(sent.limited_message().len() <= 256 * 1024);
+        let phone = sent.text_message();
+        prop_assert!(phone.len() <= 140 && phone.is_ascii(), "{}", phone);
     }
 
     #[test]

@@ -9,7 +9,7 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use recovery_core::arn::{Here, InstanceId, VolumeId};
+use recovery_core::arn::{Here, InstanceId, RecoveryPointArn, VolumeId};
 use recovery_core::error::Error;
 use recovery_core::fakes::{DRILL_ROLE, Failure, FakeClock, World};
 use recovery_core::integrate::Attachment;
@@ -17,10 +17,12 @@ use recovery_core::integration::{Domain, integrate};
 use recovery_core::ops_item::Status;
 use recovery_core::outcome::Outcome;
 use recovery_core::reconciliation::{Horizon, reconcile};
+use recovery_core::restore_job::{PlannedAs, Restore};
 
 const HORIZON: Horizon = Horizon {
     lookback: TimeDelta::hours(24),
     patience: TimeDelta::minutes(30),
+    interval: Duration::from_mins(1),
 };
 
 fn domain() -> Domain {
@@ -104,6 +106,35 @@ async fn what_is_integrated_costs_pages_and_nothing_more() {
     assert_eq!(count(&world, "ec2:DescribeVolumes"), pages);
     assert_eq!(count(&world, "ssm:DescribeOpsItems"), 1);
     assert_eq!(world.calls().len(), 2 * pages + 1);
+}
+
+#[tokio::test]
+async fn a_recovery_point_without_tags_is_integrated_by_those_that_its_item_names() {
+    let world = restored(2);
+    let stack = ("shop".to_owned(), "Server".to_owned());
+    let server = {
+        let mut state = world.state();
+        let tags = state.tags.remove("arn:aws:ec2:us-west-2::snapshot/snap-1");
+        let older = "arn:aws:ec2:us-west-2::snapshot/snap-0".to_owned();
+        state.tags.insert(older, tags.unwrap());
+        state.tags.remove("arn:aws:ec2:us-west-2::snapshot/snap-2");
+        state.stack_resources.remove(&stack).unwrap()
+    };
+    // The state machine asked with the plan, when the stack was not there.
+    let job = world.state().restore_jobs["job-1"].clone();
+    let asked = Restore {
+        planned: PlannedAs {
+            tags_from: RecoveryPointArn::parse("arn:aws:ec2:us-west-2::snapshot/snap-0").ok(),
+            ..PlannedAs::default()
+        },
+        ..Restore::from(job)
+    };
+    let error = integrate(&world, &FakeClock::new(), &domain(), asked).await;
+    assert_eq!(error.unwrap_err().error_type(), "Retryable");
+    world.state().stack_resources.insert(stack, server);
+    let outcome = run(&world).await.unwrap();
+    assert_eq!(outcome.count("integrated"), Some(1));
+    assert_eq!(attached(&world), 1, "nobody says where the other belongs");
 }
 
 #[tokio::test]
@@ -339,6 +370,66 @@ async fn no_turn_begins_without_the_time_for_it() {
     let taken = Duration::from_secs(300) - recovery_core::ports::Clock::remaining(&clock);
     // The clock of the fakes adds up what goes on at the same time.
     assert!(taken < Duration::from_secs(5 * 40), "{taken:?}");
+}
+
+#[tokio::test]
+async fn what_a_run_has_not_begun_when_the_next_one_is_due_is_left_to_that_one() {
+    let world = restored(20);
+    for volume in world.state().volumes.values_mut() {
+        volume.state = "creating".to_owned();
+    }
+    // Eight at a time wait half a minute each, which the clock of the fakes adds up.
+    let clock = FakeClock::with_budget(Duration::from_secs(900));
+    let outcome = reconcile(&world, &clock, &domain(), HORIZON).await.unwrap();
+    let (waiting, left) = (outcome.count("waiting"), outcome.count("left"));
+    assert!(waiting.is_some_and(|waiting| waiting < 20), "{outcome:?}");
+    assert_eq!(waiting.unwrap() + left.unwrap(), 20, "{outcome:?}");
+}
+
+/// Lets AWS Backup still work on the restore.
+fn under_way(world: &World, job: &str) {
+    let mut state = world.state();
+    let job = state.restore_jobs.get_mut(job).unwrap();
+    job.status = Some("RUNNING".to_owned());
+    job.completed = None;
+    job.created_resource = None;
+}
+
+#[tokio::test]
+async fn while_a_restore_is_under_way_the_restores_are_listed_until_the_next_run() {
+    let world = restored(3);
+    under_way(&world, "job-1");
+    world.fail("cloudformation:DescribeStackResource", Failure::Denied);
+    let clock = FakeClock::new();
+    let outcome = reconcile(&world, &clock, &domain(), HORIZON).await.unwrap();
+    assert_eq!(count(&world, "backup:ListRestoreJobs first"), 4);
+    let taken = Duration::from_secs(300) - recovery_core::ports::Clock::remaining(&clock);
+    assert!(taken < HORIZON.interval, "{taken:?}");
+    // Each was attended to once, also the one that failed.
+    assert_eq!(outcome.count("restores"), Some(2));
+    assert_eq!(outcome.count("integrated"), Some(1));
+    assert_eq!(outcome.count("failing"), Some(1));
+    // Not where no time would be left for what it finds.
+    let world = restored(1);
+    under_way(&world, "job-1");
+    let clock = FakeClock::with_budget(Duration::from_secs(89));
+    reconcile(&world, &clock, &domain(), HORIZON).await.unwrap();
+    assert_eq!(count(&world, "backup:ListRestoreJobs first"), 1);
+}
+
+#[tokio::test]
+async fn nobody_waits_for_the_restores_of_tests_and_drills() {
+    let world = restored(2);
+    under_way(&world, "job-1");
+    under_way(&world, "job-2");
+    {
+        let mut state = world.state();
+        state.restore_jobs.get_mut("job-1").unwrap().restore_test = true;
+        state.restore_jobs.get_mut("job-2").unwrap().iam_role =
+            recovery_core::arn::Arn::parse(DRILL_ROLE).ok();
+    }
+    run(&world).await.unwrap();
+    assert_eq!(count(&world, "backup:ListRestoreJobs"), 1);
 }
 
 #[tokio::test]

@@ -310,7 +310,14 @@ fn deliver_all(world: &World, deliveries: &[(usize, u32)]) {
 fn to_be_told(deliveries: &[(usize, u32)]) -> BTreeSet<&'static str> {
     let end = deliveries.iter().position(|(said, _)| *said == END);
     let heard = &deliveries[..end.map_or(deliveries.len(), |end| end + 1)];
-    heard.iter().map(|(said, _)| SAID[*said].0).collect()
+    heard
+        .iter()
+        .map(|(said, _)| match *said {
+            // A message that tells of the end counts as another one than with the same id before.
+            END => "end@over",
+            said => SAID[said].0,
+        })
+        .collect()
 }
 
 fn told_of(item: &StoredItem) -> BTreeSet<&str> {

@@ -5,12 +5,16 @@
     reason = "what arranges a test fails it when it cannot"
 )]
 
-use chrono::DateTime;
-use recovery_core::arn::InstanceId;
+use chrono::{DateTime, TimeDelta};
+use recovery_core::arn::{InstanceId, RestoreJobId, VolumeId};
 use recovery_core::error::Error;
-use recovery_core::fakes::{DRILL_ROLE, Failure, RESTORE_ROLE, World, volume_point};
+use recovery_core::fakes::{
+    DRILL_ROLE, Failure, RESTORE_ROLE, World, attached_volume, completed_job, volume_point,
+};
 use recovery_core::outcome::Outcome;
 use recovery_core::ports::RestoreRequest;
+use recovery_core::report::observation::{Job, RecoveredVolume};
+use recovery_core::restore_job::RestoreJob;
 use recovery_core::restore_start::{Means, handle};
 use serde_json::{Value, json};
 
@@ -50,6 +54,7 @@ fn input() -> Value {
             "metadata": {"availabilityZone": "us-west-2f"},
             "predictions": {},
         },
+        "execution": {"name": "shop-1", "startedAt": "2026-11-23T05:55:00Z"},
     })
 }
 
@@ -65,7 +70,7 @@ async fn started(world: &World) -> Outcome {
 
 fn requests(world: &World) -> Vec<RestoreRequest> {
     let state = world.state();
-    let started = state.backups.started.values();
+    let started = state.backups.started.iter();
     started.map(|(request, _)| request.clone()).collect()
 }
 
@@ -129,53 +134,270 @@ async fn what_is_stored_and_the_owners_key_are_in_the_metadata() {
     );
 }
 
+fn records(world: &World) -> Vec<String> {
+    world.state().backups.objects.keys().cloned().collect()
+}
+
 #[tokio::test]
-async fn the_same_item_is_one_job_until_that_job_has_failed() {
+async fn the_job_is_recorded_under_the_execution_before_the_item_counts_as_started() {
     let world = world();
-    // The answer is lost, and asked for again.
-    world.fail("backup:StartRestoreJob", Failure::AnswerLost);
+    let outcome = started(&world).await;
+    let [key] = records(&world).try_into().unwrap();
+    let item = key
+        .strip_prefix("jobs/shop-1/20261123T055500Z/")
+        .and_then(|rest| rest.strip_suffix("/0.json"))
+        .unwrap();
+    assert_eq!(item.len(), 64, "{key}");
+    let record: Value = serde_json::from_str(&world.state().backups.objects[&key]).unwrap();
+    assert_eq!(record["restoreJobId"], "planned-1");
+    assert_eq!(record["recoveryPointArn"], POINT);
+    assert_eq!(outcome.id("restoreJobId"), Some("planned-1"));
+    // A record that cannot be written is an error: the item has not started.
+    let world = self::world();
+    world.fail("s3:PutObject", Failure::Denied);
     let error = handle(&world, &means(), &input()).await.unwrap_err();
-    assert_eq!(error.error_type(), "Retryable");
+    assert_eq!(error.error_type(), "Permanent");
+    // The next attempt finds the job in AWS Backup's list.
+    world.forget_tokens();
+    assert_eq!(started(&world).await.id("restoreJobId"), Some("planned-1"));
+}
+
+#[tokio::test]
+async fn a_recorded_job_is_the_answer_when_its_token_is_forgotten_and_the_target_is_gone() {
+    let world = world();
+    started(&world).await;
+    world.forget_tokens();
+    world.state().calls.clear();
+    world.state().stack_resources.clear();
+    world.state().backups.points.clear();
+    world.state().records.jobs.clear();
     for status in ["PENDING", "RUNNING", "COMPLETED"] {
-        let id = "planned-1".to_owned();
-        if let Some(job) = world.state().restore_jobs.get_mut(&id) {
-            job.status = Some(status.to_owned());
-        }
-        assert_eq!(
-            started(&world).await.id("restoreJobId"),
-            Some("planned-1"),
-            "{status}"
-        );
+        world.set_started(status);
+        let outcome = started(&world).await;
+        assert_eq!(outcome.id("restoreJobId"), Some("planned-1"), "{status}");
     }
     assert_eq!(requests(&world).len(), 1);
-    // Where the plan has changed elsewhere, what is restored stays; another resource is another job.
-    let other = input_with("/planHash", json!("f".repeat(64)));
-    let outcome = handle(&world, &means(), &other).await.unwrap();
-    assert_eq!(outcome.id("restoreJobId"), Some("planned-1"));
-    let other = input_with(
-        "/item/resourceArn",
-        json!("arn:aws:ec2:us-east-1:1:volume/vol-b"),
-    );
-    let outcome = handle(&world, &means(), &other).await.unwrap();
-    assert_eq!(outcome.id("restoreJobId"), Some("planned-2"));
-    // What failed is restored anew, as often as it may.
-    for attempt in 3..12 {
-        for job in world.state().restore_jobs.values_mut() {
-            job.status = Some(["FAILED", "ABORTED"][attempt % 2].to_owned());
-        }
+    let read = |call: &String| call.starts_with("s3:Get") || call.contains("DescribeRestoreJob");
+    assert!(world.calls().iter().all(read), "{:?}", world.calls());
+}
+
+#[tokio::test]
+async fn what_failed_is_restored_anew_as_often_as_it_may_be() {
+    let world = world();
+    started(&world).await;
+    for attempt in 2..=10 {
+        world.set_started(["FAILED", "ABORTED"][attempt % 2]);
+        world.forget_tokens();
         let outcome = started(&world).await;
-        assert_eq!(
-            outcome.id("restoreJobId").unwrap(),
-            format!("planned-{attempt}")
-        );
+        let expected = format!("planned-{attempt}");
+        assert_eq!(outcome.id("restoreJobId"), Some(expected.as_str()));
+        assert_eq!(records(&world).len(), attempt);
     }
+    world.set_started("FAILED");
     for job in world.state().restore_jobs.values_mut() {
-        job.status = Some("FAILED".to_owned());
         job.status_message = Some("The role may not use the key.".to_owned());
     }
     let outcome = handle(&world, &means(), &input()).await;
     assert_refused(outcome, "restore-keeps-failing", "may not use the key");
-    assert_eq!(requests(&world).len(), 11);
+    assert_eq!(requests(&world).len(), 10);
+    // Another execution tries again.
+    let other = input_with("/execution/name", json!("shop-2"));
+    let outcome = handle(&world, &means(), &other).await.unwrap();
+    assert_eq!(outcome.id("restoreJobId"), Some("planned-11"));
+}
+
+#[tokio::test]
+async fn an_item_is_one_job_whatever_else_the_plan_holds_and_another_item_is_another_job() {
+    let world = world();
+    world.fail("backup:StartRestoreJob", Failure::AnswerLost);
+    let error = handle(&world, &means(), &input()).await.unwrap_err();
+    assert_eq!(error.error_type(), "Retryable");
+    world.forget_tokens();
+    assert_eq!(started(&world).await.id("restoreJobId"), Some("planned-1"));
+    let other = input_with("/planHash", json!("f".repeat(64)));
+    let outcome = handle(&world, &means(), &other).await.unwrap();
+    assert_eq!(outcome.id("restoreJobId"), Some("planned-1"));
+    let created = DateTime::from_timestamp(1_795_400_000, 0).unwrap();
+    let point = volume_point("b", "b", created).unwrap();
+    world.state().backups.points.push(point);
+    let mut other = input_with(
+        "/item/recoveryPointArn",
+        json!("arn:aws:ec2:us-west-2::snapshot/snap-b"),
+    );
+    other["item"]["resourceArn"] = json!("arn:aws:ec2:us-east-1:1:volume/vol-b");
+    let outcome = handle(&world, &means(), &other).await.unwrap();
+    assert_eq!(outcome.id("restoreJobId"), Some("planned-2"));
+}
+
+#[tokio::test]
+async fn a_token_belongs_to_one_execution_that_is_identified_by_name_and_start() {
+    let token = |input: Value| async move {
+        let world = world();
+        handle(&world, &means(), &input).await.unwrap();
+        requests(&world).remove(0).token
+    };
+    let first = token(input()).await;
+    assert_eq!(first, token(input()).await);
+    for other in [
+        input_with("/execution/name", json!("shop-2")),
+        input_with("/execution/startedAt", json!("2027-03-23T05:55:00Z")),
+    ] {
+        assert_ne!(first, token(other).await);
+    }
+}
+
+/// The world after a recovery under another name has restored the item: its job, and its volume on the
+/// target.
+fn recovered_before(status: &str) -> World {
+    let world = world();
+    let at = |minute: i64| DateTime::from_timestamp(1_795_410_000 + minute * 60, 0).unwrap();
+    let mut job = completed_job("9", POINT, RESTORE_ROLE, at(1), at(3));
+    job.status = status.to_owned();
+    let known = RestoreJob {
+        status: Some(status.to_owned()),
+        ..RestoreJob::known_by_id(job.id.clone())
+    };
+    let volume = attached_volume("9", "1", at(4));
+    let mut state = world.state();
+    state.restore_jobs.insert(job.id.to_string(), known);
+    state.records.jobs.push(job);
+    state.records.volumes.insert(volume.id.clone(), volume);
+    drop(state);
+    world
+}
+
+#[tokio::test]
+async fn what_another_recovery_restored_is_found_as_long_as_its_volume_serves() {
+    type Change = fn(&mut Job, &mut RecoveredVolume);
+    let cases: [(&str, Change, bool); 12] = [
+        ("it is attached to the target", |_, _| (), true),
+        (
+            "it is not attached yet",
+            |_, volume| volume.attachments.clear(),
+            true,
+        ),
+        (
+            "it is attached elsewhere",
+            |_, volume| volume.attachments[0].instance = InstanceId::new("i-2"),
+            false,
+        ),
+        (
+            "it is in another zone",
+            |_, volume| {
+                volume.attachments.clear();
+                volume.zone = Some("us-west-2c".to_owned());
+            },
+            false,
+        ),
+        (
+            "it is gone",
+            |_, volume| volume.id = VolumeId::new("vol-8"),
+            false,
+        ),
+        (
+            "it is still being restored",
+            |job, _| {
+                job.status = "RUNNING".to_owned();
+                job.created_resource = None;
+            },
+            true,
+        ),
+        (
+            "the job failed",
+            |job, _| job.status = "FAILED".to_owned(),
+            false,
+        ),
+        (
+            "the job was aborted",
+            |job, _| job.status = "ABORTED".to_owned(),
+            false,
+        ),
+        (
+            "a drill restored it",
+            |job, _| job.role = Some(DRILL_ROLE.to_owned()),
+            false,
+        ),
+        (
+            "a restore test restored it",
+            |job, _| job.restore_test = true,
+            false,
+        ),
+        (
+            "it was restored from another recovery point",
+            |job, _| job.recovery_point = Some("arn:aws:ec2:us-west-2::snapshot/snap-b".to_owned()),
+            false,
+        ),
+        ("nobody knows its role", |job, _| job.role = None, false),
+    ];
+    for (what, change, found) in cases {
+        let world = recovered_before("COMPLETED");
+        {
+            let mut state = world.state();
+            let state = &mut *state;
+            let mut volumes: Vec<_> = std::mem::take(&mut state.records.volumes)
+                .into_values()
+                .collect();
+            change(&mut state.records.jobs[0], &mut volumes[0]);
+            state.records.volumes = volumes
+                .into_iter()
+                .map(|volume| (volume.id.clone(), volume))
+                .collect();
+        }
+        let job = if found { "job-9" } else { "planned-1" };
+        let outcome = started(&world).await;
+        assert_eq!(outcome.id("restoreJobId"), Some(job), "{what}");
+        // And recorded, so that it is the answer whatever happens to the volume.
+        world.state().records.volumes.clear();
+        assert_eq!(
+            started(&world).await.id("restoreJobId"),
+            Some(job),
+            "{what}"
+        );
+        assert_eq!(requests(&world).len(), usize::from(!found), "{what}");
+    }
+}
+
+#[tokio::test]
+async fn a_drill_restores_anew_what_a_recovery_has_restored() {
+    let world = recovered_before("COMPLETED");
+    let outcome = handle(&world, &means(), &drill("drill-1")).await.unwrap();
+    assert_eq!(outcome.id("restoreJobId"), Some("planned-1"));
+}
+
+#[tokio::test]
+async fn every_page_of_the_list_is_searched_and_what_serves_best_is_found() {
+    let world = recovered_before("COMPLETED");
+    {
+        let mut state = world.state();
+        let records = &mut state.records;
+        records.page_size = 2;
+        let mut others = Vec::new();
+        for n in 10..15 {
+            let mut job = records.jobs[0].clone();
+            job.id = RestoreJobId::new(format!("job-{n}"));
+            job.created = job.created.map(|at| at + TimeDelta::minutes(n));
+            job.created_resource = None;
+            job.status = "RUNNING".to_owned();
+            others.push(job);
+        }
+        records.jobs.splice(0..0, others);
+    }
+    assert_eq!(started(&world).await.id("restoreJobId"), Some("job-9"));
+}
+
+#[tokio::test]
+async fn a_record_that_is_not_one_is_an_error_that_names_it() {
+    let world = world();
+    started(&world).await;
+    let [key] = records(&world).try_into().unwrap();
+    for text in ["", "{}", "[]", "{\"restoreJobId\": 7}"] {
+        let object = text.to_owned();
+        world.state().backups.objects.insert(key.clone(), object);
+        let error = handle(&world, &means(), &input()).await.unwrap_err();
+        assert_eq!(error.error_type(), "Permanent");
+        assert!(error.to_string().contains(&key), "{error}");
+    }
+    assert_eq!(requests(&world).len(), 1);
 }
 
 #[tokio::test]
@@ -250,8 +472,11 @@ async fn trouble_at_each_call_is_an_error_of_its_kind_and_repeated_it_is_one_job
         "cloudformation:DescribeStackResource",
         "ec2:DescribeInstances",
         "backup:GetRecoveryPointRestoreMetadata",
+        "backup:ListRestoreJobs",
         "backup:StartRestoreJob",
         "backup:DescribeRestoreJob",
+        "s3:GetObject",
+        "s3:PutObject",
     ] {
         for (failure, kind) in [
             (Failure::Throttled, "Retryable"),
@@ -262,6 +487,7 @@ async fn trouble_at_each_call_is_an_error_of_its_kind_and_repeated_it_is_one_job
             world.fail(operation, failure);
             let error = handle(&world, &means(), &input()).await.unwrap_err();
             assert_eq!(error.error_type(), kind, "{operation}");
+            world.forget_tokens();
             assert_eq!(started(&world).await.id("restoreJobId"), Some("planned-1"));
             assert_eq!(requests(&world).len(), 1, "{operation}");
         }
@@ -271,7 +497,7 @@ async fn trouble_at_each_call_is_an_error_of_its_kind_and_repeated_it_is_one_job
 /// The same item, for a drill of this name.
 fn drill(name: &str) -> Value {
     let mut input = input_with("/mode", json!("drill"));
-    input["drill"] = json!(name);
+    input["execution"]["name"] = json!(name);
     input
 }
 
@@ -279,7 +505,12 @@ fn drill(name: &str) -> Value {
 async fn a_drill_restores_with_its_own_role_without_tags_and_anew_each_time() {
     let world = world();
     for (n, name) in ["drill-1", "drill-1", "drill_2"].into_iter().enumerate() {
-        let outcome = handle(&world, &means(), &drill(name)).await.unwrap();
+        let mut input = drill(name);
+        if n == 2 {
+            // The first one has ended.
+            input["execution"]["startedAt"] = json!("2026-11-24T05:55:00Z");
+        }
+        let outcome = handle(&world, &means(), &input).await.unwrap();
         assert_eq!(outcome.kind(), "started");
         assert_eq!(outcome.id("mode"), Some("drill"));
         assert_eq!(outcome.id("drill"), Some(name));
@@ -294,7 +525,7 @@ async fn a_drill_restores_with_its_own_role_without_tags_and_anew_each_time() {
     let started: Vec<(&str, &str, bool)> = state
         .backups
         .started
-        .values()
+        .iter()
         .map(|(request, id)| (id.as_str(), request.role.as_str(), request.copy_tags))
         .collect();
     for expected in [
@@ -307,54 +538,43 @@ async fn a_drill_restores_with_its_own_role_without_tags_and_anew_each_time() {
     assert_eq!(started.len(), 3);
 }
 
-/// AWS Backup answers a token with its job for days: another token for the same would restore twice.
 #[tokio::test]
-async fn the_token_of_a_recovery_stays_what_it_was() {
-    let world = world();
-    started(&world).await;
-    let [request] = requests(&world).try_into().unwrap();
-    assert_eq!(
-        request.token,
-        "07cb2c761352a8e6cfe01eda91deabb2d54a1429a238fc50538fedcfa28e7d0e"
-    );
-}
-
-#[tokio::test]
-async fn a_drill_has_a_name_that_an_execution_can_have_and_a_recovery_has_none() {
+async fn an_execution_has_a_name_and_a_start_and_a_drills_name_can_be_the_value_of_a_tag() {
     let world = world();
     let named = |mode: &str, name: Value| {
         let mut input = input_with("/mode", json!(mode));
-        input["drill"] = name;
+        input["execution"]["name"] = name;
         input
     };
     for payload in [
-        named("recover", json!("drill-1")),
-        named("drill", Value::Null),
-        input_with("/mode", json!("drill")),
-        named("drill", json!("")),
+        input_with("/execution", Value::Null),
+        input_with("/execution/startedAt", Value::Null),
+        input_with("/execution/startedAt", json!("yesterday")),
+        named("recover", Value::Null),
+        named("recover", json!("")),
+        named("recover", json!("a b")),
+        named("recover", json!("a/b")),
+        named("recover", json!("..")),
+        named("recover", json!("x".repeat(81))),
         named("drill", json!("a b")),
-        named("drill", json!("a/b")),
         named("drill", json!("é")),
-        named("drill", json!("x".repeat(81))),
+        named("drill", json!("a.b")),
         named("drill", json!(7)),
     ] {
         let error = handle(&world, &means(), &payload).await.unwrap_err();
         assert_eq!(error.error_type(), "Permanent");
         let text = error.to_string();
         assert!(
-            text.contains("drill") && text.contains("the name of the drill's execution"),
+            text.contains("execution") && text.contains("\"startedAt\""),
             "{text}"
         );
     }
     assert!(world.calls().is_empty());
     for name in ["a", "A-_9", &"x".repeat(80)] {
-        assert_eq!(
-            handle(&world, &means(), &drill(name)).await.unwrap().kind(),
-            "started",
-            "{name}"
-        );
+        let outcome = handle(&world, &means(), &drill(name)).await.unwrap();
+        assert_eq!(outcome.kind(), "started", "{name}");
     }
-    let recover = named("recover", Value::Null);
+    let recover = named("recover", json!("été.1"));
     let outcome = handle(&world, &means(), &recover).await.unwrap();
     assert_eq!(outcome.kind(), "started");
 }

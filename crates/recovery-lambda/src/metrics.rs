@@ -4,20 +4,44 @@
 
 use std::io::Write;
 
+use chrono::SecondsFormat;
 use recovery_core::ports::Metrics;
 use recovery_core::report::measures::Measures;
 use serde_json::{Map, Value, json};
+
+use crate::settings::Variables;
 
 /// The namespace of the metrics.
 pub const NAMESPACE: &str = "RapidRecovery";
 
 /// Metrics go to the function's log, on standard output: no call, no permission, nothing to wait for.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct LoggedMetrics;
+///
+/// Lambda filters lines by their `level`, and takes one without a `level` or without a `timestamp` in
+/// RFC 3339 for INFO. Metrics have the function's own log level, so that none of them is filtered out.
+///
+/// <https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-log-level.html>
+#[derive(Debug, Clone, Copy)]
+pub struct LoggedMetrics {
+    level: &'static str,
+}
+
+impl LoggedMetrics {
+    /// Metrics of the level that Lambda's logging configuration sets (`AWS_LAMBDA_LOG_LEVEL`).
+    #[must_use]
+    pub fn from_variables(variables: Variables<'_>) -> LoggedMetrics {
+        let level = match variables("AWS_LAMBDA_LOG_LEVEL").as_deref() {
+            Some("WARN") => "WARN",
+            Some("ERROR") => "ERROR",
+            Some("FATAL") => "FATAL",
+            _ => "INFO",
+        };
+        LoggedMetrics { level }
+    }
+}
 
 impl Metrics for LoggedMetrics {
     fn record(&self, measures: &Measures) {
-        let mut line = embedded(measures).to_string();
+        let mut line = embedded(measures, self.level).to_string();
         line.push('\n');
         // One write, so that no other line comes between. Nobody waits for metrics.
         if let Err(error) = std::io::stdout().lock().write_all(line.as_bytes()) {
@@ -26,8 +50,8 @@ impl Metrics for LoggedMetrics {
     }
 }
 
-/// The numbers as one object of the embedded metric format.
-fn embedded(measures: &Measures) -> Value {
+/// The numbers as one object of the embedded metric format, as a line of this level.
+fn embedded(measures: &Measures, level: &str) -> Value {
     let names: Vec<&str> = measures.dimensions.iter().map(|(name, _)| *name).collect();
     let metrics: Vec<Value> = measures
         .values
@@ -35,6 +59,11 @@ fn embedded(measures: &Measures) -> Value {
         .map(|(name, unit, _)| json!({"Name": name, "Unit": unit.as_str()}))
         .collect();
     let mut line = Map::new();
+    line.insert("level".to_owned(), json!(level));
+    line.insert(
+        "timestamp".to_owned(),
+        json!(measures.at.to_rfc3339_opts(SecondsFormat::Millis, true)),
+    );
     line.insert(
         "_aws".to_owned(),
         json!({
@@ -59,6 +88,24 @@ mod tests {
     use recovery_core::report::measures::Unit;
 
     #[test]
+    fn metrics_have_the_level_that_lambda_keeps() {
+        for (set, level) in [
+            (None, "INFO"),
+            (Some("DEBUG"), "INFO"),
+            (Some("INFO"), "INFO"),
+            (Some("WARN"), "WARN"),
+            (Some("ERROR"), "ERROR"),
+            (Some("FATAL"), "FATAL"),
+        ] {
+            let metrics = LoggedMetrics::from_variables(&|name| {
+                set.filter(|_| name == "AWS_LAMBDA_LOG_LEVEL")
+                    .map(str::to_owned)
+            });
+            assert_eq!(metrics.level, level, "{set:?}");
+        }
+    }
+
+    #[test]
     fn a_line_has_each_metric_declared_and_once() {
         let measures = Measures {
             at: chrono::DateTime::from_timestamp(1_795_413_600, 250_000_000).unwrap(),
@@ -72,8 +119,10 @@ mod tests {
             ],
         };
         assert_eq!(
-            embedded(&measures),
+            embedded(&measures, "WARN"),
             json!({
+                "level": "WARN",
+                "timestamp": "2026-11-23T06:00:00.250Z",
                 "_aws": {
                     "Timestamp": 1_795_413_600_250_i64,
                     "CloudWatchMetrics": [{

@@ -13,8 +13,8 @@ use crate::clock::InvocationClock;
 use crate::failure::Failure;
 use crate::settings::{SettingsError, Variables};
 
-/// Starts logging, then reads the settings, so that a bad setting fails the function's start and
-/// not an incident.
+/// Starts logging and logs the version, then reads the settings, so that a bad setting fails the function's
+/// start and not an incident.
 ///
 /// # Errors
 /// What `settings` finds wrong.
@@ -27,6 +27,7 @@ pub fn start<S>(
     )]
     let variables = |name: &str| std::env::var(name).ok();
     crate::logs::init(variables);
+    tracing::info!(version = recovery_core::VERSION, "the function starts");
     settings(&variables).map_err(|error| {
         tracing::error!(%error, "the function cannot start");
         error.into()

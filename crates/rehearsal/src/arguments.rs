@@ -2,54 +2,53 @@
 
 use std::path::PathBuf;
 
-use crate::problem::Problem;
+use clap::{Args, Parser, ValueEnum};
 
-/// The answer to `--help`.
-pub(crate) const HELP: &str = "\
-Plays a disaster on a local AWS Region, with the functions and rules of template.yaml.
-
-Usage: cargo rehearse [--volumes N] [--json] [--keep] [--template FILE]
-                      [--faults SEED] [--unplugged] [--break STEP]
-
-  --volumes N      so many volumes are recovered: 3, unless said otherwise, to 1000
-  --json           print one JSON document instead of the timeline
-  --keep           leave the local Region running, and print how to talk to it and how to end it
-  --template FILE  deploy this template instead of the project's own
-  --faults SEED    throttle, lose, delay and break calls of the functions, by this number: the end
-                   must be the same, only later
-  --unplugged      let no event of a completed restore reach a function: the state machine and the
-                   schedule must do it
-  --break STEP     let a step of the recovery fail for good: stack, restore, function or report. It
-                   must stop and tell people, and go on to the same end when it is mended and redriven
-  --help           print this
-
-Exit code: 0 every expectation held, 1 one did not, 2 the rehearsal could not be played.
-It needs Rust and Python (3.10 or newer); it touches nothing but this machine's loopback addresses.
-";
-
-/// The command line.
-#[derive(Debug, PartialEq, Eq)]
+/// Plays a disaster on a local AWS Region, with the functions and rules of template.yaml.
+///
+/// It needs Rust and Python 3.10 or newer, and uses nothing except this machine's loopback addresses.
+#[derive(Debug, Parser, PartialEq, Eq)]
+#[command(
+    bin_name = "cargo rehearse",
+    after_help = "Exit code: 0 every expectation held, 1 one did not, 2 the rehearsal could not be played."
+)]
 pub(crate) struct Arguments {
+    /// Recover N volumes, from 3 to 1000
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = volumes)]
     pub(crate) volumes: usize,
+    /// Print one JSON document instead of the timeline
+    #[arg(long)]
     pub(crate) json: bool,
+    /// Leave the local Region running, and print how to use it and how to end it
+    #[arg(long)]
     pub(crate) keep: bool,
+    /// Deploy this template instead of the project's own
+    #[arg(long, value_name = "FILE")]
     pub(crate) template: Option<PathBuf>,
+    #[command(flatten)]
     pub(crate) adversity: Adversity,
 }
 
 /// What is put in the way of the functions.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Args)]
 pub(crate) struct Adversity {
-    /// Calls are disturbed, by this seed.
+    /// Throttle, lose, delay and break calls of the functions, as chosen by this number: the result
+    /// must be the same, only later. The same number disturbs the same calls, if they come in the
+    /// same order
+    #[arg(long, value_name = "SEED")]
     pub(crate) faults: Option<u64>,
-    /// Events of completed restores reach no function.
+    /// Let no event of a completed restore reach a function: the state machine and the schedule must
+    /// integrate every volume
+    #[arg(long)]
     pub(crate) unplugged: bool,
-    /// A step of the recovery fails, until it is mended.
+    /// Let a step of the recovery fail until it is repaired: the recovery must stop, notify, and
+    /// complete after a redrive
+    #[arg(long = "break", value_name = "STEP")]
     pub(crate) broken: Option<Broken>,
 }
 
 /// A step that fails for good.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Broken {
     /// The workload's stack cannot be created.
     Stack,
@@ -61,89 +60,24 @@ pub(crate) enum Broken {
     Report,
 }
 
-impl Broken {
-    fn parse(word: &str) -> Option<Broken> {
-        Some(match word {
-            "stack" => Broken::Stack,
-            "restore" => Broken::Restore,
-            "function" => Broken::Function,
-            "report" => Broken::Report,
-            _ => return None,
-        })
-    }
-}
-
-impl Default for Arguments {
-    fn default() -> Arguments {
-        Arguments {
-            volumes: 3,
-            json: false,
-            keep: false,
-            template: None,
-            adversity: Adversity::default(),
-        }
-    }
-}
-
-impl Arguments {
-    /// Reads the command line; nothing when help is asked for.
-    pub(crate) fn parse(
-        mut words: impl Iterator<Item = String>,
-    ) -> Result<Option<Arguments>, Problem> {
-        let mut arguments = Arguments::default();
-        while let Some(word) = words.next() {
-            match word.as_str() {
-                "--json" => arguments.json = true,
-                "--keep" => arguments.keep = true,
-                "--template" => {
-                    let file = words.next().ok_or_else(|| {
-                        Problem::said("--template needs a file. Name one, or leave --template out.")
-                    })?;
-                    arguments.template = Some(file.into());
-                }
-                "--faults" => {
-                    let seed = words.next().and_then(|word| word.parse().ok());
-                    let seed = seed.ok_or_else(|| {
-                        Problem::said("--faults needs a number. The same number disturbs the same calls, as far as they come in the same order.")
-                    })?;
-                    arguments.adversity.faults = Some(seed);
-                }
-                "--unplugged" => arguments.adversity.unplugged = true,
-                "--volumes" => {
-                    let volumes = words.next().and_then(|word| word.parse().ok());
-                    let volumes = volumes.filter(|volumes| (3..=1000).contains(volumes));
-                    arguments.volumes = volumes
-                        .ok_or_else(|| Problem::said("--volumes needs a number from 3 to 1000."))?;
-                }
-                "--break" => {
-                    let step = words.next().as_deref().and_then(Broken::parse);
-                    let step = step.ok_or_else(|| {
-                        Problem::said("--break needs a step: stack, restore, function or report.")
-                    })?;
-                    arguments.adversity.broken = Some(step);
-                }
-                "--help" | "-h" => return Ok(None),
-                other => {
-                    return Err(Problem::said(format!(
-                        "it does not know {other:?}. `cargo rehearse --help` lists what it takes."
-                    )));
-                }
-            }
-        }
-        Ok(Some(arguments))
-    }
+fn volumes(text: &str) -> Result<usize, String> {
+    text.parse()
+        .ok()
+        .filter(|volumes| (3..=1000).contains(volumes))
+        .ok_or_else(|| "it must be a number from 3 to 1000".to_owned())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn parse(line: &str) -> Result<Option<Arguments>, Problem> {
-        Arguments::parse(line.split_whitespace().map(str::to_owned))
+    fn parse(line: &str) -> Result<Arguments, String> {
+        let words = std::iter::once("rehearsal").chain(line.split_whitespace());
+        Arguments::try_parse_from(words).map_err(|error| error.to_string())
     }
 
     #[test]
-    fn the_command_line_is_read_or_refused_by_word() {
+    fn every_option_is_read() {
         let all = Arguments {
             volumes: 200,
             json: true,
@@ -158,33 +92,33 @@ mod tests {
         assert_eq!(
             parse(
                 "--keep --template x.yaml --faults 7 --unplugged --json --volumes 200 --break stack"
-            )
-            .unwrap(),
-            Some(all)
+            ),
+            Ok(all)
         );
-        assert_eq!(parse("").unwrap(), Some(Arguments::default()));
-        assert_eq!(parse("--json --help").unwrap(), None);
-        let refused = parse("--fast").unwrap_err().to_string();
-        assert!(
-            refused.contains("\"--fast\"") && refused.contains("--help"),
-            "{refused}"
-        );
-        let refused = parse("--faults many").unwrap_err().to_string();
-        assert!(refused.contains("--faults needs a number"), "{refused}");
-        for wrong in [
-            "--volumes 2",
-            "--volumes many",
-            "--volumes",
-            "--break",
-            "--break leg",
+        let none = Arguments {
+            volumes: 3,
+            json: false,
+            keep: false,
+            template: None,
+            adversity: Adversity::default(),
+        };
+        assert_eq!(parse(""), Ok(none));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_refused_with_what_can() {
+        for (line, expected) in [
+            ("--fast", "--help"),
+            ("--faults many", "--faults <SEED>"),
+            ("--volumes 2", "from 3 to 1000"),
+            ("--volumes many", "from 3 to 1000"),
+            ("--volumes", "--volumes <N>"),
+            ("--break", "stack, restore, function, report"),
+            ("--break leg", "stack, restore, function, report"),
+            ("--template", "--template <FILE>"),
         ] {
-            assert!(parse(wrong).is_err(), "{wrong}");
+            let refused = parse(line).unwrap_err();
+            assert!(refused.contains(expected), "{line}: {refused}");
         }
-        assert!(
-            parse("--template")
-                .unwrap_err()
-                .to_string()
-                .contains("needs a file")
-        );
     }
 }

@@ -32,6 +32,7 @@ pub(crate) fn check(played: &Played) -> Vec<Expectation> {
         stop_held(played, stopped, &mut expect);
     }
     drill_held(played, &mut expect);
+    return_held(played, &mut expect);
     for restore in played.restores.iter().chain([&played.second]) {
         let times = attachments_of(played, restore);
         expect(
@@ -301,6 +302,44 @@ fn plan_held(played: &Played, expect: &mut impl FnMut(&str, bool, String)) {
                 .is_some_and(|hash| hash.len() == 64),
         first.to_string().chars().take(300).collect(),
     );
+    let untagged = played.planned.untagged.as_str();
+    let notes: Vec<&str> = first["notes"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
+    expect(
+        "A volume whose newest recovery point has no tags is in the plan with that point, and noted",
+        notes.len() == 1
+            && notes[0].contains(untagged)
+            && notes[0].contains("has no usable tags")
+            && played
+                .restores
+                .iter()
+                .any(|restore| restore.recovery_point == untagged),
+        notes.join("; "),
+    );
+    let rivals = &played.planned.rivals;
+    let refusals: Vec<&Value> = rivals
+        .pointer("/plan/refusals")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .collect();
+    let names_the_other = |one: &Value, other: &Value| {
+        let why = one["why"].as_str().unwrap_or_default();
+        other["resourceArn"]
+            .as_str()
+            .is_some_and(|arn| why.contains(arn))
+    };
+    expect(
+        "Two volumes that claim one device are both refused in the plan, and each refusal names the other",
+        rivals["summary"]["items"] == 0
+            && rivals["summary"]["refusalsByReason"]["device-claimed-twice"] == 2
+            && matches!(refusals[..], [a, b] if names_the_other(a, b) && names_the_other(b, a)),
+        rivals.to_string().chars().take(600).collect(),
+    );
     let changed = &played.planned.changed;
     expect(
         "A plan that was looked at is refused after the next backup, and what changed is named",
@@ -330,18 +369,41 @@ fn recovery_held(played: &Played, expect: &mut impl FnMut(&str, bool, String)) {
         played.started_again.clone(),
     );
     expect(
-        "The report says that everything is back, within the targets",
+        "The report says that everything is restored, within RTO and RPO",
         recovery.said("/complete") == true
             && recovery.said("/mode") == "recover"
             && recovery.said("/totals/integrated") == played.restores.len()
-            && recovery.said("/recoveryTime/met") == true
-            && recovery.said("/recoveryPoint/met") == true,
+            && recovery.said("/rto/met") == true
+            && recovery.said("/rpo/met") == true,
         format!(
-            "complete {}, totals {}, time {}, point {}",
+            "complete {}, totals {}, RTO {}, RPO {}",
             recovery.said("/complete"),
             recovery.said("/totals"),
-            recovery.said("/recoveryTime"),
-            recovery.said("/recoveryPoint")
+            recovery.said("/rto"),
+            recovery.said("/rpo")
+        ),
+    );
+    let noted = recovery
+        .said("/items")
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter(|item| !item["note"].is_null());
+    expect(
+        "The report notes the volume whose recovery point had no tags",
+        noted.clone().count() == 1
+            && noted
+                .clone()
+                .all(|item| item["recoveryPointArn"] == played.planned.untagged.as_str()),
+        format!("{} note(s)", noted.count()),
+    );
+    expect(
+        "No recovery point is restored twice, though AWS Backup forgets idempotency tokens before a redrive",
+        played.restored_again.is_empty(),
+        format!(
+            "{} recovery points; not once: {:?}",
+            played.restores.len(),
+            played.restored_again
         ),
     );
     let wrong = recovery.disagreements(&played.journal);
@@ -530,6 +592,26 @@ fn drill_held(played: &Played, expect: &mut impl FnMut(&str, bool, String)) {
         } else {
             astray.join("; ")
         },
+    );
+}
+
+/// What is planned when the primary Region has returned.
+fn return_held(played: &Played, expect: &mut impl FnMut(&str, bool, String)) {
+    let returned = &played.returned;
+    let reasons = |plan: &Value| plan["summary"]["refusalsByReason"].clone();
+    expect(
+        "What the primary Region backs up after a recovery is refused",
+        returned.plan["outcome"] == "planned"
+            && returned.plan["summary"]["items"] == played.restores.len() - 1
+            && reasons(&returned.plan)["newer-than-recovery"] == 1,
+        returned.plan["summary"].to_string(),
+    );
+    expect(
+        "It is planned when somebody says that the workload runs in the primary Region again",
+        returned.failed_back["outcome"] == "planned"
+            && returned.failed_back["summary"]["items"] == played.restores.len()
+            && reasons(&returned.failed_back)["newer-than-recovery"].is_null(),
+        returned.failed_back["summary"].to_string(),
     );
 }
 

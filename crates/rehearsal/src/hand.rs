@@ -272,6 +272,28 @@ impl<'a> Hand<'a> {
         Ok(newest.map(|(_, id)| id))
     }
 
+    /// How many restores of this recovery point in a role with this name did not fail.
+    pub(crate) async fn restores_of(&self, point: &str, role: &str) -> Result<usize, Problem> {
+        let mut jobs = self
+            .backup
+            .list_restore_jobs()
+            .into_paginator()
+            .items()
+            .send();
+        let mut restores = 0;
+        while let Some(job) = jobs.next().await {
+            let job =
+                job.map_err(|error| Problem::new("the restore jobs could not be listed", error))?;
+            let failed = job
+                .status()
+                .is_some_and(|status| ["FAILED", "ABORTED"].contains(&status.as_str()));
+            let ours = job.recovery_point_arn() == Some(point)
+                && job.iam_role_arn().is_some_and(|arn| arn.contains(role));
+            restores += usize::from(ours && !failed);
+        }
+        Ok(restores)
+    }
+
     pub(crate) async fn zone_of(&self, instance: &str) -> Result<String, Problem> {
         self.ec2
             .describe_instances()
@@ -322,8 +344,8 @@ impl<'a> Hand<'a> {
             tag("recovery:stack", WORKLOAD),
             tag("recovery:logical-id", &protected.logical_id),
         ];
-        if protected.planned {
-            tags.push(tag("recovery:workload", WORKLOAD));
+        if let Some(workload) = protected.workload {
+            tags.push(tag("recovery:workload", workload));
             tags.push(tag("recovery:wave", &protected.wave.to_string()));
         }
         tags.extend(
@@ -349,6 +371,28 @@ impl<'a> Hand<'a> {
             })?
             .volume_id
             .ok_or_else(|| Problem::said("a volume has no id"))
+    }
+
+    /// Takes all tags off a recovery point, as one that AWS Backup could not tag.
+    pub(crate) async fn untag(&self, point: &str) -> Result<(), Problem> {
+        let id = point.rsplit('/').next().unwrap_or_default();
+        let keys = [
+            "Name",
+            "recovery:stack",
+            "recovery:logical-id",
+            "recovery:workload",
+            "recovery:wave",
+            "recovery:device",
+        ];
+        let tags = keys.map(|key| Tag::builder().key(key).build());
+        self.ec2
+            .delete_tags()
+            .resources(id)
+            .set_tags(Some(tags.into()))
+            .send()
+            .await
+            .map_err(|error| Problem::new(format!("{id} could not be untagged"), error))?;
+        Ok(())
     }
 
     /// Backs the volumes up and copies the recovery points to `vault`, as a backup plan does; answers

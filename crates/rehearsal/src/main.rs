@@ -12,6 +12,7 @@ mod arguments;
 mod expectations;
 mod hand;
 mod problem;
+mod progress;
 mod recovery;
 mod region;
 mod report;
@@ -19,30 +20,22 @@ mod setup;
 mod story;
 mod workload;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use arguments::Arguments;
+use clap::Parser;
 use problem::Problem;
 
 fn main() -> ExitCode {
-    let arguments = match Arguments::parse(std::env::args().skip(1)) {
-        Ok(Some(arguments)) => arguments,
-        Ok(None) => {
-            print!("{}", arguments::HELP);
-            return ExitCode::SUCCESS;
-        }
-        Err(problem) => return could_not(&problem),
-    };
-    match rehearse(&arguments) {
+    match rehearse(&Arguments::parse()) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
-        Err(problem) => could_not(&problem),
+        Err(problem) => {
+            eprintln!("cargo rehearse: {problem}");
+            ExitCode::from(2)
+        }
     }
-}
-
-fn could_not(problem: &Problem) -> ExitCode {
-    eprintln!("cargo rehearse: {problem}");
-    ExitCode::from(2)
 }
 
 fn rehearse(arguments: &Arguments) -> Result<bool, Problem> {
@@ -51,27 +44,47 @@ fn rehearse(arguments: &Arguments) -> Result<bool, Problem> {
     let python = setup::python_environment(&workspace)?;
     let binaries = setup::build_functions(&workspace)?;
     let region = region::LocalRegion::start(&python, &workspace, arguments)?;
+    let held = play(arguments, &workspace, &template, &binaries, &region);
+    if matches!(held, Ok(true)) {
+        region.succeeded();
+    } else {
+        eprintln!(
+            "The messages of the local Region are in {}.",
+            region.log().display()
+        );
+    }
+    held
+}
+
+/// Plays the story on a Region and says what came of it; true where every expectation held.
+fn play(
+    arguments: &Arguments,
+    workspace: &setup::Workspace,
+    template: &Path,
+    binaries: &Path,
+    region: &region::LocalRegion,
+) -> Result<bool, Problem> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| Problem::new("the asynchronous runtime could not start", error))?;
     let played = runtime.block_on(story::play(
-        &region,
-        &workspace,
-        &template,
-        &binaries,
+        region,
+        workspace,
+        template,
+        binaries,
         arguments.adversity,
         arguments.volumes,
     ))?;
     let expectations = expectations::check(&played);
-    let pages = report::write_pages(&workspace, &played)?;
+    let pages = report::write_pages(workspace, &played)?;
     if arguments.json {
         println!("{}", report::json(&played, &expectations, &pages));
     } else {
         print!("{}", report::text(&played, &expectations, &pages));
     }
     if arguments.keep {
-        region.keep(&workspace, &played)?;
+        region.keep(workspace, &played)?;
     }
     Ok(expectations.iter().all(|expectation| expectation.held))
 }

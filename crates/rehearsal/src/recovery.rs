@@ -107,7 +107,7 @@ impl Recovery {
             }
         }
         let sum: i64 = phases.values().map(|(_, _, seconds)| seconds).sum();
-        let whole = self.said("/recoveryTime/seconds").as_i64().unwrap_or(-1);
+        let whole = self.said("/rto/achievedSeconds").as_i64().unwrap_or(-1);
         if (sum - whole).unsigned_abs() as usize > phases.len() {
             wrong.push(format!(
                 "the phases take {sum} s, and the recovery {whole} s"

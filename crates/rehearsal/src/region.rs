@@ -1,10 +1,11 @@
 //! The local Region: started, deployed to, asked and ended.
 
+use std::cell::{Cell, RefCell};
 use std::io::{BufRead, BufReader};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aws_sdk_ec2::config::{BehaviorVersion, Credentials, Region, SharedCredentialsProvider};
 use serde::Deserialize;
@@ -12,6 +13,7 @@ use serde_json::{Value, json};
 
 use crate::arguments::Arguments;
 use crate::problem::Problem;
+use crate::progress::{Display, Progress};
 use crate::setup::Workspace;
 use crate::story::Played;
 
@@ -24,9 +26,12 @@ pub(crate) const ACCOUNT: &str = "111122223333";
 /// The name under which container engines show this machine to containers.
 const CONTAINER_HOST: &str = "host.docker.internal";
 /// Seconds of a minute where the story waits for the schedule.
-const SHORT_MINUTE: &str = "2";
-/// Longest wait for everything that is under way to end.
-const PATIENCE: Duration = Duration::from_secs(300);
+const SHORT_MINUTE: &str = "5";
+/// How long nothing may move while something is under way: longer than any wait of the system, in which
+/// waits are short, and as long as a call with all its attempts and its function's retries.
+const LONGEST_STILLNESS: Duration = Duration::from_secs(120);
+/// Longest wait for one answer: as long as a function may take.
+const LONGEST_ANSWER: Duration = Duration::from_secs(900);
 
 /// What the local Region says when it is ready.
 #[derive(Debug, Deserialize)]
@@ -90,7 +95,19 @@ pub(crate) struct LocalRegion {
     child: Child,
     /// Closed when this is dropped or this process dies: the Region ends then.
     lifeline: Option<ChildStdin>,
-    kept: std::cell::Cell<bool>,
+    kept: Cell<bool>,
+    /// What the Region says beside its answers; taken away with it, where all went well.
+    log: PathBuf,
+    succeeded: Cell<bool>,
+    watch: RefCell<Watch>,
+}
+
+/// What is known of the journal so far.
+#[derive(Debug, Default)]
+struct Watch {
+    next: u64,
+    progress: Progress,
+    display: Display,
 }
 
 impl LocalRegion {
@@ -118,12 +135,15 @@ impl LocalRegion {
         if arguments.adversity.unplugged {
             command.args(["--minute-seconds", SHORT_MINUTE]);
         }
+        // Several rehearsals may run at once.
+        let log = workspace
+            .scratch()?
+            .join(format!("local-region-{}.log", std::process::id()));
+        let file = std::fs::File::create(&log)
+            .map_err(|error| Problem::new(format!("{} could not be made", log.display()), error))?;
+        command.stderr(file);
         if arguments.keep {
-            let log = workspace.scratch()?.join("local-region.log");
-            let file = std::fs::File::create(&log).map_err(|error| {
-                Problem::new(format!("{} could not be made", log.display()), error)
-            })?;
-            command.stdin(Stdio::null()).stderr(file);
+            command.stdin(Stdio::null());
         } else {
             command.arg("--exit-with-stdin").stdin(Stdio::piped());
         }
@@ -140,12 +160,15 @@ impl LocalRegion {
         let ready = ready.map_err(|_| {
             let _ = child.kill();
             let _ = child.wait();
-            Problem::said("the local Region did not start; see its messages above.")
+            Problem::said(format!(
+                "the local Region did not start: see its messages in {}.",
+                log.display()
+            ))
         })?;
         let agent = ureq::Agent::config_builder()
             .proxy(None)
             .http_status_as_error(false)
-            .timeout_global(Some(PATIENCE * 2))
+            .timeout_global(Some(LONGEST_ANSWER))
             .build()
             .new_agent();
         let region = LocalRegion {
@@ -155,10 +178,23 @@ impl LocalRegion {
             agent,
             child,
             lifeline,
-            kept: std::cell::Cell::new(false),
+            kept: Cell::new(false),
+            log,
+            succeeded: Cell::new(false),
+            watch: RefCell::default(),
         };
         region.refuse_real_aws()?;
         Ok(region)
+    }
+
+    /// The file with what the Region says beside its answers.
+    pub(crate) fn log(&self) -> &Path {
+        &self.log
+    }
+
+    /// All went well: nobody needs the log.
+    pub(crate) fn succeeded(&self) {
+        self.succeeded.set(true);
     }
 
     /// Everything below talks to one endpoint; it must be on this machine.
@@ -225,13 +261,13 @@ impl LocalRegion {
                     ["--parameter".to_owned(), format!("{name}={value}")]
                 }))
                 .stdin(Stdio::null())
-                .stderr(Stdio::inherit())
                 .output()
                 .map_err(|error| Problem::new("the deployment could not be started", error))?;
         if !answer.status.success() {
             return Err(Problem::said(format!(
-                "{} could not be deployed as stack {stack}; see the messages above.",
-                template.display()
+                "{} could not be deployed as stack {stack}: {}",
+                template.display(),
+                String::from_utf8_lossy(&answer.stderr).trim()
             )));
         }
         serde_json::from_slice(&answer.stdout)
@@ -295,7 +331,15 @@ impl LocalRegion {
 
     /// Forgets all faults.
     pub(crate) fn leave_in_peace(&self) -> Result<(), Problem> {
-        let path = "/_local-region/faults";
+        self.delete("/_local-region/faults")
+    }
+
+    /// Lets AWS Backup forget the idempotency tokens of all restores that were started so far.
+    pub(crate) fn forget_restore_tokens(&self) -> Result<(), Problem> {
+        self.delete("/_local-region/restore-tokens")
+    }
+
+    fn delete(&self, path: &str) -> Result<(), Problem> {
         let request = self.agent.delete(format!("{}{path}", self.ready.endpoint));
         read(path, request.call()).map(|_| ())
     }
@@ -321,21 +365,53 @@ impl LocalRegion {
         }
     }
 
-    /// Waits until nothing is under way any more.
+    /// A recovery of so many volumes begins: from here on, waiting shows how far it has come.
+    pub(crate) fn expect_restores(&self, count: usize) -> Result<(), Problem> {
+        self.read_on()?;
+        let mut watch = self.watch.borrow_mut();
+        watch.display = Display::of(count, &watch.progress);
+        Ok(())
+    }
+
+    /// Waits until nothing is under way any more, as long as anything moves.
     pub(crate) fn wait_until_idle(&self) -> Result<(), Problem> {
-        let answer = self.get(&format!(
-            "/_local-region/idle?timeout={}",
-            PATIENCE.as_secs()
-        ))?;
-        if answer["idle"] == true {
-            Ok(())
-        } else {
-            Err(Problem::said(format!(
-                "something was still under way after {} s: {}",
-                PATIENCE.as_secs(),
-                answer["pending"]
-            )))
-        }
+        let mut last_move = Instant::now();
+        let ended = loop {
+            let answer = self.get("/_local-region/idle?timeout=1")?;
+            if self.read_on()? {
+                last_move = Instant::now();
+            }
+            if answer["idle"] == true {
+                break Ok(());
+            }
+            if last_move.elapsed() > LONGEST_STILLNESS {
+                break Err(Problem::said(format!(
+                    "nothing has moved for {} s, but something is still under way: {}",
+                    LONGEST_STILLNESS.as_secs(),
+                    answer["pending"]
+                )));
+            }
+        };
+        self.watch.borrow_mut().display.clear();
+        ended
+    }
+
+    /// Reads what is new in the journal and shows it; whether anything has moved.
+    fn read_on(&self) -> Result<bool, Problem> {
+        let mut watch = self.watch.borrow_mut();
+        let answer = self.get(&format!("/_local-region/journal?since={}", watch.next))?;
+        let (Some(next), Value::Array(entries)) = (answer["next"].as_u64(), &answer["entries"])
+        else {
+            return Err(unreadable_journal());
+        };
+        let before = watch.progress.moves;
+        watch.next = next;
+        watch.progress.read(entries);
+        let Watch {
+            progress, display, ..
+        } = &mut *watch;
+        display.show(progress);
+        Ok(progress.moves > before)
     }
 
     /// Everything that happened in the Region so far.
@@ -343,7 +419,7 @@ impl LocalRegion {
         let answer = self.get("/_local-region/journal?since=0")?;
         match &answer["entries"] {
             Value::Array(entries) => Ok(entries.clone()),
-            _ => Err(Problem::said("the local Region's journal cannot be read")),
+            _ => Err(unreadable_journal()),
         }
     }
 
@@ -447,7 +523,15 @@ impl Drop for LocalRegion {
                 .status();
         }
         let _ = self.child.wait();
+        if self.succeeded.get() {
+            // What is left behind is a file of messages, nothing more.
+            let _ = std::fs::remove_file(&self.log);
+        }
     }
+}
+
+fn unreadable_journal() -> Problem {
+    Problem::said("the local Region's journal cannot be read")
 }
 
 /// The time now.

@@ -322,16 +322,13 @@ pub(crate) fn text(
             ),
         );
     }
-    for (what, pointer) in [
-        ("recovery time", "/recoveryTime"),
-        ("recovery point", "/recoveryPoint"),
-    ] {
-        let held = played.recovery.said(pointer);
+    for (what, pointer) in [("achieved RTO", "/rto"), ("achieved RPO", "/rpo")] {
+        let result = played.recovery.said(pointer);
         line(
             &mut out,
             format!(
-                "  {what:<16} {:>6} s of {} s promised",
-                held["seconds"], held["targetSeconds"]
+                "  {what:<16} {:>6} s (objective {} s)",
+                result["achievedSeconds"], result["objectiveSeconds"]
             ),
         );
     }

@@ -66,6 +66,10 @@ pub(crate) struct Execution {
 pub(crate) struct Planned {
     pub(crate) first: Value,
     pub(crate) changed: Value,
+    /// The plan of volumes that claim one device.
+    pub(crate) rivals: Value,
+    /// The recovery point without tags that is the newest of its volume.
+    pub(crate) untagged: String,
 }
 
 /// The recovery while it stood still, and where the traffic went.
@@ -73,6 +77,14 @@ pub(crate) struct Planned {
 pub(crate) struct Stopped {
     pub(crate) recovery: Recovery,
     pub(crate) routing: Routing,
+}
+
+/// What the planner says when the primary Region has backed up a recovered volume again.
+#[derive(Debug)]
+pub(crate) struct Returned {
+    /// Of a plan without more, and of one that says that the workload runs in the primary Region again.
+    pub(crate) plan: Value,
+    pub(crate) failed_back: Value,
 }
 
 /// A drill and what is left of it.
@@ -115,6 +127,9 @@ pub(crate) struct Played {
     /// The code that a second start of the same recovery was refused with.
     pub(crate) started_again: String,
     pub(crate) drill: Drill,
+    pub(crate) returned: Returned,
+    /// Recovery points of the plan that were restored more than once, and how often.
+    pub(crate) restored_again: Vec<(String, usize)>,
     /// The answer of the function that was invoked by hand.
     pub(crate) by_hand: Value,
     /// The Region's journal.
@@ -190,7 +205,7 @@ pub(crate) async fn play(
 
     eprintln!(
         "Backing up {} volumes, and copying what is backed up …",
-        volumes + 3
+        volumes + 5
     );
     let zone = format!("{}a", crate::region::REGION);
     let tested = workload::by_hand("tested volume", Some("/dev/sdg"));
@@ -198,16 +213,22 @@ pub(crate) async fn play(
     let second = workload::by_hand("volume restored by hand", None);
     let mut protected = workload::protected(volumes);
     protected.extend([tested, misplaced.clone(), second.clone()]);
+    protected.extend(workload::rivals());
     let mut ids = Vec::new();
     for one in &protected {
         ids.push(hand.protect(one, &zone).await?);
     }
     let mut points = hand.back_up(&ids, vault).await?;
-    let [tested_point, misplaced_point, second_point] = &points[volumes..] else {
+    let [tested_point, misplaced_point, second_point, _, _] = &points[volumes..] else {
         return Err(Problem::said("not every volume was backed up"));
     };
     let by_hand_points = [tested_point, misplaced_point, second_point].map(Clone::clone);
     points.truncate(volumes);
+
+    eprintln!("The newest recovery point of a volume has no tags …");
+    let untagged = hand.back_up(&ids[2..3], vault).await?.remove(0);
+    hand.untag(&untagged).await?;
+    points[2].clone_from(&untagged);
 
     eprintln!("Looking at the plan, and again after the next backup …");
     let planner = function(&functions, "RecoveryPlannerFunction")?;
@@ -217,7 +238,13 @@ pub(crate) async fn play(
     let mut looked_at = request.clone();
     looked_at["planHash"] = first["planHash"].clone();
     let changed = region.invoke(planner, &looked_at)?;
-    let planned = Planned { first, changed };
+    let rivals = json!({"workload": workload::RIVALS, "mode": "recover"});
+    let planned = Planned {
+        first,
+        changed,
+        rivals: region.invoke(planner, &rivals)?,
+        untagged,
+    };
 
     if let Some(seed) = adversity.faults {
         region.disturb(&faults(seed))?;
@@ -256,6 +283,7 @@ pub(crate) async fn play(
 
     eprintln!("Someone decides, and the recovery runs …");
     let asked = hand.executions(runbook).await?;
+    region.expect_restores(volumes)?;
     for execution in &asked {
         let approved = execution.incident.contains("alarm/");
         hand.decide(&execution.id, approved).await?;
@@ -277,6 +305,8 @@ pub(crate) async fn play(
             };
             eprintln!("Something was broken: it is mended, and the recovery redriven …");
             mend_it(region, &hand, bucket, broken, &whole_template).await?;
+            // It took hours.
+            region.forget_restore_tokens()?;
             hand.redrive(&execution).await?;
             Some(stopped)
         }
@@ -331,6 +361,7 @@ pub(crate) async fn play(
     }
 
     eprintln!("A drill, in a stack of its own, and its clean-up …");
+    region.expect_restores(volumes)?;
     let drill = drill(region, &hand, machine, bucket, outputs).await?;
 
     let by_hand = region.invoke(
@@ -364,6 +395,23 @@ pub(crate) async fn play(
             .ok_or_else(|| Problem::said(format!("the {} was not restored", one.name)))?;
         restores.push(outcome(one, job, point).await?);
     }
+    let mut restored_again = Vec::new();
+    for point in &points {
+        let times = hand.restores_of(point, "-RestoreRole").await?;
+        if times != 1 {
+            restored_again.push((point.clone(), times));
+        }
+    }
+
+    eprintln!("The primary Region returns, and backs up what it has …");
+    let begun_again = crate::region::now();
+    hand.back_up(&ids[..1], vault).await?;
+    let mut failed_back = request.clone();
+    failed_back["primarySince"] = json!(begun_again.to_rfc3339());
+    let returned = Returned {
+        plan: region.invoke(planner, &request)?,
+        failed_back: region.invoke(planner, &failed_back)?,
+    };
     Ok(Played {
         planned,
         restores,
@@ -379,6 +427,8 @@ pub(crate) async fn play(
         routing: region.routing()?,
         started_again,
         drill,
+        returned,
+        restored_again,
         by_hand,
         functions,
         journal: region.journal()?,

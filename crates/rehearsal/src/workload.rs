@@ -8,6 +8,8 @@ use crate::problem::Problem;
 
 /// The workload's name, and that of its stack in the recovery Region.
 pub(crate) const WORKLOAD: &str = "shop";
+/// A workload that is only planned: its volumes claim one device.
+pub(crate) const RIVALS: &str = "rivals";
 /// The stack of the drill.
 pub(crate) const DRILL_STACK: &str = "shop-drill";
 /// How many volumes more than the first three are for one instance: it has eleven names for devices.
@@ -17,8 +19,8 @@ const FOR_ONE_HOST: usize = 10;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Protected {
     pub(crate) name: String,
-    /// Whether it is a part of the workload, which is recovered as a whole.
-    pub(crate) planned: bool,
+    /// The workload that it is a part of, which is recovered as a whole.
+    pub(crate) workload: Option<&'static str>,
     pub(crate) logical_id: String,
     pub(crate) device: Option<&'static str>,
     pub(crate) wave: usize,
@@ -29,7 +31,7 @@ pub(crate) struct Protected {
 pub(crate) fn protected(volumes: usize) -> Vec<Protected> {
     let of = |name: &str, logical_id: &str, device, wave| Protected {
         name: name.to_owned(),
-        planned: true,
+        workload: Some(WORKLOAD),
         logical_id: logical_id.to_owned(),
         device,
         wave,
@@ -51,11 +53,19 @@ pub(crate) fn protected(volumes: usize) -> Vec<Protected> {
 pub(crate) fn by_hand(name: &str, device: Option<&'static str>) -> Protected {
     Protected {
         name: name.to_owned(),
-        planned: false,
+        workload: None,
         logical_id: "Server".to_owned(),
         device,
         wave: 0,
     }
+}
+
+/// Two volumes of another workload that claim one device of one instance.
+pub(crate) fn rivals() -> [Protected; 2] {
+    ["first rival", "second rival"].map(|name| Protected {
+        workload: Some(RIVALS),
+        ..by_hand(name, Some("/dev/sdm"))
+    })
 }
 
 /// The template of the workload: the example's, with an instance more for every ten volumes beyond three.

@@ -1,13 +1,13 @@
 //! The Lambda function `opsitem-creator`.
 
 use opsitem_creator::{Settings, handle};
-use recovery_aws::{OpsCenter, load_config};
+use recovery_aws::{TrackingAdapters, load_config};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
-    let Settings { drill_role } = recovery_lambda::start(Settings::from_variables)?;
+    let Settings { drill_role, topic } = recovery_lambda::start(Settings::from_variables)?;
     let config = load_config();
-    let ports = OpsCenter::new(&config);
+    let ports = TrackingAdapters::new(&config, topic);
     recovery_lambda::serve(config.calls(), async |payload, _| {
         handle(&ports, &drill_role, &payload).await
     })

@@ -4,7 +4,7 @@
 //! Takes `{"do": "verify", "report" or "stop", …}` from a state machine or a person; more in
 //! [`recovery_core::report::request`].
 
-use recovery_core::report::Targets;
+use recovery_core::report::Objectives;
 use recovery_core::reporting::Terms;
 use recovery_lambda::{SettingsError, Variables};
 
@@ -14,8 +14,8 @@ pub use recovery_core::reporting::handle;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// `PLAN_BUCKET`, `RECOVERY_TIME_TARGET_MINUTES`, `RECOVERY_POINT_TARGET_MINUTES` (or `off`) and
-    /// `DRILL_RESTORE_ROLE_ARN`: where plans and reports are kept, what was promised, and who restores
-    /// in a drill.
+    /// `DRILL_RESTORE_ROLE_ARN`: the bucket of plans and reports, the RTO and RPO, and the role that
+    /// drills restore with.
     pub terms: Terms,
     /// `TOPIC_ARN`: the SNS topic for people, or `off`.
     pub topic: Option<String>,
@@ -40,9 +40,9 @@ impl Settings {
         let settings = Settings {
             terms: Terms {
                 bucket: read.required("PLAN_BUCKET"),
-                targets: Targets {
-                    recovery_time_minutes: read.number_or_off("RECOVERY_TIME_TARGET_MINUTES"),
-                    recovery_point_minutes: read.number_or_off("RECOVERY_POINT_TARGET_MINUTES"),
+                objectives: Objectives {
+                    rto_minutes: read.number_or_off("RECOVERY_TIME_TARGET_MINUTES"),
+                    rpo_minutes: read.number_or_off("RECOVERY_POINT_TARGET_MINUTES"),
                 },
                 drill_role: read.arn("DRILL_RESTORE_ROLE_ARN"),
             },

@@ -1,7 +1,8 @@
 //! Restore completed → the volume is back on its instance.
 //!
 //! Takes the event `Restore Job State Change` or, from a person or a state machine,
-//! `{"restoreJobId": "…"}`; of a drill, `{"restoreJobId": "…", "drill": {"stack": "…"}}`.
+//! `{"restoreJobId": "…"}`; of a drill, `{"restoreJobId": "…", "drill": {"stack": "…"}}`. A state machine
+//! adds the plan's `item`, which names the recovery point whose tags stand in for missing ones.
 
 use recovery_core::arn::Here;
 use recovery_core::error::Error;

@@ -1,7 +1,9 @@
-//! Every few minutes: each restore of late whose volume is not attached is led through its
+//! Every minute, unless set otherwise: each restore of late whose volume is not attached is led through its
 //! integration, whether or not an event told of it.
 //!
 //! Takes the event of its schedule; nothing in it matters but where it comes from.
+
+use std::time::Duration;
 
 use chrono::TimeDelta;
 use recovery_core::arn::Here;
@@ -24,7 +26,7 @@ pub struct Settings {
     pub domain: Domain,
     /// `TOPIC_ARN`: the SNS topic for people, or `off`.
     pub topic: Option<String>,
-    /// `LOOKBACK_HOURS` and `PATIENCE_MINUTES`.
+    /// `LOOKBACK_HOURS`, `PATIENCE_MINUTES` and `RECONCILE_MINUTES`.
     pub horizon: Horizon,
 }
 
@@ -35,6 +37,7 @@ impl Settings {
         "DRILL_RESTORE_ROLE_ARN",
         "LOOKBACK_HOURS",
         "PATIENCE_MINUTES",
+        "RECONCILE_MINUTES",
         "TOPIC_ARN",
     ];
 
@@ -56,6 +59,10 @@ impl Settings {
             horizon: Horizon {
                 lookback: TimeDelta::hours(read.required_number("LOOKBACK_HOURS", 1..=720)),
                 patience: TimeDelta::minutes(read.required_number("PATIENCE_MINUTES", 1..=1440)),
+                interval: Duration::from_mins(
+                    read.required_number("RECONCILE_MINUTES", 1..=30)
+                        .unsigned_abs(),
+                ),
             },
         };
         read.complete(settings)

@@ -1,7 +1,8 @@
 //! One planned restore → AWS Backup restores it, in the Availability Zone of its target.
 //!
-//! Takes `{"planHash": "…", "mode": "…", "item": {…}}` from a state machine or a person, with an item
-//! of a plan as `recovery-planner` makes it; in mode `drill` also `"drill"`, the name of its execution.
+//! Takes `{"planHash": "…", "mode": "…", "item": {…}, "execution": {"name": "…", "startedAt": "…"}}`
+//! from a state machine or a person, with an item of a plan as `recovery-planner` makes it, and the
+//! execution that the restore belongs to.
 
 use recovery_core::restore_start::Means;
 use recovery_lambda::{SettingsError, Variables};
@@ -14,12 +15,15 @@ pub struct Settings {
     /// `VAULT_NAME`, `RESTORE_ROLE_ARN`, `DRILL_RESTORE_ROLE_ARN` and `RESTORE_KEY_ARN` (or `off`): from
     /// where, as whom and under which key restores are made.
     pub means: Means,
+    /// `PLAN_BUCKET`: where restore jobs are recorded.
+    pub bucket: String,
 }
 
 impl Settings {
     /// The variables that template.yaml sets for this function.
     pub const NAMES: &'static [&'static str] = &[
         "DRILL_RESTORE_ROLE_ARN",
+        "PLAN_BUCKET",
         "RESTORE_KEY_ARN",
         "RESTORE_ROLE_ARN",
         "VAULT_NAME",
@@ -38,6 +42,7 @@ impl Settings {
                 drill_role: read.arn("DRILL_RESTORE_ROLE_ARN"),
                 key: read.arn_or_off("RESTORE_KEY_ARN"),
             },
+            bucket: read.required("PLAN_BUCKET"),
         };
         read.complete(settings)
     }

@@ -5,9 +5,9 @@ use restore_starter::{Settings, handle};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
-    let Settings { means } = recovery_lambda::start(Settings::from_variables)?;
+    let Settings { means, bucket } = recovery_lambda::start(Settings::from_variables)?;
     let config = load_config();
-    let ports = StartingAdapters::new(&config);
+    let ports = StartingAdapters::new(&config, bucket);
     recovery_lambda::serve(config.calls(), async |payload, _| {
         handle(&ports, &means, &payload).await
     })

@@ -7,7 +7,7 @@ use recovery_core::ops_item::Status;
 use recovery_core::respond::{Policy, Response};
 use serde_json::{Value, json};
 
-use super::{having_heard, not_tracking, recovering, watching};
+use super::{at_the_quota, having_heard, not_tracking, recovering, watching};
 use crate::crash_matrix::scenario::{Function, Scenario, Tolerance};
 
 /// Every file that is answered, and the outcome.
@@ -92,6 +92,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
             .map(|(name, before, file, leads_to)| of(name, recovering(), before, file, leads_to)),
     );
     scenarios.extend([
+        at_the_quota(of("at-the-quota", recovering(), &[], AGREE, "responded")),
         of(
             "alarm-after-its-end",
             recovering(),

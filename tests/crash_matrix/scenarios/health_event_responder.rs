@@ -3,7 +3,7 @@
 use recovery_core::respond::{Policy, Response};
 use serde_json::json;
 
-use super::{having_heard, in_china, not_tracking, recovering, watching};
+use super::{at_the_quota, having_heard, in_china, not_tracking, recovering, watching};
 use crate::crash_matrix::scenario::{Function, Scenario, Tolerance};
 
 /// Every file that is answered, and the outcome.
@@ -13,12 +13,16 @@ const FILES: &[(&str, &str)] = &[
     ("health-issue-s3-get-updated", "responded"),
     ("health-issue-s3-get-closed", "resolved"),
     ("health-issue-s3-get-resolved-but-open", "resolved"),
+    ("health-issue-s3-get-informational", "responded"),
     ("health-issue-s3-put", "responded"),
     ("health-issue-s3-operational", "responded"),
     ("health-issue-s3-unknown-scope", "responded"),
     ("health-multiple-services", "responded"),
     ("health-multiple-services-backup-region", "responded"),
     ("health-multiple-services-closed", "resolved"),
+    ("health-multiple-services-disruption", "responded"),
+    ("health-multiple-services-operating-normally", "resolved"),
+    ("health-multiple-services-contradicting", "responded"),
     ("health-multiple-services-no-optional-fields", "responded"),
     ("health-multiple-services-organization", "responded"),
     ("health-multiple-services-paged-1", "responded"),
@@ -27,6 +31,7 @@ const FILES: &[(&str, &str)] = &[
     ("health-multiple-services-wrong-weekday", "responded"),
     // No rule lets these through by default; the parameter that lists services can.
     ("health-issue-ec2-operational", "responded"),
+    ("health-issue-ec2-one-instance-without-scope", "responded"),
     ("health-issue-ec2-api", "resolved"),
     ("health-issue-elb-api", "responded"),
     ("health-issue-ebs-volume-lost", "responded"),
@@ -180,6 +185,21 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         of("without-item", not_tracking(), &[], WHOLE, "responded"),
         of("recovery-region", recovering(), &[], WHOLE, "responded")
             .with(|event| event["detail"]["eventRegion"] = json!("us-west-2")),
+        at_the_quota(of("at-the-quota", recovering(), &[], WHOLE, "responded")),
+        at_the_quota(of(
+            "end-at-the-quota",
+            recovering(),
+            &[],
+            "health-issue-s3-get-closed",
+            "responded",
+        )),
+        at_the_quota(of(
+            "end-of-an-incident-before-the-quota",
+            recovering(),
+            &[WHOLE],
+            "health-multiple-services-closed",
+            "resolved",
+        )),
         resources(of("with-resources", recovering(), &[], WHOLE, "responded")),
     ]);
     scenarios

@@ -18,7 +18,7 @@ use std::sync::LazyLock;
 use recovery_core::fakes::World;
 use recovery_core::respond::{Policy, Response};
 
-use super::scenario::{Function, Scenario};
+use super::scenario::{Function, Scenario, Tolerance};
 use crate::support::disturbed::{Disturbed, finish};
 use crate::support::repository::{event, events};
 use crate::support::restored::world_of;
@@ -80,6 +80,14 @@ fn restored(file: &str) -> World {
     } else {
         world_of(&crate::support::repository::event("restore-completed-ebs"))
     }
+}
+
+/// OpsCenter's quota lets no OpsItem be created. Nothing records then that people were told: each
+/// delivery tells them.
+fn at_the_quota(scenario: Scenario) -> Scenario {
+    scenario
+        .given(|world| world.state().ops_item_quota_reached = true)
+        .tolerating(Tolerance::TellsMore)
 }
 
 /// Track and notify, as the template's defaults say.

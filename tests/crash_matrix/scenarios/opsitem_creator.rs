@@ -3,7 +3,7 @@
 use recovery_core::fakes::World;
 use serde_json::json;
 
-use super::restored;
+use super::{at_the_quota, restored};
 use crate::crash_matrix::scenario::{Function, Scenario};
 use crate::support::repository::event;
 use crate::support::restored::integrate;
@@ -56,6 +56,18 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         .map(|(file, leads_to)| of(file, file, leads_to, World::new()))
         .collect();
     scenarios.extend([
+        at_the_quota(of(
+            "failed-at-the-quota",
+            "copy-failed",
+            "untracked/ops-item-quota",
+            World::new(),
+        )),
+        at_the_quota(of(
+            "restored-at-the-quota",
+            "restore-completed-rds",
+            "untracked/ops-item-quota",
+            World::new(),
+        )),
         of("integrated-before", EBS, "tracked", integrated(EBS)),
         // The integration, which asked AWS Backup, named the volume already.
         of(

@@ -47,6 +47,18 @@ pub(super) fn scenarios() -> Vec<Scenario> {
                 point.status = "EXPIRED".to_owned();
             }
         }),
+        // The primary Region has returned, and backed up what was recovered from it.
+        of("newer-than-recovery", "refused/nothing-to-restore").given(|world| {
+            let resource = world.state().backups.points[0].resource.to_string();
+            let report = json!({
+                "mode": "recover",
+                "execution": {"name": "shop-1", "startedAt": "1969-12-31T00:00:00Z"},
+                "items": [{"resourceArn": resource, "integrated": true}],
+            });
+            let key = "reports/shop/shop-1/0.json".to_owned();
+            let mut state = world.state();
+            state.backups.objects.insert(key, report.to_string());
+        }),
         of("nothing-there", "refused/unknown-workload")
             .given(|world| world.state().backups.points.clear()),
     ]

@@ -4,6 +4,7 @@
 use recovery_core::fakes::{Story, World};
 use serde_json::json;
 
+use super::at_the_quota;
 use crate::crash_matrix::scenario::{Function, Scenario};
 use crate::support::disturbed::{Disturbed, finish};
 
@@ -40,6 +41,12 @@ pub(super) fn scenarios() -> Vec<Scenario> {
             &whole.clone().untracked(),
             "report",
         ),
+        at_the_quota(of(
+            "at-the-quota",
+            "reported",
+            &left.clone().untracked(),
+            "report",
+        )),
         of("left", "reported", &left, "report"),
         of(
             "left-of-its-own",

@@ -1,13 +1,13 @@
 //! A restored volume and its instance, in every state in which they can be found.
 
 use recovery_core::arn::{InstanceId, VolumeId};
-use recovery_core::fakes::World;
+use recovery_core::fakes::{AttachTrouble, World};
 use recovery_core::integrate::{Attachment, Instance, Volume};
 use recovery_core::ops_item::Status;
 use recovery_core::ports::StackResource;
 use serde_json::json;
 
-use super::restored;
+use super::{at_the_quota, restored};
 use crate::crash_matrix::scenario::{Function, Scenario, Tolerance};
 use crate::support::repository::event;
 use crate::support::restored::{
@@ -93,7 +93,22 @@ fn attached() -> Vec<Scenario> {
         usual("with-mount", "integrated").given(|world| {
             retag(world, &[STACK, LOGICAL_ID, ("recovery:mount", "/srv/data")]);
         }),
+        usual("with-unusable-tags", "integrated").given(|world| {
+            let unusable = [("recovery:device", "/dev/nvme1n1"), ("recovery:mount", "D:")];
+            retag(world, &[STACK, LOGICAL_ID, unusable[0], unusable[1]]);
+        }),
+        usual("device-that-ec2-refuses", "integrated").given(|world| {
+            retag(world, &[STACK, LOGICAL_ID, ("recovery:device", "/dev/sdk")]);
+            world.state().attach_trouble = Some((AttachTrouble::Device, 1));
+        }),
+        usual("modified", "integrated").given(|world| {
+            world.state().attach_trouble = Some((AttachTrouble::Modifying, 2));
+        }),
         usual("group", "integrated").given(|world| make_target_a_group(world, &[INSTANCE])),
+        usual("group-with-an-old-instance", "integrated").given(|world| {
+            make_target_a_group(world, &[STRANGER, INSTANCE]);
+            leave(world, STRANGER);
+        }),
         usual("stopped", "integrated")
             .given(|world| each_instance(world, |it| state(it, "stopped"))),
         usual("slowly", "integrated").given(|world| world.state().looks_until_attached = 3),
@@ -129,7 +144,33 @@ fn attached() -> Vec<Scenario> {
             })
             .tolerating(Tolerance::SecondItem),
         of("by-id", "manual-restore-job", "integrated"),
+        at_the_quota(usual("at-the-quota", "integrated")),
+        at_the_quota(
+            usual("with-mount-at-the-quota", "integrated").given(|world| {
+                retag(world, &[STACK, LOGICAL_ID, ("recovery:mount", "/srv/data")]);
+            }),
+        ),
         of("by-id-tracked", "manual-restore-job", "integrated").given(|world| tracked(world, FILE)),
+        // The recovery point has no tags: the plan names an older one that has.
+        of("tags-of-an-older-point", "manual-restore-job", "integrated")
+            .given(|world| {
+                let mut state = world.state();
+                let tags = state.tags.pop_first().map(|(_, tags)| tags);
+                let older = OLDER_POINT.to_owned();
+                state.tags.insert(older, tags.unwrap_or_default());
+            })
+            .with(|input| {
+                input["item"] = json!({
+                    "resourceArn": "arn:aws:ec2:us-east-1:111122223333:volume/vol-0source",
+                    "recoveryPointArn": "arn:aws:ec2:us-west-2::snapshot/snap-0a8530a063a225612",
+                    "type": "EBS", "createdAt": "2026-11-23T05:00:00Z", "ageSeconds": 3600, "wave": 0,
+                    "target": {"stack": "shop", "logicalId": "Server"},
+                    "metadata": {}, "predictions": {},
+                    "tagsFrom": {
+                        "recoveryPointArn": OLDER_POINT, "createdAt": "2026-11-22T05:00:00Z",
+                    },
+                });
+            }),
         // The tags of this recovery point are with AWS Backup.
         usual("tags-with-backup", "integrated")
             .given(|world| {
@@ -156,6 +197,7 @@ fn attached() -> Vec<Scenario> {
 }
 
 /// A recovery point of AWS Backup itself.
+const OLDER_POINT: &str = "arn:aws:ec2:us-west-2::snapshot/snap-0older";
 const OWN_POINT: &str =
     "arn:aws:backup:us-west-2:111122223333:recovery-point:1EB3B5E7-9EB0-435A-A80B-108B488B0D45";
 
@@ -183,6 +225,7 @@ fn refused() -> Vec<Scenario> {
     let in_another_zone = |world: &World| each_instance(world, |it| zone(it, "us-west-2b"));
     vec![
         usual("zone-mismatch", "refused/zone-mismatch").given(in_another_zone),
+        at_the_quota(usual("refused-at-the-quota", "refused/zone-mismatch").given(in_another_zone)),
         usual("refused-and-tracked", "refused/zone-mismatch").given(|world| {
             tracked(world, FILE);
             in_another_zone(world);
@@ -213,6 +256,11 @@ fn refused() -> Vec<Scenario> {
             retag(world, &[STACK, LOGICAL_ID, ("recovery:device", "/dev/sdf")]);
             take(world, &["/dev/xvdf"]);
         }),
+        usual("stack-volume", "refused/stack-volume").given(|world| {
+            own_tags(world, "Volume");
+            let own = ("aws:cloudformation:logical-id", "Volume");
+            retag(world, &[STACK, LOGICAL_ID, own]);
+        }),
         usual("device-taken-by-nobody-knows-whom", "refused/device-taken").given(|world| {
             retag(world, &[STACK, LOGICAL_ID, ("recovery:device", "/dev/sdf")]);
             world.state().hidden_devices.insert("/dev/sdf".to_owned());
@@ -235,11 +283,23 @@ fn refused() -> Vec<Scenario> {
         }),
         usual("tag-missing", "refused/tag-missing").given(|world| retag(world, &[STACK])),
         usual("tag-invalid", "refused/tag-invalid").given(|world| {
-            retag(
-                world,
-                &[STACK, LOGICAL_ID, ("recovery:device", "/dev/sda1")],
-            );
+            retag(world, &[("recovery:stack", "no stack!"), LOGICAL_ID]);
         }),
+        usual("key-unusable", "refused/key-unusable")
+            .given(|world| always(world, AttachTrouble::Key)),
+        usual("product-code", "refused/product-code")
+            .given(|world| always(world, AttachTrouble::ProductCode)),
+        usual("unsupported", "refused/unsupported")
+            .given(|world| always(world, AttachTrouble::Unsupported)),
+        usual("volume-vanishes", "refused/volume-gone")
+            .given(|world| always(world, AttachTrouble::Vanishes))
+            .briefly(),
+        usual("volume-gone", "refused/volume-gone")
+            .given(|world| world.state().volumes.clear())
+            .briefly(),
+        usual("attachment-dropped", "refused/attachment-dropped")
+            .given(|world| world.state().drops_attachments = true)
+            .briefly(),
         usual("not-here", "refused/not-here").with(|event| event["region"] = json!("eu-west-1")),
         of(
             "by-id-refused",
@@ -306,15 +366,13 @@ fn waited_for() -> Vec<Scenario> {
         usual("group-to-be-filled", "Retryable")
             .given(|world| make_target_a_group(world, &[]))
             .then(|world| make_target_a_group(world, &[INSTANCE])),
-        usual("volume-to-be-seen", "Retryable")
-            .given(|world| world.state().volumes.clear())
-            .then(|world| {
-                let seen = restored(FILE).state().volumes.clone();
-                let mut state = world.state();
-                for (id, volume) in seen {
-                    state.volumes.entry(id).or_insert(volume);
-                }
-            }),
+        usual("group-to-be-refreshed", "Retryable")
+            .given(|world| {
+                make_target_a_group(world, &[STRANGER, INSTANCE]);
+                let group = "shop-group".to_owned();
+                world.state().capacities.insert(group, 1);
+            })
+            .then(|world| leave(world, STRANGER)),
         of("by-id-to-be-known", "manual-restore-job", "Retryable")
             .given(|world| world.state().restore_jobs.clear())
             .then(|world| {
@@ -332,6 +390,18 @@ fn waited_for() -> Vec<Scenario> {
             })
             .then(|world| change_job(world, JOB, |job| job.status = Some("COMPLETED".to_owned()))),
     ]
+}
+
+/// EC2 always has this against an attachment.
+fn always(world: &World, trouble: AttachTrouble) {
+    world.state().attach_trouble = Some((trouble, usize::MAX));
+}
+
+/// The group of this instance terminates it, which takes a while.
+fn leave(world: &World, instance: &str) {
+    let id = InstanceId::new(instance);
+    let leaving = "Terminating:Wait".to_owned();
+    world.state().lifecycles.insert(id, leaving);
 }
 
 fn each_instance(world: &World, change: impl Fn(&mut Instance)) {

@@ -1,11 +1,13 @@
 //! Restores that no event told of: alone, among others, and in every state.
 
+use std::time::Duration;
+
 use chrono::TimeDelta;
 use recovery_core::fakes::World;
 use recovery_core::reconciliation::Horizon;
 use serde_json::json;
 
-use super::restored;
+use super::{at_the_quota, restored};
 use crate::crash_matrix::scenario::{Function, Scenario, Tolerance};
 use crate::support::repository::event;
 use crate::support::restored::{
@@ -18,12 +20,20 @@ use crate::support::restored::{
 pub(super) const PATIENT: Horizon = Horizon {
     lookback: TimeDelta::days(365),
     patience: TimeDelta::days(365),
+    interval: Duration::from_mins(1),
 };
 
 /// Everything has waited for too long.
 const IMPATIENT: Horizon = Horizon {
     lookback: TimeDelta::days(365),
     patience: TimeDelta::minutes(1),
+    interval: Duration::from_mins(1),
+};
+
+/// Everything has just waited for too long.
+const TELLING: Horizon = Horizon {
+    interval: Duration::from_secs(365 * 24 * 60 * 60),
+    ..IMPATIENT
 };
 
 const FILE: &str = "restore-completed-ebs";
@@ -51,6 +61,8 @@ pub(super) fn scenarios() -> Vec<Scenario> {
             integrate(world, &event(FILE)).expect("nothing goes wrong");
         }),
         of("refused", PATIENT).given(|world| retag(world, &[STACK])),
+        at_the_quota(of("at-the-quota", PATIENT)),
+        at_the_quota(of("refused-at-the-quota", TELLING).given(|world| retag(world, &[STACK]))),
         of("untagged", PATIENT).given(|world| retag(world, &[])),
         of("tags-with-backup", PATIENT).given(|world| {
             let mut state = world.state();

@@ -1,7 +1,8 @@
 //! A planned restore: begun, begun before, failed before, and not to be begun.
 
-use chrono::DateTime;
-use recovery_core::fakes::{World, volume_point};
+use chrono::{DateTime, TimeDelta};
+use recovery_core::arn::Arn;
+use recovery_core::fakes::{World, attached_volume, volume_point};
 use serde_json::{Value, json};
 
 use crate::crash_matrix::scenario::{Function, Scenario};
@@ -28,25 +29,46 @@ pub(super) fn scenarios() -> Vec<Scenario> {
     vec![
         of("start", "started"),
         of("drill", "started").with(in_a_drill),
-        // Neither a recovery of the same plan nor another drill of it stands in the way.
+        // Neither a recovery of the same plan nor an earlier drill of it stands in the way.
         of("drill-after-others", "started")
             .given(|world| {
                 started(world);
                 deliver(
                     &of("", "")
                         .with(in_a_drill)
-                        .with(|input| input["drill"] = json!("another")),
+                        .with(|input| input["execution"]["name"] = json!("another")),
                     world,
                 );
+                world.state().backups.now += TimeDelta::days(1);
             })
-            .with(in_a_drill),
+            .with(in_a_drill)
+            .with(|input| input["execution"]["startedAt"] = json!("2026-11-23T12:00:00Z")),
         of("group", "started").given(|world| make_target_a_group(world, &[INSTANCE])),
         of("started-before", "started").given(started),
+        // The run that started it died before it recorded the job, hours ago.
+        of("started-and-not-recorded", "started").given(|world| {
+            started(world);
+            world.state().backups.objects.clear();
+        }),
         of("failed-before", "started").given(|world| {
             started(world);
-            for job in world.state().restore_jobs.values_mut() {
-                job.status = Some("FAILED".to_owned());
+            world.set_started("FAILED");
+        }),
+        // A recovery under another name has restored it.
+        of("restored-by-another-recovery", "started").given(|world| {
+            let another = of("", "").with(|input| input["execution"]["name"] = json!("another"));
+            deliver(&another, world);
+            world.set_started("COMPLETED");
+            let mut state = world.state();
+            let state = &mut *state;
+            let volume = attached_volume("restored", "", DateTime::UNIX_EPOCH);
+            for job in &mut state.records.jobs {
+                let arn = format!("arn:aws:ec2:us-west-2:111122223333:volume/{}", volume.id);
+                job.created_resource = Arn::parse(&arn).ok();
             }
+            let mut volume = volume;
+            volume.attachments.clear();
+            state.records.volumes.insert(volume.id.clone(), volume);
         }),
         of("rejected", "refused/restore-rejected").given(|world| {
             world.state().backups.rejects = Some("Invalid metadata".to_owned());
@@ -64,7 +86,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
 /// The item is restored for a drill.
 fn in_a_drill(input: &mut Value) {
     input["mode"] = json!("drill");
-    input["drill"] = json!("shop-drill-1");
+    input["execution"]["name"] = json!("shop-drill-1");
 }
 
 /// It was started before.
@@ -75,4 +97,5 @@ fn started(world: &World) {
 fn deliver(scenario: &Scenario, world: &World) {
     let ports = Disturbed::not(world);
     finish(scenario.deliver(&ports)).expect("nothing goes wrong");
+    world.forget_tokens();
 }

@@ -5,6 +5,7 @@ use recovery_core::fakes::World;
 use recovery_core::restore_test::{Snapshot, TestVolume};
 use serde_json::json;
 
+use super::at_the_quota;
 use crate::crash_matrix::scenario::{Function, Scenario};
 use crate::support::repository::event;
 use crate::support::restored::{change_job, job_of};
@@ -47,6 +48,10 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         of("by-id", "validated").with(|event| *event = json!({ "restoreJobId": JOB })),
         of("not-as-promised", "validated")
             .given(|world| each_volume(world, |volume| volume.size = 8)),
+        at_the_quota(
+            of("not-as-promised-at-the-quota", "validated")
+                .given(|world| each_volume(world, |volume| volume.size = 8)),
+        ),
         of("creating", "validated").given(|world| {
             world.state().looks_until_created = Some(1);
             each_volume(world, |volume| volume.state = "creating".to_owned());

@@ -83,8 +83,8 @@ impl Backup {
         }
     }
 
-    /// Starts the restore, once for each token: the SDK's retries and ours are answered with the job
-    /// of the first.
+    /// Starts the restore, once for each token that AWS Backup remembers: the SDK's retries, moments
+    /// later, are answered with the job of the first.
     ///
     /// <https://docs.aws.amazon.com/aws-backup/latest/devguide/API_StartRestoreJob.html>
     pub(crate) async fn start_restore(

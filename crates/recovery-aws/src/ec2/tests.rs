@@ -7,6 +7,7 @@ use crate::wire::{Answer, Wire, called_in, listed};
 
 const VOLUME: &str = "vol-0a1b2c3d4e5f60718";
 const INSTANCE: &str = "i-0a1b2c3d4e5f60718";
+const KEY: &str = "arn:aws:kms:us-west-2:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
 
 fn form(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
     pairs
@@ -78,6 +79,7 @@ async fn attach(wire: &Wire) -> Result<AttachAnswer, Error> {
 async fn a_volume_is_asked_for_by_its_id_and_every_field_is_kept() {
     let wire = Wire::answering([volumes(&format!(
         "<item><volumeId>{VOLUME}</volumeId><size>8</size><availabilityZone>us-west-2a</availabilityZone><status>in-use</status>\
+         <encrypted>true</encrypted><kmsKeyId>{KEY}</kmsKeyId>\
          <attachmentSet>\
          <item><volumeId>{VOLUME}</volumeId><instanceId>i-old</instanceId><device>/dev/sdg</device><status>detached</status></item>\
          <item><volumeId>{VOLUME}</volumeId><instanceId>{INSTANCE}</instanceId><device>/dev/sdf</device><status>attaching</status></item>\
@@ -97,7 +99,9 @@ async fn a_volume_is_asked_for_by_its_id_and_every_field_is_kept() {
                 device: "/dev/sdf".to_owned(),
                 state: "attaching".to_owned(),
             }],
+            key: Some(KEY.to_owned()),
             restore_test: false,
+            owner: None,
         }
     );
     assert_eq!(wire.only().action(), "ec2:DescribeVolumes");
@@ -144,6 +148,30 @@ async fn a_volume_of_a_restore_test_is_known_by_its_tag() {
     let volume = look_at_volume(&wire).await.unwrap();
     assert!(volume.restore_test);
     assert!(volume.attachments.is_empty());
+}
+
+#[tokio::test]
+async fn a_volume_that_a_stack_created_names_its_stack_and_logical_id() {
+    let tagged = |keys: &[&str]| {
+        let tags: String = keys
+            .iter()
+            .map(|key| {
+                format!("<item><key>aws:cloudformation:{key}</key><value>{key}</value></item>")
+            })
+            .collect();
+        Wire::answering([volumes(&format!(
+            "<item><volumeId>{VOLUME}</volumeId><availabilityZone>us-west-2a</availabilityZone>\
+             <status>in-use</status><tagSet>{tags}</tagSet></item>"
+        ))])
+    };
+    let owner = async |keys: &[&str]| look_at_volume(&tagged(keys)).await.unwrap().owner;
+    assert_eq!(
+        owner(&["stack-name", "stack-id", "logical-id"])
+            .await
+            .as_deref(),
+        Some("stack-name/logical-id")
+    );
+    assert_eq!(owner(&["stack-name"]).await, None);
 }
 
 #[tokio::test]
@@ -464,6 +492,11 @@ async fn answers_of_attachvolume_by_their_code() {
             AttachAnswer::DeviceInUse(fault) => ("device in use", Some(fault)),
             AttachAnswer::ZoneMismatch(fault) => ("zone mismatch", Some(fault)),
             AttachAnswer::LimitExceeded(fault) => ("limit exceeded", Some(fault)),
+            AttachAnswer::Modifying(fault) => ("modifying", Some(fault)),
+            AttachAnswer::DeviceRefused(fault) => ("device refused", Some(fault)),
+            AttachAnswer::KeyUnusable(fault) => ("key", Some(fault)),
+            AttachAnswer::ProductCode(fault) => ("product code", Some(fault)),
+            AttachAnswer::Unsupported(fault) => ("unsupported", Some(fault)),
         }
     }
     let in_use =
@@ -507,6 +540,58 @@ async fn answers_of_attachvolume_by_their_code() {
             "limit exceeded",
         ),
         ("InvalidParameterValue", in_use, "device in use"),
+        (
+            "InvalidParameterValue",
+            "Value (/dev/sdZZ) for parameter device is invalid. /dev/sdZZ is not a valid EBS device name.",
+            "device refused",
+        ),
+        (
+            "InvalidParameterValue",
+            "Invalid value '/dev/sda1' for unixDevice.",
+            "device refused",
+        ),
+        (
+            "OperationNotPermitted",
+            "Cannot attach volume vol-1 when it is in modification state: MODIFYING",
+            "modifying",
+        ),
+        (
+            "IncorrectInstanceState",
+            "Cannot attach volume 'vol-1' with Marketplace codes as the instance 'i-1' is not in the 'stopped' state.",
+            "product code",
+        ),
+        (
+            "UnsupportedOperation",
+            "The instance configuration for this AWS Marketplace product is not supported.",
+            "product code",
+        ),
+        (
+            "OptInRequired",
+            "In order to use this AWS Marketplace product you need to accept terms and subscribe.",
+            "product code",
+        ),
+        (
+            "UnsupportedOperation",
+            "Not for this instance type.",
+            "unsupported",
+        ),
+        (
+            "CustomerKeyHasBeenRevoked",
+            "Volume vol-1 cannot be attached. The encrypted volume was unable to access the KMS key.",
+            "key",
+        ),
+        (
+            "InvalidKMSKey.InvalidState",
+            "The KMS key provided is in an incorrect state",
+            "key",
+        ),
+        ("InvalidKmsKey.Disabled", "The key is disabled.", "key"),
+        ("KMSKeyNotAccessibleFault", "It is not accessible.", "key"),
+        (
+            "UnauthorizedOperation",
+            "The role is not authorized to perform: kms:CreateGrant on this resource.",
+            "key",
+        ),
     ] {
         let wire = Wire::answering([Answer::ec2_error(400, code, message)]);
         let answer = attach(&wire).await.unwrap();
@@ -524,9 +609,11 @@ async fn answers_of_attachvolume_by_their_code() {
         (
             400,
             "InvalidParameterValue",
-            "Invalid value '/dev/sda1' for unixDevice.",
+            "Value (x) for parameter instanceId is invalid.",
             "Permanent",
         ),
+        (400, "KMSThrottlingException", "Too much.", "Retryable"),
+        (400, "OptInRequired", "Not subscribed to EC2.", "Permanent"),
         (
             400,
             "InvalidVolume.NotFound",
@@ -549,12 +636,6 @@ async fn answers_of_attachvolume_by_their_code() {
             400,
             "OperationNotPermitted",
             "This is not possible.",
-            "Permanent",
-        ),
-        (
-            400,
-            "UnsupportedOperation",
-            "Not for this instance type.",
             "Permanent",
         ),
         // The text alone makes no device in use.

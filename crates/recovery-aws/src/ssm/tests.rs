@@ -203,7 +203,7 @@ async fn an_item_is_created_with_its_duplicate_check() {
             "Category": "Recovery",
             "Severity": "3",
             "OperationalData": {
-                "/aws/dedup": searchable(r#"{"dedupString":"restore-job/J-1"}"#),
+                "/aws/dedup": searchable(r#"{"dedupString":"restore-job/J-1#dd1badab5f04aae5"}"#),
                 "recovery:key": searchable("restore-job/J-1"),
                 "recovery:state": searchable("COMPLETED"),
             },

@@ -53,7 +53,22 @@ pub enum AlarmKind {
     AnomalyDetection,
     /// Other alarms.
     Composite,
+    /// The heartbeat of the primary Region: this system's own alarm of its silence.
+    Heartbeat,
+    /// A canary of CloudWatch Synthetics, which uses the workload as a customer does.
+    Canary,
+    /// The share of failed requests: the alarm of `infra/workload-alarms.yaml`.
+    ErrorRate,
 }
+
+/// How the name of the alarm of the primary Region's silence ends in `template.yaml`.
+pub const SILENCE: &str = "-primary-region-silent";
+/// The metric of that alarm: heartbeats that arrived.
+pub const HEARTBEATS: (&str, &str) = ("AWS/Events", "MatchedEvents");
+/// How the name of the alarm of failed requests ends in `infra/workload-alarms.yaml`.
+pub const ERROR_RATE: &str = "-error-rate";
+/// The namespace of the metrics of canaries.
+const CANARIES: &str = "CloudWatchSynthetics";
 
 /// Why an alarm's actions are not taken, although its event is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -141,22 +156,33 @@ pub fn alarm_change(event: &Event) -> Result<AlarmChange, Error> {
             .as_deref()
             .and_then(super::date)
             .or(event.time),
-        kind: kind(&detail.configuration),
+        kind: kind(&name, &detail.configuration),
         description: text(&detail.configuration, "description"),
         silenced,
         name,
     })
 }
 
-fn kind(configuration: &Value) -> AlarmKind {
+fn kind(name: &str, configuration: &Value) -> AlarmKind {
     if configuration.get("alarmRule").is_some() {
         return AlarmKind::Composite;
     }
-    let expressions: Vec<&str> = configuration
-        .get("metrics")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
+    let metrics = || {
+        configuration
+            .get("metrics")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+    };
+    let of = |(namespace, metric): (&str, Option<&str>)| {
+        let is = |value: &Value, text: &str| value.as_str() == Some(text);
+        metrics().any(|each| {
+            let watched = &each["metricStat"]["metric"];
+            is(&watched["namespace"], namespace)
+                && metric.is_none_or(|metric| is(&watched["name"], metric))
+        })
+    };
+    let expressions: Vec<&str> = metrics()
         .filter_map(|metric| metric.get("expression").and_then(Value::as_str))
         .collect();
     if expressions
@@ -164,8 +190,14 @@ fn kind(configuration: &Value) -> AlarmKind {
         .any(|expression| expression.starts_with("ANOMALY_DETECTION_BAND"))
     {
         AlarmKind::AnomalyDetection
+    } else if name.ends_with(SILENCE) && of((HEARTBEATS.0, Some(HEARTBEATS.1))) {
+        AlarmKind::Heartbeat
+    } else if of((CANARIES, None)) {
+        AlarmKind::Canary
     } else if expressions.is_empty() {
         AlarmKind::Metric
+    } else if name.ends_with(ERROR_RATE) {
+        AlarmKind::ErrorRate
     } else {
         AlarmKind::Math
     }
@@ -201,6 +233,44 @@ mod tests {
             change.changed.unwrap().to_rfc3339(),
             "2026-11-23T06:00:00+00:00"
         );
+    }
+
+    #[test]
+    fn what_an_alarm_watches_is_told_apart() {
+        let watched = |name: &str, configuration: Value| {
+            let detail = json!({
+                "alarmName": name, "state": {"value": "ALARM"}, "configuration": configuration,
+            });
+            read(json!([]), detail).unwrap().kind
+        };
+        let metric = |namespace: &str, name: &str| {
+            json!({"metrics": [{"id": "m", "metricStat": {"metric": {
+                "namespace": namespace, "name": name, "dimensions": {},
+            }}}]})
+        };
+        let silent = "recovery-rr-primary-region-silent";
+        let heartbeats = metric("AWS/Events", "MatchedEvents");
+        assert_eq!(watched(silent, heartbeats.clone()), AlarmKind::Heartbeat);
+        // Neither the name alone nor the metric alone.
+        assert_eq!(watched("recovery-other", heartbeats), AlarmKind::Metric);
+        assert_eq!(
+            watched(silent, metric("AWS/EC2", "StatusCheckFailed")),
+            AlarmKind::Metric
+        );
+        assert_eq!(
+            watched(
+                "recovery-canary",
+                metric("CloudWatchSynthetics", "SuccessPercent")
+            ),
+            AlarmKind::Canary
+        );
+        let math = json!({"metrics": [{"id": "rate", "expression": "100 * errors / requests"}]});
+        assert_eq!(
+            watched("recovery-shop-error-rate", math.clone()),
+            AlarmKind::ErrorRate
+        );
+        assert_eq!(watched("recovery-shop", math), AlarmKind::Math);
+        assert_eq!(watched("recovery-shop", json!(null)), AlarmKind::Metric);
     }
 
     #[test]

@@ -9,8 +9,11 @@ use serde_json::Value;
 use super::{Event, detail, lenient_text};
 use crate::arn::{Arn, RecoveryPointArn, RestoreJobId};
 use crate::error::{Error, Fault};
-use crate::restore_job::{Restore, RestoreJob};
+use crate::integrate::DeviceName;
+use crate::plan;
+use crate::restore_job::{PlannedAs, Restore, RestoreJob};
 use crate::tags::is_stack_name;
+use crate::text;
 
 /// `source` of every event of AWS Backup.
 pub const SOURCE: &str = "aws.backup";
@@ -57,14 +60,18 @@ pub fn restore_job(event: &Event) -> Result<RestoreJob, Error> {
         .restore_job_id
         .ok_or_else(|| super::malformed("detail.restoreJobId", "it is missing or not text"))?;
     let first_resource = event.resources.iter().flatten().next().map(String::as_str);
-    // All samples name the recovery point in resources[0], newer ones in the detail as well. One
-    // that cannot be read counts as absent, like one that was not sent.
-    let recovery_point = detail
+    // All samples name the recovery point in resources[0], newer ones in the detail as well, and not
+    // always in the same form. One that cannot be read counts as absent, like one that was not sent.
+    let mut points = detail
         .recovery_point_arn
         .as_deref()
         .into_iter()
         .chain(first_resource)
-        .find_map(|text| RecoveryPointArn::parse(text).ok());
+        .filter_map(|text| RecoveryPointArn::parse(text).ok());
+    let recovery_point = points.next();
+    let other_forms = points
+        .filter(|point| Some(point) != recovery_point.as_ref())
+        .collect();
     Ok(RestoreJob {
         id: RestoreJobId::new(id),
         status: detail.status,
@@ -72,6 +79,7 @@ pub fn restore_job(event: &Event) -> Result<RestoreJob, Error> {
         resource_type: detail.resource_type,
         created_resource: parsed(detail.created_resource_arn),
         recovery_point,
+        other_forms,
         source_resource: parsed(detail.source_resource_arn),
         iam_role: parsed(detail.iam_role_arn),
         restore_test: detail.restore_testing_plan_arn.is_some(),
@@ -107,17 +115,47 @@ pub fn completed_restore(input: &Value) -> Result<Result<RestoreJob, &'static st
 }
 
 /// The restore that `input` asks to integrate: as [`completed_restore`] and, where a drill asks,
-/// `{"restoreJobId": "…", "drill": {"stack": "…"}}`. Of another event, the reason to ignore it.
+/// `{"restoreJobId": "…", "drill": {"stack": "…"}}`; a state machine adds the plan's `item`. Of another
+/// event, the reason to ignore it.
 ///
 /// # Errors
 /// [`Error::Permanent`] for input that cannot be read.
 pub fn restore_to_integrate(input: &Value) -> Result<Result<Restore, &'static str>, Error> {
-    // No event is a drill's own.
-    let drill = match input.get("restoreJobId") {
-        Some(_) => drill_stack(input)?,
-        None => None,
+    // No event is a drill's own, or has a plan.
+    let (drill, planned) = match input.get("restoreJobId") {
+        Some(_) => (drill_stack(input)?, planned_as(input)?),
+        None => (None, PlannedAs::default()),
     };
-    Ok(completed_restore(input)?.map(|job| Restore { job, drill }))
+    Ok(completed_restore(input)?.map(|job| Restore {
+        drill,
+        planned,
+        ..Restore::from(job)
+    }))
+}
+
+/// What the plan's item says that the recovery point does not.
+fn planned_as(input: &Value) -> Result<PlannedAs, Error> {
+    let Some(item) = input.get("item").filter(|item| !item.is_null()) else {
+        return Ok(PlannedAs::default());
+    };
+    let item = plan::Item::deserialize(item).map_err(|error| {
+        Error::Permanent(Fault::new(
+            "parse input",
+            "item",
+            text::shown(&error.to_string()),
+            "Pass {\"restoreJobId\": \"…\", \"item\": {…}} with the item as it stands in the plan; without \"item\" where the recovery point has the tags.",
+        ))
+    })?;
+    let tags_from = item.tags_from.map(|from| from.recovery_point_arn);
+    let reserved = item.target.reserved.iter();
+    Ok(PlannedAs {
+        tags_from: tags_from
+            .map(|arn| RecoveryPointArn::parse(&arn))
+            .transpose()?,
+        reserved: reserved
+            .filter_map(|name| DeviceName::parse(name))
+            .collect(),
+    })
 }
 
 /// The stack of the drill that asks.
@@ -271,27 +309,26 @@ mod tests {
 
     #[test]
     fn the_recovery_point_is_in_the_detail_or_else_in_the_resources() {
-        let check = |in_detail: Value, resources: Value, expected: Option<&str>| {
+        let check = |in_detail: Value, resources: Value, expected: &[&str]| {
             let job = restore_job(&event(
                 json!({"restoreJobId": "J", "status": "COMPLETED", "recoveryPointArn": in_detail}),
                 resources,
             ))
             .unwrap();
-            assert_eq!(
-                job.recovery_point.as_ref().map(RecoveryPointArn::as_str),
-                expected
-            );
+            let points: Vec<&str> = job.points().map(RecoveryPointArn::as_str).collect();
+            assert_eq!(points, expected);
         };
         let (a, b) = (
             "arn:aws:ec2:us-west-2::snapshot/snap-a",
             "arn:aws:ec2:us-west-2::snapshot/snap-b",
         );
-        check(json!(a), json!([b]), Some(a));
-        check(Value::Null, json!([b]), Some(b));
-        check(json!({}), json!([b]), Some(b));
-        check(json!("nonsense"), json!([b]), Some(b));
-        check(Value::Null, json!([]), None);
-        check(Value::Null, Value::Null, None);
+        check(json!(a), json!([b]), &[a, b]);
+        check(json!(a), json!([a]), &[a]);
+        check(Value::Null, json!([b]), &[b]);
+        check(json!({}), json!([b]), &[b]);
+        check(json!("nonsense"), json!([b]), &[b]);
+        check(Value::Null, json!([]), &[]);
+        check(Value::Null, Value::Null, &[]);
     }
 
     #[test]

@@ -46,6 +46,9 @@ pub struct HealthEvent {
     pub entities: Vec<String>,
     /// In how many pages the message comes.
     pub pages: u32,
+    /// The account that is affected, where it is not the one that received the event: an organization
+    /// receives the events of its members.
+    pub affected_account: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -77,6 +80,8 @@ struct Detail {
     event_description: Value,
     #[serde(default)]
     affected_entities: Value,
+    #[serde(default, deserialize_with = "lenient_text")]
+    affected_account: Option<String>,
     #[serde(default, deserialize_with = "lenient_text")]
     page: Option<String>,
     #[serde(default, deserialize_with = "lenient_text")]
@@ -122,6 +127,9 @@ pub fn health_event(event: &Event) -> Result<HealthEvent, Error> {
             .total_pages
             .and_then(|pages| pages.trim().parse().ok())
             .unwrap_or(1),
+        affected_account: detail
+            .affected_account
+            .filter(|account| event.account.as_ref() != Some(account)),
         arn,
     })
 }
@@ -148,9 +156,18 @@ fn description(texts: &Value) -> String {
         .or_else(|| texts().next())
         .and_then(|text| text.get("latestDescription"))
         .and_then(Value::as_str)
+        .map(|text| unescaped(text).trim().to_owned())
         .unwrap_or_default()
-        .trim()
-        .to_owned()
+}
+
+/// `text` with its line breaks. AWS Health escapes its descriptions twice: a line break arrives as
+/// a backslash and the letter n.
+fn unescaped(text: &str) -> String {
+    text.replace("\\r\\n", "\n")
+        .replace("\\n", "\n")
+        .replace("\\r", "\n")
+        .replace("\\t", " ")
+        .replace("\\\"", "\"")
 }
 
 fn entities(affected: &Value, resources: &Option<Vec<String>>) -> Vec<String> {
@@ -215,6 +232,37 @@ mod tests {
         assert_eq!(event.scope, None);
         assert_eq!(event.description, "");
         assert!(event.entities.is_empty());
+    }
+
+    #[test]
+    fn line_breaks_that_aws_escapes_twice_are_line_breaks() {
+        let description = |text: &str| {
+            read(json!({
+                "eventArn": "arn:aws:health:us-east-1::event/X",
+                "eventDescription": [{"language": "en_US", "latestDescription": text}],
+            }))
+            .description
+        };
+        assert_eq!(description(r"First.\n\nSecond.\n"), "First.\n\nSecond.");
+        assert_eq!(description(r"First.\r\nSecond."), "First.\nSecond.");
+        assert_eq!(description(r"a\tb"), "a b");
+        assert_eq!(description(r#"called \"shop\""#), "called \"shop\"");
+        assert_eq!(description("First.\nSecond."), "First.\nSecond.");
+        assert_eq!(description(r"C:\Data"), r"C:\Data");
+    }
+
+    #[test]
+    fn an_affected_account_is_kept_where_it_is_another() {
+        let read = |account: Value| {
+            let event = super::super::parse(&json!({
+                "source": SOURCE, "detail-type": EVENT, "account": "111122223333",
+                "detail": {"eventArn": "arn:aws:health:::event/X", "affectedAccount": account},
+            }));
+            health_event(&event.unwrap()).unwrap().affected_account
+        };
+        assert_eq!(read(json!("111122223333")), None);
+        assert_eq!(read(json!(null)), None);
+        assert_eq!(read(json!("444455556666")).as_deref(), Some("444455556666"));
     }
 
     #[test]

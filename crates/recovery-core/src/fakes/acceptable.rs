@@ -5,7 +5,7 @@
 //! <https://docs.aws.amazon.com/sns/latest/api/API_Publish.html>.
 
 use crate::ops_item::{DATA_LIMIT, DESCRIPTION_LIMIT, KEY_LIMIT, TITLE_LIMIT};
-use crate::ports::Notification;
+use crate::ports::{Notification, TEXT_MESSAGE_LIMIT};
 use crate::text;
 
 /// Characters that mean something in Markdown and that our own prose has no use for.
@@ -64,6 +64,11 @@ pub(super) fn notification(told: &Notification) -> Option<String> {
     let attributes = told.attributes.iter();
     let sizes = attributes.map(|(name, value)| name.len() + "String".len() + value.len());
     let size = subject.len() + message.len() + sizes.sum::<usize>();
+    let phone = told.text_message();
+    if phone.len() > TEXT_MESSAGE_LIMIT || !phone.chars().all(printable) || phone.trim().is_empty()
+    {
+        return Some(format!("a text message that phones do not show: {phone:?}"));
+    }
     if message.trim().is_empty() || size > 256 * 1024 {
         return Some(format!("a message of {size} bytes"));
     }

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 
 use crate::arn::{Arn, InstanceId, OpsItemId, RestoreJobId, VolumeId};
 use crate::error::{Error, Fault};
-use crate::ports::{Metrics, Page, RecoveryRecords, VOLUMES_AT_ONCE};
+use crate::ports::{DatedOpsItems, Metrics, Page, RecoveryRecords, VOLUMES_AT_ONCE};
 use crate::report::measures::Measures;
 use crate::report::observation::{DatedItem, Job, RecoveredVolume, Since};
 
@@ -66,6 +66,7 @@ pub fn attached_volume(n: &str, instance: &str, since: DateTime<Utc>) -> Recover
     RecoveredVolume {
         id: VolumeId::new(format!("vol-{n}")),
         state: "in-use".to_owned(),
+        zone: Some("us-west-2a".to_owned()),
         attachments: vec![Since {
             instance: InstanceId::new(format!("i-{instance}")),
             device: "/dev/sdf".to_owned(),
@@ -113,7 +114,9 @@ impl RecoveryRecords for World {
                 .collect())
         })
     }
+}
 
+impl DatedOpsItems for World {
     async fn dated_item(&self, id: &OpsItemId) -> Result<Option<DatedItem>, Error> {
         self.call("ssm:GetOpsItem", id.as_str(), |state| {
             let stored = state.items.iter().find(|stored| stored.item.id == *id);

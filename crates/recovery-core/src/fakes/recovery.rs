@@ -8,9 +8,10 @@ use crate::arn::{Arn, RecoveryPointArn, RestoreJobId};
 use crate::error::{Error, Fault};
 use crate::plan::RecoveryPoint;
 use crate::ports::{
-    Page, PlanObjects, RecoveryPoints, RestoreRequest, RestoreStarts, SNAPSHOTS_AT_ONCE,
-    SnapshotTags, StartAnswer,
+    KeptObjects, Page, PlanObjects, RecoveryPoints, RestoreRequest, RestoreStarts,
+    SNAPSHOTS_AT_ONCE, SnapshotTags, StartAnswer,
 };
+use crate::report::observation::Job;
 use crate::restore_job::RestoreJob;
 use crate::tags::{PLANNED, Tags};
 
@@ -27,8 +28,12 @@ pub struct Backups {
     pub metadata: BTreeMap<String, BTreeMap<String, String>>,
     /// Kept objects by key.
     pub objects: BTreeMap<String, String>,
-    /// Restores that were started, and their jobs, by token.
-    pub started: BTreeMap<String, (RestoreRequest, RestoreJobId)>,
+    /// Restores that were started, and their jobs, the first first.
+    pub started: Vec<(RestoreRequest, RestoreJobId)>,
+    /// How many of these were started so long ago that their tokens are forgotten.
+    pub forgotten: usize,
+    /// When restores are created that are started now.
+    pub now: DateTime<Utc>,
     /// In whose words AWS Backup refuses to start a restore, if it does.
     pub rejects: Option<String>,
 }
@@ -40,7 +45,10 @@ impl Default for Backups {
             page_size: 1000,
             metadata: BTreeMap::new(),
             objects: BTreeMap::new(),
-            started: BTreeMap::new(),
+            started: Vec::new(),
+            forgotten: 0,
+            // 2026-11-23T06:30:00Z, after the recovery points and executions of most tests.
+            now: DateTime::from_timestamp_nanos(1_795_415_400_000_000_000),
             rejects: None,
         }
     }
@@ -83,6 +91,29 @@ impl World {
         let mut state = self.state();
         state.tags.insert(point.arn.to_string(), tags.collect());
         state.backups.points.push(point);
+    }
+}
+
+impl World {
+    /// Lets AWS Backup forget the idempotency tokens of all restores that were started so far.
+    pub fn forget_tokens(&self) {
+        let mut state = self.state();
+        state.backups.forgotten = state.backups.started.len();
+    }
+
+    /// Gives every restore that was started this status, wherever AWS Backup tells of it.
+    pub fn set_started(&self, status: &str) {
+        let mut state = self.state();
+        let state = &mut *state;
+        for (_, id) in &state.backups.started {
+            if let Some(job) = state.restore_jobs.get_mut(id.as_str()) {
+                job.status = Some(status.to_owned());
+            }
+            let listed = state.records.jobs.iter_mut();
+            for job in listed.filter(|job| job.id == *id) {
+                job.status = status.to_owned();
+            }
+        }
     }
 }
 
@@ -152,6 +183,25 @@ impl PlanObjects for World {
     }
 }
 
+impl KeptObjects for World {
+    async fn kept(&self, prefix: &str, page: Option<&str>) -> Result<Page<String>, Error> {
+        self.call("s3:ListBucket", prefix, |state| {
+            let backups = &state.backups;
+            let keys: Vec<&String> = backups
+                .objects
+                .keys()
+                .filter(|key| key.starts_with(prefix))
+                .collect();
+            let start: usize = page.and_then(|page| page.parse().ok()).unwrap_or(0);
+            let end = (start + backups.page_size).min(keys.len());
+            Ok(Page {
+                listed: keys[start..end].iter().map(|key| (*key).clone()).collect(),
+                next: (end < keys.len()).then(|| end.to_string()),
+            })
+        })
+    }
+}
+
 impl RestoreStarts for World {
     async fn restore_metadata(
         &self,
@@ -184,24 +234,32 @@ impl RestoreStarts for World {
                     "Recovery point does not exist",
                 )));
             }
-            let number = backups.started.len() + 1;
-            let (_, id) = backups
-                .started
-                .entry(request.token.clone())
-                .or_insert_with(|| {
-                    let id = RestoreJobId::new(format!("planned-{number}"));
-                    (request.clone(), id)
-                });
-            let id = id.clone();
-            state
-                .restore_jobs
-                .entry(id.to_string())
-                .or_insert_with(|| RestoreJob {
+            let mut remembered = backups.started.iter().skip(backups.forgotten);
+            if let Some((_, id)) = remembered.find(|(before, _)| before.token == request.token) {
+                return Ok(StartAnswer::Started(id.clone()));
+            }
+            let id = RestoreJobId::new(format!("planned-{}", backups.started.len() + 1));
+            backups.started.push((request.clone(), id.clone()));
+            state.restore_jobs.insert(
+                id.to_string(),
+                RestoreJob {
                     status: Some("PENDING".to_owned()),
                     recovery_point: Some(request.point.clone()),
                     iam_role: Arn::parse(&request.role).ok(),
                     ..RestoreJob::known_by_id(id.clone())
-                });
+                },
+            );
+            state.records.jobs.push(Job {
+                id: id.clone(),
+                status: "PENDING".to_owned(),
+                message: None,
+                recovery_point: Some(request.point.to_string()),
+                created_resource: None,
+                role: Some(request.role.clone()),
+                restore_test: false,
+                created: Some(backups.now),
+                completed: None,
+            });
             Ok(StartAnswer::Started(id))
         })
     }

@@ -9,7 +9,7 @@ use crate::arn::OpsItemId;
 use crate::error::Error;
 use crate::ops_item::{ItemKey, NewOpsItem, Severity};
 use crate::plan::request::{Mode, Request};
-use crate::plan::{Item, Plan, Predictions, Refused, Target};
+use crate::plan::{Item, Plan, Predictions, Refused, TagsFrom, Target};
 
 use super::{DRILL_ROLE, World, attached_volume, completed_job};
 use crate::ports::OpsItems;
@@ -67,6 +67,8 @@ pub struct Story {
     pub refused: usize,
     /// How often it was redriven.
     pub redrives: u32,
+    /// How many items have the tags of an older recovery point.
+    pub untagged: usize,
 }
 
 /// Numbers that are the same for the same seed.
@@ -123,6 +125,7 @@ impl Story {
             items: told,
             refused: 0,
             redrives: 0,
+            untagged: 0,
         }
     }
 
@@ -217,12 +220,18 @@ impl Story {
                     logical_id: "Server".to_owned(),
                     device: None,
                     mount: None,
+                    unusable_tags: Vec::new(),
                     assumed: false,
+                    reserved: Vec::new(),
                     problem: None,
                 },
                 metadata: BTreeMap::new(),
                 size_bytes: Some(8 << 30),
                 predictions: Predictions::default(),
+                tags_from: (number < self.untagged).then(|| TagsFrom {
+                    recovery_point_arn: "arn:aws:ec2:us-west-2::snapshot/snap-older".to_owned(),
+                    created_at: created_at - TimeDelta::days(1),
+                }),
             }
         });
         let refusals = (0..self.refused).map(|number| Refused {

@@ -14,7 +14,7 @@ pub struct Change {
     pub resource_arn: String,
     /// `added`, `removed` or `changed`.
     pub change: &'static str,
-    /// Of a changed one, what: `recovery-point`, `type`, `wave`, `target`.
+    /// Of a changed one, what: `recovery-point`, `type`, `wave`, `target`, `tags-from`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub what: Vec<&'static str>,
 }
@@ -66,6 +66,11 @@ fn differences(before: &Item, after: &Item) -> Vec<&'static str> {
             target.mount.clone(),
         )
     };
+    let tags_from = |item: &Item| {
+        item.tags_from
+            .as_ref()
+            .map(|from| from.recovery_point_arn.clone())
+    };
     [
         (
             "recovery-point",
@@ -74,6 +79,7 @@ fn differences(before: &Item, after: &Item) -> Vec<&'static str> {
         ("type", before.resource_type != after.resource_type),
         ("wave", before.wave != after.wave),
         ("target", target(before) != target(after)),
+        ("tags-from", tags_from(before) != tags_from(after)),
     ]
     .into_iter()
     .filter_map(|(what, differs)| differs.then_some(what))

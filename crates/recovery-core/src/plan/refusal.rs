@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use chrono::{DateTime, SecondsFormat, Utc};
+
 use crate::integrate;
 use crate::text::shown;
 
@@ -31,8 +33,24 @@ pub enum ItemRefusal {
     },
     /// It belongs to the workload, but no tag names its target.
     Untagged,
+    /// Its recovery point was made after the workload had been recovered here.
+    NewerThanRecovery {
+        /// The start of that recovery.
+        restored_at: DateTime<Utc>,
+        /// The name of its execution.
+        execution: String,
+    },
     /// A tag is missing or cannot be followed.
     Tags(integrate::Refusal),
+    /// Other volumes of the workload claim the same device of the same target.
+    DeviceClaimedTwice {
+        /// The device.
+        device: String,
+        /// The target in its stack.
+        logical_id: String,
+        /// The other resources.
+        others: Vec<String>,
+    },
 }
 
 impl ItemRefusal {
@@ -47,7 +65,9 @@ impl ItemRefusal {
             ItemRefusal::TagsElsewhere { .. } => ItemRefusal::TAGS_ELSEWHERE,
             ItemRefusal::TagsUnread { .. } => ItemRefusal::TAGS_UNREAD,
             ItemRefusal::Untagged => "untagged",
+            ItemRefusal::NewerThanRecovery { .. } => "newer-than-recovery",
             ItemRefusal::Tags(refusal) => refusal.reason(),
+            ItemRefusal::DeviceClaimedTwice { .. } => "device-claimed-twice",
         }
     }
 
@@ -76,6 +96,17 @@ impl ItemRefusal {
             }
             ItemRefusal::Untagged => {
                 "Add the tags recovery:stack and recovery:logical-id to the recovery point now, and to the protected resource for the next time.".to_owned()
+            }
+            ItemRefusal::Tags(
+                refusal @ (integrate::Refusal::RootVolume { .. }
+                | integrate::Refusal::StackVolume { .. }),
+            ) => refusal.remedy(),
+            ItemRefusal::DeviceClaimedTwice { .. } => {
+                "Give each of these volumes a recovery:device of its own: correct the tag of the recovery points now, and of the protected resources for the next time. If one of them is a root volume, remove its recovery: tags. Then plan again.".to_owned()
+            }
+            ItemRefusal::NewerThanRecovery { restored_at, .. } => {
+                let at = second(*restored_at);
+                format!("To restore data from before that recovery, pass \"restoreTo\": \"{at}\". If the workload has run in the primary Region again since a later moment, pass that moment as \"primarySince\"; after a fail back, also record it as docs/recover.md describes.")
             }
             ItemRefusal::Tags(_) => {
                 "Correct the tag of the recovery point now, and of the protected resource for the next time.".to_owned()
@@ -107,9 +138,41 @@ impl fmt::Display for ItemRefusal {
             ItemRefusal::Untagged => {
                 write!(f, "it belongs to the workload, but no tag names its target")
             }
+            ItemRefusal::NewerThanRecovery {
+                restored_at,
+                execution,
+            } => write!(
+                f,
+                "the recovery {} restored it on {}, and its newest recovery point was made later: it holds data of the primary Region that the recovered workload does not continue",
+                shown(execution),
+                second(*restored_at)
+            ),
             ItemRefusal::Tags(refusal) => refusal.fmt(f),
+            ItemRefusal::DeviceClaimedTwice {
+                device,
+                logical_id,
+                others,
+            } => {
+                let named: Vec<String> = others.iter().take(3).map(|arn| shown(arn)).collect();
+                let more = match others.len() - named.len() {
+                    0 => String::new(),
+                    more => format!(" and {more} more"),
+                };
+                write!(
+                    f,
+                    "{} of {} is also claimed by {}{more}, and nothing says which volume is the right one",
+                    shown(device),
+                    shown(logical_id),
+                    named.join(", ")
+                )
+            }
         }
     }
+}
+
+/// A moment as RFC 3339, to the second.
+fn second(moment: DateTime<Utc>) -> String {
+    moment.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
 /// Why a whole plan is refused.

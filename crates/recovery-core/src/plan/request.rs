@@ -8,13 +8,14 @@ use crate::error::{Error, Fault};
 use crate::tags::is_stack_name;
 use crate::text;
 
-/// What the plan is for.
+/// A recovery or a drill.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
-    /// The workload itself.
+    /// The workload itself is recovered.
     Recover,
-    /// A drill, in a stack of its own.
+    /// The workload is recovered into a separate stack.
     Drill,
 }
 
@@ -37,6 +38,8 @@ pub struct Request {
     pub mode: Mode,
     /// The moment to go back to; otherwise the newest there is.
     pub restore_to: Option<DateTime<Utc>>,
+    /// Since when the workload has run in the primary Region again, after a recovery here.
+    pub primary_since: Option<DateTime<Utc>>,
     /// The hash of the plan that was looked at: another plan is refused.
     pub plan_hash: Option<String>,
     /// The drill's stack, in the place of the one that the tags name.
@@ -44,7 +47,7 @@ pub struct Request {
 }
 
 /// What an input must look like.
-const REMEDY: &str = "Pass {\"workload\": \"…\", \"mode\": \"recover\" or \"drill\"}, for a drill with \"stack\", and where wanted \"restoreTo\" (RFC 3339) and \"planHash\".";
+const REMEDY: &str = "Pass {\"workload\": \"…\", \"mode\": \"recover\" or \"drill\"}, for a drill with \"stack\", and where wanted \"restoreTo\" and \"primarySince\" (RFC 3339) and \"planHash\".";
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -52,6 +55,7 @@ struct Input {
     workload: String,
     mode: Mode,
     restore_to: Option<String>,
+    primary_since: Option<String>,
     plan_hash: Option<String>,
     stack: Option<String>,
 }
@@ -81,19 +85,21 @@ impl Request {
                 ),
             ));
         }
-        let restore_to = input
-            .restore_to
-            .map(|moment| {
+        let moment = |member: &str, moment: Option<String>| {
+            let parsed = moment.map(|moment| {
                 DateTime::parse_from_rfc3339(moment.trim())
                     .map(|moment| moment.with_timezone(&Utc))
                     .map_err(|_| {
                         wrong(
-                            "restoreTo",
+                            member,
                             format!("{} is no moment of RFC 3339", text::shown(&moment)),
                         )
                     })
-            })
-            .transpose()?;
+            });
+            parsed.transpose()
+        };
+        let restore_to = moment("restoreTo", input.restore_to)?;
+        let primary_since = moment("primarySince", input.primary_since)?;
         if let Some(hash) = input.plan_hash.as_deref().filter(|hash| !is_hash(hash)) {
             return Err(wrong(
                 "planHash",
@@ -123,6 +129,7 @@ impl Request {
             workload: input.workload,
             mode: input.mode,
             restore_to,
+            primary_since,
             plan_hash: input.plan_hash,
             stack: input.stack,
         })
@@ -157,6 +164,7 @@ mod tests {
         let hash = "0123456789abcdef".repeat(4);
         let read = Request::parse(&json!({
             "workload": "shop", "mode": "drill", "restoreTo": "2026-11-23T06:00:00+01:00",
+            "primarySince": "2026-11-23T05:00:00Z",
             "planHash": hash, "stack": "shop-drill", "incident": {"key": "x"},
         }))
         .unwrap();
@@ -166,6 +174,7 @@ mod tests {
                 workload: "shop".to_owned(),
                 mode: Mode::Drill,
                 restore_to: DateTime::from_timestamp(1_795_410_000, 0),
+                primary_since: DateTime::from_timestamp(1_795_410_000, 0),
                 plan_hash: Some(hash),
                 stack: Some("shop-drill".to_owned()),
             }
@@ -209,6 +218,7 @@ mod tests {
         };
         check(with("restoreTo", "yesterday"), "restoreTo");
         check(with("restoreTo", "2026-11-23"), "restoreTo");
+        check(with("primarySince", "true"), "primarySince");
         check(with("planHash", "abc"), "planHash");
         check(with("planHash", ""), "planHash");
         check(with("stack", "9 lives"), "stack");

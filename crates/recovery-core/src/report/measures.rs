@@ -1,20 +1,20 @@
-//! The numbers of a report, for dashboards and alarms.
+//! The metrics of a report, for dashboards and alarms.
 
 use chrono::{DateTime, Utc};
 
 use super::Report;
 
-/// What a number counts.
+/// The unit of a metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
     /// Time.
     Seconds,
-    /// Things.
+    /// A number.
     Count,
 }
 
 impl Unit {
-    /// As CloudWatch writes it.
+    /// CloudWatch's name of the unit.
     pub fn as_str(self) -> &'static str {
         match self {
             Unit::Seconds => "Seconds",
@@ -23,14 +23,14 @@ impl Unit {
     }
 }
 
-/// Numbers of one moment.
+/// Metrics of one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Measures {
     /// The moment.
     pub at: DateTime<Utc>,
-    /// What they belong to.
+    /// Names and values of the dimensions.
     pub dimensions: Vec<(&'static str, String)>,
-    /// The numbers.
+    /// Name, unit and value of each metric.
     pub values: Vec<(&'static str, Unit, i64)>,
 }
 
@@ -46,8 +46,8 @@ const PHASES: [&str; 8] = [
     "FailOverSeconds",
 ];
 
-/// The numbers of `report`. What a recovery that is not whole took is no recovery time: only what is
-/// left of it is counted.
+/// The metrics of `report`. Times of an incomplete recovery are left out: they would pass for those of a
+/// complete one.
 pub fn of(report: &Report) -> Measures {
     let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
     let flag = |met: Option<bool>| met.map(i64::from);
@@ -72,25 +72,32 @@ pub fn of(report: &Report) -> Measures {
     let mut add = |name, unit, value: Option<i64>| {
         values.extend(value.map(|value| (name, unit, value)));
     };
-    let time = &report.recovery_time;
+    let rto = &report.rto;
     add(
         "RecoveryTimeTargetSeconds",
         Unit::Seconds,
-        time.target_seconds,
+        rto.objective_seconds,
     );
-    add("RecoveryTimeTargetMet", Unit::Count, flag(time.met));
-    if let Some(point) = &report.recovery_point {
-        let held = &point.held;
-        add("RecoveryPointSeconds", Unit::Seconds, Some(held.seconds));
+    add("RecoveryTimeTargetMet", Unit::Count, flag(rto.met));
+    if let Some(rpo) = report.rpo.as_ref().map(|rpo| rpo.result) {
+        add(
+            "RecoveryPointSeconds",
+            Unit::Seconds,
+            Some(rpo.achieved_seconds),
+        );
         add(
             "RecoveryPointTargetSeconds",
             Unit::Seconds,
-            held.target_seconds,
+            rpo.objective_seconds,
         );
-        add("RecoveryPointTargetMet", Unit::Count, flag(held.met));
+        add("RecoveryPointTargetMet", Unit::Count, flag(rpo.met));
     }
     if report.complete {
-        add("RecoveryTimeSeconds", Unit::Seconds, Some(time.seconds));
+        add(
+            "RecoveryTimeSeconds",
+            Unit::Seconds,
+            Some(rto.achieved_seconds),
+        );
         for phase in &report.phases {
             let metric = super::phases::PhaseName::ALL
                 .iter()

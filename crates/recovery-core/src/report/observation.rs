@@ -13,7 +13,7 @@ use crate::text;
 
 use super::Problem;
 
-/// A restore job, as `backup:ListRestoreJobs` tells it.
+/// A restore job of `backup:ListRestoreJobs`.
 ///
 /// See <https://docs.aws.amazon.com/aws-backup/latest/devguide/API_RestoreJobsListMember.html>.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,13 +70,15 @@ impl Job {
     }
 }
 
-/// A volume, as `ec2:DescribeVolumes` tells it.
+/// A volume of `ec2:DescribeVolumes`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecoveredVolume {
     /// Its id.
     pub id: VolumeId,
     /// `creating`, `available`, `in-use`, …
     pub state: String,
+    /// Its Availability Zone.
+    pub zone: Option<String>,
     /// Where it is attached.
     pub attachments: Vec<Since>,
 }
@@ -146,8 +148,8 @@ impl Jobs {
 }
 
 impl Observed {
-    /// Keeps a job if it belongs to a recovery of this mode, and it is the best of its recovery point
-    /// or failed. Those of recovery points that no plan has are kept, too: who has them does not matter.
+    /// Keeps a job if it belongs to a recovery of this mode, and it is the best of its recovery point or
+    /// failed. Jobs of recovery points that are not in the plan do no harm.
     pub fn add_job(&mut self, job: Job, mode: Mode, drill_role: &str) {
         let Some(point) = job.recovery_point.clone() else {
             return;
@@ -184,7 +186,7 @@ impl Observed {
     }
 }
 
-/// An item of the plan with what was observed of it.
+/// An item of the plan with its job and volume.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Traced<'a> {
     /// The item.
@@ -197,12 +199,12 @@ pub struct Traced<'a> {
     pub volume: Option<VolumeId>,
     /// How that is attached.
     pub attachment: Option<&'a Since>,
-    /// What is left to be done.
+    /// What is left to do.
     pub unfinished: Option<Unfinished>,
 }
 
 impl Traced<'_> {
-    /// What a problem of this item may be said to be about.
+    /// The subjects that a problem of this item may have.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         [
             Some(self.item.resource_arn.as_str()),
@@ -222,11 +224,11 @@ pub struct Unfinished {
     pub step: &'static str,
     /// The resource.
     pub resource: String,
-    /// What is so, as one kebab-case word.
+    /// The reason code, in kebab case.
     pub reason: &'static str,
-    /// What is so.
+    /// What was found.
     pub why: String,
-    /// What lifts it.
+    /// What fixes it.
     pub remedy: &'static str,
 }
 
@@ -243,7 +245,7 @@ impl Unfinished {
     }
 }
 
-/// Each item of the plan with what was observed of it, in the plan's order.
+/// Each item of the plan with its job and volume, in the plan's order.
 pub fn trace<'a>(plan: &'a Plan, observed: &'a Observed) -> Vec<Traced<'a>> {
     plan.items()
         .map(|item| {
@@ -279,31 +281,32 @@ pub fn trace<'a>(plan: &'a Plan, observed: &'a Observed) -> Vec<Traced<'a>> {
 
 type Left = (&'static str, &'static str, String, &'static str);
 
-/// What is left to be done: step, reason, what is so, and what lifts it.
+/// What is left to do: step, reason code, what was found, and what fixes it.
 fn left(
     job: Option<&Job>,
     volume: Option<&VolumeId>,
     seen: Option<&RecoveredVolume>,
     attachment: Option<&Since>,
 ) -> Option<Left> {
-    const AGAIN: &str = "Look at its OpsItem, remove the cause, and redrive the execution.";
+    const AGAIN: &str =
+        "Read the OpsItem of its restore job, fix the cause, then redrive the execution.";
     let Some(job) = job else {
         return Some((
             "start",
             "not-started",
-            "there is no restore job of its recovery point".to_owned(),
-            "Redrive the execution: it starts the restore.",
+            "no restore job exists for its recovery point".to_owned(),
+            "Redrive the execution: this starts the restore.",
         ));
     };
     if !job.is_completed() {
         let (reason, remedy) = match job.status.as_str() {
             "FAILED" => (
                 "restore-failed",
-                "Look at the job's message: a key, a quota, the restore role. Then redrive the execution.",
+                "Read the job's message. Usual causes are a key, a quota or the restore role. Fix it, then redrive the execution.",
             ),
             "ABORTED" => (
                 "restore-aborted",
-                "Redrive the execution: it starts another job.",
+                "Redrive the execution: this starts another restore job.",
             ),
             _ => (
                 "restore-running",
@@ -345,8 +348,8 @@ fn left(
         None => (
             "integrate",
             "volume-gone",
-            format!("EC2 does not know {volume}"),
-            "Restore the recovery point again, and attach the volume by hand.",
+            format!("volume {volume} does not exist in EC2"),
+            "Restore the recovery point again and attach the volume by hand.",
         ),
         Some(seen) => match seen.attachments.first() {
             Some(half) => (
@@ -357,13 +360,13 @@ fn left(
                     text::shown(&half.state),
                     half.instance
                 ),
-                "Look at the volume and at its instance in EC2; then redrive the execution.",
+                "Check the volume and its instance in EC2, then redrive the execution.",
             ),
             None => (
                 "integrate",
                 "not-attached",
                 format!(
-                    "{volume} is {} and attached to no instance",
+                    "{volume} is {} and not attached to an instance",
                     text::shown(&seen.state)
                 ),
                 AGAIN,

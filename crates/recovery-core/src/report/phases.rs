@@ -1,29 +1,30 @@
-//! The phases of a recovery: one partition of its time.
+//! The phases that the time of a recovery is divided into.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::seconds_between;
 
-/// A part of the recovery time.
+/// The name of a phase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum PhaseName {
-    /// From the beginning of the trouble until it has its OpsItem.
+    /// From the beginning of the incident until its OpsItem was created.
     Detect,
-    /// Until the execution starts.
+    /// Until the execution started.
     Decide,
-    /// Until the plan is made.
+    /// Until the recovery plan was made.
     Plan,
-    /// Until the stacks stand.
+    /// Until the stacks were deployed.
     Infrastructure,
-    /// Until the last restore job has ended.
+    /// Until the last restore job ended.
     Restore,
-    /// Until the last volume is attached.
+    /// Until the last volume was attached.
     Integrate,
-    /// Until the verification has ended.
+    /// Until the verification ended.
     Verify,
-    /// Until the traffic goes to this Region.
+    /// Until traffic was moved to the recovery Region.
     FailOver,
 }
 
@@ -55,69 +56,69 @@ impl PhaseName {
     }
 }
 
-/// One phase.
+/// A phase of the recovery.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Phase {
-    /// Which.
+    /// The phase's name.
     pub phase: PhaseName,
-    /// Where the one before it ends.
+    /// The end of the previous phase.
     pub from: DateTime<Utc>,
-    /// Where the next one begins.
+    /// The start of the next phase.
     pub to: DateTime<Utc>,
-    /// From the one to the other.
+    /// From the start of the phase to its end.
     pub seconds: i64,
 }
 
-/// When each phase ended; nothing where that is not known or has not happened.
+/// When each phase ended; `None` where that is not known or has not happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Moments {
-    /// When the trouble began.
+pub struct PhaseEnds {
+    /// When the incident began.
     pub began: Option<DateTime<Utc>>,
-    /// When it had its OpsItem.
+    /// When its OpsItem was created.
     pub tracked: Option<DateTime<Utc>>,
     /// When the execution started.
     pub started: DateTime<Utc>,
-    /// When the plan was made.
+    /// When the recovery plan was made.
     pub planned: Option<DateTime<Utc>>,
-    /// When the stacks stood.
+    /// When the stacks were deployed.
     pub stood: Option<DateTime<Utc>>,
-    /// When the last restore job ended, well or not.
+    /// When the last restore job ended, whether it completed or failed.
     pub restored: Option<DateTime<Utc>>,
     /// When the last volume was attached.
     pub integrated: Option<DateTime<Utc>>,
     /// When the verification ended.
     pub verified: Option<DateTime<Utc>>,
-    /// When the fail-over ended.
+    /// When the fail over ended.
     pub failed_over: Option<DateTime<Utc>>,
 }
 
-/// Where the recovery time begins, and its phases, one behind the other. A phase whose end is not known
-/// is absent, and its time is the next one's; one that would end before it begins takes no time, since
-/// the moments are told by several clocks. Each moment counts as its full second, so that the phases
-/// add up to the whole.
-pub fn partition(moments: &Moments) -> (DateTime<Utc>, Vec<Phase>) {
-    let started = full_second(moments.started);
-    let known = [moments.began, moments.tracked];
+/// Returns when the recovery began, and its phases without gaps. The time of a phase whose end is not known
+/// counts in the next one. A phase that would end before it begins takes no time: the moments come from the
+/// clocks of several services. Fractions of a second are dropped, so that the phases add up to the total.
+pub fn partition(ends: &PhaseEnds) -> (DateTime<Utc>, Vec<Phase>) {
+    let started = full_second(ends.started);
+    let known = [ends.began, ends.tracked];
     let start = known
         .into_iter()
         .flatten()
         .map(full_second)
         .fold(started, DateTime::min);
-    let ends = [
-        (PhaseName::Detect, moments.began.and(moments.tracked)),
+    let phase_ends = [
+        (PhaseName::Detect, ends.began.and(ends.tracked)),
         (
             PhaseName::Decide,
-            moments.began.or(moments.tracked).map(|_| started),
+            ends.began.or(ends.tracked).map(|_| started),
         ),
-        (PhaseName::Plan, moments.planned),
-        (PhaseName::Infrastructure, moments.stood),
-        (PhaseName::Restore, moments.restored),
-        (PhaseName::Integrate, moments.integrated),
-        (PhaseName::Verify, moments.verified),
-        (PhaseName::FailOver, moments.failed_over),
+        (PhaseName::Plan, ends.planned),
+        (PhaseName::Infrastructure, ends.stood),
+        (PhaseName::Restore, ends.restored),
+        (PhaseName::Integrate, ends.integrated),
+        (PhaseName::Verify, ends.verified),
+        (PhaseName::FailOver, ends.failed_over),
     ];
     let mut from = start;
-    let phases = ends
+    let phases = phase_ends
         .into_iter()
         .filter_map(|(phase, end)| {
             let to = full_second(end?).max(from);

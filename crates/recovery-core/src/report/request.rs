@@ -10,26 +10,27 @@ use crate::event::date;
 use crate::plan::request::{Mode, is_workload};
 use crate::text;
 
-use super::{Execution, Problem, Targets};
+use super::{Execution, Objectives, Problem};
 
 /// What is to be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Task {
-    /// Look whether each planned item is restored and attached.
+    /// Check whether each planned item is restored and attached.
     Verify,
-    /// Make the report, keep it, tell people.
+    /// Make and store the report, and notify operators.
     Report,
     /// Fail, unless the execution was redriven.
     Stop,
 }
 
-/// A stack that the recovery found or made.
+/// A stack of the workload.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Stack {
-    /// Its name.
+    /// The stack's name.
     pub stack: String,
-    /// `existed` or `created`.
+    /// What the recovery did with it: existed or created.
     pub did: String,
 }
 
@@ -61,13 +62,13 @@ pub struct Request {
     pub ops_item: Option<OpsItemId>,
     /// The moment to go back to.
     pub restore_to: Option<DateTime<Utc>>,
-    /// Targets in the place of those of the settings.
-    pub targets: Targets,
+    /// Objectives that take precedence over those of the settings.
+    pub objectives: Objectives,
     /// The plan; absent where planning failed.
     pub plan: Option<PlanRef>,
-    /// When the infrastructure stood.
+    /// When the stacks were deployed.
     pub infrastructure_to: Option<DateTime<Utc>>,
-    /// The stacks that were found or made.
+    /// The stacks that exist or were created.
     pub stacks: Vec<Stack>,
     /// When the verification ended.
     pub verification_to: Option<DateTime<Utc>>,
@@ -77,7 +78,7 @@ pub struct Request {
     pub problems: Vec<Problem>,
     /// How often the execution has been redriven.
     pub redrives: u32,
-    /// How many of these the state machine has seen to.
+    /// How many of these redrives the state machine has handled.
     pub round: u32,
 }
 
@@ -163,12 +164,12 @@ struct InputProblem {
     remedy: Option<String>,
 }
 
-/// A moment; what is none counts as absent. A report without a phase is better than none.
+/// A moment; anything else counts as absent, since a report without a phase is better than no report.
 fn moment<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<DateTime<Utc>>, D::Error> {
     Ok(Value::deserialize(deserializer)?.as_str().and_then(date))
 }
 
-/// A text; what is none counts as absent, or stands there as JSON.
+/// A text; null counts as absent, anything else is kept as JSON.
 fn words<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     Ok(match Value::deserialize(deserializer)? {
         Value::Null => None,
@@ -229,9 +230,9 @@ impl Request {
             incident: input.incident.map(|incident| kept(&incident, 600)),
             ops_item: input.ops_item_id.map(OpsItemId::new),
             restore_to: input.restore_to,
-            targets: Targets {
-                recovery_time_minutes: targets.recovery_time_minutes,
-                recovery_point_minutes: targets.recovery_point_minutes,
+            objectives: Objectives {
+                rto_minutes: targets.recovery_time_minutes,
+                rpo_minutes: targets.recovery_point_minutes,
             },
             plan,
             infrastructure_to: infrastructure.as_ref().and_then(|stood| stood.to),
@@ -278,7 +279,7 @@ fn problem(input: InputProblem) -> Problem {
 
 /// Whether this can be the name of an execution, and a part of a key:
 /// <https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html>.
-fn is_execution_name(name: &str) -> bool {
+pub(crate) fn is_execution_name(name: &str) -> bool {
     let lost = |c: char| c.is_whitespace() || c == '/';
     (1..=80).contains(&name.chars().count())
         && !name.contains(lost)

@@ -1,142 +1,211 @@
-//! A report in words: for the OpsItem, for a message, for a failing execution.
+//! A report in words: for its OpsItem, for the notification, and the phrases that its page shares with them.
+//!
+//! The texts are in `templates/`. What comes from elsewhere is put on one line, and in Markdown shown as
+//! code, before a template sees it.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
+use askama::Template;
+
+use crate::error::{Error, Fault};
 use crate::ops_item::{ItemKey, KIND, NewOpsItem, RECOVERY, Severity};
 use crate::plan::request::Mode;
 use crate::ports::Notification;
 use crate::text::{code, one_line, shown, within};
 
-use super::{Held, Problem, Report, clock_time, short};
+use super::{ObjectiveResult, Problem, Report, clock_time, seconds_between, short};
 
 /// Operational data: the key of the newest report of the recovery.
 pub const REPORT: &str = "recovery:report";
 /// Operational data: that report in one line.
 pub const SUMMARY: &str = "recovery:report-summary";
-/// Operational data: the key of the newest report that people were told of.
+/// Operational data: the key of the newest report that operators were notified of.
 pub const TOLD: &str = "recovery:report-told";
 
-/// Problems that are named to people; the report has more.
+/// Problems, and refusals, that a notification lists; the report has more.
 const NAMED: usize = 20;
-/// Problems that are named in an OpsItem.
+/// Problems that an OpsItem lists: its description takes 2,048 characters.
 const NAMED_IN_ITEM: usize = 3;
 
-/// A time as people say it.
+/// A length of time in its two largest units; minutes up to two hours, as objectives are given.
 pub fn duration(seconds: i64) -> String {
-    let (days, hours) = (seconds / 86_400, seconds / 3_600 % 24);
-    let (minutes, rest) = (seconds / 60 % 60, seconds % 60);
-    let two = |a: i64, unit_a: &str, b: i64, unit_b: &str| match b {
-        0 => format!("{a} {unit_a}"),
-        b => format!("{a} {unit_a} {b} {unit_b}"),
+    const MINUTE: i64 = 60;
+    const HOUR: i64 = 60 * MINUTE;
+    const DAY: i64 = 24 * HOUR;
+    let two = |(unit, name): (i64, &str), (unit_below, name_below): (i64, &str)| match (
+        seconds / unit,
+        seconds % unit / unit_below,
+    ) {
+        (a, 0) => format!("{a} {name}"),
+        (a, b) => format!("{a} {name} {b} {name_below}"),
     };
-    if days > 0 {
-        two(days, "d", hours, "h")
-    } else if hours > 0 {
-        two(hours, "h", minutes, "min")
-    } else if minutes > 0 {
-        two(minutes, "min", rest, "s")
+    if seconds < MINUTE {
+        format!("{seconds} s")
+    } else if seconds <= 2 * HOUR {
+        two((MINUTE, "min"), (1, "s"))
+    } else if seconds <= 2 * DAY {
+        two((HOUR, "h"), (MINUTE, "min"))
     } else {
-        format!("{rest} s")
+        two((DAY, "d"), (HOUR, "h"))
     }
 }
 
-/// What it is about: `Recovery of shop` or `Drill of shop`.
-pub fn subject(report: &Report) -> String {
-    let what = match report.mode {
+/// `Recovery` or `Drill`.
+pub fn kind(report: &Report) -> &'static str {
+    match report.mode {
         Mode::Recover => "Recovery",
         Mode::Drill => "Drill",
-    };
-    format!("{what} of {}", shown(&report.workload))
+    }
 }
 
-/// How it stands, in a few words.
-pub fn headline(report: &Report) -> String {
-    let subject = subject(report);
+/// `complete`, or `incomplete` and what is left.
+pub(super) fn state(report: &Report) -> String {
+    let totals = &report.totals;
     if report.complete {
-        let took = duration(report.recovery_time.seconds);
-        return format!("{subject} is whole after {took}");
-    }
-    let totals = &report.totals;
-    match (totals.unfinished, totals.items) {
-        (0, _) => format!("{subject} is not whole: {}", problems(totals.problems)),
-        (left, items) => format!("{subject} is not whole: {left} of {}", all_items(items)),
-    }
-}
-
-fn all_items(items: usize) -> String {
-    match items {
-        1 => "1 item is left".to_owned(),
-        items => format!("{items} items left"),
+        "complete".to_owned()
+    } else if totals.unfinished > 0 {
+        format!(
+            "incomplete: {} of {} not attached",
+            totals.unfinished,
+            counted(totals.items, "item")
+        )
+    } else {
+        format!("incomplete: {}", counted(totals.problems, "problem"))
     }
 }
 
-fn problems(count: usize) -> String {
+/// The objectives that are missed, or can no longer be met.
+pub(super) fn missed(report: &Report) -> Option<&'static str> {
+    let rto = report.rto.is_missed();
+    let rpo = report
+        .rpo
+        .as_ref()
+        .is_some_and(|rpo| rpo.result.is_missed());
+    match (rto, rpo) {
+        (true, true) => Some("RTO and RPO missed"),
+        (true, false) => Some("RTO missed"),
+        (false, true) => Some("RPO missed"),
+        (false, false) => None,
+    }
+}
+
+/// `1 item`, `2 items`.
+pub(super) fn counted(count: usize, noun: &str) -> String {
     match count {
-        1 => "1 problem".to_owned(),
-        count => format!("{count} problems"),
+        1 => format!("1 {noun}"),
+        count => format!("{count} {noun}s"),
     }
 }
 
-/// A time against its target.
-pub fn against_target(held: &Held) -> String {
-    match (held.target_seconds, held.met) {
-        (Some(target), Some(true)) => format!("target {}: met", duration(target)),
-        (Some(target), _) => format!("target {}: not met", duration(target)),
-        (None, _) => "no target set".to_owned(),
+/// The title: workload, state, missed objectives, and the achieved RTO and RPO. Its end may be cut off: the
+/// subject of a notification takes 99 characters.
+pub fn headline(report: &Report) -> String {
+    headline_of(report, &shown(&report.workload))
+}
+
+fn headline_of(report: &Report, workload: &str) -> String {
+    let (kind, state) = (kind(report), state(report));
+    let missed = missed(report).map_or(String::new(), |missed| format!(", {missed}"));
+    let rto = in_short(&report.rto);
+    match &report.rpo {
+        Some(rpo) if report.complete => format!(
+            "{kind} of {workload} {state}{missed}: RTO {rto}, RPO {}",
+            in_short(&rpo.result)
+        ),
+        _ => format!("{kind} of {workload} {state}{missed}; RTO so far {rto}"),
     }
 }
 
-fn time_line(report: &Report) -> String {
-    let time = &report.recovery_time;
-    let so_far = if report.complete { "" } else { " so far" };
-    format!(
-        "{}{so_far} ({})",
-        duration(time.seconds),
-        against_target(time)
-    )
-}
-
-fn point_line(report: &Report) -> String {
-    report.recovery_point.as_ref().map_or_else(
-        || "not known".to_owned(),
-        |point| {
-            let loss = duration(point.held.seconds);
-            format!("{loss} at the worst ({})", against_target(&point.held))
-        },
-    )
-}
-
-fn items_line(report: &Report) -> String {
-    let totals = &report.totals;
-    let refused = match totals.refusals {
-        0 => String::new(),
-        1 => "; 1 resource is not in the plan".to_owned(),
-        count => format!("; {count} resources are not in the plan"),
+/// A measurement in full minutes, rounded up, with its objective: `12 min (objective 15 min)`.
+fn in_short(result: &ObjectiveResult) -> String {
+    let rounded = match result.achieved_seconds {
+        seconds @ ..120 => seconds,
+        seconds => (seconds + 59) / 60 * 60,
     };
-    format!(
-        "{} of {} restored and attached{refused}",
-        totals.integrated, totals.items
-    )
+    match result.objective_seconds {
+        None => format!("{} (no objective)", duration(rounded)),
+        Some(objective) => {
+            format!("{} (objective {})", duration(rounded), duration(objective))
+        }
+    }
+}
+
+/// A measurement compared with its objective: `12 min 4 s (objective 15 min: met)`.
+fn against_objective(result: &ObjectiveResult) -> String {
+    let achieved = duration(result.achieved_seconds);
+    match (result.objective_seconds, result.met) {
+        (None, _) => format!("{achieved} (no objective)"),
+        (Some(objective), Some(true)) => {
+            format!("{achieved} (objective {}: met)", duration(objective))
+        }
+        (Some(objective), _) if result.is_missed() => {
+            format!("{achieved} (objective {}: missed)", duration(objective))
+        }
+        (Some(objective), _) => {
+            format!(
+                "{achieved} (objective {}: not met yet)",
+                duration(objective)
+            )
+        }
+    }
+}
+
+/// What the recovery achieved, line by line.
+struct Achieved {
+    rto_name: &'static str,
+    rto: String,
+    rpo_name: &'static str,
+    rpo: String,
+    items: String,
+}
+
+impl Achieved {
+    fn of(report: &Report) -> Achieved {
+        let totals = &report.totals;
+        let refused = match totals.refusals {
+            0 => String::new(),
+            1 => "; 1 resource is not in the plan".to_owned(),
+            count => format!("; {count} resources are not in the plan"),
+        };
+        Achieved {
+            rto_name: rto_name(report),
+            rto: against_objective(&report.rto),
+            rpo_name: RPO_NAME,
+            rpo: report
+                .rpo
+                .as_ref()
+                .map_or("not known".to_owned(), |rpo| against_objective(&rpo.result)),
+            items: format!(
+                "{} of {} restored and attached{refused}",
+                totals.integrated, totals.items
+            ),
+        }
+    }
+}
+
+/// What the measured RPO is called.
+pub(super) const RPO_NAME: &str = "Achieved RPO";
+
+/// What the measured RTO is called.
+pub(super) fn rto_name(report: &Report) -> &'static str {
+    if report.complete {
+        "Achieved RTO"
+    } else {
+        "RTO so far"
+    }
 }
 
 /// The report in one line.
 pub fn summary(report: &Report) -> String {
-    format!(
-        "{}. Recovery time {}. Loss of data {}. Items: {}.",
-        headline(report),
-        time_line(report),
-        point_line(report),
-        items_line(report),
-    )
+    let Achieved { rpo, items, .. } = Achieved::of(report);
+    if report.complete {
+        format!("{}. Items: {items}.", headline(report))
+    } else {
+        format!("{}. RPO {rpo}. Items: {items}.", headline(report))
+    }
 }
 
-/// The command that goes on with the execution.
-pub fn redrive(report: &Report) -> String {
-    redrive_of(&report.execution.arn)
-}
-
-/// The command that goes on with the execution of this ARN.
+/// The command that redrives the execution with this ARN.
 pub fn redrive_of(execution: &str) -> String {
     format!(
         "aws stepfunctions redrive-execution --execution-arn {}",
@@ -144,25 +213,117 @@ pub fn redrive_of(execution: &str) -> String {
     )
 }
 
-/// The command that fetches the page.
-fn fetch(report: &Report, bucket: &str) -> String {
-    format!(
-        "aws s3 cp s3://{bucket}/{} report.html",
-        one_line(&report.page_key())
-    )
+/// Something that an operator must do.
+pub(super) struct Step {
+    pub(super) text: &'static str,
+    pub(super) command: Option<String>,
 }
 
-/// What people are to do.
-fn to_do(report: &Report) -> &'static str {
+/// What an operator must do, in this order.
+pub(super) fn steps(report: &Report) -> Vec<Step> {
+    let step = |text| Step {
+        text,
+        command: None,
+    };
+    let mut steps = Vec::new();
     match (report.complete, report.mode) {
-        (true, Mode::Recover) => {
-            "Look at the workload itself: the report says that its data are attached, not that customers are served."
+        (true, Mode::Recover) => steps.push(step(
+            "Check that the workload serves its users. This report says only that its data is restored and attached.",
+        )),
+        (true, Mode::Drill) => {
+            if report.rto.is_missed() {
+                steps.push(step(
+                    "Find out why the RTO was missed. The timeline shows which phase took longest.",
+                ));
+            }
+            if report.rpo.as_ref().is_some_and(|rpo| rpo.result.is_missed()) {
+                steps.push(step(
+                    "Back up and copy more often: the RPO was missed.",
+                ));
+            }
         }
-        (true, Mode::Drill) => "Nothing, but to compare the times with what was promised.",
         (false, _) => {
-            "Remove the causes below, then redrive the execution. What is done stays done."
+            steps.push(step("Fix each cause. The report lists the remedies."));
+            steps.push(Step {
+                text: "Redrive the execution. Steps that are done are not repeated.",
+                command: Some(redrive_of(&report.execution.arn)),
+            });
         }
     }
+    if report.totals.refusals > 0 {
+        steps.push(step(
+            "Restore by hand what is not in the plan; a redrive does not restore it. The report lists the remedies.",
+        ));
+    }
+    if steps.is_empty() {
+        steps.push(step("No action needed."));
+    }
+    steps
+}
+
+/// [`steps`], and where the report is: what is left needs it first.
+fn steps_with_report(report: &Report, bucket: &str) -> Vec<Step> {
+    let mut steps = steps(report);
+    let at = if report.complete { steps.len() } else { 0 };
+    let page = one_line(&report.page_key());
+    steps.insert(
+        at,
+        Step {
+            text: "Read the report, with its timeline.",
+            command: Some(format!("aws s3 cp s3://{bucket}/{page} report.html")),
+        },
+    );
+    steps
+}
+
+/// The text that `template` makes.
+pub(super) fn rendered(template: &impl Template) -> Result<String, Error> {
+    template.render().map_err(|error| {
+        Error::Permanent(
+            Fault::new(
+                "write report",
+                "template",
+                "the text of the report could not be made",
+                "Report this as a defect of Rapid Recovery. The JSON of the report is stored.",
+            )
+            .with_source(error),
+        )
+    })
+}
+
+/// A problem in one line, and its remedy.
+struct ProblemLines {
+    what: String,
+    why: String,
+    remedy: Option<String>,
+}
+
+impl ProblemLines {
+    fn plain(problem: &Problem) -> ProblemLines {
+        ProblemLines {
+            what: format!("{} {}", shown(&problem.step), one_line(&problem.subject)),
+            why: format!("{} ({})", one_line(&problem.why), shown(&problem.reason)),
+            remedy: problem.remedy.as_deref().map(one_line),
+        }
+    }
+
+    fn markdown(problem: &Problem) -> ProblemLines {
+        ProblemLines {
+            what: code(&format!("{} {}", problem.step, short(&problem.subject))),
+            why: code(&within(&problem.why, 200)),
+            remedy: None,
+        }
+    }
+}
+
+#[derive(Template)]
+#[template(path = "ops-item.md")]
+struct ItemText {
+    headline: String,
+    problems: Vec<ProblemLines>,
+    more_problems: usize,
+    result: Achieved,
+    steps: Vec<Step>,
 }
 
 /// The key of a recovery's own OpsItem.
@@ -170,43 +331,29 @@ pub fn item_key(execution: &str) -> ItemKey {
     ItemKey::new("recovery", execution)
 }
 
-/// The OpsItem of a recovery that no incident's stands for.
-pub fn item(report: &Report, bucket: &str) -> NewOpsItem {
-    let mut description = format!(
-        "**What happened.** {}\n\n**What to do.** {}\n\n",
-        prose(&format!("{}.", headline(report)), &report.workload),
-        to_do(report),
-    );
-    if !report.complete {
-        let _ = writeln!(description, "- Redrive: {}", code(&redrive(report)));
-    }
-    let _ = write!(
-        description,
-        "- Recovery time: {}\n- Loss of data: {}\n- Items: {}\n- Report: {}\n",
-        time_line(report),
-        point_line(report),
-        items_line(report),
-        code(&fetch(report, bucket)),
-    );
-    if !report.problems.is_empty() {
-        description.push_str("\n**What is left.**\n");
-        for problem in report.problems.iter().take(NAMED_IN_ITEM) {
-            let _ = writeln!(
-                description,
-                "- {}: {}",
-                code(&format!("{} {}", problem.step, short(&problem.subject))),
-                code(&within(&problem.why, 200)),
-            );
-        }
-        let more = report.totals.problems.saturating_sub(NAMED_IN_ITEM);
-        if more > 0 {
-            let _ = writeln!(description, "- and {more} more, in the report");
-        }
-    }
-    NewOpsItem {
+/// The OpsItem of a recovery that answers no incident with an OpsItem.
+///
+/// # Errors
+/// [`Error::Permanent`] where the template fails.
+pub fn item(report: &Report, bucket: &str) -> Result<NewOpsItem, Error> {
+    let named = report.problems.iter().take(NAMED_IN_ITEM);
+    let text = ItemText {
+        headline: headline_of(report, &code(&report.workload)),
+        problems: named.map(ProblemLines::markdown).collect(),
+        more_problems: report.totals.problems.saturating_sub(NAMED_IN_ITEM),
+        result: Achieved::of(report),
+        steps: steps_with_report(report, bucket)
+            .into_iter()
+            .map(|step| Step {
+                command: step.command.as_deref().map(code),
+                ..step
+            })
+            .collect(),
+    };
+    Ok(NewOpsItem {
         key: item_key(&report.execution.name),
         title: headline(report),
-        description,
+        description: rendered(&text)?,
         severity: if report.complete {
             Severity::Low
         } else {
@@ -217,12 +364,7 @@ pub fn item(report: &Report, bucket: &str) -> NewOpsItem {
             .into_iter()
             .chain([(KIND, RECOVERY.to_owned())])
             .collect(),
-    }
-}
-
-/// A sentence of ours in which the workload's name is code.
-fn prose(sentence: &str, workload: &str) -> String {
-    sentence.replacen(&shown(workload), &code(workload), 1)
+    })
 }
 
 /// What an OpsItem keeps of a report.
@@ -234,83 +376,71 @@ pub fn data(report: &Report) -> BTreeMap<&'static str, String> {
     .into()
 }
 
-fn problem_lines(number: usize, problem: &Problem) -> String {
-    let mut lines = format!(
-        "{number}. {} {}: {} ({})\n",
-        shown(&problem.step),
-        one_line(&problem.subject),
-        one_line(&problem.why),
-        shown(&problem.reason),
-    );
-    if let Some(remedy) = &problem.remedy {
-        let _ = writeln!(lines, "   What to do: {}", one_line(remedy));
-    }
-    lines
+#[derive(Template)]
+#[template(path = "notification.txt")]
+struct Message {
+    headline: String,
+    execution: String,
+    incident: Option<String>,
+    ops_item: String,
+    began: String,
+    problems: Vec<ProblemLines>,
+    more_problems: usize,
+    result: Achieved,
+    phases: Vec<(&'static str, String)>,
+    refusals: Vec<(String, String, String)>,
+    more_refusals: usize,
+    steps: Vec<Step>,
 }
 
-/// The message for people. `item` is the OpsItem that has the report, where it could be written.
-pub fn notification(report: &Report, bucket: &str, item: Option<&str>) -> Notification {
-    let mut message = format!("{}.\n\nWhat to do: {}\n", headline(report), to_do(report));
-    if !report.complete {
-        let _ = writeln!(message, "\n{}\n", redrive(report));
-    }
-    let _ = write!(
-        message,
-        "\nRecovery time: {}\nLoss of data: {}\nItems: {}\n",
-        time_line(report),
-        point_line(report),
-        items_line(report),
-    );
-    if !report.phases.is_empty() {
-        message.push_str("\nThe time, phase by phase:\n");
-        for phase in &report.phases {
-            let took = duration(phase.seconds);
-            let _ = writeln!(message, "- {}: {took}", phase.phase.as_str());
-        }
-    }
-    if !report.problems.is_empty() {
-        message.push_str("\nWhat is left:\n");
-        for (number, problem) in report.problems.iter().take(NAMED).enumerate() {
-            message.push_str(&problem_lines(number + 1, problem));
-        }
-        let more = report.totals.problems.saturating_sub(NAMED);
-        if more > 0 {
-            let _ = writeln!(message, "and {more} more, in the report.");
-        }
-    }
-    if !report.refusals.is_empty() {
-        message.push_str("\nNot in the plan, and not restored:\n");
-        for refused in report.refusals.iter().take(NAMED) {
-            let _ = writeln!(
-                message,
-                "- {}: {}",
-                one_line(&refused.resource_arn),
-                one_line(&refused.why)
-            );
-        }
-        let more = report.totals.refusals.saturating_sub(NAMED);
-        if more > 0 {
-            let _ = writeln!(message, "- and {more} more, in the report.");
-        }
-    }
-    let incident = report.incident.as_ref().map_or(String::new(), |incident| {
-        format!("Incident: {}\n", one_line(incident))
-    });
-    let _ = write!(
-        message,
-        "\nThe report, with its timeline:\n{}\n\n{incident}Execution: {}\nBegan: {}\nOpsItem: {}\n",
-        fetch(report, bucket),
-        shown(&report.execution.arn),
-        clock_time(report.began_at),
-        item.unwrap_or("could not be written"),
-    );
-    Notification {
+/// The notification of operators. `item` is the OpsItem that has the report, or says why there is none.
+///
+/// # Errors
+/// [`Error::Permanent`] where the template fails.
+pub fn notification(report: &Report, bucket: &str, item: &str) -> Result<Notification, Error> {
+    let phases = report.phases.iter();
+    let refusals = report.refusals.iter().take(NAMED);
+    let problems = report.problems.iter().take(NAMED);
+    let message = Message {
+        headline: headline(report),
+        execution: shown(&report.execution.arn),
+        incident: report.incident.as_deref().map(one_line),
+        ops_item: item.to_owned(),
+        began: format!(
+            "{}, {} before this report",
+            clock_time(report.began_at),
+            duration(seconds_between(report.began_at, report.reported_at))
+        ),
+        problems: problems.map(ProblemLines::plain).collect(),
+        more_problems: report.totals.problems.saturating_sub(NAMED),
+        result: Achieved::of(report),
+        phases: phases
+            .map(|phase| (phase.phase.as_str(), duration(phase.seconds)))
+            .collect(),
+        refusals: refusals
+            .map(|refused| {
+                (
+                    one_line(&refused.resource_arn),
+                    one_line(&refused.why),
+                    one_line(&refused.remedy),
+                )
+            })
+            .collect(),
+        more_refusals: report.totals.refusals.saturating_sub(NAMED),
+        steps: steps_with_report(report, bucket),
+    };
+    Ok(Notification {
         subject: headline(report),
-        message,
+        pointer: if item.starts_with("oi-") {
+            format!("OpsItem {item}.")
+        } else {
+            "See e-mail.".to_owned()
+        },
+        message: rendered(&message)?,
         attributes: vec![
             ("kind", "recovery-report".to_owned()),
             ("mode", report.mode.as_str().to_owned()),
             ("complete", report.complete.to_string()),
         ],
-    }
+    })
 }

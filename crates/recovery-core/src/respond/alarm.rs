@@ -68,10 +68,13 @@ pub fn judge(change: &AlarmChange, policy: &Policy) -> Judgement {
         ),
         state,
         severity: severity(state),
-        title: title(change, state),
-        otherwise: (title(change, state.other()), severity(state.other())),
+        title: title(change, policy, state),
+        otherwise: (
+            title(change, policy, state.other()),
+            severity(state.other()),
+        ),
         description: description(change, policy, state),
-        message: message(change, state),
+        message: message(change, policy, state),
         began: change.changed.filter(|_| state == State::Open),
         updated: change.changed,
         runbooks: policy.runbooks(),
@@ -84,39 +87,62 @@ pub fn judge(change: &AlarmChange, policy: &Policy) -> Judgement {
     Judgement::Respond(incident, responses)
 }
 
-fn title(change: &AlarmChange, state: State) -> String {
+fn title(change: &AlarmChange, policy: &Policy, state: State) -> String {
     let region = change
         .region
         .as_deref()
         .map_or("an unnamed Region".to_owned(), shown);
-    match state {
-        State::Open => format!("Alarm {} in {region}", shown(&change.name)),
-        State::Over => format!("Alarm {} in {region} is over", shown(&change.name)),
+    let (name, primary) = (shown(&change.name), &policy.primary_region);
+    match (change.kind, state) {
+        (AlarmKind::Heartbeat, State::Open) => {
+            format!("No heartbeat from {primary}: alarm {name}")
+        }
+        (AlarmKind::Heartbeat, State::Over) => {
+            format!("Heartbeats from {primary} arrive again: alarm {name}")
+        }
+        (_, State::Open) => format!("Alarm {name} in {region}"),
+        (_, State::Over) => format!("Alarm {name} in {region} is over"),
     }
 }
 
-fn meaning(change: &AlarmChange, state: State) -> (&'static str, &'static str) {
+/// What an alarm's change means, and what operators must do.
+fn meaning(change: &AlarmChange, policy: &Policy, state: State) -> (String, &'static str) {
+    let primary = &policy.primary_region;
     if state == State::Over {
+        let meaning = match change.kind {
+            AlarmKind::Heartbeat => format!("Heartbeats from {primary} arrive again."),
+            _ => "The alarm is back to OK.".to_owned(),
+        };
         return (
-            "The alarm is back to OK.",
+            meaning,
             "Check that the workload works in the primary Region. If a recovery was started, decide whether to go on with it.",
         );
     }
     let meaning = match change.kind {
+        AlarmKind::Heartbeat => {
+            return (
+                format!(
+                    "No heartbeat from {primary} has arrived for some minutes. The Region is down, or it cannot schedule, deliver or forward events. This alarm does not measure the workload."
+                ),
+                "Check whether customers can use the workload, and what other alarms and AWS Health say of the Region. If customers are affected and no end is in sight, start the recovery; each minute of deciding counts in the recovery time. If the workload works, check the heartbeat's schedule and forwarding rule in the primary Region.",
+            );
+        }
         AlarmKind::Composite => "Several signs say together that the workload is in trouble.",
+        AlarmKind::Canary => "A canary, which uses the workload as a customer does, fails.",
+        AlarmKind::ErrorRate => "Too many requests to the workload fail.",
         AlarmKind::AnomalyDetection => {
             "A measure of the workload has left the band that is usual for this time."
         }
         AlarmKind::Metric | AlarmKind::Math => "A measure of the workload is out of bounds.",
     };
     (
-        meaning,
+        meaning.to_owned(),
         "Look at the workload itself. If customers are affected and no end is in sight, start the recovery; each minute of deciding counts in the recovery time.",
     )
 }
 
 fn description(change: &AlarmChange, policy: &Policy, state: State) -> String {
-    let (meaning, action) = meaning(change, state);
+    let (meaning, action) = meaning(change, policy, state);
     let waiting = if change.silenced == Some(Silenced::Waiting) {
         "\n- Its actions wait for the suppressor; it may be suppressed yet"
     } else {
@@ -144,11 +170,14 @@ fn description(change: &AlarmChange, policy: &Policy, state: State) -> String {
     )
 }
 
-fn message(change: &AlarmChange, state: State) -> String {
-    let (meaning, action) = meaning(change, state);
+fn message(change: &AlarmChange, policy: &Policy, state: State) -> String {
+    let (meaning, action) = meaning(change, policy, state);
+    let purpose = change.description.as_deref().map_or(String::new(), |text| {
+        format!("Its owner says: {}\n", shown(text))
+    });
     format!(
-        "{title}.\n\n{meaning}\n\nSince: {since}\nAlarm: {id}\n\nCloudWatch says:\n{said}\n\nWhat you must do: {action}\n",
-        title = title(change, state),
+        "{title}.\n\n{meaning}\n\nSince: {since}\nAlarm: {id}\n{purpose}\nCloudWatch says:\n{said}\n\nWhat you must do: {action}\n",
+        title = title(change, policy, state),
         since = time(change.changed),
         id = shown(&change.id),
         said = quotation(&within(&change.reason, 700)),
@@ -210,6 +239,9 @@ mod tests {
             AlarmKind::Metric,
             AlarmKind::Math,
             AlarmKind::AnomalyDetection,
+            AlarmKind::Heartbeat,
+            AlarmKind::Canary,
+            AlarmKind::ErrorRate,
         ] {
             check(AlarmChange { kind, ..change() }, Severity::High, &WATCH);
         }
@@ -224,6 +256,45 @@ mod tests {
             ..change()
         };
         check(over, Severity::Low, &WATCH);
+    }
+
+    #[test]
+    fn an_alarm_says_what_it_watches() {
+        let said = |kind: AlarmKind, value: &str| {
+            let change = AlarmChange {
+                kind,
+                value: value.to_owned(),
+                description: Some("Its purpose.".to_owned()),
+                ..change()
+            };
+            judged(&change, &policy()).0
+        };
+        let silence = said(AlarmKind::Heartbeat, "ALARM");
+        assert_eq!(
+            silence.title,
+            "No heartbeat from us-east-1: alarm recovery-down"
+        );
+        for text in [&silence.description, &silence.message] {
+            assert!(
+                text.contains("No heartbeat from us-east-1 has arrived"),
+                "{text}"
+            );
+            assert!(text.contains("forwarding rule"), "{text}");
+            assert!(!text.contains("A measure of the workload"), "{text}");
+            assert!(text.contains("Its owner says: "), "{text}");
+        }
+        let over = said(AlarmKind::Heartbeat, "OK");
+        assert!(
+            over.message
+                .contains("Heartbeats from us-east-1 arrive again.")
+        );
+        for (kind, meaning) in [
+            (AlarmKind::Canary, "A canary"),
+            (AlarmKind::ErrorRate, "Too many requests"),
+            (AlarmKind::Metric, "A measure of the workload"),
+        ] {
+            assert!(said(kind, "ALARM").message.contains(meaning), "{kind:?}");
+        }
     }
 
     #[test]

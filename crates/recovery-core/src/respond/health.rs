@@ -28,42 +28,96 @@ pub fn judge(event: &HealthEvent, policy: &Policy) -> Judgement {
             .split('_')
             .collect::<Vec<_>>()
             .starts_with(&["AWS", "MULTIPLE", "SERVICES"]);
-    let own_resources_only = event.scope.as_deref() == Some("ACCOUNT_SPECIFIC");
-    let state = state(event);
+    let own_resources_only = names_own_resources_only(event, whole_region);
+    let signs = signs(event);
+    let state = signs.state;
     let severity = |state| match (state, primary, whole_region, own_resources_only) {
         (State::Over, ..) => Severity::Low,
+        (State::Open, ..) if signs.informational => Severity::Low,
         (State::Open, true, true, _) => Severity::Critical,
         (State::Open, _, _, false) => Severity::High,
         (State::Open, _, _, true) => Severity::Medium,
     };
     let severities = (severity(state), severity(state.other()));
-    let incident = describe(event, policy, region, state, severities, whole_region);
+    let incident = describe(event, policy, region, signs, severities, whole_region);
     let mut responses = policy.responses.clone();
     responses.sort();
     responses.dedup();
     responses.retain(|response| match response {
         Response::Track | Response::Notify => true,
         Response::Recover => {
-            primary && state == State::Open && !own_resources_only && policy.runbook.is_some()
+            primary && signs.call_for_recovery() && !own_resources_only && policy.runbook.is_some()
         }
     });
     Judgement::Respond(incident, responses)
 }
 
-/// Whether the trouble is over. AWS leaves `statusCode` open for a while after it has said
-/// `[RESOLVED]` and given an end time.
-fn state(event: &HealthEvent) -> State {
-    let ended = match (event.end, event.updated) {
-        (Some(end), Some(updated)) => end <= updated,
-        _ => false,
+/// Whether only resources of one account are affected. An event that names some, and does not say
+/// that it is public, is about these; a whole Region is never.
+fn names_own_resources_only(event: &HealthEvent, whole_region: bool) -> bool {
+    match event.scope.as_deref() {
+        Some("ACCOUNT_SPECIFIC") => true,
+        Some("PUBLIC") => false,
+        _ => !whole_region && event.entities.iter().any(|entity| is_resource(entity)),
+    }
+}
+
+/// Whether an affected entity is a resource: AWS Health also lists accounts, and `UNKNOWN`.
+fn is_resource(entity: &str) -> bool {
+    let account = entity.strip_prefix("AWS_ACCOUNT").unwrap_or(entity);
+    !(entity == "UNKNOWN" || account.chars().all(|c| c.is_ascii_digit()))
+}
+
+/// What the fields and the text of an event say together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Signs {
+    state: State,
+    /// AWS only informs: nothing is impaired.
+    informational: bool,
+    /// Some signs say that it is over, others that it is not.
+    contradictory: bool,
+}
+
+impl Signs {
+    fn call_for_recovery(self) -> bool {
+        self.state == State::Open && !self.informational && !self.contradictory
+    }
+}
+
+/// The first line of many descriptions: `Current severity level: Operating normally`.
+const SEVERITY_LINE: &str = "current severity level:";
+/// Stands before the text, or before its last part, when AWS says that the issue is over.
+const RESOLVED: &str = "[resolved]";
+
+/// Reads the signs. `statusCode` stays open for a while after AWS has said `[RESOLVED]`, so the text
+/// decides as well. An end time alone is not an end: events under investigation have been sent with
+/// the time of their last update as their end.
+fn signs(event: &HealthEvent) -> Signs {
+    let text = event.description.to_ascii_lowercase();
+    let (level, text) = match text.strip_prefix(SEVERITY_LINE) {
+        Some(rest) => {
+            let (level, text) = rest.split_once('\n').unwrap_or((rest, ""));
+            (level.trim().trim_end_matches('.'), text.trim_start())
+        }
+        None => ("", text.as_str()),
     };
-    if event.status.as_deref() == Some("closed")
-        || event.description.starts_with("[RESOLVED]")
-        || ended
-    {
-        State::Over
-    } else {
-        State::Open
+    let impaired = !["", "operating normally", "informational"].contains(&level);
+    let end_time_passed = match (event.end, event.updated) {
+        (Some(end), Some(updated)) => end <= updated,
+        (Some(_), None) => true,
+        (None, _) => false,
+    };
+    let mentions_end = text.contains(RESOLVED);
+    let says_over = level == "operating normally"
+        || text.starts_with(RESOLVED)
+        || mentions_end && end_time_passed;
+    let closed = event.status.as_deref() == Some("closed");
+    let over = closed || says_over && !impaired;
+    Signs {
+        state: if over { State::Over } else { State::Open },
+        informational: level == "informational"
+            || level.is_empty() && text.trim_start_matches('[').starts_with("informational"),
+        contradictory: !over && (end_time_passed || mentions_end),
     }
 }
 
@@ -71,16 +125,20 @@ fn describe(
     event: &HealthEvent,
     policy: &Policy,
     region: &str,
-    state: State,
+    signs: Signs,
     (severity, otherwise): (Severity, Severity),
     whole_region: bool,
 ) -> Incident {
+    let state = signs.state;
     let what = match (whole_region, event.service.as_str()) {
         (true, _) => "several services".to_owned(),
         (false, "") => "an unnamed service".to_owned(),
         (false, service) => shown(service),
     };
     let title = |state| match state {
+        State::Open if signs.informational => {
+            format!("AWS Health: information about {what} in {region}")
+        }
         State::Open => format!("AWS Health: {what} in trouble in {region}"),
         State::Over => format!("AWS Health: {what} in {region} reported as resolved"),
     };
@@ -90,10 +148,20 @@ fn describe(
             "AWS reports this trouble as resolved.",
             "Check that the workload works in the primary Region. If a recovery was started, decide whether to go on with it.",
         )
+    } else if signs.informational {
+        (
+            "AWS informs about this service, and reports no impairment.",
+            "Read what AWS says, and check whether it concerns the workload. No recovery is needed because of it.",
+        )
     } else if region == policy.recovery_region {
         (
             "The recovery Region is in trouble. Nothing is lost, but a recovery now could be slow or fail.",
             "Do not start a recovery or a drill without looking at this first.",
+        )
+    } else if signs.contradictory {
+        (
+            "AWS reports this issue as open and, in the same event, as ended. It is treated as open, and no recovery is started because of it.",
+            "Check the event in AWS Health and the workload itself. If customers are affected and no end is in sight, start the recovery.",
         )
     } else if whole_region {
         (
@@ -127,14 +195,19 @@ fn describe(
         };
         format!("{}{more}", listed.join(", "))
     };
+    let account = event.affected_account.as_deref();
     let runbook = runbook(policy);
     let said = within(&event.description, 900);
     // What is to be done stands before what may be long: the end is what an OpsItem's limit cuts.
     let description = format!(
         "**What happened.** {meaning}\n\n\
          **What to do.** {action} {runbook}\n\n\
-         - Service: {service}\n- Region: {region}\n- Event: {event_code}\n- Since: {since}\n- Last news: {updated}\n- Affected: {affected}\n\n\
+         - Service: {service}\n- Region: {region}\n- Event: {event_code}\n- Since: {since}\n- Last news: {updated}\n{account}- Affected: {affected}\n\n\
          **AWS says.**\n{quote}",
+        account = account.map_or(String::new(), |account| format!(
+            "- Account: {}\n",
+            code(account)
+        )),
         service = code(&event.service),
         region = code(region),
         event_code = code(&event.code),
@@ -147,7 +220,11 @@ fn describe(
         },
     );
     let message = format!(
-        "{title}.\n\n{meaning}\n\nSince: {since}\nLast news: {updated}\nEvent: {event_code}\n\nAWS says:\n{said}\n\nWhat you must do: {action}\n",
+        "{title}.\n\n{meaning}\n\nSince: {since}\nLast news: {updated}\nEvent: {event_code}\n{account}\nAWS says:\n{said}\n\nWhat you must do: {action}\n",
+        account = account.map_or(String::new(), |account| format!(
+            "Account: {}\n",
+            shown(account)
+        )),
         since = time(event.start),
         updated = time(event.updated),
         event_code = shown(&event.code),
@@ -158,7 +235,11 @@ fn describe(
         key: ItemKey::new("health-event", &event.arn),
         reopens_within: None,
         opens: true,
-        message_key: event.message_key.clone(),
+        // A message may change its mind without another name.
+        message_key: match state {
+            State::Open => event.message_key.clone(),
+            State::Over => format!("{}@over", event.message_key),
+        },
         state,
         severity,
         title,
@@ -198,6 +279,7 @@ mod tests {
             description: "We are investigating.".to_owned(),
             entities: Vec::new(),
             pages: 1,
+            affected_account: None,
         }
     }
 
@@ -290,16 +372,160 @@ mod tests {
             description: "[RESOLVED] It works again.".to_owned(),
             ..event()
         });
+        for text in [
+            "Current severity level: Operating normally\n\n[RESOLVED] It works again.",
+            "Current severity level: Operating normally",
+            "current severity level:  Operating Normally.\n\nThe error rates are as usual.",
+            "Current severity level: Informational\n\n[Resolved] It works again.",
+        ] {
+            check(HealthEvent {
+                description: text.to_owned(),
+                ..event()
+            });
+        }
+        // Two signs that agree.
         check(HealthEvent {
+            description: "We are investigating. [RESOLVED] It works again.".to_owned(),
             end: crate::event::date("2026-11-23T05:29:00Z"),
             ..event()
         });
-        // An end that is still to come is none.
-        let (incident, _) = judged(&HealthEvent {
-            end: crate::event::date("2026-11-23T09:00:00Z"),
+        check(HealthEvent {
+            description: "Current severity level: Informational\n\nPlease read.".to_owned(),
+            status: Some("closed".to_owned()),
             ..event()
         });
-        assert_eq!(incident.state, State::Open);
+    }
+
+    #[test]
+    fn contradicting_signs_are_open_and_start_nothing() {
+        let check = |event: HealthEvent, responses: &[Response]| {
+            let (incident, actual) = judged(&event);
+            assert_eq!(incident.state, State::Open, "{event:?}");
+            assert_eq!(incident.severity, Severity::High, "{event:?}");
+            assert_eq!(actual, responses, "{event:?}");
+        };
+        let ended = |event: HealthEvent| HealthEvent {
+            end: event.updated,
+            ..event
+        };
+        let text = |text: &str| HealthEvent {
+            description: text.to_owned(),
+            ..event()
+        };
+        check(ended(event()), &WATCH);
+        check(
+            ended(HealthEvent {
+                status: None,
+                ..event()
+            }),
+            &WATCH,
+        );
+        check(
+            HealthEvent {
+                updated: None,
+                ..ended(event())
+            },
+            &WATCH,
+        );
+        check(
+            text("Current severity level: Disruption\n\n[RESOLVED] It works again."),
+            &WATCH,
+        );
+        check(
+            text("We are investigating. The first cause is [RESOLVED]."),
+            &WATCH,
+        );
+        let (incident, _) = judged(&ended(event()));
+        assert!(
+            incident.message.contains("in the same event, as ended"),
+            "{}",
+            incident.message
+        );
+        // An end that is still to come contradicts nothing, nor does a severity line.
+        let to_come = HealthEvent {
+            end: crate::event::date("2026-11-23T09:00:00Z"),
+            ..event()
+        };
+        check(to_come, &ALL);
+        check(
+            text("Current severity level: Degradation\n\nWe are investigating."),
+            &ALL,
+        );
+    }
+
+    #[test]
+    fn information_is_no_trouble() {
+        for text in [
+            "Current severity level: Informational\n\nWe are watching error rates.",
+            "[Informational] We are watching error rates.",
+            "Informational message: we are watching error rates.",
+        ] {
+            let (incident, responses) = judged(&HealthEvent {
+                service: "MULTIPLE_SERVICES".to_owned(),
+                description: text.to_owned(),
+                ..event()
+            });
+            assert_eq!(incident.state, State::Open, "{text}");
+            assert_eq!(incident.severity, Severity::Low, "{text}");
+            assert_eq!(responses, WATCH, "{text}");
+            assert_eq!(
+                incident.title,
+                "AWS Health: information about several services in us-east-1"
+            );
+        }
+    }
+
+    #[test]
+    fn an_event_that_names_resources_without_a_scope_is_not_public() {
+        let named = |scope: Option<&str>, entity: &str| HealthEvent {
+            scope: scope.map(str::to_owned),
+            entities: vec![entity.to_owned()],
+            ..event()
+        };
+        for scope in [None, Some("NONE")] {
+            let (incident, responses) = judged(&named(scope, "i-0123456789abcdef0"));
+            assert_eq!(incident.severity, Severity::Medium);
+            assert_eq!(responses, WATCH);
+            // Accounts are no resources.
+            for entity in ["UNKNOWN", "AWS_ACCOUNT", "111122223333"] {
+                let (incident, responses) = judged(&named(scope, entity));
+                assert_eq!(incident.severity, Severity::High, "{entity}");
+                assert_eq!(responses, ALL, "{entity}");
+            }
+        }
+        let (incident, responses) = judged(&named(Some("PUBLIC"), "i-0123456789abcdef0"));
+        assert_eq!(incident.severity, Severity::High);
+        assert_eq!(responses, ALL);
+        let whole = HealthEvent {
+            service: "MULTIPLE_SERVICES".to_owned(),
+            ..named(None, "i-0123456789abcdef0")
+        };
+        assert_eq!(judged(&whole).0.severity, Severity::Critical);
+    }
+
+    #[test]
+    fn a_message_that_changes_its_mind_is_another_message() {
+        let over = HealthEvent {
+            status: Some("closed".to_owned()),
+            ..event()
+        };
+        assert_ne!(judged(&event()).0.message_key, judged(&over).0.message_key);
+    }
+
+    #[test]
+    fn another_account_that_is_affected_is_named() {
+        let other = HealthEvent {
+            affected_account: Some("444455556666".to_owned()),
+            ..event()
+        };
+        let (incident, _) = judged(&other);
+        assert!(
+            incident
+                .description
+                .contains("\n- Account: `444455556666`\n")
+        );
+        assert!(incident.message.contains("\nAccount: 444455556666\n"));
+        assert!(!judged(&event()).0.message.contains("Account"));
     }
 
     #[test]

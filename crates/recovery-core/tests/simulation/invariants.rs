@@ -83,6 +83,12 @@ impl Ledger {
         });
     }
 
+    /// When a run attached the volume first.
+    pub(crate) fn attached_at(&self, volume: &VolumeId) -> Option<Millis> {
+        let made = self.attachments.iter().find(|made| made.volume == *volume);
+        made.map(|made| made.at)
+    }
+
     /// `was` is how far the integration had come by what the item said before.
     pub(crate) fn updates(
         &mut self,
@@ -296,9 +302,18 @@ fn restore_at_rest(sim: &Sim, plan: &Plan, restore: &Restore) -> Result<(), Stri
         // that a run left behind when it died.
         let unseen = ledger.unlisted.contains(&repeated.item.id) || plan.weather.faults > 0;
         let by_person = ledger.resolved_by_person.contains_key(&repeated.item.id);
-        // No reconciler looks after a drill's.
-        let over = repeated.item.status == Status::Resolved || restore.drill;
-        if !over || !(said || unseen || by_person) {
+        // Two runs at once: one made it and gave it up for the first, and the other, which had found it
+        // open, wrote the attachment into it. Both items are true.
+        let says_attached = |stored: &StoredItem| {
+            let data = &stored.item.data;
+            data.get("recovery:integration").map(String::as_str) == Some("attached")
+        };
+        let agrees = says_attached(repeated) && says_attached(&items[0]);
+        // No reconciler looks after a drill's; what used up its attempts is in the queue of failed invocations.
+        let over = repeated.item.status == Status::Resolved
+            || restore.drill
+            || ledger.given_up.contains(&restore.id);
+        if !over || !(said || unseen || by_person || agrees) {
             return Err(format!("{} is a second OpsItem", repeated.item.id));
         }
     }

@@ -22,6 +22,7 @@ mod world;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::TimeDelta;
 use fastrand::Rng;
@@ -33,7 +34,7 @@ use recovery_core::job_tracking::track;
 use recovery_core::outcome::Outcome;
 use recovery_core::reconciliation::{Horizon, reconcile};
 
-use executor::{Executor, Next, TaskId, lock};
+use executor::{Executor, Millis, Next, TaskId, lock};
 use parties::{Act, Invocation, MINUTE, Plan, Work};
 use world::{Ports, RunClock, Sim};
 
@@ -60,15 +61,7 @@ struct Simulation {
 fn simulate(seed: u64, traced: bool) -> Report {
     let mut rng = Rng::with_seed(seed);
     let plan = Plan::draw(&mut rng);
-    let sim = Arc::new(Sim::new(rng, plan.weather, traced));
-    plan.note(&sim);
-    let mut simulation = Simulation {
-        executor: Executor::new(sim.agenda.clone()),
-        sim,
-        plan,
-        runs: BTreeMap::new(),
-        begun: 0,
-    };
+    let mut simulation = Simulation::of(plan, rng, traced);
     let violation = simulation.run().err();
     let sim = &simulation.sim;
     let calls = sim.inner().ledger.calls.values().sum();
@@ -80,6 +73,18 @@ fn simulate(seed: u64, traced: bool) -> Report {
 }
 
 impl Simulation {
+    fn of(plan: Plan, rng: Rng, traced: bool) -> Simulation {
+        let sim = Arc::new(Sim::new(rng, plan.weather, traced));
+        plan.note(&sim);
+        Simulation {
+            executor: Executor::new(sim.agenda.clone()),
+            sim,
+            plan,
+            runs: BTreeMap::new(),
+            begun: 0,
+        }
+    }
+
     fn run(&mut self) -> Result<(), String> {
         let mut writes_at_rest = None;
         loop {
@@ -169,6 +174,7 @@ impl Simulation {
                 let horizon = Horizon {
                     lookback: TimeDelta::hours(24),
                     patience: TimeDelta::milliseconds(patience),
+                    interval: Duration::from_millis(parties::PERIOD),
                 };
                 self.executor.spawn(run, async move {
                     reconcile(&ports, &clock, &domain, horizon).await
@@ -256,5 +262,38 @@ fn the_same_seed_is_the_same_run_to_the_letter() {
         let first = simulate(seed, true);
         assert!(!first.trace.is_empty());
         assert_eq!(first.trace, simulate(seed, true).trace, "seed {seed}");
+    }
+}
+
+/// Milliseconds from the end of each restore to `AttachVolume`, in order.
+fn times_to_attach(events: bool) -> Vec<Millis> {
+    let mut times = Vec::new();
+    for seed in 0..200 {
+        let mut rng = Rng::with_seed(seed);
+        let plan = Plan::draw_healthy(&mut rng, events);
+        let mut simulation = Simulation::of(plan, rng, false);
+        simulation.run().expect("nothing goes wrong");
+        let inner = simulation.sim.inner();
+        times.extend(simulation.plan.restores.iter().map(|restore| {
+            let attached = inner.ledger.attached_at(&restore.volume);
+            attached.expect("it is attached") - restore.completed
+        }));
+    }
+    times.sort_unstable();
+    times
+}
+
+#[test]
+#[expect(clippy::print_stdout, reason = "the times are what it is about")]
+fn a_restore_is_integrated_within_75_s_and_half_of_them_within_30_s_whatever_the_events_do() {
+    for (events, name) in [(false, "lost"), (true, "in batches every five minutes")] {
+        let times = times_to_attach(events);
+        let (median, worst) = (times[times.len() / 2], times[times.len() - 1]);
+        println!(
+            "events {name}: median {median} ms, worst {worst} ms of {}",
+            times.len()
+        );
+        assert!(median <= 30_000, "events {name}: median {median} ms");
+        assert!(worst <= 75_000, "events {name}: worst {worst} ms");
     }
 }

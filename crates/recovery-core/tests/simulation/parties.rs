@@ -19,7 +19,7 @@ use crate::world::{Sim, Weather, time};
 
 pub(crate) const MINUTE: Millis = 60_000;
 /// How often `restore-reconciler` runs.
-pub(crate) const PERIOD: Millis = 5 * MINUTE;
+pub(crate) const PERIOD: Millis = MINUTE;
 pub(crate) const ZONE: &str = "us-west-2a";
 const OTHER_ZONE: &str = "us-west-2b";
 
@@ -36,7 +36,9 @@ pub(crate) enum Act {
     ReplacementEnds(usize, InstanceId),
     /// A group has one more instance.
     ScaledOut(usize, InstanceId),
-    /// AWS Backup has completed a restore.
+    /// AWS Backup has begun with a restore.
+    Begun(usize),
+    /// It has completed it.
     Completed(usize),
     VolumeState(usize, &'static str),
     /// EC2 has attached what it was attaching.
@@ -125,6 +127,7 @@ pub(crate) struct Restore {
     pub(crate) mount: bool,
     zone: &'static str,
     state: &'static str,
+    begun: Millis,
     pub(crate) completed: Millis,
     /// Whether nothing and nobody stands in its way.
     pub(crate) quiet: bool,
@@ -158,19 +161,20 @@ impl Plan {
         let chaos = rng.u64(8..35) * MINUTE;
         let patience = pick(rng, &[5, 10, 15]) * MINUTE;
         // Nothing is restored in the second half of the chaos.
-        let settled = chaos.max(chaos / 2 + patience) + 3 * PERIOD + 2 * MINUTE;
+        let settled = chaos.max(chaos / 2 + patience) + 17 * MINUTE;
         let mut plan = Plan {
             weather: Weather {
                 faults: pick(rng, &[0, 0, 10, 30, 100, 250]),
                 calm: chaos,
                 ec2_lag: pick(rng, &[0, 500, 5_000, 20_000]),
                 listing_lag: pick(rng, &[0, 500, 5_000, 30_000]),
+                slowest_call: 20_000,
             },
             patience,
             targets: Vec::new(),
             restores: Vec::new(),
             settled,
-            end: settled + 2 * PERIOD,
+            end: settled + 10 * MINUTE,
             acts: Vec::new(),
         };
         let targets = rng.usize(1..=4).min(rng.usize(1..=4));
@@ -183,6 +187,70 @@ impl Plan {
         }
         plan.draw_strangers(rng);
         plan.draw_schedule(rng);
+        plan
+    }
+
+    /// A healthy instance to which eight volumes are restored in twenty minutes. Nothing goes wrong, except
+    /// that the events are delivered in batches every five minutes, as AWS Backup does, or not at all.
+    pub(crate) fn draw_healthy(rng: &mut Rng, events: bool) -> Plan {
+        let end = 35 * MINUTE;
+        let instance = InstanceId::new("i-0");
+        let mut plan = Plan {
+            weather: Weather {
+                faults: 0,
+                calm: 0,
+                ec2_lag: 500,
+                listing_lag: 500,
+                slowest_call: 1_000,
+            },
+            patience: 30 * MINUTE,
+            targets: vec![Target {
+                stack: "stack-0".to_owned(),
+                group: None,
+                instances: vec![instance.clone()],
+                quiet: true,
+            }],
+            restores: Vec::new(),
+            settled: end,
+            end,
+            acts: vec![
+                (0, Act::Deployed(0)),
+                (0, Act::InstanceState(instance, "running")),
+            ],
+        };
+        let batches = rng.u64(0..5 * MINUTE);
+        for n in 0..8 {
+            let begun = rng.u64(0..20 * MINUTE);
+            let restore = Restore {
+                id: RestoreJobId::new(format!("job-{n}")),
+                volume: VolumeId::new(format!("vol-{n}")),
+                point: format!("arn:aws:ec2:us-west-2::snapshot/snap-{n}"),
+                target: 0,
+                drill: false,
+                purpose: Purpose::Tagged,
+                device: None,
+                mount: false,
+                zone: ZONE,
+                state: "available",
+                begun,
+                completed: begun + rng.u64(10_000..10 * MINUTE),
+                quiet: true,
+            };
+            plan.add(restore.begun, Act::Begun(n));
+            plan.add(restore.completed, Act::Completed(n));
+            if events {
+                let wait = (5 * MINUTE + batches - restore.completed % (5 * MINUTE)) % (5 * MINUTE);
+                plan.integrate(restore.completed + wait, n, restore.job().into());
+            }
+            plan.restores.push(restore);
+        }
+        let mut due = rng.u64(0..PERIOD);
+        while due < end {
+            // EventBridge invokes the target up to some seconds later.
+            let at = due + rng.u64(0..5_000);
+            plan.invoke(at, Work::Reconcile);
+            due += PERIOD;
+        }
         plan
     }
 
@@ -295,9 +363,11 @@ impl Plan {
             } else {
                 "available"
             },
+            begun: completed - rng.u64(0..=completed.min(10 * MINUTE)),
             completed,
             quiet: self.targets[target].quiet,
         };
+        self.add(restore.begun, Act::Begun(n));
         self.add(completed, Act::Completed(n));
         if restore.state == "creating" {
             restore.quiet = false;
@@ -375,9 +445,10 @@ impl Plan {
                 true => restore.target,
                 false => self.targets.len() - 1,
             };
+            let job = RestoreJob::known_by_id(restore.id.clone());
             let asked = restore_job::Restore {
-                job: RestoreJob::known_by_id(restore.id.clone()),
                 drill: Some(self.targets[target].stack.clone()),
+                ..restore_job::Restore::from(job)
             };
             let at = rng.u64(restore.completed..self.weather.calm);
             self.integrate(at, n, asked);
@@ -459,6 +530,7 @@ impl Restore {
             resource_type: Some(EBS.to_owned()),
             created_resource: Arn::parse(&self.created()).ok(),
             recovery_point: RecoveryPointArn::parse(&self.point).ok(),
+            other_forms: Vec::new(),
             source_resource: None,
             iam_role: Arn::parse(self.role()).ok(),
             restore_test: self.purpose == Purpose::Test,
@@ -550,6 +622,17 @@ pub(crate) fn act(sim: &Sim, plan: &Plan, act: &Act) {
                 instance_state(sim, new, "running");
             }
         }
+        Act::Begun(n) => {
+            let restore = &plan.restores[*n];
+            let job = RestoreJob {
+                status: Some("RUNNING".to_owned()),
+                created_resource: None,
+                completed: None,
+                ..restore.job()
+            };
+            let mut state = sim.world.state();
+            state.restore_jobs.insert(restore.id.to_string(), job);
+        }
         Act::Completed(n) => {
             let restore = &plan.restores[*n];
             let mut state = sim.world.state();
@@ -562,7 +645,9 @@ pub(crate) fn act(sim: &Sim, plan: &Plan, act: &Act) {
                 state: restore.state.to_owned(),
                 zone: restore.zone.to_owned(),
                 attachments: Vec::new(),
+                key: None,
                 restore_test: restore.purpose == Purpose::Test,
+                owner: None,
             };
             state.volumes.insert(volume.id.clone(), volume);
         }

@@ -10,6 +10,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use fastrand::Rng;
 use futures_util::FutureExt;
 use recovery_core::arn::{InstanceId, OpsItemId, RecoveryPointArn, RestoreJobId, VolumeId};
+use recovery_core::auto_scaling::Group;
 use recovery_core::error::{Error, Fault};
 use recovery_core::fakes::{World, tags_operation};
 use recovery_core::integrate::{DeviceName, Instance, Volume};
@@ -51,6 +52,8 @@ pub(crate) struct Weather {
     pub(crate) ec2_lag: Millis,
     /// Longest time until OpsCenter lists a new item.
     pub(crate) listing_lag: Millis,
+    /// Longest time until a call has its effect.
+    pub(crate) slowest_call: Millis,
 }
 
 /// What becomes of a call.
@@ -259,6 +262,7 @@ impl Ports {
             80..95 => rng.u64(100..2_000),
             _ => rng.u64(1_000..20_000),
         };
+        let takes = takes.min(weather.slowest_call);
         if now >= weather.calm || rng.u32(0..1_000) >= weather.faults {
             return (Fate::Fine, takes);
         }
@@ -285,13 +289,13 @@ impl RestoreJobs for Ports {
 }
 
 impl Restores for Ports {
-    async fn completed_restores(
+    async fn restores(
         &self,
         since: DateTime<Utc>,
         page: Option<&str>,
     ) -> Result<Page<RestoreJob>, Error> {
         self.call("backup:ListRestoreJobs", page.unwrap_or("first"), |sim| {
-            answer(sim.world.completed_restores(since, page))
+            answer(sim.world.restores(since, page))
         })
         .await
     }
@@ -384,6 +388,13 @@ impl Instances for Ports {
                 .into_iter()
                 .map(|instance| sim.shown_instance(instance))
                 .collect())
+        })
+        .await
+    }
+
+    async fn group(&self, name: &str) -> Result<Option<Group>, Error> {
+        self.call("autoscaling:DescribeAutoScalingGroups", name, |sim| {
+            answer(sim.world.group(name))
         })
         .await
     }

@@ -1,0 +1,215 @@
+//! Which instance of an Auto Scaling group a volume belongs to.
+
+use crate::arn::InstanceId;
+use crate::integrate::Attachment;
+use crate::text::code;
+
+/// An Auto Scaling group as `DescribeAutoScalingGroups` tells it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Group {
+    /// How many instances it is to have.
+    pub desired: usize,
+    /// Its instances, without those of its warm pool.
+    pub members: Vec<Member>,
+}
+
+/// An instance of an Auto Scaling group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// The instance.
+    pub instance: InstanceId,
+    /// `InService`, `Pending:Wait`, `Terminating`, `Standby`, `Warmed:Stopped`, …
+    ///
+    /// See <https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-lifecycle.html>.
+    pub lifecycle: String,
+}
+
+impl Member {
+    /// Whether it does the group's work, or is about to.
+    fn serves(&self) -> bool {
+        self.is("InService") || self.is("Pending")
+    }
+
+    /// Whether its lifecycle state is this one, or one of its steps, such as `Pending:Wait`.
+    fn is(&self, state: &str) -> bool {
+        self.lifecycle
+            .strip_prefix(state)
+            .is_some_and(|step| step.is_empty() || step.starts_with(':'))
+    }
+}
+
+/// Which member of a group is meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Choice {
+    /// This one.
+    Member(InstanceId),
+    /// None yet: what is waited for.
+    NotYet(String),
+    /// One of so many, and nobody can know which.
+    Several(usize),
+}
+
+/// The member that a volume with these attachments belongs to: the one that has it, or else the only one
+/// that serves. While the group has more members than it is to have, it is replacing them: the choice waits
+/// for that.
+pub fn choose(group: &Group, attachments: &[Attachment]) -> Choice {
+    let holder = group
+        .members
+        .iter()
+        .find(|member| attachments.iter().any(|at| at.instance == member.instance));
+    match holder {
+        // Put aside by a person, to come back.
+        Some(holder) if holder.serves() || holder.is("Standby") || holder.is("EnteringStandby") => {
+            return Choice::Member(holder.instance.clone());
+        }
+        Some(holder) if holder.is("Terminating") || holder.is("Terminated") => {
+            return Choice::NotYet(format!(
+                "the group to terminate {}, which still has the volume",
+                holder.instance
+            ));
+        }
+        Some(_) | None => {}
+    }
+    let serving: Vec<&Member> = group
+        .members
+        .iter()
+        .filter(|member| member.serves())
+        .collect();
+    match *serving {
+        [] => Choice::NotYet(match &*listed(&group.members) {
+            "" => "the group to have an instance".to_owned(),
+            members => format!("the group to have an instance in service (now {members})"),
+        }),
+        [only] => Choice::Member(only.instance.clone()),
+        _ if serving.len() > group.desired => Choice::NotYet(format!(
+            "the group to have no more than its desired capacity of {} (now {})",
+            group.desired,
+            listed(&group.members)
+        )),
+        _ => Choice::Several(serving.len()),
+    }
+}
+
+/// How many members a message names.
+const NAMED: usize = 5;
+
+fn listed(members: &[Member]) -> String {
+    let mut named: Vec<String> = members
+        .iter()
+        .take(NAMED)
+        .map(|member| format!("{} {}", member.instance, code(&member.lifecycle)))
+        .collect();
+    if members.len() > NAMED {
+        named.push(format!("and {} more", members.len() - NAMED));
+    }
+    named.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn group(desired: usize, lifecycles: &[&str]) -> Group {
+        let member = |(n, lifecycle): (usize, &&str)| Member {
+            instance: InstanceId::new(format!("i-{}", n + 1)),
+            lifecycle: (*lifecycle).to_owned(),
+        };
+        Group {
+            desired,
+            members: lifecycles.iter().enumerate().map(member).collect(),
+        }
+    }
+
+    fn on(instance: &str) -> Vec<Attachment> {
+        vec![Attachment {
+            instance: InstanceId::new(instance),
+            device: "/dev/sdf".to_owned(),
+            state: "attached".to_owned(),
+        }]
+    }
+
+    fn the(instance: &str) -> Choice {
+        Choice::Member(InstanceId::new(instance))
+    }
+
+    #[track_caller]
+    fn waits_for(choice: &Choice, parts: &[&str]) {
+        let Choice::NotYet(what) = choice else {
+            panic!("{choice:?}");
+        };
+        for part in parts {
+            assert!(what.contains(part), "{what}");
+        }
+    }
+
+    #[test]
+    fn only_members_that_serve_or_are_about_to_count() {
+        for serving in ["InService", "Pending", "Pending:Wait", "Pending:Proceed"] {
+            for other in [
+                "Terminating",
+                "Terminating:Wait",
+                "Terminating:Proceed",
+                "Terminated",
+                "Detaching",
+                "Detached",
+                "EnteringStandby",
+                "Standby",
+                "Quarantined",
+                "Warmed:Pending",
+                "Warmed:Pending:Wait",
+                "Warmed:Running",
+                "Warmed:Stopped",
+                "Warmed:Hibernated",
+                "Unheard:Of",
+                "PendingOfSomeNewKind",
+            ] {
+                let group = group(1, &[other, serving]);
+                assert_eq!(choose(&group, &[]), the("i-2"), "{other}, {serving}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_group_without_one_that_serves_is_waited_for() {
+        waits_for(&choose(&group(1, &[]), &[]), &["to have an instance"]);
+        waits_for(
+            &choose(&group(1, &["Warmed:Stopped", "Terminating:Wait"]), &[]),
+            &["i-1 `Warmed:Stopped`, i-2 `Terminating:Wait`"],
+        );
+        let many = group(1, &["Warmed:Stopped"; 7]);
+        waits_for(&choose(&many, &[]), &["and 2 more"]);
+    }
+
+    /// An instance refresh launches the new one before it terminates the old one.
+    #[test]
+    fn a_group_with_more_than_it_wants_is_waited_for() {
+        let refreshed = group(1, &["InService", "Pending"]);
+        waits_for(
+            &choose(&refreshed, &[]),
+            &["desired capacity of 1", "i-2 `Pending`"],
+        );
+    }
+
+    #[test]
+    fn of_several_that_serve_nobody_can_know_which_one_is_meant() {
+        let two = group(2, &["InService", "InService", "Terminating"]);
+        assert_eq!(choose(&two, &[]), Choice::Several(2));
+        assert_eq!(choose(&two, &on("i-2")), the("i-2"));
+        assert_eq!(choose(&two, &on("i-elsewhere")), Choice::Several(2));
+    }
+
+    #[test]
+    fn the_member_that_has_the_volume_keeps_it_until_it_is_terminated() {
+        for keeps in ["InService", "Pending:Wait", "Standby", "EnteringStandby"] {
+            let group = group(1, &[keeps, "InService"]);
+            assert_eq!(choose(&group, &on("i-1")), the("i-1"), "{keeps}");
+        }
+        for leaves in ["Terminating", "Terminating:Wait", "Terminated"] {
+            let group = group(1, &[leaves, "InService"]);
+            waits_for(&choose(&group, &on("i-1")), &["terminate i-1"]);
+        }
+        // It is not on its way out: that it has the volume is for a person to see.
+        let detached = group(1, &["Detaching", "InService"]);
+        assert_eq!(choose(&detached, &on("i-1")), the("i-2"));
+    }
+}

@@ -1,0 +1,200 @@
+//! How far a rehearsal has come, as the local Region's journal shows it: counted, and shown.
+
+use std::collections::HashSet;
+use std::io::{IsTerminal, stderr};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::Value;
+
+/// How many lines tell of the restores of one recovery, where there is no terminal to draw a bar on.
+const LINES: usize = 4;
+
+/// What is counted in the journal.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Progress {
+    /// Restore jobs that were completed.
+    pub(crate) restored: usize,
+    /// Volumes that were attached.
+    pub(crate) attached: usize,
+    /// Entries of all kinds, except those of the schedule, which come whether or not anything moves.
+    pub(crate) moves: usize,
+    /// Events of the schedule, and the functions that they invoke.
+    scheduled: HashSet<String>,
+}
+
+impl Progress {
+    /// Counts these entries, the next of the journal.
+    pub(crate) fn read(&mut self, entries: &[Value]) {
+        for entry in entries {
+            if self.is_of_schedule(entry) {
+                continue;
+            }
+            self.moves += 1;
+            match entry["kind"].as_str() {
+                Some("restore-job") if entry["status"] == "COMPLETED" => self.restored += 1,
+                Some("volume-attached") => self.attached += 1,
+                _ => {}
+            }
+        }
+    }
+
+    fn is_of_schedule(&mut self, entry: &Value) -> bool {
+        let text = |member: &str| entry[member].as_str().unwrap_or_default();
+        match text("kind") {
+            "event" if text("detailType") == "Scheduled Event" => {
+                self.scheduled.insert(text("id").to_owned());
+                true
+            }
+            "invocation-started" | "invocation" => {
+                let is_scheduled = self.scheduled.contains(text("eventId"));
+                if is_scheduled {
+                    self.scheduled.insert(text("function").to_owned());
+                }
+                is_scheduled
+            }
+            "call" => self.scheduled.contains(text("caller")),
+            _ => false,
+        }
+    }
+}
+
+/// Shows how many of the restores of one recovery are done: on a terminal as a bar, elsewhere as a few
+/// lines. Without a terminal, and on one that can do nothing (`TERM=dumb`), nothing but plain text is
+/// written. There is no colour, so `NO_COLOR` has nothing to switch off.
+#[derive(Debug, Default)]
+pub(crate) struct Display {
+    total: usize,
+    /// Restored and attached before.
+    before: (usize, usize),
+    /// Restores and attachments at the last check, and at the last line.
+    done: usize,
+    told: usize,
+    bar: Option<ProgressBar>,
+}
+
+impl Display {
+    /// Of a recovery of so many volumes that begins now.
+    pub(crate) fn of(total: usize, progress: &Progress) -> Display {
+        Display {
+            total,
+            before: (progress.restored, progress.attached),
+            ..Display::default()
+        }
+    }
+
+    /// Shows the progress so far. Of more than the total, the rest belongs to somebody else.
+    #[expect(clippy::print_stderr, reason = "progress goes to standard error")]
+    pub(crate) fn show(&mut self, progress: &Progress) {
+        if self.total == 0 {
+            return;
+        }
+        let done = |now: usize, before: usize| now.saturating_sub(before).min(self.total);
+        let restored = done(progress.restored, self.before.0);
+        let attached = done(progress.attached, self.before.1);
+        let text = format!(
+            "{restored} of {} volumes restored, {attached} attached",
+            self.total
+        );
+        self.done = restored + attached;
+        if can_draw(
+            stderr().is_terminal(),
+            std::env::var("TERM").ok().as_deref(),
+        ) {
+            let bar = self.bar.get_or_insert_with(|| bar(self.total * 2));
+            bar.set_position(self.done as u64);
+            bar.set_message(text);
+        } else if is_worth_a_line(self.told, self.done, self.total * 2) {
+            self.told = self.done;
+            eprintln!("  {text}");
+        }
+    }
+
+    /// Takes the bar away, for good where all is done.
+    pub(crate) fn clear(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+        if self.done == self.total * 2 {
+            *self = Display::default();
+        }
+    }
+}
+
+fn bar(length: usize) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(Some(length as u64), ProgressDrawTarget::stderr());
+    if let Ok(style) = ProgressStyle::with_template("  [{bar:30}] {msg} ({elapsed})") {
+        bar.set_style(style.progress_chars("=> "));
+    }
+    bar.enable_steady_tick(Duration::from_secs(1));
+    bar
+}
+
+/// Whether a bar can be drawn, which takes escape codes.
+fn can_draw(is_terminal: bool, kind: Option<&str>) -> bool {
+    is_terminal && kind.is_some_and(|kind| !kind.is_empty() && kind != "dumb")
+}
+
+/// Whether a further part of the total is done since the last line.
+fn is_worth_a_line(told: usize, done: usize, total: usize) -> bool {
+    done * LINES / total > told * LINES / total
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn restores_and_attachments_are_counted_and_the_schedule_is_no_progress() {
+        let mut progress = Progress::default();
+        progress.read(&[
+            json!({"kind": "event", "id": "e-1", "detailType": "Scheduled Event"}),
+            json!({"kind": "invocation-started", "eventId": "e-1", "function": "reconciler"}),
+            json!({"kind": "call", "caller": "reconciler", "operation": "ListRestoreJobs"}),
+            json!({"kind": "invocation", "eventId": "e-1", "function": "reconciler"}),
+        ]);
+        assert_eq!(
+            (progress.restored, progress.attached, progress.moves),
+            (0, 0, 0)
+        );
+        progress.read(&[
+            json!({"kind": "restore-job", "status": "RUNNING"}),
+            json!({"kind": "restore-job", "status": "COMPLETED"}),
+            json!({"kind": "event", "id": "e-2", "detailType": "Restore Job State Change"}),
+            json!({"kind": "invocation-started", "eventId": "e-2", "function": "integrator"}),
+            json!({"kind": "call", "caller": "integrator", "operation": "AttachVolume"}),
+            // Also where it is the schedule that has brought it about.
+            json!({"kind": "volume-attached", "volumeId": "vol-1"}),
+        ]);
+        assert_eq!(
+            (progress.restored, progress.attached, progress.moves),
+            (1, 1, 6)
+        );
+    }
+
+    #[test]
+    fn a_bar_is_drawn_on_terminals_that_can() {
+        assert!(can_draw(true, Some("xterm-256color")));
+        assert!(!can_draw(true, Some("dumb")));
+        assert!(!can_draw(true, None));
+        assert!(!can_draw(false, Some("xterm-256color")));
+    }
+
+    #[test]
+    fn elsewhere_a_few_lines_tell_of_any_number() {
+        for total in [1, 3, 200, 1000] {
+            let mut told = 0;
+            let mut lines = 0;
+            for done in 0..=total {
+                if is_worth_a_line(told, done, total) {
+                    told = done;
+                    lines += 1;
+                }
+            }
+            assert_eq!(lines, total.min(LINES), "{total}");
+            assert_eq!(told, total);
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! OpsCenter's quota of OpsItems is used up, or two keys differ in case only: nothing is lost but the
+//! item.
+
+use chrono::TimeDelta;
+use recovery_core::fakes::{DRILL_ROLE, FakeClock, World};
+use recovery_core::ports::Clock;
+use recovery_core::reconciliation::Horizon;
+use recovery_core::respond::{Policy, Response};
+use serde_json::{Value, json};
+
+use super::{assert_contains, assert_outcome, told};
+use crate::support::disturbed::{Disturbed, finish};
+use crate::support::repository::event;
+use crate::support::restored::{
+    JOB, LOGICAL_ID, STACK, VOLUME, change_job, integrate, retag, usual_domain, world_of,
+};
+
+/// What a message says in place of the id of an OpsItem.
+const NOT_CREATED: &str =
+    "OpsItem: not created: the account's quota of OpsItems in this Region is used up";
+
+fn at_the_quota(world: World) -> World {
+    world.state().ops_item_quota_reached = true;
+    world
+}
+
+fn policy(responses: &[Response]) -> Policy {
+    Policy {
+        primary_region: "us-east-1".to_owned(),
+        recovery_region: "us-west-2".to_owned(),
+        responses: responses.to_vec(),
+        runbook: Some("StartRegionRecovery".to_owned()),
+        other_runbooks: Vec::new(),
+    }
+}
+
+const ALL: [Response; 3] = [Response::Track, Response::Notify, Response::Recover];
+
+fn attached(world: &World) -> usize {
+    let state = world.state();
+    state
+        .volumes
+        .values()
+        .flat_map(|it| &it.attachments)
+        .count()
+}
+
+#[test]
+fn a_restored_volume_is_attached_without_an_item() {
+    let event = event("restore-completed-ebs");
+    let world = at_the_quota(world_of(&event));
+    let outcome = assert_outcome!(integrate(&world, &event), "integrated");
+    assert_eq!(outcome.id("opsItem"), Some("not-created"));
+    assert_eq!(outcome.id("opsItemId"), None);
+    assert_eq!(attached(&world), 1);
+    assert!(world.state().items.is_empty());
+    assert!(told(&world).is_empty());
+}
+
+#[test]
+fn what_is_left_to_do_is_told() {
+    let event = event("restore-completed-ebs");
+    let world = at_the_quota(world_of(&event));
+    retag(
+        &world,
+        &[STACK, LOGICAL_ID, ("recovery:mount", "/srv/data")],
+    );
+    assert_outcome!(integrate(&world, &event), "integrated");
+    let told = told(&world);
+    assert_eq!(told.len(), 1);
+    assert_contains(&told[0].1, &["/srv/data", VOLUME, NOT_CREATED]);
+}
+
+#[test]
+fn a_refusal_is_told_and_does_not_fail_the_run() {
+    let event = event("restore-completed-ebs");
+    let world = at_the_quota(world_of(&event));
+    retag(&world, &[STACK]);
+    let outcome = integrate(&world, &event).unwrap();
+    assert_eq!(outcome.kind(), "refused");
+    let told = told(&world);
+    assert_eq!(told.len(), 1);
+    assert_contains(&told[0].1, &[JOB, NOT_CREATED]);
+}
+
+#[test]
+fn the_reconciler_attaches_and_tells_of_a_refusal_for_a_short_time_only() {
+    let due = event("reconcile-due");
+    let reconciled = |world: &World, waited: TimeDelta| {
+        change_job(world, JOB, |job| {
+            job.completed = Some(FakeClock::new().now() - waited);
+        });
+        let horizon = Horizon {
+            lookback: TimeDelta::days(1),
+            patience: TimeDelta::minutes(30),
+            interval: std::time::Duration::from_mins(1),
+        };
+        let ports = Disturbed::not(world);
+        let clock = FakeClock::new();
+        let domain = usual_domain();
+        finish(restore_reconciler::handle(
+            &ports, &clock, &domain, horizon, &due,
+        ))
+        .unwrap()
+    };
+    let event = event("restore-completed-ebs");
+    let world = at_the_quota(world_of(&event));
+    let outcome = reconciled(&world, TimeDelta::minutes(1));
+    assert_eq!(outcome.count("integrated"), Some(1), "{outcome:?}");
+    assert_eq!(attached(&world), 1);
+
+    let world = at_the_quota(world_of(&event));
+    retag(&world, &[STACK]);
+    // A run every five minutes for a day.
+    for run in 0..288 {
+        let outcome = reconciled(&world, TimeDelta::minutes(2) + TimeDelta::minutes(5) * run);
+        assert_eq!(outcome.count("refused"), Some(1), "{outcome:?}");
+    }
+    assert_eq!(told(&world).len(), 2);
+}
+
+fn health(world: &World, policy: &Policy, event: &Value) -> recovery_core::outcome::Outcome {
+    let ports = Disturbed::not(world);
+    finish(health_event_responder::handle(&ports, policy, event)).unwrap()
+}
+
+#[test]
+fn an_incident_is_told_and_its_recovery_started() {
+    let event = event("health-multiple-services");
+    let world = at_the_quota(World::new());
+    let outcome = health(&world, &policy(&ALL), &event);
+    assert_eq!(outcome.kind(), "responded");
+    assert_eq!(outcome.id("opsItem"), Some("not-created"));
+    let told = told(&world);
+    assert_eq!(told.len(), 1);
+    assert_contains(&told[0].1, &[NOT_CREATED]);
+    assert!(!told[0].1.contains("an OpsItem is kept"), "{}", told[0].1);
+    assert_eq!(world.state().executions.len(), 1);
+}
+
+#[test]
+fn an_incident_that_should_only_be_tracked_is_told() {
+    let world = at_the_quota(World::new());
+    health(
+        &world,
+        &policy(&[Response::Track]),
+        &event("health-issue-s3-get"),
+    );
+    assert_eq!(told(&world).len(), 1);
+}
+
+#[test]
+fn signals_that_agree_start_one_recovery_however_often_they_are_heard() {
+    let world = at_the_quota(World::new());
+    let event = event("alarm-signals-agree");
+    for _ in 0..2 {
+        let ports = Disturbed::not(&world);
+        finish(alarm_responder::handle(&ports, &policy(&ALL), &event)).unwrap();
+    }
+    assert_eq!(world.state().executions.len(), 1);
+}
+
+#[test]
+fn a_job_that_needs_a_person_is_told() {
+    let tracked = |file: &str| {
+        let world = at_the_quota(World::new());
+        let ports = Disturbed::not(&world);
+        let outcome = finish(opsitem_creator::handle(&ports, DRILL_ROLE, &event(file))).unwrap();
+        assert_eq!(
+            (outcome.kind(), outcome.reason()),
+            ("untracked", Some("ops-item-quota")),
+            "{file}"
+        );
+        told(&world)
+    };
+    for file in [
+        "copy-failed",
+        "backup-failed",
+        "restore-failed",
+        "restore-completed-rds",
+    ] {
+        let told = tracked(file);
+        assert_eq!(told.len(), 1, "{file}");
+        assert_contains(&told[0].1, &["**What to do.**", NOT_CREATED]);
+    }
+    // Nothing to do, or restore-integrator does it.
+    for file in [
+        "copy-completed",
+        "restore-completed-ebs",
+        "restore-completed-ebs-drill",
+    ] {
+        assert!(tracked(file).is_empty(), "{file}");
+    }
+}
+
+#[test]
+fn alarms_whose_names_differ_in_case_only_are_two_incidents() {
+    let world = World::new();
+    for name in ["recovery-Down", "recovery-down"] {
+        let mut event = event("alarm-metric");
+        event["detail"]["alarmName"] = json!(name);
+        event["resources"] = json!([format!(
+            "arn:aws:cloudwatch:us-west-2:111122223333:alarm:{name}"
+        )]);
+        let ports = Disturbed::not(&world);
+        finish(alarm_responder::handle(&ports, &policy(&ALL), &event)).unwrap();
+    }
+    assert_eq!(world.state().items.len(), 2);
+    assert_eq!(told(&world).len(), 2);
+}
