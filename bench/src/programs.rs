@@ -95,10 +95,7 @@ pub(crate) const FUNCTIONS: [Function; 11] = [
     ),
     (
         "opsitem-creator",
-        &[
-            ("DRILL_RESTORE_ROLE_ARN", DRILL_ROLE),
-            ("TOPIC_ARN", TOPIC),
-        ],
+        &[("DRILL_RESTORE_ROLE_ARN", DRILL_ROLE), ("TOPIC_ARN", TOPIC)],
     ),
     ("health-event-responder", RESPONDER),
     ("alarm-responder", RESPONDER),

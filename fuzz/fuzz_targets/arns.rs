@@ -3,7 +3,7 @@
 
 use fuzz::assert_error;
 use libfuzzer_sys::fuzz_target;
-use recovery_core::arn::{Arn, Here, RecoveryPointArn, TagHome};
+use recovery_core::aws::arn::{Arn, Here, RecoveryPointArn, TagHome};
 use recovery_core::text::one_line;
 
 fuzz_target!(|text: &str| {

@@ -5,14 +5,14 @@
 use futures_util::FutureExt;
 use fuzz::{assert_acceptable, assert_answer, mutate_json, restore_integrator};
 use libfuzzer_sys::{fuzz_mutator, fuzz_target};
-use recovery_core::arn::Here;
+use recovery_core::aws::arn::Here;
+use recovery_core::detect::run::{handle_alarm, handle_health};
+use recovery_core::detect::{Policy, Response};
 use recovery_core::error::Error;
 use recovery_core::fakes::{DRILL_ROLE, FakeClock, World};
-use recovery_core::integration::Domain;
+use recovery_core::integrate::run::Domain;
 use recovery_core::outcome::Outcome;
-use recovery_core::respond::{Policy, Response};
-use recovery_core::response::{handle_alarm, handle_health};
-use recovery_core::{job_tracking, tags};
+use recovery_core::tags;
 use serde_json::Value;
 
 fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
@@ -39,7 +39,7 @@ fn world_of(payload: &Value) -> World {
         let id = text("/detail/createdResourceArn").and_then(|arn| arn.split("volume/").nth(1));
         let volume = state.volumes.values().next().cloned();
         if let (Some(id), Some(mut volume)) = (id, volume) {
-            volume.id = recovery_core::arn::VolumeId::new(id);
+            volume.id = recovery_core::aws::arn::VolumeId::new(id);
             state.volumes.insert(volume.id.clone(), volume);
         }
         for point in [text("/detail/recoveryPointArn"), text("/resources/0")]
@@ -86,7 +86,7 @@ fuzz_target!(|bytes: &[u8]| {
     assert!(world.attachments_made() <= 1, "attached twice");
     // The same job, tracked: the same OpsItem.
     deliver(&world, async || {
-        job_tracking::handle(&world, DRILL_ROLE, &payload).await
+        recovery_core::track::run::handle(&world, DRILL_ROLE, &payload).await
     });
 
     let world = World::new();

@@ -7,15 +7,14 @@ use futures_util::FutureExt;
 use fuzz::{assert_acceptable, assert_answer, assert_visible, mutate_json};
 use libfuzzer_sys::{fuzz_mutator, fuzz_target};
 use recovery_core::error::Error;
-use recovery_core::fail_over::{ClusterEndpoint, Routing, RoutingControl, Switch};
+use recovery_core::fail_over::run::{ClusterEndpoint, Routing, RoutingControl, Switch};
+use recovery_core::fail_over::run_region_switch::Recovered;
 use recovery_core::fakes::{DRILL_ROLE, FakeClock, RESTORE_ROLE, Story, World, volume_point};
 use recovery_core::outcome::Outcome;
-use recovery_core::planning::Places;
-use recovery_core::region_switch::Recovered;
+use recovery_core::plan::run::Places;
 use recovery_core::report::Objectives;
-use recovery_core::reporting::Terms;
-use recovery_core::restore_start::Means;
-use recovery_core::{fail_over, planning, region_switch, reporting, restore_start};
+use recovery_core::report::run::Terms;
+use recovery_core::restore::run::Means;
 use serde_json::Value;
 
 fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
@@ -86,7 +85,7 @@ fuzz_target!(|bytes: &[u8]| {
         bucket: "recovery".to_owned(),
     };
     deliver(&world, async || {
-        planning::handle(&world, &FakeClock::new(), &places, &payload).await
+        recovery_core::plan::run::handle(&world, &FakeClock::new(), &places, &payload).await
     });
 
     let world = vault();
@@ -97,7 +96,7 @@ fuzz_target!(|bytes: &[u8]| {
         key: None,
     };
     deliver(&world, async || {
-        restore_start::handle(&world, &means, &payload).await
+        recovery_core::restore::run::handle(&world, &means, &payload).await
     });
 
     let told = Story::whole(2, 1).untracked().left(1).told("report");
@@ -119,7 +118,7 @@ fuzz_target!(|bytes: &[u8]| {
     };
     let clock = FakeClock::new();
     deliver(&world, async || {
-        reporting::handle(&world, &world, &clock, &terms, &payload).await
+        recovery_core::report::run::handle(&world, &world, &clock, &terms, &payload).await
     });
 
     let control = |id: &str| {
@@ -136,7 +135,7 @@ fuzz_target!(|bytes: &[u8]| {
     let routing = Routing::new(vec![endpoint], vec![control("west")], vec![control("east")]);
     let routing = routing.expect("it can be meant");
     deliver(&world, async || {
-        fail_over::handle(&world, &routing, &payload).await
+        recovery_core::fail_over::run::handle(&world, &routing, &payload).await
     });
 
     let world = World::new();
@@ -145,6 +144,12 @@ fuzz_target!(|bytes: &[u8]| {
         region: "us-west-2".to_owned(),
     };
     deliver(&world, async || {
-        region_switch::handle(&world, &FakeClock::new(), &here, &payload).await
+        recovery_core::fail_over::run_region_switch::handle(
+            &world,
+            &FakeClock::new(),
+            &here,
+            &payload,
+        )
+        .await
     });
 });

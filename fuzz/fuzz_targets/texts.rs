@@ -102,5 +102,8 @@ fuzz_target!(|input: (u16, &str)| {
     );
     assert!(told.limited_message().len() <= 250_000);
     let phone = told.text_message();
-    assert!(phone.len() <= TEXT_MESSAGE_LIMIT && phone.is_ascii(), "{phone:?}");
+    assert!(
+        phone.len() <= TEXT_MESSAGE_LIMIT && phone.is_ascii(),
+        "{phone:?}"
+    );
 });

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
+use recovery_core::detect::{Policy, Response};
 use recovery_core::error::Error;
-use recovery_core::fail_over::Routing;
+use recovery_core::fail_over::run::Routing;
 use recovery_core::fakes::{DRILL_ROLE, RESTORE_ROLE, World};
+use recovery_core::integrate::run_reconcile::Horizon;
 use recovery_core::outcome::Outcome;
-use recovery_core::planning::Places;
-use recovery_core::reconciliation::Horizon;
-use recovery_core::respond::{Policy, Response};
-use recovery_core::restore_start::Means;
+use recovery_core::plan::run::Places;
+use recovery_core::restore::run::Means;
 use serde_json::Value;
 
 use crate::support::disturbed::Disturbed;

@@ -5,13 +5,13 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use recovery_core::detect::{Policy, Response};
 use recovery_core::error::Error;
 use recovery_core::event::date;
 use recovery_core::fakes::{DRILL_ROLE, StoredItem, World};
 use recovery_core::ops_item::{ItemKey, NewOpsItem, Severity, Status};
 use recovery_core::outcome::Outcome;
 use recovery_core::ports::OpsItems;
-use recovery_core::respond::{Policy, Response};
 use serde_json::{Value, json};
 
 use super::{assert_contains, assert_outcome, only_item, told};

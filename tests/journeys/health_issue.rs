@@ -1,11 +1,11 @@
 //! `HealthIssueRule`: AWS reports trouble. health-event-responder keeps one OpsItem for the
 //! incident, tells people, and starts the recovery runbook where the owner chose so.
 
+use recovery_core::detect::{Policy, Response};
 use recovery_core::error::Error;
 use recovery_core::fakes::World;
 use recovery_core::ops_item::{DESCRIPTION_LIMIT, Severity, Status};
 use recovery_core::outcome::Outcome;
-use recovery_core::respond::{Policy, Response};
 use serde_json::{Value, json};
 
 use super::{assert_contains, assert_outcome, only_item, told};

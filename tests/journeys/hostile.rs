@@ -5,8 +5,8 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 
+use recovery_core::detect::{Policy, Response};
 use recovery_core::fakes::{DRILL_ROLE, Failure, FakeClock, StoredItem, World};
-use recovery_core::respond::{Policy, Response};
 use recovery_lambda::{ResponderSettings, SettingsError};
 use serde_json::{Value, json};
 

@@ -4,11 +4,11 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use recovery_core::detect::{Policy, Response};
 use recovery_core::error::Error;
 use recovery_core::fakes::{DRILL_ROLE, FakeClock, World};
-use recovery_core::integration::Domain;
+use recovery_core::integrate::run::Domain;
 use recovery_core::outcome::Outcome;
-use recovery_core::respond::{Policy, Response};
 use serde_json::{Value, json};
 
 use crate::support::disturbed::{Disturbed, finish};

@@ -2,10 +2,10 @@
 //! item.
 
 use chrono::TimeDelta;
+use recovery_core::detect::{Policy, Response};
 use recovery_core::fakes::{DRILL_ROLE, FakeClock, World};
+use recovery_core::integrate::run_reconcile::Horizon;
 use recovery_core::ports::Clock;
-use recovery_core::reconciliation::Horizon;
-use recovery_core::respond::{Policy, Response};
 use serde_json::{Value, json};
 
 use super::{assert_contains, assert_outcome, told};

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use recovery_core::fakes::{FakeClock, World};
+use recovery_core::integrate::run_reconcile::Horizon;
 use recovery_core::ops_item::Status;
 use recovery_core::outcome::Outcome;
 use recovery_core::ports::ReconciliationPorts;
-use recovery_core::reconciliation::Horizon;
 use serde_json::Value;
 
 use super::{assert_outcome, only_item};

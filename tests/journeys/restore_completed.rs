@@ -1,9 +1,9 @@
 //! `RestoreCompletedRule`: a restore completed. restore-integrator attaches its volume,
 //! opsitem-creator keeps its OpsItem; both come to one OpsItem, in whatever order.
 
-use recovery_core::arn::{InstanceId, VolumeId};
+use recovery_core::aws::arn::{InstanceId, VolumeId};
 use recovery_core::fakes::{DRILL_ROLE, FakeClock, StoredItem, World};
-use recovery_core::integrate::{Attachment, DeviceName};
+use recovery_core::integrate::volume::{Attachment, DeviceName};
 use recovery_core::ops_item::{Severity, Status};
 use recovery_core::ports::{StackResource, Volumes};
 use serde_json::json;

@@ -3,12 +3,12 @@
 
 use std::time::Duration;
 
-use recovery_core::arn::{RecoveryPointArn, RestoreJobId, VolumeId};
+use recovery_core::aws::arn::{RecoveryPointArn, RestoreJobId, VolumeId};
 use recovery_core::error::Error;
 use recovery_core::fakes::{Failure, FakeClock, World};
 use recovery_core::ops_item::{Severity, Status};
 use recovery_core::outcome::Outcome;
-use recovery_core::restore_test::{Report, Snapshot, TestVolume};
+use recovery_core::restore::run_test_validation::{Report, Snapshot, TestVolume};
 use serde_json::{Value, json};
 
 use super::{assert_contains, assert_outcome, only_item, told};

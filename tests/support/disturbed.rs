@@ -9,12 +9,14 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use futures_util::FutureExt;
-use recovery_core::arn::{InstanceId, OpsItemId, RecoveryPointArn, RestoreJobId, VolumeId};
-use recovery_core::auto_scaling::Group;
+use recovery_core::aws::arn::{InstanceId, OpsItemId, RecoveryPointArn, RestoreJobId, VolumeId};
+use recovery_core::aws::backup::RestoreJob;
 use recovery_core::error::{Error, Fault};
-use recovery_core::fail_over::{ClusterEndpoint, RoutingControl, Switch};
+use recovery_core::fail_over::run::{ClusterEndpoint, RoutingControl, Switch};
+use recovery_core::fail_over::run_region_switch::Execution;
 use recovery_core::fakes::{FakeClock, World, tags_operation};
-use recovery_core::integrate::{DeviceName, Instance, Volume};
+use recovery_core::integrate::auto_scaling::Group;
+use recovery_core::integrate::volume::{DeviceName, Instance, Volume};
 use recovery_core::ops_item::{Claim, ItemKey, NewOpsItem, OpsItem, OpsItemChange};
 use recovery_core::outcome::Outcome;
 use recovery_core::plan::RecoveryPoint;
@@ -25,11 +27,9 @@ use recovery_core::ports::{
     Restores, RoutingControls, Runbooks, ShiftAnswer, SnapshotTags, StackResource, StackResources,
     StartAnswer, Volumes,
 };
-use recovery_core::region_switch::Execution;
 use recovery_core::report::measures::Measures;
 use recovery_core::report::observation::{DatedItem, Job, RecoveredVolume};
-use recovery_core::restore_job::RestoreJob;
-use recovery_core::restore_test::{Report, RestoreTest, Snapshot, TestVolume};
+use recovery_core::restore::run_test_validation::{Report, RestoreTest, Snapshot, TestVolume};
 use recovery_core::tags::Tags;
 
 /// What happens at a call.

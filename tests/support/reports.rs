@@ -1,8 +1,8 @@
 //! Reports of recoveries that went as a story tells.
 
 use recovery_core::fakes::{DRILL_ROLE, Story};
+use recovery_core::report::run::Terms;
 use recovery_core::report::{Objectives, Report};
-use recovery_core::reporting::Terms;
 
 use super::disturbed::{Disturbed, finish};
 

@@ -1,17 +1,17 @@
 //! The world in which a restore job completed: its volume, the snapshot with its tags, and the
 //! stack with the instance that the volume belongs to.
 
-use recovery_core::arn::{
+use recovery_core::aws::arn::{
     Arn, Here, InstanceId, RecoveryPointArn, RestoreJobId, TagHome, VolumeId,
 };
+use recovery_core::aws::backup::RestoreJob;
 use recovery_core::error::Error;
 use recovery_core::event::{self, backup};
 use recovery_core::fakes::{DRILL_ROLE, FakeClock, World};
-use recovery_core::integrate::{Instance, Volume};
-use recovery_core::integration::Domain;
+use recovery_core::integrate::run::Domain;
+use recovery_core::integrate::volume::{Instance, Volume};
 use recovery_core::outcome::Outcome;
 use recovery_core::ports::{Clock, IntegrationPorts, StackResource};
-use recovery_core::restore_job::RestoreJob;
 use serde_json::Value;
 
 use super::disturbed::{Disturbed, finish};

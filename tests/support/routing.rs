@@ -1,7 +1,7 @@
 //! Routing controls, and the plan that is recovered by.
 
-use recovery_core::fail_over::{ClusterEndpoint, Routing, RoutingControl};
-use recovery_core::region_switch::Recovered;
+use recovery_core::fail_over::run::{ClusterEndpoint, Routing, RoutingControl};
+use recovery_core::fail_over::run_region_switch::Recovered;
 
 /// The control panel.
 pub(crate) const PANEL: &str =

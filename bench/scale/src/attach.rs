@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use recovery_core::arn::{Here, InstanceId};
+use recovery_core::aws::arn::{Here, InstanceId};
+use recovery_core::aws::backup::RestoreJob;
 use recovery_core::fakes::{DRILL_ROLE, FakeClock, World};
-use recovery_core::integrate::Instance;
-use recovery_core::integration::{Domain, integrate};
+use recovery_core::integrate::run::{Domain, integrate};
+use recovery_core::integrate::run_reconcile::{Horizon, reconcile};
+use recovery_core::integrate::volume::Instance;
 use recovery_core::ports::{Clock, StackResource};
-use recovery_core::reconciliation::{Horizon, reconcile};
-use recovery_core::restore_job::RestoreJob;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, sleep_until};
 

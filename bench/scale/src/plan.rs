@@ -6,13 +6,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::FutureExt;
-use recovery_core::arn::{Arn, InstanceId, RecoveryPointArn};
-use recovery_core::auto_scaling::Group;
+use recovery_core::aws::arn::{Arn, InstanceId, RecoveryPointArn};
 use recovery_core::error::Error;
 use recovery_core::fakes::FakeClock;
-use recovery_core::integrate::Instance;
+use recovery_core::integrate::auto_scaling::Group;
+use recovery_core::integrate::volume::Instance;
 use recovery_core::plan::RecoveryPoint;
-use recovery_core::planning::{Places, handle};
+use recovery_core::plan::run::{Places, handle};
 use recovery_core::ports::{
     Clock, Instances, KeptObjects, Page, PlanObjects, RecoveryPointTags, RecoveryPoints,
     SnapshotTags, StackResource, StackResources,

@@ -5,17 +5,17 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use recovery_core::arn::{InstanceId, OpsItemId, RecoveryPointArn, RestoreJobId, VolumeId};
-use recovery_core::auto_scaling::Group;
+use recovery_core::aws::arn::{InstanceId, OpsItemId, RecoveryPointArn, RestoreJobId, VolumeId};
+use recovery_core::aws::backup::RestoreJob;
 use recovery_core::error::{Error, Fault};
 use recovery_core::fakes::World;
-use recovery_core::integrate::{DeviceName, Instance, Volume};
+use recovery_core::integrate::auto_scaling::Group;
+use recovery_core::integrate::volume::{DeviceName, Instance, Volume};
 use recovery_core::ops_item::{Claim, ItemKey, NewOpsItem, OpsItem, OpsItemChange};
 use recovery_core::ports::{
     AttachAnswer, Clock, Instances, Notification, Notifications, OpsItems, Page, RecoveryPointTags,
     RestoreJobs, Restores, StackResource, StackResources, Volumes,
 };
-use recovery_core::restore_job::RestoreJob;
 use recovery_core::tags::Tags;
 use tokio::time::Instant;
 
@@ -249,8 +249,12 @@ impl Instances for Region<'_> {
     }
 
     async fn group(&self, name: &str) -> Result<Option<Group>, Error> {
-        self.call("autoscaling:DescribeAutoScalingGroups", ATTEMPTS, self.world.group(name))
-            .await
+        self.call(
+            "autoscaling:DescribeAutoScalingGroups",
+            ATTEMPTS,
+            self.world.group(name),
+        )
+        .await
     }
 
     async fn group_instances(&self, group: &str) -> Result<Vec<Instance>, Error> {

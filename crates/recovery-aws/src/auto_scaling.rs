@@ -1,9 +1,9 @@
 //! EC2 Auto Scaling: the members of a group.
 
 use aws_sdk_autoscaling::Client;
-use recovery_core::arn::InstanceId;
-use recovery_core::auto_scaling::{Group, Member};
+use recovery_core::aws::arn::InstanceId;
 use recovery_core::error::Error;
+use recovery_core::integrate::auto_scaling::{Group, Member};
 
 use crate::client::{Config, Lazy, client};
 use crate::cloudformation::ABSENT;

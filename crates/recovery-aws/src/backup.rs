@@ -6,10 +6,10 @@ mod recovery;
 use aws_sdk_backup::Client;
 use aws_sdk_backup::operation::describe_restore_job::DescribeRestoreJobOutput;
 use chrono::{DateTime, Utc};
-use recovery_core::arn::{Arn, RecoveryPointArn, RestoreJobId};
+use recovery_core::aws::arn::{Arn, RecoveryPointArn, RestoreJobId};
+use recovery_core::aws::backup::{EBS, RestoreJob};
 use recovery_core::error::Error;
 use recovery_core::ports::Page;
-use recovery_core::restore_job::{EBS, RestoreJob};
 use recovery_core::tags::Tags;
 
 use crate::client::{Config, Lazy, client};

@@ -225,7 +225,7 @@ fn variable(name: &str) -> Option<String> {
 mod tests {
     use super::*;
     use crate::wire::{Answer, Wire};
-    use recovery_core::arn::OpsItemId;
+    use recovery_core::aws::arn::OpsItemId;
     use recovery_core::error::Error;
     use recovery_core::ports::OpsItems;
 
@@ -258,7 +258,7 @@ mod tests {
         ]);
         let config = wire.config_without_retries();
         let adapters = crate::IntegrationAdapters::new(&config, None);
-        let volume = recovery_core::arn::VolumeId::new("vol-1");
+        let volume = recovery_core::aws::arn::VolumeId::new("vol-1");
         Volumes::volume(&adapters, &volume).await.unwrap_err();
         assert_eq!(
             config.calls().to_string(),

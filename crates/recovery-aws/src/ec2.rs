@@ -9,9 +9,9 @@ use aws_sdk_ec2::operation::attach_volume::AttachVolumeError;
 use aws_sdk_ec2::operation::describe_tags::builders::DescribeTagsFluentBuilder;
 use aws_sdk_ec2::operation::describe_volumes::builders::DescribeVolumesFluentBuilder;
 use aws_sdk_ec2::types::{self, Filter};
-use recovery_core::arn::{InstanceId, VolumeId};
+use recovery_core::aws::arn::{InstanceId, VolumeId};
 use recovery_core::error::{Error, Fault};
-use recovery_core::integrate::{Attachment, DeviceName, Instance, Volume};
+use recovery_core::integrate::volume::{Attachment, DeviceName, Instance, Volume};
 use recovery_core::ports::AttachAnswer;
 use recovery_core::tags::{CLOUDFORMATION_LOGICAL_ID, CLOUDFORMATION_STACK, RESTORE_TEST, Tags};
 

@@ -207,7 +207,7 @@ pub(crate) fn message<E: ProvideErrorMetadata>(error: &SdkError<E>) -> Option<&s
 
 #[cfg(test)]
 mod tests {
-    use recovery_core::arn::{OpsItemId, RestoreJobId, VolumeId};
+    use recovery_core::aws::arn::{OpsItemId, RestoreJobId, VolumeId};
     use recovery_core::ports::{Notification, Notifications, OpsItems, StackResources};
     use serde_json::json;
 

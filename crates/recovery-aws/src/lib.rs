@@ -36,12 +36,13 @@ pub use state_machine::StateMachine;
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use recovery_core::arn::{
+use recovery_core::aws::arn::{
     InstanceId, OpsItemId, RecoveryPointArn, RestoreJobId, TagHome, VolumeId,
 };
-use recovery_core::auto_scaling::Group;
+use recovery_core::aws::backup::RestoreJob;
 use recovery_core::error::{Error, Fault};
-use recovery_core::integrate::{DeviceName, Instance, Volume};
+use recovery_core::integrate::auto_scaling::Group;
+use recovery_core::integrate::volume::{DeviceName, Instance, Volume};
 use recovery_core::ops_item::{Claim, ItemKey, NewOpsItem, OpsItem, OpsItemChange};
 use recovery_core::plan::RecoveryPoint;
 use recovery_core::ports::{
@@ -51,8 +52,7 @@ use recovery_core::ports::{
     StackResources, StartAnswer, Volumes,
 };
 use recovery_core::report::observation::{DatedItem, Job, RecoveredVolume};
-use recovery_core::restore_job::RestoreJob;
-use recovery_core::restore_test::{Report, RestoreTest, Snapshot, TestVolume};
+use recovery_core::restore::run_test_validation::{Report, RestoreTest, Snapshot, TestVolume};
 use recovery_core::tags::{PLANNED, Tags};
 
 /// What the integration of a restored volume reaches AWS through.

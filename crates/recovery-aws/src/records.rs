@@ -2,7 +2,7 @@
 
 use aws_sdk_backup::types::RestoreJobsListMember;
 use chrono::{DateTime, Utc};
-use recovery_core::arn::{InstanceId, OpsItemId, RestoreJobId, VolumeId};
+use recovery_core::aws::arn::{InstanceId, OpsItemId, RestoreJobId, VolumeId};
 use recovery_core::error::Error;
 use recovery_core::ports::Page;
 use recovery_core::report::observation::{DatedItem, Job, RecoveredVolume, Since};

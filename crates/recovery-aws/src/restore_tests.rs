@@ -1,9 +1,9 @@
 //! AWS Backup's restore tests, and in EC2 what they made.
 
 use aws_sdk_backup::types::RestoreValidationStatus;
-use recovery_core::arn::{RestoreJobId, VolumeId};
+use recovery_core::aws::arn::{RestoreJobId, VolumeId};
 use recovery_core::error::Error;
-use recovery_core::restore_test::{Report, RestoreTest, Snapshot, TestVolume};
+use recovery_core::restore::run_test_validation::{Report, RestoreTest, Snapshot, TestVolume};
 
 use crate::backup::translate;
 use crate::client::{Config, Lazy, client};

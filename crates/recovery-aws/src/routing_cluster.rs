@@ -11,7 +11,7 @@ use aws_sdk_route53recoverycluster::config;
 use aws_sdk_route53recoverycluster::types::{RoutingControlState, UpdateRoutingControlStateEntry};
 use aws_types::service_config::ServiceConfigKey;
 use recovery_core::error::{Error, Fault};
-use recovery_core::fail_over::{ClusterEndpoint, RoutingControl, Switch};
+use recovery_core::fail_over::run::{ClusterEndpoint, RoutingControl, Switch};
 use recovery_core::ports::{RoutingControls, ShiftAnswer};
 
 use crate::client::{Config, Lazy, lazy};

@@ -11,7 +11,7 @@ use aws_sdk_ssm::types::{
     OpsItemDataType, OpsItemDataValue, OpsItemFilter, OpsItemFilterKey, OpsItemFilterOperator,
     OpsItemStatus, RelatedOpsItem,
 };
-use recovery_core::arn::OpsItemId;
+use recovery_core::aws::arn::OpsItemId;
 use recovery_core::error::Error;
 use recovery_core::ops_item::{
     Claim, DATA_LIMIT, ItemKey, KEY, KIND, NewOpsItem, OpsItem, OpsItemChange, SOURCE, Status,

@@ -1,10 +1,10 @@
 //! Step Functions: the state machine that recovers a Region.
 
 use aws_sdk_sfn::Client;
-use recovery_core::arn::Arn;
+use recovery_core::aws::arn::Arn;
 use recovery_core::error::{Error, Fault};
+use recovery_core::fail_over::run_region_switch::Execution;
 use recovery_core::ports::RecoveryExecutions;
-use recovery_core::region_switch::Execution;
 
 use crate::client::{Config, Lazy, client};
 use crate::error::{classify, code};

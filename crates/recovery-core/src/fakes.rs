@@ -16,16 +16,18 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use crate::arn::{Arn, InstanceId, OpsItemId, RecoveryPointArn, RestoreJobId, TagHome, VolumeId};
-use crate::auto_scaling::{Group, Member};
+use crate::aws::arn::{
+    Arn, InstanceId, OpsItemId, RecoveryPointArn, RestoreJobId, TagHome, VolumeId,
+};
+use crate::aws::backup::{EBS, RestoreJob};
 use crate::error::{Error, Fault, OPS_ITEM_QUOTA};
-use crate::integrate::{Attachment, DeviceName, Instance, Volume};
+use crate::integrate::auto_scaling::{Group, Member};
+use crate::integrate::volume::{Attachment, DeviceName, Instance, Volume};
 use crate::ops_item::{Claim, ItemKey, KIND, NewOpsItem, OpsItem, OpsItemChange, Severity, Status};
 use crate::ports::{
     AttachAnswer, Clock, Instances, Notification, Notifications, OpsItems, Page, RecoveryPointTags,
     RestoreJobs, Restores, Runbooks, StackResource, StackResources, Volumes,
 };
-use crate::restore_job::{EBS, RestoreJob};
 use crate::tags::Tags;
 
 pub use fail_over::{Cluster, Recoveries};

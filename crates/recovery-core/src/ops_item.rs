@@ -9,7 +9,7 @@ use std::fmt;
 
 use serde_json::json;
 
-use crate::arn::{Arn, OpsItemId};
+use crate::aws::arn::{Arn, OpsItemId};
 use crate::error::{Error, Fault};
 use crate::ports::{Notification, OpsItems};
 use crate::text;

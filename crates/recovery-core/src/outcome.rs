@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::arn::OpsItemId;
+use crate::aws::arn::OpsItemId;
 
 /// The answer of a function, as JSON: `{"outcome": "integrated", "volumeId": "vol-…", …}`.
 ///

@@ -2,7 +2,7 @@
 //! point, in which order they are restored, and for which target.
 //!
 //! Pure: facts in, a [`Plan`] out. The code that collects the facts is in
-//! [`planning`](crate::planning). In the order of its making: [`request`] (what is asked for),
+//! [`planning`](crate::plan::run). In the order of its making: [`request`] (what is asked for),
 //! [`candidates`] (one recovery point for each resource), [`history`] (the others, of a resource whose
 //! candidate has no usable tags), [`judge`] (does it belong to the workload, can it be restored),
 //! [`earlier`] (is it older than the last recovery of its resource), [`Plan::of`] (claims of one
@@ -17,6 +17,7 @@ pub mod history;
 pub mod refusal;
 pub mod request;
 pub mod resource_type;
+pub mod run;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,8 +25,8 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::arn::{Arn, RecoveryPointArn};
-use crate::integrate::DeviceName;
+use crate::aws::arn::{Arn, RecoveryPointArn};
+use crate::integrate::volume::DeviceName;
 use crate::tags::{self, IntegrationTarget, Tags, integration_target};
 use crate::text::shown;
 

@@ -7,18 +7,18 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use crate::arn::{InstanceId, OpsItemId, RecoveryPointArn, RestoreJobId, VolumeId};
-use crate::auto_scaling::Group;
+use crate::aws::arn::{InstanceId, OpsItemId, RecoveryPointArn, RestoreJobId, VolumeId};
+use crate::aws::backup::RestoreJob;
 use crate::error::{Error, Fault};
-use crate::fail_over::{ClusterEndpoint, RoutingControl, Switch};
-use crate::integrate::{DeviceName, Instance, Volume};
+use crate::fail_over::run::{ClusterEndpoint, RoutingControl, Switch};
+use crate::fail_over::run_region_switch::Execution;
+use crate::integrate::auto_scaling::Group;
+use crate::integrate::volume::{DeviceName, Instance, Volume};
 use crate::ops_item::{Claim, ItemKey, NewOpsItem, OpsItem, OpsItemChange};
 use crate::plan::RecoveryPoint;
-use crate::region_switch::Execution;
 use crate::report::measures::Measures;
 use crate::report::observation::{DatedItem, Job, RecoveredVolume};
-use crate::restore_job::RestoreJob;
-use crate::restore_test::{Report, RestoreTest, Snapshot, TestVolume};
+use crate::restore::run_test_validation::{Report, RestoreTest, Snapshot, TestVolume};
 use crate::tags::Tags;
 use crate::text;
 

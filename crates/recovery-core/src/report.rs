@@ -3,13 +3,14 @@
 //!
 //! Pure: [`Report::of`] makes a [`Report`] of the [`request`], of the [`observation`] of each item of the
 //! plan, and of the [`phases`] that the time is divided into. The code that observes, stores and notifies
-//! is in [`reporting`](crate::reporting). A report is shown as a [`page`], in [`words`] and as [`measures`].
+//! is in [`reporting`](crate::report::run). A report is shown as a [`page`], in [`words`] and as [`measures`].
 
 pub mod measures;
 pub mod observation;
 pub mod page;
 pub mod phases;
 pub mod request;
+pub mod run;
 pub mod words;
 
 use std::collections::HashSet;

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::integrate::{DeviceName, Refusal, is_root_device};
+use crate::integrate::volume::{DeviceName, Refusal, is_root_device};
 use crate::text;
 
 /// The workload that the resource belongs to: the unit of a whole recovery.

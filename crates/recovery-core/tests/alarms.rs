@@ -11,12 +11,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use proptest::prelude::*;
+use recovery_core::detect::run::{handle_alarm, handle_health};
+use recovery_core::detect::{Policy, Response};
 use recovery_core::error::Error;
 use recovery_core::fakes::{Failure, StoredItem, World};
 use recovery_core::ops_item::{Severity, Status};
 use recovery_core::outcome::Outcome;
-use recovery_core::respond::{Policy, Response};
-use recovery_core::response::{handle_alarm, handle_health};
 use serde_json::{Value, json};
 
 const HEALTH: &str =

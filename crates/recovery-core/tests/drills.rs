@@ -10,15 +10,14 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use proptest::prelude::*;
-use recovery_core::arn::{Arn, Here, InstanceId, VolumeId};
+use recovery_core::aws::arn::{Arn, Here, InstanceId, VolumeId};
 use recovery_core::error::Error;
 use recovery_core::event::backup::restore_to_integrate;
 use recovery_core::fakes::{DRILL_ROLE, Failure, FakeClock, RESTORE_ROLE, StoredItem, World};
-use recovery_core::integration::{Domain, integrate};
-use recovery_core::job_tracking;
+use recovery_core::integrate::run::{Domain, integrate};
+use recovery_core::integrate::run_reconcile::{Horizon, reconcile};
 use recovery_core::ops_item::{Severity, Status};
 use recovery_core::outcome::Outcome;
-use recovery_core::reconciliation::{Horizon, reconcile};
 use serde_json::{Value, json};
 
 const ATTACH: &str = "ec2:AttachVolume";
@@ -366,7 +365,7 @@ async fn the_item_of_a_drills_restore_says_so_and_is_nothing_to_get_up_for() {
     let track = async |world: &World, status: &str, role: Option<&str>| {
         let mut event = event(1, role);
         event["detail"]["status"] = json!(status);
-        job_tracking::handle(world, DRILL_ROLE, &event)
+        recovery_core::track::run::handle(world, DRILL_ROLE, &event)
             .await
             .unwrap();
     };
@@ -516,7 +515,7 @@ async fn done(world: &World, n: usize, deed: &Deed, role: &str) {
         Deed::Reconcile => reconciled(world).await,
         Deed::Track { says_its_role } => {
             let event = event(n, said(*says_its_role));
-            job_tracking::handle(world, DRILL_ROLE, &event).await
+            recovery_core::track::run::handle(world, DRILL_ROLE, &event).await
         }
     };
     // What fails is delivered again by somebody, or not.

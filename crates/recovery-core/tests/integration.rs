@@ -9,15 +9,15 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
-use recovery_core::arn::{Arn, Here, InstanceId, RecoveryPointArn, RestoreJobId, VolumeId};
+use recovery_core::aws::arn::{Arn, Here, InstanceId, RecoveryPointArn, RestoreJobId, VolumeId};
+use recovery_core::aws::backup::{PlannedAs, Restore, RestoreJob};
 use recovery_core::error::Error;
 use recovery_core::fakes::{AttachTrouble, DRILL_ROLE, Failure, FakeClock, StoredItem, World};
-use recovery_core::integrate::{Attachment, DeviceName, Instance};
-use recovery_core::integration::{Domain, integrate};
+use recovery_core::integrate::run::{Domain, integrate};
+use recovery_core::integrate::volume::{Attachment, DeviceName, Instance};
 use recovery_core::ops_item::{Severity, Status};
 use recovery_core::outcome::Outcome;
 use recovery_core::ports::{Clock, StackResource};
-use recovery_core::restore_job::{PlannedAs, Restore, RestoreJob};
 
 const ATTACH: &str = "ec2:AttachVolume";
 
@@ -75,7 +75,7 @@ fn count(world: &World, operation: &str) -> usize {
         .count()
 }
 
-fn with_volume(world: &World, change: impl FnOnce(&mut recovery_core::integrate::Volume)) {
+fn with_volume(world: &World, change: impl FnOnce(&mut recovery_core::integrate::volume::Volume)) {
     change(
         world
             .state()
@@ -227,7 +227,7 @@ async fn no_call_is_made_that_the_end_does_not_need() {
 
 /// opsitem-creator has tracked the restore already.
 async fn track_first(world: &World) {
-    use recovery_core::job_tracking::restore_item;
+    use recovery_core::track::run::restore_item;
     recovery_core::ops_item::find_or_create(world, &restore_item(&job(world), false))
         .await
         .unwrap();
@@ -1397,7 +1397,7 @@ async fn a_second_item_that_is_not_listed_yet_does_not_stay_open() {
     world
         .state()
         .unlisted
-        .insert(recovery_core::arn::OpsItemId::new("oi-2"));
+        .insert(recovery_core::aws::arn::OpsItemId::new("oi-2"));
     with_volume(&world, |volume| {
         volume.state = "available".into();
         volume.attachments.clear();

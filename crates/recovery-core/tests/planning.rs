@@ -10,13 +10,13 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use proptest::prelude::*;
-use recovery_core::arn::{Arn, InstanceId, RecoveryPointArn};
+use recovery_core::aws::arn::{Arn, InstanceId, RecoveryPointArn};
 use recovery_core::fakes::{Failure, FakeClock, World, volume_point};
-use recovery_core::integrate::Instance;
+use recovery_core::integrate::volume::Instance;
 use recovery_core::outcome::Outcome;
 use recovery_core::plan::candidates::Candidates;
+use recovery_core::plan::run::{INLINE_LIMIT, Places, handle};
 use recovery_core::plan::{Plan, RecoveryPoint};
-use recovery_core::planning::{INLINE_LIMIT, Places, handle};
 use recovery_core::ports::{Clock, SNAPSHOTS_AT_ONCE, StackResource};
 use recovery_core::tags::Tags;
 use serde_json::{Value, json};

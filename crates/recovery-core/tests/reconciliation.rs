@@ -9,15 +9,15 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use recovery_core::arn::{Here, InstanceId, RecoveryPointArn, VolumeId};
+use recovery_core::aws::arn::{Here, InstanceId, RecoveryPointArn, VolumeId};
+use recovery_core::aws::backup::{PlannedAs, Restore};
 use recovery_core::error::Error;
 use recovery_core::fakes::{DRILL_ROLE, Failure, FakeClock, World};
-use recovery_core::integrate::Attachment;
-use recovery_core::integration::{Domain, integrate};
+use recovery_core::integrate::run::{Domain, integrate};
+use recovery_core::integrate::run_reconcile::{Horizon, reconcile};
+use recovery_core::integrate::volume::Attachment;
 use recovery_core::ops_item::Status;
 use recovery_core::outcome::Outcome;
-use recovery_core::reconciliation::{Horizon, reconcile};
-use recovery_core::restore_job::{PlannedAs, Restore};
 
 const HORIZON: Horizon = Horizon {
     lookback: TimeDelta::hours(24),
@@ -173,7 +173,7 @@ async fn what_belongs_to_nobody_here_is_left_alone_without_calls_of_its_own() {
             .restore_jobs
             .get_mut("job-5")
             .unwrap()
-            .created_resource = recovery_core::arn::Arn::parse(elsewhere).ok();
+            .created_resource = recovery_core::aws::arn::Arn::parse(elsewhere).ok();
     }
     let outcome = run(&world).await.unwrap();
     assert_eq!(outcome.count("restores"), Some(5));
@@ -426,7 +426,7 @@ async fn nobody_waits_for_the_restores_of_tests_and_drills() {
         let mut state = world.state();
         state.restore_jobs.get_mut("job-1").unwrap().restore_test = true;
         state.restore_jobs.get_mut("job-2").unwrap().iam_role =
-            recovery_core::arn::Arn::parse(DRILL_ROLE).ok();
+            recovery_core::aws::arn::Arn::parse(DRILL_ROLE).ok();
     }
     run(&world).await.unwrap();
     assert_eq!(count(&world, "backup:ListRestoreJobs"), 1);

@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use recovery_core::error::Error;
+use recovery_core::fail_over::run_region_switch::{Recovered, handle};
 use recovery_core::fakes::{Failure, FakeClock, World};
 use recovery_core::outcome::Outcome;
 use recovery_core::ports::Clock;
-use recovery_core::region_switch::{Recovered, handle};
 use serde_json::{Value, json};
 
 const DESCRIBE: &str = "states:DescribeExecution";

@@ -14,8 +14,8 @@ use recovery_core::ops_item::Status;
 use recovery_core::outcome::Outcome;
 use recovery_core::plan::request::Mode;
 use recovery_core::report::phases::PhaseName;
+use recovery_core::report::run::{Terms, handle};
 use recovery_core::report::{Objectives, Report, page};
-use recovery_core::reporting::{Terms, handle};
 use serde_json::{Value, json};
 
 fn terms() -> Terms {
@@ -752,7 +752,7 @@ proptest! {
             // Attempts before these that failed, and ones that are nobody's.
             let more: Vec<_> = state.records.jobs.iter().map(|job| {
                 let mut more = job.clone();
-                more.id = recovery_core::arn::RestoreJobId::new(format!("{}-before", job.id));
+                more.id = recovery_core::aws::arn::RestoreJobId::new(format!("{}-before", job.id));
                 match dice.u8(0..3) {
                     0 => more.restore_test = true,
                     1 => more.recovery_point = None,

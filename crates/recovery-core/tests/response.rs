@@ -10,12 +10,12 @@
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
+use recovery_core::detect::run::handle_health as handle;
+use recovery_core::detect::{Policy, Response};
 use recovery_core::error::Error;
 use recovery_core::fakes::{Failure, StoredItem, World};
 use recovery_core::ops_item::{Severity, Status};
 use recovery_core::outcome::Outcome;
-use recovery_core::respond::{Policy, Response};
-use recovery_core::response::handle_health as handle;
 use serde_json::{Value, json};
 
 const ARN: &str =

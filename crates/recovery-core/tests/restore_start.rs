@@ -6,7 +6,8 @@
 )]
 
 use chrono::{DateTime, TimeDelta};
-use recovery_core::arn::{InstanceId, RestoreJobId, VolumeId};
+use recovery_core::aws::arn::{InstanceId, RestoreJobId, VolumeId};
+use recovery_core::aws::backup::RestoreJob;
 use recovery_core::error::Error;
 use recovery_core::fakes::{
     DRILL_ROLE, Failure, RESTORE_ROLE, World, attached_volume, completed_job, volume_point,
@@ -14,8 +15,7 @@ use recovery_core::fakes::{
 use recovery_core::outcome::Outcome;
 use recovery_core::ports::RestoreRequest;
 use recovery_core::report::observation::{Job, RecoveredVolume};
-use recovery_core::restore_job::RestoreJob;
-use recovery_core::restore_start::{Means, handle};
+use recovery_core::restore::run::{Means, handle};
 use serde_json::{Value, json};
 
 const POINT: &str = "arn:aws:ec2:us-west-2::snapshot/snap-a";

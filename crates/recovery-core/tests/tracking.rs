@@ -1,11 +1,11 @@
 //! One OpsItem for each job that ended, whatever is delivered how often.
 
 use recovery_core::fakes::{DRILL_ROLE, Failure, StoredItem, World};
-use recovery_core::job_tracking::handle;
 use recovery_core::ops_item::{
     Claim, DESCRIPTION_LIMIT, ItemKey, NewOpsItem, Severity, Status, find_or_create,
 };
 use recovery_core::ports::OpsItems;
+use recovery_core::track::run::handle;
 use serde_json::{Value, json};
 
 fn event(detail_type: &str, detail: Value) -> Value {
@@ -286,7 +286,7 @@ impl OpsItems for Late {
 
     async fn get(
         &self,
-        id: &recovery_core::arn::OpsItemId,
+        id: &recovery_core::aws::arn::OpsItemId,
     ) -> Result<recovery_core::ops_item::OpsItem, recovery_core::error::Error> {
         self.0.get(id).await
     }
@@ -297,7 +297,7 @@ impl OpsItems for Late {
 
     async fn update(
         &self,
-        id: &recovery_core::arn::OpsItemId,
+        id: &recovery_core::aws::arn::OpsItemId,
         change: &recovery_core::ops_item::OpsItemChange,
     ) -> Result<(), recovery_core::error::Error> {
         self.0.update(id, change).await

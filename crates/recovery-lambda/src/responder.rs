@@ -1,6 +1,6 @@
 //! The settings that health-event-responder and alarm-responder share.
 
-use recovery_core::respond::{Policy, Response};
+use recovery_core::detect::{Policy, Response};
 
 use crate::settings::{Settings, SettingsError, Variables};
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::RangeInclusive;
 
-use recovery_core::arn::Arn;
+use recovery_core::aws::arn::Arn;
 use recovery_core::text;
 
 /// The environment, or what a test puts in its place.

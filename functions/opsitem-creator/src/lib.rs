@@ -2,7 +2,7 @@
 
 use recovery_lambda::{SettingsError, Variables};
 
-pub use recovery_core::job_tracking::handle;
+pub use recovery_core::track::run::handle;
 
 /// The function's environment.
 #[derive(Debug, Clone, PartialEq, Eq)]

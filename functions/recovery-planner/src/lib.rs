@@ -3,10 +3,10 @@
 //! Takes `{"workload": "…", "mode": "recover"}` from a state machine or a person; more in
 //! [`recovery_core::plan::request`].
 
-use recovery_core::planning::Places;
+use recovery_core::plan::run::Places;
 use recovery_lambda::{SettingsError, Variables};
 
-pub use recovery_core::planning::handle;
+pub use recovery_core::plan::run::handle;
 
 /// The function's environment.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,10 +5,10 @@
 //! [`recovery_core::report::request`].
 
 use recovery_core::report::Objectives;
-use recovery_core::reporting::Terms;
+use recovery_core::report::run::Terms;
 use recovery_lambda::{SettingsError, Variables};
 
-pub use recovery_core::reporting::handle;
+pub use recovery_core::report::run::handle;
 
 /// The function's environment.
 #[derive(Debug, Clone, PartialEq, Eq)]

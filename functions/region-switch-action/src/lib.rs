@@ -4,10 +4,10 @@
 //! Takes what a custom action Lambda block passes: `{"PlanArn": "…", "ExecutionId": "…", …}`, and what
 //! the owner adds to it: `{"action": "activate", "region": "…"}`.
 
-use recovery_core::region_switch::Recovered;
+use recovery_core::fail_over::run_region_switch::Recovered;
 use recovery_lambda::{SettingsError, Variables};
 
-pub use recovery_core::region_switch::handle;
+pub use recovery_core::fail_over::run_region_switch::handle;
 
 /// The function's environment.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,10 +4,10 @@
 //! `{"restoreJobId": "…"}`; of a drill, `{"restoreJobId": "…", "drill": {"stack": "…"}}`. A state machine
 //! adds the plan's `item`, which names the recovery point whose tags stand in for missing ones.
 
-use recovery_core::arn::Here;
+use recovery_core::aws::arn::Here;
 use recovery_core::error::Error;
 use recovery_core::event::backup;
-use recovery_core::integration::{Domain, integrate};
+use recovery_core::integrate::run::{Domain, integrate};
 use recovery_core::outcome::Outcome;
 use recovery_core::ports::{Clock, IntegrationPorts};
 use recovery_lambda::{SettingsError, Variables};

@@ -6,13 +6,13 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use recovery_core::arn::Here;
+use recovery_core::aws::arn::Here;
 use recovery_core::error::Error;
 use recovery_core::event;
-use recovery_core::integration::Domain;
+use recovery_core::integrate::run::Domain;
+use recovery_core::integrate::run_reconcile::{Horizon, reconcile};
 use recovery_core::outcome::Outcome;
 use recovery_core::ports::{Clock, ReconciliationPorts};
-use recovery_core::reconciliation::{Horizon, reconcile};
 use recovery_lambda::{SettingsError, Variables};
 use serde_json::Value;
 

@@ -4,10 +4,10 @@
 //! from a state machine or a person, with an item of a plan as `recovery-planner` makes it, and the
 //! execution that the restore belongs to.
 
-use recovery_core::restore_start::Means;
+use recovery_core::restore::run::Means;
 use recovery_lambda::{SettingsError, Variables};
 
-pub use recovery_core::restore_start::handle;
+pub use recovery_core::restore::run::handle;
 
 /// The function's environment.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,12 +2,12 @@
 //!
 //! Takes the event `Restore Job State Change` or, from a person, `{"restoreJobId": "…"}`.
 
-use recovery_core::arn::Here;
+use recovery_core::aws::arn::Here;
 use recovery_core::error::Error;
 use recovery_core::event::backup;
 use recovery_core::outcome::Outcome;
 use recovery_core::ports::{Clock, ValidationPorts};
-use recovery_core::restore_test::validate;
+use recovery_core::restore::run_test_validation::validate;
 use recovery_lambda::{SettingsError, Variables};
 use serde_json::Value;
 

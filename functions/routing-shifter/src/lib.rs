@@ -3,10 +3,10 @@
 //! The state machine's hook to fail over, where the template has routing controls. Takes
 //! `{"workload": "…", "mode": "recover", "execution": {"name": "…"}}`.
 
-use recovery_core::fail_over::{CONTROLS_AT_ONCE, ClusterEndpoint, Routing, RoutingControl};
+use recovery_core::fail_over::run::{CONTROLS_AT_ONCE, ClusterEndpoint, Routing, RoutingControl};
 use recovery_lambda::{SettingsError, Variables};
 
-pub use recovery_core::fail_over::handle;
+pub use recovery_core::fail_over::run::handle;
 
 /// The function's environment.
 #[derive(Debug, Clone, PartialEq, Eq)]

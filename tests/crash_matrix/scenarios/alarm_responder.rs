@@ -1,10 +1,10 @@
 //! Alarms: the beginning, the end and the next beginning of an incident.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use recovery_core::detect::{Policy, Response};
 use recovery_core::event::date;
 use recovery_core::fakes::World;
 use recovery_core::ops_item::Status;
-use recovery_core::respond::{Policy, Response};
 use serde_json::{Value, json};
 
 use super::{at_the_quota, having_heard, not_tracking, recovering, watching};

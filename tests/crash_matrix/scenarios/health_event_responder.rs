@@ -1,6 +1,6 @@
 //! Messages of AWS Health: the first of an incident, later ones, its end, in every order.
 
-use recovery_core::respond::{Policy, Response};
+use recovery_core::detect::{Policy, Response};
 use serde_json::json;
 
 use super::{at_the_quota, having_heard, in_china, not_tracking, recovering, watching};

@@ -15,8 +15,8 @@ mod routing_shifter;
 
 use std::sync::LazyLock;
 
+use recovery_core::detect::{Policy, Response};
 use recovery_core::fakes::World;
-use recovery_core::respond::{Policy, Response};
 
 use super::scenario::{Function, Scenario, Tolerance};
 use crate::support::disturbed::{Disturbed, finish};

@@ -1,7 +1,7 @@
 //! A recovery is planned: for the first time, again, otherwise than it was looked at, and not at all.
 
 use chrono::DateTime;
-use recovery_core::arn::{Arn, RecoveryPointArn};
+use recovery_core::aws::arn::{Arn, RecoveryPointArn};
 use recovery_core::fakes::{World, volume_point};
 use recovery_core::plan::RecoveryPoint;
 use serde_json::json;

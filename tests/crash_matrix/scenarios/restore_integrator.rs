@@ -1,8 +1,8 @@
 //! A restored volume and its instance, in every state in which they can be found.
 
-use recovery_core::arn::{InstanceId, VolumeId};
+use recovery_core::aws::arn::{InstanceId, VolumeId};
 use recovery_core::fakes::{AttachTrouble, World};
-use recovery_core::integrate::{Attachment, Instance, Volume};
+use recovery_core::integrate::volume::{Attachment, Instance, Volume};
 use recovery_core::ops_item::Status;
 use recovery_core::ports::StackResource;
 use serde_json::json;

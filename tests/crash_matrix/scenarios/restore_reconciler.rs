@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use recovery_core::fakes::World;
-use recovery_core::reconciliation::Horizon;
+use recovery_core::integrate::run_reconcile::Horizon;
 use serde_json::json;
 
 use super::{at_the_quota, restored};
@@ -66,7 +66,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         of("untagged", PATIENT).given(|world| retag(world, &[])),
         of("tags-with-backup", PATIENT).given(|world| {
             let mut state = world.state();
-            let point = recovery_core::arn::RecoveryPointArn::parse(
+            let point = recovery_core::aws::arn::RecoveryPointArn::parse(
                 "arn:aws:backup:us-west-2:111122223333:recovery-point:1EB3B5E7",
             )
             .expect("it is an ARN");

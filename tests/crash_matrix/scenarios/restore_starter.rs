@@ -1,7 +1,7 @@
 //! A planned restore: begun, begun before, failed before, and not to be begun.
 
 use chrono::{DateTime, TimeDelta};
-use recovery_core::arn::Arn;
+use recovery_core::aws::arn::Arn;
 use recovery_core::fakes::{World, attached_volume, volume_point};
 use serde_json::{Value, json};
 

@@ -1,8 +1,8 @@
 //! What a restore test made: as promised, not as promised, and not to be seen.
 
-use recovery_core::arn::VolumeId;
+use recovery_core::aws::arn::VolumeId;
 use recovery_core::fakes::World;
-use recovery_core::restore_test::{Snapshot, TestVolume};
+use recovery_core::restore::run_test_validation::{Snapshot, TestVolume};
 use serde_json::json;
 
 use super::at_the_quota;

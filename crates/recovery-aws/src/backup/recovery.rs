@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_backup::types;
-use recovery_core::arn::{RecoveryPointArn, RestoreJobId};
+use recovery_core::aws::arn::{RecoveryPointArn, RestoreJobId};
 use recovery_core::error::{Error, Fault};
 use recovery_core::plan::RecoveryPoint;
 use recovery_core::ports::{Page, RestoreRequest, StartAnswer};
@@ -173,7 +173,7 @@ fn recovery_point(point: types::RecoveryPointByBackupVault) -> Option<RecoveryPo
 #[cfg(test)]
 mod tests {
     use chrono::DateTime;
-    use recovery_core::arn::Arn;
+    use recovery_core::aws::arn::Arn;
     use serde_json::{Value, json};
 
     use super::*;

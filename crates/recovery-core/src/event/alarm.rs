@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{Event, detail, lenient_text};
-use crate::arn::Arn;
+use crate::aws::arn::Arn;
 use crate::error::Error;
 
 /// `source` of every event of CloudWatch.

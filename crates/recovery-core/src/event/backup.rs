@@ -7,11 +7,11 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{Event, detail, lenient_text};
-use crate::arn::{Arn, RecoveryPointArn, RestoreJobId};
+use crate::aws::arn::{Arn, RecoveryPointArn, RestoreJobId};
+use crate::aws::backup::{PlannedAs, Restore, RestoreJob};
 use crate::error::{Error, Fault};
-use crate::integrate::DeviceName;
+use crate::integrate::volume::DeviceName;
 use crate::plan;
-use crate::restore_job::{PlannedAs, Restore, RestoreJob};
 use crate::tags::is_stack_name;
 use crate::text;
 

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::{Error, Fault};
-use crate::fail_over::{ClusterEndpoint, RoutingControl, Switch};
+use crate::fail_over::run::{ClusterEndpoint, RoutingControl, Switch};
+use crate::fail_over::run_region_switch::Execution;
 use crate::ports::{RecoveryExecutions, RoutingControls, ShiftAnswer};
-use crate::region_switch::Execution;
 
 use super::World;
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 
-use crate::arn::{Arn, InstanceId, OpsItemId, RestoreJobId, VolumeId};
+use crate::aws::arn::{Arn, InstanceId, OpsItemId, RestoreJobId, VolumeId};
 use crate::error::{Error, Fault};
 use crate::ports::{DatedOpsItems, Metrics, Page, RecoveryRecords, VOLUMES_AT_ONCE};
 use crate::report::measures::Measures;

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 
-use crate::arn::{Arn, RecoveryPointArn, RestoreJobId};
+use crate::aws::arn::{Arn, RecoveryPointArn, RestoreJobId};
+use crate::aws::backup::RestoreJob;
 use crate::error::{Error, Fault};
 use crate::plan::RecoveryPoint;
 use crate::ports::{
@@ -12,7 +13,6 @@ use crate::ports::{
     SNAPSHOTS_AT_ONCE, SnapshotTags, StartAnswer,
 };
 use crate::report::observation::Job;
-use crate::restore_job::RestoreJob;
 use crate::tags::{PLANNED, Tags};
 
 use super::World;

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::{World, not_found};
-use crate::arn::{RestoreJobId, VolumeId};
+use crate::aws::arn::{RestoreJobId, VolumeId};
 use crate::error::{Error, Fault};
 use crate::ports::RestoreTests;
-use crate::restore_test::{Report, RestoreTest, Snapshot, TestVolume};
+use crate::restore::run_test_validation::{Report, RestoreTest, Snapshot, TestVolume};
 
 /// Restore tests, what they made and of what.
 #[derive(Debug, Clone, Default)]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
-use crate::arn::OpsItemId;
+use crate::aws::arn::OpsItemId;
 use crate::error::Error;
 use crate::ops_item::{ItemKey, NewOpsItem, Severity};
 use crate::plan::request::{Mode, Request};

@@ -6,7 +6,7 @@ use std::fmt;
 
 use chrono::{DateTime, Utc};
 
-use crate::arn::Arn;
+use crate::aws::arn::Arn;
 use crate::text;
 
 use super::RecoveryPoint;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::integrate::slot;
+use crate::integrate::volume::slot;
 
 use super::refusal::ItemRefusal;
 use super::{Item, Refused, Target};

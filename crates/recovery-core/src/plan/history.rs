@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 
-use crate::arn::{Arn, RecoveryPointArn};
+use crate::aws::arn::{Arn, RecoveryPointArn};
 
 use super::RecoveryPoint;
 

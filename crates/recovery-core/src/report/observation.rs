@@ -5,7 +5,7 @@ use std::collections::hash_map::Entry;
 
 use chrono::{DateTime, Utc};
 
-use crate::arn::{Arn, InstanceId, RestoreJobId, VolumeId};
+use crate::aws::arn::{Arn, InstanceId, RestoreJobId, VolumeId};
 use crate::ops_item::OpsItem;
 use crate::plan::request::Mode;
 use crate::plan::{Item, Plan};

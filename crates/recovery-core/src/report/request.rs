@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
-use crate::arn::OpsItemId;
+use crate::aws::arn::OpsItemId;
 use crate::error::{Error, Fault};
 use crate::event::date;
 use crate::plan::request::{Mode, is_workload};

@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use recovery_core::arn::{InstanceId, OpsItemId, RestoreJobId, VolumeId};
+use recovery_core::aws::arn::{InstanceId, OpsItemId, RestoreJobId, VolumeId};
 use recovery_core::fakes::StoredItem;
-use recovery_core::integrate::DeviceName;
-use recovery_core::job_tracking::restore_key;
+use recovery_core::integrate::volume::DeviceName;
 use recovery_core::ops_item::{OpsItemChange, Status};
 use recovery_core::ports::Notification;
+use recovery_core::track::run::restore_key;
 
 use crate::executor::{Millis, TaskId};
 use crate::parties::{MINUTE, Plan, Purpose, Restore};

@@ -26,13 +26,13 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use fastrand::Rng;
-use recovery_core::arn::Here;
+use recovery_core::aws::arn::Here;
 use recovery_core::error::Error;
 use recovery_core::fakes::DRILL_ROLE;
-use recovery_core::integration::{Domain, integrate};
-use recovery_core::job_tracking::track;
+use recovery_core::integrate::run::{Domain, integrate};
+use recovery_core::integrate::run_reconcile::{Horizon, reconcile};
 use recovery_core::outcome::Outcome;
-use recovery_core::reconciliation::{Horizon, reconcile};
+use recovery_core::track::run::track;
 
 use executor::{Executor, Millis, Next, TaskId, lock};
 use parties::{Act, Invocation, MINUTE, Plan, Work};

@@ -4,13 +4,14 @@
 use std::sync::Arc;
 
 use fastrand::Rng;
-use recovery_core::arn::{Arn, InstanceId, RecoveryPointArn, RestoreJobId, VolumeId};
+use recovery_core::aws::arn::{Arn, InstanceId, RecoveryPointArn, RestoreJobId, VolumeId};
+use recovery_core::aws::backup;
+use recovery_core::aws::backup::{EBS, RestoreJob};
 use recovery_core::event::{self, Event};
 use recovery_core::fakes::{DRILL_ROLE, RESTORE_ROLE};
-use recovery_core::integrate::{Attachment, Instance, Volume};
+use recovery_core::integrate::volume::{Attachment, Instance, Volume};
 use recovery_core::ops_item::Status;
 use recovery_core::ports::StackResource;
-use recovery_core::restore_job::{self, EBS, RestoreJob};
 use recovery_core::tags::Tags;
 use serde_json::json;
 
@@ -66,7 +67,7 @@ pub(crate) struct Invocation {
 #[derive(Debug, Clone)]
 pub(crate) enum Work {
     /// `restore-integrator`, by the event of a restore or by its id, perhaps for a drill.
-    Integrate(usize, Arc<restore_job::Restore>),
+    Integrate(usize, Arc<backup::Restore>),
     /// `opsitem-creator`.
     Track(usize, Arc<Event>),
     /// `restore-reconciler`.
@@ -446,16 +447,16 @@ impl Plan {
                 false => self.targets.len() - 1,
             };
             let job = RestoreJob::known_by_id(restore.id.clone());
-            let asked = restore_job::Restore {
+            let asked = backup::Restore {
                 drill: Some(self.targets[target].stack.clone()),
-                ..restore_job::Restore::from(job)
+                ..backup::Restore::from(job)
             };
             let at = rng.u64(restore.completed..self.weather.calm);
             self.integrate(at, n, asked);
         }
     }
 
-    fn integrate(&mut self, at: Millis, n: usize, asked: restore_job::Restore) {
+    fn integrate(&mut self, at: Millis, n: usize, asked: backup::Restore) {
         self.invoke(at, Work::Integrate(n, Arc::new(asked)));
     }
 
@@ -678,7 +679,7 @@ pub(crate) fn act(sim: &Sim, plan: &Plan, act: &Act) {
             }
         }
         Act::PersonResolves(n) => {
-            let key = recovery_core::job_tracking::restore_key(&plan.restores[*n].id);
+            let key = recovery_core::track::run::restore_key(&plan.restores[*n].id);
             let mut state = sim.world.state();
             let open = state
                 .items

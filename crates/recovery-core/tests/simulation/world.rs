@@ -9,17 +9,17 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use fastrand::Rng;
 use futures_util::FutureExt;
-use recovery_core::arn::{InstanceId, OpsItemId, RecoveryPointArn, RestoreJobId, VolumeId};
-use recovery_core::auto_scaling::Group;
+use recovery_core::aws::arn::{InstanceId, OpsItemId, RecoveryPointArn, RestoreJobId, VolumeId};
+use recovery_core::aws::backup::RestoreJob;
 use recovery_core::error::{Error, Fault};
 use recovery_core::fakes::{World, tags_operation};
-use recovery_core::integrate::{DeviceName, Instance, Volume};
+use recovery_core::integrate::auto_scaling::Group;
+use recovery_core::integrate::volume::{DeviceName, Instance, Volume};
 use recovery_core::ops_item::{Claim, ItemKey, NewOpsItem, OpsItem, OpsItemChange};
 use recovery_core::ports::{
     AttachAnswer, Clock, Instances, Notification, Notifications, OpsItems, Page, RecoveryPointTags,
     RestoreJobs, Restores, Runbooks, StackResource, StackResources, Volumes,
 };
-use recovery_core::restore_job::RestoreJob;
 use recovery_core::tags::Tags;
 
 use crate::executor::{Agenda, Millis, TaskId, lock, wait};

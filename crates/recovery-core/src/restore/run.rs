@@ -15,11 +15,12 @@ use futures_util::future::try_join;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::arn::{RecoveryPointArn, RestoreJobId, VolumeId};
+use crate::aws::arn::{RecoveryPointArn, RestoreJobId, VolumeId};
 use crate::error::{Error, Fault};
 use crate::event::date;
-use crate::integrate::{self, Instance};
-use crate::integration::{NoInstance, find_instance};
+use crate::integrate::run::{NoInstance, find_instance};
+use crate::integrate::volume;
+use crate::integrate::volume::Instance;
 use crate::outcome::Outcome;
 use crate::plan::request::{Mode, is_hash};
 use crate::plan::resource_type::{MetadataFacts, Support, rules};
@@ -131,7 +132,7 @@ pub async fn handle(
         Err(NoInstance::Untagged) => return refused(StartRefusal::Untagged),
     };
     if matches!(instance.state.as_str(), "shutting-down" | "terminated") {
-        return refused(StartRefusal::Target(integrate::Refusal::InstanceGone {
+        return refused(StartRefusal::Target(volume::Refusal::InstanceGone {
             instance: instance.id,
             state: instance.state,
         }));
@@ -416,7 +417,7 @@ enum StartRefusal {
     /// The type is not restored yet.
     TypeNotRestored(String),
     /// The target is nothing to restore for.
-    Target(integrate::Refusal),
+    Target(volume::Refusal),
     /// Only CloudFormation's own tags name a target, and they lead to no instance.
     Untagged,
     /// The recovery point is not there any more.
@@ -443,10 +444,10 @@ impl StartRefusal {
         match self {
             StartRefusal::TypeNotRestored(_) => "Restore it by hand in AWS Backup.".to_owned(),
             StartRefusal::Target(refusal) => match refusal {
-                integrate::Refusal::TargetType { logical_id, .. } => format!(
+                volume::Refusal::TargetType { logical_id, .. } => format!(
                     "Point the tag recovery:logical-id at an AWS::EC2::Instance or an AWS::AutoScaling::AutoScalingGroup instead of {logical_id}; restore by hand now."
                 ),
-                integrate::Refusal::SeveralInstances { group, .. } => format!(
+                volume::Refusal::SeveralInstances { group, .. } => format!(
                     "Set the capacity of {group} to 1, then start this restore again, or restore by hand into the right zone."
                 ),
                 _ => "Bring the target back by its stack, then start this restore again.".to_owned(),

@@ -11,11 +11,13 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use futures_util::future::{OptionFuture, join, try_join};
 
-use crate::arn::{Here, InstanceId, OpsItemId, RecoveryPointArn, VolumeId};
-use crate::auto_scaling::{Choice, choose};
+use crate::aws::arn::{Here, InstanceId, OpsItemId, RecoveryPointArn, VolumeId};
+use crate::aws::backup::{EBS, Restore, RestoreJob};
 use crate::error::{Error, Fault};
-use crate::integrate::{Attachment, DeviceName, Instance, Refusal, Step, Volume, next_step};
-use crate::job_tracking::{DRILL, restore_item, restore_key};
+use crate::integrate::auto_scaling::{Choice, choose};
+use crate::integrate::volume::{
+    Attachment, DeviceName, Instance, Refusal, Step, Volume, next_step,
+};
 use crate::ops_item::{
     Claim, NOT_CREATED, NewOpsItem, OpsItem, OpsItemChange, RESOURCES, Severity, Status,
     find_or_create, first_of, settle_created, unless_at_quota, with_resources,
@@ -25,11 +27,11 @@ use crate::ports::{
     AttachAnswer, Clock, Instances, IntegrationPorts, Notification, RecoveryPointTags, RestoreJobs,
     StackResource, StackResources, Volumes,
 };
-use crate::restore_job::{EBS, Restore, RestoreJob};
 use crate::tags::{
     IntegrationTarget, Tags, UnusableTag, integration_target, own_logical_id, supplemented,
 };
 use crate::text::{code, shown};
+use crate::track::run::{DRILL, restore_item, restore_key};
 
 /// Operational data: how far the integration came: [`ATTACHED`], `attaching` for one that is begun
 /// again, `refused`, or `failing` for one that is tried again and again.

@@ -12,9 +12,9 @@ use chrono::{DateTime, Utc};
 use futures_util::future::try_join_all;
 use serde_json::{Value, json};
 
-use crate::arn::{RecoveryPointArn, TagHome};
+use crate::aws::arn::{RecoveryPointArn, TagHome};
 use crate::error::{Error, Fault};
-use crate::integration::{NoInstance, find_instance, stack_volume};
+use crate::integrate::run::{NoInstance, find_instance, stack_volume};
 use crate::outcome::Outcome;
 use crate::plan::candidates::{Candidate, Candidates};
 use crate::plan::changes::changes;

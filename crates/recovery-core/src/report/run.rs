@@ -11,7 +11,7 @@ use futures_util::future::try_join;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use serde_json::{Value, json};
 
-use crate::arn::{OpsItemId, VolumeId};
+use crate::aws::arn::{OpsItemId, VolumeId};
 use crate::error::{Error, Fault};
 use crate::ops_item::{
     NOT_CREATED, OpsItem, OpsItemChange, Status, find_or_create, unless_at_quota,

@@ -1,5 +1,5 @@
 //! Events are a hint; what counts is what AWS shows. Every restore of late that is not integrated is
-//! led through the same [`integration`](crate::integration) as by its event: events that were lost,
+//! led through the same [`integration`](crate::integrate::run) as by its event: events that were lost,
 //! stacks that came late and attempts that were used up all end here.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,19 +9,19 @@ use chrono::TimeDelta;
 use futures_util::future::try_join;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
-use crate::arn::{RecoveryPointArn, VolumeId};
+use crate::aws::arn::{RecoveryPointArn, VolumeId};
+use crate::aws::backup::{Restore, RestoreJob};
 use crate::error::Error;
-use crate::integrate::Volume;
-use crate::integration::{
+use crate::integrate::run::{
     ATTACHED, Domain, INTEGRATION, RESERVE, TAGS_FROM, integrate, integrate_seen, left_alone,
     raise_failure, tags_of,
 };
-use crate::job_tracking::restore_key;
+use crate::integrate::volume::Volume;
 use crate::ops_item::{KEY, OpsItem, RESTORE};
 use crate::outcome::Outcome;
 use crate::ports::{Clock, Page, ReconciliationPorts};
-use crate::restore_job::{Restore, RestoreJob};
 use crate::tags::{Tags, integration_target};
+use crate::track::run::restore_key;
 
 /// How far back the restores are looked at, and how long one may go without its volume attached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

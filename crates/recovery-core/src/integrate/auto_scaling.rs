@@ -1,7 +1,7 @@
 //! Which instance of an Auto Scaling group a volume belongs to.
 
-use crate::arn::InstanceId;
-use crate::integrate::Attachment;
+use crate::aws::arn::InstanceId;
+use crate::integrate::volume::Attachment;
 use crate::text::code;
 
 /// An Auto Scaling group as `DescribeAutoScalingGroups` tells it.

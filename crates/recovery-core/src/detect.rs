@@ -1,14 +1,15 @@
 //! The decision about a signal: is it ours, how bad is it, and what is to be done?
 //!
 //! Pure: a Health event or an alarm and the owner's policy in, an [`Incident`] with its responses
-//! out. [`response`](crate::response) acts on it.
+//! out. [`response`](crate::detect::run) acts on it.
 
 pub mod alarm;
 pub mod health;
+pub mod run;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::arn::Arn;
+use crate::aws::arn::Arn;
 use crate::ops_item::{ItemKey, Severity};
 
 /// Something the owner may choose to have done about a signal.

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 
-use crate::arn::{Arn, RecoveryPointArn, RestoreJobId, VolumeId};
-use crate::integrate::DeviceName;
+use crate::aws::arn::{Arn, RecoveryPointArn, RestoreJobId, VolumeId};
+use crate::integrate::volume::DeviceName;
 
 /// What is known of an AWS Backup restore job. Everything but its id can be unknown.
 ///

@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::json;
 
-use crate::arn::OpsItemId;
+use crate::aws::arn::OpsItemId;
+use crate::detect;
+use crate::detect::{Incident, Judgement, Policy, Response, State};
 use crate::error::Error;
 use crate::event::{self, alarm, health};
 use crate::ops_item::{
@@ -17,7 +19,6 @@ use crate::ops_item::{
 };
 use crate::outcome::Outcome;
 use crate::ports::{Notification, ResponsePorts};
-use crate::respond::{self, Incident, Judgement, Policy, Response, State};
 
 /// Operational data: of when the latest news of trouble are.
 const TROUBLE: &str = "recovery:latest-trouble";
@@ -54,7 +55,7 @@ pub async fn handle_health(
     if event.detail_type != health::EVENT {
         return Ok(Outcome::ignored("detail-type"));
     }
-    let judgement = respond::health::judge(&health::health_event(&event)?, policy);
+    let judgement = detect::health::judge(&health::health_event(&event)?, policy);
     carry_out(ports, policy, judgement).await
 }
 
@@ -74,7 +75,7 @@ pub async fn handle_alarm(
     if event.detail_type != alarm::STATE_CHANGE {
         return Ok(Outcome::ignored("detail-type"));
     }
-    let judgement = respond::alarm::judge(&alarm::alarm_change(&event)?, policy);
+    let judgement = detect::alarm::judge(&alarm::alarm_change(&event)?, policy);
     carry_out(ports, policy, judgement).await
 }
 

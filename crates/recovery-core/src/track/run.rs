@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::arn::{Arn, RestoreJobId};
+use crate::aws::arn::{Arn, RestoreJobId};
+use crate::aws::backup::{EBS, RestoreJob};
 use crate::error::Error;
 use crate::event::{self, Event, backup};
 use crate::ops_item::{
@@ -11,7 +12,6 @@ use crate::ops_item::{
 };
 use crate::outcome::Outcome;
 use crate::ports::{Notifications, OpsItems};
-use crate::restore_job::{EBS, RestoreJob};
 use crate::text::code;
 
 /// Operational data: how the job ended.

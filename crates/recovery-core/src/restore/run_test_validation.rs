@@ -9,16 +9,16 @@ use std::time::Duration;
 
 use futures_util::future::try_join;
 
-use crate::arn::{Here, OpsItemId, RecoveryPointArn, RestoreJobId, VolumeId};
+use crate::aws::arn::{Here, OpsItemId, RecoveryPointArn, RestoreJobId, VolumeId};
+use crate::aws::backup::{EBS, RestoreJob};
 use crate::error::{Error, Fault};
-use crate::job_tracking::restore_item;
 use crate::ops_item::{
     ItemKey, NOT_CREATED, NewOpsItem, OpsItemChange, Severity, find_or_create, unless_at_quota,
 };
 use crate::outcome::Outcome;
 use crate::ports::{Clock, Notification, ValidationPorts};
-use crate::restore_job::{EBS, RestoreJob};
 use crate::text::{code, one_line, shown};
+use crate::track::run::restore_item;
 
 /// Operational data: what was wrong, word for word, once people have been told of it.
 const NOTIFIED: &str = "recovery:notified";

@@ -1,0 +1,4 @@
+//! What the deciding code knows of AWS resources.
+
+pub mod arn;
+pub mod backup;
