@@ -3,11 +3,10 @@
 
 use std::time::Duration;
 
+use crate::{programs, scenarios, sizes};
 use crate::measure::{Bench, Conditions};
-use crate::programs;
 use crate::results::{Of, Results, ScenarioCalls};
-use crate::scenarios::{self, INTEGRATOR};
-use crate::sizes;
+use crate::scenarios::INTEGRATOR;
 use crate::table::Table;
 use crate::targets::{STEADY, judge};
 use crate::trouble::{Result, Trouble};

@@ -1,7 +1,8 @@
 //! As much of an HTTP/1.1 server as the clients here need: requests one after the other on a
 //! connection, with bodies of known length or in chunks.
 
-use std::io::{self, Read, Write};
+use std::io;
+use std::io::{Read, Write};
 
 use percent_encoding::percent_decode_str;
 

@@ -1,7 +1,8 @@
 //! How large a function is to upload, and what it consists of.
 
+use std::io;
 use std::collections::BTreeMap;
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::Path;
 
 use flate2::Compression;

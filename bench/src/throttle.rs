@@ -3,8 +3,7 @@
 //! Lambda gives processor time in proportion to memory, one vCPU at 1,769 MB:
 //! <https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html>.
 
-use std::fmt;
-use std::fs;
+use std::{fmt, fs};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -7,9 +7,9 @@ use futures_util::FutureExt;
 use fuzz::{assert_acceptable, assert_answer, restore_integrator};
 use libfuzzer_sys::fuzz_target;
 use recovery_core::aws::arn::{Arn, Here, InstanceId, RecoveryPointArn, VolumeId};
+use recovery_core::aws::ec2::Attachment;
 use recovery_core::fakes::{DRILL_ROLE, FakeClock, World};
 use recovery_core::integrate::run::Domain;
-use recovery_core::integrate::volume::Attachment;
 use serde_json::json;
 
 /// A text that somebody chose, often one that is usual.

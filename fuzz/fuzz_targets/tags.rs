@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 use arbitrary::{Result, Unstructured};
 use fuzz::assert_visible;
 use libfuzzer_sys::fuzz_target;
-use recovery_core::integrate::volume::DeviceName;
+use recovery_core::aws::ec2::DeviceName;
 use recovery_core::tags::{DEVICE, LOGICAL_ID, MOUNT, STACK, integration_target};
 
 const KEYS: [&str; 7] = [

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::lambda::{Answer, Lambda};
 use crate::support::repository::{event, function_packages};
+
+use super::lambda::{Answer, Lambda};
 
 /// In fields that no function knows: what of an event must never show in a log.
 const MARKER: &str = "what-customers-confide";

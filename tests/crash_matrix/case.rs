@@ -10,12 +10,13 @@ use recovery_core::fakes::{StoredItem, World};
 use recovery_core::ops_item::Status;
 use recovery_core::outcome::Outcome;
 
-use super::rule::{broken_by_claim, broken_by_run, duplicates, only_looks};
-use super::scenario::{Function, Scenario, Tolerance, shown};
-use super::scenarios::SCENARIOS;
 use crate::support::disturbed::{Disturbance, Disturbed, Made, Trouble, run};
 use crate::support::end::{End, difference};
 use crate::support::repository::events;
+
+use super::rule::{broken_by_claim, broken_by_run, duplicates, only_looks};
+use super::scenario::{Function, Scenario, Tolerance, shown};
+use super::scenarios::SCENARIOS;
 
 /// What an attempt to attach consists of. Whether it had an effect, the end tells.
 const ATTEMPT: [&str; 2] = ["ec2:AttachVolume", "ssm:CreateOpsItem"];

@@ -8,12 +8,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use recovery_core::fakes::World;
 use serde_json::Value;
 
-use super::scenario::{Function, Scenario};
-use super::scenarios::SCENARIOS;
 use crate::journeys::malformed::{
     assert_acceptable, assert_answer, pointers, replaced, replacements,
 };
 use crate::support::disturbed::{Disturbed, finish};
+
+use super::scenario::{Function, Scenario};
+use super::scenarios::SCENARIOS;
 
 fn takes_input(scenario: &&Scenario) -> bool {
     matches!(

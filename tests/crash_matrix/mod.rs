@@ -25,12 +25,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::support::disturbed::{Disturbed, run};
-use crate::support::repository::{events, function_packages};
 use case::Case;
 use scenario::Scenario;
 use scenarios::SCENARIOS;
 use walk::{Found, walk};
+
+use crate::support::disturbed::{Disturbed, run};
+use crate::support::repository::{events, function_packages};
 
 /// What was found on all ways from all scenarios, in their order.
 static FOUND: LazyLock<Vec<(&'static Scenario, Found)>> = LazyLock::new(|| {

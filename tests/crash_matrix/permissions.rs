@@ -3,11 +3,12 @@
 
 use std::collections::BTreeSet;
 
-use super::FOUND;
-use super::scenario::Scenario;
 use crate::support::repository::function_packages;
 use crate::support::sam::{EVERY_FUNCTION, deployed};
 use crate::template::permissions::{KEYS, OWN_RUNBOOKS, RUNBOOK, RUNBOOK_WITH_ROLE, allowed};
+
+use super::FOUND;
+use super::scenario::Scenario;
 
 /// What a permission that no function asks for itself is there for.
 enum For {

@@ -6,9 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use recovery_core::fakes::{StoredItem, World};
 use recovery_core::ops_item::Status;
 
-use super::scenario::Scenario;
 use crate::support::disturbed::Made;
 use crate::support::end::is_duplicate;
+
+use super::scenario::Scenario;
 
 /// What a run did that it must not do, whatever it met on its way.
 pub(super) fn broken_by_run(scenario: &Scenario, made: &[Made]) -> Result<(), String> {

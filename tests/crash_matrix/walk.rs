@@ -4,10 +4,11 @@ use std::collections::{BTreeSet, HashSet};
 
 use recovery_core::fakes::World;
 
-use super::case::{Case, Point, Standard, Turns, Way, others};
-use super::scenario::Scenario;
 use crate::support::disturbed::{Disturbance, Disturbed, Made, Trouble, run};
 use crate::support::end::{End, is_duplicate};
+
+use super::case::{Case, Point, Standard, Turns, Way, others};
+use super::scenario::Scenario;
 
 /// What was found on the ways from one scenario, or from several.
 #[derive(Default)]

@@ -14,10 +14,11 @@ use recovery_core::outcome::Outcome;
 use recovery_core::ports::OpsItems;
 use serde_json::{Value, json};
 
-use super::{assert_contains, assert_outcome, only_item, told};
 use crate::support::disturbed::{Disturbed, finish};
 use crate::support::end::{End, is_duplicate};
 use crate::support::repository::{event, event_with, events};
+
+use super::{assert_contains, assert_outcome, only_item, told};
 
 const RUNBOOK: &str = "StartRegionRecovery";
 

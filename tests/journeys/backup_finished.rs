@@ -4,9 +4,10 @@
 use recovery_core::fakes::World;
 use recovery_core::ops_item::{Severity, Status};
 
-use super::{assert_contains, assert_outcome, only_item};
 use crate::support::repository::event;
 use crate::support::restored::track;
+
+use super::{assert_contains, assert_outcome, only_item};
 
 #[test]
 fn a_backup_that_was_not_made_is_told_as_a_growing_loss_of_data() {

@@ -8,10 +8,11 @@ use recovery_core::ops_item::{DESCRIPTION_LIMIT, Severity, Status};
 use recovery_core::outcome::Outcome;
 use serde_json::{Value, json};
 
-use super::{assert_contains, assert_outcome, only_item, told};
 use crate::support::disturbed::{Disturbed, finish};
 use crate::support::end::End;
 use crate::support::repository::{event, event_with};
+
+use super::{assert_contains, assert_outcome, only_item, told};
 
 const RUNBOOK: &str = "StartRegionRecovery";
 

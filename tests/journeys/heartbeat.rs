@@ -4,10 +4,11 @@
 use recovery_core::fakes::{DRILL_ROLE, World};
 use recovery_core::ops_item::{Severity, Status};
 
-use super::alarm_state::{after, recovering, respond};
-use super::{assert_contains, assert_outcome, only_item, told};
 use crate::support::disturbed::{Disturbed, finish};
 use crate::support::repository::event;
+
+use super::alarm_state::{after, recovering, respond};
+use super::{assert_contains, assert_outcome, only_item, told};
 
 #[test]
 fn no_function_does_anything_about_a_heartbeat() {

@@ -10,13 +10,14 @@ use recovery_core::fakes::{DRILL_ROLE, Failure, FakeClock, StoredItem, World};
 use recovery_lambda::{ResponderSettings, SettingsError};
 use serde_json::{Value, json};
 
-use super::malformed::{Worlds, assert_acceptable, assert_answer, pointers, replaced};
-use super::only_item;
 use crate::support::disturbed::{Disturbed, finish};
 use crate::support::repository::{event, events, expectations};
 use crate::support::restored::{
     INSTANCE, STRANGER, integrate, integration, make_target_a_group, retag, track, world_of,
 };
+
+use super::malformed::{Worlds, assert_acceptable, assert_answer, pointers, replaced};
+use super::only_item;
 
 /// Stands in every hostile text, to be found again.
 const MARK: &str = "HOSTILE";

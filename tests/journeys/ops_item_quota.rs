@@ -8,12 +8,13 @@ use recovery_core::integrate::run_reconcile::Horizon;
 use recovery_core::ports::Clock;
 use serde_json::{Value, json};
 
-use super::{assert_contains, assert_outcome, told};
 use crate::support::disturbed::{Disturbed, finish};
 use crate::support::repository::event;
 use crate::support::restored::{
     JOB, LOGICAL_ID, STACK, VOLUME, change_job, integrate, retag, usual_domain, world_of,
 };
+
+use super::{assert_contains, assert_outcome, told};
 
 /// What a message says in place of the id of an OpsItem.
 const NOT_CREATED: &str =

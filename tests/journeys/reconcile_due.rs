@@ -10,11 +10,12 @@ use recovery_core::outcome::Outcome;
 use recovery_core::ports::ReconciliationPorts;
 use serde_json::Value;
 
-use super::{assert_outcome, only_item};
 use crate::support::disturbed::{Disturbed, finish};
 use crate::support::end::End;
 use crate::support::repository::event;
 use crate::support::restored::{domain, world_of};
+
+use super::{assert_outcome, only_item};
 
 async fn reconciled(
     ports: &impl ReconciliationPorts,

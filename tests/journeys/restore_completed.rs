@@ -2,13 +2,13 @@
 //! opsitem-creator keeps its OpsItem; both come to one OpsItem, in whatever order.
 
 use recovery_core::aws::arn::{InstanceId, VolumeId};
+use recovery_core::aws::cloudformation::StackResource;
+use recovery_core::aws::ec2::{Attachment, DeviceName};
 use recovery_core::fakes::{DRILL_ROLE, FakeClock, StoredItem, World};
-use recovery_core::integrate::volume::{Attachment, DeviceName};
 use recovery_core::ops_item::{Severity, Status};
-use recovery_core::ports::{StackResource, Volumes};
+use recovery_core::ports::Volumes;
 use serde_json::json;
 
-use super::{assert_contains, assert_outcome, only_item, told};
 use crate::support::disturbed::{Disturbed, finish};
 use crate::support::end::{End, is_duplicate};
 use crate::support::repository::{event, event_with, events};
@@ -17,6 +17,8 @@ use crate::support::restored::{
     add_target, change_job, integrate, integration, job_of, make_target_a_group, retag, track,
     world_of,
 };
+
+use super::{assert_contains, assert_outcome, only_item, told};
 
 /// Where the volume is attached: instance and device name.
 fn attached(world: &World) -> Vec<(String, String)> {

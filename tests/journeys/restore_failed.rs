@@ -5,9 +5,10 @@ use recovery_core::fakes::World;
 use recovery_core::ops_item::{Severity, Status};
 use serde_json::json;
 
-use super::{assert_contains, assert_outcome, only_item, told};
 use crate::support::repository::{event, event_with};
 use crate::support::restored::track;
+
+use super::{assert_contains, assert_outcome, only_item, told};
 
 #[test]
 fn a_failed_restore_has_an_ops_item_that_says_what_is_missing_and_why() {

@@ -4,17 +4,19 @@
 use std::time::Duration;
 
 use recovery_core::aws::arn::{RecoveryPointArn, RestoreJobId, VolumeId};
+use recovery_core::aws::backup::Report;
+use recovery_core::aws::ec2::{Snapshot, TestVolume};
 use recovery_core::error::Error;
 use recovery_core::fakes::{Failure, FakeClock, World};
 use recovery_core::ops_item::{Severity, Status};
 use recovery_core::outcome::Outcome;
-use recovery_core::restore::run_test_validation::{Report, Snapshot, TestVolume};
 use serde_json::{Value, json};
 
-use super::{assert_contains, assert_outcome, only_item, told};
 use crate::support::disturbed::{Disturbed, finish};
 use crate::support::repository::{event, event_with};
 use crate::support::restored::{change_job, job_of, usual_here};
+
+use super::{assert_contains, assert_outcome, only_item, told};
 
 const EVENT: &str = "restore-test-completed-ebs";
 const JOB: &str = "B76709DC-9619-4636-9F20-95D9B5973771";

@@ -10,26 +10,28 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use futures_util::FutureExt;
 use recovery_core::aws::arn::{InstanceId, OpsItemId, RecoveryPointArn, RestoreJobId, VolumeId};
-use recovery_core::aws::backup::RestoreJob;
+use recovery_core::aws::auto_scaling::Group;
+use recovery_core::aws::backup::{
+    Job, RecoveryPoint, Report, RestoreJob, RestoreRequest, RestoreTest, StartAnswer,
+};
+use recovery_core::aws::cloudformation::StackResource;
+use recovery_core::aws::ec2::{
+    AttachAnswer, DeviceName, Instance, RecoveredVolume, Snapshot, TestVolume, Volume,
+};
+use recovery_core::aws::routing_control::{ClusterEndpoint, RoutingControl, ShiftAnswer, Switch};
+use recovery_core::aws::step_functions::Execution;
 use recovery_core::error::{Error, Fault};
-use recovery_core::fail_over::run::{ClusterEndpoint, RoutingControl, Switch};
-use recovery_core::fail_over::run_region_switch::Execution;
 use recovery_core::fakes::{FakeClock, World, tags_operation};
-use recovery_core::integrate::auto_scaling::Group;
-use recovery_core::integrate::volume::{DeviceName, Instance, Volume};
-use recovery_core::ops_item::{Claim, ItemKey, NewOpsItem, OpsItem, OpsItemChange};
+use recovery_core::notification::Notification;
+use recovery_core::ops_item::{Claim, DatedItem, ItemKey, NewOpsItem, OpsItem, OpsItemChange};
 use recovery_core::outcome::Outcome;
-use recovery_core::plan::RecoveryPoint;
 use recovery_core::ports::{
-    AttachAnswer, Clock, DatedOpsItems, Instances, KeptObjects, Metrics, Notification,
-    Notifications, OpsItems, Page, PlanObjects, RecoveryExecutions, RecoveryPointTags,
-    RecoveryPoints, RecoveryRecords, RestoreJobs, RestoreRequest, RestoreStarts, RestoreTests,
-    Restores, RoutingControls, Runbooks, ShiftAnswer, SnapshotTags, StackResource, StackResources,
-    StartAnswer, Volumes,
+    Clock, DatedOpsItems, Instances, KeptObjects, Metrics, Notifications, OpsItems, Page,
+    PlanObjects, RecoveryExecutions, RecoveryPointTags, RecoveryPoints, RecoveryRecords,
+    RestoreJobs, RestoreStarts, RestoreTests, Restores, RoutingControls, Runbooks, SnapshotTags,
+    StackResources, Volumes,
 };
 use recovery_core::report::measures::Measures;
-use recovery_core::report::observation::{DatedItem, Job, RecoveredVolume};
-use recovery_core::restore::run_test_validation::{Report, RestoreTest, Snapshot, TestVolume};
 use recovery_core::tags::Tags;
 
 /// What happens at a call.

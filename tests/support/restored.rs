@@ -5,13 +5,15 @@ use recovery_core::aws::arn::{
     Arn, Here, InstanceId, RecoveryPointArn, RestoreJobId, TagHome, VolumeId,
 };
 use recovery_core::aws::backup::RestoreJob;
+use recovery_core::aws::cloudformation::StackResource;
+use recovery_core::aws::ec2::{Instance, Volume};
 use recovery_core::error::Error;
-use recovery_core::event::{self, backup};
+use recovery_core::event;
+use recovery_core::event::backup;
 use recovery_core::fakes::{DRILL_ROLE, FakeClock, World};
 use recovery_core::integrate::run::Domain;
-use recovery_core::integrate::volume::{Instance, Volume};
 use recovery_core::outcome::Outcome;
-use recovery_core::ports::{Clock, IntegrationPorts, StackResource};
+use recovery_core::ports::{Clock, IntegrationPorts};
 use serde_json::Value;
 
 use super::disturbed::{Disturbed, finish};

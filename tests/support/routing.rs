@@ -1,6 +1,7 @@
 //! Routing controls, and the plan that is recovered by.
 
-use recovery_core::fail_over::run::{ClusterEndpoint, Routing, RoutingControl};
+use recovery_core::aws::routing_control::{ClusterEndpoint, RoutingControl};
+use recovery_core::fail_over::run::Routing;
 use recovery_core::fail_over::run_region_switch::Recovered;
 
 /// The control panel.

@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use super::rules::{Matches, differences, matches, patterns_of};
 use crate::support::repository::{events, text};
 use crate::support::sam::{
     ALARMS, Deployed, HEALTH_BACKUP, PRIMARY, attribute_of, deployed_in, strings, template_at,
 };
+
+use super::rules::{Matches, differences, matches, patterns_of};
 
 /// Where the event files have their primary Region and the backup Region of AWS Health.
 const PRIMARY_REGION: &str = "us-east-1";

@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::state_machines::WHOLE;
-
 use crate::support::sam::{
     Deployed, EVERY_FUNCTION, HEALTH_BACKUP, PRIMARY, attribute_of, deployed, deployed_in, members,
     strings, template_at,
 };
+
+use super::state_machines::WHOLE;
 
 /// The deployments in which events are delivered, and their files.
 fn deliverers() -> Vec<(&'static str, Deployed)> {

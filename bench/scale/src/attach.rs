@@ -6,11 +6,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use recovery_core::aws::arn::{Here, InstanceId};
 use recovery_core::aws::backup::RestoreJob;
+use recovery_core::aws::cloudformation::StackResource;
+use recovery_core::aws::ec2::Instance;
 use recovery_core::fakes::{DRILL_ROLE, FakeClock, World};
 use recovery_core::integrate::run::{Domain, integrate};
 use recovery_core::integrate::run_reconcile::{Horizon, reconcile};
-use recovery_core::integrate::volume::Instance;
-use recovery_core::ports::{Clock, StackResource};
+use recovery_core::ports::Clock;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, sleep_until};
 

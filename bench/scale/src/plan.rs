@@ -7,16 +7,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::FutureExt;
 use recovery_core::aws::arn::{Arn, InstanceId, RecoveryPointArn};
+use recovery_core::aws::auto_scaling::Group;
+use recovery_core::aws::backup::RecoveryPoint;
+use recovery_core::aws::cloudformation::StackResource;
+use recovery_core::aws::ec2::Instance;
 use recovery_core::error::Error;
 use recovery_core::fakes::FakeClock;
-use recovery_core::integrate::auto_scaling::Group;
-use recovery_core::integrate::volume::Instance;
-use recovery_core::plan::RecoveryPoint;
 use recovery_core::plan::run::{Places, handle};
-use recovery_core::ports::{
-    Clock, Instances, KeptObjects, Page, PlanObjects, RecoveryPointTags, RecoveryPoints,
-    SnapshotTags, StackResource, StackResources,
-};
+use recovery_core::ports::{Clock, Instances, KeptObjects, Page, PlanObjects, RecoveryPointTags, RecoveryPoints, SnapshotTags, StackResources};
 use recovery_core::tags::Tags;
 use serde_json::{Value, json};
 

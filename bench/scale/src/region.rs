@@ -6,16 +6,15 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use recovery_core::aws::arn::{InstanceId, OpsItemId, RecoveryPointArn, RestoreJobId, VolumeId};
+use recovery_core::aws::auto_scaling::Group;
 use recovery_core::aws::backup::RestoreJob;
+use recovery_core::aws::cloudformation::StackResource;
+use recovery_core::aws::ec2::{AttachAnswer, DeviceName, Instance, Volume};
 use recovery_core::error::{Error, Fault};
 use recovery_core::fakes::World;
-use recovery_core::integrate::auto_scaling::Group;
-use recovery_core::integrate::volume::{DeviceName, Instance, Volume};
+use recovery_core::notification::Notification;
 use recovery_core::ops_item::{Claim, ItemKey, NewOpsItem, OpsItem, OpsItemChange};
-use recovery_core::ports::{
-    AttachAnswer, Clock, Instances, Notification, Notifications, OpsItems, Page, RecoveryPointTags,
-    RestoreJobs, Restores, StackResource, StackResources, Volumes,
-};
+use recovery_core::ports::{Clock, Instances, Notifications, OpsItems, Page, RecoveryPointTags, RestoreJobs, Restores, StackResources, Volumes};
 use recovery_core::tags::Tags;
 use tokio::time::Instant;
 

@@ -4,9 +4,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
+use crate::http::Request;
+
 use super::Answer;
 use super::world::{World, ids};
-use crate::http::Request;
 
 pub(super) fn answer(world: &mut World, request: &Request) -> (String, Answer) {
     let path = request.target.split('?').next().unwrap_or_default();

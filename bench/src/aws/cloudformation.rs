@@ -1,9 +1,10 @@
 //! CloudFormation:
 //! <https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_DescribeStackResource.html>.
 
-use super::world::{World, ids};
-use super::{Answer, query, query_error};
 use crate::http::Request;
+
+use super::{Answer, query, query_error};
+use super::world::{World, ids};
 
 pub(super) fn answer(world: &mut World, request: &Request) -> (String, Answer) {
     let form = request.form();

@@ -2,9 +2,10 @@
 
 use std::time::Instant;
 
-use super::world::{World, ids};
-use super::{Answer, xml};
 use crate::http::{Form, Request};
+
+use super::{Answer, xml};
+use super::world::{World, ids};
 
 pub(super) fn answer(world: &mut World, request: &Request) -> (String, Answer) {
     let form = request.form();

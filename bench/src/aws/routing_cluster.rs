@@ -2,9 +2,10 @@
 
 use serde_json::json;
 
+use crate::http::Request;
+
 use super::Answer;
 use super::world::World;
-use crate::http::Request;
 
 /// All of them are off until they are set.
 pub(super) fn answer(_: &mut World, request: &Request) -> (String, Answer) {

@@ -1,8 +1,9 @@
 //! SNS: <https://docs.aws.amazon.com/sns/latest/api/API_Publish.html>.
 
-use super::world::World;
-use super::{Answer, query, query_error};
 use crate::http::Request;
+
+use super::{Answer, query, query_error};
+use super::world::World;
 
 pub(super) fn answer(world: &mut World, request: &Request) -> (String, Answer) {
     let form = request.form();

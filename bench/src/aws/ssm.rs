@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
+use crate::http::Request;
+
 use super::Answer;
 use super::world::{Item, World};
-use crate::http::Request;
 
 /// OpsItems of this key in the operational data are the same while one is open.
 const DEDUP: &str = "/aws/dedup";

@@ -2,9 +2,10 @@
 
 use serde_json::{Value, json};
 
+use crate::http::Request;
+
 use super::Answer;
 use super::world::World;
-use crate::http::Request;
 
 /// Every execution that is asked for has succeeded.
 pub(super) fn answer(_: &mut World, request: &Request) -> (String, Answer) {

@@ -2,8 +2,8 @@
 
 use aws_sdk_autoscaling::Client;
 use recovery_core::aws::arn::InstanceId;
+use recovery_core::aws::auto_scaling::{Group, Member};
 use recovery_core::error::Error;
-use recovery_core::integrate::auto_scaling::{Group, Member};
 
 use crate::client::{Config, Lazy, client};
 use crate::cloudformation::ABSENT;

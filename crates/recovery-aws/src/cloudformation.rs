@@ -1,8 +1,9 @@
 //! CloudFormation: the resources of stacks.
 
 use aws_sdk_cloudformation::Client;
+use recovery_core::aws::cloudformation::StackResource;
 use recovery_core::error::Error;
-use recovery_core::ports::{StackResource, StackResources};
+use recovery_core::ports::StackResources;
 
 use crate::client::{Config, Lazy, client};
 use crate::error::{classify, code, incomplete, message};

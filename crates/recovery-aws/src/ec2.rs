@@ -2,17 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use aws_sdk_ec2::Client;
 use aws_sdk_ec2::config::retry::RetryConfig;
 use aws_sdk_ec2::error::SdkError;
 use aws_sdk_ec2::operation::attach_volume::AttachVolumeError;
 use aws_sdk_ec2::operation::describe_tags::builders::DescribeTagsFluentBuilder;
 use aws_sdk_ec2::operation::describe_volumes::builders::DescribeVolumesFluentBuilder;
-use aws_sdk_ec2::types::{self, Filter};
+use aws_sdk_ec2::types::Filter;
+use aws_sdk_ec2::{Client, types};
 use recovery_core::aws::arn::{InstanceId, VolumeId};
+use recovery_core::aws::ec2::{AttachAnswer, Attachment, DeviceName, Instance, Volume};
 use recovery_core::error::{Error, Fault};
-use recovery_core::integrate::volume::{Attachment, DeviceName, Instance, Volume};
-use recovery_core::ports::AttachAnswer;
 use recovery_core::tags::{CLOUDFORMATION_LOGICAL_ID, CLOUDFORMATION_STACK, RESTORE_TEST, Tags};
 
 use crate::client::{Config, Lazy, client};

@@ -208,7 +208,8 @@ pub(crate) fn message<E: ProvideErrorMetadata>(error: &SdkError<E>) -> Option<&s
 #[cfg(test)]
 mod tests {
     use recovery_core::aws::arn::{OpsItemId, RestoreJobId, VolumeId};
-    use recovery_core::ports::{Notification, Notifications, OpsItems, StackResources};
+    use recovery_core::notification::Notification;
+    use recovery_core::ports::{Notifications, OpsItems, StackResources};
     use serde_json::json;
 
     use super::*;

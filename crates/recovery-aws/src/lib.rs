@@ -39,20 +39,22 @@ use chrono::{DateTime, Utc};
 use recovery_core::aws::arn::{
     InstanceId, OpsItemId, RecoveryPointArn, RestoreJobId, TagHome, VolumeId,
 };
-use recovery_core::aws::backup::RestoreJob;
-use recovery_core::error::{Error, Fault};
-use recovery_core::integrate::auto_scaling::Group;
-use recovery_core::integrate::volume::{DeviceName, Instance, Volume};
-use recovery_core::ops_item::{Claim, ItemKey, NewOpsItem, OpsItem, OpsItemChange};
-use recovery_core::plan::RecoveryPoint;
-use recovery_core::ports::{
-    AttachAnswer, DatedOpsItems, Instances, KeptObjects, Notification, Notifications, OpsItems,
-    Page, PlanObjects, RecoveryPointTags, RecoveryPoints, RecoveryRecords, RestoreJobs,
-    RestoreRequest, RestoreStarts, RestoreTests, Restores, Runbooks, SnapshotTags, StackResource,
-    StackResources, StartAnswer, Volumes,
+use recovery_core::aws::auto_scaling::Group;
+use recovery_core::aws::backup::{
+    Job, RecoveryPoint, Report, RestoreJob, RestoreRequest, RestoreTest, StartAnswer,
 };
-use recovery_core::report::observation::{DatedItem, Job, RecoveredVolume};
-use recovery_core::restore::run_test_validation::{Report, RestoreTest, Snapshot, TestVolume};
+use recovery_core::aws::cloudformation::StackResource;
+use recovery_core::aws::ec2::{
+    AttachAnswer, DeviceName, Instance, RecoveredVolume, Snapshot, TestVolume, Volume,
+};
+use recovery_core::error::{Error, Fault};
+use recovery_core::notification::Notification;
+use recovery_core::ops_item::{Claim, DatedItem, ItemKey, NewOpsItem, OpsItem, OpsItemChange};
+use recovery_core::ports::{
+    DatedOpsItems, Instances, KeptObjects, Notifications, OpsItems, Page, PlanObjects,
+    RecoveryPointTags, RecoveryPoints, RecoveryRecords, RestoreJobs, RestoreStarts, RestoreTests,
+    Restores, Runbooks, SnapshotTags, StackResources, Volumes,
+};
 use recovery_core::tags::{PLANNED, Tags};
 
 /// What the integration of a restored volume reaches AWS through.

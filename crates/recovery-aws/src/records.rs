@@ -3,9 +3,11 @@
 use aws_sdk_backup::types::RestoreJobsListMember;
 use chrono::{DateTime, Utc};
 use recovery_core::aws::arn::{InstanceId, OpsItemId, RestoreJobId, VolumeId};
+use recovery_core::aws::backup::Job;
+use recovery_core::aws::ec2::{RecoveredVolume, Since};
 use recovery_core::error::Error;
+use recovery_core::ops_item::DatedItem;
 use recovery_core::ports::Page;
-use recovery_core::report::observation::{DatedItem, Job, RecoveredVolume, Since};
 
 use crate::backup::{arn, time};
 use crate::client::{Config, Lazy, client};

@@ -2,8 +2,9 @@
 
 use aws_sdk_backup::types::RestoreValidationStatus;
 use recovery_core::aws::arn::{RestoreJobId, VolumeId};
+use recovery_core::aws::backup::{Report, RestoreTest};
+use recovery_core::aws::ec2::{Snapshot, TestVolume};
 use recovery_core::error::Error;
-use recovery_core::restore::run_test_validation::{Report, RestoreTest, Snapshot, TestVolume};
 
 use crate::backup::translate;
 use crate::client::{Config, Lazy, client};

@@ -6,13 +6,12 @@ use std::time::Duration;
 use aws_config::Region;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
-use aws_sdk_route53recoverycluster::Client;
-use aws_sdk_route53recoverycluster::config;
 use aws_sdk_route53recoverycluster::types::{RoutingControlState, UpdateRoutingControlStateEntry};
+use aws_sdk_route53recoverycluster::{Client, config};
 use aws_types::service_config::ServiceConfigKey;
+use recovery_core::aws::routing_control::{ClusterEndpoint, RoutingControl, ShiftAnswer, Switch};
 use recovery_core::error::{Error, Fault};
-use recovery_core::fail_over::run::{ClusterEndpoint, RoutingControl, Switch};
-use recovery_core::ports::{RoutingControls, ShiftAnswer};
+use recovery_core::ports::RoutingControls;
 
 use crate::client::{Config, Lazy, lazy};
 use crate::error::{SdkError, classify, code, message};

@@ -3,7 +3,8 @@
 use aws_sdk_sns::Client;
 use aws_sdk_sns::types::MessageAttributeValue;
 use recovery_core::error::Error;
-use recovery_core::ports::{Notification, Notifications};
+use recovery_core::notification::Notification;
+use recovery_core::ports::Notifications;
 use recovery_core::text;
 use serde_json::json;
 

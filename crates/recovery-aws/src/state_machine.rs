@@ -2,8 +2,8 @@
 
 use aws_sdk_sfn::Client;
 use recovery_core::aws::arn::Arn;
+use recovery_core::aws::step_functions::Execution;
 use recovery_core::error::{Error, Fault};
-use recovery_core::fail_over::run_region_switch::Execution;
 use recovery_core::ports::RecoveryExecutions;
 
 use crate::client::{Config, Lazy, client};

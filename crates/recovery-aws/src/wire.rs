@@ -20,7 +20,8 @@ use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
 use serde_json::{Value, json};
 
-use crate::client::{self, Config};
+use crate::client;
+use crate::client::Config;
 
 /// What AWS answers to one request.
 #[derive(Debug, Clone)]

@@ -19,14 +19,16 @@ use chrono::{DateTime, Utc};
 use crate::aws::arn::{
     Arn, InstanceId, OpsItemId, RecoveryPointArn, RestoreJobId, TagHome, VolumeId,
 };
+use crate::aws::auto_scaling::{Group, Member};
 use crate::aws::backup::{EBS, RestoreJob};
+use crate::aws::cloudformation::StackResource;
+use crate::aws::ec2::{AttachAnswer, Attachment, DeviceName, Instance, Volume};
 use crate::error::{Error, Fault, OPS_ITEM_QUOTA};
-use crate::integrate::auto_scaling::{Group, Member};
-use crate::integrate::volume::{Attachment, DeviceName, Instance, Volume};
+use crate::notification::Notification;
 use crate::ops_item::{Claim, ItemKey, KIND, NewOpsItem, OpsItem, OpsItemChange, Severity, Status};
 use crate::ports::{
-    AttachAnswer, Clock, Instances, Notification, Notifications, OpsItems, Page, RecoveryPointTags,
-    RestoreJobs, Restores, Runbooks, StackResource, StackResources, Volumes,
+    Clock, Instances, Notifications, OpsItems, Page, RecoveryPointTags, RestoreJobs, Restores,
+    Runbooks, StackResources, Volumes,
 };
 use crate::tags::Tags;
 

@@ -23,6 +23,7 @@ pub mod fail_over;
 #[cfg(feature = "fakes")]
 pub mod fakes;
 pub mod integrate;
+pub mod notification;
 pub mod ops_item;
 pub mod outcome;
 pub mod plan;

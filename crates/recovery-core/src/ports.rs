@@ -8,19 +8,21 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use crate::aws::arn::{InstanceId, OpsItemId, RecoveryPointArn, RestoreJobId, VolumeId};
-use crate::aws::backup::RestoreJob;
-use crate::error::{Error, Fault};
-use crate::fail_over::run::{ClusterEndpoint, RoutingControl, Switch};
-use crate::fail_over::run_region_switch::Execution;
-use crate::integrate::auto_scaling::Group;
-use crate::integrate::volume::{DeviceName, Instance, Volume};
-use crate::ops_item::{Claim, ItemKey, NewOpsItem, OpsItem, OpsItemChange};
-use crate::plan::RecoveryPoint;
+use crate::aws::auto_scaling::Group;
+use crate::aws::backup::{
+    Job, RecoveryPoint, Report, RestoreJob, RestoreRequest, RestoreTest, StartAnswer,
+};
+use crate::aws::cloudformation::StackResource;
+use crate::aws::ec2::{
+    AttachAnswer, DeviceName, Instance, RecoveredVolume, Snapshot, TestVolume, Volume,
+};
+use crate::aws::routing_control::{ClusterEndpoint, RoutingControl, ShiftAnswer, Switch};
+use crate::aws::step_functions::Execution;
+use crate::error::Error;
+use crate::notification::Notification;
+use crate::ops_item::{Claim, DatedItem, ItemKey, NewOpsItem, OpsItem, OpsItemChange};
 use crate::report::measures::Measures;
-use crate::report::observation::{DatedItem, Job, RecoveredVolume};
-use crate::restore::run_test_validation::{Report, RestoreTest, Snapshot, TestVolume};
 use crate::tags::Tags;
-use crate::text;
 
 /// Restore jobs of AWS Backup.
 pub trait RestoreJobs {
@@ -136,34 +138,6 @@ pub trait KeptObjects {
     ) -> impl Future<Output = Result<Page<String>, Error>> + Send;
 }
 
-/// A restore to start.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RestoreRequest {
-    /// The recovery point.
-    pub point: RecoveryPointArn,
-    /// `EBS`, …
-    pub resource_type: String,
-    /// What AWS Backup must be told of the new resource.
-    pub metadata: BTreeMap<String, String>,
-    /// The role that AWS Backup restores with.
-    pub role: String,
-    /// The same token starts one job only, for as long as AWS Backup remembers it.
-    pub token: String,
-    /// Whether the recovery point's tags are copied to the new resource.
-    pub copy_tags: bool,
-}
-
-/// The answer to an attempt to start a restore, where any AWS Backup could give it.
-#[derive(Debug)]
-pub enum StartAnswer {
-    /// The job of this token: just begun, or begun before.
-    Started(RestoreJobId),
-    /// The recovery point is not there.
-    PointGone(Fault),
-    /// AWS Backup does not restore this recovery point so.
-    Rejected(Fault),
-}
-
 /// The beginning of restores.
 pub trait RestoreStarts {
     /// What AWS Backup stored with the recovery point for its restore, or nothing where the
@@ -181,17 +155,6 @@ pub trait RestoreStarts {
     ) -> impl Future<Output = Result<StartAnswer, Error>> + Send;
 }
 
-/// A resource that a CloudFormation stack made.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StackResource {
-    /// `AWS::EC2::Instance`, …
-    pub resource_type: String,
-    /// The id of the resource itself; absent while it is being created.
-    pub physical_id: Option<String>,
-    /// `CREATE_COMPLETE`, …
-    pub status: String,
-}
-
 /// Resources of CloudFormation stacks in the recovery Region.
 pub trait StackResources {
     /// The resource with this logical id, or nothing while stack or resource does not exist.
@@ -200,36 +163,6 @@ pub trait StackResources {
         stack: &str,
         logical_id: &str,
     ) -> impl Future<Output = Result<Option<StackResource>, Error>> + Send;
-}
-
-/// The answer to an attempt to attach, where any EC2 could give it.
-#[derive(Debug)]
-pub enum AttachAnswer {
-    /// EC2 took the request: the volume is attached, or about to be.
-    Accepted {
-        /// Whether it is attached already, so that there is nothing to wait for.
-        attached: bool,
-    },
-    /// EC2 grants no more calls for the moment; nothing happened.
-    Busy(Fault),
-    /// Volume or instance is not in a state to be attached, perhaps because another attempt won.
-    Contested(Fault),
-    /// The device name is taken by another volume.
-    DeviceInUse(Fault),
-    /// The volume lies in another Availability Zone than the instance.
-    ZoneMismatch(Fault),
-    /// The instance has as many volumes as it can have.
-    LimitExceeded(Fault),
-    /// The volume is being modified. It can be attached when that is done.
-    Modifying(Fault),
-    /// EC2 does not accept the device name.
-    DeviceRefused(Fault),
-    /// The key that encrypts the volume cannot be used.
-    KeyUnusable(Fault),
-    /// The volume has an AWS Marketplace product code, with which this instance, as it is, cannot have it.
-    ProductCode(Fault),
-    /// EC2 does not attach a volume of this kind to an instance of this kind.
-    Unsupported(Fault),
 }
 
 /// EBS volumes.
@@ -328,60 +261,6 @@ pub trait Metrics: Sync {
     fn record(&self, measures: &Measures);
 }
 
-/// Longest text message, in bytes: an SMS holds 140, and SNS writes the first ten characters of the
-/// topic's display name before it, with `> `. What is longer is sent, and paid for, as several.
-pub const TEXT_MESSAGE_LIMIT: usize = 140 - "RAPID RECO> ".len();
-
-/// A message for people.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Notification {
-    /// One line. What SNS does not take in a subject is left out: see [`Notification::limited_subject`].
-    pub subject: String,
-    /// What a text message says after the subject: where to look, or what to do. It is short, since all
-    /// of it has to fit: see [`Notification::text_message`].
-    pub pointer: String,
-    /// Plain text: what, where, since when, what was done, what to do.
-    pub message: String,
-    /// For subscription filters.
-    pub attributes: Vec<(&'static str, String)>,
-}
-
-impl Notification {
-    /// The subject as SNS takes it: ASCII, under 100 characters, no control characters.
-    /// <https://docs.aws.amazon.com/sns/latest/api/API_Publish.html>
-    pub fn limited_subject(&self) -> String {
-        let limited: String = ascii(&self.subject).chars().take(99).collect();
-        limited.trim_end().to_owned()
-    }
-
-    /// The message as a phone gets it: the subject and the pointer in one SMS. Where both are too long,
-    /// the subject is cut: it is ASCII, since any other character would halve what fits.
-    pub fn text_message(&self) -> String {
-        let mut pointer = ascii(&self.pointer);
-        pointer.truncate(TEXT_MESSAGE_LIMIT / 2);
-        let subject = ascii(&self.subject);
-        let subject = subject.trim_end().trim_end_matches('.');
-        let room = TEXT_MESSAGE_LIMIT - "... ".len() - pointer.len();
-        let end = if subject.len() > room { "..." } else { "." };
-        let subject = subject[..room.min(subject.len())].trim_end();
-        format!("{subject}{end} {pointer}").trim_end().to_owned()
-    }
-
-    /// The message within the 256 KiB of SNS, line by line without what a reader could not see.
-    pub fn limited_message(&self) -> String {
-        text::within(&text::lines(&self.message), 250_000)
-    }
-}
-
-/// `text` on one line of ASCII characters.
-fn ascii(text: &str) -> String {
-    text::one_line(text)
-        .trim_start()
-        .chars()
-        .map(|c| if c.is_ascii() { c } else { '?' })
-        .collect()
-}
-
 /// The people on call.
 pub trait Notifications {
     /// Tells them. Where notification is switched off, this does nothing and succeeds.
@@ -398,15 +277,6 @@ pub trait Runbooks {
         token: &str,
         parameters: &[(&'static str, String)],
     ) -> impl Future<Output = Result<String, Error>> + Send;
-}
-
-/// The answer to an attempt to set routing controls, where any cluster could give it.
-#[derive(Debug)]
-pub enum ShiftAnswer {
-    /// All of them are set.
-    Set,
-    /// A safety rule stands against it; none of them is set.
-    AgainstSafetyRule(Fault),
 }
 
 /// Routing controls of Application Recovery Controller, through one endpoint of their cluster.
@@ -545,42 +415,4 @@ pub trait ReportingPorts:
 impl<P> ReportingPorts for P where
     P: PlanObjects + RecoveryRecords + DatedOpsItems + OpsItems + Notifications + Sync
 {
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn text(subject: &str, pointer: &str) -> String {
-        Notification {
-            subject: subject.to_owned(),
-            pointer: pointer.to_owned(),
-            message: "m".to_owned(),
-            attributes: Vec::new(),
-        }
-        .text_message()
-    }
-
-    #[test]
-    fn a_text_message_says_what_and_where_to_look_in_one_sms() {
-        assert_eq!(
-            text("Recovery of shop is whole after 22 min", "OpsItem oi-1."),
-            "Recovery of shop is whole after 22 min. OpsItem oi-1."
-        );
-        assert_eq!(text("Alarm a in us-west-2.", ""), "Alarm a in us-west-2.");
-        assert_eq!(
-            text("Störung\n🌊", "OpsItem oi-1."),
-            "St?rung ?. OpsItem oi-1."
-        );
-        // The title makes way for where to look.
-        let long = text(&"alarm ".repeat(60), "OpsItem oi-0123456789ab.");
-        assert!(long.len() <= TEXT_MESSAGE_LIMIT, "{long}");
-        assert!(long.ends_with("... OpsItem oi-0123456789ab."), "{long}");
-        let long = text(&"x".repeat(300), &"ä".repeat(300));
-        assert!(
-            long.len() <= TEXT_MESSAGE_LIMIT && long.is_ascii(),
-            "{long}"
-        );
-        assert_eq!(TEXT_MESSAGE_LIMIT, 128);
-    }
 }

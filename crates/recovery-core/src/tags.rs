@@ -7,7 +7,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::integrate::volume::{DeviceName, Refusal, is_root_device};
+use crate::aws::ec2::{DeviceName, is_root_device};
+use crate::integrate::volume::Refusal;
 use crate::text;
 
 /// The workload that the resource belongs to: the unit of a whole recovery.

@@ -6,8 +6,9 @@
 )]
 
 use futures_util::FutureExt;
+use recovery_core::aws::routing_control::{ClusterEndpoint, RoutingControl, Switch};
 use recovery_core::error::Error;
-use recovery_core::fail_over::run::{ClusterEndpoint, Routing, RoutingControl, Switch, handle};
+use recovery_core::fail_over::run::{Routing, handle};
 use recovery_core::fakes::{Failure, World};
 use recovery_core::outcome::Outcome;
 use serde_json::{Value, json};

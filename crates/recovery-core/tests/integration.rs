@@ -11,13 +11,14 @@ use std::time::Duration;
 use proptest::prelude::*;
 use recovery_core::aws::arn::{Arn, Here, InstanceId, RecoveryPointArn, RestoreJobId, VolumeId};
 use recovery_core::aws::backup::{PlannedAs, Restore, RestoreJob};
+use recovery_core::aws::cloudformation::StackResource;
+use recovery_core::aws::ec2::{Attachment, DeviceName, Instance};
 use recovery_core::error::Error;
 use recovery_core::fakes::{AttachTrouble, DRILL_ROLE, Failure, FakeClock, StoredItem, World};
 use recovery_core::integrate::run::{Domain, integrate};
-use recovery_core::integrate::volume::{Attachment, DeviceName, Instance};
 use recovery_core::ops_item::{Severity, Status};
 use recovery_core::outcome::Outcome;
-use recovery_core::ports::{Clock, StackResource};
+use recovery_core::ports::Clock;
 
 const ATTACH: &str = "ec2:AttachVolume";
 
@@ -63,7 +64,7 @@ fn the_item(world: &World) -> StoredItem {
 
 fn told(world: &World) -> Vec<String> {
     let state = world.state();
-    let subject = |sent: &recovery_core::ports::Notification| sent.subject.clone();
+    let subject = |sent: &recovery_core::notification::Notification| sent.subject.clone();
     state.notifications.iter().map(subject).collect()
 }
 
@@ -75,7 +76,7 @@ fn count(world: &World, operation: &str) -> usize {
         .count()
 }
 
-fn with_volume(world: &World, change: impl FnOnce(&mut recovery_core::integrate::volume::Volume)) {
+fn with_volume(world: &World, change: impl FnOnce(&mut recovery_core::aws::ec2::Volume)) {
     change(
         world
             .state()
@@ -228,7 +229,7 @@ async fn no_call_is_made_that_the_end_does_not_need() {
 /// opsitem-creator has tracked the restore already.
 async fn track_first(world: &World) {
     use recovery_core::track::run::restore_item;
-    recovery_core::ops_item::find_or_create(world, &restore_item(&job(world), false))
+    recovery_core::ops_item::run::find_or_create(world, &restore_item(&job(world), false))
         .await
         .unwrap();
 }

@@ -11,13 +11,15 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use proptest::prelude::*;
 use recovery_core::aws::arn::{Arn, InstanceId, RecoveryPointArn};
+use recovery_core::aws::backup::RecoveryPoint;
+use recovery_core::aws::cloudformation::StackResource;
+use recovery_core::aws::ec2::Instance;
 use recovery_core::fakes::{Failure, FakeClock, World, volume_point};
-use recovery_core::integrate::volume::Instance;
 use recovery_core::outcome::Outcome;
+use recovery_core::plan::Plan;
 use recovery_core::plan::candidates::Candidates;
 use recovery_core::plan::run::{INLINE_LIMIT, Places, handle};
-use recovery_core::plan::{Plan, RecoveryPoint};
-use recovery_core::ports::{Clock, SNAPSHOTS_AT_ONCE, StackResource};
+use recovery_core::ports::{Clock, SNAPSHOTS_AT_ONCE};
 use recovery_core::tags::Tags;
 use serde_json::{Value, json};
 

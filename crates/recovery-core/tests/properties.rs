@@ -5,13 +5,14 @@ use std::collections::BTreeSet;
 use chrono::DateTime;
 use proptest::prelude::*;
 use recovery_core::aws::arn::{Arn, InstanceId, RecoveryPointArn, VolumeId};
+use recovery_core::aws::ec2::{Attachment, DeviceName, Instance, Volume};
 use recovery_core::detect::health::judge;
 use recovery_core::detect::{Judgement, Policy, Response, State};
 use recovery_core::event::date;
 use recovery_core::event::health::HealthEvent;
-use recovery_core::integrate::volume::{Attachment, DeviceName, Instance, Step, Volume, next_step};
+use recovery_core::integrate::volume::{Step, next_step};
+use recovery_core::notification::Notification;
 use recovery_core::ops_item::{DESCRIPTION_LIMIT, ItemKey};
-use recovery_core::ports::Notification;
 use recovery_core::tags::{Tags, integration_target};
 use recovery_core::text;
 

@@ -11,11 +11,11 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use recovery_core::aws::arn::{Here, InstanceId, RecoveryPointArn, VolumeId};
 use recovery_core::aws::backup::{PlannedAs, Restore};
+use recovery_core::aws::ec2::Attachment;
 use recovery_core::error::Error;
 use recovery_core::fakes::{DRILL_ROLE, Failure, FakeClock, World};
 use recovery_core::integrate::run::{Domain, integrate};
 use recovery_core::integrate::run_reconcile::{Horizon, reconcile};
-use recovery_core::integrate::volume::Attachment;
 use recovery_core::ops_item::Status;
 use recovery_core::outcome::Outcome;
 

@@ -7,14 +7,13 @@
 
 use chrono::{DateTime, TimeDelta};
 use recovery_core::aws::arn::{InstanceId, RestoreJobId, VolumeId};
-use recovery_core::aws::backup::RestoreJob;
+use recovery_core::aws::backup::{Job, RestoreJob, RestoreRequest};
+use recovery_core::aws::ec2::RecoveredVolume;
 use recovery_core::error::Error;
 use recovery_core::fakes::{
     DRILL_ROLE, Failure, RESTORE_ROLE, World, attached_volume, completed_job, volume_point,
 };
 use recovery_core::outcome::Outcome;
-use recovery_core::ports::RestoreRequest;
-use recovery_core::report::observation::{Job, RecoveredVolume};
 use recovery_core::restore::run::{Means, handle};
 use serde_json::{Value, json};
 

@@ -1,9 +1,8 @@
 //! One OpsItem for each job that ended, whatever is delivered how often.
 
 use recovery_core::fakes::{DRILL_ROLE, Failure, StoredItem, World};
-use recovery_core::ops_item::{
-    Claim, DESCRIPTION_LIMIT, ItemKey, NewOpsItem, Severity, Status, find_or_create,
-};
+use recovery_core::ops_item::run::find_or_create;
+use recovery_core::ops_item::{Claim, DESCRIPTION_LIMIT, ItemKey, NewOpsItem, Severity, Status};
 use recovery_core::ports::OpsItems;
 use recovery_core::track::run::handle;
 use serde_json::{Value, json};

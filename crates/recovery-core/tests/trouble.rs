@@ -13,10 +13,11 @@ use recovery_core::detect::run::{handle_alarm, handle_health};
 use recovery_core::detect::{Policy, Response};
 use recovery_core::error::Error;
 use recovery_core::fakes::{Failure, StoredItem, World};
+use recovery_core::notification::Notification;
 use recovery_core::ops_item::{
     Claim, DESCRIPTION_LIMIT, ItemKey, NewOpsItem, OpsItem, OpsItemChange, Severity, Status,
 };
-use recovery_core::ports::{Notification, Notifications, OpsItems, Runbooks};
+use recovery_core::ports::{Notifications, OpsItems, Runbooks};
 use recovery_core::text;
 use serde_json::{Value, json};
 

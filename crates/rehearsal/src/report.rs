@@ -1,7 +1,6 @@
 //! What people, and machines, read of a rehearsal.
 
 use std::fmt::Write;
-
 use std::path::PathBuf;
 
 use serde_json::{Value, json};

@@ -11,7 +11,8 @@ use crate::problem::Problem;
 use crate::recovery::Recovery;
 use crate::region::{ACCOUNT, LocalRegion, PRIMARY_REGION, Routing, architecture};
 use crate::setup::Workspace;
-use crate::workload::{self, DRILL_STACK, Protected, WORKLOAD};
+use crate::workload;
+use crate::workload::{DRILL_STACK, Protected, WORKLOAD};
 
 /// Who may approve a recovery.
 const APPROVER: &str = "arn:aws:iam::111122223333:role/on-call";

@@ -3,7 +3,8 @@
 //! The state machine's hook to fail over, where the template has routing controls. Takes
 //! `{"workload": "…", "mode": "recover", "execution": {"name": "…"}}`.
 
-use recovery_core::fail_over::run::{CONTROLS_AT_ONCE, ClusterEndpoint, Routing, RoutingControl};
+use recovery_core::aws::routing_control::{CONTROLS_AT_ONCE, ClusterEndpoint, RoutingControl};
+use recovery_core::fail_over::run::Routing;
 use recovery_lambda::{SettingsError, Variables};
 
 pub use recovery_core::fail_over::run::handle;

@@ -7,8 +7,9 @@ use recovery_core::fakes::World;
 use recovery_core::ops_item::Status;
 use serde_json::{Value, json};
 
-use super::{at_the_quota, having_heard, not_tracking, recovering, watching};
 use crate::crash_matrix::scenario::{Function, Scenario, Tolerance};
+
+use super::{at_the_quota, having_heard, not_tracking, recovering, watching};
 
 /// Every file that is answered, and the outcome.
 const FILES: &[(&str, &str)] = &[

@@ -3,8 +3,9 @@
 use recovery_core::detect::{Policy, Response};
 use serde_json::json;
 
-use super::{at_the_quota, having_heard, in_china, not_tracking, recovering, watching};
 use crate::crash_matrix::scenario::{Function, Scenario, Tolerance};
+
+use super::{at_the_quota, having_heard, in_china, not_tracking, recovering, watching};
 
 /// Every file that is answered, and the outcome.
 const FILES: &[(&str, &str)] = &[

@@ -18,11 +18,12 @@ use std::sync::LazyLock;
 use recovery_core::detect::{Policy, Response};
 use recovery_core::fakes::World;
 
-use super::scenario::{Function, Scenario, Tolerance};
 use crate::support::disturbed::{Disturbed, finish};
 use crate::support::repository::{event, events};
 use crate::support::restored::world_of;
 use crate::support::routing::routing;
+
+use super::scenario::{Function, Scenario, Tolerance};
 
 /// All of them.
 pub(super) static SCENARIOS: LazyLock<Vec<Scenario>> = LazyLock::new(|| {

@@ -3,10 +3,11 @@
 use recovery_core::fakes::World;
 use serde_json::json;
 
-use super::{at_the_quota, restored};
 use crate::crash_matrix::scenario::{Function, Scenario};
 use crate::support::repository::event;
 use crate::support::restored::integrate;
+
+use super::{at_the_quota, restored};
 
 /// Every file that leads to an OpsItem, and the outcome.
 const FILES: &[(&str, &str)] = &[

@@ -2,8 +2,8 @@
 
 use chrono::DateTime;
 use recovery_core::aws::arn::{Arn, RecoveryPointArn};
+use recovery_core::aws::backup::RecoveryPoint;
 use recovery_core::fakes::{World, volume_point};
-use recovery_core::plan::RecoveryPoint;
 use serde_json::json;
 
 use crate::crash_matrix::scenario::{Function, Scenario};

@@ -4,9 +4,10 @@
 use recovery_core::fakes::{Story, World};
 use serde_json::json;
 
-use super::at_the_quota;
 use crate::crash_matrix::scenario::{Function, Scenario};
 use crate::support::disturbed::{Disturbed, finish};
+
+use super::at_the_quota;
 
 const FILE: &str = "manual-recovery-report";
 

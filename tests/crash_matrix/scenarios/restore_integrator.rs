@@ -1,19 +1,20 @@
 //! A restored volume and its instance, in every state in which they can be found.
 
 use recovery_core::aws::arn::{InstanceId, VolumeId};
+use recovery_core::aws::cloudformation::StackResource;
+use recovery_core::aws::ec2::{Attachment, Instance, Volume};
 use recovery_core::fakes::{AttachTrouble, World};
-use recovery_core::integrate::volume::{Attachment, Instance, Volume};
 use recovery_core::ops_item::Status;
-use recovery_core::ports::StackResource;
 use serde_json::json;
 
-use super::{at_the_quota, restored};
 use crate::crash_matrix::scenario::{Function, Scenario, Tolerance};
 use crate::support::repository::event;
 use crate::support::restored::{
     INSTANCE, JOB, LOGICAL_ID, STACK, STRANGER, VOLUME, add_drill_stack, add_target, change_job,
     integrate, make_target_a_group, of_a_drill, retag, track,
 };
+
+use super::{at_the_quota, restored};
 
 const FILE: &str = "restore-completed-ebs";
 

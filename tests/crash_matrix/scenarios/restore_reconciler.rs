@@ -7,13 +7,14 @@ use recovery_core::fakes::World;
 use recovery_core::integrate::run_reconcile::Horizon;
 use serde_json::json;
 
-use super::{at_the_quota, restored};
 use crate::crash_matrix::scenario::{Function, Scenario, Tolerance};
 use crate::support::repository::event;
 use crate::support::restored::{
     JOB, LOGICAL_ID, STACK, add_restore, add_target, change_job, integrate, of_a_drill, retag,
     track,
 };
+
+use super::{at_the_quota, restored};
 
 /// Everything is of late, and nothing has waited for too long: the events are of another day than
 /// the clock.

@@ -1,14 +1,15 @@
 //! What a restore test made: as promised, not as promised, and not to be seen.
 
 use recovery_core::aws::arn::VolumeId;
+use recovery_core::aws::ec2::{Snapshot, TestVolume};
 use recovery_core::fakes::World;
-use recovery_core::restore::run_test_validation::{Snapshot, TestVolume};
 use serde_json::json;
 
-use super::at_the_quota;
 use crate::crash_matrix::scenario::{Function, Scenario};
 use crate::support::repository::event;
 use crate::support::restored::{change_job, job_of};
+
+use super::at_the_quota;
 
 const FILE: &str = "restore-test-completed-ebs";
 const JOB: &str = "B76709DC-9619-4636-9F20-95D9B5973771";

@@ -1,6 +1,6 @@
 //! Failing over: to be done, done before, and not to be done.
 
-use recovery_core::fail_over::run::Switch;
+use recovery_core::aws::routing_control::Switch;
 use recovery_core::fakes::World;
 use serde_json::json;
 

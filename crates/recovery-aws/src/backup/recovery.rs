@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use aws_sdk_backup::types;
 use recovery_core::aws::arn::{RecoveryPointArn, RestoreJobId};
+use recovery_core::aws::backup::{RecoveryPoint, RestoreRequest, StartAnswer};
 use recovery_core::error::{Error, Fault};
-use recovery_core::plan::RecoveryPoint;
-use recovery_core::ports::{Page, RestoreRequest, StartAnswer};
+use recovery_core::ports::Page;
+
+use crate::error::{classify, code, incomplete, message};
 
 use super::{Backup, DESCRIBE_RESTORE_JOB, LIST_TAGS, arn, time};
-use crate::error::{classify, code, incomplete, message};
 
 const GET_RESTORE_METADATA: &str = "backup:GetRecoveryPointRestoreMetadata";
 const LIST_RECOVERY_POINTS: &str = "backup:ListRecoveryPointsByBackupVault";

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::*;
 use crate::wire::{Answer, Wire, called_in, listed};
+
+use super::*;
 
 const VOLUME: &str = "vol-0a1b2c3d4e5f60718";
 const INSTANCE: &str = "i-0a1b2c3d4e5f60718";

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use recovery_core::ops_item::Severity;
 use serde_json::{Value, json};
 
-use super::*;
 use crate::wire::{Answer, Wire, called_in, listed};
+
+use super::*;
 
 const ID: &str = "oi-0a1b2c3d4e5f";
 

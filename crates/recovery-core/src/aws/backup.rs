@@ -1,11 +1,13 @@
 //! A restore job, as its event or `backup:DescribeRestoreJob` tells it, and for whom it is integrated.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 
 use crate::aws::arn::{Arn, RecoveryPointArn, RestoreJobId, VolumeId};
-use crate::integrate::volume::DeviceName;
+use crate::aws::ec2::DeviceName;
+use crate::error::Fault;
+use crate::plan::request::Mode;
 
 /// What is known of an AWS Backup restore job. Everything but its id can be unknown.
 ///
@@ -155,5 +157,148 @@ impl RestoreJob {
             restore_test: self.restore_test || other.restore_test,
             completed: other.completed.or(self.completed),
         }
+    }
+}
+
+/// A restore to start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RestoreRequest {
+    /// The recovery point.
+    pub point: RecoveryPointArn,
+    /// `EBS`, …
+    pub resource_type: String,
+    /// What AWS Backup must be told of the new resource.
+    pub metadata: BTreeMap<String, String>,
+    /// The role that AWS Backup restores with.
+    pub role: String,
+    /// The same token starts one job only, for as long as AWS Backup remembers it.
+    pub token: String,
+    /// Whether the recovery point's tags are copied to the new resource.
+    pub copy_tags: bool,
+}
+
+/// The answer to an attempt to start a restore, where any AWS Backup could give it.
+#[derive(Debug)]
+pub enum StartAnswer {
+    /// The job of this token: just begun, or begun before.
+    Started(RestoreJobId),
+    /// The recovery point is not there.
+    PointGone(Fault),
+    /// AWS Backup does not restore this recovery point so.
+    Rejected(Fault),
+}
+
+/// A restore job of a restore testing plan, as AWS Backup knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RestoreTest {
+    /// The job.
+    pub job: RestoreJob,
+    /// `SUCCESSFUL`, `FAILED`, `TIMED_OUT` or `VALIDATING`, where there is a result.
+    pub validation: Option<String>,
+    /// `DELETING`, `SUCCESSFUL` or `FAILED`, once AWS Backup has begun to delete what the test made.
+    pub deletion: Option<String>,
+}
+
+impl RestoreTest {
+    /// The result, if it is one that cannot be changed any more.
+    pub(crate) fn result(&self) -> Option<&str> {
+        self.validation
+            .as_deref()
+            .filter(|status| *status != "VALIDATING")
+    }
+}
+
+/// What is reported to AWS Backup.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// Whether the restore did what it should.
+    pub successful: bool,
+    /// What was found.
+    pub message: String,
+}
+
+/// A recovery point, as `backup:ListRecoveryPointsByBackupVault` tells it.
+///
+/// See <https://docs.aws.amazon.com/aws-backup/latest/devguide/API_RecoveryPointByBackupVault.html>.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecoveryPoint {
+    /// Its ARN.
+    pub arn: RecoveryPointArn,
+    /// What was backed up, in the primary Region.
+    pub resource: Arn,
+    /// `EBS`, `RDS`, …; empty where AWS Backup does not say.
+    pub resource_type: String,
+    /// `COMPLETED`, `AVAILABLE`, `PARTIAL`, `EXPIRED`, …
+    pub status: String,
+    /// When the backup was made. A copy keeps the moment of its source.
+    pub created: DateTime<Utc>,
+    /// Its size in bytes. For a volume, the size of the volume.
+    pub size_bytes: Option<u64>,
+    /// Whether it is the parent of a composite recovery point (a whole stack).
+    pub is_parent: bool,
+    /// Whether it is a part of a composite recovery point.
+    pub is_child: bool,
+    /// Whether a scan found malware in it.
+    pub threats_found: bool,
+    /// When its lifecycle moves it, or moved it, to cold storage.
+    pub cold_from: Option<DateTime<Utc>>,
+    /// Whether its lifecycle holds for types that are archived only where the owner asked for that.
+    pub archives: bool,
+}
+
+/// A restore job of `backup:ListRestoreJobs`.
+///
+/// See <https://docs.aws.amazon.com/aws-backup/latest/devguide/API_RestoreJobsListMember.html>.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Job {
+    /// Its id.
+    pub id: RestoreJobId,
+    /// `PENDING`, `RUNNING`, `COMPLETED`, `FAILED`, `ABORTED`; empty where AWS Backup does not say.
+    pub status: String,
+    /// Why, in the service's words.
+    pub message: Option<String>,
+    /// The ARN of the recovery point.
+    pub recovery_point: Option<String>,
+    /// What the restore made.
+    pub created_resource: Option<Arn>,
+    /// The role that it restored with.
+    pub role: Option<String>,
+    /// Whether a restore testing plan started it.
+    pub restore_test: bool,
+    /// When it was created.
+    pub created: Option<DateTime<Utc>>,
+    /// When it ended.
+    pub completed: Option<DateTime<Utc>>,
+}
+
+impl Job {
+    /// Whether it ended well.
+    pub fn is_completed(&self) -> bool {
+        self.status == "COMPLETED"
+    }
+
+    /// The volume that it made.
+    pub fn volume(&self) -> Option<VolumeId> {
+        let created = self.created_resource.as_ref()?;
+        created
+            .resource_id("volume")
+            .filter(|_| created.service() == "ec2")
+            .map(VolumeId::new)
+    }
+
+    /// Whether it belongs to a recovery of this mode: a drill restores with a role of its own.
+    pub(crate) fn belongs_to(&self, mode: Mode, drill_role: &str) -> bool {
+        let of_a_drill = self.role.as_deref() == Some(drill_role);
+        !self.restore_test && of_a_drill == (mode == Mode::Drill)
+    }
+
+    /// Whether it ended, and not well.
+    pub fn has_failed(&self) -> bool {
+        matches!(self.status.as_str(), "FAILED" | "ABORTED")
+    }
+
+    /// One that completed before one that did not, and then the newest.
+    pub(crate) fn rank(&self) -> (bool, Option<DateTime<Utc>>, &str) {
+        (self.is_completed(), self.created, self.id.as_str())
     }
 }

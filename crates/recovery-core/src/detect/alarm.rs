@@ -4,7 +4,7 @@
 
 use chrono::TimeDelta;
 
-use super::{Incident, Judgement, Policy, Response, State, runbook, time};
+use crate::detect::{Incident, Judgement, Policy, Response, State, runbook, time};
 use crate::event::alarm::{AlarmChange, AlarmKind, Silenced};
 use crate::ops_item::{ItemKey, Severity};
 use crate::text::{code, markdown_quotation, quotation, shown, within};

@@ -1,7 +1,7 @@
 //! The decision about an AWS Health event.
 
-use super::{Incident, Judgement, Policy, Response, State, runbook, time};
 use crate::aws::arn::Arn;
+use crate::detect::{Incident, Judgement, Policy, Response, State, runbook, time};
 use crate::event::health::HealthEvent;
 use crate::ops_item::{ItemKey, Severity};
 use crate::text::{code, markdown_quotation, quotation, shown, within};

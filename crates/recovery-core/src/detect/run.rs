@@ -9,16 +9,17 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::json;
 
 use crate::aws::arn::OpsItemId;
-use crate::detect;
 use crate::detect::{Incident, Judgement, Policy, Response, State};
 use crate::error::Error;
-use crate::event::{self, alarm, health};
+use crate::event::{alarm, health};
+use crate::notification::Notification;
+use crate::ops_item::run::{add_resources, find_or_create_where};
 use crate::ops_item::{
-    BEGAN, INCIDENT, KIND, NOT_CREATED, NewOpsItem, OpsItem, OpsItemChange, Status, add_resources,
-    find_or_create_where, unless_at_quota,
+    BEGAN, INCIDENT, KIND, NOT_CREATED, NewOpsItem, OpsItem, OpsItemChange, Status, unless_at_quota,
 };
 use crate::outcome::Outcome;
-use crate::ports::{Notification, ResponsePorts};
+use crate::ports::ResponsePorts;
+use crate::{detect, event};
 
 /// Operational data: of when the latest news of trouble are.
 const TROUBLE: &str = "recovery:latest-trouble";

@@ -6,9 +6,9 @@ use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Event, detail, lenient_text};
 use crate::aws::arn::Arn;
 use crate::error::Error;
+use crate::event::{Event, detail, lenient_text};
 
 /// `source` of every event of CloudWatch.
 pub const SOURCE: &str = "aws.cloudwatch";

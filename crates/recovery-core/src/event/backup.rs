@@ -6,14 +6,13 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Event, detail, lenient_text};
 use crate::aws::arn::{Arn, RecoveryPointArn, RestoreJobId};
 use crate::aws::backup::{PlannedAs, Restore, RestoreJob};
+use crate::aws::ec2::DeviceName;
 use crate::error::{Error, Fault};
-use crate::integrate::volume::DeviceName;
-use crate::plan;
+use crate::event::{Event, detail, lenient_text};
 use crate::tags::is_stack_name;
-use crate::text;
+use crate::{plan, text};
 
 /// `source` of every event of AWS Backup.
 pub const SOURCE: &str = "aws.backup";

@@ -7,8 +7,8 @@ use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Event, detail, lenient_text};
 use crate::error::Error;
+use crate::event::{Event, detail, lenient_text};
 
 /// `source` of every event of AWS Health.
 pub const SOURCE: &str = "aws.health";

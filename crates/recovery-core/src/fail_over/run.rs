@@ -4,84 +4,19 @@
 //! Safe to repeat: what is as wanted is left alone. A cluster has five endpoints in five Regions, of
 //! which at least three are promised to be there at any time; one suffices.
 
-use std::fmt;
-
 use futures_util::future::try_join_all;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::aws::arn::Arn;
+use crate::aws::routing_control::{
+    CONTROLS_AT_ONCE, ClusterEndpoint, RoutingControl, ShiftAnswer, Switch,
+};
 use crate::error::{Error, Fault};
 use crate::outcome::Outcome;
-use crate::plan::digest;
+use crate::plan::recovery_plan::digest;
 use crate::plan::request::Mode;
-use crate::ports::{RoutingControls, ShiftAnswer};
+use crate::ports::RoutingControls;
 use crate::text::{code, shown};
-
-/// Routing controls that one call can set
-/// (<https://docs.aws.amazon.com/r53recovery/latest/dg/routing-control.quotas.html>).
-pub const CONTROLS_AT_ONCE: usize = 10;
-
-/// One endpoint of a cluster, and the Region that it lies in, which calls to it are signed for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ClusterEndpoint {
-    /// `us-east-1`, …
-    pub region: String,
-    /// Its address.
-    pub url: String,
-}
-
-impl ClusterEndpoint {
-    /// Reads `us-east-1=https://….route53-recovery-cluster.us-east-1.amazonaws.com/v1`.
-    pub fn parse(text: &str) -> Option<ClusterEndpoint> {
-        let (region, url) = text.split_once('=')?;
-        let of_region = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-        let host = url.strip_prefix("https://")?;
-        (!region.is_empty()
-            && region.chars().all(of_region)
-            && !host.is_empty()
-            && host
-                .chars()
-                .all(|c| c.is_ascii_alphanumeric() || "-./:".contains(c)))
-        .then(|| ClusterEndpoint {
-            region: region.to_owned(),
-            url: url.to_owned(),
-        })
-    }
-}
-
-/// The ARN of a routing control.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct RoutingControl(String);
-
-impl RoutingControl {
-    /// Reads `arn:aws:route53-recovery-control::111122223333:controlpanel/…/routingcontrol/…`.
-    pub fn parse(text: &str) -> Option<RoutingControl> {
-        let arn = Arn::parse(text).ok()?;
-        (arn.service() == "route53-recovery-control" && text.contains("/routingcontrol/"))
-            .then(|| RoutingControl(text.to_owned()))
-    }
-
-    /// The ARN.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for RoutingControl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// Where a routing control stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Switch {
-    /// Traffic flows.
-    On,
-    /// It does not.
-    Off,
-}
 
 /// Where traffic is to flow after a recovery, and through which endpoints that is said.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -8,9 +8,10 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::aws::step_functions::Execution;
 use crate::error::{Error, Fault};
 use crate::outcome::Outcome;
-use crate::plan::digest;
+use crate::plan::recovery_plan::digest;
 use crate::ports::{Clock, RecoveryExecutions};
 use crate::text::{code, shown};
 
@@ -21,19 +22,6 @@ pub struct Recovered {
     pub workload: String,
     /// The Region that this runs in: the one that is activated.
     pub region: String,
-}
-
-/// An execution of the state machine.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Execution {
-    /// Its ARN.
-    pub arn: String,
-    /// `RUNNING`, …
-    pub status: String,
-    /// Of one that has failed: the name of the error.
-    pub error: Option<String>,
-    /// Of one that has failed: the cause.
-    pub cause: Option<String>,
 }
 
 /// Between two looks at an execution that runs.

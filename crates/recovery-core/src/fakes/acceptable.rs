@@ -4,8 +4,8 @@
 //! Limits: <https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_CreateOpsItem.html>,
 //! <https://docs.aws.amazon.com/sns/latest/api/API_Publish.html>.
 
+use crate::notification::{Notification, TEXT_MESSAGE_LIMIT};
 use crate::ops_item::{DATA_LIMIT, DESCRIPTION_LIMIT, KEY_LIMIT, TITLE_LIMIT};
-use crate::ports::{Notification, TEXT_MESSAGE_LIMIT};
 use crate::text;
 
 /// Characters that mean something in Markdown and that our own prose has no use for.

@@ -2,12 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::aws::routing_control::{ClusterEndpoint, RoutingControl, ShiftAnswer, Switch};
+use crate::aws::step_functions::Execution;
 use crate::error::{Error, Fault};
-use crate::fail_over::run::{ClusterEndpoint, RoutingControl, Switch};
-use crate::fail_over::run_region_switch::Execution;
-use crate::ports::{RecoveryExecutions, RoutingControls, ShiftAnswer};
-
-use super::World;
+use crate::fakes::World;
+use crate::ports::{RecoveryExecutions, RoutingControls};
 
 /// A cluster of routing controls.
 #[derive(Debug, Clone, Default)]

@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 
 use crate::aws::arn::{Arn, InstanceId, OpsItemId, RestoreJobId, VolumeId};
+use crate::aws::backup::Job;
+use crate::aws::ec2::{RecoveredVolume, Since};
 use crate::error::{Error, Fault};
+use crate::fakes::World;
+use crate::ops_item::DatedItem;
 use crate::ports::{DatedOpsItems, Metrics, Page, RecoveryRecords, VOLUMES_AT_ONCE};
 use crate::report::measures::Measures;
-use crate::report::observation::{DatedItem, Job, RecoveredVolume, Since};
-
-use super::World;
 
 /// Restore jobs and volumes with their times, and recorded numbers.
 #[derive(Debug, Clone)]

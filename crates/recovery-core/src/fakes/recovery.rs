@@ -5,17 +5,13 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 
 use crate::aws::arn::{Arn, RecoveryPointArn, RestoreJobId};
-use crate::aws::backup::RestoreJob;
+use crate::aws::backup::{Job, RecoveryPoint, RestoreJob, RestoreRequest, StartAnswer};
 use crate::error::{Error, Fault};
-use crate::plan::RecoveryPoint;
+use crate::fakes::World;
 use crate::ports::{
-    KeptObjects, Page, PlanObjects, RecoveryPoints, RestoreRequest, RestoreStarts,
-    SNAPSHOTS_AT_ONCE, SnapshotTags, StartAnswer,
+    KeptObjects, Page, PlanObjects, RecoveryPoints, RestoreStarts, SNAPSHOTS_AT_ONCE, SnapshotTags,
 };
-use crate::report::observation::Job;
 use crate::tags::{PLANNED, Tags};
-
-use super::World;
 
 /// Recovery points, kept plans and started restores.
 #[derive(Debug, Clone)]

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::{World, not_found};
 use crate::aws::arn::{RestoreJobId, VolumeId};
+use crate::aws::backup::{Report, RestoreTest};
+use crate::aws::ec2::{Snapshot, TestVolume};
 use crate::error::{Error, Fault};
+use crate::fakes::{World, not_found};
 use crate::ports::RestoreTests;
-use crate::restore::run_test_validation::{Report, RestoreTest, Snapshot, TestVolume};
 
 /// Restore tests, what they made and of what.
 #[derive(Debug, Clone, Default)]

@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 
 use crate::aws::arn::OpsItemId;
 use crate::error::Error;
+use crate::fakes::{DRILL_ROLE, World, attached_volume, completed_job};
 use crate::ops_item::{ItemKey, NewOpsItem, Severity};
+use crate::plan::item::{Item, Predictions, Refused, TagsFrom, Target};
+use crate::plan::recovery_plan::Plan;
 use crate::plan::request::{Mode, Request};
-use crate::plan::{Item, Plan, Predictions, Refused, TagsFrom, Target};
-
-use super::{DRILL_ROLE, World, attached_volume, completed_job};
 use crate::ports::OpsItems;
 
 const ROLE: &str = "arn:aws:iam::111122223333:role/restore";

@@ -1,42 +1,9 @@
 //! Which instance of an Auto Scaling group a volume belongs to.
 
 use crate::aws::arn::InstanceId;
-use crate::integrate::volume::Attachment;
+use crate::aws::auto_scaling::{Group, Member};
+use crate::aws::ec2::Attachment;
 use crate::text::code;
-
-/// An Auto Scaling group as `DescribeAutoScalingGroups` tells it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Group {
-    /// How many instances it is to have.
-    pub desired: usize,
-    /// Its instances, without those of its warm pool.
-    pub members: Vec<Member>,
-}
-
-/// An instance of an Auto Scaling group.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Member {
-    /// The instance.
-    pub instance: InstanceId,
-    /// `InService`, `Pending:Wait`, `Terminating`, `Standby`, `Warmed:Stopped`, …
-    ///
-    /// See <https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-lifecycle.html>.
-    pub lifecycle: String,
-}
-
-impl Member {
-    /// Whether it does the group's work, or is about to.
-    fn serves(&self) -> bool {
-        self.is("InService") || self.is("Pending")
-    }
-
-    /// Whether its lifecycle state is this one, or one of its steps, such as `Pending:Wait`.
-    fn is(&self, state: &str) -> bool {
-        self.lifecycle
-            .strip_prefix(state)
-            .is_some_and(|step| step.is_empty() || step.starts_with(':'))
-    }
-}
 
 /// Which member of a group is meant.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -13,19 +13,20 @@ use futures_util::future::{OptionFuture, join, try_join};
 
 use crate::aws::arn::{Here, InstanceId, OpsItemId, RecoveryPointArn, VolumeId};
 use crate::aws::backup::{EBS, Restore, RestoreJob};
+use crate::aws::cloudformation::StackResource;
+use crate::aws::ec2::{AttachAnswer, Attachment, DeviceName, Instance, Volume};
 use crate::error::{Error, Fault};
 use crate::integrate::auto_scaling::{Choice, choose};
-use crate::integrate::volume::{
-    Attachment, DeviceName, Instance, Refusal, Step, Volume, next_step,
-};
+use crate::integrate::volume::{Refusal, Step, next_step};
+use crate::notification::Notification;
+use crate::ops_item::run::{find_or_create, first_of, settle_created};
 use crate::ops_item::{
     Claim, NOT_CREATED, NewOpsItem, OpsItem, OpsItemChange, RESOURCES, Severity, Status,
-    find_or_create, first_of, settle_created, unless_at_quota, with_resources,
+    unless_at_quota, with_resources,
 };
 use crate::outcome::Outcome;
 use crate::ports::{
-    AttachAnswer, Clock, Instances, IntegrationPorts, Notification, RecoveryPointTags, RestoreJobs,
-    StackResource, StackResources, Volumes,
+    Clock, Instances, IntegrationPorts, RecoveryPointTags, RestoreJobs, StackResources, Volumes,
 };
 use crate::tags::{
     IntegrationTarget, Tags, UnusableTag, integration_target, own_logical_id, supplemented,

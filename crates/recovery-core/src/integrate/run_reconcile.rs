@@ -11,12 +11,12 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 
 use crate::aws::arn::{RecoveryPointArn, VolumeId};
 use crate::aws::backup::{Restore, RestoreJob};
+use crate::aws::ec2::Volume;
 use crate::error::Error;
 use crate::integrate::run::{
     ATTACHED, Domain, INTEGRATION, RESERVE, TAGS_FROM, integrate, integrate_seen, left_alone,
     raise_failure, tags_of,
 };
-use crate::integrate::volume::Volume;
 use crate::ops_item::{KEY, OpsItem, RESTORE};
 use crate::outcome::Outcome;
 use crate::ports::{Clock, Page, ReconciliationPorts};

@@ -7,109 +7,8 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::aws::arn::{InstanceId, VolumeId};
+use crate::aws::ec2::{DeviceName, Instance, Volume, slot};
 use crate::text::code;
-
-/// A device name for a data volume, as EC2 takes it.
-///
-/// See <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/device_naming.html>.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct DeviceName(String);
-
-impl DeviceName {
-    /// Reads `/dev/sdf`, `/dev/xvdf`, `/dev/xvdba` or, as Windows writes it, `xvdf`. Names of
-    /// root devices (`sda`) and of NVMe devices, which nobody can choose, are none. Nor are those with
-    /// digits: only paravirtual instances take them.
-    pub fn parse(text: &str) -> Option<DeviceName> {
-        let name = text.strip_prefix("/dev/").unwrap_or(text);
-        let letters = name
-            .strip_prefix("xvd")
-            .or_else(|| name.strip_prefix("sd"))?;
-        let in_range = |c: u8, from: u8| (from..=b'z').contains(&c);
-        let valid = match letters.as_bytes() {
-            [one] => in_range(*one, b'b'),
-            [one, two] => {
-                name.starts_with("xvd") && (b'a'..=b'd').contains(one) && in_range(*two, b'a')
-            }
-            _ => false,
-        };
-        // Only Windows names go without /dev/, and those begin with xvd.
-        let prefixed = text.starts_with("/dev/") || name.starts_with("xvd");
-        (valid && prefixed).then(|| DeviceName(text.to_owned()))
-    }
-
-    /// The name as EC2 takes it.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// Names given for the taking, in this order: `/dev/sdf` to `/dev/sdp`.
-    fn usual() -> impl Iterator<Item = DeviceName> {
-        ('f'..='p').map(|letter| DeviceName(format!("/dev/sd{letter}")))
-    }
-}
-
-impl fmt::Display for DeviceName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// Whether EC2 attaches root volumes under this name: `/dev/sda1`, `/dev/xvda`, …
-pub(crate) fn is_root_device(device: &str) -> bool {
-    matches!(slot(device), "a" | "a1")
-}
-
-/// The part of a device name that collides: `/dev/sdf`, `/dev/xvdf` and `xvdf` are one slot.
-pub(crate) fn slot(device: &str) -> &str {
-    let name = device.strip_prefix("/dev/").unwrap_or(device);
-    name.strip_prefix("xvd")
-        .or_else(|| name.strip_prefix("sd"))
-        .unwrap_or(name)
-}
-
-/// Where a volume is attached, or about to be.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Attachment {
-    /// The instance.
-    pub instance: InstanceId,
-    /// The device name it was attached as.
-    pub device: String,
-    /// `attaching`, `attached`, `detaching`, `busy`, …
-    pub state: String,
-}
-
-/// An EBS volume as `DescribeVolumes` tells it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Volume {
-    /// Its id.
-    pub id: VolumeId,
-    /// `creating`, `available`, `in-use`, `deleting`, `deleted`, `error`.
-    pub state: String,
-    /// Its Availability Zone.
-    pub zone: String,
-    /// Where it is attached.
-    pub attachments: Vec<Attachment>,
-    /// The ARN of the KMS key that it is encrypted with.
-    pub key: Option<String>,
-    /// Whether a restore test made it; AWS Backup deletes it soon.
-    pub restore_test: bool,
-    /// The stack that made it and its logical id there, as `shop/Data`, where it bears CloudFormation's
-    /// tags.
-    pub owner: Option<String>,
-}
-
-/// An EC2 instance as `DescribeInstances` tells it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Instance {
-    /// Its id.
-    pub id: InstanceId,
-    /// `pending`, `running`, `stopping`, `stopped`, `shutting-down`, `terminated`.
-    pub state: String,
-    /// Its Availability Zone.
-    pub zone: String,
-    /// Device names in use, and by which volume.
-    pub devices: Vec<(String, VolumeId)>,
-}
 
 /// What to do next about a volume and the instance it belongs to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -694,6 +593,7 @@ impl fmt::Display for Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::aws::ec2::Attachment;
 
     fn volume() -> Volume {
         Volume {

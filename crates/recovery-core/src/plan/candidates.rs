@@ -7,10 +7,9 @@ use std::fmt;
 use chrono::{DateTime, Utc};
 
 use crate::aws::arn::Arn;
+use crate::aws::backup::RecoveryPoint;
+use crate::plan::resource_type;
 use crate::text;
-
-use super::RecoveryPoint;
-use super::resource_type;
 
 /// The recovery point that stands for a resource: the newest usable one, or, where none is
 /// usable, the one that came nearest.

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{Item, Plan};
+use crate::plan::item::Item;
+use crate::plan::recovery_plan::Plan;
 
 /// What became of one resource between two plans.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

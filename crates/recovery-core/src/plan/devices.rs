@@ -2,10 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::integrate::volume::slot;
-
-use super::refusal::ItemRefusal;
-use super::{Item, Refused, Target};
+use crate::aws::ec2::slot;
+use crate::plan::item::{Item, Refused, Target};
+use crate::plan::refusal::ItemRefusal;
 
 /// The stack, and the logical id of the instance in it.
 type Instance = (String, String);

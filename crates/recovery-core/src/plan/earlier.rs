@@ -10,9 +10,9 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
-use super::refusal::ItemRefusal;
-use super::request::Mode;
-use super::{Item, Refused};
+use crate::plan::item::{Item, Refused};
+use crate::plan::refusal::ItemRefusal;
+use crate::plan::request::Mode;
 
 /// When a resource was restored.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::resource_type::MetadataFacts;
+use crate::plan::restore_metadata::MetadataFacts;
 
 /// The metadata for `StartRestoreJob`: the target's zone, the volume's own type and speed where
 /// they were stored, and the key of this Region.

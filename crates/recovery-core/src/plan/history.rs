@@ -6,8 +6,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 
 use crate::aws::arn::{Arn, RecoveryPointArn};
-
-use super::RecoveryPoint;
+use crate::aws::backup::RecoveryPoint;
 
 /// How many recovery points of one resource are asked for their tags, the newest ones.
 pub const POINTS_ASKED: usize = 100;

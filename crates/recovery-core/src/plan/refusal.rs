@@ -5,9 +5,8 @@ use std::fmt;
 use chrono::{DateTime, SecondsFormat, Utc};
 
 use crate::integrate::volume;
+use crate::plan::candidates::Unusable;
 use crate::text::shown;
-
-use super::candidates::Unusable;
 
 /// Why a resource is not restored.
 #[derive(Debug, Clone, PartialEq, Eq)]

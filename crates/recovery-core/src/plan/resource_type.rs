@@ -2,18 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::ebs;
-
-/// What a type's metadata is made of.
-#[derive(Debug, Clone, Copy)]
-pub struct MetadataFacts<'a> {
-    /// The Availability Zone of the target.
-    pub zone: &'a str,
-    /// What AWS Backup stored with the recovery point (`GetRecoveryPointRestoreMetadata`).
-    pub stored: &'a BTreeMap<String, String>,
-    /// The key of this Region to encrypt with, where the owner named one.
-    pub key: Option<&'a str>,
-}
+use crate::plan::ebs;
+use crate::plan::restore_metadata::MetadataFacts;
 
 /// Whether resources of a type are restored.
 #[derive(Debug, Clone, Copy)]

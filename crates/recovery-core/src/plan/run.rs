@@ -13,6 +13,7 @@ use futures_util::future::try_join_all;
 use serde_json::{Value, json};
 
 use crate::aws::arn::{RecoveryPointArn, TagHome};
+use crate::aws::backup::RecoveryPoint;
 use crate::error::{Error, Fault};
 use crate::integrate::run::{NoInstance, find_instance, stack_volume};
 use crate::outcome::Outcome;
@@ -20,9 +21,11 @@ use crate::plan::candidates::{Candidate, Candidates};
 use crate::plan::changes::changes;
 use crate::plan::earlier::EarlierRecoveries;
 use crate::plan::history::{History, POINTS_ASKED, Points};
+use crate::plan::item::{Item, Refused, TagsFrom};
+use crate::plan::judge::{Judged, judge};
+use crate::plan::recovery_plan::{Plan, VERSION};
 use crate::plan::refusal::{ItemRefusal, PlanRefusal};
 use crate::plan::request::Request;
-use crate::plan::{Item, Judged, Plan, RecoveryPoint, Refused, TagsFrom, VERSION, judge};
 use crate::ports::{Clock, Page, PlanningPorts, SNAPSHOTS_AT_ONCE};
 use crate::tags::{Tags, own_logical_id, supplemented, workload};
 

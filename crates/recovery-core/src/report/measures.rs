@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::Report;
+use crate::report::recovery_report::Report;
 
 /// The unit of a metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,107 +3,14 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use chrono::{DateTime, Utc};
-
-use crate::aws::arn::{Arn, InstanceId, RestoreJobId, VolumeId};
-use crate::ops_item::OpsItem;
+use crate::aws::arn::VolumeId;
+use crate::aws::backup::Job;
+use crate::aws::ec2::{RecoveredVolume, Since};
+use crate::plan::item::Item;
+use crate::plan::recovery_plan::Plan;
 use crate::plan::request::Mode;
-use crate::plan::{Item, Plan};
+use crate::report::problem::Problem;
 use crate::text;
-
-use super::Problem;
-
-/// A restore job of `backup:ListRestoreJobs`.
-///
-/// See <https://docs.aws.amazon.com/aws-backup/latest/devguide/API_RestoreJobsListMember.html>.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Job {
-    /// Its id.
-    pub id: RestoreJobId,
-    /// `PENDING`, `RUNNING`, `COMPLETED`, `FAILED`, `ABORTED`; empty where AWS Backup does not say.
-    pub status: String,
-    /// Why, in the service's words.
-    pub message: Option<String>,
-    /// The ARN of the recovery point.
-    pub recovery_point: Option<String>,
-    /// What the restore made.
-    pub created_resource: Option<Arn>,
-    /// The role that it restored with.
-    pub role: Option<String>,
-    /// Whether a restore testing plan started it.
-    pub restore_test: bool,
-    /// When it was created.
-    pub created: Option<DateTime<Utc>>,
-    /// When it ended.
-    pub completed: Option<DateTime<Utc>>,
-}
-
-impl Job {
-    /// Whether it ended well.
-    pub fn is_completed(&self) -> bool {
-        self.status == "COMPLETED"
-    }
-
-    /// The volume that it made.
-    pub fn volume(&self) -> Option<VolumeId> {
-        let created = self.created_resource.as_ref()?;
-        created
-            .resource_id("volume")
-            .filter(|_| created.service() == "ec2")
-            .map(VolumeId::new)
-    }
-
-    /// Whether it belongs to a recovery of this mode: a drill restores with a role of its own.
-    fn belongs_to(&self, mode: Mode, drill_role: &str) -> bool {
-        let of_a_drill = self.role.as_deref() == Some(drill_role);
-        !self.restore_test && of_a_drill == (mode == Mode::Drill)
-    }
-
-    /// Whether it ended, and not well.
-    pub fn has_failed(&self) -> bool {
-        matches!(self.status.as_str(), "FAILED" | "ABORTED")
-    }
-
-    /// One that completed before one that did not, and then the newest.
-    fn rank(&self) -> (bool, Option<DateTime<Utc>>, &str) {
-        (self.is_completed(), self.created, self.id.as_str())
-    }
-}
-
-/// A volume of `ec2:DescribeVolumes`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RecoveredVolume {
-    /// Its id.
-    pub id: VolumeId,
-    /// `creating`, `available`, `in-use`, …
-    pub state: String,
-    /// Its Availability Zone.
-    pub zone: Option<String>,
-    /// Where it is attached.
-    pub attachments: Vec<Since>,
-}
-
-/// An attachment and its time.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Since {
-    /// The instance.
-    pub instance: InstanceId,
-    /// As which device.
-    pub device: String,
-    /// `attaching`, `attached`, …
-    pub state: String,
-    /// When the attaching began.
-    pub since: Option<DateTime<Utc>>,
-}
-
-/// An OpsItem and when it was created.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DatedItem {
-    /// The item.
-    pub item: OpsItem,
-    /// When it was created.
-    pub created: Option<DateTime<Utc>>,
-}
 
 /// What was observed: the jobs of each recovery point, and their volumes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -8,15 +8,15 @@ mod timeline;
 use askama::Template;
 
 use crate::error::Error;
-use crate::plan::Refused;
+use crate::plan::item::Refused;
 use crate::plan::request::Mode;
+use crate::report::format::{clock_time, seconds_between, short};
+use crate::report::page::timeline::{Chart, PhaseBar, Tick, WIDTH, phase_bars};
+use crate::report::problem::Problem;
+use crate::report::recovery_report::{Distribution, ItemReport, ObjectiveResult, Report};
+use crate::report::words;
+use crate::report::words::{RPO_NAME, Step, counted, duration, rendered};
 use crate::text;
-
-use self::timeline::{Chart, PhaseBar, Tick, phase_bars};
-use super::words::{self, RPO_NAME, Step, counted, duration, rendered};
-use super::{
-    Distribution, ItemReport, ObjectiveResult, Problem, Report, clock_time, seconds_between, short,
-};
 
 /// Items that are drawn and listed; of more, those that are left and the slowest.
 const ROWS: usize = 200;
@@ -24,8 +24,6 @@ const ROWS: usize = 200;
 const LISTED: usize = 100;
 /// Problems with the same remedy that are shown; the others are folded.
 const UNFOLDED: usize = 8;
-/// The width of a drawing.
-const WIDTH: i64 = 10_000;
 
 /// The page of `report`, as HTML.
 ///

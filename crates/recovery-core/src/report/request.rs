@@ -8,9 +8,8 @@ use crate::aws::arn::OpsItemId;
 use crate::error::{Error, Fault};
 use crate::event::date;
 use crate::plan::request::{Mode, is_workload};
+use crate::report::problem::Problem;
 use crate::text;
-
-use super::{Execution, Objectives, Problem};
 
 /// What is to be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -285,4 +284,37 @@ pub(crate) fn is_execution_name(name: &str) -> bool {
         && !name.contains(lost)
         && text::one_line(name) == name
         && ![".", ".."].contains(&name)
+}
+
+/// An execution of the state machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct Execution {
+    /// The execution's ARN.
+    pub arn: String,
+    /// The execution's name.
+    pub name: String,
+    /// When it was first started.
+    pub started_at: DateTime<Utc>,
+}
+
+/// The objectives of a recovery, in minutes; `None` where none is set.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Objectives {
+    /// The RTO.
+    pub rto_minutes: Option<u32>,
+    /// The RPO.
+    pub rpo_minutes: Option<u32>,
+}
+
+impl Objectives {
+    /// These objectives, and `others` where these are not set.
+    #[must_use]
+    pub fn or(self, others: Objectives) -> Objectives {
+        Objectives {
+            rto_minutes: self.rto_minutes.or(others.rto_minutes),
+            rpo_minutes: self.rpo_minutes.or(others.rpo_minutes),
+        }
+    }
 }

@@ -13,17 +13,18 @@ use serde_json::{Value, json};
 
 use crate::aws::arn::{OpsItemId, VolumeId};
 use crate::error::{Error, Fault};
-use crate::ops_item::{
-    NOT_CREATED, OpsItem, OpsItemChange, Status, find_or_create, unless_at_quota,
-};
+use crate::ops_item::run::find_or_create;
+use crate::ops_item::{DatedItem, NOT_CREATED, OpsItem, OpsItemChange, Status, unless_at_quota};
 use crate::outcome::Outcome;
+use crate::plan::recovery_plan::Plan;
 use crate::plan::request::Mode;
-use crate::plan::{self, Plan};
 use crate::ports::{Clock, Metrics, Page, ReportingPorts, VOLUMES_AT_ONCE};
-use crate::report::observation::{DatedItem, Observed, trace};
-use crate::report::request::{Request, Task};
-use crate::report::words::{self, REPORT, TOLD};
-use crate::report::{self, Objectives, Report, measures, page};
+use crate::report::observation::{Observed, trace};
+use crate::report::recovery_report::Report;
+use crate::report::request::{Objectives, Request, Task};
+use crate::report::words::{REPORT, TOLD};
+use crate::report::{measures, page, words};
+use crate::{plan, report};
 
 /// Items that an answer of `verify` names.
 const UNFINISHED_NAMED: usize = 50;

@@ -8,12 +8,13 @@ use std::collections::BTreeMap;
 use askama::Template;
 
 use crate::error::{Error, Fault};
+use crate::notification::Notification;
 use crate::ops_item::{ItemKey, KIND, NewOpsItem, RECOVERY, Severity};
 use crate::plan::request::Mode;
-use crate::ports::Notification;
+use crate::report::format::{clock_time, seconds_between, short};
+use crate::report::problem::Problem;
+use crate::report::recovery_report::{ObjectiveResult, Report};
 use crate::text::{code, one_line, shown, within};
-
-use super::{ObjectiveResult, Problem, Report, clock_time, seconds_between, short};
 
 /// Operational data: the key of the newest report of the recovery.
 pub const REPORT: &str = "recovery:report";

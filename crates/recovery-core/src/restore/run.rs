@@ -16,17 +16,19 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::aws::arn::{RecoveryPointArn, RestoreJobId, VolumeId};
+use crate::aws::backup::{Job, RestoreRequest, StartAnswer};
+use crate::aws::ec2::{Instance, RecoveredVolume};
 use crate::error::{Error, Fault};
 use crate::event::date;
 use crate::integrate::run::{NoInstance, find_instance};
 use crate::integrate::volume;
-use crate::integrate::volume::Instance;
 use crate::outcome::Outcome;
+use crate::plan::item::Item;
+use crate::plan::recovery_plan::digest;
 use crate::plan::request::{Mode, is_hash};
-use crate::plan::resource_type::{MetadataFacts, Support, rules};
-use crate::plan::{Item, digest};
-use crate::ports::{RestoreRequest, StartAnswer, StartingPorts, VOLUMES_AT_ONCE};
-use crate::report::observation::{Job, RecoveredVolume};
+use crate::plan::resource_type::{Support, rules};
+use crate::plan::restore_metadata::MetadataFacts;
+use crate::ports::{StartingPorts, VOLUMES_AT_ONCE};
 use crate::report::request::is_execution_name;
 use crate::text::{code, shown};
 

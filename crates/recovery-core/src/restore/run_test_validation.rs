@@ -10,13 +10,14 @@ use std::time::Duration;
 use futures_util::future::try_join;
 
 use crate::aws::arn::{Here, OpsItemId, RecoveryPointArn, RestoreJobId, VolumeId};
-use crate::aws::backup::{EBS, RestoreJob};
+use crate::aws::backup::{EBS, Report, RestoreJob};
+use crate::aws::ec2::{Snapshot, TestVolume};
 use crate::error::{Error, Fault};
-use crate::ops_item::{
-    ItemKey, NOT_CREATED, NewOpsItem, OpsItemChange, Severity, find_or_create, unless_at_quota,
-};
+use crate::notification::Notification;
+use crate::ops_item::run::find_or_create;
+use crate::ops_item::{ItemKey, NOT_CREATED, NewOpsItem, OpsItemChange, Severity, unless_at_quota};
 use crate::outcome::Outcome;
-use crate::ports::{Clock, Notification, ValidationPorts};
+use crate::ports::{Clock, ValidationPorts};
 use crate::text::{code, one_line, shown};
 use crate::track::run::restore_item;
 
@@ -29,59 +30,6 @@ const LOOKS: usize = 5;
 const RESERVE: Duration = Duration::from_secs(60);
 /// Pause between two looks.
 const PAUSE: Duration = Duration::from_secs(3);
-
-/// A restore job of a restore testing plan, as AWS Backup knows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RestoreTest {
-    /// The job.
-    pub job: RestoreJob,
-    /// `SUCCESSFUL`, `FAILED`, `TIMED_OUT` or `VALIDATING`, where there is a result.
-    pub validation: Option<String>,
-    /// `DELETING`, `SUCCESSFUL` or `FAILED`, once AWS Backup has begun to delete what the test made.
-    pub deletion: Option<String>,
-}
-
-impl RestoreTest {
-    /// The result, if it is one that cannot be changed any more.
-    fn result(&self) -> Option<&str> {
-        self.validation
-            .as_deref()
-            .filter(|status| *status != "VALIDATING")
-    }
-}
-
-/// A volume that a restore test made.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TestVolume {
-    /// `creating`, `available`, `in-use`, `deleting`, `deleted`, `error`.
-    pub state: String,
-    /// Its size in GiB.
-    pub size: i32,
-    /// Whether it is encrypted.
-    pub encrypted: bool,
-    /// The snapshot that it was made of.
-    pub snapshot: Option<String>,
-}
-
-/// The EBS snapshot behind a recovery point.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Snapshot {
-    /// Its id.
-    pub id: String,
-    /// Size of the volume that it is of, in GiB.
-    pub size: i32,
-    /// Whether it is encrypted.
-    pub encrypted: bool,
-}
-
-/// What is reported to AWS Backup.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Report {
-    /// Whether the restore did what it should.
-    pub successful: bool,
-    /// What was found.
-    pub message: String,
-}
 
 /// What a look at volume and snapshot tells.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use crate::aws::arn::{Arn, RestoreJobId};
 use crate::aws::backup::{EBS, RestoreJob};
 use crate::error::Error;
-use crate::event::{self, Event, backup};
+use crate::event;
+use crate::event::{Event, backup};
+use crate::ops_item::run::{add_resources, find_or_create};
 use crate::ops_item::{
-    ItemKey, KIND, NewOpsItem, OpsItem, OpsItemChange, RESTORE, Severity, Status, add_resources,
-    find_or_create, unless_at_quota,
+    ItemKey, KIND, NewOpsItem, OpsItem, OpsItemChange, RESTORE, Severity, Status, unless_at_quota,
 };
 use crate::outcome::Outcome;
 use crate::ports::{Notifications, OpsItems};

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use recovery_core::aws::arn::{InstanceId, OpsItemId, RestoreJobId, VolumeId};
+use recovery_core::aws::ec2::DeviceName;
 use recovery_core::fakes::StoredItem;
-use recovery_core::integrate::volume::DeviceName;
+use recovery_core::notification::Notification;
 use recovery_core::ops_item::{OpsItemChange, Status};
-use recovery_core::ports::Notification;
 use recovery_core::track::run::restore_key;
 
 use crate::executor::{Millis, TaskId};

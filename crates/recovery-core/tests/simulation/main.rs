@@ -25,7 +25,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
+use executor::{Executor, Millis, Next, TaskId, lock};
 use fastrand::Rng;
+use parties::{Act, Invocation, MINUTE, Plan, Work};
 use recovery_core::aws::arn::Here;
 use recovery_core::error::Error;
 use recovery_core::fakes::DRILL_ROLE;
@@ -33,9 +35,6 @@ use recovery_core::integrate::run::{Domain, integrate};
 use recovery_core::integrate::run_reconcile::{Horizon, reconcile};
 use recovery_core::outcome::Outcome;
 use recovery_core::track::run::track;
-
-use executor::{Executor, Millis, Next, TaskId, lock};
-use parties::{Act, Invocation, MINUTE, Plan, Work};
 use world::{Ports, RunClock, Sim};
 
 /// Seeds that every run of the tests tries.

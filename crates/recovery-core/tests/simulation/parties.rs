@@ -7,11 +7,12 @@ use fastrand::Rng;
 use recovery_core::aws::arn::{Arn, InstanceId, RecoveryPointArn, RestoreJobId, VolumeId};
 use recovery_core::aws::backup;
 use recovery_core::aws::backup::{EBS, RestoreJob};
-use recovery_core::event::{self, Event};
+use recovery_core::aws::cloudformation::StackResource;
+use recovery_core::aws::ec2::{Attachment, Instance, Volume};
+use recovery_core::event;
+use recovery_core::event::Event;
 use recovery_core::fakes::{DRILL_ROLE, RESTORE_ROLE};
-use recovery_core::integrate::volume::{Attachment, Instance, Volume};
 use recovery_core::ops_item::Status;
-use recovery_core::ports::StackResource;
 use recovery_core::tags::Tags;
 use serde_json::json;
 

@@ -2,11 +2,10 @@
 
 use chrono::{DateTime, Utc};
 
+use crate::report::format::{seconds_between, short};
 use crate::report::phases::{Phase, PhaseName};
+use crate::report::recovery_report::{ItemReport, Report};
 use crate::report::words::{counted, duration};
-use crate::report::{ItemReport, Report, seconds_between, short};
-
-use super::WIDTH;
 
 /// Items that have a row with a name; of more, each is a thin line.
 const NAMED_ROWS: usize = 60;
@@ -303,3 +302,6 @@ fn bars(
     }
     bars
 }
+
+/// The width of a drawing.
+pub(super) const WIDTH: i64 = 10_000;

@@ -1,0 +1,37 @@
+//! Auto Scaling groups.
+
+use crate::aws::arn::InstanceId;
+
+/// An Auto Scaling group as `DescribeAutoScalingGroups` tells it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Group {
+    /// How many instances it is to have.
+    pub desired: usize,
+    /// Its instances, without those of its warm pool.
+    pub members: Vec<Member>,
+}
+
+/// An instance of an Auto Scaling group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// The instance.
+    pub instance: InstanceId,
+    /// `InService`, `Pending:Wait`, `Terminating`, `Standby`, `Warmed:Stopped`, …
+    ///
+    /// See <https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-lifecycle.html>.
+    pub lifecycle: String,
+}
+
+impl Member {
+    /// Whether it does the group's work, or is about to.
+    pub(crate) fn serves(&self) -> bool {
+        self.is("InService") || self.is("Pending")
+    }
+
+    /// Whether its lifecycle state is this one, or one of its steps, such as `Pending:Wait`.
+    pub(crate) fn is(&self, state: &str) -> bool {
+        self.lifecycle
+            .strip_prefix(state)
+            .is_some_and(|step| step.is_empty() || step.starts_with(':'))
+    }
+}

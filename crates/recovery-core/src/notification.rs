@@ -1,0 +1,95 @@
+//! Messages to operators.
+
+use crate::text;
+
+/// Longest text message, in bytes: an SMS holds 140, and SNS writes the first ten characters of the
+/// topic's display name before it, with `> `. What is longer is sent, and paid for, as several.
+pub const TEXT_MESSAGE_LIMIT: usize = 140 - "RAPID RECO> ".len();
+
+/// A message for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notification {
+    /// One line. What SNS does not take in a subject is left out: see [`Notification::limited_subject`].
+    pub subject: String,
+    /// What a text message says after the subject: where to look, or what to do. It is short, since all
+    /// of it has to fit: see [`Notification::text_message`].
+    pub pointer: String,
+    /// Plain text: what, where, since when, what was done, what to do.
+    pub message: String,
+    /// For subscription filters.
+    pub attributes: Vec<(&'static str, String)>,
+}
+
+impl Notification {
+    /// The subject as SNS takes it: ASCII, under 100 characters, no control characters.
+    /// <https://docs.aws.amazon.com/sns/latest/api/API_Publish.html>
+    pub fn limited_subject(&self) -> String {
+        let limited: String = ascii(&self.subject).chars().take(99).collect();
+        limited.trim_end().to_owned()
+    }
+
+    /// The message as a phone gets it: the subject and the pointer in one SMS. Where both are too long,
+    /// the subject is cut: it is ASCII, since any other character would halve what fits.
+    pub fn text_message(&self) -> String {
+        let mut pointer = ascii(&self.pointer);
+        pointer.truncate(TEXT_MESSAGE_LIMIT / 2);
+        let subject = ascii(&self.subject);
+        let subject = subject.trim_end().trim_end_matches('.');
+        let room = TEXT_MESSAGE_LIMIT - "... ".len() - pointer.len();
+        let end = if subject.len() > room { "..." } else { "." };
+        let subject = subject[..room.min(subject.len())].trim_end();
+        format!("{subject}{end} {pointer}").trim_end().to_owned()
+    }
+
+    /// The message within the 256 KiB of SNS, line by line without what a reader could not see.
+    pub fn limited_message(&self) -> String {
+        text::within(&text::lines(&self.message), 250_000)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(subject: &str, pointer: &str) -> String {
+        Notification {
+            subject: subject.to_owned(),
+            pointer: pointer.to_owned(),
+            message: "m".to_owned(),
+            attributes: Vec::new(),
+        }
+        .text_message()
+    }
+
+    #[test]
+    fn a_text_message_says_what_and_where_to_look_in_one_sms() {
+        assert_eq!(
+            text("Recovery of shop is whole after 22 min", "OpsItem oi-1."),
+            "Recovery of shop is whole after 22 min. OpsItem oi-1."
+        );
+        assert_eq!(text("Alarm a in us-west-2.", ""), "Alarm a in us-west-2.");
+        assert_eq!(
+            text("Störung\n🌊", "OpsItem oi-1."),
+            "St?rung ?. OpsItem oi-1."
+        );
+        // The title makes way for where to look.
+        let long = text(&"alarm ".repeat(60), "OpsItem oi-0123456789ab.");
+        assert!(long.len() <= TEXT_MESSAGE_LIMIT, "{long}");
+        assert!(long.ends_with("... OpsItem oi-0123456789ab."), "{long}");
+        let long = text(&"x".repeat(300), &"ä".repeat(300));
+        assert!(
+            long.len() <= TEXT_MESSAGE_LIMIT && long.is_ascii(),
+            "{long}"
+        );
+        assert_eq!(TEXT_MESSAGE_LIMIT, 128);
+    }
+}
+
+/// `text` on one line of ASCII characters.
+fn ascii(text: &str) -> String {
+    text::one_line(text)
+        .trim_start()
+        .chars()
+        .map(|c| if c.is_ascii() { c } else { '?' })
+        .collect()
+}

@@ -1,0 +1,91 @@
+//! Decides what becomes of the candidate of one resource.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+
+use crate::plan::candidates::Candidate;
+use crate::plan::item::{Item, Predictions, Refused, TagsFrom, Target};
+use crate::plan::refusal::ItemRefusal;
+use crate::plan::resource_type;
+use crate::plan::resource_type::Support;
+use crate::tags;
+use crate::tags::{Tags, integration_target};
+
+/// What becomes of a candidate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Judged {
+    /// It belongs to another workload.
+    NotOurs,
+    /// Its tags name no workload: another recovery point of the same resource may.
+    Unidentified,
+    /// It is restored.
+    Item(Item),
+    /// It is ours, or may be, and is not restored.
+    Refused(Refused),
+}
+
+/// Decides on the candidate of one resource. `tags` are those of its recovery point, with what it
+/// lacks taken from `tags_from`.
+pub fn judge(
+    workload: &str,
+    now: DateTime<Utc>,
+    candidate: &Candidate,
+    tags: &Tags,
+    tags_from: Option<TagsFrom>,
+) -> Judged {
+    let point = &candidate.point;
+    let refused = |refusal: ItemRefusal| Judged::Refused(Refused::new(point, &refusal));
+    match tags::workload(tags) {
+        None => return Judged::Unidentified,
+        Some(named) if named != workload => return Judged::NotOurs,
+        Some(_) => {}
+    }
+    let rules = resource_type::rules(&point.resource_type);
+    if let Support::NotYet(why) = rules.support {
+        return refused(ItemRefusal::TypeNotRestored {
+            resource_type: point.resource_type.clone(),
+            why,
+        });
+    }
+    if let Some(unusable) = &candidate.unusable {
+        return refused(ItemRefusal::NoUsablePoint(unusable.clone()));
+    }
+    let (wave, unusable_wave) = match tags::wave(tags) {
+        Ok(wave) => (wave, None),
+        Err(unusable) => (0, Some(unusable)),
+    };
+    let target = match integration_target(tags) {
+        Ok(Some(target)) => target,
+        Ok(None) => return refused(ItemRefusal::Untagged),
+        Err(refusal) => return refused(ItemRefusal::Tags(refusal)),
+    };
+    Judged::Item(Item {
+        resource_arn: point.resource.to_string(),
+        recovery_point_arn: point.arn.to_string(),
+        resource_type: point.resource_type.clone(),
+        created_at: point.created,
+        age_seconds: (now - point.created).num_seconds(),
+        wave,
+        target: Target {
+            stack: target.stack,
+            logical_id: target.logical_id,
+            device: target.device.map(|device| device.as_str().to_owned()),
+            mount: target.mount,
+            unusable_tags: unusable_wave
+                .into_iter()
+                .chain(target.unusable_tags)
+                .map(|unusable| format!("{unusable}. {}", unusable.remedy()))
+                .collect(),
+            assumed: target.assumed,
+            reserved: Vec::new(),
+            problem: None,
+        },
+        metadata: BTreeMap::new(),
+        size_bytes: point.size_bytes,
+        predictions: Predictions {
+            volume_gib: point.size_bytes.map(|bytes| bytes.div_ceil(1 << 30)),
+        },
+        tags_from,
+    })
+}
