@@ -25,6 +25,7 @@ mod crash_matrix;
 mod journeys;
 mod links;
 mod report_schema;
+mod structure;
 mod support;
 mod template;
 mod walkthrough;

@@ -20,6 +20,13 @@ use super::scenarios::SCENARIOS;
 
 /// What an attempt to attach consists of. Whether it had an effect, the end tells.
 const ATTEMPT: [&str; 2] = ["ec2:AttachVolume", "ssm:CreateOpsItem"];
+/// Calls that are made again where nothing records that they were made: a message more, the same object,
+/// the execution of the same token.
+const REPEATED: [&str; 3] = [
+    "sns:Publish",
+    "s3:PutObject",
+    "ssm:StartAutomationExecution",
+];
 
 /// Until Lambda tries again.
 const PAUSE: Duration = Duration::from_secs(60);
@@ -400,10 +407,15 @@ impl<'a> Standard<'a> {
             .map_err(|what| format!("delivered after the end: {what}"))?;
         // An attempt that EC2 refuses again is the only way to see that it does, and the item is
         // claimed meanwhile.
-        let written = again
-            .made
-            .iter()
-            .find(|call| !only_looks(call.operation) && !ATTEMPT.contains(&call.operation));
+        let repeats: &[&str] = match self.scenario.tolerance {
+            Tolerance::NothingRecorded => &REPEATED,
+            _ => &[],
+        };
+        let written = again.made.iter().find(|call| {
+            !only_looks(call.operation)
+                && !ATTEMPT.contains(&call.operation)
+                && !repeats.contains(&call.operation)
+        });
         match written {
             Some(call)
                 if self.scenario.function.tracks()
@@ -422,7 +434,9 @@ impl<'a> Standard<'a> {
         let end = End::of(world);
         let end = match self.scenario.tolerance {
             Tolerance::Nothing => end,
-            Tolerance::TellsMore => end.telling_no_more_than(&self.end),
+            Tolerance::TellsMore | Tolerance::NothingRecorded => {
+                end.telling_no_more_than(&self.end)
+            }
             Tolerance::TellsAndStartsMore => end
                 .telling_no_more_than(&self.end)
                 .starting_no_more_than(&self.end),
@@ -518,7 +532,7 @@ impl<'a> Standard<'a> {
         let (end, expected) = (End::of(&point.world), self.end_of_both.clone());
         let (end, expected) = match self.scenario.tolerance {
             Tolerance::Nothing | Tolerance::Hindrance => (end, expected),
-            Tolerance::TellsMore | Tolerance::TellsAndStartsMore => {
+            Tolerance::TellsMore | Tolerance::TellsAndStartsMore | Tolerance::NothingRecorded => {
                 (end.telling_no_more_than(&expected), expected)
             }
             Tolerance::SecondItem => (end.without_items(), expected.without_items()),

@@ -166,6 +166,9 @@ pub(super) enum Tolerance {
     /// An item that a person resolved is not looked for before a run that attaches the volume makes
     /// one: it would cost a call in nearly every restore. There may be others, all resolved.
     SecondItem,
+    /// No OpsItem can be created to record that people were told: each delivery tells them, and makes
+    /// the calls again that a token or a key keeps from doing anything twice.
+    NothingRecorded,
 }
 
 /// A delivery into a world, and what it leads to where nothing goes wrong.

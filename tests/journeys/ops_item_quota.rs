@@ -112,9 +112,9 @@ fn the_reconciler_attaches_and_tells_of_a_refusal_for_a_short_time_only() {
 
     let world = at_the_quota(world_of(&event));
     retag(&world, &[STACK]);
-    // A run every five minutes for a day.
-    for run in 0..288 {
-        let outcome = reconciled(&world, TimeDelta::minutes(2) + TimeDelta::minutes(5) * run);
+    // A run every minute for a day.
+    for run in 0..1440 {
+        let outcome = reconciled(&world, TimeDelta::minutes(1) * run);
         assert_eq!(outcome.count("refused"), Some(1), "{outcome:?}");
     }
     assert_eq!(told(&world).len(), 2);

@@ -1,9 +1,11 @@
 //! The end that a world came to.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
 
 use recovery_core::fakes::{StoredItem, World};
 use recovery_core::ops_item::Status;
+use regex_lite::Regex;
 
 /// What counts at the end: everything that was made, written and told, however often tried.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,7 +66,13 @@ impl End {
             notifications: state
                 .notifications
                 .iter()
-                .map(|told| [told.subject.clone(), without_item(&told.message)])
+                .filter(|told| !is_overcome_failure(&told.subject, &state.items))
+                .map(|told| {
+                    [
+                        timeless(&told.subject),
+                        timeless(&without_item(&told.message)),
+                    ]
+                })
                 .collect(),
             executions: state
                 .executions
@@ -176,6 +184,16 @@ fn shown<T: std::fmt::Debug>(all: impl IntoIterator<Item = T>) -> Vec<String> {
     all.into_iter().map(|it| format!("{it:?}")).collect()
 }
 
+/// Whether the message tells of a failed attachment that a later delivery overcame or found refused: it was
+/// true when it was sent, and only deliveries with trouble send it.
+fn is_overcome_failure(subject: &str, items: &[StoredItem]) -> bool {
+    let fails = |item: &StoredItem| {
+        let integration = item.item.data.get("recovery:integration");
+        integration.is_some_and(|integration| integration == "failing")
+    };
+    subject.ends_with("Restored volume still not attached") && !items.iter().any(fails)
+}
+
 /// Whether the item was made at the same moment as another one, and resolved in its favour.
 pub(crate) fn is_duplicate(stored: &StoredItem) -> bool {
     stored.item.status == Status::Resolved
@@ -185,14 +203,6 @@ pub(crate) fn is_duplicate(stored: &StoredItem) -> bool {
 }
 
 fn written(stored: &StoredItem) -> [String; 7] {
-    // How long it took depends on the way.
-    let seconds = stored.item.data.get("recovery:seconds-to-attach");
-    let description = match seconds {
-        Some(seconds) => stored
-            .description
-            .replace(&format!(", {seconds} s after"), ", N s after"),
-        None => stored.description.clone(),
-    };
     let integration = stored.item.data.get("recovery:integration");
     let attached = integration.is_some_and(|integration| integration == "attached");
     let data: Vec<String> = stored
@@ -202,17 +212,33 @@ fn written(stored: &StoredItem) -> [String; 7] {
         .filter(|(key, _)| *key != "recovery:seconds-to-attach")
         // Of what is attached, what hindered it before is a record that depends on the way, too.
         .filter(|(key, _)| *key != "recovery:hindrance" || !attached)
-        .map(|(key, value)| format!("{key}={value}"))
+        .map(|(key, value)| format!("{key}={}", timeless(value)))
         .collect();
     [
         stored.key.to_string(),
         format!("{:?}", stored.item.status),
         format!("{:?}", stored.severity),
-        stored.title.clone(),
-        description,
+        timeless(&stored.title),
+        timeless(&stored.description),
         data.join("\n"),
         format!("{:?}", stored.related),
     ]
+}
+
+/// The text without the times that depend on the way: how long an attachment took, and how long a recovery
+/// had lasted when it was reported.
+fn timeless(text: &str) -> String {
+    static TIMES: LazyLock<[Regex; 3]> = LazyLock::new(|| {
+        [
+            r", \d+ s after the restore completed",
+            r"RTO so far:? [^(.\n]*",
+            r", [^,\n]* before this report",
+        ]
+        .map(|times| Regex::new(times).expect("it is a regular expression"))
+    });
+    TIMES.iter().fold(text.to_owned(), |text, times| {
+        times.replace_all(&text, " …").into_owned()
+    })
 }
 
 /// A message without the line that names its OpsItem: people are told also where there is none yet,

@@ -59,13 +59,13 @@ pub enum Failure {
 pub enum AttachTrouble {
     /// The volume is being modified.
     Modifying,
-    /// The device name is none that it accepts.
-    Device,
+    /// EC2 does not accept this device name.
+    Device(&'static str),
     /// The key cannot be used.
     Key,
     /// The volume has a product code of AWS Marketplace.
     ProductCode,
-    /// It does not attach such a volume to such an instance.
+    /// EC2 does not attach such a volume to such an instance.
     Unsupported,
     /// The attachment is accepted, and the volume does not exist any more.
     Vanishes,
@@ -498,7 +498,13 @@ impl Volumes for World {
             Fault::new(operation, subject.clone(), message, "Look again.").with_code(code)
         };
         self.call(operation, &subject, |state| {
-            if let Some((trouble, times @ 1..)) = state.attach_trouble {
+            // However often it is asked for this name.
+            if let Some((AttachTrouble::Device(name), _)) = state.attach_trouble {
+                if device.as_str() == name {
+                    let fault = fault("Refused", "EC2 does not accept the device name");
+                    return Ok(AttachAnswer::DeviceRefused(fault));
+                }
+            } else if let Some((trouble, times @ 1..)) = state.attach_trouble {
                 // Without end where it is so many times.
                 let left = times.saturating_sub(usize::from(times < usize::MAX));
                 state.attach_trouble = Some((trouble, left));
@@ -509,7 +515,7 @@ impl Volumes for World {
                         AttachAnswer::Accepted { attached: false }
                     }
                     AttachTrouble::Modifying => AttachAnswer::Modifying(fault),
-                    AttachTrouble::Device => AttachAnswer::DeviceRefused(fault),
+                    AttachTrouble::Device(_) => AttachAnswer::DeviceRefused(fault),
                     AttachTrouble::Key => AttachAnswer::KeyUnusable(fault),
                     AttachTrouble::ProductCode => AttachAnswer::ProductCode(fault),
                     AttachTrouble::Unsupported => AttachAnswer::Unsupported(fault),

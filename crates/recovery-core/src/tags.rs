@@ -168,7 +168,7 @@ impl fmt::Display for UnusableTag {
 ///
 /// # Errors
 /// A [`Refusal`] when they speak of it but cannot be followed: one of the two is missing, or the
-/// value of one of them is not what it must be. A value of another tag that cannot be used is no
+/// value of one of them is not what it must be. A value of another tag that cannot be used is not a
 /// refusal: it is among [`IntegrationTarget::unusable_tags`].
 pub fn integration_target(tags: &Tags) -> Result<Option<IntegrationTarget>, Refusal> {
     let value = |key| value(tags, key);

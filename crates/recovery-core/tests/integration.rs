@@ -504,7 +504,7 @@ async fn a_modification_of_the_volume_is_waited_for() {
 async fn a_device_name_that_ec2_refuses_does_not_prevent_the_attachment() {
     let world = World::with_restored_volume();
     tag(&world, "recovery:device", "/dev/xvddz");
-    world.state().attach_trouble = Some((AttachTrouble::Device, 1));
+    world.state().attach_trouble = Some((AttachTrouble::Device("/dev/xvddz"), 1));
     let outcome = deliver(&world).await.unwrap();
     assert_eq!(outcome.kind(), "integrated");
     assert_eq!(outcome.id("device"), Some("/dev/sdf"));
@@ -522,7 +522,7 @@ async fn a_device_name_that_ec2_refuses_does_not_prevent_the_attachment() {
     // A run that died before it wrote that down comes to the same.
     let world = World::with_restored_volume();
     tag(&world, "recovery:device", "/dev/xvddz");
-    world.state().attach_trouble = Some((AttachTrouble::Device, 1));
+    world.state().attach_trouble = Some((AttachTrouble::Device("/dev/xvddz"), 1));
     // The name is noted; what is written after the attachment is not.
     world.pass("ssm:UpdateOpsItem");
     world.fail("ssm:UpdateOpsItem", Failure::Denied);
@@ -538,7 +538,7 @@ async fn a_device_name_that_ec2_refuses_does_not_prevent_the_attachment() {
     );
     // One that nobody asked for is passed over.
     let world = World::with_restored_volume();
-    world.state().attach_trouble = Some((AttachTrouble::Device, 1));
+    world.state().attach_trouble = Some((AttachTrouble::Device("/dev/sdf"), 1));
     let outcome = deliver(&world).await.unwrap();
     assert_eq!(outcome.id("device"), Some("/dev/sdg"));
     assert_eq!(the_item(&world).item.status, Status::Resolved);

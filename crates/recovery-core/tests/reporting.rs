@@ -376,8 +376,8 @@ async fn stop_fails_until_the_execution_is_redriven() {
     assert_eq!(
         error.to_string(),
         "recovery on shop failed: The recovery of shop is incomplete: restore vol-1: no key; and 1 more. \
-         Fix the causes, then redrive the execution: aws stepfunctions redrive-execution --execution-arn \
-         arn:aws:states:us-west-2:111122223333:execution:RegionRecovery:recover-1"
+         Fix the causes, then redrive the execution: `aws stepfunctions redrive-execution --execution-arn \
+         arn:aws:states:us-west-2:111122223333:execution:RegionRecovery:recover-1`."
     );
     payload["redrives"] = json!(1);
     assert_eq!(asked(&world, &payload).await.unwrap().kind(), "resumed");

@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::crash_matrix::scenario::{Function, Scenario};
 use crate::support::disturbed::{Disturbed, finish};
 use crate::support::repository::event;
-use crate::support::restored::add_target;
+use crate::support::restored::{INSTANCE, add_target, make_target_a_group};
 
 /// The plan that the file asks for: of a volume whose target is there, and of a file system, which is
 /// listed with the reason that it is not restored.
@@ -40,6 +40,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
             input["mode"] = json!("drill");
             input["stack"] = json!("shop-drill");
         }),
+        of("group", "planned").given(|world| make_target_a_group(world, &[INSTANCE])),
         of("stack-to-come", "planned").given(|world| world.state().stack_resources.clear()),
         of("changed", "refused/plan-changed").with(|input| input["planHash"] = another),
         of("nothing-usable", "refused/nothing-to-restore").given(|world| {

@@ -100,7 +100,7 @@ fn attached() -> Vec<Scenario> {
         }),
         usual("device-that-ec2-refuses", "integrated").given(|world| {
             retag(world, &[STACK, LOGICAL_ID, ("recovery:device", "/dev/sdk")]);
-            world.state().attach_trouble = Some((AttachTrouble::Device, 1));
+            world.state().attach_trouble = Some((AttachTrouble::Device("/dev/sdk"), 1));
         }),
         usual("modified", "integrated").given(|world| {
             world.state().attach_trouble = Some((AttachTrouble::Modifying, 2));

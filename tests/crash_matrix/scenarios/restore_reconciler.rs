@@ -10,8 +10,8 @@ use serde_json::json;
 use crate::crash_matrix::scenario::{Function, Scenario, Tolerance};
 use crate::support::repository::event;
 use crate::support::restored::{
-    JOB, LOGICAL_ID, STACK, add_restore, add_target, change_job, integrate, of_a_drill, retag,
-    track,
+    INSTANCE, JOB, LOGICAL_ID, STACK, add_restore, add_target, change_job, integrate,
+    make_target_a_group, of_a_drill, retag, track,
 };
 
 use super::{at_the_quota, restored};
@@ -51,6 +51,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
     vec![
         of("attach", PATIENT),
         of("attach-late", IMPATIENT),
+        of("group", PATIENT).given(|world| make_target_a_group(world, &[INSTANCE])),
         of("slowly", PATIENT).given(|world| world.state().looks_until_attached = 2),
         of("with-mount", PATIENT).given(|world| {
             retag(world, &[STACK, LOGICAL_ID, ("recovery:mount", "/srv/data")]);

@@ -60,9 +60,9 @@ const SECONDS: &str = "recovery:seconds-to-attach";
 /// name is taken by nobody knows whom, each time after a look. What was throttled or had no answer
 /// does not count.
 const ATTEMPTS: usize = 4;
-/// Looks after which a volume counts as not attached whose attachment EC2 accepted and never showed, or as
+/// Checks after which a volume counts as not attached whose attachment EC2 accepted and never showed, or as
 /// deleted where EC2 does not find it any more: by the pauses below, they take 21 to 26 s.
-const LOOKS_UNSEEN: usize = 8;
+const CHECKS_UNSEEN: usize = 8;
 /// Left of a run's time for one more look and for writing down how far it came: a call may take 20 s
 /// with all its attempts.
 pub(crate) const RESERVE: Duration = Duration::from_secs(45);
@@ -162,7 +162,7 @@ pub async fn integrate(
             ports.volume(&volume_id),
         )
         .await;
-        // Of what is nobody's here, or a restore test's, there is nothing to tell.
+        // Nobody is notified of a volume that belongs to no target here, or to a restore test.
         let is_ours = volume.is_ok()
             && tags
                 .as_ref()
@@ -183,8 +183,8 @@ pub async fn integrate(
                 }
                 clock.sleep(pause).await;
             }
-            // Nobody may hear of it otherwise: no later run succeeds either. What OpsItems and messages
-            // fail with is not for them to tell.
+            // No later run succeeds either, so it is recorded at once. A failure to write OpsItems or
+            // messages cannot be recorded in them.
             Err(Error::Permanent(fault))
                 if is_ours
                     && !["ssm:", "sns:"]
@@ -724,7 +724,7 @@ async fn bring_together(
             // Asked and granted: what was seen is older than that, for a while.
             Step::Attach { .. } | Step::Refuse(Refusal::DeviceTaken { .. }) if accepted => {
                 dropped += 1;
-                if dropped == LOOKS_UNSEEN {
+                if dropped == CHECKS_UNSEEN {
                     return Ok(Brought::Refused(Refusal::AttachmentDropped {
                         volume: volume.id,
                         instance: instance.id,
@@ -872,7 +872,7 @@ async fn bring_together(
                 }
                 Err(Error::Retryable(fault)) => {
                     gone = if is_gone(&fault) { gone + 1 } else { 0 };
-                    if gone == LOOKS_UNSEEN {
+                    if gone == CHECKS_UNSEEN {
                         return Ok(Brought::Refused(Refusal::VolumeGone { volume: volume.id }));
                     }
                     unsettled = Some(Error::Retryable(fault));
@@ -939,7 +939,7 @@ fn not_attached(volume: &Volume, instance: &InstanceId, what: &str) -> Error {
     let remedy = match here.map(|at| (at.state.as_str(), shown(&at.device))) {
         // https://docs.aws.amazon.com/ebs/latest/userguide/ebs-attaching-volume.html
         Some(("attaching", device)) => format!(
-            "It is checked again. If it stays so for some minutes: look whether something in the guest of {instance} has the name {device} (an instance store, a volume that was detached without being unmounted) and whether its NVMe driver is loaded. Reboot, or stop and start {instance}; if that does not help, force the detachment (`aws ec2 detach-volume --volume-id {id} --force`), give the recovery point another recovery:device and run the integration of this restore job again."
+            "It is checked again. If it stays so for some minutes: check whether something in the guest of {instance} has the name {device} (an instance store, a volume that was detached without being unmounted) and whether its NVMe driver is loaded. Reboot, or stop and start {instance}; if that does not help, force the detachment (`aws ec2 detach-volume --volume-id {id} --force`), give the recovery point another recovery:device and run the integration of this restore job again."
         ),
         // https://docs.aws.amazon.com/ebs/latest/userguide/ebs-detaching-volume.html
         Some(("detaching" | "busy", device)) => format!(

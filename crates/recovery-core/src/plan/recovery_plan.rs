@@ -6,10 +6,10 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::plan::refusal::PlanRefusal;
-use crate::plan::request::{Mode, Request};
 use crate::plan::devices;
 use crate::plan::item::{Item, Refused};
+use crate::plan::refusal::PlanRefusal;
+use crate::plan::request::{Mode, Request};
 
 /// The version of the plan's form. A plan of another version is not read.
 pub const VERSION: u32 = 1;

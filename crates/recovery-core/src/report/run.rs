@@ -135,7 +135,7 @@ fn stop(request: &Request) -> Result<Outcome, Error> {
             request.workload
         ),
         format!(
-            "Fix the causes, then redrive the execution: {}",
+            "Fix the causes, then redrive the execution: `{}`.",
             words::redrive_of(&request.execution.arn)
         ),
     )))
