@@ -3,8 +3,8 @@
 
 mod recovery;
 
+use aws_sdk_backup::Client;
 use aws_sdk_backup::operation::describe_restore_job::DescribeRestoreJobOutput;
-use aws_sdk_backup::{Client, types};
 use chrono::{DateTime, Utc};
 use recovery_core::arn::{Arn, RecoveryPointArn, RestoreJobId};
 use recovery_core::error::Error;
