@@ -97,10 +97,7 @@ impl Display {
             self.total
         );
         self.done = restored + attached;
-        if can_draw(
-            stderr().is_terminal(),
-            std::env::var("TERM").ok().as_deref(),
-        ) {
+        if can_draw(stderr().is_terminal(), terminal().as_deref()) {
             let bar = self.bar.get_or_insert_with(|| bar(self.total * 2));
             bar.set_position(self.done as u64);
             bar.set_message(text);
@@ -119,6 +116,15 @@ impl Display {
             *self = Display::default();
         }
     }
+}
+
+/// What the terminal is, in its own words.
+fn terminal() -> Option<String> {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "only shown progress depends on it; what is decided by it is tested"
+    )]
+    std::env::var("TERM").ok()
 }
 
 fn bar(length: usize) -> ProgressBar {
