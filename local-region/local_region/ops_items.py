@@ -176,7 +176,7 @@ class OpsItems:
 
 
 def _identity(data: dict[str, Any]) -> tuple[str, str] | None:
-    """What OpsCenter tells duplicates by: the deduplication string, whatever its case, with the resources it is about."""
+    """What OpsCenter tells duplicates by: the deduplication string, ignoring case, and its resources."""
     if "/aws/dedup" not in data:
         return None
     return json.loads(data["/aws/dedup"]["Value"])["dedupString"].casefold(), data.get("/aws/resources", {}).get(

@@ -88,6 +88,16 @@ def assemble(settings: Settings, endpoint: str, loop: asyncio.AbstractEventLoop)
     read_models_ahead()
     routing = RoutingControls(endpoint)
     control = Control(
-        app.app, settings.ready(endpoint), journal, pending, events, schedules, restores, faults, routing, ops_items, volumes
+        app.app,
+        settings.ready(endpoint),
+        journal,
+        pending,
+        events,
+        schedules,
+        restores,
+        faults,
+        routing,
+        ops_items,
+        volumes,
     )
     return Region(control, functions)
