@@ -47,6 +47,15 @@ impl Notification {
     }
 }
 
+/// `text` on one line of ASCII characters.
+fn ascii(text: &str) -> String {
+    text::one_line(text)
+        .trim_start()
+        .chars()
+        .map(|c| if c.is_ascii() { c } else { '?' })
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -83,13 +92,4 @@ mod tests {
         );
         assert_eq!(TEXT_MESSAGE_LIMIT, 128);
     }
-}
-
-/// `text` on one line of ASCII characters.
-fn ascii(text: &str) -> String {
-    text::one_line(text)
-        .trim_start()
-        .chars()
-        .map(|c| if c.is_ascii() { c } else { '?' })
-        .collect()
 }

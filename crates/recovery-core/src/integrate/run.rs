@@ -56,6 +56,8 @@ const REFUSED_DEVICE: &str = "recovery:refused-device";
 /// Operational data: seconds from the end of the restore job to the attachment.
 const SECONDS: &str = "recovery:seconds-to-attach";
 
+/// The call that attaches a volume.
+const ATTACH_VOLUME: &str = "ec2:AttachVolume";
 /// How often one run may be told that volume or instance are in no state to be attached, or that a
 /// name is taken by nobody knows whom, each time after a look. What was throttled or had no answer
 /// does not count.
@@ -162,11 +164,6 @@ pub async fn integrate(
             ports.volume(&volume_id),
         )
         .await;
-        // Nobody is notified of a volume that belongs to no target here, or to a restore test.
-        let is_ours = volume.is_ok()
-            && tags
-                .as_ref()
-                .is_ok_and(|tags| !matches!(integration_target(tags), Ok(None)));
         let integrated =
             integrate_seen(ports, clock, &restore, &volume_id, tags, volume, false).await;
         match integrated {
@@ -183,14 +180,9 @@ pub async fn integrate(
                 }
                 clock.sleep(pause).await;
             }
-            // No later run succeeds either, so it is recorded at once. A failure to write OpsItems or
-            // messages cannot be recorded in them.
-            Err(Error::Permanent(fault))
-                if is_ours
-                    && !["ssm:", "sns:"]
-                        .iter()
-                        .any(|of| fault.operation().starts_with(of)) =>
-            {
+            // No later run succeeds either, so the OpsItem is the only record. What fails before the
+            // attachment may concern no volume of this workload: the reconciler records it, if it lasts.
+            Err(Error::Permanent(fault)) if fault.operation() == ATTACH_VOLUME => {
                 return match raise_failure(ports, &restore, &fault).await {
                     Err(later @ Error::Retryable(_)) => Err(later),
                     Ok(()) | Err(Error::Permanent(_)) => Err(Error::Permanent(fault)),
@@ -948,7 +940,7 @@ fn not_attached(volume: &Volume, instance: &InstanceId, what: &str) -> Error {
         _ => "Nothing to do yet: this restore job is tried again, from where it stands.".to_owned(),
     };
     Error::Retryable(Fault::new(
-        "ec2:AttachVolume",
+        ATTACH_VOLUME,
         format!("{id} to {instance}"),
         what,
         remedy,

@@ -14,6 +14,10 @@ use crate::tags::{Tags, integration_target};
 
 /// What becomes of a candidate.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one at a time, which is moved into the plan's list at once"
+)]
 pub enum Judged {
     /// It belongs to another workload.
     NotOurs,
