@@ -253,7 +253,7 @@ fn timeless(text: &str) -> String {
 fn without_item(message: &str) -> String {
     let lines: Vec<&str> = message
         .lines()
-        .filter(|line| !line.starts_with("OpsItem: "))
+        .filter(|line| !line.trim_start_matches("- ").starts_with("OpsItem: "))
         .collect();
     lines.join("\n").trim_end().to_owned()
 }
