@@ -4,7 +4,7 @@
 //! Pure: facts in, a [`Plan`] out. The code that collects the facts is in
 //! [`run`]. In the order of its making: [`request`] (what is asked for),
 //! [`candidates`] (one recovery point for each resource), [`history`] (the others, of a resource whose
-//! candidate has no usable tags), [`judge`] (does it belong to the workload, can it be restored),
+//! candidate has no usable tags), [`judge()`] (does it belong to the workload, can it be restored),
 //! [`earlier`] (is it older than the last recovery of its resource), [`Plan::of`] (claims of one
 //! device, order, totals and hash), [`changes`] (what differs from an earlier plan).
 

@@ -1,6 +1,6 @@
 //! A report as an HTML page: one self-contained file for a screen, a phone or paper.
 //!
-//! The markup is `templates/report.html`, which escapes every value. [`Page`] is what it shows: here it is
+//! The markup is `templates/report.html`, which escapes every value. `Page` is what it shows: here it is
 //! selected, grouped, sorted and measured. Positions are in ten-thousandths of the width.
 
 mod timeline;
