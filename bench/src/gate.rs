@@ -3,13 +3,13 @@
 
 use std::time::Duration;
 
-use crate::{programs, scenarios, sizes};
 use crate::measure::{Bench, Conditions};
 use crate::results::{Of, Results, ScenarioCalls};
 use crate::scenarios::INTEGRATOR;
 use crate::table::Table;
 use crate::targets::{STEADY, judge};
 use crate::trouble::{Result, Trouble};
+use crate::{programs, scenarios, sizes};
 
 const COLD: usize = 7;
 const WARM: usize = 100;

@@ -1,7 +1,7 @@
 //! How large a function is to upload, and what it consists of.
 
-use std::io;
 use std::collections::BTreeMap;
+use std::io;
 use std::io::Write;
 use std::path::Path;
 

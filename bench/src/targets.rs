@@ -3,11 +3,11 @@
 
 use std::time::Duration;
 
-use crate::scenarios;
 use crate::calls::{longest_chain, place};
 use crate::measure::Cold;
 use crate::programs::{FLOOR, FUNCTIONS, NAIVE, PYTHON};
 use crate::results::{Of, Results, of};
+use crate::scenarios;
 use crate::scenarios::{ATTACH, ATTACHED, INTEGRATOR};
 
 /// What CI allows where the target is missed, or so near that another machine could miss it.

@@ -3,12 +3,12 @@
 //! Lambda gives processor time in proportion to memory, one vCPU at 1,769 MB:
 //! <https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html>.
 
-use std::{fmt, fs};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
+use std::{fmt, fs};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;

@@ -3,8 +3,8 @@
 
 use fuzz::{assert_error, mutate_json};
 use libfuzzer_sys::{fuzz_mutator, fuzz_target};
-use recovery_core::event;
 use recovery_core::error::Error;
+use recovery_core::event;
 use recovery_core::event::{Event, alarm, backup, health};
 use serde_json::{Value, json};
 

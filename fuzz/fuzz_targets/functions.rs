@@ -5,14 +5,14 @@
 use futures_util::FutureExt;
 use fuzz::{assert_acceptable, assert_answer, mutate_json, restore_integrator};
 use libfuzzer_sys::{fuzz_mutator, fuzz_target};
-use recovery_core::tags;
 use recovery_core::aws::arn::Here;
-use recovery_core::detect::{Policy, Response};
 use recovery_core::detect::run::{handle_alarm, handle_health};
+use recovery_core::detect::{Policy, Response};
 use recovery_core::error::Error;
 use recovery_core::fakes::{DRILL_ROLE, FakeClock, World};
 use recovery_core::integrate::run::Domain;
 use recovery_core::outcome::Outcome;
+use recovery_core::tags;
 use serde_json::Value;
 
 fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {

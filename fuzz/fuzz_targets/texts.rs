@@ -4,8 +4,8 @@
 
 use fuzz::assert_visible;
 use libfuzzer_sys::fuzz_target;
-use recovery_core::text;
 use recovery_core::notification::{Notification, TEXT_MESSAGE_LIMIT};
+use recovery_core::text;
 
 fuzz_target!(|input: (u16, &str)| {
     let (limit, given) = (usize::from(input.0 % 600), input.1);

@@ -14,7 +14,10 @@ use recovery_core::aws::ec2::Instance;
 use recovery_core::error::Error;
 use recovery_core::fakes::FakeClock;
 use recovery_core::plan::run::{Places, handle};
-use recovery_core::ports::{Clock, Instances, KeptObjects, Page, PlanObjects, RecoveryPointTags, RecoveryPoints, SnapshotTags, StackResources};
+use recovery_core::ports::{
+    Clock, Instances, KeptObjects, Page, PlanObjects, RecoveryPointTags, RecoveryPoints,
+    SnapshotTags, StackResources,
+};
 use recovery_core::tags::Tags;
 use serde_json::{Value, json};
 

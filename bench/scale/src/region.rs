@@ -14,7 +14,10 @@ use recovery_core::error::{Error, Fault};
 use recovery_core::fakes::World;
 use recovery_core::notification::Notification;
 use recovery_core::ops_item::{Claim, ItemKey, NewOpsItem, OpsItem, OpsItemChange};
-use recovery_core::ports::{Clock, Instances, Notifications, OpsItems, Page, RecoveryPointTags, RestoreJobs, Restores, StackResources, Volumes};
+use recovery_core::ports::{
+    Clock, Instances, Notifications, OpsItems, Page, RecoveryPointTags, RestoreJobs, Restores,
+    StackResources, Volumes,
+};
 use recovery_core::tags::Tags;
 use tokio::time::Instant;
 

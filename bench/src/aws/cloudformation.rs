@@ -3,8 +3,8 @@
 
 use crate::http::Request;
 
-use super::{Answer, query, query_error};
 use super::world::{World, ids};
+use super::{Answer, query, query_error};
 
 pub(super) fn answer(world: &mut World, request: &Request) -> (String, Answer) {
     let form = request.form();

@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use crate::http::{Form, Request};
 
-use super::{Answer, xml};
 use super::world::{World, ids};
+use super::{Answer, xml};
 
 pub(super) fn answer(world: &mut World, request: &Request) -> (String, Answer) {
     let form = request.form();
