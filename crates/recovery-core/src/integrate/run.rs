@@ -310,7 +310,7 @@ async fn own_tags_of(
 /// stays off.
 ///
 /// # Errors
-/// As [`integrate`], but for what fails for good: nobody has been told of that.
+/// As [`integrate`], except that operators are not notified of a permanent failure.
 pub(crate) async fn integrate_seen(
     ports: &impl IntegrationPorts,
     clock: &impl Clock,

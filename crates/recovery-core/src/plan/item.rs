@@ -78,7 +78,7 @@ pub struct Target {
     /// Device names on the target that other volumes of the workload claim.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub reserved: Vec<String>,
-    /// What stood against the target when the plan was made. It is looked at again at the restore.
+    /// What stood against the target when the plan was made. It is checked again at the restore.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub problem: Option<String>,
 }

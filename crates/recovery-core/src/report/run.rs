@@ -395,7 +395,7 @@ async fn observe(
         in_time(clock, "backup:ListRestoreJobs", since)?;
         let Page { listed, next: more } = ports.jobs_since(since, next.as_deref()).await?;
         for job in listed {
-            // What failed before the plan was made is no part of this recovery.
+            // What failed before the plan was made is not a part of this recovery.
             let over = job.has_failed() && job.created.is_some_and(|at| at < plan.planned_at);
             if request.mode == Mode::Drill || !over {
                 observed.add_job(job, request.mode, &terms.drill_role);
