@@ -52,14 +52,15 @@ fn deliver(world: &World, handle: impl AsyncFn() -> Result<Outcome, Error>) {
     for key in kept.filter(|key| !before.contains_key(*key)) {
         // The name of an execution may have nearly any sign in it.
         assert_visible(key);
-        let place = ["jobs/", "plans/", "reports/"]
-            .iter()
-            .any(|place| key.starts_with(place));
-        let parts = key.split('/').count();
-        assert!(
-            place && (3..=4).contains(&parts) && !key.contains(".."),
-            "{key:?}"
-        );
+        let (place, rest) = key.split_once('/').unwrap_or((key, ""));
+        let depth = rest.split('/').count();
+        let expected = match place {
+            // Execution, start, item, attempt.
+            "jobs" => depth == 4,
+            "plans" | "reports" => (2..=3).contains(&depth),
+            _ => false,
+        };
+        assert!(expected && !key.contains(".."), "{key:?}");
     }
 }
 
