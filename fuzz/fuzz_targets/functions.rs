@@ -5,12 +5,12 @@
 use futures_util::FutureExt;
 use fuzz::{assert_acceptable, assert_answer, mutate_json, restore_integrator};
 use libfuzzer_sys::{fuzz_mutator, fuzz_target};
-use recovery_core::aws::arn::Here;
+use recovery_core::aws::arn::Scope;
 use recovery_core::detect::run::{handle_alarm, handle_health};
 use recovery_core::detect::{Policy, Response};
 use recovery_core::error::Error;
 use recovery_core::fakes::{DRILL_ROLE, FakeClock, World};
-use recovery_core::integrate::run::Domain;
+use recovery_core::integrate::run::Ownership;
 use recovery_core::outcome::Outcome;
 use recovery_core::tags;
 use serde_json::Value;
@@ -20,9 +20,9 @@ fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
 });
 
 /// What is whose, where the event files come from.
-fn domain() -> Domain {
-    Domain {
-        here: Here {
+fn ownership() -> Ownership {
+    Ownership {
+        scope: Scope {
             account: "111122223333".to_owned(),
             region: "us-west-2".to_owned(),
         },
@@ -79,9 +79,9 @@ fuzz_target!(|bytes: &[u8]| {
     };
 
     let world = world_of(&payload);
-    let domain = domain();
+    let ownership = ownership();
     deliver(&world, async || {
-        restore_integrator::handle(&world, &FakeClock::new(), &domain, &payload).await
+        restore_integrator::handle(&world, &FakeClock::new(), &ownership, &payload).await
     });
     assert!(world.attachments_made() <= 1, "attached twice");
     // The same job, tracked: the same OpsItem.

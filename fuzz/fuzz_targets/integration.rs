@@ -6,10 +6,10 @@ use arbitrary::{Result, Unstructured};
 use futures_util::FutureExt;
 use fuzz::{assert_acceptable, assert_answer, restore_integrator};
 use libfuzzer_sys::fuzz_target;
-use recovery_core::aws::arn::{Arn, Here, InstanceId, RecoveryPointArn, VolumeId};
+use recovery_core::aws::arn::{Arn, Scope, InstanceId, RecoveryPointArn, VolumeId};
 use recovery_core::aws::ec2::Attachment;
 use recovery_core::fakes::{DRILL_ROLE, FakeClock, World};
-use recovery_core::integrate::run::Domain;
+use recovery_core::integrate::run::Ownership;
 use serde_json::json;
 
 /// A text that somebody chose, often one that is usual.
@@ -127,8 +127,8 @@ fuzz_target!(|bytes: &[u8]| {
     if arrange(&world, &mut Unstructured::new(bytes)).is_err() {
         return;
     }
-    let domain = Domain {
-        here: Here {
+    let ownership = Ownership {
+        scope: Scope {
             account: "111122223333".to_owned(),
             region: "us-west-2".to_owned(),
         },
@@ -141,7 +141,7 @@ fuzz_target!(|bytes: &[u8]| {
     let mut kinds = Vec::new();
     for _ in 0..2 {
         let clock = FakeClock::new();
-        let run = restore_integrator::handle(&world, &clock, &domain, &payload);
+        let run = restore_integrator::handle(&world, &clock, &ownership, &payload);
         let answer = run.now_or_never().expect("nothing in this world waits");
         assert_answer(&answer);
         assert_acceptable(&world);

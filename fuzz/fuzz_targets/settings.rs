@@ -103,11 +103,11 @@ fuzz_target!(|bytes: &[u8]| {
         Err(error) => assert_named(&error, &variables, &RESPONDERS),
     }
     match restore_integrator::Settings::from_variables(&read) {
-        Ok(restore_integrator::Settings { domain, topic }) => {
-            let here = domain.here;
-            assert!(domain.drill_role.starts_with("arn:"));
-            assert!(here.account.chars().all(|c| c.is_ascii_digit()) && !here.account.is_empty());
-            assert!(is_region(&here.region) && is_topic(&topic));
+        Ok(restore_integrator::Settings { ownership, topic }) => {
+            let scope = ownership.scope;
+            assert!(ownership.drill_role.starts_with("arn:"));
+            assert!(scope.account.chars().all(|c| c.is_ascii_digit()) && !scope.account.is_empty());
+            assert!(is_region(&scope.region) && is_topic(&topic));
         }
         Err(error) => {
             assert_named(

@@ -6,23 +6,23 @@ use recovery_core::detect::{Policy, Response};
 use recovery_core::error::Error;
 use recovery_core::fail_over::run::Routing;
 use recovery_core::fakes::{DRILL_ROLE, RESTORE_ROLE, World};
-use recovery_core::integrate::run_reconcile::Horizon;
+use recovery_core::integrate::run_reconcile::LookbackWindow;
 use recovery_core::outcome::Outcome;
-use recovery_core::plan::run::Places;
-use recovery_core::restore::run::Means;
+use recovery_core::plan::run::PlannerConfig;
+use recovery_core::restore::run::RestoreConfig;
 use serde_json::Value;
 
 use crate::support::disturbed::Disturbed;
-use crate::support::reports::terms;
+use crate::support::reports::config;
 use crate::support::repository::event;
-use crate::support::restored::{integration, usual_domain, usual_here};
+use crate::support::restored::{integration, usual_ownership, usual_scope};
 use crate::support::routing::recovered;
 
 /// A function, with the settings that make a difference.
 #[derive(Debug, Clone)]
 pub(super) enum Function {
     RestoreIntegrator,
-    RestoreReconciler(Horizon),
+    RestoreReconciler(LookbackWindow),
     RestoreTestValidator,
     RecoveryPlanner,
     RecoveryReporter,
@@ -108,31 +108,31 @@ impl Function {
     ) -> Result<Outcome, Error> {
         match self {
             Function::RestoreIntegrator => integration(ports, ports, payload).await,
-            Function::RestoreReconciler(horizon) => {
-                let domain = usual_domain();
-                restore_reconciler::handle(ports, ports, &domain, *horizon, payload).await
+            Function::RestoreReconciler(window) => {
+                let ownership = usual_ownership();
+                restore_reconciler::handle(ports, ports, &ownership, *window, payload).await
             }
             Function::RestoreTestValidator => {
-                restore_test_validator::handle(ports, ports, &usual_here(), payload).await
+                restore_test_validator::handle(ports, ports, &usual_scope(), payload).await
             }
             Function::RecoveryPlanner => {
-                let places = Places {
+                let config = PlannerConfig {
                     vault: "recovery".to_owned(),
                     bucket: "plans".to_owned(),
                 };
-                recovery_planner::handle(ports, ports, &places, payload).await
+                recovery_planner::handle(ports, ports, &config, payload).await
             }
             Function::RecoveryReporter => {
-                recovery_reporter::handle(ports, ports, ports, &terms(), payload).await
+                recovery_reporter::handle(ports, ports, ports, &config(), payload).await
             }
             Function::RestoreStarter => {
-                let means = Means {
+                let config = RestoreConfig {
                     vault: "recovery".to_owned(),
                     role: RESTORE_ROLE.to_owned(),
                     drill_role: DRILL_ROLE.to_owned(),
                     key: None,
                 };
-                restore_starter::handle(ports, &means, payload).await
+                restore_starter::handle(ports, &config, payload).await
             }
             Function::RoutingShifter(routing) => {
                 routing_shifter::handle(ports, routing, payload).await

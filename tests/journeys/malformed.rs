@@ -7,14 +7,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use recovery_core::detect::{Policy, Response};
 use recovery_core::error::Error;
 use recovery_core::fakes::{DRILL_ROLE, FakeClock, World};
-use recovery_core::integrate::run::Domain;
+use recovery_core::integrate::run::Ownership;
 use recovery_core::outcome::Outcome;
 use serde_json::{Value, json};
 
 use crate::support::disturbed::{Disturbed, finish};
 use crate::support::repository::{event, events};
 use crate::support::restored::{
-    INSTANCE, add_restore, add_target, here, integration, usual_here, world_of,
+    INSTANCE, add_restore, add_target, integration, scope, usual_scope, world_of,
 };
 use crate::support::routing::{recovered, routing};
 
@@ -205,13 +205,13 @@ impl<'a> Worlds<'a> {
     }
 
     fn deliver_to_backup_functions(&self, world: &World, payload: &Value) {
-        let here = if self.original.get("account").is_some() {
-            here(self.original)
+        let scope = if self.original.get("account").is_some() {
+            scope(self.original)
         } else {
-            usual_here()
+            usual_scope()
         };
-        let domain = Domain {
-            here: here.clone(),
+        let ownership = Ownership {
+            scope: scope.clone(),
             drill_role: DRILL_ROLE.to_owned(),
         };
         twice(world, || {
@@ -219,7 +219,7 @@ impl<'a> Worlds<'a> {
             finish(restore_integrator::handle(
                 &ports,
                 &FakeClock::new(),
-                &domain,
+                &ownership,
                 payload,
             ))
         });
@@ -227,7 +227,7 @@ impl<'a> Worlds<'a> {
             let ports = Disturbed::not(world);
             let clock = FakeClock::new();
             finish(restore_test_validator::handle(
-                &ports, &clock, &here, payload,
+                &ports, &clock, &scope, payload,
             ))
         });
         assert!(world.attachments_made() <= 1, "attached twice");

@@ -4,14 +4,14 @@
 use chrono::TimeDelta;
 use recovery_core::detect::{Policy, Response};
 use recovery_core::fakes::{DRILL_ROLE, FakeClock, World};
-use recovery_core::integrate::run_reconcile::Horizon;
+use recovery_core::integrate::run_reconcile::LookbackWindow;
 use recovery_core::ports::Clock;
 use serde_json::{Value, json};
 
 use crate::support::disturbed::{Disturbed, finish};
 use crate::support::repository::event;
 use crate::support::restored::{
-    JOB, LOGICAL_ID, STACK, VOLUME, change_job, integrate, retag, usual_domain, world_of,
+    JOB, LOGICAL_ID, STACK, VOLUME, change_job, integrate, retag, usual_ownership, world_of,
 };
 
 use super::{assert_contains, assert_outcome, told};
@@ -91,16 +91,16 @@ fn the_reconciler_attaches_and_tells_of_a_refusal_for_a_short_time_only() {
         change_job(world, JOB, |job| {
             job.completed = Some(FakeClock::new().now() - waited);
         });
-        let horizon = Horizon {
+        let window = LookbackWindow {
             lookback: TimeDelta::days(1),
             patience: TimeDelta::minutes(30),
             interval: std::time::Duration::from_mins(1),
         };
         let ports = Disturbed::not(world);
         let clock = FakeClock::new();
-        let domain = usual_domain();
+        let ownership = usual_ownership();
         finish(restore_reconciler::handle(
-            &ports, &clock, &domain, horizon, &due,
+            &ports, &clock, &ownership, window, &due,
         ))
         .unwrap()
     };

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use recovery_core::fakes::{FakeClock, World};
-use recovery_core::integrate::run_reconcile::Horizon;
+use recovery_core::integrate::run_reconcile::LookbackWindow;
 use recovery_core::ops_item::Status;
 use recovery_core::outcome::Outcome;
 use recovery_core::ports::ReconciliationPorts;
@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::support::disturbed::{Disturbed, finish};
 use crate::support::end::End;
 use crate::support::repository::event;
-use crate::support::restored::{domain, world_of};
+use crate::support::restored::{ownership, world_of};
 
 use super::{assert_outcome, only_item};
 
@@ -21,14 +21,14 @@ async fn reconciled(
     ports: &impl ReconciliationPorts,
     payload: &Value,
 ) -> Result<Outcome, recovery_core::error::Error> {
-    let horizon = Horizon {
+    let window = LookbackWindow {
         // The events are of another day than the clock.
         lookback: TimeDelta::days(365),
         patience: TimeDelta::days(365),
         interval: Duration::from_mins(1),
     };
-    let domain = domain(&event("restore-completed-ebs"));
-    restore_reconciler::handle(ports, &FakeClock::new(), &domain, horizon, payload).await
+    let ownership = ownership(&event("restore-completed-ebs"));
+    restore_reconciler::handle(ports, &FakeClock::new(), &ownership, window, payload).await
 }
 
 #[test]
@@ -38,7 +38,7 @@ fn a_restore_whose_event_was_lost_ends_as_if_it_had_come() {
     let integrated = finish(restore_integrator::handle(
         &Disturbed::not(&told),
         &FakeClock::new(),
-        &domain(&restored),
+        &ownership(&restored),
         &restored,
     ));
     assert_outcome!(integrated, "integrated");

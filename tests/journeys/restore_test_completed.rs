@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::support::disturbed::{Disturbed, finish};
 use crate::support::repository::{event, event_with};
-use crate::support::restored::{change_job, job_of, usual_here};
+use crate::support::restored::{change_job, job_of, usual_scope};
 
 use super::{assert_contains, assert_outcome, only_item, told};
 
@@ -88,7 +88,7 @@ fn validate_with(world: &World, clock: &FakeClock, input: &Value) -> Result<Outc
     finish(restore_test_validator::handle(
         &ports,
         clock,
-        &usual_here(),
+        &usual_scope(),
         input,
     ))
 }

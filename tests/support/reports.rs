@@ -1,14 +1,14 @@
 //! Reports of recoveries that went as a story tells.
 
 use recovery_core::fakes::{DRILL_ROLE, Story};
-use recovery_core::report::run::Terms;
+use recovery_core::report::run::ReportConfig;
 use recovery_core::report::{Objectives, Report};
 
 use super::disturbed::{Disturbed, finish};
 
 /// The objectives of these tests.
-pub(crate) fn terms() -> Terms {
-    Terms {
+pub(crate) fn config() -> ReportConfig {
+    ReportConfig {
         bucket: "recovery".to_owned(),
         objectives: Objectives {
             rto_minutes: Some(60),
@@ -28,7 +28,7 @@ pub(crate) fn json_of(story: &Story) -> String {
         &ports,
         &ports,
         &ports,
-        &terms(),
+        &config(),
         &payload,
     ))
     .expect("nothing goes wrong");

@@ -2,7 +2,7 @@
 //! stack with the instance that the volume belongs to.
 
 use recovery_core::aws::arn::{
-    Arn, Here, InstanceId, RecoveryPointArn, RestoreJobId, TagHome, VolumeId,
+    Arn, InstanceId, RecoveryPointArn, RestoreJobId, Scope, TagHome, VolumeId,
 };
 use recovery_core::aws::backup::RestoreJob;
 use recovery_core::aws::cloudformation::StackResource;
@@ -11,7 +11,7 @@ use recovery_core::error::Error;
 use recovery_core::event;
 use recovery_core::event::backup;
 use recovery_core::fakes::{DRILL_ROLE, FakeClock, World};
-use recovery_core::integrate::run::Domain;
+use recovery_core::integrate::run::Ownership;
 use recovery_core::outcome::Outcome;
 use recovery_core::ports::{Clock, IntegrationPorts};
 use serde_json::Value;
@@ -28,9 +28,9 @@ pub(crate) const VOLUME: &str = "vol-00e82fc3692dc59d2";
 pub(crate) const JOB: &str = "087B9735-2F33-4208-B8CB-A7A4153F043F";
 
 /// The account and the Region that the event comes from.
-pub(crate) fn here(event: &Value) -> Here {
+pub(crate) fn scope(event: &Value) -> Scope {
     let text = |member: &str| event[member].as_str().expect("an envelope").to_owned();
-    Here {
+    Scope {
         account: text("account"),
         region: text("region"),
     }
@@ -47,9 +47,9 @@ pub(crate) fn world_of(event: &Value) -> World {
 }
 
 /// What is whose, where `event` comes from.
-pub(crate) fn domain(event: &Value) -> Domain {
-    Domain {
-        here: here(event),
+pub(crate) fn ownership(event: &Value) -> Ownership {
+    Ownership {
+        scope: scope(event),
         drill_role: DRILL_ROLE.to_owned(),
     }
 }
@@ -57,7 +57,7 @@ pub(crate) fn domain(event: &Value) -> Domain {
 /// Adds the job of `event`, its volume and its snapshot's tags to the world.
 pub(crate) fn add_restore(world: &World, event: &Value) {
     let mut job = job_of(event);
-    let region = here(event).region;
+    let region = scope(event).region;
     job.created_resource = job.created_resource.or_else(|| {
         Arn::parse(&format!(
             "arn:aws:ec2:{region}:111122223333:volume/{VOLUME}"
@@ -91,7 +91,7 @@ pub(crate) fn add_restore(world: &World, event: &Value) {
 
 /// Adds stack `shop` with its instance, and the other instance.
 pub(crate) fn add_target(world: &World, event: &Value) {
-    let zone = format!("{}a", here(event).region);
+    let zone = format!("{}a", scope(event).region);
     let mut state = world.state();
     state.stack_resources.insert(
         ("shop".to_owned(), "Server".to_owned()),
@@ -191,7 +191,7 @@ pub(crate) const DRILLS: &str = "i-0drill";
 
 /// Adds the stack `shop-drill`, made as `shop`, with its own instance.
 pub(crate) fn add_drill_stack(world: &World, event: &Value) {
-    let zone = format!("{}a", here(event).region);
+    let zone = format!("{}a", scope(event).region);
     let mut state = world.state();
     state.stack_resources.insert(
         ("shop-drill".to_owned(), "Server".to_owned()),
@@ -217,26 +217,26 @@ pub(crate) async fn integration(
     clock: &impl Clock,
     event: &Value,
 ) -> Result<Outcome, Error> {
-    let domain = if event.get("account").is_some() {
-        domain(event)
+    let ownership = if event.get("account").is_some() {
+        ownership(event)
     } else {
-        usual_domain()
+        usual_ownership()
     };
-    restore_integrator::handle(ports, clock, &domain, event).await
+    restore_integrator::handle(ports, clock, &ownership, event).await
 }
 
 /// Where most event files come from.
-pub(crate) fn usual_here() -> Here {
-    Here {
+pub(crate) fn usual_scope() -> Scope {
+    Scope {
         account: "111122223333".to_owned(),
         region: "us-west-2".to_owned(),
     }
 }
 
 /// What is whose there.
-pub(crate) fn usual_domain() -> Domain {
-    Domain {
-        here: usual_here(),
+pub(crate) fn usual_ownership() -> Ownership {
+    Ownership {
+        scope: usual_scope(),
         drill_role: DRILL_ROLE.to_owned(),
     }
 }

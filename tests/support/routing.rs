@@ -2,7 +2,7 @@
 
 use recovery_core::aws::routing_control::{ClusterEndpoint, RoutingControl};
 use recovery_core::fail_over::run::Routing;
-use recovery_core::fail_over::run_region_switch::Recovered;
+use recovery_core::fail_over::run_region_switch::RegionSwitchConfig;
 
 /// The control panel.
 pub(crate) const PANEL: &str =
@@ -27,8 +27,8 @@ pub(crate) fn routing() -> Routing {
 }
 
 /// What the files of `events/` recover, and where.
-pub(crate) fn recovered() -> Recovered {
-    Recovered {
+pub(crate) fn recovered() -> RegionSwitchConfig {
+    RegionSwitchConfig {
         workload: "shop".to_owned(),
         region: "us-west-2".to_owned(),
     }

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use recovery_core::aws::arn::{Here, InstanceId};
+use recovery_core::aws::arn::{Scope, InstanceId};
 use recovery_core::aws::backup::RestoreJob;
 use recovery_core::aws::cloudformation::StackResource;
 use recovery_core::aws::ec2::Instance;
 use recovery_core::fakes::{DRILL_ROLE, FakeClock, World};
-use recovery_core::integrate::run::{Domain, integrate};
-use recovery_core::integrate::run_reconcile::{Horizon, reconcile};
+use recovery_core::integrate::run::{Ownership, integrate};
+use recovery_core::integrate::run_reconcile::{LookbackWindow, reconcile};
 use recovery_core::ports::Clock;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -97,7 +97,7 @@ async fn deliver(
     for invocation in 1..=3 {
         let slot = slots.acquire().await;
         let clock = RunClock::new(FUNCTION_TIME, epoch);
-        let answer = integrate(region, &clock, &domain(), job.clone()).await;
+        let answer = integrate(region, &clock, &ownership(), job.clone()).await;
         drop(slot);
         match (answer, PAUSES.get(invocation - 1)) {
             (Ok(_), _) => return (invocation, Some(Instant::now())),
@@ -147,13 +147,13 @@ async fn run_until_all_is_attached(
 
 async fn run(region: &Region<'_>, epoch: (Instant, DateTime<Utc>)) {
     let clock = RunClock::new(FUNCTION_TIME, epoch);
-    let horizon = Horizon {
+    let window = LookbackWindow {
         lookback: TimeDelta::hours(24),
         patience: TimeDelta::hours(12),
         interval: PERIOD,
     };
     // What it could not do is left to the next run.
-    let _ = reconcile(region, &clock, &domain(), horizon).await;
+    let _ = reconcile(region, &clock, &ownership(), window).await;
 }
 
 fn in_virtual_time<T>(run: impl Future<Output = T>) -> T {
@@ -174,9 +174,9 @@ fn epoch() -> (Instant, DateTime<Utc>) {
     (Instant::now(), FakeClock::new().now())
 }
 
-fn domain() -> Domain {
-    Domain {
-        here: Here {
+fn ownership() -> Ownership {
+    Ownership {
+        scope: Scope {
             account: "111122223333".to_owned(),
             region: "us-west-2".to_owned(),
         },

@@ -13,7 +13,7 @@ use recovery_core::aws::cloudformation::StackResource;
 use recovery_core::aws::ec2::Instance;
 use recovery_core::error::Error;
 use recovery_core::fakes::FakeClock;
-use recovery_core::plan::run::{Places, handle};
+use recovery_core::plan::run::{PlannerConfig, handle};
 use recovery_core::ports::{
     Clock, Instances, KeptObjects, Page, PlanObjects, RecoveryPointTags, RecoveryPoints,
     SnapshotTags, StackResources,
@@ -42,7 +42,7 @@ pub(crate) fn one(points: usize) -> Value {
         calls: AtomicUsize::new(0),
         stored: Mutex::new(0),
     };
-    let places = Places {
+    let places = PlannerConfig {
         vault: "recovery".to_owned(),
         bucket: "recovery".to_owned(),
     };

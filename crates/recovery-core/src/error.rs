@@ -105,7 +105,7 @@ impl Fault {
     }
 
     /// Whether the operation changes nothing.
-    pub fn only_looked(&self) -> bool {
+    pub fn is_read_only(&self) -> bool {
         let (_, operation) = self.0.operation.split_once(':').unwrap_or_default();
         ["Describe", "Get", "List"]
             .iter()

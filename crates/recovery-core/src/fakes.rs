@@ -36,7 +36,7 @@ pub use fail_over::{Cluster, Recoveries};
 pub use records::{Records, attached_volume, completed_job};
 pub use recovery::{Backups, volume_point};
 pub use restore_tests::Tests;
-pub use story::{Came, Story, StoryItem};
+pub use story::{Progress, Story, StoryItem};
 
 /// The role of the restores in the world that are not a drill's.
 pub const RESTORE_ROLE: &str = "arn:aws:iam::111122223333:role/restore";

@@ -172,7 +172,7 @@ impl Outcome {
 
     /// The outcome as a log gets it: kind, reason, ids and numbers.
     #[must_use]
-    pub fn for_the_log(&self) -> Outcome {
+    pub fn redacted(&self) -> Outcome {
         Outcome {
             outcome: self.outcome,
             reason: self.reason,

@@ -10,12 +10,12 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use proptest::prelude::*;
-use recovery_core::aws::arn::{Arn, Here, InstanceId, VolumeId};
+use recovery_core::aws::arn::{Arn, InstanceId, Scope, VolumeId};
 use recovery_core::error::Error;
 use recovery_core::event::backup::restore_to_integrate;
 use recovery_core::fakes::{DRILL_ROLE, Failure, FakeClock, RESTORE_ROLE, StoredItem, World};
-use recovery_core::integrate::run::{Domain, integrate};
-use recovery_core::integrate::run_reconcile::{Horizon, reconcile};
+use recovery_core::integrate::run::{Ownership, integrate};
+use recovery_core::integrate::run_reconcile::{LookbackWindow, reconcile};
 use recovery_core::ops_item::{Severity, Status};
 use recovery_core::outcome::Outcome;
 use serde_json::{Value, json};
@@ -25,9 +25,9 @@ const ATTACH: &str = "ec2:AttachVolume";
 const OWN: &str = "i-1";
 const DRILLS: &str = "i-drill";
 
-fn domain() -> Domain {
-    Domain {
-        here: Here {
+fn ownership() -> Ownership {
+    Ownership {
+        scope: Scope {
             account: "111122223333".to_owned(),
             region: "us-west-2".to_owned(),
         },
@@ -84,18 +84,18 @@ fn by_drill(n: usize, stack: &str) -> Value {
 /// One delivery to restore-integrator.
 async fn deliver(world: &World, payload: &Value) -> Result<Outcome, Error> {
     match restore_to_integrate(payload)? {
-        Ok(restore) => integrate(world, &FakeClock::new(), &domain(), restore).await,
+        Ok(restore) => integrate(world, &FakeClock::new(), &ownership(), restore).await,
         Err(reason) => Ok(Outcome::ignored(reason)),
     }
 }
 
 async fn reconciled(world: &World) -> Result<Outcome, Error> {
-    let horizon = Horizon {
+    let window = LookbackWindow {
         lookback: TimeDelta::hours(24),
         patience: TimeDelta::minutes(30),
         interval: Duration::from_mins(1),
     };
-    reconcile(world, &FakeClock::new(), &domain(), horizon).await
+    reconcile(world, &FakeClock::new(), &ownership(), window).await
 }
 
 /// Where a volume is.

@@ -9,13 +9,13 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
-use recovery_core::aws::arn::{Arn, Here, InstanceId, RecoveryPointArn, RestoreJobId, VolumeId};
+use recovery_core::aws::arn::{Arn, InstanceId, RecoveryPointArn, RestoreJobId, Scope, VolumeId};
 use recovery_core::aws::backup::{PlannedAs, Restore, RestoreJob};
 use recovery_core::aws::cloudformation::StackResource;
 use recovery_core::aws::ec2::{Attachment, DeviceName, Instance};
 use recovery_core::error::Error;
 use recovery_core::fakes::{AttachTrouble, DRILL_ROLE, Failure, FakeClock, StoredItem, World};
-use recovery_core::integrate::run::{Domain, integrate};
+use recovery_core::integrate::run::{Ownership, integrate};
 use recovery_core::ops_item::{Severity, Status};
 use recovery_core::outcome::Outcome;
 use recovery_core::ports::Clock;
@@ -25,9 +25,9 @@ const ATTACH: &str = "ec2:AttachVolume";
 /// Changes a world for a test.
 type Arrange = fn(&World);
 
-fn domain() -> Domain {
-    Domain {
-        here: Here {
+fn ownership() -> Ownership {
+    Ownership {
+        scope: Scope {
             account: "111122223333".to_owned(),
             region: "us-west-2".to_owned(),
         },
@@ -46,7 +46,7 @@ async fn deliver(world: &World) -> Result<Outcome, Error> {
 }
 
 async fn deliver_job(world: &World, job: RestoreJob) -> Result<Outcome, Error> {
-    integrate(world, &FakeClock::new(), &domain(), job).await
+    integrate(world, &FakeClock::new(), &ownership(), job).await
 }
 
 fn items(world: &World) -> Vec<StoredItem> {
@@ -239,7 +239,7 @@ async fn an_attachment_that_takes_a_while_is_waited_for() {
     let world = World::with_restored_volume();
     world.state().looks_until_attached = 3;
     let clock = FakeClock::new();
-    let outcome = integrate(&world, &clock, &domain(), job(&world))
+    let outcome = integrate(&world, &clock, &ownership(), job(&world))
         .await
         .unwrap();
     assert_eq!(outcome.kind(), "integrated");
@@ -344,7 +344,7 @@ async fn looks_that_are_not_granted_are_waited_out() {
             world.fail(call, Failure::Throttled);
         }
         let clock = FakeClock::new();
-        let error = integrate(&world, &clock, &domain(), job(&world))
+        let error = integrate(&world, &clock, &ownership(), job(&world))
             .await
             .unwrap_err();
         assert_eq!(error.fault().code(), Some("RequestLimitExceeded"));
@@ -433,7 +433,7 @@ async fn a_volume_that_does_not_exist_is_refused_with_its_remedy() {
     let world = World::with_restored_volume();
     world.state().volumes.clear();
     let clock = FakeClock::new();
-    let result = integrate(&world, &clock, &domain(), job(&world)).await;
+    let result = integrate(&world, &clock, &ownership(), job(&world)).await;
     assert_eq!(outcome(&result), ("refused", Some("volume-gone")));
     // EC2 is given the time to show it.
     assert!(clock.remaining() < Duration::from_secs(70));
@@ -477,7 +477,7 @@ async fn a_modification_of_the_volume_is_waited_for() {
     let world = World::with_restored_volume();
     world.state().attach_trouble = Some((AttachTrouble::Modifying, 10));
     let clock = FakeClock::new();
-    let outcome = integrate(&world, &clock, &domain(), job(&world)).await;
+    let outcome = integrate(&world, &clock, &ownership(), job(&world)).await;
     assert_eq!(outcome.unwrap().kind(), "integrated");
     assert_eq!(count(&world, ATTACH), 11);
     assert!(clock.remaining() < Duration::from_secs(260));
@@ -566,7 +566,7 @@ async fn an_attachment_that_is_dropped_is_refused_with_its_remedy() {
         with_volume(&world, |volume| volume.key = key.map(str::to_owned));
         world.state().drops_attachments = true;
         let clock = FakeClock::new();
-        let result = integrate(&world, &clock, &domain(), job(&world)).await;
+        let result = integrate(&world, &clock, &ownership(), job(&world)).await;
         assert_eq!(outcome(&result), ("refused", Some("attachment-dropped")));
         assert_eq!(count(&world, ATTACH), 1);
         // EC2's answers may lag behind for a while, but a run of the reconciler must come to this.
@@ -711,7 +711,7 @@ async fn tags_that_the_events_form_does_not_lead_to_are_looked_for_under_the_job
     let world = World::with_restored_volume();
     world.fail("backup:DescribeRestoreJob", Failure::AnswerLost);
     let clock = FakeClock::with_budget(Duration::ZERO);
-    let error = integrate(&world, &clock, &domain(), event)
+    let error = integrate(&world, &clock, &ownership(), event)
         .await
         .unwrap_err();
     assert_eq!(error.error_type(), "Retryable");
@@ -738,7 +738,7 @@ async fn waiting_ends_before_the_functions_time_does() {
             let world = World::with_restored_volume();
             arrange(&world);
             let clock = FakeClock::with_budget(Duration::from_secs(budget));
-            let error = integrate(&world, &clock, &domain(), job(&world))
+            let error = integrate(&world, &clock, &ownership(), job(&world))
                 .await
                 .unwrap_err();
             assert_eq!(error.error_type(), "Retryable");
@@ -942,7 +942,7 @@ async fn a_volume_whose_recovery_point_has_no_tags_comes_back_by_those_its_plan_
     );
     for kind in ["integrated", "already-integrated"] {
         let asked = planned(&world, &[]);
-        let result = integrate(&world, &FakeClock::new(), &domain(), asked).await;
+        let result = integrate(&world, &FakeClock::new(), &ownership(), asked).await;
         assert_eq!(outcome(&result), (kind, None));
         let item = the_item(&world).item;
         assert_eq!(item.status, Status::Resolved);
@@ -958,13 +958,13 @@ async fn a_volume_whose_recovery_point_has_no_tags_comes_back_by_those_its_plan_
 async fn a_name_that_another_volume_of_the_plan_claims_is_left_free() {
     let world = World::with_restored_volume();
     let asked = planned(&world, &["/dev/sdf", "/dev/xvdg"]);
-    let integrated = integrate(&world, &FakeClock::new(), &domain(), asked).await;
+    let integrated = integrate(&world, &FakeClock::new(), &ownership(), asked).await;
     assert_eq!(integrated.unwrap().id("device"), Some("/dev/sdh"));
     // What has a name of its own is not kept from it.
     let world = World::with_restored_volume();
     tag(&world, "recovery:device", "/dev/sdf");
     let asked = planned(&world, &["/dev/sdf"]);
-    let integrated = integrate(&world, &FakeClock::new(), &domain(), asked).await;
+    let integrated = integrate(&world, &FakeClock::new(), &ownership(), asked).await;
     assert_eq!(integrated.unwrap().id("device"), Some("/dev/sdf"));
 }
 
@@ -1007,7 +1007,7 @@ async fn what_to_do_survives_the_limit_of_a_description() {
             "v".repeat(400)
         ))
         .ok();
-        integrate(&world, &FakeClock::new(), &domain(), job)
+        integrate(&world, &FakeClock::new(), &ownership(), job)
             .await
             .unwrap();
         let item = the_item(&world);
@@ -1208,7 +1208,7 @@ async fn a_restore_test_is_left_alone_however_it_is_known() {
         .unwrap()
         .restore_test = true;
     let known = RestoreJob::known_by_id(RestoreJobId::new("job-1"));
-    let result = integrate(&world, &FakeClock::new(), &domain(), known).await;
+    let result = integrate(&world, &FakeClock::new(), &ownership(), known).await;
     assert_eq!(outcome(&result), ("ignored", Some("restore-test")));
 }
 
@@ -1227,8 +1227,8 @@ async fn every_partition_is_at_home() {
             recovery_point: RecoveryPointArn::parse(&point).ok(),
             ..job(&world)
         };
-        let mut elsewhere = domain();
-        region.clone_into(&mut elsewhere.here.region);
+        let mut elsewhere = ownership();
+        region.clone_into(&mut elsewhere.scope.region);
         let result = integrate(&world, &FakeClock::new(), &elsewhere, job).await;
         assert_eq!(outcome(&result), ("integrated", None));
     }
@@ -1238,7 +1238,7 @@ async fn every_partition_is_at_home() {
 async fn a_job_known_by_its_id_is_settled_by_backup() {
     let world = World::with_restored_volume();
     let known = RestoreJob::known_by_id(RestoreJobId::new("job-1"));
-    let outcome = integrate(&world, &FakeClock::new(), &domain(), known)
+    let outcome = integrate(&world, &FakeClock::new(), &ownership(), known)
         .await
         .unwrap();
     assert_eq!(outcome.kind(), "integrated");
@@ -1283,7 +1283,7 @@ async fn a_sparse_event_is_settled_by_what_backup_says() {
             ..job(&world)
         };
         arrange(world.state().restore_jobs.get_mut("job-1").unwrap());
-        let result = integrate(&world, &FakeClock::new(), &domain(), sparse).await;
+        let result = integrate(&world, &FakeClock::new(), &ownership(), sparse).await;
         match expected {
             Ok(expected) => assert_eq!(outcome(&result), expected, "row {n}"),
             Err(kind) => assert_eq!(result.unwrap_err().error_type(), kind, "row {n}"),
@@ -1298,7 +1298,7 @@ async fn a_job_that_nobody_calls_completed_is_not_acted_upon() {
     let world = World::with_restored_volume();
     world.state().restore_jobs.get_mut("job-1").unwrap().status = None;
     let known = RestoreJob::known_by_id(RestoreJobId::new("job-1"));
-    let error = integrate(&world, &FakeClock::new(), &domain(), known)
+    let error = integrate(&world, &FakeClock::new(), &ownership(), known)
         .await
         .unwrap_err();
     assert_eq!(error.error_type(), "Permanent");
@@ -1307,7 +1307,7 @@ async fn a_job_that_nobody_calls_completed_is_not_acted_upon() {
     // Running is no error: there will be an event.
     world.state().restore_jobs.get_mut("job-1").unwrap().status = Some("RUNNING".into());
     let known = RestoreJob::known_by_id(RestoreJobId::new("job-1"));
-    let result = integrate(&world, &FakeClock::new(), &domain(), known).await;
+    let result = integrate(&world, &FakeClock::new(), &ownership(), known).await;
     assert_eq!(outcome(&result), ("ignored", Some("status")));
 }
 
@@ -1411,7 +1411,7 @@ async fn elsewhere_nothing_is_touched() {
             created_resource: Arn::parse(created).ok(),
             ..job(&world)
         };
-        let result = integrate(&world, &FakeClock::new(), &domain(), job).await;
+        let result = integrate(&world, &FakeClock::new(), &ownership(), job).await;
         assert_eq!(outcome(&result), ("refused", Some("not-here")));
         assert_eq!(count(&world, "ec2:"), 0);
     }

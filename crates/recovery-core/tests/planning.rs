@@ -18,13 +18,13 @@ use recovery_core::fakes::{Failure, FakeClock, World, volume_point};
 use recovery_core::outcome::Outcome;
 use recovery_core::plan::Plan;
 use recovery_core::plan::candidates::Candidates;
-use recovery_core::plan::run::{INLINE_LIMIT, Places, handle};
+use recovery_core::plan::run::{INLINE_LIMIT, PlannerConfig, handle};
 use recovery_core::ports::{Clock, SNAPSHOTS_AT_ONCE};
 use recovery_core::tags::Tags;
 use serde_json::{Value, json};
 
-fn places() -> Places {
-    Places {
+fn config() -> PlannerConfig {
+    PlannerConfig {
         vault: "recovery".to_owned(),
         bucket: "plans-of-shop".to_owned(),
     }
@@ -46,7 +46,7 @@ fn run<T>(future: impl Future<Output = T>) -> T {
 }
 
 fn planned(world: &World, input: &Value) -> Outcome {
-    run(handle(world, &FakeClock::new(), &places(), input)).unwrap()
+    run(handle(world, &FakeClock::new(), &config(), input)).unwrap()
 }
 
 fn recover() -> Value {
@@ -170,8 +170,8 @@ fn a_plan_has_the_newest_of_each_volume_in_the_order_of_the_waves() {
         3 * 3600
     );
     // A log gets the ids, not the plan.
-    assert!(outcome.for_the_log().member("plan").is_none());
-    assert_eq!(outcome.for_the_log().id("workload"), Some("shop"));
+    assert!(outcome.redacted().member("plan").is_none());
+    assert_eq!(outcome.redacted().id("workload"), Some("shop"));
 }
 
 /// What a recovery point can have against it, beside an older one that has nothing.
@@ -392,7 +392,7 @@ fn a_point_that_cannot_be_asked_for_its_tags_does_not_stop_the_others() {
     assert_eq!(plan.totals.items, 1);
     assert_eq!(reasons(&plan), owned([("fs-1", "tags-unread")]));
     world.fail("backup:ListTags", Failure::Throttled);
-    let error = run(handle(&world, &FakeClock::new(), &places(), &recover())).unwrap_err();
+    let error = run(handle(&world, &FakeClock::new(), &config(), &recover())).unwrap_err();
     assert_eq!(error.error_type(), "Retryable");
 }
 
@@ -664,7 +664,7 @@ fn a_changed_world_is_refused_and_what_changed_is_named() {
     // The same world, later: ages differ, what is to be done does not.
     let clock = FakeClock::new();
     run(clock.sleep(Duration::from_secs(60)));
-    let again = run(handle(&world, &clock, &places(), &with_hash(&hash))).unwrap();
+    let again = run(handle(&world, &clock, &config(), &with_hash(&hash))).unwrap();
     assert_eq!(
         (again.kind(), again.id("planHash")),
         ("planned", Some(hash.as_str()))
@@ -875,7 +875,7 @@ fn calls_grow_with_pages_and_batches_and_a_run_ends_in_time() {
     assert_eq!(calls.len(), 19 + 3 + 1 + 2 + 1, "{calls:#?}");
 
     let clock = FakeClock::with_budget(Duration::from_secs(40));
-    let error = run(handle(&world, &clock, &places(), &recover())).unwrap_err();
+    let error = run(handle(&world, &clock, &config(), &recover())).unwrap_err();
     assert_eq!(error.error_type(), "Retryable");
     assert!(error.to_string().contains("time"), "{error}");
 }
@@ -1304,7 +1304,7 @@ fn a_report_that_cannot_be_read_is_an_error_that_names_it() {
             let world = returned();
             let object = text.to_owned();
             world.state().backups.objects.insert(key.to_owned(), object);
-            let error = run(handle(&world, &FakeClock::new(), &places(), &recover())).unwrap_err();
+            let error = run(handle(&world, &FakeClock::new(), &config(), &recover())).unwrap_err();
             assert_eq!(error.error_type(), "Permanent");
             assert!(error.to_string().contains(key), "{error}");
         }
@@ -1317,7 +1317,7 @@ fn a_report_that_cannot_be_read_is_an_error_that_names_it() {
         let world = returned();
         report(&world, "shop-1", "recover", hours_ago(1), &[("a", true)]);
         world.fail(operation, failure);
-        let error = run(handle(&world, &FakeClock::new(), &places(), &recover())).unwrap_err();
+        let error = run(handle(&world, &FakeClock::new(), &config(), &recover())).unwrap_err();
         assert_eq!(error.error_type(), kind, "{operation}");
     }
 }

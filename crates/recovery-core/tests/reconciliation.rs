@@ -9,25 +9,25 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use recovery_core::aws::arn::{Here, InstanceId, RecoveryPointArn, VolumeId};
+use recovery_core::aws::arn::{InstanceId, RecoveryPointArn, Scope, VolumeId};
 use recovery_core::aws::backup::{PlannedAs, Restore};
 use recovery_core::aws::ec2::Attachment;
 use recovery_core::error::Error;
 use recovery_core::fakes::{DRILL_ROLE, Failure, FakeClock, World};
-use recovery_core::integrate::run::{Domain, integrate};
-use recovery_core::integrate::run_reconcile::{Horizon, reconcile};
+use recovery_core::integrate::run::{Ownership, integrate};
+use recovery_core::integrate::run_reconcile::{LookbackWindow, reconcile};
 use recovery_core::ops_item::Status;
 use recovery_core::outcome::Outcome;
 
-const HORIZON: Horizon = Horizon {
+const HORIZON: LookbackWindow = LookbackWindow {
     lookback: TimeDelta::hours(24),
     patience: TimeDelta::minutes(30),
     interval: Duration::from_mins(1),
 };
 
-fn domain() -> Domain {
-    Domain {
-        here: Here {
+fn ownership() -> Ownership {
+    Ownership {
+        scope: Scope {
             account: "111122223333".to_owned(),
             region: "us-west-2".to_owned(),
         },
@@ -36,7 +36,7 @@ fn domain() -> Domain {
 }
 
 async fn run(world: &World) -> Result<Outcome, Error> {
-    reconcile(world, &FakeClock::new(), &domain(), HORIZON).await
+    reconcile(world, &FakeClock::new(), &ownership(), HORIZON).await
 }
 
 /// A world with this many completed restores, none integrated, for one instance.
@@ -129,7 +129,7 @@ async fn a_recovery_point_without_tags_is_integrated_by_those_that_its_item_name
         },
         ..Restore::from(job)
     };
-    let error = integrate(&world, &FakeClock::new(), &domain(), asked).await;
+    let error = integrate(&world, &FakeClock::new(), &ownership(), asked).await;
     assert_eq!(error.unwrap_err().error_type(), "Retryable");
     world.state().stack_resources.insert(stack, server);
     let outcome = run(&world).await.unwrap();
@@ -198,7 +198,7 @@ async fn an_attachment_that_was_not_written_down_is_written_down() {
     // opsitem-creator made the item, then the integrator attached and died.
     let job = world.state().restore_jobs["job-1"].clone();
     world.fail("ssm:UpdateOpsItem", Failure::Denied);
-    integrate(&world, &FakeClock::new(), &domain(), job)
+    integrate(&world, &FakeClock::new(), &ownership(), job)
         .await
         .unwrap_err();
     assert_eq!(attached(&world), 1);
@@ -357,7 +357,9 @@ async fn a_refusal_is_told_once_however_often_it_is_looked_at() {
 async fn no_turn_begins_without_the_time_for_it() {
     let world = restored(5);
     let clock = FakeClock::with_budget(Duration::from_secs(74));
-    let outcome = reconcile(&world, &clock, &domain(), HORIZON).await.unwrap();
+    let outcome = reconcile(&world, &clock, &ownership(), HORIZON)
+        .await
+        .unwrap();
     assert_eq!(outcome.count("left"), Some(5));
     assert_eq!(attached(&world), 0);
     // Those that wait give up their turn: the next run comes in minutes.
@@ -365,7 +367,9 @@ async fn no_turn_begins_without_the_time_for_it() {
         volume.state = "creating".to_owned();
     }
     let clock = FakeClock::new();
-    let outcome = reconcile(&world, &clock, &domain(), HORIZON).await.unwrap();
+    let outcome = reconcile(&world, &clock, &ownership(), HORIZON)
+        .await
+        .unwrap();
     assert_eq!(outcome.count("waiting"), Some(5));
     let taken = Duration::from_secs(300) - recovery_core::ports::Clock::remaining(&clock);
     // The clock of the fakes adds up what goes on at the same time.
@@ -380,7 +384,9 @@ async fn what_a_run_has_not_begun_when_the_next_one_is_due_is_left_to_that_one()
     }
     // Eight at a time wait half a minute each, which the clock of the fakes adds up.
     let clock = FakeClock::with_budget(Duration::from_secs(900));
-    let outcome = reconcile(&world, &clock, &domain(), HORIZON).await.unwrap();
+    let outcome = reconcile(&world, &clock, &ownership(), HORIZON)
+        .await
+        .unwrap();
     let (waiting, left) = (outcome.count("waiting"), outcome.count("left"));
     assert!(waiting.is_some_and(|waiting| waiting < 20), "{outcome:?}");
     assert_eq!(waiting.unwrap() + left.unwrap(), 20, "{outcome:?}");
@@ -401,7 +407,9 @@ async fn while_a_restore_is_under_way_the_restores_are_listed_until_the_next_run
     under_way(&world, "job-1");
     world.fail("cloudformation:DescribeStackResource", Failure::Denied);
     let clock = FakeClock::new();
-    let outcome = reconcile(&world, &clock, &domain(), HORIZON).await.unwrap();
+    let outcome = reconcile(&world, &clock, &ownership(), HORIZON)
+        .await
+        .unwrap();
     assert_eq!(count(&world, "backup:ListRestoreJobs first"), 4);
     let taken = Duration::from_secs(300) - recovery_core::ports::Clock::remaining(&clock);
     assert!(taken < HORIZON.interval, "{taken:?}");
@@ -413,7 +421,9 @@ async fn while_a_restore_is_under_way_the_restores_are_listed_until_the_next_run
     let world = restored(1);
     under_way(&world, "job-1");
     let clock = FakeClock::with_budget(Duration::from_secs(89));
-    reconcile(&world, &clock, &domain(), HORIZON).await.unwrap();
+    reconcile(&world, &clock, &ownership(), HORIZON)
+        .await
+        .unwrap();
     assert_eq!(count(&world, "backup:ListRestoreJobs first"), 1);
 }
 
@@ -554,7 +564,7 @@ async fn what_someone_has_taken_off_again_stays_off() {
     assert_eq!(world.state().items[0].item.status, Status::Resolved);
     // Who asks for it gets it.
     let job = world.state().restore_jobs["job-1"].clone();
-    integrate(&world, &FakeClock::new(), &domain(), job)
+    integrate(&world, &FakeClock::new(), &ownership(), job)
         .await
         .unwrap();
     assert_eq!(world.attachments_made(), 2);

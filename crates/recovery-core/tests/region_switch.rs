@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use recovery_core::error::Error;
-use recovery_core::fail_over::run_region_switch::{Recovered, handle};
+use recovery_core::fail_over::run_region_switch::{RegionSwitchConfig, handle};
 use recovery_core::fakes::{Failure, FakeClock, World};
 use recovery_core::outcome::Outcome;
 use recovery_core::ports::Clock;
@@ -18,8 +18,8 @@ use serde_json::{Value, json};
 const DESCRIBE: &str = "states:DescribeExecution";
 const START: &str = "states:StartExecution";
 
-fn here() -> Recovered {
-    Recovered {
+fn config() -> RegionSwitchConfig {
+    RegionSwitchConfig {
         workload: "shop".to_owned(),
         region: "us-west-2".to_owned(),
     }
@@ -36,7 +36,7 @@ fn payload() -> Value {
 }
 
 fn run(world: &World, clock: &FakeClock, payload: &Value) -> Result<Outcome, Error> {
-    handle(world, clock, &here(), payload)
+    handle(world, clock, &config(), payload)
         .now_or_never()
         .unwrap()
 }

@@ -9,17 +9,17 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use recovery_core::error::Error;
-use recovery_core::fakes::{Came, DRILL_ROLE, Failure, FakeClock, Story, StoryItem, World};
+use recovery_core::fakes::{DRILL_ROLE, Failure, FakeClock, Progress, Story, StoryItem, World};
 use recovery_core::ops_item::Status;
 use recovery_core::outcome::Outcome;
 use recovery_core::plan::request::Mode;
 use recovery_core::report::phases::PhaseName;
-use recovery_core::report::run::{Terms, handle};
+use recovery_core::report::run::{ReportConfig, handle};
 use recovery_core::report::{Objectives, Report, page};
 use serde_json::{Value, json};
 
-fn terms() -> Terms {
-    Terms {
+fn config() -> ReportConfig {
+    ReportConfig {
         bucket: "recovery".to_owned(),
         objectives: Objectives {
             rto_minutes: Some(60),
@@ -33,7 +33,7 @@ fn terms() -> Terms {
 type Change = fn(&mut Value);
 
 async fn asked(world: &World, payload: &Value) -> Result<Outcome, Error> {
-    handle(world, world, &FakeClock::new(), &terms(), payload).await
+    handle(world, world, &FakeClock::new(), &config(), payload).await
 }
 
 /// The report that is kept of it.
@@ -250,7 +250,7 @@ async fn a_restore_that_failed_took_its_time_and_is_shown_before_the_one_that_di
     let mut story = Story::whole(4, 3).untracked();
     story.items.truncate(1);
     let (created, failed) = (story.stood + 10, story.stood + 900);
-    story.items[0].came = Came::Failed(created, failed);
+    story.items[0].came = Progress::Failed(created, failed);
     story.verified = Some(failed + 30);
     story.failed_over = None;
     let (_, _, report) = reported(&story).await;
@@ -267,7 +267,7 @@ async fn a_restore_that_failed_took_its_time_and_is_shown_before_the_one_that_di
     // Redriven, it is restored.
     story.items[0] = StoryItem {
         failed_before: Some((created, failed)),
-        came: Came::Attached(failed + 100, failed + 160, failed + 170),
+        came: Progress::Attached(failed + 100, failed + 160, failed + 170),
         ..story.items[0]
     };
     story.verified = Some(failed + 200);
@@ -538,7 +538,7 @@ async fn notification_and_opsitem_say_what_happened_why_what_was_done_and_what_t
 async fn a_run_whose_time_is_up_says_so() {
     let (world, payload) = Story::whole(3, 2).told("verify").unwrap();
     let clock = FakeClock::with_budget(Duration::from_secs(60));
-    let error = handle(&world, &world, &clock, &terms(), &payload)
+    let error = handle(&world, &world, &clock, &config(), &payload)
         .await
         .unwrap_err();
     assert_eq!(error.error_type(), "Retryable");
@@ -586,16 +586,16 @@ async fn what_the_input_lacks_is_lenient_and_what_it_must_have_is_named() {
     }
 }
 
-fn came() -> impl Strategy<Value = Came> {
+fn came() -> impl Strategy<Value = Progress> {
     let moment = || 1_000_i64..5_000;
     let later = || 0_i64..900;
     prop_oneof![
-        1 => Just(Came::Nowhere),
-        1 => moment().prop_map(Came::Restoring),
-        1 => (moment(), later()).prop_map(|(at, took)| Came::Failed(at, at + took)),
-        1 => (moment(), later()).prop_map(|(at, took)| Came::Restored(at, at + took)),
+        1 => Just(Progress::Nowhere),
+        1 => moment().prop_map(Progress::Restoring),
+        1 => (moment(), later()).prop_map(|(at, took)| Progress::Failed(at, at + took)),
+        1 => (moment(), later()).prop_map(|(at, took)| Progress::Restored(at, at + took)),
         6 => (moment(), later(), -5_i64..300)
-            .prop_map(|(at, took, then)| Came::Attached(at, at + took, at + took + then)),
+            .prop_map(|(at, took, then)| Progress::Attached(at, at + took, at + took + then)),
     ]
 }
 
@@ -608,7 +608,7 @@ fn story() -> impl Strategy<Value = Story> {
             age,
             failed_before: failed_before
                 .map(|(at, took)| (at, at + took))
-                .filter(|_| came != Came::Nowhere),
+                .filter(|_| came != Progress::Nowhere),
             came,
         },
     );
@@ -665,7 +665,7 @@ fn now<T>(future: impl Future<Output = T>) -> T {
 fn what_another_recovery_restored_before_the_plan_was_made_counts_and_what_failed_does_not() {
     let mut story = Story::whole(1, 0);
     let planned = story.planned;
-    story.items[0].came = Came::Attached(planned - 60, planned - 30, planned - 20);
+    story.items[0].came = Progress::Attached(planned - 60, planned - 30, planned - 20);
     story.items[0].failed_before = Some((planned - 120, planned - 90));
     story.items[0].age = 3_600;
     let (_, _, report) = now(reported(&story));
@@ -681,21 +681,21 @@ proptest! {
         let tracked = story.tracked;
         let began = tracked.map(|_| 0);
         let start = began.into_iter().chain(tracked).fold(story.started, i64::min);
-        let of = |pick: fn(Came) -> Option<i64>| story.items.iter().filter_map(move |item| pick(item.came));
+        let of = |pick: fn(Progress) -> Option<i64>| story.items.iter().filter_map(move |item| pick(item.came));
         let restored = of(|came| match came {
-            Came::Failed(_, ended) => Some(ended),
-            Came::Restored(_, completed) | Came::Attached(_, completed, _) => Some(completed),
-            Came::Nowhere | Came::Restoring(_) => None,
+            Progress::Failed(_, ended) => Some(ended),
+            Progress::Restored(_, completed) | Progress::Attached(_, completed, _) => Some(completed),
+            Progress::Nowhere | Progress::Restoring(_) => None,
         }).max();
         let attached = of(|came| match came {
-            Came::Attached(_, _, attached) => Some(attached),
+            Progress::Attached(_, _, attached) => Some(attached),
             _ => None,
         });
         // What began before the plan is no restore of this recovery, but these all began after.
         let end = [Some(story.started), Some(story.planned), restored, attached.clone().max(), story.verified, story.failed_over];
         let first = of(|came| match came {
-            Came::Nowhere => None,
-            Came::Restoring(at) | Came::Failed(at, _) | Came::Restored(at, _) | Came::Attached(at, ..) => Some(at),
+            Progress::Nowhere => None,
+            Progress::Restoring(at) | Progress::Failed(at, _) | Progress::Restored(at, _) | Progress::Attached(at, ..) => Some(at),
         });
         // Whatever began before the plan, or before the drill, belongs to something else.
         let since = if story.mode == Mode::Drill { story.started } else { story.planned };
@@ -716,7 +716,7 @@ proptest! {
         let met = report.rto.met;
         prop_assert_eq!(met, Some(story.is_whole() && end - start <= 3_600));
         let took: Vec<i64> = story.items.iter().filter_map(|item| match item.came {
-            Came::Restored(at, completed) | Came::Attached(at, completed, _) => Some(completed - at),
+            Progress::Restored(at, completed) | Progress::Attached(at, completed, _) => Some(completed - at),
             _ => None,
         }).collect();
         let distribution = report.statistics.restore_seconds.as_ref().map(|it| (it.min, it.max));
@@ -763,7 +763,7 @@ proptest! {
                 }
                 more
             }).collect();
-            if !story.items.iter().any(|item| item.came == Came::Nowhere) {
+            if !story.items.iter().any(|item| item.came == Progress::Nowhere) {
                 state.records.jobs.extend(more);
             }
             dice.shuffle(&mut state.records.jobs);

@@ -399,7 +399,7 @@ async fn people_read_what_is_done_and_where_to_look() {
     ] {
         assert!(told.contains(part), "{told}");
     }
-    for (region, domain) in [
+    for (region, ownership) in [
         ("cn-north-1", "cn-north-1.console.amazonaws.cn/"),
         (
             "us-gov-west-1",
@@ -415,7 +415,7 @@ async fn people_read_what_is_done_and_where_to_look() {
             .await
             .unwrap();
         let told = world.state().notifications[0].message.clone();
-        assert!(told.contains(domain), "{told}");
+        assert!(told.contains(ownership), "{told}");
     }
     // What is over starts nothing, and the message does not say so.
     deliver(&world, &message("two", 1, "closed", 20))

@@ -14,14 +14,14 @@ use recovery_core::fakes::{
     DRILL_ROLE, Failure, RESTORE_ROLE, World, attached_volume, completed_job, volume_point,
 };
 use recovery_core::outcome::Outcome;
-use recovery_core::restore::run::{Means, handle};
+use recovery_core::restore::run::{RestoreConfig, handle};
 use serde_json::{Value, json};
 
 const POINT: &str = "arn:aws:ec2:us-west-2::snapshot/snap-a";
 const KEY: &str = "arn:aws:kms:us-west-2:111122223333:key/1";
 
-fn means() -> Means {
-    Means {
+fn config() -> RestoreConfig {
+    RestoreConfig {
         vault: "recovery".to_owned(),
         role: RESTORE_ROLE.to_owned(),
         drill_role: DRILL_ROLE.to_owned(),
@@ -64,7 +64,7 @@ fn input_with(pointer: &str, value: Value) -> Value {
 }
 
 async fn started(world: &World) -> Outcome {
-    handle(world, &means(), &input()).await.unwrap()
+    handle(world, &config(), &input()).await.unwrap()
 }
 
 fn requests(world: &World) -> Vec<RestoreRequest> {
@@ -95,7 +95,7 @@ async fn a_restore_begins_in_the_zone_of_its_target_wherever_the_plan_saw_it() {
     let [request] = requests(&world).try_into().unwrap();
     assert_eq!(request.point.as_str(), POINT);
     assert_eq!(request.resource_type, "EBS");
-    assert_eq!(request.role, means().role);
+    assert_eq!(request.role, config().role);
     assert!(request.copy_tags);
     assert_eq!(request.token.len(), 64);
     assert_eq!(
@@ -118,11 +118,11 @@ async fn what_is_stored_and_the_owners_key_are_in_the_metadata() {
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .into(),
     );
-    let means = Means {
+    let config = RestoreConfig {
         key: Some(KEY.to_owned()),
-        ..means()
+        ..config()
     };
-    handle(&world, &means, &input()).await.unwrap();
+    handle(&world, &config, &input()).await.unwrap();
     let [request] = requests(&world).try_into().unwrap();
     assert_eq!(
         json!(request.metadata),
@@ -154,7 +154,7 @@ async fn the_job_is_recorded_under_the_execution_before_the_item_counts_as_start
     // A record that cannot be written is an error: the item has not started.
     let world = self::world();
     world.fail("s3:PutObject", Failure::Denied);
-    let error = handle(&world, &means(), &input()).await.unwrap_err();
+    let error = handle(&world, &config(), &input()).await.unwrap_err();
     assert_eq!(error.error_type(), "Permanent");
     // The next attempt finds the job in AWS Backup's list.
     world.forget_tokens();
@@ -196,12 +196,12 @@ async fn what_failed_is_restored_anew_as_often_as_it_may_be() {
     for job in world.state().restore_jobs.values_mut() {
         job.status_message = Some("The role may not use the key.".to_owned());
     }
-    let outcome = handle(&world, &means(), &input()).await;
+    let outcome = handle(&world, &config(), &input()).await;
     assert_refused(outcome, "restore-keeps-failing", "may not use the key");
     assert_eq!(requests(&world).len(), 10);
     // Another execution tries again.
     let other = input_with("/execution/name", json!("shop-2"));
-    let outcome = handle(&world, &means(), &other).await.unwrap();
+    let outcome = handle(&world, &config(), &other).await.unwrap();
     assert_eq!(outcome.id("restoreJobId"), Some("planned-11"));
 }
 
@@ -209,12 +209,12 @@ async fn what_failed_is_restored_anew_as_often_as_it_may_be() {
 async fn an_item_is_one_job_whatever_else_the_plan_holds_and_another_item_is_another_job() {
     let world = world();
     world.fail("backup:StartRestoreJob", Failure::AnswerLost);
-    let error = handle(&world, &means(), &input()).await.unwrap_err();
+    let error = handle(&world, &config(), &input()).await.unwrap_err();
     assert_eq!(error.error_type(), "Retryable");
     world.forget_tokens();
     assert_eq!(started(&world).await.id("restoreJobId"), Some("planned-1"));
     let other = input_with("/planHash", json!("f".repeat(64)));
-    let outcome = handle(&world, &means(), &other).await.unwrap();
+    let outcome = handle(&world, &config(), &other).await.unwrap();
     assert_eq!(outcome.id("restoreJobId"), Some("planned-1"));
     let created = DateTime::from_timestamp(1_795_400_000, 0).unwrap();
     let point = volume_point("b", "b", created).unwrap();
@@ -224,7 +224,7 @@ async fn an_item_is_one_job_whatever_else_the_plan_holds_and_another_item_is_ano
         json!("arn:aws:ec2:us-west-2::snapshot/snap-b"),
     );
     other["item"]["resourceArn"] = json!("arn:aws:ec2:us-east-1:1:volume/vol-b");
-    let outcome = handle(&world, &means(), &other).await.unwrap();
+    let outcome = handle(&world, &config(), &other).await.unwrap();
     assert_eq!(outcome.id("restoreJobId"), Some("planned-2"));
 }
 
@@ -232,7 +232,7 @@ async fn an_item_is_one_job_whatever_else_the_plan_holds_and_another_item_is_ano
 async fn a_token_belongs_to_one_execution_that_is_identified_by_name_and_start() {
     let token = |input: Value| async move {
         let world = world();
-        handle(&world, &means(), &input).await.unwrap();
+        handle(&world, &config(), &input).await.unwrap();
         requests(&world).remove(0).token
     };
     let first = token(input()).await;
@@ -359,7 +359,7 @@ async fn what_another_recovery_restored_is_found_as_long_as_its_volume_serves() 
 #[tokio::test]
 async fn a_drill_restores_anew_what_a_recovery_has_restored() {
     let world = recovered_before("COMPLETED");
-    let outcome = handle(&world, &means(), &drill("drill-1")).await.unwrap();
+    let outcome = handle(&world, &config(), &drill("drill-1")).await.unwrap();
     assert_eq!(outcome.id("restoreJobId"), Some("planned-1"));
 }
 
@@ -392,7 +392,7 @@ async fn a_record_that_is_not_one_is_an_error_that_names_it() {
     for text in ["", "{}", "[]", "{\"restoreJobId\": 7}"] {
         let object = text.to_owned();
         world.state().backups.objects.insert(key.clone(), object);
-        let error = handle(&world, &means(), &input()).await.unwrap_err();
+        let error = handle(&world, &config(), &input()).await.unwrap_err();
         assert_eq!(error.error_type(), "Permanent");
         assert!(error.to_string().contains(&key), "{error}");
     }
@@ -403,7 +403,7 @@ async fn a_record_that_is_not_one_is_an_error_that_names_it() {
 async fn a_target_that_is_not_there_yet_is_waited_for_and_nothing_begins() {
     let world = world();
     world.state().stack_resources.clear();
-    let error = handle(&world, &means(), &input()).await.unwrap_err();
+    let error = handle(&world, &config(), &input()).await.unwrap_err();
     assert_eq!(error.error_type(), "Retryable");
     assert!(error.to_string().contains("Deploy the stack"), "{error}");
     assert!(requests(&world).is_empty());
@@ -412,7 +412,7 @@ async fn a_target_that_is_not_there_yet_is_waited_for_and_nothing_begins() {
 #[tokio::test]
 async fn what_must_not_begin_is_refused_with_the_remedy() {
     let refused = |world: World, input: Value| async move {
-        let outcome = handle(&world, &means(), &input).await;
+        let outcome = handle(&world, &config(), &input).await;
         assert!(requests(&world).is_empty());
         outcome
     };
@@ -424,7 +424,7 @@ async fn what_must_not_begin_is_refused_with_the_remedy() {
             .unwrap()
             .state = state.to_owned();
         assert_refused(
-            handle(&gone, &means(), &input()).await,
+            handle(&gone, &config(), &input()).await,
             "instance-gone",
             state,
         );
@@ -484,7 +484,7 @@ async fn trouble_at_each_call_is_an_error_of_its_kind_and_repeated_it_is_one_job
         ] {
             let world = world();
             world.fail(operation, failure);
-            let error = handle(&world, &means(), &input()).await.unwrap_err();
+            let error = handle(&world, &config(), &input()).await.unwrap_err();
             assert_eq!(error.error_type(), kind, "{operation}");
             world.forget_tokens();
             assert_eq!(started(&world).await.id("restoreJobId"), Some("planned-1"));
@@ -509,7 +509,7 @@ async fn a_drill_restores_with_its_own_role_without_tags_and_anew_each_time() {
             // The first one has ended.
             input["execution"]["startedAt"] = json!("2026-11-24T05:55:00Z");
         }
-        let outcome = handle(&world, &means(), &input).await.unwrap();
+        let outcome = handle(&world, &config(), &input).await.unwrap();
         assert_eq!(outcome.kind(), "started");
         assert_eq!(outcome.id("mode"), Some("drill"));
         assert_eq!(outcome.id("drill"), Some(name));
@@ -560,7 +560,7 @@ async fn an_execution_has_a_name_and_a_start_and_a_drills_name_can_be_the_value_
         named("drill", json!("a.b")),
         named("drill", json!(7)),
     ] {
-        let error = handle(&world, &means(), &payload).await.unwrap_err();
+        let error = handle(&world, &config(), &payload).await.unwrap_err();
         assert_eq!(error.error_type(), "Permanent");
         let text = error.to_string();
         assert!(
@@ -570,11 +570,11 @@ async fn an_execution_has_a_name_and_a_start_and_a_drills_name_can_be_the_value_
     }
     assert!(world.calls().is_empty());
     for name in ["a", "A-_9", &"x".repeat(80)] {
-        let outcome = handle(&world, &means(), &drill(name)).await.unwrap();
+        let outcome = handle(&world, &config(), &drill(name)).await.unwrap();
         assert_eq!(outcome.kind(), "started", "{name}");
     }
     let recover = named("recover", json!("été.1"));
-    let outcome = handle(&world, &means(), &recover).await.unwrap();
+    let outcome = handle(&world, &config(), &recover).await.unwrap();
     assert_eq!(outcome.kind(), "started");
 }
 
@@ -606,7 +606,7 @@ async fn what_is_no_planned_item_is_an_error_that_names_it() {
             "item.target",
         ),
     ] {
-        let error = handle(&world, &means(), &payload).await.unwrap_err();
+        let error = handle(&world, &config(), &payload).await.unwrap_err();
         assert_eq!(error.error_type(), "Permanent");
         assert!(error.to_string().contains(expected), "{error}");
     }

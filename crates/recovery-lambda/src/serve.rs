@@ -69,7 +69,7 @@ async fn answer(
         Ok(outcome) => outcome.map_err(Failure)?,
         Err(_) => return Err(Failure(out_of_time(calls, context))),
     };
-    match serde_json::to_value(outcome.for_the_log()) {
+    match serde_json::to_value(outcome.redacted()) {
         Ok(fields) => tracing::info!(outcome = %fields, "done"),
         Err(error) => tracing::warn!(%error, "the outcome could not be logged"),
     }

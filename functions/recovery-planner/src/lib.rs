@@ -3,7 +3,7 @@
 //! Takes `{"workload": "…", "mode": "recover"}` from a state machine or a person; more in
 //! [`recovery_core::plan::request`].
 
-use recovery_core::plan::run::Places;
+use recovery_core::plan::run::PlannerConfig;
 use recovery_lambda::{SettingsError, Variables};
 
 pub use recovery_core::plan::run::handle;
@@ -12,7 +12,7 @@ pub use recovery_core::plan::run::handle;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// `VAULT_NAME` and `PLAN_BUCKET`: where recovery points are looked for and plans are kept.
-    pub places: Places,
+    pub config: PlannerConfig,
 }
 
 impl Settings {
@@ -26,7 +26,7 @@ impl Settings {
     pub fn from_variables(variables: Variables<'_>) -> Result<Settings, SettingsError> {
         let mut read = recovery_lambda::Settings::from(variables);
         let settings = Settings {
-            places: Places {
+            config: PlannerConfig {
                 vault: read.required("VAULT_NAME"),
                 bucket: read.required("PLAN_BUCKET"),
             },

@@ -5,7 +5,7 @@
 //! [`recovery_core::report::request`].
 
 use recovery_core::report::Objectives;
-use recovery_core::report::run::Terms;
+use recovery_core::report::run::ReportConfig;
 use recovery_lambda::{SettingsError, Variables};
 
 pub use recovery_core::report::run::handle;
@@ -16,7 +16,7 @@ pub struct Settings {
     /// `PLAN_BUCKET`, `RECOVERY_TIME_TARGET_MINUTES`, `RECOVERY_POINT_TARGET_MINUTES` (or `off`) and
     /// `DRILL_RESTORE_ROLE_ARN`: the bucket of plans and reports, the RTO and RPO, and the role that
     /// drills restore with.
-    pub terms: Terms,
+    pub config: ReportConfig,
     /// `TOPIC_ARN`: the SNS topic for people, or `off`.
     pub topic: Option<String>,
 }
@@ -38,7 +38,7 @@ impl Settings {
     pub fn from_variables(variables: Variables<'_>) -> Result<Settings, SettingsError> {
         let mut read = recovery_lambda::Settings::from(variables);
         let settings = Settings {
-            terms: Terms {
+            config: ReportConfig {
                 bucket: read.required("PLAN_BUCKET"),
                 objectives: Objectives {
                     rto_minutes: read.number_or_off("RECOVERY_TIME_TARGET_MINUTES"),

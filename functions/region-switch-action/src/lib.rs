@@ -4,7 +4,7 @@
 //! Takes what a custom action Lambda block passes: `{"PlanArn": "…", "ExecutionId": "…", …}`, and what
 //! the owner adds to it: `{"action": "activate", "region": "…"}`.
 
-use recovery_core::fail_over::run_region_switch::Recovered;
+use recovery_core::fail_over::run_region_switch::RegionSwitchConfig;
 use recovery_lambda::{SettingsError, Variables};
 
 pub use recovery_core::fail_over::run_region_switch::handle;
@@ -15,7 +15,7 @@ pub struct Settings {
     /// `STATE_MACHINE_ARN`: what recovers.
     pub state_machine: String,
     /// `RECOVERY_WORKLOAD`, and Lambda's `AWS_REGION`: what is recovered, and where.
-    pub here: Recovered,
+    pub config: RegionSwitchConfig,
 }
 
 impl Settings {
@@ -30,7 +30,7 @@ impl Settings {
         let mut read = recovery_lambda::Settings::from(variables);
         let settings = Settings {
             state_machine: read.arn("STATE_MACHINE_ARN"),
-            here: Recovered {
+            config: RegionSwitchConfig {
                 workload: read.workload("RECOVERY_WORKLOAD"),
                 region: read.region("AWS_REGION"),
             },

@@ -4,10 +4,10 @@
 //! `{"restoreJobId": "…"}`; of a drill, `{"restoreJobId": "…", "drill": {"stack": "…"}}`. A state machine
 //! adds the plan's `item`, which names the recovery point whose tags stand in for missing ones.
 
-use recovery_core::aws::arn::Here;
+use recovery_core::aws::arn::Scope;
 use recovery_core::error::Error;
 use recovery_core::event::backup;
-use recovery_core::integrate::run::{Domain, integrate};
+use recovery_core::integrate::run::{Ownership, integrate};
 use recovery_core::outcome::Outcome;
 use recovery_core::ports::{Clock, IntegrationPorts};
 use recovery_lambda::{SettingsError, Variables};
@@ -17,7 +17,7 @@ use serde_json::Value;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// `ACCOUNT_ID` and `AWS_REGION`, where this system runs; and `DRILL_RESTORE_ROLE_ARN`.
-    pub domain: Domain,
+    pub ownership: Ownership,
     /// `TOPIC_ARN`: the SNS topic for people, or `off`.
     pub topic: Option<String>,
 }
@@ -34,8 +34,8 @@ impl Settings {
     pub fn from_variables(variables: Variables<'_>) -> Result<Settings, SettingsError> {
         let mut read = recovery_lambda::Settings::from(variables);
         let settings = Settings {
-            domain: Domain {
-                here: Here {
+            ownership: Ownership {
+                scope: Scope {
                     account: read.account("ACCOUNT_ID"),
                     region: read.region("AWS_REGION"),
                 },
@@ -54,11 +54,11 @@ impl Settings {
 pub async fn handle(
     ports: &impl IntegrationPorts,
     clock: &impl Clock,
-    domain: &Domain,
+    ownership: &Ownership,
     payload: &Value,
 ) -> Result<Outcome, Error> {
     match backup::restore_to_integrate(payload)? {
-        Ok(restore) => integrate(ports, clock, domain, restore).await,
+        Ok(restore) => integrate(ports, clock, ownership, restore).await,
         Err(reason) => Ok(Outcome::ignored(reason)),
     }
 }

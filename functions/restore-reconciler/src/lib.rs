@@ -6,11 +6,11 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use recovery_core::aws::arn::Here;
+use recovery_core::aws::arn::Scope;
 use recovery_core::error::Error;
 use recovery_core::event;
-use recovery_core::integrate::run::Domain;
-use recovery_core::integrate::run_reconcile::{Horizon, reconcile};
+use recovery_core::integrate::run::Ownership;
+use recovery_core::integrate::run_reconcile::{LookbackWindow, reconcile};
 use recovery_core::outcome::Outcome;
 use recovery_core::ports::{Clock, ReconciliationPorts};
 use recovery_lambda::{SettingsError, Variables};
@@ -23,11 +23,11 @@ const SCHEDULE: &str = "aws.events";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// `ACCOUNT_ID` and `AWS_REGION`, where this system runs; and `DRILL_RESTORE_ROLE_ARN`.
-    pub domain: Domain,
+    pub ownership: Ownership,
     /// `TOPIC_ARN`: the SNS topic for people, or `off`.
     pub topic: Option<String>,
     /// `LOOKBACK_HOURS`, `PATIENCE_MINUTES` and `RECONCILE_MINUTES`.
-    pub horizon: Horizon,
+    pub window: LookbackWindow,
 }
 
 impl Settings {
@@ -48,15 +48,15 @@ impl Settings {
     pub fn from_variables(variables: Variables<'_>) -> Result<Settings, SettingsError> {
         let mut read = recovery_lambda::Settings::from(variables);
         let settings = Settings {
-            domain: Domain {
-                here: Here {
+            ownership: Ownership {
+                scope: Scope {
                     account: read.account("ACCOUNT_ID"),
                     region: read.region("AWS_REGION"),
                 },
                 drill_role: read.arn("DRILL_RESTORE_ROLE_ARN"),
             },
             topic: read.topic_or_off("TOPIC_ARN"),
-            horizon: Horizon {
+            window: LookbackWindow {
                 lookback: TimeDelta::hours(read.required_number("LOOKBACK_HOURS", 1..=720)),
                 patience: TimeDelta::minutes(read.required_number("PATIENCE_MINUTES", 1..=1440)),
                 interval: Duration::from_mins(
@@ -76,13 +76,13 @@ impl Settings {
 pub async fn handle(
     ports: &impl ReconciliationPorts,
     clock: &impl Clock,
-    domain: &Domain,
-    horizon: Horizon,
+    ownership: &Ownership,
+    window: LookbackWindow,
     payload: &Value,
 ) -> Result<Outcome, Error> {
     let event = event::parse(payload)?;
     if event.source != SCHEDULE {
         return Ok(Outcome::ignored("source"));
     }
-    reconcile(ports, clock, domain, horizon).await
+    reconcile(ports, clock, ownership, window).await
 }

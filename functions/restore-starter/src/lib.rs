@@ -4,7 +4,7 @@
 //! from a state machine or a person, with an item of a plan as `recovery-planner` makes it, and the
 //! execution that the restore belongs to.
 
-use recovery_core::restore::run::Means;
+use recovery_core::restore::run::RestoreConfig;
 use recovery_lambda::{SettingsError, Variables};
 
 pub use recovery_core::restore::run::handle;
@@ -14,7 +14,7 @@ pub use recovery_core::restore::run::handle;
 pub struct Settings {
     /// `VAULT_NAME`, `RESTORE_ROLE_ARN`, `DRILL_RESTORE_ROLE_ARN` and `RESTORE_KEY_ARN` (or `off`): from
     /// where, as whom and under which key restores are made.
-    pub means: Means,
+    pub config: RestoreConfig,
     /// `PLAN_BUCKET`: where restore jobs are recorded.
     pub bucket: String,
 }
@@ -36,7 +36,7 @@ impl Settings {
     pub fn from_variables(variables: Variables<'_>) -> Result<Settings, SettingsError> {
         let mut read = recovery_lambda::Settings::from(variables);
         let settings = Settings {
-            means: Means {
+            config: RestoreConfig {
                 vault: read.required("VAULT_NAME"),
                 role: read.arn("RESTORE_ROLE_ARN"),
                 drill_role: read.arn("DRILL_RESTORE_ROLE_ARN"),

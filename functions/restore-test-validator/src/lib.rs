@@ -2,7 +2,7 @@
 //!
 //! Takes the event `Restore Job State Change` or, from a person, `{"restoreJobId": "…"}`.
 
-use recovery_core::aws::arn::Here;
+use recovery_core::aws::arn::Scope;
 use recovery_core::error::Error;
 use recovery_core::event::backup;
 use recovery_core::outcome::Outcome;
@@ -15,7 +15,7 @@ use serde_json::Value;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// `ACCOUNT_ID` and `AWS_REGION`: where this system runs.
-    pub here: Here,
+    pub scope: Scope,
     /// `TOPIC_ARN`: the SNS topic for people, or `off`.
     pub topic: Option<String>,
 }
@@ -31,7 +31,7 @@ impl Settings {
     pub fn from_variables(variables: Variables<'_>) -> Result<Settings, SettingsError> {
         let mut read = recovery_lambda::Settings::from(variables);
         let settings = Settings {
-            here: Here {
+            scope: Scope {
                 account: read.account("ACCOUNT_ID"),
                 region: read.region("AWS_REGION"),
             },
@@ -48,11 +48,11 @@ impl Settings {
 pub async fn handle(
     ports: &impl ValidationPorts,
     clock: &impl Clock,
-    here: &Here,
+    scope: &Scope,
     payload: &Value,
 ) -> Result<Outcome, Error> {
     match backup::completed_restore(payload)? {
-        Ok(job) => validate(ports, clock, here, job).await,
+        Ok(job) => validate(ports, clock, scope, job).await,
         Err(reason) => Ok(Outcome::ignored(reason)),
     }
 }

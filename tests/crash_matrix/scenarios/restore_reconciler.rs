@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use recovery_core::fakes::World;
-use recovery_core::integrate::run_reconcile::Horizon;
+use recovery_core::integrate::run_reconcile::LookbackWindow;
 use serde_json::json;
 
 use crate::crash_matrix::scenario::{Function, Scenario, Tolerance};
@@ -18,21 +18,21 @@ use super::{at_the_quota, restored};
 
 /// Everything is of late, and nothing has waited for too long: the events are of another day than
 /// the clock.
-pub(super) const PATIENT: Horizon = Horizon {
+pub(super) const PATIENT: LookbackWindow = LookbackWindow {
     lookback: TimeDelta::days(365),
     patience: TimeDelta::days(365),
     interval: Duration::from_mins(1),
 };
 
 /// Everything has waited for too long.
-const IMPATIENT: Horizon = Horizon {
+const IMPATIENT: LookbackWindow = LookbackWindow {
     lookback: TimeDelta::days(365),
     patience: TimeDelta::minutes(1),
     interval: Duration::from_mins(1),
 };
 
 /// Everything has just waited for too long.
-const TELLING: Horizon = Horizon {
+const TELLING: LookbackWindow = LookbackWindow {
     interval: Duration::from_secs(365 * 24 * 60 * 60),
     ..IMPATIENT
 };
@@ -40,8 +40,8 @@ const TELLING: Horizon = Horizon {
 const FILE: &str = "restore-completed-ebs";
 
 /// What fails on the way is told, even if it succeeds then.
-fn of(name: &'static str, horizon: Horizon) -> Scenario {
-    let function = Function::RestoreReconciler(horizon);
+fn of(name: &'static str, window: LookbackWindow) -> Scenario {
+    let function = Function::RestoreReconciler(window);
     let world = restored(FILE);
     Scenario::new(function, name, "reconcile-due", "reconciled", world)
         .tolerating(Tolerance::TellsMore)

@@ -139,14 +139,14 @@ names! {
 
 /// Where this system runs: account and recovery Region. Nothing elsewhere is touched.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Here {
+pub struct Scope {
     /// The account id, as the template passes it.
     pub account: String,
     /// The recovery Region.
     pub region: String,
 }
 
-impl Here {
+impl Scope {
     /// Whether `arn` lies in this account and Region. An ARN that leaves either open does.
     pub fn owns(&self, arn: &Arn) -> bool {
         let same = |part: &str, ours: &str| part.is_empty() || part == ours;
@@ -325,11 +325,11 @@ mod tests {
 
     #[test]
     fn ours_is_this_account_and_this_region() {
-        let here = Here {
+        let scope = Scope {
             account: "1".into(),
             region: "us-west-2".into(),
         };
-        let owns = |text: &str| here.owns(&Arn::parse(text).unwrap());
+        let owns = |text: &str| scope.owns(&Arn::parse(text).unwrap());
         assert!(owns("arn:aws:ec2:us-west-2:1:volume/vol-1"));
         assert!(owns("arn:aws:ec2:us-west-2::snapshot/snap-1"));
         assert!(!owns("arn:aws:ec2:us-east-1:1:volume/vol-1"));

@@ -253,7 +253,9 @@ async fn track(ports: &impl ResponsePorts, incident: &Incident) -> Result<Option
     } else if !overtaken(incident, &item) {
         return Ok(Some(item));
     }
-    settle(ports, incident, &item.id).await.map(Some)
+    resolve_concurrent_update(ports, incident, &item.id)
+        .await
+        .map(Some)
 }
 
 /// Of when an item's news of this state are.
@@ -290,7 +292,7 @@ fn overtaken(incident: &Incident, item: &OpsItem) -> bool {
 
 /// Looks at the item after it was written. Where another run has written of something later, between
 /// this one's look and its writing, the item is made to stand as the later news say.
-async fn settle(
+async fn resolve_concurrent_update(
     ports: &impl ResponsePorts,
     incident: &Incident,
     id: &OpsItemId,

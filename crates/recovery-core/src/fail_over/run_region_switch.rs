@@ -17,7 +17,7 @@ use crate::text::{code, shown};
 
 /// What is recovered here.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Recovered {
+pub struct RegionSwitchConfig {
     /// Value of the tag `recovery:workload`.
     pub workload: String,
     /// The Region that this runs in: the one that is activated.
@@ -53,7 +53,7 @@ struct Input {
 pub async fn handle(
     ports: &(impl RecoveryExecutions + Sync),
     clock: &impl Clock,
-    here: &Recovered,
+    config: &RegionSwitchConfig,
     payload: &Value,
 ) -> Result<Outcome, Error> {
     let wrong = |member: String, what: String| {
@@ -76,13 +76,13 @@ pub async fn handle(
         return Ok(Outcome::ignored("action").with("action", action));
     }
     if let Some(region) = &input.region
-        && *region != here.region
+        && *region != config.region
     {
         return Ok(Outcome::ignored("region").with("region", region));
     }
-    let name = execution_name(&here.workload, &input.plan, &input.execution);
+    let name = execution_name(&config.workload, &input.plan, &input.execution);
     let recovery = json!({
-        "workload": here.workload,
+        "workload": config.workload,
         "mode": "recover",
         "incident": format!("region-switch/{}/{}", input.plan, input.execution),
     });
@@ -92,7 +92,7 @@ pub async fn handle(
             Some(execution) => match execution.status.as_str() {
                 "SUCCEEDED" => {
                     return Ok(Outcome::recovered()
-                        .with("workload", &here.workload)
+                        .with("workload", &config.workload)
                         .with("executionArn", execution.arn));
                 }
                 "FAILED" | "TIMED_OUT" | "ABORTED" => return Err(failed(&execution)),

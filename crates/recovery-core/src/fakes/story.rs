@@ -18,7 +18,7 @@ const ROLE: &str = "arn:aws:iam::111122223333:role/restore";
 
 /// How far an item came. Moments are seconds after the beginning of the trouble.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Came {
+pub enum Progress {
     /// No job was started.
     Nowhere,
     /// Its job was created then, and runs.
@@ -41,7 +41,7 @@ pub struct StoryItem {
     /// A restore job of it that was created and failed then, before the others.
     pub failed_before: Option<(i64, i64)>,
     /// How far it came.
-    pub came: Came,
+    pub came: Progress,
 }
 
 /// A recovery as it went. Moments are seconds after the beginning of the trouble.
@@ -108,7 +108,7 @@ impl Story {
                     wave: u8::try_from(wave).unwrap_or(9),
                     age: 60 + dice.below(3_600),
                     failed_before: None,
-                    came: Came::Attached(created, completed, attached),
+                    came: Progress::Attached(created, completed, attached),
                 });
             }
             from = until + 4;
@@ -136,12 +136,12 @@ impl Story {
         for number in 0..items.min(count) {
             // Anywhere among the others.
             let item = &mut self.items[(number * 7 + count / 2) % count];
-            if let Came::Attached(created, completed, _) = item.came {
+            if let Progress::Attached(created, completed, _) = item.came {
                 item.came = match number % 4 {
-                    0 => Came::Failed(created, completed),
-                    1 => Came::Restored(created, completed),
-                    2 => Came::Restoring(created),
-                    _ => Came::Nowhere,
+                    0 => Progress::Failed(created, completed),
+                    1 => Progress::Restored(created, completed),
+                    2 => Progress::Restoring(created),
+                    _ => Progress::Nowhere,
                 };
             }
         }
@@ -264,7 +264,7 @@ impl Story {
 
     /// Whether everything is attached.
     pub fn is_whole(&self) -> bool {
-        let attached = |item: &StoryItem| matches!(item.came, Came::Attached(..));
+        let attached = |item: &StoryItem| matches!(item.came, Progress::Attached(..));
         self.items.iter().all(attached)
     }
 
@@ -288,7 +288,7 @@ impl Story {
                 self.show(&mut state.records, number, item.came);
                 if let Some((created, ended)) = item.failed_before {
                     let number = number + self.items.len();
-                    let came = Came::Failed(created, ended);
+                    let came = Progress::Failed(created, ended);
                     self.show(&mut state.records, number, came);
                 }
             }
@@ -355,7 +355,7 @@ impl Story {
     }
 
     /// A job, and what it made. Numbers beyond those of the items are those of other jobs of theirs.
-    fn show(&self, records: &mut super::Records, number: usize, came: Came) {
+    fn show(&self, records: &mut super::Records, number: usize, came: Progress) {
         let role = match self.mode {
             Mode::Recover => ROLE,
             Mode::Drill => DRILL_ROLE,
@@ -367,29 +367,29 @@ impl Story {
             completed_job(&n, &point, role, created, completed)
         };
         match came {
-            Came::Nowhere => {}
-            Came::Restoring(created) => {
+            Progress::Nowhere => {}
+            Progress::Restoring(created) => {
                 let mut job = job(created, created);
                 job.status = "RUNNING".to_owned();
                 job.created_resource = None;
                 job.completed = None;
                 records.jobs.push(job);
             }
-            Came::Failed(created, ended) => {
+            Progress::Failed(created, ended) => {
                 let mut job = job(created, ended);
                 job.status = "FAILED".to_owned();
                 job.created_resource = None;
                 job.message = Some("The KMS key <b>cannot</b> be used".to_owned());
                 records.jobs.push(job);
             }
-            Came::Restored(created, completed) => {
+            Progress::Restored(created, completed) => {
                 let mut volume = attached_volume(&n, "1", Story::moment(completed));
                 volume.attachments.clear();
                 volume.state = "available".to_owned();
                 records.volumes.insert(volume.id.clone(), volume);
                 records.jobs.push(job(created, completed));
             }
-            Came::Attached(created, completed, attached) => {
+            Progress::Attached(created, completed, attached) => {
                 let volume = attached_volume(&n, "0a1b2c3d4e5f60718", Story::moment(attached));
                 records.volumes.insert(volume.id.clone(), volume);
                 records.jobs.push(job(created, completed));

@@ -11,7 +11,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use futures_util::future::{OptionFuture, join, try_join};
 
-use crate::aws::arn::{Here, InstanceId, OpsItemId, RecoveryPointArn, VolumeId};
+use crate::aws::arn::{InstanceId, OpsItemId, RecoveryPointArn, Scope, VolumeId};
 use crate::aws::backup::{EBS, Restore, RestoreJob};
 use crate::aws::cloudformation::StackResource;
 use crate::aws::ec2::{AttachAnswer, Attachment, DeviceName, Instance, Volume};
@@ -19,7 +19,7 @@ use crate::error::{Error, Fault};
 use crate::integrate::auto_scaling::{Choice, choose};
 use crate::integrate::volume::{Refusal, Step, next_step};
 use crate::notification::Notification;
-use crate::ops_item::run::{find_or_create, first_of, settle_created};
+use crate::ops_item::run::{find_or_create, first_of, resolve_duplicate};
 use crate::ops_item::{
     Claim, NOT_CREATED, NewOpsItem, OpsItem, OpsItemChange, RESOURCES, Severity, Status,
     unless_at_quota, with_resources,
@@ -80,13 +80,13 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 const ATTACHING_PAUSES: [u64; 6] = [1_500, 1_000, 1_500, 2_500, 4_000, 5_000];
 /// Longest pause before a call that EC2 did not grant is made again: where a thousand volumes want to be
 /// attached, EC2 grants 5 of them a second.
-const LONGEST_QUEUE: Duration = Duration::from_secs(20);
+const LONGEST_BACKOFF: Duration = Duration::from_secs(20);
 
 /// What is whose.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Domain {
+pub struct Ownership {
     /// Where this system runs: nothing elsewhere is touched.
-    pub here: Here,
+    pub scope: Scope,
     /// ARN of the role that drills, and nothing else, restore with.
     pub drill_role: String,
 }
@@ -105,17 +105,17 @@ pub struct Domain {
 pub async fn integrate(
     ports: &impl IntegrationPorts,
     clock: &impl Clock,
-    domain: &Domain,
+    ownership: &Ownership,
     restore: impl Into<Restore>,
 ) -> Result<Outcome, Error> {
     let mut restore = restore.into();
-    if let Some(outcome) = left_alone(domain, &restore) {
+    if let Some(outcome) = skip_reason(ownership, &restore) {
         return Ok(outcome);
     }
     if !restore.job.is_settled() {
-        restore.job = settle(ports, restore.job).await?;
+        restore.job = complete_from_job(ports, restore.job).await?;
     }
-    if let Some(outcome) = left_alone(domain, &restore) {
+    if let Some(outcome) = skip_reason(ownership, &restore) {
         return Ok(outcome);
     }
     let Restore { job, .. } = &restore;
@@ -144,19 +144,19 @@ pub async fn integrate(
     let Some(volume_id) = job.created_volume() else {
         return Ok(Outcome::ignored("resource-type"));
     };
-    if !domain.here.owns(created) {
+    if !ownership.scope.owns(created) {
         let refusal = Refusal::NotHere {
             resource: created.to_string(),
-            here: format!(
+            scope: format!(
                 "account {}, Region {}",
-                domain.here.account, domain.here.region
+                ownership.scope.account, ownership.scope.region
             ),
         };
         return refuse(ports, &restore, refusal).await;
     }
 
     record_tags_from(ports, &restore).await?;
-    let mut queue = Queue::of(&volume_id);
+    let mut queue = Backoff::of(&volume_id);
     loop {
         // The volume is looked at while the tags are fetched: nearly every restore needs both.
         let (tags, volume) = join(
@@ -168,7 +168,7 @@ pub async fn integrate(
             integrate_seen(ports, clock, &restore, &volume_id, tags, volume, false).await;
         match integrated {
             // A look that the service did not grant is granted sooner than the event comes again.
-            Err(Error::Retryable(fault)) if fault.code().is_some() && fault.only_looked() => {
+            Err(Error::Retryable(fault)) if fault.code().is_some() && fault.is_read_only() => {
                 let pause = queue.next();
                 if clock.remaining() < pause + RESERVE {
                     // EC2 shows a new volume within seconds, and this one was new some minutes ago.
@@ -219,21 +219,21 @@ fn is_gone(fault: &Fault) -> bool {
 
 /// Pauses before a call is made again that the service did not grant: each about twice as long as the
 /// one before, and of another length for each volume, so that not all ask at the same moment.
-struct Queue<'a> {
+struct Backoff<'a> {
     volume: &'a VolumeId,
     pauses: u32,
 }
 
-impl<'a> Queue<'a> {
-    fn of(volume: &'a VolumeId) -> Queue<'a> {
-        Queue { volume, pauses: 0 }
+impl<'a> Backoff<'a> {
+    fn of(volume: &'a VolumeId) -> Backoff<'a> {
+        Backoff { volume, pauses: 0 }
     }
 
     /// Between half of the next pause and the whole.
     fn next(&mut self) -> Duration {
         let mut hasher = DefaultHasher::new();
         (self.volume, self.pauses).hash(&mut hasher);
-        let whole = (FIRST_PAUSE * 2_u32.pow(self.pauses.min(10))).min(LONGEST_QUEUE);
+        let whole = (FIRST_PAUSE * 2_u32.pow(self.pauses.min(10))).min(LONGEST_BACKOFF);
         self.pauses += 1;
         let share = f64::from(u16::try_from(hasher.finish() >> 48).unwrap_or_default())
             / f64::from(u16::MAX);
@@ -337,7 +337,7 @@ pub(crate) async fn integrate_seen(
         target.stack.clone_from(stack);
     }
     let volume = volume?;
-    if let Some(outcome) = known_attached(ports, &restore.job, &volume).await? {
+    if let Some(outcome) = already_recorded(ports, &restore.job, &volume).await? {
         return Ok(outcome);
     }
     let own = own_logical_id(&tags).filter(|_| volume.attachments.is_empty() && !target.assumed);
@@ -369,32 +369,35 @@ pub(crate) async fn integrate_seen(
         );
     let new = new_item(restore);
     let (brought, claim) = join(
-        bring_together(ports, clock, restore, &target, volume, instance, item_first),
+        attach_and_confirm(ports, clock, restore, &target, volume, instance, item_first),
         OptionFuture::from(about_to.then(|| ports.create(&new))),
     )
     .await;
-    let by_this_run = matches!(&brought, Ok(Brought::Attached(attached)) if attached.by_this_run);
+    let by_this_run =
+        matches!(&brought, Ok(AttachResult::Attached(attached)) if attached.by_this_run);
     if let Some(Ok(Claim::Created(id))) = &claim
         && !by_this_run
     {
         // It goes on in the first item, which may be an earlier one: this one may not be listed yet.
-        let settled = settle_created(ports, &new, id.clone(), |_| true, |_, _| true).await;
+        let settled = resolve_duplicate(ports, &new, id.clone(), |_| true, |_, _| true).await;
         if brought.is_ok() {
             settled?;
         }
     }
     match brought? {
-        Brought::Attached(attached) => {
-            settle_attached(ports, clock, restore, &target, attached, claim).await
+        AttachResult::Attached(attached) => {
+            record_attached(ports, clock, restore, &target, attached, claim).await
         }
-        Brought::Refused(refusal) => refuse(ports, restore, refusal).await,
-        Brought::TakenOff => Ok(Outcome::ignored("taken-off").with("volumeId", volume_id.as_str())),
+        AttachResult::Refused(refusal) => refuse(ports, restore, refusal).await,
+        AttachResult::TakenOff => {
+            Ok(Outcome::ignored("taken-off").with("volumeId", volume_id.as_str()))
+        }
     }
 }
 
 /// The outcome for a volume that is attached as its job's OpsItem says, so that nothing is left to
 /// look for.
-async fn known_attached(
+async fn already_recorded(
     ports: &impl IntegrationPorts,
     job: &RestoreJob,
     volume: &Volume,
@@ -426,7 +429,10 @@ async fn known_attached(
 /// # Errors
 /// [`Error::Retryable`] when the job is known to be completed, but AWS Backup still says that it is
 /// under way: one of its answers is older than the event.
-async fn settle(ports: &impl IntegrationPorts, job: RestoreJob) -> Result<RestoreJob, Error> {
+async fn complete_from_job(
+    ports: &impl IntegrationPorts,
+    job: RestoreJob,
+) -> Result<RestoreJob, Error> {
     let asked = ports.restore_job(&job.id).await?;
     let under_way = matches!(asked.status.as_deref(), Some("PENDING" | "RUNNING"));
     if job.is_completed() && under_way {
@@ -441,13 +447,13 @@ async fn settle(ports: &impl IntegrationPorts, job: RestoreJob) -> Result<Restor
 }
 
 /// The outcome where nothing is to be done for this restore, as far as its job is known.
-pub(crate) fn left_alone(domain: &Domain, restore: &Restore) -> Option<Outcome> {
+pub(crate) fn skip_reason(ownership: &Ownership, restore: &Restore) -> Option<Outcome> {
     let Restore { job, drill, .. } = restore;
     let ignored = |reason| Some(Outcome::ignored(reason));
     if job.restore_test {
         return ignored("restore-test");
     }
-    match (job.is_of_drill(&domain.drill_role), drill) {
+    match (job.is_of_drill(&ownership.drill_role), drill) {
         (Some(true), None) => return ignored("drill"),
         (Some(false), Some(_)) => return Some(not_the_drills(job, &DrillRefusal::NotADrill)),
         _ => {}
@@ -664,7 +670,7 @@ struct Attached {
 }
 
 /// What became of volume and instance.
-enum Brought {
+enum AttachResult {
     /// They are together.
     Attached(Attached),
     /// A rule forbids it.
@@ -675,7 +681,7 @@ enum Brought {
 
 /// Looks, decides and acts until the volume is on its instance, a rule forbids it, or the time
 /// is up. With `item_first`, the job's OpsItem is open before anything is attached.
-async fn bring_together(
+async fn attach_and_confirm(
     ports: &impl IntegrationPorts,
     clock: &impl Clock,
     restore: &Restore,
@@ -683,7 +689,7 @@ async fn bring_together(
     mut volume: Volume,
     mut instance: Instance,
     mut item_first: bool,
-) -> Result<Brought, Error> {
+) -> Result<AttachResult, Error> {
     let reserved = &restore.planned.reserved;
     let mut unusable = match target.device {
         None => reserved.clone(),
@@ -701,7 +707,7 @@ async fn bring_together(
     // Why the last attempt did not end the matter.
     let mut unsettled: Option<Error> = None;
     let asked_for = volume.id.clone();
-    let mut queue = Queue::of(&asked_for);
+    let mut queue = Backoff::of(&asked_for);
     loop {
         let attached = |device: String, by_this_run| Attached {
             volume: volume.id.clone(),
@@ -711,13 +717,13 @@ async fn bring_together(
             refused_device: refused_device.clone(),
         };
         let waiting_for = match next_step(&volume, &instance, wanted, &unusable) {
-            Step::Done { device } => return Ok(Brought::Attached(attached(device, accepted))),
+            Step::Done { device } => return Ok(AttachResult::Attached(attached(device, accepted))),
             Step::Wait(what) => what,
             // Asked and granted: what was seen is older than that, for a while.
             Step::Attach { .. } | Step::Refuse(Refusal::DeviceTaken { .. }) if accepted => {
                 dropped += 1;
                 if dropped == CHECKS_UNSEEN {
-                    return Ok(Brought::Refused(Refusal::AttachmentDropped {
+                    return Ok(AttachResult::Refused(Refusal::AttachmentDropped {
                         volume: volume.id,
                         instance: instance.id,
                         key: volume.key,
@@ -732,17 +738,17 @@ async fn bring_together(
             }
             Step::Refuse(refusal) => {
                 let refusal = with_owner(ports, refusal).await;
-                return Ok(Brought::Refused(refusal));
+                return Ok(AttachResult::Refused(refusal));
             }
             Step::Attach { device } => {
                 if std::mem::take(&mut item_first)
                     && !open_item(ports, restore, &instance.id).await?
                 {
-                    return Ok(Brought::TakenOff);
+                    return Ok(AttachResult::TakenOff);
                 }
                 match ports.attach(&volume.id, &instance.id, &device).await {
                     Ok(AttachAnswer::Accepted { attached: true }) => {
-                        return Ok(Brought::Attached(attached(
+                        return Ok(AttachResult::Attached(attached(
                             device.as_str().to_owned(),
                             true,
                         )));
@@ -802,7 +808,7 @@ async fn bring_together(
                         what
                     }
                     Ok(AttachAnswer::ZoneMismatch(_)) => {
-                        return Ok(Brought::Refused(Refusal::ZoneMismatch {
+                        return Ok(AttachResult::Refused(Refusal::ZoneMismatch {
                             volume: volume.id,
                             volume_zone: volume.zone,
                             instance: instance.id,
@@ -810,13 +816,13 @@ async fn bring_together(
                         }));
                     }
                     Ok(AttachAnswer::LimitExceeded(fault)) => {
-                        return Ok(Brought::Refused(Refusal::AttachmentLimit {
+                        return Ok(AttachResult::Refused(Refusal::AttachmentLimit {
                             instance: instance.id,
                             message: fault.message().to_owned(),
                         }));
                     }
                     Ok(AttachAnswer::KeyUnusable(fault)) => {
-                        return Ok(Brought::Refused(Refusal::KeyUnusable {
+                        return Ok(AttachResult::Refused(Refusal::KeyUnusable {
                             volume: volume.id,
                             instance: instance.id,
                             key: volume.key,
@@ -824,14 +830,14 @@ async fn bring_together(
                         }));
                     }
                     Ok(AttachAnswer::ProductCode(fault)) => {
-                        return Ok(Brought::Refused(Refusal::ProductCode {
+                        return Ok(AttachResult::Refused(Refusal::ProductCode {
                             volume: volume.id,
                             instance: instance.id,
                             message: fault.message().to_owned(),
                         }));
                     }
                     Ok(AttachAnswer::Unsupported(fault)) => {
-                        return Ok(Brought::Refused(Refusal::Unsupported {
+                        return Ok(AttachResult::Refused(Refusal::Unsupported {
                             volume: volume.id,
                             instance: instance.id,
                             message: fault.message().to_owned(),
@@ -865,7 +871,9 @@ async fn bring_together(
                 Err(Error::Retryable(fault)) => {
                     gone = if is_gone(&fault) { gone + 1 } else { 0 };
                     if gone == CHECKS_UNSEEN {
-                        return Ok(Brought::Refused(Refusal::VolumeGone { volume: volume.id }));
+                        return Ok(AttachResult::Refused(Refusal::VolumeGone {
+                            volume: volume.id,
+                        }));
                     }
                     unsettled = Some(Error::Retryable(fault));
                 }
@@ -924,11 +932,11 @@ async fn with_owner(ports: &impl Volumes, refusal: Refusal) -> Refusal {
 
 fn not_attached(volume: &Volume, instance: &InstanceId, what: &str) -> Error {
     let id = &volume.id;
-    let here = volume
+    let attachment = volume
         .attachments
         .iter()
         .find(|at| at.instance == *instance);
-    let remedy = match here.map(|at| (at.state.as_str(), shown(&at.device))) {
+    let remedy = match attachment.map(|at| (at.state.as_str(), shown(&at.device))) {
         // https://docs.aws.amazon.com/ebs/latest/userguide/ebs-attaching-volume.html
         Some(("attaching", device)) => format!(
             "It is checked again. If it stays so for some minutes: check whether something in the guest of {instance} has the name {device} (an instance store, a volume that was detached without being unmounted) and whether its NVMe driver is loaded. Reboot, or stop and start {instance}; if that does not help, force the detachment (`aws ec2 detach-volume --volume-id {id} --force`), give the recovery point another recovery:device and run the integration of this restore job again."
@@ -996,7 +1004,7 @@ async fn note_refused_device(
 
 /// Writes down that the volume is where it belongs, in the item of `claim`, which was made while it was
 /// attached, or in the one that is found.
-async fn settle_attached(
+async fn record_attached(
     ports: &impl IntegrationPorts,
     clock: &impl Clock,
     restore: &Restore,
@@ -1036,7 +1044,7 @@ async fn settle_attached(
             if found?.iter().all(|item| item.id == id) {
                 return Ok(outcome(&attached, Some(&id)));
             }
-            let first = settle_created(ports, &new, id, |_| true, |_, _| true).await?;
+            let first = resolve_duplicate(ports, &new, id, |_| true, |_, _| true).await?;
             ports.update(&first.id, &change).await?;
             Ok(outcome(&attached, Some(&first.id)))
         }

@@ -14,8 +14,8 @@ use crate::aws::backup::{Restore, RestoreJob};
 use crate::aws::ec2::Volume;
 use crate::error::Error;
 use crate::integrate::run::{
-    ATTACHED, Domain, INTEGRATION, RESERVE, TAGS_FROM, integrate, integrate_seen, left_alone,
-    raise_failure, tags_of,
+    ATTACHED, INTEGRATION, Ownership, RESERVE, TAGS_FROM, integrate, integrate_seen, raise_failure,
+    skip_reason, tags_of,
 };
 use crate::ops_item::{KEY, OpsItem, RESTORE};
 use crate::outcome::Outcome;
@@ -25,7 +25,7 @@ use crate::track::run::restore_key;
 
 /// How far back the restores are looked at, and how long one may go without its volume attached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Horizon {
+pub struct LookbackWindow {
     /// Restores that were completed longer ago are left alone.
     pub lookback: TimeDelta,
     /// What can still succeed is waited for in silence until the restore is this old; then people
@@ -35,7 +35,7 @@ pub struct Horizon {
     pub interval: Duration,
 }
 
-impl Horizon {
+impl LookbackWindow {
     /// Whether operators are notified of what hinders a restore of this age where no OpsItem can be
     /// created to record that they were. Runs come again and again: one or two of them tell, when the
     /// restore has waited for as long as it may.
@@ -48,7 +48,7 @@ impl Horizon {
 /// How many restores are integrated at the same time. `AttachVolume` is granted 50 times at once and
 /// then 5 times a second in an account and Region, and the integration waits throttling out:
 /// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/throttling.html>.
-const LANES: usize = 8;
+const CONCURRENCY: usize = 8;
 /// How many volumes and snapshots are asked for at once: the most values that EC2 takes in a filter.
 const BATCH: usize = 200;
 /// The time that one restore is given: half a minute to wait for what is about to be ready or granted,
@@ -72,15 +72,15 @@ const LISTING_PAUSE: Duration = Duration::from_secs(15);
 pub async fn reconcile(
     ports: &impl ReconciliationPorts,
     clock: &impl Clock,
-    domain: &Domain,
-    horizon: Horizon,
+    ownership: &Ownership,
+    window: LookbackWindow,
 ) -> Result<Outcome, Error> {
     let run = Run {
         clock,
-        horizon,
+        window,
         left_at_the_start: clock.remaining(),
     };
-    let mut listed = listing(ports, clock, domain, horizon).await?;
+    let mut listed = listing(ports, clock, ownership, window).await?;
     let mut attended = BTreeSet::new();
     let mut tally = Tally::default();
     loop {
@@ -88,12 +88,12 @@ pub async fn reconcile(
         open.retain(|open| attended.insert(open.restore.job.id.clone()));
         // What has failed before does not keep the others waiting, nor do the young the old.
         open.sort_by_key(|open| (open.stuck, open.restore.job.completed));
-        attend(ports, &run, domain, open, &mut tally).await;
+        attend(ports, &run, ownership, open, &mut tally).await;
         if !listed.under_way || !run.may_begin_after(LISTING_PAUSE) {
             break;
         }
         clock.sleep(LISTING_PAUSE).await;
-        listed = match listing(ports, clock, domain, horizon).await {
+        listed = match listing(ports, clock, ownership, window).await {
             Ok(listed) => listed,
             // The next run lists them.
             Err(Error::Retryable(_)) => break,
@@ -113,7 +113,7 @@ pub async fn reconcile(
 /// One run: it ends when the next one begins, or when its own time is up.
 struct Run<'a, C> {
     clock: &'a C,
-    horizon: Horizon,
+    window: LookbackWindow,
     left_at_the_start: Duration,
 }
 
@@ -122,7 +122,7 @@ impl<C: Clock> Run<'_, C> {
     fn may_begin_after(&self, pause: Duration) -> bool {
         let left = self.clock.remaining();
         let taken = self.left_at_the_start.saturating_sub(left);
-        taken + pause < self.horizon.interval && left >= TURN + pause
+        taken + pause < self.window.interval && left >= TURN + pause
     }
 }
 
@@ -138,10 +138,10 @@ struct Listing {
 async fn listing(
     ports: &impl ReconciliationPorts,
     clock: &impl Clock,
-    domain: &Domain,
-    horizon: Horizon,
+    ownership: &Ownership,
+    window: LookbackWindow,
 ) -> Result<Listing, Error> {
-    let completed_since = clock.now() - horizon.lookback;
+    let completed_since = clock.now() - window.lookback;
     let since = completed_since - LONGEST_RESTORE;
     let (first, items) = try_join(ports.restores(since, None), ports.open(RESTORE)).await?;
     let items: BTreeMap<String, OpsItem> = items
@@ -156,7 +156,7 @@ async fn listing(
     let mut page = first;
     loop {
         let Page { listed, next } = page;
-        listing.under_way |= listed.iter().any(|job| is_under_way(domain, job));
+        listing.under_way |= listed.iter().any(|job| is_under_way(ownership, job));
         let mut recent = listed.into_iter().filter(|job| {
             let in_time = |completed| completed >= completed_since;
             job.is_completed() && job.completed.is_none_or(in_time)
@@ -167,7 +167,7 @@ async fn listing(
                 break;
             }
             listing.restores += batch.len();
-            let open = not_integrated(ports, domain, batch, &items).await?;
+            let open = not_integrated(ports, ownership, batch, &items).await?;
             listing.open.extend(open);
         }
         let Some(next) = next else { break };
@@ -177,10 +177,10 @@ async fn listing(
 }
 
 /// Whether the job may end soon with a volume that is to be integrated.
-fn is_under_way(domain: &Domain, job: &RestoreJob) -> bool {
+fn is_under_way(ownership: &Ownership, job: &RestoreJob) -> bool {
     matches!(job.status.as_deref(), Some("PENDING" | "RUNNING"))
         && !job.restore_test
-        && job.is_of_drill(&domain.drill_role) != Some(true)
+        && job.is_of_drill(&ownership.drill_role) != Some(true)
 }
 
 /// A restore that is not known to be integrated.
@@ -204,14 +204,14 @@ struct Seen {
 /// OpsItems of restores, by key.
 async fn not_integrated(
     ports: &impl ReconciliationPorts,
-    domain: &Domain,
+    ownership: &Ownership,
     jobs: Vec<RestoreJob>,
     items: &BTreeMap<String, OpsItem>,
 ) -> Result<Vec<Open>, Error> {
     let restores: Vec<Restore> = jobs
         .into_iter()
         .map(Restore::from)
-        .filter(|restore| left_alone(domain, restore).is_none())
+        .filter(|restore| skip_reason(ownership, restore).is_none())
         .collect();
     let ids: Vec<VolumeId> = restores
         .iter()
@@ -245,7 +245,10 @@ async fn not_integrated(
             continue;
         };
         // Deleted since, or of another account or Region, which its event has told of.
-        let Some(volume) = volumes.remove(&id).filter(|_| domain.here.owns(created)) else {
+        let Some(volume) = volumes
+            .remove(&id)
+            .filter(|_| ownership.scope.owns(created))
+        else {
             continue;
         };
         let attached = volume.attachments.iter().any(|a| a.state == "attached");
@@ -301,16 +304,16 @@ struct Tally {
 async fn attend<C: Clock>(
     ports: &impl ReconciliationPorts,
     run: &Run<'_, C>,
-    domain: &Domain,
+    ownership: &Ownership,
     open: Vec<Open>,
     tally: &mut Tally,
 ) {
     let mut waiting = open.into_iter();
     let mut turns = FuturesUnordered::new();
     loop {
-        while turns.len() < LANES && run.may_begin_after(Duration::ZERO) {
+        while turns.len() < CONCURRENCY && run.may_begin_after(Duration::ZERO) {
             let Some(open) = waiting.next() else { break };
-            turns.push(turn(ports, run.clock, domain, run.horizon, open));
+            turns.push(turn(ports, run.clock, ownership, run.window, open));
         }
         let Some(became) = turns.next().await else {
             break;
@@ -330,8 +333,8 @@ async fn attend<C: Clock>(
 async fn turn(
     ports: &impl ReconciliationPorts,
     clock: &impl Clock,
-    domain: &Domain,
-    horizon: Horizon,
+    ownership: &Ownership,
+    window: LookbackWindow,
     open: Open,
 ) -> Result<&'static str, Error> {
     let Open {
@@ -342,7 +345,7 @@ async fn turn(
         .job
         .completed
         .map_or(TimeDelta::MAX, |completed| clock.now() - completed);
-    restore.tells_unrecorded = horizon.tells_unrecorded(age);
+    restore.tells_unrecorded = window.tells_unrecorded(age);
     let turn = Turn {
         clock,
         left_at_the_start: clock.remaining(),
@@ -356,7 +359,7 @@ async fn turn(
             let id = volume.id.clone();
             integrate_seen(ports, &turn, &restore, &id, tags, Ok(volume), true).await
         }
-        None => integrate(ports, &turn, domain, restore.clone()).await,
+        None => integrate(ports, &turn, ownership, restore.clone()).await,
     };
     let error = match integrated {
         Ok(outcome) => {
@@ -370,7 +373,7 @@ async fn turn(
         Err(error) => error,
     };
     match error {
-        Error::Retryable(_) if age < horizon.patience => Ok("waiting"),
+        Error::Retryable(_) if age < window.patience => Ok("waiting"),
         Error::Retryable(fault) | Error::Permanent(fault) => {
             raise_failure(ports, &restore, &fault).await?;
             Ok("failing")

@@ -37,14 +37,14 @@ pub fn next_step(
     wanted: Option<&DeviceName>,
     unusable: &BTreeSet<DeviceName>,
 ) -> Step {
-    if let Some(here) = volume
+    if let Some(attachment) = volume
         .attachments
         .iter()
         .find(|attachment| attachment.instance == instance.id)
     {
-        return match here.state.as_str() {
+        return match attachment.state.as_str() {
             "attached" => Step::Done {
-                device: here.device.clone(),
+                device: attachment.device.clone(),
             },
             state => Step::Wait(format!(
                 "{} to be attached to {} (now {state})",
@@ -182,7 +182,7 @@ pub enum Refusal {
         /// The resource.
         resource: String,
         /// This account and Region.
-        here: String,
+        scope: String,
     },
     /// The target is neither an instance nor an Auto Scaling group.
     TargetType {
@@ -452,8 +452,8 @@ impl fmt::Display for Refusal {
                 "{device} on {instance} is taken by {holder}, which a stack created as {}",
                 code(owner)
             ),
-            Refusal::NotHere { resource, here } => {
-                write!(f, "{} is not in {here}", code(resource))
+            Refusal::NotHere { resource, scope } => {
+                write!(f, "{} is not in {scope}", code(resource))
             }
             Refusal::TargetType {
                 stack,

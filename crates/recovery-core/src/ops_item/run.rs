@@ -42,7 +42,7 @@ pub(crate) async fn find_or_create_where(
                 _ => Err(not_ours(&id, &new.key)),
             }
         }
-        Claim::Created(id) => settle_created(items, new, id, counts, repeats).await,
+        Claim::Created(id) => resolve_duplicate(items, new, id, counts, repeats).await,
     }
 }
 
@@ -60,7 +60,7 @@ fn not_ours(id: &OpsItemId, key: &ItemKey) -> Error {
 ///
 /// # Errors
 /// Those of the port.
-pub(crate) async fn settle_created(
+pub(crate) async fn resolve_duplicate(
     items: &impl OpsItems,
     new: &NewOpsItem,
     id: OpsItemId,

@@ -34,7 +34,7 @@ use crate::tags::{Tags, own_logical_id, supplemented, workload};
 /// (<https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html>).
 pub const INLINE_LIMIT: usize = 100_000;
 /// How many targets are looked at while planning. It is only a prediction: the restore looks again.
-const TARGETS_LOOKED_AT: usize = 50;
+const TARGETS_CHECKED: usize = 50;
 /// How many reports are read at the same time.
 const REPORTS_AT_ONCE: usize = 8;
 /// How many changes are named in an answer.
@@ -46,7 +46,7 @@ const RESERVE: Duration = Duration::from_secs(45);
 
 /// Where the planner looks, and where it keeps plans.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Places {
+pub struct PlannerConfig {
     /// Name of the backup vault in this Region.
     pub vault: String,
     /// Name of the bucket in this Region, for the answer: the ports have their own.
@@ -61,21 +61,21 @@ pub struct Places {
 pub async fn handle(
     ports: &impl PlanningPorts,
     clock: &impl Clock,
-    places: &Places,
+    config: &PlannerConfig,
     payload: &Value,
 ) -> Result<Outcome, Error> {
     let request = Request::parse(payload)?;
-    let mut plan = match make(ports, clock, &places.vault, &request).await? {
+    let mut plan = match make(ports, clock, &config.vault, &request).await? {
         Ok(plan) => plan,
         Err(refusal) => return Ok(refused(&refusal)),
     };
     if plan.totals.items == 0 && plan.refusals.iter().all(Refused::may_be_elsewhere) {
         return Ok(refused(&PlanRefusal::UnknownWorkload {
             workload: request.workload,
-            vault: places.vault.clone(),
+            vault: config.vault.clone(),
         }));
     }
-    look_at_targets(ports, clock, &mut plan).await?;
+    check_targets(ports, clock, &mut plan).await?;
     let body = text_of(&plan)?;
     let inline = body.len() <= INLINE_LIMIT;
     let key = store(ports, &plan, body).await?;
@@ -98,7 +98,7 @@ pub async fn handle(
         .with("workload", &plan.workload)
         .with("mode", plan.mode.as_str())
         .with("planHash", &plan.hash)
-        .with("planBucket", &places.bucket)
+        .with("planBucket", &config.bucket)
         .with("planKey", &key)
         .with_member("summary", summary(&plan))
         .with_member("notes", notes(&plan))
@@ -471,7 +471,7 @@ impl Sorted<'_> {
             let stack = request.stack.as_ref().unwrap_or(&item.target.stack);
             let own = self.own_logical_ids.get(&item.resource_arn);
             let refusal = match own {
-                Some(own) if asked < TARGETS_LOOKED_AT && clock.remaining() > RESERVE => {
+                Some(own) if asked < TARGETS_CHECKED && clock.remaining() > RESERVE => {
                     asked += 1;
                     stack_volume(ports, stack, own).await?
                 }
@@ -498,7 +498,7 @@ fn snapshot_id(arn: &RecoveryPointArn) -> Option<&str> {
 }
 
 /// Notes where the targets lie that exist already, and what stands against them.
-async fn look_at_targets(
+async fn check_targets(
     ports: &impl PlanningPorts,
     clock: &impl Clock,
     plan: &mut Plan,
@@ -511,7 +511,7 @@ async fn look_at_targets(
         };
         let key = (target.stack.clone(), target.logical_id.clone());
         if !looked_at.contains_key(&key) {
-            if looked_at.len() == TARGETS_LOOKED_AT || clock.remaining() < RESERVE {
+            if looked_at.len() == TARGETS_CHECKED || clock.remaining() < RESERVE {
                 continue;
             }
             let seen = match find_instance(ports, &target).await {

@@ -29,13 +29,13 @@ use crate::{plan, report};
 /// Items that an answer of `verify` names.
 const UNFINISHED_NAMED: usize = 50;
 /// Batches of volumes that are described concurrently.
-const LANES: usize = 4;
+const CONCURRENCY: usize = 4;
 /// Time that a run keeps for storing and notifying: a call may take 20 s with all its attempts.
 const RESERVE: Duration = Duration::from_secs(90);
 
 /// What the owner set, and where the function runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Terms {
+pub struct ReportConfig {
     /// Name of the recovery bucket, for people: the ports have their own.
     pub bucket: String,
     /// The objectives that the stack sets.
@@ -53,13 +53,13 @@ pub async fn handle(
     ports: &impl ReportingPorts,
     metrics: &impl Metrics,
     clock: &impl Clock,
-    terms: &Terms,
+    config: &ReportConfig,
     payload: &Value,
 ) -> Result<Outcome, Error> {
     let request = Request::parse(payload)?;
     match request.task {
-        Task::Verify => verify(ports, clock, terms, &request).await,
-        Task::Report => report(ports, metrics, clock, terms, &request).await,
+        Task::Verify => verify(ports, clock, config, &request).await,
+        Task::Report => report(ports, metrics, clock, config, &request).await,
         Task::Stop => stop(&request),
     }
 }
@@ -68,7 +68,7 @@ pub async fn handle(
 async fn verify(
     ports: &impl ReportingPorts,
     clock: &impl Clock,
-    terms: &Terms,
+    config: &ReportConfig,
     request: &Request,
 ) -> Result<Outcome, Error> {
     let Some(plan) = kept_plan(ports, request).await? else {
@@ -80,7 +80,7 @@ async fn verify(
         }]);
         return Ok(verified(Outcome::unfinished(), 0, 0).with_member("unfinishedItems", problem));
     };
-    let observed = observe(ports, clock, terms, request, &plan).await?;
+    let observed = observe(ports, clock, config, request, &plan).await?;
     let traced = trace(&plan, &observed);
     let left: Vec<_> = traced
         .iter()
@@ -146,7 +146,7 @@ async fn report(
     ports: &impl ReportingPorts,
     metrics: &impl Metrics,
     clock: &impl Clock,
-    terms: &Terms,
+    config: &ReportConfig,
     request: &Request,
 ) -> Result<Outcome, Error> {
     let key = report::key(&request.workload, &request.execution.name, request.redrives);
@@ -160,10 +160,10 @@ async fn report(
         None => {
             let plan = kept_plan(ports, request).await?;
             let observed = match &plan {
-                Some(plan) => observe(ports, clock, terms, request, plan).await?,
+                Some(plan) => observe(ports, clock, config, request, plan).await?,
                 None => Observed::default(),
             };
-            let (objectives, now) = (terms.objectives, clock.now());
+            let (objectives, now) = (config.objectives, clock.now());
             let (incident, plan) = (incident.as_ref(), plan.as_ref());
             let made = Report::of(request, objectives, incident, plan, &observed, now);
             ports.store(&key, text_of(&made)?).await?;
@@ -174,7 +174,7 @@ async fn report(
     let item = tell(
         ports,
         metrics,
-        terms,
+        config,
         &report,
         incident.map(|dated| dated.item),
     )
@@ -214,7 +214,7 @@ fn answer(report: &Report, item: Option<&OpsItemId>) -> Outcome {
 async fn tell(
     ports: &impl ReportingPorts,
     metrics: &impl Metrics,
-    terms: &Terms,
+    config: &ReportConfig,
     report: &Report,
     incident: Option<OpsItem>,
 ) -> Result<Option<OpsItemId>, Error> {
@@ -226,7 +226,7 @@ async fn tell(
     let own = incident.is_none();
     let written = unless_at_quota(match incident {
         Some(item) => written_into(ports, report, item).await,
-        None => written_of_its_own(ports, terms, report).await,
+        None => written_of_its_own(ports, config, report).await,
     });
     if let Ok(Some(item)) = &written
         && told(item)
@@ -245,7 +245,7 @@ async fn tell(
         Err(_) => "could not be written",
     };
     let sent = ports
-        .notify(&words::notification(report, &terms.bucket, id)?)
+        .notify(&words::notification(report, &config.bucket, id)?)
         .await;
     let written = written?;
     sent?;
@@ -292,10 +292,10 @@ async fn written_into(
 /// The recovery's own OpsItem, with this report.
 async fn written_of_its_own(
     ports: &impl ReportingPorts,
-    terms: &Terms,
+    config: &ReportConfig,
     report: &Report,
 ) -> Result<OpsItem, Error> {
-    let new = words::item(report, &terms.bucket)?;
+    let new = words::item(report, &config.bucket)?;
     let item = find_or_create(ports, &new).await?;
     let known = item.data.get(REPORT);
     if known != new.data.get(REPORT) {
@@ -376,7 +376,7 @@ async fn kept_plan(ports: &impl ReportingPorts, request: &Request) -> Result<Opt
 async fn observe(
     ports: &impl ReportingPorts,
     clock: &impl Clock,
-    terms: &Terms,
+    config: &ReportConfig,
     request: &Request,
     plan: &Plan,
 ) -> Result<Observed, Error> {
@@ -398,7 +398,7 @@ async fn observe(
             // What failed before the plan was made is not a part of this recovery.
             let over = job.has_failed() && job.created.is_some_and(|at| at < plan.planned_at);
             if request.mode == Mode::Drill || !over {
-                observed.add_job(job, request.mode, &terms.drill_role);
+                observed.add_job(job, request.mode, &config.drill_role);
             }
         }
         next = more;
@@ -412,7 +412,7 @@ async fn observe(
         let ids = ids.to_vec();
         async move { ports.recovered_volumes(&ids).await }
     };
-    let mut looks: FuturesUnordered<_> = waiting.by_ref().take(LANES).map(look).collect();
+    let mut looks: FuturesUnordered<_> = waiting.by_ref().take(CONCURRENCY).map(look).collect();
     while let Some(volumes) = looks.next().await {
         for volume in volumes? {
             observed.add_volume(volume);

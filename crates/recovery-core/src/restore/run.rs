@@ -37,7 +37,7 @@ const ATTEMPTS: u32 = 10;
 
 /// What the owner chose for restores.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Means {
+pub struct RestoreConfig {
     /// Name of the backup vault in this Region.
     pub vault: String,
     /// ARN of the role that AWS Backup restores with.
@@ -74,7 +74,7 @@ struct InputExecution {
 /// [`Error::Permanent`] for input that cannot be read or a call that failed for good.
 pub async fn handle(
     ports: &impl StartingPorts,
-    means: &Means,
+    config: &RestoreConfig,
     payload: &Value,
 ) -> Result<Outcome, Error> {
     let Start {
@@ -125,7 +125,7 @@ pub async fn handle(
     }
     let (instance, stored) = try_join(
         find_instance(ports, &target),
-        ports.restore_metadata(&means.vault, &point),
+        ports.restore_metadata(&config.vault, &point),
     )
     .await?;
     let instance = match instance {
@@ -142,7 +142,7 @@ pub async fn handle(
     let Some(stored) = stored else {
         return refused(StartRefusal::PointGone(format!(
             "it is not in the vault {}",
-            means.vault
+            config.vault
         )));
     };
     let mut request = RestoreRequest {
@@ -151,11 +151,11 @@ pub async fn handle(
         metadata: metadata(MetadataFacts {
             zone: &instance.zone,
             stored: &stored,
-            key: means.key.as_deref(),
+            key: config.key.as_deref(),
         }),
         role: match mode {
-            Mode::Recover => means.role.clone(),
-            Mode::Drill => means.drill_role.clone(),
+            Mode::Recover => config.role.clone(),
+            Mode::Drill => config.drill_role.clone(),
         },
         token: String::new(),
         // The owner's tags on a drill's resource would say that it is the workload's.

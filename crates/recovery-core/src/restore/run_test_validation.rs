@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use futures_util::future::try_join;
 
-use crate::aws::arn::{Here, OpsItemId, RecoveryPointArn, RestoreJobId, VolumeId};
+use crate::aws::arn::{OpsItemId, RecoveryPointArn, RestoreJobId, Scope, VolumeId};
 use crate::aws::backup::{EBS, Report, RestoreJob};
 use crate::aws::ec2::{Snapshot, TestVolume};
 use crate::error::{Error, Fault};
@@ -25,7 +25,7 @@ use crate::track::run::restore_item;
 const NOTIFIED: &str = "recovery:notified";
 
 /// Looks for a volume that does not show before it counts as missing: EC2 is eventually consistent.
-const LOOKS: usize = 5;
+const CHECKS: usize = 5;
 /// Left of a run's time for writing down what was found: a call may take 20 s with all its attempts.
 const RESERVE: Duration = Duration::from_secs(60);
 /// Pause between two looks.
@@ -85,7 +85,7 @@ pub fn check(volume: &TestVolume, snapshot: &Snapshot) -> Verdict {
 pub async fn validate(
     ports: &impl ValidationPorts,
     clock: &impl Clock,
-    here: &Here,
+    scope: &Scope,
     job: RestoreJob,
 ) -> Result<Outcome, Error> {
     let test = ports.restore_test(&job.id).await?;
@@ -139,7 +139,7 @@ pub async fn validate(
     let item = if report.successful {
         None
     } else {
-        Some(tell(ports, here, &job, &report.message).await?)
+        Some(tell(ports, scope, &job, &report.message).await?)
     };
     let status = if report.successful {
         "SUCCESSFUL"
@@ -213,7 +213,7 @@ async fn look(
             Some(Verdict::NotYet) => "it is being made still",
             None => {
                 unseen += 1;
-                if unseen == LOOKS {
+                if unseen == CHECKS {
                     return Ok(Found::Wrong(vec![
                         "AWS Backup made it, and EC2 does not know it".to_owned(),
                     ]));
@@ -237,7 +237,7 @@ async fn look(
 /// all the same. `None` where OpsCenter's quota lets no item be created.
 async fn tell(
     ports: &impl ValidationPorts,
-    here: &Here,
+    scope: &Scope,
     job: &RestoreJob,
     wrong: &str,
 ) -> Result<Option<OpsItemId>, Error> {
@@ -257,8 +257,8 @@ async fn tell(
                  What: {wrong}\nWhat to do: {WHAT_TO_DO}\n\n\
                  Where: account {account}, Region {region}\nRestore job: {id}\nRecovery point: {point}\nOpsItem: {item}\n",
                 wrong = one_line(wrong),
-                account = here.account,
-                region = here.region,
+                account = scope.account,
+                region = scope.region,
                 id = shown(job.id.as_str()),
                 point = job
                     .recovery_point

@@ -28,11 +28,11 @@ use chrono::TimeDelta;
 use executor::{Executor, Millis, Next, TaskId, lock};
 use fastrand::Rng;
 use parties::{Act, Invocation, MINUTE, Plan, Work};
-use recovery_core::aws::arn::Here;
+use recovery_core::aws::arn::Scope;
 use recovery_core::error::Error;
 use recovery_core::fakes::DRILL_ROLE;
-use recovery_core::integrate::run::{Domain, integrate};
-use recovery_core::integrate::run_reconcile::{Horizon, reconcile};
+use recovery_core::integrate::run::{Ownership, integrate};
+use recovery_core::integrate::run_reconcile::{LookbackWindow, reconcile};
 use recovery_core::outcome::Outcome;
 use recovery_core::track::run::track;
 use world::{Ports, RunClock, Sim};
@@ -149,8 +149,8 @@ impl Simulation {
             run,
         };
         let clock = RunClock { sim, deadline };
-        let domain = Domain {
-            here: Here {
+        let ownership = Ownership {
+            scope: Scope {
                 account: "111122223333".to_owned(),
                 region: "us-west-2".to_owned(),
             },
@@ -160,7 +160,7 @@ impl Simulation {
             Work::Integrate(_, asked) => {
                 let restore = (**asked).clone();
                 self.executor.spawn(run, async move {
-                    integrate(&ports, &clock, &domain, restore).await
+                    integrate(&ports, &clock, &ownership, restore).await
                 });
             }
             Work::Track(_, event) => {
@@ -170,13 +170,13 @@ impl Simulation {
             }
             Work::Reconcile => {
                 let patience = i64::try_from(self.plan.patience).unwrap();
-                let horizon = Horizon {
+                let window = LookbackWindow {
                     lookback: TimeDelta::hours(24),
                     patience: TimeDelta::milliseconds(patience),
                     interval: Duration::from_millis(parties::PERIOD),
                 };
                 self.executor.spawn(run, async move {
-                    reconcile(&ports, &clock, &domain, horizon).await
+                    reconcile(&ports, &clock, &ownership, window).await
                 });
             }
         }
