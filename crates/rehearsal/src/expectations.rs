@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::story::{Execution, Item, Played, Restore};
+use crate::observations::{Execution, Item, Played, Restore};
 
 /// Something that must hold, and what was found.
 #[derive(Debug)]
@@ -473,10 +473,10 @@ fn recovery_held(played: &Played, expect: &mut impl FnMut(&str, bool, String)) {
 /// What was so while the recovery stood still.
 fn stop_held(
     played: &Played,
-    stopped: &crate::story::Stopped,
+    stopped: &crate::observations::Stopped,
     expect: &mut impl FnMut(&str, bool, String),
 ) {
-    let crate::story::Stopped {
+    let crate::observations::Stopped {
         recovery: stopped,
         routing,
     } = stopped;
