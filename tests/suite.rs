@@ -11,6 +11,7 @@
 //! - [`report_schema`]: every report is as `docs/report.schema.json` says.
 //! - [`contributing`]: the files that CONTRIBUTING.md names exist.
 //! - [`links`]: the links between documents lead to a page and a heading.
+//! - [`reasons`]: `docs/refusals.md` lists every reason for a refusal.
 //! - [`words`]: the documents use plain words.
 //! - [`walkthrough`]: the way of one event through the code is as ARCHITECTURE.md tells it.
 #![expect(
@@ -24,6 +25,7 @@ mod contributing;
 mod crash_matrix;
 mod journeys;
 mod links;
+mod reasons;
 mod report_schema;
 mod structure;
 mod support;
