@@ -20,7 +20,7 @@ fn captured(pattern: &str, source: &str) -> Vec<String> {
         .collect()
 }
 
-/// The bodies of the functions `reason` in a source file.
+/// The bodies of the methods `reason` in a source file.
 fn reason_functions(source: &str) -> impl Iterator<Item = &str> {
     source
         .split("fn reason(&self) -> &'static str {\n")
@@ -34,7 +34,7 @@ fn reasons(source: &str) -> BTreeSet<String> {
     let source = source.split("#[cfg(test)]").next().unwrap_or(source);
     let mut found = BTreeSet::new();
     for body in reason_functions(source) {
-        found.extend(captured(&format!("=>\\s*{REASON}"), body));
+        found.extend(captured(REASON, body));
         for name in captured(r"=>\s*\w+::([A-Z_]+)\b", body) {
             let value = captured(&format!("const {name}: &str = {REASON}"), source);
             assert!(!value.is_empty(), "{name} is not a constant of its file");
@@ -42,7 +42,10 @@ fn reasons(source: &str) -> BTreeSet<String> {
         }
     }
     // Refusals whose reason, text and remedy are one tuple, or whose answer is written in place.
-    found.extend(captured(&format!(r"Refusal::\w+[^=]*=>\s*\(\s*{REASON}"), source));
+    found.extend(captured(
+        &format!(r"Refusal::\w+[^=]*=>\s*\(\s*{REASON}"),
+        source,
+    ));
     found.extend(captured(&format!(r"Outcome::refused\({REASON}"), source));
     found
 }
@@ -91,6 +94,10 @@ fn a_reason_is_found_in_each_form() {
         }
     }
 
+    fn reason(&self) -> &'static str {
+        "not-here"
+    }
+
     fn remedy(&self) -> &'static str {
         match self {
             Refusal::A { .. } => "wait",
@@ -108,7 +115,13 @@ fn a_reason_is_found_in_each_form() {
 #[cfg(test)]
     Outcome::refused("invented")
 "#;
-    let expected = ["drill", "elsewhere", "not-a-drill", "zone-mismatch"];
+    let expected = [
+        "drill",
+        "elsewhere",
+        "not-a-drill",
+        "not-here",
+        "zone-mismatch",
+    ];
     assert_eq!(
         reasons(source).into_iter().collect::<Vec<_>>(),
         expected.map(str::to_owned)
