@@ -29,8 +29,9 @@ pub(crate) use world::{World, ids};
 
 use crate::calls::Call;
 use crate::certificates::Certificates;
-use crate::http::{self, Incoming, Request};
 use crate::trouble::{Result, Trouble};
+use testkit::answers;
+use testkit::http::{self, Incoming, Request};
 
 /// The services, by the names in `AWS_ENDPOINT_URL_<NAME>`. What goes to any other is refused.
 const SERVICES: [(&str, Service); 10] = [
@@ -254,31 +255,14 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// `text` as it stands in XML.
-fn xml(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-}
-
 /// The answer of CloudFormation, EC2 Auto Scaling or SNS.
 fn query(action: &str, inner: &str) -> Answer {
-    Answer::new(
-        200,
-        "text/xml",
-        format!(
-            "<{action}Response><{action}Result>{inner}</{action}Result><ResponseMetadata><RequestId>b9b4b068-3a41-11e5-94eb-example</RequestId></ResponseMetadata></{action}Response>"
-        ),
-    )
+    Answer::new(200, "text/xml", answers::query(action, inner))
 }
 
 /// The answer of CloudFormation, EC2 Auto Scaling or SNS to a request that fails.
 fn query_error(code: &str, message: &str) -> Answer {
-    let body = format!(
-        "<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>{}</Message></Error><RequestId>b9b4b068-3a41-11e5-94eb-example</RequestId></ErrorResponse>",
-        xml(message)
-    );
-    Answer::new(400, "text/xml", body)
+    Answer::new(400, "text/xml", answers::query_error(400, code, message))
 }
 
 #[cfg(test)]

@@ -5,10 +5,11 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use testkit::runtime_api::Response;
 
 use crate::support::repository::{event, function_packages};
 
-use super::lambda::{Answer, Lambda};
+use super::lambda::Lambda;
 
 /// In fields that no function knows: what of an event must never show in a log.
 const MARKER: &str = "what-customers-confide";
@@ -186,7 +187,7 @@ fn marked(name: &str) -> String {
 }
 
 #[track_caller]
-fn assert_error(answer: &Answer, kind: &str, parts: &[&str]) {
+fn assert_error(answer: &Response, kind: &str, parts: &[&str]) {
     assert!(answer.is_error, "{answer:?}");
     assert_eq!(answer.body["errorType"], kind, "{answer:?}");
     let message = answer.body["errorMessage"].as_str().expect("a message");

@@ -1,12 +1,14 @@
 //! What Lambda keeps of a log at each log level: the lines that matter, and every metric.
 
-use std::io::{BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 
 use chrono::DateTime;
 use serde_json::{Value, json};
 
-use super::lambda::{Lambda, Request, request};
+use testkit::answers;
+use testkit::http::{self, Incoming};
+
+use super::lambda::Lambda;
 
 const LEVELS: [&str; 6] = ["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"];
 
@@ -40,22 +42,20 @@ fn aws() -> String {
     format!("http://{address}")
 }
 
-fn answer(mut connection: TcpStream) {
-    let mut reader = BufReader::new(connection.try_clone().expect("a socket can be shared"));
-    while let Some(Request { method, .. }) = request(&mut reader) {
-        let (status, body) = match method.as_str() {
-            "GET" => ("404 Not Found", "<Error><Code>NoSuchKey</Code></Error>"),
-            "PUT" => ("200 OK", ""),
-            _ => ("400 Bad Request", r#"{"__type": "ValidationException"}"#),
+fn answer(mut connection: TcpStream) -> std::io::Result<()> {
+    let mut incoming = Incoming::default();
+    while let Some(request) = incoming.next(&mut connection)? {
+        let (status, body) = match request.method.as_str() {
+            "GET" => (
+                404,
+                answers::s3_error("NoSuchKey", "The specified key does not exist."),
+            ),
+            "PUT" => (200, String::new()),
+            _ => (400, json!({"__type": "ValidationException"}).to_string()),
         };
-        let response = format!(
-            "HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n{body}",
-            body.len()
-        );
-        if connection.write_all(response.as_bytes()).is_err() {
-            return;
-        }
+        http::answer(&mut connection, status, &[], &body)?;
     }
+    Ok(())
 }
 
 #[test]

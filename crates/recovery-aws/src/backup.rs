@@ -154,7 +154,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::wire::{Answer, Wire, called_in, decoded, listed};
+    use crate::wire::{Answer, Wire, called_in, listed};
+    use testkit::http::decoded;
 
     const JOB: &str = "1A2B3C4D-5E6F-7081-92A3-B4C5D6E7F809";
     const VOLUME: &str = "arn:aws:ec2:us-west-2:111122223333:volume/vol-0a1b2c3d4e5f60718";
