@@ -1,4 +1,4 @@
-//! Each kind of job and each of its ends.
+//! Each kind of job and each of its final states.
 
 use recovery_core::fakes::World;
 use serde_json::json;
@@ -70,9 +70,9 @@ pub(super) fn scenarios() -> Vec<Scenario> {
             World::new(),
         )),
         of("integrated-before", EBS, "tracked", integrated(EBS)),
-        // The integration, which asked AWS Backup, named the volume already.
+        // The integration has read the job and recorded the volume.
         of(
-            "integrated-before-it-is-named",
+            "integrated-before-the-volume-is-named",
             "restore-completed-ebs-no-created-resource",
             "tracked",
             integrated("restore-completed-ebs-no-created-resource"),
