@@ -1,4 +1,4 @@
-//! How `recovery-core` is built: decisions are pure, and no two of its files import each other in a circle.
+//! The structure of `recovery-core`: decisions are pure, and its files have no import circle.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

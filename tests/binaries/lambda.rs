@@ -1,5 +1,5 @@
-//! A Lambda of our own: a Runtime API on a free port of loopback, and the program that asks it for
-//! events. See <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>.
+//! A Lambda Runtime API on a free loopback port, and the program that polls it for events. See
+//! <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -14,10 +14,10 @@ use serde_json::Value;
 
 use super::build::binary;
 
-/// How long a function may take. Nothing here takes long; this only ends a test that hangs.
+/// The time limit of a function, which only ends a test that hangs.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// What a function answered.
+/// The answer of a function.
 #[derive(Debug)]
 pub(super) struct Answer {
     /// Whether it reported an error.
@@ -26,7 +26,7 @@ pub(super) struct Answer {
     pub(super) body: Value,
 }
 
-/// A running function. Ends with this value, whatever happens.
+/// A running function. It is killed when this value is dropped.
 pub(super) struct Lambda {
     process: Child,
     output: Vec<JoinHandle<String>>,
@@ -54,7 +54,7 @@ impl Lambda {
                     return;
                 }
                 let (to_come, answered) = (Arc::clone(&to_come), answered.clone());
-                // Ends with the connection or, where an event is waited for, with the test.
+                // Ends with the connection or, while it waits for an event, with the test.
                 std::thread::spawn(move || serve(connection, &to_come, &answered));
             }
         });
@@ -92,12 +92,12 @@ impl Lambda {
         }
     }
 
-    /// Gives the function an event and waits for its answer.
+    /// Sends an event to the function and waits for its answer.
     pub(super) fn invoke(&self, payload: &str) -> Answer {
         self.invoke_within(payload, PATIENCE)
     }
 
-    /// The same, but tells the function that Lambda ends it after `time`.
+    /// The same with a deadline after `time`.
     pub(super) fn invoke_within(&self, payload: &str, time: Duration) -> Answer {
         self.events
             .as_ref()
@@ -109,22 +109,22 @@ impl Lambda {
             .unwrap_or_else(|_| panic!("no answer to {payload}"))
     }
 
-    /// Waits for a function that ends by itself: how it ended, and all it said.
+    /// Waits until the function exits. Returns its status and output.
     pub(super) fn wait(mut self) -> (ExitStatus, String) {
-        // Should it not end after all, it asks for an event, and has none.
+        // If it does not exit, it polls for an event and gets none.
         self.events = None;
         let status = self.process.wait().expect("a child can be waited for");
         (status, self.collected())
     }
 
-    /// Ends the function: all it said.
+    /// Kills the function. Returns its output.
     pub(super) fn end(mut self) -> String {
         self.kill();
         self.collected()
     }
 
     fn kill(&mut self) {
-        // It may have ended by itself.
+        // It may already have exited.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
@@ -142,7 +142,7 @@ impl Drop for Lambda {
         self.kill();
         self.events = None;
         self.over.store(true, Ordering::SeqCst);
-        // The listener looks up once more, and ends.
+        // One more connection makes the listener end.
         drop(TcpStream::connect(self.address));
     }
 }
@@ -155,7 +155,7 @@ fn collect(mut pipe: impl Read + Send + 'static) -> JoinHandle<String> {
     })
 }
 
-/// Answers the requests of one connection until it is closed or no event is to come.
+/// Answers the requests of one connection until it is closed or there are no more events.
 fn serve(
     mut connection: TcpStream,
     to_come: &Mutex<Receiver<(String, Duration)>>,
@@ -190,7 +190,7 @@ fn serve(
                 is_error: path.ends_with("/error"),
                 body: serde_json::from_str(&body).unwrap_or(Value::String(body)),
             };
-            // The test may have had enough.
+            // The test may no longer receive.
             let _ = answered.send(answer);
             "HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n".to_owned()
         };
@@ -200,7 +200,7 @@ fn serve(
     }
 }
 
-/// A request of HTTP.
+/// An HTTP request.
 pub(super) struct Request {
     pub(super) method: String,
     pub(super) path: String,
