@@ -1,4 +1,4 @@
-//! A date is a moment, the same in every form that AWS writes it in, or none.
+//! A date is the same time in every format of AWS, or parsing returns `None`.
 #![no_main]
 
 use chrono::SecondsFormat;

@@ -1,4 +1,4 @@
-//! An event is read into what it says, whatever else is in it, or is an error that names the field.
+//! An event is parsed whatever unknown members it has, or parsing returns an error that names the field.
 #![no_main]
 
 use fuzz::{assert_error, mutate_json};

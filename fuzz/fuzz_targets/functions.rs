@@ -1,5 +1,5 @@
-//! Every function answers every payload with an outcome or an error that says what to do; what it
-//! writes is what AWS takes and people can be shown; a second delivery repeats nothing.
+//! Every function answers every payload with an outcome or an error with a remedy. All writes satisfy
+//! the limits of AWS. A second delivery repeats nothing.
 #![no_main]
 
 use futures_util::FutureExt;

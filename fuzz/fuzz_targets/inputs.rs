@@ -1,5 +1,5 @@
-//! What the state machine, a plan of Region switch or a person passes is done, twice the same, or is an
-//! error that says what to pass; what is kept is kept where it belongs.
+//! Every input of the state machine, Region switch or an operator has the same result twice, or is an
+//! error that says what to pass. Objects are stored under the expected keys.
 #![no_main]
 
 use chrono::DateTime;

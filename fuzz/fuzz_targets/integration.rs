@@ -1,12 +1,12 @@
-//! Whatever volume, instance, stack and tags look like, a restored volume comes to its own instance or
-//! to none; who asks twice gets the same; people are told of what was refused.
+//! For any volume, instance, stack and tags, a restored volume is attached to its target or not at all.
+//! A repeated request has the same result. Refusals are notified.
 #![no_main]
 
 use arbitrary::{Result, Unstructured};
 use futures_util::FutureExt;
 use fuzz::{assert_acceptable, assert_answer, restore_integrator};
 use libfuzzer_sys::fuzz_target;
-use recovery_core::aws::arn::{Arn, Scope, InstanceId, RecoveryPointArn, VolumeId};
+use recovery_core::aws::arn::{Arn, InstanceId, RecoveryPointArn, Scope, VolumeId};
 use recovery_core::aws::ec2::Attachment;
 use recovery_core::fakes::{DRILL_ROLE, FakeClock, World};
 use recovery_core::integrate::run::Ownership;

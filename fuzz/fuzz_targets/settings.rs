@@ -1,4 +1,4 @@
-//! Settings are what the owner can have meant, or one error that names everything that is wrong.
+//! Settings are valid, or one error names all invalid values.
 #![no_main]
 
 use std::collections::BTreeMap;

@@ -1,5 +1,6 @@
-//! Tags lead to a target that CloudFormation, EC2 and a shell could be given, or to a refusal that names the
-//! tag; an optional tag refuses nothing, and other tags change nothing. A device name is one of those that EC2 takes.
+//! Tags yield a target that is safe for CloudFormation, EC2 and a shell, or a refusal that names the
+//! tag. Optional tags never cause a refusal, and other tags change nothing. Device names are valid for
+//! EC2.
 #![no_main]
 
 use std::collections::{BTreeMap, BTreeSet};

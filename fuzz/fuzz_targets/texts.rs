@@ -1,5 +1,5 @@
-//! What is made of a text for people fits, is cut at a character, shows everything, and lets nothing out
-//! of the code or the quotation that it stands in.
+//! A displayed text satisfies its limit, is truncated at a character, shows every character, and cannot
+//! escape its code span or quotation.
 #![no_main]
 
 use fuzz::assert_visible;
