@@ -74,11 +74,11 @@ fn wrong(document: &str, target: &str) -> Option<String> {
         normal(&folder.join(file))
     };
     if !root().join(&path).is_file() {
-        return Some(format!("{document}: {target}: no such file"));
+        return Some(format!("{document}: {target}: the file does not exist"));
     }
     let anchor = anchor?;
     let known = anchors(&text(&path.to_string_lossy()));
-    (!known.contains(anchor)).then(|| format!("{document}: {target}: no such heading"))
+    (!known.contains(anchor)).then(|| format!("{document}: {target}: the heading does not exist"))
 }
 
 #[test]

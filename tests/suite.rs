@@ -1,4 +1,4 @@
-//! One test binary, by what each part proves:
+//! One test binary with these parts:
 //!
 //! - [`journeys`]: an event file is passed to a function's `handle` against the in-memory fakes. Checks
 //!   the calls and their order, OpsItems and notifications, second deliveries and concurrent runs.
@@ -15,7 +15,7 @@
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
-    reason = "a test that cannot go on has failed, and says where"
+    reason = "a test that cannot continue has failed"
 )]
 
 mod binaries;

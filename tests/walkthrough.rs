@@ -79,9 +79,9 @@ fn paths_in_the_walkthrough_exist() {
 
 #[test]
 fn finds_wrong_paths_in_the_walkthrough() {
-    let check = |told: &str| {
-        let (wrong, checked) = wrong_paths(told);
-        assert_eq!((wrong.len(), checked), (1, 1), "{told}: {wrong:?}");
+    let check = |text: &str| {
+        let (wrong, checked) = wrong_paths(text);
+        assert_eq!((wrong.len(), checked), (1, 1), "{text}: {wrong:?}");
     };
     check("see `crates/recovery-core/src/gone.rs`");
     check("see `functions/restore-integrator/src/lib.rs::handl`");

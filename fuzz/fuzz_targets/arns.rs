@@ -8,7 +8,7 @@ use recovery_core::text::one_line;
 
 fuzz_target!(|text: &str| {
     let parts: Vec<&str> = text.splitn(6, ':').collect();
-    // White space, or what cannot be seen.
+    // White space or invisible characters.
     let separated = text.contains(char::is_whitespace) || one_line(text) != text;
     match Arn::parse(text) {
         Ok(arn) => {

@@ -19,7 +19,7 @@ fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
     mutate_json(data, size, max_size, seed)
 });
 
-/// What is whose, where the event files come from.
+/// The account, Region and drill role of the event files.
 fn ownership() -> Ownership {
     Ownership {
         scope: Scope {
@@ -62,7 +62,7 @@ fn deliver(world: &World, handle: impl AsyncFn() -> Result<Outcome, Error>) {
             .expect("nothing in this world waits");
         assert_answer(&answer);
         assert_acceptable(world);
-        assert!(world.state().notifications.len() <= 1, "told twice");
+        assert!(world.state().notifications.len() <= 1, "notified twice");
     }
 }
 

@@ -22,7 +22,7 @@ const KEYS: [&str; 7] = [
     "Name",
 ];
 
-/// Every name for a data volume there is.
+/// Every valid device name of a data volume.
 static DEVICES: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
     let mut names = BTreeSet::new();
     let one = ('b'..='z').map(String::from);
@@ -93,7 +93,7 @@ fuzz_target!(|bytes: &[u8]| {
             assert!(target.logical_id.chars().all(|c| c.is_ascii_alphanumeric()));
             let device = target.device.as_ref().map_or("", DeviceName::as_str);
             let mount = target.mount.unwrap_or_default();
-            // Each is used, or named as one that cannot be.
+            // Each is used or reported as unusable.
             for (key, used) in [(DEVICE, device), (MOUNT, &*mount)] {
                 let unusable = target.unusable_tags.iter().find(|it| it.tag == key);
                 match unusable {

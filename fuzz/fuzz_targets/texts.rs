@@ -54,7 +54,7 @@ fuzz_target!(|input: (u16, &str)| {
         assert!(is_quoted(line), "{line:?}");
     }
 
-    // Markdown of ours, with the text in it, wherever it is cut.
+    // Markdown that contains the text, truncated anywhere.
     let markdown = format!("- A: {code}\n- B: {code}\n\n{quotation}");
     let cut = text::markdown_within(&markdown, limit);
     assert!(cut.len() <= limit);

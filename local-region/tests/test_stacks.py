@@ -291,7 +291,7 @@ def test_deploys_only_to_loopback() -> None:
     assert done.returncode == 1 and "not on loopback" in done.stderr
 
 
-@pytest.mark.skipif(not PROJECT_TEMPLATE.exists(), reason="the project's template is not there")
+@pytest.mark.skipif(not PROJECT_TEMPLATE.exists(), reason="the project's template is missing")
 def test_deploys_the_project_template(region: RunningRegion, tmp_path: Path) -> None:
     for resource in yaml_parse(PROJECT_TEMPLATE.read_text())["Resources"].values():
         if resource["Type"] == "AWS::Serverless::Function":

@@ -164,7 +164,9 @@ fn serve(
     let mut reader = BufReader::new(connection.try_clone().expect("a socket can be shared"));
     while let Some(Request { path, body, .. }) = request(&mut reader) {
         let response = if path.ends_with("/invocation/next") {
-            let events = to_come.lock().expect("nobody panics with it");
+            let events = to_come
+                .lock()
+                .expect("no thread panics while it has the lock");
             let Ok((payload, time)) = events.recv() else {
                 return;
             };

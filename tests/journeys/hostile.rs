@@ -362,7 +362,7 @@ fn handles_the_maximum_nesting() {
     }
 }
 
-/// Collects what is logged on this thread.
+/// Collects the log of this thread.
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<Vec<u8>>>);
 

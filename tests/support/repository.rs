@@ -46,7 +46,7 @@ pub(crate) fn events() -> &'static BTreeMap<String, Value> {
 pub(crate) fn event(name: &str) -> Value {
     events()
         .get(name)
-        .unwrap_or_else(|| panic!("there is no events/{name}.json"))
+        .unwrap_or_else(|| panic!("events/{name}.json does not exist"))
         .clone()
 }
 

@@ -271,7 +271,7 @@ mod tests {
             let wire = Wire::answering([Answer::rest(&json!({}))]);
             let report = Report {
                 successful,
-                message: "What was found.".to_owned(),
+                message: "The volume is valid.".to_owned(),
             };
             RestoreTesting::new(&wire.config())
                 .report(&RestoreJobId::new(JOB), &report)
@@ -283,7 +283,7 @@ mod tests {
             );
             assert_eq!(
                 wire.only().json(),
-                json!({"ValidationStatus": status, "ValidationStatusMessage": "What was found."})
+                json!({"ValidationStatus": status, "ValidationStatusMessage": "The volume is valid."})
             );
         }
     }

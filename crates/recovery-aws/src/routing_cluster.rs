@@ -290,7 +290,7 @@ mod tests {
                 &json!({"message": message}),
             )])
         };
-        let wire = conflict(&format!("The safety rule {rule}. stands against it"));
+        let wire = conflict(&format!("The safety rule {rule}. prevents it"));
         match set(&wire).await.unwrap() {
             ShiftAnswer::AgainstSafetyRule(fault) => {
                 assert!(fault.remedy().contains(&format!("{rule} asks")), "{fault}");

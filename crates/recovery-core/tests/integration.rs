@@ -298,7 +298,7 @@ async fn detects_the_attachment_after_a_lost_response() {
     );
 }
 
-/// A restore of a whole Region meets EC2's limit on AttachVolume: 5 a second.
+/// Restores of a complete Region exceed EC2's request limit for AttachVolume: 5 per second.
 #[tokio::test]
 async fn retries_throttled_calls_around_an_attachment() {
     let world = World::with_restored_volume();
@@ -1003,7 +1003,7 @@ async fn records_a_refusal_and_notifies_once() {
     }
 }
 
-/// The instructions are the end of the description: they must not be what is cut.
+/// The instructions are at the end of the description. The truncation must not remove them.
 #[tokio::test]
 async fn truncated_description_keeps_the_instructions() {
     for (reason, world) in refused_worlds() {
@@ -1139,8 +1139,8 @@ async fn keeps_the_ops_item_open_until_the_volume_is_mounted() {
     assert_eq!(only_item(&world).item.status, Status::Resolved);
 }
 
-/// The volume is attached. Its OpsItem stays open and names the tag, its value, what is wrong with it
-/// and what is left to do.
+/// The volume is attached. Its OpsItem stays open and names the tag, its value, the problem and the
+/// remaining steps.
 #[tokio::test]
 async fn attaches_despite_an_invalid_optional_tag() {
     for (key, value, left) in [

@@ -1,4 +1,4 @@
-//! Invariants of every recovery plan, and what a plan does with each kind of recovery point.
+//! Invariants of every recovery plan, and the handling of each kind of recovery point.
 
 #![expect(
     clippy::unwrap_used,

@@ -202,7 +202,7 @@ fn names_the_missing_member_of_the_payload() {
         (without("PlanArn"), "PlanArn"),
         (without("ExecutionId"), "ExecutionId"),
         (empty, "ExecutionId"),
-        // Region switch passes on a custom payload that is not an object without its own members.
+        // If a custom payload is not an object, Region switch passes it on unchanged.
         (json!("recover"), "."),
         (json!(["recover"]), "."),
     ] {

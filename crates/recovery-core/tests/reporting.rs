@@ -295,7 +295,7 @@ async fn includes_failed_restores_in_phases_and_timeline() {
 }
 
 #[tokio::test]
-async fn drill_counts_from_its_execution_and_only_its_own_restores() {
+async fn drill_counts_time_from_its_execution_and_only_its_restores() {
     let story = Story::whole(3, 5).drill();
     let (world, _, report) = reported(&story).await;
     assert_eq!(report.phases[0].phase, PhaseName::Plan);
@@ -497,7 +497,7 @@ async fn refuses_a_stored_report_of_another_version() {
 
 /// What operators read, exactly.
 #[tokio::test]
-async fn notification_and_opsitem_say_what_happened_why_what_was_done_and_what_to_do() {
+async fn notification_and_ops_item_match_the_golden_files() {
     let incomplete = Story {
         refused: 1,
         ..Story::whole(4, 3).untracked().left(2)

@@ -180,10 +180,10 @@ async fn tracks_restore_tests_only_if_they_fail() {
     }
 }
 
-/// The instructions are the end of the description: they must not be what is cut.
+/// The instructions are at the end of the description. The truncation must not remove them.
 #[tokio::test]
 async fn truncated_description_keeps_the_instructions() {
-    let long = "A message that goes on and on. ".repeat(100);
+    let long = "A very long message. ".repeat(100);
     let arn = |kind: &str| {
         format!(
             "arn:aws:ec2:us-west-2:111122223333:{kind}/{}",

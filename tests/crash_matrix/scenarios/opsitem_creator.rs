@@ -9,7 +9,7 @@ use crate::support::restored::integrate;
 
 use super::{at_the_quota, restored};
 
-/// Every file that leads to an OpsItem, and the outcome.
+/// Every file that creates an OpsItem, and its outcome.
 const FILES: &[(&str, &str)] = &[
     ("restore-completed-ebs", "tracked"),
     ("restore-completed-ebs-minimal", "tracked"),

@@ -158,10 +158,10 @@ pub(crate) fn at_each_step(sim: &Sim, plan: &Plan) -> Result<(), String> {
         .restores
         .iter()
         .find(|restore| restore.volume == made.volume)
-        .ok_or("a volume that nobody restored is attached")?;
+        .ok_or("an attached volume belongs to no restore")?;
     // Only restores of a drill are attached to the drill's target.
     let target = match restore.drill {
-        true => plan.targets.last().ok_or("there is no target")?,
+        true => plan.targets.last().ok_or("the plan has no target")?,
         false => &plan.targets[restore.target],
     };
     if restore.purpose != Purpose::Tagged {

@@ -12,7 +12,7 @@
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
-    reason = "a test that cannot go on has failed, and says where"
+    reason = "a test that cannot continue has failed"
 )]
 
 mod executor;
@@ -183,7 +183,7 @@ impl Simulation {
         self.runs.insert(run, invocation);
     }
 
-    /// An attempt has ended; Lambda makes the next one where it failed.
+    /// An attempt has ended. Lambda retries it if it failed.
     fn ended(&mut self, run: TaskId, answer: Option<Answer>) {
         let Some(Invocation { work, attempt }) = self.runs.remove(&run) else {
             return;
@@ -224,7 +224,7 @@ fn command(seed: u64) -> String {
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "which seeds to run is asked of whoever runs the test"
+    reason = "the environment selects the seeds"
 )]
 fn number(variable: &str) -> Option<u64> {
     let text = std::env::var(variable).ok()?;
