@@ -1,4 +1,4 @@
-//! How `recovery-core` is built: decisions are pure. In no crate do files import each other in a circle.
+//! The structure of `recovery-core`: decisions are pure, and no crate has an import circle.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

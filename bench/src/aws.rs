@@ -275,7 +275,7 @@ mod tests {
 
     use super::*;
 
-    /// Sends a form to the service behind `variable`: the answer, with its headers.
+    /// Sends a form to the service of `variable`. Returns the response with its headers.
     fn send(aws: &Aws, variable: &str, form: &str) -> String {
         let mut roots = RootCertStore::empty();
         let bundle = CertificateDer::pem_file_iter(&aws.bundle).unwrap();
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn calls_are_answered_over_tls_delayed_and_written_down() {
+    fn answers_over_tls_with_latency_and_records_calls() {
         let folder = std::env::temp_dir().join(format!("bench-lambda-test-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
         let aws = Aws::start(crate::certificates::make(&folder).unwrap()).unwrap();
@@ -320,7 +320,7 @@ mod tests {
             answer.contains("<key>recovery:stack</key><value>orders-recovery</value>"),
             "{answer}"
         );
-        // What no scenario needs is refused, and seen.
+        // Calls that no scenario needs are rejected and recorded.
         let answer = send(&aws, "AWS_ENDPOINT_URL_EC2", "Action=TerminateInstances");
         assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
         let answer = send(&aws, "AWS_ENDPOINT_URL", "Action=GetCallerIdentity");

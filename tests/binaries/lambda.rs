@@ -1,5 +1,5 @@
-//! A Lambda of our own: a Runtime API on a free port of loopback, and the program that asks it for
-//! events. See <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>.
+//! A Lambda Runtime API on a free loopback port, and the program that polls it for events. See
+//! <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>.
 
 use std::io::Read;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -70,7 +70,7 @@ impl Lambda {
         }
     }
 
-    /// Waits for a function that ends by itself: how it ended, and all it said.
+    /// Waits until the function exits. Returns its status and output.
     pub(super) fn wait(mut self) -> (ExitStatus, String) {
         // Should it not end after all, it asks for an event, and has none.
         self.runtime.close();
@@ -78,14 +78,14 @@ impl Lambda {
         (status, self.collected())
     }
 
-    /// Ends the function: all it said.
+    /// Kills the function. Returns its output.
     pub(super) fn end(mut self) -> String {
         self.kill();
         self.collected()
     }
 
     fn kill(&mut self) {
-        // It may have ended by itself.
+        // It may already have exited.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }

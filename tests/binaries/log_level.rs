@@ -1,4 +1,4 @@
-//! What Lambda keeps of a log at each log level: the lines that matter, and every metric.
+//! The lines that Lambda keeps at each log level: errors and every metric.
 
 use std::net::{TcpListener, TcpStream};
 
@@ -12,8 +12,8 @@ use super::lambda::Lambda;
 
 const LEVELS: [&str; 6] = ["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"];
 
-/// The lines that Lambda keeps at this level. One whose level is missing or unknown, or whose time is not
-/// in RFC 3339, has the level INFO (Lambda guide, monitoring-cloudwatchlogs-log-level).
+/// The lines that Lambda keeps at this level. A line with a missing or unknown level, or a time that is
+/// not in RFC 3339, has the level INFO (Lambda guide, monitoring-cloudwatchlogs-log-level).
 fn kept(log: &str, level: &str) -> Vec<Value> {
     let rank = |level: &str| LEVELS.iter().position(|known| *known == level);
     log.lines()
@@ -28,7 +28,8 @@ fn kept(log: &str, level: &str) -> Vec<Value> {
         .collect()
 }
 
-/// An AWS with an empty bucket that takes objects, and that refuses everything else. It ends with the test.
+/// A server with an empty bucket that accepts objects and rejects everything else. It ends with the
+/// test.
 fn aws() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
     let address = listener
@@ -59,7 +60,7 @@ fn answer(mut connection: TcpStream) -> std::io::Result<()> {
 }
 
 #[test]
-fn metrics_and_errors_are_kept_at_every_log_level() {
+fn keeps_metrics_and_errors_at_every_log_level() {
     let endpoint = aws();
     let report = json!({
         "do": "report",

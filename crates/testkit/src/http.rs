@@ -196,7 +196,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn requests_come_one_after_the_other_however_they_are_cut() {
+    fn parses_pipelined_requests_at_any_chunk_size() {
         let text = "POST /a HTTP/1.1\r\nContent-Length: 5\r\n\r\nb=1+2\
                     POST /c HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nd=%\r\n2\r\n31\r\n0\r\n\r\n\
                     GET /e HTTP/1.1\r\n\r\n";
@@ -218,7 +218,7 @@ mod tests {
         }
     }
 
-    /// Gives at most so many bytes at a time.
+    /// Returns at most N bytes per read.
     struct Cut<'a>(&'a [u8], usize);
 
     impl Read for Cut<'_> {

@@ -335,13 +335,13 @@ mod tests {
     }
 
     #[test]
-    fn a_volume_is_held_against_its_recovery_point() {
+    fn compares_a_volume_with_its_recovery_point() {
         let state = |state: &str| TestVolume {
             state: state.to_owned(),
             ..volume()
         };
         let cases: &[(&str, TestVolume, Snapshot, &[&str])] = &[
-            ("as promised", volume(), snapshot(), &[]),
+            ("valid", volume(), snapshot(), &[]),
             (
                 "larger",
                 TestVolume {
@@ -373,7 +373,7 @@ mod tests {
                 &[],
             ),
             (
-                "encrypted though the recovery point is not",
+                "encrypted, unlike the recovery point",
                 volume(),
                 Snapshot {
                     encrypted: false,
@@ -451,7 +451,7 @@ mod tests {
             };
             assert_eq!(check(volume, snapshot), expected, "{name}");
         }
-        // Nothing is said of one that is not there yet, whatever it looks like.
+        // No verdict while the volume is being created.
         let making = TestVolume {
             size: 0,
             ..state("creating")
