@@ -9,7 +9,7 @@ use libfuzzer_sys::fuzz_target;
 use recovery_core::aws::arn::{Arn, Scope, InstanceId, RecoveryPointArn, VolumeId};
 use recovery_core::aws::ec2::Attachment;
 use recovery_core::fakes::{DRILL_ROLE, FakeClock, World};
-use recovery_core::integrate::run::Ownership;
+use recovery_core::integrate::volume::run::Ownership;
 use serde_json::json;
 
 /// A text that somebody chose, often one that is usual.

@@ -9,7 +9,7 @@ use recovery_core::aws::backup::RestoreJob;
 use recovery_core::aws::cloudformation::StackResource;
 use recovery_core::aws::ec2::Instance;
 use recovery_core::fakes::{DRILL_ROLE, FakeClock, World};
-use recovery_core::integrate::run::{Ownership, integrate};
+use recovery_core::integrate::volume::run::{Ownership, integrate};
 use recovery_core::integrate::run_reconcile::{LookbackWindow, reconcile};
 use recovery_core::ports::Clock;
 use tokio::sync::Semaphore;

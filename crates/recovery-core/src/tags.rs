@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::aws::ec2::{DeviceName, is_root_device};
-use crate::integrate::volume::Refusal;
+use crate::integrate::volume::decide::Refusal;
 use crate::text;
 
 /// The workload that the resource belongs to: the unit of a whole recovery.

@@ -15,7 +15,7 @@ use recovery_core::aws::cloudformation::StackResource;
 use recovery_core::aws::ec2::{Attachment, DeviceName, Instance};
 use recovery_core::error::Error;
 use recovery_core::fakes::{AttachTrouble, DRILL_ROLE, Failure, FakeClock, StoredItem, World};
-use recovery_core::integrate::run::{Ownership, integrate};
+use recovery_core::integrate::volume::run::{Ownership, integrate};
 use recovery_core::ops_item::{Severity, Status};
 use recovery_core::outcome::Outcome;
 use recovery_core::ports::Clock;

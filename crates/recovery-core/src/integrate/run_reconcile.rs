@@ -1,5 +1,5 @@
 //! Events are a hint; what counts is what AWS shows. Every restore of late that is not integrated is
-//! led through the same [`integration`](crate::integrate::run) as by its event: events that were lost,
+//! led through the same [`integration`](crate::integrate::volume::run) as by its event: events that were lost,
 //! stacks that came late and attempts that were used up all end here.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,7 +13,7 @@ use crate::aws::arn::{RecoveryPointArn, VolumeId};
 use crate::aws::backup::{Restore, RestoreJob};
 use crate::aws::ec2::Volume;
 use crate::error::Error;
-use crate::integrate::run::{
+use crate::integrate::volume::run::{
     ATTACHED, INTEGRATION, Ownership, RESERVE, TAGS_FROM, integrate, integrate_seen, raise_failure,
     skip_reason, tags_of,
 };

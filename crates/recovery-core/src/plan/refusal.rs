@@ -4,7 +4,7 @@ use std::fmt;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
-use crate::integrate::volume;
+use crate::integrate::volume::decide;
 use crate::plan::candidates::Unusable;
 use crate::text::shown;
 
@@ -40,7 +40,7 @@ pub enum ItemRefusal {
         execution: String,
     },
     /// A tag is missing or cannot be followed.
-    Tags(volume::Refusal),
+    Tags(decide::Refusal),
     /// Other volumes of the workload claim the same device of the same target.
     DeviceClaimedTwice {
         /// The device.
@@ -97,8 +97,8 @@ impl ItemRefusal {
                 "Add the tags recovery:stack and recovery:logical-id to the recovery point now, and to the protected resource for the next time.".to_owned()
             }
             ItemRefusal::Tags(
-                refusal @ (volume::Refusal::RootVolume { .. }
-                | volume::Refusal::StackVolume { .. }),
+                refusal @ (decide::Refusal::RootVolume { .. }
+                | decide::Refusal::StackVolume { .. }),
             ) => refusal.remedy(),
             ItemRefusal::DeviceClaimedTwice { .. } => {
                 "Give each of these volumes a recovery:device of its own: correct the tag of the recovery points now, and of the protected resources for the next time. If one of them is a root volume, remove its recovery: tags. Then plan again.".to_owned()

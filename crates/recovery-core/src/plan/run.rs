@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::aws::arn::{RecoveryPointArn, TagHome};
 use crate::aws::backup::RecoveryPoint;
 use crate::error::{Error, Fault};
-use crate::integrate::run::{NoInstance, find_instance, stack_volume};
+use crate::integrate::volume::run::{NoInstance, find_instance, stack_volume};
 use crate::outcome::Outcome;
 use crate::plan::candidates::{Candidate, Candidates};
 use crate::plan::changes::changes;

@@ -20,8 +20,8 @@ use crate::aws::backup::{Job, RestoreRequest, StartAnswer};
 use crate::aws::ec2::{Instance, RecoveredVolume};
 use crate::error::{Error, Fault};
 use crate::event::date;
-use crate::integrate::run::{NoInstance, find_instance};
-use crate::integrate::volume;
+use crate::integrate::volume::decide;
+use crate::integrate::volume::run::{NoInstance, find_instance};
 use crate::outcome::Outcome;
 use crate::plan::item::Item;
 use crate::plan::recovery_plan::digest;
@@ -134,7 +134,7 @@ pub async fn handle(
         Err(NoInstance::Untagged) => return refused(StartRefusal::Untagged),
     };
     if matches!(instance.state.as_str(), "shutting-down" | "terminated") {
-        return refused(StartRefusal::Target(volume::Refusal::InstanceGone {
+        return refused(StartRefusal::Target(decide::Refusal::InstanceGone {
             instance: instance.id,
             state: instance.state,
         }));
@@ -419,7 +419,7 @@ enum StartRefusal {
     /// The type is not restored yet.
     TypeNotRestored(String),
     /// The target is nothing to restore for.
-    Target(volume::Refusal),
+    Target(decide::Refusal),
     /// Only CloudFormation's own tags name a target, and they lead to no instance.
     Untagged,
     /// The recovery point is not there any more.
@@ -446,10 +446,10 @@ impl StartRefusal {
         match self {
             StartRefusal::TypeNotRestored(_) => "Restore it by hand in AWS Backup.".to_owned(),
             StartRefusal::Target(refusal) => match refusal {
-                volume::Refusal::TargetType { logical_id, .. } => format!(
+                decide::Refusal::TargetType { logical_id, .. } => format!(
                     "Point the tag recovery:logical-id at an AWS::EC2::Instance or an AWS::AutoScaling::AutoScalingGroup instead of {logical_id}; restore by hand now."
                 ),
-                volume::Refusal::SeveralInstances { group, .. } => format!(
+                decide::Refusal::SeveralInstances { group, .. } => format!(
                     "Set the capacity of {group} to 1, then start this restore again, or restore by hand into the right zone."
                 ),
                 _ => "Bring the target back by its stack, then start this restore again.".to_owned(),

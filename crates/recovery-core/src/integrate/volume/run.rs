@@ -17,7 +17,7 @@ use crate::aws::cloudformation::StackResource;
 use crate::aws::ec2::{AttachAnswer, Attachment, DeviceName, Instance, Volume};
 use crate::error::{Error, Fault};
 use crate::integrate::auto_scaling::{Choice, choose};
-use crate::integrate::volume::{Refusal, Step, next_step};
+use crate::integrate::volume::decide::{Refusal, Step, next_step};
 use crate::notification::Notification;
 use crate::ops_item::run::{find_or_create, first_of, resolve_duplicate};
 use crate::ops_item::{
