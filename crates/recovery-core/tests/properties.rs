@@ -10,6 +10,7 @@ use recovery_core::detect::health::judge;
 use recovery_core::detect::{Judgement, Policy, Response, State};
 use recovery_core::event::date;
 use recovery_core::event::health::HealthEvent;
+use recovery_core::integrate::refusal::Refusal;
 use recovery_core::integrate::volume::decide::{Step, next_step};
 use recovery_core::notification::Notification;
 use recovery_core::ops_item::{DESCRIPTION_LIMIT, ItemKey};

@@ -10,7 +10,7 @@ use recovery_core::aws::arn::Scope;
 use recovery_core::error::Error;
 use recovery_core::event;
 use recovery_core::integrate::run_reconcile::{LookbackWindow, reconcile};
-use recovery_core::integrate::volume::run::Ownership;
+use recovery_core::integrate::skip::Ownership;
 use recovery_core::outcome::Outcome;
 use recovery_core::ports::{Clock, ReconciliationPorts};
 use recovery_lambda::{SettingsError, Variables};
