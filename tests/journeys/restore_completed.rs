@@ -511,7 +511,7 @@ fn the_wrong_zone_is_refused_and_people_are_told_once() {
     // Another refusal is told as well; the same OpsItem says it.
     move_instances(&world, "us-west-2a");
     for instance in world.state().instances.values_mut() {
-        instance.state = "terminated".to_owned();
+        instance.state = "terminated".into();
     }
     assert_outcome!(integrate(&world, &event), "refused", "instance-gone");
     assert_eq!(world.state().notifications.len(), 2);
@@ -547,7 +547,7 @@ fn cloudformations_own_tags_are_followed_as_far_as_they_lead() {
             StackResource {
                 resource_type: "AWS::EC2::Volume".to_owned(),
                 physical_id: Some("vol-0source".to_owned()),
-                status: "CREATE_COMPLETE".to_owned(),
+                status: "CREATE_COMPLETE".into(),
             },
         );
         world
@@ -756,7 +756,7 @@ fn a_stack_that_is_not_there_yet_is_waited_for() {
         .values_mut()
         .for_each(|resource| {
             resource.physical_id = None;
-            resource.status = "CREATE_IN_PROGRESS".to_owned();
+            resource.status = "CREATE_IN_PROGRESS".into();
         });
     let error = integrate(&world, &event).unwrap_err();
     assert_eq!(error.error_type(), "Retryable");
@@ -776,7 +776,7 @@ fn a_target_that_failed_or_takes_no_volume_is_refused() {
         let world = world_of(&event);
         for resource in world.state().stack_resources.values_mut() {
             resource.resource_type = resource_type.to_owned();
-            resource.status = status.to_owned();
+            resource.status = status.into();
         }
         let outcome = integrate(&world, &event).unwrap();
         assert_eq!(
@@ -836,23 +836,23 @@ fn a_volume_or_an_instance_that_is_about_to_be_ready_is_waited_for() {
     };
     let volume_state = |world: &World, state: &str| {
         for volume in world.state().volumes.values_mut() {
-            volume.state = state.to_owned();
+            volume.state = state.into();
         }
     };
     check(&|world| volume_state(world, "creating"), &|world| {
         for volume in world.state().volumes.values_mut() {
-            volume.state = "available".to_owned();
+            volume.state = "available".into();
         }
     });
     check(
         &|world| {
             for instance in world.state().instances.values_mut() {
-                instance.state = "pending".to_owned();
+                instance.state = "pending".into();
             }
         },
         &|world| {
             for instance in world.state().instances.values_mut() {
-                instance.state = "running".to_owned();
+                instance.state = "running".into();
             }
         },
     );
@@ -982,7 +982,7 @@ fn an_instance_that_is_gone_or_a_volume_in_error_is_refused() {
     for state in ["terminated", "shutting-down"] {
         let world = world_of(&event);
         for instance in world.state().instances.values_mut() {
-            instance.state = state.to_owned();
+            instance.state = state.into();
         }
         assert_outcome!(integrate(&world, &event), "refused", "instance-gone");
         assert_eq!(attached(&world), []);
@@ -990,7 +990,7 @@ fn an_instance_that_is_gone_or_a_volume_in_error_is_refused() {
     for state in ["error", "deleting", "deleted"] {
         let world = world_of(&event);
         for volume in world.state().volumes.values_mut() {
-            volume.state = state.to_owned();
+            volume.state = state.into();
         }
         assert_outcome!(integrate(&world, &event), "refused", "volume-unusable");
         assert_eq!(attached(&world), []);
@@ -1002,16 +1002,16 @@ fn a_volume_that_is_being_detached_elsewhere_is_waited_for() {
     let event = event("restore-completed-ebs");
     let world = world_of(&event);
     for volume in world.state().volumes.values_mut() {
-        volume.state = "in-use".to_owned();
+        volume.state = "in-use".into();
         volume.attachments.push(Attachment {
             instance: InstanceId::new(STRANGER),
             device: "/dev/sdf".to_owned(),
-            state: "detaching".to_owned(),
+            state: "detaching".into(),
         });
     }
     let ports = Disturbed::between(&world, 4, |world| {
         for volume in world.state().volumes.values_mut() {
-            volume.state = "available".to_owned();
+            volume.state = "available".into();
             volume.attachments.clear();
         }
     });

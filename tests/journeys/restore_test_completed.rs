@@ -33,7 +33,7 @@ fn world() -> World {
         state.restore_tests.volumes.insert(
             VolumeId::new(VOLUME),
             TestVolume {
-                state: "available".to_owned(),
+                state: "available".into(),
                 size: 100,
                 encrypted: true,
                 snapshot: Some(SNAPSHOT.to_owned()),
@@ -204,14 +204,14 @@ fn a_person_asks_by_the_id_of_the_job() {
 #[test]
 fn a_volume_that_is_being_made_is_waited_for() {
     let world = world();
-    change_volume(&world, |volume| volume.state = "creating".to_owned());
+    change_volume(&world, |volume| volume.state = "creating".into());
     world.state().looks_until_created = Some(3);
     assert_outcome!(validate(&world, &event(EVENT)), "validated");
     assert!(reported(&world).unwrap().successful);
 
     // But not for ever, and nothing is said meanwhile.
     let world = self::world();
-    change_volume(&world, |volume| volume.state = "creating".to_owned());
+    change_volume(&world, |volume| volume.state = "creating".into());
     let clock = FakeClock::with_budget(Duration::from_secs(120));
     let error = validate_with(&world, &clock, &event(EVENT)).unwrap_err();
     assert_eq!(error.error_type(), "Retryable");

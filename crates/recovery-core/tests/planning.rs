@@ -598,7 +598,7 @@ fn a_volume_that_the_stack_owns_in_this_region_is_refused_with_the_way_out() {
     let resource = |kind: &str| StackResource {
         resource_type: kind.to_owned(),
         physical_id: Some("vol-empty".to_owned()),
-        status: "CREATE_COMPLETE".to_owned(),
+        status: "CREATE_COMPLETE".into(),
     };
     let plan_with = |made: Option<&str>, input: &Value| {
         let world = World::new();
@@ -780,7 +780,7 @@ fn targets_that_exist_are_noted_and_do_not_count_in_the_hash() {
     let stack_resource = |kind: &str| StackResource {
         resource_type: kind.to_owned(),
         physical_id: Some("i-1".to_owned()),
-        status: "CREATE_COMPLETE".to_owned(),
+        status: "CREATE_COMPLETE".into(),
     };
     let key = || ("shop".to_owned(), "Server".to_owned());
     {
@@ -793,7 +793,7 @@ fn targets_that_exist_are_noted_and_do_not_count_in_the_hash() {
             InstanceId::new("i-1"),
             Instance {
                 id: InstanceId::new("i-1"),
-                state: "running".to_owned(),
+                state: "running".into(),
                 zone: "us-west-2c".to_owned(),
                 devices: Vec::new(),
             },

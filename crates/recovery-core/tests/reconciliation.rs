@@ -217,11 +217,11 @@ async fn a_volume_that_people_use_already_is_theirs() {
     {
         let mut state = world.state();
         let volume = state.volumes.get_mut(&VolumeId::new("vol-1")).unwrap();
-        volume.state = "in-use".to_owned();
+        volume.state = "in-use".into();
         volume.attachments.push(Attachment {
             instance: InstanceId::new("i-other"),
             device: "/dev/sdf".to_owned(),
-            state: "attached".to_owned(),
+            state: "attached".into(),
         });
     }
     let outcome = run(&world).await.unwrap();
@@ -365,7 +365,7 @@ async fn no_turn_begins_without_the_time_for_it() {
     assert_eq!(attached(&world), 0);
     // Those that wait give up their turn: the next run comes in minutes.
     for volume in world.state().volumes.values_mut() {
-        volume.state = "creating".to_owned();
+        volume.state = "creating".into();
     }
     let clock = FakeClock::new();
     let outcome = reconcile(&world, &clock, &ownership(), HORIZON)
@@ -381,7 +381,7 @@ async fn no_turn_begins_without_the_time_for_it() {
 async fn what_a_run_has_not_begun_when_the_next_one_is_due_is_left_to_that_one() {
     let world = restored(20);
     for volume in world.state().volumes.values_mut() {
-        volume.state = "creating".to_owned();
+        volume.state = "creating".into();
     }
     // Eight at a time wait half a minute each, which the clock of the fakes adds up.
     let clock = FakeClock::with_budget(Duration::from_secs(900));
@@ -492,7 +492,7 @@ async fn a_listing_that_fails_is_an_error() {
 fn take_off(world: &World) {
     let mut state = world.state();
     let volume = state.volumes.get_mut(&VolumeId::new("vol-1")).unwrap();
-    volume.state = "available".to_owned();
+    volume.state = "available".into();
     volume.attachments.clear();
     for instance in state.instances.values_mut() {
         instance.devices.clear();
@@ -504,10 +504,10 @@ fn replace(world: &World, state: &str) {
     take_off(world);
     let mut all = world.state();
     let gone = all.instances.get_mut(&InstanceId::new("i-1")).unwrap();
-    gone.state = "terminated".to_owned();
+    gone.state = "terminated".into();
     let mut new = gone.clone();
     new.id = InstanceId::new("i-2");
-    new.state = state.to_owned();
+    new.state = state.into();
     all.instances.insert(new.id.clone(), new);
     for resource in all.stack_resources.values_mut() {
         resource.physical_id = Some("i-2".to_owned());

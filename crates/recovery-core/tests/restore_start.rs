@@ -422,7 +422,7 @@ async fn what_must_not_begin_is_refused_with_the_remedy() {
             .instances
             .get_mut(&InstanceId::new("i-1"))
             .unwrap()
-            .state = state.to_owned();
+            .state = state.into();
         assert_refused(
             handle(&gone, &config(), &input()).await,
             "instance-gone",

@@ -92,13 +92,13 @@ async fn a_volume_is_asked_for_by_its_id_and_every_field_is_kept() {
         volume,
         Volume {
             id: VolumeId::new(VOLUME),
-            state: "in-use".to_owned(),
+            state: "in-use".into(),
             zone: "us-west-2a".to_owned(),
             // What is detached is over.
             attachments: vec![Attachment {
                 instance: InstanceId::new(INSTANCE),
                 device: "/dev/sdf".to_owned(),
-                state: "attaching".to_owned(),
+                state: "attaching".into(),
             }],
             key: Some(KEY.to_owned()),
             restore_test: false,
@@ -180,7 +180,8 @@ async fn a_state_that_the_sdk_does_not_know_is_passed_on() {
     let wire = Wire::answering([volumes(&format!(
         "<item><volumeId>{VOLUME}</volumeId><availabilityZone>us-west-2a</availabilityZone><status>hibernating</status></item>"
     ))]);
-    assert_eq!(look_at_volume(&wire).await.unwrap().state, "hibernating");
+    let state = look_at_volume(&wire).await.unwrap().state;
+    assert_eq!(state.as_str(), "hibernating");
 }
 
 /// EC2 leaves the instance out where a service of AWS uses the volume:
@@ -272,7 +273,7 @@ async fn an_instance_is_asked_for_by_its_id_and_every_field_is_kept() {
         instance,
         Instance {
             id: InstanceId::new(INSTANCE),
-            state: "running".to_owned(),
+            state: "running".into(),
             zone: "us-west-2a".to_owned(),
             devices: vec![
                 ("/dev/xvda".to_owned(), VolumeId::new("vol-root")),

@@ -11,7 +11,7 @@ use futures_util::future::try_join;
 
 use crate::aws::arn::{OpsItemId, RecoveryPointArn, RestoreJobId, Scope, VolumeId};
 use crate::aws::backup::{EBS, Report, RestoreJob};
-use crate::aws::ec2::{Snapshot, TestVolume};
+use crate::aws::ec2::{Snapshot, TestVolume, VolumeState};
 use crate::error::{Error, Fault};
 use crate::notification::Notification;
 use crate::ops_item::run::{find_or_create, notify_and_record};
@@ -41,11 +41,11 @@ pub enum Verdict {
 
 /// Holds the volume against the snapshot that it should be of.
 pub fn check(volume: &TestVolume, snapshot: &Snapshot) -> Verdict {
-    if volume.state == "creating" {
+    if volume.state == VolumeState::Creating {
         return Verdict::NotYet;
     }
     let mut wrong = Vec::new();
-    if volume.state != "available" {
+    if volume.state != VolumeState::Available {
         wrong.push(format!("its state is {}, not available", volume.state));
     }
     match &volume.snapshot {
@@ -289,7 +289,7 @@ mod tests {
 
     fn volume() -> TestVolume {
         TestVolume {
-            state: "available".to_owned(),
+            state: "available".into(),
             size: 100,
             encrypted: true,
             snapshot: Some("snap-1".to_owned()),
@@ -307,7 +307,7 @@ mod tests {
     #[test]
     fn a_volume_is_held_against_its_recovery_point() {
         let state = |state: &str| TestVolume {
-            state: state.to_owned(),
+            state: state.into(),
             ..volume()
         };
         let cases: &[(&str, TestVolume, Snapshot, &[&str])] = &[
@@ -399,7 +399,7 @@ mod tests {
             (
                 "everything wrong",
                 TestVolume {
-                    state: "error".to_owned(),
+                    state: "error".into(),
                     size: 1,
                     encrypted: false,
                     snapshot: None,

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::aws::ec2::{AttachAnswer, DeviceName, Instance, Volume};
+use crate::aws::ec2::{AttachAnswer, AttachmentState, DeviceName, Instance, Volume};
 use crate::error::{Error, Fault};
 use crate::integrate::volume::decide::{Step, next_step};
 use crate::integrate::volume::record::Attached;
@@ -349,13 +349,13 @@ fn remedy_of_wait(volume: &Volume, instance: &Instance) -> String {
         .iter()
         .find(|attachment| attachment.instance == instance.id);
     let instance = &instance.id;
-    match attachment.map(|at| (at.state.as_str(), shown(&at.device))) {
+    match attachment.map(|at| (&at.state, shown(&at.device))) {
         // https://docs.aws.amazon.com/ebs/latest/userguide/ebs-attaching-volume.html
-        Some(("attaching", device)) => format!(
+        Some((AttachmentState::Attaching, device)) => format!(
             "It is checked again. If it stays so for some minutes: check whether something in the guest of {instance} has the name {device} (an instance store, a volume that was detached without being unmounted) and whether its NVMe driver is loaded. Reboot, or stop and start {instance}; if that does not help, force the detachment (`aws ec2 detach-volume --volume-id {id} --force`), give the recovery point another recovery:device and run the integration of this restore job again."
         ),
         // https://docs.aws.amazon.com/ebs/latest/userguide/ebs-detaching-volume.html
-        Some(("detaching" | "busy", device)) => format!(
+        Some((AttachmentState::Detaching | AttachmentState::Busy, device)) => format!(
             "It is checked again. A detachment waits for the guest: unmount {device} on {instance}, or stop {instance}; the volume is attached again afterwards."
         ),
         _ => "Nothing to do yet: this restore job is tried again, from where it stands.".to_owned(),

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::aws::arn::{InstanceId, VolumeId};
-use crate::aws::ec2::DeviceName;
+use crate::aws::ec2::{DeviceName, InstanceState, VolumeState};
 use crate::integrate::refusal::Refusal;
 use crate::integrate::target::TargetRefusal;
 use crate::integrate::volume::kind::EBS_VOLUME;
@@ -60,14 +60,14 @@ pub enum VolumeRefusal {
         /// The volume.
         volume: VolumeId,
         /// Its state.
-        state: String,
+        state: VolumeState,
     },
     /// The instance is terminated or about to be.
     InstanceGone {
         /// The instance.
         instance: InstanceId,
         /// Its state.
-        state: String,
+        state: InstanceState,
     },
     /// The device name that the tags ask for is taken.
     DeviceTaken {
