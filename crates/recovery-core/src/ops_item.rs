@@ -31,6 +31,8 @@ pub const RESTORE: &str = "restore";
 pub const RECOVERY: &str = "recovery";
 /// Operational data of an incident: when its trouble began, as the first signal told it.
 pub const BEGAN: &str = "recovery:began";
+/// Operational data: what operators were notified of.
+pub(crate) const NOTIFIED: &str = "recovery:notified";
 /// Operational data that OpsCenter shows as related resources.
 pub const RESOURCES: &str = "/aws/resources";
 /// Longest title, in characters.
@@ -296,7 +298,24 @@ pub(crate) fn unless_at_quota<T>(item: Result<T, Error>) -> Result<Option<T>, Er
 pub(crate) const NOT_CREATED: &str =
     "not created: the account's quota of OpsItems in this Region is used up";
 
+/// In a message: the id of an OpsItem, or why it has none.
+pub(crate) fn item_named(item: &Result<Option<OpsItemId>, Error>) -> &str {
+    match item {
+        Ok(Some(id)) => id.as_str(),
+        Ok(None) => NOT_CREATED,
+        Err(_) => "could not be written",
+    }
+}
+
 impl NewOpsItem {
+    /// The first part of the description: the facts, without what follows from them.
+    pub(crate) fn facts(&self) -> &str {
+        self.description
+            .split_once("\n**What it means.**")
+            .map_or(self.description.as_str(), |(facts, _)| facts)
+            .trim_end()
+    }
+
     /// The message to operators in place of this item, where OpsCenter's quota lets it not be created.
     pub(crate) fn notification(&self) -> Notification {
         Notification {

@@ -10,7 +10,8 @@ use recovery_core::detect::health::judge;
 use recovery_core::detect::{Judgement, Policy, Response, State};
 use recovery_core::event::date;
 use recovery_core::event::health::HealthEvent;
-use recovery_core::integrate::volume::{Step, next_step};
+use recovery_core::integrate::refusal::Refusal;
+use recovery_core::integrate::volume::decide::{Step, next_step};
 use recovery_core::notification::Notification;
 use recovery_core::ops_item::{DESCRIPTION_LIMIT, ItemKey};
 use recovery_core::tags::{Tags, integration_target};
@@ -48,12 +49,12 @@ fn volume() -> impl Strategy<Value = Volume> {
         .prop_map(|(instance, state)| Attachment {
             instance: InstanceId::new(instance),
             device: "/dev/sdf".to_owned(),
-            state: state.to_owned(),
+            state: state.into(),
         });
     (state, zone, prop::collection::vec(attachment, 0..3)).prop_map(|(state, zone, attachments)| {
         Volume {
             id: VolumeId::new("vol-1"),
-            state: state.to_owned(),
+            state: state.into(),
             zone: zone.to_owned(),
             attachments,
             key: None,
@@ -85,7 +86,7 @@ fn instance() -> impl Strategy<Value = Instance> {
     )
         .prop_map(|(state, zone, devices)| Instance {
             id: InstanceId::new("i-1"),
-            state: state.to_owned(),
+            state: state.into(),
             zone: zone.to_owned(),
             devices,
         })
@@ -271,7 +272,7 @@ proptest! {
         let step = next_step(&volume, &instance, wanted.as_ref(), &unusable);
         match &step {
             Step::Attach { device } => {
-                prop_assert_eq!(&volume.state, "available");
+                prop_assert_eq!(volume.state.as_str(), "available");
                 prop_assert!(["running", "stopped"].contains(&instance.state.as_str()));
                 prop_assert_eq!(&volume.zone, &instance.zone);
                 prop_assert!(!unusable.contains(device));
