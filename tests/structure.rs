@@ -1,4 +1,4 @@
-//! How `recovery-core` is built: decisions are pure. In no crate do files import each other in a circle.
+//! The structure of `recovery-core`: decisions are pure, and no crate has an import circle.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -147,7 +147,7 @@ fn circle(imports: &BTreeMap<String, BTreeSet<String>>) -> Option<Vec<String>> {
 #[test]
 fn no_modules_import_each_other() {
     for (source, importer, imported) in [
-        (CORE, "integrate::run", "ports"),
+        (CORE, "integrate::volume::run", "ports"),
         (REHEARSAL, "story", "region"),
     ] {
         let imports = imports(&root().join(source));

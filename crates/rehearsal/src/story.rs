@@ -93,7 +93,7 @@ pub(crate) async fn play(
         .await?;
 
     eprintln!(
-        "Backing up {} volumes, and copying what is backed up …",
+        "Backing up {} volumes and copying their recovery points …",
         volumes + 5
     );
     let zone = format!("{}a", REGION);
@@ -114,12 +114,12 @@ pub(crate) async fn play(
     let by_hand_points = [tested_point, misplaced_point, second_point].map(Clone::clone);
     points.truncate(volumes);
 
-    eprintln!("The newest recovery point of a volume has no tags …");
+    eprintln!("Removing the tags of a volume's newest recovery point …");
     let untagged = operator.back_up(&ids[2..3], vault).await?.remove(0);
     operator.untag(&untagged).await?;
     points[2].clone_from(&untagged);
 
-    eprintln!("Looking at the plan, and again after the next backup …");
+    eprintln!("Planning, and planning again after the next backup …");
     let planner = function(&functions, "RecoveryPlannerFunction")?;
     let request = json!({"workload": WORKLOAD, "mode": "recover"});
     let first = region.invoke(planner, &request)?;
@@ -170,7 +170,7 @@ pub(crate) async fn play(
         region.wait_until_idle()?;
     }
 
-    eprintln!("Someone decides, and the recovery runs …");
+    eprintln!("Approving and running the recovery …");
     let asked = operator.executions(runbook).await?;
     region.expect_restores(volumes)?;
     for execution in &asked {
@@ -192,7 +192,7 @@ pub(crate) async fn play(
                 recovery: operator.recovery(&execution, bucket).await?,
                 routing: region.routing()?,
             };
-            eprintln!("Something was broken: it is mended, and the recovery redriven …");
+            eprintln!("Fixing the broken step and redriving the recovery …");
             mend_it(region, &operator, bucket, broken, &whole_template).await?;
             // It took hours.
             region.forget_restore_tokens()?;
@@ -211,7 +211,7 @@ pub(crate) async fn play(
         )));
     }
 
-    eprintln!("More is restored by hand; one of it into the wrong zone …");
+    eprintln!("Restoring more volumes by hand, one into the wrong zone …");
     let server = operator.instance_for(WORKLOAD, "Server").await?;
     let home = operator.zone_of(&server).await?;
     let elsewhere = format!("{}z", &home[..home.len() - 1]);
@@ -222,7 +222,7 @@ pub(crate) async fn play(
     let second_job = operator.restore(second_point, &home).await?;
     region.wait_until_idle()?;
 
-    eprintln!("The event of a restore comes a second time …");
+    eprintln!("Sending the event of a restore a second time …");
     let first_job = operator
         .job_of(&points[0], "-RestoreRole")
         .await?
@@ -237,7 +237,7 @@ pub(crate) async fn play(
     region.wait_until_idle()?;
 
     if adversity.faults.is_some() {
-        eprintln!("The faults end, and what failed for good is replayed …");
+        eprintln!("Ending the faults and replaying the failed events …");
         region.leave_in_peace()?;
     }
     if adversity.faults.is_some() || adversity.broken.is_some() {
@@ -247,11 +247,11 @@ pub(crate) async fn play(
         region.wait_until_idle()?;
     }
     if adversity.unplugged {
-        eprintln!("No event comes; the schedule does …");
+        eprintln!("Waiting for the schedule instead of an event …");
         wait_for_the_schedule(region).await?;
     }
 
-    eprintln!("A drill, in a stack of its own, and its clean-up …");
+    eprintln!("Running a drill in a separate stack, and its clean-up …");
     region.expect_restores(volumes)?;
     let drill = drill(region, &operator, machine, bucket, outputs).await?;
 
@@ -296,7 +296,7 @@ pub(crate) async fn play(
         }
     }
 
-    eprintln!("The primary Region returns, and backs up what it has …");
+    eprintln!("Backing up again in the returned primary Region …");
     let begun_again = crate::region::now();
     operator.back_up(&ids[..1], vault).await?;
     let mut failed_back = request.clone();
@@ -436,7 +436,7 @@ async fn wait_for_the_schedule(region: &LocalRegion) -> Result<(), Problem> {
     while came(region.journal()?) < before + 2 {
         if begun.elapsed() > SCHEDULE_PATIENCE {
             return Err(Problem::said(
-                "the schedule did not come. Look at ReconcileDueRule in the template.",
+                "the schedule did not run. Check ReconcileDueRule in the template.",
             ));
         }
         tokio::time::sleep(std::time::Duration::from_millis(200)).await;
@@ -473,7 +473,7 @@ fn event(workspace: &Workspace, file: &str) -> Result<Value, Problem> {
     let text = std::fs::read(&path)
         .map_err(|error| Problem::new(format!("{} could not be read", path.display()), error))?;
     let mut event: Value = serde_json::from_slice(&text)
-        .map_err(|error| Problem::new(format!("{} is no JSON", path.display()), error))?;
+        .map_err(|error| Problem::new(format!("{} is not JSON", path.display()), error))?;
     event["account"] = json!(ACCOUNT);
     Ok(event)
 }

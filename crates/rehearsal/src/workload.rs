@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_volume_has_an_instance_and_none_has_too_many() {
+    fn each_volume_has_an_instance_with_at_most_11_volumes() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
         for volumes in [3, 4, 13, 14, 200] {
             let all = protected(volumes);
