@@ -86,8 +86,8 @@ pub struct Totals {
 }
 
 impl Plan {
-    /// The plan with these items and refusals, ordered and hashed. Items that claim the same device
-    /// are refused.
+    /// The plan with these items and refusals, ordered and hashed. Of items that claim the same
+    /// device, all are refused, or all but the one that replaced them.
     ///
     /// # Errors
     /// A [`PlanRefusal`] for a drill whose stack cannot stand for what the tags name.
@@ -98,7 +98,7 @@ impl Plan {
         items: Vec<Item>,
         mut refusals: Vec<Refused>,
     ) -> Result<Plan, PlanRefusal> {
-        let (mut items, conflicting) = devices::settle(items);
+        let (mut items, conflicting) = devices::refuse_conflicts(items);
         refusals.extend(conflicting);
         // By name: no two of them have the same.
         let named: BTreeSet<String> = items.iter().map(|item| item.target.stack.clone()).collect();

@@ -55,6 +55,14 @@ pub enum ItemRefusal {
         /// The other resources.
         others: Vec<String>,
     },
+    /// Another volume of the workload has the same device of the same target, and was first backed up when
+    /// this one was backed up no more.
+    Replaced {
+        /// The volume that replaced it.
+        by: String,
+        /// When the oldest recovery point of that volume was created.
+        since: DateTime<Utc>,
+    },
 }
 
 impl ItemRefusal {
@@ -73,6 +81,7 @@ impl ItemRefusal {
             ItemRefusal::Tags(refusal) => refusal.reason(),
             ItemRefusal::StackVolume(refusal) => refusal.reason(),
             ItemRefusal::DeviceClaimedTwice { .. } => "device-claimed-twice",
+            ItemRefusal::Replaced { .. } => "replaced",
         }
     }
 
@@ -107,6 +116,10 @@ impl ItemRefusal {
             ItemRefusal::DeviceClaimedTwice { .. } => {
                 "Give each of these volumes a recovery:device of its own: correct the tag of the recovery points now, and of the protected resources for the next time. If one of them is a root volume, remove its recovery: tags. Then plan again.".to_owned()
             }
+            ItemRefusal::Replaced { by, .. } => format!(
+                "No action is needed for the restore: the plan restores {}. This refusal prevents the fail over. If the volume was replaced on purpose, pass \"acceptRefusals\": true to the recovery, or remove the tag recovery:workload from the recovery points of the old volume and plan again. If both volumes are needed, give each its own recovery:device.",
+                shown(by)
+            ),
             ItemRefusal::NewerThanRecovery { restored_at, .. } => {
                 let at = second(*restored_at);
                 format!("To restore data from before that recovery, pass \"restoreTo\": \"{at}\". If the workload has run in the primary Region again since a later moment, pass that moment as \"primarySince\"; after a fail back, also record it as docs/recover.md describes.")
@@ -149,6 +162,12 @@ impl fmt::Display for ItemRefusal {
                 "the recovery {} restored it on {}, and its newest recovery point was made later: it holds data of the primary Region that the recovered workload does not continue",
                 shown(execution),
                 second(*restored_at)
+            ),
+            ItemRefusal::Replaced { by, since } => write!(
+                f,
+                "{} replaced it: it has the same device of the same target, and its oldest recovery point ({}) is newer than every recovery point of this volume",
+                shown(by),
+                second(*since)
             ),
             ItemRefusal::Tags(refusal) => refusal.fmt(f),
             ItemRefusal::StackVolume(refusal) => refusal.fmt(f),
