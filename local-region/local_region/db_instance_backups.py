@@ -182,8 +182,9 @@ def _settings_of(metadata: RestoreMetadata, source: dict[str, Any]) -> dict[str,
             "InvalidVPCNetworkStateFault",
             f"{zone} is not an Availability Zone of the subnet group in {get_region()}",
         )
-    storage_type = metadata.text("StorageType") or source["StorageType"]
     iops = metadata.number("Iops")
+    # What is left out is not that of the source.
+    storage_type = metadata.text("StorageType") or ("io1" if iops else "gp3")
     if storage_type not in engine.storage_types:
         raise ApiError("InvalidParameterValue", f"Invalid storage type: {storage_type}")
     if metadata.text("StorageType") in PROVISIONED and iops is None:

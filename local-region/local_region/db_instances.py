@@ -58,6 +58,8 @@ OF_THE_CLUSTER = (
     "StorageType",
     "VpcSecurityGroupIds",
 )
+# In these statuses, an instance can be deleted only without a final snapshot.
+WITHOUT_FINAL_SNAPSHOT = ("failed", "incompatible-network", "incompatible-restore")
 # Settings that a modification changes at once, and those that are pending until it is carried out.
 AT_ONCE = ("AutoMinorVersionUpgrade", "CopyTagsToSnapshot", "DeletionProtection", "MaxAllocatedStorage")
 PENDING = (
@@ -327,7 +329,7 @@ class DbInstances:
         if not instance.get("DBClusterIdentifier"):
             final = check_final_snapshot(params, "FinalDBSnapshotIdentifier")
             if final:
-                if status in DEAD:
+                if status in WITHOUT_FINAL_SNAPSHOT:
                     raise fault(
                         "rds",
                         "InvalidDBInstanceStateFault",

@@ -171,6 +171,7 @@ services.cloudformation.provisioners _RESOURCE_HANDLERS               AWS::AutoS
 services.cloudformation.provisioners _STACK_TAG_PROPERTY              AWS::AutoScaling::AutoScalingGroup
 services.dynamodb                _kinesis_destinations
 services.dynamodb                _pitr_settings
+services.dynamodb                _resource_policies
 services.dynamodb                _tables
 services.dynamodb                _tags
 services.dynamodb                _ttl_settings

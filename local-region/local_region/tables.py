@@ -97,9 +97,10 @@ class Tables:
             "TableStatus": "",
         }
         dynamodb._tables[name] = table
-        for settings in (dynamodb._ttl_settings, dynamodb._pitr_settings, dynamodb._kinesis_destinations):
-            settings.pop(name, None)
-        dynamodb._tags.pop(arn, None)
+        for by_name in (dynamodb._ttl_settings, dynamodb._pitr_settings, dynamodb._kinesis_destinations):
+            by_name.pop(name, None)
+        for by_arn in (dynamodb._tags, dynamodb._resource_policies):
+            by_arn.pop(arn, None)
         self._changes.set(table, "CREATING")
         return table
 

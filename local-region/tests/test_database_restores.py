@@ -30,6 +30,7 @@ CLUSTERS = {
     "DocumentDB": ("docdb", "4.0.0"),
     "Neptune": ("neptune", "1.3.2.1"),
 }
+TEST_ROLE = "AWSBackupDefaultServiceRole"
 TAGS = {"recovery:workload": "shop", "Name": "orders"}
 
 
@@ -84,6 +85,7 @@ def cluster_points(region: RunningRegion, here: dict[str, str], there: dict[str,
             ServerlessV2ScalingConfiguration={"MinCapacity": 1, "MaxCapacity": 8},
             DeletionProtection=True,
             BackupRetentionPeriod=14,
+            Port=7000,
             StorageType="aurora-iopt1" if backup_type == "Aurora" else "iopt1",
             Tags=tag_list(TAGS),
         )
@@ -192,6 +194,8 @@ def test_an_instance_is_restored_without_what_a_restore_loses(
     assert instance["OptionGroupMemberships"][0]["OptionGroupName"] == "default:postgres-16"
     assert not instance["DeletionProtection"] and not instance["MultiAZ"] and instance["TagList"] == []
     assert instance["Endpoint"]["Port"] == 6432 and instance["CopyTagsToSnapshot"]
+    # These are those of the backup, and the storage type is RDS's default.
+    assert (instance["BackupRetentionPeriod"], instance["Iops"], instance["StorageType"]) == (14, 3000, "gp3")
     # It is backed up as soon as it is there.
     assert statuses(region, instance["DBInstanceArn"]) == ["creating", "backing-up", "available"]
 
@@ -210,6 +214,7 @@ def test_a_cluster_is_restored_without_instances_and_without_what_a_restore_lose
     assert cluster["Status"] == "available" and cluster["DBClusterMembers"] == []
     assert not cluster["DeletionProtection"] and "ServerlessV2ScalingConfiguration" not in cluster
     assert cluster["StorageType"] == ("aurora" if backup_type == "Aurora" else "standard")
+    assert cluster["Port"] == 7000
     assert cluster["BackupRetentionPeriod"] == 1 and cluster["AssociatedRoles"] == [] and cluster["TagList"] == []
     assert cluster["DBClusterParameterGroup"].startswith("default.")
 
@@ -328,6 +333,30 @@ def test_a_taken_name_fails_a_restore_and_leaves_its_owner_alone(
     assert job["Status"] == "FAILED" and "DBClusterAlreadyExistsFault" in job["StatusMessage"]
     assert statuses(region, owner["DBInstanceArn"]) == ["creating", "available"]
     assert statuses(region, other["DBClusterArn"]) == ["creating", "available"]
+
+
+def test_storage_left_out_is_not_that_of_the_source(region: RunningRegion, here: dict[str, str]) -> None:
+    source = make_instance(region, PRIMARY, StorageType="io2", Iops=5000)
+    point = copy(region, back_up(region, source["DBInstanceArn"]))
+    rds = region.client("rds")
+    for own, expected in (({}, ("gp3", 5000)), ({"Iops": "4000"}, ("io1", 4000))):
+        arn = restore(region, point, instance_metadata(here, **own))["CreatedResourceArn"]
+        (instance,) = rds.describe_db_instances(DBInstanceIdentifier=arn)["DBInstances"]
+        assert (instance["StorageType"], instance["Iops"]) == expected
+
+
+def test_a_restore_test_names_its_database_itself(region: RunningRegion, instance_point: str, here: Any) -> None:
+    # AWS Backup has a role of its own for tests.
+    make_role(region, *RESTORE_ACTIONS, service="backup.amazonaws.com", path="/service-role/", name=TEST_ROLE)
+    metadata = {"DBSubnetGroupName": here["subnets"], "VpcSecurityGroupIds": json.dumps([here["group"]])}
+    status, answer = region.post("restore-tests", {"recoveryPointArn": instance_point, "metadata": metadata})
+    assert status == 200
+    region.wait_until_idle()
+    job = region.client("backup").describe_restore_job(RestoreJobId=answer["restoreJobId"])
+    assert job["Status"] == "COMPLETED", job["StatusMessage"]
+    assert ":db:awsbackup-restore-test-" in job["CreatedResourceArn"]
+    tags = region.client("rds").list_tags_for_resource(ResourceName=job["CreatedResourceArn"])["TagList"]
+    assert tags == tag_list({"awsbackup-restore-test": job["RestoreJobId"]})
 
 
 def test_a_key_of_the_recovery_region_encrypts_a_restored_cluster(

@@ -268,12 +268,12 @@ def test_an_instance_being_created_is_not_deleted(slow: RunningRegion) -> None:
 
 def test_an_instance_ends_badly_when_a_tester_says_so(region: RunningRegion) -> None:
     name = unique("db")
-    status, answer = region.post("status-ends", {"name": name, "status": "incompatible-parameters"})
-    assert status == 200 and answer["ends"][name] == "incompatible-parameters"
+    status, answer = region.post("status-ends", {"name": name, "status": "incompatible-network"})
+    assert status == 200 and answer["ends"][name] == "incompatible-network"
     make_instance(region, DBInstanceIdentifier=name)
     region.wait_until_idle()
     instance = described(region, name)
-    assert instance["DBInstanceStatus"] == "incompatible-parameters" and "Endpoint" not in instance
+    assert instance["DBInstanceStatus"] == "incompatible-network" and "Endpoint" not in instance
     code, _ = refusal(lambda: delete(region, name, FinalDBSnapshotIdentifier="last"))
     assert code == "InvalidDBInstanceState"
     delete(region, name, SkipFinalSnapshot=True)
