@@ -25,7 +25,7 @@ from local_region.db_pages import Reader, filtered, paged
 from local_region.db_rights import may_modify_cluster
 from local_region.db_settings import check_retention, exported_logs, memberships, new_secret
 from local_region.db_snapshots import DbSnapshots, check_final_snapshot
-from local_region.db_tags import DbTags, as_list, as_map, check_not_reserved, check_tags, set_tags, tags_of
+from local_region.db_tags import DbTags, as_list, as_map, check_not_reserved, check_tags, forget_tags, set_tags, tags_of
 from local_region.query_operations import add_query_operations, fault
 from local_region.settings import Settings
 from local_region.status_changes import StatusChanges
@@ -87,7 +87,8 @@ class DbClusters:
 
     def forget(self, identifier: str) -> None:
         """Let a cluster never have been."""
-        self._clusters.pop(identifier, None)
+        if identifier in self._clusters:
+            forget_tags(self._clusters.pop(identifier)["DBClusterArn"])
 
     def join(self, cluster: dict[str, Any], instance: dict[str, Any]) -> None:
         """Let an instance be a member: the first one is the writer."""

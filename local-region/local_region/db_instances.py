@@ -27,7 +27,7 @@ from local_region.db_pages import Reader, filtered, paged
 from local_region.db_rights import may_create_instance, may_modify_instance
 from local_region.db_settings import check_retention, exported_logs, memberships, new_secret
 from local_region.db_snapshots import DbSnapshots, check_final_snapshot
-from local_region.db_tags import DbTags, as_list, as_map, check_not_reserved, check_tags, set_tags, tags_of
+from local_region.db_tags import DbTags, as_list, as_map, check_not_reserved, check_tags, forget_tags, set_tags, tags_of
 from local_region.query_operations import add_query_operations, fault
 from local_region.settings import Settings
 from local_region.status_changes import DEAD, StatusChanges
@@ -127,7 +127,8 @@ class DbInstances:
 
     def forget(self, identifier: str) -> None:
         """Let an instance never have been."""
-        self._instances.pop(identifier, None)
+        if identifier in self._instances:
+            forget_tags(self._instances.pop(identifier)["DBInstanceArn"])
 
     def complete(self, instance: dict[str, Any]) -> None:
         """Give a new instance its endpoint; its first backup, or that of its restored data, follows."""
@@ -352,7 +353,7 @@ class DbInstances:
         return {"DBInstance": shown}
 
     def _remove(self, instance: dict[str, Any]) -> None:
-        self._instances.pop(instance["DBInstanceIdentifier"], None)
+        self.forget(instance["DBInstanceIdentifier"])
         if instance.get("DBClusterIdentifier"):
             self._clusters.leave(instance)
 

@@ -1,10 +1,10 @@
 """Tags of RDS's resources, by ARN. Ministack keeps them, and those of the groups that stacks make."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from ministack.core.responses import get_account_id, get_region
-from ministack.services import rds
+from ministack.services import rds, tagging
 
 from local_region.api_error import ApiError
 from local_region.callers import Caller
@@ -27,6 +27,7 @@ class DbTags:
 
     def __init__(self) -> None:
         self._exists: list[Callable[[str], bool]] = []
+        tagging._COLLECTORS["rds"] = self._collect
         add_query_operations(
             "rds",
             {
@@ -61,20 +62,29 @@ class DbTags:
         parts = arn.split(":", 6)
         if len(parts) < 7 or parts[:5] != ["arn", "aws", "rds", get_region(), get_account_id()]:
             raise ApiError("InvalidParameterValue", f"Invalid resource name: {arn}")
-        kind, name = parts[5], parts[6]
-        if kind in NOT_FOUND and not any(exists(arn) for exists in self._exists):
-            raise fault("rds", NOT_FOUND[kind], f"{arn} not found.")
+        if not self._is_there(arn):
+            if parts[5] in NOT_FOUND:
+                raise fault("rds", NOT_FOUND[parts[5]], f"{arn} not found.")
+            raise ApiError(
+                "InvalidParameterValue", f"The specified resource name does not match an RDS resource: {arn}"
+            )
+        return arn
+
+    def _is_there(self, arn: str) -> bool:
+        kind, name = arn.split(":", 6)[5:]
         groups = {
             "subgrp": rds._subnet_groups,
             "pg": rds._param_groups,
             "cluster-pg": rds._db_cluster_param_groups,
             "og": rds._option_groups,
         }
-        if kind in groups and name not in groups[kind]:
-            raise ApiError(
-                "InvalidParameterValue", f"The specified resource name does not match an RDS resource: {arn}"
-            )
-        return arn
+        return name in groups[kind] if kind in groups else any(exists(arn) for exists in self._exists)
+
+    def _collect(self) -> Iterator[tuple[str, list[dict[str, str]]]]:
+        """The resources of this Region that have tags, as GetResources of the tagging API lists them."""
+        for arn, tags in rds._tags.items():
+            if tags and arn.split(":")[3] == get_region() and self._is_there(arn):
+                yield arn, tags
 
 
 def tags_of(arn: str) -> dict[str, str]:
@@ -85,6 +95,11 @@ def tags_of(arn: str) -> dict[str, str]:
 def set_tags(arn: str, tags: dict[str, str]) -> None:
     """Let a resource have these tags and no others."""
     rds._tags[arn] = as_list(tags)
+
+
+def forget_tags(arn: str) -> None:
+    """Let a resource that is gone have no tags."""
+    rds._tags.pop(arn, None)
 
 
 def check_tags(tags: dict[str, str]) -> None:

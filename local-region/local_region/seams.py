@@ -203,6 +203,7 @@ services.stepfunctions           _state_machines
 services.stepfunctions           _task_tokens
 services.sns                     _topics
 services.sts                     _sessions
+services.tagging                 _COLLECTORS
 """
 
 

@@ -152,6 +152,26 @@ def test_tags_of_what_does_not_exist(region: RunningRegion, arn: str, code: str)
     assert refusal(lambda: region.client("rds").list_tags_for_resource(ResourceName=arn))[0] == code
 
 
+def test_the_tagging_api_finds_databases_and_groups_by_tag(region: RunningRegion) -> None:
+    mark, rds, network = unique("mark"), region.client("rds"), make_network(region)
+    tags = tag_list({"mark": mark})
+    instance = made(region, Tags=tags)
+    (subnets,) = rds.describe_db_subnet_groups(DBSubnetGroupName=network["subnets"])["DBSubnetGroups"]
+    rds.add_tags_to_resource(ResourceName=subnets["DBSubnetGroupArn"], Tags=tags)
+
+    def found(*kinds: str) -> set[str]:
+        answer = region.client("resourcegroupstaggingapi").get_resources(
+            TagFilters=[{"Key": "mark", "Values": [mark]}], ResourceTypeFilters=list(kinds)
+        )
+        return {each["ResourceARN"] for each in answer["ResourceTagMappingList"]}
+
+    assert found("rds") == {instance["DBInstanceArn"], subnets["DBSubnetGroupArn"]}
+    assert found("rds:subgrp") == {subnets["DBSubnetGroupArn"]}
+    delete(region, instance["DBInstanceIdentifier"], SkipFinalSnapshot=True)
+    region.wait_until_idle()
+    assert found("rds:db") == set()
+
+
 def modify(region: RunningRegion, instance: dict[str, Any], **params: Any) -> dict[str, Any]:
     """ModifyDBInstance's answer."""
     return region.client("rds").modify_db_instance(DBInstanceIdentifier=instance["DBInstanceIdentifier"], **params)[
