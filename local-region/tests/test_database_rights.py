@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from machines import SDK, make_role, output, run, task
 from running_region import ACCOUNT, REGION, RunningRegion, refusal
 from stores import make_cluster, make_instance, tag_list, unique, wait_for_status
 from test_drills import client_of
@@ -193,3 +194,21 @@ def test_a_recovery_point_can_be_limited_by_its_tags(region: RunningRegion) -> N
     code, _ = refusal(lambda: limited.start_restore_job(RecoveryPointArn=points[0], **given))
     assert code == "AccessDeniedException"
     assert limited.start_restore_job(RecoveryPointArn=points[1], **given)["RestoreJobId"]
+
+
+def test_state_machines_name_databases_as_the_sdk_for_java(region: RunningRegion) -> None:
+    role = make_role(region, "rds:*")
+    instance = make_instance(region, Tags=tag_list(DRILL))
+    name = instance["DBInstanceIdentifier"]
+    region.post("status-ends", {"name": name, "status": "creating"})
+    region.wait_until_idle()
+    listed = output(run(region, role, {"List": task(f"{SDK}rds:describeDBInstances", {"DbInstanceIdentifier": name})}))
+    (found,) = listed["DbInstances"]
+    assert found["DbInstanceStatus"] == "creating" and found["TagList"] == tag_list(DRILL)
+    for identifier, error in (
+        ("none", "Rds.DbInstanceNotFoundException"),
+        (name, "Rds.InvalidDbInstanceStateException"),
+    ):
+        given = {"DbInstanceIdentifier": identifier, "SkipFinalSnapshot": True}
+        ended = run(region, role, {"Delete": task(f"{SDK}rds:deleteDBInstance", given)})
+        assert ended["error"] == error
