@@ -101,7 +101,8 @@ class TableBackups:
         key = key or (
             f"arn:aws:kms:{get_region()}:{get_account_id()}:alias/aws/dynamodb" if encryption == "KMS" else None
         )
-        restore.created = self._tables.add_restored(name, self._snapshots[restore.job["RecoveryPointArn"]], key)
+        point = restore.job["RecoveryPointArn"]
+        restore.created = self._tables.add_restored(name, self._snapshots[point], point, key)
 
     def abandon(self, restore: Restore) -> None:
         """The table goes."""

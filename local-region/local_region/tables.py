@@ -76,8 +76,11 @@ class Tables:
         tags = dynamodb._tags.get(dynamodb._tables[name]["TableArn"]) or []
         return {tag["Key"]: tag["Value"] for tag in tags}
 
-    def add_restored(self, name: str, snapshot: dict[str, Any], key_arn: str | None) -> dict[str, Any]:
-        """A new table, `CREATING`, with the items of a snapshot and without the settings that a backup loses."""
+    def add_restored(self, name: str, snapshot: dict[str, Any], source: str, key_arn: str | None) -> dict[str, Any]:
+        """A new table, `CREATING`, with the items of a snapshot and without the settings that a backup loses.
+
+        `source` is the ARN of the backup.
+        """
         if self.exists(name):
             raise ApiError("TableAlreadyExistsException", f"Table already exists: {name}")
         arn = f"arn:aws:dynamodb:{get_region()}:{get_account_id()}:table/{name}"
@@ -95,6 +98,12 @@ class Tables:
             "StreamSpecification": None,
             "SSEDescription": {"Status": "ENABLED", "SSEType": "KMS", "KMSMasterKeyArn": key_arn} if key_arn else None,
             "TableStatus": "",
+            # Gone as soon as the table is there: nothing shows afterwards that it was restored.
+            "_restore_summary": {
+                "SourceBackupArn": source,
+                "RestoreDateTime": time.time(),
+                "RestoreInProgress": True,
+            },
         }
         dynamodb._tables[name] = table
         for by_name in (dynamodb._ttl_settings, dynamodb._pitr_settings, dynamodb._kinesis_destinations):
@@ -106,6 +115,7 @@ class Tables:
 
     def complete(self, table: dict[str, Any]) -> None:
         """Let a new table be `ACTIVE`."""
+        table.pop("_restore_summary", None)
         self._note(table["TableName"], "active")
         self._changes.set(table, "ACTIVE")
 
@@ -277,6 +287,8 @@ class Tables:
                 "WriteUnitsPerSecond": provisioned["WriteCapacityUnits"] or ON_DEMAND_WRITES,
                 "Status": "ACTIVE",
             }
+        if table.get("_restore_summary"):
+            description["RestoreSummary"] = table["_restore_summary"]
         return description
 
     def _note(self, name: str, what: str) -> None:

@@ -212,7 +212,9 @@ def test_a_table_that_is_being_restored_only_describes_itself(slow: RunningRegio
     job_id = start(slow, copied, {"targetTableName": "orders"})
     arn = f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/orders"
     slow.wait_for(1, "status", lambda entry: (entry["resource"], entry["status"]) == (arn, "CREATING"))
-    assert dynamodb.describe_table(TableName="orders")["Table"]["TableStatus"] == "CREATING"
+    table = dynamodb.describe_table(TableName="orders")["Table"]
+    assert table["TableStatus"] == "CREATING" and table["RestoreSummary"]["RestoreInProgress"]
+    assert table["RestoreSummary"]["SourceBackupArn"] == copied
     assert refusal(lambda: dynamodb.scan(TableName="orders"))[0] == "ResourceNotFoundException"
     assert refusal(lambda: dynamodb.list_tags_of_resource(ResourceArn=arn))[0] == "ResourceNotFoundException"
     assert slow.client("backup").describe_restore_job(RestoreJobId=job_id)["Status"] == "RUNNING"
