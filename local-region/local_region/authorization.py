@@ -56,6 +56,9 @@ def name_resources_as_aws() -> None:
             first = first_resource(ec2._p(params, "Action"), params)
             if first:
                 return first
+        if service == "dynamodb" and _json(body).get("ResourceArn"):
+            # Ministack knows only the tables that a call names.
+            return _json(body)["ResourceArn"]
         if service == "backup":
             return _of_backup(method, path, body, region, account)
         if service == "ec2" and operation in OF_INSTANCES:

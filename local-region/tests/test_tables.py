@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from running_region import RunningRegion, refusal
 from stores import make_table, statuses, tag_list, unique, wait_for_status
+from test_drills import client_of
 
 STREAM = {"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"}
 
@@ -246,3 +247,31 @@ def test_a_table_ends_badly_when_a_tester_says_so(region: RunningRegion) -> None
     make_table(region, TableName=name)
     region.wait_until_idle()
     assert described(region, name)["TableStatus"] == "INACCESSIBLE_ENCRYPTION_CREDENTIALS"
+
+
+def test_rights_on_a_table_are_limited_by_name_and_tag(region: RunningRegion) -> None:
+    plain, tagged = made(region), made(region, Tags=tag_list({"recovery:drill": "shop-drill"}))
+    prefix = plain["TableArn"].rpartition("/")[0]
+    of_one = client_of(
+        region,
+        "dynamodb",
+        {"Effect": "Allow", "Action": ["dynamodb:Update*", "dynamodb:TagResource"], "Resource": tagged["TableArn"]},
+    )
+    ttl = {"Enabled": True, "AttributeName": "expires"}
+    tags = tag_list({"a": "1"})
+    of_one.update_time_to_live(TableName=tagged["TableName"], TimeToLiveSpecification=ttl)
+    of_one.tag_resource(ResourceArn=tagged["TableArn"], Tags=tags)
+    for call in (
+        lambda: of_one.update_time_to_live(TableName=plain["TableName"], TimeToLiveSpecification=ttl),
+        lambda: of_one.tag_resource(ResourceArn=plain["TableArn"], Tags=tags),
+        lambda: of_one.delete_table(TableName=tagged["TableName"]),
+    ):
+        assert refusal(call)[0] == "AccessDeniedException"
+    of_drill = {"StringEquals": {"aws:ResourceTag/recovery:drill": "shop-drill"}}
+    cleaner = client_of(
+        region,
+        "dynamodb",
+        {"Effect": "Allow", "Action": "dynamodb:DeleteTable", "Resource": f"{prefix}/*", "Condition": of_drill},
+    )
+    assert refusal(lambda: cleaner.delete_table(TableName=plain["TableName"]))[0] == "AccessDeniedException"
+    assert cleaner.delete_table(TableName=tagged["TableName"])["TableDescription"]["TableStatus"] == "DELETING"
