@@ -104,13 +104,13 @@ def back_up(region: RunningRegion, resource_arn: str, **params: Any) -> str:
     return job["RecoveryPointArn"]
 
 
-def copy(region: RunningRegion, point: str) -> str:
-    """Copy a recovery point into the recovery Region; answers the copy's ARN."""
+def copy(region: RunningRegion, point: str, vault: str = "recovery") -> str:
+    """Copy a recovery point into a vault of the recovery Region; answers the copy's ARN."""
     backup = region.client("backup", PRIMARY)
     job = backup.start_copy_job(
         RecoveryPointArn=point,
         SourceBackupVaultName="primary",
-        DestinationBackupVaultArn=f"arn:aws:backup:{REGION}:{ACCOUNT}:backup-vault:recovery",
+        DestinationBackupVaultArn=f"arn:aws:backup:{REGION}:{ACCOUNT}:backup-vault:{vault}",
         IamRoleArn=f"arn:aws:iam::{ACCOUNT}:role/backup",
     )
     region.wait_until_idle()

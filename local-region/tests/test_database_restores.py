@@ -373,6 +373,27 @@ def test_a_key_of_the_recovery_region_encrypts_a_restored_cluster(
     assert "KMSKeyNotAccessibleFault" in job["StatusMessage"]
 
 
+def test_the_key_of_the_vault_encrypts_copies_and_what_is_restored_from_them(
+    region: RunningRegion, here: dict[str, str]
+) -> None:
+    key = region.client("kms").create_key()["KeyMetadata"]["Arn"]
+    backup, rds = region.client("backup"), region.client("rds")
+    backup.create_backup_vault(BackupVaultName="locked", EncryptionKeyArn=key)
+    instance, cluster = make_instance(region, PRIMARY), make_cluster(region, PRIMARY)
+    points = [
+        copy(region, back_up(region, arn), "locked") for arn in (instance["DBInstanceArn"], cluster["DBClusterArn"])
+    ]
+    for arn in points:
+        point = backup.describe_recovery_point(BackupVaultName="locked", RecoveryPointArn=arn)
+        assert point["IsEncrypted"] and point["EncryptionKeyArn"] == key
+    arn = restore(region, points[0], instance_metadata(here))["CreatedResourceArn"]
+    (restored,) = rds.describe_db_instances(DBInstanceIdentifier=arn)["DBInstances"]
+    assert restored["StorageEncrypted"] and restored["KmsKeyId"] == key
+    arn = restore(region, points[1], cluster_metadata(here))["CreatedResourceArn"]
+    (restored,) = rds.describe_db_clusters(DBClusterIdentifier=arn)["DBClusters"]
+    assert restored["StorageEncrypted"] and restored["KmsKeyId"] == key
+
+
 def test_a_restore_that_fails_on_request_leaves_no_database(
     region: RunningRegion, instance_point: str, here: dict[str, str]
 ) -> None:
