@@ -13,8 +13,8 @@ MOST_TAGS = 50
 
 
 @dataclass(frozen=True)
-class Backup:
-    """What a backup, or a copy of one, leaves in a vault."""
+class NewRecoveryPoint:
+    """What a backup puts into a vault."""
 
     arn: str
     size: int
@@ -34,16 +34,23 @@ class Restore:
     metadata: dict[str, str]
     tags: dict[str, str] | None
     """The tags that the resource had when it was backed up, if they are to be copied."""
-    created: Any = field(default=None)
+    created: Any = None
     """What `begin` made."""
+    _caller: Caller | None = field(default=None, repr=False)
 
-    def require(self, action: str, arn: str, **context: Any) -> None:
+    def require(self, action: str, arn: str) -> None:
         """Fail unless the job's role, which must trust AWS Backup, may do this."""
+        if self._caller is None:
+            self._caller = self._assume()
+        self._caller.require(action, arn)
+
+    def _assume(self) -> Caller:
+        role, point = self.job["IamRoleArn"], self.job["RecoveryPointArn"]
         try:
-            session = assume(self.job["IamRoleArn"], f"AWSBackup-{self.job['RestoreJobId']}", PRINCIPAL, arn)
+            session = assume(role, f"AWSBackup-{self.job['RestoreJobId']}", PRINCIPAL, point)
         except CannotAssume as error:
             raise ApiError("AccessDenied", f"{error} AWS Backup cannot work with it.") from error
-        Caller(session.access_key_id, "backup").require(action, arn, **context)
+        return Caller(session.access_key_id, "backup")
 
 
 class BackupType(Protocol):
@@ -55,7 +62,7 @@ class BackupType(Protocol):
     def covers(self, resource_arn: str) -> bool:
         """Whether a resource that exists, by its ARN, is of this type."""
 
-    def back_up(self, resource_arn: str, tags: dict[str, str]) -> Backup:
+    def back_up(self, resource_arn: str, tags: dict[str, str]) -> NewRecoveryPoint:
         """Back a resource up; `tags` come from the backup rule."""
 
     def copy(self, point: dict[str, Any]) -> "PendingCopy":

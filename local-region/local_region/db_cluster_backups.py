@@ -7,7 +7,7 @@ from typing import Any
 from ministack.core.responses import get_region
 
 from local_region.api_error import ApiError
-from local_region.backup_types import Backup, Restore, with_tags_of_rule
+from local_region.backup_types import NewRecoveryPoint, Restore, with_tags_of_rule
 from local_region.db_clusters import DbClusters
 from local_region.db_engines import ENGINES
 from local_region.db_groups import (
@@ -67,7 +67,7 @@ class DbClusterBackups:
         except ApiError:
             return False
 
-    def back_up(self, resource_arn: str, tags: dict[str, str]) -> Backup:
+    def back_up(self, resource_arn: str, tags: dict[str, str]) -> NewRecoveryPoint:
         """Take a snapshot of a cluster."""
         cluster = self._clusters.existing(resource_arn)
         if cluster["Status"] != "available":
@@ -75,7 +75,9 @@ class DbClusterBackups:
         own = tags_of(resource_arn)
         arn = self._snapshots.of_cluster(cluster, snapshot_id("job"), "awsbackup")
         set_tags(arn, with_tags_of_rule(own, tags))
-        return Backup(arn, cluster["AllocatedStorage"] << 30, cluster["StorageEncrypted"], _stored(cluster), own)
+        return NewRecoveryPoint(
+            arn, cluster["AllocatedStorage"] << 30, cluster["StorageEncrypted"], _stored(cluster), own
+        )
 
     def copy(self, point: dict[str, Any]) -> SnapshotCopy:
         """A snapshot, ready to be put into another vault."""

@@ -6,7 +6,7 @@ from typing import Any
 from ministack.core.responses import get_region
 
 from local_region.api_error import ApiError
-from local_region.backup_types import Backup, Restore, with_tags_of_rule
+from local_region.backup_types import NewRecoveryPoint, Restore, with_tags_of_rule
 from local_region.db_engines import ENGINES
 from local_region.db_groups import (
     arn_of,
@@ -71,7 +71,7 @@ class DbInstanceBackups:
         except ApiError:
             return False
 
-    def back_up(self, resource_arn: str, tags: dict[str, str]) -> Backup:
+    def back_up(self, resource_arn: str, tags: dict[str, str]) -> NewRecoveryPoint:
         """Take a snapshot of an instance."""
         instance = self._instances.existing(resource_arn)
         if instance["DBInstanceStatus"] != "available":
@@ -79,7 +79,9 @@ class DbInstanceBackups:
         own = tags_of(resource_arn)
         arn = self._snapshots.of_instance(instance, snapshot_id("job"), "awsbackup")
         set_tags(arn, with_tags_of_rule(own, tags))
-        return Backup(arn, instance["AllocatedStorage"] << 30, instance["StorageEncrypted"], _stored(instance), own)
+        return NewRecoveryPoint(
+            arn, instance["AllocatedStorage"] << 30, instance["StorageEncrypted"], _stored(instance), own
+        )
 
     def copy(self, point: dict[str, Any]) -> "SnapshotCopy":
         """A snapshot, ready to be put into another vault."""

@@ -9,7 +9,7 @@ from ministack.core.responses import AccountRegionScopedDict, get_account_id, ge
 from ministack.services import kms
 
 from local_region.api_error import ApiError
-from local_region.backup_types import Backup, Restore
+from local_region.backup_types import NewRecoveryPoint, Restore
 from local_region.region_settings import RegionSettings
 from local_region.restore_metadata import RestoreMetadata
 from local_region.status_changes import StatusChanges
@@ -45,7 +45,7 @@ class TableBackups:
         """Whether a resource is a table that exists."""
         return resource_arn.startswith("arn:aws:dynamodb:") and self._tables.exists(resource_arn.rpartition("/")[2])
 
-    def back_up(self, resource_arn: str, _tags: dict[str, str]) -> Backup:
+    def back_up(self, resource_arn: str, _tags: dict[str, str]) -> NewRecoveryPoint:
         """Keep a table as it is."""
         name = resource_arn.rpartition("/")[2]
         snapshot = self._tables.snapshot(name)
@@ -57,7 +57,7 @@ class TableBackups:
             _own_arn() if advanced else f"{resource_arn}/backup/{time.time_ns() // 1000000:017d}-{secrets.token_hex(4)}"
         )
         self._snapshots[arn] = snapshot
-        return Backup(
+        return NewRecoveryPoint(
             arn,
             snapshot["TableSizeBytes"],
             True,

@@ -6,7 +6,7 @@ from ministack.core.responses import get_account_id, get_region
 from ministack.services import ec2
 
 from local_region.api_error import ApiError
-from local_region.backup_types import Backup, Restore, with_tags_of_rule
+from local_region.backup_types import NewRecoveryPoint, Restore, with_tags_of_rule
 from local_region.volumes import Volumes, set_tags, tags_of, volume_arn
 
 # The system tag AWS Backup puts on the snapshots it makes.
@@ -25,7 +25,7 @@ class VolumeBackups:
         """Whether a resource is a volume that exists."""
         return ":volume/" in resource_arn and resource_arn.rpartition("/")[2] in ec2._volumes
 
-    def back_up(self, resource_arn: str, tags: dict[str, str]) -> Backup:
+    def back_up(self, resource_arn: str, tags: dict[str, str]) -> NewRecoveryPoint:
         """Take a snapshot of a volume."""
         volume_id, snapshot_id = resource_arn.rpartition("/")[2], ec2._new_snapshot_id()
         volume = ec2._volumes[volume_id]
@@ -43,7 +43,7 @@ class VolumeBackups:
         }
         own = tags_of(volume_id)
         set_tags(snapshot_id, with_tags_of_rule(own, tags) | {SOURCE_TAG: resource_arn})
-        return Backup(
+        return NewRecoveryPoint(
             _snapshot_arn(snapshot_id),
             volume["Size"] << 30,
             volume["Encrypted"],
