@@ -182,6 +182,7 @@ class RestoreJobs:
         self._journal.record(
             "restore-job",
             restoreJobId=job["RestoreJobId"],
+            resourceType=job["ResourceType"],
             status=job["Status"],
             recoveryPointArn=job["RecoveryPointArn"],
             createdResourceArn=job.get("CreatedResourceArn"),

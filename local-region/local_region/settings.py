@@ -7,6 +7,8 @@ from typing import Any
 
 # Functions mostly wait for the Region's answers. More processes than this only take time from each other.
 FUNCTIONS_PER_PROCESSOR = 8
+# What AWS Backup backs up and restores here.
+BACKUP_TYPES = ("EBS", "RDS", "Aurora", "DocumentDB", "Neptune", "DynamoDB")
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,9 @@ class Settings:
             raise ValueError("--function-timeout-seconds takes a number greater than 0")
         if self.functions_at_once < 1:
             raise ValueError("--functions-at-once takes a number greater than 0")
+        unknown = sorted(set(self.restore_seconds_by_type) - set(BACKUP_TYPES))
+        if unknown:
+            raise ValueError(f"--restore-seconds-of takes {', '.join(BACKUP_TYPES)}, not {', '.join(unknown)}")
         if not self.restore_token_seconds >= 0:
             raise ValueError("--restore-token-seconds takes a number that is not negative")
         if not self.wait_scale >= 0:

@@ -30,6 +30,8 @@ class StackProgress:
         # What takes time must not hold up the event loop.
         stacks._runs_on_worker_thread = lambda kind: kind in self._seconds or runs_on_thread(kind)
         for kind, seconds in self._seconds.items():
+            if kind not in provisioners._RESOURCE_HANDLERS:
+                raise SystemExit(f"local_region: --stack-seconds-of: there is no resource type {kind}")
             handler = provisioners._RESOURCE_HANDLERS[kind]
             provisioners._RESOURCE_HANDLERS[kind] = handler | {"create": self._slow(handler["create"], kind, seconds)}
         for name in SHOWS_RESOURCES:
