@@ -221,7 +221,7 @@ fn check(case: &Case) {
     let lambda = Lambda::start(case.package, &variables);
 
     // What is no event.
-    let remedy = "Pass an event as AWS sends it: the files under events/ show each kind.";
+    let remedy = "Pass an event in the format of AWS. The files under events/ are examples.";
     for payload in [
         "{}",
         "null",

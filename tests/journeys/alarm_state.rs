@@ -179,11 +179,11 @@ fn every_alarm_leads_where_it_should_and_only_several_signs_start_a_recovery() {
                 let (title, action) = match *name {
                     "alarm-heartbeat-silent" => (
                         format!("No heartbeat from us-east-1: alarm {alarm}"),
-                        "What you must do: Check whether customers can use the workload",
+                        "What to do\nCheck whether users can reach the workload.",
                     ),
                     _ => (
                         format!("Alarm {alarm} in {region}"),
-                        "What you must do: Look at the workload itself.",
+                        "What to do\nCheck the workload itself.",
                     ),
                 };
                 assert_eq!(stored.title, title, "{name}");
@@ -216,7 +216,7 @@ fn every_alarm_leads_where_it_should_and_only_several_signs_start_a_recovery() {
                     "alarm-heartbeat-silent-ok" => {
                         format!("Heartbeats from us-east-1 arrive again: alarm {alarm}")
                     }
-                    _ => format!("Alarm {alarm} in {region} is over"),
+                    _ => format!("Alarm {alarm} in {region} is OK again"),
                 };
                 assert_eq!(stored.title, title, "{name}");
                 assert_eq!(told(&world).len(), 1, "{name}");
@@ -250,10 +250,10 @@ fn an_alarm_is_tracked_and_told_in_this_order() {
             "**What happened.** Too many requests to the workload fail.",
             "- Alarm: `recovery-site-error-rate`",
             "- Region: `us-west-2`",
-            "- Since: 2026-10-20 14:02:48 UTC",
-            "- Its owner says: `Share of failed requests`",
-            "**CloudWatch says.**\n> `Threshold Crossed: 1 out of the last 1 datapoints [38.2",
-            "**What to do.** Look at the workload itself.",
+            "- Since: 2026-10-20T14:02:48Z",
+            "- Description of the alarm: `Share of failed requests`",
+            "**Why.** CloudWatch says:\n> `Threshold Crossed: 1 out of the last 1 datapoints [38.2",
+            "**What to do.** Check the workload itself.",
             "No recovery runbook is configured.",
         ],
     );
@@ -261,7 +261,7 @@ fn an_alarm_is_tracked_and_told_in_this_order() {
     assert_contains(
         &only_item(&world).description,
         &[
-            "has left the band that is usual for this time",
+            "A metric of the workload is outside its expected band.",
             "- Alarm: `recovery-orders per minute out of band`",
         ],
     );
@@ -269,7 +269,7 @@ fn an_alarm_is_tracked_and_told_in_this_order() {
     assert_contains(
         &only_item(&world).description,
         &[
-            "Several signs say together that the workload is in trouble.",
+            "Several signals together show that the workload is impaired.",
             "The recovery runbook is `StartRegionRecovery`.",
         ],
     );
@@ -352,7 +352,7 @@ fn an_alarm_heard_of_after_its_end_starts_nothing_and_alarms_nobody() {
         let world = after(&recovering(), &[ends, begins]);
         let stored = only_item(&world);
         assert_eq!(stored.item.status, Status::Resolved);
-        assert!(stored.title.ends_with(" is over"), "{}", stored.title);
+        assert!(stored.title.ends_with(" is OK again"), "{}", stored.title);
         assert!(world.state().executions.is_empty());
         assert_eq!(told(&world).len(), 1);
     }
@@ -488,7 +488,7 @@ fn an_end_that_is_told_of_after_the_next_trouble_calms_nobody() {
     assert_eq!(told.len(), 2, "{told:#?}");
     assert!(
         told.iter()
-            .all(|(subject, _)| !subject.ends_with("is over"))
+            .all(|(subject, _)| !subject.ends_with("is OK again"))
     );
     assert_eq!(world.state().executions.len(), 1);
 }

@@ -23,15 +23,14 @@ fn a_backup_that_was_not_made_is_told_as_a_growing_loss_of_data() {
         let id = event["detail"]["backupJobId"].as_str();
         assert_eq!(outcome.id("backupJobId"), id, "{name}");
         let stored = only_item(&world);
-        let title = format!("{}: recovery would lose more data", state.to_lowercase());
+        let title = format!("{}: RPO at risk", state.to_lowercase());
         assert!(stored.title.ends_with(&title), "{}", stored.title);
         assert_contains(
             &stored.description,
             &[
                 &format!("is `{state}`."),
-                "There is no new recovery point of this resource",
-                "grows until a backup succeeds",
-                "**What to do.** Read the message above.",
+                "The newest recovery point of this resource in the recovery Region gets older.",
+                "**What to do.** Read the message.",
             ],
         );
         assert_eq!(

@@ -20,19 +20,16 @@ fn a_failed_copy_is_told_as_a_growing_loss_of_data() {
     assert_eq!(outcome.id("copyJobId"), Some(id));
     let stored = only_item(&world);
     assert_eq!(stored.key.as_str(), format!("copy-job/{id}"));
-    assert_eq!(
-        stored.title,
-        "Backup copy of EBS failed: recovery would lose more data"
-    );
+    assert_eq!(stored.title, "Copy job (EBS) failed: RPO at risk");
     assert_contains(
         &stored.description,
         &[
             &format!("Copy job `{id}` (`EBS`) is `FAILED`."),
-            "- Resource: `arn:aws:ec2:us-east-1:111122223333:volume/vol-0763fb4e71a955616`",
+            "- Protected resource: `arn:aws:ec2:us-east-1:111122223333:volume/vol-0763fb4e71a955616`",
             "- Recovery point: (not named)",
-            "- Message: `The role may not list the tags of the resource`",
-            "that grows until a copy succeeds",
-            "**What to do.** Read the message above.",
+            "**Why.** AWS Backup says: `The role may not list the tags of the resource`.",
+            "The newest recovery point of this resource in the recovery Region gets older.",
+            "**What to do.** Read the message.",
         ],
     );
     assert_eq!(
@@ -59,7 +56,7 @@ fn a_completed_copy_where_the_owner_wants_it_is_on_record_and_resolved() {
     );
     assert_contains(
         &stored.description,
-        &["can restore this resource as of this backup"],
+        &["A recovery can use the new recovery point."],
     );
 }
 

@@ -74,21 +74,22 @@ fn trouble_of_a_service_is_tracked_and_told() {
             format!("ssm:DescribeOpsItems {key}"),
             format!("ssm:CreateOpsItem {key}"),
             format!("ssm:DescribeOpsItems {key}"),
-            "sns:Publish AWS Health: S3 in trouble in us-east-1".to_owned(),
+            "sns:Publish AWS Health: issue with S3 in us-east-1".to_owned(),
             "ssm:UpdateOpsItem oi-1".to_owned(),
             "ssm:DescribeOpsItems open incidents".to_owned(),
         ]
     );
     let stored = only_item(&world);
-    assert_eq!(stored.title, "AWS Health: S3 in trouble in us-east-1");
+    assert_eq!(stored.title, "AWS Health: issue with S3 in us-east-1");
     assert_contains(
         &stored.description,
         &[
-            "**What happened.** A service that the workload may depend on is in trouble.",
+            "**What happened.** A service that the workload may depend on is impaired.",
             "- Region: `us-east-1`",
-            "- Since: 2026-10-20 13:49:00 UTC",
+            "- Since: 2026-10-20T13:49:00Z",
             "> `[06:49 AM PDT] We are investigating increased error rates for GET requests",
-            "**What to do.** Look at the workload itself.",
+            "**What was done.** The OpsItem of this incident was created or updated. No recovery was started.",
+            "**What to do.** Check the workload itself.",
             "No recovery runbook is configured.",
         ],
     );
@@ -100,13 +101,10 @@ fn trouble_of_a_service_is_tracked_and_told() {
     let [(subject, message)] = told.as_slice() else {
         panic!("told {} times", told.len());
     };
-    assert_eq!(subject, "AWS Health: S3 in trouble in us-east-1");
+    assert_eq!(subject, "AWS Health: issue with S3 in us-east-1");
     assert_contains(
         message,
-        &[
-            "What you must do: Look at the workload itself.",
-            "OpsItem: oi-1",
-        ],
+        &["What to do\nCheck the workload itself.", "OpsItem: oi-1"],
     );
 }
 
@@ -125,13 +123,13 @@ fn a_region_in_trouble_as_a_whole_is_critical() {
         assert_eq!(stored.severity, Severity::Critical, "{name}");
         assert_eq!(
             stored.title,
-            "AWS Health: several services in trouble in us-east-1"
+            "AWS Health: issue with multiple services in us-east-1"
         );
         assert_contains(
             &stored.description,
             &[
-                "in trouble as a whole",
-                "each minute of deciding counts in the recovery time",
+                "Multiple services of the primary Region are impaired.",
+                "The time until you decide counts in the RTO.",
             ],
         );
         assert_eq!(told(&world).len(), 1, "{name}");
@@ -218,7 +216,7 @@ fn the_end_resolves_the_item_and_is_told() {
         );
         assert_eq!(
             stored.title,
-            "AWS Health: S3 in us-east-1 reported as resolved"
+            "AWS Health: issue with S3 in us-east-1 resolved"
         );
         assert_contains(
             &stored.description,
@@ -279,7 +277,10 @@ fn contradicting_signs_are_tracked_as_open_and_start_nothing() {
         (stored.severity, stored.item.status),
         (Severity::Critical, Status::Open)
     );
-    assert_contains(&stored.description, &["in the same event, as ended"]);
+    assert_contains(
+        &stored.description,
+        &["The event says both that this issue is open and that it has ended."],
+    );
     assert!(world.state().executions.is_empty());
 }
 
@@ -315,13 +316,13 @@ fn trouble_that_comes_after_its_end_starts_nothing_and_alarms_nobody() {
     assert_eq!(stored.item.status, Status::Resolved);
     assert_eq!(
         stored.title,
-        "AWS Health: S3 in us-east-1 reported as resolved"
+        "AWS Health: issue with S3 in us-east-1 resolved"
     );
     assert!(world.state().executions.is_empty());
     // Who reads the last message must not take the trouble for new.
     let told = told(&world);
     assert_eq!(told.len(), 1, "{told:#?}");
-    assert!(told[0].0.ends_with("reported as resolved"), "{}", told[0].0);
+    assert!(told[0].0.ends_with(" resolved"), "{}", told[0].0);
 }
 
 #[test]
@@ -428,7 +429,7 @@ fn trouble_in_the_recovery_region_is_told_and_starts_nothing() {
     assert_outcome!(respond(&world, &recovering(), &event), "responded");
     assert_contains(
         &only_item(&world).description,
-        &["Do not start a recovery or a drill without looking at this first."],
+        &["Read what AWS says before you start a recovery or a drill."],
     );
     assert!(world.state().executions.is_empty());
     assert_eq!(told(&world).len(), 1);

@@ -42,7 +42,7 @@ fn silence_opens_an_incident_starts_nothing_alone_and_ends_with_the_next_heartbe
     assert_contains(
         &stored.description,
         &[
-            "- Its owner says: `No heartbeat of the primary Region has arrived for some minutes.`",
+            "- Description of the alarm: `No heartbeat of the primary Region has arrived for some minutes.`",
             "no datapoints were received for 3 periods",
         ],
     );

@@ -77,13 +77,16 @@ fn the_volume_is_attached_and_its_ops_item_resolved() {
     assert_contains(
         &description,
         &[
-            "- Resource backed up: `arn:aws:ec2:us-east-1:111122223333:volume/vol-0763fb4e71a955616`",
+            "- Protected resource: `arn:aws:ec2:us-east-1:111122223333:volume/vol-0763fb4e71a955616`",
             &format!("**What was done.** `{VOLUME}` is attached to `{INSTANCE}` as `/dev/sdf`"),
             " s after the restore completed.",
             "Nothing is left to do here.",
         ],
     );
-    assert!(!description.contains("What happens now"), "{description}");
+    assert!(
+        !description.contains("No action needed within 15 minutes"),
+        "{description}"
+    );
     assert_eq!((severity, item.status), (Severity::Low, Status::Resolved));
     assert_eq!(told(&world), []);
 }
@@ -327,7 +330,10 @@ fn what_a_drill_restored_comes_to_the_drills_stack_and_nowhere_else() {
     add_drill_stack(&world, &event);
 
     assert_outcome!(track(&world, &event), "tracked");
-    assert_eq!(only_item(&world).title, "Drill: Restore of EBS completed");
+    assert_eq!(
+        only_item(&world).title,
+        "[drill] Restore job (EBS) completed"
+    );
     let before = world.calls().len();
     assert_outcome!(integrate(&world, &event), "ignored", "drill");
     assert_eq!(world.calls().len(), before);
@@ -694,12 +700,12 @@ fn other_types_are_ignored_without_a_call_and_tracked() {
             ..
         } = only_item(&world);
         assert!(
-            title.starts_with("Restore of ") && title.ends_with(" completed"),
+            title.starts_with("Restore job (") && title.ends_with(") completed"),
             "{title}"
         );
         assert_contains(
             &description,
-            &["point the workload at the resource, then resolve this item"],
+            &["Connect the workload to the restored resource. Then resolve this OpsItem."],
         );
         assert_eq!(item.status, Status::Open);
     }

@@ -196,10 +196,7 @@ fn is_overcome_failure(subject: &str, items: &[StoredItem]) -> bool {
 
 /// Whether the item was made at the same moment as another one, and resolved in its favour.
 pub(crate) fn is_duplicate(stored: &StoredItem) -> bool {
-    stored.item.status == Status::Resolved
-        && stored
-            .description
-            .starts_with("Created at the same moment as ")
+    stored.item.status == Status::Resolved && stored.description.starts_with("Duplicate of ")
 }
 
 fn written(stored: &StoredItem) -> [String; 7] {

@@ -179,7 +179,7 @@ fn told(world: &World, said: &[Said]) -> BTreeMap<usize, usize> {
         let number = (0..said.len())
             .find(|number| notification.message.contains(&words(*number)))
             .unwrap();
-        let over = ["resolved", "is over"]
+        let over = ["resolved", "is OK again"]
             .iter()
             .any(|end| notification.subject.ends_with(end));
         assert_eq!(over, said[number].over, "{}", notification.subject);

@@ -373,33 +373,33 @@ async fn the_item_of_a_drills_restore_says_so_and_is_nothing_to_get_up_for() {
         (
             "COMPLETED",
             Some(DRILL_ROLE),
-            "Drill: Restore of EBS completed",
+            "[drill] Restore job (EBS) completed",
             Severity::Low,
         ),
         (
             "FAILED",
             Some(DRILL_ROLE),
-            "Drill: Restore of EBS failed",
+            "[drill] Restore job (EBS) failed",
             Severity::Medium,
         ),
         (
             "COMPLETED",
             Some(RESTORE_ROLE),
-            "Restore of EBS completed",
+            "Restore job (EBS) completed",
             Severity::Medium,
         ),
         // What is not known to be a drill's is not played down.
-        ("FAILED", None, "Restore of EBS failed", Severity::High),
+        ("FAILED", None, "Restore job (EBS) failed", Severity::High),
     ] {
         let world = world(role);
         track(&world, status, role).await;
         let item = the_item(&world);
         assert_eq!((item.title.as_str(), item.severity), (title, severity));
-        assert!(item.description.contains("**What it means.**"));
+        assert!(item.description.contains("**What was done.**"));
         let invites = item.description.contains("restore-integrator");
         assert_eq!(
             invites,
-            title == "Restore of EBS completed",
+            title == "Restore job (EBS) completed",
             "{}",
             item.description
         );

@@ -57,7 +57,7 @@ fn end(world: &World, status: &str) {
     for (_, execution) in world.state().recoveries.executions.values_mut() {
         execution.status = status.to_owned();
         execution.error = Some("Permanent".to_owned());
-        execution.cause = Some("The recovery of shop is not whole".to_owned());
+        execution.cause = Some("The recovery of shop is incomplete".to_owned());
     }
 }
 
@@ -134,7 +134,10 @@ fn a_recovery_that_failed_is_told_until_someone_redrives_it() {
             let error = invoke(&world).unwrap_err();
             assert_eq!(error.error_type(), "Permanent");
             assert_eq!(error.fault().code(), Some(status));
-            for part in ["The recovery of shop is not whole", "redrive the execution"] {
+            for part in [
+                "The recovery of shop is incomplete",
+                "redrive the execution",
+            ] {
                 assert!(error.to_string().contains(part), "{error}");
             }
         }

@@ -443,7 +443,7 @@ async fn people_are_told_though_the_item_cannot_be_written() {
     assert!(
         world.state().notifications[0]
             .message
-            .contains("OpsItem: could not be written")
+            .contains("OpsItem: could not be created or updated")
     );
     asked(&world, &payload).await.unwrap();
     assert!(

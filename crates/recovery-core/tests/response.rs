@@ -393,8 +393,8 @@ async fn people_read_what_is_done_and_where_to_look() {
         .unwrap();
     let told = world.state().notifications[0].message.clone();
     for part in [
-        "What you must do:",
-        "What is done about it: an OpsItem is kept; the runbook StartRegionRecovery is started once",
+        "What was done\nThe OpsItem of this incident was created or updated. The runbook StartRegionRecovery is started once",
+        "What to do\n",
         "OpsItem: oi-1 https://us-west-2.console.aws.amazon.com/systems-manager/opsitems/oi-1/details",
     ] {
         assert!(told.contains(part), "{told}");

@@ -275,7 +275,7 @@ async fn an_alarm_that_its_own_end_overtakes_is_over() {
             (item.item.status, item.severity),
             (Status::Resolved, Severity::Low)
         );
-        assert!(item.title.ends_with(" is over"), "{}", item.title);
+        assert!(item.title.ends_with(" is OK again"), "{}", item.title);
         // The trouble alarms nobody any more.
         assert_eq!(told(&world).len(), 3, "{:?}", told(&world));
         assert_eq!(started(&world), 1);
@@ -298,15 +298,19 @@ async fn an_end_that_the_next_alarm_overtakes_is_none() {
             (item.item.status, item.severity),
             (Status::Open, Severity::Critical)
         );
-        assert!(!item.title.ends_with(" is over"), "{}", item.title);
+        assert!(!item.title.ends_with(" is OK again"), "{}", item.title);
         assert!(
             item.description
-                .contains("**What to do.** Look at the workload itself."),
+                .contains("**What to do.** Check the workload itself."),
             "{}",
             item.description
         );
         // The end calms nobody.
-        assert!(!told(&world).iter().any(|told| told.ends_with(" is over")));
+        assert!(
+            !told(&world)
+                .iter()
+                .any(|told| told.ends_with(" is OK again"))
+        );
         assert_eq!(started(&world), 1);
     };
     check();

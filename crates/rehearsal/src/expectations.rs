@@ -1,4 +1,4 @@
-//! What must hold at the end of the story.
+//! The expectations at the end of the rehearsal.
 
 use std::collections::BTreeSet;
 
@@ -6,17 +6,17 @@ use serde_json::Value;
 
 use crate::story::{Execution, Item, Played, Restore};
 
-/// Something that must hold, and what was found.
+/// An expectation, whether it was met, and what was found.
 #[derive(Debug)]
 pub(crate) struct Expectation {
-    /// What must hold, as a sentence.
+    /// The expectation, as a sentence.
     pub(crate) what: String,
     pub(crate) held: bool,
-    /// What was found instead, or beside it.
+    /// What was found.
     pub(crate) found: String,
 }
 
-/// Checks everything.
+/// Checks all expectations.
 pub(crate) fn check(played: &Played) -> Vec<Expectation> {
     let mut expectations = Vec::new();
     let mut expect = |what: &str, held: bool, found: String| {
@@ -43,7 +43,7 @@ pub(crate) fn check(played: &Played) -> Vec<Expectation> {
                     "{} on {instance} as {device}, attached {times} time(s)",
                     restore.volume
                 ),
-                None => format!("{} is attached nowhere", restore.volume),
+                None => format!("{} is not attached", restore.volume),
             },
         );
         let items = items(played, &format!("restore-job/{}", restore.job));
@@ -52,31 +52,31 @@ pub(crate) fn check(played: &Played) -> Vec<Expectation> {
                 "The restore of the {} has one OpsItem, resolved",
                 restore.name
             ),
-            // Where answers are lost, a second one may be made; it does not stay open (docs/limits.md).
+            // If answers are lost, there may be a second one, which does not stay open (docs/limits.md).
             statuses(&items) == ["Resolved"]
                 || played.adversity.faults.is_some()
                     && !items.is_empty()
                     && items.iter().all(|item| item.status == "Resolved"),
-            told(&items),
+            described(&items),
         );
     }
     let misplaced = &played.misplaced;
     expect(
-        "The volume restored into the wrong zone is attached nowhere",
+        "The volume restored into the wrong Availability Zone is not attached",
         misplaced.attached.is_none() && attachments_of(played, misplaced) == 0,
         misplaced.volume.clone(),
     );
     let items_of_misplaced = items(played, &format!("restore-job/{}", misplaced.job));
     expect(
-        "Its OpsItem is open and names the rule",
+        "Its OpsItem is open and names the reason",
         statuses(&items_of_misplaced) == ["Open"]
             && items_of_misplaced
                 .iter()
                 .all(|item| item.title.contains("zone-mismatch")),
-        told(&items_of_misplaced),
+        described(&items_of_misplaced),
     );
     expect(
-        "The volume of a restore test is left alone",
+        "The volume of a restore test is not attached",
         !played.test_volumes.is_empty()
             && played
                 .test_volumes
@@ -85,18 +85,21 @@ pub(crate) fn check(played: &Played) -> Vec<Expectation> {
         format!("{:?}", played.test_volumes),
     );
     for (what, part) in [
-        ("trouble with S3", "AWS_S3"),
-        ("trouble with the whole Region", "AWS_MULTIPLE_SERVICES"),
-        ("silence of the primary Region", "primary-region-silent"),
-        ("agreement of the signals", "signals-agree"),
+        ("Health events for S3", "AWS_S3"),
+        (
+            "Health events for multiple services",
+            "AWS_MULTIPLE_SERVICES",
+        ),
+        ("alarms of the missing heartbeat", "primary-region-silent"),
+        ("composite alarms", "signals-agree"),
     ] {
         let items: Vec<&Item> = incidents(played)
             .filter(|item| item.key.contains(part))
             .collect();
         expect(
-            &format!("The {what} has one OpsItem, open, though its events come twice"),
+            &format!("Duplicate {what} share one open OpsItem"),
             statuses(&items) == ["Open"],
-            told(&items),
+            described(&items),
         );
     }
     let alone: Vec<&str> = incidents(played)
@@ -118,7 +121,7 @@ pub(crate) fn check(played: &Played) -> Vec<Expectation> {
         .filter_map(|message| message["subject"].as_str())
         .collect();
     let messages = if disturbed {
-        // Told twice rather than not at all. Approvals are asked for by Systems Manager, once each.
+        // A notification may be repeated rather than lost. Systems Manager requests each approval once.
         let is_approval = |subject: &&&str| subject.starts_with("Approval");
         let others: BTreeSet<&&str> = subjects.iter().filter(|s| !is_approval(s)).collect();
         subjects.iter().filter(is_approval).count() + others.len()
@@ -128,7 +131,7 @@ pub(crate) fn check(played: &Played) -> Vec<Expectation> {
     let reports = 2 + usize::from(played.stopped.is_some());
     expect(
         &format!(
-            "People are told {} times: four incidents, three requests for approval, one refusal, {reports} reports",
+            "Operators are notified {} times: four incidents, three requests for approval, one refusal, {reports} reports",
             8 + reports
         ),
         messages == 8 + reports,
@@ -142,7 +145,7 @@ pub(crate) fn check(played: &Played) -> Vec<Expectation> {
             .count()
     };
     expect(
-        "The recovery runbook asks for approval, once for each incident that may start one",
+        "The recovery runbook requests approval once for each incident that may start a recovery",
         asked.len() == 3
             && ["AWS_S3", "AWS_MULTIPLE_SERVICES", "signals-agree"]
                 .iter()
@@ -153,26 +156,26 @@ pub(crate) fn check(played: &Played) -> Vec<Expectation> {
         .into_iter()
         .map(|(_, status)| status)
         .collect();
-    // The runbook follows the recovery to its first end.
+    // The runbook ends with the first end of the recovery.
     let approved = if played.stopped.is_some() {
         "Failed"
     } else {
         "Success"
     };
     expect(
-        "What was approved goes on, what was denied does not",
+        "The approved execution continues, the denied ones are rejected",
         decided == [approved, "Rejected", "Rejected"],
         format!("{decided:?}"),
     );
     expect(
-        "A function invoked by hand finds its work done",
+        "A manual invocation of the integration finds the volume attached",
         played.by_hand["outcome"] == "already-integrated",
         played.by_hand.to_string(),
     );
     if played.adversity.unplugged {
         let (within, found) = integrated_by_the_schedule(played);
         expect(
-            "Without an event, each volume is attached when the schedule comes next",
+            "Without an event, each volume is attached by the next scheduled run",
             within,
             found,
         );
@@ -187,7 +190,7 @@ pub(crate) fn check(played: &Played) -> Vec<Expectation> {
             .filter_map(|call| call["fault"].as_str())
             .collect();
         expect(
-            "Calls were disturbed, in many ways",
+            "Faults of many kinds were injected",
             kinds.len() >= 5,
             format!("{met} calls: {kinds:?}"),
         );
@@ -198,8 +201,8 @@ pub(crate) fn check(played: &Played) -> Vec<Expectation> {
     let refused: Vec<String> = played
         .of_kind("call")
         .filter(|call| {
-            // Found out by asking: someone else made the item, attached the volume or took the device
-            // name just before; a stack or a report is not there yet; a plan is kept already.
+            // Expected answers: another run has just created the item, attached the volume or used the device
+            // name; a stack or a report does not exist yet; a plan is stored already.
             let known: &[&str] = match call["operation"].as_str() {
                 Some("CreateOpsItem") => &["OpsItemAlreadyExistsException"],
                 Some("AttachVolume") => &["InvalidParameterValue", "VolumeInUse"],
@@ -248,8 +251,8 @@ pub(crate) fn check(played: &Played) -> Vec<Expectation> {
     expectations
 }
 
-/// Whether the volume restored by hand was attached by the reconciler, before the schedule came a second
-/// time after its restore; and what was found. The state machine integrates what it restores.
+/// Whether the reconciler attached the manually restored volume before the second scheduled run after its restore, and
+/// what was found. The state machine integrates its own restores.
 fn integrated_by_the_schedule(played: &Played) -> (bool, String) {
     let reconciler = played.functions.get("RestoreReconcilerFunction");
     let restore = &played.second;
@@ -264,7 +267,7 @@ fn integrated_by_the_schedule(played: &Played) -> (bool, String) {
         entry["volumeId"] == restore.volume.as_str()
     });
     let (Some(completed), Some(attached)) = (completed, attached) else {
-        return (false, format!("{} is attached nowhere", restore.volume));
+        return (false, format!("{} is not attached", restore.volume));
     };
     let between = |entry: &&Value| {
         entry["seq"]
@@ -276,13 +279,13 @@ fn integrated_by_the_schedule(played: &Played) -> (bool, String) {
         .filter(between)
         .filter(|event| event["detailType"] == "Scheduled Event")
         .count();
-    // A call is written down when it has ended, the attachment when it is made.
+    // The journal records a call at its end, and an attachment when it is made.
     let caller = played
         .of_kind("call")
         .filter(|call| call["operation"] == "AttachVolume")
         .find(|call| call["seq"].as_u64() > Some(completed))
         .and_then(|call| call["caller"].as_str());
-    // A run that began before the restore ended may have seen it too.
+    // A run that began before the end of the restore may also have found it.
     let held = came <= 1 && caller == reconciler.map(String::as_str);
     (
         held,
@@ -290,11 +293,11 @@ fn integrated_by_the_schedule(played: &Played) -> (bool, String) {
     )
 }
 
-/// What the plan said before the disaster.
+/// The plans before the disaster.
 fn plan_held(played: &Played, expect: &mut impl FnMut(&str, bool, String)) {
     let first = &played.planned.first;
     expect(
-        "The plan is shown beforehand, kept and hashed, with every volume in it",
+        "Before the disaster, the plan has every volume and a hash, and is stored",
         first["outcome"] == "planned"
             && first["summary"]["items"] == played.restores.len()
             && first["planHash"]
@@ -310,7 +313,7 @@ fn plan_held(played: &Played, expect: &mut impl FnMut(&str, bool, String)) {
         .filter_map(Value::as_str)
         .collect();
     expect(
-        "A volume whose newest recovery point has no tags is in the plan with that point, and noted",
+        "A volume whose newest recovery point has no tags is planned with that recovery point, and a note",
         notes.len() == 1
             && notes[0].contains(untagged)
             && notes[0].contains("has no usable tags")
@@ -334,7 +337,7 @@ fn plan_held(played: &Played, expect: &mut impl FnMut(&str, bool, String)) {
             .is_some_and(|arn| why.contains(arn))
     };
     expect(
-        "Two volumes that claim one device are both refused in the plan, and each refusal names the other",
+        "Two volumes that claim the same device are both refused, and each refusal names the other",
         rivals["summary"]["items"] == 0
             && rivals["summary"]["refusalsByReason"]["device-claimed-twice"] == 2
             && matches!(refusals[..], [a, b] if names_the_other(a, b) && names_the_other(b, a)),
@@ -342,7 +345,7 @@ fn plan_held(played: &Played, expect: &mut impl FnMut(&str, bool, String)) {
     );
     let changed = &played.planned.changed;
     expect(
-        "A plan that was looked at is refused after the next backup, and what changed is named",
+        "An approved plan is refused after the next backup, and the change is named",
         changed["outcome"] == "refused"
             && changed["reason"] == "plan-changed"
             && changed["changes"]["count"] == 1,
@@ -350,11 +353,11 @@ fn plan_held(played: &Played, expect: &mut impl FnMut(&str, bool, String)) {
     );
 }
 
-/// What became of the recovery as a whole.
+/// The recovery.
 fn recovery_held(played: &Played, expect: &mut impl FnMut(&str, bool, String)) {
     let recovery = &played.recovery;
     expect(
-        "One approval is one recovery, and it comes to its end",
+        "One approval starts one recovery, which succeeds",
         played.recoveries == 1 && recovery.status == "SUCCEEDED",
         format!(
             "{} execution(s); {} {}",
@@ -364,12 +367,12 @@ fn recovery_held(played: &Played, expect: &mut impl FnMut(&str, bool, String)) {
         ),
     );
     expect(
-        "The same recovery does not start twice",
+        "The same recovery cannot be started twice",
         played.started_again == "ExecutionAlreadyExists",
         played.started_again.clone(),
     );
     expect(
-        "The report says that everything is restored, within RTO and RPO",
+        "The report says that all items are restored, within RTO and RPO",
         recovery.said("/complete") == true
             && recovery.said("/mode") == "recover"
             && recovery.said("/totals/integrated") == played.restores.len()
@@ -398,7 +401,7 @@ fn recovery_held(played: &Played, expect: &mut impl FnMut(&str, bool, String)) {
         format!("{} note(s)", noted.count()),
     );
     expect(
-        "No recovery point is restored twice, though AWS Backup forgets idempotency tokens before a redrive",
+        "No recovery point is restored twice, although AWS Backup forgets idempotency tokens before a redrive",
         played.restored_again.is_empty(),
         format!(
             "{} recovery points; not once: {:?}",
@@ -408,10 +411,10 @@ fn recovery_held(played: &Played, expect: &mut impl FnMut(&str, bool, String)) {
     );
     let wrong = recovery.disagreements(&played.journal);
     expect(
-        "Its numbers are those of the Region's journal",
+        "Its numbers match the journal of the Region",
         wrong.is_empty(),
         if wrong.is_empty() {
-            "no disagreement".to_owned()
+            "no difference".to_owned()
         } else {
             wrong.join("; ")
         },
@@ -421,7 +424,7 @@ fn recovery_held(played: &Played, expect: &mut impl FnMut(&str, bool, String)) {
         .filter(|call| call["operation"] == "UpdateRoutingControlStates" && call["status"] == 200)
         .count();
     expect(
-        "Traffic comes to the recovery Region, though four of the five endpoints are gone; a drill moves none",
+        "Traffic is moved to the recovery Region, although four of the five endpoints are down; a drill moves none",
         played.routing.recovery.1 == "On"
             && played.routing.primary.1 == "Off"
             && (calls == 1 || calls > 1 && played.adversity.faults.is_some()),
@@ -435,7 +438,7 @@ fn recovery_held(played: &Played, expect: &mut impl FnMut(&str, bool, String)) {
         .filter_map(|phase| phase["phase"].as_str())
         .collect();
     expect(
-        "It tells the phases from the trouble to the fail over",
+        "It has all phases, from detection to fail-over",
         [
             "detect",
             "decide",
@@ -451,16 +454,16 @@ fn recovery_held(played: &Played, expect: &mut impl FnMut(&str, bool, String)) {
         format!("{phases:?}"),
     );
     expect(
-        "Its page needs nothing else",
+        "Its page is self-contained",
         recovery.page.as_ref().is_some_and(|page| {
             page.contains("<svg") && !page.contains("src=\"http") && !page.contains("href=\"http")
         }),
         format!("{} bytes", recovery.page.as_ref().map_or(0, String::len)),
     );
-    // Each redrive goes through it once more.
+    // Each redrive repeats the states.
     let most = 120 * usize::try_from(recovery.redrives + 1).unwrap_or(1);
     expect(
-        "Its history does not grow with the volumes",
+        "The history of its execution does not grow with the volumes",
         (1..=most).contains(&recovery.events),
         format!(
             "{} events for {} volumes",
@@ -470,7 +473,7 @@ fn recovery_held(played: &Played, expect: &mut impl FnMut(&str, bool, String)) {
     );
 }
 
-/// What was so while the recovery stood still.
+/// The recovery while it was stopped.
 fn stop_held(
     played: &Played,
     stopped: &crate::story::Stopped,
@@ -482,11 +485,11 @@ fn stop_held(
     } = stopped;
     let cause = stopped.cause.as_deref().unwrap_or_default();
     expect(
-        "What was broken stops the recovery, which says how to go on",
+        "The injected failure stops the recovery, and its cause names the redrive",
         stopped.status == "FAILED" && cause.contains("redrive"),
         format!("{} {cause}", stopped.status),
     );
-    let told: Vec<&Value> = played
+    let notified: Vec<&Value> = played
         .of_kind("message")
         .filter(|message| {
             message["message"].as_str().is_some_and(|text| {
@@ -495,13 +498,13 @@ fn stop_held(
         })
         .collect();
     expect(
-        "People are told of it, with the command",
-        !told.is_empty(),
-        format!("{} message(s)", told.len()),
+        "Operators are notified, with the redrive command",
+        !notified.is_empty(),
+        format!("{} message(s)", notified.len()),
     );
     let reports = played.adversity.broken != Some(crate::arguments::Broken::Report);
     expect(
-        "The report of that moment names the problem, unless the report is what was broken",
+        "The report of the stopped recovery names the problem, unless the report itself fails",
         if reports {
             stopped.said("/complete") == false
                 && stopped
@@ -518,15 +521,15 @@ fn stop_held(
             .take(500)
             .collect(),
     );
-    // Where only the report is broken, everything is back.
+    // If only the report fails, everything is restored.
     let moved = if reports { "Off" } else { "On" };
     expect(
-        "Traffic does not come to what is not whole",
+        "Traffic is not moved to an incomplete recovery",
         routing.recovery.1 == moved,
         format!("{routing:?}"),
     );
     expect(
-        "Mended and redriven, it goes on to its end",
+        "After the repair and a redrive, the recovery succeeds",
         played.recovery.redrives == 1 && played.recovery.status == "SUCCEEDED",
         format!(
             "{} after {} redrive(s)",
@@ -535,12 +538,12 @@ fn stop_held(
     );
 }
 
-/// What became of the drill.
+/// The drill.
 fn drill_held(played: &Played, expect: &mut impl FnMut(&str, bool, String)) {
     let drill = &played.drill;
     let recovery = &drill.recovery;
     expect(
-        "The drill comes to its end, and its report says that it was one",
+        "The drill succeeds, and its report says that it is a drill",
         recovery.status == "SUCCEEDED"
             && recovery.said("/mode") == "drill"
             && recovery.said("/complete") == true
@@ -554,13 +557,13 @@ fn drill_held(played: &Played, expect: &mut impl FnMut(&str, bool, String)) {
         ),
     );
     expect(
-        "Its clean-up leaves neither stack nor volume",
+        "Its clean-up deletes its stack and its volumes",
         drill.clean_up == "SUCCEEDED" && drill.volumes_left == 0 && !drill.stack_left,
         format!(
             "{}, {} volume(s), stack {}",
             drill.clean_up,
             drill.volumes_left,
-            if drill.stack_left { "there" } else { "gone" }
+            if drill.stack_left { "left" } else { "deleted" }
         ),
     );
     let volumes: BTreeSet<&str> = recovery
@@ -585,7 +588,7 @@ fn drill_held(played: &Played, expect: &mut impl FnMut(&str, bool, String)) {
         .map(Value::to_string)
         .collect();
     expect(
-        "No volume of the drill was ever on an instance of the workload",
+        "No volume of the drill was ever attached to an instance of the workload",
         !volumes.is_empty() && astray.is_empty(),
         if astray.is_empty() {
             format!("{} volumes", volumes.len())
@@ -595,19 +598,19 @@ fn drill_held(played: &Played, expect: &mut impl FnMut(&str, bool, String)) {
     );
 }
 
-/// What is planned when the primary Region has returned.
+/// The plans after the primary Region has returned.
 fn return_held(played: &Played, expect: &mut impl FnMut(&str, bool, String)) {
     let returned = &played.returned;
     let reasons = |plan: &Value| plan["summary"]["refusalsByReason"].clone();
     expect(
-        "What the primary Region backs up after a recovery is refused",
+        "A recovery point that the primary Region creates after a recovery is refused",
         returned.plan["outcome"] == "planned"
             && returned.plan["summary"]["items"] == played.restores.len() - 1
             && reasons(&returned.plan)["newer-than-recovery"] == 1,
         returned.plan["summary"].to_string(),
     );
     expect(
-        "It is planned when somebody says that the workload runs in the primary Region again",
+        "It is planned after an operator records that the workload runs in the primary Region again",
         returned.failed_back["outcome"] == "planned"
             && returned.failed_back["summary"]["items"] == played.restores.len()
             && reasons(&returned.failed_back)["newer-than-recovery"].is_null(),
@@ -653,7 +656,7 @@ fn statuses<'a>(items: &[&'a Item]) -> Vec<&'a str> {
     items.iter().map(|item| item.status.as_str()).collect()
 }
 
-fn told(items: &[&Item]) -> String {
+fn described(items: &[&Item]) -> String {
     if items.is_empty() {
         return "no OpsItem".to_owned();
     }

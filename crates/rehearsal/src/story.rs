@@ -1,4 +1,4 @@
-//! The disaster, step by step, and what the Region looked like at the end.
+//! Plays the disaster, step by step, and records the state of the Region at the end.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -16,27 +16,27 @@ use crate::workload::{DRILL_STACK, Protected, WORKLOAD};
 
 /// Who may approve a recovery.
 const APPROVER: &str = "arn:aws:iam::111122223333:role/on-call";
-/// Promised: a quarter of an hour, and the data of the last day.
+/// RTO 15 minutes, RPO 24 hours.
 const TIME_TARGET: &str = "15";
 const POINT_TARGET: &str = "1440";
 /// The name of the drill's execution.
 const DRILL: &str = "shop-drill-1";
-/// Longest wait for the schedule to come twice.
+/// The longest wait for two scheduled runs.
 const SCHEDULE_PATIENCE: std::time::Duration = std::time::Duration::from_secs(120);
 
-/// A restore of the story and what became of it.
+/// A restore and its result.
 #[derive(Debug)]
 pub(crate) struct Restore {
-    /// What was restored, in words.
+    /// The name of the restored volume.
     pub(crate) name: String,
     pub(crate) job: String,
     pub(crate) volume: String,
     pub(crate) recovery_point: String,
-    /// The instance it belongs to.
+    /// The instance of its target.
     pub(crate) instance: String,
-    /// What the owner asked it to be attached as.
+    /// The device name of the tag.
     pub(crate) device: Option<&'static str>,
-    /// Where it is attached now: instance and device.
+    /// The instance and device of its attachment.
     pub(crate) attached: Option<(String, String)>,
 }
 
@@ -47,9 +47,9 @@ pub(crate) struct Item {
     pub(crate) title: String,
     pub(crate) status: String,
     pub(crate) severity: String,
-    /// What it is about.
+    /// Its key.
     pub(crate) key: String,
-    /// The items it refers to.
+    /// The related OpsItems.
     pub(crate) related: Vec<String>,
 }
 
@@ -57,49 +57,49 @@ pub(crate) struct Item {
 #[derive(Debug)]
 pub(crate) struct Execution {
     pub(crate) id: String,
-    /// What it was started for.
+    /// The incident that started it.
     pub(crate) incident: String,
     pub(crate) status: String,
 }
 
-/// The plan that was looked at, and what was said of it when the world had changed.
+/// The plans before the disaster.
 #[derive(Debug)]
 pub(crate) struct Planned {
     pub(crate) first: Value,
     pub(crate) changed: Value,
-    /// The plan of volumes that claim one device.
+    /// The plan of the volumes that claim the same device.
     pub(crate) rivals: Value,
-    /// The recovery point without tags that is the newest of its volume.
+    /// The recovery point without tags, which is the newest of its volume.
     pub(crate) untagged: String,
 }
 
-/// The recovery while it stood still, and where the traffic went.
+/// The stopped recovery, and the routing controls at that time.
 #[derive(Debug)]
 pub(crate) struct Stopped {
     pub(crate) recovery: Recovery,
     pub(crate) routing: Routing,
 }
 
-/// What the planner says when the primary Region has backed up a recovered volume again.
+/// The plans after the primary Region has backed up a recovered volume again.
 #[derive(Debug)]
 pub(crate) struct Returned {
-    /// Of a plan without more, and of one that says that the workload runs in the primary Region again.
+    /// The plan without and with the record that the workload runs in the primary Region again.
     pub(crate) plan: Value,
     pub(crate) failed_back: Value,
 }
 
-/// A drill and what is left of it.
+/// A drill and its remaining resources.
 #[derive(Debug)]
 pub(crate) struct Drill {
     pub(crate) recovery: Recovery,
     /// The status of its clean-up.
     pub(crate) clean_up: String,
-    /// Volumes that still carry its tag.
+    /// Volumes with its tag.
     pub(crate) volumes_left: usize,
     pub(crate) stack_left: bool,
 }
 
-/// Everything that the story leaves behind.
+/// The results of the rehearsal.
 #[derive(Debug)]
 pub(crate) struct Played {
     /// Physical names of the functions by logical id.
@@ -108,38 +108,38 @@ pub(crate) struct Played {
     /// The restores of the plan.
     pub(crate) restores: Vec<Restore>,
     pub(crate) misplaced: Restore,
-    /// Restored by hand, when everything is warm.
+    /// The manual restore, after the functions are warm.
     pub(crate) second: Restore,
-    /// Volumes that restore tests made: id and where they are attached.
+    /// The volumes of restore tests: id and attachment.
     pub(crate) test_volumes: Vec<(String, Option<String>)>,
     /// The oldest first.
     pub(crate) items: Vec<Item>,
-    /// Executions of the recovery runbook as they asked for approval.
+    /// The executions of the recovery runbook when they requested approval.
     pub(crate) asked: Vec<Execution>,
-    /// The same at the end.
+    /// The same executions at the end.
     pub(crate) executions: Vec<Execution>,
-    /// How many executions of the state machine there were after the approval.
+    /// The number of executions of the state machine after the approval.
     pub(crate) recoveries: usize,
-    /// The recovery as it stopped, where something was broken.
+    /// The stopped recovery, with `--break`.
     pub(crate) stopped: Option<Stopped>,
     pub(crate) recovery: Recovery,
     /// The routing controls after it.
     pub(crate) routing: Routing,
-    /// The code that a second start of the same recovery was refused with.
+    /// The error code of a second start of the same recovery.
     pub(crate) started_again: String,
     pub(crate) drill: Drill,
     pub(crate) returned: Returned,
-    /// Recovery points of the plan that were restored more than once, and how often.
+    /// Recovery points of the plan that were not restored exactly once, and how often.
     pub(crate) restored_again: Vec<(String, usize)>,
-    /// The answer of the function that was invoked by hand.
+    /// The answer of the manual invocation.
     pub(crate) by_hand: Value,
     /// The Region's journal.
     pub(crate) journal: Vec<Value>,
-    /// What was in the way.
+    /// The injected faults and failures.
     pub(crate) adversity: Adversity,
 }
 
-/// Plays the story on a Region that has just started.
+/// Plays the disaster on a new Region.
 pub(crate) async fn play(
     region: &LocalRegion,
     workspace: &Workspace,
@@ -205,13 +205,13 @@ pub(crate) async fn play(
         .await?;
 
     eprintln!(
-        "Backing up {} volumes, and copying what is backed up …",
+        "Backing up {} volumes, and copying their recovery points …",
         volumes + 5
     );
     let zone = format!("{}a", crate::region::REGION);
     let tested = workload::by_hand("tested volume", Some("/dev/sdg"));
     let misplaced = workload::by_hand("misplaced volume", Some("/dev/sdh"));
-    let second = workload::by_hand("volume restored by hand", None);
+    let second = workload::by_hand("manually restored volume", None);
     let mut protected = workload::protected(volumes);
     protected.extend([tested, misplaced.clone(), second.clone()]);
     protected.extend(workload::rivals());
@@ -231,14 +231,14 @@ pub(crate) async fn play(
     hand.untag(&untagged).await?;
     points[2].clone_from(&untagged);
 
-    eprintln!("Looking at the plan, and again after the next backup …");
+    eprintln!("Planning, and planning again after the next backup …");
     let planner = function(&functions, "RecoveryPlannerFunction")?;
     let request = json!({"workload": WORKLOAD, "mode": "recover"});
     let first = region.invoke(planner, &request)?;
     points[0] = hand.back_up(&ids[..1], vault).await?.remove(0);
-    let mut looked_at = request.clone();
-    looked_at["planHash"] = first["planHash"].clone();
-    let changed = region.invoke(planner, &looked_at)?;
+    let mut approved = request.clone();
+    approved["planHash"] = first["planHash"].clone();
+    let changed = region.invoke(planner, &approved)?;
     let rivals = json!({"workload": workload::RIVALS, "mode": "recover"});
     let planned = Planned {
         first,
@@ -265,11 +265,11 @@ pub(crate) async fn play(
     let whole_region = event(workspace, "health-multiple-services.json")?;
     region.emit(&[trouble, whole_region])?;
     region.wait_until_idle()?;
-    // AWS Health sends a copy through the backup Region as well.
+    // AWS Health also sends a copy through the backup Region.
     region.emit(&[copy])?;
     region.wait_until_idle()?;
 
-    // The heartbeat stops, and with it the signals agree. Each event comes twice.
+    // The heartbeat stops, which triggers the composite alarm. Each event arrives twice.
     for file in ["alarm-heartbeat-silent.json", "alarm-signals-agree.json"] {
         let mut alarm = event(workspace, file)?;
         let now = crate::region::now();
@@ -282,7 +282,7 @@ pub(crate) async fn play(
         region.wait_until_idle()?;
     }
 
-    eprintln!("Someone decides, and the recovery runs …");
+    eprintln!("An operator approves the recovery, and it runs …");
     let asked = hand.executions(runbook).await?;
     region.expect_restores(volumes)?;
     for execution in &asked {
@@ -304,9 +304,9 @@ pub(crate) async fn play(
                 recovery: hand.recovery(&execution, bucket).await?,
                 routing: region.routing()?,
             };
-            eprintln!("Something was broken: it is mended, and the recovery redriven …");
+            eprintln!("The recovery has stopped. Fixing the cause, and redriving it …");
             mend_it(region, &hand, bucket, broken, &whole_template).await?;
-            // It took hours.
+            // The repair took hours.
             region.forget_restore_tokens()?;
             hand.redrive(&execution).await?;
             Some(stopped)
@@ -315,15 +315,15 @@ pub(crate) async fn play(
 
     let recovered = hand.recovery(&execution, bucket).await?;
     if recovered.status != "SUCCEEDED" {
-        // Nothing of what follows could be played.
+        // The next steps need the recovery.
         return Err(Problem::said(format!(
-            "the recovery ended {}: {}",
+            "the recovery ended with {}: {}",
             recovered.status,
             recovered.cause.unwrap_or_default()
         )));
     }
 
-    eprintln!("More is restored by hand; one of it into the wrong zone …");
+    eprintln!("An operator restores more volumes, one of them into the wrong Availability Zone …");
     let server = hand.instance_for(WORKLOAD, "Server").await?;
     let home = hand.zone_of(&server).await?;
     let elsewhere = format!("{}z", &home[..home.len() - 1]);
@@ -334,7 +334,7 @@ pub(crate) async fn play(
     let second_job = hand.restore(second_point, &home).await?;
     region.wait_until_idle()?;
 
-    eprintln!("The event of a restore comes a second time …");
+    eprintln!("The event of a restore arrives a second time …");
     let first_job = hand
         .job_of(&points[0], "-RestoreRole")
         .await?
@@ -349,7 +349,7 @@ pub(crate) async fn play(
     region.wait_until_idle()?;
 
     if adversity.faults.is_some() {
-        eprintln!("The faults end, and what failed for good is replayed …");
+        eprintln!("The faults end, and the failed events are replayed …");
         region.leave_in_peace()?;
     }
     if adversity.faults.is_some() || adversity.broken.is_some() {
@@ -357,11 +357,11 @@ pub(crate) async fn play(
         region.wait_until_idle()?;
     }
     if adversity.unplugged {
-        eprintln!("No event comes; the schedule does …");
+        eprintln!("No event arrives. Waiting for the scheduled run …");
         wait_for_the_schedule(region).await?;
     }
 
-    eprintln!("A drill, in a stack of its own, and its clean-up …");
+    eprintln!("A drill in a separate stack, and its clean-up …");
     region.expect_restores(volumes)?;
     let drill = drill(region, &hand, machine, bucket, outputs).await?;
 
@@ -404,7 +404,7 @@ pub(crate) async fn play(
         }
     }
 
-    eprintln!("The primary Region returns, and backs up what it has …");
+    eprintln!("The primary Region returns, and backs up its volumes …");
     let begun_again = crate::region::now();
     hand.back_up(&ids[..1], vault).await?;
     let mut failed_back = request.clone();
@@ -437,7 +437,7 @@ pub(crate) async fn play(
     })
 }
 
-/// Runs a drill to its end, and the clean-up of it.
+/// Runs a drill and its clean-up.
 async fn drill(
     region: &LocalRegion,
     hand: &Hand<'_>,
@@ -466,7 +466,7 @@ async fn drill(
     })
 }
 
-/// Breaks one step of the recovery, for good.
+/// Makes one step of the recovery fail permanently.
 async fn break_it(
     region: &LocalRegion,
     hand: &Hand<'_>,
@@ -493,7 +493,7 @@ async fn break_it(
     }
 }
 
-/// Removes the cause, as people would.
+/// Fixes the cause.
 async fn mend_it(
     region: &LocalRegion,
     hand: &Hand<'_>,
@@ -507,13 +507,13 @@ async fn mend_it(
             hand.upload(bucket, &key, whole_template.to_owned()).await?;
             hand.delete_stack(WORKLOAD).await
         }
-        // It fails as often as it was told to, and not again.
+        // The injected failures are used up.
         Broken::Restore => Ok(()),
         Broken::Function | Broken::Report => region.leave_in_peace(),
     }
 }
 
-/// Faults of every kind for the functions' calls, more than any real bad day has.
+/// Faults of all kinds for the calls of the functions, more than in any real disaster.
 fn faults(seed: u64) -> Value {
     let often = |kind: &str, probability: f64, nth: u64| json!({"kind": kind, "probability": probability, "seed": seed.wrapping_add(nth)});
     let mut delayed = often("delayed", 0.1, 5);
@@ -530,7 +530,7 @@ fn faults(seed: u64) -> Value {
     ])
 }
 
-/// Waits until the schedule has come twice from now on: one whole period lies between.
+/// Waits for two scheduled runs, so that one complete period has passed.
 async fn wait_for_the_schedule(region: &LocalRegion) -> Result<(), Problem> {
     let came = |journal: Vec<Value>| {
         let scheduled = |entry: &&Value| entry["detailType"] == "Scheduled Event";
@@ -541,7 +541,7 @@ async fn wait_for_the_schedule(region: &LocalRegion) -> Result<(), Problem> {
     while came(region.journal()?) < before + 2 {
         if begun.elapsed() > SCHEDULE_PATIENCE {
             return Err(Problem::said(
-                "the schedule did not come. Look at ReconcileDueRule in the template.",
+                "the scheduled event did not arrive. Check ReconcileDueRule in the template.",
             ));
         }
         tokio::time::sleep(std::time::Duration::from_millis(200)).await;
@@ -578,7 +578,7 @@ fn event(workspace: &Workspace, file: &str) -> Result<Value, Problem> {
     let text = std::fs::read(&path)
         .map_err(|error| Problem::new(format!("{} could not be read", path.display()), error))?;
     let mut event: Value = serde_json::from_slice(&text)
-        .map_err(|error| Problem::new(format!("{} is no JSON", path.display()), error))?;
+        .map_err(|error| Problem::new(format!("{} is not JSON", path.display()), error))?;
     event["account"] = json!(ACCOUNT);
     Ok(event)
 }

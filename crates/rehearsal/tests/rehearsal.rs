@@ -110,13 +110,13 @@ fn a_rule_that_never_matches_fails_the_rehearsal() {
     let unmet = unmet(&answer);
     for what in [
         // What is planned is integrated by the state machine all the same.
-        "The volume restored by hand is attached to its instance, once",
-        "The restore of the volume restored by hand has one OpsItem, resolved",
+        "The manually restored volume is attached to its instance, once",
+        "The restore of the manually restored volume has one OpsItem, resolved",
     ] {
         assert!(unmet.contains(&what), "{unmet:?}");
     }
     assert!(
-        !unmet.contains(&"The trouble with S3 has one OpsItem, open, though its events come twice"),
+        !unmet.contains(&"Duplicate Health events for S3 share one open OpsItem"),
         "what does not hang on the rule holds all the same: {unmet:?}"
     );
 }

@@ -450,7 +450,7 @@ async fn a_volume_is_attached_as_asked() {
     }
 }
 
-/// `AttachVolume` has no client token, so nothing but a look may follow an error.
+/// `AttachVolume` has no client token, so only a read may follow an error.
 #[tokio::test]
 async fn a_volume_is_attached_by_one_request_whatever_happens() {
     let busy = Answer::ec2_error(503, "RequestLimitExceeded", "Request limit exceeded.");

@@ -18,8 +18,8 @@ fn key() -> ItemKey {
 fn new_item() -> NewOpsItem {
     NewOpsItem {
         key: key(),
-        title: "Restore of EBS completed".to_owned(),
-        description: "**What it means.** The data is back.".to_owned(),
+        title: "Restore job (EBS) completed".to_owned(),
+        description: "**What happened.** Restored.".to_owned(),
         severity: Severity::Medium,
         category: "Recovery",
         data: BTreeMap::from([("recovery:state", "COMPLETED".to_owned())]),
@@ -198,8 +198,8 @@ async fn an_item_is_created_with_its_duplicate_check() {
     assert_eq!(
         wire.only().json(),
         json!({
-            "Title": "Restore of EBS completed",
-            "Description": "**What it means.** The data is back.",
+            "Title": "Restore job (EBS) completed",
+            "Description": "**What happened.** Restored.",
             "Source": "rapid-recovery",
             "Category": "Recovery",
             "Severity": "3",
@@ -268,7 +268,7 @@ async fn every_field_stays_within_what_opscenter_takes() {
         for (key, data) in body["OperationalData"].as_object().unwrap() {
             let value = data["Value"].as_str().unwrap();
             assert!(value.len() <= 20_480, "{key}");
-            // The model's pattern: at least one character that is no white space.
+            // The model's pattern: at least one character other than white space.
             assert!(!value.trim().is_empty(), "{key}");
         }
     };

@@ -2,10 +2,10 @@
 
 use crate::aws::arn::InstanceId;
 
-/// An Auto Scaling group as `DescribeAutoScalingGroups` tells it.
+/// An Auto Scaling group of `DescribeAutoScalingGroups`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Group {
-    /// How many instances it is to have.
+    /// The desired capacity.
     pub desired: usize,
     /// Its instances, without those of its warm pool.
     pub members: Vec<Member>,
@@ -14,7 +14,6 @@ pub struct Group {
 /// An instance of an Auto Scaling group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
-    /// The instance.
     pub instance: InstanceId,
     /// `InService`, `Pending:Wait`, `Terminating`, `Standby`, `Warmed:Stopped`, …
     ///
@@ -23,12 +22,12 @@ pub struct Member {
 }
 
 impl Member {
-    /// Whether it does the group's work, or is about to.
+    /// Whether it is, or soon will be, in service.
     pub(crate) fn serves(&self) -> bool {
         self.is("InService") || self.is("Pending")
     }
 
-    /// Whether its lifecycle state is this one, or one of its steps, such as `Pending:Wait`.
+    /// Whether its lifecycle state is `state` or a step of it, such as `Pending:Wait`.
     pub(crate) fn is(&self, state: &str) -> bool {
         self.lifecycle
             .strip_prefix(state)

@@ -1207,7 +1207,7 @@ fn resources(job: &RestoreJob) -> Option<(&'static str, String)> {
 /// The first part of a job's description: the facts, without what was to come.
 fn facts(item: &NewOpsItem) -> &str {
     item.description
-        .split_once("\n**What it means.**")
+        .split_once("\n\n**Why.**")
         .map_or(item.description.as_str(), |(facts, _)| facts)
         .trim_end()
 }

@@ -13,9 +13,9 @@ fn instance(target: &Target) -> Instance {
     (target.stack.clone(), target.logical_id.clone())
 }
 
-/// Refuses all items that claim one device of one target: which of them is right, no tag says, and the
-/// order of the restores must not decide. The others know which names they must leave free.
-pub(super) fn settle(items: Vec<Item>) -> (Vec<Item>, Vec<Refused>) {
+/// Refuses all items that claim the same device of the same target: no tag says which of them is right, and the
+/// order of the restores must not decide. Items without a device get the names that they must not use.
+pub(super) fn refuse_conflicts(items: Vec<Item>) -> (Vec<Item>, Vec<Refused>) {
     let mut claims: BTreeMap<(Instance, String), Vec<String>> = BTreeMap::new();
     let mut reserved: BTreeMap<Instance, BTreeSet<String>> = BTreeMap::new();
     for item in &items {

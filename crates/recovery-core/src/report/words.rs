@@ -15,6 +15,7 @@ use crate::report::format::{clock_time, seconds_between, short};
 use crate::report::problem::Problem;
 use crate::report::recovery_report::{ObjectiveResult, Report};
 use crate::text::{code, one_line, shown, within};
+use crate::track::run::DRILL;
 
 /// Operational data: the key of the newest report of the recovery.
 pub const REPORT: &str = "recovery:report";
@@ -98,22 +99,26 @@ pub(super) fn counted(count: usize, noun: &str) -> String {
     }
 }
 
-/// The title: workload, state, missed objectives, and the achieved RTO and RPO. Its end may be cut off: the
-/// subject of a notification takes 99 characters.
+/// The title: workload, state, missed objectives, and the achieved RTO and RPO. The subject of a notification cuts it
+/// at 99 characters.
 pub fn headline(report: &Report) -> String {
     headline_of(report, &shown(&report.workload))
 }
 
 fn headline_of(report: &Report, workload: &str) -> String {
-    let (kind, state) = (kind(report), state(report));
+    let prefix = match report.mode {
+        Mode::Recover => "",
+        Mode::Drill => DRILL,
+    };
+    let state = state(report);
     let missed = missed(report).map_or(String::new(), |missed| format!(", {missed}"));
     let rto = in_short(&report.rto);
     match &report.rpo {
         Some(rpo) if report.complete => format!(
-            "{kind} of {workload} {state}{missed}: RTO {rto}, RPO {}",
+            "{prefix}Recovery of {workload} {state}{missed}: RTO {rto}, RPO {}",
             in_short(&rpo.result)
         ),
-        _ => format!("{kind} of {workload} {state}{missed}; RTO so far {rto}"),
+        _ => format!("{prefix}Recovery of {workload} {state}{missed}; RTO so far {rto}"),
     }
 }
 
@@ -253,7 +258,7 @@ pub(super) fn steps(report: &Report) -> Vec<Step> {
     }
     if report.totals.refusals > 0 {
         steps.push(step(
-            "Restore by hand what is not in the plan; a redrive does not restore it. The report lists the remedies.",
+            "Restore the resources that are not in the plan yourself. A redrive does not restore them. The report lists the remedies.",
         ));
     }
     if steps.is_empty() {
@@ -284,7 +289,7 @@ pub(super) fn rendered(template: &impl Template) -> Result<String, Error> {
             Fault::new(
                 "write report",
                 "template",
-                "the text of the report could not be made",
+                "the text of the report could not be rendered",
                 "Report this as a defect of Rapid Recovery. The JSON of the report is stored.",
             )
             .with_source(error),
@@ -435,7 +440,7 @@ pub fn notification(report: &Report, bucket: &str, item: &str) -> Result<Notific
         pointer: if item.starts_with("oi-") {
             format!("OpsItem {item}.")
         } else {
-            "See e-mail.".to_owned()
+            "Read the email.".to_owned()
         },
         message: rendered(&message)?,
         attributes: vec![

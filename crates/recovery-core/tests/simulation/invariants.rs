@@ -295,9 +295,7 @@ fn restore_at_rest(sim: &Sim, plan: &Plan, restore: &Restore) -> Result<(), Stri
         own.cloned().collect()
     };
     for repeated in items.iter().skip(1) {
-        let said = repeated
-            .description
-            .starts_with("Created at the same moment as");
+        let said = repeated.description.starts_with("Duplicate of ");
         // Nobody can know of a resolved item that is not listed yet, and OpsCenter hands out the open one
         // that a run left behind when it died.
         let unseen = ledger.unlisted.contains(&repeated.item.id) || plan.weather.faults > 0;
@@ -324,7 +322,7 @@ fn restore_at_rest(sim: &Sim, plan: &Plan, restore: &Restore) -> Result<(), Stri
             .filter(|told| told.job == restore.id.as_str())
             .map(|told| told.subject.as_str())
             .chain(items.iter().map(|item| item.title.as_str()));
-        return match titles.find(|title| !title.starts_with("Drill: ")) {
+        return match titles.find(|title| !title.starts_with("[drill] ")) {
             Some(title) => Err(format!("of a drill, and people read {title:?}")),
             None => Ok(()),
         };

@@ -13,7 +13,7 @@ const NAMED_ROWS: usize = 60;
 const TICKS: i64 = 8;
 /// The least width of a bar that can be seen.
 const LEAST: i64 = 20;
-/// The gap that tells neighbouring phases apart without their colours.
+/// The gap that separates neighbouring phases without colors.
 const GAP: i64 = 15;
 
 /// A stretch of time, drawn across the whole width.
