@@ -10,7 +10,7 @@ use recovery_core::detect::run::{handle_alarm, handle_health};
 use recovery_core::detect::{Policy, Response};
 use recovery_core::error::Error;
 use recovery_core::fakes::{DRILL_ROLE, FakeClock, World};
-use recovery_core::integrate::run::Ownership;
+use recovery_core::integrate::skip::Ownership;
 use recovery_core::outcome::Outcome;
 use recovery_core::tags;
 use serde_json::Value;

@@ -6,10 +6,10 @@ use arbitrary::{Result, Unstructured};
 use futures_util::FutureExt;
 use fuzz::{assert_acceptable, assert_answer, restore_integrator};
 use libfuzzer_sys::fuzz_target;
-use recovery_core::aws::arn::{Arn, Scope, InstanceId, RecoveryPointArn, VolumeId};
+use recovery_core::aws::arn::{Arn, InstanceId, RecoveryPointArn, Scope, VolumeId};
 use recovery_core::aws::ec2::Attachment;
 use recovery_core::fakes::{DRILL_ROLE, FakeClock, World};
-use recovery_core::integrate::run::Ownership;
+use recovery_core::integrate::skip::Ownership;
 use serde_json::json;
 
 /// A text that somebody chose, often one that is usual.

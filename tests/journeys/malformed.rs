@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use recovery_core::detect::{Policy, Response};
 use recovery_core::error::Error;
 use recovery_core::fakes::{DRILL_ROLE, FakeClock, World};
-use recovery_core::integrate::run::Ownership;
+use recovery_core::integrate::skip::Ownership;
 use recovery_core::outcome::Outcome;
 use serde_json::{Value, json};
 

@@ -80,7 +80,7 @@ fn the_volume_is_attached_and_its_ops_item_resolved() {
             "- Protected resource: `arn:aws:ec2:us-east-1:111122223333:volume/vol-0763fb4e71a955616`",
             &format!("**What was done.** `{VOLUME}` is attached to `{INSTANCE}` as `/dev/sdf`"),
             " s after the restore completed.",
-            "Nothing is left to do here.",
+            "**What to do.** No action needed.",
         ],
     );
     assert!(
@@ -358,7 +358,7 @@ fn what_a_drill_restored_comes_to_the_drills_stack_and_nowhere_else() {
     } = only_item(&world);
     assert_eq!(
         title,
-        format!("Drill: Restored volume {VOLUME} attached to {DRILLS}")
+        format!("[drill] Restored volume {VOLUME} attached to {DRILLS}")
     );
     assert_eq!((severity, item.status), (Severity::Low, Status::Resolved));
     assert_eq!(told(&world), []);
@@ -491,7 +491,7 @@ fn the_wrong_zone_is_refused_and_people_are_told_once() {
     assert_contains(
         &description,
         &[
-            &format!("**Why it was not attached.** {why}."),
+            &format!("**Why.** {why}."),
             &format!("**What to do.** {remedy}"),
             &format!(
                 "invoke the function restore-integrator with `{{\"restoreJobId\": \"{JOB}\"}}`"
@@ -507,8 +507,8 @@ fn the_wrong_zone_is_refused_and_people_are_told_once() {
     assert_contains(
         message,
         &[
-            &format!("Why: {why}."),
-            &format!("What to do: {remedy}"),
+            &format!("Why\n{why}.\n"),
+            &format!("What to do\n{remedy}"),
             &format!("Restore job: {JOB}"),
             "OpsItem: oi-1",
         ],
@@ -672,7 +672,10 @@ fn optional_tags_that_cannot_be_used_leave_the_item_open() {
         assert_eq!(attached(&world), on_the_instance("/dev/sdf"));
         let item = only_item(&world);
         assert_eq!(item.item.status, Status::Open, "{tag}={value}");
-        assert_contains(&item.description, &["What is left to do", tag, value]);
+        assert_contains(
+            &item.description,
+            &["An optional tag could not be used", tag, value],
+        );
         assert_eq!(told(&world), []);
     }
 }
@@ -974,7 +977,7 @@ fn a_volume_to_be_mounted_leaves_its_item_open_with_what_is_left_to_do() {
     assert_contains(
         &description,
         &[
-            "**What is left to do.** Mount it at `/srv/data`",
+            "**What to do.** Mount the volume at `/srv/data`",
             &VOLUME.replace('-', ""),
             "never make a file system on it",
         ],

@@ -11,7 +11,7 @@ use recovery_core::error::Error;
 use recovery_core::event;
 use recovery_core::event::backup;
 use recovery_core::fakes::{DRILL_ROLE, FakeClock, World};
-use recovery_core::integrate::run::Ownership;
+use recovery_core::integrate::skip::Ownership;
 use recovery_core::outcome::Outcome;
 use recovery_core::ports::{Clock, IntegrationPorts};
 use serde_json::Value;

@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use recovery_core::aws::arn::{Scope, InstanceId};
+use recovery_core::aws::arn::{InstanceId, Scope};
 use recovery_core::aws::backup::RestoreJob;
 use recovery_core::aws::cloudformation::StackResource;
 use recovery_core::aws::ec2::Instance;
 use recovery_core::fakes::{DRILL_ROLE, FakeClock, World};
-use recovery_core::integrate::run::{Ownership, integrate};
 use recovery_core::integrate::run_reconcile::{LookbackWindow, reconcile};
+use recovery_core::integrate::skip::Ownership;
+use recovery_core::integrate::volume::run::integrate;
 use recovery_core::ports::Clock;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, sleep_until};

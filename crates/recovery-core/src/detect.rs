@@ -11,11 +11,10 @@ pub mod run;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::aws::arn::Arn;
-use crate::notification::Explanation;
-use crate::ops_item::{DESCRIPTION_LIMIT, ItemKey, Severity};
+use crate::explanation::Explanation;
+use crate::ops_item::{ItemKey, Severity};
 use crate::report::format::{clock_time, seconds_between};
 use crate::report::words::duration;
-use crate::text::{markdown_quotation, markdown_within};
 
 /// A response to a signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -166,18 +165,6 @@ fn done(policy: &Policy, responses: &[Response], tracked: bool) -> String {
         done.push("No recovery was started.".to_owned());
     }
     done.join(" ")
-}
-
-/// The description of an OpsItem. What the service said is cut to the length that is left, so that the last
-/// part is never cut.
-fn description(explanation: Explanation, said: &str) -> String {
-    let room = DESCRIPTION_LIMIT.saturating_sub(explanation.markdown().len() + "\n".len());
-    let said = markdown_within(&markdown_quotation(said), room);
-    Explanation {
-        why: format!("{}\n{said}", explanation.why),
-        ..explanation
-    }
-    .markdown()
 }
 
 /// The names of the runbooks, in sentences.

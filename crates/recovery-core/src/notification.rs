@@ -6,46 +6,6 @@ use crate::text;
 /// display name and `> `. A longer text is sent, and charged, as several messages.
 pub const TEXT_MESSAGE_LIMIT: usize = 140 - "RAPID RECO> ".len();
 
-/// What an operator reads about an event, an incident or a job.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Explanation {
-    /// What happened, with ids and times.
-    pub happened: String,
-    pub why: String,
-    /// What this system did already.
-    pub done: String,
-    /// What the operator must do.
-    pub action: String,
-}
-
-impl Explanation {
-    /// The description of an OpsItem. All parts are Markdown.
-    pub fn markdown(&self) -> String {
-        let Explanation {
-            happened,
-            why,
-            done,
-            action,
-        } = self;
-        format!(
-            "**What happened.** {happened}\n\n**Why.** {why}\n\n**What was done.** {done}\n\n**What to do.** {action}"
-        )
-    }
-
-    /// The message of a notification. All parts are plain text.
-    pub fn plain(&self, title: &str) -> String {
-        let Explanation {
-            happened,
-            why,
-            done,
-            action,
-        } = self;
-        format!(
-            "{title}.\n\nWhat happened\n{happened}\n\nWhy\n{why}\n\nWhat was done\n{done}\n\nWhat to do\n{action}\n"
-        )
-    }
-}
-
 /// A message to operators.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notification {

@@ -31,6 +31,8 @@ pub const RESTORE: &str = "restore";
 pub const RECOVERY: &str = "recovery";
 /// Operational data of an incident: when it began, according to its first signal.
 pub const BEGAN: &str = "recovery:began";
+/// Operational data: what operators were notified of.
+pub(crate) const NOTIFIED: &str = "recovery:notified";
 /// Operational data that OpsCenter shows as related resources.
 pub const RESOURCES: &str = "/aws/resources";
 /// Longest title, in characters.
@@ -284,6 +286,15 @@ pub(crate) fn unless_at_quota<T>(item: Result<T, Error>) -> Result<Option<T>, Er
 /// Replaces the id of an OpsItem in a message, if it could not be created.
 pub(crate) const NOT_CREATED: &str =
     "not created: the account's quota of OpsItems in this Region is used up";
+
+/// The id of an OpsItem in a message, or why there is none.
+pub(crate) fn item_named(item: &Result<Option<OpsItemId>, Error>) -> &str {
+    match item {
+        Ok(Some(id)) => id.as_str(),
+        Ok(None) => NOT_CREATED,
+        Err(_) => "could not be created or updated",
+    }
+}
 
 impl NewOpsItem {
     /// The notification that replaces this item if OpsCenter's quota is used up.

@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::aws::ec2::{DeviceName, is_root_device};
-use crate::integrate::volume::Refusal;
 use crate::text;
 
 /// The workload that the resource belongs to.
@@ -155,12 +154,86 @@ impl fmt::Display for UnusableTag {
     }
 }
 
+/// Why the tags of a recovery point do not name a usable target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TagRefusal {
+    /// One of the two tags that name the target is missing.
+    Missing {
+        /// The tag that is missing.
+        tag: &'static str,
+    },
+    /// A tag has a value that cannot be used.
+    Invalid {
+        /// The tag.
+        tag: &'static str,
+        /// Its value.
+        value: String,
+        /// What it must be.
+        expected: &'static str,
+    },
+    /// The volume is a root volume: the instance in the recovery Region has its own.
+    RootVolume {
+        /// The device name of the tag.
+        device: String,
+    },
+}
+
+impl TagRefusal {
+    /// The reason code, in kebab case.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            TagRefusal::Missing { .. } => "tag-missing",
+            TagRefusal::Invalid { .. } => "tag-invalid",
+            TagRefusal::RootVolume { .. } => "root-volume",
+        }
+    }
+
+    /// The instruction to the operator. `by_hand` is the instruction to integrate the resource manually, such as
+    /// `Attach the volume`.
+    pub fn remedy(&self, by_hand: &str) -> String {
+        match self {
+            TagRefusal::Missing { tag } => format!(
+                "{by_hand} yourself. For later recoveries, add the tag {tag} to the protected resource in the primary Region."
+            ),
+            TagRefusal::Invalid { tag, .. } => format!(
+                "{by_hand} yourself. For later recoveries, correct the tag {tag} of the protected resource in the primary Region."
+            ),
+            TagRefusal::RootVolume { .. } => "The AMI contains the root volume of the instance. Remove the recovery: tags from the root volume in the primary Region, and store its data on a separate volume. If you need a file of it now, attach a restored volume yourself with another device name, and do not reboot the instance while it is attached.".to_owned(),
+        }
+    }
+}
+
+impl fmt::Display for TagRefusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TagRefusal::Missing { tag } => write!(
+                f,
+                "the recovery point has only one of the two tags that name the target: the tag {tag} is missing"
+            ),
+            TagRefusal::Invalid {
+                tag,
+                value,
+                expected,
+            } => write!(
+                f,
+                "the tag {tag} of the recovery point is {}, but must be {expected}",
+                text::code(value)
+            ),
+            TagRefusal::RootVolume { device } => write!(
+                f,
+                "{} is the device name of a root volume, which is not restored onto another instance",
+                text::code(device)
+            ),
+        }
+    }
+}
+
 /// The target according to the tags of a recovery point; `None` if they do not name one.
 ///
 /// # Errors
-/// A [`Refusal`] if stack or logical id is missing or invalid. An invalid value of another tag is not a refusal: see
+/// A [`TagRefusal`] if stack or logical id is missing or invalid. An invalid value of another tag is not a refusal: see
 /// [`IntegrationTarget::unusable_tags`].
-pub fn integration_target(tags: &Tags) -> Result<Option<IntegrationTarget>, Refusal> {
+pub fn integration_target(tags: &Tags) -> Result<Option<IntegrationTarget>, TagRefusal> {
     let value = |key| value(tags, key);
     let (stack, logical_id, assumed) = match (value(STACK), value(LOGICAL_ID)) {
         (Some(stack), Some(logical_id)) => (stack, logical_id, false),
@@ -171,10 +244,10 @@ pub fn integration_target(tags: &Tags) -> Result<Option<IntegrationTarget>, Refu
             (Some(stack), Some(logical_id)) => (stack, logical_id, true),
             _ => return Ok(None),
         },
-        (Some(_), None) => return Err(Refusal::TagMissing { tag: LOGICAL_ID }),
-        (None, Some(_)) => return Err(Refusal::TagMissing { tag: STACK }),
+        (Some(_), None) => return Err(TagRefusal::Missing { tag: LOGICAL_ID }),
+        (None, Some(_)) => return Err(TagRefusal::Missing { tag: STACK }),
     };
-    let invalid = |tag, value: &str, expected| Refusal::TagInvalid {
+    let invalid = |tag, value: &str, expected| TagRefusal::Invalid {
         tag,
         value: text::shown(value),
         expected,
@@ -194,7 +267,7 @@ pub fn integration_target(tags: &Tags) -> Result<Option<IntegrationTarget>, Refu
         ));
     }
     if let Some(device) = value(DEVICE).filter(|device| is_root_device(device)) {
-        return Err(Refusal::RootVolume {
+        return Err(TagRefusal::RootVolume {
             device: device.to_owned(),
         });
     }

@@ -14,8 +14,9 @@ use recovery_core::aws::arn::{Arn, InstanceId, Scope, VolumeId};
 use recovery_core::error::Error;
 use recovery_core::event::backup::restore_to_integrate;
 use recovery_core::fakes::{DRILL_ROLE, Failure, FakeClock, RESTORE_ROLE, StoredItem, World};
-use recovery_core::integrate::run::{Ownership, integrate};
 use recovery_core::integrate::run_reconcile::{LookbackWindow, reconcile};
+use recovery_core::integrate::skip::Ownership;
+use recovery_core::integrate::volume::run::integrate;
 use recovery_core::ops_item::{Severity, Status};
 use recovery_core::outcome::Outcome;
 use serde_json::{Value, json};
@@ -233,14 +234,14 @@ async fn who_asks_for_a_wrong_one_is_told_the_remedy() {
         (
             RESTORE_ROLE,
             by_drill(1, "shop-drill"),
-            "has not the role of a drill",
+            "does not have the role of a drill",
             "without \"drill\"",
         ),
         (
             DRILL_ROLE,
             by_drill(1, "shop"),
-            "the drill's stack shop is the workload's own",
-            "Give the drill a stack of its own.",
+            "shop is the stack of the workload itself",
+            "Pass another stack name for the drill.",
         ),
     ] {
         let world = world(Some(role));
@@ -416,7 +417,7 @@ async fn the_item_of_a_drills_restore_says_so_and_is_nothing_to_get_up_for() {
         let item = the_item(&world);
         assert_eq!(
             item.title,
-            "Drill: Restored volume vol-1 attached to i-drill"
+            "[drill] Restored volume vol-1 attached to i-drill"
         );
         assert_eq!(
             (item.severity, item.item.status),
@@ -432,7 +433,7 @@ async fn the_item_of_a_drills_restore_says_so_and_is_nothing_to_get_up_for() {
     let answer = deliver(&world, &by_drill(1, "shop-drill")).await;
     assert_eq!(shown(&answer), "refused/zone-mismatch");
     let item = the_item(&world);
-    let title = "Drill: Restored volume not attached: zone-mismatch";
+    let title = "[drill] Restored volume not attached: zone-mismatch";
     assert_eq!(
         (item.title.as_str(), item.severity),
         (title, Severity::Medium)
@@ -446,7 +447,7 @@ async fn the_item_of_a_drills_restore_says_so_and_is_nothing_to_get_up_for() {
     assert_eq!(told.subject, title);
     assert!(
         told.message
-            .contains("in a drill; the workload itself is not touched"),
+            .contains("in a drill. The workload is not affected."),
         "{}",
         told.message
     );

@@ -15,7 +15,8 @@ use recovery_core::aws::cloudformation::StackResource;
 use recovery_core::aws::ec2::{Attachment, DeviceName, Instance};
 use recovery_core::error::Error;
 use recovery_core::fakes::{AttachTrouble, DRILL_ROLE, Failure, FakeClock, StoredItem, World};
-use recovery_core::integrate::run::{Ownership, integrate};
+use recovery_core::integrate::skip::Ownership;
+use recovery_core::integrate::volume::run::integrate;
 use recovery_core::ops_item::{Severity, Status};
 use recovery_core::outcome::Outcome;
 use recovery_core::ports::Clock;
@@ -990,7 +991,7 @@ async fn a_refusal_is_written_down_and_told_once() {
         }
         assert_eq!(world.attachments_made(), 0);
         let sent = world.state().notifications[0].clone();
-        assert!(sent.message.contains("What to do: "), "{}", sent.message);
+        assert!(sent.message.contains("\nWhat to do\n"), "{}", sent.message);
         assert!(sent.message.contains("vol-1"), "{}", sent.message);
         assert_eq!(sent.attributes[1], ("reason", reason.to_owned()));
     }
@@ -1118,7 +1119,7 @@ async fn a_volume_to_be_mounted_leaves_its_item_open() {
         assert_eq!(item.item.status, Status::Open);
         assert_eq!(item.severity, Severity::Medium);
         assert!(
-            item.description.contains("Mount it at `/srv/data`"),
+            item.description.contains("Mount the volume at `/srv/data`"),
             "{}",
             item.description
         );
@@ -1137,13 +1138,17 @@ async fn a_volume_to_be_mounted_leaves_its_item_open() {
 #[tokio::test]
 async fn an_optional_tag_that_cannot_be_used_does_not_prevent_the_attachment() {
     for (key, value, left) in [
-        ("recovery:mount", "D:", "Mount the volume by hand"),
-        ("recovery:mount", "/srv/my data", "Mount the volume by hand"),
-        ("recovery:mount", "/srv/../etc", "Mount the volume by hand"),
+        ("recovery:mount", "D:", "Mount the volume yourself"),
+        (
+            "recovery:mount",
+            "/srv/my data",
+            "Mount the volume yourself",
+        ),
+        ("recovery:mount", "/srv/../etc", "Mount the volume yourself"),
         (
             "recovery:device",
             "/dev/xvdzz",
-            "attach it by hand under the right one",
+            "attach it yourself with the right name",
         ),
     ] {
         let world = World::with_restored_volume();
@@ -1156,10 +1161,10 @@ async fn an_optional_tag_that_cannot_be_used_does_not_prevent_the_attachment() {
             assert_eq!(item.item.status, Status::Open, "{key}={value}");
             assert_eq!(item.severity, Severity::Medium);
             for part in [
-                "**What is left to do.**",
+                "**What to do.**",
                 &format!("the tag {key} of the recovery point is `{value}`, but must be"),
                 left,
-                "Correct the tag of the protected resource in the primary Region.",
+                "For later recoveries, correct the tag of the protected resource in the primary Region.",
             ] {
                 assert!(item.description.contains(part), "{}", item.description);
             }

@@ -14,8 +14,9 @@ use recovery_core::aws::backup::{PlannedAs, Restore};
 use recovery_core::aws::ec2::Attachment;
 use recovery_core::error::Error;
 use recovery_core::fakes::{DRILL_ROLE, Failure, FakeClock, World};
-use recovery_core::integrate::run::{Ownership, integrate};
 use recovery_core::integrate::run_reconcile::{LookbackWindow, reconcile};
+use recovery_core::integrate::skip::Ownership;
+use recovery_core::integrate::volume::run::integrate;
 use recovery_core::ops_item::Status;
 use recovery_core::outcome::Outcome;
 

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 
 use crate::aws::arn::{Arn, RecoveryPointArn, RestoreJobId, VolumeId};
 use crate::aws::ec2::DeviceName;
-use crate::error::Fault;
+use crate::error::{Error, Fault};
 use crate::plan::request::Mode;
 
 /// A restore job, according to its event or to `backup:DescribeRestoreJob`. Everything except its id can be
@@ -94,7 +94,12 @@ impl RestoreJob {
         self.status.as_deref() == Some("COMPLETED")
     }
 
-    /// Whether all fields are known that the integration of an EBS volume needs.
+    /// Whether it has not ended yet.
+    pub(crate) fn is_running(&self) -> bool {
+        matches!(self.status.as_deref(), Some("PENDING" | "RUNNING"))
+    }
+
+    /// Whether all fields are known that an integration needs.
     pub fn is_settled(&self) -> bool {
         self.status.is_some()
             && self.resource_type.is_some()
@@ -122,6 +127,23 @@ impl RestoreJob {
     /// All known ARNs of the recovery point.
     pub fn points(&self) -> impl Iterator<Item = &RecoveryPointArn> {
         self.recovery_point.iter().chain(&self.other_forms)
+    }
+
+    /// [`settled_by`](RestoreJob::settled_by) with a check of the statuses.
+    ///
+    /// # Errors
+    /// [`Error::Retryable`] if this job is completed, but still running according to `answer`: the answers of AWS Backup
+    /// can be older than its events.
+    pub(crate) fn completed_from(self, answer: RestoreJob) -> Result<RestoreJob, Error> {
+        if self.is_completed() && answer.is_running() {
+            return Err(Error::Retryable(Fault::new(
+                "backup:DescribeRestoreJob",
+                self.id.as_str(),
+                "the event says that the job is completed, but AWS Backup does not say so yet",
+                "No action needed. The restore job is checked again automatically.",
+            )));
+        }
+        Ok(self.settled_by(answer))
     }
 
     /// Completes this job with the fields of `other`, a newer description of the same job. If both have a field,

@@ -3,13 +3,12 @@
 use chrono::TimeDelta;
 
 use crate::detect::{
-    CHECK_AFTER_END, DECIDE, Incident, Judgement, Policy, Response, State, description, done,
-    runbook, time,
+    CHECK_AFTER_END, DECIDE, Incident, Judgement, Policy, Response, State, done, runbook, time,
 };
 use crate::event::alarm::{AlarmChange, AlarmKind, Silenced};
-use crate::notification::Explanation;
+use crate::explanation::Explanation;
 use crate::ops_item::{ItemKey, Severity};
-use crate::text::{code, quotation, shown, within};
+use crate::text::{code, markdown_quotation, quotation, shown, within};
 
 /// If an alarm returns within this time after its end, it is the same incident.
 const FLAPPING: TimeDelta = TimeDelta::hours(1);
@@ -156,11 +155,14 @@ fn item_description(
             region = code(change.region.as_deref().unwrap_or("unknown")),
             since = time(change.changed),
         ),
-        why: "CloudWatch says:".to_owned(),
+        why: format!(
+            "CloudWatch says:\n{}",
+            markdown_quotation(&within(reason(change), 700))
+        ),
         done: done(policy, responses, true),
         action: format!("{action} {}", runbook(policy)),
     };
-    description(explanation, reason(change))
+    explanation.markdown()
 }
 
 fn message(

@@ -2,13 +2,13 @@
 
 use crate::aws::arn::Arn;
 use crate::detect::{
-    CHECK_AFTER_END, DECIDE, Incident, Judgement, Policy, Response, State, began, description,
-    done, runbook, time,
+    CHECK_AFTER_END, DECIDE, Incident, Judgement, Policy, Response, State, began, done, runbook,
+    time,
 };
 use crate::event::health::HealthEvent;
-use crate::notification::Explanation;
+use crate::explanation::Explanation;
 use crate::ops_item::{ItemKey, Severity};
-use crate::text::{code, markdown_within, quotation, shown, within};
+use crate::text::{code, markdown_quotation, markdown_within, quotation, shown, within};
 
 /// The service that AWS Health names if a whole Region is impaired.
 const WHOLE_REGION: &str = "MULTIPLE_SERVICES";
@@ -229,7 +229,7 @@ fn describe(
             since = began(event.start, event.updated),
             updated = time(event.updated),
         ),
-        why: "AWS says:".to_owned(),
+        why: format!("AWS says:\n{}", markdown_quotation(&within(said, 900))),
         done: done.clone(),
         action: format!("{action} {}", runbook(policy)),
     };
@@ -262,7 +262,7 @@ fn describe(
         severity,
         title,
         otherwise,
-        description: description(explanation, said),
+        description: explanation.markdown(),
         message,
         began: event.start,
         updated: event.updated,

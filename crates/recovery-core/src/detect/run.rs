@@ -12,7 +12,8 @@ use crate::aws::arn::OpsItemId;
 use crate::detect::{CHECK_AFTER_END, DECIDE, Incident, Judgement, Policy, Response, State, done};
 use crate::error::Error;
 use crate::event::{alarm, health};
-use crate::notification::{Explanation, Notification};
+use crate::explanation::Explanation;
+use crate::notification::Notification;
 use crate::ops_item::run::{add_resources, find_or_create_where};
 use crate::ops_item::{
     BEGAN, INCIDENT, KIND, NOT_CREATED, NewOpsItem, OpsItem, OpsItemChange, Status, unless_at_quota,

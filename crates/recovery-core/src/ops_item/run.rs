@@ -2,10 +2,12 @@
 
 use crate::aws::arn::{Arn, OpsItemId};
 use crate::error::{Error, Fault};
+use crate::notification::Notification;
 use crate::ops_item::{
-    Claim, ItemKey, KEY, NewOpsItem, OpsItem, OpsItemChange, RESOURCES, Status, with_resources,
+    Claim, ItemKey, KEY, NOTIFIED, NewOpsItem, OpsItem, OpsItemChange, RESOURCES, Status,
+    with_resources,
 };
-use crate::ports::OpsItems;
+use crate::ports::{Notifications, OpsItems};
 
 /// Finds the OpsItem for `new.key`, in whatever status, or creates it.
 ///
@@ -118,6 +120,30 @@ async fn first_where(
         items.update(&younger.id, &duplicate).await?;
     }
     Ok(Some(first))
+}
+
+/// Notifies operators, and records that under [`NOTIFIED`] in `item`. If the item could not be created or updated, they
+/// are still notified. Returns `None` if OpsCenter's quota is used up.
+///
+/// # Errors
+/// The error of `item`, and those of the ports.
+pub(crate) async fn notify_and_record(
+    ports: &(impl OpsItems + Notifications),
+    item: Result<Option<OpsItemId>, Error>,
+    notification: &Notification,
+    notified: &str,
+) -> Result<Option<OpsItemId>, Error> {
+    let sent = ports.notify(notification).await;
+    let item = item?;
+    sent?;
+    if let Some(id) = &item {
+        let mark = OpsItemChange {
+            data: [(NOTIFIED, notified.to_owned())].into(),
+            ..OpsItemChange::default()
+        };
+        ports.update(id, &mark).await?;
+    }
+    Ok(item)
 }
 
 /// Adds `resources` to those that the item lists. A new item has none, because OpsCenter's duplicate check

@@ -4,8 +4,11 @@ use std::fmt;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
-use crate::integrate::volume;
+use crate::integrate::refusal::Refusal;
+use crate::integrate::volume::kind::EBS_VOLUME;
+use crate::integrate::volume::refusal::VolumeRefusal;
 use crate::plan::candidates::Unusable;
+use crate::tags::TagRefusal;
 use crate::text::shown;
 
 /// Why the plan does not restore a resource.
@@ -37,7 +40,9 @@ pub enum ItemRefusal {
         execution: String,
     },
     /// A tag is missing or cannot be used.
-    Tags(volume::Refusal),
+    Tags(TagRefusal),
+    /// The stack of the target creates the volume itself, and has created an empty one in this Region.
+    StackVolume(VolumeRefusal),
     /// Other volumes of the workload claim the same device of the same target.
     DeviceClaimedTwice {
         /// The device.
@@ -63,6 +68,7 @@ impl ItemRefusal {
             ItemRefusal::Untagged => "untagged",
             ItemRefusal::NewerThanRecovery { .. } => "newer-than-recovery",
             ItemRefusal::Tags(refusal) => refusal.reason(),
+            ItemRefusal::StackVolume(refusal) => refusal.reason(),
             ItemRefusal::DeviceClaimedTwice { .. } => "device-claimed-twice",
         }
     }
@@ -93,10 +99,8 @@ impl ItemRefusal {
             ItemRefusal::Untagged => {
                 "Add the tags recovery:stack and recovery:logical-id to the recovery point, and to the protected resource for later recovery points. Then plan again.".to_owned()
             }
-            ItemRefusal::Tags(
-                refusal @ (volume::Refusal::RootVolume { .. }
-                | volume::Refusal::StackVolume { .. }),
-            ) => refusal.remedy(),
+            ItemRefusal::Tags(refusal @ TagRefusal::RootVolume { .. }) => refusal.remedy(EBS_VOLUME.by_hand),
+            ItemRefusal::StackVolume(refusal) => refusal.remedy(),
             ItemRefusal::DeviceClaimedTwice { .. } => {
                 "Set a different recovery:device for each of these volumes: change the tag of the recovery points, and of the protected resources for later recovery points. If one of them is a root volume, remove its recovery: tags. Then plan again.".to_owned()
             }
@@ -147,6 +151,7 @@ impl fmt::Display for ItemRefusal {
                 second(*restored_at)
             ),
             ItemRefusal::Tags(refusal) => refusal.fmt(f),
+            ItemRefusal::StackVolume(refusal) => refusal.fmt(f),
             ItemRefusal::DeviceClaimedTwice {
                 device,
                 logical_id,

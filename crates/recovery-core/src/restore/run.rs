@@ -20,8 +20,10 @@ use crate::aws::backup::{Job, RestoreRequest, StartAnswer};
 use crate::aws::ec2::{Instance, RecoveredVolume};
 use crate::error::{Error, Fault};
 use crate::event::date;
-use crate::integrate::run::{NoInstance, find_instance};
-use crate::integrate::volume;
+use crate::integrate::refusal::Refusal;
+use crate::integrate::run_target::find_instance;
+use crate::integrate::target::{Reference, Target, TargetRefusal};
+use crate::integrate::volume::refusal::VolumeRefusal;
 use crate::outcome::Outcome;
 use crate::plan::item::Item;
 use crate::plan::recovery_plan::digest;
@@ -123,17 +125,19 @@ pub async fn handle(
         }
     }
     let (instance, stored) = try_join(
-        find_instance(ports, &target),
+        find_instance(ports, Reference::from(&target)),
         ports.restore_metadata(&config.vault, &point),
     )
     .await?;
     let instance = match instance {
-        Ok(instance) => instance,
-        Err(NoInstance::Refused(refusal)) => return refused(StartRefusal::Target(refusal)),
-        Err(NoInstance::Untagged) => return refused(StartRefusal::Untagged),
+        Target::Found(instance) => instance,
+        Target::Refused(refusal) => {
+            return refused(StartRefusal::Target(VolumeRefusal::Target(refusal)));
+        }
+        Target::Untagged => return refused(StartRefusal::Untagged),
     };
     if matches!(instance.state.as_str(), "shutting-down" | "terminated") {
-        return refused(StartRefusal::Target(volume::Refusal::InstanceGone {
+        return refused(StartRefusal::Target(VolumeRefusal::InstanceGone {
             instance: instance.id,
             state: instance.state,
         }));
@@ -417,7 +421,7 @@ fn is_drill_name(name: &str) -> bool {
 enum StartRefusal {
     TypeNotRestored(String),
     /// The target cannot be used.
-    Target(volume::Refusal),
+    Target(VolumeRefusal),
     /// Only CloudFormation's own tags name a target, and it is not an instance.
     Untagged,
     /// The recovery point does not exist any more.
@@ -444,10 +448,10 @@ impl StartRefusal {
         match self {
             StartRefusal::TypeNotRestored(_) => "Restore it yourself in AWS Backup.".to_owned(),
             StartRefusal::Target(refusal) => match refusal {
-                volume::Refusal::TargetType { logical_id, .. } => format!(
+                VolumeRefusal::Target(TargetRefusal::Type { logical_id, .. }) => format!(
                     "Restore it yourself in AWS Backup. For later recoveries, set the tag recovery:logical-id to an AWS::EC2::Instance or an AWS::AutoScaling::AutoScalingGroup instead of {logical_id}."
                 ),
-                volume::Refusal::SeveralInstances { group, .. } => format!(
+                VolumeRefusal::Target(TargetRefusal::SeveralInstances { group, .. }) => format!(
                     "Set the capacity of {group} to 1, then redrive the execution. Or restore it yourself into the right Availability Zone."
                 ),
                 _ => "Update the stack so that the target exists again, then redrive the execution.".to_owned(),

@@ -13,16 +13,14 @@ use crate::aws::arn::{OpsItemId, RecoveryPointArn, RestoreJobId, Scope, VolumeId
 use crate::aws::backup::{EBS, Report, RestoreJob};
 use crate::aws::ec2::{Snapshot, TestVolume};
 use crate::error::{Error, Fault};
-use crate::notification::{Explanation, Notification};
-use crate::ops_item::run::find_or_create;
-use crate::ops_item::{ItemKey, NOT_CREATED, NewOpsItem, OpsItemChange, Severity, unless_at_quota};
+use crate::explanation::Explanation;
+use crate::notification::Notification;
+use crate::ops_item::run::{find_or_create, notify_and_record};
+use crate::ops_item::{ItemKey, NOTIFIED, NewOpsItem, Severity, item_named, unless_at_quota};
 use crate::outcome::Outcome;
 use crate::ports::{Clock, ValidationPorts};
 use crate::text::{code, one_line, shown};
 use crate::track::run::{restore_facts, restore_item};
-
-/// Operational data: the differences, after operators were notified of them.
-const NOTIFIED: &str = "recovery:notified";
 
 /// Checks after which a volume that EC2 does not show counts as missing: EC2 is eventually consistent.
 const CHECKS: usize = 5;
@@ -88,17 +86,9 @@ pub async fn validate(
     job: RestoreJob,
 ) -> Result<Outcome, Error> {
     let test = ports.restore_test(&job.id).await?;
-    if job.is_completed() && matches!(test.job.status.as_deref(), Some("PENDING" | "RUNNING")) {
-        return Err(Error::Retryable(Fault::new(
-            "backup:DescribeRestoreJob",
-            job.id.as_str(),
-            "the event says that the job is completed, but AWS Backup does not say so yet",
-            CHECKED_AGAIN,
-        )));
-    }
     let known = test.result().map(str::to_owned);
     let deleted = test.deletion.is_some();
-    let job = job.settled_by(test.job);
+    let job = job.completed_from(test.job)?;
     if !job.restore_test {
         return Ok(Outcome::ignored("no-restore-test"));
     }
@@ -245,46 +235,31 @@ async fn record_and_notify(
     {
         return Ok(Some(item.id.clone()));
     }
-    let notified = ports
-        .notify(&Notification {
-            subject: TITLE.to_owned(),
-            pointer: format!("Restore job {}.", shown(job.id.as_str())),
-            message: Explanation {
-                happened: format!(
-                    "A restore test restored a recovery point. The result differs from the recovery point, and a recovery would have the same result.\n\
-                     - Restore job: {id}\n- Recovery point: {point}\n- Account: {account}\n- Region: {region}\n- OpsItem: {item}",
-                    account = scope.account,
-                    region = scope.region,
-                    id = shown(job.id.as_str()),
-                    point = job
-                        .recovery_point
-                        .as_ref()
-                        .map_or("(not named)".to_owned(), |point| shown(point.as_str())),
-                    item = match &written {
-                        Ok(Some(item)) => item.id.as_str(),
-                        Ok(None) => NOT_CREATED,
-                        Err(_) => "could not be created",
-                    },
-                ),
-                why: one_line(wrong),
-                done: DONE.to_owned(),
-                action: ACTION.to_owned(),
-            }
-            .plain(TITLE),
-            attributes: vec![("kind", "restore-test-failed".to_owned())],
-        })
-        .await;
-    let written = written?;
-    notified?;
-    let Some(item) = written.map(|item| item.id) else {
-        return Ok(None);
+    let item = written.map(|item| item.map(|item| item.id));
+    let notification = Notification {
+        subject: TITLE.to_owned(),
+        pointer: format!("Restore job {}.", shown(job.id.as_str())),
+        message: Explanation {
+            happened: format!(
+                "A restore test restored a recovery point. The result differs from the recovery point, and a recovery would have the same result.\n\
+                 - Restore job: {id}\n- Recovery point: {point}\n- Account: {account}\n- Region: {region}\n- OpsItem: {item}",
+                account = scope.account,
+                region = scope.region,
+                id = shown(job.id.as_str()),
+                point = job
+                    .recovery_point
+                    .as_ref()
+                    .map_or("(not named)".to_owned(), |point| shown(point.as_str())),
+                item = item_named(&item),
+            ),
+            why: one_line(wrong),
+            done: DONE.to_owned(),
+            action: ACTION.to_owned(),
+        }
+        .plain(TITLE),
+        attributes: vec![("kind", "restore-test-failed".to_owned())],
     };
-    let mark = OpsItemChange {
-        data: [(NOTIFIED, wrong.to_owned())].into(),
-        ..OpsItemChange::default()
-    };
-    ports.update(&item, &mark).await?;
-    Ok(Some(item))
+    notify_and_record(ports, item, &notification, wrong).await
 }
 
 const TITLE: &str = "Restore test failed: the restored volume differs from its recovery point";

@@ -7,7 +7,7 @@ use crate::aws::backup::{EBS, RestoreJob};
 use crate::error::Error;
 use crate::event;
 use crate::event::{Event, backup};
-use crate::notification::Explanation;
+use crate::explanation::Explanation;
 use crate::ops_item::run::{add_resources, find_or_create};
 use crate::ops_item::{
     ItemKey, KIND, NewOpsItem, OpsItem, OpsItemChange, RESTORE, Severity, Status, unless_at_quota,
@@ -254,7 +254,7 @@ fn copy_item(report: &backup::JobReport, end: End) -> NewOpsItem {
         ("copy-job", "Copy job"),
         report,
         end,
-        "A copy that succeeds later does not resolve this OpsItem: it has its own job.",
+        "Only this OpsItem was created. A later copy does not resolve it, because each job has its own OpsItem.",
         "Read the message. Common causes: the KMS key or the access policy of the destination vault; \
          another copy of the same resource is still running; this resource type cannot be copied to this Region. \
          Fix the cause. Start the copy again, or check that the next run of the backup plan succeeds. Then resolve this OpsItem.",
@@ -266,7 +266,7 @@ fn backup_item(report: &backup::JobReport, end: End) -> NewOpsItem {
         ("backup-job", "Backup job"),
         report,
         end,
-        "A backup that succeeds later does not resolve this OpsItem: it has its own job.",
+        "Only this OpsItem was created. A later backup does not resolve it, because each job has its own OpsItem.",
         "Read the message. Common causes: the permissions of the backup role; another backup of the same resource is still running; \
          the start window ended before the job started. \
          Fix the cause. Start the backup again, or check that the next run of the backup plan succeeds. Then resolve this OpsItem.",

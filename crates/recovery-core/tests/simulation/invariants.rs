@@ -121,7 +121,7 @@ impl Ledger {
         let job = notification
             .message
             .lines()
-            .find_map(|line| line.strip_prefix("Restore job: "));
+            .find_map(|line| line.strip_prefix("- Restore job: "));
         self.told.push(Told {
             job: job.unwrap_or_default().to_owned(),
             subject: notification.subject.clone(),
