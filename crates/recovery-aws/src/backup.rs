@@ -152,7 +152,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::wire::{Answer, Wire, called_in, decoded, listed};
+    use crate::wire::{Answer, Wire, called_in, listed};
+    use testkit::http::decoded;
 
     const JOB: &str = "1A2B3C4D-5E6F-7081-92A3-B4C5D6E7F809";
     const VOLUME: &str = "arn:aws:ec2:us-west-2:111122223333:volume/vol-0a1b2c3d4e5f60718";
@@ -169,7 +170,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_job_is_asked_for_by_its_id_and_every_field_is_kept() {
+    async fn describes_a_restore_job_by_id_with_every_field() {
         let wire = Wire::answering([Answer::rest(&json!({
             "AccountId": "111122223333",
             "RestoreJobId": JOB,
@@ -210,7 +211,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_sparse_job_has_the_id_that_was_asked_for() {
+    async fn keeps_the_requested_id_of_a_sparse_job() {
         let wire = Wire::answering([Answer::rest(&json!({}))]);
         assert_eq!(
             described(&wire).await.unwrap(),
@@ -219,7 +220,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_restore_test_is_known_by_its_plan() {
+    async fn recognizes_a_restore_test_by_its_plan() {
         let plan = "arn:aws:backup:us-west-2:111122223333:restore-testing-plan:weekly-1";
         for (created_by, expected) in [
             (json!({"RestoreTestingPlanArn": plan}), true),
@@ -230,9 +231,9 @@ mod tests {
         }
     }
 
-    /// As in the job's event. What the job made and from what is asked for where it is needed.
+    /// As in the job's event. Created resource and recovery point are checked where they are needed.
     #[tokio::test]
-    async fn an_arn_that_cannot_be_read_counts_as_absent() {
+    async fn treats_an_invalid_arn_as_absent() {
         let wire = Wire::answering([Answer::rest(&json!({
             "Status": "COMPLETED",
             "ResourceType": "VirtualMachine",
@@ -250,7 +251,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_unknown_job_is_permanent() {
+    async fn returns_a_permanent_error_for_an_unknown_job() {
         let wire = Wire::answering([Answer::rest_error(
             400,
             "ResourceNotFoundException",
@@ -267,7 +268,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn tags_come_from_every_page() {
+    async fn reads_tags_of_every_page() {
         let wire = Wire::answering([
             Answer::rest(&json!({"Tags": {"a": "1"}, "NextToken": "token-1"})),
             Answer::rest(&json!({"NextToken": "token-2"})),
@@ -296,7 +297,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn restores_are_listed_page_by_page_whatever_became_of_them() {
+    async fn lists_restore_jobs_of_every_status_page_by_page() {
         let wire = Wire::answering([
             Answer::rest(&json!({
                 "RestoreJobs": [
@@ -355,7 +356,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_actions_are_those_that_are_sent() {
+    async fn actions_match_the_requests() {
         let wire = Wire::answering(vec![Answer::rest(&json!({})); 3]);
         Backup::new(&wire.config())
             .restores(DateTime::UNIX_EPOCH, None)

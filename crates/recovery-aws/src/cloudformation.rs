@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_resource_is_asked_for_by_stack_and_logical_id_and_every_field_is_kept() {
+    async fn describes_a_resource_by_stack_and_logical_id_with_every_field() {
         let wire = Wire::answering([detail(
             "<StackName>shop</StackName><LogicalResourceId>Server</LogicalResourceId>\
              <PhysicalResourceId>i-0a1b2c3d4e5f60718</PhysicalResourceId><ResourceType>AWS::EC2::Instance</ResourceType>\
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_resource_under_way_has_no_physical_id_yet() {
+    async fn returns_no_physical_id_for_a_resource_in_creation() {
         for physical_id in [
             "",
             "<PhysicalResourceId/>",
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_answer_that_lacks_something_is_an_error_that_names_it() {
+    async fn names_the_missing_field_of_a_response() {
         for (answer, missing) in [
             (
                 Answer::query("DescribeStackResource", ""),
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_what_does_not_exist_is_nothing() {
+    async fn returns_none_only_for_missing_stacks_and_resources() {
         for message in [
             "Stack &apos;shop&apos; does not exist",
             "Stack with id shop does not exist",
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn throttling_is_waited_out() {
+    async fn retries_throttled_calls() {
         let wire = Wire::answering([
             Answer::query_error(400, "Throttling", "Rate exceeded"),
             Answer::query_error(503, "ServiceUnavailable", "Try again."),
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_actions_are_those_that_are_sent() {
+    async fn actions_match_the_requests() {
         let wire = Wire::answering([detail("")]);
         described(&wire).await.unwrap_err();
         assert_eq!(wire.actions(), listed(CloudFormation::ACTIONS));

@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_test_is_its_job_with_its_result_and_what_became_of_the_volume() {
+    async fn describes_a_restore_test_with_validation_and_deletion_status() {
         let plan = "arn:aws:backup:us-west-2:111122223333:restore-testing-plan:weekly-1";
         let wire = Wire::answering([
             Answer::rest(&json!({
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_volume_is_told_by_state_size_encryption_and_origin() {
+    async fn describes_a_test_volume_with_state_size_encryption_and_snapshot() {
         let wire = Wire::answering([
             volumes(&format!(
                 "<size>100</size><snapshotId>{SNAPSHOT}</snapshotId><status>available</status><encrypted>true</encrypted>"
@@ -216,13 +216,13 @@ mod tests {
         assert_eq!(wire.sent()[0].form()["VolumeId.1"], VOLUME);
         let empty = testing.test_volume(&id).await.unwrap().unwrap();
         assert_eq!((empty.state.as_str(), empty.snapshot), ("error", None));
-        // What is not said is not taken for false.
+        // A missing member does not count as false.
         let error = testing.test_volume(&id).await.unwrap_err();
         assert!(error.to_string().contains("encrypted"), "{error}");
     }
 
     #[tokio::test]
-    async fn a_snapshot_is_told_by_size_and_encryption() {
+    async fn describes_a_snapshot_with_size_and_encryption() {
         let wire = Wire::answering([
             snapshots("<volumeSize>100</volumeSize><encrypted>true</encrypted>"),
             snapshots("<encrypted>true</encrypted>"),
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_ec2_does_not_know_is_nothing_and_no_failure() {
+    async fn returns_none_for_a_missing_volume_or_snapshot() {
         let wire = Wire::answering([
             Answer::ec2_error(400, "InvalidVolume.NotFound", "The volume does not exist."),
             Answer::ec2("DescribeVolumes", "<volumeSet/>"),
@@ -265,12 +265,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_result_is_put_with_its_message() {
+    async fn reports_the_validation_result_with_its_message() {
         for (successful, status) in [(true, "SUCCESSFUL"), (false, "FAILED")] {
             let wire = Wire::answering([Answer::rest(&json!({}))]);
             let report = Report {
                 successful,
-                message: "What was found.".to_owned(),
+                message: "The volume is valid.".to_owned(),
             };
             RestoreTesting::new(&wire.config())
                 .report(&RestoreJobId::new(JOB), &report)
@@ -282,13 +282,13 @@ mod tests {
             );
             assert_eq!(
                 wire.only().json(),
-                json!({"ValidationStatus": status, "ValidationStatusMessage": "What was found."})
+                json!({"ValidationStatus": status, "ValidationStatusMessage": "The volume is valid."})
             );
         }
     }
 
     #[tokio::test]
-    async fn the_actions_are_those_that_are_sent() {
+    async fn actions_match_the_requests() {
         let wire = Wire::answering([
             Answer::rest(&json!({})),
             Answer::ec2("DescribeVolumes", "<volumeSet/>"),
@@ -306,7 +306,7 @@ mod tests {
         };
         testing.report(&id, &report).await.unwrap();
         assert_eq!(wire.actions(), listed(RestoreTesting::ACTIONS));
-        // Two services: the calls of each are those of its own client.
+        // Two services: the calls of each go through its own client.
         let (source, _) = include_str!("restore_tests.rs")
             .split_once("#[cfg(test)]")
             .unwrap();

@@ -114,7 +114,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn an_invalid_event_names_the_field() {
+    fn names_the_invalid_member_of_an_event() {
         let check = |payload: Value, expected: &str| {
             let error = parse(&payload).unwrap_err();
             assert_eq!(error.error_type(), "Permanent");
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn dates_as_aws_writes_them() {
+    fn parses_the_date_formats_of_aws() {
         let check = |text: &str, expected: Option<&str>| {
             assert_eq!(
                 date(text).map(|d| d.to_rfc3339()),

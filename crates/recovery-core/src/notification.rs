@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_message_has_title_and_pointer_in_one_sms() {
+    fn text_message_fits_one_sms_and_keeps_the_pointer() {
         assert_eq!(
             text("Recovery of shop complete: RTO 22 min", "OpsItem oi-1."),
             "Recovery of shop complete: RTO 22 min. OpsItem oi-1."
@@ -81,7 +81,7 @@ mod tests {
             text("Störung\n🌊", "OpsItem oi-1."),
             "St?rung ?. OpsItem oi-1."
         );
-        // The title is cut, not the pointer.
+        // A long title is truncated, not the pointer.
         let long = text(&"alarm ".repeat(60), "OpsItem oi-0123456789ab.");
         assert!(long.len() <= TEXT_MESSAGE_LIMIT, "{long}");
         assert!(long.ends_with("... OpsItem oi-0123456789ab."), "{long}");

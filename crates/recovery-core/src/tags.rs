@@ -366,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn tags_name_the_target() {
+    fn reads_the_target_from_tags() {
         let check = |pairs: &[(&str, &str)], expected: Option<IntegrationTarget>| {
             assert_eq!(integration_target(&tags(pairs)), Ok(expected), "{pairs:?}");
         };
@@ -376,12 +376,12 @@ mod tests {
             &[(STACK, "shop"), (LOGICAL_ID, "Db")],
             Some(target("shop", "Db")),
         );
-        // Spaces around a value are removed.
+        // Surrounding spaces are not part of a name.
         check(
             &[(STACK, " shop "), (LOGICAL_ID, "Db ")],
             Some(target("shop", "Db")),
         );
-        // CloudFormation's own tags stand in only where ours are both absent.
+        // CloudFormation's tags are used only if both recovery tags are absent.
         check(
             &[
                 (CLOUDFORMATION_STACK, "old"),
@@ -415,7 +415,7 @@ mod tests {
                 ..target("shop", "Db")
             }),
         );
-        // Written but empty is the same as not written.
+        // An empty tag counts as absent.
         check(&[(STACK, ""), (LOGICAL_ID, " ")], None);
         check(
             &[(STACK, "shop"), (LOGICAL_ID, "Db"), (DEVICE, "")],
@@ -424,7 +424,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wave_is_one_digit_and_zero_where_nothing_is_said() {
+    fn wave_is_one_digit_with_default_zero() {
         let check = |value: &str, expected: Option<u8>| {
             assert_eq!(wave(&tags(&[(WAVE, value)])).ok(), expected, "{value:?}");
         };
@@ -440,7 +440,7 @@ mod tests {
     }
 
     #[test]
-    fn tags_that_cannot_be_followed_are_refused_by_name() {
+    fn refuses_invalid_required_tags_by_name() {
         let check = |pairs: &[(&str, &str)], expected: &str| {
             let refusal = integration_target(&tags(pairs)).unwrap_err();
             assert!(
@@ -450,7 +450,7 @@ mod tests {
         };
         check(&[(STACK, "shop")], LOGICAL_ID);
         check(&[(LOGICAL_ID, "Db")], STACK);
-        // Half of ours is never completed by half of CloudFormation's.
+        // A missing recovery tag is not replaced by CloudFormation's tag.
         check(
             &[(STACK, "shop"), (CLOUDFORMATION_LOGICAL_ID, "Vol")],
             LOGICAL_ID,
@@ -465,7 +465,7 @@ mod tests {
     }
 
     #[test]
-    fn an_optional_tag_that_cannot_be_used_never_refuses_the_target() {
+    fn accepts_the_target_despite_an_invalid_optional_tag() {
         for (tag, value) in [
             (DEVICE, "/dev/nvme1n1"),
             (DEVICE, "/dev/xvdzz"),
@@ -491,7 +491,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_recovery_point_lacks_is_taken_from_an_older_one_but_never_half_a_target() {
+    fn supplements_tags_from_an_older_point_but_no_partial_target() {
         let older = tags(&[
             (WORKLOAD, "shop"),
             (WAVE, "2"),

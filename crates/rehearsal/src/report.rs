@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use crate::expectations::Expectation;
+use crate::observations::{Played, Restore};
 use crate::problem::Problem;
 use crate::setup::Workspace;
-use crate::story::{Played, Restore};
 
 /// Seconds from the event of the completed restore to the attachment of the volume.
 fn seconds_to_attach(played: &Played, restore: &Restore) -> Option<f64> {
@@ -370,7 +370,7 @@ fn restores(played: &Played) -> impl Iterator<Item = &Restore> {
         .chain([&played.second, &played.misplaced])
 }
 
-/// The restores whose time counts, and who asked for them. Of many, the first.
+/// The restores whose time is shown, with the state of the function; at most the first ones.
 fn measured(played: &Played) -> Vec<(&Restore, &'static str)> {
     let planned = played.restores.iter().take(2);
     planned

@@ -318,7 +318,7 @@ mod tests {
             ..volume()
         };
         let cases: &[(&str, TestVolume, Snapshot, &[&str])] = &[
-            ("equal", volume(), snapshot(), &[]),
+            ("valid", volume(), snapshot(), &[]),
             (
                 "larger",
                 TestVolume {
@@ -350,7 +350,7 @@ mod tests {
                 &[],
             ),
             (
-                "encrypted though the recovery point is not",
+                "encrypted, unlike the recovery point",
                 volume(),
                 Snapshot {
                     encrypted: false,
