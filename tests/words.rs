@@ -47,7 +47,7 @@ const REPLACE: &[Phrase] = &[
     Phrase {
         found: r"\blook(s|ed|ing)? (at|again|whether|into)\b|\b(a|an|one|each|every|another|the first|next|last) look\b|\blook(s|ed)( \w+)?\b",
         hint: "look",
-        except: r"(?i)^look(s|ed) (for|up)$",
+        except: r"(?i)^look(s|ed)\s(for|up|like)$",
         write: "reads, checks, checks again, a check",
         examples: &[
             "It looks at the volume.",

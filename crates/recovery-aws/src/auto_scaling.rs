@@ -21,7 +21,6 @@ impl AutoScaling {
     /// The IAM actions of the calls in this file.
     pub const ACTIONS: &'static [&'static str] = &[DESCRIBE_GROUPS];
 
-    /// A client on `config`.
     pub fn new(config: &Config) -> AutoScaling {
         AutoScaling {
             client: client!(config, aws_sdk_autoscaling),

@@ -32,7 +32,6 @@ impl Backup {
     /// The IAM actions for the list of restore jobs.
     pub const LISTING_ACTIONS: &'static [&'static str] = &[LIST_RESTORE_JOBS];
 
-    /// A client on `config`.
     pub fn new(config: &Config) -> Backup {
         Backup {
             client: client!(config, aws_sdk_backup),

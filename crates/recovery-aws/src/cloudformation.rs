@@ -22,7 +22,6 @@ impl CloudFormation {
     /// The IAM actions of the calls in this file.
     pub const ACTIONS: &'static [&'static str] = &[DESCRIBE_STACK_RESOURCE];
 
-    /// A client on `config`.
     pub fn new(config: &Config) -> CloudFormation {
         CloudFormation {
             client: client!(config, aws_sdk_cloudformation),

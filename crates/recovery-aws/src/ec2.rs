@@ -43,7 +43,6 @@ impl Ec2 {
     /// The IAM actions for tags.
     pub const TAG_ACTIONS: &'static [&'static str] = &[DESCRIBE_TAGS];
 
-    /// A client on `config`.
     pub fn new(config: &Config) -> Ec2 {
         Ec2 {
             client: client!(config, aws_sdk_ec2),

@@ -3,7 +3,6 @@
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use recovery_core::error::{Error, Fault, OPS_ITEM_QUOTA};
 
-/// An error of any operation.
 pub(crate) type SdkError<E> = aws_sdk_ec2::error::SdkError<E>;
 
 /// Error codes of all services after which a retry can succeed.

@@ -44,7 +44,6 @@ impl OpsCenter {
         UPDATE_OPS_ITEM,
     ];
 
-    /// A client on `config`.
     pub fn new(config: &Config) -> OpsCenter {
         OpsCenter {
             client: client!(config, aws_sdk_ssm),
@@ -293,7 +292,6 @@ impl RunbookRunner {
     /// The IAM actions of the calls of this adapter.
     pub const ACTIONS: &'static [&'static str] = &[START_AUTOMATION_EXECUTION];
 
-    /// A client on `config`.
     pub fn new(config: &Config) -> RunbookRunner {
         RunbookRunner {
             client: client!(config, aws_sdk_ssm),

@@ -255,12 +255,10 @@ impl Wire {
         }
     }
 
-    /// The requests sent so far.
     pub(crate) fn sent(&self) -> Vec<Sent> {
         self.sent.lock().unwrap().clone()
     }
 
-    /// The only request that was sent.
     #[track_caller]
     pub(crate) fn only(&self) -> Sent {
         let mut sent = self.sent();

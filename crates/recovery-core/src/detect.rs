@@ -16,7 +16,6 @@ use crate::ops_item::{ItemKey, Severity};
 use crate::report::format::{clock_time, seconds_between};
 use crate::report::words::duration;
 
-/// A response to a signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Response {
     /// Keep an OpsItem.
@@ -107,7 +106,6 @@ pub struct Incident {
     pub began: Option<DateTime<Utc>>,
     /// The time of this signal.
     pub updated: Option<DateTime<Utc>>,
-    /// The affected Region.
     pub region: String,
     /// The affected resources of this account that AWS names by ARN.
     pub resources: Vec<Arn>,

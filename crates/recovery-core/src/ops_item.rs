@@ -152,7 +152,6 @@ pub enum Status {
     Resolved,
 }
 
-/// An OpsItem to be created.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewOpsItem {
     pub key: ItemKey,

@@ -50,7 +50,6 @@ impl Outcome {
         Outcome::new("ignored", Some(reason))
     }
 
-    /// The plan is made and stored.
     pub fn planned() -> Outcome {
         Outcome::new("planned", None)
     }

@@ -164,9 +164,7 @@ pub enum TagRefusal {
     },
     /// A tag has a value that cannot be used.
     Invalid {
-        /// The tag.
         tag: &'static str,
-        /// Its value.
         value: String,
         /// What it must be.
         expected: &'static str,

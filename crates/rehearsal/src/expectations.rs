@@ -503,8 +503,8 @@ fn stop_held(
         .collect();
     expect(
         "a notification names the command that redrives the recovery",
-        !told.is_empty(),
-        format!("{} message(s)", told.len()),
+        !notified.is_empty(),
+        format!("{} message(s)", notified.len()),
     );
     let reports = played.adversity.broken != Some(crate::arguments::Broken::Report);
     expect(

@@ -4,7 +4,6 @@ use recovery_lambda::{SettingsError, Variables};
 
 pub use recovery_core::track::run::handle;
 
-/// The settings of the function.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// `DRILL_RESTORE_ROLE_ARN`: the role that only drills restore with.

@@ -8,7 +8,6 @@ use recovery_lambda::{SettingsError, Variables};
 
 pub use recovery_core::plan::run::handle;
 
-/// The settings of the function.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// `VAULT_NAME` and `PLAN_BUCKET`: the vault with the recovery points, and the bucket for plans.

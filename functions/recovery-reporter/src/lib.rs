@@ -10,7 +10,6 @@ use recovery_lambda::{SettingsError, Variables};
 
 pub use recovery_core::report::run::handle;
 
-/// The settings of the function.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// `PLAN_BUCKET`, `RECOVERY_TIME_TARGET_MINUTES`, `RECOVERY_POINT_TARGET_MINUTES` (or `off`) and

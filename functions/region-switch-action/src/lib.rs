@@ -8,7 +8,6 @@ use recovery_lambda::{SettingsError, Variables};
 
 pub use recovery_core::fail_over::run_region_switch::handle;
 
-/// The settings of the function.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// `STATE_MACHINE_ARN`: the state machine of the recovery.

@@ -14,7 +14,6 @@ use recovery_core::ports::{Clock, IntegrationPorts};
 use recovery_lambda::{SettingsError, Variables};
 use serde_json::Value;
 
-/// The settings of the function.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// `ACCOUNT_ID`, `AWS_REGION` and `DRILL_RESTORE_ROLE_ARN`.

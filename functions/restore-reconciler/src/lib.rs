@@ -19,7 +19,6 @@ use serde_json::Value;
 /// `source` of the events of EventBridge's own schedules.
 const SCHEDULE: &str = "aws.events";
 
-/// The settings of the function.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// `ACCOUNT_ID`, `AWS_REGION` and `DRILL_RESTORE_ROLE_ARN`.

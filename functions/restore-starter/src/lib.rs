@@ -8,7 +8,6 @@ use recovery_lambda::{SettingsError, Variables};
 
 pub use recovery_core::restore::run::handle;
 
-/// The settings of the function.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// `VAULT_NAME`, `RESTORE_ROLE_ARN`, `DRILL_RESTORE_ROLE_ARN` and `RESTORE_KEY_ARN` (or `off`).

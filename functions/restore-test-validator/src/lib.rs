@@ -12,7 +12,6 @@ use recovery_core::restore::run_test_validation::validate;
 use recovery_lambda::{SettingsError, Variables};
 use serde_json::Value;
 
-/// The settings of the function.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// `ACCOUNT_ID` and `AWS_REGION`.

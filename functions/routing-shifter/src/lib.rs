@@ -9,7 +9,6 @@ use recovery_lambda::{SettingsError, Variables};
 
 pub use recovery_core::fail_over::run::handle;
 
-/// The settings of the function.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// `CLUSTER_ENDPOINTS`, `ROUTING_CONTROLS_ON` and `ROUTING_CONTROLS_OFF`.

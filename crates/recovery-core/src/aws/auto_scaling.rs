@@ -5,13 +5,11 @@ use crate::aws::arn::InstanceId;
 /// An Auto Scaling group of `DescribeAutoScalingGroups`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Group {
-    /// The desired capacity.
     pub desired: usize,
     /// Its instances, without those of its warm pool.
     pub members: Vec<Member>,
 }
 
-/// An instance of an Auto Scaling group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
     pub instance: InstanceId,

@@ -33,7 +33,6 @@ pub struct RestoreJob {
     pub iam_role: Option<Arn>,
     /// Whether a restore testing plan started the job. AWS Backup deletes the restored resource of such a job.
     pub restore_test: bool,
-    /// When the job ended.
     pub completed: Option<DateTime<Utc>>,
 }
 
@@ -46,7 +45,6 @@ pub struct PlannedAs {
     pub reserved: BTreeSet<DeviceName>,
 }
 
-/// A restore to integrate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Restore {
     pub job: RestoreJob,
@@ -115,7 +113,6 @@ impl RestoreJob {
             .map(|role| role.as_str() == drill_role)
     }
 
-    /// The restored EBS volume.
     pub fn created_volume(&self) -> Option<VolumeId> {
         let created = self.created_resource.as_ref()?;
         created
@@ -173,13 +170,11 @@ impl RestoreJob {
     }
 }
 
-/// A restore to start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RestoreRequest {
     pub point: RecoveryPointArn,
     /// `EBS`, …
     pub resource_type: String,
-    /// The restore metadata.
     pub metadata: BTreeMap<String, String>,
     /// The role that AWS Backup restores with.
     pub role: String,
@@ -273,7 +268,6 @@ pub struct Job {
     /// Whether a restore testing plan started it.
     pub restore_test: bool,
     pub created: Option<DateTime<Utc>>,
-    /// When it ended.
     pub completed: Option<DateTime<Utc>>,
 }
 
@@ -282,7 +276,6 @@ impl Job {
         self.status == "COMPLETED"
     }
 
-    /// The restored volume.
     pub fn volume(&self) -> Option<VolumeId> {
         let created = self.created_resource.as_ref()?;
         created

@@ -1,6 +1,5 @@
 //! CloudFormation: resources of stacks.
 
-/// A resource of a CloudFormation stack.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StackResource {
     /// `AWS::EC2::Instance`, …

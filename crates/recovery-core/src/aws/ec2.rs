@@ -79,7 +79,6 @@ pub struct Volume {
     pub id: VolumeId,
     /// `creating`, `available`, `in-use`, `deleting`, `deleted`, `error`.
     pub state: String,
-    /// Its Availability Zone.
     pub zone: String,
     pub attachments: Vec<Attachment>,
     /// The ARN of the KMS key that it is encrypted with.
@@ -96,7 +95,6 @@ pub struct Instance {
     pub id: InstanceId,
     /// `pending`, `running`, `stopping`, `stopped`, `shutting-down`, `terminated`.
     pub state: String,
-    /// Its Availability Zone.
     pub zone: String,
     /// The device names in use, with their volumes.
     pub devices: Vec<(String, VolumeId)>,
@@ -159,7 +157,6 @@ pub struct RecoveredVolume {
     pub id: VolumeId,
     /// `creating`, `available`, `in-use`, …
     pub state: String,
-    /// Its Availability Zone.
     pub zone: Option<String>,
     pub attachments: Vec<Since>,
 }
@@ -171,6 +168,5 @@ pub struct Since {
     pub device: String,
     /// `attaching`, `attached`, …
     pub state: String,
-    /// When the attachment began.
     pub since: Option<DateTime<Utc>>,
 }

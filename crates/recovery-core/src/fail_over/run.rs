@@ -173,7 +173,6 @@ async fn as_wanted(
         .all(|(state, (_, wanted))| *state == Some(*wanted)))
 }
 
-/// The error if all endpoints failed.
 fn all_failed(failures: &[(&ClusterEndpoint, Error)]) -> Error {
     let each: Vec<String> = failures
         .iter()

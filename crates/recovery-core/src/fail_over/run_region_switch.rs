@@ -15,7 +15,6 @@ use crate::plan::recovery_plan::digest;
 use crate::ports::{Clock, RecoveryExecutions};
 use crate::text::{code, shown};
 
-/// The settings of the function.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RegionSwitchConfig {
     /// Value of the tag `recovery:workload`.

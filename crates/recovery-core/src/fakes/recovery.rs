@@ -97,7 +97,7 @@ impl World {
         state.backups.forgotten = state.backups.started.len();
     }
 
-    /// Gives every restore that was started this status, wherever AWS Backup tells of it.
+    /// Gives every restore that was started this status, in all answers of AWS Backup.
     pub fn set_started(&self, status: &str) {
         let mut state = self.state();
         let state = &mut *state;

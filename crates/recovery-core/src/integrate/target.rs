@@ -56,25 +56,20 @@ impl Reference<'_> {
 pub enum TargetRefusal {
     /// It is neither an instance nor an Auto Scaling group.
     Type {
-        /// The stack.
         stack: String,
-        /// The logical id.
         logical_id: String,
         /// The resource's type in CloudFormation.
         resource_type: String,
     },
     /// CloudFormation failed to create it, or is deleting it.
     Failed {
-        /// The stack.
         stack: String,
-        /// The logical id.
         logical_id: String,
         /// The resource's status.
         status: String,
     },
     /// The Auto Scaling group has several instances, and nothing says which one is meant.
     SeveralInstances {
-        /// The group.
         group: String,
         /// How many instances it has.
         count: usize,

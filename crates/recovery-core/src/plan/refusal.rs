@@ -18,16 +18,12 @@ pub enum ItemRefusal {
     NoUsablePoint(Unusable),
     /// Its type is not restored yet.
     TypeNotRestored {
-        /// The type.
         resource_type: String,
         /// What is missing.
         why: &'static str,
     },
     /// Its workload is unknown: a service that the planner does not call has its tags.
-    TagsElsewhere {
-        /// The type.
-        resource_type: String,
-    },
+    TagsElsewhere { resource_type: String },
     /// Its workload is unknown: its tags could not be read.
     TagsUnread { why: String },
     /// It belongs to the workload, but no tag names its target.
@@ -45,7 +41,6 @@ pub enum ItemRefusal {
     StackVolume(VolumeRefusal),
     /// Other volumes of the workload claim the same device of the same target.
     DeviceClaimedTwice {
-        /// The device.
         device: String,
         /// The target in its stack.
         logical_id: String,
@@ -183,27 +178,16 @@ fn second(moment: DateTime<Utc>) -> String {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PlanRefusal {
     /// No recovery point has the workload's tag.
-    UnknownWorkload {
-        /// The workload.
-        workload: String,
-        /// The vault.
-        vault: String,
-    },
+    UnknownWorkload { workload: String, vault: String },
     /// Everything that belongs to the workload is refused.
     NothingToRestore {
         /// The number of its resources.
         refusals: usize,
     },
     /// The stack of the drill is the stack of the workload.
-    DrillTarget {
-        /// The stack.
-        stack: String,
-    },
+    DrillTarget { stack: String },
     /// A drill has one stack, and the tags name several.
-    SeveralStacks {
-        /// The stacks.
-        stacks: Vec<String>,
-    },
+    SeveralStacks { stacks: Vec<String> },
     /// The plan has changed since it was approved.
     PlanChanged {
         /// The hash of the approved plan.

@@ -207,7 +207,6 @@ fn wrong(member: &str, what: String) -> Error {
     Error::Permanent(Fault::new("parse input", member, what, REMEDY))
 }
 
-/// The parsed input.
 struct Start {
     plan_hash: String,
     mode: Mode,

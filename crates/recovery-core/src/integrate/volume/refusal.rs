@@ -19,16 +19,13 @@ pub enum VolumeRefusal {
     Target(TargetRefusal),
     /// The stack of the target creates the volume itself, and has created an empty one in this Region.
     StackVolume {
-        /// The stack.
         stack: String,
         /// The volume's logical id in it.
         logical_id: String,
     },
     /// A volume that a stack created uses the device name of the tag.
     StackDevice {
-        /// The device name.
         device: DeviceName,
-        /// The instance.
         instance: InstanceId,
         /// The volume that has it.
         holder: VolumeId,
@@ -37,18 +34,13 @@ pub enum VolumeRefusal {
     },
     /// The volume is in another Availability Zone than the instance.
     ZoneMismatch {
-        /// The volume.
         volume: VolumeId,
-        /// Its zone.
         volume_zone: String,
-        /// The instance.
         instance: InstanceId,
-        /// Its zone.
         instance_zone: String,
     },
     /// The volume is attached to another instance.
     AttachedElsewhere {
-        /// The volume.
         volume: VolumeId,
         /// The instance it is attached to.
         other: InstanceId,
@@ -56,45 +48,27 @@ pub enum VolumeRefusal {
         instance: InstanceId,
     },
     /// The volume is in an error state or being deleted.
-    VolumeUnusable {
-        /// The volume.
-        volume: VolumeId,
-        /// Its state.
-        state: String,
-    },
+    VolumeUnusable { volume: VolumeId, state: String },
     /// The instance is terminated or shutting down.
-    InstanceGone {
-        /// The instance.
-        instance: InstanceId,
-        /// Its state.
-        state: String,
-    },
+    InstanceGone { instance: InstanceId, state: String },
     /// Another volume uses the device name of the tag.
     DeviceTaken {
-        /// The device name.
         device: DeviceName,
-        /// The instance.
         instance: InstanceId,
         /// That volume, if it is known.
         holder: Option<VolumeId>,
     },
     /// No usual device name is free.
-    NoFreeDevice {
-        /// The instance.
-        instance: InstanceId,
-    },
+    NoFreeDevice { instance: InstanceId },
     /// The instance has the maximum number of volumes.
     AttachmentLimit {
-        /// The instance.
         instance: InstanceId,
         /// EC2's words.
         message: String,
     },
     /// The key that encrypts the volume cannot be used.
     KeyUnusable {
-        /// The volume.
         volume: VolumeId,
-        /// The instance.
         instance: InstanceId,
         /// The key, if EC2 names it.
         key: Option<String>,
@@ -103,36 +77,27 @@ pub enum VolumeRefusal {
     },
     /// The AWS Marketplace product code of the volume forbids this instance in its current state.
     ProductCode {
-        /// The volume.
         volume: VolumeId,
-        /// The instance.
         instance: InstanceId,
         /// EC2's words.
         message: String,
     },
     /// EC2 does not support this volume on this instance.
     Unsupported {
-        /// The volume.
         volume: VolumeId,
-        /// The instance.
         instance: InstanceId,
         /// EC2's words.
         message: String,
     },
     /// EC2 accepted the attachment, but the volume is not attached.
     AttachmentDropped {
-        /// The volume.
         volume: VolumeId,
-        /// The instance.
         instance: InstanceId,
         /// The KMS key of an encrypted volume.
         key: Option<String>,
     },
     /// The volume does not exist, although AWS Backup restored it.
-    VolumeGone {
-        /// The volume.
-        volume: VolumeId,
-    },
+    VolumeGone { volume: VolumeId },
 }
 
 /// How to make a KMS key usable for the attachment of its volume.

@@ -85,7 +85,6 @@ impl Axis {
     }
 }
 
-/// A tick of a time axis.
 pub(super) struct Tick {
     pub(super) class: &'static str,
     pub(super) left: String,
@@ -303,5 +302,4 @@ fn bars(
     bars
 }
 
-/// The width of a drawing.
 pub(super) const WIDTH: i64 = 10_000;
