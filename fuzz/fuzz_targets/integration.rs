@@ -70,15 +70,13 @@ fn arrange(world: &World, input: &mut Unstructured<'_>) -> Result<()> {
             "AWS::EC2::Volume",
         ];
         resource.resource_type = text(input, &types)?;
-        resource.status = text(
-            input,
-            &[
-                "CREATE_COMPLETE",
-                "CREATE_COMPLETE",
-                "CREATE_FAILED",
-                "UPDATE_IN_PROGRESS",
-            ],
-        )?;
+        let statuses = [
+            "CREATE_COMPLETE",
+            "CREATE_COMPLETE",
+            "CREATE_FAILED",
+            "UPDATE_IN_PROGRESS",
+        ];
+        resource.status = text(input, &statuses)?.as_str().into();
         resource.physical_id = input.ratio(7, 8)?.then(|| group.clone());
     }
     let instances =
@@ -90,10 +88,8 @@ fn arrange(world: &World, input: &mut Unstructured<'_>) -> Result<()> {
         state.instances.insert(stranger.id.clone(), stranger);
     }
     for instance in state.instances.values_mut() {
-        instance.state = word(
-            input,
-            &["running", "running", "stopped", "pending", "terminated"],
-        )?;
+        let states = ["running", "running", "stopped", "pending", "terminated"];
+        instance.state = word(input, &states)?.as_str().into();
         instance.zone = word(input, &["us-west-2a", "us-west-2a", "us-west-2b"])?;
         for _ in 0..input.int_in_range(0..=3)? {
             let device = word(input, &["/dev/sdf", "/dev/xvda", "xvdg"])?;
@@ -101,16 +97,16 @@ fn arrange(world: &World, input: &mut Unstructured<'_>) -> Result<()> {
         }
     }
     for volume in state.volumes.values_mut() {
-        volume.state = word(
-            input,
-            &["available", "available", "creating", "in-use", "error"],
-        )?;
-        if volume.state == "in-use" {
+        let states = ["available", "available", "creating", "in-use", "error"];
+        volume.state = word(input, &states)?.as_str().into();
+        if volume.state.as_str() == "in-use" {
             let instance = word(input, &["i-1", "i-2", "i-3"])?;
             volume.attachments.push(Attachment {
                 instance: InstanceId::new(instance),
                 device: word(input, &["/dev/sdf"])?,
-                state: word(input, &["attached", "attaching", "detaching", "busy"])?,
+                state: word(input, &["attached", "attaching", "detaching", "busy"])?
+                    .as_str()
+                    .into(),
             });
         }
     }
@@ -159,7 +155,7 @@ fuzz_target!(|bytes: &[u8]| {
         // of the group.
         assert!(volume.attachments.len() <= 1, "{volume:?}");
         assert!(
-            volume.state == before.state || volume.state == "in-use",
+            volume.state == before.state || volume.state.as_str() == "in-use",
             "{volume:?}"
         );
     }

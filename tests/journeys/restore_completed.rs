@@ -521,7 +521,7 @@ fn refuses_another_zone_and_notifies_once() {
     // Another refusal is notified, too, in the same OpsItem.
     move_instances(&world, "us-west-2a");
     for instance in world.state().instances.values_mut() {
-        instance.state = "terminated".to_owned();
+        instance.state = "terminated".into();
     }
     assert_outcome!(integrate(&world, &event), "refused", "instance-gone");
     assert_eq!(world.state().notifications.len(), 2);
@@ -557,7 +557,7 @@ fn uses_cloudformation_tags_only_if_they_name_a_target() {
             StackResource {
                 resource_type: "AWS::EC2::Volume".to_owned(),
                 physical_id: Some("vol-0source".to_owned()),
-                status: "CREATE_COMPLETE".to_owned(),
+                status: "CREATE_COMPLETE".into(),
             },
         );
         world
@@ -769,7 +769,7 @@ fn retries_while_the_stack_is_missing() {
         .values_mut()
         .for_each(|resource| {
             resource.physical_id = None;
-            resource.status = "CREATE_IN_PROGRESS".to_owned();
+            resource.status = "CREATE_IN_PROGRESS".into();
         });
     let error = integrate(&world, &event).unwrap_err();
     assert_eq!(error.error_type(), "Retryable");
@@ -789,7 +789,7 @@ fn refuses_failed_and_unsupported_targets() {
         let world = world_of(&event);
         for resource in world.state().stack_resources.values_mut() {
             resource.resource_type = resource_type.to_owned();
-            resource.status = status.to_owned();
+            resource.status = status.into();
         }
         let outcome = integrate(&world, &event).unwrap();
         assert_eq!(
@@ -849,23 +849,23 @@ fn waits_until_volume_and_instance_are_ready() {
     };
     let volume_state = |world: &World, state: &str| {
         for volume in world.state().volumes.values_mut() {
-            volume.state = state.to_owned();
+            volume.state = state.into();
         }
     };
     check(&|world| volume_state(world, "creating"), &|world| {
         for volume in world.state().volumes.values_mut() {
-            volume.state = "available".to_owned();
+            volume.state = "available".into();
         }
     });
     check(
         &|world| {
             for instance in world.state().instances.values_mut() {
-                instance.state = "pending".to_owned();
+                instance.state = "pending".into();
             }
         },
         &|world| {
             for instance in world.state().instances.values_mut() {
-                instance.state = "running".to_owned();
+                instance.state = "running".into();
             }
         },
     );
@@ -995,7 +995,7 @@ fn refuses_terminated_instances_and_unusable_volumes() {
     for state in ["terminated", "shutting-down"] {
         let world = world_of(&event);
         for instance in world.state().instances.values_mut() {
-            instance.state = state.to_owned();
+            instance.state = state.into();
         }
         assert_outcome!(integrate(&world, &event), "refused", "instance-gone");
         assert_eq!(attached(&world), []);
@@ -1003,7 +1003,7 @@ fn refuses_terminated_instances_and_unusable_volumes() {
     for state in ["error", "deleting", "deleted"] {
         let world = world_of(&event);
         for volume in world.state().volumes.values_mut() {
-            volume.state = state.to_owned();
+            volume.state = state.into();
         }
         assert_outcome!(integrate(&world, &event), "refused", "volume-unusable");
         assert_eq!(attached(&world), []);
@@ -1015,16 +1015,16 @@ fn waits_for_a_detachment_from_another_instance() {
     let event = event("restore-completed-ebs");
     let world = world_of(&event);
     for volume in world.state().volumes.values_mut() {
-        volume.state = "in-use".to_owned();
+        volume.state = "in-use".into();
         volume.attachments.push(Attachment {
             instance: InstanceId::new(OTHER_INSTANCE),
             device: "/dev/sdf".to_owned(),
-            state: "detaching".to_owned(),
+            state: "detaching".into(),
         });
     }
     let ports = Disturbed::between(&world, 4, |world| {
         for volume in world.state().volumes.values_mut() {
-            volume.state = "available".to_owned();
+            volume.state = "available".into();
             volume.attachments.clear();
         }
     });

@@ -33,7 +33,7 @@ fn world() -> World {
         state.restore_tests.volumes.insert(
             VolumeId::new(VOLUME),
             TestVolume {
-                state: "available".to_owned(),
+                state: "available".into(),
                 size: 100,
                 encrypted: true,
                 snapshot: Some(SNAPSHOT.to_owned()),
@@ -203,14 +203,14 @@ fn validates_a_job_given_by_its_id() {
 #[test]
 fn waits_for_a_volume_that_is_being_created() {
     let world = world();
-    change_volume(&world, |volume| volume.state = "creating".to_owned());
+    change_volume(&world, |volume| volume.state = "creating".into());
     world.state().looks_until_created = Some(3);
     assert_outcome!(validate(&world, &event(EVENT)), "validated");
     assert!(reported(&world).unwrap().successful);
 
     // But not longer than the run, and nothing is reported meanwhile.
     let world = self::world();
-    change_volume(&world, |volume| volume.state = "creating".to_owned());
+    change_volume(&world, |volume| volume.state = "creating".into());
     let clock = FakeClock::with_budget(Duration::from_secs(120));
     let error = validate_with(&world, &clock, &event(EVENT)).unwrap_err();
     assert_eq!(error.error_type(), "Retryable");

@@ -48,7 +48,7 @@ impl End {
                         volume.id.to_string(),
                         attachment.instance.to_string(),
                         attachment.device.clone(),
-                        attachment.state.clone(),
+                        attachment.state.to_string(),
                     ]
                 })
             })

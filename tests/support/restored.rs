@@ -136,7 +136,7 @@ fn tags(pairs: &[(&str, &str)]) -> recovery_core::tags::Tags {
 pub(crate) fn volume(id: &str, zone: &str) -> Volume {
     Volume {
         id: VolumeId::new(id),
-        state: "available".to_owned(),
+        state: "available".into(),
         zone: zone.to_owned(),
         attachments: Vec::new(),
         key: None,
@@ -149,7 +149,7 @@ pub(crate) fn volume(id: &str, zone: &str) -> Volume {
 pub(crate) fn instance(id: &str, zone: &str) -> Instance {
     Instance {
         id: InstanceId::new(id),
-        state: "running".to_owned(),
+        state: "running".into(),
         zone: zone.to_owned(),
         devices: Vec::new(),
     }
@@ -159,7 +159,7 @@ fn stack_resource(resource_type: &str, physical_id: &str) -> StackResource {
     StackResource {
         resource_type: resource_type.to_owned(),
         physical_id: Some(physical_id.to_owned()),
-        status: "CREATE_COMPLETE".to_owned(),
+        status: "CREATE_COMPLETE".into(),
     }
 }
 

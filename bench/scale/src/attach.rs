@@ -198,12 +198,12 @@ fn world(restores: usize) -> World {
             StackResource {
                 resource_type: "AWS::EC2::Instance".to_owned(),
                 physical_id: Some(id.as_str().to_owned()),
-                status: "CREATE_COMPLETE".to_owned(),
+                status: "CREATE_COMPLETE".into(),
             },
         );
         let instance = Instance {
             id: id.clone(),
-            state: "running".to_owned(),
+            state: "running".into(),
             zone: "us-west-2a".to_owned(),
             devices: Vec::new(),
         };

@@ -151,7 +151,7 @@ impl Instances for Vault {
         self.count();
         Ok(Instance {
             id: id.clone(),
-            state: "running".to_owned(),
+            state: "running".into(),
             zone: "us-west-2a".to_owned(),
             devices: Vec::new(),
         })

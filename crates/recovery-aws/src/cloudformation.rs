@@ -68,7 +68,7 @@ impl StackResources for CloudFormation {
                 .filter(|status| status.as_str() != ABSENT)
                 .ok_or_else(|| missing("ResourceStatus"))?
                 .as_str()
-                .to_owned(),
+                .into(),
         }))
     }
 }
@@ -103,7 +103,7 @@ mod tests {
             Some(StackResource {
                 resource_type: "AWS::EC2::Instance".to_owned(),
                 physical_id: Some("i-0a1b2c3d4e5f60718".to_owned()),
-                status: "CREATE_COMPLETE".to_owned(),
+                status: "CREATE_COMPLETE".into(),
             })
         );
         let form = wire.only().form();
@@ -124,7 +124,7 @@ mod tests {
             ))]);
             let resource = described(&wire).await.unwrap().unwrap();
             assert_eq!(resource.physical_id, None);
-            assert_eq!(resource.status, "CREATE_IN_PROGRESS");
+            assert_eq!(resource.status.as_str(), "CREATE_IN_PROGRESS");
         }
     }
 

@@ -132,7 +132,7 @@ fn volume(volume: aws_sdk_ec2::types::Volume) -> Result<RecoveredVolume, Error> 
                     .state
                     .ok_or_else(|| missing("attachmentSet.status"))?
                     .as_str()
-                    .to_owned(),
+                    .into(),
                 since: attachment.attach_time.and_then(time),
             })
         })
@@ -143,7 +143,7 @@ fn volume(volume: aws_sdk_ec2::types::Volume) -> Result<RecoveredVolume, Error> 
             .state
             .ok_or_else(|| missing("status"))?
             .as_str()
-            .to_owned(),
+            .into(),
         zone: volume.availability_zone,
         attachments,
     })
@@ -253,18 +253,18 @@ mod tests {
             [
                 RecoveredVolume {
                     id: VolumeId::new("vol-1"),
-                    state: "in-use".to_owned(),
+                    state: "in-use".into(),
                     zone: Some("us-west-2a".to_owned()),
                     attachments: vec![Since {
                         instance: InstanceId::new("i-1"),
                         device: "/dev/sdf".to_owned(),
-                        state: "attached".to_owned(),
+                        state: "attached".into(),
                         since: DateTime::from_timestamp(1_795_413_007, 0),
                     }],
                 },
                 RecoveredVolume {
                     id: VolumeId::new("vol-2"),
-                    state: "available".to_owned(),
+                    state: "available".into(),
                     zone: None,
                     attachments: Vec::new(),
                 },

@@ -85,7 +85,7 @@ impl RestoreTesting {
                 .state
                 .ok_or_else(|| missing("state"))?
                 .as_str()
-                .to_owned(),
+                .into(),
             size: volume.size.ok_or_else(|| missing("size"))?,
             encrypted: volume.encrypted.ok_or_else(|| missing("encrypted"))?,
             // Empty for a volume that was not created from a snapshot.
@@ -207,7 +207,7 @@ mod tests {
         assert_eq!(
             testing.test_volume(&id).await.unwrap(),
             Some(TestVolume {
-                state: "available".to_owned(),
+                state: "available".into(),
                 size: 100,
                 encrypted: true,
                 snapshot: Some(SNAPSHOT.to_owned()),

@@ -839,7 +839,7 @@ fn refused_worlds() -> Vec<(&'static str, World)> {
             let empty = StackResource {
                 resource_type: "AWS::EC2::Volume".to_owned(),
                 physical_id: Some("vol-9".to_owned()),
-                status: "CREATE_COMPLETE".to_owned(),
+                status: "CREATE_COMPLETE".into(),
             };
             world.state().stack_resources.insert(key, empty);
         }),
@@ -1568,7 +1568,7 @@ async fn returns_a_retryable_error_while_the_target_is_updated() {
     ] {
         let world = World::with_restored_volume();
         for resource in world.state().stack_resources.values_mut() {
-            resource.status = status.to_owned();
+            resource.status = status.into();
         }
         let error = deliver(&world).await.unwrap_err();
         assert_eq!(error.error_type(), "Retryable");

@@ -598,7 +598,7 @@ fn refuses_volumes_that_the_stack_owns_with_a_remedy() {
     let resource = |kind: &str| StackResource {
         resource_type: kind.to_owned(),
         physical_id: Some("vol-empty".to_owned()),
-        status: "CREATE_COMPLETE".to_owned(),
+        status: "CREATE_COMPLETE".into(),
     };
     let plan_with = |made: Option<&str>, input: &Value| {
         let world = World::new();
@@ -781,7 +781,7 @@ fn records_existing_targets_without_changing_the_hash() {
     let stack_resource = |kind: &str| StackResource {
         resource_type: kind.to_owned(),
         physical_id: Some("i-1".to_owned()),
-        status: "CREATE_COMPLETE".to_owned(),
+        status: "CREATE_COMPLETE".into(),
     };
     let key = || ("shop".to_owned(), "Server".to_owned());
     {
@@ -794,7 +794,7 @@ fn records_existing_targets_without_changing_the_hash() {
             InstanceId::new("i-1"),
             Instance {
                 id: InstanceId::new("i-1"),
-                state: "running".to_owned(),
+                state: "running".into(),
                 zone: "us-west-2c".to_owned(),
                 devices: Vec::new(),
             },

@@ -49,12 +49,12 @@ fn volume() -> impl Strategy<Value = Volume> {
         .prop_map(|(instance, state)| Attachment {
             instance: InstanceId::new(instance),
             device: "/dev/sdf".to_owned(),
-            state: state.to_owned(),
+            state: state.into(),
         });
     (state, zone, prop::collection::vec(attachment, 0..3)).prop_map(|(state, zone, attachments)| {
         Volume {
             id: VolumeId::new("vol-1"),
-            state: state.to_owned(),
+            state: state.into(),
             zone: zone.to_owned(),
             attachments,
             key: None,
@@ -86,7 +86,7 @@ fn instance() -> impl Strategy<Value = Instance> {
     )
         .prop_map(|(state, zone, devices)| Instance {
             id: InstanceId::new("i-1"),
-            state: state.to_owned(),
+            state: state.into(),
             zone: zone.to_owned(),
             devices,
         })
@@ -272,7 +272,7 @@ proptest! {
         let step = next_step(&volume, &instance, wanted.as_ref(), &unusable);
         match &step {
             Step::Attach { device } => {
-                prop_assert_eq!(&volume.state, "available");
+                prop_assert_eq!(volume.state.as_str(), "available");
                 prop_assert!(["running", "stopped"].contains(&instance.state.as_str()));
                 prop_assert_eq!(&volume.zone, &instance.zone);
                 prop_assert!(!unusable.contains(device));

@@ -217,11 +217,11 @@ async fn skips_volumes_that_a_user_attached_elsewhere() {
     {
         let mut state = world.state();
         let volume = state.volumes.get_mut(&VolumeId::new("vol-1")).unwrap();
-        volume.state = "in-use".to_owned();
+        volume.state = "in-use".into();
         volume.attachments.push(Attachment {
             instance: InstanceId::new("i-other"),
             device: "/dev/sdf".to_owned(),
-            state: "attached".to_owned(),
+            state: "attached".into(),
         });
     }
     let outcome = run(&world).await.unwrap();
@@ -365,7 +365,7 @@ async fn starts_no_integration_without_enough_time() {
     assert_eq!(attached(&world), 0);
     // Restores that wait are left to the next run.
     for volume in world.state().volumes.values_mut() {
-        volume.state = "creating".to_owned();
+        volume.state = "creating".into();
     }
     let clock = FakeClock::new();
     let outcome = reconcile(&world, &clock, &ownership(), WINDOW)
@@ -381,7 +381,7 @@ async fn starts_no_integration_without_enough_time() {
 async fn leaves_remaining_restores_to_the_next_run() {
     let world = restored(20);
     for volume in world.state().volumes.values_mut() {
-        volume.state = "creating".to_owned();
+        volume.state = "creating".into();
     }
     // Eight at a time wait 30 s each. The fake clock adds them up.
     let clock = FakeClock::with_budget(Duration::from_secs(900));
@@ -492,7 +492,7 @@ async fn returns_an_error_when_a_list_call_fails() {
 fn detach(world: &World) {
     let mut state = world.state();
     let volume = state.volumes.get_mut(&VolumeId::new("vol-1")).unwrap();
-    volume.state = "available".to_owned();
+    volume.state = "available".into();
     volume.attachments.clear();
     for instance in state.instances.values_mut() {
         instance.devices.clear();
@@ -504,10 +504,10 @@ fn replace(world: &World, state: &str) {
     detach(world);
     let mut all = world.state();
     let gone = all.instances.get_mut(&InstanceId::new("i-1")).unwrap();
-    gone.state = "terminated".to_owned();
+    gone.state = "terminated".into();
     let mut new = gone.clone();
     new.id = InstanceId::new("i-2");
-    new.state = state.to_owned();
+    new.state = state.into();
     all.instances.insert(new.id.clone(), new);
     for resource in all.stack_resources.values_mut() {
         resource.physical_id = Some("i-2".to_owned());

@@ -422,7 +422,7 @@ async fn refuses_with_a_remedy() {
             .instances
             .get_mut(&InstanceId::new("i-1"))
             .unwrap()
-            .state = state.to_owned();
+            .state = state.into();
         assert_refused(
             handle(&gone, &config(), &input()).await,
             "instance-gone",

@@ -121,7 +121,7 @@ fn attached() -> Vec<Scenario> {
         }),
         usual("volume-creating", "integrated").given(|world| {
             world.state().looks_until_created = Some(2);
-            each_volume(world, |volume| volume.state = "creating".to_owned());
+            each_volume(world, |volume| volume.state = "creating".into());
         }),
         usual("next-free-device", "integrated").given(|world| take(world, &["/dev/sdf"])),
         usual("device-taken-but-not-listed", "integrated").given(|world| {
@@ -217,7 +217,7 @@ fn found() -> Vec<Scenario> {
             attach(world, INSTANCE);
             world.state().looks_until_attached = 2;
             each_volume(world, |volume| {
-                volume.attachments[0].state = "attaching".to_owned();
+                volume.attachments[0].state = "attaching".into();
             });
         }),
     ]
@@ -251,7 +251,7 @@ fn refused() -> Vec<Scenario> {
         usual("attached-elsewhere", "refused/attached-elsewhere")
             .given(|world| attach(world, OTHER_INSTANCE)),
         usual("volume-unusable", "refused/volume-unusable").given(|world| {
-            each_volume(world, |volume| volume.state = "error".to_owned());
+            each_volume(world, |volume| volume.state = "error".into());
         }),
         usual("instance-gone", "refused/instance-gone")
             .given(|world| each_instance(world, |it| state(it, "terminated"))),
@@ -282,7 +282,7 @@ fn refused() -> Vec<Scenario> {
             });
         }),
         usual("target-failed", "refused/target-failed").given(|world| {
-            each_resource(world, |it| it.status = "CREATE_FAILED".to_owned());
+            each_resource(world, |it| it.status = "CREATE_FAILED".into());
         }),
         usual("tag-missing", "refused/tag-missing").given(|world| retag(world, &[STACK])),
         usual("tag-invalid", "refused/tag-invalid").given(|world| {
@@ -362,7 +362,7 @@ fn waited_for() -> Vec<Scenario> {
             .given(|world| {
                 each_resource(world, |it| {
                     it.physical_id = None;
-                    it.status = "CREATE_IN_PROGRESS".to_owned();
+                    it.status = "CREATE_IN_PROGRESS".into();
                 });
             })
             .then(|world| add_target(world, &event(FILE))),
@@ -412,7 +412,7 @@ fn each_instance(world: &World, change: impl Fn(&mut Instance)) {
 }
 
 fn state(instance: &mut Instance, state: &str) {
-    state.clone_into(&mut instance.state);
+    instance.state = state.into();
 }
 
 fn zone(instance: &mut Instance, zone: &str) {
@@ -441,11 +441,11 @@ fn take(world: &World, devices: &[&str]) {
 fn attach(world: &World, instance: &str) {
     let instance = InstanceId::new(instance);
     each_volume(world, |volume| {
-        volume.state = "in-use".to_owned();
+        volume.state = "in-use".into();
         volume.attachments.push(Attachment {
             instance: instance.clone(),
             device: "/dev/sdh".to_owned(),
-            state: "attached".to_owned(),
+            state: "attached".into(),
         });
     });
     if let Some(instance) = world.state().instances.get_mut(&instance) {
@@ -468,7 +468,7 @@ fn own_tags(world: &World, logical_id: &'static str) {
         StackResource {
             resource_type: "AWS::EC2::Volume".to_owned(),
             physical_id: Some("vol-0source".to_owned()),
-            status: "CREATE_COMPLETE".to_owned(),
+            status: "CREATE_COMPLETE".into(),
         },
     );
 }

@@ -25,7 +25,7 @@ fn of(name: &'static str, leads_to: &'static str) -> Scenario {
     {
         let mut state = world.state();
         let made = TestVolume {
-            state: "available".to_owned(),
+            state: "available".into(),
             size: 100,
             encrypted: true,
             snapshot: Some(SNAPSHOT.to_owned()),
@@ -54,7 +54,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         ),
         of("creating", "validated").given(|world| {
             world.state().looks_until_created = Some(1);
-            each_volume(world, |volume| volume.state = "creating".to_owned());
+            each_volume(world, |volume| volume.state = "creating".into());
         }),
         of("volume-missing", "validated")
             .given(|world| world.state().restore_tests.volumes.clear()),

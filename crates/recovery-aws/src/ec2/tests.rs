@@ -92,13 +92,13 @@ async fn describes_a_volume_by_id_with_every_field() {
         volume,
         Volume {
             id: VolumeId::new(VOLUME),
-            state: "in-use".to_owned(),
+            state: "in-use".into(),
             zone: "us-west-2a".to_owned(),
             // Detached attachments are dropped.
             attachments: vec![Attachment {
                 instance: InstanceId::new(INSTANCE),
                 device: "/dev/sdf".to_owned(),
-                state: "attaching".to_owned(),
+                state: "attaching".into(),
             }],
             key: Some(KEY.to_owned()),
             restore_test: false,
@@ -180,7 +180,8 @@ async fn keeps_unknown_volume_states() {
     let wire = Wire::answering([volumes(&format!(
         "<item><volumeId>{VOLUME}</volumeId><availabilityZone>us-west-2a</availabilityZone><status>hibernating</status></item>"
     ))]);
-    assert_eq!(describe_volume(&wire).await.unwrap().state, "hibernating");
+    let state = describe_volume(&wire).await.unwrap().state;
+    assert_eq!(state.as_str(), "hibernating");
 }
 
 /// EC2 omits the instance if an AWS service uses the volume:
@@ -272,7 +273,7 @@ async fn describes_an_instance_by_id_with_every_field() {
         instance,
         Instance {
             id: InstanceId::new(INSTANCE),
-            state: "running".to_owned(),
+            state: "running".into(),
             zone: "us-west-2a".to_owned(),
             devices: vec![
                 ("/dev/xvda".to_owned(), VolumeId::new("vol-root")),

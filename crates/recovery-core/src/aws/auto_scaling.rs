@@ -19,16 +19,27 @@ pub struct Member {
     pub lifecycle: String,
 }
 
-impl Member {
-    /// Whether it is, or soon will be, in service.
-    pub(crate) fn serves(&self) -> bool {
-        self.is("InService") || self.is("Pending")
-    }
+/// The role of a member in its group, according to its lifecycle state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// It is, or soon will be, in service.
+    Serves,
+    /// A person has put it into standby, from which it can return.
+    Standby,
+    /// It is terminated or terminating.
+    Terminates,
+    /// Anything else, such as `Detaching` or `Quarantined`.
+    Other,
+}
 
-    /// Whether its lifecycle state is `state` or a step of it, such as `Pending:Wait`.
-    pub(crate) fn is(&self, state: &str) -> bool {
-        self.lifecycle
-            .strip_prefix(state)
-            .is_some_and(|step| step.is_empty() || step.starts_with(':'))
+impl Member {
+    /// The phase of its lifecycle state, which may name a step: `Pending:Wait`.
+    pub(crate) fn phase(&self) -> Phase {
+        match self.lifecycle.split(':').next().unwrap_or_default() {
+            "InService" | "Pending" => Phase::Serves,
+            "Standby" | "EnteringStandby" => Phase::Standby,
+            "Terminating" | "Terminated" => Phase::Terminates,
+            _ => Phase::Other,
+        }
     }
 }

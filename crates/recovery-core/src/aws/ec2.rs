@@ -64,21 +64,70 @@ pub(crate) fn slot(device: &str) -> &str {
         .unwrap_or(name)
 }
 
+state! {
+    /// The state of a volume.
+    ///
+    /// See <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_Volume.html>.
+    VolumeState {
+        Creating = "creating",
+        Available = "available",
+        InUse = "in-use",
+        Deleting = "deleting",
+        Deleted = "deleted",
+        Error = "error",
+    }
+}
+
+state! {
+    /// The state of an attachment. `busy` is a detachment that waits for the guest.
+    ///
+    /// See <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_VolumeAttachment.html>.
+    AttachmentState {
+        Attaching = "attaching",
+        Attached = "attached",
+        Detaching = "detaching",
+        Busy = "busy",
+    }
+}
+
+state! {
+    /// The state of an instance.
+    ///
+    /// See <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_InstanceState.html>.
+    InstanceState {
+        Pending = "pending",
+        Running = "running",
+        Stopping = "stopping",
+        Stopped = "stopped",
+        ShuttingDown = "shutting-down",
+        Terminated = "terminated",
+    }
+}
+
+impl InstanceState {
+    /// Whether the instance is terminated or shutting down.
+    pub(crate) fn is_ending(&self) -> bool {
+        matches!(
+            self,
+            InstanceState::ShuttingDown | InstanceState::Terminated
+        )
+    }
+}
+
 /// An attachment of a volume.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attachment {
     pub instance: InstanceId,
     pub device: String,
-    /// `attaching`, `attached`, `detaching`, `busy`, …
-    pub state: String,
+    /// Its state.
+    pub state: AttachmentState,
 }
 
 /// An EBS volume of `ec2:DescribeVolumes`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Volume {
     pub id: VolumeId,
-    /// `creating`, `available`, `in-use`, `deleting`, `deleted`, `error`.
-    pub state: String,
+    pub state: VolumeState,
     pub zone: String,
     pub attachments: Vec<Attachment>,
     /// The ARN of the KMS key that it is encrypted with.
@@ -93,8 +142,7 @@ pub struct Volume {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Instance {
     pub id: InstanceId,
-    /// `pending`, `running`, `stopping`, `stopped`, `shutting-down`, `terminated`.
-    pub state: String,
+    pub state: InstanceState,
     pub zone: String,
     /// The device names in use, with their volumes.
     pub devices: Vec<(String, VolumeId)>,
@@ -133,8 +181,8 @@ pub enum AttachAnswer {
 /// The volume of a restore test.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TestVolume {
-    /// `creating`, `available`, `in-use`, `deleting`, `deleted`, `error`.
-    pub state: String,
+    /// Its state.
+    pub state: VolumeState,
     /// Its size in GiB.
     pub size: i32,
     pub encrypted: bool,
@@ -155,8 +203,7 @@ pub struct Snapshot {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecoveredVolume {
     pub id: VolumeId,
-    /// `creating`, `available`, `in-use`, …
-    pub state: String,
+    pub state: VolumeState,
     pub zone: Option<String>,
     pub attachments: Vec<Since>,
 }
@@ -166,7 +213,6 @@ pub struct RecoveredVolume {
 pub struct Since {
     pub instance: InstanceId,
     pub device: String,
-    /// `attaching`, `attached`, …
-    pub state: String,
+    pub state: AttachmentState,
     pub since: Option<DateTime<Utc>>,
 }

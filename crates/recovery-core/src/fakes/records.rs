@@ -66,12 +66,12 @@ pub fn completed_job(
 pub fn attached_volume(n: &str, instance: &str, since: DateTime<Utc>) -> RecoveredVolume {
     RecoveredVolume {
         id: VolumeId::new(format!("vol-{n}")),
-        state: "in-use".to_owned(),
+        state: "in-use".into(),
         zone: Some("us-west-2a".to_owned()),
         attachments: vec![Since {
             instance: InstanceId::new(format!("i-{instance}")),
             device: "/dev/sdf".to_owned(),
-            state: "attached".to_owned(),
+            state: "attached".into(),
             since: Some(since),
         }],
     }

@@ -46,7 +46,9 @@ impl RestoreTests for World {
             let looks = &mut state.looks_until_created;
             Ok(state.restore_tests.volumes.get_mut(id).map(|volume| {
                 match looks {
-                    Some(0) if volume.state == "creating" => volume.state = "available".to_owned(),
+                    Some(0) if volume.state.as_str() == "creating" => {
+                        volume.state = "available".into()
+                    }
                     Some(looks) => *looks = looks.saturating_sub(1),
                     None => {}
                 }

@@ -385,7 +385,7 @@ impl Story {
             Progress::Restored(created, completed) => {
                 let mut volume = attached_volume(&n, "1", Story::moment(completed));
                 volume.attachments.clear();
-                volume.state = "available".to_owned();
+                volume.state = "available".into();
                 records.volumes.insert(volume.id.clone(), volume);
                 records.jobs.push(job(created, completed));
             }

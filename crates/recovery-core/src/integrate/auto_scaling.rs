@@ -1,7 +1,7 @@
 //! Which instance of an Auto Scaling group a restored resource belongs to.
 
 use crate::aws::arn::InstanceId;
-use crate::aws::auto_scaling::{Group, Member};
+use crate::aws::auto_scaling::{Group, Member, Phase};
 use crate::text::code;
 
 /// Which member of a group is meant.
@@ -22,23 +22,22 @@ pub fn choose(group: &Group, holders: &[InstanceId]) -> Choice {
         .members
         .iter()
         .find(|member| holders.contains(&member.instance));
-    match holder {
-        // A person has put it into standby, from which it returns.
-        Some(holder) if holder.serves() || holder.is("Standby") || holder.is("EnteringStandby") => {
+    match holder.map(|holder| (holder, holder.phase())) {
+        Some((holder, Phase::Serves | Phase::Standby)) => {
             return Choice::Member(holder.instance.clone());
         }
-        Some(holder) if holder.is("Terminating") || holder.is("Terminated") => {
+        Some((holder, Phase::Terminates)) => {
             return Choice::NotYet(format!(
                 "the group to terminate {}, which still has the restored resource",
                 holder.instance
             ));
         }
-        Some(_) | None => {}
+        Some((_, Phase::Other)) | None => {}
     }
     let serving: Vec<&Member> = group
         .members
         .iter()
-        .filter(|member| member.serves())
+        .filter(|member| member.phase() == Phase::Serves)
         .collect();
     match *serving {
         [] => Choice::NotYet(match &*listed(&group.members) {

@@ -12,7 +12,7 @@ use crate::ports::RestoreJobs;
 pub(crate) enum Admission {
     /// It is. Status, role, recovery point and created resource of its job are known.
     Integrate {
-        restore: Restore,
+        restore: Box<Restore>,
         /// The resource that the job created.
         created: Arn,
     },
@@ -67,5 +67,8 @@ pub(crate) async fn admit(
     if job.recovery_point.is_none() {
         return Err(missing("recovery point"));
     }
-    Ok(Admission::Integrate { restore, created })
+    Ok(Admission::Integrate {
+        restore: Box::new(restore),
+        created,
+    })
 }

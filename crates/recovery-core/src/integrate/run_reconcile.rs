@@ -11,7 +11,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 
 use crate::aws::arn::{RecoveryPointArn, VolumeId};
 use crate::aws::backup::{Restore, RestoreJob};
-use crate::aws::ec2::Volume;
+use crate::aws::ec2::{AttachmentState, Volume};
 use crate::error::Error;
 use crate::integrate::backoff::RESERVE;
 use crate::integrate::record::{INTEGRATION, TAGS_FROM, Trigger, says};
@@ -249,7 +249,10 @@ async fn not_integrated(
         else {
             continue;
         };
-        let attached = volume.attachments.iter().any(|a| a.state == "attached");
+        let attached = volume
+            .attachments
+            .iter()
+            .any(|a| a.state == AttachmentState::Attached);
         // If the item is open and does not say so, the attachment was not recorded.
         let settled = item.is_none() || recorded;
         if volume.restore_test || attached && settled {

@@ -93,7 +93,7 @@ async fn instance_of_group(
     };
     let instance = read(ports, id, instances).await?;
     // The group replaces it as soon as it notices.
-    if matches!(instance.state.as_str(), "shutting-down" | "terminated") {
+    if instance.state.is_ending() {
         return Err(waits_for(&format!("{} is {}", instance.id, instance.state)));
     }
     Ok(Target::Found(instance))

@@ -1,7 +1,7 @@
 //! Which instance or Auto Scaling group a stack resource is, and why it is not a target.
 
 use crate::aws::arn::InstanceId;
-use crate::aws::cloudformation::StackResource;
+use crate::aws::cloudformation::{ResourceStatus, StackResource};
 use crate::error::{Error, Fault};
 use crate::integrate::kind::ResourceKind;
 use crate::tags::IntegrationTarget;
@@ -66,7 +66,7 @@ pub enum TargetRefusal {
         stack: String,
         logical_id: String,
         /// The resource's status.
-        status: String,
+        status: ResourceStatus,
     },
     /// The Auto Scaling group has several instances, and nothing says which one is meant.
     SeveralInstances {
@@ -102,7 +102,7 @@ impl TargetRefusal {
                 stack,
                 logical_id,
                 status,
-            } => format!("{logical_id} in stack {stack} is {}", code(status)),
+            } => format!("{logical_id} in stack {stack} is {}", code(status.as_str())),
             TargetRefusal::SeveralInstances { group, count } => format!(
                 "the Auto Scaling group {} has {count} instances, but a {} belongs to one instance",
                 code(group),
@@ -163,18 +163,14 @@ pub(crate) fn server(
         }
         return Err(reference.not_yet("the stack or the resource in it does not exist yet"));
     };
-    if matches!(
-        status.as_str(),
-        "CREATE_FAILED" | "DELETE_IN_PROGRESS" | "DELETE_COMPLETE"
-    ) {
+    if status.is_failed_or_deleted() {
         return Ok(Target::Refused(TargetRefusal::Failed {
             stack: stack.to_owned(),
             logical_id: logical_id.to_owned(),
             status,
         }));
     }
-    // While a resource is being replaced, CloudFormation still names the old one.
-    if status.ends_with("UPDATE_IN_PROGRESS") || status.ends_with("ROLLBACK_IN_PROGRESS") {
+    if status.is_changing() {
         return Err(reference.not_yet(format!("the resource is changing ({status})")));
     }
     let physical_id = physical_id.ok_or_else(|| {

@@ -136,7 +136,7 @@ pub async fn handle(
         }
         Target::Untagged => return refused(StartRefusal::Untagged),
     };
-    if matches!(instance.state.as_str(), "shutting-down" | "terminated") {
+    if instance.state.is_ending() {
         return refused(StartRefusal::Target(VolumeRefusal::InstanceGone {
             instance: instance.id,
             state: instance.state,

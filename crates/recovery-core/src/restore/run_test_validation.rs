@@ -11,7 +11,7 @@ use futures_util::future::try_join;
 
 use crate::aws::arn::{OpsItemId, RecoveryPointArn, RestoreJobId, Scope, VolumeId};
 use crate::aws::backup::{EBS, Report, RestoreJob};
-use crate::aws::ec2::{Snapshot, TestVolume};
+use crate::aws::ec2::{Snapshot, TestVolume, VolumeState};
 use crate::error::{Error, Fault};
 use crate::explanation::Explanation;
 use crate::notification::Notification;
@@ -41,11 +41,11 @@ pub enum Verdict {
 
 /// Compares the volume with the snapshot of the recovery point.
 pub fn check(volume: &TestVolume, snapshot: &Snapshot) -> Verdict {
-    if volume.state == "creating" {
+    if volume.state == VolumeState::Creating {
         return Verdict::NotYet;
     }
     let mut wrong = Vec::new();
-    if volume.state != "available" {
+    if volume.state != VolumeState::Available {
         wrong.push(format!("its state is {}, not available", volume.state));
     }
     match &volume.snapshot {
@@ -296,7 +296,7 @@ mod tests {
 
     fn volume() -> TestVolume {
         TestVolume {
-            state: "available".to_owned(),
+            state: "available".into(),
             size: 100,
             encrypted: true,
             snapshot: Some("snap-1".to_owned()),
@@ -314,7 +314,7 @@ mod tests {
     #[test]
     fn compares_a_volume_with_its_recovery_point() {
         let state = |state: &str| TestVolume {
-            state: state.to_owned(),
+            state: state.into(),
             ..volume()
         };
         let cases: &[(&str, TestVolume, Snapshot, &[&str])] = &[
@@ -406,7 +406,7 @@ mod tests {
             (
                 "everything wrong",
                 TestVolume {
-                    state: "error".to_owned(),
+                    state: "error".into(),
                     size: 1,
                     encrypted: false,
                     snapshot: None,

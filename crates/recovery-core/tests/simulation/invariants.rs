@@ -213,10 +213,10 @@ fn end(sim: &Sim, plan: &Plan, restore: &Restore) -> End {
     let Some(resource) = resource else {
         return End::Waiting;
     };
-    if resource.status == "CREATE_FAILED" {
+    if resource.status.as_str() == "CREATE_FAILED" {
         return End::Refused("target-failed");
     }
-    if resource.status == "UPDATE_IN_PROGRESS" {
+    if resource.status.as_str() == "UPDATE_IN_PROGRESS" {
         return End::Waiting;
     }
     let on = state

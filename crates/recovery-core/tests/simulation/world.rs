@@ -169,7 +169,7 @@ impl Sim {
                 .is_some_and(|shown| self.now() < *shown);
         if hidden {
             volume.attachments.clear();
-            volume.state = "available".to_owned();
+            volume.state = "available".into();
         }
         volume
     }

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::aws::ec2::{AttachAnswer, DeviceName, Instance, Volume};
+use crate::aws::ec2::{AttachAnswer, AttachmentState, DeviceName, Instance, Volume};
 use crate::error::{Error, Fault};
 use crate::integrate::volume::decide::{Step, next_step};
 use crate::integrate::volume::record::Attached;
@@ -349,13 +349,13 @@ fn remedy_of_wait(volume: &Volume, instance: &Instance) -> String {
         .iter()
         .find(|attachment| attachment.instance == instance.id);
     let instance = &instance.id;
-    match attachment.map(|at| (at.state.as_str(), shown(&at.device))) {
+    match attachment.map(|at| (&at.state, shown(&at.device))) {
         // https://docs.aws.amazon.com/ebs/latest/userguide/ebs-attaching-volume.html
-        Some(("attaching", device)) => format!(
+        Some((AttachmentState::Attaching, device)) => format!(
             "The integration is retried automatically. If the state does not change for several minutes, check in the guest operating system of {instance} whether something else uses the name {device} (an instance store, or a volume that was detached while it was mounted), and whether the NVMe driver is loaded. Reboot {instance}, or stop and start it. If that does not help, force the detachment (`aws ec2 detach-volume --volume-id {id} --force`), set another recovery:device on the recovery point, and run the integration of this restore job again."
         ),
         // https://docs.aws.amazon.com/ebs/latest/userguide/ebs-detaching-volume.html
-        Some(("detaching" | "busy", device)) => format!(
+        Some((AttachmentState::Detaching | AttachmentState::Busy, device)) => format!(
             "The integration is retried automatically. A detachment waits for the guest operating system: unmount {device} on {instance}, or stop {instance}. The volume is then attached again."
         ),
         _ => "No action needed. The integration is retried automatically.".to_owned(),

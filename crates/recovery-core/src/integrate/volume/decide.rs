@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use crate::aws::ec2::{DeviceName, Instance, Volume, slot};
+use crate::aws::ec2::{
+    AttachmentState, DeviceName, Instance, InstanceState, Volume, VolumeState, slot,
+};
 use crate::integrate::volume::refusal::VolumeRefusal;
 
 /// The next step of an attachment.
@@ -38,8 +40,8 @@ pub fn next_step(
         .iter()
         .find(|attachment| attachment.instance == instance.id)
     {
-        return match attachment.state.as_str() {
-            "attached" => Step::Done {
+        return match &attachment.state {
+            AttachmentState::Attached => Step::Done {
                 device: attachment.device.clone(),
             },
             state => Step::Wait(format!(
@@ -48,24 +50,24 @@ pub fn next_step(
             )),
         };
     }
-    match instance.state.as_str() {
-        "running" | "stopped" => {}
-        "pending" | "stopping" => {
+    match instance.state {
+        InstanceState::Running | InstanceState::Stopped => {}
+        InstanceState::Pending | InstanceState::Stopping => {
             return Step::Wait(format!("{} (now {})", instance.id, instance.state));
         }
-        _ => {
+        InstanceState::ShuttingDown | InstanceState::Terminated | InstanceState::Other(_) => {
             return Step::Refuse(VolumeRefusal::InstanceGone {
                 instance: instance.id.clone(),
                 state: instance.state.clone(),
             });
         }
     }
-    match volume.state.as_str() {
-        "available" => {}
-        "creating" => return Step::Wait(format!("{} (now creating)", volume.id)),
-        "in-use" => {
+    match volume.state {
+        VolumeState::Available => {}
+        VolumeState::Creating => return Step::Wait(format!("{} (now creating)", volume.id)),
+        VolumeState::InUse => {
             return match volume.attachments.first() {
-                Some(elsewhere) if elsewhere.state != "detaching" => {
+                Some(elsewhere) if elsewhere.state != AttachmentState::Detaching => {
                     Step::Refuse(VolumeRefusal::AttachedElsewhere {
                         volume: volume.id.clone(),
                         other: elsewhere.instance.clone(),
@@ -76,7 +78,10 @@ pub fn next_step(
                 _ => Step::Wait(format!("{} to show where it is attached", volume.id)),
             };
         }
-        _ => {
+        VolumeState::Deleting
+        | VolumeState::Deleted
+        | VolumeState::Error
+        | VolumeState::Other(_) => {
             return Step::Refuse(VolumeRefusal::VolumeUnusable {
                 volume: volume.id.clone(),
                 state: volume.state.clone(),
@@ -142,7 +147,7 @@ mod tests {
     fn volume() -> Volume {
         Volume {
             id: VolumeId::new("vol-1"),
-            state: "available".to_owned(),
+            state: "available".into(),
             zone: "us-west-2a".to_owned(),
             attachments: Vec::new(),
             key: None,
@@ -153,11 +158,11 @@ mod tests {
 
     fn attached(instance: &str, state: &str) -> Volume {
         Volume {
-            state: "in-use".to_owned(),
+            state: "in-use".into(),
             attachments: vec![Attachment {
                 instance: InstanceId::new(instance),
                 device: "/dev/sdf".to_owned(),
-                state: state.to_owned(),
+                state: state.into(),
             }],
             ..volume()
         }
@@ -166,7 +171,7 @@ mod tests {
     fn instance() -> Instance {
         Instance {
             id: InstanceId::new("i-1"),
-            state: "running".to_owned(),
+            state: "running".into(),
             zone: "us-west-2a".to_owned(),
             devices: vec![("/dev/xvda".to_owned(), VolumeId::new("vol-root"))],
         }
@@ -206,7 +211,7 @@ mod tests {
     fn a_free_volume_and_a_ready_instance_come_together() {
         assert_eq!(step(&volume(), &instance()), attach("/dev/sdf"));
         let stopped = Instance {
-            state: "stopped".to_owned(),
+            state: "stopped".into(),
             ..instance()
         };
         assert_eq!(step(&volume(), &stopped), attach("/dev/sdf"));
@@ -230,7 +235,7 @@ mod tests {
             done
         );
         let stopping = Instance {
-            state: "stopping".to_owned(),
+            state: "stopping".into(),
             ..instance()
         };
         assert_eq!(step(&attached("i-1", "attached"), &stopping), done);
@@ -254,19 +259,19 @@ mod tests {
         check(&volume(), &ahead);
         check(&attached("i-2", "detaching"), &instance());
         let creating = Volume {
-            state: "creating".to_owned(),
+            state: "creating".into(),
             ..volume()
         };
         check(&creating, &instance());
         for state in ["pending", "stopping"] {
             let instance = Instance {
-                state: state.to_owned(),
+                state: state.into(),
                 ..instance()
             };
             check(&volume(), &instance);
         }
         let contradiction = Volume {
-            state: "in-use".to_owned(),
+            state: "in-use".into(),
             ..volume()
         };
         check(&contradiction, &instance());
@@ -289,14 +294,14 @@ mod tests {
         );
         for state in ["error", "deleting", "deleted", "unheard-of"] {
             let volume = Volume {
-                state: state.to_owned(),
+                state: state.into(),
                 ..volume()
             };
             assert_eq!(refused(step(&volume, &instance())), "volume-unusable");
         }
         for state in ["terminated", "shutting-down", "unheard-of"] {
             let instance = Instance {
-                state: state.to_owned(),
+                state: state.into(),
                 ..instance()
             };
             assert_eq!(refused(step(&volume(), &instance)), "instance-gone");

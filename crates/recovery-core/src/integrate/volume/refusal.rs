@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::aws::arn::{InstanceId, VolumeId};
-use crate::aws::ec2::DeviceName;
+use crate::aws::ec2::{DeviceName, InstanceState, VolumeState};
 use crate::integrate::refusal::Refusal;
 use crate::integrate::target::TargetRefusal;
 use crate::integrate::volume::kind::EBS_VOLUME;
@@ -48,9 +48,15 @@ pub enum VolumeRefusal {
         instance: InstanceId,
     },
     /// The volume is in an error state or being deleted.
-    VolumeUnusable { volume: VolumeId, state: String },
+    VolumeUnusable {
+        volume: VolumeId,
+        state: VolumeState,
+    },
     /// The instance is terminated or shutting down.
-    InstanceGone { instance: InstanceId, state: String },
+    InstanceGone {
+        instance: InstanceId,
+        state: InstanceState,
+    },
     /// Another volume uses the device name of the tag.
     DeviceTaken {
         device: DeviceName,

@@ -7,7 +7,8 @@ use futures_util::future::{OptionFuture, join};
 
 use crate::aws::arn::{InstanceId, VolumeId};
 use crate::aws::backup::{Restore, RestoreJob};
-use crate::aws::ec2::{Instance, Volume};
+use crate::aws::cloudformation::ResourceStatus;
+use crate::aws::ec2::{AttachmentState, Instance, Volume};
 use crate::error::{Error, Fault};
 use crate::integrate::backoff::{Backoff, RESERVE};
 use crate::integrate::record::{TAGS_FROM, Trigger, new_item};
@@ -172,7 +173,11 @@ async fn already_recorded(
     job: &RestoreJob,
     volume: &Volume,
 ) -> Result<Option<Outcome>, Error> {
-    let Some(attachment) = volume.attachments.iter().find(|a| a.state == "attached") else {
+    let Some(attachment) = volume
+        .attachments
+        .iter()
+        .find(|a| a.state == AttachmentState::Attached)
+    else {
         return Ok(None);
     };
     let Some(item) = first_of(ports, &restore_key(&job.id)).await? else {
@@ -202,10 +207,8 @@ pub(crate) async fn stack_volume(
     let resource = ports.stack_resource(stack, logical_id).await?;
     let exists = resource.is_some_and(|resource| {
         resource.resource_type == "AWS::EC2::Volume"
-            && !matches!(
-                resource.status.as_str(),
-                "CREATE_FAILED" | "DELETE_IN_PROGRESS" | "DELETE_COMPLETE" | "DELETE_SKIPPED"
-            )
+            && !resource.status.is_failed_or_deleted()
+            && resource.status != ResourceStatus::DeleteSkipped
     });
     Ok(exists.then(|| VolumeRefusal::StackVolume {
         stack: stack.to_owned(),
