@@ -427,7 +427,8 @@ fn function_reports_its_progress_before_the_timeout() {
     // Less than the SDK's timeout of one attempt, but enough for the first calls on a busy machine.
     let time = Duration::from_millis(5500);
     let answer = lambda.invoke_within(&event(case.handled).to_string(), time);
-    let how_far = "calls done: none; under way: backup:ListRestoreJobs, ssm:DescribeOpsItems";
+    let how_far =
+        "finished calls: none; running calls: backup:ListRestoreJobs, ssm:DescribeOpsItems";
     assert_error(&answer, "Retryable", &["time is almost used up", how_far]);
     assert!(!lambda.invoke(&event(case.ignored).to_string()).is_error);
 }

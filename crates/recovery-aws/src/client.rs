@@ -259,7 +259,7 @@ mod tests {
         Volumes::volume(&adapters, &volume).await.unwrap_err();
         assert_eq!(
             config.calls().to_string(),
-            "calls done: ec2:DescribeVolumes; under way: none"
+            "finished calls: ec2:DescribeVolumes; running calls: none"
         );
         // Dropped before it has ended.
         let look = crate::OpsCenter::new(&config);
@@ -271,7 +271,7 @@ mod tests {
         }
         assert_eq!(
             config.calls().to_string(),
-            "calls done: ec2:DescribeVolumes; under way: ssm:GetOpsItem"
+            "finished calls: ec2:DescribeVolumes; running calls: ssm:GetOpsItem"
         );
     }
 

@@ -268,7 +268,7 @@ mod tests {
         const DENIED: &str = "Permanent: Allow this action on this resource in the function's role";
         const CREDENTIALS: &str =
             "Retryable: No action needed. Lambda renews the function's credentials";
-        const UNKNOWN: &str = "Permanent: Look the code up";
+        const UNKNOWN: &str = "Permanent: Look up the error code";
         const QUOTA: &str = "Permanent: Ask for a higher quota of OpsItems";
         for (service, status, code, expected) in [
             ("ec2", 503, "RequestLimitExceeded", LATER),

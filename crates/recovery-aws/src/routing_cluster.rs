@@ -293,7 +293,12 @@ mod tests {
         let wire = conflict(&format!("The safety rule {rule}. prevents it"));
         match set(&wire).await.unwrap() {
             ShiftAnswer::AgainstSafetyRule(fault) => {
-                assert!(fault.remedy().contains(&format!("{rule} asks")), "{fault}");
+                assert!(
+                    fault
+                        .remedy()
+                        .contains(&format!("Satisfy the safety rule {rule},")),
+                    "{fault}"
+                );
                 assert!(fault.message().contains(&rule), "{fault}");
             }
             ShiftAnswer::Set => panic!("it is not set"),

@@ -54,11 +54,11 @@ fn items(world: &World) -> Vec<StoredItem> {
     world.state().items.clone()
 }
 
-/// The only OpsItem that is not a duplicate resolved in favour of another.
+/// The only OpsItem that is not a resolved duplicate.
 #[track_caller]
 fn only_item(world: &World) -> StoredItem {
     let mut items = items(world);
-    items.retain(|item| !item.description.contains("resolved in its favour"));
+    items.retain(|item| !item.description.starts_with("Duplicate of "));
     assert_eq!(items.len(), 1, "{items:#?}");
     items.remove(0)
 }
@@ -453,7 +453,7 @@ async fn reports_the_remedy_for_a_stuck_attachment() {
     for (state, parts) in [
         (
             "attaching",
-            ["guest of i-1 has the name /dev/sdk", "--force"],
+            ["something else uses the name /dev/sdk", "--force"],
         ),
         ("busy", ["unmount /dev/sdk on i-1", "stop i-1"]),
         ("detaching", ["unmount /dev/sdk on i-1", "stop i-1"]),

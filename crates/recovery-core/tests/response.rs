@@ -59,11 +59,11 @@ async fn deliver(world: &World, payload: &Value) -> Result<Outcome, Error> {
     handle(world, &policy(), payload).await
 }
 
-/// The only OpsItem that is not a duplicate resolved in favour of another.
+/// The only OpsItem that is not a resolved duplicate.
 #[track_caller]
 fn only_item(world: &World) -> StoredItem {
     let mut items = world.state().items.clone();
-    items.retain(|item| !item.description.contains("resolved in its favour"));
+    items.retain(|item| !item.description.starts_with("Duplicate of "));
     assert_eq!(items.len(), 1, "{items:#?}");
     items.remove(0)
 }

@@ -480,6 +480,6 @@ async fn truncated_alarm_item_keeps_the_instructions() {
     };
     handle_alarm(&world, &policy, &event).await.unwrap();
     let shown = text::within(&only_item(&world).description, DESCRIPTION_LIMIT);
-    assert!(shown.contains("\n\n**What to do.** Look at"), "{shown}");
+    assert!(shown.contains("\n\n**What to do.** Check"), "{shown}");
     assert!(shown.contains("The recovery runbook is"), "{shown}");
 }

@@ -344,6 +344,6 @@ mod tests {
             runbooks,
             Some("L contains ${x} and 1 more"),
         );
-        check(",,", runbooks, Some("L names nothing"));
+        check(",,", runbooks, Some("L is empty"));
     }
 }

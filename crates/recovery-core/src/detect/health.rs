@@ -491,7 +491,7 @@ mod tests {
             assert_eq!(responses, TRACK_AND_NOTIFY, "{text}");
             assert_eq!(
                 incident.title,
-                "AWS Health: information about several services in us-east-1"
+                "AWS Health: information about multiple services in us-east-1"
             );
         }
     }

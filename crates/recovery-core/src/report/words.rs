@@ -102,23 +102,24 @@ pub(super) fn counted(count: usize, noun: &str) -> String {
 /// The title: workload, state, missed objectives, and the achieved RTO and RPO. The subject of a notification cuts it
 /// at 99 characters.
 pub fn headline(report: &Report) -> String {
-    headline_of(report, &shown(&report.workload))
-}
-
-fn headline_of(report: &Report, workload: &str) -> String {
     let prefix = match report.mode {
         Mode::Recover => "",
         Mode::Drill => DRILL,
     };
+    let headline = headline_of(report, "Recovery", &shown(&report.workload));
+    format!("{prefix}{headline}")
+}
+
+fn headline_of(report: &Report, kind: &str, workload: &str) -> String {
     let state = state(report);
     let missed = missed(report).map_or(String::new(), |missed| format!(", {missed}"));
     let rto = in_short(&report.rto);
     match &report.rpo {
         Some(rpo) if report.complete => format!(
-            "{prefix}Recovery of {workload} {state}{missed}: RTO {rto}, RPO {}",
+            "{kind} of {workload} {state}{missed}: RTO {rto}, RPO {}",
             in_short(&rpo.result)
         ),
-        _ => format!("{prefix}Recovery of {workload} {state}{missed}; RTO so far {rto}"),
+        _ => format!("{kind} of {workload} {state}{missed}; RTO so far {rto}"),
     }
 }
 
@@ -344,7 +345,7 @@ pub fn item_key(execution: &str) -> ItemKey {
 pub fn item(report: &Report, bucket: &str) -> Result<NewOpsItem, Error> {
     let named = report.problems.iter().take(NAMED_IN_ITEM);
     let text = ItemText {
-        headline: headline_of(report, &code(&report.workload)),
+        headline: headline_of(report, kind(report), &code(&report.workload)),
         problems: named.map(ProblemLines::markdown).collect(),
         more_problems: report.totals.problems.saturating_sub(NAMED_IN_ITEM),
         result: Achieved::of(report),
