@@ -20,10 +20,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     command = commands.add_parser("serve", help="serve a Region on loopback until stopped")
-    command.add_argument("--region", required=True, help="the Region to be, such as us-west-2")
+    command.add_argument("--region", required=True, help="the name of the Region, such as us-west-2")
     command.add_argument("--account", required=True, help="the account id, 12 digits")
     command.add_argument(
-        "--port", type=int, default=Settings.port, help="port to listen on; 0, the default, takes a free one"
+        "--port", type=int, default=Settings.port, help="port to listen on; 0, the default, selects a free one"
     )
     command.add_argument(
         "--restore-seconds",
@@ -96,7 +96,7 @@ def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "--wait-scale",
         type=float,
         default=Settings.wait_scale,
-        help="how long waits of runbooks and state machines take, as a part of what they say (%(default)s)",
+        help="factor for the waits of runbooks and state machines (%(default)s)",
     )
     command.add_argument(
         "--retry-seconds",
@@ -109,24 +109,24 @@ def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     command.add_argument(
         "--function-timeout-seconds",
         type=float,
-        help="how long every function has to answer (as each is configured)",
+        help="timeout of every function (default: its configured timeout)",
     )
     command.add_argument(
         "--functions-at-once",
         type=int,
         default=Settings.functions_at_once,
-        help="number of invocations that run at the same time; others wait (8 for each processor: %(default)s)",
+        help="number of concurrent invocations; others wait (8 for each processor: %(default)s)",
     )
     command.add_argument(
         "--minute-seconds",
         type=float,
         default=Settings.minute_seconds,
-        help="how long a minute of scheduled rules takes (%(default)s)",
+        help="duration of a minute of scheduled rules (%(default)s)",
     )
     command.add_argument(
         "--exit-with-stdin",
         action="store_true",
-        help="stop when standard input ends, as it does when the parent is gone",
+        help="stop at the end of standard input, for example when the parent process ends",
     )
     command.add_argument("--verbose", action="store_true", help="log to standard error")
     command.set_defaults(run=_serve)
@@ -183,7 +183,7 @@ def _add_deploy(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         "--capability",
         action="append",
         default=[],
-        help="a further capability, such as CAPABILITY_NAMED_IAM; may be repeated",
+        help="an additional capability, such as CAPABILITY_NAMED_IAM; may be repeated",
     )
     command.set_defaults(run=_deploy)
 

@@ -174,7 +174,7 @@ def _runbook(body: dict[str, Any], region: str, account: str) -> str:
 
 
 def _of_backup(method: str, path: str, body: bytes, region: str, account: str) -> str:
-    """The recovery point, vault or other resource a call of AWS Backup names; jobs are no resources."""
+    """The recovery point, vault or other resource a call of AWS Backup names; jobs are not resources."""
     route = api_models.rest_operation("backup", method, path)
     if route is None:
         return "*"

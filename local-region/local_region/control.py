@@ -86,7 +86,7 @@ class Control:
         try:
             if endpoint is None:
                 known = ", ".join(f"{method} {PREFIX}{name}" for method, name in self._endpoints)
-                raise ApiError("NotFound", f"no such control endpoint; there are {known}", 404)
+                raise ApiError("NotFound", f"this control endpoint does not exist; known are {known}", 404)
             query = {name: values[0] for name, values in parse_qs(scope["query_string"].decode()).items()}
             status, answer = 200, await endpoint(query, await _body(receive))
         except ApiError as error:

@@ -57,7 +57,7 @@ class Fault:
             raise ApiError("BadRequest", "a fault is a JSON object")
         unknown = sorted(set(asked) - set(MEMBERS))
         if unknown:
-            raise ApiError("BadRequest", f"a fault has no {unknown}; it has {', '.join(MEMBERS)}")
+            raise ApiError("BadRequest", f"a fault has no member {unknown}, only {', '.join(MEMBERS)}")
         for name, value in asked.items():
             kind = MEMBERS[name]
             if (
@@ -65,7 +65,7 @@ class Fault:
                 or isinstance(value, bool)
                 or (isinstance(value, (int, float)) and value < 0)
             ):
-                raise ApiError("BadRequest", f"a fault's {name} can't be {value!r}")
+                raise ApiError("BadRequest", f"a fault's {name} cannot be {value!r}")
         _check(asked)
         # Once, unless the calls are picked by chance.
         fault = cls(**({} if "probability" in asked else {"count": 1}) | asked)
@@ -215,12 +215,12 @@ def _check(asked: dict[str, Any]) -> None:
     if asked.get("probability", 1) > 1:
         raise ApiError("BadRequest", "a fault's probability is a number from 0 to 1")
     if "seed" in asked and "probability" not in asked:
-        raise ApiError("BadRequest", "a fault has a seed for its probability, and it has no probability")
+        raise ApiError("BadRequest", "a fault with a seed needs a probability")
     if "operation" in asked:
         model = api_models.service_model(asked.get("service", ""))
         if model is None:
-            raise ApiError("BadRequest", f"a fault with an operation needs a service; {asked.get('service')!r} is none")
+            raise ApiError("BadRequest", f"a fault with an operation needs a service, not {asked.get('service')!r}")
         if asked["operation"] not in model.operation_names:
             raise ApiError("BadRequest", f"{asked['service']} has no operation {asked['operation']!r}")
     elif "service" in asked and api_models.service_model(asked["service"]) is None:
-        raise ApiError("BadRequest", f"there is no service {asked['service']!r}")
+        raise ApiError("BadRequest", f"the service {asked['service']!r} does not exist")

@@ -1,4 +1,4 @@
-"""What one local Region is told when it starts."""
+"""The settings of one local Region."""
 
 import os
 import re
@@ -24,7 +24,7 @@ class Settings:
     restore_seconds_by_type: dict[str, float] = field(default_factory=dict)
     """How long one of a certain type does, in place of the others."""
     restore_token_seconds: float = 3600.0
-    """How long StartRestoreJob remembers an idempotency token. AWS promises no time; older texts say one hour."""
+    """How long StartRestoreJob remembers an idempotency token. AWS documents no time; older texts say one hour."""
     backup_seconds: float = 0.0
     """How long a backup job stays RUNNING."""
     attach_seconds: float = 0.05
@@ -59,21 +59,21 @@ class Settings:
         if not re.fullmatch(r"\d{12}", self.account):
             raise ValueError(f"--account {self.account!r} is not an AWS account id: 12 digits")
         if len(self.retry_seconds) != 2:
-            raise ValueError("--retry-seconds takes two numbers: the pauses before the first and second retry")
+            raise ValueError("--retry-seconds must be two numbers: the pauses before the first and the second retry")
 
         if self.function_timeout_seconds is not None and not self.function_timeout_seconds > 0:
-            raise ValueError("--function-timeout-seconds takes a number greater than 0")
+            raise ValueError("--function-timeout-seconds must be greater than 0")
         if self.functions_at_once < 1:
-            raise ValueError("--functions-at-once takes a number greater than 0")
+            raise ValueError("--functions-at-once must be greater than 0")
         unknown = sorted(set(self.restore_seconds_by_type) - set(BACKUP_TYPES))
         if unknown:
-            raise ValueError(f"--restore-seconds-of takes {', '.join(BACKUP_TYPES)}, not {', '.join(unknown)}")
+            raise ValueError(f"--restore-seconds-of must be one of {', '.join(BACKUP_TYPES)}: not {', '.join(unknown)}")
         if not self.restore_token_seconds >= 0:
-            raise ValueError("--restore-token-seconds takes a number that is not negative")
+            raise ValueError("--restore-token-seconds must not be negative")
         if not self.wait_scale >= 0:
-            raise ValueError("--wait-scale takes a number that is not negative")
+            raise ValueError("--wait-scale must not be negative")
         if not self.minute_seconds > 0:
-            raise ValueError("--minute-seconds takes a number greater than 0")
+            raise ValueError("--minute-seconds must be greater than 0")
 
     def restore_seconds_of(self, resource_type: str) -> float:
         """How long a restore job of one of AWS Backup's types stays RUNNING."""

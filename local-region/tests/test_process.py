@@ -155,7 +155,7 @@ def test_region_and_account_have_no_default(options: list[str], complaint: str) 
 @pytest.mark.parametrize(
     ("option", "complaint"),
     [
-        (["--restore-seconds-of", "rds=3"], "--restore-seconds-of takes EBS, RDS, Aurora"),
+        (["--restore-seconds-of", "rds=3"], "--restore-seconds-of must be one of EBS, RDS, Aurora"),
         (["--restore-seconds-of", "RDS"], "RDS is not TYPE=SECONDS"),
         (["--stack-seconds-of", "AWS::EC2::Nothing=3"], "there is no resource type AWS::EC2::Nothing"),
     ],

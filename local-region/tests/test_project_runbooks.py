@@ -306,10 +306,10 @@ def test_notifies_when_lambda_concurrency_is_below_concurrent_restores(
         assert notified([10, 3]) == [] and notified([]) == []
         (message,) = notified([3, 11])
         assert message.startswith("shop: Lambda concurrency is low in us-west-2: ")
-        assert "up to 11 resources at once" in message and "at most 10 Lambda functions" in message
+        assert "up to 11 resources in parallel" in message and "can run 10 concurrent Lambda invocations" in message
         # At most RestoreConcurrency restores run concurrently.
         (message,) = notified([4000], drill=True)
-        assert message.startswith("[drill] shop: ") and "up to 200 resources at once" in message
+        assert message.startswith("[drill] shop: ") and "up to 200 resources in parallel" in message
         with without_statement(region, runbooks["RegionRecoveryRole"], "ReadTheConcurrencyOfLambda"):
             assert notified([11]) == []
     finally:

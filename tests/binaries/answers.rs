@@ -222,7 +222,7 @@ fn check(case: &Case) {
     let lambda = Lambda::start(case.package, &variables);
 
     // Not an event.
-    let remedy = "Pass an event as AWS sends it: the files under events/ show each kind.";
+    let remedy = "Pass an event in the format of AWS. The files under events/ are examples.";
     for payload in [
         "{}",
         "null",
@@ -427,7 +427,8 @@ fn function_reports_its_progress_before_the_timeout() {
     // Less than the SDK's timeout of one attempt, but enough for the first calls on a busy machine.
     let time = Duration::from_millis(5500);
     let answer = lambda.invoke_within(&event(case.handled).to_string(), time);
-    let how_far = "calls done: none; under way: backup:ListRestoreJobs, ssm:DescribeOpsItems";
-    assert_error(&answer, "Retryable", &["time is nearly up", how_far]);
+    let how_far =
+        "finished calls: none; running calls: backup:ListRestoreJobs, ssm:DescribeOpsItems";
+    assert_error(&answer, "Retryable", &["time is almost used up", how_far]);
     assert!(!lambda.invoke(&event(case.ignored).to_string()).is_error);
 }

@@ -182,11 +182,11 @@ fn handles_every_alarm_file_and_recovers_only_on_composite_alarms() {
                 let (title, action) = match *name {
                     "alarm-heartbeat-silent" => (
                         format!("No heartbeat from us-east-1: alarm {alarm}"),
-                        "What you must do: Check whether customers can use the workload",
+                        "What to do\nCheck whether users can reach the workload.",
                     ),
                     _ => (
                         format!("Alarm {alarm} in {region}"),
-                        "What you must do: Look at the workload itself.",
+                        "What to do\nCheck the workload itself.",
                     ),
                 };
                 assert_eq!(stored.title, title, "{name}");
@@ -219,7 +219,7 @@ fn handles_every_alarm_file_and_recovers_only_on_composite_alarms() {
                     "alarm-heartbeat-silent-ok" => {
                         format!("Heartbeats from us-east-1 arrive again: alarm {alarm}")
                     }
-                    _ => format!("Alarm {alarm} in {region} is over"),
+                    _ => format!("Alarm {alarm} in {region} is OK again"),
                 };
                 assert_eq!(stored.title, title, "{name}");
                 assert_eq!(notifications(&world).len(), 1, "{name}");
@@ -253,10 +253,10 @@ fn tracks_then_notifies_of_an_alarm() {
             "**What happened.** Too many requests to the workload fail.",
             "- Alarm: `recovery-site-error-rate`",
             "- Region: `us-west-2`",
-            "- Since: 2026-10-20 14:02:48 UTC",
-            "- Its owner says: `Share of failed requests`",
-            "**CloudWatch says.**\n> `Threshold Crossed: 1 out of the last 1 datapoints [38.2",
-            "**What to do.** Look at the workload itself.",
+            "- Since: 2026-10-20T14:02:48Z",
+            "- Description of the alarm: `Share of failed requests`",
+            "**Why.** CloudWatch says:\n> `Threshold Crossed: 1 out of the last 1 datapoints [38.2",
+            "**What to do.** Check the workload itself.",
             "No recovery runbook is configured.",
         ],
     );
@@ -264,7 +264,7 @@ fn tracks_then_notifies_of_an_alarm() {
     assert_contains(
         &only_item(&world).description,
         &[
-            "has left the band that is usual for this time",
+            "A metric of the workload is outside its expected band.",
             "- Alarm: `recovery-orders per minute out of band`",
         ],
     );
@@ -272,7 +272,7 @@ fn tracks_then_notifies_of_an_alarm() {
     assert_contains(
         &only_item(&world).description,
         &[
-            "Several signs say together that the workload is in trouble.",
+            "Several signals together show that the workload is impaired.",
             "The recovery runbook is `StartRegionRecovery`.",
         ],
     );
@@ -355,7 +355,7 @@ fn alarm_delivered_after_its_end_starts_and_notifies_nothing() {
         let world = world_after(&all_responses(), &[ends, begins]);
         let stored = only_item(&world);
         assert_eq!(stored.item.status, Status::Resolved);
-        assert!(stored.title.ends_with(" is over"), "{}", stored.title);
+        assert!(stored.title.ends_with(" is OK again"), "{}", stored.title);
         assert!(world.state().executions.is_empty());
         assert_eq!(notifications(&world).len(), 1);
     }
@@ -492,7 +492,7 @@ fn outdated_ok_does_not_notify_or_resolve() {
     assert!(
         notifications
             .iter()
-            .all(|(subject, _)| !subject.ends_with("is over"))
+            .all(|(subject, _)| !subject.ends_with("is OK again"))
     );
     assert_eq!(world.state().executions.len(), 1);
 }

@@ -22,15 +22,14 @@ fn failed_backup_opens_an_ops_item_about_the_growing_rpo() {
         let id = event["detail"]["backupJobId"].as_str();
         assert_eq!(outcome.id("backupJobId"), id, "{name}");
         let stored = only_item(&world);
-        let title = format!("{}: recovery would lose more data", state.to_lowercase());
+        let title = format!("{}: RPO at risk", state.to_lowercase());
         assert!(stored.title.ends_with(&title), "{}", stored.title);
         assert_contains(
             &stored.description,
             &[
                 &format!("is `{state}`."),
-                "There is no new recovery point of this resource",
-                "grows until a backup succeeds",
-                "**What to do.** Read the message above.",
+                "The newest recovery point of this resource in the recovery Region gets older.",
+                "**What to do.** Read the message.",
             ],
         );
         assert_eq!(

@@ -20,19 +20,16 @@ fn failed_copy_opens_an_ops_item_about_the_growing_rpo() {
     assert_eq!(outcome.id("copyJobId"), Some(id));
     let stored = only_item(&world);
     assert_eq!(stored.key.as_str(), format!("copy-job/{id}"));
-    assert_eq!(
-        stored.title,
-        "Backup copy of EBS failed: recovery would lose more data"
-    );
+    assert_eq!(stored.title, "Copy job (EBS) failed: RPO at risk");
     assert_contains(
         &stored.description,
         &[
             &format!("Copy job `{id}` (`EBS`) is `FAILED`."),
-            "- Resource: `arn:aws:ec2:us-east-1:111122223333:volume/vol-0763fb4e71a955616`",
+            "- Protected resource: `arn:aws:ec2:us-east-1:111122223333:volume/vol-0763fb4e71a955616`",
             "- Recovery point: (not named)",
-            "- Message: `The role may not list the tags of the resource`",
-            "that grows until a copy succeeds",
-            "**What to do.** Read the message above.",
+            "**Why.** AWS Backup says: `The role may not list the tags of the resource`.",
+            "The newest recovery point of this resource in the recovery Region gets older.",
+            "**What to do.** Read the message.",
         ],
     );
     assert_eq!(
@@ -59,7 +56,7 @@ fn completed_copy_has_a_resolved_ops_item() {
     );
     assert_contains(
         &stored.description,
-        &["can restore this resource as of this backup"],
+        &["A recovery can use the new recovery point."],
     );
 }
 

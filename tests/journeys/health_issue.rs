@@ -74,21 +74,22 @@ fn tracks_and_notifies_of_a_service_issue() {
             format!("ssm:DescribeOpsItems {key}"),
             format!("ssm:CreateOpsItem {key}"),
             format!("ssm:DescribeOpsItems {key}"),
-            "sns:Publish AWS Health: S3 in trouble in us-east-1".to_owned(),
+            "sns:Publish AWS Health: issue with S3 in us-east-1".to_owned(),
             "ssm:UpdateOpsItem oi-1".to_owned(),
             "ssm:DescribeOpsItems open incidents".to_owned(),
         ]
     );
     let stored = only_item(&world);
-    assert_eq!(stored.title, "AWS Health: S3 in trouble in us-east-1");
+    assert_eq!(stored.title, "AWS Health: issue with S3 in us-east-1");
     assert_contains(
         &stored.description,
         &[
-            "**What happened.** A service that the workload may depend on is in trouble.",
+            "**What happened.** A service that the workload may depend on is impaired.",
             "- Region: `us-east-1`",
-            "- Since: 2026-10-20 13:49:00 UTC",
+            "- Since: 2026-10-20T13:49:00Z",
             "> `[06:49 AM PDT] We are investigating increased error rates for GET requests",
-            "**What to do.** Look at the workload itself.",
+            "**What was done.** The OpsItem of this incident was created or updated. No recovery was started.",
+            "**What to do.** Check the workload itself.",
             "No recovery runbook is configured.",
         ],
     );
@@ -100,13 +101,10 @@ fn tracks_and_notifies_of_a_service_issue() {
     let [(subject, message)] = notifications.as_slice() else {
         panic!("notified {} times", notifications.len());
     };
-    assert_eq!(subject, "AWS Health: S3 in trouble in us-east-1");
+    assert_eq!(subject, "AWS Health: issue with S3 in us-east-1");
     assert_contains(
         message,
-        &[
-            "What you must do: Look at the workload itself.",
-            "OpsItem: oi-1",
-        ],
+        &["What to do\nCheck the workload itself.", "OpsItem: oi-1"],
     );
 }
 
@@ -125,13 +123,13 @@ fn issue_of_several_services_is_critical() {
         assert_eq!(stored.severity, Severity::Critical, "{name}");
         assert_eq!(
             stored.title,
-            "AWS Health: several services in trouble in us-east-1"
+            "AWS Health: issue with multiple services in us-east-1"
         );
         assert_contains(
             &stored.description,
             &[
-                "in trouble as a whole",
-                "each minute of deciding counts in the recovery time",
+                "Multiple services of the primary Region are impaired.",
+                "The time until you decide counts in the RTO.",
             ],
         );
         assert_eq!(notifications(&world).len(), 1, "{name}");
@@ -218,7 +216,7 @@ fn closed_event_resolves_the_ops_item_and_notifies() {
         );
         assert_eq!(
             stored.title,
-            "AWS Health: S3 in us-east-1 reported as resolved"
+            "AWS Health: issue with S3 in us-east-1 resolved"
         );
         assert_contains(
             &stored.description,
@@ -285,7 +283,10 @@ fn contradictory_event_stays_open_without_a_recovery() {
         (stored.severity, stored.item.status),
         (Severity::Critical, Status::Open)
     );
-    assert_contains(&stored.description, &["in the same event, as ended"]);
+    assert_contains(
+        &stored.description,
+        &["The event says both that this issue is open and that it has ended."],
+    );
     assert!(world.state().executions.is_empty());
 }
 
@@ -324,14 +325,14 @@ fn issue_delivered_after_its_end_starts_and_notifies_nothing() {
     assert_eq!(stored.item.status, Status::Resolved);
     assert_eq!(
         stored.title,
-        "AWS Health: S3 in us-east-1 reported as resolved"
+        "AWS Health: issue with S3 in us-east-1 resolved"
     );
     assert!(world.state().executions.is_empty());
     // The last notification must not report the issue as new.
     let notifications = notifications(&world);
     assert_eq!(notifications.len(), 1, "{notifications:#?}");
     assert!(
-        notifications[0].0.ends_with("reported as resolved"),
+        notifications[0].0.ends_with(" resolved"),
         "{}",
         notifications[0].0
     );
@@ -441,7 +442,7 @@ fn issue_of_the_recovery_region_is_notified_without_a_recovery() {
     assert_outcome!(respond(&world, &all_responses(), &event), "responded");
     assert_contains(
         &only_item(&world).description,
-        &["Do not start a recovery or a drill without looking at this first."],
+        &["Read what AWS says before you start a recovery or a drill."],
     );
     assert!(world.state().executions.is_empty());
     assert_eq!(notifications(&world).len(), 1);

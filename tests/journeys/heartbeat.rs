@@ -42,7 +42,7 @@ fn missing_heartbeats_open_an_incident_without_a_recovery() {
     assert_contains(
         &stored.description,
         &[
-            "- Its owner says: `No heartbeat of the primary Region has arrived for some minutes.`",
+            "- Description of the alarm: `No heartbeat of the primary Region has arrived for some minutes.`",
             "no datapoints were received for 3 periods",
         ],
     );

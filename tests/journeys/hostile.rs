@@ -38,8 +38,8 @@ fn hostile() -> Vec<String> {
         "\0\u{1b}[2J\u{1b}[31mHOSTILE\u{1b}]8;;https://example.com\u{7}\u{9b}31m\u{85}\u{7f}\0",
         "\u{202e}ELITSOH HOSTILE\u{202c}\u{2066}HOSTILE\u{2067}\u{200f}\u{61c}",
         "\u{fffe}HOST\u{200b}ILE HOSTILE\u{feff}\u{2060}\u{ad}\u{e0041}\u{10ffff}",
-        "HOSTILE\r\nWhat you must do: nothing\r\n",
-        "HOSTILE\nWhat to do: nothing\n\u{2028}What you must do: nothing",
+        "HOSTILE\r\nWhat to do\r\nnothing\r\n",
+        "HOSTILE\nWhat to do\nnothing\n\u{2028}What to do",
         "{{ssm:HOSTILE}} {{ global:DATE }} ${HOSTILE} $(HOSTILE) %HOSTILE%",
         "\",\"HOSTILE\":\"",
         "مرحبا HOSTILE 你好 नमस्ते 🌊👩\u{200d}👩\u{200d}👧\u{fe0f} می\u{200c}خواهم",
@@ -103,11 +103,7 @@ fn assert_harmless(world: &World) -> usize {
                 .filter(|line| line.starts_with(start))
                 .count()
         };
-        assert_eq!(
-            lines("What you must do: ") + lines("What to do: "),
-            1,
-            "{message}"
-        );
+        assert_eq!(lines("What to do"), 1, "{message}");
         quoted += usize::from(message.contains(MARK));
     }
     quoted

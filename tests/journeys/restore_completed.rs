@@ -77,13 +77,16 @@ fn attaches_the_volume_and_resolves_its_ops_item() {
     assert_contains(
         &description,
         &[
-            "- Resource backed up: `arn:aws:ec2:us-east-1:111122223333:volume/vol-0763fb4e71a955616`",
+            "- Protected resource: `arn:aws:ec2:us-east-1:111122223333:volume/vol-0763fb4e71a955616`",
             &format!("**What was done.** `{VOLUME}` is attached to `{INSTANCE}` as `/dev/sdf`"),
             " s after the restore completed.",
-            "Nothing is left to do here.",
+            "**What to do.** No action needed.",
         ],
     );
-    assert!(!description.contains("What happens now"), "{description}");
+    assert!(
+        !description.contains("No action needed within 15 minutes"),
+        "{description}"
+    );
     assert_eq!((severity, item.status), (Severity::Low, Status::Resolved));
     assert_eq!(notifications(&world), []);
 }
@@ -331,7 +334,10 @@ fn attaches_restores_of_a_drill_only_to_the_drill_stack() {
     add_drill_stack(&world, &event);
 
     assert_outcome!(track(&world, &event), "tracked");
-    assert_eq!(only_item(&world).title, "Drill: Restore of EBS completed");
+    assert_eq!(
+        only_item(&world).title,
+        "[drill] Restore job (EBS) completed"
+    );
     let before = world.calls().len();
     assert_outcome!(integrate(&world, &event), "ignored", "drill");
     assert_eq!(world.calls().len(), before);
@@ -356,7 +362,7 @@ fn attaches_restores_of_a_drill_only_to_the_drill_stack() {
     } = only_item(&world);
     assert_eq!(
         title,
-        format!("Drill: Restored volume {VOLUME} attached to {DRILL_INSTANCE}")
+        format!("[drill] Restored volume {VOLUME} attached to {DRILL_INSTANCE}")
     );
     assert_eq!((severity, item.status), (Severity::Low, Status::Resolved));
     assert_eq!(notifications(&world), []);
@@ -489,7 +495,7 @@ fn refuses_another_zone_and_notifies_once() {
     assert_contains(
         &description,
         &[
-            &format!("**Why it was not attached.** {why}."),
+            &format!("**Why.** {why}."),
             &format!("**What to do.** {remedy}"),
             &format!(
                 "invoke the function restore-integrator with `{{\"restoreJobId\": \"{JOB}\"}}`"
@@ -505,8 +511,8 @@ fn refuses_another_zone_and_notifies_once() {
     assert_contains(
         message,
         &[
-            &format!("Why: {why}."),
-            &format!("What to do: {remedy}"),
+            &format!("Why\n{why}.\n"),
+            &format!("What to do\n{remedy}"),
             &format!("Restore job: {JOB}"),
             "OpsItem: oi-1",
         ],
@@ -670,7 +676,10 @@ fn keeps_the_ops_item_open_for_an_invalid_optional_tag() {
         assert_eq!(attached(&world), on_the_instance("/dev/sdf"));
         let item = only_item(&world);
         assert_eq!(item.item.status, Status::Open, "{tag}={value}");
-        assert_contains(&item.description, &["What is left to do", tag, value]);
+        assert_contains(
+            &item.description,
+            &["An optional tag could not be used", tag, value],
+        );
         assert_eq!(notifications(&world), []);
     }
 }
@@ -698,12 +707,12 @@ fn tracks_but_does_not_integrate_other_resource_types() {
             ..
         } = only_item(&world);
         assert!(
-            title.starts_with("Restore of ") && title.ends_with(" completed"),
+            title.starts_with("Restore job (") && title.ends_with(") completed"),
             "{title}"
         );
         assert_contains(
             &description,
-            &["point the workload at the resource, then resolve this item"],
+            &["Connect the workload to the restored resource. Then resolve this OpsItem."],
         );
         assert_eq!(item.status, Status::Open);
     }
@@ -972,7 +981,7 @@ fn keeps_the_ops_item_open_with_mount_instructions() {
     assert_contains(
         &description,
         &[
-            "**What is left to do.** Mount it at `/srv/data`",
+            "**What to do.** Mount the volume at `/srv/data`",
             &VOLUME.replace('-', ""),
             "never make a file system on it",
         ],

@@ -30,18 +30,17 @@ fn failed_restore_opens_an_ops_item_with_the_reason() {
         ]
     );
     let stored = only_item(&world);
-    assert_eq!(stored.title, "Restore of EBS failed");
+    assert_eq!(stored.title, "Restore job (EBS) failed");
     assert_contains(
         &stored.description,
         &[
             &format!("Restore job `{id}` (`EBS`) is `FAILED`."),
             &format!(
-                "- Message: `{}`",
+                "**Why.** AWS Backup says: `{}`.",
                 event["detail"]["statusMessage"].as_str().unwrap()
             ),
-            "**What it means.** This data is not back.",
-            "**What to do.** Read the message above.",
-            "nothing was overwritten",
+            "**What was done.** Nothing. This data is not restored. No resource was overwritten.",
+            "**What to do.** Read the message.",
         ],
     );
     assert_eq!(stored.severity, Severity::High);

@@ -149,8 +149,7 @@ fn notifies_before_it_reports_an_invalid_volume() {
     assert!(position("sns:Publish") < position("backup:PutRestoreValidationResult"));
     assert!(position("sns:Publish").is_some(), "{calls:?}");
 
-    let wrong =
-        "it has 8 GiB, and the recovery point 100; it is not encrypted, and the recovery point is";
+    let wrong = "its size is 8 GiB, the size of the recovery point 100 GiB; it is not encrypted, but the recovery point is";
     let report = reported(&world).unwrap();
     assert!(!report.successful);
     assert_contains(&report.message, &[VOLUME, wrong]);
@@ -162,10 +161,10 @@ fn notifies_before_it_reports_an_invalid_volume() {
         &[
             &format!("Restore job `{JOB}` (`EBS`) is `COMPLETED`, started by a restore test."),
             SNAPSHOT,
-            "**What is wrong.**",
+            "**Why.**",
             wrong,
-            "**What it means.**",
-            "**What to do.** Restore the same recovery point by hand",
+            "**What was done.** The result FAILED is reported to AWS Backup.",
+            "**What to do.** Check the metadata of the restore testing selection",
         ],
     );
     let notifications = notifications(&world);
@@ -298,7 +297,7 @@ fn notifies_even_if_the_ops_item_cannot_be_created() {
     assert_eq!(error.error_type(), "Permanent");
     let notifications = notifications(&world);
     assert_eq!(notifications.len(), 1);
-    assert_contains(&notifications[0].1, &["OpsItem: could not be written"]);
+    assert_contains(&notifications[0].1, &["OpsItem: could not be created"]);
     assert_eq!(reported(&world), None, "the OpsItem comes first");
 }
 

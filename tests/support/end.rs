@@ -197,10 +197,7 @@ fn is_outdated_failure(subject: &str, items: &[StoredItem]) -> bool {
 
 /// Whether the OpsItem was created at the same time as another one, and resolved as its duplicate.
 pub(crate) fn is_duplicate(stored: &StoredItem) -> bool {
-    stored.item.status == Status::Resolved
-        && stored
-            .description
-            .starts_with("Created at the same moment as ")
+    stored.item.status == Status::Resolved && stored.description.starts_with("Duplicate of ")
 }
 
 fn described(stored: &StoredItem) -> [String; 7] {

@@ -21,18 +21,17 @@ impl AutoScaling {
     /// The IAM actions of the calls in this file.
     pub const ACTIONS: &'static [&'static str] = &[DESCRIBE_GROUPS];
 
-    /// A client on `config`.
     pub fn new(config: &Config) -> AutoScaling {
         AutoScaling {
             client: client!(config, aws_sdk_autoscaling),
         }
     }
 
-    /// The group of this name, with the lifecycle states of its members, or nothing where there is none.
+    /// The group with this name and the lifecycle states of its members; `None` if it does not exist.
     ///
     /// <https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_DescribeAutoScalingGroups.html>
     pub(crate) async fn group(&self, name: &str) -> Result<Option<Group>, Error> {
-        // A group stands on one page with all its members.
+        // A group and all its members are on one page.
         let answer = self
             .client
             .describe_auto_scaling_groups()

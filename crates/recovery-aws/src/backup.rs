@@ -1,5 +1,5 @@
-//! AWS Backup: restore jobs and the tags of the recovery points it holds itself; in [`recovery`], the
-//! recovery points of a vault and the start of restores.
+//! AWS Backup: restore jobs, and the tags of recovery points that AWS Backup has itself. [`recovery`] lists the recovery
+//! points of a vault and starts restores.
 
 mod recovery;
 
@@ -29,17 +29,16 @@ impl Backup {
     /// The IAM actions of the calls in this file.
     pub const ACTIONS: &'static [&'static str] = &[DESCRIBE_RESTORE_JOB, LIST_TAGS];
 
-    /// The further ones of the listing of completed restores.
+    /// The IAM actions for the list of restore jobs.
     pub const LISTING_ACTIONS: &'static [&'static str] = &[LIST_RESTORE_JOBS];
 
-    /// A client on `config`.
     pub fn new(config: &Config) -> Backup {
         Backup {
             client: client!(config, aws_sdk_backup),
         }
     }
 
-    /// The job, as AWS Backup knows it now.
+    /// The current description of the job.
     ///
     /// <https://docs.aws.amazon.com/aws-backup/latest/devguide/API_DescribeRestoreJob.html>
     pub(crate) async fn restore_job(&self, id: &RestoreJobId) -> Result<RestoreJob, Error> {
@@ -53,8 +52,7 @@ impl Backup {
         Ok(translate(id, job))
     }
 
-    /// One page of the jobs that restore an EBS volume and were created after `since`, whatever became
-    /// of them.
+    /// One page of the jobs that restore an EBS volume and were created after `since`, with any status.
     ///
     /// <https://docs.aws.amazon.com/aws-backup/latest/devguide/API_ListRestoreJobs.html>
     pub(crate) async fn restores(
@@ -78,7 +76,7 @@ impl Backup {
             .into_iter()
             .filter_map(|job| {
                 Some(RestoreJob {
-                    // Nothing can be done for a job without an id.
+                    // A job without an id is useless.
                     id: RestoreJobId::new(job.restore_job_id?),
                     status: job.status.map(|status| status.as_str().to_owned()),
                     status_message: job.status_message,
@@ -101,7 +99,7 @@ impl Backup {
         })
     }
 
-    /// All tags of a recovery point whose ARN is one of AWS Backup's own.
+    /// All tags of a recovery point whose tags AWS Backup has.
     ///
     /// <https://docs.aws.amazon.com/aws-backup/latest/devguide/API_ListTags.html>
     pub(crate) async fn tags(&self, point: &RecoveryPointArn) -> Result<Tags, Error> {
@@ -120,7 +118,6 @@ impl Backup {
     }
 }
 
-/// The job that AWS Backup describes.
 pub(crate) fn translate(id: &RestoreJobId, job: DescribeRestoreJobOutput) -> RestoreJob {
     RestoreJob {
         id: id.clone(),
@@ -139,8 +136,8 @@ pub(crate) fn translate(id: &RestoreJobId, job: DescribeRestoreJobOutput) -> Res
     }
 }
 
-/// One that cannot be read counts as absent, as in the job's event: what a type without an
-/// integration is called is no reason to fail.
+/// An ARN that cannot be parsed counts as absent, as in the job's event. The ARN of a type without an integration must
+/// not cause an error.
 pub(crate) fn arn(text: Option<String>) -> Option<Arn> {
     text.and_then(|text| Arn::parse(&text).ok())
 }
@@ -264,7 +261,7 @@ mod tests {
             error.to_string(),
             format!(
                 "backup:DescribeRestoreJob on {JOB} failed (ResourceNotFoundException): Restore job does not exist. \
-                 Look the code up in the API reference of the service; this function does not know it."
+                 Look up the error code in the API reference of the service: this function does not know it."
             )
         );
     }

@@ -14,8 +14,7 @@ pub struct CloudFormation {
     client: Lazy<Client>,
 }
 
-/// What the SDK puts in the place of a required member that an answer lacks, where the member is an
-/// enumeration; text becomes empty.
+/// The SDK's replacement for a missing required member that is an enumeration. A missing text becomes empty.
 pub(crate) const ABSENT: &str = "no value was set";
 const DESCRIBE_STACK_RESOURCE: &str = "cloudformation:DescribeStackResource";
 
@@ -23,7 +22,6 @@ impl CloudFormation {
     /// The IAM actions of the calls in this file.
     pub const ACTIONS: &'static [&'static str] = &[DESCRIBE_STACK_RESOURCE];
 
-    /// A client on `config`.
     pub fn new(config: &Config) -> CloudFormation {
         CloudFormation {
             client: client!(config, aws_sdk_cloudformation),

@@ -498,7 +498,7 @@ macro_rules! targets {
 
 targets!(IntegrationAdapters, PlanningAdapters, StartingAdapters);
 
-/// All kinds of adapters keep OpsItems and tell people in the same way.
+/// All kinds of adapters keep OpsItems and notify operators in the same way.
 macro_rules! ops_items_and_notifications {
     ($($adapters:ty),*) => {$(
         impl OpsItems for $adapters {

@@ -28,7 +28,6 @@ impl Records {
     /// The IAM actions of the calls in this file; that of the OpsItem is [`OpsCenter`]'s.
     pub const ACTIONS: &'static [&'static str] = &[DESCRIBE_VOLUMES, LIST_RESTORE_JOBS];
 
-    /// Clients on `config`.
     pub fn new(config: &Config) -> Records {
         Records {
             backup: client!(config, aws_sdk_backup),

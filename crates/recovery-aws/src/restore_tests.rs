@@ -1,4 +1,4 @@
-//! AWS Backup's restore tests, and in EC2 what they made.
+//! Restore tests of AWS Backup, and their volumes in EC2.
 
 use aws_sdk_backup::types::RestoreValidationStatus;
 use recovery_core::aws::arn::{RestoreJobId, VolumeId};
@@ -31,7 +31,6 @@ impl RestoreTesting {
         DESCRIBE_VOLUMES,
     ];
 
-    /// Clients on `config`.
     pub fn new(config: &Config) -> RestoreTesting {
         RestoreTesting {
             backup: client!(config, aws_sdk_backup),
@@ -39,7 +38,7 @@ impl RestoreTesting {
         }
     }
 
-    /// The restore job of a test, as AWS Backup knows it now.
+    /// The current description of the restore job.
     ///
     /// <https://docs.aws.amazon.com/aws-backup/latest/devguide/API_DescribeRestoreJob.html>
     pub(crate) async fn restore_test(&self, id: &RestoreJobId) -> Result<RestoreTest, Error> {
@@ -58,7 +57,7 @@ impl RestoreTesting {
         })
     }
 
-    /// The volume as it is now, or nothing where EC2 does not know it.
+    /// The current description of the volume; `None` if EC2 does not show it.
     ///
     /// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeVolumes.html>
     pub(crate) async fn test_volume(&self, id: &VolumeId) -> Result<Option<TestVolume>, Error> {
@@ -89,12 +88,12 @@ impl RestoreTesting {
                 .into(),
             size: volume.size.ok_or_else(|| missing("size"))?,
             encrypted: volume.encrypted.ok_or_else(|| missing("encrypted"))?,
-            // Empty for a volume that was made of none.
+            // Empty for a volume that was not created from a snapshot.
             snapshot: volume.snapshot_id.filter(|snapshot| !snapshot.is_empty()),
         }))
     }
 
-    /// The snapshot, or nothing where EC2 does not know it.
+    /// The snapshot; `None` if EC2 does not show it.
     ///
     /// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeSnapshots.html>
     pub(crate) async fn snapshot(&self, id: &str) -> Result<Option<Snapshot>, Error> {

@@ -1,5 +1,5 @@
-//! Application Recovery Controller: routing controls, through the endpoints of their cluster. Never the
-//! control plane that made them, which lives in one Region.
+//! Application Recovery Controller: routing controls, through the endpoints of their cluster. The control plane is never
+//! called, because it runs in one Region only.
 
 use std::time::Duration;
 
@@ -16,26 +16,26 @@ use recovery_core::ports::RoutingControls;
 use crate::client::{Config, Lazy, lazy};
 use crate::error::{SdkError, classify, code, message};
 
-/// The cluster of the owner's routing controls.
+/// The cluster of the routing controls.
 #[derive(Debug)]
 pub struct RoutingCluster {
     client: Lazy<Client>,
-    /// Whether the environment leads all calls somewhere else: a local Region, or a test.
+    /// Whether the environment sets another endpoint for all calls: a local Region, or a test.
     elsewhere: bool,
 }
 
 const GET_STATE: &str = "route53-recovery-cluster:GetRoutingControlState";
 const UPDATE_STATES: &str = "route53-recovery-cluster:UpdateRoutingControlStates";
 
-/// Time for a call: where an endpoint does not answer, the next one does. Five of them, each looked at
-/// and asked, fit into a third of the shortest timeout of a function.
+/// Timeout of a call. If an endpoint does not answer, the next one is called. Two calls at each of five endpoints fit
+/// into a third of the shortest timeout of a function.
 const CALL: Duration = Duration::from_secs(4);
 
 impl RoutingCluster {
     /// The IAM actions of the calls in this file.
     pub const ACTIONS: &'static [&'static str] = &[GET_STATE, UPDATE_STATES];
 
-    /// A client on `config` that is told with each call which endpoint it goes to.
+    /// A client whose calls each name their endpoint.
     pub fn new(config: &Config) -> RoutingCluster {
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(Duration::from_secs(2))
@@ -55,7 +55,7 @@ impl RoutingCluster {
             client: lazy(config, |config| {
                 Client::from_conf(
                     config::Builder::from(&config.sdk)
-                        // What is tried again is another endpoint.
+                        // A retry uses another endpoint.
                         .retry_config(RetryConfig::disabled())
                         .timeout_config(timeouts)
                         .interceptor(config.recorder())
@@ -65,7 +65,7 @@ impl RoutingCluster {
         }
     }
 
-    /// Where a call goes, and the Region that it is signed for:
+    /// The endpoint of a call, and the Region for which it is signed:
     /// <https://docs.aws.amazon.com/r53recovery/latest/dg/routing-control.update.api.html>.
     fn at(&self, endpoint: &ClusterEndpoint) -> config::Builder {
         let there = config::Config::builder().region(Region::new(endpoint.region.clone()));
@@ -144,7 +144,7 @@ impl RoutingControls for RoutingCluster {
             return Err(classify(UPDATE_STATES, subject, error));
         }
         let text = message(&error).unwrap_or_default().to_owned();
-        // A safety rule is named by its ARN; another conflict is one with somebody else's change.
+        // The message contains the ARN of a safety rule. Other conflicts are concurrent changes.
         let rule = text
             .split(|c: char| c.is_whitespace() || ",;\"'()[]".contains(c))
             .find(|word| word.contains(":controlpanel/") && word.contains("/safetyrule/"))
@@ -155,12 +155,12 @@ impl RoutingControls for RoutingCluster {
         match rule {
             Some(rule) => Ok(ShiftAnswer::AgainstSafetyRule(
                 fault(format!(
-                    "Make true what the safety rule {rule} asks for, then fail over again; or, knowing what it protects, set the routing controls by hand and override it (--safety-rules-to-override)."
+                    "Satisfy the safety rule {rule}, then fail over again. Or, if you know what it protects, set the routing controls yourself and override it (--safety-rules-to-override)."
                 ))
                 .with_source(error),
             )),
             None => Err(Error::Retryable(
-                fault("Nothing to do: it is tried again.".to_owned()).with_source(error),
+                fault("No action needed. The call is retried automatically.".to_owned()).with_source(error),
             )),
         }
     }
@@ -293,7 +293,12 @@ mod tests {
         let wire = conflict(&format!("The safety rule {rule}. prevents it"));
         match set(&wire).await.unwrap() {
             ShiftAnswer::AgainstSafetyRule(fault) => {
-                assert!(fault.remedy().contains(&format!("{rule} asks")), "{fault}");
+                assert!(
+                    fault
+                        .remedy()
+                        .contains(&format!("Satisfy the safety rule {rule},")),
+                    "{fault}"
+                );
                 assert!(fault.message().contains(&rule), "{fault}");
             }
             ShiftAnswer::Set => panic!("it is not set"),

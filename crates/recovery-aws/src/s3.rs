@@ -1,4 +1,4 @@
-//! S3: the bucket that plans, records of restore jobs and reports are kept in.
+//! S3: the recovery bucket, with plans, records of restore jobs and reports.
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::primitives::ByteStream;
@@ -20,10 +20,10 @@ const LIST_BUCKET: &str = "s3:ListBucket";
 const PUT_OBJECT: &str = "s3:PutObject";
 
 impl PlanBucket {
-    /// The IAM actions of reading and writing objects.
+    /// The IAM actions for reading and writing objects.
     pub const ACTIONS: &'static [&'static str] = &[GET_OBJECT, PUT_OBJECT];
 
-    /// The IAM action of listing them.
+    /// The IAM action for listing objects.
     pub const LISTING_ACTIONS: &'static [&'static str] = &[LIST_BUCKET];
 
     /// A client on `config` for the bucket of this name.
@@ -39,7 +39,7 @@ impl PlanBucket {
     }
 }
 
-/// What a browser is told of an object.
+/// The content type of an object.
 fn content_type(key: &str) -> &'static str {
     if key.ends_with(".html") {
         "text/html; charset=utf-8"
@@ -49,7 +49,7 @@ fn content_type(key: &str) -> &'static str {
 }
 
 impl PlanObjects for PlanBucket {
-    /// Written only where nothing is there:
+    /// Writes the object only if it does not exist:
     /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html>.
     async fn store(&self, key: &str, body: String) -> Result<(), Error> {
         let answer = self
@@ -64,7 +64,7 @@ impl PlanObjects for PlanBucket {
             .await;
         match answer {
             Ok(_) => Ok(()),
-            // The same plan, kept before.
+            // It was stored before.
             Err(error) if code(&error) == Some("PreconditionFailed") => Ok(()),
             Err(error) => Err(classify(PUT_OBJECT, self.subject(key), error)),
         }
@@ -89,7 +89,7 @@ impl PlanObjects for PlanBucket {
                 GET_OBJECT,
                 self.subject(key),
                 what,
-                "Nothing to do: it is tried again.",
+                "No action needed. The call is retried automatically.",
             )
         };
         let bytes = object
@@ -97,12 +97,14 @@ impl PlanObjects for PlanBucket {
             .collect()
             .await
             .map_err(|error| {
-                Error::Retryable(fault("the object broke off on its way").with_source(error))
+                Error::Retryable(
+                    fault("the transfer of the object was interrupted").with_source(error),
+                )
             })?
             .into_bytes();
-        String::from_utf8(bytes.into())
-            .map(Some)
-            .map_err(|error| Error::Permanent(fault("the object is no text").with_source(error)))
+        String::from_utf8(bytes.into()).map(Some).map_err(|error| {
+            Error::Permanent(fault("the object is not UTF-8 text").with_source(error))
+        })
     }
 }
 

@@ -1,4 +1,4 @@
-//! SNS: the people on call.
+//! SNS: notifications of operators.
 
 use aws_sdk_sns::Client;
 use aws_sdk_sns::types::MessageAttributeValue;
@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::client::{Config, Lazy, client};
 use crate::error::classify;
 
-/// The topic that people subscribe to, or none where notification is off.
+/// The topic of the operators; none if notification is `off`.
 #[derive(Debug)]
 pub struct Topic {
     client: Lazy<Client>,
@@ -71,13 +71,13 @@ impl Notifications for Topic {
     }
 }
 
-/// Message attribute by which SNS sends a text message for delivery, not for the lowest cost:
+/// The message attribute with which SNS optimizes a text message for reliability instead of cost:
 /// <https://docs.aws.amazon.com/sns/latest/dg/sms_publish-to-topic.html>.
 const SMS_TYPE: &str = "AWS.SNS.SMS.SMSType";
-/// Longest message with all its forms, in bytes: 256 KiB, less what subject and attributes take.
+/// Longest message with all its forms, in bytes: 256 KiB, less subject and attributes.
 const FORMS_LIMIT: usize = 250_000;
 
-/// What each protocol gets: phones a text message, everyone else the whole.
+/// The message for each protocol: `sms` gets a text message, all others the full message.
 ///
 /// <https://docs.aws.amazon.com/sns/latest/dg/sns-send-custom-platform-specific-payloads-mobile-devices.html>
 fn forms(notification: &Notification) -> String {
@@ -86,7 +86,7 @@ fn forms(notification: &Notification) -> String {
     let message = notification.limited_message();
     let mut forms = of(&message);
     let mut limit = message.len();
-    // JSON writes some characters as several.
+    // JSON escapes some characters.
     while forms.len() > FORMS_LIMIT {
         limit = limit.saturating_sub(forms.len() - FORMS_LIMIT);
         forms = of(&text::within(&message, limit));

@@ -1,4 +1,4 @@
-//! Step Functions: the state machine that recovers a Region.
+//! Step Functions: the state machine of a recovery.
 
 use aws_sdk_sfn::Client;
 use recovery_core::aws::arn::Arn;
@@ -41,8 +41,8 @@ impl StateMachine {
                 Error::Permanent(Fault::new(
                     DESCRIBE_EXECUTION,
                     self.arn.as_str(),
-                    "this is the ARN of no state machine",
-                    "Set STATE_MACHINE_ARN to one: deploy the template again.",
+                    "this is not the ARN of a state machine",
+                    "Deploy the template again: it sets STATE_MACHINE_ARN.",
                 ))
             })?;
         Ok(format!(
@@ -76,8 +76,8 @@ impl RecoveryExecutions for StateMachine {
         }
     }
 
-    /// A repeated start of one that is open, with the same input, is a success; all others with its name
-    /// are refused, for ninety days after its end:
+    /// Starting an open execution again with the same input succeeds. Any other start with the same name is refused until
+    /// 90 days after its end:
     /// <https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html>.
     async fn start_recovery(&self, name: &str, input: &str) -> Result<(), Error> {
         let answer = self

@@ -1,7 +1,7 @@
-//! The wire, for tests: takes every request that an adapter sends, and answers as AWS would.
+//! The connection, for tests: receives each request of an adapter, and answers like AWS.
 //!
-//! Below the adapters everything is the SDK's own: serialisation, signing, retries, parsing. Only
-//! the connection is replaced, and waiting takes no time.
+//! Serialization, signing, retries and parsing are those of the SDK. Only the connection is replaced, and waiting takes no
+//! time.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -25,7 +25,7 @@ use testkit::http::decoded;
 use crate::client;
 use crate::client::Config;
 
-/// What AWS answers to one request.
+/// The answer to one request.
 #[derive(Debug, Clone)]
 pub(crate) enum Answer {
     /// A response.
@@ -36,7 +36,7 @@ pub(crate) enum Answer {
     },
     /// The connection was refused.
     Refused,
-    /// The connection stands, and nothing comes.
+    /// The connection is open, but there is no answer.
     Silence,
 }
 
@@ -139,7 +139,7 @@ impl Sent {
         form
     }
 
-    /// The parameters behind the question mark.
+    /// The query parameters.
     pub(crate) fn query(&self) -> BTreeMap<String, String> {
         pairs(self.uri.split_once('?').map_or("", |(_, query)| query))
     }
@@ -164,7 +164,7 @@ impl Sent {
         let (_, host_and_path) = self.uri.split_once("://").unwrap();
         let (host, path) = host_and_path.split_once('/').unwrap();
         let path = path.split('?').next().unwrap().trim_end_matches('/');
-        // Of S3, the bucket stands before the service.
+        // The host of S3 begins with the bucket.
         if host.contains(".s3.") {
             if self.query().contains_key("list-type") {
                 return "s3:ListBucket".to_owned();
@@ -176,7 +176,7 @@ impl Sent {
             };
             return format!("s3:{verb}Object");
         }
-        // Of a cluster of routing controls, its id does.
+        // The host of a cluster of routing controls begins with its id.
         let service = host
             .split('.')
             .find(|part| *part == "route53-recovery-cluster")
@@ -220,7 +220,7 @@ pub(crate) struct Wire {
 }
 
 impl Wire {
-    /// A connection on which AWS answers so, in this order.
+    /// A connection with these answers, in this order.
     pub(crate) fn answering(answers: impl IntoIterator<Item = Answer>) -> Wire {
         Wire {
             answers: Arc::new(Mutex::new(answers.into_iter().collect())),
@@ -255,12 +255,10 @@ impl Wire {
         }
     }
 
-    /// The requests sent so far.
     pub(crate) fn sent(&self) -> Vec<Sent> {
         self.sent.lock().unwrap().clone()
     }
 
-    /// The only request that was sent.
     #[track_caller]
     pub(crate) fn only(&self) -> Sent {
         let mut sent = self.sent();
@@ -326,8 +324,8 @@ impl HttpClient for Wire {
     }
 }
 
-/// Time passes by the turns of the runtime, a tenth of a second with each: pauses between attempts
-/// and deadlines of calls come in their order, and at once.
+/// Each yield to the runtime counts as a tenth of a second, so that pauses and deadlines keep their order, without
+/// waiting.
 #[derive(Debug)]
 struct NoSleep;
 
@@ -341,8 +339,7 @@ impl AsyncSleep for NoSleep {
     }
 }
 
-/// The IAM actions of the operations that `source`, the text of an adapter's file, calls on its
-/// client.
+/// The IAM actions of the operations that `source`, the code of an adapter, calls on its client.
 pub(crate) fn called_in(service: &str, source: &str) -> BTreeSet<String> {
     let packed: String = source.split_whitespace().collect();
     packed
@@ -359,7 +356,6 @@ pub(crate) fn called_in(service: &str, source: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// An adapter's list of actions, to compare.
 pub(crate) fn listed(actions: &[&str]) -> BTreeSet<String> {
     actions.iter().map(|action| (*action).to_owned()).collect()
 }

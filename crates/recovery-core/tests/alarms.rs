@@ -179,7 +179,7 @@ fn notified(world: &World, said: &[Said]) -> BTreeMap<usize, usize> {
         let number = (0..said.len())
             .find(|number| notification.message.contains(&text_of(*number)))
             .unwrap();
-        let over = ["resolved", "is over"]
+        let over = ["resolved", "is OK again"]
             .iter()
             .any(|end| notification.subject.ends_with(end));
         assert_eq!(over, said[number].over, "{}", notification.subject);

@@ -244,14 +244,14 @@ async fn returns_a_remedy_when_restore_and_stack_do_not_match() {
         (
             RESTORE_ROLE,
             request_of_drill(1, "shop-drill"),
-            "has not the role of a drill",
+            "does not have the role of a drill",
             "without \"drill\"",
         ),
         (
             DRILL_ROLE,
             request_of_drill(1, "shop"),
-            "the drill's stack shop is the workload's own",
-            "Give the drill a stack of its own.",
+            "shop is the stack of the workload itself",
+            "Pass another stack name for the drill.",
         ),
     ] {
         let world = world(Some(role));
@@ -388,33 +388,33 @@ async fn ops_items_of_drills_say_so_and_have_a_lower_severity() {
         (
             "COMPLETED",
             Some(DRILL_ROLE),
-            "Drill: Restore of EBS completed",
+            "[drill] Restore job (EBS) completed",
             Severity::Low,
         ),
         (
             "FAILED",
             Some(DRILL_ROLE),
-            "Drill: Restore of EBS failed",
+            "[drill] Restore job (EBS) failed",
             Severity::Medium,
         ),
         (
             "COMPLETED",
             Some(RESTORE_ROLE),
-            "Restore of EBS completed",
+            "Restore job (EBS) completed",
             Severity::Medium,
         ),
         // Without a role, the severity is not lowered.
-        ("FAILED", None, "Restore of EBS failed", Severity::High),
+        ("FAILED", None, "Restore job (EBS) failed", Severity::High),
     ] {
         let world = world(role);
         track(&world, status, role).await;
         let item = only_item(&world);
         assert_eq!((item.title.as_str(), item.severity), (title, severity));
-        assert!(item.description.contains("**What it means.**"));
+        assert!(item.description.contains("**What was done.**"));
         let invites = item.description.contains("restore-integrator");
         assert_eq!(
             invites,
-            title == "Restore of EBS completed",
+            title == "Restore job (EBS) completed",
             "{}",
             item.description
         );
@@ -433,7 +433,7 @@ async fn ops_items_of_drills_say_so_and_have_a_lower_severity() {
         let item = only_item(&world);
         assert_eq!(
             item.title,
-            "Drill: Restored volume vol-1 attached to i-drill"
+            "[drill] Restored volume vol-1 attached to i-drill"
         );
         assert_eq!(
             (item.severity, item.item.status),
@@ -449,7 +449,7 @@ async fn ops_items_of_drills_say_so_and_have_a_lower_severity() {
     let answer = deliver(&world, &request_of_drill(1, "shop-drill")).await;
     assert_eq!(shown(&answer), "refused/zone-mismatch");
     let item = only_item(&world);
-    let title = "Drill: Restored volume not attached: zone-mismatch";
+    let title = "[drill] Restored volume not attached: zone-mismatch";
     assert_eq!(
         (item.title.as_str(), item.severity),
         (title, Severity::Medium)
@@ -463,7 +463,7 @@ async fn ops_items_of_drills_say_so_and_have_a_lower_severity() {
     assert_eq!(told.subject, title);
     assert!(
         told.message
-            .contains("in a drill; the workload itself is not touched"),
+            .contains("in a drill. The workload is not affected."),
         "{}",
         told.message
     );

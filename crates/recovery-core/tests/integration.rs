@@ -54,11 +54,11 @@ fn items(world: &World) -> Vec<StoredItem> {
     world.state().items.clone()
 }
 
-/// The only OpsItem that is not a duplicate resolved in favour of another.
+/// The only OpsItem that is not a resolved duplicate.
 #[track_caller]
 fn only_item(world: &World) -> StoredItem {
     let mut items = items(world);
-    items.retain(|item| !item.description.contains("resolved in its favour"));
+    items.retain(|item| !item.description.starts_with("Duplicate of "));
     assert_eq!(items.len(), 1, "{items:#?}");
     items.remove(0)
 }
@@ -453,7 +453,7 @@ async fn reports_the_remedy_for_a_stuck_attachment() {
     for (state, parts) in [
         (
             "attaching",
-            ["guest of i-1 has the name /dev/sdk", "--force"],
+            ["something else uses the name /dev/sdk", "--force"],
         ),
         ("busy", ["unmount /dev/sdk on i-1", "stop i-1"]),
         ("detaching", ["unmount /dev/sdk on i-1", "stop i-1"]),
@@ -998,7 +998,7 @@ async fn records_a_refusal_and_notifies_once() {
         }
         assert_eq!(world.attachments_made(), 0);
         let sent = world.state().notifications[0].clone();
-        assert!(sent.message.contains("What to do: "), "{}", sent.message);
+        assert!(sent.message.contains("\nWhat to do\n"), "{}", sent.message);
         assert!(sent.message.contains("vol-1"), "{}", sent.message);
         assert_eq!(sent.attributes[1], ("reason", reason.to_owned()));
     }
@@ -1126,7 +1126,7 @@ async fn keeps_the_ops_item_open_until_the_volume_is_mounted() {
         assert_eq!(item.item.status, Status::Open);
         assert_eq!(item.severity, Severity::Medium);
         assert!(
-            item.description.contains("Mount it at `/srv/data`"),
+            item.description.contains("Mount the volume at `/srv/data`"),
             "{}",
             item.description
         );
@@ -1145,13 +1145,17 @@ async fn keeps_the_ops_item_open_until_the_volume_is_mounted() {
 #[tokio::test]
 async fn attaches_despite_an_invalid_optional_tag() {
     for (key, value, left) in [
-        ("recovery:mount", "D:", "Mount the volume by hand"),
-        ("recovery:mount", "/srv/my data", "Mount the volume by hand"),
-        ("recovery:mount", "/srv/../etc", "Mount the volume by hand"),
+        ("recovery:mount", "D:", "Mount the volume yourself"),
+        (
+            "recovery:mount",
+            "/srv/my data",
+            "Mount the volume yourself",
+        ),
+        ("recovery:mount", "/srv/../etc", "Mount the volume yourself"),
         (
             "recovery:device",
             "/dev/xvdzz",
-            "attach it by hand under the right one",
+            "attach it yourself with the right name",
         ),
     ] {
         let world = World::with_restored_volume();
@@ -1164,10 +1168,10 @@ async fn attaches_despite_an_invalid_optional_tag() {
             assert_eq!(item.item.status, Status::Open, "{key}={value}");
             assert_eq!(item.severity, Severity::Medium);
             for part in [
-                "**What is left to do.**",
+                "**What to do.**",
                 &format!("the tag {key} of the recovery point is `{value}`, but must be"),
                 left,
-                "Correct the tag of the protected resource in the primary Region.",
+                "For later recoveries, correct the tag of the protected resource in the primary Region.",
             ] {
                 assert!(item.description.contains(part), "{}", item.description);
             }

@@ -373,7 +373,7 @@ fn refuses_missing_or_invalid_tags_and_unsupported_types_with_a_reason() {
             .why
     };
     assert!(why("type-not-restored").contains("not restored yet"));
-    assert!(why("tags-elsewhere").contains("may belong to any workload"));
+    assert!(why("tags-elsewhere").contains("its workload is unknown"));
 }
 
 #[test]
@@ -676,8 +676,8 @@ fn refuses_volumes_that_the_stack_owns_with_a_remedy() {
     };
     let drill = json!({"workload": "shop", "mode": "drill", "stack": "shop-drill"});
     for (input, stack) in [
-        (recover(), "stack shop owns"),
-        (drill, "stack shop-drill owns"),
+        (recover(), "stack shop creates"),
+        (drill, "stack shop-drill creates"),
     ] {
         let plan = plan_with(Some("AWS::EC2::Volume"), &input);
         assert_eq!(reasons(&plan), owned([("vol-data", "stack-volume")]));

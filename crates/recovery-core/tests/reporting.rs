@@ -443,7 +443,7 @@ async fn notifies_even_if_the_ops_item_cannot_be_updated() {
     assert!(
         world.state().notifications[0]
             .message
-            .contains("OpsItem: could not be written")
+            .contains("OpsItem: could not be created or updated")
     );
     asked(&world, &payload).await.unwrap();
     assert!(

@@ -59,11 +59,11 @@ async fn deliver(world: &World, payload: &Value) -> Result<Outcome, Error> {
     handle(world, &policy(), payload).await
 }
 
-/// The only OpsItem that is not a duplicate resolved in favour of another.
+/// The only OpsItem that is not a resolved duplicate.
 #[track_caller]
 fn only_item(world: &World) -> StoredItem {
     let mut items = world.state().items.clone();
-    items.retain(|item| !item.description.contains("resolved in its favour"));
+    items.retain(|item| !item.description.starts_with("Duplicate of "));
     assert_eq!(items.len(), 1, "{items:#?}");
     items.remove(0)
 }
@@ -401,8 +401,8 @@ async fn notification_names_the_response_and_the_ops_item() {
         .unwrap();
     let notified = world.state().notifications[0].message.clone();
     for part in [
-        "What you must do:",
-        "What is done about it: an OpsItem is kept; the runbook StartRegionRecovery is started once",
+        "What was done\nThe OpsItem of this incident was created or updated. The runbook StartRegionRecovery is started once",
+        "What to do\n",
         "OpsItem: oi-1 https://us-west-2.console.aws.amazon.com/systems-manager/opsitems/oi-1/details",
     ] {
         assert!(notified.contains(part), "{notified}");

@@ -445,7 +445,7 @@ async fn refuses_with_a_remedy() {
     assert_refused(
         refused(assumed, input_assumed).await,
         "untagged",
-        "no target",
+        "no tag that names its target",
     );
     let other = input_with("/item/type", json!("RDS"));
     assert_refused(refused(world(), other).await, "type-not-restored", "RDS");

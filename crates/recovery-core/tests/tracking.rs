@@ -59,7 +59,7 @@ async fn tracks_every_job_that_ended_in_one_ops_item() {
             "tracked",
             Open,
             Medium,
-            "Restore of EBS completed",
+            "Restore job (EBS) completed",
         ),
         (
             restore("FAILED"),
@@ -67,7 +67,7 @@ async fn tracks_every_job_that_ended_in_one_ops_item() {
             "tracked",
             Open,
             High,
-            "Restore of EBS failed",
+            "Restore job (EBS) failed",
         ),
         (
             restore("ABORTED"),
@@ -75,7 +75,7 @@ async fn tracks_every_job_that_ended_in_one_ops_item() {
             "tracked",
             Open,
             High,
-            "Restore of EBS aborted",
+            "Restore job (EBS) aborted",
         ),
         (
             copy("COMPLETED"),
@@ -83,7 +83,7 @@ async fn tracks_every_job_that_ended_in_one_ops_item() {
             "resolved",
             Resolved,
             Low,
-            "Backup copy of EBS completed",
+            "Copy job (EBS) completed",
         ),
         (
             copy("FAILED"),
@@ -91,7 +91,7 @@ async fn tracks_every_job_that_ended_in_one_ops_item() {
             "tracked",
             Open,
             High,
-            "Backup copy of EBS failed: recovery would lose more data",
+            "Copy job (EBS) failed: RPO at risk",
         ),
         (
             copy("PARTIAL"),
@@ -99,7 +99,7 @@ async fn tracks_every_job_that_ended_in_one_ops_item() {
             "tracked",
             Open,
             High,
-            "Backup copy of EBS partial: recovery would lose more data",
+            "Copy job (EBS) partial: RPO at risk",
         ),
         (
             backup("COMPLETED"),
@@ -107,7 +107,7 @@ async fn tracks_every_job_that_ended_in_one_ops_item() {
             "resolved",
             Resolved,
             Low,
-            "Backup of RDS completed",
+            "Backup job (RDS) completed",
         ),
         (
             backup("EXPIRED"),
@@ -115,7 +115,7 @@ async fn tracks_every_job_that_ended_in_one_ops_item() {
             "tracked",
             Open,
             High,
-            "Backup of RDS expired: recovery would lose more data",
+            "Backup job (RDS) expired: RPO at risk",
         ),
     ] {
         let world = World::new();
@@ -129,7 +129,7 @@ async fn tracks_every_job_that_ended_in_one_ops_item() {
         assert_eq!(item.title, title);
         assert_eq!(item.severity, severity, "{title}");
         assert_eq!(item.item.status, status, "{title}");
-        assert!(item.description.contains("**What it means.**"));
+        assert!(item.description.contains("**What was done.**"));
     }
 }
 
@@ -191,10 +191,10 @@ async fn truncated_description_keeps_the_instructions() {
         )
     };
     for (mut payload, end) in [
-        (restore("COMPLETED"), "its answer says what is missing."),
-        (restore("FAILED"), "nothing was overwritten."),
-        (copy("FAILED"), "see that it succeeds."),
-        (backup("FAILED"), "see that it succeeds."),
+        (restore("COMPLETED"), "attach the volume yourself."),
+        (restore("FAILED"), "restore the same recovery point again."),
+        (copy("FAILED"), "Then resolve this OpsItem."),
+        (backup("FAILED"), "Then resolve this OpsItem."),
     ] {
         for member in [
             "statusMessage",
@@ -335,5 +335,5 @@ async fn resolves_a_duplicate_ops_item_of_a_previous_run() {
     assert_eq!(found.id, first.id);
     let left = &world.state().items[1];
     assert_eq!(left.item.status, Status::Resolved);
-    assert!(left.description.contains("resolved in its favour"));
+    assert!(left.description.starts_with("Duplicate of "));
 }

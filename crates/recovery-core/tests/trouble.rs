@@ -279,7 +279,7 @@ async fn resolves_an_alarm_overtaken_by_its_end() {
             (item.item.status, item.severity),
             (Status::Resolved, Severity::Low)
         );
-        assert!(item.title.ends_with(" is over"), "{}", item.title);
+        assert!(item.title.ends_with(" is OK again"), "{}", item.title);
         // The alarm that is over is not notified.
         assert_eq!(
             sent_subjects(&world).len(),
@@ -307,10 +307,10 @@ async fn keeps_the_incident_open_when_the_next_alarm_overtakes_the_end() {
             (item.item.status, item.severity),
             (Status::Open, Severity::Critical)
         );
-        assert!(!item.title.ends_with(" is over"), "{}", item.title);
+        assert!(!item.title.ends_with(" is OK again"), "{}", item.title);
         assert!(
             item.description
-                .contains("**What to do.** Look at the workload itself."),
+                .contains("**What to do.** Check the workload itself."),
             "{}",
             item.description
         );
@@ -318,7 +318,7 @@ async fn keeps_the_incident_open_when_the_next_alarm_overtakes_the_end() {
         assert!(
             !sent_subjects(&world)
                 .iter()
-                .any(|sent_subjects| sent_subjects.ends_with(" is over"))
+                .any(|sent_subjects| sent_subjects.ends_with(" is OK again"))
         );
         assert_eq!(started(&world), 1);
     };
@@ -480,6 +480,6 @@ async fn truncated_alarm_item_keeps_the_instructions() {
     };
     handle_alarm(&world, &policy, &event).await.unwrap();
     let shown = text::within(&only_item(&world).description, DESCRIPTION_LIMIT);
-    assert!(shown.contains("\n\n**What to do.** Look at"), "{shown}");
+    assert!(shown.contains("\n\n**What to do.** Check"), "{shown}");
     assert!(shown.contains("The recovery runbook is"), "{shown}");
 }

@@ -16,7 +16,7 @@ pub(crate) struct Expectation {
     pub(crate) found: String,
 }
 
-/// Checks everything.
+/// Checks all expectations.
 pub(crate) fn check(played: &Played) -> Vec<Expectation> {
     let mut expectations = Vec::new();
     let mut expect = |what: &str, held: bool, found: String| {
@@ -58,7 +58,7 @@ pub(crate) fn check(played: &Played) -> Vec<Expectation> {
                 || played.adversity.faults.is_some()
                     && !items.is_empty()
                     && items.iter().all(|item| item.status == "Resolved"),
-            told(&items),
+            described(&items),
         );
     }
     let misplaced = &played.misplaced;
@@ -74,7 +74,7 @@ pub(crate) fn check(played: &Played) -> Vec<Expectation> {
             && items_of_misplaced
                 .iter()
                 .all(|item| item.title.contains("zone-mismatch")),
-        told(&items_of_misplaced),
+        described(&items_of_misplaced),
     );
     expect(
         "the volume of a restore test is not attached",
@@ -103,7 +103,7 @@ pub(crate) fn check(played: &Played) -> Vec<Expectation> {
         expect(
             &format!("{what} one open OpsItem"),
             statuses(&items) == ["Open"],
-            told(&items),
+            described(&items),
         );
     }
     let alone: Vec<&str> = incidents(played)
@@ -418,7 +418,7 @@ fn recovery_held(played: &Played, expect: &mut impl FnMut(&str, bool, String)) {
         "the numbers of the report match the Region's journal",
         wrong.is_empty(),
         if wrong.is_empty() {
-            "no disagreement".to_owned()
+            "no difference".to_owned()
         } else {
             wrong.join("; ")
         },
@@ -493,7 +493,7 @@ fn stop_held(
         stopped.status == "FAILED" && cause.contains("redrive"),
         format!("{} {cause}", stopped.status),
     );
-    let told: Vec<&Value> = played
+    let notified: Vec<&Value> = played
         .of_kind("message")
         .filter(|message| {
             message["message"].as_str().is_some_and(|text| {
@@ -503,8 +503,8 @@ fn stop_held(
         .collect();
     expect(
         "a notification names the command that redrives the recovery",
-        !told.is_empty(),
-        format!("{} message(s)", told.len()),
+        !notified.is_empty(),
+        format!("{} message(s)", notified.len()),
     );
     let reports = played.adversity.broken != Some(crate::arguments::Broken::Report);
     expect(
@@ -567,7 +567,7 @@ fn drill_held(played: &Played, expect: &mut impl FnMut(&str, bool, String)) {
             "{}, {} volume(s), stack {}",
             drill.clean_up,
             drill.volumes_left,
-            if drill.stack_left { "there" } else { "gone" }
+            if drill.stack_left { "left" } else { "deleted" }
         ),
     );
     let volumes: BTreeSet<&str> = recovery
@@ -660,7 +660,7 @@ fn statuses<'a>(items: &[&'a Item]) -> Vec<&'a str> {
     items.iter().map(|item| item.status.as_str()).collect()
 }
 
-fn told(items: &[&Item]) -> String {
+fn described(items: &[&Item]) -> String {
     if items.is_empty() {
         return "no OpsItem".to_owned();
     }

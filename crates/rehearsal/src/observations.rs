@@ -1,4 +1,4 @@
-//! What the Region looks like at the end of the story: what the expectations and the report read.
+//! Observes the Region at the end of the rehearsal, for the expectations.
 
 use std::collections::BTreeMap;
 
@@ -8,19 +8,19 @@ use crate::arguments::Adversity;
 use crate::recovery::Recovery;
 use crate::routing::Routing;
 
-/// A restore of the story and what became of it.
+/// A restore and its result.
 #[derive(Debug)]
 pub(crate) struct Restore {
-    /// What was restored, in words.
+    /// The name of the restored volume.
     pub(crate) name: String,
     pub(crate) job: String,
     pub(crate) volume: String,
     pub(crate) recovery_point: String,
-    /// The instance it belongs to.
+    /// The instance of its target.
     pub(crate) instance: String,
-    /// What the owner asked it to be attached as.
+    /// The device name of the tag.
     pub(crate) device: Option<&'static str>,
-    /// Where it is attached now: instance and device.
+    /// The instance and device of its attachment.
     pub(crate) attached: Option<(String, String)>,
 }
 
@@ -31,9 +31,9 @@ pub(crate) struct Item {
     pub(crate) title: String,
     pub(crate) status: String,
     pub(crate) severity: String,
-    /// What it is about.
+    /// Its key.
     pub(crate) key: String,
-    /// The items it refers to.
+    /// The related OpsItems.
     pub(crate) related: Vec<String>,
 }
 
@@ -41,49 +41,49 @@ pub(crate) struct Item {
 #[derive(Debug)]
 pub(crate) struct Execution {
     pub(crate) id: String,
-    /// What it was started for.
+    /// The incident that started it.
     pub(crate) incident: String,
     pub(crate) status: String,
 }
 
-/// The plan that was looked at, and what was said of it when the world had changed.
+/// The plans before the disaster.
 #[derive(Debug)]
 pub(crate) struct Planned {
     pub(crate) first: Value,
     pub(crate) changed: Value,
-    /// The plan of volumes that claim one device.
+    /// The plan of the volumes that claim the same device.
     pub(crate) rivals: Value,
-    /// The recovery point without tags that is the newest of its volume.
+    /// The recovery point without tags, which is the newest of its volume.
     pub(crate) untagged: String,
 }
 
-/// The recovery while it stood still, and where the traffic went.
+/// The stopped recovery, and the routing controls at that time.
 #[derive(Debug)]
 pub(crate) struct Stopped {
     pub(crate) recovery: Recovery,
     pub(crate) routing: Routing,
 }
 
-/// What the planner says when the primary Region has backed up a recovered volume again.
+/// The plans after the primary Region has backed up a recovered volume again.
 #[derive(Debug)]
 pub(crate) struct Returned {
-    /// Of a plan without more, and of one that says that the workload runs in the primary Region again.
+    /// The plan without and with the record that the workload runs in the primary Region again.
     pub(crate) plan: Value,
     pub(crate) failed_back: Value,
 }
 
-/// A drill and what is left of it.
+/// A drill and its remaining resources.
 #[derive(Debug)]
 pub(crate) struct Drill {
     pub(crate) recovery: Recovery,
     /// The status of its clean-up.
     pub(crate) clean_up: String,
-    /// Volumes that still carry its tag.
+    /// Volumes with its tag.
     pub(crate) volumes_left: usize,
     pub(crate) stack_left: bool,
 }
 
-/// Everything that the story leaves behind.
+/// The results of the rehearsal.
 #[derive(Debug)]
 pub(crate) struct Played {
     /// Physical names of the functions by logical id.
@@ -92,33 +92,33 @@ pub(crate) struct Played {
     /// The restores of the plan.
     pub(crate) restores: Vec<Restore>,
     pub(crate) misplaced: Restore,
-    /// Restored by hand, when everything is warm.
+    /// The manual restore, after the functions are warm.
     pub(crate) second: Restore,
-    /// Volumes that restore tests made: id and where they are attached.
+    /// The volumes of restore tests: id and attachment.
     pub(crate) test_volumes: Vec<(String, Option<String>)>,
     /// The oldest first.
     pub(crate) items: Vec<Item>,
-    /// Executions of the recovery runbook as they asked for approval.
+    /// The executions of the recovery runbook when they requested approval.
     pub(crate) asked: Vec<Execution>,
-    /// The same at the end.
+    /// The same executions at the end.
     pub(crate) executions: Vec<Execution>,
-    /// How many executions of the state machine there were after the approval.
+    /// The number of executions of the state machine after the approval.
     pub(crate) recoveries: usize,
-    /// The recovery as it stopped, where something was broken.
+    /// The stopped recovery, with `--break`.
     pub(crate) stopped: Option<Stopped>,
     pub(crate) recovery: Recovery,
     /// The routing controls after it.
     pub(crate) routing: Routing,
-    /// The code that a second start of the same recovery was refused with.
+    /// The error code of a second start of the same recovery.
     pub(crate) started_again: String,
     pub(crate) drill: Drill,
     pub(crate) returned: Returned,
-    /// Recovery points of the plan that were restored more than once, and how often.
+    /// Recovery points of the plan that were not restored exactly once, and how often.
     pub(crate) restored_again: Vec<(String, usize)>,
-    /// The answer of the function that was invoked by hand.
+    /// The answer of the manual invocation.
     pub(crate) by_hand: Value,
     /// The Region's journal.
     pub(crate) journal: Vec<Value>,
-    /// What was in the way.
+    /// The injected faults and failures.
     pub(crate) adversity: Adversity,
 }

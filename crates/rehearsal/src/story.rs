@@ -17,15 +17,15 @@ use crate::workload::{ACCOUNT, DRILL_STACK, PRIMARY_REGION, Protected, REGION, W
 
 /// Who may approve a recovery.
 const APPROVER: &str = "arn:aws:iam::111122223333:role/on-call";
-/// Promised: a quarter of an hour, and the data of the last day.
+/// RTO 15 minutes, RPO 24 hours.
 const TIME_TARGET: &str = "15";
 const POINT_TARGET: &str = "1440";
 /// The name of the drill's execution.
 const DRILL: &str = "shop-drill-1";
-/// Longest wait for the schedule to come twice.
+/// The longest wait for two scheduled runs.
 const SCHEDULE_PATIENCE: std::time::Duration = std::time::Duration::from_secs(120);
 
-/// Plays the story on a Region that has just started.
+/// Plays the disaster on a new Region.
 pub(crate) async fn play(
     region: &LocalRegion,
     workspace: &Workspace,
@@ -153,11 +153,11 @@ pub(crate) async fn play(
     let whole_region = event(workspace, "health-multiple-services.json")?;
     region.emit(&[trouble, whole_region])?;
     region.wait_until_idle()?;
-    // AWS Health sends a copy through the backup Region as well.
+    // AWS Health also sends a copy through the backup Region.
     region.emit(&[copy])?;
     region.wait_until_idle()?;
 
-    // The heartbeat stops, and with it the signals agree. Each event comes twice.
+    // The heartbeat stops, which triggers the composite alarm. Each event arrives twice.
     for file in ["alarm-heartbeat-silent.json", "alarm-signals-agree.json"] {
         let mut alarm = event(workspace, file)?;
         let now = crate::region::now();
@@ -194,7 +194,7 @@ pub(crate) async fn play(
             };
             eprintln!("Fixing the broken step and redriving the recovery …");
             mend_it(region, &operator, bucket, broken, &whole_template).await?;
-            // It took hours.
+            // The repair took hours.
             region.forget_restore_tokens()?;
             operator.redrive(&execution).await?;
             Some(stopped)
@@ -203,9 +203,9 @@ pub(crate) async fn play(
 
     let recovered = operator.recovery(&execution, bucket).await?;
     if recovered.status != "SUCCEEDED" {
-        // Nothing of what follows could be played.
+        // The next steps need the recovery.
         return Err(Problem::said(format!(
-            "the recovery ended {}: {}",
+            "the recovery ended with {}: {}",
             recovered.status,
             recovered.cause.unwrap_or_default()
         )));
@@ -329,7 +329,7 @@ pub(crate) async fn play(
     })
 }
 
-/// Runs a drill to its end, and the clean-up of it.
+/// Runs a drill and its clean-up.
 async fn drill(
     region: &LocalRegion,
     operator: &Operator<'_>,
@@ -358,7 +358,7 @@ async fn drill(
     })
 }
 
-/// Breaks one step of the recovery, for good.
+/// Makes one step of the recovery fail permanently.
 async fn break_it(
     region: &LocalRegion,
     operator: &Operator<'_>,
@@ -386,7 +386,7 @@ async fn break_it(
     }
 }
 
-/// Removes the cause, as people would.
+/// Fixes the cause.
 async fn mend_it(
     region: &LocalRegion,
     operator: &Operator<'_>,
@@ -402,13 +402,13 @@ async fn mend_it(
                 .await?;
             operator.delete_stack(WORKLOAD).await
         }
-        // It fails as often as it was told to, and not again.
+        // The injected failures are used up.
         Broken::Restore => Ok(()),
         Broken::Function | Broken::Report => region.leave_in_peace(),
     }
 }
 
-/// Faults of every kind for the functions' calls, more than any real bad day has.
+/// Faults of all kinds for the calls of the functions, more than in any real disaster.
 fn faults(seed: u64) -> Value {
     let often = |kind: &str, probability: f64, nth: u64| json!({"kind": kind, "probability": probability, "seed": seed.wrapping_add(nth)});
     let mut delayed = often("delayed", 0.1, 5);
@@ -425,7 +425,7 @@ fn faults(seed: u64) -> Value {
     ])
 }
 
-/// Waits until the schedule has come twice from now on: one whole period lies between.
+/// Waits for two scheduled runs, so that one complete period has passed.
 async fn wait_for_the_schedule(region: &LocalRegion) -> Result<(), Problem> {
     let came = |journal: Vec<Value>| {
         let scheduled = |entry: &&Value| entry["detailType"] == "Scheduled Event";

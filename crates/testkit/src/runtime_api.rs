@@ -97,8 +97,8 @@ impl RuntimeApi {
         self.address.to_string()
     }
 
-    /// Sends the event to the process, now or when it asks next. The process is told that Lambda ends
-    /// it after `time`.
+    /// Sends the event to the process, now or when it asks next. Its deadline, after which Lambda ends the
+    /// process, is in `time`.
     pub fn send(&self, payload: &str, time: Duration) {
         if let Some(events) = &self.events {
             // It can only fail when the listener is gone, and then `next_report` says so.

@@ -27,8 +27,7 @@ impl Backup {
         START_RESTORE_JOB,
     ];
 
-    /// One page of the recovery points in the vault; nothing in the place of one that names no ARN, no
-    /// resource or no date.
+    /// One page of the recovery points in the vault. `None` stands for an entry without an ARN, a resource or a date.
     ///
     /// <https://docs.aws.amazon.com/aws-backup/latest/devguide/API_ListRecoveryPointsByBackupVault.html>
     pub(crate) async fn recovery_points(
@@ -56,7 +55,7 @@ impl Backup {
         })
     }
 
-    /// What is stored with the recovery point for its restore; nothing where it is not in the vault.
+    /// The stored restore metadata of the recovery point; `None` if the vault does not contain it.
     ///
     /// <https://docs.aws.amazon.com/aws-backup/latest/devguide/API_GetRecoveryPointRestoreMetadata.html>
     pub(crate) async fn restore_metadata(
@@ -84,8 +83,8 @@ impl Backup {
         }
     }
 
-    /// Starts the restore, once for each token that AWS Backup remembers: the SDK's retries, moments
-    /// later, are answered with the job of the first.
+    /// Starts the restore once for each token. A retry by the SDK, shortly afterwards, gets the job of the first
+    /// attempt.
     ///
     /// <https://docs.aws.amazon.com/aws-backup/latest/devguide/API_StartRestoreJob.html>
     pub(crate) async fn start_restore(
@@ -130,7 +129,7 @@ impl Backup {
                 START_RESTORE_JOB,
                 point,
                 text,
-                "Look at the recovery point in AWS Backup.",
+                "Check the recovery point in AWS Backup.",
             )
             .with_code(code)
             .with_source(error),
@@ -138,7 +137,7 @@ impl Backup {
     }
 }
 
-/// What AWS Backup says of a vault or a recovery point that is not there.
+/// Whether the error says that the vault or the recovery point does not exist.
 const NOT_FOUND: &str = "ResourceNotFoundException";
 
 fn recovery_point(point: types::RecoveryPointByBackupVault) -> Option<RecoveryPoint> {

@@ -18,8 +18,8 @@ fn key() -> ItemKey {
 fn new_item() -> NewOpsItem {
     NewOpsItem {
         key: key(),
-        title: "Restore of EBS completed".to_owned(),
-        description: "**What it means.** The data is back.".to_owned(),
+        title: "Restore job (EBS) completed".to_owned(),
+        description: "**What happened.** Restored.".to_owned(),
         severity: Severity::Medium,
         category: "Recovery",
         data: BTreeMap::from([("recovery:state", "COMPLETED".to_owned())]),
@@ -198,8 +198,8 @@ async fn creates_an_ops_item_with_a_deduplication_string() {
     assert_eq!(
         wire.only().json(),
         json!({
-            "Title": "Restore of EBS completed",
-            "Description": "**What it means.** The data is back.",
+            "Title": "Restore job (EBS) completed",
+            "Description": "**What happened.** Restored.",
             "Source": "rapid-recovery",
             "Category": "Recovery",
             "Severity": "3",

@@ -1,4 +1,4 @@
-//! One recovery point for each protected resource, out of any number of them, in bounded memory.
+//! Selects one recovery point for each protected resource. The memory does not grow with the recovery points.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -11,8 +11,7 @@ use crate::aws::backup::RecoveryPoint;
 use crate::plan::resource_type;
 use crate::text;
 
-/// The recovery point that stands for a resource: the newest usable one, or, where none is
-/// usable, the one that came nearest.
+/// The recovery point of a resource: the newest usable one or, if none is usable, the best of the others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Candidate {
     /// The recovery point.
@@ -43,7 +42,7 @@ impl BackupPeriod {
 /// Why a recovery point cannot be restored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unusable {
-    /// It is later than the moment asked for.
+    /// It is later than `restoreTo`.
     LaterThanAsked,
     /// It is neither completed nor available.
     Status(String),
@@ -55,13 +54,13 @@ pub enum Unusable {
     ThreatsFound,
     /// It is in cold storage.
     ColdStorage {
-        /// How many hours the way out of there adds.
+        /// The most hours that its retrieval takes.
         hours: u32,
     },
 }
 
 impl Unusable {
-    /// The rule, as one kebab-case word.
+    /// The reason code, in kebab case.
     pub fn reason(&self) -> &'static str {
         match self {
             Unusable::LaterThanAsked => "later-than-asked",
@@ -77,20 +76,20 @@ impl Unusable {
 impl fmt::Display for Unusable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Unusable::LaterThanAsked => write!(f, "it is later than the moment asked for"),
+            Unusable::LaterThanAsked => write!(f, "it is later than restoreTo"),
             Unusable::Status(status) => write!(f, "its status is {}", text::shown(status)),
             Unusable::Composite => write!(f, "it is the parent of a composite recovery point"),
             Unusable::CompositeChild => write!(f, "it is a part of a composite recovery point"),
             Unusable::ThreatsFound => write!(f, "a scan found malware in it"),
             Unusable::ColdStorage { hours } => write!(
                 f,
-                "it is in cold storage, and the way out of there adds up to {hours} hours"
+                "it is in cold storage, and its retrieval takes up to {hours} hours"
             ),
         }
     }
 }
 
-/// Takes recovery points in any order and keeps one for each resource.
+/// Accepts recovery points in any order and keeps one for each resource.
 #[derive(Debug)]
 pub struct Candidates {
     restore_to: Option<DateTime<Utc>>,
@@ -100,7 +99,7 @@ pub struct Candidates {
 }
 
 impl Candidates {
-    /// For a recovery to `restore_to`, or to the newest there is, planned `now`.
+    /// For a recovery to `restore_to` or, without it, to the newest recovery points, planned at `now`.
     pub fn new(restore_to: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Candidates {
         Candidates {
             restore_to,
@@ -110,7 +109,6 @@ impl Candidates {
         }
     }
 
-    /// Takes one more recovery point into account.
     pub fn add(&mut self, point: RecoveryPoint) {
         self.seen += 1;
         let unusable = self.unusable(&point);
@@ -175,7 +173,7 @@ impl Candidates {
         if point.threats_found {
             return Some(Unusable::ThreatsFound);
         }
-        // The list does not say where a recovery point is, but when it is moved.
+        // The list does not say where a recovery point is, but when it moves.
         let rules = resource_type::rules(&point.resource_type);
         let moves = point.archives || !rules.cold_by_choice;
         if moves && point.cold_from.is_some_and(|from| from <= self.now) {
@@ -187,8 +185,8 @@ impl Candidates {
     }
 }
 
-/// What makes one candidate better than another: usable before unusable, then not too late before
-/// too late, then the newer. The ARN settles what was made at the same moment.
+/// The greater, the better: usable before unusable, then not too late before too late, then the newer. The ARN
+/// decides between recovery points with the same time.
 fn rank(candidate: &Candidate) -> (bool, bool, DateTime<Utc>, &str) {
     let point = &candidate.point;
     (

@@ -121,7 +121,7 @@ impl Ledger {
         let job = notification
             .message
             .lines()
-            .find_map(|line| line.strip_prefix("Restore job: "));
+            .find_map(|line| line.strip_prefix("- Restore job: "));
         self.told.push(Told {
             job: job.unwrap_or_default().to_owned(),
             subject: notification.subject.clone(),
@@ -295,9 +295,7 @@ fn restore_at_rest(sim: &Sim, plan: &Plan, restore: &Restore) -> Result<(), Stri
         own.cloned().collect()
     };
     for repeated in items.iter().skip(1) {
-        let said = repeated
-            .description
-            .starts_with("Created at the same moment as");
+        let said = repeated.description.starts_with("Duplicate of ");
         // A run cannot see a resolved OpsItem that is not listed yet, and OpsCenter returns the open one
         // that a terminated run has left.
         let unseen = ledger.unlisted.contains(&repeated.item.id) || plan.weather.faults > 0;
@@ -325,7 +323,7 @@ fn restore_at_rest(sim: &Sim, plan: &Plan, restore: &Restore) -> Result<(), Stri
             .filter(|told| told.job == restore.id.as_str())
             .map(|told| told.subject.as_str())
             .chain(items.iter().map(|item| item.title.as_str()));
-        return match titles.find(|title| !title.starts_with("Drill: ")) {
+        return match titles.find(|title| !title.starts_with("[drill] ")) {
             Some(title) => Err(format!("of a drill, but its title is {title:?}")),
             None => Ok(()),
         };
