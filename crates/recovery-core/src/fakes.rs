@@ -5,6 +5,7 @@
 
 mod acceptable;
 mod fail_over;
+mod intercepted;
 mod records;
 mod recovery;
 mod restore_tests;
@@ -33,6 +34,7 @@ use crate::ports::{
 use crate::tags::Tags;
 
 pub use fail_over::{Cluster, Recoveries};
+pub use intercepted::{Call, Effect, Intercepted, Interceptor, answered};
 pub use records::{Records, attached_volume, completed_job};
 pub use recovery::{Backups, volume_point};
 pub use restore_tests::Tests;
@@ -159,6 +161,8 @@ pub struct State {
     pub hidden_devices: BTreeSet<String>,
     /// What was written that AWS would not take, or that could mislead the people who read it.
     pub problems: Vec<String>,
+    /// Restore jobs on one page of the listing: [`JOBS_ON_A_PAGE`], unless a test needs another number.
+    pub jobs_on_a_page: Option<usize>,
     /// OpsItems that OpsCenter does not list yet.
     pub unlisted: BTreeSet<OpsItemId>,
     /// Volumes that an instance takes at most.
@@ -378,7 +382,8 @@ impl Restores for World {
                 .cloned()
                 .collect();
             let from = page.and_then(|page| page.parse().ok()).unwrap_or(0);
-            let to = all.len().min(from + JOBS_ON_A_PAGE);
+            let most = state.jobs_on_a_page.unwrap_or(JOBS_ON_A_PAGE);
+            let to = all.len().min(from + most);
             Ok(Page {
                 listed: all[from..to].to_vec(),
                 next: (to < all.len()).then(|| to.to_string()),

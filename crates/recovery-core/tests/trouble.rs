@@ -8,16 +8,11 @@
 
 use std::sync::Mutex;
 
-use recovery_core::aws::arn::OpsItemId;
 use recovery_core::detect::run::{handle_alarm, handle_health};
 use recovery_core::detect::{Policy, Response};
 use recovery_core::error::Error;
-use recovery_core::fakes::{Failure, StoredItem, World};
-use recovery_core::notification::Notification;
-use recovery_core::ops_item::{
-    Claim, DESCRIPTION_LIMIT, ItemKey, NewOpsItem, OpsItem, OpsItemChange, Severity, Status,
-};
-use recovery_core::ports::{Notifications, OpsItems, Runbooks};
+use recovery_core::fakes::{Call, Effect, Failure, Intercepted, Interceptor, StoredItem, World};
+use recovery_core::ops_item::{DESCRIPTION_LIMIT, Severity, Status};
 use recovery_core::text;
 use serde_json::{Value, json};
 
@@ -217,49 +212,35 @@ async fn however_many_incidents_are_open_a_run_writes_few_of_them() {
 /// Another run answers an event between this one's look and its next act.
 struct Overtaken<'a>(&'a World, Mutex<Option<Value>>);
 
-impl OpsItems for Overtaken<'_> {
-    async fn find(&self, key: &ItemKey) -> Result<Vec<OpsItem>, Error> {
-        let found = self.0.find(key).await?;
-        let event = self.1.lock().unwrap().take();
-        if let Some(event) = event {
-            answer(self.0, &event).await;
+impl<'a> Overtaken<'a> {
+    fn by(world: &'a World, event: &Value) -> Intercepted<&'a World, Overtaken<'a>> {
+        Intercepted {
+            ports: world,
+            interceptor: Overtaken(world, Mutex::new(Some(event.clone()))),
         }
-        Ok(found)
-    }
-    async fn open(&self, kind: &'static str) -> Result<Vec<OpsItem>, Error> {
-        self.0.open(kind).await
-    }
-    async fn get(&self, id: &OpsItemId) -> Result<OpsItem, Error> {
-        self.0.get(id).await
-    }
-    async fn create(&self, item: &NewOpsItem) -> Result<Claim, Error> {
-        self.0.create(item).await
-    }
-    async fn update(&self, id: &OpsItemId, change: &OpsItemChange) -> Result<(), Error> {
-        self.0.update(id, change).await
     }
 }
 
-impl Notifications for Overtaken<'_> {
-    async fn notify(&self, notification: &Notification) -> Result<(), Error> {
-        self.0.notify(notification).await
-    }
-}
-
-impl Runbooks for Overtaken<'_> {
-    async fn start(
-        &self,
-        runbook: &str,
-        token: &str,
-        parameters: &[(&'static str, String)],
-    ) -> Result<String, Error> {
-        self.0.start(runbook, token, parameters).await
+impl Interceptor for Overtaken<'_> {
+    async fn intercept<T, F>(&self, call: Call<'_>, make: impl Fn() -> F + Send) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, Error>> + Send,
+    {
+        let answered = make().await?;
+        if call.operation == "ssm:DescribeOpsItems" {
+            let event = self.1.lock().unwrap().take();
+            if let Some(event) = event {
+                answer(self.0, &event).await;
+            }
+        }
+        Ok(answered)
     }
 }
 
 /// Answers `event` by a run that `overtaking` overtakes after its look.
 async fn race(world: &World, event: &Value, overtaking: &Value) {
-    let ports = Overtaken(world, Mutex::new(Some(overtaking.clone())));
+    let ports = Overtaken::by(world, overtaking);
     handle_alarm(&ports, &policy(), event).await.unwrap();
 }
 
@@ -336,7 +317,7 @@ async fn a_racing_run_that_fails_before_it_looked_again_ends_right_when_it_is_re
         // The overtaking run's own look passes.
         world.pass("ssm:GetOpsItem");
         world.fail("ssm:GetOpsItem", Failure::Throttled);
-        let ports = Overtaken(&world, Mutex::new(Some(overtaking)));
+        let ports = Overtaken::by(&world, &overtaking);
         handle_alarm(&ports, &policy(), &event).await.unwrap_err();
         let looked = world
             .calls()
@@ -372,41 +353,19 @@ async fn two_runs_of_one_event_tell_it_once_where_the_item_is_there() {
 }
 
 /// Changes of status, as they are written.
-struct Statuses<'a>(&'a World, Mutex<Vec<Status>>);
+#[derive(Default)]
+struct Statuses(Mutex<Vec<Status>>);
 
-impl OpsItems for Statuses<'_> {
-    async fn find(&self, key: &ItemKey) -> Result<Vec<OpsItem>, Error> {
-        self.0.find(key).await
-    }
-    async fn open(&self, kind: &'static str) -> Result<Vec<OpsItem>, Error> {
-        self.0.open(kind).await
-    }
-    async fn get(&self, id: &OpsItemId) -> Result<OpsItem, Error> {
-        self.0.get(id).await
-    }
-    async fn create(&self, item: &NewOpsItem) -> Result<Claim, Error> {
-        self.0.create(item).await
-    }
-    async fn update(&self, id: &OpsItemId, change: &OpsItemChange) -> Result<(), Error> {
-        self.1.lock().unwrap().extend(change.status);
-        self.0.update(id, change).await
-    }
-}
-
-impl Notifications for Statuses<'_> {
-    async fn notify(&self, notification: &Notification) -> Result<(), Error> {
-        self.0.notify(notification).await
-    }
-}
-
-impl Runbooks for Statuses<'_> {
-    async fn start(
-        &self,
-        runbook: &str,
-        token: &str,
-        parameters: &[(&'static str, String)],
-    ) -> Result<String, Error> {
-        self.0.start(runbook, token, parameters).await
+impl Interceptor for Statuses {
+    async fn intercept<T, F>(&self, call: Call<'_>, make: impl Fn() -> F + Send) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, Error>> + Send,
+    {
+        if let Effect::Update(_, change) = call.effect {
+            self.0.lock().unwrap().extend(change.status);
+        }
+        make().await
     }
 }
 
@@ -414,7 +373,10 @@ impl Runbooks for Statuses<'_> {
 #[tokio::test]
 async fn the_status_is_written_only_when_it_changes() {
     let world = World::new();
-    let ports = Statuses(&world, Mutex::default());
+    let ports = Intercepted {
+        ports: &world,
+        interceptor: Statuses::default(),
+    };
     for (event, written) in [
         (alarm(0), vec![]),
         (alarm(5), vec![]),
@@ -424,7 +386,7 @@ async fn the_status_is_written_only_when_it_changes() {
     ] {
         handle_alarm(&ports, &policy(), &event).await.unwrap();
         assert_eq!(
-            std::mem::take(&mut *ports.1.lock().unwrap()),
+            std::mem::take(&mut *ports.0.lock().unwrap()),
             written,
             "{event}"
         );

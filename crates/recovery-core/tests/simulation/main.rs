@@ -35,7 +35,7 @@ use recovery_core::integrate::run::{Ownership, integrate};
 use recovery_core::integrate::run_reconcile::{LookbackWindow, reconcile};
 use recovery_core::outcome::Outcome;
 use recovery_core::track::run::track;
-use world::{Ports, RunClock, Sim};
+use world::{Run, RunClock, Sim};
 
 /// Seeds that every run of the tests tries.
 const SEEDS: u64 = 10_000;
@@ -144,10 +144,7 @@ impl Simulation {
             };
             format!("run {run}: {what}, attempt {}", invocation.attempt)
         });
-        let ports = Ports {
-            sim: sim.clone(),
-            run,
-        };
+        let ports = Run::ports(sim.clone(), run);
         let clock = RunClock { sim, deadline };
         let ownership = Ownership {
             scope: Scope {
