@@ -111,6 +111,7 @@ fn arrange(world: &World, input: &mut Unstructured<'_>) -> Result<()> {
                 instance: InstanceId::new(instance),
                 device: word(input, &["/dev/sdf"])?,
                 state: word(input, &["attached", "attaching", "detaching", "busy"])?,
+                since: None,
             });
         }
     }

@@ -1007,6 +1007,7 @@ fn a_volume_that_is_being_detached_elsewhere_is_waited_for() {
             instance: InstanceId::new(STRANGER),
             device: "/dev/sdf".to_owned(),
             state: "detaching".to_owned(),
+            since: None,
         });
     }
     let ports = Disturbed::between(&world, 4, |world| {

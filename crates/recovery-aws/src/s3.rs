@@ -3,7 +3,7 @@
 use aws_sdk_s3::Client;
 use aws_sdk_s3::primitives::ByteStream;
 use recovery_core::error::{Error, Fault};
-use recovery_core::ports::{KeptObjects, Page, PlanObjects};
+use recovery_core::ports::{Objects, Page};
 
 use crate::client::{Config, Lazy, client};
 use crate::error::{classify, code};
@@ -48,10 +48,10 @@ fn content_type(key: &str) -> &'static str {
     }
 }
 
-impl PlanObjects for PlanBucket {
+impl Objects for PlanBucket {
     /// Written only where nothing is there:
     /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html>.
-    async fn store(&self, key: &str, body: String) -> Result<(), Error> {
+    async fn put(&self, key: &str, body: String) -> Result<(), Error> {
         let answer = self
             .client
             .put_object()
@@ -71,7 +71,7 @@ impl PlanObjects for PlanBucket {
     }
 
     /// <https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html>
-    async fn stored(&self, key: &str) -> Result<Option<String>, Error> {
+    async fn get(&self, key: &str) -> Result<Option<String>, Error> {
         let answer = self
             .client
             .get_object()
@@ -104,11 +104,9 @@ impl PlanObjects for PlanBucket {
             .map(Some)
             .map_err(|error| Error::Permanent(fault("the object is no text").with_source(error)))
     }
-}
 
-impl KeptObjects for PlanBucket {
     /// <https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html>
-    async fn kept(&self, prefix: &str, page: Option<&str>) -> Result<Page<String>, Error> {
+    async fn list(&self, prefix: &str, page: Option<&str>) -> Result<Page<String>, Error> {
         let answer = self
             .client
             .list_objects_v2()
@@ -144,7 +142,7 @@ mod tests {
     }
 
     async fn kept(wire: &Wire) -> Result<(), Error> {
-        bucket(wire).store(KEY, "{\"a\": 1}".to_owned()).await
+        bucket(wire).put(KEY, "{\"a\": 1}".to_owned()).await
     }
 
     #[tokio::test]
@@ -172,7 +170,7 @@ mod tests {
         let wire = Wire::answering([Answer::s3("")]);
         let key = "reports/shop/recover-1/0.html";
         let page = "<!DOCTYPE html>".to_owned();
-        bucket(&wire).store(key, page).await.unwrap();
+        bucket(&wire).put(key, page).await.unwrap();
         let sent = wire.only();
         assert_eq!(
             sent.header("content-type"),
@@ -202,14 +200,14 @@ mod tests {
     #[tokio::test]
     async fn a_kept_plan_is_read_and_one_that_is_not_there_is_nothing() {
         let wire = Wire::answering([Answer::s3("{\"a\": \"é\"}")]);
-        let text = bucket(&wire).stored(KEY).await.unwrap();
+        let text = bucket(&wire).get(KEY).await.unwrap();
         assert_eq!(text.as_deref(), Some("{\"a\": \"é\"}"));
         assert_eq!(wire.only().method, "GET");
         let wire = Wire::answering([Answer::s3_error(404, "NoSuchKey")]);
-        assert_eq!(bucket(&wire).stored(KEY).await.unwrap(), None);
+        assert_eq!(bucket(&wire).get(KEY).await.unwrap(), None);
         // Without the right to list the bucket, S3 does not say that it is not there.
         let wire = Wire::answering([Answer::s3_error(403, "AccessDenied")]);
-        let error = bucket(&wire).stored(KEY).await.unwrap_err();
+        let error = bucket(&wire).get(KEY).await.unwrap_err();
         assert_eq!(error.error_type(), "Permanent");
     }
 
@@ -224,13 +222,13 @@ mod tests {
             Answer::s3_list("<KeyCount>0</KeyCount>"),
         ]);
         let bucket = bucket(&wire);
-        let first = bucket.kept("reports/shop/", None).await.unwrap();
+        let first = bucket.list("reports/shop/", None).await.unwrap();
         assert_eq!(
             first.listed,
             ["reports/shop/a/0.json", "reports/shop/a/0.html"]
         );
         let last = bucket
-            .kept("reports/shop/", first.next.as_deref())
+            .list("reports/shop/", first.next.as_deref())
             .await
             .unwrap();
         assert_eq!((last.listed, last.next), (Vec::new(), None));
@@ -238,7 +236,7 @@ mod tests {
         assert_eq!(first.query()["prefix"], "reports/shop/");
         assert_eq!(second.query()["continuation-token"], "more/+");
         let wire = Wire::answering([Answer::s3_error(403, "AccessDenied")]);
-        let error = self::bucket(&wire).kept("reports/shop/", None).await;
+        let error = self::bucket(&wire).list("reports/shop/", None).await;
         assert_eq!(error.unwrap_err().error_type(), "Permanent");
     }
 
@@ -246,8 +244,8 @@ mod tests {
     async fn the_actions_are_those_that_are_sent() {
         let wire = Wire::answering([Answer::s3(""), Answer::s3(""), Answer::s3_list("")]);
         kept(&wire).await.unwrap();
-        bucket(&wire).stored(KEY).await.unwrap();
-        bucket(&wire).kept("", None).await.unwrap();
+        bucket(&wire).get(KEY).await.unwrap();
+        bucket(&wire).list("", None).await.unwrap();
         assert_eq!(
             wire.actions(),
             listed(&[PlanBucket::ACTIONS, PlanBucket::LISTING_ACTIONS].concat())

@@ -56,7 +56,7 @@ impl StateMachine {
 
 impl RecoveryExecutions for StateMachine {
     /// <https://docs.aws.amazon.com/step-functions/latest/apireference/API_DescribeExecution.html>
-    async fn recovery(&self, name: &str) -> Result<Option<Execution>, Error> {
+    async fn describe(&self, name: &str) -> Result<Option<Execution>, Error> {
         let arn = self.execution(name)?;
         let answer = self
             .client
@@ -79,7 +79,7 @@ impl RecoveryExecutions for StateMachine {
     /// A repeated start of one that is open, with the same input, is a success; all others with its name
     /// are refused, for ninety days after its end:
     /// <https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html>.
-    async fn start_recovery(&self, name: &str, input: &str) -> Result<(), Error> {
+    async fn start(&self, name: &str, input: &str) -> Result<(), Error> {
         let answer = self
             .client
             .start_execution()
@@ -136,7 +136,7 @@ mod tests {
             "FAILED",
             &json!({"error": "Permanent", "cause": "not whole"}),
         )]);
-        let found = machine(&wire).recovery("shop-1").await.unwrap();
+        let found = machine(&wire).describe("shop-1").await.unwrap();
         assert_eq!(
             found,
             Some(Execution {
@@ -150,11 +150,11 @@ mod tests {
         // One that AWS adds later is kept as it is.
         for status in ["RUNNING", "SUCCEEDED", "A_NEW_ONE"] {
             let wire = Wire::answering([execution(status, &json!({}))]);
-            let found = machine(&wire).recovery("shop-1").await.unwrap().unwrap();
+            let found = machine(&wire).describe("shop-1").await.unwrap().unwrap();
             assert_eq!((found.status.as_str(), found.error), (status, None));
         }
         let wire = Wire::answering([refused(400, "ExecutionDoesNotExist")]);
-        assert_eq!(machine(&wire).recovery("shop-1").await.unwrap(), None);
+        assert_eq!(machine(&wire).describe("shop-1").await.unwrap(), None);
     }
 
     #[tokio::test]
@@ -163,10 +163,7 @@ mod tests {
         for answer in [started, refused(400, "ExecutionAlreadyExists")] {
             let wire = Wire::answering([answer]);
             let input = json!({"workload": "shop"}).to_string();
-            machine(&wire)
-                .start_recovery("shop-1", &input)
-                .await
-                .unwrap();
+            machine(&wire).start("shop-1", &input).await.unwrap();
             assert_eq!(
                 wire.only().json(),
                 json!({"stateMachineArn": MACHINE, "name": "shop-1", "input": input})
@@ -191,20 +188,17 @@ mod tests {
             ("ValidationException", "Permanent"),
         ] {
             let wire = Wire::answering(vec![refused(400, code); 4]);
-            let error = machine(&wire)
-                .start_recovery("shop-1", "{}")
-                .await
-                .unwrap_err();
+            let error = machine(&wire).start("shop-1", "{}").await.unwrap_err();
             assert_eq!(error.error_type(), expected, "start: {code}");
             assert_eq!(error.fault().subject(), EXECUTION);
             let wire = Wire::answering(vec![refused(400, code); 4]);
-            let error = machine(&wire).recovery("shop-1").await.unwrap_err();
+            let error = machine(&wire).describe("shop-1").await.unwrap_err();
             assert_eq!(error.error_type(), expected, "look: {code}");
         }
         let wire = Wire::answering([]);
         let queue = "arn:aws:sqs:us-west-2:111122223333:queue".to_owned();
         let error = StateMachine::new(&wire.config(), queue)
-            .recovery("shop-1")
+            .describe("shop-1")
             .await
             .unwrap_err();
         assert_eq!(error.error_type(), "Permanent");
@@ -216,8 +210,8 @@ mod tests {
             execution("RUNNING", &json!({})),
             Answer::json(&json!({"executionArn": EXECUTION, "startDate": 1})),
         ]);
-        machine(&wire).recovery("shop-1").await.unwrap();
-        machine(&wire).start_recovery("shop-1", "{}").await.unwrap();
+        machine(&wire).describe("shop-1").await.unwrap();
+        machine(&wire).start("shop-1", "{}").await.unwrap();
         assert_eq!(wire.actions(), listed(StateMachine::ACTIONS));
         assert_eq!(
             called_in("states", include_str!("state_machine.rs")),

@@ -227,6 +227,8 @@ pub struct OpsItem {
     pub id: OpsItemId,
     /// Whether it is over.
     pub status: Status,
+    /// When it was created; `None` if this is not known.
+    pub created: Option<DateTime<Utc>>,
     /// Its operational data.
     pub data: BTreeMap<String, String>,
 }
@@ -326,6 +328,7 @@ impl NewOpsItem {
         OpsItem {
             id,
             status: Status::Open,
+            created: None,
             data: own.into_iter().chain(data).collect(),
         }
     }
@@ -466,13 +469,4 @@ mod tests {
         assert!(token.chars().all(|c| c == '-' || c.is_ascii_hexdigit()));
         assert_eq!(token.as_bytes()[14], b'8');
     }
-}
-
-/// An OpsItem and when it was created.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DatedItem {
-    /// The item.
-    pub item: OpsItem,
-    /// When it was created.
-    pub created: Option<DateTime<Utc>>,
 }

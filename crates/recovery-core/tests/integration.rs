@@ -461,6 +461,7 @@ async fn what_stays_attaching_or_detaching_says_what_to_look_at() {
                 instance: InstanceId::new("i-1"),
                 device: "/dev/sdk".into(),
                 state: state.into(),
+                since: None,
             }];
         });
         let error = deliver(&world).await.unwrap_err();
@@ -815,6 +816,7 @@ fn refusing() -> Vec<(&'static str, World)> {
                     instance: InstanceId::new("i-2"),
                     device: "/dev/sdf".into(),
                     state: "attached".into(),
+                    since: None,
                 }];
             })
         }),

@@ -1,7 +1,7 @@
 //! What a restore test made: as promised, not as promised, and not to be seen.
 
 use recovery_core::aws::arn::VolumeId;
-use recovery_core::aws::ec2::{Snapshot, TestVolume};
+use recovery_core::aws::ec2::{Snapshot, Volume};
 use recovery_core::fakes::World;
 use serde_json::json;
 
@@ -24,13 +24,19 @@ fn of(name: &'static str, leads_to: &'static str) -> Scenario {
     let volume = VolumeId::new(volume.expect("the event names the volume"));
     {
         let mut state = world.state();
-        let made = TestVolume {
+        let made = Volume {
+            id: volume,
             state: "available".to_owned(),
-            size: 100,
-            encrypted: true,
+            zone: "us-west-2a".to_owned(),
+            attachments: Vec::new(),
+            key: None,
+            restore_test: true,
+            owner: None,
+            size: Some(100),
+            encrypted: Some(true),
             snapshot: Some(SNAPSHOT.to_owned()),
         };
-        state.restore_tests.volumes.insert(volume, made);
+        state.volumes.insert(made.id.clone(), made);
         let snapshot = Snapshot {
             id: SNAPSHOT.to_owned(),
             size: 100,
@@ -48,17 +54,16 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         of("as-promised", "validated"),
         of("by-id", "validated").with(|event| *event = json!({ "restoreJobId": JOB })),
         of("not-as-promised", "validated")
-            .given(|world| each_volume(world, |volume| volume.size = 8)),
+            .given(|world| each_volume(world, |volume| volume.size = Some(8))),
         at_the_quota(
             of("not-as-promised-at-the-quota", "validated")
-                .given(|world| each_volume(world, |volume| volume.size = 8)),
+                .given(|world| each_volume(world, |volume| volume.size = Some(8))),
         ),
         of("creating", "validated").given(|world| {
             world.state().looks_until_created = Some(1);
             each_volume(world, |volume| volume.state = "creating".to_owned());
         }),
-        of("not-to-be-seen", "validated")
-            .given(|world| world.state().restore_tests.volumes.clear()),
+        of("not-to-be-seen", "validated").given(|world| world.state().volumes.clear()),
         of("validated-before", "already-validated").given(|world| {
             let results = &mut world.state().restore_tests.results;
             results.insert(JOB.to_owned(), "SUCCESSFUL".to_owned());
@@ -84,7 +89,7 @@ fn no_test() -> Scenario {
     Scenario::new(function, "no-test", file, leads_to, super::restored(file))
 }
 
-fn each_volume(world: &World, change: impl Fn(&mut TestVolume)) {
-    let volumes = &mut world.state().restore_tests.volumes;
+fn each_volume(world: &World, change: impl Fn(&mut Volume)) {
+    let volumes = &mut world.state().volumes;
     volumes.values_mut().for_each(change);
 }

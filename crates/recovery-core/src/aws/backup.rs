@@ -1,4 +1,4 @@
-//! A restore job, as its event or `backup:DescribeRestoreJob` tells it, and for whom it is integrated.
+//! Restore jobs, as AWS Backup and their events describe them, recovery points and restore tests.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -36,6 +36,8 @@ pub struct RestoreJob {
     pub iam_role: Option<Arn>,
     /// Whether a restore testing plan started the job: AWS Backup deletes what it made.
     pub restore_test: bool,
+    /// When the job was created.
+    pub created: Option<DateTime<Utc>>,
     /// When the job ended.
     pub completed: Option<DateTime<Utc>>,
 }
@@ -93,6 +95,7 @@ impl RestoreJob {
             source_resource: None,
             iam_role: None,
             restore_test: false,
+            created: None,
             completed: None,
         }
     }
@@ -100,6 +103,11 @@ impl RestoreJob {
     /// Whether the job ended well.
     pub fn is_completed(&self) -> bool {
         self.status.as_deref() == Some("COMPLETED")
+    }
+
+    /// Whether the job ended, and not well.
+    pub fn has_failed(&self) -> bool {
+        matches!(self.status.as_deref(), Some("FAILED" | "ABORTED"))
     }
 
     /// Whether the integration of an EBS volume needs nothing more of the job than this.
@@ -117,6 +125,17 @@ impl RestoreJob {
         self.iam_role
             .as_ref()
             .map(|role| role.as_str() == drill_role)
+    }
+
+    /// Whether it belongs to a recovery of this mode. A job that does not say its role is not a drill's.
+    pub(crate) fn belongs_to(&self, mode: Mode, drill_role: &str) -> bool {
+        let of_drill = self.is_of_drill(drill_role) == Some(true);
+        !self.restore_test && of_drill == (mode == Mode::Drill)
+    }
+
+    /// Orders jobs of one recovery point: a completed one is above others, then the newest.
+    pub(crate) fn rank(&self) -> (bool, Option<DateTime<Utc>>, &str) {
+        (self.is_completed(), self.created, self.id.as_str())
     }
 
     /// The EBS volume that it made, where it made one.
@@ -155,6 +174,7 @@ impl RestoreJob {
             source_resource: other.source_resource.or(self.source_resource),
             iam_role: other.iam_role.or(self.iam_role),
             restore_test: self.restore_test || other.restore_test,
+            created: other.created.or(self.created),
             completed: other.completed.or(self.completed),
         }
     }
@@ -244,61 +264,4 @@ pub struct RecoveryPoint {
     pub cold_from: Option<DateTime<Utc>>,
     /// Whether its lifecycle holds for types that are archived only where the owner asked for that.
     pub archives: bool,
-}
-
-/// A restore job of `backup:ListRestoreJobs`.
-///
-/// See <https://docs.aws.amazon.com/aws-backup/latest/devguide/API_RestoreJobsListMember.html>.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Job {
-    /// Its id.
-    pub id: RestoreJobId,
-    /// `PENDING`, `RUNNING`, `COMPLETED`, `FAILED`, `ABORTED`; empty where AWS Backup does not say.
-    pub status: String,
-    /// Why, in the service's words.
-    pub message: Option<String>,
-    /// The ARN of the recovery point.
-    pub recovery_point: Option<String>,
-    /// What the restore made.
-    pub created_resource: Option<Arn>,
-    /// The role that it restored with.
-    pub role: Option<String>,
-    /// Whether a restore testing plan started it.
-    pub restore_test: bool,
-    /// When it was created.
-    pub created: Option<DateTime<Utc>>,
-    /// When it ended.
-    pub completed: Option<DateTime<Utc>>,
-}
-
-impl Job {
-    /// Whether it ended well.
-    pub fn is_completed(&self) -> bool {
-        self.status == "COMPLETED"
-    }
-
-    /// The volume that it made.
-    pub fn volume(&self) -> Option<VolumeId> {
-        let created = self.created_resource.as_ref()?;
-        created
-            .resource_id("volume")
-            .filter(|_| created.service() == "ec2")
-            .map(VolumeId::new)
-    }
-
-    /// Whether it belongs to a recovery of this mode: a drill restores with a role of its own.
-    pub(crate) fn belongs_to(&self, mode: Mode, drill_role: &str) -> bool {
-        let of_a_drill = self.role.as_deref() == Some(drill_role);
-        !self.restore_test && of_a_drill == (mode == Mode::Drill)
-    }
-
-    /// Whether it ended, and not well.
-    pub fn has_failed(&self) -> bool {
-        matches!(self.status.as_str(), "FAILED" | "ABORTED")
-    }
-
-    /// One that completed before one that did not, and then the newest.
-    pub(crate) fn rank(&self) -> (bool, Option<DateTime<Utc>>, &str) {
-        (self.is_completed(), self.created, self.id.as_str())
-    }
 }

@@ -74,6 +74,8 @@ pub struct Attachment {
     pub device: String,
     /// `attaching`, `attached`, `detaching`, `busy`, …
     pub state: String,
+    /// When the attaching began.
+    pub since: Option<DateTime<Utc>>,
 }
 
 /// An EBS volume as `DescribeVolumes` tells it.
@@ -94,6 +96,12 @@ pub struct Volume {
     /// The stack that made it and its logical id there, as `shop/Data`, where it bears CloudFormation's
     /// tags.
     pub owner: Option<String>,
+    /// Its size in GiB.
+    pub size: Option<i32>,
+    /// Whether it is encrypted.
+    pub encrypted: Option<bool>,
+    /// The snapshot that it was created from.
+    pub snapshot: Option<String>,
 }
 
 /// An EC2 instance as `DescribeInstances` tells it.
@@ -139,19 +147,6 @@ pub enum AttachAnswer {
     Unsupported(Fault),
 }
 
-/// A volume that a restore test made.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TestVolume {
-    /// `creating`, `available`, `in-use`, `deleting`, `deleted`, `error`.
-    pub state: String,
-    /// Its size in GiB.
-    pub size: i32,
-    /// Whether it is encrypted.
-    pub encrypted: bool,
-    /// The snapshot that it was made of.
-    pub snapshot: Option<String>,
-}
-
 /// The EBS snapshot behind a recovery point.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snapshot {
@@ -161,30 +156,4 @@ pub struct Snapshot {
     pub size: i32,
     /// Whether it is encrypted.
     pub encrypted: bool,
-}
-
-/// A volume of `ec2:DescribeVolumes`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RecoveredVolume {
-    /// Its id.
-    pub id: VolumeId,
-    /// `creating`, `available`, `in-use`, …
-    pub state: String,
-    /// Its Availability Zone.
-    pub zone: Option<String>,
-    /// Where it is attached.
-    pub attachments: Vec<Since>,
-}
-
-/// An attachment and its time.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Since {
-    /// The instance.
-    pub instance: InstanceId,
-    /// As which device.
-    pub device: String,
-    /// `attaching`, `attached`, …
-    pub state: String,
-    /// When the attaching began.
-    pub since: Option<DateTime<Utc>>,
 }

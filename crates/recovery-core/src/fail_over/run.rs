@@ -86,7 +86,7 @@ struct Execution {
 /// someone has to see to it; [`Error::Retryable`] otherwise. [`Error::Permanent`] for input that cannot
 /// be read.
 pub async fn handle(
-    ports: &(impl RoutingControls + Sync),
+    controls: &(impl RoutingControls + Sync),
     routing: &Routing,
     payload: &Value,
 ) -> Result<Outcome, Error> {
@@ -123,7 +123,7 @@ pub async fn handle(
     };
     for endpoint in routing.endpoints_for(&execution.name) {
         // An endpoint that failed may have taken what it was asked: the next one knows.
-        match as_wanted(ports, routing, endpoint).await {
+        match as_wanted(controls, routing, endpoint).await {
             Ok(true) => {
                 let outcome = if asked {
                     Outcome::shifted()
@@ -139,7 +139,7 @@ pub async fn handle(
             }
         }
         asked = true;
-        match ports.set_routing(endpoint, &routing.wanted).await {
+        match controls.update(endpoint, &routing.wanted).await {
             Ok(ShiftAnswer::Set) => return done(Outcome::shifted(), endpoint, failures.len()),
             Ok(ShiftAnswer::AgainstSafetyRule(fault)) => {
                 return done(Outcome::refused("safety-rule"), endpoint, failures.len()).map(
@@ -164,14 +164,14 @@ pub async fn handle(
 
 /// Whether all controls stand as wanted, as this endpoint knows them.
 async fn as_wanted(
-    ports: &(impl RoutingControls + Sync),
+    controls: &(impl RoutingControls + Sync),
     routing: &Routing,
     endpoint: &ClusterEndpoint,
 ) -> Result<bool, Error> {
     let states = routing
         .wanted
         .iter()
-        .map(|(control, _)| ports.routing_state(endpoint, control));
+        .map(|(control, _)| controls.get(endpoint, control));
     let states = try_join_all(states).await?;
     Ok(states
         .iter()

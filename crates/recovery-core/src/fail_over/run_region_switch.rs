@@ -51,7 +51,7 @@ struct Input {
 /// [`Error::Permanent`] when the recovery has failed, for input that cannot be read or a call that failed
 /// for good.
 pub async fn handle(
-    ports: &(impl RecoveryExecutions + Sync),
+    executions: &(impl RecoveryExecutions + Sync),
     clock: &impl Clock,
     config: &RegionSwitchConfig,
     payload: &Value,
@@ -88,7 +88,7 @@ pub async fn handle(
     });
     let mut started = false;
     loop {
-        let arn = match ports.recovery(&name).await? {
+        let arn = match executions.describe(&name).await? {
             Some(execution) => match execution.status.as_str() {
                 "SUCCEEDED" => {
                     return Ok(Outcome::recovered()
@@ -101,7 +101,7 @@ pub async fn handle(
             // One that was just started may not show yet.
             None if started => name.clone(),
             None => {
-                ports.start_recovery(&name, &recovery.to_string()).await?;
+                executions.start(&name, &recovery.to_string()).await?;
                 started = true;
                 name.clone()
             }

@@ -9,23 +9,21 @@ use chrono::{DateTime, Utc};
 use crate::aws::arn::{InstanceId, OpsItemId, RecoveryPointArn, RestoreJobId, VolumeId};
 use crate::aws::auto_scaling::Group;
 use crate::aws::backup::{
-    Job, RecoveryPoint, Report, RestoreJob, RestoreRequest, RestoreTest, StartAnswer,
+    RecoveryPoint, Report, RestoreJob, RestoreRequest, RestoreTest, StartAnswer,
 };
 use crate::aws::cloudformation::StackResource;
-use crate::aws::ec2::{
-    AttachAnswer, DeviceName, Instance, RecoveredVolume, Snapshot, TestVolume, Volume,
-};
+use crate::aws::ec2::{AttachAnswer, DeviceName, Instance, Snapshot, Volume};
 use crate::aws::routing_control::{ClusterEndpoint, RoutingControl, ShiftAnswer, Switch};
 use crate::aws::step_functions::Execution;
 use crate::error::Error;
+use crate::fakes::phases::AllPorts;
 use crate::fakes::tags_operation;
 use crate::notification::Notification;
-use crate::ops_item::{Claim, DatedItem, ItemKey, NewOpsItem, OpsItem, OpsItemChange};
+use crate::ops_item::{Claim, ItemKey, NewOpsItem, OpsItem, OpsItemChange};
 use crate::ports::{
-    Clock, DatedOpsItems, Instances, KeptObjects, Metrics, Notifications, OpsItems, Page,
-    PlanObjects, RecoveryExecutions, RecoveryPointTags, RecoveryPoints, RecoveryRecords,
-    RestoreJobs, RestoreStarts, RestoreTests, Restores, RoutingControls, Runbooks, SnapshotTags,
-    StackResources, Volumes,
+    AutoScalingGroups, Clock, Instances, Metrics, Notifications, Objects, OpsItems, Page,
+    RecoveryExecutions, RecoveryPointTags, RecoveryPoints, RestoreJobs, RestoreTests,
+    RoutingControls, Runbooks, Snapshots, StackResources, Volumes,
 };
 use crate::report::measures::Measures;
 use crate::tags::Tags;
@@ -158,191 +156,177 @@ impl<P: Deref<Target: Metrics> + Sync, I: Sync> Metrics for Intercepted<P, I> {
     }
 }
 
-impl<P, I> RestoreJobs for Intercepted<P, I>
-where
-    P: Deref<Target: RestoreJobs + Sync> + Sync,
-    I: Interceptor,
-{
-    async fn restore_job(&self, id: &RestoreJobId) -> Result<RestoreJob, Error> {
-        self.read("backup:DescribeRestoreJob", id.as_str(), || {
-            self.ports.restore_job(id)
+impl<P: Deref<Target: AllPorts> + Sync, I: Interceptor> AllPorts for Intercepted<P, I> {}
+
+impl<P: Deref<Target: AllPorts> + Sync, I: Interceptor> AutoScalingGroups for Intercepted<P, I> {
+    async fn describe(&self, name: &str) -> Result<Option<Group>, Error> {
+        self.read("autoscaling:DescribeAutoScalingGroups", name, || {
+            AutoScalingGroups::describe(&*self.ports, name)
         })
         .await
     }
 }
 
-impl<P, I> Restores for Intercepted<P, I>
-where
-    P: Deref<Target: Restores + Sync> + Sync,
-    I: Interceptor,
-{
-    async fn restores(
-        &self,
-        since: DateTime<Utc>,
-        page: Option<&str>,
-    ) -> Result<Page<RestoreJob>, Error> {
-        self.read(
-            "backup:ListRestoreJobs",
-            page.unwrap_or("first page"),
-            || self.ports.restores(since, page),
-        )
-        .await
-    }
-
-    async fn volumes(&self, ids: &[VolumeId]) -> Result<Vec<Volume>, Error> {
-        self.read("ec2:DescribeVolumes", &subjects(ids), || {
-            self.ports.volumes(ids)
+impl<P: Deref<Target: AllPorts> + Sync, I: Interceptor> Instances for Intercepted<P, I> {
+    async fn describe(&self, id: &InstanceId) -> Result<Instance, Error> {
+        self.read("ec2:DescribeInstances", id.as_str(), || {
+            Instances::describe(&*self.ports, id)
         })
         .await
     }
 
-    async fn tags_together(
+    async fn list_of_stack(&self, stack: &str, logical_id: &str) -> Result<Vec<Instance>, Error> {
+        self.read("ec2:DescribeInstances", stack, || {
+            Instances::list_of_stack(&*self.ports, stack, logical_id)
+        })
+        .await
+    }
+
+    async fn list_of_group(&self, group: &str) -> Result<Vec<Instance>, Error> {
+        self.read("ec2:DescribeInstances", group, || {
+            Instances::list_of_group(&*self.ports, group)
+        })
+        .await
+    }
+}
+
+impl<P: Deref<Target: AllPorts> + Sync, I: Interceptor> Notifications for Intercepted<P, I> {
+    async fn publish(&self, notification: &Notification) -> Result<(), Error> {
+        self.call(
+            "sns:Publish",
+            &notification.message,
+            Effect::Publish(notification),
+            || Notifications::publish(&*self.ports, notification),
+        )
+        .await
+    }
+}
+
+impl<P: Deref<Target: AllPorts> + Sync, I: Interceptor> Objects for Intercepted<P, I> {
+    async fn put(&self, key: &str, body: String) -> Result<(), Error> {
+        self.call("s3:PutObject", key, Effect::Other, || {
+            Objects::put(&*self.ports, key, body.clone())
+        })
+        .await
+    }
+
+    async fn get(&self, key: &str) -> Result<Option<String>, Error> {
+        self.read("s3:GetObject", key, || Objects::get(&*self.ports, key))
+            .await
+    }
+
+    async fn list(&self, prefix: &str, page: Option<&str>) -> Result<Page<String>, Error> {
+        self.read("s3:ListBucket", prefix, || {
+            Objects::list(&*self.ports, prefix, page)
+        })
+        .await
+    }
+}
+
+impl<P: Deref<Target: AllPorts> + Sync, I: Interceptor> OpsItems for Intercepted<P, I> {
+    async fn list(&self, key: &ItemKey) -> Result<Vec<OpsItem>, Error> {
+        self.read("ssm:DescribeOpsItems", key.as_str(), || {
+            OpsItems::list(&*self.ports, key)
+        })
+        .await
+    }
+
+    async fn list_open(&self, kind: &'static str) -> Result<Vec<OpsItem>, Error> {
+        self.read("ssm:DescribeOpsItems", kind, || {
+            OpsItems::list_open(&*self.ports, kind)
+        })
+        .await
+    }
+
+    async fn get(&self, id: &OpsItemId) -> Result<OpsItem, Error> {
+        self.read("ssm:GetOpsItem", id.as_str(), || {
+            OpsItems::get(&*self.ports, id)
+        })
+        .await
+    }
+
+    async fn find(&self, id: &OpsItemId) -> Result<Option<OpsItem>, Error> {
+        self.read("ssm:GetOpsItem", id.as_str(), || {
+            OpsItems::find(&*self.ports, id)
+        })
+        .await
+    }
+
+    async fn create(&self, item: &NewOpsItem) -> Result<Claim, Error> {
+        self.call(
+            "ssm:CreateOpsItem",
+            item.key.as_str(),
+            Effect::Create(item),
+            || OpsItems::create(&*self.ports, item),
+        )
+        .await
+    }
+
+    async fn update(&self, id: &OpsItemId, change: &OpsItemChange) -> Result<(), Error> {
+        self.call(
+            "ssm:UpdateOpsItem",
+            id.as_str(),
+            Effect::Update(id, change),
+            || OpsItems::update(&*self.ports, id, change),
+        )
+        .await
+    }
+}
+
+impl<P: Deref<Target: AllPorts> + Sync, I: Interceptor> RecoveryExecutions for Intercepted<P, I> {
+    async fn describe(&self, name: &str) -> Result<Option<Execution>, Error> {
+        self.read("states:DescribeExecution", name, || {
+            RecoveryExecutions::describe(&*self.ports, name)
+        })
+        .await
+    }
+
+    async fn start(&self, name: &str, input: &str) -> Result<(), Error> {
+        self.call("states:StartExecution", name, Effect::Other, || {
+            RecoveryExecutions::start(&*self.ports, name, input)
+        })
+        .await
+    }
+}
+
+impl<P: Deref<Target: AllPorts> + Sync, I: Interceptor> RecoveryPointTags for Intercepted<P, I> {
+    async fn list(&self, point: &RecoveryPointArn) -> Result<Tags, Error> {
+        self.read(tags_operation(point)?, point.as_str(), || {
+            RecoveryPointTags::list(&*self.ports, point)
+        })
+        .await
+    }
+
+    async fn list_together(
         &self,
         points: &[RecoveryPointArn],
     ) -> Result<BTreeMap<RecoveryPointArn, Tags>, Error> {
         self.read("ec2:DescribeTags", &subjects(points), || {
-            self.ports.tags_together(points)
+            RecoveryPointTags::list_together(&*self.ports, points)
+        })
+        .await
+    }
+
+    async fn list_planned(&self, ids: &[&str]) -> Result<BTreeMap<String, Tags>, Error> {
+        self.read("ec2:DescribeTags", &subjects(ids), || {
+            RecoveryPointTags::list_planned(&*self.ports, ids)
         })
         .await
     }
 }
 
-impl<P, I> RestoreTests for Intercepted<P, I>
-where
-    P: Deref<Target: RestoreTests + Sync> + Sync,
-    I: Interceptor,
-{
-    async fn restore_test(&self, id: &RestoreJobId) -> Result<RestoreTest, Error> {
-        self.read("backup:DescribeRestoreJob", id.as_str(), || {
-            self.ports.restore_test(id)
-        })
-        .await
-    }
-
-    async fn test_volume(&self, id: &VolumeId) -> Result<Option<TestVolume>, Error> {
-        self.read("ec2:DescribeVolumes", id.as_str(), || {
-            self.ports.test_volume(id)
-        })
-        .await
-    }
-
-    async fn snapshot(&self, id: &str) -> Result<Option<Snapshot>, Error> {
-        self.read("ec2:DescribeSnapshots", id, || self.ports.snapshot(id))
-            .await
-    }
-
-    async fn report(&self, id: &RestoreJobId, report: &Report) -> Result<(), Error> {
-        self.call(
-            "backup:PutRestoreValidationResult",
-            id.as_str(),
-            Effect::Other,
-            || self.ports.report(id, report),
-        )
-        .await
-    }
-}
-
-impl<P, I> RecoveryPoints for Intercepted<P, I>
-where
-    P: Deref<Target: RecoveryPoints + Sync> + Sync,
-    I: Interceptor,
-{
-    async fn recovery_points(
+impl<P: Deref<Target: AllPorts> + Sync, I: Interceptor> RecoveryPoints for Intercepted<P, I> {
+    async fn list(
         &self,
         vault: &str,
         page: Option<&str>,
     ) -> Result<Page<Option<RecoveryPoint>>, Error> {
         self.read("backup:ListRecoveryPointsByBackupVault", vault, || {
-            self.ports.recovery_points(vault, page)
-        })
-        .await
-    }
-}
-
-impl<P, I> SnapshotTags for Intercepted<P, I>
-where
-    P: Deref<Target: SnapshotTags + Sync> + Sync,
-    I: Interceptor,
-{
-    async fn snapshot_tags(&self, ids: &[&str]) -> Result<BTreeMap<String, Tags>, Error> {
-        self.read("ec2:DescribeTags", &subjects(ids), || {
-            self.ports.snapshot_tags(ids)
-        })
-        .await
-    }
-}
-
-impl<P, I> PlanObjects for Intercepted<P, I>
-where
-    P: Deref<Target: PlanObjects + Sync> + Sync,
-    I: Interceptor,
-{
-    async fn store(&self, key: &str, body: String) -> Result<(), Error> {
-        self.call("s3:PutObject", key, Effect::Other, || {
-            self.ports.store(key, body.clone())
+            RecoveryPoints::list(&*self.ports, vault, page)
         })
         .await
     }
 
-    async fn stored(&self, key: &str) -> Result<Option<String>, Error> {
-        self.read("s3:GetObject", key, || self.ports.stored(key))
-            .await
-    }
-}
-
-impl<P, I> KeptObjects for Intercepted<P, I>
-where
-    P: Deref<Target: KeptObjects + Sync> + Sync,
-    I: Interceptor,
-{
-    async fn kept(&self, prefix: &str, page: Option<&str>) -> Result<Page<String>, Error> {
-        self.read("s3:ListBucket", prefix, || self.ports.kept(prefix, page))
-            .await
-    }
-}
-
-impl<P, I> RecoveryRecords for Intercepted<P, I>
-where
-    P: Deref<Target: RecoveryRecords + Sync> + Sync,
-    I: Interceptor,
-{
-    async fn jobs_since(
-        &self,
-        since: DateTime<Utc>,
-        page: Option<&str>,
-    ) -> Result<Page<Job>, Error> {
-        self.read(
-            "backup:ListRestoreJobs",
-            page.unwrap_or("first page"),
-            || self.ports.jobs_since(since, page),
-        )
-        .await
-    }
-
-    async fn recovered_volumes(&self, ids: &[VolumeId]) -> Result<Vec<RecoveredVolume>, Error> {
-        self.read("ec2:DescribeVolumes", &subjects(ids), || {
-            self.ports.recovered_volumes(ids)
-        })
-        .await
-    }
-}
-
-impl<P, I> DatedOpsItems for Intercepted<P, I>
-where
-    P: Deref<Target: DatedOpsItems + Sync> + Sync,
-    I: Interceptor,
-{
-    async fn dated_item(&self, id: &OpsItemId) -> Result<Option<DatedItem>, Error> {
-        self.read("ssm:GetOpsItem", id.as_str(), || self.ports.dated_item(id))
-            .await
-    }
-}
-
-impl<P, I> RestoreStarts for Intercepted<P, I>
-where
-    P: Deref<Target: RestoreStarts + Sync> + Sync,
-    I: Interceptor,
-{
     async fn restore_metadata(
         &self,
         vault: &str,
@@ -351,28 +335,66 @@ where
         self.read(
             "backup:GetRecoveryPointRestoreMetadata",
             point.as_str(),
-            || self.ports.restore_metadata(vault, point),
-        )
-        .await
-    }
-
-    async fn start_restore(&self, request: &RestoreRequest) -> Result<StartAnswer, Error> {
-        self.call(
-            "backup:StartRestoreJob",
-            request.point.as_str(),
-            Effect::Other,
-            || self.ports.start_restore(request),
+            || RecoveryPoints::restore_metadata(&*self.ports, vault, point),
         )
         .await
     }
 }
 
-impl<P, I> RoutingControls for Intercepted<P, I>
-where
-    P: Deref<Target: RoutingControls + Sync> + Sync,
-    I: Interceptor,
-{
-    async fn routing_state(
+impl<P: Deref<Target: AllPorts> + Sync, I: Interceptor> RestoreJobs for Intercepted<P, I> {
+    async fn describe(&self, id: &RestoreJobId) -> Result<RestoreJob, Error> {
+        self.read("backup:DescribeRestoreJob", id.as_str(), || {
+            RestoreJobs::describe(&*self.ports, id)
+        })
+        .await
+    }
+
+    async fn list(
+        &self,
+        resource_type: Option<&str>,
+        since: DateTime<Utc>,
+        page: Option<&str>,
+    ) -> Result<Page<RestoreJob>, Error> {
+        self.read(
+            "backup:ListRestoreJobs",
+            page.unwrap_or("first page"),
+            || RestoreJobs::list(&*self.ports, resource_type, since, page),
+        )
+        .await
+    }
+
+    async fn start(&self, request: &RestoreRequest) -> Result<StartAnswer, Error> {
+        self.call(
+            "backup:StartRestoreJob",
+            request.point.as_str(),
+            Effect::Other,
+            || RestoreJobs::start(&*self.ports, request),
+        )
+        .await
+    }
+}
+
+impl<P: Deref<Target: AllPorts> + Sync, I: Interceptor> RestoreTests for Intercepted<P, I> {
+    async fn describe(&self, id: &RestoreJobId) -> Result<RestoreTest, Error> {
+        self.read("backup:DescribeRestoreJob", id.as_str(), || {
+            RestoreTests::describe(&*self.ports, id)
+        })
+        .await
+    }
+
+    async fn put_result(&self, id: &RestoreJobId, report: &Report) -> Result<(), Error> {
+        self.call(
+            "backup:PutRestoreValidationResult",
+            id.as_str(),
+            Effect::Other,
+            || RestoreTests::put_result(&*self.ports, id, report),
+        )
+        .await
+    }
+}
+
+impl<P: Deref<Target: AllPorts> + Sync, I: Interceptor> RoutingControls for Intercepted<P, I> {
+    async fn get(
         &self,
         endpoint: &ClusterEndpoint,
         control: &RoutingControl,
@@ -380,12 +402,12 @@ where
         self.read(
             "route53-recovery-cluster:GetRoutingControlState",
             control.as_str(),
-            || self.ports.routing_state(endpoint, control),
+            || RoutingControls::get(&*self.ports, endpoint, control),
         )
         .await
     }
 
-    async fn set_routing(
+    async fn update(
         &self,
         endpoint: &ClusterEndpoint,
         wanted: &[(RoutingControl, Switch)],
@@ -394,70 +416,64 @@ where
             "route53-recovery-cluster:UpdateRoutingControlStates",
             &endpoint.region,
             Effect::Other,
-            || self.ports.set_routing(endpoint, wanted),
+            || RoutingControls::update(&*self.ports, endpoint, wanted),
         )
         .await
     }
 }
 
-impl<P, I> RecoveryExecutions for Intercepted<P, I>
-where
-    P: Deref<Target: RecoveryExecutions + Sync> + Sync,
-    I: Interceptor,
-{
-    async fn recovery(&self, name: &str) -> Result<Option<Execution>, Error> {
-        self.read("states:DescribeExecution", name, || {
-            self.ports.recovery(name)
-        })
+impl<P: Deref<Target: AllPorts> + Sync, I: Interceptor> Runbooks for Intercepted<P, I> {
+    async fn start(
+        &self,
+        runbook: &str,
+        token: &str,
+        parameters: &[(&'static str, String)],
+    ) -> Result<String, Error> {
+        self.call(
+            "ssm:StartAutomationExecution",
+            runbook,
+            Effect::Other,
+            || Runbooks::start(&*self.ports, runbook, token, parameters),
+        )
         .await
     }
+}
 
-    async fn start_recovery(&self, name: &str, input: &str) -> Result<(), Error> {
-        self.call("states:StartExecution", name, Effect::Other, || {
-            self.ports.start_recovery(name, input)
+impl<P: Deref<Target: AllPorts> + Sync, I: Interceptor> Snapshots for Intercepted<P, I> {
+    async fn describe(&self, id: &str) -> Result<Option<Snapshot>, Error> {
+        self.read("ec2:DescribeSnapshots", id, || {
+            Snapshots::describe(&*self.ports, id)
         })
         .await
     }
 }
 
-impl<P, I> RecoveryPointTags for Intercepted<P, I>
-where
-    P: Deref<Target: RecoveryPointTags + Sync> + Sync,
-    I: Interceptor,
-{
-    async fn tags(&self, point: &RecoveryPointArn) -> Result<Tags, Error> {
-        self.read(tags_operation(point)?, point.as_str(), || {
-            self.ports.tags(point)
-        })
-        .await
-    }
-}
-
-impl<P, I> StackResources for Intercepted<P, I>
-where
-    P: Deref<Target: StackResources + Sync> + Sync,
-    I: Interceptor,
-{
-    async fn stack_resource(
+impl<P: Deref<Target: AllPorts> + Sync, I: Interceptor> StackResources for Intercepted<P, I> {
+    async fn describe(
         &self,
         stack: &str,
         logical_id: &str,
     ) -> Result<Option<StackResource>, Error> {
         self.read("cloudformation:DescribeStackResource", stack, || {
-            self.ports.stack_resource(stack, logical_id)
+            StackResources::describe(&*self.ports, stack, logical_id)
         })
         .await
     }
 }
 
-impl<P, I> Volumes for Intercepted<P, I>
-where
-    P: Deref<Target: Volumes + Sync> + Sync,
-    I: Interceptor,
-{
-    async fn volume(&self, id: &VolumeId) -> Result<Volume, Error> {
-        self.read("ec2:DescribeVolumes", id.as_str(), || self.ports.volume(id))
-            .await
+impl<P: Deref<Target: AllPorts> + Sync, I: Interceptor> Volumes for Intercepted<P, I> {
+    async fn describe(&self, id: &VolumeId) -> Result<Volume, Error> {
+        self.read("ec2:DescribeVolumes", id.as_str(), || {
+            Volumes::describe(&*self.ports, id)
+        })
+        .await
+    }
+
+    async fn list(&self, ids: &[VolumeId]) -> Result<Vec<Volume>, Error> {
+        self.read("ec2:DescribeVolumes", &subjects(ids), || {
+            Volumes::list(&*self.ports, ids)
+        })
+        .await
     }
 
     async fn attach(
@@ -470,121 +486,7 @@ where
             "ec2:AttachVolume",
             volume.as_str(),
             Effect::Attach(volume, instance, device),
-            || self.ports.attach(volume, instance, device),
-        )
-        .await
-    }
-}
-
-impl<P, I> Instances for Intercepted<P, I>
-where
-    P: Deref<Target: Instances + Sync> + Sync,
-    I: Interceptor,
-{
-    async fn instance(&self, id: &InstanceId) -> Result<Instance, Error> {
-        self.read("ec2:DescribeInstances", id.as_str(), || {
-            self.ports.instance(id)
-        })
-        .await
-    }
-
-    async fn stack_instances(&self, stack: &str, logical_id: &str) -> Result<Vec<Instance>, Error> {
-        self.read("ec2:DescribeInstances", stack, || {
-            self.ports.stack_instances(stack, logical_id)
-        })
-        .await
-    }
-
-    async fn group(&self, name: &str) -> Result<Option<Group>, Error> {
-        self.read("autoscaling:DescribeAutoScalingGroups", name, || {
-            self.ports.group(name)
-        })
-        .await
-    }
-
-    async fn group_instances(&self, group: &str) -> Result<Vec<Instance>, Error> {
-        self.read("ec2:DescribeInstances", group, || {
-            self.ports.group_instances(group)
-        })
-        .await
-    }
-}
-
-impl<P, I> OpsItems for Intercepted<P, I>
-where
-    P: Deref<Target: OpsItems + Sync> + Sync,
-    I: Interceptor,
-{
-    async fn find(&self, key: &ItemKey) -> Result<Vec<OpsItem>, Error> {
-        self.read("ssm:DescribeOpsItems", key.as_str(), || {
-            self.ports.find(key)
-        })
-        .await
-    }
-
-    async fn open(&self, kind: &'static str) -> Result<Vec<OpsItem>, Error> {
-        self.read("ssm:DescribeOpsItems", kind, || self.ports.open(kind))
-            .await
-    }
-
-    async fn get(&self, id: &OpsItemId) -> Result<OpsItem, Error> {
-        self.read("ssm:GetOpsItem", id.as_str(), || self.ports.get(id))
-            .await
-    }
-
-    async fn create(&self, item: &NewOpsItem) -> Result<Claim, Error> {
-        self.call(
-            "ssm:CreateOpsItem",
-            item.key.as_str(),
-            Effect::Create(item),
-            || self.ports.create(item),
-        )
-        .await
-    }
-
-    async fn update(&self, id: &OpsItemId, change: &OpsItemChange) -> Result<(), Error> {
-        self.call(
-            "ssm:UpdateOpsItem",
-            id.as_str(),
-            Effect::Update(id, change),
-            || self.ports.update(id, change),
-        )
-        .await
-    }
-}
-
-impl<P, I> Notifications for Intercepted<P, I>
-where
-    P: Deref<Target: Notifications + Sync> + Sync,
-    I: Interceptor,
-{
-    async fn notify(&self, notification: &Notification) -> Result<(), Error> {
-        self.call(
-            "sns:Publish",
-            &notification.message,
-            Effect::Publish(notification),
-            || self.ports.notify(notification),
-        )
-        .await
-    }
-}
-
-impl<P, I> Runbooks for Intercepted<P, I>
-where
-    P: Deref<Target: Runbooks + Sync> + Sync,
-    I: Interceptor,
-{
-    async fn start(
-        &self,
-        runbook: &str,
-        token: &str,
-        parameters: &[(&'static str, String)],
-    ) -> Result<String, Error> {
-        self.call(
-            "ssm:StartAutomationExecution",
-            runbook,
-            Effect::Other,
-            || self.ports.start(runbook, token, parameters),
+            || Volumes::attach(&*self.ports, volume, instance, device),
         )
         .await
     }

@@ -92,6 +92,7 @@ mod tests {
             instance: InstanceId::new(instance),
             device: "/dev/sdf".to_owned(),
             state: "attached".to_owned(),
+            since: None,
         }]
     }
 

@@ -26,7 +26,8 @@ use crate::ops_item::{
 };
 use crate::outcome::Outcome;
 use crate::ports::{
-    Clock, Instances, IntegrationPorts, RecoveryPointTags, RestoreJobs, StackResources, Volumes,
+    AutoScalingGroups, Clock, Instances, IntegrationPorts, Notifications, OpsItems,
+    RecoveryPointTags, RestoreJobs, StackResources, TargetPorts, Volumes,
 };
 use crate::tags::{
     IntegrationTarget, Tags, UnusableTag, integration_target, own_logical_id, supplemented,
@@ -161,7 +162,7 @@ pub async fn integrate(
         // The volume is looked at while the tags are fetched: nearly every restore needs both.
         let (tags, volume) = join(
             tags_of(ports, job, restore.planned.tags_from.as_ref()),
-            ports.volume(&volume_id),
+            ports.volumes().describe(&volume_id),
         )
         .await;
         let integrated =
@@ -199,7 +200,8 @@ async fn record_tags_from(ports: &impl IntegrationPorts, restore: &Restore) -> R
         return Ok(());
     };
     // The item of the plan comes with each request; only the reconciler needs the record.
-    let Some(item) = unless_at_quota(find_or_create(ports, &new_item(restore)).await)? else {
+    let Some(item) = unless_at_quota(find_or_create(ports.ops_items(), &new_item(restore)).await)?
+    else {
         return Ok(());
     };
     if item.data.get(TAGS_FROM).map(String::as_str) == Some(from.as_str()) {
@@ -209,7 +211,7 @@ async fn record_tags_from(ports: &impl IntegrationPorts, restore: &Restore) -> R
         data: [(TAGS_FROM, from.to_string())].into(),
         ..OpsItemChange::default()
     };
-    ports.update(&item.id, &change).await
+    ports.ops_items().update(&item.id, &change).await
 }
 
 /// Whether EC2 says that the volume does not exist.
@@ -246,14 +248,18 @@ impl<'a> Backoff<'a> {
 /// # Errors
 /// As [`own_tags_of`].
 pub(crate) async fn tags_of(
-    ports: &(impl RecoveryPointTags + RestoreJobs),
+    ports: &impl IntegrationPorts,
     job: &RestoreJob,
     tags_from: Option<&RecoveryPointArn>,
 ) -> Result<Tags, Error> {
     match tags_from {
         None => own_tags_of(ports, job).await,
         Some(older) => {
-            let (own, older) = try_join(own_tags_of(ports, job), ports.tags(older)).await?;
+            let (own, older) = try_join(
+                own_tags_of(ports, job),
+                ports.recovery_point_tags().list(older),
+            )
+            .await?;
             Ok(supplemented(&own, &older))
         }
     }
@@ -265,14 +271,11 @@ pub(crate) async fn tags_of(
 /// # Errors
 /// [`Error::Retryable`] when one of the calls may succeed later; [`Error::Permanent`] when the tags can be
 /// read under no form.
-async fn own_tags_of(
-    ports: &(impl RecoveryPointTags + RestoreJobs),
-    job: &RestoreJob,
-) -> Result<Tags, Error> {
+async fn own_tags_of(ports: &impl IntegrationPorts, job: &RestoreJob) -> Result<Tags, Error> {
     let mut denied = None;
     let mut answers = Vec::new();
     for point in job.points() {
-        match ports.tags(point).await {
+        match ports.recovery_point_tags().list(point).await {
             Ok(tags) if !tags.is_empty() => return Ok(tags),
             Ok(_) => answers.push((point, true)),
             Err(Error::Permanent(fault)) => {
@@ -286,7 +289,7 @@ async fn own_tags_of(
     let Some(denied) = denied else {
         return Ok(Tags::new());
     };
-    let asked = match ports.restore_job(&job.id).await {
+    let asked = match ports.restore_jobs().describe(&job.id).await {
         Ok(asked) => asked.recovery_point,
         Err(Error::Permanent(_)) => None,
         Err(later) => return Err(later),
@@ -297,7 +300,7 @@ async fn own_tags_of(
     match answers.iter().find(|(tried, _)| **tried == point) {
         Some((_, true)) => Ok(Tags::new()),
         Some((_, false)) => Err(Error::Permanent(denied)),
-        None => ports.tags(&point).await,
+        None => ports.recovery_point_tags().list(&point).await,
     }
 }
 
@@ -370,7 +373,7 @@ pub(crate) async fn integrate_seen(
     let new = new_item(restore);
     let (brought, claim) = join(
         attach_and_confirm(ports, clock, restore, &target, volume, instance, item_first),
-        OptionFuture::from(about_to.then(|| ports.create(&new))),
+        OptionFuture::from(about_to.then(|| ports.ops_items().create(&new))),
     )
     .await;
     let by_this_run =
@@ -379,7 +382,8 @@ pub(crate) async fn integrate_seen(
         && !by_this_run
     {
         // It goes on in the first item, which may be an earlier one: this one may not be listed yet.
-        let settled = resolve_duplicate(ports, &new, id.clone(), |_| true, |_, _| true).await;
+        let settled =
+            resolve_duplicate(ports.ops_items(), &new, id.clone(), |_| true, |_, _| true).await;
         if brought.is_ok() {
             settled?;
         }
@@ -405,7 +409,7 @@ async fn already_recorded(
     let Some(attachment) = volume.attachments.iter().find(|a| a.state == "attached") else {
         return Ok(None);
     };
-    let Some(item) = first_of(ports, &restore_key(&job.id)).await? else {
+    let Some(item) = first_of(ports.ops_items(), &restore_key(&job.id)).await? else {
         return Ok(None);
     };
     let says = |key: &str, value: &str| item.data.get(key).is_some_and(|said| said == value);
@@ -433,7 +437,7 @@ async fn complete_from_job(
     ports: &impl IntegrationPorts,
     job: RestoreJob,
 ) -> Result<RestoreJob, Error> {
-    let asked = ports.restore_job(&job.id).await?;
+    let asked = ports.restore_jobs().describe(&job.id).await?;
     let under_way = matches!(asked.status.as_deref(), Some("PENDING" | "RUNNING"));
     if job.is_completed() && under_way {
         return Err(Error::Retryable(Fault::new(
@@ -507,11 +511,12 @@ pub(crate) enum NoInstance {
 
 /// The instance behind the target, through CloudFormation, or why there is none.
 pub(crate) async fn find_instance(
-    ports: &(impl StackResources + Instances),
+    ports: &impl TargetPorts,
     target: &IntegrationTarget,
 ) -> Result<Result<Instance, NoInstance>, Error> {
     let resource = ports
-        .stack_resource(&target.stack, &target.logical_id)
+        .stack_resources()
+        .describe(&target.stack, &target.logical_id)
         .await?;
     instance_behind(ports, target, &[], resource, Vec::new()).await
 }
@@ -519,11 +524,11 @@ pub(crate) async fn find_instance(
 /// The refusal of a volume that the stack owns itself under this logical id: where the stack has
 /// created it in this Region, the restored one would be its twin.
 pub(crate) async fn stack_volume(
-    ports: &impl StackResources,
+    ports: &impl TargetPorts,
     stack: &str,
     logical_id: &str,
 ) -> Result<Option<Refusal>, Error> {
-    let resource = ports.stack_resource(stack, logical_id).await?;
+    let resource = ports.stack_resources().describe(stack, logical_id).await?;
     let exists = resource.is_some_and(|resource| {
         resource.resource_type == "AWS::EC2::Volume"
             && !matches!(
@@ -541,13 +546,17 @@ pub(crate) async fn stack_volume(
 /// same time. The stack decides all the same; the early answer only counts where it has the instance
 /// that the stack names.
 async fn find_instance_early(
-    ports: &(impl StackResources + Instances),
+    ports: &impl TargetPorts,
     target: &IntegrationTarget,
     attachments: &[Attachment],
 ) -> Result<Result<Instance, NoInstance>, Error> {
     let (resource, tagged) = join(
-        ports.stack_resource(&target.stack, &target.logical_id),
-        ports.stack_instances(&target.stack, &target.logical_id),
+        ports
+            .stack_resources()
+            .describe(&target.stack, &target.logical_id),
+        ports
+            .instances()
+            .list_of_stack(&target.stack, &target.logical_id),
     )
     .await;
     let seen = tagged.unwrap_or_default();
@@ -557,7 +566,7 @@ async fn find_instance_early(
 /// The instance that a stack resource stands for; of several in a group the one that a volume with
 /// these attachments is on. `seen` are instances that were looked at already.
 async fn instance_behind(
-    ports: &impl Instances,
+    ports: &impl TargetPorts,
     target: &IntegrationTarget,
     attachments: &[Attachment],
     resource: Option<StackResource>,
@@ -615,14 +624,17 @@ async fn instance_behind(
             let id = InstanceId::new(physical_id()?);
             match seen.into_iter().find(|instance| instance.id == id) {
                 Some(instance) => Ok(Ok(instance)),
-                None => ports.instance(&id).await.map(Ok),
+                None => ports.instances().describe(&id).await.map(Ok),
             }
         }
         "AWS::AutoScaling::AutoScalingGroup" => {
             let name = physical_id()?;
             // The group says which instance is meant, EC2 what that looks like.
-            let (group, instances) =
-                try_join(ports.group(&name), ports.group_instances(&name)).await?;
+            let (group, instances) = try_join(
+                ports.groups().describe(&name),
+                ports.instances().list_of_group(&name),
+            )
+            .await?;
             let waits_for = |what: &str| {
                 not_yet(format!(
                     "waiting for the Auto Scaling group {}: {what}",
@@ -641,7 +653,7 @@ async fn instance_behind(
             };
             let instance = match instances.into_iter().find(|instance| instance.id == id) {
                 Some(instance) => instance,
-                None => ports.instance(&id).await?,
+                None => ports.instances().describe(&id).await?,
             };
             // The group replaces it when it has noticed.
             if matches!(instance.state.as_str(), "shutting-down" | "terminated") {
@@ -746,7 +758,11 @@ async fn attach_and_confirm(
                 {
                     return Ok(AttachResult::TakenOff);
                 }
-                match ports.attach(&volume.id, &instance.id, &device).await {
+                match ports
+                    .volumes()
+                    .attach(&volume.id, &instance.id, &device)
+                    .await
+                {
                     Ok(AttachAnswer::Accepted { attached: true }) => {
                         return Ok(AttachResult::Attached(attached(
                             device.as_str().to_owned(),
@@ -892,20 +908,24 @@ async fn check(
     accepted: bool,
 ) -> Result<(Volume, Instance), Error> {
     if !accepted {
-        return try_join(ports.volume(&volume.id), ports.instance(&instance.id)).await;
+        return try_join(
+            ports.volumes().describe(&volume.id),
+            ports.instances().describe(&instance.id),
+        )
+        .await;
     }
-    let volume = ports.volume(&volume.id).await?;
+    let volume = ports.volumes().describe(&volume.id).await?;
     let shows = |attachment: &Attachment| attachment.instance == instance.id;
     let instance = match volume.attachments.iter().any(shows) {
         true => instance.clone(),
-        false => ports.instance(&instance.id).await?,
+        false => ports.instances().describe(&instance.id).await?,
     };
     Ok((volume, instance))
 }
 
 /// The refusal, which names the stack that created the volume in the way, if one did. Where that
 /// cannot be read, the refusal stays as it is.
-async fn with_owner(ports: &impl Volumes, refusal: Refusal) -> Refusal {
+async fn with_owner(ports: &impl IntegrationPorts, refusal: Refusal) -> Refusal {
     let Refusal::DeviceTaken {
         device,
         instance,
@@ -914,7 +934,12 @@ async fn with_owner(ports: &impl Volumes, refusal: Refusal) -> Refusal {
     else {
         return refusal;
     };
-    let owner = ports.volume(&holder).await.ok().and_then(|seen| seen.owner);
+    let owner = ports
+        .volumes()
+        .describe(&holder)
+        .await
+        .ok()
+        .and_then(|seen| seen.owner);
     match owner {
         Some(owner) => Refusal::StackDevice {
             device,
@@ -964,7 +989,8 @@ async fn open_item(
     restore: &Restore,
     instance: &InstanceId,
 ) -> Result<bool, Error> {
-    let Some(item) = unless_at_quota(find_or_create(ports, &new_item(restore)).await)? else {
+    let Some(item) = unless_at_quota(find_or_create(ports.ops_items(), &new_item(restore)).await)?
+    else {
         return Ok(true);
     };
     let said = |key| item.data.get(key).map(String::as_str);
@@ -978,7 +1004,7 @@ async fn open_item(
             data: [(INTEGRATION, ATTACHING.to_owned())].into(),
             ..OpsItemChange::default()
         };
-        ports.update(&item.id, &change).await?;
+        ports.ops_items().update(&item.id, &change).await?;
     }
     Ok(true)
 }
@@ -989,7 +1015,8 @@ async fn note_refused_device(
     restore: &Restore,
     device: &DeviceName,
 ) -> Result<(), Error> {
-    let Some(item) = unless_at_quota(find_or_create(ports, &new_item(restore)).await)? else {
+    let Some(item) = unless_at_quota(find_or_create(ports.ops_items(), &new_item(restore)).await)?
+    else {
         return Ok(());
     };
     if item.data.get(REFUSED_DEVICE).map(String::as_str) == Some(device.as_str()) {
@@ -999,7 +1026,7 @@ async fn note_refused_device(
         data: [(REFUSED_DEVICE, device.as_str().to_owned())].into(),
         ..OpsItemChange::default()
     };
-    ports.update(&item.id, &change).await
+    ports.ops_items().update(&item.id, &change).await
 }
 
 /// Writes down that the volume is where it belongs, in the item of `claim`, which was made while it was
@@ -1032,30 +1059,35 @@ async fn record_attached(
         // that the work is done.
         Some(Ok(Claim::Existing(id))) if attached.by_this_run => {
             let change = attached_change(restore, target, &attached, now);
-            ports.update(&id, &change).await?;
+            ports.ops_items().update(&id, &change).await?;
             Ok(outcome(&attached, Some(&id)))
         }
         // An earlier item may have been resolved, by another run that wrote the attachment down first,
         // or by a person after a refusal. Mostly there is none.
         Some(Ok(Claim::Created(id))) if attached.by_this_run => {
             let change = attached_change(restore, target, &attached, now);
-            let (written, found) = join(ports.update(&id, &change), ports.find(&new.key)).await;
+            let (written, found) = join(
+                ports.ops_items().update(&id, &change),
+                ports.ops_items().list(&new.key),
+            )
+            .await;
             written?;
             if found?.iter().all(|item| item.id == id) {
                 return Ok(outcome(&attached, Some(&id)));
             }
-            let first = resolve_duplicate(ports, &new, id, |_| true, |_, _| true).await?;
-            ports.update(&first.id, &change).await?;
+            let first =
+                resolve_duplicate(ports.ops_items(), &new, id, |_| true, |_, _| true).await?;
+            ports.ops_items().update(&first.id, &change).await?;
             Ok(outcome(&attached, Some(&first.id)))
         }
         // Another run attached it, and may have written that down and resolved the item; or the claim
         // failed meanwhile, perhaps after it made an item.
         _ => {
-            let Some(item) = unless_at_quota(find_or_create(ports, &new).await)? else {
+            let Some(item) = unless_at_quota(find_or_create(ports.ops_items(), &new).await)? else {
                 let change = attached_change(restore, target, &attached, now);
                 let is_left = change.status == Some(Status::Open);
                 if is_left && (attached.by_this_run || restore.tells_unrecorded) {
-                    ports.notify(&left_to_do(&change)).await?;
+                    ports.notifications().publish(&left_to_do(&change)).await?;
                 }
                 return Ok(outcome(&attached, None));
             };
@@ -1069,7 +1101,7 @@ async fn record_attached(
                     .refused_device
                     .or_else(|| DeviceName::parse(refused?));
                 let change = attached_change(restore, target, &attached, now);
-                ports.update(&item.id, &change).await?;
+                ports.ops_items().update(&item.id, &change).await?;
             }
             Ok(outcome(&attached, Some(&item.id)))
         }
@@ -1323,7 +1355,8 @@ async fn raise(
         Err(_) => "could not be written",
     };
     let told = ports
-        .notify(&Notification {
+        .notifications()
+        .publish(&Notification {
             subject: hindrance.title,
             pointer: match &written {
                 Ok(Some(_)) => format!("OpsItem {item}."),
@@ -1358,7 +1391,7 @@ async fn raise(
         data: [(NOTIFIED, hindrance.told)].into(),
         ..OpsItemChange::default()
     };
-    ports.update(&item, &mark).await?;
+    ports.ops_items().update(&item, &mark).await?;
     Ok(Some(item))
 }
 
@@ -1377,7 +1410,7 @@ async fn write_hindrance(
 ) -> Result<Written, Error> {
     let job = &restore.job;
     let new = new_item(restore);
-    let item = find_or_create(ports, &new).await?;
+    let item = find_or_create(ports.ops_items(), &new).await?;
     let said = item.data.get(INTEGRATION).map(String::as_str);
     let told = item.data.get(NOTIFIED) == Some(&hindrance.told);
     if told && said == Some(hindrance.state) || over(ports, job, hindrance, &item).await? {
@@ -1407,10 +1440,10 @@ async fn write_hindrance(
         .collect(),
         ..OpsItemChange::default()
     };
-    ports.update(&item.id, &change).await?;
+    ports.ops_items().update(&item.id, &change).await?;
     let attachment =
         |item: &OpsItem| [INSTANCE, DEVICE, SECONDS].map(|key| item.data.get(key).cloned());
-    let now = ports.get(&item.id).await?;
+    let now = ports.ops_items().get(&item.id).await?;
     if attachment(&now) != attachment(&item) {
         // Another run wrote between the look and the writing that the volume is attached. The item
         // is open now, so that the next reconciliation looks at it, and writes it again.
@@ -1437,9 +1470,12 @@ async fn over(
     }
     let said = item.data.get(INTEGRATION).map(String::as_str);
     match job.created_volume() {
-        Some(volume) if said == Some(ATTACHED) => {
-            Ok(!ports.volume(&volume).await?.attachments.is_empty())
-        }
+        Some(volume) if said == Some(ATTACHED) => Ok(!ports
+            .volumes()
+            .describe(&volume)
+            .await?
+            .attachments
+            .is_empty()),
         _ => Ok(true),
     }
 }

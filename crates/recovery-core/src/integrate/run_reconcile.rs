@@ -10,7 +10,7 @@ use futures_util::future::try_join;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
 use crate::aws::arn::{RecoveryPointArn, VolumeId};
-use crate::aws::backup::{Restore, RestoreJob};
+use crate::aws::backup::{EBS, Restore, RestoreJob};
 use crate::aws::ec2::Volume;
 use crate::error::Error;
 use crate::integrate::run::{
@@ -19,7 +19,9 @@ use crate::integrate::run::{
 };
 use crate::ops_item::{KEY, OpsItem, RESTORE};
 use crate::outcome::Outcome;
-use crate::ports::{Clock, Page, ReconciliationPorts};
+use crate::ports::{
+    Clock, IntegrationPorts, OpsItems, Page, RecoveryPointTags, RestoreJobs, Volumes,
+};
 use crate::tags::{Tags, integration_target};
 use crate::track::run::restore_key;
 
@@ -70,7 +72,7 @@ const LISTING_PAUSE: Duration = Duration::from_secs(15);
 /// Those of the listing. When single restores fail, people are told through their OpsItems; only
 /// where that fails too is it an error, after all others had their turn.
 pub async fn reconcile(
-    ports: &impl ReconciliationPorts,
+    ports: &impl IntegrationPorts,
     clock: &impl Clock,
     ownership: &Ownership,
     window: LookbackWindow,
@@ -136,14 +138,18 @@ struct Listing {
 }
 
 async fn listing(
-    ports: &impl ReconciliationPorts,
+    ports: &impl IntegrationPorts,
     clock: &impl Clock,
     ownership: &Ownership,
     window: LookbackWindow,
 ) -> Result<Listing, Error> {
     let completed_since = clock.now() - window.lookback;
     let since = completed_since - LONGEST_RESTORE;
-    let (first, items) = try_join(ports.restores(since, None), ports.open(RESTORE)).await?;
+    let (first, items) = try_join(
+        ports.restore_jobs().list(Some(EBS), since, None),
+        ports.ops_items().list_open(RESTORE),
+    )
+    .await?;
     let items: BTreeMap<String, OpsItem> = items
         .into_iter()
         .filter_map(|item| Some((item.data.get(KEY)?.clone(), item)))
@@ -171,7 +177,10 @@ async fn listing(
             listing.open.extend(open);
         }
         let Some(next) = next else { break };
-        page = ports.restores(since, Some(&next)).await?;
+        page = ports
+            .restore_jobs()
+            .list(Some(EBS), since, Some(&next))
+            .await?;
     }
     Ok(listing)
 }
@@ -203,7 +212,7 @@ struct Seen {
 /// Those of the jobs that something is to be done for, in three calls at most. `items` are the open
 /// OpsItems of restores, by key.
 async fn not_integrated(
-    ports: &impl ReconciliationPorts,
+    ports: &impl IntegrationPorts,
     ownership: &Ownership,
     jobs: Vec<RestoreJob>,
     items: &BTreeMap<String, OpsItem>,
@@ -219,7 +228,7 @@ async fn not_integrated(
         .collect();
     let mut volumes = BTreeMap::new();
     if !ids.is_empty() {
-        for volume in ports.volumes(&ids).await? {
+        for volume in ports.volumes().list(&ids).await? {
             volumes.insert(volume.id.clone(), volume);
         }
     }
@@ -275,7 +284,7 @@ async fn not_integrated(
         .filter_map(|open| Some(open.seen.as_ref()?.point.clone()))
         .collect();
     if !points.is_empty() {
-        let tags = ports.tags_together(&points).await?;
+        let tags = ports.recovery_point_tags().list_together(&points).await?;
         for open in &mut open {
             // What takes tags from another recovery point is asked for by itself: there is little of it.
             let alone = open.restore.planned.tags_from.is_some();
@@ -302,7 +311,7 @@ struct Tally {
 
 /// Gives each open restore its turn, several at a time, as long as there is time for one more.
 async fn attend<C: Clock>(
-    ports: &impl ReconciliationPorts,
+    ports: &impl IntegrationPorts,
     run: &Run<'_, C>,
     ownership: &Ownership,
     open: Vec<Open>,
@@ -331,7 +340,7 @@ async fn attend<C: Clock>(
 
 /// The turn of one restore: what became of it, as it is called in the answer.
 async fn turn(
-    ports: &impl ReconciliationPorts,
+    ports: &impl IntegrationPorts,
     clock: &impl Clock,
     ownership: &Ownership,
     window: LookbackWindow,

@@ -604,6 +604,9 @@ mod tests {
             key: None,
             restore_test: false,
             owner: None,
+            size: None,
+            encrypted: None,
+            snapshot: None,
         }
     }
 
@@ -614,6 +617,7 @@ mod tests {
                 instance: InstanceId::new(instance),
                 device: "/dev/sdf".to_owned(),
                 state: state.to_owned(),
+                since: None,
             }],
             ..volume()
         }

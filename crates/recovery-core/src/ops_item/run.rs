@@ -93,7 +93,7 @@ async fn first_where(
     counts: impl Fn(&OpsItem) -> bool,
     repeats: impl Fn(&OpsItem, &OpsItem) -> bool,
 ) -> Result<Option<OpsItem>, Error> {
-    let mut found: Vec<OpsItem> = items.find(key).await?.into_iter().filter(counts).collect();
+    let mut found: Vec<OpsItem> = items.list(key).await?.into_iter().filter(counts).collect();
     let own = created.as_ref().map(|created| created.id.clone());
     if let Some(created) = created
         && found.iter().all(|item| item.id != created.id)

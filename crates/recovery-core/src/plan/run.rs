@@ -26,7 +26,9 @@ use crate::plan::judge::{Judged, judge};
 use crate::plan::recovery_plan::{Plan, VERSION};
 use crate::plan::refusal::{ItemRefusal, PlanRefusal};
 use crate::plan::request::Request;
-use crate::ports::{Clock, Page, PlanningPorts, SNAPSHOTS_AT_ONCE};
+use crate::ports::{
+    Clock, Objects, Page, PlanningPorts, RecoveryPointTags, RecoveryPoints, SNAPSHOTS_AT_ONCE,
+};
 use crate::tags::{Tags, own_logical_id, supplemented, workload};
 
 /// The longest plan, in bytes of JSON, that stands in the answer itself: Step Functions passes
@@ -200,7 +202,7 @@ async fn list(
     let mut seen = 0;
     loop {
         in_time(clock, vault, seen)?;
-        let Page { listed, next } = ports.recovery_points(vault, page.as_deref()).await?;
+        let Page { listed, next } = ports.recovery_points().list(vault, page.as_deref()).await?;
         seen += listed.len();
         listed.into_iter().for_each(&mut add);
         page = next;
@@ -220,7 +222,7 @@ async fn earlier_recoveries(
     let mut keys = Vec::new();
     let mut page: Option<String> = None;
     loop {
-        let Page { listed, next } = ports.kept(&prefix, page.as_deref()).await?;
+        let Page { listed, next } = ports.objects().list(&prefix, page.as_deref()).await?;
         keys.extend(listed.into_iter().filter(|key| key.ends_with(".json")));
         page = next;
         if page.is_none() {
@@ -241,7 +243,7 @@ async fn earlier_recoveries(
                 "It is tried again from the beginning. If that does not help, give the function more time.",
             )));
         }
-        let texts = try_join_all(some.iter().map(|key| ports.stored(key))).await?;
+        let texts = try_join_all(some.iter().map(|key| ports.objects().get(key))).await?;
         for (key, text) in some.iter().zip(texts) {
             let Some(text) = text else { continue };
             earlier.add(key, &text).map_err(|error| {
@@ -320,7 +322,7 @@ impl Sorted<'_> {
             .iter()
             .filter_map(|candidate| snapshot_id(&candidate.point.arn))
             .collect();
-        let mut tags = ports.snapshot_tags(&ids).await?;
+        let mut tags = ports.recovery_point_tags().list_planned(&ids).await?;
         for candidate in batch {
             let tags = snapshot_id(&candidate.point.arn).and_then(|id| tags.remove(id));
             self.add(candidate, tags.unwrap_or_default(), None);
@@ -335,7 +337,7 @@ impl Sorted<'_> {
         ports: &impl PlanningPorts,
         candidate: Candidate,
     ) -> Result<(), Error> {
-        match ports.tags(&candidate.point.arn).await {
+        match ports.recovery_point_tags().list(&candidate.point.arn).await {
             Ok(tags) => self.add(candidate, tags, None),
             Err(Error::Permanent(fault)) => self.refuse_unread(&candidate, fault.to_string()),
             Err(later) => return Err(later),
@@ -410,7 +412,7 @@ impl Sorted<'_> {
             .collect();
         let mut snapshots = BTreeMap::new();
         for ids in ids.chunks(SNAPSHOTS_AT_ONCE) {
-            snapshots.extend(ports.snapshot_tags(ids).await?);
+            snapshots.extend(ports.recovery_point_tags().list_planned(ids).await?);
         }
         let mut left = Vec::new();
         for (mut one, points) in asked {
@@ -418,7 +420,7 @@ impl Sorted<'_> {
             for (created, arn) in points {
                 let tags = match arn.tag_home() {
                     TagHome::Ec2(id) => snapshots.get(id).cloned().unwrap_or_default(),
-                    TagHome::Backup => match ports.tags(&arn).await {
+                    TagHome::Backup => match ports.recovery_point_tags().list(&arn).await {
                         Ok(tags) => tags,
                         Err(Error::Permanent(fault)) => {
                             one.unread = Some(fault.to_string());
@@ -589,11 +591,12 @@ fn text_of(value: &impl serde::Serialize) -> Result<String, Error> {
 async fn store(ports: &impl PlanningPorts, plan: &Plan, body: String) -> Result<String, Error> {
     for wave in &plan.waves {
         ports
-            .store(&wave_key(plan, wave.wave), text_of(&wave.items)?)
+            .objects()
+            .put(&wave_key(plan, wave.wave), text_of(&wave.items)?)
             .await?;
     }
     let key = plan_key(&plan.workload, &plan.hash);
-    ports.store(&key, body).await?;
+    ports.objects().put(&key, body).await?;
     Ok(key)
 }
 
@@ -603,7 +606,10 @@ async fn changes_since(
     expected: &str,
     plan: &Plan,
 ) -> Result<Option<Value>, Error> {
-    let before = ports.stored(&plan_key(&plan.workload, expected)).await?;
+    let before = ports
+        .objects()
+        .get(&plan_key(&plan.workload, expected))
+        .await?;
     Ok(before
         .and_then(|text| serde_json::from_str::<Plan>(&text).ok())
         .filter(|before| before.version == VERSION)

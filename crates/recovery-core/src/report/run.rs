@@ -14,11 +14,14 @@ use serde_json::{Value, json};
 use crate::aws::arn::{OpsItemId, VolumeId};
 use crate::error::{Error, Fault};
 use crate::ops_item::run::find_or_create;
-use crate::ops_item::{DatedItem, NOT_CREATED, OpsItem, OpsItemChange, Status, unless_at_quota};
+use crate::ops_item::{NOT_CREATED, OpsItem, OpsItemChange, Status, unless_at_quota};
 use crate::outcome::Outcome;
 use crate::plan::recovery_plan::Plan;
 use crate::plan::request::Mode;
-use crate::ports::{Clock, Metrics, Page, ReportingPorts, VOLUMES_AT_ONCE};
+use crate::ports::{
+    Clock, Metrics, Notifications, Objects, OpsItems, Page, ReportingPorts, RestoreJobs,
+    VOLUMES_AT_ONCE, Volumes,
+};
 use crate::report::observation::{Observed, trace};
 use crate::report::recovery_report::Report;
 use crate::report::request::{Objectives, Request, Task};
@@ -166,19 +169,12 @@ async fn report(
             let (objectives, now) = (config.objectives, clock.now());
             let (incident, plan) = (incident.as_ref(), plan.as_ref());
             let made = Report::of(request, objectives, incident, plan, &observed, now);
-            ports.store(&key, text_of(&made)?).await?;
+            ports.objects().put(&key, text_of(&made)?).await?;
             // Another run may have been first.
             kept_report(ports, &key).await?.unwrap_or(made)
         }
     };
-    let item = tell(
-        ports,
-        metrics,
-        config,
-        &report,
-        incident.map(|dated| dated.item),
-    )
-    .await?;
+    let item = tell(ports, metrics, config, &report, incident).await?;
     Ok(answer(&report, item.as_ref()))
 }
 
@@ -235,7 +231,7 @@ async fn tell(
     }
     // Stored first, since the notification says where it is.
     let page = match page::html(report) {
-        Ok(page) => ports.store(&report.page_key(), page).await,
+        Ok(page) => ports.objects().put(&report.page_key(), page).await,
         Err(error) => Err(error),
     };
     metrics.record(&measures::of(report));
@@ -245,7 +241,8 @@ async fn tell(
         Err(_) => "could not be written",
     };
     let sent = ports
-        .notify(&words::notification(report, &config.bucket, id)?)
+        .notifications()
+        .publish(&words::notification(report, &config.bucket, id)?)
         .await;
     let written = written?;
     sent?;
@@ -264,7 +261,7 @@ async fn tell(
         data: [(TOLD, key)].into(),
         ..OpsItemChange::default()
     };
-    ports.update(&item.id, &mark).await?;
+    ports.ops_items().update(&item.id, &mark).await?;
     Ok(Some(item.id))
 }
 
@@ -284,7 +281,7 @@ async fn written_into(
             data,
             ..OpsItemChange::default()
         };
-        ports.update(&item.id, &change).await?;
+        ports.ops_items().update(&item.id, &change).await?;
     }
     Ok(item)
 }
@@ -296,7 +293,7 @@ async fn written_of_its_own(
     report: &Report,
 ) -> Result<OpsItem, Error> {
     let new = words::item(report, &config.bucket)?;
-    let item = find_or_create(ports, &new).await?;
+    let item = find_or_create(ports.ops_items(), &new).await?;
     let known = item.data.get(REPORT);
     if known != new.data.get(REPORT) {
         let change = OpsItemChange {
@@ -308,7 +305,7 @@ async fn written_of_its_own(
             data: words::data(report),
             ..OpsItemChange::default()
         };
-        ports.update(&item.id, &change).await?;
+        ports.ops_items().update(&item.id, &change).await?;
     }
     Ok(item)
 }
@@ -317,9 +314,9 @@ async fn written_of_its_own(
 async fn incident_item(
     ports: &impl ReportingPorts,
     id: Option<&OpsItemId>,
-) -> Result<Option<DatedItem>, Error> {
+) -> Result<Option<OpsItem>, Error> {
     match id {
-        Some(id) => ports.dated_item(id).await,
+        Some(id) => ports.ops_items().find(id).await,
         None => Ok(None),
     }
 }
@@ -333,7 +330,7 @@ async fn kept_report(ports: &impl ReportingPorts, key: &str) -> Result<Option<Re
     struct Versioned {
         version: u32,
     }
-    let Some(text) = ports.stored(key).await? else {
+    let Some(text) = ports.objects().get(key).await? else {
         return Ok(None);
     };
     let refused = |what: String| {
@@ -366,7 +363,7 @@ async fn kept_plan(ports: &impl ReportingPorts, request: &Request) -> Result<Opt
     let Some(plan) = &request.plan else {
         return Ok(None);
     };
-    let text = ports.stored(&plan.key).await?;
+    let text = ports.objects().get(&plan.key).await?;
     Ok(text
         .and_then(|text| serde_json::from_str::<Plan>(&text).ok())
         .filter(|plan| plan.version == plan::VERSION))
@@ -393,7 +390,10 @@ async fn observe(
     let mut next: Option<String> = None;
     loop {
         in_time(clock, "backup:ListRestoreJobs", since)?;
-        let Page { listed, next: more } = ports.jobs_since(since, next.as_deref()).await?;
+        let Page { listed, next: more } = ports
+            .restore_jobs()
+            .list(None, since, next.as_deref())
+            .await?;
         for job in listed {
             // What failed before the plan was made is not a part of this recovery.
             let over = job.has_failed() && job.created.is_some_and(|at| at < plan.planned_at);
@@ -410,7 +410,7 @@ async fn observe(
     let mut waiting = ids.chunks(VOLUMES_AT_ONCE);
     let look = |ids: &[VolumeId]| {
         let ids = ids.to_vec();
-        async move { ports.recovered_volumes(&ids).await }
+        async move { ports.volumes().list(&ids).await }
     };
     let mut looks: FuturesUnordered<_> = waiting.by_ref().take(CONCURRENCY).map(look).collect();
     while let Some(volumes) = looks.next().await {

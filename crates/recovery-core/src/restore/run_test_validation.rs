@@ -11,13 +11,15 @@ use futures_util::future::try_join;
 
 use crate::aws::arn::{OpsItemId, RecoveryPointArn, RestoreJobId, Scope, VolumeId};
 use crate::aws::backup::{EBS, Report, RestoreJob};
-use crate::aws::ec2::{Snapshot, TestVolume};
+use crate::aws::ec2::{Snapshot, Volume};
 use crate::error::{Error, Fault};
 use crate::notification::Notification;
 use crate::ops_item::run::find_or_create;
 use crate::ops_item::{ItemKey, NOT_CREATED, NewOpsItem, OpsItemChange, Severity, unless_at_quota};
 use crate::outcome::Outcome;
-use crate::ports::{Clock, ValidationPorts};
+use crate::ports::{
+    Clock, Notifications, OpsItems, RestoreTests, Snapshots, ValidationPorts, Volumes,
+};
 use crate::text::{code, one_line, shown};
 use crate::track::run::restore_item;
 
@@ -40,13 +42,18 @@ pub enum Verdict {
     Failed(Vec<String>),
     /// It is being made still.
     NotYet,
+    /// EC2 does not say how large the volume is, or whether it is encrypted.
+    Unknown,
 }
 
 /// Holds the volume against the snapshot that it should be of.
-pub fn check(volume: &TestVolume, snapshot: &Snapshot) -> Verdict {
+pub fn check(volume: &Volume, snapshot: &Snapshot) -> Verdict {
     if volume.state == "creating" {
         return Verdict::NotYet;
     }
+    let (Some(size), Some(encrypted)) = (volume.size, volume.encrypted) else {
+        return Verdict::Unknown;
+    };
     let mut wrong = Vec::new();
     if volume.state != "available" {
         wrong.push(format!("its state is {}, not available", volume.state));
@@ -59,13 +66,13 @@ pub fn check(volume: &TestVolume, snapshot: &Snapshot) -> Verdict {
             snapshot.id
         )),
     }
-    if volume.size < snapshot.size {
+    if size < snapshot.size {
         wrong.push(format!(
-            "it has {} GiB, and the recovery point {}",
-            volume.size, snapshot.size
+            "it has {size} GiB, and the recovery point {}",
+            snapshot.size
         ));
     }
-    if snapshot.encrypted && !volume.encrypted {
+    if snapshot.encrypted && !encrypted {
         wrong.push("it is not encrypted, and the recovery point is".to_owned());
     }
     if wrong.is_empty() {
@@ -88,7 +95,7 @@ pub async fn validate(
     scope: &Scope,
     job: RestoreJob,
 ) -> Result<Outcome, Error> {
-    let test = ports.restore_test(&job.id).await?;
+    let test = ports.restore_tests().describe(&job.id).await?;
     if job.is_completed() && matches!(test.job.status.as_deref(), Some("PENDING" | "RUNNING")) {
         return Err(Error::Retryable(Fault::new(
             "backup:DescribeRestoreJob",
@@ -146,10 +153,10 @@ pub async fn validate(
     } else {
         "FAILED"
     };
-    let outcome = match ports.report(&job.id, &report).await {
+    let outcome = match ports.restore_tests().put_result(&job.id, &report).await {
         Ok(()) => validated(Outcome::validated(), &job.id, status),
         // Another run may have been first, or an answer was lost.
-        Err(error) => match ports.restore_test(&job.id).await?.result() {
+        Err(error) => match ports.restore_tests().describe(&job.id).await?.result() {
             Some(known) => validated(Outcome::already_validated(), &job.id, known),
             None => return Err(error),
         },
@@ -202,15 +209,20 @@ async fn look(
 ) -> Result<Found, Error> {
     let mut unseen = 0;
     loop {
-        let (volume, snapshot) =
-            try_join(ports.test_volume(volume_id), ports.snapshot(snapshot_id)).await?;
+        let (volumes, snapshot) = try_join(
+            // By a list, which leaves out a volume that EC2 does not know.
+            ports.volumes().list(std::slice::from_ref(volume_id)),
+            ports.snapshots().describe(snapshot_id),
+        )
+        .await?;
         let Some(snapshot) = snapshot else {
             return Ok(Found::NoSnapshot);
         };
-        let waiting_for = match volume.map(|volume| check(&volume, &snapshot)) {
+        let waiting_for = match volumes.first().map(|volume| check(volume, &snapshot)) {
             Some(Verdict::Successful) => return Ok(Found::AsPromised),
             Some(Verdict::Failed(wrong)) => return Ok(Found::Wrong(wrong)),
             Some(Verdict::NotYet) => "it is being made still",
+            Some(Verdict::Unknown) => "EC2 does not say its size or whether it is encrypted",
             None => {
                 unseen += 1;
                 if unseen == CHECKS {
@@ -241,14 +253,15 @@ async fn tell(
     job: &RestoreJob,
     wrong: &str,
 ) -> Result<Option<OpsItemId>, Error> {
-    let written = unless_at_quota(find_or_create(ports, &failed_item(job, wrong)).await);
+    let written =
+        unless_at_quota(find_or_create(ports.ops_items(), &failed_item(job, wrong)).await);
     if let Ok(Some(item)) = &written
         && item.data.contains_key(NOTIFIED)
     {
         return Ok(Some(item.id.clone()));
     }
     let told = ports
-        .notify(&Notification {
+        .notifications().publish(&Notification {
             subject: TITLE.to_owned(),
             pointer: format!("Restore job {}.", shown(job.id.as_str())),
             message: format!(
@@ -282,7 +295,7 @@ async fn tell(
         data: [(NOTIFIED, wrong.to_owned())].into(),
         ..OpsItemChange::default()
     };
-    ports.update(&item, &mark).await?;
+    ports.ops_items().update(&item, &mark).await?;
     Ok(Some(item))
 }
 
@@ -317,11 +330,17 @@ fn failed_item(job: &RestoreJob, wrong: &str) -> NewOpsItem {
 mod tests {
     use super::*;
 
-    fn volume() -> TestVolume {
-        TestVolume {
+    fn volume() -> Volume {
+        Volume {
+            id: VolumeId::new("vol-1"),
             state: "available".to_owned(),
-            size: 100,
-            encrypted: true,
+            zone: "us-west-2a".to_owned(),
+            attachments: Vec::new(),
+            key: None,
+            restore_test: true,
+            owner: None,
+            size: Some(100),
+            encrypted: Some(true),
             snapshot: Some("snap-1".to_owned()),
         }
     }
@@ -336,16 +355,16 @@ mod tests {
 
     #[test]
     fn a_volume_is_held_against_its_recovery_point() {
-        let state = |state: &str| TestVolume {
+        let state = |state: &str| Volume {
             state: state.to_owned(),
             ..volume()
         };
-        let cases: &[(&str, TestVolume, Snapshot, &[&str])] = &[
+        let cases: &[(&str, Volume, Snapshot, &[&str])] = &[
             ("as promised", volume(), snapshot(), &[]),
             (
                 "larger",
-                TestVolume {
-                    size: 101,
+                Volume {
+                    size: Some(101),
                     ..volume()
                 },
                 snapshot(),
@@ -353,8 +372,8 @@ mod tests {
             ),
             (
                 "smaller",
-                TestVolume {
-                    size: 99,
+                Volume {
+                    size: Some(99),
                     ..volume()
                 },
                 snapshot(),
@@ -362,8 +381,8 @@ mod tests {
             ),
             (
                 "neither is encrypted",
-                TestVolume {
-                    encrypted: false,
+                Volume {
+                    encrypted: Some(false),
                     ..volume()
                 },
                 Snapshot {
@@ -383,8 +402,8 @@ mod tests {
             ),
             (
                 "lost its encryption",
-                TestVolume {
-                    encrypted: false,
+                Volume {
+                    encrypted: Some(false),
                     ..volume()
                 },
                 snapshot(),
@@ -392,7 +411,7 @@ mod tests {
             ),
             (
                 "of another snapshot",
-                TestVolume {
+                Volume {
                     snapshot: Some("snap-2".to_owned()),
                     ..volume()
                 },
@@ -401,7 +420,7 @@ mod tests {
             ),
             (
                 "empty",
-                TestVolume {
+                Volume {
                     snapshot: None,
                     ..volume()
                 },
@@ -428,11 +447,12 @@ mod tests {
             ),
             (
                 "everything wrong",
-                TestVolume {
+                Volume {
                     state: "error".to_owned(),
-                    size: 1,
-                    encrypted: false,
+                    size: Some(1),
+                    encrypted: Some(false),
                     snapshot: None,
+                    ..volume()
                 },
                 snapshot(),
                 &[
@@ -452,10 +472,23 @@ mod tests {
             assert_eq!(check(volume, snapshot), expected, "{name}");
         }
         // Nothing is said of one that is not there yet, whatever it looks like.
-        let making = TestVolume {
-            size: 0,
+        let making = Volume {
+            size: Some(0),
             ..state("creating")
         };
         assert_eq!(check(&making, &snapshot()), Verdict::NotYet);
+        // What is not said is not taken for good, nor for wrong.
+        for untold in [
+            Volume {
+                size: None,
+                ..volume()
+            },
+            Volume {
+                encrypted: None,
+                ..volume()
+            },
+        ] {
+            assert_eq!(check(&untold, &snapshot()), Verdict::Unknown);
+        }
     }
 }

@@ -12,7 +12,7 @@ use crate::ops_item::{
     ItemKey, KIND, NewOpsItem, OpsItem, OpsItemChange, RESTORE, Severity, Status, unless_at_quota,
 };
 use crate::outcome::Outcome;
-use crate::ports::{Notifications, OpsItems};
+use crate::ports::{Notifications, OpsItems, TrackingPorts};
 use crate::text::code;
 
 /// Operational data: how the job ended.
@@ -27,7 +27,7 @@ const RESOURCE_TYPE: &str = "recovery:resource-type";
 /// # Errors
 /// [`Error::Permanent`] for an event that cannot be read, and those of the port.
 pub async fn track(
-    ports: &(impl OpsItems + Notifications + Sync),
+    ports: &impl TrackingPorts,
     drill_role: &str,
     event: &Event,
 ) -> Result<Outcome, Error> {
@@ -52,7 +52,7 @@ pub async fn track(
             let Some(item) = found_or_told(ports, &new, needs_a_person).await? else {
                 return Ok(Outcome::untracked().with("restoreJobId", job.id.as_str()));
             };
-            add_resources(ports, &item, job.created_resource.as_slice()).await?;
+            add_resources(ports.ops_items(), &item, job.created_resource.as_slice()).await?;
             Ok(Outcome::tracked()
                 .with("restoreJobId", job.id.as_str())
                 .with("opsItemId", item.id.as_str()))
@@ -107,19 +107,19 @@ fn ended(event: &Event, member: &str) -> Option<End> {
 /// The item, found or created. Where OpsCenter's quota lets none be created, operators are notified of
 /// what needs a person, and there is none.
 async fn found_or_told(
-    ports: &(impl OpsItems + Notifications + Sync),
+    ports: &impl TrackingPorts,
     new: &NewOpsItem,
     needs_a_person: bool,
 ) -> Result<Option<OpsItem>, Error> {
-    let item = unless_at_quota(find_or_create(ports, new).await)?;
+    let item = unless_at_quota(find_or_create(ports.ops_items(), new).await)?;
     if item.is_none() && needs_a_person {
-        ports.notify(&new.notification()).await?;
+        ports.notifications().publish(&new.notification()).await?;
     }
     Ok(item)
 }
 
 async fn track_report(
-    ports: &(impl OpsItems + Notifications + Sync),
+    ports: &impl TrackingPorts,
     new: NewOpsItem,
     id_name: &'static str,
     report: &backup::JobReport,
@@ -128,14 +128,14 @@ async fn track_report(
     let Some(item) = found_or_told(ports, &new, new.severity != Severity::Low).await? else {
         return Ok(Outcome::untracked().with(id_name, report.id.as_str()));
     };
-    add_resources(ports, &item, report.resource.as_slice()).await?;
+    add_resources(ports.ops_items(), &item, report.resource.as_slice()).await?;
     let outcome = if end == End::Completed {
         if item.status == Status::Open {
             let over = OpsItemChange {
                 status: Some(Status::Resolved),
                 ..OpsItemChange::default()
             };
-            ports.update(&item.id, &over).await?;
+            ports.ops_items().update(&item.id, &over).await?;
         }
         Outcome::resolved()
     } else {
@@ -346,7 +346,7 @@ fn data(id: &str, state: &str, kind: &str) -> BTreeMap<&'static str, String> {
 /// # Errors
 /// As [`track`].
 pub async fn handle(
-    ports: &(impl OpsItems + Notifications + Sync),
+    ports: &impl TrackingPorts,
     drill_role: &str,
     payload: &serde_json::Value,
 ) -> Result<Outcome, Error> {

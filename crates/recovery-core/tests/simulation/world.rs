@@ -81,9 +81,11 @@ pub(crate) struct Inner {
 impl Sim {
     /// A world without anything in it.
     pub(crate) fn new(rng: Rng, weather: Weather, traced: bool) -> Sim {
+        let world = World::new();
+        world.state().jobs_on_a_page = Some(3);
         Sim {
             agenda: Arc::new(Mutex::new(Agenda::new())),
-            world: Arc::new(World::new()),
+            world: Arc::new(world),
             inner: Mutex::new(Inner {
                 rng,
                 weather,
