@@ -1,5 +1,4 @@
-//! `BackupFinishedRule`: a backup job ended. Without a new recovery point, what a recovery would
-//! lose grows.
+//! `BackupFinishedRule`: a backup job ended. Without a new recovery point, the achievable RPO grows.
 
 use recovery_core::fakes::World;
 use recovery_core::ops_item::{Severity, Status};
@@ -10,7 +9,7 @@ use crate::support::restored::track;
 use super::{assert_contains, assert_outcome, only_item};
 
 #[test]
-fn a_backup_that_was_not_made_is_told_as_a_growing_loss_of_data() {
+fn failed_backup_opens_an_ops_item_about_the_growing_rpo() {
     for (name, state) in [
         ("backup-failed", "FAILED"),
         ("backup-aborted", "ABORTED"),
@@ -42,7 +41,7 @@ fn a_backup_that_was_not_made_is_told_as_a_growing_loss_of_data() {
 }
 
 #[test]
-fn a_completed_backup_where_the_owner_wants_it_is_on_record_and_resolved() {
+fn completed_backup_has_a_resolved_ops_item() {
     for name in ["backup-completed", "backup-completed-with-issues"] {
         let world = World::new();
         assert_outcome!(track(&world, &event(name)), "resolved");
@@ -55,7 +54,7 @@ fn a_completed_backup_where_the_owner_wants_it_is_on_record_and_resolved() {
 }
 
 #[test]
-fn a_backup_that_goes_on_is_ignored_without_a_call() {
+fn ignores_a_running_backup_without_a_call() {
     for name in [
         "backup-running",
         "backup-pending",

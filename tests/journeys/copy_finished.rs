@@ -1,5 +1,5 @@
-//! `CopyFinishedRule`: a copy of a recovery point ended. A failed one is data that is not in the
-//! recovery Region, and its OpsItem says so.
+//! `CopyFinishedRule`: a copy job ended. If it failed, the recovery point is missing in the recovery
+//! Region, and the OpsItem says so.
 
 use recovery_core::fakes::World;
 use recovery_core::ops_item::{Severity, Status};
@@ -10,7 +10,7 @@ use crate::support::restored::track;
 use super::{assert_contains, assert_outcome, only_item};
 
 #[test]
-fn a_failed_copy_is_told_as_a_growing_loss_of_data() {
+fn failed_copy_opens_an_ops_item_about_the_growing_rpo() {
     let event = event("copy-failed");
     let world = World::new();
 
@@ -42,14 +42,14 @@ fn a_failed_copy_is_told_as_a_growing_loss_of_data() {
 }
 
 #[test]
-fn a_partial_copy_is_tracked_too() {
+fn tracks_a_partial_copy() {
     let world = World::new();
     assert_outcome!(track(&world, &event("copy-partial")), "tracked");
     assert!(only_item(&world).title.contains(" partial: "));
 }
 
 #[test]
-fn a_completed_copy_where_the_owner_wants_it_is_on_record_and_resolved() {
+fn completed_copy_has_a_resolved_ops_item() {
     let world = World::new();
     assert_outcome!(track(&world, &event("copy-completed")), "resolved");
     let stored = only_item(&world);
@@ -64,7 +64,7 @@ fn a_completed_copy_where_the_owner_wants_it_is_on_record_and_resolved() {
 }
 
 #[test]
-fn a_copy_that_goes_on_is_ignored_without_a_call() {
+fn ignores_a_running_copy_without_a_call() {
     for name in ["copy-running", "copy-created"] {
         let world = World::new();
         assert_outcome!(track(&world, &event(name)), "ignored", "state");

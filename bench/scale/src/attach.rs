@@ -9,8 +9,9 @@ use recovery_core::aws::backup::RestoreJob;
 use recovery_core::aws::cloudformation::StackResource;
 use recovery_core::aws::ec2::Instance;
 use recovery_core::fakes::{DRILL_ROLE, FakeClock, World};
-use recovery_core::integrate::run::{Ownership, integrate};
 use recovery_core::integrate::run_reconcile::{LookbackWindow, reconcile};
+use recovery_core::integrate::skip::Ownership;
+use recovery_core::integrate::volume::run::integrate;
 use recovery_core::ports::Clock;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -201,12 +202,12 @@ fn world(restores: usize) -> World {
             StackResource {
                 resource_type: "AWS::EC2::Instance".to_owned(),
                 physical_id: Some(id.as_str().to_owned()),
-                status: "CREATE_COMPLETE".to_owned(),
+                status: "CREATE_COMPLETE".into(),
             },
         );
         let instance = Instance {
             id: id.clone(),
-            state: "running".to_owned(),
+            state: "running".into(),
             zone: "us-west-2a".to_owned(),
             devices: Vec::new(),
         };
@@ -219,9 +220,10 @@ fn world(restores: usize) -> World {
 mod tests {
     use super::*;
 
-    /// EC2 grants 50 attachments at once and 5 a second: nothing is faster, and this is not much slower.
+    /// EC2 allows a burst of 50 attachments and then 5 per second. The integration takes less than twice
+    /// as long.
     #[test]
-    fn as_fast_as_the_quota_allows() {
+    fn attaches_as_fast_as_the_quota_allows() {
         let few = by_events(10);
         assert_eq!((few.runs, few.rest, few.counts.refused), (10, 0, 0));
         let many = by_events(300);
@@ -234,7 +236,7 @@ mod tests {
         assert_eq!(
             (many.runs, many.rest),
             (300, 0),
-            "none fails for a throttled call"
+            "no run fails because of throttling"
         );
         let scheduled = by_schedule(100);
         assert_eq!((scheduled.runs, scheduled.rest), (1, 3));

@@ -166,7 +166,7 @@ impl Instances for Vault {
         self.count();
         Ok(Instance {
             id: id.clone(),
-            state: "running".to_owned(),
+            state: "running".into(),
             zone: "us-west-2a".to_owned(),
             devices: Vec::new(),
         })
@@ -247,7 +247,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn calls_grow_with_pages_and_batches() {
+    fn makes_one_call_per_page_and_batch() {
         let plan = one(3_000);
         assert_eq!(plan["planned"], true, "{plan}");
         assert_eq!(plan["resources"], 100);

@@ -402,7 +402,7 @@ mod tests {
     use crate::wire::{Answer, Wire};
 
     #[tokio::test]
-    async fn both_sets_of_adapters_go_to_the_services_they_name() {
+    async fn response_adapters_call_only_their_actions() {
         let wire = Wire::answering([
             Answer::json(&json!({"OpsItemId": "oi-1"})),
             Answer::query("Publish", "<MessageId>m</MessageId>"),

@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_group_is_asked_for_by_its_name_and_every_member_keeps_its_state() {
+    async fn describes_a_group_by_name_with_lifecycle_states() {
         let members = [
             ("i-1", "InService"),
             ("i-2", "Terminating:Wait"),
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_group_that_is_not_there_is_none() {
+    async fn returns_none_for_a_missing_group() {
         let other = group("shop-Group-1ABCD", "");
         for answer in ["", &other] {
             let wire = Wire::answering([groups(answer)]);
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_member_that_lacks_something_is_an_error_that_names_it() {
+    async fn names_the_missing_field_of_a_member() {
         for (instance, missing) in [
             (
                 "<LifecycleState>InService</LifecycleState>",
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_actions_are_those_that_are_sent() {
+    async fn actions_match_the_requests() {
         let wire = Wire::answering([groups("")]);
         described(&wire).await.unwrap();
         assert_eq!(wire.actions(), listed(AutoScaling::ACTIONS));

@@ -230,7 +230,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::wire::{Answer, Wire, called_in, decoded, listed};
+    use crate::wire::{Answer, Wire, called_in, listed};
+    use testkit::http::decoded;
 
     const JOB: &str = "1A2B3C4D-5E6F-7081-92A3-B4C5D6E7F809";
     const VOLUME: &str = "arn:aws:ec2:us-west-2:111122223333:volume/vol-0a1b2c3d4e5f60718";
@@ -247,7 +248,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_job_is_asked_for_by_its_id_and_every_field_is_kept() {
+    async fn describes_a_restore_job_by_id_with_every_field() {
         let wire = Wire::answering([Answer::rest(&json!({
             "AccountId": "111122223333",
             "RestoreJobId": JOB,
@@ -289,7 +290,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_sparse_job_has_the_id_that_was_asked_for() {
+    async fn keeps_the_requested_id_of_a_sparse_job() {
         let wire = Wire::answering([Answer::rest(&json!({}))]);
         assert_eq!(
             asked(&wire).await.unwrap(),
@@ -298,7 +299,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_restore_test_is_known_by_its_plan() {
+    async fn recognizes_a_restore_test_by_its_plan() {
         let plan = "arn:aws:backup:us-west-2:111122223333:restore-testing-plan:weekly-1";
         for (created_by, expected) in [
             (json!({"RestoreTestingPlanArn": plan}), true),
@@ -309,9 +310,9 @@ mod tests {
         }
     }
 
-    /// As in the job's event. What the job made and from what is asked for where it is needed.
+    /// As in the job's event. Created resource and recovery point are checked where they are needed.
     #[tokio::test]
-    async fn an_arn_that_cannot_be_read_counts_as_absent() {
+    async fn treats_an_invalid_arn_as_absent() {
         let wire = Wire::answering([Answer::rest(&json!({
             "Status": "COMPLETED",
             "ResourceType": "VirtualMachine",
@@ -329,7 +330,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_unknown_job_is_permanent() {
+    async fn returns_a_permanent_error_for_an_unknown_job() {
         let wire = Wire::answering([Answer::rest_error(
             400,
             "ResourceNotFoundException",
@@ -346,7 +347,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn tags_come_from_every_page() {
+    async fn reads_tags_of_every_page() {
         let wire = Wire::answering([
             Answer::rest(&json!({"Tags": {"a": "1"}, "NextToken": "token-1"})),
             Answer::rest(&json!({"NextToken": "token-2"})),
@@ -375,7 +376,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn restores_are_listed_page_by_page_whatever_became_of_them() {
+    async fn lists_restore_jobs_of_every_status_page_by_page() {
         let wire = Wire::answering([
             Answer::rest(&json!({
                 "RestoreJobs": [
@@ -456,14 +457,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_restore_is_started_with_everything_that_was_asked_for() {
+    async fn starts_a_restore_with_the_complete_request() {
         let wire = Wire::answering([
             Answer::rest_error(400, "ThrottlingException", "Rate exceeded"),
             Answer::rest(&json!({"RestoreJobId": "J-1"})),
         ]);
         let answer = started(&wire).await.unwrap();
         assert!(matches!(answer, StartAnswer::Started(id) if id.as_str() == "J-1"));
-        // The attempt that was throttled had the same token.
+        // The throttled attempt had the same token.
         for sent in wire.sent() {
             assert_eq!(sent.method, "PUT");
             assert_eq!(
@@ -486,12 +487,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_aws_backup_refuses_is_told_apart_from_what_fails() {
+    async fn distinguishes_rejections_from_failures() {
         let answer = |code: &'static str| async move {
             started(&Wire::answering([Answer::rest_error(
                 400,
                 code,
-                "In its words",
+                "A message of the service",
             )]))
             .await
         };
@@ -506,7 +507,7 @@ mod tests {
         ] {
             match answer(code).await.unwrap() {
                 StartAnswer::Rejected(fault) => {
-                    assert_eq!(fault.message(), "In its words");
+                    assert_eq!(fault.message(), "A message of the service");
                     assert_eq!(fault.code(), Some(code));
                 }
                 other => panic!("{code}: {other:?}"),
@@ -526,7 +527,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_actions_are_those_that_are_sent() {
+    async fn actions_match_the_requests() {
         let wire = Wire::answering(vec![Answer::rest(&json!({})); 4]);
         Backup::new(&wire.config())
             .list(None, DateTime::UNIX_EPOCH, None)

@@ -239,18 +239,18 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_service_out_of_reach_is_given_up_after_four_attempts() {
+    async fn stops_after_four_attempts_when_a_service_is_unreachable() {
         let (attempts, error) = asked(Answer::Refused).await;
         assert_eq!(attempts, 4);
         assert_eq!(error.error_type(), "Retryable");
-        // Silence takes more of the time there is.
+        // Timeouts take longer, so there may be fewer attempts.
         let (attempts, error) = asked(Answer::Silence).await;
         assert!((3..=4).contains(&attempts), "{attempts}");
         assert_eq!(error.error_type(), "Retryable");
     }
 
     #[tokio::test]
-    async fn calls_are_noted_when_they_begin_and_when_they_have_their_answer() {
+    async fn records_the_begin_and_end_of_calls() {
         use recovery_core::ports::Volumes;
         let wire = Wire::answering([
             Answer::ec2_error(400, "InvalidVolume.NotFound", "gone"),
@@ -264,12 +264,12 @@ mod tests {
             config.calls().to_string(),
             "calls done: ec2:DescribeVolumes; under way: none"
         );
-        // Left in the middle.
+        // Dropped before it has ended.
         let look = crate::OpsCenter::new(&config);
         let id = OpsItemId::new("oi-1");
         tokio::select! {
             biased;
-            _ = look.get(&id) => panic!("it has no answer"),
+            _ = look.get(&id) => panic!("it never ends"),
             () = async { tokio::task::yield_now().await } => {}
         }
         assert_eq!(
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn a_services_own_endpoint_goes_before_the_one_for_all() {
+    fn endpoint_of_a_service_overrides_the_global_one() {
         let variables = |name: &str| match name {
             "AWS_ENDPOINT_URL" => Some("http://all".to_owned()),
             "AWS_ENDPOINT_URL_ELASTIC_BEANSTALK" => Some("http://one".to_owned()),
@@ -298,9 +298,9 @@ mod tests {
         assert_eq!(endpoint("SSM").as_deref(), Some("http://all"));
     }
 
-    /// So that a function that lives for 60 s can still write down what became of a call.
+    /// A function with 60 s must still be able to record the result of a call.
     #[test]
-    fn every_call_ends_within_a_third_of_a_functions_time() {
+    fn limits_a_call_to_20_s() {
         let timeouts = timeouts();
         assert!(timeouts.operation_timeout() <= Some(Duration::from_secs(20)));
         assert!(timeouts.operation_attempt_timeout() <= timeouts.operation_timeout());

@@ -70,7 +70,7 @@ impl StackResources for CloudFormation {
                 .filter(|status| status.as_str() != ABSENT)
                 .ok_or_else(|| missing("ResourceStatus"))?
                 .as_str()
-                .to_owned(),
+                .into(),
         }))
     }
 }
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_resource_is_asked_for_by_stack_and_logical_id_and_every_field_is_kept() {
+    async fn describes_a_resource_by_stack_and_logical_id_with_every_field() {
         let wire = Wire::answering([detail(
             "<StackName>shop</StackName><LogicalResourceId>Server</LogicalResourceId>\
              <PhysicalResourceId>i-0a1b2c3d4e5f60718</PhysicalResourceId><ResourceType>AWS::EC2::Instance</ResourceType>\
@@ -105,7 +105,7 @@ mod tests {
             Some(StackResource {
                 resource_type: "AWS::EC2::Instance".to_owned(),
                 physical_id: Some("i-0a1b2c3d4e5f60718".to_owned()),
-                status: "CREATE_COMPLETE".to_owned(),
+                status: "CREATE_COMPLETE".into(),
             })
         );
         let form = wire.only().form();
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_resource_under_way_has_no_physical_id_yet() {
+    async fn returns_no_physical_id_for_a_resource_in_creation() {
         for physical_id in [
             "",
             "<PhysicalResourceId/>",
@@ -126,12 +126,12 @@ mod tests {
             ))]);
             let resource = described(&wire).await.unwrap().unwrap();
             assert_eq!(resource.physical_id, None);
-            assert_eq!(resource.status, "CREATE_IN_PROGRESS");
+            assert_eq!(resource.status.as_str(), "CREATE_IN_PROGRESS");
         }
     }
 
     #[tokio::test]
-    async fn an_answer_that_lacks_something_is_an_error_that_names_it() {
+    async fn names_the_missing_field_of_a_response() {
         for (answer, missing) in [
             (
                 Answer::query("DescribeStackResource", ""),
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_what_does_not_exist_is_nothing() {
+    async fn returns_none_only_for_missing_stacks_and_resources() {
         for message in [
             "Stack &apos;shop&apos; does not exist",
             "Stack with id shop does not exist",
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn throttling_is_waited_out() {
+    async fn retries_throttled_calls() {
         let wire = Wire::answering([
             Answer::query_error(400, "Throttling", "Rate exceeded"),
             Answer::query_error(503, "ServiceUnavailable", "Try again."),
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_actions_are_those_that_are_sent() {
+    async fn actions_match_the_requests() {
         let wire = Wire::answering([detail("")]);
         described(&wire).await.unwrap_err();
         assert_eq!(wire.actions(), listed(CloudFormation::ACTIONS));

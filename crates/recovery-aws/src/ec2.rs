@@ -417,7 +417,7 @@ fn translate_volume(volume: types::Volume, subject: &str) -> Result<Volume, Erro
                     .state
                     .ok_or_else(|| missing("state of an attachment"))?
                     .as_str()
-                    .to_owned(),
+                    .into(),
                 since: attachment.attach_time.and_then(time),
             })
         })
@@ -434,7 +434,7 @@ fn translate_volume(volume: types::Volume, subject: &str) -> Result<Volume, Erro
             .state
             .ok_or_else(|| missing("state"))?
             .as_str()
-            .to_owned(),
+            .into(),
         zone: volume
             .availability_zone
             .ok_or_else(|| missing("Availability Zone"))?,
@@ -469,7 +469,7 @@ fn translate(instance: types::Instance, subject: &str) -> Result<Instance, Error
             .and_then(|state| state.name)
             .ok_or_else(|| missing("state"))?
             .as_str()
-            .to_owned(),
+            .into(),
         zone: instance
             .placement
             .and_then(|placement| placement.availability_zone)

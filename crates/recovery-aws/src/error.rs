@@ -216,7 +216,7 @@ mod tests {
     use crate::wire::{Answer, Wire};
     use crate::{Backup, CloudFormation, Ec2, OpsCenter, Topic};
 
-    /// One call of `service`, sent once and answered so.
+    /// One call of `service`, sent once, with this response.
     async fn failed(service: &str, answer: Answer) -> Error {
         let wire = Wire::answering([answer]);
         let config = wire.config_without_retries();
@@ -251,7 +251,7 @@ mod tests {
 
     /// An error of `service`, in its protocol.
     fn answer(service: &str, status: u16, code: &str) -> Answer {
-        let message = "In the service's words";
+        let message = "A message of the service";
         match service {
             "ec2" => Answer::ec2_error(status, code, message),
             "ssm" => Answer::json_error(status, code, &json!({"message": message})),
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn every_code_of_every_service_has_its_kind() {
+    async fn classifies_every_error_code_of_every_service() {
         const LATER: &str = "Retryable: Nothing to do: it is tried again.";
         const DENIED: &str = "Permanent: Allow the function's role";
         const CREDENTIALS: &str = "Retryable: Lambda renews the function's credentials";
@@ -335,12 +335,12 @@ mod tests {
                 "{service} {status} {code}: {actual}"
             );
             assert_eq!(fault.code(), Some(code), "{service}");
-            assert_eq!(fault.message(), "In the service's words", "{service}");
+            assert_eq!(fault.message(), "A message of the service", "{service}");
         }
     }
 
     #[tokio::test]
-    async fn a_call_without_an_answer_may_have_taken_effect() {
+    async fn call_without_a_response_may_have_taken_effect() {
         for service in ["ec2", "cloudformation", "ssm", "backup", "sns"] {
             for answer in [Answer::Silence, Answer::Refused] {
                 let error = failed(service, answer).await;
@@ -354,9 +354,9 @@ mod tests {
         }
     }
 
-    /// A proxy or a load balancer on the way answers in its own words.
+    /// A proxy or a load balancer responds instead of the service.
     #[tokio::test]
-    async fn what_is_no_answer_of_the_service_is_tried_again_if_it_says_so() {
+    async fn classifies_responses_of_proxies_by_http_status() {
         for (status, expected) in [(502, "Retryable"), (429, "Retryable"), (404, "Permanent")] {
             for service in ["ec2", "cloudformation", "ssm", "backup", "sns"] {
                 let page = Answer::Reply {
@@ -371,7 +371,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_error_says_what_failed_on_what_why_and_what_to_do() {
+    async fn message_names_operation_resource_cause_and_remedy() {
         let error = failed(
             "ec2",
             Answer::ec2_error(

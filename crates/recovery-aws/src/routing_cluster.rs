@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_state_is_asked_of_the_endpoint_and_signed_for_its_region() {
+    async fn reads_the_state_from_the_endpoint_and_signs_for_its_region() {
         for (answer, expected) in [
             (json!({"RoutingControlState": "On"}), Some(Switch::On)),
             (json!({"RoutingControlState": "Off"}), Some(Switch::Off)),
@@ -232,9 +232,9 @@ mod tests {
         }
     }
 
-    /// A rehearsal never reaches AWS, whatever the endpoints in its settings.
+    /// A rehearsal never calls AWS, whatever endpoints its settings have.
     #[tokio::test]
-    async fn a_local_region_takes_the_calls_to_every_endpoint() {
+    async fn sends_calls_of_every_endpoint_to_the_local_region() {
         #[derive(Debug)]
         struct Local;
         impl LoadServiceConfig for Local {
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn all_controls_are_set_in_one_call_that_overrides_no_safety_rule() {
+    async fn sets_all_controls_in_one_call_without_overriding_safety_rules() {
         let wire = Wire::answering([Answer::json(&json!({}))]);
         assert!(matches!(set(&wire).await.unwrap(), ShiftAnswer::Set));
         let sent = wire.only();
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_safety_rule_is_named_and_another_conflict_is_tried_again() {
+    async fn names_the_safety_rule_and_retries_other_conflicts() {
         let rule = format!("{PANEL}/safetyrule/a1b2");
         let conflict = |message: &str| {
             Wire::answering([Answer::json_error(
@@ -288,7 +288,7 @@ mod tests {
                 &json!({"message": message}),
             )])
         };
-        let wire = conflict(&format!("The safety rule {rule}. stands against it"));
+        let wire = conflict(&format!("The safety rule {rule}. prevents it"));
         match set(&wire).await.unwrap() {
             ShiftAnswer::AgainstSafetyRule(fault) => {
                 assert!(fault.remedy().contains(&format!("{rule} asks")), "{fault}");
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn each_endpoint_is_asked_once_and_every_error_has_its_kind() {
+    async fn calls_each_endpoint_once_and_classifies_every_error() {
         for (status, code, expected) in [
             (503, "EndpointTemporarilyUnavailableException", "Retryable"),
             (400, "EndpointTemporarilyUnavailableException", "Retryable"),
@@ -328,7 +328,7 @@ mod tests {
                 .get(&endpoint("us-east-1"), &control("west"))
                 .await
                 .unwrap_err();
-            assert_eq!(error.error_type(), expected, "look: {code}");
+            assert_eq!(error.error_type(), expected, "get: {code}");
             assert_eq!(wire.sent().len(), 1, "{code}");
         }
         for nothing in [Answer::Refused, Answer::Silence] {
@@ -340,7 +340,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_actions_are_those_that_are_sent() {
+    async fn actions_match_the_requests() {
         let wire = Wire::answering([
             Answer::json(&json!({})),
             Answer::json(&json!({"RoutingControlState": "On"})),

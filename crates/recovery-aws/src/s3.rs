@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_plan_is_kept_only_where_nothing_is() {
+    async fn stores_a_plan_only_if_the_key_is_free() {
         let wire = Wire::answering([Answer::s3("")]);
         kept(&wire).await.unwrap();
         let sent = wire.only();
@@ -160,13 +160,13 @@ mod tests {
         assert_eq!(sent.header("if-none-match"), Some("*"));
         assert_eq!(sent.header("content-type"), Some("application/json"));
         assert!(sent.body().contains("{\"a\": 1}"), "{}", sent.body());
-        // One is there already: the same, since its key is its hash.
+        // The key exists: it is the same plan, because its key is its hash.
         let wire = Wire::answering([Answer::s3_error(412, "PreconditionFailed")]);
         kept(&wire).await.unwrap();
     }
 
     #[tokio::test]
-    async fn a_page_is_one_for_browsers() {
+    async fn stores_a_page_with_an_html_content_type() {
         let wire = Wire::answering([Answer::s3("")]);
         let key = "reports/shop/recover-1/0.html";
         let page = "<!DOCTYPE html>".to_owned();
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_s3_says_later_to_is_tried_again() {
+    async fn classifies_s3_errors() {
         for (status, code) in [
             (503, "SlowDown"),
             (500, "InternalError"),
@@ -198,21 +198,21 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_kept_plan_is_read_and_one_that_is_not_there_is_nothing() {
+    async fn reads_a_stored_plan_and_returns_none_if_missing() {
         let wire = Wire::answering([Answer::s3("{\"a\": \"é\"}")]);
         let text = bucket(&wire).get(KEY).await.unwrap();
         assert_eq!(text.as_deref(), Some("{\"a\": \"é\"}"));
         assert_eq!(wire.only().method, "GET");
         let wire = Wire::answering([Answer::s3_error(404, "NoSuchKey")]);
         assert_eq!(bucket(&wire).get(KEY).await.unwrap(), None);
-        // Without the right to list the bucket, S3 does not say that it is not there.
+        // Without ListBucket, S3 does not report that the key is missing.
         let wire = Wire::answering([Answer::s3_error(403, "AccessDenied")]);
         let error = bucket(&wire).get(KEY).await.unwrap_err();
         assert_eq!(error.error_type(), "Permanent");
     }
 
     #[tokio::test]
-    async fn keys_are_listed_a_page_at_a_time() {
+    async fn lists_keys_page_by_page() {
         let wire = Wire::answering([
             Answer::s3_list(
                 "<Contents><Key>reports/shop/a/0.json</Key></Contents>\
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_actions_are_those_that_are_sent() {
+    async fn actions_match_the_requests() {
         let wire = Wire::answering([Answer::s3(""), Answer::s3(""), Answer::s3_list("")]);
         kept(&wire).await.unwrap();
         bucket(&wire).get(KEY).await.unwrap();
@@ -250,7 +250,7 @@ mod tests {
             wire.actions(),
             listed(&[PlanBucket::ACTIONS, PlanBucket::LISTING_ACTIONS].concat())
         );
-        // To list objects is allowed by an action of another name.
+        // The IAM action for ListObjectsV2 has another name.
         assert_eq!(
             called_in("s3", include_str!("s3.rs")),
             listed(&[GET_OBJECT, PUT_OBJECT, "s3:ListObjectsV2"])

@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn people_are_told_with_subject_message_and_attributes() {
+    async fn publishes_subject_message_and_attributes() {
         let wire = Wire::answering([published()]);
         topic(&wire).publish(&notification()).await.unwrap();
         let mut form = wire.only().form();
@@ -140,7 +140,7 @@ mod tests {
         ] {
             assert_eq!(form.remove(name).as_deref(), Some(value));
         }
-        // A map has no order on the wire.
+        // The attributes have no order.
         let mut attributes = Vec::new();
         for n in 1..=3 {
             let mut member = |name: &str| {
@@ -164,7 +164,7 @@ mod tests {
 
     /// <https://docs.aws.amazon.com/sns/latest/api/API_Publish.html>
     #[tokio::test]
-    async fn subject_and_message_stay_within_what_sns_takes() {
+    async fn subject_and_message_satisfy_the_limits_of_sns() {
         let wire = Wire::answering([published()]);
         let long = Notification {
             subject: format!("\n Störung 🌊 in us-east-1\u{2028}{}", "x".repeat(200)),
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn switched_off_is_silent_and_no_failure() {
+    async fn publishes_nothing_without_a_topic() {
         let wire = Wire::answering([]);
         Topic::new(&wire.config(), None)
             .publish(&notification())
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn throttling_is_waited_out_and_failure_names_the_topic() {
+    async fn retries_throttled_calls_and_names_the_topic_in_errors() {
         let wire = Wire::answering([
             Answer::query_error(400, "Throttling", "Rate exceeded"),
             Answer::query_error(500, "InternalError", "Try again."),
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_actions_are_those_that_are_sent() {
+    async fn actions_match_the_requests() {
         let wire = Wire::answering([published()]);
         topic(&wire).publish(&notification()).await.unwrap();
         assert_eq!(wire.actions(), listed(Topic::ACTIONS));

@@ -19,6 +19,8 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
 use serde_json::{Value, json};
+use testkit::answers;
+use testkit::http::decoded;
 
 use crate::client;
 use crate::client::Config;
@@ -49,47 +51,24 @@ impl Answer {
 
     /// EC2's answer to `action`.
     pub(crate) fn ec2(action: &str, inner: &str) -> Answer {
-        Answer::reply(
-            200,
-            "text/xml;charset=UTF-8",
-            format!(
-                r#"<?xml version="1.0" encoding="UTF-8"?><{action}Response xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"><requestId>8f7724cf-496f-496e-8fe3-example</requestId>{inner}</{action}Response>"#
-            ),
-        )
+        Answer::reply(200, "text/xml;charset=UTF-8", answers::ec2(action, inner))
     }
 
     /// EC2's answer to a request that fails.
     pub(crate) fn ec2_error(status: u16, code: &str, message: &str) -> Answer {
-        Answer::reply(
-            status,
-            "text/xml;charset=UTF-8",
-            format!(
-                r#"<?xml version="1.0" encoding="UTF-8"?><Response><Errors><Error><Code>{code}</Code><Message>{message}</Message></Error></Errors><RequestID>ea966190-f9aa-478e-9ede-example</RequestID></Response>"#
-            ),
-        )
+        let body = answers::ec2_error(code, message);
+        Answer::reply(status, "text/xml;charset=UTF-8", body)
     }
 
     /// The answer of CloudFormation or SNS to `action`.
     pub(crate) fn query(action: &str, inner: &str) -> Answer {
-        Answer::reply(
-            200,
-            "text/xml",
-            format!(
-                "<{action}Response><{action}Result>{inner}</{action}Result><ResponseMetadata><RequestId>b9b4b068-3a41-11e5-94eb-example</RequestId></ResponseMetadata></{action}Response>"
-            ),
-        )
+        Answer::reply(200, "text/xml", answers::query(action, inner))
     }
 
     /// The answer of CloudFormation or SNS to a request that fails.
     pub(crate) fn query_error(status: u16, code: &str, message: &str) -> Answer {
-        let side = if status < 500 { "Sender" } else { "Receiver" };
-        Answer::reply(
-            status,
-            "text/xml",
-            format!(
-                "<ErrorResponse><Error><Type>{side}</Type><Code>{code}</Code><Message>{message}</Message></Error><RequestId>b9b4b068-3a41-11e5-94eb-example</RequestId></ErrorResponse>"
-            ),
-        )
+        let body = answers::query_error(status, code, message);
+        Answer::reply(status, "text/xml", body)
     }
 
     /// The answer of S3.
@@ -105,13 +84,8 @@ impl Answer {
 
     /// The answer of S3 to a request that fails.
     pub(crate) fn s3_error(status: u16, code: &str) -> Answer {
-        Answer::reply(
-            status,
-            "application/xml",
-            format!(
-                "<Error><Code>{code}</Code><Message>In the service's words</Message><RequestId>656c76696e6727732072657175657374</RequestId></Error>"
-            ),
-        )
+        let body = answers::s3_error(code, "In the service's words");
+        Answer::reply(status, "application/xml", body)
     }
 
     /// The answer of Systems Manager.
@@ -121,8 +95,7 @@ impl Answer {
 
     /// The answer of Systems Manager to a request that fails.
     pub(crate) fn json_error(status: u16, code: &str, members: &Value) -> Answer {
-        let mut body = members.clone();
-        body["__type"] = json!(code);
+        let body = answers::json_error(code, members);
         Answer::reply(status, "application/x-amz-json-1.1", body.to_string())
     }
 
@@ -237,23 +210,6 @@ fn pairs(text: &str) -> BTreeMap<String, String> {
         .filter_map(|pair| pair.split_once('='))
         .map(|(name, value)| (decoded(name), decoded(value)))
         .collect()
-}
-
-/// `text` without its percent encoding.
-pub(crate) fn decoded(text: &str) -> String {
-    let mut bytes = Vec::new();
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        bytes.push(match byte {
-            b'%' => {
-                let hex = [rest.next().unwrap(), rest.next().unwrap()];
-                u8::from_str_radix(std::str::from_utf8(&hex).unwrap(), 16).unwrap()
-            }
-            b'+' => b' ',
-            byte => byte,
-        });
-    }
-    String::from_utf8(bytes).unwrap()
 }
 
 /// The connection to AWS.

@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_done_and_what_is_under_way_is_told() {
+    fn displays_finished_and_pending_calls() {
         let calls = Calls::default();
         assert_eq!(calls.to_string(), "calls done: none; under way: none");
         let recorder = calls.clone();

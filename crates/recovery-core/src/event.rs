@@ -115,7 +115,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn what_is_not_an_event_is_told_apart_by_field() {
+    fn names_the_invalid_member_of_an_event() {
         let check = |payload: Value, expected: &str| {
             let error = parse(&payload).unwrap_err();
             assert_eq!(error.error_type(), "Permanent");
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn dates_as_aws_writes_them() {
+    fn parses_the_date_formats_of_aws() {
         let check = |text: &str, expected: Option<&str>| {
             assert_eq!(
                 date(text).map(|d| d.to_rfc3339()),

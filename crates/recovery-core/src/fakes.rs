@@ -210,12 +210,12 @@ impl World {
                 StackResource {
                     resource_type: "AWS::EC2::Instance".to_owned(),
                     physical_id: Some("i-1".to_owned()),
-                    status: "CREATE_COMPLETE".to_owned(),
+                    status: "CREATE_COMPLETE".into(),
                 },
             );
             let instance = Instance {
                 id: InstanceId::new("i-1"),
-                state: "running".to_owned(),
+                state: "running".into(),
                 zone: "us-west-2a".to_owned(),
                 devices: Vec::new(),
             };
@@ -231,7 +231,7 @@ impl World {
         let point = format!("arn:aws:ec2:us-west-2::snapshot/snap-{n}");
         let volume = Volume {
             id: VolumeId::new(format!("vol-{n}")),
-            state: "available".to_owned(),
+            state: "available".into(),
             zone: "us-west-2a".to_owned(),
             attachments: Vec::new(),
             key: None,
@@ -353,7 +353,7 @@ fn too_many_values(operation: &'static str) -> Error {
 /// Makes a volume that is being created available when it was looked at often enough.
 fn create_in_time(looks: &mut Option<usize>, volume: &mut Volume) {
     match looks {
-        Some(0) if volume.state == "creating" => volume.state = "available".to_owned(),
+        Some(0) if volume.state.as_str() == "creating" => volume.state = "available".into(),
         Some(looks) => *looks = looks.saturating_sub(1),
         None => {}
     }
@@ -467,9 +467,9 @@ impl Volumes for World {
             })?;
             create_in_time(&mut state.looks_until_created, volume);
             for attachment in &mut volume.attachments {
-                if attachment.state == "attaching" {
+                if attachment.state.as_str() == "attaching" {
                     if *looks == 0 {
-                        attachment.state = "attached".to_owned();
+                        attachment.state = "attached".into();
                     } else {
                         *looks -= 1;
                     }
@@ -478,7 +478,7 @@ impl Volumes for World {
             let mut seen = volume.clone();
             if !seen.attachments.is_empty() && state.looks_until_shown > 0 {
                 state.looks_until_shown -= 1;
-                seen.state = "available".to_owned();
+                seen.state = "available".into();
                 seen.attachments.clear();
             }
             Ok(seen)
@@ -551,7 +551,7 @@ impl Volumes for World {
             ) else {
                 return Err(not_found(operation, &subject));
             };
-            if volume.state != "available" {
+            if volume.state.as_str() != "available" {
                 return Ok(AttachAnswer::Contested(fault(
                     "VolumeInUse",
                     "already attached",
@@ -585,11 +585,11 @@ impl Volumes for World {
                 )));
             }
             let attached = state.looks_until_attached == 0;
-            volume.state = "in-use".to_owned();
+            volume.state = "in-use".into();
             volume.attachments.push(Attachment {
                 instance: instance.id.clone(),
                 device: device.as_str().to_owned(),
-                state: if attached { "attached" } else { "attaching" }.to_owned(),
+                state: if attached { "attached" } else { "attaching" }.into(),
                 since: None,
             });
             instance

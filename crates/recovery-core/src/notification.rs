@@ -71,17 +71,17 @@ mod tests {
     }
 
     #[test]
-    fn a_text_message_says_what_and_where_to_look_in_one_sms() {
+    fn text_message_fits_one_sms_and_keeps_the_pointer() {
         assert_eq!(
-            text("Recovery of shop is whole after 22 min", "OpsItem oi-1."),
-            "Recovery of shop is whole after 22 min. OpsItem oi-1."
+            text("Recovery of shop complete: RTO 22 min", "OpsItem oi-1."),
+            "Recovery of shop complete: RTO 22 min. OpsItem oi-1."
         );
         assert_eq!(text("Alarm a in us-west-2.", ""), "Alarm a in us-west-2.");
         assert_eq!(
             text("Störung\n🌊", "OpsItem oi-1."),
             "St?rung ?. OpsItem oi-1."
         );
-        // The title makes way for where to look.
+        // A long title is truncated, not the pointer.
         let long = text(&"alarm ".repeat(60), "OpsItem oi-0123456789ab.");
         assert!(long.len() <= TEXT_MESSAGE_LIMIT, "{long}");
         assert!(long.ends_with("... OpsItem oi-0123456789ab."), "{long}");

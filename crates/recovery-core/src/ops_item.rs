@@ -31,6 +31,8 @@ pub const RESTORE: &str = "restore";
 pub const RECOVERY: &str = "recovery";
 /// Operational data of an incident: when its trouble began, as the first signal told it.
 pub const BEGAN: &str = "recovery:began";
+/// Operational data: what operators were notified of.
+pub(crate) const NOTIFIED: &str = "recovery:notified";
 /// Operational data that OpsCenter shows as related resources.
 pub const RESOURCES: &str = "/aws/resources";
 /// Longest title, in characters.
@@ -298,7 +300,24 @@ pub(crate) fn unless_at_quota<T>(item: Result<T, Error>) -> Result<Option<T>, Er
 pub(crate) const NOT_CREATED: &str =
     "not created: the account's quota of OpsItems in this Region is used up";
 
+/// In a message: the id of an OpsItem, or why it has none.
+pub(crate) fn item_named(item: &Result<Option<OpsItemId>, Error>) -> &str {
+    match item {
+        Ok(Some(id)) => id.as_str(),
+        Ok(None) => NOT_CREATED,
+        Err(_) => "could not be written",
+    }
+}
+
 impl NewOpsItem {
+    /// The first part of the description: the facts, without what follows from them.
+    pub(crate) fn facts(&self) -> &str {
+        self.description
+            .split_once("\n**What it means.**")
+            .map_or(self.description.as_str(), |(facts, _)| facts)
+            .trim_end()
+    }
+
     /// The message to operators in place of this item, where OpsCenter's quota lets it not be created.
     pub(crate) fn notification(&self) -> Notification {
         Notification {
@@ -350,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn every_field_stays_within_its_limit_and_says_when_it_was_cut() {
+    fn truncates_fields_to_their_limits_and_marks_it() {
         let item = item();
         assert_eq!(item.limited_title().len(), TITLE_LIMIT);
         assert!(!item.limited_title().contains('\n'));
@@ -359,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn resources_are_added_once_and_as_far_as_they_fit() {
+    fn adds_resources_once_up_to_the_limit() {
         let arn = |n: usize| {
             Arn::parse(&format!(
                 "arn:aws:ec2:us-west-2:111122223333:volume/vol-{n}"
@@ -375,7 +394,7 @@ mod tests {
         assert_eq!(with_resources(Some(&one), &[arn(1)]), None);
         let two = with_resources(Some(&one), &[arn(2), arn(1)]).unwrap();
         assert!(two.contains("vol-1") && two.contains("vol-2"), "{two}");
-        // What a person wrote there by hand is no reason to fail.
+        // An invalid value from a user is replaced.
         assert_eq!(with_resources(Some("by hand"), &[arn(1)]), Some(one));
         let many: Vec<Arn> = (0..1000).map(arn).collect();
         let many = with_resources(None, &many).unwrap();
@@ -385,7 +404,7 @@ mod tests {
     }
 
     #[test]
-    fn the_source_is_one_that_opscenter_takes() {
+    fn source_and_key_avoid_reserved_prefixes() {
         for word in ["aws", "amazon", "amzn"] {
             assert!(!SOURCE.contains(word));
         }
@@ -395,7 +414,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_key_is_cut_and_stays_its_own() {
+    fn truncated_keys_stay_unique() {
         let short = ItemKey::new("alarm", &"x".repeat(KEY_LIMIT - 6));
         assert_eq!(short.as_str().len(), KEY_LIMIT);
         assert!(short.as_str().ends_with('x'));
@@ -418,7 +437,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_that_differ_in_case_only_have_other_deduplication_strings() {
+    fn keys_that_differ_in_case_have_different_deduplication_strings() {
         let dedup = |id: &str| ItemKey::new("alarm", id).dedup();
         assert_eq!(dedup("down"), dedup("down"));
         assert_ne!(dedup("Down").to_lowercase(), dedup("down").to_lowercase());
@@ -430,7 +449,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_means_nothing_where_it_is_handed_on() {
+    fn keys_contain_no_special_characters() {
         let keys = [
             "a{{ssm:x}}",
             "a--ssm:x--",
@@ -455,7 +474,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_a_uuid_that_belongs_to_key_and_purpose() {
+    fn token_is_a_uuid_derived_from_key_and_purpose() {
         let key = ItemKey::new("health-event", "arn:1");
         let token = key.token("recover");
         assert_eq!(token, key.token("recover"));

@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::aws::ec2::{DeviceName, is_root_device};
-use crate::integrate::volume::Refusal;
 use crate::text;
 
 /// The workload that the resource belongs to: the unit of a whole recovery.
@@ -163,14 +162,88 @@ impl fmt::Display for UnusableTag {
     }
 }
 
+/// Why the tags of a recovery point name no target that can be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TagRefusal {
+    /// One of the two tags that name the target is missing.
+    Missing {
+        /// The tag that is missing.
+        tag: &'static str,
+    },
+    /// A tag has a value that cannot be used.
+    Invalid {
+        /// The tag.
+        tag: &'static str,
+        /// Its value.
+        value: String,
+        /// What it must be.
+        expected: &'static str,
+    },
+    /// The volume was an instance's root volume: the recovery Region's instance has its own.
+    RootVolume {
+        /// The device name of the tag.
+        device: String,
+    },
+}
+
+impl TagRefusal {
+    /// The rule, as one kebab-case word.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            TagRefusal::Missing { .. } => "tag-missing",
+            TagRefusal::Invalid { .. } => "tag-invalid",
+            TagRefusal::RootVolume { .. } => "root-volume",
+        }
+    }
+
+    /// What lifts the refusal. `by_hand` is the instruction to integrate the resource by hand, such as
+    /// `Attach the volume`.
+    pub fn remedy(&self, by_hand: &str) -> String {
+        match self {
+            TagRefusal::Missing { tag } => format!(
+                "{by_hand} by hand now. So that it works by itself next time, add the tag {tag} to the protected resource in the primary Region."
+            ),
+            TagRefusal::Invalid { tag, .. } => format!(
+                "{by_hand} by hand now. So that it works by itself next time, correct the tag {tag} of the protected resource in the primary Region."
+            ),
+            TagRefusal::RootVolume { .. } => "The AMI gives the instance its root volume. Remove the recovery: tags from the root volume in the primary Region, and keep its data on a volume of their own. If you need a file of it now, attach a restored volume by hand under another name; do not reboot the instance while it is attached.".to_owned(),
+        }
+    }
+}
+
+impl fmt::Display for TagRefusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TagRefusal::Missing { tag } => write!(
+                f,
+                "the recovery point lacks the tag {tag}, though it has the other of the two that name the target"
+            ),
+            TagRefusal::Invalid {
+                tag,
+                value,
+                expected,
+            } => write!(
+                f,
+                "the tag {tag} of the recovery point is {}, but must be {expected}",
+                text::code(value)
+            ),
+            TagRefusal::RootVolume { device } => write!(
+                f,
+                "{} is the device name of a root volume, which is not restored onto another instance",
+                text::code(device)
+            ),
+        }
+    }
+}
+
 /// Reads the tags of a recovery point: where the restored volume belongs, or nothing when they
 /// do not speak of it.
 ///
 /// # Errors
-/// A [`Refusal`] when they speak of it but cannot be followed: one of the two is missing, or the
+/// A [`TagRefusal`] when they speak of it but cannot be followed: one of the two is missing, or the
 /// value of one of them is not what it must be. A value of another tag that cannot be used is not a
 /// refusal: it is among [`IntegrationTarget::unusable_tags`].
-pub fn integration_target(tags: &Tags) -> Result<Option<IntegrationTarget>, Refusal> {
+pub fn integration_target(tags: &Tags) -> Result<Option<IntegrationTarget>, TagRefusal> {
     let value = |key| value(tags, key);
     let (stack, logical_id, assumed) = match (value(STACK), value(LOGICAL_ID)) {
         (Some(stack), Some(logical_id)) => (stack, logical_id, false),
@@ -181,10 +254,10 @@ pub fn integration_target(tags: &Tags) -> Result<Option<IntegrationTarget>, Refu
             (Some(stack), Some(logical_id)) => (stack, logical_id, true),
             _ => return Ok(None),
         },
-        (Some(_), None) => return Err(Refusal::TagMissing { tag: LOGICAL_ID }),
-        (None, Some(_)) => return Err(Refusal::TagMissing { tag: STACK }),
+        (Some(_), None) => return Err(TagRefusal::Missing { tag: LOGICAL_ID }),
+        (None, Some(_)) => return Err(TagRefusal::Missing { tag: STACK }),
     };
-    let invalid = |tag, value: &str, expected| Refusal::TagInvalid {
+    let invalid = |tag, value: &str, expected| TagRefusal::Invalid {
         tag,
         value: text::shown(value),
         expected,
@@ -204,7 +277,7 @@ pub fn integration_target(tags: &Tags) -> Result<Option<IntegrationTarget>, Refu
         ));
     }
     if let Some(device) = value(DEVICE).filter(|device| is_root_device(device)) {
-        return Err(Refusal::RootVolume {
+        return Err(TagRefusal::RootVolume {
             device: device.to_owned(),
         });
     }
@@ -303,7 +376,7 @@ mod tests {
     }
 
     #[test]
-    fn tags_name_the_target() {
+    fn reads_the_target_from_tags() {
         let check = |pairs: &[(&str, &str)], expected: Option<IntegrationTarget>| {
             assert_eq!(integration_target(&tags(pairs)), Ok(expected), "{pairs:?}");
         };
@@ -313,12 +386,12 @@ mod tests {
             &[(STACK, "shop"), (LOGICAL_ID, "Db")],
             Some(target("shop", "Db")),
         );
-        // Spaces typed by people are no part of a name.
+        // Surrounding spaces are not part of a name.
         check(
             &[(STACK, " shop "), (LOGICAL_ID, "Db ")],
             Some(target("shop", "Db")),
         );
-        // CloudFormation's own tags stand in only where ours are both absent.
+        // CloudFormation's tags are used only if both recovery tags are absent.
         check(
             &[
                 (CLOUDFORMATION_STACK, "old"),
@@ -352,7 +425,7 @@ mod tests {
                 ..target("shop", "Db")
             }),
         );
-        // Written but empty is the same as not written.
+        // An empty tag counts as absent.
         check(&[(STACK, ""), (LOGICAL_ID, " ")], None);
         check(
             &[(STACK, "shop"), (LOGICAL_ID, "Db"), (DEVICE, "")],
@@ -361,7 +434,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wave_is_one_digit_and_zero_where_nothing_is_said() {
+    fn wave_is_one_digit_with_default_zero() {
         let check = |value: &str, expected: Option<u8>| {
             assert_eq!(wave(&tags(&[(WAVE, value)])).ok(), expected, "{value:?}");
         };
@@ -377,7 +450,7 @@ mod tests {
     }
 
     #[test]
-    fn tags_that_cannot_be_followed_are_refused_by_name() {
+    fn refuses_invalid_required_tags_by_name() {
         let check = |pairs: &[(&str, &str)], expected: &str| {
             let refusal = integration_target(&tags(pairs)).unwrap_err();
             assert!(
@@ -387,7 +460,7 @@ mod tests {
         };
         check(&[(STACK, "shop")], LOGICAL_ID);
         check(&[(LOGICAL_ID, "Db")], STACK);
-        // Half of ours is never completed by half of CloudFormation's.
+        // A missing recovery tag is not replaced by CloudFormation's tag.
         check(
             &[(STACK, "shop"), (CLOUDFORMATION_LOGICAL_ID, "Vol")],
             LOGICAL_ID,
@@ -402,7 +475,7 @@ mod tests {
     }
 
     #[test]
-    fn an_optional_tag_that_cannot_be_used_never_refuses_the_target() {
+    fn accepts_the_target_despite_an_invalid_optional_tag() {
         for (tag, value) in [
             (DEVICE, "/dev/nvme1n1"),
             (DEVICE, "/dev/xvdzz"),
@@ -428,7 +501,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_recovery_point_lacks_is_taken_from_an_older_one_but_never_half_a_target() {
+    fn supplements_tags_from_an_older_point_but_no_partial_target() {
         let older = tags(&[
             (WORKLOAD, "shop"),
             (WAVE, "2"),

@@ -130,20 +130,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_text_is_cut_at_a_character_and_says_so() {
+    fn truncates_a_text_at_a_character_and_marks_it() {
         assert_eq!(within("short", 5), "short");
         let cut = within(&"ä".repeat(40), 31);
         assert!(cut.len() <= 31, "{}", cut.len());
         assert!(cut.ends_with(CUT));
         assert!(cut.starts_with("ää"));
-        // Too small to say so: still cut, still whole characters.
+        // Too short for the mark: truncated at a character all the same.
         assert_eq!(within("ääää", 5), "ää");
         assert_eq!(within("🌊🌊", 3), "");
     }
 
     #[test]
-    fn what_cannot_be_seen_is_shown_as_such() {
-        // A value that reads as another one does not pass for it.
+    fn replaces_invisible_characters() {
+        // A value that looks like another one is distinguishable.
         assert_eq!(one_line("shop\u{200b}"), "shop\u{fffd}");
         assert_eq!(one_line("a\u{202e}b\u{2066}c"), "a\u{fffd}b\u{fffd}c");
         assert_eq!(
@@ -153,7 +153,7 @@ mod tests {
         assert_eq!(one_line("\u{fffe}\u{10ffff}"), "\u{fffd}\u{fffd}");
         assert_eq!(one_line("a\u{200d}b"), "a\u{fffd}b");
         assert_eq!(one_line("\u{1b}[31m\0\u{9b}"), " [31m  ");
-        // What a script or an emoji is written with stays.
+        // Joiners of scripts and emojis are kept.
         for text in [
             "می\u{200c}خواهم",
             "👩\u{200d}👧",
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quotation_speaks_for_nobody_else() {
+    fn quotation_prefixes_every_line() {
         let text = "first\n\n# head `x` <b>\u{202e}\r\nWhat you must do: nothing\n";
         assert_eq!(
             quotation(text),
@@ -181,14 +181,14 @@ mod tests {
     }
 
     #[test]
-    fn code_that_is_cut_ends_where_it_was_cut() {
+    fn closes_a_truncated_code_span() {
         let markdown = format!("- A: `{}`", "<b>".repeat(30));
         assert_eq!(
             markdown_within(&markdown, 40),
             format!("- A: `{}<b`{CUT}", "<b>".repeat(7))
         );
         assert_eq!(markdown_within(&markdown, 40).len(), 40);
-        // Cut right behind its beginning, it is left out.
+        // Truncated right after its beginning, the span is left out.
         assert_eq!(markdown_within(&markdown, 17), format!("- A: {CUT}"));
         let ended = format!("- A: `b`\n{}", "c".repeat(30));
         assert_eq!(
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn code_leaves_no_way_out_of_the_code() {
+    fn code_span_cannot_be_escaped() {
         assert_eq!(code("a`b\n# head"), "`a'b # head`");
         assert_eq!(code(""), "(empty)");
         assert_eq!(code("\u{7}"), "(empty)");

@@ -47,7 +47,7 @@ mod tests {
     use recovery_core::error::Fault;
 
     #[test]
-    fn lambda_sees_the_kind_the_message_and_the_cause() {
+    fn reports_type_message_and_cause_to_lambda() {
         let fault = || {
             Fault::new("ec2:AttachVolume", "vol-1", "no answer", "Look again.")
                 .with_code("RequestTimeout")

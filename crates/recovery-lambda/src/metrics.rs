@@ -88,7 +88,7 @@ mod tests {
     use recovery_core::report::measures::Unit;
 
     #[test]
-    fn metrics_have_the_level_that_lambda_keeps() {
+    fn metrics_use_a_level_that_lambda_keeps() {
         for (set, level) in [
             (None, "INFO"),
             (Some("DEBUG"), "INFO"),
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_has_each_metric_declared_and_once() {
+    fn line_declares_each_metric_once() {
         let measures = Measures {
             at: chrono::DateTime::from_timestamp(1_795_413_600, 250_000_000).unwrap(),
             dimensions: vec![

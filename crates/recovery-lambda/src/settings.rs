@@ -228,7 +228,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_problems_are_named_at_once() {
+    fn reports_all_problems_in_one_error() {
         let variables = |name: &str| match name {
             "EMPTY" => Some(" ".to_owned()),
             "LIST" => Some("1, x,2".to_owned()),
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn off_is_a_value_and_absent_is_none() {
+    fn off_yields_none_without_a_problem() {
         let variables = |name: &str| (name == "TOPIC").then(|| "off".to_owned());
         let mut settings = Settings::from(&variables);
         assert_eq!(settings.topic_or_off("TOPIC"), None);
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_set_must_be_what_it_is_for() {
+    fn rejects_values_of_the_wrong_kind() {
         type Read = fn(&mut Settings<'_>);
         let check = |value: &str, read: Read, problem: Option<&str>| {
             let variables = |_: &str| Some(value.to_owned());

@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn every_option_is_read() {
+    fn parses_every_option() {
         let all = Arguments {
             volumes: 200,
             json: true,
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_refused_with_what_can() {
+    fn rejects_invalid_values_and_names_valid_ones() {
         for (line, expected) in [
             ("--fast", "--help"),
             ("--faults many", "--faults <SEED>"),

@@ -10,12 +10,14 @@
 
 mod arguments;
 mod expectations;
-mod hand;
+mod observations;
+mod operator;
 mod problem;
 mod progress;
 mod recovery;
 mod region;
 mod report;
+mod routing;
 mod setup;
 mod story;
 mod workload;

@@ -153,7 +153,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn restores_and_attachments_are_counted_and_the_schedule_is_no_progress() {
+    fn counts_restores_and_attachments_but_not_scheduled_runs() {
         let mut progress = Progress::default();
         progress.read(&[
             json!({"kind": "event", "id": "e-1", "detailType": "Scheduled Event"}),
@@ -171,7 +171,7 @@ mod tests {
             json!({"kind": "event", "id": "e-2", "detailType": "Restore Job State Change"}),
             json!({"kind": "invocation-started", "eventId": "e-2", "function": "integrator"}),
             json!({"kind": "call", "caller": "integrator", "operation": "AttachVolume"}),
-            // Also where it is the schedule that has brought it about.
+            // Counted even if a scheduled run attached it.
             json!({"kind": "volume-attached", "volumeId": "vol-1"}),
         ]);
         assert_eq!(
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bar_is_drawn_on_terminals_that_can() {
+    fn draws_a_bar_only_on_capable_terminals() {
         assert!(can_draw(true, Some("xterm-256color")));
         assert!(!can_draw(true, Some("dumb")));
         assert!(!can_draw(true, None));
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn elsewhere_a_few_lines_tell_of_any_number() {
+    fn prints_a_few_lines_for_any_number_without_a_bar() {
         for total in [1, 3, 200, 1000] {
             let mut told = 0;
             let mut lines = 0;

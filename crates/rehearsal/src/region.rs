@@ -12,17 +12,13 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::arguments::Arguments;
+use crate::observations::Played;
 use crate::problem::Problem;
 use crate::progress::{Display, Progress};
+use crate::routing::Routing;
 use crate::setup::Workspace;
-use crate::story::Played;
+use crate::workload::{ACCOUNT, PRIMARY_REGION, REGION};
 
-/// The recovery Region of the rehearsal.
-pub(crate) const REGION: &str = "us-west-2";
-/// The Region that is lost in it.
-pub(crate) const PRIMARY_REGION: &str = "us-east-1";
-/// The account of the rehearsal: one that AWS uses in its documentation.
-pub(crate) const ACCOUNT: &str = "111122223333";
 /// The name under which container engines show this machine to containers.
 const CONTAINER_HOST: &str = "host.docker.internal";
 /// Seconds of a minute where the story waits for the schedule.
@@ -47,42 +43,6 @@ struct Ready {
 pub(crate) struct Deployed {
     pub(crate) outputs: std::collections::BTreeMap<String, String>,
     pub(crate) resources: std::collections::BTreeMap<String, String>,
-}
-
-/// The two routing controls: ARN and state.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Routing {
-    pub(crate) primary: (String, String),
-    pub(crate) recovery: (String, String),
-}
-
-impl Routing {
-    fn read(answer: &Value) -> Result<Routing, Problem> {
-        let control = |name: &str| {
-            let control = &answer["panels"][0]["controls"][name];
-            let text = |member: &str| control[member].as_str().map(str::to_owned);
-            text("arn").zip(text("state"))
-        };
-        control(PRIMARY_REGION)
-            .zip(control(REGION))
-            .map(|(primary, recovery)| Routing { primary, recovery })
-            .ok_or_else(|| Problem::said(format!("the routing controls cannot be read: {answer}")))
-    }
-
-    /// The endpoints of their cluster, as an owner writes them down. The local Region stands for all.
-    pub(crate) fn endpoints() -> String {
-        [
-            "us-east-1",
-            "us-west-2",
-            "eu-west-1",
-            "ap-northeast-1",
-            "ap-southeast-2",
-        ]
-        .map(|region| {
-            format!("{region}=https://shop.route53-recovery-cluster.{region}.amazonaws.com/v1")
-        })
-        .join(",")
-    }
 }
 
 /// A local Region of this process. Dropped, it ends with all its functions.

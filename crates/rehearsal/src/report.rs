@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use crate::expectations::Expectation;
+use crate::observations::{Played, Restore};
 use crate::problem::Problem;
 use crate::setup::Workspace;
-use crate::story::{Played, Restore};
 
 /// Seconds from the end of the restore, as its event tells it, to the attachment of the volume.
 fn seconds_to_attach(played: &Played, restore: &Restore) -> Option<f64> {

@@ -6,6 +6,12 @@ use serde_json::{Value, json};
 
 use crate::problem::Problem;
 
+/// The recovery Region of the rehearsal.
+pub(crate) const REGION: &str = "us-west-2";
+/// The Region that is lost in it.
+pub(crate) const PRIMARY_REGION: &str = "us-east-1";
+/// The account of the rehearsal: one that AWS uses in its documentation.
+pub(crate) const ACCOUNT: &str = "111122223333";
 /// The workload's name, and that of its stack in the recovery Region.
 pub(crate) const WORKLOAD: &str = "shop";
 /// A workload that is only planned: its volumes claim one device.
@@ -104,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_volume_has_an_instance_and_none_has_too_many() {
+    fn each_volume_has_an_instance_with_at_most_11_volumes() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
         for volumes in [3, 4, 13, 14, 200] {
             let all = protected(volumes);

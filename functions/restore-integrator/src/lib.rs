@@ -7,7 +7,8 @@
 use recovery_core::aws::arn::Scope;
 use recovery_core::error::Error;
 use recovery_core::event::backup;
-use recovery_core::integrate::run::{Ownership, integrate};
+use recovery_core::integrate::skip::Ownership;
+use recovery_core::integrate::volume::run::integrate;
 use recovery_core::outcome::Outcome;
 use recovery_core::ports::{Clock, IntegrationPorts};
 use recovery_lambda::{SettingsError, Variables};

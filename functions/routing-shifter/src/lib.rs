@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn controls_may_be_off_on_either_side_and_not_on_both() {
+    fn accepts_controls_on_either_side_but_requires_one() {
         let both = read(ENDPOINTS, WEST, EAST).unwrap().routing;
         assert_eq!((both.endpoints.len(), both.wanted.len()), (2, 2));
         assert_eq!(
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
+    fn names_invalid_settings() {
         let error = read("us-east-1", "control", "off").unwrap_err();
         for part in [
             "CLUSTER_ENDPOINTS contains us-east-1, but must be region=https://…",

@@ -111,13 +111,14 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::wire::{Answer, Wire, called_in, decoded, listed};
+    use crate::wire::{Answer, Wire, called_in, listed};
+    use testkit::http::decoded;
 
     const POINT: &str = "arn:aws:ec2:us-west-2::snapshot/snap-0a1b2c3d4e5f60718";
     const SOURCE: &str = "arn:aws:ec2:us-east-1:111122223333:volume/vol-1111aaaa2222bbbb3";
 
-    /// A recovery point with every field that counts.
-    fn whole() -> Value {
+    /// A recovery point with every field that is read.
+    fn complete_point() -> Value {
         json!({
             "RecoveryPointArn": POINT,
             "BackupVaultName": "recovery",
@@ -159,9 +160,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn recovery_points_are_asked_for_a_page_at_a_time_and_every_field_is_kept() {
+    async fn lists_recovery_points_page_by_page_with_every_field() {
         let wire = Wire::answering([
-            Answer::rest(&json!({"RecoveryPoints": [whole()], "NextToken": "more/+"})),
+            Answer::rest(&json!({"RecoveryPoints": [complete_point()], "NextToken": "more/+"})),
             Answer::rest(&json!({"RecoveryPoints": [], "NextToken": ""})),
         ]);
         let backup = Backup::new(&wire.config());
@@ -186,9 +187,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_stands_against_a_recovery_point_is_told() {
+    async fn reads_what_prevents_the_restore_of_a_point() {
         let with = |member: &str, value: Value| {
-            let mut point = whole();
+            let mut point = complete_point();
             point[member] = value;
             point
         };
@@ -238,14 +239,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_that_cannot_be_told_apart_leaves_its_place_empty() {
+    async fn returns_none_for_points_without_arn_resource_or_date() {
         let without = |member: &str| {
-            let mut point = whole();
+            let mut point = complete_point();
             point.as_object_mut().unwrap().remove(member);
             point
         };
         let page = points_of(json!({"RecoveryPoints": [
-            without("RecoveryPointArn"), whole(), without("ResourceArn"), without("CreationDate"),
+            without("RecoveryPointArn"), complete_point(), without("ResourceArn"), without("CreationDate"),
         ]}))
         .await;
         assert_eq!(page.listed, [None, Some(read()), None, None]);
@@ -277,7 +278,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn stored_metadata_is_kept_as_it_is_and_what_is_gone_is_nothing() {
+    async fn returns_stored_metadata_and_none_for_a_missing_point() {
         let answer = json!({"RestoreMetadata": {"encrypted": "true", "volumeId": "vol-1"}});
         let (wire, stored) = metadata_of(Answer::rest(&answer)).await;
         let stored = stored.unwrap().unwrap();
@@ -299,7 +300,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_actions_are_those_that_are_sent() {
+    async fn actions_match_the_requests() {
         let wire = Wire::answering(vec![Answer::rest(&json!({})); 2]);
         let backup = Backup::new(&wire.config());
         let point = RecoveryPointArn::parse(POINT).unwrap();

@@ -58,7 +58,7 @@ mod tests {
     const JOB: &str = "1A2B3C4D-5E6F-7081-92A3-B4C5D6E7F809";
 
     #[tokio::test]
-    async fn a_test_is_its_job_with_its_result_and_what_became_of_the_volume() {
+    async fn describes_a_restore_test_with_validation_and_deletion_status() {
         let plan = "arn:aws:backup:us-west-2:111122223333:restore-testing-plan:weekly-1";
         let wire = Wire::answering([
             Answer::rest(&json!({
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_result_is_put_with_its_message() {
+    async fn reports_the_validation_result_with_its_message() {
         for (successful, status) in [(true, "SUCCESSFUL"), (false, "FAILED")] {
             let wire = Wire::answering([Answer::rest(&json!({}))]);
             let report = Report {
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_actions_are_those_that_are_sent() {
+    async fn actions_match_the_requests() {
         let wire = Wire::answering(vec![Answer::rest(&json!({})); 2]);
         let backup = Backup::new(&wire.config());
         let id = RestoreJobId::new(JOB);

@@ -224,7 +224,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_parts_of_an_arn() {
+    fn splits_an_arn_into_its_parts() {
         let check = |text: &str, parts: [&str; 5]| {
             let arn = Arn::parse(text).unwrap();
             assert_eq!(
@@ -244,12 +244,12 @@ mod tests {
             "arn:aws:ec2:us-west-2:111122223333:volume/vol-0a1",
             ["aws", "ec2", "us-west-2", "111122223333", "volume/vol-0a1"],
         );
-        // Snapshots have no account in Backup's ARNs.
+        // Snapshots have no account in the ARNs of AWS Backup.
         check(
             "arn:aws:ec2:us-west-2::snapshot/snap-0a1",
             ["aws", "ec2", "us-west-2", "", "snapshot/snap-0a1"],
         );
-        // Colons go on in the resource.
+        // The resource may contain colons.
         check(
             "arn:aws-cn:rds:cn-north-1:111122223333:snapshot:awsbackup:job-1",
             [
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_an_arn_is_refused_with_what_was_given() {
+    fn rejects_invalid_arns() {
         for text in [
             "",
             "arn",
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_is_found_only_under_its_kind() {
+    fn returns_a_resource_id_only_for_its_type() {
         let arn = Arn::parse("arn:aws:ec2:us-west-2:1:volume/vol-1").unwrap();
         assert_eq!(arn.resource_id("volume"), Some("vol-1"));
         assert_eq!(arn.resource_id("vol"), None);
@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn tags_live_where_the_arn_says() {
+    fn derives_the_tag_service_from_the_arn() {
         let check = |text: &str, home: TagHome<'_>| {
             assert_eq!(
                 RecoveryPointArn::parse(text).unwrap().tag_home(),
@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn ours_is_this_account_and_this_region() {
+    fn scope_owns_resources_of_its_account_and_region() {
         let scope = Scope {
             account: "1".into(),
             region: "us-west-2".into(),

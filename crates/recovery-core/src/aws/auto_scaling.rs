@@ -22,16 +22,27 @@ pub struct Member {
     pub lifecycle: String,
 }
 
-impl Member {
-    /// Whether it does the group's work, or is about to.
-    pub(crate) fn serves(&self) -> bool {
-        self.is("InService") || self.is("Pending")
-    }
+/// What a group has in mind with a member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// It does the group's work, or is about to.
+    Serves,
+    /// A person has put it aside, and can put it back.
+    Standby,
+    /// It is terminated, or about to be.
+    Terminates,
+    /// Anything else, such as `Detaching` or `Quarantined`.
+    Other,
+}
 
-    /// Whether its lifecycle state is this one, or one of its steps, such as `Pending:Wait`.
-    pub(crate) fn is(&self, state: &str) -> bool {
-        self.lifecycle
-            .strip_prefix(state)
-            .is_some_and(|step| step.is_empty() || step.starts_with(':'))
+impl Member {
+    /// The phase of its lifecycle state, which may name a step: `Pending:Wait`.
+    pub(crate) fn phase(&self) -> Phase {
+        match self.lifecycle.split(':').next().unwrap_or_default() {
+            "InService" | "Pending" => Phase::Serves,
+            "Standby" | "EnteringStandby" => Phase::Standby,
+            "Terminating" | "Terminated" => Phase::Terminates,
+            _ => Phase::Other,
+        }
     }
 }

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 
 use crate::aws::arn::{Arn, RecoveryPointArn, RestoreJobId, VolumeId};
 use crate::aws::ec2::DeviceName;
-use crate::error::Fault;
+use crate::error::{Error, Fault};
 use crate::plan::request::Mode;
 
 /// What is known of an AWS Backup restore job. Everything but its id can be unknown.
@@ -110,7 +110,12 @@ impl RestoreJob {
         matches!(self.status.as_deref(), Some("FAILED" | "ABORTED"))
     }
 
-    /// Whether the integration of an EBS volume needs nothing more of the job than this.
+    /// Whether AWS Backup has not finished it.
+    pub(crate) fn is_under_way(&self) -> bool {
+        matches!(self.status.as_deref(), Some("PENDING" | "RUNNING"))
+    }
+
+    /// Whether all is known that an integration needs of the job.
     pub fn is_settled(&self) -> bool {
         self.status.is_some()
             && self.resource_type.is_some()
@@ -150,6 +155,23 @@ impl RestoreJob {
     /// The recovery point in every form of ARN that is known.
     pub fn points(&self) -> impl Iterator<Item = &RecoveryPointArn> {
         self.recovery_point.iter().chain(&self.other_forms)
+    }
+
+    /// This job, as [`settled_by`](RestoreJob::settled_by) `answer`.
+    ///
+    /// # Errors
+    /// [`Error::Retryable`] if this job is known to have completed and the answer says that it is
+    /// running: AWS Backup's answers can be older than its events.
+    pub(crate) fn completed_from(self, answer: RestoreJob) -> Result<RestoreJob, Error> {
+        if self.is_completed() && answer.is_under_way() {
+            return Err(Error::Retryable(Fault::new(
+                "backup:DescribeRestoreJob",
+                self.id.as_str(),
+                "the job is completed by its event, but not yet by this answer",
+                "Nothing to do yet: this restore job is tried again.",
+            )));
+        }
+        Ok(self.settled_by(answer))
     }
 
     /// This job with what it lacks taken from `other`, an answer about the same job. Where both

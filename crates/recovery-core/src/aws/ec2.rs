@@ -65,6 +65,56 @@ pub(crate) fn slot(device: &str) -> &str {
         .unwrap_or(name)
 }
 
+state! {
+    /// The state of a volume.
+    ///
+    /// See <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_Volume.html>.
+    VolumeState {
+        Creating = "creating",
+        Available = "available",
+        InUse = "in-use",
+        Deleting = "deleting",
+        Deleted = "deleted",
+        Error = "error",
+    }
+}
+
+state! {
+    /// The state of an attachment. `busy` is a detachment that waits for the guest.
+    ///
+    /// See <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_VolumeAttachment.html>.
+    AttachmentState {
+        Attaching = "attaching",
+        Attached = "attached",
+        Detaching = "detaching",
+        Busy = "busy",
+    }
+}
+
+state! {
+    /// The state of an instance.
+    ///
+    /// See <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_InstanceState.html>.
+    InstanceState {
+        Pending = "pending",
+        Running = "running",
+        Stopping = "stopping",
+        Stopped = "stopped",
+        ShuttingDown = "shutting-down",
+        Terminated = "terminated",
+    }
+}
+
+impl InstanceState {
+    /// Whether the instance does not exist any more, or soon.
+    pub(crate) fn is_ending(&self) -> bool {
+        matches!(
+            self,
+            InstanceState::ShuttingDown | InstanceState::Terminated
+        )
+    }
+}
+
 /// Where a volume is attached, or about to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attachment {
@@ -72,8 +122,8 @@ pub struct Attachment {
     pub instance: InstanceId,
     /// The device name it was attached as.
     pub device: String,
-    /// `attaching`, `attached`, `detaching`, `busy`, …
-    pub state: String,
+    /// Its state.
+    pub state: AttachmentState,
     /// When the attaching began.
     pub since: Option<DateTime<Utc>>,
 }
@@ -83,8 +133,8 @@ pub struct Attachment {
 pub struct Volume {
     /// Its id.
     pub id: VolumeId,
-    /// `creating`, `available`, `in-use`, `deleting`, `deleted`, `error`.
-    pub state: String,
+    /// Its state.
+    pub state: VolumeState,
     /// Its Availability Zone.
     pub zone: String,
     /// Where it is attached.
@@ -109,8 +159,8 @@ pub struct Volume {
 pub struct Instance {
     /// Its id.
     pub id: InstanceId,
-    /// `pending`, `running`, `stopping`, `stopped`, `shutting-down`, `terminated`.
-    pub state: String,
+    /// Its state.
+    pub state: InstanceState,
     /// Its Availability Zone.
     pub zone: String,
     /// Device names in use, and by which volume.

@@ -215,7 +215,7 @@ mod tests {
     }
 
     const ALL: [Response; 3] = [Response::Track, Response::Notify, Response::Recover];
-    const WATCH: [Response; 2] = [Response::Track, Response::Notify];
+    const TRACK_AND_NOTIFY: [Response; 2] = [Response::Track, Response::Notify];
 
     fn judged(change: &AlarmChange, policy: &Policy) -> (Incident, Vec<Response>) {
         match judge(change, policy) {
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn only_several_signs_together_may_start_a_recovery() {
+    fn only_composite_alarms_start_a_recovery() {
         let check = |change: AlarmChange, severity: Severity, expected: &[Response]| {
             let (incident, responses) = judged(&change, &policy());
             assert_eq!(
@@ -243,23 +243,27 @@ mod tests {
             AlarmKind::Canary,
             AlarmKind::ErrorRate,
         ] {
-            check(AlarmChange { kind, ..change() }, Severity::High, &WATCH);
+            check(
+                AlarmChange { kind, ..change() },
+                Severity::High,
+                &TRACK_AND_NOTIFY,
+            );
         }
-        // It may be suppressed yet: people are told, nothing is started.
+        // It may still be suppressed: it is notified, but nothing starts.
         let waiting = AlarmChange {
             silenced: Some(Silenced::Waiting),
             ..change()
         };
-        check(waiting, Severity::Critical, &WATCH);
+        check(waiting, Severity::Critical, &TRACK_AND_NOTIFY);
         let over = AlarmChange {
             value: "OK".to_owned(),
             ..change()
         };
-        check(over, Severity::Low, &WATCH);
+        check(over, Severity::Low, &TRACK_AND_NOTIFY);
     }
 
     #[test]
-    fn an_alarm_says_what_it_watches() {
+    fn texts_name_what_the_alarm_measures() {
         let said = |kind: AlarmKind, value: &str| {
             let change = AlarmChange {
                 kind,
@@ -298,12 +302,12 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_started_without_a_runbook_an_item_or_the_owners_word() {
+    fn starts_nothing_without_runbook_ops_item_or_configuration() {
         let none = Policy {
             runbook: None,
             ..policy()
         };
-        assert_eq!(judged(&change(), &none).1, WATCH);
+        assert_eq!(judged(&change(), &none).1, TRACK_AND_NOTIFY);
         let untracked = Policy {
             responses: vec![Response::Notify, Response::Recover],
             ..policy()
@@ -317,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn a_silenced_alarm_opens_nothing_and_may_end() {
+    fn silenced_alarm_opens_no_incident_but_may_end_one() {
         for (silenced, reason) in [
             (Silenced::Muted, "muted"),
             (Silenced::Suppressed, "suppressed"),
@@ -343,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ok_begins_an_incident_only_when_it_ends_an_alarm() {
+    fn ok_opens_an_incident_only_after_alarm() {
         let ok = |previous: &str| {
             let change = AlarmChange {
                 value: "OK".to_owned(),
@@ -358,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn what_people_read_fits_and_keeps_its_form() {
+    fn texts_satisfy_the_limits_and_quote_hostile_text() {
         let hostile = AlarmChange {
             name: "a`b\n# c".repeat(40),
             reason: "line\n# not a heading".repeat(200),

@@ -301,10 +301,10 @@ mod tests {
     }
 
     const ALL: [Response; 3] = [Response::Track, Response::Notify, Response::Recover];
-    const WATCH: [Response; 2] = [Response::Track, Response::Notify];
+    const TRACK_AND_NOTIFY: [Response; 2] = [Response::Track, Response::Notify];
 
     #[test]
-    fn how_bad_and_what_to_do() {
+    fn chooses_severity_and_responses() {
         let check = |event: HealthEvent, severity: Severity, responses: &[Response]| {
             let (incident, actual) = judged(&event);
             assert_eq!(incident.severity, severity, "{}", incident.title);
@@ -317,7 +317,7 @@ mod tests {
             ..event()
         };
         check(whole.clone(), Severity::Critical, &ALL);
-        // The code alone says it as well.
+        // The event type code alone suffices.
         check(
             HealthEvent {
                 service: String::new(),
@@ -330,7 +330,7 @@ mod tests {
             scope: Some("ACCOUNT_SPECIFIC".to_owned()),
             ..event()
         };
-        check(own, Severity::Medium, &WATCH);
+        check(own, Severity::Medium, &TRACK_AND_NOTIFY);
         check(
             HealthEvent {
                 scope: None,
@@ -339,12 +339,12 @@ mod tests {
             Severity::High,
             &ALL,
         );
-        // The recovery Region itself: never a reason to recover into it.
+        // An issue of the recovery Region never starts a recovery.
         let recovery = HealthEvent {
             region: Some("us-west-2".to_owned()),
             ..whole.clone()
         };
-        check(recovery, Severity::High, &WATCH);
+        check(recovery, Severity::High, &TRACK_AND_NOTIFY);
         for region in [Some("global".to_owned()), None] {
             check(
                 HealthEvent {
@@ -352,17 +352,17 @@ mod tests {
                     ..whole.clone()
                 },
                 Severity::High,
-                &WATCH,
+                &TRACK_AND_NOTIFY,
             );
         }
     }
 
     #[test]
-    fn what_is_over_starts_nothing() {
+    fn closed_events_start_no_recovery() {
         let check = |event: HealthEvent| {
             let (incident, responses) = judged(&event);
             assert_eq!(incident.state, State::Over);
-            assert_eq!(responses, WATCH);
+            assert_eq!(responses, TRACK_AND_NOTIFY);
         };
         check(HealthEvent {
             status: Some("closed".to_owned()),
@@ -383,7 +383,7 @@ mod tests {
                 ..event()
             });
         }
-        // Two signs that agree.
+        // Consistent signs.
         check(HealthEvent {
             description: "We are investigating. [RESOLVED] It works again.".to_owned(),
             end: crate::event::date("2026-11-23T05:29:00Z"),
@@ -397,7 +397,7 @@ mod tests {
     }
 
     #[test]
-    fn contradicting_signs_are_open_and_start_nothing() {
+    fn contradictory_events_stay_open_and_start_no_recovery() {
         let check = |event: HealthEvent, responses: &[Response]| {
             let (incident, actual) = judged(&event);
             assert_eq!(incident.state, State::Open, "{event:?}");
@@ -412,28 +412,28 @@ mod tests {
             description: text.to_owned(),
             ..event()
         };
-        check(ended(event()), &WATCH);
+        check(ended(event()), &TRACK_AND_NOTIFY);
         check(
             ended(HealthEvent {
                 status: None,
                 ..event()
             }),
-            &WATCH,
+            &TRACK_AND_NOTIFY,
         );
         check(
             HealthEvent {
                 updated: None,
                 ..ended(event())
             },
-            &WATCH,
+            &TRACK_AND_NOTIFY,
         );
         check(
             text("Current severity level: Disruption\n\n[RESOLVED] It works again."),
-            &WATCH,
+            &TRACK_AND_NOTIFY,
         );
         check(
             text("We are investigating. The first cause is [RESOLVED]."),
-            &WATCH,
+            &TRACK_AND_NOTIFY,
         );
         let (incident, _) = judged(&ended(event()));
         assert!(
@@ -441,7 +441,7 @@ mod tests {
             "{}",
             incident.message
         );
-        // An end that is still to come contradicts nothing, nor does a severity line.
+        // A future end is not a contradiction, and neither is a severity line.
         let to_come = HealthEvent {
             end: crate::event::date("2026-11-23T09:00:00Z"),
             ..event()
@@ -454,7 +454,7 @@ mod tests {
     }
 
     #[test]
-    fn information_is_no_trouble() {
+    fn informational_events_have_low_severity() {
         for text in [
             "Current severity level: Informational\n\nWe are watching error rates.",
             "[Informational] We are watching error rates.",
@@ -467,7 +467,7 @@ mod tests {
             });
             assert_eq!(incident.state, State::Open, "{text}");
             assert_eq!(incident.severity, Severity::Low, "{text}");
-            assert_eq!(responses, WATCH, "{text}");
+            assert_eq!(responses, TRACK_AND_NOTIFY, "{text}");
             assert_eq!(
                 incident.title,
                 "AWS Health: information about several services in us-east-1"
@@ -476,7 +476,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_that_names_resources_without_a_scope_is_not_public() {
+    fn event_with_resources_and_without_scope_is_not_public() {
         let named = |scope: Option<&str>, entity: &str| HealthEvent {
             scope: scope.map(str::to_owned),
             entities: vec![entity.to_owned()],
@@ -485,8 +485,8 @@ mod tests {
         for scope in [None, Some("NONE")] {
             let (incident, responses) = judged(&named(scope, "i-0123456789abcdef0"));
             assert_eq!(incident.severity, Severity::Medium);
-            assert_eq!(responses, WATCH);
-            // Accounts are no resources.
+            assert_eq!(responses, TRACK_AND_NOTIFY);
+            // Accounts are not resources.
             for entity in ["UNKNOWN", "AWS_ACCOUNT", "111122223333"] {
                 let (incident, responses) = judged(&named(scope, entity));
                 assert_eq!(incident.severity, Severity::High, "{entity}");
@@ -504,7 +504,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_that_changes_its_mind_is_another_message() {
+    fn closed_message_has_another_key() {
         let over = HealthEvent {
             status: Some("closed".to_owned()),
             ..event()
@@ -513,7 +513,7 @@ mod tests {
     }
 
     #[test]
-    fn another_account_that_is_affected_is_named() {
+    fn names_another_affected_account() {
         let other = HealthEvent {
             affected_account: Some("444455556666".to_owned()),
             ..event()
@@ -529,7 +529,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_concern_us_is_ignored() {
+    fn ignores_other_categories_and_regions() {
         let check = |event: HealthEvent, reason: &'static str| {
             assert_eq!(judge(&event, &policy()), Judgement::Ignore(reason));
         };
@@ -557,7 +557,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_started_without_a_runbook_or_the_owners_word() {
+    fn starts_nothing_without_runbook_or_configuration() {
         let without = Policy {
             runbook: None,
             ..policy()
@@ -570,12 +570,12 @@ mod tests {
             Judgement::Respond(_, responses) => responses,
             Judgement::Ignore(reason) => panic!("ignored: {reason}"),
         };
-        assert_eq!(responses(&without), WATCH);
+        assert_eq!(responses(&without), TRACK_AND_NOTIFY);
         assert_eq!(responses(&track), [Response::Track]);
     }
 
     #[test]
-    fn text_of_aws_stays_a_quotation() {
+    fn quotes_texts_of_aws() {
         let (incident, _) = judged(&HealthEvent {
             description: "First.\n# Not a heading".to_owned(),
             service: "S3`".to_owned(),

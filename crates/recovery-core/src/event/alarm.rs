@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn an_alarm_is_named_by_its_arn_wherever_its_event_arrives() {
+    fn identifies_an_alarm_by_its_arn() {
         let state = json!({"alarmName": "a b", "state": {"value": "OK"}});
         let arn = "arn:aws:cloudwatch:us-east-1:444455556666:alarm:a";
         let change = read(json!([arn]), state.clone()).unwrap();
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_alarm_watches_is_told_apart() {
+    fn distinguishes_the_kinds_of_alarms() {
         let watched = |name: &str, configuration: Value| {
             let detail = json!({
                 "alarmName": name, "state": {"value": "ALARM"}, "configuration": configuration,
@@ -251,7 +251,7 @@ mod tests {
         let silent = "recovery-rr-primary-region-silent";
         let heartbeats = metric("AWS/Events", "MatchedEvents");
         assert_eq!(watched(silent, heartbeats.clone()), AlarmKind::Heartbeat);
-        // Neither the name alone nor the metric alone.
+        // The name alone does not suffice, nor does the metric alone.
         assert_eq!(watched("recovery-other", heartbeats), AlarmKind::Metric);
         assert_eq!(
             watched(silent, metric("AWS/EC2", "StatusCheckFailed")),
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn what_silences_an_alarm_is_told_apart() {
+    fn distinguishes_muted_and_suppressed_alarms() {
         let check = |state: Value, mute: Value, expected: Option<Silenced>| {
             let detail = json!({"alarmName": "a", "state": state, "muteDetail": mute});
             assert_eq!(read(json!([]), detail).unwrap().silenced, expected);
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_without_alarm_or_state_is_an_error_that_names_the_field() {
+    fn names_the_missing_field_of_an_alarm_event() {
         let error = |detail: Value| read(json!([]), detail).unwrap_err().to_string();
         assert!(error(json!({"state": {"value": "OK"}})).contains("detail.alarmName"));
         assert!(error(json!({"alarmName": "a"})).contains("detail.state.value"));

@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn the_recovery_point_is_in_the_detail_or_else_in_the_resources() {
+    fn reads_the_recovery_point_from_detail_or_resources() {
         let check = |in_detail: Value, resources: Value, expected: &[&str]| {
             let job = restore_job(&event(
                 json!({"restoreJobId": "J", "status": "COMPLETED", "recoveryPointArn": in_detail}),
@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_without_its_job_is_an_error_that_names_the_field() {
+    fn names_the_missing_job_id() {
         for detail in [
             json!({}),
             json!({"restoreJobId": null}),
@@ -349,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_has_an_empty_object_where_its_recovery_point_will_be() {
+    fn accepts_an_empty_object_as_recovery_point_of_a_copy() {
         let report = copy_job(&event(
             json!({"copyJobId": "C", "state": "FAILED", "destinationRecoveryPointArn": {}}),
             json!([]),

@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sparse_event_is_read_as_far_as_it_goes() {
+    fn parses_a_sparse_event() {
         let event = read(json!({"eventArn": "arn:aws:health:us-east-1::event/S3/X/X_1"}));
         assert_eq!(event.region.as_deref(), Some("us-east-1"));
         assert_eq!(
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn line_breaks_that_aws_escapes_twice_are_line_breaks() {
+    fn unescapes_line_breaks_that_aws_escapes_twice() {
         let description = |text: &str| {
             read(json!({
                 "eventArn": "arn:aws:health:us-east-1::event/X",
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn an_affected_account_is_kept_where_it_is_another() {
+    fn keeps_the_affected_account_only_if_it_differs() {
         let read = |account: Value| {
             let event = super::super::parse(&json!({
                 "source": SOURCE, "detail-type": EVENT, "account": "111122223333",
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn english_is_preferred_and_entities_are_listed_once() {
+    fn prefers_english_and_deduplicates_entities() {
         let event = read(json!({
             "eventArn": "arn:aws:health:::event/X",
             "eventRegion": "global",

@@ -40,12 +40,12 @@ pub fn completed_job(
 pub fn attached_volume(n: &str, instance: &str, since: DateTime<Utc>) -> Volume {
     Volume {
         id: VolumeId::new(format!("vol-{n}")),
-        state: "in-use".to_owned(),
+        state: "in-use".into(),
         zone: "us-west-2a".to_owned(),
         attachments: vec![Attachment {
             instance: InstanceId::new(format!("i-{instance}")),
             device: "/dev/sdf".to_owned(),
-            state: "attached".to_owned(),
+            state: "attached".into(),
             since: Some(since),
         }],
         key: None,

@@ -383,7 +383,7 @@ impl Story {
             Progress::Restored(created, completed) => {
                 let mut volume = attached_volume(&n, "1", Story::moment(completed));
                 volume.attachments.clear();
-                volume.state = "available".to_owned();
+                volume.state = "available".into();
                 state.volumes.insert(volume.id.clone(), volume);
                 let job = job(created, completed);
                 state.restore_jobs.insert(job.id.to_string(), job);

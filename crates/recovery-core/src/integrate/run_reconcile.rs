@@ -1,5 +1,5 @@
 //! Events are a hint; what counts is what AWS shows. Every restore of late that is not integrated is
-//! led through the same [`integration`](crate::integrate::run) as by its event: events that were lost,
+//! led through the same [`integration`](crate::integrate::volume::run) as by its event: events that were lost,
 //! stacks that came late and attempts that were used up all end here.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,11 +11,15 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 
 use crate::aws::arn::{RecoveryPointArn, VolumeId};
 use crate::aws::backup::{EBS, Restore, RestoreJob};
-use crate::aws::ec2::Volume;
+use crate::aws::ec2::{AttachmentState, Volume};
 use crate::error::Error;
-use crate::integrate::run::{
-    ATTACHED, INTEGRATION, Ownership, RESERVE, TAGS_FROM, integrate, integrate_seen, raise_failure,
-    skip_reason, tags_of,
+use crate::integrate::backoff::RESERVE;
+use crate::integrate::record::{INTEGRATION, TAGS_FROM, Trigger, says};
+use crate::integrate::run_tags::tags_of;
+use crate::integrate::skip::{Ownership, skip_reason};
+use crate::integrate::volume::kind::EBS_VOLUME;
+use crate::integrate::volume::run::{
+    Observed, integrate, integrate_observed, record_attach_failure,
 };
 use crate::ops_item::{KEY, OpsItem, RESTORE};
 use crate::outcome::Outcome;
@@ -187,9 +191,7 @@ async fn listing(
 
 /// Whether the job may end soon with a volume that is to be integrated.
 fn is_under_way(ownership: &Ownership, job: &RestoreJob) -> bool {
-    matches!(job.status.as_deref(), Some("PENDING" | "RUNNING"))
-        && !job.restore_test
-        && job.is_of_drill(&ownership.drill_role) != Some(true)
+    job.is_under_way() && !job.restore_test && job.is_of_drill(&ownership.drill_role) != Some(true)
 }
 
 /// A restore that is not known to be integrated.
@@ -220,7 +222,7 @@ async fn not_integrated(
     let restores: Vec<Restore> = jobs
         .into_iter()
         .map(Restore::from)
-        .filter(|restore| skip_reason(ownership, restore).is_none())
+        .filter(|restore| skip_reason(ownership, &EBS_VOLUME, restore).is_none())
         .collect();
     let ids: Vec<VolumeId> = restores
         .iter()
@@ -239,8 +241,8 @@ async fn not_integrated(
             .and_then(|item| item.data.get(TAGS_FROM))
             .and_then(|arn| RecoveryPointArn::parse(arn).ok());
         let Restore { job, .. } = &restore;
-        let said = item.and_then(|item| item.data.get(INTEGRATION));
-        let stuck = said.is_some_and(|said| said != ATTACHED);
+        let recorded = item.is_some_and(|item| says(item, INTEGRATION, EBS_VOLUME.integrated));
+        let stuck = !recorded && item.is_some_and(|item| item.data.contains_key(INTEGRATION));
         let (Some(id), Some(created), Some(point)) = (
             job.created_volume(),
             &job.created_resource,
@@ -260,9 +262,12 @@ async fn not_integrated(
         else {
             continue;
         };
-        let attached = volume.attachments.iter().any(|a| a.state == "attached");
+        let attached = volume
+            .attachments
+            .iter()
+            .any(|a| a.state == AttachmentState::Attached);
         // An item that is open and does not say so yet: the attachment was not written down.
-        let settled = item.is_none() || said.is_some_and(|said| said == ATTACHED);
+        let settled = item.is_none() || recorded;
         if volume.restore_test || attached && settled {
             continue;
         }
@@ -366,7 +371,12 @@ async fn turn(
                 None => tags_of(ports, &restore.job, restore.planned.tags_from.as_ref()).await,
             };
             let id = volume.id.clone();
-            integrate_seen(ports, &turn, &restore, &id, tags, Ok(volume), true).await
+            let observed = Observed {
+                id: &id,
+                tags,
+                volume: Ok(volume),
+            };
+            integrate_observed(ports, &turn, &restore, observed, Trigger::Reconciler).await
         }
         None => integrate(ports, &turn, ownership, restore.clone()).await,
     };
@@ -384,7 +394,7 @@ async fn turn(
     match error {
         Error::Retryable(_) if age < window.patience => Ok("waiting"),
         Error::Retryable(fault) | Error::Permanent(fault) => {
-            raise_failure(ports, &restore, &fault).await?;
+            record_attach_failure(ports, &restore, &fault).await?;
             Ok("failing")
         }
     }

@@ -2,10 +2,12 @@
 
 use crate::aws::arn::{Arn, OpsItemId};
 use crate::error::{Error, Fault};
+use crate::notification::Notification;
 use crate::ops_item::{
-    Claim, ItemKey, KEY, NewOpsItem, OpsItem, OpsItemChange, RESOURCES, Status, with_resources,
+    Claim, ItemKey, KEY, NOTIFIED, NewOpsItem, OpsItem, OpsItemChange, RESOURCES, Status,
+    with_resources,
 };
-use crate::ports::OpsItems;
+use crate::ports::{Notifications, OpsItems, TrackingPorts};
 
 /// Finds the OpsItem for `new.key`, in whatever status, or creates it.
 ///
@@ -119,6 +121,30 @@ async fn first_where(
         items.update(&younger.id, &duplicate).await?;
     }
     Ok(Some(first))
+}
+
+/// Notifies operators of what was written into `item`, and records under [`NOTIFIED`] that they were. They
+/// are notified also if the item could not be written. `None` if OpsCenter's quota prevents a new item.
+///
+/// # Errors
+/// The error of `item`, and those of the ports.
+pub(crate) async fn notify_and_record(
+    ports: &impl TrackingPorts,
+    item: Result<Option<OpsItemId>, Error>,
+    notification: &Notification,
+    notified: &str,
+) -> Result<Option<OpsItemId>, Error> {
+    let told = ports.notifications().publish(notification).await;
+    let item = item?;
+    told?;
+    if let Some(id) = &item {
+        let mark = OpsItemChange {
+            data: [(NOTIFIED, notified.to_owned())].into(),
+            ..OpsItemChange::default()
+        };
+        ports.ops_items().update(id, &mark).await?;
+    }
+    Ok(item)
 }
 
 /// Adds `resources` to those that the item lists. They are no part of a new item, because

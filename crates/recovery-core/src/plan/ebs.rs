@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_zone_is_the_targets_and_the_rest_is_as_it_was() {
+    fn uses_the_targets_zone_and_keeps_stored_settings() {
         let check = |stored: &[(&str, &str)], key: Option<&str>, expected: &[(&str, &str)]| {
             let map = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
                 pairs

@@ -4,8 +4,11 @@ use std::fmt;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
-use crate::integrate::volume;
+use crate::integrate::refusal::Refusal;
+use crate::integrate::volume::kind::EBS_VOLUME;
+use crate::integrate::volume::refusal::VolumeRefusal;
 use crate::plan::candidates::Unusable;
+use crate::tags::TagRefusal;
 use crate::text::shown;
 
 /// Why a resource is not restored.
@@ -40,7 +43,9 @@ pub enum ItemRefusal {
         execution: String,
     },
     /// A tag is missing or cannot be followed.
-    Tags(volume::Refusal),
+    Tags(TagRefusal),
+    /// The target's stack owns the volume, and has created an empty one in this Region.
+    StackVolume(VolumeRefusal),
     /// Other volumes of the workload claim the same device of the same target.
     DeviceClaimedTwice {
         /// The device.
@@ -66,6 +71,7 @@ impl ItemRefusal {
             ItemRefusal::Untagged => "untagged",
             ItemRefusal::NewerThanRecovery { .. } => "newer-than-recovery",
             ItemRefusal::Tags(refusal) => refusal.reason(),
+            ItemRefusal::StackVolume(refusal) => refusal.reason(),
             ItemRefusal::DeviceClaimedTwice { .. } => "device-claimed-twice",
         }
     }
@@ -96,10 +102,8 @@ impl ItemRefusal {
             ItemRefusal::Untagged => {
                 "Add the tags recovery:stack and recovery:logical-id to the recovery point now, and to the protected resource for the next time.".to_owned()
             }
-            ItemRefusal::Tags(
-                refusal @ (volume::Refusal::RootVolume { .. }
-                | volume::Refusal::StackVolume { .. }),
-            ) => refusal.remedy(),
+            ItemRefusal::Tags(refusal @ TagRefusal::RootVolume { .. }) => refusal.remedy(EBS_VOLUME.by_hand),
+            ItemRefusal::StackVolume(refusal) => refusal.remedy(),
             ItemRefusal::DeviceClaimedTwice { .. } => {
                 "Give each of these volumes a recovery:device of its own: correct the tag of the recovery points now, and of the protected resources for the next time. If one of them is a root volume, remove its recovery: tags. Then plan again.".to_owned()
             }
@@ -147,6 +151,7 @@ impl fmt::Display for ItemRefusal {
                 second(*restored_at)
             ),
             ItemRefusal::Tags(refusal) => refusal.fmt(f),
+            ItemRefusal::StackVolume(refusal) => refusal.fmt(f),
             ItemRefusal::DeviceClaimedTwice {
                 device,
                 logical_id,

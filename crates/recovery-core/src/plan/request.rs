@@ -160,7 +160,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_input_is_read_whole_and_what_is_not_known_is_left_alone() {
+    fn parses_every_member_and_ignores_unknown_ones() {
         let hash = "0123456789abcdef".repeat(4);
         let read = Request::parse(&json!({
             "workload": "shop", "mode": "drill", "restoreTo": "2026-11-23T06:00:00+01:00",
@@ -179,7 +179,7 @@ mod tests {
                 stack: Some("shop-drill".to_owned()),
             }
         );
-        // A state machine passes null for what it was not given.
+        // A state machine passes null for absent members.
         let read = Request::parse(&json!({
             "workload": "shop", "mode": "recover", "restoreTo": null, "planHash": null, "stack": null,
         }))
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_or_wrong_is_named() {
+    fn names_missing_and_invalid_members() {
         let check = |payload: Value, expected: &str| {
             let error = Request::parse(&payload).unwrap_err();
             assert_eq!(error.error_type(), "Permanent");

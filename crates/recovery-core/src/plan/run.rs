@@ -15,7 +15,10 @@ use serde_json::{Value, json};
 use crate::aws::arn::{RecoveryPointArn, TagHome};
 use crate::aws::backup::RecoveryPoint;
 use crate::error::{Error, Fault};
-use crate::integrate::run::{NoInstance, find_instance, stack_volume};
+use crate::integrate::run_target::find_instance;
+use crate::integrate::target::{Reference, Target};
+use crate::integrate::volume::kind::EBS_VOLUME;
+use crate::integrate::volume::run::stack_volume;
 use crate::outcome::Outcome;
 use crate::plan::candidates::{Candidate, Candidates};
 use crate::plan::changes::changes;
@@ -482,7 +485,7 @@ impl Sorted<'_> {
             match refusal {
                 None => self.items.push(item),
                 Some(refusal) => {
-                    let refusal = ItemRefusal::Tags(refusal);
+                    let refusal = ItemRefusal::StackVolume(refusal);
                     self.refusals.push(Refused::of_item(&item, &refusal));
                 }
             }
@@ -516,10 +519,10 @@ async fn check_targets(
             if looked_at.len() == TARGETS_CHECKED || clock.remaining() < RESERVE {
                 continue;
             }
-            let seen = match find_instance(ports, &target).await {
-                Ok(Ok(instance)) => (Some(instance.zone), None),
-                Ok(Err(NoInstance::Refused(refusal))) => (None, Some(refusal.to_string())),
-                Ok(Err(NoInstance::Untagged)) => (
+            let seen = match find_instance(ports, Reference::from(&target)).await {
+                Ok(Target::Found(instance)) => (Some(instance.zone), None),
+                Ok(Target::Refused(refusal)) => (None, Some(refusal.why(&EBS_VOLUME))),
+                Ok(Target::Untagged) => (
                     None,
                     Some("CloudFormation's own tags lead to no instance".to_owned()),
                 ),

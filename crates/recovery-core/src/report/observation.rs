@@ -5,7 +5,7 @@ use std::collections::hash_map::Entry;
 
 use crate::aws::arn::VolumeId;
 use crate::aws::backup::RestoreJob;
-use crate::aws::ec2::{Attachment, Volume};
+use crate::aws::ec2::{Attachment, AttachmentState, Volume};
 use crate::plan::item::Item;
 use crate::plan::recovery_plan::Plan;
 use crate::plan::request::Mode;
@@ -165,7 +165,7 @@ pub fn trace<'a>(plan: &'a Plan, observed: &'a Observed) -> Vec<Traced<'a>> {
             let seen = volume.as_ref().and_then(|id| observed.volumes.get(id));
             let attachment = seen.and_then(|seen| {
                 let mut attachments = seen.attachments.iter();
-                attachments.find(|attachment| attachment.state == "attached")
+                attachments.find(|attachment| attachment.state == AttachmentState::Attached)
             });
             let unfinished =
                 left(job, volume.as_ref(), seen, attachment).map(|(step, reason, why, remedy)| {
@@ -268,7 +268,7 @@ fn left(
                 "not-attached-yet",
                 format!(
                     "{volume} is {} at {}",
-                    text::shown(&half.state),
+                    text::shown(half.state.as_str()),
                     half.instance
                 ),
                 "Check the volume and its instance in EC2, then redrive the execution.",
@@ -278,7 +278,7 @@ fn left(
                 "not-attached",
                 format!(
                     "{volume} is {} and not attached to an instance",
-                    text::shown(&seen.state)
+                    text::shown(seen.state.as_str())
                 ),
                 AGAIN,
             ),

@@ -20,8 +20,10 @@ use crate::aws::backup::{RestoreJob, RestoreRequest, StartAnswer};
 use crate::aws::ec2::{Instance, Volume};
 use crate::error::{Error, Fault};
 use crate::event::date;
-use crate::integrate::run::{NoInstance, find_instance};
-use crate::integrate::volume;
+use crate::integrate::refusal::Refusal;
+use crate::integrate::run_target::find_instance;
+use crate::integrate::target::{Reference, Target, TargetRefusal};
+use crate::integrate::volume::refusal::VolumeRefusal;
 use crate::outcome::Outcome;
 use crate::plan::item::Item;
 use crate::plan::recovery_plan::digest;
@@ -124,19 +126,21 @@ pub async fn handle(
         }
     }
     let (instance, stored) = try_join(
-        find_instance(ports, &target),
+        find_instance(ports, Reference::from(&target)),
         ports
             .recovery_points()
             .restore_metadata(&config.vault, &point),
     )
     .await?;
     let instance = match instance {
-        Ok(instance) => instance,
-        Err(NoInstance::Refused(refusal)) => return refused(StartRefusal::Target(refusal)),
-        Err(NoInstance::Untagged) => return refused(StartRefusal::Untagged),
+        Target::Found(instance) => instance,
+        Target::Refused(refusal) => {
+            return refused(StartRefusal::Target(VolumeRefusal::Target(refusal)));
+        }
+        Target::Untagged => return refused(StartRefusal::Untagged),
     };
-    if matches!(instance.state.as_str(), "shutting-down" | "terminated") {
-        return refused(StartRefusal::Target(volume::Refusal::InstanceGone {
+    if instance.state.is_ending() {
+        return refused(StartRefusal::Target(VolumeRefusal::InstanceGone {
             instance: instance.id,
             state: instance.state,
         }));
@@ -423,7 +427,7 @@ enum StartRefusal {
     /// The type is not restored yet.
     TypeNotRestored(String),
     /// The target is nothing to restore for.
-    Target(volume::Refusal),
+    Target(VolumeRefusal),
     /// Only CloudFormation's own tags name a target, and they lead to no instance.
     Untagged,
     /// The recovery point is not there any more.
@@ -450,10 +454,10 @@ impl StartRefusal {
         match self {
             StartRefusal::TypeNotRestored(_) => "Restore it by hand in AWS Backup.".to_owned(),
             StartRefusal::Target(refusal) => match refusal {
-                volume::Refusal::TargetType { logical_id, .. } => format!(
+                VolumeRefusal::Target(TargetRefusal::Type { logical_id, .. }) => format!(
                     "Point the tag recovery:logical-id at an AWS::EC2::Instance or an AWS::AutoScaling::AutoScalingGroup instead of {logical_id}; restore by hand now."
                 ),
-                volume::Refusal::SeveralInstances { group, .. } => format!(
+                VolumeRefusal::Target(TargetRefusal::SeveralInstances { group, .. }) => format!(
                     "Set the capacity of {group} to 1, then start this restore again, or restore by hand into the right zone."
                 ),
                 _ => "Bring the target back by its stack, then start this restore again.".to_owned(),

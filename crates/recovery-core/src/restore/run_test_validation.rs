@@ -11,20 +11,15 @@ use futures_util::future::try_join;
 
 use crate::aws::arn::{OpsItemId, RecoveryPointArn, RestoreJobId, Scope, VolumeId};
 use crate::aws::backup::{EBS, Report, RestoreJob};
-use crate::aws::ec2::{Snapshot, Volume};
+use crate::aws::ec2::{Snapshot, Volume, VolumeState};
 use crate::error::{Error, Fault};
 use crate::notification::Notification;
-use crate::ops_item::run::find_or_create;
-use crate::ops_item::{ItemKey, NOT_CREATED, NewOpsItem, OpsItemChange, Severity, unless_at_quota};
+use crate::ops_item::run::{find_or_create, notify_and_record};
+use crate::ops_item::{ItemKey, NOTIFIED, NewOpsItem, Severity, item_named, unless_at_quota};
 use crate::outcome::Outcome;
-use crate::ports::{
-    Clock, Notifications, OpsItems, RestoreTests, Snapshots, ValidationPorts, Volumes,
-};
+use crate::ports::{Clock, RestoreTests, Snapshots, ValidationPorts, Volumes};
 use crate::text::{code, one_line, shown};
 use crate::track::run::restore_item;
-
-/// Operational data: what was wrong, word for word, once people have been told of it.
-const NOTIFIED: &str = "recovery:notified";
 
 /// Looks for a volume that does not show before it counts as missing: EC2 is eventually consistent.
 const CHECKS: usize = 5;
@@ -48,14 +43,14 @@ pub enum Verdict {
 
 /// Holds the volume against the snapshot that it should be of.
 pub fn check(volume: &Volume, snapshot: &Snapshot) -> Verdict {
-    if volume.state == "creating" {
+    if volume.state == VolumeState::Creating {
         return Verdict::NotYet;
     }
     let (Some(size), Some(encrypted)) = (volume.size, volume.encrypted) else {
         return Verdict::Unknown;
     };
     let mut wrong = Vec::new();
-    if volume.state != "available" {
+    if volume.state != VolumeState::Available {
         wrong.push(format!("its state is {}, not available", volume.state));
     }
     match &volume.snapshot {
@@ -96,17 +91,9 @@ pub async fn validate(
     job: RestoreJob,
 ) -> Result<Outcome, Error> {
     let test = ports.restore_tests().describe(&job.id).await?;
-    if job.is_completed() && matches!(test.job.status.as_deref(), Some("PENDING" | "RUNNING")) {
-        return Err(Error::Retryable(Fault::new(
-            "backup:DescribeRestoreJob",
-            job.id.as_str(),
-            "the job is completed by its event, but not yet by this answer",
-            "Nothing to do yet: this restore test is looked at again.",
-        )));
-    }
     let known = test.result().map(str::to_owned);
     let deleted = test.deletion.is_some();
-    let job = job.settled_by(test.job);
+    let job = job.completed_from(test.job)?;
     if !job.restore_test {
         return Ok(Outcome::ignored("no-restore-test"));
     }
@@ -260,43 +247,28 @@ async fn tell(
     {
         return Ok(Some(item.id.clone()));
     }
-    let told = ports
-        .notifications().publish(&Notification {
-            subject: TITLE.to_owned(),
-            pointer: format!("Restore job {}.", shown(job.id.as_str())),
-            message: format!(
-                "A recovery point was restored for a test, and what came of it is not as it should be. \
-                 On the day it would not be either.\n\n\
-                 What: {wrong}\nWhat to do: {WHAT_TO_DO}\n\n\
-                 Where: account {account}, Region {region}\nRestore job: {id}\nRecovery point: {point}\nOpsItem: {item}\n",
-                wrong = one_line(wrong),
-                account = scope.account,
-                region = scope.region,
-                id = shown(job.id.as_str()),
-                point = job
-                    .recovery_point
-                    .as_ref()
-                    .map_or("(not named)".to_owned(), |point| shown(point.as_str())),
-                item = match &written {
-                    Ok(Some(item)) => item.id.as_str(),
-                    Ok(None) => NOT_CREATED,
-                    Err(_) => "could not be written",
-                },
-            ),
-            attributes: vec![("kind", "restore-test-failed".to_owned())],
-        })
-        .await;
-    let written = written?;
-    told?;
-    let Some(item) = written.map(|item| item.id) else {
-        return Ok(None);
+    let item = written.map(|item| item.map(|item| item.id));
+    let notification = Notification {
+        subject: TITLE.to_owned(),
+        pointer: format!("Restore job {}.", shown(job.id.as_str())),
+        message: format!(
+            "A recovery point was restored for a test, and what came of it is not as it should be. \
+             On the day it would not be either.\n\n\
+             What: {wrong}\nWhat to do: {WHAT_TO_DO}\n\n\
+             Where: account {account}, Region {region}\nRestore job: {id}\nRecovery point: {point}\nOpsItem: {item}\n",
+            wrong = one_line(wrong),
+            account = scope.account,
+            region = scope.region,
+            id = shown(job.id.as_str()),
+            point = job
+                .recovery_point
+                .as_ref()
+                .map_or("(not named)".to_owned(), |point| shown(point.as_str())),
+            item = item_named(&item),
+        ),
+        attributes: vec![("kind", "restore-test-failed".to_owned())],
     };
-    let mark = OpsItemChange {
-        data: [(NOTIFIED, wrong.to_owned())].into(),
-        ..OpsItemChange::default()
-    };
-    ports.ops_items().update(&item, &mark).await?;
-    Ok(Some(item))
+    notify_and_record(ports, item, &notification, wrong).await
 }
 
 const TITLE: &str = "Restore test failed: what was restored is not as it should be";
@@ -307,17 +279,13 @@ const WHAT_TO_DO: &str = "Restore the same recovery point by hand and look at th
 /// The OpsItem of a restore that failed its test. The job itself has none: it completed.
 fn failed_item(job: &RestoreJob, wrong: &str) -> NewOpsItem {
     let of_job = restore_item(job, false);
-    let facts = of_job
-        .description
-        .split_once("\n**What it means.**")
-        .map_or(of_job.description.as_str(), |(facts, _)| facts)
-        .trim_end();
     NewOpsItem {
         key: ItemKey::new("restore-test", job.id.as_str()),
         title: TITLE.to_owned(),
         description: format!(
             "{facts}\n\n**What is wrong.** {wrong}\n\n\
              **What it means.** A recovery from this recovery point would end in the same.\n\n**What to do.** {WHAT_TO_DO}",
+            facts = of_job.facts(),
             wrong = code(wrong),
         ),
         severity: Severity::High,
@@ -333,7 +301,7 @@ mod tests {
     fn volume() -> Volume {
         Volume {
             id: VolumeId::new("vol-1"),
-            state: "available".to_owned(),
+            state: "available".into(),
             zone: "us-west-2a".to_owned(),
             attachments: Vec::new(),
             key: None,
@@ -354,13 +322,13 @@ mod tests {
     }
 
     #[test]
-    fn a_volume_is_held_against_its_recovery_point() {
+    fn compares_a_volume_with_its_recovery_point() {
         let state = |state: &str| Volume {
-            state: state.to_owned(),
+            state: state.into(),
             ..volume()
         };
         let cases: &[(&str, Volume, Snapshot, &[&str])] = &[
-            ("as promised", volume(), snapshot(), &[]),
+            ("valid", volume(), snapshot(), &[]),
             (
                 "larger",
                 Volume {
@@ -392,7 +360,7 @@ mod tests {
                 &[],
             ),
             (
-                "encrypted though the recovery point is not",
+                "encrypted, unlike the recovery point",
                 volume(),
                 Snapshot {
                     encrypted: false,
@@ -448,7 +416,7 @@ mod tests {
             (
                 "everything wrong",
                 Volume {
-                    state: "error".to_owned(),
+                    state: "error".into(),
                     size: Some(1),
                     encrypted: Some(false),
                     snapshot: None,
@@ -471,7 +439,7 @@ mod tests {
             };
             assert_eq!(check(volume, snapshot), expected, "{name}");
         }
-        // Nothing is said of one that is not there yet, whatever it looks like.
+        // No verdict while the volume is being created.
         let making = Volume {
             size: Some(0),
             ..state("creating")

@@ -1,14 +1,14 @@
-//! The engineer's hand: the calls that people make in the story, and those of AWS Backup's plans.
+//! The operator: the calls that people make in the story, and those of AWS Backup's plans.
 
 use aws_sdk_ec2::types::{ResourceType, Tag, TagSpecification, VolumeType};
 use aws_sdk_ssm::types::{OpsItemFilter, OpsItemFilterKey, OpsItemFilterOperator, SignalType};
 use serde_json::Value;
 
+use crate::observations::{Execution, Item};
 use crate::problem::Problem;
 use crate::recovery::Recovery;
-use crate::region::{ACCOUNT, LocalRegion, REGION};
-use crate::story::{Execution, Item};
-use crate::workload::{Protected, WORKLOAD};
+use crate::region::LocalRegion;
+use crate::workload::{ACCOUNT, Protected, REGION, WORKLOAD};
 
 /// The vault that stands for the primary Region's.
 const PRIMARY_VAULT: &str = "primary-vault";
@@ -22,7 +22,7 @@ pub(crate) struct Made {
 }
 
 /// Clients with the operator's credentials.
-pub(crate) struct Hand<'a> {
+pub(crate) struct Operator<'a> {
     region: &'a LocalRegion,
     ec2: aws_sdk_ec2::Client,
     backup: aws_sdk_backup::Client,
@@ -32,14 +32,14 @@ pub(crate) struct Hand<'a> {
     ssm: aws_sdk_ssm::Client,
 }
 
-impl<'a> Hand<'a> {
-    pub(crate) fn on(region: &'a LocalRegion) -> Hand<'a> {
+impl<'a> Operator<'a> {
+    pub(crate) fn on(region: &'a LocalRegion) -> Operator<'a> {
         let config = region.sdk_config();
         // Buckets in the path: their names are no hosts of this machine.
         let s3 = aws_sdk_s3::config::Builder::from(&config)
             .force_path_style(true)
             .build();
-        Hand {
+        Operator {
             region,
             ec2: aws_sdk_ec2::Client::new(&config),
             backup: aws_sdk_backup::Client::new(&config),
