@@ -1,13 +1,15 @@
 //! The ports: traits through which the core calls AWS.
 //!
-//! A port is a noun of one AWS service, its methods are the verbs of that service's API, and each method
-//! makes one call (a method that returns a `Page` does not ask for the next one). The adapters in
-//! `recovery-aws` implement the ports, and so does `World` of the fakes. `Intercepted` of the fakes wraps
-//! them for tests in which calls fail.
+//! A port is a noun of one AWS service, such as [`Volumes`]. Its methods are the verbs of the service's
+//! API, and each calls one operation: all its pages, or the one page that a [`Page`] returns. The adapters in
+//! `recovery-aws` implement the ports, and so does `World` of the fakes.
 //!
-//! Each phase of a recovery has a trait that lists its ports as accessors, so that the code reads
-//! `ports.volumes().attach(…)`. A new port takes one trait here, an accessor in each phase that calls it,
-//! an adapter, and its place in `World` and in `Intercepted`.
+//! Each phase of a recovery has a trait with an accessor for each port that it uses, such as
+//! [`IntegrationPorts`], so that the code reads `ports.volumes().attach(…)`. A function that uses one port
+//! takes this port.
+//!
+//! A new port takes its trait here, an accessor in each phase that uses it, an adapter in `recovery-aws`,
+//! its fake, and its place in `Intercepted`, through which all tests inject faults.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
