@@ -107,6 +107,7 @@ fn arrange(world: &World, input: &mut Unstructured<'_>) -> Result<()> {
                 state: word(input, &["attached", "attaching", "detaching", "busy"])?
                     .as_str()
                     .into(),
+                since: None,
             });
         }
     }

@@ -246,8 +246,8 @@ impl Point {
 
     /// Delivers once more, with these failures.
     pub(super) fn deliver(&mut self, scenario: &Scenario, troubles: &[Disturbance]) -> Run {
-        let ports =
-            Disturbed::by(&self.world, troubles).lasting(self.time, scenario.function.timeout());
+        let ports = Disturbed::by(&self.world, troubles);
+        let ports = Disturbed::lasting(ports, self.time, scenario.function.timeout());
         let outcome = run(scenario.deliver(&ports));
         let run = Run {
             outcome,
@@ -268,10 +268,10 @@ impl Point {
     ) -> [Run; 2] {
         let (other, payload) = &others(scenario)[interleaving.other];
         let first_ports =
-            Disturbed::pausing(&self.world, &[interleaving.first, interleaving.third])
-                .lasting(self.time, scenario.function.timeout());
-        let other_ports = Disturbed::pausing(&self.world, &[interleaving.second])
-            .lasting(self.time, other.timeout());
+            Disturbed::pausing(&self.world, &[interleaving.first, interleaving.third]);
+        let first_ports = Disturbed::lasting(first_ports, self.time, scenario.function.timeout());
+        let other_ports = Disturbed::pausing(&self.world, &[interleaving.second]);
+        let other_ports = Disturbed::lasting(other_ports, self.time, other.timeout());
         let mut first = pin!(scenario.deliver(&first_ports));
         let mut second = pin!(other.deliver(&other_ports, payload));
         let mut context = Context::from_waker(Waker::noop());
@@ -517,7 +517,8 @@ impl<'a> Standard<'a> {
         let failed = |run: &Run| !matches!(&run.outcome, Some(Ok(_)));
         let mut point = point.clone();
         if failed(second) {
-            let ports = Disturbed::not(&point.world).lasting(point.time, other.timeout());
+            let ports = Disturbed::not(&point.world);
+            let ports = Disturbed::lasting(ports, point.time, other.timeout());
             drop(run(other.deliver(&ports, payload)));
         }
         if failed(first) || self.scenario.function.is_scheduled() {

@@ -12,7 +12,7 @@ use recovery_core::plan::run::PlannerConfig;
 use recovery_core::restore::run::RestoreConfig;
 use serde_json::Value;
 
-use crate::support::disturbed::Disturbed;
+use crate::support::disturbed::Ports;
 use crate::support::reports::config;
 use crate::support::repository::event;
 use crate::support::restored::{integration, usual_ownership, usual_scope};
@@ -103,7 +103,7 @@ impl Function {
     /// One delivery of `payload`.
     pub(super) async fn deliver(
         &self,
-        ports: &Disturbed<'_>,
+        ports: &Ports<'_>,
         payload: &Value,
     ) -> Result<Outcome, Error> {
         match self {
@@ -259,7 +259,7 @@ impl Scenario {
     }
 
     /// One delivery.
-    pub(super) async fn deliver(&self, ports: &Disturbed<'_>) -> Result<Outcome, Error> {
+    pub(super) async fn deliver(&self, ports: &Ports<'_>) -> Result<Outcome, Error> {
         self.function.deliver(ports, &self.payload).await
     }
 }

@@ -8,7 +8,7 @@ use recovery_core::fakes::{FakeClock, World};
 use recovery_core::integrate::run_reconcile::LookbackWindow;
 use recovery_core::ops_item::Status;
 use recovery_core::outcome::Outcome;
-use recovery_core::ports::ReconciliationPorts;
+use recovery_core::ports::IntegrationPorts;
 use serde_json::Value;
 
 use crate::support::disturbed::{Disturbed, finish};
@@ -19,7 +19,7 @@ use crate::support::restored::{ownership, world_of};
 use super::{assert_outcome, only_item};
 
 async fn reconciled(
-    ports: &impl ReconciliationPorts,
+    ports: &impl IntegrationPorts,
     payload: &Value,
 ) -> Result<Outcome, recovery_core::error::Error> {
     let window = LookbackWindow {

@@ -1020,6 +1020,7 @@ fn waits_for_a_detachment_from_another_instance() {
             instance: InstanceId::new(OTHER_INSTANCE),
             device: "/dev/sdf".to_owned(),
             state: "detaching".into(),
+            since: None,
         });
     }
     let ports = Disturbed::between(&world, 4, |world| {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use recovery_core::aws::arn::{RecoveryPointArn, RestoreJobId, VolumeId};
 use recovery_core::aws::backup::Report;
-use recovery_core::aws::ec2::{Snapshot, TestVolume};
+use recovery_core::aws::ec2::{Snapshot, Volume};
 use recovery_core::error::Error;
 use recovery_core::fakes::{Failure, FakeClock, World};
 use recovery_core::ops_item::{Severity, Status};
@@ -30,15 +30,19 @@ fn world() -> World {
         let mut state = world.state();
         let job = job_of(&event(EVENT));
         state.restore_jobs.insert(job.id.to_string(), job);
-        state.restore_tests.volumes.insert(
-            VolumeId::new(VOLUME),
-            TestVolume {
-                state: "available".into(),
-                size: 100,
-                encrypted: true,
-                snapshot: Some(SNAPSHOT.to_owned()),
-            },
-        );
+        let made = Volume {
+            id: VolumeId::new(VOLUME),
+            state: "available".into(),
+            zone: "us-west-2a".to_owned(),
+            attachments: Vec::new(),
+            key: None,
+            restore_test: true,
+            owner: None,
+            size: Some(100),
+            encrypted: Some(true),
+            snapshot: Some(SNAPSHOT.to_owned()),
+        };
+        state.volumes.insert(made.id.clone(), made);
         state.restore_tests.snapshots.insert(
             SNAPSHOT.to_owned(),
             Snapshot {
@@ -55,16 +59,15 @@ fn world() -> World {
 fn with_invalid_volume() -> World {
     let world = world();
     change_volume(&world, |volume| {
-        volume.size = 8;
-        volume.encrypted = false;
+        volume.size = Some(8);
+        volume.encrypted = Some(false);
     });
     world
 }
 
-fn change_volume(world: &World, change: impl FnOnce(&mut TestVolume)) {
+fn change_volume(world: &World, change: impl FnOnce(&mut Volume)) {
     let mut state = world.state();
     let volume = state
-        .restore_tests
         .volumes
         .get_mut(&VolumeId::new(VOLUME))
         .expect("the volume is in this world");
@@ -220,7 +223,7 @@ fn waits_for_a_volume_that_is_being_created() {
 #[test]
 fn reports_failure_for_a_missing_volume() {
     let world = world();
-    world.state().restore_tests.volumes.clear();
+    world.state().volumes.clear();
     let outcome = assert_outcome!(validate(&world, &event(EVENT)), "validated");
     assert_eq!(outcome.id("validation"), Some("FAILED"));
     assert_contains(

@@ -142,6 +142,9 @@ pub(crate) fn volume(id: &str, zone: &str) -> Volume {
         key: None,
         restore_test: false,
         owner: None,
+        size: None,
+        encrypted: None,
+        snapshot: None,
     }
 }
 

@@ -16,7 +16,7 @@ use recovery_core::ports::Clock;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::region::{Counts, Region, RunClock};
+use crate::region::{Counts, Quotas, Region, RunClock};
 
 /// The functions' time, by template.yaml.
 const FUNCTION_TIME: Duration = Duration::from_secs(300);
@@ -26,6 +26,9 @@ const PAUSES: [u64; 2] = [60, 120];
 const CONCURRENCY: usize = 1000;
 /// Time between two runs of the reconciler.
 const PERIOD: Duration = Duration::from_secs(60);
+
+/// Restore jobs on a page of AWS Backup's listing.
+const PAGE: usize = 1000;
 
 /// What it took.
 pub(crate) struct Took {
@@ -55,7 +58,7 @@ impl Took {
 pub(crate) fn by_events(restores: usize) -> Took {
     in_virtual_time(async {
         let world = world(restores);
-        let region = Region::of(&world);
+        let region = Quotas::of(&world);
         let epoch = epoch();
         let slots = Semaphore::new(CONCURRENCY);
         let jobs: Vec<RestoreJob> = world.state().restore_jobs.values().cloned().collect();
@@ -113,7 +116,7 @@ async fn deliver(
 pub(crate) fn by_schedule(restores: usize) -> Took {
     in_virtual_time(async {
         let world = world(restores);
-        let region = Region::of(&world);
+        let region = Quotas::of(&world);
         let epoch = epoch();
         let (runs, last) = run_until_all_is_attached(&region, &world, restores, epoch).await;
         let counts = region.counts();
@@ -188,6 +191,7 @@ fn ownership() -> Ownership {
 /// Completed restores, each with an instance of its own, tracked by opsitem-creator.
 fn world(restores: usize) -> World {
     let world = World::new();
+    world.state().jobs_on_a_page = Some(PAGE);
     for n in 0..restores {
         let (name, logical_id) = (format!("{n:05}"), format!("Server{n}"));
         world.add_restored_volume(&name, &[("recovery:logical-id", &logical_id)]);

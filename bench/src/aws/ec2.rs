@@ -85,8 +85,8 @@ fn describe_snapshots(form: &Form) -> Outcome {
 }
 
 fn describe_volumes(world: &mut World, form: &Form) -> Outcome {
-    let wanted = form.list("VolumeId");
-    for id in &wanted {
+    let by_id = form.list("VolumeId");
+    for id in &by_id {
         if ![ids::VOLUME, ids::TEST_VOLUME].contains(id) {
             return Err((
                 "InvalidVolume.NotFound",
@@ -94,8 +94,8 @@ fn describe_volumes(world: &mut World, form: &Form) -> Outcome {
             ));
         }
     }
-    // That of the restore test stands for itself; by a filter, only the restored one is asked for.
-    let (id, zone, device) = if wanted == [ids::TEST_VOLUME] {
+    let by_filter = form.list("Filter.1.Value");
+    let (id, zone, device) = if [by_id, by_filter].contains(&vec![ids::TEST_VOLUME]) {
         (ids::TEST_VOLUME, "us-west-2a".to_owned(), None)
     } else {
         let device = world.device.clone();

@@ -4,6 +4,7 @@ use aws_sdk_autoscaling::Client;
 use recovery_core::aws::arn::InstanceId;
 use recovery_core::aws::auto_scaling::{Group, Member};
 use recovery_core::error::Error;
+use recovery_core::ports::AutoScalingGroups;
 
 use crate::client::{Config, Lazy, client};
 use crate::cloudformation::ABSENT;
@@ -26,12 +27,12 @@ impl AutoScaling {
             client: client!(config, aws_sdk_autoscaling),
         }
     }
+}
 
-    /// The group with this name and the lifecycle states of its members; `None` if it does not exist.
-    ///
+impl AutoScalingGroups for AutoScaling {
     /// <https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_DescribeAutoScalingGroups.html>
-    pub(crate) async fn group(&self, name: &str) -> Result<Option<Group>, Error> {
-        // A group and all its members are on one page.
+    async fn describe(&self, name: &str) -> Result<Option<Group>, Error> {
+        // A group stands on one page with all its members.
         let answer = self
             .client
             .describe_auto_scaling_groups()
@@ -86,7 +87,7 @@ mod tests {
 
     async fn described(wire: &Wire) -> Result<Option<Group>, Error> {
         AutoScaling::new(&wire.config())
-            .group("shop-Group-1ABC")
+            .describe("shop-Group-1ABC")
             .await
     }
 

@@ -254,9 +254,9 @@ mod tests {
             Answer::Silence,
         ]);
         let config = wire.config_without_retries();
-        let adapters = crate::IntegrationAdapters::new(&config, None);
         let volume = recovery_core::aws::arn::VolumeId::new("vol-1");
-        Volumes::volume(&adapters, &volume).await.unwrap_err();
+        let ec2 = crate::Ec2::new(&config);
+        Volumes::describe(&ec2, &volume).await.unwrap_err();
         assert_eq!(
             config.calls().to_string(),
             "finished calls: ec2:DescribeVolumes; running calls: none"

@@ -31,7 +31,7 @@ impl CloudFormation {
 
 impl StackResources for CloudFormation {
     /// <https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_DescribeStackResource.html>
-    async fn stack_resource(
+    async fn describe(
         &self,
         stack: &str,
         logical_id: &str,
@@ -80,7 +80,7 @@ mod tests {
 
     async fn described(wire: &Wire) -> Result<Option<StackResource>, Error> {
         CloudFormation::new(&wire.config())
-            .stack_resource("shop", "Server")
+            .describe("shop", "Server")
             .await
     }
 

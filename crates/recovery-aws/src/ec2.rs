@@ -10,10 +10,12 @@ use aws_sdk_ec2::operation::describe_volumes::builders::DescribeVolumesFluentBui
 use aws_sdk_ec2::types::Filter;
 use aws_sdk_ec2::{Client, types};
 use recovery_core::aws::arn::{InstanceId, VolumeId};
-use recovery_core::aws::ec2::{AttachAnswer, Attachment, DeviceName, Instance, Volume};
+use recovery_core::aws::ec2::{AttachAnswer, Attachment, DeviceName, Instance, Snapshot, Volume};
 use recovery_core::error::{Error, Fault};
+use recovery_core::ports::{Instances, Snapshots, Volumes};
 use recovery_core::tags::{CLOUDFORMATION_LOGICAL_ID, CLOUDFORMATION_STACK, RESTORE_TEST, Tags};
 
+use crate::backup::time;
 use crate::client::{Config, Lazy, client};
 use crate::error::{classify, code, incomplete, message};
 
@@ -25,12 +27,13 @@ pub struct Ec2 {
 
 const ATTACH_VOLUME: &str = "ec2:AttachVolume";
 const DESCRIBE_INSTANCES: &str = "ec2:DescribeInstances";
+const DESCRIBE_SNAPSHOTS: &str = "ec2:DescribeSnapshots";
 const DESCRIBE_TAGS: &str = "ec2:DescribeTags";
 const DESCRIBE_VOLUMES: &str = "ec2:DescribeVolumes";
 
 impl Ec2 {
-    /// The IAM actions of the calls in this file.
-    pub const ACTIONS: &'static [&'static str] = &[
+    /// The IAM actions that an integration needs.
+    pub const INTEGRATION_ACTIONS: &'static [&'static str] = &[
         ATTACH_VOLUME,
         DESCRIBE_INSTANCES,
         DESCRIBE_TAGS,
@@ -43,6 +46,13 @@ impl Ec2 {
     /// The IAM actions for tags.
     pub const TAG_ACTIONS: &'static [&'static str] = &[DESCRIBE_TAGS];
 
+    /// Those of reading volumes.
+    pub const VOLUME_ACTIONS: &'static [&'static str] = &[DESCRIBE_VOLUMES];
+
+    /// Those of validating a restore test.
+    pub const VALIDATION_ACTIONS: &'static [&'static str] = &[DESCRIBE_SNAPSHOTS, DESCRIBE_VOLUMES];
+
+    /// A client on `config`.
     pub fn new(config: &Config) -> Ec2 {
         Ec2 {
             client: client!(config, aws_sdk_ec2),
@@ -107,28 +117,7 @@ impl Ec2 {
         Ok(tags)
     }
 
-    /// The current description of the volume.
-    pub(crate) async fn volume(&self, id: &VolumeId) -> Result<Volume, Error> {
-        let request = self.client.describe_volumes().volume_ids(id.as_str());
-        let volumes = self.described(request, id.as_str()).await?;
-        volumes
-            .into_iter()
-            .find(|volume| volume.id == *id)
-            .ok_or_else(|| not_visible(DESCRIBE_VOLUMES, id.as_str()))
-    }
-
-    /// The current descriptions of the volumes that exist. EC2 accepts at most 200 values in a filter.
-    pub(crate) async fn volumes(&self, ids: &[VolumeId]) -> Result<Vec<Volume>, Error> {
-        // With a filter: if one of several ids does not exist, EC2 answers only with an error.
-        let ids: Vec<&str> = ids.iter().map(VolumeId::as_str).collect();
-        let request = self
-            .client
-            .describe_volumes()
-            .filters(filter("volume-id", &ids));
-        self.described(request, "restored volumes").await
-    }
-
-    /// The volumes of all pages.
+    /// The volumes of every page of the answer.
     ///
     /// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeVolumes.html>
     async fn described(
@@ -147,60 +136,7 @@ impl Ec2 {
         Ok(volumes)
     }
 
-    /// The current description of the instance.
-    ///
-    /// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeInstances.html>
-    pub(crate) async fn instance(&self, id: &InstanceId) -> Result<Instance, Error> {
-        let answer = self
-            .client
-            .describe_instances()
-            .instance_ids(id.as_str())
-            .send()
-            .await
-            .map_err(|error| classify(DESCRIBE_INSTANCES, id.as_str(), error))?;
-        let instance = answer
-            .reservations
-            .unwrap_or_default()
-            .into_iter()
-            .flat_map(|reservation| reservation.instances.unwrap_or_default())
-            .find(|instance| instance.instance_id.as_deref() == Some(id.as_str()))
-            .ok_or_else(|| not_visible(DESCRIBE_INSTANCES, id.as_str()))?;
-        translate(instance, id.as_str())
-    }
-
-    /// The instances with CloudFormation's own tags of this stack and logical id. CloudFormation tags the resources that
-    /// it creates:
-    /// <https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/aws-properties-resource-tags.html>.
-    pub(crate) async fn stack_instances(
-        &self,
-        stack: &str,
-        logical_id: &str,
-    ) -> Result<Vec<Instance>, Error> {
-        self.instances_with(
-            &[
-                ("tag:aws:cloudformation:stack-name", &[stack]),
-                ("tag:aws:cloudformation:logical-id", &[logical_id]),
-            ],
-            &format!("{stack}/{logical_id}"),
-        )
-        .await
-    }
-
-    /// The instances of an Auto Scaling group that are `pending` or `running`. They are not resources of the stack. EC2
-    /// Auto Scaling tags them with the name of the group:
-    /// <https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-tagging.html>.
-    pub(crate) async fn group_instances(&self, group: &str) -> Result<Vec<Instance>, Error> {
-        self.instances_with(
-            &[
-                ("tag:aws:autoscaling:groupName", &[group]),
-                ("instance-state-name", &["pending", "running"]),
-            ],
-            group,
-        )
-        .await
-    }
-
-    /// The instances of all pages that match the filters.
+    /// The instances of every page that pass the filters.
     async fn instances_with(
         &self,
         filters: &[(&str, &[&str])],
@@ -227,12 +163,37 @@ impl Ec2 {
         }
         Ok(instances)
     }
+}
+
+impl Volumes for Ec2 {
+    async fn describe(&self, id: &VolumeId) -> Result<Volume, Error> {
+        let request = self.client.describe_volumes().volume_ids(id.as_str());
+        let volumes = self.described(request, id.as_str()).await?;
+        volumes
+            .into_iter()
+            .find(|volume| volume.id == *id)
+            .ok_or_else(|| not_visible(DESCRIBE_VOLUMES, id.as_str()))
+    }
+
+    async fn list(&self, ids: &[VolumeId]) -> Result<Vec<Volume>, Error> {
+        // By a filter: to ids, one of which is gone, EC2 answers with nothing but an error.
+        let ids: Vec<&str> = ids.iter().map(VolumeId::as_str).collect();
+        let request = self
+            .client
+            .describe_volumes()
+            .filters(filter("volume-id", &ids));
+        let subject = match ids[..] {
+            [only] => only,
+            _ => "restored volumes",
+        };
+        self.described(request, subject).await
+    }
 
     /// Calls `AttachVolume` once, without the SDK's retries, because it has no client token
     /// (<https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-idempotency.html>).
     ///
     /// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_AttachVolume.html>
-    pub(crate) async fn attach(
+    async fn attach(
         &self,
         volume: &VolumeId,
         instance: &InstanceId,
@@ -257,6 +218,85 @@ impl Ec2 {
             }),
             Err(error) => attach_error(subject, error),
         }
+    }
+}
+
+impl Instances for Ec2 {
+    /// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeInstances.html>
+    async fn describe(&self, id: &InstanceId) -> Result<Instance, Error> {
+        let answer = self
+            .client
+            .describe_instances()
+            .instance_ids(id.as_str())
+            .send()
+            .await
+            .map_err(|error| classify(DESCRIBE_INSTANCES, id.as_str(), error))?;
+        let instance = answer
+            .reservations
+            .unwrap_or_default()
+            .into_iter()
+            .flat_map(|reservation| reservation.instances.unwrap_or_default())
+            .find(|instance| instance.instance_id.as_deref() == Some(id.as_str()))
+            .ok_or_else(|| not_visible(DESCRIBE_INSTANCES, id.as_str()))?;
+        translate(instance, id.as_str())
+    }
+
+    /// The instances that bear CloudFormation's own tags of this stack and logical id. CloudFormation
+    /// puts them on what it makes:
+    /// <https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/aws-properties-resource-tags.html>.
+    async fn list_of_stack(&self, stack: &str, logical_id: &str) -> Result<Vec<Instance>, Error> {
+        self.instances_with(
+            &[
+                ("tag:aws:cloudformation:stack-name", &[stack]),
+                ("tag:aws:cloudformation:logical-id", &[logical_id]),
+            ],
+            &format!("{stack}/{logical_id}"),
+        )
+        .await
+    }
+
+    /// The instances of an Auto Scaling group that are `pending` or `running`. They are no
+    /// resources of the stack; EC2 Auto Scaling tags them with the group's name:
+    /// <https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-tagging.html>.
+    async fn list_of_group(&self, group: &str) -> Result<Vec<Instance>, Error> {
+        self.instances_with(
+            &[
+                ("tag:aws:autoscaling:groupName", &[group]),
+                ("instance-state-name", &["pending", "running"]),
+            ],
+            group,
+        )
+        .await
+    }
+}
+
+impl Snapshots for Ec2 {
+    /// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeSnapshots.html>
+    async fn describe(&self, id: &str) -> Result<Option<Snapshot>, Error> {
+        let answer = self
+            .client
+            .describe_snapshots()
+            .snapshot_ids(id)
+            .send()
+            .await;
+        let answer = match answer {
+            Err(error) if code(&error) == Some("InvalidSnapshot.NotFound") => return Ok(None),
+            answer => answer.map_err(|error| classify(DESCRIBE_SNAPSHOTS, id, error))?,
+        };
+        let Some(snapshot) = answer
+            .snapshots
+            .unwrap_or_default()
+            .into_iter()
+            .find(|snapshot| snapshot.snapshot_id.as_deref() == Some(id))
+        else {
+            return Ok(None);
+        };
+        let missing = |member| incomplete(DESCRIBE_SNAPSHOTS, id, member);
+        Ok(Some(Snapshot {
+            id: id.to_owned(),
+            size: snapshot.volume_size.ok_or_else(|| missing("volume size"))?,
+            encrypted: snapshot.encrypted.ok_or_else(|| missing("encrypted"))?,
+        }))
     }
 }
 
@@ -377,6 +417,7 @@ fn translate_volume(volume: types::Volume, subject: &str) -> Result<Volume, Erro
                     .ok_or_else(|| missing("state of an attachment"))?
                     .as_str()
                     .into(),
+                since: attachment.attach_time.and_then(time),
             })
         })
         .collect::<Result<_, Error>>()?;
@@ -402,6 +443,10 @@ fn translate_volume(volume: types::Volume, subject: &str) -> Result<Volume, Erro
         owner: tag(CLOUDFORMATION_STACK)
             .zip(tag(CLOUDFORMATION_LOGICAL_ID))
             .map(|(stack, logical_id)| format!("{stack}/{logical_id}")),
+        size: volume.size,
+        encrypted: volume.encrypted,
+        // Empty for a volume that was created from none.
+        snapshot: volume.snapshot_id.filter(|snapshot| !snapshot.is_empty()),
     })
 }
 

@@ -209,7 +209,7 @@ pub(crate) fn message<E: ProvideErrorMetadata>(error: &SdkError<E>) -> Option<&s
 mod tests {
     use recovery_core::aws::arn::{OpsItemId, RestoreJobId, VolumeId};
     use recovery_core::notification::Notification;
-    use recovery_core::ports::{Notifications, OpsItems, StackResources};
+    use recovery_core::ports::{Notifications, OpsItems, RestoreJobs, StackResources, Volumes};
     use serde_json::json;
 
     use super::*;
@@ -221,24 +221,22 @@ mod tests {
         let wire = Wire::answering([answer]);
         let config = wire.config_without_retries();
         let error = match service {
-            "ec2" => Ec2::new(&config)
-                .volume(&VolumeId::new("vol-1"))
+            "ec2" => Volumes::describe(&Ec2::new(&config), &VolumeId::new("vol-1"))
                 .await
                 .err(),
             "cloudformation" => CloudFormation::new(&config)
-                .stack_resource("shop", "Server")
+                .describe("shop", "Server")
                 .await
                 .err(),
             "ssm" => OpsCenter::new(&config)
                 .get(&OpsItemId::new("oi-1"))
                 .await
                 .err(),
-            "backup" => Backup::new(&config)
-                .restore_job(&RestoreJobId::new("J"))
+            "backup" => RestoreJobs::describe(&Backup::new(&config), &RestoreJobId::new("J"))
                 .await
                 .err(),
             _ => Topic::new(&config, Some("arn:aws:sns:us-west-2:1:t".to_owned()))
-                .notify(&Notification {
+                .publish(&Notification {
                     subject: "s".to_owned(),
                     pointer: "p".to_owned(),
                     message: "m".to_owned(),

@@ -83,7 +83,7 @@ fn subject(endpoint: &ClusterEndpoint, what: &str) -> String {
 
 impl RoutingControls for RoutingCluster {
     /// <https://docs.aws.amazon.com/routing-control/latest/APIReference/API_GetRoutingControlState.html>
-    async fn routing_state(
+    async fn get(
         &self,
         endpoint: &ClusterEndpoint,
         control: &RoutingControl,
@@ -105,7 +105,7 @@ impl RoutingControls for RoutingCluster {
     }
 
     /// <https://docs.aws.amazon.com/routing-control/latest/APIReference/API_UpdateRoutingControlStates.html>
-    async fn set_routing(
+    async fn update(
         &self,
         endpoint: &ClusterEndpoint,
         wanted: &[(RoutingControl, Switch)],
@@ -196,9 +196,7 @@ mod tests {
 
     async fn set(wire: &Wire) -> Result<ShiftAnswer, Error> {
         let cluster = RoutingCluster::new(&wire.config());
-        cluster
-            .set_routing(&endpoint("ap-southeast-2"), &wanted())
-            .await
+        cluster.update(&endpoint("ap-southeast-2"), &wanted()).await
     }
 
     #[tokio::test]
@@ -210,7 +208,7 @@ mod tests {
         ] {
             let wire = Wire::answering([Answer::json(&answer)]);
             let state = RoutingCluster::new(&wire.config())
-                .routing_state(&endpoint("eu-west-1"), &control("west"))
+                .get(&endpoint("eu-west-1"), &control("west"))
                 .await
                 .unwrap();
             assert_eq!(state, expected, "{answer}");
@@ -248,7 +246,7 @@ mod tests {
         let mut config = wire.config();
         config.sdk = config.sdk.into_builder().service_config(Local).build();
         RoutingCluster::new(&config)
-            .routing_state(&endpoint("eu-west-1"), &control("west"))
+            .get(&endpoint("eu-west-1"), &control("west"))
             .await
             .unwrap();
         let sent = wire.only();
@@ -332,7 +330,7 @@ mod tests {
             assert_eq!(wire.sent().len(), 1, "{code}");
             let wire = Wire::answering([answer]);
             let error = RoutingCluster::new(&wire.config())
-                .routing_state(&endpoint("us-east-1"), &control("west"))
+                .get(&endpoint("us-east-1"), &control("west"))
                 .await
                 .unwrap_err();
             assert_eq!(error.error_type(), expected, "get: {code}");
@@ -354,7 +352,7 @@ mod tests {
         ]);
         set(&wire).await.unwrap();
         RoutingCluster::new(&wire.config())
-            .routing_state(&endpoint("us-east-1"), &control("west"))
+            .get(&endpoint("us-east-1"), &control("west"))
             .await
             .unwrap();
         assert_eq!(wire.actions(), listed(RoutingCluster::ACTIONS));

@@ -3,7 +3,7 @@
 use aws_sdk_s3::Client;
 use aws_sdk_s3::primitives::ByteStream;
 use recovery_core::error::{Error, Fault};
-use recovery_core::ports::{KeptObjects, Page, PlanObjects};
+use recovery_core::ports::{Objects, Page};
 
 use crate::client::{Config, Lazy, client};
 use crate::error::{classify, code};
@@ -48,10 +48,10 @@ fn content_type(key: &str) -> &'static str {
     }
 }
 
-impl PlanObjects for PlanBucket {
-    /// Writes the object only if it does not exist:
+impl Objects for PlanBucket {
+    /// Written only where nothing is there:
     /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html>.
-    async fn store(&self, key: &str, body: String) -> Result<(), Error> {
+    async fn put(&self, key: &str, body: String) -> Result<(), Error> {
         let answer = self
             .client
             .put_object()
@@ -71,7 +71,7 @@ impl PlanObjects for PlanBucket {
     }
 
     /// <https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html>
-    async fn stored(&self, key: &str) -> Result<Option<String>, Error> {
+    async fn get(&self, key: &str) -> Result<Option<String>, Error> {
         let answer = self
             .client
             .get_object()
@@ -106,11 +106,9 @@ impl PlanObjects for PlanBucket {
             Error::Permanent(fault("the object is not UTF-8 text").with_source(error))
         })
     }
-}
 
-impl KeptObjects for PlanBucket {
     /// <https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html>
-    async fn kept(&self, prefix: &str, page: Option<&str>) -> Result<Page<String>, Error> {
+    async fn list(&self, prefix: &str, page: Option<&str>) -> Result<Page<String>, Error> {
         let answer = self
             .client
             .list_objects_v2()
@@ -146,7 +144,7 @@ mod tests {
     }
 
     async fn kept(wire: &Wire) -> Result<(), Error> {
-        bucket(wire).store(KEY, "{\"a\": 1}".to_owned()).await
+        bucket(wire).put(KEY, "{\"a\": 1}".to_owned()).await
     }
 
     #[tokio::test]
@@ -174,7 +172,7 @@ mod tests {
         let wire = Wire::answering([Answer::s3("")]);
         let key = "reports/shop/recover-1/0.html";
         let page = "<!DOCTYPE html>".to_owned();
-        bucket(&wire).store(key, page).await.unwrap();
+        bucket(&wire).put(key, page).await.unwrap();
         let sent = wire.only();
         assert_eq!(
             sent.header("content-type"),
@@ -204,14 +202,14 @@ mod tests {
     #[tokio::test]
     async fn reads_a_stored_plan_and_returns_none_if_missing() {
         let wire = Wire::answering([Answer::s3("{\"a\": \"é\"}")]);
-        let text = bucket(&wire).stored(KEY).await.unwrap();
+        let text = bucket(&wire).get(KEY).await.unwrap();
         assert_eq!(text.as_deref(), Some("{\"a\": \"é\"}"));
         assert_eq!(wire.only().method, "GET");
         let wire = Wire::answering([Answer::s3_error(404, "NoSuchKey")]);
-        assert_eq!(bucket(&wire).stored(KEY).await.unwrap(), None);
+        assert_eq!(bucket(&wire).get(KEY).await.unwrap(), None);
         // Without ListBucket, S3 does not report that the key is missing.
         let wire = Wire::answering([Answer::s3_error(403, "AccessDenied")]);
-        let error = bucket(&wire).stored(KEY).await.unwrap_err();
+        let error = bucket(&wire).get(KEY).await.unwrap_err();
         assert_eq!(error.error_type(), "Permanent");
     }
 
@@ -226,13 +224,13 @@ mod tests {
             Answer::s3_list("<KeyCount>0</KeyCount>"),
         ]);
         let bucket = bucket(&wire);
-        let first = bucket.kept("reports/shop/", None).await.unwrap();
+        let first = bucket.list("reports/shop/", None).await.unwrap();
         assert_eq!(
             first.listed,
             ["reports/shop/a/0.json", "reports/shop/a/0.html"]
         );
         let last = bucket
-            .kept("reports/shop/", first.next.as_deref())
+            .list("reports/shop/", first.next.as_deref())
             .await
             .unwrap();
         assert_eq!((last.listed, last.next), (Vec::new(), None));
@@ -240,7 +238,7 @@ mod tests {
         assert_eq!(first.query()["prefix"], "reports/shop/");
         assert_eq!(second.query()["continuation-token"], "more/+");
         let wire = Wire::answering([Answer::s3_error(403, "AccessDenied")]);
-        let error = self::bucket(&wire).kept("reports/shop/", None).await;
+        let error = self::bucket(&wire).list("reports/shop/", None).await;
         assert_eq!(error.unwrap_err().error_type(), "Permanent");
     }
 
@@ -248,8 +246,8 @@ mod tests {
     async fn actions_match_the_requests() {
         let wire = Wire::answering([Answer::s3(""), Answer::s3(""), Answer::s3_list("")]);
         kept(&wire).await.unwrap();
-        bucket(&wire).stored(KEY).await.unwrap();
-        bucket(&wire).kept("", None).await.unwrap();
+        bucket(&wire).get(KEY).await.unwrap();
+        bucket(&wire).list("", None).await.unwrap();
         assert_eq!(
             wire.actions(),
             listed(&[PlanBucket::ACTIONS, PlanBucket::LISTING_ACTIONS].concat())

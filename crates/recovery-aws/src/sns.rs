@@ -35,7 +35,7 @@ impl Topic {
 
 impl Notifications for Topic {
     /// <https://docs.aws.amazon.com/sns/latest/api/API_Publish.html>
-    async fn notify(&self, notification: &Notification) -> Result<(), Error> {
+    async fn publish(&self, notification: &Notification) -> Result<(), Error> {
         let Some(arn) = &self.arn else {
             return Ok(());
         };
@@ -127,7 +127,7 @@ mod tests {
     #[tokio::test]
     async fn publishes_subject_message_and_attributes() {
         let wire = Wire::answering([published()]);
-        topic(&wire).notify(&notification()).await.unwrap();
+        topic(&wire).publish(&notification()).await.unwrap();
         let mut form = wire.only().form();
         for (name, value) in [
             ("TopicArn", TOPIC),
@@ -173,7 +173,7 @@ mod tests {
             message: "\"".repeat(200_000),
             attributes: Vec::new(),
         };
-        topic(&wire).notify(&long).await.unwrap();
+        topic(&wire).publish(&long).await.unwrap();
         let form = wire.only().form();
         let subject = &form["Subject"];
         assert!(
@@ -192,7 +192,7 @@ mod tests {
     async fn publishes_nothing_without_a_topic() {
         let wire = Wire::answering([]);
         Topic::new(&wire.config(), None)
-            .notify(&notification())
+            .publish(&notification())
             .await
             .unwrap();
         assert!(wire.sent().is_empty());
@@ -205,10 +205,10 @@ mod tests {
             Answer::query_error(500, "InternalError", "Try again."),
             published(),
         ]);
-        topic(&wire).notify(&notification()).await.unwrap();
+        topic(&wire).publish(&notification()).await.unwrap();
         assert_eq!(wire.sent().len(), 3);
         let wire = Wire::answering([Answer::query_error(404, "NotFound", "Topic does not exist")]);
-        let error = topic(&wire).notify(&notification()).await.unwrap_err();
+        let error = topic(&wire).publish(&notification()).await.unwrap_err();
         assert_eq!(error.error_type(), "Permanent");
         assert_eq!(error.fault().subject(), TOPIC);
     }
@@ -216,7 +216,7 @@ mod tests {
     #[tokio::test]
     async fn actions_match_the_requests() {
         let wire = Wire::answering([published()]);
-        topic(&wire).notify(&notification()).await.unwrap();
+        topic(&wire).publish(&notification()).await.unwrap();
         assert_eq!(wire.actions(), listed(Topic::ACTIONS));
         assert_eq!(
             called_in("sns", include_str!("sns.rs")),

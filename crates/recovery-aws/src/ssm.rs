@@ -16,10 +16,11 @@ use recovery_core::error::Error;
 use recovery_core::ops_item::{
     Claim, DATA_LIMIT, ItemKey, KEY, KIND, NewOpsItem, OpsItem, OpsItemChange, SOURCE, Status,
 };
-use recovery_core::ports::OpsItems;
+use recovery_core::ports::{OpsItems, Runbooks};
 use recovery_core::text;
 use serde_json::json;
 
+use crate::backup::time;
 use crate::client::{Config, Lazy, client};
 use crate::error::{classify, code, incomplete};
 
@@ -50,32 +51,8 @@ impl OpsCenter {
         }
     }
 
-    /// The item with this id and when it was created; `None` if it does not exist.
-    ///
-    /// <https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_GetOpsItem.html>
-    pub(crate) async fn dated(
-        &self,
-        id: &OpsItemId,
-    ) -> Result<Option<(OpsItem, Option<aws_smithy_types::DateTime>)>, Error> {
-        let answer = self
-            .client
-            .get_ops_item()
-            .ops_item_id(id.as_str())
-            .send()
-            .await;
-        let answer = match answer {
-            Err(error) if code(&error) == Some("OpsItemNotFoundException") => return Ok(None),
-            answer => answer.map_err(|error| classify(GET_OPS_ITEM, id.as_str(), error))?,
-        };
-        let item = answer
-            .ops_item
-            .ok_or_else(|| incomplete(GET_OPS_ITEM, id.as_str(), "OpsItem"))?;
-        let created = item.created_time;
-        Ok(Some((as_item(id, item), created)))
-    }
-
-    /// All items that match the filters, the oldest first.
-    async fn list(
+    /// All items that pass the filters, the oldest first.
+    async fn filtered(
         &self,
         subject: &str,
         filters: Vec<OpsItemFilterBuilder>,
@@ -105,6 +82,7 @@ impl OpsCenter {
                 let item = OpsItem {
                     id: OpsItemId::new(id),
                     status: status(summary.status),
+                    created: summary.created_time.and_then(time),
                     data: texts(summary.operational_data).into_iter().collect(),
                 };
                 found.push((created, item));
@@ -119,9 +97,9 @@ impl OpsItems for OpsCenter {
     /// All items with this key, the oldest first.
     ///
     /// <https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_DescribeOpsItems.html>
-    async fn find(&self, key: &ItemKey) -> Result<Vec<OpsItem>, Error> {
+    async fn list(&self, key: &ItemKey) -> Result<Vec<OpsItem>, Error> {
         let mut found = self
-            .list(key.as_str(), vec![data_filter(KEY, key.as_str())])
+            .filtered(key.as_str(), vec![data_filter(KEY, key.as_str())])
             .await?;
         // The filter of the service is not exact.
         found.retain(|item| item.data.get(KEY).map(String::as_str) == Some(key.as_str()));
@@ -131,7 +109,7 @@ impl OpsItems for OpsCenter {
     /// All items of this kind that are open or in progress, the oldest first.
     ///
     /// <https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_DescribeOpsItems.html>
-    async fn open(&self, kind: &'static str) -> Result<Vec<OpsItem>, Error> {
+    async fn list_open(&self, kind: &'static str) -> Result<Vec<OpsItem>, Error> {
         let open = filter(
             OpsItemFilterKey::Status,
             [
@@ -139,7 +117,8 @@ impl OpsItems for OpsCenter {
                 OpsItemStatus::InProgress.as_str(),
             ],
         );
-        self.list(kind, vec![data_filter(KIND, kind), open]).await
+        self.filtered(kind, vec![data_filter(KIND, kind), open])
+            .await
     }
 
     /// The item with this id.
@@ -156,6 +135,24 @@ impl OpsItems for OpsCenter {
             .ops_item
             .ok_or_else(|| incomplete(GET_OPS_ITEM, id.as_str(), "OpsItem"))?;
         Ok(as_item(id, item))
+    }
+
+    /// <https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_GetOpsItem.html>
+    async fn find(&self, id: &OpsItemId) -> Result<Option<OpsItem>, Error> {
+        let answer = self
+            .client
+            .get_ops_item()
+            .ops_item_id(id.as_str())
+            .send()
+            .await;
+        let answer = match answer {
+            Err(error) if code(&error) == Some("OpsItemNotFoundException") => return Ok(None),
+            answer => answer.map_err(|error| classify(GET_OPS_ITEM, id.as_str(), error))?,
+        };
+        let item = answer
+            .ops_item
+            .ok_or_else(|| incomplete(GET_OPS_ITEM, id.as_str(), "OpsItem"))?;
+        Ok(Some(as_item(id, item)))
     }
 
     /// Creates the item, unless one that is open has the same key.
@@ -238,6 +235,7 @@ fn as_item(id: &OpsItemId, item: aws_sdk_ssm::types::OpsItem) -> OpsItem {
     OpsItem {
         id: id.clone(),
         status: status(item.status),
+        created: item.created_time.and_then(time),
         data: texts(item.operational_data).into_iter().collect(),
     }
 }
@@ -256,6 +254,7 @@ fn data_filter(key: &str, value: &str) -> OpsItemFilterBuilder {
     filter(OpsItemFilterKey::OperationalData, [&pair])
 }
 
+/// A value that OpsCenter takes: not too long, and not blank.
 fn value(text: impl AsRef<str>, kind: OpsItemDataType) -> OpsItemDataValue {
     let text = match text.as_ref() {
         blank if blank.trim().is_empty() => "(empty)",
@@ -297,11 +296,11 @@ impl RunbookRunner {
             client: client!(config, aws_sdk_ssm),
         }
     }
+}
 
-    /// Starts the runbook, once for each token.
-    ///
+impl Runbooks for RunbookRunner {
     /// <https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_StartAutomationExecution.html>
-    pub(crate) async fn start(
+    async fn start(
         &self,
         runbook: &str,
         token: &str,

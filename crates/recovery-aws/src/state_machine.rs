@@ -56,7 +56,7 @@ impl StateMachine {
 
 impl RecoveryExecutions for StateMachine {
     /// <https://docs.aws.amazon.com/step-functions/latest/apireference/API_DescribeExecution.html>
-    async fn recovery(&self, name: &str) -> Result<Option<Execution>, Error> {
+    async fn describe(&self, name: &str) -> Result<Option<Execution>, Error> {
         let arn = self.execution(name)?;
         let answer = self
             .client
@@ -79,7 +79,7 @@ impl RecoveryExecutions for StateMachine {
     /// Starting an open execution again with the same input succeeds. Any other start with the same name is refused until
     /// 90 days after its end:
     /// <https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html>.
-    async fn start_recovery(&self, name: &str, input: &str) -> Result<(), Error> {
+    async fn start(&self, name: &str, input: &str) -> Result<(), Error> {
         let answer = self
             .client
             .start_execution()
@@ -140,7 +140,7 @@ mod tests {
             "FAILED",
             &json!({"error": "Permanent", "cause": "incomplete"}),
         )]);
-        let found = machine(&wire).recovery("shop-1").await.unwrap();
+        let found = machine(&wire).describe("shop-1").await.unwrap();
         assert_eq!(
             found,
             Some(Execution {
@@ -154,11 +154,11 @@ mod tests {
         // Unknown statuses are kept.
         for status in ["RUNNING", "SUCCEEDED", "A_NEW_ONE"] {
             let wire = Wire::answering([execution(status, &json!({}))]);
-            let found = machine(&wire).recovery("shop-1").await.unwrap().unwrap();
+            let found = machine(&wire).describe("shop-1").await.unwrap().unwrap();
             assert_eq!((found.status.as_str(), found.error), (status, None));
         }
         let wire = Wire::answering([refused(400, "ExecutionDoesNotExist")]);
-        assert_eq!(machine(&wire).recovery("shop-1").await.unwrap(), None);
+        assert_eq!(machine(&wire).describe("shop-1").await.unwrap(), None);
     }
 
     #[tokio::test]
@@ -167,10 +167,7 @@ mod tests {
         for answer in [started, refused(400, "ExecutionAlreadyExists")] {
             let wire = Wire::answering([answer]);
             let input = json!({"workload": "shop"}).to_string();
-            machine(&wire)
-                .start_recovery("shop-1", &input)
-                .await
-                .unwrap();
+            machine(&wire).start("shop-1", &input).await.unwrap();
             assert_eq!(
                 wire.only().json(),
                 json!({"stateMachineArn": MACHINE, "name": "shop-1", "input": input})
@@ -195,20 +192,17 @@ mod tests {
             ("ValidationException", "Permanent"),
         ] {
             let wire = Wire::answering(vec![refused(400, code); 4]);
-            let error = machine(&wire)
-                .start_recovery("shop-1", "{}")
-                .await
-                .unwrap_err();
+            let error = machine(&wire).start("shop-1", "{}").await.unwrap_err();
             assert_eq!(error.error_type(), expected, "start: {code}");
             assert_eq!(error.fault().subject(), EXECUTION);
             let wire = Wire::answering(vec![refused(400, code); 4]);
-            let error = machine(&wire).recovery("shop-1").await.unwrap_err();
+            let error = machine(&wire).describe("shop-1").await.unwrap_err();
             assert_eq!(error.error_type(), expected, "describe: {code}");
         }
         let wire = Wire::answering([]);
         let queue = "arn:aws:sqs:us-west-2:111122223333:queue".to_owned();
         let error = StateMachine::new(&wire.config(), queue)
-            .recovery("shop-1")
+            .describe("shop-1")
             .await
             .unwrap_err();
         assert_eq!(error.error_type(), "Permanent");
@@ -220,8 +214,8 @@ mod tests {
             execution("RUNNING", &json!({})),
             Answer::json(&json!({"executionArn": EXECUTION, "startDate": 1})),
         ]);
-        machine(&wire).recovery("shop-1").await.unwrap();
-        machine(&wire).start_recovery("shop-1", "{}").await.unwrap();
+        machine(&wire).describe("shop-1").await.unwrap();
+        machine(&wire).start("shop-1", "{}").await.unwrap();
         assert_eq!(wire.actions(), listed(StateMachine::ACTIONS));
         assert_eq!(
             called_in("states", include_str!("state_machine.rs")),

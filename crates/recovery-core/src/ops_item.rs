@@ -221,6 +221,8 @@ pub(crate) fn with_resources(known: Option<&str>, more: &[Arn]) -> Option<String
 pub struct OpsItem {
     pub id: OpsItemId,
     pub status: Status,
+    /// When it was created; `None` if this is not known.
+    pub created: Option<DateTime<Utc>>,
     /// Its operational data.
     pub data: BTreeMap<String, String>,
 }
@@ -325,6 +327,7 @@ impl NewOpsItem {
         OpsItem {
             id,
             status: Status::Open,
+            created: None,
             data: own.into_iter().chain(data).collect(),
         }
     }
@@ -465,11 +468,4 @@ mod tests {
         assert!(token.chars().all(|c| c == '-' || c.is_ascii_hexdigit()));
         assert_eq!(token.as_bytes()[14], b'8');
     }
-}
-
-/// An OpsItem and when it was created.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DatedItem {
-    pub item: OpsItem,
-    pub created: Option<DateTime<Utc>>,
 }

@@ -466,6 +466,7 @@ async fn reports_the_remedy_for_a_stuck_attachment() {
                 instance: InstanceId::new("i-1"),
                 device: "/dev/sdk".into(),
                 state: state.into(),
+                since: None,
             }];
         });
         let error = deliver(&world).await.unwrap_err();
@@ -820,6 +821,7 @@ fn refused_worlds() -> Vec<(&'static str, World)> {
                     instance: InstanceId::new("i-2"),
                     device: "/dev/sdf".into(),
                     state: "attached".into(),
+                    since: None,
                 }];
             })
         }),

@@ -50,6 +50,7 @@ fn volume() -> impl Strategy<Value = Volume> {
             instance: InstanceId::new(instance),
             device: "/dev/sdf".to_owned(),
             state: state.into(),
+            since: None,
         });
     (state, zone, prop::collection::vec(attachment, 0..3)).prop_map(|(state, zone, attachments)| {
         Volume {
@@ -60,6 +61,9 @@ fn volume() -> impl Strategy<Value = Volume> {
             key: None,
             restore_test: false,
             owner: None,
+            size: None,
+            encrypted: None,
+            snapshot: None,
         }
     })
 }

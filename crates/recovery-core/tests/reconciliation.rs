@@ -40,9 +40,13 @@ async fn run(world: &World) -> Result<Outcome, Error> {
     reconcile(world, &FakeClock::new(), &ownership(), WINDOW).await
 }
 
+/// Restore jobs on one page of the world's listing.
+const JOBS_ON_A_PAGE: usize = 3;
+
 /// A world with this many completed restores, none integrated, for one instance.
 fn restored(count: usize) -> World {
     let world = World::with_restored_volume();
+    world.state().jobs_on_a_page = Some(JOBS_ON_A_PAGE);
     for n in 2..=count {
         world.add_restored_volume(&n.to_string(), &[]);
     }
@@ -102,7 +106,7 @@ async fn makes_only_list_calls_for_integrated_restores() {
     let outcome = run(&world).await.unwrap();
     assert_eq!(outcome.count("restores"), Some(11));
     assert_eq!(outcome.count("integrated"), None);
-    let pages = 11_usize.div_ceil(recovery_core::fakes::JOBS_ON_A_PAGE);
+    let pages = 11_usize.div_ceil(JOBS_ON_A_PAGE);
     assert_eq!(count(&world, "backup:ListRestoreJobs"), pages);
     assert_eq!(count(&world, "ec2:DescribeVolumes"), pages);
     assert_eq!(count(&world, "ssm:DescribeOpsItems"), 1);
@@ -222,6 +226,7 @@ async fn skips_volumes_that_a_user_attached_elsewhere() {
             instance: InstanceId::new("i-other"),
             device: "/dev/sdf".to_owned(),
             state: "attached".into(),
+            since: None,
         });
     }
     let outcome = run(&world).await.unwrap();

@@ -130,7 +130,7 @@ async fn reports_and_notifies_a_complete_recovery_once() {
             "{}",
             told.message
         );
-        assert_eq!(state.records.measures.len(), 1);
+        assert_eq!(state.measures.len(), 1);
         assert!(
             state.backups.objects["reports/shop/recover-1/0.html"].contains("</strong> complete ")
         );
@@ -147,7 +147,7 @@ async fn reports_and_notifies_a_complete_recovery_once() {
         ]
     );
     assert_eq!(state.notifications.len(), 1);
-    assert_eq!(state.records.measures.len(), 1);
+    assert_eq!(state.measures.len(), 1);
 }
 
 #[tokio::test]
@@ -216,7 +216,11 @@ async fn names_unfinished_items_with_a_remedy_and_reports_again_after_a_redrive(
         ..Story::whole(8, 3).untracked()
     };
     let (after, payload) = whole.told("report").unwrap();
-    world.state().records = after.state().records.clone();
+    {
+        let (mut state, after) = (world.state(), after.state());
+        state.restore_jobs = after.restore_jobs.clone();
+        state.volumes = after.volumes.clone();
+    }
     let again = asked(&world, &payload).await.unwrap();
     assert_eq!(again.member("complete"), Some(&json!(true)));
     let state = world.state();
@@ -333,7 +337,7 @@ async fn ops_item_of_a_drill_does_not_make_it_an_incident() {
 #[tokio::test]
 async fn verify_counts_attached_items_and_names_unfinished_ones() {
     let (world, payload) = Story::whole(450, 2).told("verify").unwrap();
-    world.state().records.page_size = 100;
+    world.state().jobs_on_a_page = Some(100);
     let outcome = asked(&world, &payload).await.unwrap();
     assert_eq!(outcome.kind(), "verified");
     assert_eq!(outcome.count("integrated"), Some(450));
@@ -462,7 +466,7 @@ async fn uses_the_stored_report_in_a_retry() {
     world.fail("sns:Publish", Failure::Throttled);
     asked(&world, &payload).await.unwrap_err();
     // A volume is detached after the report was stored.
-    world.state().records.volumes.clear();
+    world.state().volumes.clear();
     let outcome = asked(&world, &payload).await.unwrap();
     assert_eq!(outcome.member("complete"), Some(&json!(true)));
     let state = world.state();
@@ -747,26 +751,27 @@ proptest! {
         let (world, payload) = story.told("report").unwrap();
         {
             let mut state = world.state();
-            state.records.page_size = page_size;
+            state.jobs_on_a_page = Some(page_size);
             let mut dice = fastrand::Rng::with_seed(seed);
             // Earlier attempts that failed, and jobs that do not belong to the recovery.
-            let more: Vec<_> = state.records.jobs.iter().map(|job| {
+            let more: Vec<_> = state.restore_jobs.values().map(|job| {
                 let mut more = job.clone();
                 more.id = recovery_core::aws::arn::RestoreJobId::new(format!("{}-before", job.id));
                 match dice.u8(0..3) {
                     0 => more.restore_test = true,
                     1 => more.recovery_point = None,
                     _ => {
-                        more.status = "FAILED".to_owned();
+                        more.status = Some("FAILED".to_owned());
                         more.created = more.created.map(|at| at - chrono::TimeDelta::seconds(1));
                     }
                 }
                 more
             }).collect();
             if !story.items.iter().any(|item| item.came == Progress::Nowhere) {
-                state.records.jobs.extend(more);
+                let more = more.into_iter().map(|job| (job.id.to_string(), job));
+                state.restore_jobs.extend(more);
             }
-            dice.shuffle(&mut state.records.jobs);
+            state.order_of_jobs = seed;
         }
         let outcome = now(asked(&world, &payload)).unwrap();
         let report = kept(&world, &outcome);

@@ -6,9 +6,9 @@
 )]
 
 use chrono::{DateTime, TimeDelta};
-use recovery_core::aws::arn::{InstanceId, RestoreJobId, VolumeId};
-use recovery_core::aws::backup::{Job, RestoreJob, RestoreRequest};
-use recovery_core::aws::ec2::RecoveredVolume;
+use recovery_core::aws::arn::{Arn, InstanceId, RecoveryPointArn, RestoreJobId, VolumeId};
+use recovery_core::aws::backup::{RestoreJob, RestoreRequest};
+use recovery_core::aws::ec2::Volume;
 use recovery_core::error::Error;
 use recovery_core::fakes::{
     DRILL_ROLE, Failure, RESTORE_ROLE, World, attached_volume, completed_job, volume_point,
@@ -169,7 +169,6 @@ async fn returns_the_recorded_job_without_token_and_target() {
     world.state().calls.clear();
     world.state().stack_resources.clear();
     world.state().backups.points.clear();
-    world.state().records.jobs.clear();
     for status in ["PENDING", "RUNNING", "COMPLETED"] {
         world.set_started(status);
         let outcome = started(&world).await;
@@ -251,23 +250,18 @@ fn recovered_before(status: &str) -> World {
     let world = world();
     let at = |minute: i64| DateTime::from_timestamp(1_795_410_000 + minute * 60, 0).unwrap();
     let mut job = completed_job("9", POINT, RESTORE_ROLE, at(1), at(3));
-    job.status = status.to_owned();
-    let known = RestoreJob {
-        status: Some(status.to_owned()),
-        ..RestoreJob::known_by_id(job.id.clone())
-    };
+    job.status = Some(status.to_owned());
     let volume = attached_volume("9", "1", at(4));
     let mut state = world.state();
-    state.restore_jobs.insert(job.id.to_string(), known);
-    state.records.jobs.push(job);
-    state.records.volumes.insert(volume.id.clone(), volume);
+    state.restore_jobs.insert(job.id.to_string(), job);
+    state.volumes.insert(volume.id.clone(), volume);
     drop(state);
     world
 }
 
 #[tokio::test]
 async fn reuses_a_restore_of_another_recovery_while_its_volume_is_usable() {
-    type Change = fn(&mut Job, &mut RecoveredVolume);
+    type Change = fn(&mut RestoreJob, &mut Volume);
     let cases: [(&str, Change, bool); 12] = [
         ("it is attached to the target", |_, _| (), true),
         (
@@ -284,7 +278,7 @@ async fn reuses_a_restore_of_another_recovery_while_its_volume_is_usable() {
             "it is in another zone",
             |_, volume| {
                 volume.attachments.clear();
-                volume.zone = Some("us-west-2c".to_owned());
+                volume.zone = "us-west-2c".to_owned();
             },
             false,
         ),
@@ -296,24 +290,24 @@ async fn reuses_a_restore_of_another_recovery_while_its_volume_is_usable() {
         (
             "it is still being restored",
             |job, _| {
-                job.status = "RUNNING".to_owned();
+                job.status = Some("RUNNING".to_owned());
                 job.created_resource = None;
             },
             true,
         ),
         (
             "the job failed",
-            |job, _| job.status = "FAILED".to_owned(),
+            |job, _| job.status = Some("FAILED".to_owned()),
             false,
         ),
         (
             "the job was aborted",
-            |job, _| job.status = "ABORTED".to_owned(),
+            |job, _| job.status = Some("ABORTED".to_owned()),
             false,
         ),
         (
             "a drill restored it",
-            |job, _| job.role = Some(DRILL_ROLE.to_owned()),
+            |job, _| job.iam_role = Arn::parse(DRILL_ROLE).ok(),
             false,
         ),
         (
@@ -323,30 +317,29 @@ async fn reuses_a_restore_of_another_recovery_while_its_volume_is_usable() {
         ),
         (
             "it was restored from another recovery point",
-            |job, _| job.recovery_point = Some("arn:aws:ec2:us-west-2::snapshot/snap-b".to_owned()),
+            |job, _| {
+                job.recovery_point =
+                    RecoveryPointArn::parse("arn:aws:ec2:us-west-2::snapshot/snap-b").ok()
+            },
             false,
         ),
-        ("its role is unknown", |job, _| job.role = None, false),
+        ("its role is unknown", |job, _| job.iam_role = None, false),
     ];
     for (what, change, found) in cases {
         let world = recovered_before("COMPLETED");
         {
             let mut state = world.state();
             let state = &mut *state;
-            let mut volumes: Vec<_> = std::mem::take(&mut state.records.volumes)
-                .into_values()
-                .collect();
-            change(&mut state.records.jobs[0], &mut volumes[0]);
-            state.records.volumes = volumes
-                .into_iter()
-                .map(|volume| (volume.id.clone(), volume))
-                .collect();
+            let job = state.restore_jobs.get_mut("job-9").unwrap();
+            let mut volume = state.volumes.remove(&VolumeId::new("vol-9")).unwrap();
+            change(job, &mut volume);
+            state.volumes.insert(volume.id.clone(), volume);
         }
         let job = if found { "job-9" } else { "planned-1" };
         let outcome = started(&world).await;
         assert_eq!(outcome.id("restoreJobId"), Some(job), "{what}");
         // It is recorded, so it is returned even if the volume is deleted.
-        world.state().records.volumes.clear();
+        world.state().volumes.clear();
         assert_eq!(
             started(&world).await.id("restoreJobId"),
             Some(job),
@@ -368,18 +361,16 @@ async fn searches_every_page_for_the_best_restore() {
     let world = recovered_before("COMPLETED");
     {
         let mut state = world.state();
-        let records = &mut state.records;
-        records.page_size = 2;
-        let mut others = Vec::new();
+        state.jobs_on_a_page = Some(2);
+        // They are listed before the one that serves.
         for n in 10..15 {
-            let mut job = records.jobs[0].clone();
+            let mut job = state.restore_jobs["job-9"].clone();
             job.id = RestoreJobId::new(format!("job-{n}"));
             job.created = job.created.map(|at| at + TimeDelta::minutes(n));
             job.created_resource = None;
-            job.status = "RUNNING".to_owned();
-            others.push(job);
+            job.status = Some("RUNNING".to_owned());
+            state.restore_jobs.insert(job.id.to_string(), job);
         }
-        records.jobs.splice(0..0, others);
     }
     assert_eq!(started(&world).await.id("restoreJobId"), Some("job-9"));
 }

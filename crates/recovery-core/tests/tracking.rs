@@ -1,8 +1,13 @@
 //! One OpsItem for each job that ended, however often its event is delivered.
 
-use recovery_core::fakes::{DRILL_ROLE, Failure, StoredItem, World};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use recovery_core::error::Error;
+use recovery_core::fakes::{
+    Call, DRILL_ROLE, Failure, Intercepted, Interceptor, StoredItem, World, answered,
+};
 use recovery_core::ops_item::run::find_or_create;
-use recovery_core::ops_item::{Claim, DESCRIPTION_LIMIT, ItemKey, NewOpsItem, Severity, Status};
+use recovery_core::ops_item::{DESCRIPTION_LIMIT, ItemKey, NewOpsItem, OpsItem, Severity, Status};
 use recovery_core::ports::OpsItems;
 use recovery_core::track::run::handle;
 use serde_json::{Value, json};
@@ -263,43 +268,21 @@ async fn finds_an_ops_item_after_a_lost_create_response() {
 
 /// OpsCenter as the later of two concurrent callers sees it: its first search finds nothing, because the
 /// other caller's OpsItem does not exist or is not listed yet.
-struct Late(World, std::sync::atomic::AtomicBool);
+struct Late(AtomicBool);
 
-impl OpsItems for Late {
-    async fn find(
-        &self,
-        key: &ItemKey,
-    ) -> Result<Vec<recovery_core::ops_item::OpsItem>, recovery_core::error::Error> {
-        match self.1.swap(false, std::sync::atomic::Ordering::Relaxed) {
-            true => Ok(Vec::new()),
-            false => self.0.find(key).await,
+impl Interceptor for Late {
+    async fn intercept<T, F>(&self, _: Call<'_>, make: impl Fn() -> F + Send) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, Error>> + Send,
+    {
+        let mut answer = make().await?;
+        if let Some(found) = answered::<Vec<OpsItem>>(&mut answer)
+            && self.0.swap(false, Ordering::Relaxed)
+        {
+            found.clear();
         }
-    }
-
-    async fn open(
-        &self,
-        kind: &'static str,
-    ) -> Result<Vec<recovery_core::ops_item::OpsItem>, recovery_core::error::Error> {
-        self.0.open(kind).await
-    }
-
-    async fn get(
-        &self,
-        id: &recovery_core::aws::arn::OpsItemId,
-    ) -> Result<recovery_core::ops_item::OpsItem, recovery_core::error::Error> {
-        self.0.get(id).await
-    }
-
-    async fn create(&self, item: &NewOpsItem) -> Result<Claim, recovery_core::error::Error> {
-        self.0.create(item).await
-    }
-
-    async fn update(
-        &self,
-        id: &recovery_core::aws::arn::OpsItemId,
-        change: &recovery_core::ops_item::OpsItemChange,
-    ) -> Result<(), recovery_core::error::Error> {
-        self.0.update(id, change).await
+        Ok(answer)
     }
 }
 
@@ -309,11 +292,13 @@ async fn keeps_the_first_ops_item_of_two_concurrent_callers() {
         let world = World::new();
         let first = find_or_create(&world, &new_item()).await.unwrap();
         world.state().items[0].item.status = status;
-        let late = Late(world, true.into());
+        let late = Intercepted {
+            ports: &world,
+            interceptor: Late(true.into()),
+        };
         let second = find_or_create(&late, &new_item()).await.unwrap();
         assert_eq!(second.id, first.id);
-        let open = late
-            .0
+        let open = world
             .state()
             .items
             .iter()

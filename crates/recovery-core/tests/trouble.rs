@@ -8,16 +8,11 @@
 
 use std::sync::Mutex;
 
-use recovery_core::aws::arn::OpsItemId;
 use recovery_core::detect::run::{handle_alarm, handle_health};
 use recovery_core::detect::{Policy, Response};
 use recovery_core::error::Error;
-use recovery_core::fakes::{Failure, StoredItem, World};
-use recovery_core::notification::Notification;
-use recovery_core::ops_item::{
-    Claim, DESCRIPTION_LIMIT, ItemKey, NewOpsItem, OpsItem, OpsItemChange, Severity, Status,
-};
-use recovery_core::ports::{Notifications, OpsItems, Runbooks};
+use recovery_core::fakes::{Call, Effect, Failure, Intercepted, Interceptor, StoredItem, World};
+use recovery_core::ops_item::{DESCRIPTION_LIMIT, Severity, Status};
 use recovery_core::text;
 use serde_json::{Value, json};
 
@@ -221,49 +216,35 @@ async fn limits_updates_when_many_incidents_are_open() {
 /// Another run handles an event between this run's search and its next call.
 struct Overtaken<'a>(&'a World, Mutex<Option<Value>>);
 
-impl OpsItems for Overtaken<'_> {
-    async fn find(&self, key: &ItemKey) -> Result<Vec<OpsItem>, Error> {
-        let found = self.0.find(key).await?;
-        let event = self.1.lock().unwrap().take();
-        if let Some(event) = event {
-            answer(self.0, &event).await;
+impl<'a> Overtaken<'a> {
+    fn by(world: &'a World, event: &Value) -> Intercepted<&'a World, Overtaken<'a>> {
+        Intercepted {
+            ports: world,
+            interceptor: Overtaken(world, Mutex::new(Some(event.clone()))),
         }
-        Ok(found)
-    }
-    async fn open(&self, kind: &'static str) -> Result<Vec<OpsItem>, Error> {
-        self.0.open(kind).await
-    }
-    async fn get(&self, id: &OpsItemId) -> Result<OpsItem, Error> {
-        self.0.get(id).await
-    }
-    async fn create(&self, item: &NewOpsItem) -> Result<Claim, Error> {
-        self.0.create(item).await
-    }
-    async fn update(&self, id: &OpsItemId, change: &OpsItemChange) -> Result<(), Error> {
-        self.0.update(id, change).await
     }
 }
 
-impl Notifications for Overtaken<'_> {
-    async fn notify(&self, notification: &Notification) -> Result<(), Error> {
-        self.0.notify(notification).await
-    }
-}
-
-impl Runbooks for Overtaken<'_> {
-    async fn start(
-        &self,
-        runbook: &str,
-        token: &str,
-        parameters: &[(&'static str, String)],
-    ) -> Result<String, Error> {
-        self.0.start(runbook, token, parameters).await
+impl Interceptor for Overtaken<'_> {
+    async fn intercept<T, F>(&self, call: Call<'_>, make: impl Fn() -> F + Send) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, Error>> + Send,
+    {
+        let answered = make().await?;
+        if call.operation == "ssm:DescribeOpsItems" {
+            let event = self.1.lock().unwrap().take();
+            if let Some(event) = event {
+                answer(self.0, &event).await;
+            }
+        }
+        Ok(answered)
     }
 }
 
 /// Handles `event` in a run that a run for `overtaking` overtakes after its search.
 async fn race(world: &World, event: &Value, overtaking: &Value) {
-    let ports = Overtaken(world, Mutex::new(Some(overtaking.clone())));
+    let ports = Overtaken::by(world, overtaking);
     handle_alarm(&ports, &policy(), event).await.unwrap();
 }
 
@@ -349,7 +330,7 @@ async fn retry_after_a_lost_race_writes_the_right_status() {
         // The overtaking run's read succeeds.
         world.pass("ssm:GetOpsItem");
         world.fail("ssm:GetOpsItem", Failure::Throttled);
-        let ports = Overtaken(&world, Mutex::new(Some(overtaking)));
+        let ports = Overtaken::by(&world, &overtaking);
         handle_alarm(&ports, &policy(), &event).await.unwrap_err();
         let looked = world
             .calls()
@@ -390,41 +371,19 @@ async fn concurrent_runs_of_one_event_notify_once() {
 }
 
 /// Records the changes of the status.
-struct Statuses<'a>(&'a World, Mutex<Vec<Status>>);
+#[derive(Default)]
+struct Statuses(Mutex<Vec<Status>>);
 
-impl OpsItems for Statuses<'_> {
-    async fn find(&self, key: &ItemKey) -> Result<Vec<OpsItem>, Error> {
-        self.0.find(key).await
-    }
-    async fn open(&self, kind: &'static str) -> Result<Vec<OpsItem>, Error> {
-        self.0.open(kind).await
-    }
-    async fn get(&self, id: &OpsItemId) -> Result<OpsItem, Error> {
-        self.0.get(id).await
-    }
-    async fn create(&self, item: &NewOpsItem) -> Result<Claim, Error> {
-        self.0.create(item).await
-    }
-    async fn update(&self, id: &OpsItemId, change: &OpsItemChange) -> Result<(), Error> {
-        self.1.lock().unwrap().extend(change.status);
-        self.0.update(id, change).await
-    }
-}
-
-impl Notifications for Statuses<'_> {
-    async fn notify(&self, notification: &Notification) -> Result<(), Error> {
-        self.0.notify(notification).await
-    }
-}
-
-impl Runbooks for Statuses<'_> {
-    async fn start(
-        &self,
-        runbook: &str,
-        token: &str,
-        parameters: &[(&'static str, String)],
-    ) -> Result<String, Error> {
-        self.0.start(runbook, token, parameters).await
+impl Interceptor for Statuses {
+    async fn intercept<T, F>(&self, call: Call<'_>, make: impl Fn() -> F + Send) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, Error>> + Send,
+    {
+        if let Effect::Update(_, change) = call.effect {
+            self.0.lock().unwrap().extend(change.status);
+        }
+        make().await
     }
 }
 
@@ -432,7 +391,10 @@ impl Runbooks for Statuses<'_> {
 #[tokio::test]
 async fn updates_the_status_only_when_it_changes() {
     let world = World::new();
-    let ports = Statuses(&world, Mutex::default());
+    let ports = Intercepted {
+        ports: &world,
+        interceptor: Statuses::default(),
+    };
     for (event, written) in [
         (alarm(0), vec![]),
         (alarm(5), vec![]),
@@ -442,7 +404,7 @@ async fn updates_the_status_only_when_it_changes() {
     ] {
         handle_alarm(&ports, &policy(), &event).await.unwrap();
         assert_eq!(
-            std::mem::take(&mut *ports.1.lock().unwrap()),
+            std::mem::take(&mut *ports.0.lock().unwrap()),
             written,
             "{event}"
         );

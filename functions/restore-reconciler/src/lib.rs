@@ -12,7 +12,7 @@ use recovery_core::event;
 use recovery_core::integrate::run_reconcile::{LookbackWindow, reconcile};
 use recovery_core::integrate::skip::Ownership;
 use recovery_core::outcome::Outcome;
-use recovery_core::ports::{Clock, ReconciliationPorts};
+use recovery_core::ports::{Clock, IntegrationPorts};
 use recovery_lambda::{SettingsError, Variables};
 use serde_json::Value;
 
@@ -73,7 +73,7 @@ impl Settings {
 /// # Errors
 /// [`Error::Permanent`] for input that is not an event, and those of [`reconcile`].
 pub async fn handle(
-    ports: &impl ReconciliationPorts,
+    ports: &impl IntegrationPorts,
     clock: &impl Clock,
     ownership: &Ownership,
     window: LookbackWindow,

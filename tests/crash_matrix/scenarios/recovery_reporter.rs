@@ -15,7 +15,7 @@ const FILE: &str = "manual-recovery-report";
 fn of(name: &'static str, leads_to: &'static str, story: &Story, task: &str) -> Scenario {
     let (world, payload) = story.told(task).expect("the names of a story are valid");
     // Several pages and batches.
-    world.state().records.page_size = 2;
+    world.state().jobs_on_a_page = Some(2);
     Scenario::new(Function::RecoveryReporter, name, FILE, leads_to, world)
         .with(|input| *input = payload)
 }
@@ -79,13 +79,20 @@ fn reported(world: &World, story: &Story) {
     let (_, payload) = story
         .told("report")
         .expect("the names of a story are valid");
-    let now = world.state().records.clone();
+    let now = world.clone();
     let (before, _) = story
         .told("report")
         .expect("the names of a story are valid");
-    world.state().records = before.state().records.clone();
+    show(world, &before);
     let ports = Disturbed::not(world);
     let delivered = Function::RecoveryReporter;
     finish(delivered.deliver(&ports, &payload)).expect("nothing fails");
-    world.state().records = now;
+    show(world, &now);
+}
+
+/// Shows the restore jobs and volumes of another world in this one.
+fn show(world: &World, other: &World) {
+    let (mut state, other) = (world.state(), other.state());
+    state.restore_jobs = other.restore_jobs.clone();
+    state.volumes = other.volumes.clone();
 }

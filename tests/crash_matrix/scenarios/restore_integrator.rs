@@ -446,6 +446,7 @@ fn attach(world: &World, instance: &str) {
             instance: instance.clone(),
             device: "/dev/sdh".to_owned(),
             state: "attached".into(),
+            since: None,
         });
     });
     if let Some(instance) = world.state().instances.get_mut(&instance) {

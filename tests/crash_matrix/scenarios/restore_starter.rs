@@ -62,13 +62,13 @@ pub(super) fn scenarios() -> Vec<Scenario> {
             let mut state = world.state();
             let state = &mut *state;
             let volume = attached_volume("restored", "", DateTime::UNIX_EPOCH);
-            for job in &mut state.records.jobs {
+            for job in state.restore_jobs.values_mut() {
                 let arn = format!("arn:aws:ec2:us-west-2:111122223333:volume/{}", volume.id);
                 job.created_resource = Arn::parse(&arn).ok();
             }
             let mut volume = volume;
             volume.attachments.clear();
-            state.records.volumes.insert(volume.id.clone(), volume);
+            state.volumes.insert(volume.id.clone(), volume);
         }),
         of("rejected", "refused/restore-rejected").given(|world| {
             world.state().backups.rejects = Some("Invalid metadata".to_owned());

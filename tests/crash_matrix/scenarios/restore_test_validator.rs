@@ -1,7 +1,7 @@
 //! The volume of a restore test: valid, invalid and missing.
 
 use recovery_core::aws::arn::VolumeId;
-use recovery_core::aws::ec2::{Snapshot, TestVolume};
+use recovery_core::aws::ec2::{Snapshot, Volume};
 use recovery_core::fakes::World;
 use serde_json::json;
 
@@ -24,13 +24,19 @@ fn of(name: &'static str, leads_to: &'static str) -> Scenario {
     let volume = VolumeId::new(volume.expect("the event names the volume"));
     {
         let mut state = world.state();
-        let made = TestVolume {
+        let made = Volume {
+            id: volume,
             state: "available".into(),
-            size: 100,
-            encrypted: true,
+            zone: "us-west-2a".to_owned(),
+            attachments: Vec::new(),
+            key: None,
+            restore_test: true,
+            owner: None,
+            size: Some(100),
+            encrypted: Some(true),
             snapshot: Some(SNAPSHOT.to_owned()),
         };
-        state.restore_tests.volumes.insert(volume, made);
+        state.volumes.insert(made.id.clone(), made);
         let snapshot = Snapshot {
             id: SNAPSHOT.to_owned(),
             size: 100,
@@ -47,17 +53,17 @@ pub(super) fn scenarios() -> Vec<Scenario> {
     vec![
         of("valid", "validated"),
         of("by-id", "validated").with(|event| *event = json!({ "restoreJobId": JOB })),
-        of("invalid", "validated").given(|world| each_volume(world, |volume| volume.size = 8)),
+        of("invalid", "validated")
+            .given(|world| each_volume(world, |volume| volume.size = Some(8))),
         at_the_quota(
             of("invalid-at-the-quota", "validated")
-                .given(|world| each_volume(world, |volume| volume.size = 8)),
+                .given(|world| each_volume(world, |volume| volume.size = Some(8))),
         ),
         of("creating", "validated").given(|world| {
             world.state().looks_until_created = Some(1);
             each_volume(world, |volume| volume.state = "creating".into());
         }),
-        of("volume-missing", "validated")
-            .given(|world| world.state().restore_tests.volumes.clear()),
+        of("volume-missing", "validated").given(|world| world.state().volumes.clear()),
         of("validated-before", "already-validated").given(|world| {
             let results = &mut world.state().restore_tests.results;
             results.insert(JOB.to_owned(), "SUCCESSFUL".to_owned());
@@ -89,7 +95,7 @@ fn not_a_test() -> Scenario {
     )
 }
 
-fn each_volume(world: &World, change: impl Fn(&mut TestVolume)) {
-    let volumes = &mut world.state().restore_tests.volumes;
+fn each_volume(world: &World, change: impl Fn(&mut Volume)) {
+    let volumes = &mut world.state().volumes;
     volumes.values_mut().for_each(change);
 }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use chrono::DateTime;
+
 use crate::wire::{Answer, Wire, called_in, listed};
 
 use super::*;
@@ -55,15 +57,11 @@ fn attached(status: &str) -> Answer {
 }
 
 async fn describe_volume(wire: &Wire) -> Result<Volume, Error> {
-    Ec2::new(&wire.config())
-        .volume(&VolumeId::new(VOLUME))
-        .await
+    Volumes::describe(&Ec2::new(&wire.config()), &VolumeId::new(VOLUME)).await
 }
 
 async fn describe_instance(wire: &Wire) -> Result<Instance, Error> {
-    Ec2::new(&wire.config())
-        .instance(&InstanceId::new(INSTANCE))
-        .await
+    Instances::describe(&Ec2::new(&wire.config()), &InstanceId::new(INSTANCE)).await
 }
 
 async fn attach(wire: &Wire) -> Result<AttachAnswer, Error> {
@@ -79,11 +77,12 @@ async fn attach(wire: &Wire) -> Result<AttachAnswer, Error> {
 #[tokio::test]
 async fn describes_a_volume_by_id_with_every_field() {
     let wire = Wire::answering([volumes(&format!(
-        "<item><volumeId>{VOLUME}</volumeId><size>8</size><availabilityZone>us-west-2a</availabilityZone><status>in-use</status>\
+        "<item><volumeId>{VOLUME}</volumeId><size>8</size><snapshotId>snap-1</snapshotId><availabilityZone>us-west-2a</availabilityZone><status>in-use</status>\
          <encrypted>true</encrypted><kmsKeyId>{KEY}</kmsKeyId>\
          <attachmentSet>\
          <item><volumeId>{VOLUME}</volumeId><instanceId>i-old</instanceId><device>/dev/sdg</device><status>detached</status></item>\
-         <item><volumeId>{VOLUME}</volumeId><instanceId>{INSTANCE}</instanceId><device>/dev/sdf</device><status>attaching</status></item>\
+         <item><volumeId>{VOLUME}</volumeId><instanceId>{INSTANCE}</instanceId><device>/dev/sdf</device><status>attaching</status>\
+         <attachTime>2026-11-23T05:50:07.000Z</attachTime></item>\
          </attachmentSet>\
          <tagSet><item><key>Name</key><value>data</value></item></tagSet></item>"
     ))]);
@@ -99,10 +98,14 @@ async fn describes_a_volume_by_id_with_every_field() {
                 instance: InstanceId::new(INSTANCE),
                 device: "/dev/sdf".to_owned(),
                 state: "attaching".into(),
+                since: DateTime::from_timestamp(1_795_413_007, 0),
             }],
             key: Some(KEY.to_owned()),
             restore_test: false,
             owner: None,
+            size: Some(8),
+            encrypted: Some(true),
+            snapshot: Some("snap-1".to_owned()),
         }
     );
     assert_eq!(wire.only().action(), "ec2:DescribeVolumes");
@@ -127,7 +130,7 @@ async fn describes_many_volumes_by_filter_without_missing_ones() {
         page(&volume("vol-3"), ""),
     ]);
     let ids = ["vol-1", "vol-2", "vol-3"].map(VolumeId::new);
-    let seen = Ec2::new(&wire.config()).volumes(&ids).await.unwrap();
+    let seen = Ec2::new(&wire.config()).list(&ids).await.unwrap();
     let seen: Vec<&str> = seen.iter().map(|volume| volume.id.as_str()).collect();
     assert_eq!(seen, ["vol-1", "vol-3"]);
     let asked = form(&[
@@ -138,6 +141,78 @@ async fn describes_many_volumes_by_filter_without_missing_ones() {
     ]);
     assert_eq!(wire.sent()[0].form(), asked);
     assert_eq!(wire.sent()[1].form()["NextToken"], "more");
+}
+
+#[tokio::test]
+async fn keeps_size_encryption_and_snapshot_of_a_volume() {
+    let of = |members: &str| {
+        volumes(&format!(
+            "<item><volumeId>{VOLUME}</volumeId><availabilityZone>us-west-2a</availabilityZone>{members}</item>"
+        ))
+    };
+    let wire = Wire::answering([
+        of("<size>8</size><snapshotId/><status>error</status><encrypted>false</encrypted>"),
+        of("<status>available</status>"),
+    ]);
+    let empty = describe_volume(&wire).await.unwrap();
+    assert_eq!(
+        (empty.size, empty.encrypted, empty.snapshot),
+        (Some(8), Some(false), None)
+    );
+    let sparse = describe_volume(&wire).await.unwrap();
+    assert_eq!(
+        (sparse.size, sparse.encrypted, sparse.snapshot),
+        (None, None, None)
+    );
+}
+
+fn snapshots(inner: &str) -> Answer {
+    Answer::ec2(
+        "DescribeSnapshots",
+        &format!("<snapshotSet>{inner}</snapshotSet>"),
+    )
+}
+
+#[tokio::test]
+async fn describes_a_snapshot_with_size_and_encryption() {
+    let wire = Wire::answering([
+        snapshots(
+            "<item><snapshotId>snap-1</snapshotId><volumeSize>100</volumeSize><encrypted>true</encrypted></item>",
+        ),
+        snapshots("<item><snapshotId>snap-1</snapshotId><encrypted>true</encrypted></item>"),
+    ]);
+    let ec2 = Ec2::new(&wire.config());
+    assert_eq!(
+        Snapshots::describe(&ec2, "snap-1").await.unwrap(),
+        Some(Snapshot {
+            id: "snap-1".to_owned(),
+            size: 100,
+            encrypted: true,
+        })
+    );
+    assert_eq!(wire.sent()[0].form()["SnapshotId.1"], "snap-1");
+    let error = Snapshots::describe(&ec2, "snap-1").await.unwrap_err();
+    assert!(error.to_string().contains("volume size"), "{error}");
+}
+
+#[tokio::test]
+async fn returns_none_for_a_missing_volume_or_snapshot() {
+    let wire = Wire::answering([
+        volumes(""),
+        Answer::ec2_error(
+            400,
+            "InvalidSnapshot.NotFound",
+            "The snapshot does not exist.",
+        ),
+        snapshots(""),
+        Answer::ec2_error(403, "UnauthorizedOperation", "You are not authorized."),
+    ]);
+    let ec2 = Ec2::new(&wire.config());
+    assert_eq!(ec2.list(&[VolumeId::new(VOLUME)]).await.unwrap(), []);
+    assert_eq!(Snapshots::describe(&ec2, "snap-1").await.unwrap(), None);
+    assert_eq!(Snapshots::describe(&ec2, "snap-1").await.unwrap(), None);
+    let error = Snapshots::describe(&ec2, "snap-1").await.unwrap_err();
+    assert_eq!(error.error_type(), "Permanent");
 }
 
 #[tokio::test]
@@ -320,7 +395,7 @@ async fn reads_group_instances_of_every_page() {
         page("i-2", ""),
     ]);
     let found = Ec2::new(&wire.config())
-        .group_instances("shop-Group-1ABC")
+        .list_of_group("shop-Group-1ABC")
         .await
         .unwrap();
     let ids: Vec<&str> = found.iter().map(|instance| instance.id.as_str()).collect();
@@ -346,7 +421,7 @@ async fn reads_group_instances_of_every_page() {
 async fn describes_stack_instances_by_cloudformation_tags() {
     let wire = Wire::answering([instances(&instance_xml(INSTANCE))]);
     let seen = Ec2::new(&wire.config())
-        .stack_instances("shop", "Database")
+        .list_of_stack("shop", "Database")
         .await
         .unwrap();
     assert_eq!(seen.len(), 1);
@@ -364,7 +439,7 @@ async fn describes_stack_instances_by_cloudformation_tags() {
 async fn escapes_wildcards_in_group_names() {
     let wire = Wire::answering([Answer::ec2("DescribeInstances", "<reservationSet/>")]);
     let found = Ec2::new(&wire.config())
-        .group_instances(r"shop*?\")
+        .list_of_group(r"shop*?\")
         .await
         .unwrap();
     assert!(found.is_empty());
@@ -657,17 +732,21 @@ async fn actions_match_the_requests() {
         Answer::ec2("DescribeInstances", ""),
         Answer::ec2("DescribeInstances", ""),
         Answer::ec2("DescribeTags", ""),
+        snapshots(""),
         attached("attached"),
     ]);
     let ec2 = Ec2::new(&wire.config());
-    ec2.volume(&VolumeId::new(VOLUME)).await.unwrap_err();
-    ec2.instance(&InstanceId::new(INSTANCE)).await.unwrap_err();
-    ec2.group_instances("g").await.unwrap();
+    Volumes::describe(&ec2, &VolumeId::new(VOLUME))
+        .await
+        .unwrap_err();
+    Instances::describe(&ec2, &InstanceId::new(INSTANCE))
+        .await
+        .unwrap_err();
+    ec2.list_of_group("g").await.unwrap();
     ec2.tags("snap-1").await.unwrap();
+    Snapshots::describe(&ec2, "snap-1").await.unwrap();
     attach(&wire).await.unwrap();
-    assert_eq!(wire.actions(), listed(Ec2::ACTIONS));
-    assert_eq!(
-        called_in("ec2", include_str!("../ec2.rs")),
-        listed(Ec2::ACTIONS)
-    );
+    let actions = listed(&[Ec2::INTEGRATION_ACTIONS, Ec2::VALIDATION_ACTIONS].concat());
+    assert_eq!(wire.actions(), actions);
+    assert_eq!(called_in("ec2", include_str!("../ec2.rs")), actions);
 }

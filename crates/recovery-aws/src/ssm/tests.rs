@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use chrono::DateTime;
 use recovery_core::ops_item::Severity;
 use serde_json::{Value, json};
 
@@ -41,7 +42,7 @@ fn summary(id: &str, created: f64, status: &str, key: &str) -> Value {
 }
 
 async fn find(wire: &Wire) -> Result<Vec<OpsItem>, Error> {
-    OpsCenter::new(&wire.config()).find(&key()).await
+    OpsCenter::new(&wire.config()).list(&key()).await
 }
 
 async fn get(wire: &Wire) -> Result<OpsItem, Error> {
@@ -130,7 +131,7 @@ async fn filters_open_ops_items_by_kind_and_status() {
         ),
     ]);
     let open = OpsCenter::new(&wire.config())
-        .open(recovery_core::ops_item::INCIDENT)
+        .list_open(recovery_core::ops_item::INCIDENT)
         .await
         .unwrap();
     let ids: Vec<&str> = open.iter().map(|item| item.id.as_str()).collect();
@@ -437,4 +438,35 @@ async fn actions_match_the_requests() {
     assert_eq!(wire.actions(), listed(RunbookRunner::ACTIONS));
     let both: Vec<&str> = [OpsCenter::ACTIONS, RunbookRunner::ACTIONS].concat();
     assert_eq!(called_in("ssm", include_str!("../ssm.rs")), listed(&both));
+}
+
+#[tokio::test]
+async fn returns_the_creation_date_of_an_ops_item_and_none_if_missing() {
+    let wire = Wire::answering([
+        Answer::json(&json!({"OpsItem": {
+            "OpsItemId": "oi-1",
+            "Status": "Open",
+            "CreatedTime": 1_795_405_260.5,
+            "OperationalData": {"recovery:began": {"Value": "2026-11-23T03:40:00Z"}},
+        }})),
+        Answer::json_error(400, "OpsItemNotFoundException", &json!({"Message": "no"})),
+        Answer::json_error(400, "AccessDeniedException", &json!({"Message": "no"})),
+    ]);
+    let ops_center = OpsCenter::new(&wire.config());
+    let id = OpsItemId::new("oi-1");
+    assert_eq!(
+        ops_center.find(&id).await.unwrap(),
+        Some(OpsItem {
+            id: id.clone(),
+            status: Status::Open,
+            created: DateTime::from_timestamp(1_795_405_260, 500_000_000),
+            data: [(
+                "recovery:began".to_owned(),
+                "2026-11-23T03:40:00Z".to_owned()
+            )]
+            .into(),
+        })
+    );
+    assert_eq!(ops_center.find(&id).await.unwrap(), None);
+    ops_center.find(&id).await.unwrap_err();
 }

@@ -1,4 +1,4 @@
-//! AWS Backup: restore jobs, recovery points, and the restore that is integrated.
+//! Restore jobs, as AWS Backup and their events describe them, recovery points and restore tests.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -33,6 +33,9 @@ pub struct RestoreJob {
     pub iam_role: Option<Arn>,
     /// Whether a restore testing plan started the job. AWS Backup deletes the restored resource of such a job.
     pub restore_test: bool,
+    /// When the job was created.
+    pub created: Option<DateTime<Utc>>,
+    /// When the job ended.
     pub completed: Option<DateTime<Utc>>,
 }
 
@@ -84,12 +87,18 @@ impl RestoreJob {
             source_resource: None,
             iam_role: None,
             restore_test: false,
+            created: None,
             completed: None,
         }
     }
 
     pub fn is_completed(&self) -> bool {
         self.status.as_deref() == Some("COMPLETED")
+    }
+
+    /// Whether it failed or was aborted.
+    pub fn has_failed(&self) -> bool {
+        matches!(self.status.as_deref(), Some("FAILED" | "ABORTED"))
     }
 
     /// Whether it has not ended yet.
@@ -113,6 +122,18 @@ impl RestoreJob {
             .map(|role| role.as_str() == drill_role)
     }
 
+    /// Whether it belongs to a recovery of this mode. A job that does not say its role is not a drill's.
+    pub(crate) fn belongs_to(&self, mode: Mode, drill_role: &str) -> bool {
+        let of_drill = self.is_of_drill(drill_role) == Some(true);
+        !self.restore_test && of_drill == (mode == Mode::Drill)
+    }
+
+    /// Orders jobs of one recovery point: a completed one is above others, then the newest.
+    pub(crate) fn rank(&self) -> (bool, Option<DateTime<Utc>>, &str) {
+        (self.is_completed(), self.created, self.id.as_str())
+    }
+
+    /// The EBS volume that it created, if any.
     pub fn created_volume(&self) -> Option<VolumeId> {
         let created = self.created_resource.as_ref()?;
         created
@@ -165,6 +186,7 @@ impl RestoreJob {
             source_resource: other.source_resource.or(self.source_resource),
             iam_role: other.iam_role.or(self.iam_role),
             restore_test: self.restore_test || other.restore_test,
+            created: other.created.or(self.created),
             completed: other.completed.or(self.completed),
         }
     }
@@ -247,55 +269,4 @@ pub struct RecoveryPoint {
     pub cold_from: Option<DateTime<Utc>>,
     /// Whether its lifecycle opts in to archiving.
     pub archives: bool,
-}
-
-/// A restore job of `backup:ListRestoreJobs`.
-///
-/// See <https://docs.aws.amazon.com/aws-backup/latest/devguide/API_RestoreJobsListMember.html>.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Job {
-    pub id: RestoreJobId,
-    /// `PENDING`, `RUNNING`, `COMPLETED`, `FAILED`, `ABORTED`; empty if AWS Backup returns none.
-    pub status: String,
-    /// The message of AWS Backup.
-    pub message: Option<String>,
-    /// The ARN of the recovery point.
-    pub recovery_point: Option<String>,
-    /// The restored resource.
-    pub created_resource: Option<Arn>,
-    /// The role that AWS Backup restored with.
-    pub role: Option<String>,
-    /// Whether a restore testing plan started it.
-    pub restore_test: bool,
-    pub created: Option<DateTime<Utc>>,
-    pub completed: Option<DateTime<Utc>>,
-}
-
-impl Job {
-    pub fn is_completed(&self) -> bool {
-        self.status == "COMPLETED"
-    }
-
-    pub fn volume(&self) -> Option<VolumeId> {
-        let created = self.created_resource.as_ref()?;
-        created
-            .resource_id("volume")
-            .filter(|_| created.service() == "ec2")
-            .map(VolumeId::new)
-    }
-
-    /// Whether it belongs to a recovery of this mode. A drill restores with a separate role.
-    pub(crate) fn belongs_to(&self, mode: Mode, drill_role: &str) -> bool {
-        let of_a_drill = self.role.as_deref() == Some(drill_role);
-        !self.restore_test && of_a_drill == (mode == Mode::Drill)
-    }
-
-    pub fn has_failed(&self) -> bool {
-        matches!(self.status.as_str(), "FAILED" | "ABORTED")
-    }
-
-    /// The greater, the better: completed before not completed, then the newer.
-    pub(crate) fn rank(&self) -> (bool, Option<DateTime<Utc>>, &str) {
-        (self.is_completed(), self.created, self.id.as_str())
-    }
 }

@@ -121,6 +121,8 @@ pub struct Attachment {
     pub device: String,
     /// Its state.
     pub state: AttachmentState,
+    /// When the attaching began.
+    pub since: Option<DateTime<Utc>>,
 }
 
 /// An EBS volume of `ec2:DescribeVolumes`.
@@ -136,6 +138,12 @@ pub struct Volume {
     pub restore_test: bool,
     /// The stack that created it and its logical id, for example `shop/Data`, according to CloudFormation's tags.
     pub owner: Option<String>,
+    /// Its size in GiB.
+    pub size: Option<i32>,
+    /// Whether it is encrypted.
+    pub encrypted: Option<bool>,
+    /// The snapshot that it was created from.
+    pub snapshot: Option<String>,
 }
 
 /// An EC2 instance of `ec2:DescribeInstances`.
@@ -178,18 +186,6 @@ pub enum AttachAnswer {
     Unsupported(Fault),
 }
 
-/// The volume of a restore test.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TestVolume {
-    /// Its state.
-    pub state: VolumeState,
-    /// Its size in GiB.
-    pub size: i32,
-    pub encrypted: bool,
-    /// The snapshot from which it was created.
-    pub snapshot: Option<String>,
-}
-
 /// The EBS snapshot behind a recovery point.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snapshot {
@@ -197,22 +193,4 @@ pub struct Snapshot {
     /// The size of its volume in GiB.
     pub size: i32,
     pub encrypted: bool,
-}
-
-/// A restored volume of `ec2:DescribeVolumes`, with the times of its attachments.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RecoveredVolume {
-    pub id: VolumeId,
-    pub state: VolumeState,
-    pub zone: Option<String>,
-    pub attachments: Vec<Since>,
-}
-
-/// An attachment and its time.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Since {
-    pub instance: InstanceId,
-    pub device: String,
-    pub state: AttachmentState,
-    pub since: Option<DateTime<Utc>>,
 }

@@ -19,7 +19,7 @@ use crate::ops_item::{
     BEGAN, INCIDENT, KIND, NOT_CREATED, NewOpsItem, OpsItem, OpsItemChange, Status, unless_at_quota,
 };
 use crate::outcome::Outcome;
-use crate::ports::ResponsePorts;
+use crate::ports::{Notifications, OpsItems, ResponsePorts, Runbooks};
 use crate::{detect, event};
 
 /// Operational data: the time of the latest signal that the incident is open.
@@ -164,7 +164,7 @@ async fn respond(
     }
     // Last, because nothing depends on it: a failure is only logged.
     if let Some(item) = &item {
-        if let Err(error) = add_resources(ports, item, &incident.resources).await {
+        if let Err(error) = add_resources(ports.ops_items(), item, &incident.resources).await {
             tracing::warn!(opsItemId = %item.id, %error, "the resources were not added to the OpsItem");
         }
         if item.status == Status::Open
@@ -218,9 +218,15 @@ async fn track(ports: &impl ResponsePorts, incident: &Incident) -> Result<Option
             || known(younger) <= known(first)
     };
     let item = if incident.opens {
-        find_or_create_where(ports, &new, counts, repeats).await?
+        find_or_create_where(ports.ops_items(), &new, counts, repeats).await?
     } else {
-        match ports.find(&new.key).await?.into_iter().find(counts) {
+        match ports
+            .ops_items()
+            .list(&new.key)
+            .await?
+            .into_iter()
+            .find(counts)
+        {
             Some(item) => item,
             None => return Ok(None),
         }
@@ -248,7 +254,7 @@ async fn track(ports: &impl ResponsePorts, incident: &Incident) -> Result<Option
             data: data(incident),
             ..OpsItemChange::default()
         };
-        ports.update(&item.id, &change).await?;
+        ports.ops_items().update(&item.id, &change).await?;
     } else if !overtaken(incident, &item) {
         return Ok(Some(item));
     }
@@ -296,7 +302,7 @@ async fn resolve_concurrent_update(
     incident: &Incident,
     id: &OpsItemId,
 ) -> Result<OpsItem, Error> {
-    let mut item = ports.get(id).await?;
+    let mut item = ports.ops_items().get(id).await?;
     // Once is enough, unless a third run writes at the same time.
     for _ in 0..3 {
         let Some(state) = latest(&item).filter(|state| item.status != status(*state)) else {
@@ -315,8 +321,8 @@ async fn resolve_concurrent_update(
             status: Some(status(state)),
             ..OpsItemChange::default()
         };
-        ports.update(id, &change).await?;
-        item = ports.get(id).await?;
+        ports.ops_items().update(id, &change).await?;
+        item = ports.ops_items().get(id).await?;
     }
     Ok(item)
 }
@@ -421,7 +427,8 @@ async fn notify(
     message.happened.push_str(&link);
     message.done = done(policy, responses, item.is_some());
     ports
-        .notify(&Notification {
+        .notifications()
+        .publish(&Notification {
             subject: incident.title.clone(),
             pointer: pointer.unwrap_or_else(|| "Check the workload.".to_owned()),
             message: message.plain(&incident.title),
@@ -442,7 +449,7 @@ async fn notify(
             data: [(NOTIFIED, keys.clone())].into(),
             ..OpsItemChange::default()
         };
-        ports.update(&item.id, &change).await?;
+        ports.ops_items().update(&item.id, &change).await?;
         item.data.insert(NOTIFIED.to_owned(), keys);
     }
     Ok(())
@@ -480,13 +487,13 @@ async fn recover(
         (Some(_), None) => format!("recover {}", incident.message_key),
     };
     let token = incident.key.token(&purpose);
-    let execution = ports.start(runbook, &token, &parameters).await?;
+    let execution = ports.runbooks().start(runbook, &token, &parameters).await?;
     if let Some(item) = item {
         let change = OpsItemChange {
             data: [(EXECUTION, execution.clone())].into(),
             ..OpsItemChange::default()
         };
-        ports.update(&item.id, &change).await?;
+        ports.ops_items().update(&item.id, &change).await?;
     }
     Ok(execution)
 }
@@ -494,7 +501,7 @@ async fn recover(
 /// Makes the items of open incidents refer to each other, because they concern one workload. Of many, only this
 /// run's own item and those that it refers to are changed.
 async fn relate_open_incidents(ports: &impl ResponsePorts, own: &OpsItem) -> Result<(), Error> {
-    let mut open = ports.open(INCIDENT).await?;
+    let mut open = ports.ops_items().list_open(INCIDENT).await?;
     // OpsCenter may not list it yet.
     if open.iter().all(|item| item.id != own.id) {
         open.push(own.clone());
@@ -536,5 +543,5 @@ async fn relate(ports: &impl ResponsePorts, item: &OpsItem, open: &[OpsItem]) ->
         data: [(RELATED, mark)].into(),
         ..OpsItemChange::default()
     };
-    ports.update(&item.id, &change).await
+    ports.ops_items().update(&item.id, &change).await
 }

@@ -81,6 +81,7 @@ pub fn restore_job(event: &Event) -> Result<RestoreJob, Error> {
         source_resource: parsed(detail.source_resource_arn),
         iam_role: parsed(detail.iam_role_arn),
         restore_test: detail.restore_testing_plan_arn.is_some(),
+        created: None,
         completed: detail
             .completion_date
             .as_deref()

@@ -83,7 +83,7 @@ struct Execution {
 /// If no endpoint set them: [`Error::Permanent`] if one of the errors is permanent, because a person must act,
 /// otherwise [`Error::Retryable`]. [`Error::Permanent`] for invalid input.
 pub async fn handle(
-    ports: &(impl RoutingControls + Sync),
+    controls: &(impl RoutingControls + Sync),
     routing: &Routing,
     payload: &Value,
 ) -> Result<Outcome, Error> {
@@ -120,7 +120,7 @@ pub async fn handle(
     };
     for endpoint in routing.endpoints_for(&execution.name) {
         // An endpoint that failed may have set the controls. The next endpoint shows it.
-        match as_wanted(ports, routing, endpoint).await {
+        match as_wanted(controls, routing, endpoint).await {
             Ok(true) => {
                 let outcome = if asked {
                     Outcome::shifted()
@@ -136,7 +136,7 @@ pub async fn handle(
             }
         }
         asked = true;
-        match ports.set_routing(endpoint, &routing.wanted).await {
+        match controls.update(endpoint, &routing.wanted).await {
             Ok(ShiftAnswer::Set) => return done(Outcome::shifted(), endpoint, failures.len()),
             Ok(ShiftAnswer::AgainstSafetyRule(fault)) => {
                 return done(Outcome::refused("safety-rule"), endpoint, failures.len()).map(
@@ -158,14 +158,14 @@ pub async fn handle(
 
 /// Whether all controls have the wanted state, according to this endpoint.
 async fn as_wanted(
-    ports: &(impl RoutingControls + Sync),
+    controls: &(impl RoutingControls + Sync),
     routing: &Routing,
     endpoint: &ClusterEndpoint,
 ) -> Result<bool, Error> {
     let states = routing
         .wanted
         .iter()
-        .map(|(control, _)| ports.routing_state(endpoint, control));
+        .map(|(control, _)| controls.get(endpoint, control));
     let states = try_join_all(states).await?;
     Ok(states
         .iter()

@@ -48,7 +48,7 @@ struct Input {
 /// [`Error::Retryable`] while the recovery runs, or if a failed call may succeed later; [`Error::Permanent`] if
 /// the recovery has failed, for invalid input, or for a call that failed for good.
 pub async fn handle(
-    ports: &(impl RecoveryExecutions + Sync),
+    executions: &(impl RecoveryExecutions + Sync),
     clock: &impl Clock,
     config: &RegionSwitchConfig,
     payload: &Value,
@@ -85,7 +85,7 @@ pub async fn handle(
     });
     let mut started = false;
     loop {
-        let arn = match ports.recovery(&name).await? {
+        let arn = match executions.describe(&name).await? {
             Some(execution) => match execution.status.as_str() {
                 "SUCCEEDED" => {
                     return Ok(Outcome::recovered()
@@ -98,7 +98,7 @@ pub async fn handle(
             // An execution that was just started may not be listed yet.
             None if started => name.clone(),
             None => {
-                ports.start_recovery(&name, &recovery.to_string()).await?;
+                executions.start(&name, &recovery.to_string()).await?;
                 started = true;
                 name.clone()
             }

@@ -53,7 +53,7 @@ fn available(
 }
 
 impl RoutingControls for World {
-    async fn routing_state(
+    async fn get(
         &self,
         endpoint: &ClusterEndpoint,
         control: &RoutingControl,
@@ -71,7 +71,7 @@ impl RoutingControls for World {
         })
     }
 
-    async fn set_routing(
+    async fn update(
         &self,
         endpoint: &ClusterEndpoint,
         wanted: &[(RoutingControl, Switch)],
@@ -99,7 +99,7 @@ impl RoutingControls for World {
 }
 
 impl RecoveryExecutions for World {
-    async fn recovery(&self, name: &str) -> Result<Option<Execution>, Error> {
+    async fn describe(&self, name: &str) -> Result<Option<Execution>, Error> {
         self.call("states:DescribeExecution", name, |state| {
             let recoveries = &mut state.recoveries;
             let Some((_, execution)) = recoveries.executions.get_mut(name) else {
@@ -116,7 +116,7 @@ impl RecoveryExecutions for World {
         })
     }
 
-    async fn start_recovery(&self, name: &str, input: &str) -> Result<(), Error> {
+    async fn start(&self, name: &str, input: &str) -> Result<(), Error> {
         self.call("states:StartExecution", name, |state| {
             state
                 .recoveries

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::aws::arn::OpsItemId;
 use crate::error::Error;
-use crate::fakes::{DRILL_ROLE, World, attached_volume, completed_job};
+use crate::fakes::{DRILL_ROLE, State, World, attached_volume, completed_job};
 use crate::ops_item::{ItemKey, NewOpsItem, Severity};
 use crate::plan::item::{Item, Predictions, Refused, TagsFrom, Target};
 use crate::plan::recovery_plan::Plan;
@@ -286,11 +286,11 @@ impl Story {
                 .objects
                 .insert(key.clone(), json!(plan).to_string());
             for (number, item) in self.items.iter().enumerate() {
-                self.show(&mut state.records, number, item.came);
+                self.show(&mut state, number, item.came);
                 if let Some((created, ended)) = item.failed_before {
                     let number = number + self.items.len();
                     let came = Progress::Failed(created, ended);
-                    self.show(&mut state.records, number, came);
+                    self.show(&mut state, number, came);
                 }
             }
         }
@@ -346,17 +346,15 @@ impl Story {
         drop(world.create(&new).now_or_never());
         let mut state = world.state();
         state.calls.clear();
-        let id = state.items.first().map(|stored| stored.item.id.clone());
-        let id = id.unwrap_or_else(|| OpsItemId::new("oi-1"));
-        state
-            .records
-            .created
-            .insert(id.clone(), Story::moment(tracked));
-        Ok(id)
+        let Some(stored) = state.items.first_mut() else {
+            return Ok(OpsItemId::new("oi-1"));
+        };
+        stored.item.created = Some(Story::moment(tracked));
+        Ok(stored.item.id.clone())
     }
 
     /// A job, and what it made. Numbers beyond those of the items are those of other jobs of theirs.
-    fn show(&self, records: &mut super::Records, number: usize, came: Progress) {
+    fn show(&self, state: &mut State, number: usize, came: Progress) {
         let role = match self.mode {
             Mode::Recover => ROLE,
             Mode::Drill => DRILL_ROLE,
@@ -371,29 +369,31 @@ impl Story {
             Progress::Nowhere => {}
             Progress::Restoring(created) => {
                 let mut job = job(created, created);
-                job.status = "RUNNING".to_owned();
+                job.status = Some("RUNNING".to_owned());
                 job.created_resource = None;
                 job.completed = None;
-                records.jobs.push(job);
+                state.restore_jobs.insert(job.id.to_string(), job);
             }
             Progress::Failed(created, ended) => {
                 let mut job = job(created, ended);
-                job.status = "FAILED".to_owned();
+                job.status = Some("FAILED".to_owned());
                 job.created_resource = None;
-                job.message = Some("The KMS key <b>cannot</b> be used".to_owned());
-                records.jobs.push(job);
+                job.status_message = Some("The KMS key <b>cannot</b> be used".to_owned());
+                state.restore_jobs.insert(job.id.to_string(), job);
             }
             Progress::Restored(created, completed) => {
                 let mut volume = attached_volume(&n, "1", Story::moment(completed));
                 volume.attachments.clear();
                 volume.state = "available".into();
-                records.volumes.insert(volume.id.clone(), volume);
-                records.jobs.push(job(created, completed));
+                state.volumes.insert(volume.id.clone(), volume);
+                let job = job(created, completed);
+                state.restore_jobs.insert(job.id.to_string(), job);
             }
             Progress::Attached(created, completed, attached) => {
                 let volume = attached_volume(&n, "0a1b2c3d4e5f60718", Story::moment(attached));
-                records.volumes.insert(volume.id.clone(), volume);
-                records.jobs.push(job(created, completed));
+                state.volumes.insert(volume.id.clone(), volume);
+                let job = job(created, completed);
+                state.restore_jobs.insert(job.id.to_string(), job);
             }
         }
     }

@@ -26,7 +26,7 @@ pub(crate) enum Admission {
 /// [`Error::Retryable`] if AWS Backup does not know yet that the job has completed, and if the call can
 /// succeed later; [`Error::Permanent`] if the call cannot succeed, or the job lacks a field.
 pub(crate) async fn admit(
-    ports: &impl RestoreJobs,
+    restore_jobs: &impl RestoreJobs,
     ownership: &Ownership,
     kind: &ResourceKind,
     mut restore: Restore,
@@ -35,7 +35,7 @@ pub(crate) async fn admit(
         return Ok(Admission::Skip(outcome));
     }
     if !restore.job.is_settled() {
-        let answer = ports.restore_job(&restore.job.id).await?;
+        let answer = restore_jobs.describe(&restore.job.id).await?;
         restore.job = restore.job.completed_from(answer)?;
     }
     if let Some(outcome) = skip_reason(ownership, kind, &restore) {

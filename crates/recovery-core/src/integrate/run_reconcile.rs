@@ -10,7 +10,7 @@ use futures_util::future::try_join;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
 use crate::aws::arn::{RecoveryPointArn, VolumeId};
-use crate::aws::backup::{Restore, RestoreJob};
+use crate::aws::backup::{EBS, Restore, RestoreJob};
 use crate::aws::ec2::{AttachmentState, Volume};
 use crate::error::Error;
 use crate::integrate::backoff::RESERVE;
@@ -23,7 +23,9 @@ use crate::integrate::volume::run::{
 };
 use crate::ops_item::{KEY, OpsItem, RESTORE};
 use crate::outcome::Outcome;
-use crate::ports::{Clock, Page, ReconciliationPorts};
+use crate::ports::{
+    Clock, IntegrationPorts, OpsItems, Page, RecoveryPointTags, RestoreJobs, Volumes,
+};
 use crate::tags::{Tags, integration_target};
 use crate::track::run::restore_key;
 
@@ -72,7 +74,7 @@ const LISTING_PAUSE: Duration = Duration::from_secs(15);
 /// Those of the listing. A failure of one restore is recorded in its OpsItem, and operators are notified. It is an error
 /// only if that fails, too.
 pub async fn reconcile(
-    ports: &impl ReconciliationPorts,
+    ports: &impl IntegrationPorts,
     clock: &impl Clock,
     ownership: &Ownership,
     window: LookbackWindow,
@@ -138,14 +140,18 @@ struct Listing {
 }
 
 async fn listing(
-    ports: &impl ReconciliationPorts,
+    ports: &impl IntegrationPorts,
     clock: &impl Clock,
     ownership: &Ownership,
     window: LookbackWindow,
 ) -> Result<Listing, Error> {
     let completed_since = clock.now() - window.lookback;
     let since = completed_since - LONGEST_RESTORE;
-    let (first, items) = try_join(ports.restores(since, None), ports.open(RESTORE)).await?;
+    let (first, items) = try_join(
+        ports.restore_jobs().list(Some(EBS), since, None),
+        ports.ops_items().list_open(RESTORE),
+    )
+    .await?;
     let items: BTreeMap<String, OpsItem> = items
         .into_iter()
         .filter_map(|item| Some((item.data.get(KEY)?.clone(), item)))
@@ -173,7 +179,10 @@ async fn listing(
             listing.open.extend(open);
         }
         let Some(next) = next else { break };
-        page = ports.restores(since, Some(&next)).await?;
+        page = ports
+            .restore_jobs()
+            .list(Some(EBS), since, Some(&next))
+            .await?;
     }
     Ok(listing)
 }
@@ -201,7 +210,7 @@ struct Seen {
 
 /// The jobs that are not integrated. Makes at most three calls. `items` are the open OpsItems of restores, by key.
 async fn not_integrated(
-    ports: &impl ReconciliationPorts,
+    ports: &impl IntegrationPorts,
     ownership: &Ownership,
     jobs: Vec<RestoreJob>,
     items: &BTreeMap<String, OpsItem>,
@@ -217,7 +226,7 @@ async fn not_integrated(
         .collect();
     let mut volumes = BTreeMap::new();
     if !ids.is_empty() {
-        for volume in ports.volumes(&ids).await? {
+        for volume in ports.volumes().list(&ids).await? {
             volumes.insert(volume.id.clone(), volume);
         }
     }
@@ -276,7 +285,7 @@ async fn not_integrated(
         .filter_map(|open| Some(open.seen.as_ref()?.point.clone()))
         .collect();
     if !points.is_empty() {
-        let tags = ports.tags_together(&points).await?;
+        let tags = ports.recovery_point_tags().list_together(&points).await?;
         for open in &mut open {
             // The few restores with tags of another recovery point are read separately.
             let alone = open.restore.planned.tags_from.is_some();
@@ -303,7 +312,7 @@ struct Tally {
 
 /// Integrates the open restores, several concurrently, while there is time for one more.
 async fn attend<C: Clock>(
-    ports: &impl ReconciliationPorts,
+    ports: &impl IntegrationPorts,
     run: &Run<'_, C>,
     ownership: &Ownership,
     open: Vec<Open>,
@@ -332,7 +341,7 @@ async fn attend<C: Clock>(
 
 /// Integrates one restore. Returns the name of the result in the answer.
 async fn integrate_one(
-    ports: &impl ReconciliationPorts,
+    ports: &impl IntegrationPorts,
     clock: &impl Clock,
     ownership: &Ownership,
     window: LookbackWindow,

@@ -11,7 +11,7 @@ use crate::integrate::refusal::Refusal;
 use crate::ops_item::run::{find_or_create, notify_and_record, resolve_duplicate};
 use crate::ops_item::{Claim, OpsItem, OpsItemChange, Status, item_named, unless_at_quota};
 use crate::outcome::Outcome;
-use crate::ports::{Notifications, OpsItems};
+use crate::ports::{Notifications, OpsItems, TrackingPorts};
 
 /// Records `value` under `key` in the job's item, unless the item has it. If OpsCenter's quota prevents a
 /// new item, nothing is recorded.
@@ -19,12 +19,12 @@ use crate::ports::{Notifications, OpsItems};
 /// # Errors
 /// Those of the port.
 pub(crate) async fn record_data(
-    ports: &impl OpsItems,
+    items: &impl OpsItems,
     restore: &Restore,
     key: &'static str,
     value: &str,
 ) -> Result<(), Error> {
-    let Some(item) = unless_at_quota(find_or_create(ports, &new_item(restore)).await)? else {
+    let Some(item) = unless_at_quota(find_or_create(items, &new_item(restore)).await)? else {
         return Ok(());
     };
     if says(&item, key, value) {
@@ -34,7 +34,7 @@ pub(crate) async fn record_data(
         data: [(key, value.to_owned())].into(),
         ..OpsItemChange::default()
     };
-    ports.update(&item.id, &change).await
+    items.update(&item.id, &change).await
 }
 
 /// Opens the job's item and records that the integration is not done, before the resource is integrated.
@@ -45,12 +45,12 @@ pub(crate) async fn record_data(
 /// # Errors
 /// Those of the port.
 pub(crate) async fn open_item(
-    ports: &impl OpsItems,
+    items: &impl OpsItems,
     kind: &ResourceKind,
     restore: &Restore,
     is_same: impl Fn(&OpsItem) -> bool,
 ) -> Result<bool, Error> {
-    let Some(item) = unless_at_quota(find_or_create(ports, &new_item(restore)).await)? else {
+    let Some(item) = unless_at_quota(find_or_create(items, &new_item(restore)).await)? else {
         return Ok(true);
     };
     let integrated = says(&item, INTEGRATION, kind.integrated);
@@ -63,7 +63,7 @@ pub(crate) async fn open_item(
             data: [(INTEGRATION, kind.integrating.to_owned())].into(),
             ..OpsItemChange::default()
         };
-        ports.update(&item.id, &change).await?;
+        items.update(&item.id, &change).await?;
     }
     Ok(true)
 }
@@ -74,13 +74,13 @@ pub(crate) async fn open_item(
 /// # Errors
 /// Those of the port.
 pub(crate) async fn resolve_claim(
-    ports: &impl OpsItems,
+    items: &impl OpsItems,
     restore: &Restore,
     claim: Option<&Result<Claim, Error>>,
 ) -> Result<(), Error> {
     if let Some(Ok(Claim::Created(id))) = claim {
         let new = new_item(restore);
-        resolve_duplicate(ports, &new, id.clone(), |_| true, |_, _| true).await?;
+        resolve_duplicate(items, &new, id.clone(), |_| true, |_, _| true).await?;
     }
     Ok(())
 }
@@ -93,7 +93,7 @@ pub(crate) async fn resolve_claim(
 /// # Errors
 /// Those of the ports.
 pub(crate) async fn record_result(
-    ports: &(impl OpsItems + Notifications),
+    ports: &impl TrackingPorts,
     restore: &Restore,
     by_this_run: bool,
     claim: Option<Result<Claim, Error>>,
@@ -104,35 +104,43 @@ pub(crate) async fn record_result(
     match claim {
         // A resource that was not integrated most likely has an open item that does not say that it is.
         Some(Ok(Claim::Existing(id))) if by_this_run => {
-            ports.update(&id, &change(None)).await?;
+            ports.ops_items().update(&id, &change(None)).await?;
             Ok(Some(id))
         }
         // An earlier item may have been resolved, by another run that recorded the result first, or by a
         // person after a refusal. In most cases there is none.
         Some(Ok(Claim::Created(id))) if by_this_run => {
             let change = change(None);
-            let (written, found) = join(ports.update(&id, &change), ports.find(&new.key)).await;
+            let (written, found) = join(
+                ports.ops_items().update(&id, &change),
+                ports.ops_items().list(&new.key),
+            )
+            .await;
             written?;
             if found?.iter().all(|item| item.id == id) {
                 return Ok(Some(id));
             }
-            let first = resolve_duplicate(ports, &new, id, |_| true, |_, _| true).await?;
-            ports.update(&first.id, &change).await?;
+            let first =
+                resolve_duplicate(ports.ops_items(), &new, id, |_| true, |_, _| true).await?;
+            ports.ops_items().update(&first.id, &change).await?;
             Ok(Some(first.id))
         }
         // Another run integrated it, and may have recorded that and resolved the item. Or the claim failed,
         // perhaps after it created an item.
         _ => {
-            let Some(item) = unless_at_quota(find_or_create(ports, &new).await)? else {
+            let Some(item) = unless_at_quota(find_or_create(ports.ops_items(), &new).await)? else {
                 let change = change(None);
                 let is_left = change.status == Some(Status::Open);
                 if is_left && (by_this_run || restore.tells_unrecorded) {
-                    ports.notify(&left_to_do(&change)).await?;
+                    ports.notifications().publish(&left_to_do(&change)).await?;
                 }
                 return Ok(None);
             };
             if !is_recorded(&item) {
-                ports.update(&item.id, &change(Some(&item))).await?;
+                ports
+                    .ops_items()
+                    .update(&item.id, &change(Some(&item)))
+                    .await?;
             }
             Ok(Some(item.id))
         }
@@ -145,7 +153,7 @@ pub(crate) async fn record_result(
 /// # Errors
 /// Those of the ports.
 pub(crate) async fn refuse(
-    ports: &(impl OpsItems + Notifications),
+    ports: &impl TrackingPorts,
     kind: &ResourceKind,
     restore: &Restore,
     refusal: &impl Refusal,
@@ -165,7 +173,7 @@ pub(crate) async fn refuse(
 /// # Errors
 /// Those of the ports, and of `is_disconnected`.
 pub(crate) async fn record_failure(
-    ports: &(impl OpsItems + Notifications),
+    ports: &impl TrackingPorts,
     kind: &ResourceKind,
     restore: &Restore,
     failure: &Fault,
@@ -190,13 +198,15 @@ pub(crate) async fn record_failure(
 /// hindrance. They are notified also if it cannot be recorded. `None` if OpsCenter's quota prevents a new
 /// item.
 async fn raise(
-    ports: &(impl OpsItems + Notifications),
+    ports: &impl TrackingPorts,
     kind: &ResourceKind,
     restore: &Restore,
     hindrance: &Hindrance,
     is_over: impl AsyncFnOnce(&OpsItem) -> Result<bool, Error>,
 ) -> Result<Option<OpsItemId>, Error> {
-    let written = unless_at_quota(record_hindrance(ports, kind, restore, hindrance, is_over).await);
+    let written = unless_at_quota(
+        record_hindrance(ports.ops_items(), kind, restore, hindrance, is_over).await,
+    );
     let item = match written {
         Ok(Some(Recorded::Before(item))) => return Ok(Some(item)),
         Ok(None) if !restore.tells_unrecorded => return Ok(None),
@@ -218,25 +228,25 @@ enum Recorded {
 }
 
 async fn record_hindrance(
-    ports: &impl OpsItems,
+    items: &impl OpsItems,
     kind: &ResourceKind,
     restore: &Restore,
     hindrance: &Hindrance,
     is_over: impl AsyncFnOnce(&OpsItem) -> Result<bool, Error>,
 ) -> Result<Recorded, Error> {
-    let item = find_or_create(ports, &new_item(restore)).await?;
+    let item = find_or_create(items, &new_item(restore)).await?;
     let told = hindrance.was_told(&item);
     if told && says(&item, INTEGRATION, hindrance.state) || is_over(&item).await? {
         return Ok(Recorded::Before(item.id));
     }
-    ports
+    items
         .update(&item.id, &hindrance.change(kind, restore))
         .await?;
     let result = |item: &OpsItem| -> Vec<Option<String>> {
         let value = |key: &&str| item.data.get(*key).cloned();
         kind.result_keys.iter().map(value).collect()
     };
-    let now = ports.get(&item.id).await?;
+    let now = items.get(&item.id).await?;
     // If another run recorded a result between the two calls, the item is open now: the next
     // reconciliation reads it, and records the result again. Operators are not notified of a hindrance that overwrote another.
     Ok(if told || result(&now) != result(&item) {

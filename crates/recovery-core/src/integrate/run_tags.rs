@@ -5,7 +5,7 @@ use futures_util::future::try_join;
 use crate::aws::arn::RecoveryPointArn;
 use crate::aws::backup::RestoreJob;
 use crate::error::Error;
-use crate::ports::{RecoveryPointTags, RestoreJobs};
+use crate::ports::{IntegrationPorts, RecoveryPointTags, RestoreJobs};
 use crate::tags::{Tags, supplemented};
 
 /// The tags of the job's recovery point. Those that it lacks are taken from `tags_from`.
@@ -13,14 +13,18 @@ use crate::tags::{Tags, supplemented};
 /// # Errors
 /// As [`own_tags_of`].
 pub(crate) async fn tags_of(
-    ports: &(impl RecoveryPointTags + RestoreJobs),
+    ports: &impl IntegrationPorts,
     job: &RestoreJob,
     tags_from: Option<&RecoveryPointArn>,
 ) -> Result<Tags, Error> {
     match tags_from {
         None => own_tags_of(ports, job).await,
         Some(older) => {
-            let (own, older) = try_join(own_tags_of(ports, job), ports.tags(older)).await?;
+            let (own, older) = try_join(
+                own_tags_of(ports, job),
+                ports.recovery_point_tags().list(older),
+            )
+            .await?;
             Ok(supplemented(&own, &older))
         }
     }
@@ -33,14 +37,11 @@ pub(crate) async fn tags_of(
 /// # Errors
 /// [`Error::Retryable`] if one of the calls can succeed later; [`Error::Permanent`] if the tags cannot be
 /// read under any form.
-async fn own_tags_of(
-    ports: &(impl RecoveryPointTags + RestoreJobs),
-    job: &RestoreJob,
-) -> Result<Tags, Error> {
+async fn own_tags_of(ports: &impl IntegrationPorts, job: &RestoreJob) -> Result<Tags, Error> {
     let mut denied = None;
     let mut answers = Vec::new();
     for point in job.points() {
-        match ports.tags(point).await {
+        match ports.recovery_point_tags().list(point).await {
             Ok(tags) if !tags.is_empty() => return Ok(tags),
             Ok(_) => answers.push((point, true)),
             Err(Error::Permanent(fault)) => {
@@ -54,7 +55,7 @@ async fn own_tags_of(
     let Some(denied) = denied else {
         return Ok(Tags::new());
     };
-    let asked = match ports.restore_job(&job.id).await {
+    let asked = match ports.restore_jobs().describe(&job.id).await {
         Ok(asked) => asked.recovery_point,
         Err(Error::Permanent(_)) => None,
         Err(later) => return Err(later),
@@ -65,6 +66,6 @@ async fn own_tags_of(
     match answers.iter().find(|(tried, _)| **tried == point) {
         Some((_, true)) => Ok(Tags::new()),
         Some((_, false)) => Err(Error::Permanent(denied)),
-        None => ports.tags(&point).await,
+        None => ports.recovery_point_tags().list(&point).await,
     }
 }

@@ -8,7 +8,7 @@ use crate::aws::ec2::Instance;
 use crate::error::Error;
 use crate::integrate::auto_scaling::{Choice, choose};
 use crate::integrate::target::{Reference, Server, Target, TargetRefusal, server};
-use crate::ports::{Instances, StackResources};
+use crate::ports::{AutoScalingGroups, Instances, StackResources, TargetPorts};
 use crate::text::shown;
 
 /// The instance that the reference leads to.
@@ -16,11 +16,12 @@ use crate::text::shown;
 /// # Errors
 /// Those of the ports, and [`Error::Retryable`] while the instance does not exist.
 pub(crate) async fn find_instance(
-    ports: &(impl StackResources + Instances),
+    ports: &impl TargetPorts,
     reference: Reference<'_>,
 ) -> Result<Target<Instance>, Error> {
     let resource = ports
-        .stack_resource(reference.stack, reference.logical_id)
+        .stack_resources()
+        .describe(reference.stack, reference.logical_id)
         .await?;
     instance_behind(ports, reference, &[], resource, Vec::new()).await
 }
@@ -32,13 +33,17 @@ pub(crate) async fn find_instance(
 /// # Errors
 /// As [`find_instance`]. An error of the concurrent call is ignored.
 pub(crate) async fn find_instance_early(
-    ports: &(impl StackResources + Instances),
+    ports: &impl TargetPorts,
     reference: Reference<'_>,
     holders: &[InstanceId],
 ) -> Result<Target<Instance>, Error> {
     let (resource, tagged) = join(
-        ports.stack_resource(reference.stack, reference.logical_id),
-        ports.stack_instances(reference.stack, reference.logical_id),
+        ports
+            .stack_resources()
+            .describe(reference.stack, reference.logical_id),
+        ports
+            .instances()
+            .list_of_stack(reference.stack, reference.logical_id),
     )
     .await;
     let seen = tagged.unwrap_or_default();
@@ -48,7 +53,7 @@ pub(crate) async fn find_instance_early(
 /// The instance that a stack resource is, or that the Auto Scaling group has. `seen` are instances that
 /// have been read.
 async fn instance_behind(
-    ports: &impl Instances,
+    ports: &impl TargetPorts,
     reference: Reference<'_>,
     holders: &[InstanceId],
     resource: Option<StackResource>,
@@ -66,12 +71,16 @@ async fn instance_behind(
 
 /// The instance of the group. Auto Scaling says which one, and EC2, concurrently, in which state it is.
 async fn instance_of_group(
-    ports: &impl Instances,
+    ports: &impl TargetPorts,
     reference: Reference<'_>,
     holders: &[InstanceId],
     name: String,
 ) -> Result<Target<Instance>, Error> {
-    let (group, instances) = try_join(ports.group(&name), ports.group_instances(&name)).await?;
+    let (group, instances) = try_join(
+        ports.groups().describe(&name),
+        ports.instances().list_of_group(&name),
+    )
+    .await?;
     let waits_for = |what: &str| {
         reference.not_yet(format!(
             "waiting for the Auto Scaling group {}: {what}",
@@ -101,12 +110,12 @@ async fn instance_of_group(
 
 /// The instance from `seen`, or from EC2.
 async fn read(
-    ports: &impl Instances,
+    ports: &impl TargetPorts,
     id: InstanceId,
     seen: Vec<Instance>,
 ) -> Result<Instance, Error> {
     match seen.into_iter().find(|instance| instance.id == id) {
         Some(instance) => Ok(instance),
-        None => ports.instance(&id).await,
+        None => ports.instances().describe(&id).await,
     }
 }

@@ -7,7 +7,7 @@ use crate::ops_item::{
     Claim, ItemKey, KEY, NOTIFIED, NewOpsItem, OpsItem, OpsItemChange, RESOURCES, Status,
     with_resources,
 };
-use crate::ports::{Notifications, OpsItems};
+use crate::ports::{Notifications, OpsItems, TrackingPorts};
 
 /// Finds the OpsItem for `new.key`, in whatever status, or creates it.
 ///
@@ -94,7 +94,7 @@ async fn first_where(
     counts: impl Fn(&OpsItem) -> bool,
     repeats: impl Fn(&OpsItem, &OpsItem) -> bool,
 ) -> Result<Option<OpsItem>, Error> {
-    let mut found: Vec<OpsItem> = items.find(key).await?.into_iter().filter(counts).collect();
+    let mut found: Vec<OpsItem> = items.list(key).await?.into_iter().filter(counts).collect();
     let own = created.as_ref().map(|created| created.id.clone());
     if let Some(created) = created
         && found.iter().all(|item| item.id != created.id)
@@ -128,12 +128,12 @@ async fn first_where(
 /// # Errors
 /// The error of `item`, and those of the ports.
 pub(crate) async fn notify_and_record(
-    ports: &(impl OpsItems + Notifications),
+    ports: &impl TrackingPorts,
     item: Result<Option<OpsItemId>, Error>,
     notification: &Notification,
     notified: &str,
 ) -> Result<Option<OpsItemId>, Error> {
-    let sent = ports.notify(notification).await;
+    let sent = ports.notifications().publish(notification).await;
     let item = item?;
     sent?;
     if let Some(id) = &item {
@@ -141,7 +141,7 @@ pub(crate) async fn notify_and_record(
             data: [(NOTIFIED, notified.to_owned())].into(),
             ..OpsItemChange::default()
         };
-        ports.update(id, &mark).await?;
+        ports.ops_items().update(id, &mark).await?;
     }
     Ok(item)
 }

@@ -29,7 +29,9 @@ use crate::plan::judge::{Judged, judge};
 use crate::plan::recovery_plan::{Plan, VERSION};
 use crate::plan::refusal::{ItemRefusal, PlanRefusal};
 use crate::plan::request::Request;
-use crate::ports::{Clock, Page, PlanningPorts, SNAPSHOTS_AT_ONCE};
+use crate::ports::{
+    Clock, Objects, Page, PlanningPorts, RecoveryPointTags, RecoveryPoints, SNAPSHOTS_AT_ONCE,
+};
 use crate::tags::{Tags, own_logical_id, supplemented, workload};
 
 /// The longest plan, in bytes of JSON, that the answer contains. Step Functions passes at most 256 KiB between two
@@ -203,7 +205,7 @@ async fn list(
     let mut seen = 0;
     loop {
         in_time(clock, vault, seen)?;
-        let Page { listed, next } = ports.recovery_points(vault, page.as_deref()).await?;
+        let Page { listed, next } = ports.recovery_points().list(vault, page.as_deref()).await?;
         seen += listed.len();
         listed.into_iter().for_each(&mut add);
         page = next;
@@ -223,7 +225,7 @@ async fn earlier_recoveries(
     let mut keys = Vec::new();
     let mut page: Option<String> = None;
     loop {
-        let Page { listed, next } = ports.kept(&prefix, page.as_deref()).await?;
+        let Page { listed, next } = ports.objects().list(&prefix, page.as_deref()).await?;
         keys.extend(listed.into_iter().filter(|key| key.ends_with(".json")));
         page = next;
         if page.is_none() {
@@ -244,7 +246,7 @@ async fn earlier_recoveries(
                 "No action needed. The plan is retried automatically. If it fails again, set a longer timeout for the function.",
             )));
         }
-        let texts = try_join_all(some.iter().map(|key| ports.stored(key))).await?;
+        let texts = try_join_all(some.iter().map(|key| ports.objects().get(key))).await?;
         for (key, text) in some.iter().zip(texts) {
             let Some(text) = text else { continue };
             earlier.add(key, &text).map_err(|error| {
@@ -323,7 +325,7 @@ impl Sorted<'_> {
             .iter()
             .filter_map(|candidate| snapshot_id(&candidate.point.arn))
             .collect();
-        let mut tags = ports.snapshot_tags(&ids).await?;
+        let mut tags = ports.recovery_point_tags().list_planned(&ids).await?;
         for candidate in batch {
             let tags = snapshot_id(&candidate.point.arn).and_then(|id| tags.remove(id));
             self.add(candidate, tags.unwrap_or_default(), None);
@@ -338,7 +340,7 @@ impl Sorted<'_> {
         ports: &impl PlanningPorts,
         candidate: Candidate,
     ) -> Result<(), Error> {
-        match ports.tags(&candidate.point.arn).await {
+        match ports.recovery_point_tags().list(&candidate.point.arn).await {
             Ok(tags) => self.add(candidate, tags, None),
             Err(Error::Permanent(fault)) => self.refuse_unread(&candidate, fault.to_string()),
             Err(later) => return Err(later),
@@ -413,7 +415,7 @@ impl Sorted<'_> {
             .collect();
         let mut snapshots = BTreeMap::new();
         for ids in ids.chunks(SNAPSHOTS_AT_ONCE) {
-            snapshots.extend(ports.snapshot_tags(ids).await?);
+            snapshots.extend(ports.recovery_point_tags().list_planned(ids).await?);
         }
         let mut left = Vec::new();
         for (mut one, points) in asked {
@@ -421,7 +423,7 @@ impl Sorted<'_> {
             for (created, arn) in points {
                 let tags = match arn.tag_home() {
                     TagHome::Ec2(id) => snapshots.get(id).cloned().unwrap_or_default(),
-                    TagHome::Backup => match ports.tags(&arn).await {
+                    TagHome::Backup => match ports.recovery_point_tags().list(&arn).await {
                         Ok(tags) => tags,
                         Err(Error::Permanent(fault)) => {
                             one.unread = Some(fault.to_string());
@@ -590,11 +592,12 @@ fn text_of(value: &impl serde::Serialize) -> Result<String, Error> {
 async fn store(ports: &impl PlanningPorts, plan: &Plan, body: String) -> Result<String, Error> {
     for wave in &plan.waves {
         ports
-            .store(&wave_key(plan, wave.wave), text_of(&wave.items)?)
+            .objects()
+            .put(&wave_key(plan, wave.wave), text_of(&wave.items)?)
             .await?;
     }
     let key = plan_key(&plan.workload, &plan.hash);
-    ports.store(&key, body).await?;
+    ports.objects().put(&key, body).await?;
     Ok(key)
 }
 
@@ -604,7 +607,10 @@ async fn changes_since(
     expected: &str,
     plan: &Plan,
 ) -> Result<Option<Value>, Error> {
-    let before = ports.stored(&plan_key(&plan.workload, expected)).await?;
+    let before = ports
+        .objects()
+        .get(&plan_key(&plan.workload, expected))
+        .await?;
     Ok(before
         .and_then(|text| serde_json::from_str::<Plan>(&text).ok())
         .filter(|before| before.version == VERSION)

@@ -14,11 +14,14 @@ use serde_json::{Value, json};
 use crate::aws::arn::{OpsItemId, VolumeId};
 use crate::error::{Error, Fault};
 use crate::ops_item::run::find_or_create;
-use crate::ops_item::{DatedItem, NOT_CREATED, OpsItem, OpsItemChange, Status, unless_at_quota};
+use crate::ops_item::{NOT_CREATED, OpsItem, OpsItemChange, Status, unless_at_quota};
 use crate::outcome::Outcome;
 use crate::plan::recovery_plan::Plan;
 use crate::plan::request::Mode;
-use crate::ports::{Clock, Metrics, Page, ReportingPorts, VOLUMES_AT_ONCE};
+use crate::ports::{
+    Clock, Metrics, Notifications, Objects, OpsItems, Page, ReportingPorts, RestoreJobs,
+    VOLUMES_AT_ONCE, Volumes,
+};
 use crate::report::observation::{Observed, trace};
 use crate::report::recovery_report::Report;
 use crate::report::request::{Objectives, Request, Task};
@@ -166,19 +169,12 @@ async fn report(
             let (objectives, now) = (config.objectives, clock.now());
             let (incident, plan) = (incident.as_ref(), plan.as_ref());
             let made = Report::of(request, objectives, incident, plan, &observed, now);
-            ports.store(&key, text_of(&made)?).await?;
+            ports.objects().put(&key, text_of(&made)?).await?;
             // Another run may have been first.
             kept_report(ports, &key).await?.unwrap_or(made)
         }
     };
-    let item = record_and_notify(
-        ports,
-        metrics,
-        config,
-        &report,
-        incident.map(|dated| dated.item),
-    )
-    .await?;
+    let item = record_and_notify(ports, metrics, config, &report, incident).await?;
     Ok(answer(&report, item.as_ref()))
 }
 
@@ -234,7 +230,7 @@ async fn record_and_notify(
     }
     // Stored first, since the notification says where it is.
     let page = match page::html(report) {
-        Ok(page) => ports.store(&report.page_key(), page).await,
+        Ok(page) => ports.objects().put(&report.page_key(), page).await,
         Err(error) => Err(error),
     };
     metrics.record(&measures::of(report));
@@ -244,7 +240,8 @@ async fn record_and_notify(
         Err(_) => "could not be created or updated",
     };
     let sent = ports
-        .notify(&words::notification(report, &config.bucket, id)?)
+        .notifications()
+        .publish(&words::notification(report, &config.bucket, id)?)
         .await;
     let written = written?;
     sent?;
@@ -263,7 +260,7 @@ async fn record_and_notify(
         data: [(TOLD, key)].into(),
         ..OpsItemChange::default()
     };
-    ports.update(&item.id, &mark).await?;
+    ports.ops_items().update(&item.id, &mark).await?;
     Ok(Some(item.id))
 }
 
@@ -283,7 +280,7 @@ async fn written_into(
             data,
             ..OpsItemChange::default()
         };
-        ports.update(&item.id, &change).await?;
+        ports.ops_items().update(&item.id, &change).await?;
     }
     Ok(item)
 }
@@ -295,7 +292,7 @@ async fn written_of_its_own(
     report: &Report,
 ) -> Result<OpsItem, Error> {
     let new = words::item(report, &config.bucket)?;
-    let item = find_or_create(ports, &new).await?;
+    let item = find_or_create(ports.ops_items(), &new).await?;
     let known = item.data.get(REPORT);
     if known != new.data.get(REPORT) {
         let change = OpsItemChange {
@@ -307,7 +304,7 @@ async fn written_of_its_own(
             data: words::data(report),
             ..OpsItemChange::default()
         };
-        ports.update(&item.id, &change).await?;
+        ports.ops_items().update(&item.id, &change).await?;
     }
     Ok(item)
 }
@@ -316,9 +313,9 @@ async fn written_of_its_own(
 async fn incident_item(
     ports: &impl ReportingPorts,
     id: Option<&OpsItemId>,
-) -> Result<Option<DatedItem>, Error> {
+) -> Result<Option<OpsItem>, Error> {
     match id {
-        Some(id) => ports.dated_item(id).await,
+        Some(id) => ports.ops_items().find(id).await,
         None => Ok(None),
     }
 }
@@ -332,7 +329,7 @@ async fn kept_report(ports: &impl ReportingPorts, key: &str) -> Result<Option<Re
     struct Versioned {
         version: u32,
     }
-    let Some(text) = ports.stored(key).await? else {
+    let Some(text) = ports.objects().get(key).await? else {
         return Ok(None);
     };
     let refused = |what: String| {
@@ -365,7 +362,7 @@ async fn kept_plan(ports: &impl ReportingPorts, request: &Request) -> Result<Opt
     let Some(plan) = &request.plan else {
         return Ok(None);
     };
-    let text = ports.stored(&plan.key).await?;
+    let text = ports.objects().get(&plan.key).await?;
     Ok(text
         .and_then(|text| serde_json::from_str::<Plan>(&text).ok())
         .filter(|plan| plan.version == plan::VERSION))
@@ -392,7 +389,10 @@ async fn observe(
     let mut next: Option<String> = None;
     loop {
         in_time(clock, "backup:ListRestoreJobs", since)?;
-        let Page { listed, next: more } = ports.jobs_since(since, next.as_deref()).await?;
+        let Page { listed, next: more } = ports
+            .restore_jobs()
+            .list(None, since, next.as_deref())
+            .await?;
         for job in listed {
             // A job that failed before the plan was made does not belong to this recovery.
             let over = job.has_failed() && job.created.is_some_and(|at| at < plan.planned_at);
@@ -409,7 +409,7 @@ async fn observe(
     let mut waiting = ids.chunks(VOLUMES_AT_ONCE);
     let read = |ids: &[VolumeId]| {
         let ids = ids.to_vec();
-        async move { ports.recovered_volumes(&ids).await }
+        async move { ports.volumes().list(&ids).await }
     };
     let mut reads: FuturesUnordered<_> = waiting.by_ref().take(CONCURRENCY).map(read).collect();
     while let Some(volumes) = reads.next().await {

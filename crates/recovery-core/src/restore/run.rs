@@ -15,9 +15,9 @@ use futures_util::future::try_join;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::aws::arn::{RecoveryPointArn, RestoreJobId, VolumeId};
-use crate::aws::backup::{Job, RestoreRequest, StartAnswer};
-use crate::aws::ec2::{Instance, RecoveredVolume};
+use crate::aws::arn::{Arn, RecoveryPointArn, RestoreJobId, VolumeId};
+use crate::aws::backup::{RestoreJob, RestoreRequest, StartAnswer};
+use crate::aws::ec2::{Instance, Volume};
 use crate::error::{Error, Fault};
 use crate::event::date;
 use crate::integrate::refusal::Refusal;
@@ -30,7 +30,7 @@ use crate::plan::recovery_plan::digest;
 use crate::plan::request::{Mode, is_hash};
 use crate::plan::resource_type::{Support, rules};
 use crate::plan::restore_metadata::MetadataFacts;
-use crate::ports::{StartingPorts, VOLUMES_AT_ONCE};
+use crate::ports::{Objects, RecoveryPoints, RestoreJobs, StartingPorts, VOLUMES_AT_ONCE, Volumes};
 use crate::report::request::is_execution_name;
 use crate::text::{code, shown};
 
@@ -126,7 +126,9 @@ pub async fn handle(
     }
     let (instance, stored) = try_join(
         find_instance(ports, Reference::from(&target)),
-        ports.restore_metadata(&config.vault, &point),
+        ports
+            .recovery_points()
+            .restore_metadata(&config.vault, &point),
     )
     .await?;
     let instance = match instance {
@@ -175,7 +177,7 @@ pub async fn handle(
             Some(id) => id,
             None => {
                 request.token = execution.token(item, attempt);
-                match ports.start_restore(&request).await? {
+                match ports.restore_jobs().start(&request).await? {
                     StartAnswer::Started(id) => id,
                     StartAnswer::PointGone(fault) => {
                         return refused(StartRefusal::PointGone(fault.message().to_owned()));
@@ -187,7 +189,10 @@ pub async fn handle(
             }
         };
         let key = execution.record_key(item, attempt);
-        ports.store(&key, record(&id, plan_hash, item)).await?;
+        ports
+            .objects()
+            .put(&key, record(&id, plan_hash, item))
+            .await?;
         // Another run may have been first.
         let id = recorded(ports, &key).await?.unwrap_or(id);
         // The token may return the job of a run that crashed before it recorded the job. That job may have failed
@@ -314,7 +319,7 @@ async fn recorded(ports: &impl StartingPorts, key: &str) -> Result<Option<Restor
     struct Record {
         restore_job_id: String,
     }
-    let Some(text) = ports.stored(key).await? else {
+    let Some(text) = ports.objects().get(key).await? else {
         return Ok(None);
     };
     match serde_json::from_str::<Record>(&text) {
@@ -340,7 +345,7 @@ enum Fate {
 }
 
 async fn fate(ports: &impl StartingPorts, id: &RestoreJobId) -> Result<Fate, Error> {
-    let job = ports.restore_job(id).await?;
+    let job = ports.restore_jobs().describe(id).await?;
     Ok(match job.status.as_deref() {
         Some("FAILED" | "ABORTED") => Fate::Failed(job.status_message.unwrap_or_default()),
         _ => Fate::Alive,
@@ -357,10 +362,13 @@ async fn listed(
     let mut jobs = Vec::new();
     let mut next: Option<String> = None;
     loop {
-        let page = ports.jobs_since(since, next.as_deref()).await?;
+        let page = ports
+            .restore_jobs()
+            .list(None, since, next.as_deref())
+            .await?;
         jobs.extend(page.listed.into_iter().filter(|job| {
-            job.recovery_point.as_deref() == Some(request.point.as_str())
-                && job.role.as_deref() == Some(&request.role)
+            job.recovery_point.as_ref() == Some(&request.point)
+                && job.iam_role.as_ref().map(Arn::as_str) == Some(&request.role)
                 && !job.restore_test
                 && !job.has_failed()
         }));
@@ -369,19 +377,19 @@ async fn listed(
             break;
         }
     }
-    let ids: Vec<VolumeId> = jobs.iter().filter_map(Job::volume).collect();
+    let ids: Vec<VolumeId> = jobs.iter().filter_map(RestoreJob::created_volume).collect();
     let mut volumes = Vec::new();
     for some in ids.chunks(VOLUMES_AT_ONCE) {
-        volumes.extend(ports.recovered_volumes(some).await?);
+        volumes.extend(ports.volumes().list(some).await?);
     }
     Ok(best(&jobs, &volumes, instance))
 }
 
 /// The best job that can be used: its volume is attached to the instance, or can be attached, or does not exist
 /// yet. A job whose volume was deleted, is in another zone or is attached elsewhere cannot be used.
-fn best(jobs: &[Job], volumes: &[RecoveredVolume], instance: &Instance) -> Option<RestoreJobId> {
-    let serves = |job: &&Job| -> Option<(bool, bool, Option<DateTime<Utc>>, RestoreJobId)> {
-        let attached = match job.volume() {
+fn best(jobs: &[RestoreJob], volumes: &[Volume], instance: &Instance) -> Option<RestoreJobId> {
+    let serves = |job: &&RestoreJob| -> Option<(bool, bool, Option<DateTime<Utc>>, RestoreJobId)> {
+        let attached = match job.created_volume() {
             None => false,
             Some(id) => {
                 let volume = volumes.iter().find(|volume| volume.id == id)?;
@@ -389,11 +397,7 @@ fn best(jobs: &[Job], volumes: &[RecoveredVolume], instance: &Instance) -> Optio
                     .attachments
                     .iter()
                     .any(|attachment| attachment.instance != instance.id);
-                let other_zone = volume
-                    .zone
-                    .as_ref()
-                    .is_some_and(|zone| *zone != instance.zone);
-                if elsewhere || other_zone {
+                if elsewhere || volume.zone != instance.zone {
                     return None;
                 }
                 !volume.attachments.is_empty()

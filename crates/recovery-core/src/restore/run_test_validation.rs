@@ -11,14 +11,14 @@ use futures_util::future::try_join;
 
 use crate::aws::arn::{OpsItemId, RecoveryPointArn, RestoreJobId, Scope, VolumeId};
 use crate::aws::backup::{EBS, Report, RestoreJob};
-use crate::aws::ec2::{Snapshot, TestVolume, VolumeState};
+use crate::aws::ec2::{Snapshot, Volume, VolumeState};
 use crate::error::{Error, Fault};
 use crate::explanation::Explanation;
 use crate::notification::Notification;
 use crate::ops_item::run::{find_or_create, notify_and_record};
 use crate::ops_item::{ItemKey, NOTIFIED, NewOpsItem, Severity, item_named, unless_at_quota};
 use crate::outcome::Outcome;
-use crate::ports::{Clock, ValidationPorts};
+use crate::ports::{Clock, RestoreTests, Snapshots, ValidationPorts, Volumes};
 use crate::text::{code, one_line, shown};
 use crate::track::run::{restore_facts, restore_item};
 
@@ -37,13 +37,18 @@ pub enum Verdict {
     Failed(Vec<String>),
     /// The volume is still being created.
     NotYet,
+    /// EC2 does not say how large the volume is, or whether it is encrypted.
+    Unknown,
 }
 
 /// Compares the volume with the snapshot of the recovery point.
-pub fn check(volume: &TestVolume, snapshot: &Snapshot) -> Verdict {
+pub fn check(volume: &Volume, snapshot: &Snapshot) -> Verdict {
     if volume.state == VolumeState::Creating {
         return Verdict::NotYet;
     }
+    let (Some(size), Some(encrypted)) = (volume.size, volume.encrypted) else {
+        return Verdict::Unknown;
+    };
     let mut wrong = Vec::new();
     if volume.state != VolumeState::Available {
         wrong.push(format!("its state is {}, not available", volume.state));
@@ -56,13 +61,13 @@ pub fn check(volume: &TestVolume, snapshot: &Snapshot) -> Verdict {
         )),
         None => wrong.push(format!("it was not created from {}", snapshot.id)),
     }
-    if volume.size < snapshot.size {
+    if size < snapshot.size {
         wrong.push(format!(
             "its size is {} GiB, the size of the recovery point {} GiB",
-            volume.size, snapshot.size
+            size, snapshot.size
         ));
     }
-    if snapshot.encrypted && !volume.encrypted {
+    if snapshot.encrypted && !encrypted {
         wrong.push("it is not encrypted, but the recovery point is".to_owned());
     }
     if wrong.is_empty() {
@@ -85,7 +90,7 @@ pub async fn validate(
     scope: &Scope,
     job: RestoreJob,
 ) -> Result<Outcome, Error> {
-    let test = ports.restore_test(&job.id).await?;
+    let test = ports.restore_tests().describe(&job.id).await?;
     let known = test.result().map(str::to_owned);
     let deleted = test.deletion.is_some();
     let job = job.completed_from(test.job)?;
@@ -135,10 +140,10 @@ pub async fn validate(
     } else {
         "FAILED"
     };
-    let outcome = match ports.report(&job.id, &report).await {
+    let outcome = match ports.restore_tests().put_result(&job.id, &report).await {
         Ok(()) => validated(Outcome::validated(), &job.id, status),
         // Another run may have reported first, or an answer was lost.
-        Err(error) => match ports.restore_test(&job.id).await?.result() {
+        Err(error) => match ports.restore_tests().describe(&job.id).await?.result() {
             Some(known) => validated(Outcome::already_validated(), &job.id, known),
             None => return Err(error),
         },
@@ -190,15 +195,20 @@ async fn compare(
 ) -> Result<Found, Error> {
     let mut unseen = 0;
     loop {
-        let (volume, snapshot) =
-            try_join(ports.test_volume(volume_id), ports.snapshot(snapshot_id)).await?;
+        let (volumes, snapshot) = try_join(
+            // By a list, which leaves out a volume that EC2 does not know.
+            ports.volumes().list(std::slice::from_ref(volume_id)),
+            ports.snapshots().describe(snapshot_id),
+        )
+        .await?;
         let Some(snapshot) = snapshot else {
             return Ok(Found::NoSnapshot);
         };
-        let waiting_for = match volume.map(|volume| check(&volume, &snapshot)) {
+        let waiting_for = match volumes.first().map(|volume| check(volume, &snapshot)) {
             Some(Verdict::Successful) => return Ok(Found::Equal),
             Some(Verdict::Failed(wrong)) => return Ok(Found::Different(wrong)),
             Some(Verdict::NotYet) => "it is still being created",
+            Some(Verdict::Unknown) => "EC2 does not return its size or whether it is encrypted",
             None => {
                 unseen += 1;
                 if unseen == CHECKS {
@@ -229,7 +239,8 @@ async fn record_and_notify(
     job: &RestoreJob,
     wrong: &str,
 ) -> Result<Option<OpsItemId>, Error> {
-    let written = unless_at_quota(find_or_create(ports, &failed_item(job, wrong)).await);
+    let written =
+        unless_at_quota(find_or_create(ports.ops_items(), &failed_item(job, wrong)).await);
     if let Ok(Some(item)) = &written
         && item.data.contains_key(NOTIFIED)
     {
@@ -294,11 +305,17 @@ fn failed_item(job: &RestoreJob, wrong: &str) -> NewOpsItem {
 mod tests {
     use super::*;
 
-    fn volume() -> TestVolume {
-        TestVolume {
+    fn volume() -> Volume {
+        Volume {
+            id: VolumeId::new("vol-1"),
             state: "available".into(),
-            size: 100,
-            encrypted: true,
+            zone: "us-west-2a".to_owned(),
+            attachments: Vec::new(),
+            key: None,
+            restore_test: true,
+            owner: None,
+            size: Some(100),
+            encrypted: Some(true),
             snapshot: Some("snap-1".to_owned()),
         }
     }
@@ -313,16 +330,16 @@ mod tests {
 
     #[test]
     fn compares_a_volume_with_its_recovery_point() {
-        let state = |state: &str| TestVolume {
+        let state = |state: &str| Volume {
             state: state.into(),
             ..volume()
         };
-        let cases: &[(&str, TestVolume, Snapshot, &[&str])] = &[
+        let cases: &[(&str, Volume, Snapshot, &[&str])] = &[
             ("valid", volume(), snapshot(), &[]),
             (
                 "larger",
-                TestVolume {
-                    size: 101,
+                Volume {
+                    size: Some(101),
                     ..volume()
                 },
                 snapshot(),
@@ -330,8 +347,8 @@ mod tests {
             ),
             (
                 "smaller",
-                TestVolume {
-                    size: 99,
+                Volume {
+                    size: Some(99),
                     ..volume()
                 },
                 snapshot(),
@@ -339,8 +356,8 @@ mod tests {
             ),
             (
                 "neither is encrypted",
-                TestVolume {
-                    encrypted: false,
+                Volume {
+                    encrypted: Some(false),
                     ..volume()
                 },
                 Snapshot {
@@ -360,8 +377,8 @@ mod tests {
             ),
             (
                 "lost its encryption",
-                TestVolume {
-                    encrypted: false,
+                Volume {
+                    encrypted: Some(false),
                     ..volume()
                 },
                 snapshot(),
@@ -369,7 +386,7 @@ mod tests {
             ),
             (
                 "of another snapshot",
-                TestVolume {
+                Volume {
                     snapshot: Some("snap-2".to_owned()),
                     ..volume()
                 },
@@ -378,7 +395,7 @@ mod tests {
             ),
             (
                 "empty",
-                TestVolume {
+                Volume {
                     snapshot: None,
                     ..volume()
                 },
@@ -405,11 +422,12 @@ mod tests {
             ),
             (
                 "everything wrong",
-                TestVolume {
+                Volume {
                     state: "error".into(),
-                    size: 1,
-                    encrypted: false,
+                    size: Some(1),
+                    encrypted: Some(false),
                     snapshot: None,
+                    ..volume()
                 },
                 snapshot(),
                 &[
@@ -428,11 +446,24 @@ mod tests {
             };
             assert_eq!(check(volume, snapshot), expected, "{name}");
         }
-        // A volume that is being created has no result, whatever its fields are.
-        let creating = TestVolume {
-            size: 0,
+        // No verdict while the volume is being created.
+        let creating = Volume {
+            size: Some(0),
             ..state("creating")
         };
         assert_eq!(check(&creating, &snapshot()), Verdict::NotYet);
+        // A missing field gives no verdict.
+        for incomplete in [
+            Volume {
+                size: None,
+                ..volume()
+            },
+            Volume {
+                encrypted: None,
+                ..volume()
+            },
+        ] {
+            assert_eq!(check(&incomplete, &snapshot()), Verdict::Unknown);
+        }
     }
 }

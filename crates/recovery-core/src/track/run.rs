@@ -13,7 +13,7 @@ use crate::ops_item::{
     ItemKey, KIND, NewOpsItem, OpsItem, OpsItemChange, RESTORE, Severity, Status, unless_at_quota,
 };
 use crate::outcome::Outcome;
-use crate::ports::{Notifications, OpsItems};
+use crate::ports::{Notifications, OpsItems, TrackingPorts};
 use crate::text::{code, shown};
 
 /// Operational data: how the job ended.
@@ -28,7 +28,7 @@ const RESOURCE_TYPE: &str = "recovery:resource-type";
 /// # Errors
 /// [`Error::Permanent`] for an event that cannot be read, and those of the port.
 pub async fn track(
-    ports: &(impl OpsItems + Notifications + Sync),
+    ports: &impl TrackingPorts,
     drill_role: &str,
     event: &Event,
 ) -> Result<Outcome, Error> {
@@ -53,7 +53,7 @@ pub async fn track(
             let Some(item) = found_or_notified(ports, &new, needs_a_person).await? else {
                 return Ok(Outcome::untracked().with("restoreJobId", job.id.as_str()));
             };
-            add_resources(ports, &item, job.created_resource.as_slice()).await?;
+            add_resources(ports.ops_items(), &item, job.created_resource.as_slice()).await?;
             Ok(Outcome::tracked()
                 .with("restoreJobId", job.id.as_str())
                 .with("opsItemId", item.id.as_str()))
@@ -108,19 +108,19 @@ fn ended(event: &Event, member: &str) -> Option<End> {
 /// The item, found or created. `None` if OpsCenter's quota is used up: operators are then notified if a person
 /// must act.
 async fn found_or_notified(
-    ports: &(impl OpsItems + Notifications + Sync),
+    ports: &impl TrackingPorts,
     new: &NewOpsItem,
     needs_a_person: bool,
 ) -> Result<Option<OpsItem>, Error> {
-    let item = unless_at_quota(find_or_create(ports, new).await)?;
+    let item = unless_at_quota(find_or_create(ports.ops_items(), new).await)?;
     if item.is_none() && needs_a_person {
-        ports.notify(&new.notification()).await?;
+        ports.notifications().publish(&new.notification()).await?;
     }
     Ok(item)
 }
 
 async fn track_report(
-    ports: &(impl OpsItems + Notifications + Sync),
+    ports: &impl TrackingPorts,
     new: NewOpsItem,
     id_name: &'static str,
     report: &backup::JobReport,
@@ -129,14 +129,14 @@ async fn track_report(
     let Some(item) = found_or_notified(ports, &new, new.severity != Severity::Low).await? else {
         return Ok(Outcome::untracked().with(id_name, report.id.as_str()));
     };
-    add_resources(ports, &item, report.resource.as_slice()).await?;
+    add_resources(ports.ops_items(), &item, report.resource.as_slice()).await?;
     let outcome = if end == End::Completed {
         if item.status == Status::Open {
             let over = OpsItemChange {
                 status: Some(Status::Resolved),
                 ..OpsItemChange::default()
             };
-            ports.update(&item.id, &over).await?;
+            ports.ops_items().update(&item.id, &over).await?;
         }
         Outcome::resolved()
     } else {
@@ -345,7 +345,7 @@ fn data(id: &str, state: &str, kind: &str) -> BTreeMap<&'static str, String> {
 /// # Errors
 /// As [`track`].
 pub async fn handle(
-    ports: &(impl OpsItems + Notifications + Sync),
+    ports: &impl TrackingPorts,
     drill_role: &str,
     payload: &serde_json::Value,
 ) -> Result<Outcome, Error> {

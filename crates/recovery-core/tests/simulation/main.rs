@@ -36,7 +36,7 @@ use recovery_core::integrate::skip::Ownership;
 use recovery_core::integrate::volume::run::integrate;
 use recovery_core::outcome::Outcome;
 use recovery_core::track::run::track;
-use world::{Ports, RunClock, Sim};
+use world::{Run, RunClock, Sim};
 
 /// The number of seeds in every test run.
 const SEEDS: u64 = 10_000;
@@ -145,10 +145,7 @@ impl Simulation {
             };
             format!("run {run}: {what}, attempt {}", invocation.attempt)
         });
-        let ports = Ports {
-            sim: sim.clone(),
-            run,
-        };
+        let ports = Run::ports(sim.clone(), run);
         let clock = RunClock { sim, deadline };
         let ownership = Ownership {
             scope: Scope {

@@ -536,6 +536,7 @@ impl Restore {
             source_resource: None,
             iam_role: Arn::parse(self.role()).ok(),
             restore_test: self.purpose == Purpose::Test,
+            created: None,
             completed: Some(time(self.completed)),
         }
     }
@@ -650,6 +651,9 @@ pub(crate) fn act(sim: &Sim, plan: &Plan, act: &Act) {
                 key: None,
                 restore_test: restore.purpose == Purpose::Test,
                 owner: None,
+                size: None,
+                encrypted: None,
+                snapshot: None,
             };
             state.volumes.insert(volume.id.clone(), volume);
         }
@@ -812,6 +816,7 @@ fn person_attaches(sim: &Sim, restore: &Restore, id: &InstanceId) {
             instance: id.clone(),
             device: device.clone(),
             state: "attached".into(),
+            since: None,
         });
         instance.devices.push((device, volume.id.clone()));
     }

@@ -153,6 +153,9 @@ mod tests {
             key: None,
             restore_test: false,
             owner: None,
+            size: None,
+            encrypted: None,
+            snapshot: None,
         }
     }
 
@@ -163,6 +166,7 @@ mod tests {
                 instance: InstanceId::new(instance),
                 device: "/dev/sdf".to_owned(),
                 state: state.into(),
+                since: None,
             }],
             ..volume()
         }

@@ -28,7 +28,7 @@ use crate::integrate::volume::refusal::VolumeRefusal;
 use crate::integrate::volume::run_attach::attach_and_confirm;
 use crate::ops_item::run::first_of;
 use crate::outcome::Outcome;
-use crate::ports::{Clock, IntegrationPorts, OpsItems, StackResources};
+use crate::ports::{Clock, IntegrationPorts, OpsItems, StackResources, TargetPorts, Volumes};
 use crate::tags::{IntegrationTarget, Tags, integration_target, own_logical_id};
 use crate::track::run::restore_key;
 
@@ -47,10 +47,11 @@ pub async fn integrate(
     ownership: &Ownership,
     restore: impl Into<Restore>,
 ) -> Result<Outcome, Error> {
-    let (restore, created) = match admit(ports, ownership, &EBS_VOLUME, restore.into()).await? {
-        Admission::Integrate { restore, created } => (restore, created),
-        Admission::Skip(outcome) => return Ok(outcome),
-    };
+    let (restore, created) =
+        match admit(ports.restore_jobs(), ownership, &EBS_VOLUME, restore.into()).await? {
+            Admission::Integrate { restore, created } => (restore, created),
+            Admission::Skip(outcome) => return Ok(outcome),
+        };
     let Some(volume_id) = restore.job.created_volume() else {
         return Ok(Outcome::ignored("resource-type"));
     };
@@ -59,14 +60,14 @@ pub async fn integrate(
     }
     // The item of the plan comes with each request; only the reconciler needs the record.
     if let Some(from) = &restore.planned.tags_from {
-        record_data(ports, &restore, TAGS_FROM, from.as_str()).await?;
+        record_data(ports.ops_items(), &restore, TAGS_FROM, from.as_str()).await?;
     }
     let mut backoff = Backoff::of(volume_id.as_str());
     loop {
         // Nearly every restore needs both.
         let (tags, volume) = join(
             tags_of(ports, &restore.job, restore.planned.tags_from.as_ref()),
-            ports.volume(&volume_id),
+            ports.volumes().describe(&volume_id),
         )
         .await;
         let observed = Observed {
@@ -138,7 +139,7 @@ pub(crate) async fn integrate_observed(
         return Ok(outcome);
     }
     let volume = volume?;
-    if let Some(outcome) = already_recorded(ports, &restore.job, &volume).await? {
+    if let Some(outcome) = already_recorded(ports.ops_items(), &restore.job, &volume).await? {
         return Ok(outcome);
     }
     let own = own_logical_id(&tags).filter(|_| volume.attachments.is_empty() && !target.assumed);
@@ -169,7 +170,7 @@ pub(crate) async fn integrate_observed(
 
 /// The outcome if the OpsItem of the job records the attachment that the volume shows.
 async fn already_recorded(
-    ports: &impl OpsItems,
+    items: &impl OpsItems,
     job: &RestoreJob,
     volume: &Volume,
 ) -> Result<Option<Outcome>, Error> {
@@ -180,7 +181,7 @@ async fn already_recorded(
     else {
         return Ok(None);
     };
-    let Some(item) = first_of(ports, &restore_key(&job.id)).await? else {
+    let Some(item) = first_of(items, &restore_key(&job.id)).await? else {
         return Ok(None);
     };
     let attached = Attached {
@@ -200,11 +201,11 @@ async fn already_recorded(
 /// # Errors
 /// Those of the port.
 pub(crate) async fn stack_volume(
-    ports: &impl StackResources,
+    ports: &impl TargetPorts,
     stack: &str,
     logical_id: &str,
 ) -> Result<Option<VolumeRefusal>, Error> {
-    let resource = ports.stack_resource(stack, logical_id).await?;
+    let resource = ports.stack_resources().describe(stack, logical_id).await?;
     let exists = resource.is_some_and(|resource| {
         resource.resource_type == "AWS::EC2::Volume"
             && !resource.status.is_failed_or_deleted()
@@ -240,13 +241,13 @@ async fn attach_and_record(
     let new = new_item(restore);
     let (result, claim) = join(
         attach_and_confirm(ports, clock, restore, wanted, (volume, instance), trigger),
-        OptionFuture::from(claims.then(|| ports.create(&new))),
+        OptionFuture::from(claims.then(|| ports.ops_items().create(&new))),
     )
     .await;
     let by_this_run =
         matches!(&result, Ok(AttachResult::Attached(attached)) if attached.by_this_run);
     if !by_this_run {
-        let resolved = resolve_claim(ports, restore, claim.as_ref()).await;
+        let resolved = resolve_claim(ports.ops_items(), restore, claim.as_ref()).await;
         if result.is_ok() {
             resolved?;
         }
@@ -280,7 +281,12 @@ pub(crate) async fn record_attach_failure(
     failure: &Fault,
 ) -> Result<(), Error> {
     let is_detached = async || match restore.job.created_volume() {
-        Some(volume) => Ok(ports.volume(&volume).await?.attachments.is_empty()),
+        Some(volume) => Ok(ports
+            .volumes()
+            .describe(&volume)
+            .await?
+            .attachments
+            .is_empty()),
         None => Ok(false),
     };
     record_failure(ports, &EBS_VOLUME, restore, failure, is_detached).await

@@ -12,7 +12,7 @@ use crate::integrate::volume::attempt::{AttachResult, Attempt, Next};
 use crate::integrate::volume::kind::{EBS_VOLUME, REFUSED_DEVICE};
 use crate::integrate::volume::record::records_instance;
 use crate::integrate::volume::refusal::VolumeRefusal;
-use crate::ports::{Clock, IntegrationPorts, Volumes};
+use crate::ports::{Clock, Instances, IntegrationPorts, Volumes};
 
 /// Attaches the volume under the device name that the owner wants, or else under a free one, and checks until
 /// it is attached, a rule forbids it, or the time is up. For the reconciler, the OpsItem of the job is opened
@@ -38,7 +38,7 @@ pub(super) async fn attach_and_confirm(
             Next::Attach(device) => {
                 let instance = &attempt.instance().id;
                 if std::mem::take(&mut opens_item)
-                    && !open_item(ports, &EBS_VOLUME, restore, |item| {
+                    && !open_item(ports.ops_items(), &EBS_VOLUME, restore, |item| {
                         records_instance(item, instance)
                     })
                     .await?
@@ -46,7 +46,7 @@ pub(super) async fn attach_and_confirm(
                     return Ok(AttachResult::Detached);
                 }
                 let volume = &attempt.volume().id;
-                let answer = ports.attach(volume, instance, &device).await;
+                let answer = ports.volumes().attach(volume, instance, &device).await;
                 attempt.answered(device, answer)?
             }
             Next::AttachAfterBackoff(fault) => {
@@ -58,7 +58,7 @@ pub(super) async fn attach_and_confirm(
                 attempt.next()
             }
             Next::RecordRefusedDevice(device) => {
-                record_data(ports, restore, REFUSED_DEVICE, device.as_str()).await?;
+                record_data(ports.ops_items(), restore, REFUSED_DEVICE, device.as_str()).await?;
                 Next::Check
             }
             Next::Check => {
@@ -87,20 +87,24 @@ async fn observe(
 ) -> Result<(Volume, Instance), Error> {
     let (volume, instance) = (&attempt.volume().id, attempt.instance());
     if !attempt.is_accepted() {
-        return try_join(ports.volume(volume), ports.instance(&instance.id)).await;
+        return try_join(
+            ports.volumes().describe(volume),
+            ports.instances().describe(&instance.id),
+        )
+        .await;
     }
-    let volume = ports.volume(volume).await?;
+    let volume = ports.volumes().describe(volume).await?;
     let shows = |attachment: &Attachment| attachment.instance == instance.id;
     let instance = match volume.attachments.iter().any(shows) {
         true => instance.clone(),
-        false => ports.instance(&instance.id).await?,
+        false => ports.instances().describe(&instance.id).await?,
     };
     Ok((volume, instance))
 }
 
 /// The refusal of a device name that another volume has, with the stack that created that volume, if one did.
 /// If that cannot be read, the refusal stays as it is.
-async fn with_owner(ports: &impl Volumes, refusal: VolumeRefusal) -> VolumeRefusal {
+async fn with_owner(ports: &impl IntegrationPorts, refusal: VolumeRefusal) -> VolumeRefusal {
     let VolumeRefusal::DeviceTaken {
         device,
         instance,
@@ -109,7 +113,12 @@ async fn with_owner(ports: &impl Volumes, refusal: VolumeRefusal) -> VolumeRefus
     else {
         return refusal;
     };
-    let owner = ports.volume(&holder).await.ok().and_then(|seen| seen.owner);
+    let owner = ports
+        .volumes()
+        .describe(&holder)
+        .await
+        .ok()
+        .and_then(|seen| seen.owner);
     match owner {
         Some(owner) => VolumeRefusal::StackDevice {
             device,

@@ -1,36 +1,26 @@
-//! The recovery points of a vault, and the start of restores.
+//! Recovery points of a vault.
 
 use std::collections::BTreeMap;
 
 use aws_sdk_backup::types;
-use recovery_core::aws::arn::{RecoveryPointArn, RestoreJobId};
-use recovery_core::aws::backup::{RecoveryPoint, RestoreRequest, StartAnswer};
-use recovery_core::error::{Error, Fault};
-use recovery_core::ports::Page;
+use recovery_core::aws::arn::RecoveryPointArn;
+use recovery_core::aws::backup::RecoveryPoint;
+use recovery_core::error::Error;
+use recovery_core::ports::{Page, RecoveryPoints};
 
-use crate::error::{classify, code, incomplete, message};
+use crate::error::{classify, code};
 
-use super::{Backup, DESCRIBE_RESTORE_JOB, LIST_TAGS, arn, time};
+use super::{Backup, NOT_FOUND, arn, time};
 
-const GET_RESTORE_METADATA: &str = "backup:GetRecoveryPointRestoreMetadata";
-const LIST_RECOVERY_POINTS: &str = "backup:ListRecoveryPointsByBackupVault";
-const START_RESTORE_JOB: &str = "backup:StartRestoreJob";
+pub(super) const GET_RESTORE_METADATA: &str = "backup:GetRecoveryPointRestoreMetadata";
+pub(super) const LIST_RECOVERY_POINTS: &str = "backup:ListRecoveryPointsByBackupVault";
 
-impl Backup {
-    /// The IAM actions that planning needs.
-    pub const PLANNING_ACTIONS: &'static [&'static str] = &[LIST_RECOVERY_POINTS, LIST_TAGS];
-
-    /// The IAM actions that starting a restore needs.
-    pub const STARTING_ACTIONS: &'static [&'static str] = &[
-        DESCRIBE_RESTORE_JOB,
-        GET_RESTORE_METADATA,
-        START_RESTORE_JOB,
-    ];
-
-    /// One page of the recovery points in the vault. `None` stands for an entry without an ARN, a resource or a date.
+impl RecoveryPoints for Backup {
+    /// One page of the recovery points in the vault; nothing in the place of one that names no ARN, no
+    /// resource or no date.
     ///
     /// <https://docs.aws.amazon.com/aws-backup/latest/devguide/API_ListRecoveryPointsByBackupVault.html>
-    pub(crate) async fn recovery_points(
+    async fn list(
         &self,
         vault: &str,
         page: Option<&str>,
@@ -58,7 +48,7 @@ impl Backup {
     /// The stored restore metadata of the recovery point; `None` if the vault does not contain it.
     ///
     /// <https://docs.aws.amazon.com/aws-backup/latest/devguide/API_GetRecoveryPointRestoreMetadata.html>
-    pub(crate) async fn restore_metadata(
+    async fn restore_metadata(
         &self,
         vault: &str,
         point: &RecoveryPointArn,
@@ -82,63 +72,7 @@ impl Backup {
             Err(error) => Err(classify(GET_RESTORE_METADATA, point.as_str(), error)),
         }
     }
-
-    /// Starts the restore once for each token. A retry by the SDK, shortly afterwards, gets the job of the first
-    /// attempt.
-    ///
-    /// <https://docs.aws.amazon.com/aws-backup/latest/devguide/API_StartRestoreJob.html>
-    pub(crate) async fn start_restore(
-        &self,
-        request: &RestoreRequest,
-    ) -> Result<StartAnswer, Error> {
-        let point = request.point.as_str();
-        let answer = self
-            .client
-            .start_restore_job()
-            .recovery_point_arn(point)
-            .resource_type(&request.resource_type)
-            .set_metadata(Some(request.metadata.clone().into_iter().collect()))
-            .iam_role_arn(&request.role)
-            .idempotency_token(&request.token)
-            .copy_source_tags_to_restored_resource(request.copy_tags)
-            .send()
-            .await;
-        let error = match answer {
-            Ok(answer) => {
-                return answer
-                    .restore_job_id
-                    .filter(|id| !id.is_empty())
-                    .map(|id| StartAnswer::Started(RestoreJobId::new(id)))
-                    .ok_or_else(|| incomplete(START_RESTORE_JOB, point, "RestoreJobId"));
-            }
-            Err(error) => error,
-        };
-        let kind: fn(Fault) -> StartAnswer = match code(&error) {
-            Some(NOT_FOUND) => StartAnswer::PointGone,
-            Some(
-                "InvalidParameterValueException"
-                | "InvalidRequestException"
-                | "MissingParameterValueException",
-            ) => StartAnswer::Rejected,
-            _ => return Err(classify(START_RESTORE_JOB, point, error)),
-        };
-        let code = code(&error).unwrap_or_default().to_owned();
-        let text = message(&error).unwrap_or_default().to_owned();
-        Ok(kind(
-            Fault::new(
-                START_RESTORE_JOB,
-                point,
-                text,
-                "Check the recovery point in AWS Backup.",
-            )
-            .with_code(code)
-            .with_source(error),
-        ))
-    }
 }
-
-/// Whether the error says that the vault or the recovery point does not exist.
-const NOT_FOUND: &str = "ResourceNotFoundException";
 
 fn recovery_point(point: types::RecoveryPointByBackupVault) -> Option<RecoveryPoint> {
     Some(RecoveryPoint {
@@ -220,7 +154,7 @@ mod tests {
     async fn points_of(answer: Value) -> Page<Option<RecoveryPoint>> {
         let wire = Wire::answering([Answer::rest(&answer)]);
         Backup::new(&wire.config())
-            .recovery_points("recovery", None)
+            .list("recovery", None)
             .await
             .unwrap()
     }
@@ -232,13 +166,10 @@ mod tests {
             Answer::rest(&json!({"RecoveryPoints": [], "NextToken": ""})),
         ]);
         let backup = Backup::new(&wire.config());
-        let first = backup.recovery_points("recovery", None).await.unwrap();
+        let first = backup.list("recovery", None).await.unwrap();
         assert_eq!(first.listed, [Some(read())]);
         let next = first.next.unwrap();
-        let last = backup
-            .recovery_points("recovery", Some(&next))
-            .await
-            .unwrap();
+        let last = backup.list("recovery", Some(&next)).await.unwrap();
         assert_eq!((last.listed, last.next), (Vec::new(), None));
         let [first, second] = wire.sent().try_into().unwrap();
         assert!(
@@ -368,109 +299,16 @@ mod tests {
         assert_eq!(stored.unwrap_err().error_type(), "Permanent");
     }
 
-    fn request() -> RestoreRequest {
-        RestoreRequest {
-            point: RecoveryPointArn::parse(POINT).unwrap(),
-            resource_type: "EBS".to_owned(),
-            metadata: [("availabilityZone".to_owned(), "us-west-2b".to_owned())].into(),
-            role: "arn:aws:iam::111122223333:role/restore".to_owned(),
-            token: "0123abcd".to_owned(),
-            copy_tags: true,
-        }
-    }
-
-    async fn started(wire: &Wire) -> Result<StartAnswer, Error> {
-        Backup::new(&wire.config()).start_restore(&request()).await
-    }
-
-    #[tokio::test]
-    async fn starts_a_restore_with_the_complete_request() {
-        let wire = Wire::answering([
-            Answer::rest_error(400, "ThrottlingException", "Rate exceeded"),
-            Answer::rest(&json!({"RestoreJobId": "J-1"})),
-        ]);
-        let answer = started(&wire).await.unwrap();
-        assert!(matches!(answer, StartAnswer::Started(id) if id.as_str() == "J-1"));
-        // The throttled attempt had the same token.
-        for sent in wire.sent() {
-            assert_eq!(sent.method, "PUT");
-            assert_eq!(
-                sent.json(),
-                json!({
-                    "RecoveryPointArn": POINT,
-                    "ResourceType": "EBS",
-                    "Metadata": {"availabilityZone": "us-west-2b"},
-                    "IamRoleArn": "arn:aws:iam::111122223333:role/restore",
-                    "IdempotencyToken": "0123abcd",
-                    "CopySourceTagsToRestoredResource": true,
-                })
-            );
-        }
-        assert_eq!(wire.sent().len(), 2);
-        let error = started(&Wire::answering([Answer::rest(&json!({}))]))
-            .await
-            .unwrap_err();
-        assert!(error.to_string().contains("RestoreJobId"), "{error}");
-    }
-
-    #[tokio::test]
-    async fn distinguishes_rejections_from_failures() {
-        let answer = |code: &'static str| async move {
-            started(&Wire::answering([Answer::rest_error(
-                400,
-                code,
-                "A message of the service",
-            )]))
-            .await
-        };
-        assert!(matches!(
-            answer(NOT_FOUND).await.unwrap(),
-            StartAnswer::PointGone(_)
-        ));
-        for code in [
-            "InvalidParameterValueException",
-            "InvalidRequestException",
-            "MissingParameterValueException",
-        ] {
-            match answer(code).await.unwrap() {
-                StartAnswer::Rejected(fault) => {
-                    assert_eq!(fault.message(), "A message of the service");
-                    assert_eq!(fault.code(), Some(code));
-                }
-                other => panic!("{code}: {other:?}"),
-            }
-        }
-        let denied = answer("AccessDeniedException").await.unwrap_err();
-        assert_eq!(denied.error_type(), "Permanent");
-        let wire = Wire::answering(vec![
-            Answer::rest_error(
-                400,
-                "LimitExceededException",
-                "later"
-            );
-            4
-        ]);
-        assert_eq!(started(&wire).await.unwrap_err().error_type(), "Retryable");
-    }
-
     #[tokio::test]
     async fn actions_match_the_requests() {
-        let wire = Wire::answering(vec![Answer::rest(&json!({})); 5]);
+        let wire = Wire::answering(vec![Answer::rest(&json!({})); 2]);
         let backup = Backup::new(&wire.config());
         let point = RecoveryPointArn::parse(POINT).unwrap();
-        backup.recovery_points("recovery", None).await.unwrap();
+        backup.list("recovery", None).await.unwrap();
         backup.restore_metadata("recovery", &point).await.unwrap();
-        backup.start_restore(&request()).await.unwrap_err();
-        let mut actions = listed(&[
-            LIST_RECOVERY_POINTS,
-            GET_RESTORE_METADATA,
-            START_RESTORE_JOB,
-        ]);
+        let actions = listed(&[LIST_RECOVERY_POINTS, GET_RESTORE_METADATA]);
         assert_eq!(wire.actions(), actions);
-        assert_eq!(called_in("backup", include_str!("recovery.rs")), actions);
-        backup.tags(&point).await.unwrap();
-        backup.restore_job(&RestoreJobId::new("J")).await.unwrap();
-        actions = listed(&[Backup::PLANNING_ACTIONS, Backup::STARTING_ACTIONS].concat());
-        assert_eq!(wire.actions(), actions);
+        let source = include_str!("recovery_points.rs");
+        assert_eq!(called_in("backup", source), actions);
     }
 }
