@@ -1,6 +1,6 @@
-//! Events are a hint; what counts is what AWS shows. Every restore of late that is not integrated is
-//! led through the same [`integration`](crate::integrate::volume::run) as by its event: events that were lost,
-//! stacks that came late and attempts that were used up all end here.
+//! Integrates every recent restore that is not yet integrated, for example because its event was lost, its
+//! stack was deployed late, or its retries were exhausted. It reads restores in batches, and then uses the
+//! same code as the event: [`volume::run`](crate::integrate::volume::run).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -27,52 +27,52 @@ use crate::ports::{Clock, Page, ReconciliationPorts};
 use crate::tags::{Tags, integration_target};
 use crate::track::run::restore_key;
 
-/// How far back the restores are looked at, and how long one may go without its volume attached.
+/// Which restores are read, and when operators are notified of one that is not integrated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LookbackWindow {
-    /// Restores that were completed longer ago are left alone.
+    /// Restores that completed longer ago are not integrated.
     pub lookback: TimeDelta,
-    /// What can still succeed is waited for in silence until the restore is this old; then people
-    /// are told.
+    /// Age of a restore at which operators are notified of a failure that can still succeed later.
     pub patience: TimeDelta,
-    /// Time between two runs. What a run has not begun with by then is left to the next one.
+    /// Time between two runs. A run starts no further integration after it.
     pub interval: Duration,
 }
 
 impl LookbackWindow {
-    /// Whether operators are notified of what hinders a restore of this age where no OpsItem can be
-    /// created to record that they were. Runs come again and again: one or two of them tell, when the
-    /// restore has waited for as long as it may.
+    /// Whether operators are notified about a restore of this age if no OpsItem can record that they were.
+    /// So that not each run notifies them, only the first one or two runs after [`patience`] do.
+    ///
+    /// [`patience`]: LookbackWindow::patience
     fn tells_unrecorded(&self, age: TimeDelta) -> bool {
         let told_within = TimeDelta::from_std(self.interval * 2).unwrap_or(TimeDelta::MAX);
         age >= self.patience && age - self.patience < told_within
     }
 }
 
-/// How many restores are integrated at the same time. `AttachVolume` is granted 50 times at once and
-/// then 5 times a second in an account and Region, and the integration waits throttling out:
+/// How many restores are integrated at the same time. An account and Region may call `AttachVolume` 50
+/// times at once and then 5 times per second; the integration retries throttled calls:
 /// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/throttling.html>.
 const CONCURRENCY: usize = 8;
-/// How many volumes and snapshots are asked for at once: the most values that EC2 takes in a filter.
+/// How many volumes and snapshots one call reads: the most values that EC2 accepts in a filter.
 const BATCH: usize = 200;
-/// The time that one restore is given: half a minute to wait for what is about to be ready or granted,
-/// since it has its turn again at the next run, and the reserve that the integration keeps.
+/// The time of one restore: 30 s to wait for a volume, an instance or a throttled call, and the reserve of
+/// the integration. The next run continues.
 const TURN: Duration = RESERVE.saturating_add(Duration::from_secs(30));
 
-/// Longest time from the creation of a restore job to its end. AWS Backup lists jobs by either time, and
-/// only by their creation those that are under way.
+/// Longest time from the creation of a restore job to its end. AWS Backup lists jobs by either time, but
+/// running jobs only by their creation.
 const LONGEST_RESTORE: TimeDelta = TimeDelta::hours(24);
-/// Pause before the restores are listed again, while one of them is under way. The schedule of a rule has
-/// no shorter interval than a minute.
+/// Pause before the restores are listed again while one of them is running. The shortest interval of an
+/// EventBridge schedule is one minute.
 const LISTING_PAUSE: Duration = Duration::from_secs(15);
 
-/// Integrates every completed restore within the horizon that is not integrated yet. One that fails does
-/// not stop the others. While a restore is under way, the restores are listed again and again until the
-/// next run begins, so that a volume does not wait a minute for it. The answer counts what became of them.
+/// Integrates every completed restore of the lookback window that is not integrated yet. One that fails does
+/// not stop the others. While a restore is running, the restores are listed again every 15 s until the next
+/// run begins. The answer counts the results.
 ///
 /// # Errors
-/// Those of the listing. When single restores fail, people are told through their OpsItems; only
-/// where that fails too is it an error, after all others had their turn.
+/// Those of the listing. If a restore fails, its OpsItem records it, and operators are notified; if that
+/// fails, too, its error is returned after the other restores.
 pub async fn reconcile(
     ports: &impl ReconciliationPorts,
     clock: &impl Clock,
@@ -90,7 +90,7 @@ pub async fn reconcile(
     loop {
         let mut open = std::mem::take(&mut listed.open);
         open.retain(|open| attended.insert(open.restore.job.id.clone()));
-        // What has failed before does not keep the others waiting, nor do the young the old.
+        // Restores that failed before come last; otherwise the oldest comes first.
         open.sort_by_key(|open| (open.stuck, open.restore.job.completed));
         attend(ports, &run, ownership, open, &mut tally).await;
         if !listed.under_way || !run.may_begin_after(LISTING_PAUSE) {
@@ -114,7 +114,7 @@ pub async fn reconcile(
     }
 }
 
-/// One run: it ends when the next one begins, or when its own time is up.
+/// One run. It ends when the next one begins, or when its own time is up.
 struct Run<'a, C> {
     clock: &'a C,
     window: LookbackWindow,
@@ -122,7 +122,7 @@ struct Run<'a, C> {
 }
 
 impl<C: Clock> Run<'_, C> {
-    /// Whether there will be time for one more restore after this pause.
+    /// Whether there is time for one more restore after this pause.
     fn may_begin_after(&self, pause: Duration) -> bool {
         let left = self.clock.remaining();
         let taken = self.left_at_the_start.saturating_sub(left);
@@ -130,11 +130,11 @@ impl<C: Clock> Run<'_, C> {
     }
 }
 
-/// What was found when the restores were listed.
+/// The result of listing the restores.
 struct Listing {
-    /// How many were completed within the horizon.
+    /// How many completed within the lookback window.
     restores: usize,
-    /// Whether AWS Backup still works on one that is to be integrated.
+    /// Whether one that is to be integrated is running.
     under_way: bool,
     open: Vec<Open>,
 }
@@ -180,30 +180,30 @@ async fn listing(
     Ok(listing)
 }
 
-/// Whether the job may end soon with a volume that is to be integrated.
+/// Whether the job is running, and its volume is to be integrated when it completes.
 fn is_under_way(ownership: &Ownership, job: &RestoreJob) -> bool {
     job.is_under_way() && !job.restore_test && job.is_of_drill(&ownership.drill_role) != Some(true)
 }
 
-/// A restore that is not known to be integrated.
+/// A restore that may not be integrated yet.
 struct Open {
     restore: Restore,
-    /// Its volume and the tags of its recovery point; nothing where the listing lacks what it takes
-    /// to look for them.
+    /// Its volume and the tags of its recovery point; `None` if the listing lacks a field that is needed to
+    /// read them.
     seen: Option<Seen>,
-    /// Whether its OpsItem is open and says that an attempt came to nothing.
+    /// Whether its OpsItem is open and records an attempt without a result.
     stuck: bool,
 }
 
 struct Seen {
     volume: Volume,
     point: RecoveryPointArn,
-    /// Nothing where they have to be asked for one by one.
+    /// `None` if they cannot be read in a batch.
     tags: Option<Tags>,
 }
 
-/// Those of the jobs that something is to be done for, in three calls at most. `items` are the open
-/// OpsItems of restores, by key.
+/// Those of the jobs that are not integrated, by three calls at most. `items` are the open OpsItems of restores,
+/// by key.
 async fn not_integrated(
     ports: &impl ReconciliationPorts,
     ownership: &Ownership,
@@ -246,7 +246,7 @@ async fn not_integrated(
             });
             continue;
         };
-        // Deleted since, or of another account or Region, which its event has told of.
+        // Deleted, or in another account or Region, which was refused at its event.
         let Some(volume) = volumes
             .remove(&id)
             .filter(|_| ownership.scope.owns(created))
@@ -257,7 +257,7 @@ async fn not_integrated(
             .attachments
             .iter()
             .any(|a| a.state == AttachmentState::Attached);
-        // An item that is open and does not say so yet: the attachment was not written down.
+        // If the item is open and does not record the attachment, a run ended before it did.
         let settled = item.is_none() || recorded;
         if volume.restore_test || attached && settled {
             continue;
@@ -267,7 +267,7 @@ async fn not_integrated(
             point: point.clone(),
             tags: None,
         };
-        // Whose restore it is has to be asked where the listing does not say.
+        // Without the role, the job has to be read: it may belong to a drill.
         let seen = job.iam_role.is_some().then_some(seen);
         open.push(Open {
             restore,
@@ -282,14 +282,14 @@ async fn not_integrated(
     if !points.is_empty() {
         let tags = ports.tags_together(&points).await?;
         for open in &mut open {
-            // What takes tags from another recovery point is asked for by itself: there is little of it.
+            // A restore that takes tags from another recovery point is rare: its tags are read on their own.
             let alone = open.restore.planned.tags_from.is_some();
             if let Some(seen) = open.seen.as_mut().filter(|_| !alone) {
                 seen.tags = tags.get(&seen.point).cloned();
             }
         }
     }
-    // Those whose tags name no target belong to nobody here, however long they lie about.
+    // Volumes whose tags name no target are not integrated.
     open.retain(|open| {
         let tags = open.seen.as_ref().and_then(|seen| seen.tags.as_ref());
         tags.is_none_or(|tags| !matches!(integration_target(tags), Ok(None)))
@@ -297,15 +297,15 @@ async fn not_integrated(
     Ok(open)
 }
 
-/// What became of the open restores.
+/// The results.
 #[derive(Default)]
 struct Tally {
     counts: BTreeMap<&'static str, usize>,
-    /// The last failure that people could not be told of.
+    /// The last failure that operators could not be notified of.
     untold: Option<Error>,
 }
 
-/// Gives each open restore its turn, several at a time, as long as there is time for one more.
+/// Integrates the open restores, several at a time, as long as there is time for one more.
 async fn attend<C: Clock>(
     ports: &impl ReconciliationPorts,
     run: &Run<'_, C>,
@@ -334,7 +334,7 @@ async fn attend<C: Clock>(
     }
 }
 
-/// The turn of one restore: what became of it, as it is called in the answer.
+/// Integrates one restore. Returns the name of the result in the answer.
 async fn turn(
     ports: &impl ReconciliationPorts,
     clock: &impl Clock,
@@ -345,7 +345,7 @@ async fn turn(
     let Open {
         mut restore, seen, ..
     } = open;
-    // A job that does not say when it ended is as old as can be.
+    // A job without an end counts as old.
     let age = restore
         .job
         .completed
@@ -391,7 +391,7 @@ async fn turn(
     }
 }
 
-/// The clock of one restore's turn: the time ends for it earlier than for the run.
+/// The clock of one restore, whose time ends before that of the run.
 struct Turn<'a, C> {
     clock: &'a C,
     left_at_the_start: Duration,
