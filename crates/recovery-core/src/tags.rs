@@ -104,8 +104,8 @@ pub fn supplemented(own: &Tags, older: &Tags) -> Tags {
     tags
 }
 
-/// An optional tag with a value that cannot be used. It never prevents a restore or an attachment: its
-/// default applies, and what is left is for a person.
+/// A tag with a value that cannot be used. If the tag is optional, its default applies, and it prevents
+/// neither a restore nor an attachment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnusableTag {
     /// The tag.
@@ -170,15 +170,8 @@ pub enum TagRefusal {
         /// The tag that is missing.
         tag: &'static str,
     },
-    /// A tag has a value that cannot be used.
-    Invalid {
-        /// The tag.
-        tag: &'static str,
-        /// Its value.
-        value: String,
-        /// What it must be.
-        expected: &'static str,
-    },
+    /// One of the two has a value that cannot be used.
+    Invalid(UnusableTag),
     /// The volume was an instance's root volume: the recovery Region's instance has its own.
     RootVolume {
         /// The device name of the tag.
@@ -191,7 +184,7 @@ impl TagRefusal {
     pub fn reason(&self) -> &'static str {
         match self {
             TagRefusal::Missing { .. } => "tag-missing",
-            TagRefusal::Invalid { .. } => "tag-invalid",
+            TagRefusal::Invalid(_) => "tag-invalid",
             TagRefusal::RootVolume { .. } => "root-volume",
         }
     }
@@ -203,7 +196,7 @@ impl TagRefusal {
             TagRefusal::Missing { tag } => format!(
                 "{by_hand} by hand now. So that it works by itself next time, add the tag {tag} to the protected resource in the primary Region."
             ),
-            TagRefusal::Invalid { tag, .. } => format!(
+            TagRefusal::Invalid(UnusableTag { tag, .. }) => format!(
                 "{by_hand} by hand now. So that it works by itself next time, correct the tag {tag} of the protected resource in the primary Region."
             ),
             TagRefusal::RootVolume { .. } => "The AMI gives the instance its root volume. Remove the recovery: tags from the root volume in the primary Region, and keep its data on a volume of their own. If you need a file of it now, attach a restored volume by hand under another name; do not reboot the instance while it is attached.".to_owned(),
@@ -218,15 +211,7 @@ impl fmt::Display for TagRefusal {
                 f,
                 "the recovery point lacks the tag {tag}, though it has the other of the two that name the target"
             ),
-            TagRefusal::Invalid {
-                tag,
-                value,
-                expected,
-            } => write!(
-                f,
-                "the tag {tag} of the recovery point is {}, but must be {expected}",
-                text::code(value)
-            ),
+            TagRefusal::Invalid(unusable) => unusable.fmt(f),
             TagRefusal::RootVolume { device } => write!(
                 f,
                 "{} is the device name of a root volume, which is not restored onto another instance",
@@ -257,11 +242,8 @@ pub fn integration_target(tags: &Tags) -> Result<Option<IntegrationTarget>, TagR
         (Some(_), None) => return Err(TagRefusal::Missing { tag: LOGICAL_ID }),
         (None, Some(_)) => return Err(TagRefusal::Missing { tag: STACK }),
     };
-    let invalid = |tag, value: &str, expected| TagRefusal::Invalid {
-        tag,
-        value: text::shown(value),
-        expected,
-    };
+    let invalid =
+        |tag, value: &str, expected| TagRefusal::Invalid(UnusableTag::new(tag, value, expected));
     if !is_stack_name(stack) {
         return Err(invalid(
             STACK,

@@ -262,16 +262,13 @@ impl fmt::Display for VolumeRefusal {
             VolumeRefusal::DeviceTaken {
                 device,
                 instance,
-                holder: Some(holder),
+                holder,
             } => {
-                write!(f, "{device} on {instance} is taken by {holder}")
-            }
-            VolumeRefusal::DeviceTaken {
-                device,
-                instance,
-                holder: None,
-            } => {
-                write!(f, "{device} on {instance} is taken")
+                write!(f, "{device} on {instance} is taken")?;
+                match holder {
+                    Some(holder) => write!(f, " by {holder}"),
+                    None => Ok(()),
+                }
             }
             VolumeRefusal::NoFreeDevice { instance } => {
                 write!(
