@@ -1,5 +1,5 @@
-//! What the documents say about the code is true: the path of one event through it, the files that they
-//! name, the table of settings.
+//! Checks the documents against the code: the walkthrough of one event, the paths they name, the table
+//! of settings.
 
 use std::collections::BTreeSet;
 
@@ -8,13 +8,13 @@ use crate::support::repository::{documents, root, text};
 /// The section of ARCHITECTURE.md that follows one event.
 const SECTION: &str = "## One event, step by step";
 
-/// What stands in backticks.
+/// The texts in backticks.
 fn quoted(text: &str) -> Vec<&str> {
     text.split('`').skip(1).step_by(2).collect()
 }
 
-/// What in backticks is a path of this repository: it has a slash or an ending, and nothing that no
-/// path has.
+/// Whether a text in backticks is a path of this repository: it has a slash or a known extension, and
+/// only characters of a path.
 fn is_path(text: &str) -> bool {
     let plain = text
         .chars()
@@ -146,12 +146,12 @@ fn wrong_order(section: &str) -> Vec<String> {
     wrong
 }
 
-/// What is wrong with the paths in `text`, and how many were looked at.
+/// The problems of the paths in `text`, and how many paths were checked.
 fn wrong_paths(text: &str) -> (Vec<String>, usize) {
     let mut wrong = Vec::new();
-    let mut looked_at = 0;
+    let mut checked = 0;
     for quoted in quoted(text).into_iter().filter(|quoted| is_path(quoted)) {
-        looked_at += 1;
+        checked += 1;
         let (path, name) = match quoted.split_once("::") {
             Some((path, name)) => (path, Some(name)),
             None => (quoted, None),
@@ -164,7 +164,7 @@ fn wrong_paths(text: &str) -> (Vec<String>, usize) {
             wrong.push(format!("{path} defines no {name}"));
         }
     }
-    (wrong, looked_at)
+    (wrong, checked)
 }
 
 /// The section of ARCHITECTURE.md that follows one event.
@@ -178,20 +178,20 @@ fn section() -> String {
 }
 
 #[test]
-fn the_way_of_one_event_is_as_architecture_md_tells_it() {
-    let (wrong, looked_at) = wrong_paths(&section());
+fn paths_in_the_walkthrough_exist() {
+    let (wrong, checked) = wrong_paths(&section());
     assert!(wrong.is_empty(), "ARCHITECTURE.md, {SECTION}: {wrong:#?}");
-    assert!(looked_at >= 15, "only {looked_at} paths");
+    assert!(checked >= 15, "only {checked} paths");
 }
 
 #[test]
-fn one_event_is_followed_in_at_most_eight_files_each_entered_once() {
+fn follows_one_event_through_at_most_eight_files() {
     let wrong = wrong_order(&section());
     assert!(wrong.is_empty(), "ARCHITECTURE.md, {SECTION}: {wrong:#?}");
 }
 
 #[test]
-fn a_wrong_order_is_found() {
+fn finds_a_wrong_order_in_the_walkthrough() {
     let section = section();
     let lines: Vec<&str> = section.lines().collect();
     let first = lines
@@ -226,10 +226,10 @@ fn a_wrong_order_is_found() {
 }
 
 #[test]
-fn a_way_that_has_changed_is_found_out() {
-    let check = |told: &str| {
-        let (wrong, looked_at) = wrong_paths(told);
-        assert_eq!((wrong.len(), looked_at), (1, 1), "{told}: {wrong:?}");
+fn finds_wrong_paths_in_the_walkthrough() {
+    let check = |text: &str| {
+        let (wrong, checked) = wrong_paths(text);
+        assert_eq!((wrong.len(), checked), (1, 1), "{text}: {wrong:?}");
     };
     check("see `crates/recovery-core/src/gone.rs`");
     check("see `functions/restore-integrator/src/lib.rs::handl`");
@@ -241,7 +241,7 @@ fn a_way_that_has_changed_is_found_out() {
 }
 
 #[test]
-fn the_paths_that_documents_name_exist() {
+fn paths_named_in_documents_exist() {
     // Paths that begin with a folder of the repository: from the root, or from the document.
     let folders = [
         "crates/",
@@ -269,7 +269,7 @@ fn the_paths_that_documents_name_exist() {
 }
 
 #[test]
-fn the_table_of_settings_is_what_the_functions_read() {
+fn settings_table_matches_the_functions() {
     let documented: BTreeSet<(String, String)> = text("docs/settings.md")
         .lines()
         .filter_map(|line| line.strip_prefix("| `"))
@@ -320,7 +320,7 @@ fn the_table_of_settings_is_what_the_functions_read() {
 }
 
 #[test]
-fn every_event_file_has_its_row_in_the_readme_of_events() {
+fn event_files_are_listed_in_events_readme() {
     let readme = text("events/README.md");
     for name in crate::support::repository::events().keys() {
         let rows = readme.matches(&format!("| `{name}.json` |")).count();

@@ -1,14 +1,14 @@
-//! An ARN is its text again, in the parts that six colons make, or an error that shows what was given.
+//! An ARN keeps its text and splits it into six parts, or parsing returns an error that shows the input.
 #![no_main]
 
 use fuzz::assert_error;
 use libfuzzer_sys::fuzz_target;
-use recovery_core::aws::arn::{Arn, Scope, RecoveryPointArn, TagHome};
+use recovery_core::aws::arn::{Arn, RecoveryPointArn, Scope, TagHome};
 use recovery_core::text::one_line;
 
 fuzz_target!(|text: &str| {
     let parts: Vec<&str> = text.splitn(6, ':').collect();
-    // White space, or what cannot be seen.
+    // White space or invisible characters.
     let separated = text.contains(char::is_whitespace) || one_line(text) != text;
     match Arn::parse(text) {
         Ok(arn) => {

@@ -1,5 +1,5 @@
-//! Every function answers every payload with an outcome or an error that says what to do; what it
-//! writes is what AWS takes and people can be shown; a second delivery repeats nothing.
+//! Every function answers every payload with an outcome or an error with a remedy. All writes satisfy
+//! the limits of AWS. A second delivery repeats nothing.
 #![no_main]
 
 use futures_util::FutureExt;
@@ -19,7 +19,7 @@ fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
     mutate_json(data, size, max_size, seed)
 });
 
-/// What is whose, where the event files come from.
+/// The account, Region and drill role of the event files.
 fn ownership() -> Ownership {
     Ownership {
         scope: Scope {
@@ -62,7 +62,7 @@ fn deliver(world: &World, handle: impl AsyncFn() -> Result<Outcome, Error>) {
             .expect("nothing in this world waits");
         assert_answer(&answer);
         assert_acceptable(world);
-        assert!(world.state().notifications.len() <= 1, "told twice");
+        assert!(world.state().notifications.len() <= 1, "notified twice");
     }
 }
 

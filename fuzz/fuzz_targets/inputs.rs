@@ -1,5 +1,5 @@
-//! What the state machine, a plan of Region switch or a person passes is done, twice the same, or is an
-//! error that says what to pass; what is kept is kept where it belongs.
+//! Every input of the state machine, Region switch or an operator has the same result twice, or is an
+//! error that says what to pass. Objects are stored under the expected keys.
 #![no_main]
 
 use chrono::DateTime;
@@ -22,7 +22,7 @@ fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
     mutate_json(data, size, max_size, seed)
 });
 
-/// What must not be done again.
+/// The effects that must not be repeated.
 fn done(world: &World) -> [usize; 5] {
     let state = world.state();
     [
@@ -50,7 +50,7 @@ fn deliver(world: &World, handle: impl AsyncFn() -> Result<Outcome, Error>) {
     let state = world.state();
     let kept = state.backups.objects.keys();
     for key in kept.filter(|key| !before.contains_key(*key)) {
-        // The name of an execution may have nearly any sign in it.
+        // The name of an execution may contain almost any character.
         assert_visible(key);
         let (place, rest) = key.split_once('/').unwrap_or((key, ""));
         let depth = rest.split('/').count();
@@ -64,7 +64,7 @@ fn deliver(world: &World, handle: impl AsyncFn() -> Result<Outcome, Error>) {
     }
 }
 
-/// A vault with the recovery point that the files of `events/` are about, and its target.
+/// A vault with the recovery point of the files of `events/`, and its target.
 fn vault() -> World {
     let world = World::with_restored_volume();
     let point = volume_point(
@@ -103,7 +103,7 @@ fuzz_target!(|bytes: &[u8]| {
 
     let told = Story::whole(2, 1).untracked().left(1).told("report");
     let (world, _) = told.expect("the names of a story are names");
-    // Whatever plan is named, this one is kept there.
+    // This plan is stored under the key that the input names.
     let named = payload.pointer("/plan/key").and_then(Value::as_str);
     if let Some(key) = named.filter(|key| key.starts_with("plans/") && !key.contains("..")) {
         let mut state = world.state();

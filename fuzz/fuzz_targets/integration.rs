@@ -1,5 +1,5 @@
-//! Whatever volume, instance, stack and tags look like, a restored volume comes to its own instance or
-//! to none; who asks twice gets the same; people are told of what was refused.
+//! For any volume, instance, stack and tags, a restored volume is attached to its target or not at all.
+//! A repeated request has the same result. Refusals are notified.
 #![no_main]
 
 use arbitrary::{Result, Unstructured};
@@ -12,7 +12,7 @@ use recovery_core::fakes::{DRILL_ROLE, FakeClock, World};
 use recovery_core::integrate::skip::Ownership;
 use serde_json::json;
 
-/// A text that somebody chose, often one that is usual.
+/// An arbitrary text, often a usual one.
 fn text(input: &mut Unstructured<'_>, usual: &[&str]) -> Result<String> {
     Ok(if input.ratio(1, 8)? {
         input.arbitrary::<&str>()?.to_owned()
@@ -21,7 +21,7 @@ fn text(input: &mut Unstructured<'_>, usual: &[&str]) -> Result<String> {
     })
 }
 
-/// A word of EC2's own.
+/// A state of EC2.
 fn word(input: &mut Unstructured<'_>, words: &[&str]) -> Result<String> {
     Ok((*input.choose(words)?).to_owned())
 }
@@ -130,7 +130,8 @@ fuzz_target!(|bytes: &[u8]| {
         },
         drill_role: DRILL_ROLE.to_owned(),
     };
-    // While EC2 shows less than there is, the second look may find another reason to refuse: that is news.
+    // While EC2 does not show everything yet, the second check may find another reason to refuse, which
+    // is notified.
     let lags = world.state().looks_until_shown > 0;
     let before: Vec<_> = world.state().volumes.values().cloned().collect();
     let payload = json!({"restoreJobId": "job-1"});
@@ -150,7 +151,8 @@ fuzz_target!(|bytes: &[u8]| {
     assert!(world.attachments_made() <= 1, "attached twice");
     let state = world.state();
     for (volume, before) in state.volumes.values().zip(before) {
-        // What was attached elsewhere stays there; what was not comes to one that the group may name.
+        // A volume that was attached elsewhere stays there. Otherwise it may be attached to an instance
+        // of the group.
         assert!(volume.attachments.len() <= 1, "{volume:?}");
         assert!(
             volume.state == before.state || volume.state.as_str() == "in-use",
@@ -162,7 +164,7 @@ fuzz_target!(|bytes: &[u8]| {
         Ok("refused") => {
             let shows = lags && kinds[1] == Ok("already-integrated");
             assert!(kinds[1] == Ok("refused") || shows, "then {:?}", kinds[1]);
-            assert!(told == 1 || lags && told == 2, "told {told} times");
+            assert!(told == 1 || lags && told == 2, "notified {told} times");
         }
         Ok("integrated" | "already-integrated") => {
             assert_eq!((told, kinds[1]), (0, Ok("already-integrated")));

@@ -1,4 +1,4 @@
-//! Settings are what the owner can have meant, or one error that names everything that is wrong.
+//! Settings are valid, or one error names all invalid values.
 #![no_main]
 
 use std::collections::BTreeMap;
@@ -18,7 +18,7 @@ const NAMES: [&str; 8] = [
     "RESPONSES",
     "TOPIC_ARN",
 ];
-/// Those of the functions that answer a signal.
+/// The settings of the responders.
 const RESPONDERS: [&str; 6] = [
     "AWS_REGION",
     "OTHER_RUNBOOKS",
@@ -52,7 +52,7 @@ fn variables(input: &mut Unstructured<'_>) -> Result<BTreeMap<&'static str, Stri
     Ok(variables)
 }
 
-/// Asserts that the error names everything that is missing, and nothing that is as usual.
+/// Asserts that the error names every missing setting and no valid one.
 fn assert_named(error: &SettingsError, variables: &BTreeMap<&'static str, String>, used: &[&str]) {
     let text = error.to_string();
     assert_visible(&text);
@@ -67,7 +67,7 @@ fn assert_named(error: &SettingsError, variables: &BTreeMap<&'static str, String
             Some(value) if value == usual => {
                 let problems = text.split("; ").flat_map(|part| part.split(": "));
                 let blamed = problems.clone().any(|part| part.starts_with(name));
-                // A hostile value may read like the name of another variable.
+                // A hostile value may look like the name of another variable.
                 let quoted = variables.values().any(|value| value.contains(name));
                 assert!(!blamed || quoted, "{name}: {text}");
             }

@@ -1,4 +1,5 @@
-//! `ReconcileDueRule`: every minute. What no event told of ends as if one had.
+//! `ReconcileDueRule`: every minute. A restore whose event was lost has the same result as one whose
+//! event arrived.
 
 use std::time::Duration;
 
@@ -22,7 +23,7 @@ async fn reconciled(
     payload: &Value,
 ) -> Result<Outcome, recovery_core::error::Error> {
     let window = LookbackWindow {
-        // The events are of another day than the clock.
+        // The events are from another day than the fake clock.
         lookback: TimeDelta::days(365),
         patience: TimeDelta::days(365),
         interval: Duration::from_mins(1),
@@ -32,11 +33,11 @@ async fn reconciled(
 }
 
 #[test]
-fn a_restore_whose_event_was_lost_ends_as_if_it_had_come() {
+fn lost_event_has_the_same_result_as_a_delivered_one() {
     let restored = event("restore-completed-ebs");
-    let told = world_of(&restored);
+    let delivered = world_of(&restored);
     let integrated = finish(restore_integrator::handle(
-        &Disturbed::not(&told),
+        &Disturbed::not(&delivered),
         &FakeClock::new(),
         &ownership(&restored),
         &restored,
@@ -50,11 +51,11 @@ fn a_restore_whose_event_was_lost_ends_as_if_it_had_come() {
     assert_eq!(outcome.count("restores"), Some(1));
     assert_eq!(outcome.count("integrated"), Some(1));
     assert_eq!(only_item(&world).item.status, Status::Resolved);
-    assert_eq!(End::of(&world), End::of(&told));
+    assert_eq!(End::of(&world), End::of(&delivered));
 }
 
 #[test]
-fn what_a_drill_restored_is_left_to_the_drill() {
+fn skips_restores_of_drills() {
     let world = world_of(&event("restore-completed-ebs-drill"));
     let due = event("reconcile-due");
     let outcome = finish(reconciled(&Disturbed::not(&world), &due));
@@ -66,7 +67,7 @@ fn what_a_drill_restored_is_left_to_the_drill() {
 }
 
 #[test]
-fn only_the_schedule_is_followed() {
+fn ignores_other_events() {
     let world = World::new();
     for name in ["restore-completed-ebs", "heartbeat"] {
         let outcome = finish(reconciled(&Disturbed::not(&world), &event(name)));

@@ -396,7 +396,7 @@ impl<'a> Disturbed<'a> {
             Some(Trouble::TimeoutAfter | Trouble::ResetAfter) => {
                 drop(call().await);
                 Err(Error::Retryable(fault(
-                    "the call had no answer, and may have taken effect",
+                    "the call got no answer, and may have taken effect",
                 )))
             }
             Some(Trouble::Late) => {

@@ -216,9 +216,10 @@ fn world(restores: usize) -> World {
 mod tests {
     use super::*;
 
-    /// EC2 grants 50 attachments at once and 5 a second: nothing is faster, and this is not much slower.
+    /// EC2 allows a burst of 50 attachments and then 5 per second. The integration takes less than twice
+    /// as long.
     #[test]
-    fn as_fast_as_the_quota_allows() {
+    fn attaches_as_fast_as_the_quota_allows() {
         let few = by_events(10);
         assert_eq!((few.runs, few.rest, few.counts.refused), (10, 0, 0));
         let many = by_events(300);
@@ -231,7 +232,7 @@ mod tests {
         assert_eq!(
             (many.runs, many.rest),
             (300, 0),
-            "none fails for a throttled call"
+            "no run fails because of throttling"
         );
         let scheduled = by_schedule(100);
         assert_eq!((scheduled.runs, scheduled.rest), (1, 3));

@@ -204,7 +204,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn calls_grow_with_pages_and_batches() {
+    fn makes_one_call_per_page_and_batch() {
         let plan = one(3_000);
         assert_eq!(plan["planned"], true, "{plan}");
         assert_eq!(plan["resources"], 100);

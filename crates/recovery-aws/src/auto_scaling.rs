@@ -21,18 +21,17 @@ impl AutoScaling {
     /// The IAM actions of the calls in this file.
     pub const ACTIONS: &'static [&'static str] = &[DESCRIBE_GROUPS];
 
-    /// A client on `config`.
     pub fn new(config: &Config) -> AutoScaling {
         AutoScaling {
             client: client!(config, aws_sdk_autoscaling),
         }
     }
 
-    /// The group of this name, with the lifecycle states of its members, or nothing where there is none.
+    /// The group with this name and the lifecycle states of its members; `None` if it does not exist.
     ///
     /// <https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_DescribeAutoScalingGroups.html>
     pub(crate) async fn group(&self, name: &str) -> Result<Option<Group>, Error> {
-        // A group stands on one page with all its members.
+        // A group and all its members are on one page.
         let answer = self
             .client
             .describe_auto_scaling_groups()
@@ -116,7 +115,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_group_is_asked_for_by_its_name_and_every_member_keeps_its_state() {
+    async fn describes_a_group_by_name_with_lifecycle_states() {
         let members = [
             ("i-1", "InService"),
             ("i-2", "Terminating:Wait"),
@@ -142,7 +141,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_group_that_is_not_there_is_none() {
+    async fn returns_none_for_a_missing_group() {
         let other = group("shop-Group-1ABCD", "");
         for answer in ["", &other] {
             let wire = Wire::answering([groups(answer)]);
@@ -153,7 +152,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_member_that_lacks_something_is_an_error_that_names_it() {
+    async fn names_the_missing_field_of_a_member() {
         for (instance, missing) in [
             (
                 "<LifecycleState>InService</LifecycleState>",
@@ -173,7 +172,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_actions_are_those_that_are_sent() {
+    async fn actions_match_the_requests() {
         let wire = Wire::answering([groups("")]);
         described(&wire).await.unwrap();
         assert_eq!(wire.actions(), listed(AutoScaling::ACTIONS));

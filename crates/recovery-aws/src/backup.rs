@@ -1,5 +1,5 @@
-//! AWS Backup: restore jobs and the tags of the recovery points it holds itself; in [`recovery`], the
-//! recovery points of a vault and the start of restores.
+//! AWS Backup: restore jobs, and the tags of recovery points that AWS Backup has itself. [`recovery`] lists the recovery
+//! points of a vault and starts restores.
 
 mod recovery;
 
@@ -29,17 +29,16 @@ impl Backup {
     /// The IAM actions of the calls in this file.
     pub const ACTIONS: &'static [&'static str] = &[DESCRIBE_RESTORE_JOB, LIST_TAGS];
 
-    /// The further ones of the listing of completed restores.
+    /// The IAM actions for the list of restore jobs.
     pub const LISTING_ACTIONS: &'static [&'static str] = &[LIST_RESTORE_JOBS];
 
-    /// A client on `config`.
     pub fn new(config: &Config) -> Backup {
         Backup {
             client: client!(config, aws_sdk_backup),
         }
     }
 
-    /// The job, as AWS Backup knows it now.
+    /// The current description of the job.
     ///
     /// <https://docs.aws.amazon.com/aws-backup/latest/devguide/API_DescribeRestoreJob.html>
     pub(crate) async fn restore_job(&self, id: &RestoreJobId) -> Result<RestoreJob, Error> {
@@ -53,8 +52,7 @@ impl Backup {
         Ok(translate(id, job))
     }
 
-    /// One page of the jobs that restore an EBS volume and were created after `since`, whatever became
-    /// of them.
+    /// One page of the jobs that restore an EBS volume and were created after `since`, with any status.
     ///
     /// <https://docs.aws.amazon.com/aws-backup/latest/devguide/API_ListRestoreJobs.html>
     pub(crate) async fn restores(
@@ -78,7 +76,7 @@ impl Backup {
             .into_iter()
             .filter_map(|job| {
                 Some(RestoreJob {
-                    // Nothing can be done for a job without an id.
+                    // A job without an id is useless.
                     id: RestoreJobId::new(job.restore_job_id?),
                     status: job.status.map(|status| status.as_str().to_owned()),
                     status_message: job.status_message,
@@ -101,7 +99,7 @@ impl Backup {
         })
     }
 
-    /// All tags of a recovery point whose ARN is one of AWS Backup's own.
+    /// All tags of a recovery point whose tags AWS Backup has.
     ///
     /// <https://docs.aws.amazon.com/aws-backup/latest/devguide/API_ListTags.html>
     pub(crate) async fn tags(&self, point: &RecoveryPointArn) -> Result<Tags, Error> {
@@ -120,7 +118,6 @@ impl Backup {
     }
 }
 
-/// The job that AWS Backup describes.
 pub(crate) fn translate(id: &RestoreJobId, job: DescribeRestoreJobOutput) -> RestoreJob {
     RestoreJob {
         id: id.clone(),
@@ -139,8 +136,8 @@ pub(crate) fn translate(id: &RestoreJobId, job: DescribeRestoreJobOutput) -> Res
     }
 }
 
-/// One that cannot be read counts as absent, as in the job's event: what a type without an
-/// integration is called is no reason to fail.
+/// An ARN that cannot be parsed counts as absent, as in the job's event. The ARN of a type without an integration must
+/// not cause an error.
 pub(crate) fn arn(text: Option<String>) -> Option<Arn> {
     text.and_then(|text| Arn::parse(&text).ok())
 }
@@ -154,7 +151,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::wire::{Answer, Wire, called_in, decoded, listed};
+    use crate::wire::{Answer, Wire, called_in, listed};
+    use testkit::http::decoded;
 
     const JOB: &str = "1A2B3C4D-5E6F-7081-92A3-B4C5D6E7F809";
     const VOLUME: &str = "arn:aws:ec2:us-west-2:111122223333:volume/vol-0a1b2c3d4e5f60718";
@@ -171,7 +169,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_job_is_asked_for_by_its_id_and_every_field_is_kept() {
+    async fn describes_a_restore_job_by_id_with_every_field() {
         let wire = Wire::answering([Answer::rest(&json!({
             "AccountId": "111122223333",
             "RestoreJobId": JOB,
@@ -212,7 +210,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_sparse_job_has_the_id_that_was_asked_for() {
+    async fn keeps_the_requested_id_of_a_sparse_job() {
         let wire = Wire::answering([Answer::rest(&json!({}))]);
         assert_eq!(
             described(&wire).await.unwrap(),
@@ -221,7 +219,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_restore_test_is_known_by_its_plan() {
+    async fn recognizes_a_restore_test_by_its_plan() {
         let plan = "arn:aws:backup:us-west-2:111122223333:restore-testing-plan:weekly-1";
         for (created_by, expected) in [
             (json!({"RestoreTestingPlanArn": plan}), true),
@@ -232,9 +230,9 @@ mod tests {
         }
     }
 
-    /// As in the job's event. What the job made and from what is asked for where it is needed.
+    /// As in the job's event. Created resource and recovery point are checked where they are needed.
     #[tokio::test]
-    async fn an_arn_that_cannot_be_read_counts_as_absent() {
+    async fn treats_an_invalid_arn_as_absent() {
         let wire = Wire::answering([Answer::rest(&json!({
             "Status": "COMPLETED",
             "ResourceType": "VirtualMachine",
@@ -252,7 +250,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_unknown_job_is_permanent() {
+    async fn returns_a_permanent_error_for_an_unknown_job() {
         let wire = Wire::answering([Answer::rest_error(
             400,
             "ResourceNotFoundException",
@@ -263,13 +261,13 @@ mod tests {
             error.to_string(),
             format!(
                 "backup:DescribeRestoreJob on {JOB} failed (ResourceNotFoundException): Restore job does not exist. \
-                 Look the code up in the API reference of the service; this function does not know it."
+                 Look up the error code in the API reference of the service: this function does not know it."
             )
         );
     }
 
     #[tokio::test]
-    async fn tags_come_from_every_page() {
+    async fn reads_tags_of_every_page() {
         let wire = Wire::answering([
             Answer::rest(&json!({"Tags": {"a": "1"}, "NextToken": "token-1"})),
             Answer::rest(&json!({"NextToken": "token-2"})),
@@ -298,7 +296,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn restores_are_listed_page_by_page_whatever_became_of_them() {
+    async fn lists_restore_jobs_of_every_status_page_by_page() {
         let wire = Wire::answering([
             Answer::rest(&json!({
                 "RestoreJobs": [
@@ -357,7 +355,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_actions_are_those_that_are_sent() {
+    async fn actions_match_the_requests() {
         let wire = Wire::answering(vec![Answer::rest(&json!({})); 3]);
         Backup::new(&wire.config())
             .restores(DateTime::UNIX_EPOCH, None)

@@ -37,13 +37,12 @@ impl Ec2 {
         DESCRIBE_VOLUMES,
     ];
 
-    /// Those of looking for an instance or the instances of a group.
+    /// The IAM actions for finding an instance or the instances of a group.
     pub const TARGET_ACTIONS: &'static [&'static str] = &[DESCRIBE_INSTANCES];
 
-    /// Those of tags.
+    /// The IAM actions for tags.
     pub const TAG_ACTIONS: &'static [&'static str] = &[DESCRIBE_TAGS];
 
-    /// A client on `config`.
     pub fn new(config: &Config) -> Ec2 {
         Ec2 {
             client: client!(config, aws_sdk_ec2),
@@ -56,8 +55,7 @@ impl Ec2 {
         Ok(tags.remove(id).unwrap_or_default())
     }
 
-    /// All tags of these snapshots and images, by id: at most 200 of them, EC2's limit on the values of
-    /// a filter.
+    /// All tags of these snapshots and images, by id. EC2 accepts at most 200 values in a filter.
     ///
     /// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeTags.html>
     pub(crate) async fn tags_together(
@@ -69,7 +67,7 @@ impl Ec2 {
         self.tags_of(request, ids, subject).await
     }
 
-    /// Those of the tags `keys` that these snapshots and images have, by id: at most 200 of them.
+    /// The tags `keys` of these snapshots and images, by id. At most 200 ids.
     pub(crate) async fn chosen_tags(
         &self,
         ids: &[&str],
@@ -109,7 +107,7 @@ impl Ec2 {
         Ok(tags)
     }
 
-    /// The volume as it is now.
+    /// The current description of the volume.
     pub(crate) async fn volume(&self, id: &VolumeId) -> Result<Volume, Error> {
         let request = self.client.describe_volumes().volume_ids(id.as_str());
         let volumes = self.described(request, id.as_str()).await?;
@@ -119,10 +117,9 @@ impl Ec2 {
             .ok_or_else(|| not_visible(DESCRIBE_VOLUMES, id.as_str()))
     }
 
-    /// Those of the volumes that there are, as they are now: of at most 200, EC2's limit on the values
-    /// of a filter.
+    /// The current descriptions of the volumes that exist. EC2 accepts at most 200 values in a filter.
     pub(crate) async fn volumes(&self, ids: &[VolumeId]) -> Result<Vec<Volume>, Error> {
-        // By a filter: to ids, one of which is gone, EC2 answers with nothing but an error.
+        // With a filter: if one of several ids does not exist, EC2 answers only with an error.
         let ids: Vec<&str> = ids.iter().map(VolumeId::as_str).collect();
         let request = self
             .client
@@ -131,7 +128,7 @@ impl Ec2 {
         self.described(request, "restored volumes").await
     }
 
-    /// The volumes of every page of the answer.
+    /// The volumes of all pages.
     ///
     /// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeVolumes.html>
     async fn described(
@@ -150,7 +147,7 @@ impl Ec2 {
         Ok(volumes)
     }
 
-    /// The instance as it is now.
+    /// The current description of the instance.
     ///
     /// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeInstances.html>
     pub(crate) async fn instance(&self, id: &InstanceId) -> Result<Instance, Error> {
@@ -171,8 +168,8 @@ impl Ec2 {
         translate(instance, id.as_str())
     }
 
-    /// The instances that bear CloudFormation's own tags of this stack and logical id. CloudFormation
-    /// puts them on what it makes:
+    /// The instances with CloudFormation's own tags of this stack and logical id. CloudFormation tags the resources that
+    /// it creates:
     /// <https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/aws-properties-resource-tags.html>.
     pub(crate) async fn stack_instances(
         &self,
@@ -189,8 +186,8 @@ impl Ec2 {
         .await
     }
 
-    /// The instances of an Auto Scaling group that are `pending` or `running`. They are no
-    /// resources of the stack; EC2 Auto Scaling tags them with the group's name:
+    /// The instances of an Auto Scaling group that are `pending` or `running`. They are not resources of the stack. EC2
+    /// Auto Scaling tags them with the name of the group:
     /// <https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-tagging.html>.
     pub(crate) async fn group_instances(&self, group: &str) -> Result<Vec<Instance>, Error> {
         self.instances_with(
@@ -203,7 +200,7 @@ impl Ec2 {
         .await
     }
 
-    /// The instances of every page that pass the filters.
+    /// The instances of all pages that match the filters.
     async fn instances_with(
         &self,
         filters: &[(&str, &[&str])],
@@ -231,8 +228,8 @@ impl Ec2 {
         Ok(instances)
     }
 
-    /// Asks once to attach the volume. The SDK's own retry is off: `AttachVolume` takes no client
-    /// token (<https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-idempotency.html>).
+    /// Calls `AttachVolume` once, without the SDK's retries, because it has no client token
+    /// (<https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-idempotency.html>).
     ///
     /// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_AttachVolume.html>
     pub(crate) async fn attach(
@@ -274,7 +271,7 @@ fn attach_error(
     let product_code = text.contains("Marketplace");
     let modifying = text.contains("modification state");
     let kind: fn(Fault) -> AttachAnswer = match code(&error) {
-        // What EC2 throttles has no effect: https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-throttling.html
+        // A throttled call has no effect: https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-throttling.html
         Some("RequestLimitExceeded" | "EC2ThrottledException" | "Throttling") => AttachAnswer::Busy,
         // `Cannot attach volume '…' with Marketplace codes as the instance '…' is not in the 'stopped' state`,
         // `The instance configuration for this AWS Marketplace product is not supported`, `you need to accept
@@ -299,7 +296,7 @@ fn attach_error(
         Some("AttachmentLimitExceeded" | "CardAttachmentLimitExceeded") => {
             AttachAnswer::LimitExceeded
         }
-        // A code for every bad parameter: only its text tells that the name is taken.
+        // EC2 uses this code for every invalid parameter. Only the text says that the device name is in use.
         Some("InvalidParameterValue") if device_in_use => AttachAnswer::DeviceInUse,
         Some("InvalidParameterValue") if device_refused => AttachAnswer::DeviceRefused,
         _ => return Err(classify(ATTACH_VOLUME, subject, error)),
@@ -310,15 +307,15 @@ fn attach_error(
             ATTACH_VOLUME,
             subject,
             text,
-            "Nothing to do yet: volume and instance are looked at again.",
+            "No action needed. The function checks volume and instance again automatically.",
         )
         .with_code(code)
         .with_source(error),
     ))
 }
 
-/// Whether this error of `AttachVolume` is about the key of the volume: `CustomerKeyHasBeenRevoked` where it is
-/// disabled or its policy does not admit the caller, in whatever words EC2 or KMS puts that.
+/// Whether this error of `AttachVolume` is about the KMS key of the volume. EC2 returns `CustomerKeyHasBeenRevoked` if
+/// the key is disabled or its policy does not allow the caller, and several other codes of EC2 and KMS.
 fn is_of_a_key(code: &str, text: &str) -> bool {
     let kms = ["InvalidKMSKey", "InvalidKmsKey", "KMS", "Kms"]
         .iter()
@@ -333,7 +330,7 @@ fn is_of_a_key(code: &str, text: &str) -> bool {
     code == "CustomerKeyHasBeenRevoked" || kms && !code.contains("hrottl") || not_allowed
 }
 
-/// A filter for exactly these values. EC2 takes `*`, `?` and `\` for patterns:
+/// A filter for exactly these values. In a filter, `*`, `?` and `\` are patterns:
 /// <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Filtering.html>.
 fn filter(name: &str, values: &[&str]) -> Filter {
     let exactly = |value: &str| {
@@ -348,13 +345,13 @@ fn filter(name: &str, values: &[&str]) -> Filter {
         .build()
 }
 
-/// EC2 answers some requests without what was asked for while it is not visible everywhere yet.
+/// The error for a resource that EC2 does not show yet: EC2 is eventually consistent.
 fn not_visible(operation: &'static str, id: &str) -> Error {
     Error::Retryable(Fault::new(
         operation,
         id,
         "EC2 does not show it",
-        "Nothing to do yet: it is looked for again. If it was deleted, restore the recovery point again.",
+        "No action needed. The function checks again automatically. If it was deleted, restore the recovery point again.",
     ))
 }
 
@@ -367,7 +364,7 @@ fn translate_volume(volume: types::Volume, subject: &str) -> Result<Volume, Erro
         .filter(|attachment| attachment.state != Some(types::VolumeAttachmentState::Detached))
         .map(|attachment| {
             Ok(Attachment {
-                // Where a service of AWS uses the volume there is no instance to name.
+                // A volume that a service of AWS uses has no instance.
                 instance: InstanceId::new(
                     attachment
                         .instance_id

@@ -498,7 +498,7 @@ macro_rules! targets {
 
 targets!(IntegrationAdapters, PlanningAdapters, StartingAdapters);
 
-/// All kinds of adapters keep OpsItems and tell people in the same way.
+/// All kinds of adapters keep OpsItems and notify operators in the same way.
 macro_rules! ops_items_and_notifications {
     ($($adapters:ty),*) => {$(
         impl OpsItems for $adapters {
@@ -546,7 +546,7 @@ mod tests {
     use super::*;
     use crate::wire::{Answer, Wire};
 
-    /// Looks for the tags of `point`; answers with the actions it took.
+    /// Reads the tags of `point`. Returns the actions that were called.
     async fn asked(point: &str, answers: Vec<Answer>) -> (Vec<String>, Result<Tags, Error>) {
         let wire = Wire::answering(answers);
         let adapters = IntegrationAdapters::new(&wire.config(), None);
@@ -556,7 +556,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn tags_are_asked_for_where_the_arn_says_and_nowhere_else() {
+    async fn reads_tags_from_the_service_of_the_arn() {
         let tag = || {
             vec![Answer::ec2(
                 "DescribeTags",
@@ -583,7 +583,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn tags_of_many_recovery_points_are_asked_for_at_once() {
+    async fn reads_tags_of_many_snapshots_in_one_call() {
         let wire = Wire::answering([Answer::ec2(
             "DescribeTags",
             "<tagSet><item><resourceId>snap-1</resourceId><key>a</key><value>1</value></item>\
@@ -601,7 +601,7 @@ mod tests {
         assert_eq!(tags[&points[0]]["a"], "1");
         assert_eq!(tags[&points[1]]["a"], "2");
         assert!(tags[&points[2]].is_empty());
-        // Not among them: they are asked for one by one, elsewhere.
+        // Recovery points of AWS Backup are read one by one, elsewhere.
         assert_eq!(tags.len(), 3);
         assert_eq!(wire.sent().len(), 1);
         let none = adapters.tags_together(&points[3..]).await.unwrap();
@@ -610,7 +610,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn both_sets_of_adapters_go_to_the_services_they_name() {
+    async fn response_adapters_call_only_their_actions() {
         let wire = Wire::answering([
             Answer::json(&json!({"OpsItemId": "oi-1"})),
             Answer::query("Publish", "<MessageId>m</MessageId>"),

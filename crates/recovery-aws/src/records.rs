@@ -28,7 +28,6 @@ impl Records {
     /// The IAM actions of the calls in this file; that of the OpsItem is [`OpsCenter`]'s.
     pub const ACTIONS: &'static [&'static str] = &[DESCRIBE_VOLUMES, LIST_RESTORE_JOBS];
 
-    /// Clients on `config`.
     pub fn new(config: &Config) -> Records {
         Records {
             backup: client!(config, aws_sdk_backup),
@@ -177,7 +176,7 @@ mod tests {
     const SNAPSHOT: &str = "arn:aws:ec2:us-west-2::snapshot/snap-0a1b2c3d4e5f60718";
 
     #[tokio::test]
-    async fn jobs_are_listed_page_by_page_with_role_and_times() {
+    async fn lists_restore_jobs_page_by_page_with_role_and_times() {
         let wire = Wire::answering([
             Answer::rest(&json!({
                 "RestoreJobs": [
@@ -236,7 +235,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn volumes_are_looked_at_together_with_the_times_of_their_attachments() {
+    async fn describes_volumes_with_their_attachment_times() {
         let wire = Wire::answering([Answer::ec2(
             "DescribeVolumes",
             "<volumeSet><item><volumeId>vol-1</volumeId><availabilityZone>us-west-2a</availabilityZone><status>in-use</status><attachmentSet><item>\
@@ -277,7 +276,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_opsitem_has_its_date_and_one_that_is_not_there_is_nothing() {
+    async fn returns_the_creation_date_of_an_ops_item_and_none_if_missing() {
         let wire = Wire::answering([
             Answer::json(&json!({"OpsItem": {
                 "OpsItemId": "oi-1",
@@ -310,7 +309,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_actions_are_those_that_are_sent() {
+    async fn actions_match_the_requests() {
         let wire = Wire::answering([
             Answer::rest(&json!({})),
             Answer::ec2("DescribeVolumes", "<volumeSet/>"),
@@ -323,7 +322,7 @@ mod tests {
         records.recovered_volumes(&[]).await.unwrap();
         let actions = listed(Records::ACTIONS);
         assert_eq!(wire.actions(), actions);
-        // Two services: the calls of each are those of its own client.
+        // Two services: the calls of each go through its own client.
         let (source, _) = include_str!("records.rs")
             .split_once("#[cfg(test)]")
             .unwrap();

@@ -1,4 +1,4 @@
-//! AWS Backup's restore tests, and in EC2 what they made.
+//! Restore tests of AWS Backup, and their volumes in EC2.
 
 use aws_sdk_backup::types::RestoreValidationStatus;
 use recovery_core::aws::arn::{RestoreJobId, VolumeId};
@@ -31,7 +31,6 @@ impl RestoreTesting {
         DESCRIBE_VOLUMES,
     ];
 
-    /// Clients on `config`.
     pub fn new(config: &Config) -> RestoreTesting {
         RestoreTesting {
             backup: client!(config, aws_sdk_backup),
@@ -39,7 +38,7 @@ impl RestoreTesting {
         }
     }
 
-    /// The restore job of a test, as AWS Backup knows it now.
+    /// The current description of the restore job.
     ///
     /// <https://docs.aws.amazon.com/aws-backup/latest/devguide/API_DescribeRestoreJob.html>
     pub(crate) async fn restore_test(&self, id: &RestoreJobId) -> Result<RestoreTest, Error> {
@@ -58,7 +57,7 @@ impl RestoreTesting {
         })
     }
 
-    /// The volume as it is now, or nothing where EC2 does not know it.
+    /// The current description of the volume; `None` if EC2 does not show it.
     ///
     /// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeVolumes.html>
     pub(crate) async fn test_volume(&self, id: &VolumeId) -> Result<Option<TestVolume>, Error> {
@@ -89,12 +88,12 @@ impl RestoreTesting {
                 .into(),
             size: volume.size.ok_or_else(|| missing("size"))?,
             encrypted: volume.encrypted.ok_or_else(|| missing("encrypted"))?,
-            // Empty for a volume that was made of none.
+            // Empty for a volume that was not created from a snapshot.
             snapshot: volume.snapshot_id.filter(|snapshot| !snapshot.is_empty()),
         }))
     }
 
-    /// The snapshot, or nothing where EC2 does not know it.
+    /// The snapshot; `None` if EC2 does not show it.
     ///
     /// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeSnapshots.html>
     pub(crate) async fn snapshot(&self, id: &str) -> Result<Option<Snapshot>, Error> {
@@ -169,7 +168,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_test_is_its_job_with_its_result_and_what_became_of_the_volume() {
+    async fn describes_a_restore_test_with_validation_and_deletion_status() {
         let plan = "arn:aws:backup:us-west-2:111122223333:restore-testing-plan:weekly-1";
         let wire = Wire::answering([
             Answer::rest(&json!({
@@ -193,7 +192,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_volume_is_told_by_state_size_encryption_and_origin() {
+    async fn describes_a_test_volume_with_state_size_encryption_and_snapshot() {
         let wire = Wire::answering([
             volumes(&format!(
                 "<size>100</size><snapshotId>{SNAPSHOT}</snapshotId><status>available</status><encrypted>true</encrypted>"
@@ -217,13 +216,13 @@ mod tests {
         assert_eq!(wire.sent()[0].form()["VolumeId.1"], VOLUME);
         let empty = testing.test_volume(&id).await.unwrap().unwrap();
         assert_eq!((empty.state.as_str(), empty.snapshot), ("error", None));
-        // What is not said is not taken for false.
+        // A missing member does not count as false.
         let error = testing.test_volume(&id).await.unwrap_err();
         assert!(error.to_string().contains("encrypted"), "{error}");
     }
 
     #[tokio::test]
-    async fn a_snapshot_is_told_by_size_and_encryption() {
+    async fn describes_a_snapshot_with_size_and_encryption() {
         let wire = Wire::answering([
             snapshots("<volumeSize>100</volumeSize><encrypted>true</encrypted>"),
             snapshots("<encrypted>true</encrypted>"),
@@ -243,7 +242,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_ec2_does_not_know_is_nothing_and_no_failure() {
+    async fn returns_none_for_a_missing_volume_or_snapshot() {
         let wire = Wire::answering([
             Answer::ec2_error(400, "InvalidVolume.NotFound", "The volume does not exist."),
             Answer::ec2("DescribeVolumes", "<volumeSet/>"),
@@ -266,12 +265,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_result_is_put_with_its_message() {
+    async fn reports_the_validation_result_with_its_message() {
         for (successful, status) in [(true, "SUCCESSFUL"), (false, "FAILED")] {
             let wire = Wire::answering([Answer::rest(&json!({}))]);
             let report = Report {
                 successful,
-                message: "What was found.".to_owned(),
+                message: "The volume is valid.".to_owned(),
             };
             RestoreTesting::new(&wire.config())
                 .report(&RestoreJobId::new(JOB), &report)
@@ -283,13 +282,13 @@ mod tests {
             );
             assert_eq!(
                 wire.only().json(),
-                json!({"ValidationStatus": status, "ValidationStatusMessage": "What was found."})
+                json!({"ValidationStatus": status, "ValidationStatusMessage": "The volume is valid."})
             );
         }
     }
 
     #[tokio::test]
-    async fn the_actions_are_those_that_are_sent() {
+    async fn actions_match_the_requests() {
         let wire = Wire::answering([
             Answer::rest(&json!({})),
             Answer::ec2("DescribeVolumes", "<volumeSet/>"),
@@ -307,7 +306,7 @@ mod tests {
         };
         testing.report(&id, &report).await.unwrap();
         assert_eq!(wire.actions(), listed(RestoreTesting::ACTIONS));
-        // Two services: the calls of each are those of its own client.
+        // Two services: the calls of each go through its own client.
         let (source, _) = include_str!("restore_tests.rs")
             .split_once("#[cfg(test)]")
             .unwrap();

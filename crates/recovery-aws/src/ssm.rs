@@ -44,14 +44,13 @@ impl OpsCenter {
         UPDATE_OPS_ITEM,
     ];
 
-    /// A client on `config`.
     pub fn new(config: &Config) -> OpsCenter {
         OpsCenter {
             client: client!(config, aws_sdk_ssm),
         }
     }
 
-    /// The item with this id and when it was created; nothing where there is none.
+    /// The item with this id and when it was created; `None` if it does not exist.
     ///
     /// <https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_GetOpsItem.html>
     pub(crate) async fn dated(
@@ -75,7 +74,7 @@ impl OpsCenter {
         Ok(Some((as_item(id, item), created)))
     }
 
-    /// All items that pass the filters, the oldest first.
+    /// All items that match the filters, the oldest first.
     async fn list(
         &self,
         subject: &str,
@@ -124,7 +123,7 @@ impl OpsItems for OpsCenter {
         let mut found = self
             .list(key.as_str(), vec![data_filter(KEY, key.as_str())])
             .await?;
-        // The filter is the service's; that it is this key is ours to know.
+        // The filter of the service is not exact.
         found.retain(|item| item.data.get(KEY).map(String::as_str) == Some(key.as_str()));
         Ok(found)
     }
@@ -218,7 +217,7 @@ impl OpsItems for OpsCenter {
                     .iter()
                     .filter_map(|id| {
                         let related = RelatedOpsItem::builder().ops_item_id(id.as_str());
-                        // Only a missing id could fail to build.
+                        // Building fails only without an id.
                         related.build().ok()
                     })
                     .collect()
@@ -235,7 +234,6 @@ impl OpsItems for OpsCenter {
     }
 }
 
-/// The item that OpsCenter describes.
 fn as_item(id: &OpsItemId, item: aws_sdk_ssm::types::OpsItem) -> OpsItem {
     OpsItem {
         id: id.clone(),
@@ -244,7 +242,6 @@ fn as_item(id: &OpsItemId, item: aws_sdk_ssm::types::OpsItem) -> OpsItem {
     }
 }
 
-/// A value that OpsCenter takes: not too long, and not blank.
 /// A filter for any of these values.
 fn filter<const N: usize>(key: OpsItemFilterKey, values: [&str; N]) -> OpsItemFilterBuilder {
     OpsItemFilter::builder()
@@ -277,7 +274,7 @@ fn texts(data: Option<HashMap<String, OpsItemDataValue>>) -> HashMap<String, Str
         .collect()
 }
 
-/// Whether an item is over. In progress, pending and whatever else there may be is not.
+/// The status, reduced to open or resolved. In progress, pending and unknown statuses are open.
 fn status(status: Option<OpsItemStatus>) -> Status {
     match status {
         Some(OpsItemStatus::Resolved | OpsItemStatus::Closed) => Status::Resolved,
@@ -295,7 +292,6 @@ impl RunbookRunner {
     /// The IAM actions of the calls of this adapter.
     pub const ACTIONS: &'static [&'static str] = &[START_AUTOMATION_EXECUTION];
 
-    /// A client on `config`.
     pub fn new(config: &Config) -> RunbookRunner {
         RunbookRunner {
             client: client!(config, aws_sdk_ssm),

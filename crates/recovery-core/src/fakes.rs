@@ -146,12 +146,11 @@ pub struct State {
     pub recoveries: Recoveries,
     /// Calls made, each as `operation subject`.
     pub calls: Vec<String>,
-    /// Looks at a volume until one that is `creating` shows as `available`; without a number it
-    /// stays as it is.
+    /// Calls of `volume` until one that is `creating` shows as `available`; `None`: never.
     pub looks_until_created: Option<usize>,
-    /// Looks at a volume for which an attachment does not show at all.
+    /// Calls of `volume` that do not show an attachment at all.
     pub looks_until_shown: usize,
-    /// Looks at a volume until an accepted attachment shows as attached.
+    /// Calls of `volume` until an accepted attachment shows as attached.
     pub looks_until_attached: usize,
     /// Restore tests, what they made and of what.
     pub restore_tests: Tests,
@@ -176,7 +175,7 @@ pub struct World {
 }
 
 impl Clone for World {
-    /// Another world that looks the same; what happens in one does not happen in the other.
+    /// An independent copy of the world.
     fn clone(&self) -> World {
         World {
             state: Mutex::new(self.state().clone()),
@@ -261,7 +260,7 @@ impl World {
         state.restore_jobs.insert(job.id.to_string(), job);
     }
 
-    /// Everything in the world, to arrange it and to look at it.
+    /// The state of the world, to set up and to check.
     pub fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -495,7 +494,7 @@ impl Volumes for World {
         let operation = "ec2:AttachVolume";
         let subject = format!("{volume} {instance} {device}");
         let fault = |code: &str, message: &str| {
-            Fault::new(operation, subject.clone(), message, "Look again.").with_code(code)
+            Fault::new(operation, subject.clone(), message, "Retry.").with_code(code)
         };
         self.call(operation, &subject, |state| {
             // However often it is asked for this name.
@@ -505,7 +504,7 @@ impl Volumes for World {
                     return Ok(AttachAnswer::DeviceRefused(fault));
                 }
             } else if let Some((trouble, times @ 1..)) = state.attach_trouble {
-                // Without end where it is so many times.
+                // `usize::MAX` means always.
                 let left = times.saturating_sub(usize::from(times < usize::MAX));
                 state.attach_trouble = Some((trouble, left));
                 let fault = fault("Refused", "EC2 has something against it");

@@ -19,6 +19,7 @@ pub mod calls;
 pub mod detect;
 pub mod error;
 pub mod event;
+pub mod explanation;
 pub mod fail_over;
 #[cfg(feature = "fakes")]
 pub mod fakes;

@@ -170,8 +170,8 @@ pub trait Volumes {
     /// The volume as it is now.
     fn volume(&self, id: &VolumeId) -> impl Future<Output = Result<Volume, Error>> + Send;
 
-    /// Asks once, without any retry, to attach the volume. `AttachVolume` takes no client token:
-    /// after an error the caller looks again before it asks again.
+    /// Calls `AttachVolume` once, without a retry. It has no client token: after an error, the caller reads the
+    /// volume before it calls again.
     fn attach(
         &self,
         volume: &VolumeId,
@@ -225,7 +225,7 @@ pub trait OpsItems {
     ) -> impl Future<Output = Result<(), Error>> + Send;
 }
 
-/// How many volumes can be looked at together: EC2 takes 200 values in a filter
+/// The most volumes in one call: EC2 accepts 200 values in a filter
 /// (<https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Filtering.html>).
 pub const VOLUMES_AT_ONCE: usize = 200;
 
@@ -263,7 +263,7 @@ pub trait Metrics: Sync {
 
 /// The people on call.
 pub trait Notifications {
-    /// Tells them. Where notification is switched off, this does nothing and succeeds.
+    /// Notifies them. If notification is `off`, this does nothing and succeeds.
     fn notify(&self, notification: &Notification)
     -> impl Future<Output = Result<(), Error>> + Send;
 }

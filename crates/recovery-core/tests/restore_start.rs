@@ -1,4 +1,4 @@
-//! A planned restore begins: once, in the zone of its target, or with a reason why not.
+//! Starting the restore of a plan item: once, in the zone of its target, or a refusal with its reason.
 
 #![expect(
     clippy::unwrap_used,
@@ -86,7 +86,7 @@ fn assert_refused(outcome: Result<Outcome, Error>, reason: &str, why: &str) {
 }
 
 #[tokio::test]
-async fn a_restore_begins_in_the_zone_of_its_target_wherever_the_plan_saw_it() {
+async fn uses_the_targets_zone_even_if_the_plan_has_another() {
     let world = world();
     let outcome = started(&world).await;
     assert_eq!(outcome.kind(), "started");
@@ -105,7 +105,7 @@ async fn a_restore_begins_in_the_zone_of_its_target_wherever_the_plan_saw_it() {
 }
 
 #[tokio::test]
-async fn what_is_stored_and_the_owners_key_are_in_the_metadata() {
+async fn uses_stored_metadata_and_the_configured_key() {
     let world = world();
     world.state().backups.metadata.insert(
         POINT.to_owned(),
@@ -138,7 +138,7 @@ fn records(world: &World) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn the_job_is_recorded_under_the_execution_before_the_item_counts_as_started() {
+async fn records_the_job_before_it_returns_started() {
     let world = world();
     let outcome = started(&world).await;
     let [key] = records(&world).try_into().unwrap();
@@ -151,18 +151,18 @@ async fn the_job_is_recorded_under_the_execution_before_the_item_counts_as_start
     assert_eq!(record["restoreJobId"], "planned-1");
     assert_eq!(record["recoveryPointArn"], POINT);
     assert_eq!(outcome.id("restoreJobId"), Some("planned-1"));
-    // A record that cannot be written is an error: the item has not started.
+    // If the record cannot be written, the item has not started.
     let world = self::world();
     world.fail("s3:PutObject", Failure::Denied);
     let error = handle(&world, &config(), &input()).await.unwrap_err();
     assert_eq!(error.error_type(), "Permanent");
-    // The next attempt finds the job in AWS Backup's list.
+    // The next attempt finds the job in the list of AWS Backup.
     world.forget_tokens();
     assert_eq!(started(&world).await.id("restoreJobId"), Some("planned-1"));
 }
 
 #[tokio::test]
-async fn a_recorded_job_is_the_answer_when_its_token_is_forgotten_and_the_target_is_gone() {
+async fn returns_the_recorded_job_without_token_and_target() {
     let world = world();
     started(&world).await;
     world.forget_tokens();
@@ -181,7 +181,7 @@ async fn a_recorded_job_is_the_answer_when_its_token_is_forgotten_and_the_target
 }
 
 #[tokio::test]
-async fn what_failed_is_restored_anew_as_often_as_it_may_be() {
+async fn retries_failed_restores_10_times_and_then_refuses() {
     let world = world();
     started(&world).await;
     for attempt in 2..=10 {
@@ -199,14 +199,14 @@ async fn what_failed_is_restored_anew_as_often_as_it_may_be() {
     let outcome = handle(&world, &config(), &input()).await;
     assert_refused(outcome, "restore-keeps-failing", "may not use the key");
     assert_eq!(requests(&world).len(), 10);
-    // Another execution tries again.
+    // Another execution starts a new job.
     let other = input_with("/execution/name", json!("shop-2"));
     let outcome = handle(&world, &config(), &other).await.unwrap();
     assert_eq!(outcome.id("restoreJobId"), Some("planned-11"));
 }
 
 #[tokio::test]
-async fn an_item_is_one_job_whatever_else_the_plan_holds_and_another_item_is_another_job() {
+async fn starts_one_job_per_item() {
     let world = world();
     world.fail("backup:StartRestoreJob", Failure::AnswerLost);
     let error = handle(&world, &config(), &input()).await.unwrap_err();
@@ -229,7 +229,7 @@ async fn an_item_is_one_job_whatever_else_the_plan_holds_and_another_item_is_ano
 }
 
 #[tokio::test]
-async fn a_token_belongs_to_one_execution_that_is_identified_by_name_and_start() {
+async fn token_depends_on_name_and_start_of_the_execution() {
     let token = |input: Value| async move {
         let world = world();
         handle(&world, &config(), &input).await.unwrap();
@@ -245,7 +245,7 @@ async fn a_token_belongs_to_one_execution_that_is_identified_by_name_and_start()
     }
 }
 
-/// The world after a recovery under another name has restored the item: its job, and its volume on the
+/// A world in which another recovery has restored the item: its job, and its volume attached to the
 /// target.
 fn recovered_before(status: &str) -> World {
     let world = world();
@@ -266,7 +266,7 @@ fn recovered_before(status: &str) -> World {
 }
 
 #[tokio::test]
-async fn what_another_recovery_restored_is_found_as_long_as_its_volume_serves() {
+async fn reuses_a_restore_of_another_recovery_while_its_volume_is_usable() {
     type Change = fn(&mut Job, &mut RecoveredVolume);
     let cases: [(&str, Change, bool); 12] = [
         ("it is attached to the target", |_, _| (), true),
@@ -326,7 +326,7 @@ async fn what_another_recovery_restored_is_found_as_long_as_its_volume_serves() 
             |job, _| job.recovery_point = Some("arn:aws:ec2:us-west-2::snapshot/snap-b".to_owned()),
             false,
         ),
-        ("nobody knows its role", |job, _| job.role = None, false),
+        ("its role is unknown", |job, _| job.role = None, false),
     ];
     for (what, change, found) in cases {
         let world = recovered_before("COMPLETED");
@@ -345,7 +345,7 @@ async fn what_another_recovery_restored_is_found_as_long_as_its_volume_serves() 
         let job = if found { "job-9" } else { "planned-1" };
         let outcome = started(&world).await;
         assert_eq!(outcome.id("restoreJobId"), Some(job), "{what}");
-        // And recorded, so that it is the answer whatever happens to the volume.
+        // It is recorded, so it is returned even if the volume is deleted.
         world.state().records.volumes.clear();
         assert_eq!(
             started(&world).await.id("restoreJobId"),
@@ -357,14 +357,14 @@ async fn what_another_recovery_restored_is_found_as_long_as_its_volume_serves() 
 }
 
 #[tokio::test]
-async fn a_drill_restores_anew_what_a_recovery_has_restored() {
+async fn drill_does_not_reuse_restores_of_a_recovery() {
     let world = recovered_before("COMPLETED");
     let outcome = handle(&world, &config(), &drill("drill-1")).await.unwrap();
     assert_eq!(outcome.id("restoreJobId"), Some("planned-1"));
 }
 
 #[tokio::test]
-async fn every_page_of_the_list_is_searched_and_what_serves_best_is_found() {
+async fn searches_every_page_for_the_best_restore() {
     let world = recovered_before("COMPLETED");
     {
         let mut state = world.state();
@@ -385,7 +385,7 @@ async fn every_page_of_the_list_is_searched_and_what_serves_best_is_found() {
 }
 
 #[tokio::test]
-async fn a_record_that_is_not_one_is_an_error_that_names_it() {
+async fn returns_an_error_that_names_an_invalid_record() {
     let world = world();
     started(&world).await;
     let [key] = records(&world).try_into().unwrap();
@@ -400,7 +400,7 @@ async fn a_record_that_is_not_one_is_an_error_that_names_it() {
 }
 
 #[tokio::test]
-async fn a_target_that_is_not_there_yet_is_waited_for_and_nothing_begins() {
+async fn starts_nothing_while_the_target_is_missing() {
     let world = world();
     world.state().stack_resources.clear();
     let error = handle(&world, &config(), &input()).await.unwrap_err();
@@ -410,7 +410,7 @@ async fn a_target_that_is_not_there_yet_is_waited_for_and_nothing_begins() {
 }
 
 #[tokio::test]
-async fn what_must_not_begin_is_refused_with_the_remedy() {
+async fn refuses_with_a_remedy() {
     let refused = |world: World, input: Value| async move {
         let outcome = handle(&world, &config(), &input).await;
         assert!(requests(&world).is_empty());
@@ -445,7 +445,7 @@ async fn what_must_not_begin_is_refused_with_the_remedy() {
     assert_refused(
         refused(assumed, input_assumed).await,
         "untagged",
-        "no target",
+        "no tag that names its target",
     );
     let other = input_with("/item/type", json!("RDS"));
     assert_refused(refused(world(), other).await, "type-not-restored", "RDS");
@@ -466,7 +466,7 @@ async fn what_must_not_begin_is_refused_with_the_remedy() {
 }
 
 #[tokio::test]
-async fn trouble_at_each_call_is_an_error_of_its_kind_and_repeated_it_is_one_job() {
+async fn starts_one_job_despite_a_failure_of_any_call() {
     for operation in [
         "cloudformation:DescribeStackResource",
         "ec2:DescribeInstances",
@@ -501,12 +501,12 @@ fn drill(name: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_drill_restores_with_its_own_role_without_tags_and_anew_each_time() {
+async fn drill_uses_its_role_without_tags_and_starts_a_new_job_each_time() {
     let world = world();
     for (n, name) in ["drill-1", "drill-1", "drill_2"].into_iter().enumerate() {
         let mut input = drill(name);
         if n == 2 {
-            // The first one has ended.
+            // The first drill has ended.
             input["execution"]["startedAt"] = json!("2026-11-24T05:55:00Z");
         }
         let outcome = handle(&world, &config(), &input).await.unwrap();
@@ -516,7 +516,7 @@ async fn a_drill_restores_with_its_own_role_without_tags_and_anew_each_time() {
         let job = ["planned-1", "planned-1", "planned-2"][n];
         assert_eq!(outcome.id("restoreJobId"), Some(job));
     }
-    // The real one is no drill's, whatever was restored before.
+    // A recovery does not reuse the restores of drills.
     let outcome = started(&world).await;
     assert_eq!(outcome.id("restoreJobId"), Some("planned-3"));
     assert_eq!(outcome.id("drill"), None);
@@ -538,7 +538,7 @@ async fn a_drill_restores_with_its_own_role_without_tags_and_anew_each_time() {
 }
 
 #[tokio::test]
-async fn an_execution_has_a_name_and_a_start_and_a_drills_name_can_be_the_value_of_a_tag() {
+async fn rejects_invalid_executions_and_drill_names() {
     let world = world();
     let named = |mode: &str, name: Value| {
         let mut input = input_with("/mode", json!(mode));
@@ -579,7 +579,7 @@ async fn an_execution_has_a_name_and_a_start_and_a_drills_name_can_be_the_value_
 }
 
 #[tokio::test]
-async fn what_is_no_planned_item_is_an_error_that_names_it() {
+async fn returns_an_error_that_names_an_invalid_member() {
     let world = world();
     for (payload, expected) in [
         (json!({}), "planHash"),

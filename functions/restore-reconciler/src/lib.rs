@@ -1,7 +1,7 @@
-//! Every minute, unless set otherwise: each restore of late whose volume is not attached is led through its
-//! integration, whether or not an event told of it.
+//! Integrates each recent restore whose volume is not attached, whether or not its event arrived. Runs every minute by
+//! default.
 //!
-//! Takes the event of its schedule; nothing in it matters but where it comes from.
+//! The input is the event of its schedule. Only its source is used.
 
 use std::time::Duration;
 
@@ -19,12 +19,11 @@ use serde_json::Value;
 /// `source` of the events of EventBridge's own schedules.
 const SCHEDULE: &str = "aws.events";
 
-/// The function's environment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// `ACCOUNT_ID` and `AWS_REGION`, where this system runs; and `DRILL_RESTORE_ROLE_ARN`.
+    /// `ACCOUNT_ID`, `AWS_REGION` and `DRILL_RESTORE_ROLE_ARN`.
     pub ownership: Ownership,
-    /// `TOPIC_ARN`: the SNS topic for people, or `off`.
+    /// `TOPIC_ARN`: the SNS topic of the operators, or `off`.
     pub topic: Option<String>,
     /// `LOOKBACK_HOURS`, `PATIENCE_MINUTES` and `RECONCILE_MINUTES`.
     pub window: LookbackWindow,
@@ -44,7 +43,7 @@ impl Settings {
     /// Reads the environment.
     ///
     /// # Errors
-    /// Everything that is missing or wrong.
+    /// All missing and invalid variables.
     pub fn from_variables(variables: Variables<'_>) -> Result<Settings, SettingsError> {
         let mut read = recovery_lambda::Settings::from(variables);
         let settings = Settings {
@@ -69,10 +68,10 @@ impl Settings {
     }
 }
 
-/// Reconciles the restores of late, when the schedule says so.
+/// Reconciles the recent restores.
 ///
 /// # Errors
-/// [`Error::Permanent`] for input that is no event, and those of [`reconcile`].
+/// [`Error::Permanent`] for input that is not an event, and those of [`reconcile`].
 pub async fn handle(
     ports: &impl ReconciliationPorts,
     clock: &impl Clock,

@@ -27,8 +27,7 @@ impl Backup {
         START_RESTORE_JOB,
     ];
 
-    /// One page of the recovery points in the vault; nothing in the place of one that names no ARN, no
-    /// resource or no date.
+    /// One page of the recovery points in the vault. `None` stands for an entry without an ARN, a resource or a date.
     ///
     /// <https://docs.aws.amazon.com/aws-backup/latest/devguide/API_ListRecoveryPointsByBackupVault.html>
     pub(crate) async fn recovery_points(
@@ -56,7 +55,7 @@ impl Backup {
         })
     }
 
-    /// What is stored with the recovery point for its restore; nothing where it is not in the vault.
+    /// The stored restore metadata of the recovery point; `None` if the vault does not contain it.
     ///
     /// <https://docs.aws.amazon.com/aws-backup/latest/devguide/API_GetRecoveryPointRestoreMetadata.html>
     pub(crate) async fn restore_metadata(
@@ -84,8 +83,8 @@ impl Backup {
         }
     }
 
-    /// Starts the restore, once for each token that AWS Backup remembers: the SDK's retries, moments
-    /// later, are answered with the job of the first.
+    /// Starts the restore once for each token. A retry by the SDK, shortly afterwards, gets the job of the first
+    /// attempt.
     ///
     /// <https://docs.aws.amazon.com/aws-backup/latest/devguide/API_StartRestoreJob.html>
     pub(crate) async fn start_restore(
@@ -130,7 +129,7 @@ impl Backup {
                 START_RESTORE_JOB,
                 point,
                 text,
-                "Look at the recovery point in AWS Backup.",
+                "Check the recovery point in AWS Backup.",
             )
             .with_code(code)
             .with_source(error),
@@ -138,7 +137,7 @@ impl Backup {
     }
 }
 
-/// What AWS Backup says of a vault or a recovery point that is not there.
+/// Whether the error says that the vault or the recovery point does not exist.
 const NOT_FOUND: &str = "ResourceNotFoundException";
 
 fn recovery_point(point: types::RecoveryPointByBackupVault) -> Option<RecoveryPoint> {
@@ -178,13 +177,14 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::wire::{Answer, Wire, called_in, decoded, listed};
+    use crate::wire::{Answer, Wire, called_in, listed};
+    use testkit::http::decoded;
 
     const POINT: &str = "arn:aws:ec2:us-west-2::snapshot/snap-0a1b2c3d4e5f60718";
     const SOURCE: &str = "arn:aws:ec2:us-east-1:111122223333:volume/vol-1111aaaa2222bbbb3";
 
-    /// A recovery point with every field that counts.
-    fn whole() -> Value {
+    /// A recovery point with every field that is read.
+    fn complete_point() -> Value {
         json!({
             "RecoveryPointArn": POINT,
             "BackupVaultName": "recovery",
@@ -226,9 +226,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn recovery_points_are_asked_for_a_page_at_a_time_and_every_field_is_kept() {
+    async fn lists_recovery_points_page_by_page_with_every_field() {
         let wire = Wire::answering([
-            Answer::rest(&json!({"RecoveryPoints": [whole()], "NextToken": "more/+"})),
+            Answer::rest(&json!({"RecoveryPoints": [complete_point()], "NextToken": "more/+"})),
             Answer::rest(&json!({"RecoveryPoints": [], "NextToken": ""})),
         ]);
         let backup = Backup::new(&wire.config());
@@ -256,9 +256,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_stands_against_a_recovery_point_is_told() {
+    async fn reads_what_prevents_the_restore_of_a_point() {
         let with = |member: &str, value: Value| {
-            let mut point = whole();
+            let mut point = complete_point();
             point[member] = value;
             point
         };
@@ -308,14 +308,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_that_cannot_be_told_apart_leaves_its_place_empty() {
+    async fn returns_none_for_points_without_arn_resource_or_date() {
         let without = |member: &str| {
-            let mut point = whole();
+            let mut point = complete_point();
             point.as_object_mut().unwrap().remove(member);
             point
         };
         let page = points_of(json!({"RecoveryPoints": [
-            without("RecoveryPointArn"), whole(), without("ResourceArn"), without("CreationDate"),
+            without("RecoveryPointArn"), complete_point(), without("ResourceArn"), without("CreationDate"),
         ]}))
         .await;
         assert_eq!(page.listed, [None, Some(read()), None, None]);
@@ -347,7 +347,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn stored_metadata_is_kept_as_it_is_and_what_is_gone_is_nothing() {
+    async fn returns_stored_metadata_and_none_for_a_missing_point() {
         let answer = json!({"RestoreMetadata": {"encrypted": "true", "volumeId": "vol-1"}});
         let (wire, stored) = metadata_of(Answer::rest(&answer)).await;
         let stored = stored.unwrap().unwrap();
@@ -384,14 +384,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_restore_is_started_with_everything_that_was_asked_for() {
+    async fn starts_a_restore_with_the_complete_request() {
         let wire = Wire::answering([
             Answer::rest_error(400, "ThrottlingException", "Rate exceeded"),
             Answer::rest(&json!({"RestoreJobId": "J-1"})),
         ]);
         let answer = started(&wire).await.unwrap();
         assert!(matches!(answer, StartAnswer::Started(id) if id.as_str() == "J-1"));
-        // The attempt that was throttled had the same token.
+        // The throttled attempt had the same token.
         for sent in wire.sent() {
             assert_eq!(sent.method, "PUT");
             assert_eq!(
@@ -414,12 +414,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_aws_backup_refuses_is_told_apart_from_what_fails() {
+    async fn distinguishes_rejections_from_failures() {
         let answer = |code: &'static str| async move {
             started(&Wire::answering([Answer::rest_error(
                 400,
                 code,
-                "In its words",
+                "A message of the service",
             )]))
             .await
         };
@@ -434,7 +434,7 @@ mod tests {
         ] {
             match answer(code).await.unwrap() {
                 StartAnswer::Rejected(fault) => {
-                    assert_eq!(fault.message(), "In its words");
+                    assert_eq!(fault.message(), "A message of the service");
                     assert_eq!(fault.code(), Some(code));
                 }
                 other => panic!("{code}: {other:?}"),
@@ -454,7 +454,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_actions_are_those_that_are_sent() {
+    async fn actions_match_the_requests() {
         let wire = Wire::answering(vec![Answer::rest(&json!({})); 5]);
         let backup = Backup::new(&wire.config());
         let point = RecoveryPointArn::parse(POINT).unwrap();

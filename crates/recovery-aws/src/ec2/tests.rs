@@ -1,4 +1,4 @@
-//! What is sent to EC2, and what is made of its answers.
+//! The requests to EC2, and the handling of its responses.
 
 use std::collections::BTreeMap;
 
@@ -33,7 +33,7 @@ fn instances(inner: &str) -> Answer {
     )
 }
 
-/// An instance as EC2 describes it, as far as it matters here.
+/// The members of an instance that are read.
 fn instance_xml(id: &str) -> String {
     format!(
         "<item><instanceId>{id}</instanceId><instanceState><code>16</code><name>running</name></instanceState>\
@@ -54,13 +54,13 @@ fn attached(status: &str) -> Answer {
     )
 }
 
-async fn look_at_volume(wire: &Wire) -> Result<Volume, Error> {
+async fn describe_volume(wire: &Wire) -> Result<Volume, Error> {
     Ec2::new(&wire.config())
         .volume(&VolumeId::new(VOLUME))
         .await
 }
 
-async fn look_at_instance(wire: &Wire) -> Result<Instance, Error> {
+async fn describe_instance(wire: &Wire) -> Result<Instance, Error> {
     Ec2::new(&wire.config())
         .instance(&InstanceId::new(INSTANCE))
         .await
@@ -77,7 +77,7 @@ async fn attach(wire: &Wire) -> Result<AttachAnswer, Error> {
 }
 
 #[tokio::test]
-async fn a_volume_is_asked_for_by_its_id_and_every_field_is_kept() {
+async fn describes_a_volume_by_id_with_every_field() {
     let wire = Wire::answering([volumes(&format!(
         "<item><volumeId>{VOLUME}</volumeId><size>8</size><availabilityZone>us-west-2a</availabilityZone><status>in-use</status>\
          <encrypted>true</encrypted><kmsKeyId>{KEY}</kmsKeyId>\
@@ -87,14 +87,14 @@ async fn a_volume_is_asked_for_by_its_id_and_every_field_is_kept() {
          </attachmentSet>\
          <tagSet><item><key>Name</key><value>data</value></item></tagSet></item>"
     ))]);
-    let volume = look_at_volume(&wire).await.unwrap();
+    let volume = describe_volume(&wire).await.unwrap();
     assert_eq!(
         volume,
         Volume {
             id: VolumeId::new(VOLUME),
             state: "in-use".into(),
             zone: "us-west-2a".to_owned(),
-            // What is detached is over.
+            // Detached attachments are dropped.
             attachments: vec![Attachment {
                 instance: InstanceId::new(INSTANCE),
                 device: "/dev/sdf".to_owned(),
@@ -110,7 +110,7 @@ async fn a_volume_is_asked_for_by_its_id_and_every_field_is_kept() {
 }
 
 #[tokio::test]
-async fn many_volumes_are_asked_for_by_a_filter_that_leaves_out_what_is_gone() {
+async fn describes_many_volumes_by_filter_without_missing_ones() {
     let volume = |id: &str| {
         format!(
             "<item><volumeId>{id}</volumeId><availabilityZone>us-west-2a</availabilityZone><status>available</status></item>"
@@ -141,18 +141,18 @@ async fn many_volumes_are_asked_for_by_a_filter_that_leaves_out_what_is_gone() {
 }
 
 #[tokio::test]
-async fn a_volume_of_a_restore_test_is_known_by_its_tag() {
+async fn recognizes_a_volume_of_a_restore_test_by_its_tag() {
     let wire = Wire::answering([volumes(&format!(
         "<item><volumeId>{VOLUME}</volumeId><availabilityZone>us-west-2a</availabilityZone><status>available</status>\
          <tagSet><item><key>awsbackup-restore-test</key><value/></item></tagSet></item>"
     ))]);
-    let volume = look_at_volume(&wire).await.unwrap();
+    let volume = describe_volume(&wire).await.unwrap();
     assert!(volume.restore_test);
     assert!(volume.attachments.is_empty());
 }
 
 #[tokio::test]
-async fn a_volume_that_a_stack_created_names_its_stack_and_logical_id() {
+async fn reads_stack_and_logical_id_of_a_volume() {
     let tagged = |keys: &[&str]| {
         let tags: String = keys
             .iter()
@@ -165,7 +165,7 @@ async fn a_volume_that_a_stack_created_names_its_stack_and_logical_id() {
              <status>in-use</status><tagSet>{tags}</tagSet></item>"
         ))])
     };
-    let owner = async |keys: &[&str]| look_at_volume(&tagged(keys)).await.unwrap().owner;
+    let owner = async |keys: &[&str]| describe_volume(&tagged(keys)).await.unwrap().owner;
     assert_eq!(
         owner(&["stack-name", "stack-id", "logical-id"])
             .await
@@ -176,30 +176,30 @@ async fn a_volume_that_a_stack_created_names_its_stack_and_logical_id() {
 }
 
 #[tokio::test]
-async fn a_state_that_the_sdk_does_not_know_is_passed_on() {
+async fn keeps_unknown_volume_states() {
     let wire = Wire::answering([volumes(&format!(
         "<item><volumeId>{VOLUME}</volumeId><availabilityZone>us-west-2a</availabilityZone><status>hibernating</status></item>"
     ))]);
-    let state = look_at_volume(&wire).await.unwrap().state;
+    let state = describe_volume(&wire).await.unwrap().state;
     assert_eq!(state.as_str(), "hibernating");
 }
 
-/// EC2 leaves the instance out where a service of AWS uses the volume:
+/// EC2 omits the instance if an AWS service uses the volume:
 /// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_VolumeAttachment.html>.
 #[tokio::test]
-async fn a_volume_that_a_service_uses_is_attached_to_what_the_service_names() {
+async fn returns_the_associated_resource_of_a_volume_used_by_a_service() {
     let task = "arn:aws:ecs:us-west-2:111122223333:task/shop/0a1b2c3d4e5f";
     let wire = Wire::answering([volumes(&format!(
         "<item><volumeId>{VOLUME}</volumeId><availabilityZone>us-west-2a</availabilityZone><status>in-use</status>\
          <attachmentSet><item><volumeId>{VOLUME}</volumeId><associatedResource>{task}</associatedResource>\
          <instanceOwningService>fargate.amazonaws.com</instanceOwningService><status>attached</status></item></attachmentSet></item>"
     ))]);
-    let volume = look_at_volume(&wire).await.unwrap();
+    let volume = describe_volume(&wire).await.unwrap();
     assert_eq!(volume.attachments[0].instance, InstanceId::new(task));
 }
 
 #[tokio::test]
-async fn a_volume_that_lacks_something_is_an_error_that_names_it() {
+async fn names_the_missing_field_of_a_volume() {
     let zone = "<availabilityZone>us-west-2a</availabilityZone>";
     let status = "<status>available</status>";
     for (inner, missing) in [
@@ -221,7 +221,7 @@ async fn a_volume_that_lacks_something_is_an_error_that_names_it() {
         let wire = Wire::answering([volumes(&format!(
             "<item><volumeId>{VOLUME}</volumeId>{inner}</item>"
         ))]);
-        let error = look_at_volume(&wire).await.unwrap_err();
+        let error = describe_volume(&wire).await.unwrap_err();
         assert_eq!(error.error_type(), "Permanent");
         assert_eq!(
             error.to_string().split(". ").next(),
@@ -233,17 +233,17 @@ async fn a_volume_that_lacks_something_is_an_error_that_names_it() {
 }
 
 #[tokio::test]
-async fn what_ec2_does_not_show_yet_is_asked_for_again_later() {
+async fn returns_a_retryable_error_for_a_missing_volume_or_instance() {
     for answer in [
         volumes(""),
         Answer::ec2("DescribeVolumes", ""),
-        // Never somebody else's.
+        // Another volume is not returned.
         volumes(
             "<item><volumeId>vol-other</volumeId><availabilityZone>us-west-2a</availabilityZone><status>available</status></item>",
         ),
         Answer::ec2_error(400, "InvalidVolume.NotFound", "The volume does not exist."),
     ] {
-        let error = look_at_volume(&Wire::answering([answer]))
+        let error = describe_volume(&Wire::answering([answer]))
             .await
             .unwrap_err();
         assert_eq!(error.error_type(), "Retryable", "{error}");
@@ -258,7 +258,7 @@ async fn what_ec2_does_not_show_yet_is_asked_for_again_later() {
             "The instance does not exist.",
         ),
     ] {
-        let error = look_at_instance(&Wire::answering([answer]))
+        let error = describe_instance(&Wire::answering([answer]))
             .await
             .unwrap_err();
         assert_eq!(error.error_type(), "Retryable", "{error}");
@@ -266,9 +266,9 @@ async fn what_ec2_does_not_show_yet_is_asked_for_again_later() {
 }
 
 #[tokio::test]
-async fn an_instance_is_asked_for_by_its_id_and_every_field_is_kept() {
+async fn describes_an_instance_by_id_with_every_field() {
     let wire = Wire::answering([instances(&instance_xml(INSTANCE))]);
-    let instance = look_at_instance(&wire).await.unwrap();
+    let instance = describe_instance(&wire).await.unwrap();
     assert_eq!(
         instance,
         Instance {
@@ -286,21 +286,21 @@ async fn an_instance_is_asked_for_by_its_id_and_every_field_is_kept() {
 }
 
 #[tokio::test]
-async fn an_instance_that_lacks_something_is_an_error_that_names_it() {
+async fn names_the_missing_field_of_an_instance() {
     let state = "<instanceState><code>16</code><name>running</name></instanceState>";
     let zone = "<placement><availabilityZone>us-west-2a</availabilityZone></placement>";
     for (inner, missing) in [(zone, "state"), (state, "Availability Zone")] {
         let wire = Wire::answering([instances(&format!(
             "<item><instanceId>{INSTANCE}</instanceId>{inner}</item>"
         ))]);
-        let error = look_at_instance(&wire).await.unwrap_err();
+        let error = describe_instance(&wire).await.unwrap_err();
         assert_eq!(error.error_type(), "Permanent");
         assert!(error.fault().message().ends_with(missing), "{error}");
     }
 }
 
 #[tokio::test]
-async fn a_groups_instances_come_from_every_page() {
+async fn reads_group_instances_of_every_page() {
     let page = |id: &str, next: &str| {
         Answer::ec2(
             "DescribeInstances",
@@ -340,10 +340,10 @@ async fn a_groups_instances_come_from_every_page() {
     assert_eq!(sent[2].form()["Filter.1.Value.1"], "shop-Group-1ABC");
 }
 
-/// EC2 takes `*`, `?` and `\` in filters for patterns:
+/// EC2 treats `*`, `?` and `\` in filters as wildcards:
 /// <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Filtering.html>.
 #[tokio::test]
-async fn a_stacks_instances_are_asked_for_by_the_tags_that_cloudformation_puts_on_them() {
+async fn describes_stack_instances_by_cloudformation_tags() {
     let wire = Wire::answering([instances(&instance_xml(INSTANCE))]);
     let seen = Ec2::new(&wire.config())
         .stack_instances("shop", "Database")
@@ -361,7 +361,7 @@ async fn a_stacks_instances_are_asked_for_by_the_tags_that_cloudformation_puts_o
 }
 
 #[tokio::test]
-async fn a_groups_name_is_no_pattern() {
+async fn escapes_wildcards_in_group_names() {
     let wire = Wire::answering([Answer::ec2("DescribeInstances", "<reservationSet/>")]);
     let found = Ec2::new(&wire.config())
         .group_instances(r"shop*?\")
@@ -372,7 +372,7 @@ async fn a_groups_name_is_no_pattern() {
 }
 
 #[tokio::test]
-async fn tags_come_from_every_page_in_pages_of_a_thousand() {
+async fn reads_tags_of_every_page_of_1000() {
     let page = |key: &str, next: &str| {
         Answer::ec2(
             "DescribeTags",
@@ -405,7 +405,7 @@ async fn tags_come_from_every_page_in_pages_of_a_thousand() {
 }
 
 #[tokio::test]
-async fn no_tags_are_no_error_but_a_tag_without_a_key_is() {
+async fn accepts_no_tags_but_rejects_a_tag_without_a_key() {
     let wire = Wire::answering([Answer::ec2("DescribeTags", "<tagSet/>")]);
     let tags = Ec2::new(&wire.config()).tags("snap-1").await.unwrap();
     assert!(tags.is_empty());
@@ -418,7 +418,7 @@ async fn no_tags_are_no_error_but_a_tag_without_a_key_is() {
 }
 
 #[tokio::test]
-async fn a_page_that_fails_fails_the_whole() {
+async fn fails_when_a_page_fails() {
     let wire = Wire::answering([
         Answer::ec2(
             "DescribeTags",
@@ -431,7 +431,7 @@ async fn a_page_that_fails_fails_the_whole() {
 }
 
 #[tokio::test]
-async fn a_volume_is_attached_as_asked() {
+async fn attaches_a_volume_with_the_requested_device() {
     for (status, now) in [("attaching", false), ("attached", true), ("busy", false)] {
         let wire = Wire::answering([attached(status)]);
         let answer = attach(&wire).await.unwrap();
@@ -451,9 +451,9 @@ async fn a_volume_is_attached_as_asked() {
     }
 }
 
-/// `AttachVolume` has no client token, so nothing but a look may follow an error.
+/// `AttachVolume` has no client token, so it must not be repeated before the volume is read.
 #[tokio::test]
-async fn a_volume_is_attached_by_one_request_whatever_happens() {
+async fn sends_attach_volume_only_once_whatever_fails() {
     let busy = Answer::ec2_error(503, "RequestLimitExceeded", "Request limit exceeded.");
     let wire = Wire::answering([busy, attached("attaching")]);
     let answer = attach(&wire).await;
@@ -473,19 +473,19 @@ async fn a_volume_is_attached_by_one_request_whatever_happens() {
 }
 
 #[tokio::test]
-async fn every_other_call_is_repeated_when_ec2_is_busy() {
+async fn retries_other_calls_when_ec2_is_busy() {
     let wire = Wire::answering([
         Answer::ec2_error(503, "RequestLimitExceeded", "Request limit exceeded."),
         Answer::Refused,
         Answer::Silence,
         instances(&instance_xml(INSTANCE)),
     ]);
-    assert!(look_at_instance(&wire).await.is_ok());
+    assert!(describe_instance(&wire).await.is_ok());
     assert_eq!(wire.sent().len(), 4);
 }
 
 #[tokio::test]
-async fn answers_of_attachvolume_by_their_code() {
+async fn classifies_attach_volume_errors_by_code() {
     fn kind(answer: &AttachAnswer) -> (&'static str, Option<&Fault>) {
         match answer {
             AttachAnswer::Accepted { .. } => ("accepted", None),
@@ -640,7 +640,7 @@ async fn answers_of_attachvolume_by_their_code() {
             "This is not possible.",
             "Permanent",
         ),
-        // The text alone makes no device in use.
+        // The message alone does not mean a device in use.
         (400, "SomethingNew", in_use, "Permanent"),
     ] {
         let wire = Wire::answering([Answer::ec2_error(status, code, message)]);
@@ -651,7 +651,7 @@ async fn answers_of_attachvolume_by_their_code() {
 }
 
 #[tokio::test]
-async fn the_actions_are_those_that_are_sent() {
+async fn actions_match_the_requests() {
     let wire = Wire::answering([
         volumes(""),
         Answer::ec2("DescribeInstances", ""),

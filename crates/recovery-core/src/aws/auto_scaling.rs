@@ -2,19 +2,16 @@
 
 use crate::aws::arn::InstanceId;
 
-/// An Auto Scaling group as `DescribeAutoScalingGroups` tells it.
+/// An Auto Scaling group of `DescribeAutoScalingGroups`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Group {
-    /// How many instances it is to have.
     pub desired: usize,
     /// Its instances, without those of its warm pool.
     pub members: Vec<Member>,
 }
 
-/// An instance of an Auto Scaling group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
-    /// The instance.
     pub instance: InstanceId,
     /// `InService`, `Pending:Wait`, `Terminating`, `Standby`, `Warmed:Stopped`, …
     ///
@@ -22,14 +19,14 @@ pub struct Member {
     pub lifecycle: String,
 }
 
-/// What a group has in mind with a member.
+/// The role of a member in its group, according to its lifecycle state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Phase {
-    /// It does the group's work, or is about to.
+    /// It is, or soon will be, in service.
     Serves,
-    /// A person has put it aside, and can put it back.
+    /// A person has put it into standby, from which it can return.
     Standby,
-    /// It is terminated, or about to be.
+    /// It is terminated or terminating.
     Terminates,
     /// Anything else, such as `Detaching` or `Quarantined`.
     Other,

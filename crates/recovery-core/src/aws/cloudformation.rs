@@ -1,7 +1,7 @@
 //! CloudFormation: resources of stacks.
 
 state! {
-    /// The status of a stack resource, as far as it is decided on.
+    /// The status of a stack resource, as far as decisions need it.
     ///
     /// See <https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_StackResourceDetail.html>.
     ResourceStatus {
@@ -43,12 +43,11 @@ impl ResourceStatus {
     }
 }
 
-/// A resource that a CloudFormation stack created.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StackResource {
     /// `AWS::EC2::Instance`, …
     pub resource_type: String,
-    /// The id of the resource itself; absent while it is being created.
+    /// The physical id; absent while the resource is being created.
     pub physical_id: Option<String>,
     /// Its status.
     pub status: ResourceStatus,

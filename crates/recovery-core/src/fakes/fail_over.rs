@@ -26,7 +26,7 @@ pub struct Cluster {
 pub struct Recoveries {
     /// Input and state of each, by name.
     pub executions: BTreeMap<String, (String, Execution)>,
-    /// Looks at one that runs until it has succeeded; without a number it runs on.
+    /// Calls until a running one has succeeded; `None`: never.
     pub looks_until_recovered: Option<usize>,
 }
 

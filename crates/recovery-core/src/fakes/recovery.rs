@@ -97,7 +97,7 @@ impl World {
         state.backups.forgotten = state.backups.started.len();
     }
 
-    /// Gives every restore that was started this status, wherever AWS Backup tells of it.
+    /// Gives every restore that was started this status, in all answers of AWS Backup.
     pub fn set_started(&self, status: &str) {
         let mut state = self.state();
         let state = &mut *state;
@@ -216,7 +216,7 @@ impl RestoreStarts for World {
     async fn start_restore(&self, request: &RestoreRequest) -> Result<StartAnswer, Error> {
         let operation = "backup:StartRestoreJob";
         self.call(operation, request.point.as_str(), |state| {
-            let fault = |message: &str| Fault::new(operation, "restore", message, "Look at it.");
+            let fault = |message: &str| Fault::new(operation, "restore", message, "Fix it.");
             let backups = &mut state.backups;
             if let Some(words) = &backups.rejects {
                 return Ok(StartAnswer::Rejected(fault(words)));

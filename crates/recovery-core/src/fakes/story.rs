@@ -86,7 +86,7 @@ impl Dice {
 }
 
 impl Story {
-    /// A recovery of so many items in up to three waves that came to its end.
+    /// A recovery of `items` items in up to three waves that ended.
     pub fn whole(items: usize, seed: u64) -> Story {
         let mut dice = Dice(seed.wrapping_add(1));
         let tracked = 60 + dice.below(240);
@@ -150,7 +150,7 @@ impl Story {
         self
     }
 
-    /// The same, redriven after the first restores of so many items had failed.
+    /// The same, redriven after the first restores of `items` items had failed.
     #[must_use]
     pub fn retried(mut self, items: usize) -> Story {
         for item in self.items.iter_mut().take(items) {
@@ -176,7 +176,7 @@ impl Story {
         self
     }
 
-    /// The moment so many seconds after the beginning of the trouble.
+    /// The time `seconds` after the beginning of the incident.
     pub fn moment(seconds: i64) -> DateTime<Utc> {
         let began = DateTime::from_timestamp(1_795_405_200, 0).unwrap_or_default();
         began + TimeDelta::seconds(seconds)
@@ -232,6 +232,7 @@ impl Story {
                     recovery_point_arn: "arn:aws:ec2:us-west-2::snapshot/snap-older".to_owned(),
                     created_at: created_at - TimeDelta::days(1),
                 }),
+                period: None,
             }
         });
         let refusals = (0..self.refused).map(|number| Refused {

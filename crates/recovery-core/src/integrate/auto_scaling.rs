@@ -7,11 +7,10 @@ use crate::text::code;
 /// Which member of a group is meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Choice {
-    /// This one.
     Member(InstanceId),
-    /// None yet: what is waited for.
+    /// None yet. The text says what is awaited.
     NotYet(String),
-    /// One of so many, and nobody can know which.
+    /// Several members serve: it is unknown which one is meant.
     Several(usize),
 }
 

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 
 use crate::aws::backup::{Restore, RestoreJob};
 use crate::error::Fault;
+use crate::explanation::Explanation;
 use crate::integrate::kind::ResourceKind;
 use crate::integrate::refusal::Refusal;
 use crate::notification::Notification;
@@ -12,7 +13,7 @@ use crate::ops_item::{
     with_resources,
 };
 use crate::text::{code, one_line, shown};
-use crate::track::run::{DRILL, restore_item};
+use crate::track::run::{DRILL, restore_facts, restore_item};
 
 /// Operational data: the state of the integration. The value is [`ResourceKind::integrated`],
 /// [`ResourceKind::integrating`], `refused`, or `failing` while it is retried.
@@ -51,6 +52,18 @@ fn titled(restore: &Restore, title: String) -> String {
     }
 }
 
+/// That the restored resource is not integrated, as a sentence.
+fn not_integrated(kind: &ResourceKind, restore: &Restore) -> String {
+    let of = match restore.drill {
+        None => "",
+        Some(_) => " in a drill. The workload is not affected",
+    };
+    format!(
+        "The restored {} is not {} {}{of}.",
+        kind.noun, kind.integrated, kind.with
+    )
+}
+
 /// The related resources of the job's item.
 fn resources(job: &RestoreJob) -> Option<(&'static str, String)> {
     with_resources(None, job.created_resource.as_slice()).map(|listed| (RESOURCES, listed))
@@ -76,25 +89,21 @@ pub(crate) fn result_change(
     now: DateTime<Utc>,
 ) -> OpsItemChange {
     let job = &restore.job;
-    let new = new_item(restore);
     let seconds = job
         .completed
         .map(|completed| (now - completed).num_seconds().max(0));
     let after = seconds.map_or(String::new(), |seconds| {
         format!(", {seconds} s after the restore completed")
     });
-    let (rest, status, severity) = if result.left.is_empty() {
+    let (action, status, severity) = if result.left.is_empty() {
         (
-            format!("Nothing is left to do here. {}", kind.note),
+            format!("No action needed. {}", kind.note),
             Status::Resolved,
             Severity::Low,
         )
     } else {
         (
-            format!(
-                "**What is left to do.** {} Then resolve this item.",
-                result.left.join(" ")
-            ),
+            format!("{} Then resolve this OpsItem.", result.left.join(" ")),
             Status::Open,
             match restore.drill {
                 None => Severity::Medium,
@@ -104,16 +113,20 @@ pub(crate) fn result_change(
     };
     OpsItemChange {
         title: Some(titled(restore, result.title)),
-        description: Some(format!(
-            "{facts}\n\n**What was done.** {done}{after}.\n\n{rest}",
-            facts = new.facts(),
-            done = result.done,
-        )),
+        description: Some(
+            Explanation {
+                happened: restore_facts(job),
+                why: "The tags of the recovery point name this target.".to_owned(),
+                done: format!("{}{after}.", result.done),
+                action,
+            }
+            .markdown(),
+        ),
         severity: Some(severity),
         status: Some(status),
         data: [
             (INTEGRATION, kind.integrated.to_owned()),
-            // A later refusal is news, also if operators were notified of the same one before.
+            // Operators are notified of a later refusal, even if they were notified of the same one before.
             (NOTIFIED, "none".to_owned()),
         ]
         .into_iter()
@@ -134,7 +147,7 @@ pub(crate) fn left_to_do(change: &OpsItemChange) -> Notification {
             change.limited_description().unwrap_or_default()
         ),
         subject: title,
-        pointer: "Something is left to do. See e-mail.".to_owned(),
+        pointer: "Action needed. Read the email.".to_owned(),
         attributes: vec![("kind", "integration-unfinished".to_owned())],
     }
 }
@@ -147,9 +160,8 @@ pub(crate) struct Hindrance {
     title: String,
     /// The cause, without a full stop.
     why: String,
-    remedy: String,
-    /// What follows the remedy in the OpsItem.
-    next: String,
+    done: &'static str,
+    action: String,
     /// The value of [`NOTIFIED`] after the notification. Operators are notified again only if it differs.
     pub(crate) told: String,
     /// Attributes of the notification, for subscription filters.
@@ -176,9 +188,10 @@ impl Hindrance {
                 restore,
                 format!("Restored {noun} not {integrated}: {}", refusal.reason()),
             ),
-            remedy: refusal.remedy(),
-            next: format!(
-                "To run the integration again, invoke the function {function} with `{{\"restoreJobId\": \"{job}\"{drill}}}`.",
+            done: "Nothing was changed. Operators were notified.",
+            action: format!(
+                "{remedy} To run the integration again, invoke the function {function} with `{{\"restoreJobId\": \"{job}\"{drill}}}`.",
+                remedy = refusal.remedy(),
                 job = shown(restore.job.id.as_str()).replace(['`', '"'], "'"),
                 drill = restore
                     .drill
@@ -208,15 +221,13 @@ impl Hindrance {
                 format!("Restored {} still not {}", kind.noun, kind.integrated),
             ),
             why: format!(
-                "{} on {} fails{answered}: {}",
+                "{} on {} failed{answered}: {}",
                 failure.operation(),
                 code(failure.subject()),
                 code(failure.message().trim_end_matches('.'))
             ),
-            remedy: failure.remedy().to_owned(),
-            next:
-                "It is tried again every few minutes, and this item resolves itself when it succeeds."
-                    .to_owned(),
+            done: "The integration is retried every few minutes. The OpsItem is resolved when it succeeds.",
+            action: failure.remedy().to_owned(),
             told: "failing".to_owned(),
             attributes: vec![("kind", "integration-failing".to_owned())],
         }
@@ -232,14 +243,19 @@ impl Hindrance {
     pub(crate) fn change(&self, kind: &ResourceKind, restore: &Restore) -> OpsItemChange {
         OpsItemChange {
             title: Some(self.title.clone()),
-            description: Some(format!(
-                "{facts}\n\n**Why it was not {integrated}.** {why}.\n\n**What to do.** {remedy}\n\n{next}",
-                facts = new_item(restore).facts(),
-                integrated = kind.integrated,
-                why = one_line(&self.why),
-                remedy = self.remedy,
-                next = self.next,
-            )),
+            description: Some(
+                Explanation {
+                    happened: format!(
+                        "{} {}",
+                        not_integrated(kind, restore),
+                        restore_facts(&restore.job)
+                    ),
+                    why: format!("{}.", one_line(&self.why)),
+                    done: self.done.to_owned(),
+                    action: self.action.clone(),
+                }
+                .markdown(),
+            ),
             severity: Some(match restore.drill {
                 None => Severity::High,
                 Some(_) => Severity::Medium,
@@ -273,26 +289,21 @@ impl Hindrance {
             } else {
                 format!("Restore job {}.", shown(job.id.as_str()))
             },
-            message: format!(
-                "A restored {noun} was not {integrated} {with}{of}.\n\n\
-                 Why: {why}.\nWhat to do: {remedy}\n\n\
-                 Restore job: {job}\nResource made: {made}\nOpsItem: {item}\n",
-                noun = kind.noun,
-                integrated = kind.integrated,
-                with = kind.with,
-                of = if restore.drill.is_some() {
-                    " in a drill; the workload itself is not touched"
-                } else {
-                    ""
-                },
-                why = self.why,
-                remedy = self.remedy,
-                job = shown(job.id.as_str()),
-                made = job
-                    .created_resource
-                    .as_ref()
-                    .map_or("(not named)".to_owned(), |arn| shown(arn.as_str())),
-            ),
+            message: Explanation {
+                happened: format!(
+                    "{what}\n- Restore job: {job}\n- Restored resource: {restored}\n- OpsItem: {item}",
+                    what = not_integrated(kind, restore),
+                    job = shown(job.id.as_str()),
+                    restored = job
+                        .created_resource
+                        .as_ref()
+                        .map_or("(not named)".to_owned(), |arn| shown(arn.as_str())),
+                ),
+                why: format!("{}.", one_line(&self.why)),
+                done: self.done.to_owned(),
+                action: one_line(&self.action),
+            }
+            .plain(&self.title),
             attributes: self.attributes.clone(),
         }
     }

@@ -46,9 +46,9 @@ pub(crate) async fn admit(
         Error::Permanent(Fault::new(
             "backup:DescribeRestoreJob",
             job.id.as_str(),
-            format!("the job names no {what}"),
+            format!("the {what} of the job is missing"),
             format!(
-                "Look at the job in AWS Backup; {} by hand.",
+                "Check the job in AWS Backup, and {} yourself.",
                 kind.by_hand_in_sentence()
             ),
         ))

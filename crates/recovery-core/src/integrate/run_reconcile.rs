@@ -1,6 +1,6 @@
-//! Integrates every recent restore that is not yet integrated, for example because its event was lost, its
-//! stack was deployed late, or its retries were exhausted. It reads restores in batches, and then uses the
-//! same code as the event: [`volume::run`](crate::integrate::volume::run).
+//! Integrates every recent restore that is not integrated, with the same code as its event
+//! ([`integration`](crate::integrate::volume::run)): for example because its event was lost, its stack was deployed late,
+//! or its retries were exhausted.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -27,52 +27,50 @@ use crate::ports::{Clock, Page, ReconciliationPorts};
 use crate::tags::{Tags, integration_target};
 use crate::track::run::restore_key;
 
-/// Which restores are read, and when operators are notified of one that is not integrated.
+/// Which restores are reconciled, and when operators are notified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LookbackWindow {
-    /// Restores that completed longer ago are not integrated.
+    /// Restores that completed longer ago are ignored.
     pub lookback: TimeDelta,
-    /// Age of a restore at which operators are notified of a failure that can still succeed later.
+    /// Operators are notified of a retryable failure only if the restore is older than this.
     pub patience: TimeDelta,
-    /// Time between two runs. A run starts no further integration after it.
+    /// Time between two runs. After it, a run starts no more integrations.
     pub interval: Duration,
 }
 
 impl LookbackWindow {
-    /// Whether operators are notified about a restore of this age if no OpsItem can record that they were.
-    /// So that not each run notifies them, only the first one or two runs after [`patience`] do.
-    ///
-    /// [`patience`]: LookbackWindow::patience
+    /// Whether operators are notified of a failure of a restore of this age, if OpsCenter's quota is used up, so that no
+    /// OpsItem records the notification. Only the one or two runs right after `patience` notify.
     fn tells_unrecorded(&self, age: TimeDelta) -> bool {
         let told_within = TimeDelta::from_std(self.interval * 2).unwrap_or(TimeDelta::MAX);
         age >= self.patience && age - self.patience < told_within
     }
 }
 
-/// How many restores are integrated at the same time. An account and Region may call `AttachVolume` 50
-/// times at once and then 5 times per second; the integration retries throttled calls:
+/// Restores that are integrated concurrently. EC2 accepts 50 calls of `AttachVolume` at once, and then 5 per second, in an
+/// account and Region. The integration retries throttled calls:
 /// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/throttling.html>.
 const CONCURRENCY: usize = 8;
-/// How many volumes and snapshots one call reads: the most values that EC2 accepts in a filter.
+/// Volumes and snapshots in one call: the most values that EC2 accepts in a filter.
 const BATCH: usize = 200;
-/// The time of one restore: 30 s to wait for a volume, an instance or a throttled call, and the reserve of
-/// the integration. The next run continues.
-const TURN: Duration = RESERVE.saturating_add(Duration::from_secs(30));
+/// The time limit for one restore: 30 s to wait, because the next run retries it, and the reserve that the integration
+/// keeps.
+const TIME_LIMIT: Duration = RESERVE.saturating_add(Duration::from_secs(30));
 
-/// Longest time from the creation of a restore job to its end. AWS Backup lists jobs by either time, but
-/// running jobs only by their creation.
+/// The longest time from the creation of a restore job to its end. Running jobs are listed only by their creation
+/// time.
 const LONGEST_RESTORE: TimeDelta = TimeDelta::hours(24);
-/// Pause before the restores are listed again while one of them is running. The shortest interval of an
-/// EventBridge schedule is one minute.
+/// Pause before the restores are listed again, while one of them is running. The shortest interval of a scheduled rule is
+/// one minute.
 const LISTING_PAUSE: Duration = Duration::from_secs(15);
 
-/// Integrates every completed restore of the lookback window that is not integrated yet. One that fails does
-/// not stop the others. While a restore is running, the restores are listed again every 15 s until the next
-/// run begins. The answer counts the results.
+/// Integrates every completed restore of the lookback window that is not integrated yet. A failure does not stop the
+/// others. While a restore is running, the restores are listed repeatedly until the next run begins, so that a volume
+/// does not wait a minute. The answer counts the results.
 ///
 /// # Errors
-/// Those of the listing. If a restore fails, its OpsItem records it, and operators are notified; if that
-/// fails, too, its error is returned after the other restores.
+/// Those of the listing. A failure of one restore is recorded in its OpsItem, and operators are notified. It is an error
+/// only if that fails, too.
 pub async fn reconcile(
     ports: &impl ReconciliationPorts,
     clock: &impl Clock,
@@ -90,16 +88,16 @@ pub async fn reconcile(
     loop {
         let mut open = std::mem::take(&mut listed.open);
         open.retain(|open| attended.insert(open.restore.job.id.clone()));
-        // Restores that failed before come last; otherwise the oldest comes first.
+        // Restores that failed before come last, and older ones come before newer ones.
         open.sort_by_key(|open| (open.stuck, open.restore.job.completed));
         attend(ports, &run, ownership, open, &mut tally).await;
-        if !listed.under_way || !run.may_begin_after(LISTING_PAUSE) {
+        if !listed.is_running || !run.may_begin_after(LISTING_PAUSE) {
             break;
         }
         clock.sleep(LISTING_PAUSE).await;
         listed = match listing(ports, clock, ownership, window).await {
             Ok(listed) => listed,
-            // The next run lists them.
+            // The next run lists the restores.
             Err(Error::Retryable(_)) => break,
             Err(error) => return Err(error),
         };
@@ -108,13 +106,13 @@ pub async fn reconcile(
         Outcome::reconciled().with_count("restores", listed.restores),
         |outcome, (name, count)| outcome.with_count(name, *count),
     );
-    match tally.untold {
+    match tally.unreported {
         Some(error) => Err(error),
         None => Ok(outcome),
     }
 }
 
-/// One run. It ends when the next one begins, or when its own time is up.
+/// One run. It ends when the next one begins, or when its time is used up.
 struct Run<'a, C> {
     clock: &'a C,
     window: LookbackWindow,
@@ -126,16 +124,16 @@ impl<C: Clock> Run<'_, C> {
     fn may_begin_after(&self, pause: Duration) -> bool {
         let left = self.clock.remaining();
         let taken = self.left_at_the_start.saturating_sub(left);
-        taken + pause < self.window.interval && left >= TURN + pause
+        taken + pause < self.window.interval && left >= TIME_LIMIT + pause
     }
 }
 
 /// The result of listing the restores.
 struct Listing {
-    /// How many completed within the lookback window.
+    /// The number of restores that completed in the lookback window.
     restores: usize,
-    /// Whether one that is to be integrated is running.
-    under_way: bool,
+    /// Whether a restore to integrate is still running.
+    is_running: bool,
     open: Vec<Open>,
 }
 
@@ -154,13 +152,13 @@ async fn listing(
         .collect();
     let mut listing = Listing {
         restores: 0,
-        under_way: false,
+        is_running: false,
         open: Vec::new(),
     };
     let mut page = first;
     loop {
         let Page { listed, next } = page;
-        listing.under_way |= listed.iter().any(|job| is_under_way(ownership, job));
+        listing.is_running |= listed.iter().any(|job| is_running(ownership, job));
         let mut recent = listed.into_iter().filter(|job| {
             let in_time = |completed| completed >= completed_since;
             job.is_completed() && job.completed.is_none_or(in_time)
@@ -180,30 +178,28 @@ async fn listing(
     Ok(listing)
 }
 
-/// Whether the job is running, and its volume is to be integrated when it completes.
-fn is_under_way(ownership: &Ownership, job: &RestoreJob) -> bool {
-    job.is_under_way() && !job.restore_test && job.is_of_drill(&ownership.drill_role) != Some(true)
+/// Whether the job is running and its volume will be integrated.
+fn is_running(ownership: &Ownership, job: &RestoreJob) -> bool {
+    job.is_running() && !job.restore_test && job.is_of_drill(&ownership.drill_role) != Some(true)
 }
 
-/// A restore that may not be integrated yet.
+/// A restore that is not known to be integrated.
 struct Open {
     restore: Restore,
-    /// Its volume and the tags of its recovery point; `None` if the listing lacks a field that is needed to
-    /// read them.
+    /// Its volume and the tags of its recovery point; `None` if the listing lacks a field that is needed to read them.
     seen: Option<Seen>,
-    /// Whether its OpsItem is open and records an attempt without a result.
+    /// Whether its OpsItem is open and records a failed attempt.
     stuck: bool,
 }
 
 struct Seen {
     volume: Volume,
     point: RecoveryPointArn,
-    /// `None` if they cannot be read in a batch.
+    /// `None` if they must be read separately.
     tags: Option<Tags>,
 }
 
-/// Those of the jobs that are not integrated, by three calls at most. `items` are the open OpsItems of restores,
-/// by key.
+/// The jobs that are not integrated. Makes at most three calls. `items` are the open OpsItems of restores, by key.
 async fn not_integrated(
     ports: &impl ReconciliationPorts,
     ownership: &Ownership,
@@ -246,7 +242,7 @@ async fn not_integrated(
             });
             continue;
         };
-        // Deleted, or in another account or Region, which was refused at its event.
+        // The volume was deleted, or is in another account or Region, of which its event notified operators.
         let Some(volume) = volumes
             .remove(&id)
             .filter(|_| ownership.scope.owns(created))
@@ -257,7 +253,7 @@ async fn not_integrated(
             .attachments
             .iter()
             .any(|a| a.state == AttachmentState::Attached);
-        // If the item is open and does not record the attachment, a run ended before it did.
+        // If the item is open and does not say so, the attachment was not recorded.
         let settled = item.is_none() || recorded;
         if volume.restore_test || attached && settled {
             continue;
@@ -267,7 +263,7 @@ async fn not_integrated(
             point: point.clone(),
             tags: None,
         };
-        // Without the role, the job has to be read: it may belong to a drill.
+        // Without its role, the job must be described first.
         let seen = job.iam_role.is_some().then_some(seen);
         open.push(Open {
             restore,
@@ -282,14 +278,14 @@ async fn not_integrated(
     if !points.is_empty() {
         let tags = ports.tags_together(&points).await?;
         for open in &mut open {
-            // A restore that takes tags from another recovery point is rare: its tags are read on their own.
+            // The few restores with tags of another recovery point are read separately.
             let alone = open.restore.planned.tags_from.is_some();
             if let Some(seen) = open.seen.as_mut().filter(|_| !alone) {
                 seen.tags = tags.get(&seen.point).cloned();
             }
         }
     }
-    // Volumes whose tags name no target are not integrated.
+    // Restores without a target in their tags are never integrated.
     open.retain(|open| {
         let tags = open.seen.as_ref().and_then(|seen| seen.tags.as_ref());
         tags.is_none_or(|tags| !matches!(integration_target(tags), Ok(None)))
@@ -301,11 +297,11 @@ async fn not_integrated(
 #[derive(Default)]
 struct Tally {
     counts: BTreeMap<&'static str, usize>,
-    /// The last failure that operators could not be notified of.
-    untold: Option<Error>,
+    /// The last failure that could not be recorded and notified.
+    unreported: Option<Error>,
 }
 
-/// Integrates the open restores, several at a time, as long as there is time for one more.
+/// Integrates the open restores, several concurrently, while there is time for one more.
 async fn attend<C: Clock>(
     ports: &impl ReconciliationPorts,
     run: &Run<'_, C>,
@@ -314,18 +310,18 @@ async fn attend<C: Clock>(
     tally: &mut Tally,
 ) {
     let mut waiting = open.into_iter();
-    let mut turns = FuturesUnordered::new();
+    let mut running = FuturesUnordered::new();
     loop {
-        while turns.len() < CONCURRENCY && run.may_begin_after(Duration::ZERO) {
+        while running.len() < CONCURRENCY && run.may_begin_after(Duration::ZERO) {
             let Some(open) = waiting.next() else { break };
-            turns.push(turn(ports, run.clock, ownership, run.window, open));
+            running.push(integrate_one(ports, run.clock, ownership, run.window, open));
         }
-        let Some(became) = turns.next().await else {
+        let Some(became) = running.next().await else {
             break;
         };
         match became {
             Ok(name) => *tally.counts.entry(name).or_default() += 1,
-            Err(error) => tally.untold = Some(error),
+            Err(error) => tally.unreported = Some(error),
         }
     }
     let left = waiting.len();
@@ -335,7 +331,7 @@ async fn attend<C: Clock>(
 }
 
 /// Integrates one restore. Returns the name of the result in the answer.
-async fn turn(
+async fn integrate_one(
     ports: &impl ReconciliationPorts,
     clock: &impl Clock,
     ownership: &Ownership,
@@ -345,13 +341,13 @@ async fn turn(
     let Open {
         mut restore, seen, ..
     } = open;
-    // A job without an end counts as old.
+    // A job without an end time counts as old.
     let age = restore
         .job
         .completed
         .map_or(TimeDelta::MAX, |completed| clock.now() - completed);
     restore.tells_unrecorded = window.tells_unrecorded(age);
-    let turn = Turn {
+    let limited = LimitedClock {
         clock,
         left_at_the_start: clock.remaining(),
     };
@@ -367,9 +363,9 @@ async fn turn(
                 tags,
                 volume: Ok(volume),
             };
-            integrate_observed(ports, &turn, &restore, observed, Trigger::Reconciler).await
+            integrate_observed(ports, &limited, &restore, observed, Trigger::Reconciler).await
         }
-        None => integrate(ports, &turn, ownership, restore.clone()).await,
+        None => integrate(ports, &limited, ownership, restore.clone()).await,
     };
     let error = match integrated {
         Ok(outcome) => {
@@ -391,13 +387,13 @@ async fn turn(
     }
 }
 
-/// The clock of one restore, whose time ends before that of the run.
-struct Turn<'a, C> {
+/// The clock of one restore, with its own time limit.
+struct LimitedClock<'a, C> {
     clock: &'a C,
     left_at_the_start: Duration,
 }
 
-impl<C: Clock> Clock for Turn<'_, C> {
+impl<C: Clock> Clock for LimitedClock<'_, C> {
     fn now(&self) -> chrono::DateTime<chrono::Utc> {
         self.clock.now()
     }
@@ -405,7 +401,7 @@ impl<C: Clock> Clock for Turn<'_, C> {
     fn remaining(&self) -> Duration {
         let left = self.clock.remaining();
         let taken = self.left_at_the_start.saturating_sub(left);
-        TURN.saturating_sub(taken).min(left)
+        TIME_LIMIT.saturating_sub(taken).min(left)
     }
 
     fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + Send {

@@ -211,7 +211,7 @@ async fn raise(
 
 /// When a hindrance was recorded.
 enum Recorded {
-    /// Before this run; operators were notified, or the matter is settled.
+    /// Before this run: operators were notified, or the hindrance is over.
     Before(OpsItemId),
     /// By this run.
     Now(OpsItemId),
@@ -238,7 +238,7 @@ async fn record_hindrance(
     };
     let now = ports.get(&item.id).await?;
     // If another run recorded a result between the two calls, the item is open now: the next
-    // reconciliation reads it, and records the result again. A hindrance that overwrote another is no news.
+    // reconciliation reads it, and records the result again. Operators are not notified of a hindrance that overwrote another.
     Ok(if told || result(&now) != result(&item) {
         Recorded::Before(item.id)
     } else {

@@ -43,7 +43,7 @@ impl Refusal for NotHere {
     }
 
     fn remedy(&self) -> String {
-        "Deploy Rapid Recovery in the account and Region that restores, or restore into this one."
+        "Deploy Rapid Recovery in the account and Region of the restored resource, or restore into this account and Region."
             .to_owned()
     }
 }
@@ -110,13 +110,13 @@ impl DrillRefusal<'_> {
         let (reason, why, remedy) = match self {
             DrillRefusal::NotADrill => (
                 "not-a-drill",
-                "the restore job has not the role of a drill: what it restored belongs to the workload itself".to_owned(),
-                "Pass the restore job without \"drill\" to attach what it restored to the workload's own stack; for a drill, pass a job that restore-starter has begun in mode drill.",
+                "the restore job does not have the role of a drill: the restored resource belongs to the workload itself".to_owned(),
+                "To attach the restored resource to the workload's own stack, pass the restore job without \"drill\". For a drill, pass a job that restore-starter started in mode drill.",
             ),
             DrillRefusal::DrillTarget(stack) => (
                 "drill-target",
-                format!("the drill's stack {stack} is the workload's own"),
-                "Give the drill a stack of its own.",
+                format!("{stack} is the stack of the workload itself"),
+                "Pass another stack name for the drill.",
             ),
         };
         Outcome::refused(reason)

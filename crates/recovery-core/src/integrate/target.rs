@@ -7,12 +7,11 @@ use crate::integrate::kind::ResourceKind;
 use crate::tags::IntegrationTarget;
 use crate::text::code;
 
-/// Where the tags of a recovery point lead.
+/// The target according to the tags of a recovery point.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target<T> {
-    /// To this.
     Found(T),
-    /// A rule forbids to use what they name.
+    /// A rule forbids to use the resource that they name.
     Refused(TargetRefusal),
     /// To nothing: the owner named no target, and CloudFormation's own tags, which are then used, name
     /// neither an instance nor an Auto Scaling group. They describe the resource that was backed up.
@@ -47,7 +46,7 @@ impl Reference<'_> {
             "cloudformation:DescribeStackResource",
             format!("{}/{}", self.stack, self.logical_id),
             what,
-            "Deploy the stack that owns the target in this Region. It is looked for again every few minutes.",
+            "Deploy the stack of the target in this Region. The function checks again automatically every few minutes.",
         ))
     }
 }
@@ -57,25 +56,20 @@ impl Reference<'_> {
 pub enum TargetRefusal {
     /// It is neither an instance nor an Auto Scaling group.
     Type {
-        /// The stack.
         stack: String,
-        /// The logical id.
         logical_id: String,
         /// The resource's type in CloudFormation.
         resource_type: String,
     },
     /// CloudFormation failed to create it, or is deleting it.
     Failed {
-        /// The stack.
         stack: String,
-        /// The logical id.
         logical_id: String,
         /// The resource's status.
         status: ResourceStatus,
     },
     /// The Auto Scaling group has several instances, and nothing says which one is meant.
     SeveralInstances {
-        /// The group.
         group: String,
         /// How many instances it has.
         count: usize,
@@ -83,7 +77,7 @@ pub enum TargetRefusal {
 }
 
 impl TargetRefusal {
-    /// The rule, as one kebab-case word.
+    /// The reason code, in kebab case.
     pub fn reason(&self) -> &'static str {
         match self {
             TargetRefusal::Type { .. } => "target-type",
@@ -100,7 +94,7 @@ impl TargetRefusal {
                 logical_id,
                 resource_type,
             } => format!(
-                "{logical_id} in stack {stack} is of type {}, which takes no {}",
+                "{logical_id} in stack {stack} is of type {}, to which a {} cannot be attached",
                 code(resource_type),
                 kind.noun
             ),
@@ -110,25 +104,25 @@ impl TargetRefusal {
                 status,
             } => format!("{logical_id} in stack {stack} is {}", code(status.as_str())),
             TargetRefusal::SeveralInstances { group, count } => format!(
-                "the Auto Scaling group {} has {count} instances, and a {} belongs to one",
+                "the Auto Scaling group {} has {count} instances, but a {} belongs to one instance",
                 code(group),
                 kind.noun
             ),
         }
     }
 
-    /// What lifts the refusal, for a resource of this kind.
+    /// The instruction to the operator, for a resource of this kind.
     pub fn remedy(&self, kind: &ResourceKind) -> String {
         match self {
             TargetRefusal::Type { logical_id, .. } => format!(
-                "Point the tag recovery:logical-id at an AWS::EC2::Instance or an AWS::AutoScaling::AutoScalingGroup instead of {logical_id}; {} by hand now.",
+                "Now, {} yourself. For later recoveries, set the tag recovery:logical-id to an AWS::EC2::Instance or an AWS::AutoScaling::AutoScalingGroup instead of {logical_id}.",
                 kind.by_hand_in_sentence()
             ),
             TargetRefusal::Failed { stack, .. } => format!(
-                "Bring stack {stack} back to a complete state (see its events), then run the integration of this restore job again."
+                "Check the events of stack {stack}, and update it to a complete state. Then run the integration of this restore job again."
             ),
             TargetRefusal::SeveralInstances { group, .. } => format!(
-                "{} to the right instance by hand, or set the capacity of {} to 1 and run the integration of this restore job again.",
+                "{} to the right instance yourself. Or set the capacity of {} to 1, and run the integration of this restore job again.",
                 kind.by_hand,
                 code(group)
             ),

@@ -1,9 +1,9 @@
-//! Makes the plan of a recovery: lists the recovery points of the vault, keeps one for each
-//! resource, asks for their tags, reads the reports of earlier recoveries, decides ([`judge`],
-//! [`EarlierRecoveries`]) and keeps the plan where a state machine can read it. Where a resource's
-//! recovery point names no workload, its other recovery points are asked.
+//! Makes the plan of a recovery: lists the recovery points of the vault, selects one for each resource, reads
+//! their tags and the reports of earlier recoveries, decides ([`judge`], [`EarlierRecoveries`]), and stores the
+//! plan for the state machine. If a resource's recovery point does not name a workload, the tags of its other
+//! recovery points are read.
 //!
-//! The calls grow with the pages of the vault and with the batches of tags, not with the volumes.
+//! The number of calls grows with the pages of the vault and with the batches of tags, not with the volumes.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -32,35 +32,35 @@ use crate::plan::request::Request;
 use crate::ports::{Clock, Page, PlanningPorts, SNAPSHOTS_AT_ONCE};
 use crate::tags::{Tags, own_logical_id, supplemented, workload};
 
-/// The longest plan, in bytes of JSON, that stands in the answer itself: Step Functions passes
-/// 256 KiB between two states, and there is more than the plan in it
+/// The longest plan, in bytes of JSON, that the answer contains. Step Functions passes at most 256 KiB between two
+/// states, and the answer contains more than the plan
 /// (<https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html>).
 pub const INLINE_LIMIT: usize = 100_000;
-/// How many targets are looked at while planning. It is only a prediction: the restore looks again.
+/// The most targets that the planner checks. This is only a prediction: the restore checks again.
 const TARGETS_CHECKED: usize = 50;
-/// How many reports are read at the same time.
+/// Reports that are read concurrently.
 const REPORTS_AT_ONCE: usize = 8;
-/// How many changes are named in an answer.
+/// The most changes that an answer names.
 const CHANGES_NAMED: usize = 50;
-/// How many notes on items stand in an answer; the plan has all of them.
+/// The most notes on items in an answer. The plan has all.
 const NOTES_NAMED: usize = 50;
-/// Left of a run's time for the last call and the answer: a call may take 20 s with all its attempts.
+/// Time that a run keeps for the last call and the answer: a call may take 20 s with all its attempts.
 const RESERVE: Duration = Duration::from_secs(45);
 
-/// Where the planner looks, and where it keeps plans.
+/// The settings of the planner.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlannerConfig {
     /// Name of the backup vault in this Region.
     pub vault: String,
-    /// Name of the bucket in this Region, for the answer: the ports have their own.
+    /// Name of the recovery bucket, for the answer. The ports have their own setting.
     pub bucket: String,
 }
 
-/// The plan that `payload` asks for (see [`Request::parse`]), or why there is none.
+/// Makes the plan for `payload` (see [`Request::parse`]), or refuses it.
 ///
 /// # Errors
-/// [`Error::Permanent`] for input that cannot be read or a call that failed for good,
-/// [`Error::Retryable`] for one that may succeed later.
+/// [`Error::Permanent`] for invalid input or a call that failed for good, [`Error::Retryable`] for a call that may
+/// succeed later.
 pub async fn handle(
     ports: &impl PlanningPorts,
     clock: &impl Clock,
@@ -114,7 +114,7 @@ pub async fn handle(
     })
 }
 
-/// Lists, keeps, asks for tags, decides.
+/// Makes the plan, without storing it.
 async fn make(
     ports: &impl PlanningPorts,
     clock: &impl Clock,
@@ -213,7 +213,7 @@ async fn list(
     }
 }
 
-/// What the reports of the workload say of its earlier recoveries.
+/// Reads the reports of the workload's earlier recoveries.
 async fn earlier_recoveries(
     ports: &impl PlanningPorts,
     clock: &impl Clock,
@@ -237,11 +237,11 @@ async fn earlier_recoveries(
                 "s3:GetObject",
                 prefix,
                 format!(
-                    "the time of this run is up after {} of {} reports",
+                    "the function's time is used up after {} of {} reports",
                     number * REPORTS_AT_ONCE,
                     keys.len()
                 ),
-                "It is tried again from the beginning. If that does not help, give the function more time.",
+                "No action needed. The plan is retried automatically. If it fails again, set a longer timeout for the function.",
             )));
         }
         let texts = try_join_all(some.iter().map(|key| ports.stored(key))).await?;
@@ -253,7 +253,7 @@ async fn earlier_recoveries(
                         "read report",
                         key,
                         format!("the object is not a report of a recovery: {error}"),
-                        "Read the object in the recovery bucket, and move it out of reports/ if it is not a report; then plan again.",
+                        "Read the object in the recovery bucket. If it is not a report, move it out of reports/. Then plan again.",
                     )
                     .with_source(error),
                 )
@@ -270,37 +270,37 @@ fn in_time(clock: &impl Clock, vault: &str, seen: usize) -> Result<(), Error> {
     Err(Error::Retryable(Fault::new(
         "backup:ListRecoveryPointsByBackupVault",
         vault,
-        format!("the time of this run is up after {seen} recovery points"),
-        "It is tried again from the beginning. If that does not help, give the function more time, or spread the recovery points over vaults.",
+        format!("the function's time is used up after {seen} recovery points"),
+        "No action needed. The plan is retried automatically. If it fails again, set a longer timeout for the function, or distribute the recovery points over several vaults.",
     )))
 }
 
-/// What the candidates turn out to be.
+/// The decided candidates.
 struct Sorted<'a> {
     workload: &'a str,
     now: DateTime<Utc>,
     items: Vec<Item>,
     refusals: Vec<Refused>,
-    /// Of an item whose volume a stack created, by its resource: the volume's own logical id.
+    /// The logical ids of volumes that a stack created, by resource ARN.
     own_logical_ids: BTreeMap<String, String>,
-    /// Candidates whose tags name no workload, and these tags.
+    /// Candidates whose tags do not name a workload, with these tags.
     unidentified: Vec<(Candidate, Tags)>,
 }
 
-/// A resource that none of its recovery points has identified yet.
+/// A resource whose workload is still unknown.
 struct Unidentified {
     candidate: Candidate,
     tags: Tags,
-    /// Those that are not asked for their tags yet.
+    /// Recovery points whose tags are not read yet.
     points: Points,
-    /// Why some of them cannot be asked, if so.
+    /// Why the tags of some could not be read.
     unread: Option<String>,
 }
 
 impl Sorted<'_> {
     fn add(&mut self, candidate: Candidate, tags: Tags, from: Option<TagsFrom>) {
         match judge(self.workload, self.now, &candidate, &tags, from) {
-            Judged::NotOurs => {}
+            Judged::OtherWorkload => {}
             Judged::Unidentified => self.unidentified.push((candidate, tags)),
             Judged::Item(item) => {
                 if let Some(logical_id) = own_logical_id(&tags) {
@@ -313,7 +313,7 @@ impl Sorted<'_> {
         }
     }
 
-    /// Candidates whose tags EC2 has.
+    /// Adds candidates whose tags EC2 has.
     async fn add_snapshots(
         &mut self,
         ports: &impl PlanningPorts,
@@ -331,8 +331,8 @@ impl Sorted<'_> {
         Ok(())
     }
 
-    /// A candidate whose tags AWS Backup has, one at a time. One that cannot be asked for its tags
-    /// does not stop the others.
+    /// Adds one candidate whose tags AWS Backup has. If its tags cannot be read, it is refused, and the others
+    /// are not affected.
     async fn add_held_by_backup(
         &mut self,
         ports: &impl PlanningPorts,
@@ -351,9 +351,9 @@ impl Sorted<'_> {
         self.refusals.push(Refused::new(&candidate.point, &refusal));
     }
 
-    /// Reads the tags of the other recovery points of each resource whose candidate names no workload,
-    /// the newest first, until one of them does. The vault is listed a second time for that, so that
-    /// the points of all other resources need not be kept.
+    /// Reads the tags of the other recovery points of each unidentified resource, the newest first, until one of
+    /// them names a workload. Lists the vault a second time, so that the recovery points of the other resources
+    /// are not kept in memory.
     async fn identify(
         &mut self,
         ports: &impl PlanningPorts,
@@ -385,14 +385,14 @@ impl Sorted<'_> {
             open = self.ask_further_back(ports, open).await?;
         }
         for unidentified in open {
-            let why = "the time of this run is up before all its recovery points were read";
+            let why = "the function's time was used up before the tags of all its recovery points were read";
             self.refuse_unread(&unidentified.candidate, why.to_owned());
         }
         Ok(())
     }
 
-    /// Asks as many of the next points of each of these resources as make one batch. The answer has
-    /// the resources that still have points to be asked.
+    /// Reads the tags of the next recovery points of these resources: one batch in total. Returns the resources
+    /// that have more recovery points.
     async fn ask_further_back(
         &mut self,
         ports: &impl PlanningPorts,
@@ -431,7 +431,7 @@ impl Sorted<'_> {
                     },
                     TagHome::Elsewhere => {
                         let kept =
-                            "their own service keeps the tags of some of its recovery points";
+                            "the tags of some of its recovery points are in their own service";
                         one.unread = Some(kept.to_owned());
                         continue;
                     }
@@ -454,7 +454,7 @@ impl Sorted<'_> {
                 self.refuse_unread(&one.candidate, why);
             } else if one.points.more {
                 let why = format!(
-                    "its newest {POINTS_ASKED} recovery points name no workload, and no more are read"
+                    "its newest {POINTS_ASKED} recovery points do not name a workload, and older ones are not read"
                 );
                 self.refuse_unread(&one.candidate, why);
             }
@@ -462,7 +462,7 @@ impl Sorted<'_> {
         Ok(left)
     }
 
-    /// Refuses each item whose volume the target's stack owns, as far as that stack exists already.
+    /// Refuses each item whose volume the target's stack creates, if that stack exists already.
     async fn refuse_stack_volumes(
         &mut self,
         ports: &impl PlanningPorts,
@@ -492,7 +492,7 @@ impl Sorted<'_> {
     }
 }
 
-/// The id under which EC2 has the tags of a recovery point.
+/// The resource id for `ec2:DescribeTags`.
 fn snapshot_id(arn: &RecoveryPointArn) -> Option<&str> {
     match arn.tag_home() {
         TagHome::Ec2(id) => Some(id),
@@ -500,21 +500,20 @@ fn snapshot_id(arn: &RecoveryPointArn) -> Option<&str> {
     }
 }
 
-/// Notes where the targets lie that exist already, and what stands against them.
+/// Sets the Availability Zone of each target that exists, or why it cannot be used.
 async fn check_targets(
     ports: &impl PlanningPorts,
     clock: &impl Clock,
     plan: &mut Plan,
 ) -> Result<(), Error> {
-    let mut looked_at: BTreeMap<(String, String), (Option<String>, Option<String>)> =
-        BTreeMap::new();
+    let mut checked: BTreeMap<(String, String), (Option<String>, Option<String>)> = BTreeMap::new();
     for item in plan.items_mut() {
         let Ok(target) = item.target.integration_target() else {
             continue;
         };
         let key = (target.stack.clone(), target.logical_id.clone());
-        if !looked_at.contains_key(&key) {
-            if looked_at.len() == TARGETS_CHECKED || clock.remaining() < RESERVE {
+        if !checked.contains_key(&key) {
+            if checked.len() == TARGETS_CHECKED || clock.remaining() < RESERVE {
                 continue;
             }
             let seen = match find_instance(ports, Reference::from(&target)).await {
@@ -522,15 +521,15 @@ async fn check_targets(
                 Ok(Target::Refused(refusal)) => (None, Some(refusal.why(&EBS_VOLUME))),
                 Ok(Target::Untagged) => (
                     None,
-                    Some("CloudFormation's own tags lead to no instance".to_owned()),
+                    Some("CloudFormation's own tags do not name an instance".to_owned()),
                 ),
-                // Not there yet, as before a recovery: the restore waits for it.
+                // It does not exist yet, as before a recovery. The restore waits for it.
                 Err(Error::Retryable(_)) => (None, None),
                 Err(permanent) => return Err(permanent),
             };
-            looked_at.insert(key.clone(), seen);
+            checked.insert(key.clone(), seen);
         }
-        if let Some((zone, problem)) = looked_at.get(&key) {
+        if let Some((zone, problem)) = checked.get(&key) {
             if let Some(zone) = zone {
                 item.metadata
                     .insert("availabilityZone".to_owned(), zone.clone());
@@ -541,7 +540,7 @@ async fn check_targets(
     Ok(())
 }
 
-/// What stands against the plan as a whole.
+/// Why the plan is refused, if it is.
 fn objection(request: &Request, plan: &Plan) -> Option<PlanRefusal> {
     if let Some(expected) = request
         .plan_hash
@@ -564,12 +563,11 @@ fn refused(refusal: &PlanRefusal) -> Outcome {
         .with("remedy", refusal.remedy())
 }
 
-/// The key of a plan.
 fn plan_key(workload: &str, hash: &str) -> String {
     format!("plans/{workload}/{hash}.json")
 }
 
-/// The key of a wave's items by themselves: a JSON array, as a Distributed Map reads it.
+/// The object key of a wave's items: a JSON array for a Distributed Map.
 fn wave_key(plan: &Plan, wave: u8) -> String {
     format!("plans/{}/{}/wave-{wave}.json", plan.workload, plan.hash)
 }
@@ -580,7 +578,7 @@ fn text_of(value: &impl serde::Serialize) -> Result<String, Error> {
             Fault::new(
                 "write plan",
                 "plan",
-                "it could not be written as JSON",
+                "the plan could not be converted to JSON",
                 "Report this as a defect of Rapid Recovery.",
             )
             .with_source(error),
@@ -588,7 +586,7 @@ fn text_of(value: &impl serde::Serialize) -> Result<String, Error> {
     })
 }
 
-/// Keeps the waves, and then the plan, so that a plan that is there is there with its waves.
+/// Stores the waves, and then the plan: a stored plan always has its waves.
 async fn store(ports: &impl PlanningPorts, plan: &Plan, body: String) -> Result<String, Error> {
     for wave in &plan.waves {
         ports
@@ -600,7 +598,7 @@ async fn store(ports: &impl PlanningPorts, plan: &Plan, body: String) -> Result<
     Ok(key)
 }
 
-/// What differs from the plan with the hash `expected`, if that is still kept.
+/// The differences from the plan with the hash `expected`, if that is still stored.
 async fn changes_since(
     ports: &impl PlanningPorts,
     expected: &str,
@@ -620,7 +618,6 @@ async fn changes_since(
         }))
 }
 
-/// The plan in numbers.
 fn summary(plan: &Plan) -> Value {
     let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
     for refused in &plan.refusals {
@@ -632,7 +629,7 @@ fn summary(plan: &Plan) -> Value {
     summary
 }
 
-/// What an operator should know of single items.
+/// What an operator should know about single items.
 fn notes(plan: &Plan) -> Value {
     plan.items()
         .filter_map(Item::note)
@@ -640,7 +637,7 @@ fn notes(plan: &Plan) -> Value {
         .collect()
 }
 
-/// The waves, with where each one's items are kept.
+/// The waves, with the object keys of their items.
 fn waves(plan: &Plan) -> Value {
     plan.waves
         .iter()

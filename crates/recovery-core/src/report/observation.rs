@@ -96,7 +96,6 @@ impl Observed {
 /// An item of the plan with its job and volume.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Traced<'a> {
-    /// The item.
     pub item: &'a Item,
     /// Its job.
     pub job: Option<&'a Job>,
@@ -129,7 +128,6 @@ impl Traced<'_> {
 pub struct Unfinished {
     /// The step that is left: `start`, `restore` or `integrate`.
     pub step: &'static str,
-    /// The resource.
     pub resource: String,
     /// The reason code, in kebab case.
     pub reason: &'static str,

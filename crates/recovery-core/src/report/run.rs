@@ -1,4 +1,4 @@
-//! Reports a recovery: reads what became of its plan, makes the [`Report`], stores it with its page, writes
+//! Reports a recovery: reads the results of its plan, makes the [`Report`], stores it with its page, writes
 //! it into the OpsItem, and notifies operators once.
 //!
 //! The report that was stored first is the one that counts: page, OpsItem and notification are made from it
@@ -171,7 +171,7 @@ async fn report(
             kept_report(ports, &key).await?.unwrap_or(made)
         }
     };
-    let item = tell(
+    let item = record_and_notify(
         ports,
         metrics,
         config,
@@ -209,9 +209,8 @@ fn answer(report: &Report, item: Option<&OpsItemId>) -> Outcome {
     outcome
 }
 
-/// Writes the report into its OpsItem and notifies operators, once. `None` where OpsCenter's quota lets no
-/// item be created.
-async fn tell(
+/// Writes the report into its OpsItem and notifies operators, once. Returns `None` if OpsCenter's quota is used up.
+async fn record_and_notify(
     ports: &impl ReportingPorts,
     metrics: &impl Metrics,
     config: &ReportConfig,
@@ -219,8 +218,8 @@ async fn tell(
     incident: Option<OpsItem>,
 ) -> Result<Option<OpsItemId>, Error> {
     let key = crate::text::one_line(&report.key());
-    let told = |item: &OpsItem| item.data.get(TOLD) == Some(&key);
-    if let Some(item) = incident.as_ref().filter(|item| told(item)) {
+    let notified = |item: &OpsItem| item.data.get(TOLD) == Some(&key);
+    if let Some(item) = incident.as_ref().filter(|item| notified(item)) {
         return Ok(Some(item.id.clone()));
     }
     let own = incident.is_none();
@@ -229,7 +228,7 @@ async fn tell(
         None => written_of_its_own(ports, config, report).await,
     });
     if let Ok(Some(item)) = &written
-        && told(item)
+        && notified(item)
     {
         return Ok(Some(item.id.clone()));
     }
@@ -242,7 +241,7 @@ async fn tell(
     let id = match &written {
         Ok(Some(item)) => item.id.as_str(),
         Ok(None) => NOT_CREATED,
-        Err(_) => "could not be written",
+        Err(_) => "could not be created or updated",
     };
     let sent = ports
         .notify(&words::notification(report, &config.bucket, id)?)
@@ -341,7 +340,7 @@ async fn kept_report(ports: &impl ReportingPorts, key: &str) -> Result<Option<Re
             "read report",
             key,
             what,
-            "Redrive the execution: each redrive makes a report of its own.",
+            "Redrive the execution: each redrive makes a new report.",
         )
     };
     let version = serde_json::from_str::<Versioned>(&text).map(|report| report.version);
@@ -372,7 +371,7 @@ async fn kept_plan(ports: &impl ReportingPorts, request: &Request) -> Result<Opt
         .filter(|plan| plan.version == plan::VERSION))
 }
 
-/// The restore jobs of this recovery, and the volumes that they made.
+/// Reads the restore jobs of this recovery, and their volumes.
 async fn observe(
     ports: &impl ReportingPorts,
     clock: &impl Clock,
@@ -387,7 +386,7 @@ async fn observe(
             let made = plan.items().map(|item| item.created_at).min();
             made.map_or(plan.planned_at, |made| made.min(plan.planned_at))
         }
-        // Each drill restores anew.
+        // A drill does not use the restores of others.
         Mode::Drill => request.execution.started_at,
     };
     let mut next: Option<String> = None;
@@ -395,7 +394,7 @@ async fn observe(
         in_time(clock, "backup:ListRestoreJobs", since)?;
         let Page { listed, next: more } = ports.jobs_since(since, next.as_deref()).await?;
         for job in listed {
-            // What failed before the plan was made is not a part of this recovery.
+            // A job that failed before the plan was made does not belong to this recovery.
             let over = job.has_failed() && job.created.is_some_and(|at| at < plan.planned_at);
             if request.mode == Mode::Drill || !over {
                 observed.add_job(job, request.mode, &config.drill_role);
@@ -408,17 +407,17 @@ async fn observe(
     }
     let ids = observed.volumes_of(plan);
     let mut waiting = ids.chunks(VOLUMES_AT_ONCE);
-    let look = |ids: &[VolumeId]| {
+    let read = |ids: &[VolumeId]| {
         let ids = ids.to_vec();
         async move { ports.recovered_volumes(&ids).await }
     };
-    let mut looks: FuturesUnordered<_> = waiting.by_ref().take(CONCURRENCY).map(look).collect();
-    while let Some(volumes) = looks.next().await {
+    let mut reads: FuturesUnordered<_> = waiting.by_ref().take(CONCURRENCY).map(read).collect();
+    while let Some(volumes) = reads.next().await {
         for volume in volumes? {
             observed.add_volume(volume);
         }
         in_time(clock, "ec2:DescribeVolumes", since)?;
-        looks.extend(waiting.next().map(look));
+        reads.extend(waiting.next().map(read));
     }
     Ok(observed)
 }
@@ -430,8 +429,8 @@ fn in_time(clock: &impl Clock, operation: &'static str, since: DateTime<Utc>) ->
     Err(Error::Retryable(Fault::new(
         operation,
         format!("restores since {}", since.to_rfc3339()),
-        "the time of this run is up",
-        "No action needed: the report is retried from the beginning. If that keeps failing, raise the function's timeout.",
+        "the function's time is used up",
+        "No action needed. The report is retried automatically. If it fails again, set a longer timeout for the function.",
     )))
 }
 
@@ -441,7 +440,7 @@ fn text_of(report: &Report) -> Result<String, Error> {
             Fault::new(
                 "write report",
                 "report",
-                "it could not be written as JSON",
+                "the report could not be converted to JSON",
                 "Report this as a defect of Rapid Recovery.",
             )
             .with_source(error),

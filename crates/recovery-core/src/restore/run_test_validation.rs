@@ -1,8 +1,8 @@
-//! Whether a restore test made what the recovery point promises: looks, decides ([`check`]), tells
-//! people where it did not, and reports the result to AWS Backup.
+//! Validates a restore test: compares the restored volume with its recovery point ([`check`]), notifies
+//! operators if they differ, and reports the result to AWS Backup.
 //!
-//! What lies in the volume is not read: that takes an instance. A result cannot be changed once it is
-//! reported, so nothing is reported that was not seen, and people are told before it is.
+//! The data in the volume is not read, because that needs an instance. A reported result cannot be changed, so
+//! it is reported only after the check, and after the notification.
 //! <https://docs.aws.amazon.com/aws-backup/latest/devguide/restore-testing-validation.html>
 
 use std::time::Duration;
@@ -13,33 +13,33 @@ use crate::aws::arn::{OpsItemId, RecoveryPointArn, RestoreJobId, Scope, VolumeId
 use crate::aws::backup::{EBS, Report, RestoreJob};
 use crate::aws::ec2::{Snapshot, TestVolume, VolumeState};
 use crate::error::{Error, Fault};
+use crate::explanation::Explanation;
 use crate::notification::Notification;
 use crate::ops_item::run::{find_or_create, notify_and_record};
 use crate::ops_item::{ItemKey, NOTIFIED, NewOpsItem, Severity, item_named, unless_at_quota};
 use crate::outcome::Outcome;
 use crate::ports::{Clock, ValidationPorts};
 use crate::text::{code, one_line, shown};
-use crate::track::run::restore_item;
+use crate::track::run::{restore_facts, restore_item};
 
-/// Looks for a volume that does not show before it counts as missing: EC2 is eventually consistent.
+/// Checks after which a volume that EC2 does not show counts as missing: EC2 is eventually consistent.
 const CHECKS: usize = 5;
-/// Left of a run's time for writing down what was found: a call may take 20 s with all its attempts.
+/// Time that a run keeps for recording the result: a call may take 20 s with all its attempts.
 const RESERVE: Duration = Duration::from_secs(60);
-/// Pause between two looks.
+/// Pause between two checks.
 const PAUSE: Duration = Duration::from_secs(3);
 
-/// What a look at volume and snapshot tells.
+/// The result of a check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// The volume is as the recovery point promises.
     Successful,
-    /// It is not, and in what.
+    /// The differences between the volume and its recovery point.
     Failed(Vec<String>),
-    /// It is being made still.
+    /// The volume is still being created.
     NotYet,
 }
 
-/// Holds the volume against the snapshot that it should be of.
+/// Compares the volume with the snapshot of the recovery point.
 pub fn check(volume: &TestVolume, snapshot: &Snapshot) -> Verdict {
     if volume.state == VolumeState::Creating {
         return Verdict::NotYet;
@@ -50,20 +50,20 @@ pub fn check(volume: &TestVolume, snapshot: &Snapshot) -> Verdict {
     }
     match &volume.snapshot {
         Some(of) if *of == snapshot.id => {}
-        Some(of) => wrong.push(format!("it was made of {of}, not of {}", snapshot.id)),
-        None => wrong.push(format!(
-            "it was made of no snapshot, not of {}",
+        Some(of) => wrong.push(format!(
+            "it was created from {of}, not from {}",
             snapshot.id
         )),
+        None => wrong.push(format!("it was not created from {}", snapshot.id)),
     }
     if volume.size < snapshot.size {
         wrong.push(format!(
-            "it has {} GiB, and the recovery point {}",
+            "its size is {} GiB, the size of the recovery point {} GiB",
             volume.size, snapshot.size
         ));
     }
     if snapshot.encrypted && !volume.encrypted {
-        wrong.push("it is not encrypted, and the recovery point is".to_owned());
+        wrong.push("it is not encrypted, but the recovery point is".to_owned());
     }
     if wrong.is_empty() {
         Verdict::Successful
@@ -72,13 +72,13 @@ pub fn check(volume: &TestVolume, snapshot: &Snapshot) -> Verdict {
     }
 }
 
-/// Validates what `job` restored, if a restore test started it. The job may be known from an event
-/// only, or by its id.
+/// Validates the restored resource of `job`, if a restore test started the job. The job may be known from an
+/// event, or by its id only.
 ///
 /// # Errors
-/// [`Error::Retryable`] while the volume is being made, or when a call failed that may succeed
-/// later; [`Error::Permanent`] when a call failed for good. A restore that failed its test is no
-/// error: people have been told.
+/// [`Error::Retryable`] while the volume is being created, or if a failed call may succeed later;
+/// [`Error::Permanent`] if a call failed for good. A failed restore test is not an error: operators are
+/// notified.
 pub async fn validate(
     ports: &impl ValidationPorts,
     clock: &impl Clock,
@@ -102,25 +102,25 @@ pub async fn validate(
         return Ok(Outcome::ignored("deleted").with("restoreJobId", job.id.as_str()));
     }
     let Some((volume_id, snapshot_id)) = volume_and_snapshot(&job) else {
-        // No result is better than one without a look: AWS Backup shows the test as not validated.
+        // Without a check, no result is reported: AWS Backup shows the test as not validated.
         return Ok(Outcome::ignored("resource-type").with("restoreJobId", job.id.as_str()));
     };
-    let report = match look(ports, clock, &volume_id, snapshot_id).await? {
+    let report = match compare(ports, clock, &volume_id, snapshot_id).await? {
         Found::NoSnapshot => {
             return Ok(Outcome::ignored("recovery-point-gone")
                 .with("restoreJobId", job.id.as_str())
                 .with("volumeId", volume_id.as_str()));
         }
-        Found::AsPromised => Report {
+        Found::Equal => Report {
             successful: true,
             message: format!(
-                "{volume_id} is available, made of {snapshot_id}, of its size and encrypted if it is. What lies in it was not read."
+                "{volume_id} is available. It was created from {snapshot_id}, and its size and encryption match. Its data was not read."
             ),
         },
-        Found::Wrong(wrong) => Report {
+        Found::Different(wrong) => Report {
             successful: false,
             message: format!(
-                "{volume_id} is not as its recovery point: {}.",
+                "{volume_id} differs from its recovery point: {}.",
                 wrong.join("; ")
             ),
         },
@@ -128,7 +128,7 @@ pub async fn validate(
     let item = if report.successful {
         None
     } else {
-        Some(tell(ports, scope, &job, &report.message).await?)
+        Some(record_and_notify(ports, scope, &job, &report.message).await?)
     };
     let status = if report.successful {
         "SUCCESSFUL"
@@ -137,7 +137,7 @@ pub async fn validate(
     };
     let outcome = match ports.report(&job.id, &report).await {
         Ok(()) => validated(Outcome::validated(), &job.id, status),
-        // Another run may have been first, or an answer was lost.
+        // Another run may have reported first, or an answer was lost.
         Err(error) => match ports.restore_test(&job.id).await?.result() {
             Some(known) => validated(Outcome::already_validated(), &job.id, known),
             None => return Err(error),
@@ -156,8 +156,7 @@ fn validated(outcome: Outcome, job: &RestoreJobId, status: &str) -> Outcome {
         .with("validation", status)
 }
 
-/// The volume that the job made and the snapshot it was to be made of, where it is about an EBS
-/// volume.
+/// The restored volume and the snapshot of its recovery point, if the job restored an EBS volume.
 fn volume_and_snapshot(job: &RestoreJob) -> Option<(VolumeId, &str)> {
     if job.resource_type.as_deref().is_some_and(|kind| kind != EBS) {
         return None;
@@ -176,14 +175,14 @@ fn volume_and_snapshot(job: &RestoreJob) -> Option<(VolumeId, &str)> {
 }
 
 enum Found {
-    AsPromised,
-    Wrong(Vec<String>),
-    /// The recovery point has expired meanwhile: there is nothing to compare with.
+    Equal,
+    Different(Vec<String>),
+    /// The recovery point has expired: there is nothing to compare with.
     NoSnapshot,
 }
 
-/// Looks until there is something to say.
-async fn look(
+/// Checks until there is a result.
+async fn compare(
     ports: &impl ValidationPorts,
     clock: &impl Clock,
     volume_id: &VolumeId,
@@ -197,17 +196,17 @@ async fn look(
             return Ok(Found::NoSnapshot);
         };
         let waiting_for = match volume.map(|volume| check(&volume, &snapshot)) {
-            Some(Verdict::Successful) => return Ok(Found::AsPromised),
-            Some(Verdict::Failed(wrong)) => return Ok(Found::Wrong(wrong)),
-            Some(Verdict::NotYet) => "it is being made still",
+            Some(Verdict::Successful) => return Ok(Found::Equal),
+            Some(Verdict::Failed(wrong)) => return Ok(Found::Different(wrong)),
+            Some(Verdict::NotYet) => "it is still being created",
             None => {
                 unseen += 1;
                 if unseen == CHECKS {
-                    return Ok(Found::Wrong(vec![
-                        "AWS Backup made it, and EC2 does not know it".to_owned(),
+                    return Ok(Found::Different(vec![
+                        "AWS Backup restored it, but it does not exist in EC2".to_owned(),
                     ]));
                 }
-                "EC2 does not show it"
+                "EC2 does not show it yet"
             }
         };
         if clock.remaining() < RESERVE {
@@ -215,16 +214,16 @@ async fn look(
                 "ec2:DescribeVolumes",
                 volume_id.as_str(),
                 waiting_for,
-                "Nothing to do yet: this restore test is looked at again.",
+                CHECKED_AGAIN,
             )));
         }
         clock.sleep(PAUSE).await;
     }
 }
 
-/// Writes down what was wrong and tells people, once. Where it cannot be written down, they are told
-/// all the same. `None` where OpsCenter's quota lets no item be created.
-async fn tell(
+/// Creates the OpsItem and notifies operators once. If the item cannot be created, they are still notified.
+/// Returns `None` if OpsCenter's quota is used up.
+async fn record_and_notify(
     ports: &impl ValidationPorts,
     scope: &Scope,
     job: &RestoreJob,
@@ -240,46 +239,54 @@ async fn tell(
     let notification = Notification {
         subject: TITLE.to_owned(),
         pointer: format!("Restore job {}.", shown(job.id.as_str())),
-        message: format!(
-            "A recovery point was restored for a test, and what came of it is not as it should be. \
-             On the day it would not be either.\n\n\
-             What: {wrong}\nWhat to do: {WHAT_TO_DO}\n\n\
-             Where: account {account}, Region {region}\nRestore job: {id}\nRecovery point: {point}\nOpsItem: {item}\n",
-            wrong = one_line(wrong),
-            account = scope.account,
-            region = scope.region,
-            id = shown(job.id.as_str()),
-            point = job
-                .recovery_point
-                .as_ref()
-                .map_or("(not named)".to_owned(), |point| shown(point.as_str())),
-            item = item_named(&item),
-        ),
+        message: Explanation {
+            happened: format!(
+                "A restore test restored a recovery point. The result differs from the recovery point, and a recovery would have the same result.\n\
+                 - Restore job: {id}\n- Recovery point: {point}\n- Account: {account}\n- Region: {region}\n- OpsItem: {item}",
+                account = scope.account,
+                region = scope.region,
+                id = shown(job.id.as_str()),
+                point = job
+                    .recovery_point
+                    .as_ref()
+                    .map_or("(not named)".to_owned(), |point| shown(point.as_str())),
+                item = item_named(&item),
+            ),
+            why: one_line(wrong),
+            done: DONE.to_owned(),
+            action: ACTION.to_owned(),
+        }
+        .plain(TITLE),
         attributes: vec![("kind", "restore-test-failed".to_owned())],
     };
     notify_and_record(ports, item, &notification, wrong).await
 }
 
-const TITLE: &str = "Restore test failed: what was restored is not as it should be";
-const WHAT_TO_DO: &str = "Restore the same recovery point by hand and look at the volume before AWS Backup deletes \
-     the test's. Look at the metadata of the restore testing selection, the restore role and its keys. Until a test succeeds, \
-     take the copies of this resource for unproven.";
+const TITLE: &str = "Restore test failed: the restored volume differs from its recovery point";
+const DONE: &str =
+    "The result FAILED is reported to AWS Backup. AWS Backup deletes the restored volume.";
+const ACTION: &str = "Check the metadata of the restore testing selection, the restore role and its KMS keys. \
+     Restore the same recovery point again and check that volume. Until a test succeeds, do not rely on the recovery points of this resource.";
+const CHECKED_AGAIN: &str = "No action needed. The restore test is checked again automatically.";
 
-/// The OpsItem of a restore that failed its test. The job itself has none: it completed.
+/// The OpsItem of a failed restore test. The restore job itself has none, because it completed.
 fn failed_item(job: &RestoreJob, wrong: &str) -> NewOpsItem {
-    let of_job = restore_item(job, false);
     NewOpsItem {
         key: ItemKey::new("restore-test", job.id.as_str()),
         title: TITLE.to_owned(),
-        description: format!(
-            "{facts}\n\n**What is wrong.** {wrong}\n\n\
-             **What it means.** A recovery from this recovery point would end in the same.\n\n**What to do.** {WHAT_TO_DO}",
-            facts = of_job.facts(),
-            wrong = code(wrong),
-        ),
+        description: Explanation {
+            happened: format!(
+                "A recovery from this recovery point would have the same result. {}",
+                restore_facts(job)
+            ),
+            why: code(wrong),
+            done: DONE.to_owned(),
+            action: ACTION.to_owned(),
+        }
+        .markdown(),
         severity: Severity::High,
         category: "Recovery",
-        data: of_job.data,
+        data: restore_item(job, false).data,
     }
 }
 
@@ -305,13 +312,13 @@ mod tests {
     }
 
     #[test]
-    fn a_volume_is_held_against_its_recovery_point() {
+    fn compares_a_volume_with_its_recovery_point() {
         let state = |state: &str| TestVolume {
             state: state.into(),
             ..volume()
         };
         let cases: &[(&str, TestVolume, Snapshot, &[&str])] = &[
-            ("as promised", volume(), snapshot(), &[]),
+            ("valid", volume(), snapshot(), &[]),
             (
                 "larger",
                 TestVolume {
@@ -328,7 +335,7 @@ mod tests {
                     ..volume()
                 },
                 snapshot(),
-                &["it has 99 GiB, and the recovery point 100"],
+                &["its size is 99 GiB, the size of the recovery point 100 GiB"],
             ),
             (
                 "neither is encrypted",
@@ -343,7 +350,7 @@ mod tests {
                 &[],
             ),
             (
-                "encrypted though the recovery point is not",
+                "encrypted, unlike the recovery point",
                 volume(),
                 Snapshot {
                     encrypted: false,
@@ -358,7 +365,7 @@ mod tests {
                     ..volume()
                 },
                 snapshot(),
-                &["it is not encrypted, and the recovery point is"],
+                &["it is not encrypted, but the recovery point is"],
             ),
             (
                 "of another snapshot",
@@ -367,7 +374,7 @@ mod tests {
                     ..volume()
                 },
                 snapshot(),
-                &["it was made of snap-2, not of snap-1"],
+                &["it was created from snap-2, not from snap-1"],
             ),
             (
                 "empty",
@@ -376,7 +383,7 @@ mod tests {
                     ..volume()
                 },
                 snapshot(),
-                &["it was made of no snapshot, not of snap-1"],
+                &["it was not created from snap-1"],
             ),
             (
                 "broken",
@@ -407,9 +414,9 @@ mod tests {
                 snapshot(),
                 &[
                     "its state is error, not available",
-                    "it was made of no snapshot, not of snap-1",
-                    "it has 1 GiB, and the recovery point 100",
-                    "it is not encrypted, and the recovery point is",
+                    "it was not created from snap-1",
+                    "its size is 1 GiB, the size of the recovery point 100 GiB",
+                    "it is not encrypted, but the recovery point is",
                 ],
             ),
         ];
@@ -421,11 +428,11 @@ mod tests {
             };
             assert_eq!(check(volume, snapshot), expected, "{name}");
         }
-        // Nothing is said of one that is not there yet, whatever it looks like.
-        let making = TestVolume {
+        // A volume that is being created has no result, whatever its fields are.
+        let creating = TestVolume {
             size: 0,
             ..state("creating")
         };
-        assert_eq!(check(&making, &snapshot()), Verdict::NotYet);
+        assert_eq!(check(&creating, &snapshot()), Verdict::NotYet);
     }
 }

@@ -1,5 +1,5 @@
-//! The world as a run sees it: the fakes, with calls that take time, fail or end the process, and
-//! with views that lag behind the truth.
+//! The ports of a run: the fakes, with calls that take time, fail or terminate the process, and with
+//! eventually consistent reads.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -43,12 +43,12 @@ pub(crate) fn answer<T>(call: impl Future<Output = T>) -> T {
     call.now_or_never().expect("the fakes never wait")
 }
 
-/// How bad a world is: drawn for each seed.
+/// Faults and delays of a world, drawn for each seed.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Weather {
-    /// Of a thousand calls, those that go wrong.
+    /// Failed calls per thousand.
     pub(crate) faults: u32,
-    /// From when on none does.
+    /// The time after which no call fails.
     pub(crate) calm: Millis,
     /// Longest time until EC2 shows an attachment.
     pub(crate) ec2_lag: Millis,
@@ -58,35 +58,35 @@ pub(crate) struct Weather {
     pub(crate) slowest_call: Millis,
 }
 
-/// What becomes of a call.
+/// The result of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
     Fine,
-    /// Refused for now: throttled, or a 5xx or reset before it had an effect.
+    /// A transient failure without effect: throttling, a 5xx or a reset.
     Refused(&'static str),
-    /// A timeout, 5xx or reset after it had its effect.
+    /// A timeout, 5xx or reset after the call took effect.
     Lost(&'static str),
-    /// Refused for good, as long as a policy is wrong.
+    /// A permanent failure, as with a wrong policy.
     Denied,
     DiesBefore,
     DiesAfter,
 }
 
-/// Everything of one simulation but its tasks.
+/// The state of one simulation, except its tasks.
 pub(crate) struct Sim {
     pub(crate) agenda: Arc<Mutex<Agenda<Act>>>,
     pub(crate) world: World,
     inner: Mutex<Inner>,
 }
 
-/// What only the simulation knows.
+/// State that the functions under test cannot see.
 pub(crate) struct Inner {
     pub(crate) rng: Rng,
     pub(crate) weather: Weather,
     pub(crate) ledger: Ledger,
     /// When EC2 shows an attachment in `DescribeVolumes`.
     volume_shown: BTreeMap<VolumeId, Millis>,
-    /// When it does in `DescribeInstances`.
+    /// When EC2 shows it in `DescribeInstances`.
     device_shown: BTreeMap<(InstanceId, VolumeId), Millis>,
     /// When OpsCenter lists an item.
     listed: BTreeMap<OpsItemId, Millis>,
@@ -120,7 +120,7 @@ impl Sim {
         lock(&self.agenda).now()
     }
 
-    /// Notes what happens, if someone wants to read it.
+    /// Adds a line to the trace, if there is one.
     pub(crate) fn note(&self, line: impl FnOnce() -> String) {
         let now = self.now();
         if let Some(trace) = &mut self.inner().trace {
@@ -134,13 +134,12 @@ impl Sim {
         }
     }
 
-    /// What was noted.
+    /// The lines of the trace.
     pub(crate) fn trace(&self) -> Vec<String> {
         self.inner().trace.clone().unwrap_or_default()
     }
 
-    /// A new attachment, which may take a while to show and to be one. `lasting` says that EC2 is still
-    /// attaching.
+    /// Begins an attachment, which EC2 shows later. If `lasting`, it stays `attaching` for a while.
     pub(crate) fn attachment_begins(
         &self,
         volume: &VolumeId,
@@ -244,7 +243,7 @@ impl Ports {
         });
         match fate {
             Fate::Lost(code) => {
-                // The client gave up waiting for it.
+                // The client stopped waiting.
                 let patience = sim.inner().rng.u64(1_000..20_000);
                 wait(&sim.agenda, sim.now() + patience).await;
                 answer?;
@@ -254,7 +253,7 @@ impl Ports {
         }
     }
 
-    /// What becomes of the next call, and how long it takes until it has its effect.
+    /// The result of the next call, and the time until it takes effect.
     fn draw(&self) -> (Fate, Millis) {
         let now = self.sim.now();
         let mut inner = self.sim.inner();
@@ -480,7 +479,7 @@ impl OpsItems for Ports {
     }
 }
 
-/// Those of the items that OpsCenter lists already.
+/// The items that OpsCenter already lists.
 fn listed(sim: &Sim, items: Vec<OpsItem>) -> Vec<OpsItem> {
     let now = sim.now();
     let inner = sim.inner();
@@ -516,7 +515,7 @@ impl Runbooks for Ports {
     }
 }
 
-/// The clock of one run, which Lambda ends at `deadline`.
+/// The clock of one run, which Lambda stops at `deadline`.
 pub(crate) struct RunClock {
     pub(crate) sim: Arc<Sim>,
     pub(crate) deadline: Millis,

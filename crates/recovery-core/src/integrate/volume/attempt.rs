@@ -260,7 +260,7 @@ impl<'a> Attempt<'a> {
             Fault::new(
                 ATTACH_VOLUME,
                 format!("{} to {}", volume.id, instance.id),
-                format!("waited for {waiting_for} as long as this run may"),
+                format!("the function's time was used up while it waited for {waiting_for}"),
                 remedy_of_wait(&volume, &instance),
             )
         }))
@@ -352,13 +352,13 @@ fn remedy_of_wait(volume: &Volume, instance: &Instance) -> String {
     match attachment.map(|at| (&at.state, shown(&at.device))) {
         // https://docs.aws.amazon.com/ebs/latest/userguide/ebs-attaching-volume.html
         Some((AttachmentState::Attaching, device)) => format!(
-            "It is checked again. If it stays so for some minutes: check whether something in the guest of {instance} has the name {device} (an instance store, a volume that was detached without being unmounted) and whether its NVMe driver is loaded. Reboot, or stop and start {instance}; if that does not help, force the detachment (`aws ec2 detach-volume --volume-id {id} --force`), give the recovery point another recovery:device and run the integration of this restore job again."
+            "The integration is retried automatically. If the state does not change for several minutes, check in the guest operating system of {instance} whether something else uses the name {device} (an instance store, or a volume that was detached while it was mounted), and whether the NVMe driver is loaded. Reboot {instance}, or stop and start it. If that does not help, force the detachment (`aws ec2 detach-volume --volume-id {id} --force`), set another recovery:device on the recovery point, and run the integration of this restore job again."
         ),
         // https://docs.aws.amazon.com/ebs/latest/userguide/ebs-detaching-volume.html
         Some((AttachmentState::Detaching | AttachmentState::Busy, device)) => format!(
-            "It is checked again. A detachment waits for the guest: unmount {device} on {instance}, or stop {instance}; the volume is attached again afterwards."
+            "The integration is retried automatically. A detachment waits for the guest operating system: unmount {device} on {instance}, or stop {instance}. The volume is then attached again."
         ),
-        _ => "Nothing to do yet: this restore job is tried again, from where it stands.".to_owned(),
+        _ => "No action needed. The integration is retried automatically.".to_owned(),
     }
 }
 

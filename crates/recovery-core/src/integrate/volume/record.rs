@@ -89,8 +89,8 @@ impl Attached {
     ) -> Vec<String> {
         let mount = target.mount.as_ref().map(|mount| {
             format!(
-                "Mount it at {} in the guest. On Nitro instances find the device by its serial number {} \
-                 (`lsblk -o +SERIAL`); never make a file system on it.",
+                "Mount the volume at {} in the guest operating system. On Nitro instances, find the device by its serial number {} \
+                 (`lsblk -o +SERIAL`). Do not create a file system on it.",
                 code(mount),
                 code(&self.volume.as_str().replace('-', ""))
             )
@@ -101,7 +101,7 @@ impl Attached {
             .map(UnusableTag::refused_device);
         let unusable = target.unusable_tags.iter().chain(&refused_device).map(|unusable| {
             format!(
-                "An optional tag could not be used: {unusable}. {} Correct the tag of the protected resource in the primary Region.",
+                "An optional tag could not be used: {unusable}. {} For later recoveries, correct the tag of the protected resource in the primary Region.",
                 unusable.remedy()
             )
         });

@@ -1,4 +1,4 @@
-//! Why a volume must not be attached, and what lifts that.
+//! Why a volume must not be attached, with the remedy.
 
 use std::fmt;
 
@@ -13,42 +13,34 @@ use crate::text::code;
 /// Why a volume must not be attached.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum VolumeRefusal {
-    /// The tags of the recovery point name no target that can be used.
+    /// The tags of the recovery point do not name a usable target.
     Tag(TagRefusal),
     /// The resource that the tags name is not a target.
     Target(TargetRefusal),
-    /// The target's stack owns the volume that was backed up, and has made an empty one in this Region.
+    /// The stack of the target creates the volume itself, and has created an empty one in this Region.
     StackVolume {
-        /// The stack.
         stack: String,
         /// The volume's logical id in it.
         logical_id: String,
     },
-    /// The device name that the tags ask for is taken by a volume that a stack made.
+    /// A volume that a stack created uses the device name of the tag.
     StackDevice {
-        /// The device name.
         device: DeviceName,
-        /// The instance.
         instance: InstanceId,
         /// The volume that has it.
         holder: VolumeId,
-        /// The stack that made that volume, and its logical id, as `shop/Data`.
+        /// The stack that created that volume, and its logical id, for example `shop/Data`.
         owner: String,
     },
     /// The volume is in another Availability Zone than the instance.
     ZoneMismatch {
-        /// The volume.
         volume: VolumeId,
-        /// Its zone.
         volume_zone: String,
-        /// The instance.
         instance: InstanceId,
-        /// Its zone.
         instance_zone: String,
     },
     /// The volume is attached to another instance.
     AttachedElsewhere {
-        /// The volume.
         volume: VolumeId,
         /// The instance it is attached to.
         other: InstanceId,
@@ -57,85 +49,64 @@ pub enum VolumeRefusal {
     },
     /// The volume is in an error state or being deleted.
     VolumeUnusable {
-        /// The volume.
         volume: VolumeId,
-        /// Its state.
         state: VolumeState,
     },
-    /// The instance is terminated or about to be.
+    /// The instance is terminated or shutting down.
     InstanceGone {
-        /// The instance.
         instance: InstanceId,
-        /// Its state.
         state: InstanceState,
     },
-    /// The device name that the tags ask for is taken.
+    /// Another volume uses the device name of the tag.
     DeviceTaken {
-        /// The device name.
         device: DeviceName,
-        /// The instance.
         instance: InstanceId,
-        /// The volume that has it, where that is known.
+        /// That volume, if it is known.
         holder: Option<VolumeId>,
     },
     /// No usual device name is free.
-    NoFreeDevice {
-        /// The instance.
-        instance: InstanceId,
-    },
-    /// The instance has as many volumes as it can have.
+    NoFreeDevice { instance: InstanceId },
+    /// The instance has the maximum number of volumes.
     AttachmentLimit {
-        /// The instance.
         instance: InstanceId,
         /// EC2's words.
         message: String,
     },
     /// The key that encrypts the volume cannot be used.
     KeyUnusable {
-        /// The volume.
         volume: VolumeId,
-        /// The instance.
         instance: InstanceId,
-        /// The key, where EC2 names it.
+        /// The key, if EC2 names it.
         key: Option<String>,
         /// EC2's words.
         message: String,
     },
-    /// The volume has an AWS Marketplace product code, with which the instance, as it is, cannot have it.
+    /// The AWS Marketplace product code of the volume forbids this instance in its current state.
     ProductCode {
-        /// The volume.
         volume: VolumeId,
-        /// The instance.
         instance: InstanceId,
         /// EC2's words.
         message: String,
     },
-    /// EC2 does not attach a volume of this kind to an instance of this kind.
+    /// EC2 does not support this volume on this instance.
     Unsupported {
-        /// The volume.
         volume: VolumeId,
-        /// The instance.
         instance: InstanceId,
         /// EC2's words.
         message: String,
     },
-    /// EC2 accepted the attachment, and the volume is not attached all the same.
+    /// EC2 accepted the attachment, but the volume is not attached.
     AttachmentDropped {
-        /// The volume.
         volume: VolumeId,
-        /// The instance.
         instance: InstanceId,
-        /// The key that encrypts the volume, where it is encrypted.
+        /// The KMS key of an encrypted volume.
         key: Option<String>,
     },
-    /// The volume does not exist, though AWS Backup restored it.
-    VolumeGone {
-        /// The volume.
-        volume: VolumeId,
-    },
+    /// The volume does not exist, although AWS Backup restored it.
+    VolumeGone { volume: VolumeId },
 }
 
-/// What a key needs so that EC2 can attach a volume that it encrypts.
+/// How to make a KMS key usable for the attachment of its volume.
 fn usable_key(key: Option<&str>, volume: &VolumeId) -> String {
     let which = key.map_or_else(
         || format!("the key of {volume} (`aws ec2 describe-volumes --volume-ids {volume}`)"),
@@ -172,31 +143,31 @@ impl Refusal for VolumeRefusal {
             VolumeRefusal::Tag(refusal) => refusal.remedy(EBS_VOLUME.by_hand),
             VolumeRefusal::Target(refusal) => refusal.remedy(&EBS_VOLUME),
             VolumeRefusal::StackVolume { stack, .. } => format!(
-                "Make the volume conditional, so that stack {stack} does not create it in this Region (docs/workload.md, Volumes in a template), and update the stack; then plan again or run the integration of this restore job again. Or attach the restored volume by hand in the place of the empty one."
+                "Make the volume conditional, so that stack {stack} does not create it in this Region (docs/workload.md, Volumes in a template), and update the stack. Then plan again, or run the integration of this restore job again. Or replace the empty volume with the restored one yourself."
             ),
             VolumeRefusal::StackDevice { holder, owner, .. } => format!(
-                "Make {} conditional, so that its stack does not create it in this Region (docs/workload.md, Volumes in a template), and update the stack; then run the integration of this restore job again. Or detach {holder}, if it is empty, and attach the restored volume by hand.",
+                "Make {} conditional, so that its stack does not create it in this Region (docs/workload.md, Volumes in a template), and update the stack. Then run the integration of this restore job again. Or, if {holder} is empty, detach it and attach the restored volume yourself.",
                 code(owner)
             ),
             VolumeRefusal::ZoneMismatch { instance_zone, .. } => format!(
-                "Restore the recovery point again with availabilityZone {instance_zone}, then delete the volume that was restored into the wrong zone."
+                "Restore the recovery point again with availabilityZone {instance_zone}. Then delete the volume in the wrong Availability Zone."
             ),
             VolumeRefusal::AttachedElsewhere { volume, other, instance } => format!(
-                "If {volume} belongs to {instance}, stop using it on {other}, detach it there and run the integration of this restore job again."
+                "If {volume} belongs to {instance}, detach it from {other}, and run the integration of this restore job again."
             ),
-            VolumeRefusal::VolumeUnusable { .. } => "Restore the recovery point again. For an encrypted volume first check that the restore role may use the key.".to_owned(),
-            VolumeRefusal::InstanceGone { .. } => "Bring the instance back by updating its stack, then run the integration of this restore job again.".to_owned(),
+            VolumeRefusal::VolumeUnusable { .. } => "If the volume is encrypted, check that the restore role may use the KMS key. Then restore the recovery point again.".to_owned(),
+            VolumeRefusal::InstanceGone { .. } => "Update the stack of the instance so that it creates a new one. Then run the integration of this restore job again.".to_owned(),
             VolumeRefusal::DeviceTaken { device, .. } => format!(
-                "Free {device} (often a volume of the AMI or an earlier restore), or attach the volume by hand under another name; then correct the tag recovery:device."
+                "Detach the volume that uses {device} (often a volume of the AMI or of an earlier restore), and run the integration of this restore job again. Or attach the volume yourself with another device name. Then correct the tag recovery:device."
             ),
-            VolumeRefusal::NoFreeDevice { .. } => "Free a device name from /dev/sdf to /dev/sdp, or choose one by the tag recovery:device.".to_owned(),
-            VolumeRefusal::AttachmentLimit { .. } => "Use an instance type that takes more volumes, then run the integration of this restore job again.".to_owned(),
+            VolumeRefusal::NoFreeDevice { .. } => "Detach a volume that uses a device name from /dev/sdf to /dev/sdp, or set another device name with the tag recovery:device. Then run the integration of this restore job again.".to_owned(),
+            VolumeRefusal::AttachmentLimit { .. } => "Use an instance type that supports more volumes. Then run the integration of this restore job again.".to_owned(),
             VolumeRefusal::KeyUnusable { volume, key, .. } => format!(
                 "{} Then run the integration of this restore job again.",
                 usable_key(key.as_deref(), volume)
             ),
             VolumeRefusal::ProductCode { instance, .. } => format!(
-                "Subscribe this account to the product in AWS Marketplace and stop {instance}: EC2 attaches a volume with a product code to a stopped instance only. Run the integration of this restore job again, then start {instance}."
+                "Subscribe this account to the product in AWS Marketplace, and stop {instance}: EC2 attaches a volume with a product code only to a stopped instance. Run the integration of this restore job again, then start {instance}."
             ),
             VolumeRefusal::Unsupported { instance, .. } => format!(
                 "Compare the type and the encryption of the volume with what the instance type of {instance} supports. Use another instance type, then run the integration of this restore job again."
@@ -206,10 +177,10 @@ impl Refusal for VolumeRefusal {
                 usable_key(Some(key), volume)
             ),
             VolumeRefusal::AttachmentDropped { instance, .. } => format!(
-                "Find out whether somebody detached the volume (CloudTrail: DetachVolume), and check the status of {instance}. Then run the integration of this restore job again."
+                "Check whether someone detached the volume (CloudTrail: DetachVolume), and check the status of {instance}. Then run the integration of this restore job again."
             ),
             VolumeRefusal::VolumeGone { volume } => format!(
-                "Find out whether somebody deleted {} (CloudTrail: DeleteVolume). If nobody did, the key of the recovery point could not be used: check that it is enabled and that the restore role may use it. Then restore the recovery point again.",
+                "Check whether someone deleted {} (CloudTrail: DeleteVolume). If nobody did, the KMS key of the recovery point could not be used: check that it is enabled and that the restore role may use it. Then restore the recovery point again.",
                 code(volume.as_str())
             ),
         }
@@ -223,7 +194,7 @@ impl fmt::Display for VolumeRefusal {
             VolumeRefusal::Target(refusal) => f.write_str(&refusal.why(&EBS_VOLUME)),
             VolumeRefusal::StackVolume { stack, logical_id } => write!(
                 f,
-                "stack {stack} owns the volume {logical_id} and has created an empty one in this Region: the restored volume would be attached beside it"
+                "stack {stack} creates the volume {logical_id} itself, and has created an empty one in this Region: the restored volume would be a second one"
             ),
             VolumeRefusal::StackDevice {
                 device,
@@ -232,7 +203,7 @@ impl fmt::Display for VolumeRefusal {
                 owner,
             } => write!(
                 f,
-                "{device} on {instance} is taken by {holder}, which a stack created as {}",
+                "{device} on {instance} is in use by {holder}, which a stack created as {}",
                 code(owner)
             ),
             VolumeRefusal::ZoneMismatch {
@@ -264,7 +235,7 @@ impl fmt::Display for VolumeRefusal {
                 instance,
                 holder,
             } => {
-                write!(f, "{device} on {instance} is taken")?;
+                write!(f, "{device} on {instance} is in use")?;
                 match holder {
                     Some(holder) => write!(f, " by {holder}"),
                     None => Ok(()),
@@ -277,7 +248,7 @@ impl fmt::Display for VolumeRefusal {
                 )
             }
             VolumeRefusal::AttachmentLimit { instance, message } => {
-                write!(f, "{instance} takes no further volume: {}", code(message))
+                write!(f, "{instance} cannot have more volumes: {}", code(message))
             }
             VolumeRefusal::KeyUnusable {
                 volume,
@@ -285,7 +256,7 @@ impl fmt::Display for VolumeRefusal {
                 key,
                 message,
             } => {
-                write!(f, "{volume} was not attached to {instance}: its key ")?;
+                write!(f, "{volume} was not attached to {instance}: its KMS key ")?;
                 if let Some(key) = key {
                     write!(f, "{} ", code(key))?;
                 }
@@ -334,7 +305,7 @@ impl fmt::Display for VolumeRefusal {
             VolumeRefusal::VolumeGone { volume } => {
                 write!(
                     f,
-                    "{} does not exist, though AWS Backup restored it",
+                    "{} does not exist, although AWS Backup restored it",
                     code(volume.as_str())
                 )
             }
