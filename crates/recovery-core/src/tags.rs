@@ -98,8 +98,8 @@ pub fn supplemented(own: &Tags, older: &Tags) -> Tags {
     tags
 }
 
-/// An optional tag with a value that cannot be used. It never prevents a restore or an attachment: its default
-/// applies, and an operator does the rest.
+/// A tag with a value that cannot be used. If the tag is optional, it never prevents a restore or an attachment: its
+/// default applies, and an operator does the rest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnusableTag {
     pub tag: &'static str,
@@ -162,13 +162,8 @@ pub enum TagRefusal {
         /// The tag that is missing.
         tag: &'static str,
     },
-    /// A tag has a value that cannot be used.
-    Invalid {
-        tag: &'static str,
-        value: String,
-        /// What it must be.
-        expected: &'static str,
-    },
+    /// One of the two has a value that cannot be used.
+    Invalid(UnusableTag),
     /// The volume is a root volume: the instance in the recovery Region has its own.
     RootVolume {
         /// The device name of the tag.
@@ -181,7 +176,7 @@ impl TagRefusal {
     pub fn reason(&self) -> &'static str {
         match self {
             TagRefusal::Missing { .. } => "tag-missing",
-            TagRefusal::Invalid { .. } => "tag-invalid",
+            TagRefusal::Invalid(_) => "tag-invalid",
             TagRefusal::RootVolume { .. } => "root-volume",
         }
     }
@@ -193,7 +188,7 @@ impl TagRefusal {
             TagRefusal::Missing { tag } => format!(
                 "{by_hand} yourself. For later recoveries, add the tag {tag} to the protected resource in the primary Region."
             ),
-            TagRefusal::Invalid { tag, .. } => format!(
+            TagRefusal::Invalid(UnusableTag { tag, .. }) => format!(
                 "{by_hand} yourself. For later recoveries, correct the tag {tag} of the protected resource in the primary Region."
             ),
             TagRefusal::RootVolume { .. } => "The AMI contains the root volume of the instance. Remove the recovery: tags from the root volume in the primary Region, and store its data on a separate volume. If you need a file of it now, attach a restored volume yourself with another device name, and do not reboot the instance while it is attached.".to_owned(),
@@ -208,15 +203,7 @@ impl fmt::Display for TagRefusal {
                 f,
                 "the recovery point has only one of the two tags that name the target: the tag {tag} is missing"
             ),
-            TagRefusal::Invalid {
-                tag,
-                value,
-                expected,
-            } => write!(
-                f,
-                "the tag {tag} of the recovery point is {}, but must be {expected}",
-                text::code(value)
-            ),
+            TagRefusal::Invalid(unusable) => unusable.fmt(f),
             TagRefusal::RootVolume { device } => write!(
                 f,
                 "{} is the device name of a root volume, which is not restored onto another instance",
@@ -245,11 +232,8 @@ pub fn integration_target(tags: &Tags) -> Result<Option<IntegrationTarget>, TagR
         (Some(_), None) => return Err(TagRefusal::Missing { tag: LOGICAL_ID }),
         (None, Some(_)) => return Err(TagRefusal::Missing { tag: STACK }),
     };
-    let invalid = |tag, value: &str, expected| TagRefusal::Invalid {
-        tag,
-        value: text::shown(value),
-        expected,
-    };
+    let invalid =
+        |tag, value: &str, expected| TagRefusal::Invalid(UnusableTag::new(tag, value, expected));
     if !is_stack_name(stack) {
         return Err(invalid(
             STACK,

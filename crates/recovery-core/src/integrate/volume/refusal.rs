@@ -233,16 +233,13 @@ impl fmt::Display for VolumeRefusal {
             VolumeRefusal::DeviceTaken {
                 device,
                 instance,
-                holder: Some(holder),
+                holder,
             } => {
-                write!(f, "{device} on {instance} is in use by {holder}")
-            }
-            VolumeRefusal::DeviceTaken {
-                device,
-                instance,
-                holder: None,
-            } => {
-                write!(f, "{device} on {instance} is in use")
+                write!(f, "{device} on {instance} is in use")?;
+                match holder {
+                    Some(holder) => write!(f, " by {holder}"),
+                    None => Ok(()),
+                }
             }
             VolumeRefusal::NoFreeDevice { instance } => {
                 write!(
