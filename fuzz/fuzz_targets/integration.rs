@@ -111,8 +111,8 @@ fn arrange(world: &World, input: &mut Unstructured<'_>) -> Result<()> {
             });
         }
     }
-    state.looks_until_attached = input.int_in_range(0..=3)?;
-    state.looks_until_shown = input.int_in_range(0..=3)?;
+    state.reads_until_attached = input.int_in_range(0..=3)?;
+    state.reads_until_shown = input.int_in_range(0..=3)?;
     if input.ratio(1, 4)? {
         state.hidden_devices.insert("/dev/sdf".to_owned());
     }
@@ -133,7 +133,7 @@ fuzz_target!(|bytes: &[u8]| {
     };
     // While EC2 does not show everything yet, the second check may find another reason to refuse, which
     // is notified.
-    let lags = world.state().looks_until_shown > 0;
+    let lags = world.state().reads_until_shown > 0;
     let before: Vec<_> = world.state().volumes.values().cloned().collect();
     let payload = json!({"restoreJobId": "job-1"});
     let mut kinds = Vec::new();

@@ -275,9 +275,9 @@ fn visible_state(world: &World) -> String {
         state.volumes,
         state.instances,
         (
-            state.looks_until_created,
-            state.looks_until_shown,
-            state.looks_until_attached
+            state.reads_until_created,
+            state.reads_until_shown,
+            state.reads_until_attached
         )
     )
 }

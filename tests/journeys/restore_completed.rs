@@ -807,7 +807,7 @@ fn refuses_failed_and_unsupported_targets() {
 fn waits_for_an_attachment_in_progress() {
     let event = event("restore-completed-ebs");
     let world = world_of(&event);
-    world.state().looks_until_attached = 3;
+    world.state().reads_until_attached = 3;
     assert_outcome!(integrate(&world, &event), "integrated");
     assert_eq!(world.attachments_made(), 1);
 }
@@ -816,7 +816,7 @@ fn waits_for_an_attachment_in_progress() {
 fn retry_completes_an_attachment_that_outlasts_the_run() {
     let event = event("restore-completed-ebs");
     let world = world_of(&event);
-    world.state().looks_until_attached = 500;
+    world.state().reads_until_attached = 500;
     let error = integrate(&world, &event).unwrap_err();
     assert_eq!(error.error_type(), "Retryable");
     assert_contains(
@@ -827,7 +827,7 @@ fn retry_completes_an_attachment_that_outlasts_the_run() {
             "the guest of i-0shop has the name /dev/sdf",
         ],
     );
-    world.state().looks_until_attached = 0;
+    world.state().reads_until_attached = 0;
     assert_outcome!(integrate(&world, &event), "already-integrated");
     assert_eq!(world.attachments_made(), 1);
     assert_contains(&only_item(&world).description, &["**What was done.**"]);

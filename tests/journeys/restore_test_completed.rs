@@ -207,7 +207,7 @@ fn validates_a_job_given_by_its_id() {
 fn waits_for_a_volume_that_is_being_created() {
     let world = world();
     change_volume(&world, |volume| volume.state = "creating".into());
-    world.state().looks_until_created = Some(3);
+    world.state().reads_until_created = Some(3);
     assert_outcome!(validate(&world, &event(EVENT)), "validated");
     assert!(reported(&world).unwrap().successful);
 

@@ -166,7 +166,7 @@ impl RestoreJobs for Backup {
                 START_RESTORE_JOB,
                 point,
                 text,
-                "Look at the recovery point in AWS Backup.",
+                "Check the recovery point in AWS Backup.",
             )
             .with_code(code)
             .with_source(error),
@@ -214,8 +214,8 @@ fn described(id: &RestoreJobId, job: DescribeRestoreJobOutput) -> RestoreJob {
     }
 }
 
-/// One that cannot be read counts as absent, as in the job's event: what a type without an
-/// integration is called is no reason to fail.
+/// An ARN that cannot be parsed counts as absent, as in the job's event: the name of a type without an
+/// integration must not cause a failure.
 fn arn(text: Option<String>) -> Option<Arn> {
     text.and_then(|text| Arn::parse(&text).ok())
 }

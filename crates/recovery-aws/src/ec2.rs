@@ -255,8 +255,8 @@ impl Instances for Ec2 {
         .await
     }
 
-    /// The instances of an Auto Scaling group that are `pending` or `running`. They are no
-    /// resources of the stack; EC2 Auto Scaling tags them with the group's name:
+    /// The instances of an Auto Scaling group that are `pending` or `running`. They are not
+    /// resources of the stack. EC2 Auto Scaling tags them with the group's name:
     /// <https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-tagging.html>.
     async fn list_of_group(&self, group: &str) -> Result<Vec<Instance>, Error> {
         self.instances_with(

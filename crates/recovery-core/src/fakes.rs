@@ -151,11 +151,11 @@ pub struct State {
     /// Calls made, each as `operation subject`.
     pub calls: Vec<String>,
     /// Calls of `volume` until one that is `creating` shows as `available`; `None`: never.
-    pub looks_until_created: Option<usize>,
+    pub reads_until_created: Option<usize>,
     /// Calls of `volume` that do not show an attachment at all.
-    pub looks_until_shown: usize,
+    pub reads_until_shown: usize,
     /// Calls of `volume` until an accepted attachment shows as attached.
-    pub looks_until_attached: usize,
+    pub reads_until_attached: usize,
     /// Restore tests, what they made and of what.
     pub restore_tests: Tests,
     /// Device names that EC2 says are in use although no instance shows them.
@@ -349,11 +349,11 @@ fn too_many_values(operation: &'static str) -> Error {
     )
 }
 
-/// Makes a volume that is being created available when it was looked at often enough.
-fn create_in_time(looks: &mut Option<usize>, volume: &mut Volume) {
-    match looks {
+/// Makes a volume in the state `creating` available after `reads` reads.
+fn create_in_time(reads: &mut Option<usize>, volume: &mut Volume) {
+    match reads {
         Some(0) if volume.state.as_str() == "creating" => volume.state = "available".into(),
-        Some(looks) => *looks = looks.saturating_sub(1),
+        Some(reads) => *reads = reads.saturating_sub(1),
         None => {}
     }
 }
@@ -457,26 +457,26 @@ impl Volumes for World {
     async fn describe(&self, id: &VolumeId) -> Result<Volume, Error> {
         let operation = "ec2:DescribeVolumes";
         self.call(operation, id.as_str(), |state| {
-            let looks = &mut state.looks_until_attached;
+            let reads = &mut state.reads_until_attached;
             let volume = state.volumes.get_mut(id).ok_or_else(|| {
                 Error::Retryable(
                     Fault::new(operation, id.as_str(), "not found", "Wait until it shows.")
                         .with_code("InvalidVolume.NotFound"),
                 )
             })?;
-            create_in_time(&mut state.looks_until_created, volume);
+            create_in_time(&mut state.reads_until_created, volume);
             for attachment in &mut volume.attachments {
                 if attachment.state.as_str() == "attaching" {
-                    if *looks == 0 {
+                    if *reads == 0 {
                         attachment.state = "attached".into();
                     } else {
-                        *looks -= 1;
+                        *reads -= 1;
                     }
                 }
             }
             let mut seen = volume.clone();
-            if !seen.attachments.is_empty() && state.looks_until_shown > 0 {
-                state.looks_until_shown -= 1;
+            if !seen.attachments.is_empty() && state.reads_until_shown > 0 {
+                state.reads_until_shown -= 1;
                 seen.state = "available".into();
                 seen.attachments.clear();
             }
@@ -494,7 +494,7 @@ impl Volumes for World {
             if ids.len() > VOLUMES_AT_ONCE {
                 return Err(too_many_values(operation));
             }
-            let looks = &mut state.looks_until_created;
+            let looks = &mut state.reads_until_created;
             let mut seen = Vec::new();
             for id in ids {
                 if let Some(volume) = state.volumes.get_mut(id) {
@@ -583,7 +583,7 @@ impl Volumes for World {
                     "too many",
                 )));
             }
-            let attached = state.looks_until_attached == 0;
+            let attached = state.reads_until_attached == 0;
             volume.state = "in-use".into();
             volume.attachments.push(Attachment {
                 instance: instance.id.clone(),

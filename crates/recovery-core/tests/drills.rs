@@ -559,7 +559,7 @@ proptest! {
             }
             with_role(&world, &format!("job-{n}"), Some(role(n)));
         }
-        world.state().looks_until_attached = looks;
+        world.state().reads_until_attached = looks;
         for (operation, passes, failure) in failures {
             for _ in 0..passes {
                 world.pass(operation);

@@ -237,7 +237,7 @@ async fn track_first(world: &World) {
 #[tokio::test]
 async fn waits_for_an_attachment_in_progress() {
     let world = World::with_restored_volume();
-    world.state().looks_until_attached = 3;
+    world.state().reads_until_attached = 3;
     let clock = FakeClock::new();
     let outcome = integrate(&world, &clock, &ownership(), job(&world))
         .await
@@ -251,7 +251,7 @@ async fn waits_for_an_attachment_in_progress() {
 #[tokio::test]
 async fn checks_an_accepted_attachment_with_one_call() {
     let world = World::with_restored_volume();
-    world.state().looks_until_attached = 2;
+    world.state().reads_until_attached = 2;
     let outcome = deliver(&world).await.unwrap();
     assert_eq!(outcome.kind(), "integrated");
     let calls = world.calls();
@@ -262,8 +262,8 @@ async fn checks_an_accepted_attachment_with_one_call() {
     assert_eq!(made("ec2:DescribeInstances"), 0, "{after:?}");
     // When EC2 does not show it, the instance is read again.
     let world = World::with_restored_volume();
-    world.state().looks_until_attached = 1;
-    world.state().looks_until_shown = 2;
+    world.state().reads_until_attached = 1;
+    world.state().reads_until_shown = 2;
     deliver(&world).await.unwrap();
     let calls = world.calls();
     let accepted = calls.iter().position(|call| call.starts_with(ATTACH));
@@ -375,8 +375,8 @@ async fn waits_until_ec2_shows_the_attachment() {
         for lost in [false, true] {
             let world = World::with_restored_volume();
             world.add_restored_volume("1", tags);
-            world.state().looks_until_attached = 1;
-            world.state().looks_until_shown = 3;
+            world.state().reads_until_attached = 1;
+            world.state().reads_until_shown = 3;
             if lost {
                 world.fail(ATTACH, Failure::AnswerLost);
             }
@@ -459,7 +459,7 @@ async fn reports_the_remedy_for_a_stuck_attachment() {
         ("detaching", ["unmount /dev/sdk on i-1", "stop i-1"]),
     ] {
         let world = World::with_restored_volume();
-        world.state().looks_until_attached = 1000;
+        world.state().reads_until_attached = 1000;
         with_volume(&world, |volume| {
             volume.state = "in-use".into();
             volume.attachments = vec![Attachment {
@@ -736,7 +736,7 @@ async fn stops_waiting_before_the_function_times_out() {
             with_instance(world, |instance| instance.state = "stopping".into())
         }),
         ("attached", |world| {
-            world.state().looks_until_attached = 1000
+            world.state().reads_until_attached = 1000
         }),
     ];
     for (waits_for, arrange) in arrange {
@@ -1495,7 +1495,7 @@ proptest! {
     #[test]
     fn ends_with_one_attachment_and_one_ops_item_despite_failures(failures in failures(), looks in 0..3_usize) {
         let world = World::with_restored_volume();
-        world.state().looks_until_attached = looks;
+        world.state().reads_until_attached = looks;
         inject_failures(&world, &failures);
         let outcome = deliver_until_done(&world);
         prop_assert!(outcome.kind().ends_with("integrated"));

@@ -104,7 +104,7 @@ fn starts_one_recovery_per_plan_execution_and_returns_its_result() {
 #[test]
 fn waits_until_its_time_limit_and_reports_a_running_recovery() {
     let world = World::new();
-    world.state().recoveries.looks_until_recovered = Some(3);
+    world.state().recoveries.reads_until_recovered = Some(3);
     assert_eq!(invoke(&world).unwrap().kind(), "recovered");
     let world = World::new();
     let clock = FakeClock::new();

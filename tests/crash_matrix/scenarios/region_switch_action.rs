@@ -27,7 +27,7 @@ fn end(world: &World, status: &str) {
 pub(super) fn scenarios() -> Vec<Scenario> {
     vec![
         of("recover", "recovered")
-            .given(|world| world.state().recoveries.looks_until_recovered = Some(1)),
+            .given(|world| world.state().recoveries.reads_until_recovered = Some(1)),
         of("recovered-before", "recovered").given(|world| after_recovery(world, "SUCCEEDED")),
         of("running", "Retryable")
             .given(|world| after_recovery(world, "RUNNING"))

@@ -64,7 +64,7 @@ fn in_drills() -> Vec<Scenario> {
         asked("drill-delivered-before", "already-integrated")
             .given(|world| delivered(world, ASKED)),
         asked("drill-slow-attachment", "integrated")
-            .given(|world| world.state().looks_until_attached = 2),
+            .given(|world| world.state().reads_until_attached = 2),
         asked("drill-zone-mismatch", "refused/zone-mismatch").given(|world| {
             each_instance(world, |instance| zone(instance, "us-west-2b"));
         }),
@@ -114,13 +114,13 @@ fn attached() -> Vec<Scenario> {
         }),
         usual("stopped", "integrated")
             .given(|world| each_instance(world, |it| state(it, "stopped"))),
-        usual("slow-attachment", "integrated").given(|world| world.state().looks_until_attached = 3),
+        usual("slow-attachment", "integrated").given(|world| world.state().reads_until_attached = 3),
         usual("attachment-shown-late", "integrated").given(|world| {
             let mut state = world.state();
-            (state.looks_until_shown, state.looks_until_attached) = (2, 1);
+            (state.reads_until_shown, state.reads_until_attached) = (2, 1);
         }),
         usual("volume-creating", "integrated").given(|world| {
-            world.state().looks_until_created = Some(2);
+            world.state().reads_until_created = Some(2);
             each_volume(world, |volume| volume.state = "creating".into());
         }),
         usual("next-free-device", "integrated").given(|world| take(world, &["/dev/sdf"])),
@@ -215,7 +215,7 @@ fn found() -> Vec<Scenario> {
         usual("delivered-before", "already-integrated").given(|world| delivered(world, FILE)),
         usual("attachment-in-progress", "already-integrated").given(|world| {
             attach(world, INSTANCE);
-            world.state().looks_until_attached = 2;
+            world.state().reads_until_attached = 2;
             each_volume(world, |volume| {
                 volume.attachments[0].state = "attaching".into();
             });

@@ -52,7 +52,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         of("attach", PATIENT),
         of("attach-late", IMPATIENT),
         of("group", PATIENT).given(|world| make_target_a_group(world, &[INSTANCE])),
-        of("slow-attachment", PATIENT).given(|world| world.state().looks_until_attached = 2),
+        of("slow-attachment", PATIENT).given(|world| world.state().reads_until_attached = 2),
         of("with-mount", PATIENT).given(|world| {
             retag(world, &[STACK, LOGICAL_ID, ("recovery:mount", "/srv/data")]);
         }),

@@ -60,7 +60,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
                 .given(|world| each_volume(world, |volume| volume.size = Some(8))),
         ),
         of("creating", "validated").given(|world| {
-            world.state().looks_until_created = Some(1);
+            world.state().reads_until_created = Some(1);
             each_volume(world, |volume| volume.state = "creating".into());
         }),
         of("volume-missing", "validated").given(|world| world.state().volumes.clear()),

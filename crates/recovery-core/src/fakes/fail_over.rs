@@ -27,7 +27,7 @@ pub struct Recoveries {
     /// Input and state of each, by name.
     pub executions: BTreeMap<String, (String, Execution)>,
     /// Calls until a running one has succeeded; `None`: never.
-    pub looks_until_recovered: Option<usize>,
+    pub reads_until_recovered: Option<usize>,
 }
 
 const GET_STATE: &str = "route53-recovery-cluster:GetRoutingControlState";
@@ -106,7 +106,7 @@ impl RecoveryExecutions for World {
                 return Ok(None);
             };
             if execution.status == "RUNNING" {
-                match &mut recoveries.looks_until_recovered {
+                match &mut recoveries.reads_until_recovered {
                     Some(0) => execution.status = "SUCCEEDED".to_owned(),
                     Some(looks) => *looks -= 1,
                     None => {}

@@ -105,7 +105,7 @@ impl RestoreJobs for World {
     async fn start(&self, request: &RestoreRequest) -> Result<StartAnswer, Error> {
         let operation = "backup:StartRestoreJob";
         self.call(operation, request.point.as_str(), |state| {
-            let fault = |message: &str| Fault::new(operation, "restore", message, "Look at it.");
+            let fault = |message: &str| Fault::new(operation, "restore", message, "Check it.");
             let backups = &mut state.backups;
             if let Some(words) = &backups.rejects {
                 return Ok(StartAnswer::Rejected(fault(words)));

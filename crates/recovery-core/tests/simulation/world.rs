@@ -226,7 +226,7 @@ impl Run {
         match call.effect {
             Effect::Attach(..) => {
                 let lasting = sim.inner().rng.bool();
-                sim.world.state().looks_until_attached = if lasting { usize::MAX } else { 0 };
+                sim.world.state().reads_until_attached = if lasting { usize::MAX } else { 0 };
             }
             Effect::Update(id, change) => {
                 let was = {
@@ -250,7 +250,7 @@ impl Run {
         match call.effect {
             Effect::Attach(volume, instance, device) => {
                 if let Some(AttachAnswer::Accepted { .. }) = answered(answer) {
-                    let lasting = sim.world.state().looks_until_attached > 0;
+                    let lasting = sim.world.state().reads_until_attached > 0;
                     sim.attachment_begins(volume, instance, lasting);
                     let now = sim.now();
                     sim.inner()
