@@ -10,6 +10,7 @@
 //! - [`report_schema`]: every report satisfies `docs/report.schema.json`.
 //! - [`contributing`]: the files that CONTRIBUTING.md names exist.
 //! - [`links`]: the links between documents point to existing documents and headings.
+//! - [`reasons`]: `docs/refusals.md` lists every reason for a refusal, and no other.
 //! - [`words`]: the documents use plain words.
 //! - [`walkthrough`]: ARCHITECTURE.md's walkthrough of one event matches the code.
 #![expect(
@@ -23,6 +24,7 @@ mod contributing;
 mod crash_matrix;
 mod journeys;
 mod links;
+mod reasons;
 mod report_schema;
 mod structure;
 mod support;

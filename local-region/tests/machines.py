@@ -14,11 +14,17 @@ def policy(*statements: dict[str, Any]) -> str:
     return json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
 
 
-def make_role(region: RunningRegion, *actions: str, service: str = "states.amazonaws.com") -> str:
+def make_role(
+    region: RunningRegion,
+    *actions: str,
+    service: str = "states.amazonaws.com",
+    path: str = "/",
+    name: str | None = None,
+) -> str:
     """A role that Step Functions can assume, with these actions. Returns its ARN."""
-    iam, name = region.client("iam"), f"role-{uuid.uuid4().hex}"
+    iam, name = region.client("iam"), name or f"role-{uuid.uuid4().hex}"
     trust = {"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"}
-    made = iam.create_role(RoleName=name, AssumeRolePolicyDocument=policy(trust))
+    made = iam.create_role(Path=path, RoleName=name, AssumeRolePolicyDocument=policy(trust))
     if actions:
         allowed = {"Effect": "Allow", "Action": list(actions), "Resource": "*"}
         iam.put_role_policy(RoleName=name, PolicyName="own", PolicyDocument=policy(allowed))

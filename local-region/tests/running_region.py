@@ -55,27 +55,28 @@ class RunningRegion:
         self.ready = json.loads(self.process.stdout.readline())
         self.endpoint: str = self.ready["endpoint"]
         self.region = region
-        self._clients: dict[str, Any] = {}
+        self._clients: dict[tuple[str, str], Any] = {}
 
     def stop(self) -> int:
         """End the process by closing its standard input. Returns its exit code."""
         self.process.stdin.close()
         return self.process.wait(timeout=15)
 
-    def client(self, service: str) -> Any:
+    def client(self, service: str, region: str | None = None) -> Any:
         """A client with the operator's credentials that validates every response with the API model."""
-        if service not in self._clients:
+        key = (service, region or self.region)
+        if key not in self._clients:
             client = boto3.session.Session().client(
                 service,
-                region_name=self.region,
+                region_name=region or self.region,
                 endpoint_url=self.endpoint,
                 aws_access_key_id=self.ready["accessKeyId"],
                 aws_secret_access_key=self.ready["secretAccessKey"],
                 config=botocore.config.Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}),
             )
             client.meta.events.register("after-call", check_answer)
-            self._clients[service] = client
-        return self._clients[service]
+            self._clients[key] = client
+        return self._clients[key]
 
     def get(self, path: str) -> Any:
         """The answer of a control endpoint."""
@@ -119,12 +120,14 @@ class RunningRegion:
 
     def wait_for(self, count: int, kind: str, holds: Callable[[dict[str, Any]], bool]) -> list[dict[str, Any]]:
         """Wait for `count` journal entries of a kind for which `holds` is true."""
-        deadline = time.monotonic() + 30
+        found: list[dict[str, Any]] = []
+        deadline, since = time.monotonic() + 30, 0
         while time.monotonic() < deadline:
-            found = [entry for entry in self.journal(kind) if holds(entry)]
+            journal = self.get(f"journal?since={since}&timeout=1")
+            since = journal["next"]
+            found += [entry for entry in journal["entries"] if entry["kind"] == kind and holds(entry)]
             if len(found) >= count:
                 return found
-            time.sleep(0.02)
         raise AssertionError(f"the journal has {len(found)} such entries of kind {kind}, not {count}: {found}")
 
     def deploy(self, template: Path, stack_name: str, *options: str) -> dict[str, Any]:

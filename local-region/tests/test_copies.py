@@ -65,6 +65,39 @@ def test_copy_keeps_tags_and_creation_date(region: RunningRegion, vaults: tuple[
     assert back_up(region, "recovery", {})
 
 
+def test_a_copy_goes_to_another_region(region: RunningRegion, vaults: tuple[str, str]) -> None:
+    there, here = region.client("backup", "us-east-1"), region.client("backup")
+    ec2 = region.client("ec2", "us-east-1")
+    there.create_backup_vault(BackupVaultName="far")
+    tags = [{"ResourceType": "volume", "Tags": [{"Key": "Name", "Value": "data"}]}]
+    volume = ec2.create_volume(AvailabilityZone="us-east-1a", Size=3, TagSpecifications=tags)["VolumeId"]
+    source = f"arn:aws:ec2:us-east-1:{ACCOUNT}:volume/{volume}"
+    point = there.start_backup_job(BackupVaultName="far", ResourceArn=source, IamRoleArn=ROLE)["RecoveryPointArn"]
+    job = there.start_copy_job(
+        RecoveryPointArn=point,
+        SourceBackupVaultName="far",
+        DestinationBackupVaultArn=vaults[1],
+        IamRoleArn=ROLE,
+    )
+    region.wait_until_idle()
+    copied = there.describe_copy_job(CopyJobId=job["CopyJobId"])["CopyJob"]["DestinationRecoveryPointArn"]
+    assert copied.startswith(f"arn:aws:ec2:{REGION}::snapshot/")
+    (listed,) = here.list_recovery_points_by_backup_vault(BackupVaultName="recovery", ByResourceArn=source)[
+        "RecoveryPoints"
+    ]
+    assert listed["RecoveryPointArn"] == copied
+    assert listed["SourceBackupVaultArn"].startswith("arn:aws:backup:us-east-1:")
+    job = restore(region, copied, CopySourceTagsToRestoredResource=True)
+    (restored,) = region.client("ec2").describe_volumes(VolumeIds=[job["CreatedResourceArn"].rpartition("/")[2]])[
+        "Volumes"
+    ]
+    assert restored["Size"] == 3 and restored["Tags"] == [{"Key": "Name", "Value": "data"}]
+    # The primary Region has no copy, and the recovery Region no source.
+    assert refusal(lambda: there.start_restore_job(RecoveryPointArn=copied, IamRoleArn=ROLE, Metadata={}))[0] == (
+        "ResourceNotFoundException"
+    )
+
+
 def test_copy_job_sends_an_event_for_each_state(region: RunningRegion, vaults: tuple[str, str]) -> None:
     pattern = {"source": ["aws.backup"], "detail-type": ["Copy Job State Change"]}
     queue_url = subscribe(region, "copy-events", pattern)

@@ -1,7 +1,6 @@
 """What a drill and its clean-up need: stacks by TemplateURL, their deletion, tags, and permissions limited by tags."""
 
 import json
-import time
 import uuid
 from pathlib import Path
 from typing import Any
@@ -50,13 +49,10 @@ def create(region: RunningRegion, templates: str, name: str, **params: Any) -> s
 
 
 def waited(region: RunningRegion, stack_id: str, status: str) -> dict[str, Any]:
-    """The stack after its operation has ended. It must be in this status."""
-    deadline = time.monotonic() + 20
-    while True:
-        (stack,) = region.client("cloudformation").describe_stacks(StackName=stack_id)["Stacks"]
-        if not stack["StackStatus"].endswith("_IN_PROGRESS") or time.monotonic() > deadline:
-            break
-        time.sleep(0.05)
+    """The stack, as soon as it has been in this status."""
+    own = (stack_id, "AWS::CloudFormation::Stack", status)
+    region.wait_for(1, "stack", lambda entry: (entry["stack"], entry["type"], entry["status"]) == own)
+    (stack,) = region.client("cloudformation").describe_stacks(StackName=stack_id)["Stacks"]
     assert stack["StackStatus"] == status, stack.get("StackStatusReason")
     return stack
 

@@ -118,6 +118,27 @@ def test_each_service_returns_its_own_error_codes(
     assert service == "cloudwatch" or entry["errorCode"] == code
 
 
+@pytest.mark.parametrize(
+    ("service", "operation", "params", "code", "status"),
+    [
+        ("ec2", "CreateVolume", {"AvailabilityZone": ZONE, "Size": 1}, "VolumeLimitExceeded", 400),
+        ("rds", "DescribeDBInstances", {}, "DBInstanceNotFound", 404),
+        ("dynamodb", "ListTables", {}, "LimitExceededException", 400),
+        ("backup", "ListRestoreJobs", {}, "ServiceUnavailableException", 400),
+    ],
+)
+def test_an_error_of_the_service_is_answered_on_request(
+    region: RunningRegion, service: str, operation: str, params: dict[str, Any], code: str, status: int
+) -> None:
+    inject(region, kind="refused", service=service, operation=operation, code=code, message="No more <of> them.")
+    with pytest.raises(ClientError) as refused:
+        impatient(region, service)._make_api_call(operation, params)
+    error = refused.value.response
+    assert error["Error"]["Code"] == code and error["Error"]["Message"] == "No more <of> them."
+    assert error["ResponseMetadata"]["HTTPStatusCode"] == status
+    impatient(region, service)._make_api_call(operation, params)
+
+
 def test_rejected_call_has_no_effect(region: RunningRegion) -> None:
     for kind in ("throttled", "server-error", "denied"):
         inject(region, service="ec2", operation="CreateVolume", kind=kind)
@@ -337,6 +358,10 @@ def test_eventbridge_sends_a_dead_letter_after_its_retries(
         {"kind": "throttled", "seconds": 3},
         {"kind": "throttled", "status": 500},
         {"kind": "server-error", "status": 418},
+        {"kind": "refused"},
+        {"kind": "refused", "code": "X", "caller": "eventbridge"},
+        {"kind": "throttled", "code": "InstanceQuotaExceeded"},
+        {"kind": "throttled", "message": "x"},
         {"kind": "delayed"},
     ],
     ids=itertools.count(),

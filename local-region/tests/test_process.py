@@ -152,6 +152,19 @@ def test_region_and_account_have_no_default(options: list[str], complaint: str) 
     assert done.returncode == 2 and complaint in done.stderr and done.stdout == ""
 
 
+@pytest.mark.parametrize(
+    ("option", "complaint"),
+    [
+        (["--restore-seconds-of", "rds=3"], "--restore-seconds-of must be one of EBS, RDS, Aurora"),
+        (["--restore-seconds-of", "RDS"], "RDS is not TYPE=SECONDS"),
+        (["--stack-seconds-of", "AWS::EC2::Nothing=3"], "there is no resource type AWS::EC2::Nothing"),
+    ],
+)
+def test_a_type_that_is_none_is_named(option: list[str], complaint: str) -> None:
+    done = run_serve(["--region", REGION, "--account", ACCOUNT, *option])
+    assert done.returncode != 0 and complaint in done.stderr and "Traceback" not in done.stderr
+
+
 def test_names_a_port_in_use() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -91,6 +91,16 @@ def test_restore_copies_tags_on_request(region: RunningRegion, vault: str) -> No
     assert volume["Tags"] == [{"Key": "Name", "Value": "data"}]
 
 
+def test_tags_of_a_restored_volume_are_those_of_the_backup(region: RunningRegion, vault: str) -> None:
+    arn = back_up(region, vault, {"Name": "data"})
+    ec2, later = region.client("ec2"), [{"Key": "later", "Value": "1"}]
+    ec2.create_tags(Resources=[arn.rpartition("/")[2]], Tags=later)
+    job = restore(region, arn, CopySourceTagsToRestoredResource=True)
+    volume_id = job["CreatedResourceArn"].rpartition("/")[2]
+    (volume,) = ec2.describe_volumes(VolumeIds=[volume_id])["Volumes"]
+    assert volume["Tags"] == [{"Key": "Name", "Value": "data"}]
+
+
 def test_restore_job_sends_an_event_for_each_status(region: RunningRegion, vault: str) -> None:
     queue_url = subscribe(
         region, "restore-events", {"source": ["aws.backup"], "detail-type": ["Restore Job State Change"]}

@@ -575,6 +575,67 @@ fn refuses_both_volumes_that_claim_one_device() {
 }
 
 #[test]
+fn restores_the_volume_that_replaced_another() {
+    let device = [("recovery:device", "/dev/sdf")];
+    let at = |hours: &[(&str, i64)], input: &Value| {
+        let world = World::new();
+        for (volume, hours) in hours {
+            add_volume(&world, volume, *hours, &device);
+        }
+        kept(&world, &planned(&world, input))
+    };
+    let old_and_new = [("old", 72), ("old", 48), ("new", 24), ("new", 1)];
+    let plan = at(&old_and_new, &recover());
+    let restored = |plan: &Plan| -> Vec<String> {
+        items(plan).into_iter().map(|(_, point, _)| point).collect()
+    };
+    assert_eq!(restored(&plan), ["snap-new-1"]);
+    assert_eq!(reasons(&plan), owned([("vol-old", "replaced")]));
+    assert!(plan.refusals[0].why.contains("volume/vol-new"));
+    assert!(plan.refusals[0].remedy.contains("acceptRefusals"));
+
+    // Before the replacement, only the old volume has recovery points.
+    let before = json!({"workload": "shop", "mode": "recover", "restoreTo": hours_ago(36)});
+    let plan = at(&old_and_new, &before);
+    assert_eq!(restored(&plan), ["snap-old-48"]);
+    assert_eq!(reasons(&plan), owned([("vol-new", "later-than-asked")]));
+
+    // A volume that was replaced twice.
+    let plan = at(&[("a", 72), ("b", 48), ("c", 24), ("c", 1)], &recover());
+    assert_eq!(restored(&plan), ["snap-c-1"]);
+    assert_eq!(
+        reasons(&plan),
+        owned([("vol-a", "replaced"), ("vol-b", "replaced")])
+    );
+
+    // Both were backed up at the same time, if only once.
+    let plan = at(
+        &[("old", 72), ("old", 24), ("new", 24), ("new", 1)],
+        &recover(),
+    );
+    assert_eq!(restored(&plan), [""; 0]);
+    assert_eq!(
+        reasons(&plan),
+        owned([
+            ("vol-new", "device-claimed-twice"),
+            ("vol-old", "device-claimed-twice")
+        ])
+    );
+
+    // The newest recovery point of the old volume is unusable, and shows that it still exists.
+    let world = World::new();
+    add_volume(&world, "old", 48, &device);
+    add_volume(&world, "new", 24, &device);
+    let point = RecoveryPoint {
+        status: "PARTIAL".to_owned(),
+        ..volume_point("old", "old-1", hours_ago(1)).unwrap()
+    };
+    world.add_point(point, &device);
+    let plan = kept(&world, &planned(&world, &recover()));
+    assert_eq!(plan.totals.items, 0);
+}
+
+#[test]
 fn refuses_root_volumes() {
     let world = World::new();
     add_volume(&world, "data", 1, &[("recovery:device", "/dev/sdf")]);

@@ -232,6 +232,7 @@ impl Story {
                     recovery_point_arn: "arn:aws:ec2:us-west-2::snapshot/snap-older".to_owned(),
                     created_at: created_at - TimeDelta::days(1),
                 }),
+                period: None,
             }
         });
         let refusals = (0..self.refused).map(|number| Refused {

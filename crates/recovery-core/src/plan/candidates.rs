@@ -18,6 +18,25 @@ pub struct Candidate {
     pub point: RecoveryPoint,
     /// Why it cannot be restored, if so.
     pub unusable: Option<Unusable>,
+    /// When the resource was backed up.
+    pub period: BackupPeriod,
+}
+
+/// When a resource was backed up: the creation of its oldest and of its newest recovery point in the
+/// vault, usable or not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BackupPeriod {
+    /// The oldest recovery point.
+    pub first: DateTime<Utc>,
+    /// The newest recovery point.
+    pub last: DateTime<Utc>,
+}
+
+impl BackupPeriod {
+    /// Whether this resource was first backed up when the other one was backed up no more.
+    pub(super) fn is_after(self, other: BackupPeriod) -> bool {
+        self.first > other.last
+    }
 }
 
 /// Why a recovery point cannot be restored.
@@ -93,15 +112,30 @@ impl Candidates {
     pub fn add(&mut self, point: RecoveryPoint) {
         self.seen += 1;
         let unusable = self.unusable(&point);
-        let candidate = Candidate { point, unusable };
+        let period = BackupPeriod {
+            first: point.created,
+            last: point.created,
+        };
+        let mut candidate = Candidate {
+            point,
+            unusable,
+            period,
+        };
         match self.kept.entry(candidate.point.resource.clone()) {
             Entry::Vacant(entry) => {
                 entry.insert(candidate);
             }
-            Entry::Occupied(mut entry) if rank(&candidate) > rank(entry.get()) => {
-                entry.insert(candidate);
+            Entry::Occupied(mut entry) => {
+                let kept = entry.get_mut();
+                let period = BackupPeriod {
+                    first: kept.period.first.min(period.first),
+                    last: kept.period.last.max(period.last),
+                };
+                if rank(&candidate) > rank(kept) {
+                    std::mem::swap(kept, &mut candidate);
+                }
+                kept.period = period;
             }
-            Entry::Occupied(_) => {}
         }
     }
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::aws::backup::RecoveryPoint;
 use crate::aws::ec2::DeviceName;
+use crate::plan::candidates::BackupPeriod;
 use crate::plan::refusal::ItemRefusal;
 use crate::tags;
 use crate::tags::IntegrationTarget;
@@ -41,6 +42,10 @@ pub struct Item {
     /// The recovery point whose tags are used, if the one to restore has no usable tags.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub tags_from: Option<TagsFrom>,
+    /// When the resource was backed up. It decides between volumes that claim one device, and is not a
+    /// part of the plan's JSON.
+    #[serde(skip)]
+    pub period: Option<BackupPeriod>,
 }
 
 /// Another recovery point of the same resource, whose tags replace the missing ones.

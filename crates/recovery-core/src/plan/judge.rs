@@ -91,5 +91,6 @@ pub fn judge(
             volume_gib: point.size_bytes.map(|bytes| bytes.div_ceil(1 << 30)),
         },
         tags_from,
+        period: Some(candidate.period),
     })
 }

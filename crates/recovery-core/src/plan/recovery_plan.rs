@@ -80,8 +80,8 @@ pub struct Totals {
 }
 
 impl Plan {
-    /// The plan with these items and refusals, ordered and hashed. Items that claim the same device
-    /// are refused.
+    /// The plan with these items and refusals, ordered and hashed. Of items that claim the same
+    /// device, all are refused, or all but the one that replaced them.
     ///
     /// # Errors
     /// A [`PlanRefusal`] if the stack of a drill cannot replace the stacks that the tags name.

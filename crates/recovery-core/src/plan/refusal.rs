@@ -47,6 +47,14 @@ pub enum ItemRefusal {
         /// The other resources.
         others: Vec<String>,
     },
+    /// Another volume of the workload has the same device of the same target, and was first backed up when
+    /// this one was backed up no more.
+    Replaced {
+        /// The volume that replaced it.
+        by: String,
+        /// When the oldest recovery point of that volume was created.
+        since: DateTime<Utc>,
+    },
 }
 
 impl ItemRefusal {
@@ -65,6 +73,7 @@ impl ItemRefusal {
             ItemRefusal::Tags(refusal) => refusal.reason(),
             ItemRefusal::StackVolume(refusal) => refusal.reason(),
             ItemRefusal::DeviceClaimedTwice { .. } => "device-claimed-twice",
+            ItemRefusal::Replaced { .. } => "replaced",
         }
     }
 
@@ -99,6 +108,10 @@ impl ItemRefusal {
             ItemRefusal::DeviceClaimedTwice { .. } => {
                 "Set a different recovery:device for each of these volumes: change the tag of the recovery points, and of the protected resources for later recovery points. If one of them is a root volume, remove its recovery: tags. Then plan again.".to_owned()
             }
+            ItemRefusal::Replaced { by, .. } => format!(
+                "No action is needed for the restore: the plan restores {}. This refusal prevents the fail over. If the volume was replaced on purpose, pass \"acceptRefusals\": true to the recovery, or remove the tag recovery:workload from the recovery points of the old volume and plan again. If both volumes are needed, give each its own recovery:device.",
+                shown(by)
+            ),
             ItemRefusal::NewerThanRecovery { restored_at, .. } => {
                 let at = second(*restored_at);
                 format!("To restore data from before that recovery, pass \"restoreTo\": \"{at}\". If the workload runs in the primary Region again since a later time, pass that time as \"primarySince\". After a fail back, also record it as docs/recover.md describes.")
@@ -144,6 +157,12 @@ impl fmt::Display for ItemRefusal {
                 "the recovery {} restored it at {}, and its newest recovery point was created later: it contains data of the primary Region, not of the recovered workload",
                 shown(execution),
                 second(*restored_at)
+            ),
+            ItemRefusal::Replaced { by, since } => write!(
+                f,
+                "{} replaced it: it has the same device of the same target, and its oldest recovery point ({}) is newer than every recovery point of this volume",
+                shown(by),
+                second(*since)
             ),
             ItemRefusal::Tags(refusal) => refusal.fmt(f),
             ItemRefusal::StackVolume(refusal) => refusal.fmt(f),

@@ -287,7 +287,7 @@ fn times_to_attach(events: bool) -> Vec<Millis> {
 
 #[test]
 #[expect(clippy::print_stdout, reason = "the measured times are the result")]
-fn integrates_within_75_s_and_half_of_the_restores_within_30_s_despite_lost_events() {
+fn integrates_within_75_s_and_half_within_30_s_despite_lost_events() {
     for (events, name) in [(false, "lost"), (true, "in batches every five minutes")] {
         let times = times_to_attach(events);
         let (median, worst) = (times[times.len() / 2], times[times.len() - 1]);
