@@ -26,7 +26,7 @@ class Journal:
             return self._last
 
     def wait(self, seq: int, timeout: float) -> None:
-        """Return as soon as there is an entry after number `seq`, or after so many seconds."""
+        """Return as soon as there is an entry after number `seq`, or after `timeout` seconds."""
         with self._lock:
             self._lock.wait_for(lambda: self._last > seq, timeout)
 
