@@ -1,4 +1,4 @@
-"""Snapshots of databases, as AWS Backup and deletions make them: they keep what a restore needs."""
+"""Snapshots of databases, as AWS Backup and deletions make them: they contain what a restore needs."""
 
 import copy
 import time

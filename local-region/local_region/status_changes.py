@@ -56,7 +56,7 @@ class StatusChanges:
         then: Callable[[], None],
         last: str,
     ) -> None:
-        """Pass through steps of status and seconds, call `then`, and take the status `last` at the end.
+        """Pass through steps of status and seconds, call `then`, and set the final status `last`.
 
         The first status is set at once. What a tester said of `name` applies, unless that is None.
         """

@@ -332,7 +332,7 @@ fn ok_resolves_the_ops_item_and_notifies() {
             &stored.description,
             &[
                 meaning,
-                "If a recovery was started, decide whether to go on with it.",
+                "If a recovery was started, decide whether to continue it.",
             ],
         );
         assert_eq!(notifications(&world).len(), 2);
@@ -551,7 +551,7 @@ fn starts_the_recovery_when_the_suppressor_wait_ends() {
     let world = world_after(&all_responses(), &["alarm-composite-suppressed"]);
     assert_contains(
         &only_item(&world).description,
-        &["it may be suppressed yet"],
+        &["which may still suppress it"],
     );
     assert!(world.state().executions.is_empty());
     let outcome = assert_outcome!(

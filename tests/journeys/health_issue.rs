@@ -312,7 +312,7 @@ fn names_the_member_account_of_an_organization() {
         &only_item(&world).description,
         &["\n- Account: `444455556666`\n"],
     );
-    assert_contains(&notifications(&world)[0].1, &["\nAccount: 444455556666\n"]);
+    assert_contains(&notifications(&world)[0].1, &["\n- Account: 444455556666"]);
 }
 
 #[test]

@@ -385,7 +385,7 @@ fn rejects_payloads_that_are_not_events() {
         assert!(
             error
                 .to_string()
-                .contains("the files under events/ show each kind"),
+                .contains("The files under events/ are examples"),
             "{error}"
         );
         let ports = Disturbed::not(&world);

@@ -260,7 +260,9 @@ fn refuses_a_group_of_several_instances() {
     assert_eq!(attached(&world), []);
     assert_contains(
         &only_item(&world).description,
-        &["the Auto Scaling group `shop-group` has 2 instances, and a volume belongs to one"],
+        &[
+            "the Auto Scaling group `shop-group` has 2 instances, but a volume belongs to one instance",
+        ],
     );
 }
 
@@ -378,7 +380,7 @@ fn refuses_to_attach_a_restore_of_the_workload_to_a_drill() {
     let outcome = assert_outcome!(integrate(&world, &asked), "refused", "not-a-drill");
     assert_contains(
         outcome.id("remedy").unwrap(),
-        &["Pass the restore job without \"drill\""],
+        &["pass the restore job without \"drill\""],
     );
     assert_eq!(attached(&world), []);
     assert!(world.state().items.is_empty());
@@ -756,7 +758,7 @@ fn retries_while_the_stack_is_missing() {
         &[
             "shop/Server",
             "does not exist yet",
-            "Deploy the stack that owns the target in this Region",
+            "Deploy the stack of the target in this Region",
         ],
     );
     // No notification: this is the usual order of a recovery.
@@ -822,9 +824,9 @@ fn retry_completes_an_attachment_that_outlasts_the_run() {
     assert_contains(
         &error.to_string(),
         &[
-            "waited for",
-            "It is checked again",
-            "the guest of i-0shop has the name /dev/sdf",
+            "while it waited for",
+            "The integration is retried automatically",
+            "something else uses the name /dev/sdf",
         ],
     );
     world.state().reads_until_attached = 0;
@@ -983,7 +985,7 @@ fn keeps_the_ops_item_open_with_mount_instructions() {
         &[
             "**What to do.** Mount the volume at `/srv/data`",
             &VOLUME.replace('-', ""),
-            "never make a file system on it",
+            "Do not create a file system on it",
         ],
     );
     assert_eq!(item.status, Status::Open);

@@ -228,7 +228,7 @@ fn reports_failure_for_a_missing_volume() {
     assert_eq!(outcome.id("validation"), Some("FAILED"));
     assert_contains(
         &reported(&world).unwrap().message,
-        &["EC2 does not know it"],
+        &["it does not exist in EC2"],
     );
     // It was read more than once, because EC2 is eventually consistent.
     let looks = world

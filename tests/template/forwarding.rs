@@ -418,12 +418,7 @@ fn rejects_a_stack_in_the_wrong_region() {
     };
     let primary = |region| [("PrimaryRegion", region)];
     check("us-east-1", PRIMARY, &[], None);
-    check(
-        ELSEWHERE,
-        PRIMARY,
-        &[],
-        Some("Region it is being deployed to"),
-    );
+    check(ELSEWHERE, PRIMARY, &[], Some("RecoveryRegion is the"));
     check("us-west-2", HEALTH_BACKUP, &[], None);
     check("us-east-1", HEALTH_BACKUP, &primary("us-west-2"), None);
     check(

@@ -591,8 +591,8 @@ fn longest_histories_stay_below_the_quota() {
     };
     let written = text(MACHINES[0].file);
     // The bounds as they stand there.
-    assert!(written.contains("$looks < 40 + 60 * ${RestoreHours} "));
-    assert!(written.contains("$looks < 4 * ${InfrastructureMinutes} "));
+    assert!(written.contains("$checks < 40 + 60 * ${RestoreHours} "));
+    assert!(written.contains("$checks < 4 * ${InfrastructureMinutes} "));
     assert!((40 + 60 * most("RestoreHours")) * TURN + 500 < QUOTA);
     assert!(4 * most("InfrastructureMinutes") * TURN + 500 < QUOTA);
     // The recovery itself has a few events for each wave, of which there are ten at most.

@@ -267,7 +267,7 @@ mod tests {
         const CREDENTIALS: &str =
             "Retryable: No action needed. Lambda renews the function's credentials";
         const UNKNOWN: &str = "Permanent: Look up the error code";
-        const QUOTA: &str = "Permanent: Ask for a higher quota of OpsItems";
+        const QUOTA: &str = "Permanent: Request a higher quota of OpsItems";
         for (service, status, code, expected) in [
             ("ec2", 503, "RequestLimitExceeded", LATER),
             ("ec2", 400, "RequestLimitExceeded", LATER),

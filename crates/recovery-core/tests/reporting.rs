@@ -309,7 +309,8 @@ async fn drill_counts_time_from_its_execution_and_only_its_restores() {
     );
     let told = world.state().notifications[0].clone();
     assert!(
-        told.subject.starts_with("Drill of shop complete, "),
+        told.subject
+            .starts_with("[drill] Recovery of shop complete, "),
         "{}",
         told.subject
     );
