@@ -214,7 +214,7 @@ class DbClusters:
         return {"DBCluster": shown}
 
     def _change(self, cluster: dict[str, Any], values: dict[str, Any]) -> None:
-        """Carry a modification out: the cluster goes on being `available` for a while before it is `modifying`."""
+        """Carry out a modification: the cluster stays `available` for a while before it is `modifying`."""
 
         def apply() -> None:
             cluster.update(values)

@@ -291,7 +291,7 @@ class DbInstances:
         return {"DBInstance": shown}
 
     def _change(self, instance: dict[str, Any], values: dict[str, Any], pending: list[str]) -> None:
-        """Carry a modification out: the instance goes on being `available` for a while before it is `modifying`."""
+        """Carry out a modification: the instance stays `available` for a while before it is `modifying`."""
 
         def apply() -> None:
             instance.update(values)

@@ -1,4 +1,4 @@
-"""Snapshots of databases, as AWS Backup and deletions make them: they keep what a restore can bring back."""
+"""Snapshots of databases, as AWS Backup and deletions make them: they keep what can be restored."""
 
 import copy
 import time

@@ -56,7 +56,7 @@ class StatusChanges:
         then: Callable[[], None],
         last: str,
     ) -> None:
-        """Pass through steps of status and seconds, call `then`, and end in the status `last`.
+        """Pass through steps of status and seconds, call `then`, and set the status `last`.
 
         The first status is set at once. What a tester said of `name` applies, unless that is None.
         """
