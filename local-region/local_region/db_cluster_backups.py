@@ -26,7 +26,7 @@ from local_region.query_operations import fault
 from local_region.restore_metadata import RestoreMetadata
 from local_region.status_changes import DEAD, StatusChanges
 
-# What a restore reads, and what the stored metadata only tells.
+# The keys that a restore reads, and those that are information only.
 READ = (
     "AvailabilityZones",
     "BacktrackWindow",
@@ -46,7 +46,7 @@ READ = (
     "ScalingConfiguration",
     "VpcSecurityGroupIds",
 )
-TOLD = ("Encrypted", "vpcId")
+INFORMATIONAL = ("Encrypted", "vpcId")
 
 
 class DbClusterBackups:
@@ -97,7 +97,7 @@ class DbClusterBackups:
         given = restore.metadata
         if "CreatedBy" in restore.job:
             given = {"Engine": snapshot["Engine"]} | given
-        metadata = RestoreMetadata(given, (*READ, *TOLD), ("DBClusterIdentifier", "Engine"))
+        metadata = RestoreMetadata(given, (*READ, *INFORMATIONAL), ("DBClusterIdentifier", "Engine"))
         own = _settings_of(metadata, source)
         own["KmsKeyId"] = key_arn(metadata.text("KmsKeyId")) or snapshot["KmsKeyId"]
         tags = restore.tags or {}

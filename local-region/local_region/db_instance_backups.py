@@ -24,7 +24,7 @@ from local_region.query_operations import fault
 from local_region.restore_metadata import RestoreMetadata
 from local_region.status_changes import DEAD, StatusChanges
 
-# What a restore reads, and what the stored metadata only tells.
+# The keys that a restore reads, and those that are information only.
 READ = (
     "AllocatedStorage",
     "AutoMinorVersionUpgrade",
@@ -47,7 +47,7 @@ READ = (
     "StorageType",
     "VpcSecurityGroupIds",
 )
-TOLD = ("Encrypted", "Engine", "EngineVersion", "KmsKeyId", "vpcId")
+INFORMATIONAL = ("Encrypted", "Engine", "EngineVersion", "KmsKeyId", "vpcId")
 # Kinds of storage with provisioned I/O, which a restore must name.
 PROVISIONED = ("gp3", "io1", "io2")
 
@@ -96,7 +96,7 @@ class DbInstanceBackups:
 
     def begin(self, restore: Restore) -> None:
         """Begin to restore an instance, as RestoreDBInstanceFromDBSnapshot does."""
-        metadata = RestoreMetadata(restore.metadata, (*READ, *TOLD), ("DBInstanceIdentifier",))
+        metadata = RestoreMetadata(restore.metadata, (*READ, *INFORMATIONAL), ("DBInstanceIdentifier",))
         point = restore.job["RecoveryPointArn"]
         source = self._snapshots.source(point)
         own = _settings_of(metadata, source) | {"KmsKeyId": self._snapshots.get(point)["KmsKeyId"]}

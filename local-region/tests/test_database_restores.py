@@ -457,7 +457,7 @@ def test_a_restore_needs_the_rights_of_its_role(
     metadata = cluster_metadata(here) if is_cluster else instance_metadata(here)
     job = restore(region, point, metadata, role=role)
     assert job["Status"] == "FAILED" and f"not authorized to perform: {left_out}" in job["StatusMessage"]
-    # The role of a function is no role for AWS Backup.
+    # AWS Backup cannot assume the role of a function.
     stranger = make_role(region, *RESTORE_ACTIONS, service="lambda.amazonaws.com")
     assert "does not trust" in restore(region, point, metadata, role=stranger)["StatusMessage"]
 

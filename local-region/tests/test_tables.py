@@ -170,7 +170,7 @@ def test_protection_has_no_status_and_prevents_deletion(region: RunningRegion) -
 def test_protection_is_not_toggled_twice_at_once(hesitant: RunningRegion) -> None:
     dynamodb, name = hesitant.client("dynamodb"), made(hesitant)["TableName"]
     for _ in range(2):
-        # The same value again is no change.
+        # The same value again changes nothing.
         dynamodb.update_table(TableName=name, DeletionProtectionEnabled=True)
     toggle = {"TableName": name, "DeletionProtectionEnabled": False}
     assert refusal(lambda: dynamodb.update_table(**toggle))[0] == "ThrottlingException"
