@@ -154,7 +154,7 @@ services.backup                  _vaults
 services.cloudformation          _change_sets
 services.cloudformation          _stacks
 services.cloudformation.handlers     _ACTION_HANDLERS                 CreateChangeSet CreateStack DeleteStack DescribeStackResource DescribeStacks GetTemplateSummary UpdateStack ValidateTemplate
-services.cloudformation.provisioners _RESOURCE_HANDLERS               AWS::AutoScaling::AutoScalingGroup AWS::Events::Rule AWS::Logs::LogGroup AWS::SNS::Topic
+services.cloudformation.provisioners _RESOURCE_HANDLERS               AWS::AutoScaling::AutoScalingGroup AWS::Events::Rule AWS::Logs::LogGroup AWS::S3::Bucket AWS::SNS::Topic
 services.cloudformation.provisioners _STACK_TAG_PROPERTY              AWS::AutoScaling::AutoScalingGroup
 services.ec2                     _ACTION_MAP                          AttachVolume CreateVolume DescribeInstances DescribeTags DescribeVolumes DescribeVolumesModifications ModifyVolume StopInstances
 services.ec2                     _INSTANCE_ID_RE
@@ -171,6 +171,8 @@ services.lambda_svc              _functions
 services.lambda_svc              _RESERVED_RUNTIME_ENV_VARS           AWS_LAMBDA_RUNTIME_API
 core.iam_evaluator               _request_origin
 services.iam                     _roles
+services.s3                      _bucket_tags
+services.ssm                     _tags
 services.stepfunctions           _executions
 services.stepfunctions           _map_runs
 services.stepfunctions           _state_machines

@@ -4,10 +4,29 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use crate::support::repository::function_packages;
+use crate::support::repository::{function_packages, text};
 use crate::support::sam::{
     Deployed, EVERY_FUNCTION, attribute_of, deployed, members, strings, template,
 };
+
+/// Every tag of a resource, by its name and where it is.
+fn tags_of_resources() -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    for (name, resource) in members(&template()["Resources"]) {
+        for (property, tags) in members(&resource["Properties"]) {
+            if property.ends_with("Tags") {
+                found.push((name.clone(), tags.to_string()));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn the_tags_of_the_stack_are_set_once() {
+    assert!(text("samconfig.toml").contains("\ntags = \"application=rapid-recovery\"\n"));
+    assert_eq!(tags_of_resources(), []);
+}
 
 #[test]
 fn stack_and_functions_carry_the_projects_version() {

@@ -156,6 +156,7 @@ pub(crate) async fn play(
         "foundation",
         binaries,
         &[],
+        &[],
     )?;
     let routing = region.make_routing_controls()?;
     region.impair_routing()?;
@@ -181,6 +182,8 @@ pub(crate) async fn play(
             ("RoutingControlsOff", &routing.primary.0),
             ("Architecture", architecture()),
         ],
+        // As samconfig.toml has it.
+        &[("application", "rapid-recovery")],
     )?;
     let outputs = &system.outputs;
     let runbook = output(outputs, "StartRegionRecoveryName")?;
