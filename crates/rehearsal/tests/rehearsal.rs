@@ -97,9 +97,12 @@ fn a_rule_that_never_matches_fails_the_rehearsal() {
     let rarely = minutes.replacen("Default: 1\n", "Default: 30\n", 1);
     assert_ne!(rarely, minutes);
     let broken = format!("{before}\n  ReconcileMinutes:{rarely}");
-    // Beside the template there are no state machines here.
-    let machines = root.join("infra/statemachines");
-    let broken = broken.replace("infra/statemachines", machines.to_str().unwrap());
+    // The files that the template names are not next to this one.
+    let broken = ["infra/dashboards", "infra/runbooks", "infra/statemachines"]
+        .into_iter()
+        .fold(broken, |template, folder| {
+            template.replace(folder, root.join(folder).to_str().unwrap())
+        });
     let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("broken.yaml");
     std::fs::write(&file, broken).unwrap();
     let answer = answer(
