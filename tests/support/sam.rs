@@ -1,6 +1,7 @@
 //! `template.yaml` and the templates of `infra/` as CloudFormation would evaluate them, with
-//! intrinsics resolved as far as they are used, and with the files that `AWS::Include` names. The SAM
-//! transform is not applied: what `Globals` share is merged by those who ask.
+//! intrinsics resolved as far as they are used, and with the files that `AWS::Include` names. Aliases and
+//! merge keys are resolved, as the SAM CLI does. The SAM transform is not applied: what `Globals` share is
+//! merged by those who ask.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -36,9 +37,17 @@ static PARSED: LazyLock<BTreeMap<&str, Value>> = LazyLock::new(|| {
     TEMPLATES
         .into_iter()
         .map(|path| {
-            let parsed: serde_yaml_ng::Value = serde_yaml_ng::from_str(&text(path))
+            let mut parsed: serde_yaml_ng::Value = serde_yaml_ng::from_str(&text(path))
                 .unwrap_or_else(|error| panic!("{path}: {error}"));
-            (path, with_includes(long_form(parsed)))
+            parsed
+                .apply_merge()
+                .unwrap_or_else(|error| panic!("{path}: {error}"));
+            let written = with_includes(long_form(parsed));
+            assert!(
+                !written.to_string().contains("\"<<\""),
+                "{path}: a merge key inside of another is not resolved"
+            );
+            (path, written)
         })
         .collect()
 });
