@@ -841,6 +841,21 @@ async fn an_item_that_was_made_good_meanwhile_is_no_problem() {
     assert_eq!(outcome.member("complete"), Some(&json!(false)));
 }
 
+#[tokio::test]
+async fn a_step_that_failed_is_reported_with_its_error_and_the_message_in_its_cause() {
+    let (world, mut payload) = Story::whole(3, 2).told("report").unwrap();
+    let cause = json!({"errorType": "Permanent", "errorMessage": "no plan"}).to_string();
+    payload["problems"] = json!([
+        {"step": "verify", "subject": "hook", "reason": "step-failed", "error": "Permanent", "cause": cause},
+        {"step": "verify", "subject": "hook", "reason": "step-failed", "error": "States.Timeout"},
+        {"step": "verify", "subject": "hook", "reason": "refused", "why": "it says no", "error": "Permanent"},
+    ]);
+    let outcome = asked(&world, &payload).await.unwrap();
+    let report = kept(&world, &outcome);
+    let whys: Vec<&str> = report.problems.iter().map(|one| one.why.as_str()).collect();
+    assert_eq!(whys, ["Permanent: no plan", "States.Timeout", "it says no"]);
+}
+
 /// For people to look at, in the folder `reports` that cargo keeps for what tests write.
 #[tokio::test]
 async fn pages_to_look_at_are_written_into_the_target_directory() {
