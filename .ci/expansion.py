@@ -5,11 +5,13 @@ and of Globals, and neither looks into both branches of an Fn::If.
 """
 
 import copy
+import json
 
 import boto3
 from samtranslator.model.exceptions import InvalidDocumentException
 from samtranslator.parser.parser import Parser
 from samtranslator.translator.translator import Translator
+from samtranslator.yaml_helper import yaml_parse
 
 # The translator wants a Region. Which one makes no difference to what it makes.
 REGION = "us-west-2"
@@ -22,6 +24,27 @@ NO_VALUE = {"Ref": "AWS::NoValue"}
 
 class CannotExpand(Exception):
     """The SAM transform refuses the template."""
+
+
+def read(path):
+    """A parsed template, with the content of the files that it includes."""
+    template = _with_includes(yaml_parse(path.read_text()), path.parent)
+    # An alias is the same object as its anchor. A change to one would change the other.
+    return json.loads(json.dumps(template))
+
+
+def _with_includes(value, folder):
+    if isinstance(value, list):
+        return [_with_includes(member, folder) for member in value]
+    if not isinstance(value, dict):
+        return value
+    members = {}
+    for name, member in value.items():
+        if name == "Fn::Transform" and member["Name"] == "AWS::Include":
+            members |= yaml_parse((folder / member["Parameters"]["Location"]).read_text())
+        else:
+            members[name] = _with_includes(member, folder)
+    return members
 
 
 def is_sam(template):

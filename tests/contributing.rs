@@ -3,7 +3,8 @@
 use crate::support::repository::{files, root, text};
 
 /// The sections with a list, and how many paths each names at least.
-const LISTS: [(&str, usize); 3] = [
+const LISTS: [(&str, usize); 4] = [
+    ("## Add a function", 14),
     ("## Add a resource type", 20),
     ("## Add an event", 8),
     ("## Add an operation of the local Region", 6),

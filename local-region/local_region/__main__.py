@@ -185,6 +185,9 @@ def _add_deploy(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         default=[],
         help="an additional capability, such as CAPABILITY_NAMED_IAM; may be repeated",
     )
+    command.add_argument(
+        "--tag", action="append", default=[], metavar="KEY=VALUE", help="a tag of the stack; may be repeated"
+    )
     command.set_defaults(run=_deploy)
 
 
@@ -192,6 +195,9 @@ def _deploy(chosen: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     for parameter in chosen.parameter:
         if "=" not in parameter:
             parser.error(f"--parameter {parameter} is not NAME=VALUE")
+    for tag in chosen.tag:
+        if "=" not in tag:
+            parser.error(f"--tag {tag} is not KEY=VALUE")
     return deploy.run(
         deploy.Deployment(
             chosen.endpoint.rstrip("/"),
@@ -201,6 +207,7 @@ def _deploy(chosen: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
             chosen.binaries,
             dict(parameter.split("=", 1) for parameter in chosen.parameter),
             tuple(chosen.capability),
+            dict(tag.split("=", 1) for tag in chosen.tag),
         )
     )
 

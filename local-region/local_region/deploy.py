@@ -47,6 +47,7 @@ class Deployment:
     binaries: Path | None = None
     parameters: dict[str, str] = field(default_factory=dict)
     capabilities: tuple[str, ...] = ()
+    tags: dict[str, str] = field(default_factory=dict)
 
 
 def deploy(deployment: Deployment) -> dict[str, Any]:
@@ -244,6 +245,8 @@ class _Stack:
                 {"ParameterKey": key, "ParameterValue": value} for key, value in deployment.parameters.items()
             ],
         }
+        if deployment.tags:
+            request["Tags"] = [{"Key": key, "Value": value} for key, value in deployment.tags.items()]
         try:
             if before:
                 self._cloudformation.update_stack(**request)

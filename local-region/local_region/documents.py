@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 from ministack.core.responses import AccountRegionScopedDict, get_account_id
+from ministack.services import ssm
 
 from local_region.api_error import ApiError
 from local_region.callers import Caller
@@ -62,6 +63,11 @@ class Documents:
     def delete(self, name: str) -> None:
         """Delete a document if there is one."""
         self._documents.pop(name, None)
+        ssm._tags.pop(name, None)
+
+    def tag(self, name: str, tags: dict[str, str]) -> None:
+        """Give a document these tags and no others."""
+        ssm._tags[name] = tags
 
     def _create_document(self, params: dict[str, Any], _caller: Caller) -> dict[str, Any]:
         name = self.create(

@@ -167,7 +167,7 @@ services.backup                  _vaults
 services.cloudformation          _change_sets
 services.cloudformation          _stacks
 services.cloudformation.handlers     _ACTION_HANDLERS                 CreateChangeSet CreateStack DeleteStack DescribeStackResource DescribeStackResources DescribeStacks GetTemplateSummary ListStackResources UpdateStack ValidateTemplate
-services.cloudformation.provisioners _RESOURCE_HANDLERS               AWS::AutoScaling::AutoScalingGroup AWS::DocDB::DBSubnetGroup AWS::EC2::SecurityGroup AWS::Events::Rule AWS::Logs::LogGroup AWS::RDS::DBSubnetGroup AWS::SNS::Topic
+services.cloudformation.provisioners _RESOURCE_HANDLERS               AWS::AutoScaling::AutoScalingGroup AWS::DocDB::DBSubnetGroup AWS::EC2::SecurityGroup AWS::Events::Rule AWS::Logs::LogGroup AWS::RDS::DBSubnetGroup AWS::S3::Bucket AWS::SNS::Topic
 services.cloudformation.provisioners _STACK_TAG_PROPERTY              AWS::AutoScaling::AutoScalingGroup
 services.dynamodb                _kinesis_destinations
 services.dynamodb                _pitr_settings
@@ -197,6 +197,8 @@ services.rds                     _subnet_groups
 services.rds                     _tags
 core.iam_evaluator               _request_origin
 services.iam                     _roles
+services.s3                      _bucket_tags
+services.ssm                     _tags
 services.stepfunctions           _executions
 services.stepfunctions           _map_runs
 services.stepfunctions           _state_machines

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ministack.core.responses import get_account_id
-from ministack.services import autoscaling, backup, cloudwatch_logs, ec2, sns
+from ministack.services import autoscaling, backup, cloudwatch_logs, ec2, s3, sns
 from ministack.services.cloudformation import provisioners
 
 from local_region.api_error import ApiError
@@ -54,8 +54,19 @@ class StackResources:
         groups_of_logs = registered["AWS::Logs::LogGroup"]
         registered["AWS::Logs::LogGroup"] = groups_of_logs | {"create": _unless_it_exists(groups_of_logs["create"])}
         registered["AWS::Backup::BackupSelection"] = {"create": _create_selection, "delete": _delete_selection}
+        buckets = registered["AWS::S3::Bucket"]
+        registered["AWS::S3::Bucket"] = buckets | {
+            "create": _with_tags_of_bucket(buckets["create"]),
+            "update": _with_tags_of_bucket(buckets["update"]),
+        }
         # ministack adds the stack's tags, and CloudFormation's own, to the types named here.
-        for resource_type in ("AWS::EC2::Instance", "AWS::EC2::Volume"):
+        for resource_type in (
+            "AWS::EC2::Instance",
+            "AWS::EC2::Volume",
+            "AWS::Events::Rule",
+            "AWS::S3::Bucket",
+            "AWS::SSM::Document",
+        ):
             provisioners._STACK_TAG_PROPERTY[resource_type] = ("Tags", "list")
 
     def _create_instance(self, logical_id: str, props: dict[str, Any], stack_name: str) -> Created:
@@ -145,16 +156,23 @@ class StackResources:
     def _create_document(self, logical_id: str, props: dict[str, Any], stack_name: str) -> Created:
         name = props.get("Name") or provisioners._physical_name(stack_name, logical_id, max_len=128)
         document_type = props.get("DocumentType", "Command")
-        return _or_fail(
+        created = _or_fail(
             lambda: self._documents.create(name, props["Content"], document_type, props.get("DocumentFormat", "JSON"))
-        ), {}
+        )
+        self._documents.tag(created, _tags(props))
+        return created, {}
 
     def _update_document(
         self, physical_id: str, old_props: dict[str, Any], new_props: dict[str, Any], stack_name: str
     ) -> Created:
-        _or_fail(
-            lambda: self._documents.replace(physical_id, new_props["Content"], new_props.get("DocumentFormat", "JSON"))
-        )
+        # Other tags are no new version.
+        if _untagged(old_props) != _untagged(new_props):
+            _or_fail(
+                lambda: self._documents.replace(
+                    physical_id, new_props["Content"], new_props.get("DocumentFormat", "JSON")
+                )
+            )
+        self._documents.tag(physical_id, _tags(new_props))
         return physical_id, {}
 
     def _delete_document(self, physical_id: str, _props: dict[str, Any]) -> None:
@@ -175,6 +193,19 @@ def _as_described(act: Callable[..., Created]) -> Callable[..., Created]:
             policy["Statement"][0]["Condition"] = {"StringEquals": {"AWS:SourceOwner": get_account_id()}}
             topic["Policy"] = json.dumps(policy)
         return topic_arn, attributes
+
+    return create_or_update
+
+
+def _with_tags_of_bucket(act: Callable[..., Created]) -> Callable[..., Created]:
+    """A bucket with the tags of its template and of its stack, which ministack leaves out."""
+
+    def create_or_update(*args: Any) -> Created:
+        bucket, attributes = act(*args)
+        # Create takes (logical id, properties, ...), update (physical id, old properties, new properties, ...).
+        properties = args[2] if isinstance(args[2], dict) else args[1]
+        s3._bucket_tags[bucket] = _tags(properties)
+        return bucket, attributes
 
     return create_or_update
 
@@ -215,6 +246,10 @@ def _or_fail(act: Callable[[], Any]) -> Any:
 
 def _tags(props: dict[str, Any]) -> dict[str, str]:
     return {tag["Key"]: str(tag["Value"]) for tag in props.get("Tags") or []}
+
+
+def _untagged(props: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in props.items() if name != "Tags"}
 
 
 def _number(props: dict[str, Any], name: str) -> int | None:

@@ -15,6 +15,7 @@ from running_region import ACCOUNT, REGION, RunningRegion, messages
 from samtranslator.yaml_helper import yaml_parse
 
 TEMPLATE = Path(__file__).parents[2] / "template.yaml"
+RUNBOOK = TEMPLATE.parent / "infra/runbooks/replay-failed-events.yaml"
 FUNCTION = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:restores"
 
 
@@ -295,9 +296,7 @@ class Script:
         fake.client = lambda service, **_: clients[service]
         monkeypatch.setitem(sys.modules, "boto3", fake)
         monkeypatch.setitem(sys.modules, "time", self.clock)
-        (step,) = yaml_parse(TEMPLATE.read_text())["Resources"]["ReplayFailedEvents"]["Properties"]["Content"][
-            "mainSteps"
-        ]
+        (step,) = yaml_parse(RUNBOOK.read_text())["mainSteps"]
         names: dict[str, Any] = {}
         exec(step["inputs"]["Script"], names)
         self.handler = names[step["inputs"]["Handler"]]

@@ -151,6 +151,109 @@ def test_updates_a_function_in_place(region: RunningRegion, binaries: Path, tmp_
     assert again == after
 
 
+# What the template deploys and AWS tags as it is created, each in its smallest form, one with a tag of its own.
+TAGGED = f"""
+Transform: AWS::Serverless-2016-10-31
+Resources:
+  Alarm:
+    Type: AWS::CloudWatch::Alarm
+    Properties: {{Namespace: AWS/SQS, MetricName: Age, Statistic: Sum, Period: 60, EvaluationPeriods: 1,
+      Threshold: 0, ComparisonOperator: GreaterThanThreshold}}
+  Bucket: {{Type: AWS::S3::Bucket}}
+  Function:
+    Type: AWS::Serverless::Function
+    Metadata: {{BuildProperties: {{Binary: tiny}}}}
+    Properties: {{Runtime: provided.al2023, Handler: bootstrap, Role: !GetAtt Role.Arn, Tags: {{tier: own}}}}
+  Key:
+    Type: AWS::KMS::Key
+    Properties:
+      KeyPolicy:
+        Version: "2012-10-17"
+        Statement: {{Effect: Allow, Principal: {{AWS: "arn:aws:iam::{ACCOUNT}:root"}}, Action: "kms:*", Resource: "*"}}
+  LogGroup: {{Type: AWS::Logs::LogGroup}}
+  Machine:
+    Type: AWS::Serverless::StateMachine
+    Properties:
+      Definition: {{StartAt: Done, States: {{Done: {{Type: Succeed}}}}}}
+      Role: !GetAtt Role.Arn
+  Queue: {{Type: AWS::SQS::Queue}}
+  Role:
+    Type: AWS::IAM::Role
+    Properties:
+      AssumeRolePolicyDocument:
+        Version: "2012-10-17"
+        Statement: {{Effect: Allow, Principal: {{Service: lambda.amazonaws.com}}, Action: "sts:AssumeRole"}}
+  Rule:
+    Type: AWS::Events::Rule
+    Properties: {{EventPattern: {{source: [nothing]}}}}
+  Runbook:
+    Type: AWS::SSM::Document
+    Properties:
+      DocumentType: Automation
+      Content: {{schemaVersion: "0.3", mainSteps: [{{name: nap, action: "aws:sleep"}}]}}
+  Topic: {{Type: AWS::SNS::Topic}}
+  Vault:
+    Type: AWS::Backup::BackupVault
+    Properties: {{BackupVaultName: tagged}}
+Outputs:
+  Alarm: {{Value: !GetAtt Alarm.Arn}}
+  Rule: {{Value: !GetAtt Rule.Arn}}
+  Vault: {{Value: !GetAtt Vault.BackupVaultArn}}
+"""
+
+
+def tags_by_resource(region: RunningRegion, stack: dict[str, Any]) -> dict[str, dict[str, str]]:
+    """The tags of each resource of `TAGGED`, from its own service."""
+    arn, name = stack["outputs"], stack["resources"]
+    as_list = {
+        "Alarm": region.client("cloudwatch").list_tags_for_resource(ResourceARN=arn["Alarm"])["Tags"],
+        "Bucket": region.client("s3").get_bucket_tagging(Bucket=name["Bucket"])["TagSet"],
+        "Role": region.client("iam").list_role_tags(RoleName=name["Role"])["Tags"],
+        "Rule": region.client("events").list_tags_for_resource(ResourceARN=arn["Rule"])["Tags"],
+        "Runbook": region.client("ssm").list_tags_for_resource(ResourceType="Document", ResourceId=name["Runbook"])[
+            "TagList"
+        ],
+        "Topic": region.client("sns").list_tags_for_resource(ResourceArn=name["Topic"])["Tags"],
+    }
+    described = region.client("lambda").get_function(FunctionName=name["Function"])
+    key = region.client("kms").list_resource_tags(KeyId=name["Key"])["Tags"]
+    machine = region.client("stepfunctions").list_tags_for_resource(resourceArn=name["Machine"])["tags"]
+    return {
+        **{resource: {tag["Key"]: tag["Value"] for tag in tags} for resource, tags in as_list.items()},
+        "Function": described["Tags"],
+        "Key": {tag["TagKey"]: tag["TagValue"] for tag in key},
+        "LogGroup": region.client("logs").list_tags_log_group(logGroupName=name["LogGroup"])["tags"],
+        "Machine": {tag["key"]: tag["value"] for tag in machine},
+        "Queue": region.client("sqs").list_queue_tags(QueueUrl=name["Queue"])["Tags"],
+        "Vault": region.client("backup").list_tags(ResourceArn=arn["Vault"])["Tags"],
+    }
+
+
+def test_the_tags_of_a_stack_reach_its_resources(region: RunningRegion, binaries: Path, tmp_path: Path) -> None:
+    def deploy(tag: str) -> dict[str, Any]:
+        done = deploy_text(region, tmp_path, "tagged", TAGGED, "--binaries", str(binaries), "--tag", tag)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    stack = deploy("application=rapid-recovery")
+    for resource, tags_of in tags_by_resource(region, stack).items():
+        assert tags_of["application"] == "rapid-recovery", (resource, tags_of)
+        assert tags_of["aws:cloudformation:logical-id"].startswith(resource), (resource, tags_of)
+        assert (tags_of.get("tier") == "own") == (resource == "Function"), (resource, tags_of)
+    updated = deploy("application=recovery")
+    # What changed is the tags, not what has them: not even the version of the runbook.
+    assert updated["resources"] == stack["resources"]
+    runbook = region.client("ssm").describe_document(Name=stack["resources"]["Runbook"])["Document"]
+    assert runbook["LatestVersion"] == "1"
+    for resource, tags_of in tags_by_resource(region, updated).items():
+        assert tags_of["application"] == "recovery", (resource, tags_of)
+
+
+def test_a_tag_that_is_not_a_pair_is_refused(region: RunningRegion, tmp_path: Path) -> None:
+    done = deploy_text(region, tmp_path, "tagged-badly", TAGGED, "--tag", "application")
+    assert done.returncode == 2 and "--tag application is not KEY=VALUE" in done.stderr
+
+
 def test_packages_an_include_and_a_state_machine(region: RunningRegion, tmp_path: Path) -> None:
     (tmp_path / "runbook.yaml").write_text("schemaVersion: '0.3'\nmainSteps: [{name: nap, action: 'aws:sleep'}]\n")
     (tmp_path / "machine.asl.yaml").write_text(

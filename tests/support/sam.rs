@@ -1,13 +1,14 @@
 //! `template.yaml` and the templates of `infra/` as CloudFormation would evaluate them, with
-//! intrinsics resolved as far as they are used. No transform: what `Globals` share is merged by those
-//! who ask.
+//! intrinsics resolved as far as they are used, and with the files that `AWS::Include` names. Aliases and
+//! merge keys are resolved, as the SAM CLI does. The SAM transform is not applied: what `Globals` share is
+//! merged by those who ask.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use serde_json::{Map, Value, json};
 
-use super::repository::text;
+use super::repository::{files, text};
 
 /// The system itself.
 const TEMPLATE: &str = "template.yaml";
@@ -36,12 +37,39 @@ static PARSED: LazyLock<BTreeMap<&str, Value>> = LazyLock::new(|| {
     TEMPLATES
         .into_iter()
         .map(|path| {
-            let parsed: serde_yaml_ng::Value = serde_yaml_ng::from_str(&text(path))
+            let mut parsed: serde_yaml_ng::Value = serde_yaml_ng::from_str(&text(path))
                 .unwrap_or_else(|error| panic!("{path}: {error}"));
-            (path, long_form(parsed))
+            parsed
+                .apply_merge()
+                .unwrap_or_else(|error| panic!("{path}: {error}"));
+            let written = with_includes(long_form(parsed));
+            assert!(
+                !written.to_string().contains("\"<<\""),
+                "{path}: a merge key inside of another is not resolved"
+            );
+            (path, written)
         })
         .collect()
 });
+
+/// The folders of the files that `template.yaml` includes.
+const INCLUDED: [&str; 2] = ["infra/dashboards", "infra/runbooks"];
+
+/// All templates, and the files that they include.
+pub(crate) fn templates_and_included() -> Vec<String> {
+    let included = INCLUDED.iter().flat_map(|folder| {
+        files(folder)
+            .into_iter()
+            .filter_map(|path| path.file_name()?.to_str().map(str::to_owned))
+            .map(move |name| format!("{folder}/{name}"))
+    });
+    TEMPLATES
+        .iter()
+        .copied()
+        .map(str::to_owned)
+        .chain(included)
+        .collect()
+}
 
 /// What the tests give for parameters without a default.
 const GIVEN: [(&str, &str); 3] = [
@@ -384,6 +412,37 @@ pub(crate) fn strings(value: &Value) -> Vec<String> {
 fn intrinsic(object: &Map<String, Value>) -> Option<(&str, &Value)> {
     let (name, argument) = object.iter().next().filter(|_| object.len() == 1)?;
     (name == "Ref" || name.starts_with("Fn::")).then_some((name.as_str(), argument))
+}
+
+/// The value with each `Fn::Transform` of `AWS::Include` replaced by the members of the file that it
+/// names, next to what stands beside it. CloudFormation reads these files before everything else.
+fn with_includes(value: Value) -> Value {
+    match value {
+        Value::Object(object) => object
+            .into_iter()
+            .flat_map(|(key, value)| match included(&key, &value) {
+                Some(Value::Object(members)) => members.into_iter().collect::<Vec<_>>(),
+                Some(other) => panic!("an included file is a mapping, not {other}"),
+                None => vec![(key, with_includes(value))],
+            })
+            .collect::<Map<_, _>>()
+            .into(),
+        Value::Array(elements) => elements.into_iter().map(with_includes).collect(),
+        other => other,
+    }
+}
+
+/// The content of the file that an `AWS::Include` names. It has no short-form intrinsics: CloudFormation
+/// does not know them there (AWS CloudFormation guide, transform-aws-include).
+fn included(key: &str, value: &Value) -> Option<Value> {
+    if key != "Fn::Transform" || value["Name"] != "AWS::Include" {
+        return None;
+    }
+    let path = value["Parameters"]["Location"].as_str()?;
+    Some(
+        serde_yaml_ng::from_str(&text(path))
+            .unwrap_or_else(|error| panic!("{path}: {error}; intrinsics in their long form only")),
+    )
 }
 
 fn long_form(value: serde_yaml_ng::Value) -> Value {

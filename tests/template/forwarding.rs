@@ -445,7 +445,7 @@ fn rejects_a_stack_in_the_wrong_region() {
     let check = |parameters: &[(&str, &str)], says: Option<&str>| {
         check("us-west-2", "template.yaml", parameters, says);
     };
-    check(&[("Responses", "track,recover")], Some("there is none"));
+    check(&[("Responses", "track,recover")], Some("needs a runbook"));
     check(
         &[("Responses", "recover"), ("RecoveryRunbook", "Own")],
         None,
@@ -466,7 +466,7 @@ fn rejects_a_stack_in_the_wrong_region() {
     let waived = ("RecoveryApproval", "waived-while-signals-agree");
     check(&with(&[waived]), Some("Approval is waived"));
     let canary = ("CanaryAlarm", "recovery-canary");
-    check(&with(&[waived, canary]), Some("Switch Heartbeat on"));
+    check(&with(&[waived, canary]), Some("Set Heartbeat to on"));
     check(&with(&[waived, canary, ("Heartbeat", "on")]), None);
     check(
         &with(&[
@@ -475,12 +475,12 @@ fn rejects_a_stack_in_the_wrong_region() {
             ("Heartbeat", "on"),
             ("RecoveryRunbook", "Own"),
         ]),
-        Some("RecoveryRunbook is started in its place"),
+        Some("RecoveryRunbook is started instead"),
     );
     check(&[("OwnerAlarms", "recovery-orders")], Some("OwnerAlarms"));
     check(
         &with(&[("WorkloadStack", "shop")]),
-        Some("DeployWorkloadStack needs all"),
+        Some("DeployWorkloadStack needs"),
     );
     let alarm = |parameters: &[(&str, &str)]| deployed_in("us-west-2", ALARMS, parameters);
     assert!(

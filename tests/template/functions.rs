@@ -4,10 +4,30 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use crate::support::repository::function_packages;
+use crate::support::repository::{function_packages, text};
 use crate::support::sam::{
-    Deployed, EVERY_FUNCTION, attribute_of, deployed, members, strings, template,
+    Deployed, EVERY_FUNCTION, TEMPLATES, attribute_of, deployed, members, strings, template,
+    templates_and_included,
 };
+
+/// Every tag of a resource, by its name and where it is.
+fn tags_of_resources() -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    for (name, resource) in members(&template()["Resources"]) {
+        for (property, tags) in members(&resource["Properties"]) {
+            if property.ends_with("Tags") {
+                found.push((name.clone(), tags.to_string()));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn the_tags_of_the_stack_are_set_once() {
+    assert!(text("samconfig.toml").contains("\ntags = \"application=rapid-recovery\"\n"));
+    assert_eq!(tags_of_resources(), []);
+}
 
 #[test]
 fn stack_and_functions_have_the_project_version() {
@@ -292,4 +312,67 @@ fn every_function_is_invoked_by_a_rule_or_directly() {
     for (function, properties) in deployed(&EVERY_FUNCTION).resources("AWS::Serverless::Function") {
         assert!(properties.get("Events").is_none(), "{function}");
     }
+}
+
+/// The lines that a function takes in the template and in the files that it includes: the resources and
+/// outputs whose names begin with its name, and the lines that name it elsewhere. Rules that invoke it are
+/// not counted: an event has its own list in CONTRIBUTING.md.
+fn lines_of(package: &str) -> usize {
+    let function = logical_id(package);
+    let stem = function.trim_end_matches("Function");
+    let template = text("template.yaml");
+    let (_, resources) = template.split_once("\nResources:\n").expect("resources");
+    let mut lines = 0;
+    let mut block = Vec::new();
+    for line in resources.lines().chain(["  End:"]) {
+        // A comment belongs to what follows it.
+        let starts = line.starts_with("  ") && !line.starts_with("   ");
+        let continues = block.iter().all(|above: &&str| above.starts_with("  #"));
+        if starts && !continues {
+            lines += lines_of_block(&block, stem, &function);
+            block.clear();
+        }
+        block.push(line);
+    }
+    let included = templates_and_included().into_iter().skip(TEMPLATES.len());
+    lines
+        + included
+            .map(|path| {
+                let text = text(&path);
+                text.lines().filter(|line| line.contains(&function)).count()
+            })
+            .sum::<usize>()
+}
+
+/// How many of these lines belong to the function: all of a resource of its own.
+fn lines_of_block(block: &[&str], stem: &str, function: &str) -> usize {
+    let name = block
+        .iter()
+        .find(|line| !line.starts_with("  #"))
+        .map_or("", |line| line.trim_start());
+    let of_rule = ["AWS::Events::Rule", "AWS::Lambda::Permission"]
+        .iter()
+        .any(|kind| block.iter().any(|line| line.ends_with(kind)));
+    if name.starts_with(stem) {
+        block.len()
+    } else if of_rule {
+        0
+    } else {
+        block.iter().filter(|line| line.contains(function)).count()
+    }
+}
+
+/// With few settings and permissions of its own, which are what differs between functions.
+#[test]
+fn a_further_function_takes_at_most_60_lines_of_the_template() {
+    for package in [
+        "opsitem-creator",
+        "alarm-responder",
+        "restore-test-validator",
+    ] {
+        let lines = lines_of(package);
+        assert!((40..=60).contains(&lines), "{package} takes {lines} lines");
+    }
+    let pattern = format!("with {} lines in all", lines_of("opsitem-creator"));
+    assert!(text("CONTRIBUTING.md").contains(&pattern), "{pattern}");
 }

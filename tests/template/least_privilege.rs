@@ -425,6 +425,15 @@ fn own_text(template: &Value, arn: &Value) -> bool {
     is_ours(template, &json!({"Fn::Sub": arn}))
 }
 
+/// The type of a policy that several roles share.
+const SHARED: &str = "AWS::IAM::ManagedPolicy";
+
+/// Whether a policy that a role names is one of this template.
+fn is_shared(template: &Value, policy: &Value) -> bool {
+    let name = policy["Ref"].as_str().unwrap_or_default();
+    template["Resources"][name]["Type"] == SHARED
+}
+
 /// What is wrong with the roles and policies of a template: `template: resource: Sid: what`.
 fn objections(path: &str, template: &Value) -> Vec<String> {
     let mut wrong = Vec::new();
@@ -435,7 +444,8 @@ fn objections(path: &str, template: &Value) -> Vec<String> {
             wrong.push(format!("{path}: {name}: {sid}: {what}"));
         };
         if resource["Type"] == "AWS::IAM::Role" {
-            if properties.get("ManagedPolicyArns").is_some()
+            let attached = leaves(&properties["ManagedPolicyArns"]);
+            if !attached.iter().all(|policy| is_shared(template, policy))
                 && !listed(&MANAGED, &format!("{path}: {name}"))
             {
                 object(
@@ -453,6 +463,21 @@ fn objections(path: &str, template: &Value) -> Vec<String> {
                     object(&statement, what);
                 }
             }
+        } else if resource["Type"] == SHARED {
+            for statement in statements(&properties["PolicyDocument"]) {
+                for what in objections_to_statement(template, &statement) {
+                    object(&statement, what);
+                }
+            }
+            if ["Groups", "Roles", "Users"]
+                .iter()
+                .any(|member| properties.get(member).is_some())
+            {
+                object(
+                    &Value::Null,
+                    "attaches itself: a role names its policies".to_owned(),
+                );
+            }
         } else if resource["Type"] == "AWS::Lambda::Permission" {
             if !is_ours(template, &properties["SourceArn"]) {
                 object(&Value::Null, "admits a service for any account".to_owned());
@@ -467,7 +492,6 @@ fn objections(path: &str, template: &Value) -> Vec<String> {
         // Policies that are attached from elsewhere would not be seen above.
         for of_type in [
             "AWS::IAM::Policy",
-            "AWS::IAM::ManagedPolicy",
             "AWS::IAM::RolePolicy",
             "AWS::IAM::User",
             "AWS::IAM::Group",
@@ -532,8 +556,9 @@ fn spoiled(pointer: &str, value: Value) -> Vec<String> {
 #[test]
 fn finds_violations_of_each_rule() {
     let role = "/Resources/RestoreIntegratorRole/Properties";
-    let first = format!("{role}/Policies/0/PolicyDocument/Statement/0");
-    let tags = format!("{role}/Policies/0/PolicyDocument/Statement/1");
+    let shared = "/Resources/IntegrateRestoresPolicy/Properties";
+    let first = format!("{shared}/PolicyDocument/Statement/0");
+    let tags = format!("{shared}/PolicyDocument/Statement/1");
     let trust = "/Resources/ReplayFailedEventsRole/Properties/AssumeRolePolicyDocument/Statement/0";
     let queue = "/Resources/UndeliveredEventsQueuePolicy/Properties/PolicyDocument/Statement/0";
     let key = "/Resources/MessageKey/Properties/KeyPolicy/Statement/2";
@@ -645,6 +670,21 @@ fn finds_violations_of_each_rule() {
             "whose content nobody sees",
         ),
         (
+            format!("{role}/ManagedPolicyArns"),
+            json!({"Fn::If": ["NamesARunbook", [{"Ref": "WorkloadStackRoleArn"}], [{"Ref": "KeepOpsItemsPolicy"}]]}),
+            "whose content nobody sees",
+        ),
+        (
+            format!("{role}/Policies/0/PolicyDocument/Statement/0/Action"),
+            json!("logs:*"),
+            "a pattern of actions",
+        ),
+        (
+            format!("{shared}/Roles"),
+            json!(["somebody"]),
+            "attaches itself",
+        ),
+        (
             format!("{trust}/Principal"),
             json!({"AWS": "*"}),
             "something else than one service",
@@ -697,7 +737,7 @@ fn finds_violations_of_each_rule() {
         ),
         (
             "/Resources/NotificationTopic/Type".to_owned(),
-            json!("AWS::IAM::ManagedPolicy"),
+            json!("AWS::IAM::Policy"),
             "has its policies in itself",
         ),
     ];

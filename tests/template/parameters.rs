@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::support::sam::{
     EVERY_FUNCTION, HEALTH_BACKUP, TEMPLATES, attribute_of, deployed, members, strings, template,
-    template_at,
+    template_at, templates_and_included,
 };
 
 /// Every parameter of every template: path, name, declaration.
@@ -127,11 +127,8 @@ fn no_arn_hard_codes_a_partition_region_or_account() {
         .map(|name| format!("infra/statemachines/{name}"))
         .collect();
     assert!(machines.len() > 1, "{machines:?}");
-    let all = TEMPLATES
-        .into_iter()
-        .chain(machines.iter().map(String::as_str));
-    for path in all {
-        let text = crate::support::repository::text(path);
+    for path in templates_and_included().into_iter().chain(machines) {
+        let text = crate::support::repository::text(&path);
         for (number, line) in text.lines().enumerate() {
             // A comment begins its line, or stands after a space.
             let line = line.trim_start();

@@ -111,18 +111,22 @@ fn every_deployment() -> Vec<Deployed> {
     ]
 }
 
-/// The statements of each role.
+/// The statements of each role: its own, and then those of the policies of this template that it shares
+/// with other roles.
 fn roles(deployed: &Deployed) -> BTreeMap<String, Vec<Value>> {
+    let shared = deployed.resources("AWS::IAM::ManagedPolicy");
     deployed
         .resources("AWS::IAM::Role")
         .into_iter()
         .map(|(name, role)| {
-            // No managed policy, of which nobody here would see the content.
-            assert!(role.get("ManagedPolicyArns").is_none(), "{name}");
-            let statements = role["Policies"]
-                .as_array()
-                .into_iter()
-                .flatten()
+            let own = role["Policies"].as_array().into_iter().flatten();
+            let attached = strings(&role["ManagedPolicyArns"]);
+            let statements = own
+                .chain(attached.iter().map(|policy| {
+                    shared
+                        .get(policy)
+                        .unwrap_or_else(|| panic!("{name}: {policy} is not of this template"))
+                }))
                 .flat_map(|policy| policy["PolicyDocument"]["Statement"].as_array())
                 .flatten()
                 .cloned()
@@ -130,6 +134,40 @@ fn roles(deployed: &Deployed) -> BTreeMap<String, Vec<Value>> {
             (name, statements)
         })
         .collect()
+}
+
+/// IAM's limits: policies attached to a role, and characters of a policy without white space (IAM guide,
+/// reference_iam-quotas).
+const ATTACHED: usize = 10;
+const CHARACTERS: usize = 6_144;
+
+#[test]
+fn shared_policies_are_shared_and_within_the_quotas_of_iam() {
+    let mut users: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for deployed in every_deployment() {
+        for (name, role) in deployed.resources("AWS::IAM::Role") {
+            let attached = strings(&role["ManagedPolicyArns"]);
+            // Room for what an owner attaches, such as a boundary of the organization.
+            assert!(attached.len() <= ATTACHED / 2, "{name}: {attached:?}");
+            for policy in attached {
+                users.entry(policy).or_default().insert(name.clone());
+            }
+        }
+        for (name, policy) in deployed.resources("AWS::IAM::ManagedPolicy") {
+            let document = &policy["PolicyDocument"];
+            let statements = document["Statement"].as_array().unwrap();
+            assert!(!statements.is_empty(), "{name} is empty");
+            // ARNs are longer than the names that stand for them here.
+            assert!(document.to_string().len() < CHARACTERS / 2, "{name}");
+            assert!(users.contains_key(&name), "no role has {name}");
+        }
+    }
+    for (policy, roles) in users {
+        assert!(
+            roles.len() > 1,
+            "{policy} is of {roles:?} alone: put it there"
+        );
+    }
 }
 
 pub(crate) fn allowed(deployed: &Deployed, role: &str) -> BTreeSet<String> {

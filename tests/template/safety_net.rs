@@ -9,6 +9,7 @@ use crate::support::sam::{
     strings, template_at,
 };
 
+use super::permissions::allowed;
 use super::state_machines::WHOLE;
 
 /// The deployments in which events are delivered, and their files.
@@ -74,9 +75,9 @@ fn monitors_the_ops_item_quota_in_every_function_that_creates_them() {
     let deployed = deployed(&EVERY_FUNCTION);
     let groups: BTreeSet<String> = deployed
         .resources("AWS::IAM::Role")
-        .into_iter()
-        .filter(|(_, role)| role["Policies"].to_string().contains("ssm:CreateOpsItem"))
-        .map(|(name, _)| deployed.reference_to(&name.replace("Role", "LogGroup")))
+        .into_keys()
+        .filter(|name| allowed(&deployed, name).contains("ssm:CreateOpsItem"))
+        .map(|name| deployed.reference_to(&name.replace("Role", "LogGroup")))
         .collect();
     assert!(groups.len() > 5, "{groups:?}");
     let alarm = &deployed.resources("AWS::CloudWatch::Alarm")["OpsItemsNotCreatedAlarm"];

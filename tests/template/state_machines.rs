@@ -648,3 +648,30 @@ fn restores_are_started_with_the_execution_of_the_recovery() {
         "{% $states.context.Execution.StartTime %}"
     );
 }
+
+/// `recovery-reporter` makes the text of a failure. What passes between states is limited to 256 KiB, so a
+/// cause, which may have 32 KiB, is cut off.
+#[test]
+fn what_fails_is_passed_on_with_its_error_and_a_cause_of_limited_length() {
+    let written = text(MACHINES[0].file);
+    assert!(!written.contains("errorMessage"));
+    let mut problems = 0;
+    for (path, state) in states(&MACHINES[0]) {
+        for caught in state["Catch"].as_array().into_iter().flatten() {
+            let caught = caught.to_string();
+            let cuts = "$substring($states.errorOutput.Cause, 0, 400)";
+            if caught.contains("'reason'") || caught.contains("'cause'") {
+                problems += 1;
+                assert!(
+                    caught.contains("'error': $states.errorOutput.Error"),
+                    "{path}: {caught}"
+                );
+                assert!(
+                    caught.contains(&format!("'cause': {cuts}")),
+                    "{path}: {caught}"
+                );
+            }
+        }
+    }
+    assert_eq!(problems, 14);
+}

@@ -847,6 +847,21 @@ async fn drops_problems_of_items_that_are_attached_by_now() {
     assert_eq!(outcome.member("complete"), Some(&json!(false)));
 }
 
+#[tokio::test]
+async fn reports_a_failed_step_with_its_error_and_the_message_of_its_cause() {
+    let (world, mut payload) = Story::whole(3, 2).told("report").unwrap();
+    let cause = json!({"errorType": "Permanent", "errorMessage": "no plan"}).to_string();
+    payload["problems"] = json!([
+        {"step": "verify", "subject": "hook", "reason": "step-failed", "error": "Permanent", "cause": cause},
+        {"step": "verify", "subject": "hook", "reason": "step-failed", "error": "States.Timeout"},
+        {"step": "verify", "subject": "hook", "reason": "refused", "why": "it says no", "error": "Permanent"},
+    ]);
+    let outcome = asked(&world, &payload).await.unwrap();
+    let report = kept(&world, &outcome);
+    let whys: Vec<&str> = report.problems.iter().map(|one| one.why.as_str()).collect();
+    assert_eq!(whys, ["Permanent: no plan", "States.Timeout", "it says no"]);
+}
+
 /// Sample pages for review, in the folder `reports` of cargo's directory for test output.
 #[tokio::test]
 async fn writes_self_contained_pages_to_the_target_directory() {

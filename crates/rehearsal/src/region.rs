@@ -193,13 +193,15 @@ impl LocalRegion {
             .build()
     }
 
-    /// Deploys a template, as `sam deploy` would, with the functions from `binaries`.
+    /// Deploys a template, as `sam deploy` would, with the functions from `binaries` and with these tags
+    /// of the stack.
     pub(crate) fn deploy(
         &self,
         template: &Path,
         stack: &str,
         binaries: &Path,
         parameters: &[(&str, &str)],
+        tags: &[(&str, &str)],
     ) -> Result<Deployed, Problem> {
         let answer =
             module(&self.python, &self.package)
@@ -219,6 +221,10 @@ impl LocalRegion {
                 .args(parameters.iter().flat_map(|(name, value)| {
                     ["--parameter".to_owned(), format!("{name}={value}")]
                 }))
+                .args(
+                    tags.iter()
+                        .flat_map(|(key, value)| ["--tag".to_owned(), format!("{key}={value}")]),
+                )
                 .stdin(Stdio::null())
                 .output()
                 .map_err(|error| Problem::new("the deployment could not be started", error))?;

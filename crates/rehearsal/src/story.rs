@@ -42,6 +42,7 @@ pub(crate) async fn play(
         "foundation",
         binaries,
         &[],
+        &[],
     )?;
     let routing = region.make_routing_controls()?;
     region.impair_routing()?;
@@ -67,6 +68,8 @@ pub(crate) async fn play(
             ("RoutingControlsOff", &routing.primary.0),
             ("Architecture", architecture()),
         ],
+        // As samconfig.toml has it.
+        &[("application", "rapid-recovery")],
     )?;
     let outputs = &system.outputs;
     let runbook = output(outputs, "StartRegionRecoveryName")?;

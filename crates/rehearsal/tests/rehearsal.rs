@@ -98,9 +98,12 @@ fn fails_when_a_rule_never_matches() {
     let rarely = minutes.replacen("Default: 1\n", "Default: 30\n", 1);
     assert_ne!(rarely, minutes);
     let broken = format!("{before}\n  ReconcileMinutes:{rarely}");
-    // The state machines are not beside this template.
-    let machines = root.join("infra/statemachines");
-    let broken = broken.replace("infra/statemachines", machines.to_str().unwrap());
+    // The files that the template names are not next to this one.
+    let broken = ["infra/dashboards", "infra/runbooks", "infra/statemachines"]
+        .into_iter()
+        .fold(broken, |template, folder| {
+            template.replace(folder, root.join(folder).to_str().unwrap())
+        });
     let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("broken.yaml");
     std::fs::write(&file, broken).unwrap();
     let answer = answer(

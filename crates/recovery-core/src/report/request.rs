@@ -8,7 +8,7 @@ use crate::aws::arn::OpsItemId;
 use crate::error::{Error, Fault};
 use crate::event::date;
 use crate::plan::request::{Mode, is_workload};
-use crate::report::problem::Problem;
+use crate::report::problem::{Problem, failure_text};
 use crate::text;
 
 /// What is to be done.
@@ -159,6 +159,10 @@ struct InputProblem {
     #[serde(deserialize_with = "words")]
     why: Option<String>,
     #[serde(deserialize_with = "words")]
+    error: Option<String>,
+    #[serde(deserialize_with = "words")]
+    cause: Option<String>,
+    #[serde(deserialize_with = "words")]
     remedy: Option<String>,
 }
 
@@ -270,7 +274,13 @@ fn problem(input: InputProblem) -> Problem {
         step: said(input.step, "unknown", 50),
         subject: said(input.subject, "(not named)", 300),
         reason: said(input.reason, "unknown", 100),
-        why: said(input.why, "no reason was given", 1_000),
+        why: said(
+            input
+                .why
+                .or_else(|| failure_text(input.error.as_deref(), input.cause.as_deref())),
+            "no reason was given",
+            1_000,
+        ),
         remedy: input.remedy.map(|remedy| kept(&remedy, 1_000)),
     }
 }
