@@ -362,7 +362,7 @@ def test_stops_before_the_timeout_and_reports_waiting_messages(script: Script) -
     assert len(script.functions.taken) == done["replayed"] == 14
     assert done["left"] == 6
     assert "ended by time, about 80 more wait" in done["report"]
-    assert "6 left: not looked at any more" in done["report"]
+    assert "6 left: not read any more" in done["report"]
     assert len(script.queue.waiting) == 86 and not script.queue.hidden
 
 

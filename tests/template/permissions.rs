@@ -783,7 +783,7 @@ fn recovery_needs_approval_unless_signals_agree_and_it_is_waived() {
     let waiving = steps(&OWN_RUNBOOKS);
     assert_eq!(
         names(&waiving),
-        ["lookAtSignals", "decide", "approve", "prepare", "recover"]
+        ["readSignals", "decide", "approve", "prepare", "recover"]
     );
     // Whatever goes wrong with the signals, and whatever they say but that they agree, leads to a person.
     for step in &waiving[..2] {
@@ -799,7 +799,7 @@ fn recovery_needs_approval_unless_signals_agree_and_it_is_waived() {
     assert_eq!(
         waiving[1]["inputs"]["Choices"],
         serde_json::json!([{
-            "Variable": "{{ lookAtSignals.Approval }}",
+            "Variable": "{{ readSignals.Approval }}",
             "StringEquals": "waived",
             "NextStep": "prepare",
         }])
