@@ -43,6 +43,8 @@ const FILE: &str = "restore-completed-ebs";
 fn of(name: &'static str, window: LookbackWindow) -> Scenario {
     let function = Function::RestoreReconciler(window);
     let world = restored(FILE);
+    // Several pages, if there are more than three.
+    world.state().jobs_on_a_page = Some(3);
     Scenario::new(function, name, "reconcile-due", "reconciled", world)
         .tolerating(Tolerance::NotifiesMore)
 }
