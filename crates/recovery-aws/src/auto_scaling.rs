@@ -32,7 +32,7 @@ impl AutoScaling {
 impl AutoScalingGroups for AutoScaling {
     /// <https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_DescribeAutoScalingGroups.html>
     async fn describe(&self, name: &str) -> Result<Option<Group>, Error> {
-        // A group stands on one page with all its members.
+        // A group and all its members are on one page.
         let answer = self
             .client
             .describe_auto_scaling_groups()

@@ -1,5 +1,5 @@
-//! AWS Backup: restore jobs, and the tags of the recovery points that it stores itself; in the modules
-//! below, recovery points and restore tests.
+//! AWS Backup: restore jobs, and the tags of recovery points that AWS Backup has itself. The modules below read recovery
+//! points and restore tests.
 
 mod recovery_points;
 mod restore_tests;
@@ -31,14 +31,14 @@ const LIST_RESTORE_JOBS: &str = "backup:ListRestoreJobs";
 const LIST_TAGS: &str = "backup:ListTags";
 const START_RESTORE_JOB: &str = "backup:StartRestoreJob";
 
-/// What AWS Backup says of a vault or a recovery point that is not there.
+/// The code of an error that says that the vault or the recovery point does not exist.
 const NOT_FOUND: &str = "ResourceNotFoundException";
 
 impl Backup {
     /// The IAM actions that an integration needs.
     pub const INTEGRATION_ACTIONS: &'static [&'static str] = &[DESCRIBE_RESTORE_JOB, LIST_TAGS];
 
-    /// The IAM action that lists restore jobs.
+    /// The IAM actions for the list of restore jobs.
     pub const LISTING_ACTIONS: &'static [&'static str] = &[LIST_RESTORE_JOBS];
 
     /// The IAM actions that planning needs.
@@ -56,14 +56,13 @@ impl Backup {
     pub const VALIDATION_ACTIONS: &'static [&'static str] =
         &[DESCRIBE_RESTORE_JOB, PUT_RESTORE_VALIDATION_RESULT];
 
-    /// A client on `config`.
     pub fn new(config: &Config) -> Backup {
         Backup {
             client: client!(config, aws_sdk_backup),
         }
     }
 
-    /// All tags of a recovery point whose ARN is one of AWS Backup's own.
+    /// All tags of a recovery point whose tags AWS Backup has.
     ///
     /// <https://docs.aws.amazon.com/aws-backup/latest/devguide/API_ListTags.html>
     pub(crate) async fn tags(&self, point: &RecoveryPointArn) -> Result<Tags, Error> {
@@ -123,8 +122,7 @@ impl RestoreJobs for Backup {
         })
     }
 
-    /// Starts the restore, once for each token that AWS Backup remembers: the SDK's retries, moments
-    /// later, are answered with the job of the first.
+    /// A retry by the SDK, shortly afterwards, gets the job of the first attempt.
     ///
     /// <https://docs.aws.amazon.com/aws-backup/latest/devguide/API_StartRestoreJob.html>
     async fn start(&self, request: &RestoreRequest) -> Result<StartAnswer, Error> {
@@ -174,7 +172,7 @@ impl RestoreJobs for Backup {
     }
 }
 
-/// A job of the listing. Nothing can be done for a job without an id.
+/// A job of the listing. A job without an id is useless.
 fn member(job: RestoreJobsListMember) -> Option<RestoreJob> {
     Some(RestoreJob {
         id: RestoreJobId::new(job.restore_job_id?),
@@ -194,7 +192,6 @@ fn member(job: RestoreJobsListMember) -> Option<RestoreJob> {
     })
 }
 
-/// The job that AWS Backup describes.
 fn described(id: &RestoreJobId, job: DescribeRestoreJobOutput) -> RestoreJob {
     RestoreJob {
         id: id.clone(),
@@ -214,8 +211,8 @@ fn described(id: &RestoreJobId, job: DescribeRestoreJobOutput) -> RestoreJob {
     }
 }
 
-/// An ARN that cannot be parsed counts as absent, as in the job's event: the name of a type without an
-/// integration must not cause a failure.
+/// An ARN that cannot be parsed counts as absent, as in the job's event. The ARN of a type without an integration must
+/// not cause an error.
 fn arn(text: Option<String>) -> Option<Arn> {
     text.and_then(|text| Arn::parse(&text).ok())
 }

@@ -52,7 +52,6 @@ impl Ec2 {
     /// Those of validating a restore test.
     pub const VALIDATION_ACTIONS: &'static [&'static str] = &[DESCRIBE_SNAPSHOTS, DESCRIBE_VOLUMES];
 
-    /// A client on `config`.
     pub fn new(config: &Config) -> Ec2 {
         Ec2 {
             client: client!(config, aws_sdk_ec2),
@@ -117,7 +116,7 @@ impl Ec2 {
         Ok(tags)
     }
 
-    /// The volumes of every page of the answer.
+    /// The volumes of all pages.
     ///
     /// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeVolumes.html>
     async fn described(
@@ -136,7 +135,7 @@ impl Ec2 {
         Ok(volumes)
     }
 
-    /// The instances of every page that pass the filters.
+    /// The instances of all pages that match the filters.
     async fn instances_with(
         &self,
         filters: &[(&str, &[&str])],
@@ -176,7 +175,7 @@ impl Volumes for Ec2 {
     }
 
     async fn list(&self, ids: &[VolumeId]) -> Result<Vec<Volume>, Error> {
-        // By a filter: to ids, one of which is gone, EC2 answers with nothing but an error.
+        // With a filter: if one of several ids does not exist, EC2 answers only with an error.
         let ids: Vec<&str> = ids.iter().map(VolumeId::as_str).collect();
         let request = self
             .client

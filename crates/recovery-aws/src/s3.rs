@@ -49,7 +49,7 @@ fn content_type(key: &str) -> &'static str {
 }
 
 impl Objects for PlanBucket {
-    /// Written only where nothing is there:
+    /// Writes the object only if it does not exist:
     /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html>.
     async fn put(&self, key: &str, body: String) -> Result<(), Error> {
         let answer = self

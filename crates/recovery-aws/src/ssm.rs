@@ -51,7 +51,7 @@ impl OpsCenter {
         }
     }
 
-    /// All items that pass the filters, the oldest first.
+    /// All items that match the filters, the oldest first.
     async fn filtered(
         &self,
         subject: &str,

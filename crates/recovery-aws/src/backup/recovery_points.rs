@@ -16,8 +16,6 @@ pub(super) const GET_RESTORE_METADATA: &str = "backup:GetRecoveryPointRestoreMet
 pub(super) const LIST_RECOVERY_POINTS: &str = "backup:ListRecoveryPointsByBackupVault";
 
 impl RecoveryPoints for Backup {
-    /// One page of the recovery points in the vault; nothing in the place of one that names no ARN, no
-    /// resource or no date.
     ///
     /// <https://docs.aws.amazon.com/aws-backup/latest/devguide/API_ListRecoveryPointsByBackupVault.html>
     async fn list(
