@@ -2,7 +2,7 @@
 //! errors. No decision is made here.
 //!
 //! This is the only crate of the deployed system that names the SDK. One file per service; each
-//! adapter lists the IAM actions it needs beside its calls. [`adapters`] has the ports of each phase.
+//! adapter lists the IAM actions it needs beside its calls. `adapters.rs` has the ports of each phase.
 
 mod adapters;
 mod auto_scaling;
