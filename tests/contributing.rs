@@ -1,4 +1,4 @@
-//! The lists of files in CONTRIBUTING.md are true: each path that they name exists.
+//! The files that the lists in CONTRIBUTING.md name exist.
 
 use crate::support::repository::{files, root, text};
 
@@ -42,7 +42,7 @@ fn exists(path: &str) -> bool {
 }
 
 #[test]
-fn every_file_in_the_lists_of_contributing_md_exists() {
+fn files_listed_in_contributing_md_exist() {
     let document = text("CONTRIBUTING.md");
     let mut missing = Vec::new();
     for (heading, at_least) in LISTS {
@@ -57,7 +57,7 @@ fn every_file_in_the_lists_of_contributing_md_exists() {
 }
 
 #[test]
-fn a_file_that_was_moved_is_found() {
+fn finds_missing_files_in_the_lists() {
     let document = "## Add\n\n| file | change |\n|---|---|\n| `README.md`, `gone.md` | both |\n\n## Next\n\n| `other.md` | no |\n";
     assert_eq!(paths(document, "## Add"), ["README.md", "gone.md"]);
     assert!(exists("README.md"));

@@ -1,12 +1,12 @@
-//! Links between documents lead to a file and a heading that exist, and code names no document that
-//! does not.
+//! Links between documents point to existing files and headings, and the documents that code names
+//! exist.
 
 use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
 
 use crate::support::repository::{documents, files_ending, root, text};
 
-/// The targets of the links in a text that lead to documents of the repository.
+/// The targets of the links to documents of the repository.
 fn targets(text: &str) -> Vec<&str> {
     text.split("](")
         .skip(1)
@@ -17,7 +17,7 @@ fn targets(text: &str) -> Vec<&str> {
         .collect()
 }
 
-/// The anchors of a document: its headings as GitHub writes them, and its `id`s.
+/// The anchors of a document: its headings in GitHub's form, and its `id`s.
 fn anchors(text: &str) -> BTreeSet<String> {
     let mut anchors: BTreeSet<String> = text
         .split("<a id=\"")
@@ -61,7 +61,7 @@ fn normal(path: &Path) -> PathBuf {
     normal
 }
 
-/// What is wrong with a link in a document.
+/// The problem of a link in a document.
 fn wrong(document: &str, target: &str) -> Option<String> {
     let (file, anchor) = match target.split_once('#') {
         Some((file, anchor)) => (file, Some(anchor)),
@@ -74,15 +74,15 @@ fn wrong(document: &str, target: &str) -> Option<String> {
         normal(&folder.join(file))
     };
     if !root().join(&path).is_file() {
-        return Some(format!("{document}: {target}: no such file"));
+        return Some(format!("{document}: {target}: the file does not exist"));
     }
     let anchor = anchor?;
     let known = anchors(&text(&path.to_string_lossy()));
-    (!known.contains(anchor)).then(|| format!("{document}: {target}: no such heading"))
+    (!known.contains(anchor)).then(|| format!("{document}: {target}: the heading does not exist"))
 }
 
 #[test]
-fn every_link_leads_to_a_page_and_a_heading() {
+fn links_point_to_existing_documents_and_headings() {
     let mut checked = 0;
     let mut problems = Vec::new();
     for document in documents() {
@@ -111,7 +111,7 @@ fn named(text: &str) -> Vec<String> {
 }
 
 #[test]
-fn every_document_that_code_names_exists() {
+fn documents_named_in_code_exist() {
     let mut checked = 0;
     let mut missing = Vec::new();
     // This file names documents that do not exist.
@@ -131,7 +131,7 @@ fn every_document_that_code_names_exists() {
 }
 
 #[test]
-fn a_document_that_code_names_is_found() {
+fn finds_documents_named_in_code() {
     assert_eq!(
         named("See docs/recover.md. docs/no-such.md, docs/report.schema.json, docs/ and docs/.md"),
         ["docs/recover.md", "docs/no-such.md"]
@@ -139,7 +139,7 @@ fn a_document_that_code_names_is_found() {
 }
 
 #[test]
-fn a_link_to_nowhere_is_found() {
+fn finds_broken_links() {
     assert_eq!(
         targets("[a](b.md#c) [d](https://example.com/e.md) [f](#g) ![h](i.png)"),
         ["b.md#c", "#g"]

@@ -15,8 +15,8 @@ use crate::support::repository::{function_packages, root, text};
 
 const PATH: &str = "docs/report.schema.json";
 
-/// What the types do not say of a report: it has no other members, absent members are never null, and
-/// numbers are counts or lengths of time, so never negative. Descriptions are one line each.
+/// Restrictions that the types do not express: no other members, absent members are never null, numbers
+/// are never negative. Descriptions are one line each.
 fn restricted(schema: &mut Schema) {
     let nullable = schema
         .get("anyOf")
@@ -52,7 +52,7 @@ fn restricted(schema: &mut Schema) {
     }
 }
 
-/// The schema, as the types of a report have it.
+/// The schema, derived from the types of a report.
 fn derived() -> String {
     let settings = SchemaSettings::draft2020_12().for_serialize();
     let mut schema = settings.into_generator().into_root_schema_for::<Report>();
@@ -61,7 +61,7 @@ fn derived() -> String {
 }
 
 #[test]
-fn the_published_schema_is_derived_from_the_types() {
+fn published_schema_matches_the_types() {
     let derived = derived();
     if derived == text(PATH) {
         return;
@@ -69,16 +69,16 @@ fn the_published_schema_is_derived_from_the_types() {
     let made = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("report.schema.json");
     std::fs::write(&made, derived).expect("the folder exists");
     panic!(
-        "{PATH} differs from the types of recovery_core::report. Where that is meant, raise its VERSION if \
+        "{PATH} differs from the types of recovery_core::report. If that is intended, raise its VERSION if \
          readers have to know, and: cp {} {}",
         made.display(),
         root().join(PATH).display()
     );
 }
 
-/// schemars is for this test; a function would carry it along.
+/// Only this test needs schemars. It must not be linked into a function.
 #[test]
-fn no_function_is_built_with_schemas() {
+fn functions_do_not_depend_on_schemars() {
     let core = text("crates/recovery-core/Cargo.toml");
     assert!(core.contains("schemars = { workspace = true, optional = true }"));
     let functions = function_packages();
@@ -135,7 +135,7 @@ fn every_report_satisfies_the_schema() {
     }
 }
 
-/// Each member of the schema is one that a report can have.
+/// Every member of the schema occurs in some report.
 #[test]
 fn every_member_of_the_schema_occurs() {
     fn names(value: &Value, found: &mut BTreeSet<String>) {
@@ -166,13 +166,13 @@ fn every_member_of_the_schema_occurs() {
     let mut expected = BTreeSet::new();
     let schema = serde_json::from_str(&text(PATH)).expect("the schema is JSON");
     described(&schema, &mut expected);
-    // Only where the input names a moment to restore to.
+    // Only if the input has `restoreTo`.
     expected.remove("restoreTo");
     assert_eq!(&expected - &occurring, BTreeSet::new());
 }
 
 #[test]
-fn the_schema_refuses_what_is_not_a_report() {
+fn schema_rejects_invalid_reports() {
     let validator = validator();
     let report = json_of(&Story::whole(2, 1));
     for (from, to) in [
@@ -195,9 +195,9 @@ fn the_schema_refuses_what_is_not_a_report() {
     }
 }
 
-/// The example that others can build against. Where the format changes, so does its version.
+/// The published example. If the format changes, its version changes.
 #[test]
-fn the_example_is_what_is_made() {
+fn example_report_matches_the_generated_one() {
     let made: Value = serde_json::from_str(&json_of(&Story::whole(3, 1))).expect("it is JSON");
     let path = "tests/golden/recovery-report.json";
     let kept: Value = serde_json::from_str(&text(path)).expect("it is JSON");

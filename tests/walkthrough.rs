@@ -1,5 +1,5 @@
-//! What the documents say of the code is so: the way of one event through it, the paths they name,
-//! the table of settings.
+//! Checks the documents against the code: the walkthrough of one event, the paths they name, the table
+//! of settings.
 
 use std::collections::BTreeSet;
 
@@ -8,13 +8,13 @@ use crate::support::repository::{documents, root, text};
 /// The section of ARCHITECTURE.md that follows one event.
 const SECTION: &str = "## One event, step by step";
 
-/// What stands in backticks.
+/// The texts in backticks.
 fn quoted(text: &str) -> Vec<&str> {
     text.split('`').skip(1).step_by(2).collect()
 }
 
-/// What in backticks is a path of this repository: it has a slash or an ending, and nothing that no
-/// path has.
+/// Whether a text in backticks is a path of this repository: it has a slash or a known extension, and
+/// only characters of a path.
 fn is_path(text: &str) -> bool {
     let plain = text
         .chars()
@@ -26,25 +26,132 @@ fn is_path(text: &str) -> bool {
     plain && (known_ending || file.contains('/')) && !file.starts_with('/')
 }
 
-/// Whether `source` defines a function or a type of this name.
-fn defines(source: &str, name: &str) -> bool {
+/// Whether `source`, the text of `path`, defines a function, a type or a resource of this name.
+fn defines(path: &str, source: &str, name: &str) -> bool {
+    if path.ends_with(".yaml") {
+        return code_of(path, source, name).is_some();
+    }
     ["fn", "struct", "enum", "trait", "const"]
         .iter()
-        .any(|kind| {
-            let definition = format!("{kind} {name}");
-            source.match_indices(&definition).any(|(at, _)| {
-                let next = source[at + definition.len()..].chars().next();
-                next.is_none_or(|c| !c.is_alphanumeric() && c != '_')
-            })
-        })
+        .any(|kind| position(source, &format!("{kind} {name}")).is_some())
 }
 
-/// What is wrong with the paths in `text`, and how many were looked at.
+/// Where `words` stand in `source`, not as a part of a longer word.
+fn position(source: &str, words: &str) -> Option<usize> {
+    let in_word = |c: char| c.is_alphanumeric() || c == '_';
+    source.match_indices(words).map(|(at, _)| at).find(|at| {
+        let before = source[..*at].chars().next_back();
+        let after = source[at + words.len()..].chars().next();
+        !before.is_some_and(in_word) && !after.is_some_and(in_word)
+    })
+}
+
+/// Whether the code calls a function or a method of this name.
+fn calls(code: &str, name: &str) -> bool {
+    code.match_indices(&format!("{name}(")).any(|(at, _)| {
+        let before = code[..at].chars().next_back();
+        !before.is_some_and(|c| c.is_alphanumeric() || c == '_')
+    })
+}
+
+/// The code of the function, or the block of the template's resource, without comments.
+fn code_of(path: &str, source: &str, name: &str) -> Option<String> {
+    let is_yaml = path.ends_with(".yaml");
+    let comment = if is_yaml { "#" } else { "//" };
+    let mut lines = source
+        .lines()
+        .filter(|line| !line.trim_start().starts_with(comment));
+    let first = lines.find(|line| match is_yaml {
+        true => line.trim() == format!("{name}:"),
+        false => position(line, &format!("fn {name}")).is_some(),
+    })?;
+    let indent = first.len() - first.trim_start().len();
+    // A resource ends at the next line that is not indented more, a function at its closing brace, which
+    // rustfmt indents like its first line.
+    let is_inside = |line: &&str| match is_yaml {
+        true => line.trim().is_empty() || line.len() - line.trim_start().len() > indent,
+        false => *line != format!("{}}}", " ".repeat(indent)),
+    };
+    Some(lines.take_while(is_inside).collect::<Vec<_>>().join("\n"))
+}
+
+/// The most files that a reader opens for one event.
+const MOST_FILES: usize = 8;
+
+/// The steps of the numbered list at the beginning of `section`: for each number, its functions and
+/// resources as path and name.
+fn steps(section: &str) -> Vec<Vec<(&str, &str)>> {
+    let number = |line: &str| {
+        line.split_once(". ")
+            .is_some_and(|(n, _)| n.parse::<u8>().is_ok())
+    };
+    section
+        .lines()
+        .skip_while(|line| !number(line))
+        .take_while(|line| number(line))
+        .map(|line| {
+            let names = quoted(line).into_iter().filter(|quoted| is_path(quoted));
+            names.filter_map(|name| name.split_once("::")).collect()
+        })
+        .collect()
+}
+
+/// What is wrong with the order of the steps: each names the functions of one file, no file comes twice,
+/// and each function calls the next one.
+fn wrong_order(section: &str) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let steps = steps(section);
+    if !(2..=MOST_FILES).contains(&steps.len()) {
+        wrong.push(format!("{} steps, at most {MOST_FILES} files", steps.len()));
+    }
+    let mut files = BTreeSet::new();
+    for (index, step) in steps.iter().enumerate() {
+        let in_step: BTreeSet<&str> = step.iter().map(|(path, _)| *path).collect();
+        if in_step.len() != 1 {
+            wrong.push(format!("step {} names {} files", index + 1, in_step.len()));
+        }
+        wrong.extend(
+            in_step
+                .into_iter()
+                .filter(|path| !files.insert(*path))
+                .map(|path| format!("{path} comes twice")),
+        );
+    }
+    let path: Vec<(&str, &str)> = steps.concat();
+    for pair in path.windows(2) {
+        let [(file, name), (next_file, next)] = [pair[0], pair[1]];
+        let Some(code) = code_of(file, &text(file), name) else {
+            wrong.push(format!("{file} defines no {name}"));
+            continue;
+        };
+        // A function of the template names the package whose program it runs.
+        let package = next_file
+            .strip_prefix("functions/")
+            .and_then(|rest| rest.strip_suffix("/src/main.rs"));
+        let is_called = if file.ends_with(".yaml") {
+            position(&code, package.unwrap_or(next)).is_some()
+        } else {
+            calls(&code, next)
+        };
+        if !is_called {
+            wrong.push(format!("{file}::{name} does not call {next_file}::{next}"));
+        }
+    }
+    let last = path
+        .last()
+        .and_then(|(file, name)| code_of(file, &text(file), name));
+    if !last.is_some_and(|code| calls(&code, "attach_volume")) {
+        wrong.push("the last step does not call AttachVolume".to_owned());
+    }
+    wrong
+}
+
+/// The problems of the paths in `text`, and how many paths were checked.
 fn wrong_paths(text: &str) -> (Vec<String>, usize) {
     let mut wrong = Vec::new();
-    let mut looked_at = 0;
+    let mut checked = 0;
     for quoted in quoted(text).into_iter().filter(|quoted| is_path(quoted)) {
-        looked_at += 1;
+        checked += 1;
         let (path, name) = match quoted.split_once("::") {
             Some((path, name)) => (path, Some(name)),
             None => (quoted, None),
@@ -52,12 +159,12 @@ fn wrong_paths(text: &str) -> (Vec<String>, usize) {
         if !root().join(path).exists() {
             wrong.push(format!("{path} does not exist"));
         } else if let Some(name) = name
-            && !defines(&crate::support::repository::text(path), name)
+            && !defines(path, &crate::support::repository::text(path), name)
         {
             wrong.push(format!("{path} defines no {name}"));
         }
     }
-    (wrong, looked_at)
+    (wrong, checked)
 }
 
 /// The section of ARCHITECTURE.md that follows one event.
@@ -71,17 +178,58 @@ fn section() -> String {
 }
 
 #[test]
-fn the_way_of_one_event_is_as_architecture_md_tells_it() {
-    let (wrong, looked_at) = wrong_paths(&section());
+fn paths_in_the_walkthrough_exist() {
+    let (wrong, checked) = wrong_paths(&section());
     assert!(wrong.is_empty(), "ARCHITECTURE.md, {SECTION}: {wrong:#?}");
-    assert!(looked_at >= 15, "only {looked_at} paths");
+    assert!(checked >= 15, "only {checked} paths");
 }
 
 #[test]
-fn a_way_that_has_changed_is_found_out() {
-    let check = |told: &str| {
-        let (wrong, looked_at) = wrong_paths(told);
-        assert_eq!((wrong.len(), looked_at), (1, 1), "{told}: {wrong:?}");
+fn follows_one_event_through_at_most_eight_files() {
+    let wrong = wrong_order(&section());
+    assert!(wrong.is_empty(), "ARCHITECTURE.md, {SECTION}: {wrong:#?}");
+}
+
+#[test]
+fn finds_a_wrong_order_in_the_walkthrough() {
+    let section = section();
+    let lines: Vec<&str> = section.lines().collect();
+    let first = lines
+        .iter()
+        .position(|line| line.starts_with("1. "))
+        .expect("a list");
+    let after = lines[first..].iter().position(|line| line.is_empty());
+    let list = &lines[first..first + after.expect("an end")];
+    assert!(list.len() >= 5, "{list:#?}");
+    let check = |list: &[&str], what: &str| {
+        let wrong = wrong_order(&list.join("\n")).join("\n");
+        assert!(wrong.contains(what), "{what}: {wrong}");
+    };
+    for swapped in 0..list.len() - 1 {
+        let mut list = list.to_vec();
+        list.swap(swapped, swapped + 1);
+        check(&list, "does not call");
+    }
+    for skipped in 1..list.len() {
+        let mut list = list.to_vec();
+        list.remove(skipped);
+        check(&list, "does not call");
+    }
+    check(&[list, &list[..1]].concat(), "template.yaml comes twice");
+    check(&[list, list].concat(), "at most 8 files");
+    check(&["1. `template.yaml::Gone`", list[1]], "defines no Gone");
+    check(
+        &[&format!("{} {}", list[0], list[1])],
+        "step 1 names 2 files",
+    );
+    check(&[], "0 steps");
+}
+
+#[test]
+fn finds_wrong_paths_in_the_walkthrough() {
+    let check = |text: &str| {
+        let (wrong, checked) = wrong_paths(text);
+        assert_eq!((wrong.len(), checked), (1, 1), "{text}: {wrong:?}");
     };
     check("see `crates/recovery-core/src/gone.rs`");
     check("see `functions/restore-integrator/src/lib.rs::handl`");
@@ -93,7 +241,7 @@ fn a_way_that_has_changed_is_found_out() {
 }
 
 #[test]
-fn the_paths_that_documents_name_exist() {
+fn paths_named_in_documents_exist() {
     // Paths that begin with a folder of the repository: from the root, or from the document.
     let folders = [
         "crates/",
@@ -121,7 +269,7 @@ fn the_paths_that_documents_name_exist() {
 }
 
 #[test]
-fn the_table_of_settings_is_what_the_functions_read() {
+fn settings_table_matches_the_functions() {
     let documented: BTreeSet<(String, String)> = text("docs/settings.md")
         .lines()
         .filter_map(|line| line.strip_prefix("| `"))
@@ -172,7 +320,7 @@ fn the_table_of_settings_is_what_the_functions_read() {
 }
 
 #[test]
-fn every_event_file_has_its_row_in_the_readme_of_events() {
+fn event_files_are_listed_in_events_readme() {
     let readme = text("events/README.md");
     for name in crate::support::repository::events().keys() {
         let rows = readme.matches(&format!("| `{name}.json` |")).count();

@@ -29,8 +29,9 @@ pub(crate) use world::{World, ids};
 
 use crate::calls::Call;
 use crate::certificates::Certificates;
-use crate::http::{self, Incoming, Request};
 use crate::trouble::{Result, Trouble};
+use testkit::answers;
+use testkit::http::{self, Incoming, Request};
 
 /// The services, by the names in `AWS_ENDPOINT_URL_<NAME>`. What goes to any other is refused.
 const SERVICES: [(&str, Service); 10] = [
@@ -254,31 +255,14 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// `text` as it stands in XML.
-fn xml(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-}
-
 /// The answer of CloudFormation, EC2 Auto Scaling or SNS.
 fn query(action: &str, inner: &str) -> Answer {
-    Answer::new(
-        200,
-        "text/xml",
-        format!(
-            "<{action}Response><{action}Result>{inner}</{action}Result><ResponseMetadata><RequestId>b9b4b068-3a41-11e5-94eb-example</RequestId></ResponseMetadata></{action}Response>"
-        ),
-    )
+    Answer::new(200, "text/xml", answers::query(action, inner))
 }
 
 /// The answer of CloudFormation, EC2 Auto Scaling or SNS to a request that fails.
 fn query_error(code: &str, message: &str) -> Answer {
-    let body = format!(
-        "<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>{}</Message></Error><RequestId>b9b4b068-3a41-11e5-94eb-example</RequestId></ErrorResponse>",
-        xml(message)
-    );
-    Answer::new(400, "text/xml", body)
+    Answer::new(400, "text/xml", answers::query_error(400, code, message))
 }
 
 #[cfg(test)]
@@ -291,7 +275,7 @@ mod tests {
 
     use super::*;
 
-    /// Sends a form to the service behind `variable`: the answer, with its headers.
+    /// Sends a form to the service of `variable`. Returns the response with its headers.
     fn send(aws: &Aws, variable: &str, form: &str) -> String {
         let mut roots = RootCertStore::empty();
         let bundle = CertificateDer::pem_file_iter(&aws.bundle).unwrap();
@@ -320,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn calls_are_answered_over_tls_delayed_and_written_down() {
+    fn answers_over_tls_with_latency_and_records_calls() {
         let folder = std::env::temp_dir().join(format!("bench-lambda-test-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
         let aws = Aws::start(crate::certificates::make(&folder).unwrap()).unwrap();
@@ -336,7 +320,7 @@ mod tests {
             answer.contains("<key>recovery:stack</key><value>orders-recovery</value>"),
             "{answer}"
         );
-        // What no scenario needs is refused, and seen.
+        // Calls that no scenario needs are rejected and recorded.
         let answer = send(&aws, "AWS_ENDPOINT_URL_EC2", "Action=TerminateInstances");
         assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
         let answer = send(&aws, "AWS_ENDPOINT_URL", "Action=GetCallerIdentity");

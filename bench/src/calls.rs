@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn calls_that_overlap_are_one_link_of_the_chain() {
+    fn overlapping_calls_are_one_link_of_the_chain() {
         assert!(longest_chain(&[]).is_empty());
         let calls = [
             call("tags", 0, 30),
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_call_beside_short_ones_does_not_shorten_the_chain() {
+    fn long_concurrent_call_does_not_shorten_the_chain() {
         let calls = [
             call("long", 0, 100),
             call("a", 0, 30),
@@ -109,9 +109,9 @@ mod tests {
         assert_eq!(chain, ["a", "b", "c"]);
     }
 
-    /// Against all subsets, for many small cases.
+    /// Compared with all subsets, for many small cases.
     #[test]
-    fn it_is_the_longest() {
+    fn finds_the_longest_chain() {
         let mut seed = 1_u64;
         let mut random = |below: u64| {
             seed = seed

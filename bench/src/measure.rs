@@ -254,7 +254,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_time_that_ec2_takes_is_not_the_programs() {
+    fn excludes_the_time_that_ec2_takes() {
         let handed = Instant::now();
         let at = |ms| Some(handed + Duration::from_millis(ms));
         let answer = Answer {
@@ -274,7 +274,7 @@ mod tests {
             done: Duration::from_millis(650),
         };
         assert_eq!(Took::of(&answer, attachment, attaching), took);
-        // Nothing was attached: nothing is taken off.
+        // Without an attachment, nothing is subtracted.
         let took = Took::of(&answer, Attachment::default(), attaching);
         assert_eq!((took.accepted, took.done), (None, answer.took));
     }

@@ -9,10 +9,13 @@ use std::time::{Duration, Instant};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
 use serde_json::Value;
+use testkit::runtime_api::{Report, RuntimeApi};
 
-use crate::runtime_api::{RuntimeApi, Told};
 use crate::throttle::{Held, Throttle};
 use crate::trouble::{Result, Trouble};
+
+/// How long a function may take: the timeout of restore-integrator.
+const TIMEOUT: Duration = Duration::from_mins(5);
 
 /// Something that can be started as a function.
 #[derive(Debug, Clone)]
@@ -70,7 +73,10 @@ impl Running {
     /// Starts the program and waits until it asks for its first event: the process, and how long
     /// that took.
     pub(crate) fn start(program: &Program, place: &Place<'_>) -> Result<(Running, Duration)> {
-        let runtime = RuntimeApi::start()?;
+        let runtime = RuntimeApi::start().map_err(Trouble::because(
+            "no free port on 127.0.0.1",
+            "Let programs listen on loopback.",
+        ))?;
         let log = place.folder.join("log.txt");
         let start = || -> std::io::Result<Child> {
             let output = File::create(&log)?;
@@ -137,16 +143,16 @@ impl Running {
     /// Hands it the event and waits for the answer, which must be none that is an error, and until it
     /// asks for the next event.
     pub(crate) fn invoke(&mut self, event: &str) -> Result<Answer> {
-        self.runtime.hand(event);
-        let answered = match self.told()? {
-            Told::Answered(answered) if !answered.is_error => answered,
-            told => return Err(self.misbehaved(&told.words())),
+        self.runtime.send(event, TIMEOUT);
+        let answered = match self.next_report()? {
+            Report::Response(response) if !response.is_error => response,
+            other => return Err(self.misbehaved(&words(&other))),
         };
         self.until_next()?;
         Ok(Answer {
-            took: answered.at - answered.handed,
-            since_start: answered.at - self.spawned,
-            handed: answered.handed,
+            took: answered.received - answered.sent,
+            since_start: answered.received - self.spawned,
+            handed: answered.sent,
             body: answered.body,
         })
     }
@@ -162,13 +168,13 @@ impl Running {
     }
 
     fn until_next(&mut self) -> Result<Instant> {
-        match self.told()? {
-            Told::Next(at) => Ok(at),
-            told => Err(self.misbehaved(&told.words())),
+        match self.next_report()? {
+            Report::Next(at) => Ok(at),
+            other => Err(self.misbehaved(&words(&other))),
         }
     }
 
-    fn told(&mut self) -> Result<Told> {
+    fn next_report(&mut self) -> Result<Report> {
         let process = format!("/proc/{}/stat", self.child.id());
         let alive = || {
             std::fs::read_to_string(&process).is_ok_and(|stat| {
@@ -181,8 +187,8 @@ impl Running {
                     .starts_with('Z')
             })
         };
-        match self.runtime.told(alive) {
-            Some(told) => Ok(told),
+        match self.runtime.next_report(alive) {
+            Some(report) => Ok(report),
             None => Err(self.misbehaved("it ended or kept silent")),
         }
     }
@@ -241,4 +247,13 @@ fn children_cpu() -> Duration {
         let micros = usage.user_time().num_microseconds() + usage.system_time().num_microseconds();
         Duration::from_micros(micros.try_into().unwrap_or(0))
     })
+}
+
+/// What the process did, in words, for when it is not what was expected.
+fn words(report: &Report) -> String {
+    match report {
+        Report::Next(_) => "it asked for an event without answering the last".to_owned(),
+        Report::Response(response) => format!("it answered {}", response.body),
+        Report::InitError(why) => format!("it could not start: {why}"),
+    }
 }

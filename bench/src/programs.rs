@@ -376,7 +376,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_function_is_measured_with_a_scenario_of_its_own() {
+    fn every_function_has_a_scenario() {
         let functions = Path::new(env!("CARGO_MANIFEST_DIR")).join("../functions");
         let mut there: Vec<String> = std::fs::read_dir(functions)
             .unwrap()

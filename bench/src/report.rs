@@ -295,7 +295,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_as_exact_as_they_are_read() {
+    fn rounds_numbers_by_magnitude() {
         for (value, text) in [
             (0.04, "0.0"),
             (1.94, "1.9"),
@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn sections_follow_each_other_under_their_titles() {
+    fn document_contains_sections_in_order() {
         let sections = [
             section("A", "a\n\n".to_owned()),
             section("B", "b".to_owned()),

@@ -254,7 +254,7 @@ mod tests {
         assert!(holds("calls, attached").is_empty());
         assert_eq!(holds("peak"), [false]);
         assert_eq!(holds("zip"), [true]);
-        // Times are no matter for CI.
+        // CI does not check times.
         let allowed: Vec<_> = targets.iter().map(|target| target.allowed).collect();
         let (times, steady) = allowed.split_at(3);
         assert_eq!(times, [None, None, None]);

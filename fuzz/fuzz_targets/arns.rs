@@ -1,14 +1,14 @@
-//! An ARN is its text again, in the parts that six colons make, or an error that shows what was given.
+//! An ARN keeps its text and splits it into six parts, or parsing returns an error that shows the input.
 #![no_main]
 
 use fuzz::assert_error;
 use libfuzzer_sys::fuzz_target;
-use recovery_core::aws::arn::{Arn, Here, RecoveryPointArn, TagHome};
+use recovery_core::aws::arn::{Arn, RecoveryPointArn, Scope, TagHome};
 use recovery_core::text::one_line;
 
 fuzz_target!(|text: &str| {
     let parts: Vec<&str> = text.splitn(6, ':').collect();
-    // White space, or what cannot be seen.
+    // White space or invisible characters.
     let separated = text.contains(char::is_whitespace) || one_line(text) != text;
     match Arn::parse(text) {
         Ok(arn) => {
@@ -31,13 +31,13 @@ fuzz_target!(|text: &str| {
                     assert_eq!(format!("{kind}/{id}"), arn.resource());
                 }
             }
-            let here = Here {
+            let scope = Scope {
                 account: "111122223333".to_owned(),
                 region: "us-west-2".to_owned(),
             };
             let elsewhere = !matches!(arn.region(), "" | "us-west-2")
                 || !matches!(arn.account(), "" | "111122223333");
-            assert_eq!(here.owns(&arn), !elsewhere);
+            assert_eq!(scope.owns(&arn), !elsewhere);
             let point = RecoveryPointArn::parse(text).expect("it is an ARN");
             match point.tag_home() {
                 TagHome::Ec2(id) => assert!(arn.service() == "ec2" && text.ends_with(id)),

@@ -1,4 +1,4 @@
-//! A date is a moment, the same in every form that AWS writes it in, or none.
+//! A date is the same time in every format of AWS, or parsing returns `None`.
 #![no_main]
 
 use chrono::SecondsFormat;
@@ -11,7 +11,7 @@ fuzz_target!(|text: &str| {
     };
     assert_eq!(date(&format!(" {text}\n")), Some(moment));
     let backup = moment.to_rfc3339_opts(SecondsFormat::Nanos, true);
-    // What is written with more than four digits for the year is not RFC 3339.
+    // A year with more than four digits is not RFC 3339.
     if let Some(read) = date(&backup) {
         assert_eq!(read, moment);
     } else {
@@ -23,7 +23,7 @@ fuzz_target!(|text: &str| {
     }
     let cloudwatch = moment.format("%Y-%m-%dT%H:%M:%S%.9f+0000").to_string();
     assert_eq!(date(&cloudwatch), Some(moment), "{cloudwatch}");
-    // A weekday may be wrong, in samples of AWS itself.
+    // A weekday may be wrong, as in samples of AWS.
     let health = moment.format("Mon, %d %b %Y %H:%M:%S GMT").to_string();
     let read = date(&health).map(|read| read.timestamp());
     assert_eq!(read, Some(moment.timestamp()), "{health}");

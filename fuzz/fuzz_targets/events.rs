@@ -1,4 +1,4 @@
-//! An event is read into what it says, whatever else is in it, or is an error that names the field.
+//! An event is parsed whatever unknown members it has, or parsing returns an error that names the field.
 #![no_main]
 
 use fuzz::{assert_error, mutate_json};
@@ -18,7 +18,7 @@ fn readings(event: &Event) -> [Result<String, Error>; 5] {
         backup::restore_job(event).map(|job| {
             assert!(!job.id.as_str().trim().is_empty());
             assert!(!job.is_settled() || job.created_resource.is_some());
-            // What is known by the event alone is not lost by asking, and asking twice adds nothing.
+            // Completing the job keeps what the event has, and completing it twice adds nothing.
             assert_eq!(job.clone().settled_by(job.clone()), job);
             format!("{job:?}")
         }),
@@ -53,7 +53,7 @@ fuzz_target!(|bytes: &[u8]| {
         assert_eq!(error.error_type(), "Permanent");
         assert!(error.fault().subject().starts_with("detail"), "{error}");
     }
-    // Fields that nobody knows are passed over.
+    // Unknown fields are ignored.
     let mut more = payload;
     more["foreign"] = json!([{"a": null}]);
     if let Some(detail) = more["detail"].as_object_mut() {

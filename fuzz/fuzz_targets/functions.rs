@@ -1,16 +1,16 @@
-//! Every function answers every payload with an outcome or an error that says what to do; what it
-//! writes is what AWS takes and people can be shown; a second delivery repeats nothing.
+//! Every function answers every payload with an outcome or an error with a remedy. All writes satisfy
+//! the limits of AWS. A second delivery repeats nothing.
 #![no_main]
 
 use futures_util::FutureExt;
 use fuzz::{assert_acceptable, assert_answer, mutate_json, restore_integrator};
 use libfuzzer_sys::{fuzz_mutator, fuzz_target};
-use recovery_core::aws::arn::Here;
+use recovery_core::aws::arn::Scope;
 use recovery_core::detect::run::{handle_alarm, handle_health};
 use recovery_core::detect::{Policy, Response};
 use recovery_core::error::Error;
 use recovery_core::fakes::{DRILL_ROLE, FakeClock, World};
-use recovery_core::integrate::run::Domain;
+use recovery_core::integrate::skip::Ownership;
 use recovery_core::outcome::Outcome;
 use recovery_core::tags;
 use serde_json::Value;
@@ -19,10 +19,10 @@ fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
     mutate_json(data, size, max_size, seed)
 });
 
-/// What is whose, where the event files come from.
-fn domain() -> Domain {
-    Domain {
-        here: Here {
+/// The account, Region and drill role of the event files.
+fn ownership() -> Ownership {
+    Ownership {
+        scope: Scope {
             account: "111122223333".to_owned(),
             region: "us-west-2".to_owned(),
         },
@@ -62,7 +62,7 @@ fn deliver(world: &World, handle: impl AsyncFn() -> Result<Outcome, Error>) {
             .expect("nothing in this world waits");
         assert_answer(&answer);
         assert_acceptable(world);
-        assert!(world.state().notifications.len() <= 1, "told twice");
+        assert!(world.state().notifications.len() <= 1, "notified twice");
     }
 }
 
@@ -79,9 +79,9 @@ fuzz_target!(|bytes: &[u8]| {
     };
 
     let world = world_of(&payload);
-    let domain = domain();
+    let ownership = ownership();
     deliver(&world, async || {
-        restore_integrator::handle(&world, &FakeClock::new(), &domain, &payload).await
+        restore_integrator::handle(&world, &FakeClock::new(), &ownership, &payload).await
     });
     assert!(world.attachments_made() <= 1, "attached twice");
     // The same job, tracked: the same OpsItem.

@@ -1,5 +1,5 @@
-//! What the state machine, a plan of Region switch or a person passes is done, twice the same, or is an
-//! error that says what to pass; what is kept is kept where it belongs.
+//! Every input of the state machine, Region switch or an operator has the same result twice, or is an
+//! error that says what to pass. Objects are stored under the expected keys.
 #![no_main]
 
 use chrono::DateTime;
@@ -9,20 +9,20 @@ use libfuzzer_sys::{fuzz_mutator, fuzz_target};
 use recovery_core::aws::routing_control::{ClusterEndpoint, RoutingControl, Switch};
 use recovery_core::error::Error;
 use recovery_core::fail_over::run::Routing;
-use recovery_core::fail_over::run_region_switch::Recovered;
+use recovery_core::fail_over::run_region_switch::RegionSwitchConfig;
 use recovery_core::fakes::{DRILL_ROLE, FakeClock, RESTORE_ROLE, Story, World, volume_point};
 use recovery_core::outcome::Outcome;
-use recovery_core::plan::run::Places;
+use recovery_core::plan::run::PlannerConfig;
 use recovery_core::report::Objectives;
-use recovery_core::report::run::Terms;
-use recovery_core::restore::run::Means;
+use recovery_core::report::run::ReportConfig;
+use recovery_core::restore::run::RestoreConfig;
 use serde_json::Value;
 
 fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
     mutate_json(data, size, max_size, seed)
 });
 
-/// What must not be done again.
+/// The effects that must not be repeated.
 fn done(world: &World) -> [usize; 5] {
     let state = world.state();
     [
@@ -50,7 +50,7 @@ fn deliver(world: &World, handle: impl AsyncFn() -> Result<Outcome, Error>) {
     let state = world.state();
     let kept = state.backups.objects.keys();
     for key in kept.filter(|key| !before.contains_key(*key)) {
-        // The name of an execution may have nearly any sign in it.
+        // The name of an execution may contain almost any character.
         assert_visible(key);
         let (place, rest) = key.split_once('/').unwrap_or((key, ""));
         let depth = rest.split('/').count();
@@ -64,7 +64,7 @@ fn deliver(world: &World, handle: impl AsyncFn() -> Result<Outcome, Error>) {
     }
 }
 
-/// A vault with the recovery point that the files of `events/` are about, and its target.
+/// A vault with the recovery point of the files of `events/`, and its target.
 fn vault() -> World {
     let world = World::with_restored_volume();
     let point = volume_point(
@@ -82,28 +82,28 @@ fuzz_target!(|bytes: &[u8]| {
         return;
     };
     let world = vault();
-    let places = Places {
+    let config = PlannerConfig {
         vault: "recovery".to_owned(),
         bucket: "recovery".to_owned(),
     };
     deliver(&world, async || {
-        recovery_core::plan::run::handle(&world, &FakeClock::new(), &places, &payload).await
+        recovery_core::plan::run::handle(&world, &FakeClock::new(), &config, &payload).await
     });
 
     let world = vault();
-    let means = Means {
+    let config = RestoreConfig {
         vault: "recovery".to_owned(),
         role: RESTORE_ROLE.to_owned(),
         drill_role: DRILL_ROLE.to_owned(),
         key: None,
     };
     deliver(&world, async || {
-        recovery_core::restore::run::handle(&world, &means, &payload).await
+        recovery_core::restore::run::handle(&world, &config, &payload).await
     });
 
     let told = Story::whole(2, 1).untracked().left(1).told("report");
     let (world, _) = told.expect("the names of a story are names");
-    // Whatever plan is named, this one is kept there.
+    // This plan is stored under the key that the input names.
     let named = payload.pointer("/plan/key").and_then(Value::as_str);
     if let Some(key) = named.filter(|key| key.starts_with("plans/") && !key.contains("..")) {
         let mut state = world.state();
@@ -113,14 +113,14 @@ fuzz_target!(|bytes: &[u8]| {
             .map(|plan| (key.to_owned(), plan))
             .collect();
     }
-    let terms = Terms {
+    let config = ReportConfig {
         bucket: "recovery".to_owned(),
         objectives: Objectives::default(),
         drill_role: DRILL_ROLE.to_owned(),
     };
     let clock = FakeClock::new();
     deliver(&world, async || {
-        recovery_core::report::run::handle(&world, &world, &clock, &terms, &payload).await
+        recovery_core::report::run::handle(&world, &world, &clock, &config, &payload).await
     });
 
     let control = |id: &str| {
@@ -141,7 +141,7 @@ fuzz_target!(|bytes: &[u8]| {
     });
 
     let world = World::new();
-    let here = Recovered {
+    let config = RegionSwitchConfig {
         workload: "shop".to_owned(),
         region: "us-west-2".to_owned(),
     };
@@ -149,7 +149,7 @@ fuzz_target!(|bytes: &[u8]| {
         recovery_core::fail_over::run_region_switch::handle(
             &world,
             &FakeClock::new(),
-            &here,
+            &config,
             &payload,
         )
         .await

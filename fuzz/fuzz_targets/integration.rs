@@ -1,18 +1,18 @@
-//! Whatever volume, instance, stack and tags look like, a restored volume comes to its own instance or
-//! to none; who asks twice gets the same; people are told of what was refused.
+//! For any volume, instance, stack and tags, a restored volume is attached to its target or not at all.
+//! A repeated request has the same result. Refusals are notified.
 #![no_main]
 
 use arbitrary::{Result, Unstructured};
 use futures_util::FutureExt;
 use fuzz::{assert_acceptable, assert_answer, restore_integrator};
 use libfuzzer_sys::fuzz_target;
-use recovery_core::aws::arn::{Arn, Here, InstanceId, RecoveryPointArn, VolumeId};
+use recovery_core::aws::arn::{Arn, InstanceId, RecoveryPointArn, Scope, VolumeId};
 use recovery_core::aws::ec2::Attachment;
 use recovery_core::fakes::{DRILL_ROLE, FakeClock, World};
-use recovery_core::integrate::run::Domain;
+use recovery_core::integrate::skip::Ownership;
 use serde_json::json;
 
-/// A text that somebody chose, often one that is usual.
+/// An arbitrary text, often a usual one.
 fn text(input: &mut Unstructured<'_>, usual: &[&str]) -> Result<String> {
     Ok(if input.ratio(1, 8)? {
         input.arbitrary::<&str>()?.to_owned()
@@ -21,7 +21,7 @@ fn text(input: &mut Unstructured<'_>, usual: &[&str]) -> Result<String> {
     })
 }
 
-/// A word of EC2's own.
+/// A state of EC2.
 fn word(input: &mut Unstructured<'_>, words: &[&str]) -> Result<String> {
     Ok((*input.choose(words)?).to_owned())
 }
@@ -70,15 +70,13 @@ fn arrange(world: &World, input: &mut Unstructured<'_>) -> Result<()> {
             "AWS::EC2::Volume",
         ];
         resource.resource_type = text(input, &types)?;
-        resource.status = text(
-            input,
-            &[
-                "CREATE_COMPLETE",
-                "CREATE_COMPLETE",
-                "CREATE_FAILED",
-                "UPDATE_IN_PROGRESS",
-            ],
-        )?;
+        let statuses = [
+            "CREATE_COMPLETE",
+            "CREATE_COMPLETE",
+            "CREATE_FAILED",
+            "UPDATE_IN_PROGRESS",
+        ];
+        resource.status = text(input, &statuses)?.as_str().into();
         resource.physical_id = input.ratio(7, 8)?.then(|| group.clone());
     }
     let instances =
@@ -90,10 +88,8 @@ fn arrange(world: &World, input: &mut Unstructured<'_>) -> Result<()> {
         state.instances.insert(stranger.id.clone(), stranger);
     }
     for instance in state.instances.values_mut() {
-        instance.state = word(
-            input,
-            &["running", "running", "stopped", "pending", "terminated"],
-        )?;
+        let states = ["running", "running", "stopped", "pending", "terminated"];
+        instance.state = word(input, &states)?.as_str().into();
         instance.zone = word(input, &["us-west-2a", "us-west-2a", "us-west-2b"])?;
         for _ in 0..input.int_in_range(0..=3)? {
             let device = word(input, &["/dev/sdf", "/dev/xvda", "xvdg"])?;
@@ -101,21 +97,22 @@ fn arrange(world: &World, input: &mut Unstructured<'_>) -> Result<()> {
         }
     }
     for volume in state.volumes.values_mut() {
-        volume.state = word(
-            input,
-            &["available", "available", "creating", "in-use", "error"],
-        )?;
-        if volume.state == "in-use" {
+        let states = ["available", "available", "creating", "in-use", "error"];
+        volume.state = word(input, &states)?.as_str().into();
+        if volume.state.as_str() == "in-use" {
             let instance = word(input, &["i-1", "i-2", "i-3"])?;
             volume.attachments.push(Attachment {
                 instance: InstanceId::new(instance),
                 device: word(input, &["/dev/sdf"])?,
-                state: word(input, &["attached", "attaching", "detaching", "busy"])?,
+                state: word(input, &["attached", "attaching", "detaching", "busy"])?
+                    .as_str()
+                    .into(),
+                since: None,
             });
         }
     }
-    state.looks_until_attached = input.int_in_range(0..=3)?;
-    state.looks_until_shown = input.int_in_range(0..=3)?;
+    state.reads_until_attached = input.int_in_range(0..=3)?;
+    state.reads_until_shown = input.int_in_range(0..=3)?;
     if input.ratio(1, 4)? {
         state.hidden_devices.insert("/dev/sdf".to_owned());
     }
@@ -127,21 +124,22 @@ fuzz_target!(|bytes: &[u8]| {
     if arrange(&world, &mut Unstructured::new(bytes)).is_err() {
         return;
     }
-    let domain = Domain {
-        here: Here {
+    let ownership = Ownership {
+        scope: Scope {
             account: "111122223333".to_owned(),
             region: "us-west-2".to_owned(),
         },
         drill_role: DRILL_ROLE.to_owned(),
     };
-    // While EC2 shows less than there is, the second look may find another reason to refuse: that is news.
-    let lags = world.state().looks_until_shown > 0;
+    // While EC2 does not show everything yet, the second check may find another reason to refuse, which
+    // is notified.
+    let lags = world.state().reads_until_shown > 0;
     let before: Vec<_> = world.state().volumes.values().cloned().collect();
     let payload = json!({"restoreJobId": "job-1"});
     let mut kinds = Vec::new();
     for _ in 0..2 {
         let clock = FakeClock::new();
-        let run = restore_integrator::handle(&world, &clock, &domain, &payload);
+        let run = restore_integrator::handle(&world, &clock, &ownership, &payload);
         let answer = run.now_or_never().expect("nothing in this world waits");
         assert_answer(&answer);
         assert_acceptable(&world);
@@ -154,10 +152,11 @@ fuzz_target!(|bytes: &[u8]| {
     assert!(world.attachments_made() <= 1, "attached twice");
     let state = world.state();
     for (volume, before) in state.volumes.values().zip(before) {
-        // What was attached elsewhere stays there; what was not comes to one that the group may name.
+        // A volume that was attached elsewhere stays there. Otherwise it may be attached to an instance
+        // of the group.
         assert!(volume.attachments.len() <= 1, "{volume:?}");
         assert!(
-            volume.state == before.state || volume.state == "in-use",
+            volume.state == before.state || volume.state.as_str() == "in-use",
             "{volume:?}"
         );
     }
@@ -166,7 +165,7 @@ fuzz_target!(|bytes: &[u8]| {
         Ok("refused") => {
             let shows = lags && kinds[1] == Ok("already-integrated");
             assert!(kinds[1] == Ok("refused") || shows, "then {:?}", kinds[1]);
-            assert!(told == 1 || lags && told == 2, "told {told} times");
+            assert!(told == 1 || lags && told == 2, "notified {told} times");
         }
         Ok("integrated" | "already-integrated") => {
             assert_eq!((told, kinds[1]), (0, Ok("already-integrated")));

@@ -1,4 +1,4 @@
-//! A key is one short line that means nothing anywhere, and no two things have the same.
+//! A key is one short line without special characters, and different ids have different keys.
 #![no_main]
 
 use fuzz::assert_visible;

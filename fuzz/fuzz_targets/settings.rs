@@ -1,4 +1,4 @@
-//! Settings are what the owner can have meant, or one error that names everything that is wrong.
+//! Settings are valid, or one error names all invalid values.
 #![no_main]
 
 use std::collections::BTreeMap;
@@ -18,7 +18,7 @@ const NAMES: [&str; 8] = [
     "RESPONSES",
     "TOPIC_ARN",
 ];
-/// Those of the functions that answer a signal.
+/// The settings of the responders.
 const RESPONDERS: [&str; 6] = [
     "AWS_REGION",
     "OTHER_RUNBOOKS",
@@ -52,7 +52,7 @@ fn variables(input: &mut Unstructured<'_>) -> Result<BTreeMap<&'static str, Stri
     Ok(variables)
 }
 
-/// Asserts that the error names everything that is missing, and nothing that is as usual.
+/// Asserts that the error names every missing setting and no valid one.
 fn assert_named(error: &SettingsError, variables: &BTreeMap<&'static str, String>, used: &[&str]) {
     let text = error.to_string();
     assert_visible(&text);
@@ -67,7 +67,7 @@ fn assert_named(error: &SettingsError, variables: &BTreeMap<&'static str, String
             Some(value) if value == usual => {
                 let problems = text.split("; ").flat_map(|part| part.split(": "));
                 let blamed = problems.clone().any(|part| part.starts_with(name));
-                // A hostile value may read like the name of another variable.
+                // A hostile value may look like the name of another variable.
                 let quoted = variables.values().any(|value| value.contains(name));
                 assert!(!blamed || quoted, "{name}: {text}");
             }
@@ -103,11 +103,11 @@ fuzz_target!(|bytes: &[u8]| {
         Err(error) => assert_named(&error, &variables, &RESPONDERS),
     }
     match restore_integrator::Settings::from_variables(&read) {
-        Ok(restore_integrator::Settings { domain, topic }) => {
-            let here = domain.here;
-            assert!(domain.drill_role.starts_with("arn:"));
-            assert!(here.account.chars().all(|c| c.is_ascii_digit()) && !here.account.is_empty());
-            assert!(is_region(&here.region) && is_topic(&topic));
+        Ok(restore_integrator::Settings { ownership, topic }) => {
+            let scope = ownership.scope;
+            assert!(ownership.drill_role.starts_with("arn:"));
+            assert!(scope.account.chars().all(|c| c.is_ascii_digit()) && !scope.account.is_empty());
+            assert!(is_region(&scope.region) && is_topic(&topic));
         }
         Err(error) => {
             assert_named(

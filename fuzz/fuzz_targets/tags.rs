@@ -1,5 +1,6 @@
-//! Tags lead to a target that CloudFormation, EC2 and a shell could be given, or to a refusal that names the
-//! tag; an optional tag refuses nothing, and other tags change nothing. A device name is one of those that EC2 takes.
+//! Tags yield a target that is safe for CloudFormation, EC2 and a shell, or a refusal that names the
+//! tag. Optional tags never cause a refusal, and other tags change nothing. Device names are valid for
+//! EC2.
 #![no_main]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,7 +22,7 @@ const KEYS: [&str; 7] = [
     "Name",
 ];
 
-/// Every name for a data volume there is.
+/// Every valid device name of a data volume.
 static DEVICES: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
     let mut names = BTreeSet::new();
     let one = ('b'..='z').map(String::from);
@@ -92,7 +93,7 @@ fuzz_target!(|bytes: &[u8]| {
             assert!(target.logical_id.chars().all(|c| c.is_ascii_alphanumeric()));
             let device = target.device.as_ref().map_or("", DeviceName::as_str);
             let mount = target.mount.unwrap_or_default();
-            // Each is used, or named as one that cannot be.
+            // Each is used or reported as unusable.
             for (key, used) in [(DEVICE, device), (MOUNT, &*mount)] {
                 let unusable = target.unusable_tags.iter().find(|it| it.tag == key);
                 match unusable {

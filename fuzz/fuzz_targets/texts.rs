@@ -1,5 +1,5 @@
-//! What is made of a text for people fits, is cut at a character, shows everything, and lets nothing out
-//! of the code or the quotation that it stands in.
+//! A displayed text satisfies its limit, is truncated at a character, shows every character, and cannot
+//! escape its code span or quotation.
 #![no_main]
 
 use fuzz::assert_visible;
@@ -54,7 +54,7 @@ fuzz_target!(|input: (u16, &str)| {
         assert!(is_quoted(line), "{line:?}");
     }
 
-    // Markdown of ours, with the text in it, wherever it is cut.
+    // Markdown that contains the text, truncated anywhere.
     let markdown = format!("- A: {code}\n- B: {code}\n\n{quotation}");
     let cut = text::markdown_within(&markdown, limit);
     assert!(cut.len() <= limit);

@@ -1,19 +1,18 @@
-//! What the fuzz targets share: what must hold of every answer and every text, and a mutator that
-//! knows JSON.
+//! Shared by the fuzz targets: assertions on answers and texts, and a mutator for JSON.
 
 use recovery_core::error::Error;
 use recovery_core::fakes::World;
 use recovery_core::outcome::Outcome;
 use serde_json::Value;
 
-/// The functions' own code, without their packages: those bring the AWS SDK.
+/// The code of the functions without their packages, which depend on the AWS SDK.
 #[path = "../../functions/restore-integrator/src/lib.rs"]
 pub mod restore_integrator;
 
-/// Longest message of an error, in bytes: a person reads it, and a log line holds it.
+/// Longest message of an error, in bytes.
 const MESSAGE_LIMIT: usize = 4_000;
 
-/// Asserts that an error says in one line what to do about it.
+/// Asserts that an error is one line and ends with its remedy.
 pub fn assert_error(error: &Error) {
     let message = error.to_string();
     let remedy = error.fault().remedy();
@@ -24,8 +23,8 @@ pub fn assert_error(error: &Error) {
     assert!(message.ends_with(remedy), "{message:?}");
 }
 
-/// Asserts that an answer is one that a person or a state machine can go by, and that fits into a
-/// log line.
+/// Asserts that an outcome has a valid kind and reason, that an error has a remedy, and that both fit
+/// into a log line.
 pub fn assert_answer(answer: &Result<Outcome, Error>) {
     match answer {
         Ok(outcome) => {
@@ -41,8 +40,7 @@ pub fn assert_answer(answer: &Result<Outcome, Error>) {
     }
 }
 
-/// Asserts that everything that was written is what AWS takes and what people can be shown, and
-/// that what must happen once did.
+/// Asserts that all writes satisfy the limits of AWS, and that nothing was notified twice.
 pub fn assert_acceptable(world: &World) {
     let state = world.state();
     assert!(state.problems.is_empty(), "{:#?}", state.problems);
@@ -50,11 +48,11 @@ pub fn assert_acceptable(world: &World) {
     assert!(state.items.len() <= 1, "two OpsItems");
     let told = &state.notifications;
     let again = |n: usize| told[..n].contains(&told[n]);
-    assert!(!(0..told.len()).any(again), "told twice: {told:#?}");
+    assert!(!(0..told.len()).any(again), "notified twice: {told:#?}");
 }
 
-/// Asserts that a text is one line in which a reader sees everything: no controls, nothing that turns
-/// the direction of reading, nothing without width in what is otherwise ASCII.
+/// Asserts that a text is one line without invisible characters: no controls, no bidirectional controls,
+/// and no zero-width characters in an ASCII text.
 pub fn assert_visible(line: &str) {
     let mut before = ' ';
     for c in line.chars() {
@@ -68,8 +66,8 @@ pub fn assert_visible(line: &str) {
     }
 }
 
-/// Changes one text or number of a JSON document, so that the rest stays what it was; other input,
-/// and now and then this too, is changed byte by byte. Answers with the new size.
+/// Changes one text or number of a JSON document and keeps the rest. Other input, and sometimes JSON,
+/// too, is changed byte by byte. Returns the new size.
 pub fn mutate_json(data: &mut [u8], size: usize, max_size: usize, seed: u32) -> usize {
     let mutate = |data: &mut [u8]| libfuzzer_sys::fuzzer_mutate(data, size, max_size);
     if seed.is_multiple_of(4) {

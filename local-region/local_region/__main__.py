@@ -20,10 +20,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     command = commands.add_parser("serve", help="serve a Region on loopback until stopped")
-    command.add_argument("--region", required=True, help="the Region to be, such as us-west-2")
+    command.add_argument("--region", required=True, help="the name of the Region, such as us-west-2")
     command.add_argument("--account", required=True, help="the account id, 12 digits")
     command.add_argument(
-        "--port", type=int, default=Settings.port, help="port to listen on; 0, the default, takes a free one"
+        "--port", type=int, default=Settings.port, help="port to listen on; 0, the default, selects a free one"
     )
     command.add_argument(
         "--restore-seconds",
@@ -53,10 +53,50 @@ def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         help="duration of modifying a volume (%(default)s)",
     )
     command.add_argument(
+        "--restore-seconds-of",
+        type=_seconds_of,
+        action="append",
+        default=[],
+        metavar="TYPE=SECONDS",
+        help="duration of a restore job of one of AWS Backup's types, such as RDS=3; may be repeated",
+    )
+    command.add_argument(
+        "--database-seconds",
+        type=float,
+        default=Settings.database_seconds,
+        help="how long a new DB instance or cluster is creating (%(default)s)",
+    )
+    command.add_argument(
+        "--database-change-seconds",
+        type=float,
+        default=Settings.database_change_seconds,
+        help="how long a database is backing-up, modifying, rebooting or deleting (%(default)s)",
+    )
+    command.add_argument(
+        "--table-seconds",
+        type=float,
+        default=Settings.table_seconds,
+        help="how long a DynamoDB table is CREATING, UPDATING or DELETING (%(default)s)",
+    )
+    command.add_argument(
+        "--table-repeat-seconds",
+        type=float,
+        default=Settings.table_repeat_seconds,
+        help="how long DynamoDB refuses a setting that changed a moment ago (%(default)s; 3 to 15 in AWS)",
+    )
+    command.add_argument(
+        "--stack-seconds-of",
+        type=_seconds_of,
+        action="append",
+        default=[],
+        metavar="TYPE=SECONDS",
+        help="how long CloudFormation takes for a resource of a type, such as AWS::EC2::Instance=2; may be repeated",
+    )
+    command.add_argument(
         "--wait-scale",
         type=float,
         default=Settings.wait_scale,
-        help="how long waits of runbooks and state machines take, as a part of what they say (%(default)s)",
+        help="factor for the waits of runbooks and state machines (%(default)s)",
     )
     command.add_argument(
         "--retry-seconds",
@@ -69,24 +109,24 @@ def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     command.add_argument(
         "--function-timeout-seconds",
         type=float,
-        help="how long every function has to answer (as each is configured)",
+        help="timeout of every function (default: its configured timeout)",
     )
     command.add_argument(
         "--functions-at-once",
         type=int,
         default=Settings.functions_at_once,
-        help="number of invocations that run at the same time; others wait (8 for each processor: %(default)s)",
+        help="number of concurrent invocations; others wait (8 for each processor: %(default)s)",
     )
     command.add_argument(
         "--minute-seconds",
         type=float,
         default=Settings.minute_seconds,
-        help="how long a minute of scheduled rules takes (%(default)s)",
+        help="duration of a minute of scheduled rules (%(default)s)",
     )
     command.add_argument(
         "--exit-with-stdin",
         action="store_true",
-        help="stop when standard input ends, as it does when the parent is gone",
+        help="stop at the end of standard input, for example when the parent process ends",
     )
     command.add_argument("--verbose", action="store_true", help="log to standard error")
     command.set_defaults(run=_serve)
@@ -103,6 +143,12 @@ def _serve(chosen: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
             backup_seconds=chosen.backup_seconds,
             attach_seconds=chosen.attach_seconds,
             modify_seconds=chosen.modify_seconds,
+            restore_seconds_by_type=dict(chosen.restore_seconds_of),
+            database_seconds=chosen.database_seconds,
+            database_change_seconds=chosen.database_change_seconds,
+            table_seconds=chosen.table_seconds,
+            table_repeat_seconds=chosen.table_repeat_seconds,
+            stack_seconds_by_type=dict(chosen.stack_seconds_of),
             wait_scale=chosen.wait_scale,
             retry_seconds=tuple(chosen.retry_seconds),
             function_timeout_seconds=chosen.function_timeout_seconds,
@@ -113,6 +159,14 @@ def _serve(chosen: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     except ValueError as error:
         parser.error(str(error))
     return serve.serve(settings, chosen.exit_with_stdin)
+
+
+def _seconds_of(text: str) -> tuple[str, float]:
+    """A type and a number of seconds, written TYPE=SECONDS."""
+    resource_type, _, seconds = text.rpartition("=")
+    if not resource_type:
+        raise argparse.ArgumentTypeError(f"{text} is not TYPE=SECONDS")
+    return resource_type, float(seconds)
 
 
 def _add_deploy(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -129,7 +183,7 @@ def _add_deploy(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         "--capability",
         action="append",
         default=[],
-        help="a further capability, such as CAPABILITY_NAMED_IAM; may be repeated",
+        help="an additional capability, such as CAPABILITY_NAMED_IAM; may be repeated",
     )
     command.add_argument(
         "--tag", action="append", default=[], metavar="KEY=VALUE", help="a tag of the stack; may be repeated"

@@ -3,6 +3,7 @@
 import contextvars
 import json
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from ministack import app
@@ -10,6 +11,9 @@ from ministack.core import iam_actions, iam_evaluator
 from ministack.services import cloudformation, ec2, tagging
 
 from local_region import api_models
+from local_region.db_rights import condition_keys as condition_keys_of_rds
+from local_region.db_rights import first_resource
+from local_region.db_tags import tags_of as tags_of_database
 from local_region.stack_calls import stack_of, tags_of_stack
 from local_region.volumes import tags_of
 
@@ -48,6 +52,13 @@ def name_resources_as_aws() -> None:
         own = _RESOURCES.get((service, operation))
         if own:
             return own(_json(body), region, account)
+        if service == "rds":
+            first = first_resource(ec2._p(params, "Action"), params)
+            if first:
+                return first
+        if service == "dynamodb" and _json(body).get("ResourceArn"):
+            # Ministack knows only the tables that a call names.
+            return _json(body)["ResourceArn"]
         if service == "backup":
             return _of_backup(method, path, body, region, account)
         if service == "ec2" and operation in OF_INSTANCES:
@@ -99,6 +110,8 @@ def name_resources_as_aws() -> None:
     def request_condition_keys(service: str, iam_action: str, body: bytes, params: dict) -> dict[str, Any]:
         given = {key: ec2._p(params, name) for key, name in CLOUDFORMATION_KEYS.items()}
         own = {key: value for key, value in given.items() if value} if service == "cloudformation" else {}
+        if service == "rds":
+            own = condition_keys_of_rds(ec2._p(params, "Action"), params)
         return condition_keys(service, iam_action, body, params) | own
 
     def s3_condition_keys(iam_action: str, query: dict, path: str, headers: dict) -> dict[str, Any]:
@@ -114,8 +127,8 @@ def name_resources_as_aws() -> None:
     iam_actions.verified_access_resource_arns = further_resource_arns
 
 
-def know_tags_of_resources() -> None:
-    """Have the condition keys aws:ResourceTag/.. know the tags of EC2's resources and of stacks as they know others."""
+def know_tags_of_resources(of_recovery_point: Callable[[str], dict[str, str] | None]) -> None:
+    """Have the condition keys aws:ResourceTag/.. know the tags that are kept here as they know others."""
     tags = tagging.resource_tags
 
     def resource_tags(arn: str) -> dict[str, str] | None:
@@ -123,6 +136,10 @@ def know_tags_of_resources() -> None:
             return tags_of(arn.rpartition("/")[2])
         if arn.startswith("arn:aws:cloudformation:"):
             return tags_of_stack(arn)
+        if arn.startswith("arn:aws:rds:"):
+            return tags_of_database(arn)
+        if arn.startswith("arn:aws:backup:") and ":recovery-point:" in arn:
+            return of_recovery_point(arn)
         return tags(arn)
 
     tagging.resource_tags = resource_tags
@@ -130,7 +147,7 @@ def know_tags_of_resources() -> None:
 
 def read_models_ahead() -> None:
     """Read the models that ministack evaluates calls with, in the background, so that no first call waits for them."""
-    services = ("ec2", "ssm", "cloudformation", "sns", "sqs", "backup", "lambda")
+    services = ("ec2", "rds", "dynamodb", "ssm", "cloudformation", "sns", "sqs", "backup", "lambda")
 
     def read() -> None:
         for service in services:
@@ -157,7 +174,7 @@ def _runbook(body: dict[str, Any], region: str, account: str) -> str:
 
 
 def _of_backup(method: str, path: str, body: bytes, region: str, account: str) -> str:
-    """The recovery point, vault or other resource a call of AWS Backup names; jobs are no resources."""
+    """The recovery point, vault or other resource a call of AWS Backup names; jobs are not resources."""
     route = api_models.rest_operation("backup", method, path)
     if route is None:
         return "*"

@@ -50,7 +50,7 @@ class AutoScaling:
         group["Instances"].clear()
 
     def _retire(self, group: dict[str, Any], member: dict[str, Any]) -> None:
-        """Terminate a member. With a hook, it goes on running until that is completed."""
+        """Terminate a member. With a hook, it runs until the hook is completed."""
         if _has_hook(group, TERMINATING):
             member["LifecycleState"] = TERMINATING_WAIT
             return

@@ -1,5 +1,6 @@
 """The Region's own endpoints, under /_local-region: what AWS does itself and a customer cannot, and what happened."""
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -15,6 +16,7 @@ from local_region.restore_jobs import RestoreJobs
 from local_region.routing_controls import PATH as ROUTING_ENDPOINT
 from local_region.routing_controls import RoutingControls
 from local_region.schedules import Schedules
+from local_region.status_changes import StatusChanges
 from local_region.volumes import TROUBLES, Volumes
 
 PREFIX = "/_local-region/"
@@ -37,6 +39,7 @@ class Control:
         routing: RoutingControls,
         ops_items: OpsItems,
         volumes: Volumes,
+        changes: StatusChanges,
     ) -> None:
         self._rest = rest
         self._ready = ready
@@ -49,6 +52,7 @@ class Control:
         self._routing = routing
         self._ops_items = ops_items
         self._volumes = volumes
+        self._changes = changes
         self._endpoints = {
             ("POST", "events"): self._post_events,
             ("GET", "journal"): self._get_journal,
@@ -66,6 +70,7 @@ class Control:
             ("POST", "ops-item-quota"): self._post_ops_item_quota,
             ("POST", "schedules"): self._post_schedules,
             ("POST", "volume-troubles"): self._post_volume_troubles,
+            ("POST", "status-ends"): self._post_status_ends,
             ("POST", "faults"): self._post_faults,
             ("GET", "faults"): self._get_faults,
             ("DELETE", "faults"): self._delete_faults,
@@ -81,7 +86,7 @@ class Control:
         try:
             if endpoint is None:
                 known = ", ".join(f"{method} {PREFIX}{name}" for method, name in self._endpoints)
-                raise ApiError("NotFound", f"no such control endpoint; there are {known}", 404)
+                raise ApiError("NotFound", f"this control endpoint does not exist; known are {known}", 404)
             query = {name: values[0] for name, values in parse_qs(scope["query_string"].decode()).items()}
             status, answer = 200, await endpoint(query, await _body(receive))
         except ApiError as error:
@@ -93,7 +98,10 @@ class Control:
         return {"eventIds": self._events.accept(events if isinstance(events, list) else [events])}
 
     async def _get_journal(self, query: dict[str, str], _body: bytes) -> dict[str, Any]:
-        return self._journal.since(int(_number(query, "since", "0")))
+        since, timeout = int(_number(query, "since", "0")), _number(query, "timeout", "0")
+        if timeout:
+            await asyncio.to_thread(self._journal.wait, since, timeout)
+        return self._journal.since(since)
 
     async def _get_idle(self, query: dict[str, str], _body: bytes) -> dict[str, Any]:
         idle = await self._pending.idle(_number(query, "timeout", "30"))
@@ -171,6 +179,17 @@ class Control:
             known = ", ".join(TROUBLES)
             raise ApiError("BadRequest", f'expected {{"resourceId": "vol-..", "trouble": ..}}, one of {known} or null')
         return {"troubles": self._volumes.let_have(request["resourceId"], request["trouble"])}
+
+    async def _post_status_ends(self, _query: dict[str, str], body: bytes) -> dict[str, Any]:
+        request = _json(body)
+        if (
+            not isinstance(request, dict)
+            or set(request) != {"name", "status"}
+            or not isinstance(request["name"], str)
+            or not isinstance(request["status"], (str, type(None)))
+        ):
+            raise ApiError("BadRequest", 'expected {"name": "..", "status": ".." or null}: of a database or table')
+        return {"ends": self._changes.let_end_in(request["name"], request["status"])}
 
     async def _post_faults(self, _query: dict[str, str], body: bytes) -> dict[str, Any]:
         asked = _json(body)

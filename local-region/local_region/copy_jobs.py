@@ -1,4 +1,4 @@
-"""AWS Backup's copy jobs, between vaults of this Region: one named as the primary Region's stands for it."""
+"""AWS Backup's copy jobs, between vaults of one Region or of two."""
 
 import asyncio
 import time
@@ -12,7 +12,15 @@ from local_region.callers import Caller
 from local_region.event_bus import EventBus
 from local_region.operations import add_rest_operations
 from local_region.pending_work import PendingWork
-from local_region.recovery_points import RecoveryPoints, completed_within, existing_vault, iso, listed, within
+from local_region.recovery_points import (
+    RecoveryPoints,
+    completed_within,
+    existing_vault,
+    iso,
+    listed,
+    vault_by_arn,
+    within,
+)
 from local_region.settings import Settings
 
 
@@ -38,11 +46,7 @@ class CopyJobs:
     def _start_copy_job(self, params: dict[str, Any], caller: Caller) -> dict[str, Any]:
         caller.require("iam:PassRole", params["IamRoleArn"], **{"iam:PassedToService": "backup.amazonaws.com"})
         source = existing_vault(params["SourceBackupVaultName"])
-        destination = existing_vault(params["DestinationBackupVaultArn"].rpartition(":")[2])
-        if destination["BackupVaultArn"] != params["DestinationBackupVaultArn"]:
-            raise ApiError(
-                "ResourceNotFoundException", f"Backup vault does not exist: {params['DestinationBackupVaultArn']}"
-            )
+        destination = vault_by_arn(params["DestinationBackupVaultArn"])
         point = self._points.get(params["RecoveryPointArn"])
         if point["BackupVaultName"] != source["BackupVaultName"]:
             raise ApiError("ResourceNotFoundException", f"Recovery point does not exist: {params['RecoveryPointArn']}")
@@ -52,6 +56,8 @@ class CopyJobs:
                 f"Recovery point {point['RecoveryPointArn']}, {point['Status']}, can't be copied to "
                 f"{destination['BackupVaultArn']}",
             )
+        # Refuses what cannot be copied.
+        self._points.type_of(point).copy(point)
         token = params.get("IdempotencyToken")
         if token in self._jobs_by_token:
             return self._jobs_by_token[token]
@@ -80,7 +86,7 @@ class CopyJobs:
         job["State"] = "RUNNING"
         self._announce(job)
         await asyncio.sleep(self._settings.backup_seconds)
-        vault = existing_vault(job["DestinationBackupVaultArn"].rpartition(":")[2])
+        vault = vault_by_arn(job["DestinationBackupVaultArn"])
         arn = self._points.copy(job["SourceRecoveryPointArn"], vault, job["IamRoleArn"])
         job.update(State="COMPLETED", DestinationRecoveryPointArn=arn, CompletionDate=time.time())
         self._announce(job)

@@ -157,11 +157,11 @@ def _check_runbook(name: str, body: dict[str, Any]) -> None:
     parameters = body.get("parameters") or {}
     for reference in references(body["mainSteps"]) | references(body.get("assumeRole")):
         if ":" not in reference and "." not in reference and reference not in parameters:
-            raise ApiError("InvalidDocumentContent", f"{name} refers to {reference}, which is no parameter of it")
+            raise ApiError("InvalidDocumentContent", f"{name} refers to {reference}, which is not its parameter")
 
 
 def _targets(name: str, step: dict[str, Any]) -> list[str]:
-    """The steps that a step may go on with, by name."""
+    """The names of the steps that may follow a step."""
     jumps = [step[key].removeprefix("step:") for key in ("onFailure", "onCancel") if _jumps(step.get(key))]
     try:
         branches = branch_targets(step.get("inputs") or {}) if step["action"] == BRANCH else []

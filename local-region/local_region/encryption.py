@@ -26,8 +26,8 @@ def require_keys() -> None:
 def service_may_send(arn: str, service: str) -> bool:
     """Whether the key of a topic or queue, if it has one, lets an AWS service send there.
 
-    The key's own policy decides, and only it: a service has no policies of its own. AWS does not say whether it
-    tells KMS which rule it acts for; here it does not.
+    The key's own policy decides, and only it: a service has no policies of its own. AWS does not document
+    whether KMS gets the ARN of the rule; here it does not.
     """
     key_id = _key_id(arn)
     if not key_id:
@@ -87,7 +87,7 @@ def _key_id(arn: str) -> str | None:
 
 
 def _context(arn: str) -> dict[str, str]:
-    """What KMS is told of the request: through which service, and for what it encrypts."""
+    """The context of the request for KMS: the service, and the encrypted resource."""
     service = arn.split(":")[2]
     encrypts_for = {"sqs": "aws:sqs:arn", "sns": "aws:sns:topicArn"}[service]
     return {"kms:ViaService": f"{service}.{get_region()}.amazonaws.com", f"kms:EncryptionContext:{encrypts_for}": arn}

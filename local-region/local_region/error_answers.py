@@ -57,6 +57,16 @@ def server_error(request: Request, status: int) -> Answer:
     return _answer(request, code, status, SERVER_ERROR_MESSAGES[status])
 
 
+def refused(request: Request, code: str, message: str) -> Answer:
+    """An answer with an error of the service: its code on the wire."""
+    model = api_models.service_model(request.service)
+    known = [shape.metadata.get("error", {}) for shape in (model.error_shapes if model else [])]
+    status = next(
+        (error["httpStatusCode"] for error in known if error.get("code") == code and "httpStatusCode" in error), 400
+    )
+    return _answer(request, code, status, message)
+
+
 def denied(request: Request) -> Answer:
     """The answer to a caller whose policies do not allow the call."""
     sent = (request.service, request.method, request.path, request.headers, request.body, request.params)

@@ -9,13 +9,13 @@ from typing import Any
 
 from local_region import api_models, error_answers
 from local_region.api_error import ApiError
-from local_region.callers import Caller
+from local_region.callers import EVENT_BRIDGE, Caller
 from local_region.connections import Connection
 from local_region.operations import Answer
 from local_region.request import Request
 
 # Kinds that answer an error, and kinds that answer nothing; in neither has the call taken effect.
-REFUSALS = ("throttled", "server-error", "denied")
+REFUSALS = ("throttled", "server-error", "denied", "refused")
 BEFORE = ("reset-before", "no-answer-before")
 # Kinds of a call that has taken effect.
 AFTER = ("reset-after", "no-answer-after", "delayed")
@@ -40,6 +40,9 @@ class Fault:
     seed: int = 0
     status: int = 500
     """The HTTP status of a server-error."""
+    code: str | None = None
+    """The code of an error of the service, of a call that is refused."""
+    message: str = ""
     seconds: float = 0.0
     """How long a delayed answer takes."""
     id: int = 0
@@ -54,7 +57,7 @@ class Fault:
             raise ApiError("BadRequest", "a fault is a JSON object")
         unknown = sorted(set(asked) - set(MEMBERS))
         if unknown:
-            raise ApiError("BadRequest", f"a fault has no {unknown}; it has {', '.join(MEMBERS)}")
+            raise ApiError("BadRequest", f"a fault has no member {unknown}, only {', '.join(MEMBERS)}")
         for name, value in asked.items():
             kind = MEMBERS[name]
             if (
@@ -62,7 +65,7 @@ class Fault:
                 or isinstance(value, bool)
                 or (isinstance(value, (int, float)) and value < 0)
             ):
-                raise ApiError("BadRequest", f"a fault's {name} can't be {value!r}")
+                raise ApiError("BadRequest", f"a fault's {name} cannot be {value!r}")
         _check(asked)
         # Once, unless the calls are picked by chance.
         fault = cls(**({} if "probability" in asked else {"count": 1}) | asked)
@@ -97,6 +100,8 @@ class Fault:
             return error_answers.server_error(request, self.status)
         if self.kind == "denied":
             return error_answers.denied(request)
+        if self.kind == "refused":
+            return error_answers.refused(request, self.code, self.message)
         return answer if self.kind == "delayed" else None
 
     async def disturb(self) -> None:
@@ -137,6 +142,8 @@ MEMBERS: dict[str, Any] = {
     "probability": (int, float),
     "seed": int,
     "status": int,
+    "code": str,
+    "message": str,
     "seconds": (int, float),
 }
 
@@ -199,15 +206,21 @@ def _check(asked: dict[str, Any]) -> None:
         raise ApiError("BadRequest", "a fault has seconds if its kind is delayed, and only then")
     if "status" in asked and (kind != "server-error" or asked["status"] not in error_answers.SERVER_ERRORS):
         raise ApiError("BadRequest", "a fault may have status 500 or 503 if its kind is server-error, and only then")
+    if ("code" in asked) != (kind == "refused") or ("message" in asked and kind != "refused"):
+        raise ApiError(
+            "BadRequest", "a fault has a code, and may have a message, if its kind is refused, and only then"
+        )
+    if kind == "refused" and asked.get("caller") == EVENT_BRIDGE:
+        raise ApiError("BadRequest", "a delivery of eventbridge is not refused; it can be throttled or denied")
     if asked.get("probability", 1) > 1:
         raise ApiError("BadRequest", "a fault's probability is a number from 0 to 1")
     if "seed" in asked and "probability" not in asked:
-        raise ApiError("BadRequest", "a fault has a seed for its probability, and it has no probability")
+        raise ApiError("BadRequest", "a fault with a seed needs a probability")
     if "operation" in asked:
         model = api_models.service_model(asked.get("service", ""))
         if model is None:
-            raise ApiError("BadRequest", f"a fault with an operation needs a service; {asked.get('service')!r} is none")
+            raise ApiError("BadRequest", f"a fault with an operation needs a service, not {asked.get('service')!r}")
         if asked["operation"] not in model.operation_names:
             raise ApiError("BadRequest", f"{asked['service']} has no operation {asked['operation']!r}")
     elif "service" in asked and api_models.service_model(asked["service"]) is None:
-        raise ApiError("BadRequest", f"there is no service {asked['service']!r}")
+        raise ApiError("BadRequest", f"the service {asked['service']!r} does not exist")

@@ -137,7 +137,7 @@ class Functions:
         condition: str,
         last: Attempt,
     ) -> None:
-        """Tell the destination, and the dead-letter queue, how an asynchronous invocation ended."""
+        """Send the result of an asynchronous invocation to its destination, and a failure to the dead-letter queue."""
         config = func["config"]
         outcome = "OnSuccess" if condition == "Success" else "OnFailure"
         destination = ((options.get("DestinationConfig") or {}).get(outcome) or {}).get("Destination")

@@ -14,7 +14,7 @@ class Journal:
 
     def __init__(self, capacity: int = CAPACITY) -> None:
         self._entries: deque[dict[str, Any]] = deque(maxlen=capacity)
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
         self._last = 0
 
     def record(self, kind: str, **fields: Any) -> int:
@@ -22,7 +22,13 @@ class Journal:
         with self._lock:
             self._last += 1
             self._entries.append({"seq": self._last, "time": time.time(), "kind": kind, **fields})
+            self._lock.notify_all()
             return self._last
+
+    def wait(self, seq: int, timeout: float) -> None:
+        """Return as soon as there is an entry after number `seq`, or after `timeout` seconds."""
+        with self._lock:
+            self._lock.wait_for(lambda: self._last > seq, timeout)
 
     def since(self, seq: int) -> dict[str, Any]:
         """The entries after number `seq`, the number to ask with next time, and how many were lost in between."""

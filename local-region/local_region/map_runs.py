@@ -92,7 +92,7 @@ class _MapRun:
         self._tell()
 
     def redrive(self) -> None:
-        """Make the children that did not succeed ready to go on."""
+        """Prepare the children that did not succeed for another run."""
         self.record.update(status="RUNNING", stopDate=None, redriveCount=self.record["redriveCount"] + 1)
         about = {"mapRunArn": self.record["mapRunArn"], "redriveCount": self.record["redriveCount"]}
         self._parent.record("MapRunRedriven", mapRunRedrivenEventDetails=about)

@@ -176,7 +176,7 @@ class OpsItems:
 
 
 def _identity(data: dict[str, Any]) -> tuple[str, str] | None:
-    """What OpsCenter tells duplicates by: the deduplication string, ignoring case, and its resources."""
+    """What identifies a duplicate for OpsCenter: the deduplication string, ignoring case, and the resources."""
     if "/aws/dedup" not in data:
         return None
     return json.loads(data["/aws/dedup"]["Value"])["dedupString"].casefold(), data.get("/aws/resources", {}).get(

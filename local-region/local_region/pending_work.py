@@ -12,7 +12,7 @@ logger = logging.getLogger("local_region")
 
 
 class PendingWork:
-    """Counts work by kind, runs it on the Region's event loop, and tells when none is left."""
+    """Counts work by kind, runs it on the Region's event loop, and reports when none is left."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop

@@ -1,4 +1,4 @@
-"""AWS Backup's vaults, backup jobs and recovery points, for EBS volumes."""
+"""AWS Backup's vaults, backup jobs and recovery points."""
 
 import asyncio
 import datetime
@@ -7,33 +7,32 @@ import uuid
 from typing import Any
 
 from botocore.utils import parse_timestamp
-from ministack.core.responses import AccountRegionScopedDict, get_account_id, get_region
-from ministack.services import backup, ec2
+from ministack.core.responses import AccountRegionScopedDict, get_account_id, request_scope
+from ministack.services import backup
 
 from local_region.api_error import ApiError
+from local_region.backup_types import MOST_TAGS, BackupType, with_tags_of_rule
 from local_region.callers import Caller
 from local_region.event_bus import EventBus
 from local_region.operations import add_rest_operations
 from local_region.pages import page, with_next_token
 from local_region.pending_work import PendingWork
 from local_region.settings import Settings
-from local_region.volumes import set_tags, tags_of
 
-# The system tag AWS Backup puts on the snapshots it makes.
-SOURCE_TAG = "aws:backup:source-resource"
 # The most MaxResults may be.
 LARGEST_PAGE = 1000
-# The most tags of its owner that a snapshot has.
-MOST_TAGS = 50
+# The ARNs of recovery points that are AWS Backup's own begin so.
+OWN_ARN = "arn:aws:backup:"
 
 
 class RecoveryPoints:
-    """Recovery points by ARN. That of a volume is a snapshot: its ARN, and its tags, are EC2's."""
+    """Recovery points by ARN. Most are snapshots of their service, which keeps their tags; some are AWS Backup's."""
 
-    def __init__(self, settings: Settings, pending: PendingWork, events: EventBus) -> None:
+    def __init__(self, settings: Settings, pending: PendingWork, events: EventBus, types: list[BackupType]) -> None:
         self._settings = settings
         self._pending = pending
         self._events = events
+        self._types = types
         self._points = AccountRegionScopedDict()
         self._jobs = AccountRegionScopedDict()
         self._jobs_by_token = AccountRegionScopedDict()
@@ -50,6 +49,8 @@ class RecoveryPoints:
                 "ListRecoveryPointsByResource": self._list_by_resource,
                 "ListProtectedResources": self._list_protected_resources,
                 "ListTags": self._list_tags,
+                "TagResource": self._tag_resource,
+                "UntagResource": self._untag_resource,
             },
         )
 
@@ -60,102 +61,95 @@ class RecoveryPoints:
             raise ApiError("ResourceNotFoundException", f"Recovery point does not exist: {arn}", Type="RecoveryPoint")
         return point
 
+    def type_of(self, point: dict[str, Any]) -> BackupType:
+        """The type of what a recovery point is of."""
+        return next(each for each in self._types if each.name == point["ResourceType"])
+
+    def own_tags(self, arn: str) -> dict[str, str] | None:
+        """The tags of a recovery point that AWS Backup keeps itself; None of any other."""
+        point = self._points.get(arn)
+        return point["_tags"] if point and arn.startswith(OWN_ARN) else None
+
     def copy(self, arn: str, vault: dict[str, Any], role: str) -> str:
-        """Copy a recovery point, with all its tags, into another vault; answers the copy's ARN."""
-        source, snapshot_id = self.get(arn), ec2._new_snapshot_id()
-        copied = f"arn:aws:ec2:{get_region()}::snapshot/{snapshot_id}"
-        # EC2 gives a copy the id of no volume (model of CopySnapshot: an arbitrary one).
-        ec2._snapshots[snapshot_id] = ec2._snapshots[arn.rpartition("/")[2]] | {
-            "SnapshotId": snapshot_id,
-            "VolumeId": "vol-ffffffff",
-            "StartTime": ec2._now_ts(),
-        }
-        set_tags(snapshot_id, tags_of(arn.rpartition("/")[2]))
-        # CreationDate stays the source's: the state of the data is of then.
-        self._points[copied] = source | {
-            "RecoveryPointArn": copied,
-            "BackupVaultName": vault["BackupVaultName"],
-            "BackupVaultArn": vault["BackupVaultArn"],
-            "IamRoleArn": role,
-            "CompletionDate": time.time(),
-        }
+        """Copy a recovery point, with all its tags, into a vault, which may be of another Region; answers the ARN."""
+        source = self.get(arn)
+        copied = self.type_of(source).copy(source)
+        with request_scope(get_account_id(), region_of(vault["BackupVaultArn"])):
+            key = vault.get("EncryptionKeyArn") or None
+            copied_arn = copied.put(key)
+            # CreationDate stays the source's: the state of the data is of then.
+            point = source | {
+                "RecoveryPointArn": copied_arn,
+                "BackupVaultName": vault["BackupVaultName"],
+                "BackupVaultArn": vault["BackupVaultArn"],
+                "IamRoleArn": role,
+                "CompletionDate": time.time(),
+                "_tags": dict(source["_tags"]),
+            }
+            if key and source["ResourceType"] != "EBS":
+                point |= {"IsEncrypted": True, "EncryptionKeyArn": key}
+            self._points[copied_arn] = point
         vault["NumberOfRecoveryPoints"] += 1
-        return copied
+        return copied_arn
 
     def _start_backup_job(self, params: dict[str, Any], caller: Caller) -> dict[str, Any]:
         caller.require("iam:PassRole", params["IamRoleArn"], **{"iam:PassedToService": "backup.amazonaws.com"})
-        vault = existing_vault(params["BackupVaultName"])
-        volume_id = params["ResourceArn"].rpartition("/")[2]
-        if ":volume/" not in params["ResourceArn"]:
+        vault, resource = existing_vault(params["BackupVaultName"]), params["ResourceArn"]
+        backup_type = next((each for each in self._types if each.covers(resource)), None)
+        if backup_type is None:
+            known = ", ".join(each.name for each in self._types)
             raise ApiError(
-                "InvalidRequestException", f"The local Region backs up EBS volumes only, not {params['ResourceArn']}"
+                "InvalidParameterValueException",
+                f"Resource not found: {resource}. The local Region backs up what is of these types: {known}",
             )
-        if volume_id not in ec2._volumes:
-            raise ApiError("InvalidParameterValueException", f"Volume not found: {params['ResourceArn']}")
         token = params.get("IdempotencyToken")
         if token in self._jobs_by_token:
             return self._jobs_by_token[token]
-        job = self._start(params, vault, volume_id)
+        job = self._start(params, vault, backup_type)
         if token:
             self._jobs_by_token[token] = job
         return job
 
-    def _start(self, params: dict[str, Any], vault: dict[str, Any], volume_id: str) -> dict[str, Any]:
-        snapshot_id = ec2._new_snapshot_id()
-        volume = ec2._volumes[volume_id]
-        now = time.time()
-        ec2._snapshots[snapshot_id] = {
-            "SnapshotId": snapshot_id,
-            "VolumeId": volume_id,
-            "VolumeSize": volume["Size"],
-            "Description": "This snapshot is created by the AWS Backup service.",
-            "State": "completed",
-            "StartTime": ec2._now_ts(),
-            "Progress": "100%",
-            "OwnerId": get_account_id(),
-            "Encrypted": volume["Encrypted"],
-            "StorageTier": "standard",
-        }
-        # The resource's tags are copied; those of the backup rule win. What does not fit leaves a recovery
-        # point without tags.
-        tags = tags_of(volume_id) | (params.get("RecoveryPointTags") or {})
-        if sum(not key.startswith("aws:") for key in tags) > MOST_TAGS:
-            tags = {}
-        set_tags(snapshot_id, tags | {SOURCE_TAG: params["ResourceArn"]})
-        arn = f"arn:aws:ec2:{get_region()}::snapshot/{snapshot_id}"
+    def _start(self, params: dict[str, Any], vault: dict[str, Any], backup_type: BackupType) -> dict[str, Any]:
+        now, of_rule = time.time(), params.get("RecoveryPointTags") or {}
+        made = backup_type.back_up(params["ResourceArn"], of_rule)
         job = {
             "AccountId": get_account_id(),
             "BackupJobId": str(uuid.uuid4()),
             "BackupVaultName": vault["BackupVaultName"],
             "BackupVaultArn": vault["BackupVaultArn"],
-            "RecoveryPointArn": arn,
+            "RecoveryPointArn": made.arn,
             "ResourceArn": params["ResourceArn"],
-            "ResourceType": "EBS",
+            "ResourceType": backup_type.name,
             "IamRoleArn": params["IamRoleArn"],
             "CreationDate": now,
             "StartBy": now + 3600,
             "State": "RUNNING",
             "PercentDone": "0.0",
-            "BackupSizeInBytes": volume["Size"] << 30,
+            "BackupSizeInBytes": made.size,
             "BytesTransferred": 0,
             "IsParent": False,
         }
         self._jobs[job["BackupJobId"]] = job
-        self._points[arn] = {
-            "RecoveryPointArn": arn,
+        self._points[made.arn] = {
+            "RecoveryPointArn": made.arn,
             "BackupVaultName": vault["BackupVaultName"],
             "BackupVaultArn": vault["BackupVaultArn"],
             "SourceBackupVaultArn": vault["BackupVaultArn"],
             "ResourceArn": params["ResourceArn"],
-            "ResourceType": "EBS",
+            "ResourceType": backup_type.name,
             "IamRoleArn": params["IamRoleArn"],
             "Status": "CREATING",
             "CreationDate": now,
-            "BackupSizeInBytes": volume["Size"] << 30,
-            "IsEncrypted": volume["Encrypted"],
+            "BackupSizeInBytes": made.size,
+            "IsEncrypted": made.is_encrypted,
             "StorageClass": "WARM",
             "VaultType": "BACKUP_VAULT",
             "IsParent": False,
+            "_restore_metadata": made.restore_metadata,
+            # What a restore can copy, which later changes of the recovery point's tags do not reach.
+            "_source_tags": made.tags,
+            "_tags": with_tags_of_rule(made.tags, of_rule),
         }
         if self._settings.backup_seconds:
             self._announce(job)
@@ -233,11 +227,8 @@ class RecoveryPoints:
             "BackupVaultArn": point["BackupVaultArn"],
             "RecoveryPointArn": point["RecoveryPointArn"],
             "ResourceType": point["ResourceType"],
-            # What is stored with an EBS backup names no zone: whoever restores has to choose one.
-            "RestoreMetadata": {
-                "encrypted": str(point["IsEncrypted"]).lower(),
-                "volumeId": point["ResourceArn"].rpartition("/")[2],
-            },
+            # A copy's is that of its source, and names what is in the source's Region.
+            "RestoreMetadata": point["_restore_metadata"],
         }
 
     def _in_vault(self, params: dict[str, Any]) -> dict[str, Any]:
@@ -266,7 +257,8 @@ class RecoveryPoints:
                 "CreationDate": point["CreationDate"],
                 "Status": point["Status"],
                 "BackupSizeBytes": point["BackupSizeInBytes"],
-                # AWS leaves BackupVaultName out for volumes.
+                # AWS leaves it out for volumes.
+                "BackupVaultName": None if point["ResourceType"] == "EBS" else point["BackupVaultName"],
                 "IsParent": point["IsParent"],
                 "VaultType": point["VaultType"],
             }
@@ -289,16 +281,35 @@ class RecoveryPoints:
         return listed("Results", list(resources.values()), params)
 
     def _list_tags(self, params: dict[str, Any], _caller: Caller) -> dict[str, Any]:
-        arn = params["ResourceArn"]
+        return {"Tags": self._kept_tags(params["ResourceArn"])}
+
+    def _tag_resource(self, params: dict[str, Any], _caller: Caller) -> dict[str, Any]:
+        kept = self._kept_tags(params["ResourceArn"])
+        if sum(not key.startswith("aws:") for key in kept | params["Tags"]) > MOST_TAGS:
+            raise ApiError("LimitExceededException", f"{params['ResourceArn']} can have {MOST_TAGS} tags at most")
+        kept.update(params["Tags"])
+        return {}
+
+    def _untag_resource(self, params: dict[str, Any], _caller: Caller) -> dict[str, Any]:
+        kept = self._kept_tags(params["ResourceArn"])
+        for key in params["TagKeyList"]:
+            kept.pop(key, None)
+        return {}
+
+    def _kept_tags(self, arn: str) -> dict[str, str]:
+        """The tags that AWS Backup keeps of a vault, a plan or a recovery point of its own."""
         if not arn.startswith("arn:aws:backup:"):
             raise ApiError("ResourceNotFoundException", f"AWS Backup keeps no tags of {arn}")
+        own = self.own_tags(arn)
+        if own is not None:
+            return own
         for records, name, tags in (
             (backup._vaults, "BackupVaultArn", "BackupVaultTags"),
             (backup._plans, "BackupPlanArn", "Tags"),
         ):
             for record in records.values():
                 if record[name] == arn:
-                    return {"Tags": record[tags]}
+                    return record[tags]
         raise ApiError("ResourceNotFoundException", f"Resource does not exist: {arn}")
 
 
@@ -349,3 +360,19 @@ def existing_vault(name: str) -> dict[str, Any]:
     if vault is None:
         raise ApiError("ResourceNotFoundException", f"Backup vault does not exist: {name}")
     return vault
+
+
+def vault_by_arn(arn: str) -> dict[str, Any]:
+    """A backup vault of any Region, or ResourceNotFoundException."""
+    parts = arn.split(":", 6)
+    if len(parts) == 7 and parts[5] == "backup-vault":
+        with request_scope(get_account_id(), region_of(arn)):
+            vault = backup._vaults.get(parts[6])
+        if vault and vault["BackupVaultArn"] == arn:
+            return vault
+    raise ApiError("ResourceNotFoundException", f"Backup vault does not exist: {arn}")
+
+
+def region_of(arn: str) -> str:
+    """The Region in an ARN."""
+    return arn.split(":")[3]

@@ -19,6 +19,8 @@ from local_region.calls import Calls
 from local_region.connections import follow_connections
 from local_region.control import Asgi, Control
 from local_region.copy_jobs import CopyJobs
+from local_region.database_resources import add_database_resources
+from local_region.databases import database_backups
 from local_region.documents import Documents
 from local_region.ec2_tags import add_tag_actions
 from local_region.encryption import require_keys
@@ -32,15 +34,21 @@ from local_region.notifications import check_message_structure, record_messages
 from local_region.ops_items import OpsItems
 from local_region.pending_work import PendingWork
 from local_region.recovery_points import RecoveryPoints
+from local_region.region_settings import RegionSettings
 from local_region.restore_jobs import RestoreJobs
 from local_region.routing_controls import RoutingControls
 from local_region.runbooks import Runbooks
 from local_region.schedules import Schedules
 from local_region.settings import Settings
 from local_region.stack_calls import check_stack_calls
+from local_region.stack_progress import StackProgress
 from local_region.stack_resources import StackResources
 from local_region.stack_templates import read_templates_by_virtual_host
 from local_region.state_machines import StateMachines
+from local_region.status_changes import StatusChanges
+from local_region.table_backups import TableBackups
+from local_region.tables import Tables
+from local_region.volume_backups import VolumeBackups
 from local_region.volumes import Volumes
 
 
@@ -50,6 +58,12 @@ class Region:
 
     asgi: Asgi
     functions: Functions
+    stacks: StackProgress
+
+    def close(self) -> None:
+        """End the processes of functions, and what waits in threads."""
+        self.stacks.close()
+        self.functions.close()
 
 
 def assemble(settings: Settings, endpoint: str, loop: asyncio.AbstractEventLoop) -> Region:
@@ -59,7 +73,6 @@ def assemble(settings: Settings, endpoint: str, loop: asyncio.AbstractEventLoop)
     """
     journal, pending = Journal(), PendingWork(loop)
     name_resources_as_aws()
-    know_tags_of_resources()
     count_loopback_as_tls()
     require_keys()
     follow_connections()
@@ -75,15 +88,21 @@ def assemble(settings: Settings, endpoint: str, loop: asyncio.AbstractEventLoop)
     instances = Instances(volumes, events)
     groups = AutoScaling(instances)
     add_tag_actions()
-    points = RecoveryPoints(settings, pending, events)
+    changes = StatusChanges(journal, pending)
+    tables = TableBackups(changes, Tables(settings, pending, changes), RegionSettings())
+    types = [VolumeBackups(volumes), *database_backups(settings, changes), tables]
+    points = RecoveryPoints(settings, pending, events, types)
+    know_tags_of_resources(points.own_tags)
     CopyJobs(settings, pending, events, points)
-    restores = RestoreJobs(settings, journal, pending, events, points, volumes)
+    restores = RestoreJobs(settings, journal, pending, events, points)
     ops_items = OpsItems(journal, events)
     documents = Documents()
     Runbooks(settings, endpoint, pending, events, documents)
     StackResources(instances, volumes, groups, documents)
+    add_database_resources()
     read_templates_by_virtual_host()
     check_stack_calls()
+    stacks = StackProgress(settings, journal, pending)
     StateMachines(settings, endpoint, journal, pending, events)
     read_models_ahead()
     routing = RoutingControls(endpoint)
@@ -99,5 +118,6 @@ def assemble(settings: Settings, endpoint: str, loop: asyncio.AbstractEventLoop)
         routing,
         ops_items,
         volumes,
+        changes,
     )
-    return Region(control, functions)
+    return Region(control, functions, stacks)

@@ -1,4 +1,4 @@
-"""AWS Backup's restore jobs: a volume out of a recovery point, and the events on the way."""
+"""AWS Backup's restore jobs: a resource out of a recovery point, and the events on the way."""
 
 import asyncio
 import time
@@ -8,18 +8,22 @@ from typing import Any
 from ministack.core.responses import AccountRegionScopedDict, get_account_id, get_region
 
 from local_region.api_error import ApiError
+from local_region.backup_types import BackupType, Restore
 from local_region.callers import Caller
 from local_region.event_bus import EventBus
 from local_region.journal import Journal
 from local_region.operations import add_rest_operations
 from local_region.pending_work import PendingWork
-from local_region.recovery_points import SOURCE_TAG, RecoveryPoints, completed_within, iso, listed, within
+from local_region.recovery_points import RecoveryPoints, completed_within, iso, listed, within
 from local_region.settings import Settings
-from local_region.volumes import Volumes, tags_of, volume_arn
 
 # The tag AWS Backup puts on what a restore test creates.
 RESTORE_TEST_TAG = "awsbackup-restore-test"
 RESTORE_TEST_ROLE = "service-role/AWSBackupDefaultServiceRole"
+# The most that the metadata of a job may hold.
+METADATA_BYTES = 200_000
+# The types whose restored resources can be tagged as they are made.
+TAGGED_BY_TESTS = ("EBS", "RDS", "Aurora", "DocumentDB", "Neptune")
 
 
 class _Asked(ApiError):
@@ -36,14 +40,12 @@ class RestoreJobs:
         pending: PendingWork,
         events: EventBus,
         points: RecoveryPoints,
-        volumes: Volumes,
     ) -> None:
         self._settings = settings
         self._journal = journal
         self._pending = pending
         self._events = events
         self._points = points
-        self._volumes = volumes
         self._jobs = AccountRegionScopedDict()
         # Of a token, the job that it started and the moment.
         self._tokens = AccountRegionScopedDict()
@@ -60,12 +62,10 @@ class RestoreJobs:
         )
 
     def start_test(self, recovery_point_arn: str, metadata: dict[str, str]) -> str:
-        """Restore as AWS Backup restore testing does, which picks a zone itself; answers the restore job's id."""
+        """Restore as AWS Backup restore testing does, which picks a zone or a name itself; answers the job's id."""
         plan = f"arn:aws:backup:{get_region()}:{get_account_id()}:restore-testing-plan:local_region-{uuid.uuid4()}"
         role = f"arn:aws:iam::{get_account_id()}:role/{RESTORE_TEST_ROLE}"
-        return self._start(
-            recovery_point_arn, {"availabilityZone": f"{get_region()}a"} | metadata, role, restore_testing_plan=plan
-        )
+        return self._start(recovery_point_arn, metadata, role, restore_testing_plan=plan)
 
     def fail(self, message: str, recovery_point_arn: str | None, count: int) -> None:
         """Have the next `count` jobs fail with a message: those of a recovery point, or of any."""
@@ -124,14 +124,14 @@ class RestoreJobs:
                 "InvalidParameterValueException",
                 f"ResourceType {resource_type} is not that of the recovery point: {point['ResourceType']}",
             )
-        if not metadata.get("availabilityZone"):
-            raise ApiError(
-                "InvalidParameterValueException",
-                "Metadata must hold availabilityZone: the Availability Zone to restore the volume into",
-            )
+        job_id, backup_type = str(uuid.uuid4()).upper(), self._points.type_of(point)
+        if restore_testing_plan:
+            metadata = backup_type.metadata_of_test(job_id) | metadata
+        _check_is_of_strings(metadata)
+        backup_type.check(metadata)
         job = {
             "AccountId": get_account_id(),
-            "RestoreJobId": str(uuid.uuid4()).upper(),
+            "RestoreJobId": job_id,
             "RecoveryPointArn": recovery_point_arn,
             "SourceResourceArn": point["ResourceArn"],
             "BackupVaultArn": point["BackupVaultArn"],
@@ -146,28 +146,29 @@ class RestoreJobs:
         }
         if restore_testing_plan:
             job["CreatedBy"] = {"RestoreTestingPlanArn": restore_testing_plan}
-        self._jobs[job["RestoreJobId"]] = (job, metadata)
+        self._jobs[job_id] = (job, metadata)
         self._announce(job)
-        self._pending.start("restore-job", self._run(job, metadata, copy_tags))
-        return job["RestoreJobId"]
+        restore = Restore(job, metadata, dict(point["_source_tags"]) if copy_tags else None)
+        if restore_testing_plan and job["ResourceType"] in TAGGED_BY_TESTS:
+            restore.tags = {RESTORE_TEST_TAG: job_id}
+        self._pending.start("restore-job", self._run(restore, backup_type))
+        return job_id
 
-    async def _run(self, job: dict[str, Any], metadata: dict[str, str], copy_tags: bool) -> None:
+    async def _run(self, restore: Restore, backup_type: BackupType) -> None:
+        job = restore.job
         job["Status"] = "RUNNING"
         self._announce(job)
-        await asyncio.sleep(self._settings.restore_seconds)
         try:
+            backup_type.begin(restore)
+            await asyncio.sleep(self._settings.restore_seconds_of(job["ResourceType"]))
             self._fail_if_asked_to(job)
-            volume_id = self._create_volume(job, metadata, copy_tags)
+            arn = backup_type.finish(restore)
         except (ApiError, ValueError) as error:
+            backup_type.abandon(restore)
             message = error.message if isinstance(error, _Asked) else str(error)
             job.update(Status="FAILED", StatusMessage=message, CompletionDate=time.time())
         else:
-            job.update(
-                Status="COMPLETED",
-                PercentDone="100.00%",
-                CreatedResourceArn=volume_arn(volume_id),
-                CompletionDate=time.time(),
-            )
+            job.update(Status="COMPLETED", PercentDone="100.00%", CreatedResourceArn=arn, CompletionDate=time.time())
         self._announce(job)
 
     def _fail_if_asked_to(self, job: dict[str, Any]) -> None:
@@ -176,32 +177,12 @@ class RestoreJobs:
                 failure["count"] -= 1
                 raise _Asked("AskedFor", failure["message"])
 
-    def _create_volume(self, job: dict[str, Any], metadata: dict[str, str], copy_tags: bool) -> str:
-        snapshot_id = job["RecoveryPointArn"].rpartition("/")[2]
-        # A restored volume has no tags of its own unless the caller asks for them.
-        tags = {key: value for key, value in tags_of(snapshot_id).items() if copy_tags and key != SOURCE_TAG}
-        if "CreatedBy" in job:
-            tags[RESTORE_TEST_TAG] = job["RestoreJobId"]
-        numbers = {
-            name: int(metadata[name]) if metadata.get(name) else None for name in ("volumeSize", "iops", "throughput")
-        }
-        return self._volumes.create(
-            metadata["availabilityZone"],
-            tags,
-            numbers["volumeSize"],
-            snapshot_id,
-            metadata.get("volumeType") or "gp3",
-            numbers["iops"],
-            numbers["throughput"],
-            metadata.get("encrypted") == "true",
-            kms_key_id=metadata.get("kmsKeyId") or None,
-        )
-
     def _announce(self, job: dict[str, Any]) -> None:
         """Journal and publish the job's state, in the shapes AWS Backup documents."""
         self._journal.record(
             "restore-job",
             restoreJobId=job["RestoreJobId"],
+            resourceType=job["ResourceType"],
             status=job["Status"],
             recoveryPointArn=job["RecoveryPointArn"],
             createdResourceArn=job.get("CreatedResourceArn"),
@@ -271,3 +252,12 @@ class RestoreJobs:
         if params.get("ValidationStatusMessage"):
             job["ValidationStatusMessage"] = params["ValidationStatusMessage"]
         return {}
+
+
+def _check_is_of_strings(metadata: dict[str, Any]) -> None:
+    """Metadata is a map of strings to strings: whoever sends a list in it is refused before a job exists."""
+    for key, value in metadata.items():
+        if not isinstance(value, str):
+            raise ApiError("SerializationException", f"Metadata.{key} is not a string: {value!r}")
+    if sum(len(key) + len(value) for key, value in metadata.items()) > METADATA_BYTES:
+        raise ApiError("InvalidParameterValueException", f"Metadata is longer than {METADATA_BYTES} bytes")

@@ -52,7 +52,7 @@ def assume(role_arn: str, session_name: str, service: str, source_arn: str, **ab
 
 
 def of_session(access_key_id: str) -> Credentials | None:
-    """The credentials of a session by their key's id; None when there is no such session."""
+    """The credentials of a session by their key's id; None if the session does not exist."""
     session = sts._sessions.get(access_key_id)
     return Credentials(access_key_id, session["SecretAccessKey"], session["SessionToken"]) if session else None
 

@@ -53,7 +53,7 @@ def references(value: Any) -> set[str]:
 
 
 def resolved(value: Any, lookup: Callable[[str], Any]) -> Any:
-    """`value` with its references looked up. One that is all there is keeps its type; others become text."""
+    """`value` with its references looked up. A value that is only a reference keeps its type; others become text."""
     if isinstance(value, dict):
         return {key: resolved(each, lookup) for key, each in value.items()}
     if isinstance(value, list):

@@ -186,7 +186,7 @@ class Runbooks:
         return {"AutomationExecutionId": execution_id}
 
     async def _run(self, execution: Execution, step: dict[str, Any] | None) -> None:
-        """Carry out steps from `step` on. One that waits for a person ends this; a signal goes on from there."""
+        """Carry out steps from `step` on. A step that waits for a person ends this, and a signal continues there."""
         while step is not None:
             record = _step_record(step)
             execution.record["StepExecutions"].append(record)
@@ -232,7 +232,7 @@ class Runbooks:
         return _with_outputs(await self._actions.carry_out(step["action"], doing), step)
 
     async def _ask(self, execution: Execution, doing: Doing) -> Any:
-        """Tell the topic of an aws:approve step that approval is asked for."""
+        """Send the request for approval of an aws:approve step to its topic."""
         doing.input("Approvers")
         execution.approvals = int(doing.inputs.get("MinRequiredApprovals") or 1)
         if doing.inputs.get("NotificationArn"):
@@ -258,7 +258,7 @@ class Runbooks:
         execution.deadline = asyncio.get_running_loop().call_later(_timeout_seconds(step), give_up)
 
     def _go_on(self, execution: Execution, status: str, answer: Any) -> None:
-        """Go on after a step that waited."""
+        """Continue after a step that waited."""
         execution.deadline.cancel()
         execution.record["AutomationExecutionStatus"] = "InProgress"
         record = execution.record["StepExecutions"][-1]
@@ -272,7 +272,7 @@ class Runbooks:
     def _next(
         self, execution: Execution, step: dict[str, Any], record: dict[str, Any], status: str, answer: Any
     ) -> dict[str, Any] | None:
-        """Write down how a step ended; answers the one to go on with, None when the execution is over."""
+        """Record the result of a step. Returns the next step; None at the end of the execution."""
         record.update(StepStatus=status, ExecutionEndTime=time.time())
         if status == "Success":
             record["Outputs"] = {name: as_texts(value) for name, value in answer.items()}

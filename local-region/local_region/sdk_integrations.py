@@ -155,6 +155,7 @@ def _error_name(error: ClientError, model: OperationModel, prefix: str) -> str:
     code = error.response["Error"]["Code"]
     for shape in model.service_model.error_shapes:
         if code in (shape.name, (shape.metadata.get("error") or {}).get("code")):
-            name = re.sub(r"(Exception|Fault)$", "", spelled(shape.name))
-            return f"{name}Exception"
+            # The name of a class, in which no acronym is in capitals.
+            name = re.sub(r"[A-Z]{2,}(?=[A-Z][a-z]|$)", lambda acronym: acronym[0].capitalize(), shape.name)
+            return f"{re.sub('(Exception|Fault)$', '', name)}Exception"
     return f"{prefix}Exception"

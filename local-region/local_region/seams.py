@@ -35,6 +35,8 @@ core.lambda_runtime              ProvidedWorker._build_handler_class  self gener
 core.lambda_runtime              ProvidedWorker.invoke                self event request_id trace_id invoked_function_arn
 core.router                      detect_service                       method path headers query_params
 core.router                      extract_access_key_id                *
+core.router                      _documentdb_claims                   params
+core.responses                   request_scope                        account_id region
 services.autoscaling             _reconcile_instances                 asg
 services.autoscaling             _p                                   params key
 services.autoscaling             _error                               code message status
@@ -53,11 +55,16 @@ services.cloudformation.provisioners _asg_create                      logical_id
 services.cloudformation.provisioners _asg_update                      physical_id old_props new_props stack_name logical_id
 services.cloudformation.provisioners _asg_delete                      physical_id props
 services.cloudformation.provisioners _physical_name                   *
+services.cloudformation.stacks   _add_event                           stack_id stack_name logical_id resource_type status reason physical_id detailed_status
+services.cloudformation.stacks   _runs_on_worker_thread               resource_type
+services.dynamodb                _delete_table                        data
+services.dynamodb                _table_description                   name
 services.ec2                     _attach_volume                       p
 services.ec2                     _create_volume                       p
 services.ec2                     _describe_instances                  p
 services.ec2                     _describe_tags                       p
 services.ec2                     _describe_volumes                    p
+services.ec2                     _ensure_defaults_initialized
 services.ec2                     _detach_volume                       p
 services.ec2                     _error                               code message status
 services.ec2                     _esc                                 *
@@ -103,6 +110,12 @@ services.lambda_svc              _get_func_record_for_ref             function_r
 services.lambda_svc              _provided_worker_env                 config code_dir port
 services.lambda_svc              _runtime_env_vars                    config
 services.lambda_svc              invoke_async_with_retry              func event
+services.rds                     _create_subnet_group                 p
+services.rds                     _create_option_group                 p
+services.rds                     _delete_option_group                 p
+services.rds                     _error                               *
+services.rds                     _p                                   params key default
+services.rds                     _resolve_subnet_group_members        subnet_ids
 services.sts                     register_session                     access_key session
 services.sns                     _error                               code message status
 services.sns                     _fanout                              topic_arn msg_id message subject message_structure message_attributes message_group_id message_dedup_id
@@ -142,7 +155,7 @@ services.stepfunctions           json_response                        *
 
 # Stores and tables: module, name, and keys they must hold.
 TABLES = """
-app                              SERVICE_HANDLERS                     backup sns sqs ssm
+app                              SERVICE_HANDLERS                     backup dynamodb rds sns sqs ssm
 core.iam_actions                 SERVICE_TO_IAM_NAMESPACE             backup ec2
 core.router                      SERVICE_PATTERNS                     ssm
 services.autoscaling             _ACTION_MAP                          CompleteLifecycleAction DeleteAutoScalingGroup DescribeAutoScalingGroups StartInstanceRefresh
@@ -153,13 +166,20 @@ services.backup                  _selections
 services.backup                  _vaults
 services.cloudformation          _change_sets
 services.cloudformation          _stacks
-services.cloudformation.handlers     _ACTION_HANDLERS                 CreateChangeSet CreateStack DeleteStack DescribeStackResource DescribeStacks GetTemplateSummary UpdateStack ValidateTemplate
-services.cloudformation.provisioners _RESOURCE_HANDLERS               AWS::AutoScaling::AutoScalingGroup AWS::Events::Rule AWS::Logs::LogGroup AWS::S3::Bucket AWS::SNS::Topic
+services.cloudformation.handlers     _ACTION_HANDLERS                 CreateChangeSet CreateStack DeleteStack DescribeStackResource DescribeStackResources DescribeStacks GetTemplateSummary ListStackResources UpdateStack ValidateTemplate
+services.cloudformation.provisioners _RESOURCE_HANDLERS               AWS::AutoScaling::AutoScalingGroup AWS::DocDB::DBSubnetGroup AWS::EC2::SecurityGroup AWS::Events::Rule AWS::Logs::LogGroup AWS::RDS::DBSubnetGroup AWS::S3::Bucket AWS::SNS::Topic
 services.cloudformation.provisioners _STACK_TAG_PROPERTY              AWS::AutoScaling::AutoScalingGroup
+services.dynamodb                _kinesis_destinations
+services.dynamodb                _pitr_settings
+services.dynamodb                _resource_policies
+services.dynamodb                _tables
+services.dynamodb                _tags
+services.dynamodb                _ttl_settings
 services.ec2                     _ACTION_MAP                          AttachVolume CreateVolume DescribeInstances DescribeTags DescribeVolumes DescribeVolumesModifications ModifyVolume StopInstances
 services.ec2                     _INSTANCE_ID_RE
 services.ec2                     _instances
 services.ec2                     _launch_templates
+services.ec2                     _security_groups
 services.ec2                     _snapshots
 services.ec2                     _subnets
 services.ec2                     _tags
@@ -169,6 +189,12 @@ services.eventbridge             _rules
 services.eventbridge             _targets
 services.lambda_svc              _functions
 services.lambda_svc              _RESERVED_RUNTIME_ENV_VARS           AWS_LAMBDA_RUNTIME_API
+services.rds                     _ACTION_MAP                          CreateDBSubnetGroup
+services.rds                     _db_cluster_param_groups
+services.rds                     _option_groups
+services.rds                     _param_groups
+services.rds                     _subnet_groups
+services.rds                     _tags
 core.iam_evaluator               _request_origin
 services.iam                     _roles
 services.s3                      _bucket_tags
@@ -179,6 +205,7 @@ services.stepfunctions           _state_machines
 services.stepfunctions           _task_tokens
 services.sns                     _topics
 services.sts                     _sessions
+services.tagging                 _COLLECTORS
 """
 
 

@@ -73,7 +73,7 @@ async def _serve(
     async def stopped() -> None:
         await stop.wait()
         # The functions first: their connections end with them.
-        await asyncio.to_thread(region.functions.close)
+        await asyncio.to_thread(region.close)
 
     config = Config()
     config.bind = [f"fd://{listener.fileno()}"]
@@ -83,7 +83,7 @@ async def _serve(
     try:
         await serve_http(announced, config, shutdown_trigger=stopped)
     finally:
-        region.functions.close()
+        region.close()
 
 
 def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""An execution's way through its states: branches, iterations, retries, and where a redrive goes on."""
+"""Runs the states of an execution: branches, iterations, retries, and the state where a redrive continues."""
 
 import contextvars
 import datetime
@@ -39,7 +39,7 @@ class Stopped(Exception):
 
 @dataclass
 class Place:
-    """How far a list of states has been run: what a redrive goes on with."""
+    """The progress in a list of states, where a redrive continues."""
 
     state: str | None
     """The state to be run next; None when all are done."""

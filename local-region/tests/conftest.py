@@ -20,7 +20,7 @@ def region() -> Iterator[RunningRegion]:
 
 @pytest.fixture(scope="session")
 def binaries(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder holding the binary `tiny`, as cargo's target/debug holds the project's."""
+    """A folder with the binary `tiny`, in place of cargo's target/debug."""
     folder = tmp_path_factory.mktemp("binaries")
     write_binary(folder / "tiny")
     return folder

@@ -1,4 +1,4 @@
-"""State machines made and run by tests."""
+"""Creating and running state machines in tests."""
 
 import json
 import uuid
@@ -14,11 +14,17 @@ def policy(*statements: dict[str, Any]) -> str:
     return json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
 
 
-def make_role(region: RunningRegion, *actions: str, service: str = "states.amazonaws.com") -> str:
-    """A role that Step Functions may work with and that may do these actions; its ARN."""
-    iam, name = region.client("iam"), f"role-{uuid.uuid4().hex}"
+def make_role(
+    region: RunningRegion,
+    *actions: str,
+    service: str = "states.amazonaws.com",
+    path: str = "/",
+    name: str | None = None,
+) -> str:
+    """A role that Step Functions can assume, with these actions. Returns its ARN."""
+    iam, name = region.client("iam"), name or f"role-{uuid.uuid4().hex}"
     trust = {"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"}
-    made = iam.create_role(RoleName=name, AssumeRolePolicyDocument=policy(trust))
+    made = iam.create_role(Path=path, RoleName=name, AssumeRolePolicyDocument=policy(trust))
     if actions:
         allowed = {"Effect": "Allow", "Action": list(actions), "Resource": "*"}
         iam.put_role_policy(RoleName=name, PolicyName="own", PolicyDocument=policy(allowed))
@@ -26,7 +32,7 @@ def make_role(region: RunningRegion, *actions: str, service: str = "states.amazo
 
 
 def make(region: RunningRegion, role: str, states: dict[str, Any], **definition: Any) -> str:
-    """A state machine that begins with the first of its states; its ARN."""
+    """A state machine that begins with the first of its states. Returns its ARN."""
     whole = {"StartAt": next(iter(states)), "States": states} | definition
     return region.client("stepfunctions").create_state_machine(
         name=f"machine-{uuid.uuid4().hex}", definition=json.dumps(whole), roleArn=role
@@ -34,7 +40,7 @@ def make(region: RunningRegion, role: str, states: dict[str, Any], **definition:
 
 
 def ended(region: RunningRegion, execution_arn: str) -> dict[str, Any]:
-    """An execution, once it is over: it is work in progress until then."""
+    """A finished execution. Until then it counts as pending work."""
     region.wait_until_idle()
     return region.client("stepfunctions").describe_execution(executionArn=execution_arn)
 
@@ -42,18 +48,18 @@ def ended(region: RunningRegion, execution_arn: str) -> dict[str, Any]:
 def run(
     region: RunningRegion, role: str, states: dict[str, Any], given: Any = None, **definition: Any
 ) -> dict[str, Any]:
-    """An execution of these states, once it is over."""
+    """A finished execution of these states."""
     machine = make(region, role, states, **definition)
     started = region.client("stepfunctions").start_execution(stateMachineArn=machine, input=json.dumps(given or {}))
     return ended(region, started["executionArn"])
 
 
 def output(execution: dict[str, Any]) -> Any:
-    """What an execution that must have succeeded put out."""
+    """The output of an execution that must have succeeded."""
     assert execution["status"] == "SUCCEEDED", (execution.get("error"), execution.get("cause"))
     return json.loads(execution["output"])
 
 
 def task(resource: str, arguments: Any = None, **state: Any) -> dict[str, Any]:
-    """A task, the last state unless it says otherwise."""
+    """A task, by default the last state."""
     return {"Type": "Task", "Resource": resource, "Parameters": arguments or {}} | (state or {"End": True})

@@ -1,4 +1,4 @@
-"""A local Region run as its users run it, in a process of its own, and what tests ask of it."""
+"""A local Region in a separate process, as its users run it, and helpers for tests."""
 
 import json
 import os
@@ -23,7 +23,7 @@ REGION = "us-west-2"
 
 
 class RunningRegion:
-    """One serving process. Its waits end as soon as there is something to see."""
+    """One serving process. Its waits end as soon as the condition holds."""
 
     def __init__(
         self,
@@ -55,30 +55,31 @@ class RunningRegion:
         self.ready = json.loads(self.process.stdout.readline())
         self.endpoint: str = self.ready["endpoint"]
         self.region = region
-        self._clients: dict[str, Any] = {}
+        self._clients: dict[tuple[str, str], Any] = {}
 
     def stop(self) -> int:
-        """End the process by ending its standard input; answers its exit code."""
+        """End the process by closing its standard input. Returns its exit code."""
         self.process.stdin.close()
         return self.process.wait(timeout=15)
 
-    def client(self, service: str) -> Any:
-        """A client with the operator's credentials that checks every answer against the API model."""
-        if service not in self._clients:
+    def client(self, service: str, region: str | None = None) -> Any:
+        """A client with the operator's credentials that validates every response with the API model."""
+        key = (service, region or self.region)
+        if key not in self._clients:
             client = boto3.session.Session().client(
                 service,
-                region_name=self.region,
+                region_name=region or self.region,
                 endpoint_url=self.endpoint,
                 aws_access_key_id=self.ready["accessKeyId"],
                 aws_secret_access_key=self.ready["secretAccessKey"],
                 config=botocore.config.Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}),
             )
             client.meta.events.register("after-call", check_answer)
-            self._clients[service] = client
-        return self._clients[service]
+            self._clients[key] = client
+        return self._clients[key]
 
     def get(self, path: str) -> Any:
-        """What a control endpoint answers."""
+        """The answer of a control endpoint."""
         with urllib.request.urlopen(f"{self.endpoint}/_local-region/{path}", timeout=60) as answer:
             return json.load(answer)
 
@@ -94,13 +95,13 @@ class RunningRegion:
             return error.code, json.load(error)
 
     def delete(self, path: str) -> Any:
-        """What a control endpoint answers to DELETE."""
+        """The answer of a control endpoint to DELETE."""
         request = urllib.request.Request(f"{self.endpoint}/_local-region/{path}", method="DELETE")
         with urllib.request.urlopen(request, timeout=60) as answer:
             return json.load(answer)
 
     def send(self, **envelope: Any) -> str:
-        """Send an event as an AWS service does; answers its id."""
+        """Send an event as an AWS service does. Returns its id."""
         status, answer = self.post("events", {name.replace("_", "-"): value for name, value in envelope.items()})
         assert status == 200, answer
         return answer["eventIds"][0]
@@ -118,13 +119,15 @@ class RunningRegion:
         ]
 
     def wait_for(self, count: int, kind: str, holds: Callable[[dict[str, Any]], bool]) -> list[dict[str, Any]]:
-        """The journal's entries of a kind of which `holds` holds, as soon as there are `count` of them."""
-        deadline = time.monotonic() + 30
+        """Wait for `count` journal entries of a kind for which `holds` is true."""
+        found: list[dict[str, Any]] = []
+        deadline, since = time.monotonic() + 30, 0
         while time.monotonic() < deadline:
-            found = [entry for entry in self.journal(kind) if holds(entry)]
+            journal = self.get(f"journal?since={since}&timeout=1")
+            since = journal["next"]
+            found += [entry for entry in journal["entries"] if entry["kind"] == kind and holds(entry)]
             if len(found) >= count:
                 return found
-            time.sleep(0.02)
         raise AssertionError(f"the journal has {len(found)} such entries of kind {kind}, not {count}: {found}")
 
     def deploy(self, template: Path, stack_name: str, *options: str) -> dict[str, Any]:
@@ -163,7 +166,7 @@ class RunningRegion:
 
 
 def subscribe(region: RunningRegion, name: str, pattern: dict[str, Any]) -> str:
-    """Send the events that match `pattern` to a new queue; answers its URL."""
+    """Send the events that match `pattern` to a new queue. Returns its URL."""
     url, arn = make_queue(region, name)
     region.client("events").put_rule(Name=name, EventPattern=json.dumps(pattern))
     region.client("events").put_targets(Rule=name, Targets=[{"Id": "queue", "Arn": arn}])
@@ -171,7 +174,7 @@ def subscribe(region: RunningRegion, name: str, pattern: dict[str, Any]) -> str:
 
 
 def make_queue(region: RunningRegion, name: str) -> tuple[str, str]:
-    """Create a queue that rules may send to; answers its URL and ARN."""
+    """Create a queue that rules may send to. Returns its URL and ARN."""
     sqs = region.client("sqs")
     url = sqs.create_queue(QueueName=name)["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
@@ -216,7 +219,7 @@ def refusal(call: Callable[[], Any]) -> tuple[str, str]:
 
 
 def check_answer(http_response: Any, parsed: dict[str, Any], model: Any, **_: Any) -> None:
-    """An answer has every member its shape requires and, where the wire shows it, none the shape lacks."""
+    """Check that a response has every required member of its shape and, as far as visible, no unknown one."""
     if http_response.status_code >= 400 or model.output_shape is None:
         return
     if model.service_model.service_name == "iam":

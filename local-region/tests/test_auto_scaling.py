@@ -29,7 +29,7 @@ def group(region: RunningRegion, stack: dict[str, Any]) -> str:
 
 
 def members(region: RunningRegion, group: str) -> dict[str, str]:
-    """Lifecycle states by instance, as the group tells them."""
+    """Lifecycle states by instance, as DescribeAutoScalingGroups returns them."""
     (described,) = region.client("autoscaling").describe_auto_scaling_groups(AutoScalingGroupNames=[group])[
         "AutoScalingGroups"
     ]
@@ -37,7 +37,7 @@ def members(region: RunningRegion, group: str) -> dict[str, str]:
 
 
 def shown(region: RunningRegion, group: str) -> set[str]:
-    """The running instances with the group's tag, as EC2 shows them."""
+    """The running instances with the group's tag, as DescribeInstances returns them."""
     filters = [
         {"Name": "tag:aws:autoscaling:groupName", "Values": [group]},
         {"Name": "instance-state-name", "Values": ["running"]},
@@ -56,7 +56,7 @@ def hook(region: RunningRegion, group: str, transition: str) -> None:
 
 
 def complete(region: RunningRegion, group: str, instance_id: str) -> None:
-    """Let an instance go on that waits for a hook."""
+    """Complete the hook of an instance."""
     region.client("autoscaling").complete_lifecycle_action(
         AutoScalingGroupName=group,
         LifecycleHookName="any",
@@ -65,13 +65,13 @@ def complete(region: RunningRegion, group: str, instance_id: str) -> None:
     )
 
 
-def test_a_member_that_is_terminated_runs_until_its_hook_is_completed(region: RunningRegion, group: str) -> None:
+def test_terminated_member_runs_until_its_hook_completes(region: RunningRegion, group: str) -> None:
     hook(region, group, TERMINATING)
     (old,) = members(region, group)
     autoscaling = region.client("autoscaling")
     autoscaling.set_desired_capacity(AutoScalingGroupName=group, DesiredCapacity=0)
     assert members(region, group) == {old: "Terminating:Wait"}
-    # It does not count: the group launches another one beside it.
+    # It does not count: the group launches another one.
     autoscaling.set_desired_capacity(AutoScalingGroupName=group, DesiredCapacity=1)
     (new,) = set(members(region, group)) - {old}
     assert members(region, group) == {old: "Terminating:Wait", new: "InService"}
@@ -82,7 +82,7 @@ def test_a_member_that_is_terminated_runs_until_its_hook_is_completed(region: Ru
     assert code == "ValidationError"
 
 
-def test_an_instance_refresh_launches_before_it_terminates(region: RunningRegion, group: str) -> None:
+def test_instance_refresh_launches_before_it_terminates(region: RunningRegion, group: str) -> None:
     for transition in (LAUNCHING, TERMINATING):
         hook(region, group, transition)
     (old,) = members(region, group)
@@ -95,7 +95,7 @@ def test_an_instance_refresh_launches_before_it_terminates(region: RunningRegion
     assert members(region, group) == {new: "InService"}
 
 
-def test_a_refresh_without_hooks_replaces_at_once(region: RunningRegion, group: str) -> None:
+def test_refresh_without_hooks_replaces_at_once(region: RunningRegion, group: str) -> None:
     (old,) = members(region, group)
     region.client("autoscaling").start_instance_refresh(AutoScalingGroupName=group)
     (new,) = members(region, group)
@@ -103,9 +103,7 @@ def test_a_refresh_without_hooks_replaces_at_once(region: RunningRegion, group: 
 
 
 @pytest.mark.parametrize(("state", "runs"), [("Running", True), ("Stopped", False)])
-def test_a_warm_pool_has_the_groups_tag_and_is_no_member(
-    region: RunningRegion, group: str, state: str, runs: bool
-) -> None:
+def test_warm_pool_has_the_group_tag_but_no_members(region: RunningRegion, group: str, state: str, runs: bool) -> None:
     autoscaling = region.client("autoscaling")
     before = members(region, group)
     autoscaling.put_warm_pool(AutoScalingGroupName=group, MinSize=1, PoolState=state)

@@ -7,7 +7,7 @@ import pytest
 from running_region import ACCOUNT, REGION, RunningRegion, received, subscribe
 
 
-def test_what_an_event_leaves_out_is_filled_in(region: RunningRegion) -> None:
+def test_fills_in_missing_members_of_an_event(region: RunningRegion) -> None:
     url = subscribe(region, "filled", {"source": ["aws.health"]})
     event_id = region.send(source="aws.health", detail_type="AWS Health Event", detail={"service": "S3"})
     (event,) = received(region, url)
@@ -15,7 +15,7 @@ def test_what_an_event_leaves_out_is_filled_in(region: RunningRegion) -> None:
     assert event["version"] == "0" and event["resources"] == [] and event["time"].endswith("Z")
 
 
-def test_what_an_event_says_itself_is_kept(region: RunningRegion) -> None:
+def test_keeps_the_members_of_an_event(region: RunningRegion) -> None:
     url = subscribe(region, "kept", {"source": ["aws.kept"]})
     event = {
         "version": "0",
@@ -32,7 +32,7 @@ def test_what_an_event_says_itself_is_kept(region: RunningRegion) -> None:
     assert received(region, url) == [event]
 
 
-def test_several_events_keep_their_order(region: RunningRegion) -> None:
+def test_keeps_the_order_of_events(region: RunningRegion) -> None:
     url = subscribe(region, "several", {"source": ["aws.several"]})
     status, answer = region.post(
         "events", [{"source": "aws.several", "detail-type": "x", "detail": {"n": n}} for n in range(12)]
@@ -52,14 +52,14 @@ def test_several_events_keep_their_order(region: RunningRegion) -> None:
         {"source": "aws.x", "detail-type": "x", "detail": "text"},
     ],
 )
-def test_what_is_no_event_is_refused_and_nothing_sent(region: RunningRegion, event: Any) -> None:
+def test_rejects_invalid_events_and_sends_nothing(region: RunningRegion, event: Any) -> None:
     before = region.get("journal?since=0")["next"]
     status, answer = region.post("events", [{"source": "aws.x", "detail-type": "x", "detail": {}}, event])
     assert status == 400 and answer["message"]
     assert region.get(f"journal?since={before}")["entries"] == []
 
 
-def test_the_journal_continues_where_it_was_left(region: RunningRegion) -> None:
+def test_journal_continues_after_a_sequence_number(region: RunningRegion) -> None:
     region.send(source="aws.one", detail_type="x", detail={})
     first = region.get("journal?since=0")
     region.send(source="aws.two", detail_type="x", detail={})
@@ -69,7 +69,7 @@ def test_the_journal_continues_where_it_was_left(region: RunningRegion) -> None:
     assert second["dropped"] == 0 and isinstance(second["entries"][0]["time"], float)
 
 
-def test_calls_are_journalled_in_every_protocol(region: RunningRegion) -> None:
+def test_journals_calls_of_every_protocol(region: RunningRegion) -> None:
     region.client("ec2").describe_volumes()
     region.client("ssm").describe_ops_items(MaxResults=1)
     region.client("backup").list_backup_vaults()
@@ -88,7 +88,7 @@ def test_calls_are_journalled_in_every_protocol(region: RunningRegion) -> None:
     assert ("lambda", "GetFunction", 404, "ResourceNotFoundException") in calls
 
 
-def test_messages_are_journalled(region: RunningRegion) -> None:
+def test_journals_notifications(region: RunningRegion) -> None:
     sns = region.client("sns")
     topic = sns.create_topic(Name="people")["TopicArn"]
     sns.publish(
@@ -102,11 +102,11 @@ def test_messages_are_journalled(region: RunningRegion) -> None:
     assert message["attributes"]["severity"]["StringValue"] == "3"
 
 
-def test_an_idle_region_says_so(region: RunningRegion) -> None:
+def test_reports_an_idle_region(region: RunningRegion) -> None:
     assert region.get("idle?timeout=5") == {"idle": True, "pending": {}}
 
 
-def test_a_busy_region_says_with_what() -> None:
+def test_reports_pending_work_of_a_busy_region() -> None:
     busy = RunningRegion("--restore-seconds", "600")
     busy.client("backup").create_backup_vault(BackupVaultName="vault")
     volume = busy.client("ec2").create_volume(AvailabilityZone=f"{REGION}a", Size=1)["VolumeId"]
@@ -119,11 +119,11 @@ def test_a_busy_region_says_with_what() -> None:
         RecoveryPointArn=point, IamRoleArn=role, Metadata={"availabilityZone": f"{REGION}a"}
     )
     assert busy.get("idle?timeout=0") == {"idle": False, "pending": {"restore-job": 1}}
-    # A Region with work left still ends at once.
+    # A Region with pending work still ends at once.
     assert busy.stop() == 0
 
 
-def test_unknown_endpoints_name_the_known_ones(region: RunningRegion) -> None:
+def test_unknown_endpoint_lists_the_known_ones(region: RunningRegion) -> None:
     status, answer = region.post("nothing", {})
     assert status == 404 and "POST /_local-region/events" in answer["message"]
 
@@ -141,7 +141,7 @@ def test_unknown_endpoints_name_the_known_ones(region: RunningRegion) -> None:
         ({"detail": {"state": ["COMPLETED"]}}, False),
     ],
 )
-def test_patterns_match_as_in_event_bridge(region: RunningRegion, pattern: dict[str, Any], matches: bool) -> None:
+def test_matches_patterns_as_eventbridge_does(region: RunningRegion, pattern: dict[str, Any], matches: bool) -> None:
     event = {
         "id": "1",
         "account": ACCOUNT,

@@ -1,4 +1,4 @@
-"""Recovery points copied from vault to vault, and restores that fail because a tester says so."""
+"""Recovery points copied from vault to vault, and restores that fail on request."""
 
 import datetime
 import uuid
@@ -20,7 +20,7 @@ Resources:
 
 @pytest.fixture(scope="module")
 def vaults(region: RunningRegion, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
-    """The vault that stands for the primary Region's, and the ARN of the recovery vault, made by CloudFormation."""
+    """The vault of the primary Region, and the ARN of the recovery vault, which CloudFormation creates."""
     region.client("backup").create_backup_vault(BackupVaultName="primary")
     template: Path = tmp_path_factory.mktemp("vault") / "template.yaml"
     template.write_text(TEMPLATE)
@@ -29,7 +29,7 @@ def vaults(region: RunningRegion, tmp_path_factory: pytest.TempPathFactory) -> t
 
 
 def copy(region: RunningRegion, point: str, vaults: tuple[str, str], **params: Any) -> dict[str, Any]:
-    """Copy a recovery point; answers the job when it is over."""
+    """Copy a recovery point. Returns the finished job."""
     given = {
         "RecoveryPointArn": point,
         "SourceBackupVaultName": vaults[0],
@@ -41,7 +41,7 @@ def copy(region: RunningRegion, point: str, vaults: tuple[str, str], **params: A
     return region.client("backup").describe_copy_job(CopyJobId=job["CopyJobId"])["CopyJob"]
 
 
-def test_a_copy_keeps_tags_and_age(region: RunningRegion, vaults: tuple[str, str]) -> None:
+def test_copy_keeps_tags_and_creation_date(region: RunningRegion, vaults: tuple[str, str]) -> None:
     backup = region.client("backup")
     arn = back_up(region, "primary", {"recovery:stack": "shop", "Name": "data"})
     job = copy(region, arn, vaults)
@@ -61,11 +61,44 @@ def test_a_copy_keeps_tags_and_age(region: RunningRegion, vaults: tuple[str, str
 
     assert tags(copied) == tags(arn) and tags(copied)["recovery:stack"] == "shop"
     assert restore(region, copied)["Status"] == "COMPLETED"
-    # A vault that CloudFormation made takes backups too.
+    # A vault that CloudFormation created accepts backups, too.
     assert back_up(region, "recovery", {})
 
 
-def test_copy_jobs_announce_each_state(region: RunningRegion, vaults: tuple[str, str]) -> None:
+def test_a_copy_goes_to_another_region(region: RunningRegion, vaults: tuple[str, str]) -> None:
+    there, here = region.client("backup", "us-east-1"), region.client("backup")
+    ec2 = region.client("ec2", "us-east-1")
+    there.create_backup_vault(BackupVaultName="far")
+    tags = [{"ResourceType": "volume", "Tags": [{"Key": "Name", "Value": "data"}]}]
+    volume = ec2.create_volume(AvailabilityZone="us-east-1a", Size=3, TagSpecifications=tags)["VolumeId"]
+    source = f"arn:aws:ec2:us-east-1:{ACCOUNT}:volume/{volume}"
+    point = there.start_backup_job(BackupVaultName="far", ResourceArn=source, IamRoleArn=ROLE)["RecoveryPointArn"]
+    job = there.start_copy_job(
+        RecoveryPointArn=point,
+        SourceBackupVaultName="far",
+        DestinationBackupVaultArn=vaults[1],
+        IamRoleArn=ROLE,
+    )
+    region.wait_until_idle()
+    copied = there.describe_copy_job(CopyJobId=job["CopyJobId"])["CopyJob"]["DestinationRecoveryPointArn"]
+    assert copied.startswith(f"arn:aws:ec2:{REGION}::snapshot/")
+    (listed,) = here.list_recovery_points_by_backup_vault(BackupVaultName="recovery", ByResourceArn=source)[
+        "RecoveryPoints"
+    ]
+    assert listed["RecoveryPointArn"] == copied
+    assert listed["SourceBackupVaultArn"].startswith("arn:aws:backup:us-east-1:")
+    job = restore(region, copied, CopySourceTagsToRestoredResource=True)
+    (restored,) = region.client("ec2").describe_volumes(VolumeIds=[job["CreatedResourceArn"].rpartition("/")[2]])[
+        "Volumes"
+    ]
+    assert restored["Size"] == 3 and restored["Tags"] == [{"Key": "Name", "Value": "data"}]
+    # The primary Region has no copy, and the recovery Region no source.
+    assert refusal(lambda: there.start_restore_job(RecoveryPointArn=copied, IamRoleArn=ROLE, Metadata={}))[0] == (
+        "ResourceNotFoundException"
+    )
+
+
+def test_copy_job_sends_an_event_for_each_state(region: RunningRegion, vaults: tuple[str, str]) -> None:
     pattern = {"source": ["aws.backup"], "detail-type": ["Copy Job State Change"]}
     queue_url = subscribe(region, "copy-events", pattern)
     arn = back_up(region, "primary", {})
@@ -82,7 +115,7 @@ def test_copy_jobs_announce_each_state(region: RunningRegion, vaults: tuple[str,
     assert completed["destinationBackupVaultArn"] == vaults[1] and "completionDate" in completed
 
 
-def test_copy_jobs_are_listed_and_started_once(region: RunningRegion, vaults: tuple[str, str]) -> None:
+def test_lists_copy_jobs_and_starts_each_once(region: RunningRegion, vaults: tuple[str, str]) -> None:
     arn, token = back_up(region, "primary", {}), str(uuid.uuid4())
     first, second = (copy(region, arn, vaults, IdempotencyToken=token) for _ in range(2))
     assert first["CopyJobId"] == second["CopyJobId"]
@@ -93,13 +126,13 @@ def test_copy_jobs_are_listed_and_started_once(region: RunningRegion, vaults: tu
 
     assert listed(ByResourceArn=first["ResourceArn"]) == [first["CopyJobId"]]
     assert listed(ByState="COMPLETED")[0] == first["CopyJobId"] and listed(ByState="FAILED") == []
-    # A moment is sent with less precision than it has.
+    # Times are sent with reduced precision.
     tick = datetime.timedelta(milliseconds=1)
     assert listed(ByCreatedAfter=first["CreationDate"] - tick) == [first["CopyJobId"]]
     assert listed(ByCreatedAfter=first["CreationDate"] + tick) == []
 
 
-def test_start_copy_job_refuses(region: RunningRegion, vaults: tuple[str, str]) -> None:
+def test_start_copy_job_rejects_invalid_requests(region: RunningRegion, vaults: tuple[str, str]) -> None:
     arn = back_up(region, "primary", {})
     vault_arn = f"arn:aws:backup:{REGION}:{ACCOUNT}:backup-vault:"
     for change, code in (
@@ -114,7 +147,7 @@ def test_start_copy_job_refuses(region: RunningRegion, vaults: tuple[str, str]) 
     assert code == "ResourceNotFoundException"
 
 
-def test_a_restore_fails_when_a_tester_says_so(region: RunningRegion, vaults: tuple[str, str]) -> None:
+def test_restore_fails_on_request(region: RunningRegion, vaults: tuple[str, str]) -> None:
     queue_url = subscribe(region, "asked-failures", {"source": ["aws.backup"], "detail": {"status": ["FAILED"]}})
     arn, other = (back_up(region, "primary", {}) for _ in range(2))
     status, answer = region.post(

@@ -1,7 +1,6 @@
-"""What a drill and its clean-up rely on: stacks by TemplateURL, their end, tags, and rights that tags limit."""
+"""What a drill and its clean-up need: stacks by TemplateURL, their deletion, tags, and permissions limited by tags."""
 
 import json
-import time
 import uuid
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ TAG = "recovery:drill"
 
 @pytest.fixture(scope="module")
 def templates(region: RunningRegion) -> str:
-    """The address of the folder of templates; the golden AMI is there, too."""
+    """The URL of the folder of templates. The parameter of the golden AMI exists, too."""
     region.client("ssm").put_parameter(Name="/imagebuilder/golden-ami/ami", Value=IMAGE, Type="String")
     s3 = region.client("s3")
     s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
@@ -30,12 +29,12 @@ def templates(region: RunningRegion) -> str:
 
 @pytest.fixture(scope="module")
 def stack_role(region: RunningRegion) -> str:
-    """The role that CloudFormation works with."""
+    """The service role of CloudFormation."""
     return make_role(region, "*", service="cloudformation.amazonaws.com")
 
 
 def create(region: RunningRegion, templates: str, name: str, **params: Any) -> str:
-    """Create a stack of the example as a drill does; answers its id when it is there."""
+    """Create a stack of the example as a drill does. Returns the id of the complete stack."""
     given = {
         "StackName": name,
         "TemplateURL": f"{templates}/shop.yaml",
@@ -50,19 +49,16 @@ def create(region: RunningRegion, templates: str, name: str, **params: Any) -> s
 
 
 def waited(region: RunningRegion, stack_id: str, status: str) -> dict[str, Any]:
-    """The stack, as soon as nothing is in progress, which must be in this status."""
-    deadline = time.monotonic() + 20
-    while True:
-        (stack,) = region.client("cloudformation").describe_stacks(StackName=stack_id)["Stacks"]
-        if not stack["StackStatus"].endswith("_IN_PROGRESS") or time.monotonic() > deadline:
-            break
-        time.sleep(0.05)
+    """The stack, as soon as it has been in this status."""
+    own = (stack_id, "AWS::CloudFormation::Stack", status)
+    region.wait_for(1, "stack", lambda entry: (entry["stack"], entry["type"], entry["status"]) == own)
+    (stack,) = region.client("cloudformation").describe_stacks(StackName=stack_id)["Stacks"]
     assert stack["StackStatus"] == status, stack.get("StackStatusReason")
     return stack
 
 
 def client_of(region: RunningRegion, service: str, *statements: dict[str, Any]) -> Any:
-    """A client of someone who may do what these statements say."""
+    """A client of a user with these permissions."""
     iam, name = region.client("iam"), f"user-{uuid.uuid4().hex}"
     iam.create_user(UserName=name)
     iam.put_user_policy(UserName=name, PolicyName="own", PolicyDocument=policy(*statements))
@@ -93,12 +89,12 @@ def tags(resource: dict[str, Any]) -> dict[str, str]:
 
 
 def instances(region: RunningRegion, name: str) -> list[dict[str, Any]]:
-    """The instances that bear a drill's tag."""
+    """The instances with a drill's tag."""
     reservations = region.client("ec2").describe_instances(Filters=[{"Name": f"tag:{TAG}", "Values": [name]}])
     return [each for reservation in reservations["Reservations"] for each in reservation["Instances"]]
 
 
-def test_a_drills_stack_comes_and_goes(region: RunningRegion, templates: str, stack_role: str) -> None:
+def test_creates_and_deletes_a_drill_stack(region: RunningRegion, templates: str, stack_role: str) -> None:
     ec2, cloudformation = region.client("ec2"), region.client("cloudformation")
     stack_id = create(region, templates, "shop-drill", RoleARN=stack_role)
     (stack,) = cloudformation.describe_stacks(StackName="shop-drill")["Stacks"]
@@ -137,7 +133,7 @@ def test_a_drills_stack_comes_and_goes(region: RunningRegion, templates: str, st
     assert refusal(lambda: ec2.delete_volume(VolumeId=data[0]))[0] == "InvalidVolume.NotFound"
 
 
-def test_a_stack_is_created_once(region: RunningRegion, templates: str) -> None:
+def test_create_stack_rejects_an_existing_stack(region: RunningRegion, templates: str) -> None:
     create(region, templates, "once")
     code, message = refusal(lambda: create(region, templates, "once"))
     assert code == "AlreadyExistsException" and "once" in message
@@ -145,7 +141,7 @@ def test_a_stack_is_created_once(region: RunningRegion, templates: str) -> None:
     assert {event["ClientRequestToken"] for event in events} == {"drill-once"}
 
 
-def test_a_stack_that_cannot_be_made_stays_failed(region: RunningRegion, templates: str) -> None:
+def test_failed_stack_stays_in_create_failed(region: RunningRegion, templates: str) -> None:
     body = """
 Resources:
   Bad: {Type: AWS::EC2::Volume, Properties: {AvailabilityZone: mars-1a, Size: 1}}
@@ -173,7 +169,9 @@ def read_parameter(name: str) -> dict[str, str]:
     return {"Effect": "Allow", "Action": "ssm:GetParameters", "Resource": arn}
 
 
-def test_a_stack_is_made_with_what_its_caller_may(region: RunningRegion, templates: str, stack_role: str) -> None:
+def test_create_stack_needs_the_permissions_of_its_caller(
+    region: RunningRegion, templates: str, stack_role: str
+) -> None:
     make = {"Effect": "Allow", "Action": "cloudformation:CreateStack", "Resource": "*"}
     read = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": f"arn:aws:s3:::{BUCKET}/templates/*"}
     pass_on = {"Effect": "Allow", "Action": "iam:PassRole", "Resource": stack_role}
@@ -200,7 +198,7 @@ def test_a_stack_is_made_with_what_its_caller_may(region: RunningRegion, templat
     assert code == "ValidationError" and "cannot be assumed" in message
 
 
-def test_tags_limit_who_deletes_a_volume(region: RunningRegion) -> None:
+def test_resource_tags_limit_delete_volume(region: RunningRegion) -> None:
     drill, other, bare = (
         make_volume(region, recovery_drill="d1"),
         make_volume(region, recovery_drill="d2"),
@@ -215,7 +213,8 @@ def test_tags_limit_who_deletes_a_volume(region: RunningRegion) -> None:
     ):
         ec2 = client_of(region, "ec2", allowed | {"Condition": condition})
         for volume in (drill, other, bare):
-            # A dry run that would succeed is refused with this code, after the caller's rights were looked at.
+            # A dry run that would succeed is refused with this code, after the caller's permissions were
+            # checked.
             code, _ = refusal(lambda ec2=ec2, volume=volume: ec2.delete_volume(VolumeId=volume, DryRun=True))
             assert code == ("DryRunOperation" if volume in may else "UnauthorizedOperation"), condition
     ec2 = client_of(region, "ec2", allowed | {"Condition": {"StringEquals": {f"aws:ResourceTag/{TAG}": "d1"}}})
@@ -223,7 +222,7 @@ def test_tags_limit_who_deletes_a_volume(region: RunningRegion) -> None:
     ec2.delete_volume(VolumeId=drill)
 
 
-def test_tags_limit_who_tags_what(region: RunningRegion) -> None:
+def test_request_and_resource_tags_limit_create_tags(region: RunningRegion) -> None:
     volume, tagged = make_volume(region), make_volume(region, recovery_drill="d1")
     allowed = {"Effect": "Allow", "Action": "ec2:CreateTags", "Resource": f"arn:aws:ec2:{REGION}:{ACCOUNT}:volume/*"}
     condition = {
@@ -251,7 +250,7 @@ def test_tags_limit_who_tags_what(region: RunningRegion) -> None:
     assert volume in [each["VolumeId"] for each in found]
 
 
-def test_tags_limit_who_deletes_a_stack(region: RunningRegion, templates: str) -> None:
+def test_tags_limit_delete_stack_and_create_stack(region: RunningRegion, templates: str) -> None:
     drill = create(region, templates, "tagged-drill")
     other = create(region, templates, "another-drill")
     bare = create(region, templates, "not-a-drill", Tags=[])
@@ -269,7 +268,7 @@ def test_tags_limit_who_deletes_a_stack(region: RunningRegion, templates: str) -
     waited(region, drill, "DELETE_COMPLETE")
     cloudformation.delete_stack(StackName=drill)
     waited(region, bare, "CREATE_COMPLETE")
-    # Who makes a stack may be held to its tags.
+    # The tags of the request may limit CreateStack.
     allowed = {
         "Effect": "Allow",
         "Action": "cloudformation:CreateStack",
@@ -284,7 +283,7 @@ def test_tags_limit_who_deletes_a_stack(region: RunningRegion, templates: str) -
     maker.create_stack(StackName="tagged", TemplateBody=body, Tags=[{"Key": TAG, "Value": "x"}])
 
 
-def test_tags_are_created_and_deleted(region: RunningRegion) -> None:
+def test_creates_and_deletes_tags(region: RunningRegion) -> None:
     ec2, volume = region.client("ec2"), make_volume(region, Name="data")
 
     def kept() -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Encrypted topics and queues: nobody sends to them without their key."""
+"""Encrypted topics and queues: sending needs permission for their key."""
 
 import json
 from pathlib import Path
@@ -19,13 +19,15 @@ def resources(region: RunningRegion, binaries: Path) -> dict[str, str]:
 
 
 def call(region: RunningRegion, function: str, *wish: Any) -> dict[str, Any]:
-    """Let a function call AWS; answers what it answers."""
+    """Let a function call AWS. Returns its response."""
     answer = region.client("lambda").invoke(FunctionName=function, Payload=json.dumps({"call": wish}).encode())
     return json.load(answer["Payload"])
 
 
 @pytest.mark.parametrize("function", ["WithKeyFunction", "WithoutKeyFunction"])
-def test_a_function_sends_with_the_key_only(region: RunningRegion, resources: dict[str, str], function: str) -> None:
+def test_function_sends_only_with_permission_for_the_key(
+    region: RunningRegion, resources: dict[str, str], function: str
+) -> None:
     published = call(region, resources[function], "sns", "Publish", {"TopicArn": resources["Topic"], "Message": "m"})
     sent = call(region, resources[function], "sqs", "SendMessage", {"QueueUrl": resources["Queue"], "MessageBody": "m"})
     if function == "WithKeyFunction":
@@ -35,13 +37,13 @@ def test_a_function_sends_with_the_key_only(region: RunningRegion, resources: di
         assert "KMS.AccessDeniedException" in sent["errorMessage"]
 
 
-def test_a_rule_reaches_a_queue_whose_key_admits_it(region: RunningRegion, resources: dict[str, str]) -> None:
+def test_rule_delivers_to_a_queue_whose_key_allows_it(region: RunningRegion, resources: dict[str, str]) -> None:
     messages(region, resources["Queue"])
     event_id = region.send(source="aws.encrypted", detail_type="x", detail={})
     assert [json.loads(message["Body"])["id"] for message in messages(region, resources["Queue"])] == [event_id]
 
 
-def test_a_rule_does_not_reach_a_queue_whose_key_does_not(region: RunningRegion, binaries: Path) -> None:
+def test_rule_cannot_deliver_to_a_queue_whose_key_denies_it(region: RunningRegion, binaries: Path) -> None:
     region.deploy(TEMPLATE, "closed", "--binaries", str(binaries), "--parameter", "KeyAdmitsRules=no")
     event_id = region.send(source="aws.closed", detail_type="x", detail={})
     (letter,) = region.journal("dead-letter", eventId=event_id)

@@ -37,7 +37,7 @@ def volumes(region: RunningRegion, stack_name: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.usefixtures("golden_ami")
-def test_the_primary_side_has_data_beside_the_servers_that_it_belongs_to(region: RunningRegion) -> None:
+def test_primary_stack_has_data_volumes_in_the_zones_of_their_servers(region: RunningRegion) -> None:
     stack = region.deploy(EXAMPLE, "primary-side", "--parameter", "DeployedAs=primary")
     running = servers(region, stack)
     data = {
@@ -56,7 +56,7 @@ def test_the_primary_side_has_data_beside_the_servers_that_it_belongs_to(region:
 
 @pytest.mark.usefixtures("golden_ami")
 @pytest.mark.parametrize("endpoints", ["off", "on"])
-def test_the_recovery_side_has_servers_of_the_golden_ami_and_no_data(region: RunningRegion, endpoints: str) -> None:
+def test_recovery_stack_has_servers_of_the_golden_ami_without_data(region: RunningRegion, endpoints: str) -> None:
     name = f"recovery-side-{endpoints}"
     options = ["DeployedAs=recovery", "InstanceProfile=servers", f"SystemsManagerEndpoints={endpoints}"]
     stack = region.deploy(EXAMPLE, name, *(word for option in options for word in ("--parameter", option)))

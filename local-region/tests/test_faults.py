@@ -1,4 +1,4 @@
-"""Faults at the wire, over real sockets: what a client meets, what has happened, and what is told of it."""
+"""Faults on the wire, over real sockets: the client's error, the effect of the call, and the journal."""
 
 import itertools
 import json
@@ -26,14 +26,14 @@ def no_faults_left(region: RunningRegion) -> Iterator[None]:
 
 
 def inject(region: RunningRegion, **fault: Any) -> int:
-    """Ask for one fault, in calls of the operator unless it says otherwise; answers its id."""
+    """Request one fault, by default for calls of the operator. Returns its id."""
     status, answer = region.post("faults", [{"caller": "operator"} | fault])
     assert status == 200, answer
     return answer["faults"][0]
 
 
 def impatient(region: RunningRegion, service: str) -> Any:
-    """A client that waits for a second and never tries again."""
+    """A client with a timeout of 1 s and without retries."""
     return boto3.session.Session().client(
         service,
         region_name=REGION,
@@ -47,7 +47,7 @@ def impatient(region: RunningRegion, service: str) -> Any:
 
 
 def make_volume(region: RunningRegion) -> str:
-    """Create a volume that bears a tag of its own; answers the tag's value."""
+    """Create a volume with a unique tag. Returns the tag's value."""
     mark = uuid.uuid4().hex
     tags = [{"ResourceType": "volume", "Tags": [{"Key": "mark", "Value": mark}]}]
     impatient(region, "ec2").create_volume(AvailabilityZone=ZONE, Size=1, TagSpecifications=tags)
@@ -55,7 +55,7 @@ def make_volume(region: RunningRegion) -> str:
 
 
 def volumes_made_by(region: RunningRegion, call: Any, error: type[Exception]) -> int:
-    """How many volumes a call made that must end with an error."""
+    """The number of volumes that a failing call created."""
     before = len(region.client("ec2").describe_volumes()["Volumes"])
     with pytest.raises(error):
         call()
@@ -94,7 +94,7 @@ REFUSALS = [
 
 
 @pytest.mark.parametrize(("service", "method", "params", "kind", "code", "status"), REFUSALS)
-def test_each_service_refuses_in_its_own_words(
+def test_each_service_returns_its_own_error_codes(
     region: RunningRegion, service: str, method: str, params: dict[str, Any], kind: str, code: str, status: int
 ) -> None:
     operation = region.client(service).meta.method_to_api_mapping[method]
@@ -118,7 +118,28 @@ def test_each_service_refuses_in_its_own_words(
     assert service == "cloudwatch" or entry["errorCode"] == code
 
 
-def test_a_refused_call_has_no_effect(region: RunningRegion) -> None:
+@pytest.mark.parametrize(
+    ("service", "operation", "params", "code", "status"),
+    [
+        ("ec2", "CreateVolume", {"AvailabilityZone": ZONE, "Size": 1}, "VolumeLimitExceeded", 400),
+        ("rds", "DescribeDBInstances", {}, "DBInstanceNotFound", 404),
+        ("dynamodb", "ListTables", {}, "LimitExceededException", 400),
+        ("backup", "ListRestoreJobs", {}, "ServiceUnavailableException", 400),
+    ],
+)
+def test_an_error_of_the_service_is_answered_on_request(
+    region: RunningRegion, service: str, operation: str, params: dict[str, Any], code: str, status: int
+) -> None:
+    inject(region, kind="refused", service=service, operation=operation, code=code, message="No more <of> them.")
+    with pytest.raises(ClientError) as refused:
+        impatient(region, service)._make_api_call(operation, params)
+    error = refused.value.response
+    assert error["Error"]["Code"] == code and error["Error"]["Message"] == "No more <of> them."
+    assert error["ResponseMetadata"]["HTTPStatusCode"] == status
+    impatient(region, service)._make_api_call(operation, params)
+
+
+def test_rejected_call_has_no_effect(region: RunningRegion) -> None:
     for kind in ("throttled", "server-error", "denied"):
         inject(region, service="ec2", operation="CreateVolume", kind=kind)
         assert volumes_made_by(region, lambda: make_volume(region), ClientError) == 0
@@ -133,7 +154,7 @@ def test_a_refused_call_has_no_effect(region: RunningRegion) -> None:
         ("no-answer-after", ReadTimeoutError, 1),
     ],
 )
-def test_a_lost_answer_says_nothing_of_the_effect(
+def test_lost_response_may_have_an_effect(
     region: RunningRegion, kind: str, error: type[Exception], effect: int
 ) -> None:
     fault = inject(region, service="ec2", operation="CreateVolume", kind=kind)
@@ -142,11 +163,11 @@ def test_a_lost_answer_says_nothing_of_the_effect(
     assert injected["fault"] == fault
     (entry,) = [each for each in region.journal("call", fault=kind) if each["seq"] == injected["seq"]]
     assert entry["status"] is None and entry["errorCode"] is None and entry["caller"] == "operator"
-    # The next call is served as ever.
+    # The next call succeeds.
     assert make_volume(region)
 
 
-def test_a_delayed_answer_comes_too_late_for_the_impatient(region: RunningRegion) -> None:
+def test_delayed_response_causes_a_client_timeout(region: RunningRegion) -> None:
     inject(region, service="ec2", operation="CreateVolume", kind="delayed", seconds=30)
     assert volumes_made_by(region, lambda: make_volume(region), ReadTimeoutError) == 1
     (entry,) = region.journal("call", fault="delayed")
@@ -155,7 +176,7 @@ def test_a_delayed_answer_comes_too_late_for_the_impatient(region: RunningRegion
     assert make_volume(region)
 
 
-def test_some_calls_are_skipped_and_some_counted(region: RunningRegion) -> None:
+def test_fault_skips_and_counts_calls(region: RunningRegion) -> None:
     fault = inject(region, service="ec2", operation="DescribeTags", kind="throttled", skip=2, count=2)
 
     def outcomes(count: int) -> list[bool]:
@@ -195,7 +216,7 @@ def succeeds(call: Any) -> bool:
     return True
 
 
-def test_the_first_fault_that_strikes_is_the_one(region: RunningRegion) -> None:
+def test_first_matching_fault_is_injected(region: RunningRegion) -> None:
     inject(region, service="ec2", operation="DescribeTags", kind="throttled")
     inject(region, service="ec2", kind="server-error", count=2)
     codes = []
@@ -207,7 +228,7 @@ def test_the_first_fault_that_strikes_is_the_one(region: RunningRegion) -> None:
     assert codes == ["RequestLimitExceeded", "InternalError", "InternalError"]
 
 
-def test_chance_is_the_same_with_the_same_seed(region: RunningRegion) -> None:
+def test_same_seed_injects_the_same_faults(region: RunningRegion) -> None:
     def outcomes(seed: int) -> list[bool]:
         region.delete("faults")
         inject(region, service="ec2", operation="DescribeTags", kind="throttled", probability=0.5, seed=seed)
@@ -218,7 +239,7 @@ def test_chance_is_the_same_with_the_same_seed(region: RunningRegion) -> None:
     assert region.get("faults")["left"][0]["injected"] == other.count(False)
 
 
-def test_deleting_faults_ends_them(region: RunningRegion) -> None:
+def test_deleted_faults_are_not_injected(region: RunningRegion) -> None:
     inject(region, service="ec2", operation="DescribeTags", kind="throttled", count=2)
     assert not succeeds(lambda: region.client("ec2").describe_tags())
     assert region.delete("faults") == {"injected": [], "left": []}
@@ -232,21 +253,21 @@ def stack(region: RunningRegion, binaries: Path) -> dict[str, Any]:
 
 
 def describe_volumes_by_function(region: RunningRegion) -> list[dict[str, Any]]:
-    """Have the function describe volumes, once without retries of its client; answers its calls' entries."""
+    """Have the function describe volumes. Returns the journal entries of its calls."""
     before = region.get("journal?since=0")["next"]
     region.send(source="aws.test", detail_type="Allowed", detail={"call": ["ec2", "DescribeVolumes", {}]})
     region.wait_until_idle()
     return [entry for entry in region.journal("call", operation="DescribeVolumes") if entry["seq"] > before]
 
 
-def test_only_functions_are_disturbed_unless_asked(region: RunningRegion, stack: dict[str, Any]) -> None:
+def test_faults_apply_only_to_functions_by_default(region: RunningRegion, stack: dict[str, Any]) -> None:
     function = stack["outputs"]["Function"]
     region.post("faults", [{"kind": "server-error", "status": 503, "service": "ec2", "count": 1}])
     for service, method in (("ec2", "describe_volumes"), ("ssm", "describe_ops_items"), ("sqs", "list_queues")):
         getattr(region.client(service), method)()
     assert region.get("idle?timeout=5")["idle"]
     assert region.get("faults")["injected"] == []
-    # The function's own client tries again after a 503.
+    # The client of the function retries after a 503.
     entries = describe_volumes_by_function(region)
     assert [(entry["caller"], entry["status"], entry["fault"]) for entry in entries] == [
         (function, 503, "server-error"),
@@ -255,18 +276,18 @@ def test_only_functions_are_disturbed_unless_asked(region: RunningRegion, stack:
 
 
 @pytest.mark.parametrize("caller", ["name", "TinyFunction", "functions-*", "*"])
-def test_a_caller_is_named_in_several_ways(region: RunningRegion, stack: dict[str, Any], caller: str) -> None:
+def test_caller_matches_name_logical_id_or_pattern(region: RunningRegion, stack: dict[str, Any], caller: str) -> None:
     caller = stack["outputs"]["Function"] if caller == "name" else caller
     region.post("faults", [{"kind": "throttled", "service": "ec2", "operation": "DescribeVolumes", "caller": caller}])
     assert [entry["fault"] for entry in describe_volumes_by_function(region)] == ["throttled", None]
 
 
-def test_another_caller_is_not_disturbed(region: RunningRegion, stack: dict[str, Any]) -> None:
+def test_fault_does_not_apply_to_another_caller(region: RunningRegion, stack: dict[str, Any]) -> None:
     region.post("faults", [{"kind": "throttled", "service": "ec2", "caller": "OtherFunction"}])
     assert [entry["fault"] for entry in describe_volumes_by_function(region)] == [None]
 
 
-def test_lambdas_own_calls_for_a_function_are_not_the_functions(region: RunningRegion, stack: dict[str, Any]) -> None:
+def test_fault_of_a_function_does_not_apply_to_calls_of_lambda(region: RunningRegion, stack: dict[str, Any]) -> None:
     region.post("faults", [{"kind": "denied", "service": "sqs", "count": 9}])
     event_id = region.send(source="aws.test", detail_type="Allowed", detail={"fail": True})
     region.wait_until_idle()
@@ -274,20 +295,20 @@ def test_lambdas_own_calls_for_a_function_are_not_the_functions(region: RunningR
     assert region.journal("call", operation="SendMessage", caller="lambda")
 
 
-def test_functions_meet_lost_answers_too(region: RunningRegion, stack: dict[str, Any]) -> None:
+def test_injects_lost_responses_into_functions(region: RunningRegion, stack: dict[str, Any]) -> None:
     region.post("faults", [{"kind": "reset-after", "service": "ec2", "operation": "DescribeVolumes"}])
     entries = describe_volumes_by_function(region)
     assert [(entry["status"], entry["fault"]) for entry in entries] == [(None, "reset-after"), (200, None)]
 
 
-def test_event_bridge_tries_again(region: RunningRegion, stack: dict[str, Any]) -> None:
+def test_eventbridge_retries_deliveries(region: RunningRegion, stack: dict[str, Any]) -> None:
     copies = stack["outputs"]["CopiesUrl"]
     messages(region, copies)
     region.post("faults", [{"kind": "throttled", "caller": "eventbridge", "service": "sqs", "count": 2}])
     event_id = region.send(source="aws.test", detail_type="Allowed", detail={})
     region.wait_until_idle()
     assert [json.loads(message["Body"])["id"] for message in messages(region, copies)] == [event_id]
-    # An answer that is lost makes an event come twice.
+    # A lost response delivers an event twice.
     region.post("faults", [{"kind": "reset-after", "caller": "eventbridge", "service": "lambda"}])
     event_id = region.send(source="aws.test", detail_type="Allowed", detail={})
     region.wait_until_idle()
@@ -303,7 +324,7 @@ def test_event_bridge_tries_again(region: RunningRegion, stack: dict[str, Any]) 
         ("denied", "NO_PERMISSIONS", "0", None),
     ],
 )
-def test_event_bridge_gives_up_with_a_dead_letter(
+def test_eventbridge_sends_a_dead_letter_after_its_retries(
     region: RunningRegion, stack: dict[str, Any], kind: str, code: str, retries: str, exhausted: str | None
 ) -> None:
     undelivered = stack["outputs"]["UndeliveredUrl"]
@@ -337,17 +358,21 @@ def test_event_bridge_gives_up_with_a_dead_letter(
         {"kind": "throttled", "seconds": 3},
         {"kind": "throttled", "status": 500},
         {"kind": "server-error", "status": 418},
+        {"kind": "refused"},
+        {"kind": "refused", "code": "X", "caller": "eventbridge"},
+        {"kind": "throttled", "code": "InstanceQuotaExceeded"},
+        {"kind": "throttled", "message": "x"},
         {"kind": "delayed"},
     ],
     ids=itertools.count(),
 )
-def test_what_could_never_happen_is_refused_whole(region: RunningRegion, fault: Any) -> None:
+def test_rejects_invalid_faults_as_a_whole(region: RunningRegion, fault: Any) -> None:
     status, answer = region.post("faults", [{"kind": "throttled"}, fault])
     assert status == 400 and answer["message"], json.dumps(fault)
     assert region.get("faults") == {"injected": [], "left": []}
 
 
-def test_a_region_with_an_answer_outstanding_ends_at_once(region: RunningRegion) -> None:
+def test_region_with_a_pending_response_ends_at_once(region: RunningRegion) -> None:
     ending = RunningRegion()
     inject(ending, service="ec2", kind="no-answer-before")
     client = impatient(ending, "ec2")

@@ -1,4 +1,4 @@
-"""Rules, functions and what becomes of events that fail."""
+"""Rules, functions, and failed events."""
 
 import json
 import re
@@ -23,7 +23,7 @@ def stack(region: RunningRegion, binaries: Path) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def runbook(region: RunningRegion) -> None:
-    """A runbook, WithRole, that works with the role it is given."""
+    """A runbook, WithRole, with the role as a parameter."""
     content = {
         "schemaVersion": "0.3",
         "assumeRole": "{{ Role }}",
@@ -34,13 +34,13 @@ def runbook(region: RunningRegion) -> None:
 
 
 def send(region: RunningRegion, detail_type: str, **detail: Any) -> str:
-    """Send an event and wait until all it set off is over; answers its id."""
+    """Send an event and wait until the Region is idle. Returns its id."""
     event_id = region.send(source="aws.test", detail_type=detail_type, detail=detail, time=TIME)
     region.wait_until_idle()
     return event_id
 
 
-def test_a_rule_invokes_its_function(region: RunningRegion, stack: dict[str, Any]) -> None:
+def test_rule_invokes_its_function(region: RunningRegion, stack: dict[str, Any]) -> None:
     event_id = send(region, "Allowed", colour="blue")
     (invocation,) = region.journal("invocation", eventId=event_id)
     assert invocation["function"] == stack["outputs"]["Function"]
@@ -53,13 +53,15 @@ def test_a_rule_invokes_its_function(region: RunningRegion, stack: dict[str, Any
     assert event["detail"] == {"colour": "blue"} and event["resources"] == []
 
 
-def test_every_target_of_a_rule_gets_the_event(region: RunningRegion, stack: dict[str, Any]) -> None:
+def test_every_target_of_a_rule_receives_the_event(region: RunningRegion, stack: dict[str, Any]) -> None:
     messages(region, stack["outputs"]["CopiesUrl"])
     event_id = send(region, "Allowed")
     assert [json.loads(copy["Body"])["id"] for copy in messages(region, stack["outputs"]["CopiesUrl"])] == [event_id]
 
 
-def test_a_failing_function_is_retried_then_its_destination_told(region: RunningRegion, stack: dict[str, Any]) -> None:
+def test_failed_function_is_retried_before_its_failure_destination(
+    region: RunningRegion, stack: dict[str, Any]
+) -> None:
     messages(region, stack["outputs"]["FailuresUrl"])
     event_id = send(region, "Allowed", fail=True)
     attempts = region.journal("invocation", eventId=event_id)
@@ -91,7 +93,7 @@ def test_a_failing_function_is_retried_then_its_destination_told(region: Running
 
 
 def whole_event(region: RunningRegion, event_id: str) -> dict[str, Any]:
-    """The whole event with this id, as a rule's target gets it."""
+    """The complete event with this id, as a rule's target receives it."""
     event = region.journal("event", id=event_id)[0]
     return {
         "version": "0",
@@ -106,7 +108,7 @@ def whole_event(region: RunningRegion, event_id: str) -> dict[str, Any]:
     }
 
 
-def test_a_functions_dead_letter_queue_gets_the_event_alone(region: RunningRegion, stack: dict[str, Any]) -> None:
+def test_dead_letter_queue_of_a_function_receives_only_the_event(region: RunningRegion, stack: dict[str, Any]) -> None:
     configure = partial(
         region.client("lambda").update_function_configuration, FunctionName=stack["outputs"]["Function"]
     )
@@ -124,7 +126,7 @@ def test_a_functions_dead_letter_queue_gets_the_event_alone(region: RunningRegio
 
 
 @pytest.mark.parametrize(("queue", "detail_type"), [("FailuresUrl", "Allowed"), ("UndeliveredUrl", "Missing")])
-def test_a_dead_letter_stays_until_it_is_deleted(
+def test_dead_letter_stays_until_it_is_deleted(
     region: RunningRegion, stack: dict[str, Any], queue: str, detail_type: str
 ) -> None:
     sqs, url = region.client("sqs"), stack["outputs"][queue]
@@ -140,14 +142,14 @@ def test_a_dead_letter_stays_until_it_is_deleted(
     assert received() == []
 
 
-def test_a_retry_that_succeeds_is_the_end_of_it(region: RunningRegion, stack: dict[str, Any]) -> None:
+def test_successful_retry_sends_no_failure(region: RunningRegion, stack: dict[str, Any]) -> None:
     messages(region, stack["outputs"]["FailuresUrl"])
     event_id = send(region, "Allowed", **{"fail-times": 1})
     assert ["error" in attempt for attempt in region.journal("invocation", eventId=event_id)] == [True, False]
     assert messages(region, stack["outputs"]["FailuresUrl"]) == []
 
 
-def test_a_throttled_event_waits_and_is_not_an_attempt(region: RunningRegion, stack: dict[str, Any]) -> None:
+def test_throttled_event_waits_without_counting_as_an_attempt(region: RunningRegion, stack: dict[str, Any]) -> None:
     name = stack["outputs"]["Function"]
     region.client("lambda").put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=0)
     event_id = region.send(source="aws.test", detail_type="Allowed", detail={})
@@ -157,7 +159,7 @@ def test_a_throttled_event_waits_and_is_not_an_attempt(region: RunningRegion, st
     assert [entry["attempt"] for entry in region.journal("invocation", eventId=event_id)] == [1]
 
 
-def test_a_function_that_dies_has_failed(region: RunningRegion, stack: dict[str, Any]) -> None:
+def test_function_that_exits_has_failed(region: RunningRegion, stack: dict[str, Any]) -> None:
     event_id = send(region, "Allowed", exit=True)
     attempts = region.journal("invocation", eventId=event_id)
     assert [attempt["error"]["errorType"] for attempt in attempts] == ["Runtime.ExitError"] * 2
@@ -166,7 +168,7 @@ def test_a_function_that_dies_has_failed(region: RunningRegion, stack: dict[str,
 
 
 @pytest.mark.parametrize(("detail_type", "code"), [("Forbidden", "NO_PERMISSIONS"), ("Missing", "NO_RESOURCE")])
-def test_an_undeliverable_event_goes_to_the_dead_letter_queue_at_once(
+def test_undeliverable_event_goes_to_the_dead_letter_queue_at_once(
     region: RunningRegion,
     stack: dict[str, Any],
     detail_type: str,
@@ -179,13 +181,13 @@ def test_an_undeliverable_event_goes_to_the_dead_letter_queue_at_once(
     assert json.loads(letter["Body"]) == whole_event(region, event_id)
     attributes = {name: value["StringValue"] for name, value in letter["MessageAttributes"].items()}
     assert {value["DataType"] for value in letter["MessageAttributes"].values()} == {"String"}
-    # EXHAUSTED_RETRY_CONDITION is for what was retried; this is not.
+    # EXHAUSTED_RETRY_CONDITION is set only after retries.
     assert attributes.keys() == {"RULE_ARN", "TARGET_ARN", "ERROR_CODE", "ERROR_MESSAGE", "RETRY_ATTEMPTS"}
     assert attributes["ERROR_CODE"] == code and attributes["RETRY_ATTEMPTS"] == "0"
     assert ":rule/" in attributes["RULE_ARN"] and ":function:" in attributes["TARGET_ARN"]
 
 
-def test_a_function_may_do_what_its_role_allows_and_no_more(region: RunningRegion, stack: dict[str, Any]) -> None:
+def test_function_has_only_the_permissions_of_its_role(region: RunningRegion, stack: dict[str, Any]) -> None:
     allowed = send(region, "Allowed", call=["ec2", "DescribeVolumes", {}])
     assert "error" not in region.journal("invocation", eventId=allowed)[0]
     denied = send(region, "Allowed", call=["ec2", "DescribeInstances", {}])
@@ -205,20 +207,22 @@ def test_a_function_may_do_what_its_role_allows_and_no_more(region: RunningRegio
     ],
     ids=["restore", "runbook"],
 )
-def test_a_role_must_be_passable(region: RunningRegion, stack: dict[str, Any], runbook: None, wish: list[Any]) -> None:
+def test_passing_a_role_needs_pass_role(
+    region: RunningRegion, stack: dict[str, Any], runbook: None, wish: list[Any]
+) -> None:
     event_id = send(region, "Allowed", call=wish)
     message = region.journal("invocation", eventId=event_id)[0]["error"]["errorMessage"]
     assert "AccessDeniedException" in message and f"iam:PassRole on resource: {ROLE}" in message
 
 
-def test_a_function_sees_nothing_of_the_servers_environment(region: RunningRegion, stack: dict[str, Any]) -> None:
+def test_function_does_not_see_the_environment_of_the_server(region: RunningRegion, stack: dict[str, Any]) -> None:
     event_id = send(region, "Allowed")
     seen = region.journal("invocation", eventId=event_id)[0]["result"]["environment"]
     assert "AWS_SESSION_TOKEN" in seen and "AWS_ENDPOINT_URL" in seen
     assert not {"AUTH", "GATEWAY_PORT", "HOME", "MINISTACK_ACCOUNT_ID", "PYTHONPATH", "TMPDIR"} & set(seen)
 
 
-def test_a_synchronous_invocation_is_journalled_and_not_retried(region: RunningRegion, stack: dict[str, Any]) -> None:
+def test_synchronous_invocation_is_journalled_but_not_retried(region: RunningRegion, stack: dict[str, Any]) -> None:
     before = len(region.journal("invocation"))
     answer = region.client("lambda").invoke(FunctionName=stack["outputs"]["Function"], Payload=b'{"fail": true}')
     assert answer["FunctionError"] == "Unhandled"
@@ -227,7 +231,7 @@ def test_a_synchronous_invocation_is_journalled_and_not_retried(region: RunningR
     assert invocation["attempt"] == 1 and invocation["eventId"] is None
 
 
-def test_an_asynchronous_invocation_by_api_is_retried_too(region: RunningRegion, stack: dict[str, Any]) -> None:
+def test_asynchronous_invocation_by_api_is_retried(region: RunningRegion, stack: dict[str, Any]) -> None:
     before = len(region.journal("invocation"))
     answer = region.client("lambda").invoke(
         FunctionName=stack["outputs"]["Function"], InvocationType="Event", Payload=b'{"fail": true}'
@@ -237,7 +241,7 @@ def test_an_asynchronous_invocation_by_api_is_retried_too(region: RunningRegion,
     assert [entry["attempt"] for entry in region.journal("invocation")[before:]] == [1, 2]
 
 
-def test_put_events_refuses_the_sources_of_aws(region: RunningRegion) -> None:
+def test_put_events_rejects_sources_of_aws(region: RunningRegion) -> None:
     answer = region.client("events").put_events(
         Entries=[
             {"Source": "aws.backup", "DetailType": "Restore Job State Change", "Detail": "{}"},
@@ -249,7 +253,7 @@ def test_put_events_refuses_the_sources_of_aws(region: RunningRegion) -> None:
     assert [entry["source"] for entry in region.journal("event", id=answer["Entries"][1]["EventId"])] == ["mine"]
 
 
-def test_a_topic_needs_a_policy_for_rules(region: RunningRegion, tmp_path: Path) -> None:
+def test_rule_needs_a_topic_policy(region: RunningRegion, tmp_path: Path) -> None:
     template = tmp_path / "template.yaml"
     template.write_text("""
 Resources:
@@ -276,7 +280,7 @@ def hasty(binaries: Path) -> Iterator[RunningRegion]:
     assert running.stop() == 0
 
 
-def test_a_function_that_takes_too_long_is_killed_and_tried_again(hasty: RunningRegion) -> None:
+def test_function_that_times_out_is_killed_and_retried(hasty: RunningRegion) -> None:
     event_id = send(hasty, "Allowed", sleep=600)
     attempts = hasty.journal("invocation", eventId=event_id)
     message = {"errorType": "Sandbox.Timedout", "errorMessage": "Task timed out after 2.00 seconds"}
@@ -284,30 +288,30 @@ def test_a_function_that_takes_too_long_is_killed_and_tried_again(hasty: Running
         (1, True, message),
         (2, True, message),
     ]
-    # A function without extensions is not asked to end.
+    # A function without extensions receives no signal to end.
     assert hasty.journal("event", source="tiny.terminated") == []
     (letter,) = hasty.journal("dead-letter", eventId=event_id)
     assert letter["delivered"] and letter["reason"] == "RetriesExhausted"
     queue = hasty.client("sqs").list_queues(QueueNamePrefix="functions-Failures")["QueueUrls"][0]
     (failure,) = messages(hasty, queue)
     assert json.loads(failure["Body"])["responsePayload"] == message
-    # The process is gone, so the next event meets a cold start, and goes well.
+    # The process is gone, so the next event has a cold start and succeeds.
     (after,) = hasty.journal("invocation", eventId=send(hasty, "Allowed"))
     assert after["cold"] and after["result"]["outcome"] == "done"
     (warm,) = hasty.journal("invocation", eventId=send(hasty, "Allowed"))
     assert not warm["cold"]
 
 
-def test_a_function_is_told_how_long_it_has(region: RunningRegion, stack: dict[str, Any], hasty: RunningRegion) -> None:
+def test_function_receives_its_deadline(region: RunningRegion, stack: dict[str, Any], hasty: RunningRegion) -> None:
     for running, seconds in ((region, 20), (hasty, 2)):
         (invocation,) = running.journal("invocation", eventId=send(running, "Allowed"))
         left = invocation["result"]["millisecondsLeft"]
         assert 0 < left <= seconds * 1000
-    # The template's timeout holds where serve was told of no other.
+    # The template's timeout applies unless `serve` has another.
     assert region.journal("invocation")[-1]["result"]["millisecondsLeft"] > 2000
 
 
-def test_a_timeout_ends_a_synchronous_invocation_too(hasty: RunningRegion) -> None:
+def test_timeout_ends_a_synchronous_invocation(hasty: RunningRegion) -> None:
     name = hasty.client("lambda").list_functions()["Functions"][0]["FunctionName"]
     answer = hasty.client("lambda").invoke(FunctionName=name, Payload=b'{"sleep": 600}')
     assert answer["FunctionError"] == "Unhandled"
@@ -324,7 +328,7 @@ def narrow(request: pytest.FixtureRequest, binaries: Path) -> Iterator[RunningRe
 
 
 @pytest.mark.parametrize("narrow", [["--function-timeout-seconds", "3"]], indirect=True)
-def test_invocations_wait_for_one_another_and_no_timeout_counts_meanwhile(narrow: RunningRegion) -> None:
+def test_invocations_wait_for_concurrency_without_using_their_timeout(narrow: RunningRegion) -> None:
     before = len(narrow.journal())
     sent = [narrow.send(source="aws.test", detail_type="Allowed", detail={"sleep": 0.8}) for _ in range(4)]
     function = narrow.client("lambda").list_functions()["Functions"][0]["FunctionName"]
@@ -333,15 +337,15 @@ def test_invocations_wait_for_one_another_and_no_timeout_counts_meanwhile(narrow
     narrow.wait_until_idle()
     entries = [each for each in narrow.journal()[before:] if each["kind"] in ("invocation-started", "invocation")]
     assert [entry["kind"] for entry in entries] == ["invocation-started", "invocation"] * 5
-    # Together they take longer than each has to answer.
+    # Together they take longer than the timeout of one.
     assert all("result" in entry for entry in entries if entry["kind"] == "invocation")
     assert {entry["eventId"] for entry in entries} == {*sent, None}
-    # One process was enough.
+    # One process sufficed.
     assert sum(entry.get("cold", False) for entry in entries) == 1
 
 
 @pytest.mark.parametrize("narrow", [[]], indirect=True)
-def test_a_function_that_waits_for_another_does_not_keep_it_from_running(narrow: RunningRegion) -> None:
+def test_function_that_invokes_another_does_not_block_it(narrow: RunningRegion) -> None:
     function = narrow.client("lambda").list_functions()["Functions"][0]["FunctionName"]
     call = ["lambda", "Invoke", {"FunctionName": function, "Payload": "{}"}]
     send(narrow, "Allowed", call=call)

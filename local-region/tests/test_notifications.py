@@ -1,4 +1,4 @@
-"""Messages to a topic: what reaches each protocol, and what SNS refuses."""
+"""Messages to a topic: the text for each protocol, and the requests that SNS rejects."""
 
 import json
 
@@ -7,7 +7,7 @@ from running_region import RunningRegion, refusal
 
 
 def topic_with(region: RunningRegion, name: str, *subscriptions: tuple[str, str], display: str = "") -> str:
-    """A topic with these subscriptions; answers its ARN."""
+    """Create a topic with these subscriptions. Returns its ARN."""
     sns = region.client("sns")
     arn = sns.create_topic(Name=name, Attributes={"DisplayName": display} if display else {})["TopicArn"]
     for protocol, endpoint in subscriptions:
@@ -15,7 +15,7 @@ def topic_with(region: RunningRegion, name: str, *subscriptions: tuple[str, str]
     return arn
 
 
-def test_each_protocol_gets_its_own_form(region: RunningRegion) -> None:
+def test_each_protocol_receives_its_own_text(region: RunningRegion) -> None:
     arn = topic_with(region, "forms", ("sms", "+15550100"))
     forms = {"default": "for all", "email": "for e-mail", "sms": "for phones"}
     region.client("sns").publish(TopicArn=arn, Subject="s", Message=json.dumps(forms), MessageStructure="json")
@@ -25,7 +25,7 @@ def test_each_protocol_gets_its_own_form(region: RunningRegion) -> None:
     assert text["phoneNumber"] == "+15550100" and text["parts"] == ["for phones"]
 
 
-def test_without_a_form_of_its_own_a_protocol_gets_the_default(region: RunningRegion) -> None:
+def test_protocol_without_its_own_text_receives_the_default(region: RunningRegion) -> None:
     arn = topic_with(region, "default-form", ("sms", "+15550101"))
     region.client("sns").publish(TopicArn=arn, Message=json.dumps({"default": "for all"}), MessageStructure="json")
     (entry,) = region.journal("message", topicArn=arn)
@@ -34,14 +34,14 @@ def test_without_a_form_of_its_own_a_protocol_gets_the_default(region: RunningRe
     assert text["parts"] == ["for all"]
 
 
-def test_a_plain_message_is_the_same_for_all_and_phones_are_sent_parts_of_it(region: RunningRegion) -> None:
+def test_plain_message_is_split_for_phones(region: RunningRegion) -> None:
     arn = topic_with(region, "plain", ("sms", "+15550102"), display="Rapid Recovery")
     message = " ".join(f"word{n:03}" for n in range(300))
     region.client("sns").publish(TopicArn=arn, Message=message)
     (text,) = region.journal("text-message", topicArn=arn)
     assert text["parts"][0].startswith("RAPID RECO> word000 word001")
     assert all(len(part.encode()) <= 140 for part in text["parts"])
-    # Cut between words, and after 1,600 characters in all.
+    # Split between words, and truncated after 1,600 characters in total.
     assert all(part.split(" ")[-1].startswith("word") for part in text["parts"])
     whole = " ".join(text["parts"])
     assert 1_500 < len(whole) <= 1_600
@@ -50,7 +50,7 @@ def test_a_plain_message_is_the_same_for_all_and_phones_are_sent_parts_of_it(reg
 @pytest.mark.parametrize(
     "message", ["text", "[]", '{"sms": "no default"}', '{"default": 1}', '{"default": "x", "sms": {}}']
 )
-def test_json_that_names_no_message_is_refused(region: RunningRegion, message: str) -> None:
+def test_rejects_json_without_a_default_message(region: RunningRegion, message: str) -> None:
     arn = topic_with(region, "refused", ("sms", "+15550103"))
     code, text = refusal(lambda: region.client("sns").publish(TopicArn=arn, Message=message, MessageStructure="json"))
     assert code == "InvalidParameter" and "Message Structure" in text

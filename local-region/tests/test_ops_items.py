@@ -9,7 +9,7 @@ from running_region import RunningRegion, received, refusal, subscribe
 
 
 def create(region: RunningRegion, **params: Any) -> str:
-    """Create an OpsItem; answers its id."""
+    """Create an OpsItem. Returns its id."""
     return region.client("ssm").create_ops_item(
         **{"Title": "title", "Description": "description", "Source": "tests"} | params
     )["OpsItemId"]
@@ -38,7 +38,7 @@ def dedup(text: str, **more: str) -> dict[str, dict[str, str]]:
     return data | {key: {"Type": "SearchableString", "Value": value} for key, value in more.items()}
 
 
-def test_an_ops_item_begins_open(region: RunningRegion) -> None:
+def test_new_ops_item_is_open(region: RunningRegion) -> None:
     item_id = create(
         region, Severity="2", Category="Recovery", Priority=1, OperationalData=dedup("begins-open", job="1")
     )
@@ -50,7 +50,7 @@ def test_an_ops_item_begins_open(region: RunningRegion) -> None:
     assert region.journal("ops-item", opsItemId=item_id)[0]["status"] == "Open"
 
 
-def test_a_duplicate_of_an_active_item_is_refused_with_its_id(region: RunningRegion) -> None:
+def test_duplicate_of_an_active_item_is_rejected_with_its_id(region: RunningRegion) -> None:
     ssm = region.client("ssm")
     item_id = create(region, OperationalData=dedup("twice"))
     with pytest.raises(ssm.exceptions.OpsItemAlreadyExistsException) as refused:
@@ -70,7 +70,7 @@ def test_deduplication_ignores_case(region: RunningRegion) -> None:
     assert refused.value.response["OpsItemId"] == item_id
 
 
-def test_at_the_quota_items_are_found_and_changed_but_not_created(region: RunningRegion) -> None:
+def test_quota_allows_finding_and_updating_but_not_creating(region: RunningRegion) -> None:
     ssm = region.client("ssm")
     item_id = create(region, OperationalData=dedup("before-the-quota"))
     assert region.post("ops-item-quota", {"left": 1}) == (200, {"left": 1})
@@ -91,12 +91,12 @@ def test_at_the_quota_items_are_found_and_changed_but_not_created(region: Runnin
 
 
 @pytest.mark.parametrize("wish", [{}, {"left": -1}, {"left": "1"}, {"left": True}, {"left": 1, "more": 1}, [1]])
-def test_a_quota_that_is_none_is_refused(region: RunningRegion, wish: Any) -> None:
+def test_rejects_an_invalid_quota(region: RunningRegion, wish: Any) -> None:
     status, answer = region.post("ops-item-quota", wish)
     assert status == 400 and answer["error"] == "BadRequest"
 
 
-def test_resources_that_are_added_later_change_no_duplicate(region: RunningRegion) -> None:
+def test_resources_added_later_do_not_affect_deduplication(region: RunningRegion) -> None:
     item_id = create(region, OperationalData=dedup("later"))
     resources = {"Type": "SearchableString", "Value": json.dumps([{"arn": "arn:aws:ec2:us-west-2:1:volume/vol-later"}])}
     ssm = region.client("ssm")
@@ -105,13 +105,13 @@ def test_resources_that_are_added_later_change_no_duplicate(region: RunningRegio
         create(region, OperationalData=dedup("later"))
 
 
-def test_a_resolved_item_lets_a_new_one_be_created(region: RunningRegion) -> None:
+def test_resolved_item_allows_a_new_one(region: RunningRegion) -> None:
     item_id = create(region, OperationalData=dedup("again"))
     region.client("ssm").update_ops_item(OpsItemId=item_id, Status="Resolved")
     assert create(region, OperationalData=dedup("again")) != item_id
 
 
-def test_an_update_merges_and_deletes_operational_data(region: RunningRegion) -> None:
+def test_update_merges_and_deletes_operational_data(region: RunningRegion) -> None:
     ssm = region.client("ssm")
     item_id = create(region, OperationalData=dedup("merge", kept="1", changed="1", dropped="1"))
     ssm.update_ops_item(
@@ -152,7 +152,7 @@ def test_an_update_merges_and_deletes_operational_data(region: RunningRegion) ->
         ({"OperationalData": {"key": {"Type": "Number", "Value": "1"}}}, "ValidationException"),
     ],
 )
-def test_create_ops_item_refuses(region: RunningRegion, params: dict[str, Any], code: str) -> None:
+def test_create_ops_item_rejects_invalid_requests(region: RunningRegion, params: dict[str, Any], code: str) -> None:
     assert refusal(lambda: create(region, **params))[0] == code
 
 
@@ -167,7 +167,7 @@ def test_limits_are_inclusive(region: RunningRegion) -> None:
     assert len(get(region, item_id)["Description"]) == 2048
 
 
-def test_a_missing_item_is_not_found(region: RunningRegion) -> None:
+def test_missing_item_is_not_found(region: RunningRegion) -> None:
     ssm = region.client("ssm")
     assert refusal(lambda: ssm.get_ops_item(OpsItemId="oi-0123456789ab"))[0] == "OpsItemNotFoundException"
     assert (
@@ -178,7 +178,7 @@ def test_a_missing_item_is_not_found(region: RunningRegion) -> None:
     assert refusal(lambda: ssm.update_ops_item(OpsItemId=create(region), Status="Done"))[0] == "ValidationException"
 
 
-def test_items_are_found_by_filters(region: RunningRegion) -> None:
+def test_finds_items_by_filters(region: RunningRegion) -> None:
     one = create(
         region,
         Title="restore of the shop",
@@ -213,7 +213,7 @@ def test_items_are_found_by_filters(region: RunningRegion) -> None:
     assert code == "ValidationException"
 
 
-def test_items_come_in_pages_newest_first(region: RunningRegion) -> None:
+def test_lists_items_page_by_page_newest_first(region: RunningRegion) -> None:
     made = [create(region, Source="pages") for _ in range(5)]
     request = {"OpsItemFilters": [{"Key": "Source", "Operator": "Equal", "Values": ["pages"]}], "MaxResults": 2}
     pages, token = [], {}
@@ -225,7 +225,7 @@ def test_items_come_in_pages_newest_first(region: RunningRegion) -> None:
     assert [item_id for page in pages for item_id in page] == made[::-1]
 
 
-def test_items_announce_themselves(region: RunningRegion) -> None:
+def test_items_send_events(region: RunningRegion) -> None:
     url = subscribe(region, "ops-items", {"source": ["aws.ssm"], "detail": {"title": ["announced"]}})
     item_id = create(region, Title="announced")
     region.client("ssm").update_ops_item(OpsItemId=item_id, Status="Resolved")

@@ -1,4 +1,4 @@
-"""Parameters that are lists with commas: a blank beside a comma would become part of a name that means nothing."""
+"""Comma-separated parameters: a blank beside a comma would become part of a member."""
 
 import functools
 import re
@@ -16,7 +16,7 @@ CONTROL = "arn:aws:route53-recovery-control::111122223333:controlpanel/0123/rout
 KEY = "arn:aws:kms:us-west-2:111122223333:key/"
 ENDPOINT = "=https://1a.route53-recovery-cluster.us-east-1.amazonaws.com/v1"
 
-# Two members, or more, of each list.
+# Two or more members of each list.
 MEMBERS = {
     "BackupJobStates": ["FAILED", "ABORTED"],
     "CopyJobStates": ["FAILED", "PARTIAL"],
@@ -53,14 +53,14 @@ def lists() -> list[Any]:
 
 
 def accepts(declared: dict[str, Any], value: str) -> bool:
-    """Whether CloudFormation takes the value. It trims the members of a CommaDelimitedList, and of nothing else."""
+    """Whether CloudFormation accepts the value. It trims only the members of a CommaDelimitedList."""
     of_its_type = declared["Type"] == "CommaDelimitedList"
     members = [member.strip() for member in value.split(",")] if of_its_type else [value]
     return all(re.fullmatch(declared["AllowedPattern"], member) for member in members)
 
 
 @pytest.mark.parametrize(("name", "declared"), lists())
-def test_a_list_takes_its_members_and_no_blanks_beside_them(name: str, declared: dict[str, Any]) -> None:
+def test_list_accepts_its_members_without_blanks(name: str, declared: dict[str, Any]) -> None:
     first, *others = MEMBERS[name]
     whole = ",".join([first, *others])
     assert accepts(declared, whole)
@@ -80,12 +80,12 @@ def test_a_list_takes_its_members_and_no_blanks_beside_them(name: str, declared:
             assert not accepts(declared, spoiled), repr(spoiled)
 
 
-def test_every_list_of_the_table_is_a_parameter() -> None:
+def test_table_contains_every_list_parameter() -> None:
     assert {each.values[0] for each in lists()} == set(MEMBERS)
 
 
 @pytest.mark.parametrize("name", ["", "recovery-canary-failed", "Orders are late", "x"])
-def test_the_canarys_alarm_has_a_name_without_blanks_at_its_ends(name: str) -> None:
+def test_canary_alarm_name_has_no_surrounding_blanks(name: str) -> None:
     declared = parameters(PROJECT / "template.yaml")["CanaryAlarm"]
     assert accepts(declared, name)
     assert not accepts(declared, name + " ") and not accepts(declared, " " + name)

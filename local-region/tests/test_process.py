@@ -1,4 +1,4 @@
-"""The serving process: what it binds, what it keeps out, and that nothing is left when it ends."""
+"""The serving process: its sockets, its environment, and its end."""
 
 import json
 import os
@@ -15,7 +15,7 @@ TEMPLATE = Path(__file__).parent / "templates" / "functions.yaml"
 
 
 def children(pid: int) -> list[int]:
-    """The processes a process has started and that still run."""
+    """The running child processes of a process."""
     tasks = Path(f"/proc/{pid}/task")
     found = " ".join((task / "children").read_text() for task in tasks.iterdir())
     return [int(child) for child in found.split()]
@@ -44,7 +44,7 @@ def listening_sockets(pid: int) -> set[str]:
 
 @pytest.fixture
 def busy(binaries: Path, tmp_path: Path) -> RunningRegion:
-    """A Region of its own, keeping its files under `tmp_path`, with a function's process running."""
+    """A separate Region with its files under `tmp_path` and a running function."""
     running = RunningRegion(environment={"TMPDIR": str(tmp_path)})
     stack = running.deploy(TEMPLATE, "functions", "--binaries", str(binaries), "--parameter", "Greeting=hello")
     running.client("lambda").invoke(FunctionName=stack["outputs"]["Function"])
@@ -52,7 +52,7 @@ def busy(binaries: Path, tmp_path: Path) -> RunningRegion:
 
 
 @pytest.mark.parametrize("how", ["end of stdin", signal.SIGTERM, signal.SIGINT])
-def test_no_process_and_no_file_is_left_behind(busy: RunningRegion, tmp_path: Path, how: object) -> None:
+def test_leaves_no_process_and_no_file_behind(busy: RunningRegion, tmp_path: Path, how: object) -> None:
     functions = children(busy.process.pid)
     assert functions, "the function's process should be running"
     assert list(tmp_path.iterdir()), "the Region's files should be there"
@@ -65,7 +65,7 @@ def test_no_process_and_no_file_is_left_behind(busy: RunningRegion, tmp_path: Pa
     assert list(tmp_path.iterdir()) == []
 
 
-def test_it_ends_without_a_word_whatever_its_clients_are_doing(tmp_path: Path) -> None:
+def test_ends_silently_whatever_its_clients_do(tmp_path: Path) -> None:
     with (tmp_path / "errors").open("w") as errors:
         running = RunningRegion(errors=errors)
     port = int(running.endpoint.rpartition(":")[2])
@@ -74,7 +74,7 @@ def test_it_ends_without_a_word_whatever_its_clients_are_doing(tmp_path: Path) -
     for client in clients:
         client.sendall(ready)
         assert client.recv(4096)
-    # Some wait for an answer, some have sent half a request, and the others are idle.
+    # Some wait for a response, some have sent half a request, and the others are idle.
     asking, sending = clients[:5], clients[5:10]
     running.post("faults", [{"kind": "no-answer-after", "service": "ec2", "caller": "operator", "count": 5}])
     for client in asking:
@@ -93,13 +93,13 @@ def test_it_ends_without_a_word_whatever_its_clients_are_doing(tmp_path: Path) -
     assert (tmp_path / "errors").read_text() == ""
 
 
-def test_it_listens_on_loopback_only(busy: RunningRegion) -> None:
+def test_listens_only_on_loopback(busy: RunningRegion) -> None:
     # 0100007F is 127.0.0.1; the function's runtime endpoint is the second socket.
     assert listening_sockets(busy.process.pid) == {"0100007F"}
     assert busy.stop() == 0
 
 
-def test_the_ready_line_is_all_it_prints() -> None:
+def test_prints_only_the_ready_line() -> None:
     running = RunningRegion()
     assert running.ready == {
         "ready": True,
@@ -115,7 +115,7 @@ def test_the_ready_line_is_all_it_prints() -> None:
     assert running.process.wait(timeout=15) == 0
 
 
-def test_nothing_of_the_users_aws_settings_is_used(tmp_path: Path) -> None:
+def test_ignores_the_users_aws_settings(tmp_path: Path) -> None:
     (tmp_path / "config").write_text(
         "[profile real]\nregion = eu-central-1\nrole_arn = arn:aws:iam::999988887777:role/real\n"
     )
@@ -152,7 +152,20 @@ def test_region_and_account_have_no_default(options: list[str], complaint: str) 
     assert done.returncode == 2 and complaint in done.stderr and done.stdout == ""
 
 
-def test_a_taken_port_is_named() -> None:
+@pytest.mark.parametrize(
+    ("option", "complaint"),
+    [
+        (["--restore-seconds-of", "rds=3"], "--restore-seconds-of must be one of EBS, RDS, Aurora"),
+        (["--restore-seconds-of", "RDS"], "RDS is not TYPE=SECONDS"),
+        (["--stack-seconds-of", "AWS::EC2::Nothing=3"], "there is no resource type AWS::EC2::Nothing"),
+    ],
+)
+def test_a_type_that_is_none_is_named(option: list[str], complaint: str) -> None:
+    done = run_serve(["--region", REGION, "--account", ACCOUNT, *option])
+    assert done.returncode != 0 and complaint in done.stderr and "Traceback" not in done.stderr
+
+
+def test_names_a_port_in_use() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -161,8 +174,8 @@ def test_a_taken_port_is_named() -> None:
     assert done.returncode == 1 and f"127.0.0.1:{port}" in done.stderr and "Traceback" not in done.stderr
 
 
-def test_a_misfit_ministack_is_named_and_not_served(tmp_path: Path) -> None:
-    # A module found before ministack's own, in which two functions are other than expected.
+def test_refuses_to_serve_an_incompatible_ministack(tmp_path: Path) -> None:
+    # A module that is imported before ministack and changes two of its functions.
     (tmp_path / "sitecustomize.py").write_text(
         "import ministack.services.ec2 as ec2\ndel ec2._volume_inner_xml\nec2._attach_volume = lambda p, q: None\n"
     )
@@ -173,7 +186,7 @@ def test_a_misfit_ministack_is_named_and_not_served(tmp_path: Path) -> None:
 
 
 def run_serve(options: list[str], environment: dict[str, str] | None = None) -> "subprocess.CompletedProcess[str]":
-    """Run `serve` until it ends by itself."""
+    """Run `serve` until it exits."""
     return subprocess.run(
         [sys.executable, "-m", "local_region", "serve", *options],
         env=os.environ | {"PYTHONPATH": str(PACKAGE)} | (environment or {}),
@@ -184,7 +197,7 @@ def run_serve(options: list[str], environment: dict[str, str] | None = None) -> 
     )
 
 
-def test_the_region_can_be_another(tmp_path: Path) -> None:
+def test_serves_another_region(tmp_path: Path) -> None:
     running = RunningRegion(region="eu-central-1")
     path = tmp_path / "template.json"
     path.write_text(json.dumps({"Resources": {"Topic": {"Type": "AWS::SNS::Topic"}}}))

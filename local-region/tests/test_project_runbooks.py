@@ -1,4 +1,4 @@
-"""The project's runbooks, deployed from its template and carried out."""
+"""The project's runbooks, deployed from its template and executed."""
 
 import contextlib
 import json
@@ -31,7 +31,7 @@ Resources:
 
 @pytest.fixture(scope="module")
 def runbooks(region: RunningRegion, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The names of the deployed runbooks, by their logical ids; with what they work on beside them."""
+    """The names of the deployed runbooks and other resources, by logical id."""
     trust = {"Effect": "Allow", "Principal": {"Service": "cloudformation.amazonaws.com"}, "Action": "sts:AssumeRole"}
     region.client("iam").create_role(
         RoleName="shop-stack",
@@ -60,7 +60,7 @@ def runbooks(region: RunningRegion, tmp_path_factory: pytest.TempPathFactory) ->
 
 @pytest.fixture(scope="module")
 def state_machine(region: RunningRegion) -> str:
-    """A state machine where the recovery's would be; its ARN."""
+    """A state machine in place of the recovery's. Returns its ARN."""
     trust = {"Effect": "Allow", "Principal": {"Service": "states.amazonaws.com"}, "Action": "sts:AssumeRole"}
     role = region.client("iam").create_role(
         RoleName="recovery", AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trust]})
@@ -72,7 +72,7 @@ def state_machine(region: RunningRegion) -> str:
 
 
 def start(region: RunningRegion, name: str, **parameters: Any) -> str:
-    """Start a runbook; answers its execution's id."""
+    """Start a runbook. Returns the id of its execution."""
     given = {"Parameters": {key: [value] for key, value in parameters.items()}} if parameters else {}
     execution_id = region.client("ssm").start_automation_execution(DocumentName=name, **given)["AutomationExecutionId"]
     region.wait_until_idle()
@@ -80,13 +80,13 @@ def start(region: RunningRegion, name: str, **parameters: Any) -> str:
 
 
 def execution(region: RunningRegion, execution_id: str) -> dict[str, Any]:
-    """The execution, once nothing moves any more."""
+    """The execution, once the Region is idle."""
     region.wait_until_idle()
     return region.client("ssm").get_automation_execution(AutomationExecutionId=execution_id)["AutomationExecution"]
 
 
 def approved(region: RunningRegion, execution_id: str) -> dict[str, Any]:
-    """The execution, after the approval it asks for was given."""
+    """The execution after its approval."""
     assert execution(region, execution_id)["AutomationExecutionStatus"] == "Waiting"
     region.client("ssm").send_automation_signal(AutomationExecutionId=execution_id, SignalType="Approve")
     return execution(region, execution_id)
@@ -98,7 +98,7 @@ def succeeded(done: dict[str, Any]) -> dict[str, Any]:
     return done
 
 
-def test_start_region_recovery_asks_and_starts_the_state_machine_once(
+def test_start_region_recovery_requests_approval_and_starts_once(
     region: RunningRegion, runbooks: dict[str, str], state_machine: str
 ) -> None:
     name, incident = runbooks["StartRegionRecovery"], f"health/{uuid.uuid4()}"
@@ -119,7 +119,7 @@ def test_start_region_recovery_asks_and_starts_the_state_machine_once(
         "incident": incident,
         "opsItemId": "oi-0123456789ab",
     }
-    # The same incident once more: Step Functions refuses, or answers with the same execution.
+    # The same incident again: Step Functions rejects it, or returns the same execution.
     again = approved(region, start(region, name, Incident=incident, OpsItemId="oi-0123456789ab"))
     if again["AutomationExecutionStatus"] == "Success":
         assert again["Outputs"]["recover.executionArn"] == [arn]
@@ -131,7 +131,9 @@ def test_start_region_recovery_asks_and_starts_the_state_machine_once(
     assert not [call for call in region.journal("call", status=403) if call["caller"].startswith("Automation-")]
 
 
-def test_start_workload_instances_starts_those_of_the_workload(region: RunningRegion, runbooks: dict[str, str]) -> None:
+def test_start_workload_instances_starts_only_instances_of_the_workload(
+    region: RunningRegion, runbooks: dict[str, str]
+) -> None:
     ec2 = region.client("ec2")
 
     def stopped(workload: str) -> str:
@@ -171,7 +173,7 @@ def test_deploy_workload_stack_creates_and_updates(region: RunningRegion, runboo
     physical_id = instance["StackResourceDetail"]["PhysicalResourceId"]
     made = region.client("ec2").describe_instances(InstanceIds=[physical_id])["Reservations"][0]["Instances"][0]
     assert made["InstanceType"] == "m7g.large"
-    # What is left out keeps its value; an added resource is no loss.
+    # An omitted parameter keeps its value. Adding a resource is allowed.
     updated = succeeded(deploy(WORKLOAD + "  Data:\n    Type: AWS::SQS::Queue\n"))
     assert updated["Outputs"] == {"deploy.Did": ["update"]}
     stack = cloudformation.describe_stacks(StackName=STACK)["Stacks"][0]
@@ -184,7 +186,7 @@ def test_deploy_workload_stack_creates_and_updates(region: RunningRegion, runboo
     assert "It would remove or replace Data" in refused["FailureMessage"]
 
 
-def test_what_the_runbooks_roles_do_not_allow_stops_them(region: RunningRegion, runbooks: dict[str, str]) -> None:
+def test_runbook_fails_without_a_permission_of_its_role(region: RunningRegion, runbooks: dict[str, str]) -> None:
     role = runbooks["StartWorkloadInstancesRole"]
     iam = region.client("iam")
     (name,) = iam.list_role_policies(RoleName=role)["PolicyNames"]
@@ -197,7 +199,7 @@ def test_what_the_runbooks_roles_do_not_allow_stops_them(region: RunningRegion, 
 
 @contextlib.contextmanager
 def without_statement(region: RunningRegion, role: str, sid: str) -> Iterator[None]:
-    """Take a statement out of a role's policy meanwhile. It must be there."""
+    """Remove a statement from a role's policy temporarily. The statement must exist."""
     iam = region.client("iam")
     (name,) = iam.list_role_policies(RoleName=role)["PolicyNames"]
     before = iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
@@ -210,9 +212,7 @@ def without_statement(region: RunningRegion, role: str, sid: str) -> Iterator[No
         iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=json.dumps(before))
 
 
-def test_the_runbook_itself_must_be_able_to_read_the_ssm_parameters_of_a_template(
-    region: RunningRegion, runbooks: dict[str, str]
-) -> None:
+def test_runbook_role_needs_the_ssm_parameters_of_a_template(region: RunningRegion, runbooks: dict[str, str]) -> None:
     template = WORKLOAD + "  Data:\n    Type: AWS::SQS::Queue\n"
     region.client("s3").put_object(Bucket=BUCKET, Key="images.yaml", Body=template.encode())
 
@@ -228,7 +228,7 @@ def test_the_runbook_itself_must_be_able_to_read_the_ssm_parameters_of_a_templat
     assert refused["AutomationExecutionStatus"] == "Failed" and NOT_READABLE in refused["FailureMessage"]
 
 
-def test_the_state_machine_itself_must_be_able_to_read_the_ssm_parameters_of_a_template(
+def test_state_machine_role_needs_the_ssm_parameters_of_a_template(
     region: RunningRegion, runbooks: dict[str, str]
 ) -> None:
     bucket, machine = runbooks["RecoveryBucket"], runbooks["RegionRecoveryStateMachine"]
@@ -244,7 +244,7 @@ def test_the_state_machine_itself_must_be_able_to_read_the_ssm_parameters_of_a_t
         },
         "End": True,
     }
-    # The state machine with its own role, and of its steps the one that creates a stack.
+    # The state machine with its role and only the step that creates a stack.
     definition = {"QueryLanguage": "JSONata", "StartAt": "CreateStack", "States": {"CreateStack": call}}
     states = region.client("stepfunctions")
     whole = states.describe_state_machine(stateMachineArn=machine)["definition"]
@@ -265,13 +265,13 @@ def test_the_state_machine_itself_must_be_able_to_read_the_ssm_parameters_of_a_t
     assert created["status"] == "SUCCEEDED", created
 
 
-def test_operators_are_notified_where_lambda_runs_fewer_functions_than_restores_are_under_way(
+def test_notifies_when_lambda_concurrency_is_below_concurrent_restores(
     region: RunningRegion, runbooks: dict[str, str]
 ) -> None:
     machine, states = runbooks["RegionRecoveryStateMachine"], region.client("stepfunctions")
     whole = states.describe_state_machine(stateMachineArn=machine)["definition"]
     definition = json.loads(whole)
-    # Its own steps that compare, between a plan that is given and an end.
+    # Its steps that compare the concurrency, between a given plan and an end.
     given = {
         "drill": "{% $states.input.drill %}",
         "execution": {"arn": "{% $states.context.Execution.Id %}"},
@@ -288,7 +288,7 @@ def test_operators_are_notified_where_lambda_runs_fewer_functions_than_restores_
     states.update_state_machine(stateMachineArn=machine, definition=json.dumps(definition))
     reserved, functions = runbooks["RestoreTestValidatorFunction"], region.client("lambda")
 
-    def told(items: list[int], drill: bool = False) -> list[str]:
+    def notified(items: list[int], drill: bool = False) -> list[str]:
         arn = states.start_execution(stateMachineArn=machine, input=json.dumps({"items": items, "drill": drill}))
         region.wait_until_idle()
         assert states.describe_execution(executionArn=arn["executionArn"])["status"] == "SUCCEEDED"
@@ -299,19 +299,19 @@ def test_operators_are_notified_where_lambda_runs_fewer_functions_than_restores_
         ]
 
     try:
-        assert told([30, 10]) == []
-        # Ten are left for all functions but one.
+        assert notified([30, 10]) == []
+        # Ten are left for all functions except one.
         limit = functions.get_account_settings()["AccountLimit"]["ConcurrentExecutions"]
         functions.put_function_concurrency(FunctionName=reserved, ReservedConcurrentExecutions=limit - 10)
-        assert told([10, 3]) == [] and told([]) == []
-        (message,) = told([3, 11])
+        assert notified([10, 3]) == [] and notified([]) == []
+        (message,) = notified([3, 11])
         assert message.startswith("shop: Lambda concurrency is low in us-west-2: ")
-        assert "up to 11 resources at once" in message and "at most 10 Lambda functions" in message
-        # No more than RestoreConcurrency are under way at once.
-        (message,) = told([4000], drill=True)
-        assert message.startswith("[drill] shop: ") and "up to 200 resources at once" in message
+        assert "up to 11 resources in parallel" in message and "can run 10 concurrent Lambda invocations" in message
+        # At most RestoreConcurrency restores run concurrently.
+        (message,) = notified([4000], drill=True)
+        assert message.startswith("[drill] shop: ") and "up to 200 resources in parallel" in message
         with without_statement(region, runbooks["RegionRecoveryRole"], "ReadTheConcurrencyOfLambda"):
-            assert told([11]) == []
+            assert notified([11]) == []
     finally:
         functions.delete_function_concurrency(FunctionName=reserved)
         states.update_state_machine(stateMachineArn=machine, definition=whole)

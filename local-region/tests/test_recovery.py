@@ -21,7 +21,7 @@ def vault(region: RunningRegion) -> str:
 
 
 def back_up(region: RunningRegion, vault: str, tags: dict[str, str]) -> str:
-    """Create a volume with these tags and back it up; answers the recovery point's ARN."""
+    """Create a volume with these tags and back it up. Returns the recovery point's ARN."""
     specification = {"ResourceType": "volume", "Tags": [{"Key": key, "Value": value} for key, value in tags.items()]}
     volume = region.client("ec2").create_volume(AvailabilityZone=ZONE, Size=6, TagSpecifications=[specification])
     job = region.client("backup").start_backup_job(
@@ -34,14 +34,14 @@ def back_up(region: RunningRegion, vault: str, tags: dict[str, str]) -> str:
 
 
 def restore(region: RunningRegion, recovery_point: str, **params: Any) -> dict[str, Any]:
-    """Restore a recovery point; answers the job when it is over."""
+    """Restore a recovery point. Returns the finished job."""
     given = {"RecoveryPointArn": recovery_point, "IamRoleArn": ROLE, "Metadata": {"availabilityZone": ZONE}} | params
     job = region.client("backup").start_restore_job(**given)
     region.wait_until_idle()
     return region.client("backup").describe_restore_job(RestoreJobId=job["RestoreJobId"])
 
 
-def test_a_backup_copies_the_volumes_tags_to_the_snapshot(region: RunningRegion, vault: str) -> None:
+def test_backup_copies_the_volume_tags_to_the_snapshot(region: RunningRegion, vault: str) -> None:
     arn = back_up(region, vault, {"recovery:stack": "shop", "Name": "data"})
     assert arn.startswith(f"arn:aws:ec2:{REGION}::snapshot/snap-")
     snapshot_id = arn.rpartition("/")[2]
@@ -53,7 +53,7 @@ def test_a_backup_copies_the_volumes_tags_to_the_snapshot(region: RunningRegion,
     assert point["Status"] == "COMPLETED" and point["ResourceType"] == "EBS"
 
 
-def test_tags_that_do_not_fit_leave_a_recovery_point_without_tags(region: RunningRegion, vault: str) -> None:
+def test_too_many_tags_leave_a_recovery_point_untagged(region: RunningRegion, vault: str) -> None:
     volume = region.client("ec2").create_volume(
         AvailabilityZone=ZONE,
         Size=6,
@@ -73,7 +73,7 @@ def test_tags_that_do_not_fit_leave_a_recovery_point_without_tags(region: Runnin
     assert restore(region, arn)["Status"] == "COMPLETED"
 
 
-def test_a_restore_creates_a_volume_without_tags(region: RunningRegion, vault: str) -> None:
+def test_restore_creates_a_volume_without_tags(region: RunningRegion, vault: str) -> None:
     job = restore(region, back_up(region, vault, {"Name": "data"}))
     assert job["Status"] == "COMPLETED" and job["PercentDone"] == "100.00%"
     volume_id = job["CreatedResourceArn"].rpartition("/")[2]
@@ -83,7 +83,7 @@ def test_a_restore_creates_a_volume_without_tags(region: RunningRegion, vault: s
     assert volume.get("Tags", []) == []
 
 
-def test_a_restore_copies_the_tags_when_asked_to(region: RunningRegion, vault: str) -> None:
+def test_restore_copies_tags_on_request(region: RunningRegion, vault: str) -> None:
     job = restore(region, back_up(region, vault, {"Name": "data"}), CopySourceTagsToRestoredResource=True)
     volume = region.client("ec2").describe_volumes(VolumeIds=[job["CreatedResourceArn"].rpartition("/")[2]])["Volumes"][
         0
@@ -91,7 +91,17 @@ def test_a_restore_copies_the_tags_when_asked_to(region: RunningRegion, vault: s
     assert volume["Tags"] == [{"Key": "Name", "Value": "data"}]
 
 
-def test_restore_jobs_announce_each_state(region: RunningRegion, vault: str) -> None:
+def test_tags_of_a_restored_volume_are_those_of_the_backup(region: RunningRegion, vault: str) -> None:
+    arn = back_up(region, vault, {"Name": "data"})
+    ec2, later = region.client("ec2"), [{"Key": "later", "Value": "1"}]
+    ec2.create_tags(Resources=[arn.rpartition("/")[2]], Tags=later)
+    job = restore(region, arn, CopySourceTagsToRestoredResource=True)
+    volume_id = job["CreatedResourceArn"].rpartition("/")[2]
+    (volume,) = ec2.describe_volumes(VolumeIds=[volume_id])["Volumes"]
+    assert volume["Tags"] == [{"Key": "Name", "Value": "data"}]
+
+
+def test_restore_job_sends_an_event_for_each_status(region: RunningRegion, vault: str) -> None:
     queue_url = subscribe(
         region, "restore-events", {"source": ["aws.backup"], "detail-type": ["Restore Job State Change"]}
     )
@@ -121,7 +131,7 @@ def test_restore_jobs_announce_each_state(region: RunningRegion, vault: str) -> 
     assert events[2]["account"] == ACCOUNT and events[2]["region"] == REGION and events[2]["version"] == "0"
 
 
-def test_backup_jobs_say_state_not_status(region: RunningRegion, vault: str) -> None:
+def test_backup_job_events_have_state_instead_of_status(region: RunningRegion, vault: str) -> None:
     queue_url = subscribe(
         region, "backup-events", {"source": ["aws.backup"], "detail-type": ["Backup Job State Change"]}
     )
@@ -131,7 +141,7 @@ def test_backup_jobs_say_state_not_status(region: RunningRegion, vault: str) -> 
     assert isinstance(event["detail"]["backupSizeInBytes"], str) and isinstance(event["detail"]["percentDone"], float)
 
 
-def test_a_restore_that_cannot_succeed_fails_with_its_reason(region: RunningRegion, vault: str) -> None:
+def test_invalid_restore_fails_with_a_status_message(region: RunningRegion, vault: str) -> None:
     queue_url = subscribe(region, "failures", {"source": ["aws.backup"], "detail": {"status": ["FAILED"]}})
     arn = back_up(region, vault, {})
     job = restore(region, arn, Metadata={"availabilityZone": ZONE, "volumeSize": "1"})
@@ -140,7 +150,7 @@ def test_a_restore_that_cannot_succeed_fails_with_its_reason(region: RunningRegi
     assert event["detail"]["statusMessage"] == job["StatusMessage"] and "createdResourceArn" not in event["detail"]
 
 
-def test_the_same_idempotency_token_starts_one_job(region: RunningRegion, vault: str) -> None:
+def test_same_idempotency_token_starts_one_job(region: RunningRegion, vault: str) -> None:
     arn, token = back_up(region, vault, {}), str(uuid.uuid4())
     first, second = restore(region, arn, IdempotencyToken=token), restore(region, arn, IdempotencyToken=token)
     assert first["RestoreJobId"] == second["RestoreJobId"]
@@ -148,7 +158,7 @@ def test_the_same_idempotency_token_starts_one_job(region: RunningRegion, vault:
     assert len([job for job in jobs if job["RecoveryPointArn"] == arn]) == 1
 
 
-def test_a_forgotten_idempotency_token_starts_another_job(region: RunningRegion, vault: str) -> None:
+def test_expired_idempotency_token_starts_another_job(region: RunningRegion, vault: str) -> None:
     arn, token = back_up(region, vault, {}), str(uuid.uuid4())
     first = restore(region, arn, IdempotencyToken=token)
     assert region.delete("restore-tokens") == {"tokens": []}
@@ -156,7 +166,7 @@ def test_a_forgotten_idempotency_token_starts_another_job(region: RunningRegion,
     assert first["RestoreJobId"] != second["RestoreJobId"]
 
 
-def test_idempotency_tokens_are_remembered_for_the_time_that_was_set() -> None:
+def test_idempotency_tokens_expire_after_the_configured_time() -> None:
     forgetful = RunningRegion("--restore-seconds", "0", "--restore-token-seconds", "0")
     forgetful.client("backup").create_backup_vault(BackupVaultName="vault")
     arn, token = back_up(forgetful, "vault", {}), str(uuid.uuid4())
@@ -174,7 +184,9 @@ def test_idempotency_tokens_are_remembered_for_the_time_that_was_set() -> None:
         ({"IamRoleArn": ""}, "MissingParameterValueException"),
     ],
 )
-def test_start_restore_job_refuses(region: RunningRegion, vault: str, change: dict[str, Any], code: str) -> None:
+def test_start_restore_job_rejects_invalid_requests(
+    region: RunningRegion, vault: str, change: dict[str, Any], code: str
+) -> None:
     request = {
         "RecoveryPointArn": back_up(region, vault, {}),
         "IamRoleArn": ROLE,
@@ -183,7 +195,7 @@ def test_start_restore_job_refuses(region: RunningRegion, vault: str, change: di
     assert refusal(lambda: region.client("backup").start_restore_job(**request))[0] == code
 
 
-def test_restore_jobs_are_listed_by_page_and_filter(region: RunningRegion, vault: str) -> None:
+def test_lists_restore_jobs_by_page_and_filter(region: RunningRegion, vault: str) -> None:
     arn = back_up(region, vault, {})
     made = {restore(region, arn)["RestoreJobId"] for _ in range(3)}
     backup = region.client("backup")
@@ -201,12 +213,12 @@ def test_restore_jobs_are_listed_by_page_and_filter(region: RunningRegion, vault
 
 
 def listed_ids(region: RunningRegion, **params: Any) -> list[str]:
-    """The ids of all restore jobs that ListRestoreJobs answers over all its pages."""
+    """The ids of all restore jobs on all pages of ListRestoreJobs."""
     pages = region.client("backup").get_paginator("list_restore_jobs").paginate(**params)
     return [job["RestoreJobId"] for page in pages for job in page["RestoreJobs"]]
 
 
-def test_restore_jobs_are_listed_newest_first(region: RunningRegion, vault: str) -> None:
+def test_lists_restore_jobs_newest_first(region: RunningRegion, vault: str) -> None:
     arn = back_up(region, vault, {})
     made = [restore(region, arn)["RestoreJobId"] for _ in range(5)]
     for size in (1, 2, 1000, None):
@@ -214,7 +226,7 @@ def test_restore_jobs_are_listed_newest_first(region: RunningRegion, vault: str)
         assert listed[:5] == made[::-1] and len(listed) == len(set(listed))
 
 
-def test_a_listed_restore_job_says_what_a_described_one_does(region: RunningRegion, vault: str) -> None:
+def test_listed_restore_job_equals_the_described_one(region: RunningRegion, vault: str) -> None:
     arn = back_up(region, vault, {})
     status, test = region.post("restore-tests", {"recoveryPointArn": arn})
     assert status == 200
@@ -247,7 +259,7 @@ def test_a_listed_restore_job_says_what_a_described_one_does(region: RunningRegi
     assert set(listed[test["restoreJobId"]]) == completed | {"CreatedBy"}
 
 
-def test_each_filter_of_restore_jobs_is_kept(region: RunningRegion, vault: str) -> None:
+def test_applies_each_filter_of_restore_jobs(region: RunningRegion, vault: str) -> None:
     arn = back_up(region, vault, {})
     completed = restore(region, arn)
     failed = restore(region, arn, Metadata={"availabilityZone": ZONE, "volumeSize": "1"})["RestoreJobId"]
@@ -273,8 +285,8 @@ def test_each_filter_of_restore_jobs_is_kept(region: RunningRegion, vault: str) 
     assert completed["RestoreJobId"] not in listed_ids(region, ByCompleteBefore=completion - tick)
 
 
-def test_what_is_no_filter_of_restore_jobs_is_refused(region: RunningRegion) -> None:
-    # Raw, since clients refuse these themselves.
+def test_rejects_invalid_filters_of_restore_jobs(region: RunningRegion) -> None:
+    # Raw requests, because clients reject these themselves.
     for query in ("createdAfter=yesterday", "maxResults=0", "maxResults=1001", "status=DONE", "accountId=*"):
         with pytest.raises(urllib.error.HTTPError) as refused:
             urllib.request.urlopen(
@@ -289,7 +301,7 @@ def test_what_is_no_filter_of_restore_jobs_is_refused(region: RunningRegion) -> 
         assert refused.value.headers["x-amzn-errortype"] == "InvalidParameterValueException", query
 
 
-def test_recovery_points_are_listed_by_vault_and_resource(region: RunningRegion, vault: str) -> None:
+def test_lists_recovery_points_by_vault_and_resource(region: RunningRegion, vault: str) -> None:
     backup = region.client("backup")
     arn = back_up(region, vault, {})
     resource = backup.describe_recovery_point(BackupVaultName=vault, RecoveryPointArn=arn)["ResourceArn"]
@@ -306,7 +318,7 @@ def test_recovery_points_are_listed_by_vault_and_resource(region: RunningRegion,
     assert metadata["volumeId"] == resource.rpartition("/")[2] and "availabilityZone" not in metadata
 
 
-def test_backup_lists_tags_of_its_own_arns_only(region: RunningRegion, vault: str) -> None:
+def test_backup_lists_tags_only_of_its_own_arns(region: RunningRegion, vault: str) -> None:
     backup = region.client("backup")
     arn = backup.describe_backup_vault(BackupVaultName=vault)["BackupVaultArn"]
     assert backup.list_tags(ResourceArn=arn)["Tags"] == {}
@@ -314,7 +326,7 @@ def test_backup_lists_tags_of_its_own_arns_only(region: RunningRegion, vault: st
     assert refusal(lambda: backup.list_tags(ResourceArn=snapshot))[0] == "ResourceNotFoundException"
 
 
-def test_a_restore_test_names_its_plan_everywhere(region: RunningRegion, vault: str) -> None:
+def test_restore_test_names_its_plan_in_job_event_and_list(region: RunningRegion, vault: str) -> None:
     queue_url = subscribe(
         region, "restore-tests", {"source": ["aws.backup"], "detail": {"restoreTestingPlanArn": [{"exists": True}]}}
     )
@@ -339,12 +351,12 @@ def test_a_restore_test_names_its_plan_everywhere(region: RunningRegion, vault: 
     assert again[0] == "InvalidRequestException"
 
 
-def test_a_restore_test_of_nothing_is_refused(region: RunningRegion) -> None:
+def test_rejects_a_restore_test_without_a_recovery_point(region: RunningRegion) -> None:
     assert region.post("restore-tests", {"recoveryPointArn": "arn:aws:ec2:us-west-2::snapshot/snap-0"})[0] == 400
     assert region.post("restore-tests", {})[0] == 400
 
 
-def test_the_journal_follows_a_restore(region: RunningRegion, vault: str) -> None:
+def test_journal_has_each_status_of_a_restore(region: RunningRegion, vault: str) -> None:
     job = restore(region, back_up(region, vault, {}))
     assert [entry["status"] for entry in region.journal("restore-job", restoreJobId=job["RestoreJobId"])] == [
         "PENDING",

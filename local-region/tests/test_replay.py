@@ -1,4 +1,4 @@
-"""The runbook ReplayFailedEvents of the project's template: its script, its role, and the queues it empties."""
+"""The runbook ReplayFailedEvents of the project's template: its script, its role and its queues."""
 
 import json
 import sys
@@ -20,7 +20,7 @@ FUNCTION = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:restores"
 
 
 class Stack:
-    """The project's template on the local Region, every function of it the tiny one."""
+    """The project's template on the local Region, with the tiny function as every function."""
 
     def __init__(self, region: RunningRegion, binaries: Path) -> None:
         for resource in yaml_parse(TEMPLATE.read_text())["Resources"].values():
@@ -39,7 +39,7 @@ class Stack:
         self.key = self._key_with_the_rights_of_the_role()
 
     def replay(self, **parameters: str) -> dict[str, Any]:
-        """What the runbook answers, once all that it set off is over."""
+        """Run the runbook until the Region is idle. Returns its outputs."""
         ssm = self.region.client("ssm")
         given = {"Parameters": {name: [value] for name, value in parameters.items()}} if parameters else {}
         started = ssm.start_automation_execution(DocumentName=self.outputs["ReplayFailedEventsName"], **given)
@@ -51,12 +51,12 @@ class Stack:
         return {"replayed": int(replayed), "left": int(left), "report": report}
 
     def runbook(self) -> dict[str, Any]:
-        """The runbook as it is deployed."""
+        """The deployed runbook."""
         document = self.region.client("ssm").get_document(Name=self.outputs["ReplayFailedEventsName"])
         return json.loads(document["Content"])
 
     def _key_with_the_rights_of_the_role(self) -> dict[str, str]:
-        """Credentials of a user with the role's policies: the role itself is for Systems Manager only."""
+        """Credentials of a user with the role's policies. Only Systems Manager can assume the role itself."""
         iam = self.region.client("iam")
         role = self.runbook()["assumeRole"].rpartition("/")[2]
         iam.create_user(UserName="replay")
@@ -66,7 +66,7 @@ class Stack:
         return iam.create_access_key(UserName="replay")["AccessKey"]
 
     def fail(self, **detail: Any) -> str:
-        """A restore that failed, and detail that lets the function fail too; answers the event's id."""
+        """Send the event of a failed restore, with detail that makes the function fail, too. Returns the event's id."""
         event_id = self.region.send(
             source="aws.backup",
             detail_type="Restore Job State Change",
@@ -76,7 +76,7 @@ class Stack:
         return event_id
 
     def put(self, queue: str, body: str, target: str | None = None) -> None:
-        """A message in a queue, as EventBridge writes it where a target is named."""
+        """Put a message into a queue, with a target as EventBridge does."""
         attributes = {"TARGET_ARN": {"DataType": "String", "StringValue": target}} if target else {}
         self.region.client("sqs").send_message(QueueUrl=queue, MessageBody=body, MessageAttributes=attributes)
 
@@ -97,8 +97,8 @@ def stack(deployed: Stack) -> Iterator[Stack]:
         messages(deployed.region, url)
 
 
-def test_what_a_function_gave_up_on_is_done_once_the_cause_is_removed(stack: Stack) -> None:
-    # It fails as often as Lambda tries, and not once more.
+def test_replays_failed_invocations_after_the_cause_is_fixed(stack: Stack) -> None:
+    # It fails in every attempt of Lambda, and then succeeds.
     event_id = stack.fail(**{"fail-times": 3})
     before = stack.region.journal("invocation", function=stack.function.rpartition(":")[2])
     assert [("error" in attempt) for attempt in before] == [True, True, True]
@@ -109,7 +109,7 @@ def test_what_a_function_gave_up_on_is_done_once_the_cause_is_removed(stack: Sta
     assert messages(stack.region, stack.failed) == []
 
 
-def test_what_reached_no_function_is_delivered(stack: Stack) -> None:
+def test_replays_undelivered_events(stack: Stack) -> None:
     functions = stack.region.client("lambda")
     policy = json.loads(functions.get_policy(FunctionName=stack.function)["Policy"])
     rule = stack.resources["RestoreFailedRule"]
@@ -131,7 +131,7 @@ def test_what_reached_no_function_is_delivered(stack: Stack) -> None:
     assert messages(stack.region, stack.undelivered) == []
 
 
-def test_what_fails_again_is_back_in_its_queue(stack: Stack) -> None:
+def test_event_that_fails_again_returns_to_its_queue(stack: Stack) -> None:
     event_id = stack.fail(fail=True)
     before = len(stack.region.journal("invocation"))
     assert stack.replay()["replayed"] == 1
@@ -140,7 +140,7 @@ def test_what_fails_again_is_back_in_its_queue(stack: Stack) -> None:
     assert json.loads(message["Body"])["requestPayload"]["id"] == event_id
 
 
-def test_what_cannot_be_replayed_stays_as_it_was_and_is_told(stack: Stack) -> None:
+def test_reports_and_keeps_messages_that_cannot_be_replayed(stack: Stack) -> None:
     log = f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:/aws/events/recovery/heartbeat"
     other = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:of-somebody-else"
     record = {"requestContext": {"functionArn": f"{other}:$LATEST"}, "requestPayload": {}}
@@ -152,16 +152,16 @@ def test_what_cannot_be_replayed_stays_as_it_was_and_is_told(stack: Stack) -> No
     before = len(stack.region.journal("invocation"))
     answer = stack.replay()
     assert (answer["replayed"], answer["left"]) == (0, 5)
-    assert f"UndeliveredEvents: 1 left: for {log}, which is no function of this stack" in answer["report"]
+    assert f"UndeliveredEvents: 1 left: for {log}, which is not a function of this stack" in answer["report"]
     assert "UndeliveredEvents: 2 left: not what Lambda or EventBridge writes" in answer["report"]
-    assert f"FailedInvocations: 1 left: for {other}, which is no function of this stack" in answer["report"]
+    assert f"FailedInvocations: 1 left: for {other}, which is not a function of this stack" in answer["report"]
     assert len(stack.region.journal("invocation")) == before
-    # At once, and not when the time it was hidden for is over.
+    # Visible at once, not after their visibility timeout.
     assert len(messages(stack.region, stack.undelivered)) == 3
     assert len(messages(stack.region, stack.failed)) == 2
 
 
-def test_no_more_than_asked_for_are_replayed(stack: Stack) -> None:
+def test_replays_at_most_the_requested_number(stack: Stack) -> None:
     for number in range(12):
         stack.put(stack.undelivered, json.dumps({"number": number}), stack.function)
     answer = stack.replay(AtMost="11")
@@ -170,7 +170,7 @@ def test_no_more_than_asked_for_are_replayed(stack: Stack) -> None:
     assert stack.replay()["replayed"] == 1
 
 
-def test_the_role_may_neither_use_other_queues_nor_invoke_other_functions(stack: Stack) -> None:
+def test_role_denies_other_queues_and_functions(stack: Stack) -> None:
     other = stack.region.client("sqs").create_queue(QueueName="another")["QueueUrl"]
     for service, call, request in [
         ("sqs", "receive_message", {"QueueUrl": other}),
@@ -190,24 +190,24 @@ def test_the_role_may_neither_use_other_queues_nor_invoke_other_functions(stack:
         assert "AccessDenied" in denied.value.response["Error"]["Code"], call
 
 
-# What no local Region answers: Lambda that refuses, calls that fail, time that runs out.
+# Cases without the local Region: Lambda rejects events, calls fail, the time runs out.
 
 
 class Clock:
-    """Time as the script sees it."""
+    """A clock for the script."""
 
     def __init__(self) -> None:
         self.now = 1_700_000_000.0
 
     def time(self) -> float:
-        """Seconds, of both clocks."""
+        """Seconds of both clocks."""
         return self.now
 
     monotonic = time
 
 
 class Queue:
-    """A queue with memory, as much of SQS as the script uses."""
+    """An in-memory queue with the operations of SQS that the script uses."""
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
@@ -216,7 +216,7 @@ class Queue:
         self.fails: dict[str, str] = {}
 
     def put(self, name: str, event: Any = None, sent: float = -60) -> None:
-        """An event that a function gave up on, sent some seconds from now."""
+        """Put a failed event, sent some seconds from now."""
         body = {"requestContext": {"functionArn": FUNCTION + ":$LATEST"}, "requestPayload": event or {"id": name}}
         self.waiting[name] = {
             "MessageId": name,
@@ -226,7 +226,7 @@ class Queue:
         }
 
     def receive_message(self, MaxNumberOfMessages: int, VisibilityTimeout: int, **_: Any) -> dict[str, Any]:
-        """Some of those that wait, which are hidden from then on."""
+        """Receive some of the waiting messages, which are hidden afterwards."""
         self._may_fail("receive_message")
         assert 1 <= MaxNumberOfMessages <= 10 and VisibilityTimeout > 600
         taken = dict(list(self.waiting.items())[:MaxNumberOfMessages])
@@ -236,19 +236,19 @@ class Queue:
         return {"Messages": list(taken.values())} if taken else {}
 
     def delete_message(self, ReceiptHandle: str, **_: Any) -> None:
-        """Forget a message that was received."""
+        """Delete a received message."""
         self._may_fail("delete_message")
         del self.hidden[ReceiptHandle.removeprefix("handle of ")]
 
     def change_message_visibility(self, ReceiptHandle: str, VisibilityTimeout: int, **_: Any) -> None:
-        """Let a message that was received wait again."""
+        """Make a received message visible again."""
         self._may_fail("change_message_visibility")
         assert VisibilityTimeout == 0
         name = ReceiptHandle.removeprefix("handle of ")
         self.waiting[name] = self.hidden.pop(name)
 
     def get_queue_attributes(self, **_: Any) -> dict[str, Any]:
-        """How many wait."""
+        """The number of waiting messages."""
         return {"Attributes": {"ApproximateNumberOfMessages": str(len(self.waiting))}}
 
     def _may_fail(self, operation: str) -> None:
@@ -257,7 +257,7 @@ class Queue:
 
 
 class Functions:
-    """Lambda, which takes over every event but those it is told to refuse."""
+    """Lambda, which accepts every event except those in `answers`."""
 
     def __init__(self, queue: Queue) -> None:
         self.queue = queue
@@ -266,11 +266,11 @@ class Functions:
         self.seconds = 0.0
 
     def invoke(self, FunctionName: str, InvocationType: str, Payload: bytes) -> dict[str, Any]:
-        """The answer for the event of this id."""
+        """Answer for the event with this id."""
         assert (FunctionName, InvocationType) == (FUNCTION, "Event")
         self.queue.clock.now += self.seconds
         event = json.loads(Payload)
-        # Nothing is deleted before it is accepted.
+        # A message is not deleted before Lambda accepts it.
         assert event["id"] in self.queue.hidden
         answer = self.answers.get(event["id"], 202)
         if isinstance(answer, Exception):
@@ -285,7 +285,7 @@ def refused(code: str, operation: str) -> ClientError:
 
 
 class Script:
-    """The runbook's script with clients of ours and one queue."""
+    """The runbook's script with fake clients and one queue."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.clock = Clock()
@@ -302,7 +302,7 @@ class Script:
         self.handler = names[step["inputs"]["Handler"]]
 
     def replay(self, at_most: int = 1000) -> dict[str, Any]:
-        """What the script answers about this one queue."""
+        """Run the script on this queue. Returns its answer."""
         payload = {
             "queue": "both",
             "atMost": str(at_most),
@@ -318,7 +318,7 @@ def script(monkeypatch: pytest.MonkeyPatch) -> Script:
 
 
 @pytest.mark.parametrize(
-    ("answer", "told"),
+    ("answer", "reported"),
     [
         (refused("RequestTooLargeException", "Invoke"), "RequestTooLargeException"),
         (refused("AccessDeniedException", "Invoke"), "AccessDeniedException"),
@@ -327,18 +327,18 @@ def script(monkeypatch: pytest.MonkeyPatch) -> Script:
         (200, "200"),
     ],
 )
-def test_what_lambda_does_not_accept_is_not_deleted(script: Script, answer: Any, told: str) -> None:
+def test_does_not_delete_events_that_lambda_rejects(script: Script, answer: Any, reported: str) -> None:
     for name in ("one", "two", "three"):
         script.queue.put(name)
     script.functions.answers["two"] = answer
     done = script.replay()
     assert [event["id"] for event in script.functions.taken] == ["one", "three"]
     assert (done["replayed"], done["left"]) == (2, 1)
-    assert f"1 left: for {FUNCTION}, and Lambda answered {told} (such as two)" in done["report"]
+    assert f"1 left: for {FUNCTION}, and Lambda answered {reported} (such as two)" in done["report"]
     assert list(script.queue.waiting) == ["two"] and not script.queue.hidden
 
 
-def test_what_came_since_it_began_is_left_for_the_next_time(script: Script) -> None:
+def test_leaves_messages_that_arrived_after_its_start(script: Script) -> None:
     script.queue.put("before")
     script.queue.put("since", sent=1)
     done = script.replay()
@@ -347,14 +347,14 @@ def test_what_came_since_it_began_is_left_for_the_next_time(script: Script) -> N
     assert list(script.queue.waiting) == ["since"]
 
 
-def test_an_event_reaches_the_function_as_it_was(script: Script) -> None:
+def test_replays_the_unchanged_event(script: Script) -> None:
     event = {"id": "one", "text": 'Zürich 東京 \u0000 "', "number": 1.5, "large": 12345678901234567890, "none": None}
     script.queue.put("one", event)
     script.replay()
     assert script.functions.taken == [event]
 
 
-def test_it_ends_in_time_and_says_how_many_wait(script: Script) -> None:
+def test_stops_before_the_timeout_and_reports_waiting_messages(script: Script) -> None:
     for number in range(100):
         script.queue.put(f"message {number}")
     script.functions.seconds = 30
@@ -362,11 +362,11 @@ def test_it_ends_in_time_and_says_how_many_wait(script: Script) -> None:
     assert len(script.functions.taken) == done["replayed"] == 14
     assert done["left"] == 6
     assert "ended by time, about 80 more wait" in done["report"]
-    assert "6 left: not looked at any more" in done["report"]
+    assert "6 left: not reached in time" in done["report"]
     assert len(script.queue.waiting) == 86 and not script.queue.hidden
 
 
-def test_a_message_that_cannot_be_deleted_was_replayed_all_the_same(script: Script) -> None:
+def test_counts_replayed_messages_that_cannot_be_deleted(script: Script) -> None:
     script.queue.put("one")
     script.queue.fails["delete_message"] = "RequestThrottled"
     done = script.replay()
@@ -374,20 +374,20 @@ def test_a_message_that_cannot_be_deleted_was_replayed_all_the_same(script: Scri
     assert "one was replayed and is there still: RequestThrottled" in done["report"]
 
 
-def test_a_queue_that_cannot_be_read_fails_the_runbook(script: Script) -> None:
+def test_fails_when_a_queue_cannot_be_read(script: Script) -> None:
     script.queue.fails["receive_message"] = "KmsAccessDenied"
     with pytest.raises(RuntimeError, match="FailedInvocations: cannot be read: KmsAccessDenied"):
         script.replay()
 
 
-def test_many_that_are_left_are_all_shown_again(script: Script) -> None:
+def test_makes_all_remaining_messages_visible_again(script: Script) -> None:
     for number in range(25):
         script.queue.put(f"message {number}", sent=1)
     assert script.replay()["left"] == 25
     assert len(script.queue.waiting) == 25 and not script.queue.hidden
 
 
-def test_what_stays_hidden_for_a_while_is_told(script: Script) -> None:
+def test_reports_messages_that_stay_hidden(script: Script) -> None:
     script.queue.put("one", sent=1)
     script.queue.fails["change_message_visibility"] = "RequestThrottled"
     assert "1 left are hidden for eleven minutes: RequestThrottled" in script.replay()["report"]

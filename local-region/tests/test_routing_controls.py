@@ -1,4 +1,4 @@
-"""Routing controls: five endpoints, one state, and what refuses a change."""
+"""Routing controls: five endpoints with one state, and rejected changes."""
 
 import json
 from typing import Any
@@ -23,7 +23,7 @@ def panel(region: RunningRegion) -> dict[str, Any]:
 
 
 def client(region: RunningRegion, url: str | None = None, signed_for: str = "us-west-2", key: Any = None) -> Any:
-    """A client of one endpoint that checks answers against the API model."""
+    """A client of one endpoint that validates responses with the API model."""
     made = boto3.session.Session().client(
         SERVICE,
         region_name=signed_for,
@@ -44,9 +44,9 @@ def shift(panel: dict[str, Any], **states: str) -> list[dict[str, str]]:
     ]
 
 
-def test_all_endpoints_have_one_state(region: RunningRegion, panel: dict[str, Any]) -> None:
+def test_all_endpoints_share_one_state(region: RunningRegion, panel: dict[str, Any]) -> None:
     clients = [client(region, endpoint["url"], endpoint["region"]) for endpoint in panel["endpoints"]]
-    # A client that knows the Region's address only says by its signature which endpoint it means.
+    # For a client with the Region's address, the Region of its signature selects the endpoint.
     clients += [client(region, signed_for=endpoint["region"]) for endpoint in panel["endpoints"]]
     assert len({endpoint["url"] for endpoint in panel["endpoints"]}) == 5
     for number, one in enumerate(clients):
@@ -69,7 +69,7 @@ def test_all_endpoints_have_one_state(region: RunningRegion, panel: dict[str, An
     assert region.journal("call", service=SERVICE, operation="UpdateRoutingControlStates")
 
 
-def test_an_endpoint_can_be_unavailable(region: RunningRegion, panel: dict[str, Any]) -> None:
+def test_unavailable_endpoints_return_an_error(region: RunningRegion, panel: dict[str, Any]) -> None:
     status, answer = region.post("routing-endpoints", {"unavailable": [1, 4]})
     assert status == 200
     assert [endpoint["available"] for endpoint in answer["endpoints"]] == [False, True, True, False, True]
@@ -90,7 +90,7 @@ def test_an_endpoint_can_be_unavailable(region: RunningRegion, panel: dict[str, 
     assert region.get("routing")["panels"][0]["controls"]["recovery"]["state"] == "Off"
 
 
-def test_what_cannot_be_set_changes_nothing(region: RunningRegion, panel: dict[str, Any]) -> None:
+def test_rejected_change_changes_nothing(region: RunningRegion, panel: dict[str, Any]) -> None:
     one = client(region, panel["endpoints"][2]["url"])
     unknown = {"RoutingControlArn": f"{panel['arn']}/routingcontrol/none", "RoutingControlState": "On"}
     for entries, code in (
@@ -115,7 +115,7 @@ def test_what_cannot_be_set_changes_nothing(region: RunningRegion, panel: dict[s
     assert refusal(lambda: one.list_routing_controls(ControlPanelArn=arn))[0] == "ResourceNotFoundException"
 
 
-def test_each_control_must_be_allowed(region: RunningRegion, panel: dict[str, Any]) -> None:
+def test_each_control_needs_a_permission(region: RunningRegion, panel: dict[str, Any]) -> None:
     iam, user = region.client("iam"), "shifter"
     iam.create_user(UserName=user)
     allowed = {"Effect": "Allow", "Action": f"{SERVICE}:*", "Resource": panel["controls"]["primary"]["arn"]}
@@ -134,7 +134,7 @@ def test_each_control_must_be_allowed(region: RunningRegion, panel: dict[str, An
             assert refusal(refused)[0] == "AccessDeniedException"
 
 
-def test_what_testers_ask_for_is_checked(region: RunningRegion) -> None:
+def test_rejects_invalid_requests_of_the_test_api(region: RunningRegion) -> None:
     for wrong in ({}, [], {"controlPanel": "x", "controls": {"a": "Maybe"}}, {"controlPanel": "x", "colour": 1}):
         assert region.post("routing", wrong)[0] == 400
     for wrong in ({}, {"unavailable": [6]}, {"unavailable": 1}):

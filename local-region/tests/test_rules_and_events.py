@@ -1,4 +1,4 @@
-"""The project's rules, deployed here, against every event of the project, in the Region's own pattern engine."""
+"""The project's deployed rules against every event of the project, with the local Region's pattern engine."""
 
 import json
 from pathlib import Path
@@ -38,9 +38,9 @@ def patterns(region: RunningRegion, tmp_path_factory: pytest.TempPathFactory) ->
     return {logical_id: rule["EventPattern"] for logical_id, rule in rules.items() if rule.get("EventPattern")}
 
 
-def test_every_rule_matches_what_it_must_and_nothing_else(region: RunningRegion, patterns: dict[str, str]) -> None:
+def test_every_rule_matches_exactly_its_events(region: RunningRegion, patterns: dict[str, str]) -> None:
     expected = {rule for rules in EXPECTATIONS.values() for rule in rules}
-    assert expected == set(patterns), "a rule without an event, or an event for a rule that is not there"
+    assert expected == set(patterns), "a rule without an event, or an event for a missing rule"
     events = region.client("events")
     wrong = []
     for file, rules in EXPECTATIONS.items():
@@ -55,7 +55,7 @@ def test_every_rule_matches_what_it_must_and_nothing_else(region: RunningRegion,
     assert not wrong, "\n".join(wrong)
 
 
-def test_a_rule_that_asks_for_the_wrong_member_is_found_out(region: RunningRegion, patterns: dict[str, str]) -> None:
+def test_pattern_with_a_wrong_member_does_not_match(region: RunningRegion, patterns: dict[str, str]) -> None:
     spoiled = json.loads(patterns["RestoreCompletedRule"])
     spoiled["detail"] = {"state": spoiled["detail"]["status"]}
     text = (EVENTS / "restore-completed-ebs.json").read_text()

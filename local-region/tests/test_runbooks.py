@@ -1,4 +1,4 @@
-"""Documents, and runbooks carried out step by step."""
+"""Documents, and runbooks executed step by step."""
 
 import json
 import uuid
@@ -21,26 +21,26 @@ RUNBOOK: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def runbook(region: RunningRegion) -> str:
-    """A runbook that waits for approval; its name."""
+    """A runbook that waits for approval. Returns its name."""
     region.client("ssm").create_document(Name="StartRecovery", DocumentType="Automation", Content=json.dumps(RUNBOOK))
     return "StartRecovery"
 
 
 def start(region: RunningRegion, name: str, **params: Any) -> str:
-    """Start an execution; answers its id."""
+    """Start an execution. Returns its id."""
     request = {"DocumentName": name, "Parameters": {"Workload": ["shop"]}} | params
-    # The API takes no empty map.
+    # The API does not accept an empty map.
     request = {key: value for key, value in request.items() if value != {}}
     return region.client("ssm").start_automation_execution(**request)["AutomationExecutionId"]
 
 
 def execution(region: RunningRegion, execution_id: str) -> dict[str, Any]:
-    """The execution, once nothing moves any more."""
+    """The execution, once the Region is idle."""
     region.wait_until_idle()
     return region.client("ssm").get_automation_execution(AutomationExecutionId=execution_id)["AutomationExecution"]
 
 
-def test_an_execution_waits_for_approval_and_goes_on(region: RunningRegion, runbook: str) -> None:
+def test_execution_waits_for_approval_and_continues(region: RunningRegion, runbook: str) -> None:
     url = subscribe(region, "automations", {"source": ["aws.ssm"], "detail": {"Definition": [runbook]}})
     execution_id = start(region, runbook)
     waiting = execution(region, execution_id)
@@ -59,7 +59,7 @@ def test_an_execution_waits_for_approval_and_goes_on(region: RunningRegion, runb
     assert {event["detail-type"] for event in events} == {"EC2 Automation Execution Status-change Notification"}
 
 
-def test_a_rejected_execution_ends(region: RunningRegion, runbook: str) -> None:
+def test_rejected_execution_ends(region: RunningRegion, runbook: str) -> None:
     execution_id = start(region, runbook)
     region.wait_until_idle()
     ssm = region.client("ssm")
@@ -70,7 +70,7 @@ def test_a_rejected_execution_ends(region: RunningRegion, runbook: str) -> None:
     )
 
 
-def test_a_client_token_starts_one_execution(region: RunningRegion, runbook: str) -> None:
+def test_client_token_starts_one_execution(region: RunningRegion, runbook: str) -> None:
     token = str(uuid.uuid4())
     assert start(region, runbook, ClientToken=token) == start(region, runbook, ClientToken=token.upper())
     code, _ = refusal(lambda: start(region, runbook, ClientToken=token, Parameters={"Workload": ["other"]}))
@@ -88,7 +88,7 @@ def test_a_client_token_starts_one_execution(region: RunningRegion, runbook: str
         ({"Parameters": {"Mode": ["drill"]}}, "InvalidAutomationExecutionParametersException"),
     ],
 )
-def test_start_automation_execution_refuses(
+def test_start_automation_execution_rejects_invalid_requests(
     region: RunningRegion, runbook: str, params: dict[str, Any], code: str
 ) -> None:
     request = {"DocumentName": runbook, "Parameters": {"Workload": ["shop"]}} | params
@@ -121,12 +121,14 @@ def test_start_automation_execution_refuses(
         ),
     ],
 )
-def test_create_document_refuses(region: RunningRegion, runbook: str, name: str, content: str, code: str) -> None:
+def test_create_document_rejects_invalid_documents(
+    region: RunningRegion, runbook: str, name: str, content: str, code: str
+) -> None:
     ssm = region.client("ssm")
     assert refusal(lambda: ssm.create_document(Name=name, Content=content, DocumentType="Automation"))[0] == code
 
 
-def test_a_document_is_read_back_and_deleted(region: RunningRegion) -> None:
+def test_reads_and_deletes_a_document(region: RunningRegion) -> None:
     ssm = region.client("ssm")
     text = "schemaVersion: '0.3'\nmainSteps: [{name: nap, action: 'aws:sleep'}]\n"
     ssm.create_document(Name="Nap", Content=text, DocumentType="Automation", DocumentFormat="YAML")
@@ -136,7 +138,7 @@ def test_a_document_is_read_back_and_deleted(region: RunningRegion) -> None:
     assert refusal(lambda: ssm.get_document(Name="Nap"))[0] == "InvalidDocument"
 
 
-def test_executions_are_listed(region: RunningRegion, runbook: str) -> None:
+def test_lists_executions(region: RunningRegion, runbook: str) -> None:
     execution_id = start(region, runbook)
     region.wait_until_idle()
     listed = region.client("ssm").describe_automation_executions(
@@ -145,7 +147,7 @@ def test_executions_are_listed(region: RunningRegion, runbook: str) -> None:
     assert [each["AutomationExecutionStatus"] for each in listed["AutomationExecutionMetadataList"]] == ["Waiting"]
 
 
-def test_an_execution_can_be_stopped(region: RunningRegion, runbook: str) -> None:
+def test_stops_an_execution(region: RunningRegion, runbook: str) -> None:
     execution_id = start(region, runbook)
     region.wait_until_idle()
     ssm = region.client("ssm")
@@ -163,21 +165,21 @@ def script(code: str, payload: dict[str, Any] | None = None, **step: Any) -> dic
     return {"name": "script", "action": "aws:executeScript", "inputs": inputs} | step
 
 
-def carried_out(region: RunningRegion, *steps: dict[str, Any], given: Any = None, **body: Any) -> dict[str, Any]:
-    """An execution of these steps, once it is over or waits."""
+def execute(region: RunningRegion, *steps: dict[str, Any], given: Any = None, **body: Any) -> dict[str, Any]:
+    """An execution of these steps, once it has ended or waits."""
     name = f"Made-{uuid.uuid4().hex}"
     content = {"schemaVersion": "0.3", "mainSteps": list(steps)} | body
     region.client("ssm").create_document(Name=name, DocumentType="Automation", Content=json.dumps(content))
     return execution(region, start(region, name, Parameters=given or {}))
 
 
-def how_it_went(done: dict[str, Any]) -> list[tuple[str, str]]:
-    """The steps of an execution, and how each ended."""
+def step_statuses(done: dict[str, Any]) -> list[tuple[str, str]]:
+    """The steps of an execution with their statuses."""
     return [(step["StepName"], step["StepStatus"]) for step in done["StepExecutions"]]
 
 
 def make_role(region: RunningRegion, *statements: dict[str, Any], service: str = "ssm.amazonaws.com") -> str:
-    """A role that a service may work with and that may do what the statements say; its ARN."""
+    """A role that a service can assume, with these permissions. Returns its ARN."""
     iam, name = region.client("iam"), f"role-{uuid.uuid4().hex}"
     trust: dict[str, Any] = {"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"}
     if service == "ssm.amazonaws.com":
@@ -201,10 +203,10 @@ def allow(action: str, resource: str = "*") -> dict[str, str]:
     return {"Effect": "Allow", "Action": action, "Resource": resource}
 
 
-def test_a_script_gets_its_input_and_gives_outputs(region: RunningRegion) -> None:
+def test_script_receives_inputs_and_returns_outputs(region: RunningRegion) -> None:
     code = """
 def main(events, context):
-    print("to be seen nowhere")
+    print("discarded output")
     return {"text": events["greeting"] * 2, "number": len(events["list"]), "list": events["list"],
             "flag": events["flag"], "map": {"a": events["map"]["key"]}}
 """
@@ -221,7 +223,7 @@ def main(events, context):
         {"Name": "Flag", "Selector": "$.Payload.flag", "Type": "Boolean"},
         {"Name": "Map", "Selector": "$.Payload.map", "Type": "StringMap"},
     ]
-    done = carried_out(
+    done = execute(
         region,
         script(code, payload, outputs=outputs),
         parameters={
@@ -257,16 +259,16 @@ def main(events, context):
         ("def main(events, context): return {1, 2}", "not JSON serializable"),
     ],
 )
-def test_a_script_that_fails_says_why(region: RunningRegion, code: str, said: str) -> None:
-    done = carried_out(region, script(code), outputs=["script.Payload"])
-    assert done["AutomationExecutionStatus"] == "Failed" and how_it_went(done) == [("script", "Failed")]
+def test_failed_script_reports_its_error(region: RunningRegion, code: str, said: str) -> None:
+    done = execute(region, script(code), outputs=["script.Payload"])
+    assert done["AutomationExecutionStatus"] == "Failed" and step_statuses(done) == [("script", "Failed")]
     assert said in done["StepExecutions"][0]["FailureMessage"] == done["FailureMessage"]
     assert done["Outputs"]["script.Payload"] == [
         "No output available yet because the step is not successfully executed"
     ]
 
 
-def test_a_script_has_the_rights_of_its_role_and_no_more(region: RunningRegion) -> None:
+def test_script_has_only_the_permissions_of_its_role(region: RunningRegion) -> None:
     code = """
 def main(events, context):
     import boto3
@@ -276,27 +278,27 @@ def main(events, context):
             len(boto3.client("ec2").describe_instances()["Reservations"])}
 """
     role = make_role(region, allow("ec2:DescribeVolumes"))
-    done = carried_out(region, script(code, {"instances": False}), assumeRole=role)
+    done = execute(region, script(code, {"instances": False}), assumeRole=role)
     assert done["AutomationExecutionStatus"] == "Success", done
     who = json.loads(done["StepExecutions"][0]["Outputs"]["Payload"][0])["who"]
     session = f"Automation-{done['AutomationExecutionId']}"
     assert who == f"arn:aws:sts::{ACCOUNT}:assumed-role/{role.rpartition('/')[2]}/{session}"
     assert [call["status"] for call in region.journal("call", caller=session, operation="DescribeVolumes")] == [200]
-    refused = carried_out(region, script(code, {"instances": True}), assumeRole=role)
+    refused = execute(region, script(code, {"instances": True}), assumeRole=role)
     assert refused["AutomationExecutionStatus"] == "Failed"
     assert "UnauthorizedOperation" in refused["StepExecutions"][0]["FailureMessage"]
 
 
-def test_a_role_must_exist_and_trust_systems_manager(region: RunningRegion) -> None:
+def test_role_must_exist_and_trust_systems_manager(region: RunningRegion) -> None:
     nothing = script("def main(events, context): pass")
     for role in (f"arn:aws:iam::{ACCOUNT}:role/missing", make_role(region, service="lambda.amazonaws.com")):
-        code, message = refusal(lambda role=role: carried_out(region, nothing, assumeRole=role))
+        code, message = refusal(lambda role=role: execute(region, nothing, assumeRole=role))
         assert code == "InvalidAutomationExecutionParametersException" and "unable to be assumed" in message
 
 
-def test_a_script_does_not_see_the_servers_environment(region: RunningRegion) -> None:
+def test_script_does_not_see_the_environment_of_the_server(region: RunningRegion) -> None:
     code = "import os\ndef main(events, context): return sorted(os.environ)"
-    done = carried_out(region, script(code), assumeRole=make_role(region))
+    done = execute(region, script(code), assumeRole=make_role(region))
     seen = done["StepExecutions"][0]["Outputs"]["Payload"]
     assert "AWS_ENDPOINT_URL" in seen and "AWS_SESSION_TOKEN" in seen
     assert not {"AUTH", "GATEWAY_PORT", "MINISTACK_ACCOUNT_ID"} & set(seen)
@@ -308,9 +310,9 @@ def api(name: str, service: str, operation: str, action: str = "aws:executeAwsAp
     return {"name": name, "action": action, "inputs": {"Service": service, "Api": operation} | rest} | step
 
 
-def test_steps_call_apis_and_hand_on_what_they_learn(region: RunningRegion) -> None:
+def test_steps_call_apis_and_pass_on_their_outputs(region: RunningRegion) -> None:
     zone = f"{REGION}a"
-    done = carried_out(
+    done = execute(
         region,
         api(
             "make",
@@ -352,7 +354,7 @@ def test_steps_call_apis_and_hand_on_what_they_learn(region: RunningRegion) -> N
     assert done["Outputs"] == {"make.Id": made["Id"], "look.Zone": [zone]}
 
 
-def test_a_property_is_waited_for_and_can_be_asserted(region: RunningRegion) -> None:
+def test_waits_for_and_asserts_a_property(region: RunningRegion) -> None:
     url, _ = make_queue(region, "waited-for")
     about = {
         "QueueUrl": url,
@@ -360,14 +362,14 @@ def test_a_property_is_waited_for_and_can_be_asserted(region: RunningRegion) -> 
         "PropertySelector": "$.Attributes.VisibilityTimeout",
         "DesiredValues": ["77"],
     }
-    failed = carried_out(region, api("assert", "sqs", "GetQueueAttributes", "aws:assertAwsResourceProperty", **about))
+    failed = execute(region, api("assert", "sqs", "GetQueueAttributes", "aws:assertAwsResourceProperty", **about))
     assert failed["AutomationExecutionStatus"] == "Failed"
     assert "is 30, not in ['77']" in failed["FailureMessage"]
-    late = carried_out(
+    late = execute(
         region,
         api("wait", "sqs", "GetQueueAttributes", "aws:waitForAwsResourceProperty", **about, timeoutSeconds=1),
     )
-    assert late["AutomationExecutionStatus"] == "TimedOut" and how_it_went(late) == [("wait", "TimedOut")]
+    assert late["AutomationExecutionStatus"] == "TimedOut" and step_statuses(late) == [("wait", "TimedOut")]
     region.client("ssm").create_document(
         Name="Waits",
         DocumentType="Automation",
@@ -413,8 +415,8 @@ def fail(name: str, **step: Any) -> dict[str, Any]:
         ({"BooleanEquals": True}, "true", True),
     ],
 )
-def test_a_branch_compares(region: RunningRegion, choice: dict[str, Any], value: str, taken: bool) -> None:
-    done = carried_out(
+def test_branch_compares_values(region: RunningRegion, choice: dict[str, Any], value: str, taken: bool) -> None:
+    done = execute(
         region,
         {
             "name": "choose",
@@ -426,15 +428,15 @@ def test_a_branch_compares(region: RunningRegion, choice: dict[str, Any], value:
         parameters={"Value": {"type": "String"}},
         given={"Value": [value]},
     )
-    assert how_it_went(done)[1:] == [("yes" if taken else "no", "Success")]
+    assert step_statuses(done)[1:] == [("yes" if taken else "no", "Success")]
 
 
-def test_a_branch_combines_choices(region: RunningRegion) -> None:
+def test_branch_combines_choices(region: RunningRegion) -> None:
     def is_colour(colour: str) -> dict[str, str]:
         return {"Variable": "{{ Colour }}", "StringEquals": colour}
 
     def went(colour: str) -> str:
-        done = carried_out(
+        done = execute(
             region,
             {
                 "name": "choose",
@@ -471,12 +473,14 @@ def test_a_branch_combines_choices(region: RunningRegion) -> None:
         ([fail("a", maxAttempts=3, onFailure="Abort"), nap("b")], ["a"], "Failed"),
     ],
 )
-def test_what_comes_next(region: RunningRegion, steps: list[dict[str, Any]], went: list[str], status: str) -> None:
-    done = carried_out(region, *steps)
-    assert [name for name, _ in how_it_went(done)] == went and done["AutomationExecutionStatus"] == status
+def test_selects_the_next_step(
+    region: RunningRegion, steps: list[dict[str, Any]], went: list[str], status: str
+) -> None:
+    done = execute(region, *steps)
+    assert [name for name, _ in step_statuses(done)] == went and done["AutomationExecutionStatus"] == status
 
 
-def test_a_step_is_tried_again_as_often_as_it_says(region: RunningRegion) -> None:
+def test_retries_a_step_up_to_its_maximum_attempts(region: RunningRegion) -> None:
     url, _ = make_queue(region, "attempts")
     code = f"""
 def main(events, context):
@@ -484,23 +488,23 @@ def main(events, context):
     boto3.client("sqs").send_message(QueueUrl="{url}", MessageBody="again")
     raise RuntimeError
 """
-    done = carried_out(region, script(code, maxAttempts=3))
-    assert how_it_went(done) == [("script", "Failed")] and len(messages(region, url)) == 3
+    done = execute(region, script(code, maxAttempts=3))
+    assert step_statuses(done) == [("script", "Failed")] and len(messages(region, url)) == 3
 
 
-def test_what_is_not_imitated_fails_by_name(region: RunningRegion) -> None:
+def test_names_unsupported_features_in_the_failure(region: RunningRegion) -> None:
     for step in (
         {"name": "run", "action": "aws:runCommand", "inputs": {"DocumentName": "x"}},
         script("", inputs={"Runtime": "PowerShell Core 6.0", "Handler": "x", "Script": "x"}),
         api("select", "ec2", "DescribeVolumes", outputs=[{"Name": "x", "Selector": "$.Volumes[?(@.Size>3)]"}]),
     ):
-        done = carried_out(region, step)
+        done = execute(region, step)
         assert done["AutomationExecutionStatus"] == "Failed"
         assert "The local Region does not imitate" in done["FailureMessage"]
 
 
 def state_machine(region: RunningRegion, state: dict[str, Any]) -> str:
-    """A state machine of one state; its ARN."""
+    """A state machine of one state. Returns its ARN."""
     definition = {"StartAt": "Only", "States": {"Only": state}}
     made = region.client("stepfunctions").create_state_machine(
         name=f"machine-{uuid.uuid4().hex}",
@@ -510,13 +514,13 @@ def state_machine(region: RunningRegion, state: dict[str, Any]) -> str:
     return made["stateMachineArn"]
 
 
-def test_a_state_machine_is_started_and_waited_for(region: RunningRegion) -> None:
+def test_starts_a_state_machine_and_waits_for_it(region: RunningRegion) -> None:
     succeeds = state_machine(region, {"Type": "Pass", "Result": {"restored": 3}, "End": True})
     fails = state_machine(region, {"Type": "Fail", "Error": "Lost", "Cause": "no backup"})
 
     def recover(machine: str, role: str) -> dict[str, Any]:
         inputs = {"stateMachineArn": machine, "name": "incident-1", "input": '{"workload": "shop"}'}
-        return carried_out(
+        return execute(
             region,
             {"name": "recover", "action": "aws:executeStateMachine", "inputs": inputs},
             assumeRole=role,
@@ -538,8 +542,8 @@ def test_a_state_machine_is_started_and_waited_for(region: RunningRegion) -> Non
 
 
 @pytest.mark.parametrize("how", ["cancelled", "too long"])
-def test_a_state_machines_execution_stops_with_its_step(region: RunningRegion, how: str) -> None:
-    # A wait of years, whatever --wait-scale makes of it.
+def test_execution_of_a_state_machine_stops_with_its_step(region: RunningRegion, how: str) -> None:
+    # Years, even with --wait-scale.
     machine = state_machine(region, {"Type": "Wait", "Seconds": 99999999, "End": True})
     step = {
         "name": "recover",
@@ -564,13 +568,13 @@ def test_a_state_machines_execution_stops_with_its_step(region: RunningRegion, h
 
 
 def approval(**inputs: Any) -> dict[str, Any]:
-    """A step that asks for approval."""
+    """A step that requests approval."""
     return {"name": "approve", "action": "aws:approve", "inputs": {"Approvers": ["someone"]} | inputs}
 
 
-def test_approval_is_asked_for_on_the_topic(region: RunningRegion) -> None:
+def test_approval_request_is_sent_to_the_topic(region: RunningRegion) -> None:
     topic = region.client("sns").create_topic(Name="Automation-people")["TopicArn"]
-    done = carried_out(
+    done = execute(
         region,
         approval(NotificationArn=topic, Message="Recover {{ Workload }}?"),
         parameters={"Workload": {"type": "String"}},
@@ -580,12 +584,12 @@ def test_approval_is_asked_for_on_the_topic(region: RunningRegion) -> None:
     assert done["AutomationExecutionStatus"] == "Waiting"
     (message,) = region.journal("message", topicArn=topic)
     assert message["message"].startswith("Recover shop?") and done["AutomationExecutionId"] in message["message"]
-    untold = carried_out(region, approval(NotificationArn=topic), assumeRole=make_role(region))
+    untold = execute(region, approval(NotificationArn=topic), assumeRole=make_role(region))
     assert untold["AutomationExecutionStatus"] == "Failed" and "AuthorizationError" in untold["FailureMessage"]
 
 
-def test_more_than_one_may_have_to_approve(region: RunningRegion) -> None:
-    execution_id = carried_out(region, approval(MinRequiredApprovals=2))["AutomationExecutionId"]
+def test_requires_several_approvals(region: RunningRegion) -> None:
+    execution_id = execute(region, approval(MinRequiredApprovals=2))["AutomationExecutionId"]
     approve = partial(
         region.client("ssm").send_automation_signal, AutomationExecutionId=execution_id, SignalType="Approve"
     )
@@ -597,18 +601,18 @@ def test_more_than_one_may_have_to_approve(region: RunningRegion) -> None:
     assert done["StepExecutions"][0]["Outputs"] == {"ApprovalStatus": ["Approved"]}
 
 
-def test_a_rejection_can_be_gone_on_from(region: RunningRegion) -> None:
-    waiting = carried_out(region, approval() | {"onFailure": "step:tell"}, nap("skipped"), nap("tell"))
+def test_continues_after_a_rejection_with_on_failure(region: RunningRegion) -> None:
+    waiting = execute(region, approval() | {"onFailure": "step:tell"}, nap("skipped"), nap("tell"))
     region.client("ssm").send_automation_signal(
         AutomationExecutionId=waiting["AutomationExecutionId"], SignalType="Reject"
     )
     done = execution(region, waiting["AutomationExecutionId"])
-    assert how_it_went(done) == [("approve", "Rejected"), ("tell", "Success")]
+    assert step_statuses(done) == [("approve", "Rejected"), ("tell", "Success")]
     assert done["AutomationExecutionStatus"] == "Rejected"
 
 
-def test_an_approval_that_nobody_gives_times_out(region: RunningRegion) -> None:
-    done = carried_out(region, approval() | {"timeoutSeconds": 1})
+def test_approval_times_out(region: RunningRegion) -> None:
+    done = execute(region, approval() | {"timeoutSeconds": 1})
     assert done["AutomationExecutionStatus"] == "Waiting"
     region.wait_for(
         1,
@@ -621,7 +625,7 @@ def test_an_approval_that_nobody_gives_times_out(region: RunningRegion) -> None:
     assert execution(region, done["AutomationExecutionId"])["AutomationExecutionStatus"] == "TimedOut"
 
 
-def test_a_step_that_is_stopped_ends_at_once_and_cleans_up(region: RunningRegion) -> None:
+def test_stopped_step_ends_at_once_and_cleans_up(region: RunningRegion) -> None:
     name = "Stopped"
     code = """
 def main(events, context):
@@ -639,7 +643,7 @@ def main(events, context):
     region.client("ssm").stop_automation_execution(AutomationExecutionId=execution_id)
     done = execution(region, execution_id)
     assert done["AutomationExecutionStatus"] == "Cancelled"
-    assert how_it_went(done) == [("script", "Cancelled"), ("tidy", "Success")]
+    assert step_statuses(done) == [("script", "Cancelled"), ("tidy", "Success")]
 
 
 @pytest.mark.parametrize(
@@ -650,10 +654,10 @@ def main(events, context):
         ({"Number": ["3"], "Key": ["../x"]}, "InvalidAutomationExecutionParametersException"),
     ],
 )
-def test_parameters_are_checked(region: RunningRegion, given: dict[str, Any], code: str) -> None:
+def test_validates_parameters(region: RunningRegion, given: dict[str, Any], code: str) -> None:
     parameters = {
         "Number": {"type": "Integer"},
         "Colour": {"type": "String", "allowedValues": ["red"], "default": "red"},
         "Key": {"type": "String", "allowedPattern": "^[a-z]+$", "default": "key"},
     }
-    assert refusal(lambda: carried_out(region, nap("a"), parameters=parameters, given=given))[0] == code
+    assert refusal(lambda: execute(region, nap("a"), parameters=parameters, given=given))[0] == code

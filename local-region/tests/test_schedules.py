@@ -1,4 +1,4 @@
-"""Rules that run on a schedule, and the clock they run by."""
+"""Rules that run on a schedule, and their clock."""
 
 import itertools
 import json
@@ -23,7 +23,7 @@ def quick() -> Iterator[RunningRegion]:
 
 
 def schedule(region: RunningRegion, name: str, expression: str, **target: Any) -> str:
-    """Make a scheduled rule that sends to a new queue; answers the queue's URL."""
+    """Make a scheduled rule that sends to a new queue. Returns the queue's URL."""
     url, arn = make_queue(region, name)
     region.client("events").put_rule(Name=name, ScheduleExpression=expression)
     region.client("events").put_targets(Rule=name, Targets=[{"Id": "queue", "Arn": arn} | target])
@@ -31,12 +31,12 @@ def schedule(region: RunningRegion, name: str, expression: str, **target: Any) -
 
 
 def fired(region: RunningRegion, rule: str, count: int) -> list[dict[str, Any]]:
-    """The events of a scheduled rule, as soon as there are `count` of them."""
+    """Wait for `count` events of a scheduled rule."""
     return region.wait_for(count, "event", lambda entry: entry["rules"] == [rule])
 
 
 @pytest.mark.parametrize("expression", ["rate(1 minute)", "cron(* * * * ? *)"])
-def test_a_schedule_sends_scheduled_events(quick: RunningRegion, expression: str) -> None:
+def test_schedule_sends_scheduled_events(quick: RunningRegion, expression: str) -> None:
     name = "rate" if expression.startswith("rate") else "cron"
     url = schedule(quick, name, expression)
     assert len({entry["id"] for entry in fired(quick, name, 3)}) >= 3
@@ -58,13 +58,13 @@ def test_a_schedule_sends_scheduled_events(quick: RunningRegion, expression: str
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", event["time"])
 
 
-def test_a_target_with_an_input_gets_that(quick: RunningRegion) -> None:
+def test_target_with_an_input_receives_the_input(quick: RunningRegion) -> None:
     url = schedule(quick, "input", "rate(1 minute)", Input='{"restoreJobId": "all"}')
     fired(quick, "input", 1)
     assert received(quick, url)[0] == {"restoreJobId": "all"}
 
 
-def test_a_longer_rate_fires_less_often(quick: RunningRegion) -> None:
+def test_longer_rate_fires_less_often(quick: RunningRegion) -> None:
     schedule(quick, "hourly", "rate(1 hour)")
     schedule(quick, "quick", "rate(1 minute)")
     schedule(quick, "slow", "rate(10 minutes)")
@@ -73,12 +73,12 @@ def test_a_longer_rate_fires_less_often(quick: RunningRegion) -> None:
         sum(start < entry["seq"] < end for entry in quick.journal("event", rules=["quick"]))
         for start, end in itertools.pairwise(ticks)
     ]
-    # Ten, or fewer on a busy machine: what is missed is not made up for.
+    # Ten, or fewer on a busy machine: missed events are not caught up.
     assert 1 < max(between) <= 11
     assert quick.journal("event", rules=["hourly"]) == []
 
 
-def test_a_disabled_rule_does_not_fire(quick: RunningRegion) -> None:
+def test_disabled_schedule_does_not_fire(quick: RunningRegion) -> None:
     events = quick.client("events")
     for name in ("witness", "switched"):
         schedule(quick, name, "rate(1 minute)")
@@ -93,7 +93,7 @@ def test_a_disabled_rule_does_not_fire(quick: RunningRegion) -> None:
     events.delete_rule(Name="switched")
 
 
-def test_a_disabled_rule_matches_nothing(region: RunningRegion) -> None:
+def test_disabled_rule_matches_nothing(region: RunningRegion) -> None:
     events, (url, arn) = region.client("events"), make_queue(region, "disabled-pattern")
     pattern = json.dumps({"source": ["aws.disabled"]})
     events.put_rule(Name="disabled-pattern", EventPattern=pattern, State="DISABLED")
@@ -116,7 +116,7 @@ def test_a_disabled_rule_matches_nothing(region: RunningRegion) -> None:
     assert refusal(lambda: events.enable_rule(Name="not-there"))[0] == "ResourceNotFoundException"
 
 
-def test_a_stacks_schedule_is_fired_on_demand(region: RunningRegion, binaries: Path, tmp_path: Path) -> None:
+def test_fires_the_schedule_of_a_stack_on_demand(region: RunningRegion, binaries: Path, tmp_path: Path) -> None:
     template = tmp_path / "template.yaml"
     template.write_text(
         TEMPLATE.read_text().replace(
@@ -124,7 +124,7 @@ def test_a_stacks_schedule_is_fired_on_demand(region: RunningRegion, binaries: P
         )
     )
     stack = region.deploy(template, "scheduled", "--binaries", str(binaries), "--parameter", "Greeting=hello")
-    # Waiting for the next five minutes is no work.
+    # Waiting for the schedule does not count as work.
     assert region.get("idle?timeout=0")["idle"]
     rule = stack["resources"]["AllowedRule"]
     for named in ("AllowedRule", rule, rule[:-3]):
@@ -138,7 +138,7 @@ def test_a_stacks_schedule_is_fired_on_demand(region: RunningRegion, binaries: P
         assert invocation["result"]["event"]["id"] == answer["eventId"]
 
 
-def test_what_names_no_one_scheduled_rule_is_refused(region: RunningRegion) -> None:
+def test_rejects_a_name_that_is_not_one_scheduled_rule(region: RunningRegion) -> None:
     for name in ("twin-a", "twin-b"):
         region.client("events").put_rule(Name=name, ScheduleExpression="rate(1 day)")
     region.client("events").put_rule(Name="patterned", EventPattern='{"source": ["x"]}')
@@ -155,7 +155,7 @@ def test_what_names_no_one_scheduled_rule_is_refused(region: RunningRegion) -> N
     "expression",
     ["rate(1 minutes)", "rate(5 minute)", "rate(0 minutes)", "rate(1 week)", "cron(0 20 * * * *)", "often"],
 )
-def test_what_is_no_schedule_is_refused(region: RunningRegion, tmp_path: Path, expression: str) -> None:
+def test_rejects_invalid_schedule_expressions(region: RunningRegion, tmp_path: Path, expression: str) -> None:
     assert refusal(lambda: region.client("events").put_rule(Name="odd", ScheduleExpression=expression)) == (
         "ValidationException",
         "Parameter ScheduleExpression is not valid.",

@@ -21,7 +21,7 @@ def workload(region: RunningRegion) -> dict[str, Any]:
 
 
 def instance(region: RunningRegion, instance_id: str) -> dict[str, Any]:
-    """The instance, as DescribeInstances answers it."""
+    """The instance, as DescribeInstances returns it."""
     return region.client("ec2").describe_instances(InstanceIds=[instance_id])["Reservations"][0]["Instances"][0]
 
 
@@ -31,13 +31,13 @@ def tags(resource: dict[str, Any]) -> dict[str, str]:
 
 
 def deploy_text(region: RunningRegion, folder: Path, name: str, text: str, *options: str) -> Any:
-    """Deploy a template given as text; answers the finished command."""
+    """Deploy a template given as text. Returns the finished command."""
     path = folder / "template.yaml"
     path.write_text(text)
     return region.run_deploy(path, name, *options)
 
 
-def test_an_instance_is_where_and_what_its_stack_says(region: RunningRegion, workload: dict[str, Any]) -> None:
+def test_instance_has_the_zone_and_tags_of_its_stack(region: RunningRegion, workload: dict[str, Any]) -> None:
     server = instance(region, workload["resources"]["Server"])
     assert workload["outputs"]["ServerId"] == server["InstanceId"]
     assert server["State"]["Name"] == "running" and server["Placement"]["AvailabilityZone"] == ZONE
@@ -48,7 +48,7 @@ def test_an_instance_is_where_and_what_its_stack_says(region: RunningRegion, wor
     )
 
 
-def test_a_volume_is_attached_by_its_stack(region: RunningRegion, workload: dict[str, Any]) -> None:
+def test_stack_attaches_its_volume(region: RunningRegion, workload: dict[str, Any]) -> None:
     region.wait_until_idle()
     volume = region.client("ec2").describe_volumes(VolumeIds=[workload["resources"]["Data"]])["Volumes"][0]
     assert [(a["InstanceId"], a["Device"], a["State"]) for a in volume["Attachments"]] == [
@@ -57,7 +57,7 @@ def test_a_volume_is_attached_by_its_stack(region: RunningRegion, workload: dict
     assert tags(volume)["recovery:workload"] == "shop"
 
 
-def test_a_group_launches_its_instance(region: RunningRegion, workload: dict[str, Any]) -> None:
+def test_group_launches_its_instance(region: RunningRegion, workload: dict[str, Any]) -> None:
     group = workload["resources"]["Group"]
     filters = [
         {"Name": "tag:aws:autoscaling:groupName", "Values": [group]},
@@ -74,7 +74,7 @@ def test_a_group_launches_its_instance(region: RunningRegion, workload: dict[str
     assert [each["InstanceId"] for each in described["Instances"]] == [member["InstanceId"]]
 
 
-def test_a_group_follows_its_desired_capacity(region: RunningRegion, workload: dict[str, Any]) -> None:
+def test_group_follows_its_desired_capacity(region: RunningRegion, workload: dict[str, Any]) -> None:
     group, autoscaling = workload["resources"]["Group"], region.client("autoscaling")
 
     def members() -> list[str]:
@@ -88,7 +88,7 @@ def test_a_group_follows_its_desired_capacity(region: RunningRegion, workload: d
     assert instance(region, second)["State"]["Name"] == "terminated"
 
 
-def test_a_stack_resource_is_described(region: RunningRegion, workload: dict[str, Any]) -> None:
+def test_describes_a_stack_resource(region: RunningRegion, workload: dict[str, Any]) -> None:
     cloudformation = region.client("cloudformation")
     detail = cloudformation.describe_stack_resource(StackName="workload", LogicalResourceId="Server")[
         "StackResourceDetail"
@@ -109,7 +109,7 @@ def test_a_stack_resource_is_described(region: RunningRegion, workload: dict[str
     )
 
 
-def test_a_stack_deleted_takes_its_resources_along(region: RunningRegion) -> None:
+def test_deleting_a_stack_deletes_its_resources(region: RunningRegion) -> None:
     stack = region.deploy(TEMPLATES / "workload.yaml", "short-lived", "--parameter", f"Zone={ZONE}")
     cloudformation = region.client("cloudformation")
     cloudformation.delete_stack(StackName="short-lived")
@@ -119,7 +119,7 @@ def test_a_stack_deleted_takes_its_resources_along(region: RunningRegion) -> Non
     assert code == "InvalidVolume.NotFound"
 
 
-def test_a_function_is_updated_in_place(region: RunningRegion, binaries: Path, tmp_path: Path) -> None:
+def test_updates_a_function_in_place(region: RunningRegion, binaries: Path, tmp_path: Path) -> None:
     template, options = TEMPLATES / "functions.yaml", ("--binaries", str(binaries))
     before = region.deploy(template, "updated", *options, "--parameter", "Greeting=hello")
     invoke = region.client("lambda").invoke
@@ -229,7 +229,7 @@ def tags_by_resource(region: RunningRegion, stack: dict[str, Any]) -> dict[str, 
     }
 
 
-def test_the_tags_of_a_stack_reach_its_resources(region: RunningRegion, binaries: Path, tmp_path: Path) -> None:
+def test_passes_the_tags_of_a_stack_to_its_resources(region: RunningRegion, binaries: Path, tmp_path: Path) -> None:
     def deploy(tag: str) -> dict[str, Any]:
         done = deploy_text(region, tmp_path, "tagged", TAGGED, "--binaries", str(binaries), "--tag", tag)
         assert done.returncode == 0, done.stderr
@@ -249,12 +249,12 @@ def test_the_tags_of_a_stack_reach_its_resources(region: RunningRegion, binaries
         assert tags_of["application"] == "recovery", (resource, tags_of)
 
 
-def test_a_tag_that_is_not_a_pair_is_refused(region: RunningRegion, tmp_path: Path) -> None:
+def test_refuses_a_tag_that_is_not_a_pair(region: RunningRegion, tmp_path: Path) -> None:
     done = deploy_text(region, tmp_path, "tagged-badly", TAGGED, "--tag", "application")
     assert done.returncode == 2 and "--tag application is not KEY=VALUE" in done.stderr
 
 
-def test_an_include_and_a_state_machine_are_packaged(region: RunningRegion, tmp_path: Path) -> None:
+def test_packages_an_include_and_a_state_machine(region: RunningRegion, tmp_path: Path) -> None:
     (tmp_path / "runbook.yaml").write_text("schemaVersion: '0.3'\nmainSteps: [{name: nap, action: 'aws:sleep'}]\n")
     (tmp_path / "machine.asl.yaml").write_text(
         "StartAt: Done\nStates: {Done: {Type: Pass, Result: '${Word}', End: true}}\n"
@@ -363,7 +363,7 @@ def test_state_machines_call_backup_and_cloudformation(region: RunningRegion, wo
         ("Parameters: {}", (), "has no Resources"),
     ],
 )
-def test_a_deployment_that_fails_says_why(
+def test_failed_deployment_reports_its_reason(
     region: RunningRegion,
     tmp_path: Path,
     text: str,
@@ -375,7 +375,7 @@ def test_a_deployment_that_fails_says_why(
     assert complaint in done.stderr and "Traceback" not in done.stderr
 
 
-def test_a_missing_binary_is_named_with_its_remedy(region: RunningRegion, tmp_path: Path) -> None:
+def test_names_a_missing_binary_with_a_remedy(region: RunningRegion, tmp_path: Path) -> None:
     done = region.run_deploy(
         TEMPLATES / "functions.yaml", "no-binary", "--binaries", str(tmp_path), "--parameter", "Greeting=x"
     )
@@ -387,15 +387,15 @@ def test_a_missing_binary_is_named_with_its_remedy(region: RunningRegion, tmp_pa
     )
 
 
-def test_a_deployment_goes_to_loopback_only() -> None:
+def test_deploys_only_to_loopback() -> None:
     done = RunningRegion.run_deploy_to(
         "https://cloudformation.us-west-2.amazonaws.com", TEMPLATES / "workload.yaml", "elsewhere"
     )
     assert done.returncode == 1 and "not on loopback" in done.stderr
 
 
-@pytest.mark.skipif(not PROJECT_TEMPLATE.exists(), reason="the project's template is not there")
-def test_the_projects_template_is_deployed(region: RunningRegion, tmp_path: Path) -> None:
+@pytest.mark.skipif(not PROJECT_TEMPLATE.exists(), reason="the project's template is missing")
+def test_deploys_the_project_template(region: RunningRegion, tmp_path: Path) -> None:
     for resource in yaml_parse(PROJECT_TEMPLATE.read_text())["Resources"].values():
         if resource["Type"] == "AWS::Serverless::Function":
             write_binary(tmp_path / resource["Metadata"]["BuildProperties"]["Binary"])
@@ -403,7 +403,7 @@ def test_the_projects_template_is_deployed(region: RunningRegion, tmp_path: Path
     options = ("--binaries", str(tmp_path), *parameters)
     stack = region.deploy(PROJECT_TEMPLATE, "rapid-recovery", *options)
     assert stack["status"] == "CREATE_COMPLETE"
-    # What a deleted stack of this name has kept does not stand in its way.
+    # Resources that a deleted stack of this name has retained do not prevent it.
     cloudformation, kept = region.client("cloudformation"), stack["resources"]["HeartbeatLogGroup"]
     cloudformation.delete_stack(StackName="rapid-recovery")
     cloudformation.get_waiter("stack_delete_complete").wait(StackName="rapid-recovery", WaiterConfig={"Delay": 1})

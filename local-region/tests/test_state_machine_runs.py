@@ -1,4 +1,4 @@
-"""How executions run: JSONata, variables, errors, Distributed Maps, redrives, nested executions, and their rights."""
+"""Executions: JSONata, variables, errors, Distributed Maps, redrives, nested executions, and their permissions."""
 
 import json
 import time
@@ -17,7 +17,7 @@ CONTEXT = "{% $states.context.Execution.RedriveCount %}"
 
 @pytest.fixture(scope="module")
 def everything(region: RunningRegion) -> str:
-    """A role that may do everything."""
+    """A role with all permissions."""
     return make_role(region, "*")
 
 
@@ -36,14 +36,14 @@ def bucket(region: RunningRegion) -> str:
 
 
 def put_items(region: RunningRegion, bucket: str, items: Any) -> str:
-    """Put a JSON array into the bucket; its key."""
+    """Put a JSON array into the bucket. Returns its key."""
     key = f"plans/{uuid.uuid4().hex}.json"
     region.client("s3").put_object(Bucket=bucket, Key=key, Body=json.dumps(items).encode())
     return key
 
 
 def call(resource: str, arguments: Any = None, **state: Any) -> dict[str, Any]:
-    """A task in JSONata, the last state unless it says otherwise."""
+    """A task in JSONata, by default the last state."""
     return {"Type": "Task", "Resource": resource, "Arguments": arguments or {}} | (
         state if "Next" in state else {"End": True} | state
     )
@@ -84,11 +84,11 @@ def children(region: RunningRegion, arn: str) -> list[dict[str, Any]]:
     return [states.describe_execution(executionArn=each["executionArn"]) for each in found]
 
 
-def test_every_kind_of_state_speaks_jsonata(region: RunningRegion, everything: str) -> None:
+def test_every_state_type_supports_jsonata(region: RunningRegion, everything: str) -> None:
     states = {
         "Remember": {
             "Type": "Pass",
-            # Both see what was before this state.
+            # Both see the values before this state.
             "Assign": {"n": "{% $states.input.n %}", "null": None},
             "Next": "Swap",
         },
@@ -128,7 +128,7 @@ def test_every_kind_of_state_speaks_jsonata(region: RunningRegion, everything: s
             "ItemSelector": {"i": "{% $states.context.Map.Item.Index %}", "v": "{% $states.context.Map.Item.Value %}"},
             "ItemProcessor": {
                 "StartAt": "Sum",
-                # The variables around an inline Map are seen in it.
+                # An inline Map sees the variables around it.
                 "States": {
                     "Sum": {"Type": "Pass", "Output": "{% $states.input.i + $states.input.v + $n %}", "End": True}
                 },
@@ -155,7 +155,7 @@ def test_every_kind_of_state_speaks_jsonata(region: RunningRegion, everything: s
     assert (failed["error"], failed["cause"]) == ("Lost8", "too many") and "output" not in failed
 
 
-def test_errors_are_caught_with_output_and_assign(region: RunningRegion, everything: str) -> None:
+def test_catches_errors_with_output_and_assign(region: RunningRegion, everything: str) -> None:
     catch = {
         "ErrorEquals": ["States.ALL"],
         "Assign": {"error": "{% $states.errorOutput.Error %}"},
@@ -165,7 +165,7 @@ def test_errors_are_caught_with_output_and_assign(region: RunningRegion, everyth
     tell = {"Type": "Pass", "Output": "{% $merge([$states.input, {'error': $error}]) %}", "End": True}
     for states, error in (
         ({"Look": call(f"{SDK}ssm:getParameter", {"Name": "none"}, Catch=[catch])}, "Ssm.ParameterNotFoundException"),
-        # An expression that fails is an error of the state, too.
+        # A failed expression is an error of the state, too.
         (
             {"Look": call(f"{SDK}ssm:getParameter", {"Name": "{% $none %}"}, Catch=[catch])},
             "States.QueryEvaluationError",
@@ -184,12 +184,12 @@ def test_errors_are_caught_with_output_and_assign(region: RunningRegion, everyth
     ):
         caught = output(run(region, everything, states | {"Tell": tell}, {"kept": 1}, **JSONATA))
         assert caught["kept"] == 1 and caught["error"] == error and caught["cause"]
-    # What is wrong with the definition cannot be caught.
+    # An error of the definition cannot be caught.
     lost = run(region, everything, {"Look": call(f"{SDK}ssm:doNothing", Catch=[catch]), "Tell": tell}, **JSONATA)
     assert (lost["status"], lost["error"]) == ("FAILED", "States.Runtime")
 
 
-def test_retries_pause_no_longer_than_they_say(region: RunningRegion, everything: str) -> None:
+def test_retry_intervals_respect_their_maximum(region: RunningRegion, everything: str) -> None:
     retry = {
         "ErrorEquals": ["Lambda.ServiceException", "Lambda.AWSLambdaException", "Ssm.ParameterNotFoundException"],
         "IntervalSeconds": 1,
@@ -207,7 +207,7 @@ def test_retries_pause_no_longer_than_they_say(region: RunningRegion, everything
     assert events.count("TaskFailed") == 4
 
 
-def test_a_function_is_invoked_in_jsonata(region: RunningRegion, everything: str, function: str) -> None:
+def test_invokes_a_function_in_jsonata(region: RunningRegion, everything: str, function: str) -> None:
     invoke = call(
         "arn:aws:states:::lambda:invoke",
         {"FunctionName": function, "Payload": {"colour": "{% $states.input.colour %}"}},
@@ -229,7 +229,7 @@ def test_a_function_is_invoked_in_jsonata(region: RunningRegion, everything: str
     assert called["caller"] == "state-machine"
 
 
-def test_a_task_that_takes_too_long_times_out(region: RunningRegion, everything: str, function: str) -> None:
+def test_slow_task_times_out(region: RunningRegion, everything: str, function: str) -> None:
     slow = call(
         "arn:aws:states:::lambda:invoke", {"FunctionName": function, "Payload": {"sleep": 1}}, TimeoutSeconds=0.1
     )
@@ -238,7 +238,7 @@ def test_a_task_that_takes_too_long_times_out(region: RunningRegion, everything:
     assert "TaskTimedOut" in [event["type"] for event in history(region, timed_out["executionArn"])]
 
 
-def test_errors_of_lambda_itself_are_named_as_documented(region: RunningRegion, everything: str, function: str) -> None:
+def test_errors_of_lambda_have_the_documented_names(region: RunningRegion, everything: str, function: str) -> None:
     invoke = call("arn:aws:states:::lambda:invoke", {"FunctionName": function, "Payload": {}})
     for kind, error in (
         ("server-error", "Lambda.ServiceException"),
@@ -253,8 +253,8 @@ def test_errors_of_lambda_itself_are_named_as_documented(region: RunningRegion, 
         assert output(run(region, everything, {"Invoke": retried}, **JSONATA))["StatusCode"] == 200
 
 
-def test_the_context_counts_redrives(region: RunningRegion, everything: str) -> None:
-    # Once redriven, the state that failed goes another way.
+def test_context_counts_redrives(region: RunningRegion, everything: str) -> None:
+    # After the redrive, the failed state reads an existing parameter.
     states = {
         "Stop": call(
             f"{SDK}ssm:getParameter",
@@ -296,7 +296,7 @@ def test_the_context_counts_redrives(region: RunningRegion, everything: str) -> 
     assert [detail["redriveStatus"] for detail in details][1::2] == ["REDRIVABLE", "NOT_REDRIVABLE"]
 
 
-def test_a_redrive_goes_on_inside_a_branch_where_it_failed(region: RunningRegion, everything: str) -> None:
+def test_redrive_resumes_inside_a_failed_branch(region: RunningRegion, everything: str) -> None:
     url, _ = make_queue(region, "inside-a-branch")
     name = f"cause-{uuid.uuid4().hex}"
     branch = {
@@ -319,7 +319,7 @@ def test_a_redrive_goes_on_inside_a_branch_where_it_failed(region: RunningRegion
     assert len(messages(region, url)) == 1
 
 
-def test_a_stopped_execution_ends_at_once_and_can_be_redriven(region: RunningRegion, everything: str) -> None:
+def test_stopped_execution_ends_at_once_and_can_be_redriven(region: RunningRegion, everything: str) -> None:
     states = region.client("stepfunctions")
     waits = {"Wait": {"Type": "Wait", "Seconds": 60_000, "Next": "End"}, "End": {"Type": "Succeed", "Output": CONTEXT}}
     machine = make(region, everything, waits, **JSONATA)
@@ -333,14 +333,14 @@ def test_a_stopped_execution_ends_at_once_and_can_be_redriven(region: RunningReg
     assert ended(region, arn)["status"] == "ABORTED"
 
 
-def test_a_distributed_map_in_jsonata(region: RunningRegion, everything: str, bucket: str) -> None:
+def test_runs_a_distributed_map_in_jsonata(region: RunningRegion, everything: str, bucket: str) -> None:
     key = put_items(region, bucket, [{"n": number} for number in range(12)])
     child = {
         "Tell": {
             "Type": "Pass",
             "Output": {
                 "sum": "{% $states.input.item.n + $states.input.plus %}",
-                # A child sees no variables of its parent, and is an execution of its own.
+                # A child does not see the variables of its parent, and is a separate execution.
                 "unseen": "{% $not($exists($plus)) %}",
                 "own": "{% $states.context.Execution.Id != $states.input.parent %}",
             },
@@ -409,13 +409,13 @@ def fails_for_odd() -> dict[str, Any]:
     }
 
 
-def test_children_that_fail_are_tolerated(region: RunningRegion, everything: str, bucket: str) -> None:
+def test_tolerates_failed_child_executions(region: RunningRegion, everything: str, bucket: str) -> None:
     key = put_items(region, bucket, [0, 1, 2])
     each = distributed(fails_for_odd(), ToleratedFailurePercentage="{% 50 + 50 %}")
     done = run(region, everything, {"Remember": remembering(bucket, key), "Each": each}, **JSONATA)
     first, failed, last = output(done)
     assert (first, last) == (0, 2)
-    # Of a child that failed the output holds what is known of it.
+    # The output contains the description of a failed child.
     assert (failed["Status"], failed["Error"], failed["Cause"], failed["Input"]) == ("FAILED", "Odd", "it is 1", "1")
     states = region.client("stepfunctions")
     (map_run,) = states.list_map_runs(executionArn=done["executionArn"])["mapRuns"]
@@ -430,7 +430,7 @@ def test_children_that_fail_are_tolerated(region: RunningRegion, everything: str
         assert "MapRunFailed" in [event["type"] for event in history(region, failed["executionArn"])]
 
 
-def test_a_distributed_map_needs_the_documented_rights(region: RunningRegion, bucket: str) -> None:
+def test_distributed_map_needs_the_documented_permissions(region: RunningRegion, bucket: str) -> None:
     key = put_items(region, bucket, [2])
     states = {"Remember": remembering(bucket, key), "Each": distributed(fails_for_odd())}
     iam = region.client("iam")
@@ -460,7 +460,7 @@ def test_a_distributed_map_needs_the_documented_rights(region: RunningRegion, bu
         assert unread["error"] == "States.ItemReaderFailed" and "s3:GetObject" in unread["cause"]
 
 
-def test_a_role_must_trust_its_state_machines_maps_as_well(region: RunningRegion, bucket: str) -> None:
+def test_role_must_trust_the_map_runs_of_its_state_machine(region: RunningRegion, bucket: str) -> None:
     iam = region.client("iam")
     states = {"Remember": remembering(bucket, put_items(region, bucket, [2])), "Each": distributed(fails_for_odd())}
 
@@ -482,7 +482,7 @@ def test_a_role_must_trust_its_state_machines_maps_as_well(region: RunningRegion
     assert output(run_trusted("MACHINE", "MACHINE/Wave")) == [2]
 
 
-def test_items_that_are_not_there_fail_the_map(region: RunningRegion, everything: str, bucket: str) -> None:
+def test_missing_items_fail_the_map(region: RunningRegion, everything: str, bucket: str) -> None:
     each = distributed(fails_for_odd(), Catch=[{"ErrorEquals": ["States.ItemReaderFailed"], "Next": "End"}])
     states = {"Remember": remembering(bucket, "none"), "Each": each, "End": {"Type": "Succeed"}}
     assert "Error" in output(run(region, everything, states, **JSONATA))
@@ -491,7 +491,7 @@ def test_items_that_are_not_there_fail_the_map(region: RunningRegion, everything
     assert run(region, everything, states, **JSONATA)["error"] == "States.ItemReaderFailed"
 
 
-def test_a_map_run_is_redriven_with_its_parent(region: RunningRegion, everything: str, bucket: str) -> None:
+def test_redrives_a_map_run_with_its_parent(region: RunningRegion, everything: str, bucket: str) -> None:
     key, name = put_items(region, bucket, ["there", f"cause-{uuid.uuid4().hex}"]), "there"
     region.client("ssm").put_parameter(Name=name, Value="x", Type="String", Overwrite=True)
     look = call(f"{SDK}ssm:getParameter", {"Name": "{% $states.input %}"}, Output=CONTEXT)
@@ -509,7 +509,7 @@ def test_a_map_run_is_redriven_with_its_parent(region: RunningRegion, everything
     assert events.count("MapRunStarted") == events.count("MapRunRedriven") == events.count("MapRunSucceeded") == 1
 
 
-def test_a_thousand_items_take_seconds(region: RunningRegion, everything: str, bucket: str) -> None:
+def test_runs_1000_items_within_a_minute(region: RunningRegion, everything: str, bucket: str) -> None:
     key = put_items(region, bucket, [{"n": number} for number in range(1000)])
     child = {
         "Wait": {"Type": "Wait", "Seconds": 10, "Assign": {"n": "{% $states.input.n %}"}, "Next": "Look"},
@@ -530,14 +530,14 @@ def test_a_thousand_items_take_seconds(region: RunningRegion, everything: str, b
     assert time.monotonic() - began < 60
 
 
-def test_what_is_too_large_fails(region: RunningRegion, everything: str, bucket: str) -> None:
+def test_fails_when_the_output_is_too_large(region: RunningRegion, everything: str, bucket: str) -> None:
     key = put_items(region, bucket, ["x" * 1000] * 300)
     same = {"Same": {"Type": "Pass", "End": True}}
     failed = run(region, everything, {"Remember": remembering(bucket, key), "Each": distributed(same)}, **JSONATA)
     assert failed["error"] == "States.DataLimitExceeded"
 
 
-def test_an_execution_starts_others_with_its_roles_rights(region: RunningRegion, everything: str) -> None:
+def test_starts_other_executions_with_the_permissions_of_its_role(region: RunningRegion, everything: str) -> None:
     inner = make(region, everything, {"Same": {"Type": "Pass", "End": True}})
     start = {"StateMachineArn": inner, "Input": "{% $string($states.input) %}", "Name": uuid.uuid4().hex}
     states = {
@@ -553,14 +553,14 @@ def test_an_execution_starts_others_with_its_roles_rights(region: RunningRegion,
     }
     role = make_role(region, "states:StartExecution", "states:DescribeExecution")
     assert output(run(region, role, states, {"a": 1}, **JSONATA)) == {"a": 1}
-    # A name is used once.
+    # A name can be used only once.
     again = run(region, everything, states, {"a": 2}, **JSONATA)
     assert again["error"] == "Sfn.ExecutionAlreadyExistsException"
     refused = run(region, make_role(region), states, **JSONATA)
     assert refused["error"] == "Sfn.SfnException" and "states:StartExecution" in refused["cause"]
 
 
-def test_an_execution_waits_for_another(region: RunningRegion) -> None:
+def test_execution_waits_for_another(region: RunningRegion) -> None:
     rights = ["states:StartExecution", "states:DescribeExecution", "states:StopExecution"]
     watching = ["events:PutTargets", "events:PutRule", "events:DescribeRule"]
     role = make_role(region, *rights, *watching)
@@ -580,7 +580,7 @@ def test_an_execution_waits_for_another(region: RunningRegion) -> None:
     assert nested("2", role=make_role(region, *rights))["error"] == "States.Permissions"
 
 
-def test_a_task_waits_for_whoever_has_its_token(region: RunningRegion, everything: str) -> None:
+def test_task_waits_for_its_token(region: RunningRegion, everything: str) -> None:
     url, _ = make_queue(region, "tokens")
     send = call(
         "arn:aws:states:::sqs:sendMessage.waitForTaskToken",
@@ -597,7 +597,7 @@ def test_a_task_waits_for_whoever_has_its_token(region: RunningRegion, everythin
     assert output(ended(region, arn)) == 42
 
 
-def test_a_name_is_one_step_functions_takes(region: RunningRegion, everything: str) -> None:
+def test_rejects_invalid_execution_names(region: RunningRegion, everything: str) -> None:
     machine = make(region, everything, {"Only": {"Type": "Succeed"}})
     for name in ("n" * 81, "a:b", "a b"):
         code, _ = refusal(
@@ -637,7 +637,7 @@ Outputs:
 
 
 @pytest.mark.parametrize("rights", [["states:StartExecution"], ["states:StopExecution"], None])
-def test_a_schedule_starts_a_state_machine_with_the_rules_role(
+def test_schedule_starts_a_state_machine_with_the_role_of_the_rule(
     region: RunningRegion, everything: str, tmp_path: Path, rights: list[str] | None
 ) -> None:
     role = make_role(region, *(rights or ["*"]), service="events.amazonaws.com" if rights else "lambda.amazonaws.com")

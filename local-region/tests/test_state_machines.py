@@ -1,4 +1,4 @@
-"""State machines: what of Step Functions is imitated, by ministack and by this package."""
+"""State machines: the features of Step Functions that ministack and this package support."""
 
 import json
 import uuid
@@ -15,11 +15,11 @@ TEMPLATE = Path(__file__).parent / "templates" / "functions.yaml"
 
 @pytest.fixture(scope="module")
 def everything(region: RunningRegion) -> str:
-    """A role that may do everything."""
+    """A role with all permissions."""
     return make_role(region, "*")
 
 
-def test_choices_parallel_branches_and_maps(region: RunningRegion, everything: str) -> None:
+def test_runs_choices_parallel_branches_and_maps(region: RunningRegion, everything: str) -> None:
     double = {"StartAt": "Double", "States": {"Double": {"Type": "Pass", "Parameters": {"n.$": "$"}, "End": True}}}
     done = run(
         region,
@@ -52,7 +52,7 @@ def test_choices_parallel_branches_and_maps(region: RunningRegion, everything: s
     assert (failed["status"], failed["error"], failed["cause"]) == ("FAILED", "Lost", "no backup")
 
 
-def test_jsonata_and_jsonpath(region: RunningRegion, everything: str) -> None:
+def test_supports_jsonata_and_jsonpath(region: RunningRegion, everything: str) -> None:
     states = {
         "Plan": {
             "Type": "Pass",
@@ -79,13 +79,13 @@ def test_jsonata_and_jsonpath(region: RunningRegion, everything: str) -> None:
     assert output(path) == 7
 
 
-def test_waits_are_short_and_executions_are_work_in_progress(region: RunningRegion, everything: str) -> None:
-    # Ten minutes at a hundredth: `idle` waits for all of it.
+def test_waits_are_scaled_and_executions_count_as_pending(region: RunningRegion, everything: str) -> None:
+    # Ten minutes, scaled to a hundredth: `idle` waits for all of it.
     done = run(region, everything, {"Wait": {"Type": "Wait", "Seconds": 600, "End": True}})
     assert output(done) == {}
 
 
-def test_errors_are_retried_and_caught(region: RunningRegion, everything: str) -> None:
+def test_retries_and_catches_errors(region: RunningRegion, everything: str) -> None:
     read = {"RestoreJobId": "not-there"}
     states = {
         "Look": task(
@@ -120,13 +120,13 @@ def test_errors_are_retried_and_caught(region: RunningRegion, everything: str) -
         ("ec2:createVolume", {"Colour": "blue"}, "States.Runtime"),
     ],
 )
-def test_errors_are_named_as_the_sdk_for_java_names_them(
+def test_error_names_match_the_sdk_for_java(
     region: RunningRegion, everything: str, resource: str, arguments: dict[str, Any], error: str
 ) -> None:
     assert run(region, everything, {"Call": task(SDK + resource, arguments)})["error"] == error
 
 
-def test_sdk_integrations_call_any_service(region: RunningRegion, everything: str) -> None:
+def test_sdk_integrations_call_any_service_operation(region: RunningRegion, everything: str) -> None:
     body = json.dumps({"Resources": {"Queue": {"Type": "AWS::SQS::Queue"}}})
     name = f"made-{uuid.uuid4().hex}"
     created = output(
@@ -157,7 +157,7 @@ def test_sdk_integrations_call_any_service(region: RunningRegion, everything: st
     assert set(listed["StateMachines"][0]) >= {"StateMachineArn", "Name", "CreationDate"}
 
 
-def test_a_restore_is_started_and_followed(region: RunningRegion, everything: str) -> None:
+def test_starts_and_polls_a_restore(region: RunningRegion, everything: str) -> None:
     backup = region.client("backup")
     backup.create_backup_vault(BackupVaultName="vault")
     volume = region.client("ec2").create_volume(AvailabilityZone=f"{REGION}a", Size=1)["VolumeId"]
@@ -189,7 +189,7 @@ def test_a_restore_is_started_and_followed(region: RunningRegion, everything: st
     assert {call["caller"] for call in region.journal("call", operation="StartRestoreJob")} == {"state-machine"}
 
 
-def test_optimized_integrations(region: RunningRegion, everything: str) -> None:
+def test_supports_optimized_integrations(region: RunningRegion, everything: str) -> None:
     url, _ = make_queue(region, "optimized")
     topic = region.client("sns").create_topic(Name="optimized")["TopicArn"]
     states = {
@@ -207,7 +207,7 @@ def test_optimized_integrations(region: RunningRegion, everything: str) -> None:
     assert [entry["detail"] for entry in region.journal("event", detailType="Optimized")] == [{"c": 3}]
 
 
-def test_tasks_have_the_rights_of_the_role_and_no_more(region: RunningRegion) -> None:
+def test_tasks_have_only_the_permissions_of_the_role(region: RunningRegion) -> None:
     url, _ = make_queue(region, "not-allowed")
     role = make_role(region, "ec2:DescribeVolumes")
     assert "Volumes" in output(run(region, role, {"Call": task(f"{SDK}ec2:describeVolumes")}))
@@ -236,7 +236,9 @@ def function(region: RunningRegion, binaries: Path) -> str:
     return region.deploy(TEMPLATE, "functions", *options)["outputs"]["Function"]
 
 
-def test_functions_are_invoked_with_the_roles_rights(region: RunningRegion, everything: str, function: str) -> None:
+def test_invokes_functions_with_the_permissions_of_the_role(
+    region: RunningRegion, everything: str, function: str
+) -> None:
     invoke = task("arn:aws:states:::lambda:invoke", {"FunctionName": function, "Payload": {"colour.$": "$.colour"}})
     done = output(run(region, everything, {"Invoke": invoke}, {"colour": "blue"}))
     assert done["StatusCode"] == 200 and done["Payload"]["event"] == {"colour": "blue"}
@@ -256,11 +258,11 @@ def test_functions_are_invoked_with_the_roles_rights(region: RunningRegion, ever
 
 
 def needs_parameter(name: str, **state: Any) -> dict[str, Any]:
-    """A task that fails until a parameter is there."""
+    """A task that fails until a parameter exists."""
     return task(f"{SDK}ssm:getParameter", {"Name": name}, **({"ResultPath": None} | (state or {"End": True})))
 
 
-def test_a_failed_execution_is_redriven_from_where_it_failed(region: RunningRegion, everything: str) -> None:
+def test_redrives_a_failed_execution_from_the_failed_state(region: RunningRegion, everything: str) -> None:
     name, states = f"cause-{uuid.uuid4().hex}", region.client("stepfunctions")
     failed = run(
         region,
@@ -302,7 +304,7 @@ def test_a_failed_execution_is_redriven_from_where_it_failed(region: RunningRegi
 
 
 @pytest.mark.parametrize("mode", ["INLINE", "DISTRIBUTED"])
-def test_a_redrive_runs_failed_iterations_only(region: RunningRegion, everything: str, mode: str) -> None:
+def test_redrive_runs_only_failed_iterations(region: RunningRegion, everything: str, mode: str) -> None:
     url, _ = make_queue(region, f"iterations-{mode}")
     names = [f"{mode}-{uuid.uuid4().hex}" for _ in range(3)]
     put = region.client("ssm").put_parameter
@@ -338,7 +340,7 @@ def test_a_redrive_runs_failed_iterations_only(region: RunningRegion, everything
     assert [message["Body"] for message in messages(region, url)] == names[2:]
 
 
-def test_a_redrive_runs_failed_branches_only(region: RunningRegion, everything: str) -> None:
+def test_redrive_runs_only_failed_branches(region: RunningRegion, everything: str) -> None:
     url, _ = make_queue(region, "branches")
     name = f"branch-{uuid.uuid4().hex}"
     send = task("arn:aws:states:::sqs:sendMessage", {"QueueUrl": url, "MessageBody": "once"})
@@ -354,7 +356,7 @@ def test_a_redrive_runs_failed_branches_only(region: RunningRegion, everything: 
     assert [message["Body"] for message in messages(region, url)] == ["once"]
 
 
-def test_a_distributed_map_reads_its_items_from_s3(region: RunningRegion, everything: str) -> None:
+def test_distributed_map_reads_its_items_from_s3(region: RunningRegion, everything: str) -> None:
     region.client("s3").create_bucket(Bucket="items", CreateBucketConfiguration={"LocationConstraint": REGION})
     items = [{"volume": f"vol-{number}"} for number in range(70)]
     region.client("s3").put_object(Bucket="items", Key="plan.json", Body=json.dumps({"items": items}).encode())
@@ -376,7 +378,7 @@ def test_a_distributed_map_reads_its_items_from_s3(region: RunningRegion, everyt
     assert (counts["total"], counts["succeeded"]) == (70, 70)
 
 
-def test_executions_announce_their_status(region: RunningRegion, everything: str) -> None:
+def test_executions_send_status_events(region: RunningRegion, everything: str) -> None:
     done = run(region, everything, {"Only": {"Type": "Succeed"}})
     events = [
         entry["detail"]["status"]
@@ -386,7 +388,7 @@ def test_executions_announce_their_status(region: RunningRegion, everything: str
     assert events == ["RUNNING", "SUCCEEDED"]
 
 
-def test_a_name_starts_one_execution(region: RunningRegion, everything: str) -> None:
+def test_name_starts_one_execution(region: RunningRegion, everything: str) -> None:
     states, machine = region.client("stepfunctions"), make(region, everything, {"Only": {"Type": "Succeed"}})
     first = states.start_execution(stateMachineArn=machine, name="incident", input="{}")
     assert states.list_executions(stateMachineArn=machine)["executions"][0]["executionArn"] == first["executionArn"]
@@ -396,7 +398,7 @@ def test_a_name_starts_one_execution(region: RunningRegion, everything: str) -> 
             lambda given=given: states.start_execution(stateMachineArn=machine, name="incident", input=given)
         )
         assert again[0] == "ExecutionAlreadyExists"
-    # While one runs, the same start is answered with it.
+    # While an execution runs, the same request returns it.
     machine = make(region, everything, {"Wait": {"Type": "Wait", "Seconds": 60_000, "End": True}})
     start = partial(states.start_execution, stateMachineArn=machine, name="incident")
     arn = start(input='{"a": 1}')["executionArn"]
@@ -407,7 +409,7 @@ def test_a_name_starts_one_execution(region: RunningRegion, everything: str) -> 
 
 
 @pytest.mark.parametrize("field", ["ItemBatcher", "ResultWriter"])
-def test_what_is_not_imitated_fails_by_name(region: RunningRegion, everything: str, field: str) -> None:
+def test_names_unsupported_fields_in_the_failure(region: RunningRegion, everything: str, field: str) -> None:
     processor = {"StartAt": "Same", "States": {"Same": {"Type": "Pass", "End": True}}}
     state = {"Type": "Map", "ItemProcessor": processor, field: {"MaxItemsPerBatch": 2}, "End": True}
     failed = run(region, everything, {"Each": state}, [1, 2])

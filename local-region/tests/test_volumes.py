@@ -11,12 +11,12 @@ ZONE_A, ZONE_B = f"{REGION}a", f"{REGION}b"
 
 
 def make_volume(region: RunningRegion, zone: str = ZONE_A, **params: Any) -> str:
-    """Create a volume; answers its id."""
+    """Create a volume. Returns its id."""
     return region.client("ec2").create_volume(AvailabilityZone=zone, **{"Size": 1} | params)["VolumeId"]
 
 
 def make_instance(region: RunningRegion, zone: str = ZONE_A, **params: Any) -> str:
-    """Launch an instance; answers its id."""
+    """Launch an instance. Returns its id."""
     run = region.client("ec2").run_instances(
         ImageId="ami-0123456789abcdef0",
         MinCount=1,
@@ -30,16 +30,16 @@ def make_instance(region: RunningRegion, zone: str = ZONE_A, **params: Any) -> s
 def attach(
     region: RunningRegion, volume_id: str, instance_id: str, device: str = "/dev/sdf", **params: Any
 ) -> dict[str, Any]:
-    """AttachVolume's answer."""
+    """Attach a volume. Returns the response."""
     return region.client("ec2").attach_volume(VolumeId=volume_id, InstanceId=instance_id, Device=device, **params)
 
 
 def describe(region: RunningRegion, instance_id: str) -> dict[str, Any]:
-    """The instance, as DescribeInstances answers it."""
+    """The instance, as DescribeInstances returns it."""
     return region.client("ec2").describe_instances(InstanceIds=[instance_id])["Reservations"][0]["Instances"][0]
 
 
-def test_an_attachment_is_attaching_then_attached(region: RunningRegion) -> None:
+def test_attachment_is_attaching_then_attached(region: RunningRegion) -> None:
     volume_id, instance_id = make_volume(region), make_instance(region)
     answer = attach(region, volume_id, instance_id)
     assert answer["State"] == "attaching" and answer["Device"] == "/dev/sdf" and not answer["DeleteOnTermination"]
@@ -52,7 +52,7 @@ def test_an_attachment_is_attaching_then_attached(region: RunningRegion) -> None
     assert region.journal("volume-attached", volumeId=volume_id, instanceId=instance_id, device="/dev/sdf")
 
 
-def test_a_volume_cannot_cross_zones(region: RunningRegion) -> None:
+def test_rejects_an_attachment_across_zones(region: RunningRegion) -> None:
     volume_id, instance_id = make_volume(region, ZONE_B), make_instance(region, ZONE_A)
     assert refusal(lambda: attach(region, volume_id, instance_id)) == (
         "InvalidVolume.ZoneMismatch",
@@ -60,7 +60,7 @@ def test_a_volume_cannot_cross_zones(region: RunningRegion) -> None:
     )
 
 
-def test_an_attached_volume_is_in_use(region: RunningRegion) -> None:
+def test_rejects_an_attached_volume(region: RunningRegion) -> None:
     volume_id, instance_id = make_volume(region), make_instance(region)
     attach(region, volume_id, instance_id)
     for target in (instance_id, make_instance(region)):
@@ -70,7 +70,7 @@ def test_an_attached_volume_is_in_use(region: RunningRegion) -> None:
         )
 
 
-def test_a_device_name_serves_one_volume(region: RunningRegion) -> None:
+def test_rejects_a_device_name_in_use(region: RunningRegion) -> None:
     instance_id = make_instance(region)
     attach(region, make_volume(region), instance_id)
     assert refusal(lambda: attach(region, make_volume(region), instance_id)) == (
@@ -79,7 +79,7 @@ def test_a_device_name_serves_one_volume(region: RunningRegion) -> None:
     )
 
 
-def test_a_detached_volume_frees_its_device(region: RunningRegion) -> None:
+def test_detaching_frees_the_device_name(region: RunningRegion) -> None:
     volume_id, instance_id = make_volume(region), make_instance(region)
     attach(region, volume_id, instance_id)
     assert region.client("ec2").detach_volume(VolumeId=volume_id)["State"] == "detaching"
@@ -87,24 +87,24 @@ def test_a_detached_volume_frees_its_device(region: RunningRegion) -> None:
 
 
 @pytest.mark.parametrize("device", ["sdf", "/dev/xvdba", "/dev/xvddz", "/dev/sdp", "/dev/sdf15", "/dev/hdf", "xvdf"])
-def test_device_names_ec2_takes(region: RunningRegion, device: str) -> None:
+def test_accepts_valid_device_names(region: RunningRegion, device: str) -> None:
     assert attach(region, make_volume(region), make_instance(region), device)["Device"] == device
 
 
 @pytest.mark.parametrize(
     "device", ["/dev/nvme1n1", "/dev/foo", "sd1", "/dev/xvdzz", "/dev/xvdf1", "/dev/sdf16", "/dev/sdf0", "D:"]
 )
-def test_device_names_ec2_refuses(region: RunningRegion, device: str) -> None:
+def test_rejects_invalid_device_names(region: RunningRegion, device: str) -> None:
     code, message = refusal(lambda: attach(region, make_volume(region), make_instance(region), device))
     assert code == "InvalidParameterValue" and message.endswith(f"{device} is not a valid EBS device name.")
 
 
 def volume_of(region: RunningRegion, volume_id: str) -> dict[str, Any]:
-    """The volume, as DescribeVolumes answers it."""
+    """The volume, as DescribeVolumes returns it."""
     return region.client("ec2").describe_volumes(VolumeIds=[volume_id])["Volumes"][0]
 
 
-def test_a_volume_under_modification_cannot_be_attached() -> None:
+def test_rejects_a_volume_under_modification() -> None:
     region = RunningRegion("--modify-seconds", "1")
     ec2 = region.client("ec2")
     volume_id, instance_id = make_volume(region), make_instance(region)
@@ -122,7 +122,7 @@ def test_a_volume_under_modification_cannot_be_attached() -> None:
     assert region.stop() == 0
 
 
-def test_a_volume_with_a_product_code_needs_a_stopped_instance(region: RunningRegion) -> None:
+def test_volume_with_a_product_code_needs_a_stopped_instance(region: RunningRegion) -> None:
     volume_id, instance_id = make_volume(region), make_instance(region)
     status, answer = region.post("volume-troubles", {"resourceId": volume_id, "trouble": "product-code"})
     assert status == 200 and answer["troubles"][volume_id] == "product-code"
@@ -135,7 +135,7 @@ def test_a_volume_with_a_product_code_needs_a_stopped_instance(region: RunningRe
     assert attach(region, volume_id, instance_id)["State"] == "attaching"
 
 
-def test_an_attachment_that_the_guest_hinders_stays_attaching(region: RunningRegion) -> None:
+def test_stuck_attachment_stays_attaching(region: RunningRegion) -> None:
     volume_id, instance_id = make_volume(region), make_instance(region)
     region.post("volume-troubles", {"resourceId": volume_id, "trouble": "stuck"})
     attach(region, volume_id, instance_id)
@@ -144,11 +144,11 @@ def test_an_attachment_that_the_guest_hinders_stays_attaching(region: RunningReg
 
 
 @pytest.mark.parametrize("body", [[], {}, {"resourceId": "vol-1"}, {"resourceId": "vol-1", "trouble": "x"}])
-def test_a_trouble_that_is_none_is_refused(region: RunningRegion, body: Any) -> None:
+def test_rejects_an_invalid_trouble(region: RunningRegion, body: Any) -> None:
     assert region.post("volume-troubles", body)[0] == 400
 
 
-def test_a_volume_whose_key_is_disabled_cannot_be_attached(region: RunningRegion) -> None:
+def test_rejects_a_volume_whose_key_is_disabled(region: RunningRegion) -> None:
     kms = region.client("kms")
     key = kms.create_key()["KeyMetadata"]
     volume_id, instance_id = make_volume(region, KmsKeyId=key["KeyId"], Encrypted=True), make_instance(region)
@@ -161,7 +161,7 @@ def test_a_volume_whose_key_is_disabled_cannot_be_attached(region: RunningRegion
         )
 
 
-def test_an_attachment_whose_key_is_disabled_meanwhile_is_dropped() -> None:
+def test_drops_an_attachment_whose_key_is_disabled_meanwhile() -> None:
     region = RunningRegion("--attach-seconds", "1")
     queue = subscribe(region, "dropped", {"source": ["aws.ec2"], "detail": {"event": ["attachVolume"]}})
     key = region.client("kms").create_key()["KeyMetadata"]
@@ -176,7 +176,7 @@ def test_an_attachment_whose_key_is_disabled_meanwhile_is_dropped() -> None:
     assert region.stop() == 0
 
 
-def test_a_stopped_instance_takes_volumes_and_a_terminated_one_does_not(region: RunningRegion) -> None:
+def test_attaches_to_stopped_but_not_to_terminated_instances(region: RunningRegion) -> None:
     ec2 = region.client("ec2")
     stopped, terminated = make_instance(region), make_instance(region)
     ec2.stop_instances(InstanceIds=[stopped])
@@ -198,12 +198,12 @@ def test_a_stopped_instance_takes_volumes_and_a_terminated_one_does_not(region: 
         ({"DryRun": True}, "DryRunOperation"),
     ],
 )
-def test_attach_volume_refuses(region: RunningRegion, params: dict[str, Any], code: str) -> None:
+def test_attach_volume_rejects_invalid_requests(region: RunningRegion, params: dict[str, Any], code: str) -> None:
     request = {"VolumeId": make_volume(region), "InstanceId": make_instance(region), "Device": "/dev/sdf"} | params
     assert refusal(lambda: region.client("ec2").attach_volume(**request))[0] == code
 
 
-def test_an_instance_holds_only_so_many_volumes(region: RunningRegion) -> None:
+def test_limits_the_volumes_of_an_instance(region: RunningRegion) -> None:
     instance_id = make_instance(region)
     for letter in "bcdefghijklmnopqrstuvwxyz":
         attach(region, make_volume(region), instance_id, f"/dev/sd{letter}")
@@ -213,7 +213,7 @@ def test_an_instance_holds_only_so_many_volumes(region: RunningRegion) -> None:
     )
 
 
-def test_a_multi_attach_volume_goes_to_several_instances(region: RunningRegion) -> None:
+def test_attaches_a_multi_attach_volume_to_several_instances(region: RunningRegion) -> None:
     volume_id = make_volume(region, VolumeType="io2", Iops=100, MultiAttachEnabled=True)
     first, second = make_instance(region), make_instance(region)
     attach(region, volume_id, first)
@@ -221,7 +221,7 @@ def test_a_multi_attach_volume_goes_to_several_instances(region: RunningRegion) 
     assert refusal(lambda: attach(region, volume_id, second, "/dev/sdg"))[0] == "VolumeInUse"
 
 
-def test_a_volume_from_a_snapshot_has_its_size_at_least(region: RunningRegion) -> None:
+def test_volume_is_at_least_as_large_as_its_snapshot(region: RunningRegion) -> None:
     ec2 = region.client("ec2")
     snapshot_id = ec2.create_snapshot(VolumeId=make_volume(region, Size=7))["SnapshotId"]
     assert ec2.create_volume(AvailabilityZone=ZONE_A, SnapshotId=snapshot_id)["Size"] == 7
@@ -238,7 +238,7 @@ def test_a_volume_from_a_snapshot_has_its_size_at_least(region: RunningRegion) -
     assert refusal(lambda: ec2.create_volume(AvailabilityZone=ZONE_A))[0] == "MissingParameter"
 
 
-def test_volumes_are_described_by_id_filter_and_page(region: RunningRegion) -> None:
+def test_describes_volumes_by_filter_and_page(region: RunningRegion) -> None:
     ec2 = region.client("ec2")
     wave = [{"ResourceType": "volume", "Tags": [{"Key": "wave", "Value": "paged"}]}]
     made = {make_volume(region, TagSpecifications=wave) for _ in range(6)}
@@ -252,7 +252,7 @@ def test_volumes_are_described_by_id_filter_and_page(region: RunningRegion) -> N
     )
 
 
-def test_many_volumes_are_described_by_id_or_filter(region: RunningRegion) -> None:
+def test_describes_many_volumes_by_id_or_filter(region: RunningRegion) -> None:
     ec2, unknown = region.client("ec2"), ["vol-0123456789abcdef0", "vol-0123456789abcdef1"]
     made = [make_volume(region) for _ in range(3)]
     by_id = ec2.describe_volumes(VolumeIds=made)["Volumes"]
@@ -284,7 +284,7 @@ def test_many_volumes_are_described_by_id_or_filter(region: RunningRegion) -> No
         ({"multi-attach-enabled": "false", "snapshot-id": "*", "tag-key": "Name"}, False),
     ],
 )
-def test_volumes_are_filtered(region: RunningRegion, filters: dict[str, str], first: bool | None) -> None:
+def test_filters_volumes(region: RunningRegion, filters: dict[str, str], first: bool | None) -> None:
     ec2, wave = region.client("ec2"), uuid.uuid4().hex
     tags = [{"ResourceType": "volume", "Tags": [{"Key": "wave", "Value": wave}]}]
     made = {
@@ -300,7 +300,7 @@ def test_volumes_are_filtered(region: RunningRegion, filters: dict[str, str], fi
     assert found == (both_or_none if first is None else [made[first]])
 
 
-def test_filters_have_limits(region: RunningRegion) -> None:
+def test_rejects_unknown_and_too_many_filters(region: RunningRegion) -> None:
     ec2 = region.client("ec2")
     assert (
         refusal(lambda: ec2.describe_volumes(Filters=[{"Name": "colour", "Values": ["blue"]}]))[0]
@@ -321,7 +321,7 @@ def test_filters_have_limits(region: RunningRegion) -> None:
     assert refusal(lambda: tags(["v" * 256]))[0] == "FilterLimitExceeded"
 
 
-def test_tags_of_several_resources_are_described_at_once(region: RunningRegion) -> None:
+def test_describes_tags_of_several_resources(region: RunningRegion) -> None:
     ec2 = region.client("ec2")
     made = [make_volume(region) for _ in range(3)]
     for volume_id in made:
@@ -332,7 +332,7 @@ def test_tags_of_several_resources_are_described_at_once(region: RunningRegion) 
     assert {(tag["ResourceId"], tag["Key"], tag["Value"]) for tag in found} == {(v, "Name", v) for v in made[:2]}
 
 
-def test_tags_are_described_by_filter_and_page(region: RunningRegion) -> None:
+def test_describes_tags_by_filter_and_page(region: RunningRegion) -> None:
     ec2 = region.client("ec2")
     volume_id = make_volume(region)
     ec2.create_tags(Resources=[volume_id], Tags=[{"Key": f"key-{i}", "Value": "<&>"} for i in range(7)])
@@ -344,7 +344,7 @@ def test_tags_are_described_by_filter_and_page(region: RunningRegion) -> None:
         Filters=[*own, {"Name": "key", "Values": ["key-1", "key-2"]}, {"Name": "resource-type", "Values": ["volume"]}]
     )
     assert [tag["Key"] for tag in some["Tags"]] == ["key-1", "key-2"]
-    # An unknown resource has no tags; that is no error.
+    # An unknown resource has no tags, which is not an error.
     assert ec2.describe_tags(Filters=[{"Name": "resource-id", "Values": ["snap-0123456789abcdef0"]}])["Tags"] == []
     assert (
         refusal(lambda: ec2.describe_tags(Filters=[{"Name": "colour", "Values": ["blue"]}]))[0]
@@ -353,7 +353,7 @@ def test_tags_are_described_by_filter_and_page(region: RunningRegion) -> None:
     assert refusal(lambda: ec2.describe_tags(NextToken="made-up"))[0] == "InvalidNextToken"
 
 
-def test_instances_are_found_by_tags_and_state(region: RunningRegion) -> None:
+def test_finds_instances_by_tags_and_state(region: RunningRegion) -> None:
     ec2 = region.client("ec2")
     tags = [{"ResourceType": "instance", "Tags": [{"Key": "aws-like:group", "Value": "web"}]}]
     running, stopped = (
@@ -380,7 +380,7 @@ def test_instances_are_found_by_tags_and_state(region: RunningRegion) -> None:
     )
 
 
-def test_an_instance_and_its_root_volume_are_in_the_zone_asked_for(region: RunningRegion) -> None:
+def test_instance_and_root_volume_are_in_the_requested_zone(region: RunningRegion) -> None:
     instance = describe(region, make_instance(region, ZONE_B))
     assert instance["Placement"]["AvailabilityZone"] == ZONE_B
     root = region.client("ec2").describe_volumes(VolumeIds=[instance["BlockDeviceMappings"][0]["Ebs"]["VolumeId"]])[
@@ -389,7 +389,7 @@ def test_an_instance_and_its_root_volume_are_in_the_zone_asked_for(region: Runni
     assert root["AvailabilityZone"] == ZONE_B
 
 
-def test_termination_deletes_the_root_volume_and_detaches_the_others(region: RunningRegion) -> None:
+def test_termination_deletes_the_root_volume_and_detaches_others(region: RunningRegion) -> None:
     ec2 = region.client("ec2")
     volume_id, instance_id = make_volume(region), make_instance(region)
     root = describe(region, instance_id)["BlockDeviceMappings"][0]["Ebs"]["VolumeId"]
@@ -399,7 +399,7 @@ def test_termination_deletes_the_root_volume_and_detaches_the_others(region: Run
     assert refusal(lambda: ec2.describe_volumes(VolumeIds=[root]))[0] == "InvalidVolume.NotFound"
 
 
-def test_instances_announce_their_states(region: RunningRegion) -> None:
+def test_instances_send_state_change_events(region: RunningRegion) -> None:
     url = subscribe(region, "instance-states", {"source": ["aws.ec2"]})
     instance_id = make_instance(region)
     region.client("ec2").stop_instances(InstanceIds=[instance_id])

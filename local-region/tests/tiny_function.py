@@ -1,11 +1,11 @@
-"""A function for tests: speaks the Lambda Runtime API, and does what its event's detail asks for.
+"""A function for tests: it uses the Lambda Runtime API and does what its event's detail requests.
 
 {"fail": true}                  fails, always
 {"fail-times": 2}               fails twice in this process, then succeeds
 {"call": ["ec2", "DescribeVolumes", {}]}   calls AWS with the function's own credentials
-{"sleep": 60}                   answers after so many seconds; sends an event when asked to end before
-{"exit": true}                  ends its process without an answer
-Anything else succeeds and answers with what the function was given.
+{"sleep": 60}                   answers after N seconds; sends an event if it is terminated earlier
+{"exit": true}                  exits without an answer
+Anything else succeeds and returns the event.
 """
 
 import json
@@ -22,7 +22,7 @@ def handle(event, failures, deadline_ms):
     if wish.get("exit"):
         os._exit(3)
     if "sleep" in wish:
-        signal.signal(signal.SIGTERM, tell_of_the_end)
+        signal.signal(signal.SIGTERM, send_terminated_event)
         time.sleep(wish["sleep"])
     if wish.get("fail"):
         raise RuntimeError("asked to fail")
@@ -48,7 +48,7 @@ def handle(event, failures, deadline_ms):
     }
 
 
-def tell_of_the_end(*_):
+def send_terminated_event(*_):
     event = {"source": "tiny.terminated", "detail-type": "Terminated", "detail": {}}
     url = f"{os.environ['AWS_ENDPOINT_URL']}/_local-region/events"
     urllib.request.urlopen(urllib.request.Request(url, json.dumps(event).encode(), method="POST")).read()

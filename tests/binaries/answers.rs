@@ -1,30 +1,31 @@
-//! What each program answers: to what is no event, to what is not for it, when AWS cannot be
-//! reached, and when it is not set up. Its log never holds what it was given.
+//! The answers of each program: to invalid payloads, to events of other functions, if AWS cannot be
+//! reached, and without settings. Its log never contains the payload.
 
 use std::net::TcpListener;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use testkit::runtime_api::Response;
 
 use crate::support::repository::{event, function_packages};
 
-use super::lambda::{Answer, Lambda};
+use super::lambda::Lambda;
 
-/// In fields that no function knows: what of an event must never show in a log.
+/// In unknown fields of an event. It must never appear in a log.
 const MARKER: &str = "what-customers-confide";
 
-/// A function with its settings, an event that is not for it, and one that is.
+/// A function with its settings, an event that it ignores, and one that it handles.
 struct Case {
     package: &'static str,
     variables: &'static [(&'static str, &'static str)],
     ignored: &'static str,
-    concerned: &'static str,
+    handled: &'static str,
 }
 
 /// The role that drills restore with.
 const DRILL_ROLE: &str = "arn:aws:iam::111122223333:role/drill-restore";
 
-/// The settings of the functions that answer a signal.
+/// The settings of the responders.
 const RESPONDER: &[(&str, &str)] = &[
     ("AWS_REGION", "us-west-2"),
     ("PRIMARY_REGION", "us-east-1"),
@@ -44,7 +45,7 @@ const CASES: [Case; 6] = [
             ("TOPIC_ARN", "off"),
         ],
         ignored: "restore-running",
-        concerned: "restore-completed-ebs",
+        handled: "restore-completed-ebs",
     },
     Case {
         package: "opsitem-creator",
@@ -54,19 +55,19 @@ const CASES: [Case; 6] = [
             ("TOPIC_ARN", "off"),
         ],
         ignored: "copy-running",
-        concerned: "copy-failed",
+        handled: "copy-failed",
     },
     Case {
         package: "health-event-responder",
         variables: RESPONDER,
         ignored: "health-scheduled-change-ec2",
-        concerned: "health-multiple-services",
+        handled: "health-multiple-services",
     },
     Case {
         package: "alarm-responder",
         variables: RESPONDER,
         ignored: "alarm-composite-suppressed-by-alarm",
-        concerned: "alarm-composite",
+        handled: "alarm-composite",
     },
     Case {
         package: "restore-reconciler",
@@ -80,7 +81,7 @@ const CASES: [Case; 6] = [
             ("TOPIC_ARN", "off"),
         ],
         ignored: "restore-running",
-        concerned: "reconcile-due",
+        handled: "reconcile-due",
     },
     Case {
         package: "restore-test-validator",
@@ -90,7 +91,7 @@ const CASES: [Case; 6] = [
             ("TOPIC_ARN", "off"),
         ],
         ignored: "restore-running",
-        concerned: "restore-test-completed-ebs",
+        handled: "restore-test-completed-ebs",
     },
 ];
 
@@ -168,7 +169,7 @@ const DIRECT: [Direct; 5] = [
     },
 ];
 
-/// An address where nobody answers.
+/// An address on which nothing listens.
 fn closed() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
     let address = listener
@@ -186,7 +187,7 @@ fn marked(name: &str) -> String {
 }
 
 #[track_caller]
-fn assert_error(answer: &Answer, kind: &str, parts: &[&str]) {
+fn assert_error(answer: &Response, kind: &str, parts: &[&str]) {
     assert!(answer.is_error, "{answer:?}");
     assert_eq!(answer.body["errorType"], kind, "{answer:?}");
     let message = answer.body["errorMessage"].as_str().expect("a message");
@@ -196,8 +197,8 @@ fn assert_error(answer: &Answer, kind: &str, parts: &[&str]) {
     assert!(!message.contains('\n'), "{message}");
 }
 
-/// Asserts that each line of the log is one JSON object with what Lambda filters by, and none holds what it
-/// must not.
+/// Asserts that each line of the log is a JSON object with the members by which Lambda filters, and that
+/// none contains the marker.
 fn assert_log(log: &str) {
     assert!(!log.contains(MARKER), "{log}");
     for line in log.lines() {
@@ -220,8 +221,8 @@ fn check(case: &Case) {
     variables.push(("AWS_ENDPOINT_URL", &endpoint));
     let lambda = Lambda::start(case.package, &variables);
 
-    // What is no event.
-    let remedy = "Pass an event as AWS sends it: the files under events/ show each kind.";
+    // Not an event.
+    let remedy = "Pass an event in the format of AWS. The files under events/ are examples.";
     for payload in [
         "{}",
         "null",
@@ -240,15 +241,15 @@ fn check(case: &Case) {
         &["detail-type", remedy],
     );
 
-    // What is no JSON: Lambda lets nobody send that. It is an error all the same, and no end.
-    let whole = marked(case.concerned);
+    // Invalid JSON, which Lambda does not accept: it is an error, and the function keeps running.
+    let whole = marked(case.handled);
     for payload in ["", "{", &whole[..whole.len() / 2]] {
         let answer = lambda.invoke(payload);
         assert!(answer.is_error, "{answer:?}");
         assert!(!answer.body.to_string().contains(MARKER), "{answer:?}");
     }
 
-    // What is not for it.
+    // Events that it ignores.
     for (payload, reason) in [
         (marked(case.ignored), None),
         (marked("ec2-instance-running"), Some("source")),
@@ -261,11 +262,11 @@ fn check(case: &Case) {
         }
     }
 
-    // What it would do, if AWS could be reached.
-    let answer = lambda.invoke(&marked(case.concerned));
+    // An event that it handles, while AWS cannot be reached.
+    let answer = lambda.invoke(&marked(case.handled));
     assert_error(&answer, "Retryable", &[" failed", ": "]);
 
-    // And it still serves.
+    // The function still handles events.
     assert!(!lambda.invoke(&marked(case.ignored)).is_error);
 
     let log = lambda.end();
@@ -284,27 +285,27 @@ fn check(case: &Case) {
 }
 
 #[test]
-fn restore_integrator_answers_as_promised() {
+fn restore_integrator_handles_valid_and_invalid_payloads() {
     check(&CASES[0]);
 }
 
 #[test]
-fn opsitem_creator_answers_as_promised() {
+fn opsitem_creator_handles_valid_and_invalid_payloads() {
     check(&CASES[1]);
 }
 
 #[test]
-fn health_event_responder_answers_as_promised() {
+fn health_event_responder_handles_valid_and_invalid_payloads() {
     check(&CASES[2]);
 }
 
 #[test]
-fn alarm_responder_answers_as_promised() {
+fn alarm_responder_handles_valid_and_invalid_payloads() {
     check(&CASES[3]);
 }
 
 #[test]
-fn restore_reconciler_answers_as_promised() {
+fn restore_reconciler_handles_valid_and_invalid_payloads() {
     check(&CASES[4]);
 }
 
@@ -314,7 +315,7 @@ fn check_direct(case: &Direct) {
     variables.extend([("AWS_REGION", "us-west-2"), ("AWS_ENDPOINT_URL", &endpoint)]);
     let lambda = Lambda::start(case.package, &variables);
 
-    // What is no input, an event among it.
+    // Invalid inputs, including an event.
     let foreign = marked("restore-completed-ebs");
     for payload in ["{}", "null", "[]", "\"text\"", "7", &foreign] {
         let answer = lambda.invoke(payload);
@@ -322,7 +323,7 @@ fn check_direct(case: &Direct) {
     }
     assert_error(&lambda.invoke("{}"), "Permanent", &[case.member]);
 
-    // What it would do, if AWS could be reached; what it does not know is no hindrance.
+    // A valid input with unknown members, while AWS cannot be reached.
     let mut input = event(case.input);
     input["foreign"] = json!({ "secret": [MARKER] });
     let answer = lambda.invoke(&input.to_string());
@@ -334,37 +335,37 @@ fn check_direct(case: &Direct) {
 }
 
 #[test]
-fn recovery_planner_answers_as_promised() {
+fn recovery_planner_handles_valid_and_invalid_payloads() {
     check_direct(&DIRECT[0]);
 }
 
 #[test]
-fn restore_test_validator_answers_as_promised() {
+fn restore_test_validator_handles_valid_and_invalid_payloads() {
     check(&CASES[5]);
 }
 
 #[test]
-fn recovery_reporter_answers_as_promised() {
+fn recovery_reporter_handles_valid_and_invalid_payloads() {
     check_direct(&DIRECT[1]);
 }
 
 #[test]
-fn restore_starter_answers_as_promised() {
+fn restore_starter_handles_valid_and_invalid_payloads() {
     check_direct(&DIRECT[2]);
 }
 
 #[test]
-fn routing_shifter_answers_as_promised() {
+fn routing_shifter_handles_valid_and_invalid_payloads() {
     check_direct(&DIRECT[3]);
 }
 
 #[test]
-fn region_switch_action_answers_as_promised() {
+fn region_switch_action_handles_valid_and_invalid_payloads() {
     check_direct(&DIRECT[4]);
 }
 
 #[test]
-fn every_function_is_among_these_cases() {
+fn cases_cover_every_function() {
     let direct = DIRECT.map(|case| case.package);
     let mut cases: Vec<&str> = CASES
         .iter()
@@ -376,11 +377,11 @@ fn every_function_is_among_these_cases() {
 }
 
 #[test]
-fn a_function_that_is_not_set_up_does_not_start_and_says_all_that_is_missing() {
+fn function_without_settings_names_all_missing_ones_and_exits() {
     let direct = DIRECT.iter().map(|case| (case.package, case.variables));
     let cases = CASES.iter().map(|case| (case.package, case.variables));
     for (package, variables) in cases.chain(direct) {
-        // It needs nothing but a Region, which its first call misses.
+        // It needs only a Region, and its first call reports that.
         if package == "opsitem-creator" {
             continue;
         }
@@ -408,14 +409,14 @@ fn a_function_that_is_not_set_up_does_not_start_and_says_all_that_is_missing() {
     assert!(!log.contains("TOPIC_ARN"), "{log}");
 }
 
-/// An AWS that takes every call and never answers: the function reports how far it came before Lambda
-/// ends it, and serves the next event.
+/// AWS accepts every call and never answers. The function reports its progress before Lambda stops it,
+/// and handles the next event.
 #[test]
-fn a_function_whose_time_is_up_says_how_far_it_came() {
+fn function_reports_its_progress_before_the_timeout() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("http://{}", silent.local_addr().unwrap());
-    // The two calls of the listing that the reconciler begins with: what ends the run is the same
-    // code for every function.
+    // The reconciler begins with two list calls. The code that stops a run is the same for every
+    // function.
     let case = CASES
         .iter()
         .find(|case| case.package == "restore-reconciler")
@@ -423,10 +424,11 @@ fn a_function_whose_time_is_up_says_how_far_it_came() {
     let mut variables = case.variables.to_vec();
     variables.push(("AWS_ENDPOINT_URL", &endpoint));
     let lambda = Lambda::start(case.package, &variables);
-    // Less than the SDK gives to one attempt, and a lot for first calls on a busy machine.
+    // Less than the SDK's timeout of one attempt, but enough for the first calls on a busy machine.
     let time = Duration::from_millis(5500);
-    let answer = lambda.invoke_within(&event(case.concerned).to_string(), time);
-    let how_far = "calls done: none; under way: backup:ListRestoreJobs, ssm:DescribeOpsItems";
-    assert_error(&answer, "Retryable", &["time is nearly up", how_far]);
+    let answer = lambda.invoke_within(&event(case.handled).to_string(), time);
+    let how_far =
+        "finished calls: none; running calls: backup:ListRestoreJobs, ssm:DescribeOpsItems";
+    assert_error(&answer, "Retryable", &["time is almost used up", how_far]);
     assert!(!lambda.invoke(&event(case.ignored).to_string()).is_error);
 }

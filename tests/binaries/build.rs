@@ -1,4 +1,4 @@
-//! Builds the functions as this very test was built.
+//! Builds the functions with the profile of this test.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ pub(super) fn binary(package: &str) -> &'static Path {
         .unwrap_or_else(|| panic!("cargo built no {package}"))
 }
 
-/// All functions by name. Takes a second where they are fresh.
+/// All functions by name. Takes a second if they are up to date.
 fn build() -> BTreeMap<String, PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
@@ -30,9 +30,9 @@ fn build() -> BTreeMap<String, PathBuf> {
     for package in function_packages() {
         command.args(["--package", &package]);
     }
-    // Cargo tells this test about the test's own package. Build scripts that watch these variables
-    // (ring's does) would take that for a change, and everything above them would be built again,
-    // now and at the next build from outside.
+    // Cargo sets variables of the test's package. Build scripts that watch these variables (ring's does)
+    // would run again, and with them everything that depends on them would be rebuilt, now and in the
+    // next build.
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy();
         let own = [
@@ -63,7 +63,7 @@ fn build() -> BTreeMap<String, PathBuf> {
         .collect()
 }
 
-/// The profile of this test: the folder it lies in is named after it.
+/// The profile of this test, from the name of its folder.
 fn profile() -> String {
     let test = std::env::current_exe().expect("a running test has a path");
     let folder = test

@@ -1,17 +1,19 @@
-//! What Lambda keeps of a log at each log level: the lines that matter, and every metric.
+//! The lines that Lambda keeps at each log level: errors and every metric.
 
-use std::io::{BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 
 use chrono::DateTime;
 use serde_json::{Value, json};
 
-use super::lambda::{Lambda, Request, request};
+use testkit::answers;
+use testkit::http::{self, Incoming};
+
+use super::lambda::Lambda;
 
 const LEVELS: [&str; 6] = ["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"];
 
-/// The lines that Lambda keeps at this level. One whose level is missing or unknown, or whose time is not
-/// in RFC 3339, has the level INFO (Lambda guide, monitoring-cloudwatchlogs-log-level).
+/// The lines that Lambda keeps at this level. A line with a missing or unknown level, or a time that is
+/// not in RFC 3339, has the level INFO (Lambda guide, monitoring-cloudwatchlogs-log-level).
 fn kept(log: &str, level: &str) -> Vec<Value> {
     let rank = |level: &str| LEVELS.iter().position(|known| *known == level);
     log.lines()
@@ -26,7 +28,8 @@ fn kept(log: &str, level: &str) -> Vec<Value> {
         .collect()
 }
 
-/// An AWS with an empty bucket that takes objects, and that refuses everything else. It ends with the test.
+/// A server with an empty bucket that accepts objects and rejects everything else. It ends with the
+/// test.
 fn aws() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
     let address = listener
@@ -40,26 +43,24 @@ fn aws() -> String {
     format!("http://{address}")
 }
 
-fn answer(mut connection: TcpStream) {
-    let mut reader = BufReader::new(connection.try_clone().expect("a socket can be shared"));
-    while let Some(Request { method, .. }) = request(&mut reader) {
-        let (status, body) = match method.as_str() {
-            "GET" => ("404 Not Found", "<Error><Code>NoSuchKey</Code></Error>"),
-            "PUT" => ("200 OK", ""),
-            _ => ("400 Bad Request", r#"{"__type": "ValidationException"}"#),
+fn answer(mut connection: TcpStream) -> std::io::Result<()> {
+    let mut incoming = Incoming::default();
+    while let Some(request) = incoming.next(&mut connection)? {
+        let (status, body) = match request.method.as_str() {
+            "GET" => (
+                404,
+                answers::s3_error("NoSuchKey", "The specified key does not exist."),
+            ),
+            "PUT" => (200, String::new()),
+            _ => (400, json!({"__type": "ValidationException"}).to_string()),
         };
-        let response = format!(
-            "HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n{body}",
-            body.len()
-        );
-        if connection.write_all(response.as_bytes()).is_err() {
-            return;
-        }
+        http::answer(&mut connection, status, &[], &body)?;
     }
+    Ok(())
 }
 
 #[test]
-fn metrics_and_errors_are_kept_at_every_log_level() {
+fn keeps_metrics_and_errors_at_every_log_level() {
     let endpoint = aws();
     let report = json!({
         "do": "report",

@@ -1,4 +1,4 @@
-//! One case: a way from a scenario to its end, named so that it can be gone again.
+//! One case: a path from a scenario to its end state. Its name allows to run it again.
 
 use std::fmt;
 use std::pin::pin;
@@ -14,54 +14,54 @@ use crate::support::disturbed::{Disturbance, Disturbed, Made, Trouble, run};
 use crate::support::end::{End, difference};
 use crate::support::repository::events;
 
-use super::rule::{broken_by_claim, broken_by_run, duplicates, only_looks};
+use super::rule::{broken_by_claim, broken_by_run, duplicates, is_read_only};
 use super::scenario::{Function, Scenario, Tolerance, shown};
 use super::scenarios::SCENARIOS;
 
-/// What an attempt to attach consists of. Whether it had an effect, the end tells.
+/// The calls of an attempt to attach. The end state shows its effect.
 const ATTEMPT: [&str; 2] = ["ec2:AttachVolume", "ssm:CreateOpsItem"];
-/// Calls that are made again where nothing records that they were made: a message more, the same object,
-/// the execution of the same token.
+/// Calls that are repeated if nothing records them: another notification, the same object, the execution
+/// of the same token.
 const REPEATED: [&str; 3] = [
     "sns:Publish",
     "s3:PutObject",
     "ssm:StartAutomationExecution",
 ];
 
-/// Until Lambda tries again.
+/// The pause before Lambda's next attempt.
 const PAUSE: Duration = Duration::from_secs(60);
 
-/// A scenario and the way from it.
+/// A scenario and a path from it.
 pub(super) struct Case<'a> {
     pub(super) scenario: &'a Scenario,
-    pub(super) way: Way,
+    pub(super) path: Path,
 }
 
-/// What happens before the last delivery, with which nothing interferes.
+/// The deliveries before the last one, in which nothing fails.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Way {
-    /// Deliveries one after the other, each with its troubles.
-    InTurn(Vec<Vec<Disturbance>>),
-    /// A delivery and another one at the same time.
-    SideBySide(Turns),
+pub(super) enum Path {
+    /// Deliveries one after the other, each with its failures.
+    Sequential(Vec<Vec<Disturbance>>),
+    /// Two concurrent deliveries.
+    Concurrent(Interleaving),
 }
 
-/// How two deliveries change over.
+/// How two deliveries are interleaved.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Turns {
+pub(super) struct Interleaving {
     /// The other delivery, by its number among [`others`].
     pub(super) other: usize,
-    /// The call before which the first one is held, counted from 0: then the other one begins.
+    /// The call before which the first one is paused, counted from 0: then the other one begins.
     pub(super) first: usize,
-    /// The call before which the other one is held: then the first one goes on.
+    /// The call before which the other one is paused: then the first one continues.
     pub(super) second: usize,
-    /// The call before which the first one is held again: then the other one goes on to its end.
+    /// The call before which the first one is paused again: then the other one runs to its end.
     pub(super) third: usize,
-    /// Whether the other one dies where it is held, in place of going on.
-    pub(super) dies: bool,
+    /// Whether the other one crashes where it is paused instead of continuing.
+    pub(super) crashes: bool,
 }
 
-/// What can be delivered at the same time: the same once more, and what else sees to the same job.
+/// The possible concurrent deliveries: the same one, and other functions for the same job.
 pub(super) fn others(scenario: &Scenario) -> Vec<(Function, &serde_json::Value)> {
     let same = (scenario.function.clone(), &scenario.payload);
     let completed = scenario.payload["detail"]["status"] == "COMPLETED";
@@ -69,7 +69,7 @@ pub(super) fn others(scenario: &Scenario) -> Vec<(Function, &serde_json::Value)>
         Function::RestoreIntegrator if completed => {
             vec![same, (Function::OpsitemCreator, &scenario.payload)]
         }
-        // A run that writes down why it gives up does not see that another one succeeds meanwhile.
+        // A run that records why it stops does not see that another one succeeds meanwhile.
         Function::RestoreReconciler(_) if scenario.tolerance != Tolerance::Hindrance => {
             let completed = &events()["restore-completed-ebs"];
             vec![same, (Function::RestoreIntegrator, completed)]
@@ -81,9 +81,9 @@ pub(super) fn others(scenario: &Scenario) -> Vec<(Function, &serde_json::Value)>
 impl fmt::Display for Case<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/", self.scenario.full_name())?;
-        match &self.way {
-            Way::InTurn(deliveries) if deliveries.is_empty() => f.write_str("undisturbed"),
-            Way::InTurn(deliveries) => {
+        match &self.path {
+            Path::Sequential(deliveries) if deliveries.is_empty() => f.write_str("no failure"),
+            Path::Sequential(deliveries) => {
                 let deliveries: Vec<String> = deliveries
                     .iter()
                     .map(|troubles| {
@@ -94,17 +94,17 @@ impl fmt::Display for Case<'_> {
                     .collect();
                 f.write_str(&deliveries.join(","))
             }
-            Way::SideBySide(turns) => {
-                let Turns {
+            Path::Concurrent(interleaving) => {
+                let Interleaving {
                     other,
                     first,
                     second,
                     third,
-                    dies,
-                } = turns;
+                    crashes,
+                } = interleaving;
                 let function = others(self.scenario)[*other].0.name();
-                write!(f, "beside {function} {first} {second} {third}")?;
-                f.write_str(if *dies { " dies" } else { "" })
+                write!(f, "concurrent {function} {first} {second} {third}")?;
+                f.write_str(if *crashes { " crashes" } else { "" })
             }
         }
     }
@@ -114,101 +114,101 @@ impl Case<'static> {
     /// The case of this name.
     pub(super) fn parse(name: &str) -> Result<Case<'static>, String> {
         let mut parts = name.splitn(3, '/');
-        let mut part = |what: &str| parts.next().ok_or(format!("there is no {what} in it"));
-        let (function, scenario, way) = (part("function")?, part("scenario")?, part("way")?);
+        let mut part = |what: &str| parts.next().ok_or(format!("it has no {what}"));
+        let (function, scenario, path) = (part("function")?, part("scenario")?, part("way")?);
         let scenario = SCENARIOS
             .iter()
             .find(|other| other.function.name() == function && other.name == scenario)
-            .ok_or("there is no such scenario")?;
-        let way = if way == "undisturbed" {
-            Way::InTurn(Vec::new())
-        } else if let Some(turns) = way.strip_prefix("beside ") {
-            Way::SideBySide(parse_turns(scenario, turns)?)
+            .ok_or("the scenario does not exist")?;
+        let path = if path == "no failure" {
+            Path::Sequential(Vec::new())
+        } else if let Some(interleaving) = path.strip_prefix("concurrent ") {
+            Path::Concurrent(parse_interleaving(scenario, interleaving)?)
         } else {
-            let deliveries = way
+            let deliveries = path
                 .split(',')
                 .map(|troubles| troubles.split('+').map(parse_disturbance).collect())
                 .collect::<Result<_, String>>()?;
-            Way::InTurn(deliveries)
+            Path::Sequential(deliveries)
         };
-        Ok(Case { scenario, way })
+        Ok(Case { scenario, path })
     }
 }
 
-fn parse_turns(scenario: &Scenario, text: &str) -> Result<Turns, String> {
+fn parse_interleaving(scenario: &Scenario, text: &str) -> Result<Interleaving, String> {
     let mut words = text.split(' ');
     let function = words.next().unwrap_or_default();
     let other = others(scenario)
         .iter()
         .position(|(other, _)| other.name() == function)
-        .ok_or(format!("nothing of {function} is delivered beside it"))?;
+        .ok_or(format!("{function} is not delivered concurrently with it"))?;
     let mut number = || {
         words
             .next()
             .and_then(|word| word.parse().ok())
             .ok_or("it takes three numbers")
     };
-    Ok(Turns {
+    Ok(Interleaving {
         other,
         first: number()?,
         second: number()?,
         third: number()?,
-        dies: words.next() == Some("dies"),
+        crashes: words.next() == Some("crashes"),
     })
 }
 
 fn parse_disturbance(text: &str) -> Result<Disturbance, String> {
     let (call, name) = text
         .split_once('/')
-        .ok_or(format!("{text} names no trouble"))?;
+        .ok_or(format!("{text} names no failure"))?;
     let (operation, occurrence) = call
         .split_once('#')
-        .ok_or(format!("{call} says not which call of its operation"))?;
+        .ok_or(format!("{call} has no number of the call of its operation"))?;
     Ok(Disturbance {
         operation: operation.to_owned(),
         occurrence: occurrence.parse().map_err(|error| format!("{error}"))?,
         trouble: Trouble::ALL
             .into_iter()
             .find(|trouble| trouble.name() == name)
-            .ok_or(format!("there is no trouble {name}"))?,
+            .ok_or(format!("the failure {name} does not exist"))?,
     })
 }
 
 impl Case<'_> {
-    /// Goes the way. What happened, for people, and whether the rule held.
+    /// Runs the case. Returns a description of the run, and whether the rule held.
     pub(super) fn run(&self) -> (String, Result<(), String>) {
         let mut story = format!("{self}\n");
-        let held = self.go(&mut story);
+        let held = self.run_path(&mut story);
         (story, held)
     }
 
-    fn go(&self, story: &mut String) -> Result<(), String> {
+    fn run_path(&self, story: &mut String) -> Result<(), String> {
         let standard = Standard::of(self.scenario)?;
         let mut point = Point::first(self.scenario);
-        match &self.way {
-            Way::InTurn(deliveries) => {
+        match &self.path {
+            Path::Sequential(deliveries) => {
                 for troubles in deliveries {
                     let run = point.deliver(self.scenario, troubles);
                     story.push_str(&run.to_string());
                     standard.holds_after(&run, &point.world)?;
                 }
             }
-            Way::SideBySide(turns) => {
-                let runs = point.deliver_beside(self.scenario, turns);
+            Path::Concurrent(interleaving) => {
+                let runs = point.deliver_concurrently(self.scenario, interleaving);
                 for run in &runs {
                     story.push_str(&run.to_string());
                 }
-                return standard.holds_after_both(turns, &runs, &point);
+                return standard.holds_after_both(interleaving, &runs, &point);
             }
         }
-        standard.leads_to_the_end(&point)
+        standard.reaches_the_end(&point)
     }
 }
 
 /// One run: what it called and what it answered.
 pub(super) struct Run {
     pub(super) made: Vec<Made>,
-    /// Nothing where the process ended in the middle.
+    /// `None` if the process ended before it answered.
     pub(super) outcome: Option<Result<Outcome, Error>>,
 }
 
@@ -228,7 +228,7 @@ impl fmt::Display for Run {
     }
 }
 
-/// A world on the way, and when it is.
+/// A world on the path, and its time.
 #[derive(Clone)]
 pub(super) struct Point {
     pub(super) world: World,
@@ -236,7 +236,7 @@ pub(super) struct Point {
 }
 
 impl Point {
-    /// Where the way begins.
+    /// The beginning of the path.
     pub(super) fn first(scenario: &Scenario) -> Point {
         Point {
             world: scenario.world.clone(),
@@ -244,10 +244,10 @@ impl Point {
         }
     }
 
-    /// Delivers once more; these troubles are met.
+    /// Delivers once more, with these failures.
     pub(super) fn deliver(&mut self, scenario: &Scenario, troubles: &[Disturbance]) -> Run {
-        let ports =
-            Disturbed::by(&self.world, troubles).lasting(self.time, scenario.function.timeout());
+        let ports = Disturbed::by(&self.world, troubles);
+        let ports = Disturbed::lasting(ports, self.time, scenario.function.timeout());
         let outcome = run(scenario.deliver(&ports));
         let run = Run {
             outcome,
@@ -261,24 +261,29 @@ impl Point {
     }
 
     /// Delivers twice at the same time.
-    pub(super) fn deliver_beside(&mut self, scenario: &Scenario, turns: &Turns) -> [Run; 2] {
-        let (other, payload) = &others(scenario)[turns.other];
-        let first_ports = Disturbed::pausing(&self.world, &[turns.first, turns.third])
-            .lasting(self.time, scenario.function.timeout());
-        let other_ports =
-            Disturbed::pausing(&self.world, &[turns.second]).lasting(self.time, other.timeout());
+    pub(super) fn deliver_concurrently(
+        &mut self,
+        scenario: &Scenario,
+        interleaving: &Interleaving,
+    ) -> [Run; 2] {
+        let (other, payload) = &others(scenario)[interleaving.other];
+        let first_ports =
+            Disturbed::pausing(&self.world, &[interleaving.first, interleaving.third]);
+        let first_ports = Disturbed::lasting(first_ports, self.time, scenario.function.timeout());
+        let other_ports = Disturbed::pausing(&self.world, &[interleaving.second]);
+        let other_ports = Disturbed::lasting(other_ports, self.time, other.timeout());
         let mut first = pin!(scenario.deliver(&first_ports));
         let mut second = pin!(other.deliver(&other_ports, payload));
         let mut context = Context::from_waker(Waker::noop());
-        let mut poll_first = Turn::default();
-        let mut poll_second = Turn::default();
+        let mut poll_first = Pending::default();
+        let mut poll_second = Pending::default();
         poll_first.take(first.as_mut().poll(&mut context));
         poll_second.take(second.as_mut().poll(&mut context));
         if poll_first.0.is_none() {
             first_ports.release();
             poll_first.take(first.as_mut().poll(&mut context));
         }
-        if poll_second.0.is_none() && !turns.dies {
+        if poll_second.0.is_none() && !interleaving.crashes {
             other_ports.release();
             poll_second.take(second.as_mut().poll(&mut context));
         }
@@ -303,11 +308,11 @@ impl Point {
     }
 }
 
-/// What a run answered, once it has.
+/// The outcome of a run, once it has answered.
 #[derive(Default)]
-struct Turn(Option<Result<Outcome, Error>>);
+struct Pending(Option<Result<Outcome, Error>>);
 
-impl Turn {
+impl Pending {
     fn take(&mut self, polled: Poll<Result<Outcome, Error>>) {
         if let Poll::Ready(outcome) = polled {
             self.0 = Some(outcome);
@@ -315,31 +320,31 @@ impl Turn {
     }
 }
 
-/// The end to which every way from a scenario must lead.
+/// The end state that every path from a scenario must reach.
 pub(super) struct Standard<'a> {
     scenario: &'a Scenario,
-    /// The calls of one delivery with which nothing interferes.
+    /// The calls of one delivery without failures.
     pub(super) usual: Vec<Made>,
     end: End,
-    /// Where it and what can be delivered beside it lead, one after the other.
+    /// The end state of both deliveries, one after the other.
     end_of_both: End,
-    /// Second OpsItems that there may be, resolved in favour of the first.
+    /// The allowed number of duplicate OpsItems, resolved in favour of the first.
     duplicates: usize,
-    /// Whether the delivery that comes to the end succeeds.
+    /// Whether the last delivery succeeds.
     succeeds: bool,
 }
 
 impl<'a> Standard<'a> {
-    /// Where the scenario leads when nothing goes wrong.
+    /// The end state of the scenario without failures.
     pub(super) fn of(scenario: &'a Scenario) -> Result<Standard<'a>, String> {
         let mut point = Point::first(scenario);
         let once = point.deliver(scenario, &[]);
         broken_by_run(scenario, &once.made)?;
         broken_by_claim(&point.world, &scenario.world)?;
-        let outcome = once.outcome.ok_or("nothing in this world waits")?;
+        let outcome = once.outcome.ok_or("the fakes never wait")?;
         if shown(&outcome) != scenario.leads_to {
             return Err(format!(
-                "it leads to {} instead of {}: {outcome:?}",
+                "the outcome is {} instead of {}: {outcome:?}",
                 shown(&outcome),
                 scenario.leads_to
             ));
@@ -357,7 +362,7 @@ impl<'a> Standard<'a> {
             let again = point.deliver(scenario, &[]).outcome;
             succeeds = again.is_some_and(|outcome| outcome.is_ok());
             if !succeeds {
-                return Err("what had to be waited for is there, and it fails".to_owned());
+                return Err("it fails although the missing resource exists now".to_owned());
             }
         }
         Ok(Standard {
@@ -373,18 +378,18 @@ impl<'a> Standard<'a> {
         })
     }
 
-    /// What must hold after any run, also one that died.
+    /// The conditions after any run, including one that crashed.
     pub(super) fn holds_after(&self, run: &Run, world: &World) -> Result<(), String> {
         broken_by_run(self.scenario, &run.made)?;
         broken_by_claim(world, &self.scenario.world)
     }
 
-    /// Delivered once more, nothing interfering, it comes to the end; and after that nothing is
-    /// written or told again.
-    pub(super) fn leads_to_the_end(&self, point: &Point) -> Result<(), String> {
+    /// Another delivery without failures reaches the end state. After that, nothing is written or
+    /// notified again.
+    pub(super) fn reaches_the_end(&self, point: &Point) -> Result<(), String> {
         let point = self.redelivered(point)?;
         match duplicates(&point.world) {
-            count if count > self.duplicates => Err(format!("{count} second OpsItems")),
+            count if count > self.duplicates => Err(format!("{count} duplicate OpsItems")),
             _ => Ok(()),
         }
     }
@@ -405,14 +410,13 @@ impl<'a> Standard<'a> {
         let again = point.deliver(self.scenario, &[]);
         self.is_the_end(&point.world)
             .map_err(|what| format!("delivered after the end: {what}"))?;
-        // An attempt that EC2 refuses again is the only way to see that it does, and the item is
-        // claimed meanwhile.
+        // Only another attempt shows that EC2 still rejects it, and the OpsItem is created concurrently.
         let repeats: &[&str] = match self.scenario.tolerance {
-            Tolerance::NothingRecorded => &REPEATED,
+            Tolerance::NotRecorded => &REPEATED,
             _ => &[],
         };
         let written = again.made.iter().find(|call| {
-            !only_looks(call.operation)
+            !is_read_only(call.operation)
                 && !ATTEMPT.contains(&call.operation)
                 && !repeats.contains(&call.operation)
         });
@@ -434,11 +438,11 @@ impl<'a> Standard<'a> {
         let end = End::of(world);
         let end = match self.scenario.tolerance {
             Tolerance::Nothing => end,
-            Tolerance::TellsMore | Tolerance::NothingRecorded => {
-                end.telling_no_more_than(&self.end)
+            Tolerance::NotifiesMore | Tolerance::NotRecorded => {
+                end.notifying_no_more_than(&self.end)
             }
-            Tolerance::TellsAndStartsMore => end
-                .telling_no_more_than(&self.end)
+            Tolerance::NotifiesAndStartsMore => end
+                .notifying_no_more_than(&self.end)
                 .starting_no_more_than(&self.end),
             Tolerance::Hindrance => {
                 let (end, expected) = (end.without_reasons(), self.end.clone().without_reasons());
@@ -448,12 +452,15 @@ impl<'a> Standard<'a> {
                         expected.without_notifications(),
                     )
                 } else {
-                    (end.telling_no_more_than(&expected), expected)
+                    (end.notifying_no_more_than(&expected), expected)
                 };
                 return if end == expected {
                     Ok(())
                 } else {
-                    Err(format!("another end: {}", difference(&end, &expected)))
+                    Err(format!(
+                        "another end state: {}",
+                        difference(&end, &expected)
+                    ))
                 };
             }
             Tolerance::SecondItem => return self.is_the_end_of_resolved_items(world, end),
@@ -462,7 +469,7 @@ impl<'a> Standard<'a> {
             return Ok(());
         }
         Err(format!(
-            "another end than without trouble: {}",
+            "another end state than without failures: {}",
             difference(&end, &self.end)
         ))
     }
@@ -471,53 +478,56 @@ impl<'a> Standard<'a> {
         let state = world.state();
         let resolved = |stored: &StoredItem| stored.item.status == Status::Resolved;
         let attached = |stored: &StoredItem| stored.title.contains(" attached to ");
-        let told = state.items.iter().all(resolved) && state.items.iter().any(attached);
-        if told && end.without_items() == self.end.clone().without_items() {
+        let recorded = state.items.iter().all(resolved) && state.items.iter().any(attached);
+        if recorded && end.without_items() == self.end.clone().without_items() {
             Ok(())
         } else {
             Err(format!(
-                "another end than of resolved items: {:?}",
+                "another end state than resolved items: {:?}",
                 state.items
             ))
         }
     }
 
-    /// What must hold after two deliveries at the same time: that each did nothing forbidden, and
-    /// that they came to one end. Only one that died or failed is delivered again.
+    /// The conditions after two concurrent deliveries: neither made a forbidden call, and both reached
+    /// the same end state. Only a delivery that crashed or failed is repeated.
     pub(super) fn holds_after_both(
         &self,
-        turns: &Turns,
+        interleaving: &Interleaving,
         runs: &[Run; 2],
         point: &Point,
     ) -> Result<(), String> {
         let [first, second] = runs;
         self.holds_after(first, &point.world)?;
-        let (other, payload) = &others(self.scenario)[turns.other];
-        let same = turns.other == 0;
+        let (other, payload) = &others(self.scenario)[interleaving.other];
+        let same = interleaving.other == 0;
         if same {
             self.holds_after(second, &point.world)?;
         }
-        // Nothing went wrong with either: that there is another one is no reason to give up, unless one
-        // alone gives up as well.
-        let goes_on = self.succeeds && self.scenario.leads_to != "Permanent";
+        // Neither had a failure: a concurrent delivery must not cause a permanent error, unless a single
+        // delivery has it, too.
+        let must_succeed = self.succeeds && self.scenario.leads_to != "Permanent";
         for run in runs {
-            if let (Some(Err(error @ Error::Permanent(_))), true) = (&run.outcome, goes_on) {
-                return Err(format!("beside another delivery it gives up: {error}"));
+            if let (Some(Err(error @ Error::Permanent(_))), true) = (&run.outcome, must_succeed) {
+                return Err(format!(
+                    "a concurrent delivery causes a permanent error: {error}"
+                ));
             }
         }
         let failed = |run: &Run| !matches!(&run.outcome, Some(Ok(_)));
         let mut point = point.clone();
         if failed(second) {
-            let ports = Disturbed::not(&point.world).lasting(point.time, other.timeout());
+            let ports = Disturbed::not(&point.world);
+            let ports = Disturbed::lasting(ports, point.time, other.timeout());
             drop(run(other.deliver(&ports, payload)));
         }
-        if failed(first) || self.scenario.function.comes_again() {
+        if failed(first) || self.scenario.function.is_scheduled() {
             point.deliver(self.scenario, &[]);
         }
         let made = duplicates(&point.world);
-        // One run may claim an item twice: before it attaches the volume, and when it has.
+        // One run may create an OpsItem twice: before it attaches the volume, and afterwards.
         if made > 2 && self.scenario.tolerance != Tolerance::SecondItem {
-            return Err(format!("{made} second OpsItems of two deliveries"));
+            return Err(format!("{made} duplicate OpsItems of two deliveries"));
         }
         if self.scenario.meanwhile.is_some() {
             return if same {
@@ -532,8 +542,8 @@ impl<'a> Standard<'a> {
         let (end, expected) = (End::of(&point.world), self.end_of_both.clone());
         let (end, expected) = match self.scenario.tolerance {
             Tolerance::Nothing | Tolerance::Hindrance => (end, expected),
-            Tolerance::TellsMore | Tolerance::TellsAndStartsMore | Tolerance::NothingRecorded => {
-                (end.telling_no_more_than(&expected), expected)
+            Tolerance::NotifiesMore | Tolerance::NotifiesAndStartsMore | Tolerance::NotRecorded => {
+                (end.notifying_no_more_than(&expected), expected)
             }
             Tolerance::SecondItem => (end.without_items(), expected.without_items()),
         };
@@ -541,7 +551,7 @@ impl<'a> Standard<'a> {
             return Ok(());
         }
         Err(format!(
-            "another end than one after the other: {}",
+            "another end state than one after the other: {}",
             difference(&end, &expected)
         ))
     }

@@ -1,7 +1,7 @@
-//! What the state machine, a plan of Region switch or a person passes, taken apart field by field, in
-//! every scenario of the functions that take it. (Events are taken apart among the journeys.) Nothing
-//! panics, every answer is an outcome or an error that says what to do, nothing is done twice, and what
-//! is kept is kept where it belongs.
+//! Every field of the input of the state machine, Region switch or an operator is replaced, in every
+//! scenario of the functions that take it. (The journeys do the same with events.) Nothing panics, every
+//! answer is an outcome or an error with a remedy, nothing is done twice, and objects are stored under
+//! the expected keys.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -27,9 +27,9 @@ fn takes_input(scenario: &&Scenario) -> bool {
     )
 }
 
-/// What was done in a world and must not be done again: restores, executions, changes of routing
-/// controls, OpsItems, messages, objects.
-fn done(world: &World) -> [usize; 6] {
+/// The effects that must not be repeated: restores, executions, changes of routing controls, OpsItems,
+/// notifications, objects.
+fn effects(world: &World) -> [usize; 6] {
     let state = world.state();
     [
         state.backups.started.len(),
@@ -44,20 +44,20 @@ fn done(world: &World) -> [usize; 6] {
 /// Delivers `payload` twice into the scenario's world.
 fn deliver(scenario: &Scenario, payload: &Value) -> [usize; 6] {
     let world = scenario.world.clone();
-    let before = done(&world);
+    let before = effects(&world);
     let ports = Disturbed::not(&world);
     let first = finish(scenario.function.deliver(&ports, payload));
     assert_answer(&first);
-    let once = done(&world);
+    let once = effects(&world);
     let grew = |number: usize| once[number] - before[number];
-    // Two controls are set, a report and its page are kept.
+    // Two controls are set; a report and its page are stored.
     let most = [1, 1, 2, 1, 1, 2];
     let within = (0..6).all(|number| grew(number) <= most[number]);
     assert!(within, "{before:?} {once:?}");
     let ports = Disturbed::not(&world);
     let second = finish(scenario.function.deliver(&ports, payload));
     assert_answer(&second);
-    assert_eq!(done(&world), once, "done again");
+    assert_eq!(effects(&world), once, "done again");
     assert_acceptable(&world);
     for key in world.state().backups.objects.keys() {
         let safe = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
@@ -73,11 +73,11 @@ fn deliver(scenario: &Scenario, payload: &Value) -> [usize; 6] {
 }
 
 #[test]
-fn inputs_with_a_field_that_is_wrong_do_no_harm() {
+fn handles_inputs_with_an_invalid_field() {
     let replacements = replacements();
     let (mut cases, mut did) = (0_usize, [0_usize; 6]);
     let mut failures = Vec::new();
-    // At OpsCenter's quota each delivery tells people again.
+    // At OpsCenter's quota, each delivery notifies again.
     let remembers = |scenario: &&Scenario| !scenario.world.state().ops_item_quota_reached;
     for scenario in SCENARIOS.iter().filter(takes_input).filter(remembers) {
         for path in pointers(&scenario.payload) {
@@ -103,10 +103,10 @@ fn inputs_with_a_field_that_is_wrong_do_no_harm() {
     }
     #[expect(clippy::print_stdout, reason = "shown by `cargo test -- --nocapture`")]
     {
-        println!("{cases} altered inputs; done in all of them: {did:?}");
+        println!("{cases} changed inputs; effects of all: {did:?}");
     }
     assert!(cases > 5_000, "only {cases} cases");
-    // Otherwise none of this would say anything.
+    // Otherwise the test would prove nothing.
     assert!(did.iter().all(|count| *count > 50), "{did:?}");
     assert!(
         failures.is_empty(),

@@ -1,17 +1,17 @@
-//! The crash matrix: each function, in each scenario, with every kind of trouble at every call that it
-//! was seen to make, and the same again while it is delivered once more; two deliveries at a time,
-//! changing over between any two calls. Whatever happens, the crash rule of [`rule`] holds.
+//! The crash matrix: each function, in each scenario, with every kind of failure at every call that it
+//! makes, followed by another delivery with failures; and two concurrent deliveries, interleaved between
+//! any two calls. The crash rule of [`rule`] must hold in every case.
 //!
-//! [`scenarios`] lists what is delivered into which world: a function, or a file of `events/`, that
-//! leads to an action belongs there, or a test fails. [`walk`] goes all ways from each of them.
-//! [`permissions`] holds what was called on the way against the functions' roles. [`inputs`] takes apart
-//! what is no event.
+//! [`scenarios`] lists the deliveries and their worlds. A test fails if a function, or a file of
+//! `events/` with an effect, is missing there. [`walk`] runs all cases of a scenario. [`permissions`]
+//! compares the calls with the functions' roles. [`inputs`] replaces the fields of inputs that are not
+//! events.
 //!
 //! ```text
 //! cargo test -p tests --test suite crash_matrix -- --nocapture
 //! ```
 //!
-//! prints how many cases there are. A case that fails prints the line that runs it alone.
+//! prints the number of cases. A failed case prints the command that runs it alone.
 
 mod case;
 mod inputs;
@@ -33,7 +33,7 @@ use walk::{Found, walk};
 use crate::support::disturbed::{Disturbed, run};
 use crate::support::repository::{events, function_packages};
 
-/// What was found on all ways from all scenarios, in their order.
+/// The results of all scenarios, in their order.
 static FOUND: LazyLock<Vec<(&'static Scenario, Found)>> = LazyLock::new(|| {
     let next = AtomicUsize::new(0);
     let threads = std::thread::available_parallelism().map_or(2, usize::from);
@@ -54,7 +54,7 @@ static FOUND: LazyLock<Vec<(&'static Scenario, Found)>> = LazyLock::new(|| {
             .collect();
         walkers
             .into_iter()
-            .flat_map(|walker| walker.join().expect("a walk reports what it finds"))
+            .flat_map(|walker| walker.join().expect("a walk does not panic"))
             .collect()
     });
     found.sort_by_key(|(number, _)| *number);
@@ -68,12 +68,9 @@ static FOUND: LazyLock<Vec<(&'static Scenario, Found)>> = LazyLock::new(|| {
 const CRASH_CASE: &str = "CRASH_CASE";
 
 #[test]
-#[expect(clippy::print_stdout, reason = "the count is what one runs this for")]
-fn whatever_fails_nothing_is_lost_and_nothing_is_done_twice() {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "how a person says which case to run"
-    )]
+#[expect(clippy::print_stdout, reason = "the number of cases is the result")]
+fn nothing_is_lost_or_done_twice_whatever_fails() {
+    #[expect(clippy::disallowed_methods, reason = "selects the case to run")]
     if let Ok(name) = std::env::var(CRASH_CASE) {
         let case = Case::parse(&name).unwrap_or_else(|problem| panic!("{name}: {problem}"));
         let (story, end) = case.run();
@@ -92,7 +89,7 @@ fn whatever_fails_nothing_is_lost_and_nothing_is_done_twice() {
         functions.entry(name).or_default().add(found);
     }
     println!(
-        "{:24} scenarios  calls  one trouble  several  side by side",
+        "{:24} scenarios  calls  one failure  several    concurrent",
         ""
     );
     let mut all = Found::default();
@@ -102,10 +99,10 @@ fn whatever_fails_nothing_is_lost_and_nothing_is_done_twice() {
     }
     println!("{:24} {:>9} {}", "all", FOUND.len(), all.counts());
     println!(
-        "{} cases, {} violations; {} scenarios walked until no world was left that was not seen",
+        "{} cases, {} violations; {} scenarios walked until no new world appeared",
         all.cases(),
         all.violations.len(),
-        all.to_the_end
+        all.exhausted
     );
     let broken: Vec<String> = FOUND
         .iter()
@@ -127,7 +124,7 @@ fn whatever_fails_nothing_is_lost_and_nothing_is_done_twice() {
 }
 
 #[test]
-fn every_function_has_scenarios_and_every_scenario_a_name_of_its_own() {
+fn every_function_has_scenarios_with_unique_names() {
     let packages: BTreeSet<String> = function_packages().into_iter().collect();
     let listed: BTreeSet<String> = SCENARIOS
         .iter()
@@ -135,14 +132,14 @@ fn every_function_has_scenarios_and_every_scenario_a_name_of_its_own() {
         .collect();
     assert_eq!(
         listed, packages,
-        "a function without scenarios is not known to keep the crash rule: list some in tests/crash_matrix/scenarios"
+        "a function without scenarios is not tested against the crash rule: add some in tests/crash_matrix/scenarios"
     );
     let names: BTreeSet<String> = SCENARIOS.iter().map(Scenario::full_name).collect();
-    assert_eq!(names.len(), SCENARIOS.len(), "a name stands twice");
+    assert_eq!(names.len(), SCENARIOS.len(), "a name occurs twice");
 }
 
 #[test]
-fn every_event_file_that_leads_to_an_action_is_in_a_scenario() {
+fn scenarios_cover_every_event_file_with_an_effect() {
     let mut missing = BTreeSet::new();
     for scenario in scenarios::any_event() {
         let listed: BTreeSet<&str> = SCENARIOS
@@ -155,14 +152,14 @@ fn every_event_file_that_leads_to_an_action_is_in_a_scenario() {
         let acts = ports
             .made()
             .iter()
-            .any(|call| !rule::only_looks(call.operation));
+            .any(|call| !rule::is_read_only(call.operation));
         if acts && !listed.contains(scenario.name) {
             missing.insert(scenario.full_name());
         }
     }
     assert!(
         missing.is_empty(),
-        "they change something, and no scenario in tests/crash_matrix/scenarios delivers them: {missing:#?}"
+        "they have an effect, but no scenario in tests/crash_matrix/scenarios delivers them: {missing:#?}"
     );
     for file in SCENARIOS.iter().flat_map(|scenario| &scenario.files) {
         assert!(events().contains_key(*file), "events/{file}.json");

@@ -1,5 +1,5 @@
-//! Each role allows what its function was seen to call on the ways of the matrix, and what these
-//! calls take of other services; no more, and no less.
+//! Each role allows exactly the calls that its function makes in the matrix, and the permissions that
+//! these calls imply.
 
 use std::collections::BTreeSet;
 
@@ -10,22 +10,22 @@ use crate::template::permissions::{KEYS, OWN_RUNBOOKS, RUNBOOK, RUNBOOK_WITH_ROL
 use super::FOUND;
 use super::scenario::Scenario;
 
-/// What a permission that no function asks for itself is there for.
+/// The reason of a permission that the function does not call itself.
 enum For {
-    /// Lambda, in the function's name, whatever the function does.
+    /// Lambda, with the function's role.
     Lambda,
     /// This call.
     Call(&'static str),
-    /// This call, where the template has this parameter.
+    /// This call, if the template has this parameter.
     CallWith(&'static str, &'static str),
 }
 
-/// What each service needs of another one in the function's name.
+/// The permissions that a service needs with the function's role.
 const IMPLICIT: &[(&str, For)] = &[
     // Its log.
     ("logs:CreateLogStream", For::Lambda),
     ("logs:PutLogEvents", For::Lambda),
-    // What failed goes to a queue, which is encrypted:
+    // Failed events go to an encrypted queue:
     // https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html and
     // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-key-management.html
     ("sqs:SendMessage", For::Lambda),
@@ -34,18 +34,18 @@ const IMPLICIT: &[(&str, For)] = &[
     // The topic is encrypted: https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html
     ("kms:GenerateDataKey", For::Call("sns:Publish")),
     ("kms:Decrypt", For::Call("sns:Publish")),
-    // The instance gets a grant on the key of an encrypted volume, in the name of who attaches it:
+    // The caller of AttachVolume creates a grant on the key of an encrypted volume for the instance:
     // https://docs.aws.amazon.com/ebs/latest/userguide/ebs-encryption-requirements.html
     ("kms:CreateGrant", For::Call("ec2:AttachVolume")),
     ("kms:Decrypt", For::Call("ec2:AttachVolume")),
     ("kms:DescribeKey", For::Call("ec2:AttachVolume")),
-    // AWS Backup takes the role that restores:
+    // The role of the restore is passed to AWS Backup:
     // https://docs.aws.amazon.com/aws-backup/latest/devguide/access-control.html
     ("iam:PassRole", For::Call("backup:StartRestoreJob")),
-    // S3 says only to those who may list the bucket that an object is not there:
+    // Without ListBucket, S3 answers AccessDenied for a missing object:
     // https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
     ("s3:ListBucket", For::Call("s3:GetObject")),
-    // Automation takes the role of the runbook:
+    // The role of the runbook is passed to Automation:
     // https://docs.aws.amazon.com/systems-manager/latest/userguide/automation-setup-iam.html
     (
         "iam:PassRole",
@@ -57,7 +57,7 @@ const IMPLICIT: &[(&str, For)] = &[
     ),
 ];
 
-/// Whether the template with these parameters sets the function up as it is in this scenario.
+/// Whether the template with these parameters configures the function as in this scenario.
 fn is_set_up(scenario: &Scenario, parameters: &[(&str, &str)]) -> bool {
     let named = parameters
         .iter()
@@ -70,7 +70,7 @@ fn is_set_up(scenario: &Scenario, parameters: &[(&str, &str)]) -> bool {
 }
 
 #[test]
-fn each_role_allows_what_its_function_was_seen_to_call_no_more_and_no_less() {
+fn each_role_allows_exactly_the_calls_of_its_function() {
     for function in function_packages() {
         let role = role_of(&function);
         for parameters in [
@@ -82,7 +82,7 @@ fn each_role_allows_what_its_function_was_seen_to_call_no_more_and_no_less() {
             &EVERY_FUNCTION,
         ] {
             let deployed = deployed(parameters);
-            // A function that has parameters of its own is not there without them.
+            // A function with a parameter does not exist without it.
             if !deployed.resources("AWS::IAM::Role").contains_key(&role) {
                 assert_ne!(parameters, &EVERY_FUNCTION, "{role}");
                 continue;
@@ -108,7 +108,7 @@ fn each_role_allows_what_its_function_was_seen_to_call_no_more_and_no_less() {
             assert_eq!(
                 allowed(&deployed, &role),
                 expected,
-                "{role} with {parameters:?}: what it allows, and what was called"
+                "{role} with {parameters:?}: allowed actions and actual calls"
             );
         }
     }

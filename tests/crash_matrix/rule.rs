@@ -1,5 +1,5 @@
-//! The crash rule: what must hold of every run, of every world that a run leaves behind, and of the
-//! end, however it was come to.
+//! The crash rule: the conditions for every run, for the world after it, and for the end state on every
+//! path.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,23 +11,23 @@ use crate::support::end::is_duplicate;
 
 use super::scenario::Scenario;
 
-/// What a run did that it must not do, whatever it met on its way.
+/// A call that a run must not make, whatever fails.
 pub(super) fn broken_by_run(scenario: &Scenario, made: &[Made]) -> Result<(), String> {
-    let mut looked_at = BTreeSet::new();
+    let mut checked = BTreeSet::new();
     for (number, call) in made.iter().enumerate() {
         match call.operation {
             "ec2:DescribeVolumes" if call.answered => {
-                looked_at.extend(call.subject.split(' '));
+                checked.extend(call.subject.split(' '));
             }
-            // AttachVolume takes no client token: each needs a look of its own before it.
-            "ec2:AttachVolume" if !looked_at.remove(call.subject.as_str()) => {
+            // AttachVolume has no client token: the volume must be read before each attempt.
+            "ec2:AttachVolume" if !checked.remove(call.subject.as_str()) => {
                 return Err(format!(
-                    "{} was attached blindly: no look at it since the attempt before",
+                    "{} was attached without a check after the previous attempt",
                     call.subject
                 ));
             }
             "sns:Publish" if scenario.function.tracks() => {
-                told_after_the_claim(&call.subject, &made[..number])?;
+                notified_after_tracking(&call.subject, &made[..number])?;
             }
             _ => {}
         }
@@ -35,24 +35,24 @@ pub(super) fn broken_by_run(scenario: &Scenario, made: &[Made]) -> Result<(), St
     Ok(())
 }
 
-/// People are told of an OpsItem that there is, unless it was tried to make one and that failed.
-fn told_after_the_claim(message: &str, before: &[Made]) -> Result<(), String> {
+/// A notification names an existing OpsItem, unless creating one failed.
+fn notified_after_tracking(message: &str, before: &[Made]) -> Result<(), String> {
     let claims: Vec<&Made> = before
         .iter()
         .filter(|call| call.operation.contains("OpsItem"))
         .collect();
     if claims.is_empty() {
-        return Err("people were told before an OpsItem was claimed".to_owned());
+        return Err("a notification was sent before the OpsItem was created".to_owned());
     }
     if claims.iter().all(|call| call.answered) && !message.contains("OpsItem: oi-") {
         return Err(format!(
-            "people were told nothing of the OpsItem, though there is one:\n{message}"
+            "the notification does not name the existing OpsItem:\n{message}"
         ));
     }
     Ok(())
 }
 
-/// What the OpsItems of this world claim and is not so, other than they did in the world before.
+/// A false statement of an OpsItem of this world that the world before does not have.
 pub(super) fn broken_by_claim(world: &World, before: &World) -> Result<(), String> {
     let resolved_before: BTreeSet<String> = before
         .state()
@@ -73,7 +73,7 @@ pub(super) fn broken_by_claim(world: &World, before: &World) -> Result<(), Strin
             })
         });
         if data("recovery:integration") == Some("attached") && !attached {
-            return claim("says that its volume is attached, and it is not");
+            return claim("says that its volume is attached, but it is not");
         }
         let integrates = stored.key.as_str().starts_with("restore-job/");
         if integrates
@@ -81,7 +81,7 @@ pub(super) fn broken_by_claim(world: &World, before: &World) -> Result<(), Strin
             && !attached
             && !resolved_before.contains(stored.item.id.as_str())
         {
-            return claim("is resolved, and its volume is not attached");
+            return claim("is resolved, but its volume is not attached");
         }
         if let Some(execution) = data("recovery:runbook-execution")
             && !state
@@ -96,12 +96,12 @@ pub(super) fn broken_by_claim(world: &World, before: &World) -> Result<(), Strin
             .iter()
             .map(|told| told.message.as_str())
             .collect();
-        // The message names the page beside the report.
+        // The notification names the page of the report.
         if let Some(report) = data("recovery:report-told")
             && let page = report.replace(".json", ".html")
             && !told.iter().any(|message| message.contains(&page))
         {
-            return claim("says that people were told of a report, and they were not");
+            return claim("records a notification of a report that was not sent");
         }
         match data("recovery:notified") {
             None | Some("none") => {}
@@ -109,12 +109,12 @@ pub(super) fn broken_by_claim(world: &World, before: &World) -> Result<(), Strin
                 let job = stored.key.as_str().replace("restore-job/", "Restore job: ");
                 let why = if why == "failing" { &job } else { why };
                 if !told.iter().any(|message| message.contains(why)) {
-                    return claim("says that people were told, and they were not");
+                    return claim("records a notification that was not sent");
                 }
             }
             Some(messages) => {
                 if told.len() < messages.split(' ').count() {
-                    return claim("says that people were told more than they were");
+                    return claim("records more notifications than were sent");
                 }
             }
         }
@@ -126,8 +126,8 @@ fn described(stored: &StoredItem) -> String {
     format!("{} ({}, {:?})", stored.item.id, stored.key, stored.title)
 }
 
-/// How many items of one key, at most, were made at the same moment as another one, and resolved in
-/// its favour.
+/// The largest number of OpsItems of one key that were created at the same time as another one and
+/// resolved as its duplicates.
 pub(super) fn duplicates(world: &World) -> usize {
     let state = world.state();
     let mut of_keys = BTreeMap::new();
@@ -137,8 +137,8 @@ pub(super) fn duplicates(world: &World) -> usize {
     of_keys.into_values().max().unwrap_or(0)
 }
 
-/// Whether the call leaves everything as it is.
-pub(super) fn only_looks(operation: &str) -> bool {
+/// Whether the call only reads.
+pub(super) fn is_read_only(operation: &str) -> bool {
     operation.split_once(':').is_some_and(|(_, verb)| {
         ["Describe", "Get", "List"]
             .iter()

@@ -1,4 +1,4 @@
-//! What is delivered, to which function, in which world.
+//! A scenario: a payload, a function and a world.
 
 use std::time::Duration;
 
@@ -6,23 +6,23 @@ use recovery_core::detect::{Policy, Response};
 use recovery_core::error::Error;
 use recovery_core::fail_over::run::Routing;
 use recovery_core::fakes::{DRILL_ROLE, RESTORE_ROLE, World};
-use recovery_core::integrate::run_reconcile::Horizon;
+use recovery_core::integrate::run_reconcile::LookbackWindow;
 use recovery_core::outcome::Outcome;
-use recovery_core::plan::run::Places;
-use recovery_core::restore::run::Means;
+use recovery_core::plan::run::PlannerConfig;
+use recovery_core::restore::run::RestoreConfig;
 use serde_json::Value;
 
-use crate::support::disturbed::Disturbed;
-use crate::support::reports::terms;
+use crate::support::disturbed::Ports;
+use crate::support::reports::config;
 use crate::support::repository::event;
-use crate::support::restored::{integration, usual_domain, usual_here};
+use crate::support::restored::{integration, usual_ownership, usual_scope};
 use crate::support::routing::recovered;
 
-/// A function, with the settings that make a difference.
+/// A function with the settings that matter.
 #[derive(Debug, Clone)]
 pub(super) enum Function {
     RestoreIntegrator,
-    RestoreReconciler(Horizon),
+    RestoreReconciler(LookbackWindow),
     RestoreTestValidator,
     RecoveryPlanner,
     RecoveryReporter,
@@ -52,7 +52,7 @@ impl Function {
         }
     }
 
-    /// Its time, as the template gives it.
+    /// Its timeout in the template.
     pub(super) fn timeout(&self) -> Duration {
         match self {
             Function::RestoreIntegrator
@@ -64,7 +64,7 @@ impl Function {
         }
     }
 
-    /// What its owner chose, where it answers signals.
+    /// The policy of a responder.
     pub(super) fn policy(&self) -> Option<&Policy> {
         match self {
             Function::HealthEventResponder(policy) | Function::AlarmResponder(policy) => {
@@ -82,12 +82,12 @@ impl Function {
         }
     }
 
-    /// Whether it comes again also after it succeeded: by its schedule.
-    pub(super) fn comes_again(&self) -> bool {
+    /// Whether it runs on a schedule, even after it succeeded.
+    pub(super) fn is_scheduled(&self) -> bool {
         matches!(self, Function::RestoreReconciler(_))
     }
 
-    /// Whether it keeps an OpsItem, in which it remembers what it has done.
+    /// Whether it keeps an OpsItem that records what it has done.
     pub(super) fn tracks(&self) -> bool {
         !matches!(
             self,
@@ -103,36 +103,36 @@ impl Function {
     /// One delivery of `payload`.
     pub(super) async fn deliver(
         &self,
-        ports: &Disturbed<'_>,
+        ports: &Ports<'_>,
         payload: &Value,
     ) -> Result<Outcome, Error> {
         match self {
             Function::RestoreIntegrator => integration(ports, ports, payload).await,
-            Function::RestoreReconciler(horizon) => {
-                let domain = usual_domain();
-                restore_reconciler::handle(ports, ports, &domain, *horizon, payload).await
+            Function::RestoreReconciler(window) => {
+                let ownership = usual_ownership();
+                restore_reconciler::handle(ports, ports, &ownership, *window, payload).await
             }
             Function::RestoreTestValidator => {
-                restore_test_validator::handle(ports, ports, &usual_here(), payload).await
+                restore_test_validator::handle(ports, ports, &usual_scope(), payload).await
             }
             Function::RecoveryPlanner => {
-                let places = Places {
+                let config = PlannerConfig {
                     vault: "recovery".to_owned(),
                     bucket: "plans".to_owned(),
                 };
-                recovery_planner::handle(ports, ports, &places, payload).await
+                recovery_planner::handle(ports, ports, &config, payload).await
             }
             Function::RecoveryReporter => {
-                recovery_reporter::handle(ports, ports, ports, &terms(), payload).await
+                recovery_reporter::handle(ports, ports, ports, &config(), payload).await
             }
             Function::RestoreStarter => {
-                let means = Means {
+                let config = RestoreConfig {
                     vault: "recovery".to_owned(),
                     role: RESTORE_ROLE.to_owned(),
                     drill_role: DRILL_ROLE.to_owned(),
                     key: None,
                 };
-                restore_starter::handle(ports, &means, payload).await
+                restore_starter::handle(ports, &config, payload).await
             }
             Function::RoutingShifter(routing) => {
                 routing_shifter::handle(ports, routing, payload).await
@@ -151,47 +151,47 @@ impl Function {
     }
 }
 
-/// What may be otherwise at the end when something went wrong.
+/// The allowed differences of the end state after a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Tolerance {
     /// Nothing.
     Nothing,
-    /// The OpsItem keeps people from being told; a run that cannot read it tells them all the same.
-    TellsMore,
-    /// And, since a Health event starts one recovery with or without an item, it starts that, too.
-    TellsAndStartsMore,
-    /// What it waits for has been missing for too long. People are told once, of what hindered the
-    /// first run that came so far, and of nothing where it was there in time.
+    /// The OpsItem prevents repeated notifications. A run that cannot read it notifies again.
+    NotifiesMore,
+    /// In addition, a recovery may start, because a Health event starts one with or without an OpsItem.
+    NotifiesAndStartsMore,
+    /// A resource has been missing for too long. One notification names the failure of the first run
+    /// that noticed it, or there is none if the resource appeared in time.
     Hindrance,
-    /// An item that a person resolved is not looked for before a run that attaches the volume makes
-    /// one: it would cost a call in nearly every restore. There may be others, all resolved.
+    /// A run that attaches the volume creates an OpsItem without a search for one that a user resolved:
+    /// the search would cost a call in nearly every restore. There may be others, all resolved.
     SecondItem,
-    /// No OpsItem can be created to record that people were told: each delivery tells them, and makes
-    /// the calls again that a token or a key keeps from doing anything twice.
-    NothingRecorded,
+    /// No OpsItem can be created to record notifications: each delivery notifies again, and repeats the
+    /// calls that a token or a key makes idempotent.
+    NotRecorded,
 }
 
-/// A delivery into a world, and what it leads to where nothing goes wrong.
+/// A delivery into a world, and its outcome without failures.
 #[derive(Debug)]
 pub(super) struct Scenario {
     /// The function.
     pub(super) function: Function,
-    /// Its own among those of the function.
+    /// Its name, unique within the function.
     pub(super) name: &'static str,
-    /// The files of `events/` that are delivered in it, or were before.
+    /// The files of `events/` that are delivered in it or were delivered before.
     pub(super) files: Vec<&'static str>,
-    /// What is delivered.
+    /// The payload.
     pub(super) payload: Value,
     /// The outcome of one delivery, with its reason: `refused/zone-mismatch`; or the `errorType`.
     pub(super) leads_to: &'static str,
     /// The world before it.
     pub(super) world: World,
-    /// What happens in the world before it is delivered again: what had to be waited for is there.
+    /// A change of the world before the next delivery: a missing resource exists.
     pub(super) meanwhile: Option<fn(&World)>,
-    /// What may be otherwise at the end.
+    /// The allowed differences of the end state.
     pub(super) tolerance: Tolerance,
-    /// Whether another scenario makes the same calls, for an event that says the same in other words:
-    /// then this one is walked with one trouble in a delivery.
+    /// Whether another scenario makes the same calls for an equivalent event: then this one is walked
+    /// with one failure per delivery.
     pub(super) brief: bool,
 }
 
@@ -204,7 +204,7 @@ impl Scenario {
         leads_to: &'static str,
         world: World,
     ) -> Scenario {
-        // Whatever led to this world is over.
+        // The calls that prepared this world do not count.
         world.state().calls.clear();
         Scenario {
             function,
@@ -219,20 +219,20 @@ impl Scenario {
         }
     }
 
-    /// The same in a world that is arranged so.
+    /// The same with a changed world.
     pub(super) fn given(self, arrange: impl FnOnce(&World)) -> Scenario {
         arrange(&self.world);
         self.world.state().calls.clear();
         self
     }
 
-    /// The same with an event that is changed so.
+    /// The same with a changed payload.
     pub(super) fn with(mut self, change: impl FnOnce(&mut Value)) -> Scenario {
         change(&mut self.payload);
         self
     }
 
-    /// The same, and this happens before it is delivered again.
+    /// The same with a change of the world before the next delivery.
     pub(super) fn then(self, meanwhile: fn(&World)) -> Scenario {
         Scenario {
             meanwhile: Some(meanwhile),
@@ -248,7 +248,7 @@ impl Scenario {
         }
     }
 
-    /// The same, and the end may be otherwise in this.
+    /// The same with these allowed differences of the end state.
     pub(super) fn tolerating(self, tolerance: Tolerance) -> Scenario {
         Scenario { tolerance, ..self }
     }
@@ -259,7 +259,7 @@ impl Scenario {
     }
 
     /// One delivery.
-    pub(super) async fn deliver(&self, ports: &Disturbed<'_>) -> Result<Outcome, Error> {
+    pub(super) async fn deliver(&self, ports: &Ports<'_>) -> Result<Outcome, Error> {
         self.function.deliver(ports, &self.payload).await
     }
 }

@@ -1,4 +1,4 @@
-//! All ways from a scenario.
+//! All cases of a scenario.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -7,22 +7,22 @@ use recovery_core::fakes::World;
 use crate::support::disturbed::{Disturbance, Disturbed, Made, Trouble, run};
 use crate::support::end::{End, is_duplicate};
 
-use super::case::{Case, Point, Standard, Turns, Way, others};
+use super::case::{Case, Interleaving, Path, Point, Standard, others};
 use super::scenario::Scenario;
 
-/// What was found on the ways from one scenario, or from several.
+/// The results of one scenario, or of several.
 #[derive(Default)]
 pub(super) struct Found {
-    /// Calls of the deliveries with which nothing interferes.
+    /// Calls of the deliveries without failures.
     calls: usize,
-    /// Cases with one trouble.
+    /// Cases with one failure.
     one: usize,
-    /// Cases with several troubles, in one delivery or in one after the other.
+    /// Cases with several failures, in one delivery or in several.
     several: usize,
-    /// Cases of two deliveries at the same time.
-    side_by_side: usize,
-    /// Scenarios that were walked until no world was left that was not seen.
-    pub(super) to_the_end: usize,
+    /// Cases of two concurrent deliveries.
+    concurrent: usize,
+    /// Scenarios that were walked until no new world appeared.
+    pub(super) exhausted: usize,
     /// Every IAM action that was called.
     pub(super) actions: BTreeSet<&'static str>,
     /// Cases that break the crash rule, and how.
@@ -30,58 +30,58 @@ pub(super) struct Found {
 }
 
 impl Found {
-    /// Adds what was found elsewhere.
+    /// Adds other results.
     pub(super) fn add(&mut self, other: &Found) {
         self.calls += other.calls;
         self.one += other.one;
         self.several += other.several;
-        self.to_the_end += other.to_the_end;
-        self.side_by_side += other.side_by_side;
+        self.exhausted += other.exhausted;
+        self.concurrent += other.concurrent;
         self.actions.extend(&other.actions);
         self.violations.extend(other.violations.iter().cloned());
     }
 
     /// How many cases there are.
     pub(super) fn cases(&self) -> usize {
-        self.one + self.several + self.side_by_side
+        self.one + self.several + self.concurrent
     }
 
     /// The counts in columns.
     pub(super) fn counts(&self) -> String {
         format!(
             "{:>6} {:>12} {:>8} {:>13}",
-            self.calls, self.one, self.several, self.side_by_side
+            self.calls, self.one, self.several, self.concurrent
         )
     }
 }
 
-/// Calls of one delivery that are disturbed at most: one that waits looks again and again.
+/// The largest number of calls of one delivery that fail: a delivery that waits repeats its reads.
 const MOST_CALLS: usize = 40;
-/// A delivery of more calls than this meets one trouble at a time, and changes over with another one
-/// twice: what it consists of is walked in full elsewhere.
+/// A delivery of more calls than this is walked with one failure at a time, and interleaved twice with
+/// another one: other scenarios walk its parts completely.
 const LONG: usize = 10;
-/// Worlds of one scenario that are walked on from at most.
+/// The largest number of worlds of one scenario from which the walk continues.
 const MOST_WORLDS: usize = 24;
 
-/// Goes all ways from the scenario:
+/// Runs all cases of the scenario:
 ///
-/// - every trouble at every call;
-/// - and, where the process goes on and the way is neither long nor brief, a second trouble at every
-///   call after it;
-/// - one trouble at every call in every world that such a delivery leaves behind, when it is delivered
-///   again, until there is no world left that was not seen, or [`MOST_WORLDS`] were;
-/// - two deliveries at the same time.
+/// - every failure at every call;
+/// - if the process continues and the scenario is neither long nor brief, a second failure at every call
+///   after it;
+/// - one failure at every call of another delivery in every world after such a delivery, until no new
+///   world appears or [`MOST_WORLDS`] were walked;
+/// - two concurrent deliveries.
 ///
-/// From every world on the way, an undisturbed delivery has to come to the one end.
+/// From every world, a delivery without failures must reach the same end state.
 pub(super) fn walk(scenario: &Scenario) -> Found {
     let mut found = Found::default();
     let standard = match Standard::of(scenario) {
         Ok(standard) => standard,
         Err(what) => {
-            let way = Way::InTurn(Vec::new());
+            let path = Path::Sequential(Vec::new());
             found
                 .violations
-                .push((Case { scenario, way }.to_string(), what));
+                .push((Case { scenario, path }.to_string(), what));
             return found;
         }
     };
@@ -90,7 +90,7 @@ pub(super) fn walk(scenario: &Scenario) -> Found {
         scenario,
         standard,
         found,
-        seen: HashSet::from([look(&scenario.world)]),
+        seen: HashSet::from([visible_state(&scenario.world)]),
     };
     let mut points = vec![(Point::first(scenario), Vec::new())];
     let mut worlds = 0;
@@ -99,30 +99,30 @@ pub(super) fn walk(scenario: &Scenario) -> Found {
         worlds += points.len();
         points = points
             .iter()
-            .flat_map(|(point, way)| walk.from(point, way))
+            .flat_map(|(point, path)| walk.from(point, path))
             .collect();
     }
-    walk.found.to_the_end += usize::from(worlds < MOST_WORLDS);
-    walk.side_by_side();
+    walk.found.exhausted += usize::from(worlds < MOST_WORLDS);
+    walk.concurrent();
     walk.found
 }
 
-/// Troubles of the deliveries so far.
+/// The failures of the deliveries so far.
 type Deliveries = Vec<Vec<Disturbance>>;
 
 struct Walk<'a> {
     scenario: &'a Scenario,
     standard: Standard<'a>,
     found: Found,
-    /// The worlds from which the end was come to.
+    /// The worlds from which the end state was reached.
     seen: HashSet<String>,
 }
 
 impl Walk<'_> {
-    /// All ways to deliver once more at this point; the worlds that are new.
-    fn from(&mut self, point: &Point, way: &Deliveries) -> Vec<(Point, Deliveries)> {
+    /// Runs all further deliveries at this point. Returns the new worlds.
+    fn from(&mut self, point: &Point, path: &Deliveries) -> Vec<(Point, Deliveries)> {
         let usual = point.clone().deliver(self.scenario, &[]).made;
-        let first = way.is_empty();
+        let first = path.is_empty();
         let troubles: &[Trouble] = if first {
             &Trouble::ALL
         } else {
@@ -132,8 +132,8 @@ impl Walk<'_> {
         for (number, call) in usual.iter().take(MOST_CALLS).enumerate() {
             for trouble in possible(troubles, call) {
                 let one = vec![at(call, trouble)];
-                let after = self.deliver(point, way, one.clone(), &mut new);
-                // Those that are alike lead on alike.
+                let after = self.deliver(point, path, one.clone(), &mut new);
+                // Equivalent failures have equivalent successors.
                 let last = !first || usual.len() > LONG || self.scenario.brief;
                 if last || trouble.ends_the_process() || !Trouble::DISTINCT.contains(&trouble) {
                     continue;
@@ -141,7 +141,7 @@ impl Walk<'_> {
                 for later in after.iter().take(MOST_CALLS).skip(number + 1) {
                     for second in possible(&Trouble::DISTINCT, later) {
                         let two = vec![one[0].clone(), at(later, second)];
-                        self.deliver(point, way, two, &mut new);
+                        self.deliver(point, path, two, &mut new);
                     }
                 }
             }
@@ -149,19 +149,19 @@ impl Walk<'_> {
         new
     }
 
-    /// One disturbed delivery; what it called.
+    /// One delivery with failures. Returns its calls.
     fn deliver(
         &mut self,
         point: &Point,
-        way: &Deliveries,
+        path: &Deliveries,
         troubles: Vec<Disturbance>,
         new: &mut Vec<(Point, Deliveries)>,
     ) -> Vec<Made> {
-        let single = way.is_empty() && troubles.len() == 1;
+        let single = path.is_empty() && troubles.len() == 1;
         let mut point = point.clone();
         let run = point.deliver(self.scenario, &troubles);
-        let mut way = way.clone();
-        way.push(troubles);
+        let mut path = path.clone();
+        path.push(troubles);
         if single {
             self.found.one += 1;
         } else {
@@ -171,16 +171,16 @@ impl Walk<'_> {
             .actions
             .extend(run.made.iter().map(|call| call.operation));
         let mut held = self.standard.holds_after(&run, &point.world);
-        if held.is_ok() && self.seen.insert(look(&point.world)) {
-            held = self.standard.leads_to_the_end(&point);
-            new.push((point, way.clone()));
+        if held.is_ok() && self.seen.insert(visible_state(&point.world)) {
+            held = self.standard.reaches_the_end(&point);
+            new.push((point, path.clone()));
         }
-        self.note(Way::InTurn(way), held);
+        self.note(Path::Sequential(path), held);
         run.made
     }
 
-    /// Two deliveries at the same time, changing over between any two calls.
-    fn side_by_side(&mut self) {
+    /// Two concurrent deliveries, interleaved between any two calls.
+    fn concurrent(&mut self) {
         for (number, (other, payload)) in others(self.scenario).iter().enumerate() {
             let calls = self.standard.usual.len().min(MOST_CALLS);
             let others_calls = {
@@ -189,50 +189,55 @@ impl Walk<'_> {
                 drop(run(other.deliver(&ports, payload)));
                 ports.made().len().min(MOST_CALLS)
             };
-            // A call more, since what the one does can make the way of the other longer.
+            // One more call, because one delivery can add calls to the other.
             for first in 0..calls + 1 {
                 for second in 0..others_calls + 1 {
                     let long = calls > LONG || self.scenario.brief;
                     let thirds = if long { 0 } else { calls + 2 };
                     for third in first + 1..thirds {
-                        self.beside(number, [first, second, third], false);
+                        self.deliver_concurrently_at(number, [first, second, third], false);
                     }
-                    self.beside(number, [first, second, calls + 2], false);
-                    self.beside(number, [first, second, calls + 2], true);
+                    self.deliver_concurrently_at(number, [first, second, calls + 2], false);
+                    self.deliver_concurrently_at(number, [first, second, calls + 2], true);
                 }
-                // The other one is not held at all.
-                self.beside(number, [first, others_calls + 2, calls + 2], false);
+                // The other one is not paused.
+                self.deliver_concurrently_at(number, [first, others_calls + 2, calls + 2], false);
             }
         }
     }
 
-    fn beside(&mut self, other: usize, [first, second, third]: [usize; 3], dies: bool) {
-        let turns = Turns {
+    fn deliver_concurrently_at(
+        &mut self,
+        other: usize,
+        [first, second, third]: [usize; 3],
+        crashes: bool,
+    ) {
+        let interleaving = Interleaving {
             other,
             first,
             second,
             third,
-            dies,
+            crashes,
         };
         let mut point = Point::first(self.scenario);
-        let runs = point.deliver_beside(self.scenario, &turns);
-        self.found.side_by_side += 1;
-        if turns.other == 0 {
+        let runs = point.deliver_concurrently(self.scenario, &interleaving);
+        self.found.concurrent += 1;
+        if interleaving.other == 0 {
             for run in &runs {
                 self.found
                     .actions
                     .extend(run.made.iter().map(|call| call.operation));
             }
         }
-        let held = self.standard.holds_after_both(&turns, &runs, &point);
-        self.note(Way::SideBySide(turns), held);
+        let held = self.standard.holds_after_both(&interleaving, &runs, &point);
+        self.note(Path::Concurrent(interleaving), held);
     }
 
-    fn note(&mut self, way: Way, held: Result<(), String>) {
+    fn note(&mut self, path: Path, held: Result<(), String>) {
         if let Err(what) = held {
             let case = Case {
                 scenario: self.scenario,
-                way,
+                path,
             };
             self.found.violations.push((case.to_string(), what));
         }
@@ -253,9 +258,9 @@ fn possible(troubles: &[Trouble], call: &Made) -> Vec<Trouble> {
     troubles
 }
 
-/// Everything in the world that a function can see and another run can have changed. How often people
-/// were told the same, no function can see.
-fn look(world: &World) -> String {
+/// Everything in the world that a function can see and another run can have changed. A function cannot
+/// see the number of equal notifications.
+fn visible_state(world: &World) -> String {
     let end = End::of(world);
     let state = world.state();
     let items: Vec<_> = state
@@ -270,9 +275,9 @@ fn look(world: &World) -> String {
         state.volumes,
         state.instances,
         (
-            state.looks_until_created,
-            state.looks_until_shown,
-            state.looks_until_attached
+            state.reads_until_created,
+            state.reads_until_shown,
+            state.reads_until_attached
         )
     )
 }

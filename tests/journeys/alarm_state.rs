@@ -1,6 +1,6 @@
-//! `AlarmStateRule`: an alarm changed its state. alarm-responder keeps one OpsItem for each incident
-//! of an alarm, tells people, and starts the recovery runbook where several signs agree and the owner
-//! chose so.
+//! `AlarmStateRule`: an alarm changed its state. alarm-responder keeps one OpsItem for each incident of
+//! an alarm, notifies, and starts the recovery runbook for a composite alarm if the response `recover`
+//! is configured.
 
 use std::collections::BTreeSet;
 
@@ -18,12 +18,12 @@ use crate::support::disturbed::{Disturbed, finish};
 use crate::support::end::{End, is_duplicate};
 use crate::support::repository::{event, event_with, events};
 
-use super::{assert_contains, assert_outcome, only_item, told};
+use super::{assert_contains, assert_outcome, notifications, only_item};
 
 const RUNBOOK: &str = "StartRegionRecovery";
 
-/// Track and notify, as the template's defaults say.
-fn watching() -> Policy {
+/// Track and notify: the template's default.
+fn track_and_notify() -> Policy {
     Policy {
         primary_region: "us-east-1".to_owned(),
         recovery_region: "us-west-2".to_owned(),
@@ -33,16 +33,16 @@ fn watching() -> Policy {
     }
 }
 
-/// Everything.
-pub(super) fn recovering() -> Policy {
+/// Track, notify and recover.
+pub(super) fn all_responses() -> Policy {
     Policy {
         responses: vec![Response::Track, Response::Notify, Response::Recover],
         runbook: Some(RUNBOOK.to_owned()),
-        ..watching()
+        ..track_and_notify()
     }
 }
 
-/// Hands the event to the function that its rule invokes.
+/// Delivers the event to the function of its rule.
 pub(super) fn respond(world: &World, policy: &Policy, event: &Value) -> Result<Outcome, Error> {
     let ports = Disturbed::not(world);
     if event["source"] == "aws.health" {
@@ -59,15 +59,15 @@ fn respond_to_all(world: &World, policy: &Policy, events: &[Value]) {
 }
 
 /// The world after these events, in this order.
-pub(super) fn after(policy: &Policy, names: &[&str]) -> World {
+pub(super) fn world_after(policy: &Policy, names: &[&str]) -> World {
     let world = World::new();
     let events: Vec<Value> = names.iter().map(|name| event(name)).collect();
     respond_to_all(&world, policy, &events);
     world
 }
 
-/// The event as if the alarm had changed its state so much later.
-fn later(name: &str, by: TimeDelta) -> Value {
+/// The event with later times of its states.
+fn delayed(name: &str, by: TimeDelta) -> Value {
     let moved = |time: &Value| -> Value {
         let time: DateTime<Utc> = date(time.as_str().unwrap()).unwrap() + by;
         json!(time.format("%Y-%m-%dT%H:%M:%S%.3f+0000").to_string())
@@ -80,14 +80,14 @@ fn later(name: &str, by: TimeDelta) -> Value {
     event
 }
 
-/// What one event alone leads to.
-enum Leads {
-    /// To this outcome, and nothing else.
-    Nowhere(&'static str),
-    /// To an open incident, a message and, perhaps, a recovery.
-    To(Severity, Recovery),
-    /// To an incident that is over when it is first heard of.
-    ToItsEnd,
+/// The expected outcome of one event.
+enum Expected {
+    /// It is ignored for this reason.
+    Ignored(&'static str),
+    /// An open incident, a notification and, perhaps, a recovery.
+    Incident(Severity, Recovery),
+    /// An incident that is already over.
+    Resolved,
 }
 
 #[derive(PartialEq)]
@@ -96,42 +96,45 @@ enum Recovery {
     DoesNotStart,
 }
 
-/// Every file of an alarm.
-const FILES: &[(&str, Leads)] = {
-    use Leads::{Nowhere, To, ToItsEnd};
+/// Every event file of an alarm.
+const FILES: &[(&str, Expected)] = {
+    use Expected::{Ignored, Incident, Resolved};
     use Recovery::{DoesNotStart, Starts};
     use Severity::{Critical, High};
     &[
-        ("alarm-metric", To(High, DoesNotStart)),
-        ("alarm-metric-new", To(High, DoesNotStart)),
-        ("alarm-metric-forwarded", To(High, DoesNotStart)),
-        ("alarm-metric-math", To(High, DoesNotStart)),
-        ("alarm-anomaly-detection", To(High, DoesNotStart)),
-        ("alarm-multi-time-series", To(High, DoesNotStart)),
-        ("alarm-heartbeat-silent", To(High, DoesNotStart)),
-        // No rule lets these through; alarm-responder takes every alarm that arrives.
-        ("alarm-metric-other-name", To(High, DoesNotStart)),
-        ("alarm-of-this-stack", To(High, DoesNotStart)),
-        ("alarm-composite", To(Critical, Starts)),
-        ("alarm-signals-agree", To(Critical, Starts)),
-        // Nobody knows yet whether it will be suppressed.
-        ("alarm-composite-suppressed", To(Critical, DoesNotStart)),
-        ("alarm-metric-ok", ToItsEnd),
-        ("alarm-heartbeat-silent-ok", ToItsEnd),
-        ("alarm-signals-agree-ok", ToItsEnd),
+        ("alarm-metric", Incident(High, DoesNotStart)),
+        ("alarm-metric-new", Incident(High, DoesNotStart)),
+        ("alarm-metric-forwarded", Incident(High, DoesNotStart)),
+        ("alarm-metric-math", Incident(High, DoesNotStart)),
+        ("alarm-anomaly-detection", Incident(High, DoesNotStart)),
+        ("alarm-multi-time-series", Incident(High, DoesNotStart)),
+        ("alarm-heartbeat-silent", Incident(High, DoesNotStart)),
+        // No rule matches these; alarm-responder handles every alarm that arrives.
+        ("alarm-metric-other-name", Incident(High, DoesNotStart)),
+        ("alarm-of-this-stack", Incident(High, DoesNotStart)),
+        ("alarm-composite", Incident(Critical, Starts)),
+        ("alarm-signals-agree", Incident(Critical, Starts)),
+        // It may still be suppressed.
+        (
+            "alarm-composite-suppressed",
+            Incident(Critical, DoesNotStart),
+        ),
+        ("alarm-metric-ok", Resolved),
+        ("alarm-heartbeat-silent-ok", Resolved),
+        ("alarm-signals-agree-ok", Resolved),
         (
             "alarm-metric-insufficient-data",
-            Nowhere("insufficient-data"),
+            Ignored("insufficient-data"),
         ),
-        ("alarm-metric-muted", Nowhere("muted")),
-        ("alarm-composite-suppressed-by-alarm", Nowhere("suppressed")),
-        ("alarm-contributor", Nowhere("detail-type")),
-        ("alarm-configuration-changed", Nowhere("detail-type")),
+        ("alarm-metric-muted", Ignored("muted")),
+        ("alarm-composite-suppressed-by-alarm", Ignored("suppressed")),
+        ("alarm-contributor", Ignored("detail-type")),
+        ("alarm-configuration-changed", Ignored("detail-type")),
     ]
 };
 
 #[test]
-fn every_alarm_leads_where_it_should_and_only_several_signs_start_a_recovery() {
+fn handles_every_alarm_file_and_recovers_only_on_composite_alarms() {
     let known: BTreeSet<&str> = FILES.iter().map(|(name, _)| *name).collect();
     let files: BTreeSet<&str> = events()
         .keys()
@@ -139,21 +142,21 @@ fn every_alarm_leads_where_it_should_and_only_several_signs_start_a_recovery() {
         .filter(|name| name.starts_with("alarm-"))
         .collect();
     assert_eq!(known, files);
-    for (name, leads) in FILES {
+    for (name, expected) in FILES {
         let event = event(name);
         let world = World::new();
-        let outcome = respond(&world, &recovering(), &event).unwrap();
+        let outcome = respond(&world, &all_responses(), &event).unwrap();
         let alarm = event["detail"]["alarmName"].as_str().unwrap();
         let region = event["region"].as_str().unwrap();
-        // A name with spaces makes no ARN as others are.
+        // A name with spaces is not a valid ARN.
         let key = if alarm.contains(' ') {
             format!("alarm/111122223333/{region}/{alarm}")
         } else {
             format!("alarm/{}", event["resources"][0].as_str().unwrap())
         };
         let executions: Vec<String> = world.state().executions.keys().cloned().collect();
-        match leads {
-            Leads::Nowhere(reason) => {
+        match expected {
+            Expected::Ignored(reason) => {
                 assert_eq!(
                     (outcome.kind(), outcome.reason()),
                     ("ignored", Some(*reason)),
@@ -161,7 +164,7 @@ fn every_alarm_leads_where_it_should_and_only_several_signs_start_a_recovery() {
                 );
                 assert_eq!(world.calls(), Vec::<String>::new(), "{name}");
             }
-            Leads::To(severity, recovery) => {
+            Expected::Incident(severity, recovery) => {
                 assert_eq!(
                     (outcome.kind(), outcome.reason()),
                     ("responded", None),
@@ -179,18 +182,18 @@ fn every_alarm_leads_where_it_should_and_only_several_signs_start_a_recovery() {
                 let (title, action) = match *name {
                     "alarm-heartbeat-silent" => (
                         format!("No heartbeat from us-east-1: alarm {alarm}"),
-                        "What you must do: Check whether customers can use the workload",
+                        "What to do\nCheck whether users can reach the workload.",
                     ),
                     _ => (
                         format!("Alarm {alarm} in {region}"),
-                        "What you must do: Look at the workload itself.",
+                        "What to do\nCheck the workload itself.",
                     ),
                 };
                 assert_eq!(stored.title, title, "{name}");
-                let told = told(&world);
-                assert_eq!(told.len(), 1, "{name}");
-                assert_eq!(told[0].0, stored.title, "{name}");
-                assert_contains(&told[0].1, &[action, "OpsItem: oi-1"]);
+                let notifications = notifications(&world);
+                assert_eq!(notifications.len(), 1, "{name}");
+                assert_eq!(notifications[0].0, stored.title, "{name}");
+                assert_contains(&notifications[0].1, &[action, "OpsItem: oi-1"]);
                 let starts = usize::from(*recovery == Recovery::Starts);
                 assert_eq!(executions.len(), starts, "{name}");
                 let started = executions.first().map(|token| format!("execution-{token}"));
@@ -200,7 +203,7 @@ fn every_alarm_leads_where_it_should_and_only_several_signs_start_a_recovery() {
                     "{name}"
                 );
             }
-            Leads::ToItsEnd => {
+            Expected::Resolved => {
                 assert_eq!(
                     (outcome.kind(), outcome.reason()),
                     ("resolved", None),
@@ -216,10 +219,10 @@ fn every_alarm_leads_where_it_should_and_only_several_signs_start_a_recovery() {
                     "alarm-heartbeat-silent-ok" => {
                         format!("Heartbeats from us-east-1 arrive again: alarm {alarm}")
                     }
-                    _ => format!("Alarm {alarm} in {region} is over"),
+                    _ => format!("Alarm {alarm} in {region} is OK again"),
                 };
                 assert_eq!(stored.title, title, "{name}");
-                assert_eq!(told(&world).len(), 1, "{name}");
+                assert_eq!(notifications(&world).len(), 1, "{name}");
                 assert!(executions.is_empty(), "{name}");
             }
         }
@@ -227,10 +230,10 @@ fn every_alarm_leads_where_it_should_and_only_several_signs_start_a_recovery() {
 }
 
 #[test]
-fn an_alarm_is_tracked_and_told_in_this_order() {
+fn tracks_then_notifies_of_an_alarm() {
     let event = event("alarm-metric-math");
     let world = World::new();
-    assert_outcome!(respond(&world, &watching(), &event), "responded");
+    assert_outcome!(respond(&world, &track_and_notify(), &event), "responded");
     let key = "alarm/arn:aws:cloudwatch:us-west-2:111122223333:alarm:recovery-site-error-rate";
     assert_eq!(
         world.calls(),
@@ -250,39 +253,39 @@ fn an_alarm_is_tracked_and_told_in_this_order() {
             "**What happened.** Too many requests to the workload fail.",
             "- Alarm: `recovery-site-error-rate`",
             "- Region: `us-west-2`",
-            "- Since: 2026-10-20 14:02:48 UTC",
-            "- Its owner says: `Share of failed requests`",
-            "**CloudWatch says.**\n> `Threshold Crossed: 1 out of the last 1 datapoints [38.2",
-            "**What to do.** Look at the workload itself.",
+            "- Since: 2026-10-20T14:02:48Z",
+            "- Description of the alarm: `Share of failed requests`",
+            "**Why.** CloudWatch says:\n> `Threshold Crossed: 1 out of the last 1 datapoints [38.2",
+            "**What to do.** Check the workload itself.",
             "No recovery runbook is configured.",
         ],
     );
-    let world = after(&watching(), &["alarm-anomaly-detection"]);
+    let world = world_after(&track_and_notify(), &["alarm-anomaly-detection"]);
     assert_contains(
         &only_item(&world).description,
         &[
-            "has left the band that is usual for this time",
+            "A metric of the workload is outside its expected band.",
             "- Alarm: `recovery-orders per minute out of band`",
         ],
     );
-    let world = after(&recovering(), &["alarm-composite"]);
+    let world = world_after(&all_responses(), &["alarm-composite"]);
     assert_contains(
         &only_item(&world).description,
         &[
-            "Several signs say together that the workload is in trouble.",
+            "Several signals together show that the workload is impaired.",
             "The recovery runbook is `StartRegionRecovery`.",
         ],
     );
 }
 
 #[test]
-fn a_second_delivery_makes_no_difference_and_writes_nothing() {
+fn duplicate_event_changes_nothing() {
     for (name, _) in FILES {
         let event = event(name);
         let world = World::new();
-        respond(&world, &recovering(), &event).unwrap();
+        respond(&world, &all_responses(), &event).unwrap();
         let (end, calls) = (End::of(&world), world.calls().len());
-        respond(&world, &recovering(), &event).unwrap();
+        respond(&world, &all_responses(), &event).unwrap();
         assert_eq!(End::of(&world), end, "{name}");
         let written: Vec<String> = world.calls()[calls..]
             .iter()
@@ -293,20 +296,20 @@ fn a_second_delivery_makes_no_difference_and_writes_nothing() {
     }
 }
 
-/// A person may have resolved the item meanwhile; the event is not news.
+/// A user may have resolved the OpsItem meanwhile.
 #[test]
-fn a_second_delivery_does_not_open_what_a_person_resolved() {
+fn duplicate_event_does_not_reopen_a_resolved_ops_item() {
     for name in ["alarm-metric", "alarm-composite", "health-issue-s3-get"] {
-        let world = after(&recovering(), &[name]);
+        let world = world_after(&all_responses(), &[name]);
         world.state().items[0].item.status = Status::Resolved;
         let end = End::of(&world);
-        respond(&world, &recovering(), &event(name)).unwrap();
+        respond(&world, &all_responses(), &event(name)).unwrap();
         assert_eq!(End::of(&world), end, "{name}");
     }
 }
 
 #[test]
-fn the_end_of_an_alarm_resolves_its_item_and_is_told() {
+fn ok_resolves_the_ops_item_and_notifies() {
     const BACK: &str = "The alarm is back to OK.";
     for (begins, ends, meaning) in [
         ("alarm-metric", "alarm-metric-ok", BACK),
@@ -317,8 +320,8 @@ fn the_end_of_an_alarm_resolves_its_item_and_is_told() {
         ),
         ("alarm-signals-agree", "alarm-signals-agree-ok", BACK),
     ] {
-        let world = after(&recovering(), &[begins]);
-        let outcome = assert_outcome!(respond(&world, &recovering(), &event(ends)), "resolved");
+        let world = world_after(&all_responses(), &[begins]);
+        let outcome = assert_outcome!(respond(&world, &all_responses(), &event(ends)), "resolved");
         assert_eq!(outcome.id("opsItemId"), Some("oi-1"));
         let stored = only_item(&world);
         assert_eq!(
@@ -329,11 +332,11 @@ fn the_end_of_an_alarm_resolves_its_item_and_is_told() {
             &stored.description,
             &[
                 meaning,
-                "If a recovery was started, decide whether to go on with it.",
+                "If a recovery was started, decide whether to continue it.",
             ],
         );
-        assert_eq!(told(&world).len(), 2);
-        // What was started goes on, and is written down.
+        assert_eq!(notifications(&world).len(), 2);
+        // A recovery that was started continues and stays recorded.
         let started = usize::from(begins == "alarm-signals-agree");
         assert_eq!(world.state().executions.len(), started, "{begins}");
         assert_eq!(
@@ -344,22 +347,22 @@ fn the_end_of_an_alarm_resolves_its_item_and_is_told() {
 }
 
 #[test]
-fn an_alarm_heard_of_after_its_end_starts_nothing_and_alarms_nobody() {
+fn alarm_delivered_after_its_end_starts_and_notifies_nothing() {
     for (begins, ends) in [
         ("alarm-metric", "alarm-metric-ok"),
         ("alarm-signals-agree", "alarm-signals-agree-ok"),
     ] {
-        let world = after(&recovering(), &[ends, begins]);
+        let world = world_after(&all_responses(), &[ends, begins]);
         let stored = only_item(&world);
         assert_eq!(stored.item.status, Status::Resolved);
-        assert!(stored.title.ends_with(" is over"), "{}", stored.title);
+        assert!(stored.title.ends_with(" is OK again"), "{}", stored.title);
         assert!(world.state().executions.is_empty());
-        assert_eq!(told(&world).len(), 1);
+        assert_eq!(notifications(&world).len(), 1);
     }
 }
 
 #[test]
-fn an_ok_that_ends_no_alarm_is_no_incident() {
+fn ignores_an_ok_without_an_incident() {
     for previous in ["INSUFFICIENT_DATA", "OK", "?"] {
         let ok = event_with(
             "alarm-metric-ok",
@@ -368,36 +371,36 @@ fn an_ok_that_ends_no_alarm_is_no_incident() {
         );
         let world = World::new();
         assert_outcome!(
-            respond(&world, &recovering(), &ok),
+            respond(&world, &all_responses(), &ok),
             "ignored",
             "no-incident"
         );
         let state = world.state();
         assert!(state.items.is_empty() && state.notifications.is_empty());
     }
-    // But it is the end of one that is there: the data came back by way of INSUFFICIENT_DATA.
+    // But it ends an open incident: the data returned by way of INSUFFICIENT_DATA.
     let ok = event_with(
         "alarm-metric-ok",
         "/detail/previousState/value",
         json!("INSUFFICIENT_DATA"),
     );
-    let world = after(&recovering(), &["alarm-metric"]);
-    assert_outcome!(respond(&world, &recovering(), &ok), "resolved");
+    let world = world_after(&all_responses(), &["alarm-metric"]);
+    assert_outcome!(respond(&world, &all_responses(), &ok), "resolved");
     assert_eq!(only_item(&world).item.status, Status::Resolved);
-    // Of one that ended long ago it is none.
-    let long_after = later("alarm-metric-ok", TimeDelta::hours(3));
+    // It does not end one that ended long ago.
+    let long_after = delayed("alarm-metric-ok", TimeDelta::hours(3));
     let mut unknown = long_after;
     unknown["detail"]["previousState"]["value"] = json!("INSUFFICIENT_DATA");
     let end = End::of(&world);
     assert_outcome!(
-        respond(&world, &recovering(), &unknown),
+        respond(&world, &all_responses(), &unknown),
         "ignored",
         "no-incident"
     );
     assert_eq!(End::of(&world), end);
 }
 
-/// ALARM and OK, each so many minutes after the alarm of the event files.
+/// ALARM and OK in turn, each this many minutes after the alarm of the event files.
 fn flapping(begins: &str, ends: &str, minutes: &[i64]) -> Vec<Value> {
     let between = date(
         event(ends)["detail"]["state"]["timestamp"]
@@ -417,35 +420,35 @@ fn flapping(begins: &str, ends: &str, minutes: &[i64]) -> Vec<Value> {
         .map(|(number, minute)| {
             let minute = TimeDelta::minutes(*minute);
             if number % 2 == 0 {
-                later(begins, minute)
+                delayed(begins, minute)
             } else {
-                later(ends, minute - between)
+                delayed(ends, minute - between)
             }
         })
         .collect()
 }
 
 #[test]
-fn flapping_opens_no_second_item_and_starts_one_recovery() {
+fn flapping_alarm_has_one_ops_item_and_one_recovery() {
     let (begins, ends) = ("alarm-signals-agree", "alarm-signals-agree-ok");
-    // Each within an hour of the end before it, though the whole takes longer.
+    // Each within an hour after the end before it, although the sequence is longer.
     let world = World::new();
     let changes = flapping(begins, ends, &[0, 10, 30, 45, 100, 110, 169]);
-    respond_to_all(&world, &recovering(), &changes);
+    respond_to_all(&world, &all_responses(), &changes);
     let stored = only_item(&world);
     assert_eq!(stored.item.status, Status::Open);
-    assert_eq!(told(&world).len(), changes.len());
+    assert_eq!(notifications(&world).len(), changes.len());
     assert_eq!(world.state().executions.len(), 1);
-    // Everything delivered once more, the oldest last: nothing is opened, told or started.
+    // Everything delivered again, the oldest last: nothing is opened, notified or started.
     let end = End::of(&world);
     let again: Vec<Value> = changes.into_iter().rev().collect();
-    respond_to_all(&world, &recovering(), &again);
+    respond_to_all(&world, &all_responses(), &again);
     assert_eq!(End::of(&world), end);
-    assert_eq!(told(&world).len(), again.len());
+    assert_eq!(notifications(&world).len(), again.len());
 }
 
 #[test]
-fn two_changes_within_one_second_are_told_apart() {
+fn distinguishes_changes_within_one_second() {
     let ok = |millisecond: i64| {
         flapping("alarm-signals-agree", "alarm-signals-agree-ok", &[0, 0])
             .pop()
@@ -462,43 +465,44 @@ fn two_changes_within_one_second_are_told_apart() {
     let world = World::new();
     respond_to_all(
         &world,
-        &recovering(),
+        &all_responses(),
         &[alarm.clone(), ok(900), alarm.clone()],
     );
     assert_eq!(only_item(&world).item.status, Status::Resolved);
-    assert_eq!(told(&world).len(), 2);
+    assert_eq!(notifications(&world).len(), 2);
     let world = World::new();
-    respond_to_all(&world, &recovering(), &[alarm.clone(), ok(100)]);
+    respond_to_all(&world, &all_responses(), &[alarm.clone(), ok(100)]);
     assert_eq!(only_item(&world).item.status, Status::Open);
 }
 
-/// Whoever reads the last message must not take the trouble for over.
+/// The last notification must not say that the incident is over.
 #[test]
-fn an_end_that_is_told_of_after_the_next_trouble_calms_nobody() {
+fn outdated_ok_does_not_notify_or_resolve() {
     let (begins, ends) = ("alarm-signals-agree", "alarm-signals-agree-ok");
     let world = World::new();
     let mut changes = flapping(begins, ends, &[0, 10, 30]);
     changes.swap(1, 2);
-    respond_to_all(&world, &recovering(), &changes[..2]);
-    let outcome = assert_outcome!(respond(&world, &recovering(), &changes[2]), "responded");
+    respond_to_all(&world, &all_responses(), &changes[..2]);
+    let outcome = assert_outcome!(respond(&world, &all_responses(), &changes[2]), "responded");
     assert_eq!(outcome.id("opsItemId"), Some("oi-1"));
     let stored = only_item(&world);
     assert_eq!(stored.item.status, Status::Open);
-    let told = told(&world);
-    assert_eq!(told.len(), 2, "{told:#?}");
+    let notifications = notifications(&world);
+    assert_eq!(notifications.len(), 2, "{notifications:#?}");
     assert!(
-        told.iter()
-            .all(|(subject, _)| !subject.ends_with("is over"))
+        notifications
+            .iter()
+            .all(|(subject, _)| !subject.ends_with("is OK again"))
     );
     assert_eq!(world.state().executions.len(), 1);
 }
 
 #[test]
-fn the_same_alarm_long_after_is_another_incident_and_may_start_another_recovery() {
+fn alarm_an_hour_later_is_a_new_incident_with_another_recovery() {
     let (begins, ends) = ("alarm-signals-agree", "alarm-signals-agree-ok");
     let changes = flapping(begins, ends, &[0, 10, 71]);
     let world = World::new();
-    respond_to_all(&world, &recovering(), &changes);
+    respond_to_all(&world, &all_responses(), &changes);
     let state = world.state();
     let [first, second] = state.items.as_slice() else {
         panic!("{:#?}", state.items);
@@ -510,7 +514,7 @@ fn the_same_alarm_long_after_is_another_incident_and_may_start_another_recovery(
     );
     assert!(!is_duplicate(first));
     assert_eq!(state.notifications.len(), 3);
-    assert_eq!(state.executions.len(), 2, "with a token of its own");
+    assert_eq!(state.executions.len(), 2, "with another token");
     let execution = |item: &StoredItem| item.item.data["recovery:runbook-execution"].clone();
     assert_ne!(execution(first), execution(second));
     let about: BTreeSet<String> = state
@@ -520,48 +524,48 @@ fn the_same_alarm_long_after_is_another_incident_and_may_start_another_recovery(
         .collect();
     assert_eq!(about, ["oi-1", "oi-2"].map(str::to_owned).into());
     drop(state);
-    // All of it once more.
+    // Everything delivered again.
     let end = End::of(&world);
-    respond_to_all(&world, &recovering(), &changes);
+    respond_to_all(&world, &all_responses(), &changes);
     assert_eq!(End::of(&world), end);
-    // And the second one ends without the first.
+    // The second one ends without the first.
     let over = flapping(begins, ends, &[0, 80]).pop().unwrap();
-    assert_outcome!(respond(&world, &recovering(), &over), "resolved");
+    assert_outcome!(respond(&world, &all_responses(), &over), "resolved");
     let state = world.state();
     assert_eq!(state.items.len(), 2);
     assert_eq!(state.items[1].item.status, Status::Resolved);
 }
 
-/// An alarm that stays is one incident, however long it takes.
+/// An alarm that stays in ALARM is one incident, however long it lasts.
 #[test]
-fn an_alarm_that_lasts_for_days_ends_its_own_item() {
+fn ok_after_days_resolves_the_original_ops_item() {
     let changes = flapping("alarm-metric", "alarm-metric-ok", &[0, 5_000]);
     let world = World::new();
-    respond_to_all(&world, &recovering(), &changes);
+    respond_to_all(&world, &all_responses(), &changes);
     assert_eq!(only_item(&world).item.status, Status::Resolved);
 }
 
 #[test]
-fn a_wait_that_is_over_starts_what_it_held_back() {
-    // The same change, told before and after its suppressor was waited for.
-    let world = after(&recovering(), &["alarm-composite-suppressed"]);
+fn starts_the_recovery_when_the_suppressor_wait_ends() {
+    // The same change before and after the wait for its suppressor.
+    let world = world_after(&all_responses(), &["alarm-composite-suppressed"]);
     assert_contains(
         &only_item(&world).description,
-        &["it may be suppressed yet"],
+        &["which may still suppress it"],
     );
     assert!(world.state().executions.is_empty());
     let outcome = assert_outcome!(
-        respond(&world, &recovering(), &event("alarm-composite")),
+        respond(&world, &all_responses(), &event("alarm-composite")),
         "responded"
     );
     assert!(outcome.id("automationExecutionId").is_some());
     assert_eq!(world.state().executions.len(), 1);
-    assert_eq!(told(&world).len(), 1, "it is one message");
+    assert_eq!(notifications(&world).len(), 1, "it is one notification");
     only_item(&world);
 }
 
 #[test]
-fn what_is_silenced_may_end_what_it_opened_before() {
+fn muted_or_suppressed_ok_resolves_an_open_incident() {
     for (name, pointer, value) in [
         (
             "alarm-metric-ok",
@@ -574,16 +578,19 @@ fn what_is_silenced_may_end_what_it_opened_before() {
             json!("Alarm"),
         ),
     ] {
-        let world = after(&recovering(), &["alarm-metric"]);
+        let world = world_after(&all_responses(), &["alarm-metric"]);
         let ok = event_with(name, pointer, value);
-        assert_outcome!(respond(&world, &recovering(), &ok), "resolved");
+        assert_outcome!(respond(&world, &all_responses(), &ok), "resolved");
         assert_eq!(only_item(&world).item.status, Status::Resolved);
     }
 }
 
 #[test]
-fn one_alarm_of_two_regions_is_two_incidents() {
-    let world = after(&recovering(), &["alarm-metric", "alarm-metric-forwarded"]);
+fn same_alarm_in_two_regions_is_two_incidents() {
+    let world = world_after(
+        &all_responses(),
+        &["alarm-metric", "alarm-metric-forwarded"],
+    );
     let state = world.state();
     assert_eq!(state.items.len(), 2);
     let regions: Vec<&str> = state
@@ -605,13 +612,13 @@ fn related(world: &World) -> Vec<Vec<String>> {
 }
 
 #[test]
-fn incidents_that_are_open_together_refer_to_each_other() {
+fn relates_open_incidents_to_each_other() {
     let both = [vec!["oi-2".to_owned()], vec!["oi-1".to_owned()]];
     for order in [
         ["alarm-composite", "health-multiple-services"],
         ["health-multiple-services", "alarm-composite"],
     ] {
-        let world = after(&recovering(), &order);
+        let world = world_after(&all_responses(), &order);
         assert_eq!(related(&world), both, "{order:?}");
         for item in &world.state().items {
             assert_eq!(
@@ -619,12 +626,12 @@ fn incidents_that_are_open_together_refer_to_each_other() {
                 item.related[0].to_string()
             );
         }
-        // Which of them may start a recovery is not for the relation to say: each has a token of its
-        // own, and the runbook looks whether one runs already.
+        // The relation does not decide which of them starts a recovery: each has another token, and the
+        // runbook checks whether one is already running.
         assert_eq!(world.state().executions.len(), 2);
-        // Nothing of it is written again.
+        // A repeated delivery updates nothing.
         let calls = world.calls().len();
-        respond(&world, &recovering(), &event(order[0])).unwrap();
+        respond(&world, &all_responses(), &event(order[0])).unwrap();
         let updates = world.calls()[calls..]
             .iter()
             .filter(|call| call.starts_with("ssm:UpdateOpsItem"))
@@ -634,13 +641,13 @@ fn incidents_that_are_open_together_refer_to_each_other() {
 }
 
 #[test]
-fn a_third_incident_joins_and_one_that_is_over_is_not_joined() {
+fn relates_new_incidents_only_to_open_ones() {
     let names = [
         "alarm-composite",
         "health-multiple-services",
         "alarm-heartbeat-silent",
     ];
-    let world = after(&recovering(), &names);
+    let world = world_after(&all_responses(), &names);
     let ids = |ids: &[&str]| -> Vec<String> { ids.iter().map(|id| (*id).to_owned()).collect() };
     assert_eq!(
         related(&world),
@@ -650,15 +657,14 @@ fn a_third_incident_joins_and_one_that_is_over_is_not_joined() {
             ids(&["oi-1", "oi-2"])
         ]
     );
-    // The Health incident ends: what was related stays so, as a record; who comes later is related
-    // to what is open.
+    // The Health incident ends. Existing relations stay; a later incident is related to the open ones.
     respond(
         &world,
-        &recovering(),
+        &all_responses(),
         &event("health-multiple-services-closed"),
     )
     .unwrap();
-    respond(&world, &recovering(), &event("alarm-metric-math")).unwrap();
+    respond(&world, &all_responses(), &event("alarm-metric-math")).unwrap();
     assert_eq!(
         related(&world),
         [
@@ -668,7 +674,7 @@ fn a_third_incident_joins_and_one_that_is_over_is_not_joined() {
             ids(&["oi-1", "oi-3"])
         ]
     );
-    // Items of jobs are no incidents.
+    // OpsItems of jobs are not incidents.
     let world = World::new();
     finish(opsitem_creator::handle(
         &Disturbed::not(&world),
@@ -676,19 +682,19 @@ fn a_third_incident_joins_and_one_that_is_over_is_not_joined() {
         &event("copy-failed"),
     ))
     .unwrap();
-    respond(&world, &recovering(), &event("alarm-composite")).unwrap();
+    respond(&world, &all_responses(), &event("alarm-composite")).unwrap();
     assert_eq!(related(&world), [ids(&[]), ids(&[])]);
 }
 
 #[test]
-fn an_item_refers_to_ten_others_at_most() {
+fn relates_at_most_ten_ops_items() {
     let world = World::new();
     for number in 0..14 {
         let mut event = event("alarm-metric");
         event["resources"] = json!([format!(
             "arn:aws:cloudwatch:us-west-2:111122223333:alarm:recovery-{number}"
         )]);
-        respond(&world, &recovering(), &event).unwrap();
+        respond(&world, &all_responses(), &event).unwrap();
     }
     for (item, related) in related(&world).iter().enumerate() {
         assert_eq!(related.len(), 10, "item {item}");
@@ -696,14 +702,14 @@ fn an_item_refers_to_ten_others_at_most() {
     }
 }
 
-/// Two runs made an item at the same moment, and the younger one died before it could tell.
+/// Two runs created an OpsItem at the same time, and the younger run stopped before it resolved its own.
 #[test]
-fn a_younger_open_duplicate_is_resolved_when_it_is_found() {
+fn resolves_a_younger_duplicate_ops_item() {
     for (name, kind) in [
         ("alarm-metric", "alarm"),
         ("health-issue-s3-get", "health-event"),
     ] {
-        let world = after(&recovering(), &[name]);
+        let world = world_after(&all_responses(), &[name]);
         let key = only_item(&world).key;
         let twin = NewOpsItem {
             key: ItemKey::new("other", "key"),
@@ -720,7 +726,7 @@ fn a_younger_open_duplicate_is_resolved_when_it_is_found() {
         .unwrap();
         world.state().items[1].key = key.clone();
         assert!(key.as_str().starts_with(kind));
-        let outcome = assert_outcome!(respond(&world, &recovering(), &event(name)), "responded");
+        let outcome = assert_outcome!(respond(&world, &all_responses(), &event(name)), "responded");
         assert_eq!(outcome.id("opsItemId"), Some("oi-1"), "{name}");
         let state = world.state();
         let [first, second] = state.items.as_slice() else {
@@ -732,26 +738,26 @@ fn a_younger_open_duplicate_is_resolved_when_it_is_found() {
         assert_eq!(
             first.related,
             [],
-            "{name}: a duplicate is no other incident"
+            "{name}: a duplicate is not another incident"
         );
         assert_eq!(state.notifications.len(), 1, "{name}");
     }
 }
 
 #[test]
-fn without_an_ops_item_no_alarm_starts_a_recovery() {
+fn starts_no_recovery_without_an_ops_item() {
     let untracked = Policy {
         responses: vec![Response::Notify, Response::Recover],
-        ..recovering()
+        ..all_responses()
     };
-    let world = after(&untracked, &["alarm-composite"]);
-    assert_eq!(told(&world).len(), 1);
+    let world = world_after(&untracked, &["alarm-composite"]);
+    assert_eq!(notifications(&world).len(), 1);
     let state = world.state();
     assert!(state.executions.is_empty() && state.items.is_empty());
 }
 
 #[test]
-fn what_is_no_alarm_is_ignored_without_a_call() {
+fn ignores_other_events_without_a_call() {
     for (name, reason) in [
         ("health-multiple-services", "source"),
         ("heartbeat", "source"),
@@ -761,7 +767,7 @@ fn what_is_no_alarm_is_ignored_without_a_call() {
         let world = World::new();
         let answer = finish(alarm_responder::handle(
             &Disturbed::not(&world),
-            &recovering(),
+            &all_responses(),
             &event(name),
         ));
         assert_outcome!(answer, "ignored", Some(reason));
@@ -770,7 +776,7 @@ fn what_is_no_alarm_is_ignored_without_a_call() {
 }
 
 #[test]
-fn an_event_without_its_alarm_or_state_says_what_is_missing() {
+fn names_the_missing_member_of_an_alarm() {
     for (pointer, field) in [
         ("/detail/alarmName", "detail.alarmName"),
         ("/detail/state/value", "detail.state.value"),
@@ -778,7 +784,7 @@ fn an_event_without_its_alarm_or_state_says_what_is_missing() {
         for value in [json!(null), json!(""), json!({}), json!([])] {
             let event = event_with("alarm-metric", pointer, value);
             let world = World::new();
-            let error = respond(&world, &recovering(), &event).unwrap_err();
+            let error = respond(&world, &all_responses(), &event).unwrap_err();
             assert_eq!(error.error_type(), "Permanent");
             assert_contains(&error.to_string(), &[field, "events/"]);
             assert_eq!(world.calls(), Vec::<String>::new());

@@ -1,5 +1,4 @@
-//! `BackupFinishedRule`: a backup job ended. Without a new recovery point, what a recovery would
-//! lose grows.
+//! `BackupFinishedRule`: a backup job ended. Without a new recovery point, the achievable RPO grows.
 
 use recovery_core::fakes::World;
 use recovery_core::ops_item::{Severity, Status};
@@ -10,7 +9,7 @@ use crate::support::restored::track;
 use super::{assert_contains, assert_outcome, only_item};
 
 #[test]
-fn a_backup_that_was_not_made_is_told_as_a_growing_loss_of_data() {
+fn failed_backup_opens_an_ops_item_about_the_growing_rpo() {
     for (name, state) in [
         ("backup-failed", "FAILED"),
         ("backup-aborted", "ABORTED"),
@@ -23,15 +22,14 @@ fn a_backup_that_was_not_made_is_told_as_a_growing_loss_of_data() {
         let id = event["detail"]["backupJobId"].as_str();
         assert_eq!(outcome.id("backupJobId"), id, "{name}");
         let stored = only_item(&world);
-        let title = format!("{}: recovery would lose more data", state.to_lowercase());
+        let title = format!("{}: RPO at risk", state.to_lowercase());
         assert!(stored.title.ends_with(&title), "{}", stored.title);
         assert_contains(
             &stored.description,
             &[
                 &format!("is `{state}`."),
-                "There is no new recovery point of this resource",
-                "grows until a backup succeeds",
-                "**What to do.** Read the message above.",
+                "The newest recovery point of this resource in the recovery Region gets older.",
+                "**What to do.** Read the message.",
             ],
         );
         assert_eq!(
@@ -42,7 +40,7 @@ fn a_backup_that_was_not_made_is_told_as_a_growing_loss_of_data() {
 }
 
 #[test]
-fn a_completed_backup_where_the_owner_wants_it_is_on_record_and_resolved() {
+fn completed_backup_has_a_resolved_ops_item() {
     for name in ["backup-completed", "backup-completed-with-issues"] {
         let world = World::new();
         assert_outcome!(track(&world, &event(name)), "resolved");
@@ -55,7 +53,7 @@ fn a_completed_backup_where_the_owner_wants_it_is_on_record_and_resolved() {
 }
 
 #[test]
-fn a_backup_that_goes_on_is_ignored_without_a_call() {
+fn ignores_a_running_backup_without_a_call() {
     for name in [
         "backup-running",
         "backup-pending",

@@ -1,5 +1,5 @@
-//! `CopyFinishedRule`: a copy of a recovery point ended. A failed one is data that is not in the
-//! recovery Region, and its OpsItem says so.
+//! `CopyFinishedRule`: a copy job ended. If it failed, the recovery point is missing in the recovery
+//! Region, and the OpsItem says so.
 
 use recovery_core::fakes::World;
 use recovery_core::ops_item::{Severity, Status};
@@ -10,7 +10,7 @@ use crate::support::restored::track;
 use super::{assert_contains, assert_outcome, only_item};
 
 #[test]
-fn a_failed_copy_is_told_as_a_growing_loss_of_data() {
+fn failed_copy_opens_an_ops_item_about_the_growing_rpo() {
     let event = event("copy-failed");
     let world = World::new();
 
@@ -20,19 +20,16 @@ fn a_failed_copy_is_told_as_a_growing_loss_of_data() {
     assert_eq!(outcome.id("copyJobId"), Some(id));
     let stored = only_item(&world);
     assert_eq!(stored.key.as_str(), format!("copy-job/{id}"));
-    assert_eq!(
-        stored.title,
-        "Backup copy of EBS failed: recovery would lose more data"
-    );
+    assert_eq!(stored.title, "Copy job (EBS) failed: RPO at risk");
     assert_contains(
         &stored.description,
         &[
             &format!("Copy job `{id}` (`EBS`) is `FAILED`."),
-            "- Resource: `arn:aws:ec2:us-east-1:111122223333:volume/vol-0763fb4e71a955616`",
+            "- Protected resource: `arn:aws:ec2:us-east-1:111122223333:volume/vol-0763fb4e71a955616`",
             "- Recovery point: (not named)",
-            "- Message: `The role may not list the tags of the resource`",
-            "that grows until a copy succeeds",
-            "**What to do.** Read the message above.",
+            "**Why.** AWS Backup says: `The role may not list the tags of the resource`.",
+            "The newest recovery point of this resource in the recovery Region gets older.",
+            "**What to do.** Read the message.",
         ],
     );
     assert_eq!(
@@ -42,14 +39,14 @@ fn a_failed_copy_is_told_as_a_growing_loss_of_data() {
 }
 
 #[test]
-fn a_partial_copy_is_tracked_too() {
+fn tracks_a_partial_copy() {
     let world = World::new();
     assert_outcome!(track(&world, &event("copy-partial")), "tracked");
     assert!(only_item(&world).title.contains(" partial: "));
 }
 
 #[test]
-fn a_completed_copy_where_the_owner_wants_it_is_on_record_and_resolved() {
+fn completed_copy_has_a_resolved_ops_item() {
     let world = World::new();
     assert_outcome!(track(&world, &event("copy-completed")), "resolved");
     let stored = only_item(&world);
@@ -59,12 +56,12 @@ fn a_completed_copy_where_the_owner_wants_it_is_on_record_and_resolved() {
     );
     assert_contains(
         &stored.description,
-        &["can restore this resource as of this backup"],
+        &["A recovery can use the new recovery point."],
     );
 }
 
 #[test]
-fn a_copy_that_goes_on_is_ignored_without_a_call() {
+fn ignores_a_running_copy_without_a_call() {
     for name in ["copy-running", "copy-created"] {
         let world = World::new();
         assert_outcome!(track(&world, &event(name)), "ignored", "state");

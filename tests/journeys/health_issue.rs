@@ -1,5 +1,5 @@
-//! `HealthIssueRule`: AWS reports trouble. health-event-responder keeps one OpsItem for the
-//! incident, tells people, and starts the recovery runbook where the owner chose so.
+//! `HealthIssueRule`: AWS Health reports an issue. health-event-responder keeps one OpsItem for the
+//! incident, notifies, and starts the recovery runbook if the response `recover` is configured.
 
 use recovery_core::detect::{Policy, Response};
 use recovery_core::error::Error;
@@ -12,12 +12,12 @@ use crate::support::disturbed::{Disturbed, finish};
 use crate::support::end::End;
 use crate::support::repository::{event, event_with};
 
-use super::{assert_contains, assert_outcome, only_item, told};
+use super::{assert_contains, assert_outcome, notifications, only_item};
 
 const RUNBOOK: &str = "StartRegionRecovery";
 
-/// Track and notify, as the template's defaults say.
-fn watching() -> Policy {
+/// Track and notify: the template's default.
+fn track_and_notify() -> Policy {
     Policy {
         primary_region: "us-east-1".to_owned(),
         recovery_region: "us-west-2".to_owned(),
@@ -27,12 +27,12 @@ fn watching() -> Policy {
     }
 }
 
-/// Everything.
-fn recovering() -> Policy {
+/// Track, notify and recover.
+fn all_responses() -> Policy {
     Policy {
         responses: vec![Response::Track, Response::Notify, Response::Recover],
         runbook: Some(RUNBOOK.to_owned()),
-        ..watching()
+        ..track_and_notify()
     }
 }
 
@@ -45,7 +45,7 @@ fn respond(world: &World, policy: &Policy, event: &Value) -> Result<Outcome, Err
 }
 
 /// The world after these events, in this order.
-fn after(policy: &Policy, events: &[&str]) -> World {
+fn world_after(policy: &Policy, events: &[&str]) -> World {
     let world = World::new();
     for name in events {
         respond(&world, policy, &event(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
@@ -54,11 +54,11 @@ fn after(policy: &Policy, events: &[&str]) -> World {
 }
 
 #[test]
-fn trouble_of_a_service_is_tracked_and_told() {
+fn tracks_and_notifies_of_a_service_issue() {
     let event = event("health-issue-s3-get");
     let world = World::new();
 
-    let outcome = assert_outcome!(respond(&world, &watching(), &event), "responded");
+    let outcome = assert_outcome!(respond(&world, &track_and_notify(), &event), "responded");
 
     let key = format!(
         "health-event/{}",
@@ -74,21 +74,22 @@ fn trouble_of_a_service_is_tracked_and_told() {
             format!("ssm:DescribeOpsItems {key}"),
             format!("ssm:CreateOpsItem {key}"),
             format!("ssm:DescribeOpsItems {key}"),
-            "sns:Publish AWS Health: S3 in trouble in us-east-1".to_owned(),
+            "sns:Publish AWS Health: issue with S3 in us-east-1".to_owned(),
             "ssm:UpdateOpsItem oi-1".to_owned(),
             "ssm:DescribeOpsItems open incidents".to_owned(),
         ]
     );
     let stored = only_item(&world);
-    assert_eq!(stored.title, "AWS Health: S3 in trouble in us-east-1");
+    assert_eq!(stored.title, "AWS Health: issue with S3 in us-east-1");
     assert_contains(
         &stored.description,
         &[
-            "**What happened.** A service that the workload may depend on is in trouble.",
+            "**What happened.** A service that the workload may depend on is impaired.",
             "- Region: `us-east-1`",
-            "- Since: 2026-10-20 13:49:00 UTC",
+            "- Since: 2026-10-20T13:49:00Z",
             "> `[06:49 AM PDT] We are investigating increased error rates for GET requests",
-            "**What to do.** Look at the workload itself.",
+            "**What was done.** The OpsItem of this incident was created or updated. No recovery was started.",
+            "**What to do.** Check the workload itself.",
             "No recovery runbook is configured.",
         ],
     );
@@ -96,22 +97,19 @@ fn trouble_of_a_service_is_tracked_and_told() {
         (stored.severity, stored.item.status),
         (Severity::High, Status::Open)
     );
-    let told = told(&world);
-    let [(subject, message)] = told.as_slice() else {
-        panic!("told {} times", told.len());
+    let notifications = notifications(&world);
+    let [(subject, message)] = notifications.as_slice() else {
+        panic!("notified {} times", notifications.len());
     };
-    assert_eq!(subject, "AWS Health: S3 in trouble in us-east-1");
+    assert_eq!(subject, "AWS Health: issue with S3 in us-east-1");
     assert_contains(
         message,
-        &[
-            "What you must do: Look at the workload itself.",
-            "OpsItem: oi-1",
-        ],
+        &["What to do\nCheck the workload itself.", "OpsItem: oi-1"],
     );
 }
 
 #[test]
-fn a_region_in_trouble_as_a_whole_is_critical() {
+fn issue_of_several_services_is_critical() {
     for name in [
         "health-multiple-services",
         "health-multiple-services-backup-region",
@@ -120,38 +118,38 @@ fn a_region_in_trouble_as_a_whole_is_critical() {
         "health-multiple-services-short-arn",
         "health-multiple-services-wrong-weekday",
     ] {
-        let world = after(&watching(), &[name]);
+        let world = world_after(&track_and_notify(), &[name]);
         let stored = only_item(&world);
         assert_eq!(stored.severity, Severity::Critical, "{name}");
         assert_eq!(
             stored.title,
-            "AWS Health: several services in trouble in us-east-1"
+            "AWS Health: issue with multiple services in us-east-1"
         );
         assert_contains(
             &stored.description,
             &[
-                "in trouble as a whole",
-                "each minute of deciding counts in the recovery time",
+                "Multiple services of the primary Region are impaired.",
+                "The time until you decide counts in the RTO.",
             ],
         );
-        assert_eq!(told(&world).len(), 1, "{name}");
+        assert_eq!(notifications(&world).len(), 1, "{name}");
     }
 }
 
 #[test]
-fn other_partitions_work_the_same() {
+fn recovers_in_other_partitions() {
     let policy = Policy {
         primary_region: "cn-north-1".to_owned(),
         recovery_region: "cn-northwest-1".to_owned(),
-        ..recovering()
+        ..all_responses()
     };
-    let world = after(&policy, &["health-multiple-services-aws-cn"]);
+    let world = world_after(&policy, &["health-multiple-services-aws-cn"]);
     assert_eq!(only_item(&world).severity, Severity::Critical);
     assert_eq!(world.state().executions.len(), 1);
 }
 
 #[test]
-fn the_copy_for_the_backup_region_changes_nothing() {
+fn copy_for_the_backup_region_changes_nothing() {
     for (event, copy) in [
         ("health-issue-s3-get", "health-issue-s3-get-backup-region"),
         (
@@ -159,34 +157,34 @@ fn the_copy_for_the_backup_region_changes_nothing() {
             "health-multiple-services-backup-region",
         ),
     ] {
-        let once = End::of(&after(&recovering(), &[event]));
+        let once = End::of(&world_after(&all_responses(), &[event]));
         for order in [[event, copy], [copy, event]] {
-            let world = after(&recovering(), &order);
+            let world = world_after(&all_responses(), &order);
             assert_eq!(End::of(&world), once, "{order:?}");
-            assert_eq!(told(&world).len(), 1, "{order:?}");
+            assert_eq!(notifications(&world).len(), 1, "{order:?}");
         }
     }
 }
 
 #[test]
-fn pages_in_any_order_are_one_incident_told_once() {
+fn pages_in_any_order_are_one_incident_with_one_notification() {
     let pages = [
         "health-multiple-services-paged-1",
         "health-multiple-services-paged-2",
     ];
     for order in [[pages[0], pages[1]], [pages[1], pages[0]]] {
-        let world = after(&recovering(), &order);
+        let world = world_after(&all_responses(), &order);
         only_item(&world);
-        assert_eq!(told(&world).len(), 1, "{order:?}");
-        // Resources of this account only: people look, nothing is started.
+        assert_eq!(notifications(&world).len(), 1, "{order:?}");
+        // It names resources of this account only, so no recovery starts.
         assert!(world.state().executions.is_empty());
     }
 }
 
 #[test]
-fn an_update_is_written_into_the_same_item_and_told() {
-    let world = after(
-        &watching(),
+fn updates_the_same_ops_item_and_notifies() {
+    let world = world_after(
+        &track_and_notify(),
         &["health-issue-s3-get", "health-issue-s3-get-updated"],
     );
     let stored = only_item(&world);
@@ -195,22 +193,22 @@ fn an_update_is_written_into_the_same_item_and_told() {
         .as_str()
         .unwrap();
     assert_contains(&stored.description, &[&format!("> `{news}`")]);
-    assert_eq!(told(&world).len(), 2);
+    assert_eq!(notifications(&world).len(), 2);
 
-    // The older message, delivered late, does not put the item back.
-    respond(&world, &watching(), &event("health-issue-s3-get")).unwrap();
+    // The older message, delivered late, does not overwrite the OpsItem.
+    respond(&world, &track_and_notify(), &event("health-issue-s3-get")).unwrap();
     assert_contains(&only_item(&world).description, &[&format!("> `{news}`")]);
-    assert_eq!(told(&world).len(), 2);
+    assert_eq!(notifications(&world).len(), 2);
 }
 
 #[test]
-fn the_end_resolves_the_item_and_is_told() {
+fn closed_event_resolves_the_ops_item_and_notifies() {
     for end in [
         "health-issue-s3-get-closed",
         "health-issue-s3-get-resolved-but-open",
     ] {
-        let world = after(&recovering(), &["health-issue-s3-get"]);
-        assert_outcome!(respond(&world, &recovering(), &event(end)), "resolved");
+        let world = world_after(&all_responses(), &["health-issue-s3-get"]);
+        assert_outcome!(respond(&world, &all_responses(), &event(end)), "resolved");
         let stored = only_item(&world);
         assert_eq!(
             (stored.severity, stored.item.status),
@@ -218,36 +216,39 @@ fn the_end_resolves_the_item_and_is_told() {
         );
         assert_eq!(
             stored.title,
-            "AWS Health: S3 in us-east-1 reported as resolved"
+            "AWS Health: issue with S3 in us-east-1 resolved"
         );
         assert_contains(
             &stored.description,
             &["Check that the workload works in the primary Region."],
         );
-        assert_eq!(told(&world).len(), 2, "{end}");
+        assert_eq!(notifications(&world).len(), 2, "{end}");
         assert_eq!(world.state().executions.len(), 1, "{end}");
     }
 }
 
 #[test]
-fn an_end_that_only_the_text_tells_resolves_the_item_and_starts_nothing() {
+fn end_in_the_description_resolves_the_ops_item() {
     const END: &str = "health-multiple-services-operating-normally";
-    // Also as the first message that arrives.
-    let world = after(&recovering(), &[END]);
+    // As the first message that arrives, too.
+    let world = world_after(&all_responses(), &[END]);
     assert_eq!(only_item(&world).item.status, Status::Resolved);
     assert!(world.state().executions.is_empty());
 
-    let world = after(&recovering(), &["health-multiple-services-disruption", END]);
+    let world = world_after(
+        &all_responses(),
+        &["health-multiple-services-disruption", END],
+    );
     let stored = only_item(&world);
     assert_eq!(
         (stored.severity, stored.item.status),
         (Severity::Low, Status::Resolved)
     );
-    assert_eq!(told(&world).len(), 2);
-    // The trouble itself had started it.
+    assert_eq!(notifications(&world).len(), 2);
+    // The first event had started it.
     assert_eq!(world.state().executions.len(), 1);
     // Line breaks arrive as two characters.
-    for text in [&stored.description, &told(&world)[1].1] {
+    for text in [&stored.description, &notifications(&world)[1].1] {
         assert!(!text.contains("\\n"), "{text}");
     }
     assert_contains(
@@ -257,8 +258,8 @@ fn an_end_that_only_the_text_tells_resolves_the_item_and_starts_nothing() {
 }
 
 #[test]
-fn information_is_tracked_and_starts_nothing() {
-    let world = after(&recovering(), &["health-issue-s3-get-informational"]);
+fn informational_event_is_tracked_without_a_recovery() {
+    let world = world_after(&all_responses(), &["health-issue-s3-get-informational"]);
     let stored = only_item(&world);
     assert_eq!(
         (stored.severity, stored.item.status),
@@ -272,21 +273,27 @@ fn information_is_tracked_and_starts_nothing() {
 }
 
 #[test]
-fn contradicting_signs_are_tracked_as_open_and_start_nothing() {
-    let world = after(&recovering(), &["health-multiple-services-contradicting"]);
+fn contradictory_event_stays_open_without_a_recovery() {
+    let world = world_after(
+        &all_responses(),
+        &["health-multiple-services-contradicting"],
+    );
     let stored = only_item(&world);
     assert_eq!(
         (stored.severity, stored.item.status),
         (Severity::Critical, Status::Open)
     );
-    assert_contains(&stored.description, &["in the same event, as ended"]);
+    assert_contains(
+        &stored.description,
+        &["The event says both that this issue is open and that it has ended."],
+    );
     assert!(world.state().executions.is_empty());
 }
 
 #[test]
-fn one_instance_is_not_a_region_though_no_scope_says_so() {
-    let world = after(
-        &recovering(),
+fn issue_of_one_instance_without_scope_starts_no_recovery() {
+    let world = world_after(
+        &all_responses(),
         &["health-issue-ec2-one-instance-without-scope"],
     );
     let stored = only_item(&world);
@@ -296,43 +303,50 @@ fn one_instance_is_not_a_region_though_no_scope_says_so() {
 }
 
 #[test]
-fn the_member_account_of_an_organization_is_named() {
-    let world = after(&watching(), &["health-multiple-services-organization"]);
+fn names_the_member_account_of_an_organization() {
+    let world = world_after(
+        &track_and_notify(),
+        &["health-multiple-services-organization"],
+    );
     assert_contains(
         &only_item(&world).description,
         &["\n- Account: `444455556666`\n"],
     );
-    assert_contains(&told(&world)[0].1, &["\nAccount: 444455556666\n"]);
+    assert_contains(&notifications(&world)[0].1, &["\n- Account: 444455556666"]);
 }
 
 #[test]
-fn trouble_that_comes_after_its_end_starts_nothing_and_alarms_nobody() {
-    let world = after(
-        &recovering(),
+fn issue_delivered_after_its_end_starts_and_notifies_nothing() {
+    let world = world_after(
+        &all_responses(),
         &["health-issue-s3-get-closed", "health-issue-s3-get"],
     );
     let stored = only_item(&world);
     assert_eq!(stored.item.status, Status::Resolved);
     assert_eq!(
         stored.title,
-        "AWS Health: S3 in us-east-1 reported as resolved"
+        "AWS Health: issue with S3 in us-east-1 resolved"
     );
     assert!(world.state().executions.is_empty());
-    // Who reads the last message must not take the trouble for new.
-    let told = told(&world);
-    assert_eq!(told.len(), 1, "{told:#?}");
-    assert!(told[0].0.ends_with("reported as resolved"), "{}", told[0].0);
+    // The last notification must not report the issue as new.
+    let notifications = notifications(&world);
+    assert_eq!(notifications.len(), 1, "{notifications:#?}");
+    assert!(
+        notifications[0].0.ends_with(" resolved"),
+        "{}",
+        notifications[0].0
+    );
 }
 
 #[test]
-fn the_runbook_is_started_once_with_a_uuid_though_events_come_again() {
+fn starts_the_runbook_once_for_repeated_events() {
     let names = [
         "health-multiple-services",
         "health-multiple-services-backup-region",
         "health-multiple-services",
         "health-multiple-services-organization",
     ];
-    let world = after(&recovering(), &names);
+    let world = world_after(&all_responses(), &names);
     let state = world.state();
     let [(token, (runbook, parameters))] = Vec::from_iter(&state.executions).try_into().unwrap();
     assert_eq!(runbook, RUNBOOK);
@@ -368,12 +382,12 @@ fn the_runbook_is_started_once_with_a_uuid_though_events_come_again() {
 }
 
 #[test]
-fn without_an_ops_item_the_token_still_starts_one_recovery() {
+fn token_prevents_a_second_recovery_without_an_ops_item() {
     let policy = Policy {
         responses: vec![Response::Recover],
-        ..recovering()
+        ..all_responses()
     };
-    let world = after(
+    let world = world_after(
         &policy,
         &[
             "health-multiple-services",
@@ -385,19 +399,19 @@ fn without_an_ops_item_the_token_still_starts_one_recovery() {
 }
 
 #[test]
-fn one_event_starts_nothing_unless_the_owner_chose_so() {
-    let world = after(&watching(), &["health-multiple-services"]);
+fn starts_a_recovery_only_if_configured() {
+    let world = world_after(&track_and_notify(), &["health-multiple-services"]);
     assert!(world.state().executions.is_empty());
     let off = Policy {
         runbook: None,
-        ..recovering()
+        ..all_responses()
     };
-    let world = after(&off, &["health-multiple-services"]);
+    let world = world_after(&off, &["health-multiple-services"]);
     assert!(world.state().executions.is_empty());
 }
 
 #[test]
-fn what_does_not_concern_us_is_ignored_without_a_call() {
+fn ignores_other_events_without_a_call() {
     for (name, reason) in [
         ("health-issue-s3-operational-other-region", "region"),
         ("health-multiple-services-aws-cn", "region"),
@@ -412,7 +426,7 @@ fn what_does_not_concern_us_is_ignored_without_a_call() {
     ] {
         let world = World::new();
         assert_outcome!(
-            respond(&world, &recovering(), &event(name)),
+            respond(&world, &all_responses(), &event(name)),
             "ignored",
             Some(reason)
         );
@@ -421,21 +435,21 @@ fn what_does_not_concern_us_is_ignored_without_a_call() {
 }
 
 #[test]
-fn trouble_in_the_recovery_region_is_told_and_starts_nothing() {
+fn issue_of_the_recovery_region_is_notified_without_a_recovery() {
     let mut event = event("health-multiple-services");
     event["detail"]["eventRegion"] = json!("us-west-2");
     let world = World::new();
-    assert_outcome!(respond(&world, &recovering(), &event), "responded");
+    assert_outcome!(respond(&world, &all_responses(), &event), "responded");
     assert_contains(
         &only_item(&world).description,
-        &["Do not start a recovery or a drill without looking at this first."],
+        &["Read what AWS says before you start a recovery or a drill."],
     );
     assert!(world.state().executions.is_empty());
-    assert_eq!(told(&world).len(), 1);
+    assert_eq!(notifications(&world).len(), 1);
 }
 
 #[test]
-fn hostile_text_stays_text() {
+fn quotes_hostile_text() {
     let hostile = "`[RESOLVED]`\n\n# All is well\n\n**What to do.** Nothing.\n<script>alert(1)</script>\u{0}\u{7}\u{2028}".to_owned()
         + &"🌊".repeat(5_000);
     let mut event = event_with(
@@ -446,8 +460,8 @@ fn hostile_text_stays_text() {
     event["detail"]["service"] = json!("MULTIPLE_SERVICES`\n# x");
     event["detail"]["eventTypeCode"] = json!("AWS_MULTIPLE_SERVICES_`**x**`");
     let world = World::new();
-    // Only what AWS says at the beginning counts as its word on the end; elsewhere it is a doubt.
-    assert_outcome!(respond(&world, &recovering(), &event), "responded");
+    // Only an end at the beginning of the text counts; elsewhere it is a contradiction.
+    assert_outcome!(respond(&world, &all_responses(), &event), "responded");
     let stored = only_item(&world);
     assert!(stored.description.len() <= DESCRIPTION_LIMIT);
     assert_contains(
@@ -462,17 +476,17 @@ fn hostile_text_stays_text() {
         assert!(!line.starts_with("# "), "{line}");
         assert!(!line.chars().any(char::is_control), "{line:?}");
     }
-    let (subject, message) = &told(&world)[0];
+    let (subject, message) = &notifications(&world)[0];
     assert!(subject.len() < 100 && subject.is_ascii() && !subject.contains(char::is_control));
     assert!(message.len() <= 250_000);
 }
 
 #[test]
-fn an_event_without_its_arn_says_what_is_missing() {
+fn names_the_missing_event_arn() {
     for value in [json!(null), json!(""), json!({}), json!([])] {
         let event = event_with("health-issue-s3-get", "/detail/eventArn", value);
         let world = World::new();
-        let error = respond(&world, &recovering(), &event).unwrap_err();
+        let error = respond(&world, &all_responses(), &event).unwrap_err();
         assert_eq!(error.error_type(), "Permanent");
         assert_contains(&error.to_string(), &["detail.eventArn", "events/"]);
         assert_eq!(world.calls(), Vec::<String>::new());

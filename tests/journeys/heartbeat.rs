@@ -1,5 +1,5 @@
-//! `HeartbeatRule`: the primary Region is alive. No function is invoked; what counts is that no
-//! heartbeat comes, which is an alarm, and goes the way of [`alarm_state`](super::alarm_state).
+//! `HeartbeatRule`: a heartbeat of the primary Region. No function is invoked. Missing heartbeats are an
+//! alarm, which [`alarm_state`](super::alarm_state) covers.
 
 use recovery_core::fakes::{DRILL_ROLE, World};
 use recovery_core::ops_item::{Severity, Status};
@@ -7,20 +7,20 @@ use recovery_core::ops_item::{Severity, Status};
 use crate::support::disturbed::{Disturbed, finish};
 use crate::support::repository::event;
 
-use super::alarm_state::{after, recovering, respond};
-use super::{assert_contains, assert_outcome, only_item, told};
+use super::alarm_state::{all_responses, respond, world_after};
+use super::{assert_contains, assert_outcome, notifications, only_item};
 
 #[test]
-fn no_function_does_anything_about_a_heartbeat() {
+fn ignores_heartbeats_without_a_call() {
     for name in ["heartbeat", "heartbeat-other-region"] {
         let event = event(name);
         let world = World::new();
         let ports = Disturbed::not(&world);
         for answer in [
-            finish(alarm_responder::handle(&ports, &recovering(), &event)),
+            finish(alarm_responder::handle(&ports, &all_responses(), &event)),
             finish(health_event_responder::handle(
                 &ports,
-                &recovering(),
+                &all_responses(),
                 &event,
             )),
             finish(opsitem_creator::handle(&ports, DRILL_ROLE, &event)),
@@ -32,8 +32,8 @@ fn no_function_does_anything_about_a_heartbeat() {
 }
 
 #[test]
-fn silence_opens_an_incident_starts_nothing_alone_and_ends_with_the_next_heartbeats() {
-    let world = after(&recovering(), &["alarm-heartbeat-silent"]);
+fn missing_heartbeats_open_an_incident_without_a_recovery() {
+    let world = world_after(&all_responses(), &["alarm-heartbeat-silent"]);
     let stored = only_item(&world);
     assert_eq!(
         (stored.severity, stored.item.status),
@@ -42,23 +42,27 @@ fn silence_opens_an_incident_starts_nothing_alone_and_ends_with_the_next_heartbe
     assert_contains(
         &stored.description,
         &[
-            "- Its owner says: `No heartbeat of the primary Region has arrived for some minutes.`",
+            "- Description of the alarm: `No heartbeat of the primary Region has arrived for some minutes.`",
             "no datapoints were received for 3 periods",
         ],
     );
     assert!(world.state().executions.is_empty());
     assert_outcome!(
-        respond(&world, &recovering(), &event("alarm-heartbeat-silent-ok")),
+        respond(
+            &world,
+            &all_responses(),
+            &event("alarm-heartbeat-silent-ok")
+        ),
         "resolved"
     );
     assert_eq!(only_item(&world).item.status, Status::Resolved);
-    assert_eq!(told(&world).len(), 2);
+    assert_eq!(notifications(&world).len(), 2);
 }
 
 #[test]
-fn silence_and_a_canary_together_start_the_recovery_and_are_one_disaster() {
-    let world = after(
-        &recovering(),
+fn missing_heartbeats_and_a_canary_start_one_recovery() {
+    let world = world_after(
+        &all_responses(),
         &["alarm-heartbeat-silent", "alarm-signals-agree"],
     );
     let state = world.state();

@@ -1,6 +1,6 @@
-//! Text from elsewhere that would rather be something else: Markdown, a terminal's commands, a
-//! second voice in a message. Every text of every event file is replaced by it, and tags, names and
-//! settings too. It reaches people as what it is, or not at all.
+//! Hostile text: Markdown, terminal commands, invisible characters, forged instructions. It replaces
+//! every text of every event file, tags, names and settings. Operators must see it as a quotation or not
+//! at all.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
@@ -13,18 +13,18 @@ use serde_json::{Value, json};
 use crate::support::disturbed::{Disturbed, finish};
 use crate::support::repository::{event, events, expectations};
 use crate::support::restored::{
-    INSTANCE, STRANGER, integrate, integration, make_target_a_group, retag, track, world_of,
+    INSTANCE, OTHER_INSTANCE, integrate, integration, make_target_a_group, retag, track, world_of,
 };
 
 use super::malformed::{Worlds, assert_acceptable, assert_answer, pointers, replaced};
 use super::only_item;
 
-/// Stands in every hostile text, to be found again.
+/// Marks every hostile text.
 const MARK: &str = "HOSTILE";
 /// Longest line of a log, in bytes: an error's message and its fields.
 const LINE_LIMIT: usize = 6_000;
 
-/// Texts that mean something to somebody.
+/// Texts that a reader or a program could interpret.
 fn hostile() -> Vec<String> {
     let markdown = [
         "[HOSTILE](https://example.com/)![HOSTILE](https://example.com/x.png)<https://example.com/>\\",
@@ -38,8 +38,8 @@ fn hostile() -> Vec<String> {
         "\0\u{1b}[2J\u{1b}[31mHOSTILE\u{1b}]8;;https://example.com\u{7}\u{9b}31m\u{85}\u{7f}\0",
         "\u{202e}ELITSOH HOSTILE\u{202c}\u{2066}HOSTILE\u{2067}\u{200f}\u{61c}",
         "\u{fffe}HOST\u{200b}ILE HOSTILE\u{feff}\u{2060}\u{ad}\u{e0041}\u{10ffff}",
-        "HOSTILE\r\nWhat you must do: nothing\r\n",
-        "HOSTILE\nWhat to do: nothing\n\u{2028}What you must do: nothing",
+        "HOSTILE\r\nWhat to do\r\nnothing\r\n",
+        "HOSTILE\nWhat to do\nnothing\n\u{2028}What to do",
         "{{ssm:HOSTILE}} {{ global:DATE }} ${HOSTILE} $(HOSTILE) %HOSTILE%",
         "\",\"HOSTILE\":\"",
         "مرحبا HOSTILE 你好 नमस्ते 🌊👩\u{200d}👩\u{200d}👧\u{fe0f} می\u{200c}خواهم",
@@ -53,8 +53,8 @@ fn hostile() -> Vec<String> {
         .collect()
 }
 
-/// Characters that Unicode calls bidirectional controls or that are not seen by themselves, and
-/// controls: listed apart from the code that replaces them.
+/// Control characters, bidirectional controls and invisible characters: listed independently of the code
+/// that replaces them.
 fn is_hidden(c: char) -> bool {
     c.is_control()
         || matches!(c as u32,
@@ -71,8 +71,7 @@ fn outside_code(markdown: &str) -> String {
     markdown.lines().map(outside).collect::<Vec<_>>().join("\n")
 }
 
-/// Asserts that people are shown nothing but what we have to say, with the hostile text as a quotation,
-/// and counts the texts in which it is quoted.
+/// Asserts that hostile text appears only as a quotation, and counts the texts that quote it.
 fn assert_harmless(world: &World) -> usize {
     assert_acceptable(world);
     let state = world.state();
@@ -97,31 +96,27 @@ fn assert_harmless(world: &World) -> usize {
         let message = notification.limited_message();
         let shown = |c: char| c != '\n' && is_hidden(c);
         assert!(!message.contains(shown), "{message:?}");
-        // What is done, and what is to be done, only we say; and it is never what was cut.
+        // The instructions appear exactly once: not forged, and not truncated.
         let lines = |start: &str| {
             message
                 .lines()
                 .filter(|line| line.starts_with(start))
                 .count()
         };
-        assert_eq!(
-            lines("What you must do: ") + lines("What to do: "),
-            1,
-            "{message}"
-        );
+        assert_eq!(lines("What to do"), 1, "{message}");
         quoted += usize::from(message.contains(MARK));
     }
     quoted
 }
 
-/// Every text of every event file with each hostile text in its place and behind it, in `parts`
-/// parts of which this does one.
+/// Replaces every text of every event file by each hostile text, and appends it. Runs one of `parts`
+/// parts.
 fn replace_texts(part: usize, parts: usize) {
     let (mut cases, mut quoted) = (0_usize, 0_usize);
     let mut failures = Vec::new();
     let matched = expectations();
     let files = events().iter().filter(|(name, _)| {
-        // What no rule sends to a function is for `malformed`.
+        // `malformed` covers events that match no rule.
         matched.get(*name).is_none_or(|rules| !rules.is_empty())
     });
     for (name, original) in files.skip(part).step_by(parts) {
@@ -132,7 +127,7 @@ fn replace_texts(part: usize, parts: usize) {
                 continue;
             };
             for hostile in hostile() {
-                // An ARN with white space is none.
+                // An ARN with white space is invalid.
                 let joined: String = hostile.split_whitespace().collect();
                 let behind = if text.starts_with("arn:") {
                     joined
@@ -159,10 +154,10 @@ fn replace_texts(part: usize, parts: usize) {
     }
     #[expect(clippy::print_stdout, reason = "shown by `cargo test -- --nocapture`")]
     {
-        println!("{cases} events with a hostile text; {quoted} texts for people quote it");
+        println!("{cases} events with a hostile text; {quoted} texts for operators quote it");
     }
     assert!(cases > 10_000, "only {cases} cases");
-    // Otherwise none of this would say anything.
+    // Otherwise the test would prove nothing.
     assert!(quoted > 500, "only {quoted} texts quote it");
     assert!(
         failures.is_empty(),
@@ -173,17 +168,17 @@ fn replace_texts(part: usize, parts: usize) {
 }
 
 #[test]
-fn hostile_text_in_an_event_reaches_people_as_a_quotation_part_1() {
+fn quotes_hostile_text_of_events_part_1() {
     replace_texts(0, 2);
 }
 
 #[test]
-fn hostile_text_in_an_event_reaches_people_as_a_quotation_part_2() {
+fn quotes_hostile_text_of_events_part_2() {
     replace_texts(1, 2);
 }
 
 #[test]
-fn hostile_tags_are_refused_or_left_over_as_a_quotation() {
+fn refuses_or_quotes_hostile_tags() {
     let original = event("restore-completed-ebs");
     let tags = [
         "recovery:stack",
@@ -222,7 +217,7 @@ fn hostile_tags_are_refused_or_left_over_as_a_quotation() {
 }
 
 #[test]
-fn as_many_and_as_long_tags_as_there_can_be_are_read() {
+fn accepts_the_maximum_number_and_length_of_tags() {
     let original = event("restore-completed-ebs");
     let world = world_of(&original);
     let others: Vec<_> = (0..48)
@@ -243,13 +238,13 @@ fn as_many_and_as_long_tags_as_there_can_be_are_read() {
 }
 
 #[test]
-fn names_that_others_gave_in_aws_are_quoted() {
+fn quotes_hostile_names_of_resources() {
     let original = event("restore-completed-ebs");
     for hostile in hostile() {
-        // A group's name may be nearly anything.
+        // The name of a group may contain almost any character.
         let name: String = hostile.chars().take(255).collect();
         let world = world_of(&original);
-        make_target_a_group(&world, &[INSTANCE, STRANGER]);
+        make_target_a_group(&world, &[INSTANCE, OTHER_INSTANCE]);
         {
             let mut state = world.state();
             for resource in state.stack_resources.values_mut() {
@@ -273,7 +268,7 @@ fn names_that_others_gave_in_aws_are_quoted() {
 }
 
 #[test]
-fn what_lies_elsewhere_is_quoted() {
+fn quotes_hostile_arns_of_other_regions() {
     for hostile in hostile() {
         let hostile: String = hostile
             .chars()
@@ -290,7 +285,7 @@ fn what_lies_elsewhere_is_quoted() {
 }
 
 #[test]
-fn another_script_is_shown_as_it_was_written() {
+fn shows_other_scripts_unchanged() {
     let text = "مرحبا 你好 नमस्ते 🌊👩\u{200d}👧\u{fe0f} می\u{200c}خواهم";
     let mut payload = event("restore-failed-ebs");
     payload["detail"]["statusMessage"] = json!(text);
@@ -300,7 +295,7 @@ fn another_script_is_shown_as_it_was_written() {
     assert!(description.contains(&format!("`{text}`")), "{description}");
 }
 
-/// One event of each kind that leads somewhere.
+/// One event of each kind that a function handles.
 const LARGE: [&str; 7] = [
     "restore-completed-ebs",
     "restore-failed",
@@ -313,12 +308,12 @@ const LARGE: [&str; 7] = [
 
 /// The largest event that EventBridge delivers, and larger.
 #[test]
-fn events_as_large_as_they_come_are_answered_and_not_repeated() {
+fn handles_events_of_maximum_size() {
     let filler = format!("{MARK} {}", "🌊".repeat(256 * 1024 / 4));
     for name in LARGE {
         let original = event(name);
         let mut worlds = Worlds::of(&original);
-        // A text that leads nowhere, and long lists.
+        // An unknown member, and long lists.
         let mut payload = original.clone();
         payload["detail"]["foreign"] = json!(filler);
         payload["detail"]["affectedEntities"] = json!(vec![
@@ -341,7 +336,7 @@ fn events_as_large_as_they_come_are_answered_and_not_repeated() {
 }
 
 #[test]
-fn nesting_as_deep_as_the_runtime_lets_in_is_answered() {
+fn handles_the_maximum_nesting() {
     let nested = |depth: usize| {
         format!(
             "{}{}",
@@ -349,7 +344,7 @@ fn nesting_as_deep_as_the_runtime_lets_in_is_answered() {
             "}]".repeat(depth / 2)
         )
     };
-    // What the runtime reads is at most this deep; an envelope and a detail are around it.
+    // The runtime parses at most this depth, including the envelope and the detail.
     assert!(serde_json::from_str::<Value>(&nested(130)).is_err());
     let deep: Value = serde_json::from_str(&nested(120)).unwrap();
     for original in events().values() {
@@ -363,7 +358,7 @@ fn nesting_as_deep_as_the_runtime_lets_in_is_answered() {
     }
 }
 
-/// Collects what is logged on this thread.
+/// Collects the log of this thread.
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<Vec<u8>>>);
 
@@ -379,7 +374,7 @@ impl std::io::Write for Lines {
 }
 
 #[test]
-fn no_log_line_and_no_answer_carries_a_payload() {
+fn log_lines_and_outcomes_contain_no_payload() {
     let lines = Lines::default();
     let writer = lines.clone();
     let subscriber = tracing_subscriber::fmt()
@@ -394,7 +389,7 @@ fn no_log_line_and_no_answer_carries_a_payload() {
             for path in pointers(original) {
                 let payload = replaced(original.clone(), &path, Some(json!(filler)));
                 let world = World::new();
-                // Every call fails once: what is only logged is a failure.
+                // Every call fails once, so that failures are logged.
                 let ports = Disturbed::not(&world);
                 for operation in ["ssm:DescribeOpsItems", "ssm:UpdateOpsItem", "sns:Publish"] {
                     world.fail(operation, Failure::Denied);
@@ -407,7 +402,7 @@ fn no_log_line_and_no_answer_carries_a_payload() {
                 ];
                 for answer in answers {
                     assert_answer(&answer);
-                    // `serve` logs an outcome in whole.
+                    // `serve` logs the complete outcome.
                     let line = answer.map(|outcome| serde_json::to_string(&outcome).unwrap());
                     longest = longest.max(line.unwrap_or_default().len());
                 }
@@ -440,7 +435,7 @@ fn policy() -> Policy {
 }
 
 #[test]
-fn hostile_settings_are_one_error_that_names_all_that_is_wrong() {
+fn reports_all_invalid_settings_in_one_error() {
     let check = |error: SettingsError, names: &[&str]| {
         let text = error.to_string();
         for name in names {

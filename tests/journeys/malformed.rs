@@ -1,27 +1,27 @@
-//! Every file of `events/` taken apart, field by field, and handed to every function. Nothing
-//! panics, every answer is an outcome or an error that says what to do, what is written stays
-//! within the limits of AWS, and a volume never comes to another instance than its own.
+//! Every field of every file in `events/` is replaced, and the event delivered to every function.
+//! Nothing panics, every answer is an outcome or an error with a remedy, all writes satisfy the limits
+//! of AWS, and a volume is never attached to another instance.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use recovery_core::detect::{Policy, Response};
 use recovery_core::error::Error;
 use recovery_core::fakes::{DRILL_ROLE, FakeClock, World};
-use recovery_core::integrate::run::Domain;
+use recovery_core::integrate::skip::Ownership;
 use recovery_core::outcome::Outcome;
 use serde_json::{Value, json};
 
 use crate::support::disturbed::{Disturbed, finish};
 use crate::support::repository::{event, events};
 use crate::support::restored::{
-    INSTANCE, add_restore, add_target, here, integration, usual_here, world_of,
+    INSTANCE, add_restore, add_target, integration, scope, usual_scope, world_of,
 };
 use crate::support::routing::{recovered, routing};
 
-/// Longest message of an error: a person reads it, and a log line holds it.
+/// Longest message of an error.
 const MESSAGE_LIMIT: usize = 4_000;
 
-/// What a field is replaced by; `None` removes it.
+/// The replacements of a field. `None` removes it.
 pub(crate) fn replacements() -> Vec<Option<Value>> {
     vec![
         None,
@@ -41,7 +41,7 @@ pub(crate) fn replacements() -> Vec<Option<Value>> {
     ]
 }
 
-/// A pointer to every field and every element in `value`, the whole included.
+/// A pointer to every field and every element in `value`, including `value` itself.
 pub(crate) fn pointers(value: &Value) -> Vec<Vec<String>> {
     let below = |key: &str, value: &Value| {
         pointers(value)
@@ -97,7 +97,7 @@ pub(crate) fn replaced(mut value: Value, path: &[String], replacement: Option<Va
     value
 }
 
-/// Asserts that an answer is one that a person or a state machine can go by.
+/// Asserts that an outcome has a valid kind and reason, and that an error has a remedy.
 pub(crate) fn assert_answer(answer: &Result<Outcome, Error>) {
     match answer {
         Ok(outcome) => {
@@ -128,13 +128,13 @@ pub(crate) fn assert_answer(answer: &Result<Outcome, Error>) {
     }
 }
 
-/// Asserts that everything that was written is what AWS takes and what people can be shown.
+/// Asserts that all writes satisfy the limits of AWS.
 pub(crate) fn assert_acceptable(world: &World) {
     let problems = world.state().problems.clone();
     assert!(problems.is_empty(), "{problems:#?}");
 }
 
-/// The world in which all event files happened; restores belong to [`INSTANCE`].
+/// A world that fits the event. The target of restores is [`INSTANCE`].
 fn world_for(event: &Value) -> World {
     let restore = event
         .pointer("/detail/restoreJobId")
@@ -149,14 +149,14 @@ fn world_for(event: &Value) -> World {
     world
 }
 
-/// The worlds that an event's altered forms are delivered to. Most change nothing, and the next one
-/// finds them as they were.
+/// The worlds to which the changed forms of an event are delivered. A world that a delivery has not
+/// changed is used again.
 pub(super) struct Worlds<'a> {
     original: &'a Value,
     restored: Option<World>,
-    /// One for each function that answers signals.
+    /// One for each responder.
     quiet: [Option<World>; 2],
-    /// In how many of them the volume was attached.
+    /// The number of attachments.
     attached: usize,
 }
 
@@ -170,8 +170,8 @@ impl<'a> Worlds<'a> {
         }
     }
 
-    /// Hands `payload` to all functions, and again to those that did something. Answers with the
-    /// worlds in which they did.
+    /// Delivers `payload` to all functions, and again to those that made a call. Returns the worlds in
+    /// which they did.
     pub(super) fn deliver(&mut self, payload: &Value) -> Vec<World> {
         let mut changed = Vec::new();
         let mut sorted = |world: World| {
@@ -182,7 +182,7 @@ impl<'a> Worlds<'a> {
                 None
             }
         };
-        // Taken out: what a panic leaves behind is not used again.
+        // Taken out, so that a world is not used again after a panic.
         let restored = self
             .restored
             .take()
@@ -205,13 +205,13 @@ impl<'a> Worlds<'a> {
     }
 
     fn deliver_to_backup_functions(&self, world: &World, payload: &Value) {
-        let here = if self.original.get("account").is_some() {
-            here(self.original)
+        let scope = if self.original.get("account").is_some() {
+            scope(self.original)
         } else {
-            usual_here()
+            usual_scope()
         };
-        let domain = Domain {
-            here: here.clone(),
+        let ownership = Ownership {
+            scope: scope.clone(),
             drill_role: DRILL_ROLE.to_owned(),
         };
         twice(world, || {
@@ -219,7 +219,7 @@ impl<'a> Worlds<'a> {
             finish(restore_integrator::handle(
                 &ports,
                 &FakeClock::new(),
-                &domain,
+                &ownership,
                 payload,
             ))
         });
@@ -227,7 +227,7 @@ impl<'a> Worlds<'a> {
             let ports = Disturbed::not(world);
             let clock = FakeClock::new();
             finish(restore_test_validator::handle(
-                &ports, &clock, &here, payload,
+                &ports, &clock, &scope, payload,
             ))
         });
         assert!(world.attachments_made() <= 1, "attached twice");
@@ -249,7 +249,7 @@ impl<'a> Worlds<'a> {
     }
 }
 
-/// Hands `payload` to the functions that are steps of something else, each with its own world.
+/// Delivers `payload` to the functions that are steps of a recovery, each with another world.
 fn deliver_to_steps(payload: &Value) {
     let (routing, recovered) = (routing(), recovered());
     let world = World::new();
@@ -257,7 +257,7 @@ fn deliver_to_steps(payload: &Value) {
         let ports = Disturbed::not(&world);
         finish(routing_shifter::handle(&ports, &routing, payload))
     });
-    // There are no such controls, so that it only looks.
+    // The routing controls do not exist, so nothing is changed.
     assert_eq!(world.state().cluster.changes, 0);
     let world = World::new();
     twice(&world, || {
@@ -270,7 +270,7 @@ fn deliver_to_steps(payload: &Value) {
     assert!(started <= 1, "recovered twice");
 }
 
-/// A function that answers signals.
+/// A function that handles disaster signals.
 #[derive(Clone, Copy)]
 enum Responder {
     Health,
@@ -298,12 +298,12 @@ fn deliver_to_responder(function: Responder, world: &World, payload: &Value) {
         let state = world.state();
         assert!(state.executions.len() <= 1, "recovered twice");
         assert!(state.items.len() <= 1, "two OpsItems");
-        assert!(state.notifications.len() <= 1, "told twice");
+        assert!(state.notifications.len() <= 1, "notified twice");
     }
     assert_acceptable(world);
 }
 
-/// Delivers, and delivers again unless the first delivery made no call: it would make none again.
+/// Delivers, and delivers again if the first delivery made a call.
 fn twice(world: &World, deliver: impl Fn() -> Result<Outcome, Error>) {
     let before = world.calls().len();
     assert_answer(&deliver());
@@ -312,8 +312,8 @@ fn twice(world: &World, deliver: impl Fn() -> Result<Outcome, Error>) {
     }
 }
 
-/// Every event file with every field replaced by everything, in `parts` parts of which this does one.
-fn take_apart(part: usize, parts: usize) {
+/// Replaces every field of every event file by each replacement. Runs one of `parts` parts.
+fn replace_every_field(part: usize, parts: usize) {
     let replacements = replacements();
     let (mut cases, mut attached) = (0_usize, 0_usize);
     let mut failures = Vec::new();
@@ -335,11 +335,11 @@ fn take_apart(part: usize, parts: usize) {
     #[expect(clippy::print_stdout, reason = "shown by `cargo test -- --nocapture`")]
     {
         println!(
-            "{cases} altered events, each given to each function; {attached} volumes attached"
+            "{cases} changed events, each delivered to each function; {attached} volumes attached"
         );
     }
     assert!(cases > 10_000, "only {cases} cases");
-    // Otherwise none of this would say anything of attachments.
+    // Otherwise the test would prove nothing about attachments.
     assert!(attached > 100, "only {attached} volumes attached");
     assert!(
         failures.is_empty(),
@@ -350,17 +350,17 @@ fn take_apart(part: usize, parts: usize) {
 }
 
 #[test]
-fn events_with_a_field_that_is_wrong_do_no_harm_part_1() {
-    take_apart(0, 2);
+fn handles_events_with_an_invalid_field_part_1() {
+    replace_every_field(0, 2);
 }
 
 #[test]
-fn events_with_a_field_that_is_wrong_do_no_harm_part_2() {
-    take_apart(1, 2);
+fn handles_events_with_an_invalid_field_part_2() {
+    replace_every_field(1, 2);
 }
 
 #[test]
-fn what_is_no_event_at_all_is_an_error_that_shows_what_an_event_is() {
+fn rejects_payloads_that_are_not_events() {
     for payload in [
         json!(null),
         json!(true),
@@ -385,7 +385,7 @@ fn what_is_no_event_at_all_is_an_error_that_shows_what_an_event_is() {
         assert!(
             error
                 .to_string()
-                .contains("the files under events/ show each kind"),
+                .contains("The files under events/ are examples"),
             "{error}"
         );
         let ports = Disturbed::not(&world);
@@ -401,10 +401,10 @@ fn what_is_no_event_at_all_is_an_error_that_shows_what_an_event_is() {
 }
 
 #[test]
-fn fields_that_nobody_knows_are_passed_over() {
+fn ignores_unknown_fields() {
     for (name, original) in events() {
         let Value::Object(members) = original else {
-            panic!("{name} is no object");
+            panic!("{name} is not an object");
         };
         let mut members = members.clone();
         let foreign = json!({"a": [{"b": null}]});
@@ -417,9 +417,9 @@ fn fields_that_nobody_knows_are_passed_over() {
             let ports = Disturbed::not(&world);
             let integrated = finish(integration(&ports, &FakeClock::new(), payload));
             let tracked = finish(opsitem_creator::handle(&ports, DRILL_ROLE, payload));
-            let told = respond(Responder::Health, &world, payload);
+            let health = respond(Responder::Health, &world, payload);
             let alarmed = respond(Responder::Alarm, &world, payload);
-            [integrated, tracked, told, alarmed].map(|answer| format!("{answer:?}"))
+            [integrated, tracked, health, alarmed].map(|answer| format!("{answer:?}"))
         };
         assert_eq!(
             answers(&Value::Object(members)),

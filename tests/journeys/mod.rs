@@ -1,6 +1,6 @@
-//! Journeys: what happens to an event, told in the order in which it happens. One file for each
-//! stem of a rule's name; [`malformed`] takes every event file apart, [`hostile`] puts into each text of
-//! it what people must not be misled by.
+//! Journeys: each test delivers events to a function and checks the outcome, the calls, the OpsItem and
+//! the notifications. One file for each rule; [`malformed`] replaces every field of every event file,
+//! [`hostile`] replaces every text by hostile text.
 
 mod alarm_state;
 mod backup_finished;
@@ -17,7 +17,7 @@ mod restore_test_completed;
 
 use recovery_core::fakes::{StoredItem, World};
 
-/// Asserts the kind and the reason of an outcome, and gives it back.
+/// Asserts the kind and the reason of an outcome, and returns it.
 macro_rules! assert_outcome {
     ($outcome:expr, $kind:literal) => {
         assert_outcome!($outcome, $kind, None)
@@ -37,7 +37,7 @@ macro_rules! assert_outcome {
 }
 use assert_outcome;
 
-/// The one OpsItem of this world.
+/// The only OpsItem of this world.
 #[track_caller]
 fn only_item(world: &World) -> StoredItem {
     let state = world.state();
@@ -47,13 +47,13 @@ fn only_item(world: &World) -> StoredItem {
     stored.clone()
 }
 
-/// What people were told: subject and message of each notification.
-fn told(world: &World) -> Vec<(String, String)> {
+/// Subject and message of each notification.
+fn notifications(world: &World) -> Vec<(String, String)> {
     let state = world.state();
     state
         .notifications
         .iter()
-        .map(|told| (told.limited_subject(), told.message.clone()))
+        .map(|sent| (sent.limited_subject(), sent.message.clone()))
         .collect()
 }
 

@@ -1,22 +1,22 @@
-//! OpsCenter's quota of OpsItems is used up, or two keys differ in case only: nothing is lost but the
-//! item.
+//! The quota of OpsItems is used up, or two keys differ only in case: everything except the OpsItem
+//! works.
 
 use chrono::TimeDelta;
 use recovery_core::detect::{Policy, Response};
 use recovery_core::fakes::{DRILL_ROLE, FakeClock, World};
-use recovery_core::integrate::run_reconcile::Horizon;
+use recovery_core::integrate::run_reconcile::LookbackWindow;
 use recovery_core::ports::Clock;
 use serde_json::{Value, json};
 
 use crate::support::disturbed::{Disturbed, finish};
 use crate::support::repository::event;
 use crate::support::restored::{
-    JOB, LOGICAL_ID, STACK, VOLUME, change_job, integrate, retag, usual_domain, world_of,
+    JOB, LOGICAL_ID, STACK, VOLUME, change_job, integrate, retag, usual_ownership, world_of,
 };
 
-use super::{assert_contains, assert_outcome, told};
+use super::{assert_contains, assert_outcome, notifications};
 
-/// What a message says in place of the id of an OpsItem.
+/// The text of a notification without the id of an OpsItem.
 const NOT_CREATED: &str =
     "OpsItem: not created: the account's quota of OpsItems in this Region is used up";
 
@@ -47,7 +47,7 @@ fn attached(world: &World) -> usize {
 }
 
 #[test]
-fn a_restored_volume_is_attached_without_an_item() {
+fn attaches_the_volume_without_an_ops_item() {
     let event = event("restore-completed-ebs");
     let world = at_the_quota(world_of(&event));
     let outcome = assert_outcome!(integrate(&world, &event), "integrated");
@@ -55,11 +55,11 @@ fn a_restored_volume_is_attached_without_an_item() {
     assert_eq!(outcome.id("opsItemId"), None);
     assert_eq!(attached(&world), 1);
     assert!(world.state().items.is_empty());
-    assert!(told(&world).is_empty());
+    assert!(notifications(&world).is_empty());
 }
 
 #[test]
-fn what_is_left_to_do_is_told() {
+fn notifies_of_remaining_steps() {
     let event = event("restore-completed-ebs");
     let world = at_the_quota(world_of(&event));
     retag(
@@ -67,40 +67,40 @@ fn what_is_left_to_do_is_told() {
         &[STACK, LOGICAL_ID, ("recovery:mount", "/srv/data")],
     );
     assert_outcome!(integrate(&world, &event), "integrated");
-    let told = told(&world);
-    assert_eq!(told.len(), 1);
-    assert_contains(&told[0].1, &["/srv/data", VOLUME, NOT_CREATED]);
+    let notifications = notifications(&world);
+    assert_eq!(notifications.len(), 1);
+    assert_contains(&notifications[0].1, &["/srv/data", VOLUME, NOT_CREATED]);
 }
 
 #[test]
-fn a_refusal_is_told_and_does_not_fail_the_run() {
+fn notifies_of_a_refusal_without_failing() {
     let event = event("restore-completed-ebs");
     let world = at_the_quota(world_of(&event));
     retag(&world, &[STACK]);
     let outcome = integrate(&world, &event).unwrap();
     assert_eq!(outcome.kind(), "refused");
-    let told = told(&world);
-    assert_eq!(told.len(), 1);
-    assert_contains(&told[0].1, &[JOB, NOT_CREATED]);
+    let notifications = notifications(&world);
+    assert_eq!(notifications.len(), 1);
+    assert_contains(&notifications[0].1, &[JOB, NOT_CREATED]);
 }
 
 #[test]
-fn the_reconciler_attaches_and_tells_of_a_refusal_for_a_short_time_only() {
+fn reconciler_limits_the_notifications_of_a_refusal() {
     let due = event("reconcile-due");
     let reconciled = |world: &World, waited: TimeDelta| {
         change_job(world, JOB, |job| {
             job.completed = Some(FakeClock::new().now() - waited);
         });
-        let horizon = Horizon {
+        let window = LookbackWindow {
             lookback: TimeDelta::days(1),
             patience: TimeDelta::minutes(30),
             interval: std::time::Duration::from_mins(1),
         };
         let ports = Disturbed::not(world);
         let clock = FakeClock::new();
-        let domain = usual_domain();
+        let ownership = usual_ownership();
         finish(restore_reconciler::handle(
-            &ports, &clock, &domain, horizon, &due,
+            &ports, &clock, &ownership, window, &due,
         ))
         .unwrap()
     };
@@ -117,7 +117,7 @@ fn the_reconciler_attaches_and_tells_of_a_refusal_for_a_short_time_only() {
         let outcome = reconciled(&world, TimeDelta::minutes(1) * run);
         assert_eq!(outcome.count("refused"), Some(1), "{outcome:?}");
     }
-    assert_eq!(told(&world).len(), 2);
+    assert_eq!(notifications(&world).len(), 2);
 }
 
 fn health(world: &World, policy: &Policy, event: &Value) -> recovery_core::outcome::Outcome {
@@ -126,32 +126,36 @@ fn health(world: &World, policy: &Policy, event: &Value) -> recovery_core::outco
 }
 
 #[test]
-fn an_incident_is_told_and_its_recovery_started() {
+fn notifies_of_an_incident_and_starts_its_recovery() {
     let event = event("health-multiple-services");
     let world = at_the_quota(World::new());
     let outcome = health(&world, &policy(&ALL), &event);
     assert_eq!(outcome.kind(), "responded");
     assert_eq!(outcome.id("opsItem"), Some("not-created"));
-    let told = told(&world);
-    assert_eq!(told.len(), 1);
-    assert_contains(&told[0].1, &[NOT_CREATED]);
-    assert!(!told[0].1.contains("an OpsItem is kept"), "{}", told[0].1);
+    let notifications = notifications(&world);
+    assert_eq!(notifications.len(), 1);
+    assert_contains(&notifications[0].1, &[NOT_CREATED]);
+    assert!(
+        !notifications[0].1.contains("an OpsItem is kept"),
+        "{}",
+        notifications[0].1
+    );
     assert_eq!(world.state().executions.len(), 1);
 }
 
 #[test]
-fn an_incident_that_should_only_be_tracked_is_told() {
+fn notifies_of_an_incident_even_if_only_tracking_is_configured() {
     let world = at_the_quota(World::new());
     health(
         &world,
         &policy(&[Response::Track]),
         &event("health-issue-s3-get"),
     );
-    assert_eq!(told(&world).len(), 1);
+    assert_eq!(notifications(&world).len(), 1);
 }
 
 #[test]
-fn signals_that_agree_start_one_recovery_however_often_they_are_heard() {
+fn repeated_composite_alarm_starts_one_recovery() {
     let world = at_the_quota(World::new());
     let event = event("alarm-signals-agree");
     for _ in 0..2 {
@@ -162,7 +166,7 @@ fn signals_that_agree_start_one_recovery_however_often_they_are_heard() {
 }
 
 #[test]
-fn a_job_that_needs_a_person_is_told() {
+fn notifies_of_jobs_that_need_an_operator() {
     let tracked = |file: &str| {
         let world = at_the_quota(World::new());
         let ports = Disturbed::not(&world);
@@ -172,7 +176,7 @@ fn a_job_that_needs_a_person_is_told() {
             ("untracked", Some("ops-item-quota")),
             "{file}"
         );
-        told(&world)
+        notifications(&world)
     };
     for file in [
         "copy-failed",
@@ -180,11 +184,11 @@ fn a_job_that_needs_a_person_is_told() {
         "restore-failed",
         "restore-completed-rds",
     ] {
-        let told = tracked(file);
-        assert_eq!(told.len(), 1, "{file}");
-        assert_contains(&told[0].1, &["**What to do.**", NOT_CREATED]);
+        let notifications = tracked(file);
+        assert_eq!(notifications.len(), 1, "{file}");
+        assert_contains(&notifications[0].1, &["**What to do.**", NOT_CREATED]);
     }
-    // Nothing to do, or restore-integrator does it.
+    // No action needed, or restore-integrator does it.
     for file in [
         "copy-completed",
         "restore-completed-ebs",
@@ -195,7 +199,7 @@ fn a_job_that_needs_a_person_is_told() {
 }
 
 #[test]
-fn alarms_whose_names_differ_in_case_only_are_two_incidents() {
+fn alarm_names_that_differ_in_case_are_two_incidents() {
     let world = World::new();
     for name in ["recovery-Down", "recovery-down"] {
         let mut event = event("alarm-metric");
@@ -207,5 +211,5 @@ fn alarms_whose_names_differ_in_case_only_are_two_incidents() {
         finish(alarm_responder::handle(&ports, &policy(&ALL), &event)).unwrap();
     }
     assert_eq!(world.state().items.len(), 2);
-    assert_eq!(told(&world).len(), 2);
+    assert_eq!(notifications(&world).len(), 2);
 }

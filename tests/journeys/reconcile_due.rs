@@ -1,44 +1,45 @@
-//! `ReconcileDueRule`: every minute. What no event told of ends as if one had.
+//! `ReconcileDueRule`: every minute. A restore whose event was lost has the same result as one whose
+//! event arrived.
 
 use std::time::Duration;
 
 use chrono::TimeDelta;
 use recovery_core::fakes::{FakeClock, World};
-use recovery_core::integrate::run_reconcile::Horizon;
+use recovery_core::integrate::run_reconcile::LookbackWindow;
 use recovery_core::ops_item::Status;
 use recovery_core::outcome::Outcome;
-use recovery_core::ports::ReconciliationPorts;
+use recovery_core::ports::IntegrationPorts;
 use serde_json::Value;
 
 use crate::support::disturbed::{Disturbed, finish};
 use crate::support::end::End;
 use crate::support::repository::event;
-use crate::support::restored::{domain, world_of};
+use crate::support::restored::{ownership, world_of};
 
 use super::{assert_outcome, only_item};
 
 async fn reconciled(
-    ports: &impl ReconciliationPorts,
+    ports: &impl IntegrationPorts,
     payload: &Value,
 ) -> Result<Outcome, recovery_core::error::Error> {
-    let horizon = Horizon {
-        // The events are of another day than the clock.
+    let window = LookbackWindow {
+        // The events are from another day than the fake clock.
         lookback: TimeDelta::days(365),
         patience: TimeDelta::days(365),
         interval: Duration::from_mins(1),
     };
-    let domain = domain(&event("restore-completed-ebs"));
-    restore_reconciler::handle(ports, &FakeClock::new(), &domain, horizon, payload).await
+    let ownership = ownership(&event("restore-completed-ebs"));
+    restore_reconciler::handle(ports, &FakeClock::new(), &ownership, window, payload).await
 }
 
 #[test]
-fn a_restore_whose_event_was_lost_ends_as_if_it_had_come() {
+fn lost_event_has_the_same_result_as_a_delivered_one() {
     let restored = event("restore-completed-ebs");
-    let told = world_of(&restored);
+    let delivered = world_of(&restored);
     let integrated = finish(restore_integrator::handle(
-        &Disturbed::not(&told),
+        &Disturbed::not(&delivered),
         &FakeClock::new(),
-        &domain(&restored),
+        &ownership(&restored),
         &restored,
     ));
     assert_outcome!(integrated, "integrated");
@@ -50,11 +51,11 @@ fn a_restore_whose_event_was_lost_ends_as_if_it_had_come() {
     assert_eq!(outcome.count("restores"), Some(1));
     assert_eq!(outcome.count("integrated"), Some(1));
     assert_eq!(only_item(&world).item.status, Status::Resolved);
-    assert_eq!(End::of(&world), End::of(&told));
+    assert_eq!(End::of(&world), End::of(&delivered));
 }
 
 #[test]
-fn what_a_drill_restored_is_left_to_the_drill() {
+fn skips_restores_of_drills() {
     let world = world_of(&event("restore-completed-ebs-drill"));
     let due = event("reconcile-due");
     let outcome = finish(reconciled(&Disturbed::not(&world), &due));
@@ -66,7 +67,7 @@ fn what_a_drill_restored_is_left_to_the_drill() {
 }
 
 #[test]
-fn only_the_schedule_is_followed() {
+fn ignores_other_events() {
     let world = World::new();
     for name in ["restore-completed-ebs", "heartbeat"] {
         let outcome = finish(reconciled(&Disturbed::not(&world), &event(name)));

@@ -1,5 +1,5 @@
-//! `RestoreCompletedRule`: a restore completed. restore-integrator attaches its volume,
-//! opsitem-creator keeps its OpsItem; both come to one OpsItem, in whatever order.
+//! `RestoreCompletedRule`: a restore completed. restore-integrator attaches its volume, opsitem-creator
+//! tracks it. Both share one OpsItem, in any order.
 
 use recovery_core::aws::arn::{InstanceId, VolumeId};
 use recovery_core::aws::cloudformation::StackResource;
@@ -13,12 +13,12 @@ use crate::support::disturbed::{Disturbed, finish};
 use crate::support::end::{End, is_duplicate};
 use crate::support::repository::{event, event_with, events};
 use crate::support::restored::{
-    DRILLS, INSTANCE, JOB, LOGICAL_ID, STACK, STRANGER, VOLUME, add_drill_stack, add_restore,
-    add_target, change_job, integrate, integration, job_of, make_target_a_group, retag, track,
-    world_of,
+    DRILL_INSTANCE, INSTANCE, JOB, LOGICAL_ID, OTHER_INSTANCE, STACK, VOLUME, add_drill_stack,
+    add_restore, add_target, change_job, integrate, integration, job_of, make_target_a_group,
+    retag, track, world_of,
 };
 
-use super::{assert_contains, assert_outcome, only_item, told};
+use super::{assert_contains, assert_outcome, notifications, only_item};
 
 /// Where the volume is attached: instance and device name.
 fn attached(world: &World) -> Vec<(String, String)> {
@@ -36,7 +36,7 @@ fn on_the_instance(device: &str) -> Vec<(String, String)> {
 }
 
 #[test]
-fn the_volume_is_attached_and_its_ops_item_resolved() {
+fn attaches_the_volume_and_resolves_its_ops_item() {
     let event = event("restore-completed-ebs");
     let world = world_of(&event);
 
@@ -77,19 +77,22 @@ fn the_volume_is_attached_and_its_ops_item_resolved() {
     assert_contains(
         &description,
         &[
-            "- Resource backed up: `arn:aws:ec2:us-east-1:111122223333:volume/vol-0763fb4e71a955616`",
+            "- Protected resource: `arn:aws:ec2:us-east-1:111122223333:volume/vol-0763fb4e71a955616`",
             &format!("**What was done.** `{VOLUME}` is attached to `{INSTANCE}` as `/dev/sdf`"),
             " s after the restore completed.",
-            "Nothing is left to do here.",
+            "**What to do.** No action needed.",
         ],
     );
-    assert!(!description.contains("What happens now"), "{description}");
+    assert!(
+        !description.contains("No action needed within 15 minutes"),
+        "{description}"
+    );
     assert_eq!((severity, item.status), (Severity::Low, Status::Resolved));
-    assert_eq!(told(&world), []);
+    assert_eq!(notifications(&world), []);
 }
 
 #[test]
-fn before_the_volume_is_attached_at_most_five_calls_are_made() {
+fn makes_at_most_five_calls_before_the_attachment() {
     for name in ["restore-completed-ebs", "restore-completed-ebs-minimal"] {
         let event = event(name);
         let world = world_of(&event);
@@ -104,7 +107,7 @@ fn before_the_volume_is_attached_at_most_five_calls_are_made() {
 }
 
 #[test]
-fn an_event_delivered_again_finds_its_work_done() {
+fn duplicate_event_changes_nothing() {
     let event = event("restore-completed-ebs");
     let world = world_of(&event);
     assert_outcome!(integrate(&world, &event), "integrated");
@@ -121,7 +124,7 @@ fn move_instances(world: &World, zone: &str) {
 }
 
 #[test]
-fn both_functions_come_to_one_ops_item_that_tells_of_the_attachment() {
+fn integrator_and_tracker_share_one_ops_item_in_any_order() {
     for name in [
         "restore-completed-ebs",
         "restore-completed-ebs-minimal",
@@ -129,7 +132,7 @@ fn both_functions_come_to_one_ops_item_that_tells_of_the_attachment() {
         "restore-completed-ebs-no-recovery-point",
     ] {
         let event = event(name);
-        let told_of_the_attachment = |world: &World, order: &str| {
+        let assert_attachment_recorded = |world: &World, order: &str| {
             let state = world.state();
             let items: Vec<_> = state
                 .items
@@ -151,7 +154,7 @@ fn both_functions_come_to_one_ops_item_that_tells_of_the_attachment() {
         assert_outcome!(integrate(&world, &event), "integrated");
         assert_outcome!(track(&world, &event), "tracked");
         assert_eq!(
-            told_of_the_attachment(&world, "integrated first"),
+            assert_attachment_recorded(&world, "integrated first"),
             0,
             "{name}"
         );
@@ -159,10 +162,14 @@ fn both_functions_come_to_one_ops_item_that_tells_of_the_attachment() {
         let world = world_of(&event);
         assert_outcome!(track(&world, &event), "tracked");
         assert_outcome!(integrate(&world, &event), "integrated");
-        // Though this event may not name the volume: what an item is created with has no resources.
-        assert_eq!(told_of_the_attachment(&world, "tracked first"), 0, "{name}");
+        // Even if this event does not name the volume: an OpsItem is created without resources.
+        assert_eq!(
+            assert_attachment_recorded(&world, "tracked first"),
+            0,
+            "{name}"
+        );
 
-        // And at the same time: one of them right before any call of the other.
+        // Concurrently: one of them runs just before any call of the other.
         for call in 0..12 {
             let world = world_of(&event);
             let ports = Disturbed::between(&world, call, |world| {
@@ -171,7 +178,7 @@ fn both_functions_come_to_one_ops_item_that_tells_of_the_attachment() {
             finish(integration(&ports, &FakeClock::new(), &event)).unwrap();
             drop(ports);
             track(&world, &event).unwrap();
-            told_of_the_attachment(&world, &format!("tracked before call {call}"));
+            assert_attachment_recorded(&world, &format!("tracked before call {call}"));
 
             let world = world_of(&event);
             let ports = Disturbed::between(&world, call, |world| {
@@ -180,13 +187,13 @@ fn both_functions_come_to_one_ops_item_that_tells_of_the_attachment() {
             finish(opsitem_creator::handle(&ports, DRILL_ROLE, &event)).unwrap();
             drop(ports);
             integrate(&world, &event).unwrap();
-            told_of_the_attachment(&world, &format!("integrated before call {call}"));
+            assert_attachment_recorded(&world, &format!("integrated before call {call}"));
         }
     }
 }
 
 #[test]
-fn an_item_that_a_person_resolved_is_used_again() {
+fn reuses_an_ops_item_that_a_user_resolved() {
     let event = event("restore-completed-ebs");
     let world = world_of(&event);
     move_instances(&world, "us-west-2b");
@@ -207,7 +214,7 @@ fn an_item_that_a_person_resolved_is_used_again() {
 }
 
 #[test]
-fn the_one_instance_of_a_group_gets_the_volume() {
+fn attaches_to_the_only_instance_of_a_group() {
     let event = event("restore-completed-ebs");
     let world = world_of(&event);
     make_target_a_group(&world, &[INSTANCE]);
@@ -216,7 +223,7 @@ fn the_one_instance_of_a_group_gets_the_volume() {
 }
 
 #[test]
-fn a_group_without_an_instance_yet_is_tried_again() {
+fn retries_while_the_group_has_no_instance() {
     let event = event("restore-completed-ebs");
     let world = world_of(&event);
     make_target_a_group(&world, &[]);
@@ -230,14 +237,14 @@ fn a_group_without_an_instance_yet_is_tried_again() {
     assert_outcome!(integrate(&world, &event), "integrated");
 }
 
-/// Old instances, some of them still running, do not stand in the way of the one in service.
+/// Old instances, even running ones, do not prevent the attachment to the one in service.
 #[test]
-fn of_a_group_only_instances_in_service_count() {
+fn ignores_group_instances_that_are_not_in_service() {
     let event = event("restore-completed-ebs");
     for other in ["Terminating:Wait", "Warmed:Running", "Standby"] {
         let world = world_of(&event);
-        make_target_a_group(&world, &[STRANGER, INSTANCE]);
-        let stranger = InstanceId::new(STRANGER);
+        make_target_a_group(&world, &[OTHER_INSTANCE, INSTANCE]);
+        let stranger = InstanceId::new(OTHER_INSTANCE);
         world.state().lifecycles.insert(stranger, other.to_owned());
         assert_outcome!(integrate(&world, &event), "integrated");
         assert_eq!(attached(&world), on_the_instance("/dev/sdf"), "{other}");
@@ -245,20 +252,22 @@ fn of_a_group_only_instances_in_service_count() {
 }
 
 #[test]
-fn a_group_of_several_instances_is_refused() {
+fn refuses_a_group_of_several_instances() {
     let event = event("restore-completed-ebs");
     let world = world_of(&event);
-    make_target_a_group(&world, &[INSTANCE, STRANGER]);
+    make_target_a_group(&world, &[INSTANCE, OTHER_INSTANCE]);
     assert_outcome!(integrate(&world, &event), "refused", "several-instances");
     assert_eq!(attached(&world), []);
     assert_contains(
         &only_item(&world).description,
-        &["the Auto Scaling group `shop-group` has 2 instances, and a volume belongs to one"],
+        &[
+            "the Auto Scaling group `shop-group` has 2 instances, but a volume belongs to one instance",
+        ],
     );
 }
 
 #[test]
-fn an_event_that_says_little_is_enough() {
+fn integrates_sparse_events() {
     for name in [
         "restore-completed-ebs-minimal",
         "restore-completed-ebs-no-created-resource",
@@ -279,7 +288,7 @@ fn an_event_that_says_little_is_enough() {
 }
 
 #[test]
-fn a_person_or_a_state_machine_gives_the_job_alone() {
+fn integrates_a_job_given_by_its_id() {
     let world = world_of(&event("restore-completed-ebs"));
     let input = event("manual-restore-job");
     assert_outcome!(integrate(&world, &input), "integrated");
@@ -291,7 +300,7 @@ fn a_person_or_a_state_machine_gives_the_job_alone() {
 }
 
 #[test]
-fn a_job_that_is_not_completed_is_left_alone() {
+fn skips_jobs_that_are_not_completed() {
     for status in ["PENDING", "RUNNING", "FAILED", "ABORTED"] {
         let world = world_of(&event("restore-completed-ebs"));
         change_job(&world, JOB, |job| job.status = Some(status.to_owned()));
@@ -302,7 +311,7 @@ fn a_job_that_is_not_completed_is_left_alone() {
 }
 
 #[test]
-fn every_event_of_a_restored_volume_says_its_role_so_that_nobody_has_to_ask() {
+fn event_files_of_restored_volumes_contain_the_role() {
     let mut seen = 0;
     for (name, event) in events() {
         let detail = &event["detail"];
@@ -319,28 +328,31 @@ fn every_event_of_a_restored_volume_says_its_role_so_that_nobody_has_to_ask() {
     assert!(seen >= 10, "{seen}");
 }
 
-/// In the order of a drill: the events of its restore, the reconciler beside them, the state machine.
+/// In the order of a drill: the events of its restore, a manual request, the state machine.
 #[test]
-fn what_a_drill_restored_comes_to_the_drills_stack_and_nowhere_else() {
+fn attaches_restores_of_a_drill_only_to_the_drill_stack() {
     let event = event("restore-completed-ebs-drill");
     let world = world_of(&event);
     add_drill_stack(&world, &event);
 
     assert_outcome!(track(&world, &event), "tracked");
-    assert_eq!(only_item(&world).title, "Drill: Restore of EBS completed");
+    assert_eq!(
+        only_item(&world).title,
+        "[drill] Restore job (EBS) completed"
+    );
     let before = world.calls().len();
     assert_outcome!(integrate(&world, &event), "ignored", "drill");
     assert_eq!(world.calls().len(), before);
-    let by_hand = crate::support::repository::event("manual-restore-job");
-    assert_outcome!(integrate(&world, &by_hand), "ignored", "drill");
+    let manual = crate::support::repository::event("manual-restore-job");
+    assert_outcome!(integrate(&world, &manual), "ignored", "drill");
     assert_eq!(attached(&world), []);
 
     let asked = crate::support::repository::event("manual-drill-restore-job");
     let outcome = assert_outcome!(integrate(&world, &asked), "integrated");
-    assert_eq!(outcome.id("instanceId"), Some(DRILLS));
+    assert_eq!(outcome.id("instanceId"), Some(DRILL_INSTANCE));
     assert_eq!(
         attached(&world),
-        [(DRILLS.to_owned(), "/dev/sdf".to_owned())]
+        [(DRILL_INSTANCE.to_owned(), "/dev/sdf".to_owned())]
     );
     assert_outcome!(integrate(&world, &asked), "already-integrated");
     assert_outcome!(integrate(&world, &event), "ignored", "drill");
@@ -352,15 +364,15 @@ fn what_a_drill_restored_comes_to_the_drills_stack_and_nowhere_else() {
     } = only_item(&world);
     assert_eq!(
         title,
-        format!("Drill: Restored volume {VOLUME} attached to {DRILLS}")
+        format!("[drill] Restored volume {VOLUME} attached to {DRILL_INSTANCE}")
     );
     assert_eq!((severity, item.status), (Severity::Low, Status::Resolved));
-    assert_eq!(told(&world), []);
+    assert_eq!(notifications(&world), []);
     assert_eq!(world.attachments_made(), 1);
 }
 
 #[test]
-fn a_drill_does_not_get_what_belongs_to_the_workload() {
+fn refuses_to_attach_a_restore_of_the_workload_to_a_drill() {
     let restored = event("restore-completed-ebs");
     let world = world_of(&restored);
     add_drill_stack(&world, &restored);
@@ -368,20 +380,20 @@ fn a_drill_does_not_get_what_belongs_to_the_workload() {
     let outcome = assert_outcome!(integrate(&world, &asked), "refused", "not-a-drill");
     assert_contains(
         outcome.id("remedy").unwrap(),
-        &["Pass the restore job without \"drill\""],
+        &["pass the restore job without \"drill\""],
     );
     assert_eq!(attached(&world), []);
     assert!(world.state().items.is_empty());
-    assert_eq!(told(&world), []);
+    assert_eq!(notifications(&world), []);
     assert_outcome!(integrate(&world, &restored), "integrated");
     assert_eq!(attached(&world), on_the_instance("/dev/sdf"));
-    // Nor does it once the volume is where it belongs.
+    // The same once the volume is attached to the workload.
     assert_outcome!(integrate(&world, &asked), "refused", "not-a-drill");
     assert_eq!(attached(&world), on_the_instance("/dev/sdf"));
 }
 
 #[test]
-fn other_partitions_work_the_same() {
+fn integrates_in_other_partitions() {
     for (name, zone) in [
         ("restore-completed-ebs-aws-cn", "cn-northwest-1a"),
         ("restore-completed-ebs-aws-us-gov", "us-gov-west-1a"),
@@ -395,7 +407,7 @@ fn other_partitions_work_the_same() {
     }
 }
 
-/// What a journey counts in a world's state.
+/// Counts in a world's state.
 trait Counted {
     fn attachments(&self) -> usize;
 }
@@ -410,29 +422,29 @@ impl Counted for recovery_core::fakes::State {
 }
 
 #[test]
-fn another_account_or_region_is_refused() {
+fn refuses_other_accounts_and_regions() {
     let event = event("restore-completed-ebs");
     for (pointer, value) in [("/region", "eu-west-1"), ("/account", "444455556666")] {
         let world = world_of(&event);
         let mut elsewhere = event.clone();
         elsewhere[pointer.trim_start_matches('/')] = json!(value);
-        // The function runs where the altered envelope says; the volume is not there.
+        // The function runs in the account and Region of the changed envelope. The volume is elsewhere.
         assert_outcome!(integrate(&world, &elsewhere), "refused", "not-here");
         assert_eq!(attached(&world), []);
-        assert_eq!(told(&world).len(), 1);
+        assert_eq!(notifications(&world).len(), 1);
     }
 }
 
 #[test]
-fn what_a_restore_test_made_is_left_alone() {
-    // The event says so.
+fn skips_resources_of_restore_tests() {
+    // Identified by the event.
     let by_event = event("restore-test-completed-ebs");
     let world = world_of(&by_event);
     assert_outcome!(integrate(&world, &by_event), "ignored", "restore-test");
     assert_outcome!(track(&world, &by_event), "ignored", "restore-test");
     assert_eq!(world.calls(), Vec::<String>::new());
 
-    // The job says so, where the event did not.
+    // Identified by the job only.
     for name in [
         "restore-completed-ebs-no-created-resource",
         "manual-restore-job",
@@ -450,7 +462,7 @@ fn what_a_restore_test_made_is_left_alone() {
         assert_eq!(attached(&world), [], "{name}");
     }
 
-    // Only the volume's tag says so.
+    // Identified by the volume's tag only.
     let event = event("restore-completed-ebs");
     let world = world_of(&event);
     for volume in world.state().volumes.values_mut() {
@@ -458,11 +470,11 @@ fn what_a_restore_test_made_is_left_alone() {
     }
     assert_outcome!(integrate(&world, &event), "ignored", "restore-test");
     assert_eq!(attached(&world), []);
-    assert_eq!(told(&world), []);
+    assert_eq!(notifications(&world), []);
 }
 
 #[test]
-fn the_wrong_zone_is_refused_and_people_are_told_once() {
+fn refuses_another_zone_and_notifies_once() {
     let event = event("restore-completed-ebs");
     let world = world_of(&event);
     move_instances(&world, "us-west-2b");
@@ -485,7 +497,7 @@ fn the_wrong_zone_is_refused_and_people_are_told_once() {
     assert_contains(
         &description,
         &[
-            &format!("**Why it was not attached.** {why}."),
+            &format!("**Why.** {why}."),
             &format!("**What to do.** {remedy}"),
             &format!(
                 "invoke the function restore-integrator with `{{\"restoreJobId\": \"{JOB}\"}}`"
@@ -493,25 +505,25 @@ fn the_wrong_zone_is_refused_and_people_are_told_once() {
         ],
     );
     assert_eq!((severity, item.status), (Severity::High, Status::Open));
-    let told = told(&world);
-    let [(subject, message)] = told.as_slice() else {
-        panic!("told {} times", told.len());
+    let notifications = notifications(&world);
+    let [(subject, message)] = notifications.as_slice() else {
+        panic!("notified {} times", notifications.len());
     };
     assert_eq!(subject, "Restored volume not attached: zone-mismatch");
     assert_contains(
         message,
         &[
-            &format!("Why: {why}."),
-            &format!("What to do: {remedy}"),
+            &format!("Why\n{why}.\n"),
+            &format!("What to do\n{remedy}"),
             &format!("Restore job: {JOB}"),
             "OpsItem: oi-1",
         ],
     );
 
-    // Another refusal is told as well; the same OpsItem says it.
+    // Another refusal is notified, too, in the same OpsItem.
     move_instances(&world, "us-west-2a");
     for instance in world.state().instances.values_mut() {
-        instance.state = "terminated".to_owned();
+        instance.state = "terminated".into();
     }
     assert_outcome!(integrate(&world, &event), "refused", "instance-gone");
     assert_eq!(world.state().notifications.len(), 2);
@@ -519,19 +531,19 @@ fn the_wrong_zone_is_refused_and_people_are_told_once() {
 }
 
 #[test]
-fn what_carries_no_tags_of_ours_is_ignored() {
+fn skips_recovery_points_without_recovery_tags() {
     let event = event("restore-completed-ebs");
     let world = world_of(&event);
     retag(&world, &[("Name", "data"), ("recovery:workload", "shop")]);
     assert_outcome!(integrate(&world, &event), "ignored", "untagged");
     assert_eq!(attached(&world), []);
     assert!(world.state().items.is_empty());
-    assert_eq!(told(&world), []);
+    assert_eq!(notifications(&world), []);
 }
 
-/// CloudFormation tags what it makes: those tags may be the target's, or the volume's own.
+/// CloudFormation tags the resources of a stack. The tags may name the target or the volume itself.
 #[test]
-fn cloudformations_own_tags_are_followed_as_far_as_they_lead() {
+fn uses_cloudformation_tags_only_if_they_name_a_target() {
     let event = event("restore-completed-ebs");
     let own = |stack: &'static str, logical_id: &'static str| {
         let world = world_of(&event);
@@ -547,7 +559,7 @@ fn cloudformations_own_tags_are_followed_as_far_as_they_lead() {
             StackResource {
                 resource_type: "AWS::EC2::Volume".to_owned(),
                 physical_id: Some("vol-0source".to_owned()),
-                status: "CREATE_COMPLETE".to_owned(),
+                status: "CREATE_COMPLETE".into(),
             },
         );
         world
@@ -555,7 +567,7 @@ fn cloudformations_own_tags_are_followed_as_far_as_they_lead() {
     let world = own("shop", "Server");
     assert_outcome!(integrate(&world, &event), "integrated");
     assert_eq!(attached(&world), on_the_instance("/dev/sdf"));
-    // The volume that was backed up, and the stack of another Region.
+    // The source volume, a deleted resource, and a stack that is not in this Region.
     for (stack, logical_id) in [
         ("shop", "Volume"),
         ("shop", "Gone"),
@@ -565,9 +577,9 @@ fn cloudformations_own_tags_are_followed_as_far_as_they_lead() {
         assert_outcome!(integrate(&world, &event), "ignored", "untagged");
         assert_eq!(attached(&world), []);
         assert!(world.state().items.is_empty());
-        assert_eq!(told(&world), []);
+        assert_eq!(notifications(&world), []);
     }
-    // What the owner wrote is meant.
+    // Recovery tags are used even then.
     let world = own("shop", "Volume");
     retag(
         &world,
@@ -585,9 +597,9 @@ fn cloudformations_own_tags_are_followed_as_far_as_they_lead() {
     assert_eq!(error.error_type(), "Retryable");
 }
 
-/// OpsCenter's duplicate check includes the related resources, and not every event names them.
+/// OpsCenter's duplicate check includes the related resources, but not every event names them.
 #[test]
-fn related_resources_are_added_once_whoever_knows_them() {
+fn adds_related_resources_to_the_ops_item_once() {
     let resources = |world: &World| only_item(world).item.data.get("/aws/resources").cloned();
     let volume = format!(r#"[{{"arn":"arn:aws:ec2:us-west-2:111122223333:volume/{VOLUME}"}}]"#);
     let named = event("restore-completed-ebs");
@@ -619,7 +631,7 @@ fn related_resources_are_added_once_whoever_knows_them() {
 }
 
 #[test]
-fn tags_that_cannot_be_followed_are_refused_by_name() {
+fn refuses_invalid_required_tags_by_name() {
     let event = event("restore-completed-ebs");
     let check = |tags: &[(&str, &str)], reason: &str, named: &str| {
         let world = world_of(&event);
@@ -629,7 +641,7 @@ fn tags_that_cannot_be_followed_are_refused_by_name() {
             (outcome.kind(), outcome.reason()),
             ("refused", Some(reason))
         );
-        assert_contains(&told(&world)[0].1, &[named]);
+        assert_contains(&notifications(&world)[0].1, &[named]);
         assert_eq!(attached(&world), []);
     };
     check(&[STACK], "tag-missing", "recovery:logical-id");
@@ -652,7 +664,7 @@ fn tags_that_cannot_be_followed_are_refused_by_name() {
 }
 
 #[test]
-fn optional_tags_that_cannot_be_used_leave_the_item_open() {
+fn keeps_the_ops_item_open_for_an_invalid_optional_tag() {
     let event = event("restore-completed-ebs");
     for (tag, value) in [
         ("recovery:device", "/dev/nvme1n1"),
@@ -666,13 +678,16 @@ fn optional_tags_that_cannot_be_used_leave_the_item_open() {
         assert_eq!(attached(&world), on_the_instance("/dev/sdf"));
         let item = only_item(&world);
         assert_eq!(item.item.status, Status::Open, "{tag}={value}");
-        assert_contains(&item.description, &["What is left to do", tag, value]);
-        assert_eq!(told(&world), []);
+        assert_contains(
+            &item.description,
+            &["An optional tag could not be used", tag, value],
+        );
+        assert_eq!(notifications(&world), []);
     }
 }
 
 #[test]
-fn other_types_are_ignored_without_a_call_and_tracked() {
+fn tracks_but_does_not_integrate_other_resource_types() {
     for name in [
         "restore-completed-rds",
         "restore-completed-aurora",
@@ -694,19 +709,19 @@ fn other_types_are_ignored_without_a_call_and_tracked() {
             ..
         } = only_item(&world);
         assert!(
-            title.starts_with("Restore of ") && title.ends_with(" completed"),
+            title.starts_with("Restore job (") && title.ends_with(") completed"),
             "{title}"
         );
         assert_contains(
             &description,
-            &["point the workload at the resource, then resolve this item"],
+            &["Connect the workload to the restored resource. Then resolve this OpsItem."],
         );
         assert_eq!(item.status, Status::Open);
     }
 }
 
 #[test]
-fn events_of_other_rules_are_ignored_without_a_call() {
+fn ignores_events_of_other_rules_without_a_call() {
     for (name, reason) in [
         ("restore-failed-ebs", "status"),
         ("restore-running", "status"),
@@ -732,7 +747,7 @@ fn events_of_other_rules_are_ignored_without_a_call() {
 }
 
 #[test]
-fn a_stack_that_is_not_there_yet_is_waited_for() {
+fn retries_while_the_stack_is_missing() {
     let event = event("restore-completed-ebs");
     let world = World::new();
     add_restore(&world, &event);
@@ -743,11 +758,11 @@ fn a_stack_that_is_not_there_yet_is_waited_for() {
         &[
             "shop/Server",
             "does not exist yet",
-            "Deploy the stack that owns the target in this Region",
+            "Deploy the stack of the target in this Region",
         ],
     );
-    // Nobody is alarmed: it is the usual order of a recovery.
-    assert_eq!(told(&world), []);
+    // No notification: this is the usual order of a recovery.
+    assert_eq!(notifications(&world), []);
 
     add_target(&world, &event);
     world
@@ -756,7 +771,7 @@ fn a_stack_that_is_not_there_yet_is_waited_for() {
         .values_mut()
         .for_each(|resource| {
             resource.physical_id = None;
-            resource.status = "CREATE_IN_PROGRESS".to_owned();
+            resource.status = "CREATE_IN_PROGRESS".into();
         });
     let error = integrate(&world, &event).unwrap_err();
     assert_eq!(error.error_type(), "Retryable");
@@ -770,13 +785,13 @@ fn a_stack_that_is_not_there_yet_is_waited_for() {
 }
 
 #[test]
-fn a_target_that_failed_or_takes_no_volume_is_refused() {
+fn refuses_failed_and_unsupported_targets() {
     let event = event("restore-completed-ebs");
     let check = |resource_type: &str, status: &str, reason: &str| {
         let world = world_of(&event);
         for resource in world.state().stack_resources.values_mut() {
             resource.resource_type = resource_type.to_owned();
-            resource.status = status.to_owned();
+            resource.status = status.into();
         }
         let outcome = integrate(&world, &event).unwrap();
         assert_eq!(
@@ -791,42 +806,42 @@ fn a_target_that_failed_or_takes_no_volume_is_refused() {
 }
 
 #[test]
-fn attaching_that_takes_a_while_is_waited_for() {
+fn waits_for_an_attachment_in_progress() {
     let event = event("restore-completed-ebs");
     let world = world_of(&event);
-    world.state().looks_until_attached = 3;
+    world.state().reads_until_attached = 3;
     assert_outcome!(integrate(&world, &event), "integrated");
     assert_eq!(world.attachments_made(), 1);
 }
 
 #[test]
-fn a_wait_that_is_longer_than_the_run_goes_on_in_the_next_one() {
+fn retry_completes_an_attachment_that_outlasts_the_run() {
     let event = event("restore-completed-ebs");
     let world = world_of(&event);
-    world.state().looks_until_attached = 500;
+    world.state().reads_until_attached = 500;
     let error = integrate(&world, &event).unwrap_err();
     assert_eq!(error.error_type(), "Retryable");
     assert_contains(
         &error.to_string(),
         &[
-            "waited for",
-            "It is checked again",
-            "the guest of i-0shop has the name /dev/sdf",
+            "while it waited for",
+            "The integration is retried automatically",
+            "something else uses the name /dev/sdf",
         ],
     );
-    world.state().looks_until_attached = 0;
+    world.state().reads_until_attached = 0;
     assert_outcome!(integrate(&world, &event), "already-integrated");
     assert_eq!(world.attachments_made(), 1);
     assert_contains(&only_item(&world).description, &["**What was done.**"]);
 }
 
 #[test]
-fn a_volume_or_an_instance_that_is_about_to_be_ready_is_waited_for() {
+fn waits_until_volume_and_instance_are_ready() {
     let event = event("restore-completed-ebs");
     let check = |arrange: &dyn Fn(&World), ready: &'static (dyn Fn(&World) + Sync)| {
         let world = world_of(&event);
         arrange(&world);
-        // It gets ready after the second look.
+        // It becomes ready after the second check.
         let ports = Disturbed::between(&world, 4, ready);
         assert_outcome!(
             finish(integration(&ports, &FakeClock::new(), &event)),
@@ -836,30 +851,30 @@ fn a_volume_or_an_instance_that_is_about_to_be_ready_is_waited_for() {
     };
     let volume_state = |world: &World, state: &str| {
         for volume in world.state().volumes.values_mut() {
-            volume.state = state.to_owned();
+            volume.state = state.into();
         }
     };
     check(&|world| volume_state(world, "creating"), &|world| {
         for volume in world.state().volumes.values_mut() {
-            volume.state = "available".to_owned();
+            volume.state = "available".into();
         }
     });
     check(
         &|world| {
             for instance in world.state().instances.values_mut() {
-                instance.state = "pending".to_owned();
+                instance.state = "pending".into();
             }
         },
         &|world| {
             for instance in world.state().instances.values_mut() {
-                instance.state = "running".to_owned();
+                instance.state = "running".into();
             }
         },
     );
 }
 
-/// Attaches the volume as someone else would: a colleague, or the state machine's own call.
-fn someone_attaches(world: &World, instance: &str) {
+/// Attaches the volume as a user or another run would.
+fn attach_concurrently(world: &World, instance: &str) {
     let (volume, instance) = (VolumeId::new(VOLUME), InstanceId::new(instance));
     let device = DeviceName::parse("/dev/sdh").unwrap();
     futures_util::FutureExt::now_or_never(world.attach(&volume, &instance, &device))
@@ -868,11 +883,11 @@ fn someone_attaches(world: &World, instance: &str) {
 }
 
 #[test]
-fn who_comes_second_to_the_same_instance_has_nothing_left_to_do() {
+fn accepts_a_concurrent_attachment_to_the_same_instance() {
     let event = event("restore-completed-ebs");
     let world = world_of(&event);
     let ports = Disturbed::before(&world, "ec2:AttachVolume", |world| {
-        someone_attaches(world, INSTANCE);
+        attach_concurrently(world, INSTANCE);
     });
     let outcome = assert_outcome!(
         finish(integration(&ports, &FakeClock::new(), &event)),
@@ -884,11 +899,11 @@ fn who_comes_second_to_the_same_instance_has_nothing_left_to_do() {
 }
 
 #[test]
-fn who_comes_second_to_another_instance_is_refused() {
+fn refuses_a_concurrent_attachment_to_another_instance() {
     let event = event("restore-completed-ebs");
     let world = world_of(&event);
     let ports = Disturbed::before(&world, "ec2:AttachVolume", |world| {
-        someone_attaches(world, STRANGER);
+        attach_concurrently(world, OTHER_INSTANCE);
     });
     assert_outcome!(
         finish(integration(&ports, &FakeClock::new(), &event)),
@@ -897,18 +912,18 @@ fn who_comes_second_to_another_instance_is_refused() {
     );
     assert_eq!(
         attached(&world),
-        [(STRANGER.to_owned(), "/dev/sdh".to_owned())]
+        [(OTHER_INSTANCE.to_owned(), "/dev/sdh".to_owned())]
     );
     assert_contains(
-        &told(&world)[0].1,
+        &notifications(&world)[0].1,
         &[&format!(
-            "{VOLUME} is attached to {STRANGER} instead of {INSTANCE}"
+            "{VOLUME} is attached to {OTHER_INSTANCE} instead of {INSTANCE}"
         )],
     );
 }
 
 #[test]
-fn a_device_name_that_is_taken_is_refused_or_passed_over() {
+fn refuses_a_taken_device_name_only_if_a_tag_requires_it() {
     let event = event("restore-completed-ebs");
     let taken_by = |world: &World, device: &str| {
         for instance in world.state().instances.values_mut() {
@@ -917,7 +932,7 @@ fn a_device_name_that_is_taken_is_refused_or_passed_over() {
                 .push((device.to_owned(), VolumeId::new("vol-0other")));
         }
     };
-    // The owner wants this one and no other.
+    // A tag requires this device name.
     let world = world_of(&event);
     retag(
         &world,
@@ -926,15 +941,15 @@ fn a_device_name_that_is_taken_is_refused_or_passed_over() {
     taken_by(&world, "/dev/xvdf");
     assert_outcome!(integrate(&world, &event), "refused", "device-taken");
     assert_eq!(attached(&world), []);
-    assert_contains(&told(&world)[0].1, &["/dev/sdf", "vol-0other"]);
+    assert_contains(&notifications(&world)[0].1, &["/dev/sdf", "vol-0other"]);
 
-    // Nobody wants a certain one: the next.
+    // No tag: the next one is used.
     let world = world_of(&event);
     taken_by(&world, "/dev/sdf");
     assert_outcome!(integrate(&world, &event), "integrated");
     assert_eq!(attached(&world), on_the_instance("/dev/sdg"));
 
-    // Another volume takes it at the last moment: the next.
+    // Another volume takes it just before the attachment: the next one is used.
     let world = world_of(&event);
     let ports = Disturbed::before(&world, "ec2:AttachVolume", |world| {
         taken_by(world, "/dev/sdf");
@@ -948,7 +963,7 @@ fn a_device_name_that_is_taken_is_refused_or_passed_over() {
 }
 
 #[test]
-fn a_volume_to_be_mounted_leaves_its_item_open_with_what_is_left_to_do() {
+fn keeps_the_ops_item_open_with_mount_instructions() {
     let event = event("restore-completed-ebs");
     let world = world_of(&event);
     retag(
@@ -968,21 +983,21 @@ fn a_volume_to_be_mounted_leaves_its_item_open_with_what_is_left_to_do() {
     assert_contains(
         &description,
         &[
-            "**What is left to do.** Mount it at `/srv/data`",
+            "**What to do.** Mount the volume at `/srv/data`",
             &VOLUME.replace('-', ""),
-            "never make a file system on it",
+            "Do not create a file system on it",
         ],
     );
     assert_eq!(item.status, Status::Open);
 }
 
 #[test]
-fn an_instance_that_is_gone_or_a_volume_in_error_is_refused() {
+fn refuses_terminated_instances_and_unusable_volumes() {
     let event = event("restore-completed-ebs");
     for state in ["terminated", "shutting-down"] {
         let world = world_of(&event);
         for instance in world.state().instances.values_mut() {
-            instance.state = state.to_owned();
+            instance.state = state.into();
         }
         assert_outcome!(integrate(&world, &event), "refused", "instance-gone");
         assert_eq!(attached(&world), []);
@@ -990,7 +1005,7 @@ fn an_instance_that_is_gone_or_a_volume_in_error_is_refused() {
     for state in ["error", "deleting", "deleted"] {
         let world = world_of(&event);
         for volume in world.state().volumes.values_mut() {
-            volume.state = state.to_owned();
+            volume.state = state.into();
         }
         assert_outcome!(integrate(&world, &event), "refused", "volume-unusable");
         assert_eq!(attached(&world), []);
@@ -998,20 +1013,21 @@ fn an_instance_that_is_gone_or_a_volume_in_error_is_refused() {
 }
 
 #[test]
-fn a_volume_that_is_being_detached_elsewhere_is_waited_for() {
+fn waits_for_a_detachment_from_another_instance() {
     let event = event("restore-completed-ebs");
     let world = world_of(&event);
     for volume in world.state().volumes.values_mut() {
-        volume.state = "in-use".to_owned();
+        volume.state = "in-use".into();
         volume.attachments.push(Attachment {
-            instance: InstanceId::new(STRANGER),
+            instance: InstanceId::new(OTHER_INSTANCE),
             device: "/dev/sdf".to_owned(),
-            state: "detaching".to_owned(),
+            state: "detaching".into(),
+            since: None,
         });
     }
     let ports = Disturbed::between(&world, 4, |world| {
         for volume in world.state().volumes.values_mut() {
-            volume.state = "available".to_owned();
+            volume.state = "available".into();
             volume.attachments.clear();
         }
     });
@@ -1024,7 +1040,7 @@ fn a_volume_that_is_being_detached_elsewhere_is_waited_for() {
 }
 
 #[test]
-fn several_volumes_of_one_instance_get_different_names() {
+fn gives_each_volume_of_an_instance_another_device_name() {
     let first = event("restore-completed-ebs");
     let world = world_of(&first);
     let mut names = Vec::new();
@@ -1058,7 +1074,7 @@ fn several_volumes_of_one_instance_get_different_names() {
 }
 
 #[test]
-fn input_that_names_no_job_says_what_to_pass() {
+fn rejects_input_without_a_job_id() {
     for id in [
         json!(null),
         json!(""),

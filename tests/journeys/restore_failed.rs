@@ -1,5 +1,5 @@
 //! `RestoreFailedRule`: a restore failed or was aborted, so data is missing in the recovery Region.
-//! opsitem-creator says which, and why.
+//! opsitem-creator records which data and why.
 
 use recovery_core::fakes::World;
 use recovery_core::ops_item::{Severity, Status};
@@ -8,10 +8,10 @@ use serde_json::json;
 use crate::support::repository::{event, event_with};
 use crate::support::restored::track;
 
-use super::{assert_contains, assert_outcome, only_item, told};
+use super::{assert_contains, assert_outcome, notifications, only_item};
 
 #[test]
-fn a_failed_restore_has_an_ops_item_that_says_what_is_missing_and_why() {
+fn failed_restore_opens_an_ops_item_with_the_reason() {
     let event = event("restore-failed-ebs");
     let id = event["detail"]["restoreJobId"].as_str().unwrap();
     let world = World::new();
@@ -25,23 +25,22 @@ fn a_failed_restore_has_an_ops_item_that_says_what_is_missing_and_why() {
         [
             format!("ssm:DescribeOpsItems restore-job/{id}"),
             format!("ssm:CreateOpsItem restore-job/{id}"),
-            // Whether someone else made one at the same moment.
+            // Checks for an OpsItem created at the same time.
             format!("ssm:DescribeOpsItems restore-job/{id}"),
         ]
     );
     let stored = only_item(&world);
-    assert_eq!(stored.title, "Restore of EBS failed");
+    assert_eq!(stored.title, "Restore job (EBS) failed");
     assert_contains(
         &stored.description,
         &[
             &format!("Restore job `{id}` (`EBS`) is `FAILED`."),
             &format!(
-                "- Message: `{}`",
+                "**Why.** AWS Backup says: `{}`.",
                 event["detail"]["statusMessage"].as_str().unwrap()
             ),
-            "**What it means.** This data is not back.",
-            "**What to do.** Read the message above.",
-            "nothing was overwritten",
+            "**What was done.** Nothing. This data is not restored. No resource was overwritten.",
+            "**What to do.** Read the message.",
         ],
     );
     assert_eq!(stored.severity, Severity::High);
@@ -50,7 +49,7 @@ fn a_failed_restore_has_an_ops_item_that_says_what_is_missing_and_why() {
 }
 
 #[test]
-fn an_aborted_restore_is_no_less_missing() {
+fn aborted_restore_has_high_severity() {
     let world = World::new();
     assert_outcome!(track(&world, &event("restore-aborted")), "tracked");
     let stored = only_item(&world);
@@ -59,7 +58,7 @@ fn an_aborted_restore_is_no_less_missing() {
 }
 
 #[test]
-fn a_restore_test_that_failed_is_told_as_one() {
+fn ops_item_names_a_failed_restore_test() {
     let event = event_with(
         "restore-failed-ebs",
         "/detail/restoreTestingPlanArn",
@@ -74,7 +73,7 @@ fn a_restore_test_that_failed_is_told_as_one() {
 }
 
 #[test]
-fn what_is_not_the_end_of_a_job_is_ignored_without_a_call() {
+fn ignores_other_events_without_a_call() {
     for (name, reason) in [
         ("restore-running", "status"),
         ("restore-pending", "status"),
@@ -90,12 +89,12 @@ fn what_is_not_the_end_of_a_job_is_ignored_without_a_call() {
         let world = World::new();
         assert_outcome!(track(&world, &event(name)), "ignored", Some(reason));
         assert_eq!(world.calls(), Vec::<String>::new(), "{name}");
-        assert_eq!(told(&world), []);
+        assert_eq!(notifications(&world), []);
     }
 }
 
 #[test]
-fn a_message_from_elsewhere_stays_a_quotation() {
+fn quotes_the_status_message() {
     let event = event_with(
         "restore-failed-ebs",
         "/detail/statusMessage",

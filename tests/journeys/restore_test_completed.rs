@@ -1,11 +1,11 @@
-//! `RestoreTestCompletedRule`: a restore test completed. restore-test-validator looks whether what it
-//! made is what the recovery point promises, tells people where it is not, and reports the result.
+//! `RestoreTestCompletedRule`: a restore test completed. restore-test-validator compares the restored
+//! volume with the recovery point, notifies if they differ, and reports the result to AWS Backup.
 
 use std::time::Duration;
 
 use recovery_core::aws::arn::{RecoveryPointArn, RestoreJobId, VolumeId};
 use recovery_core::aws::backup::Report;
-use recovery_core::aws::ec2::{Snapshot, TestVolume};
+use recovery_core::aws::ec2::{Snapshot, Volume};
 use recovery_core::error::Error;
 use recovery_core::fakes::{Failure, FakeClock, World};
 use recovery_core::ops_item::{Severity, Status};
@@ -14,31 +14,35 @@ use serde_json::{Value, json};
 
 use crate::support::disturbed::{Disturbed, finish};
 use crate::support::repository::{event, event_with};
-use crate::support::restored::{change_job, job_of, usual_here};
+use crate::support::restored::{change_job, job_of, usual_scope};
 
-use super::{assert_contains, assert_outcome, only_item, told};
+use super::{assert_contains, assert_outcome, notifications, only_item};
 
 const EVENT: &str = "restore-test-completed-ebs";
 const JOB: &str = "B76709DC-9619-4636-9F20-95D9B5973771";
 const VOLUME: &str = "vol-0350ae29ea0415e0a";
 const SNAPSHOT: &str = "snap-0a8530a063a225612";
 
-/// The world in which the test completed, with a volume as it should be.
+/// A world in which the test completed with a valid volume.
 fn world() -> World {
     let world = World::new();
     {
         let mut state = world.state();
         let job = job_of(&event(EVENT));
         state.restore_jobs.insert(job.id.to_string(), job);
-        state.restore_tests.volumes.insert(
-            VolumeId::new(VOLUME),
-            TestVolume {
-                state: "available".to_owned(),
-                size: 100,
-                encrypted: true,
-                snapshot: Some(SNAPSHOT.to_owned()),
-            },
-        );
+        let made = Volume {
+            id: VolumeId::new(VOLUME),
+            state: "available".into(),
+            zone: "us-west-2a".to_owned(),
+            attachments: Vec::new(),
+            key: None,
+            restore_test: true,
+            owner: None,
+            size: Some(100),
+            encrypted: Some(true),
+            snapshot: Some(SNAPSHOT.to_owned()),
+        };
+        state.volumes.insert(made.id.clone(), made);
         state.restore_tests.snapshots.insert(
             SNAPSHOT.to_owned(),
             Snapshot {
@@ -51,20 +55,19 @@ fn world() -> World {
     world
 }
 
-/// The world in which the volume came out too small and unencrypted.
-fn spoiled() -> World {
+/// A world in which the restored volume is too small and unencrypted.
+fn with_invalid_volume() -> World {
     let world = world();
     change_volume(&world, |volume| {
-        volume.size = 8;
-        volume.encrypted = false;
+        volume.size = Some(8);
+        volume.encrypted = Some(false);
     });
     world
 }
 
-fn change_volume(world: &World, change: impl FnOnce(&mut TestVolume)) {
+fn change_volume(world: &World, change: impl FnOnce(&mut Volume)) {
     let mut state = world.state();
     let volume = state
-        .restore_tests
         .volumes
         .get_mut(&VolumeId::new(VOLUME))
         .expect("the volume is in this world");
@@ -88,7 +91,7 @@ fn validate_with(world: &World, clock: &FakeClock, input: &Value) -> Result<Outc
     finish(restore_test_validator::handle(
         &ports,
         clock,
-        &usual_here(),
+        &usual_scope(),
         input,
     ))
 }
@@ -97,9 +100,9 @@ fn validate(world: &World, input: &Value) -> Result<Outcome, Error> {
     validate_with(world, &FakeClock::new(), input)
 }
 
-/// AWS Backup's own form of the recovery point names no snapshot; the other form does.
+/// AWS Backup's ARN of the recovery point names no snapshot; the snapshot's ARN does.
 #[test]
-fn the_snapshot_is_known_by_any_form_of_the_recovery_points_arn() {
+fn finds_the_snapshot_by_any_form_of_the_recovery_point_arn() {
     let own = "arn:aws:backup:us-west-2:111122223333:recovery-point:1EB3B5E7";
     let event = event_with(EVENT, "/detail/recoveryPointArn", json!(own));
     for known in [None, RecoveryPointArn::parse(own).ok()] {
@@ -110,13 +113,13 @@ fn the_snapshot_is_known_by_any_form_of_the_recovery_points_arn() {
     }
 }
 
-/// What was reported to AWS Backup of the one test.
+/// The result that was reported to AWS Backup.
 fn reported(world: &World) -> Option<Report> {
     world.state().restore_tests.reports.get(JOB).cloned()
 }
 
 #[test]
-fn a_volume_as_promised_is_reported_as_such_and_nobody_is_disturbed() {
+fn reports_success_without_notification_for_a_valid_volume() {
     let world = world();
     let outcome = assert_outcome!(validate(&world, &event(EVENT)), "validated");
     assert_eq!(outcome.id("validation"), Some("SUCCESSFUL"));
@@ -135,12 +138,12 @@ fn a_volume_as_promised_is_reported_as_such_and_nobody_is_disturbed() {
     assert!(report.successful);
     assert_contains(&report.message, &[VOLUME, SNAPSHOT, "was not read"]);
     assert!(world.state().items.is_empty());
-    assert_eq!(told(&world), []);
+    assert_eq!(notifications(&world), []);
 }
 
 #[test]
-fn a_volume_that_is_not_as_promised_is_told_before_it_is_reported() {
-    let world = spoiled();
+fn notifies_before_it_reports_an_invalid_volume() {
+    let world = with_invalid_volume();
     let outcome = assert_outcome!(validate(&world, &event(EVENT)), "validated");
     assert_eq!(outcome.id("validation"), Some("FAILED"));
     assert_eq!(outcome.id("opsItemId"), Some("oi-1"));
@@ -149,8 +152,7 @@ fn a_volume_that_is_not_as_promised_is_told_before_it_is_reported() {
     assert!(position("sns:Publish") < position("backup:PutRestoreValidationResult"));
     assert!(position("sns:Publish").is_some(), "{calls:?}");
 
-    let wrong =
-        "it has 8 GiB, and the recovery point 100; it is not encrypted, and the recovery point is";
+    let wrong = "its size is 8 GiB, the size of the recovery point 100 GiB; it is not encrypted, but the recovery point is";
     let report = reported(&world).unwrap();
     assert!(!report.successful);
     assert_contains(&report.message, &[VOLUME, wrong]);
@@ -162,15 +164,15 @@ fn a_volume_that_is_not_as_promised_is_told_before_it_is_reported() {
         &[
             &format!("Restore job `{JOB}` (`EBS`) is `COMPLETED`, started by a restore test."),
             SNAPSHOT,
-            "**What is wrong.**",
+            "**Why.**",
             wrong,
-            "**What it means.**",
-            "**What to do.** Restore the same recovery point by hand",
+            "**What was done.** The result FAILED is reported to AWS Backup.",
+            "**What to do.** Check the metadata of the restore testing selection",
         ],
     );
-    let told = told(&world);
-    let [(subject, message)] = told.as_slice() else {
-        panic!("{told:?}");
+    let notifications = notifications(&world);
+    let [(subject, message)] = notifications.as_slice() else {
+        panic!("{notifications:?}");
     };
     assert_contains(subject, &["Restore test failed"]);
     assert_contains(
@@ -180,38 +182,38 @@ fn a_volume_that_is_not_as_promised_is_told_before_it_is_reported() {
 }
 
 #[test]
-fn a_result_that_is_there_stays() {
+fn keeps_an_existing_result() {
     for result in ["SUCCESSFUL", "FAILED", "TIMED_OUT"] {
-        let world = spoiled();
+        let world = with_invalid_volume();
         set_result(&world, result);
         let outcome = assert_outcome!(validate(&world, &event(EVENT)), "already-validated");
         assert_eq!(outcome.id("validation"), Some(result));
         assert_eq!(world.calls(), [format!("backup:DescribeRestoreJob {JOB}")]);
     }
-    // That it is being looked at is none.
+    // VALIDATING is not a result.
     let world = world();
     set_result(&world, "VALIDATING");
     assert_outcome!(validate(&world, &event(EVENT)), "validated");
 }
 
 #[test]
-fn a_person_asks_by_the_id_of_the_job() {
+fn validates_a_job_given_by_its_id() {
     let world = world();
     let outcome = assert_outcome!(validate(&world, &json!({"restoreJobId": JOB})), "validated");
     assert_eq!(outcome.id("validation"), Some("SUCCESSFUL"));
 }
 
 #[test]
-fn a_volume_that_is_being_made_is_waited_for() {
+fn waits_for_a_volume_that_is_being_created() {
     let world = world();
-    change_volume(&world, |volume| volume.state = "creating".to_owned());
-    world.state().looks_until_created = Some(3);
+    change_volume(&world, |volume| volume.state = "creating".into());
+    world.state().reads_until_created = Some(3);
     assert_outcome!(validate(&world, &event(EVENT)), "validated");
     assert!(reported(&world).unwrap().successful);
 
-    // But not for ever, and nothing is said meanwhile.
+    // But not longer than the run, and nothing is reported meanwhile.
     let world = self::world();
-    change_volume(&world, |volume| volume.state = "creating".to_owned());
+    change_volume(&world, |volume| volume.state = "creating".into());
     let clock = FakeClock::with_budget(Duration::from_secs(120));
     let error = validate_with(&world, &clock, &event(EVENT)).unwrap_err();
     assert_eq!(error.error_type(), "Retryable");
@@ -219,16 +221,16 @@ fn a_volume_that_is_being_made_is_waited_for() {
 }
 
 #[test]
-fn a_volume_that_never_shows_is_a_restore_that_failed() {
+fn reports_failure_for_a_missing_volume() {
     let world = world();
-    world.state().restore_tests.volumes.clear();
+    world.state().volumes.clear();
     let outcome = assert_outcome!(validate(&world, &event(EVENT)), "validated");
     assert_eq!(outcome.id("validation"), Some("FAILED"));
     assert_contains(
         &reported(&world).unwrap().message,
-        &["EC2 does not know it"],
+        &["it does not exist in EC2"],
     );
-    // It was looked for more than once: EC2 shows things late.
+    // It was read more than once, because EC2 is eventually consistent.
     let looks = world
         .calls()
         .iter()
@@ -238,14 +240,14 @@ fn a_volume_that_never_shows_is_a_restore_that_failed() {
 }
 
 #[test]
-fn nothing_is_reported_that_was_not_seen() {
-    // AWS Backup deletes what the test made: the look would come too late.
+fn reports_nothing_that_it_could_not_check() {
+    // AWS Backup already deletes the volume.
     let deleted = world();
     set_deletion(&deleted, "DELETING");
     // The recovery point has expired.
     let expired = world();
     expired.state().restore_tests.snapshots.clear();
-    // Types that are not known how to be looked at.
+    // A resource type without a check.
     let other = world();
     change_job(&other, JOB, |job| {
         job.resource_type = Some("RDS".to_owned());
@@ -258,12 +260,12 @@ fn nothing_is_reported_that_was_not_seen() {
         assert_outcome!(validate(&world, &event(EVENT)), "ignored", Some(reason));
         assert_eq!(reported(&world), None, "{reason}");
         assert!(world.state().items.is_empty(), "{reason}");
-        assert_eq!(told(&world), [], "{reason}");
+        assert_eq!(notifications(&world), [], "{reason}");
     }
 }
 
 #[test]
-fn a_restore_that_is_no_test_is_left_alone() {
+fn ignores_restores_that_are_not_tests() {
     let no_test = "restore-completed-ebs";
     let world = World::new();
     let job = job_of(&event(no_test));
@@ -275,14 +277,14 @@ fn a_restore_that_is_no_test_is_left_alone() {
         "no-restore-test"
     );
     assert_eq!(world.calls(), [format!("backup:DescribeRestoreJob {id}")]);
-    // Where the job does not say what the event says, one sign suffices.
+    // The event alone identifies a test, even if the job does not.
     let world = self::world();
     change_job(&world, JOB, |job| job.restore_test = false);
     assert_outcome!(validate(&world, &event(EVENT)), "validated");
 }
 
 #[test]
-fn an_answer_older_than_the_event_is_asked_for_again() {
+fn retries_when_the_job_is_older_than_the_event() {
     let world = world();
     change_job(&world, JOB, |job| job.status = Some("RUNNING".to_owned()));
     let error = validate(&world, &event(EVENT)).unwrap_err();
@@ -291,19 +293,19 @@ fn an_answer_older_than_the_event_is_asked_for_again() {
 }
 
 #[test]
-fn people_are_told_also_where_nothing_can_be_written() {
-    let world = spoiled();
+fn notifies_even_if_the_ops_item_cannot_be_created() {
+    let world = with_invalid_volume();
     world.fail("ssm:CreateOpsItem", Failure::Denied);
     let error = validate(&world, &event(EVENT)).unwrap_err();
     assert_eq!(error.error_type(), "Permanent");
-    let told = told(&world);
-    assert_eq!(told.len(), 1);
-    assert_contains(&told[0].1, &["OpsItem: could not be written"]);
-    assert_eq!(reported(&world), None, "first it is written down");
+    let notifications = notifications(&world);
+    assert_eq!(notifications.len(), 1);
+    assert_contains(&notifications[0].1, &["OpsItem: could not be created"]);
+    assert_eq!(reported(&world), None, "the OpsItem comes first");
 }
 
 #[test]
-fn what_is_no_completed_restore_is_ignored_without_a_call() {
+fn ignores_other_events_without_a_call() {
     for (name, reason) in [
         ("restore-running", "status"),
         ("restore-created", "status"),
@@ -319,7 +321,7 @@ fn what_is_no_completed_restore_is_ignored_without_a_call() {
 }
 
 #[test]
-fn input_without_an_id_says_what_is_wanted() {
+fn rejects_input_without_a_job_id() {
     let error = validate(&world(), &json!({"restoreJobId": " "})).unwrap_err();
     assert_contains(
         &error.to_string(),

@@ -1,6 +1,5 @@
 //! A world in which chosen calls go wrong, or in which others act between two calls.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,30 +8,10 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use futures_util::FutureExt;
-use recovery_core::aws::arn::{InstanceId, OpsItemId, RecoveryPointArn, RestoreJobId, VolumeId};
-use recovery_core::aws::auto_scaling::Group;
-use recovery_core::aws::backup::{
-    Job, RecoveryPoint, Report, RestoreJob, RestoreRequest, RestoreTest, StartAnswer,
-};
-use recovery_core::aws::cloudformation::StackResource;
-use recovery_core::aws::ec2::{
-    AttachAnswer, DeviceName, Instance, RecoveredVolume, Snapshot, TestVolume, Volume,
-};
-use recovery_core::aws::routing_control::{ClusterEndpoint, RoutingControl, ShiftAnswer, Switch};
-use recovery_core::aws::step_functions::Execution;
 use recovery_core::error::{Error, Fault};
-use recovery_core::fakes::{FakeClock, World, tags_operation};
-use recovery_core::notification::Notification;
-use recovery_core::ops_item::{Claim, DatedItem, ItemKey, NewOpsItem, OpsItem, OpsItemChange};
+use recovery_core::fakes::{Call, FakeClock, Intercepted, Interceptor, World};
 use recovery_core::outcome::Outcome;
-use recovery_core::ports::{
-    Clock, DatedOpsItems, Instances, KeptObjects, Metrics, Notifications, OpsItems, Page,
-    PlanObjects, RecoveryExecutions, RecoveryPointTags, RecoveryPoints, RecoveryRecords,
-    RestoreJobs, RestoreStarts, RestoreTests, Restores, RoutingControls, Runbooks, SnapshotTags,
-    StackResources, Volumes,
-};
-use recovery_core::report::measures::Measures;
-use recovery_core::tags::Tags;
+use recovery_core::ports::Clock;
 
 /// What happens at a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -183,7 +162,10 @@ enum Moment {
     Operation(&'static str),
 }
 
-/// One run's view of the world, and of the time that Lambda leaves to it.
+/// The ports and the clock of one run in a disturbed world.
+pub(crate) type Ports<'a> = Intercepted<&'a World, Disturbed<'a>>;
+
+/// What goes wrong in one run, what it called, and the time that Lambda leaves to it.
 pub(crate) struct Disturbed<'a> {
     world: &'a World,
     disturbances: Vec<Disturbance>,
@@ -202,7 +184,55 @@ pub(crate) struct Disturbed<'a> {
 
 impl<'a> Disturbed<'a> {
     /// The world as it is.
-    pub(crate) fn not(world: &'a World) -> Disturbed<'a> {
+    pub(crate) fn not(world: &'a World) -> Ports<'a> {
+        Disturbed::usual(world).ports()
+    }
+
+    /// These calls meet trouble.
+    pub(crate) fn by(world: &'a World, disturbances: &[Disturbance]) -> Ports<'a> {
+        Disturbed {
+            disturbances: disturbances.to_vec(),
+            ..Disturbed::usual(world)
+        }
+        .ports()
+    }
+
+    /// The run is held before each of these calls until it is polled again.
+    pub(crate) fn pausing(world: &'a World, pauses: &[usize]) -> Ports<'a> {
+        Disturbed {
+            pauses: pauses.to_vec(),
+            ..Disturbed::usual(world)
+        }
+        .ports()
+    }
+
+    /// Someone else acts right before the call with this number.
+    pub(crate) fn between(
+        world: &'a World,
+        call: usize,
+        act: impl FnOnce(&World) + Send + 'a,
+    ) -> Ports<'a> {
+        Disturbed {
+            intrusion: Mutex::new(Some((Moment::Call(call), Box::new(act)))),
+            ..Disturbed::usual(world)
+        }
+        .ports()
+    }
+
+    /// Someone else acts right before the first call of this operation.
+    pub(crate) fn before(
+        world: &'a World,
+        operation: &'static str,
+        act: impl FnOnce(&World) + Send + 'a,
+    ) -> Ports<'a> {
+        Disturbed {
+            intrusion: Mutex::new(Some((Moment::Operation(operation), Box::new(act)))),
+            ..Disturbed::usual(world)
+        }
+        .ports()
+    }
+
+    fn usual(world: &'a World) -> Disturbed<'a> {
         Disturbed {
             world,
             disturbances: Vec::new(),
@@ -217,53 +247,18 @@ impl<'a> Disturbed<'a> {
         }
     }
 
-    /// These calls meet trouble.
-    pub(crate) fn by(world: &'a World, disturbances: &[Disturbance]) -> Disturbed<'a> {
-        Disturbed {
-            disturbances: disturbances.to_vec(),
-            ..Disturbed::not(world)
+    fn ports(self) -> Ports<'a> {
+        Intercepted {
+            ports: self.world,
+            interceptor: self,
         }
     }
 
-    /// The run is held before each of these calls until it is polled again.
-    pub(crate) fn pausing(world: &'a World, pauses: &[usize]) -> Disturbed<'a> {
-        Disturbed {
-            pauses: pauses.to_vec(),
-            ..Disturbed::not(world)
-        }
-    }
-
-    /// The run begins so long after the world did, and has so much time.
-    pub(crate) fn lasting(self, began: Duration, budget: Duration) -> Disturbed<'a> {
-        Disturbed {
-            began,
-            budget,
-            ..self
-        }
-    }
-
-    /// Someone else acts right before the call with this number.
-    pub(crate) fn between(
-        world: &'a World,
-        call: usize,
-        act: impl FnOnce(&World) + Send + 'a,
-    ) -> Disturbed<'a> {
-        Disturbed {
-            intrusion: Mutex::new(Some((Moment::Call(call), Box::new(act)))),
-            ..Disturbed::not(world)
-        }
-    }
-
-    /// Someone else acts right before the first call of this operation.
-    pub(crate) fn before(
-        world: &'a World,
-        operation: &'static str,
-        act: impl FnOnce(&World) + Send + 'a,
-    ) -> Disturbed<'a> {
-        Disturbed {
-            intrusion: Mutex::new(Some((Moment::Operation(operation), Box::new(act)))),
-            ..Disturbed::not(world)
-        }
+    /// The same run, which begins this long after the world did, and has this much time.
+    pub(crate) fn lasting(mut ports: Ports<'a>, began: Duration, budget: Duration) -> Ports<'a> {
+        ports.interceptor.began = began;
+        ports.interceptor.budget = budget;
+        ports
     }
 
     /// Lets a run that is held go on, when it is polled.
@@ -281,55 +276,6 @@ impl<'a> Disturbed<'a> {
     /// When the run ended, as far as it came, counted from the beginning of the world.
     pub(crate) fn ended(&self) -> Duration {
         self.began + *self.spent.lock().expect(UNBROKEN)
-    }
-
-    async fn call<T, F>(
-        &self,
-        operation: &'static str,
-        subject: &str,
-        call: impl Fn() -> F + Send,
-    ) -> Result<T, Error>
-    where
-        F: Future<Output = Result<T, Error>> + Send,
-        T: Send,
-    {
-        // Of a process that has ended, nothing goes on, at the same time or later.
-        if self.dead.load(Ordering::SeqCst) {
-            std::future::pending::<()>().await;
-        }
-        let (number, occurrence) = {
-            let mut made = self.made.lock().expect(UNBROKEN);
-            let earlier = made.iter().filter(|made| made.operation == operation);
-            let occurrence = earlier.count() + 1;
-            made.push(Made {
-                operation,
-                occurrence,
-                subject: subject.to_owned(),
-                answered: false,
-            });
-            (made.len() - 1, occurrence)
-        };
-        if self.pauses.contains(&number) {
-            self.pause().await;
-        }
-        let intrusion = {
-            let mut intrusion = self.intrusion.lock().expect(UNBROKEN);
-            let due = matches!(&*intrusion,
-                Some((Moment::Call(at), _)) if *at == number)
-                || matches!(&*intrusion, Some((Moment::Operation(at), _)) if *at == operation);
-            if due { intrusion.take() } else { None }
-        };
-        if let Some((_, act)) = intrusion {
-            act(self.world);
-        }
-        let trouble = self
-            .disturbances
-            .iter()
-            .find(|at| at.operation == operation && at.occurrence == occurrence)
-            .map(|at| at.trouble);
-        let answer = self.meet(operation, trouble, call).await;
-        self.made.lock().expect(UNBROKEN)[number].answered = answer.is_ok();
-        answer
     }
 
     /// Lets others go first, once.
@@ -396,7 +342,7 @@ impl<'a> Disturbed<'a> {
             Some(Trouble::TimeoutAfter | Trouble::ResetAfter) => {
                 drop(call().await);
                 Err(Error::Retryable(fault(
-                    "the call had no answer, and may have taken effect",
+                    "the call got no answer, and may have taken effect",
                 )))
             }
             Some(Trouble::Late) => {
@@ -412,6 +358,53 @@ impl<'a> Disturbed<'a> {
                 fault("not authorized").with_code("AccessDeniedException"),
             )),
         }
+    }
+}
+
+impl Interceptor for Disturbed<'_> {
+    async fn intercept<T, F>(&self, call: Call<'_>, make: impl Fn() -> F + Send) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, Error>> + Send,
+    {
+        let operation = call.operation;
+        // Of a process that has ended, nothing goes on, at the same time or later.
+        if self.dead.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
+        let (number, occurrence) = {
+            let mut made = self.made.lock().expect(UNBROKEN);
+            let earlier = made.iter().filter(|made| made.operation == operation);
+            let occurrence = earlier.count() + 1;
+            made.push(Made {
+                operation,
+                occurrence,
+                subject: call.subject.to_owned(),
+                answered: false,
+            });
+            (made.len() - 1, occurrence)
+        };
+        if self.pauses.contains(&number) {
+            self.pause().await;
+        }
+        let intrusion = {
+            let mut intrusion = self.intrusion.lock().expect(UNBROKEN);
+            let due = matches!(&*intrusion,
+                Some((Moment::Call(at), _)) if *at == number)
+                || matches!(&*intrusion, Some((Moment::Operation(at), _)) if *at == operation);
+            if due { intrusion.take() } else { None }
+        };
+        if let Some((_, act)) = intrusion {
+            act(self.world);
+        }
+        let trouble = self
+            .disturbances
+            .iter()
+            .find(|at| at.operation == operation && at.occurrence == occurrence)
+            .map(|at| at.trouble);
+        let answer = self.meet(operation, trouble, make).await;
+        self.made.lock().expect(UNBROKEN)[number].answered = answer.is_ok();
+        answer
     }
 }
 
@@ -445,348 +438,5 @@ impl Clock for Disturbed<'_> {
 
     async fn sleep(&self, duration: Duration) {
         *self.spent.lock().expect(UNBROKEN) += duration;
-    }
-}
-
-impl RestoreJobs for Disturbed<'_> {
-    async fn restore_job(&self, id: &RestoreJobId) -> Result<RestoreJob, Error> {
-        self.call("backup:DescribeRestoreJob", id.as_str(), || {
-            self.world.restore_job(id)
-        })
-        .await
-    }
-}
-
-impl Restores for Disturbed<'_> {
-    async fn restores(
-        &self,
-        since: DateTime<Utc>,
-        page: Option<&str>,
-    ) -> Result<Page<RestoreJob>, Error> {
-        self.call(
-            "backup:ListRestoreJobs",
-            page.unwrap_or("first page"),
-            || self.world.restores(since, page),
-        )
-        .await
-    }
-
-    async fn volumes(&self, ids: &[VolumeId]) -> Result<Vec<Volume>, Error> {
-        self.call("ec2:DescribeVolumes", &subjects(ids), || {
-            self.world.volumes(ids)
-        })
-        .await
-    }
-
-    async fn tags_together(
-        &self,
-        points: &[RecoveryPointArn],
-    ) -> Result<BTreeMap<RecoveryPointArn, Tags>, Error> {
-        self.call("ec2:DescribeTags", &subjects(points), || {
-            self.world.tags_together(points)
-        })
-        .await
-    }
-}
-
-impl RestoreTests for Disturbed<'_> {
-    async fn restore_test(&self, id: &RestoreJobId) -> Result<RestoreTest, Error> {
-        self.call("backup:DescribeRestoreJob", id.as_str(), || {
-            self.world.restore_test(id)
-        })
-        .await
-    }
-
-    async fn test_volume(&self, id: &VolumeId) -> Result<Option<TestVolume>, Error> {
-        self.call("ec2:DescribeVolumes", id.as_str(), || {
-            self.world.test_volume(id)
-        })
-        .await
-    }
-
-    async fn snapshot(&self, id: &str) -> Result<Option<Snapshot>, Error> {
-        self.call("ec2:DescribeSnapshots", id, || self.world.snapshot(id))
-            .await
-    }
-
-    async fn report(&self, id: &RestoreJobId, report: &Report) -> Result<(), Error> {
-        self.call("backup:PutRestoreValidationResult", id.as_str(), || {
-            self.world.report(id, report)
-        })
-        .await
-    }
-}
-
-impl RecoveryPoints for Disturbed<'_> {
-    async fn recovery_points(
-        &self,
-        vault: &str,
-        page: Option<&str>,
-    ) -> Result<Page<Option<RecoveryPoint>>, Error> {
-        self.call("backup:ListRecoveryPointsByBackupVault", vault, || {
-            self.world.recovery_points(vault, page)
-        })
-        .await
-    }
-}
-
-impl SnapshotTags for Disturbed<'_> {
-    async fn snapshot_tags(&self, ids: &[&str]) -> Result<BTreeMap<String, Tags>, Error> {
-        self.call("ec2:DescribeTags", &subjects(ids), || {
-            self.world.snapshot_tags(ids)
-        })
-        .await
-    }
-}
-
-impl PlanObjects for Disturbed<'_> {
-    async fn store(&self, key: &str, body: String) -> Result<(), Error> {
-        self.call("s3:PutObject", key, || self.world.store(key, body.clone()))
-            .await
-    }
-
-    async fn stored(&self, key: &str) -> Result<Option<String>, Error> {
-        self.call("s3:GetObject", key, || self.world.stored(key))
-            .await
-    }
-}
-
-impl KeptObjects for Disturbed<'_> {
-    async fn kept(&self, prefix: &str, page: Option<&str>) -> Result<Page<String>, Error> {
-        self.call("s3:ListBucket", prefix, || self.world.kept(prefix, page))
-            .await
-    }
-}
-
-impl RecoveryRecords for Disturbed<'_> {
-    async fn jobs_since(
-        &self,
-        since: DateTime<Utc>,
-        page: Option<&str>,
-    ) -> Result<Page<Job>, Error> {
-        self.call(
-            "backup:ListRestoreJobs",
-            page.unwrap_or("first page"),
-            || self.world.jobs_since(since, page),
-        )
-        .await
-    }
-
-    async fn recovered_volumes(&self, ids: &[VolumeId]) -> Result<Vec<RecoveredVolume>, Error> {
-        self.call("ec2:DescribeVolumes", &subjects(ids), || {
-            self.world.recovered_volumes(ids)
-        })
-        .await
-    }
-}
-
-impl DatedOpsItems for Disturbed<'_> {
-    async fn dated_item(&self, id: &OpsItemId) -> Result<Option<DatedItem>, Error> {
-        self.call("ssm:GetOpsItem", id.as_str(), || self.world.dated_item(id))
-            .await
-    }
-}
-
-impl Metrics for Disturbed<'_> {
-    fn record(&self, measures: &Measures) {
-        self.world.record(measures);
-    }
-}
-
-impl RestoreStarts for Disturbed<'_> {
-    async fn restore_metadata(
-        &self,
-        vault: &str,
-        point: &RecoveryPointArn,
-    ) -> Result<Option<BTreeMap<String, String>>, Error> {
-        self.call(
-            "backup:GetRecoveryPointRestoreMetadata",
-            point.as_str(),
-            || self.world.restore_metadata(vault, point),
-        )
-        .await
-    }
-
-    async fn start_restore(&self, request: &RestoreRequest) -> Result<StartAnswer, Error> {
-        self.call("backup:StartRestoreJob", request.point.as_str(), || {
-            self.world.start_restore(request)
-        })
-        .await
-    }
-}
-
-impl RoutingControls for Disturbed<'_> {
-    async fn routing_state(
-        &self,
-        endpoint: &ClusterEndpoint,
-        control: &RoutingControl,
-    ) -> Result<Option<Switch>, Error> {
-        self.call(
-            "route53-recovery-cluster:GetRoutingControlState",
-            control.as_str(),
-            || self.world.routing_state(endpoint, control),
-        )
-        .await
-    }
-
-    async fn set_routing(
-        &self,
-        endpoint: &ClusterEndpoint,
-        wanted: &[(RoutingControl, Switch)],
-    ) -> Result<ShiftAnswer, Error> {
-        self.call(
-            "route53-recovery-cluster:UpdateRoutingControlStates",
-            &endpoint.region,
-            || self.world.set_routing(endpoint, wanted),
-        )
-        .await
-    }
-}
-
-impl RecoveryExecutions for Disturbed<'_> {
-    async fn recovery(&self, name: &str) -> Result<Option<Execution>, Error> {
-        self.call("states:DescribeExecution", name, || {
-            self.world.recovery(name)
-        })
-        .await
-    }
-
-    async fn start_recovery(&self, name: &str, input: &str) -> Result<(), Error> {
-        self.call("states:StartExecution", name, || {
-            self.world.start_recovery(name, input)
-        })
-        .await
-    }
-}
-
-fn subjects<T: ToString>(all: &[T]) -> String {
-    let all: Vec<String> = all.iter().map(ToString::to_string).collect();
-    all.join(" ")
-}
-
-impl RecoveryPointTags for Disturbed<'_> {
-    async fn tags(&self, point: &RecoveryPointArn) -> Result<Tags, Error> {
-        self.call(tags_operation(point)?, point.as_str(), || {
-            self.world.tags(point)
-        })
-        .await
-    }
-}
-
-impl StackResources for Disturbed<'_> {
-    async fn stack_resource(
-        &self,
-        stack: &str,
-        logical_id: &str,
-    ) -> Result<Option<StackResource>, Error> {
-        self.call("cloudformation:DescribeStackResource", stack, || {
-            self.world.stack_resource(stack, logical_id)
-        })
-        .await
-    }
-}
-
-impl Volumes for Disturbed<'_> {
-    async fn volume(&self, id: &VolumeId) -> Result<Volume, Error> {
-        self.call("ec2:DescribeVolumes", id.as_str(), || self.world.volume(id))
-            .await
-    }
-
-    async fn attach(
-        &self,
-        volume: &VolumeId,
-        instance: &InstanceId,
-        device: &DeviceName,
-    ) -> Result<AttachAnswer, Error> {
-        self.call("ec2:AttachVolume", volume.as_str(), || {
-            self.world.attach(volume, instance, device)
-        })
-        .await
-    }
-}
-
-impl Instances for Disturbed<'_> {
-    async fn instance(&self, id: &InstanceId) -> Result<Instance, Error> {
-        self.call("ec2:DescribeInstances", id.as_str(), || {
-            self.world.instance(id)
-        })
-        .await
-    }
-
-    async fn stack_instances(&self, stack: &str, logical_id: &str) -> Result<Vec<Instance>, Error> {
-        self.call("ec2:DescribeInstances", stack, || {
-            self.world.stack_instances(stack, logical_id)
-        })
-        .await
-    }
-
-    async fn group(&self, name: &str) -> Result<Option<Group>, Error> {
-        self.call("autoscaling:DescribeAutoScalingGroups", name, || {
-            self.world.group(name)
-        })
-        .await
-    }
-
-    async fn group_instances(&self, group: &str) -> Result<Vec<Instance>, Error> {
-        self.call("ec2:DescribeInstances", group, || {
-            self.world.group_instances(group)
-        })
-        .await
-    }
-}
-
-impl OpsItems for Disturbed<'_> {
-    async fn find(&self, key: &ItemKey) -> Result<Vec<OpsItem>, Error> {
-        self.call("ssm:DescribeOpsItems", key.as_str(), || {
-            self.world.find(key)
-        })
-        .await
-    }
-
-    async fn open(&self, kind: &'static str) -> Result<Vec<OpsItem>, Error> {
-        self.call("ssm:DescribeOpsItems", kind, || self.world.open(kind))
-            .await
-    }
-
-    async fn get(&self, id: &OpsItemId) -> Result<OpsItem, Error> {
-        self.call("ssm:GetOpsItem", id.as_str(), || self.world.get(id))
-            .await
-    }
-
-    async fn create(&self, item: &NewOpsItem) -> Result<Claim, Error> {
-        self.call("ssm:CreateOpsItem", item.key.as_str(), || {
-            self.world.create(item)
-        })
-        .await
-    }
-
-    async fn update(&self, id: &OpsItemId, change: &OpsItemChange) -> Result<(), Error> {
-        self.call("ssm:UpdateOpsItem", id.as_str(), || {
-            self.world.update(id, change)
-        })
-        .await
-    }
-}
-
-impl Notifications for Disturbed<'_> {
-    async fn notify(&self, notification: &Notification) -> Result<(), Error> {
-        self.call("sns:Publish", &notification.message, || {
-            self.world.notify(notification)
-        })
-        .await
-    }
-}
-
-impl Runbooks for Disturbed<'_> {
-    async fn start(
-        &self,
-        runbook: &str,
-        token: &str,
-        parameters: &[(&'static str, String)],
-    ) -> Result<String, Error> {
-        self.call("ssm:StartAutomationExecution", runbook, || {
-            self.world.start(runbook, token, parameters)
-        })
-        .await
     }
 }

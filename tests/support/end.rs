@@ -1,4 +1,4 @@
-//! The end that a world came to.
+//! The end state of a world.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
@@ -7,15 +7,16 @@ use recovery_core::fakes::{StoredItem, World};
 use recovery_core::ops_item::Status;
 use regex_lite::Regex;
 
-/// What counts at the end: everything that was made, written and told, however often tried.
+/// The state that must be the same at the end: everything that was created, recorded and notified,
+/// however many attempts it took.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct End {
     /// Attachments ever made.
     attachments_made: usize,
     /// Volume, instance, device name and state.
     attachments: BTreeSet<[String; 4]>,
-    /// OpsItems, in the order of their keys: key, status, severity, title, description, data and the
-    /// items it refers to.
+    /// OpsItems, in the order of their keys: key, status, severity, title, description, data and related
+    /// OpsItems.
     items: Vec<[String; 7]>,
     /// Notifications; a repeated one counts once.
     notifications: BTreeSet<[String; 2]>,
@@ -23,18 +24,18 @@ pub(crate) struct End {
     executions: BTreeMap<String, String>,
     /// Restores that were started: token and recovery point.
     restores: Vec<(String, String)>,
-    /// Keys of the plans and reports that are kept, with what is to be done in the plans' names.
+    /// Keys of the stored plans and reports. The name of a plan contains its hash.
     plans: BTreeSet<String>,
-    /// Where the routing controls stand, and how often one was changed.
+    /// The states of the routing controls, and the number of changes.
     routing: (Vec<String>, usize),
     /// Recoveries that were started: name and input.
     recoveries: BTreeMap<String, String>,
-    /// Results of restore tests: job, and whether it was successful with what was found.
+    /// Results of restore tests by job: whether it was successful, and the message.
     results: BTreeMap<String, (bool, String)>,
 }
 
 impl End {
-    /// The end that `world` came to.
+    /// The end state of `world`.
     pub(crate) fn of(world: &World) -> End {
         let attachments_made = world.attachments_made();
         let state = world.state();
@@ -47,7 +48,7 @@ impl End {
                         volume.id.to_string(),
                         attachment.instance.to_string(),
                         attachment.device.clone(),
-                        attachment.state.clone(),
+                        attachment.state.to_string(),
                     ]
                 })
             })
@@ -56,7 +57,7 @@ impl End {
             .items
             .iter()
             .filter(|item| !is_duplicate(item))
-            .map(written)
+            .map(described)
             .collect();
         items.sort();
         End {
@@ -66,11 +67,11 @@ impl End {
             notifications: state
                 .notifications
                 .iter()
-                .filter(|told| !is_overcome_failure(&told.subject, &state.items))
+                .filter(|told| !is_outdated_failure(&told.subject, &state.items))
                 .map(|told| {
                     [
-                        timeless(&told.subject),
-                        timeless(&without_item(&told.message)),
+                        without_times(&told.subject),
+                        without_times(&without_item(&told.message)),
                     ]
                 })
                 .collect(),
@@ -104,8 +105,8 @@ impl End {
 }
 
 impl End {
-    /// This end with no more told than there.
-    pub(crate) fn telling_no_more_than(self, other: &End) -> End {
+    /// This end without notifications that `other` does not have.
+    pub(crate) fn notifying_no_more_than(self, other: &End) -> End {
         let notifications = &self.notifications & &other.notifications;
         End {
             notifications,
@@ -113,14 +114,14 @@ impl End {
         }
     }
 
-    /// This end with no more started than there.
+    /// This end without executions that `other` does not have.
     pub(crate) fn starting_no_more_than(mut self, other: &End) -> End {
         self.executions
             .retain(|token, _| other.executions.contains_key(token));
         self
     }
 
-    /// This end without the words: what hindered it first depends on the way.
+    /// This end without texts: the first failure depends on the path.
     pub(crate) fn without_reasons(mut self) -> End {
         for [_, _, _, _, description, data, _] in &mut self.items {
             description.clear();
@@ -134,7 +135,7 @@ impl End {
         self
     }
 
-    /// This end, whatever people were told.
+    /// This end without notifications.
     pub(crate) fn without_notifications(self) -> End {
         End {
             notifications: BTreeSet::new(),
@@ -142,7 +143,7 @@ impl End {
         }
     }
 
-    /// This end, whatever OpsItems there are.
+    /// This end without OpsItems.
     pub(crate) fn without_items(self) -> End {
         End {
             items: Vec::new(),
@@ -151,7 +152,7 @@ impl End {
     }
 }
 
-/// What is only in the one and only in the other.
+/// The parts that are only in one of both.
 pub(crate) fn difference(found: &End, expected: &End) -> String {
     fn only(mine: &[String], theirs: &[String]) -> String {
         let only = mine.iter().filter(|it| !theirs.contains(it));
@@ -174,7 +175,7 @@ pub(crate) fn difference(found: &End, expected: &End) -> String {
     };
     let (found, expected) = (parts(found), parts(expected));
     format!(
-        "there is{}; there should be{}",
+        "found{}; expected{}",
         only(&found, &expected),
         only(&expected, &found)
     )
@@ -184,9 +185,9 @@ fn shown<T: std::fmt::Debug>(all: impl IntoIterator<Item = T>) -> Vec<String> {
     all.into_iter().map(|it| format!("{it:?}")).collect()
 }
 
-/// Whether the message tells of a failed attachment that a later delivery overcame or found refused: it was
-/// true when it was sent, and only deliveries with trouble send it.
-fn is_overcome_failure(subject: &str, items: &[StoredItem]) -> bool {
+/// Whether the notification reports a failed attachment that a later delivery completed or refused: it
+/// was true when it was sent, and only deliveries with failures send it.
+fn is_outdated_failure(subject: &str, items: &[StoredItem]) -> bool {
     let fails = |item: &StoredItem| {
         let integration = item.item.data.get("recovery:integration");
         integration.is_some_and(|integration| integration == "failing")
@@ -194,15 +195,12 @@ fn is_overcome_failure(subject: &str, items: &[StoredItem]) -> bool {
     subject.ends_with("Restored volume still not attached") && !items.iter().any(fails)
 }
 
-/// Whether the item was made at the same moment as another one, and resolved in its favour.
+/// Whether the OpsItem was created at the same time as another one, and resolved as its duplicate.
 pub(crate) fn is_duplicate(stored: &StoredItem) -> bool {
-    stored.item.status == Status::Resolved
-        && stored
-            .description
-            .starts_with("Created at the same moment as ")
+    stored.item.status == Status::Resolved && stored.description.starts_with("Duplicate of ")
 }
 
-fn written(stored: &StoredItem) -> [String; 7] {
+fn described(stored: &StoredItem) -> [String; 7] {
     let integration = stored.item.data.get("recovery:integration");
     let attached = integration.is_some_and(|integration| integration == "attached");
     let data: Vec<String> = stored
@@ -210,25 +208,25 @@ fn written(stored: &StoredItem) -> [String; 7] {
         .data
         .iter()
         .filter(|(key, _)| *key != "recovery:seconds-to-attach")
-        // Of what is attached, what hindered it before is a record that depends on the way, too.
+        // For an attached volume, the recorded failure before it depends on the path, too.
         .filter(|(key, _)| *key != "recovery:hindrance" || !attached)
-        .map(|(key, value)| format!("{key}={}", timeless(value)))
+        .map(|(key, value)| format!("{key}={}", without_times(value)))
         .collect();
     [
         stored.key.to_string(),
         format!("{:?}", stored.item.status),
         format!("{:?}", stored.severity),
-        timeless(&stored.title),
-        timeless(&stored.description),
+        without_times(&stored.title),
+        without_times(&stored.description),
         data.join("\n"),
         format!("{:?}", stored.related),
     ]
 }
 
-/// The text without the times that depend on the way: how long an attachment took, and how long a recovery
-/// had lasted when it was reported.
-fn timeless(text: &str) -> String {
-    /// Each with a part of it, since looking for an expression takes long.
+/// The text without the times that depend on the path: the duration of an attachment, and the duration
+/// of a recovery at its report.
+fn without_times(text: &str) -> String {
+    /// Each with a literal part, because a search by expression is slow.
     static TIMES: LazyLock<[(&str, Regex); 3]> = LazyLock::new(|| {
         [
             (
@@ -248,8 +246,8 @@ fn timeless(text: &str) -> String {
     })
 }
 
-/// A message without the line that names its OpsItem: people are told also where there is none yet,
-/// and then once more.
+/// A message without the line that names its OpsItem. A notification without an OpsItem is sent again
+/// with it.
 fn without_item(message: &str) -> String {
     let lines: Vec<&str> = message
         .lines()

@@ -1,5 +1,5 @@
-//! What the tests share: the files of the repository, the template as AWS would see it, and worlds
-//! in which calls fail.
+//! Shared by the tests: the files of the repository, the template as CloudFormation deploys it, and
+//! worlds in which calls fail.
 
 pub(crate) mod disturbed;
 pub(crate) mod end;

@@ -1,14 +1,14 @@
-//! Reports of recoveries that went as a story tells.
+//! Reports of the recoveries that stories describe.
 
 use recovery_core::fakes::{DRILL_ROLE, Story};
-use recovery_core::report::run::Terms;
+use recovery_core::report::run::ReportConfig;
 use recovery_core::report::{Objectives, Report};
 
 use super::disturbed::{Disturbed, finish};
 
 /// The objectives of these tests.
-pub(crate) fn terms() -> Terms {
-    Terms {
+pub(crate) fn config() -> ReportConfig {
+    ReportConfig {
         bucket: "recovery".to_owned(),
         objectives: Objectives {
             rto_minutes: Some(60),
@@ -18,7 +18,7 @@ pub(crate) fn terms() -> Terms {
     }
 }
 
-/// The JSON that is kept of it.
+/// The stored JSON of its report.
 pub(crate) fn json_of(story: &Story) -> String {
     let (world, payload) = story
         .told("report")
@@ -28,7 +28,7 @@ pub(crate) fn json_of(story: &Story) -> String {
         &ports,
         &ports,
         &ports,
-        &terms(),
+        &config(),
         &payload,
     ))
     .expect("nothing goes wrong");
@@ -37,7 +37,7 @@ pub(crate) fn json_of(story: &Story) -> String {
     state.backups.objects[&key].clone()
 }
 
-/// The report that is kept of it.
+/// Its stored report.
 pub(crate) fn report_of(story: &Story) -> Report {
     serde_json::from_str(&json_of(story)).expect("it is a report")
 }

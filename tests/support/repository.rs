@@ -19,7 +19,7 @@ pub(crate) fn text(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// All files of `events/` but the expectations, by name without `.json`.
+/// All files of `events/` except the expectations, by name without `.json`.
 pub(crate) fn events() -> &'static BTreeMap<String, Value> {
     static EVENTS: LazyLock<BTreeMap<String, Value>> = LazyLock::new(|| {
         files("events")
@@ -46,12 +46,11 @@ pub(crate) fn events() -> &'static BTreeMap<String, Value> {
 pub(crate) fn event(name: &str) -> Value {
     events()
         .get(name)
-        .unwrap_or_else(|| panic!("there is no events/{name}.json"))
+        .unwrap_or_else(|| panic!("events/{name}.json does not exist"))
         .clone()
 }
 
-/// The same event with `value` at `pointer` (RFC 6901), which must be there already or be a new
-/// member of an object that is.
+/// The same event with `value` at `pointer` (RFC 6901), which names a member of an existing object.
 pub(crate) fn event_with(name: &str, pointer: &str, value: Value) -> Value {
     let mut event = event(name);
     let (parent, key) = pointer.rsplit_once('/').expect("a pointer has a slash");
@@ -86,7 +85,7 @@ pub(crate) fn function_packages() -> Vec<String> {
         .collect()
 }
 
-/// What lies in a folder, sorted.
+/// The entries of a folder, sorted.
 pub(crate) fn files(folder: &str) -> Vec<PathBuf> {
     let mut paths: Vec<PathBuf> = fs::read_dir(root().join(folder))
         .unwrap_or_else(|error| panic!("{folder}: {error}"))

@@ -1,8 +1,8 @@
-//! The world in which a restore job completed: its volume, the snapshot with its tags, and the
-//! stack with the instance that the volume belongs to.
+//! A world in which a restore job completed: its volume, the snapshot with its tags, and the stack with
+//! the target instance.
 
 use recovery_core::aws::arn::{
-    Arn, Here, InstanceId, RecoveryPointArn, RestoreJobId, TagHome, VolumeId,
+    Arn, InstanceId, RecoveryPointArn, RestoreJobId, Scope, TagHome, VolumeId,
 };
 use recovery_core::aws::backup::RestoreJob;
 use recovery_core::aws::cloudformation::StackResource;
@@ -11,34 +11,34 @@ use recovery_core::error::Error;
 use recovery_core::event;
 use recovery_core::event::backup;
 use recovery_core::fakes::{DRILL_ROLE, FakeClock, World};
-use recovery_core::integrate::run::Domain;
+use recovery_core::integrate::skip::Ownership;
 use recovery_core::outcome::Outcome;
 use recovery_core::ports::{Clock, IntegrationPorts};
 use serde_json::Value;
 
 use super::disturbed::{Disturbed, finish};
 
-/// The instance that the volume belongs to.
+/// The target instance of the volume.
 pub(crate) const INSTANCE: &str = "i-0shop";
-/// Another instance, which no restored volume belongs to.
-pub(crate) const STRANGER: &str = "i-0stranger";
+/// An instance that is not a target.
+pub(crate) const OTHER_INSTANCE: &str = "i-0stranger";
 /// The volume that the event files of an EBS restore name.
 pub(crate) const VOLUME: &str = "vol-00e82fc3692dc59d2";
 /// The restore job of `restore-completed-ebs.json` and `manual-restore-job.json`.
 pub(crate) const JOB: &str = "087B9735-2F33-4208-B8CB-A7A4153F043F";
 
 /// The account and the Region that the event comes from.
-pub(crate) fn here(event: &Value) -> Here {
+pub(crate) fn scope(event: &Value) -> Scope {
     let text = |member: &str| event[member].as_str().expect("an envelope").to_owned();
-    Here {
+    Scope {
         account: text("account"),
         region: text("region"),
     }
 }
 
-/// The world in which `event`, of a completed restore of a volume, was sent: snapshot and volume are
-/// there, the tags name `Server` in stack `shop`, which is the running instance [`INSTANCE`] in
-/// the volume's zone. [`STRANGER`] runs beside it. AWS Backup knows the job in full.
+/// The world in which `event`, of a completed restore of a volume, was sent: snapshot and volume exist,
+/// the tags name `Server` in stack `shop`, which is the running instance [`INSTANCE`] in the volume's
+/// zone. [`OTHER_INSTANCE`] runs, too. AWS Backup has the complete job.
 pub(crate) fn world_of(event: &Value) -> World {
     let world = World::new();
     add_restore(&world, event);
@@ -46,10 +46,10 @@ pub(crate) fn world_of(event: &Value) -> World {
     world
 }
 
-/// What is whose, where `event` comes from.
-pub(crate) fn domain(event: &Value) -> Domain {
-    Domain {
-        here: here(event),
+/// The account, Region and drill role of the deployment that `event` belongs to.
+pub(crate) fn ownership(event: &Value) -> Ownership {
+    Ownership {
+        scope: scope(event),
         drill_role: DRILL_ROLE.to_owned(),
     }
 }
@@ -57,7 +57,7 @@ pub(crate) fn domain(event: &Value) -> Domain {
 /// Adds the job of `event`, its volume and its snapshot's tags to the world.
 pub(crate) fn add_restore(world: &World, event: &Value) {
     let mut job = job_of(event);
-    let region = here(event).region;
+    let region = scope(event).region;
     job.created_resource = job.created_resource.or_else(|| {
         Arn::parse(&format!(
             "arn:aws:ec2:{region}:111122223333:volume/{VOLUME}"
@@ -71,7 +71,7 @@ pub(crate) fn add_restore(world: &World, event: &Value) {
         .ok()
     });
     let mut state = world.state();
-    // The tags of a snapshot are EC2's, whatever else it is called.
+    // The tags are on the EC2 snapshot, whichever ARN the event has.
     let of_ec2 = |point: &&RecoveryPointArn| matches!(point.tag_home(), TagHome::Ec2(_));
     if let Some(point) = job.points().find(of_ec2).or(job.recovery_point.as_ref()) {
         state
@@ -91,13 +91,13 @@ pub(crate) fn add_restore(world: &World, event: &Value) {
 
 /// Adds stack `shop` with its instance, and the other instance.
 pub(crate) fn add_target(world: &World, event: &Value) {
-    let zone = format!("{}a", here(event).region);
+    let zone = format!("{}a", scope(event).region);
     let mut state = world.state();
     state.stack_resources.insert(
         ("shop".to_owned(), "Server".to_owned()),
         stack_resource("AWS::EC2::Instance", INSTANCE),
     );
-    for id in [INSTANCE, STRANGER] {
+    for id in [INSTANCE, OTHER_INSTANCE] {
         let instance = instance(id, &zone);
         state.instances.insert(instance.id.clone(), instance);
     }
@@ -132,16 +132,19 @@ fn tags(pairs: &[(&str, &str)]) -> recovery_core::tags::Tags {
         .collect()
 }
 
-/// A volume that nothing uses.
+/// A volume that is not attached.
 pub(crate) fn volume(id: &str, zone: &str) -> Volume {
     Volume {
         id: VolumeId::new(id),
-        state: "available".to_owned(),
+        state: "available".into(),
         zone: zone.to_owned(),
         attachments: Vec::new(),
         key: None,
         restore_test: false,
         owner: None,
+        size: None,
+        encrypted: None,
+        snapshot: None,
     }
 }
 
@@ -149,7 +152,7 @@ pub(crate) fn volume(id: &str, zone: &str) -> Volume {
 pub(crate) fn instance(id: &str, zone: &str) -> Instance {
     Instance {
         id: InstanceId::new(id),
-        state: "running".to_owned(),
+        state: "running".into(),
         zone: zone.to_owned(),
         devices: Vec::new(),
     }
@@ -159,17 +162,17 @@ fn stack_resource(resource_type: &str, physical_id: &str) -> StackResource {
     StackResource {
         resource_type: resource_type.to_owned(),
         physical_id: Some(physical_id.to_owned()),
-        status: "CREATE_COMPLETE".to_owned(),
+        status: "CREATE_COMPLETE".into(),
     }
 }
 
-/// The job of a restore event, as AWS Backup knows it: no more and no less than the event says.
+/// The job of a restore event in AWS Backup, with exactly the members of the event.
 pub(crate) fn job_of(event: &Value) -> RestoreJob {
     let event = event::parse(event).expect("an event file is an event");
     backup::restore_job(&event).expect("the event names its restore job")
 }
 
-/// Changes what AWS Backup knows of the job.
+/// Changes the job in AWS Backup.
 pub(crate) fn change_job(world: &World, id: &str, change: impl FnOnce(&mut RestoreJob)) {
     let id = RestoreJobId::new(id);
     change(
@@ -181,27 +184,27 @@ pub(crate) fn change_job(world: &World, id: &str, change: impl FnOnce(&mut Resto
     );
 }
 
-/// Makes the job a drill's, as AWS Backup knows it.
+/// Gives the job in AWS Backup the role of a drill.
 pub(crate) fn of_a_drill(world: &World, job: &str) {
     change_job(world, job, |job| job.iam_role = Arn::parse(DRILL_ROLE).ok());
 }
 
 /// The instance of the drill's stack.
-pub(crate) const DRILLS: &str = "i-0drill";
+pub(crate) const DRILL_INSTANCE: &str = "i-0drill";
 
-/// Adds the stack `shop-drill`, made as `shop`, with its own instance.
+/// Adds the stack `shop-drill`, a copy of `shop` with another instance.
 pub(crate) fn add_drill_stack(world: &World, event: &Value) {
-    let zone = format!("{}a", here(event).region);
+    let zone = format!("{}a", scope(event).region);
     let mut state = world.state();
     state.stack_resources.insert(
         ("shop-drill".to_owned(), "Server".to_owned()),
-        stack_resource("AWS::EC2::Instance", DRILLS),
+        stack_resource("AWS::EC2::Instance", DRILL_INSTANCE),
     );
-    let instance = instance(DRILLS, &zone);
+    let instance = instance(DRILL_INSTANCE, &zone);
     state.instances.insert(instance.id.clone(), instance);
 }
 
-/// Hands `event` to restore-integrator.
+/// Delivers `event` to restore-integrator.
 pub(crate) fn integrate(world: &World, event: &Value) -> Result<Outcome, Error> {
     finish(integration(
         &Disturbed::not(world),
@@ -210,38 +213,38 @@ pub(crate) fn integrate(world: &World, event: &Value) -> Result<Outcome, Error> 
     ))
 }
 
-/// As [`integrate`], through any ports and with any clock; where the event has no envelope, in the
-/// account and Region of the other event files.
+/// As [`integrate`], with any ports and clock; if the event has no envelope, in the account and Region
+/// of the other event files.
 pub(crate) async fn integration(
     ports: &impl IntegrationPorts,
     clock: &impl Clock,
     event: &Value,
 ) -> Result<Outcome, Error> {
-    let domain = if event.get("account").is_some() {
-        domain(event)
+    let ownership = if event.get("account").is_some() {
+        ownership(event)
     } else {
-        usual_domain()
+        usual_ownership()
     };
-    restore_integrator::handle(ports, clock, &domain, event).await
+    restore_integrator::handle(ports, clock, &ownership, event).await
 }
 
-/// Where most event files come from.
-pub(crate) fn usual_here() -> Here {
-    Here {
+/// The account and Region of most event files.
+pub(crate) fn usual_scope() -> Scope {
+    Scope {
         account: "111122223333".to_owned(),
         region: "us-west-2".to_owned(),
     }
 }
 
-/// What is whose there.
-pub(crate) fn usual_domain() -> Domain {
-    Domain {
-        here: usual_here(),
+/// The account, Region and drill role of that deployment.
+pub(crate) fn usual_ownership() -> Ownership {
+    Ownership {
+        scope: usual_scope(),
         drill_role: DRILL_ROLE.to_owned(),
     }
 }
 
-/// Hands `event` to opsitem-creator.
+/// Delivers `event` to opsitem-creator.
 pub(crate) fn track(world: &World, event: &Value) -> Result<Outcome, Error> {
     finish(opsitem_creator::handle(
         &Disturbed::not(world),

@@ -1,8 +1,8 @@
-//! Routing controls, and the plan that is recovered by.
+//! Routing controls, and the settings of the Region switch action.
 
 use recovery_core::aws::routing_control::{ClusterEndpoint, RoutingControl};
 use recovery_core::fail_over::run::Routing;
-use recovery_core::fail_over::run_region_switch::Recovered;
+use recovery_core::fail_over::run_region_switch::RegionSwitchConfig;
 
 /// The control panel.
 pub(crate) const PANEL: &str =
@@ -13,7 +13,7 @@ pub(crate) fn control(id: &str) -> RoutingControl {
     RoutingControl::parse(&format!("{PANEL}/routingcontrol/{id}")).expect("this is one")
 }
 
-/// One control on and one off, through two endpoints: with more, the way is only longer.
+/// One control on and one off, with two endpoints. More endpoints would only add calls.
 pub(crate) fn routing() -> Routing {
     let endpoints = ["eu-west-1", "us-west-2"].map(|region| {
         ClusterEndpoint::parse(&format!("{region}=https://1a2b.example")).expect("this is one")
@@ -26,9 +26,9 @@ pub(crate) fn routing() -> Routing {
     .expect("it can be meant")
 }
 
-/// What the files of `events/` recover, and where.
-pub(crate) fn recovered() -> Recovered {
-    Recovered {
+/// The workload and Region of the files of `events/`.
+pub(crate) fn recovered() -> RegionSwitchConfig {
+    RegionSwitchConfig {
         workload: "shop".to_owned(),
         region: "us-west-2".to_owned(),
     }

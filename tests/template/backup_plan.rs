@@ -1,4 +1,5 @@
-//! What is protected is backed up, copied to the recovery Region, and not deleted by hand.
+//! Protected resources are backed up and copied to the recovery Region, and operators cannot delete the
+//! backups.
 
 use std::collections::BTreeSet;
 
@@ -35,9 +36,9 @@ fn selection(deployed: &Deployed, name: &str) -> Value {
     deployed.resources("AWS::Backup::BackupSelection")[name]["BackupSelection"].clone()
 }
 
-/// A stack that only forwards stays one that only forwards.
+/// A stack that only forwards events creates no backups.
 #[test]
-fn without_a_vault_to_copy_to_nothing_is_backed_up() {
+fn backs_up_nothing_without_a_destination_vault() {
     let conditions = ["BacksUp", "BacksUpContinuously"];
     let resources = &template_at(PRIMARY)["Resources"];
     let of_backups: BTreeSet<&str> = members(resources)
@@ -78,7 +79,7 @@ fn without_a_vault_to_copy_to_nothing_is_backed_up() {
 }
 
 #[test]
-fn every_backup_is_copied_to_the_recovery_region_and_where_asked_to_another_account() {
+fn copies_every_backup_to_the_recovery_region_and_another_account() {
     let copies = |parameters: &[(&str, &str)]| -> Vec<(String, Value)> {
         rule(&primary(parameters), "BackupPlan")["CopyActions"]
             .as_array()
@@ -115,7 +116,7 @@ fn every_backup_is_copied_to_the_recovery_region_and_where_asked_to_another_acco
 }
 
 #[test]
-fn what_has_the_tag_of_a_workload_is_selected_and_nothing_else() {
+fn selects_only_resources_with_a_workload_tag() {
     let everything = selection(&primary(&[VAULT]), "BackupSelection");
     assert_eq!(strings(&everything["Resources"]), ["*"]);
     assert_eq!(
@@ -143,7 +144,7 @@ fn what_has_the_tag_of_a_workload_is_selected_and_nothing_else() {
 }
 
 #[test]
-fn continuous_backups_are_of_the_types_that_have_them_and_no_longer_than_they_can_be() {
+fn continuous_backups_cover_only_supported_types_and_retention() {
     let off = primary(&[VAULT]);
     assert_eq!(off.resources("AWS::Backup::BackupPlan").len(), 1);
     let on = primary(&[
@@ -178,7 +179,7 @@ fn continuous_backups_are_of_the_types_that_have_them_and_no_longer_than_they_ca
 }
 
 #[test]
-fn the_vault_here_is_kept_has_its_own_key_and_is_guarded_as_the_recovery_vault_is() {
+fn backup_vault_is_retained_encrypted_and_protected_like_the_recovery_vault() {
     for name in ["BackupVault", "BackupVaultKey"] {
         let resource = &template_at(PRIMARY)["Resources"][name];
         assert_eq!(resource["DeletionPolicy"], "RetainExceptOnCreate", "{name}");
@@ -210,7 +211,7 @@ fn the_vault_here_is_kept_has_its_own_key_and_is_guarded_as_the_recovery_vault_i
 }
 
 #[test]
-fn aws_backup_alone_backs_up_with_the_role_that_aws_keeps_up_to_date() {
+fn backup_role_trusts_only_aws_backup_and_uses_its_managed_policies() {
     let role = &primary(&[VAULT]).resources("AWS::IAM::Role")["BackupRole"];
     assert_eq!(
         role["AssumeRolePolicyDocument"]["Statement"],

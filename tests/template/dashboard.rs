@@ -1,4 +1,4 @@
-//! The dashboard shows what there is to see: every function, every queue, every metric of a report.
+//! The dashboard shows every function, every queue and every metric of a report.
 
 use std::collections::BTreeSet;
 
@@ -22,7 +22,7 @@ fn widgets_of(deployed: &Deployed) -> Vec<Value> {
 }
 
 #[test]
-fn every_function_and_every_queue_is_on_the_dashboard() {
+fn dashboard_shows_every_function_and_queue() {
     for deployed in [deployed(&[]), deployed(&EVERY_FUNCTION)] {
         let shown: BTreeSet<String> = widgets_of(&deployed)
             .iter()
@@ -41,7 +41,7 @@ fn every_function_and_every_queue_is_on_the_dashboard() {
 }
 
 #[test]
-fn every_metric_that_is_searched_for_is_one_of_a_report() {
+fn dashboard_searches_only_for_metrics_of_reports() {
     let report = report_of(&Story::whole(3, 1));
     let recorded: BTreeSet<&str> = measures::of(&report)
         .values
@@ -70,7 +70,7 @@ fn every_metric_that_is_searched_for_is_one_of_a_report() {
 }
 
 #[test]
-fn no_widget_lies_on_another() {
+fn widgets_do_not_overlap() {
     let mut taken = BTreeSet::new();
     for widget in widgets() {
         let number = |member: &str| widget[member].as_u64().unwrap();

@@ -1,5 +1,4 @@
-//! What the other Regions forward is what the recovery Region asks for: no less, no more, and never
-//! twice.
+//! The other Regions forward exactly the events that the recovery Region needs, and none twice.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -91,7 +90,7 @@ const PARAMETERS: [&[(&str, &str)]; 5] = [
 ];
 
 #[test]
-fn each_forwarding_rule_matches_the_files_written_down_for_it_and_no_others() {
+fn each_forwarding_rule_matches_exactly_its_event_files() {
     assert_eq!(
         differences(&forwarded(&[]), &written_down()),
         Vec::<String>::new()
@@ -109,9 +108,9 @@ fn each_forwarding_rule_matches_the_files_written_down_for_it_and_no_others() {
     assert_eq!(used, rules);
 }
 
-/// An event that is forwarded stays as it is: EventBridge keeps its id, time, account and region.
+/// EventBridge keeps the id, time, account and Region of a forwarded event.
 #[test]
-fn what_is_forwarded_is_matched_after_the_hop_by_the_rule_it_is_forwarded_for() {
+fn forwarded_events_match_their_rule_in_the_recovery_region() {
     for parameters in PARAMETERS {
         for region in [ELSEWHERE, BACKUP_REGION] {
             let arriving = matches(&patterns_of(&recovering(region, parameters)));
@@ -132,9 +131,9 @@ fn what_is_forwarded_is_matched_after_the_hop_by_the_rule_it_is_forwarded_for() 
     }
 }
 
-/// What arises elsewhere and is asked for in the recovery Region gets there.
+/// Events of other Regions that the recovery Region needs are forwarded.
 #[test]
-fn what_the_recovery_region_asks_for_of_another_region_is_forwarded() {
+fn forwards_every_event_that_the_recovery_region_needs() {
     for parameters in PARAMETERS {
         let asked = matches(&patterns_of(&recovering(ELSEWHERE, parameters)));
         let forwarded = forwarded(parameters);
@@ -163,7 +162,7 @@ fn what_the_recovery_region_asks_for_of_another_region_is_forwarded() {
 }
 
 #[test]
-fn a_forwarding_pattern_that_asks_for_the_wrong_thing_is_found_out() {
+fn finds_wrong_forwarding_patterns() {
     let check = |path: &str, rule: &str, pointer: &str, pattern: Value| {
         let mut found = Matches::new();
         for (other, _, deployed) in forwarding(&[]) {
@@ -215,10 +214,10 @@ fn a_forwarding_pattern_that_asks_for_the_wrong_thing_is_found_out() {
     );
 }
 
-/// Whoever a forwarding rule stands beside: it takes only what began in its own Region and account,
-/// so that two Regions may recover each other, and three may stand in a ring.
+/// A forwarding rule matches only events of its own Region and account, so that two or more Regions may
+/// recover each other.
 #[test]
-fn nothing_that_was_forwarded_is_forwarded_again() {
+fn forwards_no_event_twice() {
     let regions = [PRIMARY_REGION, BACKUP_REGION, ELSEWHERE, "ap-southeast-2"];
     let mut looked_at = 0;
     for (path, _, _) in forwarding(&[]) {
@@ -247,7 +246,7 @@ fn nothing_that_was_forwarded_is_forwarded_again() {
 }
 
 #[test]
-fn the_recovery_region_sends_no_event_to_any_bus() {
+fn recovery_region_forwards_no_events() {
     let everything = [
         ("RecoveryStateMachine", "shop-recovery"),
         ("RecoveryWorkload", "shop"),
@@ -273,7 +272,7 @@ fn the_recovery_region_sends_no_event_to_any_bus() {
 }
 
 #[test]
-fn each_rule_forwards_to_the_one_bus_with_a_role_that_can_do_nothing_else() {
+fn each_rule_forwards_to_one_bus_with_a_role_for_nothing_else() {
     for (path, region, deployed) in forwarding(&[]) {
         let bus = format!("arn:aws:events:{ELSEWHERE}:{ACCOUNT}:event-bus/default");
         for (rule, properties) in deployed.resources("AWS::Events::Rule") {
@@ -323,7 +322,7 @@ fn each_rule_forwards_to_the_one_bus_with_a_role_that_can_do_nothing_else() {
 }
 
 #[test]
-fn another_account_may_send_what_is_forwarded_and_nothing_else() {
+fn other_accounts_may_send_only_forwarded_events() {
     let policies = |accounts: &str| {
         recovering(ELSEWHERE, &[("ForwardingAccounts", accounts)])
             .resources("AWS::Events::EventBusPolicy")
@@ -359,7 +358,7 @@ fn another_account_may_send_what_is_forwarded_and_nothing_else() {
 }
 
 #[test]
-fn what_both_sides_are_asked_is_asked_in_the_same_way() {
+fn shared_parameters_are_declared_identically() {
     let recovery = &template_at("template.yaml")["Parameters"];
     for path in [PRIMARY, HEALTH_BACKUP, ALARMS] {
         for name in [
@@ -383,7 +382,7 @@ fn what_both_sides_are_asked_is_asked_in_the_same_way() {
 }
 
 #[test]
-fn the_heartbeat_is_the_event_that_the_rules_ask_for() {
+fn heartbeat_matches_the_event_of_the_rules() {
     let deployed = deployed_in(PRIMARY_REGION, PRIMARY, &[]);
     let target = &deployed.resources("AWS::Scheduler::Schedule")["Heartbeat"]["Target"];
     assert_eq!(
@@ -406,7 +405,7 @@ fn the_heartbeat_is_the_event_that_the_rules_ask_for() {
 }
 
 #[test]
-fn a_stack_in_the_wrong_place_is_refused() {
+fn rejects_a_stack_in_the_wrong_region() {
     let check = |region: &str, path: &str, parameters: &[(&str, &str)], says: Option<&str>| {
         let objections = deployed_in(region, path, parameters).objections();
         match says {
@@ -419,12 +418,7 @@ fn a_stack_in_the_wrong_place_is_refused() {
     };
     let primary = |region| [("PrimaryRegion", region)];
     check("us-east-1", PRIMARY, &[], None);
-    check(
-        ELSEWHERE,
-        PRIMARY,
-        &[],
-        Some("Region it is being deployed to"),
-    );
+    check(ELSEWHERE, PRIMARY, &[], Some("RecoveryRegion is the"));
     check("us-west-2", HEALTH_BACKUP, &[], None);
     check("us-east-1", HEALTH_BACKUP, &primary("us-west-2"), None);
     check(
@@ -502,7 +496,7 @@ fn a_stack_in_the_wrong_place_is_refused() {
 }
 
 #[test]
-fn the_example_alarms_are_signals_and_act_only_by_their_events() {
+fn example_alarms_act_only_through_their_events() {
     let everything = [
         ("RequestNamespace", "AWS/ApplicationELB"),
         ("RequestMetric", "RequestCount"),

@@ -1,4 +1,4 @@
-//! Functions of the template and packages of the repository are the same, and so are their settings.
+//! The functions of the template correspond to the packages of the repository, and so do their settings.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -30,7 +30,7 @@ fn the_tags_of_the_stack_are_set_once() {
 }
 
 #[test]
-fn stack_and_functions_carry_the_projects_version() {
+fn stack_and_functions_have_the_project_version() {
     let template = template();
     assert_eq!(
         template["Outputs"]["Version"]["Value"],
@@ -93,7 +93,7 @@ fn settings() -> Vec<(&'static str, &'static [&'static str], Read)> {
 const OPTIONAL: [&str; 2] = ["region_switch_action", "routing_shifter"];
 
 #[test]
-fn a_function_is_there_unless_it_has_parameters_of_its_own() {
+fn only_functions_with_parameters_are_optional() {
     let of = |parameters: &[(&str, &str)]| -> BTreeSet<String> {
         deployed(parameters)
             .resources("AWS::Serverless::Function")
@@ -121,7 +121,7 @@ fn environment(deployed: &Deployed, function: &str) -> BTreeMap<String, String> 
 }
 
 #[test]
-fn every_package_is_a_function_of_the_template_and_back() {
+fn packages_and_functions_correspond() {
     let packages: BTreeMap<String, String> = function_packages()
         .into_iter()
         .map(|package| (logical_id(&package), package))
@@ -142,7 +142,7 @@ fn every_package_is_a_function_of_the_template_and_back() {
 }
 
 #[test]
-fn every_package_of_a_function_is_known_to_these_tests() {
+fn these_tests_cover_every_function_package() {
     let known: BTreeSet<String> = settings()
         .iter()
         .map(|(package, ..)| package.replace('_', "-"))
@@ -151,7 +151,7 @@ fn every_package_of_a_function_is_known_to_these_tests() {
 }
 
 #[test]
-fn the_template_sets_the_variables_that_each_function_reads_and_no_others() {
+fn template_sets_exactly_the_variables_that_each_function_reads() {
     for (package, names, _) in settings() {
         let set = environment(
             &deployed(&EVERY_FUNCTION),
@@ -163,7 +163,7 @@ fn the_template_sets_the_variables_that_each_function_reads_and_no_others() {
 }
 
 #[test]
-fn each_function_starts_with_what_the_template_sets() {
+fn each_function_accepts_the_settings_of_the_template() {
     let only_on: Vec<_> = EVERY_FUNCTION
         .into_iter()
         .filter(|(name, _)| *name != "RoutingControlsOff")
@@ -222,7 +222,7 @@ fn each_function_starts_with_what_the_template_sets() {
 }
 
 #[test]
-fn every_rule_may_invoke_the_functions_it_targets() {
+fn every_rule_may_invoke_its_targets() {
     let deployed = deployed(&[]);
     let permissions: BTreeSet<(String, String)> = deployed
         .resources("AWS::Lambda::Permission")

@@ -508,7 +508,7 @@ fn objections(path: &str, template: &Value) -> Vec<String> {
 }
 
 #[test]
-fn every_role_and_every_policy_is_as_narrow_as_it_can_be() {
+fn every_role_and_policy_has_least_privilege() {
     for path in TEMPLATES {
         assert_eq!(objections(path, template_at(path)), Vec::<String>::new());
     }
@@ -554,7 +554,7 @@ fn spoiled(pointer: &str, value: Value) -> Vec<String> {
 }
 
 #[test]
-fn each_rule_can_be_broken() {
+fn finds_violations_of_each_rule() {
     let role = "/Resources/RestoreIntegratorRole/Properties";
     let shared = "/Resources/IntegrateRestoresPolicy/Properties";
     let first = format!("{shared}/PolicyDocument/Statement/0");

@@ -1,6 +1,6 @@
-//! `template.yaml` keeps its contract: rules with events, functions with packages and settings,
-//! roles with what the adapters call, and nothing that fails is lost in silence. The templates of
-//! `infra/` keep theirs: they forward what it asks for, and nothing twice.
+//! `template.yaml` is consistent: rules with events, functions with packages and settings, roles with
+//! the calls of the adapters, and no failure is lost unnoticed. The templates of `infra/` forward
+//! exactly the events that it needs.
 
 mod backup_plan;
 mod dashboard;

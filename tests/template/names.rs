@@ -1,4 +1,4 @@
-//! Names: short enough whatever the stack is called, and free again when a stack is deleted.
+//! Names are short enough for every stack name, and reusable after a stack is deleted.
 
 use serde_json::Value;
 
@@ -60,7 +60,7 @@ fn names(value: &Value) -> Vec<(String, Value)> {
 }
 
 #[test]
-fn names_fit_whatever_the_stack_is_called() {
+fn names_fit_for_every_stack_name() {
     for path in TEMPLATES {
         let longest = SHORTER
             .iter()
@@ -106,7 +106,7 @@ fn given<'a>(path: &str, parameters: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a
 
 /// What is kept still has its name when the next stack of the same name is created.
 #[test]
-fn what_is_kept_has_a_name_that_no_other_stack_has() {
+fn retained_resources_have_names_unique_to_the_stack() {
     let mut kept = 0;
     for path in TEMPLATES {
         let deployed = deployed_in("eu-central-1", path, &given(path, &[]));

@@ -1,4 +1,4 @@
-//! What an owner is asked is explained, and nothing is assumed about where they run.
+//! Parameters are explained, and nothing is assumed about the account and Regions.
 
 use std::collections::BTreeSet;
 
@@ -18,7 +18,7 @@ fn every_parameter() -> impl Iterator<Item = (&'static str, &'static String, &'s
 }
 
 #[test]
-fn every_parameter_says_what_it_is_and_what_it_must_be() {
+fn every_parameter_has_a_description_and_constraints() {
     for (path, name, parameter) in every_parameter() {
         let description = parameter["Description"].as_str().unwrap_or_default();
         assert!(
@@ -34,7 +34,7 @@ fn every_parameter_says_what_it_is_and_what_it_must_be() {
 }
 
 #[test]
-fn no_parameter_assumes_a_region_an_account_or_a_target() {
+fn no_default_names_a_region_account_or_target() {
     for (path, name, parameter) in every_parameter() {
         let default = match &parameter["Default"] {
             Value::Null => continue,
@@ -65,7 +65,7 @@ fn no_parameter_assumes_a_region_an_account_or_a_target() {
 }
 
 #[test]
-fn every_parameter_is_used_and_has_its_place_in_the_console() {
+fn every_parameter_is_used_and_grouped() {
     for path in TEMPLATES {
         let template = template_at(path);
         let declared: BTreeSet<String> = members(&template["Parameters"])
@@ -105,7 +105,7 @@ fn every_parameter_is_used_and_has_its_place_in_the_console() {
 }
 
 #[test]
-fn every_output_says_what_it_is() {
+fn every_output_has_a_description() {
     for path in TEMPLATES {
         for (name, output) in members(&template_at(path)["Outputs"]) {
             assert!(
@@ -119,7 +119,7 @@ fn every_output_says_what_it_is() {
 }
 
 #[test]
-fn no_arn_names_a_partition_a_region_or_an_account() {
+fn no_arn_hard_codes_a_partition_region_or_account() {
     let machines = crate::support::repository::files("infra/statemachines");
     let machines: Vec<String> = machines
         .iter()
@@ -163,7 +163,7 @@ fn no_arn_names_a_partition_a_region_or_an_account() {
 }
 
 #[test]
-fn there_is_one_hook_to_fail_over_and_it_is_whole() {
+fn accepts_one_complete_fail_over_configuration() {
     let objections = |parameters: &[(&str, &str)]| deployed(parameters).objections().len();
     let [workload, switch, endpoints, on, off] = EVERY_FUNCTION;
     let own = (

@@ -1,4 +1,4 @@
-//! Each function may do what its adapters do, and nothing else; nothing may destroy anything.
+//! Each function has only the permissions that its adapters need, and no destructive ones.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -191,7 +191,7 @@ fn actions(lists: &[&[&'static str]]) -> BTreeSet<String> {
 }
 
 #[test]
-fn each_role_allows_what_the_adapters_call_no_more_and_no_less() {
+fn each_role_allows_exactly_the_calls_of_its_adapters() {
     let check = |parameters: &[(&str, &str)], role: &str, expected: &[&[&'static str]]| {
         assert_eq!(
             allowed(&deployed(parameters), role),
@@ -250,7 +250,7 @@ fn each_role_allows_what_the_adapters_call_no_more_and_no_less() {
 }
 
 #[test]
-fn each_function_has_a_role_of_its_own_that_only_lambda_takes() {
+fn each_function_has_a_separate_role_that_only_lambda_can_assume() {
     let deployed = deployed(&EVERY_FUNCTION);
     let functions = deployed.resources("AWS::Serverless::Function");
     let used: BTreeSet<String> = functions
@@ -301,7 +301,7 @@ const REMOVES_MESSAGES: (&str, &str, [&str; 2]) = (
 );
 
 #[test]
-fn the_one_role_that_may_remove_something_may_remove_messages_of_the_two_queues() {
+fn only_the_replay_role_may_remove_messages_of_the_two_queues() {
     let (role, action, queues) = REMOVES_MESSAGES;
     for deployed in every_deployment() {
         let statements = roles(&deployed).remove(role).unwrap();
@@ -329,7 +329,7 @@ const KEEP_OBJECTS: ([(&str, &str); 3], &str) = (
 );
 
 #[test]
-fn an_object_is_written_only_under_its_prefix_and_only_where_nothing_is() {
+fn objects_are_written_only_under_their_prefix_without_overwriting() {
     let (keepers, action) = KEEP_OBJECTS;
     for deployed in every_deployment() {
         for (role, prefix) in keepers {
@@ -365,7 +365,7 @@ const ENDS_WHAT_IT_BEGAN: [(&str, &str); 4] = [
 ];
 
 #[test]
-fn routing_controls_are_set_within_safety_rules_and_no_others_than_those_named() {
+fn routing_shifter_sets_only_its_controls_within_safety_rules() {
     let statements = &roles(&deployed(&EVERY_FUNCTION))["RoutingShifterRole"];
     let of = |action: &str| {
         statements
@@ -391,7 +391,7 @@ fn routing_controls_are_set_within_safety_rules_and_no_others_than_those_named()
 }
 
 #[test]
-fn region_switch_starts_the_state_machine_of_this_stack_and_no_other() {
+fn region_switch_starts_only_the_state_machine_of_this_stack() {
     let deployed = deployed(&EVERY_FUNCTION);
     let machine = attribute_of("RegionRecoveryStateMachine", "Arn");
     let functions = deployed.resources("AWS::Serverless::Function");
@@ -406,7 +406,7 @@ fn region_switch_starts_the_state_machine_of_this_stack_and_no_other() {
 }
 
 #[test]
-fn no_action_destroys_or_is_a_pattern() {
+fn no_action_is_destructive_or_a_wildcard() {
     let dangerous = [
         "Delete",
         "Detach",
@@ -455,7 +455,7 @@ fn no_action_destroys_or_is_a_pattern() {
 }
 
 #[test]
-fn a_resource_is_named_wherever_iam_takes_one() {
+fn names_resources_wherever_iam_supports_them() {
     for deployed in every_deployment() {
         for (role, statements) in roles(&deployed) {
             for statement in statements {
@@ -491,7 +491,7 @@ fn a_resource_is_named_wherever_iam_takes_one() {
 }
 
 #[test]
-fn what_is_passed_and_granted_is_tied_to_a_service() {
+fn pass_role_and_grants_are_limited_to_a_service() {
     let everything: Vec<_> = RUNBOOK_WITH_ROLE.into_iter().chain(KEYS).collect();
     let deployed = deployed(&everything);
     let statement = |role: &str, action: &str| {
@@ -561,7 +561,7 @@ const RESTORE_ACTIONS: [&str; 10] = [
 ];
 
 #[test]
-fn aws_backup_alone_restores_with_the_restore_roles_and_can_only_add() {
+fn restore_roles_trust_only_aws_backup_and_cannot_delete() {
     for parameters in [&[][..], &KEYS] {
         let deployed = deployed(parameters);
         // A drill's volume has none of the owner's tags, so that nothing takes it for the workload's.
@@ -618,7 +618,7 @@ fn aws_backup_alone_restores_with_the_restore_roles_and_can_only_add() {
 /// taken for a drill's and never be attached; and a function that does not know it would attach a
 /// drill's volume to the workload's own instance.
 #[test]
-fn drills_restore_with_a_role_that_nothing_else_has_and_every_function_about_restores_knows() {
+fn drills_have_a_separate_restore_role_that_functions_recognize() {
     for deployed in every_deployment() {
         let drill_role = Value::String(attribute_of("DrillRestoreRole", "Arn"));
         let mut know = BTreeSet::new();
@@ -710,7 +710,7 @@ const RUNBOOK_ACTIONS: [(&str, &[&str]); 4] = [
 ];
 
 #[test]
-fn each_runbook_has_a_role_of_its_own_that_only_automation_of_this_account_takes() {
+fn each_runbook_has_a_separate_role_that_only_automation_can_assume() {
     let everything: Vec<_> = OWN_RUNBOOKS.into_iter().chain(KEYS).collect();
     let deployed = deployed(&everything);
     let documents = deployed.resources("AWS::SSM::Document");
@@ -754,7 +754,7 @@ fn each_runbook_has_a_role_of_its_own_that_only_automation_of_this_account_takes
 }
 
 #[test]
-fn a_recovery_is_approved_by_a_person_unless_signals_agree_and_the_owner_waived_it() {
+fn recovery_needs_approval_unless_signals_agree_and_it_is_waived() {
     let steps = |parameters: &[(&str, &str)]| {
         let documents = deployed(parameters).resources("AWS::SSM::Document");
         documents["StartRegionRecovery"]["Content"]["mainSteps"]
@@ -819,7 +819,7 @@ const RESOURCE_POLICY_PATTERNS: [(&str, &str); 5] = [
 ];
 
 #[test]
-fn policies_of_queues_topic_bucket_and_keys_let_in_only_services_for_this_account() {
+fn resource_policies_admit_only_services_for_this_account() {
     let deployed = deployed(&[]);
     let with_documents = [
         "AWS::S3::BucketPolicy",

@@ -1,4 +1,4 @@
-//! What is recovered from outlives the stack, is encrypted and private, and is not deleted by hand.
+//! The recovery vault and the bucket are retained, encrypted and private, and protected from deletion.
 
 use serde_json::{Value, json};
 
@@ -13,7 +13,7 @@ const KEPT: [&str; 4] = [
 ];
 
 #[test]
-fn what_is_recovered_from_outlives_the_stack() {
+fn vault_bucket_and_keys_are_retained() {
     for name in KEPT {
         let resource = &template()["Resources"][name];
         assert_eq!(resource["DeletionPolicy"], "RetainExceptOnCreate", "{name}");
@@ -23,7 +23,7 @@ fn what_is_recovered_from_outlives_the_stack() {
 
 /// A vault that was kept still has its name: the same stack must be able to stand here again.
 #[test]
-fn the_name_of_what_is_kept_is_this_stacks_alone() {
+fn retained_resources_have_names_of_this_stack() {
     let deployed = deployed(&[]);
     let vault = &deployed.resources("AWS::Backup::BackupVault")["RecoveryVault"];
     assert_eq!(vault["BackupVaultName"], "rapid-recovery-5b9ea3d0");
@@ -42,7 +42,7 @@ fn vault_policy(parameters: &[(&str, &str)]) -> Vec<Value> {
 }
 
 #[test]
-fn nobody_deletes_recovery_points_by_hand_but_those_the_owner_named() {
+fn only_named_principals_may_delete_recovery_points() {
     let nobody = vault_policy(&[]);
     let [deny] = nobody.as_slice() else {
         panic!("{nobody:?}");
@@ -68,7 +68,7 @@ fn nobody_deletes_recovery_points_by_hand_but_those_the_owner_named() {
 }
 
 #[test]
-fn another_account_may_copy_into_the_vault_and_nothing_else() {
+fn other_accounts_may_only_copy_into_the_vault() {
     let admitting = vault_policy(&[("CopyingAccounts", "444455556666,777788889999")]);
     assert_eq!(admitting.len(), 2);
     assert_eq!(
@@ -84,7 +84,7 @@ fn another_account_may_copy_into_the_vault_and_nothing_else() {
 }
 
 #[test]
-fn the_vault_is_locked_only_where_the_owner_says_so() {
+fn locks_the_vault_only_if_configured() {
     let lock = |parameters: &[(&str, &str)]| {
         let vault = &deployed(parameters).resources("AWS::Backup::BackupVault")["RecoveryVault"];
         vault["LockConfiguration"].clone()
@@ -105,7 +105,7 @@ fn the_vault_is_locked_only_where_the_owner_says_so() {
 }
 
 #[test]
-fn the_vault_has_a_key_of_its_own_that_rotates() {
+fn vault_has_a_separate_key_with_rotation() {
     let deployed = deployed(&[]);
     let vault = &deployed.resources("AWS::Backup::BackupVault")["RecoveryVault"];
     assert_eq!(
@@ -118,7 +118,7 @@ fn the_vault_has_a_key_of_its_own_that_rotates() {
 }
 
 #[test]
-fn the_bucket_is_private_encrypted_and_forgets_only_old_versions() {
+fn bucket_is_private_encrypted_and_expires_only_old_versions() {
     let bucket = &deployed(&[]).resources("AWS::S3::Bucket")["RecoveryBucket"];
     let public = &bucket["PublicAccessBlockConfiguration"];
     for setting in [
@@ -140,7 +140,7 @@ fn the_bucket_is_private_encrypted_and_forgets_only_old_versions() {
 }
 
 #[test]
-fn restores_are_tested_only_where_the_owner_says_so_and_from_the_recovery_vault() {
+fn tests_restores_only_if_configured_and_from_the_recovery_vault() {
     let off = deployed(&[]);
     assert!(
         off.resources("AWS::Backup::RestoreTestingPlan").is_empty()
@@ -178,7 +178,7 @@ fn restores_are_tested_only_where_the_owner_says_so_and_from_the_recovery_vault(
 
 /// The Regions whose CloudFormation has no restore testing plans (its registry of resource types).
 #[test]
-fn restore_testing_is_refused_where_it_does_not_exist() {
+fn rejects_restore_testing_in_unsupported_regions() {
     for (region, exists) in [
         ("us-west-2", true),
         ("eu-central-1", true),

@@ -1,4 +1,4 @@
-//! Every rule against every event file, by a pattern engine that is not ours and not AWS's.
+//! Every rule against every event file, with an independent pattern engine.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -155,7 +155,7 @@ fn written_down() -> Matches {
 }
 
 #[test]
-fn with_default_parameters_each_event_reaches_the_rules_written_down_for_it() {
+fn each_event_matches_its_expected_rules_with_default_parameters() {
     let actual = matches(&patterns(&[]));
     assert_eq!(differences(&actual, &written_down()), Vec::<String>::new());
     // And what is written down is what the parameters say.
@@ -164,7 +164,7 @@ fn with_default_parameters_each_event_reaches_the_rules_written_down_for_it() {
 }
 
 #[test]
-fn other_parameters_change_the_rules_as_they_say() {
+fn parameters_change_the_rules_as_documented() {
     let check = |parameters: &[(&str, &str)], meant: Matches| {
         let actual = matches(&patterns(parameters));
         assert_eq!(
@@ -231,7 +231,7 @@ fn other_parameters_change_the_rules_as_they_say() {
 }
 
 #[test]
-fn a_pattern_that_asks_for_the_wrong_thing_is_found_out() {
+fn finds_wrong_patterns() {
     // Every service, so that nothing but what is spoiled keeps an event out.
     let patterns = patterns(&[("HealthServices", "all")]);
     let meant = meant(Asked {
@@ -308,7 +308,7 @@ fn a_pattern_that_asks_for_the_wrong_thing_is_found_out() {
 }
 
 #[test]
-fn every_rule_has_an_event_and_every_expectation_a_rule_and_a_file() {
+fn rules_events_and_expectations_correspond() {
     let rules: BTreeSet<String> = patterns(&[]).into_keys().collect();
     let expected: BTreeSet<String> = expectations().into_values().flatten().collect();
     assert_eq!(rules, expected);
@@ -318,7 +318,7 @@ fn every_rule_has_an_event_and_every_expectation_a_rule_and_a_file() {
 }
 
 #[test]
-fn a_rule_asks_for_no_source_but_those_of_aws() {
+fn rules_match_only_sources_of_aws() {
     // Anyone in the account can send an event under a source of their own, and only AWS under
     // one that begins with aws. The heartbeat is our own: it invokes nothing, and who forges one can
     // only hide silence.
@@ -335,7 +335,7 @@ fn a_rule_asks_for_no_source_but_those_of_aws() {
 }
 
 #[test]
-fn each_rule_bears_the_stem_of_its_event_files_and_its_journey() {
+fn each_rule_shares_its_name_with_event_files_and_journey() {
     for rule in patterns(&[]).keys() {
         let stem = rule.strip_suffix("Rule").expect("a rule's name ends so");
         let mut snake = String::new();

@@ -1,4 +1,4 @@
-//! What goes wrong is tried again, kept, and told.
+//! Failures are retried, stored and reported by alarms.
 
 use std::collections::BTreeSet;
 
@@ -71,7 +71,7 @@ fn assert_alarm(deployed: &Deployed, namespace: &str, metric: &str, dimension: &
 }
 
 #[test]
-fn the_quota_of_ops_items_is_watched_in_every_function_that_creates_them() {
+fn monitors_the_ops_item_quota_in_every_function_that_creates_them() {
     let deployed = deployed(&EVERY_FUNCTION);
     let groups: BTreeSet<String> = deployed
         .resources("AWS::IAM::Role")
@@ -108,7 +108,7 @@ fn the_quota_of_ops_items_is_watched_in_every_function_that_creates_them() {
 }
 
 #[test]
-fn every_phone_number_is_a_subscription_of_the_topic() {
+fn every_phone_number_is_subscribed_to_the_topic() {
     let numbers = [
         ("NotificationPhone", "+15550100"),
         ("NotificationPhone2", "+15550101"),
@@ -134,7 +134,7 @@ fn every_phone_number_is_a_subscription_of_the_topic() {
 }
 
 #[test]
-fn the_alarm_of_silence_is_one_that_alarm_responder_knows() {
+fn alarm_responder_recognizes_the_alarm_for_missing_heartbeats() {
     let deployed = deployed(&[("Heartbeat", "on")]);
     let alarm = &deployed.resources("AWS::CloudWatch::Alarm")["PrimaryRegionSilentAlarm"];
     let name = alarm["AlarmName"].as_str().unwrap();
@@ -156,7 +156,7 @@ fn the_alarm_of_silence_is_one_that_alarm_responder_knows() {
 }
 
 #[test]
-fn every_target_is_tried_for_a_day_and_then_kept() {
+fn retries_every_target_for_a_day_before_a_dead_letter() {
     for (path, deployed) in deliverers() {
         let mut targets = 0;
         for (rule, properties) in deployed.resources("AWS::Events::Rule") {
@@ -186,7 +186,7 @@ fn every_target_is_tried_for_a_day_and_then_kept() {
 }
 
 #[test]
-fn a_heartbeat_that_could_not_be_sent_is_kept() {
+fn undelivered_heartbeat_goes_to_the_dead_letter_queue() {
     let schedules = deployed_in("us-east-1", PRIMARY, &[]).resources("AWS::Scheduler::Schedule");
     assert_eq!(schedules.len(), 1);
     let target = &schedules["Heartbeat"]["Target"];
@@ -203,7 +203,7 @@ fn a_heartbeat_that_could_not_be_sent_is_kept() {
 }
 
 #[test]
-fn every_rule_may_keep_what_it_could_not_deliver_and_is_watched() {
+fn every_rule_has_a_dead_letter_queue_and_an_alarm() {
     for (path, deployed) in deliverers() {
         let rules: BTreeSet<String> = deployed
             .resources("AWS::Events::Rule")
@@ -236,7 +236,7 @@ fn every_rule_may_keep_what_it_could_not_deliver_and_is_watched() {
 }
 
 #[test]
-fn every_function_keeps_what_it_gave_up_on_logs_and_is_watched() {
+fn every_function_has_a_failure_destination_logs_and_alarms() {
     let deployed = deployed(&EVERY_FUNCTION);
     let globals = deployed.function_globals();
     let log_groups = deployed.resources("AWS::Logs::LogGroup");
@@ -274,7 +274,7 @@ fn every_function_keeps_what_it_gave_up_on_logs_and_is_watched() {
 }
 
 #[test]
-fn every_queue_is_watched_keeps_for_two_weeks_and_outlives_the_stack() {
+fn every_queue_has_an_alarm_14_days_of_retention_and_is_retained() {
     for (path, deployed) in deliverers() {
         for (queue, properties) in deployed.resources("AWS::SQS::Queue") {
             assert_alarm(
@@ -298,7 +298,7 @@ fn every_queue_is_watched_keeps_for_two_weeks_and_outlives_the_stack() {
 /// A function that keeps what it gave up on, and that the runbook does not know, could not be replayed;
 /// another one must not be invoked.
 #[test]
-fn what_is_kept_is_replayed_to_every_function_and_to_nothing_else() {
+fn replays_failed_events_only_to_functions_of_the_stack() {
     for parameters in [&[][..], &EVERY_FUNCTION] {
         is_replayed_to_every_function(&deployed(parameters));
     }
@@ -346,7 +346,7 @@ fn is_replayed_to_every_function(deployed: &Deployed) {
 }
 
 #[test]
-fn every_alarm_watches_something_of_this_template() {
+fn every_alarm_monitors_a_resource_of_its_template() {
     for (path, deployed) in deliverers() {
         let names: BTreeSet<String> = template_at(path)["Resources"]
             .as_object()
@@ -382,7 +382,7 @@ fn every_alarm_watches_something_of_this_template() {
 }
 
 #[test]
-fn a_reconciler_that_does_not_run_is_noticed() {
+fn alarm_reports_a_reconciler_that_does_not_run() {
     let parameters = &template_at("template.yaml")["Parameters"];
     assert_eq!(parameters["ReconcileMinutes"]["MinValue"], 1);
     assert_eq!(parameters["ReconcileMinutes"]["MaxValue"], 30);
@@ -408,10 +408,10 @@ fn a_reconciler_that_does_not_run_is_noticed() {
     }
 }
 
-/// A run that takes longer than the time to the next one does not keep that one from running: an account
-/// with Lambda's smallest quota could not reserve concurrency for it.
+/// A long run does not block the next one: an account with Lambda's smallest quota could not reserve
+/// concurrency for it.
 #[test]
-fn the_next_run_of_the_reconciler_does_not_wait_for_the_one_before() {
+fn reconciler_runs_may_overlap() {
     let deployed = deployed(&[]);
     let reconciler = &deployed.resources("AWS::Serverless::Function")["RestoreReconcilerFunction"];
     assert!(reconciler.get("ReservedConcurrentExecutions").is_none());
@@ -431,7 +431,7 @@ const SIGNALS: [(&str, &str); 3] = [
 ];
 
 #[test]
-fn silence_alarms_and_is_what_several_signals_are_joined_with() {
+fn missing_heartbeats_alarm_and_are_combined_with_other_signals() {
     assert!(
         !deployed(&[])
             .resources("AWS::CloudWatch::Alarm")
@@ -461,7 +461,7 @@ fn silence_alarms_and_is_what_several_signals_are_joined_with() {
 
 /// Otherwise a failure of alarm-responder would invoke alarm-responder.
 #[test]
-fn no_alarm_of_the_safety_net_is_an_incident_and_both_alarms_on_the_primary_region_are() {
+fn only_the_alarms_about_the_primary_region_are_incidents() {
     let mut incidents = Vec::new();
     for (path, deployed) in deliverers()
         .into_iter()
@@ -496,7 +496,7 @@ fn no_alarm_of_the_safety_net_is_an_incident_and_both_alarms_on_the_primary_regi
 }
 
 #[test]
-fn a_function_has_time_to_write_down_what_became_of_it() {
+fn every_function_has_time_to_record_its_result() {
     let globals = deployed(&[]).function_globals();
     // A call with all its attempts takes up to 20 s: see crates/recovery-aws/src/client.rs.
     assert!(

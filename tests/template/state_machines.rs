@@ -1,6 +1,5 @@
-//! State machines keep their contract: each step ends, is tried again by known errors, and leads on when
-//! it fails; each wait is bounded; each role allows what its machine calls, no more and no less; and
-//! nothing is deleted but what a drill made.
+//! State machines: each task has a timeout, retries only known errors and handles its failure; each wait
+//! is bounded; each role allows exactly the calls of its machine; only resources of a drill are deleted.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -113,7 +112,7 @@ fn followers(state: &Value) -> BTreeSet<String> {
 }
 
 #[test]
-fn every_state_can_be_reached_and_every_way_leads_to_one() {
+fn every_state_is_reachable_and_every_transition_has_a_target() {
     for machine in &MACHINES {
         for (path, workflow) in workflows(machine.name, &machine.definition()) {
             let all: BTreeSet<String> = members(&workflow["States"])
@@ -171,7 +170,7 @@ fn may_pass(error: &str) -> bool {
 }
 
 #[test]
-fn every_step_has_an_end_and_is_tried_again_for_what_may_pass_only() {
+fn every_task_has_a_timeout_and_retries_only_transient_errors() {
     for machine in &MACHINES {
         let mut tasks = 0;
         for (path, state) in states(machine) {
@@ -241,7 +240,7 @@ fn counts(state: &Value) -> bool {
 }
 
 #[test]
-fn no_loop_turns_for_ever() {
+fn every_loop_is_bounded() {
     for machine in &MACHINES {
         for (path, workflow) in workflows(machine.name, &machine.definition()) {
             // Without the states that count, and the one that only a redrive leads on from, no way
@@ -281,7 +280,7 @@ fn no_loop_turns_for_ever() {
 }
 
 #[test]
-fn every_name_that_is_filled_in_is_given_and_used() {
+fn substitutions_are_given_and_used() {
     for machine in &MACHINES {
         let written = text(machine.file);
         let used: BTreeSet<&str> = written
@@ -302,7 +301,7 @@ fn every_name_that_is_filled_in_is_given_and_used() {
 }
 
 #[test]
-fn each_task_is_of_the_partition_that_the_stack_is_in() {
+fn each_task_uses_the_partition_of_the_stack() {
     for (region, partition) in [
         ("us-west-2", "aws"),
         ("cn-northwest-1", "aws-cn"),
@@ -405,7 +404,7 @@ const CREATES: [&str; 4] = [
 ];
 
 #[test]
-fn each_role_allows_what_its_machine_calls_no_more_and_no_less() {
+fn each_role_allows_exactly_the_calls_of_its_machine() {
     for machine in &MACHINES {
         let mut needed = BTreeSet::new();
         for (_, state) in states(machine) {
@@ -438,7 +437,7 @@ fn each_role_allows_what_its_machine_calls_no_more_and_no_less() {
 }
 
 #[test]
-fn the_functions_that_a_machine_may_call_are_those_it_calls() {
+fn machine_may_invoke_exactly_the_functions_that_it_calls() {
     let deployed = deployed(&WHOLE);
     let machine = &MACHINES[0];
     let substitutions = machine.properties(&deployed)["DefinitionSubstitutions"].clone();
@@ -514,7 +513,7 @@ const DRILL: (&str, &str) = ("recovery:drill", "drill-1");
 const WORKLOAD: (&str, &str) = ("recovery:workload", "shop");
 
 #[test]
-fn nothing_that_a_drill_did_not_make_can_be_deleted() {
+fn only_resources_of_a_drill_can_be_deleted() {
     let deployed = deployed(&WHOLE);
     let statements = |role: &str| -> Vec<Value> {
         deployed.resources("AWS::IAM::Role")[role]["Policies"][0]["PolicyDocument"]["Statement"]
@@ -580,7 +579,7 @@ fn nothing_that_a_drill_did_not_make_can_be_deleted() {
 }
 
 #[test]
-fn the_longest_histories_stay_under_the_quota() {
+fn longest_histories_stay_below_the_quota() {
     // Step Functions ends an execution at 25,000 events (service-quotas). A turn of a loop of Task,
     // Choice and Wait is nine: entered, scheduled, started, succeeded, exited; entered, exited twice.
     const TURN: u64 = 9;
@@ -592,8 +591,8 @@ fn the_longest_histories_stay_under_the_quota() {
     };
     let written = text(MACHINES[0].file);
     // The bounds as they stand there.
-    assert!(written.contains("$looks < 40 + 60 * ${RestoreHours} "));
-    assert!(written.contains("$looks < 4 * ${InfrastructureMinutes} "));
+    assert!(written.contains("$checks < 40 + 60 * ${RestoreHours} "));
+    assert!(written.contains("$checks < 4 * ${InfrastructureMinutes} "));
     assert!((40 + 60 * most("RestoreHours")) * TURN + 500 < QUOTA);
     assert!(4 * most("InfrastructureMinutes") * TURN + 500 < QUOTA);
     // The recovery itself has a few events for each wave, of which there are ten at most.
@@ -601,10 +600,9 @@ fn the_longest_histories_stay_under_the_quota() {
     assert!(own * TURN + 10 * 2 * TURN < QUOTA / 25);
 }
 
-/// A child that failed would not be started again by a redrive, and its problem could be missing from the
-/// report.
+/// A redrive would not restart a failed child, and its problem could be missing from the report.
 #[test]
-fn children_end_normally_with_their_problem_and_the_runbook_counts_restores_by_their_jobs() {
+fn child_executions_succeed_even_with_a_problem() {
     let mut children = 0;
     for (path, workflow) in workflows(MACHINES[0].name, &MACHINES[0].definition()) {
         if !path.contains('/') {
@@ -632,9 +630,9 @@ fn children_end_normally_with_their_problem_and_the_runbook_counts_restores_by_t
     assert!(runbook.contains("[?IamRoleArn=='$(output RestoreRoleArn)'].Status"));
 }
 
-/// The children of a distributed Map are executions of their own, under names of their own.
+/// The children of a Distributed Map are separate executions with other names.
 #[test]
-fn a_restore_is_started_in_the_name_of_the_recovery() {
+fn restores_are_started_with_the_execution_of_the_recovery() {
     let definition = MACHINES[0].definition();
     let wave = &definition["States"]["RestoreWave"];
     assert_eq!(wave["ItemSelector"]["execution"], "{% $execution %}");

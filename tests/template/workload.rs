@@ -1,5 +1,4 @@
-//! What a recovery makes anew: the golden AMI in both Regions, and a workload of it whose volumes find
-//! their way back.
+//! The golden AMI in both Regions, and the example workload whose volumes a recovery restores.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,7 +19,7 @@ fn of_type(deployed: &Deployed, resource_type: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn the_workload_has_its_data_in_the_primary_region_only() {
+fn workload_has_data_only_in_the_primary_region() {
     let primary = workload("primary");
     let recovery = workload("recovery");
     for resource_type in ["AWS::EC2::Volume", "AWS::EC2::VolumeAttachment"] {
@@ -50,7 +49,7 @@ fn the_workload_has_its_data_in_the_primary_region_only() {
 }
 
 #[test]
-fn each_volume_says_where_it_belongs_as_the_tag_contract_has_it() {
+fn each_volume_has_the_tags_of_its_target() {
     let recovery = workload("recovery");
     let servers: BTreeSet<String> = ["AWS::EC2::Instance", "AWS::AutoScaling::AutoScalingGroup"]
         .into_iter()
@@ -87,9 +86,9 @@ fn each_volume_says_where_it_belongs_as_the_tag_contract_has_it() {
     );
 }
 
-/// IAM's control plane is in one Region, which may be the one that fails; endpoints need Route 53's.
+/// The control plane of IAM is in one Region, which may fail; endpoints need that of Route 53.
 #[test]
-fn the_workload_is_made_without_control_planes_of_other_regions() {
+fn workload_needs_no_control_planes_of_other_regions() {
     for (name, resource) in members(&template_at(WORKLOAD)["Resources"]) {
         let resource_type = resource["Type"].as_str().unwrap();
         assert!(
@@ -109,7 +108,7 @@ fn the_workload_is_made_without_control_planes_of_other_regions() {
 }
 
 #[test]
-fn the_group_has_one_instance_in_one_zone_and_servers_have_the_tag_of_the_workload() {
+fn group_has_one_instance_and_servers_have_the_workload_tag() {
     let deployed = workload("recovery");
     let group = &deployed.resources("AWS::AutoScaling::AutoScalingGroup")["Group"];
     for size in ["MinSize", "MaxSize", "DesiredCapacity"] {
@@ -124,7 +123,7 @@ fn the_group_has_one_instance_in_one_zone_and_servers_have_the_tag_of_the_worklo
 }
 
 #[test]
-fn servers_are_made_of_the_golden_ami_by_the_parameter_that_the_pipeline_writes() {
+fn servers_use_the_golden_ami_parameter_of_the_pipeline() {
     let parameters = &template_at(WORKLOAD)["Parameters"];
     assert_eq!(
         parameters["ImageId"]["Type"],
@@ -145,7 +144,7 @@ fn golden(parameters: &[(&str, &str)]) -> Deployed {
 }
 
 #[test]
-fn images_go_to_both_regions_encrypted_for_this_account_alone() {
+fn images_are_distributed_to_both_regions_encrypted_and_private() {
     let keys = [
         (
             "RecoveryKeyArn",
@@ -201,7 +200,7 @@ fn images_go_to_both_regions_encrypted_for_this_account_alone() {
 }
 
 #[test]
-fn no_image_is_removed_unless_the_owner_says_so() {
+fn removes_images_only_if_configured() {
     let policies = |parameters: &[(&str, &str)]| {
         golden(parameters).resources("AWS::ImageBuilder::LifecyclePolicy")
     };
@@ -227,7 +226,7 @@ fn no_image_is_removed_unless_the_owner_says_so() {
 }
 
 #[test]
-fn an_image_is_of_the_newest_parent_tested_and_a_failed_build_is_told() {
+fn image_uses_the_newest_parent_and_failed_builds_are_notified() {
     for (architecture, suffix) in [("arm64", "arm64"), ("x86_64", "x86")] {
         let deployed = golden(&[("Architecture", architecture)]);
         let recipe = &deployed.resources("AWS::ImageBuilder::ImageRecipe")["Recipe"];
@@ -270,9 +269,9 @@ fn an_image_is_of_the_newest_parent_tested_and_a_failed_build_is_told() {
     assert!(!matches(&available));
 }
 
-/// A template that is not linted is not a template of this project.
+/// Every template must be linted.
 #[test]
-fn every_template_of_infra_is_known_to_these_tests() {
+fn these_tests_cover_every_template_of_infra() {
     let known: BTreeSet<String> = TEMPLATES.into_iter().map(str::to_owned).collect();
     for path in crate::support::repository::files("infra") {
         if path

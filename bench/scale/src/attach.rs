@@ -4,18 +4,19 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use recovery_core::aws::arn::{Here, InstanceId};
+use recovery_core::aws::arn::{InstanceId, Scope};
 use recovery_core::aws::backup::RestoreJob;
 use recovery_core::aws::cloudformation::StackResource;
 use recovery_core::aws::ec2::Instance;
 use recovery_core::fakes::{DRILL_ROLE, FakeClock, World};
-use recovery_core::integrate::run::{Domain, integrate};
-use recovery_core::integrate::run_reconcile::{Horizon, reconcile};
+use recovery_core::integrate::run_reconcile::{LookbackWindow, reconcile};
+use recovery_core::integrate::skip::Ownership;
+use recovery_core::integrate::volume::run::integrate;
 use recovery_core::ports::Clock;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::region::{Counts, Region, RunClock};
+use crate::region::{Counts, Quotas, Region, RunClock};
 
 /// The functions' time, by template.yaml.
 const FUNCTION_TIME: Duration = Duration::from_secs(300);
@@ -25,6 +26,9 @@ const PAUSES: [u64; 2] = [60, 120];
 const CONCURRENCY: usize = 1000;
 /// Time between two runs of the reconciler.
 const PERIOD: Duration = Duration::from_secs(60);
+
+/// Restore jobs on a page of AWS Backup's listing.
+const PAGE: usize = 1000;
 
 /// What it took.
 pub(crate) struct Took {
@@ -54,7 +58,7 @@ impl Took {
 pub(crate) fn by_events(restores: usize) -> Took {
     in_virtual_time(async {
         let world = world(restores);
-        let region = Region::of(&world);
+        let region = Quotas::of(&world);
         let epoch = epoch();
         let slots = Semaphore::new(CONCURRENCY);
         let jobs: Vec<RestoreJob> = world.state().restore_jobs.values().cloned().collect();
@@ -97,7 +101,7 @@ async fn deliver(
     for invocation in 1..=3 {
         let slot = slots.acquire().await;
         let clock = RunClock::new(FUNCTION_TIME, epoch);
-        let answer = integrate(region, &clock, &domain(), job.clone()).await;
+        let answer = integrate(region, &clock, &ownership(), job.clone()).await;
         drop(slot);
         match (answer, PAUSES.get(invocation - 1)) {
             (Ok(_), _) => return (invocation, Some(Instant::now())),
@@ -112,7 +116,7 @@ async fn deliver(
 pub(crate) fn by_schedule(restores: usize) -> Took {
     in_virtual_time(async {
         let world = world(restores);
-        let region = Region::of(&world);
+        let region = Quotas::of(&world);
         let epoch = epoch();
         let (runs, last) = run_until_all_is_attached(&region, &world, restores, epoch).await;
         let counts = region.counts();
@@ -147,13 +151,13 @@ async fn run_until_all_is_attached(
 
 async fn run(region: &Region<'_>, epoch: (Instant, DateTime<Utc>)) {
     let clock = RunClock::new(FUNCTION_TIME, epoch);
-    let horizon = Horizon {
+    let window = LookbackWindow {
         lookback: TimeDelta::hours(24),
         patience: TimeDelta::hours(12),
         interval: PERIOD,
     };
     // What it could not do is left to the next run.
-    let _ = reconcile(region, &clock, &domain(), horizon).await;
+    let _ = reconcile(region, &clock, &ownership(), window).await;
 }
 
 fn in_virtual_time<T>(run: impl Future<Output = T>) -> T {
@@ -174,9 +178,9 @@ fn epoch() -> (Instant, DateTime<Utc>) {
     (Instant::now(), FakeClock::new().now())
 }
 
-fn domain() -> Domain {
-    Domain {
-        here: Here {
+fn ownership() -> Ownership {
+    Ownership {
+        scope: Scope {
             account: "111122223333".to_owned(),
             region: "us-west-2".to_owned(),
         },
@@ -187,6 +191,7 @@ fn domain() -> Domain {
 /// Completed restores, each with an instance of its own, tracked by opsitem-creator.
 fn world(restores: usize) -> World {
     let world = World::new();
+    world.state().jobs_on_a_page = Some(PAGE);
     for n in 0..restores {
         let (name, logical_id) = (format!("{n:05}"), format!("Server{n}"));
         world.add_restored_volume(&name, &[("recovery:logical-id", &logical_id)]);
@@ -197,12 +202,12 @@ fn world(restores: usize) -> World {
             StackResource {
                 resource_type: "AWS::EC2::Instance".to_owned(),
                 physical_id: Some(id.as_str().to_owned()),
-                status: "CREATE_COMPLETE".to_owned(),
+                status: "CREATE_COMPLETE".into(),
             },
         );
         let instance = Instance {
             id: id.clone(),
-            state: "running".to_owned(),
+            state: "running".into(),
             zone: "us-west-2a".to_owned(),
             devices: Vec::new(),
         };
@@ -215,9 +220,10 @@ fn world(restores: usize) -> World {
 mod tests {
     use super::*;
 
-    /// EC2 grants 50 attachments at once and 5 a second: nothing is faster, and this is not much slower.
+    /// EC2 allows a burst of 50 attachments and then 5 per second. The integration takes less than twice
+    /// as long.
     #[test]
-    fn as_fast_as_the_quota_allows() {
+    fn attaches_as_fast_as_the_quota_allows() {
         let few = by_events(10);
         assert_eq!((few.runs, few.rest, few.counts.refused), (10, 0, 0));
         let many = by_events(300);
@@ -230,7 +236,7 @@ mod tests {
         assert_eq!(
             (many.runs, many.rest),
             (300, 0),
-            "none fails for a throttled call"
+            "no run fails because of throttling"
         );
         let scheduled = by_schedule(100);
         assert_eq!((scheduled.runs, scheduled.rest), (1, 3));

@@ -13,10 +13,10 @@ use recovery_core::aws::cloudformation::StackResource;
 use recovery_core::aws::ec2::Instance;
 use recovery_core::error::Error;
 use recovery_core::fakes::FakeClock;
-use recovery_core::plan::run::{Places, handle};
+use recovery_core::plan::run::{PlannerConfig, handle};
 use recovery_core::ports::{
-    Clock, Instances, KeptObjects, Page, PlanObjects, RecoveryPointTags, RecoveryPoints,
-    SnapshotTags, StackResources,
+    AutoScalingGroups, Clock, Instances, Objects, Page, PlanningPorts, RecoveryPointTags,
+    RecoveryPoints, StackResources, TargetPorts,
 };
 use recovery_core::tags::Tags;
 use serde_json::{Value, json};
@@ -42,7 +42,7 @@ pub(crate) fn one(points: usize) -> Value {
         calls: AtomicUsize::new(0),
         stored: Mutex::new(0),
     };
-    let places = Places {
+    let places = PlannerConfig {
         vault: "recovery".to_owned(),
         bucket: "recovery".to_owned(),
     };
@@ -101,7 +101,7 @@ impl Vault {
 }
 
 impl RecoveryPoints for Vault {
-    async fn recovery_points(
+    async fn list(
         &self,
         _: &str,
         page: Option<&str>,
@@ -114,10 +114,32 @@ impl RecoveryPoints for Vault {
             next: (to < self.points).then(|| to.to_string()),
         })
     }
+
+    async fn restore_metadata(
+        &self,
+        _: &str,
+        _: &RecoveryPointArn,
+    ) -> Result<Option<BTreeMap<String, String>>, Error> {
+        self.count();
+        Ok(None)
+    }
 }
 
-impl SnapshotTags for Vault {
-    async fn snapshot_tags(&self, ids: &[&str]) -> Result<BTreeMap<String, Tags>, Error> {
+impl RecoveryPointTags for Vault {
+    async fn list(&self, _: &RecoveryPointArn) -> Result<Tags, Error> {
+        self.count();
+        Ok(Tags::new())
+    }
+
+    async fn list_together(
+        &self,
+        _: &[RecoveryPointArn],
+    ) -> Result<BTreeMap<RecoveryPointArn, Tags>, Error> {
+        self.count();
+        Ok(BTreeMap::new())
+    }
+
+    async fn list_planned(&self, ids: &[&str]) -> Result<BTreeMap<String, Tags>, Error> {
         self.count();
         let tags = |id: &&str| {
             let tags = [
@@ -132,49 +154,44 @@ impl SnapshotTags for Vault {
     }
 }
 
-impl RecoveryPointTags for Vault {
-    async fn tags(&self, _: &RecoveryPointArn) -> Result<Tags, Error> {
-        self.count();
-        Ok(Tags::new())
-    }
-}
-
 impl StackResources for Vault {
-    async fn stack_resource(&self, _: &str, _: &str) -> Result<Option<StackResource>, Error> {
+    async fn describe(&self, _: &str, _: &str) -> Result<Option<StackResource>, Error> {
         self.count();
         Ok(None)
     }
 }
 
 impl Instances for Vault {
-    async fn instance(&self, id: &InstanceId) -> Result<Instance, Error> {
+    async fn describe(&self, id: &InstanceId) -> Result<Instance, Error> {
         self.count();
         Ok(Instance {
             id: id.clone(),
-            state: "running".to_owned(),
+            state: "running".into(),
             zone: "us-west-2a".to_owned(),
             devices: Vec::new(),
         })
     }
 
-    async fn stack_instances(&self, _: &str, _: &str) -> Result<Vec<Instance>, Error> {
+    async fn list_of_stack(&self, _: &str, _: &str) -> Result<Vec<Instance>, Error> {
         self.count();
         Ok(Vec::new())
     }
 
-    async fn group(&self, _: &str) -> Result<Option<Group>, Error> {
-        self.count();
-        Ok(None)
-    }
-
-    async fn group_instances(&self, _: &str) -> Result<Vec<Instance>, Error> {
+    async fn list_of_group(&self, _: &str) -> Result<Vec<Instance>, Error> {
         self.count();
         Ok(Vec::new())
     }
 }
 
-impl PlanObjects for Vault {
-    async fn store(&self, _: &str, body: String) -> Result<(), Error> {
+impl AutoScalingGroups for Vault {
+    async fn describe(&self, _: &str) -> Result<Option<Group>, Error> {
+        self.count();
+        Ok(None)
+    }
+}
+
+impl Objects for Vault {
+    async fn put(&self, _: &str, body: String) -> Result<(), Error> {
         self.count();
         *self
             .stored
@@ -183,14 +200,12 @@ impl PlanObjects for Vault {
         Ok(())
     }
 
-    async fn stored(&self, _: &str) -> Result<Option<String>, Error> {
+    async fn get(&self, _: &str) -> Result<Option<String>, Error> {
         self.count();
         Ok(None)
     }
-}
 
-impl KeptObjects for Vault {
-    async fn kept(&self, _: &str, _: Option<&str>) -> Result<Page<String>, Error> {
+    async fn list(&self, _: &str, _: Option<&str>) -> Result<Page<String>, Error> {
         self.count();
         Ok(Page {
             listed: Vec::new(),
@@ -199,12 +214,40 @@ impl KeptObjects for Vault {
     }
 }
 
+impl TargetPorts for Vault {
+    fn stack_resources(&self) -> &(impl StackResources + Sync) {
+        self
+    }
+
+    fn instances(&self) -> &(impl Instances + Sync) {
+        self
+    }
+
+    fn groups(&self) -> &(impl AutoScalingGroups + Sync) {
+        self
+    }
+}
+
+impl PlanningPorts for Vault {
+    fn recovery_points(&self) -> &(impl RecoveryPoints + Sync) {
+        self
+    }
+
+    fn recovery_point_tags(&self) -> &(impl RecoveryPointTags + Sync) {
+        self
+    }
+
+    fn objects(&self) -> &(impl Objects + Sync) {
+        self
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn calls_grow_with_pages_and_batches() {
+    fn makes_one_call_per_page_and_batch() {
         let plan = one(3_000);
         assert_eq!(plan["planned"], true, "{plan}");
         assert_eq!(plan["resources"], 100);

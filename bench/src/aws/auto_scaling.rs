@@ -1,7 +1,7 @@
 //! EC2 Auto Scaling:
 //! <https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_DescribeAutoScalingGroups.html>.
 
-use crate::http::Request;
+use testkit::http::Request;
 
 use super::world::{World, ids};
 use super::{Answer, query, query_error};

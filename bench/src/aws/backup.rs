@@ -4,7 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
-use crate::http::Request;
+use testkit::http::Request;
 
 use super::Answer;
 use super::world::{World, ids};

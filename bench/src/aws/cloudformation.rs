@@ -1,7 +1,7 @@
 //! CloudFormation:
 //! <https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_DescribeStackResource.html>.
 
-use crate::http::Request;
+use testkit::http::Request;
 
 use super::world::{World, ids};
 use super::{Answer, query, query_error};

@@ -2,10 +2,11 @@
 
 use std::time::Instant;
 
-use crate::http::{Form, Request};
+use testkit::answers::{self, xml};
+use testkit::http::{Form, Request};
 
+use super::Answer;
 use super::world::{World, ids};
-use super::{Answer, xml};
 
 pub(super) fn answer(world: &mut World, request: &Request) -> (String, Answer) {
     let form = request.form();
@@ -22,20 +23,11 @@ pub(super) fn answer(world: &mut World, request: &Request) -> (String, Answer) {
         )),
     };
     let answer = match answer {
-        Ok(inner) => Answer::new(
-            200,
-            "text/xml;charset=UTF-8",
-            format!(
-                r#"<?xml version="1.0" encoding="UTF-8"?><{action}Response xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"><requestId>8f7724cf-496f-496e-8fe3-example</requestId>{inner}</{action}Response>"#
-            ),
-        ),
+        Ok(inner) => Answer::new(200, "text/xml;charset=UTF-8", answers::ec2(&action, &inner)),
         Err((code, message)) => Answer::new(
             400,
             "text/xml;charset=UTF-8",
-            format!(
-                r#"<?xml version="1.0" encoding="UTF-8"?><Response><Errors><Error><Code>{code}</Code><Message>{}</Message></Error></Errors><RequestID>ea966190-f9aa-478e-9ede-example</RequestID></Response>"#,
-                xml(&message)
-            ),
+            answers::ec2_error(code, &message),
         ),
     };
     (action, answer)
@@ -93,8 +85,8 @@ fn describe_snapshots(form: &Form) -> Outcome {
 }
 
 fn describe_volumes(world: &mut World, form: &Form) -> Outcome {
-    let wanted = form.list("VolumeId");
-    for id in &wanted {
+    let by_id = form.list("VolumeId");
+    for id in &by_id {
         if ![ids::VOLUME, ids::TEST_VOLUME].contains(id) {
             return Err((
                 "InvalidVolume.NotFound",
@@ -102,8 +94,8 @@ fn describe_volumes(world: &mut World, form: &Form) -> Outcome {
             ));
         }
     }
-    // That of the restore test stands for itself; by a filter, only the restored one is asked for.
-    let (id, zone, device) = if wanted == [ids::TEST_VOLUME] {
+    let by_filter = form.list("Filter.1.Value");
+    let (id, zone, device) = if [by_id, by_filter].contains(&vec![ids::TEST_VOLUME]) {
         (ids::TEST_VOLUME, "us-west-2a".to_owned(), None)
     } else {
         let device = world.device.clone();

@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::http::Request;
+use testkit::answers;
+use testkit::http::Request;
 
 use super::Answer;
 use super::world::{World, ids};
@@ -29,8 +30,8 @@ pub(super) fn answer(world: &mut World, request: &Request) -> (String, Answer) {
         }
         // A report is made, and a restore started, as for the first time.
         ("GET", Some("jobs" | "reports")) => {
-            let body = "<Error><Code>NoSuchKey</Code><Message>no</Message></Error>";
-            let answer = Answer::new(404, "application/xml", body.to_owned());
+            let body = answers::s3_error("NoSuchKey", "The specified key does not exist.");
+            let answer = Answer::new(404, "application/xml", body);
             ("GetObject".to_owned(), answer)
         }
         _ => super::unknown(world, request),

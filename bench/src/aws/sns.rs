@@ -1,6 +1,6 @@
 //! SNS: <https://docs.aws.amazon.com/sns/latest/api/API_Publish.html>.
 
-use crate::http::Request;
+use testkit::http::Request;
 
 use super::world::World;
 use super::{Answer, query, query_error};

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use crate::http::Request;
+use testkit::http::Request;
 
 use super::Answer;
 use super::world::{Item, World};

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::http::Request;
+use testkit::http::Request;
 
 use super::Answer;
 use super::world::World;

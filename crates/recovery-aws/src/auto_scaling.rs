@@ -4,6 +4,7 @@ use aws_sdk_autoscaling::Client;
 use recovery_core::aws::arn::InstanceId;
 use recovery_core::aws::auto_scaling::{Group, Member};
 use recovery_core::error::Error;
+use recovery_core::ports::AutoScalingGroups;
 
 use crate::client::{Config, Lazy, client};
 use crate::cloudformation::ABSENT;
@@ -21,17 +22,16 @@ impl AutoScaling {
     /// The IAM actions of the calls in this file.
     pub const ACTIONS: &'static [&'static str] = &[DESCRIBE_GROUPS];
 
-    /// A client on `config`.
     pub fn new(config: &Config) -> AutoScaling {
         AutoScaling {
             client: client!(config, aws_sdk_autoscaling),
         }
     }
+}
 
-    /// The group of this name, with the lifecycle states of its members, or nothing where there is none.
-    ///
+impl AutoScalingGroups for AutoScaling {
     /// <https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_DescribeAutoScalingGroups.html>
-    pub(crate) async fn group(&self, name: &str) -> Result<Option<Group>, Error> {
+    async fn describe(&self, name: &str) -> Result<Option<Group>, Error> {
         // A group stands on one page with all its members.
         let answer = self
             .client
@@ -87,7 +87,7 @@ mod tests {
 
     async fn described(wire: &Wire) -> Result<Option<Group>, Error> {
         AutoScaling::new(&wire.config())
-            .group("shop-Group-1ABC")
+            .describe("shop-Group-1ABC")
             .await
     }
 
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_group_is_asked_for_by_its_name_and_every_member_keeps_its_state() {
+    async fn describes_a_group_by_name_with_lifecycle_states() {
         let members = [
             ("i-1", "InService"),
             ("i-2", "Terminating:Wait"),
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_group_that_is_not_there_is_none() {
+    async fn returns_none_for_a_missing_group() {
         let other = group("shop-Group-1ABCD", "");
         for answer in ["", &other] {
             let wire = Wire::answering([groups(answer)]);
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_member_that_lacks_something_is_an_error_that_names_it() {
+    async fn names_the_missing_field_of_a_member() {
         for (instance, missing) in [
             (
                 "<LifecycleState>InService</LifecycleState>",
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_actions_are_those_that_are_sent() {
+    async fn actions_match_the_requests() {
         let wire = Wire::answering([groups("")]);
         described(&wire).await.unwrap();
         assert_eq!(wire.actions(), listed(AutoScaling::ACTIONS));

@@ -1,19 +1,24 @@
-//! AWS Backup: restore jobs and the tags of the recovery points it holds itself; in [`recovery`], the
-//! recovery points of a vault and the start of restores.
+//! AWS Backup: restore jobs, and the tags of the recovery points that it stores itself; in the modules
+//! below, recovery points and restore tests.
 
-mod recovery;
+mod recovery_points;
+mod restore_tests;
 
 use aws_sdk_backup::Client;
 use aws_sdk_backup::operation::describe_restore_job::DescribeRestoreJobOutput;
+use aws_sdk_backup::types::RestoreJobsListMember;
 use chrono::{DateTime, Utc};
 use recovery_core::aws::arn::{Arn, RecoveryPointArn, RestoreJobId};
-use recovery_core::aws::backup::{EBS, RestoreJob};
-use recovery_core::error::Error;
-use recovery_core::ports::Page;
+use recovery_core::aws::backup::{RestoreJob, RestoreRequest, StartAnswer};
+use recovery_core::error::{Error, Fault};
+use recovery_core::ports::{Page, RestoreJobs};
 use recovery_core::tags::Tags;
 
 use crate::client::{Config, Lazy, client};
-use crate::error::classify;
+use crate::error::{classify, code, incomplete, message};
+
+use recovery_points::{GET_RESTORE_METADATA, LIST_RECOVERY_POINTS};
+use restore_tests::PUT_RESTORE_VALIDATION_RESULT;
 
 /// AWS Backup in the recovery Region.
 #[derive(Debug)]
@@ -24,81 +29,38 @@ pub struct Backup {
 const DESCRIBE_RESTORE_JOB: &str = "backup:DescribeRestoreJob";
 const LIST_RESTORE_JOBS: &str = "backup:ListRestoreJobs";
 const LIST_TAGS: &str = "backup:ListTags";
+const START_RESTORE_JOB: &str = "backup:StartRestoreJob";
+
+/// What AWS Backup says of a vault or a recovery point that is not there.
+const NOT_FOUND: &str = "ResourceNotFoundException";
 
 impl Backup {
-    /// The IAM actions of the calls in this file.
-    pub const ACTIONS: &'static [&'static str] = &[DESCRIBE_RESTORE_JOB, LIST_TAGS];
+    /// The IAM actions that an integration needs.
+    pub const INTEGRATION_ACTIONS: &'static [&'static str] = &[DESCRIBE_RESTORE_JOB, LIST_TAGS];
 
-    /// The further ones of the listing of completed restores.
+    /// The IAM action that lists restore jobs.
     pub const LISTING_ACTIONS: &'static [&'static str] = &[LIST_RESTORE_JOBS];
+
+    /// The IAM actions that planning needs.
+    pub const PLANNING_ACTIONS: &'static [&'static str] = &[LIST_RECOVERY_POINTS, LIST_TAGS];
+
+    /// The IAM actions that starting a restore needs.
+    pub const STARTING_ACTIONS: &'static [&'static str] = &[
+        DESCRIBE_RESTORE_JOB,
+        GET_RESTORE_METADATA,
+        LIST_RESTORE_JOBS,
+        START_RESTORE_JOB,
+    ];
+
+    /// The IAM actions that validating a restore test needs.
+    pub const VALIDATION_ACTIONS: &'static [&'static str] =
+        &[DESCRIBE_RESTORE_JOB, PUT_RESTORE_VALIDATION_RESULT];
 
     /// A client on `config`.
     pub fn new(config: &Config) -> Backup {
         Backup {
             client: client!(config, aws_sdk_backup),
         }
-    }
-
-    /// The job, as AWS Backup knows it now.
-    ///
-    /// <https://docs.aws.amazon.com/aws-backup/latest/devguide/API_DescribeRestoreJob.html>
-    pub(crate) async fn restore_job(&self, id: &RestoreJobId) -> Result<RestoreJob, Error> {
-        let job = self
-            .client
-            .describe_restore_job()
-            .restore_job_id(id.as_str())
-            .send()
-            .await
-            .map_err(|error| classify(DESCRIBE_RESTORE_JOB, id.as_str(), error))?;
-        Ok(translate(id, job))
-    }
-
-    /// One page of the jobs that restore an EBS volume and were created after `since`, whatever became
-    /// of them.
-    ///
-    /// <https://docs.aws.amazon.com/aws-backup/latest/devguide/API_ListRestoreJobs.html>
-    pub(crate) async fn restores(
-        &self,
-        since: DateTime<Utc>,
-        page: Option<&str>,
-    ) -> Result<Page<RestoreJob>, Error> {
-        let answer = self
-            .client
-            .list_restore_jobs()
-            .by_resource_type(EBS)
-            .by_created_after(aws_smithy_types::DateTime::from_secs(since.timestamp()))
-            .max_results(1000)
-            .set_next_token(page.map(str::to_owned))
-            .send()
-            .await
-            .map_err(|error| classify(LIST_RESTORE_JOBS, "restores", error))?;
-        let listed = answer
-            .restore_jobs
-            .unwrap_or_default()
-            .into_iter()
-            .filter_map(|job| {
-                Some(RestoreJob {
-                    // Nothing can be done for a job without an id.
-                    id: RestoreJobId::new(job.restore_job_id?),
-                    status: job.status.map(|status| status.as_str().to_owned()),
-                    status_message: job.status_message,
-                    resource_type: job.resource_type,
-                    created_resource: arn(job.created_resource_arn),
-                    recovery_point: arn(job.recovery_point_arn).map(RecoveryPointArn::new),
-                    other_forms: Vec::new(),
-                    source_resource: arn(job.source_resource_arn),
-                    iam_role: arn(job.iam_role_arn),
-                    restore_test: job
-                        .created_by
-                        .is_some_and(|by| by.restore_testing_plan_arn.is_some()),
-                    completed: job.completion_date.and_then(time),
-                })
-            })
-            .collect();
-        Ok(Page {
-            listed,
-            next: answer.next_token.filter(|token| !token.is_empty()),
-        })
     }
 
     /// All tags of a recovery point whose ARN is one of AWS Backup's own.
@@ -120,8 +82,120 @@ impl Backup {
     }
 }
 
+impl RestoreJobs for Backup {
+    /// <https://docs.aws.amazon.com/aws-backup/latest/devguide/API_DescribeRestoreJob.html>
+    async fn describe(&self, id: &RestoreJobId) -> Result<RestoreJob, Error> {
+        let job = self
+            .client
+            .describe_restore_job()
+            .restore_job_id(id.as_str())
+            .send()
+            .await
+            .map_err(|error| classify(DESCRIBE_RESTORE_JOB, id.as_str(), error))?;
+        Ok(described(id, job))
+    }
+
+    /// <https://docs.aws.amazon.com/aws-backup/latest/devguide/API_ListRestoreJobs.html>
+    async fn list(
+        &self,
+        resource_type: Option<&str>,
+        since: DateTime<Utc>,
+        page: Option<&str>,
+    ) -> Result<Page<RestoreJob>, Error> {
+        let answer = self
+            .client
+            .list_restore_jobs()
+            .set_by_resource_type(resource_type.map(str::to_owned))
+            .by_created_after(aws_smithy_types::DateTime::from_secs(since.timestamp()))
+            .max_results(1000)
+            .set_next_token(page.map(str::to_owned))
+            .send()
+            .await
+            .map_err(|error| classify(LIST_RESTORE_JOBS, "restores", error))?;
+        Ok(Page {
+            listed: answer
+                .restore_jobs
+                .unwrap_or_default()
+                .into_iter()
+                .filter_map(member)
+                .collect(),
+            next: answer.next_token.filter(|token| !token.is_empty()),
+        })
+    }
+
+    /// Starts the restore, once for each token that AWS Backup remembers: the SDK's retries, moments
+    /// later, are answered with the job of the first.
+    ///
+    /// <https://docs.aws.amazon.com/aws-backup/latest/devguide/API_StartRestoreJob.html>
+    async fn start(&self, request: &RestoreRequest) -> Result<StartAnswer, Error> {
+        let point = request.point.as_str();
+        let answer = self
+            .client
+            .start_restore_job()
+            .recovery_point_arn(point)
+            .resource_type(&request.resource_type)
+            .set_metadata(Some(request.metadata.clone().into_iter().collect()))
+            .iam_role_arn(&request.role)
+            .idempotency_token(&request.token)
+            .copy_source_tags_to_restored_resource(request.copy_tags)
+            .send()
+            .await;
+        let error = match answer {
+            Ok(answer) => {
+                return answer
+                    .restore_job_id
+                    .filter(|id| !id.is_empty())
+                    .map(|id| StartAnswer::Started(RestoreJobId::new(id)))
+                    .ok_or_else(|| incomplete(START_RESTORE_JOB, point, "RestoreJobId"));
+            }
+            Err(error) => error,
+        };
+        let kind: fn(Fault) -> StartAnswer = match code(&error) {
+            Some(NOT_FOUND) => StartAnswer::PointGone,
+            Some(
+                "InvalidParameterValueException"
+                | "InvalidRequestException"
+                | "MissingParameterValueException",
+            ) => StartAnswer::Rejected,
+            _ => return Err(classify(START_RESTORE_JOB, point, error)),
+        };
+        let code = code(&error).unwrap_or_default().to_owned();
+        let text = message(&error).unwrap_or_default().to_owned();
+        Ok(kind(
+            Fault::new(
+                START_RESTORE_JOB,
+                point,
+                text,
+                "Check the recovery point in AWS Backup.",
+            )
+            .with_code(code)
+            .with_source(error),
+        ))
+    }
+}
+
+/// A job of the listing. Nothing can be done for a job without an id.
+fn member(job: RestoreJobsListMember) -> Option<RestoreJob> {
+    Some(RestoreJob {
+        id: RestoreJobId::new(job.restore_job_id?),
+        status: job.status.map(|status| status.as_str().to_owned()),
+        status_message: job.status_message,
+        resource_type: job.resource_type,
+        created_resource: arn(job.created_resource_arn),
+        recovery_point: arn(job.recovery_point_arn).map(RecoveryPointArn::new),
+        other_forms: Vec::new(),
+        source_resource: arn(job.source_resource_arn),
+        iam_role: arn(job.iam_role_arn),
+        restore_test: job
+            .created_by
+            .is_some_and(|by| by.restore_testing_plan_arn.is_some()),
+        created: job.creation_date.and_then(time),
+        completed: job.completion_date.and_then(time),
+    })
+}
+
 /// The job that AWS Backup describes.
-pub(crate) fn translate(id: &RestoreJobId, job: DescribeRestoreJobOutput) -> RestoreJob {
+fn described(id: &RestoreJobId, job: DescribeRestoreJobOutput) -> RestoreJob {
     RestoreJob {
         id: id.clone(),
         status: job.status.map(|status| status.as_str().to_owned()),
@@ -135,13 +209,14 @@ pub(crate) fn translate(id: &RestoreJobId, job: DescribeRestoreJobOutput) -> Res
         restore_test: job
             .created_by
             .is_some_and(|by| by.restore_testing_plan_arn.is_some()),
+        created: job.creation_date.and_then(time),
         completed: job.completion_date.and_then(time),
     }
 }
 
-/// One that cannot be read counts as absent, as in the job's event: what a type without an
-/// integration is called is no reason to fail.
-pub(crate) fn arn(text: Option<String>) -> Option<Arn> {
+/// An ARN that cannot be parsed counts as absent, as in the job's event: the name of a type without an
+/// integration must not cause a failure.
+fn arn(text: Option<String>) -> Option<Arn> {
     text.and_then(|text| Arn::parse(&text).ok())
 }
 
@@ -151,10 +226,12 @@ pub(crate) fn time(time: aws_smithy_types::DateTime) -> Option<DateTime<Utc>> {
 
 #[cfg(test)]
 mod tests {
+    use recovery_core::aws::backup::EBS;
     use serde_json::json;
 
     use super::*;
-    use crate::wire::{Answer, Wire, called_in, decoded, listed};
+    use crate::wire::{Answer, Wire, called_in, listed};
+    use testkit::http::decoded;
 
     const JOB: &str = "1A2B3C4D-5E6F-7081-92A3-B4C5D6E7F809";
     const VOLUME: &str = "arn:aws:ec2:us-west-2:111122223333:volume/vol-0a1b2c3d4e5f60718";
@@ -164,14 +241,14 @@ mod tests {
     const POINT: &str =
         "arn:aws:backup:us-west-2:111122223333:recovery-point:1EB3B5E7-9EB0-435A-A80B-108B488B0D45";
 
-    async fn described(wire: &Wire) -> Result<RestoreJob, Error> {
+    async fn asked(wire: &Wire) -> Result<RestoreJob, Error> {
         Backup::new(&wire.config())
-            .restore_job(&RestoreJobId::new(JOB))
+            .describe(&RestoreJobId::new(JOB))
             .await
     }
 
     #[tokio::test]
-    async fn a_job_is_asked_for_by_its_id_and_every_field_is_kept() {
+    async fn describes_a_restore_job_by_id_with_every_field() {
         let wire = Wire::answering([Answer::rest(&json!({
             "AccountId": "111122223333",
             "RestoreJobId": JOB,
@@ -187,7 +264,7 @@ mod tests {
             "ResourceType": "EBS",
             "IamRoleArn": ROLE,
         }))]);
-        let job = described(&wire).await.unwrap();
+        let job = asked(&wire).await.unwrap();
         assert_eq!(
             job,
             RestoreJob {
@@ -201,6 +278,7 @@ mod tests {
                 source_resource: Some(Arn::parse(SOURCE).unwrap()),
                 iam_role: Some(Arn::parse(ROLE).unwrap()),
                 restore_test: false,
+                created: DateTime::from_timestamp(1_795_413_000, 250_000_000),
                 completed: DateTime::from_timestamp(1_795_413_600, 500_000_000),
             }
         );
@@ -212,29 +290,29 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_sparse_job_has_the_id_that_was_asked_for() {
+    async fn keeps_the_requested_id_of_a_sparse_job() {
         let wire = Wire::answering([Answer::rest(&json!({}))]);
         assert_eq!(
-            described(&wire).await.unwrap(),
+            asked(&wire).await.unwrap(),
             RestoreJob::known_by_id(RestoreJobId::new(JOB))
         );
     }
 
     #[tokio::test]
-    async fn a_restore_test_is_known_by_its_plan() {
+    async fn recognizes_a_restore_test_by_its_plan() {
         let plan = "arn:aws:backup:us-west-2:111122223333:restore-testing-plan:weekly-1";
         for (created_by, expected) in [
             (json!({"RestoreTestingPlanArn": plan}), true),
             (json!({}), false),
         ] {
             let wire = Wire::answering([Answer::rest(&json!({"CreatedBy": created_by}))]);
-            assert_eq!(described(&wire).await.unwrap().restore_test, expected);
+            assert_eq!(asked(&wire).await.unwrap().restore_test, expected);
         }
     }
 
-    /// As in the job's event. What the job made and from what is asked for where it is needed.
+    /// As in the job's event. Created resource and recovery point are checked where they are needed.
     #[tokio::test]
-    async fn an_arn_that_cannot_be_read_counts_as_absent() {
+    async fn treats_an_invalid_arn_as_absent() {
         let wire = Wire::answering([Answer::rest(&json!({
             "Status": "COMPLETED",
             "ResourceType": "VirtualMachine",
@@ -243,7 +321,7 @@ mod tests {
             "SourceResourceArn": "arn:aws:backup-gateway:us-east-1:111122223333:vm/my vm",
             "IamRoleArn": "my role",
         }))]);
-        let job = described(&wire).await.unwrap();
+        let job = asked(&wire).await.unwrap();
         assert_eq!(job.created_resource, None);
         assert_eq!(job.recovery_point, None);
         assert_eq!(job.source_resource, None);
@@ -252,24 +330,24 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_unknown_job_is_permanent() {
+    async fn returns_a_permanent_error_for_an_unknown_job() {
         let wire = Wire::answering([Answer::rest_error(
             400,
             "ResourceNotFoundException",
             "Restore job does not exist.",
         )]);
-        let error = described(&wire).await.unwrap_err();
+        let error = asked(&wire).await.unwrap_err();
         assert_eq!(
             error.to_string(),
             format!(
                 "backup:DescribeRestoreJob on {JOB} failed (ResourceNotFoundException): Restore job does not exist. \
-                 Look the code up in the API reference of the service; this function does not know it."
+                 Look up the error code in the API reference of the service: this function does not know it."
             )
         );
     }
 
     #[tokio::test]
-    async fn tags_come_from_every_page() {
+    async fn reads_tags_of_every_page() {
         let wire = Wire::answering([
             Answer::rest(&json!({"Tags": {"a": "1"}, "NextToken": "token-1"})),
             Answer::rest(&json!({"NextToken": "token-2"})),
@@ -298,7 +376,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn restores_are_listed_page_by_page_whatever_became_of_them() {
+    async fn lists_restore_jobs_of_every_status_page_by_page() {
         let wire = Wire::answering([
             Answer::rest(&json!({
                 "RestoreJobs": [
@@ -306,13 +384,14 @@ mod tests {
                         "RestoreJobId": JOB,
                         "RecoveryPointArn": SNAPSHOT,
                         "SourceResourceArn": SOURCE,
+                        "CreationDate": 1_795_413_000.25,
                         "CompletionDate": 1_795_413_600.5,
                         "Status": "COMPLETED",
                         "CreatedResourceArn": VOLUME,
                         "ResourceType": "EBS",
                         "IamRoleArn": ROLE,
                     },
-                    {"RestoreJobId": "tested", "CreatedBy": {"RestoreTestingPlanArn": "arn:x"}},
+                    {"RestoreJobId": "tested", "Status": "FAILED", "StatusMessage": "No.", "CreatedBy": {"RestoreTestingPlanArn": "arn:x"}},
                     {"Status": "COMPLETED"},
                 ],
                 "NextToken": "token-1",
@@ -320,8 +399,8 @@ mod tests {
             Answer::rest(&json!({"RestoreJobs": []})),
         ]);
         let backup = Backup::new(&wire.config());
-        let since = DateTime::from_timestamp(1_795_413_000, 0).unwrap();
-        let first = backup.restores(since, None).await.unwrap();
+        let since = DateTime::from_timestamp(1_795_413_000, 900_000_000).unwrap();
+        let first = backup.list(Some(EBS), since, None).await.unwrap();
         assert_eq!(first.next.as_deref(), Some("token-1"));
         let [job, test] = first.listed.as_slice() else {
             panic!("{first:?}");
@@ -339,11 +418,16 @@ mod tests {
                 source_resource: Some(Arn::parse(SOURCE).unwrap()),
                 iam_role: Some(Arn::parse(ROLE).unwrap()),
                 restore_test: false,
+                created: DateTime::from_timestamp(1_795_413_000, 250_000_000),
                 completed: DateTime::from_timestamp(1_795_413_600, 500_000_000),
             }
         );
-        assert!(test.restore_test);
-        let last = backup.restores(since, first.next.as_deref()).await.unwrap();
+        assert!(test.restore_test && test.has_failed());
+        assert_eq!(test.status_message.as_deref(), Some("No."));
+        let last = backup
+            .list(None, since, first.next.as_deref())
+            .await
+            .unwrap();
         assert_eq!(last.next, None);
         let sent = wire.sent();
         assert!(sent[0].uri.contains("/restore-jobs"), "{}", sent[0].uri);
@@ -354,21 +438,113 @@ mod tests {
         assert_eq!(query["maxResults"], "1000");
         assert!(!query.contains_key("nextToken"));
         assert_eq!(sent[1].query()["nextToken"], "token-1");
+        assert!(!sent[1].query().contains_key("resourceType"));
+    }
+
+    fn request() -> RestoreRequest {
+        RestoreRequest {
+            point: RecoveryPointArn::parse(SNAPSHOT).unwrap(),
+            resource_type: "EBS".to_owned(),
+            metadata: [("availabilityZone".to_owned(), "us-west-2b".to_owned())].into(),
+            role: "arn:aws:iam::111122223333:role/restore".to_owned(),
+            token: "0123abcd".to_owned(),
+            copy_tags: true,
+        }
+    }
+
+    async fn started(wire: &Wire) -> Result<StartAnswer, Error> {
+        Backup::new(&wire.config()).start(&request()).await
     }
 
     #[tokio::test]
-    async fn the_actions_are_those_that_are_sent() {
-        let wire = Wire::answering(vec![Answer::rest(&json!({})); 3]);
+    async fn starts_a_restore_with_the_complete_request() {
+        let wire = Wire::answering([
+            Answer::rest_error(400, "ThrottlingException", "Rate exceeded"),
+            Answer::rest(&json!({"RestoreJobId": "J-1"})),
+        ]);
+        let answer = started(&wire).await.unwrap();
+        assert!(matches!(answer, StartAnswer::Started(id) if id.as_str() == "J-1"));
+        // The throttled attempt had the same token.
+        for sent in wire.sent() {
+            assert_eq!(sent.method, "PUT");
+            assert_eq!(
+                sent.json(),
+                json!({
+                    "RecoveryPointArn": SNAPSHOT,
+                    "ResourceType": "EBS",
+                    "Metadata": {"availabilityZone": "us-west-2b"},
+                    "IamRoleArn": "arn:aws:iam::111122223333:role/restore",
+                    "IdempotencyToken": "0123abcd",
+                    "CopySourceTagsToRestoredResource": true,
+                })
+            );
+        }
+        assert_eq!(wire.sent().len(), 2);
+        let error = started(&Wire::answering([Answer::rest(&json!({}))]))
+            .await
+            .unwrap_err();
+        assert!(error.to_string().contains("RestoreJobId"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn distinguishes_rejections_from_failures() {
+        let answer = |code: &'static str| async move {
+            started(&Wire::answering([Answer::rest_error(
+                400,
+                code,
+                "A message of the service",
+            )]))
+            .await
+        };
+        assert!(matches!(
+            answer(NOT_FOUND).await.unwrap(),
+            StartAnswer::PointGone(_)
+        ));
+        for code in [
+            "InvalidParameterValueException",
+            "InvalidRequestException",
+            "MissingParameterValueException",
+        ] {
+            match answer(code).await.unwrap() {
+                StartAnswer::Rejected(fault) => {
+                    assert_eq!(fault.message(), "A message of the service");
+                    assert_eq!(fault.code(), Some(code));
+                }
+                other => panic!("{code}: {other:?}"),
+            }
+        }
+        let denied = answer("AccessDeniedException").await.unwrap_err();
+        assert_eq!(denied.error_type(), "Permanent");
+        let wire = Wire::answering(vec![
+            Answer::rest_error(
+                400,
+                "LimitExceededException",
+                "later"
+            );
+            4
+        ]);
+        assert_eq!(started(&wire).await.unwrap_err().error_type(), "Retryable");
+    }
+
+    #[tokio::test]
+    async fn actions_match_the_requests() {
+        let wire = Wire::answering(vec![Answer::rest(&json!({})); 4]);
         Backup::new(&wire.config())
-            .restores(DateTime::UNIX_EPOCH, None)
+            .list(None, DateTime::UNIX_EPOCH, None)
             .await
             .unwrap();
-        described(&wire).await.unwrap();
+        asked(&wire).await.unwrap();
         Backup::new(&wire.config())
             .tags(&RecoveryPointArn::parse(POINT).unwrap())
             .await
             .unwrap();
-        let actions = listed(&[Backup::ACTIONS, Backup::LISTING_ACTIONS].concat());
+        started(&wire).await.unwrap_err();
+        let actions = listed(&[
+            DESCRIBE_RESTORE_JOB,
+            LIST_RESTORE_JOBS,
+            LIST_TAGS,
+            START_RESTORE_JOB,
+        ]);
         assert_eq!(wire.actions(), actions);
         let source = include_str!("backup.rs");
         assert_eq!(called_in("backup", source), actions);

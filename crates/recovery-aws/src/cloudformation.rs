@@ -14,8 +14,7 @@ pub struct CloudFormation {
     client: Lazy<Client>,
 }
 
-/// What the SDK puts in the place of a required member that an answer lacks, where the member is an
-/// enumeration; text becomes empty.
+/// The SDK's replacement for a missing required member that is an enumeration. A missing text becomes empty.
 pub(crate) const ABSENT: &str = "no value was set";
 const DESCRIBE_STACK_RESOURCE: &str = "cloudformation:DescribeStackResource";
 
@@ -23,7 +22,6 @@ impl CloudFormation {
     /// The IAM actions of the calls in this file.
     pub const ACTIONS: &'static [&'static str] = &[DESCRIBE_STACK_RESOURCE];
 
-    /// A client on `config`.
     pub fn new(config: &Config) -> CloudFormation {
         CloudFormation {
             client: client!(config, aws_sdk_cloudformation),
@@ -33,7 +31,7 @@ impl CloudFormation {
 
 impl StackResources for CloudFormation {
     /// <https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_DescribeStackResource.html>
-    async fn stack_resource(
+    async fn describe(
         &self,
         stack: &str,
         logical_id: &str,
@@ -70,7 +68,7 @@ impl StackResources for CloudFormation {
                 .filter(|status| status.as_str() != ABSENT)
                 .ok_or_else(|| missing("ResourceStatus"))?
                 .as_str()
-                .to_owned(),
+                .into(),
         }))
     }
 }
@@ -82,7 +80,7 @@ mod tests {
 
     async fn described(wire: &Wire) -> Result<Option<StackResource>, Error> {
         CloudFormation::new(&wire.config())
-            .stack_resource("shop", "Server")
+            .describe("shop", "Server")
             .await
     }
 
@@ -94,7 +92,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_resource_is_asked_for_by_stack_and_logical_id_and_every_field_is_kept() {
+    async fn describes_a_resource_by_stack_and_logical_id_with_every_field() {
         let wire = Wire::answering([detail(
             "<StackName>shop</StackName><LogicalResourceId>Server</LogicalResourceId>\
              <PhysicalResourceId>i-0a1b2c3d4e5f60718</PhysicalResourceId><ResourceType>AWS::EC2::Instance</ResourceType>\
@@ -105,7 +103,7 @@ mod tests {
             Some(StackResource {
                 resource_type: "AWS::EC2::Instance".to_owned(),
                 physical_id: Some("i-0a1b2c3d4e5f60718".to_owned()),
-                status: "CREATE_COMPLETE".to_owned(),
+                status: "CREATE_COMPLETE".into(),
             })
         );
         let form = wire.only().form();
@@ -115,7 +113,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_resource_under_way_has_no_physical_id_yet() {
+    async fn returns_no_physical_id_for_a_resource_in_creation() {
         for physical_id in [
             "",
             "<PhysicalResourceId/>",
@@ -126,12 +124,12 @@ mod tests {
             ))]);
             let resource = described(&wire).await.unwrap().unwrap();
             assert_eq!(resource.physical_id, None);
-            assert_eq!(resource.status, "CREATE_IN_PROGRESS");
+            assert_eq!(resource.status.as_str(), "CREATE_IN_PROGRESS");
         }
     }
 
     #[tokio::test]
-    async fn an_answer_that_lacks_something_is_an_error_that_names_it() {
+    async fn names_the_missing_field_of_a_response() {
         for (answer, missing) in [
             (
                 Answer::query("DescribeStackResource", ""),
@@ -154,7 +152,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_what_does_not_exist_is_nothing() {
+    async fn returns_none_only_for_missing_stacks_and_resources() {
         for message in [
             "Stack &apos;shop&apos; does not exist",
             "Stack with id shop does not exist",
@@ -181,7 +179,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn throttling_is_waited_out() {
+    async fn retries_throttled_calls() {
         let wire = Wire::answering([
             Answer::query_error(400, "Throttling", "Rate exceeded"),
             Answer::query_error(503, "ServiceUnavailable", "Try again."),
@@ -192,7 +190,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_actions_are_those_that_are_sent() {
+    async fn actions_match_the_requests() {
         let wire = Wire::answering([detail("")]);
         described(&wire).await.unwrap_err();
         assert_eq!(wire.actions(), listed(CloudFormation::ACTIONS));

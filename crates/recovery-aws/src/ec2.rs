@@ -10,10 +10,12 @@ use aws_sdk_ec2::operation::describe_volumes::builders::DescribeVolumesFluentBui
 use aws_sdk_ec2::types::Filter;
 use aws_sdk_ec2::{Client, types};
 use recovery_core::aws::arn::{InstanceId, VolumeId};
-use recovery_core::aws::ec2::{AttachAnswer, Attachment, DeviceName, Instance, Volume};
+use recovery_core::aws::ec2::{AttachAnswer, Attachment, DeviceName, Instance, Snapshot, Volume};
 use recovery_core::error::{Error, Fault};
+use recovery_core::ports::{Instances, Snapshots, Volumes};
 use recovery_core::tags::{CLOUDFORMATION_LOGICAL_ID, CLOUDFORMATION_STACK, RESTORE_TEST, Tags};
 
+use crate::backup::time;
 use crate::client::{Config, Lazy, client};
 use crate::error::{classify, code, incomplete, message};
 
@@ -25,23 +27,30 @@ pub struct Ec2 {
 
 const ATTACH_VOLUME: &str = "ec2:AttachVolume";
 const DESCRIBE_INSTANCES: &str = "ec2:DescribeInstances";
+const DESCRIBE_SNAPSHOTS: &str = "ec2:DescribeSnapshots";
 const DESCRIBE_TAGS: &str = "ec2:DescribeTags";
 const DESCRIBE_VOLUMES: &str = "ec2:DescribeVolumes";
 
 impl Ec2 {
-    /// The IAM actions of the calls in this file.
-    pub const ACTIONS: &'static [&'static str] = &[
+    /// The IAM actions that an integration needs.
+    pub const INTEGRATION_ACTIONS: &'static [&'static str] = &[
         ATTACH_VOLUME,
         DESCRIBE_INSTANCES,
         DESCRIBE_TAGS,
         DESCRIBE_VOLUMES,
     ];
 
-    /// Those of looking for an instance or the instances of a group.
+    /// The IAM actions for finding an instance or the instances of a group.
     pub const TARGET_ACTIONS: &'static [&'static str] = &[DESCRIBE_INSTANCES];
 
-    /// Those of tags.
+    /// The IAM actions for tags.
     pub const TAG_ACTIONS: &'static [&'static str] = &[DESCRIBE_TAGS];
+
+    /// Those of reading volumes.
+    pub const VOLUME_ACTIONS: &'static [&'static str] = &[DESCRIBE_VOLUMES];
+
+    /// Those of validating a restore test.
+    pub const VALIDATION_ACTIONS: &'static [&'static str] = &[DESCRIBE_SNAPSHOTS, DESCRIBE_VOLUMES];
 
     /// A client on `config`.
     pub fn new(config: &Config) -> Ec2 {
@@ -56,8 +65,7 @@ impl Ec2 {
         Ok(tags.remove(id).unwrap_or_default())
     }
 
-    /// All tags of these snapshots and images, by id: at most 200 of them, EC2's limit on the values of
-    /// a filter.
+    /// All tags of these snapshots and images, by id. EC2 accepts at most 200 values in a filter.
     ///
     /// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeTags.html>
     pub(crate) async fn tags_together(
@@ -69,7 +77,7 @@ impl Ec2 {
         self.tags_of(request, ids, subject).await
     }
 
-    /// Those of the tags `keys` that these snapshots and images have, by id: at most 200 of them.
+    /// The tags `keys` of these snapshots and images, by id. At most 200 ids.
     pub(crate) async fn chosen_tags(
         &self,
         ids: &[&str],
@@ -109,28 +117,6 @@ impl Ec2 {
         Ok(tags)
     }
 
-    /// The volume as it is now.
-    pub(crate) async fn volume(&self, id: &VolumeId) -> Result<Volume, Error> {
-        let request = self.client.describe_volumes().volume_ids(id.as_str());
-        let volumes = self.described(request, id.as_str()).await?;
-        volumes
-            .into_iter()
-            .find(|volume| volume.id == *id)
-            .ok_or_else(|| not_visible(DESCRIBE_VOLUMES, id.as_str()))
-    }
-
-    /// Those of the volumes that there are, as they are now: of at most 200, EC2's limit on the values
-    /// of a filter.
-    pub(crate) async fn volumes(&self, ids: &[VolumeId]) -> Result<Vec<Volume>, Error> {
-        // By a filter: to ids, one of which is gone, EC2 answers with nothing but an error.
-        let ids: Vec<&str> = ids.iter().map(VolumeId::as_str).collect();
-        let request = self
-            .client
-            .describe_volumes()
-            .filters(filter("volume-id", &ids));
-        self.described(request, "restored volumes").await
-    }
-
     /// The volumes of every page of the answer.
     ///
     /// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeVolumes.html>
@@ -148,59 +134,6 @@ impl Ec2 {
             }
         }
         Ok(volumes)
-    }
-
-    /// The instance as it is now.
-    ///
-    /// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeInstances.html>
-    pub(crate) async fn instance(&self, id: &InstanceId) -> Result<Instance, Error> {
-        let answer = self
-            .client
-            .describe_instances()
-            .instance_ids(id.as_str())
-            .send()
-            .await
-            .map_err(|error| classify(DESCRIBE_INSTANCES, id.as_str(), error))?;
-        let instance = answer
-            .reservations
-            .unwrap_or_default()
-            .into_iter()
-            .flat_map(|reservation| reservation.instances.unwrap_or_default())
-            .find(|instance| instance.instance_id.as_deref() == Some(id.as_str()))
-            .ok_or_else(|| not_visible(DESCRIBE_INSTANCES, id.as_str()))?;
-        translate(instance, id.as_str())
-    }
-
-    /// The instances that bear CloudFormation's own tags of this stack and logical id. CloudFormation
-    /// puts them on what it makes:
-    /// <https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/aws-properties-resource-tags.html>.
-    pub(crate) async fn stack_instances(
-        &self,
-        stack: &str,
-        logical_id: &str,
-    ) -> Result<Vec<Instance>, Error> {
-        self.instances_with(
-            &[
-                ("tag:aws:cloudformation:stack-name", &[stack]),
-                ("tag:aws:cloudformation:logical-id", &[logical_id]),
-            ],
-            &format!("{stack}/{logical_id}"),
-        )
-        .await
-    }
-
-    /// The instances of an Auto Scaling group that are `pending` or `running`. They are no
-    /// resources of the stack; EC2 Auto Scaling tags them with the group's name:
-    /// <https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-tagging.html>.
-    pub(crate) async fn group_instances(&self, group: &str) -> Result<Vec<Instance>, Error> {
-        self.instances_with(
-            &[
-                ("tag:aws:autoscaling:groupName", &[group]),
-                ("instance-state-name", &["pending", "running"]),
-            ],
-            group,
-        )
-        .await
     }
 
     /// The instances of every page that pass the filters.
@@ -230,12 +163,37 @@ impl Ec2 {
         }
         Ok(instances)
     }
+}
 
-    /// Asks once to attach the volume. The SDK's own retry is off: `AttachVolume` takes no client
-    /// token (<https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-idempotency.html>).
+impl Volumes for Ec2 {
+    async fn describe(&self, id: &VolumeId) -> Result<Volume, Error> {
+        let request = self.client.describe_volumes().volume_ids(id.as_str());
+        let volumes = self.described(request, id.as_str()).await?;
+        volumes
+            .into_iter()
+            .find(|volume| volume.id == *id)
+            .ok_or_else(|| not_visible(DESCRIBE_VOLUMES, id.as_str()))
+    }
+
+    async fn list(&self, ids: &[VolumeId]) -> Result<Vec<Volume>, Error> {
+        // By a filter: to ids, one of which is gone, EC2 answers with nothing but an error.
+        let ids: Vec<&str> = ids.iter().map(VolumeId::as_str).collect();
+        let request = self
+            .client
+            .describe_volumes()
+            .filters(filter("volume-id", &ids));
+        let subject = match ids[..] {
+            [only] => only,
+            _ => "restored volumes",
+        };
+        self.described(request, subject).await
+    }
+
+    /// Calls `AttachVolume` once, without the SDK's retries, because it has no client token
+    /// (<https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-idempotency.html>).
     ///
     /// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_AttachVolume.html>
-    pub(crate) async fn attach(
+    async fn attach(
         &self,
         volume: &VolumeId,
         instance: &InstanceId,
@@ -263,6 +221,85 @@ impl Ec2 {
     }
 }
 
+impl Instances for Ec2 {
+    /// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeInstances.html>
+    async fn describe(&self, id: &InstanceId) -> Result<Instance, Error> {
+        let answer = self
+            .client
+            .describe_instances()
+            .instance_ids(id.as_str())
+            .send()
+            .await
+            .map_err(|error| classify(DESCRIBE_INSTANCES, id.as_str(), error))?;
+        let instance = answer
+            .reservations
+            .unwrap_or_default()
+            .into_iter()
+            .flat_map(|reservation| reservation.instances.unwrap_or_default())
+            .find(|instance| instance.instance_id.as_deref() == Some(id.as_str()))
+            .ok_or_else(|| not_visible(DESCRIBE_INSTANCES, id.as_str()))?;
+        translate(instance, id.as_str())
+    }
+
+    /// The instances that bear CloudFormation's own tags of this stack and logical id. CloudFormation
+    /// puts them on what it makes:
+    /// <https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/aws-properties-resource-tags.html>.
+    async fn list_of_stack(&self, stack: &str, logical_id: &str) -> Result<Vec<Instance>, Error> {
+        self.instances_with(
+            &[
+                ("tag:aws:cloudformation:stack-name", &[stack]),
+                ("tag:aws:cloudformation:logical-id", &[logical_id]),
+            ],
+            &format!("{stack}/{logical_id}"),
+        )
+        .await
+    }
+
+    /// The instances of an Auto Scaling group that are `pending` or `running`. They are not
+    /// resources of the stack. EC2 Auto Scaling tags them with the group's name:
+    /// <https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-tagging.html>.
+    async fn list_of_group(&self, group: &str) -> Result<Vec<Instance>, Error> {
+        self.instances_with(
+            &[
+                ("tag:aws:autoscaling:groupName", &[group]),
+                ("instance-state-name", &["pending", "running"]),
+            ],
+            group,
+        )
+        .await
+    }
+}
+
+impl Snapshots for Ec2 {
+    /// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeSnapshots.html>
+    async fn describe(&self, id: &str) -> Result<Option<Snapshot>, Error> {
+        let answer = self
+            .client
+            .describe_snapshots()
+            .snapshot_ids(id)
+            .send()
+            .await;
+        let answer = match answer {
+            Err(error) if code(&error) == Some("InvalidSnapshot.NotFound") => return Ok(None),
+            answer => answer.map_err(|error| classify(DESCRIBE_SNAPSHOTS, id, error))?,
+        };
+        let Some(snapshot) = answer
+            .snapshots
+            .unwrap_or_default()
+            .into_iter()
+            .find(|snapshot| snapshot.snapshot_id.as_deref() == Some(id))
+        else {
+            return Ok(None);
+        };
+        let missing = |member| incomplete(DESCRIBE_SNAPSHOTS, id, member);
+        Ok(Some(Snapshot {
+            id: id.to_owned(),
+            size: snapshot.volume_size.ok_or_else(|| missing("volume size"))?,
+            encrypted: snapshot.encrypted.ok_or_else(|| missing("encrypted"))?,
+        }))
+    }
+}
+
 fn attach_error(
     subject: String,
     error: SdkError<AttachVolumeError>,
@@ -274,7 +311,7 @@ fn attach_error(
     let product_code = text.contains("Marketplace");
     let modifying = text.contains("modification state");
     let kind: fn(Fault) -> AttachAnswer = match code(&error) {
-        // What EC2 throttles has no effect: https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-throttling.html
+        // A throttled call has no effect: https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-throttling.html
         Some("RequestLimitExceeded" | "EC2ThrottledException" | "Throttling") => AttachAnswer::Busy,
         // `Cannot attach volume '…' with Marketplace codes as the instance '…' is not in the 'stopped' state`,
         // `The instance configuration for this AWS Marketplace product is not supported`, `you need to accept
@@ -299,7 +336,7 @@ fn attach_error(
         Some("AttachmentLimitExceeded" | "CardAttachmentLimitExceeded") => {
             AttachAnswer::LimitExceeded
         }
-        // A code for every bad parameter: only its text tells that the name is taken.
+        // EC2 uses this code for every invalid parameter. Only the text says that the device name is in use.
         Some("InvalidParameterValue") if device_in_use => AttachAnswer::DeviceInUse,
         Some("InvalidParameterValue") if device_refused => AttachAnswer::DeviceRefused,
         _ => return Err(classify(ATTACH_VOLUME, subject, error)),
@@ -310,15 +347,15 @@ fn attach_error(
             ATTACH_VOLUME,
             subject,
             text,
-            "Nothing to do yet: volume and instance are looked at again.",
+            "No action needed. The function checks volume and instance again automatically.",
         )
         .with_code(code)
         .with_source(error),
     ))
 }
 
-/// Whether this error of `AttachVolume` is about the key of the volume: `CustomerKeyHasBeenRevoked` where it is
-/// disabled or its policy does not admit the caller, in whatever words EC2 or KMS puts that.
+/// Whether this error of `AttachVolume` is about the KMS key of the volume. EC2 returns `CustomerKeyHasBeenRevoked` if
+/// the key is disabled or its policy does not allow the caller, and several other codes of EC2 and KMS.
 fn is_of_a_key(code: &str, text: &str) -> bool {
     let kms = ["InvalidKMSKey", "InvalidKmsKey", "KMS", "Kms"]
         .iter()
@@ -333,7 +370,7 @@ fn is_of_a_key(code: &str, text: &str) -> bool {
     code == "CustomerKeyHasBeenRevoked" || kms && !code.contains("hrottl") || not_allowed
 }
 
-/// A filter for exactly these values. EC2 takes `*`, `?` and `\` for patterns:
+/// A filter for exactly these values. In a filter, `*`, `?` and `\` are patterns:
 /// <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Filtering.html>.
 fn filter(name: &str, values: &[&str]) -> Filter {
     let exactly = |value: &str| {
@@ -348,13 +385,13 @@ fn filter(name: &str, values: &[&str]) -> Filter {
         .build()
 }
 
-/// EC2 answers some requests without what was asked for while it is not visible everywhere yet.
+/// The error for a resource that EC2 does not show yet: EC2 is eventually consistent.
 fn not_visible(operation: &'static str, id: &str) -> Error {
     Error::Retryable(Fault::new(
         operation,
         id,
         "EC2 does not show it",
-        "Nothing to do yet: it is looked for again. If it was deleted, restore the recovery point again.",
+        "No action needed. The function checks again automatically. If it was deleted, restore the recovery point again.",
     ))
 }
 
@@ -367,7 +404,7 @@ fn translate_volume(volume: types::Volume, subject: &str) -> Result<Volume, Erro
         .filter(|attachment| attachment.state != Some(types::VolumeAttachmentState::Detached))
         .map(|attachment| {
             Ok(Attachment {
-                // Where a service of AWS uses the volume there is no instance to name.
+                // A volume that a service of AWS uses has no instance.
                 instance: InstanceId::new(
                     attachment
                         .instance_id
@@ -379,7 +416,8 @@ fn translate_volume(volume: types::Volume, subject: &str) -> Result<Volume, Erro
                     .state
                     .ok_or_else(|| missing("state of an attachment"))?
                     .as_str()
-                    .to_owned(),
+                    .into(),
+                since: attachment.attach_time.and_then(time),
             })
         })
         .collect::<Result<_, Error>>()?;
@@ -395,7 +433,7 @@ fn translate_volume(volume: types::Volume, subject: &str) -> Result<Volume, Erro
             .state
             .ok_or_else(|| missing("state"))?
             .as_str()
-            .to_owned(),
+            .into(),
         zone: volume
             .availability_zone
             .ok_or_else(|| missing("Availability Zone"))?,
@@ -405,6 +443,10 @@ fn translate_volume(volume: types::Volume, subject: &str) -> Result<Volume, Erro
         owner: tag(CLOUDFORMATION_STACK)
             .zip(tag(CLOUDFORMATION_LOGICAL_ID))
             .map(|(stack, logical_id)| format!("{stack}/{logical_id}")),
+        size: volume.size,
+        encrypted: volume.encrypted,
+        // Empty for a volume that was created from none.
+        snapshot: volume.snapshot_id.filter(|snapshot| !snapshot.is_empty()),
     })
 }
 
@@ -426,7 +468,7 @@ fn translate(instance: types::Instance, subject: &str) -> Result<Instance, Error
             .and_then(|state| state.name)
             .ok_or_else(|| missing("state"))?
             .as_str()
-            .to_owned(),
+            .into(),
         zone: instance
             .placement
             .and_then(|placement| placement.availability_zone)

@@ -1,12 +1,11 @@
-//! Errors of the SDK, sorted into [`Error::Retryable`] and [`Error::Permanent`] by one table.
+//! One table that classifies the errors of the SDK as [`Error::Retryable`] or [`Error::Permanent`].
 
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use recovery_core::error::{Error, Fault, OPS_ITEM_QUOTA};
 
-/// An error of any operation, as far as the table needs it.
 pub(crate) type SdkError<E> = aws_sdk_ec2::error::SdkError<E>;
 
-/// Codes of every service that say: later.
+/// Error codes of all services after which a retry can succeed.
 const LATER: &[&str] = &[
     // EC2: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html
     "RequestLimitExceeded",
@@ -41,14 +40,14 @@ const LATER: &[&str] = &[
     "InternalServerError",
     "InternalErrorException",
     "InternalServerException",
-    // Of AWS Backup: too much at a time.
+    // AWS Backup: too many concurrent jobs.
     "LimitExceededException",
     "OpsItemConflictException",
     // S3: https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
     "ConditionalRequestConflict",
-    // Of a cluster of routing controls: this endpoint, for now.
+    // A cluster of routing controls: only this endpoint.
     "EndpointTemporarilyUnavailableException",
-    // Of Step Functions: too many executions at a time.
+    // Step Functions: too many concurrent executions.
     "ExecutionLimitExceeded",
     "AutomationExecutionLimitExceededException",
     "KMSThrottlingException",
@@ -56,7 +55,7 @@ const LATER: &[&str] = &[
     "KmsThrottlingException",
 ];
 
-/// Codes that say: not with these credentials. The remedy is the same everywhere.
+/// Error codes for missing permissions. The remedy is the same for all.
 const DENIED: &[&str] = &[
     "AccessDenied",
     "AccessDeniedException",
@@ -70,7 +69,7 @@ const DENIED: &[&str] = &[
     "OptInRequired",
 ];
 
-/// Codes that say: the credentials themselves are no good (any more).
+/// Error codes for invalid or expired credentials.
 const CREDENTIALS: &[&str] = &[
     "AuthFailure",
     "ExpiredToken",
@@ -82,8 +81,8 @@ const CREDENTIALS: &[&str] = &[
     "InvalidSignatureException",
 ];
 
-/// What `error` of `operation` on `subject` means. A code nobody has classified is permanent:
-/// it must be seen.
+/// Classifies `error` of `operation` on `subject`. A code that is not in the table is permanent, so that a person sees
+/// it.
 pub(crate) fn classify<E>(
     operation: &'static str,
     subject: impl Into<String>,
@@ -98,21 +97,21 @@ where
             Fault::new(
                 operation,
                 subject,
-                "the call had no answer, and may have taken effect",
-                "Nothing to do: it is tried again after a look at what is there.",
+                "the call got no answer, and may have taken effect",
+                "No action needed. The function reads the current state and retries automatically.",
             )
             .with_source(error),
         ),
         SdkError::ResponseError(response) => {
             let status = response.raw().status().as_u16();
-            let message = format!("the answer (HTTP {status}) is none of the service");
+            let message = format!("the answer (HTTP {status}) does not come from the service");
             if status < 400 || later(status) {
                 Error::Retryable(
                     Fault::new(
                         operation,
                         subject,
                         format!("{message}; the call may have taken effect"),
-                        "Nothing to do: it is tried again after a look at what is there.",
+                        "No action needed. The function reads the current state and retries automatically.",
                     )
                     .with_source(error),
                 )
@@ -122,7 +121,7 @@ where
                         operation,
                         subject,
                         message,
-                        "Find out who answers in the service's place: a proxy, a VPC endpoint, a wrong AWS_ENDPOINT_URL.",
+                        "Find out what answers instead of the service: a proxy, a VPC endpoint, a wrong AWS_ENDPOINT_URL.",
                     )
                     .with_source(error),
                 )
@@ -134,32 +133,35 @@ where
             let message = service_error
                 .err()
                 .message()
-                .unwrap_or("the service gave no message")
+                .unwrap_or("the service sent no message")
                 .to_owned();
             let fault = |remedy: &str| {
                 Fault::new(operation, subject.clone(), message.clone(), remedy)
                     .with_code(code.clone())
             };
             if LATER.contains(&code.as_str()) || later(status) {
-                Error::Retryable(fault("Nothing to do: it is tried again.").with_source(error))
+                Error::Retryable(
+                    fault("No action needed. The call is retried automatically.")
+                        .with_source(error),
+                )
             } else if DENIED.contains(&code.as_str()) {
                 Error::Permanent(
-                    fault("Allow the function's role this action on this resource; look for a service control policy or a key policy that denies it.")
+                    fault("Allow this action on this resource in the function's role. If the role allows it, check the service control policies and the key policies.")
                         .with_source(error),
                 )
             } else if code == OPS_ITEM_QUOTA {
                 Error::Permanent(
-                    fault("Ask for a higher quota of OpsItems in Service Quotas, or stop what creates so many; the quota is counted by the month. Everything else goes on without the OpsItem.")
+                    fault("Request a higher quota of OpsItems in Service Quotas, or stop what creates the most of them. The quota is monthly. All other steps continue without the OpsItem.")
                         .with_source(error),
                 )
             } else if CREDENTIALS.contains(&code.as_str()) {
                 Error::Retryable(
-                    fault("Lambda renews the function's credentials; check the clock and the credentials where it runs elsewhere.")
+                    fault("No action needed. Lambda renews the function's credentials, and the call is retried automatically. Outside Lambda, check the clock and the credentials.")
                         .with_source(error),
                 )
             } else {
                 Error::Permanent(
-                    fault("Look the code up in the API reference of the service; this function does not know it.")
+                    fault("Look up the error code in the API reference of the service: this function does not know it.")
                         .with_source(error),
                 )
             }
@@ -176,29 +178,27 @@ where
     }
 }
 
-/// Whether an HTTP status says: later.
+/// Whether a retry can succeed after this HTTP status.
 fn later(status: u16) -> bool {
     status >= 500 || status == 429
 }
 
-/// The error for an answer that lacks what its API promises.
+/// The error for an answer without a required member.
 pub(crate) fn incomplete(operation: &'static str, subject: &str, member: &str) -> Error {
     Error::Permanent(Fault::new(
         operation,
         subject,
         format!("the answer has no {member}"),
-        "Look at the resource in the console; report this as a defect of Rapid Recovery if it looks healthy.",
+        "Check the resource in the console. If it is healthy, report this as a defect of Rapid Recovery.",
     ))
 }
 
-/// The code of a service's error.
 pub(crate) fn code<E: ProvideErrorMetadata>(error: &SdkError<E>) -> Option<&str> {
     error
         .as_service_error()
         .and_then(ProvideErrorMetadata::code)
 }
 
-/// The message of a service's error.
 pub(crate) fn message<E: ProvideErrorMetadata>(error: &SdkError<E>) -> Option<&str> {
     error
         .as_service_error()
@@ -209,36 +209,34 @@ pub(crate) fn message<E: ProvideErrorMetadata>(error: &SdkError<E>) -> Option<&s
 mod tests {
     use recovery_core::aws::arn::{OpsItemId, RestoreJobId, VolumeId};
     use recovery_core::notification::Notification;
-    use recovery_core::ports::{Notifications, OpsItems, StackResources};
+    use recovery_core::ports::{Notifications, OpsItems, RestoreJobs, StackResources, Volumes};
     use serde_json::json;
 
     use super::*;
     use crate::wire::{Answer, Wire};
     use crate::{Backup, CloudFormation, Ec2, OpsCenter, Topic};
 
-    /// One call of `service`, sent once and answered so.
+    /// One call of `service`, sent once, with this response.
     async fn failed(service: &str, answer: Answer) -> Error {
         let wire = Wire::answering([answer]);
         let config = wire.config_without_retries();
         let error = match service {
-            "ec2" => Ec2::new(&config)
-                .volume(&VolumeId::new("vol-1"))
+            "ec2" => Volumes::describe(&Ec2::new(&config), &VolumeId::new("vol-1"))
                 .await
                 .err(),
             "cloudformation" => CloudFormation::new(&config)
-                .stack_resource("shop", "Server")
+                .describe("shop", "Server")
                 .await
                 .err(),
             "ssm" => OpsCenter::new(&config)
                 .get(&OpsItemId::new("oi-1"))
                 .await
                 .err(),
-            "backup" => Backup::new(&config)
-                .restore_job(&RestoreJobId::new("J"))
+            "backup" => RestoreJobs::describe(&Backup::new(&config), &RestoreJobId::new("J"))
                 .await
                 .err(),
             _ => Topic::new(&config, Some("arn:aws:sns:us-west-2:1:t".to_owned()))
-                .notify(&Notification {
+                .publish(&Notification {
                     subject: "s".to_owned(),
                     pointer: "p".to_owned(),
                     message: "m".to_owned(),
@@ -253,7 +251,7 @@ mod tests {
 
     /// An error of `service`, in its protocol.
     fn answer(service: &str, status: u16, code: &str) -> Answer {
-        let message = "In the service's words";
+        let message = "A message of the service";
         match service {
             "ec2" => Answer::ec2_error(status, code, message),
             "ssm" => Answer::json_error(status, code, &json!({"message": message})),
@@ -263,12 +261,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn every_code_of_every_service_has_its_kind() {
-        const LATER: &str = "Retryable: Nothing to do: it is tried again.";
-        const DENIED: &str = "Permanent: Allow the function's role";
-        const CREDENTIALS: &str = "Retryable: Lambda renews the function's credentials";
-        const UNKNOWN: &str = "Permanent: Look the code up";
-        const QUOTA: &str = "Permanent: Ask for a higher quota of OpsItems";
+    async fn classifies_every_error_code_of_every_service() {
+        const LATER: &str = "Retryable: No action needed. The call is retried automatically.";
+        const DENIED: &str = "Permanent: Allow this action on this resource in the function's role";
+        const CREDENTIALS: &str =
+            "Retryable: No action needed. Lambda renews the function's credentials";
+        const UNKNOWN: &str = "Permanent: Look up the error code";
+        const QUOTA: &str = "Permanent: Request a higher quota of OpsItems";
         for (service, status, code, expected) in [
             ("ec2", 503, "RequestLimitExceeded", LATER),
             ("ec2", 400, "RequestLimitExceeded", LATER),
@@ -337,12 +336,12 @@ mod tests {
                 "{service} {status} {code}: {actual}"
             );
             assert_eq!(fault.code(), Some(code), "{service}");
-            assert_eq!(fault.message(), "In the service's words", "{service}");
+            assert_eq!(fault.message(), "A message of the service", "{service}");
         }
     }
 
     #[tokio::test]
-    async fn a_call_without_an_answer_may_have_taken_effect() {
+    async fn call_without_a_response_may_have_taken_effect() {
         for service in ["ec2", "cloudformation", "ssm", "backup", "sns"] {
             for answer in [Answer::Silence, Answer::Refused] {
                 let error = failed(service, answer).await;
@@ -356,9 +355,9 @@ mod tests {
         }
     }
 
-    /// A proxy or a load balancer on the way answers in its own words.
+    /// A proxy or a load balancer responds instead of the service.
     #[tokio::test]
-    async fn what_is_no_answer_of_the_service_is_tried_again_if_it_says_so() {
+    async fn classifies_responses_of_proxies_by_http_status() {
         for (status, expected) in [(502, "Retryable"), (429, "Retryable"), (404, "Permanent")] {
             for service in ["ec2", "cloudformation", "ssm", "backup", "sns"] {
                 let page = Answer::Reply {
@@ -373,7 +372,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_error_says_what_failed_on_what_why_and_what_to_do() {
+    async fn message_names_operation_resource_cause_and_remedy() {
         let error = failed(
             "ec2",
             Answer::ec2_error(
@@ -386,7 +385,7 @@ mod tests {
         assert_eq!(
             error.to_string(),
             "ec2:DescribeVolumes on vol-1 failed (UnauthorizedOperation): You are not authorized to perform this operation. \
-             Allow the function's role this action on this resource; look for a service control policy or a key policy that denies it."
+             Allow this action on this resource in the function's role. If the role allows it, check the service control policies and the key policies."
         );
         let error = failed(
             "ssm",
@@ -396,7 +395,7 @@ mod tests {
         assert!(
             error
                 .to_string()
-                .starts_with("ssm:GetOpsItem on oi-1 failed (OpsItemNotFoundException): the service gave no message. Look"),
+                .starts_with("ssm:GetOpsItem on oi-1 failed (OpsItemNotFoundException): the service sent no message. Look"),
             "{error}"
         );
     }

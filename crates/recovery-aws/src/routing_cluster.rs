@@ -1,5 +1,5 @@
-//! Application Recovery Controller: routing controls, through the endpoints of their cluster. Never the
-//! control plane that made them, which lives in one Region.
+//! Application Recovery Controller: routing controls, through the endpoints of their cluster. The control plane is never
+//! called, because it runs in one Region only.
 
 use std::time::Duration;
 
@@ -16,26 +16,26 @@ use recovery_core::ports::RoutingControls;
 use crate::client::{Config, Lazy, lazy};
 use crate::error::{SdkError, classify, code, message};
 
-/// The cluster of the owner's routing controls.
+/// The cluster of the routing controls.
 #[derive(Debug)]
 pub struct RoutingCluster {
     client: Lazy<Client>,
-    /// Whether the environment leads all calls somewhere else: a local Region, or a test.
+    /// Whether the environment sets another endpoint for all calls: a local Region, or a test.
     elsewhere: bool,
 }
 
 const GET_STATE: &str = "route53-recovery-cluster:GetRoutingControlState";
 const UPDATE_STATES: &str = "route53-recovery-cluster:UpdateRoutingControlStates";
 
-/// Time for a call: where an endpoint does not answer, the next one does. Five of them, each looked at
-/// and asked, fit into a third of the shortest timeout of a function.
+/// Timeout of a call. If an endpoint does not answer, the next one is called. Two calls at each of five endpoints fit
+/// into a third of the shortest timeout of a function.
 const CALL: Duration = Duration::from_secs(4);
 
 impl RoutingCluster {
     /// The IAM actions of the calls in this file.
     pub const ACTIONS: &'static [&'static str] = &[GET_STATE, UPDATE_STATES];
 
-    /// A client on `config` that is told with each call which endpoint it goes to.
+    /// A client whose calls each name their endpoint.
     pub fn new(config: &Config) -> RoutingCluster {
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(Duration::from_secs(2))
@@ -55,7 +55,7 @@ impl RoutingCluster {
             client: lazy(config, |config| {
                 Client::from_conf(
                     config::Builder::from(&config.sdk)
-                        // What is tried again is another endpoint.
+                        // A retry uses another endpoint.
                         .retry_config(RetryConfig::disabled())
                         .timeout_config(timeouts)
                         .interceptor(config.recorder())
@@ -65,7 +65,7 @@ impl RoutingCluster {
         }
     }
 
-    /// Where a call goes, and the Region that it is signed for:
+    /// The endpoint of a call, and the Region for which it is signed:
     /// <https://docs.aws.amazon.com/r53recovery/latest/dg/routing-control.update.api.html>.
     fn at(&self, endpoint: &ClusterEndpoint) -> config::Builder {
         let there = config::Config::builder().region(Region::new(endpoint.region.clone()));
@@ -83,7 +83,7 @@ fn subject(endpoint: &ClusterEndpoint, what: &str) -> String {
 
 impl RoutingControls for RoutingCluster {
     /// <https://docs.aws.amazon.com/routing-control/latest/APIReference/API_GetRoutingControlState.html>
-    async fn routing_state(
+    async fn get(
         &self,
         endpoint: &ClusterEndpoint,
         control: &RoutingControl,
@@ -105,7 +105,7 @@ impl RoutingControls for RoutingCluster {
     }
 
     /// <https://docs.aws.amazon.com/routing-control/latest/APIReference/API_UpdateRoutingControlStates.html>
-    async fn set_routing(
+    async fn update(
         &self,
         endpoint: &ClusterEndpoint,
         wanted: &[(RoutingControl, Switch)],
@@ -144,7 +144,7 @@ impl RoutingControls for RoutingCluster {
             return Err(classify(UPDATE_STATES, subject, error));
         }
         let text = message(&error).unwrap_or_default().to_owned();
-        // A safety rule is named by its ARN; another conflict is one with somebody else's change.
+        // The message contains the ARN of a safety rule. Other conflicts are concurrent changes.
         let rule = text
             .split(|c: char| c.is_whitespace() || ",;\"'()[]".contains(c))
             .find(|word| word.contains(":controlpanel/") && word.contains("/safetyrule/"))
@@ -155,12 +155,12 @@ impl RoutingControls for RoutingCluster {
         match rule {
             Some(rule) => Ok(ShiftAnswer::AgainstSafetyRule(
                 fault(format!(
-                    "Make true what the safety rule {rule} asks for, then fail over again; or, knowing what it protects, set the routing controls by hand and override it (--safety-rules-to-override)."
+                    "Satisfy the safety rule {rule}, then fail over again. Or, if you know what it protects, set the routing controls yourself and override it (--safety-rules-to-override)."
                 ))
                 .with_source(error),
             )),
             None => Err(Error::Retryable(
-                fault("Nothing to do: it is tried again.".to_owned()).with_source(error),
+                fault("No action needed. The call is retried automatically.".to_owned()).with_source(error),
             )),
         }
     }
@@ -196,13 +196,11 @@ mod tests {
 
     async fn set(wire: &Wire) -> Result<ShiftAnswer, Error> {
         let cluster = RoutingCluster::new(&wire.config());
-        cluster
-            .set_routing(&endpoint("ap-southeast-2"), &wanted())
-            .await
+        cluster.update(&endpoint("ap-southeast-2"), &wanted()).await
     }
 
     #[tokio::test]
-    async fn a_state_is_asked_of_the_endpoint_and_signed_for_its_region() {
+    async fn reads_the_state_from_the_endpoint_and_signs_for_its_region() {
         for (answer, expected) in [
             (json!({"RoutingControlState": "On"}), Some(Switch::On)),
             (json!({"RoutingControlState": "Off"}), Some(Switch::Off)),
@@ -210,7 +208,7 @@ mod tests {
         ] {
             let wire = Wire::answering([Answer::json(&answer)]);
             let state = RoutingCluster::new(&wire.config())
-                .routing_state(&endpoint("eu-west-1"), &control("west"))
+                .get(&endpoint("eu-west-1"), &control("west"))
                 .await
                 .unwrap();
             assert_eq!(state, expected, "{answer}");
@@ -234,9 +232,9 @@ mod tests {
         }
     }
 
-    /// A rehearsal never reaches AWS, whatever the endpoints in its settings.
+    /// A rehearsal never calls AWS, whatever endpoints its settings have.
     #[tokio::test]
-    async fn a_local_region_takes_the_calls_to_every_endpoint() {
+    async fn sends_calls_of_every_endpoint_to_the_local_region() {
         #[derive(Debug)]
         struct Local;
         impl LoadServiceConfig for Local {
@@ -248,7 +246,7 @@ mod tests {
         let mut config = wire.config();
         config.sdk = config.sdk.into_builder().service_config(Local).build();
         RoutingCluster::new(&config)
-            .routing_state(&endpoint("eu-west-1"), &control("west"))
+            .get(&endpoint("eu-west-1"), &control("west"))
             .await
             .unwrap();
         let sent = wire.only();
@@ -262,7 +260,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn all_controls_are_set_in_one_call_that_overrides_no_safety_rule() {
+    async fn sets_all_controls_in_one_call_without_overriding_safety_rules() {
         let wire = Wire::answering([Answer::json(&json!({}))]);
         assert!(matches!(set(&wire).await.unwrap(), ShiftAnswer::Set));
         let sent = wire.only();
@@ -281,7 +279,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_safety_rule_is_named_and_another_conflict_is_tried_again() {
+    async fn names_the_safety_rule_and_retries_other_conflicts() {
         let rule = format!("{PANEL}/safetyrule/a1b2");
         let conflict = |message: &str| {
             Wire::answering([Answer::json_error(
@@ -290,10 +288,15 @@ mod tests {
                 &json!({"message": message}),
             )])
         };
-        let wire = conflict(&format!("The safety rule {rule}. stands against it"));
+        let wire = conflict(&format!("The safety rule {rule}. prevents it"));
         match set(&wire).await.unwrap() {
             ShiftAnswer::AgainstSafetyRule(fault) => {
-                assert!(fault.remedy().contains(&format!("{rule} asks")), "{fault}");
+                assert!(
+                    fault
+                        .remedy()
+                        .contains(&format!("Satisfy the safety rule {rule},")),
+                    "{fault}"
+                );
                 assert!(fault.message().contains(&rule), "{fault}");
             }
             ShiftAnswer::Set => panic!("it is not set"),
@@ -306,7 +309,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn each_endpoint_is_asked_once_and_every_error_has_its_kind() {
+    async fn calls_each_endpoint_once_and_classifies_every_error() {
         for (status, code, expected) in [
             (503, "EndpointTemporarilyUnavailableException", "Retryable"),
             (400, "EndpointTemporarilyUnavailableException", "Retryable"),
@@ -327,10 +330,10 @@ mod tests {
             assert_eq!(wire.sent().len(), 1, "{code}");
             let wire = Wire::answering([answer]);
             let error = RoutingCluster::new(&wire.config())
-                .routing_state(&endpoint("us-east-1"), &control("west"))
+                .get(&endpoint("us-east-1"), &control("west"))
                 .await
                 .unwrap_err();
-            assert_eq!(error.error_type(), expected, "look: {code}");
+            assert_eq!(error.error_type(), expected, "get: {code}");
             assert_eq!(wire.sent().len(), 1, "{code}");
         }
         for nothing in [Answer::Refused, Answer::Silence] {
@@ -342,14 +345,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_actions_are_those_that_are_sent() {
+    async fn actions_match_the_requests() {
         let wire = Wire::answering([
             Answer::json(&json!({})),
             Answer::json(&json!({"RoutingControlState": "On"})),
         ]);
         set(&wire).await.unwrap();
         RoutingCluster::new(&wire.config())
-            .routing_state(&endpoint("us-east-1"), &control("west"))
+            .get(&endpoint("us-east-1"), &control("west"))
             .await
             .unwrap();
         assert_eq!(wire.actions(), listed(RoutingCluster::ACTIONS));

@@ -1,9 +1,9 @@
-//! S3: the bucket that plans, records of restore jobs and reports are kept in.
+//! S3: the recovery bucket, with plans, records of restore jobs and reports.
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::primitives::ByteStream;
 use recovery_core::error::{Error, Fault};
-use recovery_core::ports::{KeptObjects, Page, PlanObjects};
+use recovery_core::ports::{Objects, Page};
 
 use crate::client::{Config, Lazy, client};
 use crate::error::{classify, code};
@@ -20,10 +20,10 @@ const LIST_BUCKET: &str = "s3:ListBucket";
 const PUT_OBJECT: &str = "s3:PutObject";
 
 impl PlanBucket {
-    /// The IAM actions of reading and writing objects.
+    /// The IAM actions for reading and writing objects.
     pub const ACTIONS: &'static [&'static str] = &[GET_OBJECT, PUT_OBJECT];
 
-    /// The IAM action of listing them.
+    /// The IAM action for listing objects.
     pub const LISTING_ACTIONS: &'static [&'static str] = &[LIST_BUCKET];
 
     /// A client on `config` for the bucket of this name.
@@ -39,7 +39,7 @@ impl PlanBucket {
     }
 }
 
-/// What a browser is told of an object.
+/// The content type of an object.
 fn content_type(key: &str) -> &'static str {
     if key.ends_with(".html") {
         "text/html; charset=utf-8"
@@ -48,10 +48,10 @@ fn content_type(key: &str) -> &'static str {
     }
 }
 
-impl PlanObjects for PlanBucket {
+impl Objects for PlanBucket {
     /// Written only where nothing is there:
     /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html>.
-    async fn store(&self, key: &str, body: String) -> Result<(), Error> {
+    async fn put(&self, key: &str, body: String) -> Result<(), Error> {
         let answer = self
             .client
             .put_object()
@@ -64,14 +64,14 @@ impl PlanObjects for PlanBucket {
             .await;
         match answer {
             Ok(_) => Ok(()),
-            // The same plan, kept before.
+            // It was stored before.
             Err(error) if code(&error) == Some("PreconditionFailed") => Ok(()),
             Err(error) => Err(classify(PUT_OBJECT, self.subject(key), error)),
         }
     }
 
     /// <https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html>
-    async fn stored(&self, key: &str) -> Result<Option<String>, Error> {
+    async fn get(&self, key: &str) -> Result<Option<String>, Error> {
         let answer = self
             .client
             .get_object()
@@ -89,7 +89,7 @@ impl PlanObjects for PlanBucket {
                 GET_OBJECT,
                 self.subject(key),
                 what,
-                "Nothing to do: it is tried again.",
+                "No action needed. The call is retried automatically.",
             )
         };
         let bytes = object
@@ -97,18 +97,18 @@ impl PlanObjects for PlanBucket {
             .collect()
             .await
             .map_err(|error| {
-                Error::Retryable(fault("the object broke off on its way").with_source(error))
+                Error::Retryable(
+                    fault("the transfer of the object was interrupted").with_source(error),
+                )
             })?
             .into_bytes();
-        String::from_utf8(bytes.into())
-            .map(Some)
-            .map_err(|error| Error::Permanent(fault("the object is no text").with_source(error)))
+        String::from_utf8(bytes.into()).map(Some).map_err(|error| {
+            Error::Permanent(fault("the object is not UTF-8 text").with_source(error))
+        })
     }
-}
 
-impl KeptObjects for PlanBucket {
     /// <https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html>
-    async fn kept(&self, prefix: &str, page: Option<&str>) -> Result<Page<String>, Error> {
+    async fn list(&self, prefix: &str, page: Option<&str>) -> Result<Page<String>, Error> {
         let answer = self
             .client
             .list_objects_v2()
@@ -144,11 +144,11 @@ mod tests {
     }
 
     async fn kept(wire: &Wire) -> Result<(), Error> {
-        bucket(wire).store(KEY, "{\"a\": 1}".to_owned()).await
+        bucket(wire).put(KEY, "{\"a\": 1}".to_owned()).await
     }
 
     #[tokio::test]
-    async fn a_plan_is_kept_only_where_nothing_is() {
+    async fn stores_a_plan_only_if_the_key_is_free() {
         let wire = Wire::answering([Answer::s3("")]);
         kept(&wire).await.unwrap();
         let sent = wire.only();
@@ -162,17 +162,17 @@ mod tests {
         assert_eq!(sent.header("if-none-match"), Some("*"));
         assert_eq!(sent.header("content-type"), Some("application/json"));
         assert!(sent.body().contains("{\"a\": 1}"), "{}", sent.body());
-        // One is there already: the same, since its key is its hash.
+        // The key exists: it is the same plan, because its key is its hash.
         let wire = Wire::answering([Answer::s3_error(412, "PreconditionFailed")]);
         kept(&wire).await.unwrap();
     }
 
     #[tokio::test]
-    async fn a_page_is_one_for_browsers() {
+    async fn stores_a_page_with_an_html_content_type() {
         let wire = Wire::answering([Answer::s3("")]);
         let key = "reports/shop/recover-1/0.html";
         let page = "<!DOCTYPE html>".to_owned();
-        bucket(&wire).store(key, page).await.unwrap();
+        bucket(&wire).put(key, page).await.unwrap();
         let sent = wire.only();
         assert_eq!(
             sent.header("content-type"),
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_s3_says_later_to_is_tried_again() {
+    async fn classifies_s3_errors() {
         for (status, code) in [
             (503, "SlowDown"),
             (500, "InternalError"),
@@ -200,21 +200,21 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_kept_plan_is_read_and_one_that_is_not_there_is_nothing() {
+    async fn reads_a_stored_plan_and_returns_none_if_missing() {
         let wire = Wire::answering([Answer::s3("{\"a\": \"é\"}")]);
-        let text = bucket(&wire).stored(KEY).await.unwrap();
+        let text = bucket(&wire).get(KEY).await.unwrap();
         assert_eq!(text.as_deref(), Some("{\"a\": \"é\"}"));
         assert_eq!(wire.only().method, "GET");
         let wire = Wire::answering([Answer::s3_error(404, "NoSuchKey")]);
-        assert_eq!(bucket(&wire).stored(KEY).await.unwrap(), None);
-        // Without the right to list the bucket, S3 does not say that it is not there.
+        assert_eq!(bucket(&wire).get(KEY).await.unwrap(), None);
+        // Without ListBucket, S3 does not report that the key is missing.
         let wire = Wire::answering([Answer::s3_error(403, "AccessDenied")]);
-        let error = bucket(&wire).stored(KEY).await.unwrap_err();
+        let error = bucket(&wire).get(KEY).await.unwrap_err();
         assert_eq!(error.error_type(), "Permanent");
     }
 
     #[tokio::test]
-    async fn keys_are_listed_a_page_at_a_time() {
+    async fn lists_keys_page_by_page() {
         let wire = Wire::answering([
             Answer::s3_list(
                 "<Contents><Key>reports/shop/a/0.json</Key></Contents>\
@@ -224,13 +224,13 @@ mod tests {
             Answer::s3_list("<KeyCount>0</KeyCount>"),
         ]);
         let bucket = bucket(&wire);
-        let first = bucket.kept("reports/shop/", None).await.unwrap();
+        let first = bucket.list("reports/shop/", None).await.unwrap();
         assert_eq!(
             first.listed,
             ["reports/shop/a/0.json", "reports/shop/a/0.html"]
         );
         let last = bucket
-            .kept("reports/shop/", first.next.as_deref())
+            .list("reports/shop/", first.next.as_deref())
             .await
             .unwrap();
         assert_eq!((last.listed, last.next), (Vec::new(), None));
@@ -238,21 +238,21 @@ mod tests {
         assert_eq!(first.query()["prefix"], "reports/shop/");
         assert_eq!(second.query()["continuation-token"], "more/+");
         let wire = Wire::answering([Answer::s3_error(403, "AccessDenied")]);
-        let error = self::bucket(&wire).kept("reports/shop/", None).await;
+        let error = self::bucket(&wire).list("reports/shop/", None).await;
         assert_eq!(error.unwrap_err().error_type(), "Permanent");
     }
 
     #[tokio::test]
-    async fn the_actions_are_those_that_are_sent() {
+    async fn actions_match_the_requests() {
         let wire = Wire::answering([Answer::s3(""), Answer::s3(""), Answer::s3_list("")]);
         kept(&wire).await.unwrap();
-        bucket(&wire).stored(KEY).await.unwrap();
-        bucket(&wire).kept("", None).await.unwrap();
+        bucket(&wire).get(KEY).await.unwrap();
+        bucket(&wire).list("", None).await.unwrap();
         assert_eq!(
             wire.actions(),
             listed(&[PlanBucket::ACTIONS, PlanBucket::LISTING_ACTIONS].concat())
         );
-        // To list objects is allowed by an action of another name.
+        // The IAM action for ListObjectsV2 has another name.
         assert_eq!(
             called_in("s3", include_str!("s3.rs")),
             listed(&[GET_OBJECT, PUT_OBJECT, "s3:ListObjectsV2"])

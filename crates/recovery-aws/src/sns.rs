@@ -1,4 +1,4 @@
-//! SNS: the people on call.
+//! SNS: notifications of operators.
 
 use aws_sdk_sns::Client;
 use aws_sdk_sns::types::MessageAttributeValue;
@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::client::{Config, Lazy, client};
 use crate::error::classify;
 
-/// The topic that people subscribe to, or none where notification is off.
+/// The topic of the operators; none if notification is `off`.
 #[derive(Debug)]
 pub struct Topic {
     client: Lazy<Client>,
@@ -35,7 +35,7 @@ impl Topic {
 
 impl Notifications for Topic {
     /// <https://docs.aws.amazon.com/sns/latest/api/API_Publish.html>
-    async fn notify(&self, notification: &Notification) -> Result<(), Error> {
+    async fn publish(&self, notification: &Notification) -> Result<(), Error> {
         let Some(arn) = &self.arn else {
             return Ok(());
         };
@@ -71,13 +71,13 @@ impl Notifications for Topic {
     }
 }
 
-/// Message attribute by which SNS sends a text message for delivery, not for the lowest cost:
+/// The message attribute with which SNS optimizes a text message for reliability instead of cost:
 /// <https://docs.aws.amazon.com/sns/latest/dg/sms_publish-to-topic.html>.
 const SMS_TYPE: &str = "AWS.SNS.SMS.SMSType";
-/// Longest message with all its forms, in bytes: 256 KiB, less what subject and attributes take.
+/// Longest message with all its forms, in bytes: 256 KiB, less subject and attributes.
 const FORMS_LIMIT: usize = 250_000;
 
-/// What each protocol gets: phones a text message, everyone else the whole.
+/// The message for each protocol: `sms` gets a text message, all others the full message.
 ///
 /// <https://docs.aws.amazon.com/sns/latest/dg/sns-send-custom-platform-specific-payloads-mobile-devices.html>
 fn forms(notification: &Notification) -> String {
@@ -86,7 +86,7 @@ fn forms(notification: &Notification) -> String {
     let message = notification.limited_message();
     let mut forms = of(&message);
     let mut limit = message.len();
-    // JSON writes some characters as several.
+    // JSON escapes some characters.
     while forms.len() > FORMS_LIMIT {
         limit = limit.saturating_sub(forms.len() - FORMS_LIMIT);
         forms = of(&text::within(&message, limit));
@@ -125,9 +125,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn people_are_told_with_subject_message_and_attributes() {
+    async fn publishes_subject_message_and_attributes() {
         let wire = Wire::answering([published()]);
-        topic(&wire).notify(&notification()).await.unwrap();
+        topic(&wire).publish(&notification()).await.unwrap();
         let mut form = wire.only().form();
         for (name, value) in [
             ("TopicArn", TOPIC),
@@ -140,7 +140,7 @@ mod tests {
         ] {
             assert_eq!(form.remove(name).as_deref(), Some(value));
         }
-        // A map has no order on the wire.
+        // The attributes have no order.
         let mut attributes = Vec::new();
         for n in 1..=3 {
             let mut member = |name: &str| {
@@ -164,7 +164,7 @@ mod tests {
 
     /// <https://docs.aws.amazon.com/sns/latest/api/API_Publish.html>
     #[tokio::test]
-    async fn subject_and_message_stay_within_what_sns_takes() {
+    async fn subject_and_message_satisfy_the_limits_of_sns() {
         let wire = Wire::answering([published()]);
         let long = Notification {
             subject: format!("\n Störung 🌊 in us-east-1\u{2028}{}", "x".repeat(200)),
@@ -173,7 +173,7 @@ mod tests {
             message: "\"".repeat(200_000),
             attributes: Vec::new(),
         };
-        topic(&wire).notify(&long).await.unwrap();
+        topic(&wire).publish(&long).await.unwrap();
         let form = wire.only().form();
         let subject = &form["Subject"];
         assert!(
@@ -189,34 +189,34 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn switched_off_is_silent_and_no_failure() {
+    async fn publishes_nothing_without_a_topic() {
         let wire = Wire::answering([]);
         Topic::new(&wire.config(), None)
-            .notify(&notification())
+            .publish(&notification())
             .await
             .unwrap();
         assert!(wire.sent().is_empty());
     }
 
     #[tokio::test]
-    async fn throttling_is_waited_out_and_failure_names_the_topic() {
+    async fn retries_throttled_calls_and_names_the_topic_in_errors() {
         let wire = Wire::answering([
             Answer::query_error(400, "Throttling", "Rate exceeded"),
             Answer::query_error(500, "InternalError", "Try again."),
             published(),
         ]);
-        topic(&wire).notify(&notification()).await.unwrap();
+        topic(&wire).publish(&notification()).await.unwrap();
         assert_eq!(wire.sent().len(), 3);
         let wire = Wire::answering([Answer::query_error(404, "NotFound", "Topic does not exist")]);
-        let error = topic(&wire).notify(&notification()).await.unwrap_err();
+        let error = topic(&wire).publish(&notification()).await.unwrap_err();
         assert_eq!(error.error_type(), "Permanent");
         assert_eq!(error.fault().subject(), TOPIC);
     }
 
     #[tokio::test]
-    async fn the_actions_are_those_that_are_sent() {
+    async fn actions_match_the_requests() {
         let wire = Wire::answering([published()]);
-        topic(&wire).notify(&notification()).await.unwrap();
+        topic(&wire).publish(&notification()).await.unwrap();
         assert_eq!(wire.actions(), listed(Topic::ACTIONS));
         assert_eq!(
             called_in("sns", include_str!("sns.rs")),

@@ -16,10 +16,11 @@ use recovery_core::error::Error;
 use recovery_core::ops_item::{
     Claim, DATA_LIMIT, ItemKey, KEY, KIND, NewOpsItem, OpsItem, OpsItemChange, SOURCE, Status,
 };
-use recovery_core::ports::OpsItems;
+use recovery_core::ports::{OpsItems, Runbooks};
 use recovery_core::text;
 use serde_json::json;
 
+use crate::backup::time;
 use crate::client::{Config, Lazy, client};
 use crate::error::{classify, code, incomplete};
 
@@ -44,39 +45,14 @@ impl OpsCenter {
         UPDATE_OPS_ITEM,
     ];
 
-    /// A client on `config`.
     pub fn new(config: &Config) -> OpsCenter {
         OpsCenter {
             client: client!(config, aws_sdk_ssm),
         }
     }
 
-    /// The item with this id and when it was created; nothing where there is none.
-    ///
-    /// <https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_GetOpsItem.html>
-    pub(crate) async fn dated(
-        &self,
-        id: &OpsItemId,
-    ) -> Result<Option<(OpsItem, Option<aws_smithy_types::DateTime>)>, Error> {
-        let answer = self
-            .client
-            .get_ops_item()
-            .ops_item_id(id.as_str())
-            .send()
-            .await;
-        let answer = match answer {
-            Err(error) if code(&error) == Some("OpsItemNotFoundException") => return Ok(None),
-            answer => answer.map_err(|error| classify(GET_OPS_ITEM, id.as_str(), error))?,
-        };
-        let item = answer
-            .ops_item
-            .ok_or_else(|| incomplete(GET_OPS_ITEM, id.as_str(), "OpsItem"))?;
-        let created = item.created_time;
-        Ok(Some((as_item(id, item), created)))
-    }
-
     /// All items that pass the filters, the oldest first.
-    async fn list(
+    async fn filtered(
         &self,
         subject: &str,
         filters: Vec<OpsItemFilterBuilder>,
@@ -106,6 +82,7 @@ impl OpsCenter {
                 let item = OpsItem {
                     id: OpsItemId::new(id),
                     status: status(summary.status),
+                    created: summary.created_time.and_then(time),
                     data: texts(summary.operational_data).into_iter().collect(),
                 };
                 found.push((created, item));
@@ -120,11 +97,11 @@ impl OpsItems for OpsCenter {
     /// All items with this key, the oldest first.
     ///
     /// <https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_DescribeOpsItems.html>
-    async fn find(&self, key: &ItemKey) -> Result<Vec<OpsItem>, Error> {
+    async fn list(&self, key: &ItemKey) -> Result<Vec<OpsItem>, Error> {
         let mut found = self
-            .list(key.as_str(), vec![data_filter(KEY, key.as_str())])
+            .filtered(key.as_str(), vec![data_filter(KEY, key.as_str())])
             .await?;
-        // The filter is the service's; that it is this key is ours to know.
+        // The filter of the service is not exact.
         found.retain(|item| item.data.get(KEY).map(String::as_str) == Some(key.as_str()));
         Ok(found)
     }
@@ -132,7 +109,7 @@ impl OpsItems for OpsCenter {
     /// All items of this kind that are open or in progress, the oldest first.
     ///
     /// <https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_DescribeOpsItems.html>
-    async fn open(&self, kind: &'static str) -> Result<Vec<OpsItem>, Error> {
+    async fn list_open(&self, kind: &'static str) -> Result<Vec<OpsItem>, Error> {
         let open = filter(
             OpsItemFilterKey::Status,
             [
@@ -140,7 +117,8 @@ impl OpsItems for OpsCenter {
                 OpsItemStatus::InProgress.as_str(),
             ],
         );
-        self.list(kind, vec![data_filter(KIND, kind), open]).await
+        self.filtered(kind, vec![data_filter(KIND, kind), open])
+            .await
     }
 
     /// The item with this id.
@@ -157,6 +135,24 @@ impl OpsItems for OpsCenter {
             .ops_item
             .ok_or_else(|| incomplete(GET_OPS_ITEM, id.as_str(), "OpsItem"))?;
         Ok(as_item(id, item))
+    }
+
+    /// <https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_GetOpsItem.html>
+    async fn find(&self, id: &OpsItemId) -> Result<Option<OpsItem>, Error> {
+        let answer = self
+            .client
+            .get_ops_item()
+            .ops_item_id(id.as_str())
+            .send()
+            .await;
+        let answer = match answer {
+            Err(error) if code(&error) == Some("OpsItemNotFoundException") => return Ok(None),
+            answer => answer.map_err(|error| classify(GET_OPS_ITEM, id.as_str(), error))?,
+        };
+        let item = answer
+            .ops_item
+            .ok_or_else(|| incomplete(GET_OPS_ITEM, id.as_str(), "OpsItem"))?;
+        Ok(Some(as_item(id, item)))
     }
 
     /// Creates the item, unless one that is open has the same key.
@@ -218,7 +214,7 @@ impl OpsItems for OpsCenter {
                     .iter()
                     .filter_map(|id| {
                         let related = RelatedOpsItem::builder().ops_item_id(id.as_str());
-                        // Only a missing id could fail to build.
+                        // Building fails only without an id.
                         related.build().ok()
                     })
                     .collect()
@@ -235,16 +231,15 @@ impl OpsItems for OpsCenter {
     }
 }
 
-/// The item that OpsCenter describes.
 fn as_item(id: &OpsItemId, item: aws_sdk_ssm::types::OpsItem) -> OpsItem {
     OpsItem {
         id: id.clone(),
         status: status(item.status),
+        created: item.created_time.and_then(time),
         data: texts(item.operational_data).into_iter().collect(),
     }
 }
 
-/// A value that OpsCenter takes: not too long, and not blank.
 /// A filter for any of these values.
 fn filter<const N: usize>(key: OpsItemFilterKey, values: [&str; N]) -> OpsItemFilterBuilder {
     OpsItemFilter::builder()
@@ -259,6 +254,7 @@ fn data_filter(key: &str, value: &str) -> OpsItemFilterBuilder {
     filter(OpsItemFilterKey::OperationalData, [&pair])
 }
 
+/// A value that OpsCenter takes: not too long, and not blank.
 fn value(text: impl AsRef<str>, kind: OpsItemDataType) -> OpsItemDataValue {
     let text = match text.as_ref() {
         blank if blank.trim().is_empty() => "(empty)",
@@ -277,7 +273,7 @@ fn texts(data: Option<HashMap<String, OpsItemDataValue>>) -> HashMap<String, Str
         .collect()
 }
 
-/// Whether an item is over. In progress, pending and whatever else there may be is not.
+/// The status, reduced to open or resolved. In progress, pending and unknown statuses are open.
 fn status(status: Option<OpsItemStatus>) -> Status {
     match status {
         Some(OpsItemStatus::Resolved | OpsItemStatus::Closed) => Status::Resolved,
@@ -295,17 +291,16 @@ impl RunbookRunner {
     /// The IAM actions of the calls of this adapter.
     pub const ACTIONS: &'static [&'static str] = &[START_AUTOMATION_EXECUTION];
 
-    /// A client on `config`.
     pub fn new(config: &Config) -> RunbookRunner {
         RunbookRunner {
             client: client!(config, aws_sdk_ssm),
         }
     }
+}
 
-    /// Starts the runbook, once for each token.
-    ///
+impl Runbooks for RunbookRunner {
     /// <https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_StartAutomationExecution.html>
-    pub(crate) async fn start(
+    async fn start(
         &self,
         runbook: &str,
         token: &str,

@@ -1,4 +1,4 @@
-//! Step Functions: the state machine that recovers a Region.
+//! Step Functions: the state machine of a recovery.
 
 use aws_sdk_sfn::Client;
 use recovery_core::aws::arn::Arn;
@@ -41,8 +41,8 @@ impl StateMachine {
                 Error::Permanent(Fault::new(
                     DESCRIBE_EXECUTION,
                     self.arn.as_str(),
-                    "this is the ARN of no state machine",
-                    "Set STATE_MACHINE_ARN to one: deploy the template again.",
+                    "this is not the ARN of a state machine",
+                    "Deploy the template again: it sets STATE_MACHINE_ARN.",
                 ))
             })?;
         Ok(format!(
@@ -56,7 +56,7 @@ impl StateMachine {
 
 impl RecoveryExecutions for StateMachine {
     /// <https://docs.aws.amazon.com/step-functions/latest/apireference/API_DescribeExecution.html>
-    async fn recovery(&self, name: &str) -> Result<Option<Execution>, Error> {
+    async fn describe(&self, name: &str) -> Result<Option<Execution>, Error> {
         let arn = self.execution(name)?;
         let answer = self
             .client
@@ -76,10 +76,10 @@ impl RecoveryExecutions for StateMachine {
         }
     }
 
-    /// A repeated start of one that is open, with the same input, is a success; all others with its name
-    /// are refused, for ninety days after its end:
+    /// Starting an open execution again with the same input succeeds. Any other start with the same name is refused until
+    /// 90 days after its end:
     /// <https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html>.
-    async fn start_recovery(&self, name: &str, input: &str) -> Result<(), Error> {
+    async fn start(&self, name: &str, input: &str) -> Result<(), Error> {
         let answer = self
             .client
             .start_execution()
@@ -127,46 +127,47 @@ mod tests {
     }
 
     fn refused(status: u16, code: &str) -> Answer {
-        Answer::json_error(status, code, &json!({"message": "In its words"}))
+        Answer::json_error(
+            status,
+            code,
+            &json!({"message": "A message of the service"}),
+        )
     }
 
     #[tokio::test]
-    async fn an_execution_is_found_by_its_name_with_what_it_failed_of() {
+    async fn finds_an_execution_by_name_with_error_and_cause() {
         let wire = Wire::answering([execution(
             "FAILED",
-            &json!({"error": "Permanent", "cause": "not whole"}),
+            &json!({"error": "Permanent", "cause": "incomplete"}),
         )]);
-        let found = machine(&wire).recovery("shop-1").await.unwrap();
+        let found = machine(&wire).describe("shop-1").await.unwrap();
         assert_eq!(
             found,
             Some(Execution {
                 arn: EXECUTION.to_owned(),
                 status: "FAILED".to_owned(),
                 error: Some("Permanent".to_owned()),
-                cause: Some("not whole".to_owned()),
+                cause: Some("incomplete".to_owned()),
             })
         );
         assert_eq!(wire.only().json(), json!({"executionArn": EXECUTION}));
-        // One that AWS adds later is kept as it is.
+        // Unknown statuses are kept.
         for status in ["RUNNING", "SUCCEEDED", "A_NEW_ONE"] {
             let wire = Wire::answering([execution(status, &json!({}))]);
-            let found = machine(&wire).recovery("shop-1").await.unwrap().unwrap();
+            let found = machine(&wire).describe("shop-1").await.unwrap().unwrap();
             assert_eq!((found.status.as_str(), found.error), (status, None));
         }
         let wire = Wire::answering([refused(400, "ExecutionDoesNotExist")]);
-        assert_eq!(machine(&wire).recovery("shop-1").await.unwrap(), None);
+        assert_eq!(machine(&wire).describe("shop-1").await.unwrap(), None);
     }
 
     #[tokio::test]
-    async fn an_execution_is_started_under_its_name_and_one_that_is_there_counts() {
+    async fn starts_an_execution_by_name_and_accepts_an_existing_one() {
         let started = Answer::json(&json!({"executionArn": EXECUTION, "startDate": 1}));
         for answer in [started, refused(400, "ExecutionAlreadyExists")] {
             let wire = Wire::answering([answer]);
             let input = json!({"workload": "shop"}).to_string();
-            machine(&wire)
-                .start_recovery("shop-1", &input)
-                .await
-                .unwrap();
+            machine(&wire).start("shop-1", &input).await.unwrap();
             assert_eq!(
                 wire.only().json(),
                 json!({"stateMachineArn": MACHINE, "name": "shop-1", "input": input})
@@ -175,7 +176,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn every_error_has_its_kind() {
+    async fn classifies_every_error_code() {
         for (code, expected) in [
             ("ExecutionLimitExceeded", "Retryable"),
             ("ThrottlingException", "Retryable"),
@@ -191,33 +192,30 @@ mod tests {
             ("ValidationException", "Permanent"),
         ] {
             let wire = Wire::answering(vec![refused(400, code); 4]);
-            let error = machine(&wire)
-                .start_recovery("shop-1", "{}")
-                .await
-                .unwrap_err();
+            let error = machine(&wire).start("shop-1", "{}").await.unwrap_err();
             assert_eq!(error.error_type(), expected, "start: {code}");
             assert_eq!(error.fault().subject(), EXECUTION);
             let wire = Wire::answering(vec![refused(400, code); 4]);
-            let error = machine(&wire).recovery("shop-1").await.unwrap_err();
-            assert_eq!(error.error_type(), expected, "look: {code}");
+            let error = machine(&wire).describe("shop-1").await.unwrap_err();
+            assert_eq!(error.error_type(), expected, "describe: {code}");
         }
         let wire = Wire::answering([]);
         let queue = "arn:aws:sqs:us-west-2:111122223333:queue".to_owned();
         let error = StateMachine::new(&wire.config(), queue)
-            .recovery("shop-1")
+            .describe("shop-1")
             .await
             .unwrap_err();
         assert_eq!(error.error_type(), "Permanent");
     }
 
     #[tokio::test]
-    async fn the_actions_are_those_that_are_sent() {
+    async fn actions_match_the_requests() {
         let wire = Wire::answering([
             execution("RUNNING", &json!({})),
             Answer::json(&json!({"executionArn": EXECUTION, "startDate": 1})),
         ]);
-        machine(&wire).recovery("shop-1").await.unwrap();
-        machine(&wire).start_recovery("shop-1", "{}").await.unwrap();
+        machine(&wire).describe("shop-1").await.unwrap();
+        machine(&wire).start("shop-1", "{}").await.unwrap();
         assert_eq!(wire.actions(), listed(StateMachine::ACTIONS));
         assert_eq!(
             called_in("states", include_str!("state_machine.rs")),

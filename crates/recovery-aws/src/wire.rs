@@ -1,7 +1,7 @@
-//! The wire, for tests: takes every request that an adapter sends, and answers as AWS would.
+//! The connection, for tests: receives each request of an adapter, and answers like AWS.
 //!
-//! Below the adapters everything is the SDK's own: serialisation, signing, retries, parsing. Only
-//! the connection is replaced, and waiting takes no time.
+//! Serialization, signing, retries and parsing are those of the SDK. Only the connection is replaced, and waiting takes no
+//! time.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -19,11 +19,13 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
 use serde_json::{Value, json};
+use testkit::answers;
+use testkit::http::decoded;
 
 use crate::client;
 use crate::client::Config;
 
-/// What AWS answers to one request.
+/// The answer to one request.
 #[derive(Debug, Clone)]
 pub(crate) enum Answer {
     /// A response.
@@ -34,7 +36,7 @@ pub(crate) enum Answer {
     },
     /// The connection was refused.
     Refused,
-    /// The connection stands, and nothing comes.
+    /// The connection is open, but there is no answer.
     Silence,
 }
 
@@ -49,47 +51,24 @@ impl Answer {
 
     /// EC2's answer to `action`.
     pub(crate) fn ec2(action: &str, inner: &str) -> Answer {
-        Answer::reply(
-            200,
-            "text/xml;charset=UTF-8",
-            format!(
-                r#"<?xml version="1.0" encoding="UTF-8"?><{action}Response xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"><requestId>8f7724cf-496f-496e-8fe3-example</requestId>{inner}</{action}Response>"#
-            ),
-        )
+        Answer::reply(200, "text/xml;charset=UTF-8", answers::ec2(action, inner))
     }
 
     /// EC2's answer to a request that fails.
     pub(crate) fn ec2_error(status: u16, code: &str, message: &str) -> Answer {
-        Answer::reply(
-            status,
-            "text/xml;charset=UTF-8",
-            format!(
-                r#"<?xml version="1.0" encoding="UTF-8"?><Response><Errors><Error><Code>{code}</Code><Message>{message}</Message></Error></Errors><RequestID>ea966190-f9aa-478e-9ede-example</RequestID></Response>"#
-            ),
-        )
+        let body = answers::ec2_error(code, message);
+        Answer::reply(status, "text/xml;charset=UTF-8", body)
     }
 
     /// The answer of CloudFormation or SNS to `action`.
     pub(crate) fn query(action: &str, inner: &str) -> Answer {
-        Answer::reply(
-            200,
-            "text/xml",
-            format!(
-                "<{action}Response><{action}Result>{inner}</{action}Result><ResponseMetadata><RequestId>b9b4b068-3a41-11e5-94eb-example</RequestId></ResponseMetadata></{action}Response>"
-            ),
-        )
+        Answer::reply(200, "text/xml", answers::query(action, inner))
     }
 
     /// The answer of CloudFormation or SNS to a request that fails.
     pub(crate) fn query_error(status: u16, code: &str, message: &str) -> Answer {
-        let side = if status < 500 { "Sender" } else { "Receiver" };
-        Answer::reply(
-            status,
-            "text/xml",
-            format!(
-                "<ErrorResponse><Error><Type>{side}</Type><Code>{code}</Code><Message>{message}</Message></Error><RequestId>b9b4b068-3a41-11e5-94eb-example</RequestId></ErrorResponse>"
-            ),
-        )
+        let body = answers::query_error(status, code, message);
+        Answer::reply(status, "text/xml", body)
     }
 
     /// The answer of S3.
@@ -105,13 +84,8 @@ impl Answer {
 
     /// The answer of S3 to a request that fails.
     pub(crate) fn s3_error(status: u16, code: &str) -> Answer {
-        Answer::reply(
-            status,
-            "application/xml",
-            format!(
-                "<Error><Code>{code}</Code><Message>In the service's words</Message><RequestId>656c76696e6727732072657175657374</RequestId></Error>"
-            ),
-        )
+        let body = answers::s3_error(code, "In the service's words");
+        Answer::reply(status, "application/xml", body)
     }
 
     /// The answer of Systems Manager.
@@ -121,8 +95,7 @@ impl Answer {
 
     /// The answer of Systems Manager to a request that fails.
     pub(crate) fn json_error(status: u16, code: &str, members: &Value) -> Answer {
-        let mut body = members.clone();
-        body["__type"] = json!(code);
+        let body = answers::json_error(code, members);
         Answer::reply(status, "application/x-amz-json-1.1", body.to_string())
     }
 
@@ -166,7 +139,7 @@ impl Sent {
         form
     }
 
-    /// The parameters behind the question mark.
+    /// The query parameters.
     pub(crate) fn query(&self) -> BTreeMap<String, String> {
         pairs(self.uri.split_once('?').map_or("", |(_, query)| query))
     }
@@ -191,7 +164,7 @@ impl Sent {
         let (_, host_and_path) = self.uri.split_once("://").unwrap();
         let (host, path) = host_and_path.split_once('/').unwrap();
         let path = path.split('?').next().unwrap().trim_end_matches('/');
-        // Of S3, the bucket stands before the service.
+        // The host of S3 begins with the bucket.
         if host.contains(".s3.") {
             if self.query().contains_key("list-type") {
                 return "s3:ListBucket".to_owned();
@@ -203,7 +176,7 @@ impl Sent {
             };
             return format!("s3:{verb}Object");
         }
-        // Of a cluster of routing controls, its id does.
+        // The host of a cluster of routing controls begins with its id.
         let service = host
             .split('.')
             .find(|part| *part == "route53-recovery-cluster")
@@ -239,23 +212,6 @@ fn pairs(text: &str) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// `text` without its percent encoding.
-pub(crate) fn decoded(text: &str) -> String {
-    let mut bytes = Vec::new();
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        bytes.push(match byte {
-            b'%' => {
-                let hex = [rest.next().unwrap(), rest.next().unwrap()];
-                u8::from_str_radix(std::str::from_utf8(&hex).unwrap(), 16).unwrap()
-            }
-            b'+' => b' ',
-            byte => byte,
-        });
-    }
-    String::from_utf8(bytes).unwrap()
-}
-
 /// The connection to AWS.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Wire {
@@ -264,7 +220,7 @@ pub(crate) struct Wire {
 }
 
 impl Wire {
-    /// A connection on which AWS answers so, in this order.
+    /// A connection with these answers, in this order.
     pub(crate) fn answering(answers: impl IntoIterator<Item = Answer>) -> Wire {
         Wire {
             answers: Arc::new(Mutex::new(answers.into_iter().collect())),
@@ -299,12 +255,10 @@ impl Wire {
         }
     }
 
-    /// The requests sent so far.
     pub(crate) fn sent(&self) -> Vec<Sent> {
         self.sent.lock().unwrap().clone()
     }
 
-    /// The only request that was sent.
     #[track_caller]
     pub(crate) fn only(&self) -> Sent {
         let mut sent = self.sent();
@@ -370,8 +324,8 @@ impl HttpClient for Wire {
     }
 }
 
-/// Time passes by the turns of the runtime, a tenth of a second with each: pauses between attempts
-/// and deadlines of calls come in their order, and at once.
+/// Each yield to the runtime counts as a tenth of a second, so that pauses and deadlines keep their order, without
+/// waiting.
 #[derive(Debug)]
 struct NoSleep;
 
@@ -385,8 +339,7 @@ impl AsyncSleep for NoSleep {
     }
 }
 
-/// The IAM actions of the operations that `source`, the text of an adapter's file, calls on its
-/// client.
+/// The IAM actions of the operations that `source`, the code of an adapter, calls on its client.
 pub(crate) fn called_in(service: &str, source: &str) -> BTreeSet<String> {
     let packed: String = source.split_whitespace().collect();
     packed
@@ -403,7 +356,6 @@ pub(crate) fn called_in(service: &str, source: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// An adapter's list of actions, to compare.
 pub(crate) fn listed(actions: &[&str]) -> BTreeSet<String> {
     actions.iter().map(|action| (*action).to_owned()).collect()
 }

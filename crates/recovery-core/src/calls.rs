@@ -1,12 +1,12 @@
-//! The calls of a run, so that one whose time is up can say how far it came.
+//! Records the calls of a run. If its time is used up, its error names them.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// How many calls are named; of more, the last ones.
+/// The most calls that are named: the last ones.
 const NAMED: usize = 12;
 
-/// The calls to AWS that the present run made and makes. Clones share one record.
+/// The calls to AWS of the current run. Clones share one record.
 #[derive(Debug, Clone, Default)]
 pub struct Calls(Arc<Mutex<Record>>);
 
@@ -17,17 +17,17 @@ struct Record {
 }
 
 impl Calls {
-    /// Another run begins.
+    /// Clears the record for the next run.
     pub fn forget(&self) {
         *self.record() = Record::default();
     }
 
-    /// A call of this IAM action begins.
+    /// Records that a call of this IAM action has begun.
     pub fn began(&self, action: &str) {
         self.record().under_way.push(action.to_owned());
     }
 
-    /// A call of this IAM action has its answer, whatever that is.
+    /// Records that a call of this IAM action has ended, with any result.
     pub fn ended(&self, action: &str) {
         let mut record = self.record();
         if let Some(at) = record.under_way.iter().position(|begun| begun == action) {
@@ -51,7 +51,7 @@ impl fmt::Display for Calls {
         let record = self.record();
         write!(
             f,
-            "calls done: {}; under way: {}",
+            "finished calls: {}; running calls: {}",
             named(&record.done),
             named(&record.under_way)
         )
@@ -63,9 +63,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_done_and_what_is_under_way_is_told() {
+    fn displays_finished_and_pending_calls() {
         let calls = Calls::default();
-        assert_eq!(calls.to_string(), "calls done: none; under way: none");
+        assert_eq!(
+            calls.to_string(),
+            "finished calls: none; running calls: none"
+        );
         let recorder = calls.clone();
         recorder.began("ec2:DescribeTags");
         recorder.began("ec2:DescribeVolumes");
@@ -73,7 +76,7 @@ mod tests {
         recorder.ended("never begun");
         assert_eq!(
             calls.to_string(),
-            "calls done: ec2:DescribeTags; under way: ec2:DescribeVolumes"
+            "finished calls: ec2:DescribeTags; running calls: ec2:DescribeVolumes"
         );
         for _ in 0..20 {
             recorder.began("ssm:GetOpsItem");
@@ -81,10 +84,13 @@ mod tests {
         }
         let text = calls.to_string();
         assert!(
-            text.starts_with("calls done: 9 others, ssm:GetOpsItem, "),
+            text.starts_with("finished calls: 9 others, ssm:GetOpsItem, "),
             "{text}"
         );
         calls.forget();
-        assert_eq!(calls.to_string(), "calls done: none; under way: none");
+        assert_eq!(
+            calls.to_string(),
+            "finished calls: none; running calls: none"
+        );
     }
 }

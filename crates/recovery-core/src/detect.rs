@@ -1,7 +1,8 @@
-//! The decision about a signal: is it ours, how bad is it, and what is to be done?
+//! Decides what to do about a disaster signal: whether it concerns this workload, how severe it is, and which
+//! responses the policy sets.
 //!
-//! Pure: a Health event or an alarm and the owner's policy in, an [`Incident`] with its responses
-//! out. [`response`](crate::detect::run) acts on it.
+//! Pure: makes an [`Incident`] with its responses of a Health event or an alarm, and of the [`Policy`].
+//! [`run`] carries the responses out.
 
 pub mod alarm;
 pub mod health;
@@ -10,21 +11,23 @@ pub mod run;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::aws::arn::Arn;
+use crate::explanation::Explanation;
 use crate::ops_item::{ItemKey, Severity};
+use crate::report::format::{clock_time, seconds_between};
+use crate::report::words::duration;
 
-/// Something the owner may choose to have done about a signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Response {
     /// Keep an OpsItem.
     Track,
-    /// Tell people.
+    /// Notify operators.
     Notify,
-    /// Start the recovery runbook, which asks for approval unless the owner waived it.
+    /// Start the recovery runbook, which asks for approval unless its parameters waive it.
     Recover,
 }
 
 impl Response {
-    /// Reads `track`, `notify` or `recover`.
+    /// Parses `track`, `notify` or `recover`.
     pub fn parse(text: &str) -> Option<Response> {
         match text {
             "track" => Some(Response::Track),
@@ -35,18 +38,15 @@ impl Response {
     }
 }
 
-/// What the owner chose.
+/// The settings of the stack.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
-    /// The Region where the workload runs.
     pub primary_region: String,
-    /// The Region where it is to be recovered, and where this system runs.
     pub recovery_region: String,
-    /// What is to be done.
     pub responses: Vec<Response>,
-    /// The recovery runbook; without one, nothing is started.
+    /// The recovery runbook. `None`: no recovery is started.
     pub runbook: Option<String>,
-    /// Runbooks that people may start by hand: to start the workload's instances, to deploy its stack.
+    /// Runbooks that operators may start: to start the workload's instances, to deploy its stack.
     pub other_runbooks: Vec<String>,
 }
 
@@ -61,17 +61,14 @@ impl Policy {
     }
 }
 
-/// Whether the trouble is still there.
+/// The state of an incident.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
-    /// It is, as far as is known.
     Open,
-    /// It is over.
     Over,
 }
 
 impl State {
-    /// The other one.
     #[must_use]
     pub fn other(self) -> State {
         match self {
@@ -81,66 +78,94 @@ impl State {
     }
 }
 
-/// A signal that concerns this workload.
+/// A disaster signal that concerns this workload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Incident {
-    /// What kind of signal it is, for subscription filters: `health-event` or `alarm`.
+    /// The kind of signal, for subscription filters: `health-event` or `alarm`.
     pub kind: &'static str,
-    /// The same for everything that is ever said about this incident.
+    /// The same for all signals of this incident.
     pub key: ItemKey,
-    /// How long after its end the same trouble is still the same incident. Without a limit, what
-    /// has the same key always is.
+    /// A signal with the same key belongs to the same incident if it arrives within this time after the end.
+    /// `None`: always.
     pub reopens_within: Option<TimeDelta>,
-    /// Whether this signal may be the first that is heard of the incident.
+    /// Whether this signal may open the incident.
     pub opens: bool,
-    /// The same for all pages and duplicates of one message about it.
+    /// The same for all pages and duplicates of one message.
     pub message_key: String,
-    /// Whether it is over.
     pub state: State,
-    /// How bad it is.
     pub severity: Severity,
-    /// One line, in words.
+    /// One line.
     pub title: String,
-    /// Title and severity that it would have in the other state, for the run that finds that another
-    /// one knew better.
+    /// Title and severity in the other state, for a run that finds a later update by another run.
     pub otherwise: (String, Severity),
     /// Markdown for the OpsItem.
     pub description: String,
-    /// Plain text for people.
-    pub message: String,
-    /// When the trouble began, where this signal tells.
+    /// The notification.
+    pub message: Explanation,
+    /// When the incident began, if this signal says so.
     pub began: Option<DateTime<Utc>>,
-    /// When AWS last said something about it.
+    /// The time of this signal.
     pub updated: Option<DateTime<Utc>>,
-    /// The Region in trouble.
     pub region: String,
-    /// The resources of this account that are affected, where AWS names them by ARN.
+    /// The affected resources of this account that AWS names by ARN.
     pub resources: Vec<Arn>,
-    /// The runbooks that may be of use.
+    /// The runbooks that operators can start from the OpsItem.
     pub runbooks: Vec<String>,
 }
 
-/// What is to be done about a signal.
+/// The decision about a signal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(
     clippy::large_enum_variant,
-    reason = "there is one for each event, and it is taken apart at once"
+    reason = "one exists for each event, and it is destructured at once"
 )]
 pub enum Judgement {
-    /// Nothing, and why.
+    /// No response. The reason code says why.
     Ignore(&'static str),
-    /// This, in this order.
+    /// These responses, in this order.
     Respond(Incident, Vec<Response>),
 }
 
-/// A time for people, or that it was not said.
+/// The time in RFC 3339, to the second; `unknown` if the signal has none.
 fn time(time: Option<DateTime<Utc>>) -> String {
-    time.map_or("not said".to_owned(), |time| {
-        time.format("%Y-%m-%d %H:%M:%S UTC").to_string()
-    })
+    time.map_or("unknown".to_owned(), clock_time)
 }
 
-/// Which runbooks there are, in sentences.
+/// The time of the beginning and how long before the update it was.
+fn began(began: Option<DateTime<Utc>>, updated: Option<DateTime<Utc>>) -> String {
+    let before = began
+        .zip(updated)
+        .map(|(began, updated)| seconds_between(began, updated))
+        .filter(|seconds| *seconds > 0)
+        .map(|seconds| format!(", {} before this update", duration(seconds)));
+    format!("{}{}", time(began), before.unwrap_or_default())
+}
+
+/// What operators must do when an incident is open.
+const DECIDE: &str = "Check the workload itself. If users are affected and no end is in sight, start the recovery. The time until you decide counts in the RTO.";
+/// What operators must do after the end of an incident.
+const CHECK_AFTER_END: &str = "Check that the workload works in the primary Region. If a recovery was started, decide whether to continue it.";
+
+/// What this system does about a signal, in sentences.
+fn done(policy: &Policy, responses: &[Response], tracked: bool) -> String {
+    let mut done = Vec::new();
+    if responses.contains(&Response::Track) && tracked {
+        done.push("The OpsItem of this incident was created or updated.".to_owned());
+    }
+    if let Some(runbook) = &policy.runbook
+        && responses.contains(&Response::Recover)
+    {
+        done.push(format!(
+            "The runbook {runbook} is started once for this incident. It waits for approval, unless you waived it."
+        ));
+    }
+    if !responses.contains(&Response::Recover) {
+        done.push("No recovery was started.".to_owned());
+    }
+    done.join(" ")
+}
+
+/// The names of the runbooks, in sentences.
 fn runbook(policy: &Policy) -> String {
     let recovery = match &policy.runbook {
         Some(runbook) => format!("The recovery runbook is {}.", crate::text::code(runbook)),

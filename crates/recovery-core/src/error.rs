@@ -1,30 +1,30 @@
-//! The two kinds of failure, and what each tells the one who must act.
+//! The two kinds of failure: one that a retry can fix, and one that needs a person.
 
 use std::fmt;
 
 use crate::text;
 
-/// Why a step did not happen. There are only two kinds, and they are the `errorType`s that the
-/// functions report, so that a Step Functions `Retry` or `Catch` can tell them apart.
+/// The error of a step. Its two kinds are the `errorType`s of the functions, so that a `Retry` or `Catch`
+/// of Step Functions can distinguish them.
 ///
-/// What is not a failure is an [`Outcome`](crate::outcome::Outcome): ignored, already done, refused.
+/// Ignored, already done and refused are not errors: see [`Outcome`](crate::outcome::Outcome).
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Trying again later can succeed: throttled, timed out, not there yet.
+    /// A retry can succeed: throttled, timed out, does not exist yet.
     #[error("{0}")]
     Retryable(#[source] Fault),
-    /// Trying again cannot succeed until someone changes something: access denied, malformed input.
-    /// An error code nobody has classified is permanent too: it must be seen.
+    /// A retry cannot succeed until someone changes something: access denied, malformed input. An error
+    /// code that is not classified is permanent, too, so that a person sees it.
     #[error("{0}")]
     Permanent(#[source] Fault),
 }
 
-/// OpsCenter's answer where the account has created as many OpsItems as its quota allows in a month:
+/// The error code of OpsCenter when the account has used up its monthly quota of OpsItems:
 /// <https://docs.aws.amazon.com/general/latest/gr/ssm.html>.
 pub const OPS_ITEM_QUOTA: &str = "OpsItemLimitExceededException";
 
 impl Error {
-    /// Whether OpsCenter's quota lets no OpsItem be created.
+    /// Whether OpsCenter's quota is used up.
     pub fn is_ops_item_quota(&self) -> bool {
         self.fault().code() == Some(OPS_ITEM_QUOTA)
     }
@@ -37,7 +37,6 @@ impl Error {
         }
     }
 
-    /// What both kinds carry.
     pub fn fault(&self) -> &Fault {
         match self {
             Error::Retryable(fault) | Error::Permanent(fault) => fault,
@@ -45,7 +44,7 @@ impl Error {
     }
 }
 
-/// What failed, on what, with which code, and what to do about it.
+/// What failed, on which resource, with which error code, and the remedy.
 #[derive(Debug)]
 pub struct Fault(Box<Details>);
 
@@ -61,11 +60,9 @@ struct Details {
 }
 
 impl Fault {
-    /// A fault of `operation` (an IAM action such as `ec2:AttachVolume`, or `parse event`) on
-    /// `subject` (the id of what it was about); `message` says what went wrong and `remedy` what
-    /// lifts it. Subject and message can come from elsewhere: they are brought to one line each, and
-    /// what is too long for a log is cut. The longest that AWS is known to send, an encoded
-    /// authorization message, stays whole.
+    /// `operation` is an IAM action such as `ec2:AttachVolume`, or for example `parse event`. `subject` is
+    /// the id of the resource. Subject and message may contain foreign text: each becomes one line, and is
+    /// cut at 300 and 3,000 bytes. The longest known message of AWS, an encoded authorization message, fits.
     pub fn new(
         operation: &'static str,
         subject: impl Into<String>,
@@ -99,35 +96,32 @@ impl Fault {
         self
     }
 
-    /// The operation that failed.
     pub fn operation(&self) -> &'static str {
         self.0.operation
     }
 
     /// Whether the operation changes nothing.
-    pub fn only_looked(&self) -> bool {
+    pub fn is_read_only(&self) -> bool {
         let (_, operation) = self.0.operation.split_once(':').unwrap_or_default();
         ["Describe", "Get", "List"]
             .iter()
-            .any(|look| operation.starts_with(look))
+            .any(|verb| operation.starts_with(verb))
     }
 
-    /// The id of what the operation was about.
     pub fn subject(&self) -> &str {
         &self.0.subject
     }
 
-    /// The error code of the service, where there was one.
+    /// The error code of the service, if it returned one.
     pub fn code(&self) -> Option<&str> {
         self.0.code.as_deref()
     }
 
-    /// What went wrong, in the service's words where it said something.
+    /// What went wrong, in the words of the service if it sent any.
     pub fn message(&self) -> &str {
         &self.0.message
     }
 
-    /// What lifts it.
     pub fn remedy(&self) -> &str {
         &self.0.remedy
     }

@@ -1,4 +1,4 @@
-//! EventBridge events, parsed leniently where AWS varies and strictly where it must not.
+//! Parses EventBridge events: leniently where the events of AWS vary, otherwise strictly.
 //!
 //! See <https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-events-structure.html>.
 
@@ -15,13 +15,13 @@ use serde_json::Value;
 use crate::error::{Error, Fault};
 use crate::text;
 
-/// An event as EventBridge hands it to a function, its detail not yet looked at.
+/// An event of EventBridge with its detail unparsed.
 pub type Event = EventBridgeEvent<Value>;
 
-/// Reads the envelope.
+/// Parses the envelope.
 ///
 /// # Errors
-/// [`Error::Permanent`] naming the field when `payload` is no EventBridge event.
+/// [`Error::Permanent`] that names the field, if `payload` is not an EventBridge event.
 pub fn parse(payload: &Value) -> Result<Event, Error> {
     if !payload.is_object() {
         return Err(malformed(
@@ -38,10 +38,10 @@ pub fn parse(payload: &Value) -> Result<Event, Error> {
     })
 }
 
-/// Reads the detail as `T`.
+/// Parses the detail as `T`.
 ///
 /// # Errors
-/// [`Error::Permanent`] naming the field when the detail is not a `T`.
+/// [`Error::Permanent`] that names the field, if the detail is not a `T`.
 pub fn detail<T: DeserializeOwned>(event: &Event) -> Result<T, Error> {
     if !event.detail.is_object() {
         return Err(malformed(
@@ -57,13 +57,13 @@ pub fn detail<T: DeserializeOwned>(event: &Event) -> Result<T, Error> {
     })
 }
 
-/// The error for an input that is not what it should be, at `path`.
+/// The error for an input that is invalid at `path`.
 pub(crate) fn malformed(path: impl Into<String>, what: impl Into<String>) -> Error {
     Error::Permanent(Fault::new(
         "parse event",
         path,
         what,
-        "Pass an event as AWS sends it: the files under events/ show each kind.",
+        "Pass an event in the format of AWS. The files under events/ are examples.",
     ))
 }
 
@@ -78,8 +78,8 @@ fn kind(value: &Value) -> &'static str {
     }
 }
 
-/// A field that should be text: a number counts as its digits; empty, null and anything else as
-/// absent. AWS sends `{}` for an ARN that does not exist yet, and numbers where it documents text.
+/// A text field. A number becomes its digits; an empty text, null and anything else are absent. AWS sends `{}`
+/// for an ARN that does not exist yet, and numbers in fields that it documents as text.
 pub(crate) fn lenient_text<'de, D>(deserializer: D) -> Result<Option<String>, D::Error>
 where
     D: Deserializer<'de>,
@@ -91,9 +91,8 @@ where
     })
 }
 
-/// A date in any of the forms AWS events use, or nothing when it is none of them:
-/// RFC 3339 (Backup), the same with an offset without colon (CloudWatch), RFC 2822 with or without
-/// the right weekday (Health).
+/// A date in any format of AWS events: RFC 3339 (Backup), the same with an offset without colon (CloudWatch),
+/// RFC 2822 with a right, wrong or missing weekday (Health).
 pub fn date(text: &str) -> Option<DateTime<Utc>> {
     let text = text.trim();
     if let Ok(date) = DateTime::parse_from_rfc3339(text) {
@@ -102,7 +101,7 @@ pub fn date(text: &str) -> Option<DateTime<Utc>> {
     if let Ok(date) = DateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f%z") {
         return Some(date.with_timezone(&Utc));
     }
-    // A documented sample of AWS Health has a weekday that does not fit its date.
+    // In a documented sample of AWS Health, the weekday does not match the date.
     let without_weekday = text.split_once(", ").map_or(text, |(_, rest)| rest);
     DateTime::parse_from_rfc2822(without_weekday)
         .ok()
@@ -115,7 +114,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn what_is_not_an_event_is_told_apart_by_field() {
+    fn names_the_invalid_member_of_an_event() {
         let check = |payload: Value, expected: &str| {
             let error = parse(&payload).unwrap_err();
             assert_eq!(error.error_type(), "Permanent");
@@ -136,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn dates_as_aws_writes_them() {
+    fn parses_the_date_formats_of_aws() {
         let check = |text: &str, expected: Option<&str>| {
             assert_eq!(
                 date(text).map(|d| d.to_rfc3339()),

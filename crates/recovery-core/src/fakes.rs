@@ -5,6 +5,8 @@
 
 mod acceptable;
 mod fail_over;
+mod intercepted;
+mod phases;
 mod records;
 mod recovery;
 mod restore_tests;
@@ -27,16 +29,18 @@ use crate::error::{Error, Fault, OPS_ITEM_QUOTA};
 use crate::notification::Notification;
 use crate::ops_item::{Claim, ItemKey, KIND, NewOpsItem, OpsItem, OpsItemChange, Severity, Status};
 use crate::ports::{
-    Clock, Instances, Notifications, OpsItems, Page, RecoveryPointTags, RestoreJobs, Restores,
-    Runbooks, StackResources, Volumes,
+    AutoScalingGroups, Clock, Instances, Notifications, OpsItems, RecoveryPointTags, Runbooks,
+    SNAPSHOTS_AT_ONCE, StackResources, VOLUMES_AT_ONCE, Volumes,
 };
-use crate::tags::Tags;
+use crate::report::measures::Measures;
+use crate::tags::{PLANNED, Tags};
 
 pub use fail_over::{Cluster, Recoveries};
-pub use records::{Records, attached_volume, completed_job};
+pub use intercepted::{Call, Effect, Intercepted, Interceptor, answered};
+pub use records::{attached_volume, completed_job};
 pub use recovery::{Backups, volume_point};
 pub use restore_tests::Tests;
-pub use story::{Came, Story, StoryItem};
+pub use story::{Progress, Story, StoryItem};
 
 /// The role of the restores in the world that are not a drill's.
 pub const RESTORE_ROLE: &str = "arn:aws:iam::111122223333:role/restore";
@@ -138,27 +142,30 @@ pub struct State {
     pub executions: BTreeMap<String, Execution>,
     /// Recovery points, stored plans and started restores.
     pub backups: Backups,
-    /// What a report is made of.
-    pub records: Records,
+    /// Metrics, as they were recorded.
+    pub measures: Vec<Measures>,
     /// Routing controls.
     pub cluster: Cluster,
     /// Executions of the state machine that recovers.
     pub recoveries: Recoveries,
     /// Calls made, each as `operation subject`.
     pub calls: Vec<String>,
-    /// Looks at a volume until one that is `creating` shows as `available`; without a number it
-    /// stays as it is.
-    pub looks_until_created: Option<usize>,
-    /// Looks at a volume for which an attachment does not show at all.
-    pub looks_until_shown: usize,
-    /// Looks at a volume until an accepted attachment shows as attached.
-    pub looks_until_attached: usize,
+    /// Calls of `volume` until one that is `creating` shows as `available`; `None`: never.
+    pub reads_until_created: Option<usize>,
+    /// Calls of `volume` that do not show an attachment at all.
+    pub reads_until_shown: usize,
+    /// Calls of `volume` until an accepted attachment shows as attached.
+    pub reads_until_attached: usize,
     /// Restore tests, what they made and of what.
     pub restore_tests: Tests,
     /// Device names that EC2 says are in use although no instance shows them.
     pub hidden_devices: BTreeSet<String>,
     /// What was written that AWS would not take, or that could mislead the people who read it.
     pub problems: Vec<String>,
+    /// Restore jobs on one page of the listing: 1000, unless a test needs another number.
+    pub jobs_on_a_page: Option<usize>,
+    /// The order of restore jobs in the listing: by id, or another one for each number but 0.
+    pub order_of_jobs: u64,
     /// OpsItems that OpsCenter does not list yet.
     pub unlisted: BTreeSet<OpsItemId>,
     /// Volumes that an instance takes at most.
@@ -176,7 +183,7 @@ pub struct World {
 }
 
 impl Clone for World {
-    /// Another world that looks the same; what happens in one does not happen in the other.
+    /// An independent copy of the world.
     fn clone(&self) -> World {
         World {
             state: Mutex::new(self.state().clone()),
@@ -202,12 +209,12 @@ impl World {
                 StackResource {
                     resource_type: "AWS::EC2::Instance".to_owned(),
                     physical_id: Some("i-1".to_owned()),
-                    status: "CREATE_COMPLETE".to_owned(),
+                    status: "CREATE_COMPLETE".into(),
                 },
             );
             let instance = Instance {
                 id: InstanceId::new("i-1"),
-                state: "running".to_owned(),
+                state: "running".into(),
                 zone: "us-west-2a".to_owned(),
                 devices: Vec::new(),
             };
@@ -223,12 +230,15 @@ impl World {
         let point = format!("arn:aws:ec2:us-west-2::snapshot/snap-{n}");
         let volume = Volume {
             id: VolumeId::new(format!("vol-{n}")),
-            state: "available".to_owned(),
+            state: "available".into(),
             zone: "us-west-2a".to_owned(),
             attachments: Vec::new(),
             key: None,
             restore_test: false,
             owner: None,
+            size: Some(8),
+            encrypted: Some(true),
+            snapshot: Some(format!("snap-{n}")),
         };
         state.volumes.insert(volume.id.clone(), volume);
         let tags = [
@@ -254,6 +264,7 @@ impl World {
             source_resource: None,
             iam_role: Arn::parse(RESTORE_ROLE).ok(),
             restore_test: false,
+            created: None,
             completed: FakeClock::new()
                 .now()
                 .checked_sub_signed(chrono::TimeDelta::seconds(42)),
@@ -261,7 +272,7 @@ impl World {
         state.restore_jobs.insert(job.id.to_string(), job);
     }
 
-    /// Everything in the world, to arrange it and to look at it.
+    /// The state of the world, to set up and to check.
     pub fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -331,6 +342,22 @@ fn not_found(operation: &'static str, subject: &str) -> Error {
     ))
 }
 
+fn too_many_values(operation: &'static str) -> Error {
+    Error::Permanent(
+        Fault::new(operation, "filter", "too many values", "Ask for fewer.")
+            .with_code("FilterLimitExceeded"),
+    )
+}
+
+/// Makes a volume in the state `creating` available after `reads` reads.
+fn create_in_time(reads: &mut Option<usize>, volume: &mut Volume) {
+    match reads {
+        Some(0) if volume.state.as_str() == "creating" => volume.state = "available".into(),
+        Some(reads) => *reads = reads.saturating_sub(1),
+        None => {}
+    }
+}
+
 /// The IAM action that the tags of this recovery point are asked for with.
 ///
 /// # Errors
@@ -348,72 +375,8 @@ pub fn tags_operation(point: &RecoveryPointArn) -> Result<&'static str, Error> {
     }
 }
 
-impl RestoreJobs for World {
-    async fn restore_job(&self, id: &RestoreJobId) -> Result<RestoreJob, Error> {
-        let operation = "backup:DescribeRestoreJob";
-        self.call(operation, id.as_str(), |state| {
-            state
-                .restore_jobs
-                .get(id.as_str())
-                .cloned()
-                .ok_or_else(|| not_found(operation, id.as_str()))
-        })
-    }
-}
-
-/// Restore jobs on one page of the world's listing.
-pub const JOBS_ON_A_PAGE: usize = 3;
-
-impl Restores for World {
-    async fn restores(
-        &self,
-        _since: DateTime<Utc>,
-        page: Option<&str>,
-    ) -> Result<Page<RestoreJob>, Error> {
-        self.call("backup:ListRestoreJobs", page.unwrap_or("first"), |state| {
-            let all: Vec<_> = state
-                .restore_jobs
-                .values()
-                .filter(|job| job.resource_type.as_deref() == Some(EBS))
-                .cloned()
-                .collect();
-            let from = page.and_then(|page| page.parse().ok()).unwrap_or(0);
-            let to = all.len().min(from + JOBS_ON_A_PAGE);
-            Ok(Page {
-                listed: all[from..to].to_vec(),
-                next: (to < all.len()).then(|| to.to_string()),
-            })
-        })
-    }
-
-    async fn volumes(&self, ids: &[VolumeId]) -> Result<Vec<Volume>, Error> {
-        self.call("ec2:DescribeVolumes", &ids.len().to_string(), |state| {
-            Ok(ids
-                .iter()
-                .filter_map(|id| state.volumes.get(id).cloned())
-                .collect())
-        })
-    }
-
-    async fn tags_together(
-        &self,
-        points: &[RecoveryPointArn],
-    ) -> Result<BTreeMap<RecoveryPointArn, Tags>, Error> {
-        self.call("ec2:DescribeTags", &points.len().to_string(), |state| {
-            Ok(points
-                .iter()
-                .filter(|point| matches!(point.tag_home(), TagHome::Ec2(_)))
-                .map(|point| {
-                    let tags = state.tags.get(point.as_str()).cloned();
-                    (point.clone(), tags.unwrap_or_default())
-                })
-                .collect())
-        })
-    }
-}
-
 impl RecoveryPointTags for World {
-    async fn tags(&self, point: &RecoveryPointArn) -> Result<Tags, Error> {
+    async fn list(&self, point: &RecoveryPointArn) -> Result<Tags, Error> {
         let operation = tags_operation(point)?;
         self.call(operation, point.as_str(), |state| {
             match (state.tags.get(point.as_str()), point.tag_home()) {
@@ -432,10 +395,49 @@ impl RecoveryPointTags for World {
             }
         })
     }
+    async fn list_together(
+        &self,
+        points: &[RecoveryPointArn],
+    ) -> Result<BTreeMap<RecoveryPointArn, Tags>, Error> {
+        self.call("ec2:DescribeTags", &points.len().to_string(), |state| {
+            Ok(points
+                .iter()
+                .filter(|point| matches!(point.tag_home(), TagHome::Ec2(_)))
+                .map(|point| {
+                    let tags = state.tags.get(point.as_str()).cloned();
+                    (point.clone(), tags.unwrap_or_default())
+                })
+                .collect())
+        })
+    }
+
+    async fn list_planned(&self, ids: &[&str]) -> Result<BTreeMap<String, Tags>, Error> {
+        let operation = "ec2:DescribeTags";
+        self.call(operation, &format!("{} snapshots", ids.len()), |state| {
+            if ids.len() > SNAPSHOTS_AT_ONCE {
+                return Err(too_many_values(operation));
+            }
+            Ok(ids
+                .iter()
+                .filter_map(|id| {
+                    let (_, tags) = state
+                        .tags
+                        .iter()
+                        .find(|(arn, _)| arn.ends_with(&format!("/{id}")))?;
+                    let planned: Tags = tags
+                        .iter()
+                        .filter(|(key, _)| PLANNED.contains(&key.as_str()))
+                        .map(|(key, value)| (key.clone(), value.clone()))
+                        .collect();
+                    (!planned.is_empty()).then(|| ((*id).to_owned(), planned))
+                })
+                .collect())
+        })
+    }
 }
 
 impl StackResources for World {
-    async fn stack_resource(
+    async fn describe(
         &self,
         stack: &str,
         logical_id: &str,
@@ -452,35 +454,53 @@ impl StackResources for World {
 }
 
 impl Volumes for World {
-    async fn volume(&self, id: &VolumeId) -> Result<Volume, Error> {
+    async fn describe(&self, id: &VolumeId) -> Result<Volume, Error> {
         let operation = "ec2:DescribeVolumes";
         self.call(operation, id.as_str(), |state| {
-            let looks = &mut state.looks_until_attached;
+            let reads = &mut state.reads_until_attached;
             let volume = state.volumes.get_mut(id).ok_or_else(|| {
                 Error::Retryable(
                     Fault::new(operation, id.as_str(), "not found", "Wait until it shows.")
                         .with_code("InvalidVolume.NotFound"),
                 )
             })?;
-            match &mut state.looks_until_created {
-                Some(0) if volume.state == "creating" => volume.state = "available".to_owned(),
-                Some(looks) => *looks = looks.saturating_sub(1),
-                None => {}
-            }
+            create_in_time(&mut state.reads_until_created, volume);
             for attachment in &mut volume.attachments {
-                if attachment.state == "attaching" {
-                    if *looks == 0 {
-                        attachment.state = "attached".to_owned();
+                if attachment.state.as_str() == "attaching" {
+                    if *reads == 0 {
+                        attachment.state = "attached".into();
                     } else {
-                        *looks -= 1;
+                        *reads -= 1;
                     }
                 }
             }
             let mut seen = volume.clone();
-            if !seen.attachments.is_empty() && state.looks_until_shown > 0 {
-                state.looks_until_shown -= 1;
-                seen.state = "available".to_owned();
+            if !seen.attachments.is_empty() && state.reads_until_shown > 0 {
+                state.reads_until_shown -= 1;
+                seen.state = "available".into();
                 seen.attachments.clear();
+            }
+            Ok(seen)
+        })
+    }
+
+    async fn list(&self, ids: &[VolumeId]) -> Result<Vec<Volume>, Error> {
+        let operation = "ec2:DescribeVolumes";
+        let subject = match ids {
+            [only] => only.to_string(),
+            ids => ids.len().to_string(),
+        };
+        self.call(operation, &subject, |state| {
+            if ids.len() > VOLUMES_AT_ONCE {
+                return Err(too_many_values(operation));
+            }
+            let looks = &mut state.reads_until_created;
+            let mut seen = Vec::new();
+            for id in ids {
+                if let Some(volume) = state.volumes.get_mut(id) {
+                    create_in_time(looks, volume);
+                    seen.push(volume.clone());
+                }
             }
             Ok(seen)
         })
@@ -495,7 +515,7 @@ impl Volumes for World {
         let operation = "ec2:AttachVolume";
         let subject = format!("{volume} {instance} {device}");
         let fault = |code: &str, message: &str| {
-            Fault::new(operation, subject.clone(), message, "Look again.").with_code(code)
+            Fault::new(operation, subject.clone(), message, "Retry.").with_code(code)
         };
         self.call(operation, &subject, |state| {
             // However often it is asked for this name.
@@ -505,7 +525,7 @@ impl Volumes for World {
                     return Ok(AttachAnswer::DeviceRefused(fault));
                 }
             } else if let Some((trouble, times @ 1..)) = state.attach_trouble {
-                // Without end where it is so many times.
+                // `usize::MAX` means always.
                 let left = times.saturating_sub(usize::from(times < usize::MAX));
                 state.attach_trouble = Some((trouble, left));
                 let fault = fault("Refused", "EC2 has something against it");
@@ -530,7 +550,7 @@ impl Volumes for World {
             ) else {
                 return Err(not_found(operation, &subject));
             };
-            if volume.state != "available" {
+            if volume.state.as_str() != "available" {
                 return Ok(AttachAnswer::Contested(fault(
                     "VolumeInUse",
                     "already attached",
@@ -563,12 +583,13 @@ impl Volumes for World {
                     "too many",
                 )));
             }
-            let attached = state.looks_until_attached == 0;
-            volume.state = "in-use".to_owned();
+            let attached = state.reads_until_attached == 0;
+            volume.state = "in-use".into();
             volume.attachments.push(Attachment {
                 instance: instance.id.clone(),
                 device: device.as_str().to_owned(),
-                state: if attached { "attached" } else { "attaching" }.to_owned(),
+                state: if attached { "attached" } else { "attaching" }.into(),
+                since: None,
             });
             instance
                 .devices
@@ -580,7 +601,7 @@ impl Volumes for World {
 }
 
 impl Instances for World {
-    async fn instance(&self, id: &InstanceId) -> Result<Instance, Error> {
+    async fn describe(&self, id: &InstanceId) -> Result<Instance, Error> {
         let operation = "ec2:DescribeInstances";
         self.call(operation, id.as_str(), |state| {
             state
@@ -591,7 +612,7 @@ impl Instances for World {
         })
     }
 
-    async fn stack_instances(&self, stack: &str, logical_id: &str) -> Result<Vec<Instance>, Error> {
+    async fn list_of_stack(&self, stack: &str, logical_id: &str) -> Result<Vec<Instance>, Error> {
         let subject = format!("{stack}/{logical_id}");
         self.call("ec2:DescribeInstances", &subject, |state| {
             let resource = state
@@ -603,7 +624,21 @@ impl Instances for World {
         })
     }
 
-    async fn group(&self, name: &str) -> Result<Option<Group>, Error> {
+    async fn list_of_group(&self, group: &str) -> Result<Vec<Instance>, Error> {
+        self.call("ec2:DescribeInstances", group, |state| {
+            let ids = state.groups.get(group).cloned().unwrap_or_default();
+            Ok(ids
+                .iter()
+                .filter_map(|id| state.instances.get(id))
+                .filter(|instance| matches!(instance.state.as_str(), "pending" | "running"))
+                .cloned()
+                .collect())
+        })
+    }
+}
+
+impl AutoScalingGroups for World {
+    async fn describe(&self, name: &str) -> Result<Option<Group>, Error> {
         self.call("autoscaling:DescribeAutoScalingGroups", name, |state| {
             let Some(ids) = state.groups.get(name) else {
                 return Ok(None);
@@ -627,22 +662,10 @@ impl Instances for World {
             }))
         })
     }
-
-    async fn group_instances(&self, group: &str) -> Result<Vec<Instance>, Error> {
-        self.call("ec2:DescribeInstances", group, |state| {
-            let ids = state.groups.get(group).cloned().unwrap_or_default();
-            Ok(ids
-                .iter()
-                .filter_map(|id| state.instances.get(id))
-                .filter(|instance| matches!(instance.state.as_str(), "pending" | "running"))
-                .cloned()
-                .collect())
-        })
-    }
 }
 
 impl OpsItems for World {
-    async fn find(&self, key: &ItemKey) -> Result<Vec<OpsItem>, Error> {
+    async fn list(&self, key: &ItemKey) -> Result<Vec<OpsItem>, Error> {
         self.call("ssm:DescribeOpsItems", key.as_str(), |state| {
             Ok(state
                 .items
@@ -654,7 +677,7 @@ impl OpsItems for World {
         })
     }
 
-    async fn open(&self, kind: &'static str) -> Result<Vec<OpsItem>, Error> {
+    async fn list_open(&self, kind: &'static str) -> Result<Vec<OpsItem>, Error> {
         self.call("ssm:DescribeOpsItems", &format!("open {kind}s"), |state| {
             Ok(state
                 .items
@@ -677,6 +700,13 @@ impl OpsItems for World {
                 .find(|stored| stored.item.id == *id)
                 .map(|stored| stored.item.clone())
                 .ok_or_else(|| not_found(operation, id.as_str()))
+        })
+    }
+
+    async fn find(&self, id: &OpsItemId) -> Result<Option<OpsItem>, Error> {
+        self.call("ssm:GetOpsItem", id.as_str(), |state| {
+            let stored = state.items.iter().find(|stored| stored.item.id == *id);
+            Ok(stored.map(|stored| stored.item.clone()))
         })
     }
 
@@ -767,7 +797,7 @@ impl OpsItems for World {
 }
 
 impl Notifications for World {
-    async fn notify(&self, notification: &Notification) -> Result<(), Error> {
+    async fn publish(&self, notification: &Notification) -> Result<(), Error> {
         self.call("sns:Publish", &notification.subject, |state| {
             state
                 .problems

@@ -1,6 +1,26 @@
 //! Connects restored resources to the infrastructure of the recovery Region.
+//!
+//! | file | for all resource types |
+//! |---|---|
+//! | [`kind`] | what differs between types in the parts that they share |
+//! | [`skip`], `run_job` | which restores are integrated |
+//! | `run_tags` | the tags of the recovery point |
+//! | [`target`], [`auto_scaling`], `run_target` | the instance that the tags name |
+//! | [`refusal`], [`record`], `run_record` | refusals, failures and results in the OpsItem of the job |
+//! | [`run_reconcile`] | restores whose event was lost or came too early |
+//!
+//! Each type has a folder: [`volume`].
 
 pub mod auto_scaling;
-pub mod run;
+pub(crate) mod backoff;
+pub mod kind;
+pub mod record;
+pub mod refusal;
+mod run_job;
 pub mod run_reconcile;
+mod run_record;
+mod run_tags;
+pub(crate) mod run_target;
+pub mod skip;
+pub mod target;
 pub mod volume;

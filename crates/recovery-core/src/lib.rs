@@ -10,7 +10,7 @@
 //! | each job has an OpsItem | [`event::backup`], [`track`] | [`track::run`] |
 //! | which recovery points, in which order | [`plan`] | [`plan::run`] |
 //! | a restore starts; a restore test is validated | [`restore`] | [`restore::run`], [`restore::run_test_validation`] |
-//! | a restored volume is attached | [`tags`], [`integrate`] | [`integrate::run`], [`integrate::run_reconcile`] |
+//! | a restored volume is attached | [`tags`], [`integrate`] | [`integrate::volume::run`], [`integrate::run_reconcile`] |
 //! | the traffic moves | [`fail_over`] | [`fail_over::run`], [`fail_over::run_region_switch`] |
 //! | the achieved RTO and RPO | [`report`] | [`report::run`] |
 
@@ -19,6 +19,7 @@ pub mod calls;
 pub mod detect;
 pub mod error;
 pub mod event;
+pub mod explanation;
 pub mod fail_over;
 #[cfg(feature = "fakes")]
 pub mod fakes;

@@ -2,34 +2,34 @@
 
 use crate::text;
 
-/// Longest text message, in bytes: an SMS holds 140, and SNS writes the first ten characters of the
-/// topic's display name before it, with `> `. What is longer is sent, and paid for, as several.
+/// Longest text message, in bytes. An SMS has 140. SNS prefixes the first ten characters of the topic's
+/// display name and `> `. A longer text is sent, and charged, as several messages.
 pub const TEXT_MESSAGE_LIMIT: usize = 140 - "RAPID RECO> ".len();
 
-/// A message for people.
+/// A message to operators.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notification {
-    /// One line. What SNS does not take in a subject is left out: see [`Notification::limited_subject`].
+    /// One line. See [`Notification::limited_subject`] for what SNS accepts.
     pub subject: String,
-    /// What a text message says after the subject: where to look, or what to do. It is short, since all
-    /// of it has to fit: see [`Notification::text_message`].
+    /// The end of a text message, after the subject: the id of the OpsItem, or what to do. It is short: see
+    /// [`Notification::text_message`].
     pub pointer: String,
-    /// Plain text: what, where, since when, what was done, what to do.
+    /// Plain text: what happened, why, what was done, what to do.
     pub message: String,
     /// For subscription filters.
     pub attributes: Vec<(&'static str, String)>,
 }
 
 impl Notification {
-    /// The subject as SNS takes it: ASCII, under 100 characters, no control characters.
+    /// The subject as SNS accepts it: ASCII, at most 99 characters, no control characters.
     /// <https://docs.aws.amazon.com/sns/latest/api/API_Publish.html>
     pub fn limited_subject(&self) -> String {
         let limited: String = ascii(&self.subject).chars().take(99).collect();
         limited.trim_end().to_owned()
     }
 
-    /// The message as a phone gets it: the subject and the pointer in one SMS. Where both are too long,
-    /// the subject is cut: it is ASCII, since any other character would halve what fits.
+    /// The text message: subject and pointer in one SMS. If both together are too long, the subject is cut.
+    /// All characters are ASCII, because another one would halve the length of an SMS.
     pub fn text_message(&self) -> String {
         let mut pointer = ascii(&self.pointer);
         pointer.truncate(TEXT_MESSAGE_LIMIT / 2);
@@ -41,7 +41,7 @@ impl Notification {
         format!("{subject}{end} {pointer}").trim_end().to_owned()
     }
 
-    /// The message within the 256 KiB of SNS, line by line without what a reader could not see.
+    /// The message without invisible characters, within the 256 KiB of SNS.
     pub fn limited_message(&self) -> String {
         text::within(&text::lines(&self.message), 250_000)
     }
@@ -71,17 +71,17 @@ mod tests {
     }
 
     #[test]
-    fn a_text_message_says_what_and_where_to_look_in_one_sms() {
+    fn text_message_fits_one_sms_and_keeps_the_pointer() {
         assert_eq!(
-            text("Recovery of shop is whole after 22 min", "OpsItem oi-1."),
-            "Recovery of shop is whole after 22 min. OpsItem oi-1."
+            text("Recovery of shop complete: RTO 22 min", "OpsItem oi-1."),
+            "Recovery of shop complete: RTO 22 min. OpsItem oi-1."
         );
         assert_eq!(text("Alarm a in us-west-2.", ""), "Alarm a in us-west-2.");
         assert_eq!(
             text("Störung\n🌊", "OpsItem oi-1."),
             "St?rung ?. OpsItem oi-1."
         );
-        // The title makes way for where to look.
+        // A long title is truncated, not the pointer.
         let long = text(&"alarm ".repeat(60), "OpsItem oi-0123456789ab.");
         assert!(long.len() <= TEXT_MESSAGE_LIMIT, "{long}");
         assert!(long.ends_with("... OpsItem oi-0123456789ab."), "{long}");

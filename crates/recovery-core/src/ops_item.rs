@@ -1,7 +1,7 @@
-//! OpsItems: one for each incident and each job, found again by its key.
+//! OpsItems: one for each incident and each job, identified by its key.
 //!
-//! OpsCenter keeps the state of this system (there is no database): what has been done about a
-//! job or incident is read from its OpsItem, never assumed. Limits are those of `CreateOpsItem`:
+//! There is no database: the state of a job or an incident is read from its OpsItem. Limits are those of
+//! `CreateOpsItem`:
 //! <https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_CreateOpsItem.html>.
 
 pub mod run;
@@ -17,7 +17,7 @@ use crate::error::Error;
 use crate::notification::Notification;
 use crate::text;
 
-/// The source of all OpsItems of this system. It must not contain the words aws, amazon or amzn.
+/// The source of all OpsItems of this system. OpsCenter refuses the words aws, amazon and amzn in it.
 pub const SOURCE: &str = "rapid-recovery";
 /// Operational data: the item's [`ItemKey`], searchable.
 pub const KEY: &str = "recovery:key";
@@ -27,10 +27,12 @@ pub const KIND: &str = "recovery:kind";
 pub const INCIDENT: &str = "incident";
 /// The [`KIND`] of the OpsItems of restore jobs.
 pub const RESTORE: &str = "restore";
-/// The [`KIND`] of the OpsItems of recoveries that no incident's OpsItem stands for.
+/// The [`KIND`] of the OpsItems of recoveries that have no OpsItem of an incident.
 pub const RECOVERY: &str = "recovery";
-/// Operational data of an incident: when its trouble began, as the first signal told it.
+/// Operational data of an incident: when it began, according to its first signal.
 pub const BEGAN: &str = "recovery:began";
+/// Operational data: what operators were notified of.
+pub(crate) const NOTIFIED: &str = "recovery:notified";
 /// Operational data that OpsCenter shows as related resources.
 pub const RESOURCES: &str = "/aws/resources";
 /// Longest title, in characters.
@@ -40,18 +42,17 @@ pub const DESCRIPTION_LIMIT: usize = 2048;
 /// Largest value of operational data, in bytes (20 KB; counted as 20,000 to be on the safe side).
 pub const DATA_LIMIT: usize = 20_000;
 
-/// Longest [`ItemKey`], in bytes: it has to fit where OpsCenter is asked for it, too.
+/// Longest [`ItemKey`], in bytes. It must also fit into the filter of `DescribeOpsItems`.
 pub const KEY_LIMIT: usize = 500;
 
-/// What an OpsItem is about; the same for every event and every function that speaks of it.
+/// Identifies the subject of an OpsItem. Every event and every function about it uses the same key.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ItemKey(String);
 
 impl ItemKey {
-    /// The key of `kind` (`restore-job`, `health-event`, …) with `id`. What would mean something where
-    /// a key is handed on is replaced: in JSON, in Markdown, and in the parameters of a runbook,
-    /// where Systems Manager resolves `{{ssm:name}}`. A key that was changed for that, or cut because it
-    /// is too long, ends in a digest of the whole, so that it stays its own.
+    /// The key of `kind` (`restore-job`, `health-event`, …) with `id`. Characters with a meaning in JSON, in
+    /// Markdown, or in the parameters of a runbook (Systems Manager resolves `{{ssm:name}}`) are replaced. If
+    /// a key was changed or cut, it has a digest of the original at its end, so that it stays unique.
     pub fn new(kind: &str, id: &str) -> ItemKey {
         let whole = format!("{kind}/{id}");
         let meaning = ['"', '\\', '{', '}', '`', '<', '>'];
@@ -68,20 +69,18 @@ impl ItemKey {
         ItemKey(key)
     }
 
-    /// The key as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The string by which OpsCenter tells duplicates. It ignores case, so the key alone could stand for
-    /// two incidents: those of the alarms `Down` and `down`. The digest, of the key as it is written,
-    /// keeps them apart.
+    /// The deduplication string for OpsCenter. OpsCenter ignores case, so the key alone could identify two
+    /// incidents, for example those of the alarms `Down` and `down`. The digest distinguishes them.
     pub fn dedup(&self) -> String {
         format!("{}#{}", self.0, digest(&self.0))
     }
 
-    /// A UUID that is always the same for this key and `purpose`: a client token that makes an
-    /// API call idempotent for an incident.
+    /// A UUID derived from this key and `purpose`: a client token that makes an API call idempotent for an
+    /// incident.
     pub fn token(&self, purpose: &str) -> String {
         use sha2::{Digest, Sha256};
         let digest = Sha256::new()
@@ -91,7 +90,7 @@ impl ItemKey {
             .finalize();
         let mut bytes = [0_u8; 16];
         bytes.copy_from_slice(&digest[..16]);
-        // Version 8 and the variant of RFC 9562: a UUID made from a digest of one's own.
+        // Version 8 and the variant of RFC 9562: a UUID with custom content.
         bytes[6] = bytes[6] & 0x0f | 0x80;
         bytes[8] = bytes[8] & 0x3f | 0x80;
         let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -119,21 +118,21 @@ impl fmt::Display for ItemKey {
     }
 }
 
-/// How bad it is. OpsCenter shows 1 as critical.
+/// The severity of an OpsItem. OpsCenter shows 1 as critical.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Severity {
     /// The workload's Region is down.
     Critical,
     /// Data is being lost, or a recovery is stuck, until someone acts.
     High,
-    /// To be looked at.
+    /// To be checked.
     Medium,
     /// For the record.
     Low,
 }
 
 impl Severity {
-    /// `"1"` to `"4"`, as OpsCenter writes it.
+    /// `"1"` to `"4"`.
     pub fn as_str(self) -> &'static str {
         match self {
             Severity::Critical => "1",
@@ -144,27 +143,24 @@ impl Severity {
     }
 }
 
-/// The life of an OpsItem, as far as it matters here.
+/// The status of an OpsItem, reduced to what matters here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
-    /// Open, in progress or anything else that is not over.
+    /// Open, in progress, or any other status that is not final.
     Open,
     /// Resolved or closed.
     Resolved,
 }
 
-/// An OpsItem to be created.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewOpsItem {
-    /// What it is about.
     pub key: ItemKey,
-    /// One line, in words.
+    /// One line.
     pub title: String,
-    /// Markdown: what happened, what it means, what to do.
+    /// Markdown: what happened, why, what was done, what to do.
     pub description: String,
-    /// How bad it is.
     pub severity: Severity,
-    /// `Availability`, `Recovery`, …: the categories OpsCenter offers.
+    /// A category of OpsCenter: `Availability`, `Recovery`, …
     pub category: &'static str,
     /// Operational data by key, searchable.
     pub data: BTreeMap<&'static str, String>,
@@ -187,7 +183,7 @@ impl NewOpsItem {
     }
 }
 
-/// ARNs as OpsCenter lists related resources, or nothing when there are none; as many as fit.
+/// ARNs in OpsCenter's format for related resources: as many as fit. `None` if there are none.
 fn listed<'a>(arns: impl Iterator<Item = &'a str>) -> Option<String> {
     let mut listed = Vec::new();
     let mut length = 2;
@@ -202,7 +198,7 @@ fn listed<'a>(arns: impl Iterator<Item = &'a str>) -> Option<String> {
     (!listed.is_empty()).then(|| serde_json::Value::Array(listed).to_string())
 }
 
-/// The related resources `known` of an item with `more`, or nothing when that changes nothing.
+/// The related resources `known` of an item together with `more`; `None` if `more` adds none.
 pub(crate) fn with_resources(known: Option<&str>, more: &[Arn]) -> Option<String> {
     let known: Vec<serde_json::Value> = known
         .and_then(|known| serde_json::from_str(known).ok())
@@ -220,13 +216,13 @@ pub(crate) fn with_resources(known: Option<&str>, more: &[Arn]) -> Option<String
     listed(arns.iter().copied()).filter(|_| arns.len() > before)
 }
 
-/// An OpsItem as it stands in OpsCenter.
+/// An OpsItem in OpsCenter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OpsItem {
-    /// Its id.
     pub id: OpsItemId,
-    /// Whether it is over.
     pub status: Status,
+    /// When it was created; `None` if this is not known.
+    pub created: Option<DateTime<Utc>>,
     /// Its operational data.
     pub data: BTreeMap<String, String>,
 }
@@ -234,24 +230,20 @@ pub struct OpsItem {
 /// The answer to creating an OpsItem.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Claim {
-    /// There was none that is open; now there is.
     Created(OpsItemId),
-    /// There is one already: this is the handle to go on with.
+    /// OpsCenter refused a duplicate. This is the open one.
     Existing(OpsItemId),
 }
 
-/// A change to an OpsItem. What is absent stays as it is.
+/// A change to an OpsItem. A field that is absent stays unchanged.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct OpsItemChange {
-    /// New title.
     pub title: Option<String>,
-    /// New description (Markdown).
+    /// Markdown.
     pub description: Option<String>,
-    /// New severity.
     pub severity: Option<Severity>,
-    /// New status.
     pub status: Option<Status>,
-    /// Items that share something with this one, in place of those listed so far.
+    /// Related OpsItems. They replace those listed so far.
     pub related: Option<Vec<OpsItemId>>,
     /// Operational data to add or replace.
     pub data: BTreeMap<&'static str, String>,
@@ -277,31 +269,40 @@ fn limited_description(description: &str) -> String {
     text::markdown_within(&text::lines(description), DESCRIPTION_LIMIT)
 }
 
-/// The item, or `None` where OpsCenter's quota lets none be created. Whatever else is to be done goes on
-/// without it; an alarm counts this line of the log, which contains the error's code.
+/// The item, or `None` if OpsCenter's quota is used up. The caller continues without the item. An alarm
+/// counts the log line, which contains the error code.
 ///
 /// # Errors
 /// All others.
 pub(crate) fn unless_at_quota<T>(item: Result<T, Error>) -> Result<Option<T>, Error> {
     match item {
         Err(error) if error.is_ops_item_quota() => {
-            tracing::error!(%error, "an OpsItem is not created");
+            tracing::error!(%error, "the OpsItem was not created");
             Ok(None)
         }
         item => item.map(Some),
     }
 }
 
-/// In a message, in place of the id of an OpsItem that could not be created.
+/// Replaces the id of an OpsItem in a message, if it could not be created.
 pub(crate) const NOT_CREATED: &str =
     "not created: the account's quota of OpsItems in this Region is used up";
 
+/// The id of an OpsItem in a message, or why there is none.
+pub(crate) fn item_named(item: &Result<Option<OpsItemId>, Error>) -> &str {
+    match item {
+        Ok(Some(id)) => id.as_str(),
+        Ok(None) => NOT_CREATED,
+        Err(_) => "could not be created or updated",
+    }
+}
+
 impl NewOpsItem {
-    /// The message to operators in place of this item, where OpsCenter's quota lets it not be created.
+    /// The notification that replaces this item if OpsCenter's quota is used up.
     pub(crate) fn notification(&self) -> Notification {
         Notification {
             subject: self.title.clone(),
-            pointer: "No OpsItem: quota used up. See e-mail.".to_owned(),
+            pointer: "No OpsItem: quota used up. Read the email.".to_owned(),
             message: format!(
                 "{title}.\n\n{description}\n\nOpsItem: {NOT_CREATED}\n",
                 title = text::one_line(&self.title),
@@ -316,7 +317,7 @@ impl NewOpsItem {
 }
 
 impl NewOpsItem {
-    /// This item as it stands in OpsCenter once created under `id`.
+    /// This item after it was created as `id`.
     pub fn as_created(&self, id: OpsItemId) -> OpsItem {
         let own = [(KEY.to_owned(), self.key.as_str().to_owned())];
         let data = self
@@ -326,6 +327,7 @@ impl NewOpsItem {
         OpsItem {
             id,
             status: Status::Open,
+            created: None,
             data: own.into_iter().chain(data).collect(),
         }
     }
@@ -347,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn every_field_stays_within_its_limit_and_says_when_it_was_cut() {
+    fn truncates_fields_to_their_limits_and_marks_it() {
         let item = item();
         assert_eq!(item.limited_title().len(), TITLE_LIMIT);
         assert!(!item.limited_title().contains('\n'));
@@ -356,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn resources_are_added_once_and_as_far_as_they_fit() {
+    fn adds_resources_once_up_to_the_limit() {
         let arn = |n: usize| {
             Arn::parse(&format!(
                 "arn:aws:ec2:us-west-2:111122223333:volume/vol-{n}"
@@ -372,7 +374,7 @@ mod tests {
         assert_eq!(with_resources(Some(&one), &[arn(1)]), None);
         let two = with_resources(Some(&one), &[arn(2), arn(1)]).unwrap();
         assert!(two.contains("vol-1") && two.contains("vol-2"), "{two}");
-        // What a person wrote there by hand is no reason to fail.
+        // An invalid value from a user is replaced.
         assert_eq!(with_resources(Some("by hand"), &[arn(1)]), Some(one));
         let many: Vec<Arn> = (0..1000).map(arn).collect();
         let many = with_resources(None, &many).unwrap();
@@ -382,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn the_source_is_one_that_opscenter_takes() {
+    fn source_and_key_avoid_reserved_prefixes() {
         for word in ["aws", "amazon", "amzn"] {
             assert!(!SOURCE.contains(word));
         }
@@ -392,7 +394,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_key_is_cut_and_stays_its_own() {
+    fn truncated_keys_stay_unique() {
         let short = ItemKey::new("alarm", &"x".repeat(KEY_LIMIT - 6));
         assert_eq!(short.as_str().len(), KEY_LIMIT);
         assert!(short.as_str().ends_with('x'));
@@ -415,7 +417,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_that_differ_in_case_only_have_other_deduplication_strings() {
+    fn keys_that_differ_in_case_have_different_deduplication_strings() {
         let dedup = |id: &str| ItemKey::new("alarm", id).dedup();
         assert_eq!(dedup("down"), dedup("down"));
         assert_ne!(dedup("Down").to_lowercase(), dedup("down").to_lowercase());
@@ -427,7 +429,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_means_nothing_where_it_is_handed_on() {
+    fn keys_contain_no_special_characters() {
         let keys = [
             "a{{ssm:x}}",
             "a--ssm:x--",
@@ -452,7 +454,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_a_uuid_that_belongs_to_key_and_purpose() {
+    fn token_is_a_uuid_derived_from_key_and_purpose() {
         let key = ItemKey::new("health-event", "arn:1");
         let token = key.token("recover");
         assert_eq!(token, key.token("recover"));
@@ -466,13 +468,4 @@ mod tests {
         assert!(token.chars().all(|c| c == '-' || c.is_ascii_hexdigit()));
         assert_eq!(token.as_bytes()[14], b'8');
     }
-}
-
-/// An OpsItem and when it was created.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DatedItem {
-    /// The item.
-    pub item: OpsItem,
-    /// When it was created.
-    pub created: Option<DateTime<Utc>>,
 }

@@ -1,4 +1,4 @@
-//! What a function answers when it did not fail.
+//! The answer of a function that did not fail.
 
 use std::collections::BTreeMap;
 
@@ -9,9 +9,8 @@ use crate::aws::arn::OpsItemId;
 
 /// The answer of a function, as JSON: `{"outcome": "integrated", "volumeId": "vol-…", …}`.
 ///
-/// `outcome` and `reason` are kebab-case words that a state machine can branch on; the other
-/// members are ids and numbers, present where there is something to name or to count. The answers of
-/// planner and reporter have more: see [`Outcome::with_member`].
+/// `outcome` and `reason` are kebab-case words that a state machine can branch on. The other members are
+/// ids and numbers. The answers of planner and reporter have more: see [`Outcome::with_member`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Outcome {
     outcome: &'static str,
@@ -46,28 +45,26 @@ impl Outcome {
         Outcome::new("already-integrated", None)
     }
 
-    /// Nothing to do for this input, and why.
+    /// This input needs no action. `reason` says why.
     pub fn ignored(reason: &'static str) -> Outcome {
         Outcome::new("ignored", Some(reason))
     }
 
-    /// The plan is made, and kept.
     pub fn planned() -> Outcome {
         Outcome::new("planned", None)
     }
 
-    /// The restore is under way, or over: by this run, or one before it.
+    /// The restore job exists: this run or an earlier one started it.
     pub fn started() -> Outcome {
         Outcome::new("started", None)
     }
 
-    /// A rule forbids to go on; `reason` names the rule. People have been told, or the answer has
-    /// the remedy for who asked.
+    /// A rule forbids the step. `reason` is its code. Operators were notified, or the answer has the remedy.
     pub fn refused(reason: &'static str) -> Outcome {
         Outcome::new("refused", Some(reason))
     }
 
-    /// The signal was answered as the policy says.
+    /// The responses of the policy were carried out.
     pub fn responded() -> Outcome {
         Outcome::new("responded", None)
     }
@@ -77,8 +74,7 @@ impl Outcome {
         Outcome::new("tracked", None)
     }
 
-    /// The job has no OpsItem, since OpsCenter's quota lets none be created. Operators were notified of
-    /// what needs them.
+    /// The job has no OpsItem, because OpsCenter's quota is used up. Operators were notified if they must act.
     pub fn untracked() -> Outcome {
         Outcome::new("untracked", Some("ops-item-quota"))
     }
@@ -88,7 +84,7 @@ impl Outcome {
         Outcome::new("resolved", None)
     }
 
-    /// The restores of late were looked at; the counts say what became of them.
+    /// The recent restores were checked. The counts have the results.
     pub fn reconciled() -> Outcome {
         Outcome::new("reconciled", None)
     }
@@ -98,48 +94,48 @@ impl Outcome {
         Outcome::new("verified", None)
     }
 
-    /// Planned items are left that are not restored or not attached.
+    /// Some planned items are not restored or not attached.
     pub fn unfinished() -> Outcome {
         Outcome::new("unfinished", None)
     }
 
-    /// The report of the recovery is kept, and people were told of it.
+    /// The report of the recovery is stored, and operators were notified.
     pub fn reported() -> Outcome {
         Outcome::new("reported", None)
     }
 
-    /// The execution was redriven: the recovery goes on.
+    /// The execution was redriven: the recovery continues.
     pub fn resumed() -> Outcome {
         Outcome::new("resumed", None)
     }
 
-    /// A restore test has its result, by this run; `validation` says which.
+    /// This run reported the result of a restore test, in `validation`.
     pub fn validated() -> Outcome {
         Outcome::new("validated", None)
     }
 
-    /// A restore test had its result before this run.
+    /// The restore test had a result before this run.
     pub fn already_validated() -> Outcome {
         Outcome::new("already-validated", None)
     }
 
-    /// The routing controls are as wanted, by this run.
+    /// This run set the routing controls.
     pub fn shifted() -> Outcome {
         Outcome::new("shifted", None)
     }
 
-    /// The routing controls were as wanted before this run.
+    /// The routing controls were set before this run.
     pub fn already_shifted() -> Outcome {
         Outcome::new("already-shifted", None)
     }
 
-    /// The recovery of the whole workload has come to its end.
+    /// The recovery of the workload succeeded.
     pub fn recovered() -> Outcome {
         Outcome::new("recovered", None)
     }
 
-    /// Adds an id, under the name it has in the answer (camelCase). The answer is logged: an id of
-    /// unknown origin that is no name but half a payload is cut.
+    /// Adds an id under its name in the answer (camelCase). The answer is logged, so a foreign id is cut at
+    /// 1,000 bytes.
     #[must_use]
     pub fn with(mut self, name: &'static str, id: impl Into<String>) -> Outcome {
         let id = crate::text::within(&crate::text::one_line(&id.into()), 1_000);
@@ -147,7 +143,7 @@ impl Outcome {
         self
     }
 
-    /// Adds the id of the OpsItem, or that OpsCenter's quota let none be created.
+    /// Adds the id of the OpsItem. `None`: not created, because OpsCenter's quota is used up.
     #[must_use]
     pub fn with_item(self, item: Option<&OpsItemId>) -> Outcome {
         match item {
@@ -156,23 +152,23 @@ impl Outcome {
         }
     }
 
-    /// Adds a number, under the name it has in the answer (camelCase).
+    /// Adds a number under its name in the answer (camelCase).
     #[must_use]
     pub fn with_count(mut self, name: &'static str, count: usize) -> Outcome {
         self.counts.insert(name, count);
         self
     }
 
-    /// Adds what is more than an id, under the name it has in the answer (camelCase). No log gets it.
+    /// Adds a value under its name in the answer (camelCase). It is not logged.
     #[must_use]
     pub fn with_member(mut self, name: &'static str, value: Value) -> Outcome {
         self.members.insert(name, value);
         self
     }
 
-    /// The outcome as a log gets it: kind, reason, ids and numbers.
+    /// The outcome for the log: without the members that [`Outcome::with_member`] added.
     #[must_use]
-    pub fn for_the_log(&self) -> Outcome {
+    pub fn redacted(&self) -> Outcome {
         Outcome {
             outcome: self.outcome,
             reason: self.reason,
@@ -187,22 +183,20 @@ impl Outcome {
         self.outcome
     }
 
-    /// The rule behind an `ignored` or `refused`.
+    /// The reason code of `ignored` and `refused`.
     pub fn reason(&self) -> Option<&'static str> {
         self.reason
     }
 
-    /// The number that was added under `name`.
     pub fn count(&self, name: &str) -> Option<usize> {
         self.counts.get(name).copied()
     }
 
-    /// The id that was added under `name`.
     pub fn id(&self, name: &str) -> Option<&str> {
         self.ids.get(name).map(String::as_str)
     }
 
-    /// What was added under `name` as more than an id.
+    /// The value that [`Outcome::with_member`] added.
     pub fn member(&self, name: &str) -> Option<&Value> {
         self.members.get(name)
     }

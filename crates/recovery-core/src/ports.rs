@@ -1,6 +1,15 @@
-//! What the deciding code needs of the world: nouns of the field, one to four methods each.
+//! The ports: traits through which the core calls AWS.
 //!
-//! The adapters in `recovery-aws` are one implementation, the fakes the other.
+//! A port is a noun of one AWS service, such as [`Volumes`]. Its methods are the verbs of the service's
+//! API, and each calls one operation: all its pages, or the one page that a [`Page`] returns. The adapters in
+//! `recovery-aws` implement the ports, and so does `World` of the fakes.
+//!
+//! Each phase of a recovery has a trait with an accessor for each port that it uses, such as
+//! [`IntegrationPorts`], so that the code reads `ports.volumes().attach(…)`. A function that uses one port
+//! takes this port.
+//!
+//! A new port takes its trait here, an accessor in each phase that uses it, an adapter in `recovery-aws`,
+//! its fake, and its place in `Intercepted`, through which all tests inject faults.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,168 +19,151 @@ use chrono::{DateTime, Utc};
 use crate::aws::arn::{InstanceId, OpsItemId, RecoveryPointArn, RestoreJobId, VolumeId};
 use crate::aws::auto_scaling::Group;
 use crate::aws::backup::{
-    Job, RecoveryPoint, Report, RestoreJob, RestoreRequest, RestoreTest, StartAnswer,
+    RecoveryPoint, Report, RestoreJob, RestoreRequest, RestoreTest, StartAnswer,
 };
 use crate::aws::cloudformation::StackResource;
-use crate::aws::ec2::{
-    AttachAnswer, DeviceName, Instance, RecoveredVolume, Snapshot, TestVolume, Volume,
-};
+use crate::aws::ec2::{AttachAnswer, DeviceName, Instance, Snapshot, Volume};
 use crate::aws::routing_control::{ClusterEndpoint, RoutingControl, ShiftAnswer, Switch};
 use crate::aws::step_functions::Execution;
 use crate::error::Error;
 use crate::notification::Notification;
-use crate::ops_item::{Claim, DatedItem, ItemKey, NewOpsItem, OpsItem, OpsItemChange};
+use crate::ops_item::{Claim, ItemKey, NewOpsItem, OpsItem, OpsItemChange};
 use crate::report::measures::Measures;
 use crate::tags::Tags;
-
-/// Restore jobs of AWS Backup.
-pub trait RestoreJobs {
-    /// The job, as AWS Backup knows it now.
-    fn restore_job(
-        &self,
-        id: &RestoreJobId,
-    ) -> impl Future<Output = Result<RestoreJob, Error>> + Send;
-}
 
 /// One page of a listing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page<T> {
-    /// What is on this page.
+    /// The entries of this page.
     pub listed: Vec<T>,
-    /// What to ask for the next page with, if there is one.
+    /// The token that asks for the next page, if there is one.
     pub next: Option<String>,
 }
 
-/// Restores of EBS volumes, many at a time.
-pub trait Restores {
-    /// One page of the jobs that restore an EBS volume and were created after `since`, whatever became
-    /// of them.
-    fn restores(
+/// Restore jobs of AWS Backup.
+pub trait RestoreJobs {
+    /// The job as it is now.
+    fn describe(&self, id: &RestoreJobId)
+    -> impl Future<Output = Result<RestoreJob, Error>> + Send;
+
+    /// One page of the jobs that were created at `since` or later, whatever their status, in any order.
+    /// With a resource type, only jobs that restore resources of this type.
+    fn list(
         &self,
+        resource_type: Option<&str>,
         since: DateTime<Utc>,
         page: Option<&str>,
     ) -> impl Future<Output = Result<Page<RestoreJob>, Error>> + Send;
 
-    /// Those of the volumes that there are, as they are now, in any order.
-    fn volumes(&self, ids: &[VolumeId]) -> impl Future<Output = Result<Vec<Volume>, Error>> + Send;
-
-    /// All tags of those recovery points whose tags can be asked for together, by recovery point.
-    fn tags_together(
+    /// Starts a restore job. As long as AWS Backup remembers the request's token, it does not start a
+    /// second job for it, but returns the first.
+    fn start(
         &self,
-        points: &[RecoveryPointArn],
-    ) -> impl Future<Output = Result<BTreeMap<RecoveryPointArn, Tags>, Error>> + Send;
+        request: &RestoreRequest,
+    ) -> impl Future<Output = Result<StartAnswer, Error>> + Send;
 }
 
-/// Restore tests of AWS Backup, and what they made.
+/// Restore tests of AWS Backup: restore jobs that a restore testing plan started.
 pub trait RestoreTests {
-    /// The restore job of a test, as AWS Backup knows it now.
-    fn restore_test(
+    /// The job of the test as it is now, and its result.
+    fn describe(
         &self,
         id: &RestoreJobId,
     ) -> impl Future<Output = Result<RestoreTest, Error>> + Send;
 
-    /// The volume as it is now, or nothing where EC2 does not know it.
-    fn test_volume(
-        &self,
-        id: &VolumeId,
-    ) -> impl Future<Output = Result<Option<TestVolume>, Error>> + Send;
-
-    /// The snapshot, or nothing where EC2 does not know it.
-    fn snapshot(&self, id: &str) -> impl Future<Output = Result<Option<Snapshot>, Error>> + Send;
-
-    /// Reports the result, which cannot be changed afterwards.
-    fn report(
+    /// Reports the result of the test. A result cannot be changed afterwards.
+    fn put_result(
         &self,
         id: &RestoreJobId,
         report: &Report,
     ) -> impl Future<Output = Result<(), Error>> + Send;
 }
 
-/// Tags of recovery points, wherever their service keeps them.
-pub trait RecoveryPointTags {
-    /// All tags of the recovery point, from every page.
-    fn tags(&self, point: &RecoveryPointArn) -> impl Future<Output = Result<Tags, Error>> + Send;
-}
-
 /// Recovery points in backup vaults.
 pub trait RecoveryPoints {
-    /// One page of the recovery points in the vault, in no order that can be relied on. In the place
-    /// of one of which AWS Backup names no ARN, no resource or no date there is nothing.
-    fn recovery_points(
+    /// One page of the recovery points in the vault, in any order. `None` stands for an entry without an
+    /// ARN, a resource or a date.
+    fn list(
         &self,
         vault: &str,
         page: Option<&str>,
     ) -> impl Future<Output = Result<Page<Option<RecoveryPoint>>, Error>> + Send;
+
+    /// The metadata that AWS Backup stored with the recovery point for its restore; `None` if the vault
+    /// does not contain the recovery point.
+    fn restore_metadata(
+        &self,
+        vault: &str,
+        point: &RecoveryPointArn,
+    ) -> impl Future<Output = Result<Option<BTreeMap<String, String>>, Error>> + Send;
 }
 
-/// How many snapshots and images can be asked for their tags at once: EC2 takes 200 values in all the
-/// filters of a call together, and the keys of the tags are asked for as well (`FilterLimitExceeded` in
+/// How many snapshots and images [`RecoveryPointTags::list_planned`] takes: EC2 accepts 200 values in all
+/// filters of a call together, and the keys of the tags are values, too (`FilterLimitExceeded` in
 /// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html>).
 pub const SNAPSHOTS_AT_ONCE: usize = 200 - crate::tags::PLANNED.len();
 
-/// Tags of many EBS snapshots and images at once.
-pub trait SnapshotTags {
-    /// Those [`PLANNED`](crate::tags::PLANNED) tags that each of these has, by id; one that has
-    /// none of them is absent. At most [`SNAPSHOTS_AT_ONCE`].
-    fn snapshot_tags(
+/// Tags of recovery points. Which service stores them follows from the ARN
+/// ([`tag_home`](RecoveryPointArn::tag_home)).
+pub trait RecoveryPointTags {
+    /// All tags of the recovery point, from every page.
+    fn list(&self, point: &RecoveryPointArn) -> impl Future<Output = Result<Tags, Error>> + Send;
+
+    /// All tags of those of the recovery points whose tags EC2 stores, by recovery point. At most 200.
+    fn list_together(
+        &self,
+        points: &[RecoveryPointArn],
+    ) -> impl Future<Output = Result<BTreeMap<RecoveryPointArn, Tags>, Error>> + Send;
+
+    /// The [`PLANNED`](crate::tags::PLANNED) tags of these snapshots and images, by id; without those
+    /// that have none of these tags. At most [`SNAPSHOTS_AT_ONCE`].
+    fn list_planned(
         &self,
         ids: &[&str],
     ) -> impl Future<Output = Result<BTreeMap<String, Tags>, Error>> + Send;
 }
 
-/// Where plans, records of restore jobs and reports are kept.
-pub trait PlanObjects {
-    /// Keeps `body` under `key`. What is kept there already stays as it is.
-    fn store(&self, key: &str, body: String) -> impl Future<Output = Result<(), Error>> + Send;
+/// Objects in the recovery bucket: plans, records of restore jobs, reports.
+pub trait Objects {
+    /// Stores `body` under `key`. An object that exists under this key stays as it is.
+    fn put(&self, key: &str, body: String) -> impl Future<Output = Result<(), Error>> + Send;
 
-    /// What is kept under `key`, if anything.
-    fn stored(&self, key: &str) -> impl Future<Output = Result<Option<String>, Error>> + Send;
-}
+    /// The object under `key`; `None` if there is none.
+    fn get(&self, key: &str) -> impl Future<Output = Result<Option<String>, Error>> + Send;
 
-/// Which objects are kept.
-pub trait KeptObjects {
     /// One page of the keys that begin with `prefix`, in any order.
-    fn kept(
+    fn list(
         &self,
         prefix: &str,
         page: Option<&str>,
     ) -> impl Future<Output = Result<Page<String>, Error>> + Send;
 }
 
-/// The beginning of restores.
-pub trait RestoreStarts {
-    /// What AWS Backup stored with the recovery point for its restore, or nothing where the
-    /// recovery point is not there.
-    fn restore_metadata(
-        &self,
-        vault: &str,
-        point: &RecoveryPointArn,
-    ) -> impl Future<Output = Result<Option<BTreeMap<String, String>>, Error>> + Send;
-
-    /// Starts the restore, once for each token that AWS Backup remembers.
-    fn start_restore(
-        &self,
-        request: &RestoreRequest,
-    ) -> impl Future<Output = Result<StartAnswer, Error>> + Send;
-}
-
 /// Resources of CloudFormation stacks in the recovery Region.
 pub trait StackResources {
-    /// The resource with this logical id, or nothing while stack or resource does not exist.
-    fn stack_resource(
+    /// The resource with this logical id; `None` if the stack or the resource does not exist.
+    fn describe(
         &self,
         stack: &str,
         logical_id: &str,
     ) -> impl Future<Output = Result<Option<StackResource>, Error>> + Send;
 }
 
+/// How many volumes [`Volumes::list`] takes: EC2 accepts 200 values in a filter
+/// (<https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Filtering.html>).
+pub const VOLUMES_AT_ONCE: usize = 200;
+
 /// EBS volumes.
 pub trait Volumes {
-    /// The volume as it is now.
-    fn volume(&self, id: &VolumeId) -> impl Future<Output = Result<Volume, Error>> + Send;
+    /// The volume as it is now. A volume that EC2 does not show is an error.
+    fn describe(&self, id: &VolumeId) -> impl Future<Output = Result<Volume, Error>> + Send;
 
-    /// Asks once, without any retry, to attach the volume. `AttachVolume` takes no client token:
-    /// after an error the caller looks again before it asks again.
+    /// The volumes with these ids that exist, as they are now, in any order. At most
+    /// [`VOLUMES_AT_ONCE`].
+    fn list(&self, ids: &[VolumeId]) -> impl Future<Output = Result<Vec<Volume>, Error>> + Send;
+
+    /// Attaches the volume, in a single attempt. `AttachVolume` takes no client token: after an error,
+    /// describe the volume before you attach it again.
     fn attach(
         &self,
         volume: &VolumeId,
@@ -180,44 +172,59 @@ pub trait Volumes {
     ) -> impl Future<Output = Result<AttachAnswer, Error>> + Send;
 }
 
+/// EBS snapshots.
+pub trait Snapshots {
+    /// The snapshot; `None` if EC2 does not know it.
+    fn describe(&self, id: &str) -> impl Future<Output = Result<Option<Snapshot>, Error>> + Send;
+}
+
 /// EC2 instances.
 pub trait Instances {
-    /// The instance as it is now.
-    fn instance(&self, id: &InstanceId) -> impl Future<Output = Result<Instance, Error>> + Send;
+    /// The instance as it is now. An instance that EC2 does not show is an error.
+    fn describe(&self, id: &InstanceId) -> impl Future<Output = Result<Instance, Error>> + Send;
 
-    /// The instances that bear CloudFormation's tags of this stack and logical id.
-    fn stack_instances(
+    /// The instances with CloudFormation's tags for this stack and logical id.
+    fn list_of_stack(
         &self,
         stack: &str,
         logical_id: &str,
     ) -> impl Future<Output = Result<Vec<Instance>, Error>> + Send;
 
-    /// The Auto Scaling group of this name, or nothing where there is none.
-    fn group(&self, name: &str) -> impl Future<Output = Result<Option<Group>, Error>> + Send;
-
-    /// The instances that bear the tag of this Auto Scaling group and are `pending` or `running`, whatever
-    /// the group has in mind with them.
-    fn group_instances(
+    /// The instances with the tag of this Auto Scaling group that are `pending` or `running`, in whatever
+    /// lifecycle state of the group.
+    fn list_of_group(
         &self,
         group: &str,
     ) -> impl Future<Output = Result<Vec<Instance>, Error>> + Send;
 }
 
+/// EC2 Auto Scaling groups.
+pub trait AutoScalingGroups {
+    /// The group with this name; `None` if it does not exist.
+    fn describe(&self, name: &str) -> impl Future<Output = Result<Option<Group>, Error>> + Send;
+}
+
 /// OpsItems of Systems Manager OpsCenter.
 pub trait OpsItems {
-    /// All items with this key, in whatever status, the oldest first.
-    fn find(&self, key: &ItemKey) -> impl Future<Output = Result<Vec<OpsItem>, Error>> + Send;
+    /// All items with this key, in any status, the oldest first.
+    fn list(&self, key: &ItemKey) -> impl Future<Output = Result<Vec<OpsItem>, Error>> + Send;
 
-    /// All items of this [`KIND`](crate::ops_item::KIND) that are open, the oldest first.
-    fn open(&self, kind: &'static str) -> impl Future<Output = Result<Vec<OpsItem>, Error>> + Send;
+    /// All open items of this [`KIND`](crate::ops_item::KIND), the oldest first.
+    fn list_open(
+        &self,
+        kind: &'static str,
+    ) -> impl Future<Output = Result<Vec<OpsItem>, Error>> + Send;
 
-    /// The item with this id.
+    /// The item with this id. An item that does not exist is an error.
     fn get(&self, id: &OpsItemId) -> impl Future<Output = Result<OpsItem, Error>> + Send;
 
-    /// Creates the item, unless one that is open has the same key.
+    /// The item with this id; `None` if it does not exist.
+    fn find(&self, id: &OpsItemId) -> impl Future<Output = Result<Option<OpsItem>, Error>> + Send;
+
+    /// Creates the item, unless an open item has the same key.
     fn create(&self, item: &NewOpsItem) -> impl Future<Output = Result<Claim, Error>> + Send;
 
-    /// Changes the item.
+    /// Updates the item.
     fn update(
         &self,
         id: &OpsItemId,
@@ -225,52 +232,18 @@ pub trait OpsItems {
     ) -> impl Future<Output = Result<(), Error>> + Send;
 }
 
-/// How many volumes can be looked at together: EC2 takes 200 values in a filter
-/// (<https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Filtering.html>).
-pub const VOLUMES_AT_ONCE: usize = 200;
-
-/// What became of a recovery, as AWS shows it.
-pub trait RecoveryRecords {
-    /// One page of the restore jobs that were created at `since` or later, in any order.
-    fn jobs_since(
-        &self,
-        since: DateTime<Utc>,
-        page: Option<&str>,
-    ) -> impl Future<Output = Result<Page<Job>, Error>> + Send;
-
-    /// Those of the volumes that there are, as they are now, in any order. At most
-    /// [`VOLUMES_AT_ONCE`].
-    fn recovered_volumes(
-        &self,
-        ids: &[VolumeId],
-    ) -> impl Future<Output = Result<Vec<RecoveredVolume>, Error>> + Send;
-}
-
-/// OpsItems with the times of their creation.
-pub trait DatedOpsItems {
-    /// The OpsItem with this id and when it was created, or nothing where there is none.
-    fn dated_item(
-        &self,
-        id: &OpsItemId,
-    ) -> impl Future<Output = Result<Option<DatedItem>, Error>> + Send;
-}
-
-/// Numbers for dashboards and alarms.
-pub trait Metrics: Sync {
-    /// Records them. What cannot be recorded is lost: no recovery waits for its metrics.
-    fn record(&self, measures: &Measures);
-}
-
-/// The people on call.
+/// The SNS topic that notifies operators.
 pub trait Notifications {
-    /// Tells them. Where notification is switched off, this does nothing and succeeds.
-    fn notify(&self, notification: &Notification)
-    -> impl Future<Output = Result<(), Error>> + Send;
+    /// Publishes the notification. Succeeds without a call if notification is switched off.
+    fn publish(
+        &self,
+        notification: &Notification,
+    ) -> impl Future<Output = Result<(), Error>> + Send;
 }
 
 /// Runbooks of Systems Manager Automation.
 pub trait Runbooks {
-    /// Starts the runbook, once for each token, and answers with the execution's id.
+    /// Starts the runbook, once for each token. Returns the id of its execution.
     fn start(
         &self,
         runbook: &str,
@@ -281,16 +254,16 @@ pub trait Runbooks {
 
 /// Routing controls of Application Recovery Controller, through one endpoint of their cluster.
 pub trait RoutingControls {
-    /// The state of the control; nothing where it is neither on nor off.
-    fn routing_state(
+    /// The state of the control; `None` if it is neither on nor off.
+    fn get(
         &self,
         endpoint: &ClusterEndpoint,
         control: &RoutingControl,
     ) -> impl Future<Output = Result<Option<Switch>, Error>> + Send;
 
-    /// Sets all of them in one transaction, and overrides no safety rule. Asked once, without any
-    /// retry: the next attempt is at another endpoint.
-    fn set_routing(
+    /// Sets all these controls in one transaction, in a single attempt, and overrides no safety rule.
+    /// After an error, use another endpoint.
+    fn update(
         &self,
         endpoint: &ClusterEndpoint,
         wanted: &[(RoutingControl, Switch)],
@@ -299,120 +272,105 @@ pub trait RoutingControls {
 
 /// Executions of the state machine that recovers a Region.
 pub trait RecoveryExecutions {
-    /// The execution of this name, as it is now, or nothing where there is none.
-    fn recovery(&self, name: &str)
+    /// The execution with this name, as it is now; `None` if it does not exist.
+    fn describe(&self, name: &str)
     -> impl Future<Output = Result<Option<Execution>, Error>> + Send;
 
-    /// Starts the execution of this name with this input. Where there is, or was, one of this name,
-    /// this does nothing and succeeds.
-    fn start_recovery(
-        &self,
-        name: &str,
-        input: &str,
-    ) -> impl Future<Output = Result<(), Error>> + Send;
+    /// Starts an execution with this name and input. Succeeds without an effect if this name was used
+    /// before.
+    fn start(&self, name: &str, input: &str) -> impl Future<Output = Result<(), Error>> + Send;
 }
 
-/// The time, how much of it is left to a run, and patience.
+/// Metrics for dashboards and alarms.
+pub trait Metrics: Sync {
+    /// Records the measures. What cannot be recorded is lost: no recovery waits for its metrics.
+    fn record(&self, measures: &Measures);
+}
+
+/// The time, and how much of it a run has left.
 pub trait Clock: Sync {
     /// The time now.
     fn now(&self) -> DateTime<Utc>;
 
-    /// How long this run may still take.
+    /// The time that is left to this run.
     fn remaining(&self) -> Duration;
 
     /// Waits.
     fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + Send;
 }
 
-/// All that the integration of a restored volume needs.
-pub trait IntegrationPorts:
-    RestoreJobs
-    + RecoveryPointTags
-    + StackResources
-    + Volumes
-    + Instances
-    + OpsItems
-    + Notifications
-    + Sync
-{
+/// The ports to find the instance that a restore is for.
+pub trait TargetPorts: Sync {
+    /// Resources of CloudFormation stacks.
+    fn stack_resources(&self) -> &(impl StackResources + Sync);
+    /// EC2 instances.
+    fn instances(&self) -> &(impl Instances + Sync);
+    /// Auto Scaling groups.
+    fn groups(&self) -> &(impl AutoScalingGroups + Sync);
 }
 
-impl<P> IntegrationPorts for P where
-    P: RestoreJobs
-        + RecoveryPointTags
-        + StackResources
-        + Volumes
-        + Instances
-        + OpsItems
-        + Notifications
-        + Sync
-{
+/// The ports to record something in an OpsItem and to notify operators, as the tracking of jobs does.
+pub trait TrackingPorts: Sync {
+    /// OpsItems.
+    fn ops_items(&self) -> &(impl OpsItems + Sync);
+    /// The SNS topic.
+    fn notifications(&self) -> &(impl Notifications + Sync);
 }
 
-/// All that the reconciliation of restores needs.
-pub trait ReconciliationPorts: IntegrationPorts + Restores {}
-
-impl<P> ReconciliationPorts for P where P: IntegrationPorts + Restores {}
-
-/// All that the response to a signal needs.
-pub trait ResponsePorts: OpsItems + Notifications + Runbooks + Sync {}
-
-impl<P> ResponsePorts for P where P: OpsItems + Notifications + Runbooks + Sync {}
-
-/// All that the planning of a recovery needs.
-pub trait PlanningPorts:
-    RecoveryPoints
-    + SnapshotTags
-    + RecoveryPointTags
-    + StackResources
-    + Instances
-    + PlanObjects
-    + KeptObjects
-    + Sync
-{
+/// The ports to integrate restored resources.
+pub trait IntegrationPorts: TargetPorts + TrackingPorts {
+    /// Restore jobs.
+    fn restore_jobs(&self) -> &(impl RestoreJobs + Sync);
+    /// Tags of recovery points.
+    fn recovery_point_tags(&self) -> &(impl RecoveryPointTags + Sync);
+    /// EBS volumes.
+    fn volumes(&self) -> &(impl Volumes + Sync);
 }
 
-impl<P> PlanningPorts for P where
-    P: RecoveryPoints
-        + SnapshotTags
-        + RecoveryPointTags
-        + StackResources
-        + Instances
-        + PlanObjects
-        + KeptObjects
-        + Sync
-{
+/// The ports to respond to a disaster signal.
+pub trait ResponsePorts: TrackingPorts {
+    /// Runbooks.
+    fn runbooks(&self) -> &(impl Runbooks + Sync);
 }
 
-/// All that the start of a planned restore needs.
-pub trait StartingPorts:
-    StackResources + Instances + RestoreStarts + RestoreJobs + RecoveryRecords + PlanObjects + Sync
-{
+/// The ports to plan a recovery.
+pub trait PlanningPorts: TargetPorts {
+    /// Recovery points.
+    fn recovery_points(&self) -> &(impl RecoveryPoints + Sync);
+    /// Their tags.
+    fn recovery_point_tags(&self) -> &(impl RecoveryPointTags + Sync);
+    /// Objects in the recovery bucket.
+    fn objects(&self) -> &(impl Objects + Sync);
 }
 
-impl<P> StartingPorts for P where
-    P: StackResources
-        + Instances
-        + RestoreStarts
-        + RestoreJobs
-        + RecoveryRecords
-        + PlanObjects
-        + Sync
-{
+/// The ports to start a planned restore.
+pub trait StartingPorts: TargetPorts {
+    /// Recovery points.
+    fn recovery_points(&self) -> &(impl RecoveryPoints + Sync);
+    /// Restore jobs.
+    fn restore_jobs(&self) -> &(impl RestoreJobs + Sync);
+    /// EBS volumes.
+    fn volumes(&self) -> &(impl Volumes + Sync);
+    /// Objects in the recovery bucket.
+    fn objects(&self) -> &(impl Objects + Sync);
 }
 
-/// All that the validation of a restore test needs.
-pub trait ValidationPorts: RestoreTests + OpsItems + Notifications + Sync {}
-
-impl<P> ValidationPorts for P where P: RestoreTests + OpsItems + Notifications + Sync {}
-
-/// All that the report of a recovery needs.
-pub trait ReportingPorts:
-    PlanObjects + RecoveryRecords + DatedOpsItems + OpsItems + Notifications + Sync
-{
+/// The ports to validate a restore test.
+pub trait ValidationPorts: TrackingPorts {
+    /// Restore tests.
+    fn restore_tests(&self) -> &(impl RestoreTests + Sync);
+    /// EBS volumes.
+    fn volumes(&self) -> &(impl Volumes + Sync);
+    /// EBS snapshots.
+    fn snapshots(&self) -> &(impl Snapshots + Sync);
 }
 
-impl<P> ReportingPorts for P where
-    P: PlanObjects + RecoveryRecords + DatedOpsItems + OpsItems + Notifications + Sync
-{
+/// The ports to report on a recovery.
+pub trait ReportingPorts: TrackingPorts {
+    /// Restore jobs.
+    fn restore_jobs(&self) -> &(impl RestoreJobs + Sync);
+    /// EBS volumes.
+    fn volumes(&self) -> &(impl Volumes + Sync);
+    /// Objects in the recovery bucket.
+    fn objects(&self) -> &(impl Objects + Sync);
 }

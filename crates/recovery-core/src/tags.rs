@@ -1,4 +1,4 @@
-//! The tag contract: what owners put on a protected resource, and what it means at the restore.
+//! The tags of protected resources and their meaning for a restore.
 //!
 //! AWS Backup copies the tags of a resource to its recovery points and from there to their
 //! cross-Region copies:
@@ -8,10 +8,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::aws::ec2::{DeviceName, is_root_device};
-use crate::integrate::volume::Refusal;
 use crate::text;
 
-/// The workload that the resource belongs to: the unit of a whole recovery.
+/// The workload that the resource belongs to.
 pub const WORKLOAD: &str = "recovery:workload";
 /// The CloudFormation stack, in the recovery Region, that owns the target.
 pub const STACK: &str = "recovery:stack";
@@ -21,18 +20,18 @@ pub const LOGICAL_ID: &str = "recovery:logical-id";
 pub const DEVICE: &str = "recovery:device";
 /// Where the guest mounts the volume.
 pub const MOUNT: &str = "recovery:mount";
-/// The wave in which a whole recovery restores it: 0 to 9, lower first.
+/// The wave in which a recovery restores it: 0 to 9, the lowest first.
 pub const WAVE: &str = "recovery:wave";
-/// CloudFormation's own tags: they may or may not reach a recovery point, so they only stand in
-/// where neither of ours is there.
+/// CloudFormation's own tags may or may not reach a recovery point. They are used only if the recovery point has
+/// neither [`STACK`] nor [`LOGICAL_ID`].
 pub const CLOUDFORMATION_STACK: &str = "aws:cloudformation:stack-name";
 /// See [`CLOUDFORMATION_STACK`].
 pub const CLOUDFORMATION_LOGICAL_ID: &str = "aws:cloudformation:logical-id";
-/// On volumes that a restore test made: AWS Backup deletes them after the test.
+/// The tag of volumes of a restore test. AWS Backup deletes them after the test.
 /// <https://docs.aws.amazon.com/aws-backup/latest/devguide/restore-testing.html>
 pub const RESTORE_TEST: &str = "awsbackup-restore-test";
 
-/// The tags that a plan is made of.
+/// The tags that a plan reads.
 pub const PLANNED: [&str; 8] = [
     WORKLOAD,
     STACK,
@@ -44,48 +43,42 @@ pub const PLANNED: [&str; 8] = [
     CLOUDFORMATION_LOGICAL_ID,
 ];
 
-/// Tags of an AWS resource.
 pub type Tags = BTreeMap<String, String>;
 
-/// Where a restored volume belongs.
+/// The target of a restored volume.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IntegrationTarget {
-    /// Name of the stack.
     pub stack: String,
     /// Logical id of an instance or an Auto Scaling group in that stack.
     pub logical_id: String,
-    /// The device name the owner wants; otherwise the first one that is free.
+    /// The device name. `None`: the first free one.
     pub device: Option<DeviceName>,
-    /// Where the guest is to mount it.
+    /// The mount point in the guest operating system.
     pub mount: Option<String>,
     /// Optional tags whose values cannot be used. The volume is attached without them.
     pub unusable_tags: Vec<UnusableTag>,
-    /// Whether stack and logical id are taken from CloudFormation's own tags, since the owner wrote
-    /// none. They may be those of the volume itself.
+    /// Whether stack and logical id come from CloudFormation's own tags. They may be those of the volume itself.
     pub assumed: bool,
 }
 
-/// The value of a tag; one that was written but left empty counts as absent.
+/// The value of a tag. An empty value counts as absent.
 fn value<'a>(tags: &'a Tags, key: &str) -> Option<&'a str> {
     tags.get(key)
         .map(|value| value.trim())
         .filter(|value| !value.is_empty())
 }
 
-/// The workload that the tags name.
 pub fn workload(tags: &Tags) -> Option<&str> {
     value(tags, WORKLOAD)
 }
 
-/// The logical id of the backed-up volume itself, where its own stack's tags reached the recovery
-/// point.
+/// The logical id of the protected volume itself, if CloudFormation's tags reached the recovery point.
 pub fn own_logical_id(tags: &Tags) -> Option<&str> {
     value(tags, CLOUDFORMATION_LOGICAL_ID).filter(|id| is_logical_id(id))
 }
 
-/// The tags of a recovery point with what it lacks taken from `older`, those of another recovery
-/// point of the same resource. A target is taken from one of the two: half of one is never completed
-/// by half of the other.
+/// The tags of a recovery point, completed with those of `older`, another recovery point of the same resource. Stack
+/// and logical id are always taken from the same one of the two.
 #[must_use]
 pub fn supplemented(own: &Tags, older: &Tags) -> Tags {
     let names_target = [STACK, LOGICAL_ID]
@@ -105,13 +98,11 @@ pub fn supplemented(own: &Tags, older: &Tags) -> Tags {
     tags
 }
 
-/// An optional tag with a value that cannot be used. It never prevents a restore or an attachment: its
-/// default applies, and what is left is for a person.
+/// A tag with a value that cannot be used. If the tag is optional, it never prevents a restore or an attachment: its
+/// default applies, and an operator does the rest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnusableTag {
-    /// The tag.
     pub tag: &'static str,
-    /// Its value.
     pub value: String,
     /// What the value must be.
     pub expected: &'static str,
@@ -135,15 +126,15 @@ impl UnusableTag {
         )
     }
 
-    /// What is left for a person.
+    /// The instruction to the operator.
     pub fn remedy(&self) -> String {
         match self.tag {
-            MOUNT => "Mount the volume by hand where the guest needs it.".to_owned(),
+            MOUNT => "Mount the volume yourself.".to_owned(),
             DEVICE => {
-                "If something in the guest depends on the device name, detach the volume and attach it by hand under the right one."
+                "If the guest operating system needs this device name, detach the volume and attach it yourself with the right name."
                     .to_owned()
             }
-            _ => "Its default applies.".to_owned(),
+            _ => "No action needed: its default applies.".to_owned(),
         }
     }
 }
@@ -163,14 +154,71 @@ impl fmt::Display for UnusableTag {
     }
 }
 
-/// Reads the tags of a recovery point: where the restored volume belongs, or nothing when they
-/// do not speak of it.
+/// Why the tags of a recovery point do not name a usable target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TagRefusal {
+    /// One of the two tags that name the target is missing.
+    Missing {
+        /// The tag that is missing.
+        tag: &'static str,
+    },
+    /// One of the two has a value that cannot be used.
+    Invalid(UnusableTag),
+    /// The volume is a root volume: the instance in the recovery Region has its own.
+    RootVolume {
+        /// The device name of the tag.
+        device: String,
+    },
+}
+
+impl TagRefusal {
+    /// The reason code, in kebab case.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            TagRefusal::Missing { .. } => "tag-missing",
+            TagRefusal::Invalid(_) => "tag-invalid",
+            TagRefusal::RootVolume { .. } => "root-volume",
+        }
+    }
+
+    /// The instruction to the operator. `by_hand` is the instruction to integrate the resource manually, such as
+    /// `Attach the volume`.
+    pub fn remedy(&self, by_hand: &str) -> String {
+        match self {
+            TagRefusal::Missing { tag } => format!(
+                "{by_hand} yourself. For later recoveries, add the tag {tag} to the protected resource in the primary Region."
+            ),
+            TagRefusal::Invalid(UnusableTag { tag, .. }) => format!(
+                "{by_hand} yourself. For later recoveries, correct the tag {tag} of the protected resource in the primary Region."
+            ),
+            TagRefusal::RootVolume { .. } => "The AMI contains the root volume of the instance. Remove the recovery: tags from the root volume in the primary Region, and store its data on a separate volume. If you need a file of it now, attach a restored volume yourself with another device name, and do not reboot the instance while it is attached.".to_owned(),
+        }
+    }
+}
+
+impl fmt::Display for TagRefusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TagRefusal::Missing { tag } => write!(
+                f,
+                "the recovery point has only one of the two tags that name the target: the tag {tag} is missing"
+            ),
+            TagRefusal::Invalid(unusable) => unusable.fmt(f),
+            TagRefusal::RootVolume { device } => write!(
+                f,
+                "{} is the device name of a root volume, which is not restored onto another instance",
+                text::code(device)
+            ),
+        }
+    }
+}
+
+/// The target according to the tags of a recovery point; `None` if they do not name one.
 ///
 /// # Errors
-/// A [`Refusal`] when they speak of it but cannot be followed: one of the two is missing, or the
-/// value of one of them is not what it must be. A value of another tag that cannot be used is not a
-/// refusal: it is among [`IntegrationTarget::unusable_tags`].
-pub fn integration_target(tags: &Tags) -> Result<Option<IntegrationTarget>, Refusal> {
+/// A [`TagRefusal`] if stack or logical id is missing or invalid. An invalid value of another tag is not a refusal: see
+/// [`IntegrationTarget::unusable_tags`].
+pub fn integration_target(tags: &Tags) -> Result<Option<IntegrationTarget>, TagRefusal> {
     let value = |key| value(tags, key);
     let (stack, logical_id, assumed) = match (value(STACK), value(LOGICAL_ID)) {
         (Some(stack), Some(logical_id)) => (stack, logical_id, false),
@@ -181,19 +229,16 @@ pub fn integration_target(tags: &Tags) -> Result<Option<IntegrationTarget>, Refu
             (Some(stack), Some(logical_id)) => (stack, logical_id, true),
             _ => return Ok(None),
         },
-        (Some(_), None) => return Err(Refusal::TagMissing { tag: LOGICAL_ID }),
-        (None, Some(_)) => return Err(Refusal::TagMissing { tag: STACK }),
+        (Some(_), None) => return Err(TagRefusal::Missing { tag: LOGICAL_ID }),
+        (None, Some(_)) => return Err(TagRefusal::Missing { tag: STACK }),
     };
-    let invalid = |tag, value: &str, expected| Refusal::TagInvalid {
-        tag,
-        value: text::shown(value),
-        expected,
-    };
+    let invalid =
+        |tag, value: &str, expected| TagRefusal::Invalid(UnusableTag::new(tag, value, expected));
     if !is_stack_name(stack) {
         return Err(invalid(
             STACK,
             stack,
-            "the name of a CloudFormation stack: letters, digits and hyphens, beginning with a letter, at most 128",
+            "the name of a CloudFormation stack: at most 128 letters, digits and hyphens, beginning with a letter",
         ));
     }
     if !is_logical_id(logical_id) {
@@ -204,7 +249,7 @@ pub fn integration_target(tags: &Tags) -> Result<Option<IntegrationTarget>, Refu
         ));
     }
     if let Some(device) = value(DEVICE).filter(|device| is_root_device(device)) {
-        return Err(Refusal::RootVolume {
+        return Err(TagRefusal::RootVolume {
             device: device.to_owned(),
         });
     }
@@ -227,7 +272,7 @@ pub fn integration_target(tags: &Tags) -> Result<Option<IntegrationTarget>, Refu
         unusable_tags.push(UnusableTag::new(
             MOUNT,
             mount,
-            "an absolute path below / of letters, digits and - _ . without . or .. as a part",
+            "an absolute path below /, of letters, digits and - _ . and without the parts . and ..",
         ));
         None
     });
@@ -241,10 +286,10 @@ pub fn integration_target(tags: &Tags) -> Result<Option<IntegrationTarget>, Refu
     }))
 }
 
-/// The wave of a protected resource: 0 where the owner says nothing.
+/// The wave of a protected resource. The default is 0.
 ///
 /// # Errors
-/// An [`UnusableTag`] when the value is not a wave.
+/// An [`UnusableTag`] if the value is not a wave.
 pub fn wave(tags: &Tags) -> Result<u8, UnusableTag> {
     match tags.get(WAVE).map(|value| value.trim()) {
         None | Some("") => Ok(0),
@@ -255,14 +300,14 @@ pub fn wave(tags: &Tags) -> Result<u8, UnusableTag> {
     }
 }
 
-/// Whether a CloudFormation stack can be called so.
+/// Whether this is a valid name of a CloudFormation stack.
 pub(crate) fn is_stack_name(name: &str) -> bool {
     name.len() <= 128
         && name.starts_with(|c: char| c.is_ascii_alphabetic())
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
 }
 
-/// Whether a CloudFormation resource can be called so.
+/// Whether this is a valid logical id of CloudFormation.
 pub(crate) fn is_logical_id(name: &str) -> bool {
     (1..=255).contains(&name.len()) && name.chars().all(|c| c.is_ascii_alphanumeric())
 }
@@ -303,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn tags_name_the_target() {
+    fn reads_the_target_from_tags() {
         let check = |pairs: &[(&str, &str)], expected: Option<IntegrationTarget>| {
             assert_eq!(integration_target(&tags(pairs)), Ok(expected), "{pairs:?}");
         };
@@ -313,12 +358,12 @@ mod tests {
             &[(STACK, "shop"), (LOGICAL_ID, "Db")],
             Some(target("shop", "Db")),
         );
-        // Spaces typed by people are no part of a name.
+        // Surrounding spaces are not part of a name.
         check(
             &[(STACK, " shop "), (LOGICAL_ID, "Db ")],
             Some(target("shop", "Db")),
         );
-        // CloudFormation's own tags stand in only where ours are both absent.
+        // CloudFormation's tags are used only if both recovery tags are absent.
         check(
             &[
                 (CLOUDFORMATION_STACK, "old"),
@@ -352,7 +397,7 @@ mod tests {
                 ..target("shop", "Db")
             }),
         );
-        // Written but empty is the same as not written.
+        // An empty tag counts as absent.
         check(&[(STACK, ""), (LOGICAL_ID, " ")], None);
         check(
             &[(STACK, "shop"), (LOGICAL_ID, "Db"), (DEVICE, "")],
@@ -361,7 +406,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wave_is_one_digit_and_zero_where_nothing_is_said() {
+    fn wave_is_one_digit_with_default_zero() {
         let check = |value: &str, expected: Option<u8>| {
             assert_eq!(wave(&tags(&[(WAVE, value)])).ok(), expected, "{value:?}");
         };
@@ -377,7 +422,7 @@ mod tests {
     }
 
     #[test]
-    fn tags_that_cannot_be_followed_are_refused_by_name() {
+    fn refuses_invalid_required_tags_by_name() {
         let check = |pairs: &[(&str, &str)], expected: &str| {
             let refusal = integration_target(&tags(pairs)).unwrap_err();
             assert!(
@@ -387,7 +432,7 @@ mod tests {
         };
         check(&[(STACK, "shop")], LOGICAL_ID);
         check(&[(LOGICAL_ID, "Db")], STACK);
-        // Half of ours is never completed by half of CloudFormation's.
+        // A missing recovery tag is not replaced by CloudFormation's tag.
         check(
             &[(STACK, "shop"), (CLOUDFORMATION_LOGICAL_ID, "Vol")],
             LOGICAL_ID,
@@ -402,7 +447,7 @@ mod tests {
     }
 
     #[test]
-    fn an_optional_tag_that_cannot_be_used_never_refuses_the_target() {
+    fn accepts_the_target_despite_an_invalid_optional_tag() {
         for (tag, value) in [
             (DEVICE, "/dev/nvme1n1"),
             (DEVICE, "/dev/xvdzz"),
@@ -428,7 +473,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_recovery_point_lacks_is_taken_from_an_older_one_but_never_half_a_target() {
+    fn supplements_tags_from_an_older_point_but_no_partial_target() {
         let older = tags(&[
             (WORKLOAD, "shop"),
             (WAVE, "2"),

@@ -1,11 +1,11 @@
-//! Text from elsewhere, made safe for people's eyes and within the limits of AWS fields.
+//! Makes foreign text safe to read, and limits texts to the length of AWS fields.
 
-/// What stands at the end of a text that was cut.
+/// The end of a text that was cut.
 const CUT: &str = " … (cut)";
 
-/// `text` in at most `limit` bytes of UTF-8, cut at a character boundary and saying so.
+/// `text` in at most `limit` bytes of UTF-8: cut at a character boundary, with a mark at the end.
 ///
-/// AWS limits are given in characters; counted in bytes, a text fits however the service counts.
+/// AWS gives limits in characters. A text within the same number of bytes always fits.
 pub fn within(text: &str, limit: usize) -> String {
     if text.len() <= limit {
         return text.to_owned();
@@ -14,7 +14,7 @@ pub fn within(text: &str, limit: usize) -> String {
     format!("{}{mark}", beginning(text, limit - mark.len()))
 }
 
-/// As [`within`], for Markdown of our own: code that is cut ends there, and lets nothing out.
+/// As [`within`], for Markdown. A code span that is cut is closed, so that its text stays code.
 pub fn markdown_within(markdown: &str, limit: usize) -> String {
     const END: &str = "`";
     if markdown.len() <= limit || limit < END.len() + CUT.len() {
@@ -40,8 +40,8 @@ fn beginning(text: &str, limit: usize) -> &str {
     &text[..end]
 }
 
-/// `text` on one line, with nothing in it that a reader could not see: control characters and line
-/// breaks become spaces, and what is invisible or turns the direction of reading becomes `�`.
+/// `text` on one line, without invisible characters. Control characters and line breaks become spaces.
+/// Characters that are invisible or change the reading direction become `�`.
 pub fn one_line(text: &str) -> String {
     let mut before = ' ';
     text.chars()
@@ -59,15 +59,14 @@ pub fn one_line(text: &str) -> String {
         .collect()
 }
 
-/// As [`one_line`] for each line; the lines stay.
+/// Each line as [`one_line`].
 pub fn lines(text: &str) -> String {
     let lines: Vec<String> = text.split('\n').map(one_line).collect();
     lines.join("\n")
 }
 
-/// Whether nothing of `c` can be seen, although it changes a text or how it reads: Unicode's
-/// bidirectional controls, and what it calls default ignorable but for the joiners; besides, what is
-/// no character at all. <https://www.unicode.org/reports/tr44/#Default_Ignorable_Code_Point>
+/// Whether `c` is invisible: Unicode's bidirectional controls, its default ignorable code points except the
+/// joiners, and noncharacters. <https://www.unicode.org/reports/tr44/#Default_Ignorable_Code_Point>
 fn is_hidden(c: char) -> bool {
     matches!(c,
         '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
@@ -79,13 +78,13 @@ fn is_hidden(c: char) -> bool {
         || u32::from(c) & 0xfffe == 0xfffe
 }
 
-/// Whether `c` says how its neighbours are drawn. Persian, Hindi and emoji need it; behind ASCII it has
-/// nothing to do but to be overlooked.
+/// Whether `c` joins its neighbours. Persian, Hindi and emoji need it. After an ASCII character it has no
+/// visible effect.
 fn is_joiner(c: char) -> bool {
     matches!(c, '\u{200c}' | '\u{200d}' | '\u{fe00}'..='\u{fe0f}' | '\u{e0100}'..='\u{e01ef}')
 }
 
-/// A value of unknown origin for an error message: one line, not long.
+/// A foreign value for an error message: one line of at most 200 bytes.
 pub fn shown(text: &str) -> String {
     if text.is_empty() {
         return "(empty)".to_owned();
@@ -93,12 +92,12 @@ pub fn shown(text: &str) -> String {
     within(&one_line(text), 200)
 }
 
-/// A value of unknown origin as Markdown code, so that nothing in it acts as Markdown.
+/// A foreign value as Markdown code, at most 300 bytes, so that none of it is Markdown.
 pub fn code(text: &str) -> String {
     code_span(&within(&one_line(text), 300)).unwrap_or_else(|| "(empty)".to_owned())
 }
 
-/// A text of unknown origin as a quotation in a plain message: none of its lines is taken for ours.
+/// A foreign text as a quotation in plain text, so that none of its lines passes for one of this system.
 pub fn quotation(text: &str) -> String {
     let lines: Vec<String> = text
         .lines()
@@ -107,7 +106,7 @@ pub fn quotation(text: &str) -> String {
     lines.join("\n")
 }
 
-/// A text of unknown origin as a Markdown quotation, each line of it code.
+/// A foreign text as a Markdown quotation. Each line is code.
 pub fn markdown_quotation(text: &str) -> String {
     let lines: Vec<String> = text
         .lines()
@@ -119,8 +118,8 @@ pub fn markdown_quotation(text: &str) -> String {
     lines.join("\n")
 }
 
-/// One line as Markdown code, or nothing where there is nothing in it to be seen. Backticks become
-/// apostrophes: an end of the code is never theirs to set.
+/// One line as Markdown code; `None` if it is blank. Backticks become apostrophes, because a backtick would
+/// end the code.
 fn code_span(line: &str) -> Option<String> {
     (!line.trim().is_empty()).then(|| format!("`{}`", line.replace('`', "'")))
 }
@@ -130,20 +129,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_text_is_cut_at_a_character_and_says_so() {
+    fn truncates_a_text_at_a_character_and_marks_it() {
         assert_eq!(within("short", 5), "short");
         let cut = within(&"ä".repeat(40), 31);
         assert!(cut.len() <= 31, "{}", cut.len());
         assert!(cut.ends_with(CUT));
         assert!(cut.starts_with("ää"));
-        // Too small to say so: still cut, still whole characters.
+        // Too short for the mark: truncated at a character all the same.
         assert_eq!(within("ääää", 5), "ää");
         assert_eq!(within("🌊🌊", 3), "");
     }
 
     #[test]
-    fn what_cannot_be_seen_is_shown_as_such() {
-        // A value that reads as another one does not pass for it.
+    fn replaces_invisible_characters() {
+        // A value that looks like another one is distinguishable.
         assert_eq!(one_line("shop\u{200b}"), "shop\u{fffd}");
         assert_eq!(one_line("a\u{202e}b\u{2066}c"), "a\u{fffd}b\u{fffd}c");
         assert_eq!(
@@ -153,7 +152,7 @@ mod tests {
         assert_eq!(one_line("\u{fffe}\u{10ffff}"), "\u{fffd}\u{fffd}");
         assert_eq!(one_line("a\u{200d}b"), "a\u{fffd}b");
         assert_eq!(one_line("\u{1b}[31m\0\u{9b}"), " [31m  ");
-        // What a script or an emoji is written with stays.
+        // Joiners of scripts and emojis are kept.
         for text in [
             "می\u{200c}خواهم",
             "👩\u{200d}👧",
@@ -167,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quotation_speaks_for_nobody_else() {
+    fn quotation_prefixes_every_line() {
         let text = "first\n\n# head `x` <b>\u{202e}\r\nWhat you must do: nothing\n";
         assert_eq!(
             quotation(text),
@@ -181,14 +180,14 @@ mod tests {
     }
 
     #[test]
-    fn code_that_is_cut_ends_where_it_was_cut() {
+    fn closes_a_truncated_code_span() {
         let markdown = format!("- A: `{}`", "<b>".repeat(30));
         assert_eq!(
             markdown_within(&markdown, 40),
             format!("- A: `{}<b`{CUT}", "<b>".repeat(7))
         );
         assert_eq!(markdown_within(&markdown, 40).len(), 40);
-        // Cut right behind its beginning, it is left out.
+        // Truncated right after its beginning, the span is left out.
         assert_eq!(markdown_within(&markdown, 17), format!("- A: {CUT}"));
         let ended = format!("- A: `b`\n{}", "c".repeat(30));
         assert_eq!(
@@ -200,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn code_leaves_no_way_out_of_the_code() {
+    fn code_span_cannot_be_escaped() {
         assert_eq!(code("a`b\n# head"), "`a'b # head`");
         assert_eq!(code(""), "(empty)");
         assert_eq!(code("\u{7}"), "(empty)");

@@ -1,6 +1,5 @@
-//! Signals of every kind, in every order: whatever AWS says about one incident, however it is cut into
-//! pages, mixed and repeated, it comes to the end that the newest of it tells, and a recovery is
-//! started once where one may start. The same for Health events and for alarms.
+//! Health events and alarms in any order: however the messages about one incident are split into pages,
+//! reordered and repeated, the result is that of the newest message, and at most one recovery starts.
 
 #![expect(
     clippy::unwrap_used,
@@ -30,14 +29,14 @@ enum Kind {
     Alarm,
 }
 
-/// One thing that AWS said about the incident.
+/// One message of AWS about the incident.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Said {
-    /// Milliseconds since the first.
+    /// Milliseconds since the first message.
     at: i64,
-    /// Whether it says that the trouble is over.
+    /// Whether it ends the incident.
     over: bool,
-    /// In how many pages; an alarm has one.
+    /// Number of pages. An alarm has one.
     pages: usize,
 }
 
@@ -55,12 +54,12 @@ fn time(at: i64) -> DateTime<Utc> {
     recovery_core::event::date("2026-11-23T05:00:00.250Z").unwrap() + TimeDelta::milliseconds(at)
 }
 
-/// The text by which what was said is known again.
-fn words(number: usize) -> String {
-    format!("Word {number} of AWS.")
+/// The text that identifies a message.
+fn text_of(number: usize) -> String {
+    format!("Message {number} of AWS.")
 }
 
-/// A page of what was said, as EventBridge hands it over.
+/// A page of a message, as EventBridge delivers it.
 fn event(kind: Kind, number: usize, said: Said, page: usize) -> Value {
     let at = time(said.at);
     match kind {
@@ -77,7 +76,7 @@ fn event(kind: Kind, number: usize, said: Said, page: usize) -> Value {
                 "lastUpdatedTime": at.format("%a, %d %b %Y %H:%M:%S GMT").to_string(),
                 "statusCode": if said.over { "closed" } else { "open" },
                 "eventRegion": "us-east-1",
-                "eventDescription": [{"language": "en_US", "latestDescription": words(number)}],
+                "eventDescription": [{"language": "en_US", "latestDescription": text_of(number)}],
                 "affectedEntities": [{
                     "entityValue": format!("arn:aws:s3:::bucket-{number}-{page}"),
                 }],
@@ -92,7 +91,7 @@ fn event(kind: Kind, number: usize, said: Said, page: usize) -> Value {
                 "alarmName": "recovery-signals-agree",
                 "state": {
                     "value": if said.over { "OK" } else { "ALARM" },
-                    "reason": words(number),
+                    "reason": text_of(number),
                     "timestamp": at.format("%Y-%m-%dT%H:%M:%S%.3f+0000").to_string(),
                 },
                 "previousState": {"value": if said.over { "ALARM" } else { "OK" }},
@@ -121,34 +120,35 @@ fn deliver_all(kind: Kind, world: &World, said: &[Said], order: &[(usize, usize)
     }
 }
 
-/// Every page of all that was said, in the order in which it was said.
-fn as_said(said: &[Said]) -> Vec<(usize, usize)> {
+/// Every page of every message, in the order of publication.
+fn in_order(said: &[Said]) -> Vec<(usize, usize)> {
     said.iter()
         .enumerate()
         .flat_map(|(number, said)| (1..=said.pages).map(move |page| (number, page)))
         .collect()
 }
 
-/// Beginnings, updates and ends, each newer than the one before; an alarm's within the time in which
-/// it counts as flapping. With every page twice, in any order.
-fn story(kind: Kind) -> impl Strategy<Value = (Vec<Said>, Vec<(usize, usize)>)> {
+/// Messages that open, update and close the incident, each newer than the one before, those of an alarm
+/// within the flapping period. Every page is delivered twice, in any order.
+fn messages_and_deliveries(kind: Kind) -> impl Strategy<Value = (Vec<Said>, Vec<(usize, usize)>)> {
     let gap = match kind {
         // Times of AWS Health are whole seconds.
         Kind::Health => (1..7_200_i64).prop_map(|seconds| seconds * 1_000).boxed(),
-        // The whole within an hour, and now and then two changes within a second.
+        // All within an hour; sometimes two changes within a second.
         Kind::Alarm => prop_oneof![1..1_000_i64, 1_000..400_000_i64].boxed(),
     };
     let one = (gap, any::<bool>(), 1..=3_usize);
     prop::collection::vec(one, 1..8)
-        .prop_map(move |told| {
+        .prop_map(move |drawn| {
             let mut at = 0;
-            told.into_iter()
+            drawn
+                .into_iter()
                 .enumerate()
                 .map(|(number, (gap, over, pages))| {
                     at += gap;
                     match kind {
                         Kind::Health => Said { at, over, pages },
-                        // It changes from one to the other, and begins with trouble.
+                        // The state alternates and begins with ALARM.
                         Kind::Alarm => Said {
                             at,
                             over: number % 2 == 1,
@@ -159,59 +159,59 @@ fn story(kind: Kind) -> impl Strategy<Value = (Vec<Said>, Vec<(usize, usize)>)> 
                 .collect::<Vec<Said>>()
         })
         .prop_flat_map(|said| {
-            let mut all = as_said(&said);
+            let mut all = in_order(&said);
             all.extend(all.clone());
             (Just(said), Just(all).prop_shuffle())
         })
 }
 
-/// The only OpsItem of this world, no duplicate beside it.
-fn the_item(world: &World) -> StoredItem {
+/// The only OpsItem of this world. There is no duplicate.
+fn only_item(world: &World) -> StoredItem {
     let items = world.state().items.clone();
     assert_eq!(items.len(), 1, "{items:#?}");
     items.into_iter().next().unwrap()
 }
 
-/// How often people were told of each thing that was said, and whether they took it for trouble.
-fn told(world: &World, said: &[Said]) -> BTreeMap<usize, usize> {
-    let mut told = BTreeMap::new();
+/// The number of notifications for each message. Their subjects must say whether it ends the incident.
+fn notified(world: &World, said: &[Said]) -> BTreeMap<usize, usize> {
+    let mut notified = BTreeMap::new();
     for notification in &world.state().notifications {
         let number = (0..said.len())
-            .find(|number| notification.message.contains(&words(*number)))
+            .find(|number| notification.message.contains(&text_of(*number)))
             .unwrap();
-        let over = ["resolved", "is over"]
+        let over = ["resolved", "is OK again"]
             .iter()
             .any(|end| notification.subject.ends_with(end));
         assert_eq!(over, said[number].over, "{}", notification.subject);
-        *told.entry(number).or_insert(0) += 1;
+        *notified.entry(number).or_insert(0) += 1;
     }
-    told
+    notified
 }
 
-/// What is promised of the messages: each is told when it comes at a time at which it is how things
-/// stand, or later in the same state; never when what it says has been overtaken.
-fn to_be_told(said: &[Said], order: &[(usize, usize)]) -> BTreeSet<usize> {
+/// The messages to notify of: each that reports the current state when it is delivered. An outdated
+/// state is never notified.
+fn expected_notifications(said: &[Said], order: &[(usize, usize)]) -> BTreeSet<usize> {
     let mut newest = None;
-    let mut told = BTreeSet::new();
+    let mut notified = BTreeSet::new();
     for (number, _) in order {
         newest = newest.max(Some(*number));
         if newest.is_some_and(|newest| said[newest].over == said[*number].over) {
-            told.insert(*number);
+            notified.insert(*number);
         }
     }
-    told
+    notified
 }
 
-/// Whether trouble was heard of while it was how things stood.
+/// Whether an open incident was delivered while it was the current state.
 fn may_recover(said: &[Said], order: &[(usize, usize)]) -> bool {
-    to_be_told(said, order)
+    expected_notifications(said, order)
         .iter()
         .any(|number| !said[*number].over)
 }
 
-/// What every order comes to: status, severity, title, description, time, resources.
+/// The result that must not depend on the order: status, severity, title, description, time, resources.
 fn end(world: &World) -> (bool, Severity, String, String, String, BTreeSet<String>) {
-    let item = the_item(world);
+    let item = only_item(world);
     let resources: Vec<Value> = item
         .item
         .data
@@ -237,11 +237,11 @@ fn end(world: &World) -> (bool, Severity, String, String, String, BTreeSet<Strin
 
 fn check(kind: Kind, said: &[Said], order: &[(usize, usize)], failures: &[Scripted]) {
     let plain = World::new();
-    deliver_all(kind, &plain, said, &as_said(said));
-    // Told as it was said, nothing is kept from anyone.
+    deliver_all(kind, &plain, said, &in_order(said));
+    // Delivered in order, every message is notified.
     let everything: BTreeSet<usize> = (0..said.len()).collect();
     assert_eq!(
-        told(&plain, said).into_keys().collect::<BTreeSet<_>>(),
+        notified(&plain, said).into_keys().collect::<BTreeSet<_>>(),
         everything
     );
 
@@ -255,28 +255,28 @@ fn check(kind: Kind, said: &[Said], order: &[(usize, usize)], failures: &[Script
     deliver_all(kind, &world, said, order);
     let (mut came, mut should) = (end(&world), end(&plain));
     if !failures.is_empty() {
-        // Resources only add to an item: no run fails for them.
+        // A run does not fail if the affected resources cannot be added.
         assert!(came.5.is_subset(&should.5));
         (came.5, should.5) = Default::default();
     }
     assert_eq!(came, should);
     let newest = said.len() - 1;
-    let item = the_item(&world);
+    let item = only_item(&world);
     assert_eq!(item.item.status == Status::Resolved, said[newest].over);
     assert!(
-        item.description.contains(&words(newest)),
+        item.description.contains(&text_of(newest)),
         "{}",
         item.description
     );
 
-    let heard = told(&world, said);
-    let promised = to_be_told(said, order);
+    let heard = notified(&world, said);
+    let promised = expected_notifications(said, order);
     assert!(promised.contains(&newest));
     let heard_of = heard.keys().copied().collect::<BTreeSet<_>>();
     if failures.is_empty() {
         assert_eq!(heard_of, promised);
     } else {
-        // Where the item cannot be read, people are rather told of what has been overtaken than not.
+        // If the OpsItem cannot be read, an outdated notification is better than none.
         assert!(heard_of.is_superset(&promised));
     }
     let written = item.item.data["recovery:notified"].split(' ').count();
@@ -288,7 +288,7 @@ fn check(kind: Kind, said: &[Said], order: &[(usize, usize)], failures: &[Script
     let recovers = usize::from(may_recover(said, order));
     let executions = world.state().executions.clone();
     match kind {
-        // Its recovery needs no item, so that it may start where none can be read.
+        // Its recovery needs no OpsItem, so it may start if none can be read.
         Kind::Health if !failures.is_empty() => {
             assert!((recovers..=1).contains(&executions.len()));
         }
@@ -308,7 +308,7 @@ fn check(kind: Kind, said: &[Said], order: &[(usize, usize)], failures: &[Script
         assert_eq!(recovers, 1);
     }
 
-    // All of it once more changes nothing at all.
+    // Delivering everything again changes nothing.
     let before = (
         format!("{:?}", world.state().items),
         world.state().notifications.len(),
@@ -318,9 +318,9 @@ fn check(kind: Kind, said: &[Said], order: &[(usize, usize)], failures: &[Script
         format!("{:?}", world.state().items),
         world.state().notifications.len(),
     );
-    // But what was overtaken when it came may be how things stand by now.
-    // And a failure may have waited until now.
-    if failures.is_empty() && to_be_told(said, &[order, order].concat()) == promised {
+    // Except that a message that was outdated may report the current state by now, or that a failure was
+    // injected that has not occurred before.
+    if failures.is_empty() && expected_notifications(said, &[order, order].concat()) == promised {
         assert_eq!(after, before);
     }
 }
@@ -345,26 +345,26 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn health_events_in_any_order_come_to_one_end((said, order) in story(Kind::Health)) {
+    fn health_events_in_any_order_have_the_same_result((said, order) in messages_and_deliveries(Kind::Health)) {
         check(Kind::Health, &said, &order, &[]);
     }
 
     #[test]
-    fn alarms_in_any_order_come_to_one_end((said, order) in story(Kind::Alarm)) {
+    fn alarms_in_any_order_have_the_same_result((said, order) in messages_and_deliveries(Kind::Alarm)) {
         check(Kind::Alarm, &said, &order, &[]);
     }
 
     #[test]
-    fn failures_of_calls_change_nothing_about_health_events(
-        (said, order) in story(Kind::Health),
+    fn health_events_have_the_same_result_despite_failed_calls(
+        (said, order) in messages_and_deliveries(Kind::Health),
         failures in failures(),
     ) {
         check(Kind::Health, &said, &order, &failures);
     }
 
     #[test]
-    fn failures_of_calls_change_nothing_about_alarms(
-        (said, order) in story(Kind::Alarm),
+    fn alarms_have_the_same_result_despite_failed_calls(
+        (said, order) in messages_and_deliveries(Kind::Alarm),
         failures in failures(),
     ) {
         check(Kind::Alarm, &said, &order, &failures);

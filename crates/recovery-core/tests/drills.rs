@@ -1,5 +1,5 @@
-//! What a drill restores and what the workload itself gets back, side by side: neither ever comes to
-//! the other's stack, whoever asks in which order and whatever fails on the way.
+//! Restores of a drill and of the workload at the same time: neither is ever attached to the other's
+//! stack, in any order of requests and despite failures.
 
 #![expect(
     clippy::unwrap_used,
@@ -10,24 +10,25 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use proptest::prelude::*;
-use recovery_core::aws::arn::{Arn, Here, InstanceId, VolumeId};
+use recovery_core::aws::arn::{Arn, InstanceId, Scope, VolumeId};
 use recovery_core::error::Error;
 use recovery_core::event::backup::restore_to_integrate;
 use recovery_core::fakes::{DRILL_ROLE, Failure, FakeClock, RESTORE_ROLE, StoredItem, World};
-use recovery_core::integrate::run::{Domain, integrate};
-use recovery_core::integrate::run_reconcile::{Horizon, reconcile};
+use recovery_core::integrate::run_reconcile::{LookbackWindow, reconcile};
+use recovery_core::integrate::skip::Ownership;
+use recovery_core::integrate::volume::run::integrate;
 use recovery_core::ops_item::{Severity, Status};
 use recovery_core::outcome::Outcome;
 use serde_json::{Value, json};
 
 const ATTACH: &str = "ec2:AttachVolume";
-/// The instance of the workload's own stack `shop`, and that of the drill's, `shop-drill`.
-const OWN: &str = "i-1";
-const DRILLS: &str = "i-drill";
+/// The instances of the workload's stack `shop` and of the drill's stack `shop-drill`.
+const WORKLOAD_INSTANCE: &str = "i-1";
+const DRILL_INSTANCE: &str = "i-drill";
 
-fn domain() -> Domain {
-    Domain {
-        here: Here {
+fn ownership() -> Ownership {
+    Ownership {
+        scope: Scope {
             account: "111122223333".to_owned(),
             region: "us-west-2".to_owned(),
         },
@@ -35,17 +36,17 @@ fn domain() -> Domain {
     }
 }
 
-/// `job-1` has restored `vol-1` in this role; `Server` stands in `shop` and in `shop-drill`.
+/// `job-1` has restored `vol-1` with this role. `shop` and `shop-drill` have a `Server`.
 fn world(role: Option<&str>) -> World {
     let world = World::with_restored_volume();
     {
         let mut state = world.state();
         let mut server = state.stack_resources[&("shop".to_owned(), "Server".to_owned())].clone();
-        server.physical_id = Some(DRILLS.to_owned());
+        server.physical_id = Some(DRILL_INSTANCE.to_owned());
         let key = ("shop-drill".to_owned(), "Server".to_owned());
         state.stack_resources.insert(key, server);
-        let mut instance = state.instances[&InstanceId::new(OWN)].clone();
-        instance.id = InstanceId::new(DRILLS);
+        let mut instance = state.instances[&InstanceId::new(WORKLOAD_INSTANCE)].clone();
+        instance.id = InstanceId::new(DRILL_INSTANCE);
         state.instances.insert(instance.id.clone(), instance);
     }
     with_role(&world, "job-1", role);
@@ -58,7 +59,7 @@ fn with_role(world: &World, job: &str, role: Option<&str>) {
     job.iam_role = role.map(|role| Arn::parse(role).unwrap());
 }
 
-/// The event of `job-<n>`; it says this role.
+/// The event of `job-<n>` with this role.
 fn event(n: usize, role: Option<&str>) -> Value {
     json!({
         "version": "0", "id": "e", "source": "aws.backup",
@@ -73,32 +74,32 @@ fn event(n: usize, role: Option<&str>) -> Value {
     })
 }
 
-fn by_hand(n: usize) -> Value {
+fn request_of_operator(n: usize) -> Value {
     json!({ "restoreJobId": format!("job-{n}") })
 }
 
-fn by_drill(n: usize, stack: &str) -> Value {
+fn request_of_drill(n: usize, stack: &str) -> Value {
     json!({ "restoreJobId": format!("job-{n}"), "drill": { "stack": stack } })
 }
 
 /// One delivery to restore-integrator.
 async fn deliver(world: &World, payload: &Value) -> Result<Outcome, Error> {
     match restore_to_integrate(payload)? {
-        Ok(restore) => integrate(world, &FakeClock::new(), &domain(), restore).await,
+        Ok(restore) => integrate(world, &FakeClock::new(), &ownership(), restore).await,
         Err(reason) => Ok(Outcome::ignored(reason)),
     }
 }
 
 async fn reconciled(world: &World) -> Result<Outcome, Error> {
-    let horizon = Horizon {
+    let window = LookbackWindow {
         lookback: TimeDelta::hours(24),
         patience: TimeDelta::minutes(30),
         interval: Duration::from_mins(1),
     };
-    reconcile(world, &FakeClock::new(), &domain(), horizon).await
+    reconcile(world, &FakeClock::new(), &ownership(), window).await
 }
 
-/// Where a volume is.
+/// The instance to which a volume is attached.
 fn place(world: &World, volume: &str) -> Option<String> {
     let state = world.state();
     let volume = &state.volumes[&VolumeId::new(volume)];
@@ -107,7 +108,7 @@ fn place(world: &World, volume: &str) -> Option<String> {
 }
 
 #[track_caller]
-fn the_item(world: &World) -> StoredItem {
+fn only_item(world: &World) -> StoredItem {
     let items = world.state().items.clone();
     assert_eq!(items.len(), 1, "{items:#?}");
     items[0].clone()
@@ -125,7 +126,7 @@ fn shown(answer: &Result<Outcome, Error>) -> String {
 }
 
 #[tokio::test]
-async fn a_drills_volume_without_tags_comes_to_its_stack_by_those_that_its_plan_names() {
+async fn attaches_an_untagged_drill_volume_with_the_tags_that_its_plan_names() {
     let older = "arn:aws:ec2:us-west-2::snapshot/snap-0";
     let untagged = |role| {
         let world = world(Some(role));
@@ -146,55 +147,65 @@ async fn a_drills_volume_without_tags_comes_to_its_stack_by_those_that_its_plan_
         });
         payload
     };
-    let drill = with_item(by_drill(1, "shop-drill"));
+    let drill = with_item(request_of_drill(1, "shop-drill"));
     let world = untagged(DRILL_ROLE);
     assert_eq!(shown(&deliver(&world, &drill).await), "integrated");
-    assert_eq!(place(&world, "vol-1").as_deref(), Some(DRILLS));
-    // The tags say which stack is the workload's own, also here.
+    assert_eq!(place(&world, "vol-1").as_deref(), Some(DRILL_INSTANCE));
+    // The tags name the workload's stack here, too.
     let world = untagged(DRILL_ROLE);
-    let astray = with_item(by_drill(1, "shop"));
+    let astray = with_item(request_of_drill(1, "shop"));
     assert_eq!(
         shown(&deliver(&world, &astray).await),
         "refused/drill-target"
     );
     assert_eq!(place(&world, "vol-1"), None);
     let world = untagged(RESTORE_ROLE);
-    let own = with_item(by_hand(1));
+    let own = with_item(request_of_operator(1));
     assert_eq!(shown(&deliver(&world, &own).await), "integrated");
-    assert_eq!(place(&world, "vol-1").as_deref(), Some(OWN));
+    assert_eq!(place(&world, "vol-1").as_deref(), Some(WORKLOAD_INSTANCE));
     let mut wrong = own;
     wrong["item"]["tagsFrom"]["recoveryPointArn"] = json!("snap-0");
     assert_eq!(shown(&deliver(&world, &wrong).await), "Permanent");
 }
 
 #[tokio::test]
-async fn what_a_drill_restored_comes_to_its_stack_and_what_it_did_not_to_the_workloads() {
+async fn attaches_drill_restores_to_the_drill_stack_and_others_to_the_workload() {
     let (drill, own) = (Some(DRILL_ROLE), Some(RESTORE_ROLE));
-    let in_drill = by_drill(1, "shop-drill");
-    // The role of the job as AWS Backup knows it, what is delivered, what becomes of it, and where
-    // the volume is then.
+    let in_drill = request_of_drill(1, "shop-drill");
+    // The role of the job in AWS Backup, the payload, the outcome, and the instance that has the volume
+    // afterwards.
     let table = [
         (drill, event(1, drill), "ignored/drill", None),
         (drill, event(1, None), "ignored/drill", None),
         (drill, event(1, Some("no role")), "ignored/drill", None),
-        (drill, by_hand(1), "ignored/drill", None),
-        (drill, in_drill.clone(), "integrated", Some(DRILLS)),
-        (own, event(1, own), "integrated", Some(OWN)),
-        (own, event(1, None), "integrated", Some(OWN)),
-        (own, by_hand(1), "integrated", Some(OWN)),
+        (drill, request_of_operator(1), "ignored/drill", None),
+        (drill, in_drill.clone(), "integrated", Some(DRILL_INSTANCE)),
+        (own, event(1, own), "integrated", Some(WORKLOAD_INSTANCE)),
+        (own, event(1, None), "integrated", Some(WORKLOAD_INSTANCE)),
+        (
+            own,
+            request_of_operator(1),
+            "integrated",
+            Some(WORKLOAD_INSTANCE),
+        ),
         (
             own,
             json!({"restoreJobId": "job-1", "drill": null}),
             "integrated",
-            Some(OWN),
+            Some(WORKLOAD_INSTANCE),
         ),
         (own, in_drill.clone(), "refused/not-a-drill", None),
-        // Nobody knows whose it is.
+        // The role is unknown.
         (None, event(1, None), "Permanent", None),
-        (None, by_hand(1), "Permanent", None),
+        (None, request_of_operator(1), "Permanent", None),
         (None, in_drill, "Permanent", None),
-        // The drill gives the workload's own stack for its own.
-        (drill, by_drill(1, "shop"), "refused/drill-target", None),
+        // The drill names the workload's stack.
+        (
+            drill,
+            request_of_drill(1, "shop"),
+            "refused/drill-target",
+            None,
+        ),
     ];
     for (role, payload, expected, place_then) in table {
         let world = world(role);
@@ -215,7 +226,7 @@ async fn what_a_drill_restored_comes_to_its_stack_and_what_it_did_not_to_the_wor
 }
 
 #[tokio::test]
-async fn an_event_that_says_its_role_asks_aws_backup_nothing() {
+async fn does_not_call_aws_backup_for_an_event_with_a_role() {
     for (role, expected) in [(RESTORE_ROLE, 1), (DRILL_ROLE, 0)] {
         let world = world(Some(role));
         deliver(&world, &event(1, Some(role))).await.unwrap();
@@ -228,19 +239,19 @@ async fn an_event_that_says_its_role_asks_aws_backup_nothing() {
 }
 
 #[tokio::test]
-async fn who_asks_for_a_wrong_one_is_told_the_remedy() {
+async fn returns_a_remedy_when_restore_and_stack_do_not_match() {
     for (role, payload, why, remedy) in [
         (
             RESTORE_ROLE,
-            by_drill(1, "shop-drill"),
-            "has not the role of a drill",
+            request_of_drill(1, "shop-drill"),
+            "does not have the role of a drill",
             "without \"drill\"",
         ),
         (
             DRILL_ROLE,
-            by_drill(1, "shop"),
-            "the drill's stack shop is the workload's own",
-            "Give the drill a stack of its own.",
+            request_of_drill(1, "shop"),
+            "shop is the stack of the workload itself",
+            "Pass another stack name for the drill.",
         ),
     ] {
         let world = world(Some(role));
@@ -250,15 +261,15 @@ async fn who_asks_for_a_wrong_one_is_told_the_remedy() {
         let said = outcome.id("remedy").unwrap();
         assert!(said.contains(remedy) && said.ends_with('.'), "{outcome:?}");
     }
-    // Whatever its state: the job is not the drill's.
+    // In any state: the job does not belong to the drill.
     let world = world(Some(RESTORE_ROLE));
     world.state().restore_jobs.get_mut("job-1").unwrap().status = Some("RUNNING".to_owned());
-    let answer = deliver(&world, &by_drill(1, "shop-drill")).await;
+    let answer = deliver(&world, &request_of_drill(1, "shop-drill")).await;
     assert_eq!(shown(&answer), "refused/not-a-drill");
 }
 
 #[tokio::test]
-async fn a_drill_whose_stack_is_no_name_is_an_error_that_says_what_to_pass() {
+async fn rejects_drills_with_an_invalid_stack_name() {
     let world = world(Some(DRILL_ROLE));
     for drill in [
         json!("shop-drill"),
@@ -278,20 +289,20 @@ async fn a_drill_whose_stack_is_no_name_is_an_error_that_says_what_to_pass() {
             "{text}"
         );
     }
-    // More than is asked for is left alone.
+    // Unknown members are ignored.
     let payload = json!({"restoreJobId": "job-1", "drill": {"stack": "shop-drill", "name": "x"}});
     assert_eq!(shown(&deliver(&world, &payload).await), "integrated");
-    // No event is a drill's own.
+    // An event cannot be the request of a drill.
     let mut event = event(1, Some(RESTORE_ROLE));
     event["drill"] = json!({"stack": "shop-drill"});
     let own = self::world(Some(RESTORE_ROLE));
     assert_eq!(shown(&deliver(&own, &event).await), "integrated");
-    assert_eq!(place(&own, "vol-1").as_deref(), Some(OWN));
+    assert_eq!(place(&own, "vol-1").as_deref(), Some(WORKLOAD_INSTANCE));
 }
 
-/// Stack resource, early look at the instance and CloudFormation's own tags: all by the drill's stack.
+/// Stack resource, early read of the instance and CloudFormation's tags: all use the drill's stack.
 #[tokio::test]
-async fn a_drill_looks_at_nothing_of_the_workloads_own_stack() {
+async fn reads_only_the_drill_stack_in_a_drill() {
     for own_tags in [false, true] {
         let world = world(Some(DRILL_ROLE));
         if own_tags {
@@ -304,8 +315,10 @@ async fn a_drill_looks_at_nothing_of_the_workloads_own_stack() {
                 .into();
             }
         }
-        let outcome = deliver(&world, &by_drill(1, "shop-drill")).await.unwrap();
-        assert_eq!(outcome.id("instanceId"), Some(DRILLS));
+        let outcome = deliver(&world, &request_of_drill(1, "shop-drill"))
+            .await
+            .unwrap();
+        assert_eq!(outcome.id("instanceId"), Some(DRILL_INSTANCE));
         let calls = world.calls();
         assert!(
             calls.iter().all(|call| !call.ends_with(" shop/Server")),
@@ -317,22 +330,22 @@ async fn a_drill_looks_at_nothing_of_the_workloads_own_stack() {
             .count();
         assert_eq!(looks, 2, "{calls:#?}");
     }
-    // Its stack is still to come: that of the workload does not stand in.
+    // The drill's stack is not deployed yet. The workload's stack is not used instead.
     let world = world(Some(DRILL_ROLE));
     let key = ("shop-drill".to_owned(), "Server".to_owned());
     let server = world.state().stack_resources.remove(&key).unwrap();
-    let answer = deliver(&world, &by_drill(1, "shop-drill")).await;
+    let answer = deliver(&world, &request_of_drill(1, "shop-drill")).await;
     assert_eq!(shown(&answer), "Retryable");
     world.state().stack_resources.insert(key, server);
-    let answer = deliver(&world, &by_drill(1, "shop-drill")).await;
+    let answer = deliver(&world, &request_of_drill(1, "shop-drill")).await;
     assert_eq!(shown(&answer), "integrated");
 }
 
 #[tokio::test]
-async fn the_reconciler_leaves_restores_of_drills_alone() {
+async fn reconciler_skips_restores_of_drills() {
     let world = world(Some(DRILL_ROLE));
     world.add_restored_volume("2", &[]);
-    // The listing does not say whose the third and the fourth are.
+    // The list has no role for the third and the fourth.
     for n in ["3", "4"] {
         world.add_restored_volume(n, &[]);
         with_role(&world, &format!("job-{n}"), None);
@@ -343,7 +356,7 @@ async fn the_reconciler_leaves_restores_of_drills_alone() {
     assert_eq!(outcome.count("waiting"), None);
     assert_eq!(outcome.count("failing"), Some(2));
     assert_eq!(place(&world, "vol-1"), None);
-    assert_eq!(place(&world, "vol-2").as_deref(), Some(OWN));
+    assert_eq!(place(&world, "vol-2").as_deref(), Some(WORKLOAD_INSTANCE));
     assert_eq!(place(&world, "vol-3"), None);
     let asked = |job: &str| {
         let call = format!("backup:DescribeRestoreJob {job}");
@@ -353,15 +366,17 @@ async fn the_reconciler_leaves_restores_of_drills_alone() {
         ["job-1", "job-2", "job-3", "job-4"].map(asked),
         [false, false, true, true]
     );
-    // A drill that integrates its own is not disturbed.
-    deliver(&world, &by_drill(1, "shop-drill")).await.unwrap();
+    // A drill can still integrate its restore.
+    deliver(&world, &request_of_drill(1, "shop-drill"))
+        .await
+        .unwrap();
     assert_eq!(reconciled(&world).await.unwrap().count("restores"), Some(4));
-    assert_eq!(place(&world, "vol-1").as_deref(), Some(DRILLS));
+    assert_eq!(place(&world, "vol-1").as_deref(), Some(DRILL_INSTANCE));
 }
 
-/// Nobody is to take a drill for a disaster.
+/// Operators must not mistake a drill for a disaster.
 #[tokio::test]
-async fn the_item_of_a_drills_restore_says_so_and_is_nothing_to_get_up_for() {
+async fn ops_items_of_drills_say_so_and_have_a_lower_severity() {
     let track = async |world: &World, status: &str, role: Option<&str>| {
         let mut event = event(1, role);
         event["detail"]["status"] = json!(status);
@@ -373,50 +388,52 @@ async fn the_item_of_a_drills_restore_says_so_and_is_nothing_to_get_up_for() {
         (
             "COMPLETED",
             Some(DRILL_ROLE),
-            "Drill: Restore of EBS completed",
+            "[drill] Restore job (EBS) completed",
             Severity::Low,
         ),
         (
             "FAILED",
             Some(DRILL_ROLE),
-            "Drill: Restore of EBS failed",
+            "[drill] Restore job (EBS) failed",
             Severity::Medium,
         ),
         (
             "COMPLETED",
             Some(RESTORE_ROLE),
-            "Restore of EBS completed",
+            "Restore job (EBS) completed",
             Severity::Medium,
         ),
-        // What is not known to be a drill's is not played down.
-        ("FAILED", None, "Restore of EBS failed", Severity::High),
+        // Without a role, the severity is not lowered.
+        ("FAILED", None, "Restore job (EBS) failed", Severity::High),
     ] {
         let world = world(role);
         track(&world, status, role).await;
-        let item = the_item(&world);
+        let item = only_item(&world);
         assert_eq!((item.title.as_str(), item.severity), (title, severity));
-        assert!(item.description.contains("**What it means.**"));
+        assert!(item.description.contains("**What was done.**"));
         let invites = item.description.contains("restore-integrator");
         assert_eq!(
             invites,
-            title == "Restore of EBS completed",
+            title == "Restore job (EBS) completed",
             "{}",
             item.description
         );
     }
 
-    // Attached, and resolved; whoever comes first.
+    // Attached and resolved, in either order.
     for tracked_first in [true, false] {
         let world = world(Some(DRILL_ROLE));
         if tracked_first {
             track(&world, "COMPLETED", Some(DRILL_ROLE)).await;
         }
-        deliver(&world, &by_drill(1, "shop-drill")).await.unwrap();
+        deliver(&world, &request_of_drill(1, "shop-drill"))
+            .await
+            .unwrap();
         track(&world, "COMPLETED", Some(DRILL_ROLE)).await;
-        let item = the_item(&world);
+        let item = only_item(&world);
         assert_eq!(
             item.title,
-            "Drill: Restored volume vol-1 attached to i-drill"
+            "[drill] Restored volume vol-1 attached to i-drill"
         );
         assert_eq!(
             (item.severity, item.item.status),
@@ -424,15 +441,15 @@ async fn the_item_of_a_drills_restore_says_so_and_is_nothing_to_get_up_for() {
         );
     }
 
-    // What hinders a drill, people are told as what it is, with the input that runs it again.
+    // The notification of a refusal names the drill and the input that runs the integration again.
     let world = world(Some(DRILL_ROLE));
     for volume in world.state().volumes.values_mut() {
         volume.zone = "us-west-2b".to_owned();
     }
-    let answer = deliver(&world, &by_drill(1, "shop-drill")).await;
+    let answer = deliver(&world, &request_of_drill(1, "shop-drill")).await;
     assert_eq!(shown(&answer), "refused/zone-mismatch");
-    let item = the_item(&world);
-    let title = "Drill: Restored volume not attached: zone-mismatch";
+    let item = only_item(&world);
+    let title = "[drill] Restored volume not attached: zone-mismatch";
     assert_eq!(
         (item.title.as_str(), item.severity),
         (title, Severity::Medium)
@@ -446,20 +463,22 @@ async fn the_item_of_a_drills_restore_says_so_and_is_nothing_to_get_up_for() {
     assert_eq!(told.subject, title);
     assert!(
         told.message
-            .contains("in a drill; the workload itself is not touched"),
+            .contains("in a drill. The workload is not affected."),
         "{}",
         told.message
     );
 }
 
 #[tokio::test]
-async fn what_a_drill_wants_mounted_is_open_but_low() {
+async fn unmounted_drill_volume_has_an_open_ops_item_of_low_severity() {
     let world = world(Some(DRILL_ROLE));
     for tags in world.state().tags.values_mut() {
         tags.insert("recovery:mount".to_owned(), "/srv/data".to_owned());
     }
-    deliver(&world, &by_drill(1, "shop-drill")).await.unwrap();
-    let item = the_item(&world);
+    deliver(&world, &request_of_drill(1, "shop-drill"))
+        .await
+        .unwrap();
+    let item = only_item(&world);
     assert_eq!(
         (item.severity, item.item.status),
         (Severity::Low, Status::Open)
@@ -479,26 +498,26 @@ const OPERATIONS: &[&str] = &[
     "ssm:UpdateOpsItem",
 ];
 
-/// What someone does about one of the restores.
+/// An action on one of the restores.
 #[derive(Debug, Clone)]
-enum Deed {
-    Event { says_its_role: bool },
-    ByHand,
-    InDrill { stack: &'static str },
+enum Action {
+    Event { has_role: bool },
+    Operator,
+    Drill { stack: &'static str },
     Reconcile,
-    Track { says_its_role: bool },
+    Track { has_role: bool },
 }
 
-fn deed() -> impl Strategy<Value = (usize, Deed)> {
-    let deed = prop_oneof![
-        any::<bool>().prop_map(|says_its_role| Deed::Event { says_its_role }),
-        Just(Deed::ByHand),
+fn action() -> impl Strategy<Value = (usize, Action)> {
+    let action = prop_oneof![
+        any::<bool>().prop_map(|has_role| Action::Event { has_role }),
+        Just(Action::Operator),
         prop::sample::select(vec!["shop-drill", "shop-drill", "shop", "shop-to-come"])
-            .prop_map(|stack| Deed::InDrill { stack }),
-        Just(Deed::Reconcile),
-        any::<bool>().prop_map(|says_its_role| Deed::Track { says_its_role }),
+            .prop_map(|stack| Action::Drill { stack }),
+        Just(Action::Reconcile),
+        any::<bool>().prop_map(|has_role| Action::Track { has_role }),
     ];
-    (1..=4_usize, deed)
+    (1..=4_usize, action)
 }
 
 fn failure() -> impl Strategy<Value = (&'static str, usize, Failure)> {
@@ -506,19 +525,19 @@ fn failure() -> impl Strategy<Value = (&'static str, usize, Failure)> {
     (prop::sample::select(OPERATIONS), 0..4_usize, failure)
 }
 
-async fn done(world: &World, n: usize, deed: &Deed, role: &str) {
+async fn perform(world: &World, n: usize, action: &Action, role: &str) {
     let said = |says: bool| says.then_some(role);
-    let answer = match deed {
-        Deed::Event { says_its_role } => deliver(world, &event(n, said(*says_its_role))).await,
-        Deed::ByHand => deliver(world, &by_hand(n)).await,
-        Deed::InDrill { stack } => deliver(world, &by_drill(n, stack)).await,
-        Deed::Reconcile => reconciled(world).await,
-        Deed::Track { says_its_role } => {
-            let event = event(n, said(*says_its_role));
+    let answer = match action {
+        Action::Event { has_role } => deliver(world, &event(n, said(*has_role))).await,
+        Action::Operator => deliver(world, &request_of_operator(n)).await,
+        Action::Drill { stack } => deliver(world, &request_of_drill(n, stack)).await,
+        Action::Reconcile => reconciled(world).await,
+        Action::Track { has_role } => {
+            let event = event(n, said(*has_role));
             recovery_core::track::run::handle(world, DRILL_ROLE, &event).await
         }
     };
-    // What fails is delivered again by somebody, or not.
+    // A failed action may or may not be repeated.
     drop(answer);
 }
 
@@ -526,9 +545,9 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn nothing_of_a_drill_comes_to_the_workload_and_nothing_of_the_workload_to_a_drill(
+    fn never_attaches_a_volume_to_the_stack_of_the_other_kind(
         of_drill in prop::collection::vec(any::<bool>(), 4),
-        deeds in prop::collection::vec(deed(), 0..12),
+        actions in prop::collection::vec(action(), 0..12),
         failures in prop::collection::vec(failure(), 0..6),
         looks in 0..3_usize,
     ) {
@@ -540,7 +559,7 @@ proptest! {
             }
             with_role(&world, &format!("job-{n}"), Some(role(n)));
         }
-        world.state().looks_until_attached = looks;
+        world.state().reads_until_attached = looks;
         for (operation, passes, failure) in failures {
             for _ in 0..passes {
                 world.pass(operation);
@@ -549,29 +568,29 @@ proptest! {
         }
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let asked_by_their_drill = |n: usize| {
-            deeds.iter().any(|(of, deed)| *of == n && matches!(deed, Deed::InDrill { .. }))
+            actions.iter().any(|(of, action)| *of == n && matches!(action, Action::Drill { .. }))
         };
-        for (n, deed) in &deeds {
-            runtime.block_on(done(&world, *n, deed, role(*n)));
+        for (n, action) in &actions {
+            runtime.block_on(perform(&world, *n, action, role(*n)));
             for n in 1..=4 {
                 let place = place(&world, &format!("vol-{n}"));
                 if of_drill[n - 1] {
-                    prop_assert!(place.as_deref() != Some(OWN), "vol-{} of a drill", n);
-                    prop_assert!(place.is_none() || asked_by_their_drill(n), "vol-{} unasked", n);
+                    prop_assert!(place.as_deref() != Some(WORKLOAD_INSTANCE), "vol-{} of a drill", n);
+                    prop_assert!(place.is_none() || asked_by_their_drill(n), "vol-{} without a request", n);
                 } else {
-                    prop_assert!(place.as_deref() != Some(DRILLS), "vol-{} of the workload", n);
+                    prop_assert!(place.as_deref() != Some(DRILL_INSTANCE), "vol-{} of the workload", n);
                 }
             }
         }
-        // And each comes to its own in the end.
+        // In the end, each is attached to its own stack.
         for _ in 0..10 {
             for n in (1..=4).filter(|n| of_drill[n - 1]) {
-                runtime.block_on(done(&world, n, &Deed::InDrill { stack: "shop-drill" }, role(n)));
+                runtime.block_on(perform(&world, n, &Action::Drill { stack: "shop-drill" }, role(n)));
             }
-            runtime.block_on(done(&world, 1, &Deed::Reconcile, role(1)));
+            runtime.block_on(perform(&world, 1, &Action::Reconcile, role(1)));
         }
         for n in 1..=4 {
-            let own = if of_drill[n - 1] { DRILLS } else { OWN };
+            let own = if of_drill[n - 1] { DRILL_INSTANCE } else { WORKLOAD_INSTANCE };
             let place = place(&world, &format!("vol-{n}"));
             prop_assert_eq!(place.as_deref(), Some(own));
         }

@@ -1,4 +1,4 @@
-//! Routing controls are set once, by whichever endpoint answers, or it is said why they are not.
+//! Routing controls are set once, through any endpoint that answers, or the outcome says why not.
 
 #![expect(
     clippy::unwrap_used,
@@ -39,7 +39,7 @@ fn routing() -> Routing {
     Routing::new(endpoints, vec![control("west")], vec![control("east")]).unwrap()
 }
 
-/// Traffic flows to the primary Region.
+/// Traffic goes to the primary Region.
 fn world() -> World {
     let world = World::new();
     world.state().cluster.states = [
@@ -59,7 +59,7 @@ fn input() -> Value {
     })
 }
 
-fn shift(world: &World, input: &Value) -> Result<Outcome, Error> {
+fn fail_over(world: &World, input: &Value) -> Result<Outcome, Error> {
     handle(world, &routing(), input).now_or_never().unwrap()
 }
 
@@ -68,7 +68,7 @@ fn states(world: &World) -> [Switch; 2] {
     ["west", "east"].map(|id| state.cluster.states[&control(id)])
 }
 
-/// The Regions whose endpoints were asked, in order.
+/// The Regions whose endpoints were called, in order.
 fn asked(world: &World, operation: &str) -> Vec<String> {
     let mut regions: Vec<String> = world
         .calls()
@@ -81,9 +81,9 @@ fn asked(world: &World, operation: &str) -> Vec<String> {
 }
 
 #[test]
-fn all_controls_are_set_in_one_call_and_another_run_finds_them_so() {
+fn sets_all_controls_in_one_call_and_only_once() {
     let world = world();
-    let outcome = shift(&world, &input()).unwrap();
+    let outcome = fail_over(&world, &input()).unwrap();
     assert_eq!(outcome.kind(), "shifted");
     assert_eq!(
         (outcome.count("on"), outcome.count("off")),
@@ -91,31 +91,31 @@ fn all_controls_are_set_in_one_call_and_another_run_finds_them_so() {
     );
     assert_eq!(states(&world), [Switch::On, Switch::Off]);
     assert_eq!(world.calls().len(), 3);
-    let again = shift(&world, &input()).unwrap();
+    let again = fail_over(&world, &input()).unwrap();
     assert_eq!(again.kind(), "already-shifted");
     assert_eq!(world.state().cluster.changes, 2);
     assert_eq!(asked(&world, SET).len(), 1);
 }
 
 #[test]
-fn a_control_that_stands_wrong_is_enough_to_set_all() {
+fn sets_all_controls_when_one_has_the_wrong_state() {
     let world = world();
     world
         .state()
         .cluster
         .states
         .insert(control("west"), Switch::On);
-    assert_eq!(shift(&world, &input()).unwrap().kind(), "shifted");
+    assert_eq!(fail_over(&world, &input()).unwrap().kind(), "shifted");
     assert_eq!(states(&world), [Switch::On, Switch::Off]);
 }
 
 #[test]
-fn executions_begin_at_different_endpoints_each_at_the_same_one_again() {
+fn spreads_executions_over_endpoints_deterministically() {
     let first = |name: &str| {
         let world = world();
         let mut input = input();
         input["execution"]["name"] = json!(name);
-        shift(&world, &input).unwrap();
+        fail_over(&world, &input).unwrap();
         asked(&world, GET)[0].clone()
     };
     let names: Vec<String> = (0..60).map(|n| format!("shop-{n}")).collect();
@@ -127,12 +127,12 @@ fn executions_begin_at_different_endpoints_each_at_the_same_one_again() {
 }
 
 #[test]
-fn any_one_endpoint_is_enough() {
+fn fails_over_with_one_available_endpoint() {
     for there in REGIONS {
         let world = world();
         let gone = REGIONS.into_iter().filter(|region| *region != there);
         world.state().cluster.unavailable = gone.map(str::to_owned).collect();
-        let outcome = shift(&world, &input()).unwrap();
+        let outcome = fail_over(&world, &input()).unwrap();
         assert_eq!(outcome.kind(), "shifted");
         assert_eq!(outcome.id("endpointRegion"), Some(there));
         let failed = outcome.count("endpointsFailed").unwrap();
@@ -143,10 +143,10 @@ fn any_one_endpoint_is_enough() {
 }
 
 #[test]
-fn all_five_gone_is_tried_again_and_each_is_named() {
+fn names_every_endpoint_when_all_are_unavailable() {
     let world = world();
     world.state().cluster.unavailable = REGIONS.map(str::to_owned).into();
-    let error = shift(&world, &input()).unwrap_err();
+    let error = fail_over(&world, &input()).unwrap_err();
     assert_eq!(error.error_type(), "Retryable");
     let text = error.to_string();
     for region in REGIONS {
@@ -161,25 +161,25 @@ fn all_five_gone_is_tried_again_and_each_is_named() {
 }
 
 #[test]
-fn what_one_endpoint_refuses_for_good_another_may_do_and_if_none_does_it_is_seen() {
-    // A policy that keeps out of one Region.
+fn tries_the_next_endpoint_after_a_permanent_error() {
+    // A policy denies one Region.
     let world = world();
     world.fail(GET, Failure::Denied);
-    assert_eq!(shift(&world, &input()).unwrap().kind(), "shifted");
+    assert_eq!(fail_over(&world, &input()).unwrap().kind(), "shifted");
     let denied = self::world();
     for _ in 0..4 {
         denied.fail(SET, Failure::Throttled);
     }
     denied.fail(SET, Failure::Denied);
-    let error = shift(&denied, &input()).unwrap_err();
+    let error = fail_over(&denied, &input()).unwrap_err();
     assert_eq!(error.error_type(), "Permanent");
     assert!(
         error.to_string().contains("UnauthorizedOperation"),
         "{error}"
     );
-    // A control that there is not.
+    // A routing control that does not exist.
     let unknown = World::new();
-    let error = shift(&unknown, &input()).unwrap_err();
+    let error = fail_over(&unknown, &input()).unwrap_err();
     assert_eq!(error.error_type(), "Permanent");
     assert!(
         error.to_string().contains("ResourceNotFoundException"),
@@ -188,11 +188,11 @@ fn what_one_endpoint_refuses_for_good_another_may_do_and_if_none_does_it_is_seen
 }
 
 #[test]
-fn after_a_lost_answer_the_next_endpoint_is_looked_at_before_it_is_asked() {
+fn reads_the_state_from_the_next_endpoint_after_a_lost_response() {
     let world = world();
     world.fail(SET, Failure::AnswerLost);
-    let outcome = shift(&world, &input()).unwrap();
-    // It was this run that did it.
+    let outcome = fail_over(&world, &input()).unwrap();
+    // This run has set them.
     assert_eq!(outcome.kind(), "shifted");
     assert_eq!(outcome.count("endpointsFailed"), Some(1));
     assert_eq!(asked(&world, SET).len(), 1);
@@ -201,10 +201,10 @@ fn after_a_lost_answer_the_next_endpoint_is_looked_at_before_it_is_asked() {
 }
 
 #[test]
-fn a_safety_rule_is_obeyed_and_named() {
+fn refuses_and_names_the_rule_when_a_safety_rule_forbids_the_change() {
     let world = world();
     world.state().cluster.safety_rule = Some(RULE.to_owned());
-    let outcome = shift(&world, &input()).unwrap();
+    let outcome = fail_over(&world, &input()).unwrap();
     assert_eq!(
         (outcome.kind(), outcome.reason()),
         ("refused", Some("safety-rule"))
@@ -212,16 +212,16 @@ fn a_safety_rule_is_obeyed_and_named() {
     assert!(outcome.id("why").unwrap().contains(RULE));
     assert!(outcome.id("remedy").unwrap().contains(RULE));
     assert_eq!(states(&world), [Switch::Off, Switch::On]);
-    // No other endpoint would say otherwise.
+    // Other endpoints are not tried: the safety rule applies to all.
     assert_eq!(asked(&world, SET).len(), 1);
 }
 
 #[test]
-fn a_drill_leaves_the_traffic_where_it_is() {
+fn refuses_to_move_traffic_in_a_drill() {
     let world = world();
     let mut drill = input();
     drill["mode"] = json!("drill");
-    let outcome = shift(&world, &drill).unwrap();
+    let outcome = fail_over(&world, &drill).unwrap();
     assert_eq!(
         (outcome.kind(), outcome.reason()),
         ("refused", Some("drill"))
@@ -230,7 +230,7 @@ fn a_drill_leaves_the_traffic_where_it_is() {
 }
 
 #[test]
-fn an_input_that_lacks_something_says_what() {
+fn names_the_missing_member_of_the_input() {
     let world = world();
     for (payload, member) in [
         (json!({}), "workload"),
@@ -249,7 +249,7 @@ fn an_input_that_lacks_something_says_what() {
         ),
         (json!("text"), "."),
     ] {
-        let error = shift(&world, &payload).unwrap_err();
+        let error = fail_over(&world, &payload).unwrap_err();
         assert_eq!(error.error_type(), "Permanent", "{payload}");
         assert!(error.to_string().contains(member), "{payload}: {error}");
         assert!(error.to_string().contains("Pass {\"workload\""), "{error}");
@@ -258,7 +258,7 @@ fn an_input_that_lacks_something_says_what() {
 }
 
 #[test]
-fn endpoints_and_controls_are_read_or_refused() {
+fn rejects_invalid_endpoints_and_control_arns() {
     assert_eq!(endpoint("eu-west-1").region, "eu-west-1");
     for wrong in [
         "",
@@ -284,7 +284,7 @@ fn endpoints_and_controls_are_read_or_refused() {
 }
 
 #[test]
-fn a_routing_that_cannot_be_meant_is_none() {
+fn rejects_invalid_routing_configurations() {
     let five = || REGIONS.map(endpoint).to_vec();
     let many = |from: usize, count: usize| -> Vec<_> {
         (from..from + count)

@@ -1,5 +1,5 @@
-//! The integration of a restored volume, walked through a world in memory: what is done, what is
-//! left alone, and that every way there ends the same.
+//! Integration of a restored volume against the in-memory fakes: what is attached, refused and skipped,
+//! and that every order of failures has the same result.
 
 #![expect(
     clippy::unwrap_used,
@@ -9,13 +9,14 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
-use recovery_core::aws::arn::{Arn, Here, InstanceId, RecoveryPointArn, RestoreJobId, VolumeId};
+use recovery_core::aws::arn::{Arn, InstanceId, RecoveryPointArn, RestoreJobId, Scope, VolumeId};
 use recovery_core::aws::backup::{PlannedAs, Restore, RestoreJob};
 use recovery_core::aws::cloudformation::StackResource;
 use recovery_core::aws::ec2::{Attachment, DeviceName, Instance};
 use recovery_core::error::Error;
 use recovery_core::fakes::{AttachTrouble, DRILL_ROLE, Failure, FakeClock, StoredItem, World};
-use recovery_core::integrate::run::{Domain, integrate};
+use recovery_core::integrate::skip::Ownership;
+use recovery_core::integrate::volume::run::integrate;
 use recovery_core::ops_item::{Severity, Status};
 use recovery_core::outcome::Outcome;
 use recovery_core::ports::Clock;
@@ -25,9 +26,9 @@ const ATTACH: &str = "ec2:AttachVolume";
 /// Changes a world for a test.
 type Arrange = fn(&World);
 
-fn domain() -> Domain {
-    Domain {
-        here: Here {
+fn ownership() -> Ownership {
+    Ownership {
+        scope: Scope {
             account: "111122223333".to_owned(),
             region: "us-west-2".to_owned(),
         },
@@ -35,7 +36,7 @@ fn domain() -> Domain {
     }
 }
 
-/// The job of the world's volume `vol-1`, as its event tells it.
+/// The restore job of the world's volume `vol-1`, as in its event.
 fn job(world: &World) -> RestoreJob {
     world.state().restore_jobs["job-1"].clone()
 }
@@ -46,23 +47,23 @@ async fn deliver(world: &World) -> Result<Outcome, Error> {
 }
 
 async fn deliver_job(world: &World, job: RestoreJob) -> Result<Outcome, Error> {
-    integrate(world, &FakeClock::new(), &domain(), job).await
+    integrate(world, &FakeClock::new(), &ownership(), job).await
 }
 
 fn items(world: &World) -> Vec<StoredItem> {
     world.state().items.clone()
 }
 
-/// The only OpsItem that is not a duplicate resolved in favour of another.
+/// The only OpsItem that is not a resolved duplicate.
 #[track_caller]
-fn the_item(world: &World) -> StoredItem {
+fn only_item(world: &World) -> StoredItem {
     let mut items = items(world);
-    items.retain(|item| !item.description.contains("resolved in its favour"));
+    items.retain(|item| !item.description.starts_with("Duplicate of "));
     assert_eq!(items.len(), 1, "{items:#?}");
     items.remove(0)
 }
 
-fn told(world: &World) -> Vec<String> {
+fn sent_subjects(world: &World) -> Vec<String> {
     let state = world.state();
     let subject = |sent: &recovery_core::notification::Notification| sent.subject.clone();
     state.notifications.iter().map(subject).collect()
@@ -122,7 +123,7 @@ fn outcome(result: &Result<Outcome, Error>) -> (&'static str, Option<&'static st
 }
 
 #[tokio::test]
-async fn a_volume_comes_back_and_its_item_says_so() {
+async fn attaches_the_volume_and_resolves_its_ops_item() {
     let world = World::with_restored_volume();
     let outcome = deliver(&world).await.unwrap();
     assert_eq!(outcome.kind(), "integrated");
@@ -135,7 +136,7 @@ async fn a_volume_comes_back_and_its_item_says_so() {
     ] {
         assert_eq!(outcome.id(name), Some(id), "{name}");
     }
-    let item = the_item(&world);
+    let item = only_item(&world);
     assert_eq!(item.item.status, Status::Resolved);
     assert_eq!(item.severity, Severity::Low);
     assert_eq!(item.title, "Restored volume vol-1 attached to i-1");
@@ -145,7 +146,7 @@ async fn a_volume_comes_back_and_its_item_says_so() {
         item.description
             .contains("42 s after the restore completed")
     );
-    assert!(told(&world).is_empty());
+    assert!(sent_subjects(&world).is_empty());
     assert_eq!(
         world.calls(),
         [
@@ -162,22 +163,21 @@ async fn a_volume_comes_back_and_its_item_says_so() {
 }
 
 #[tokio::test]
-async fn the_same_event_again_changes_nothing() {
+async fn duplicate_event_changes_nothing() {
     let world = World::with_restored_volume();
     deliver(&world).await.unwrap();
-    let before = the_item(&world);
+    let before = only_item(&world);
     let again = deliver(&world).await.unwrap();
     assert_eq!(again.kind(), "already-integrated");
     assert_eq!(again.id("opsItemId"), Some("oi-1"));
     assert_eq!(world.attachments_made(), 1);
     assert_eq!(count(&world, ATTACH), 1);
-    assert_eq!(the_item(&world).description, before.description);
+    assert_eq!(only_item(&world).description, before.description);
 }
 
-/// The calls of each scenario, in order: a number that grows is seen here. Of those in one bracket, none
-/// waits for another.
+/// The calls of each scenario, in order. Calls in one pair of brackets run concurrently.
 #[tokio::test]
-async fn no_call_is_made_that_the_end_does_not_need() {
+async fn makes_no_unnecessary_calls() {
     let deliver_to = async |world: &World, job: RestoreJob| {
         world.state().calls.clear();
         deliver_job(world, job).await.unwrap();
@@ -194,18 +194,18 @@ async fn no_call_is_made_that_the_end_does_not_need() {
         calls[4..],
         ["ec2:AttachVolume", "ssm:CreateOpsItem", "ssm:UpdateOpsItem"]
     );
-    // Nothing was tracked before: one more look at the items.
+    // Not tracked before: one more search for OpsItems.
     let world = World::with_restored_volume();
     let calls = deliver_to(&world, job(&world)).await;
     assert_eq!(calls.len(), 8, "{calls:?}");
     // [tags, volume] → [item]
     let calls = deliver_to(&world, job(&world)).await;
     assert_eq!(calls.len(), 3, "{calls:?}");
-    // A job of which only the id is known: [job] before the others.
+    // Only the id of the job is known: [job] first.
     let known = RestoreJob::known_by_id(RestoreJobId::new("job-1"));
     let calls = deliver_to(&world, known).await;
     assert_eq!(calls.len(), 4, "{calls:?}");
-    // A group: its instances are asked for when CloudFormation has named it.
+    // An Auto Scaling group: its instances are read after CloudFormation has named it.
     let world = World::with_restored_volume();
     with_target(&world, |target| {
         target.resource_type = "AWS::AutoScaling::AutoScalingGroup".into();
@@ -217,7 +217,7 @@ async fn no_call_is_made_that_the_end_does_not_need() {
     let calls = deliver_to(&world, job(&world)).await;
     // [tags, volume] → [stack, instance] → [group, its instances] → [attach, item] → [item]
     assert_eq!(calls.len(), 9, "{calls:?}");
-    // Not ours by its tags: [tags, volume]. By the event alone: none.
+    // Skipped by its tags: [tags, volume]. Skipped by the event alone: none.
     let world = World::with_restored_volume();
     world.state().tags.clear();
     assert_eq!(deliver_to(&world, job(&world)).await.len(), 2);
@@ -235,11 +235,11 @@ async fn track_first(world: &World) {
 }
 
 #[tokio::test]
-async fn an_attachment_that_takes_a_while_is_waited_for() {
+async fn waits_for_an_attachment_in_progress() {
     let world = World::with_restored_volume();
-    world.state().looks_until_attached = 3;
+    world.state().reads_until_attached = 3;
     let clock = FakeClock::new();
-    let outcome = integrate(&world, &clock, &domain(), job(&world))
+    let outcome = integrate(&world, &clock, &ownership(), job(&world))
         .await
         .unwrap();
     assert_eq!(outcome.kind(), "integrated");
@@ -247,11 +247,11 @@ async fn an_attachment_that_takes_a_while_is_waited_for() {
     assert_eq!(count(&world, ATTACH), 1);
 }
 
-/// Of an accepted attachment, only the volume is asked for, as long as it shows it.
+/// While EC2 shows an accepted attachment, only DescribeVolumes is called.
 #[tokio::test]
-async fn a_check_of_an_accepted_attachment_is_one_call() {
+async fn checks_an_accepted_attachment_with_one_call() {
     let world = World::with_restored_volume();
-    world.state().looks_until_attached = 2;
+    world.state().reads_until_attached = 2;
     let outcome = deliver(&world).await.unwrap();
     assert_eq!(outcome.kind(), "integrated");
     let calls = world.calls();
@@ -260,10 +260,10 @@ async fn a_check_of_an_accepted_attachment_is_one_call() {
     let made = |call: &str| after.iter().filter(|made| made.starts_with(call)).count();
     assert_eq!(made("ec2:DescribeVolumes"), 3, "{after:?}");
     assert_eq!(made("ec2:DescribeInstances"), 0, "{after:?}");
-    // An instance that goes away meanwhile is noticed all the same.
+    // When EC2 does not show it, the instance is read again.
     let world = World::with_restored_volume();
-    world.state().looks_until_attached = 1;
-    world.state().looks_until_shown = 2;
+    world.state().reads_until_attached = 1;
+    world.state().reads_until_shown = 2;
     deliver(&world).await.unwrap();
     let calls = world.calls();
     let accepted = calls.iter().position(|call| call.starts_with(ATTACH));
@@ -272,10 +272,9 @@ async fn a_check_of_an_accepted_attachment_is_one_call() {
     assert_eq!(made("ec2:DescribeInstances"), 2, "{after:?}");
 }
 
-/// What was attached, taken off by a person and attached again under another name, died before it was
-/// written down.
+/// A user detached the volume and attached it again under another device name.
 #[tokio::test]
-async fn an_attachment_under_another_name_than_the_item_says_is_written_down() {
+async fn records_a_changed_device_name() {
     let world = World::with_restored_volume();
     deliver(&world).await.unwrap();
     {
@@ -284,25 +283,25 @@ async fn an_attachment_under_another_name_than_the_item_says_is_written_down() {
         volume.attachments[0].device = "/dev/sdp".to_owned();
     }
     deliver(&world).await.unwrap();
-    assert_eq!(the_item(&world).item.data["recovery:device"], "/dev/sdp");
+    assert_eq!(only_item(&world).item.data["recovery:device"], "/dev/sdp");
 }
 
 #[tokio::test]
-async fn a_lost_answer_is_settled_by_looking() {
+async fn detects_the_attachment_after_a_lost_response() {
     let world = World::with_restored_volume();
     world.fail(ATTACH, Failure::AnswerLost);
     let outcome = deliver(&world).await.unwrap();
     assert_eq!(outcome.kind(), "already-integrated");
     assert_eq!(count(&world, ATTACH), 1);
     assert_eq!(
-        the_item(&world).item.data["recovery:integration"],
+        only_item(&world).item.data["recovery:integration"],
         "attached"
     );
 }
 
-/// A restore of a whole Region meets EC2's limit on AttachVolume: 5 a second.
+/// Restores of a complete Region exceed EC2's request limit for AttachVolume: 5 per second.
 #[tokio::test]
-async fn throttled_calls_are_waited_out() {
+async fn retries_throttled_calls_around_an_attachment() {
     let world = World::with_restored_volume();
     for _ in 0..10 {
         world.fail(ATTACH, Failure::Throttled);
@@ -311,7 +310,7 @@ async fn throttled_calls_are_waited_out() {
     assert_eq!(outcome.kind(), "integrated");
     assert_eq!(count(&world, ATTACH), 11);
     assert_eq!(world.attachments_made(), 1);
-    // So are the looks between two attempts.
+    // The reads between two attempts are throttled, too.
     let world = World::with_restored_volume();
     world.fail(ATTACH, Failure::Throttled);
     for call in ["ec2:DescribeVolumes", "ec2:DescribeInstances"] {
@@ -324,9 +323,9 @@ async fn throttled_calls_are_waited_out() {
     assert_eq!(world.attachments_made(), 1);
 }
 
-/// A thousand restores at once use up what EC2 grants for looking, too.
+/// A thousand concurrent restores exhaust EC2's request limit for reads, too.
 #[tokio::test]
-async fn looks_that_are_not_granted_are_waited_out() {
+async fn retries_throttled_reads_until_45_s_remain() {
     for call in [
         "ec2:DescribeTags",
         "ec2:DescribeVolumes",
@@ -344,7 +343,7 @@ async fn looks_that_are_not_granted_are_waited_out() {
             world.fail(call, Failure::Throttled);
         }
         let clock = FakeClock::new();
-        let error = integrate(&world, &clock, &domain(), job(&world))
+        let error = integrate(&world, &clock, &ownership(), job(&world))
             .await
             .unwrap_err();
         assert_eq!(error.fault().code(), Some("RequestLimitExceeded"));
@@ -355,7 +354,7 @@ async fn looks_that_are_not_granted_are_waited_out() {
 }
 
 #[tokio::test]
-async fn throttling_that_does_not_end_is_left_to_the_next_run() {
+async fn returns_a_retryable_error_when_throttling_persists() {
     let world = World::with_restored_volume();
     for _ in 0..1000 {
         world.fail(ATTACH, Failure::Throttled);
@@ -365,34 +364,34 @@ async fn throttling_that_does_not_end_is_left_to_the_next_run() {
     assert_eq!(error.fault().code(), Some("RequestLimitExceeded"));
     let asked = count(&world, ATTACH);
     assert!((20..100).contains(&asked), "{asked}");
-    assert_eq!(the_item(&world).item.status, Status::Open);
+    assert_eq!(only_item(&world).item.status, Status::Open);
 }
 
-/// EC2's answers disagree for moments: whatever shows first, the volume is asked for once and
-/// nobody is told that its name is taken, by itself.
+/// EC2 is eventually consistent. Whether the volume or the instance shows the attachment first:
+/// AttachVolume is called once, and the volume's own device name is not reported as taken.
 #[tokio::test]
-async fn an_attachment_that_does_not_show_yet_is_waited_for() {
+async fn waits_until_ec2_shows_the_attachment() {
     for tags in [&[][..], &[("recovery:device", "/dev/sdf")][..]] {
         for lost in [false, true] {
             let world = World::with_restored_volume();
             world.add_restored_volume("1", tags);
-            world.state().looks_until_attached = 1;
-            world.state().looks_until_shown = 3;
+            world.state().reads_until_attached = 1;
+            world.state().reads_until_shown = 3;
             if lost {
                 world.fail(ATTACH, Failure::AnswerLost);
             }
             let outcome = deliver(&world).await.unwrap();
             assert_eq!(outcome.id("device"), Some("/dev/sdf"));
             assert_eq!(count(&world, ATTACH), 1);
-            assert_eq!(the_item(&world).item.status, Status::Resolved);
+            assert_eq!(only_item(&world).item.status, Status::Resolved);
             assert!(world.state().notifications.is_empty());
         }
     }
 }
 
-/// What fails for good is an error, and no later run would write it down either.
+/// A permanent failure is recorded at once, because no later run may record it.
 #[tokio::test]
-async fn a_denied_attachment_is_not_tried_again_and_leaves_an_open_item() {
+async fn does_not_retry_a_denied_attachment_and_opens_an_ops_item() {
     let world = World::with_restored_volume();
     for delivery in 1..3 {
         world.fail(ATTACH, Failure::Denied);
@@ -400,22 +399,25 @@ async fn a_denied_attachment_is_not_tried_again_and_leaves_an_open_item() {
         assert_eq!(error.error_type(), "Permanent");
         assert_eq!(error.fault().code(), Some("UnauthorizedOperation"));
         assert_eq!(count(&world, ATTACH), delivery);
-        let item = the_item(&world);
+        let item = only_item(&world);
         assert_eq!(item.item.status, Status::Open);
         assert_eq!(item.severity, Severity::High);
         for part in [ATTACH, "UnauthorizedOperation", "**What to do.**"] {
             assert!(item.description.contains(part), "{}", item.description);
         }
-        assert_eq!(told(&world), ["Restored volume still not attached"]);
+        assert_eq!(
+            sent_subjects(&world),
+            ["Restored volume still not attached"]
+        );
     }
     let outcome = deliver(&world).await.unwrap();
     assert_eq!(outcome.kind(), "integrated");
-    assert_eq!(the_item(&world).item.status, Status::Resolved);
+    assert_eq!(only_item(&world).item.status, Status::Resolved);
 }
 
-/// Where the item cannot be written either, the next run has to.
+/// If the OpsItem cannot be updated either, the next run does it.
 #[tokio::test]
-async fn what_fails_for_good_and_cannot_be_written_down_yet_comes_again() {
+async fn retries_when_a_permanent_failure_cannot_be_recorded() {
     let world = World::with_restored_volume();
     world.fail(ATTACH, Failure::Denied);
     for _ in 0..20 {
@@ -424,43 +426,47 @@ async fn what_fails_for_good_and_cannot_be_written_down_yet_comes_again() {
     let error = deliver(&world).await.unwrap_err();
     assert_eq!(error.error_type(), "Retryable");
     assert_eq!(error.fault().operation(), "ssm:UpdateOpsItem");
-    assert_eq!(told(&world), ["Restored volume still not attached"]);
+    assert_eq!(
+        sent_subjects(&world),
+        ["Restored volume still not attached"]
+    );
 }
 
-/// AWS Backup restored it, and it is not there, or not there any more.
+/// AWS Backup restored the volume, and EC2 does not show it.
 #[tokio::test]
-async fn a_volume_that_does_not_exist_is_refused_with_its_remedy() {
+async fn refuses_a_missing_volume_with_a_remedy() {
     let world = World::with_restored_volume();
     world.state().volumes.clear();
     let clock = FakeClock::new();
-    let result = integrate(&world, &clock, &domain(), job(&world)).await;
+    let result = integrate(&world, &clock, &ownership(), job(&world)).await;
     assert_eq!(outcome(&result), ("refused", Some("volume-gone")));
-    // EC2 is given the time to show it.
+    // It waits for EC2 to show the volume.
     assert!(clock.remaining() < Duration::from_secs(70));
-    let item = the_item(&world);
+    let item = only_item(&world);
     assert_eq!(item.item.status, Status::Open);
     assert!(item.description.contains("vol-1"), "{}", item.description);
     assert!(item.description.contains("key"), "{}", item.description);
 }
 
 #[tokio::test]
-async fn what_stays_attaching_or_detaching_says_what_to_look_at() {
+async fn reports_the_remedy_for_a_stuck_attachment() {
     for (state, parts) in [
         (
             "attaching",
-            ["guest of i-1 has the name /dev/sdk", "--force"],
+            ["something else uses the name /dev/sdk", "--force"],
         ),
         ("busy", ["unmount /dev/sdk on i-1", "stop i-1"]),
         ("detaching", ["unmount /dev/sdk on i-1", "stop i-1"]),
     ] {
         let world = World::with_restored_volume();
-        world.state().looks_until_attached = 1000;
+        world.state().reads_until_attached = 1000;
         with_volume(&world, |volume| {
             volume.state = "in-use".into();
             volume.attachments = vec![Attachment {
                 instance: InstanceId::new("i-1"),
                 device: "/dev/sdk".into(),
                 state: state.into(),
+                since: None,
             }];
         });
         let error = deliver(&world).await.unwrap_err();
@@ -471,13 +477,13 @@ async fn what_stays_attaching_or_detaching_says_what_to_look_at() {
     }
 }
 
-/// EC2 attaches no volume while it is being modified, which takes minutes.
+/// EC2 does not attach a volume while it is being modified, which takes minutes.
 #[tokio::test]
-async fn a_modification_of_the_volume_is_waited_for() {
+async fn waits_for_a_volume_modification() {
     let world = World::with_restored_volume();
     world.state().attach_trouble = Some((AttachTrouble::Modifying, 10));
     let clock = FakeClock::new();
-    let outcome = integrate(&world, &clock, &domain(), job(&world)).await;
+    let outcome = integrate(&world, &clock, &ownership(), job(&world)).await;
     assert_eq!(outcome.unwrap().kind(), "integrated");
     assert_eq!(count(&world, ATTACH), 11);
     assert!(clock.remaining() < Duration::from_secs(260));
@@ -490,7 +496,7 @@ async fn a_modification_of_the_volume_is_waited_for() {
 }
 
 #[tokio::test]
-async fn a_device_name_that_ec2_refuses_does_not_prevent_the_attachment() {
+async fn uses_another_device_name_when_ec2_rejects_one() {
     let world = World::with_restored_volume();
     tag(&world, "recovery:device", "/dev/xvddz");
     world.state().attach_trouble = Some((AttachTrouble::Device("/dev/xvddz"), 1));
@@ -498,7 +504,7 @@ async fn a_device_name_that_ec2_refuses_does_not_prevent_the_attachment() {
     assert_eq!(outcome.kind(), "integrated");
     assert_eq!(outcome.id("device"), Some("/dev/sdf"));
     for _ in 0..2 {
-        let item = the_item(&world);
+        let item = only_item(&world);
         assert_eq!(item.item.status, Status::Open);
         assert!(
             item.description
@@ -508,36 +514,36 @@ async fn a_device_name_that_ec2_refuses_does_not_prevent_the_attachment() {
         );
         deliver(&world).await.unwrap();
     }
-    // A run that died before it wrote that down comes to the same.
+    // The same when the run stops before it records that.
     let world = World::with_restored_volume();
     tag(&world, "recovery:device", "/dev/xvddz");
     world.state().attach_trouble = Some((AttachTrouble::Device("/dev/xvddz"), 1));
-    // The name is noted; what is written after the attachment is not.
+    // The device name is recorded; the update after the attachment fails.
     world.pass("ssm:UpdateOpsItem");
     world.fail("ssm:UpdateOpsItem", Failure::Denied);
     deliver(&world).await.unwrap_err();
     assert_eq!(world.attachments_made(), 1);
     deliver(&world).await.unwrap();
-    let item = the_item(&world);
+    let item = only_item(&world);
     assert_eq!(item.item.status, Status::Open);
     assert!(
         item.description.contains("`/dev/xvddz`"),
         "{}",
         item.description
     );
-    // One that nobody asked for is passed over.
+    // A device name that no tag asks for is skipped.
     let world = World::with_restored_volume();
     world.state().attach_trouble = Some((AttachTrouble::Device("/dev/sdf"), 1));
     let outcome = deliver(&world).await.unwrap();
     assert_eq!(outcome.id("device"), Some("/dev/sdg"));
-    assert_eq!(the_item(&world).item.status, Status::Resolved);
+    assert_eq!(only_item(&world).item.status, Status::Resolved);
 }
 
 const KEY: &str = "arn:aws:kms:us-west-2:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
 
 /// Each is an open item whose remedy names the key or the instance.
 #[tokio::test]
-async fn what_ec2_has_against_an_attachment_is_refused_with_its_remedy() {
+async fn refuses_attachments_that_ec2_rejects_with_a_remedy() {
     for (trouble, reason, remedy) in [
         (AttachTrouble::Key, "key-unusable", KEY),
         (AttachTrouble::ProductCode, "product-code", "stop i-1"),
@@ -550,29 +556,29 @@ async fn what_ec2_has_against_an_attachment_is_refused_with_its_remedy() {
         let result = deliver(&world).await;
         assert_eq!(outcome(&result), ("refused", Some(reason)));
         assert_eq!(count(&world, ATTACH), 1, "{reason}");
-        let item = the_item(&world);
+        let item = only_item(&world);
         assert_eq!(item.item.status, Status::Open, "{reason}");
         let (_, what_to_do) = item.description.split_once("**What to do.**").unwrap();
         assert!(what_to_do.contains(remedy), "{}", item.description);
-        assert_eq!(told(&world).len(), 1, "{reason}");
+        assert_eq!(sent_subjects(&world).len(), 1, "{reason}");
     }
 }
 
-/// EC2 accepted it, and nothing comes of it: so a key that is disabled shows.
+/// EC2 accepted the attachment and dropped it, as it does when the KMS key is disabled.
 #[tokio::test]
-async fn an_attachment_that_is_dropped_is_refused_with_its_remedy() {
+async fn refuses_a_dropped_attachment_with_a_remedy() {
     for key in [Some(KEY), None] {
         let world = World::with_restored_volume();
         with_volume(&world, |volume| volume.key = key.map(str::to_owned));
         world.state().drops_attachments = true;
         let clock = FakeClock::new();
-        let result = integrate(&world, &clock, &domain(), job(&world)).await;
+        let result = integrate(&world, &clock, &ownership(), job(&world)).await;
         assert_eq!(outcome(&result), ("refused", Some("attachment-dropped")));
         assert_eq!(count(&world, ATTACH), 1);
-        // EC2's answers may lag behind for a while, but a run of the reconciler must come to this.
+        // Longer than EC2's consistency delay, shorter than a run of the reconciler.
         let waited = Duration::from_secs(300) - clock.remaining();
         assert!((20..30).contains(&waited.as_secs()), "{waited:?}");
-        let item = the_item(&world);
+        let item = only_item(&world);
         assert_eq!(item.item.status, Status::Open);
         let names = key.unwrap_or("i-1");
         assert!(item.description.contains(names), "{}", item.description);
@@ -604,7 +610,7 @@ fn with_group(world: &World, desired: usize, members: &[(&str, &str)]) {
 
 /// EC2 shows all of them as running.
 #[tokio::test]
-async fn members_of_a_group_that_are_leaving_or_in_a_warm_pool_do_not_count() {
+async fn ignores_group_members_that_are_not_in_service() {
     for other in [
         "Terminating",
         "Terminating:Wait",
@@ -622,7 +628,7 @@ async fn members_of_a_group_that_are_leaving_or_in_a_warm_pool_do_not_count() {
 
 /// It launches the new one before it terminates the old one.
 #[tokio::test]
-async fn an_instance_refresh_is_waited_for() {
+async fn waits_for_an_instance_refresh() {
     let world = World::with_restored_volume();
     let refresh = |old, new| with_group(&world, 1, &[("i-1", old), ("i-2", new)]);
     for (old, new) in [("InService", "Pending"), ("InService", "InService")] {
@@ -640,9 +646,9 @@ async fn an_instance_refresh_is_waited_for() {
     assert_eq!(outcome.id("instanceId"), Some("i-2"));
 }
 
-/// A volume that the old one still has comes to the new one when the old one is gone.
+/// A volume that is attached to the old member is attached to the new member when the old one is gone.
 #[tokio::test]
-async fn a_member_that_is_being_terminated_is_waited_for_while_it_has_the_volume() {
+async fn waits_for_a_terminating_member_that_has_the_volume() {
     let world = World::with_restored_volume();
     with_group(&world, 1, &[("i-1", "InService")]);
     assert_eq!(deliver(&world).await.unwrap().kind(), "integrated");
@@ -664,9 +670,9 @@ async fn a_member_that_is_being_terminated_is_waited_for_while_it_has_the_volume
     assert_eq!(outcome.id("instanceId"), Some("i-2"));
 }
 
-/// EC2 knows of it before the group does.
+/// EC2 reports the state before the group does.
 #[tokio::test]
-async fn a_member_in_service_that_has_ended_is_replaced() {
+async fn waits_for_the_replacement_of_a_terminated_member() {
     for state in ["shutting-down", "terminated"] {
         let world = World::with_restored_volume();
         with_group(&world, 1, &[("i-1", "InService")]);
@@ -682,9 +688,9 @@ async fn a_member_in_service_that_has_ended_is_replaced() {
 
 const BACKUPS_FORM: &str = "arn:aws:backup:us-west-2:111122223333:recovery-point:1EB3B5E7";
 
-/// The event names the recovery point in AWS Backup's form only, and the tags are EC2's.
+/// The event has only AWS Backup's ARN of the recovery point, but the tags are on the EC2 snapshot.
 #[tokio::test]
-async fn tags_that_the_events_form_does_not_lead_to_are_looked_for_under_the_jobs() {
+async fn reads_tags_by_the_recovery_point_arn_of_the_job() {
     let world = World::with_restored_volume();
     let event = RestoreJob {
         recovery_point: RecoveryPointArn::parse(BACKUPS_FORM).ok(),
@@ -693,32 +699,32 @@ async fn tags_that_the_events_form_does_not_lead_to_are_looked_for_under_the_job
     let outcome = deliver_job(&world, event.clone()).await.unwrap();
     assert_eq!(outcome.kind(), "integrated");
     assert_eq!(count(&world, "backup:DescribeRestoreJob"), 1);
-    // The job's form decides: there are no tags.
+    // The job has the snapshot's ARN, and the snapshot has no tags.
     let world = World::with_restored_volume();
     world.state().tags.clear();
     let outcome = deliver_job(&world, event.clone()).await.unwrap();
     assert_eq!(outcome.reason(), Some("untagged"));
-    // The job knows no other form.
+    // The job has no other ARN.
     let world = World::with_restored_volume();
     let known = event.clone();
     world.state().restore_jobs.insert("job-1".into(), known);
     let error = deliver_job(&world, event.clone()).await.unwrap_err();
     assert_eq!(error.error_type(), "Permanent");
     assert_eq!(error.fault().code(), Some("ResourceNotFoundException"));
-    // Whether it is ours is not known.
+    // It is unknown whether the restore belongs to the workload.
     assert!(items(&world).is_empty());
-    // The job cannot be asked for the moment.
+    // The job cannot be read at the moment.
     let world = World::with_restored_volume();
     world.fail("backup:DescribeRestoreJob", Failure::AnswerLost);
     let clock = FakeClock::with_budget(Duration::ZERO);
-    let error = integrate(&world, &clock, &domain(), event)
+    let error = integrate(&world, &clock, &ownership(), event)
         .await
         .unwrap_err();
     assert_eq!(error.error_type(), "Retryable");
 }
 
 #[tokio::test]
-async fn waiting_ends_before_the_functions_time_does() {
+async fn stops_waiting_before_the_function_times_out() {
     let arrange: [(&str, Arrange); 4] = [
         ("creating", |world| {
             with_volume(world, |volume| volume.state = "creating".into())
@@ -730,7 +736,7 @@ async fn waiting_ends_before_the_functions_time_does() {
             with_instance(world, |instance| instance.state = "stopping".into())
         }),
         ("attached", |world| {
-            world.state().looks_until_attached = 1000
+            world.state().reads_until_attached = 1000
         }),
     ];
     for (waits_for, arrange) in arrange {
@@ -738,14 +744,14 @@ async fn waiting_ends_before_the_functions_time_does() {
             let world = World::with_restored_volume();
             arrange(&world);
             let clock = FakeClock::with_budget(Duration::from_secs(budget));
-            let error = integrate(&world, &clock, &domain(), job(&world))
+            let error = integrate(&world, &clock, &ownership(), job(&world))
                 .await
                 .unwrap_err();
             assert_eq!(error.error_type(), "Retryable");
             assert!(error.to_string().contains(waits_for), "{error}");
             let reserve = Duration::from_secs(budget.min(45));
             assert!(clock.remaining() >= reserve, "{:?}", clock.remaining());
-            // Pauses grow: no thousands of looks in a long life.
+            // The backoff limits the number of reads.
             assert!(count(&world, "ec2:DescribeVolumes") < 200);
             assert!(count(&world, ATTACH) <= 1);
         }
@@ -753,7 +759,7 @@ async fn waiting_ends_before_the_functions_time_does() {
 }
 
 #[tokio::test]
-async fn names_that_are_taken_unseen_are_passed_over() {
+async fn tries_the_next_device_name_when_one_is_taken() {
     // More of them than attempts at a call that fails.
     for hidden in 0..11_u8 {
         let world = World::with_restored_volume();
@@ -768,7 +774,7 @@ async fn names_that_are_taken_unseen_are_passed_over() {
     world.state().hidden_devices = ('f'..='p').map(|c| format!("/dev/sd{c}")).collect();
     let result = deliver(&world).await;
     assert_eq!(outcome(&result), ("refused", Some("no-free-device")));
-    // The owner's choice is not changed.
+    // A device name from a tag is not replaced.
     let world = World::with_restored_volume();
     tag(&world, "recovery:device", "/dev/sdz");
     world.state().hidden_devices = ["/dev/sdz".to_owned()].into();
@@ -777,8 +783,8 @@ async fn names_that_are_taken_unseen_are_passed_over() {
     assert_eq!(world.attachments_made(), 0);
 }
 
-/// Worlds in which a rule forbids to go on, and the rule.
-fn refusing() -> Vec<(&'static str, World)> {
+/// Worlds in which a rule refuses the integration, and its reason code.
+fn refused_worlds() -> Vec<(&'static str, World)> {
     let arrange: Vec<(&'static str, Arrange)> = vec![
         ("tag-missing", |world| untag(world, "recovery:logical-id")),
         ("tag-missing", |world| untag(world, "recovery:stack")),
@@ -815,6 +821,7 @@ fn refusing() -> Vec<(&'static str, World)> {
                     instance: InstanceId::new("i-2"),
                     device: "/dev/sdf".into(),
                     state: "attached".into(),
+                    since: None,
                 }];
             })
         }),
@@ -834,7 +841,7 @@ fn refusing() -> Vec<(&'static str, World)> {
             let empty = StackResource {
                 resource_type: "AWS::EC2::Volume".to_owned(),
                 physical_id: Some("vol-9".to_owned()),
-                status: "CREATE_COMPLETE".to_owned(),
+                status: "CREATE_COMPLETE".into(),
             };
             world.state().stack_resources.insert(key, empty);
         }),
@@ -878,18 +885,17 @@ fn refusing() -> Vec<(&'static str, World)> {
 }
 
 #[tokio::test]
-async fn what_a_stack_has_created_in_the_way_is_named_with_the_way_out() {
-    for (reason, world) in refusing() {
+async fn refuses_to_compete_with_a_volume_of_the_stack() {
+    for (reason, world) in refused_worlds() {
         if reason == "stack-volume" {
             deliver(&world).await.unwrap();
-            let item = the_item(&world);
+            let item = only_item(&world);
             for part in ["Data", "conditional", "docs/workload.md"] {
                 assert!(item.description.contains(part), "{}", item.description);
             }
         }
     }
-    // Where the stack has no such volume in this Region, or the volume is attached already, nothing is
-    // in the way.
+    // No refusal if the stack has no such volume in this Region, or if the volume is already attached.
     let world = World::with_restored_volume();
     tag(&world, "aws:cloudformation:stack-name", "shop");
     tag(&world, "aws:cloudformation:logical-id", "Data");
@@ -918,7 +924,7 @@ fn untagged() -> World {
     world
 }
 
-/// What the state machine asks for: the job, with the item of its plan.
+/// The request of the state machine: the job, with the item of its plan.
 fn planned(world: &World, reserved: &[&str]) -> Restore {
     Restore {
         planned: PlannedAs {
@@ -933,18 +939,18 @@ fn planned(world: &World, reserved: &[&str]) -> Restore {
 }
 
 #[tokio::test]
-async fn a_volume_whose_recovery_point_has_no_tags_comes_back_by_those_its_plan_names() {
+async fn attaches_an_untagged_volume_with_the_tags_that_its_plan_names() {
     let world = untagged();
-    // Its event has no plan.
+    // The event has no plan.
     assert_eq!(
         outcome(&deliver(&world).await),
         ("ignored", Some("untagged"))
     );
     for kind in ["integrated", "already-integrated"] {
         let asked = planned(&world, &[]);
-        let result = integrate(&world, &FakeClock::new(), &domain(), asked).await;
+        let result = integrate(&world, &FakeClock::new(), &ownership(), asked).await;
         assert_eq!(outcome(&result), (kind, None));
-        let item = the_item(&world).item;
+        let item = only_item(&world).item;
         assert_eq!(item.status, Status::Resolved);
         assert_eq!(
             item.data["recovery:tags-from"],
@@ -955,26 +961,26 @@ async fn a_volume_whose_recovery_point_has_no_tags_comes_back_by_those_its_plan_
 }
 
 #[tokio::test]
-async fn a_name_that_another_volume_of_the_plan_claims_is_left_free() {
+async fn keeps_device_names_free_for_other_volumes_of_the_plan() {
     let world = World::with_restored_volume();
     let asked = planned(&world, &["/dev/sdf", "/dev/xvdg"]);
-    let integrated = integrate(&world, &FakeClock::new(), &domain(), asked).await;
+    let integrated = integrate(&world, &FakeClock::new(), &ownership(), asked).await;
     assert_eq!(integrated.unwrap().id("device"), Some("/dev/sdh"));
-    // What has a name of its own is not kept from it.
+    // A volume may use its own reserved name.
     let world = World::with_restored_volume();
     tag(&world, "recovery:device", "/dev/sdf");
     let asked = planned(&world, &["/dev/sdf"]);
-    let integrated = integrate(&world, &FakeClock::new(), &domain(), asked).await;
+    let integrated = integrate(&world, &FakeClock::new(), &ownership(), asked).await;
     assert_eq!(integrated.unwrap().id("device"), Some("/dev/sdf"));
 }
 
 #[tokio::test]
-async fn a_refusal_is_written_down_and_told_once() {
-    for (reason, world) in refusing() {
+async fn records_a_refusal_and_notifies_once() {
+    for (reason, world) in refused_worlds() {
         for delivery in 0..3 {
             let result = deliver(&world).await;
             assert_eq!(outcome(&result), ("refused", Some(reason)));
-            let item = the_item(&world);
+            let item = only_item(&world);
             assert_eq!(item.item.status, Status::Open, "{reason}");
             assert_eq!(item.severity, Severity::High);
             assert_eq!(
@@ -986,20 +992,24 @@ async fn a_refusal_is_written_down_and_told_once() {
                 "{}",
                 item.description
             );
-            assert_eq!(told(&world).len(), 1, "{reason}, delivery {delivery}");
+            assert_eq!(
+                sent_subjects(&world).len(),
+                1,
+                "{reason}, delivery {delivery}"
+            );
         }
         assert_eq!(world.attachments_made(), 0);
         let sent = world.state().notifications[0].clone();
-        assert!(sent.message.contains("What to do: "), "{}", sent.message);
+        assert!(sent.message.contains("\nWhat to do\n"), "{}", sent.message);
         assert!(sent.message.contains("vol-1"), "{}", sent.message);
         assert_eq!(sent.attributes[1], ("reason", reason.to_owned()));
     }
 }
 
-/// The instructions are the end of the description: they must not be what is cut.
+/// The instructions are at the end of the description. The truncation must not remove them.
 #[tokio::test]
-async fn what_to_do_survives_the_limit_of_a_description() {
-    for (reason, world) in refusing() {
+async fn truncated_description_keeps_the_instructions() {
+    for (reason, world) in refused_worlds() {
         let mut job = job(&world);
         job.status_message = Some("The restore completed with a remark. ".repeat(30));
         job.source_resource = Arn::parse(&format!(
@@ -1007,10 +1017,10 @@ async fn what_to_do_survives_the_limit_of_a_description() {
             "v".repeat(400)
         ))
         .ok();
-        integrate(&world, &FakeClock::new(), &domain(), job)
+        integrate(&world, &FakeClock::new(), &ownership(), job)
             .await
             .unwrap();
-        let item = the_item(&world);
+        let item = only_item(&world);
         assert!(
             item.description.len() <= 2048,
             "{reason}: {}",
@@ -1026,16 +1036,16 @@ async fn what_to_do_survives_the_limit_of_a_description() {
 }
 
 #[tokio::test]
-async fn another_refusal_is_news() {
+async fn notifies_again_for_a_different_refusal() {
     let world = World::with_restored_volume();
     with_volume(&world, |volume| volume.zone = "us-west-2b".into());
     deliver(&world).await.unwrap();
     with_volume(&world, |volume| volume.state = "error".into());
     let result = deliver(&world).await;
     assert_eq!(outcome(&result), ("refused", Some("volume-unusable")));
-    assert_eq!(told(&world).len(), 2);
+    assert_eq!(sent_subjects(&world).len(), 2);
     assert_eq!(
-        the_item(&world).title,
+        only_item(&world).title,
         "Restored volume not attached: volume-unusable"
     );
 }
@@ -1047,22 +1057,22 @@ fn resolve(world: &World) {
 }
 
 #[tokio::test]
-async fn what_a_person_resolved_is_opened_again_only_by_news() {
+async fn reopens_a_resolved_ops_item_only_for_a_different_refusal() {
     let world = World::with_restored_volume();
     with_volume(&world, |volume| volume.zone = "us-west-2b".into());
     deliver(&world).await.unwrap();
     resolve(&world);
     deliver(&world).await.unwrap();
-    assert_eq!(the_item(&world).item.status, Status::Resolved);
-    assert_eq!(told(&world).len(), 1);
+    assert_eq!(only_item(&world).item.status, Status::Resolved);
+    assert_eq!(sent_subjects(&world).len(), 1);
     with_volume(&world, |volume| volume.state = "error".into());
     deliver(&world).await.unwrap();
-    assert_eq!(the_item(&world).item.status, Status::Open);
-    assert_eq!(told(&world).len(), 2);
+    assert_eq!(only_item(&world).item.status, Status::Open);
+    assert_eq!(sent_subjects(&world).len(), 2);
 }
 
 #[tokio::test]
-async fn a_refusal_that_was_lifted_ends_in_the_same_item() {
+async fn resolves_the_same_ops_item_when_the_cause_is_fixed() {
     for resolved_by_a_person in [false, true] {
         let world = World::with_restored_volume();
         with_volume(&world, |volume| volume.zone = "us-west-2b".into());
@@ -1073,7 +1083,7 @@ async fn a_refusal_that_was_lifted_ends_in_the_same_item() {
         with_volume(&world, |volume| volume.zone = "us-west-2a".into());
         let outcome = deliver(&world).await.unwrap();
         assert_eq!(outcome.kind(), "integrated");
-        let item = the_item(&world);
+        let item = only_item(&world);
         assert_eq!(item.item.status, Status::Resolved);
         assert_eq!(item.item.data["recovery:integration"], "attached");
         assert_eq!(outcome.id("opsItemId"), Some(item.item.id.as_str()));
@@ -1087,7 +1097,7 @@ async fn a_refusal_that_was_lifted_ends_in_the_same_item() {
 
 /// After the volume was attached, the refusal from before is news again.
 #[tokio::test]
-async fn a_refusal_that_comes_back_is_told_again() {
+async fn notifies_again_when_a_refusal_recurs_after_attachment() {
     let world = World::with_restored_volume();
     let elsewhere = |world: &World| with_volume(world, |volume| volume.zone = "us-west-2b".into());
     elsewhere(&world);
@@ -1103,22 +1113,22 @@ async fn a_refusal_that_comes_back_is_told_again() {
     world.fail("sns:Publish", Failure::Throttled);
     deliver(&world).await.unwrap_err();
     deliver(&world).await.unwrap();
-    assert_eq!(told(&world).len(), 2);
-    assert_eq!(the_item(&world).item.status, Status::Open);
+    assert_eq!(sent_subjects(&world).len(), 2);
+    assert_eq!(only_item(&world).item.status, Status::Open);
 }
 
 #[tokio::test]
-async fn a_volume_to_be_mounted_leaves_its_item_open() {
+async fn keeps_the_ops_item_open_until_the_volume_is_mounted() {
     let world = World::with_restored_volume();
     tag(&world, "recovery:mount", "/srv/data");
     let outcome = deliver(&world).await.unwrap();
     assert_eq!(outcome.kind(), "integrated");
     for _ in 0..2 {
-        let item = the_item(&world);
+        let item = only_item(&world);
         assert_eq!(item.item.status, Status::Open);
         assert_eq!(item.severity, Severity::Medium);
         assert!(
-            item.description.contains("Mount it at `/srv/data`"),
+            item.description.contains("Mount the volume at `/srv/data`"),
             "{}",
             item.description
         );
@@ -1126,24 +1136,28 @@ async fn a_volume_to_be_mounted_leaves_its_item_open() {
         assert!(item.description.contains("`vol1`"), "{}", item.description);
         deliver(&world).await.unwrap();
     }
-    // A person mounted it and said so.
+    // A user mounted it and resolved the OpsItem.
     resolve(&world);
     deliver(&world).await.unwrap();
-    assert_eq!(the_item(&world).item.status, Status::Resolved);
+    assert_eq!(only_item(&world).item.status, Status::Resolved);
 }
 
-/// The volume is attached; its item stays open and names the tag, its value, what is wrong with it and
-/// what is left to do.
+/// The volume is attached. Its OpsItem stays open and names the tag, its value, the problem and the
+/// remaining steps.
 #[tokio::test]
-async fn an_optional_tag_that_cannot_be_used_does_not_prevent_the_attachment() {
+async fn attaches_despite_an_invalid_optional_tag() {
     for (key, value, left) in [
-        ("recovery:mount", "D:", "Mount the volume by hand"),
-        ("recovery:mount", "/srv/my data", "Mount the volume by hand"),
-        ("recovery:mount", "/srv/../etc", "Mount the volume by hand"),
+        ("recovery:mount", "D:", "Mount the volume yourself"),
+        (
+            "recovery:mount",
+            "/srv/my data",
+            "Mount the volume yourself",
+        ),
+        ("recovery:mount", "/srv/../etc", "Mount the volume yourself"),
         (
             "recovery:device",
             "/dev/xvdzz",
-            "attach it by hand under the right one",
+            "attach it yourself with the right name",
         ),
     ] {
         let world = World::with_restored_volume();
@@ -1152,24 +1166,24 @@ async fn an_optional_tag_that_cannot_be_used_does_not_prevent_the_attachment() {
             let outcome = deliver(&world).await.unwrap();
             assert_eq!(outcome.kind(), kind, "{key}={value}");
             assert_eq!(outcome.id("device"), Some("/dev/sdf"));
-            let item = the_item(&world);
+            let item = only_item(&world);
             assert_eq!(item.item.status, Status::Open, "{key}={value}");
             assert_eq!(item.severity, Severity::Medium);
             for part in [
-                "**What is left to do.**",
+                "**What to do.**",
                 &format!("the tag {key} of the recovery point is `{value}`, but must be"),
                 left,
-                "Correct the tag of the protected resource in the primary Region.",
+                "For later recoveries, correct the tag of the protected resource in the primary Region.",
             ] {
                 assert!(item.description.contains(part), "{}", item.description);
             }
         }
-        assert_eq!(told(&world), Vec::<String>::new());
+        assert_eq!(sent_subjects(&world), Vec::<String>::new());
     }
 }
 
 #[tokio::test]
-async fn a_restore_test_is_left_alone_however_it_is_known() {
+async fn skips_restore_tests_whatever_identifies_them() {
     let ways: [Arrange; 4] = [
         |world| {
             world
@@ -1180,7 +1194,7 @@ async fn a_restore_test_is_left_alone_however_it_is_known() {
                 .restore_test = true
         },
         |world| with_volume(world, |volume| volume.restore_test = true),
-        // Also where its tags could not be followed.
+        // Also if a required tag is missing.
         |world| {
             with_volume(world, |volume| volume.restore_test = true);
             untag(world, "recovery:stack");
@@ -1197,7 +1211,7 @@ async fn a_restore_test_is_left_alone_however_it_is_known() {
         assert_eq!(outcome(&result), ("ignored", Some("restore-test")));
         assert_eq!(count(&world, ATTACH), 0);
         assert!(items(&world).is_empty());
-        assert!(told(&world).is_empty());
+        assert!(sent_subjects(&world).is_empty());
     }
     // Known only to AWS Backup.
     let world = World::with_restored_volume();
@@ -1208,12 +1222,12 @@ async fn a_restore_test_is_left_alone_however_it_is_known() {
         .unwrap()
         .restore_test = true;
     let known = RestoreJob::known_by_id(RestoreJobId::new("job-1"));
-    let result = integrate(&world, &FakeClock::new(), &domain(), known).await;
+    let result = integrate(&world, &FakeClock::new(), &ownership(), known).await;
     assert_eq!(outcome(&result), ("ignored", Some("restore-test")));
 }
 
 #[tokio::test]
-async fn every_partition_is_at_home() {
+async fn integrates_in_every_partition() {
     for (partition, region) in [("aws-cn", "cn-north-1"), ("aws-us-gov", "us-gov-west-1")] {
         let world = World::with_restored_volume();
         let point = format!("arn:{partition}:ec2:{region}::snapshot/snap-1");
@@ -1227,27 +1241,27 @@ async fn every_partition_is_at_home() {
             recovery_point: RecoveryPointArn::parse(&point).ok(),
             ..job(&world)
         };
-        let mut elsewhere = domain();
-        region.clone_into(&mut elsewhere.here.region);
+        let mut elsewhere = ownership();
+        region.clone_into(&mut elsewhere.scope.region);
         let result = integrate(&world, &FakeClock::new(), &elsewhere, job).await;
         assert_eq!(outcome(&result), ("integrated", None));
     }
 }
 
 #[tokio::test]
-async fn a_job_known_by_its_id_is_settled_by_backup() {
+async fn reads_a_job_known_by_id_from_aws_backup() {
     let world = World::with_restored_volume();
     let known = RestoreJob::known_by_id(RestoreJobId::new("job-1"));
-    let outcome = integrate(&world, &FakeClock::new(), &domain(), known)
+    let outcome = integrate(&world, &FakeClock::new(), &ownership(), known)
         .await
         .unwrap();
     assert_eq!(outcome.kind(), "integrated");
     assert_eq!(world.calls()[0], "backup:DescribeRestoreJob job-1");
 }
 
-/// What is missing of an event is asked for; what AWS Backup then says decides.
+/// A member that the event lacks is read from AWS Backup, whose answer decides.
 #[tokio::test]
-async fn a_sparse_event_is_settled_by_what_backup_says() {
+async fn completes_a_sparse_event_from_aws_backup() {
     type Said = fn(&mut RestoreJob);
     type Expected = Result<(&'static str, Option<&'static str>), &'static str>;
     let table: [(Said, Expected); 8] = [
@@ -1260,7 +1274,7 @@ async fn a_sparse_event_is_settled_by_what_backup_says() {
             |job| job.status = Some("ABORTED".into()),
             Ok(("ignored", Some("status"))),
         ),
-        // The event is newer than the answer: the job is looked at again.
+        // The event is newer than the answer: the job is read again.
         (|job| job.status = Some("RUNNING".into()), Err("Retryable")),
         (|job| job.status = Some("PENDING".into()), Err("Retryable")),
         (
@@ -1283,7 +1297,7 @@ async fn a_sparse_event_is_settled_by_what_backup_says() {
             ..job(&world)
         };
         arrange(world.state().restore_jobs.get_mut("job-1").unwrap());
-        let result = integrate(&world, &FakeClock::new(), &domain(), sparse).await;
+        let result = integrate(&world, &FakeClock::new(), &ownership(), sparse).await;
         match expected {
             Ok(expected) => assert_eq!(outcome(&result), expected, "row {n}"),
             Err(kind) => assert_eq!(result.unwrap_err().error_type(), kind, "row {n}"),
@@ -1294,25 +1308,25 @@ async fn a_sparse_event_is_settled_by_what_backup_says() {
 }
 
 #[tokio::test]
-async fn a_job_that_nobody_calls_completed_is_not_acted_upon() {
+async fn attaches_nothing_for_jobs_that_are_not_completed() {
     let world = World::with_restored_volume();
     world.state().restore_jobs.get_mut("job-1").unwrap().status = None;
     let known = RestoreJob::known_by_id(RestoreJobId::new("job-1"));
-    let error = integrate(&world, &FakeClock::new(), &domain(), known)
+    let error = integrate(&world, &FakeClock::new(), &ownership(), known)
         .await
         .unwrap_err();
     assert_eq!(error.error_type(), "Permanent");
     assert!(error.to_string().contains("status"), "{error}");
     assert_eq!(world.attachments_made(), 0);
-    // Running is no error: there will be an event.
+    // RUNNING is not an error: an event will follow.
     world.state().restore_jobs.get_mut("job-1").unwrap().status = Some("RUNNING".into());
     let known = RestoreJob::known_by_id(RestoreJobId::new("job-1"));
-    let result = integrate(&world, &FakeClock::new(), &domain(), known).await;
+    let result = integrate(&world, &FakeClock::new(), &ownership(), known).await;
     assert_eq!(outcome(&result), ("ignored", Some("status")));
 }
 
 #[tokio::test]
-async fn a_target_that_is_not_there_yet_is_waited_for_by_the_next_delivery() {
+async fn returns_a_retryable_error_while_the_target_is_missing() {
     let arrange: [Arrange; 4] = [
         |world| world.state().stack_resources.clear(),
         |world| with_target(world, |target| target.physical_id = None),
@@ -1334,7 +1348,7 @@ async fn a_target_that_is_not_there_yet_is_waited_for_by_the_next_delivery() {
 }
 
 #[tokio::test]
-async fn a_group_with_one_instance_is_that_instance() {
+async fn uses_the_only_running_instance_of_a_group() {
     let world = World::with_restored_volume();
     with_target(&world, |target| {
         target.resource_type = "AWS::AutoScaling::AutoScalingGroup".into();
@@ -1346,9 +1360,9 @@ async fn a_group_with_one_instance_is_that_instance() {
     assert_eq!(outcome.id("instanceId"), Some("i-1"));
 }
 
-/// Someone has more instances than before when the event comes again.
+/// The group has scaled out when the event is delivered again.
 #[tokio::test]
-async fn of_several_instances_in_a_group_the_one_that_has_the_volume_is_meant() {
+async fn uses_the_group_instance_that_has_the_volume() {
     let world = World::with_restored_volume();
     with_target(&world, |target| {
         target.resource_type = "AWS::AutoScaling::AutoScalingGroup".into();
@@ -1372,16 +1386,17 @@ async fn of_several_instances_in_a_group_the_one_that_has_the_volume_is_meant() 
     let second = InstanceId::new("i-2");
     world.state().instances.get_mut(&second).unwrap().state = "running".into();
     assert_eq!(deliver(&world).await.unwrap().kind(), "already-integrated");
-    assert_eq!(told(&world), Vec::<String>::new());
+    assert_eq!(sent_subjects(&world), Vec::<String>::new());
     assert_eq!(
-        the_item(&world).item.data["recovery:integration"],
+        only_item(&world).item.data["recovery:integration"],
         "attached"
     );
 }
 
-/// Another run has resolved the job's item, so that OpsCenter takes a second one, and does not list it yet.
+/// Another run has resolved the job's OpsItem. OpsCenter therefore accepts a second one and does not
+/// list it yet.
 #[tokio::test]
-async fn a_second_item_that_is_not_listed_yet_does_not_stay_open() {
+async fn resolves_a_duplicate_ops_item_that_is_not_listed_yet() {
     let world = World::with_restored_volume();
     deliver(&world).await.unwrap();
     world
@@ -1401,7 +1416,7 @@ async fn a_second_item_that_is_not_listed_yet_does_not_stay_open() {
 }
 
 #[tokio::test]
-async fn elsewhere_nothing_is_touched() {
+async fn refuses_volumes_of_other_accounts_and_regions() {
     for created in [
         "arn:aws:ec2:us-east-1:111122223333:volume/vol-1",
         "arn:aws:ec2:us-west-2:444455556666:volume/vol-1",
@@ -1411,14 +1426,14 @@ async fn elsewhere_nothing_is_touched() {
             created_resource: Arn::parse(created).ok(),
             ..job(&world)
         };
-        let result = integrate(&world, &FakeClock::new(), &domain(), job).await;
+        let result = integrate(&world, &FakeClock::new(), &ownership(), job).await;
         assert_eq!(outcome(&result), ("refused", Some("not-here")));
         assert_eq!(count(&world, "ec2:"), 0);
     }
 }
 
 #[tokio::test]
-async fn a_point_that_says_nothing_is_ignored() {
+async fn skips_untagged_recovery_points() {
     let world = World::with_restored_volume();
     world.state().tags.clear();
     let result = deliver(&world).await;
@@ -1450,7 +1465,7 @@ fn failures() -> impl Strategy<Value = Vec<(&'static str, usize, Failure)>> {
     )
 }
 
-fn script(world: &World, failures: &[(&'static str, usize, Failure)]) {
+fn inject_failures(world: &World, failures: &[(&'static str, usize, Failure)]) {
     for (operation, passes, failure) in failures {
         for _ in 0..*passes {
             world.pass(operation);
@@ -1459,7 +1474,7 @@ fn script(world: &World, failures: &[(&'static str, usize, Failure)]) {
     }
 }
 
-/// Delivers until it succeeds, as Lambda, the reconciler and people do.
+/// Delivers the event until it succeeds, as Lambda, the reconciler and operators do.
 fn deliver_until_done(world: &World) -> Outcome {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
@@ -1469,54 +1484,54 @@ fn deliver_until_done(world: &World) -> Outcome {
             return outcome;
         }
     }
-    panic!("it never ends: {:#?}", world.calls());
+    panic!("no delivery succeeds: {:#?}", world.calls());
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// The crash rule: wherever a call fails, or takes effect without an answer, the deliveries
-    /// after it reach the same end.
+    /// The crash rule: whichever call fails, or takes effect without a response, later deliveries have
+    /// the same result.
     #[test]
-    fn every_way_ends_with_one_attachment_and_one_item(failures in failures(), looks in 0..3_usize) {
+    fn ends_with_one_attachment_and_one_ops_item_despite_failures(failures in failures(), looks in 0..3_usize) {
         let world = World::with_restored_volume();
-        world.state().looks_until_attached = looks;
-        script(&world, &failures);
+        world.state().reads_until_attached = looks;
+        inject_failures(&world, &failures);
         let outcome = deliver_until_done(&world);
         prop_assert!(outcome.kind().ends_with("integrated"));
         deliver_until_done(&world);
         prop_assert_eq!(world.attachments_made(), 1);
-        let item = the_item(&world);
+        let item = only_item(&world);
         prop_assert_eq!(item.item.status, Status::Resolved);
         prop_assert_eq!(&item.item.data["recovery:integration"], "attached");
-        prop_assert!(told(&world).is_empty());
+        prop_assert!(sent_subjects(&world).is_empty());
     }
 
     #[test]
-    fn every_way_to_a_refusal_ends_with_one_item_and_people_told(failures in failures(), which in 0..13_usize) {
-        let (reason, world) = refusing().swap_remove(which);
-        script(&world, &failures);
+    fn ends_with_one_ops_item_and_a_notification_of_a_refusal_despite_failures(failures in failures(), which in 0..13_usize) {
+        let (reason, world) = refused_worlds().swap_remove(which);
+        inject_failures(&world, &failures);
         let outcome = deliver_until_done(&world);
         prop_assert_eq!(outcome.reason(), Some(reason));
-        let before = told(&world).len();
+        let before = sent_subjects(&world).len();
         deliver_until_done(&world);
         prop_assert!(before >= 1);
-        let item = the_item(&world);
+        let item = only_item(&world);
         prop_assert_eq!(item.item.status, Status::Open);
         prop_assert_eq!(&item.item.data["recovery:integration"], "refused");
         prop_assert_eq!(world.attachments_made(), 0);
     }
 }
 
-/// A tag is text of whoever can tag: none of it acts as Markdown in the OpsItem.
+/// A tag value is untrusted input. It must not act as Markdown in the OpsItem.
 #[tokio::test]
-async fn a_hostile_tag_stays_a_quotation() {
+async fn quotes_a_hostile_tag_in_the_description() {
     let world = World::with_restored_volume();
     let hostile = "[approve here](https://example.com)";
     world.add_restored_volume("1", &[("recovery:mount", hostile)]);
     let outcome = deliver(&world).await.unwrap();
     assert_eq!(outcome.kind(), "integrated");
-    let description = the_item(&world).description;
+    let description = only_item(&world).description;
     assert!(
         description.contains(&format!("`{hostile}`")),
         "{description}"
@@ -1525,7 +1540,7 @@ async fn a_hostile_tag_stays_a_quotation() {
 }
 
 #[tokio::test]
-async fn people_are_told_of_a_refusal_that_cannot_be_written_down() {
+async fn notifies_of_a_refusal_that_cannot_be_recorded() {
     for call in [
         "ssm:DescribeOpsItems",
         "ssm:CreateOpsItem",
@@ -1537,7 +1552,7 @@ async fn people_are_told_of_a_refusal_that_cannot_be_written_down() {
         let error = deliver(&world).await.unwrap_err();
         assert_eq!(error.error_type(), "Permanent", "{call}");
         assert_eq!(world.state().notifications.len(), 1, "{call}");
-        // And again when it can be: a repetition rather than a loss.
+        // And again once it is recorded: a repeated notification is better than a lost one.
         assert_eq!(deliver(&world).await.unwrap().kind(), "refused");
         assert_eq!(world.state().notifications.len(), 2, "{call}");
         assert_eq!(deliver(&world).await.unwrap().kind(), "refused");
@@ -1547,7 +1562,7 @@ async fn people_are_told_of_a_refusal_that_cannot_be_written_down() {
 }
 
 #[tokio::test]
-async fn a_target_that_is_being_replaced_is_waited_for() {
+async fn returns_a_retryable_error_while_the_target_is_updated() {
     for status in [
         "UPDATE_IN_PROGRESS",
         "UPDATE_ROLLBACK_IN_PROGRESS",
@@ -1555,7 +1570,7 @@ async fn a_target_that_is_being_replaced_is_waited_for() {
     ] {
         let world = World::with_restored_volume();
         for resource in world.state().stack_resources.values_mut() {
-            resource.status = status.to_owned();
+            resource.status = status.into();
         }
         let error = deliver(&world).await.unwrap_err();
         assert_eq!(error.error_type(), "Retryable");

@@ -1,4 +1,4 @@
-//! What holds of every plan, for every vault, and what a plan says of each kind of recovery point.
+//! Invariants of every recovery plan, and the handling of each kind of recovery point.
 
 #![expect(
     clippy::unwrap_used,
@@ -18,13 +18,13 @@ use recovery_core::fakes::{Failure, FakeClock, World, volume_point};
 use recovery_core::outcome::Outcome;
 use recovery_core::plan::Plan;
 use recovery_core::plan::candidates::Candidates;
-use recovery_core::plan::run::{INLINE_LIMIT, Places, handle};
+use recovery_core::plan::run::{INLINE_LIMIT, PlannerConfig, handle};
 use recovery_core::ports::{Clock, SNAPSHOTS_AT_ONCE};
 use recovery_core::tags::Tags;
 use serde_json::{Value, json};
 
-fn places() -> Places {
-    Places {
+fn config() -> PlannerConfig {
+    PlannerConfig {
         vault: "recovery".to_owned(),
         bucket: "plans-of-shop".to_owned(),
     }
@@ -46,14 +46,14 @@ fn run<T>(future: impl Future<Output = T>) -> T {
 }
 
 fn planned(world: &World, input: &Value) -> Outcome {
-    run(handle(world, &FakeClock::new(), &places(), input)).unwrap()
+    run(handle(world, &FakeClock::new(), &config(), input)).unwrap()
 }
 
 fn recover() -> Value {
     json!({"workload": "shop", "mode": "recover"})
 }
 
-/// The plan that was kept, whatever the answer says.
+/// The stored plan.
 fn kept(world: &World, outcome: &Outcome) -> Plan {
     let state = world.state();
     let body = &state.backups.objects[outcome.id("planKey").unwrap()];
@@ -118,7 +118,7 @@ fn owned<const N: usize>(pairs: [(&str, &str); N]) -> Vec<(String, String)> {
 }
 
 #[test]
-fn a_plan_has_the_newest_of_each_volume_in_the_order_of_the_waves() {
+fn plans_the_newest_point_of_each_volume_in_wave_order() {
     let world = World::new();
     add_volume(&world, "b", 5, &[]);
     add_volume(&world, "b", 2, &[("recovery:device", "/dev/sdg")]);
@@ -147,7 +147,7 @@ fn a_plan_has_the_newest_of_each_volume_in_the_order_of_the_waves() {
     assert_eq!(plan.totals.volume_gib, 24);
     assert_eq!(plan.totals.oldest_age_seconds, Some(3 * 3600));
 
-    // In the answer as well, with where each wave is kept.
+    // The outcome has the plan, too, and the key of each wave.
     assert_eq!(outcome.member("plan").unwrap(), &json!(plan));
     assert_eq!(outcome.id("planHash"), Some(plan.hash.as_str()));
     assert_eq!(outcome.id("planBucket"), Some("plans-of-shop"));
@@ -169,14 +169,14 @@ fn a_plan_has_the_newest_of_each_volume_in_the_order_of_the_waves() {
         outcome.member("summary").unwrap()["oldestAgeSeconds"],
         3 * 3600
     );
-    // A log gets the ids, not the plan.
-    assert!(outcome.for_the_log().member("plan").is_none());
-    assert_eq!(outcome.for_the_log().id("workload"), Some("shop"));
+    // Logs contain the ids, not the plan.
+    assert!(outcome.redacted().member("plan").is_none());
+    assert_eq!(outcome.redacted().id("workload"), Some("shop"));
 }
 
-/// What a recovery point can have against it, beside an older one that has nothing.
-type Spoil = fn(&mut RecoveryPoint);
-const SPOILS: [(&str, Spoil); 9] = [
+/// Reasons why a recovery point cannot be restored.
+type Defect = fn(&mut RecoveryPoint);
+const DEFECTS: [(&str, Defect); 9] = [
     ("point-status", |point| point.status = "PARTIAL".to_owned()),
     ("point-status", |point| point.status = "EXPIRED".to_owned()),
     ("point-status", |point| point.status = "CREATING".to_owned()),
@@ -192,15 +192,15 @@ const SPOILS: [(&str, Spoil); 9] = [
 ];
 
 #[test]
-fn what_cannot_be_restored_is_passed_over_and_named_where_nothing_else_is_there() {
+fn skips_unrestorable_points_and_refuses_resources_without_others() {
     let input = json!({
         "workload": "shop", "mode": "recover", "restoreTo": hours_ago(1).to_rfc3339(),
     });
-    for (reason, spoil) in SPOILS {
+    for (reason, defect) in DEFECTS {
         let world = World::new();
-        let mut spoilt = volume_point("a", "new", hours_ago(2)).unwrap();
-        spoil(&mut spoilt);
-        world.add_point(spoilt.clone(), &[]);
+        let mut defective = volume_point("a", "new", hours_ago(2)).unwrap();
+        defect(&mut defective);
+        world.add_point(defective.clone(), &[]);
         let outcome = planned(&world, &input);
         assert_eq!(outcome.reason(), Some("nothing-to-restore"), "{reason}");
         let plan = kept(&world, &outcome);
@@ -208,7 +208,7 @@ fn what_cannot_be_restored_is_passed_over_and_named_where_nothing_else_is_there(
         assert!(!plan.refusals[0].remedy.is_empty());
 
         let world = World::new();
-        world.add_point(spoilt, &[]);
+        world.add_point(defective, &[]);
         add_volume(&world, "a", 9, &[]);
         let plan = kept(&world, &planned(&world, &input));
         assert_eq!(
@@ -218,8 +218,8 @@ fn what_cannot_be_restored_is_passed_over_and_named_where_nothing_else_is_there(
         );
         assert!(plan.refusals.is_empty(), "{reason}");
     }
-    // Available is as good as completed, cold tomorrow is warm today, volumes are archived by choice
-    // only, and the moment itself counts.
+    // AVAILABLE counts as COMPLETED, a point that moves to cold storage later is still warm, volumes are
+    // archived only on request, and the requested time is inclusive.
     for (archives, from) in [(true, now() + TimeDelta::hours(1)), (false, now())] {
         let world = World::new();
         let mut point = volume_point("a", "new", hours_ago(1)).unwrap();
@@ -232,7 +232,7 @@ fn what_cannot_be_restored_is_passed_over_and_named_where_nothing_else_is_there(
 }
 
 #[test]
-fn among_points_that_cannot_be_restored_one_that_is_not_too_late_is_named() {
+fn refuses_with_the_newest_point_before_the_requested_time() {
     let world = World::new();
     let mut infected = volume_point("a", "old", hours_ago(5)).unwrap();
     infected.threats_found = true;
@@ -246,7 +246,7 @@ fn among_points_that_cannot_be_restored_one_that_is_not_too_late_is_named() {
 }
 
 #[test]
-fn a_wave_is_in_the_order_of_its_resources_wherever_their_tags_are_kept() {
+fn sorts_a_wave_by_resource() {
     let world = World::new();
     add_volume(&world, "a", 1, &[]);
     let held = RecoveryPoint {
@@ -263,9 +263,9 @@ fn a_wave_is_in_the_order_of_its_resources_wherever_their_tags_are_kept() {
     assert_eq!(resources, ["vol-a", "vol-b", "vol-c"]);
 }
 
-/// It is restored with the tag's default, and the item says which tag and what is left.
+/// The resource is restored with the tag's default, and the item names the tag.
 #[test]
-fn an_optional_tag_that_cannot_be_used_does_not_keep_a_resource_out_of_the_plan() {
+fn plans_resources_despite_an_invalid_optional_tag() {
     for (key, value) in [
         ("recovery:mount", "D:"),
         ("recovery:mount", "/srv/my data"),
@@ -289,7 +289,7 @@ fn an_optional_tag_that_cannot_be_used_does_not_keep_a_resource_out_of_the_plan(
 }
 
 #[test]
-fn tags_that_are_missing_or_wrong_and_other_types_are_listed_with_the_reason() {
+fn refuses_missing_or_invalid_tags_and_unsupported_types_with_a_reason() {
     let world = World::new();
     add_volume(&world, "good", 1, &[]);
     add_volume(&world, "stack", 1, &[("recovery:stack", "no stack!")]);
@@ -373,11 +373,11 @@ fn tags_that_are_missing_or_wrong_and_other_types_are_listed_with_the_reason() {
             .why
     };
     assert!(why("type-not-restored").contains("not restored yet"));
-    assert!(why("tags-elsewhere").contains("may belong to any workload"));
+    assert!(why("tags-elsewhere").contains("its workload is unknown"));
 }
 
 #[test]
-fn a_point_that_cannot_be_asked_for_its_tags_does_not_stop_the_others() {
+fn refuses_only_the_point_whose_tags_cannot_be_read() {
     let world = World::new();
     add_volume(&world, "a", 1, &[]);
     let point = RecoveryPoint {
@@ -392,11 +392,11 @@ fn a_point_that_cannot_be_asked_for_its_tags_does_not_stop_the_others() {
     assert_eq!(plan.totals.items, 1);
     assert_eq!(reasons(&plan), owned([("fs-1", "tags-unread")]));
     world.fail("backup:ListTags", Failure::Throttled);
-    let error = run(handle(&world, &FakeClock::new(), &places(), &recover())).unwrap_err();
+    let error = run(handle(&world, &FakeClock::new(), &config(), &recover())).unwrap_err();
     assert_eq!(error.error_type(), "Retryable");
 }
 
-/// A recovery point whose tags did not reach it.
+/// A recovery point without the tags of its resource.
 fn add_untagged(world: &World, volume: &str, hours: i64, own: &[(&str, &str)]) {
     let point = volume_point(volume, &format!("{volume}-{hours}"), hours_ago(hours)).unwrap();
     let own = own.iter();
@@ -405,7 +405,7 @@ fn add_untagged(world: &World, volume: &str, hours: i64, own: &[(&str, &str)]) {
 }
 
 #[test]
-fn an_older_point_identifies_a_resource_whose_newest_point_has_no_tags() {
+fn identifies_a_resource_by_an_older_point_when_the_newest_has_no_tags() {
     let world = World::new();
     add_volume(&world, "a", 9, &[("recovery:device", "/dev/sdx")]);
     add_volume(
@@ -416,7 +416,7 @@ fn an_older_point_identifies_a_resource_whose_newest_point_has_no_tags() {
     );
     add_untagged(&world, "a", 3, &[("recovery:workload", " ")]);
     add_untagged(&world, "a", 1, &[("Name", "data")]);
-    // It has always belonged to nobody here.
+    // It never had the tags of a workload.
     add_untagged(&world, "nobody", 2, &[]);
     add_untagged(&world, "nobody", 1, &[("Name", "data")]);
     let outcome = planned(&world, &recover());
@@ -424,7 +424,7 @@ fn an_older_point_identifies_a_resource_whose_newest_point_has_no_tags() {
     assert_eq!(
         items(&plan),
         [("vol-a".to_owned(), "snap-a-1".to_owned(), 2)],
-        "the newest data is restored"
+        "the newest point is restored"
     );
     assert!(plan.refusals.is_empty());
     let item = plan.items().next().unwrap();
@@ -433,7 +433,7 @@ fn an_older_point_identifies_a_resource_whose_newest_point_has_no_tags() {
     assert!(from.recovery_point_arn.ends_with("snap-a-5"));
     assert_eq!(from.created_at, hours_ago(5));
     assert_eq!(plan.totals.recovery_points, 6, "each is counted once");
-    // The same tags on another point: what was stored under the hash before names the first one.
+    // The same tags on another point: the plan stored under the previous hash names the first point.
     add_volume(
         &world,
         "a",
@@ -453,7 +453,7 @@ fn an_older_point_identifies_a_resource_whose_newest_point_has_no_tags() {
 }
 
 #[test]
-fn the_newest_tags_decide_also_when_they_name_another_workload() {
+fn uses_the_newest_tags_even_if_they_name_another_workload() {
     let world = World::new();
     add_volume(&world, "moved", 5, &[]);
     add_volume(&world, "moved", 3, &[("recovery:workload", "till")]);
@@ -470,7 +470,7 @@ fn the_newest_tags_decide_also_when_they_name_another_workload() {
 }
 
 #[test]
-fn a_target_on_the_newest_point_is_not_mixed_with_that_of_an_older_one() {
+fn does_not_mix_targets_of_two_points() {
     let world = World::new();
     add_volume(&world, "a", 5, &[("recovery:device", "/dev/sdg")]);
     let own = [
@@ -489,8 +489,8 @@ fn a_target_on_the_newest_point_is_not_mixed_with_that_of_an_older_one() {
 }
 
 #[test]
-fn a_resource_that_cannot_be_identified_is_refused_and_not_absent() {
-    // Further back than the planner reads.
+fn refuses_resources_that_cannot_be_identified() {
+    // Its tags are on an older point than the planner reads.
     let world = World::new();
     add_volume(&world, "good", 1, &[]);
     add_volume(&world, "deep", 500, &[]);
@@ -502,7 +502,7 @@ fn a_resource_that_cannot_be_identified_is_refused_and_not_absent() {
     assert_eq!(reasons(&plan), owned([("vol-deep", "tags-unread")]));
     let why = &plan.refusals[0].why;
     assert!(why.contains("newest 100 recovery points"), "{why}");
-    // Near enough, it costs one call more, and one listing.
+    // The search costs one more listing and one more call.
     let calls = |operation: &str| {
         let calls = world.calls();
         calls
@@ -513,7 +513,7 @@ fn a_resource_that_cannot_be_identified_is_refused_and_not_absent() {
     assert_eq!(calls("backup:ListRecoveryPointsByBackupVault"), 2);
     assert_eq!(calls("ec2:DescribeTags"), 2);
 
-    // An older point that cannot be asked.
+    // The tags of an older point cannot be read.
     let world = World::new();
     add_volume(&world, "good", 1, &[]);
     let held = |hours: i64| RecoveryPoint {
@@ -529,7 +529,7 @@ fn a_resource_that_cannot_be_identified_is_refused_and_not_absent() {
     world.fail("backup:ListTags", Failure::Denied);
     let plan = kept(&world, &planned(&world, &recover()));
     assert_eq!(reasons(&plan), owned([("vol-held", "tags-unread")]));
-    // And one that answers.
+    // They can be read.
     world.state().backups.objects.clear();
     let plan = kept(&world, &planned(&world, &recover()));
     assert_eq!(plan.totals.items, 2);
@@ -537,11 +537,11 @@ fn a_resource_that_cannot_be_identified_is_refused_and_not_absent() {
 }
 
 #[test]
-fn two_volumes_that_claim_one_device_are_both_refused_and_named() {
+fn refuses_both_volumes_that_claim_one_device() {
     let world = World::new();
     add_volume(&world, "root", 1, &[("recovery:device", "/dev/sdf")]);
     add_volume(&world, "data", 1, &[("recovery:device", "/dev/xvdf")]);
-    // Another target, another name, and no name: no conflict.
+    // Another target, another device name and no device name do not conflict.
     add_volume(
         &world,
         "other",
@@ -567,7 +567,7 @@ fn two_volumes_that_claim_one_device_are_both_refused_and_named() {
     assert!(plan.refusals[0].remedy.contains("recovery:device"));
     let resources: Vec<_> = items(&plan).into_iter().map(|(id, ..)| id).collect();
     assert_eq!(resources, ["vol-free", "vol-next", "vol-other"]);
-    // What takes a free name leaves those to the others.
+    // A volume without a device name reserves those of the others.
     let reserved: Vec<_> = plan.items().map(|it| it.target.reserved.len()).collect();
     assert_eq!(reserved, [3, 0, 0]);
     assert_eq!(outcome.kind(), "planned");
@@ -575,7 +575,68 @@ fn two_volumes_that_claim_one_device_are_both_refused_and_named() {
 }
 
 #[test]
-fn root_volumes_are_refused_as_such() {
+fn restores_the_volume_that_replaced_another() {
+    let device = [("recovery:device", "/dev/sdf")];
+    let at = |hours: &[(&str, i64)], input: &Value| {
+        let world = World::new();
+        for (volume, hours) in hours {
+            add_volume(&world, volume, *hours, &device);
+        }
+        kept(&world, &planned(&world, input))
+    };
+    let old_and_new = [("old", 72), ("old", 48), ("new", 24), ("new", 1)];
+    let plan = at(&old_and_new, &recover());
+    let restored = |plan: &Plan| -> Vec<String> {
+        items(plan).into_iter().map(|(_, point, _)| point).collect()
+    };
+    assert_eq!(restored(&plan), ["snap-new-1"]);
+    assert_eq!(reasons(&plan), owned([("vol-old", "replaced")]));
+    assert!(plan.refusals[0].why.contains("volume/vol-new"));
+    assert!(plan.refusals[0].remedy.contains("acceptRefusals"));
+
+    // Before the replacement, only the old volume has recovery points.
+    let before = json!({"workload": "shop", "mode": "recover", "restoreTo": hours_ago(36)});
+    let plan = at(&old_and_new, &before);
+    assert_eq!(restored(&plan), ["snap-old-48"]);
+    assert_eq!(reasons(&plan), owned([("vol-new", "later-than-asked")]));
+
+    // A volume that was replaced twice.
+    let plan = at(&[("a", 72), ("b", 48), ("c", 24), ("c", 1)], &recover());
+    assert_eq!(restored(&plan), ["snap-c-1"]);
+    assert_eq!(
+        reasons(&plan),
+        owned([("vol-a", "replaced"), ("vol-b", "replaced")])
+    );
+
+    // Both were backed up at the same time, if only once.
+    let plan = at(
+        &[("old", 72), ("old", 24), ("new", 24), ("new", 1)],
+        &recover(),
+    );
+    assert_eq!(restored(&plan), [""; 0]);
+    assert_eq!(
+        reasons(&plan),
+        owned([
+            ("vol-new", "device-claimed-twice"),
+            ("vol-old", "device-claimed-twice")
+        ])
+    );
+
+    // The newest recovery point of the old volume is unusable, and shows that it still exists.
+    let world = World::new();
+    add_volume(&world, "old", 48, &device);
+    add_volume(&world, "new", 24, &device);
+    let point = RecoveryPoint {
+        status: "PARTIAL".to_owned(),
+        ..volume_point("old", "old-1", hours_ago(1)).unwrap()
+    };
+    world.add_point(point, &device);
+    let plan = kept(&world, &planned(&world, &recover()));
+    assert_eq!(plan.totals.items, 0);
+}
+
+#[test]
+fn refuses_root_volumes() {
     let world = World::new();
     add_volume(&world, "data", 1, &[("recovery:device", "/dev/sdf")]);
     add_volume(&world, "linux", 1, &[("recovery:device", "/dev/xvda")]);
@@ -590,7 +651,7 @@ fn root_volumes_are_refused_as_such() {
 }
 
 #[test]
-fn a_volume_that_the_stack_owns_in_this_region_is_refused_with_the_way_out() {
+fn refuses_volumes_that_the_stack_owns_with_a_remedy() {
     let own = [
         ("aws:cloudformation:stack-name", "shop"),
         ("aws:cloudformation:logical-id", "Data"),
@@ -598,7 +659,7 @@ fn a_volume_that_the_stack_owns_in_this_region_is_refused_with_the_way_out() {
     let resource = |kind: &str| StackResource {
         resource_type: kind.to_owned(),
         physical_id: Some("vol-empty".to_owned()),
-        status: "CREATE_COMPLETE".to_owned(),
+        status: "CREATE_COMPLETE".into(),
     };
     let plan_with = |made: Option<&str>, input: &Value| {
         let world = World::new();
@@ -615,8 +676,8 @@ fn a_volume_that_the_stack_owns_in_this_region_is_refused_with_the_way_out() {
     };
     let drill = json!({"workload": "shop", "mode": "drill", "stack": "shop-drill"});
     for (input, stack) in [
-        (recover(), "stack shop owns"),
-        (drill, "stack shop-drill owns"),
+        (recover(), "stack shop creates"),
+        (drill, "stack shop-drill creates"),
     ] {
         let plan = plan_with(Some("AWS::EC2::Volume"), &input);
         assert_eq!(reasons(&plan), owned([("vol-data", "stack-volume")]));
@@ -628,7 +689,8 @@ fn a_volume_that_the_stack_owns_in_this_region_is_refused_with_the_way_out() {
         assert!(plan.refusals[0].remedy.contains("conditional"));
         assert_eq!(plan.totals.items, 1);
     }
-    // Conditional on the Region, or not deployed yet: the stack has no such volume here.
+    // If the volume is conditional on the Region, or the stack is not deployed yet, the stack has no
+    // such volume here.
     assert_eq!(plan_with(None, &recover()).totals.items, 2);
     assert_eq!(
         plan_with(Some("AWS::EC2::Instance"), &recover())
@@ -639,7 +701,7 @@ fn a_volume_that_the_stack_owns_in_this_region_is_refused_with_the_way_out() {
 }
 
 #[test]
-fn a_workload_that_nothing_belongs_to_is_refused_and_nothing_is_kept() {
+fn refuses_unknown_workloads_and_stores_nothing() {
     let world = World::new();
     add_volume(&world, "other", 1, &[("recovery:workload", "till")]);
     let outcome = planned(&world, &recover());
@@ -651,7 +713,7 @@ fn a_workload_that_nothing_belongs_to_is_refused_and_nothing_is_kept() {
 }
 
 #[test]
-fn a_changed_world_is_refused_and_what_changed_is_named() {
+fn refuses_a_changed_plan_and_names_the_changes() {
     let world = World::new();
     add_volume(&world, "a", 5, &[]);
     add_volume(&world, "b", 5, &[]);
@@ -661,10 +723,10 @@ fn a_changed_world_is_refused_and_what_changed_is_named() {
         .unwrap()
         .to_owned();
     let with_hash = |hash: &str| json!({"workload": "shop", "mode": "recover", "planHash": hash});
-    // The same world, later: ages differ, what is to be done does not.
+    // The same world later: ages differ, the planned actions do not.
     let clock = FakeClock::new();
     run(clock.sleep(Duration::from_secs(60)));
-    let again = run(handle(&world, &clock, &places(), &with_hash(&hash))).unwrap();
+    let again = run(handle(&world, &clock, &config(), &with_hash(&hash))).unwrap();
     assert_eq!(
         (again.kind(), again.id("planHash")),
         ("planned", Some(hash.as_str()))
@@ -697,18 +759,18 @@ fn a_changed_world_is_refused_and_what_changed_is_named() {
             {"resourceArn": volume("d"), "change": "added"},
         ]})
     );
-    // With the hash of the plan as it is now, it goes on.
+    // With the current hash, it is planned.
     let now = refused.id("planHash").unwrap().to_owned();
     assert_ne!(now, hash);
     assert_eq!(planned(&world, &with_hash(&now)).kind(), "planned");
-    // A plan that nobody kept is refused without saying what changed.
+    // A plan that is not stored is refused without a list of changes.
     let unknown = planned(&world, &with_hash(&"0".repeat(64)));
     assert_eq!(unknown.reason(), Some("plan-changed"));
     assert!(unknown.member("changes").is_none());
 }
 
 #[test]
-fn a_drill_has_a_stack_of_its_own_and_a_hash_of_its_own() {
+fn drill_plans_need_a_separate_stack_and_have_another_hash() {
     let world = World::new();
     add_volume(&world, "a", 1, &[]);
     let drill = |stack: &str| json!({"workload": "shop", "mode": "drill", "stack": stack});
@@ -716,7 +778,7 @@ fn a_drill_has_a_stack_of_its_own_and_a_hash_of_its_own() {
     let outcome = planned(&world, &drill("shop-drill"));
     let plan = kept(&world, &outcome);
     assert_eq!(plan.items().next().unwrap().target.stack, "shop-drill");
-    // Made of the template of the stack that the tags name.
+    // Created from the template of the stack that the tags name.
     let stacks = json!([{"stack": "shop-drill", "template": "shop"}]);
     assert_eq!(outcome.member("stacks"), Some(&stacks));
     assert_eq!(json!(plan.stacks), stacks);
@@ -734,7 +796,7 @@ fn a_drill_has_a_stack_of_its_own_and_a_hash_of_its_own() {
 }
 
 #[test]
-fn the_stacks_of_a_plan_are_named_once_each_and_in_order() {
+fn lists_each_stack_of_a_plan_once_in_order() {
     let world = World::new();
     for (volume, stack) in [("a", "web"), ("b", "shop"), ("c", "web"), ("d", "data")] {
         add_volume(&world, volume, 1, &[("recovery:stack", stack)]);
@@ -745,7 +807,7 @@ fn the_stacks_of_a_plan_are_named_once_each_and_in_order() {
     assert_eq!(outcome.member("stacks"), Some(&stacks));
     let plan = kept(&world, &outcome);
     assert_eq!(json!(plan.stacks), stacks);
-    // A plan of before they were noted is still read, and compared.
+    // An older plan without `stacks` can still be read and compared.
     let key = outcome.id("planKey").unwrap().to_owned();
     let mut older = json!(plan);
     older.as_object_mut().unwrap().remove("stacks");
@@ -767,7 +829,7 @@ fn the_stacks_of_a_plan_are_named_once_each_and_in_order() {
 }
 
 #[test]
-fn targets_that_exist_are_noted_and_do_not_count_in_the_hash() {
+fn records_existing_targets_without_changing_the_hash() {
     let world = World::new();
     add_volume(&world, "a", 1, &[]);
     add_volume(&world, "b", 1, &[]);
@@ -780,7 +842,7 @@ fn targets_that_exist_are_noted_and_do_not_count_in_the_hash() {
     let stack_resource = |kind: &str| StackResource {
         resource_type: kind.to_owned(),
         physical_id: Some("i-1".to_owned()),
-        status: "CREATE_COMPLETE".to_owned(),
+        status: "CREATE_COMPLETE".into(),
     };
     let key = || ("shop".to_owned(), "Server".to_owned());
     {
@@ -793,7 +855,7 @@ fn targets_that_exist_are_noted_and_do_not_count_in_the_hash() {
             InstanceId::new("i-1"),
             Instance {
                 id: InstanceId::new("i-1"),
-                state: "running".to_owned(),
+                state: "running".into(),
                 zone: "us-west-2c".to_owned(),
                 devices: Vec::new(),
             },
@@ -804,7 +866,7 @@ fn targets_that_exist_are_noted_and_do_not_count_in_the_hash() {
     for item in kept(&world, &after).items() {
         assert_eq!(item.metadata["availabilityZone"], "us-west-2c");
     }
-    // Two volumes of one target are one look.
+    // Two volumes of one target need one read.
     let looks = world
         .calls()
         .iter()
@@ -828,7 +890,7 @@ fn targets_that_exist_are_noted_and_do_not_count_in_the_hash() {
 }
 
 #[test]
-fn a_large_plan_stands_in_its_object_only() {
+fn stores_a_large_plan_only_in_its_object() {
     let world = World::new();
     for volume in 0..400 {
         add_volume(&world, &format!("{volume:03}"), 1, &[]);
@@ -842,7 +904,7 @@ fn a_large_plan_stands_in_its_object_only() {
 }
 
 #[test]
-fn calls_grow_with_pages_and_batches_and_a_run_ends_in_time() {
+fn makes_one_call_per_page_and_batch_and_stops_before_the_timeout() {
     let world = World::new();
     world.state().backups.page_size = 100;
     for volume in 0..450 {
@@ -875,12 +937,12 @@ fn calls_grow_with_pages_and_batches_and_a_run_ends_in_time() {
     assert_eq!(calls.len(), 19 + 3 + 1 + 2 + 1, "{calls:#?}");
 
     let clock = FakeClock::with_budget(Duration::from_secs(40));
-    let error = run(handle(&world, &clock, &places(), &recover())).unwrap_err();
+    let error = run(handle(&world, &clock, &config(), &recover())).unwrap_err();
     assert_eq!(error.error_type(), "Retryable");
     assert!(error.to_string().contains("time"), "{error}");
 }
 
-/// A recovery point of one of a few volumes, in every condition, with every kind of tags.
+/// A recovery point of one of six volumes, in any state and with any tags.
 fn any_point() -> impl Strategy<Value = (RecoveryPoint, Tags)> {
     let status = prop::sample::select(vec![
         "COMPLETED",
@@ -948,7 +1010,7 @@ fn any_point() -> impl Strategy<Value = (RecoveryPoint, Tags)> {
         )
 }
 
-/// Whether a point may be restored at all, said once more and in other words than the code.
+/// Whether a point may be restored, implemented independently of the code under test.
 fn may_be_restored(point: &RecoveryPoint, restore_to: DateTime<Utc>) -> bool {
     let sound = point.status == "COMPLETED" || point.status == "AVAILABLE";
     let whole = !(point.is_parent || point.is_child || point.threats_found);
@@ -970,7 +1032,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, cases: 512, ..ProptestConfig::default() })]
 
     #[test]
-    fn every_plan_keeps_its_promises(
+    fn every_plan_satisfies_its_invariants(
         listed in prop::collection::vec(any_point(), 1..60),
         shuffled in Just(()).prop_perturb(|(), mut rng| rng.next_u64()),
         pages in (1..20_usize, 1..20_usize),
@@ -1008,7 +1070,7 @@ proptest! {
         }
         let plan = kept(&world, &outcome);
 
-        // Each resource once, as an item or a refusal.
+        // Each resource occurs once, as an item or as a refusal.
         let all: Vec<&str> = plan.items().map(|item| item.resource_arn.as_str())
             .chain(plan.refusals.iter().map(|refused| refused.resource_arn.as_str())).collect();
         let distinct: BTreeSet<&str> = all.iter().copied().collect();
@@ -1045,8 +1107,8 @@ proptest! {
         prop_assert_eq!(plan.totals.items, plan.items().count());
         prop_assert_eq!(plan.totals.refusals, plan.refusals.len());
 
-        // A resource with a point of the workload is never left out, unless another of its points says
-        // that it belongs to another workload.
+        // A resource with a point of the workload is never left out, unless another of its points names
+        // another workload.
         for (point, _) in &listed {
             let named = |workload: &str| listed.iter().any(|(other, tags)| {
                 other.resource == point.resource && tags["recovery:workload"] == workload
@@ -1057,7 +1119,7 @@ proptest! {
     }
 
     #[test]
-    fn no_more_points_are_kept_than_there_are_resources(
+    fn keeps_one_candidate_per_resource(
         listed in prop::collection::vec(any_point(), 0..200),
     ) {
         let mut candidates = Candidates::new(None, now());
@@ -1071,7 +1133,7 @@ proptest! {
     }
 
     #[test]
-    fn the_hash_tells_every_change_of_what_is_done_and_no_other(
+    fn hash_changes_exactly_with_the_planned_actions(
         volumes in prop::collection::btree_set(0..20_u8, 2..8),
         chosen in any::<prop::sample::Index>(),
         change in 0..8_usize,
@@ -1093,7 +1155,7 @@ proptest! {
                         &[]
                     }
                     6 => continue,
-                    // Nothing that is done.
+                    // Not a planned action.
                     _ => &[("Name", "data"), ("recovery:wave", "0")],
                 };
                 add_volume(&world, &name, 2, extra);
@@ -1105,7 +1167,7 @@ proptest! {
     }
 }
 
-/// Keeps the report of an execution that began then, and integrated or did not integrate these volumes.
+/// Stores the report of an execution that began then, with these volumes integrated or not integrated.
 fn report(
     world: &World,
     execution: &str,
@@ -1135,8 +1197,8 @@ fn report(
     objects.insert(format!("reports/shop/{execution}/0.html"), "<p>".to_owned());
 }
 
-/// A vault with a recovery point of the volume `a` that was made 20 hours ago, and one of 2 hours ago.
-fn returned() -> World {
+/// A vault with recovery points of the volume `a` from 20 hours ago and from 2 hours ago.
+fn failed_back() -> World {
     let world = World::new();
     for (snapshot, age) in [("old", 20), ("new", 2)] {
         let point = volume_point("a", snapshot, hours_ago(age)).unwrap();
@@ -1151,8 +1213,8 @@ fn with(mut input: Value, member: &str, moment: DateTime<Utc>) -> Value {
 }
 
 #[test]
-fn data_that_the_primary_region_backed_up_after_a_recovery_is_refused() {
-    let world = returned();
+fn refuses_points_that_are_newer_than_the_recovery() {
+    let world = failed_back();
     report(&world, "shop-1", "recover", hours_ago(10), &[("a", true)]);
     for input in [
         recover(),
@@ -1184,8 +1246,8 @@ fn data_that_the_primary_region_backed_up_after_a_recovery_is_refused() {
 }
 
 #[test]
-fn older_data_can_be_chosen_and_newer_data_when_somebody_says_that_it_counts() {
-    let world = returned();
+fn plans_older_points_on_request_and_newer_ones_after_a_fail_back() {
+    let world = failed_back();
     report(&world, "shop-1", "recover", hours_ago(10), &[("a", true)]);
     let restored = |input: &Value| {
         let outcome = planned(&world, input);
@@ -1201,10 +1263,10 @@ fn older_data_can_be_chosen_and_newer_data_when_somebody_says_that_it_counts() {
     let since = |hours| restored(&with(recover(), "primarySince", hours_ago(hours)));
     assert_eq!(since(10), new);
     assert_eq!(since(2), new);
-    // The recovery point is older than that moment; that moment is older than the recovery.
+    // `primarySince` is after the recovery point, or before the recovery.
     assert_eq!(since(1), None);
     assert_eq!(since(11), None);
-    // Recorded after a fail back, it holds for every plan.
+    // Recorded after a fail back, it applies to every plan.
     let record = json!({"primarySince": hours_ago(5)}).to_string();
     let key = "reports/shop/primary-since.json".to_owned();
     world.state().backups.objects.insert(key, record);
@@ -1215,7 +1277,7 @@ fn older_data_can_be_chosen_and_newer_data_when_somebody_says_that_it_counts() {
 }
 
 #[test]
-fn only_what_a_recovery_restored_counts_and_only_until_it_is_restored_again() {
+fn compares_points_only_with_the_latest_recovery_of_the_resource() {
     type Arrange = fn(&World);
     let cases: [(&str, Arrange, bool); 8] = [
         ("nothing was ever recovered", |_| (), false),
@@ -1225,7 +1287,7 @@ fn only_what_a_recovery_restored_counts_and_only_until_it_is_restored_again() {
             false,
         ),
         (
-            "a recovery did not come to attach it",
+            "a recovery did not attach it",
             |world| report(world, "shop-1", "recover", hours_ago(10), &[("a", false)]),
             false,
         ),
@@ -1276,9 +1338,9 @@ fn only_what_a_recovery_restored_counts_and_only_until_it_is_restored_again() {
         ),
     ];
     for (what, arrange, refused) in cases {
-        let world = returned();
+        let world = failed_back();
         arrange(&world);
-        // More reports than are read at the same time or stand on a page.
+        // More reports than are read concurrently or fit on a page.
         for n in 0..20 {
             report(
                 &world,
@@ -1295,16 +1357,16 @@ fn only_what_a_recovery_restored_counts_and_only_until_it_is_restored_again() {
 }
 
 #[test]
-fn a_report_that_cannot_be_read_is_an_error_that_names_it() {
+fn returns_an_error_that_names_an_unreadable_report() {
     for text in ["", "{}", "[]", "{\"mode\": \"recover\"}"] {
         for key in [
             "reports/shop/shop-1/0.json",
             "reports/shop/primary-since.json",
         ] {
-            let world = returned();
+            let world = failed_back();
             let object = text.to_owned();
             world.state().backups.objects.insert(key.to_owned(), object);
-            let error = run(handle(&world, &FakeClock::new(), &places(), &recover())).unwrap_err();
+            let error = run(handle(&world, &FakeClock::new(), &config(), &recover())).unwrap_err();
             assert_eq!(error.error_type(), "Permanent");
             assert!(error.to_string().contains(key), "{error}");
         }
@@ -1314,10 +1376,10 @@ fn a_report_that_cannot_be_read_is_an_error_that_names_it() {
         ("s3:ListBucket", Failure::Denied, "Permanent"),
         ("s3:GetObject", Failure::Throttled, "Retryable"),
     ] {
-        let world = returned();
+        let world = failed_back();
         report(&world, "shop-1", "recover", hours_ago(1), &[("a", true)]);
         world.fail(operation, failure);
-        let error = run(handle(&world, &FakeClock::new(), &places(), &recover())).unwrap_err();
+        let error = run(handle(&world, &FakeClock::new(), &config(), &recover())).unwrap_err();
         assert_eq!(error.error_type(), kind, "{operation}");
     }
 }

@@ -1,4 +1,4 @@
-//! What holds of the deciding code for every input.
+//! Properties of the decision code for every input.
 
 use std::collections::BTreeSet;
 
@@ -10,13 +10,14 @@ use recovery_core::detect::health::judge;
 use recovery_core::detect::{Judgement, Policy, Response, State};
 use recovery_core::event::date;
 use recovery_core::event::health::HealthEvent;
-use recovery_core::integrate::volume::{Step, next_step};
+use recovery_core::integrate::refusal::Refusal;
+use recovery_core::integrate::volume::decide::{Step, next_step};
 use recovery_core::notification::Notification;
 use recovery_core::ops_item::{DESCRIPTION_LIMIT, ItemKey};
 use recovery_core::tags::{Tags, integration_target};
 use recovery_core::text;
 
-/// Any text, much of it nearly something.
+/// Any text; much of it is almost an ARN, a device name or Markdown.
 fn anything() -> impl Strategy<Value = String> {
     prop_oneof![
         any::<String>(),
@@ -48,17 +49,21 @@ fn volume() -> impl Strategy<Value = Volume> {
         .prop_map(|(instance, state)| Attachment {
             instance: InstanceId::new(instance),
             device: "/dev/sdf".to_owned(),
-            state: state.to_owned(),
+            state: state.into(),
+            since: None,
         });
     (state, zone, prop::collection::vec(attachment, 0..3)).prop_map(|(state, zone, attachments)| {
         Volume {
             id: VolumeId::new("vol-1"),
-            state: state.to_owned(),
+            state: state.into(),
             zone: zone.to_owned(),
             attachments,
             key: None,
             restore_test: false,
             owner: None,
+            size: None,
+            encrypted: None,
+            snapshot: None,
         }
     })
 }
@@ -85,7 +90,7 @@ fn instance() -> impl Strategy<Value = Instance> {
     )
         .prop_map(|(state, zone, devices)| Instance {
             id: InstanceId::new("i-1"),
-            state: state.to_owned(),
+            state: state.into(),
             zone: zone.to_owned(),
             devices,
         })
@@ -172,7 +177,7 @@ fn policy() -> Policy {
     }
 }
 
-/// `/dev/sdf`, `/dev/xvdf` and `xvdf` are one.
+/// `/dev/sdf`, `/dev/xvdf` and `xvdf` are the same device.
 fn letters(device: &str) -> &str {
     device
         .trim_start_matches("/dev/")
@@ -184,7 +189,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn an_arn_is_its_text_again_or_an_error(text in anything()) {
+    fn parses_an_arn_without_loss_or_returns_an_error(text in anything()) {
         if let Ok(arn) = Arn::parse(&text) {
             prop_assert_eq!(arn.as_str(), &text);
             let parts = [arn.partition(), arn.service(), arn.region(), arn.account(), arn.resource()];
@@ -195,7 +200,7 @@ proptest! {
     }
 
     #[test]
-    fn every_text_is_made_to_fit(text in anything(), limit in 0..300_usize) {
+    fn truncates_every_text_to_its_limit(text in anything(), limit in 0..300_usize) {
         let cut = text::within(&text, limit);
         prop_assert!(cut.len() <= limit);
         if text.len() <= limit {
@@ -210,7 +215,7 @@ proptest! {
     }
 
     #[test]
-    fn every_notification_is_one_that_sns_takes(subject in anything(), message in anything()) {
+    fn notifications_satisfy_the_limits_of_sns(subject in anything(), message in anything()) {
         let sent = Notification { subject: subject.clone(), pointer: subject, message, attributes: Vec::new() };
         let subject = sent.limited_subject();
         prop_assert!(subject.len() < 100);
@@ -222,7 +227,7 @@ proptest! {
     }
 
     #[test]
-    fn every_key_is_one_line_with_a_uuid_of_its_own(kind in "[a-z-]{1,12}", id in anything()) {
+    fn item_keys_are_one_line_and_their_tokens_are_uuids(kind in "[a-z-]{1,12}", id in anything()) {
         let key = ItemKey::new(&kind, &id);
         prop_assert!(key.as_str().len() <= 500 && !key.as_str().contains('\n'));
         let token = key.token("recover");
@@ -232,7 +237,7 @@ proptest! {
     }
 
     #[test]
-    fn every_set_of_tags_has_a_target_or_a_refusal_or_nothing(
+    fn tags_yield_a_valid_target_a_refusal_or_none(
         stack in maybe(), logical_id in maybe(), device in maybe(), mount in maybe(),
     ) {
         let tags: Tags = [
@@ -253,7 +258,7 @@ proptest! {
                 }
             }
             Ok(None) => {}
-            // For people: one line, not long.
+            // One short line.
             Err(refusal) => {
                 prop_assert!(refusal.to_string().len() < 600);
                 prop_assert!(!refusal.to_string().contains('\n'));
@@ -262,7 +267,7 @@ proptest! {
     }
 
     #[test]
-    fn a_volume_is_attached_only_where_nothing_stands_against_it(
+    fn attaches_a_volume_only_if_all_conditions_are_met(
         volume in volume(),
         instance in instance(),
         wanted in prop::option::of(device()),
@@ -271,7 +276,7 @@ proptest! {
         let step = next_step(&volume, &instance, wanted.as_ref(), &unusable);
         match &step {
             Step::Attach { device } => {
-                prop_assert_eq!(&volume.state, "available");
+                prop_assert_eq!(volume.state.as_str(), "available");
                 prop_assert!(["running", "stopped"].contains(&instance.state.as_str()));
                 prop_assert_eq!(&volume.zone, &instance.zone);
                 prop_assert!(!unusable.contains(device));
@@ -292,7 +297,7 @@ proptest! {
     }
 
     #[test]
-    fn a_recovery_is_started_only_for_the_primary_regions_trouble(event in health_event()) {
+    fn starts_a_recovery_only_for_an_open_issue_of_the_primary_region(event in health_event()) {
         let Judgement::Respond(incident, responses) = judge(&event, &policy()) else {
             return Ok(());
         };
@@ -306,9 +311,9 @@ proptest! {
         }
     }
 
-    /// What a person must do is never what is cut off, whatever AWS says and names.
+    /// The truncation never removes the instructions, however long the texts of AWS are.
     #[test]
-    fn an_item_always_says_what_to_do(event in health_event()) {
+    fn truncated_health_item_keeps_the_instructions(event in health_event()) {
         let Judgement::Respond(incident, _) = judge(&event, &policy()) else {
             return Ok(());
         };
@@ -319,7 +324,7 @@ proptest! {
     }
 
     #[test]
-    fn every_text_is_a_date_or_none(text in prop_oneof![
+    fn date_parsing_never_panics(text in prop_oneof![
         anything(),
         "[A-Z][a-z]{2}, [0-9]{1,2} [A-Z][a-z]{2} [0-9]{4} [0-9]{2}:[0-9]{2}:[0-9]{2} (GMT|[+-][0-9]{4})",
         "[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]{1,12})?(Z|[+-][0-9]{2}:?[0-9]{2})?",

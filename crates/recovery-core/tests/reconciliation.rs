@@ -1,5 +1,5 @@
-//! What no event told of, in a world in memory: every restore ends integrated or people know why not,
-//! and what is done already costs nothing.
+//! The reconciler against the in-memory fakes: every restore is integrated or its failure is notified,
+//! and restores that are already integrated need no further calls.
 
 #![expect(
     clippy::unwrap_used,
@@ -9,25 +9,26 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use recovery_core::aws::arn::{Here, InstanceId, RecoveryPointArn, VolumeId};
+use recovery_core::aws::arn::{InstanceId, RecoveryPointArn, Scope, VolumeId};
 use recovery_core::aws::backup::{PlannedAs, Restore};
 use recovery_core::aws::ec2::Attachment;
 use recovery_core::error::Error;
 use recovery_core::fakes::{DRILL_ROLE, Failure, FakeClock, World};
-use recovery_core::integrate::run::{Domain, integrate};
-use recovery_core::integrate::run_reconcile::{Horizon, reconcile};
+use recovery_core::integrate::run_reconcile::{LookbackWindow, reconcile};
+use recovery_core::integrate::skip::Ownership;
+use recovery_core::integrate::volume::run::integrate;
 use recovery_core::ops_item::Status;
 use recovery_core::outcome::Outcome;
 
-const HORIZON: Horizon = Horizon {
+const WINDOW: LookbackWindow = LookbackWindow {
     lookback: TimeDelta::hours(24),
     patience: TimeDelta::minutes(30),
     interval: Duration::from_mins(1),
 };
 
-fn domain() -> Domain {
-    Domain {
-        here: Here {
+fn ownership() -> Ownership {
+    Ownership {
+        scope: Scope {
             account: "111122223333".to_owned(),
             region: "us-west-2".to_owned(),
         },
@@ -36,19 +37,23 @@ fn domain() -> Domain {
 }
 
 async fn run(world: &World) -> Result<Outcome, Error> {
-    reconcile(world, &FakeClock::new(), &domain(), HORIZON).await
+    reconcile(world, &FakeClock::new(), &ownership(), WINDOW).await
 }
+
+/// Restore jobs on one page of the world's listing.
+const JOBS_ON_A_PAGE: usize = 3;
 
 /// A world with this many completed restores, none integrated, for one instance.
 fn restored(count: usize) -> World {
     let world = World::with_restored_volume();
+    world.state().jobs_on_a_page = Some(JOBS_ON_A_PAGE);
     for n in 2..=count {
         world.add_restored_volume(&n.to_string(), &[]);
     }
     world
 }
 
-/// Lets the restore job have ended this long ago.
+/// Moves the completion of the restore job this far into the past.
 fn age(world: &World, job: &str, minutes: i64) {
     let mut state = world.state();
     let job = state.restore_jobs.get_mut(job).unwrap();
@@ -71,13 +76,13 @@ fn count(world: &World, call: &str) -> usize {
     calls.iter().filter(|made| made.starts_with(call)).count()
 }
 
-fn forget_calls(world: &World) {
+fn clear_calls(world: &World) {
     world.state().calls.clear();
 }
 
 #[tokio::test]
-async fn every_restore_that_no_event_told_of_is_integrated() {
-    // More than one page, more than can go at the same time.
+async fn integrates_every_restore_whose_event_was_lost() {
+    // More than one page, and more than the concurrency limit.
     let world = restored(11);
     let outcome = run(&world).await.unwrap();
     assert_eq!(outcome.kind(), "reconciled");
@@ -94,14 +99,14 @@ async fn every_restore_that_no_event_told_of_is_integrated() {
 }
 
 #[tokio::test]
-async fn what_is_integrated_costs_pages_and_nothing_more() {
+async fn makes_only_list_calls_for_integrated_restores() {
     let world = restored(11);
     run(&world).await.unwrap();
-    forget_calls(&world);
+    clear_calls(&world);
     let outcome = run(&world).await.unwrap();
     assert_eq!(outcome.count("restores"), Some(11));
     assert_eq!(outcome.count("integrated"), None);
-    let pages = 11_usize.div_ceil(recovery_core::fakes::JOBS_ON_A_PAGE);
+    let pages = 11_usize.div_ceil(JOBS_ON_A_PAGE);
     assert_eq!(count(&world, "backup:ListRestoreJobs"), pages);
     assert_eq!(count(&world, "ec2:DescribeVolumes"), pages);
     assert_eq!(count(&world, "ssm:DescribeOpsItems"), 1);
@@ -109,7 +114,7 @@ async fn what_is_integrated_costs_pages_and_nothing_more() {
 }
 
 #[tokio::test]
-async fn a_recovery_point_without_tags_is_integrated_by_those_that_its_item_names() {
+async fn integrates_an_untagged_restore_with_the_tags_that_its_ops_item_names() {
     let world = restored(2);
     let stack = ("shop".to_owned(), "Server".to_owned());
     let server = {
@@ -120,7 +125,7 @@ async fn a_recovery_point_without_tags_is_integrated_by_those_that_its_item_name
         state.tags.remove("arn:aws:ec2:us-west-2::snapshot/snap-2");
         state.stack_resources.remove(&stack).unwrap()
     };
-    // The state machine asked with the plan, when the stack was not there.
+    // The state machine requested it with the plan before the stack existed.
     let job = world.state().restore_jobs["job-1"].clone();
     let asked = Restore {
         planned: PlannedAs {
@@ -129,16 +134,16 @@ async fn a_recovery_point_without_tags_is_integrated_by_those_that_its_item_name
         },
         ..Restore::from(job)
     };
-    let error = integrate(&world, &FakeClock::new(), &domain(), asked).await;
+    let error = integrate(&world, &FakeClock::new(), &ownership(), asked).await;
     assert_eq!(error.unwrap_err().error_type(), "Retryable");
     world.state().stack_resources.insert(stack, server);
     let outcome = run(&world).await.unwrap();
     assert_eq!(outcome.count("integrated"), Some(1));
-    assert_eq!(attached(&world), 1, "nobody says where the other belongs");
+    assert_eq!(attached(&world), 1, "the other one has no target");
 }
 
 #[tokio::test]
-async fn nothing_restored_costs_two_calls() {
+async fn makes_two_calls_without_restores() {
     let world = World::new();
     let outcome = run(&world).await.unwrap();
     assert_eq!(outcome.count("restores"), Some(0));
@@ -152,12 +157,12 @@ async fn nothing_restored_costs_two_calls() {
 }
 
 #[tokio::test]
-async fn what_belongs_to_nobody_here_is_left_alone_without_calls_of_its_own() {
+async fn skips_restores_outside_the_workload_without_further_calls() {
     let world = restored(5);
     {
         let mut state = world.state();
-        // A restore test by its job, one by its volume, an untagged one, one that is gone, one of
-        // someone else.
+        // A restore test by its job, one by its volume, an untagged restore, a deleted volume, and a
+        // volume of another account.
         state.restore_jobs.get_mut("job-1").unwrap().restore_test = true;
         let tested = VolumeId::new("vol-2");
         state.volumes.get_mut(&tested).unwrap().restore_test = true;
@@ -184,7 +189,7 @@ async fn what_belongs_to_nobody_here_is_left_alone_without_calls_of_its_own() {
 }
 
 #[tokio::test]
-async fn what_was_restored_before_the_horizon_is_left_alone() {
+async fn skips_restores_before_the_lookback_window() {
     let world = restored(1);
     age(&world, "job-1", 24 * 60);
     let outcome = run(&world).await.unwrap();
@@ -193,12 +198,12 @@ async fn what_was_restored_before_the_horizon_is_left_alone() {
 }
 
 #[tokio::test]
-async fn an_attachment_that_was_not_written_down_is_written_down() {
+async fn records_an_attachment_that_was_not_recorded() {
     let world = restored(1);
-    // opsitem-creator made the item, then the integrator attached and died.
+    // The integrator attached the volume and stopped before it updated the OpsItem.
     let job = world.state().restore_jobs["job-1"].clone();
     world.fail("ssm:UpdateOpsItem", Failure::Denied);
-    integrate(&world, &FakeClock::new(), &domain(), job)
+    integrate(&world, &FakeClock::new(), &ownership(), job)
         .await
         .unwrap_err();
     assert_eq!(attached(&world), 1);
@@ -211,16 +216,17 @@ async fn an_attachment_that_was_not_written_down_is_written_down() {
 }
 
 #[tokio::test]
-async fn a_volume_that_people_use_already_is_theirs() {
+async fn skips_volumes_that_a_user_attached_elsewhere() {
     let world = restored(1);
     {
         let mut state = world.state();
         let volume = state.volumes.get_mut(&VolumeId::new("vol-1")).unwrap();
-        volume.state = "in-use".to_owned();
+        volume.state = "in-use".into();
         volume.attachments.push(Attachment {
             instance: InstanceId::new("i-other"),
             device: "/dev/sdf".to_owned(),
-            state: "attached".to_owned(),
+            state: "attached".into(),
+            since: None,
         });
     }
     let outcome = run(&world).await.unwrap();
@@ -230,7 +236,7 @@ async fn a_volume_that_people_use_already_is_theirs() {
 }
 
 #[tokio::test]
-async fn one_that_fails_does_not_stop_the_others_and_is_told_once() {
+async fn continues_after_a_failed_restore_and_notifies_once() {
     let world = restored(5);
     world.fail("cloudformation:DescribeStackResource", Failure::Denied);
     let outcome = run(&world).await.unwrap();
@@ -250,18 +256,14 @@ async fn one_that_fails_does_not_stop_the_others_and_is_told_once() {
             .collect();
         assert_eq!(open.len(), 1);
         assert!(open[0].description.contains("UnauthorizedOperation"));
-        assert!(
-            open[0]
-                .description
-                .contains("tried again every few minutes")
-        );
+        assert!(open[0].description.contains("retried every few minutes"));
     }
-    // It fails again: nobody is told again.
+    // It fails again: no further notification.
     world.fail("cloudformation:DescribeStackResource", Failure::Denied);
     let outcome = run(&world).await.unwrap();
     assert_eq!(outcome.count("failing"), Some(1));
     assert_eq!(world.state().notifications.len(), 1);
-    // And then it succeeds.
+    // Then it succeeds.
     let outcome = run(&world).await.unwrap();
     assert_eq!(outcome.count("integrated"), Some(1));
     assert_eq!(attached(&world), 5);
@@ -275,7 +277,7 @@ async fn one_that_fails_does_not_stop_the_others_and_is_told_once() {
 }
 
 #[tokio::test]
-async fn a_target_that_comes_late_is_waited_for_in_silence_and_raised_once() {
+async fn notifies_once_when_a_target_is_missing_for_30_minutes() {
     let world = restored(2);
     let target = world.state().stack_resources.clone();
     world.state().stack_resources.clear();
@@ -304,7 +306,7 @@ async fn a_target_that_comes_late_is_waited_for_in_silence_and_raised_once() {
 }
 
 #[tokio::test]
-async fn what_a_person_has_resolved_is_not_opened_for_the_same_failure() {
+async fn does_not_reopen_a_resolved_ops_item_for_the_same_failure() {
     let world = restored(1);
     world.state().stack_resources.clear();
     age(&world, "job-1", 45);
@@ -312,7 +314,7 @@ async fn what_a_person_has_resolved_is_not_opened_for_the_same_failure() {
     {
         let mut state = world.state();
         state.items[0].item.status = Status::Resolved;
-        // Even where nothing shows that people were told.
+        // Even if no notification is recorded.
         state.items[0].item.data.remove("recovery:notified");
     }
     run(&world).await.unwrap();
@@ -322,7 +324,7 @@ async fn what_a_person_has_resolved_is_not_opened_for_the_same_failure() {
 }
 
 #[tokio::test]
-async fn a_failure_that_people_cannot_be_told_of_is_an_error_after_all_had_their_turn() {
+async fn returns_an_error_after_all_restores_when_a_notification_fails() {
     let world = restored(3);
     world.fail("cloudformation:DescribeStackResource", Failure::Denied);
     world.fail("sns:Publish", Failure::Denied);
@@ -330,14 +332,14 @@ async fn a_failure_that_people_cannot_be_told_of_is_an_error_after_all_had_their
     assert_eq!(error.error_type(), "Permanent");
     assert_eq!(error.fault().operation(), "sns:Publish");
     assert_eq!(attached(&world), 2);
-    // People are told at the next run.
+    // The next run notifies.
     world.fail("cloudformation:DescribeStackResource", Failure::Denied);
     run(&world).await.unwrap();
     assert_eq!(world.state().notifications.len(), 1);
 }
 
 #[tokio::test]
-async fn a_refusal_is_told_once_however_often_it_is_looked_at() {
+async fn notifies_once_of_a_repeated_refusal() {
     let world = restored(1);
     world
         .state()
@@ -354,40 +356,46 @@ async fn a_refusal_is_told_once_however_often_it_is_looked_at() {
 }
 
 #[tokio::test]
-async fn no_turn_begins_without_the_time_for_it() {
+async fn starts_no_integration_without_enough_time() {
     let world = restored(5);
     let clock = FakeClock::with_budget(Duration::from_secs(74));
-    let outcome = reconcile(&world, &clock, &domain(), HORIZON).await.unwrap();
+    let outcome = reconcile(&world, &clock, &ownership(), WINDOW)
+        .await
+        .unwrap();
     assert_eq!(outcome.count("left"), Some(5));
     assert_eq!(attached(&world), 0);
-    // Those that wait give up their turn: the next run comes in minutes.
+    // Restores that wait are left to the next run.
     for volume in world.state().volumes.values_mut() {
-        volume.state = "creating".to_owned();
+        volume.state = "creating".into();
     }
     let clock = FakeClock::new();
-    let outcome = reconcile(&world, &clock, &domain(), HORIZON).await.unwrap();
+    let outcome = reconcile(&world, &clock, &ownership(), WINDOW)
+        .await
+        .unwrap();
     assert_eq!(outcome.count("waiting"), Some(5));
     let taken = Duration::from_secs(300) - recovery_core::ports::Clock::remaining(&clock);
-    // The clock of the fakes adds up what goes on at the same time.
+    // The fake clock adds up concurrent waits.
     assert!(taken < Duration::from_secs(5 * 40), "{taken:?}");
 }
 
 #[tokio::test]
-async fn what_a_run_has_not_begun_when_the_next_one_is_due_is_left_to_that_one() {
+async fn leaves_remaining_restores_to_the_next_run() {
     let world = restored(20);
     for volume in world.state().volumes.values_mut() {
-        volume.state = "creating".to_owned();
+        volume.state = "creating".into();
     }
-    // Eight at a time wait half a minute each, which the clock of the fakes adds up.
+    // Eight at a time wait 30 s each. The fake clock adds them up.
     let clock = FakeClock::with_budget(Duration::from_secs(900));
-    let outcome = reconcile(&world, &clock, &domain(), HORIZON).await.unwrap();
+    let outcome = reconcile(&world, &clock, &ownership(), WINDOW)
+        .await
+        .unwrap();
     let (waiting, left) = (outcome.count("waiting"), outcome.count("left"));
     assert!(waiting.is_some_and(|waiting| waiting < 20), "{outcome:?}");
     assert_eq!(waiting.unwrap() + left.unwrap(), 20, "{outcome:?}");
 }
 
-/// Lets AWS Backup still work on the restore.
-fn under_way(world: &World, job: &str) {
+/// Sets the status of the restore job to RUNNING.
+fn set_running(world: &World, job: &str) {
     let mut state = world.state();
     let job = state.restore_jobs.get_mut(job).unwrap();
     job.status = Some("RUNNING".to_owned());
@@ -396,32 +404,36 @@ fn under_way(world: &World, job: &str) {
 }
 
 #[tokio::test]
-async fn while_a_restore_is_under_way_the_restores_are_listed_until_the_next_run() {
+async fn lists_again_while_a_restore_is_running() {
     let world = restored(3);
-    under_way(&world, "job-1");
+    set_running(&world, "job-1");
     world.fail("cloudformation:DescribeStackResource", Failure::Denied);
     let clock = FakeClock::new();
-    let outcome = reconcile(&world, &clock, &domain(), HORIZON).await.unwrap();
+    let outcome = reconcile(&world, &clock, &ownership(), WINDOW)
+        .await
+        .unwrap();
     assert_eq!(count(&world, "backup:ListRestoreJobs first"), 4);
     let taken = Duration::from_secs(300) - recovery_core::ports::Clock::remaining(&clock);
-    assert!(taken < HORIZON.interval, "{taken:?}");
-    // Each was attended to once, also the one that failed.
+    assert!(taken < WINDOW.interval, "{taken:?}");
+    // Each was processed once, including the one that failed.
     assert_eq!(outcome.count("restores"), Some(2));
     assert_eq!(outcome.count("integrated"), Some(1));
     assert_eq!(outcome.count("failing"), Some(1));
-    // Not where no time would be left for what it finds.
+    // No second list call if too little time is left to integrate.
     let world = restored(1);
-    under_way(&world, "job-1");
+    set_running(&world, "job-1");
     let clock = FakeClock::with_budget(Duration::from_secs(89));
-    reconcile(&world, &clock, &domain(), HORIZON).await.unwrap();
+    reconcile(&world, &clock, &ownership(), WINDOW)
+        .await
+        .unwrap();
     assert_eq!(count(&world, "backup:ListRestoreJobs first"), 1);
 }
 
 #[tokio::test]
-async fn nobody_waits_for_the_restores_of_tests_and_drills() {
+async fn does_not_wait_for_restore_tests_and_drills() {
     let world = restored(2);
-    under_way(&world, "job-1");
-    under_way(&world, "job-2");
+    set_running(&world, "job-1");
+    set_running(&world, "job-2");
     {
         let mut state = world.state();
         state.restore_jobs.get_mut("job-1").unwrap().restore_test = true;
@@ -433,8 +445,8 @@ async fn nobody_waits_for_the_restores_of_tests_and_drills() {
 }
 
 #[tokio::test]
-async fn the_oldest_has_its_turn_first_but_what_has_failed_before_comes_last() {
-    let turns = |world: &World| -> Vec<String> {
+async fn integrates_the_oldest_first_and_failed_ones_last() {
+    let attached_in_order = |world: &World| -> Vec<String> {
         let calls = world.calls();
         let attached = calls
             .iter()
@@ -446,7 +458,7 @@ async fn the_oldest_has_its_turn_first_but_what_has_failed_before_comes_last() {
     let world = restored(9);
     age(&world, "job-9", 5);
     run(&world).await.unwrap();
-    assert_eq!(turns(&world)[0], "vol-9");
+    assert_eq!(attached_in_order(&world)[0], "vol-9");
 
     let world = restored(1);
     age(&world, "job-1", 5);
@@ -457,12 +469,12 @@ async fn the_oldest_has_its_turn_first_but_what_has_failed_before_comes_last() {
         world.add_restored_volume(&n.to_string(), &[]);
     }
     run(&world).await.unwrap();
-    assert_eq!(turns(&world).len(), 9);
-    assert_eq!(turns(&world)[8], "vol-1");
+    assert_eq!(attached_in_order(&world).len(), 9);
+    assert_eq!(attached_in_order(&world)[8], "vol-1");
 }
 
 #[tokio::test]
-async fn a_listing_that_fails_is_an_error() {
+async fn returns_an_error_when_a_list_call_fails() {
     for call in [
         "backup:ListRestoreJobs",
         "ssm:DescribeOpsItems",
@@ -477,45 +489,45 @@ async fn a_listing_that_fails_is_an_error() {
     }
 }
 
-/// Takes the first volume off its instance.
-fn take_off(world: &World) {
+/// Detaches the first volume.
+fn detach(world: &World) {
     let mut state = world.state();
     let volume = state.volumes.get_mut(&VolumeId::new("vol-1")).unwrap();
-    volume.state = "available".to_owned();
+    volume.state = "available".into();
     volume.attachments.clear();
     for instance in state.instances.values_mut() {
         instance.devices.clear();
     }
 }
 
-/// The stack has another instance instead of the first, in this state.
+/// Replaces the first instance of the stack by another one in this state.
 fn replace(world: &World, state: &str) {
-    take_off(world);
+    detach(world);
     let mut all = world.state();
     let gone = all.instances.get_mut(&InstanceId::new("i-1")).unwrap();
-    gone.state = "terminated".to_owned();
+    gone.state = "terminated".into();
     let mut new = gone.clone();
     new.id = InstanceId::new("i-2");
-    new.state = state.to_owned();
+    new.state = state.into();
     all.instances.insert(new.id.clone(), new);
     for resource in all.stack_resources.values_mut() {
         resource.physical_id = Some("i-2".to_owned());
     }
 }
 
-fn said(world: &World, key: &str) -> String {
+fn recorded(world: &World, key: &str) -> String {
     world.state().items[0].item.data[key].clone()
 }
 
 #[tokio::test]
-async fn the_item_follows_the_volume_to_the_instance_that_replaced_the_first() {
+async fn attaches_to_the_replacement_instance_and_updates_the_ops_item() {
     let world = restored(1);
     run(&world).await.unwrap();
-    assert_eq!(said(&world, "recovery:instance"), "i-1");
+    assert_eq!(recorded(&world, "recovery:instance"), "i-1");
     replace(&world, "running");
     let outcome = run(&world).await.unwrap();
     assert_eq!(outcome.count("integrated"), Some(1));
-    assert_eq!(said(&world, "recovery:instance"), "i-2");
+    assert_eq!(recorded(&world, "recovery:instance"), "i-2");
     let state = world.state();
     let [item] = state.items.as_slice() else {
         panic!("{:#?}", state.items);
@@ -526,7 +538,7 @@ async fn the_item_follows_the_volume_to_the_instance_that_replaced_the_first() {
 }
 
 #[tokio::test]
-async fn a_volume_that_lost_its_instance_and_finds_no_other_is_told_of() {
+async fn notifies_when_the_replacement_instance_is_not_ready() {
     let world = restored(1);
     run(&world).await.unwrap();
     replace(&world, "pending");
@@ -534,17 +546,17 @@ async fn a_volume_that_lost_its_instance_and_finds_no_other_is_told_of() {
     for _ in 0..2 {
         let outcome = run(&world).await.unwrap();
         assert_eq!(outcome.count("failing"), Some(1));
-        assert_eq!(said(&world, "recovery:integration"), "failing");
+        assert_eq!(recorded(&world, "recovery:integration"), "failing");
         assert_eq!(world.state().items[0].item.status, Status::Open);
         assert_eq!(world.state().notifications.len(), 1);
     }
 }
 
 #[tokio::test]
-async fn what_someone_has_taken_off_again_stays_off() {
+async fn does_not_reattach_a_volume_that_a_user_detached() {
     let world = restored(1);
     run(&world).await.unwrap();
-    take_off(&world);
+    detach(&world);
     for _ in 0..2 {
         let outcome = run(&world).await.unwrap();
         assert_eq!(outcome.count("ignored"), Some(1));
@@ -552,24 +564,26 @@ async fn what_someone_has_taken_off_again_stays_off() {
     assert_eq!(world.attachments_made(), 1);
     assert!(world.state().notifications.is_empty());
     assert_eq!(world.state().items[0].item.status, Status::Resolved);
-    // Who asks for it gets it.
+    // A request for this restore attaches it.
     let job = world.state().restore_jobs["job-1"].clone();
-    integrate(&world, &FakeClock::new(), &domain(), job)
+    integrate(&world, &FakeClock::new(), &ownership(), job)
         .await
         .unwrap();
     assert_eq!(world.attachments_made(), 2);
 }
 
-/// A person resolved the item, the cause went away, and the run died between attaching and writing.
+/// A user resolved the OpsItem, the cause was fixed, and the run stopped between the attachment and its
+/// record.
 #[tokio::test]
-async fn an_attachment_to_a_resolved_item_is_written_down_by_the_next_run() {
+async fn records_an_unrecorded_attachment_of_a_resolved_ops_item() {
     let world = restored(1);
     let target = std::mem::take(&mut world.state().stack_resources);
     age(&world, "job-1", 45);
     run(&world).await.unwrap();
     world.state().items[0].item.status = Status::Resolved;
     world.state().stack_resources = target;
-    // It opens the item, attaches the volume, and cannot write that down, nor that it cannot.
+    // It opens the OpsItem and attaches the volume. It can record neither the attachment nor the
+    // failure.
     world.pass("ssm:UpdateOpsItem");
     world.fail("ssm:UpdateOpsItem", Failure::Denied);
     world.fail("ssm:UpdateOpsItem", Failure::Denied);
@@ -577,24 +591,24 @@ async fn an_attachment_to_a_resolved_item_is_written_down_by_the_next_run() {
     assert_eq!(attached(&world), 1);
     let outcome = run(&world).await.unwrap();
     assert_eq!(outcome.count("alreadyIntegrated"), Some(1));
-    assert_eq!(said(&world, "recovery:integration"), "attached");
+    assert_eq!(recorded(&world, "recovery:integration"), "attached");
     assert_eq!(world.state().items[0].item.status, Status::Resolved);
 }
 
-/// The refusal stands, but a look at it failed once, and that was written down.
+/// The refusal still applies, but one check failed and was recorded.
 #[tokio::test]
-async fn a_refusal_that_a_failure_has_overwritten_is_written_again_and_not_told_again() {
+async fn restores_an_overwritten_refusal_without_another_notification() {
     let world = restored(1);
     let volume = VolumeId::new("vol-1");
     world.state().volumes.get_mut(&volume).unwrap().zone = "us-west-2b".to_owned();
     run(&world).await.unwrap();
-    assert_eq!(said(&world, "recovery:integration"), "refused");
-    // People cannot be told of the failure: what they know is the refusal.
+    assert_eq!(recorded(&world, "recovery:integration"), "refused");
+    // The failure is not notified: operators know only of the refusal.
     world.fail("cloudformation:DescribeStackResource", Failure::Denied);
     world.fail("sns:Publish", Failure::Denied);
     run(&world).await.unwrap_err();
-    assert_eq!(said(&world, "recovery:integration"), "failing");
+    assert_eq!(recorded(&world, "recovery:integration"), "failing");
     run(&world).await.unwrap();
-    assert_eq!(said(&world, "recovery:integration"), "refused");
+    assert_eq!(recorded(&world, "recovery:integration"), "refused");
     assert_eq!(world.state().notifications.len(), 1);
 }

@@ -1,4 +1,4 @@
-//! A plan of Region switch has the whole recovery as one of its steps.
+//! The Region switch step that runs a recovery.
 
 #![expect(
     clippy::unwrap_used,
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use recovery_core::error::Error;
-use recovery_core::fail_over::run_region_switch::{Recovered, handle};
+use recovery_core::fail_over::run_region_switch::{RegionSwitchConfig, handle};
 use recovery_core::fakes::{Failure, FakeClock, World};
 use recovery_core::outcome::Outcome;
 use recovery_core::ports::Clock;
@@ -18,14 +18,14 @@ use serde_json::{Value, json};
 const DESCRIBE: &str = "states:DescribeExecution";
 const START: &str = "states:StartExecution";
 
-fn here() -> Recovered {
-    Recovered {
+fn config() -> RegionSwitchConfig {
+    RegionSwitchConfig {
         workload: "shop".to_owned(),
         region: "us-west-2".to_owned(),
     }
 }
 
-/// As Region switch makes it.
+/// The payload that Region switch sends.
 fn payload() -> Value {
     json!({
         "InvokedBy": "arc-region-switch",
@@ -36,7 +36,7 @@ fn payload() -> Value {
 }
 
 fn run(world: &World, clock: &FakeClock, payload: &Value) -> Result<Outcome, Error> {
-    handle(world, clock, &here(), payload)
+    handle(world, clock, &config(), payload)
         .now_or_never()
         .unwrap()
 }
@@ -57,12 +57,12 @@ fn end(world: &World, status: &str) {
     for (_, execution) in world.state().recoveries.executions.values_mut() {
         execution.status = status.to_owned();
         execution.error = Some("Permanent".to_owned());
-        execution.cause = Some("The recovery of shop is not whole".to_owned());
+        execution.cause = Some("The recovery of shop is incomplete".to_owned());
     }
 }
 
 #[test]
-fn one_execution_of_a_plan_is_one_recovery_and_its_end_is_the_steps() {
+fn starts_one_recovery_per_plan_execution_and_returns_its_result() {
     let world = World::new();
     let running = invoke(&world).unwrap_err();
     assert_eq!(running.error_type(), "Retryable");
@@ -72,7 +72,7 @@ fn one_execution_of_a_plan_is_one_recovery_and_its_end_is_the_steps() {
         let (name, (input, _)) = state.recoveries.executions.iter().next().unwrap();
         (name.clone(), serde_json::from_str::<Value>(input).unwrap())
     };
-    // The runbook knows recoveries of the workload by this form.
+    // The runbook recognizes recoveries of the workload by this format.
     let hash = name.strip_prefix("shop-").unwrap();
     assert!(
         hash.len() == 24 && hash.chars().all(|c| c.is_ascii_hexdigit()),
@@ -92,7 +92,7 @@ fn one_execution_of_a_plan_is_one_recovery_and_its_end_is_the_steps() {
     assert_eq!(outcome.kind(), "recovered");
     assert!(outcome.id("executionArn").unwrap().ends_with(&name));
     assert_eq!(count(&world, START), 1);
-    // The next execution of the plan is another recovery, and so is that of another plan.
+    // Another execution of the plan, and an execution of another plan, are other recoveries.
     for (member, other) in [("ExecutionId", "another"), ("PlanArn", "another")] {
         let mut payload = payload();
         payload[member] = json!(other);
@@ -102,9 +102,9 @@ fn one_execution_of_a_plan_is_one_recovery_and_its_end_is_the_steps() {
 }
 
 #[test]
-fn it_waits_as_long_as_its_own_time_allows() {
+fn waits_until_its_time_limit_and_reports_a_running_recovery() {
     let world = World::new();
-    world.state().recoveries.looks_until_recovered = Some(3);
+    world.state().recoveries.reads_until_recovered = Some(3);
     assert_eq!(invoke(&world).unwrap().kind(), "recovered");
     let world = World::new();
     let clock = FakeClock::new();
@@ -114,7 +114,7 @@ fn it_waits_as_long_as_its_own_time_allows() {
         left >= Duration::from_secs(45) && left < Duration::from_secs(75),
         "{left:?}"
     );
-    // With hardly any time it starts and says so.
+    // With little time left, it starts the recovery and returns.
     let world = World::new();
     let clock = FakeClock::with_budget(Duration::from_secs(10));
     assert_eq!(
@@ -125,7 +125,7 @@ fn it_waits_as_long_as_its_own_time_allows() {
 }
 
 #[test]
-fn a_recovery_that_failed_is_told_until_someone_redrives_it() {
+fn returns_the_failure_until_the_execution_is_redriven() {
     for status in ["FAILED", "TIMED_OUT", "ABORTED"] {
         let world = World::new();
         invoke(&world).unwrap_err();
@@ -134,7 +134,10 @@ fn a_recovery_that_failed_is_told_until_someone_redrives_it() {
             let error = invoke(&world).unwrap_err();
             assert_eq!(error.error_type(), "Permanent");
             assert_eq!(error.fault().code(), Some(status));
-            for part in ["The recovery of shop is not whole", "redrive the execution"] {
+            for part in [
+                "The recovery of shop is incomplete",
+                "redrive the execution",
+            ] {
                 assert!(error.to_string().contains(part), "{error}");
             }
         }
@@ -147,7 +150,7 @@ fn a_recovery_that_failed_is_told_until_someone_redrives_it() {
 }
 
 #[test]
-fn only_the_activation_of_this_region_is_a_recovery() {
+fn starts_a_recovery_only_for_an_activation_of_this_region() {
     let world = World::new();
     for (member, value, reason) in [
         ("action", "deactivate", "action"),
@@ -172,7 +175,7 @@ fn only_the_activation_of_this_region_is_a_recovery() {
 }
 
 #[test]
-fn lost_answers_start_nothing_twice() {
+fn starts_the_recovery_once_despite_lost_responses() {
     let world = World::new();
     world.fail(START, Failure::AnswerLost);
     assert_eq!(invoke(&world).unwrap_err().error_type(), "Retryable");
@@ -186,7 +189,7 @@ fn lost_answers_start_nothing_twice() {
 }
 
 #[test]
-fn a_payload_without_the_plans_execution_says_what_is_missing() {
+fn names_the_missing_member_of_the_payload() {
     let world = World::new();
     let without = |member: &str| {
         let mut payload = payload();
@@ -199,7 +202,7 @@ fn a_payload_without_the_plans_execution_says_what_is_missing() {
         (without("PlanArn"), "PlanArn"),
         (without("ExecutionId"), "ExecutionId"),
         (empty, "ExecutionId"),
-        // A payload of the owner's that is no object is passed on without anything.
+        // If a custom payload is not an object, Region switch passes it on unchanged.
         (json!("recover"), "."),
         (json!(["recover"]), "."),
     ] {

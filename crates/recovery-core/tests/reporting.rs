@@ -1,4 +1,4 @@
-//! Recoveries that went one way or another, and what is reported of them.
+//! Reports of complete and incomplete recoveries.
 
 #![expect(
     clippy::unwrap_used,
@@ -9,17 +9,17 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use recovery_core::error::Error;
-use recovery_core::fakes::{Came, DRILL_ROLE, Failure, FakeClock, Story, StoryItem, World};
+use recovery_core::fakes::{DRILL_ROLE, Failure, FakeClock, Progress, Story, StoryItem, World};
 use recovery_core::ops_item::Status;
 use recovery_core::outcome::Outcome;
 use recovery_core::plan::request::Mode;
 use recovery_core::report::phases::PhaseName;
-use recovery_core::report::run::{Terms, handle};
+use recovery_core::report::run::{ReportConfig, handle};
 use recovery_core::report::{Objectives, Report, page};
 use serde_json::{Value, json};
 
-fn terms() -> Terms {
-    Terms {
+fn config() -> ReportConfig {
+    ReportConfig {
         bucket: "recovery".to_owned(),
         objectives: Objectives {
             rto_minutes: Some(60),
@@ -29,14 +29,14 @@ fn terms() -> Terms {
     }
 }
 
-/// What is otherwise in an input.
+/// A change of the input.
 type Change = fn(&mut Value);
 
 async fn asked(world: &World, payload: &Value) -> Result<Outcome, Error> {
-    handle(world, world, &FakeClock::new(), &terms(), payload).await
+    handle(world, world, &FakeClock::new(), &config(), payload).await
 }
 
-/// The report that is kept of it.
+/// The stored report.
 fn kept(world: &World, outcome: &Outcome) -> Report {
     let state = world.state();
     let key = outcome.id("reportKey").unwrap();
@@ -59,7 +59,7 @@ async fn reported_with(story: &Story, objectives: &Value) -> (World, Outcome, Re
 }
 
 #[tokio::test]
-async fn an_item_whose_tags_are_those_of_an_older_point_is_noted_as_such() {
+async fn notes_items_with_the_tags_of_an_older_point() {
     let story = Story {
         untagged: 1,
         ..Story::whole(2, 7)
@@ -77,7 +77,7 @@ async fn an_item_whose_tags_are_those_of_an_older_point_is_noted_as_such() {
 }
 
 #[tokio::test]
-async fn a_recovery_that_is_whole_is_reported_once_and_told_once() {
+async fn reports_and_notifies_a_complete_recovery_once() {
     let story = Story::whole(3, 7);
     let (world, outcome, report) = reported(&story).await;
     assert_eq!(outcome.member("complete"), Some(&json!(true)));
@@ -102,7 +102,7 @@ async fn a_recovery_that_is_whole_is_reported_once_and_told_once() {
         assert_eq!(
             item.status,
             Status::Open,
-            "an incident's end is not ours to say"
+            "only the incident's end resolves it"
         );
         assert_eq!(state.items[0].title, "S3 in us-east-1");
         assert_eq!(
@@ -130,7 +130,7 @@ async fn a_recovery_that_is_whole_is_reported_once_and_told_once() {
             "{}",
             told.message
         );
-        assert_eq!(state.records.measures.len(), 1);
+        assert_eq!(state.measures.len(), 1);
         assert!(
             state.backups.objects["reports/shop/recover-1/0.html"].contains("</strong> complete ")
         );
@@ -147,11 +147,11 @@ async fn a_recovery_that_is_whole_is_reported_once_and_told_once() {
         ]
     );
     assert_eq!(state.notifications.len(), 1);
-    assert_eq!(state.records.measures.len(), 1);
+    assert_eq!(state.measures.len(), 1);
 }
 
 #[tokio::test]
-async fn without_an_incident_a_recovery_has_an_item_of_its_own() {
+async fn creates_an_ops_item_for_a_recovery_without_an_incident() {
     let story = Story::whole(4, 1).untracked();
     let (world, _, report) = reported(&story).await;
     let names: Vec<_> = report.phases.iter().map(|phase| phase.phase).collect();
@@ -169,7 +169,7 @@ async fn without_an_incident_a_recovery_has_an_item_of_its_own() {
 }
 
 #[tokio::test]
-async fn what_is_left_is_named_with_its_remedy_and_reported_again_after_a_redrive() {
+async fn names_unfinished_items_with_a_remedy_and_reports_again_after_a_redrive() {
     let story = Story {
         refused: 2,
         ..Story::whole(8, 3).untracked().left(4)
@@ -210,13 +210,17 @@ async fn what_is_left_is_named_with_its_remedy_and_reported_again_after_a_redriv
         let page = &state.backups.objects["reports/shop/recover-1/0.html"];
         assert!(page.contains("The KMS key &#60;b&#62;cannot&#60;/b&#62; be used"));
     }
-    // The causes are removed, and it is redriven.
+    // The causes are fixed, and the execution is redriven.
     let whole = Story {
         redrives: 1,
         ..Story::whole(8, 3).untracked()
     };
     let (after, payload) = whole.told("report").unwrap();
-    world.state().records = after.state().records.clone();
+    {
+        let (mut state, after) = (world.state(), after.state());
+        state.restore_jobs = after.restore_jobs.clone();
+        state.volumes = after.volumes.clone();
+    }
     let again = asked(&world, &payload).await.unwrap();
     assert_eq!(again.member("complete"), Some(&json!(true)));
     let state = world.state();
@@ -246,11 +250,11 @@ async fn what_is_left_is_named_with_its_remedy_and_reported_again_after_a_redriv
 }
 
 #[tokio::test]
-async fn a_restore_that_failed_took_its_time_and_is_shown_before_the_one_that_did_not() {
+async fn includes_failed_restores_in_phases_and_timeline() {
     let mut story = Story::whole(4, 3).untracked();
     story.items.truncate(1);
     let (created, failed) = (story.stood + 10, story.stood + 900);
-    story.items[0].came = Came::Failed(created, failed);
+    story.items[0].came = Progress::Failed(created, failed);
     story.verified = Some(failed + 30);
     story.failed_over = None;
     let (_, _, report) = reported(&story).await;
@@ -264,14 +268,14 @@ async fn a_restore_that_failed_took_its_time_and_is_shown_before_the_one_that_di
     assert!(shown.contains("<rect class=\"failed\""), "{shown}");
     assert!(shown.contains("<span class=\"swatch failed\"></span>restore failed"));
 
-    // Redriven, it is restored.
+    // After a redrive, it is restored.
     story.items[0] = StoryItem {
         failed_before: Some((created, failed)),
-        came: Came::Attached(failed + 100, failed + 160, failed + 170),
+        came: Progress::Attached(failed + 100, failed + 160, failed + 170),
         ..story.items[0]
     };
     story.verified = Some(failed + 200);
-    // The stacks are looked at again then: they had stood before the first restore.
+    // The redrive checks the stacks again. They were complete before the first restore.
     let stood = std::mem::replace(&mut story.stood, failed + 90);
     let (_, _, report) = reported(&story).await;
     assert!(report.complete);
@@ -295,7 +299,7 @@ async fn a_restore_that_failed_took_its_time_and_is_shown_before_the_one_that_di
 }
 
 #[tokio::test]
-async fn a_drill_says_so_counts_from_its_execution_and_looks_at_its_own_restores_only() {
+async fn drill_counts_time_from_its_execution_and_only_its_restores() {
     let story = Story::whole(3, 5).drill();
     let (world, _, report) = reported(&story).await;
     assert_eq!(report.phases[0].phase, PhaseName::Plan);
@@ -305,11 +309,12 @@ async fn a_drill_says_so_counts_from_its_execution_and_looks_at_its_own_restores
     );
     let told = world.state().notifications[0].clone();
     assert!(
-        told.subject.starts_with("Drill of shop complete, "),
+        told.subject
+            .starts_with("[drill] Recovery of shop complete, "),
         "{}",
         told.subject
     );
-    // The same world, asked as a recovery: none of these restores is one of it.
+    // The same world verified as a recovery: none of these restores belongs to it.
     let (world, mut payload) = story.told("verify").unwrap();
     payload["mode"] = json!("recover");
     let outcome = asked(&world, &payload).await.unwrap();
@@ -318,7 +323,7 @@ async fn a_drill_says_so_counts_from_its_execution_and_looks_at_its_own_restores
 }
 
 #[tokio::test]
-async fn an_opsitem_given_to_a_drill_does_not_make_it_an_incident() {
+async fn ops_item_of_a_drill_does_not_make_it_an_incident() {
     let mut story = Story::whole(3, 5).drill();
     story.tracked = Some(30);
     let (_, outcome, report) = reported(&story).await;
@@ -331,9 +336,9 @@ async fn an_opsitem_given_to_a_drill_does_not_make_it_an_incident() {
 }
 
 #[tokio::test]
-async fn verify_counts_what_is_attached_and_names_what_is_not() {
+async fn verify_counts_attached_items_and_names_unfinished_ones() {
     let (world, payload) = Story::whole(450, 2).told("verify").unwrap();
-    world.state().records.page_size = 100;
+    world.state().jobs_on_a_page = Some(100);
     let outcome = asked(&world, &payload).await.unwrap();
     assert_eq!(outcome.kind(), "verified");
     assert_eq!(outcome.count("integrated"), Some(450));
@@ -387,7 +392,7 @@ async fn stop_fails_until_the_execution_is_redriven() {
 }
 
 #[tokio::test]
-async fn a_recovery_without_a_plan_is_reported_with_what_the_state_machine_says() {
+async fn reports_the_problems_of_the_state_machine_without_a_plan() {
     let (world, mut payload) = Story::whole(3, 2).told("report").unwrap();
     let members = payload.as_object_mut().unwrap();
     for gone in ["plan", "infrastructure", "verification", "failOver"] {
@@ -413,7 +418,7 @@ async fn a_recovery_without_a_plan_is_reported_with_what_the_state_machine_says(
 }
 
 #[tokio::test]
-async fn a_plan_that_is_gone_is_a_problem() {
+async fn reports_a_missing_plan_as_a_problem() {
     let (world, payload) = Story::whole(3, 2).told("report").unwrap();
     world.state().backups.objects.clear();
     let outcome = asked(&world, &payload).await.unwrap();
@@ -425,7 +430,7 @@ async fn a_plan_that_is_gone_is_a_problem() {
 }
 
 #[tokio::test]
-async fn an_opsitem_that_is_not_there_does_not_keep_the_report() {
+async fn creates_an_ops_item_when_the_given_one_does_not_exist() {
     let (world, mut payload) = Story::whole(3, 2).told("report").unwrap();
     payload["opsItemId"] = json!("oi-gone");
     let outcome = asked(&world, &payload).await.unwrap();
@@ -436,14 +441,14 @@ async fn an_opsitem_that_is_not_there_does_not_keep_the_report() {
 }
 
 #[tokio::test]
-async fn people_are_told_though_the_item_cannot_be_written() {
+async fn notifies_even_if_the_ops_item_cannot_be_updated() {
     let (world, payload) = Story::whole(3, 2).told("report").unwrap();
     world.fail("ssm:UpdateOpsItem", Failure::Denied);
     asked(&world, &payload).await.unwrap_err();
     assert!(
         world.state().notifications[0]
             .message
-            .contains("OpsItem: could not be written")
+            .contains("OpsItem: could not be created or updated")
     );
     asked(&world, &payload).await.unwrap();
     assert!(
@@ -456,13 +461,13 @@ async fn people_are_told_though_the_item_cannot_be_written() {
 }
 
 #[tokio::test]
-async fn the_report_that_is_kept_counts() {
+async fn uses_the_stored_report_in_a_retry() {
     let story = Story::whole(3, 2);
     let (world, payload) = story.told("report").unwrap();
     world.fail("sns:Publish", Failure::Throttled);
     asked(&world, &payload).await.unwrap_err();
-    // Meanwhile a volume is taken off: that is another story.
-    world.state().records.volumes.clear();
+    // A volume is detached after the report was stored.
+    world.state().volumes.clear();
     let outcome = asked(&world, &payload).await.unwrap();
     assert_eq!(outcome.member("complete"), Some(&json!(true)));
     let state = world.state();
@@ -485,7 +490,7 @@ async fn refuses_a_stored_report_of_another_version() {
         assert!(error.to_string().contains(part), "{part}: {error}");
     }
     assert!(world.state().notifications.is_empty());
-    // A redrive makes a report of its own.
+    // A redrive creates another report.
     let redriven = Story {
         redrives: 1,
         ..Story::whole(3, 2)
@@ -497,7 +502,7 @@ async fn refuses_a_stored_report_of_another_version() {
 
 /// What operators read, exactly.
 #[tokio::test]
-async fn notification_and_opsitem_say_what_happened_why_what_was_done_and_what_to_do() {
+async fn notification_and_ops_item_match_the_golden_files() {
     let incomplete = Story {
         refused: 1,
         ..Story::whole(4, 3).untracked().left(2)
@@ -529,23 +534,23 @@ async fn notification_and_opsitem_say_what_happened_why_what_was_done_and_what_t
     }
     assert!(
         different.is_empty(),
-        "texts differ from the golden files. Where that is meant:\n{}",
+        "texts differ from the golden files. If that is intended:\n{}",
         different.join("\n")
     );
 }
 
 #[tokio::test]
-async fn a_run_whose_time_is_up_says_so() {
+async fn returns_a_retryable_error_when_the_time_is_up() {
     let (world, payload) = Story::whole(3, 2).told("verify").unwrap();
     let clock = FakeClock::with_budget(Duration::from_secs(60));
-    let error = handle(&world, &world, &clock, &terms(), &payload)
+    let error = handle(&world, &world, &clock, &config(), &payload)
         .await
         .unwrap_err();
     assert_eq!(error.error_type(), "Retryable");
 }
 
 #[tokio::test]
-async fn what_the_input_lacks_is_lenient_and_what_it_must_have_is_named() {
+async fn accepts_missing_optional_members_and_names_invalid_ones() {
     let (_, payload) = Story::whole(1, 2).told("verify").unwrap();
     let with = |change: Change| {
         let (world, mut payload) = (
@@ -586,20 +591,20 @@ async fn what_the_input_lacks_is_lenient_and_what_it_must_have_is_named() {
     }
 }
 
-fn came() -> impl Strategy<Value = Came> {
+fn came() -> impl Strategy<Value = Progress> {
     let moment = || 1_000_i64..5_000;
     let later = || 0_i64..900;
     prop_oneof![
-        1 => Just(Came::Nowhere),
-        1 => moment().prop_map(Came::Restoring),
-        1 => (moment(), later()).prop_map(|(at, took)| Came::Failed(at, at + took)),
-        1 => (moment(), later()).prop_map(|(at, took)| Came::Restored(at, at + took)),
+        1 => Just(Progress::Nowhere),
+        1 => moment().prop_map(Progress::Restoring),
+        1 => (moment(), later()).prop_map(|(at, took)| Progress::Failed(at, at + took)),
+        1 => (moment(), later()).prop_map(|(at, took)| Progress::Restored(at, at + took)),
         6 => (moment(), later(), -5_i64..300)
-            .prop_map(|(at, took, then)| Came::Attached(at, at + took, at + took + then)),
+            .prop_map(|(at, took, then)| Progress::Attached(at, at + took, at + took + then)),
     ]
 }
 
-/// Clocks that do not agree are in it: moments come in any order.
+/// Clocks may differ, so the times are in any order.
 fn story() -> impl Strategy<Value = Story> {
     let failed = proptest::option::weighted(0.2, (500_i64..900, 0_i64..100));
     let item = (0_u8..10, -300_i64..90_000, failed, came()).prop_map(
@@ -608,7 +613,7 @@ fn story() -> impl Strategy<Value = Story> {
             age,
             failed_before: failed_before
                 .map(|(at, took)| (at, at + took))
-                .filter(|_| came != Came::Nowhere),
+                .filter(|_| came != Progress::Nowhere),
             came,
         },
     );
@@ -657,15 +662,15 @@ fn now<T>(future: impl Future<Output = T>) -> T {
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
     match future.as_mut().poll(&mut context) {
         std::task::Poll::Ready(answer) => answer,
-        std::task::Poll::Pending => panic!("nothing in this world waits"),
+        std::task::Poll::Pending => panic!("the fakes never wait"),
     }
 }
 
 #[test]
-fn what_another_recovery_restored_before_the_plan_was_made_counts_and_what_failed_does_not() {
+fn counts_earlier_restores_of_another_recovery_but_not_failed_ones() {
     let mut story = Story::whole(1, 0);
     let planned = story.planned;
-    story.items[0].came = Came::Attached(planned - 60, planned - 30, planned - 20);
+    story.items[0].came = Progress::Attached(planned - 60, planned - 30, planned - 20);
     story.items[0].failed_before = Some((planned - 120, planned - 90));
     story.items[0].age = 3_600;
     let (_, _, report) = now(reported(&story));
@@ -674,30 +679,30 @@ fn what_another_recovery_restored_before_the_plan_was_made_counts_and_what_faile
 }
 
 proptest! {
-    /// From the events of a story, without the code that reports it.
+    /// Computes the expected numbers from the events, without the code under test.
     #[test]
-    fn the_numbers_are_those_of_the_story(story in story()) {
+    fn computes_rto_rpo_and_totals_from_the_events(story in story()) {
         let (_, _, report) = now(reported(&story));
         let tracked = story.tracked;
         let began = tracked.map(|_| 0);
         let start = began.into_iter().chain(tracked).fold(story.started, i64::min);
-        let of = |pick: fn(Came) -> Option<i64>| story.items.iter().filter_map(move |item| pick(item.came));
+        let of = |pick: fn(Progress) -> Option<i64>| story.items.iter().filter_map(move |item| pick(item.came));
         let restored = of(|came| match came {
-            Came::Failed(_, ended) => Some(ended),
-            Came::Restored(_, completed) | Came::Attached(_, completed, _) => Some(completed),
-            Came::Nowhere | Came::Restoring(_) => None,
+            Progress::Failed(_, ended) => Some(ended),
+            Progress::Restored(_, completed) | Progress::Attached(_, completed, _) => Some(completed),
+            Progress::Nowhere | Progress::Restoring(_) => None,
         }).max();
         let attached = of(|came| match came {
-            Came::Attached(_, _, attached) => Some(attached),
+            Progress::Attached(_, _, attached) => Some(attached),
             _ => None,
         });
-        // What began before the plan is no restore of this recovery, but these all began after.
+        // All restores began after the plan, so all of them belong to this recovery.
         let end = [Some(story.started), Some(story.planned), restored, attached.clone().max(), story.verified, story.failed_over];
         let first = of(|came| match came {
-            Came::Nowhere => None,
-            Came::Restoring(at) | Came::Failed(at, _) | Came::Restored(at, _) | Came::Attached(at, ..) => Some(at),
+            Progress::Nowhere => None,
+            Progress::Restoring(at) | Progress::Failed(at, _) | Progress::Restored(at, _) | Progress::Attached(at, ..) => Some(at),
         });
-        // Whatever began before the plan, or before the drill, belongs to something else.
+        // A restore that began before the plan, or before the drill, belongs to another execution.
         let since = if story.mode == Mode::Drill { story.started } else { story.planned };
         let failed = story.items.iter().filter_map(|item| Some(item.failed_before?.0));
         let failed = failed.filter(|created| *created >= since);
@@ -716,7 +721,7 @@ proptest! {
         let met = report.rto.met;
         prop_assert_eq!(met, Some(story.is_whole() && end - start <= 3_600));
         let took: Vec<i64> = story.items.iter().filter_map(|item| match item.came {
-            Came::Restored(at, completed) | Came::Attached(at, completed, _) => Some(completed - at),
+            Progress::Restored(at, completed) | Progress::Attached(at, completed, _) => Some(completed - at),
             _ => None,
         }).collect();
         let distribution = report.statistics.restore_seconds.as_ref().map(|it| (it.min, it.max));
@@ -724,7 +729,7 @@ proptest! {
     }
 
     #[test]
-    fn the_phases_are_one_partition_of_the_time(story in story()) {
+    fn phases_partition_the_recovery_time(story in story()) {
         let (_, _, report) = now(reported(&story));
         let mut at = report.began_at;
         for phase in &report.phases {
@@ -740,33 +745,34 @@ proptest! {
     }
 
     #[test]
-    fn the_order_of_jobs_and_volumes_makes_no_difference(
+    fn does_not_depend_on_the_order_of_jobs_and_volumes(
         story in story(), seed in any::<u64>(), page_size in 1_usize..5,
     ) {
         let (_, _, usual) = now(reported(&story));
         let (world, payload) = story.told("report").unwrap();
         {
             let mut state = world.state();
-            state.records.page_size = page_size;
+            state.jobs_on_a_page = Some(page_size);
             let mut dice = fastrand::Rng::with_seed(seed);
-            // Attempts before these that failed, and ones that are nobody's.
-            let more: Vec<_> = state.records.jobs.iter().map(|job| {
+            // Earlier attempts that failed, and jobs that do not belong to the recovery.
+            let more: Vec<_> = state.restore_jobs.values().map(|job| {
                 let mut more = job.clone();
                 more.id = recovery_core::aws::arn::RestoreJobId::new(format!("{}-before", job.id));
                 match dice.u8(0..3) {
                     0 => more.restore_test = true,
                     1 => more.recovery_point = None,
                     _ => {
-                        more.status = "FAILED".to_owned();
+                        more.status = Some("FAILED".to_owned());
                         more.created = more.created.map(|at| at - chrono::TimeDelta::seconds(1));
                     }
                 }
                 more
             }).collect();
-            if !story.items.iter().any(|item| item.came == Came::Nowhere) {
-                state.records.jobs.extend(more);
+            if !story.items.iter().any(|item| item.came == Progress::Nowhere) {
+                let more = more.into_iter().map(|job| (job.id.to_string(), job));
+                state.restore_jobs.extend(more);
             }
-            dice.shuffle(&mut state.records.jobs);
+            state.order_of_jobs = seed;
         }
         let outcome = now(asked(&world, &payload)).unwrap();
         let report = kept(&world, &outcome);
@@ -778,12 +784,12 @@ proptest! {
         }
         prop_assert_eq!(&items, &usual.items);
         prop_assert_eq!(&report.problems, &usual.problems);
-        // The first restore tells when the stacks stood at the latest.
+        // The stacks were complete when the first restore began, at the latest.
         prop_assert_eq!(report.rto, usual.rto);
     }
 
     #[test]
-    fn what_is_hostile_stays_text(words in "[<>&\"'a-z\u{202e}/ ]{1,60}", story in story()) {
+    fn escapes_hostile_text_in_the_page(words in "[<>&\"'a-z\u{202e}/ ]{1,60}", story in story()) {
         let (world, mut payload) = story.told("report").unwrap();
         payload["incident"] = json!(words);
         payload["problems"] = json!([{
@@ -794,7 +800,7 @@ proptest! {
         let page = page::html(&kept(&world, &outcome)).unwrap();
         prop_assert_eq!(world.state().problems.clone(), Vec::<String>::new());
         prop_assert!(!page.contains('\u{202e}'), "a character that turns the direction");
-        // Nothing of it opens or closes an element: the tags are those of a page without it.
+        // It opens and closes no element: the page has as many tags as one without it.
         let tags = page.matches('<').count();
         let plain: String = words.chars().map(|c| if c.is_ascii_lowercase() { c } else { 'x' }).collect();
         let (world, mut payload) = story.told("report").unwrap();
@@ -812,7 +818,7 @@ proptest! {
 }
 
 #[tokio::test]
-async fn ten_thousand_items_make_a_page_of_bounded_size_in_little_time() {
+async fn limits_the_size_of_a_page_with_10000_items() {
     let story = Story::whole(10_000, 11).left(400);
     let (world, outcome, report) = reported(&story).await;
     assert_eq!(report.items.len(), 10_000);
@@ -826,7 +832,7 @@ async fn ten_thousand_items_make_a_page_of_bounded_size_in_little_time() {
 }
 
 #[tokio::test]
-async fn an_item_that_was_made_good_meanwhile_is_no_problem() {
+async fn drops_problems_of_items_that_are_attached_by_now() {
     let (world, mut payload) = Story::whole(3, 2).told("report").unwrap();
     let resource = "arn:aws:ec2:us-east-1:111122223333:volume/vol-00000000000000001";
     payload["problems"] = json!([
@@ -834,7 +840,7 @@ async fn an_item_that_was_made_good_meanwhile_is_no_problem() {
     ]);
     let outcome = asked(&world, &payload).await.unwrap();
     assert_eq!(outcome.member("complete"), Some(&json!(true)));
-    // What has to do with no item stays.
+    // Problems without an item stay.
     payload["problems"] = json!([{"step": "verify", "subject": "hook", "why": "it says no"}]);
     payload["redrives"] = json!(1);
     let outcome = asked(&world, &payload).await.unwrap();
@@ -842,7 +848,7 @@ async fn an_item_that_was_made_good_meanwhile_is_no_problem() {
 }
 
 #[tokio::test]
-async fn a_step_that_failed_is_reported_with_its_error_and_the_message_in_its_cause() {
+async fn reports_a_failed_step_with_its_error_and_the_message_in_its_cause() {
     let (world, mut payload) = Story::whole(3, 2).told("report").unwrap();
     let cause = json!({"errorType": "Permanent", "errorMessage": "no plan"}).to_string();
     payload["problems"] = json!([
@@ -856,9 +862,9 @@ async fn a_step_that_failed_is_reported_with_its_error_and_the_message_in_its_ca
     assert_eq!(whys, ["Permanent: no plan", "States.Timeout", "it says no"]);
 }
 
-/// For people to look at, in the folder `reports` that cargo keeps for what tests write.
+/// Sample pages for review, in the folder `reports` of cargo's directory for test output.
 #[tokio::test]
-async fn pages_to_look_at_are_written_into_the_target_directory() {
+async fn writes_self_contained_pages_to_the_target_directory() {
     let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("reports");
     std::fs::create_dir_all(&folder).unwrap();
     let refused = Story {

@@ -1,6 +1,5 @@
-//! The response to AWS Health events: whatever comes, in whatever order and number, one incident
-//! has one OpsItem, people are told of every message up to the end once, and a recovery is started
-//! at most once.
+//! The response to AWS Health events: in any order and with any repetition, one incident has one
+//! OpsItem, operators are notified once of every message up to the end, and at most one recovery starts.
 
 #![expect(
     clippy::unwrap_used,
@@ -38,7 +37,7 @@ fn only(response: Response) -> Policy {
     }
 }
 
-/// One page of a message, at some minute past five.
+/// One page of a message, this many minutes past 05:00.
 fn message(id: &str, page: u32, status: &str, minute: u32) -> Value {
     json!({
         "version": "0", "id": "e", "source": "aws.health", "detail-type": "AWS Health Event",
@@ -60,11 +59,11 @@ async fn deliver(world: &World, payload: &Value) -> Result<Outcome, Error> {
     handle(world, &policy(), payload).await
 }
 
-/// The only OpsItem that is not a duplicate resolved in favour of another.
+/// The only OpsItem that is not a resolved duplicate.
 #[track_caller]
-fn the_item(world: &World) -> StoredItem {
+fn only_item(world: &World) -> StoredItem {
     let mut items = world.state().items.clone();
-    items.retain(|item| !item.description.contains("resolved in its favour"));
+    items.retain(|item| !item.description.starts_with("Duplicate of "));
     assert_eq!(items.len(), 1, "{items:#?}");
     items.remove(0)
 }
@@ -73,7 +72,7 @@ fn items(world: &World) -> usize {
     world.state().items.len()
 }
 
-fn told(world: &World) -> usize {
+fn notified(world: &World) -> usize {
     world.state().notifications.len()
 }
 
@@ -82,7 +81,7 @@ fn started(world: &World) -> usize {
 }
 
 #[tokio::test]
-async fn an_incident_from_its_beginning_to_its_end() {
+async fn tracks_notifies_and_recovers_from_open_to_closed() {
     let world = World::new();
     let outcome = deliver(&world, &message("one", 1, "open", 10))
         .await
@@ -90,7 +89,7 @@ async fn an_incident_from_its_beginning_to_its_end() {
     assert_eq!(outcome.kind(), "responded");
     assert_eq!(outcome.id("opsItemId"), Some("oi-1"));
     assert!(outcome.id("automationExecutionId").is_some());
-    let item = the_item(&world);
+    let item = only_item(&world);
     assert_eq!(item.item.status, Status::Open);
     assert_eq!(item.severity, Severity::High);
     let execution = world.state().executions.values().next().unwrap().clone();
@@ -105,63 +104,63 @@ async fn an_incident_from_its_beginning_to_its_end() {
     deliver(&world, &message("two", 1, "open", 20))
         .await
         .unwrap();
-    assert!(the_item(&world).description.contains("News of 20."));
+    assert!(only_item(&world).description.contains("News of 20."));
     let outcome = deliver(&world, &message("three", 1, "closed", 30))
         .await
         .unwrap();
     assert_eq!(outcome.kind(), "resolved");
-    let item = the_item(&world);
+    let item = only_item(&world);
     assert_eq!(item.item.status, Status::Resolved);
     assert_eq!(item.severity, Severity::Low);
-    assert_eq!(told(&world), 3);
+    assert_eq!(notified(&world), 3);
     assert_eq!(started(&world), 1);
 }
 
-/// The recovery time counts from there.
+/// The achieved RTO counts from this time.
 #[tokio::test]
-async fn the_item_keeps_when_the_trouble_began_as_it_was_first_told() {
+async fn keeps_the_first_start_time_of_the_incident() {
     let world = World::new();
     let mut first = message("a", 1, "open", 10);
     deliver(&world, &first).await.unwrap();
     assert_eq!(
-        the_item(&world).item.data["recovery:began"],
+        only_item(&world).item.data["recovery:began"],
         "2026-11-23T05:00:00Z"
     );
     let mut later = message("b", 1, "open", 20);
     later["detail"]["startTime"] = json!("Mon, 23 Nov 2026 05:15:00 GMT");
     deliver(&world, &later).await.unwrap();
     assert_eq!(
-        the_item(&world).item.data["recovery:began"],
+        only_item(&world).item.data["recovery:began"],
         "2026-11-23T05:00:00Z"
     );
-    // Where nothing tells, nothing is kept.
+    // Without a start time, none is stored.
     let world = World::new();
     first["detail"]["startTime"] = json!(null);
     deliver(&world, &first).await.unwrap();
-    assert_eq!(the_item(&world).item.data.get("recovery:began"), None);
+    assert_eq!(only_item(&world).item.data.get("recovery:began"), None);
 }
 
 #[tokio::test]
-async fn an_incident_that_is_over_when_it_is_heard_of_starts_nothing() {
+async fn starts_nothing_for_an_incident_that_is_already_closed() {
     let world = World::new();
     let outcome = deliver(&world, &message("one", 1, "closed", 10))
         .await
         .unwrap();
     assert_eq!(outcome.kind(), "resolved");
-    assert_eq!(the_item(&world).item.status, Status::Resolved);
-    // Old news after it.
+    assert_eq!(only_item(&world).item.status, Status::Resolved);
+    // An older message arrives later.
     deliver(&world, &message("zero", 1, "open", 5))
         .await
         .unwrap();
-    assert_eq!(the_item(&world).item.status, Status::Resolved);
-    assert!(the_item(&world).description.contains("News of 10."));
+    assert_eq!(only_item(&world).item.status, Status::Resolved);
+    assert!(only_item(&world).description.contains("News of 10."));
     assert_eq!(started(&world), 0);
-    // Trouble that is told of after its end alarms nobody.
-    assert_eq!(told(&world), 1);
+    // A message that arrives after the end is not notified.
+    assert_eq!(notified(&world), 1);
 }
 
 #[tokio::test]
-async fn trouble_that_comes_back_opens_the_item_again() {
+async fn reopens_the_ops_item_when_the_incident_recurs() {
     let world = World::new();
     for (id, status, minute) in [
         ("one", "open", 10),
@@ -172,13 +171,13 @@ async fn trouble_that_comes_back_opens_the_item_again() {
             .await
             .unwrap();
     }
-    assert_eq!(the_item(&world).item.status, Status::Open);
+    assert_eq!(only_item(&world).item.status, Status::Open);
     assert_eq!(started(&world), 1);
 }
 
-/// Neither the message nor the envelope says when: the end stays the end.
+/// Neither the message nor the envelope has a time: a closed incident stays closed.
 #[tokio::test]
-async fn without_any_time_what_is_over_stays_over() {
+async fn keeps_a_closed_incident_closed_without_times() {
     let timeless = |id: &str, status: &str| {
         let mut payload = message(id, 1, status, 10);
         payload.as_object_mut().unwrap().remove("time");
@@ -193,34 +192,43 @@ async fn without_any_time_what_is_over_stays_over() {
         for status in order {
             deliver(&world, &timeless(status, status)).await.unwrap();
         }
-        assert_eq!(the_item(&world).item.status, Status::Resolved, "{order:?}");
+        assert_eq!(only_item(&world).item.status, Status::Resolved, "{order:?}");
     }
 }
 
 #[tokio::test]
-async fn each_response_alone_works_without_the_others() {
+async fn each_response_works_alone() {
     let payload = message("one", 1, "open", 10);
     let world = World::new();
     handle(&world, &only(Response::Track), &payload)
         .await
         .unwrap();
-    assert_eq!((items(&world), told(&world), started(&world)), (1, 0, 0));
+    assert_eq!(
+        (items(&world), notified(&world), started(&world)),
+        (1, 0, 0)
+    );
     let world = World::new();
     handle(&world, &only(Response::Notify), &payload)
         .await
         .unwrap();
-    assert_eq!((items(&world), told(&world), started(&world)), (0, 1, 0));
+    assert_eq!(
+        (items(&world), notified(&world), started(&world)),
+        (0, 1, 0)
+    );
     let world = World::new();
     for _ in 0..2 {
         handle(&world, &only(Response::Recover), &payload)
             .await
             .unwrap();
     }
-    assert_eq!((items(&world), told(&world), started(&world)), (0, 0, 1));
+    assert_eq!(
+        (items(&world), notified(&world), started(&world)),
+        (0, 0, 1)
+    );
 }
 
 #[tokio::test]
-async fn what_is_no_health_event_of_ours_is_left_alone() {
+async fn ignores_other_events() {
     let change = |path: &str, value: Value| {
         let mut payload = message("one", 1, "open", 10);
         *payload.pointer_mut(path).unwrap() = value;
@@ -254,26 +262,26 @@ async fn what_is_no_health_event_of_ours_is_left_alone() {
 }
 
 #[tokio::test]
-async fn a_message_that_was_told_is_not_told_again_by_its_other_pages() {
+async fn notifies_once_for_all_pages_of_a_message() {
     let world = World::new();
     for page in [2, 1, 2, 1] {
         deliver(&world, &message("one", page, "open", 10))
             .await
             .unwrap();
     }
-    assert_eq!(told(&world), 1);
+    assert_eq!(notified(&world), 1);
 }
 
-/// Everything AWS says about one incident: which message, which page.
+/// All messages of AWS about one incident: id, status, minute.
 const SAID: &[(&str, &str, u32)] = &[
     ("one", "open", 10),
     ("two", "open", 20),
-    // The end carries the same time as the last news before it.
+    // The end has the same time as the message before it.
     ("last", "open", 30),
     ("end", "closed", 30),
 ];
 
-/// The last of them: it is over.
+/// The index of the message that ends the incident.
 const END: usize = 3;
 
 fn deliveries() -> impl Strategy<Value = Vec<(usize, u32)>> {
@@ -306,21 +314,21 @@ fn deliver_all(world: &World, deliveries: &[(usize, u32)]) {
     }
 }
 
-/// The messages of which people are to hear: all that come before the end, and the end.
-fn to_be_told(deliveries: &[(usize, u32)]) -> BTreeSet<&'static str> {
+/// The messages to notify of: all that arrive before the end, and the end.
+fn expected_notifications(deliveries: &[(usize, u32)]) -> BTreeSet<&'static str> {
     let end = deliveries.iter().position(|(said, _)| *said == END);
     let heard = &deliveries[..end.map_or(deliveries.len(), |end| end + 1)];
     heard
         .iter()
         .map(|(said, _)| match *said {
-            // A message that tells of the end counts as another one than with the same id before.
+            // A message with the end counts separately from one with the same id before it.
             END => "end@over",
             said => SAID[said].0,
         })
         .collect()
 }
 
-fn told_of(item: &StoredItem) -> BTreeSet<&str> {
+fn recorded_notifications(item: &StoredItem) -> BTreeSet<&str> {
     item.item.data["recovery:notified"].split(' ').collect()
 }
 
@@ -328,23 +336,23 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn order_and_number_of_deliveries_make_no_difference(deliveries in deliveries()) {
+    fn result_does_not_depend_on_order_and_repetition(deliveries in deliveries()) {
         let world = World::new();
         deliver_all(&world, &deliveries);
         let messages: BTreeSet<usize> = deliveries.iter().map(|(said, _)| *said).collect();
-        let item = the_item(&world);
+        let item = only_item(&world);
         prop_assert_eq!(item.item.status == Status::Resolved, messages.contains(&END));
-        prop_assert_eq!(told_of(&item), to_be_told(&deliveries));
-        prop_assert_eq!(told(&world), to_be_told(&deliveries).len());
+        prop_assert_eq!(recorded_notifications(&item), expected_notifications(&deliveries));
+        prop_assert_eq!(notified(&world), expected_notifications(&deliveries).len());
         prop_assert!(started(&world) <= 1);
-        // The newest news stand in the item.
+        // The OpsItem has the text of the newest message.
         let newest = messages.iter().map(|said| SAID[*said].2).max().unwrap_or_default();
         prop_assert!(item.description.contains(&format!("News of {newest}.")), "{}", item.description);
     }
 
     /// The crash rule.
     #[test]
-    fn failures_on_the_way_make_no_difference_but_for_a_repeated_message(
+    fn failures_change_nothing_except_repeated_notifications(
         deliveries in deliveries(),
         failures in failures(),
     ) {
@@ -357,16 +365,16 @@ proptest! {
         }
         deliver_all(&world, &deliveries);
         let over = deliveries.iter().any(|(said, _)| *said == END);
-        let item = the_item(&world);
+        let item = only_item(&world);
         prop_assert_eq!(item.item.status == Status::Resolved, over);
-        prop_assert_eq!(told_of(&item), to_be_told(&deliveries));
-        prop_assert!(told(&world) >= to_be_told(&deliveries).len());
+        prop_assert_eq!(recorded_notifications(&item), expected_notifications(&deliveries));
+        prop_assert!(notified(&world) >= expected_notifications(&deliveries).len());
         prop_assert!(started(&world) <= 1);
     }
 }
 
 #[tokio::test]
-async fn the_item_names_every_runbook_that_may_be_of_use() {
+async fn lists_all_runbooks_in_the_ops_item() {
     let world = World::new();
     let policy = Policy {
         other_runbooks: vec!["StartWorkloadInstances".to_owned()],
@@ -375,7 +383,7 @@ async fn the_item_names_every_runbook_that_may_be_of_use() {
     handle(&world, &policy, &message("one", 1, "open", 10))
         .await
         .unwrap();
-    let item = the_item(&world);
+    let item = only_item(&world);
     assert_eq!(
         item.item.data["/aws/automations"],
         r#"[{"automationId":"StartRegionRecovery","automationType":"AWS:SSM:Automation"},{"automationId":"StartWorkloadInstances","automationType":"AWS:SSM:Automation"}]"#
@@ -386,20 +394,20 @@ async fn the_item_names_every_runbook_that_may_be_of_use() {
 }
 
 #[tokio::test]
-async fn people_read_what_is_done_and_where_to_look() {
+async fn notification_names_the_response_and_the_ops_item() {
     let world = World::new();
     deliver(&world, &message("one", 1, "open", 10))
         .await
         .unwrap();
-    let told = world.state().notifications[0].message.clone();
+    let notified = world.state().notifications[0].message.clone();
     for part in [
-        "What you must do:",
-        "What is done about it: an OpsItem is kept; the runbook StartRegionRecovery is started once",
+        "What was done\nThe OpsItem of this incident was created or updated. The runbook StartRegionRecovery is started once",
+        "What to do\n",
         "OpsItem: oi-1 https://us-west-2.console.aws.amazon.com/systems-manager/opsitems/oi-1/details",
     ] {
-        assert!(told.contains(part), "{told}");
+        assert!(notified.contains(part), "{notified}");
     }
-    for (region, domain) in [
+    for (region, ownership) in [
         ("cn-north-1", "cn-north-1.console.amazonaws.cn/"),
         (
             "us-gov-west-1",
@@ -414,16 +422,16 @@ async fn people_read_what_is_done_and_where_to_look() {
         handle(&world, &policy, &message("one", 1, "open", 10))
             .await
             .unwrap();
-        let told = world.state().notifications[0].message.clone();
-        assert!(told.contains(domain), "{told}");
+        let notified = world.state().notifications[0].message.clone();
+        assert!(notified.contains(ownership), "{notified}");
     }
-    // What is over starts nothing, and the message does not say so.
+    // A closed incident starts nothing, and the notification does not claim it.
     deliver(&world, &message("two", 1, "closed", 20))
         .await
         .unwrap();
-    let told = world.state().notifications[1].message.clone();
+    let notified = world.state().notifications[1].message.clone();
     assert!(
-        !told.contains("runbook StartRegionRecovery is started"),
-        "{told}"
+        !notified.contains("runbook StartRegionRecovery is started"),
+        "{notified}"
     );
 }

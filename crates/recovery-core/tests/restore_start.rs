@@ -1,4 +1,4 @@
-//! A planned restore begins: once, in the zone of its target, or with a reason why not.
+//! Starting the restore of a plan item: once, in the zone of its target, or a refusal with its reason.
 
 #![expect(
     clippy::unwrap_used,
@@ -6,22 +6,22 @@
 )]
 
 use chrono::{DateTime, TimeDelta};
-use recovery_core::aws::arn::{InstanceId, RestoreJobId, VolumeId};
-use recovery_core::aws::backup::{Job, RestoreJob, RestoreRequest};
-use recovery_core::aws::ec2::RecoveredVolume;
+use recovery_core::aws::arn::{Arn, InstanceId, RecoveryPointArn, RestoreJobId, VolumeId};
+use recovery_core::aws::backup::{RestoreJob, RestoreRequest};
+use recovery_core::aws::ec2::Volume;
 use recovery_core::error::Error;
 use recovery_core::fakes::{
     DRILL_ROLE, Failure, RESTORE_ROLE, World, attached_volume, completed_job, volume_point,
 };
 use recovery_core::outcome::Outcome;
-use recovery_core::restore::run::{Means, handle};
+use recovery_core::restore::run::{RestoreConfig, handle};
 use serde_json::{Value, json};
 
 const POINT: &str = "arn:aws:ec2:us-west-2::snapshot/snap-a";
 const KEY: &str = "arn:aws:kms:us-west-2:111122223333:key/1";
 
-fn means() -> Means {
-    Means {
+fn config() -> RestoreConfig {
+    RestoreConfig {
         vault: "recovery".to_owned(),
         role: RESTORE_ROLE.to_owned(),
         drill_role: DRILL_ROLE.to_owned(),
@@ -64,7 +64,7 @@ fn input_with(pointer: &str, value: Value) -> Value {
 }
 
 async fn started(world: &World) -> Outcome {
-    handle(world, &means(), &input()).await.unwrap()
+    handle(world, &config(), &input()).await.unwrap()
 }
 
 fn requests(world: &World) -> Vec<RestoreRequest> {
@@ -86,7 +86,7 @@ fn assert_refused(outcome: Result<Outcome, Error>, reason: &str, why: &str) {
 }
 
 #[tokio::test]
-async fn a_restore_begins_in_the_zone_of_its_target_wherever_the_plan_saw_it() {
+async fn uses_the_targets_zone_even_if_the_plan_has_another() {
     let world = world();
     let outcome = started(&world).await;
     assert_eq!(outcome.kind(), "started");
@@ -95,7 +95,7 @@ async fn a_restore_begins_in_the_zone_of_its_target_wherever_the_plan_saw_it() {
     let [request] = requests(&world).try_into().unwrap();
     assert_eq!(request.point.as_str(), POINT);
     assert_eq!(request.resource_type, "EBS");
-    assert_eq!(request.role, means().role);
+    assert_eq!(request.role, config().role);
     assert!(request.copy_tags);
     assert_eq!(request.token.len(), 64);
     assert_eq!(
@@ -105,7 +105,7 @@ async fn a_restore_begins_in_the_zone_of_its_target_wherever_the_plan_saw_it() {
 }
 
 #[tokio::test]
-async fn what_is_stored_and_the_owners_key_are_in_the_metadata() {
+async fn uses_stored_metadata_and_the_configured_key() {
     let world = world();
     world.state().backups.metadata.insert(
         POINT.to_owned(),
@@ -118,11 +118,11 @@ async fn what_is_stored_and_the_owners_key_are_in_the_metadata() {
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .into(),
     );
-    let means = Means {
+    let config = RestoreConfig {
         key: Some(KEY.to_owned()),
-        ..means()
+        ..config()
     };
-    handle(&world, &means, &input()).await.unwrap();
+    handle(&world, &config, &input()).await.unwrap();
     let [request] = requests(&world).try_into().unwrap();
     assert_eq!(
         json!(request.metadata),
@@ -138,7 +138,7 @@ fn records(world: &World) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn the_job_is_recorded_under_the_execution_before_the_item_counts_as_started() {
+async fn records_the_job_before_it_returns_started() {
     let world = world();
     let outcome = started(&world).await;
     let [key] = records(&world).try_into().unwrap();
@@ -151,25 +151,24 @@ async fn the_job_is_recorded_under_the_execution_before_the_item_counts_as_start
     assert_eq!(record["restoreJobId"], "planned-1");
     assert_eq!(record["recoveryPointArn"], POINT);
     assert_eq!(outcome.id("restoreJobId"), Some("planned-1"));
-    // A record that cannot be written is an error: the item has not started.
+    // If the record cannot be written, the item has not started.
     let world = self::world();
     world.fail("s3:PutObject", Failure::Denied);
-    let error = handle(&world, &means(), &input()).await.unwrap_err();
+    let error = handle(&world, &config(), &input()).await.unwrap_err();
     assert_eq!(error.error_type(), "Permanent");
-    // The next attempt finds the job in AWS Backup's list.
+    // The next attempt finds the job in the list of AWS Backup.
     world.forget_tokens();
     assert_eq!(started(&world).await.id("restoreJobId"), Some("planned-1"));
 }
 
 #[tokio::test]
-async fn a_recorded_job_is_the_answer_when_its_token_is_forgotten_and_the_target_is_gone() {
+async fn returns_the_recorded_job_without_token_and_target() {
     let world = world();
     started(&world).await;
     world.forget_tokens();
     world.state().calls.clear();
     world.state().stack_resources.clear();
     world.state().backups.points.clear();
-    world.state().records.jobs.clear();
     for status in ["PENDING", "RUNNING", "COMPLETED"] {
         world.set_started(status);
         let outcome = started(&world).await;
@@ -181,7 +180,7 @@ async fn a_recorded_job_is_the_answer_when_its_token_is_forgotten_and_the_target
 }
 
 #[tokio::test]
-async fn what_failed_is_restored_anew_as_often_as_it_may_be() {
+async fn retries_failed_restores_10_times_and_then_refuses() {
     let world = world();
     started(&world).await;
     for attempt in 2..=10 {
@@ -196,25 +195,25 @@ async fn what_failed_is_restored_anew_as_often_as_it_may_be() {
     for job in world.state().restore_jobs.values_mut() {
         job.status_message = Some("The role may not use the key.".to_owned());
     }
-    let outcome = handle(&world, &means(), &input()).await;
+    let outcome = handle(&world, &config(), &input()).await;
     assert_refused(outcome, "restore-keeps-failing", "may not use the key");
     assert_eq!(requests(&world).len(), 10);
-    // Another execution tries again.
+    // Another execution starts a new job.
     let other = input_with("/execution/name", json!("shop-2"));
-    let outcome = handle(&world, &means(), &other).await.unwrap();
+    let outcome = handle(&world, &config(), &other).await.unwrap();
     assert_eq!(outcome.id("restoreJobId"), Some("planned-11"));
 }
 
 #[tokio::test]
-async fn an_item_is_one_job_whatever_else_the_plan_holds_and_another_item_is_another_job() {
+async fn starts_one_job_per_item() {
     let world = world();
     world.fail("backup:StartRestoreJob", Failure::AnswerLost);
-    let error = handle(&world, &means(), &input()).await.unwrap_err();
+    let error = handle(&world, &config(), &input()).await.unwrap_err();
     assert_eq!(error.error_type(), "Retryable");
     world.forget_tokens();
     assert_eq!(started(&world).await.id("restoreJobId"), Some("planned-1"));
     let other = input_with("/planHash", json!("f".repeat(64)));
-    let outcome = handle(&world, &means(), &other).await.unwrap();
+    let outcome = handle(&world, &config(), &other).await.unwrap();
     assert_eq!(outcome.id("restoreJobId"), Some("planned-1"));
     let created = DateTime::from_timestamp(1_795_400_000, 0).unwrap();
     let point = volume_point("b", "b", created).unwrap();
@@ -224,15 +223,15 @@ async fn an_item_is_one_job_whatever_else_the_plan_holds_and_another_item_is_ano
         json!("arn:aws:ec2:us-west-2::snapshot/snap-b"),
     );
     other["item"]["resourceArn"] = json!("arn:aws:ec2:us-east-1:1:volume/vol-b");
-    let outcome = handle(&world, &means(), &other).await.unwrap();
+    let outcome = handle(&world, &config(), &other).await.unwrap();
     assert_eq!(outcome.id("restoreJobId"), Some("planned-2"));
 }
 
 #[tokio::test]
-async fn a_token_belongs_to_one_execution_that_is_identified_by_name_and_start() {
+async fn token_depends_on_name_and_start_of_the_execution() {
     let token = |input: Value| async move {
         let world = world();
-        handle(&world, &means(), &input).await.unwrap();
+        handle(&world, &config(), &input).await.unwrap();
         requests(&world).remove(0).token
     };
     let first = token(input()).await;
@@ -245,29 +244,24 @@ async fn a_token_belongs_to_one_execution_that_is_identified_by_name_and_start()
     }
 }
 
-/// The world after a recovery under another name has restored the item: its job, and its volume on the
+/// A world in which another recovery has restored the item: its job, and its volume attached to the
 /// target.
 fn recovered_before(status: &str) -> World {
     let world = world();
     let at = |minute: i64| DateTime::from_timestamp(1_795_410_000 + minute * 60, 0).unwrap();
     let mut job = completed_job("9", POINT, RESTORE_ROLE, at(1), at(3));
-    job.status = status.to_owned();
-    let known = RestoreJob {
-        status: Some(status.to_owned()),
-        ..RestoreJob::known_by_id(job.id.clone())
-    };
+    job.status = Some(status.to_owned());
     let volume = attached_volume("9", "1", at(4));
     let mut state = world.state();
-    state.restore_jobs.insert(job.id.to_string(), known);
-    state.records.jobs.push(job);
-    state.records.volumes.insert(volume.id.clone(), volume);
+    state.restore_jobs.insert(job.id.to_string(), job);
+    state.volumes.insert(volume.id.clone(), volume);
     drop(state);
     world
 }
 
 #[tokio::test]
-async fn what_another_recovery_restored_is_found_as_long_as_its_volume_serves() {
-    type Change = fn(&mut Job, &mut RecoveredVolume);
+async fn reuses_a_restore_of_another_recovery_while_its_volume_is_usable() {
+    type Change = fn(&mut RestoreJob, &mut Volume);
     let cases: [(&str, Change, bool); 12] = [
         ("it is attached to the target", |_, _| (), true),
         (
@@ -284,7 +278,7 @@ async fn what_another_recovery_restored_is_found_as_long_as_its_volume_serves() 
             "it is in another zone",
             |_, volume| {
                 volume.attachments.clear();
-                volume.zone = Some("us-west-2c".to_owned());
+                volume.zone = "us-west-2c".to_owned();
             },
             false,
         ),
@@ -296,24 +290,24 @@ async fn what_another_recovery_restored_is_found_as_long_as_its_volume_serves() 
         (
             "it is still being restored",
             |job, _| {
-                job.status = "RUNNING".to_owned();
+                job.status = Some("RUNNING".to_owned());
                 job.created_resource = None;
             },
             true,
         ),
         (
             "the job failed",
-            |job, _| job.status = "FAILED".to_owned(),
+            |job, _| job.status = Some("FAILED".to_owned()),
             false,
         ),
         (
             "the job was aborted",
-            |job, _| job.status = "ABORTED".to_owned(),
+            |job, _| job.status = Some("ABORTED".to_owned()),
             false,
         ),
         (
             "a drill restored it",
-            |job, _| job.role = Some(DRILL_ROLE.to_owned()),
+            |job, _| job.iam_role = Arn::parse(DRILL_ROLE).ok(),
             false,
         ),
         (
@@ -323,30 +317,29 @@ async fn what_another_recovery_restored_is_found_as_long_as_its_volume_serves() 
         ),
         (
             "it was restored from another recovery point",
-            |job, _| job.recovery_point = Some("arn:aws:ec2:us-west-2::snapshot/snap-b".to_owned()),
+            |job, _| {
+                job.recovery_point =
+                    RecoveryPointArn::parse("arn:aws:ec2:us-west-2::snapshot/snap-b").ok()
+            },
             false,
         ),
-        ("nobody knows its role", |job, _| job.role = None, false),
+        ("its role is unknown", |job, _| job.iam_role = None, false),
     ];
     for (what, change, found) in cases {
         let world = recovered_before("COMPLETED");
         {
             let mut state = world.state();
             let state = &mut *state;
-            let mut volumes: Vec<_> = std::mem::take(&mut state.records.volumes)
-                .into_values()
-                .collect();
-            change(&mut state.records.jobs[0], &mut volumes[0]);
-            state.records.volumes = volumes
-                .into_iter()
-                .map(|volume| (volume.id.clone(), volume))
-                .collect();
+            let job = state.restore_jobs.get_mut("job-9").unwrap();
+            let mut volume = state.volumes.remove(&VolumeId::new("vol-9")).unwrap();
+            change(job, &mut volume);
+            state.volumes.insert(volume.id.clone(), volume);
         }
         let job = if found { "job-9" } else { "planned-1" };
         let outcome = started(&world).await;
         assert_eq!(outcome.id("restoreJobId"), Some(job), "{what}");
-        // And recorded, so that it is the answer whatever happens to the volume.
-        world.state().records.volumes.clear();
+        // It is recorded, so it is returned even if the volume is deleted.
+        world.state().volumes.clear();
         assert_eq!(
             started(&world).await.id("restoreJobId"),
             Some(job),
@@ -357,42 +350,40 @@ async fn what_another_recovery_restored_is_found_as_long_as_its_volume_serves() 
 }
 
 #[tokio::test]
-async fn a_drill_restores_anew_what_a_recovery_has_restored() {
+async fn drill_does_not_reuse_restores_of_a_recovery() {
     let world = recovered_before("COMPLETED");
-    let outcome = handle(&world, &means(), &drill("drill-1")).await.unwrap();
+    let outcome = handle(&world, &config(), &drill("drill-1")).await.unwrap();
     assert_eq!(outcome.id("restoreJobId"), Some("planned-1"));
 }
 
 #[tokio::test]
-async fn every_page_of_the_list_is_searched_and_what_serves_best_is_found() {
+async fn searches_every_page_for_the_best_restore() {
     let world = recovered_before("COMPLETED");
     {
         let mut state = world.state();
-        let records = &mut state.records;
-        records.page_size = 2;
-        let mut others = Vec::new();
+        state.jobs_on_a_page = Some(2);
+        // They are listed before the one that serves.
         for n in 10..15 {
-            let mut job = records.jobs[0].clone();
+            let mut job = state.restore_jobs["job-9"].clone();
             job.id = RestoreJobId::new(format!("job-{n}"));
             job.created = job.created.map(|at| at + TimeDelta::minutes(n));
             job.created_resource = None;
-            job.status = "RUNNING".to_owned();
-            others.push(job);
+            job.status = Some("RUNNING".to_owned());
+            state.restore_jobs.insert(job.id.to_string(), job);
         }
-        records.jobs.splice(0..0, others);
     }
     assert_eq!(started(&world).await.id("restoreJobId"), Some("job-9"));
 }
 
 #[tokio::test]
-async fn a_record_that_is_not_one_is_an_error_that_names_it() {
+async fn returns_an_error_that_names_an_invalid_record() {
     let world = world();
     started(&world).await;
     let [key] = records(&world).try_into().unwrap();
     for text in ["", "{}", "[]", "{\"restoreJobId\": 7}"] {
         let object = text.to_owned();
         world.state().backups.objects.insert(key.clone(), object);
-        let error = handle(&world, &means(), &input()).await.unwrap_err();
+        let error = handle(&world, &config(), &input()).await.unwrap_err();
         assert_eq!(error.error_type(), "Permanent");
         assert!(error.to_string().contains(&key), "{error}");
     }
@@ -400,19 +391,19 @@ async fn a_record_that_is_not_one_is_an_error_that_names_it() {
 }
 
 #[tokio::test]
-async fn a_target_that_is_not_there_yet_is_waited_for_and_nothing_begins() {
+async fn starts_nothing_while_the_target_is_missing() {
     let world = world();
     world.state().stack_resources.clear();
-    let error = handle(&world, &means(), &input()).await.unwrap_err();
+    let error = handle(&world, &config(), &input()).await.unwrap_err();
     assert_eq!(error.error_type(), "Retryable");
     assert!(error.to_string().contains("Deploy the stack"), "{error}");
     assert!(requests(&world).is_empty());
 }
 
 #[tokio::test]
-async fn what_must_not_begin_is_refused_with_the_remedy() {
+async fn refuses_with_a_remedy() {
     let refused = |world: World, input: Value| async move {
-        let outcome = handle(&world, &means(), &input).await;
+        let outcome = handle(&world, &config(), &input).await;
         assert!(requests(&world).is_empty());
         outcome
     };
@@ -422,9 +413,9 @@ async fn what_must_not_begin_is_refused_with_the_remedy() {
             .instances
             .get_mut(&InstanceId::new("i-1"))
             .unwrap()
-            .state = state.to_owned();
+            .state = state.into();
         assert_refused(
-            handle(&gone, &means(), &input()).await,
+            handle(&gone, &config(), &input()).await,
             "instance-gone",
             state,
         );
@@ -445,7 +436,7 @@ async fn what_must_not_begin_is_refused_with_the_remedy() {
     assert_refused(
         refused(assumed, input_assumed).await,
         "untagged",
-        "no target",
+        "no tag that names its target",
     );
     let other = input_with("/item/type", json!("RDS"));
     assert_refused(refused(world(), other).await, "type-not-restored", "RDS");
@@ -466,7 +457,7 @@ async fn what_must_not_begin_is_refused_with_the_remedy() {
 }
 
 #[tokio::test]
-async fn trouble_at_each_call_is_an_error_of_its_kind_and_repeated_it_is_one_job() {
+async fn starts_one_job_despite_a_failure_of_any_call() {
     for operation in [
         "cloudformation:DescribeStackResource",
         "ec2:DescribeInstances",
@@ -484,7 +475,7 @@ async fn trouble_at_each_call_is_an_error_of_its_kind_and_repeated_it_is_one_job
         ] {
             let world = world();
             world.fail(operation, failure);
-            let error = handle(&world, &means(), &input()).await.unwrap_err();
+            let error = handle(&world, &config(), &input()).await.unwrap_err();
             assert_eq!(error.error_type(), kind, "{operation}");
             world.forget_tokens();
             assert_eq!(started(&world).await.id("restoreJobId"), Some("planned-1"));
@@ -501,22 +492,22 @@ fn drill(name: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_drill_restores_with_its_own_role_without_tags_and_anew_each_time() {
+async fn drill_uses_its_role_without_tags_and_starts_a_new_job_each_time() {
     let world = world();
     for (n, name) in ["drill-1", "drill-1", "drill_2"].into_iter().enumerate() {
         let mut input = drill(name);
         if n == 2 {
-            // The first one has ended.
+            // The first drill has ended.
             input["execution"]["startedAt"] = json!("2026-11-24T05:55:00Z");
         }
-        let outcome = handle(&world, &means(), &input).await.unwrap();
+        let outcome = handle(&world, &config(), &input).await.unwrap();
         assert_eq!(outcome.kind(), "started");
         assert_eq!(outcome.id("mode"), Some("drill"));
         assert_eq!(outcome.id("drill"), Some(name));
         let job = ["planned-1", "planned-1", "planned-2"][n];
         assert_eq!(outcome.id("restoreJobId"), Some(job));
     }
-    // The real one is no drill's, whatever was restored before.
+    // A recovery does not reuse the restores of drills.
     let outcome = started(&world).await;
     assert_eq!(outcome.id("restoreJobId"), Some("planned-3"));
     assert_eq!(outcome.id("drill"), None);
@@ -538,7 +529,7 @@ async fn a_drill_restores_with_its_own_role_without_tags_and_anew_each_time() {
 }
 
 #[tokio::test]
-async fn an_execution_has_a_name_and_a_start_and_a_drills_name_can_be_the_value_of_a_tag() {
+async fn rejects_invalid_executions_and_drill_names() {
     let world = world();
     let named = |mode: &str, name: Value| {
         let mut input = input_with("/mode", json!(mode));
@@ -560,7 +551,7 @@ async fn an_execution_has_a_name_and_a_start_and_a_drills_name_can_be_the_value_
         named("drill", json!("a.b")),
         named("drill", json!(7)),
     ] {
-        let error = handle(&world, &means(), &payload).await.unwrap_err();
+        let error = handle(&world, &config(), &payload).await.unwrap_err();
         assert_eq!(error.error_type(), "Permanent");
         let text = error.to_string();
         assert!(
@@ -570,16 +561,16 @@ async fn an_execution_has_a_name_and_a_start_and_a_drills_name_can_be_the_value_
     }
     assert!(world.calls().is_empty());
     for name in ["a", "A-_9", &"x".repeat(80)] {
-        let outcome = handle(&world, &means(), &drill(name)).await.unwrap();
+        let outcome = handle(&world, &config(), &drill(name)).await.unwrap();
         assert_eq!(outcome.kind(), "started", "{name}");
     }
     let recover = named("recover", json!("été.1"));
-    let outcome = handle(&world, &means(), &recover).await.unwrap();
+    let outcome = handle(&world, &config(), &recover).await.unwrap();
     assert_eq!(outcome.kind(), "started");
 }
 
 #[tokio::test]
-async fn what_is_no_planned_item_is_an_error_that_names_it() {
+async fn returns_an_error_that_names_an_invalid_member() {
     let world = world();
     for (payload, expected) in [
         (json!({}), "planHash"),
@@ -606,7 +597,7 @@ async fn what_is_no_planned_item_is_an_error_that_names_it() {
             "item.target",
         ),
     ] {
-        let error = handle(&world, &means(), &payload).await.unwrap_err();
+        let error = handle(&world, &config(), &payload).await.unwrap_err();
         assert_eq!(error.error_type(), "Permanent");
         assert!(error.to_string().contains(expected), "{error}");
     }

@@ -1,8 +1,13 @@
-//! One OpsItem for each job that ended, whatever is delivered how often.
+//! One OpsItem for each job that ended, however often its event is delivered.
 
-use recovery_core::fakes::{DRILL_ROLE, Failure, StoredItem, World};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use recovery_core::error::Error;
+use recovery_core::fakes::{
+    Call, DRILL_ROLE, Failure, Intercepted, Interceptor, StoredItem, World, answered,
+};
 use recovery_core::ops_item::run::find_or_create;
-use recovery_core::ops_item::{Claim, DESCRIPTION_LIMIT, ItemKey, NewOpsItem, Severity, Status};
+use recovery_core::ops_item::{DESCRIPTION_LIMIT, ItemKey, NewOpsItem, OpsItem, Severity, Status};
 use recovery_core::ports::OpsItems;
 use recovery_core::track::run::handle;
 use serde_json::{Value, json};
@@ -42,14 +47,14 @@ fn backup(state: &str) -> Value {
 }
 
 #[track_caller]
-fn the_item(world: &World) -> StoredItem {
+fn only_item(world: &World) -> StoredItem {
     let items = world.state().items.clone();
     assert_eq!(items.len(), 1, "{items:#?}");
     items[0].clone()
 }
 
 #[tokio::test]
-async fn every_end_of_a_job_has_its_item() {
+async fn tracks_every_job_that_ended_in_one_ops_item() {
     use Severity::{High, Low, Medium};
     use Status::{Open, Resolved};
     for (payload, key, outcome, status, severity, title) in [
@@ -59,7 +64,7 @@ async fn every_end_of_a_job_has_its_item() {
             "tracked",
             Open,
             Medium,
-            "Restore of EBS completed",
+            "Restore job (EBS) completed",
         ),
         (
             restore("FAILED"),
@@ -67,7 +72,7 @@ async fn every_end_of_a_job_has_its_item() {
             "tracked",
             Open,
             High,
-            "Restore of EBS failed",
+            "Restore job (EBS) failed",
         ),
         (
             restore("ABORTED"),
@@ -75,7 +80,7 @@ async fn every_end_of_a_job_has_its_item() {
             "tracked",
             Open,
             High,
-            "Restore of EBS aborted",
+            "Restore job (EBS) aborted",
         ),
         (
             copy("COMPLETED"),
@@ -83,7 +88,7 @@ async fn every_end_of_a_job_has_its_item() {
             "resolved",
             Resolved,
             Low,
-            "Backup copy of EBS completed",
+            "Copy job (EBS) completed",
         ),
         (
             copy("FAILED"),
@@ -91,7 +96,7 @@ async fn every_end_of_a_job_has_its_item() {
             "tracked",
             Open,
             High,
-            "Backup copy of EBS failed: recovery would lose more data",
+            "Copy job (EBS) failed: RPO at risk",
         ),
         (
             copy("PARTIAL"),
@@ -99,7 +104,7 @@ async fn every_end_of_a_job_has_its_item() {
             "tracked",
             Open,
             High,
-            "Backup copy of EBS partial: recovery would lose more data",
+            "Copy job (EBS) partial: RPO at risk",
         ),
         (
             backup("COMPLETED"),
@@ -107,7 +112,7 @@ async fn every_end_of_a_job_has_its_item() {
             "resolved",
             Resolved,
             Low,
-            "Backup of RDS completed",
+            "Backup job (RDS) completed",
         ),
         (
             backup("EXPIRED"),
@@ -115,7 +120,7 @@ async fn every_end_of_a_job_has_its_item() {
             "tracked",
             Open,
             High,
-            "Backup of RDS expired: recovery would lose more data",
+            "Backup job (RDS) expired: RPO at risk",
         ),
     ] {
         let world = World::new();
@@ -124,22 +129,22 @@ async fn every_end_of_a_job_has_its_item() {
             assert_eq!(answer.kind(), outcome, "{title}");
             assert_eq!(answer.id("opsItemId"), Some("oi-1"));
         }
-        let item = the_item(&world);
+        let item = only_item(&world);
         assert_eq!(item.key.as_str(), key);
         assert_eq!(item.title, title);
         assert_eq!(item.severity, severity, "{title}");
         assert_eq!(item.item.status, status, "{title}");
-        assert!(item.description.contains("**What it means.**"));
+        assert!(item.description.contains("**What was done.**"));
     }
 }
 
 #[tokio::test]
-async fn a_job_under_way_has_none() {
+async fn ignores_jobs_that_have_not_ended() {
     for (payload, reason) in [
         (restore("RUNNING"), "status"),
         (copy("CREATED"), "state"),
         (backup("PENDING"), "state"),
-        // The member that the other kinds of jobs have.
+        // The status member of another kind of job.
         (
             event(
                 "Restore Job State Change",
@@ -170,7 +175,7 @@ async fn a_job_under_way_has_none() {
 }
 
 #[tokio::test]
-async fn a_restore_test_is_of_interest_only_when_it_fails() {
+async fn tracks_restore_tests_only_if_they_fail() {
     let plan = json!("arn:aws:backup:us-west-2:111122223333:restore-testing-plan:weekly-1");
     for (status, outcome) in [("COMPLETED", "ignored"), ("FAILED", "tracked")] {
         let mut payload = restore(status);
@@ -180,10 +185,10 @@ async fn a_restore_test_is_of_interest_only_when_it_fails() {
     }
 }
 
-/// The instructions are the end of the description: they must not be what is cut.
+/// The instructions are at the end of the description. The truncation must not remove them.
 #[tokio::test]
-async fn what_to_do_survives_the_limit_of_a_description() {
-    let long = "A message that goes on and on. ".repeat(100);
+async fn truncated_description_keeps_the_instructions() {
+    let long = "A very long message. ".repeat(100);
     let arn = |kind: &str| {
         format!(
             "arn:aws:ec2:us-west-2:111122223333:{kind}/{}",
@@ -191,10 +196,10 @@ async fn what_to_do_survives_the_limit_of_a_description() {
         )
     };
     for (mut payload, end) in [
-        (restore("COMPLETED"), "its answer says what is missing."),
-        (restore("FAILED"), "nothing was overwritten."),
-        (copy("FAILED"), "see that it succeeds."),
-        (backup("FAILED"), "see that it succeeds."),
+        (restore("COMPLETED"), "attach the volume yourself."),
+        (restore("FAILED"), "restore the same recovery point again."),
+        (copy("FAILED"), "Then resolve this OpsItem."),
+        (backup("FAILED"), "Then resolve this OpsItem."),
     ] {
         for member in [
             "statusMessage",
@@ -214,7 +219,7 @@ async fn what_to_do_survives_the_limit_of_a_description() {
         }
         let world = World::new();
         handle(&world, DRILL_ROLE, &payload).await.unwrap();
-        let item = the_item(&world);
+        let item = only_item(&world);
         assert!(item.description.len() <= DESCRIPTION_LIMIT);
         assert!(item.description.ends_with(end), "{}", item.description);
     }
@@ -232,7 +237,7 @@ fn new_item() -> NewOpsItem {
 }
 
 #[tokio::test]
-async fn an_item_is_found_created_or_taken_over() {
+async fn finds_or_creates_one_ops_item() {
     let world = World::new();
     let created = find_or_create(&world, &new_item()).await.unwrap();
     assert_eq!(created.data["recovery:key"], "restore-job/J");
@@ -246,74 +251,54 @@ async fn an_item_is_found_created_or_taken_over() {
             .count(),
         1
     );
-    // Also one that is resolved.
+    // A resolved one is found, too.
     world.state().items[0].item.status = Status::Resolved;
     let found = find_or_create(&world, &new_item()).await.unwrap();
     assert_eq!((found.id, found.status), (created.id, Status::Resolved));
 }
 
 #[tokio::test]
-async fn an_item_whose_creation_had_no_answer_is_found() {
+async fn finds_an_ops_item_after_a_lost_create_response() {
     let world = World::new();
     world.fail("ssm:CreateOpsItem", Failure::AnswerLost);
     find_or_create(&world, &new_item()).await.unwrap_err();
     find_or_create(&world, &new_item()).await.unwrap();
-    the_item(&world);
+    only_item(&world);
 }
 
-/// OpsCenter as the later of two callers sees it: its first search finds nothing, because the
-/// other's item was not there yet or does not show yet.
-struct Late(World, std::sync::atomic::AtomicBool);
+/// OpsCenter as the later of two concurrent callers sees it: its first search finds nothing, because the
+/// other caller's OpsItem does not exist or is not listed yet.
+struct Late(AtomicBool);
 
-impl OpsItems for Late {
-    async fn find(
-        &self,
-        key: &ItemKey,
-    ) -> Result<Vec<recovery_core::ops_item::OpsItem>, recovery_core::error::Error> {
-        match self.1.swap(false, std::sync::atomic::Ordering::Relaxed) {
-            true => Ok(Vec::new()),
-            false => self.0.find(key).await,
+impl Interceptor for Late {
+    async fn intercept<T, F>(&self, _: Call<'_>, make: impl Fn() -> F + Send) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, Error>> + Send,
+    {
+        let mut answer = make().await?;
+        if let Some(found) = answered::<Vec<OpsItem>>(&mut answer)
+            && self.0.swap(false, Ordering::Relaxed)
+        {
+            found.clear();
         }
-    }
-
-    async fn open(
-        &self,
-        kind: &'static str,
-    ) -> Result<Vec<recovery_core::ops_item::OpsItem>, recovery_core::error::Error> {
-        self.0.open(kind).await
-    }
-
-    async fn get(
-        &self,
-        id: &recovery_core::aws::arn::OpsItemId,
-    ) -> Result<recovery_core::ops_item::OpsItem, recovery_core::error::Error> {
-        self.0.get(id).await
-    }
-
-    async fn create(&self, item: &NewOpsItem) -> Result<Claim, recovery_core::error::Error> {
-        self.0.create(item).await
-    }
-
-    async fn update(
-        &self,
-        id: &recovery_core::aws::arn::OpsItemId,
-        change: &recovery_core::ops_item::OpsItemChange,
-    ) -> Result<(), recovery_core::error::Error> {
-        self.0.update(id, change).await
+        Ok(answer)
     }
 }
 
 #[tokio::test]
-async fn of_two_callers_at_the_same_moment_the_first_ones_item_stays() {
+async fn keeps_the_first_ops_item_of_two_concurrent_callers() {
     for status in [Status::Open, Status::Resolved] {
         let world = World::new();
         let first = find_or_create(&world, &new_item()).await.unwrap();
         world.state().items[0].item.status = status;
-        let late = Late(world, true.into());
+        let late = Intercepted {
+            ports: &world,
+            interceptor: Late(true.into()),
+        };
         let second = find_or_create(&late, &new_item()).await.unwrap();
         assert_eq!(second.id, first.id);
-        let open = late
-            .0
+        let open = world
             .state()
             .items
             .iter()
@@ -323,9 +308,9 @@ async fn of_two_callers_at_the_same_moment_the_first_ones_item_stays() {
     }
 }
 
-/// A run may die between creating a second item and resolving it.
+/// A run may stop between creating a second OpsItem and resolving it.
 #[tokio::test]
-async fn an_open_item_that_was_left_behind_is_resolved_by_the_next_run() {
+async fn resolves_a_duplicate_ops_item_of_a_previous_run() {
     let world = World::new();
     let first = find_or_create(&world, &new_item()).await.unwrap();
     world.state().items[0].item.status = Status::Resolved;
@@ -335,5 +320,5 @@ async fn an_open_item_that_was_left_behind_is_resolved_by_the_next_run() {
     assert_eq!(found.id, first.id);
     let left = &world.state().items[1];
     assert_eq!(left.item.status, Status::Resolved);
-    assert!(left.description.contains("resolved in its favour"));
+    assert!(left.description.starts_with("Duplicate of "));
 }

@@ -1,4 +1,4 @@
-//! What goes wrong while a signal is answered: one response fails, two runs race, many incidents are
+//! Failures while a disaster signal is handled: one response fails, two runs race, many incidents are
 //! open at once.
 
 #![expect(
@@ -8,16 +8,11 @@
 
 use std::sync::Mutex;
 
-use recovery_core::aws::arn::OpsItemId;
 use recovery_core::detect::run::{handle_alarm, handle_health};
 use recovery_core::detect::{Policy, Response};
 use recovery_core::error::Error;
-use recovery_core::fakes::{Failure, StoredItem, World};
-use recovery_core::notification::Notification;
-use recovery_core::ops_item::{
-    Claim, DESCRIPTION_LIMIT, ItemKey, NewOpsItem, OpsItem, OpsItemChange, Severity, Status,
-};
-use recovery_core::ports::{Notifications, OpsItems, Runbooks};
+use recovery_core::fakes::{Call, Effect, Failure, Intercepted, Interceptor, StoredItem, World};
+use recovery_core::ops_item::{DESCRIPTION_LIMIT, Severity, Status};
 use recovery_core::text;
 use serde_json::{Value, json};
 
@@ -31,7 +26,7 @@ fn policy() -> Policy {
     }
 }
 
-/// A composite alarm's change, some minute past five.
+/// A state change of a composite alarm, this many minutes past 05:00.
 fn alarm_of(name: &str, value: &str, previous: &str, minute: u32) -> Value {
     let at = format!("2026-11-23T05:{minute:02}:00.000+0000");
     json!({
@@ -73,7 +68,7 @@ fn health() -> Value {
     })
 }
 
-async fn answered(world: &World, event: &Value) -> Result<(), Error> {
+async fn handle(world: &World, event: &Value) -> Result<(), Error> {
     if event["source"] == "aws.health" {
         handle_health(world, &policy(), event).await?;
     } else {
@@ -83,10 +78,10 @@ async fn answered(world: &World, event: &Value) -> Result<(), Error> {
 }
 
 async fn answer(world: &World, event: &Value) {
-    answered(world, event).await.unwrap();
+    handle(world, event).await.unwrap();
 }
 
-fn told(world: &World) -> Vec<String> {
+fn sent_subjects(world: &World) -> Vec<String> {
     let state = world.state();
     state
         .notifications
@@ -100,7 +95,7 @@ fn started(world: &World) -> usize {
 }
 
 #[track_caller]
-fn the_item(world: &World) -> StoredItem {
+fn only_item(world: &World) -> StoredItem {
     let items = world.state().items.clone();
     assert_eq!(items.len(), 1, "{items:#?}");
     items.into_iter().next().unwrap()
@@ -115,68 +110,68 @@ fn updates(world: &World) -> usize {
 }
 
 #[tokio::test]
-async fn people_are_told_and_a_recovery_is_started_though_opscenter_refuses() {
+async fn notifies_and_recovers_even_if_opscenter_fails() {
     let world = World::new();
     world.fail("ssm:DescribeOpsItems", Failure::Denied);
-    let error = answered(&world, &health()).await.unwrap_err();
+    let error = handle(&world, &health()).await.unwrap_err();
     assert_eq!(error.fault().operation(), "ssm:DescribeOpsItems");
-    assert_eq!((told(&world).len(), started(&world)), (1, 1));
-    // Delivered again, the item is there, and the recovery is the same one.
+    assert_eq!((sent_subjects(&world).len(), started(&world)), (1, 1));
+    // The second delivery creates the OpsItem and finds the same recovery.
     answer(&world, &health()).await;
-    assert_eq!((told(&world).len(), started(&world)), (2, 1));
+    assert_eq!((sent_subjects(&world).len(), started(&world)), (2, 1));
     let executions = world.state().executions.clone();
     let token = executions.keys().next().unwrap();
     assert_eq!(
-        the_item(&world).item.data["recovery:runbook-execution"],
+        only_item(&world).item.data["recovery:runbook-execution"],
         format!("execution-{token}")
     );
 }
 
 #[tokio::test]
-async fn without_its_item_an_alarm_is_told_and_starts_nothing_until_there_is_one() {
+async fn alarm_starts_a_recovery_only_with_an_ops_item() {
     let world = World::new();
     world.fail("ssm:CreateOpsItem", Failure::Denied);
-    answered(&world, &alarm(0)).await.unwrap_err();
-    assert_eq!((told(&world).len(), started(&world)), (1, 0));
+    handle(&world, &alarm(0)).await.unwrap_err();
+    assert_eq!((sent_subjects(&world).len(), started(&world)), (1, 0));
     answer(&world, &alarm(0)).await;
-    assert_eq!((told(&world).len(), started(&world)), (2, 1));
-    // An OK that ends nothing that is known of is no news, OpsCenter or not.
+    assert_eq!((sent_subjects(&world).len(), started(&world)), (2, 1));
+    // An OK without a known incident is not notified, even if OpsCenter fails.
     let world = World::new();
     world.fail("ssm:DescribeOpsItems", Failure::Throttled);
     let stray = alarm_of("c", "OK", "INSUFFICIENT_DATA", 0);
-    answered(&world, &stray).await.unwrap_err();
-    assert_eq!(told(&world), Vec::<String>::new());
+    handle(&world, &stray).await.unwrap_err();
+    assert_eq!(sent_subjects(&world), Vec::<String>::new());
 }
 
 #[tokio::test]
-async fn a_recovery_is_started_though_the_topic_refuses() {
+async fn starts_a_recovery_even_if_the_notification_fails() {
     for event in [alarm(0), health()] {
         let world = World::new();
         world.fail("sns:Publish", Failure::Denied);
-        let error = answered(&world, &event).await.unwrap_err();
+        let error = handle(&world, &event).await.unwrap_err();
         assert_eq!(error.fault().operation(), "sns:Publish");
-        assert_eq!((told(&world).len(), started(&world)), (0, 1));
+        assert_eq!((sent_subjects(&world).len(), started(&world)), (0, 1));
         answer(&world, &event).await;
-        assert_eq!((told(&world).len(), started(&world)), (1, 1));
+        assert_eq!((sent_subjects(&world).len(), started(&world)), (1, 1));
     }
 }
 
 #[tokio::test]
-async fn the_first_error_is_the_one_that_is_reported() {
+async fn returns_the_first_error() {
     let world = World::new();
     world.fail("ssm:DescribeOpsItems", Failure::Throttled);
     world.fail("sns:Publish", Failure::Denied);
     world.fail("ssm:StartAutomationExecution", Failure::Denied);
-    let error = answered(&world, &health()).await.unwrap_err();
+    let error = handle(&world, &health()).await.unwrap_err();
     assert_eq!(error.fault().operation(), "ssm:DescribeOpsItems");
     assert_eq!(error.error_type(), "Retryable");
 }
 
 #[tokio::test]
-async fn what_only_adds_to_an_item_fails_no_run() {
+async fn run_succeeds_even_if_additions_to_the_ops_item_fail() {
     let world = World::new();
     answer(&world, &alarm(0)).await;
-    // What was told, the execution, the resources, the relation.
+    // The updates after the status: notification, execution, resources, related OpsItem.
     for failed in 2..6 {
         let world = World::new();
         answer(&world, &alarm(0)).await;
@@ -185,7 +180,11 @@ async fn what_only_adds_to_an_item_fails_no_run() {
         }
         world.fail("ssm:UpdateOpsItem", Failure::Denied);
         answer(&world, &health()).await;
-        assert_eq!((told(&world).len(), started(&world)), (2, 2), "{failed}");
+        assert_eq!(
+            (sent_subjects(&world).len(), started(&world)),
+            (2, 2),
+            "{failed}"
+        );
     }
     let world = World::new();
     world.pass("ssm:DescribeOpsItems");
@@ -195,7 +194,7 @@ async fn what_only_adds_to_an_item_fails_no_run() {
 }
 
 #[tokio::test]
-async fn however_many_incidents_are_open_a_run_writes_few_of_them() {
+async fn limits_updates_when_many_incidents_are_open() {
     let world = World::new();
     let mut worst = 0;
     for number in 0..60 {
@@ -206,78 +205,69 @@ async fn however_many_incidents_are_open_a_run_writes_few_of_them() {
         let own = state.items.last().unwrap();
         assert_eq!(own.related.len(), number.min(10));
     }
-    // What was told, the execution, itself and ten others.
+    // The notification, the execution, the OpsItem itself and ten related ones.
     assert!(worst <= 13, "{worst}");
-    // Whoever comes again writes nothing.
+    // A repeated delivery updates nothing.
     let before = updates(&world);
     answer(&world, &alarm_of("a59", "ALARM", "OK", 0)).await;
     assert_eq!(updates(&world), before);
 }
 
-/// Another run answers an event between this one's look and its next act.
+/// Another run handles an event between this run's search and its next call.
 struct Overtaken<'a>(&'a World, Mutex<Option<Value>>);
 
-impl OpsItems for Overtaken<'_> {
-    async fn find(&self, key: &ItemKey) -> Result<Vec<OpsItem>, Error> {
-        let found = self.0.find(key).await?;
-        let event = self.1.lock().unwrap().take();
-        if let Some(event) = event {
-            answer(self.0, &event).await;
+impl<'a> Overtaken<'a> {
+    fn by(world: &'a World, event: &Value) -> Intercepted<&'a World, Overtaken<'a>> {
+        Intercepted {
+            ports: world,
+            interceptor: Overtaken(world, Mutex::new(Some(event.clone()))),
         }
-        Ok(found)
-    }
-    async fn open(&self, kind: &'static str) -> Result<Vec<OpsItem>, Error> {
-        self.0.open(kind).await
-    }
-    async fn get(&self, id: &OpsItemId) -> Result<OpsItem, Error> {
-        self.0.get(id).await
-    }
-    async fn create(&self, item: &NewOpsItem) -> Result<Claim, Error> {
-        self.0.create(item).await
-    }
-    async fn update(&self, id: &OpsItemId, change: &OpsItemChange) -> Result<(), Error> {
-        self.0.update(id, change).await
     }
 }
 
-impl Notifications for Overtaken<'_> {
-    async fn notify(&self, notification: &Notification) -> Result<(), Error> {
-        self.0.notify(notification).await
+impl Interceptor for Overtaken<'_> {
+    async fn intercept<T, F>(&self, call: Call<'_>, make: impl Fn() -> F + Send) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, Error>> + Send,
+    {
+        let answered = make().await?;
+        if call.operation == "ssm:DescribeOpsItems" {
+            let event = self.1.lock().unwrap().take();
+            if let Some(event) = event {
+                answer(self.0, &event).await;
+            }
+        }
+        Ok(answered)
     }
 }
 
-impl Runbooks for Overtaken<'_> {
-    async fn start(
-        &self,
-        runbook: &str,
-        token: &str,
-        parameters: &[(&'static str, String)],
-    ) -> Result<String, Error> {
-        self.0.start(runbook, token, parameters).await
-    }
-}
-
-/// Answers `event` by a run that `overtaking` overtakes after its look.
+/// Handles `event` in a run that a run for `overtaking` overtakes after its search.
 async fn race(world: &World, event: &Value, overtaking: &Value) {
-    let ports = Overtaken(world, Mutex::new(Some(overtaking.clone())));
+    let ports = Overtaken::by(world, overtaking);
     handle_alarm(&ports, &policy(), event).await.unwrap();
 }
 
 #[tokio::test]
-async fn an_alarm_that_its_own_end_overtakes_is_over() {
+async fn resolves_an_alarm_overtaken_by_its_end() {
     let world = World::new();
     answer(&world, &alarm(0)).await;
     answer(&world, &ok(10)).await;
     race(&world, &alarm(20), &ok(21)).await;
     let check = || {
-        let item = the_item(&world);
+        let item = only_item(&world);
         assert_eq!(
             (item.item.status, item.severity),
             (Status::Resolved, Severity::Low)
         );
-        assert!(item.title.ends_with(" is over"), "{}", item.title);
-        // The trouble alarms nobody any more.
-        assert_eq!(told(&world).len(), 3, "{:?}", told(&world));
+        assert!(item.title.ends_with(" is OK again"), "{}", item.title);
+        // The alarm that is over is not notified.
+        assert_eq!(
+            sent_subjects(&world).len(),
+            3,
+            "{:?}",
+            sent_subjects(&world)
+        );
         assert_eq!(started(&world), 1);
     };
     check();
@@ -288,25 +278,29 @@ async fn an_alarm_that_its_own_end_overtakes_is_over() {
 }
 
 #[tokio::test]
-async fn an_end_that_the_next_alarm_overtakes_is_none() {
+async fn keeps_the_incident_open_when_the_next_alarm_overtakes_the_end() {
     let world = World::new();
     answer(&world, &alarm(0)).await;
     race(&world, &ok(10), &alarm(11)).await;
     let check = || {
-        let item = the_item(&world);
+        let item = only_item(&world);
         assert_eq!(
             (item.item.status, item.severity),
             (Status::Open, Severity::Critical)
         );
-        assert!(!item.title.ends_with(" is over"), "{}", item.title);
+        assert!(!item.title.ends_with(" is OK again"), "{}", item.title);
         assert!(
             item.description
-                .contains("**What to do.** Look at the workload itself."),
+                .contains("**What to do.** Check the workload itself."),
             "{}",
             item.description
         );
-        // The end calms nobody.
-        assert!(!told(&world).iter().any(|told| told.ends_with(" is over")));
+        // The outdated end is not notified.
+        assert!(
+            !sent_subjects(&world)
+                .iter()
+                .any(|sent_subjects| sent_subjects.ends_with(" is OK again"))
+        );
         assert_eq!(started(&world), 1);
     };
     check();
@@ -316,9 +310,9 @@ async fn an_end_that_the_next_alarm_overtakes_is_none() {
     }
 }
 
-/// The run that wrote last dies before it could look again: its redelivery looks.
+/// The run that wrote last fails before it reads the OpsItem again. Its redelivery does.
 #[tokio::test]
-async fn a_racing_run_that_fails_before_it_looked_again_ends_right_when_it_is_repeated() {
+async fn retry_after_a_lost_race_writes_the_right_status() {
     for (event, overtaking, status) in [
         (alarm(20), ok(21), Status::Resolved),
         (ok(22), alarm(23), Status::Open),
@@ -333,10 +327,10 @@ async fn a_racing_run_that_fails_before_it_looked_again_ends_right_when_it_is_re
             .iter()
             .filter(|call| call.starts_with("ssm:GetOpsItem"))
             .count();
-        // The overtaking run's own look passes.
+        // The overtaking run's read succeeds.
         world.pass("ssm:GetOpsItem");
         world.fail("ssm:GetOpsItem", Failure::Throttled);
-        let ports = Overtaken(&world, Mutex::new(Some(overtaking)));
+        let ports = Overtaken::by(&world, &overtaking);
         handle_alarm(&ports, &policy(), &event).await.unwrap_err();
         let looked = world
             .calls()
@@ -345,76 +339,62 @@ async fn a_racing_run_that_fails_before_it_looked_again_ends_right_when_it_is_re
             .count();
         assert_eq!(looked - gets, 2);
         answer(&world, &event).await;
-        assert_eq!(the_item(&world).item.status, status);
+        assert_eq!(only_item(&world).item.status, status);
     }
 }
 
 #[tokio::test]
-async fn an_end_at_the_same_time_wins() {
+async fn end_wins_over_an_alarm_of_the_same_time() {
     let world = World::new();
     answer(&world, &alarm(0)).await;
     race(&world, &ok(10), &alarm(10)).await;
-    assert_eq!(the_item(&world).item.status, Status::Resolved);
+    assert_eq!(only_item(&world).item.status, Status::Resolved);
     let world = World::new();
     answer(&world, &alarm(0)).await;
     answer(&world, &ok(5)).await;
     race(&world, &alarm(10), &ok(10)).await;
-    assert_eq!(the_item(&world).item.status, Status::Resolved);
+    assert_eq!(only_item(&world).item.status, Status::Resolved);
 }
 
-/// What was told meanwhile is read before anyone is told.
+/// The notifications of concurrent runs are read before another one is sent.
 #[tokio::test]
-async fn two_runs_of_one_event_tell_it_once_where_the_item_is_there() {
+async fn concurrent_runs_of_one_event_notify_once() {
     let world = World::new();
     answer(&world, &alarm(0)).await;
     race(&world, &ok(10), &ok(10)).await;
-    assert_eq!(told(&world).len(), 2, "{:?}", told(&world));
+    assert_eq!(
+        sent_subjects(&world).len(),
+        2,
+        "{:?}",
+        sent_subjects(&world)
+    );
 }
 
-/// Changes of status, as they are written.
-struct Statuses<'a>(&'a World, Mutex<Vec<Status>>);
+/// Records the changes of the status.
+#[derive(Default)]
+struct Statuses(Mutex<Vec<Status>>);
 
-impl OpsItems for Statuses<'_> {
-    async fn find(&self, key: &ItemKey) -> Result<Vec<OpsItem>, Error> {
-        self.0.find(key).await
-    }
-    async fn open(&self, kind: &'static str) -> Result<Vec<OpsItem>, Error> {
-        self.0.open(kind).await
-    }
-    async fn get(&self, id: &OpsItemId) -> Result<OpsItem, Error> {
-        self.0.get(id).await
-    }
-    async fn create(&self, item: &NewOpsItem) -> Result<Claim, Error> {
-        self.0.create(item).await
-    }
-    async fn update(&self, id: &OpsItemId, change: &OpsItemChange) -> Result<(), Error> {
-        self.1.lock().unwrap().extend(change.status);
-        self.0.update(id, change).await
-    }
-}
-
-impl Notifications for Statuses<'_> {
-    async fn notify(&self, notification: &Notification) -> Result<(), Error> {
-        self.0.notify(notification).await
+impl Interceptor for Statuses {
+    async fn intercept<T, F>(&self, call: Call<'_>, make: impl Fn() -> F + Send) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, Error>> + Send,
+    {
+        if let Effect::Update(_, change) = call.effect {
+            self.0.lock().unwrap().extend(change.status);
+        }
+        make().await
     }
 }
 
-impl Runbooks for Statuses<'_> {
-    async fn start(
-        &self,
-        runbook: &str,
-        token: &str,
-        parameters: &[(&'static str, String)],
-    ) -> Result<String, Error> {
-        self.0.start(runbook, token, parameters).await
-    }
-}
-
-/// A person's "in progress" counts as open, and stays.
+/// The status "in progress", set by a user, counts as open and stays.
 #[tokio::test]
-async fn the_status_is_written_only_when_it_changes() {
+async fn updates_the_status_only_when_it_changes() {
     let world = World::new();
-    let ports = Statuses(&world, Mutex::default());
+    let ports = Intercepted {
+        ports: &world,
+        interceptor: Statuses::default(),
+    };
     for (event, written) in [
         (alarm(0), vec![]),
         (alarm(5), vec![]),
@@ -424,7 +404,7 @@ async fn the_status_is_written_only_when_it_changes() {
     ] {
         handle_alarm(&ports, &policy(), &event).await.unwrap();
         assert_eq!(
-            std::mem::take(&mut *ports.1.lock().unwrap()),
+            std::mem::take(&mut *ports.0.lock().unwrap()),
             written,
             "{event}"
         );
@@ -432,7 +412,7 @@ async fn the_status_is_written_only_when_it_changes() {
 }
 
 #[tokio::test]
-async fn an_ok_that_ends_no_alarm_tells_nobody_without_items_either() {
+async fn ignores_an_ok_without_an_incident() {
     let notify = Policy {
         responses: vec![Response::Notify],
         ..policy()
@@ -445,13 +425,13 @@ async fn an_ok_that_ends_no_alarm_tells_nobody_without_items_either() {
         ("ignored", Some("no-incident"))
     );
     assert_eq!(world.calls(), Vec::<String>::new());
-    // The end of an alarm is told.
+    // The end of an alarm is notified.
     handle_alarm(&world, &notify, &ok(0)).await.unwrap();
-    assert_eq!(told(&world).len(), 1);
+    assert_eq!(sent_subjects(&world).len(), 1);
 }
 
 #[tokio::test]
-async fn what_to_do_is_never_cut_from_an_alarms_item() {
+async fn truncated_alarm_item_keeps_the_instructions() {
     let world = World::new();
     let mut event = alarm(0);
     event["detail"]["state"]["reason"] = json!("x\n\n".repeat(300));
@@ -461,7 +441,7 @@ async fn what_to_do_is_never_cut_from_an_alarms_item() {
         ..policy()
     };
     handle_alarm(&world, &policy, &event).await.unwrap();
-    let shown = text::within(&the_item(&world).description, DESCRIPTION_LIMIT);
-    assert!(shown.contains("\n\n**What to do.** Look at"), "{shown}");
+    let shown = text::within(&only_item(&world).description, DESCRIPTION_LIMIT);
+    assert!(shown.contains("\n\n**What to do.** Check"), "{shown}");
     assert!(shown.contains("The recovery runbook is"), "{shown}");
 }

@@ -6,18 +6,17 @@ use chrono::{DateTime, Utc};
 use lambda_runtime::Context;
 use recovery_core::ports::Clock;
 
-/// The clock of one invocation: it ends when Lambda ends the function.
+/// The clock of one invocation, with the time until its timeout.
 #[derive(Debug)]
 pub struct InvocationClock {
     deadline: Instant,
 }
 
 impl InvocationClock {
-    /// The clock of the invocation that `context` belongs to.
     pub fn of(context: &Context) -> InvocationClock {
         #[expect(
             clippy::disallowed_methods,
-            reason = "this is the clock that everyone else is given"
+            reason = "this is the only clock; all other code gets it as an argument"
         )]
         let left = context
             .deadline()
@@ -33,7 +32,7 @@ impl Clock for InvocationClock {
     fn now(&self) -> DateTime<Utc> {
         #[expect(
             clippy::disallowed_methods,
-            reason = "this is the clock that everyone else is given"
+            reason = "this is the only clock; all other code gets it as an argument"
         )]
         SystemTime::now().into()
     }

@@ -1,11 +1,11 @@
-//! Errors as Lambda reports them.
+//! Errors in the format of Lambda.
 
 use lambda_runtime::Diagnostic;
 use recovery_core::error::Error;
 
-/// An [`Error`] on its way to Lambda: its kind becomes the `errorType`.
+/// An [`Error`] for Lambda: its kind becomes the `errorType`.
 ///
-/// The runtime logs what a handler returns, once, in its `Debug` form; here that is the message.
+/// The runtime logs the `Debug` form of an error once. Here that is the message.
 pub struct Failure(pub Error);
 
 impl std::fmt::Debug for Failure {
@@ -23,7 +23,7 @@ impl From<Failure> for Diagnostic {
     }
 }
 
-/// The error and, in brackets, what caused it.
+/// The error and, in brackets, its causes.
 fn message(error: &Error) -> String {
     let mut message = error.to_string();
     let mut causes = Vec::new();
@@ -47,9 +47,9 @@ mod tests {
     use recovery_core::error::Fault;
 
     #[test]
-    fn lambda_sees_the_kind_the_message_and_the_cause() {
+    fn reports_type_message_and_cause_to_lambda() {
         let fault = || {
-            Fault::new("ec2:AttachVolume", "vol-1", "no answer", "Look again.")
+            Fault::new("ec2:AttachVolume", "vol-1", "no answer", "Retry.")
                 .with_code("RequestTimeout")
                 .with_source(std::io::Error::other("connection reset"))
         };
@@ -58,7 +58,7 @@ mod tests {
             assert_eq!(diagnostic.error_type, kind);
             assert_eq!(
                 diagnostic.error_message,
-                "ec2:AttachVolume on vol-1 failed (RequestTimeout): no answer. Look again. (caused by: connection reset)"
+                "ec2:AttachVolume on vol-1 failed (RequestTimeout): no answer. Retry. (caused by: connection reset)"
             );
         };
         check(Error::Retryable(fault()), "Retryable");

@@ -1,5 +1,5 @@
-//! What the `main` of every function needs: settings from the environment, logs as Lambda wants
-//! them, the runtime loop, metrics, and errors as the two `errorType`s.
+//! What the `main` of every function needs: settings from the environment, logs in Lambda's format, the runtime loop,
+//! metrics, and errors with the two `errorType`s.
 
 mod clock;
 mod failure;

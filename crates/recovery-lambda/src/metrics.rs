@@ -1,4 +1,4 @@
-//! Metrics in the log: CloudWatch makes them of lines in the embedded metric format.
+//! Metrics in the log, in the embedded metric format of CloudWatch.
 //!
 //! <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>
 
@@ -11,13 +11,12 @@ use serde_json::{Map, Value, json};
 
 use crate::settings::Variables;
 
-/// The namespace of the metrics.
 pub const NAMESPACE: &str = "RapidRecovery";
 
-/// Metrics go to the function's log, on standard output: no call, no permission, nothing to wait for.
+/// Writes metrics to the function's log on standard output. This needs no call and no permission.
 ///
-/// Lambda filters lines by their `level`, and takes one without a `level` or without a `timestamp` in
-/// RFC 3339 for INFO. Metrics have the function's own log level, so that none of them is filtered out.
+/// Lambda filters lines by their `level`, and treats a line without `level`, or without a `timestamp` in RFC 3339, as
+/// INFO. Metrics have the function's own log level, so that they are never filtered out.
 ///
 /// <https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-log-level.html>
 #[derive(Debug, Clone, Copy)]
@@ -26,7 +25,7 @@ pub struct LoggedMetrics {
 }
 
 impl LoggedMetrics {
-    /// Metrics of the level that Lambda's logging configuration sets (`AWS_LAMBDA_LOG_LEVEL`).
+    /// Metrics with the level of Lambda's logging configuration (`AWS_LAMBDA_LOG_LEVEL`).
     #[must_use]
     pub fn from_variables(variables: Variables<'_>) -> LoggedMetrics {
         let level = match variables("AWS_LAMBDA_LOG_LEVEL").as_deref() {
@@ -43,14 +42,14 @@ impl Metrics for LoggedMetrics {
     fn record(&self, measures: &Measures) {
         let mut line = embedded(measures, self.level).to_string();
         line.push('\n');
-        // One write, so that no other line comes between. Nobody waits for metrics.
+        // One write, so that no other line interrupts it. A failure is only logged.
         if let Err(error) = std::io::stdout().lock().write_all(line.as_bytes()) {
-            tracing::warn!(%error, "metrics are lost");
+            tracing::warn!(%error, "the metrics were not written");
         }
     }
 }
 
-/// The numbers as one object of the embedded metric format, as a line of this level.
+/// The metrics as one line in the embedded metric format.
 fn embedded(measures: &Measures, level: &str) -> Value {
     let names: Vec<&str> = measures.dimensions.iter().map(|(name, _)| *name).collect();
     let metrics: Vec<Value> = measures
@@ -88,7 +87,7 @@ mod tests {
     use recovery_core::report::measures::Unit;
 
     #[test]
-    fn metrics_have_the_level_that_lambda_keeps() {
+    fn metrics_use_a_level_that_lambda_keeps() {
         for (set, level) in [
             (None, "INFO"),
             (Some("DEBUG"), "INFO"),
@@ -106,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_has_each_metric_declared_and_once() {
+    fn line_declares_each_metric_once() {
         let measures = Measures {
             at: chrono::DateTime::from_timestamp(1_795_413_600, 250_000_000).unwrap(),
             dimensions: vec![

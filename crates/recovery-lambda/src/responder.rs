@@ -4,13 +4,12 @@ use recovery_core::detect::{Policy, Response};
 
 use crate::settings::{Settings, SettingsError, Variables};
 
-/// The environment of the functions that answer a signal.
+/// The settings of the functions that respond to a signal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ResponderSettings {
-    /// `PRIMARY_REGION`, `AWS_REGION`, `RESPONSES`, `RECOVERY_RUNBOOK` and `OTHER_RUNBOOKS`: what
-    /// the owner chose.
+    /// `PRIMARY_REGION`, `AWS_REGION`, `RESPONSES`, `RECOVERY_RUNBOOK` and `OTHER_RUNBOOKS`.
     pub policy: Policy,
-    /// `TOPIC_ARN`: the SNS topic for people, or `off`.
+    /// `TOPIC_ARN`: the SNS topic of the operators, or `off`.
     pub topic: Option<String>,
 }
 
@@ -27,7 +26,7 @@ impl ResponderSettings {
     /// Reads the environment.
     ///
     /// # Errors
-    /// Everything that is missing or wrong.
+    /// All missing and invalid variables.
     pub fn from_variables(variables: Variables<'_>) -> Result<ResponderSettings, SettingsError> {
         let mut read = Settings::from(variables);
         let settings = ResponderSettings {

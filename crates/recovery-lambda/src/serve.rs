@@ -13,17 +13,17 @@ use crate::clock::InvocationClock;
 use crate::failure::Failure;
 use crate::settings::{SettingsError, Variables};
 
-/// Starts logging and logs the version, then reads the settings, so that a bad setting fails the function's
-/// start and not an incident.
+/// Starts logging, logs the version and reads the settings. An invalid setting makes the start of the function fail,
+/// instead of its response to an incident.
 ///
 /// # Errors
-/// What `settings` finds wrong.
+/// Those of `settings`.
 pub fn start<S>(
     settings: impl FnOnce(Variables<'_>) -> Result<S, SettingsError>,
 ) -> Result<S, lambda_runtime::Error> {
     #[expect(
         clippy::disallowed_methods,
-        reason = "the one place that reads the environment; everyone else is given variables"
+        reason = "the only place that reads the environment; all other code gets variables as an argument"
     )]
     let variables = |name: &str| std::env::var(name).ok();
     crate::logs::init(variables);
@@ -34,11 +34,11 @@ pub fn start<S>(
     })
 }
 
-/// Left of an invocation's time to report that it was not enough.
+/// Time that an invocation keeps to report that its time was not enough.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-/// Hands each event to `handle` and its answer back to Lambda, for as long as Lambda wants. A run that
-/// takes longer than Lambda gives it ends in time to say which of its `calls` it came to.
+/// Passes each event to `handle` and returns its answer to Lambda. A run that is almost out of time ends with an error
+/// that names its `calls`.
 ///
 /// # Errors
 /// Those of the runtime itself.
@@ -60,8 +60,7 @@ async fn answer(
     payload: Value,
     context: &Context,
 ) -> Result<Outcome, Failure> {
-    // On the heap: the futures of the SDK nest so deep that the compiler's limit on computing their
-    // layout is reached otherwise.
+    // On the heap, because the futures of the SDK are nested deeper than the compiler's limit for their layout.
     let clock = InvocationClock::of(context);
     let time = clock.remaining().saturating_sub(FAREWELL);
     let run = Box::pin(handle(payload, clock));
@@ -69,19 +68,20 @@ async fn answer(
         Ok(outcome) => outcome.map_err(Failure)?,
         Err(_) => return Err(Failure(out_of_time(calls, context))),
     };
-    match serde_json::to_value(outcome.for_the_log()) {
+    match serde_json::to_value(outcome.redacted()) {
         Ok(fields) => tracing::info!(outcome = %fields, "done"),
         Err(error) => tracing::warn!(%error, "the outcome could not be logged"),
     }
     Ok(outcome)
 }
 
-/// Whatever was under way may have taken effect: the next run looks before it acts, like every run.
+/// The error of a run that is almost out of time. Its running calls may take effect. The next run reads the state before
+/// it acts, like every run.
 fn out_of_time(calls: &Calls, context: &Context) -> Error {
     Error::Retryable(Fault::new(
         "lambda:Invoke",
         &context.env_config.function_name,
-        format!("the function's time is nearly up; {calls}"),
-        "Nothing to do yet: it is tried again, and goes on from what it finds.",
+        format!("the function's time is almost used up; {calls}"),
+        "No action needed. The function is retried automatically, and continues from the current state.",
     ))
 }

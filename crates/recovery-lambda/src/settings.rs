@@ -1,4 +1,4 @@
-//! Settings from the environment: read once, before the first event, with all problems at once.
+//! Settings from the environment. They are read once, before the first event, and all problems are reported together.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -6,20 +6,19 @@ use std::ops::RangeInclusive;
 use recovery_core::aws::arn::Arn;
 use recovery_core::text;
 
-/// The environment, or what a test puts in its place.
+/// The environment, or its replacement in a test.
 pub type Variables<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-/// What is written for something that is switched off on purpose.
+/// The value of a disabled setting.
 const OFF: &str = "off";
 
-/// Reads variables and collects what is wrong with them. Nothing has a default.
+/// Reads variables and collects their problems. No variable has a default.
 pub struct Settings<'a> {
     variables: Variables<'a>,
     problems: Vec<String>,
 }
 
 impl<'a> Settings<'a> {
-    /// Reads from `variables`.
     pub fn from(variables: Variables<'a>) -> Settings<'a> {
         Settings {
             variables,
@@ -27,7 +26,7 @@ impl<'a> Settings<'a> {
         }
     }
 
-    /// The text of the variable `name`; noted as a problem when it is missing or empty.
+    /// The value of the variable `name`. A missing or empty value is a problem.
     pub fn required(&mut self, name: &str) -> String {
         match (self.variables)(name).map(|value| value.trim().to_owned()) {
             Some(value) if !value.is_empty() => value,
@@ -38,8 +37,7 @@ impl<'a> Settings<'a> {
         }
     }
 
-    /// All problems noted so far, or this one where there are none: what is wrong with several variables
-    /// together is no news where one of them is wrong by itself.
+    /// All problems so far or, without any, this one, which concerns several variables together.
     pub fn with_problem(mut self, problem: &str) -> SettingsError {
         if self.problems.is_empty() {
             self.problems.push(problem.to_owned());
@@ -47,8 +45,7 @@ impl<'a> Settings<'a> {
         SettingsError(self.problems)
     }
 
-    /// The text of the variable `name`; noted as a problem that says what was `expected` where it is
-    /// set, but not such.
+    /// The value of the variable `name`. A value that `is_such` refuses is a problem, which names what was `expected`.
     fn required_such(
         &mut self,
         name: &str,
@@ -65,7 +62,7 @@ impl<'a> Settings<'a> {
         value
     }
 
-    /// The Region that the variable `name` names.
+    /// A Region.
     pub fn region(&mut self, name: &str) -> String {
         let of_region = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
         self.required_such(name, "a Region such as us-west-2", |value| {
@@ -73,46 +70,46 @@ impl<'a> Settings<'a> {
         })
     }
 
-    /// The value of the tag `recovery:workload` that the variable `name` holds.
+    /// The name of a workload.
     pub fn workload(&mut self, name: &str) -> String {
         self.required_such(
             name,
-            "the name of a workload: 1 to 50 of a-z A-Z 0-9 _ - beginning with a letter or a digit",
+            "the name of a workload: 1 to 50 of a-z A-Z 0-9 _ -, and the first a letter or a digit",
             recovery_core::plan::request::is_workload,
         )
     }
 
-    /// The account id that the variable `name` holds.
+    /// An account id.
     pub fn account(&mut self, name: &str) -> String {
         self.required_such(name, "the digits of an account id", |value| {
             value.chars().all(|c| c.is_ascii_digit())
         })
     }
 
-    /// The ARN of the SNS topic that the variable `name` holds, or nothing where it is `off`.
+    /// The ARN of an SNS topic; `None` if the value is `off`.
     pub fn topic_or_off(&mut self, name: &str) -> Option<String> {
         let is_topic =
             |value: &str| value == OFF || Arn::parse(value).is_ok_and(|arn| arn.service() == "sns");
         not_off(self.required_such(name, "the ARN of an SNS topic, or off", is_topic))
     }
 
-    /// The ARN that the variable `name` holds.
+    /// An ARN.
     pub fn arn(&mut self, name: &str) -> String {
         self.required_such(name, "an ARN", |value| Arn::parse(value).is_ok())
     }
 
-    /// The ARN that the variable `name` holds, or nothing where it is `off`.
+    /// An ARN; `None` if the value is `off`.
     pub fn arn_or_off(&mut self, name: &str) -> Option<String> {
         let is_arn = |value: &str| value == OFF || Arn::parse(value).is_ok();
         not_off(self.required_such(name, "an ARN, or off", is_arn))
     }
 
-    /// The name of the runbook that the variable `name` holds, or nothing where it is `off`.
+    /// The name of a runbook; `None` if the value is `off`.
     pub fn runbook_or_off(&mut self, name: &str) -> Option<String> {
         not_off(self.required_such(name, "the name of a runbook, or off", is_runbook))
     }
 
-    /// The names of runbooks that the variable `name` holds, separated by commas; `off` is none.
+    /// Names of runbooks, separated by commas; empty if the value is `off`.
     pub fn runbooks(&mut self, name: &str) -> Vec<String> {
         self.required_list(name, "names of runbooks, separated by commas", |name| {
             is_runbook(name).then(|| name.to_owned())
@@ -122,13 +119,12 @@ impl<'a> Settings<'a> {
         .collect()
     }
 
-    /// The whole number of the variable `name`; noted as a problem when it is missing, none, or out
-    /// of `range`.
+    /// A whole number. A value outside `range` is a problem.
     pub fn required_number(&mut self, name: &str, range: RangeInclusive<i64>) -> i64 {
         let text = self.required(name);
         match text.parse() {
             Ok(number) if range.contains(&number) => return number,
-            // Noted as missing already.
+            // Already reported as missing.
             _ if text.is_empty() => {}
             _ => self.problems.push(format!(
                 "{name} is {}, but must be a whole number from {} to {}",
@@ -140,15 +136,15 @@ impl<'a> Settings<'a> {
         *range.start()
     }
 
-    /// The whole number of the variable `name`, or nothing where it is `off`.
+    /// A whole number; `None` if the value is `off`.
     pub fn number_or_off(&mut self, name: &str) -> Option<u32> {
         let is_number = |value: &str| value == OFF || value.parse::<u32>().is_ok();
         let value = self.required_such(name, "a whole number, or off", is_number);
         not_off(value).and_then(|value| value.parse().ok())
     }
 
-    /// What `parse` makes of each part of the variable `name` between commas; a part of which it
-    /// makes nothing is noted as a problem that says what was `expected`.
+    /// The parsed parts of the value, separated by commas. A part that cannot be parsed is a problem, which names what was
+    /// `expected`.
     pub fn required_list<T>(
         &mut self,
         name: &str,
@@ -177,15 +173,15 @@ impl<'a> Settings<'a> {
             ));
         } else if list.is_empty() && !text.is_empty() {
             self.problems
-                .push(format!("{name} names nothing, but must be {expected}"));
+                .push(format!("{name} is empty, but must be {expected}"));
         }
         list
     }
 
-    /// `settings` if nothing was wrong.
+    /// `settings`, if there is no problem.
     ///
     /// # Errors
-    /// All problems noted so far.
+    /// All problems so far.
     pub fn complete<T>(self, settings: T) -> Result<T, SettingsError> {
         if self.problems.is_empty() {
             Ok(settings)
@@ -199,7 +195,7 @@ fn not_off(value: String) -> Option<String> {
     Some(value).filter(|value| value != OFF && !value.is_empty())
 }
 
-/// Whether this can be the name of a document of Systems Manager.
+/// Whether this is a valid name of a document of Systems Manager.
 fn is_runbook(name: &str) -> bool {
     (3..=128).contains(&name.len())
         && name
@@ -207,7 +203,7 @@ fn is_runbook(name: &str) -> bool {
             .all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c))
 }
 
-/// Everything that is wrong with a function's settings.
+/// All problems of a function's settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SettingsError(Vec<String>);
 
@@ -215,7 +211,7 @@ impl fmt::Display for SettingsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "the function's environment is not as template.yaml sets it: {}. Deploy the template again.",
+            "the function's environment differs from template.yaml: {}. Deploy the template again.",
             self.0.join("; ")
         )
     }
@@ -228,7 +224,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_problems_are_named_at_once() {
+    fn reports_all_problems_in_one_error() {
         let variables = |name: &str| match name {
             "EMPTY" => Some(" ".to_owned()),
             "LIST" => Some("1, x,2".to_owned()),
@@ -260,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn off_is_a_value_and_absent_is_none() {
+    fn off_yields_none_without_a_problem() {
         let variables = |name: &str| (name == "TOPIC").then(|| "off".to_owned());
         let mut settings = Settings::from(&variables);
         assert_eq!(settings.topic_or_off("TOPIC"), None);
@@ -268,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_set_must_be_what_it_is_for() {
+    fn rejects_values_of_the_wrong_kind() {
         type Read = fn(&mut Settings<'_>);
         let check = |value: &str, read: Read, problem: Option<&str>| {
             let variables = |_: &str| Some(value.to_owned());
@@ -348,6 +344,6 @@ mod tests {
             runbooks,
             Some("L contains ${x} and 1 more"),
         );
-        check(",,", runbooks, Some("L names nothing"));
+        check(",,", runbooks, Some("L is empty"));
     }
 }

@@ -1,4 +1,4 @@
-//! What can be asked of a rehearsal.
+//! The command line of a rehearsal.
 
 use std::path::PathBuf;
 
@@ -10,7 +10,7 @@ use clap::{Args, Parser, ValueEnum};
 #[derive(Debug, Parser, PartialEq, Eq)]
 #[command(
     bin_name = "cargo rehearse",
-    after_help = "Exit code: 0 every expectation held, 1 one did not, 2 the rehearsal could not be played."
+    after_help = "Exit code: 0 every expectation was met, 1 an expectation was not met, 2 the rehearsal could not be played."
 )]
 pub(crate) struct Arguments {
     /// Recover N volumes, from 3 to 1000
@@ -29,20 +29,19 @@ pub(crate) struct Arguments {
     pub(crate) adversity: Adversity,
 }
 
-/// What is put in the way of the functions.
+/// The injected faults and failures.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Args)]
 pub(crate) struct Adversity {
-    /// Throttle, lose, delay and break calls of the functions, as chosen by this number: the result
-    /// must be the same, only later. The same number disturbs the same calls, if they come in the
-    /// same order
+    /// Throttle, lose, delay and break calls of the functions. The result must be the same, only later.
+    /// The same seed disturbs the same calls, if their order is the same
     #[arg(long, value_name = "SEED")]
     pub(crate) faults: Option<u64>,
-    /// Let no event of a completed restore reach a function: the state machine and the schedule must
-    /// integrate every volume
+    /// Disable the rule for completed restores. The state machine and the schedule must attach every
+    /// volume
     #[arg(long)]
     pub(crate) unplugged: bool,
-    /// Let a step of the recovery fail until it is repaired: the recovery must stop, notify, and
-    /// complete after a redrive
+    /// Make a step of the recovery fail until it is repaired. The recovery must stop, notify operators,
+    /// and complete after a redrive
     #[arg(long = "break", value_name = "STEP")]
     pub(crate) broken: Option<Broken>,
 }
@@ -52,11 +51,11 @@ pub(crate) struct Adversity {
 pub(crate) enum Broken {
     /// The workload's stack cannot be created.
     Stack,
-    /// A restore fails, also when it is started again.
+    /// A restore fails, also at its retry.
     Restore,
-    /// A function is denied what it needs.
+    /// A permission of a function is denied.
     Function,
-    /// The report cannot be kept.
+    /// The report cannot be stored.
     Report,
 }
 
@@ -77,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn every_option_is_read() {
+    fn parses_every_option() {
         let all = Arguments {
             volumes: 200,
             json: true,
@@ -106,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_refused_with_what_can() {
+    fn rejects_invalid_values_and_names_valid_ones() {
         for (line, expected) in [
             ("--fast", "--help"),
             ("--faults many", "--faults <SEED>"),

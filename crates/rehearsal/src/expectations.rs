@@ -1,22 +1,22 @@
-//! What must hold at the end of the story.
+//! The expectations at the end of the story.
 
 use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::story::{Execution, Item, Played, Restore};
+use crate::observations::{Execution, Item, Played, Restore};
 
-/// Something that must hold, and what was found.
+/// An expectation, and what was found.
 #[derive(Debug)]
 pub(crate) struct Expectation {
-    /// What must hold, as a sentence.
+    /// The expectation as a sentence.
     pub(crate) what: String,
     pub(crate) held: bool,
-    /// What was found instead, or beside it.
+    /// What was found instead, or in addition.
     pub(crate) found: String,
 }
 
-/// Checks everything.
+/// Checks all expectations.
 pub(crate) fn check(played: &Played) -> Vec<Expectation> {
     let mut expectations = Vec::new();
     let mut expect = |what: &str, held: bool, found: String| {
@@ -36,47 +36,48 @@ pub(crate) fn check(played: &Played) -> Vec<Expectation> {
     for restore in played.restores.iter().chain([&played.second]) {
         let times = attachments_of(played, restore);
         expect(
-            &format!("The {} is attached to its instance, once", restore.name),
+            &format!("the {} is attached once to its instance", restore.name),
             times == 1 && is_home(restore),
             match &restore.attached {
                 Some((instance, device)) => format!(
                     "{} on {instance} as {device}, attached {times} time(s)",
                     restore.volume
                 ),
-                None => format!("{} is attached nowhere", restore.volume),
+                None => format!("{} is not attached", restore.volume),
             },
         );
         let items = items(played, &format!("restore-job/{}", restore.job));
         expect(
             &format!(
-                "The restore of the {} has one OpsItem, resolved",
+                "the restore of the {} has one resolved OpsItem",
                 restore.name
             ),
-            // Where answers are lost, a second one may be made; it does not stay open (docs/limits.md).
+            // If responses are lost, a second one may be created; it does not stay open
+            // (docs/limits.md).
             statuses(&items) == ["Resolved"]
                 || played.adversity.faults.is_some()
                     && !items.is_empty()
                     && items.iter().all(|item| item.status == "Resolved"),
-            told(&items),
+            described(&items),
         );
     }
     let misplaced = &played.misplaced;
     expect(
-        "The volume restored into the wrong zone is attached nowhere",
+        "the volume restored into the wrong zone is not attached",
         misplaced.attached.is_none() && attachments_of(played, misplaced) == 0,
         misplaced.volume.clone(),
     );
     let items_of_misplaced = items(played, &format!("restore-job/{}", misplaced.job));
     expect(
-        "Its OpsItem is open and names the rule",
+        "its OpsItem is open and names the reason",
         statuses(&items_of_misplaced) == ["Open"]
             && items_of_misplaced
                 .iter()
                 .all(|item| item.title.contains("zone-mismatch")),
-        told(&items_of_misplaced),
+        described(&items_of_misplaced),
     );
     expect(
-        "The volume of a restore test is left alone",
+        "the volume of a restore test is not attached",
         !played.test_volumes.is_empty()
             && played
                 .test_volumes
@@ -85,18 +86,24 @@ pub(crate) fn check(played: &Played) -> Vec<Expectation> {
         format!("{:?}", played.test_volumes),
     );
     for (what, part) in [
-        ("trouble with S3", "AWS_S3"),
-        ("trouble with the whole Region", "AWS_MULTIPLE_SERVICES"),
-        ("silence of the primary Region", "primary-region-silent"),
-        ("agreement of the signals", "signals-agree"),
+        ("duplicate Health events for S3 share", "AWS_S3"),
+        (
+            "Health events for several services share",
+            "AWS_MULTIPLE_SERVICES",
+        ),
+        (
+            "duplicate alarms for missing heartbeats share",
+            "primary-region-silent",
+        ),
+        ("duplicate composite alarms share", "signals-agree"),
     ] {
         let items: Vec<&Item> = incidents(played)
             .filter(|item| item.key.contains(part))
             .collect();
         expect(
-            &format!("The {what} has one OpsItem, open, though its events come twice"),
+            &format!("{what} one open OpsItem"),
             statuses(&items) == ["Open"],
-            told(&items),
+            described(&items),
         );
     }
     let alone: Vec<&str> = incidents(played)
@@ -104,7 +111,7 @@ pub(crate) fn check(played: &Played) -> Vec<Expectation> {
         .map(|item| item.title.as_str())
         .collect();
     expect(
-        "The four incidents refer to each other",
+        "the four incidents are related to each other",
         alone.is_empty() && incidents(played).count() == 4,
         if alone.is_empty() {
             "all do".to_owned()
@@ -118,7 +125,7 @@ pub(crate) fn check(played: &Played) -> Vec<Expectation> {
         .filter_map(|message| message["subject"].as_str())
         .collect();
     let messages = if disturbed {
-        // Told twice rather than not at all. Approvals are asked for by Systems Manager, once each.
+        // A repeated notification is allowed. Systems Manager requests each approval once.
         let is_approval = |subject: &&&str| subject.starts_with("Approval");
         let others: BTreeSet<&&str> = subjects.iter().filter(|s| !is_approval(s)).collect();
         subjects.iter().filter(is_approval).count() + others.len()
@@ -128,7 +135,7 @@ pub(crate) fn check(played: &Played) -> Vec<Expectation> {
     let reports = 2 + usize::from(played.stopped.is_some());
     expect(
         &format!(
-            "People are told {} times: four incidents, three requests for approval, one refusal, {reports} reports",
+            "{} notifications are sent: four incidents, three approval requests, one refusal, {reports} reports",
             8 + reports
         ),
         messages == 8 + reports,
@@ -142,7 +149,7 @@ pub(crate) fn check(played: &Played) -> Vec<Expectation> {
             .count()
     };
     expect(
-        "The recovery runbook asks for approval, once for each incident that may start one",
+        "the recovery runbook requests approval once for each incident that may start a recovery",
         asked.len() == 3
             && ["AWS_S3", "AWS_MULTIPLE_SERVICES", "signals-agree"]
                 .iter()
@@ -153,26 +160,26 @@ pub(crate) fn check(played: &Played) -> Vec<Expectation> {
         .into_iter()
         .map(|(_, status)| status)
         .collect();
-    // The runbook follows the recovery to its first end.
+    // The runbook waits for the first end of the recovery.
     let approved = if played.stopped.is_some() {
         "Failed"
     } else {
         "Success"
     };
     expect(
-        "What was approved goes on, what was denied does not",
+        "the approved execution continues, the denied ones do not",
         decided == [approved, "Rejected", "Rejected"],
         format!("{decided:?}"),
     );
     expect(
-        "A function invoked by hand finds its work done",
+        "a function invoked by hand reports that the restore is already integrated",
         played.by_hand["outcome"] == "already-integrated",
         played.by_hand.to_string(),
     );
     if played.adversity.unplugged {
         let (within, found) = integrated_by_the_schedule(played);
         expect(
-            "Without an event, each volume is attached when the schedule comes next",
+            "without events, the next scheduled run attaches each volume",
             within,
             found,
         );
@@ -187,7 +194,7 @@ pub(crate) fn check(played: &Played) -> Vec<Expectation> {
             .filter_map(|call| call["fault"].as_str())
             .collect();
         expect(
-            "Calls were disturbed, in many ways",
+            "faults of at least five kinds were injected",
             kinds.len() >= 5,
             format!("{met} calls: {kinds:?}"),
         );
@@ -198,8 +205,8 @@ pub(crate) fn check(played: &Played) -> Vec<Expectation> {
     let refused: Vec<String> = played
         .of_kind("call")
         .filter(|call| {
-            // Found out by asking: someone else made the item, attached the volume or took the device
-            // name just before; a stack or a report is not there yet; a plan is kept already.
+            // Expected errors: another run has created the OpsItem, attached the volume or taken the
+            // device name; a stack or a report does not exist yet; a plan is already stored.
             let known: &[&str] = match call["operation"].as_str() {
                 Some("CreateOpsItem") => &["OpsItemAlreadyExistsException"],
                 Some("AttachVolume") => &["InvalidParameterValue", "VolumeInUse"],
@@ -222,7 +229,7 @@ pub(crate) fn check(played: &Played) -> Vec<Expectation> {
         })
         .collect();
     expect(
-        "Every call of every function and runbook was allowed by its role and succeeded",
+        "every call of every function and runbook was allowed by its role and succeeded",
         refused.is_empty(),
         if refused.is_empty() {
             "no call failed".to_owned()
@@ -237,7 +244,7 @@ pub(crate) fn check(played: &Played) -> Vec<Expectation> {
         .map(Value::to_string)
         .collect();
     expect(
-        "No function failed and no event was lost",
+        "no function failed and no event was lost",
         failed.is_empty(),
         if failed.is_empty() {
             "no error, no dead letter".to_owned()
@@ -248,8 +255,8 @@ pub(crate) fn check(played: &Played) -> Vec<Expectation> {
     expectations
 }
 
-/// Whether the volume restored by hand was attached by the reconciler, before the schedule came a second
-/// time after its restore; and what was found. The state machine integrates what it restores.
+/// Whether the reconciler attached the volume restored by hand before its second scheduled run after the
+/// restore; and what was found. The state machine integrates its own restores.
 fn integrated_by_the_schedule(played: &Played) -> (bool, String) {
     let reconciler = played.functions.get("RestoreReconcilerFunction");
     let restore = &played.second;
@@ -264,7 +271,7 @@ fn integrated_by_the_schedule(played: &Played) -> (bool, String) {
         entry["volumeId"] == restore.volume.as_str()
     });
     let (Some(completed), Some(attached)) = (completed, attached) else {
-        return (false, format!("{} is attached nowhere", restore.volume));
+        return (false, format!("{} is not attached", restore.volume));
     };
     let between = |entry: &&Value| {
         entry["seq"]
@@ -276,13 +283,13 @@ fn integrated_by_the_schedule(played: &Played) -> (bool, String) {
         .filter(between)
         .filter(|event| event["detailType"] == "Scheduled Event")
         .count();
-    // A call is written down when it has ended, the attachment when it is made.
+    // The journal has a call when it ends, an attachment when it begins.
     let caller = played
         .of_kind("call")
         .filter(|call| call["operation"] == "AttachVolume")
         .find(|call| call["seq"].as_u64() > Some(completed))
         .and_then(|call| call["caller"].as_str());
-    // A run that began before the restore ended may have seen it too.
+    // A run that began before the end of the restore may have found it, too.
     let held = came <= 1 && caller == reconciler.map(String::as_str);
     (
         held,
@@ -290,11 +297,11 @@ fn integrated_by_the_schedule(played: &Played) -> (bool, String) {
     )
 }
 
-/// What the plan said before the disaster.
+/// The plan before the disaster.
 fn plan_held(played: &Played, expect: &mut impl FnMut(&str, bool, String)) {
     let first = &played.planned.first;
     expect(
-        "The plan is shown beforehand, kept and hashed, with every volume in it",
+        "the plan contains every volume and is stored with its hash",
         first["outcome"] == "planned"
             && first["summary"]["items"] == played.restores.len()
             && first["planHash"]
@@ -310,7 +317,7 @@ fn plan_held(played: &Played, expect: &mut impl FnMut(&str, bool, String)) {
         .filter_map(Value::as_str)
         .collect();
     expect(
-        "A volume whose newest recovery point has no tags is in the plan with that point, and noted",
+        "a volume whose newest recovery point has no tags is planned with that point and noted",
         notes.len() == 1
             && notes[0].contains(untagged)
             && notes[0].contains("has no usable tags")
@@ -334,7 +341,7 @@ fn plan_held(played: &Played, expect: &mut impl FnMut(&str, bool, String)) {
             .is_some_and(|arn| why.contains(arn))
     };
     expect(
-        "Two volumes that claim one device are both refused in the plan, and each refusal names the other",
+        "two volumes that claim one device are both refused, and each refusal names the other",
         rivals["summary"]["items"] == 0
             && rivals["summary"]["refusalsByReason"]["device-claimed-twice"] == 2
             && matches!(refusals[..], [a, b] if names_the_other(a, b) && names_the_other(b, a)),
@@ -342,7 +349,7 @@ fn plan_held(played: &Played, expect: &mut impl FnMut(&str, bool, String)) {
     );
     let changed = &played.planned.changed;
     expect(
-        "A plan that was looked at is refused after the next backup, and what changed is named",
+        "a plan that changed with the next backup is refused, and the change is named",
         changed["outcome"] == "refused"
             && changed["reason"] == "plan-changed"
             && changed["changes"]["count"] == 1,
@@ -350,11 +357,11 @@ fn plan_held(played: &Played, expect: &mut impl FnMut(&str, bool, String)) {
     );
 }
 
-/// What became of the recovery as a whole.
+/// The result of the recovery.
 fn recovery_held(played: &Played, expect: &mut impl FnMut(&str, bool, String)) {
     let recovery = &played.recovery;
     expect(
-        "One approval is one recovery, and it comes to its end",
+        "one approval starts one recovery, which succeeds",
         played.recoveries == 1 && recovery.status == "SUCCEEDED",
         format!(
             "{} execution(s); {} {}",
@@ -364,12 +371,12 @@ fn recovery_held(played: &Played, expect: &mut impl FnMut(&str, bool, String)) {
         ),
     );
     expect(
-        "The same recovery does not start twice",
+        "the same recovery cannot be started twice",
         played.started_again == "ExecutionAlreadyExists",
         played.started_again.clone(),
     );
     expect(
-        "The report says that everything is restored, within RTO and RPO",
+        "the report is complete: everything is restored within RTO and RPO",
         recovery.said("/complete") == true
             && recovery.said("/mode") == "recover"
             && recovery.said("/totals/integrated") == played.restores.len()
@@ -390,7 +397,7 @@ fn recovery_held(played: &Played, expect: &mut impl FnMut(&str, bool, String)) {
         .flatten()
         .filter(|item| !item["note"].is_null());
     expect(
-        "The report notes the volume whose recovery point had no tags",
+        "the report notes the volume whose recovery point had no tags",
         noted.clone().count() == 1
             && noted
                 .clone()
@@ -398,7 +405,7 @@ fn recovery_held(played: &Played, expect: &mut impl FnMut(&str, bool, String)) {
         format!("{} note(s)", noted.count()),
     );
     expect(
-        "No recovery point is restored twice, though AWS Backup forgets idempotency tokens before a redrive",
+        "no recovery point is restored twice, although idempotency tokens expire before a redrive",
         played.restored_again.is_empty(),
         format!(
             "{} recovery points; not once: {:?}",
@@ -408,10 +415,10 @@ fn recovery_held(played: &Played, expect: &mut impl FnMut(&str, bool, String)) {
     );
     let wrong = recovery.disagreements(&played.journal);
     expect(
-        "Its numbers are those of the Region's journal",
+        "the numbers of the report match the Region's journal",
         wrong.is_empty(),
         if wrong.is_empty() {
-            "no disagreement".to_owned()
+            "no difference".to_owned()
         } else {
             wrong.join("; ")
         },
@@ -421,7 +428,7 @@ fn recovery_held(played: &Played, expect: &mut impl FnMut(&str, bool, String)) {
         .filter(|call| call["operation"] == "UpdateRoutingControlStates" && call["status"] == 200)
         .count();
     expect(
-        "Traffic comes to the recovery Region, though four of the five endpoints are gone; a drill moves none",
+        "traffic fails over with four of five endpoints unavailable; a drill moves no traffic",
         played.routing.recovery.1 == "On"
             && played.routing.primary.1 == "Off"
             && (calls == 1 || calls > 1 && played.adversity.faults.is_some()),
@@ -435,7 +442,7 @@ fn recovery_held(played: &Played, expect: &mut impl FnMut(&str, bool, String)) {
         .filter_map(|phase| phase["phase"].as_str())
         .collect();
     expect(
-        "It tells the phases from the trouble to the fail over",
+        "the report has the phases from detection to fail over",
         [
             "detect",
             "decide",
@@ -451,16 +458,16 @@ fn recovery_held(played: &Played, expect: &mut impl FnMut(&str, bool, String)) {
         format!("{phases:?}"),
     );
     expect(
-        "Its page needs nothing else",
+        "the page of the report is self-contained",
         recovery.page.as_ref().is_some_and(|page| {
             page.contains("<svg") && !page.contains("src=\"http") && !page.contains("href=\"http")
         }),
         format!("{} bytes", recovery.page.as_ref().map_or(0, String::len)),
     );
-    // Each redrive goes through it once more.
+    // Each redrive adds to it.
     let most = 120 * usize::try_from(recovery.redrives + 1).unwrap_or(1);
     expect(
-        "Its history does not grow with the volumes",
+        "the execution history does not grow with the number of volumes",
         (1..=most).contains(&recovery.events),
         format!(
             "{} events for {} volumes",
@@ -470,23 +477,23 @@ fn recovery_held(played: &Played, expect: &mut impl FnMut(&str, bool, String)) {
     );
 }
 
-/// What was so while the recovery stood still.
+/// The state while the recovery was stopped.
 fn stop_held(
     played: &Played,
-    stopped: &crate::story::Stopped,
+    stopped: &crate::observations::Stopped,
     expect: &mut impl FnMut(&str, bool, String),
 ) {
-    let crate::story::Stopped {
+    let crate::observations::Stopped {
         recovery: stopped,
         routing,
     } = stopped;
     let cause = stopped.cause.as_deref().unwrap_or_default();
     expect(
-        "What was broken stops the recovery, which says how to go on",
+        "the broken step stops the recovery, whose cause names the redrive",
         stopped.status == "FAILED" && cause.contains("redrive"),
         format!("{} {cause}", stopped.status),
     );
-    let told: Vec<&Value> = played
+    let notified: Vec<&Value> = played
         .of_kind("message")
         .filter(|message| {
             message["message"].as_str().is_some_and(|text| {
@@ -495,13 +502,13 @@ fn stop_held(
         })
         .collect();
     expect(
-        "People are told of it, with the command",
-        !told.is_empty(),
-        format!("{} message(s)", told.len()),
+        "a notification names the command that redrives the recovery",
+        !notified.is_empty(),
+        format!("{} message(s)", notified.len()),
     );
     let reports = played.adversity.broken != Some(crate::arguments::Broken::Report);
     expect(
-        "The report of that moment names the problem, unless the report is what was broken",
+        "the report of the stopped recovery names the problem, unless the report itself was broken",
         if reports {
             stopped.said("/complete") == false
                 && stopped
@@ -518,15 +525,15 @@ fn stop_held(
             .take(500)
             .collect(),
     );
-    // Where only the report is broken, everything is back.
+    // If only the report is broken, everything is recovered.
     let moved = if reports { "Off" } else { "On" };
     expect(
-        "Traffic does not come to what is not whole",
+        "traffic does not fail over to an incomplete recovery",
         routing.recovery.1 == moved,
         format!("{routing:?}"),
     );
     expect(
-        "Mended and redriven, it goes on to its end",
+        "fixed and redriven, the recovery succeeds",
         played.recovery.redrives == 1 && played.recovery.status == "SUCCEEDED",
         format!(
             "{} after {} redrive(s)",
@@ -535,12 +542,12 @@ fn stop_held(
     );
 }
 
-/// What became of the drill.
+/// The result of the drill.
 fn drill_held(played: &Played, expect: &mut impl FnMut(&str, bool, String)) {
     let drill = &played.drill;
     let recovery = &drill.recovery;
     expect(
-        "The drill comes to its end, and its report says that it was one",
+        "the drill succeeds, and its report says that it was a drill",
         recovery.status == "SUCCEEDED"
             && recovery.said("/mode") == "drill"
             && recovery.said("/complete") == true
@@ -554,13 +561,13 @@ fn drill_held(played: &Played, expect: &mut impl FnMut(&str, bool, String)) {
         ),
     );
     expect(
-        "Its clean-up leaves neither stack nor volume",
+        "the clean-up of the drill leaves neither a stack nor a volume",
         drill.clean_up == "SUCCEEDED" && drill.volumes_left == 0 && !drill.stack_left,
         format!(
             "{}, {} volume(s), stack {}",
             drill.clean_up,
             drill.volumes_left,
-            if drill.stack_left { "there" } else { "gone" }
+            if drill.stack_left { "left" } else { "deleted" }
         ),
     );
     let volumes: BTreeSet<&str> = recovery
@@ -585,7 +592,7 @@ fn drill_held(played: &Played, expect: &mut impl FnMut(&str, bool, String)) {
         .map(Value::to_string)
         .collect();
     expect(
-        "No volume of the drill was ever on an instance of the workload",
+        "no volume of the drill was ever attached to an instance of the workload",
         !volumes.is_empty() && astray.is_empty(),
         if astray.is_empty() {
             format!("{} volumes", volumes.len())
@@ -595,19 +602,19 @@ fn drill_held(played: &Played, expect: &mut impl FnMut(&str, bool, String)) {
     );
 }
 
-/// What is planned when the primary Region has returned.
+/// The plans after the primary Region has returned.
 fn return_held(played: &Played, expect: &mut impl FnMut(&str, bool, String)) {
     let returned = &played.returned;
     let reasons = |plan: &Value| plan["summary"]["refusalsByReason"].clone();
     expect(
-        "What the primary Region backs up after a recovery is refused",
+        "backups of the primary Region after a recovery are refused",
         returned.plan["outcome"] == "planned"
             && returned.plan["summary"]["items"] == played.restores.len() - 1
             && reasons(&returned.plan)["newer-than-recovery"] == 1,
         returned.plan["summary"].to_string(),
     );
     expect(
-        "It is planned when somebody says that the workload runs in the primary Region again",
+        "they are planned when the request says that the workload runs in the primary Region again",
         returned.failed_back["outcome"] == "planned"
             && returned.failed_back["summary"]["items"] == played.restores.len()
             && reasons(&returned.failed_back)["newer-than-recovery"].is_null(),
@@ -653,7 +660,7 @@ fn statuses<'a>(items: &[&'a Item]) -> Vec<&'a str> {
     items.iter().map(|item| item.status.as_str()).collect()
 }
 
-fn told(items: &[&Item]) -> String {
+fn described(items: &[&Item]) -> String {
     if items.is_empty() {
         return "no OpsItem".to_owned();
     }

@@ -1,7 +1,6 @@
-//! `cargo rehearse`: plays a disaster on the local Region, with the compiled functions, deployed
-//! from the project's own `template.yaml` and called by its own rules. Prints what happened as a
-//! timeline; the exit code is 0 only if every expectation held, 1 if one did not, 2 if the
-//! rehearsal could not be played.
+//! `cargo rehearse`: plays a disaster on the local Region, with the compiled functions and the rules of `template.yaml`.
+//! Prints a timeline. The exit code is 0 if every expectation was met, 1 if one was not met, and 2 if the rehearsal could
+//! not be played.
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -10,12 +9,14 @@
 
 mod arguments;
 mod expectations;
-mod hand;
+mod observations;
+mod operator;
 mod problem;
 mod progress;
 mod recovery;
 mod region;
 mod report;
+mod routing;
 mod setup;
 mod story;
 mod workload;
@@ -48,15 +49,12 @@ fn rehearse(arguments: &Arguments) -> Result<bool, Problem> {
     if matches!(held, Ok(true)) {
         region.succeeded();
     } else {
-        eprintln!(
-            "The messages of the local Region are in {}.",
-            region.log().display()
-        );
+        eprintln!("The log of the local Region is {}.", region.log().display());
     }
     held
 }
 
-/// Plays the story on a Region and says what came of it; true where every expectation held.
+/// Plays the rehearsal and prints its results. Returns whether every expectation was met.
 fn play(
     arguments: &Arguments,
     workspace: &setup::Workspace,

@@ -1,13 +1,13 @@
-//! Why a rehearsal could not be played.
+//! The error of a rehearsal that could not be played.
 
 use std::fmt;
 
-/// What went wrong and what to do about it, in one text.
+/// What went wrong and the remedy, in one text.
 #[derive(Debug)]
 pub(crate) struct Problem(String);
 
 impl Problem {
-    /// A problem in words.
+    /// A problem without another error.
     pub(crate) fn said(text: impl Into<String>) -> Problem {
         Problem(text.into())
     }

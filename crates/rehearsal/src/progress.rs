@@ -1,4 +1,4 @@
-//! How far a rehearsal has come, as the local Region's journal shows it: counted, and shown.
+//! Counts and shows the progress of a rehearsal, from the journal of the local Region.
 
 use std::collections::HashSet;
 use std::io::{IsTerminal, stderr};
@@ -7,24 +7,24 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::Value;
 
-/// How many lines tell of the restores of one recovery, where there is no terminal to draw a bar on.
+/// The number of progress lines for one recovery, without a terminal.
 const LINES: usize = 4;
 
-/// What is counted in the journal.
+/// The counts.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Progress {
-    /// Restore jobs that were completed.
+    /// Completed restore jobs.
     pub(crate) restored: usize,
-    /// Volumes that were attached.
+    /// Attached volumes.
     pub(crate) attached: usize,
-    /// Entries of all kinds, except those of the schedule, which come whether or not anything moves.
+    /// Entries of all kinds except those of the schedule, which are not progress.
     pub(crate) moves: usize,
-    /// Events of the schedule, and the functions that they invoke.
+    /// Scheduled events, and the functions that they invoke.
     scheduled: HashSet<String>,
 }
 
 impl Progress {
-    /// Counts these entries, the next of the journal.
+    /// Counts the next entries of the journal.
     pub(crate) fn read(&mut self, entries: &[Value]) {
         for entry in entries {
             if self.is_of_schedule(entry) {
@@ -59,22 +59,21 @@ impl Progress {
     }
 }
 
-/// Shows how many of the restores of one recovery are done: on a terminal as a bar, elsewhere as a few
-/// lines. Without a terminal, and on one that can do nothing (`TERM=dumb`), nothing but plain text is
-/// written. There is no colour, so `NO_COLOR` has nothing to switch off.
+/// Shows the progress of one recovery: as a bar on a terminal, otherwise as a few lines. Without a terminal, or with
+/// `TERM=dumb`, it writes only plain text. It uses no colors.
 #[derive(Debug, Default)]
 pub(crate) struct Display {
     total: usize,
-    /// Restored and attached before.
+    /// The counts before this recovery.
     before: (usize, usize),
-    /// Restores and attachments at the last check, and at the last line.
+    /// The progress at the last check, and at the last line.
     done: usize,
     told: usize,
     bar: Option<ProgressBar>,
 }
 
 impl Display {
-    /// Of a recovery of so many volumes that begins now.
+    /// For a recovery of `total` volumes that begins now.
     pub(crate) fn of(total: usize, progress: &Progress) -> Display {
         Display {
             total,
@@ -83,7 +82,7 @@ impl Display {
         }
     }
 
-    /// Shows the progress so far. Of more than the total, the rest belongs to somebody else.
+    /// Shows the progress. Restores beyond the total do not belong to this recovery.
     #[expect(clippy::print_stderr, reason = "progress goes to standard error")]
     pub(crate) fn show(&mut self, progress: &Progress) {
         if self.total == 0 {
@@ -107,7 +106,7 @@ impl Display {
         }
     }
 
-    /// Takes the bar away, for good where all is done.
+    /// Removes the bar, finally if all is done.
     pub(crate) fn clear(&mut self) {
         if let Some(bar) = self.bar.take() {
             bar.finish_and_clear();
@@ -118,11 +117,11 @@ impl Display {
     }
 }
 
-/// What the terminal is, in its own words.
+/// The variable `TERM`.
 fn terminal() -> Option<String> {
     #[expect(
         clippy::disallowed_methods,
-        reason = "only shown progress depends on it; what is decided by it is tested"
+        reason = "only the display of progress depends on it, and its decision is tested"
     )]
     std::env::var("TERM").ok()
 }
@@ -136,12 +135,12 @@ fn bar(length: usize) -> ProgressBar {
     bar
 }
 
-/// Whether a bar can be drawn, which takes escape codes.
+/// Whether a bar can be drawn, which needs escape codes.
 fn can_draw(is_terminal: bool, kind: Option<&str>) -> bool {
     is_terminal && kind.is_some_and(|kind| !kind.is_empty() && kind != "dumb")
 }
 
-/// Whether a further part of the total is done since the last line.
+/// Whether another part of the total is done since the last line.
 fn is_worth_a_line(told: usize, done: usize, total: usize) -> bool {
     done * LINES / total > told * LINES / total
 }
@@ -153,7 +152,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn restores_and_attachments_are_counted_and_the_schedule_is_no_progress() {
+    fn counts_restores_and_attachments_but_not_scheduled_runs() {
         let mut progress = Progress::default();
         progress.read(&[
             json!({"kind": "event", "id": "e-1", "detailType": "Scheduled Event"}),
@@ -171,7 +170,7 @@ mod tests {
             json!({"kind": "event", "id": "e-2", "detailType": "Restore Job State Change"}),
             json!({"kind": "invocation-started", "eventId": "e-2", "function": "integrator"}),
             json!({"kind": "call", "caller": "integrator", "operation": "AttachVolume"}),
-            // Also where it is the schedule that has brought it about.
+            // Counted even if a scheduled run attached it.
             json!({"kind": "volume-attached", "volumeId": "vol-1"}),
         ]);
         assert_eq!(
@@ -181,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bar_is_drawn_on_terminals_that_can() {
+    fn draws_a_bar_only_on_capable_terminals() {
         assert!(can_draw(true, Some("xterm-256color")));
         assert!(!can_draw(true, Some("dumb")));
         assert!(!can_draw(true, None));
@@ -189,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn elsewhere_a_few_lines_tell_of_any_number() {
+    fn prints_a_few_lines_for_any_number_without_a_bar() {
         for total in [1, 3, 200, 1000] {
             let mut told = 0;
             let mut lines = 0;

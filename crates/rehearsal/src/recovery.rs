@@ -1,4 +1,4 @@
-//! One execution of the state machine of a recovery, as it stands, and what its report must say.
+//! The state of one execution of a recovery's state machine, and a check of its report.
 
 use std::collections::BTreeMap;
 
@@ -12,15 +12,15 @@ pub(crate) struct Recovery {
     pub(crate) status: String,
     pub(crate) cause: Option<String>,
     pub(crate) redrives: i32,
-    /// Events of its history, without those of its children.
+    /// The number of events of its history, without those of its children.
     pub(crate) events: usize,
-    /// The report, as JSON and as the page that people open.
+    /// The report as JSON, and its page.
     pub(crate) report: Option<Value>,
     pub(crate) page: Option<String>,
 }
 
 impl Recovery {
-    /// A member of the report, by its pointer (RFC 6901); null where there is none.
+    /// A member of the report, by its pointer (RFC 6901); null if it does not exist.
     pub(crate) fn said(&self, pointer: &str) -> &Value {
         self.report
             .as_ref()
@@ -28,8 +28,8 @@ impl Recovery {
             .unwrap_or(&Value::Null)
     }
 
-    /// What the report says otherwise than the journal of the Region: for each item the restore job's
-    /// creation and completion and the attachment of its volume, and the phases and sums that follow.
+    /// The differences between the report and the journal of the Region: for each item the creation and completion of
+    /// the restore job and the attachment of the volume, and the phases and sums.
     pub(crate) fn disagreements(&self, journal: &[Value]) -> Vec<String> {
         let mut wrong = Vec::new();
         let items = self.said("/items").as_array().cloned().unwrap_or_default();
@@ -49,7 +49,7 @@ impl Recovery {
                     return f64::MIN;
                 };
                 let time = entry["time"].as_f64().unwrap_or_default();
-                // EC2 and AWS Backup tell times to the second.
+                // EC2 and AWS Backup return times to the second.
                 let said = seconds(text(said));
                 if said.is_none_or(|said| (said - time).abs() > 1.1) {
                     wrong.push(format!(
@@ -117,7 +117,7 @@ impl Recovery {
     }
 }
 
-/// Seconds since 1970 of a moment in RFC 3339.
+/// Seconds since 1970 of a time in RFC 3339.
 pub(crate) fn seconds(moment: &str) -> Option<f64> {
     let moment = chrono::DateTime::parse_from_rfc3339(moment).ok()?;
     #[expect(

@@ -1,4 +1,4 @@
-//! The local Region: started, deployed to, asked and ended.
+//! The local Region: starts it, deploys to it, calls it and ends it.
 
 use std::cell::{Cell, RefCell};
 use std::io::{BufRead, BufReader};
@@ -12,28 +12,24 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::arguments::Arguments;
+use crate::observations::Played;
 use crate::problem::Problem;
 use crate::progress::{Display, Progress};
+use crate::routing::Routing;
 use crate::setup::Workspace;
-use crate::story::Played;
+use crate::workload::{ACCOUNT, PRIMARY_REGION, REGION};
 
-/// The recovery Region of the rehearsal.
-pub(crate) const REGION: &str = "us-west-2";
-/// The Region that is lost in it.
-pub(crate) const PRIMARY_REGION: &str = "us-east-1";
-/// The account of the rehearsal: one that AWS uses in its documentation.
-pub(crate) const ACCOUNT: &str = "111122223333";
-/// The name under which container engines show this machine to containers.
+/// The host name of this machine inside a container.
 const CONTAINER_HOST: &str = "host.docker.internal";
-/// Seconds of a minute where the story waits for the schedule.
+/// The length of a minute in seconds, if the rehearsal waits for the schedule.
 const SHORT_MINUTE: &str = "5";
-/// How long nothing may move while something is under way: longer than any wait of the system, in which
-/// waits are short, and as long as a call with all its attempts and its function's retries.
+/// The longest time without progress while work is pending: longer than any wait of the system, and as long as a call
+/// with all its attempts and the retries of its function.
 const LONGEST_STILLNESS: Duration = Duration::from_secs(120);
-/// Longest wait for one answer: as long as a function may take.
+/// The longest wait for one answer: the longest timeout of a function.
 const LONGEST_ANSWER: Duration = Duration::from_secs(900);
 
-/// What the local Region says when it is ready.
+/// The message of the local Region when it is ready.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Ready {
@@ -42,50 +38,14 @@ struct Ready {
     secret_access_key: String,
 }
 
-/// What a deployment says when it is done.
+/// The result of a deployment.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Deployed {
     pub(crate) outputs: std::collections::BTreeMap<String, String>,
     pub(crate) resources: std::collections::BTreeMap<String, String>,
 }
 
-/// The two routing controls: ARN and state.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Routing {
-    pub(crate) primary: (String, String),
-    pub(crate) recovery: (String, String),
-}
-
-impl Routing {
-    fn read(answer: &Value) -> Result<Routing, Problem> {
-        let control = |name: &str| {
-            let control = &answer["panels"][0]["controls"][name];
-            let text = |member: &str| control[member].as_str().map(str::to_owned);
-            text("arn").zip(text("state"))
-        };
-        control(PRIMARY_REGION)
-            .zip(control(REGION))
-            .map(|(primary, recovery)| Routing { primary, recovery })
-            .ok_or_else(|| Problem::said(format!("the routing controls cannot be read: {answer}")))
-    }
-
-    /// The endpoints of their cluster, as an owner writes them down. The local Region stands for all.
-    pub(crate) fn endpoints() -> String {
-        [
-            "us-east-1",
-            "us-west-2",
-            "eu-west-1",
-            "ap-northeast-1",
-            "ap-southeast-2",
-        ]
-        .map(|region| {
-            format!("{region}=https://shop.route53-recovery-cluster.{region}.amazonaws.com/v1")
-        })
-        .join(",")
-    }
-}
-
-/// A local Region of this process. Dropped, it ends with all its functions.
+/// A local Region of this process. It ends, with all its functions, when it is dropped.
 #[derive(Debug)]
 pub(crate) struct LocalRegion {
     python: PathBuf,
@@ -93,16 +53,16 @@ pub(crate) struct LocalRegion {
     ready: Ready,
     agent: ureq::Agent,
     child: Child,
-    /// Closed when this is dropped or this process dies: the Region ends then.
+    /// Closed when this is dropped or this process ends, which ends the Region.
     lifeline: Option<ChildStdin>,
     kept: Cell<bool>,
-    /// What the Region says beside its answers; taken away with it, where all went well.
+    /// The log of the Region. It is deleted with the Region after a success.
     log: PathBuf,
     succeeded: Cell<bool>,
     watch: RefCell<Watch>,
 }
 
-/// What is known of the journal so far.
+/// The known part of the journal.
 #[derive(Debug, Default)]
 struct Watch {
     next: u64,
@@ -111,8 +71,7 @@ struct Watch {
 }
 
 impl LocalRegion {
-    /// Starts a Region on a free port of the loopback address. One that is to be kept outlives
-    /// this process.
+    /// Starts a Region on a free port of the loopback address. With `keep`, it outlives this process.
     pub(crate) fn start(
         python: &Path,
         workspace: &Workspace,
@@ -135,12 +94,13 @@ impl LocalRegion {
         if arguments.adversity.unplugged {
             command.args(["--minute-seconds", SHORT_MINUTE]);
         }
-        // Several rehearsals may run at once.
+        // Several rehearsals may run concurrently.
         let log = workspace
             .scratch()?
             .join(format!("local-region-{}.log", std::process::id()));
-        let file = std::fs::File::create(&log)
-            .map_err(|error| Problem::new(format!("{} could not be made", log.display()), error))?;
+        let file = std::fs::File::create(&log).map_err(|error| {
+            Problem::new(format!("{} could not be created", log.display()), error)
+        })?;
         command.stderr(file);
         if arguments.keep {
             command.stdin(Stdio::null());
@@ -153,7 +113,7 @@ impl LocalRegion {
         let lifeline = child.stdin.take();
         let mut line = String::new();
         if let Some(output) = child.stdout.take() {
-            // A line that cannot be read is no ready line either.
+            // A line that cannot be parsed is not a ready message.
             let _ = BufReader::new(output).read_line(&mut line);
         }
         let ready: Result<Ready, _> = serde_json::from_str(&line);
@@ -161,7 +121,7 @@ impl LocalRegion {
             let _ = child.kill();
             let _ = child.wait();
             Problem::said(format!(
-                "the local Region did not start: see its messages in {}.",
+                "the local Region did not start. Read its log: {}.",
                 log.display()
             ))
         })?;
@@ -187,17 +147,17 @@ impl LocalRegion {
         Ok(region)
     }
 
-    /// The file with what the Region says beside its answers.
+    /// The log of the Region.
     pub(crate) fn log(&self) -> &Path {
         &self.log
     }
 
-    /// All went well: nobody needs the log.
+    /// Deletes the log after a success.
     pub(crate) fn succeeded(&self) {
         self.succeeded.set(true);
     }
 
-    /// Everything below talks to one endpoint; it must be on this machine.
+    /// Checks that the endpoint is on this machine. All calls go to it.
     fn refuse_real_aws(&self) -> Result<(), Problem> {
         let host = self
             .ready
@@ -209,14 +169,13 @@ impl LocalRegion {
             Ok(())
         } else {
             Err(Problem::said(format!(
-                "the local Region says that it is at {}, which is not a loopback address. A rehearsal never talks to anything else.",
+                "the local Region reports the endpoint {}, which is not a loopback address. A rehearsal calls only loopback addresses.",
                 self.ready.endpoint
             )))
         }
     }
 
-    /// Configuration for SDK clients that talk to this Region and to nothing else, whatever the
-    /// environment says.
+    /// Configuration of SDK clients that call only this Region, whatever the environment sets.
     pub(crate) fn sdk_config(&self) -> aws_config::SdkConfig {
         let credentials = Credentials::new(
             &self.ready.access_key_id,
@@ -276,17 +235,18 @@ impl LocalRegion {
                 String::from_utf8_lossy(&answer.stderr).trim()
             )));
         }
-        serde_json::from_slice(&answer.stdout)
-            .map_err(|error| Problem::new("the deployment gave no answer that can be read", error))
+        serde_json::from_slice(&answer.stdout).map_err(|error| {
+            Problem::new("the answer of the deployment could not be parsed", error)
+        })
     }
 
-    /// Has AWS itself emit these events in the Region.
+    /// Emits these events in the Region, as AWS would.
     pub(crate) fn emit(&self, events: &[Value]) -> Result<(), Problem> {
         self.post("/_local-region/events", &json!(events))
             .map(|_| ())
     }
 
-    /// Has AWS Backup run a restore test of this recovery point.
+    /// Starts a restore test of this recovery point.
     pub(crate) fn run_restore_test(&self, recovery_point: &str, zone: &str) -> Result<(), Problem> {
         let request =
             json!({"recoveryPointArn": recovery_point, "metadata": {"availabilityZone": zone}});
@@ -294,7 +254,7 @@ impl LocalRegion {
             .map(|_| ())
     }
 
-    /// Lets the next restores of this recovery point fail.
+    /// Makes the next restores of this recovery point fail.
     pub(crate) fn fail_restores(
         &self,
         recovery_point: &str,
@@ -307,7 +267,7 @@ impl LocalRegion {
             .map(|_| ())
     }
 
-    /// Makes two routing controls, of which one must stay on: that of the primary Region is.
+    /// Creates two routing controls, of which one must be On: that of the primary Region is.
     pub(crate) fn make_routing_controls(&self) -> Result<Routing, Problem> {
         let request = json!({
             "controlPanel": "shop",
@@ -318,29 +278,29 @@ impl LocalRegion {
         Routing::read(&made)
     }
 
-    /// Takes the cluster's endpoint in the primary Region away, and all others but one.
+    /// Makes the cluster's endpoint in the primary Region, and all others except one, unavailable.
     pub(crate) fn impair_routing(&self) -> Result<(), Problem> {
         let request = json!({"unavailable": [1, 2, 4, 5]});
         self.post("/_local-region/routing-endpoints", &request)
             .map(|_| ())
     }
 
-    /// The routing controls as they stand.
+    /// The current state of the routing controls.
     pub(crate) fn routing(&self) -> Result<Routing, Problem> {
         Routing::read(&self.get("/_local-region/routing")?)
     }
 
-    /// Puts these faults in the way of the functions' calls.
+    /// Injects these faults into the calls of the functions.
     pub(crate) fn disturb(&self, faults: &Value) -> Result<(), Problem> {
         self.post("/_local-region/faults", faults).map(|_| ())
     }
 
-    /// Forgets all faults.
+    /// Removes all faults.
     pub(crate) fn leave_in_peace(&self) -> Result<(), Problem> {
         self.delete("/_local-region/faults")
     }
 
-    /// Lets AWS Backup forget the idempotency tokens of all restores that were started so far.
+    /// Makes AWS Backup forget the idempotency tokens of all restores so far.
     pub(crate) fn forget_restore_tokens(&self) -> Result<(), Problem> {
         self.delete("/_local-region/restore-tokens")
     }
@@ -350,7 +310,7 @@ impl LocalRegion {
         read(path, request.call()).map(|_| ())
     }
 
-    /// Switches a rule off, as `aws events disable-rule` does.
+    /// Disables a rule, like `aws events disable-rule`.
     pub(crate) fn disable_rule(&self, rule: &str) -> Result<(), Problem> {
         let request = self.agent.post(format!("{}/", self.ready.endpoint));
         let answer = request
@@ -361,17 +321,17 @@ impl LocalRegion {
         match answer {
             Ok(answer) if answer.status().is_success() => Ok(()),
             Ok(answer) => Err(Problem::said(format!(
-                "the rule {rule} could not be switched off: {}",
+                "the rule {rule} could not be disabled: {}",
                 answer.status()
             ))),
             Err(error) => Err(Problem::new(
-                format!("the rule {rule} could not be switched off"),
+                format!("the rule {rule} could not be disabled"),
                 error,
             )),
         }
     }
 
-    /// A recovery of so many volumes begins: from here on, waiting shows how far it has come.
+    /// Shows the progress of a recovery of `total` volumes while waiting.
     pub(crate) fn expect_restores(&self, count: usize) -> Result<(), Problem> {
         self.read_on()?;
         let mut watch = self.watch.borrow_mut();
@@ -379,7 +339,7 @@ impl LocalRegion {
         Ok(())
     }
 
-    /// Waits until nothing is under way any more, as long as anything moves.
+    /// Waits until no work is pending, while there is progress.
     pub(crate) fn wait_until_idle(&self) -> Result<(), Problem> {
         let mut last_move = Instant::now();
         let ended = loop {
@@ -392,7 +352,7 @@ impl LocalRegion {
             }
             if last_move.elapsed() > LONGEST_STILLNESS {
                 break Err(Problem::said(format!(
-                    "nothing has moved for {} s, but something is still under way: {}",
+                    "no progress for {} s, but work is pending: {}",
                     LONGEST_STILLNESS.as_secs(),
                     answer["pending"]
                 )));
@@ -402,7 +362,7 @@ impl LocalRegion {
         ended
     }
 
-    /// Reads what is new in the journal and shows it; whether anything has moved.
+    /// Reads and shows the new entries of the journal. Returns whether there was progress.
     fn read_on(&self) -> Result<bool, Problem> {
         let mut watch = self.watch.borrow_mut();
         let answer = self.get(&format!("/_local-region/journal?since={}", watch.next))?;
@@ -420,7 +380,7 @@ impl LocalRegion {
         Ok(progress.moves > before)
     }
 
-    /// Everything that happened in the Region so far.
+    /// The complete journal.
     pub(crate) fn journal(&self) -> Result<Vec<Value>, Problem> {
         let answer = self.get("/_local-region/journal?since=0")?;
         match &answer["entries"] {
@@ -429,7 +389,7 @@ impl LocalRegion {
         }
     }
 
-    /// Invokes a function and waits for its answer, as `aws lambda invoke` does.
+    /// Invokes a function and waits for its answer, like `aws lambda invoke`.
     pub(crate) fn invoke(&self, function: &str, payload: &Value) -> Result<Value, Problem> {
         self.post(
             &format!("/2015-03-31/functions/{function}/invocations"),
@@ -453,7 +413,7 @@ impl LocalRegion {
         read(path, answer)
     }
 
-    /// The local Region reads the caller from the key id and checks no signature.
+    /// The local Region reads the caller from the key id, and does not check the signature.
     fn authorization(&self, service: &str) -> String {
         format!(
             "AWS4-HMAC-SHA256 Credential={}/20260101/{REGION}/{service}/aws4_request, SignedHeaders=host, Signature=0",
@@ -461,7 +421,7 @@ impl LocalRegion {
         )
     }
 
-    /// Leaves the Region running and says how to talk to it.
+    /// Leaves the Region running, and returns how to use it.
     pub(crate) fn keep(&self, workspace: &Workspace, played: &Played) -> Result<(), Problem> {
         let mut functions = serde_json::Map::new();
         for (logical_id, name) in &played.functions {
@@ -486,8 +446,8 @@ impl LocalRegion {
                 }),
             );
         }
-        // `sam local invoke --env-vars` sets only what the template declares, and the project's own
-        // declares no endpoint; so this one has the variables in it.
+        // `sam local invoke --env-vars` sets only variables that the template declares, and template.yaml declares no
+        // endpoint. Therefore this template has the variables.
         let template = json!({"Transform": "AWS::Serverless-2016-10-31", "Resources": functions});
         let file = workspace.scratch()?.join("sam-local.json");
         std::fs::write(&file, template.to_string()).map_err(|error| {
@@ -521,8 +481,8 @@ impl Drop for LocalRegion {
         if self.kept.get() {
             return;
         }
-        // The end of its standard input ends it and its functions. One that was to be kept has
-        // none; it is asked by a signal.
+        // The end of its standard input ends it and its functions. With `keep`, it has no standard input, and a
+        // signal ends it.
         if self.lifeline.take().is_none() {
             let _ = Command::new("kill")
                 .arg(self.child.id().to_string())
@@ -530,26 +490,26 @@ impl Drop for LocalRegion {
         }
         let _ = self.child.wait();
         if self.succeeded.get() {
-            // What is left behind is a file of messages, nothing more.
+            // Only a log file is left.
             let _ = std::fs::remove_file(&self.log);
         }
     }
 }
 
 fn unreadable_journal() -> Problem {
-    Problem::said("the local Region's journal cannot be read")
+    Problem::said("the journal of the local Region cannot be parsed")
 }
 
 /// The time now.
 pub(crate) fn now() -> chrono::DateTime<chrono::Utc> {
     #[expect(
         clippy::disallowed_methods,
-        reason = "the story happens now; nothing that is tested asks"
+        reason = "the rehearsal runs in real time; no tested code uses it"
     )]
     chrono::Utc::now()
 }
 
-/// The instruction set of this machine, as Lambda calls it.
+/// The architecture of this machine, in Lambda's terms.
 pub(crate) fn architecture() -> &'static str {
     if cfg!(target_arch = "aarch64") {
         "arm64"
@@ -558,8 +518,7 @@ pub(crate) fn architecture() -> &'static str {
     }
 }
 
-/// The local Region's command line, with nothing in its environment that could lead it to real AWS
-/// or through a proxy.
+/// The command of the local Region, without variables that select real AWS or a proxy.
 fn module(python: &Path, package: &Path) -> Command {
     let mut command = Command::new(python);
     for (name, _) in std::env::vars_os() {
@@ -588,7 +547,7 @@ fn read(
         .read_json()
         .map_err(|error| {
             Problem::new(
-                format!("the local Region's answer to {path} cannot be read"),
+                format!("the answer of the local Region to {path} cannot be parsed"),
                 error,
             )
         })?;

@@ -1,4 +1,4 @@
-//! What people, and machines, read of a rehearsal.
+//! The output of a rehearsal, as text and as JSON.
 
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use crate::expectations::Expectation;
+use crate::observations::{Played, Restore};
 use crate::problem::Problem;
 use crate::setup::Workspace;
-use crate::story::{Played, Restore};
 
-/// Seconds from the end of the restore, as its event tells it, to the attachment of the volume.
+/// Seconds from the event of the completed restore to the attachment of the volume.
 fn seconds_to_attach(played: &Played, restore: &Restore) -> Option<f64> {
     let time = |kind: &str, holds: &dyn Fn(&Value) -> bool| {
         played
@@ -27,7 +27,7 @@ fn seconds_to_attach(played: &Played, restore: &Restore) -> Option<f64> {
     Some(attached - completed)
 }
 
-/// One moment of the timeline.
+/// One line of the timeline.
 struct Moment {
     /// Seconds since the first.
     at: f64,
@@ -53,7 +53,7 @@ fn timeline(played: &Played) -> Vec<Moment> {
     moments
 }
 
-/// Who did what, for the entries that people want to see.
+/// Who did what, for the entries that the timeline shows.
 fn told(played: &Played, entry: &Value) -> Option<(String, String)> {
     let text = |name: &str| entry[name].as_str().unwrap_or_default().to_owned();
     let short = |id: &str| id.rsplit(['/', ':']).next().unwrap_or_default().to_owned();
@@ -143,7 +143,7 @@ fn told(played: &Played, entry: &Value) -> Option<(String, String)> {
     })
 }
 
-/// Whether an event about the same end of the same restore came before this one.
+/// Whether an earlier event has the same restore job and status.
 fn came_before(played: &Played, event: &Value) -> bool {
     let about = |event: &Value| {
         let detail = &event["detail"];
@@ -156,7 +156,7 @@ fn came_before(played: &Played, event: &Value) -> bool {
             .any(|earlier| earlier["source"] == "aws.backup" && about(earlier) == about(event))
 }
 
-/// What an event is about, in words.
+/// The subject of an event.
 fn subject(played: &Played, event: &Value) -> String {
     let detail = &event["detail"];
     let text = |name: &str| detail[name].as_str().unwrap_or_default();
@@ -182,7 +182,7 @@ fn subject(played: &Played, event: &Value) -> String {
     }
 }
 
-/// What a restore job restored, in words.
+/// The name of what a restore job restored.
 fn restored<'a>(played: &'a Played, job: &str, point: &str) -> &'a str {
     let of_drill = || {
         let items = played.drill.recovery.said("/items").as_array();
@@ -190,7 +190,7 @@ fn restored<'a>(played: &'a Played, job: &str, point: &str) -> &'a str {
     };
     restores(played)
         .find(|restore| restore.job == job)
-        // Of a job that failed, only what it was to restore is known.
+        // For a failed job, only the recovery point is known.
         .or_else(|| {
             let failed = || restores(played).find(|restore| restore.recovery_point == point);
             if of_drill() { None } else { failed() }
@@ -208,7 +208,7 @@ fn restored<'a>(played: &'a Played, job: &str, point: &str) -> &'a str {
 }
 
 fn outcome(result: &Value) -> String {
-    // The journal holds the answer as text or as JSON.
+    // The journal has the answer as text or as JSON.
     let parsed = result
         .as_str()
         .and_then(|text| serde_json::from_str::<Value>(text).ok());
@@ -252,7 +252,7 @@ fn function_name(played: &Played, physical: &str) -> String {
         )
 }
 
-/// The report for people.
+/// The output as text.
 pub(crate) fn text(
     played: &Played,
     expectations: &[Expectation],
@@ -331,10 +331,7 @@ pub(crate) fn text(
             ),
         );
     }
-    line(
-        &mut out,
-        "\nReports, to be opened in a browser\n".to_owned(),
-    );
+    line(&mut out, "\nReports (open them in a browser)\n".to_owned());
     for (name, path) in pages {
         line(&mut out, format!("  {name:<16} {}", path.display()));
     }
@@ -356,9 +353,9 @@ pub(crate) fn text(
     line(
         &mut out,
         match failed {
-            0 => format!("\nAll {} expectations held.", expectations.len()),
+            0 => format!("\nAll {} expectations were met.", expectations.len()),
             failed => format!(
-                "\n{failed} of {} expectations did not hold.",
+                "\n{failed} of {} expectations were not met.",
                 expectations.len()
             ),
         },
@@ -373,7 +370,7 @@ fn restores(played: &Played) -> impl Iterator<Item = &Restore> {
         .chain([&played.second, &played.misplaced])
 }
 
-/// The restores whose time counts, and who asked for them. Of many, the first.
+/// The restores whose time is shown, with the state of the function; at most the first ones.
 fn measured(played: &Played) -> Vec<(&Restore, &'static str)> {
     let planned = played.restores.iter().take(2);
     planned
@@ -382,7 +379,7 @@ fn measured(played: &Played) -> Vec<(&Restore, &'static str)> {
         .collect()
 }
 
-/// Writes the reports of the recovery and of the drill where they can be opened; answers their paths.
+/// Writes the reports of the recovery and of the drill into files. Returns their paths.
 pub(crate) fn write_pages(
     workspace: &Workspace,
     played: &Played,
@@ -400,7 +397,7 @@ pub(crate) fn write_pages(
     for (name, recovery) in all.into_iter().chain(stopped) {
         let Some(page) = &recovery.page else { continue };
         let path = folder.join(format!("{name}.html"));
-        // Several rehearsals may write at once: each page is there whole, or not at all.
+        // Rehearsals may write concurrently: a rename makes each page appear completely or not at all.
         let own = folder.join(format!("{name}.{}.html", std::process::id()));
         std::fs::write(&own, page)
             .and_then(|()| std::fs::rename(&own, &path))
@@ -412,7 +409,7 @@ pub(crate) fn write_pages(
     Ok(written)
 }
 
-/// The report for machines.
+/// The output as JSON.
 pub(crate) fn json(
     played: &Played,
     expectations: &[Expectation],

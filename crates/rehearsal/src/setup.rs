@@ -1,4 +1,4 @@
-//! What a rehearsal needs before it can begin: Python's packages and the compiled functions.
+//! Prepares a rehearsal: the Python packages and the compiled functions.
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::problem::Problem;
 
-/// Oldest version of Python that the local Region runs on.
+/// The oldest version of Python that the local Region supports.
 const PYTHON: (u32, u32) = (3, 10);
 
 /// The project's files.
@@ -18,13 +18,13 @@ pub(crate) struct Workspace {
 }
 
 impl Workspace {
-    /// The workspace that this program was built from.
+    /// The workspace of this program.
     pub(crate) fn find() -> Result<Workspace, Problem> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
         let root = root.canonicalize().map_err(|error| {
             Problem::new(
                 format!(
-                    "the project is no longer at {}; run cargo rehearse where it is now",
+                    "the project is no longer at {}. Run cargo rehearse in its new folder.",
                     root.display()
                 ),
                 error,
@@ -33,20 +33,20 @@ impl Workspace {
         Ok(Workspace { root })
     }
 
-    /// The template to deploy: the project's own, or the one that was named.
+    /// The template to deploy: `--template`, or template.yaml of the project.
     pub(crate) fn template(&self, named: Option<&Path>) -> Result<PathBuf, Problem> {
         let template = named.map_or_else(|| self.root.join("template.yaml"), Path::to_owned);
         if template.is_file() {
             Ok(template)
         } else {
             Err(Problem::said(format!(
-                "there is no template at {}. Name an existing file with --template.",
+                "the template {} does not exist. Pass an existing file with --template.",
                 template.display()
             )))
         }
     }
 
-    /// The packages of the functions: one folder each.
+    /// The packages of the functions: one folder for each.
     fn functions(&self) -> Result<Vec<String>, Problem> {
         let folder = self.root.join("functions");
         let mut names = Vec::new();
@@ -62,8 +62,7 @@ impl Workspace {
         Ok(names)
     }
 
-    /// Where the rehearsal keeps what it makes: beside the compiled code, so that `cargo clean`
-    /// takes it away.
+    /// The folder for the files of the rehearsal: beside the compiled code, so that `cargo clean` deletes it.
     pub(crate) fn scratch(&self) -> Result<PathBuf, Problem> {
         let beside = std::env::current_exe()
             .ok()
@@ -71,13 +70,13 @@ impl Workspace {
             .unwrap_or_else(|| self.root.join("target"));
         let scratch = beside.join("rehearsal");
         std::fs::create_dir_all(&scratch).map_err(|error| {
-            Problem::new(format!("{} could not be made", scratch.display()), error)
+            Problem::new(format!("{} could not be created", scratch.display()), error)
         })?;
         Ok(scratch)
     }
 }
 
-/// A Python with the packages of `local-region/requirements.txt`: made on the first run, and again
+/// A Python environment with the packages of `local-region/requirements.txt`. It is created by the first run, and again
 /// when the requirements change.
 pub(crate) fn python_environment(workspace: &Workspace) -> Result<PathBuf, Problem> {
     let requirements = workspace.root.join("local-region/requirements.txt");
@@ -88,15 +87,10 @@ pub(crate) fn python_environment(workspace: &Workspace) -> Result<PathBuf, Probl
         )
     })?;
     let scratch = workspace.scratch()?;
-    // Two rehearsals at once (tests do that) must not install into the same place.
+    // Concurrent rehearsals (tests run several) must not install into the same folder.
     let lock = std::fs::File::create(scratch.join("python.lock"))
         .and_then(|file| file.lock().map(|()| file))
-        .map_err(|error| {
-            Problem::new(
-                "the lock of the Python environment could not be taken",
-                error,
-            )
-        })?;
+        .map_err(|error| Problem::new("the Python environment could not be locked", error))?;
     let environment = scratch.join("python");
     let python = environment.join(if cfg!(windows) {
         "Scripts/python.exe"
@@ -112,7 +106,7 @@ pub(crate) fn python_environment(workspace: &Workspace) -> Result<PathBuf, Probl
             Command::new(&system)
                 .args(["-m", "venv", "--clear"])
                 .arg(&environment),
-            "Python could not make a virtual environment; on Debian and Ubuntu install the package python3-venv",
+            "Python could not create a virtual environment. On Debian and Ubuntu, install the package python3-venv",
         )?;
         run(
             Command::new(&python)
@@ -126,7 +120,7 @@ pub(crate) fn python_environment(workspace: &Workspace) -> Result<PathBuf, Probl
                     "-r",
                 ])
                 .arg(&requirements),
-            "pip could not install local-region/requirements.txt; check that this machine reaches its Python package index",
+            "pip could not install local-region/requirements.txt. Check that this machine reaches its Python package index",
         )?;
         std::fs::write(&stamp, &wanted).map_err(|error| {
             Problem::new(format!("{} could not be written", stamp.display()), error)
@@ -151,13 +145,13 @@ fn system_python() -> Result<PathBuf, Problem> {
         }
     }
     Err(Problem::said(format!(
-        "no Python {}.{} or newer was found as python3 or python. Install one and run cargo rehearse again.",
+        "Python {}.{} or newer was not found as python3 or python. Install it, and run cargo rehearse again.",
         PYTHON.0, PYTHON.1
     )))
 }
 
 fn run(command: &mut Command, otherwise: &str) -> Result<(), Problem> {
-    // Standard output is for results only.
+    // Standard output is only for results.
     let answer = command.stdin(Stdio::null()).output().map_err(|error| {
         Problem::new(
             format!("{:?} could not be started", command.get_program()),
@@ -170,13 +164,12 @@ fn run(command: &mut Command, otherwise: &str) -> Result<(), Problem> {
     let said = String::from_utf8_lossy(&answer.stderr);
     let last: Vec<&str> = said.lines().rev().take(5).collect();
     Err(Problem::said(format!(
-        "{otherwise}. It said: {}",
+        "{otherwise}. Its last output: {}",
         last.into_iter().rev().collect::<Vec<_>>().join(" / ")
     )))
 }
 
-/// Compiles the functions in the profile that the tests use too, and answers the folder of the
-/// binaries.
+/// Compiles the functions in the profile of the tests. Returns the folder of the binaries.
 pub(crate) fn build_functions(workspace: &Workspace) -> Result<PathBuf, Problem> {
     eprintln!(
         "Building the functions (the first time takes minutes: the SDK's EC2 crate is large) …"
@@ -198,8 +191,8 @@ pub(crate) fn build_functions(workspace: &Workspace) -> Result<PathBuf, Problem>
         )
         .stdin(Stdio::null())
         .stdout(Stdio::piped());
-    // Cargo tells this program about its own package. Build scripts that watch these variables
-    // (ring's does) would take that for a change, and all above them would be built again.
+    // Cargo sets variables about this package. For build scripts that read them, such as that of ring, this would be a
+    // change, and everything that depends on them would be compiled again.
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
         if [
@@ -234,7 +227,7 @@ pub(crate) fn build_functions(workspace: &Workspace) -> Result<PathBuf, Problem>
         .map_err(|error| Problem::new("cargo could not be waited for", error))?;
     if !status.success() {
         return Err(Problem::said(
-            "the functions do not compile; see the messages above.",
+            "the functions do not compile. Read the messages above.",
         ));
     }
     executables

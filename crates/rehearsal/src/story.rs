@@ -1,4 +1,4 @@
-//! The disaster, step by step, and what the Region looked like at the end.
+//! The disaster, step by step.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -6,140 +6,26 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::arguments::{Adversity, Broken};
-use crate::hand::Hand;
+use crate::observations::{Drill, Planned, Played, Restore, Returned, Stopped};
+use crate::operator::Operator;
 use crate::problem::Problem;
-use crate::recovery::Recovery;
-use crate::region::{ACCOUNT, LocalRegion, PRIMARY_REGION, Routing, architecture};
+use crate::region::{LocalRegion, architecture};
+use crate::routing::Routing;
 use crate::setup::Workspace;
 use crate::workload;
-use crate::workload::{DRILL_STACK, Protected, WORKLOAD};
+use crate::workload::{ACCOUNT, DRILL_STACK, PRIMARY_REGION, Protected, REGION, WORKLOAD};
 
 /// Who may approve a recovery.
 const APPROVER: &str = "arn:aws:iam::111122223333:role/on-call";
-/// Promised: a quarter of an hour, and the data of the last day.
+/// RTO 15 minutes, RPO 24 hours.
 const TIME_TARGET: &str = "15";
 const POINT_TARGET: &str = "1440";
 /// The name of the drill's execution.
 const DRILL: &str = "shop-drill-1";
-/// Longest wait for the schedule to come twice.
+/// The longest wait for two scheduled runs.
 const SCHEDULE_PATIENCE: std::time::Duration = std::time::Duration::from_secs(120);
 
-/// A restore of the story and what became of it.
-#[derive(Debug)]
-pub(crate) struct Restore {
-    /// What was restored, in words.
-    pub(crate) name: String,
-    pub(crate) job: String,
-    pub(crate) volume: String,
-    pub(crate) recovery_point: String,
-    /// The instance it belongs to.
-    pub(crate) instance: String,
-    /// What the owner asked it to be attached as.
-    pub(crate) device: Option<&'static str>,
-    /// Where it is attached now: instance and device.
-    pub(crate) attached: Option<(String, String)>,
-}
-
-/// An OpsItem at the end.
-#[derive(Debug)]
-pub(crate) struct Item {
-    pub(crate) id: String,
-    pub(crate) title: String,
-    pub(crate) status: String,
-    pub(crate) severity: String,
-    /// What it is about.
-    pub(crate) key: String,
-    /// The items it refers to.
-    pub(crate) related: Vec<String>,
-}
-
-/// An execution of the recovery runbook.
-#[derive(Debug)]
-pub(crate) struct Execution {
-    pub(crate) id: String,
-    /// What it was started for.
-    pub(crate) incident: String,
-    pub(crate) status: String,
-}
-
-/// The plan that was looked at, and what was said of it when the world had changed.
-#[derive(Debug)]
-pub(crate) struct Planned {
-    pub(crate) first: Value,
-    pub(crate) changed: Value,
-    /// The plan of volumes that claim one device.
-    pub(crate) rivals: Value,
-    /// The recovery point without tags that is the newest of its volume.
-    pub(crate) untagged: String,
-}
-
-/// The recovery while it stood still, and where the traffic went.
-#[derive(Debug)]
-pub(crate) struct Stopped {
-    pub(crate) recovery: Recovery,
-    pub(crate) routing: Routing,
-}
-
-/// What the planner says when the primary Region has backed up a recovered volume again.
-#[derive(Debug)]
-pub(crate) struct Returned {
-    /// Of a plan without more, and of one that says that the workload runs in the primary Region again.
-    pub(crate) plan: Value,
-    pub(crate) failed_back: Value,
-}
-
-/// A drill and what is left of it.
-#[derive(Debug)]
-pub(crate) struct Drill {
-    pub(crate) recovery: Recovery,
-    /// The status of its clean-up.
-    pub(crate) clean_up: String,
-    /// Volumes that still carry its tag.
-    pub(crate) volumes_left: usize,
-    pub(crate) stack_left: bool,
-}
-
-/// Everything that the story leaves behind.
-#[derive(Debug)]
-pub(crate) struct Played {
-    /// Physical names of the functions by logical id.
-    pub(crate) functions: BTreeMap<String, String>,
-    pub(crate) planned: Planned,
-    /// The restores of the plan.
-    pub(crate) restores: Vec<Restore>,
-    pub(crate) misplaced: Restore,
-    /// Restored by hand, when everything is warm.
-    pub(crate) second: Restore,
-    /// Volumes that restore tests made: id and where they are attached.
-    pub(crate) test_volumes: Vec<(String, Option<String>)>,
-    /// The oldest first.
-    pub(crate) items: Vec<Item>,
-    /// Executions of the recovery runbook as they asked for approval.
-    pub(crate) asked: Vec<Execution>,
-    /// The same at the end.
-    pub(crate) executions: Vec<Execution>,
-    /// How many executions of the state machine there were after the approval.
-    pub(crate) recoveries: usize,
-    /// The recovery as it stopped, where something was broken.
-    pub(crate) stopped: Option<Stopped>,
-    pub(crate) recovery: Recovery,
-    /// The routing controls after it.
-    pub(crate) routing: Routing,
-    /// The code that a second start of the same recovery was refused with.
-    pub(crate) started_again: String,
-    pub(crate) drill: Drill,
-    pub(crate) returned: Returned,
-    /// Recovery points of the plan that were restored more than once, and how often.
-    pub(crate) restored_again: Vec<(String, usize)>,
-    /// The answer of the function that was invoked by hand.
-    pub(crate) by_hand: Value,
-    /// The Region's journal.
-    pub(crate) journal: Vec<Value>,
-    /// What was in the way.
-    pub(crate) adversity: Adversity,
-}
-
-/// Plays the story on a Region that has just started.
+/// Plays the disaster on a new Region.
 pub(crate) async fn play(
     region: &LocalRegion,
     workspace: &Workspace,
@@ -148,7 +34,7 @@ pub(crate) async fn play(
     adversity: Adversity,
     volumes: usize,
 ) -> Result<Played, Problem> {
-    let hand = Hand::on(region);
+    let operator = Operator::on(region);
 
     eprintln!("Deploying {} …", template.display());
     let foundation = region.deploy(
@@ -201,17 +87,19 @@ pub(crate) async fn play(
         .collect();
     let templates = format!("templates/{WORKLOAD}");
     let whole_template = workload::template(&workspace.root, volumes)?;
-    hand.upload(bucket, &format!("{templates}.yaml"), whole_template.clone())
+    operator
+        .upload(bucket, &format!("{templates}.yaml"), whole_template.clone())
         .await?;
     let parameters = workload::parameters().to_string();
-    hand.upload(bucket, &format!("{templates}.parameters.json"), parameters)
+    operator
+        .upload(bucket, &format!("{templates}.parameters.json"), parameters)
         .await?;
 
     eprintln!(
-        "Backing up {} volumes, and copying what is backed up …",
+        "Backing up {} volumes and copying their recovery points …",
         volumes + 5
     );
-    let zone = format!("{}a", crate::region::REGION);
+    let zone = format!("{}a", REGION);
     let tested = workload::by_hand("tested volume", Some("/dev/sdg"));
     let misplaced = workload::by_hand("misplaced volume", Some("/dev/sdh"));
     let second = workload::by_hand("volume restored by hand", None);
@@ -220,25 +108,25 @@ pub(crate) async fn play(
     protected.extend(workload::rivals());
     let mut ids = Vec::new();
     for one in &protected {
-        ids.push(hand.protect(one, &zone).await?);
+        ids.push(operator.protect(one, &zone).await?);
     }
-    let mut points = hand.back_up(&ids, vault).await?;
+    let mut points = operator.back_up(&ids, vault).await?;
     let [tested_point, misplaced_point, second_point, _, _] = &points[volumes..] else {
         return Err(Problem::said("not every volume was backed up"));
     };
     let by_hand_points = [tested_point, misplaced_point, second_point].map(Clone::clone);
     points.truncate(volumes);
 
-    eprintln!("The newest recovery point of a volume has no tags …");
-    let untagged = hand.back_up(&ids[2..3], vault).await?.remove(0);
-    hand.untag(&untagged).await?;
+    eprintln!("Removing the tags of a volume's newest recovery point …");
+    let untagged = operator.back_up(&ids[2..3], vault).await?.remove(0);
+    operator.untag(&untagged).await?;
     points[2].clone_from(&untagged);
 
-    eprintln!("Looking at the plan, and again after the next backup …");
+    eprintln!("Planning, and planning again after the next backup …");
     let planner = function(&functions, "RecoveryPlannerFunction")?;
     let request = json!({"workload": WORKLOAD, "mode": "recover"});
     let first = region.invoke(planner, &request)?;
-    points[0] = hand.back_up(&ids[..1], vault).await?.remove(0);
+    points[0] = operator.back_up(&ids[..1], vault).await?.remove(0);
     let mut looked_at = request.clone();
     looked_at["planHash"] = first["planHash"].clone();
     let changed = region.invoke(planner, &looked_at)?;
@@ -255,7 +143,7 @@ pub(crate) async fn play(
     }
     if let Some(broken) = adversity.broken {
         break_it(
-            region, &hand, workspace, bucket, broken, volumes, &points[1],
+            region, &operator, workspace, bucket, broken, volumes, &points[1],
         )
         .await?;
     }
@@ -268,11 +156,11 @@ pub(crate) async fn play(
     let whole_region = event(workspace, "health-multiple-services.json")?;
     region.emit(&[trouble, whole_region])?;
     region.wait_until_idle()?;
-    // AWS Health sends a copy through the backup Region as well.
+    // AWS Health also sends a copy through the backup Region.
     region.emit(&[copy])?;
     region.wait_until_idle()?;
 
-    // The heartbeat stops, and with it the signals agree. Each event comes twice.
+    // The heartbeat stops, which triggers the composite alarm. Each event arrives twice.
     for file in ["alarm-heartbeat-silent.json", "alarm-signals-agree.json"] {
         let mut alarm = event(workspace, file)?;
         let now = crate::region::now();
@@ -285,15 +173,15 @@ pub(crate) async fn play(
         region.wait_until_idle()?;
     }
 
-    eprintln!("Someone decides, and the recovery runs …");
-    let asked = hand.executions(runbook).await?;
+    eprintln!("Approving and running the recovery …");
+    let asked = operator.executions(runbook).await?;
     region.expect_restores(volumes)?;
     for execution in &asked {
         let approved = execution.incident.contains("alarm/");
-        hand.decide(&execution.id, approved).await?;
+        operator.decide(&execution.id, approved).await?;
     }
     region.wait_until_idle()?;
-    let started = hand.executions_of(machine).await?;
+    let started = operator.executions_of(machine).await?;
     let recoveries = started.len();
     let execution = started
         .into_iter()
@@ -304,46 +192,46 @@ pub(crate) async fn play(
         None => None,
         Some(broken) => {
             let stopped = Stopped {
-                recovery: hand.recovery(&execution, bucket).await?,
+                recovery: operator.recovery(&execution, bucket).await?,
                 routing: region.routing()?,
             };
-            eprintln!("Something was broken: it is mended, and the recovery redriven …");
-            mend_it(region, &hand, bucket, broken, &whole_template).await?;
-            // It took hours.
+            eprintln!("Fixing the broken step and redriving the recovery …");
+            mend_it(region, &operator, bucket, broken, &whole_template).await?;
+            // The repair took hours.
             region.forget_restore_tokens()?;
-            hand.redrive(&execution).await?;
+            operator.redrive(&execution).await?;
             Some(stopped)
         }
     };
 
-    let recovered = hand.recovery(&execution, bucket).await?;
+    let recovered = operator.recovery(&execution, bucket).await?;
     if recovered.status != "SUCCEEDED" {
-        // Nothing of what follows could be played.
+        // The next steps need the recovery.
         return Err(Problem::said(format!(
-            "the recovery ended {}: {}",
+            "the recovery ended with {}: {}",
             recovered.status,
             recovered.cause.unwrap_or_default()
         )));
     }
 
-    eprintln!("More is restored by hand; one of it into the wrong zone …");
-    let server = hand.instance_for(WORKLOAD, "Server").await?;
-    let home = hand.zone_of(&server).await?;
+    eprintln!("Restoring more volumes by hand, one into the wrong zone …");
+    let server = operator.instance_for(WORKLOAD, "Server").await?;
+    let home = operator.zone_of(&server).await?;
     let elsewhere = format!("{}z", &home[..home.len() - 1]);
     let [tested_point, misplaced_point, second_point] = &by_hand_points;
-    let misplaced_job = hand.restore(misplaced_point, &elsewhere).await?;
+    let misplaced_job = operator.restore(misplaced_point, &elsewhere).await?;
     region.run_restore_test(tested_point, &home)?;
     region.wait_until_idle()?;
-    let second_job = hand.restore(second_point, &home).await?;
+    let second_job = operator.restore(second_point, &home).await?;
     region.wait_until_idle()?;
 
-    eprintln!("The event of a restore comes a second time …");
-    let first_job = hand
+    eprintln!("Sending the event of a restore a second time …");
+    let first_job = operator
         .job_of(&points[0], "-RestoreRole")
         .await?
         .ok_or_else(|| Problem::said("the recovery restored nothing"))?;
     let mut again = event(workspace, "restore-completed-ebs.json")?;
-    let made = hand.created_volume(&first_job).await?;
+    let made = operator.created_volume(&first_job).await?;
     again["resources"] = json!([points[0]]);
     again["detail"]["restoreJobId"] = json!(first_job);
     again["detail"]["recoveryPointArn"] = json!(points[0]);
@@ -352,48 +240,52 @@ pub(crate) async fn play(
     region.wait_until_idle()?;
 
     if adversity.faults.is_some() {
-        eprintln!("The faults end, and what failed for good is replayed …");
+        eprintln!("Ending the faults and replaying the failed events …");
         region.leave_in_peace()?;
     }
     if adversity.faults.is_some() || adversity.broken.is_some() {
-        hand.run(output(outputs, "ReplayFailedEventsName")?).await?;
+        operator
+            .run(output(outputs, "ReplayFailedEventsName")?)
+            .await?;
         region.wait_until_idle()?;
     }
     if adversity.unplugged {
-        eprintln!("No event comes; the schedule does …");
+        eprintln!("Waiting for the schedule instead of an event …");
         wait_for_the_schedule(region).await?;
     }
 
-    eprintln!("A drill, in a stack of its own, and its clean-up …");
+    eprintln!("Running a drill in a separate stack, and its clean-up …");
     region.expect_restores(volumes)?;
-    let drill = drill(region, &hand, machine, bucket, outputs).await?;
+    let drill = drill(region, &operator, machine, bucket, outputs).await?;
 
     let by_hand = region.invoke(
         function(&functions, "RestoreIntegratorFunction")?,
         &json!({"restoreJobId": first_job}),
     )?;
     region.wait_until_idle()?;
-    let recovery = hand.recovery(&execution, bucket).await?;
-    let started_again = match hand.start(machine, &recovery.name, &request).await {
+    let recovery = operator.recovery(&execution, bucket).await?;
+    let started_again = match operator.start(machine, &recovery.name, &request).await {
         Ok(arn) => format!("it was started: {arn}"),
         Err(code) => code,
     };
 
     let outcome = async |protected: &Protected, job: String, point: &str| {
-        let volume = hand.created_volume(&job).await?.id;
+        let volume = operator.created_volume(&job).await?.id;
         Ok::<_, Problem>(Restore {
             name: protected.name.clone(),
-            attached: hand.attachment(&volume).await?,
+            attached: operator.attachment(&volume).await?,
             job,
             volume,
             recovery_point: point.to_owned(),
-            instance: hand.instance_for(WORKLOAD, &protected.logical_id).await?,
+            instance: operator
+                .instance_for(WORKLOAD, &protected.logical_id)
+                .await?,
             device: protected.device,
         })
     };
     let mut restores = Vec::new();
     for (one, point) in protected.iter().zip(&points) {
-        let job = hand
+        let job = operator
             .job_of(point, "-RestoreRole")
             .await?
             .ok_or_else(|| Problem::said(format!("the {} was not restored", one.name)))?;
@@ -401,15 +293,15 @@ pub(crate) async fn play(
     }
     let mut restored_again = Vec::new();
     for point in &points {
-        let times = hand.restores_of(point, "-RestoreRole").await?;
+        let times = operator.restores_of(point, "-RestoreRole").await?;
         if times != 1 {
             restored_again.push((point.clone(), times));
         }
     }
 
-    eprintln!("The primary Region returns, and backs up what it has …");
+    eprintln!("Backing up again in the returned primary Region …");
     let begun_again = crate::region::now();
-    hand.back_up(&ids[..1], vault).await?;
+    operator.back_up(&ids[..1], vault).await?;
     let mut failed_back = request.clone();
     failed_back["primarySince"] = json!(begun_again.to_rfc3339());
     let returned = Returned {
@@ -421,10 +313,10 @@ pub(crate) async fn play(
         restores,
         misplaced: outcome(&misplaced, misplaced_job, misplaced_point).await?,
         second: outcome(&second, second_job, second_point).await?,
-        test_volumes: hand.test_volumes().await?,
-        items: hand.items().await?,
+        test_volumes: operator.test_volumes().await?,
+        items: operator.items().await?,
         asked,
-        executions: hand.executions(runbook).await?,
+        executions: operator.executions(runbook).await?,
         recoveries,
         stopped,
         recovery,
@@ -440,39 +332,39 @@ pub(crate) async fn play(
     })
 }
 
-/// Runs a drill to its end, and the clean-up of it.
+/// Runs a drill and its clean-up.
 async fn drill(
     region: &LocalRegion,
-    hand: &Hand<'_>,
+    operator: &Operator<'_>,
     machine: &str,
     bucket: &str,
     outputs: &BTreeMap<String, String>,
 ) -> Result<Drill, Problem> {
     let request = json!({"workload": WORKLOAD, "mode": "drill", "stack": DRILL_STACK});
-    let execution = hand
+    let execution = operator
         .start(machine, DRILL, &request)
         .await
         .map_err(|code| Problem::said(format!("the drill was refused: {code}")))?;
     region.wait_until_idle()?;
-    let clean_up = hand
+    let clean_up = operator
         .executions_of(output(outputs, "DrillCleanupStateMachineArn")?)
         .await?;
     let clean_up = match clean_up.first() {
         None => "not started".to_owned(),
-        Some(execution) => hand.recovery(execution, bucket).await?.status,
+        Some(execution) => operator.recovery(execution, bucket).await?.status,
     };
     Ok(Drill {
-        recovery: hand.recovery(&execution, bucket).await?,
+        recovery: operator.recovery(&execution, bucket).await?,
         clean_up,
-        volumes_left: hand.volumes_with("recovery:drill").await?,
-        stack_left: hand.is_there(DRILL_STACK).await,
+        volumes_left: operator.volumes_with("recovery:drill").await?,
+        stack_left: operator.is_there(DRILL_STACK).await,
     })
 }
 
-/// Breaks one step of the recovery, for good.
+/// Makes one step of the recovery fail permanently.
 async fn break_it(
     region: &LocalRegion,
-    hand: &Hand<'_>,
+    operator: &Operator<'_>,
     workspace: &Workspace,
     bucket: &str,
     broken: Broken,
@@ -483,7 +375,8 @@ async fn break_it(
     match broken {
         Broken::Stack => {
             let template = workload::broken_template(&workspace.root, volumes)?;
-            hand.upload(bucket, &format!("templates/{WORKLOAD}.yaml"), template)
+            operator
+                .upload(bucket, &format!("templates/{WORKLOAD}.yaml"), template)
                 .await
         }
         Broken::Restore => region.fail_restores(point, "Insufficient capacity", 2),
@@ -496,10 +389,10 @@ async fn break_it(
     }
 }
 
-/// Removes the cause, as people would.
+/// Fixes the cause.
 async fn mend_it(
     region: &LocalRegion,
-    hand: &Hand<'_>,
+    operator: &Operator<'_>,
     bucket: &str,
     broken: Broken,
     whole_template: &str,
@@ -507,16 +400,18 @@ async fn mend_it(
     match broken {
         Broken::Stack => {
             let key = format!("templates/{WORKLOAD}.yaml");
-            hand.upload(bucket, &key, whole_template.to_owned()).await?;
-            hand.delete_stack(WORKLOAD).await
+            operator
+                .upload(bucket, &key, whole_template.to_owned())
+                .await?;
+            operator.delete_stack(WORKLOAD).await
         }
-        // It fails as often as it was told to, and not again.
+        // The injected failures are used up.
         Broken::Restore => Ok(()),
         Broken::Function | Broken::Report => region.leave_in_peace(),
     }
 }
 
-/// Faults of every kind for the functions' calls, more than any real bad day has.
+/// Faults of all kinds for the calls of the functions, more than in any real disaster.
 fn faults(seed: u64) -> Value {
     let often = |kind: &str, probability: f64, nth: u64| json!({"kind": kind, "probability": probability, "seed": seed.wrapping_add(nth)});
     let mut delayed = often("delayed", 0.1, 5);
@@ -533,7 +428,7 @@ fn faults(seed: u64) -> Value {
     ])
 }
 
-/// Waits until the schedule has come twice from now on: one whole period lies between.
+/// Waits for two scheduled runs, so that one complete period has passed.
 async fn wait_for_the_schedule(region: &LocalRegion) -> Result<(), Problem> {
     let came = |journal: Vec<Value>| {
         let scheduled = |entry: &&Value| entry["detailType"] == "Scheduled Event";
@@ -544,7 +439,7 @@ async fn wait_for_the_schedule(region: &LocalRegion) -> Result<(), Problem> {
     while came(region.journal()?) < before + 2 {
         if begun.elapsed() > SCHEDULE_PATIENCE {
             return Err(Problem::said(
-                "the schedule did not come. Look at ReconcileDueRule in the template.",
+                "the schedule did not run. Check ReconcileDueRule in the template.",
             ));
         }
         tokio::time::sleep(std::time::Duration::from_millis(200)).await;
@@ -581,7 +476,7 @@ fn event(workspace: &Workspace, file: &str) -> Result<Value, Problem> {
     let text = std::fs::read(&path)
         .map_err(|error| Problem::new(format!("{} could not be read", path.display()), error))?;
     let mut event: Value = serde_json::from_slice(&text)
-        .map_err(|error| Problem::new(format!("{} is no JSON", path.display()), error))?;
+        .map_err(|error| Problem::new(format!("{} is not JSON", path.display()), error))?;
     event["account"] = json!(ACCOUNT);
     Ok(event)
 }

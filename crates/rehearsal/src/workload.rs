@@ -1,4 +1,4 @@
-//! The workload of the story: the example of `infra/`, and as many volumes as are asked for.
+//! The workload of the rehearsal: the example of `infra/`, with the requested number of volumes.
 
 use std::path::Path;
 
@@ -6,28 +6,34 @@ use serde_json::{Value, json};
 
 use crate::problem::Problem;
 
-/// The workload's name, and that of its stack in the recovery Region.
+/// The recovery Region of the rehearsal.
+pub(crate) const REGION: &str = "us-west-2";
+/// The primary Region, which fails in the rehearsal.
+pub(crate) const PRIMARY_REGION: &str = "us-east-1";
+/// The account of the rehearsal, from the documentation of AWS.
+pub(crate) const ACCOUNT: &str = "111122223333";
+/// The name of the workload and of its stack in the recovery Region.
 pub(crate) const WORKLOAD: &str = "shop";
-/// A workload that is only planned: its volumes claim one device.
+/// A workload that is only planned: its volumes claim the same device.
 pub(crate) const RIVALS: &str = "rivals";
 /// The stack of the drill.
 pub(crate) const DRILL_STACK: &str = "shop-drill";
-/// How many volumes more than the first three are for one instance: it has eleven names for devices.
+/// Additional volumes for each additional instance, which has eleven device names.
 const FOR_ONE_HOST: usize = 10;
 
-/// A volume that is protected in the story.
+/// A protected volume of the rehearsal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Protected {
     pub(crate) name: String,
-    /// The workload that it is a part of, which is recovered as a whole.
+    /// The workload that it belongs to.
     pub(crate) workload: Option<&'static str>,
     pub(crate) logical_id: String,
     pub(crate) device: Option<&'static str>,
     pub(crate) wave: usize,
 }
 
-/// The volumes of the workload, three at least: the server's, the group's, and one without a device
-/// name; what comes beyond them has instances of its own.
+/// The volumes of the workload, at least three: those of the server and of the group, and one without a device name.
+/// Additional volumes have additional instances.
 pub(crate) fn protected(volumes: usize) -> Vec<Protected> {
     let of = |name: &str, logical_id: &str, device, wave| Protected {
         name: name.to_owned(),
@@ -49,7 +55,7 @@ pub(crate) fn protected(volumes: usize) -> Vec<Protected> {
     all
 }
 
-/// A volume of the same stack that is restored by hand.
+/// A volume of the same stack that is restored manually.
 pub(crate) fn by_hand(name: &str, device: Option<&'static str>) -> Protected {
     Protected {
         name: name.to_owned(),
@@ -60,7 +66,7 @@ pub(crate) fn by_hand(name: &str, device: Option<&'static str>) -> Protected {
     }
 }
 
-/// Two volumes of another workload that claim one device of one instance.
+/// Two volumes of another workload that claim the same device of one instance.
 pub(crate) fn rivals() -> [Protected; 2] {
     ["first rival", "second rival"].map(|name| Protected {
         workload: Some(RIVALS),
@@ -68,7 +74,7 @@ pub(crate) fn rivals() -> [Protected; 2] {
     })
 }
 
-/// The template of the workload: the example's, with an instance more for every ten volumes beyond three.
+/// The template of the workload: that of the example, with one more instance for every ten volumes beyond three.
 pub(crate) fn template(root: &Path, volumes: usize) -> Result<String, Problem> {
     let path = root.join("infra/example-workload.yaml");
     let example = std::fs::read_to_string(&path)
@@ -86,7 +92,7 @@ pub(crate) fn template(root: &Path, volumes: usize) -> Result<String, Problem> {
     Ok(format!("{resources}{hosts}\nOutputs:\n{outputs}"))
 }
 
-/// A template that CloudFormation cannot carry out: the volume's zone is in no Region.
+/// A template that CloudFormation cannot deploy: the Availability Zone of the volume does not exist.
 pub(crate) fn broken_template(root: &Path, volumes: usize) -> Result<String, Problem> {
     let whole = template(root, volumes)?;
     let broken = "\n  Broken:\n    Type: AWS::EC2::Volume\n    Properties:\n      AvailabilityZone: nowhere-1a\n      Size: 1\n\nOutputs:\n";
@@ -104,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_volume_has_an_instance_and_none_has_too_many() {
+    fn each_volume_has_an_instance_with_at_most_11_volumes() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
         for volumes in [3, 4, 13, 14, 200] {
             let all = protected(volumes);

@@ -1,8 +1,8 @@
-//! The rehearsal itself: it passes on the project as it is, and fails when something is broken.
+//! The rehearsal itself: it passes for the unchanged project, and fails when something is broken.
 #![expect(
     clippy::print_stderr,
     clippy::unwrap_used,
-    reason = "a test program: it tells times, and fails where something is not as it must be"
+    reason = "a test program: it prints times, and panics when a check fails"
 )]
 
 use std::path::Path;
@@ -13,7 +13,7 @@ use serde_json::Value;
 fn rehearse(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_rehearsal"))
         .args(arguments)
-        // What a user's environment may hold must not lead it anywhere else.
+        // The user's environment must not redirect it.
         .env("AWS_PROFILE", "production")
         .env("AWS_ENDPOINT_URL", "http://192.0.2.1")
         .env("http_proxy", "http://192.0.2.1")
@@ -45,7 +45,7 @@ fn unmet(answer: &Value) -> Vec<&str> {
 }
 
 #[test]
-fn every_expectation_holds_and_the_time_to_attach_is_told() {
+fn meets_every_expectation_and_reports_the_time_to_attach() {
     let answer = answer(&rehearse(&["--json"]), 0);
     assert_eq!(answer["passed"], true);
     assert_eq!(unmet(&answer), [""; 0]);
@@ -58,32 +58,33 @@ fn every_expectation_holds_and_the_time_to_attach_is_told() {
     assert_eq!(times[2]["start"], "warm");
 }
 
-/// The rule for completed restores is switched off: the schedule does it all, within one period.
+/// The rule for completed restores is disabled: the schedule integrates everything within one period.
 #[test]
-fn without_any_event_every_volume_is_attached_when_the_schedule_comes() {
+fn attaches_every_volume_on_schedule_without_events() {
     let answer = answer(&rehearse(&["--json", "--unplugged"]), 0);
     assert_eq!(unmet(&answer), [""; 0]);
 }
 
-/// Throttled, refused, lost, late and broken calls, through the real programs.
+/// Throttled, rejected, lost, late and reset calls, with the real programs.
 #[test]
-fn with_faults_on_the_wire_the_end_is_the_same() {
+fn meets_every_expectation_despite_faults() {
     let answer = answer(&rehearse(&["--json", "--faults", "1"]), 0);
     assert_eq!(unmet(&answer), [""; 0]);
 }
 
-/// Each step of the recovery, broken for good: it stops and tells, and goes on when it is mended.
+/// Each step of the recovery, broken permanently: the recovery stops and notifies, and succeeds after
+/// the fix and a redrive.
 #[test]
-fn what_is_broken_stops_the_recovery_and_mended_and_redriven_it_comes_to_its_end() {
+fn recovery_with_a_broken_step_succeeds_after_fix_and_redrive() {
     for step in ["stack", "restore", "function", "report"] {
         let answer = answer(&rehearse(&["--json", "--break", step]), 0);
         assert_eq!(unmet(&answer), [""; 0], "{step}");
     }
 }
 
-/// The mistake that most public rules for this event make: restores say `status`, not `state`.
+/// A common mistake in rules for this event: restores have `status`, not `state`.
 #[test]
-fn a_rule_that_never_matches_fails_the_rehearsal() {
+fn fails_when_a_rule_never_matches() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let template = std::fs::read_to_string(root.join("template.yaml")).unwrap();
     let (before, rule) = template.split_once("\n  RestoreCompletedRule:").unwrap();
@@ -92,7 +93,7 @@ fn a_rule_that_never_matches_fails_the_rehearsal() {
         rule.replacen("status: [COMPLETED]", "state: [COMPLETED]", 1)
     );
     assert_ne!(broken, template);
-    // Otherwise restore-reconciler would integrate each volume within its minute.
+    // Otherwise restore-reconciler would integrate each volume within a minute.
     let (before, minutes) = broken.split_once("\n  ReconcileMinutes:").unwrap();
     let rarely = minutes.replacen("Default: 1\n", "Default: 30\n", 1);
     assert_ne!(rarely, minutes);
@@ -112,20 +113,20 @@ fn a_rule_that_never_matches_fails_the_rehearsal() {
     assert_eq!(answer["passed"], false);
     let unmet = unmet(&answer);
     for what in [
-        // What is planned is integrated by the state machine all the same.
-        "The volume restored by hand is attached to its instance, once",
-        "The restore of the volume restored by hand has one OpsItem, resolved",
+        // The state machine integrates the planned restores even so.
+        "the volume restored by hand is attached once to its instance",
+        "the restore of the volume restored by hand has one resolved OpsItem",
     ] {
         assert!(unmet.contains(&what), "{unmet:?}");
     }
     assert!(
-        !unmet.contains(&"The trouble with S3 has one OpsItem, open, though its events come twice"),
-        "what does not hang on the rule holds all the same: {unmet:?}"
+        !unmet.contains(&"duplicate Health events for S3 share one open OpsItem"),
+        "expectations that do not depend on the rule are met: {unmet:?}"
     );
 }
 
 #[test]
-fn what_cannot_be_played_is_said_with_the_remedy() {
+fn rejects_invalid_arguments_with_a_remedy() {
     for (arguments, expected) in [
         (&["--fast"][..], "--help"),
         (&["--break", "leg"], "stack, restore, function, report"),
@@ -140,9 +141,9 @@ fn what_cannot_be_played_is_said_with_the_remedy() {
     }
 }
 
-/// Without a terminal: no escape code, nothing of the emulator's, and progress.
+/// Without a terminal: progress, but no escape codes and no output of the local Region.
 #[test]
-fn standard_error_is_a_few_plain_lines_with_the_progress() {
+fn prints_progress_in_a_few_plain_lines_without_a_terminal() {
     let output = rehearse(&["--json"]);
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(0), "{said}");
@@ -158,7 +159,7 @@ fn standard_error_is_a_few_plain_lines_with_the_progress() {
 }
 
 #[test]
-fn a_region_that_is_kept_answers_until_it_is_ended() {
+fn kept_region_answers_until_it_is_ended() {
     let output = rehearse(&["--keep"]);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(0), "{said}");
@@ -192,7 +193,7 @@ fn a_region_that_is_kept_answers_until_it_is_ended() {
         endpoint.replace("127.0.0.1", "host.docker.internal")
     );
     drop(ended);
-    // It is no child of this process, so its end is seen from outside.
+    // It is not a child of this process, so its end is checked with `kill -0`.
     while Command::new("kill")
         .args(["-0", &pid])
         .stderr(Stdio::null())
@@ -204,7 +205,7 @@ fn a_region_that_is_kept_answers_until_it_is_ended() {
     }
 }
 
-/// Ends the process, whatever became of the test.
+/// Ends the process even if the test fails.
 struct Ended<'a>(&'a str);
 
 impl Drop for Ended<'_> {

@@ -6,9 +6,9 @@ use recovery_aws::{ResponseAdapters, load_config};
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
     let Settings { policy, topic } = recovery_lambda::start(Settings::from_variables)?;
-    let config = load_config();
-    let ports = ResponseAdapters::new(&config, topic);
-    recovery_lambda::serve(config.calls(), async |payload, _| {
+    let aws = load_config();
+    let ports = ResponseAdapters::new(&aws, topic);
+    recovery_lambda::serve(aws.calls(), async |payload, _| {
         handle(&ports, &policy, &payload).await
     })
     .await

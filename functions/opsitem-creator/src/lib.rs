@@ -1,15 +1,14 @@
-//! A restore, copy or backup job ended → it has one OpsItem.
+//! Keeps one OpsItem for each restore, copy or backup job that ended.
 
 use recovery_lambda::{SettingsError, Variables};
 
 pub use recovery_core::track::run::handle;
 
-/// The function's environment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// `DRILL_RESTORE_ROLE_ARN`: the role that drills, and nothing else, restore with.
+    /// `DRILL_RESTORE_ROLE_ARN`: the role that only drills restore with.
     pub drill_role: String,
-    /// `TOPIC_ARN`: the SNS topic for people, or `off`.
+    /// `TOPIC_ARN`: the SNS topic of the operators, or `off`.
     pub topic: Option<String>,
 }
 
@@ -20,7 +19,7 @@ impl Settings {
     /// Reads the environment.
     ///
     /// # Errors
-    /// What is missing or wrong.
+    /// All missing and invalid variables.
     pub fn from_variables(variables: Variables<'_>) -> Result<Settings, SettingsError> {
         let mut read = recovery_lambda::Settings::from(variables);
         let settings = Settings {

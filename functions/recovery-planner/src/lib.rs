@@ -1,18 +1,17 @@
-//! A workload's name → the plan of its recovery, kept in the bucket and, if small, in the answer.
+//! Makes the recovery plan of a workload, and stores it in the recovery bucket. The answer contains a small plan, too.
 //!
-//! Takes `{"workload": "…", "mode": "recover"}` from a state machine or a person; more in
+//! The input is `{"workload": "…", "mode": "recover"}`, from a state machine or a person: see
 //! [`recovery_core::plan::request`].
 
-use recovery_core::plan::run::Places;
+use recovery_core::plan::run::PlannerConfig;
 use recovery_lambda::{SettingsError, Variables};
 
 pub use recovery_core::plan::run::handle;
 
-/// The function's environment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// `VAULT_NAME` and `PLAN_BUCKET`: where recovery points are looked for and plans are kept.
-    pub places: Places,
+    /// `VAULT_NAME` and `PLAN_BUCKET`: the vault with the recovery points, and the bucket for plans.
+    pub config: PlannerConfig,
 }
 
 impl Settings {
@@ -22,11 +21,11 @@ impl Settings {
     /// Reads the environment.
     ///
     /// # Errors
-    /// Everything that is missing.
+    /// All missing and invalid variables.
     pub fn from_variables(variables: Variables<'_>) -> Result<Settings, SettingsError> {
         let mut read = recovery_lambda::Settings::from(variables);
         let settings = Settings {
-            places: Places {
+            config: PlannerConfig {
                 vault: read.required("VAULT_NAME"),
                 bucket: read.required("PLAN_BUCKET"),
             },

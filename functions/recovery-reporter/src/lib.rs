@@ -1,23 +1,22 @@
-//! A recovery that came to an end → its report, kept in the bucket, in the OpsItem, and told; before
-//! that, whether everything is attached; after it, whether the recovery goes on.
+//! Verifies a recovery, reports it, and stops the execution if it is incomplete. The report is stored in the recovery
+//! bucket and in the OpsItem, and operators are notified.
 //!
-//! Takes `{"do": "verify", "report" or "stop", …}` from a state machine or a person; more in
+//! The input is `{"do": "verify", "report" or "stop", …}`, from a state machine or a person: see
 //! [`recovery_core::report::request`].
 
 use recovery_core::report::Objectives;
-use recovery_core::report::run::Terms;
+use recovery_core::report::run::ReportConfig;
 use recovery_lambda::{SettingsError, Variables};
 
 pub use recovery_core::report::run::handle;
 
-/// The function's environment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// `PLAN_BUCKET`, `RECOVERY_TIME_TARGET_MINUTES`, `RECOVERY_POINT_TARGET_MINUTES` (or `off`) and
     /// `DRILL_RESTORE_ROLE_ARN`: the bucket of plans and reports, the RTO and RPO, and the role that
     /// drills restore with.
-    pub terms: Terms,
-    /// `TOPIC_ARN`: the SNS topic for people, or `off`.
+    pub config: ReportConfig,
+    /// `TOPIC_ARN`: the SNS topic of the operators, or `off`.
     pub topic: Option<String>,
 }
 
@@ -34,11 +33,11 @@ impl Settings {
     /// Reads the environment.
     ///
     /// # Errors
-    /// Everything that is missing or wrong.
+    /// All missing and invalid variables.
     pub fn from_variables(variables: Variables<'_>) -> Result<Settings, SettingsError> {
         let mut read = recovery_lambda::Settings::from(variables);
         let settings = Settings {
-            terms: Terms {
+            config: ReportConfig {
                 bucket: read.required("PLAN_BUCKET"),
                 objectives: Objectives {
                     rto_minutes: read.number_or_off("RECOVERY_TIME_TARGET_MINUTES"),

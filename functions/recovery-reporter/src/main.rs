@@ -6,14 +6,14 @@ use recovery_reporter::{Settings, handle};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
-    let (Settings { terms, topic }, metrics) = recovery_lambda::start(|variables| {
+    let (Settings { config, topic }, metrics) = recovery_lambda::start(|variables| {
         let settings = Settings::from_variables(variables)?;
         Ok((settings, LoggedMetrics::from_variables(variables)))
     })?;
-    let config = load_config();
-    let ports = ReportingAdapters::new(&config, terms.bucket.clone(), topic);
-    recovery_lambda::serve(config.calls(), async |payload, clock| {
-        handle(&ports, &metrics, &clock, &terms, &payload).await
+    let aws = load_config();
+    let ports = ReportingAdapters::new(&aws, config.bucket.clone(), topic);
+    recovery_lambda::serve(aws.calls(), async |payload, clock| {
+        handle(&ports, &metrics, &clock, &config, &payload).await
     })
     .await
 }

@@ -1,21 +1,19 @@
-//! A step of a plan of ARC Region switch → the whole recovery of the workload, as one execution of the
-//! state machine.
+//! Runs the recovery of the workload as one step of an ARC Region switch plan, in one execution of the state machine.
 //!
-//! Takes what a custom action Lambda block passes: `{"PlanArn": "…", "ExecutionId": "…", …}`, and what
-//! the owner adds to it: `{"action": "activate", "region": "…"}`.
+//! The input is that of a custom action Lambda block: `{"PlanArn": "…", "ExecutionId": "…", …}`. The plan may add
+//! `{"action": "activate", "region": "…"}`.
 
-use recovery_core::fail_over::run_region_switch::Recovered;
+use recovery_core::fail_over::run_region_switch::RegionSwitchConfig;
 use recovery_lambda::{SettingsError, Variables};
 
 pub use recovery_core::fail_over::run_region_switch::handle;
 
-/// The function's environment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// `STATE_MACHINE_ARN`: what recovers.
+    /// `STATE_MACHINE_ARN`: the state machine of the recovery.
     pub state_machine: String,
-    /// `RECOVERY_WORKLOAD`, and Lambda's `AWS_REGION`: what is recovered, and where.
-    pub here: Recovered,
+    /// `RECOVERY_WORKLOAD` and `AWS_REGION`.
+    pub config: RegionSwitchConfig,
 }
 
 impl Settings {
@@ -25,12 +23,12 @@ impl Settings {
     /// Reads the environment.
     ///
     /// # Errors
-    /// Everything that is missing or wrong.
+    /// All missing and invalid variables.
     pub fn from_variables(variables: Variables<'_>) -> Result<Settings, SettingsError> {
         let mut read = recovery_lambda::Settings::from(variables);
         let settings = Settings {
             state_machine: read.arn("STATE_MACHINE_ARN"),
-            here: Recovered {
+            config: RegionSwitchConfig {
                 workload: read.workload("RECOVERY_WORKLOAD"),
                 region: read.region("AWS_REGION"),
             },

@@ -7,12 +7,12 @@ use region_switch_action::{Settings, handle};
 async fn main() -> Result<(), lambda_runtime::Error> {
     let Settings {
         state_machine,
-        here,
+        config,
     } = recovery_lambda::start(Settings::from_variables)?;
-    let config = load_config();
-    let ports = StateMachine::new(&config, state_machine);
-    recovery_lambda::serve(config.calls(), async |payload, clock| {
-        handle(&ports, &clock, &here, &payload).await
+    let aws = load_config();
+    let ports = StateMachine::new(&aws, state_machine);
+    recovery_lambda::serve(aws.calls(), async |payload, clock| {
+        handle(&ports, &clock, &config, &payload).await
     })
     .await
 }

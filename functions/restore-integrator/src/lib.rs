@@ -1,24 +1,24 @@
-//! Restore completed → the volume is back on its instance.
+//! Attaches the volume of a completed restore job to its instance.
 //!
-//! Takes the event `Restore Job State Change` or, from a person or a state machine,
-//! `{"restoreJobId": "…"}`; of a drill, `{"restoreJobId": "…", "drill": {"stack": "…"}}`. A state machine
-//! adds the plan's `item`, which names the recovery point whose tags stand in for missing ones.
+//! The input is the event `Restore Job State Change` or, from a person or a state machine, `{"restoreJobId": "…"}`; for a
+//! drill, `{"restoreJobId": "…", "drill": {"stack": "…"}}`. A state machine adds the plan's `item`, which can name
+//! another recovery point with the missing tags.
 
-use recovery_core::aws::arn::Here;
+use recovery_core::aws::arn::Scope;
 use recovery_core::error::Error;
 use recovery_core::event::backup;
-use recovery_core::integrate::run::{Domain, integrate};
+use recovery_core::integrate::skip::Ownership;
+use recovery_core::integrate::volume::run::integrate;
 use recovery_core::outcome::Outcome;
 use recovery_core::ports::{Clock, IntegrationPorts};
 use recovery_lambda::{SettingsError, Variables};
 use serde_json::Value;
 
-/// The function's environment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// `ACCOUNT_ID` and `AWS_REGION`, where this system runs; and `DRILL_RESTORE_ROLE_ARN`.
-    pub domain: Domain,
-    /// `TOPIC_ARN`: the SNS topic for people, or `off`.
+    /// `ACCOUNT_ID`, `AWS_REGION` and `DRILL_RESTORE_ROLE_ARN`.
+    pub ownership: Ownership,
+    /// `TOPIC_ARN`: the SNS topic of the operators, or `off`.
     pub topic: Option<String>,
 }
 
@@ -30,12 +30,12 @@ impl Settings {
     /// Reads the environment.
     ///
     /// # Errors
-    /// Everything that is missing.
+    /// All missing and invalid variables.
     pub fn from_variables(variables: Variables<'_>) -> Result<Settings, SettingsError> {
         let mut read = recovery_lambda::Settings::from(variables);
         let settings = Settings {
-            domain: Domain {
-                here: Here {
+            ownership: Ownership {
+                scope: Scope {
                     account: read.account("ACCOUNT_ID"),
                     region: read.region("AWS_REGION"),
                 },
@@ -47,18 +47,18 @@ impl Settings {
     }
 }
 
-/// Integrates what the restore job in `payload` made.
+/// Integrates the restored resource of the restore job in `payload`.
 ///
 /// # Errors
-/// [`Error::Permanent`] for input that cannot be read, and those of [`integrate`].
+/// [`Error::Permanent`] for invalid input, and those of [`integrate`].
 pub async fn handle(
     ports: &impl IntegrationPorts,
     clock: &impl Clock,
-    domain: &Domain,
+    ownership: &Ownership,
     payload: &Value,
 ) -> Result<Outcome, Error> {
     match backup::restore_to_integrate(payload)? {
-        Ok(restore) => integrate(ports, clock, domain, restore).await,
+        Ok(restore) => integrate(ports, clock, ownership, restore).await,
         Err(reason) => Ok(Outcome::ignored(reason)),
     }
 }

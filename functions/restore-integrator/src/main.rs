@@ -5,11 +5,11 @@ use restore_integrator::{Settings, handle};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
-    let Settings { domain, topic } = recovery_lambda::start(Settings::from_variables)?;
-    let config = load_config();
-    let ports = IntegrationAdapters::new(&config, topic);
-    recovery_lambda::serve(config.calls(), async |payload, clock| {
-        handle(&ports, &clock, &domain, &payload).await
+    let Settings { ownership, topic } = recovery_lambda::start(Settings::from_variables)?;
+    let aws = load_config();
+    let ports = IntegrationAdapters::new(&aws, topic);
+    recovery_lambda::serve(aws.calls(), async |payload, clock| {
+        handle(&ports, &clock, &ownership, &payload).await
     })
     .await
 }

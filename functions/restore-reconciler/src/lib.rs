@@ -1,33 +1,32 @@
-//! Every minute, unless set otherwise: each restore of late whose volume is not attached is led through its
-//! integration, whether or not an event told of it.
+//! Integrates each recent restore whose volume is not attached, whether or not its event arrived. Runs every minute by
+//! default.
 //!
-//! Takes the event of its schedule; nothing in it matters but where it comes from.
+//! The input is the event of its schedule. Only its source is used.
 
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use recovery_core::aws::arn::Here;
+use recovery_core::aws::arn::Scope;
 use recovery_core::error::Error;
 use recovery_core::event;
-use recovery_core::integrate::run::Domain;
-use recovery_core::integrate::run_reconcile::{Horizon, reconcile};
+use recovery_core::integrate::run_reconcile::{LookbackWindow, reconcile};
+use recovery_core::integrate::skip::Ownership;
 use recovery_core::outcome::Outcome;
-use recovery_core::ports::{Clock, ReconciliationPorts};
+use recovery_core::ports::{Clock, IntegrationPorts};
 use recovery_lambda::{SettingsError, Variables};
 use serde_json::Value;
 
 /// `source` of the events of EventBridge's own schedules.
 const SCHEDULE: &str = "aws.events";
 
-/// The function's environment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// `ACCOUNT_ID` and `AWS_REGION`, where this system runs; and `DRILL_RESTORE_ROLE_ARN`.
-    pub domain: Domain,
-    /// `TOPIC_ARN`: the SNS topic for people, or `off`.
+    /// `ACCOUNT_ID`, `AWS_REGION` and `DRILL_RESTORE_ROLE_ARN`.
+    pub ownership: Ownership,
+    /// `TOPIC_ARN`: the SNS topic of the operators, or `off`.
     pub topic: Option<String>,
     /// `LOOKBACK_HOURS`, `PATIENCE_MINUTES` and `RECONCILE_MINUTES`.
-    pub horizon: Horizon,
+    pub window: LookbackWindow,
 }
 
 impl Settings {
@@ -44,19 +43,19 @@ impl Settings {
     /// Reads the environment.
     ///
     /// # Errors
-    /// Everything that is missing or wrong.
+    /// All missing and invalid variables.
     pub fn from_variables(variables: Variables<'_>) -> Result<Settings, SettingsError> {
         let mut read = recovery_lambda::Settings::from(variables);
         let settings = Settings {
-            domain: Domain {
-                here: Here {
+            ownership: Ownership {
+                scope: Scope {
                     account: read.account("ACCOUNT_ID"),
                     region: read.region("AWS_REGION"),
                 },
                 drill_role: read.arn("DRILL_RESTORE_ROLE_ARN"),
             },
             topic: read.topic_or_off("TOPIC_ARN"),
-            horizon: Horizon {
+            window: LookbackWindow {
                 lookback: TimeDelta::hours(read.required_number("LOOKBACK_HOURS", 1..=720)),
                 patience: TimeDelta::minutes(read.required_number("PATIENCE_MINUTES", 1..=1440)),
                 interval: Duration::from_mins(
@@ -69,20 +68,20 @@ impl Settings {
     }
 }
 
-/// Reconciles the restores of late, when the schedule says so.
+/// Reconciles the recent restores.
 ///
 /// # Errors
-/// [`Error::Permanent`] for input that is no event, and those of [`reconcile`].
+/// [`Error::Permanent`] for input that is not an event, and those of [`reconcile`].
 pub async fn handle(
-    ports: &impl ReconciliationPorts,
+    ports: &impl IntegrationPorts,
     clock: &impl Clock,
-    domain: &Domain,
-    horizon: Horizon,
+    ownership: &Ownership,
+    window: LookbackWindow,
     payload: &Value,
 ) -> Result<Outcome, Error> {
     let event = event::parse(payload)?;
     if event.source != SCHEDULE {
         return Ok(Outcome::ignored("source"));
     }
-    reconcile(ports, clock, domain, horizon).await
+    reconcile(ports, clock, ownership, window).await
 }

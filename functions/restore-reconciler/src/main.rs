@@ -6,14 +6,14 @@ use restore_reconciler::{Settings, handle};
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
     let Settings {
-        domain,
+        ownership,
         topic,
-        horizon,
+        window,
     } = recovery_lambda::start(Settings::from_variables)?;
-    let config = load_config();
-    let ports = IntegrationAdapters::new(&config, topic);
-    recovery_lambda::serve(config.calls(), async |payload, clock| {
-        handle(&ports, &clock, &domain, horizon, &payload).await
+    let aws = load_config();
+    let ports = IntegrationAdapters::new(&aws, topic);
+    recovery_lambda::serve(aws.calls(), async |payload, clock| {
+        handle(&ports, &clock, &ownership, window, &payload).await
     })
     .await
 }

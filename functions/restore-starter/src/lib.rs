@@ -1,20 +1,17 @@
-//! One planned restore → AWS Backup restores it, in the Availability Zone of its target.
+//! Starts the restore job of one planned item, in the Availability Zone of its target.
 //!
-//! Takes `{"planHash": "…", "mode": "…", "item": {…}, "execution": {"name": "…", "startedAt": "…"}}`
-//! from a state machine or a person, with an item of a plan as `recovery-planner` makes it, and the
-//! execution that the restore belongs to.
+//! The input is `{"planHash": "…", "mode": "…", "item": {…}, "execution": {"name": "…", "startedAt": "…"}}`, from a state
+//! machine or a person, with an item of a plan of `recovery-planner` and the execution that the restore belongs to.
 
-use recovery_core::restore::run::Means;
+use recovery_core::restore::run::RestoreConfig;
 use recovery_lambda::{SettingsError, Variables};
 
 pub use recovery_core::restore::run::handle;
 
-/// The function's environment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// `VAULT_NAME`, `RESTORE_ROLE_ARN`, `DRILL_RESTORE_ROLE_ARN` and `RESTORE_KEY_ARN` (or `off`): from
-    /// where, as whom and under which key restores are made.
-    pub means: Means,
+    /// `VAULT_NAME`, `RESTORE_ROLE_ARN`, `DRILL_RESTORE_ROLE_ARN` and `RESTORE_KEY_ARN` (or `off`).
+    pub config: RestoreConfig,
     /// `PLAN_BUCKET`: where restore jobs are recorded.
     pub bucket: String,
 }
@@ -32,11 +29,11 @@ impl Settings {
     /// Reads the environment.
     ///
     /// # Errors
-    /// Everything that is missing or wrong.
+    /// All missing and invalid variables.
     pub fn from_variables(variables: Variables<'_>) -> Result<Settings, SettingsError> {
         let mut read = recovery_lambda::Settings::from(variables);
         let settings = Settings {
-            means: Means {
+            config: RestoreConfig {
                 vault: read.required("VAULT_NAME"),
                 role: read.arn("RESTORE_ROLE_ARN"),
                 drill_role: read.arn("DRILL_RESTORE_ROLE_ARN"),

@@ -5,11 +5,11 @@ use restore_starter::{Settings, handle};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
-    let Settings { means, bucket } = recovery_lambda::start(Settings::from_variables)?;
-    let config = load_config();
-    let ports = StartingAdapters::new(&config, bucket);
-    recovery_lambda::serve(config.calls(), async |payload, _| {
-        handle(&ports, &means, &payload).await
+    let Settings { config, bucket } = recovery_lambda::start(Settings::from_variables)?;
+    let aws = load_config();
+    let ports = StartingAdapters::new(&aws, bucket);
+    recovery_lambda::serve(aws.calls(), async |payload, _| {
+        handle(&ports, &config, &payload).await
     })
     .await
 }

@@ -1,8 +1,9 @@
-//! Restore test completed → AWS Backup and people know whether what it made is what was promised.
+//! Compares the volume of a completed restore test with its recovery point. Reports the result to AWS Backup, and notifies
+//! operators of a failure.
 //!
-//! Takes the event `Restore Job State Change` or, from a person, `{"restoreJobId": "…"}`.
+//! The input is the event `Restore Job State Change` or, from a person, `{"restoreJobId": "…"}`.
 
-use recovery_core::aws::arn::Here;
+use recovery_core::aws::arn::Scope;
 use recovery_core::error::Error;
 use recovery_core::event::backup;
 use recovery_core::outcome::Outcome;
@@ -11,12 +12,11 @@ use recovery_core::restore::run_test_validation::validate;
 use recovery_lambda::{SettingsError, Variables};
 use serde_json::Value;
 
-/// The function's environment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// `ACCOUNT_ID` and `AWS_REGION`: where this system runs.
-    pub here: Here,
-    /// `TOPIC_ARN`: the SNS topic for people, or `off`.
+    /// `ACCOUNT_ID` and `AWS_REGION`.
+    pub scope: Scope,
+    /// `TOPIC_ARN`: the SNS topic of the operators, or `off`.
     pub topic: Option<String>,
 }
 
@@ -27,11 +27,11 @@ impl Settings {
     /// Reads the environment.
     ///
     /// # Errors
-    /// Everything that is missing.
+    /// All missing and invalid variables.
     pub fn from_variables(variables: Variables<'_>) -> Result<Settings, SettingsError> {
         let mut read = recovery_lambda::Settings::from(variables);
         let settings = Settings {
-            here: Here {
+            scope: Scope {
                 account: read.account("ACCOUNT_ID"),
                 region: read.region("AWS_REGION"),
             },
@@ -41,18 +41,18 @@ impl Settings {
     }
 }
 
-/// Validates what the restore job in `payload` made, if a restore test started it.
+/// Validates the restored resource of the restore job in `payload`, if a restore test started it.
 ///
 /// # Errors
-/// [`Error::Permanent`] for input that cannot be read, and those of [`validate`].
+/// [`Error::Permanent`] for invalid input, and those of [`validate`].
 pub async fn handle(
     ports: &impl ValidationPorts,
     clock: &impl Clock,
-    here: &Here,
+    scope: &Scope,
     payload: &Value,
 ) -> Result<Outcome, Error> {
     match backup::completed_restore(payload)? {
-        Ok(job) => validate(ports, clock, here, job).await,
+        Ok(job) => validate(ports, clock, scope, job).await,
         Err(reason) => Ok(Outcome::ignored(reason)),
     }
 }

@@ -1,6 +1,6 @@
-//! A recovery that stands → the routing controls send the traffic to it.
+//! Fails over: sets the routing controls so that the recovery Region gets the traffic.
 //!
-//! The state machine's hook to fail over, where the template has routing controls. Takes
+//! The state machine invokes it if the template has routing controls. The input is
 //! `{"workload": "…", "mode": "recover", "execution": {"name": "…"}}`.
 
 use recovery_core::aws::routing_control::{CONTROLS_AT_ONCE, ClusterEndpoint, RoutingControl};
@@ -9,11 +9,9 @@ use recovery_lambda::{SettingsError, Variables};
 
 pub use recovery_core::fail_over::run::handle;
 
-/// The function's environment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// `CLUSTER_ENDPOINTS`, `ROUTING_CONTROLS_ON` and `ROUTING_CONTROLS_OFF`: through which endpoints
-    /// which controls are set.
+    /// `CLUSTER_ENDPOINTS`, `ROUTING_CONTROLS_ON` and `ROUTING_CONTROLS_OFF`.
     pub routing: Routing,
 }
 
@@ -28,7 +26,7 @@ impl Settings {
     /// Reads the environment.
     ///
     /// # Errors
-    /// Everything that is missing or wrong.
+    /// All missing and invalid variables.
     pub fn from_variables(variables: Variables<'_>) -> Result<Settings, SettingsError> {
         let mut read = recovery_lambda::Settings::from(variables);
         let endpoints = read.required_list(
@@ -54,7 +52,7 @@ impl Settings {
         match Routing::new(endpoints, on, off) {
             Some(routing) => read.complete(Settings { routing }),
             None => Err(read.with_problem(&format!(
-                "ROUTING_CONTROLS_ON and ROUTING_CONTROLS_OFF must name from 1 to {CONTROLS_AT_ONCE} routing controls together, each once, and CLUSTER_ENDPOINTS an endpoint"
+                "ROUTING_CONTROLS_ON and ROUTING_CONTROLS_OFF together must name 1 to {CONTROLS_AT_ONCE} routing controls, each once, and CLUSTER_ENDPOINTS at least one endpoint"
             ))),
         }
     }
@@ -82,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn controls_may_be_off_on_either_side_and_not_on_both() {
+    fn accepts_controls_on_either_side_but_requires_one() {
         let both = read(ENDPOINTS, WEST, EAST).unwrap().routing;
         assert_eq!((both.endpoints.len(), both.wanted.len()), (2, 2));
         assert_eq!(
@@ -96,14 +94,14 @@ mod tests {
         for (on, off) in [("off", "off"), (WEST, WEST)] {
             let error = read(ENDPOINTS, on, off).unwrap_err();
             assert!(
-                error.contains("from 1 to 10 routing controls together, each once"),
+                error.contains("together must name 1 to 10 routing controls, each once"),
                 "{error}"
             );
         }
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
+    fn names_invalid_settings() {
         let error = read("us-east-1", "control", "off").unwrap_err();
         for part in [
             "CLUSTER_ENDPOINTS contains us-east-1, but must be region=https://…",

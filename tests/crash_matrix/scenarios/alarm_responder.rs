@@ -1,4 +1,4 @@
-//! Alarms: the beginning, the end and the next beginning of an incident.
+//! Alarms: the beginning, the end and the recurrence of an incident.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use recovery_core::detect::{Policy, Response};
@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 
 use crate::crash_matrix::scenario::{Function, Scenario, Tolerance};
 
-use super::{at_the_quota, having_heard, not_tracking, recovering, watching};
+use super::{all_responses, at_the_quota, notify_and_recover, track_and_notify, world_after};
 
-/// Every file that is answered, and the outcome.
+/// Every file that the function handles, and its outcome.
 const FILES: &[(&str, &str)] = &[
     ("alarm-metric", "responded"),
     ("alarm-metric-new", "responded"),
@@ -26,34 +26,34 @@ const FILES: &[(&str, &str)] = &[
     ("alarm-metric-ok", "resolved"),
     ("alarm-heartbeat-silent-ok", "resolved"),
     ("alarm-signals-agree-ok", "resolved"),
-    // No rule lets these through; alarm-responder takes every alarm that arrives.
+    // No rule matches these; alarm-responder handles every alarm that arrives.
     ("alarm-metric-other-name", "responded"),
     ("alarm-of-this-stack", "responded"),
 ];
 
-/// What was heard of before, and what is heard of then.
-const AFTER: &[(&str, &[&str], &str, &str)] = &[
-    ("end", &["alarm-metric"], "alarm-metric-ok", "resolved"),
+/// Name, earlier events, event, outcome.
+const SEQUENCES: &[(&str, &[&str], &str, &str)] = &[
+    ("ok", &["alarm-metric"], "alarm-metric-ok", "resolved"),
     (
-        "end-of-silence",
+        "heartbeats-resumed",
         &["alarm-heartbeat-silent"],
         "alarm-heartbeat-silent-ok",
         "resolved",
     ),
     (
-        "end-of-a-recovery",
+        "ok-after-recovery-started",
         &["alarm-signals-agree"],
         "alarm-signals-agree-ok",
         "resolved",
     ),
     (
-        "joins-another-incident",
+        "related-to-one-incident",
         &["health-multiple-services"],
         "alarm-composite",
         "responded",
     ),
     (
-        "joins-several-incidents",
+        "related-to-several-incidents",
         &["health-multiple-services", "alarm-heartbeat-silent"],
         "alarm-signals-agree",
         "responded",
@@ -67,7 +67,7 @@ fn of(
     file: &'static str,
     leads_to: &'static str,
 ) -> Scenario {
-    let world = having_heard(&policy, before);
+    let world = world_after(&policy, before);
     let function = Function::AlarmResponder(policy);
     Scenario::new(function, name, file, leads_to, world)
 }
@@ -77,47 +77,53 @@ pub(super) fn scenarios() -> Vec<Scenario> {
     const OVER: &str = "alarm-signals-agree-ok";
     let only = |response: Response| Policy {
         responses: vec![response],
-        ..recovering()
+        ..all_responses()
     };
     let quiet = Policy {
         responses: vec![Response::Track, Response::Recover],
-        ..recovering()
+        ..all_responses()
     };
     let mut scenarios: Vec<Scenario> = FILES
         .iter()
-        .map(|(file, leads_to)| of(file, recovering(), &[], file, leads_to).briefly())
+        .map(|(file, leads_to)| of(file, all_responses(), &[], file, leads_to).briefly())
         .collect();
     scenarios.extend(
-        AFTER
-            .iter()
-            .map(|(name, before, file, leads_to)| of(name, recovering(), before, file, leads_to)),
+        SEQUENCES.iter().map(|(name, before, file, leads_to)| {
+            of(name, all_responses(), before, file, leads_to)
+        }),
     );
     scenarios.extend([
-        at_the_quota(of("at-the-quota", recovering(), &[], AGREE, "responded")),
+        at_the_quota(of("at-the-quota", all_responses(), &[], AGREE, "responded")),
         of(
-            "alarm-after-its-end",
-            recovering(),
+            "alarm-after-its-ok",
+            all_responses(),
             &[OVER],
             AGREE,
             "responded",
         )
-        .tolerating(Tolerance::TellsMore),
-        // The same change is told once, before its suppressor was waited for or after.
+        .tolerating(Tolerance::NotifiesMore),
+        // The same change is notified once, before or after the wait for its suppressor.
         of(
-            "wait-that-is-over",
-            recovering(),
+            "suppressor-wait-ended",
+            all_responses(),
             &["alarm-composite-suppressed"],
             "alarm-composite",
             "responded",
         )
-        .tolerating(Tolerance::TellsMore),
-        of("recover", recovering(), &[], AGREE, "responded"),
-        of("metric", recovering(), &[], "alarm-metric", "responded"),
-        of("end-that-comes-first", recovering(), &[], OVER, "resolved"),
-        of("without-runbook", watching(), &[], AGREE, "responded"),
+        .tolerating(Tolerance::NotifiesMore),
+        of("recover", all_responses(), &[], AGREE, "responded"),
+        of("metric", all_responses(), &[], "alarm-metric", "responded"),
+        of("ok-first", all_responses(), &[], OVER, "resolved"),
         of(
-            "without-runbook-end",
-            watching(),
+            "without-runbook",
+            track_and_notify(),
+            &[],
+            AGREE,
+            "responded",
+        ),
+        of(
+            "without-runbook-ok",
+            track_and_notify(),
             &[AGREE],
             OVER,
             "resolved",
@@ -130,59 +136,65 @@ pub(super) fn scenarios() -> Vec<Scenario> {
             AGREE,
             "responded",
         ),
-        of("without-item", not_tracking(), &[], AGREE, "responded"),
         of(
-            "without-message",
+            "without-ops-item",
+            notify_and_recover(),
+            &[],
+            AGREE,
+            "responded",
+        ),
+        of(
+            "without-notification-after-ok",
             quiet.clone(),
             &[OVER],
             AGREE,
             "responded",
         ),
-        of("without-message-new", quiet, &[], AGREE, "responded"),
+        of("without-notification", quiet, &[], AGREE, "responded"),
         of(
             "delivered-before",
-            recovering(),
+            all_responses(),
             &[AGREE],
             AGREE,
             "responded",
         ),
         of(
-            "resolved-by-a-person",
-            recovering(),
+            "resolved-by-a-user",
+            all_responses(),
             &[AGREE],
             AGREE,
             "responded",
         )
         .given(|world| world.state().items[0].item.status = Status::Resolved),
-        // Flapping: within the hour it is the same incident.
+        // Flapping: within an hour it is the same incident.
         of(
-            "again-within-the-hour",
-            recovering(),
+            "again-within-an-hour",
+            all_responses(),
             &[AGREE, OVER],
             AGREE,
             "responded",
         )
         .with(|event| move_by(event, TimeDelta::minutes(120))),
-        // And later it is another one, with a recovery of its own.
+        // Later it is another incident with another recovery.
         of(
             "again-the-next-day",
-            recovering(),
+            all_responses(),
             &[AGREE, OVER],
             AGREE,
             "responded",
         )
         .with(|event| move_by(event, TimeDelta::days(1))),
         of(
-            "old-news-of-the-incident-before",
-            recovering(),
+            "outdated-ok-of-the-previous-incident",
+            all_responses(),
             &[AGREE, OVER],
             OVER,
             "resolved",
         )
         .given(the_next_day),
         of(
-            "ok-that-ends-nothing",
-            recovering(),
+            "ok-without-an-incident",
+            all_responses(),
             &[],
             "alarm-metric-ok",
             "ignored/no-incident",
@@ -192,21 +204,21 @@ pub(super) fn scenarios() -> Vec<Scenario> {
     scenarios
 }
 
-/// The event as if the alarm had changed its state so much later.
+/// Moves the times of the alarm's states.
 fn move_by(event: &mut Value, by: TimeDelta) {
     for state in ["state", "previousState"] {
         let time = &mut event["detail"][state]["timestamp"];
         let told: DateTime<Utc> = time
             .as_str()
             .and_then(date)
-            .expect("the event file says when");
+            .expect("the event file has the time");
         *time = json!((told + by).format("%Y-%m-%dT%H:%M:%S%.3f+0000").to_string());
     }
 }
 
-/// The alarm is there again, as an incident of its own.
+/// The alarm occurs again on the next day, as another incident.
 fn the_next_day(world: &World) {
-    let scenario = of("", recovering(), &[], "alarm-signals-agree", "")
+    let scenario = of("", all_responses(), &[], "alarm-signals-agree", "")
         .with(|event| move_by(event, TimeDelta::days(1)));
     let ports = crate::support::disturbed::Disturbed::not(world);
     crate::support::disturbed::finish(scenario.deliver(&ports)).expect("nothing goes wrong");

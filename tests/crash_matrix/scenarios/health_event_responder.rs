@@ -1,13 +1,15 @@
-//! Messages of AWS Health: the first of an incident, later ones, its end, in every order.
+//! Messages of AWS Health: the first of an incident, later ones and its end, in every order.
 
 use recovery_core::detect::{Policy, Response};
 use serde_json::json;
 
 use crate::crash_matrix::scenario::{Function, Scenario, Tolerance};
 
-use super::{at_the_quota, having_heard, in_china, not_tracking, recovering, watching};
+use super::{
+    all_responses, at_the_quota, in_china, notify_and_recover, track_and_notify, world_after,
+};
 
-/// Every file that is answered, and the outcome.
+/// Every file that the function handles, and its outcome.
 const FILES: &[(&str, &str)] = &[
     ("health-issue-s3-get", "responded"),
     ("health-issue-s3-get-backup-region", "responded"),
@@ -30,7 +32,7 @@ const FILES: &[(&str, &str)] = &[
     ("health-multiple-services-paged-2", "responded"),
     ("health-multiple-services-short-arn", "responded"),
     ("health-multiple-services-wrong-weekday", "responded"),
-    // No rule lets these through by default; the parameter that lists services can.
+    // No rule matches these by default; the parameter with the services can change that.
     ("health-issue-ec2-operational", "responded"),
     ("health-issue-ec2-one-instance-without-scope", "responded"),
     ("health-issue-ec2-api", "resolved"),
@@ -41,8 +43,8 @@ const FILES: &[(&str, &str)] = &[
     ("health-issue-risk-credentials", "responded"),
 ];
 
-/// What was heard of before, and what is heard of then.
-const AFTER: &[(&str, &[&str], &str, &str)] = &[
+/// Name, earlier events, event, outcome.
+const SEQUENCES: &[(&str, &[&str], &str, &str)] = &[
     (
         "second-message",
         &["health-issue-s3-get"],
@@ -56,13 +58,13 @@ const AFTER: &[(&str, &[&str], &str, &str)] = &[
         "responded",
     ),
     (
-        "end",
+        "closed",
         &["health-issue-s3-get"],
         "health-issue-s3-get-closed",
         "resolved",
     ),
     (
-        "end-after-two-messages",
+        "closed-after-two-messages",
         &["health-issue-s3-get", "health-issue-s3-get-updated"],
         "health-issue-s3-get-closed",
         "resolved",
@@ -86,19 +88,19 @@ const AFTER: &[(&str, &[&str], &str, &str)] = &[
         "responded",
     ),
     (
-        "end-of-a-recovery",
+        "closed-after-recovery-started",
         &["health-multiple-services"],
         "health-multiple-services-closed",
         "resolved",
     ),
     (
-        "joins-another-incident",
+        "related-to-one-incident",
         &["alarm-composite"],
         "health-multiple-services",
         "responded",
     ),
     (
-        "joins-several-incidents",
+        "related-to-several-incidents",
         &[
             "alarm-composite",
             "alarm-heartbeat-silent",
@@ -116,7 +118,7 @@ fn of(
     file: &'static str,
     leads_to: &'static str,
 ) -> Scenario {
-    let world = having_heard(&policy, before);
+    let world = world_after(&policy, before);
     let function = Function::HealthEventResponder(policy);
     Scenario::new(function, name, file, leads_to, world)
 }
@@ -125,16 +127,16 @@ pub(super) fn scenarios() -> Vec<Scenario> {
     const WHOLE: &str = "health-multiple-services";
     let only = |response: Response| Policy {
         responses: vec![response],
-        ..recovering()
+        ..all_responses()
     };
     let mut scenarios: Vec<Scenario> = FILES
         .iter()
-        .map(|(file, leads_to)| of(file, recovering(), &[], file, leads_to).briefly())
+        .map(|(file, leads_to)| of(file, all_responses(), &[], file, leads_to).briefly())
         .collect();
     scenarios.extend(
-        AFTER
-            .iter()
-            .map(|(name, before, file, leads_to)| of(name, recovering(), before, file, leads_to)),
+        SEQUENCES.iter().map(|(name, before, file, leads_to)| {
+            of(name, all_responses(), before, file, leads_to)
+        }),
     );
     scenarios.extend([
         of(
@@ -145,25 +147,31 @@ pub(super) fn scenarios() -> Vec<Scenario> {
             "responded",
         ),
         of(
-            "trouble-after-its-end",
-            recovering(),
+            "open-after-closed",
+            all_responses(),
             &["health-issue-s3-get-closed"],
             "health-issue-s3-get",
             "responded",
         )
-        .tolerating(Tolerance::TellsAndStartsMore),
-        of("recover", recovering(), &[], WHOLE, "responded"),
+        .tolerating(Tolerance::NotifiesAndStartsMore),
+        of("recover", all_responses(), &[], WHOLE, "responded"),
         of(
-            "end-that-comes-first",
-            recovering(),
+            "closed-first",
+            all_responses(),
             &[],
             "health-issue-s3-get-closed",
             "resolved",
         ),
-        of("without-runbook", watching(), &[], WHOLE, "responded"),
         of(
-            "without-runbook-end",
-            watching(),
+            "without-runbook",
+            track_and_notify(),
+            &[],
+            WHOLE,
+            "responded",
+        ),
+        of(
+            "without-runbook-closed",
+            track_and_notify(),
             &["health-issue-s3-get"],
             "health-issue-s3-get-closed",
             "resolved",
@@ -183,25 +191,37 @@ pub(super) fn scenarios() -> Vec<Scenario> {
             WHOLE,
             "responded",
         ),
-        of("without-item", not_tracking(), &[], WHOLE, "responded"),
-        of("recovery-region", recovering(), &[], WHOLE, "responded")
+        of(
+            "without-ops-item",
+            notify_and_recover(),
+            &[],
+            WHOLE,
+            "responded",
+        ),
+        of("recovery-region", all_responses(), &[], WHOLE, "responded")
             .with(|event| event["detail"]["eventRegion"] = json!("us-west-2")),
-        at_the_quota(of("at-the-quota", recovering(), &[], WHOLE, "responded")),
+        at_the_quota(of("at-the-quota", all_responses(), &[], WHOLE, "responded")),
         at_the_quota(of(
-            "end-at-the-quota",
-            recovering(),
+            "closed-at-the-quota",
+            all_responses(),
             &[],
             "health-issue-s3-get-closed",
             "responded",
         )),
         at_the_quota(of(
-            "end-of-an-incident-before-the-quota",
-            recovering(),
+            "closed-incident-from-before-the-quota",
+            all_responses(),
             &[WHOLE],
             "health-multiple-services-closed",
             "resolved",
         )),
-        resources(of("with-resources", recovering(), &[], WHOLE, "responded")),
+        resources(of(
+            "with-resources",
+            all_responses(),
+            &[],
+            WHOLE,
+            "responded",
+        )),
     ]);
     scenarios
 }

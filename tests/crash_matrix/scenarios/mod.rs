@@ -45,7 +45,7 @@ pub(super) static SCENARIOS: LazyLock<Vec<Scenario>> = LazyLock::new(|| {
     .collect()
 });
 
-/// Every file of `events/` delivered to every function, in a world where it finds what it needs.
+/// Every file of `events/` delivered to every function, in a world with the resources that it needs.
 pub(super) fn any_event() -> Vec<Scenario> {
     events()
         .keys()
@@ -53,7 +53,7 @@ pub(super) fn any_event() -> Vec<Scenario> {
             let policy = if file.ends_with("aws-cn") {
                 in_china()
             } else {
-                recovering()
+                all_responses()
             };
             [
                 Function::RestoreIntegrator,
@@ -83,16 +83,15 @@ fn restored(file: &str) -> World {
     }
 }
 
-/// OpsCenter's quota lets no OpsItem be created. Nothing records then that people were told: each
-/// delivery tells them.
+/// The quota of OpsItems is used up. Nothing records notifications then: each delivery notifies.
 fn at_the_quota(scenario: Scenario) -> Scenario {
     scenario
         .given(|world| world.state().ops_item_quota_reached = true)
-        .tolerating(Tolerance::NothingRecorded)
+        .tolerating(Tolerance::NotRecorded)
 }
 
-/// Track and notify, as the template's defaults say.
-fn watching() -> Policy {
+/// Track and notify: the template's default.
+fn track_and_notify() -> Policy {
     Policy {
         primary_region: "us-east-1".to_owned(),
         recovery_region: "us-west-2".to_owned(),
@@ -102,34 +101,34 @@ fn watching() -> Policy {
     }
 }
 
-/// Everything.
-fn recovering() -> Policy {
+/// Track, notify and recover.
+fn all_responses() -> Policy {
     Policy {
         responses: vec![Response::Track, Response::Notify, Response::Recover],
         runbook: Some("StartRegionRecovery".to_owned()),
-        ..watching()
+        ..track_and_notify()
     }
 }
 
-/// Everything, in the Regions of China.
+/// All responses, in the Regions of China.
 fn in_china() -> Policy {
     Policy {
         primary_region: "cn-north-1".to_owned(),
         recovery_region: "cn-northwest-1".to_owned(),
-        ..recovering()
+        ..all_responses()
     }
 }
 
-/// Everything but to keep an OpsItem.
-fn not_tracking() -> Policy {
+/// All responses except an OpsItem.
+fn notify_and_recover() -> Policy {
     Policy {
         responses: vec![Response::Notify, Response::Recover],
-        ..recovering()
+        ..all_responses()
     }
 }
 
-/// Has these delivered to the functions of their rules.
-fn hear(world: &World, policy: &Policy, files: &[&str]) {
+/// Delivers these events to the functions of their rules.
+fn deliver_all(world: &World, policy: &Policy, files: &[&str]) {
     for file in files {
         let event = event(file);
         let ports = Disturbed::not(world);
@@ -144,9 +143,9 @@ fn hear(world: &World, policy: &Policy, files: &[&str]) {
 
 use ::health_event_responder::handle as health_event_responder_handle;
 
-/// The world in which these were heard.
-fn having_heard(policy: &Policy, files: &[&str]) -> World {
+/// The world after these events.
+fn world_after(policy: &Policy, files: &[&str]) -> World {
     let world = World::new();
-    hear(&world, policy, files);
+    deliver_all(&world, policy, files);
     world
 }

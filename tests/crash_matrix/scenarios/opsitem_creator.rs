@@ -1,4 +1,4 @@
-//! Each kind of job and each of its ends.
+//! Each kind of job and each of its final states.
 
 use recovery_core::fakes::World;
 use serde_json::json;
@@ -9,7 +9,7 @@ use crate::support::restored::integrate;
 
 use super::{at_the_quota, restored};
 
-/// Every file that leads to an OpsItem, and the outcome.
+/// Every file that creates an OpsItem, and its outcome.
 const FILES: &[(&str, &str)] = &[
     ("restore-completed-ebs", "tracked"),
     ("restore-completed-ebs-minimal", "tracked"),
@@ -70,9 +70,9 @@ pub(super) fn scenarios() -> Vec<Scenario> {
             World::new(),
         )),
         of("integrated-before", EBS, "tracked", integrated(EBS)),
-        // The integration, which asked AWS Backup, named the volume already.
+        // The integration has read the job and recorded the volume.
         of(
-            "integrated-before-it-is-named",
+            "integrated-before-the-volume-is-named",
             "restore-completed-ebs-no-created-resource",
             "tracked",
             integrated("restore-completed-ebs-no-created-resource"),

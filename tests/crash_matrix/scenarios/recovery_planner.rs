@@ -1,4 +1,4 @@
-//! A recovery is planned: for the first time, again, otherwise than it was looked at, and not at all.
+//! A recovery is planned: for the first time, again, changed, and refused.
 
 use chrono::DateTime;
 use recovery_core::aws::arn::{Arn, RecoveryPointArn};
@@ -11,8 +11,7 @@ use crate::support::disturbed::{Disturbed, finish};
 use crate::support::repository::event;
 use crate::support::restored::{INSTANCE, add_target, make_target_a_group};
 
-/// The plan that the file asks for: of a volume whose target is there, and of a file system, which is
-/// listed with the reason that it is not restored.
+/// The plan that the file requests: a volume whose target exists, and a file system, which is refused.
 fn of(name: &'static str, leads_to: &'static str) -> Scenario {
     let world = World::new();
     add_target(&world, &event("restore-completed-ebs"));
@@ -41,14 +40,14 @@ pub(super) fn scenarios() -> Vec<Scenario> {
             input["stack"] = json!("shop-drill");
         }),
         of("group", "planned").given(|world| make_target_a_group(world, &[INSTANCE])),
-        of("stack-to-come", "planned").given(|world| world.state().stack_resources.clear()),
+        of("stack-missing", "planned").given(|world| world.state().stack_resources.clear()),
         of("changed", "refused/plan-changed").with(|input| input["planHash"] = another),
-        of("nothing-usable", "refused/nothing-to-restore").given(|world| {
+        of("nothing-to-restore", "refused/nothing-to-restore").given(|world| {
             for point in &mut world.state().backups.points {
                 point.status = "EXPIRED".to_owned();
             }
         }),
-        // The primary Region has returned, and backed up what was recovered from it.
+        // The primary Region has returned and backed up a recovered volume.
         of("newer-than-recovery", "refused/nothing-to-restore").given(|world| {
             let resource = world.state().backups.points[0].resource.to_string();
             let report = json!({
@@ -60,7 +59,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
             let mut state = world.state();
             state.backups.objects.insert(key, report.to_string());
         }),
-        of("nothing-there", "refused/unknown-workload")
+        of("unknown-workload", "refused/unknown-workload")
             .given(|world| world.state().backups.points.clear()),
     ]
 }
@@ -69,5 +68,5 @@ pub(super) fn scenarios() -> Vec<Scenario> {
 fn planned(world: &World) {
     let scenario = of("", "");
     let ports = Disturbed::not(world);
-    finish(scenario.deliver(&ports)).expect("nothing goes wrong");
+    finish(scenario.deliver(&ports)).expect("nothing fails");
 }

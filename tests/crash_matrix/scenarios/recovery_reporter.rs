@@ -1,5 +1,5 @@
-//! A recovery is verified, reported and stopped: whole, with something left, after a redrive, as a drill,
-//! with the incident's OpsItem and without.
+//! A recovery is verified, reported and stopped: complete, incomplete, after a redrive, as a drill, with
+//! and without an incident.
 
 use recovery_core::fakes::{Story, World};
 use serde_json::json;
@@ -11,11 +11,11 @@ use super::at_the_quota;
 
 const FILE: &str = "manual-recovery-report";
 
-/// The story, and the task that the state machine gives.
+/// A task of the state machine for this story.
 fn of(name: &'static str, leads_to: &'static str, story: &Story, task: &str) -> Scenario {
-    let (world, payload) = story.told(task).expect("the names of a story are names");
-    // Several pages, and what is on them looked at together.
-    world.state().records.page_size = 2;
+    let (world, payload) = story.told(task).expect("the names of a story are valid");
+    // Several pages and batches.
+    world.state().jobs_on_a_page = Some(2);
     Scenario::new(Function::RecoveryReporter, name, FILE, leads_to, world)
         .with(|input| *input = payload)
 }
@@ -30,14 +30,14 @@ pub(super) fn scenarios() -> Vec<Scenario> {
     vec![
         Scenario::new(
             Function::RecoveryReporter,
-            "plan-gone",
+            "plan-missing",
             FILE,
             "reported",
             World::new(),
         ),
-        of("whole", "reported", &whole, "report"),
+        of("complete", "reported", &whole, "report"),
         of(
-            "whole-of-its-own",
+            "complete-without-incident",
             "reported",
             &whole.clone().untracked(),
             "report",
@@ -48,20 +48,20 @@ pub(super) fn scenarios() -> Vec<Scenario> {
             &left.clone().untracked(),
             "report",
         )),
-        of("left", "reported", &left, "report"),
+        of("incomplete", "reported", &left, "report"),
         of(
-            "left-of-its-own",
+            "incomplete-without-incident",
             "reported",
             &left.clone().untracked(),
             "report",
         ),
         of("drill", "reported", &whole.clone().drill(), "report"),
-        of("opsitem-gone", "reported", &whole, "report")
+        of("ops-item-missing", "reported", &whole, "report")
             .with(|input| input["opsItemId"] = json!("oi-gone"))
             .briefly(),
         of("redriven", "reported", &redriven, "report").given(|world| reported(world, &left)),
         of(
-            "redriven-of-its-own",
+            "redriven-without-incident",
             "reported",
             &redriven.clone().untracked(),
             "report",
@@ -74,18 +74,25 @@ pub(super) fn scenarios() -> Vec<Scenario> {
     ]
 }
 
-/// The recovery was reported before, when it was as this story tells.
+/// The recovery was reported before, in the state of this story.
 fn reported(world: &World, story: &Story) {
     let (_, payload) = story
         .told("report")
-        .expect("the names of a story are names");
-    let now = world.state().records.clone();
+        .expect("the names of a story are valid");
+    let now = world.clone();
     let (before, _) = story
         .told("report")
-        .expect("the names of a story are names");
-    world.state().records = before.state().records.clone();
+        .expect("the names of a story are valid");
+    show(world, &before);
     let ports = Disturbed::not(world);
     let delivered = Function::RecoveryReporter;
-    finish(delivered.deliver(&ports, &payload)).expect("nothing goes wrong");
-    world.state().records = now;
+    finish(delivered.deliver(&ports, &payload)).expect("nothing fails");
+    show(world, &now);
+}
+
+/// Shows the restore jobs and volumes of another world in this one.
+fn show(world: &World, other: &World) {
+    let (mut state, other) = (world.state(), other.state());
+    state.restore_jobs = other.restore_jobs.clone();
+    state.volumes = other.volumes.clone();
 }

@@ -1,4 +1,4 @@
-//! A step of a plan of Region switch: the recovery begins, goes on, succeeds and fails.
+//! The Region switch step: the recovery starts, runs, succeeds and fails.
 
 use recovery_core::fakes::World;
 
@@ -11,8 +11,8 @@ fn of(name: &'static str, leads_to: &'static str) -> Scenario {
     Scenario::new(function, name, file, leads_to, World::new())
 }
 
-/// It was invoked before, and the recovery has come to this.
-fn having_come_to(world: &World, status: &str) {
+/// It was invoked before, and the recovery has this status.
+fn after_recovery(world: &World, status: &str) {
     let scenario = of("", "");
     drop(run(scenario.deliver(&Disturbed::not(world))));
     end(world, status);
@@ -27,13 +27,13 @@ fn end(world: &World, status: &str) {
 pub(super) fn scenarios() -> Vec<Scenario> {
     vec![
         of("recover", "recovered")
-            .given(|world| world.state().recoveries.looks_until_recovered = Some(1)),
-        of("recovered-before", "recovered").given(|world| having_come_to(world, "SUCCEEDED")),
+            .given(|world| world.state().recoveries.reads_until_recovered = Some(1)),
+        of("recovered-before", "recovered").given(|world| after_recovery(world, "SUCCEEDED")),
         of("running", "Retryable")
-            .given(|world| having_come_to(world, "RUNNING"))
+            .given(|world| after_recovery(world, "RUNNING"))
             .then(|world| end(world, "SUCCEEDED")),
         of("failed", "Permanent")
-            .given(|world| having_come_to(world, "FAILED"))
+            .given(|world| after_recovery(world, "FAILED"))
             .then(|world| end(world, "SUCCEEDED")),
         of("another-region", "ignored/region").with(|input| input["region"] = "us-east-1".into()),
         of("deactivation", "ignored/action").with(|input| input["action"] = "deactivate".into()),

@@ -1,4 +1,4 @@
-//! A restored volume and its instance, in every state in which they can be found.
+//! A restored volume and its instance, in every state.
 
 use recovery_core::aws::arn::{InstanceId, VolumeId};
 use recovery_core::aws::cloudformation::StackResource;
@@ -10,15 +10,15 @@ use serde_json::json;
 use crate::crash_matrix::scenario::{Function, Scenario, Tolerance};
 use crate::support::repository::event;
 use crate::support::restored::{
-    INSTANCE, JOB, LOGICAL_ID, STACK, STRANGER, VOLUME, add_drill_stack, add_target, change_job,
-    integrate, make_target_a_group, of_a_drill, retag, track,
+    INSTANCE, JOB, LOGICAL_ID, OTHER_INSTANCE, STACK, VOLUME, add_drill_stack, add_target,
+    change_job, integrate, make_target_a_group, of_a_drill, retag, track,
 };
 
 use super::{at_the_quota, restored};
 
 const FILE: &str = "restore-completed-ebs";
 
-/// The usual event, in its world.
+/// The usual event in its world.
 fn usual(name: &'static str, leads_to: &'static str) -> Scenario {
     of(name, FILE, leads_to)
 }
@@ -33,7 +33,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         attached(),
         found(),
         refused(),
-        left_alone(),
+        skipped(),
         waited_for(),
         in_drills(),
     ]
@@ -42,7 +42,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
     .collect()
 }
 
-/// What a drill restored, and what a drill asks for.
+/// Restores of a drill, and requests of a drill.
 fn in_drills() -> Vec<Scenario> {
     const ASKED: &str = "manual-drill-restore-job";
     const EVENT: &str = "restore-completed-ebs-drill";
@@ -57,34 +57,36 @@ fn in_drills() -> Vec<Scenario> {
         of("drill-event-without-role", EVENT, "ignored/drill").with(|event| {
             event["detail"]["iamRoleArn"] = json!(null);
         }),
-        of("drill-by-hand", "manual-restore-job", "ignored/drill")
+        of("drill-manual", "manual-restore-job", "ignored/drill")
             .given(|world| of_a_drill(world, JOB)),
         asked("drill", "integrated"),
         asked("drill-tracked", "integrated").given(|world| tracked(world, EVENT)),
-        asked("drill-again", "already-integrated").given(|world| delivered(world, ASKED)),
-        asked("drill-slowly", "integrated").given(|world| world.state().looks_until_attached = 2),
+        asked("drill-delivered-before", "already-integrated")
+            .given(|world| delivered(world, ASKED)),
+        asked("drill-slow-attachment", "integrated")
+            .given(|world| world.state().reads_until_attached = 2),
         asked("drill-zone-mismatch", "refused/zone-mismatch").given(|world| {
             each_instance(world, |instance| zone(instance, "us-west-2b"));
         }),
-        asked("drill-stack-to-come", "Retryable")
+        asked("drill-stack-missing-at-first", "Retryable")
             .given(|world| {
                 let key = ("shop-drill".to_owned(), "Server".to_owned());
                 world.state().stack_resources.remove(&key);
             })
             .then(|world| add_drill_stack(world, &event(FILE))),
-        asked("drill-in-the-workloads-own-stack", "refused/drill-target")
+        asked("drill-in-the-workloads-stack", "refused/drill-target")
             .with(|input| input["drill"]["stack"] = json!("shop")),
-        of("no-drill", ASKED, "refused/not-a-drill"),
+        of("not-a-drill", ASKED, "refused/not-a-drill"),
         usual("event-without-role", "integrated").with(|event| {
             event["detail"]["iamRoleArn"] = json!(null);
         }),
-        usual("role-that-nobody-knows", "Permanent")
+        usual("unknown-role", "Permanent")
             .with(|event| event["detail"]["iamRoleArn"] = json!(null))
             .given(|world| change_job(world, JOB, |job| job.iam_role = None)),
     ]
 }
 
-/// The volume comes to its instance.
+/// The volume is attached.
 fn attached() -> Vec<Scenario> {
     let mut scenarios = vec![
         usual("attach", "integrated"),
@@ -94,11 +96,11 @@ fn attached() -> Vec<Scenario> {
         usual("with-mount", "integrated").given(|world| {
             retag(world, &[STACK, LOGICAL_ID, ("recovery:mount", "/srv/data")]);
         }),
-        usual("with-unusable-tags", "integrated").given(|world| {
+        usual("with-invalid-optional-tags", "integrated").given(|world| {
             let unusable = [("recovery:device", "/dev/nvme1n1"), ("recovery:mount", "D:")];
             retag(world, &[STACK, LOGICAL_ID, unusable[0], unusable[1]]);
         }),
-        usual("device-that-ec2-refuses", "integrated").given(|world| {
+        usual("device-rejected-by-ec2", "integrated").given(|world| {
             retag(world, &[STACK, LOGICAL_ID, ("recovery:device", "/dev/sdk")]);
             world.state().attach_trouble = Some((AttachTrouble::Device("/dev/sdk"), 1));
         }),
@@ -106,26 +108,26 @@ fn attached() -> Vec<Scenario> {
             world.state().attach_trouble = Some((AttachTrouble::Modifying, 2));
         }),
         usual("group", "integrated").given(|world| make_target_a_group(world, &[INSTANCE])),
-        usual("group-with-an-old-instance", "integrated").given(|world| {
-            make_target_a_group(world, &[STRANGER, INSTANCE]);
-            leave(world, STRANGER);
+        usual("group-with-a-terminating-instance", "integrated").given(|world| {
+            make_target_a_group(world, &[OTHER_INSTANCE, INSTANCE]);
+            leave(world, OTHER_INSTANCE);
         }),
         usual("stopped", "integrated")
             .given(|world| each_instance(world, |it| state(it, "stopped"))),
-        usual("slowly", "integrated").given(|world| world.state().looks_until_attached = 3),
-        usual("shown-late", "integrated").given(|world| {
+        usual("slow-attachment", "integrated").given(|world| world.state().reads_until_attached = 3),
+        usual("attachment-shown-late", "integrated").given(|world| {
             let mut state = world.state();
-            (state.looks_until_shown, state.looks_until_attached) = (2, 1);
+            (state.reads_until_shown, state.reads_until_attached) = (2, 1);
         }),
         usual("volume-creating", "integrated").given(|world| {
-            world.state().looks_until_created = Some(2);
-            each_volume(world, |volume| volume.state = "creating".to_owned());
+            world.state().reads_until_created = Some(2);
+            each_volume(world, |volume| volume.state = "creating".into());
         }),
-        usual("device-passed-over", "integrated").given(|world| take(world, &["/dev/sdf"])),
-        usual("device-held-by-nobody-knows-whom", "integrated").given(|world| {
+        usual("next-free-device", "integrated").given(|world| take(world, &["/dev/sdf"])),
+        usual("device-taken-but-not-listed", "integrated").given(|world| {
             world.state().hidden_devices.insert("/dev/sdf".to_owned());
         }),
-        usual("cloudformations-own-tags", "integrated").given(|world| own_tags(world, "Server")),
+        usual("cloudformation-tags", "integrated").given(|world| own_tags(world, "Server")),
         usual("tracked", "integrated").given(|world| tracked(world, FILE)),
         usual("tracked-with-mount", "integrated").given(|world| {
             tracked(world, FILE);
@@ -136,7 +138,7 @@ fn attached() -> Vec<Scenario> {
             delivered(world, FILE);
             each_instance(world, |instance| zone(instance, "us-west-2a"));
         }),
-        usual("after-a-refusal-that-a-person-resolved", "integrated")
+        usual("after-a-refusal-resolved-by-a-user", "integrated")
             .given(|world| {
                 each_instance(world, |instance| zone(instance, "us-west-2b"));
                 delivered(world, FILE);
@@ -152,7 +154,7 @@ fn attached() -> Vec<Scenario> {
             }),
         ),
         of("by-id-tracked", "manual-restore-job", "integrated").given(|world| tracked(world, FILE)),
-        // The recovery point has no tags: the plan names an older one that has.
+        // The recovery point has no tags: the plan names an older one with tags.
         of("tags-of-an-older-point", "manual-restore-job", "integrated")
             .given(|world| {
                 let mut state = world.state();
@@ -172,8 +174,8 @@ fn attached() -> Vec<Scenario> {
                     },
                 });
             }),
-        // The tags of this recovery point are with AWS Backup.
-        usual("tags-with-backup", "integrated")
+        // The tags of this recovery point are in AWS Backup.
+        usual("tags-in-aws-backup", "integrated")
             .given(|world| {
                 let mut state = world.state();
                 let tags = state.tags.pop_first().map(|(_, tags)| tags);
@@ -197,12 +199,12 @@ fn attached() -> Vec<Scenario> {
     scenarios
 }
 
-/// A recovery point of AWS Backup itself.
+/// A recovery point with an ARN of AWS Backup.
 const OLDER_POINT: &str = "arn:aws:ec2:us-west-2::snapshot/snap-0older";
 const OWN_POINT: &str =
     "arn:aws:backup:us-west-2:111122223333:recovery-point:1EB3B5E7-9EB0-435A-A80B-108B488B0D45";
 
-/// The volume is where it belongs already.
+/// The volume is already attached.
 fn found() -> Vec<Scenario> {
     vec![
         usual("already-attached", "already-integrated").given(|world| attach(world, INSTANCE)),
@@ -211,17 +213,17 @@ fn found() -> Vec<Scenario> {
             attach(world, INSTANCE);
         }),
         usual("delivered-before", "already-integrated").given(|world| delivered(world, FILE)),
-        usual("being-attached", "already-integrated").given(|world| {
+        usual("attachment-in-progress", "already-integrated").given(|world| {
             attach(world, INSTANCE);
-            world.state().looks_until_attached = 2;
+            world.state().reads_until_attached = 2;
             each_volume(world, |volume| {
-                volume.attachments[0].state = "attaching".to_owned();
+                volume.attachments[0].state = "attaching".into();
             });
         }),
     ]
 }
 
-/// A rule forbids to go on.
+/// A rule refuses the integration.
 fn refused() -> Vec<Scenario> {
     let in_another_zone = |world: &World| each_instance(world, |it| zone(it, "us-west-2b"));
     vec![
@@ -240,16 +242,16 @@ fn refused() -> Vec<Scenario> {
             delivered(world, FILE);
             each_instance(world, |it| state(it, "terminated"));
         }),
-        usual("refused-and-resolved-by-a-person", "refused/instance-gone").given(|world| {
+        usual("refused-and-resolved-by-a-user", "refused/instance-gone").given(|world| {
             in_another_zone(world);
             delivered(world, FILE);
             world.state().items[0].item.status = Status::Resolved;
             each_instance(world, |it| state(it, "terminated"));
         }),
         usual("attached-elsewhere", "refused/attached-elsewhere")
-            .given(|world| attach(world, STRANGER)),
+            .given(|world| attach(world, OTHER_INSTANCE)),
         usual("volume-unusable", "refused/volume-unusable").given(|world| {
-            each_volume(world, |volume| volume.state = "error".to_owned());
+            each_volume(world, |volume| volume.state = "error".into());
         }),
         usual("instance-gone", "refused/instance-gone")
             .given(|world| each_instance(world, |it| state(it, "terminated"))),
@@ -262,7 +264,7 @@ fn refused() -> Vec<Scenario> {
             let own = ("aws:cloudformation:logical-id", "Volume");
             retag(world, &[STACK, LOGICAL_ID, own]);
         }),
-        usual("device-taken-by-nobody-knows-whom", "refused/device-taken").given(|world| {
+        usual("tagged-device-taken-but-not-listed", "refused/device-taken").given(|world| {
             retag(world, &[STACK, LOGICAL_ID, ("recovery:device", "/dev/sdf")]);
             world.state().hidden_devices.insert("/dev/sdf".to_owned());
         }),
@@ -273,14 +275,14 @@ fn refused() -> Vec<Scenario> {
         usual("attachment-limit", "refused/attachment-limit")
             .given(|world| world.state().volumes_for_each_instance = Some(0)),
         usual("several-instances", "refused/several-instances")
-            .given(|world| make_target_a_group(world, &[INSTANCE, STRANGER])),
+            .given(|world| make_target_a_group(world, &[INSTANCE, OTHER_INSTANCE])),
         usual("target-type", "refused/target-type").given(|world| {
             each_resource(world, |it| {
                 it.resource_type = "AWS::RDS::DBInstance".to_owned()
             });
         }),
         usual("target-failed", "refused/target-failed").given(|world| {
-            each_resource(world, |it| it.status = "CREATE_FAILED".to_owned());
+            each_resource(world, |it| it.status = "CREATE_FAILED".into());
         }),
         usual("tag-missing", "refused/tag-missing").given(|world| retag(world, &[STACK])),
         usual("tag-invalid", "refused/tag-invalid").given(|world| {
@@ -311,12 +313,12 @@ fn refused() -> Vec<Scenario> {
     ]
 }
 
-/// Nothing to do.
-fn left_alone() -> Vec<Scenario> {
+/// The restore is skipped.
+fn skipped() -> Vec<Scenario> {
     vec![
         usual("untagged", "ignored/untagged")
             .given(|world| retag(world, &[("recovery:workload", "shop")])),
-        usual("cloudformations-tags-of-the-volume", "ignored/untagged")
+        usual("cloudformation-tags-of-the-volume", "ignored/untagged")
             .given(|world| own_tags(world, "Volume")),
         usual("restore-test-by-its-volume", "ignored/restore-test")
             .given(|world| each_volume(world, |volume| volume.restore_test = true)),
@@ -344,43 +346,43 @@ fn left_alone() -> Vec<Scenario> {
     ]
 }
 
-/// What it needs is not there when it is delivered first.
+/// A resource is missing at the first delivery.
 fn waited_for() -> Vec<Scenario> {
     vec![
-        usual("stack-to-come", "Retryable")
+        usual("stack-missing-at-first", "Retryable")
             .given(|world| world.state().stack_resources.clear())
             .then(|world| add_target(world, &event(FILE))),
-        usual("stack-to-come-and-tracked", "Retryable")
+        usual("stack-missing-at-first-tracked", "Retryable")
             .given(|world| {
                 tracked(world, FILE);
                 world.state().stack_resources.clear();
             })
             .then(|world| add_target(world, &event(FILE))),
-        usual("instance-to-come", "Retryable")
+        usual("instance-missing-at-first", "Retryable")
             .given(|world| {
                 each_resource(world, |it| {
                     it.physical_id = None;
-                    it.status = "CREATE_IN_PROGRESS".to_owned();
+                    it.status = "CREATE_IN_PROGRESS".into();
                 });
             })
             .then(|world| add_target(world, &event(FILE))),
-        usual("group-to-be-filled", "Retryable")
+        usual("group-empty-at-first", "Retryable")
             .given(|world| make_target_a_group(world, &[]))
             .then(|world| make_target_a_group(world, &[INSTANCE])),
-        usual("group-to-be-refreshed", "Retryable")
+        usual("group-refreshing-at-first", "Retryable")
             .given(|world| {
-                make_target_a_group(world, &[STRANGER, INSTANCE]);
+                make_target_a_group(world, &[OTHER_INSTANCE, INSTANCE]);
                 let group = "shop-group".to_owned();
                 world.state().capacities.insert(group, 1);
             })
-            .then(|world| leave(world, STRANGER)),
-        of("by-id-to-be-known", "manual-restore-job", "Retryable")
+            .then(|world| leave(world, OTHER_INSTANCE)),
+        of("by-id-unknown-at-first", "manual-restore-job", "Retryable")
             .given(|world| world.state().restore_jobs.clear())
             .then(|world| {
                 let known = restored("manual-restore-job").state().restore_jobs.clone();
                 world.state().restore_jobs = known;
             }),
-        usual("event-ahead-of-the-job", "Retryable")
+        usual("event-newer-than-the-job", "Retryable")
             .given(|world| {
                 change_job(world, JOB, |job| job.status = Some("RUNNING".to_owned()));
             })
@@ -393,12 +395,12 @@ fn waited_for() -> Vec<Scenario> {
     ]
 }
 
-/// EC2 always has this against an attachment.
+/// EC2 rejects every attachment for this reason.
 fn always(world: &World, trouble: AttachTrouble) {
     world.state().attach_trouble = Some((trouble, usize::MAX));
 }
 
-/// The group of this instance terminates it, which takes a while.
+/// The group is terminating this instance.
 fn leave(world: &World, instance: &str) {
     let id = InstanceId::new(instance);
     let leaving = "Terminating:Wait".to_owned();
@@ -410,7 +412,7 @@ fn each_instance(world: &World, change: impl Fn(&mut Instance)) {
 }
 
 fn state(instance: &mut Instance, state: &str) {
-    state.clone_into(&mut instance.state);
+    instance.state = state.into();
 }
 
 fn zone(instance: &mut Instance, zone: &str) {
@@ -435,15 +437,16 @@ fn take(world: &World, devices: &[&str]) {
     });
 }
 
-/// The volume is attached there, whoever did it.
+/// Attaches the volume to this instance.
 fn attach(world: &World, instance: &str) {
     let instance = InstanceId::new(instance);
     each_volume(world, |volume| {
-        volume.state = "in-use".to_owned();
+        volume.state = "in-use".into();
         volume.attachments.push(Attachment {
             instance: instance.clone(),
             device: "/dev/sdh".to_owned(),
-            state: "attached".to_owned(),
+            state: "attached".into(),
+            since: None,
         });
     });
     if let Some(instance) = world.state().instances.get_mut(&instance) {
@@ -452,7 +455,7 @@ fn attach(world: &World, instance: &str) {
     }
 }
 
-/// CloudFormation's own tags name the instance, or the volume that was backed up.
+/// CloudFormation's tags name the instance or the source volume.
 fn own_tags(world: &World, logical_id: &'static str) {
     retag(
         world,
@@ -466,17 +469,17 @@ fn own_tags(world: &World, logical_id: &'static str) {
         StackResource {
             resource_type: "AWS::EC2::Volume".to_owned(),
             physical_id: Some("vol-0source".to_owned()),
-            status: "CREATE_COMPLETE".to_owned(),
+            status: "CREATE_COMPLETE".into(),
         },
     );
 }
 
-/// opsitem-creator was first.
+/// opsitem-creator has already tracked the restore.
 fn tracked(world: &World, file: &str) {
-    track(world, &event(file)).expect("nothing goes wrong");
+    track(world, &event(file)).expect("nothing fails");
 }
 
-/// The integration has run before.
+/// The integration has already run.
 fn delivered(world: &World, file: &str) {
-    integrate(world, &event(file)).expect("nothing goes wrong");
+    integrate(world, &event(file)).expect("nothing fails");
 }

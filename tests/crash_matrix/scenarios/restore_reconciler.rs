@@ -1,10 +1,10 @@
-//! Restores that no event told of: alone, among others, and in every state.
+//! Restores whose event was lost: alone, among others, and in every state.
 
 use std::time::Duration;
 
 use chrono::TimeDelta;
 use recovery_core::fakes::World;
-use recovery_core::integrate::run_reconcile::Horizon;
+use recovery_core::integrate::run_reconcile::LookbackWindow;
 use serde_json::json;
 
 use crate::crash_matrix::scenario::{Function, Scenario, Tolerance};
@@ -16,35 +16,35 @@ use crate::support::restored::{
 
 use super::{at_the_quota, restored};
 
-/// Everything is of late, and nothing has waited for too long: the events are of another day than
-/// the clock.
-pub(super) const PATIENT: Horizon = Horizon {
+/// All restores are recent, and none has waited for too long: the events are from another day than the
+/// clock.
+pub(super) const PATIENT: LookbackWindow = LookbackWindow {
     lookback: TimeDelta::days(365),
     patience: TimeDelta::days(365),
     interval: Duration::from_mins(1),
 };
 
-/// Everything has waited for too long.
-const IMPATIENT: Horizon = Horizon {
+/// All restores have waited for too long.
+const IMPATIENT: LookbackWindow = LookbackWindow {
     lookback: TimeDelta::days(365),
     patience: TimeDelta::minutes(1),
     interval: Duration::from_mins(1),
 };
 
-/// Everything has just waited for too long.
-const TELLING: Horizon = Horizon {
+/// All restores have just begun to wait for too long.
+const JUST_IMPATIENT: LookbackWindow = LookbackWindow {
     interval: Duration::from_secs(365 * 24 * 60 * 60),
     ..IMPATIENT
 };
 
 const FILE: &str = "restore-completed-ebs";
 
-/// What fails on the way is told, even if it succeeds then.
-fn of(name: &'static str, horizon: Horizon) -> Scenario {
-    let function = Function::RestoreReconciler(horizon);
+/// A failure is notified even if the restore succeeds later.
+fn of(name: &'static str, window: LookbackWindow) -> Scenario {
+    let function = Function::RestoreReconciler(window);
     let world = restored(FILE);
     Scenario::new(function, name, "reconcile-due", "reconciled", world)
-        .tolerating(Tolerance::TellsMore)
+        .tolerating(Tolerance::NotifiesMore)
 }
 
 pub(super) fn scenarios() -> Vec<Scenario> {
@@ -52,21 +52,23 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         of("attach", PATIENT),
         of("attach-late", IMPATIENT),
         of("group", PATIENT).given(|world| make_target_a_group(world, &[INSTANCE])),
-        of("slowly", PATIENT).given(|world| world.state().looks_until_attached = 2),
+        of("slow-attachment", PATIENT).given(|world| world.state().reads_until_attached = 2),
         of("with-mount", PATIENT).given(|world| {
             retag(world, &[STACK, LOGICAL_ID, ("recovery:mount", "/srv/data")]);
         }),
         of("tracked", PATIENT).given(|world| {
-            track(world, &event(FILE)).expect("nothing goes wrong");
+            track(world, &event(FILE)).expect("nothing fails");
         }),
         of("integrated-before", PATIENT).given(|world| {
-            integrate(world, &event(FILE)).expect("nothing goes wrong");
+            integrate(world, &event(FILE)).expect("nothing fails");
         }),
         of("refused", PATIENT).given(|world| retag(world, &[STACK])),
         at_the_quota(of("at-the-quota", PATIENT)),
-        at_the_quota(of("refused-at-the-quota", TELLING).given(|world| retag(world, &[STACK]))),
+        at_the_quota(
+            of("refused-at-the-quota", JUST_IMPATIENT).given(|world| retag(world, &[STACK])),
+        ),
         of("untagged", PATIENT).given(|world| retag(world, &[])),
-        of("tags-with-backup", PATIENT).given(|world| {
+        of("tags-in-aws-backup", PATIENT).given(|world| {
             let mut state = world.state();
             let point = recovery_core::aws::arn::RecoveryPointArn::parse(
                 "arn:aws:backup:us-west-2:111122223333:recovery-point:1EB3B5E7",
@@ -80,24 +82,24 @@ pub(super) fn scenarios() -> Vec<Scenario> {
                 job.recovery_point = Some(point.clone());
             }
         }),
-        of("stack-to-come", PATIENT)
+        of("stack-missing-at-first", PATIENT)
             .given(|world| world.state().stack_resources.clear())
             .then(|world| add_target(world, &event(FILE))),
-        of("stack-to-come-for-too-long", IMPATIENT)
+        of("stack-missing-for-too-long", IMPATIENT)
             .given(|world| world.state().stack_resources.clear())
             .tolerating(Tolerance::Hindrance),
-        of("stack-that-came-at-last", IMPATIENT)
+        of("stack-deployed-late", IMPATIENT)
             .given(|world| world.state().stack_resources.clear())
             .tolerating(Tolerance::Hindrance)
             .then(|world| add_target(world, &event(FILE))),
-        of("job-that-names-nothing", PATIENT)
+        of("job-without-a-volume", PATIENT)
             .given(|world| {
                 for job in world.state().restore_jobs.values_mut() {
                     job.created_resource = None;
                 }
             })
             .tolerating(Tolerance::Hindrance),
-        // Each with a name of its own: which is free depends on who comes first.
+        // Each with a tagged device name, because the next free one depends on the order.
         of("two", PATIENT).given(|world| {
             retag(world, &[STACK, LOGICAL_ID, ("recovery:device", "/dev/sdf")]);
             add(
@@ -111,15 +113,15 @@ pub(super) fn scenarios() -> Vec<Scenario> {
             add(world, "2", &[STACK, LOGICAL_ID]);
             of_a_drill(world, "job-2");
         }),
-        // Whose it is has to be asked.
-        of("whose-role-is-not-listed", PATIENT)
+        // The role has to be read from the job.
+        of("role-not-listed", PATIENT)
             .given(|world| change_job(world, JOB, |job| job.iam_role = None))
             .tolerating(Tolerance::Hindrance),
         of("one-refused", PATIENT).given(|world| add(world, "2", &[STACK])),
-        // One is integrated, one is refused, one waits for its stack, two are to be integrated.
+        // One is integrated, one is refused, one waits for its stack, two are not integrated yet.
         of("many", PATIENT)
             .given(|world| {
-                integrate(world, &event(FILE)).expect("nothing goes wrong");
+                integrate(world, &event(FILE)).expect("nothing fails");
                 let device = |name| ("recovery:device", name);
                 add(world, "2", &[STACK, LOGICAL_ID, device("/dev/sdg")]);
                 add(world, "3", &[STACK]);

@@ -1,4 +1,4 @@
-//! A planned restore: begun, begun before, failed before, and not to be begun.
+//! The restore of a plan item: started, started before, failed before, and refused.
 
 use chrono::{DateTime, TimeDelta};
 use recovery_core::aws::arn::Arn;
@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 use crate::crash_matrix::scenario::{Function, Scenario};
 use crate::support::disturbed::{Disturbed, finish};
 use crate::support::repository::event;
-use crate::support::restored::{INSTANCE, STRANGER, add_target, make_target_a_group};
+use crate::support::restored::{INSTANCE, OTHER_INSTANCE, add_target, make_target_a_group};
 
-/// The restore that the file asks for: its recovery point is in the vault, its target is there.
+/// The restore that the file requests: its recovery point is in the vault, its target exists.
 fn of(name: &'static str, leads_to: &'static str) -> Scenario {
     let file = "manual-planned-restore";
     let world = World::new();
@@ -29,7 +29,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
     vec![
         of("start", "started"),
         of("drill", "started").with(in_a_drill),
-        // Neither a recovery of the same plan nor an earlier drill of it stands in the way.
+        // Neither a recovery of the same plan nor an earlier drill of it has an effect.
         of("drill-after-others", "started")
             .given(|world| {
                 started(world);
@@ -45,7 +45,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
             .with(|input| input["execution"]["startedAt"] = json!("2026-11-23T12:00:00Z")),
         of("group", "started").given(|world| make_target_a_group(world, &[INSTANCE])),
         of("started-before", "started").given(started),
-        // The run that started it died before it recorded the job, hours ago.
+        // The run that started it crashed before it recorded the job, hours ago.
         of("started-and-not-recorded", "started").given(|world| {
             started(world);
             world.state().backups.objects.clear();
@@ -54,7 +54,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
             started(world);
             world.set_started("FAILED");
         }),
-        // A recovery under another name has restored it.
+        // Another recovery has restored it.
         of("restored-by-another-recovery", "started").given(|world| {
             let another = of("", "").with(|input| input["execution"]["name"] = json!("another"));
             deliver(&another, world);
@@ -62,13 +62,13 @@ pub(super) fn scenarios() -> Vec<Scenario> {
             let mut state = world.state();
             let state = &mut *state;
             let volume = attached_volume("restored", "", DateTime::UNIX_EPOCH);
-            for job in &mut state.records.jobs {
+            for job in state.restore_jobs.values_mut() {
                 let arn = format!("arn:aws:ec2:us-west-2:111122223333:volume/{}", volume.id);
                 job.created_resource = Arn::parse(&arn).ok();
             }
             let mut volume = volume;
             volume.attachments.clear();
-            state.records.volumes.insert(volume.id.clone(), volume);
+            state.volumes.insert(volume.id.clone(), volume);
         }),
         of("rejected", "refused/restore-rejected").given(|world| {
             world.state().backups.rejects = Some("Invalid metadata".to_owned());
@@ -76,8 +76,8 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         of("recovery-point-gone", "refused/point-gone")
             .given(|world| world.state().backups.points.clear()),
         of("several-instances", "refused/several-instances")
-            .given(|world| make_target_a_group(world, &[INSTANCE, STRANGER])),
-        of("stack-to-come", "Retryable")
+            .given(|world| make_target_a_group(world, &[INSTANCE, OTHER_INSTANCE])),
+        of("stack-missing-at-first", "Retryable")
             .given(|world| world.state().stack_resources.clear())
             .then(|world| add_target(world, &event("restore-completed-ebs"))),
     ]
@@ -96,6 +96,6 @@ fn started(world: &World) {
 
 fn deliver(scenario: &Scenario, world: &World) {
     let ports = Disturbed::not(world);
-    finish(scenario.deliver(&ports)).expect("nothing goes wrong");
+    finish(scenario.deliver(&ports)).expect("nothing fails");
     world.forget_tokens();
 }

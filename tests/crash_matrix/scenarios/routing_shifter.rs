@@ -1,4 +1,4 @@
-//! Failing over: to be done, done before, and not to be done.
+//! Fail over: executed, executed before, and refused.
 
 use recovery_core::aws::routing_control::Switch;
 use recovery_core::fakes::World;
@@ -7,16 +7,16 @@ use serde_json::json;
 use crate::crash_matrix::scenario::{Function, Scenario};
 use crate::support::routing::{PANEL, control, routing};
 
-/// Traffic flows to the primary Region.
+/// Traffic goes to the primary Region.
 fn of(name: &'static str, leads_to: &'static str) -> Scenario {
     let file = "manual-fail-over";
     let world = World::new();
-    stand(&world, Switch::Off, Switch::On);
+    set_controls(&world, Switch::Off, Switch::On);
     let function = Function::RoutingShifter(routing());
     Scenario::new(function, name, file, leads_to, world)
 }
 
-fn stand(world: &World, west: Switch, east: Switch) {
+fn set_controls(world: &World, west: Switch, east: Switch) {
     world.state().cluster.states = [(control("west"), west), (control("east"), east)].into();
 }
 
@@ -26,16 +26,16 @@ fn unavailable(world: &World, regions: &[&str]) {
 
 pub(super) fn scenarios() -> Vec<Scenario> {
     vec![
-        of("shift", "shifted"),
-        of("half-way", "shifted").given(|world| stand(world, Switch::On, Switch::On)),
-        of("shifted-before", "already-shifted")
-            .given(|world| stand(world, Switch::On, Switch::Off)),
+        of("fail-over", "shifted"),
+        of("one-control-set", "shifted").given(|world| set_controls(world, Switch::On, Switch::On)),
+        of("set-before", "already-shifted")
+            .given(|world| set_controls(world, Switch::On, Switch::Off)),
         of("one-endpoint", "shifted").given(|world| unavailable(world, &["eu-west-1"])),
         of("the-other-endpoint", "shifted").given(|world| unavailable(world, &["us-west-2"])),
         of("no-endpoint", "Retryable")
             .given(|world| unavailable(world, &["eu-west-1", "us-west-2"]))
             .then(|world| unavailable(world, &[])),
-        of("against-a-safety-rule", "refused/safety-rule").given(|world| {
+        of("safety-rule", "refused/safety-rule").given(|world| {
             world.state().cluster.safety_rule = Some(format!("{PANEL}/safetyrule/1"));
         }),
         of("drill", "refused/drill").with(|input| input["mode"] = json!("drill")),

@@ -1,6 +1,8 @@
-//! What is sent to EC2, and what is made of its answers.
+//! The requests to EC2, and the handling of its responses.
 
 use std::collections::BTreeMap;
+
+use chrono::DateTime;
 
 use crate::wire::{Answer, Wire, called_in, listed};
 
@@ -33,7 +35,7 @@ fn instances(inner: &str) -> Answer {
     )
 }
 
-/// An instance as EC2 describes it, as far as it matters here.
+/// The members of an instance that are read.
 fn instance_xml(id: &str) -> String {
     format!(
         "<item><instanceId>{id}</instanceId><instanceState><code>16</code><name>running</name></instanceState>\
@@ -54,16 +56,12 @@ fn attached(status: &str) -> Answer {
     )
 }
 
-async fn look_at_volume(wire: &Wire) -> Result<Volume, Error> {
-    Ec2::new(&wire.config())
-        .volume(&VolumeId::new(VOLUME))
-        .await
+async fn describe_volume(wire: &Wire) -> Result<Volume, Error> {
+    Volumes::describe(&Ec2::new(&wire.config()), &VolumeId::new(VOLUME)).await
 }
 
-async fn look_at_instance(wire: &Wire) -> Result<Instance, Error> {
-    Ec2::new(&wire.config())
-        .instance(&InstanceId::new(INSTANCE))
-        .await
+async fn describe_instance(wire: &Wire) -> Result<Instance, Error> {
+    Instances::describe(&Ec2::new(&wire.config()), &InstanceId::new(INSTANCE)).await
 }
 
 async fn attach(wire: &Wire) -> Result<AttachAnswer, Error> {
@@ -77,32 +75,37 @@ async fn attach(wire: &Wire) -> Result<AttachAnswer, Error> {
 }
 
 #[tokio::test]
-async fn a_volume_is_asked_for_by_its_id_and_every_field_is_kept() {
+async fn describes_a_volume_by_id_with_every_field() {
     let wire = Wire::answering([volumes(&format!(
-        "<item><volumeId>{VOLUME}</volumeId><size>8</size><availabilityZone>us-west-2a</availabilityZone><status>in-use</status>\
+        "<item><volumeId>{VOLUME}</volumeId><size>8</size><snapshotId>snap-1</snapshotId><availabilityZone>us-west-2a</availabilityZone><status>in-use</status>\
          <encrypted>true</encrypted><kmsKeyId>{KEY}</kmsKeyId>\
          <attachmentSet>\
          <item><volumeId>{VOLUME}</volumeId><instanceId>i-old</instanceId><device>/dev/sdg</device><status>detached</status></item>\
-         <item><volumeId>{VOLUME}</volumeId><instanceId>{INSTANCE}</instanceId><device>/dev/sdf</device><status>attaching</status></item>\
+         <item><volumeId>{VOLUME}</volumeId><instanceId>{INSTANCE}</instanceId><device>/dev/sdf</device><status>attaching</status>\
+         <attachTime>2026-11-23T05:50:07.000Z</attachTime></item>\
          </attachmentSet>\
          <tagSet><item><key>Name</key><value>data</value></item></tagSet></item>"
     ))]);
-    let volume = look_at_volume(&wire).await.unwrap();
+    let volume = describe_volume(&wire).await.unwrap();
     assert_eq!(
         volume,
         Volume {
             id: VolumeId::new(VOLUME),
-            state: "in-use".to_owned(),
+            state: "in-use".into(),
             zone: "us-west-2a".to_owned(),
-            // What is detached is over.
+            // Detached attachments are dropped.
             attachments: vec![Attachment {
                 instance: InstanceId::new(INSTANCE),
                 device: "/dev/sdf".to_owned(),
-                state: "attaching".to_owned(),
+                state: "attaching".into(),
+                since: DateTime::from_timestamp(1_795_413_007, 0),
             }],
             key: Some(KEY.to_owned()),
             restore_test: false,
             owner: None,
+            size: Some(8),
+            encrypted: Some(true),
+            snapshot: Some("snap-1".to_owned()),
         }
     );
     assert_eq!(wire.only().action(), "ec2:DescribeVolumes");
@@ -110,7 +113,7 @@ async fn a_volume_is_asked_for_by_its_id_and_every_field_is_kept() {
 }
 
 #[tokio::test]
-async fn many_volumes_are_asked_for_by_a_filter_that_leaves_out_what_is_gone() {
+async fn describes_many_volumes_by_filter_without_missing_ones() {
     let volume = |id: &str| {
         format!(
             "<item><volumeId>{id}</volumeId><availabilityZone>us-west-2a</availabilityZone><status>available</status></item>"
@@ -127,7 +130,7 @@ async fn many_volumes_are_asked_for_by_a_filter_that_leaves_out_what_is_gone() {
         page(&volume("vol-3"), ""),
     ]);
     let ids = ["vol-1", "vol-2", "vol-3"].map(VolumeId::new);
-    let seen = Ec2::new(&wire.config()).volumes(&ids).await.unwrap();
+    let seen = Ec2::new(&wire.config()).list(&ids).await.unwrap();
     let seen: Vec<&str> = seen.iter().map(|volume| volume.id.as_str()).collect();
     assert_eq!(seen, ["vol-1", "vol-3"]);
     let asked = form(&[
@@ -141,18 +144,90 @@ async fn many_volumes_are_asked_for_by_a_filter_that_leaves_out_what_is_gone() {
 }
 
 #[tokio::test]
-async fn a_volume_of_a_restore_test_is_known_by_its_tag() {
+async fn keeps_size_encryption_and_snapshot_of_a_volume() {
+    let of = |members: &str| {
+        volumes(&format!(
+            "<item><volumeId>{VOLUME}</volumeId><availabilityZone>us-west-2a</availabilityZone>{members}</item>"
+        ))
+    };
+    let wire = Wire::answering([
+        of("<size>8</size><snapshotId/><status>error</status><encrypted>false</encrypted>"),
+        of("<status>available</status>"),
+    ]);
+    let empty = describe_volume(&wire).await.unwrap();
+    assert_eq!(
+        (empty.size, empty.encrypted, empty.snapshot),
+        (Some(8), Some(false), None)
+    );
+    let sparse = describe_volume(&wire).await.unwrap();
+    assert_eq!(
+        (sparse.size, sparse.encrypted, sparse.snapshot),
+        (None, None, None)
+    );
+}
+
+fn snapshots(inner: &str) -> Answer {
+    Answer::ec2(
+        "DescribeSnapshots",
+        &format!("<snapshotSet>{inner}</snapshotSet>"),
+    )
+}
+
+#[tokio::test]
+async fn describes_a_snapshot_with_size_and_encryption() {
+    let wire = Wire::answering([
+        snapshots(
+            "<item><snapshotId>snap-1</snapshotId><volumeSize>100</volumeSize><encrypted>true</encrypted></item>",
+        ),
+        snapshots("<item><snapshotId>snap-1</snapshotId><encrypted>true</encrypted></item>"),
+    ]);
+    let ec2 = Ec2::new(&wire.config());
+    assert_eq!(
+        Snapshots::describe(&ec2, "snap-1").await.unwrap(),
+        Some(Snapshot {
+            id: "snap-1".to_owned(),
+            size: 100,
+            encrypted: true,
+        })
+    );
+    assert_eq!(wire.sent()[0].form()["SnapshotId.1"], "snap-1");
+    let error = Snapshots::describe(&ec2, "snap-1").await.unwrap_err();
+    assert!(error.to_string().contains("volume size"), "{error}");
+}
+
+#[tokio::test]
+async fn returns_none_for_a_missing_volume_or_snapshot() {
+    let wire = Wire::answering([
+        volumes(""),
+        Answer::ec2_error(
+            400,
+            "InvalidSnapshot.NotFound",
+            "The snapshot does not exist.",
+        ),
+        snapshots(""),
+        Answer::ec2_error(403, "UnauthorizedOperation", "You are not authorized."),
+    ]);
+    let ec2 = Ec2::new(&wire.config());
+    assert_eq!(ec2.list(&[VolumeId::new(VOLUME)]).await.unwrap(), []);
+    assert_eq!(Snapshots::describe(&ec2, "snap-1").await.unwrap(), None);
+    assert_eq!(Snapshots::describe(&ec2, "snap-1").await.unwrap(), None);
+    let error = Snapshots::describe(&ec2, "snap-1").await.unwrap_err();
+    assert_eq!(error.error_type(), "Permanent");
+}
+
+#[tokio::test]
+async fn recognizes_a_volume_of_a_restore_test_by_its_tag() {
     let wire = Wire::answering([volumes(&format!(
         "<item><volumeId>{VOLUME}</volumeId><availabilityZone>us-west-2a</availabilityZone><status>available</status>\
          <tagSet><item><key>awsbackup-restore-test</key><value/></item></tagSet></item>"
     ))]);
-    let volume = look_at_volume(&wire).await.unwrap();
+    let volume = describe_volume(&wire).await.unwrap();
     assert!(volume.restore_test);
     assert!(volume.attachments.is_empty());
 }
 
 #[tokio::test]
-async fn a_volume_that_a_stack_created_names_its_stack_and_logical_id() {
+async fn reads_stack_and_logical_id_of_a_volume() {
     let tagged = |keys: &[&str]| {
         let tags: String = keys
             .iter()
@@ -165,7 +240,7 @@ async fn a_volume_that_a_stack_created_names_its_stack_and_logical_id() {
              <status>in-use</status><tagSet>{tags}</tagSet></item>"
         ))])
     };
-    let owner = async |keys: &[&str]| look_at_volume(&tagged(keys)).await.unwrap().owner;
+    let owner = async |keys: &[&str]| describe_volume(&tagged(keys)).await.unwrap().owner;
     assert_eq!(
         owner(&["stack-name", "stack-id", "logical-id"])
             .await
@@ -176,29 +251,30 @@ async fn a_volume_that_a_stack_created_names_its_stack_and_logical_id() {
 }
 
 #[tokio::test]
-async fn a_state_that_the_sdk_does_not_know_is_passed_on() {
+async fn keeps_unknown_volume_states() {
     let wire = Wire::answering([volumes(&format!(
         "<item><volumeId>{VOLUME}</volumeId><availabilityZone>us-west-2a</availabilityZone><status>hibernating</status></item>"
     ))]);
-    assert_eq!(look_at_volume(&wire).await.unwrap().state, "hibernating");
+    let state = describe_volume(&wire).await.unwrap().state;
+    assert_eq!(state.as_str(), "hibernating");
 }
 
-/// EC2 leaves the instance out where a service of AWS uses the volume:
+/// EC2 omits the instance if an AWS service uses the volume:
 /// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_VolumeAttachment.html>.
 #[tokio::test]
-async fn a_volume_that_a_service_uses_is_attached_to_what_the_service_names() {
+async fn returns_the_associated_resource_of_a_volume_used_by_a_service() {
     let task = "arn:aws:ecs:us-west-2:111122223333:task/shop/0a1b2c3d4e5f";
     let wire = Wire::answering([volumes(&format!(
         "<item><volumeId>{VOLUME}</volumeId><availabilityZone>us-west-2a</availabilityZone><status>in-use</status>\
          <attachmentSet><item><volumeId>{VOLUME}</volumeId><associatedResource>{task}</associatedResource>\
          <instanceOwningService>fargate.amazonaws.com</instanceOwningService><status>attached</status></item></attachmentSet></item>"
     ))]);
-    let volume = look_at_volume(&wire).await.unwrap();
+    let volume = describe_volume(&wire).await.unwrap();
     assert_eq!(volume.attachments[0].instance, InstanceId::new(task));
 }
 
 #[tokio::test]
-async fn a_volume_that_lacks_something_is_an_error_that_names_it() {
+async fn names_the_missing_field_of_a_volume() {
     let zone = "<availabilityZone>us-west-2a</availabilityZone>";
     let status = "<status>available</status>";
     for (inner, missing) in [
@@ -220,7 +296,7 @@ async fn a_volume_that_lacks_something_is_an_error_that_names_it() {
         let wire = Wire::answering([volumes(&format!(
             "<item><volumeId>{VOLUME}</volumeId>{inner}</item>"
         ))]);
-        let error = look_at_volume(&wire).await.unwrap_err();
+        let error = describe_volume(&wire).await.unwrap_err();
         assert_eq!(error.error_type(), "Permanent");
         assert_eq!(
             error.to_string().split(". ").next(),
@@ -232,17 +308,17 @@ async fn a_volume_that_lacks_something_is_an_error_that_names_it() {
 }
 
 #[tokio::test]
-async fn what_ec2_does_not_show_yet_is_asked_for_again_later() {
+async fn returns_a_retryable_error_for_a_missing_volume_or_instance() {
     for answer in [
         volumes(""),
         Answer::ec2("DescribeVolumes", ""),
-        // Never somebody else's.
+        // Another volume is not returned.
         volumes(
             "<item><volumeId>vol-other</volumeId><availabilityZone>us-west-2a</availabilityZone><status>available</status></item>",
         ),
         Answer::ec2_error(400, "InvalidVolume.NotFound", "The volume does not exist."),
     ] {
-        let error = look_at_volume(&Wire::answering([answer]))
+        let error = describe_volume(&Wire::answering([answer]))
             .await
             .unwrap_err();
         assert_eq!(error.error_type(), "Retryable", "{error}");
@@ -257,7 +333,7 @@ async fn what_ec2_does_not_show_yet_is_asked_for_again_later() {
             "The instance does not exist.",
         ),
     ] {
-        let error = look_at_instance(&Wire::answering([answer]))
+        let error = describe_instance(&Wire::answering([answer]))
             .await
             .unwrap_err();
         assert_eq!(error.error_type(), "Retryable", "{error}");
@@ -265,14 +341,14 @@ async fn what_ec2_does_not_show_yet_is_asked_for_again_later() {
 }
 
 #[tokio::test]
-async fn an_instance_is_asked_for_by_its_id_and_every_field_is_kept() {
+async fn describes_an_instance_by_id_with_every_field() {
     let wire = Wire::answering([instances(&instance_xml(INSTANCE))]);
-    let instance = look_at_instance(&wire).await.unwrap();
+    let instance = describe_instance(&wire).await.unwrap();
     assert_eq!(
         instance,
         Instance {
             id: InstanceId::new(INSTANCE),
-            state: "running".to_owned(),
+            state: "running".into(),
             zone: "us-west-2a".to_owned(),
             devices: vec![
                 ("/dev/xvda".to_owned(), VolumeId::new("vol-root")),
@@ -285,21 +361,21 @@ async fn an_instance_is_asked_for_by_its_id_and_every_field_is_kept() {
 }
 
 #[tokio::test]
-async fn an_instance_that_lacks_something_is_an_error_that_names_it() {
+async fn names_the_missing_field_of_an_instance() {
     let state = "<instanceState><code>16</code><name>running</name></instanceState>";
     let zone = "<placement><availabilityZone>us-west-2a</availabilityZone></placement>";
     for (inner, missing) in [(zone, "state"), (state, "Availability Zone")] {
         let wire = Wire::answering([instances(&format!(
             "<item><instanceId>{INSTANCE}</instanceId>{inner}</item>"
         ))]);
-        let error = look_at_instance(&wire).await.unwrap_err();
+        let error = describe_instance(&wire).await.unwrap_err();
         assert_eq!(error.error_type(), "Permanent");
         assert!(error.fault().message().ends_with(missing), "{error}");
     }
 }
 
 #[tokio::test]
-async fn a_groups_instances_come_from_every_page() {
+async fn reads_group_instances_of_every_page() {
     let page = |id: &str, next: &str| {
         Answer::ec2(
             "DescribeInstances",
@@ -319,7 +395,7 @@ async fn a_groups_instances_come_from_every_page() {
         page("i-2", ""),
     ]);
     let found = Ec2::new(&wire.config())
-        .group_instances("shop-Group-1ABC")
+        .list_of_group("shop-Group-1ABC")
         .await
         .unwrap();
     let ids: Vec<&str> = found.iter().map(|instance| instance.id.as_str()).collect();
@@ -339,13 +415,13 @@ async fn a_groups_instances_come_from_every_page() {
     assert_eq!(sent[2].form()["Filter.1.Value.1"], "shop-Group-1ABC");
 }
 
-/// EC2 takes `*`, `?` and `\` in filters for patterns:
+/// EC2 treats `*`, `?` and `\` in filters as wildcards:
 /// <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Filtering.html>.
 #[tokio::test]
-async fn a_stacks_instances_are_asked_for_by_the_tags_that_cloudformation_puts_on_them() {
+async fn describes_stack_instances_by_cloudformation_tags() {
     let wire = Wire::answering([instances(&instance_xml(INSTANCE))]);
     let seen = Ec2::new(&wire.config())
-        .stack_instances("shop", "Database")
+        .list_of_stack("shop", "Database")
         .await
         .unwrap();
     assert_eq!(seen.len(), 1);
@@ -360,10 +436,10 @@ async fn a_stacks_instances_are_asked_for_by_the_tags_that_cloudformation_puts_o
 }
 
 #[tokio::test]
-async fn a_groups_name_is_no_pattern() {
+async fn escapes_wildcards_in_group_names() {
     let wire = Wire::answering([Answer::ec2("DescribeInstances", "<reservationSet/>")]);
     let found = Ec2::new(&wire.config())
-        .group_instances(r"shop*?\")
+        .list_of_group(r"shop*?\")
         .await
         .unwrap();
     assert!(found.is_empty());
@@ -371,7 +447,7 @@ async fn a_groups_name_is_no_pattern() {
 }
 
 #[tokio::test]
-async fn tags_come_from_every_page_in_pages_of_a_thousand() {
+async fn reads_tags_of_every_page_of_1000() {
     let page = |key: &str, next: &str| {
         Answer::ec2(
             "DescribeTags",
@@ -404,7 +480,7 @@ async fn tags_come_from_every_page_in_pages_of_a_thousand() {
 }
 
 #[tokio::test]
-async fn no_tags_are_no_error_but_a_tag_without_a_key_is() {
+async fn accepts_no_tags_but_rejects_a_tag_without_a_key() {
     let wire = Wire::answering([Answer::ec2("DescribeTags", "<tagSet/>")]);
     let tags = Ec2::new(&wire.config()).tags("snap-1").await.unwrap();
     assert!(tags.is_empty());
@@ -417,7 +493,7 @@ async fn no_tags_are_no_error_but_a_tag_without_a_key_is() {
 }
 
 #[tokio::test]
-async fn a_page_that_fails_fails_the_whole() {
+async fn fails_when_a_page_fails() {
     let wire = Wire::answering([
         Answer::ec2(
             "DescribeTags",
@@ -430,7 +506,7 @@ async fn a_page_that_fails_fails_the_whole() {
 }
 
 #[tokio::test]
-async fn a_volume_is_attached_as_asked() {
+async fn attaches_a_volume_with_the_requested_device() {
     for (status, now) in [("attaching", false), ("attached", true), ("busy", false)] {
         let wire = Wire::answering([attached(status)]);
         let answer = attach(&wire).await.unwrap();
@@ -450,9 +526,9 @@ async fn a_volume_is_attached_as_asked() {
     }
 }
 
-/// `AttachVolume` has no client token, so nothing but a look may follow an error.
+/// `AttachVolume` has no client token, so it must not be repeated before the volume is read.
 #[tokio::test]
-async fn a_volume_is_attached_by_one_request_whatever_happens() {
+async fn sends_attach_volume_only_once_whatever_fails() {
     let busy = Answer::ec2_error(503, "RequestLimitExceeded", "Request limit exceeded.");
     let wire = Wire::answering([busy, attached("attaching")]);
     let answer = attach(&wire).await;
@@ -472,19 +548,19 @@ async fn a_volume_is_attached_by_one_request_whatever_happens() {
 }
 
 #[tokio::test]
-async fn every_other_call_is_repeated_when_ec2_is_busy() {
+async fn retries_other_calls_when_ec2_is_busy() {
     let wire = Wire::answering([
         Answer::ec2_error(503, "RequestLimitExceeded", "Request limit exceeded."),
         Answer::Refused,
         Answer::Silence,
         instances(&instance_xml(INSTANCE)),
     ]);
-    assert!(look_at_instance(&wire).await.is_ok());
+    assert!(describe_instance(&wire).await.is_ok());
     assert_eq!(wire.sent().len(), 4);
 }
 
 #[tokio::test]
-async fn answers_of_attachvolume_by_their_code() {
+async fn classifies_attach_volume_errors_by_code() {
     fn kind(answer: &AttachAnswer) -> (&'static str, Option<&Fault>) {
         match answer {
             AttachAnswer::Accepted { .. } => ("accepted", None),
@@ -639,7 +715,7 @@ async fn answers_of_attachvolume_by_their_code() {
             "This is not possible.",
             "Permanent",
         ),
-        // The text alone makes no device in use.
+        // The message alone does not mean a device in use.
         (400, "SomethingNew", in_use, "Permanent"),
     ] {
         let wire = Wire::answering([Answer::ec2_error(status, code, message)]);
@@ -650,23 +726,27 @@ async fn answers_of_attachvolume_by_their_code() {
 }
 
 #[tokio::test]
-async fn the_actions_are_those_that_are_sent() {
+async fn actions_match_the_requests() {
     let wire = Wire::answering([
         volumes(""),
         Answer::ec2("DescribeInstances", ""),
         Answer::ec2("DescribeInstances", ""),
         Answer::ec2("DescribeTags", ""),
+        snapshots(""),
         attached("attached"),
     ]);
     let ec2 = Ec2::new(&wire.config());
-    ec2.volume(&VolumeId::new(VOLUME)).await.unwrap_err();
-    ec2.instance(&InstanceId::new(INSTANCE)).await.unwrap_err();
-    ec2.group_instances("g").await.unwrap();
+    Volumes::describe(&ec2, &VolumeId::new(VOLUME))
+        .await
+        .unwrap_err();
+    Instances::describe(&ec2, &InstanceId::new(INSTANCE))
+        .await
+        .unwrap_err();
+    ec2.list_of_group("g").await.unwrap();
     ec2.tags("snap-1").await.unwrap();
+    Snapshots::describe(&ec2, "snap-1").await.unwrap();
     attach(&wire).await.unwrap();
-    assert_eq!(wire.actions(), listed(Ec2::ACTIONS));
-    assert_eq!(
-        called_in("ec2", include_str!("../ec2.rs")),
-        listed(Ec2::ACTIONS)
-    );
+    let actions = listed(&[Ec2::INTEGRATION_ACTIONS, Ec2::VALIDATION_ACTIONS].concat());
+    assert_eq!(wire.actions(), actions);
+    assert_eq!(called_in("ec2", include_str!("../ec2.rs")), actions);
 }

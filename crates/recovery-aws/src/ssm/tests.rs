@@ -1,7 +1,8 @@
-//! What is sent to Systems Manager, and what is made of its answers.
+//! The requests to Systems Manager, and the handling of its responses.
 
 use std::collections::BTreeMap;
 
+use chrono::DateTime;
 use recovery_core::ops_item::Severity;
 use serde_json::{Value, json};
 
@@ -18,8 +19,8 @@ fn key() -> ItemKey {
 fn new_item() -> NewOpsItem {
     NewOpsItem {
         key: key(),
-        title: "Restore of EBS completed".to_owned(),
-        description: "**What it means.** The data is back.".to_owned(),
+        title: "Restore job (EBS) completed".to_owned(),
+        description: "**What happened.** Restored.".to_owned(),
         severity: Severity::Medium,
         category: "Recovery",
         data: BTreeMap::from([("recovery:state", "COMPLETED".to_owned())]),
@@ -41,7 +42,7 @@ fn summary(id: &str, created: f64, status: &str, key: &str) -> Value {
 }
 
 async fn find(wire: &Wire) -> Result<Vec<OpsItem>, Error> {
-    OpsCenter::new(&wire.config()).find(&key()).await
+    OpsCenter::new(&wire.config()).list(&key()).await
 }
 
 async fn get(wire: &Wire) -> Result<OpsItem, Error> {
@@ -61,13 +62,13 @@ async fn update(wire: &Wire, change: &OpsItemChange) -> Result<(), Error> {
 }
 
 #[tokio::test]
-async fn items_are_found_by_their_key_on_every_page_the_oldest_first() {
+async fn finds_ops_items_by_key_on_every_page_oldest_first() {
     let ours = "restore-job/J-1";
     let wire = Wire::answering([
         Answer::json(&json!({
             "OpsItemSummaries": [
                 summary("oi-3", 1_795_413_600.5, "Open", ours),
-                // The service's idea of equal is not relied on.
+                // The service's filter is not relied on.
                 summary("oi-other", 1_795_413_000.0, "Open", "restore-job/J-10"),
             ],
             "NextToken": "token-1",
@@ -119,7 +120,7 @@ async fn items_are_found_by_their_key_on_every_page_the_oldest_first() {
 }
 
 #[tokio::test]
-async fn open_items_are_asked_for_by_kind_and_status() {
+async fn filters_open_ops_items_by_kind_and_status() {
     let wire = Wire::answering([
         Answer::json(&json!({
             "OpsItemSummaries": [summary("oi-2", 2.0, "InProgress", "alarm/a")],
@@ -130,7 +131,7 @@ async fn open_items_are_asked_for_by_kind_and_status() {
         ),
     ]);
     let open = OpsCenter::new(&wire.config())
-        .open(recovery_core::ops_item::INCIDENT)
+        .list_open(recovery_core::ops_item::INCIDENT)
         .await
         .unwrap();
     let ids: Vec<&str> = open.iter().map(|item| item.id.as_str()).collect();
@@ -149,7 +150,7 @@ async fn open_items_are_asked_for_by_kind_and_status() {
 }
 
 #[tokio::test]
-async fn finding_nothing_is_no_error_but_an_item_without_id_is() {
+async fn accepts_no_ops_items_but_rejects_one_without_an_id() {
     let wire = Wire::answering([Answer::json(&json!({}))]);
     assert_eq!(find(&wire).await.unwrap(), []);
     let mut nameless = summary("oi-1", 0.0, "Open", "restore-job/J-1");
@@ -160,7 +161,7 @@ async fn finding_nothing_is_no_error_but_an_item_without_id_is() {
 }
 
 #[tokio::test]
-async fn an_item_is_over_only_when_resolved_or_closed() {
+async fn counts_only_resolved_and_closed_as_resolved() {
     for (status, expected) in [
         (json!("Open"), Status::Open),
         (json!("InProgress"), Status::Open),
@@ -188,7 +189,7 @@ async fn an_item_is_over_only_when_resolved_or_closed() {
 }
 
 #[tokio::test]
-async fn an_item_is_created_with_its_duplicate_check() {
+async fn creates_an_ops_item_with_a_deduplication_string() {
     let wire = Wire::answering([Answer::json(&json!({"OpsItemId": ID}))]);
     assert_eq!(
         create(&wire, &new_item()).await.unwrap(),
@@ -198,8 +199,8 @@ async fn an_item_is_created_with_its_duplicate_check() {
     assert_eq!(
         wire.only().json(),
         json!({
-            "Title": "Restore of EBS completed",
-            "Description": "**What it means.** The data is back.",
+            "Title": "Restore job (EBS) completed",
+            "Description": "**What happened.** Restored.",
             "Source": "rapid-recovery",
             "Category": "Recovery",
             "Severity": "3",
@@ -213,7 +214,7 @@ async fn an_item_is_created_with_its_duplicate_check() {
 }
 
 #[tokio::test]
-async fn an_item_that_exists_is_the_handle_to_go_on_with() {
+async fn returns_the_id_of_an_existing_ops_item() {
     let exists = |members: Value| {
         Wire::answering([Answer::json_error(
             400,
@@ -240,9 +241,9 @@ async fn an_item_that_exists_is_the_handle_to_go_on_with() {
     assert!(error.to_string().contains("no OpsItemId"), "{error}");
 }
 
-/// The first answer was lost, and the SDK asked again: the item is found, not made twice.
+/// The first response was lost and the SDK retried: the OpsItem is found, not created twice.
 #[tokio::test]
-async fn an_item_whose_answer_was_lost_is_found() {
+async fn finds_the_ops_item_after_a_lost_create_response() {
     let wire = Wire::answering([
         Answer::Silence,
         Answer::json_error(
@@ -260,7 +261,7 @@ async fn an_item_whose_answer_was_lost_is_found() {
 
 /// <https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_CreateOpsItem.html>
 #[tokio::test]
-async fn every_field_stays_within_what_opscenter_takes() {
+async fn fields_satisfy_the_limits_of_opscenter() {
     let check = |body: Value| {
         assert!(body["Title"].as_str().unwrap().chars().count() <= 1024);
         assert!(!body["Title"].as_str().unwrap().contains('\n'));
@@ -268,7 +269,7 @@ async fn every_field_stays_within_what_opscenter_takes() {
         for (key, data) in body["OperationalData"].as_object().unwrap() {
             let value = data["Value"].as_str().unwrap();
             assert!(value.len() <= 20_480, "{key}");
-            // The model's pattern: at least one character that is no white space.
+            // The pattern of the API: at least one character that is not white space.
             assert!(!value.trim().is_empty(), "{key}");
         }
     };
@@ -300,7 +301,7 @@ async fn every_field_stays_within_what_opscenter_takes() {
 }
 
 #[tokio::test]
-async fn an_update_sends_what_changes_and_nothing_else() {
+async fn update_sends_only_the_changes() {
     for (change, expected) in [
         (OpsItemChange::default(), json!({"OpsItemId": ID})),
         (
@@ -333,7 +334,7 @@ async fn an_update_sends_what_changes_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn throttling_is_waited_out() {
+async fn retries_throttled_calls() {
     let wire = Wire::answering([
         Answer::json_error(
             400,
@@ -354,7 +355,7 @@ async fn throttling_is_waited_out() {
 const TOKEN: &str = "0a1b2c3d-4e5f-8071-82a3-b4c5d6e7f809";
 
 #[tokio::test]
-async fn a_runbook_is_started_with_its_token_and_parameters() {
+async fn starts_a_runbook_with_token_and_parameters() {
     let wire = Wire::answering([Answer::json(
         &json!({"AutomationExecutionId": "11112222-3333-4444-5555-666677778888"}),
     )]);
@@ -378,7 +379,7 @@ async fn a_runbook_is_started_with_its_token_and_parameters() {
 }
 
 #[tokio::test]
-async fn a_runbook_that_cannot_start_is_an_error_that_names_it() {
+async fn returns_an_error_that_names_the_runbook() {
     let start = async |answer: Answer| {
         let wire = Wire::answering([answer]);
         RunbookRunner::new(&wire.config_without_retries())
@@ -417,7 +418,7 @@ async fn a_runbook_that_cannot_start_is_an_error_that_names_it() {
 }
 
 #[tokio::test]
-async fn the_actions_are_those_that_are_sent() {
+async fn actions_match_the_requests() {
     let wire = Wire::answering([
         Answer::json(&json!({})),
         Answer::json(&json!({"OpsItem": {}})),
@@ -437,4 +438,35 @@ async fn the_actions_are_those_that_are_sent() {
     assert_eq!(wire.actions(), listed(RunbookRunner::ACTIONS));
     let both: Vec<&str> = [OpsCenter::ACTIONS, RunbookRunner::ACTIONS].concat();
     assert_eq!(called_in("ssm", include_str!("../ssm.rs")), listed(&both));
+}
+
+#[tokio::test]
+async fn returns_the_creation_date_of_an_ops_item_and_none_if_missing() {
+    let wire = Wire::answering([
+        Answer::json(&json!({"OpsItem": {
+            "OpsItemId": "oi-1",
+            "Status": "Open",
+            "CreatedTime": 1_795_405_260.5,
+            "OperationalData": {"recovery:began": {"Value": "2026-11-23T03:40:00Z"}},
+        }})),
+        Answer::json_error(400, "OpsItemNotFoundException", &json!({"Message": "no"})),
+        Answer::json_error(400, "AccessDeniedException", &json!({"Message": "no"})),
+    ]);
+    let ops_center = OpsCenter::new(&wire.config());
+    let id = OpsItemId::new("oi-1");
+    assert_eq!(
+        ops_center.find(&id).await.unwrap(),
+        Some(OpsItem {
+            id: id.clone(),
+            status: Status::Open,
+            created: DateTime::from_timestamp(1_795_405_260, 500_000_000),
+            data: [(
+                "recovery:began".to_owned(),
+                "2026-11-23T03:40:00Z".to_owned()
+            )]
+            .into(),
+        })
+    );
+    assert_eq!(ops_center.find(&id).await.unwrap(), None);
+    ops_center.find(&id).await.unwrap_err();
 }

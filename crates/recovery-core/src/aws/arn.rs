@@ -1,4 +1,4 @@
-//! Names of AWS things, parsed once, at the door.
+//! Names of AWS resources, parsed once, when they enter.
 
 use std::fmt;
 
@@ -16,11 +16,11 @@ pub struct Arn {
 }
 
 impl Arn {
-    /// Reads an ARN of any partition.
+    /// Parses an ARN of any partition.
     ///
     /// # Errors
-    /// [`Error::Permanent`] when `text` is not six parts separated by colons, begins with
-    /// something other than `arn`, or has no service or resource.
+    /// [`Error::Permanent`] if `text` does not begin with `arn`, does not have six parts separated by colons, or has
+    /// an empty partition, service or resource.
     pub fn parse(text: &str) -> Result<Arn, Error> {
         let malformed = |what: &str| {
             Error::Permanent(Fault::new(
@@ -43,7 +43,7 @@ impl Arn {
             start = *end + 1;
         }
         if text.contains(char::is_whitespace) || crate::text::one_line(text) != text {
-            return Err(malformed("it contains white space or what cannot be seen"));
+            return Err(malformed("it contains white space or invisible characters"));
         }
         let arn = Arn {
             text: text.to_owned(),
@@ -65,7 +65,7 @@ impl Arn {
         &self.text[self.ends[0] + 1..self.ends[1]]
     }
 
-    /// The Region, or nothing.
+    /// The Region; may be empty.
     pub fn region(&self) -> &str {
         &self.text[self.ends[1] + 1..self.ends[2]]
     }
@@ -80,7 +80,7 @@ impl Arn {
         &self.text[self.ends[3] + 1..]
     }
 
-    /// The id behind `kind/`, for resources named `kind/id`.
+    /// The id of a resource `kind/id`.
     pub fn resource_id(&self, kind: &str) -> Option<&str> {
         self.resource()
             .strip_prefix(kind)?
@@ -88,7 +88,6 @@ impl Arn {
             .filter(|id| !id.is_empty())
     }
 
-    /// The whole ARN.
     pub fn as_str(&self) -> &str {
         &self.text
     }
@@ -107,12 +106,10 @@ macro_rules! names {
         pub struct $name(String);
 
         impl $name {
-            /// Takes the name as AWS gave it.
             pub fn new(name: impl Into<String>) -> $name {
                 $name(name.into())
             }
 
-            /// The name as AWS writes it.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -137,48 +134,44 @@ names! {
     OpsItemId;
 }
 
-/// Where this system runs: account and recovery Region. Nothing elsewhere is touched.
+/// The account and the recovery Region of this deployment. It acts on nothing else.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Here {
-    /// The account id, as the template passes it.
+pub struct Scope {
     pub account: String,
-    /// The recovery Region.
     pub region: String,
 }
 
-impl Here {
-    /// Whether `arn` lies in this account and Region. An ARN that leaves either open does.
+impl Scope {
+    /// Whether `arn` is in this account and Region. An empty part of the ARN matches.
     pub fn owns(&self, arn: &Arn) -> bool {
         let same = |part: &str, ours: &str| part.is_empty() || part == ours;
         same(arn.account(), &self.account) && same(arn.region(), &self.region)
     }
 }
 
-/// The ARN of an AWS Backup recovery point. Its form depends on the resource type, and with it
-/// the service that holds its tags.
+/// The ARN of a recovery point. Its form, and the service that has its tags, depend on the resource type.
 ///
 /// See <https://docs.aws.amazon.com/aws-backup/latest/devguide/access-control.html>.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RecoveryPointArn(Arn);
 
-/// Where the tags of a recovery point are kept.
+/// The service that has the tags of a recovery point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TagHome<'a> {
-    /// An EBS snapshot or an AMI: `ec2:DescribeTags` by this id.
+    /// EC2, for an EBS snapshot or an AMI: `ec2:DescribeTags` by this id.
     Ec2(&'a str),
-    /// A recovery point that AWS Backup itself holds: `backup:ListTags` by the ARN.
+    /// AWS Backup: `backup:ListTags` by the ARN.
     Backup,
-    /// Another service's own tags, which no integration reads yet.
+    /// Another service, which is not called yet.
     Elsewhere,
 }
 
 impl RecoveryPointArn {
-    /// Takes an ARN for that of a recovery point.
     pub fn new(arn: Arn) -> RecoveryPointArn {
         RecoveryPointArn(arn)
     }
 
-    /// Reads a recovery point's ARN.
+    /// Parses the ARN of a recovery point.
     ///
     /// # Errors
     /// As [`Arn::parse`].
@@ -186,7 +179,7 @@ impl RecoveryPointArn {
         Arn::parse(text).map(RecoveryPointArn)
     }
 
-    /// Where this recovery point's tags are kept, by the ARN's form.
+    /// The service that has the tags, according to the form of the ARN.
     pub fn tag_home(&self) -> TagHome<'_> {
         match self.0.service() {
             "ec2" => match self
@@ -202,12 +195,10 @@ impl RecoveryPointArn {
         }
     }
 
-    /// The ARN.
     pub fn arn(&self) -> &Arn {
         &self.0
     }
 
-    /// The ARN as text.
     pub fn as_str(&self) -> &str {
         self.0.as_str()
     }
@@ -224,7 +215,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_parts_of_an_arn() {
+    fn splits_an_arn_into_its_parts() {
         let check = |text: &str, parts: [&str; 5]| {
             let arn = Arn::parse(text).unwrap();
             assert_eq!(
@@ -244,12 +235,12 @@ mod tests {
             "arn:aws:ec2:us-west-2:111122223333:volume/vol-0a1",
             ["aws", "ec2", "us-west-2", "111122223333", "volume/vol-0a1"],
         );
-        // Snapshots have no account in Backup's ARNs.
+        // Snapshots have no account in the ARNs of AWS Backup.
         check(
             "arn:aws:ec2:us-west-2::snapshot/snap-0a1",
             ["aws", "ec2", "us-west-2", "", "snapshot/snap-0a1"],
         );
-        // Colons go on in the resource.
+        // The resource may contain colons.
         check(
             "arn:aws-cn:rds:cn-north-1:111122223333:snapshot:awsbackup:job-1",
             [
@@ -267,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_an_arn_is_refused_with_what_was_given() {
+    fn rejects_invalid_arns() {
         for text in [
             "",
             "arn",
@@ -289,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_is_found_only_under_its_kind() {
+    fn returns_a_resource_id_only_for_its_type() {
         let arn = Arn::parse("arn:aws:ec2:us-west-2:1:volume/vol-1").unwrap();
         assert_eq!(arn.resource_id("volume"), Some("vol-1"));
         assert_eq!(arn.resource_id("vol"), None);
@@ -299,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn tags_live_where_the_arn_says() {
+    fn derives_the_tag_service_from_the_arn() {
         let check = |text: &str, home: TagHome<'_>| {
             assert_eq!(
                 RecoveryPointArn::parse(text).unwrap().tag_home(),
@@ -324,12 +315,12 @@ mod tests {
     }
 
     #[test]
-    fn ours_is_this_account_and_this_region() {
-        let here = Here {
+    fn scope_owns_resources_of_its_account_and_region() {
+        let scope = Scope {
             account: "1".into(),
             region: "us-west-2".into(),
         };
-        let owns = |text: &str| here.owns(&Arn::parse(text).unwrap());
+        let owns = |text: &str| scope.owns(&Arn::parse(text).unwrap());
         assert!(owns("arn:aws:ec2:us-west-2:1:volume/vol-1"));
         assert!(owns("arn:aws:ec2:us-west-2::snapshot/snap-1"));
         assert!(!owns("arn:aws:ec2:us-east-1:1:volume/vol-1"));

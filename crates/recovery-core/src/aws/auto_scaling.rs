@@ -2,19 +2,16 @@
 
 use crate::aws::arn::InstanceId;
 
-/// An Auto Scaling group as `DescribeAutoScalingGroups` tells it.
+/// An Auto Scaling group of `DescribeAutoScalingGroups`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Group {
-    /// How many instances it is to have.
     pub desired: usize,
     /// Its instances, without those of its warm pool.
     pub members: Vec<Member>,
 }
 
-/// An instance of an Auto Scaling group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
-    /// The instance.
     pub instance: InstanceId,
     /// `InService`, `Pending:Wait`, `Terminating`, `Standby`, `Warmed:Stopped`, …
     ///
@@ -22,16 +19,27 @@ pub struct Member {
     pub lifecycle: String,
 }
 
-impl Member {
-    /// Whether it does the group's work, or is about to.
-    pub(crate) fn serves(&self) -> bool {
-        self.is("InService") || self.is("Pending")
-    }
+/// The role of a member in its group, according to its lifecycle state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// It is, or soon will be, in service.
+    Serves,
+    /// A person has put it into standby, from which it can return.
+    Standby,
+    /// It is terminated or terminating.
+    Terminates,
+    /// Anything else, such as `Detaching` or `Quarantined`.
+    Other,
+}
 
-    /// Whether its lifecycle state is this one, or one of its steps, such as `Pending:Wait`.
-    pub(crate) fn is(&self, state: &str) -> bool {
-        self.lifecycle
-            .strip_prefix(state)
-            .is_some_and(|step| step.is_empty() || step.starts_with(':'))
+impl Member {
+    /// The phase of its lifecycle state, which may name a step: `Pending:Wait`.
+    pub(crate) fn phase(&self) -> Phase {
+        match self.lifecycle.split(':').next().unwrap_or_default() {
+            "InService" | "Pending" => Phase::Serves,
+            "Standby" | "EnteringStandby" => Phase::Standby,
+            "Terminating" | "Terminated" => Phase::Terminates,
+            _ => Phase::Other,
+        }
     }
 }

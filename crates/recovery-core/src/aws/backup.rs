@@ -1,4 +1,4 @@
-//! A restore job, as its event or `backup:DescribeRestoreJob` tells it, and for whom it is integrated.
+//! Restore jobs, as AWS Backup and their events describe them, recovery points and restore tests.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,61 +6,56 @@ use chrono::{DateTime, Utc};
 
 use crate::aws::arn::{Arn, RecoveryPointArn, RestoreJobId, VolumeId};
 use crate::aws::ec2::DeviceName;
-use crate::error::Fault;
+use crate::error::{Error, Fault};
 use crate::plan::request::Mode;
 
-/// What is known of an AWS Backup restore job. Everything but its id can be unknown.
+/// A restore job, according to its event or to `backup:DescribeRestoreJob`. Everything except its id can be
+/// unknown.
 ///
 /// See <https://docs.aws.amazon.com/aws-backup/latest/devguide/API_DescribeRestoreJob.html>.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RestoreJob {
-    /// The job's id.
     pub id: RestoreJobId,
     /// `PENDING`, `RUNNING`, `COMPLETED`, `FAILED`, `ABORTED`.
     pub status: Option<String>,
-    /// Why the job is in this status, in the service's words.
+    /// The message of AWS Backup about the status.
     pub status_message: Option<String>,
     /// `EBS`, `RDS`, …
     pub resource_type: Option<String>,
-    /// What the restore made.
+    /// The restored resource.
     pub created_resource: Option<Arn>,
-    /// What it was made from.
     pub recovery_point: Option<RecoveryPointArn>,
-    /// The same recovery point in other forms of ARN: an event may name it in two, and AWS Backup in a
-    /// third.
+    /// Other ARNs of the same recovery point. An event may contain two, and AWS Backup may return a third.
     pub other_forms: Vec<RecoveryPointArn>,
-    /// What was backed up once, in the primary Region.
+    /// The protected resource, in the primary Region.
     pub source_resource: Option<Arn>,
-    /// The role that AWS Backup restored with. Drills have one of their own, which tells their jobs
-    /// from those of a recovery.
+    /// The role that AWS Backup restored with. Drills have a separate role, which identifies their jobs.
     pub iam_role: Option<Arn>,
-    /// Whether a restore testing plan started the job: AWS Backup deletes what it made.
+    /// Whether a restore testing plan started the job. AWS Backup deletes the restored resource of such a job.
     pub restore_test: bool,
+    /// When the job was created.
+    pub created: Option<DateTime<Utc>>,
     /// When the job ended.
     pub completed: Option<DateTime<Utc>>,
 }
 
-/// What the plan of a recovery knows of a restore, and its recovery point does not say.
+/// What the plan adds to the information of the recovery point.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PlannedAs {
-    /// Another recovery point of the same resource, whose tags stand in for those that the restored one
-    /// lacks.
+    /// Another recovery point of the same resource. Its tags replace those that the restored one lacks.
     pub tags_from: Option<RecoveryPointArn>,
     /// Device names that other volumes of the plan claim on the same target.
     pub reserved: BTreeSet<DeviceName>,
 }
 
-/// A restore that is to be integrated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Restore {
-    /// What restored it.
     pub job: RestoreJob,
-    /// The stack of the drill that it belongs to, in the place of the one that the tags name.
+    /// The stack of the drill that it belongs to. It replaces the stack that the tags name.
     pub drill: Option<String>,
-    /// What its plan says, where it has one.
     pub planned: PlannedAs,
-    /// Whether operators are notified of what hinders it also where no OpsItem can be created, which
-    /// would record that they were.
+    /// Whether operators are notified of a failure even if OpsCenter's quota is used up, so that no OpsItem records
+    /// the notification.
     pub tells_unrecorded: bool,
 }
 
@@ -80,7 +75,6 @@ impl From<RestoreJob> for Restore {
 pub const EBS: &str = "EBS";
 
 impl RestoreJob {
-    /// A job of which only the id is known.
     pub fn known_by_id(id: RestoreJobId) -> RestoreJob {
         RestoreJob {
             id,
@@ -93,16 +87,26 @@ impl RestoreJob {
             source_resource: None,
             iam_role: None,
             restore_test: false,
+            created: None,
             completed: None,
         }
     }
 
-    /// Whether the job ended well.
     pub fn is_completed(&self) -> bool {
         self.status.as_deref() == Some("COMPLETED")
     }
 
-    /// Whether the integration of an EBS volume needs nothing more of the job than this.
+    /// Whether it failed or was aborted.
+    pub fn has_failed(&self) -> bool {
+        matches!(self.status.as_deref(), Some("FAILED" | "ABORTED"))
+    }
+
+    /// Whether it has not ended yet.
+    pub(crate) fn is_running(&self) -> bool {
+        matches!(self.status.as_deref(), Some("PENDING" | "RUNNING"))
+    }
+
+    /// Whether all fields are known that an integration needs.
     pub fn is_settled(&self) -> bool {
         self.status.is_some()
             && self.resource_type.is_some()
@@ -111,15 +115,25 @@ impl RestoreJob {
             && self.iam_role.is_some()
     }
 
-    /// Whether a drill made it, whose restores have this role; nothing where the job does not say
-    /// its role.
+    /// Whether it belongs to a drill, whose restores have this role; `None` if the role of the job is unknown.
     pub fn is_of_drill(&self, drill_role: &str) -> Option<bool> {
         self.iam_role
             .as_ref()
             .map(|role| role.as_str() == drill_role)
     }
 
-    /// The EBS volume that it made, where it made one.
+    /// Whether it belongs to a recovery of this mode. A job that does not say its role is not a drill's.
+    pub(crate) fn belongs_to(&self, mode: Mode, drill_role: &str) -> bool {
+        let of_drill = self.is_of_drill(drill_role) == Some(true);
+        !self.restore_test && of_drill == (mode == Mode::Drill)
+    }
+
+    /// Orders jobs of one recovery point: a completed one is above others, then the newest.
+    pub(crate) fn rank(&self) -> (bool, Option<DateTime<Utc>>, &str) {
+        (self.is_completed(), self.created, self.id.as_str())
+    }
+
+    /// The EBS volume that it created, if any.
     pub fn created_volume(&self) -> Option<VolumeId> {
         let created = self.created_resource.as_ref()?;
         created
@@ -128,13 +142,30 @@ impl RestoreJob {
             .map(VolumeId::new)
     }
 
-    /// The recovery point in every form of ARN that is known.
+    /// All known ARNs of the recovery point.
     pub fn points(&self) -> impl Iterator<Item = &RecoveryPointArn> {
         self.recovery_point.iter().chain(&self.other_forms)
     }
 
-    /// This job with what it lacks taken from `other`, an answer about the same job. Where both
-    /// know something, `other` is the newer; a restore test by either account stays one.
+    /// [`settled_by`](RestoreJob::settled_by) with a check of the statuses.
+    ///
+    /// # Errors
+    /// [`Error::Retryable`] if this job is completed, but still running according to `answer`: the answers of AWS Backup
+    /// can be older than its events.
+    pub(crate) fn completed_from(self, answer: RestoreJob) -> Result<RestoreJob, Error> {
+        if self.is_completed() && answer.is_running() {
+            return Err(Error::Retryable(Fault::new(
+                "backup:DescribeRestoreJob",
+                self.id.as_str(),
+                "the event says that the job is completed, but AWS Backup does not say so yet",
+                "No action needed. The restore job is checked again automatically.",
+            )));
+        }
+        Ok(self.settled_by(answer))
+    }
+
+    /// Completes this job with the fields of `other`, a newer description of the same job. If both have a field,
+    /// that of `other` counts. It is a restore test if one of them says so.
     #[must_use]
     pub fn settled_by(self, other: RestoreJob) -> RestoreJob {
         let mut points: Vec<RecoveryPointArn> = Vec::new();
@@ -155,52 +186,49 @@ impl RestoreJob {
             source_resource: other.source_resource.or(self.source_resource),
             iam_role: other.iam_role.or(self.iam_role),
             restore_test: self.restore_test || other.restore_test,
+            created: other.created.or(self.created),
             completed: other.completed.or(self.completed),
         }
     }
 }
 
-/// A restore to start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RestoreRequest {
-    /// The recovery point.
     pub point: RecoveryPointArn,
     /// `EBS`, …
     pub resource_type: String,
-    /// What AWS Backup must be told of the new resource.
     pub metadata: BTreeMap<String, String>,
     /// The role that AWS Backup restores with.
     pub role: String,
-    /// The same token starts one job only, for as long as AWS Backup remembers it.
+    /// The idempotency token: the same token starts only one job, while AWS Backup remembers it.
     pub token: String,
     /// Whether the recovery point's tags are copied to the new resource.
     pub copy_tags: bool,
 }
 
-/// The answer to an attempt to start a restore, where any AWS Backup could give it.
+/// The result of `StartRestoreJob`.
 #[derive(Debug)]
 pub enum StartAnswer {
-    /// The job of this token: just begun, or begun before.
+    /// The job of this token: started now or earlier.
     Started(RestoreJobId),
-    /// The recovery point is not there.
+    /// The recovery point does not exist.
     PointGone(Fault),
-    /// AWS Backup does not restore this recovery point so.
+    /// AWS Backup rejected the request.
     Rejected(Fault),
 }
 
-/// A restore job of a restore testing plan, as AWS Backup knows it.
+/// A restore job of a restore testing plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RestoreTest {
-    /// The job.
     pub job: RestoreJob,
-    /// `SUCCESSFUL`, `FAILED`, `TIMED_OUT` or `VALIDATING`, where there is a result.
+    /// `SUCCESSFUL`, `FAILED`, `TIMED_OUT` or `VALIDATING`.
     pub validation: Option<String>,
-    /// `DELETING`, `SUCCESSFUL` or `FAILED`, once AWS Backup has begun to delete what the test made.
+    /// `DELETING`, `SUCCESSFUL` or `FAILED`, after AWS Backup has begun to delete the restored resource.
     pub deletion: Option<String>,
 }
 
 impl RestoreTest {
-    /// The result, if it is one that cannot be changed any more.
+    /// The final result.
     pub(crate) fn result(&self) -> Option<&str> {
         self.validation
             .as_deref()
@@ -208,97 +236,37 @@ impl RestoreTest {
     }
 }
 
-/// What is reported to AWS Backup.
+/// The result of a validation, for AWS Backup.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
-    /// Whether the restore did what it should.
     pub successful: bool,
-    /// What was found.
     pub message: String,
 }
 
-/// A recovery point, as `backup:ListRecoveryPointsByBackupVault` tells it.
+/// A recovery point of `backup:ListRecoveryPointsByBackupVault`.
 ///
 /// See <https://docs.aws.amazon.com/aws-backup/latest/devguide/API_RecoveryPointByBackupVault.html>.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecoveryPoint {
-    /// Its ARN.
     pub arn: RecoveryPointArn,
-    /// What was backed up, in the primary Region.
+    /// The protected resource, in the primary Region.
     pub resource: Arn,
-    /// `EBS`, `RDS`, …; empty where AWS Backup does not say.
+    /// `EBS`, `RDS`, …; empty if AWS Backup returns none.
     pub resource_type: String,
     /// `COMPLETED`, `AVAILABLE`, `PARTIAL`, `EXPIRED`, …
     pub status: String,
-    /// When the backup was made. A copy keeps the moment of its source.
+    /// When the backup was created. A copy keeps the time of its source.
     pub created: DateTime<Utc>,
     /// Its size in bytes. For a volume, the size of the volume.
     pub size_bytes: Option<u64>,
-    /// Whether it is the parent of a composite recovery point (a whole stack).
+    /// Whether it is the parent of a composite recovery point (a stack).
     pub is_parent: bool,
     /// Whether it is a part of a composite recovery point.
     pub is_child: bool,
     /// Whether a scan found malware in it.
     pub threats_found: bool,
-    /// When its lifecycle moves it, or moved it, to cold storage.
+    /// When its lifecycle moves or moved it to cold storage.
     pub cold_from: Option<DateTime<Utc>>,
-    /// Whether its lifecycle holds for types that are archived only where the owner asked for that.
+    /// Whether its lifecycle opts in to archiving.
     pub archives: bool,
-}
-
-/// A restore job of `backup:ListRestoreJobs`.
-///
-/// See <https://docs.aws.amazon.com/aws-backup/latest/devguide/API_RestoreJobsListMember.html>.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Job {
-    /// Its id.
-    pub id: RestoreJobId,
-    /// `PENDING`, `RUNNING`, `COMPLETED`, `FAILED`, `ABORTED`; empty where AWS Backup does not say.
-    pub status: String,
-    /// Why, in the service's words.
-    pub message: Option<String>,
-    /// The ARN of the recovery point.
-    pub recovery_point: Option<String>,
-    /// What the restore made.
-    pub created_resource: Option<Arn>,
-    /// The role that it restored with.
-    pub role: Option<String>,
-    /// Whether a restore testing plan started it.
-    pub restore_test: bool,
-    /// When it was created.
-    pub created: Option<DateTime<Utc>>,
-    /// When it ended.
-    pub completed: Option<DateTime<Utc>>,
-}
-
-impl Job {
-    /// Whether it ended well.
-    pub fn is_completed(&self) -> bool {
-        self.status == "COMPLETED"
-    }
-
-    /// The volume that it made.
-    pub fn volume(&self) -> Option<VolumeId> {
-        let created = self.created_resource.as_ref()?;
-        created
-            .resource_id("volume")
-            .filter(|_| created.service() == "ec2")
-            .map(VolumeId::new)
-    }
-
-    /// Whether it belongs to a recovery of this mode: a drill restores with a role of its own.
-    pub(crate) fn belongs_to(&self, mode: Mode, drill_role: &str) -> bool {
-        let of_a_drill = self.role.as_deref() == Some(drill_role);
-        !self.restore_test && of_a_drill == (mode == Mode::Drill)
-    }
-
-    /// Whether it ended, and not well.
-    pub fn has_failed(&self) -> bool {
-        matches!(self.status.as_str(), "FAILED" | "ABORTED")
-    }
-
-    /// One that completed before one that did not, and then the newest.
-    pub(crate) fn rank(&self) -> (bool, Option<DateTime<Utc>>, &str) {
-        (self.is_completed(), self.created, self.id.as_str())
-    }
 }

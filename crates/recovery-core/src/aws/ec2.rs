@@ -7,16 +7,16 @@ use chrono::{DateTime, Utc};
 use crate::aws::arn::{InstanceId, VolumeId};
 use crate::error::Fault;
 
-/// A device name for a data volume, as EC2 takes it.
+/// A device name for a data volume that EC2 accepts.
 ///
 /// See <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/device_naming.html>.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct DeviceName(String);
 
 impl DeviceName {
-    /// Reads `/dev/sdf`, `/dev/xvdf`, `/dev/xvdba` or, as Windows writes it, `xvdf`. Names of
-    /// root devices (`sda`) and of NVMe devices, which nobody can choose, are none. Nor are those with
-    /// digits: only paravirtual instances take them.
+    /// Parses `/dev/sdf`, `/dev/xvdf`, `/dev/xvdba` or, for Windows, `xvdf`. Returns `None` for root devices (`sda`),
+    /// for NVMe devices, which cannot be chosen, and for names with digits, which only paravirtual instances
+    /// accept.
     pub fn parse(text: &str) -> Option<DeviceName> {
         let name = text.strip_prefix("/dev/").unwrap_or(text);
         let letters = name
@@ -35,12 +35,11 @@ impl DeviceName {
         (valid && prefixed).then(|| DeviceName(text.to_owned()))
     }
 
-    /// The name as EC2 takes it.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Names given for the taking, in this order: `/dev/sdf` to `/dev/sdp`.
+    /// The names that are used without a tag, in this order: `/dev/sdf` to `/dev/sdp`.
     pub(crate) fn usual() -> impl Iterator<Item = DeviceName> {
         ('f'..='p').map(|letter| DeviceName(format!("/dev/sd{letter}")))
     }
@@ -52,7 +51,7 @@ impl fmt::Display for DeviceName {
     }
 }
 
-/// Whether EC2 attaches root volumes under this name: `/dev/sda1`, `/dev/xvda`, …
+/// Whether this is the device name of a root volume: `/dev/sda1`, `/dev/xvda`, …
 pub(crate) fn is_root_device(device: &str) -> bool {
     matches!(slot(device), "a" | "a1")
 }
@@ -65,126 +64,133 @@ pub(crate) fn slot(device: &str) -> &str {
         .unwrap_or(name)
 }
 
-/// Where a volume is attached, or about to be.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Attachment {
-    /// The instance.
-    pub instance: InstanceId,
-    /// The device name it was attached as.
-    pub device: String,
-    /// `attaching`, `attached`, `detaching`, `busy`, …
-    pub state: String,
+state! {
+    /// The state of a volume.
+    ///
+    /// See <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_Volume.html>.
+    VolumeState {
+        Creating = "creating",
+        Available = "available",
+        InUse = "in-use",
+        Deleting = "deleting",
+        Deleted = "deleted",
+        Error = "error",
+    }
 }
 
-/// An EBS volume as `DescribeVolumes` tells it.
+state! {
+    /// The state of an attachment. `busy` is a detachment that waits for the guest.
+    ///
+    /// See <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_VolumeAttachment.html>.
+    AttachmentState {
+        Attaching = "attaching",
+        Attached = "attached",
+        Detaching = "detaching",
+        Busy = "busy",
+    }
+}
+
+state! {
+    /// The state of an instance.
+    ///
+    /// See <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_InstanceState.html>.
+    InstanceState {
+        Pending = "pending",
+        Running = "running",
+        Stopping = "stopping",
+        Stopped = "stopped",
+        ShuttingDown = "shutting-down",
+        Terminated = "terminated",
+    }
+}
+
+impl InstanceState {
+    /// Whether the instance is terminated or shutting down.
+    pub(crate) fn is_ending(&self) -> bool {
+        matches!(
+            self,
+            InstanceState::ShuttingDown | InstanceState::Terminated
+        )
+    }
+}
+
+/// An attachment of a volume.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attachment {
+    pub instance: InstanceId,
+    pub device: String,
+    /// Its state.
+    pub state: AttachmentState,
+    /// When the attaching began.
+    pub since: Option<DateTime<Utc>>,
+}
+
+/// An EBS volume of `ec2:DescribeVolumes`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Volume {
-    /// Its id.
     pub id: VolumeId,
-    /// `creating`, `available`, `in-use`, `deleting`, `deleted`, `error`.
-    pub state: String,
-    /// Its Availability Zone.
+    pub state: VolumeState,
     pub zone: String,
-    /// Where it is attached.
     pub attachments: Vec<Attachment>,
     /// The ARN of the KMS key that it is encrypted with.
     pub key: Option<String>,
-    /// Whether a restore test made it; AWS Backup deletes it soon.
+    /// Whether a restore test created it. AWS Backup then deletes it soon.
     pub restore_test: bool,
-    /// The stack that made it and its logical id there, as `shop/Data`, where it bears CloudFormation's
-    /// tags.
+    /// The stack that created it and its logical id, for example `shop/Data`, according to CloudFormation's tags.
     pub owner: Option<String>,
+    /// Its size in GiB.
+    pub size: Option<i32>,
+    /// Whether it is encrypted.
+    pub encrypted: Option<bool>,
+    /// The snapshot that it was created from.
+    pub snapshot: Option<String>,
 }
 
-/// An EC2 instance as `DescribeInstances` tells it.
+/// An EC2 instance of `ec2:DescribeInstances`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Instance {
-    /// Its id.
     pub id: InstanceId,
-    /// `pending`, `running`, `stopping`, `stopped`, `shutting-down`, `terminated`.
-    pub state: String,
-    /// Its Availability Zone.
+    pub state: InstanceState,
     pub zone: String,
-    /// Device names in use, and by which volume.
+    /// The device names in use, with their volumes.
     pub devices: Vec<(String, VolumeId)>,
 }
 
-/// The answer to an attempt to attach, where any EC2 could give it.
+/// The result of `ec2:AttachVolume`.
 #[derive(Debug)]
 pub enum AttachAnswer {
-    /// EC2 took the request: the volume is attached, or about to be.
+    /// EC2 accepted the request.
     Accepted {
-        /// Whether it is attached already, so that there is nothing to wait for.
+        /// Whether the volume is attached already.
         attached: bool,
     },
-    /// EC2 grants no more calls for the moment; nothing happened.
+    /// EC2 throttled the call.
     Busy(Fault),
-    /// Volume or instance is not in a state to be attached, perhaps because another attempt won.
+    /// The state of the volume or the instance forbids it, for example because another attempt attached it.
     Contested(Fault),
-    /// The device name is taken by another volume.
+    /// Another volume uses the device name.
     DeviceInUse(Fault),
-    /// The volume lies in another Availability Zone than the instance.
+    /// The volume is in another Availability Zone than the instance.
     ZoneMismatch(Fault),
-    /// The instance has as many volumes as it can have.
+    /// The instance has the maximum number of volumes.
     LimitExceeded(Fault),
-    /// The volume is being modified. It can be attached when that is done.
+    /// The volume is being modified. It can be attached afterwards.
     Modifying(Fault),
     /// EC2 does not accept the device name.
     DeviceRefused(Fault),
-    /// The key that encrypts the volume cannot be used.
+    /// The KMS key of the volume cannot be used.
     KeyUnusable(Fault),
-    /// The volume has an AWS Marketplace product code, with which this instance, as it is, cannot have it.
+    /// The AWS Marketplace product code of the volume forbids this instance in its current state.
     ProductCode(Fault),
-    /// EC2 does not attach a volume of this kind to an instance of this kind.
+    /// EC2 does not support this volume on this instance.
     Unsupported(Fault),
-}
-
-/// A volume that a restore test made.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TestVolume {
-    /// `creating`, `available`, `in-use`, `deleting`, `deleted`, `error`.
-    pub state: String,
-    /// Its size in GiB.
-    pub size: i32,
-    /// Whether it is encrypted.
-    pub encrypted: bool,
-    /// The snapshot that it was made of.
-    pub snapshot: Option<String>,
 }
 
 /// The EBS snapshot behind a recovery point.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snapshot {
-    /// Its id.
     pub id: String,
-    /// Size of the volume that it is of, in GiB.
+    /// The size of its volume in GiB.
     pub size: i32,
-    /// Whether it is encrypted.
     pub encrypted: bool,
-}
-
-/// A volume of `ec2:DescribeVolumes`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RecoveredVolume {
-    /// Its id.
-    pub id: VolumeId,
-    /// `creating`, `available`, `in-use`, …
-    pub state: String,
-    /// Its Availability Zone.
-    pub zone: Option<String>,
-    /// Where it is attached.
-    pub attachments: Vec<Since>,
-}
-
-/// An attachment and its time.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Since {
-    /// The instance.
-    pub instance: InstanceId,
-    /// As which device.
-    pub device: String,
-    /// `attaching`, `attached`, …
-    pub state: String,
-    /// When the attaching began.
-    pub since: Option<DateTime<Utc>>,
 }

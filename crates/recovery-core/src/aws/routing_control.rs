@@ -5,21 +5,20 @@ use std::fmt;
 use crate::aws::arn::Arn;
 use crate::error::Fault;
 
-/// Routing controls that one call can set
+/// The most routing controls that one call can set
 /// (<https://docs.aws.amazon.com/r53recovery/latest/dg/routing-control.quotas.html>).
 pub const CONTROLS_AT_ONCE: usize = 10;
 
-/// One endpoint of a cluster, and the Region that it lies in, which calls to it are signed for.
+/// An endpoint of a cluster, and its Region, for which its calls are signed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClusterEndpoint {
     /// `us-east-1`, …
     pub region: String,
-    /// Its address.
     pub url: String,
 }
 
 impl ClusterEndpoint {
-    /// Reads `us-east-1=https://….route53-recovery-cluster.us-east-1.amazonaws.com/v1`.
+    /// Parses `us-east-1=https://….route53-recovery-cluster.us-east-1.amazonaws.com/v1`.
     pub fn parse(text: &str) -> Option<ClusterEndpoint> {
         let (region, url) = text.split_once('=')?;
         let of_region = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
@@ -42,14 +41,13 @@ impl ClusterEndpoint {
 pub struct RoutingControl(String);
 
 impl RoutingControl {
-    /// Reads `arn:aws:route53-recovery-control::111122223333:controlpanel/…/routingcontrol/…`.
+    /// Parses `arn:aws:route53-recovery-control::111122223333:controlpanel/…/routingcontrol/…`.
     pub fn parse(text: &str) -> Option<RoutingControl> {
         let arn = Arn::parse(text).ok()?;
         (arn.service() == "route53-recovery-control" && text.contains("/routingcontrol/"))
             .then(|| RoutingControl(text.to_owned()))
     }
 
-    /// The ARN.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -61,20 +59,18 @@ impl fmt::Display for RoutingControl {
     }
 }
 
-/// Where a routing control stands.
+/// The state of a routing control.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Switch {
     /// Traffic flows.
     On,
-    /// It does not.
     Off,
 }
 
-/// The answer to an attempt to set routing controls, where any cluster could give it.
+/// The result of setting routing controls.
 #[derive(Debug)]
 pub enum ShiftAnswer {
-    /// All of them are set.
     Set,
-    /// A safety rule stands against it; none of them is set.
+    /// A safety rule forbids it. No routing control was changed.
     AgainstSafetyRule(Fault),
 }

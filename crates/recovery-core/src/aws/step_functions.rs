@@ -3,12 +3,11 @@
 /// An execution of the state machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Execution {
-    /// Its ARN.
     pub arn: String,
     /// `RUNNING`, …
     pub status: String,
-    /// Of one that has failed: the name of the error.
+    /// The name of the error, if it has failed.
     pub error: Option<String>,
-    /// Of one that has failed: the cause.
+    /// The cause, if it has failed.
     pub cause: Option<String>,
 }

@@ -1,28 +1,29 @@
-//! The decision about a CloudWatch alarm.
-//!
-//! Which alarms count is for the rule to say; every alarm that arrives here counts.
+//! The decision about a CloudWatch alarm. The EventBridge rule selects the alarms that arrive here.
 
 use chrono::TimeDelta;
 
-use crate::detect::{Incident, Judgement, Policy, Response, State, runbook, time};
+use crate::detect::{
+    CHECK_AFTER_END, DECIDE, Incident, Judgement, Policy, Response, State, done, runbook, time,
+};
 use crate::event::alarm::{AlarmChange, AlarmKind, Silenced};
+use crate::explanation::Explanation;
 use crate::ops_item::{ItemKey, Severity};
 use crate::text::{code, markdown_quotation, quotation, shown, within};
 
-/// An alarm that comes back within this time after it was over is the same incident.
+/// If an alarm returns within this time after its end, it is the same incident.
 const FLAPPING: TimeDelta = TimeDelta::hours(1);
 
-/// Judges an alarm's change by the owner's policy.
+/// Decides about an alarm's change, according to the policy.
 pub fn judge(change: &AlarmChange, policy: &Policy) -> Judgement {
     let was_alarm = change.previous.as_deref() == Some("ALARM");
     let state = match change.value.as_str() {
         "ALARM" => State::Open,
         "OK" => State::Over,
-        // Missing data that mean trouble are ALARM by the alarm's own treatment of missing data.
+        // If missing data is a signal, the alarm treats it as breaching, and its state is ALARM.
         "INSUFFICIENT_DATA" => return Judgement::Ignore("insufficient-data"),
         _ => return Judgement::Ignore("state"),
     };
-    // A silenced alarm opens nothing; what it opened before it was silenced may end.
+    // A silenced alarm opens no incident. An incident that it opened earlier may end.
     if state == State::Open {
         match change.silenced {
             Some(Silenced::Muted) => return Judgement::Ignore("muted"),
@@ -42,8 +43,8 @@ pub fn judge(change: &AlarmChange, policy: &Policy) -> Judgement {
     let tracked = responses.contains(&Response::Track);
     responses.retain(|response| match response {
         Response::Track | Response::Notify => true,
-        // Several signs together, none of them in doubt, and an item that tells this incident
-        // from the next one of the same alarm.
+        // Only a composite alarm that is not silenced may start a recovery, and only with an OpsItem, which
+        // distinguishes this incident from the next one of the same alarm.
         Response::Recover => {
             state == State::Open
                 && composite
@@ -56,8 +57,7 @@ pub fn judge(change: &AlarmChange, policy: &Policy) -> Judgement {
         kind: "alarm",
         key: ItemKey::new("alarm", &change.id),
         reopens_within: Some(FLAPPING),
-        // The end of an alarm may be heard of before its beginning, but an OK that ends no alarm
-        // is no incident.
+        // The event of an alarm's end may arrive first. An OK that follows another state is not an incident.
         opens: state == State::Open || was_alarm,
         message_key: format!(
             "{}@{}",
@@ -73,8 +73,8 @@ pub fn judge(change: &AlarmChange, policy: &Policy) -> Judgement {
             title(change, policy, state.other()),
             severity(state.other()),
         ),
-        description: description(change, policy, state),
-        message: message(change, policy, state),
+        description: item_description(change, policy, state, &responses),
+        message: message(change, policy, state, &responses),
         began: change.changed.filter(|_| state == State::Open),
         updated: change.changed,
         runbooks: policy.runbooks(),
@@ -101,11 +101,11 @@ fn title(change: &AlarmChange, policy: &Policy, state: State) -> String {
             format!("Heartbeats from {primary} arrive again: alarm {name}")
         }
         (_, State::Open) => format!("Alarm {name} in {region}"),
-        (_, State::Over) => format!("Alarm {name} in {region} is over"),
+        (_, State::Over) => format!("Alarm {name} in {region} is OK again"),
     }
 }
 
-/// What an alarm's change means, and what operators must do.
+/// What happened, and what operators must do.
 fn meaning(change: &AlarmChange, policy: &Policy, state: State) -> (String, &'static str) {
     let primary = &policy.primary_region;
     if state == State::Over {
@@ -113,75 +113,89 @@ fn meaning(change: &AlarmChange, policy: &Policy, state: State) -> (String, &'st
             AlarmKind::Heartbeat => format!("Heartbeats from {primary} arrive again."),
             _ => "The alarm is back to OK.".to_owned(),
         };
-        return (
-            meaning,
-            "Check that the workload works in the primary Region. If a recovery was started, decide whether to go on with it.",
-        );
+        return (meaning, CHECK_AFTER_END);
     }
     let meaning = match change.kind {
         AlarmKind::Heartbeat => {
             return (
                 format!(
-                    "No heartbeat from {primary} has arrived for some minutes. The Region is down, or it cannot schedule, deliver or forward events. This alarm does not measure the workload."
+                    "No heartbeat from {primary} has arrived for several minutes. The Region is down, or it cannot schedule, deliver or forward events. This alarm does not measure the workload."
                 ),
-                "Check whether customers can use the workload, and what other alarms and AWS Health say of the Region. If customers are affected and no end is in sight, start the recovery; each minute of deciding counts in the recovery time. If the workload works, check the heartbeat's schedule and forwarding rule in the primary Region.",
+                "Check whether users can reach the workload. Check the other alarms and AWS Health for the Region. If users are affected and no end is in sight, start the recovery. The time until you decide counts in the RTO. If the workload works, check the heartbeat's schedule and forwarding rule in the primary Region.",
             );
         }
-        AlarmKind::Composite => "Several signs say together that the workload is in trouble.",
-        AlarmKind::Canary => "A canary, which uses the workload as a customer does, fails.",
+        AlarmKind::Composite => "Several signals together show that the workload is impaired.",
+        AlarmKind::Canary => "A canary, which uses the workload as a user does, fails.",
         AlarmKind::ErrorRate => "Too many requests to the workload fail.",
-        AlarmKind::AnomalyDetection => {
-            "A measure of the workload has left the band that is usual for this time."
-        }
-        AlarmKind::Metric | AlarmKind::Math => "A measure of the workload is out of bounds.",
+        AlarmKind::AnomalyDetection => "A metric of the workload is outside its expected band.",
+        AlarmKind::Metric | AlarmKind::Math => "A metric of the workload is beyond its threshold.",
     };
-    (
-        meaning.to_owned(),
-        "Look at the workload itself. If customers are affected and no end is in sight, start the recovery; each minute of deciding counts in the recovery time.",
-    )
+    (meaning.to_owned(), DECIDE)
 }
 
-fn description(change: &AlarmChange, policy: &Policy, state: State) -> String {
+fn item_description(
+    change: &AlarmChange,
+    policy: &Policy,
+    state: State,
+    responses: &[Response],
+) -> String {
     let (meaning, action) = meaning(change, policy, state);
     let waiting = if change.silenced == Some(Silenced::Waiting) {
-        "\n- Its actions wait for the suppressor; it may be suppressed yet"
+        "\n- Its actions wait for the suppressor alarm, which may still suppress it"
     } else {
         ""
     };
     let purpose = change.description.as_deref().map_or(String::new(), |text| {
-        format!("\n- Its owner says: {}", code(text))
+        format!("\n- Description of the alarm: {}", code(text))
     });
-    let said = within(&change.reason, 700);
-    // What is to be done stands before what may be long: the end is what an OpsItem's limit cuts.
-    format!(
-        "**What happened.** {meaning}\n\n\
-         **What to do.** {action} {runbook}\n\n\
-         - Alarm: {name}\n- Region: {region}\n- Since: {since}{purpose}{waiting}\n\n\
-         **CloudWatch says.**\n{said}",
-        name = code(&change.name),
-        region = code(change.region.as_deref().unwrap_or("not said")),
-        since = time(change.changed),
-        said = if said.is_empty() {
-            "nothing".to_owned()
-        } else {
-            markdown_quotation(&said)
-        },
-        runbook = runbook(policy),
-    )
+    let explanation = Explanation {
+        happened: format!(
+            "{meaning}\n\n- Alarm: {name}\n- Region: {region}\n- Since: {since}{purpose}{waiting}",
+            name = code(&change.name),
+            region = code(change.region.as_deref().unwrap_or("unknown")),
+            since = time(change.changed),
+        ),
+        why: format!(
+            "CloudWatch says:\n{}",
+            markdown_quotation(&within(reason(change), 700))
+        ),
+        done: done(policy, responses, true),
+        action: format!("{action} {}", runbook(policy)),
+    };
+    explanation.markdown()
 }
 
-fn message(change: &AlarmChange, policy: &Policy, state: State) -> String {
+fn message(
+    change: &AlarmChange,
+    policy: &Policy,
+    state: State,
+    responses: &[Response],
+) -> Explanation {
     let (meaning, action) = meaning(change, policy, state);
     let purpose = change.description.as_deref().map_or(String::new(), |text| {
-        format!("Its owner says: {}\n", shown(text))
+        format!("\n- Description of the alarm: {}", shown(text))
     });
-    format!(
-        "{title}.\n\n{meaning}\n\nSince: {since}\nAlarm: {id}\n{purpose}\nCloudWatch says:\n{said}\n\nWhat you must do: {action}\n",
-        title = title(change, policy, state),
-        since = time(change.changed),
-        id = shown(&change.id),
-        said = quotation(&within(&change.reason, 700)),
-    )
+    Explanation {
+        happened: format!(
+            "{meaning}\n- Alarm: {id}\n- Since: {since}{purpose}",
+            id = shown(&change.id),
+            since = time(change.changed),
+        ),
+        why: format!(
+            "CloudWatch says:\n{}",
+            quotation(&within(reason(change), 700))
+        ),
+        done: done(policy, responses, true),
+        action: action.to_owned(),
+    }
+}
+
+/// CloudWatch's reason for the change.
+fn reason(change: &AlarmChange) -> &str {
+    match change.reason.trim() {
+        "" => "nothing",
+        reason => reason,
+    }
 }
 
 #[cfg(test)]
@@ -215,7 +229,7 @@ mod tests {
     }
 
     const ALL: [Response; 3] = [Response::Track, Response::Notify, Response::Recover];
-    const WATCH: [Response; 2] = [Response::Track, Response::Notify];
+    const TRACK_AND_NOTIFY: [Response; 2] = [Response::Track, Response::Notify];
 
     fn judged(change: &AlarmChange, policy: &Policy) -> (Incident, Vec<Response>) {
         match judge(change, policy) {
@@ -225,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn only_several_signs_together_may_start_a_recovery() {
+    fn only_composite_alarms_start_a_recovery() {
         let check = |change: AlarmChange, severity: Severity, expected: &[Response]| {
             let (incident, responses) = judged(&change, &policy());
             assert_eq!(
@@ -243,23 +257,27 @@ mod tests {
             AlarmKind::Canary,
             AlarmKind::ErrorRate,
         ] {
-            check(AlarmChange { kind, ..change() }, Severity::High, &WATCH);
+            check(
+                AlarmChange { kind, ..change() },
+                Severity::High,
+                &TRACK_AND_NOTIFY,
+            );
         }
-        // It may be suppressed yet: people are told, nothing is started.
+        // It may still be suppressed: it is notified, but nothing starts.
         let waiting = AlarmChange {
             silenced: Some(Silenced::Waiting),
             ..change()
         };
-        check(waiting, Severity::Critical, &WATCH);
+        check(waiting, Severity::Critical, &TRACK_AND_NOTIFY);
         let over = AlarmChange {
             value: "OK".to_owned(),
             ..change()
         };
-        check(over, Severity::Low, &WATCH);
+        check(over, Severity::Low, &TRACK_AND_NOTIFY);
     }
 
     #[test]
-    fn an_alarm_says_what_it_watches() {
+    fn texts_name_what_the_alarm_measures() {
         let said = |kind: AlarmKind, value: &str| {
             let change = AlarmChange {
                 kind,
@@ -274,36 +292,40 @@ mod tests {
             silence.title,
             "No heartbeat from us-east-1: alarm recovery-down"
         );
-        for text in [&silence.description, &silence.message] {
+        for text in [&silence.description, &silence.message.plain("t")] {
             assert!(
                 text.contains("No heartbeat from us-east-1 has arrived"),
                 "{text}"
             );
             assert!(text.contains("forwarding rule"), "{text}");
-            assert!(!text.contains("A measure of the workload"), "{text}");
-            assert!(text.contains("Its owner says: "), "{text}");
+            assert!(!text.contains("A metric of the workload"), "{text}");
+            assert!(text.contains("Description of the alarm: "), "{text}");
         }
         let over = said(AlarmKind::Heartbeat, "OK");
         assert!(
             over.message
+                .happened
                 .contains("Heartbeats from us-east-1 arrive again.")
         );
         for (kind, meaning) in [
             (AlarmKind::Canary, "A canary"),
             (AlarmKind::ErrorRate, "Too many requests"),
-            (AlarmKind::Metric, "A measure of the workload"),
+            (AlarmKind::Metric, "A metric of the workload"),
         ] {
-            assert!(said(kind, "ALARM").message.contains(meaning), "{kind:?}");
+            assert!(
+                said(kind, "ALARM").message.happened.contains(meaning),
+                "{kind:?}"
+            );
         }
     }
 
     #[test]
-    fn nothing_is_started_without_a_runbook_an_item_or_the_owners_word() {
+    fn starts_nothing_without_runbook_ops_item_or_configuration() {
         let none = Policy {
             runbook: None,
             ..policy()
         };
-        assert_eq!(judged(&change(), &none).1, WATCH);
+        assert_eq!(judged(&change(), &none).1, TRACK_AND_NOTIFY);
         let untracked = Policy {
             responses: vec![Response::Notify, Response::Recover],
             ..policy()
@@ -317,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn a_silenced_alarm_opens_nothing_and_may_end() {
+    fn silenced_alarm_opens_no_incident_but_may_end_one() {
         for (silenced, reason) in [
             (Silenced::Muted, "muted"),
             (Silenced::Suppressed, "suppressed"),
@@ -343,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ok_begins_an_incident_only_when_it_ends_an_alarm() {
+    fn ok_opens_an_incident_only_after_alarm() {
         let ok = |previous: &str| {
             let change = AlarmChange {
                 value: "OK".to_owned(),
@@ -358,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn what_people_read_fits_and_keeps_its_form() {
+    fn texts_satisfy_the_limits_and_quote_hostile_text() {
         let hostile = AlarmChange {
             name: "a`b\n# c".repeat(40),
             reason: "line\n# not a heading".repeat(200),
@@ -373,5 +395,14 @@ mod tests {
             incident.description
         );
         assert!(!incident.title.contains('\n'));
+        let parts = [
+            "**What happened.**",
+            "**Why.**",
+            "**What was done.**",
+            "**What to do.**",
+        ];
+        let places = parts.map(|part| incident.description.find(part).unwrap());
+        assert!(places.is_sorted(), "{}", incident.description);
+        assert!(incident.description.contains("The recovery runbook is"));
     }
 }

@@ -1,22 +1,26 @@
 //! The decision about an AWS Health event.
 
 use crate::aws::arn::Arn;
-use crate::detect::{Incident, Judgement, Policy, Response, State, runbook, time};
+use crate::detect::{
+    CHECK_AFTER_END, DECIDE, Incident, Judgement, Policy, Response, State, began, done, runbook,
+    time,
+};
 use crate::event::health::HealthEvent;
+use crate::explanation::Explanation;
 use crate::ops_item::{ItemKey, Severity};
-use crate::text::{code, markdown_quotation, quotation, shown, within};
+use crate::text::{code, markdown_quotation, markdown_within, quotation, shown, within};
 
-/// The service that AWS Health names when a whole Region is in trouble.
+/// The service that AWS Health names if a whole Region is impaired.
 const WHOLE_REGION: &str = "MULTIPLE_SERVICES";
 
-/// Judges a Health event by the owner's policy.
+/// Decides about a Health event, according to the policy.
 pub fn judge(event: &HealthEvent, policy: &Policy) -> Judgement {
     if event.category != "issue" {
         return Judgement::Ignore("category");
     }
     let region = event.region.as_deref().unwrap_or("unknown");
     let primary = region == policy.primary_region;
-    // A Region that is not said might be ours: people are told, nothing is started.
+    // An event without a Region may concern the workload: operators are notified, nothing is started.
     let concerns_us =
         primary || [policy.recovery_region.as_str(), "global", "unknown"].contains(&region);
     if !concerns_us {
@@ -39,7 +43,6 @@ pub fn judge(event: &HealthEvent, policy: &Policy) -> Judgement {
         (State::Open, _, _, true) => Severity::Medium,
     };
     let severities = (severity(state), severity(state.other()));
-    let incident = describe(event, policy, region, signs, severities, whole_region);
     let mut responses = policy.responses.clone();
     responses.sort();
     responses.dedup();
@@ -49,11 +52,16 @@ pub fn judge(event: &HealthEvent, policy: &Policy) -> Judgement {
             primary && signs.call_for_recovery() && !own_resources_only && policy.runbook.is_some()
         }
     });
+    let scope = Scope {
+        region,
+        whole_region,
+    };
+    let incident = describe(event, policy, scope, signs, severities, &responses);
     Judgement::Respond(incident, responses)
 }
 
-/// Whether only resources of one account are affected. An event that names some, and does not say
-/// that it is public, is about these; a whole Region is never.
+/// Whether only resources of one account are affected. An event that names resources and is not marked as
+/// public concerns only these, except when a whole Region is impaired.
 fn names_own_resources_only(event: &HealthEvent, whole_region: bool) -> bool {
     match event.scope.as_deref() {
         Some("ACCOUNT_SPECIFIC") => true,
@@ -68,13 +76,13 @@ fn is_resource(entity: &str) -> bool {
     !(entity == "UNKNOWN" || account.chars().all(|c| c.is_ascii_digit()))
 }
 
-/// What the fields and the text of an event say together.
+/// The state of the issue, according to the fields and the text of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Signs {
     state: State,
-    /// AWS only informs: nothing is impaired.
+    /// AWS reports no impairment.
     informational: bool,
-    /// Some signs say that it is over, others that it is not.
+    /// Some fields say that the issue has ended, others that it has not.
     contradictory: bool,
 }
 
@@ -86,12 +94,12 @@ impl Signs {
 
 /// The first line of many descriptions: `Current severity level: Operating normally`.
 const SEVERITY_LINE: &str = "current severity level:";
-/// Stands before the text, or before its last part, when AWS says that the issue is over.
+/// The mark before the text, or before its last part, after the issue has ended.
 const RESOLVED: &str = "[resolved]";
 
-/// Reads the signs. `statusCode` stays open for a while after AWS has said `[RESOLVED]`, so the text
-/// decides as well. An end time alone is not an end: events under investigation have been sent with
-/// the time of their last update as their end.
+/// Determines the state. `statusCode` stays open for a while after AWS has written `[RESOLVED]`, so the text
+/// counts, too. An end time alone is not an end: AWS has sent events under investigation with the time of
+/// their last update as their end.
 fn signs(event: &HealthEvent) -> Signs {
     let text = event.description.to_ascii_lowercase();
     let (level, text) = match text.strip_prefix(SEVERITY_LINE) {
@@ -121,17 +129,27 @@ fn signs(event: &HealthEvent) -> Signs {
     }
 }
 
+/// The Region of an event, and whether all of it is impaired.
+#[derive(Clone, Copy)]
+struct Scope<'a> {
+    region: &'a str,
+    whole_region: bool,
+}
+
 fn describe(
     event: &HealthEvent,
     policy: &Policy,
-    region: &str,
+    Scope {
+        region,
+        whole_region,
+    }: Scope<'_>,
     signs: Signs,
     (severity, otherwise): (Severity, Severity),
-    whole_region: bool,
+    responses: &[Response],
 ) -> Incident {
     let state = signs.state;
     let what = match (whole_region, event.service.as_str()) {
-        (true, _) => "several services".to_owned(),
+        (true, _) => "multiple services".to_owned(),
         (false, "") => "an unnamed service".to_owned(),
         (false, service) => shown(service),
     };
@@ -139,45 +157,42 @@ fn describe(
         State::Open if signs.informational => {
             format!("AWS Health: information about {what} in {region}")
         }
-        State::Open => format!("AWS Health: {what} in trouble in {region}"),
-        State::Over => format!("AWS Health: {what} in {region} reported as resolved"),
+        State::Open => format!("AWS Health: issue with {what} in {region}"),
+        State::Over => format!("AWS Health: issue with {what} in {region} resolved"),
     };
     let (title, otherwise) = (title(state), (title(state.other()), otherwise));
     let (meaning, action) = if state == State::Over {
-        (
-            "AWS reports this trouble as resolved.",
-            "Check that the workload works in the primary Region. If a recovery was started, decide whether to go on with it.",
-        )
+        ("AWS reports this issue as resolved.", CHECK_AFTER_END)
     } else if signs.informational {
         (
             "AWS informs about this service, and reports no impairment.",
-            "Read what AWS says, and check whether it concerns the workload. No recovery is needed because of it.",
+            "Read what AWS says, and check whether it concerns the workload. This event is not a reason for a recovery.",
         )
     } else if region == policy.recovery_region {
         (
-            "The recovery Region is in trouble. Nothing is lost, but a recovery now could be slow or fail.",
-            "Do not start a recovery or a drill without looking at this first.",
+            "The recovery Region is impaired. No data is lost, but a recovery could be slow or fail now.",
+            "Read what AWS says before you start a recovery or a drill.",
         )
     } else if signs.contradictory {
         (
-            "AWS reports this issue as open and, in the same event, as ended. It is treated as open, and no recovery is started because of it.",
-            "Check the event in AWS Health and the workload itself. If customers are affected and no end is in sight, start the recovery.",
+            "The event says both that this issue is open and that it has ended. It is treated as open, but starts no recovery.",
+            "Check the event in AWS Health and the workload itself. If users are affected and no end is in sight, start the recovery. The time until you decide counts in the RTO.",
         )
     } else if whole_region {
         (
-            "The Region where the workload runs is in trouble as a whole. EventBridge and AWS Backup there may be late or silent.",
-            "Look at the workload itself. If customers are affected and no end is in sight, start the recovery; each minute of deciding counts in the recovery time.",
+            "Multiple services of the primary Region are impaired. Events of EventBridge and AWS Backup there can be late or missing.",
+            DECIDE,
         )
     } else {
         (
-            "A service that the workload may depend on is in trouble.",
-            "Look at the workload itself. If customers are affected and no end is in sight, start the recovery.",
+            "A service that the workload may depend on is impaired.",
+            DECIDE,
         )
     };
-    // Pages come in any order, and each names its own: what stands here is the same for all of them.
+    // Pages arrive in any order, and each names its own entities. This text is the same for all pages.
     let affected = if event.pages > 1 {
         format!(
-            "named on {} pages: see the event in AWS Health",
+            "listed on {} pages: see the event in AWS Health",
             event.pages
         )
     } else if event.entities.is_empty() {
@@ -193,49 +208,52 @@ fn describe(
             0 => String::new(),
             more => format!(" and {more} more"),
         };
-        format!("{}{more}", listed.join(", "))
+        format!("{}{more}", markdown_within(&listed.join(", "), 500))
     };
     let account = event.affected_account.as_deref();
-    let runbook = runbook(policy);
-    let said = within(&event.description, 900);
-    // What is to be done stands before what may be long: the end is what an OpsItem's limit cuts.
-    let description = format!(
-        "**What happened.** {meaning}\n\n\
-         **What to do.** {action} {runbook}\n\n\
-         - Service: {service}\n- Region: {region}\n- Event: {event_code}\n- Since: {since}\n- Last news: {updated}\n{account}- Affected: {affected}\n\n\
-         **AWS says.**\n{quote}",
-        account = account.map_or(String::new(), |account| format!(
-            "- Account: {}\n",
-            code(account)
-        )),
-        service = code(&event.service),
-        region = code(region),
-        event_code = code(&event.code),
-        since = time(event.start),
-        updated = time(event.updated),
-        quote = if said.is_empty() {
-            "nothing yet".to_owned()
-        } else {
-            markdown_quotation(&said)
-        },
-    );
-    let message = format!(
-        "{title}.\n\n{meaning}\n\nSince: {since}\nLast news: {updated}\nEvent: {event_code}\n{account}\nAWS says:\n{said}\n\nWhat you must do: {action}\n",
-        account = account.map_or(String::new(), |account| format!(
-            "Account: {}\n",
-            shown(account)
-        )),
-        since = time(event.start),
-        updated = time(event.updated),
-        event_code = shown(&event.code),
-        said = quotation(&said),
-    );
+    let said = match event.description.trim() {
+        "" => "nothing yet",
+        said => said,
+    };
+    let done = done(policy, responses, true);
+    let explanation = Explanation {
+        happened: format!(
+            "{meaning}\n\n- Service: {service}\n- Region: {region}\n- Event: {event_code}\n- Since: {since}\n- Last update: {updated}\n{account}- Affected: {affected}",
+            account = account.map_or(String::new(), |account| format!(
+                "- Account: {}\n",
+                code(account)
+            )),
+            service = code(&event.service),
+            region = code(region),
+            event_code = code(&event.code),
+            since = began(event.start, event.updated),
+            updated = time(event.updated),
+        ),
+        why: format!("AWS says:\n{}", markdown_quotation(&within(said, 900))),
+        done: done.clone(),
+        action: format!("{action} {}", runbook(policy)),
+    };
+    let message = Explanation {
+        happened: format!(
+            "{meaning}\n- Event: {event_code}\n- Since: {since}\n- Last update: {updated}{account}",
+            account = account.map_or(String::new(), |account| format!(
+                "\n- Account: {}",
+                shown(account)
+            )),
+            since = began(event.start, event.updated),
+            updated = time(event.updated),
+            event_code = shown(&event.code),
+        ),
+        why: format!("AWS says:\n{}", quotation(&within(said, 900))),
+        done,
+        action: action.to_owned(),
+    };
     Incident {
         kind: "health-event",
         key: ItemKey::new("health-event", &event.arn),
         reopens_within: None,
         opens: true,
-        // A message may change its mind without another name.
+        // A message with the same key may change from open to over.
         message_key: match state {
             State::Open => event.message_key.clone(),
             State::Over => format!("{}@over", event.message_key),
@@ -244,7 +262,7 @@ fn describe(
         severity,
         title,
         otherwise,
-        description,
+        description: explanation.markdown(),
         message,
         began: event.start,
         updated: event.updated,
@@ -301,10 +319,10 @@ mod tests {
     }
 
     const ALL: [Response; 3] = [Response::Track, Response::Notify, Response::Recover];
-    const WATCH: [Response; 2] = [Response::Track, Response::Notify];
+    const TRACK_AND_NOTIFY: [Response; 2] = [Response::Track, Response::Notify];
 
     #[test]
-    fn how_bad_and_what_to_do() {
+    fn chooses_severity_and_responses() {
         let check = |event: HealthEvent, severity: Severity, responses: &[Response]| {
             let (incident, actual) = judged(&event);
             assert_eq!(incident.severity, severity, "{}", incident.title);
@@ -317,7 +335,7 @@ mod tests {
             ..event()
         };
         check(whole.clone(), Severity::Critical, &ALL);
-        // The code alone says it as well.
+        // The event type code alone suffices.
         check(
             HealthEvent {
                 service: String::new(),
@@ -330,7 +348,7 @@ mod tests {
             scope: Some("ACCOUNT_SPECIFIC".to_owned()),
             ..event()
         };
-        check(own, Severity::Medium, &WATCH);
+        check(own, Severity::Medium, &TRACK_AND_NOTIFY);
         check(
             HealthEvent {
                 scope: None,
@@ -339,12 +357,12 @@ mod tests {
             Severity::High,
             &ALL,
         );
-        // The recovery Region itself: never a reason to recover into it.
+        // An issue of the recovery Region never starts a recovery.
         let recovery = HealthEvent {
             region: Some("us-west-2".to_owned()),
             ..whole.clone()
         };
-        check(recovery, Severity::High, &WATCH);
+        check(recovery, Severity::High, &TRACK_AND_NOTIFY);
         for region in [Some("global".to_owned()), None] {
             check(
                 HealthEvent {
@@ -352,17 +370,17 @@ mod tests {
                     ..whole.clone()
                 },
                 Severity::High,
-                &WATCH,
+                &TRACK_AND_NOTIFY,
             );
         }
     }
 
     #[test]
-    fn what_is_over_starts_nothing() {
+    fn closed_events_start_no_recovery() {
         let check = |event: HealthEvent| {
             let (incident, responses) = judged(&event);
             assert_eq!(incident.state, State::Over);
-            assert_eq!(responses, WATCH);
+            assert_eq!(responses, TRACK_AND_NOTIFY);
         };
         check(HealthEvent {
             status: Some("closed".to_owned()),
@@ -383,7 +401,7 @@ mod tests {
                 ..event()
             });
         }
-        // Two signs that agree.
+        // Consistent signs.
         check(HealthEvent {
             description: "We are investigating. [RESOLVED] It works again.".to_owned(),
             end: crate::event::date("2026-11-23T05:29:00Z"),
@@ -397,7 +415,7 @@ mod tests {
     }
 
     #[test]
-    fn contradicting_signs_are_open_and_start_nothing() {
+    fn contradictory_events_stay_open_and_start_no_recovery() {
         let check = |event: HealthEvent, responses: &[Response]| {
             let (incident, actual) = judged(&event);
             assert_eq!(incident.state, State::Open, "{event:?}");
@@ -412,36 +430,39 @@ mod tests {
             description: text.to_owned(),
             ..event()
         };
-        check(ended(event()), &WATCH);
+        check(ended(event()), &TRACK_AND_NOTIFY);
         check(
             ended(HealthEvent {
                 status: None,
                 ..event()
             }),
-            &WATCH,
+            &TRACK_AND_NOTIFY,
         );
         check(
             HealthEvent {
                 updated: None,
                 ..ended(event())
             },
-            &WATCH,
+            &TRACK_AND_NOTIFY,
         );
         check(
             text("Current severity level: Disruption\n\n[RESOLVED] It works again."),
-            &WATCH,
+            &TRACK_AND_NOTIFY,
         );
         check(
             text("We are investigating. The first cause is [RESOLVED]."),
-            &WATCH,
+            &TRACK_AND_NOTIFY,
         );
         let (incident, _) = judged(&ended(event()));
         assert!(
-            incident.message.contains("in the same event, as ended"),
+            incident
+                .message
+                .happened
+                .contains("both that this issue is open and that it has ended"),
             "{}",
-            incident.message
+            incident.message.happened
         );
-        // An end that is still to come contradicts nothing, nor does a severity line.
+        // A future end is not a contradiction, and neither is a severity line.
         let to_come = HealthEvent {
             end: crate::event::date("2026-11-23T09:00:00Z"),
             ..event()
@@ -454,7 +475,7 @@ mod tests {
     }
 
     #[test]
-    fn information_is_no_trouble() {
+    fn informational_events_have_low_severity() {
         for text in [
             "Current severity level: Informational\n\nWe are watching error rates.",
             "[Informational] We are watching error rates.",
@@ -467,16 +488,16 @@ mod tests {
             });
             assert_eq!(incident.state, State::Open, "{text}");
             assert_eq!(incident.severity, Severity::Low, "{text}");
-            assert_eq!(responses, WATCH, "{text}");
+            assert_eq!(responses, TRACK_AND_NOTIFY, "{text}");
             assert_eq!(
                 incident.title,
-                "AWS Health: information about several services in us-east-1"
+                "AWS Health: information about multiple services in us-east-1"
             );
         }
     }
 
     #[test]
-    fn an_event_that_names_resources_without_a_scope_is_not_public() {
+    fn event_with_resources_and_without_scope_is_not_public() {
         let named = |scope: Option<&str>, entity: &str| HealthEvent {
             scope: scope.map(str::to_owned),
             entities: vec![entity.to_owned()],
@@ -485,8 +506,8 @@ mod tests {
         for scope in [None, Some("NONE")] {
             let (incident, responses) = judged(&named(scope, "i-0123456789abcdef0"));
             assert_eq!(incident.severity, Severity::Medium);
-            assert_eq!(responses, WATCH);
-            // Accounts are no resources.
+            assert_eq!(responses, TRACK_AND_NOTIFY);
+            // Accounts are not resources.
             for entity in ["UNKNOWN", "AWS_ACCOUNT", "111122223333"] {
                 let (incident, responses) = judged(&named(scope, entity));
                 assert_eq!(incident.severity, Severity::High, "{entity}");
@@ -504,7 +525,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_that_changes_its_mind_is_another_message() {
+    fn closed_message_has_another_key() {
         let over = HealthEvent {
             status: Some("closed".to_owned()),
             ..event()
@@ -513,7 +534,7 @@ mod tests {
     }
 
     #[test]
-    fn another_account_that_is_affected_is_named() {
+    fn names_another_affected_account() {
         let other = HealthEvent {
             affected_account: Some("444455556666".to_owned()),
             ..event()
@@ -524,12 +545,17 @@ mod tests {
                 .description
                 .contains("\n- Account: `444455556666`\n")
         );
-        assert!(incident.message.contains("\nAccount: 444455556666\n"));
-        assert!(!judged(&event()).0.message.contains("Account"));
+        assert!(
+            incident
+                .message
+                .happened
+                .ends_with("\n- Account: 444455556666")
+        );
+        assert!(!judged(&event()).0.message.happened.contains("Account"));
     }
 
     #[test]
-    fn what_does_not_concern_us_is_ignored() {
+    fn ignores_other_categories_and_regions() {
         let check = |event: HealthEvent, reason: &'static str| {
             assert_eq!(judge(&event, &policy()), Judgement::Ignore(reason));
         };
@@ -557,7 +583,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_started_without_a_runbook_or_the_owners_word() {
+    fn starts_nothing_without_runbook_or_configuration() {
         let without = Policy {
             runbook: None,
             ..policy()
@@ -570,12 +596,12 @@ mod tests {
             Judgement::Respond(_, responses) => responses,
             Judgement::Ignore(reason) => panic!("ignored: {reason}"),
         };
-        assert_eq!(responses(&without), WATCH);
+        assert_eq!(responses(&without), TRACK_AND_NOTIFY);
         assert_eq!(responses(&track), [Response::Track]);
     }
 
     #[test]
-    fn text_of_aws_stays_a_quotation() {
+    fn quotes_texts_of_aws() {
         let (incident, _) = judged(&HealthEvent {
             description: "First.\n# Not a heading".to_owned(),
             service: "S3`".to_owned(),

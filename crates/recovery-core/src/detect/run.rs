@@ -1,7 +1,7 @@
-//! Answers a signal: keeps its OpsItem, tells people, starts the recovery runbook.
+//! Responds to a signal: creates or updates its OpsItem, notifies operators, starts the recovery runbook.
 //!
-//! Events about one incident come several times, in pages and out of order. What has been done is
-//! read from the incident's OpsItem, so every one of them leads to the same end.
+//! Events about one incident arrive several times, in pages and out of order. Earlier responses are read from
+//! the incident's OpsItem, so the result is the same for every order.
 
 use std::collections::BTreeMap;
 
@@ -9,38 +9,39 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::json;
 
 use crate::aws::arn::OpsItemId;
-use crate::detect::{Incident, Judgement, Policy, Response, State};
+use crate::detect::{CHECK_AFTER_END, DECIDE, Incident, Judgement, Policy, Response, State, done};
 use crate::error::Error;
 use crate::event::{alarm, health};
+use crate::explanation::Explanation;
 use crate::notification::Notification;
 use crate::ops_item::run::{add_resources, find_or_create_where};
 use crate::ops_item::{
     BEGAN, INCIDENT, KIND, NOT_CREATED, NewOpsItem, OpsItem, OpsItemChange, Status, unless_at_quota,
 };
 use crate::outcome::Outcome;
-use crate::ports::ResponsePorts;
+use crate::ports::{Notifications, OpsItems, ResponsePorts, Runbooks};
 use crate::{detect, event};
 
-/// Operational data: of when the latest news of trouble are.
+/// Operational data: the time of the latest signal that the incident is open.
 const TROUBLE: &str = "recovery:latest-trouble";
-/// Operational data: of when the latest news of an end are. Apart from the other, so that of two
-/// runs that write at the same moment neither takes away what the other knows.
+/// Operational data: the time of the latest signal that the incident has ended. It has its own key, so that
+/// two runs that write at the same time do not overwrite each other.
 const END: &str = "recovery:latest-end";
-/// Operational data: the messages that people have been told of, separated by spaces.
+/// Operational data: the keys of the messages that operators were notified of, separated by spaces.
 const NOTIFIED: &str = "recovery:notified";
 /// Operational data: the execution of the recovery runbook.
 const EXECUTION: &str = "recovery:runbook-execution";
 /// Operational data: the other incidents that the item refers to, separated by spaces.
 const RELATED: &str = "recovery:related";
-/// Other incidents that an item refers to at most.
+/// The most other incidents that an item refers to.
 const MOST_RELATED: usize = 10;
-/// Operational data that OpsCenter shows as runbooks to start from the item:
+/// Operational data that OpsCenter offers as runbooks to start:
 /// <https://docs.aws.amazon.com/systems-manager/latest/userguide/OpsCenter-manually-create-OpsItems.html>.
 const AUTOMATIONS: &str = "/aws/automations";
-/// Operational data: the Region in trouble.
+/// Operational data: the affected Region.
 const REGION: &str = "recovery:region";
 
-/// Parses the payload and answers it: what the function `health-event-responder` does.
+/// Responds to the event in the payload: the function `health-event-responder`.
 ///
 /// # Errors
 /// [`Error::Permanent`] for an event that cannot be read, and those of the ports.
@@ -60,7 +61,7 @@ pub async fn handle_health(
     carry_out(ports, policy, judgement).await
 }
 
-/// Parses the payload and answers it: what the function `alarm-responder` does.
+/// Responds to the event in the payload: the function `alarm-responder`.
 ///
 /// # Errors
 /// [`Error::Permanent`] for an event that cannot be read, and those of the ports.
@@ -105,9 +106,9 @@ async fn respond(
     }
     let mut outcome = Outcome::responded().with("incident", incident.key.as_str());
     let mut item = None;
-    // There is none, and its incident is told of all the same: OpsCenter's quota is used up.
+    // OpsCenter's quota is used up: there is no item, and operators are notified without it.
     let mut unrecorded = false;
-    // No response keeps another from being tried.
+    // If one response fails, the others are still tried.
     let mut failures = Failures::default();
     if tracks {
         match unless_at_quota(track(ports, incident).await) {
@@ -125,13 +126,12 @@ async fn respond(
                 unrecorded = true;
                 outcome = outcome.with_item(None);
             }
-            // Nobody knows whether there is anything that it ends.
+            // It is unknown whether there is an incident that this signal ends.
             Err(error) if !incident.opens => return Err(error),
             Err(error) => failures.add(error),
         }
     }
-    // Trouble that is told of after its end alarms nobody and starts nothing; an end that is told of
-    // after the next trouble calms nobody.
+    // A late signal, about a state that a newer signal has replaced, neither notifies nor starts anything.
     let superseded = item
         .as_ref()
         .is_some_and(|item| item.status != status(incident.state));
@@ -149,8 +149,8 @@ async fn respond(
     {
         failures.add(error);
     }
-    // Only its item tells an alarm's incident from the next one of the same alarm; where none can be
-    // created, this change of the alarm does.
+    // Only the item distinguishes an alarm's incident from the next one of the same alarm. If the quota is used
+    // up, the time of the alarm's change does.
     let distinct = item.is_some() || incident.reopens_within.is_none() || unrecorded;
     if let Some(runbook) = policy
         .runbook
@@ -162,39 +162,39 @@ async fn respond(
             Err(error) => failures.add(error),
         }
     }
-    // Last, since nothing hangs on it: not even the run.
+    // Last, because nothing depends on it: a failure is only logged.
     if let Some(item) = &item {
-        if let Err(error) = add_resources(ports, item, &incident.resources).await {
-            tracing::warn!(opsItemId = %item.id, %error, "the resources are not added to the OpsItem");
+        if let Err(error) = add_resources(ports.ops_items(), item, &incident.resources).await {
+            tracing::warn!(opsItemId = %item.id, %error, "the resources were not added to the OpsItem");
         }
         if item.status == Status::Open
             && let Err(error) = relate_open_incidents(ports, item).await
         {
-            tracing::warn!(opsItemId = %item.id, %error, "open incidents are not related");
+            tracing::warn!(opsItemId = %item.id, %error, "the OpsItems of open incidents were not related");
         }
     }
     failures.first.map_or(Ok(outcome), Err)
 }
 
-/// What failed in a run that went on.
+/// The failures of a run that continued.
 #[derive(Default)]
 struct Failures {
     first: Option<Error>,
 }
 
 impl Failures {
-    /// Keeps the first for the answer; the others are only logged.
+    /// Keeps the first failure for the answer. The others are only logged.
     fn add(&mut self, error: Error) {
         if self.first.is_none() {
             self.first = Some(error);
         } else {
-            tracing::warn!(%error, "another response failed as well");
+            tracing::warn!(%error, "another response failed, too");
         }
     }
 }
 
-/// Creates or updates the incident's OpsItem. News that are older than what it says change nothing.
-/// Nothing, where there is no item and this signal is none to begin one with.
+/// Creates or updates the incident's OpsItem. A signal that is older than the item's latest changes nothing.
+/// Returns `None` if there is no item and this signal may not open one.
 async fn track(ports: &impl ResponsePorts, incident: &Incident) -> Result<Option<OpsItem>, Error> {
     let new = NewOpsItem {
         key: incident.key.clone(),
@@ -204,24 +204,29 @@ async fn track(ports: &impl ResponsePorts, incident: &Incident) -> Result<Option
         category: "Availability",
         data: first_data(incident),
     };
-    // What ended long ago is another incident than what begins now.
+    // An item that ended long ago belongs to an earlier incident.
     let counts = |item: &OpsItem| match (incident.reopens_within, incident.updated, known(item)) {
         (Some(limit), Some(told), Some(known)) => {
             item.status == Status::Open || told - known <= limit
         }
         _ => true,
     };
-    // An old event that comes again must not take the open item of the next incident for a repetition
-    // of the one that is over.
+    // A repeated old event must not resolve the open item of the next incident as a duplicate.
     let repeats = |first: &OpsItem, younger: &OpsItem| {
         incident.reopens_within.is_none()
             || first.status == Status::Open
             || known(younger) <= known(first)
     };
     let item = if incident.opens {
-        find_or_create_where(ports, &new, counts, repeats).await?
+        find_or_create_where(ports.ops_items(), &new, counts, repeats).await?
     } else {
-        match ports.find(&new.key).await?.into_iter().find(counts) {
+        match ports
+            .ops_items()
+            .list(&new.key)
+            .await?
+            .into_iter()
+            .find(counts)
+        {
             Some(item) => item,
             None => return Ok(None),
         }
@@ -231,11 +236,11 @@ async fn track(ports: &impl ResponsePorts, incident: &Incident) -> Result<Option
         (Some(told), Some(known)) => told > known,
         (None, Some(_)) => false,
         (Some(_), None) => true,
-        // Where nothing says when, what is over stays over.
+        // Without any time, a resolved item stays resolved.
         (None, None) => item.status == Status::Open,
     };
     let wanted = status(incident.state);
-    // The end is an end even when it carries the same time as the last news before it.
+    // An end counts, even if it has the same time as the signal before it.
     let ends = incident.state == State::Over
         && item.status == Status::Open
         && (newer || incident.updated == known);
@@ -244,31 +249,33 @@ async fn track(ports: &impl ResponsePorts, incident: &Incident) -> Result<Option
             title: Some(new.limited_title()),
             description: Some(new.limited_description()),
             severity: Some(incident.severity),
-            // What a person made of it, such as "in progress", stays while it is open.
+            // A status that a person set, such as "in progress", stays while the incident is open.
             status: (item.status != wanted).then_some(wanted),
             data: data(incident),
             ..OpsItemChange::default()
         };
-        ports.update(&item.id, &change).await?;
+        ports.ops_items().update(&item.id, &change).await?;
     } else if !overtaken(incident, &item) {
         return Ok(Some(item));
     }
-    settle(ports, incident, &item.id).await.map(Some)
+    resolve_concurrent_update(ports, incident, &item.id)
+        .await
+        .map(Some)
 }
 
-/// Of when an item's news of this state are.
+/// The time of the item's latest signal of this state.
 fn told(item: &OpsItem, state: State) -> Option<DateTime<Utc>> {
     item.data
         .get(time_key(state))
         .and_then(|text| event::date(text))
 }
 
-/// Of when an item's news are.
+/// The time of the item's latest signal.
 fn known(item: &OpsItem) -> Option<DateTime<Utc>> {
     told(item, State::Open).max(told(item, State::Over))
 }
 
-/// The state that the later of an item's news tell, an end where both are of the same time.
+/// The state according to the item's latest signal; the end if both have the same time.
 fn latest(item: &OpsItem) -> Option<State> {
     let (trouble, end) = (told(item, State::Open), told(item, State::Over));
     known(item).map(|_| {
@@ -280,23 +287,23 @@ fn latest(item: &OpsItem) -> Option<State> {
     })
 }
 
-/// Whether the item took this very news while it knew of later ones that say otherwise, and does not
-/// stand as those say: the run that wrote it died before it looked again.
+/// Whether the item shows this signal, although it knows a later one of the other state: a run wrote it, and
+/// crashed before it read the item again.
 fn overtaken(incident: &Incident, item: &OpsItem) -> bool {
     incident.updated.is_some()
         && told(item, incident.state) == incident.updated
         && latest(item).is_some_and(|state| state != incident.state && item.status != status(state))
 }
 
-/// Looks at the item after it was written. Where another run has written of something later, between
-/// this one's look and its writing, the item is made to stand as the later news say.
-async fn settle(
+/// Reads the item after it was written. If another run wrote a later signal in the meantime, the item is
+/// changed to the state of the later signal.
+async fn resolve_concurrent_update(
     ports: &impl ResponsePorts,
     incident: &Incident,
     id: &OpsItemId,
 ) -> Result<OpsItem, Error> {
-    let mut item = ports.get(id).await?;
-    // Once is enough unless yet another run writes just now.
+    let mut item = ports.ops_items().get(id).await?;
+    // Once is enough, unless a third run writes at the same time.
     for _ in 0..3 {
         let Some(state) = latest(&item).filter(|state| item.status != status(*state)) else {
             break;
@@ -309,35 +316,33 @@ async fn settle(
         let overtaken = state != incident.state;
         let change = OpsItemChange {
             title: overtaken.then(|| crate::text::shown(&title)),
-            description: overtaken.then(|| of_two_at_once(&title, state)),
+            description: overtaken.then(|| concurrent_update(&title, state)),
             severity: Some(severity),
             status: Some(status(state)),
             ..OpsItemChange::default()
         };
-        ports.update(id, &change).await?;
-        item = ports.get(id).await?;
+        ports.ops_items().update(id, &change).await?;
+        item = ports.ops_items().get(id).await?;
     }
     Ok(item)
 }
 
-/// The description of an item of which two changes were answered at the same moment: what the later
-/// one said was overwritten.
-fn of_two_at_once(title: &str, state: State) -> String {
-    let action = match state {
-        State::Open => {
-            "Look at the workload itself. If customers are affected and no end is in sight, start the recovery."
+/// The description of an item after two concurrent updates, of which the earlier one overwrote the later one.
+fn concurrent_update(title: &str, state: State) -> String {
+    Explanation {
+        happened: format!("{}.", crate::text::code(title)),
+        why: "Two signals of this incident arrived at the same time: one that it is open, and one that it has ended. This is the later one.".to_owned(),
+        done: "The OpsItem shows the later signal. The text of that signal was overwritten.".to_owned(),
+        action: match state {
+            State::Open => DECIDE,
+            State::Over => CHECK_AFTER_END,
         }
-        State::Over => {
-            "Check that the workload works in the primary Region. If a recovery was started, decide whether to go on with it."
-        }
-    };
-    let title = crate::text::code(title);
-    format!(
-        "**What happened.** {title}. Its trouble and an end of it were answered at the same moment; this is the later of the two.\n\n**What to do.** {action}"
-    )
+        .to_owned(),
+    }
+    .markdown()
 }
 
-/// Where an item keeps the time of the news of this state.
+/// The operational data with the time of the latest signal of this state.
 fn time_key(state: State) -> &'static str {
     match state {
         State::Open => TROUBLE,
@@ -353,14 +358,13 @@ fn status(state: State) -> Status {
     }
 }
 
-/// The data of a new item. The time of the first trouble counts in the recovery time: later news of
-/// the same incident leave it as it is.
+/// The data of a new item. The RTO is counted from its beginning, so later signals do not change that time.
 fn first_data(incident: &Incident) -> BTreeMap<&'static str, String> {
     let began = incident.began.map(|began| (BEGAN, exact(began)));
     data(incident).into_iter().chain(began).collect()
 }
 
-/// As exact as it was told: an alarm can change twice within a second.
+/// With the precision of the signal: an alarm can change twice within a second.
 fn exact(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::AutoSi, true)
 }
@@ -385,7 +389,7 @@ fn data(incident: &Incident) -> BTreeMap<&'static str, String> {
     .collect()
 }
 
-/// Tells people of this message, unless the item says that they have been told.
+/// Notifies operators of this message, unless the item records that they were notified.
 async fn notify(
     ports: &impl ResponsePorts,
     policy: &Policy,
@@ -398,32 +402,36 @@ async fn notify(
         .chars()
         .map(|c| if c.is_whitespace() { '-' } else { c })
         .collect();
-    let told = item
+    let notified = item
         .as_ref()
         .and_then(|item| item.data.get(NOTIFIED))
         .cloned()
         .unwrap_or_default();
-    if told.split(' ').any(|told| told == key) {
+    if notified.split(' ').any(|notified| notified == key) {
         return Ok(());
     }
     let link = match &item {
         Some(item) => {
             let region = &policy.recovery_region;
-            format!("OpsItem: {} {}\n", item.id, console_link(region, &item.id))
+            format!(
+                "\n- OpsItem: {} {}",
+                item.id,
+                console_link(region, &item.id)
+            )
         }
-        None if unrecorded => format!("OpsItem: {NOT_CREATED}\n"),
+        None if unrecorded => format!("\n- OpsItem: {NOT_CREATED}"),
         None => String::new(),
     };
     let pointer = item.as_ref().map(|item| format!("OpsItem {}.", item.id));
+    let mut message = incident.message.clone();
+    message.happened.push_str(&link);
+    message.done = done(policy, responses, item.is_some());
     ports
-        .notify(&Notification {
+        .notifications()
+        .publish(&Notification {
             subject: incident.title.clone(),
             pointer: pointer.unwrap_or_else(|| "Check the workload.".to_owned()),
-            message: format!(
-                "{}\nWhat is done about it: {}\n{link}",
-                incident.message,
-                deeds(policy, responses, unrecorded)
-            ),
+            message: message.plain(&incident.title),
             attributes: vec![
                 ("kind", incident.kind.to_owned()),
                 ("severity", incident.severity.as_str().to_owned()),
@@ -432,8 +440,8 @@ async fn notify(
         })
         .await?;
     if let Some(item) = item {
-        // The newest last; old ones make way when the field is full.
-        let mut keys: Vec<&str> = told.split(' ').filter(|key| !key.is_empty()).collect();
+        // The newest is last. The oldest are dropped, so that the value fits.
+        let mut keys: Vec<&str> = notified.split(' ').filter(|key| !key.is_empty()).collect();
         keys.push(&key);
         let surplus = keys.len().saturating_sub(80);
         let keys = keys.split_off(surplus).join(" ");
@@ -441,32 +449,13 @@ async fn notify(
             data: [(NOTIFIED, keys.clone())].into(),
             ..OpsItemChange::default()
         };
-        ports.update(&item.id, &change).await?;
+        ports.ops_items().update(&item.id, &change).await?;
         item.data.insert(NOTIFIED.to_owned(), keys);
     }
     Ok(())
 }
 
-/// What this system does about a signal, in words.
-fn deeds(policy: &Policy, responses: &[Response], unrecorded: bool) -> String {
-    let mut deeds = Vec::new();
-    if responses.contains(&Response::Track) && !unrecorded {
-        deeds.push("an OpsItem is kept".to_owned());
-    }
-    if let Some(runbook) = &policy.runbook
-        && responses.contains(&Response::Recover)
-    {
-        deeds.push(format!(
-            "the runbook {runbook} is started once for this incident; it waits for approval unless you waived that"
-        ));
-    }
-    if deeds.is_empty() {
-        return "nothing but this message.".to_owned();
-    }
-    format!("{}.", deeds.join("; "))
-}
-
-/// Where people see the OpsItem: the console has another address in each partition.
+/// The link to the OpsItem in the console, whose domain depends on the partition.
 fn console_link(region: &str, item: &OpsItemId) -> String {
     let domain = match region.split('-').next() {
         Some("cn") => "console.amazonaws.cn",
@@ -476,9 +465,9 @@ fn console_link(region: &str, item: &OpsItemId) -> String {
     format!("https://{region}.{domain}/systems-manager/opsitems/{item}/details?region={region}")
 }
 
-/// Starts the recovery runbook, once for each incident: the token is made of the incident's key and,
-/// where the same key can be another incident next year, as an alarm's can, of its OpsItem, or of the
-/// alarm's change where OpsCenter's quota lets no item be created.
+/// Starts the recovery runbook, once for each incident. The token is derived from the incident's key. The key of
+/// an alarm can be another incident next year, so its token is also derived from its OpsItem or, if OpsCenter's
+/// quota is used up, from the alarm's change.
 async fn recover(
     ports: &impl ResponsePorts,
     incident: &Incident,
@@ -498,21 +487,21 @@ async fn recover(
         (Some(_), None) => format!("recover {}", incident.message_key),
     };
     let token = incident.key.token(&purpose);
-    let execution = ports.start(runbook, &token, &parameters).await?;
+    let execution = ports.runbooks().start(runbook, &token, &parameters).await?;
     if let Some(item) = item {
         let change = OpsItemChange {
             data: [(EXECUTION, execution.clone())].into(),
             ..OpsItemChange::default()
         };
-        ports.update(&item.id, &change).await?;
+        ports.ops_items().update(&item.id, &change).await?;
     }
     Ok(execution)
 }
 
-/// Makes the items of incidents that are open refer to each other: they concern one workload. Of
-/// many, only the run's own and those that it refers to are written.
+/// Makes the items of open incidents refer to each other, because they concern one workload. Of many, only this
+/// run's own item and those that it refers to are changed.
 async fn relate_open_incidents(ports: &impl ResponsePorts, own: &OpsItem) -> Result<(), Error> {
-    let mut open = ports.open(INCIDENT).await?;
+    let mut open = ports.ops_items().list_open(INCIDENT).await?;
     // OpsCenter may not list it yet.
     if open.iter().all(|item| item.id != own.id) {
         open.push(own.clone());
@@ -525,10 +514,10 @@ async fn relate_open_incidents(ports: &impl ResponsePorts, own: &OpsItem) -> Res
     let mut first = None;
     for item in open.iter().filter(|item| item.id == own.id).chain(others) {
         if let Err(error) = relate(ports, item, &open).await {
-            let goes_on = matches!(error, Error::Permanent(_));
+            let is_permanent = matches!(error, Error::Permanent(_));
             first.get_or_insert(error);
-            // What cannot be written stands in nobody's way; OpsCenter's being overloaded does.
-            if !goes_on {
+            // One item that cannot be changed does not matter. An overloaded OpsCenter does.
+            if !is_permanent {
                 break;
             }
         }
@@ -554,5 +543,5 @@ async fn relate(ports: &impl ResponsePorts, item: &OpsItem, open: &[OpsItem]) ->
         data: [(RELATED, mark)].into(),
         ..OpsItemChange::default()
     };
-    ports.update(&item.id, &change).await
+    ports.ops_items().update(&item.id, &change).await
 }

@@ -18,27 +18,23 @@ pub const STATE_CHANGE: &str = "CloudWatch Alarm State Change";
 /// An alarm that changed its state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AlarmChange {
-    /// Names the alarm everywhere: its ARN, or account, Region and name where that is not sent.
+    /// Identifies the alarm: its ARN or, if the event has none, account, Region and name.
     pub id: String,
-    /// Its name.
     pub name: String,
-    /// The account it is in.
     pub account: Option<String>,
-    /// The Region it is in.
     pub region: Option<String>,
     /// `ALARM`, `OK` or `INSUFFICIENT_DATA`.
     pub value: String,
-    /// What it was before.
+    /// The state before.
     pub previous: Option<String>,
-    /// Why, in CloudWatch's words.
+    /// CloudWatch's reason.
     pub reason: String,
-    /// When.
+    /// The time of the change.
     pub changed: Option<DateTime<Utc>>,
-    /// What it watches.
     pub kind: AlarmKind,
-    /// What its owner says about it.
+    /// The description in its configuration.
     pub description: Option<String>,
-    /// What keeps its actions from being taken.
+    /// Why its actions are not executed, if they are not.
     pub silenced: Option<Silenced>,
 }
 
@@ -53,31 +49,31 @@ pub enum AlarmKind {
     AnomalyDetection,
     /// Other alarms.
     Composite,
-    /// The heartbeat of the primary Region: this system's own alarm of its silence.
+    /// The missing heartbeat of the primary Region: the alarm of this stack.
     Heartbeat,
-    /// A canary of CloudWatch Synthetics, which uses the workload as a customer does.
+    /// A canary of CloudWatch Synthetics, which uses the workload as a user does.
     Canary,
-    /// The share of failed requests: the alarm of `infra/workload-alarms.yaml`.
+    /// The rate of failed requests: the alarm of `infra/workload-alarms.yaml`.
     ErrorRate,
 }
 
-/// How the name of the alarm of the primary Region's silence ends in `template.yaml`.
+/// The suffix of the name of the heartbeat alarm in `template.yaml`.
 pub const SILENCE: &str = "-primary-region-silent";
-/// The metric of that alarm: heartbeats that arrived.
+/// The metric of that alarm: received heartbeats.
 pub const HEARTBEATS: (&str, &str) = ("AWS/Events", "MatchedEvents");
-/// How the name of the alarm of failed requests ends in `infra/workload-alarms.yaml`.
+/// The suffix of the name of the alarm of failed requests in `infra/workload-alarms.yaml`.
 pub const ERROR_RATE: &str = "-error-rate";
 /// The namespace of the metrics of canaries.
 const CANARIES: &str = "CloudWatchSynthetics";
 
-/// Why an alarm's actions are not taken, although its event is sent.
+/// Why an alarm's actions are not executed, although its event is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Silenced {
     /// A mute rule.
     Muted,
-    /// A suppressor that is in alarm, or was until just now.
+    /// A suppressor alarm that is, or very recently was, in alarm.
     Suppressed,
-    /// It waits whether its suppressor goes into alarm too: nobody knows yet.
+    /// The alarm waits for its suppressor: it may still be suppressed.
     Waiting,
 }
 
@@ -96,10 +92,10 @@ struct Detail {
     mute_detail: Value,
 }
 
-/// Reads an alarm's event.
+/// Parses the event of an alarm.
 ///
 /// # Errors
-/// [`Error::Permanent`] when the event names no alarm or no state.
+/// [`Error::Permanent`] if the event has no alarm or no state.
 pub fn alarm_change(event: &Event) -> Result<AlarmChange, Error> {
     let detail: Detail = detail(event)?;
     let name = detail
@@ -220,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn an_alarm_is_named_by_its_arn_wherever_its_event_arrives() {
+    fn identifies_an_alarm_by_its_arn() {
         let state = json!({"alarmName": "a b", "state": {"value": "OK"}});
         let arn = "arn:aws:cloudwatch:us-east-1:444455556666:alarm:a";
         let change = read(json!([arn]), state.clone()).unwrap();
@@ -236,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_alarm_watches_is_told_apart() {
+    fn distinguishes_the_kinds_of_alarms() {
         let watched = |name: &str, configuration: Value| {
             let detail = json!({
                 "alarmName": name, "state": {"value": "ALARM"}, "configuration": configuration,
@@ -251,7 +247,7 @@ mod tests {
         let silent = "recovery-rr-primary-region-silent";
         let heartbeats = metric("AWS/Events", "MatchedEvents");
         assert_eq!(watched(silent, heartbeats.clone()), AlarmKind::Heartbeat);
-        // Neither the name alone nor the metric alone.
+        // The name alone does not suffice, nor does the metric alone.
         assert_eq!(watched("recovery-other", heartbeats), AlarmKind::Metric);
         assert_eq!(
             watched(silent, metric("AWS/EC2", "StatusCheckFailed")),
@@ -274,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn what_silences_an_alarm_is_told_apart() {
+    fn distinguishes_muted_and_suppressed_alarms() {
         let check = |state: Value, mute: Value, expected: Option<Silenced>| {
             let detail = json!({"alarmName": "a", "state": state, "muteDetail": mute});
             assert_eq!(read(json!([]), detail).unwrap().silenced, expected);
@@ -296,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_without_alarm_or_state_is_an_error_that_names_the_field() {
+    fn names_the_missing_field_of_an_alarm_event() {
         let error = |detail: Value| read(json!([]), detail).unwrap_err().to_string();
         assert!(error(json!({"state": {"value": "OK"}})).contains("detail.alarmName"));
         assert!(error(json!({"alarmName": "a"})).contains("detail.state.value"));

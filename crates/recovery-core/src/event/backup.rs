@@ -1,6 +1,6 @@
 //! Events of AWS Backup jobs.
 //!
-//! Restore jobs say how they ended in `detail.status`, backup and copy jobs in `detail.state`.
+//! Restore jobs have their status in `detail.status`, backup and copy jobs in `detail.state`.
 //! See <https://docs.aws.amazon.com/aws-backup/latest/devguide/eventbridge.html>.
 
 use serde::Deserialize;
@@ -48,19 +48,18 @@ struct RestoreDetail {
     completion_date: Option<String>,
 }
 
-/// Reads a restore job event. What the event leaves out is absent in the answer:
-/// `DescribeRestoreJob` settles it.
+/// Parses a restore job event. Fields that the event lacks stay absent. `DescribeRestoreJob` returns them.
 ///
 /// # Errors
-/// [`Error::Permanent`] when the event names no restore job.
+/// [`Error::Permanent`] if the event has no restore job id.
 pub fn restore_job(event: &Event) -> Result<RestoreJob, Error> {
     let detail: RestoreDetail = detail(event)?;
     let id = detail
         .restore_job_id
         .ok_or_else(|| super::malformed("detail.restoreJobId", "it is missing or not text"))?;
     let first_resource = event.resources.iter().flatten().next().map(String::as_str);
-    // All samples name the recovery point in resources[0], newer ones in the detail as well, and not
-    // always in the same form. One that cannot be read counts as absent, like one that was not sent.
+    // All samples have the recovery point in resources[0]. Newer ones also have it in the detail, sometimes in
+    // another form. An ARN that cannot be parsed counts as absent.
     let mut points = detail
         .recovery_point_arn
         .as_deref()
@@ -82,6 +81,7 @@ pub fn restore_job(event: &Event) -> Result<RestoreJob, Error> {
         source_resource: parsed(detail.source_resource_arn),
         iam_role: parsed(detail.iam_role_arn),
         restore_test: detail.restore_testing_plan_arn.is_some(),
+        created: None,
         completed: detail
             .completion_date
             .as_deref()
@@ -90,11 +90,11 @@ pub fn restore_job(event: &Event) -> Result<RestoreJob, Error> {
     })
 }
 
-/// The job that `input` is about: the event of a restore that is completed or, from a person or a
-/// state machine, `{"restoreJobId": "…"}`. Of another event, the reason to ignore it.
+/// The job in `input`: the event of a completed restore or, from a person or a state machine,
+/// `{"restoreJobId": "…"}`. For another event, returns the reason to ignore it.
 ///
 /// # Errors
-/// [`Error::Permanent`] for input that cannot be read.
+/// [`Error::Permanent`] for invalid input.
 pub fn completed_restore(input: &Value) -> Result<Result<RestoreJob, &'static str>, Error> {
     if let Some(id) = input.get("restoreJobId") {
         return asked_for(id).map(Ok);
@@ -106,21 +106,21 @@ pub fn completed_restore(input: &Value) -> Result<Result<RestoreJob, &'static st
     if event.detail_type != RESTORE_JOB {
         return Ok(Err("detail-type"));
     }
-    // Before anything else is read: the event of a job that was only created names no job.
+    // Checked first, because the event of a created job has no job id.
     if event.detail.get("status").and_then(Value::as_str) != Some("COMPLETED") {
         return Ok(Err("status"));
     }
     restore_job(&event).map(Ok)
 }
 
-/// The restore that `input` asks to integrate: as [`completed_restore`] and, where a drill asks,
-/// `{"restoreJobId": "…", "drill": {"stack": "…"}}`; a state machine adds the plan's `item`. Of another
-/// event, the reason to ignore it.
+/// The restore to integrate: as [`completed_restore`] and, for a drill,
+/// `{"restoreJobId": "…", "drill": {"stack": "…"}}`. A state machine adds the plan's `item`. For another event,
+/// returns the reason to ignore it.
 ///
 /// # Errors
-/// [`Error::Permanent`] for input that cannot be read.
+/// [`Error::Permanent`] for invalid input.
 pub fn restore_to_integrate(input: &Value) -> Result<Result<Restore, &'static str>, Error> {
-    // No event is a drill's own, or has a plan.
+    // An event has neither a drill nor a plan.
     let (drill, planned) = match input.get("restoreJobId") {
         Some(_) => (drill_stack(input)?, planned_as(input)?),
         None => (None, PlannedAs::default()),
@@ -132,7 +132,7 @@ pub fn restore_to_integrate(input: &Value) -> Result<Result<Restore, &'static st
     }))
 }
 
-/// What the plan's item says that the recovery point does not.
+/// The information of the plan that the recovery point lacks.
 fn planned_as(input: &Value) -> Result<PlannedAs, Error> {
     let Some(item) = input.get("item").filter(|item| !item.is_null()) else {
         return Ok(PlannedAs::default());
@@ -142,7 +142,7 @@ fn planned_as(input: &Value) -> Result<PlannedAs, Error> {
             "parse input",
             "item",
             text::shown(&error.to_string()),
-            "Pass {\"restoreJobId\": \"…\", \"item\": {…}} with the item as it stands in the plan; without \"item\" where the recovery point has the tags.",
+            "Pass {\"restoreJobId\": \"…\", \"item\": {…}} with the item of the plan, or omit \"item\" if the recovery point has the tags.",
         ))
     })?;
     let tags_from = item.tags_from.map(|from| from.recovery_point_arn);
@@ -157,7 +157,6 @@ fn planned_as(input: &Value) -> Result<PlannedAs, Error> {
     })
 }
 
-/// The stack of the drill that asks.
 fn drill_stack(input: &Value) -> Result<Option<String>, Error> {
     let Some(drill) = input.get("drill").filter(|drill| !drill.is_null()) else {
         return Ok(None);
@@ -167,13 +166,13 @@ fn drill_stack(input: &Value) -> Result<Option<String>, Error> {
         _ => Err(Error::Permanent(Fault::new(
             "parse input",
             "drill.stack",
-            "it is missing or no name of a stack",
-            "Pass {\"restoreJobId\": \"…\", \"drill\": {\"stack\": \"…\"}} with the name of the drill's own stack; without \"drill\" for a restore of the workload itself.",
+            "it is missing or not a stack name",
+            "Pass {\"restoreJobId\": \"…\", \"drill\": {\"stack\": \"…\"}} with the name of the drill's stack, or omit \"drill\" for a restore of the workload itself.",
         ))),
     }
 }
 
-/// A job of which nothing is known but the id that someone gave.
+/// A job of which only the given id is known.
 fn asked_for(id: &Value) -> Result<RestoreJob, Error> {
     let id = id
         .as_str()
@@ -194,22 +193,22 @@ fn parsed(arn: Option<String>) -> Option<Arn> {
     arn.and_then(|arn| Arn::parse(&arn).ok())
 }
 
-/// A copy or backup job, as its event tells it.
+/// A copy or backup job, according to its event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JobReport {
     /// Copy or backup job id.
     pub id: String,
     /// `COMPLETED`, `FAILED`, … or nothing.
     pub state: Option<String>,
-    /// Why it is in this state, in the service's words.
+    /// The message of AWS Backup.
     pub message: Option<String>,
     /// `EBS`, `RDS`, …
     pub resource_type: Option<String>,
     /// The resource that was backed up.
     pub resource: Option<Arn>,
-    /// The recovery point that the job made.
+    /// The recovery point that the job created.
     pub recovery_point: Option<Arn>,
-    /// The vault that holds it, or was to hold it: an ARN or a name.
+    /// Its vault: an ARN or a name.
     pub vault: Option<String>,
 }
 
@@ -232,10 +231,10 @@ struct CopyDetail {
     destination_backup_vault_arn: Option<String>,
 }
 
-/// Reads a copy job event.
+/// Parses a copy job event.
 ///
 /// # Errors
-/// [`Error::Permanent`] when the event names no copy job. Those of state CREATED do not.
+/// [`Error::Permanent`] if the event has no copy job id. Events with the state CREATED have none.
 pub fn copy_job(event: &Event) -> Result<JobReport, Error> {
     let detail: CopyDetail = detail(event)?;
     Ok(JobReport {
@@ -270,10 +269,10 @@ struct BackupDetail {
     backup_vault_name: Option<String>,
 }
 
-/// Reads a backup job event.
+/// Parses a backup job event.
 ///
 /// # Errors
-/// [`Error::Permanent`] when the event names no backup job.
+/// [`Error::Permanent`] if the event has no backup job id.
 pub fn backup_job(event: &Event) -> Result<JobReport, Error> {
     let detail: BackupDetail = detail(event)?;
     Ok(JobReport {
@@ -307,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn the_recovery_point_is_in_the_detail_or_else_in_the_resources() {
+    fn reads_the_recovery_point_from_detail_or_resources() {
         let check = |in_detail: Value, resources: Value, expected: &[&str]| {
             let job = restore_job(&event(
                 json!({"restoreJobId": "J", "status": "COMPLETED", "recoveryPointArn": in_detail}),
@@ -331,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_without_its_job_is_an_error_that_names_the_field() {
+    fn names_the_missing_job_id() {
         for detail in [
             json!({}),
             json!({"restoreJobId": null}),
@@ -348,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_has_an_empty_object_where_its_recovery_point_will_be() {
+    fn accepts_an_empty_object_as_recovery_point_of_a_copy() {
         let report = copy_job(&event(
             json!({"copyJobId": "C", "state": "FAILED", "destinationRecoveryPointArn": {}}),
             json!([]),

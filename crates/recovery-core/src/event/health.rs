@@ -1,5 +1,5 @@
-//! Events of AWS Health, as they come: fields that the schema requires may be missing, numbers are
-//! text, dates vary.
+//! Parses events of AWS Health leniently: required fields can be missing, numbers are text, and the formats of
+//! dates vary.
 //!
 //! See <https://docs.aws.amazon.com/health/latest/ug/aws-health-events-eventbridge-schema.html>.
 
@@ -12,13 +12,13 @@ use crate::event::{Event, detail, lenient_text};
 
 /// `source` of every event of AWS Health.
 pub const SOURCE: &str = "aws.health";
-/// `detail-type` of Health events; those about abuse have another.
+/// `detail-type` of Health events, except those about abuse.
 pub const EVENT: &str = "AWS Health Event";
 
 /// One page of one message about one Health event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HealthEvent {
-    /// Names the Health event: the same for all its messages, pages and duplicates.
+    /// Identifies the Health event. All its messages, pages and duplicates have the same ARN.
     pub arn: String,
     /// `S3`, `EC2`, `MULTIPLE_SERVICES`, …
     pub service: String,
@@ -26,28 +26,27 @@ pub struct HealthEvent {
     pub code: String,
     /// `issue`, `accountNotification`, `scheduledChange`, `investigation`.
     pub category: String,
-    /// `PUBLIC` or `ACCOUNT_SPECIFIC`, where it is said.
+    /// `PUBLIC` or `ACCOUNT_SPECIFIC`.
     pub scope: Option<String>,
-    /// Names the message; the same for all its pages and for the copy of the backup Region.
+    /// Identifies the message. All its pages, and its copy in the backup Region, have the same key.
     pub message_key: String,
-    /// `open`, `closed`, `upcoming`, where it is said.
+    /// `open`, `closed` or `upcoming`.
     pub status: Option<String>,
-    /// The Region that is impacted, or `global`; where it is not said, the one in the ARN.
+    /// The affected Region, or `global`. If the event has none, the Region of the ARN.
     pub region: Option<String>,
-    /// When the trouble began.
+    /// When the issue began.
     pub start: Option<DateTime<Utc>>,
-    /// When it ended.
     pub end: Option<DateTime<Utc>>,
-    /// When AWS last said something about it.
+    /// When AWS last updated it.
     pub updated: Option<DateTime<Utc>>,
-    /// What AWS says about it, in English where there are several languages.
+    /// The description by AWS, in English if there are several languages.
     pub description: String,
-    /// What of this account is affected: ids, names or ARNs; those of this page.
+    /// The affected entities of this account on this page: ids, names or ARNs.
     pub entities: Vec<String>,
-    /// In how many pages the message comes.
+    /// The number of pages of the message.
     pub pages: u32,
-    /// The account that is affected, where it is not the one that received the event: an organization
-    /// receives the events of its members.
+    /// The affected account, if it is not the receiver of the event: an organization receives the events of its
+    /// members.
     pub affected_account: Option<String>,
 }
 
@@ -88,10 +87,10 @@ struct Detail {
     total_pages: Option<String>,
 }
 
-/// Reads a Health event.
+/// Parses a Health event.
 ///
 /// # Errors
-/// [`Error::Permanent`] when the event has no `eventArn`, by which everything about it is found.
+/// [`Error::Permanent`] if the event has no `eventArn`, which identifies it.
 pub fn health_event(event: &Event) -> Result<HealthEvent, Error> {
     let detail: Detail = detail(event)?;
     let arn = detail
@@ -134,8 +133,8 @@ pub fn health_event(event: &Event) -> Result<HealthEvent, Error> {
     })
 }
 
-/// The communication id without the page at its end: some samples have it, and pages of one
-/// message belong together.
+/// The communication id without the page number, which some samples have at its end. It is then the same for all
+/// pages of a message.
 fn without_page<'a>(id: &'a str, page: Option<&str>) -> &'a str {
     let page = page.unwrap_or("1");
     id.strip_suffix(page)
@@ -160,8 +159,8 @@ fn description(texts: &Value) -> String {
         .unwrap_or_default()
 }
 
-/// `text` with its line breaks. AWS Health escapes its descriptions twice: a line break arrives as
-/// a backslash and the letter n.
+/// `text` with its line breaks. AWS Health escapes its descriptions twice, so that a line break arrives as a
+/// backslash and the letter n.
 fn unescaped(text: &str) -> String {
     text.replace("\\r\\n", "\n")
         .replace("\\n", "\n")
@@ -209,14 +208,14 @@ mod tests {
         assert_eq!(key("abc-2", json!("2")), "abc");
         assert_eq!(key("abc-2", json!(2)), "abc");
         assert_eq!(key("abc-1", json!(null)), "abc");
-        // An id that happens to end in digits is kept.
+        // An id with digits at its end is kept.
         assert_eq!(key("abc1", json!("1")), "abc1");
         assert_eq!(key("abc-21", json!("1")), "abc-21");
         assert_eq!(key("1", json!("1")), "1");
     }
 
     #[test]
-    fn a_sparse_event_is_read_as_far_as_it_goes() {
+    fn parses_a_sparse_event() {
         let event = read(json!({"eventArn": "arn:aws:health:us-east-1::event/S3/X/X_1"}));
         assert_eq!(event.region.as_deref(), Some("us-east-1"));
         assert_eq!(
@@ -235,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn line_breaks_that_aws_escapes_twice_are_line_breaks() {
+    fn unescapes_line_breaks_that_aws_escapes_twice() {
         let description = |text: &str| {
             read(json!({
                 "eventArn": "arn:aws:health:us-east-1::event/X",
@@ -252,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn an_affected_account_is_kept_where_it_is_another() {
+    fn keeps_the_affected_account_only_if_it_differs() {
         let read = |account: Value| {
             let event = super::super::parse(&json!({
                 "source": SOURCE, "detail-type": EVENT, "account": "111122223333",
@@ -266,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn english_is_preferred_and_entities_are_listed_once() {
+    fn prefers_english_and_deduplicates_entities() {
         let event = read(json!({
             "eventArn": "arn:aws:health:::event/X",
             "eventRegion": "global",

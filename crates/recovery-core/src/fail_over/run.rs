@@ -1,8 +1,8 @@
-//! Fails a workload over by the routing controls of Application Recovery Controller: all of them in one
-//! transaction, through whichever of the cluster's endpoints answers.
+//! Fails a workload over with the routing controls of Application Recovery Controller: sets all of them in one
+//! transaction, through any of the cluster's endpoints.
 //!
-//! Safe to repeat: what is as wanted is left alone. A cluster has five endpoints in five Regions, of
-//! which at least three are promised to be there at any time; one suffices.
+//! Safe to repeat: controls that have the wanted state are not set again. A cluster has five endpoints in five
+//! Regions. At least three of them are available at any time, and one is enough.
 
 use futures_util::future::try_join_all;
 use serde::Deserialize;
@@ -18,18 +18,17 @@ use crate::plan::request::Mode;
 use crate::ports::RoutingControls;
 use crate::text::{code, shown};
 
-/// Where traffic is to flow after a recovery, and through which endpoints that is said.
+/// The wanted state of the routing controls after a recovery, and the endpoints of their cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Routing {
-    /// The endpoints of the cluster.
     pub endpoints: Vec<ClusterEndpoint>,
-    /// The controls, and where each is to stand.
+    /// The controls and the wanted state of each.
     pub wanted: Vec<(RoutingControl, Switch)>,
 }
 
 impl Routing {
-    /// These controls on, those off, through these endpoints; nothing where that cannot be meant: none
-    /// at all, more than one call can set, or one named twice.
+    /// Sets `on` to On and `off` to Off. `None` if there are no endpoints or controls, more controls than one
+    /// call can set, or a control is named twice.
     pub fn new(
         endpoints: Vec<ClusterEndpoint>,
         on: Vec<RoutingControl>,
@@ -50,13 +49,13 @@ impl Routing {
             .then_some(Routing { endpoints, wanted })
     }
 
-    /// The endpoints in the order in which an execution of this name tries them, so that not all
-    /// recoveries begin at the same one.
+    /// The endpoints in the order in which this execution tries them. It depends on the name, so that not all
+    /// recoveries begin with the same endpoint.
     fn endpoints_for(&self, execution: &str) -> impl Iterator<Item = &ClusterEndpoint> {
         let hash = digest([execution]);
         let number = usize::from_str_radix(hash.get(..4).unwrap_or_default(), 16).unwrap_or(0);
         let count = self.endpoints.len();
-        (0..count).map(move |turn| &self.endpoints[(number + turn) % count])
+        (0..count).map(move |next| &self.endpoints[(number + next) % count])
     }
 
     fn count(&self, state: Switch) -> usize {
@@ -64,8 +63,7 @@ impl Routing {
     }
 }
 
-/// What an input must look like.
-const REMEDY: &str = "Pass {\"workload\": \"…\", \"mode\": \"recover\", \"execution\": {\"name\": \"…\"}}, as the state machine does.";
+const REMEDY: &str = "Pass {\"workload\": \"…\", \"mode\": \"recover\", \"execution\": {\"name\": \"…\"}}, like the state machine.";
 
 #[derive(Deserialize)]
 struct Input {
@@ -79,14 +77,13 @@ struct Execution {
     name: String,
 }
 
-/// Sets the routing controls for the recovery that `payload` is about, or says why it must not.
+/// Sets the routing controls for the recovery in `payload`, or refuses to.
 ///
 /// # Errors
-/// Those of all endpoints, where none did it: [`Error::Permanent`] if one of them was for good, since
-/// someone has to see to it; [`Error::Retryable`] otherwise. [`Error::Permanent`] for input that cannot
-/// be read.
+/// If no endpoint set them: [`Error::Permanent`] if one of the errors is permanent, because a person must act,
+/// otherwise [`Error::Retryable`]. [`Error::Permanent`] for invalid input.
 pub async fn handle(
-    ports: &(impl RoutingControls + Sync),
+    controls: &(impl RoutingControls + Sync),
     routing: &Routing,
     payload: &Value,
 ) -> Result<Outcome, Error> {
@@ -105,10 +102,10 @@ pub async fn handle(
     if mode == Mode::Drill {
         return Ok(Outcome::refused("drill")
             .with("workload", workload)
-            .with("why", "a drill leaves the traffic where it is")
+            .with("why", "a drill does not move traffic")
             .with(
                 "remedy",
-                "Nothing to do: the state machine does not fail over in a drill.",
+                "No action needed. The state machine does not fail over in a drill.",
             ));
     }
     let mut asked = false;
@@ -122,8 +119,8 @@ pub async fn handle(
             .with_count("endpointsFailed", failed))
     };
     for endpoint in routing.endpoints_for(&execution.name) {
-        // An endpoint that failed may have taken what it was asked: the next one knows.
-        match as_wanted(ports, routing, endpoint).await {
+        // An endpoint that failed may have set the controls. The next endpoint shows it.
+        match as_wanted(controls, routing, endpoint).await {
             Ok(true) => {
                 let outcome = if asked {
                     Outcome::shifted()
@@ -139,7 +136,7 @@ pub async fn handle(
             }
         }
         asked = true;
-        match ports.set_routing(endpoint, &routing.wanted).await {
+        match controls.update(endpoint, &routing.wanted).await {
             Ok(ShiftAnswer::Set) => return done(Outcome::shifted(), endpoint, failures.len()),
             Ok(ShiftAnswer::AgainstSafetyRule(fault)) => {
                 return done(Outcome::refused("safety-rule"), endpoint, failures.len()).map(
@@ -147,10 +144,7 @@ pub async fn handle(
                         outcome
                             .with(
                                 "why",
-                                format!(
-                                    "a safety rule stands against it: {}",
-                                    code(fault.message())
-                                ),
+                                format!("a safety rule forbids it: {}", code(fault.message())),
                             )
                             .with("remedy", fault.remedy())
                     },
@@ -159,19 +153,19 @@ pub async fn handle(
             Err(error) => failures.push((endpoint, error)),
         }
     }
-    Err(none_did_it(&failures))
+    Err(all_failed(&failures))
 }
 
-/// Whether all controls stand as wanted, as this endpoint knows them.
+/// Whether all controls have the wanted state, according to this endpoint.
 async fn as_wanted(
-    ports: &(impl RoutingControls + Sync),
+    controls: &(impl RoutingControls + Sync),
     routing: &Routing,
     endpoint: &ClusterEndpoint,
 ) -> Result<bool, Error> {
     let states = routing
         .wanted
         .iter()
-        .map(|(control, _)| ports.routing_state(endpoint, control));
+        .map(|(control, _)| controls.get(endpoint, control));
     let states = try_join_all(states).await?;
     Ok(states
         .iter()
@@ -179,8 +173,7 @@ async fn as_wanted(
         .all(|(state, (_, wanted))| *state == Some(*wanted)))
 }
 
-/// What each endpoint said.
-fn none_did_it(failures: &[(&ClusterEndpoint, Error)]) -> Error {
+fn all_failed(failures: &[(&ClusterEndpoint, Error)]) -> Error {
     let each: Vec<String> = failures
         .iter()
         .map(|(endpoint, error)| {
@@ -195,12 +188,12 @@ fn none_did_it(failures: &[(&ClusterEndpoint, Error)]) -> Error {
     let remedy = match for_good {
         Some((_, error)) => error.fault().remedy(),
         None => {
-            "Nothing to do yet: it is tried again. At least three of five endpoints are there at any time; if it stays so, look at the way from this function to them."
+            "No action needed. The fail-over is retried automatically. At least three of five endpoints are available at any time. If all retries fail, check the network path from this function to the endpoints."
         }
     };
     let fault = Fault::new(
         "fail over",
-        format!("{} endpoints of the cluster", failures.len()),
+        format!("all {} endpoints of the cluster", failures.len()),
         each.join("; "),
         remedy,
     );

@@ -1,7 +1,7 @@
-//! The whole recovery as one step of a plan of ARC Region switch: its custom action Lambda block invokes
-//! this again and again, until it succeeds or its timeout is over.
+//! Runs the recovery as one step of an ARC Region switch plan. The plan's custom action Lambda block invokes this
+//! repeatedly, until it succeeds or times out.
 //!
-//! Safe to repeat: one execution of a plan is one execution of the state machine, by its name.
+//! Safe to repeat: the name of the state machine's execution is derived from the execution of the plan.
 
 use std::time::Duration;
 
@@ -15,24 +15,22 @@ use crate::plan::recovery_plan::digest;
 use crate::ports::{Clock, RecoveryExecutions};
 use crate::text::{code, shown};
 
-/// What is recovered here.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Recovered {
+pub struct RegionSwitchConfig {
     /// Value of the tag `recovery:workload`.
     pub workload: String,
-    /// The Region that this runs in: the one that is activated.
+    /// The Region of this function: the one that the plan activates.
     pub region: String,
 }
 
-/// Between two looks at an execution that runs.
+/// Pause between two checks of a running execution.
 const PAUSE: Duration = Duration::from_secs(30);
-/// Left of a run's time for the last look and for saying what it saw.
+/// Time that a run keeps for the last check and the answer.
 const RESERVE: Duration = Duration::from_secs(45);
 
-/// What an input must look like.
-const REMEDY: &str = "Pass {\"PlanArn\": \"…\", \"ExecutionId\": \"…\"}, as Region switch does where the step's payload is a JSON object or is left out.";
+const REMEDY: &str = "Pass {\"PlanArn\": \"…\", \"ExecutionId\": \"…\"}, like Region switch, if the payload of the step is a JSON object or empty.";
 
-/// What Region switch puts into the payload, and what an owner may add to it:
+/// The payload of Region switch, and what the plan may add to it:
 /// <https://docs.aws.amazon.com/arc-region-switch/latest/api/API_Lambdas.html>.
 #[derive(Deserialize)]
 struct Input {
@@ -44,16 +42,15 @@ struct Input {
     region: Option<String>,
 }
 
-/// Starts the recovery for the plan's execution, once, and waits for its end as long as this run may.
+/// Starts the recovery once for the plan's execution, and waits for its end as long as this run can.
 ///
 /// # Errors
-/// [`Error::Retryable`] while the recovery runs, or when a call failed that may succeed later;
-/// [`Error::Permanent`] when the recovery has failed, for input that cannot be read or a call that failed
-/// for good.
+/// [`Error::Retryable`] while the recovery runs, or if a failed call may succeed later; [`Error::Permanent`] if
+/// the recovery has failed, for invalid input, or for a call that failed for good.
 pub async fn handle(
-    ports: &(impl RecoveryExecutions + Sync),
+    executions: &(impl RecoveryExecutions + Sync),
     clock: &impl Clock,
-    here: &Recovered,
+    config: &RegionSwitchConfig,
     payload: &Value,
 ) -> Result<Outcome, Error> {
     let wrong = |member: String, what: String| {
@@ -76,32 +73,32 @@ pub async fn handle(
         return Ok(Outcome::ignored("action").with("action", action));
     }
     if let Some(region) = &input.region
-        && *region != here.region
+        && *region != config.region
     {
         return Ok(Outcome::ignored("region").with("region", region));
     }
-    let name = execution_name(&here.workload, &input.plan, &input.execution);
+    let name = execution_name(&config.workload, &input.plan, &input.execution);
     let recovery = json!({
-        "workload": here.workload,
+        "workload": config.workload,
         "mode": "recover",
         "incident": format!("region-switch/{}/{}", input.plan, input.execution),
     });
     let mut started = false;
     loop {
-        let arn = match ports.recovery(&name).await? {
+        let arn = match executions.describe(&name).await? {
             Some(execution) => match execution.status.as_str() {
                 "SUCCEEDED" => {
                     return Ok(Outcome::recovered()
-                        .with("workload", &here.workload)
+                        .with("workload", &config.workload)
                         .with("executionArn", execution.arn));
                 }
                 "FAILED" | "TIMED_OUT" | "ABORTED" => return Err(failed(&execution)),
                 _ => execution.arn,
             },
-            // One that was just started may not show yet.
+            // An execution that was just started may not be listed yet.
             None if started => name.clone(),
             None => {
-                ports.start_recovery(&name, &recovery.to_string()).await?;
+                executions.start(&name, &recovery.to_string()).await?;
                 started = true;
                 name.clone()
             }
@@ -110,17 +107,16 @@ pub async fn handle(
             return Err(Error::Retryable(Fault::new(
                 "await recovery",
                 arn.clone(),
-                format!("still running: {arn}"),
-                "Nothing to do: Region switch invokes this again after its retry interval, until its timeout.",
+                format!("the recovery is still running: {arn}"),
+                "No action needed. Region switch invokes this function again after its retry interval, until its timeout.",
             )));
         }
         clock.sleep(PAUSE).await;
     }
 }
 
-/// The name of the state machine's execution for one execution of a plan. It has the form that the
-/// runbook `StartRegionRecovery` gives to its own, so that the runbook knows it for a recovery of this
-/// workload, and starts none beside it.
+/// The name of the state machine's execution. It has the same form as the names of the runbook
+/// `StartRegionRecovery`, so that the runbook finds it and does not start a second recovery of the workload.
 fn execution_name(workload: &str, plan: &str, execution: &str) -> String {
     let hash = digest([plan, execution]);
     format!("{workload}-{}", hash.get(..24).unwrap_or(&hash))
@@ -134,12 +130,12 @@ fn failed(execution: &Execution) -> Error {
             "await recovery",
             execution.arn.clone(),
             format!(
-                "the recovery has ended {}: {}: {}",
+                "the recovery ended with {}: {}: {}",
                 shown(&execution.status),
                 shown(error),
                 code(cause)
             ),
-            "Remove the cause, then redrive the execution in Step Functions: the next run of this step waits for it. Where the plan has given up meanwhile, the recovery goes on all the same.",
+            "Fix the cause, then redrive the execution in Step Functions. The next run of this step waits for it. The recovery continues even if the plan has timed out.",
         )
         .with_code(shown(&execution.status)),
     )

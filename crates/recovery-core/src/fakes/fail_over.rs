@@ -26,8 +26,8 @@ pub struct Cluster {
 pub struct Recoveries {
     /// Input and state of each, by name.
     pub executions: BTreeMap<String, (String, Execution)>,
-    /// Looks at one that runs until it has succeeded; without a number it runs on.
-    pub looks_until_recovered: Option<usize>,
+    /// Calls until a running one has succeeded; `None`: never.
+    pub reads_until_recovered: Option<usize>,
 }
 
 const GET_STATE: &str = "route53-recovery-cluster:GetRoutingControlState";
@@ -53,7 +53,7 @@ fn available(
 }
 
 impl RoutingControls for World {
-    async fn routing_state(
+    async fn get(
         &self,
         endpoint: &ClusterEndpoint,
         control: &RoutingControl,
@@ -71,7 +71,7 @@ impl RoutingControls for World {
         })
     }
 
-    async fn set_routing(
+    async fn update(
         &self,
         endpoint: &ClusterEndpoint,
         wanted: &[(RoutingControl, Switch)],
@@ -99,14 +99,14 @@ impl RoutingControls for World {
 }
 
 impl RecoveryExecutions for World {
-    async fn recovery(&self, name: &str) -> Result<Option<Execution>, Error> {
+    async fn describe(&self, name: &str) -> Result<Option<Execution>, Error> {
         self.call("states:DescribeExecution", name, |state| {
             let recoveries = &mut state.recoveries;
             let Some((_, execution)) = recoveries.executions.get_mut(name) else {
                 return Ok(None);
             };
             if execution.status == "RUNNING" {
-                match &mut recoveries.looks_until_recovered {
+                match &mut recoveries.reads_until_recovered {
                     Some(0) => execution.status = "SUCCEEDED".to_owned(),
                     Some(looks) => *looks -= 1,
                     None => {}
@@ -116,7 +116,7 @@ impl RecoveryExecutions for World {
         })
     }
 
-    async fn start_recovery(&self, name: &str, input: &str) -> Result<(), Error> {
+    async fn start(&self, name: &str, input: &str) -> Result<(), Error> {
         self.call("states:StartExecution", name, |state| {
             state
                 .recoveries

@@ -5,13 +5,10 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 
 use crate::aws::arn::{Arn, RecoveryPointArn, RestoreJobId};
-use crate::aws::backup::{Job, RecoveryPoint, RestoreJob, RestoreRequest, StartAnswer};
-use crate::error::{Error, Fault};
+use crate::aws::backup::{RecoveryPoint, RestoreRequest};
+use crate::error::Error;
 use crate::fakes::World;
-use crate::ports::{
-    KeptObjects, Page, PlanObjects, RecoveryPoints, RestoreStarts, SNAPSHOTS_AT_ONCE, SnapshotTags,
-};
-use crate::tags::{PLANNED, Tags};
+use crate::ports::{Objects, Page, RecoveryPoints};
 
 /// Recovery points, kept plans and started restores.
 #[derive(Debug, Clone)]
@@ -97,7 +94,7 @@ impl World {
         state.backups.forgotten = state.backups.started.len();
     }
 
-    /// Gives every restore that was started this status, wherever AWS Backup tells of it.
+    /// Gives every restore that was started this status, in all answers of AWS Backup.
     pub fn set_started(&self, status: &str) {
         let mut state = self.state();
         let state = &mut *state;
@@ -105,16 +102,12 @@ impl World {
             if let Some(job) = state.restore_jobs.get_mut(id.as_str()) {
                 job.status = Some(status.to_owned());
             }
-            let listed = state.records.jobs.iter_mut();
-            for job in listed.filter(|job| job.id == *id) {
-                job.status = status.to_owned();
-            }
         }
     }
 }
 
 impl RecoveryPoints for World {
-    async fn recovery_points(
+    async fn list(
         &self,
         vault: &str,
         page: Option<&str>,
@@ -133,72 +126,7 @@ impl RecoveryPoints for World {
             })
         })
     }
-}
 
-impl SnapshotTags for World {
-    async fn snapshot_tags(&self, ids: &[&str]) -> Result<BTreeMap<String, Tags>, Error> {
-        let operation = "ec2:DescribeTags";
-        self.call(operation, &format!("{} snapshots", ids.len()), |state| {
-            if ids.len() > SNAPSHOTS_AT_ONCE {
-                return Err(Error::Permanent(
-                    Fault::new(operation, "filter", "too many values", "Ask for fewer.")
-                        .with_code("FilterLimitExceeded"),
-                ));
-            }
-            Ok(ids
-                .iter()
-                .filter_map(|id| {
-                    let (_, tags) = state
-                        .tags
-                        .iter()
-                        .find(|(arn, _)| arn.ends_with(&format!("/{id}")))?;
-                    let planned: Tags = tags
-                        .iter()
-                        .filter(|(key, _)| PLANNED.contains(&key.as_str()))
-                        .map(|(key, value)| (key.clone(), value.clone()))
-                        .collect();
-                    (!planned.is_empty()).then(|| ((*id).to_owned(), planned))
-                })
-                .collect())
-        })
-    }
-}
-
-impl PlanObjects for World {
-    async fn store(&self, key: &str, body: String) -> Result<(), Error> {
-        self.call("s3:PutObject", key, |state| {
-            state.backups.objects.entry(key.to_owned()).or_insert(body);
-            Ok(())
-        })
-    }
-
-    async fn stored(&self, key: &str) -> Result<Option<String>, Error> {
-        self.call("s3:GetObject", key, |state| {
-            Ok(state.backups.objects.get(key).cloned())
-        })
-    }
-}
-
-impl KeptObjects for World {
-    async fn kept(&self, prefix: &str, page: Option<&str>) -> Result<Page<String>, Error> {
-        self.call("s3:ListBucket", prefix, |state| {
-            let backups = &state.backups;
-            let keys: Vec<&String> = backups
-                .objects
-                .keys()
-                .filter(|key| key.starts_with(prefix))
-                .collect();
-            let start: usize = page.and_then(|page| page.parse().ok()).unwrap_or(0);
-            let end = (start + backups.page_size).min(keys.len());
-            Ok(Page {
-                listed: keys[start..end].iter().map(|key| (*key).clone()).collect(),
-                next: (end < keys.len()).then(|| end.to_string()),
-            })
-        })
-    }
-}
-
-impl RestoreStarts for World {
     async fn restore_metadata(
         &self,
         _vault: &str,
@@ -212,51 +140,36 @@ impl RestoreStarts for World {
             Ok(there.then(|| stored.cloned().unwrap_or_default()))
         })
     }
+}
 
-    async fn start_restore(&self, request: &RestoreRequest) -> Result<StartAnswer, Error> {
-        let operation = "backup:StartRestoreJob";
-        self.call(operation, request.point.as_str(), |state| {
-            let fault = |message: &str| Fault::new(operation, "restore", message, "Look at it.");
-            let backups = &mut state.backups;
-            if let Some(words) = &backups.rejects {
-                return Ok(StartAnswer::Rejected(fault(words)));
-            }
-            if !backups
-                .points
-                .iter()
-                .any(|point| point.arn == request.point)
-            {
-                return Ok(StartAnswer::PointGone(fault(
-                    "Recovery point does not exist",
-                )));
-            }
-            let mut remembered = backups.started.iter().skip(backups.forgotten);
-            if let Some((_, id)) = remembered.find(|(before, _)| before.token == request.token) {
-                return Ok(StartAnswer::Started(id.clone()));
-            }
-            let id = RestoreJobId::new(format!("planned-{}", backups.started.len() + 1));
-            backups.started.push((request.clone(), id.clone()));
-            state.restore_jobs.insert(
-                id.to_string(),
-                RestoreJob {
-                    status: Some("PENDING".to_owned()),
-                    recovery_point: Some(request.point.clone()),
-                    iam_role: Arn::parse(&request.role).ok(),
-                    ..RestoreJob::known_by_id(id.clone())
-                },
-            );
-            state.records.jobs.push(Job {
-                id: id.clone(),
-                status: "PENDING".to_owned(),
-                message: None,
-                recovery_point: Some(request.point.to_string()),
-                created_resource: None,
-                role: Some(request.role.clone()),
-                restore_test: false,
-                created: Some(backups.now),
-                completed: None,
-            });
-            Ok(StartAnswer::Started(id))
+impl Objects for World {
+    async fn put(&self, key: &str, body: String) -> Result<(), Error> {
+        self.call("s3:PutObject", key, |state| {
+            state.backups.objects.entry(key.to_owned()).or_insert(body);
+            Ok(())
+        })
+    }
+
+    async fn get(&self, key: &str) -> Result<Option<String>, Error> {
+        self.call("s3:GetObject", key, |state| {
+            Ok(state.backups.objects.get(key).cloned())
+        })
+    }
+
+    async fn list(&self, prefix: &str, page: Option<&str>) -> Result<Page<String>, Error> {
+        self.call("s3:ListBucket", prefix, |state| {
+            let backups = &state.backups;
+            let keys: Vec<&String> = backups
+                .objects
+                .keys()
+                .filter(|key| key.starts_with(prefix))
+                .collect();
+            let start: usize = page.and_then(|page| page.parse().ok()).unwrap_or(0);
+            let end = (start + backups.page_size).min(keys.len());
+            Ok(Page {
+                listed: keys[start..end].iter().map(|key| (*key).clone()).collect(),
+                next: (end < keys.len()).then(|| end.to_string()),
+            })
         })
     }
 }

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use crate::aws::arn::{RestoreJobId, VolumeId};
+use crate::aws::arn::RestoreJobId;
 use crate::aws::backup::{Report, RestoreTest};
-use crate::aws::ec2::{Snapshot, TestVolume};
+use crate::aws::ec2::Snapshot;
 use crate::error::{Error, Fault};
 use crate::fakes::{World, not_found};
-use crate::ports::RestoreTests;
+use crate::ports::{RestoreTests, Snapshots};
 
 /// Restore tests, what they made and of what.
 #[derive(Debug, Clone, Default)]
@@ -18,14 +18,12 @@ pub struct Tests {
     pub deletions: BTreeMap<String, String>,
     /// What was reported, by job id.
     pub reports: BTreeMap<String, Report>,
-    /// Volumes of tests, by id.
-    pub volumes: BTreeMap<VolumeId, TestVolume>,
     /// Snapshots behind recovery points, by id.
     pub snapshots: BTreeMap<String, Snapshot>,
 }
 
 impl RestoreTests for World {
-    async fn restore_test(&self, id: &RestoreJobId) -> Result<RestoreTest, Error> {
+    async fn describe(&self, id: &RestoreJobId) -> Result<RestoreTest, Error> {
         let operation = "backup:DescribeRestoreJob";
         self.call(operation, id.as_str(), |state| {
             let job = state
@@ -41,27 +39,7 @@ impl RestoreTests for World {
         })
     }
 
-    async fn test_volume(&self, id: &VolumeId) -> Result<Option<TestVolume>, Error> {
-        self.call("ec2:DescribeVolumes", id.as_str(), |state| {
-            let looks = &mut state.looks_until_created;
-            Ok(state.restore_tests.volumes.get_mut(id).map(|volume| {
-                match looks {
-                    Some(0) if volume.state == "creating" => volume.state = "available".to_owned(),
-                    Some(looks) => *looks = looks.saturating_sub(1),
-                    None => {}
-                }
-                volume.clone()
-            }))
-        })
-    }
-
-    async fn snapshot(&self, id: &str) -> Result<Option<Snapshot>, Error> {
-        self.call("ec2:DescribeSnapshots", id, |state| {
-            Ok(state.restore_tests.snapshots.get(id).cloned())
-        })
-    }
-
-    async fn report(&self, id: &RestoreJobId, report: &Report) -> Result<(), Error> {
+    async fn put_result(&self, id: &RestoreJobId, report: &Report) -> Result<(), Error> {
         let operation = "backup:PutRestoreValidationResult";
         self.call(operation, id.as_str(), |state| {
             let tests = &mut state.restore_tests;
@@ -80,6 +58,14 @@ impl RestoreTests for World {
             tests.results.insert(id.to_string(), result.to_owned());
             tests.reports.insert(id.to_string(), report.clone());
             Ok(())
+        })
+    }
+}
+
+impl Snapshots for World {
+    async fn describe(&self, id: &str) -> Result<Option<Snapshot>, Error> {
+        self.call("ec2:DescribeSnapshots", id, |state| {
+            Ok(state.restore_tests.snapshots.get(id).cloned())
         })
     }
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::aws::arn::OpsItemId;
 use crate::error::Error;
-use crate::fakes::{DRILL_ROLE, World, attached_volume, completed_job};
+use crate::fakes::{DRILL_ROLE, State, World, attached_volume, completed_job};
 use crate::ops_item::{ItemKey, NewOpsItem, Severity};
 use crate::plan::item::{Item, Predictions, Refused, TagsFrom, Target};
 use crate::plan::recovery_plan::Plan;
@@ -18,7 +18,7 @@ const ROLE: &str = "arn:aws:iam::111122223333:role/restore";
 
 /// How far an item came. Moments are seconds after the beginning of the trouble.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Came {
+pub enum Progress {
     /// No job was started.
     Nowhere,
     /// Its job was created then, and runs.
@@ -41,7 +41,7 @@ pub struct StoryItem {
     /// A restore job of it that was created and failed then, before the others.
     pub failed_before: Option<(i64, i64)>,
     /// How far it came.
-    pub came: Came,
+    pub came: Progress,
 }
 
 /// A recovery as it went. Moments are seconds after the beginning of the trouble.
@@ -86,7 +86,7 @@ impl Dice {
 }
 
 impl Story {
-    /// A recovery of so many items in up to three waves that came to its end.
+    /// A recovery of `items` items in up to three waves that ended.
     pub fn whole(items: usize, seed: u64) -> Story {
         let mut dice = Dice(seed.wrapping_add(1));
         let tracked = 60 + dice.below(240);
@@ -108,7 +108,7 @@ impl Story {
                     wave: u8::try_from(wave).unwrap_or(9),
                     age: 60 + dice.below(3_600),
                     failed_before: None,
-                    came: Came::Attached(created, completed, attached),
+                    came: Progress::Attached(created, completed, attached),
                 });
             }
             from = until + 4;
@@ -136,12 +136,12 @@ impl Story {
         for number in 0..items.min(count) {
             // Anywhere among the others.
             let item = &mut self.items[(number * 7 + count / 2) % count];
-            if let Came::Attached(created, completed, _) = item.came {
+            if let Progress::Attached(created, completed, _) = item.came {
                 item.came = match number % 4 {
-                    0 => Came::Failed(created, completed),
-                    1 => Came::Restored(created, completed),
-                    2 => Came::Restoring(created),
-                    _ => Came::Nowhere,
+                    0 => Progress::Failed(created, completed),
+                    1 => Progress::Restored(created, completed),
+                    2 => Progress::Restoring(created),
+                    _ => Progress::Nowhere,
                 };
             }
         }
@@ -150,7 +150,7 @@ impl Story {
         self
     }
 
-    /// The same, redriven after the first restores of so many items had failed.
+    /// The same, redriven after the first restores of `items` items had failed.
     #[must_use]
     pub fn retried(mut self, items: usize) -> Story {
         for item in self.items.iter_mut().take(items) {
@@ -176,7 +176,7 @@ impl Story {
         self
     }
 
-    /// The moment so many seconds after the beginning of the trouble.
+    /// The time `seconds` after the beginning of the incident.
     pub fn moment(seconds: i64) -> DateTime<Utc> {
         let began = DateTime::from_timestamp(1_795_405_200, 0).unwrap_or_default();
         began + TimeDelta::seconds(seconds)
@@ -232,6 +232,7 @@ impl Story {
                     recovery_point_arn: "arn:aws:ec2:us-west-2::snapshot/snap-older".to_owned(),
                     created_at: created_at - TimeDelta::days(1),
                 }),
+                period: None,
             }
         });
         let refusals = (0..self.refused).map(|number| Refused {
@@ -264,7 +265,7 @@ impl Story {
 
     /// Whether everything is attached.
     pub fn is_whole(&self) -> bool {
-        let attached = |item: &StoryItem| matches!(item.came, Came::Attached(..));
+        let attached = |item: &StoryItem| matches!(item.came, Progress::Attached(..));
         self.items.iter().all(attached)
     }
 
@@ -285,11 +286,11 @@ impl Story {
                 .objects
                 .insert(key.clone(), json!(plan).to_string());
             for (number, item) in self.items.iter().enumerate() {
-                self.show(&mut state.records, number, item.came);
+                self.show(&mut state, number, item.came);
                 if let Some((created, ended)) = item.failed_before {
                     let number = number + self.items.len();
-                    let came = Came::Failed(created, ended);
-                    self.show(&mut state.records, number, came);
+                    let came = Progress::Failed(created, ended);
+                    self.show(&mut state, number, came);
                 }
             }
         }
@@ -345,17 +346,15 @@ impl Story {
         drop(world.create(&new).now_or_never());
         let mut state = world.state();
         state.calls.clear();
-        let id = state.items.first().map(|stored| stored.item.id.clone());
-        let id = id.unwrap_or_else(|| OpsItemId::new("oi-1"));
-        state
-            .records
-            .created
-            .insert(id.clone(), Story::moment(tracked));
-        Ok(id)
+        let Some(stored) = state.items.first_mut() else {
+            return Ok(OpsItemId::new("oi-1"));
+        };
+        stored.item.created = Some(Story::moment(tracked));
+        Ok(stored.item.id.clone())
     }
 
     /// A job, and what it made. Numbers beyond those of the items are those of other jobs of theirs.
-    fn show(&self, records: &mut super::Records, number: usize, came: Came) {
+    fn show(&self, state: &mut State, number: usize, came: Progress) {
         let role = match self.mode {
             Mode::Recover => ROLE,
             Mode::Drill => DRILL_ROLE,
@@ -367,32 +366,34 @@ impl Story {
             completed_job(&n, &point, role, created, completed)
         };
         match came {
-            Came::Nowhere => {}
-            Came::Restoring(created) => {
+            Progress::Nowhere => {}
+            Progress::Restoring(created) => {
                 let mut job = job(created, created);
-                job.status = "RUNNING".to_owned();
+                job.status = Some("RUNNING".to_owned());
                 job.created_resource = None;
                 job.completed = None;
-                records.jobs.push(job);
+                state.restore_jobs.insert(job.id.to_string(), job);
             }
-            Came::Failed(created, ended) => {
+            Progress::Failed(created, ended) => {
                 let mut job = job(created, ended);
-                job.status = "FAILED".to_owned();
+                job.status = Some("FAILED".to_owned());
                 job.created_resource = None;
-                job.message = Some("The KMS key <b>cannot</b> be used".to_owned());
-                records.jobs.push(job);
+                job.status_message = Some("The KMS key <b>cannot</b> be used".to_owned());
+                state.restore_jobs.insert(job.id.to_string(), job);
             }
-            Came::Restored(created, completed) => {
+            Progress::Restored(created, completed) => {
                 let mut volume = attached_volume(&n, "1", Story::moment(completed));
                 volume.attachments.clear();
-                volume.state = "available".to_owned();
-                records.volumes.insert(volume.id.clone(), volume);
-                records.jobs.push(job(created, completed));
+                volume.state = "available".into();
+                state.volumes.insert(volume.id.clone(), volume);
+                let job = job(created, completed);
+                state.restore_jobs.insert(job.id.to_string(), job);
             }
-            Came::Attached(created, completed, attached) => {
+            Progress::Attached(created, completed, attached) => {
                 let volume = attached_volume(&n, "0a1b2c3d4e5f60718", Story::moment(attached));
-                records.volumes.insert(volume.id.clone(), volume);
-                records.jobs.push(job(created, completed));
+                state.volumes.insert(volume.id.clone(), volume);
+                let job = job(created, completed);
+                state.restore_jobs.insert(job.id.to_string(), job);
             }
         }
     }

@@ -1,46 +1,43 @@
-//! Which instance of an Auto Scaling group a volume belongs to.
+//! Which instance of an Auto Scaling group a restored resource belongs to.
 
 use crate::aws::arn::InstanceId;
-use crate::aws::auto_scaling::{Group, Member};
-use crate::aws::ec2::Attachment;
+use crate::aws::auto_scaling::{Group, Member, Phase};
 use crate::text::code;
 
 /// Which member of a group is meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Choice {
-    /// This one.
     Member(InstanceId),
-    /// None yet: what is waited for.
+    /// None yet. The text says what is awaited.
     NotYet(String),
-    /// One of so many, and nobody can know which.
+    /// Several members serve: it is unknown which one is meant.
     Several(usize),
 }
 
-/// The member that a volume with these attachments belongs to: the one that has it, or else the only one
-/// that serves. While the group has more members than it is to have, it is replacing them: the choice waits
-/// for that.
-pub fn choose(group: &Group, attachments: &[Attachment]) -> Choice {
+/// The member that a restored resource belongs to: the first of `holders`, which have it already, or else
+/// the only member that serves. While the group has more members than its desired capacity, it is
+/// replacing some of them, and the choice waits for that.
+pub fn choose(group: &Group, holders: &[InstanceId]) -> Choice {
     let holder = group
         .members
         .iter()
-        .find(|member| attachments.iter().any(|at| at.instance == member.instance));
-    match holder {
-        // Put aside by a person, to come back.
-        Some(holder) if holder.serves() || holder.is("Standby") || holder.is("EnteringStandby") => {
+        .find(|member| holders.contains(&member.instance));
+    match holder.map(|holder| (holder, holder.phase())) {
+        Some((holder, Phase::Serves | Phase::Standby)) => {
             return Choice::Member(holder.instance.clone());
         }
-        Some(holder) if holder.is("Terminating") || holder.is("Terminated") => {
+        Some((holder, Phase::Terminates)) => {
             return Choice::NotYet(format!(
-                "the group to terminate {}, which still has the volume",
+                "the group to terminate {}, which still has the restored resource",
                 holder.instance
             ));
         }
-        Some(_) | None => {}
+        Some((_, Phase::Other)) | None => {}
     }
     let serving: Vec<&Member> = group
         .members
         .iter()
-        .filter(|member| member.serves())
+        .filter(|member| member.phase() == Phase::Serves)
         .collect();
     match *serving {
         [] => Choice::NotYet(match &*listed(&group.members) {
@@ -87,12 +84,8 @@ mod tests {
         }
     }
 
-    fn on(instance: &str) -> Vec<Attachment> {
-        vec![Attachment {
-            instance: InstanceId::new(instance),
-            device: "/dev/sdf".to_owned(),
-            state: "attached".to_owned(),
-        }]
+    fn on(instance: &str) -> Vec<InstanceId> {
+        vec![InstanceId::new(instance)]
     }
 
     fn the(instance: &str) -> Choice {
@@ -166,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn the_member_that_has_the_volume_keeps_it_until_it_is_terminated() {
+    fn the_member_that_has_the_resource_keeps_it_until_it_is_terminated() {
         for keeps in ["InService", "Pending:Wait", "Standby", "EnteringStandby"] {
             let group = group(1, &[keeps, "InService"]);
             assert_eq!(choose(&group, &on("i-1")), the("i-1"), "{keeps}");
@@ -175,7 +168,7 @@ mod tests {
             let group = group(1, &[leaves, "InService"]);
             waits_for(&choose(&group, &on("i-1")), &["terminate i-1"]);
         }
-        // It is not on its way out: that it has the volume is for a person to see.
+        // It is not on its way out: that it has the resource is for a person to see.
         let detached = group(1, &["Detaching", "InService"]);
         assert_eq!(choose(&detached, &on("i-1")), the("i-2"));
     }

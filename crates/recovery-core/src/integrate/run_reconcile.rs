@@ -1,6 +1,6 @@
-//! Events are a hint; what counts is what AWS shows. Every restore of late that is not integrated is
-//! led through the same [`integration`](crate::integrate::run) as by its event: events that were lost,
-//! stacks that came late and attempts that were used up all end here.
+//! Integrates every recent restore that is not integrated, with the same code as its event
+//! ([`integration`](crate::integrate::volume::run)): for example because its event was lost, its stack was deployed late,
+//! or its retries were exhausted.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -10,92 +10,96 @@ use futures_util::future::try_join;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
 use crate::aws::arn::{RecoveryPointArn, VolumeId};
-use crate::aws::backup::{Restore, RestoreJob};
-use crate::aws::ec2::Volume;
+use crate::aws::backup::{EBS, Restore, RestoreJob};
+use crate::aws::ec2::{AttachmentState, Volume};
 use crate::error::Error;
-use crate::integrate::run::{
-    ATTACHED, Domain, INTEGRATION, RESERVE, TAGS_FROM, integrate, integrate_seen, left_alone,
-    raise_failure, tags_of,
+use crate::integrate::backoff::RESERVE;
+use crate::integrate::record::{INTEGRATION, TAGS_FROM, Trigger, says};
+use crate::integrate::run_tags::tags_of;
+use crate::integrate::skip::{Ownership, skip_reason};
+use crate::integrate::volume::kind::EBS_VOLUME;
+use crate::integrate::volume::run::{
+    Observed, integrate, integrate_observed, record_attach_failure,
 };
 use crate::ops_item::{KEY, OpsItem, RESTORE};
 use crate::outcome::Outcome;
-use crate::ports::{Clock, Page, ReconciliationPorts};
+use crate::ports::{
+    Clock, IntegrationPorts, OpsItems, Page, RecoveryPointTags, RestoreJobs, Volumes,
+};
 use crate::tags::{Tags, integration_target};
 use crate::track::run::restore_key;
 
-/// How far back the restores are looked at, and how long one may go without its volume attached.
+/// Which restores are reconciled, and when operators are notified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Horizon {
-    /// Restores that were completed longer ago are left alone.
+pub struct LookbackWindow {
+    /// Restores that completed longer ago are ignored.
     pub lookback: TimeDelta,
-    /// What can still succeed is waited for in silence until the restore is this old; then people
-    /// are told.
+    /// Operators are notified of a retryable failure only if the restore is older than this.
     pub patience: TimeDelta,
-    /// Time between two runs. What a run has not begun with by then is left to the next one.
+    /// Time between two runs. After it, a run starts no more integrations.
     pub interval: Duration,
 }
 
-impl Horizon {
-    /// Whether operators are notified of what hinders a restore of this age where no OpsItem can be
-    /// created to record that they were. Runs come again and again: one or two of them tell, when the
-    /// restore has waited for as long as it may.
+impl LookbackWindow {
+    /// Whether operators are notified of a failure of a restore of this age, if OpsCenter's quota is used up, so that no
+    /// OpsItem records the notification. Only the one or two runs right after `patience` notify.
     fn tells_unrecorded(&self, age: TimeDelta) -> bool {
         let told_within = TimeDelta::from_std(self.interval * 2).unwrap_or(TimeDelta::MAX);
         age >= self.patience && age - self.patience < told_within
     }
 }
 
-/// How many restores are integrated at the same time. `AttachVolume` is granted 50 times at once and
-/// then 5 times a second in an account and Region, and the integration waits throttling out:
+/// Restores that are integrated concurrently. EC2 accepts 50 calls of `AttachVolume` at once, and then 5 per second, in an
+/// account and Region. The integration retries throttled calls:
 /// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/throttling.html>.
-const LANES: usize = 8;
-/// How many volumes and snapshots are asked for at once: the most values that EC2 takes in a filter.
+const CONCURRENCY: usize = 8;
+/// Volumes and snapshots in one call: the most values that EC2 accepts in a filter.
 const BATCH: usize = 200;
-/// The time that one restore is given: half a minute to wait for what is about to be ready or granted,
-/// since it has its turn again at the next run, and the reserve that the integration keeps.
-const TURN: Duration = RESERVE.saturating_add(Duration::from_secs(30));
+/// The time limit for one restore: 30 s to wait, because the next run retries it, and the reserve that the integration
+/// keeps.
+const TIME_LIMIT: Duration = RESERVE.saturating_add(Duration::from_secs(30));
 
-/// Longest time from the creation of a restore job to its end. AWS Backup lists jobs by either time, and
-/// only by their creation those that are under way.
+/// The longest time from the creation of a restore job to its end. Running jobs are listed only by their creation
+/// time.
 const LONGEST_RESTORE: TimeDelta = TimeDelta::hours(24);
-/// Pause before the restores are listed again, while one of them is under way. The schedule of a rule has
-/// no shorter interval than a minute.
+/// Pause before the restores are listed again, while one of them is running. The shortest interval of a scheduled rule is
+/// one minute.
 const LISTING_PAUSE: Duration = Duration::from_secs(15);
 
-/// Integrates every completed restore within the horizon that is not integrated yet. One that fails does
-/// not stop the others. While a restore is under way, the restores are listed again and again until the
-/// next run begins, so that a volume does not wait a minute for it. The answer counts what became of them.
+/// Integrates every completed restore of the lookback window that is not integrated yet. A failure does not stop the
+/// others. While a restore is running, the restores are listed repeatedly until the next run begins, so that a volume
+/// does not wait a minute. The answer counts the results.
 ///
 /// # Errors
-/// Those of the listing. When single restores fail, people are told through their OpsItems; only
-/// where that fails too is it an error, after all others had their turn.
+/// Those of the listing. A failure of one restore is recorded in its OpsItem, and operators are notified. It is an error
+/// only if that fails, too.
 pub async fn reconcile(
-    ports: &impl ReconciliationPorts,
+    ports: &impl IntegrationPorts,
     clock: &impl Clock,
-    domain: &Domain,
-    horizon: Horizon,
+    ownership: &Ownership,
+    window: LookbackWindow,
 ) -> Result<Outcome, Error> {
     let run = Run {
         clock,
-        horizon,
+        window,
         left_at_the_start: clock.remaining(),
     };
-    let mut listed = listing(ports, clock, domain, horizon).await?;
+    let mut listed = listing(ports, clock, ownership, window).await?;
     let mut attended = BTreeSet::new();
     let mut tally = Tally::default();
     loop {
         let mut open = std::mem::take(&mut listed.open);
         open.retain(|open| attended.insert(open.restore.job.id.clone()));
-        // What has failed before does not keep the others waiting, nor do the young the old.
+        // Restores that failed before come last, and older ones come before newer ones.
         open.sort_by_key(|open| (open.stuck, open.restore.job.completed));
-        attend(ports, &run, domain, open, &mut tally).await;
-        if !listed.under_way || !run.may_begin_after(LISTING_PAUSE) {
+        attend(ports, &run, ownership, open, &mut tally).await;
+        if !listed.is_running || !run.may_begin_after(LISTING_PAUSE) {
             break;
         }
         clock.sleep(LISTING_PAUSE).await;
-        listed = match listing(ports, clock, domain, horizon).await {
+        listed = match listing(ports, clock, ownership, window).await {
             Ok(listed) => listed,
-            // The next run lists them.
+            // The next run lists the restores.
             Err(Error::Retryable(_)) => break,
             Err(error) => return Err(error),
         };
@@ -104,59 +108,63 @@ pub async fn reconcile(
         Outcome::reconciled().with_count("restores", listed.restores),
         |outcome, (name, count)| outcome.with_count(name, *count),
     );
-    match tally.untold {
+    match tally.unreported {
         Some(error) => Err(error),
         None => Ok(outcome),
     }
 }
 
-/// One run: it ends when the next one begins, or when its own time is up.
+/// One run. It ends when the next one begins, or when its time is used up.
 struct Run<'a, C> {
     clock: &'a C,
-    horizon: Horizon,
+    window: LookbackWindow,
     left_at_the_start: Duration,
 }
 
 impl<C: Clock> Run<'_, C> {
-    /// Whether there will be time for one more restore after this pause.
+    /// Whether there is time for one more restore after this pause.
     fn may_begin_after(&self, pause: Duration) -> bool {
         let left = self.clock.remaining();
         let taken = self.left_at_the_start.saturating_sub(left);
-        taken + pause < self.horizon.interval && left >= TURN + pause
+        taken + pause < self.window.interval && left >= TIME_LIMIT + pause
     }
 }
 
-/// What was found when the restores were listed.
+/// The result of listing the restores.
 struct Listing {
-    /// How many were completed within the horizon.
+    /// The number of restores that completed in the lookback window.
     restores: usize,
-    /// Whether AWS Backup still works on one that is to be integrated.
-    under_way: bool,
+    /// Whether a restore to integrate is still running.
+    is_running: bool,
     open: Vec<Open>,
 }
 
 async fn listing(
-    ports: &impl ReconciliationPorts,
+    ports: &impl IntegrationPorts,
     clock: &impl Clock,
-    domain: &Domain,
-    horizon: Horizon,
+    ownership: &Ownership,
+    window: LookbackWindow,
 ) -> Result<Listing, Error> {
-    let completed_since = clock.now() - horizon.lookback;
+    let completed_since = clock.now() - window.lookback;
     let since = completed_since - LONGEST_RESTORE;
-    let (first, items) = try_join(ports.restores(since, None), ports.open(RESTORE)).await?;
+    let (first, items) = try_join(
+        ports.restore_jobs().list(Some(EBS), since, None),
+        ports.ops_items().list_open(RESTORE),
+    )
+    .await?;
     let items: BTreeMap<String, OpsItem> = items
         .into_iter()
         .filter_map(|item| Some((item.data.get(KEY)?.clone(), item)))
         .collect();
     let mut listing = Listing {
         restores: 0,
-        under_way: false,
+        is_running: false,
         open: Vec::new(),
     };
     let mut page = first;
     loop {
         let Page { listed, next } = page;
-        listing.under_way |= listed.iter().any(|job| is_under_way(domain, job));
+        listing.is_running |= listed.iter().any(|job| is_running(ownership, job));
         let mut recent = listed.into_iter().filter(|job| {
             let in_time = |completed| completed >= completed_since;
             job.is_completed() && job.completed.is_none_or(in_time)
@@ -167,51 +175,50 @@ async fn listing(
                 break;
             }
             listing.restores += batch.len();
-            let open = not_integrated(ports, domain, batch, &items).await?;
+            let open = not_integrated(ports, ownership, batch, &items).await?;
             listing.open.extend(open);
         }
         let Some(next) = next else { break };
-        page = ports.restores(since, Some(&next)).await?;
+        page = ports
+            .restore_jobs()
+            .list(Some(EBS), since, Some(&next))
+            .await?;
     }
     Ok(listing)
 }
 
-/// Whether the job may end soon with a volume that is to be integrated.
-fn is_under_way(domain: &Domain, job: &RestoreJob) -> bool {
-    matches!(job.status.as_deref(), Some("PENDING" | "RUNNING"))
-        && !job.restore_test
-        && job.is_of_drill(&domain.drill_role) != Some(true)
+/// Whether the job is running and its volume will be integrated.
+fn is_running(ownership: &Ownership, job: &RestoreJob) -> bool {
+    job.is_running() && !job.restore_test && job.is_of_drill(&ownership.drill_role) != Some(true)
 }
 
 /// A restore that is not known to be integrated.
 struct Open {
     restore: Restore,
-    /// Its volume and the tags of its recovery point; nothing where the listing lacks what it takes
-    /// to look for them.
+    /// Its volume and the tags of its recovery point; `None` if the listing lacks a field that is needed to read them.
     seen: Option<Seen>,
-    /// Whether its OpsItem is open and says that an attempt came to nothing.
+    /// Whether its OpsItem is open and records a failed attempt.
     stuck: bool,
 }
 
 struct Seen {
     volume: Volume,
     point: RecoveryPointArn,
-    /// Nothing where they have to be asked for one by one.
+    /// `None` if they must be read separately.
     tags: Option<Tags>,
 }
 
-/// Those of the jobs that something is to be done for, in three calls at most. `items` are the open
-/// OpsItems of restores, by key.
+/// The jobs that are not integrated. Makes at most three calls. `items` are the open OpsItems of restores, by key.
 async fn not_integrated(
-    ports: &impl ReconciliationPorts,
-    domain: &Domain,
+    ports: &impl IntegrationPorts,
+    ownership: &Ownership,
     jobs: Vec<RestoreJob>,
     items: &BTreeMap<String, OpsItem>,
 ) -> Result<Vec<Open>, Error> {
     let restores: Vec<Restore> = jobs
         .into_iter()
         .map(Restore::from)
-        .filter(|restore| left_alone(domain, restore).is_none())
+        .filter(|restore| skip_reason(ownership, &EBS_VOLUME, restore).is_none())
         .collect();
     let ids: Vec<VolumeId> = restores
         .iter()
@@ -219,7 +226,7 @@ async fn not_integrated(
         .collect();
     let mut volumes = BTreeMap::new();
     if !ids.is_empty() {
-        for volume in ports.volumes(&ids).await? {
+        for volume in ports.volumes().list(&ids).await? {
             volumes.insert(volume.id.clone(), volume);
         }
     }
@@ -230,8 +237,8 @@ async fn not_integrated(
             .and_then(|item| item.data.get(TAGS_FROM))
             .and_then(|arn| RecoveryPointArn::parse(arn).ok());
         let Restore { job, .. } = &restore;
-        let said = item.and_then(|item| item.data.get(INTEGRATION));
-        let stuck = said.is_some_and(|said| said != ATTACHED);
+        let recorded = item.is_some_and(|item| says(item, INTEGRATION, EBS_VOLUME.integrated));
+        let stuck = !recorded && item.is_some_and(|item| item.data.contains_key(INTEGRATION));
         let (Some(id), Some(created), Some(point)) = (
             job.created_volume(),
             &job.created_resource,
@@ -244,13 +251,19 @@ async fn not_integrated(
             });
             continue;
         };
-        // Deleted since, or of another account or Region, which its event has told of.
-        let Some(volume) = volumes.remove(&id).filter(|_| domain.here.owns(created)) else {
+        // The volume was deleted, or is in another account or Region, of which its event notified operators.
+        let Some(volume) = volumes
+            .remove(&id)
+            .filter(|_| ownership.scope.owns(created))
+        else {
             continue;
         };
-        let attached = volume.attachments.iter().any(|a| a.state == "attached");
-        // An item that is open and does not say so yet: the attachment was not written down.
-        let settled = item.is_none() || said.is_some_and(|said| said == ATTACHED);
+        let attached = volume
+            .attachments
+            .iter()
+            .any(|a| a.state == AttachmentState::Attached);
+        // If the item is open and does not say so, the attachment was not recorded.
+        let settled = item.is_none() || recorded;
         if volume.restore_test || attached && settled {
             continue;
         }
@@ -259,7 +272,7 @@ async fn not_integrated(
             point: point.clone(),
             tags: None,
         };
-        // Whose restore it is has to be asked where the listing does not say.
+        // Without its role, the job must be described first.
         let seen = job.iam_role.is_some().then_some(seen);
         open.push(Open {
             restore,
@@ -272,16 +285,16 @@ async fn not_integrated(
         .filter_map(|open| Some(open.seen.as_ref()?.point.clone()))
         .collect();
     if !points.is_empty() {
-        let tags = ports.tags_together(&points).await?;
+        let tags = ports.recovery_point_tags().list_together(&points).await?;
         for open in &mut open {
-            // What takes tags from another recovery point is asked for by itself: there is little of it.
+            // The few restores with tags of another recovery point are read separately.
             let alone = open.restore.planned.tags_from.is_some();
             if let Some(seen) = open.seen.as_mut().filter(|_| !alone) {
                 seen.tags = tags.get(&seen.point).cloned();
             }
         }
     }
-    // Those whose tags name no target belong to nobody here, however long they lie about.
+    // Restores without a target in their tags are never integrated.
     open.retain(|open| {
         let tags = open.seen.as_ref().and_then(|seen| seen.tags.as_ref());
         tags.is_none_or(|tags| !matches!(integration_target(tags), Ok(None)))
@@ -289,35 +302,35 @@ async fn not_integrated(
     Ok(open)
 }
 
-/// What became of the open restores.
+/// The results.
 #[derive(Default)]
 struct Tally {
     counts: BTreeMap<&'static str, usize>,
-    /// The last failure that people could not be told of.
-    untold: Option<Error>,
+    /// The last failure that could not be recorded and notified.
+    unreported: Option<Error>,
 }
 
-/// Gives each open restore its turn, several at a time, as long as there is time for one more.
+/// Integrates the open restores, several concurrently, while there is time for one more.
 async fn attend<C: Clock>(
-    ports: &impl ReconciliationPorts,
+    ports: &impl IntegrationPorts,
     run: &Run<'_, C>,
-    domain: &Domain,
+    ownership: &Ownership,
     open: Vec<Open>,
     tally: &mut Tally,
 ) {
     let mut waiting = open.into_iter();
-    let mut turns = FuturesUnordered::new();
+    let mut running = FuturesUnordered::new();
     loop {
-        while turns.len() < LANES && run.may_begin_after(Duration::ZERO) {
+        while running.len() < CONCURRENCY && run.may_begin_after(Duration::ZERO) {
             let Some(open) = waiting.next() else { break };
-            turns.push(turn(ports, run.clock, domain, run.horizon, open));
+            running.push(integrate_one(ports, run.clock, ownership, run.window, open));
         }
-        let Some(became) = turns.next().await else {
+        let Some(became) = running.next().await else {
             break;
         };
         match became {
             Ok(name) => *tally.counts.entry(name).or_default() += 1,
-            Err(error) => tally.untold = Some(error),
+            Err(error) => tally.unreported = Some(error),
         }
     }
     let left = waiting.len();
@@ -326,24 +339,24 @@ async fn attend<C: Clock>(
     }
 }
 
-/// The turn of one restore: what became of it, as it is called in the answer.
-async fn turn(
-    ports: &impl ReconciliationPorts,
+/// Integrates one restore. Returns the name of the result in the answer.
+async fn integrate_one(
+    ports: &impl IntegrationPorts,
     clock: &impl Clock,
-    domain: &Domain,
-    horizon: Horizon,
+    ownership: &Ownership,
+    window: LookbackWindow,
     open: Open,
 ) -> Result<&'static str, Error> {
     let Open {
         mut restore, seen, ..
     } = open;
-    // A job that does not say when it ended is as old as can be.
+    // A job without an end time counts as old.
     let age = restore
         .job
         .completed
         .map_or(TimeDelta::MAX, |completed| clock.now() - completed);
-    restore.tells_unrecorded = horizon.tells_unrecorded(age);
-    let turn = Turn {
+    restore.tells_unrecorded = window.tells_unrecorded(age);
+    let limited = LimitedClock {
         clock,
         left_at_the_start: clock.remaining(),
     };
@@ -354,9 +367,14 @@ async fn turn(
                 None => tags_of(ports, &restore.job, restore.planned.tags_from.as_ref()).await,
             };
             let id = volume.id.clone();
-            integrate_seen(ports, &turn, &restore, &id, tags, Ok(volume), true).await
+            let observed = Observed {
+                id: &id,
+                tags,
+                volume: Ok(volume),
+            };
+            integrate_observed(ports, &limited, &restore, observed, Trigger::Reconciler).await
         }
-        None => integrate(ports, &turn, domain, restore.clone()).await,
+        None => integrate(ports, &limited, ownership, restore.clone()).await,
     };
     let error = match integrated {
         Ok(outcome) => {
@@ -370,21 +388,21 @@ async fn turn(
         Err(error) => error,
     };
     match error {
-        Error::Retryable(_) if age < horizon.patience => Ok("waiting"),
+        Error::Retryable(_) if age < window.patience => Ok("waiting"),
         Error::Retryable(fault) | Error::Permanent(fault) => {
-            raise_failure(ports, &restore, &fault).await?;
+            record_attach_failure(ports, &restore, &fault).await?;
             Ok("failing")
         }
     }
 }
 
-/// The clock of one restore's turn: the time ends for it earlier than for the run.
-struct Turn<'a, C> {
+/// The clock of one restore, with its own time limit.
+struct LimitedClock<'a, C> {
     clock: &'a C,
     left_at_the_start: Duration,
 }
 
-impl<C: Clock> Clock for Turn<'_, C> {
+impl<C: Clock> Clock for LimitedClock<'_, C> {
     fn now(&self) -> chrono::DateTime<chrono::Utc> {
         self.clock.now()
     }
@@ -392,7 +410,7 @@ impl<C: Clock> Clock for Turn<'_, C> {
     fn remaining(&self) -> Duration {
         let left = self.clock.remaining();
         let taken = self.left_at_the_start.saturating_sub(left);
-        TURN.saturating_sub(taken).min(left)
+        TIME_LIMIT.saturating_sub(taken).min(left)
     }
 
     fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + Send {

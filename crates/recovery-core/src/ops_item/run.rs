@@ -2,16 +2,17 @@
 
 use crate::aws::arn::{Arn, OpsItemId};
 use crate::error::{Error, Fault};
+use crate::notification::Notification;
 use crate::ops_item::{
-    Claim, ItemKey, KEY, NewOpsItem, OpsItem, OpsItemChange, RESOURCES, Status, with_resources,
+    Claim, ItemKey, KEY, NOTIFIED, NewOpsItem, OpsItem, OpsItemChange, RESOURCES, Status,
+    with_resources,
 };
-use crate::ports::OpsItems;
+use crate::ports::{Notifications, OpsItems, TrackingPorts};
 
 /// Finds the OpsItem for `new.key`, in whatever status, or creates it.
 ///
-/// OpsCenter refuses a duplicate only while the first item is open, so one that was resolved has
-/// to be looked for. Two callers that looked at the same moment may still both create one when
-/// the first was resolved in between: the later one then resolves its own in favour of the first.
+/// OpsCenter refuses a duplicate only while the first item is open, so a resolved one is searched for. Two
+/// callers at the same time can still both create an item. The later caller then resolves its own.
 ///
 /// # Errors
 /// Those of the port.
@@ -19,9 +20,9 @@ pub async fn find_or_create(items: &impl OpsItems, new: &NewOpsItem) -> Result<O
     find_or_create_where(items, new, |_| true, |_, _| true).await
 }
 
-/// As [`find_or_create`], among the items that count. An open one must always count, since it
-/// stands in the way of a second. `repeats(first, younger)` says whether the younger one, which is
-/// open, is about nothing else than the first.
+/// As [`find_or_create`], among the items for which `counts` is true. It must be true for an open item,
+/// because OpsCenter refuses a second one. `repeats(first, younger)` says whether the younger item, which is
+/// open, is a duplicate of the first.
 ///
 /// # Errors
 /// Those of the port.
@@ -39,28 +40,28 @@ pub(crate) async fn find_or_create_where(
             let item = items.get(&id).await?;
             match item.data.get(KEY) {
                 Some(key) if key == new.key.as_str() => Ok(item),
-                _ => Err(not_ours(&id, &new.key)),
+                _ => Err(other_key(&id, &new.key)),
             }
         }
-        Claim::Created(id) => settle_created(items, new, id, counts, repeats).await,
+        Claim::Created(id) => resolve_duplicate(items, new, id, counts, repeats).await,
     }
 }
 
-/// The error for an open item that stands in the way of one for `key` and has another key.
-fn not_ours(id: &OpsItemId, key: &ItemKey) -> Error {
+/// The error if an open item with another key prevents the creation of one for `key`.
+fn other_key(id: &OpsItemId, key: &ItemKey) -> Error {
     Error::Permanent(Fault::new(
         "ssm:CreateOpsItem",
         key.as_str(),
-        format!("the open OpsItem {id} has the same deduplication string and another {KEY}"),
-        "Resolve that OpsItem if its data were changed by hand; then send the event again.",
+        format!("the open OpsItem {id} has the same deduplication string, but another {KEY}"),
+        "Check whether someone changed the operational data of that OpsItem. Resolve it, then replay the event.",
     ))
 }
 
-/// The item that counts for `new.key` after one was created under `id`: that one, or an older one.
+/// The item for `new.key` after one was created as `id`: that one, or an older one.
 ///
 /// # Errors
 /// Those of the port.
-pub(crate) async fn settle_created(
+pub(crate) async fn resolve_duplicate(
     items: &impl OpsItems,
     new: &NewOpsItem,
     id: OpsItemId,
@@ -72,7 +73,7 @@ pub(crate) async fn settle_created(
     Ok(first.unwrap_or(own))
 }
 
-/// The oldest item with this key. Younger ones that are open are resolved in its favour.
+/// The oldest item with this key. Younger ones that are open are resolved as duplicates.
 ///
 /// # Errors
 /// Those of the port.
@@ -83,9 +84,9 @@ pub(crate) async fn first_of(
     first_where(items, key, None, |_| true, |_, _| true).await
 }
 
-/// The oldest item with this key that counts; `created`, which may not be listed yet, is the youngest.
-/// That one, and others that are open and repeat the oldest, are resolved in its favour: also those that
-/// a run left behind when it died.
+/// The oldest item with this key for which `counts` is true. `created`, which may not be listed yet, is the
+/// youngest. It is resolved as a duplicate, and so are others that are open and repeat the oldest: a run that
+/// crashed may have left them.
 async fn first_where(
     items: &impl OpsItems,
     key: &ItemKey,
@@ -93,7 +94,7 @@ async fn first_where(
     counts: impl Fn(&OpsItem) -> bool,
     repeats: impl Fn(&OpsItem, &OpsItem) -> bool,
 ) -> Result<Option<OpsItem>, Error> {
-    let mut found: Vec<OpsItem> = items.find(key).await?.into_iter().filter(counts).collect();
+    let mut found: Vec<OpsItem> = items.list(key).await?.into_iter().filter(counts).collect();
     let own = created.as_ref().map(|created| created.id.clone());
     if let Some(created) = created
         && found.iter().all(|item| item.id != created.id)
@@ -104,14 +105,14 @@ async fn first_where(
     let Some(first) = found.next() else {
         return Ok(None);
     };
-    let given_up = |item: &OpsItem| {
+    let duplicates = |item: &OpsItem| {
         own.as_ref() == Some(&item.id) || (item.status == Status::Open && repeats(&first, item))
     };
-    for younger in found.filter(given_up) {
+    for younger in found.filter(duplicates) {
         let duplicate = OpsItemChange {
             status: Some(Status::Resolved),
             description: Some(format!(
-                "Created at the same moment as {} for the same cause, and resolved in its favour.",
+                "Duplicate of {}: both were created at the same time for the same cause. It is resolved.",
                 first.id
             )),
             ..OpsItemChange::default()
@@ -121,8 +122,32 @@ async fn first_where(
     Ok(Some(first))
 }
 
-/// Adds `resources` to those that the item lists. They are no part of a new item, because
-/// OpsCenter's duplicate check includes them, and not everyone who may create an item knows them.
+/// Notifies operators, and records that under [`NOTIFIED`] in `item`. If the item could not be created or updated, they
+/// are still notified. Returns `None` if OpsCenter's quota is used up.
+///
+/// # Errors
+/// The error of `item`, and those of the ports.
+pub(crate) async fn notify_and_record(
+    ports: &impl TrackingPorts,
+    item: Result<Option<OpsItemId>, Error>,
+    notification: &Notification,
+    notified: &str,
+) -> Result<Option<OpsItemId>, Error> {
+    let sent = ports.notifications().publish(notification).await;
+    let item = item?;
+    sent?;
+    if let Some(id) = &item {
+        let mark = OpsItemChange {
+            data: [(NOTIFIED, notified.to_owned())].into(),
+            ..OpsItemChange::default()
+        };
+        ports.ops_items().update(id, &mark).await?;
+    }
+    Ok(item)
+}
+
+/// Adds `resources` to those that the item lists. A new item has none, because OpsCenter's duplicate check
+/// includes them, and not every function that creates the item knows them.
 ///
 /// # Errors
 /// Those of the port.

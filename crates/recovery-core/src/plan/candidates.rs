@@ -1,4 +1,4 @@
-//! One recovery point for each protected resource, out of any number of them, in bounded memory.
+//! Selects one recovery point for each protected resource. The memory does not grow with the recovery points.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -11,20 +11,38 @@ use crate::aws::backup::RecoveryPoint;
 use crate::plan::resource_type;
 use crate::text;
 
-/// The recovery point that stands for a resource: the newest usable one, or, where none is
-/// usable, the one that came nearest.
+/// The recovery point of a resource: the newest usable one or, if none is usable, the best of the others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Candidate {
     /// The recovery point.
     pub point: RecoveryPoint,
     /// Why it cannot be restored, if so.
     pub unusable: Option<Unusable>,
+    /// When the resource was backed up.
+    pub period: BackupPeriod,
+}
+
+/// When a resource was backed up: the creation of its oldest and of its newest recovery point in the
+/// vault, usable or not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BackupPeriod {
+    /// The oldest recovery point.
+    pub first: DateTime<Utc>,
+    /// The newest recovery point.
+    pub last: DateTime<Utc>,
+}
+
+impl BackupPeriod {
+    /// Whether this resource was first backed up when the other one was backed up no more.
+    pub(super) fn is_after(self, other: BackupPeriod) -> bool {
+        self.first > other.last
+    }
 }
 
 /// Why a recovery point cannot be restored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unusable {
-    /// It is later than the moment asked for.
+    /// It is later than `restoreTo`.
     LaterThanAsked,
     /// It is neither completed nor available.
     Status(String),
@@ -36,13 +54,13 @@ pub enum Unusable {
     ThreatsFound,
     /// It is in cold storage.
     ColdStorage {
-        /// How many hours the way out of there adds.
+        /// The most hours that its retrieval takes.
         hours: u32,
     },
 }
 
 impl Unusable {
-    /// The rule, as one kebab-case word.
+    /// The reason code, in kebab case.
     pub fn reason(&self) -> &'static str {
         match self {
             Unusable::LaterThanAsked => "later-than-asked",
@@ -58,20 +76,20 @@ impl Unusable {
 impl fmt::Display for Unusable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Unusable::LaterThanAsked => write!(f, "it is later than the moment asked for"),
+            Unusable::LaterThanAsked => write!(f, "it is later than restoreTo"),
             Unusable::Status(status) => write!(f, "its status is {}", text::shown(status)),
             Unusable::Composite => write!(f, "it is the parent of a composite recovery point"),
             Unusable::CompositeChild => write!(f, "it is a part of a composite recovery point"),
             Unusable::ThreatsFound => write!(f, "a scan found malware in it"),
             Unusable::ColdStorage { hours } => write!(
                 f,
-                "it is in cold storage, and the way out of there adds up to {hours} hours"
+                "it is in cold storage, and its retrieval takes up to {hours} hours"
             ),
         }
     }
 }
 
-/// Takes recovery points in any order and keeps one for each resource.
+/// Accepts recovery points in any order and keeps one for each resource.
 #[derive(Debug)]
 pub struct Candidates {
     restore_to: Option<DateTime<Utc>>,
@@ -81,7 +99,7 @@ pub struct Candidates {
 }
 
 impl Candidates {
-    /// For a recovery to `restore_to`, or to the newest there is, planned `now`.
+    /// For a recovery to `restore_to` or, without it, to the newest recovery points, planned at `now`.
     pub fn new(restore_to: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Candidates {
         Candidates {
             restore_to,
@@ -91,19 +109,33 @@ impl Candidates {
         }
     }
 
-    /// Takes one more recovery point into account.
     pub fn add(&mut self, point: RecoveryPoint) {
         self.seen += 1;
         let unusable = self.unusable(&point);
-        let candidate = Candidate { point, unusable };
+        let period = BackupPeriod {
+            first: point.created,
+            last: point.created,
+        };
+        let mut candidate = Candidate {
+            point,
+            unusable,
+            period,
+        };
         match self.kept.entry(candidate.point.resource.clone()) {
             Entry::Vacant(entry) => {
                 entry.insert(candidate);
             }
-            Entry::Occupied(mut entry) if rank(&candidate) > rank(entry.get()) => {
-                entry.insert(candidate);
+            Entry::Occupied(mut entry) => {
+                let kept = entry.get_mut();
+                let period = BackupPeriod {
+                    first: kept.period.first.min(period.first),
+                    last: kept.period.last.max(period.last),
+                };
+                if rank(&candidate) > rank(kept) {
+                    std::mem::swap(kept, &mut candidate);
+                }
+                kept.period = period;
             }
-            Entry::Occupied(_) => {}
         }
     }
 
@@ -141,7 +173,7 @@ impl Candidates {
         if point.threats_found {
             return Some(Unusable::ThreatsFound);
         }
-        // The list does not say where a recovery point is, but when it is moved.
+        // The list does not say where a recovery point is, but when it moves.
         let rules = resource_type::rules(&point.resource_type);
         let moves = point.archives || !rules.cold_by_choice;
         if moves && point.cold_from.is_some_and(|from| from <= self.now) {
@@ -153,8 +185,8 @@ impl Candidates {
     }
 }
 
-/// What makes one candidate better than another: usable before unusable, then not too late before
-/// too late, then the newer. The ARN settles what was made at the same moment.
+/// The greater, the better: usable before unusable, then not too late before too late, then the newer. The ARN
+/// decides between recovery points with the same time.
 fn rank(candidate: &Candidate) -> (bool, bool, DateTime<Utc>, &str) {
     let point = &candidate.point;
     (

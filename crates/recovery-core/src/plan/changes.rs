@@ -1,4 +1,4 @@
-//! What differs between the plan that was looked at and the plan as it is now.
+//! The differences between the approved plan and the current one.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::plan::item::Item;
 use crate::plan::recovery_plan::Plan;
 
-/// What became of one resource between two plans.
+/// The difference in one resource.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Change {
@@ -15,12 +15,12 @@ pub struct Change {
     pub resource_arn: String,
     /// `added`, `removed` or `changed`.
     pub change: &'static str,
-    /// Of a changed one, what: `recovery-point`, `type`, `wave`, `target`, `tags-from`.
+    /// What changed: `recovery-point`, `type`, `wave`, `target`, `tags-from`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub what: Vec<&'static str>,
 }
 
-/// What differs, in the order of the resources' ARNs.
+/// The differences, ordered by the ARNs of the resources.
 pub fn changes(before: &Plan, after: &Plan) -> Vec<Change> {
     fn by_resource(plan: &Plan) -> BTreeMap<&str, &Item> {
         plan.items()
@@ -55,7 +55,7 @@ pub fn changes(before: &Plan, after: &Plan) -> Vec<Change> {
         .collect()
 }
 
-/// What of an item differs, of that which makes the plan's hash.
+/// The differences between two items, in the parts that the plan's hash includes.
 fn differences(before: &Item, after: &Item) -> Vec<&'static str> {
     let target = |item: &Item| {
         let target = &item.target;

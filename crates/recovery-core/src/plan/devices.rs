@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::aws::ec2::slot;
+use crate::plan::candidates::BackupPeriod;
 use crate::plan::item::{Item, Refused, Target};
 use crate::plan::refusal::ItemRefusal;
 
@@ -13,20 +14,30 @@ fn instance(target: &Target) -> Instance {
     (target.stack.clone(), target.logical_id.clone())
 }
 
-/// Refuses all items that claim one device of one target: which of them is right, no tag says, and the
-/// order of the restores must not decide. The others know which names they must leave free.
-pub(super) fn settle(items: Vec<Item>) -> (Vec<Item>, Vec<Refused>) {
-    let mut claims: BTreeMap<(Instance, String), Vec<String>> = BTreeMap::new();
+/// A volume that claims a device.
+#[derive(Debug, Clone)]
+struct Claimant {
+    resource_arn: String,
+    period: Option<BackupPeriod>,
+}
+
+/// Refuses items that claim one device of one target. If one of the volumes was first backed up when the
+/// others were backed up no more, it replaced them, and only the others are refused. Otherwise all are: no
+/// tag says which one is right, and the order of the restores must not decide. An item without a device
+/// lists the device names that it must leave free.
+pub(super) fn refuse_conflicts(items: Vec<Item>) -> (Vec<Item>, Vec<Refused>) {
+    let mut claims: BTreeMap<(Instance, String), Vec<Claimant>> = BTreeMap::new();
     let mut reserved: BTreeMap<Instance, BTreeSet<String>> = BTreeMap::new();
     for item in &items {
         let Some(device) = &item.target.device else {
             continue;
         };
         let instance = instance(&item.target);
-        claims
-            .entry((instance.clone(), slot(device).to_owned()))
-            .or_default()
-            .push(item.resource_arn.clone());
+        let claim = (instance.clone(), slot(device).to_owned());
+        claims.entry(claim).or_default().push(Claimant {
+            resource_arn: item.resource_arn.clone(),
+            period: item.period,
+        });
         reserved.entry(instance).or_default().insert(device.clone());
     }
     let mut kept = Vec::new();
@@ -39,23 +50,42 @@ pub(super) fn settle(items: Vec<Item>) -> (Vec<Item>, Vec<Refused>) {
             kept.push(item);
             continue;
         };
-        let claimants = claims.get(&(instance, slot(&device).to_owned()));
-        let others: Vec<String> = claimants
-            .into_iter()
-            .flatten()
-            .filter(|claimant| **claimant != item.resource_arn)
-            .cloned()
-            .collect();
-        if others.is_empty() {
-            kept.push(item);
-        } else {
-            let refusal = ItemRefusal::DeviceClaimedTwice {
+        let claimants = claims
+            .get(&(instance, slot(&device).to_owned()))
+            .map_or(&[][..], Vec::as_slice);
+        let refusal = match replacement(claimants) {
+            _ if claimants.len() == 1 => None,
+            Some((by, _)) if by.resource_arn == item.resource_arn => None,
+            Some((by, period)) => Some(ItemRefusal::Replaced {
+                by: by.resource_arn.clone(),
+                since: period.first,
+            }),
+            None => Some(ItemRefusal::DeviceClaimedTwice {
                 device,
                 logical_id: item.target.logical_id.clone(),
-                others,
-            };
-            refused.push(Refused::of_item(&item, &refusal));
+                others: claimants
+                    .iter()
+                    .map(|claimant| claimant.resource_arn.clone())
+                    .filter(|arn| *arn != item.resource_arn)
+                    .collect(),
+            }),
+        };
+        match refusal {
+            None => kept.push(item),
+            Some(refusal) => refused.push(Refused::of_item(&item, &refusal)),
         }
     }
     (kept, refused)
+}
+
+/// The claimant that was first backed up when all others were backed up no more.
+fn replacement(claimants: &[Claimant]) -> Option<(&Claimant, BackupPeriod)> {
+    claimants.iter().find_map(|claimant| {
+        let period = claimant.period?;
+        claimants
+            .iter()
+            .filter(|other| other.resource_arn != claimant.resource_arn)
+            .all(|other| other.period.is_some_and(|before| period.is_after(before)))
+            .then_some((claimant, period))
+    })
 }

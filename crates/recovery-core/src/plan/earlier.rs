@@ -1,9 +1,9 @@
-//! What earlier recoveries restored, by their reports.
+//! What earlier recoveries restored, according to their reports.
 //!
-//! When the primary Region returns, its backup plan backs up the old volumes again and copies them with
-//! newer dates than what was restored, while the workload runs in the recovery Region and writes there.
-//! A recovery point that was made after a recovery of its resource is therefore refused, until somebody
-//! says that the workload runs in the primary Region again.
+//! After the primary Region returns, its backup plan backs up the old volumes again. Their copies are newer than
+//! what was restored, but the workload runs, and writes, in the recovery Region. Therefore a recovery point that
+//! was created after a recovery of its resource is refused, until an operator records that the workload runs in
+//! the primary Region again.
 
 use std::collections::BTreeMap;
 
@@ -30,7 +30,7 @@ pub struct EarlierRecoveries {
     primary_since: Option<DateTime<Utc>>,
 }
 
-/// What of a report counts here.
+/// The part of a report that is used here.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Reported {
@@ -53,7 +53,7 @@ struct ReportedItem {
     integrated: bool,
 }
 
-/// What a person records after a fail back.
+/// What an operator records after a fail back.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct FailedBack {
@@ -61,11 +61,11 @@ struct FailedBack {
 }
 
 impl EarlierRecoveries {
-    /// Takes the object `text`, kept under `key` among the reports, into account. A drill restores into
-    /// a stack of its own and does not count.
+    /// Adds the object `text`, which is stored under `key` among the reports. A drill does not count, because it
+    /// restores into a separate stack.
     ///
     /// # Errors
-    /// It is neither a report nor the record of a fail back.
+    /// If it is neither a report nor the record of a fail back.
     pub fn add(&mut self, key: &str, text: &str) -> Result<(), serde_json::Error> {
         if key.ends_with(PRIMARY_SINCE) {
             let FailedBack { primary_since } = serde_json::from_str(text)?;
@@ -102,7 +102,7 @@ impl EarlierRecoveries {
     }
 
     /// Divides the items into those that may be restored and those that are refused, because the
-    /// recovery point was made after a recovery of its resource.
+    /// recovery point was created after a recovery of its resource.
     pub fn judge(&self, items: Vec<Item>) -> (Vec<Item>, Vec<Refused>) {
         let mut kept = Vec::new();
         let mut refused = Vec::new();

@@ -1,11 +1,11 @@
-//! EBS volumes: what AWS Backup must be told to restore one.
+//! The restore metadata of EBS volumes.
 
 use std::collections::BTreeMap;
 
 use crate::plan::restore_metadata::MetadataFacts;
 
-/// The metadata for `StartRestoreJob`: the target's zone, the volume's own type and speed where
-/// they were stored, and the key of this Region.
+/// The metadata for `StartRestoreJob`: the Availability Zone of the target, the stored volume type, IOPS and
+/// throughput, and the KMS key of this Region.
 ///
 /// See <https://docs.aws.amazon.com/aws-backup/latest/devguide/restoring-ebs.html>.
 pub(super) fn metadata(facts: MetadataFacts<'_>) -> BTreeMap<String, String> {
@@ -16,14 +16,14 @@ pub(super) fn metadata(facts: MetadataFacts<'_>) -> BTreeMap<String, String> {
             Some((name.to_owned(), value.clone()))
         })
         .collect();
-    // What is stored is the zone of the primary Region, or nothing.
+    // The stored zone is one of the primary Region, or absent.
     metadata.insert("availabilityZone".to_owned(), facts.zone.to_owned());
     if let Some(key) = facts.key {
         metadata.insert("encrypted".to_owned(), "true".to_owned());
         metadata.insert("kmsKeyId".to_owned(), key.to_owned());
     } else if facts.stored.get("encrypted").is_some_and(|it| it == "true") {
-        // Under the key of the recovery point. Whether an unencrypted one is encrypted is the
-        // Region's default to say, so nothing is said of it.
+        // With the key of the recovery point. For an unencrypted recovery point, the Region's default for
+        // encryption applies, so the metadata does not set it.
         metadata.insert("encrypted".to_owned(), "true".to_owned());
     }
     metadata
@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_zone_is_the_targets_and_the_rest_is_as_it_was() {
+    fn uses_the_targets_zone_and_keeps_stored_settings() {
         let check = |stored: &[(&str, &str)], key: Option<&str>, expected: &[(&str, &str)]| {
             let map = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
                 pairs

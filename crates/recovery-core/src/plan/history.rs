@@ -1,5 +1,4 @@
-//! The recovery points of resources whose candidate has no usable tags: any of them may say which
-//! workload the resource belongs to.
+//! The older recovery points of resources whose candidate has no usable tags. Their tags may name the workload.
 
 use std::collections::BTreeMap;
 
@@ -8,10 +7,10 @@ use chrono::{DateTime, Utc};
 use crate::aws::arn::{Arn, RecoveryPointArn};
 use crate::aws::backup::RecoveryPoint;
 
-/// How many recovery points of one resource are asked for their tags, the newest ones.
+/// The tags of this many recovery points of a resource are read, the newest first.
 pub const POINTS_ASKED: usize = 100;
 
-/// Takes recovery points in any order and keeps the newest of chosen resources.
+/// Accepts recovery points in any order and keeps the newest of the chosen resources.
 #[derive(Debug)]
 pub struct History {
     of: BTreeMap<Arn, Points>,
@@ -21,12 +20,11 @@ pub struct History {
 #[derive(Debug, Default)]
 pub struct Points {
     kept: Vec<(DateTime<Utc>, RecoveryPointArn)>,
-    /// Whether there are older ones than those that are kept.
+    /// Whether older ones were dropped.
     pub more: bool,
 }
 
 impl History {
-    /// For these resources.
     pub fn of(resources: impl IntoIterator<Item = Arn>) -> History {
         History {
             of: resources
@@ -36,7 +34,6 @@ impl History {
         }
     }
 
-    /// Takes one more recovery point into account.
     pub fn add(&mut self, point: RecoveryPoint) {
         if let Some(points) = self.of.get_mut(&point.resource) {
             points.kept.push((point.created, point.arn));
@@ -46,7 +43,7 @@ impl History {
         }
     }
 
-    /// What is known of a resource.
+    /// Removes and returns the recovery points of a resource.
     pub fn take(&mut self, resource: &Arn) -> Points {
         let mut points = self.of.remove(resource).unwrap_or_default();
         points.keep_newest();
@@ -63,7 +60,7 @@ impl Points {
         self.kept.truncate(POINTS_ASKED);
     }
 
-    /// Takes away the `count` newest that are left, without `candidate`, whose tags are known.
+    /// Removes the `count` newest and returns them, without `candidate`, whose tags are known.
     pub fn next(
         &mut self,
         count: usize,
@@ -74,7 +71,6 @@ impl Points {
         taken.filter(|(_, arn)| arn != candidate).collect()
     }
 
-    /// Whether none is left.
     pub fn is_empty(&self) -> bool {
         self.kept.is_empty()
     }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::aws::backup::RecoveryPoint;
 use crate::aws::ec2::DeviceName;
+use crate::plan::candidates::BackupPeriod;
 use crate::plan::refusal::ItemRefusal;
 use crate::tags;
 use crate::tags::IntegrationTarget;
@@ -23,67 +24,67 @@ pub struct Item {
     /// `EBS`.
     #[serde(rename = "type")]
     pub resource_type: String,
-    /// When the recovery point was made.
+    /// When the recovery point was created.
     pub created_at: DateTime<Utc>,
-    /// Seconds from then to the planning: the data that is lost.
+    /// Its age when the plan was made, in seconds.
     pub age_seconds: i64,
     /// 0 to 9, lower first.
     pub wave: u8,
-    /// Where the restored resource belongs.
+    /// Where the restored resource is integrated.
     pub target: Target,
-    /// What is known already of the metadata for `StartRestoreJob`; the rest is looked up when the
-    /// restore starts.
+    /// The known part of the metadata for `StartRestoreJob`. The rest is read when the restore starts.
     pub metadata: BTreeMap<String, String>,
     /// Size of the recovery point in bytes.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub size_bytes: Option<u64>,
-    /// What the restore will take.
+    /// What the restore will need.
     pub predictions: Predictions,
-    /// The recovery point that identifies the resource, where the one to restore has no usable tags.
+    /// The recovery point whose tags are used, if the one to restore has no usable tags.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub tags_from: Option<TagsFrom>,
+    /// When the resource was backed up. It decides between volumes that claim one device, and is not a
+    /// part of the plan's JSON.
+    #[serde(skip)]
+    pub period: Option<BackupPeriod>,
 }
 
-/// Another recovery point of the same resource, whose tags stand in for those that are missing.
+/// Another recovery point of the same resource, whose tags replace the missing ones.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TagsFrom {
-    /// Its ARN.
     pub recovery_point_arn: String,
-    /// When it was created.
     pub created_at: DateTime<Utc>,
 }
 
-/// Where a restored resource belongs.
+/// Where a restored resource is integrated.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Target {
-    /// The stack, in this Region: that of the tags, or the drill's.
+    /// The stack in this Region: according to the tags, or to the drill.
     pub stack: String,
     /// Logical id of an instance or an Auto Scaling group in it.
     pub logical_id: String,
-    /// The device name the owner wants.
+    /// The device name that the tag `recovery:device` sets.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub device: Option<String>,
-    /// Where the guest is to mount it.
+    /// The mount point in the guest operating system.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub mount: Option<String>,
-    /// Optional tags whose values cannot be used, and what is left for a person because of them. Their
-    /// defaults apply.
+    /// Optional tags whose values cannot be used, with their remedies. The defaults apply.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub unusable_tags: Vec<String>,
-    /// Whether stack and logical id are only CloudFormation's own tags.
+    /// Whether stack and logical id come from CloudFormation's own tags.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub assumed: bool,
     /// Device names on the target that other volumes of the workload claim.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub reserved: Vec<String>,
-    /// What stood against the target when the plan was made. It is checked again at the restore.
+    /// Why the target could not be used when the plan was made. The restore checks it again.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub problem: Option<String>,
 }
 
-/// What a restore will take.
+/// What a restore will need.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Predictions {
@@ -115,7 +116,6 @@ pub struct Refused {
 }
 
 impl Refused {
-    /// The resource of `point`, refused so.
     pub fn new(point: &RecoveryPoint, refusal: &ItemRefusal) -> Refused {
         Refused {
             resource_arn: point.resource.to_string(),
@@ -128,7 +128,6 @@ impl Refused {
         }
     }
 
-    /// The resource of `item`, refused so.
     pub fn of_item(item: &Item, refusal: &ItemRefusal) -> Refused {
         Refused {
             resource_arn: item.resource_arn.clone(),
@@ -141,14 +140,14 @@ impl Refused {
         }
     }
 
-    /// Whether nobody knows that the resource belongs to the workload.
+    /// Whether the workload of the resource is unknown.
     pub fn may_be_elsewhere(&self) -> bool {
         [ItemRefusal::TAGS_ELSEWHERE, ItemRefusal::TAGS_UNREAD].contains(&self.reason.as_str())
     }
 }
 
 impl Item {
-    /// What an operator should know of the item, if anything.
+    /// What an operator should know about the item.
     pub fn note(&self) -> Option<String> {
         let from = self.tags_from.as_ref()?;
         Some(format!(
@@ -162,22 +161,22 @@ impl Item {
 }
 
 impl Target {
-    /// The target as the integration looks for it.
+    /// The target for the integration.
     ///
     /// # Errors
-    /// What is wrong with it, where it did not come from a plan.
+    /// The invalid member and why, if the target does not come from a plan.
     pub fn integration_target(&self) -> Result<IntegrationTarget, String> {
         if !tags::is_stack_name(&self.stack) {
-            return Err(format!("{} is no name of a stack", shown(&self.stack)));
+            return Err(format!("{} is not a stack name", shown(&self.stack)));
         }
         if !tags::is_logical_id(&self.logical_id) {
-            return Err(format!("{} is no logical id", shown(&self.logical_id)));
+            return Err(format!("{} is not a logical id", shown(&self.logical_id)));
         }
         let device = match &self.device {
             None => None,
             Some(device) => Some(
                 DeviceName::parse(device)
-                    .ok_or_else(|| format!("{} is no device name", shown(device)))?,
+                    .ok_or_else(|| format!("{} is not a device name", shown(device)))?,
             ),
         };
         Ok(IntegrationTarget {

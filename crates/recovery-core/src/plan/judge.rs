@@ -1,4 +1,4 @@
-//! Decides what becomes of the candidate of one resource.
+//! Decides whether the candidate of a resource is restored.
 
 use std::collections::BTreeMap;
 
@@ -12,25 +12,25 @@ use crate::plan::resource_type::Support;
 use crate::tags;
 use crate::tags::{Tags, integration_target};
 
-/// What becomes of a candidate.
+/// The decision about a candidate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(
     clippy::large_enum_variant,
-    reason = "there is one at a time, which is moved into the plan's list at once"
+    reason = "one exists at a time, and it is moved into a list at once"
 )]
 pub enum Judged {
     /// It belongs to another workload.
-    NotOurs,
-    /// Its tags name no workload: another recovery point of the same resource may.
+    OtherWorkload,
+    /// Its tags do not name a workload. Those of another recovery point of the same resource may.
     Unidentified,
     /// It is restored.
     Item(Item),
-    /// It is ours, or may be, and is not restored.
+    /// It belongs, or may belong, to the workload, and is not restored.
     Refused(Refused),
 }
 
-/// Decides on the candidate of one resource. `tags` are those of its recovery point, with what it
-/// lacks taken from `tags_from`.
+/// Decides about the candidate of one resource. `tags` are those of its recovery point, supplemented with those
+/// of `tags_from`.
 pub fn judge(
     workload: &str,
     now: DateTime<Utc>,
@@ -42,7 +42,7 @@ pub fn judge(
     let refused = |refusal: ItemRefusal| Judged::Refused(Refused::new(point, &refusal));
     match tags::workload(tags) {
         None => return Judged::Unidentified,
-        Some(named) if named != workload => return Judged::NotOurs,
+        Some(named) if named != workload => return Judged::OtherWorkload,
         Some(_) => {}
     }
     let rules = resource_type::rules(&point.resource_type);
@@ -91,5 +91,6 @@ pub fn judge(
             volume_gib: point.size_bytes.map(|bytes| bytes.div_ceil(1 << 30)),
         },
         tags_from,
+        period: Some(candidate.period),
     })
 }

@@ -11,55 +11,51 @@ use crate::plan::item::{Item, Refused};
 use crate::plan::refusal::PlanRefusal;
 use crate::plan::request::{Mode, Request};
 
-/// The version of the plan's form. A plan of another version is not read.
+/// The version of the plan's format. A plan of another version is not read.
 pub const VERSION: u32 = 1;
 
-/// What is to be done, in order.
+/// A recovery plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Plan {
     /// [`VERSION`].
     pub version: u32,
-    /// SHA-256 of what is to be done, in hexadecimal. Ages, sizes, zones, refusals and the time of
-    /// planning do not count.
+    /// SHA-256 of the planned restores, in hexadecimal. It does not include ages, sizes, zones, refusals and
+    /// the time of planning.
     pub hash: String,
-    /// The workload.
     pub workload: String,
-    /// A recovery or a drill.
     pub mode: Mode,
-    /// The moment asked for: no recovery point is later.
+    /// No recovery point is later than this.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub restore_to: Option<DateTime<Utc>>,
-    /// When the plan was made.
     pub planned_at: DateTime<Utc>,
-    /// The backup vault that was looked into.
+    /// The backup vault whose recovery points were listed.
     pub vault: String,
-    /// The stacks that have to stand for it, by name. A plan of before they were noted has none.
+    /// The stacks that the plan needs, by name. Plans of earlier versions have none.
     #[serde(default)]
     pub stacks: Vec<Stack>,
-    /// What is restored, in the order of the waves.
+    /// The restores, in the order of the waves.
     pub waves: Vec<Wave>,
-    /// What belongs, or may belong, to the workload and is not restored, and why.
+    /// Resources that belong, or may belong, to the workload and are not restored.
     pub refusals: Vec<Refused>,
-    /// Counts and sums.
     pub totals: Totals,
 }
 
 /// A stack that targets belong to.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Stack {
-    /// Its name, in this Region: that of the tags, or the drill's.
+    /// Its name in this Region: according to the tags, or to the drill.
     pub stack: String,
-    /// The stack that the tags name, whose template it is made of.
+    /// The stack that the tags name. Its template is deployed.
     pub template: String,
 }
 
-/// Restores that begin together, when those of all lower waves are done.
+/// Restores that run in parallel, after those of all lower waves.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Wave {
     /// The value of `recovery:wave`, 0 to 9.
     pub wave: u8,
-    /// In the order of their resources' ARNs.
+    /// Ordered by the ARNs of their resources.
     pub items: Vec<Item>,
 }
 
@@ -67,30 +63,28 @@ pub struct Wave {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Totals {
-    /// Restores.
     pub items: usize,
-    /// Resources that are not restored.
     pub refusals: usize,
-    /// Recovery points looked at, of all workloads.
+    /// The listed recovery points, of all workloads.
     pub recovery_points: usize,
-    /// Recovery points of which AWS Backup names no ARN, no resource or no date.
+    /// Recovery points without an ARN, a resource or a date.
     pub unreadable_recovery_points: usize,
-    /// Sum of the sizes that are known.
+    /// Sum of the known sizes.
     pub size_bytes: u64,
     /// Sum of the volumes' sizes in GiB.
     #[serde(rename = "volumeGiB")]
     pub volume_gib: u64,
-    /// Seconds since the oldest recovery point of the plan: the greatest loss of data.
+    /// The age of the plan's oldest recovery point, in seconds: the RPO that the plan can achieve.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub oldest_age_seconds: Option<i64>,
 }
 
 impl Plan {
-    /// The plan with these items and refusals, ordered and hashed. Items that claim the same device
-    /// are refused.
+    /// The plan with these items and refusals, ordered and hashed. Of items that claim the same
+    /// device, all are refused, or all but the one that replaced them.
     ///
     /// # Errors
-    /// A [`PlanRefusal`] for a drill whose stack cannot stand for what the tags name.
+    /// A [`PlanRefusal`] if the stack of a drill cannot replace the stacks that the tags name.
     pub fn of(
         request: &Request,
         vault: &str,
@@ -98,9 +92,8 @@ impl Plan {
         items: Vec<Item>,
         mut refusals: Vec<Refused>,
     ) -> Result<Plan, PlanRefusal> {
-        let (mut items, conflicting) = devices::settle(items);
+        let (mut items, conflicting) = devices::refuse_conflicts(items);
         refusals.extend(conflicting);
-        // By name: no two of them have the same.
         let named: BTreeSet<String> = items.iter().map(|item| item.target.stack.clone()).collect();
         if let Some(stack) = &request.stack {
             retarget(stack, &mut items)?;
@@ -162,7 +155,7 @@ impl Plan {
     }
 }
 
-/// Puts the drill's stack in the place of the one that the tags name.
+/// Replaces the stack that the tags name with that of the drill.
 fn retarget(stack: &str, items: &mut [Item]) -> Result<(), PlanRefusal> {
     let named: BTreeSet<&str> = items
         .iter()
@@ -184,8 +177,8 @@ fn retarget(stack: &str, items: &mut [Item]) -> Result<(), PlanRefusal> {
     Ok(())
 }
 
-/// The hash of what is to be done. No part can be read as another: parts are ended, and what is
-/// absent is empty, as no device name and no path is.
+/// The hash of the planned restores. It is unambiguous: each part is terminated, and an absent part is empty,
+/// which no device name or path is.
 fn hash(workload: &str, mode: Mode, items: &[Item]) -> String {
     let version = VERSION.to_string();
     let waves: Vec<String> = items.iter().map(|item| item.wave.to_string()).collect();
@@ -203,7 +196,7 @@ fn hash(workload: &str, mode: Mode, items: &[Item]) -> String {
             target.device.as_deref().unwrap_or_default(),
             target.mount.as_deref().unwrap_or_default(),
         ]);
-        // The first part of an item is an ARN, so this is not read as another item.
+        // The first part of an item is an ARN, so this part cannot begin another item.
         if let Some(from) = &item.tags_from {
             parts.extend(["tags from", &from.recovery_point_arn]);
         }
@@ -211,7 +204,7 @@ fn hash(workload: &str, mode: Mode, items: &[Item]) -> String {
     digest(parts)
 }
 
-/// SHA-256 of `parts`, each ended by a byte that no text has, in hexadecimal.
+/// SHA-256 of `parts` in hexadecimal. Each part is terminated by a byte that UTF-8 never contains.
 pub(crate) fn digest<'a>(parts: impl IntoIterator<Item = &'a str>) -> String {
     let mut digest = Sha256::new();
     for part in parts {

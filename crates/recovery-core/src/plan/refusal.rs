@@ -1,54 +1,59 @@
-//! Why a resource, or a whole plan, is refused, and what lifts it.
+//! Why a resource, or a whole plan, is refused, with the remedy.
 
 use std::fmt;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
-use crate::integrate::volume;
+use crate::integrate::refusal::Refusal;
+use crate::integrate::volume::kind::EBS_VOLUME;
+use crate::integrate::volume::refusal::VolumeRefusal;
 use crate::plan::candidates::Unusable;
+use crate::tags::TagRefusal;
 use crate::text::shown;
 
-/// Why a resource is not restored.
+/// Why the plan does not restore a resource.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ItemRefusal {
-    /// None of its recovery points can be restored; of the one that came nearest, why.
+    /// None of its recovery points can be restored. This is why not the best of them.
     NoUsablePoint(Unusable),
     /// Its type is not restored yet.
     TypeNotRestored {
-        /// The type.
         resource_type: String,
         /// What is missing.
         why: &'static str,
     },
-    /// Nobody can say which workload it belongs to: its tags are kept by a service that is not asked.
-    TagsElsewhere {
-        /// The type.
-        resource_type: String,
-    },
-    /// Nobody can say which workload it belongs to: its tags could not be read.
-    TagsUnread {
-        /// Why not.
-        why: String,
-    },
+    /// Its workload is unknown: a service that the planner does not call has its tags.
+    TagsElsewhere { resource_type: String },
+    /// Its workload is unknown: its tags could not be read.
+    TagsUnread { why: String },
     /// It belongs to the workload, but no tag names its target.
     Untagged,
-    /// Its recovery point was made after the workload had been recovered here.
+    /// Its recovery point was created after the workload was recovered in this Region.
     NewerThanRecovery {
         /// The start of that recovery.
         restored_at: DateTime<Utc>,
         /// The name of its execution.
         execution: String,
     },
-    /// A tag is missing or cannot be followed.
-    Tags(volume::Refusal),
+    /// A tag is missing or cannot be used.
+    Tags(TagRefusal),
+    /// The stack of the target creates the volume itself, and has created an empty one in this Region.
+    StackVolume(VolumeRefusal),
     /// Other volumes of the workload claim the same device of the same target.
     DeviceClaimedTwice {
-        /// The device.
         device: String,
         /// The target in its stack.
         logical_id: String,
         /// The other resources.
         others: Vec<String>,
+    },
+    /// Another volume of the workload has the same device of the same target, and was first backed up when
+    /// this one was backed up no more.
+    Replaced {
+        /// The volume that replaced it.
+        by: String,
+        /// When the oldest recovery point of that volume was created.
+        since: DateTime<Utc>,
     },
 }
 
@@ -56,7 +61,7 @@ impl ItemRefusal {
     pub(super) const TAGS_ELSEWHERE: &str = "tags-elsewhere";
     pub(super) const TAGS_UNREAD: &str = "tags-unread";
 
-    /// The rule, as one kebab-case word.
+    /// The reason code, in kebab case.
     pub fn reason(&self) -> &'static str {
         match self {
             ItemRefusal::NoUsablePoint(unusable) => unusable.reason(),
@@ -66,49 +71,53 @@ impl ItemRefusal {
             ItemRefusal::Untagged => "untagged",
             ItemRefusal::NewerThanRecovery { .. } => "newer-than-recovery",
             ItemRefusal::Tags(refusal) => refusal.reason(),
+            ItemRefusal::StackVolume(refusal) => refusal.reason(),
             ItemRefusal::DeviceClaimedTwice { .. } => "device-claimed-twice",
+            ItemRefusal::Replaced { .. } => "replaced",
         }
     }
 
-    /// What lifts it, as an instruction to the person on call.
+    /// The instruction to the operator.
     pub fn remedy(&self) -> String {
-        let by_hand = "Restore it by hand in AWS Backup";
+        let by_hand = "Restore it yourself in AWS Backup";
         match self {
             ItemRefusal::NoUsablePoint(Unusable::LaterThanAsked) => {
-                "Ask for a later moment, or leave the resource out: it may not have existed then.".to_owned()
+                "Pass a later \"restoreTo\". If the resource did not exist yet at that time, no action is needed.".to_owned()
             }
             ItemRefusal::NoUsablePoint(Unusable::ThreatsFound) => {
-                "Ask for an earlier moment, from before the infection, if its recovery points are still kept.".to_owned()
+                "Pass an earlier \"restoreTo\", from before the infection, if its recovery points still exist.".to_owned()
             }
             ItemRefusal::NoUsablePoint(Unusable::ColdStorage { .. }) => {
-                format!("{by_hand}, with the number of days to keep it out of cold storage, and early: the hours count from then.")
+                format!("{by_hand}, and set the number of days to keep it out of cold storage. Start early: retrieval takes hours.")
             }
             ItemRefusal::NoUsablePoint(Unusable::Composite | Unusable::CompositeChild) => {
-                format!("{by_hand} as the part of the stack it is; back the resource up by itself as well.")
+                format!("{by_hand}, as a part of its stack. Also back up the resource by itself.")
             }
             ItemRefusal::NoUsablePoint(Unusable::Status(_)) => {
-                format!("Look at the recovery point in AWS Backup. {by_hand} if it can be; see why newer copies are missing.")
+                format!("Check the recovery point in AWS Backup. {by_hand} if possible. Find out why newer copies are missing.")
             }
             ItemRefusal::TypeNotRestored { .. } => format!("{by_hand}."),
             ItemRefusal::TagsElsewhere { .. } | ItemRefusal::TagsUnread { .. } => {
                 format!("{by_hand} if it belongs to this workload.")
             }
             ItemRefusal::Untagged => {
-                "Add the tags recovery:stack and recovery:logical-id to the recovery point now, and to the protected resource for the next time.".to_owned()
+                "Add the tags recovery:stack and recovery:logical-id to the recovery point, and to the protected resource for later recovery points. Then plan again.".to_owned()
             }
-            ItemRefusal::Tags(
-                refusal @ (volume::Refusal::RootVolume { .. }
-                | volume::Refusal::StackVolume { .. }),
-            ) => refusal.remedy(),
+            ItemRefusal::Tags(refusal @ TagRefusal::RootVolume { .. }) => refusal.remedy(EBS_VOLUME.by_hand),
+            ItemRefusal::StackVolume(refusal) => refusal.remedy(),
             ItemRefusal::DeviceClaimedTwice { .. } => {
-                "Give each of these volumes a recovery:device of its own: correct the tag of the recovery points now, and of the protected resources for the next time. If one of them is a root volume, remove its recovery: tags. Then plan again.".to_owned()
+                "Set a different recovery:device for each of these volumes: change the tag of the recovery points, and of the protected resources for later recovery points. If one of them is a root volume, remove its recovery: tags. Then plan again.".to_owned()
             }
+            ItemRefusal::Replaced { by, .. } => format!(
+                "No action is needed for the restore: the plan restores {}. This refusal prevents the fail over. If the volume was replaced on purpose, pass \"acceptRefusals\": true to the recovery, or remove the tag recovery:workload from the recovery points of the old volume and plan again. If both volumes are needed, give each its own recovery:device.",
+                shown(by)
+            ),
             ItemRefusal::NewerThanRecovery { restored_at, .. } => {
                 let at = second(*restored_at);
-                format!("To restore data from before that recovery, pass \"restoreTo\": \"{at}\". If the workload has run in the primary Region again since a later moment, pass that moment as \"primarySince\"; after a fail back, also record it as docs/recover.md describes.")
+                format!("To restore data from before that recovery, pass \"restoreTo\": \"{at}\". If the workload runs in the primary Region again since a later time, pass that time as \"primarySince\". After a fail back, also record it as docs/recover.md describes.")
             }
             ItemRefusal::Tags(_) => {
-                "Correct the tag of the recovery point now, and of the protected resource for the next time.".to_owned()
+                "Correct the tag of the recovery point, and of the protected resource for later recovery points. Then plan again.".to_owned()
             }
         }
     }
@@ -119,34 +128,44 @@ impl fmt::Display for ItemRefusal {
         match self {
             ItemRefusal::NoUsablePoint(unusable) => write!(
                 f,
-                "no recovery point of it can be restored; of the nearest one, {unusable}"
+                "none of its recovery points can be restored; of the best one: {unusable}"
             ),
             ItemRefusal::TypeNotRestored { resource_type, why } => {
                 write!(f, "{} is not restored yet: {why}", shown(resource_type))
             }
             ItemRefusal::TagsElsewhere { resource_type } => write!(
                 f,
-                "the tags of {} recovery points are kept by their own service, which is not asked yet; it may belong to any workload",
+                "its workload is unknown: the tags of {} recovery points are in their own service, which the planner does not call yet",
                 shown(resource_type)
             ),
             ItemRefusal::TagsUnread { why } => write!(
                 f,
-                "its tags could not be read, so it may belong to any workload: {}",
+                "its workload is unknown, because its tags could not be read: {}",
                 shown(why)
             ),
             ItemRefusal::Untagged => {
-                write!(f, "it belongs to the workload, but no tag names its target")
+                write!(
+                    f,
+                    "it belongs to the workload, but has no tag that names its target"
+                )
             }
             ItemRefusal::NewerThanRecovery {
                 restored_at,
                 execution,
             } => write!(
                 f,
-                "the recovery {} restored it on {}, and its newest recovery point was made later: it holds data of the primary Region that the recovered workload does not continue",
+                "the recovery {} restored it at {}, and its newest recovery point was created later: it contains data of the primary Region, not of the recovered workload",
                 shown(execution),
                 second(*restored_at)
             ),
+            ItemRefusal::Replaced { by, since } => write!(
+                f,
+                "{} replaced it: it has the same device of the same target, and its oldest recovery point ({}) is newer than every recovery point of this volume",
+                shown(by),
+                second(*since)
+            ),
             ItemRefusal::Tags(refusal) => refusal.fmt(f),
+            ItemRefusal::StackVolume(refusal) => refusal.fmt(f),
             ItemRefusal::DeviceClaimedTwice {
                 device,
                 logical_id,
@@ -159,7 +178,7 @@ impl fmt::Display for ItemRefusal {
                 };
                 write!(
                     f,
-                    "{} of {} is also claimed by {}{more}, and nothing says which volume is the right one",
+                    "{} of {} is also claimed by {}{more}, and it is unknown which volume is right",
                     shown(device),
                     shown(logical_id),
                     named.join(", ")
@@ -169,7 +188,7 @@ impl fmt::Display for ItemRefusal {
     }
 }
 
-/// A moment as RFC 3339, to the second.
+/// A time in RFC 3339, to the second.
 fn second(moment: DateTime<Utc>) -> String {
     moment.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
@@ -178,38 +197,27 @@ fn second(moment: DateTime<Utc>) -> String {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PlanRefusal {
     /// No recovery point has the workload's tag.
-    UnknownWorkload {
-        /// The workload.
-        workload: String,
-        /// The vault.
-        vault: String,
-    },
+    UnknownWorkload { workload: String, vault: String },
     /// Everything that belongs to the workload is refused.
     NothingToRestore {
-        /// How much that is.
+        /// The number of its resources.
         refusals: usize,
     },
-    /// The drill's stack is the workload's own.
-    DrillTarget {
-        /// The stack.
-        stack: String,
-    },
+    /// The stack of the drill is the stack of the workload.
+    DrillTarget { stack: String },
     /// A drill has one stack, and the tags name several.
-    SeveralStacks {
-        /// The stacks.
-        stacks: Vec<String>,
-    },
-    /// The plan is another than the one that was looked at.
+    SeveralStacks { stacks: Vec<String> },
+    /// The plan has changed since it was approved.
     PlanChanged {
-        /// The hash of the plan that was looked at.
+        /// The hash of the approved plan.
         expected: String,
-        /// The hash of the plan as it is now.
+        /// The hash of the current plan.
         found: String,
     },
 }
 
 impl PlanRefusal {
-    /// The rule, as one kebab-case word.
+    /// The reason code, in kebab case.
     pub fn reason(&self) -> &'static str {
         match self {
             PlanRefusal::UnknownWorkload { .. } => "unknown-workload",
@@ -220,21 +228,21 @@ impl PlanRefusal {
         }
     }
 
-    /// What lifts it, as an instruction to the person on call.
+    /// The instruction to the operator.
     pub fn remedy(&self) -> &'static str {
         match self {
             PlanRefusal::UnknownWorkload { .. } => {
-                "Compare the workload's name with the tag recovery:workload of the recovery points, and see whether copies arrive in the vault."
+                "Compare the name of the workload with the tag recovery:workload of the recovery points. Check whether copies arrive in the vault."
             }
             PlanRefusal::NothingToRestore { .. } => {
-                "Each resource's own reason and remedy stand in the plan."
+                "Read the plan: it has the reason and the remedy of each resource."
             }
-            PlanRefusal::DrillTarget { .. } => "Give the drill a stack of its own.",
+            PlanRefusal::DrillTarget { .. } => "Pass another stack name for the drill.",
             PlanRefusal::SeveralStacks { .. } => {
-                "Hold a drill for a workload whose resources belong to one stack, or give each stack a workload of its own."
+                "Drill a workload whose resources belong to one stack, or use a different recovery:workload for each stack."
             }
             PlanRefusal::PlanChanged { .. } => {
-                "Look at the plan as it is now; start the recovery with its hash, or without one."
+                "Read the current plan. Then start the recovery with its hash, or without a hash."
             }
         }
     }
@@ -253,16 +261,16 @@ impl fmt::Display for PlanRefusal {
                 "nothing can be restored: {refusals} of {refusals} resources are refused"
             ),
             PlanRefusal::DrillTarget { stack } => {
-                write!(f, "the drill's stack {stack} is the workload's own")
+                write!(f, "{stack} is the stack of the workload itself")
             }
             PlanRefusal::SeveralStacks { stacks } => write!(
                 f,
-                "a drill has one stack, and the workload's resources belong to {}",
+                "a drill has one stack, but the workload's resources belong to {}",
                 shown(&stacks.join(", "))
             ),
             PlanRefusal::PlanChanged { expected, found } => write!(
                 f,
-                "the plan is another than the one that was looked at: its hash is {found}, not {expected}"
+                "the plan has changed: its hash is {found}, not {expected}"
             ),
         }
     }

@@ -1,4 +1,4 @@
-//! What is asked of the planner.
+//! The input of the planner.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -20,7 +20,6 @@ pub enum Mode {
 }
 
 impl Mode {
-    /// The word in inputs and answers.
     pub fn as_str(self) -> &'static str {
         match self {
             Mode::Recover => "recover",
@@ -29,25 +28,23 @@ impl Mode {
     }
 }
 
-/// What is asked of the planner.
+/// The input of the planner.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
     /// Value of the tag `recovery:workload`.
     pub workload: String,
-    /// A recovery or a drill.
     pub mode: Mode,
-    /// The moment to go back to; otherwise the newest there is.
+    /// No recovery point later than this is restored. `None`: the newest ones are.
     pub restore_to: Option<DateTime<Utc>>,
-    /// Since when the workload has run in the primary Region again, after a recovery here.
+    /// Since when the workload runs in the primary Region again, after an earlier recovery.
     pub primary_since: Option<DateTime<Utc>>,
-    /// The hash of the plan that was looked at: another plan is refused.
+    /// The hash of the approved plan. Another plan is refused.
     pub plan_hash: Option<String>,
-    /// The drill's stack, in the place of the one that the tags name.
+    /// The stack of a drill. It replaces the one that the tags name.
     pub stack: Option<String>,
 }
 
-/// What an input must look like.
-const REMEDY: &str = "Pass {\"workload\": \"…\", \"mode\": \"recover\" or \"drill\"}, for a drill with \"stack\", and where wanted \"restoreTo\" and \"primarySince\" (RFC 3339) and \"planHash\".";
+const REMEDY: &str = "Pass {\"workload\": \"…\", \"mode\": \"recover\" or \"drill\"}. A drill also needs \"stack\". Optional: \"restoreTo\" and \"primarySince\" (RFC 3339), \"planHash\".";
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -61,11 +58,11 @@ struct Input {
 }
 
 impl Request {
-    /// Reads the input of the planner. Members it does not know are left alone: the input of the
-    /// whole recovery can be passed as it is.
+    /// Parses the input of the planner. Unknown members are ignored, so that the input of the state machine can
+    /// be passed unchanged.
     ///
     /// # Errors
-    /// [`Error::Permanent`] that names what is missing or wrong.
+    /// [`Error::Permanent`] that names the missing or invalid member.
     pub fn parse(payload: &Value) -> Result<Request, Error> {
         let wrong = |member: &str, what: String| {
             Error::Permanent(Fault::new("parse input", member, what, REMEDY))
@@ -80,7 +77,7 @@ impl Request {
             return Err(wrong(
                 "workload",
                 format!(
-                    "{} is not 1 to 50 of a-z A-Z 0-9 _ - beginning with a letter or a digit",
+                    "{} is not a workload name: 1 to 50 of a-z A-Z 0-9 _ -, and the first a letter or a digit",
                     text::shown(&input.workload)
                 ),
             ));
@@ -92,7 +89,7 @@ impl Request {
                     .map_err(|_| {
                         wrong(
                             member,
-                            format!("{} is no moment of RFC 3339", text::shown(&moment)),
+                            format!("{} is not a time in RFC 3339", text::shown(&moment)),
                         )
                     })
             });
@@ -103,25 +100,22 @@ impl Request {
         if let Some(hash) = input.plan_hash.as_deref().filter(|hash| !is_hash(hash)) {
             return Err(wrong(
                 "planHash",
-                format!("{} is no hash of a plan", text::shown(hash)),
+                format!("{} is not the hash of a plan", text::shown(hash)),
             ));
         }
         if let Some(stack) = input.stack.as_deref().filter(|name| !is_stack_name(name)) {
             return Err(wrong(
                 "stack",
-                format!("{} is no name of a stack", text::shown(stack)),
+                format!("{} is not a stack name", text::shown(stack)),
             ));
         }
-        // Neither is assumed: a drill in the workload's own stack would be no drill.
+        // No default: a drill must not use the stack of the workload.
         match (input.mode, &input.stack) {
             (Mode::Recover, Some(_)) => {
-                return Err(wrong("stack", "only a drill has another stack".to_owned()));
+                return Err(wrong("stack", "only a drill may name a stack".to_owned()));
             }
             (Mode::Drill, None) => {
-                return Err(wrong(
-                    "stack",
-                    "a drill needs a stack of its own".to_owned(),
-                ));
+                return Err(wrong("stack", "a drill must name its stack".to_owned()));
             }
             _ => {}
         }
@@ -136,7 +130,7 @@ impl Request {
     }
 }
 
-/// Whether a workload can be called so. The name becomes part of an object's key.
+/// Whether this is a valid workload name. It becomes part of an object key.
 pub fn is_workload(name: &str) -> bool {
     (1..=50).contains(&name.len())
         && name.starts_with(|c: char| c.is_ascii_alphanumeric())
@@ -145,7 +139,7 @@ pub fn is_workload(name: &str) -> bool {
             .all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
 }
 
-/// Whether this can be the hash of a plan.
+/// Whether this has the form of a plan's hash.
 pub(crate) fn is_hash(text: &str) -> bool {
     text.len() == 64
         && text
@@ -160,7 +154,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_input_is_read_whole_and_what_is_not_known_is_left_alone() {
+    fn parses_every_member_and_ignores_unknown_ones() {
         let hash = "0123456789abcdef".repeat(4);
         let read = Request::parse(&json!({
             "workload": "shop", "mode": "drill", "restoreTo": "2026-11-23T06:00:00+01:00",
@@ -179,7 +173,7 @@ mod tests {
                 stack: Some("shop-drill".to_owned()),
             }
         );
-        // A state machine passes null for what it was not given.
+        // A state machine passes null for absent members.
         let read = Request::parse(&json!({
             "workload": "shop", "mode": "recover", "restoreTo": null, "planHash": null, "stack": null,
         }))
@@ -191,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_or_wrong_is_named() {
+    fn names_missing_and_invalid_members() {
         let check = |payload: Value, expected: &str| {
             let error = Request::parse(&payload).unwrap_err();
             assert_eq!(error.error_type(), "Permanent");
@@ -222,10 +216,10 @@ mod tests {
         check(with("planHash", "abc"), "planHash");
         check(with("planHash", ""), "planHash");
         check(with("stack", "9 lives"), "stack");
-        check(with("mode", "recover"), "only a drill has another stack");
+        check(with("mode", "recover"), "only a drill may name a stack");
         check(
             json!({"workload": "shop", "mode": "drill"}),
-            "a drill needs a stack of its own",
+            "a drill must name its stack",
         );
     }
 }

@@ -1,4 +1,4 @@
-//! What differs by resource type, one row for each type of AWS Backup.
+//! The rules for each resource type of AWS Backup.
 
 use std::collections::BTreeMap;
 
@@ -8,32 +8,30 @@ use crate::plan::restore_metadata::MetadataFacts;
 /// Whether resources of a type are restored.
 #[derive(Debug, Clone, Copy)]
 pub enum Support {
-    /// They are, with metadata made so.
+    /// Yes. The function returns the restore metadata.
     Restored(fn(MetadataFacts<'_>) -> BTreeMap<String, String>),
-    /// Not yet, and what is missing.
+    /// Not yet. The text says what is missing.
     NotYet(&'static str),
 }
 
-/// What differs by resource type.
+/// The rules for a resource type.
 #[derive(Debug, Clone, Copy)]
 pub struct TypeRules {
     /// Its name in AWS Backup.
     pub name: &'static str,
-    /// Whether it is restored.
     pub support: Support,
-    /// Hours that cold storage adds to a restore, at most
+    /// The most hours that a retrieval from cold storage takes
     /// (<https://docs.aws.amazon.com/aws-backup/latest/devguide/restoring-a-backup.html>).
     pub hours_from_cold: u32,
-    /// Whether a lifecycle moves it to cold storage only where the owner asked for that
+    /// Whether a lifecycle moves it to cold storage only if the backup plan opts in
     /// (<https://docs.aws.amazon.com/aws-backup/latest/devguide/API_Lifecycle.html>).
     pub cold_by_choice: bool,
-    /// Whether AWS Backup may be asked to copy the recovery point's tags to what it restores: for
-    /// some types the job fails then
+    /// Whether AWS Backup can copy the recovery point's tags to the restored resource. For some types the
+    /// restore job fails if it is asked to
     /// (<https://docs.aws.amazon.com/aws-backup/latest/devguide/restoring-a-backup.html>).
     pub copies_tags: bool,
 }
 
-/// A type that is not restored yet.
 const fn not_yet(name: &'static str, copies_tags: bool, missing: &'static str) -> TypeRules {
     TypeRules {
         name,
@@ -44,7 +42,6 @@ const fn not_yet(name: &'static str, copies_tags: bool, missing: &'static str) -
     }
 }
 
-/// One row for each type.
 const RULES: [TypeRules; 17] = [
     TypeRules {
         name: "EBS",
@@ -67,17 +64,17 @@ const RULES: [TypeRules; 17] = [
     not_yet(
         "Aurora",
         true,
-        "a restored cluster has no instance, and nothing makes one",
+        "a restored cluster has no instance, and nothing creates one",
     ),
     not_yet(
         "DocumentDB",
         true,
-        "a restored cluster has no instance, and nothing makes one",
+        "a restored cluster has no instance, and nothing creates one",
     ),
     not_yet(
         "Neptune",
         true,
-        "a restored cluster has no instance, and nothing makes one",
+        "a restored cluster has no instance, and nothing creates one",
     ),
     not_yet(
         "DynamoDB",
@@ -87,7 +84,7 @@ const RULES: [TypeRules; 17] = [
     not_yet(
         "EFS",
         true,
-        "a restored file system has no mount targets, and nothing makes them",
+        "a restored file system has no mount targets, and nothing creates them",
     ),
     not_yet(
         "FSx",
@@ -98,7 +95,7 @@ const RULES: [TypeRules; 17] = [
     not_yet(
         "CloudFormation",
         true,
-        "what a stack is restored to is a change set that somebody executes",
+        "a stack is restored as a change set, which a person must execute",
     ),
     not_yet(
         "Storage Gateway",
@@ -120,10 +117,10 @@ const RULES: [TypeRules; 17] = [
     not_yet("EKS", true, "the cluster to restore to is not known"),
 ];
 
-/// Any type that has no row.
-const OTHER: TypeRules = not_yet("other", false, "nothing is known of this type");
+/// All other types.
+const OTHER: TypeRules = not_yet("other", false, "this type is not known");
 
-/// The rules for the type that AWS Backup calls so.
+/// The rules for a type, by its name in AWS Backup.
 pub fn rules(resource_type: &str) -> &'static TypeRules {
     RULES
         .iter()

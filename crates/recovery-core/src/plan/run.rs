@@ -1,9 +1,9 @@
-//! Makes the plan of a recovery: lists the recovery points of the vault, keeps one for each
-//! resource, asks for their tags, reads the reports of earlier recoveries, decides ([`judge`],
-//! [`EarlierRecoveries`]) and keeps the plan where a state machine can read it. Where a resource's
-//! recovery point names no workload, its other recovery points are asked.
+//! Makes the plan of a recovery: lists the recovery points of the vault, selects one for each resource, reads
+//! their tags and the reports of earlier recoveries, decides ([`judge`], [`EarlierRecoveries`]), and stores the
+//! plan for the state machine. If a resource's recovery point does not name a workload, the tags of its other
+//! recovery points are read.
 //!
-//! The calls grow with the pages of the vault and with the batches of tags, not with the volumes.
+//! The number of calls grows with the pages of the vault and with the batches of tags, not with the volumes.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,7 +15,10 @@ use serde_json::{Value, json};
 use crate::aws::arn::{RecoveryPointArn, TagHome};
 use crate::aws::backup::RecoveryPoint;
 use crate::error::{Error, Fault};
-use crate::integrate::run::{NoInstance, find_instance, stack_volume};
+use crate::integrate::run_target::find_instance;
+use crate::integrate::target::{Reference, Target};
+use crate::integrate::volume::kind::EBS_VOLUME;
+use crate::integrate::volume::run::stack_volume;
 use crate::outcome::Outcome;
 use crate::plan::candidates::{Candidate, Candidates};
 use crate::plan::changes::changes;
@@ -26,56 +29,58 @@ use crate::plan::judge::{Judged, judge};
 use crate::plan::recovery_plan::{Plan, VERSION};
 use crate::plan::refusal::{ItemRefusal, PlanRefusal};
 use crate::plan::request::Request;
-use crate::ports::{Clock, Page, PlanningPorts, SNAPSHOTS_AT_ONCE};
+use crate::ports::{
+    Clock, Objects, Page, PlanningPorts, RecoveryPointTags, RecoveryPoints, SNAPSHOTS_AT_ONCE,
+};
 use crate::tags::{Tags, own_logical_id, supplemented, workload};
 
-/// The longest plan, in bytes of JSON, that stands in the answer itself: Step Functions passes
-/// 256 KiB between two states, and there is more than the plan in it
+/// The longest plan, in bytes of JSON, that the answer contains. Step Functions passes at most 256 KiB between two
+/// states, and the answer contains more than the plan
 /// (<https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html>).
 pub const INLINE_LIMIT: usize = 100_000;
-/// How many targets are looked at while planning. It is only a prediction: the restore looks again.
-const TARGETS_LOOKED_AT: usize = 50;
-/// How many reports are read at the same time.
+/// The most targets that the planner checks. This is only a prediction: the restore checks again.
+const TARGETS_CHECKED: usize = 50;
+/// Reports that are read concurrently.
 const REPORTS_AT_ONCE: usize = 8;
-/// How many changes are named in an answer.
+/// The most changes that an answer names.
 const CHANGES_NAMED: usize = 50;
-/// How many notes on items stand in an answer; the plan has all of them.
+/// The most notes on items in an answer. The plan has all.
 const NOTES_NAMED: usize = 50;
-/// Left of a run's time for the last call and the answer: a call may take 20 s with all its attempts.
+/// Time that a run keeps for the last call and the answer: a call may take 20 s with all its attempts.
 const RESERVE: Duration = Duration::from_secs(45);
 
-/// Where the planner looks, and where it keeps plans.
+/// The settings of the planner.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Places {
+pub struct PlannerConfig {
     /// Name of the backup vault in this Region.
     pub vault: String,
-    /// Name of the bucket in this Region, for the answer: the ports have their own.
+    /// Name of the recovery bucket, for the answer. The ports have their own setting.
     pub bucket: String,
 }
 
-/// The plan that `payload` asks for (see [`Request::parse`]), or why there is none.
+/// Makes the plan for `payload` (see [`Request::parse`]), or refuses it.
 ///
 /// # Errors
-/// [`Error::Permanent`] for input that cannot be read or a call that failed for good,
-/// [`Error::Retryable`] for one that may succeed later.
+/// [`Error::Permanent`] for invalid input or a call that failed for good, [`Error::Retryable`] for a call that may
+/// succeed later.
 pub async fn handle(
     ports: &impl PlanningPorts,
     clock: &impl Clock,
-    places: &Places,
+    config: &PlannerConfig,
     payload: &Value,
 ) -> Result<Outcome, Error> {
     let request = Request::parse(payload)?;
-    let mut plan = match make(ports, clock, &places.vault, &request).await? {
+    let mut plan = match make(ports, clock, &config.vault, &request).await? {
         Ok(plan) => plan,
         Err(refusal) => return Ok(refused(&refusal)),
     };
     if plan.totals.items == 0 && plan.refusals.iter().all(Refused::may_be_elsewhere) {
         return Ok(refused(&PlanRefusal::UnknownWorkload {
             workload: request.workload,
-            vault: places.vault.clone(),
+            vault: config.vault.clone(),
         }));
     }
-    look_at_targets(ports, clock, &mut plan).await?;
+    check_targets(ports, clock, &mut plan).await?;
     let body = text_of(&plan)?;
     let inline = body.len() <= INLINE_LIMIT;
     let key = store(ports, &plan, body).await?;
@@ -98,7 +103,7 @@ pub async fn handle(
         .with("workload", &plan.workload)
         .with("mode", plan.mode.as_str())
         .with("planHash", &plan.hash)
-        .with("planBucket", &places.bucket)
+        .with("planBucket", &config.bucket)
         .with("planKey", &key)
         .with_member("summary", summary(&plan))
         .with_member("notes", notes(&plan))
@@ -111,7 +116,7 @@ pub async fn handle(
     })
 }
 
-/// Lists, keeps, asks for tags, decides.
+/// Makes the plan, without storing it.
 async fn make(
     ports: &impl PlanningPorts,
     clock: &impl Clock,
@@ -200,7 +205,7 @@ async fn list(
     let mut seen = 0;
     loop {
         in_time(clock, vault, seen)?;
-        let Page { listed, next } = ports.recovery_points(vault, page.as_deref()).await?;
+        let Page { listed, next } = ports.recovery_points().list(vault, page.as_deref()).await?;
         seen += listed.len();
         listed.into_iter().for_each(&mut add);
         page = next;
@@ -210,7 +215,7 @@ async fn list(
     }
 }
 
-/// What the reports of the workload say of its earlier recoveries.
+/// Reads the reports of the workload's earlier recoveries.
 async fn earlier_recoveries(
     ports: &impl PlanningPorts,
     clock: &impl Clock,
@@ -220,7 +225,7 @@ async fn earlier_recoveries(
     let mut keys = Vec::new();
     let mut page: Option<String> = None;
     loop {
-        let Page { listed, next } = ports.kept(&prefix, page.as_deref()).await?;
+        let Page { listed, next } = ports.objects().list(&prefix, page.as_deref()).await?;
         keys.extend(listed.into_iter().filter(|key| key.ends_with(".json")));
         page = next;
         if page.is_none() {
@@ -234,14 +239,14 @@ async fn earlier_recoveries(
                 "s3:GetObject",
                 prefix,
                 format!(
-                    "the time of this run is up after {} of {} reports",
+                    "the function's time is used up after {} of {} reports",
                     number * REPORTS_AT_ONCE,
                     keys.len()
                 ),
-                "It is tried again from the beginning. If that does not help, give the function more time.",
+                "No action needed. The plan is retried automatically. If it fails again, set a longer timeout for the function.",
             )));
         }
-        let texts = try_join_all(some.iter().map(|key| ports.stored(key))).await?;
+        let texts = try_join_all(some.iter().map(|key| ports.objects().get(key))).await?;
         for (key, text) in some.iter().zip(texts) {
             let Some(text) = text else { continue };
             earlier.add(key, &text).map_err(|error| {
@@ -250,7 +255,7 @@ async fn earlier_recoveries(
                         "read report",
                         key,
                         format!("the object is not a report of a recovery: {error}"),
-                        "Read the object in the recovery bucket, and move it out of reports/ if it is not a report; then plan again.",
+                        "Read the object in the recovery bucket. If it is not a report, move it out of reports/. Then plan again.",
                     )
                     .with_source(error),
                 )
@@ -267,37 +272,37 @@ fn in_time(clock: &impl Clock, vault: &str, seen: usize) -> Result<(), Error> {
     Err(Error::Retryable(Fault::new(
         "backup:ListRecoveryPointsByBackupVault",
         vault,
-        format!("the time of this run is up after {seen} recovery points"),
-        "It is tried again from the beginning. If that does not help, give the function more time, or spread the recovery points over vaults.",
+        format!("the function's time is used up after {seen} recovery points"),
+        "No action needed. The plan is retried automatically. If it fails again, set a longer timeout for the function, or distribute the recovery points over several vaults.",
     )))
 }
 
-/// What the candidates turn out to be.
+/// The decided candidates.
 struct Sorted<'a> {
     workload: &'a str,
     now: DateTime<Utc>,
     items: Vec<Item>,
     refusals: Vec<Refused>,
-    /// Of an item whose volume a stack created, by its resource: the volume's own logical id.
+    /// The logical ids of volumes that a stack created, by resource ARN.
     own_logical_ids: BTreeMap<String, String>,
-    /// Candidates whose tags name no workload, and these tags.
+    /// Candidates whose tags do not name a workload, with these tags.
     unidentified: Vec<(Candidate, Tags)>,
 }
 
-/// A resource that none of its recovery points has identified yet.
+/// A resource whose workload is still unknown.
 struct Unidentified {
     candidate: Candidate,
     tags: Tags,
-    /// Those that are not asked for their tags yet.
+    /// Recovery points whose tags are not read yet.
     points: Points,
-    /// Why some of them cannot be asked, if so.
+    /// Why the tags of some could not be read.
     unread: Option<String>,
 }
 
 impl Sorted<'_> {
     fn add(&mut self, candidate: Candidate, tags: Tags, from: Option<TagsFrom>) {
         match judge(self.workload, self.now, &candidate, &tags, from) {
-            Judged::NotOurs => {}
+            Judged::OtherWorkload => {}
             Judged::Unidentified => self.unidentified.push((candidate, tags)),
             Judged::Item(item) => {
                 if let Some(logical_id) = own_logical_id(&tags) {
@@ -310,7 +315,7 @@ impl Sorted<'_> {
         }
     }
 
-    /// Candidates whose tags EC2 has.
+    /// Adds candidates whose tags EC2 has.
     async fn add_snapshots(
         &mut self,
         ports: &impl PlanningPorts,
@@ -320,7 +325,7 @@ impl Sorted<'_> {
             .iter()
             .filter_map(|candidate| snapshot_id(&candidate.point.arn))
             .collect();
-        let mut tags = ports.snapshot_tags(&ids).await?;
+        let mut tags = ports.recovery_point_tags().list_planned(&ids).await?;
         for candidate in batch {
             let tags = snapshot_id(&candidate.point.arn).and_then(|id| tags.remove(id));
             self.add(candidate, tags.unwrap_or_default(), None);
@@ -328,14 +333,14 @@ impl Sorted<'_> {
         Ok(())
     }
 
-    /// A candidate whose tags AWS Backup has, one at a time. One that cannot be asked for its tags
-    /// does not stop the others.
+    /// Adds one candidate whose tags AWS Backup has. If its tags cannot be read, it is refused, and the others
+    /// are not affected.
     async fn add_held_by_backup(
         &mut self,
         ports: &impl PlanningPorts,
         candidate: Candidate,
     ) -> Result<(), Error> {
-        match ports.tags(&candidate.point.arn).await {
+        match ports.recovery_point_tags().list(&candidate.point.arn).await {
             Ok(tags) => self.add(candidate, tags, None),
             Err(Error::Permanent(fault)) => self.refuse_unread(&candidate, fault.to_string()),
             Err(later) => return Err(later),
@@ -348,9 +353,9 @@ impl Sorted<'_> {
         self.refusals.push(Refused::new(&candidate.point, &refusal));
     }
 
-    /// Reads the tags of the other recovery points of each resource whose candidate names no workload,
-    /// the newest first, until one of them does. The vault is listed a second time for that, so that
-    /// the points of all other resources need not be kept.
+    /// Reads the tags of the other recovery points of each unidentified resource, the newest first, until one of
+    /// them names a workload. Lists the vault a second time, so that the recovery points of the other resources
+    /// are not kept in memory.
     async fn identify(
         &mut self,
         ports: &impl PlanningPorts,
@@ -382,14 +387,14 @@ impl Sorted<'_> {
             open = self.ask_further_back(ports, open).await?;
         }
         for unidentified in open {
-            let why = "the time of this run is up before all its recovery points were read";
+            let why = "the function's time was used up before the tags of all its recovery points were read";
             self.refuse_unread(&unidentified.candidate, why.to_owned());
         }
         Ok(())
     }
 
-    /// Asks as many of the next points of each of these resources as make one batch. The answer has
-    /// the resources that still have points to be asked.
+    /// Reads the tags of the next recovery points of these resources: one batch in total. Returns the resources
+    /// that have more recovery points.
     async fn ask_further_back(
         &mut self,
         ports: &impl PlanningPorts,
@@ -410,7 +415,7 @@ impl Sorted<'_> {
             .collect();
         let mut snapshots = BTreeMap::new();
         for ids in ids.chunks(SNAPSHOTS_AT_ONCE) {
-            snapshots.extend(ports.snapshot_tags(ids).await?);
+            snapshots.extend(ports.recovery_point_tags().list_planned(ids).await?);
         }
         let mut left = Vec::new();
         for (mut one, points) in asked {
@@ -418,7 +423,7 @@ impl Sorted<'_> {
             for (created, arn) in points {
                 let tags = match arn.tag_home() {
                     TagHome::Ec2(id) => snapshots.get(id).cloned().unwrap_or_default(),
-                    TagHome::Backup => match ports.tags(&arn).await {
+                    TagHome::Backup => match ports.recovery_point_tags().list(&arn).await {
                         Ok(tags) => tags,
                         Err(Error::Permanent(fault)) => {
                             one.unread = Some(fault.to_string());
@@ -428,7 +433,7 @@ impl Sorted<'_> {
                     },
                     TagHome::Elsewhere => {
                         let kept =
-                            "their own service keeps the tags of some of its recovery points";
+                            "the tags of some of its recovery points are in their own service";
                         one.unread = Some(kept.to_owned());
                         continue;
                     }
@@ -451,7 +456,7 @@ impl Sorted<'_> {
                 self.refuse_unread(&one.candidate, why);
             } else if one.points.more {
                 let why = format!(
-                    "its newest {POINTS_ASKED} recovery points name no workload, and no more are read"
+                    "its newest {POINTS_ASKED} recovery points do not name a workload, and older ones are not read"
                 );
                 self.refuse_unread(&one.candidate, why);
             }
@@ -459,7 +464,7 @@ impl Sorted<'_> {
         Ok(left)
     }
 
-    /// Refuses each item whose volume the target's stack owns, as far as that stack exists already.
+    /// Refuses each item whose volume the target's stack creates, if that stack exists already.
     async fn refuse_stack_volumes(
         &mut self,
         ports: &impl PlanningPorts,
@@ -471,7 +476,7 @@ impl Sorted<'_> {
             let stack = request.stack.as_ref().unwrap_or(&item.target.stack);
             let own = self.own_logical_ids.get(&item.resource_arn);
             let refusal = match own {
-                Some(own) if asked < TARGETS_LOOKED_AT && clock.remaining() > RESERVE => {
+                Some(own) if asked < TARGETS_CHECKED && clock.remaining() > RESERVE => {
                     asked += 1;
                     stack_volume(ports, stack, own).await?
                 }
@@ -480,7 +485,7 @@ impl Sorted<'_> {
             match refusal {
                 None => self.items.push(item),
                 Some(refusal) => {
-                    let refusal = ItemRefusal::Tags(refusal);
+                    let refusal = ItemRefusal::StackVolume(refusal);
                     self.refusals.push(Refused::of_item(&item, &refusal));
                 }
             }
@@ -489,7 +494,7 @@ impl Sorted<'_> {
     }
 }
 
-/// The id under which EC2 has the tags of a recovery point.
+/// The resource id for `ec2:DescribeTags`.
 fn snapshot_id(arn: &RecoveryPointArn) -> Option<&str> {
     match arn.tag_home() {
         TagHome::Ec2(id) => Some(id),
@@ -497,37 +502,36 @@ fn snapshot_id(arn: &RecoveryPointArn) -> Option<&str> {
     }
 }
 
-/// Notes where the targets lie that exist already, and what stands against them.
-async fn look_at_targets(
+/// Sets the Availability Zone of each target that exists, or why it cannot be used.
+async fn check_targets(
     ports: &impl PlanningPorts,
     clock: &impl Clock,
     plan: &mut Plan,
 ) -> Result<(), Error> {
-    let mut looked_at: BTreeMap<(String, String), (Option<String>, Option<String>)> =
-        BTreeMap::new();
+    let mut checked: BTreeMap<(String, String), (Option<String>, Option<String>)> = BTreeMap::new();
     for item in plan.items_mut() {
         let Ok(target) = item.target.integration_target() else {
             continue;
         };
         let key = (target.stack.clone(), target.logical_id.clone());
-        if !looked_at.contains_key(&key) {
-            if looked_at.len() == TARGETS_LOOKED_AT || clock.remaining() < RESERVE {
+        if !checked.contains_key(&key) {
+            if checked.len() == TARGETS_CHECKED || clock.remaining() < RESERVE {
                 continue;
             }
-            let seen = match find_instance(ports, &target).await {
-                Ok(Ok(instance)) => (Some(instance.zone), None),
-                Ok(Err(NoInstance::Refused(refusal))) => (None, Some(refusal.to_string())),
-                Ok(Err(NoInstance::Untagged)) => (
+            let seen = match find_instance(ports, Reference::from(&target)).await {
+                Ok(Target::Found(instance)) => (Some(instance.zone), None),
+                Ok(Target::Refused(refusal)) => (None, Some(refusal.why(&EBS_VOLUME))),
+                Ok(Target::Untagged) => (
                     None,
-                    Some("CloudFormation's own tags lead to no instance".to_owned()),
+                    Some("CloudFormation's own tags do not name an instance".to_owned()),
                 ),
-                // Not there yet, as before a recovery: the restore waits for it.
+                // It does not exist yet, as before a recovery. The restore waits for it.
                 Err(Error::Retryable(_)) => (None, None),
                 Err(permanent) => return Err(permanent),
             };
-            looked_at.insert(key.clone(), seen);
+            checked.insert(key.clone(), seen);
         }
-        if let Some((zone, problem)) = looked_at.get(&key) {
+        if let Some((zone, problem)) = checked.get(&key) {
             if let Some(zone) = zone {
                 item.metadata
                     .insert("availabilityZone".to_owned(), zone.clone());
@@ -538,7 +542,7 @@ async fn look_at_targets(
     Ok(())
 }
 
-/// What stands against the plan as a whole.
+/// Why the plan is refused, if it is.
 fn objection(request: &Request, plan: &Plan) -> Option<PlanRefusal> {
     if let Some(expected) = request
         .plan_hash
@@ -561,12 +565,11 @@ fn refused(refusal: &PlanRefusal) -> Outcome {
         .with("remedy", refusal.remedy())
 }
 
-/// The key of a plan.
 fn plan_key(workload: &str, hash: &str) -> String {
     format!("plans/{workload}/{hash}.json")
 }
 
-/// The key of a wave's items by themselves: a JSON array, as a Distributed Map reads it.
+/// The object key of a wave's items: a JSON array for a Distributed Map.
 fn wave_key(plan: &Plan, wave: u8) -> String {
     format!("plans/{}/{}/wave-{wave}.json", plan.workload, plan.hash)
 }
@@ -577,7 +580,7 @@ fn text_of(value: &impl serde::Serialize) -> Result<String, Error> {
             Fault::new(
                 "write plan",
                 "plan",
-                "it could not be written as JSON",
+                "the plan could not be converted to JSON",
                 "Report this as a defect of Rapid Recovery.",
             )
             .with_source(error),
@@ -585,25 +588,29 @@ fn text_of(value: &impl serde::Serialize) -> Result<String, Error> {
     })
 }
 
-/// Keeps the waves, and then the plan, so that a plan that is there is there with its waves.
+/// Stores the waves, and then the plan: a stored plan always has its waves.
 async fn store(ports: &impl PlanningPorts, plan: &Plan, body: String) -> Result<String, Error> {
     for wave in &plan.waves {
         ports
-            .store(&wave_key(plan, wave.wave), text_of(&wave.items)?)
+            .objects()
+            .put(&wave_key(plan, wave.wave), text_of(&wave.items)?)
             .await?;
     }
     let key = plan_key(&plan.workload, &plan.hash);
-    ports.store(&key, body).await?;
+    ports.objects().put(&key, body).await?;
     Ok(key)
 }
 
-/// What differs from the plan with the hash `expected`, if that is still kept.
+/// The differences from the plan with the hash `expected`, if that is still stored.
 async fn changes_since(
     ports: &impl PlanningPorts,
     expected: &str,
     plan: &Plan,
 ) -> Result<Option<Value>, Error> {
-    let before = ports.stored(&plan_key(&plan.workload, expected)).await?;
+    let before = ports
+        .objects()
+        .get(&plan_key(&plan.workload, expected))
+        .await?;
     Ok(before
         .and_then(|text| serde_json::from_str::<Plan>(&text).ok())
         .filter(|before| before.version == VERSION)
@@ -617,7 +624,6 @@ async fn changes_since(
         }))
 }
 
-/// The plan in numbers.
 fn summary(plan: &Plan) -> Value {
     let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
     for refused in &plan.refusals {
@@ -629,7 +635,7 @@ fn summary(plan: &Plan) -> Value {
     summary
 }
 
-/// What an operator should know of single items.
+/// What an operator should know about single items.
 fn notes(plan: &Plan) -> Value {
     plan.items()
         .filter_map(Item::note)
@@ -637,7 +643,7 @@ fn notes(plan: &Plan) -> Value {
         .collect()
 }
 
-/// The waves, with where each one's items are kept.
+/// The waves, with the object keys of their items.
 fn waves(plan: &Plan) -> Value {
     plan.waves
         .iter()

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
 use crate::aws::arn::VolumeId;
-use crate::aws::backup::Job;
-use crate::aws::ec2::{RecoveredVolume, Since};
+use crate::aws::backup::RestoreJob;
+use crate::aws::ec2::{Attachment, AttachmentState, Volume};
 use crate::plan::item::Item;
 use crate::plan::recovery_plan::Plan;
 use crate::plan::request::Mode;
@@ -16,21 +16,21 @@ use crate::text;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Observed {
     jobs: HashMap<String, Jobs>,
-    volumes: HashMap<VolumeId, RecoveredVolume>,
+    volumes: HashMap<VolumeId, Volume>,
 }
 
 /// The restore jobs of one recovery point.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Jobs {
     /// The one that counts.
-    best: Job,
+    best: RestoreJob,
     /// Others that failed.
-    failed: Vec<Job>,
+    failed: Vec<RestoreJob>,
 }
 
 impl Jobs {
     /// Keeps the better one, and of the other that it failed.
-    fn add(&mut self, job: Job) {
+    fn add(&mut self, job: RestoreJob) {
         // Pages may overlap.
         if self.best.id == job.id || self.failed.iter().any(|failed| failed.id == job.id) {
             return;
@@ -46,9 +46,10 @@ impl Jobs {
     }
 
     /// Those that had failed when the one that counts was created, the first first.
-    fn failed_before(&self) -> Vec<&Job> {
-        let before = |job: &&Job| job.completed.is_some() && job.completed <= self.best.created;
-        let mut failed: Vec<&Job> = self.failed.iter().filter(before).collect();
+    fn failed_before(&self) -> Vec<&RestoreJob> {
+        let before =
+            |job: &&RestoreJob| job.completed.is_some() && job.completed <= self.best.created;
+        let mut failed: Vec<&RestoreJob> = self.failed.iter().filter(before).collect();
         failed.sort_by_key(|job| (job.created, job.id.as_str()));
         failed
     }
@@ -57,8 +58,8 @@ impl Jobs {
 impl Observed {
     /// Keeps a job if it belongs to a recovery of this mode, and it is the best of its recovery point or
     /// failed. Jobs of recovery points that are not in the plan do no harm.
-    pub fn add_job(&mut self, job: Job, mode: Mode, drill_role: &str) {
-        let Some(point) = job.recovery_point.clone() else {
+    pub fn add_job(&mut self, job: RestoreJob, mode: Mode, drill_role: &str) {
+        let Some(point) = job.recovery_point.as_ref().map(ToString::to_string) else {
             return;
         };
         if !job.belongs_to(mode, drill_role) {
@@ -74,7 +75,7 @@ impl Observed {
     }
 
     /// Keeps a volume.
-    pub fn add_volume(&mut self, volume: RecoveredVolume) {
+    pub fn add_volume(&mut self, volume: Volume) {
         self.volumes.insert(volume.id.clone(), volume);
     }
 
@@ -85,7 +86,7 @@ impl Observed {
             .filter_map(|item| self.jobs.get(&item.recovery_point_arn))
             .map(|jobs| &jobs.best)
             .filter(|job| job.is_completed())
-            .filter_map(Job::volume)
+            .filter_map(RestoreJob::created_volume)
             .collect();
         ids.sort();
         ids.dedup();
@@ -96,16 +97,15 @@ impl Observed {
 /// An item of the plan with its job and volume.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Traced<'a> {
-    /// The item.
     pub item: &'a Item,
     /// Its job.
-    pub job: Option<&'a Job>,
+    pub job: Option<&'a RestoreJob>,
     /// Jobs that failed before that one was created.
-    pub failed_before: Vec<&'a Job>,
+    pub failed_before: Vec<&'a RestoreJob>,
     /// The volume that the job made.
     pub volume: Option<VolumeId>,
     /// How that is attached.
-    pub attachment: Option<&'a Since>,
+    pub attachment: Option<&'a Attachment>,
     /// What is left to do.
     pub unfinished: Option<Unfinished>,
 }
@@ -129,7 +129,6 @@ impl Traced<'_> {
 pub struct Unfinished {
     /// The step that is left: `start`, `restore` or `integrate`.
     pub step: &'static str,
-    /// The resource.
     pub resource: String,
     /// The reason code, in kebab case.
     pub reason: &'static str,
@@ -158,11 +157,13 @@ pub fn trace<'a>(plan: &'a Plan, observed: &'a Observed) -> Vec<Traced<'a>> {
         .map(|item| {
             let jobs = observed.jobs.get(&item.recovery_point_arn);
             let job = jobs.map(|jobs| &jobs.best);
-            let volume = job.filter(|job| job.is_completed()).and_then(Job::volume);
+            let volume = job
+                .filter(|job| job.is_completed())
+                .and_then(RestoreJob::created_volume);
             let seen = volume.as_ref().and_then(|id| observed.volumes.get(id));
             let attachment = seen.and_then(|seen| {
                 let mut attachments = seen.attachments.iter();
-                attachments.find(|attachment| attachment.state == "attached")
+                attachments.find(|attachment| attachment.state == AttachmentState::Attached)
             });
             let unfinished =
                 left(job, volume.as_ref(), seen, attachment).map(|(step, reason, why, remedy)| {
@@ -190,10 +191,10 @@ type Left = (&'static str, &'static str, String, &'static str);
 
 /// What is left to do: step, reason code, what was found, and what fixes it.
 fn left(
-    job: Option<&Job>,
+    job: Option<&RestoreJob>,
     volume: Option<&VolumeId>,
-    seen: Option<&RecoveredVolume>,
-    attachment: Option<&Since>,
+    seen: Option<&Volume>,
+    attachment: Option<&Attachment>,
 ) -> Option<Left> {
     const AGAIN: &str =
         "Read the OpsItem of its restore job, fix the cause, then redrive the execution.";
@@ -206,7 +207,8 @@ fn left(
         ));
     };
     if !job.is_completed() {
-        let (reason, remedy) = match job.status.as_str() {
+        let status = job.status.as_deref().unwrap_or_default();
+        let (reason, remedy) = match status {
             "FAILED" => (
                 "restore-failed",
                 "Read the job's message. Usual causes are a key, a quota or the restore role. Fix it, then redrive the execution.",
@@ -220,7 +222,7 @@ fn left(
                 "Wait until the job has ended, then redrive the execution.",
             ),
         };
-        let said = match &job.message {
+        let said = match &job.status_message {
             Some(message) if !message.trim().is_empty() => {
                 format!(": {}", text::within(&text::one_line(message), 600))
             }
@@ -232,7 +234,7 @@ fn left(
             format!(
                 "restore job {} is {}{said}",
                 text::shown(job.id.as_str()),
-                text::shown(&job.status),
+                text::shown(status),
             ),
             remedy,
         ));
@@ -264,7 +266,7 @@ fn left(
                 "not-attached-yet",
                 format!(
                     "{volume} is {} at {}",
-                    text::shown(&half.state),
+                    text::shown(half.state.as_str()),
                     half.instance
                 ),
                 "Check the volume and its instance in EC2, then redrive the execution.",
@@ -274,7 +276,7 @@ fn left(
                 "not-attached",
                 format!(
                     "{volume} is {} and not attached to an instance",
-                    text::shown(&seen.state)
+                    text::shown(seen.state.as_str())
                 ),
                 AGAIN,
             ),

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::event;
-use crate::ops_item::{BEGAN, DatedItem};
+use crate::ops_item::{BEGAN, OpsItem};
 use crate::plan::item::Refused;
 use crate::plan::recovery_plan::Plan;
 use crate::plan::request::Mode;
@@ -288,14 +288,14 @@ impl Report {
     pub fn of(
         request: &Request,
         objectives: Objectives,
-        incident: Option<&DatedItem>,
+        incident: Option<&OpsItem>,
         plan: Option<&Plan>,
         observed: &Observed,
         now: DateTime<Utc>,
     ) -> Report {
         let incident = incident.filter(|_| request.mode == Mode::Recover);
-        let began = incident.and_then(|dated| event::date(dated.item.data.get(BEGAN)?));
-        let tracked = incident.and_then(|dated| dated.created);
+        let began = incident.and_then(|item| event::date(item.data.get(BEGAN)?));
+        let tracked = incident.and_then(|item| item.created);
         let traced = plan.map_or_else(Vec::new, |plan| trace(plan, observed));
         let (start, phases) = phases::partition(&phase_ends(request, began, tracked, &traced));
         let end = phases.last().map_or(start, |phase| phase.to);
@@ -458,7 +458,7 @@ fn item_report(traced: &Traced<'_>, counted_from: DateTime<Utc>) -> ItemReport {
         integrated: unfinished.is_none(),
         rpo_seconds: seconds_between(item.created_at, counted_from),
         job_id: job.map(|job| job.id.to_string()),
-        job_status: job.map(|job| job.status.clone()),
+        job_status: job.map(|job| job.status.clone().unwrap_or_default()),
         started_at,
         completed_at,
         restore_seconds: completed.and_then(|_| between(started_at, completed_at)),
@@ -466,7 +466,7 @@ fn item_report(traced: &Traced<'_>, counted_from: DateTime<Utc>) -> ItemReport {
             .iter()
             .map(|job| FailedJob {
                 job_id: job.id.to_string(),
-                status: job.status.clone(),
+                status: job.status.clone().unwrap_or_default(),
                 started_at: job.created,
                 ended_at: job.completed,
             })

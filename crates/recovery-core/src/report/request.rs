@@ -40,7 +40,7 @@ pub struct PlanRef {
     pub hash: String,
     /// Its object in the recovery bucket.
     pub key: String,
-    /// When planning ended in this execution.
+    /// When this execution finished planning.
     pub planned_at: Option<DateTime<Utc>>,
 }
 
@@ -81,8 +81,7 @@ pub struct Request {
     pub round: u32,
 }
 
-/// What an input must look like.
-const REMEDY: &str = "Pass {\"do\": \"verify\", \"report\" or \"stop\", \"workload\": \"…\", \"mode\": \"recover\" or \"drill\", \"execution\": {\"arn\", \"name\", \"startedAt\"}}, and what docs/recover.md lists besides.";
+const REMEDY: &str = "Pass {\"do\": \"verify\", \"report\" or \"stop\", \"workload\": \"…\", \"mode\": \"recover\" or \"drill\", \"execution\": {\"arn\", \"name\", \"startedAt\"}}, and the other members that docs/recover.md lists.";
 
 /// Stacks that are kept in a report.
 const STACKS: usize = 100;
@@ -167,7 +166,7 @@ struct InputProblem {
     remedy: Option<String>,
 }
 
-/// A moment; anything else counts as absent, since a report without a phase is better than no report.
+/// A time. Anything else counts as absent, because a report without a phase is better than no report.
 fn moment<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<DateTime<Utc>>, D::Error> {
     Ok(Value::deserialize(deserializer)?.as_str().and_then(date))
 }
@@ -183,10 +182,10 @@ fn words<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D
 }
 
 impl Request {
-    /// Reads the input of the reporter. Members it does not know are left alone.
+    /// Parses the input of the reporter. Unknown members are ignored.
     ///
     /// # Errors
-    /// [`Error::Permanent`] that names what is missing or wrong.
+    /// [`Error::Permanent`] that names the missing or invalid member.
     pub fn parse(payload: &Value) -> Result<Request, Error> {
         let wrong = |member: &str, what: String| {
             Error::Permanent(Fault::new("parse input", member, what, REMEDY))
@@ -198,16 +197,16 @@ impl Request {
             )
         })?;
         if !is_workload(&input.workload) {
-            let what = format!("{} is no name of a workload", text::shown(&input.workload));
+            let what = format!("{} is not a workload name", text::shown(&input.workload));
             return Err(wrong("workload", what));
         }
         let name = &input.execution.name;
         if !is_execution_name(name) {
-            let what = format!("{} is no name of an execution", text::shown(name));
+            let what = format!("{} is not an execution name", text::shown(name));
             return Err(wrong("execution.name", what));
         }
         let Some(started_at) = date(&input.execution.started_at) else {
-            let what = format!("{} is no date", text::shown(&input.execution.started_at));
+            let what = format!("{} is not a date", text::shown(&input.execution.started_at));
             return Err(wrong("execution.startedAt", what));
         };
         let plan = input.plan.map(|plan| PlanRef {
@@ -216,7 +215,7 @@ impl Request {
             planned_at: plan.planned_at,
         });
         if let Some(plan) = plan.as_ref().filter(|plan| !plan.key.starts_with("plans/")) {
-            let what = format!("{} is no key of a plan", text::shown(&plan.key));
+            let what = format!("{} is not the key of a plan", text::shown(&plan.key));
             return Err(wrong("plan.key", what));
         }
         let targets = input.targets.unwrap_or_default();
@@ -279,14 +278,14 @@ fn problem(input: InputProblem) -> Problem {
             input
                 .why
                 .or_else(|| failure_text(input.error.as_deref(), input.cause.as_deref())),
-            "nothing was said",
+            "no reason was given",
             1_000,
         ),
         remedy: input.remedy.map(|remedy| kept(&remedy, 1_000)),
     }
 }
 
-/// Whether this can be the name of an execution, and a part of a key:
+/// Whether this is a valid name of an execution, and can be part of an object key:
 /// <https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html>.
 pub(crate) fn is_execution_name(name: &str) -> bool {
     let lost = |c: char| c.is_whitespace() || c == '/';

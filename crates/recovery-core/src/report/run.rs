@@ -1,4 +1,4 @@
-//! Reports a recovery: reads what became of its plan, makes the [`Report`], stores it with its page, writes
+//! Reports a recovery: reads the results of its plan, makes the [`Report`], stores it with its page, writes
 //! it into the OpsItem, and notifies operators once.
 //!
 //! The report that was stored first is the one that counts: page, OpsItem and notification are made from it
@@ -14,11 +14,14 @@ use serde_json::{Value, json};
 use crate::aws::arn::{OpsItemId, VolumeId};
 use crate::error::{Error, Fault};
 use crate::ops_item::run::find_or_create;
-use crate::ops_item::{DatedItem, NOT_CREATED, OpsItem, OpsItemChange, Status, unless_at_quota};
+use crate::ops_item::{NOT_CREATED, OpsItem, OpsItemChange, Status, unless_at_quota};
 use crate::outcome::Outcome;
 use crate::plan::recovery_plan::Plan;
 use crate::plan::request::Mode;
-use crate::ports::{Clock, Metrics, Page, ReportingPorts, VOLUMES_AT_ONCE};
+use crate::ports::{
+    Clock, Metrics, Notifications, Objects, OpsItems, Page, ReportingPorts, RestoreJobs,
+    VOLUMES_AT_ONCE, Volumes,
+};
 use crate::report::observation::{Observed, trace};
 use crate::report::recovery_report::Report;
 use crate::report::request::{Objectives, Request, Task};
@@ -29,13 +32,13 @@ use crate::{plan, report};
 /// Items that an answer of `verify` names.
 const UNFINISHED_NAMED: usize = 50;
 /// Batches of volumes that are described concurrently.
-const LANES: usize = 4;
+const CONCURRENCY: usize = 4;
 /// Time that a run keeps for storing and notifying: a call may take 20 s with all its attempts.
 const RESERVE: Duration = Duration::from_secs(90);
 
 /// What the owner set, and where the function runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Terms {
+pub struct ReportConfig {
     /// Name of the recovery bucket, for people: the ports have their own.
     pub bucket: String,
     /// The objectives that the stack sets.
@@ -53,13 +56,13 @@ pub async fn handle(
     ports: &impl ReportingPorts,
     metrics: &impl Metrics,
     clock: &impl Clock,
-    terms: &Terms,
+    config: &ReportConfig,
     payload: &Value,
 ) -> Result<Outcome, Error> {
     let request = Request::parse(payload)?;
     match request.task {
-        Task::Verify => verify(ports, clock, terms, &request).await,
-        Task::Report => report(ports, metrics, clock, terms, &request).await,
+        Task::Verify => verify(ports, clock, config, &request).await,
+        Task::Report => report(ports, metrics, clock, config, &request).await,
         Task::Stop => stop(&request),
     }
 }
@@ -68,7 +71,7 @@ pub async fn handle(
 async fn verify(
     ports: &impl ReportingPorts,
     clock: &impl Clock,
-    terms: &Terms,
+    config: &ReportConfig,
     request: &Request,
 ) -> Result<Outcome, Error> {
     let Some(plan) = kept_plan(ports, request).await? else {
@@ -80,7 +83,7 @@ async fn verify(
         }]);
         return Ok(verified(Outcome::unfinished(), 0, 0).with_member("unfinishedItems", problem));
     };
-    let observed = observe(ports, clock, terms, request, &plan).await?;
+    let observed = observe(ports, clock, config, request, &plan).await?;
     let traced = trace(&plan, &observed);
     let left: Vec<_> = traced
         .iter()
@@ -146,7 +149,7 @@ async fn report(
     ports: &impl ReportingPorts,
     metrics: &impl Metrics,
     clock: &impl Clock,
-    terms: &Terms,
+    config: &ReportConfig,
     request: &Request,
 ) -> Result<Outcome, Error> {
     let key = report::key(&request.workload, &request.execution.name, request.redrives);
@@ -160,25 +163,18 @@ async fn report(
         None => {
             let plan = kept_plan(ports, request).await?;
             let observed = match &plan {
-                Some(plan) => observe(ports, clock, terms, request, plan).await?,
+                Some(plan) => observe(ports, clock, config, request, plan).await?,
                 None => Observed::default(),
             };
-            let (objectives, now) = (terms.objectives, clock.now());
+            let (objectives, now) = (config.objectives, clock.now());
             let (incident, plan) = (incident.as_ref(), plan.as_ref());
             let made = Report::of(request, objectives, incident, plan, &observed, now);
-            ports.store(&key, text_of(&made)?).await?;
+            ports.objects().put(&key, text_of(&made)?).await?;
             // Another run may have been first.
             kept_report(ports, &key).await?.unwrap_or(made)
         }
     };
-    let item = tell(
-        ports,
-        metrics,
-        terms,
-        &report,
-        incident.map(|dated| dated.item),
-    )
-    .await?;
+    let item = record_and_notify(ports, metrics, config, &report, incident).await?;
     Ok(answer(&report, item.as_ref()))
 }
 
@@ -209,43 +205,43 @@ fn answer(report: &Report, item: Option<&OpsItemId>) -> Outcome {
     outcome
 }
 
-/// Writes the report into its OpsItem and notifies operators, once. `None` where OpsCenter's quota lets no
-/// item be created.
-async fn tell(
+/// Writes the report into its OpsItem and notifies operators, once. Returns `None` if OpsCenter's quota is used up.
+async fn record_and_notify(
     ports: &impl ReportingPorts,
     metrics: &impl Metrics,
-    terms: &Terms,
+    config: &ReportConfig,
     report: &Report,
     incident: Option<OpsItem>,
 ) -> Result<Option<OpsItemId>, Error> {
     let key = crate::text::one_line(&report.key());
-    let told = |item: &OpsItem| item.data.get(TOLD) == Some(&key);
-    if let Some(item) = incident.as_ref().filter(|item| told(item)) {
+    let notified = |item: &OpsItem| item.data.get(TOLD) == Some(&key);
+    if let Some(item) = incident.as_ref().filter(|item| notified(item)) {
         return Ok(Some(item.id.clone()));
     }
     let own = incident.is_none();
     let written = unless_at_quota(match incident {
         Some(item) => written_into(ports, report, item).await,
-        None => written_of_its_own(ports, terms, report).await,
+        None => written_of_its_own(ports, config, report).await,
     });
     if let Ok(Some(item)) = &written
-        && told(item)
+        && notified(item)
     {
         return Ok(Some(item.id.clone()));
     }
     // Stored first, since the notification says where it is.
     let page = match page::html(report) {
-        Ok(page) => ports.store(&report.page_key(), page).await,
+        Ok(page) => ports.objects().put(&report.page_key(), page).await,
         Err(error) => Err(error),
     };
     metrics.record(&measures::of(report));
     let id = match &written {
         Ok(Some(item)) => item.id.as_str(),
         Ok(None) => NOT_CREATED,
-        Err(_) => "could not be written",
+        Err(_) => "could not be created or updated",
     };
     let sent = ports
-        .notify(&words::notification(report, &terms.bucket, id)?)
+        .notifications()
+        .publish(&words::notification(report, &config.bucket, id)?)
         .await;
     let written = written?;
     sent?;
@@ -264,7 +260,7 @@ async fn tell(
         data: [(TOLD, key)].into(),
         ..OpsItemChange::default()
     };
-    ports.update(&item.id, &mark).await?;
+    ports.ops_items().update(&item.id, &mark).await?;
     Ok(Some(item.id))
 }
 
@@ -284,7 +280,7 @@ async fn written_into(
             data,
             ..OpsItemChange::default()
         };
-        ports.update(&item.id, &change).await?;
+        ports.ops_items().update(&item.id, &change).await?;
     }
     Ok(item)
 }
@@ -292,11 +288,11 @@ async fn written_into(
 /// The recovery's own OpsItem, with this report.
 async fn written_of_its_own(
     ports: &impl ReportingPorts,
-    terms: &Terms,
+    config: &ReportConfig,
     report: &Report,
 ) -> Result<OpsItem, Error> {
-    let new = words::item(report, &terms.bucket)?;
-    let item = find_or_create(ports, &new).await?;
+    let new = words::item(report, &config.bucket)?;
+    let item = find_or_create(ports.ops_items(), &new).await?;
     let known = item.data.get(REPORT);
     if known != new.data.get(REPORT) {
         let change = OpsItemChange {
@@ -308,7 +304,7 @@ async fn written_of_its_own(
             data: words::data(report),
             ..OpsItemChange::default()
         };
-        ports.update(&item.id, &change).await?;
+        ports.ops_items().update(&item.id, &change).await?;
     }
     Ok(item)
 }
@@ -317,9 +313,9 @@ async fn written_of_its_own(
 async fn incident_item(
     ports: &impl ReportingPorts,
     id: Option<&OpsItemId>,
-) -> Result<Option<DatedItem>, Error> {
+) -> Result<Option<OpsItem>, Error> {
     match id {
-        Some(id) => ports.dated_item(id).await,
+        Some(id) => ports.ops_items().find(id).await,
         None => Ok(None),
     }
 }
@@ -333,7 +329,7 @@ async fn kept_report(ports: &impl ReportingPorts, key: &str) -> Result<Option<Re
     struct Versioned {
         version: u32,
     }
-    let Some(text) = ports.stored(key).await? else {
+    let Some(text) = ports.objects().get(key).await? else {
         return Ok(None);
     };
     let refused = |what: String| {
@@ -341,7 +337,7 @@ async fn kept_report(ports: &impl ReportingPorts, key: &str) -> Result<Option<Re
             "read report",
             key,
             what,
-            "Redrive the execution: each redrive makes a report of its own.",
+            "Redrive the execution: each redrive makes a new report.",
         )
     };
     let version = serde_json::from_str::<Versioned>(&text).map(|report| report.version);
@@ -366,17 +362,17 @@ async fn kept_plan(ports: &impl ReportingPorts, request: &Request) -> Result<Opt
     let Some(plan) = &request.plan else {
         return Ok(None);
     };
-    let text = ports.stored(&plan.key).await?;
+    let text = ports.objects().get(&plan.key).await?;
     Ok(text
         .and_then(|text| serde_json::from_str::<Plan>(&text).ok())
         .filter(|plan| plan.version == plan::VERSION))
 }
 
-/// The restore jobs of this recovery, and the volumes that they made.
+/// Reads the restore jobs of this recovery, and their volumes.
 async fn observe(
     ports: &impl ReportingPorts,
     clock: &impl Clock,
-    terms: &Terms,
+    config: &ReportConfig,
     request: &Request,
     plan: &Plan,
 ) -> Result<Observed, Error> {
@@ -387,18 +383,21 @@ async fn observe(
             let made = plan.items().map(|item| item.created_at).min();
             made.map_or(plan.planned_at, |made| made.min(plan.planned_at))
         }
-        // Each drill restores anew.
+        // A drill does not use the restores of others.
         Mode::Drill => request.execution.started_at,
     };
     let mut next: Option<String> = None;
     loop {
         in_time(clock, "backup:ListRestoreJobs", since)?;
-        let Page { listed, next: more } = ports.jobs_since(since, next.as_deref()).await?;
+        let Page { listed, next: more } = ports
+            .restore_jobs()
+            .list(None, since, next.as_deref())
+            .await?;
         for job in listed {
-            // What failed before the plan was made is not a part of this recovery.
+            // A job that failed before the plan was made does not belong to this recovery.
             let over = job.has_failed() && job.created.is_some_and(|at| at < plan.planned_at);
             if request.mode == Mode::Drill || !over {
-                observed.add_job(job, request.mode, &terms.drill_role);
+                observed.add_job(job, request.mode, &config.drill_role);
             }
         }
         next = more;
@@ -408,17 +407,17 @@ async fn observe(
     }
     let ids = observed.volumes_of(plan);
     let mut waiting = ids.chunks(VOLUMES_AT_ONCE);
-    let look = |ids: &[VolumeId]| {
+    let read = |ids: &[VolumeId]| {
         let ids = ids.to_vec();
-        async move { ports.recovered_volumes(&ids).await }
+        async move { ports.volumes().list(&ids).await }
     };
-    let mut looks: FuturesUnordered<_> = waiting.by_ref().take(LANES).map(look).collect();
-    while let Some(volumes) = looks.next().await {
+    let mut reads: FuturesUnordered<_> = waiting.by_ref().take(CONCURRENCY).map(read).collect();
+    while let Some(volumes) = reads.next().await {
         for volume in volumes? {
             observed.add_volume(volume);
         }
         in_time(clock, "ec2:DescribeVolumes", since)?;
-        looks.extend(waiting.next().map(look));
+        reads.extend(waiting.next().map(read));
     }
     Ok(observed)
 }
@@ -430,8 +429,8 @@ fn in_time(clock: &impl Clock, operation: &'static str, since: DateTime<Utc>) ->
     Err(Error::Retryable(Fault::new(
         operation,
         format!("restores since {}", since.to_rfc3339()),
-        "the time of this run is up",
-        "No action needed: the report is retried from the beginning. If that keeps failing, raise the function's timeout.",
+        "the function's time is used up",
+        "No action needed. The report is retried automatically. If it fails again, set a longer timeout for the function.",
     )))
 }
 
@@ -441,7 +440,7 @@ fn text_of(report: &Report) -> Result<String, Error> {
             Fault::new(
                 "write report",
                 "report",
-                "it could not be written as JSON",
+                "the report could not be converted to JSON",
                 "Report this as a defect of Rapid Recovery.",
             )
             .with_source(error),

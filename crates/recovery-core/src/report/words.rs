@@ -15,6 +15,7 @@ use crate::report::format::{clock_time, seconds_between, short};
 use crate::report::problem::Problem;
 use crate::report::recovery_report::{ObjectiveResult, Report};
 use crate::text::{code, one_line, shown, within};
+use crate::track::run::DRILL;
 
 /// Operational data: the key of the newest report of the recovery.
 pub const REPORT: &str = "recovery:report";
@@ -98,14 +99,19 @@ pub(super) fn counted(count: usize, noun: &str) -> String {
     }
 }
 
-/// The title: workload, state, missed objectives, and the achieved RTO and RPO. Its end may be cut off: the
-/// subject of a notification takes 99 characters.
+/// The title: workload, state, missed objectives, and the achieved RTO and RPO. The subject of a notification cuts it
+/// at 99 characters.
 pub fn headline(report: &Report) -> String {
-    headline_of(report, &shown(&report.workload))
+    let prefix = match report.mode {
+        Mode::Recover => "",
+        Mode::Drill => DRILL,
+    };
+    let headline = headline_of(report, "Recovery", &shown(&report.workload));
+    format!("{prefix}{headline}")
 }
 
-fn headline_of(report: &Report, workload: &str) -> String {
-    let (kind, state) = (kind(report), state(report));
+fn headline_of(report: &Report, kind: &str, workload: &str) -> String {
+    let state = state(report);
     let missed = missed(report).map_or(String::new(), |missed| format!(", {missed}"));
     let rto = in_short(&report.rto);
     match &report.rpo {
@@ -253,7 +259,7 @@ pub(super) fn steps(report: &Report) -> Vec<Step> {
     }
     if report.totals.refusals > 0 {
         steps.push(step(
-            "Restore by hand what is not in the plan; a redrive does not restore it. The report lists the remedies.",
+            "Restore the resources that are not in the plan yourself. A redrive does not restore them. The report lists the remedies.",
         ));
     }
     if steps.is_empty() {
@@ -284,7 +290,7 @@ pub(super) fn rendered(template: &impl Template) -> Result<String, Error> {
             Fault::new(
                 "write report",
                 "template",
-                "the text of the report could not be made",
+                "the text of the report could not be rendered",
                 "Report this as a defect of Rapid Recovery. The JSON of the report is stored.",
             )
             .with_source(error),
@@ -339,7 +345,7 @@ pub fn item_key(execution: &str) -> ItemKey {
 pub fn item(report: &Report, bucket: &str) -> Result<NewOpsItem, Error> {
     let named = report.problems.iter().take(NAMED_IN_ITEM);
     let text = ItemText {
-        headline: headline_of(report, &code(&report.workload)),
+        headline: headline_of(report, kind(report), &code(&report.workload)),
         problems: named.map(ProblemLines::markdown).collect(),
         more_problems: report.totals.problems.saturating_sub(NAMED_IN_ITEM),
         result: Achieved::of(report),
@@ -435,7 +441,7 @@ pub fn notification(report: &Report, bucket: &str, item: &str) -> Result<Notific
         pointer: if item.starts_with("oi-") {
             format!("OpsItem {item}.")
         } else {
-            "See e-mail.".to_owned()
+            "Read the email.".to_owned()
         },
         message: rendered(&message)?,
         attributes: vec![

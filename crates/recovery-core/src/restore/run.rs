@@ -1,12 +1,12 @@
-//! Starts one planned restore: finds the target, and with it the Availability Zone, and asks AWS
-//! Backup to restore into it.
+//! Starts one planned restore: finds the target, which determines the Availability Zone, and starts a restore
+//! job of AWS Backup.
 //!
-//! Safe to repeat, also hours later. The id of each restore job is recorded in the recovery bucket under
-//! the execution (`jobs/<name>/<start>/<item>/<attempt>.json`) before the item counts as started, and
-//! that record is read first. Where there is none, AWS Backup's list of restore jobs is searched for a
-//! job of the same recovery point and role: one that this execution started and did not come to record,
-//! or that another recovery started. Only where the list has none is a restore started. The idempotency
-//! token covers the seconds until the list shows the job: AWS promises no lifetime for it.
+//! Safe to repeat, also hours later. The id of each restore job is recorded in the recovery bucket for the
+//! execution (`jobs/<name>/<start>/<item>/<attempt>.json`) before the item counts as started. The record is read
+//! first. Without a record, AWS Backup's list of restore jobs is searched for a job of the same recovery point
+//! and role: this execution may have started it without recording it, or another recovery may have started it.
+//! Only if the list has none, a restore is started. The idempotency token covers the seconds until the list
+//! shows the job: AWS documents no lifetime for it.
 
 use std::fmt;
 
@@ -15,41 +15,42 @@ use futures_util::future::try_join;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::aws::arn::{RecoveryPointArn, RestoreJobId, VolumeId};
-use crate::aws::backup::{Job, RestoreRequest, StartAnswer};
-use crate::aws::ec2::{Instance, RecoveredVolume};
+use crate::aws::arn::{Arn, RecoveryPointArn, RestoreJobId, VolumeId};
+use crate::aws::backup::{RestoreJob, RestoreRequest, StartAnswer};
+use crate::aws::ec2::{Instance, Volume};
 use crate::error::{Error, Fault};
 use crate::event::date;
-use crate::integrate::run::{NoInstance, find_instance};
-use crate::integrate::volume;
+use crate::integrate::refusal::Refusal;
+use crate::integrate::run_target::find_instance;
+use crate::integrate::target::{Reference, Target, TargetRefusal};
+use crate::integrate::volume::refusal::VolumeRefusal;
 use crate::outcome::Outcome;
 use crate::plan::item::Item;
 use crate::plan::recovery_plan::digest;
 use crate::plan::request::{Mode, is_hash};
 use crate::plan::resource_type::{Support, rules};
 use crate::plan::restore_metadata::MetadataFacts;
-use crate::ports::{StartingPorts, VOLUMES_AT_ONCE};
+use crate::ports::{Objects, RecoveryPoints, RestoreJobs, StartingPorts, VOLUMES_AT_ONCE, Volumes};
 use crate::report::request::is_execution_name;
 use crate::text::{code, shown};
 
-/// How many restore jobs one item may have in one execution: each after the one before has failed.
+/// The most restore jobs of one item in one execution. Each follows a failed one.
 const ATTEMPTS: u32 = 10;
 
-/// What the owner chose for restores.
+/// The settings for restores.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Means {
+pub struct RestoreConfig {
     /// Name of the backup vault in this Region.
     pub vault: String,
     /// ARN of the role that AWS Backup restores with.
     pub role: String,
-    /// ARN of the role that it restores with in drills, and in nothing else.
+    /// ARN of the role that it restores with in drills, and only in drills.
     pub drill_role: String,
-    /// ARN of this Region's key that restored volumes are encrypted with.
+    /// ARN of the KMS key of this Region for restored volumes. `None`: the key of the recovery point.
     pub key: Option<String>,
 }
 
-/// What an input must look like.
-const REMEDY: &str = "Pass {\"planHash\": \"…\", \"mode\": \"recover\" or \"drill\", \"item\": {…}, \"execution\": {\"name\": \"…\", \"startedAt\": \"…\"}} with an item of a plan as recovery-planner makes it, and the name and start (RFC 3339) of the execution that the restore belongs to.";
+const REMEDY: &str = "Pass {\"planHash\": \"…\", \"mode\": \"recover\" or \"drill\", \"item\": {…}, \"execution\": {\"name\": \"…\", \"startedAt\": \"…\"}} with an item of a plan of recovery-planner, and the name and start (RFC 3339) of the execution that the restore belongs to.";
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -67,14 +68,14 @@ struct InputExecution {
     started_at: String,
 }
 
-/// Starts the restore that `payload` names, or says why it must not begin.
+/// Starts the restore in `payload`, or refuses it.
 ///
 /// # Errors
-/// [`Error::Retryable`] when the target is not there yet, or a call failed that may succeed later;
-/// [`Error::Permanent`] for input that cannot be read or a call that failed for good.
+/// [`Error::Retryable`] if the target does not exist yet, or a failed call may succeed later;
+/// [`Error::Permanent`] for invalid input or a call that failed for good.
 pub async fn handle(
     ports: &impl StartingPorts,
-    means: &Means,
+    config: &RestoreConfig,
     payload: &Value,
 ) -> Result<Outcome, Error> {
     let Start {
@@ -124,25 +125,29 @@ pub async fn handle(
         }
     }
     let (instance, stored) = try_join(
-        find_instance(ports, &target),
-        ports.restore_metadata(&means.vault, &point),
+        find_instance(ports, Reference::from(&target)),
+        ports
+            .recovery_points()
+            .restore_metadata(&config.vault, &point),
     )
     .await?;
     let instance = match instance {
-        Ok(instance) => instance,
-        Err(NoInstance::Refused(refusal)) => return refused(StartRefusal::Target(refusal)),
-        Err(NoInstance::Untagged) => return refused(StartRefusal::Untagged),
+        Target::Found(instance) => instance,
+        Target::Refused(refusal) => {
+            return refused(StartRefusal::Target(VolumeRefusal::Target(refusal)));
+        }
+        Target::Untagged => return refused(StartRefusal::Untagged),
     };
-    if matches!(instance.state.as_str(), "shutting-down" | "terminated") {
-        return refused(StartRefusal::Target(volume::Refusal::InstanceGone {
+    if instance.state.is_ending() {
+        return refused(StartRefusal::Target(VolumeRefusal::InstanceGone {
             instance: instance.id,
             state: instance.state,
         }));
     }
     let Some(stored) = stored else {
         return refused(StartRefusal::PointGone(format!(
-            "it is not in the vault {}",
-            means.vault
+            "the vault {} does not contain it",
+            config.vault
         )));
     };
     let mut request = RestoreRequest {
@@ -151,20 +156,20 @@ pub async fn handle(
         metadata: metadata(MetadataFacts {
             zone: &instance.zone,
             stored: &stored,
-            key: means.key.as_deref(),
+            key: config.key.as_deref(),
         }),
         role: match mode {
-            Mode::Recover => means.role.clone(),
-            Mode::Drill => means.drill_role.clone(),
+            Mode::Recover => config.role.clone(),
+            Mode::Drill => config.drill_role.clone(),
         },
         token: String::new(),
-        // The owner's tags on a drill's resource would say that it is the workload's.
+        // With the workload's tags, a drill's resource would belong to the workload.
         copy_tags: rules.copies_tags && *mode == Mode::Recover,
     };
     let since = match mode {
-        // Another recovery may have restored it, at any time since the recovery point was made.
+        // Another recovery may have restored it at any time since the recovery point was created.
         Mode::Recover => item.created_at,
-        // Each drill restores anew.
+        // A drill does not use the restores of others.
         Mode::Drill => execution.started_at,
     };
     for attempt in failed..ATTEMPTS {
@@ -172,7 +177,7 @@ pub async fn handle(
             Some(id) => id,
             None => {
                 request.token = execution.token(item, attempt);
-                match ports.start_restore(&request).await? {
+                match ports.restore_jobs().start(&request).await? {
                     StartAnswer::Started(id) => id,
                     StartAnswer::PointGone(fault) => {
                         return refused(StartRefusal::PointGone(fault.message().to_owned()));
@@ -184,11 +189,14 @@ pub async fn handle(
             }
         };
         let key = execution.record_key(item, attempt);
-        ports.store(&key, record(&id, plan_hash, item)).await?;
+        ports
+            .objects()
+            .put(&key, record(&id, plan_hash, item))
+            .await?;
         // Another run may have been first.
         let id = recorded(ports, &key).await?.unwrap_or(id);
-        // A token can answer with the job of a run that died before it recorded it, which may have
-        // failed since.
+        // The token may return the job of a run that crashed before it recorded the job. That job may have failed
+        // by now.
         match fate(ports, &id).await? {
             Fate::Alive => {
                 return started(&id)
@@ -204,7 +212,6 @@ fn wrong(member: &str, what: String) -> Error {
     Error::Permanent(Fault::new("parse input", member, what, REMEDY))
 }
 
-/// What is asked for.
 struct Start {
     plan_hash: String,
     mode: Mode,
@@ -281,8 +288,8 @@ impl Execution {
     }
 }
 
-/// What identifies an item of a plan. Not the plan: where it is made again because something else has
-/// changed, what is restored stays restored.
+/// What identifies an item. The plan does not: if it is made again because something else has changed, an item
+/// that is restored stays restored.
 fn identity(item: &Item) -> [&str; 4] {
     [
         &item.resource_arn,
@@ -292,7 +299,7 @@ fn identity(item: &Item) -> [&str; 4] {
     ]
 }
 
-/// What is recorded of a restore job. Only its id is read again; the rest is for people.
+/// The record of a restore job. Only its id is read again. The rest is for operators.
 fn record(id: &RestoreJobId, plan_hash: &str, item: &Item) -> String {
     json!({
         "restoreJobId": id.as_str(),
@@ -305,14 +312,14 @@ fn record(id: &RestoreJobId, plan_hash: &str, item: &Item) -> String {
     .to_string()
 }
 
-/// The restore job that is recorded there.
+/// The restore job in the record under `key`.
 async fn recorded(ports: &impl StartingPorts, key: &str) -> Result<Option<RestoreJobId>, Error> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Record {
         restore_job_id: String,
     }
-    let Some(text) = ports.stored(key).await? else {
+    let Some(text) = ports.objects().get(key).await? else {
         return Ok(None);
     };
     match serde_json::from_str::<Record>(&text) {
@@ -329,23 +336,23 @@ async fn recorded(ports: &impl StartingPorts, key: &str) -> Result<Option<Restor
     }
 }
 
-/// What became of a restore job.
+/// The state of a restore job.
 enum Fate {
-    /// It is under way or completed.
+    /// It is running or completed.
     Alive,
     /// It failed, with this message.
     Failed(String),
 }
 
 async fn fate(ports: &impl StartingPorts, id: &RestoreJobId) -> Result<Fate, Error> {
-    let job = ports.restore_job(id).await?;
+    let job = ports.restore_jobs().describe(id).await?;
     Ok(match job.status.as_deref() {
         Some("FAILED" | "ABORTED") => Fate::Failed(job.status_message.unwrap_or_default()),
         _ => Fate::Alive,
     })
 }
 
-/// A restore job that makes this restore unnecessary, among those created at `since` or later.
+/// A restore job that can be used instead of a new one, among those created at `since` or later.
 async fn listed(
     ports: &impl StartingPorts,
     request: &RestoreRequest,
@@ -355,10 +362,13 @@ async fn listed(
     let mut jobs = Vec::new();
     let mut next: Option<String> = None;
     loop {
-        let page = ports.jobs_since(since, next.as_deref()).await?;
+        let page = ports
+            .restore_jobs()
+            .list(None, since, next.as_deref())
+            .await?;
         jobs.extend(page.listed.into_iter().filter(|job| {
-            job.recovery_point.as_deref() == Some(request.point.as_str())
-                && job.role.as_deref() == Some(&request.role)
+            job.recovery_point.as_ref() == Some(&request.point)
+                && job.iam_role.as_ref().map(Arn::as_str) == Some(&request.role)
                 && !job.restore_test
                 && !job.has_failed()
         }));
@@ -367,19 +377,19 @@ async fn listed(
             break;
         }
     }
-    let ids: Vec<VolumeId> = jobs.iter().filter_map(Job::volume).collect();
+    let ids: Vec<VolumeId> = jobs.iter().filter_map(RestoreJob::created_volume).collect();
     let mut volumes = Vec::new();
     for some in ids.chunks(VOLUMES_AT_ONCE) {
-        volumes.extend(ports.recovered_volumes(some).await?);
+        volumes.extend(ports.volumes().list(some).await?);
     }
     Ok(best(&jobs, &volumes, instance))
 }
 
-/// The job whose volume serves as the restored one: it is attached to the instance, or can be, or is
-/// about to be made. Not one whose volume is gone, in another zone or attached elsewhere.
-fn best(jobs: &[Job], volumes: &[RecoveredVolume], instance: &Instance) -> Option<RestoreJobId> {
-    let serves = |job: &&Job| -> Option<(bool, bool, Option<DateTime<Utc>>, RestoreJobId)> {
-        let attached = match job.volume() {
+/// The best job that can be used: its volume is attached to the instance, or can be attached, or does not exist
+/// yet. A job whose volume was deleted, is in another zone or is attached elsewhere cannot be used.
+fn best(jobs: &[RestoreJob], volumes: &[Volume], instance: &Instance) -> Option<RestoreJobId> {
+    let serves = |job: &&RestoreJob| -> Option<(bool, bool, Option<DateTime<Utc>>, RestoreJobId)> {
+        let attached = match job.created_volume() {
             None => false,
             Some(id) => {
                 let volume = volumes.iter().find(|volume| volume.id == id)?;
@@ -387,11 +397,7 @@ fn best(jobs: &[Job], volumes: &[RecoveredVolume], instance: &Instance) -> Optio
                     .attachments
                     .iter()
                     .any(|attachment| attachment.instance != instance.id);
-                let other_zone = volume
-                    .zone
-                    .as_ref()
-                    .is_some_and(|zone| *zone != instance.zone);
-                if elsewhere || other_zone {
+                if elsewhere || volume.zone != instance.zone {
                     return None;
                 }
                 !volume.attachments.is_empty()
@@ -405,7 +411,7 @@ fn best(jobs: &[Job], volumes: &[RecoveredVolume], instance: &Instance) -> Optio
         .map(|(_, _, _, id)| id)
 }
 
-/// Whether a drill can have this name, which becomes the value of a tag.
+/// Whether this is a valid name of a drill. It becomes the value of a tag.
 fn is_drill_name(name: &str) -> bool {
     (1..=80).contains(&name.len())
         && name
@@ -413,20 +419,19 @@ fn is_drill_name(name: &str) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
 }
 
-/// Why a planned restore must not begin.
+/// Why a planned restore is not started.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum StartRefusal {
-    /// The type is not restored yet.
     TypeNotRestored(String),
-    /// The target is nothing to restore for.
-    Target(volume::Refusal),
-    /// Only CloudFormation's own tags name a target, and they lead to no instance.
+    /// The target cannot be used.
+    Target(VolumeRefusal),
+    /// Only CloudFormation's own tags name a target, and it is not an instance.
     Untagged,
-    /// The recovery point is not there any more.
+    /// The recovery point does not exist any more.
     PointGone(String),
-    /// AWS Backup does not restore this recovery point so.
+    /// AWS Backup rejected the request.
     Rejected(String),
-    /// Each job of this item failed; the last one's words.
+    /// Each restore job of this item failed. The message is that of the last one.
     KeepsFailing(String),
 }
 
@@ -444,25 +449,25 @@ impl StartRefusal {
 
     fn remedy(&self) -> String {
         match self {
-            StartRefusal::TypeNotRestored(_) => "Restore it by hand in AWS Backup.".to_owned(),
+            StartRefusal::TypeNotRestored(_) => "Restore it yourself in AWS Backup.".to_owned(),
             StartRefusal::Target(refusal) => match refusal {
-                volume::Refusal::TargetType { logical_id, .. } => format!(
-                    "Point the tag recovery:logical-id at an AWS::EC2::Instance or an AWS::AutoScaling::AutoScalingGroup instead of {logical_id}; restore by hand now."
+                VolumeRefusal::Target(TargetRefusal::Type { logical_id, .. }) => format!(
+                    "Restore it yourself in AWS Backup. For later recoveries, set the tag recovery:logical-id to an AWS::EC2::Instance or an AWS::AutoScaling::AutoScalingGroup instead of {logical_id}."
                 ),
-                volume::Refusal::SeveralInstances { group, .. } => format!(
-                    "Set the capacity of {group} to 1, then start this restore again, or restore by hand into the right zone."
+                VolumeRefusal::Target(TargetRefusal::SeveralInstances { group, .. }) => format!(
+                    "Set the capacity of {group} to 1, then redrive the execution. Or restore it yourself into the right Availability Zone."
                 ),
-                _ => "Bring the target back by its stack, then start this restore again.".to_owned(),
+                _ => "Update the stack so that the target exists again, then redrive the execution.".to_owned(),
             },
             StartRefusal::Untagged => {
-                "Add the tags recovery:stack and recovery:logical-id to the recovery point and plan again.".to_owned()
+                "Add the tags recovery:stack and recovery:logical-id to the recovery point. Then plan again.".to_owned()
             }
-            StartRefusal::PointGone(_) => "Plan again: another recovery point may take its place.".to_owned(),
+            StartRefusal::PointGone(_) => "Plan again: the plan then uses another recovery point, if one exists.".to_owned(),
             StartRefusal::Rejected(_) => {
-                "Mend what AWS Backup complains of (often the role, the key or a quota), then start this restore again; or restore by hand.".to_owned()
+                "Fix the cause that AWS Backup names (often the role, the KMS key or a quota), then redrive the execution. Or restore it yourself.".to_owned()
             }
             StartRefusal::KeepsFailing(_) => {
-                "Mend what AWS Backup complains of (often the role, the key or a quota), then start a recovery under another name, or restore by hand: this execution does not restore it again.".to_owned()
+                "Fix the cause that AWS Backup names (often the role, the KMS key or a quota). This execution does not restore the item again: start a recovery with another name, or restore it yourself.".to_owned()
             }
         }
     }
@@ -477,17 +482,17 @@ impl fmt::Display for StartRefusal {
             StartRefusal::Target(refusal) => refusal.fmt(f),
             StartRefusal::Untagged => write!(
                 f,
-                "the owner named no target, and CloudFormation's own tags lead to no instance"
+                "it has no tag that names its target, and CloudFormation's own tags do not name an instance"
             ),
             StartRefusal::PointGone(message) => {
-                write!(f, "the recovery point is not there: {}", code(message))
+                write!(f, "the recovery point does not exist: {}", code(message))
             }
             StartRefusal::Rejected(message) => {
-                write!(f, "AWS Backup does not restore it: {}", code(message))
+                write!(f, "AWS Backup rejected the restore: {}", code(message))
             }
             StartRefusal::KeepsFailing(message) => write!(
                 f,
-                "{ATTEMPTS} restore jobs of it failed; the last one: {}",
+                "{ATTEMPTS} restore jobs failed. The last one: {}",
                 code(message)
             ),
         }

@@ -1,72 +1,74 @@
-//! Whether a restore test made what the recovery point promises: looks, decides ([`check`]), tells
-//! people where it did not, and reports the result to AWS Backup.
+//! Validates a restore test: compares the restored volume with its recovery point ([`check`]), notifies
+//! operators if they differ, and reports the result to AWS Backup.
 //!
-//! What lies in the volume is not read: that takes an instance. A result cannot be changed once it is
-//! reported, so nothing is reported that was not seen, and people are told before it is.
+//! The data in the volume is not read, because that needs an instance. A reported result cannot be changed, so
+//! it is reported only after the check, and after the notification.
 //! <https://docs.aws.amazon.com/aws-backup/latest/devguide/restore-testing-validation.html>
 
 use std::time::Duration;
 
 use futures_util::future::try_join;
 
-use crate::aws::arn::{Here, OpsItemId, RecoveryPointArn, RestoreJobId, VolumeId};
+use crate::aws::arn::{OpsItemId, RecoveryPointArn, RestoreJobId, Scope, VolumeId};
 use crate::aws::backup::{EBS, Report, RestoreJob};
-use crate::aws::ec2::{Snapshot, TestVolume};
+use crate::aws::ec2::{Snapshot, Volume, VolumeState};
 use crate::error::{Error, Fault};
+use crate::explanation::Explanation;
 use crate::notification::Notification;
-use crate::ops_item::run::find_or_create;
-use crate::ops_item::{ItemKey, NOT_CREATED, NewOpsItem, OpsItemChange, Severity, unless_at_quota};
+use crate::ops_item::run::{find_or_create, notify_and_record};
+use crate::ops_item::{ItemKey, NOTIFIED, NewOpsItem, Severity, item_named, unless_at_quota};
 use crate::outcome::Outcome;
-use crate::ports::{Clock, ValidationPorts};
+use crate::ports::{Clock, RestoreTests, Snapshots, ValidationPorts, Volumes};
 use crate::text::{code, one_line, shown};
-use crate::track::run::restore_item;
+use crate::track::run::{restore_facts, restore_item};
 
-/// Operational data: what was wrong, word for word, once people have been told of it.
-const NOTIFIED: &str = "recovery:notified";
-
-/// Looks for a volume that does not show before it counts as missing: EC2 is eventually consistent.
-const LOOKS: usize = 5;
-/// Left of a run's time for writing down what was found: a call may take 20 s with all its attempts.
+/// Checks after which a volume that EC2 does not show counts as missing: EC2 is eventually consistent.
+const CHECKS: usize = 5;
+/// Time that a run keeps for recording the result: a call may take 20 s with all its attempts.
 const RESERVE: Duration = Duration::from_secs(60);
-/// Pause between two looks.
+/// Pause between two checks.
 const PAUSE: Duration = Duration::from_secs(3);
 
-/// What a look at volume and snapshot tells.
+/// The result of a check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// The volume is as the recovery point promises.
     Successful,
-    /// It is not, and in what.
+    /// The differences between the volume and its recovery point.
     Failed(Vec<String>),
-    /// It is being made still.
+    /// The volume is still being created.
     NotYet,
+    /// EC2 does not say how large the volume is, or whether it is encrypted.
+    Unknown,
 }
 
-/// Holds the volume against the snapshot that it should be of.
-pub fn check(volume: &TestVolume, snapshot: &Snapshot) -> Verdict {
-    if volume.state == "creating" {
+/// Compares the volume with the snapshot of the recovery point.
+pub fn check(volume: &Volume, snapshot: &Snapshot) -> Verdict {
+    if volume.state == VolumeState::Creating {
         return Verdict::NotYet;
     }
+    let (Some(size), Some(encrypted)) = (volume.size, volume.encrypted) else {
+        return Verdict::Unknown;
+    };
     let mut wrong = Vec::new();
-    if volume.state != "available" {
+    if volume.state != VolumeState::Available {
         wrong.push(format!("its state is {}, not available", volume.state));
     }
     match &volume.snapshot {
         Some(of) if *of == snapshot.id => {}
-        Some(of) => wrong.push(format!("it was made of {of}, not of {}", snapshot.id)),
-        None => wrong.push(format!(
-            "it was made of no snapshot, not of {}",
+        Some(of) => wrong.push(format!(
+            "it was created from {of}, not from {}",
             snapshot.id
         )),
+        None => wrong.push(format!("it was not created from {}", snapshot.id)),
     }
-    if volume.size < snapshot.size {
+    if size < snapshot.size {
         wrong.push(format!(
-            "it has {} GiB, and the recovery point {}",
-            volume.size, snapshot.size
+            "its size is {} GiB, the size of the recovery point {} GiB",
+            size, snapshot.size
         ));
     }
-    if snapshot.encrypted && !volume.encrypted {
-        wrong.push("it is not encrypted, and the recovery point is".to_owned());
+    if snapshot.encrypted && !encrypted {
+        wrong.push("it is not encrypted, but the recovery point is".to_owned());
     }
     if wrong.is_empty() {
         Verdict::Successful
@@ -75,31 +77,23 @@ pub fn check(volume: &TestVolume, snapshot: &Snapshot) -> Verdict {
     }
 }
 
-/// Validates what `job` restored, if a restore test started it. The job may be known from an event
-/// only, or by its id.
+/// Validates the restored resource of `job`, if a restore test started the job. The job may be known from an
+/// event, or by its id only.
 ///
 /// # Errors
-/// [`Error::Retryable`] while the volume is being made, or when a call failed that may succeed
-/// later; [`Error::Permanent`] when a call failed for good. A restore that failed its test is no
-/// error: people have been told.
+/// [`Error::Retryable`] while the volume is being created, or if a failed call may succeed later;
+/// [`Error::Permanent`] if a call failed for good. A failed restore test is not an error: operators are
+/// notified.
 pub async fn validate(
     ports: &impl ValidationPorts,
     clock: &impl Clock,
-    here: &Here,
+    scope: &Scope,
     job: RestoreJob,
 ) -> Result<Outcome, Error> {
-    let test = ports.restore_test(&job.id).await?;
-    if job.is_completed() && matches!(test.job.status.as_deref(), Some("PENDING" | "RUNNING")) {
-        return Err(Error::Retryable(Fault::new(
-            "backup:DescribeRestoreJob",
-            job.id.as_str(),
-            "the job is completed by its event, but not yet by this answer",
-            "Nothing to do yet: this restore test is looked at again.",
-        )));
-    }
+    let test = ports.restore_tests().describe(&job.id).await?;
     let known = test.result().map(str::to_owned);
     let deleted = test.deletion.is_some();
-    let job = job.settled_by(test.job);
+    let job = job.completed_from(test.job)?;
     if !job.restore_test {
         return Ok(Outcome::ignored("no-restore-test"));
     }
@@ -113,25 +107,25 @@ pub async fn validate(
         return Ok(Outcome::ignored("deleted").with("restoreJobId", job.id.as_str()));
     }
     let Some((volume_id, snapshot_id)) = volume_and_snapshot(&job) else {
-        // No result is better than one without a look: AWS Backup shows the test as not validated.
+        // Without a check, no result is reported: AWS Backup shows the test as not validated.
         return Ok(Outcome::ignored("resource-type").with("restoreJobId", job.id.as_str()));
     };
-    let report = match look(ports, clock, &volume_id, snapshot_id).await? {
+    let report = match compare(ports, clock, &volume_id, snapshot_id).await? {
         Found::NoSnapshot => {
             return Ok(Outcome::ignored("recovery-point-gone")
                 .with("restoreJobId", job.id.as_str())
                 .with("volumeId", volume_id.as_str()));
         }
-        Found::AsPromised => Report {
+        Found::Equal => Report {
             successful: true,
             message: format!(
-                "{volume_id} is available, made of {snapshot_id}, of its size and encrypted if it is. What lies in it was not read."
+                "{volume_id} is available. It was created from {snapshot_id}, and its size and encryption match. Its data was not read."
             ),
         },
-        Found::Wrong(wrong) => Report {
+        Found::Different(wrong) => Report {
             successful: false,
             message: format!(
-                "{volume_id} is not as its recovery point: {}.",
+                "{volume_id} differs from its recovery point: {}.",
                 wrong.join("; ")
             ),
         },
@@ -139,17 +133,17 @@ pub async fn validate(
     let item = if report.successful {
         None
     } else {
-        Some(tell(ports, here, &job, &report.message).await?)
+        Some(record_and_notify(ports, scope, &job, &report.message).await?)
     };
     let status = if report.successful {
         "SUCCESSFUL"
     } else {
         "FAILED"
     };
-    let outcome = match ports.report(&job.id, &report).await {
+    let outcome = match ports.restore_tests().put_result(&job.id, &report).await {
         Ok(()) => validated(Outcome::validated(), &job.id, status),
-        // Another run may have been first, or an answer was lost.
-        Err(error) => match ports.restore_test(&job.id).await?.result() {
+        // Another run may have reported first, or an answer was lost.
+        Err(error) => match ports.restore_tests().describe(&job.id).await?.result() {
             Some(known) => validated(Outcome::already_validated(), &job.id, known),
             None => return Err(error),
         },
@@ -167,8 +161,7 @@ fn validated(outcome: Outcome, job: &RestoreJobId, status: &str) -> Outcome {
         .with("validation", status)
 }
 
-/// The volume that the job made and the snapshot it was to be made of, where it is about an EBS
-/// volume.
+/// The restored volume and the snapshot of its recovery point, if the job restored an EBS volume.
 fn volume_and_snapshot(job: &RestoreJob) -> Option<(VolumeId, &str)> {
     if job.resource_type.as_deref().is_some_and(|kind| kind != EBS) {
         return None;
@@ -187,14 +180,14 @@ fn volume_and_snapshot(job: &RestoreJob) -> Option<(VolumeId, &str)> {
 }
 
 enum Found {
-    AsPromised,
-    Wrong(Vec<String>),
-    /// The recovery point has expired meanwhile: there is nothing to compare with.
+    Equal,
+    Different(Vec<String>),
+    /// The recovery point has expired: there is nothing to compare with.
     NoSnapshot,
 }
 
-/// Looks until there is something to say.
-async fn look(
+/// Checks until there is a result.
+async fn compare(
     ports: &impl ValidationPorts,
     clock: &impl Clock,
     volume_id: &VolumeId,
@@ -202,23 +195,28 @@ async fn look(
 ) -> Result<Found, Error> {
     let mut unseen = 0;
     loop {
-        let (volume, snapshot) =
-            try_join(ports.test_volume(volume_id), ports.snapshot(snapshot_id)).await?;
+        let (volumes, snapshot) = try_join(
+            // By a list, which leaves out a volume that EC2 does not know.
+            ports.volumes().list(std::slice::from_ref(volume_id)),
+            ports.snapshots().describe(snapshot_id),
+        )
+        .await?;
         let Some(snapshot) = snapshot else {
             return Ok(Found::NoSnapshot);
         };
-        let waiting_for = match volume.map(|volume| check(&volume, &snapshot)) {
-            Some(Verdict::Successful) => return Ok(Found::AsPromised),
-            Some(Verdict::Failed(wrong)) => return Ok(Found::Wrong(wrong)),
-            Some(Verdict::NotYet) => "it is being made still",
+        let waiting_for = match volumes.first().map(|volume| check(volume, &snapshot)) {
+            Some(Verdict::Successful) => return Ok(Found::Equal),
+            Some(Verdict::Failed(wrong)) => return Ok(Found::Different(wrong)),
+            Some(Verdict::NotYet) => "it is still being created",
+            Some(Verdict::Unknown) => "EC2 does not return its size or whether it is encrypted",
             None => {
                 unseen += 1;
-                if unseen == LOOKS {
-                    return Ok(Found::Wrong(vec![
-                        "AWS Backup made it, and EC2 does not know it".to_owned(),
+                if unseen == CHECKS {
+                    return Ok(Found::Different(vec![
+                        "AWS Backup restored it, but it does not exist in EC2".to_owned(),
                     ]));
                 }
-                "EC2 does not show it"
+                "EC2 does not show it yet"
             }
         };
         if clock.remaining() < RESERVE {
@@ -226,90 +224,80 @@ async fn look(
                 "ec2:DescribeVolumes",
                 volume_id.as_str(),
                 waiting_for,
-                "Nothing to do yet: this restore test is looked at again.",
+                CHECKED_AGAIN,
             )));
         }
         clock.sleep(PAUSE).await;
     }
 }
 
-/// Writes down what was wrong and tells people, once. Where it cannot be written down, they are told
-/// all the same. `None` where OpsCenter's quota lets no item be created.
-async fn tell(
+/// Creates the OpsItem and notifies operators once. If the item cannot be created, they are still notified.
+/// Returns `None` if OpsCenter's quota is used up.
+async fn record_and_notify(
     ports: &impl ValidationPorts,
-    here: &Here,
+    scope: &Scope,
     job: &RestoreJob,
     wrong: &str,
 ) -> Result<Option<OpsItemId>, Error> {
-    let written = unless_at_quota(find_or_create(ports, &failed_item(job, wrong)).await);
+    let written =
+        unless_at_quota(find_or_create(ports.ops_items(), &failed_item(job, wrong)).await);
     if let Ok(Some(item)) = &written
         && item.data.contains_key(NOTIFIED)
     {
         return Ok(Some(item.id.clone()));
     }
-    let told = ports
-        .notify(&Notification {
-            subject: TITLE.to_owned(),
-            pointer: format!("Restore job {}.", shown(job.id.as_str())),
-            message: format!(
-                "A recovery point was restored for a test, and what came of it is not as it should be. \
-                 On the day it would not be either.\n\n\
-                 What: {wrong}\nWhat to do: {WHAT_TO_DO}\n\n\
-                 Where: account {account}, Region {region}\nRestore job: {id}\nRecovery point: {point}\nOpsItem: {item}\n",
-                wrong = one_line(wrong),
-                account = here.account,
-                region = here.region,
+    let item = written.map(|item| item.map(|item| item.id));
+    let notification = Notification {
+        subject: TITLE.to_owned(),
+        pointer: format!("Restore job {}.", shown(job.id.as_str())),
+        message: Explanation {
+            happened: format!(
+                "A restore test restored a recovery point. The result differs from the recovery point, and a recovery would have the same result.\n\
+                 - Restore job: {id}\n- Recovery point: {point}\n- Account: {account}\n- Region: {region}\n- OpsItem: {item}",
+                account = scope.account,
+                region = scope.region,
                 id = shown(job.id.as_str()),
                 point = job
                     .recovery_point
                     .as_ref()
                     .map_or("(not named)".to_owned(), |point| shown(point.as_str())),
-                item = match &written {
-                    Ok(Some(item)) => item.id.as_str(),
-                    Ok(None) => NOT_CREATED,
-                    Err(_) => "could not be written",
-                },
+                item = item_named(&item),
             ),
-            attributes: vec![("kind", "restore-test-failed".to_owned())],
-        })
-        .await;
-    let written = written?;
-    told?;
-    let Some(item) = written.map(|item| item.id) else {
-        return Ok(None);
+            why: one_line(wrong),
+            done: DONE.to_owned(),
+            action: ACTION.to_owned(),
+        }
+        .plain(TITLE),
+        attributes: vec![("kind", "restore-test-failed".to_owned())],
     };
-    let mark = OpsItemChange {
-        data: [(NOTIFIED, wrong.to_owned())].into(),
-        ..OpsItemChange::default()
-    };
-    ports.update(&item, &mark).await?;
-    Ok(Some(item))
+    notify_and_record(ports, item, &notification, wrong).await
 }
 
-const TITLE: &str = "Restore test failed: what was restored is not as it should be";
-const WHAT_TO_DO: &str = "Restore the same recovery point by hand and look at the volume before AWS Backup deletes \
-     the test's. Look at the metadata of the restore testing selection, the restore role and its keys. Until a test succeeds, \
-     take the copies of this resource for unproven.";
+const TITLE: &str = "Restore test failed: the restored volume differs from its recovery point";
+const DONE: &str =
+    "The result FAILED is reported to AWS Backup. AWS Backup deletes the restored volume.";
+const ACTION: &str = "Check the metadata of the restore testing selection, the restore role and its KMS keys. \
+     Restore the same recovery point again and check that volume. Until a test succeeds, do not rely on the recovery points of this resource.";
+const CHECKED_AGAIN: &str = "No action needed. The restore test is checked again automatically.";
 
-/// The OpsItem of a restore that failed its test. The job itself has none: it completed.
+/// The OpsItem of a failed restore test. The restore job itself has none, because it completed.
 fn failed_item(job: &RestoreJob, wrong: &str) -> NewOpsItem {
-    let of_job = restore_item(job, false);
-    let facts = of_job
-        .description
-        .split_once("\n**What it means.**")
-        .map_or(of_job.description.as_str(), |(facts, _)| facts)
-        .trim_end();
     NewOpsItem {
         key: ItemKey::new("restore-test", job.id.as_str()),
         title: TITLE.to_owned(),
-        description: format!(
-            "{facts}\n\n**What is wrong.** {wrong}\n\n\
-             **What it means.** A recovery from this recovery point would end in the same.\n\n**What to do.** {WHAT_TO_DO}",
-            wrong = code(wrong),
-        ),
+        description: Explanation {
+            happened: format!(
+                "A recovery from this recovery point would have the same result. {}",
+                restore_facts(job)
+            ),
+            why: code(wrong),
+            done: DONE.to_owned(),
+            action: ACTION.to_owned(),
+        }
+        .markdown(),
         severity: Severity::High,
         category: "Recovery",
-        data: of_job.data,
+        data: restore_item(job, false).data,
     }
 }
 
@@ -317,11 +305,17 @@ fn failed_item(job: &RestoreJob, wrong: &str) -> NewOpsItem {
 mod tests {
     use super::*;
 
-    fn volume() -> TestVolume {
-        TestVolume {
-            state: "available".to_owned(),
-            size: 100,
-            encrypted: true,
+    fn volume() -> Volume {
+        Volume {
+            id: VolumeId::new("vol-1"),
+            state: "available".into(),
+            zone: "us-west-2a".to_owned(),
+            attachments: Vec::new(),
+            key: None,
+            restore_test: true,
+            owner: None,
+            size: Some(100),
+            encrypted: Some(true),
             snapshot: Some("snap-1".to_owned()),
         }
     }
@@ -335,17 +329,17 @@ mod tests {
     }
 
     #[test]
-    fn a_volume_is_held_against_its_recovery_point() {
-        let state = |state: &str| TestVolume {
-            state: state.to_owned(),
+    fn compares_a_volume_with_its_recovery_point() {
+        let state = |state: &str| Volume {
+            state: state.into(),
             ..volume()
         };
-        let cases: &[(&str, TestVolume, Snapshot, &[&str])] = &[
-            ("as promised", volume(), snapshot(), &[]),
+        let cases: &[(&str, Volume, Snapshot, &[&str])] = &[
+            ("valid", volume(), snapshot(), &[]),
             (
                 "larger",
-                TestVolume {
-                    size: 101,
+                Volume {
+                    size: Some(101),
                     ..volume()
                 },
                 snapshot(),
@@ -353,17 +347,17 @@ mod tests {
             ),
             (
                 "smaller",
-                TestVolume {
-                    size: 99,
+                Volume {
+                    size: Some(99),
                     ..volume()
                 },
                 snapshot(),
-                &["it has 99 GiB, and the recovery point 100"],
+                &["its size is 99 GiB, the size of the recovery point 100 GiB"],
             ),
             (
                 "neither is encrypted",
-                TestVolume {
-                    encrypted: false,
+                Volume {
+                    encrypted: Some(false),
                     ..volume()
                 },
                 Snapshot {
@@ -373,7 +367,7 @@ mod tests {
                 &[],
             ),
             (
-                "encrypted though the recovery point is not",
+                "encrypted, unlike the recovery point",
                 volume(),
                 Snapshot {
                     encrypted: false,
@@ -383,30 +377,30 @@ mod tests {
             ),
             (
                 "lost its encryption",
-                TestVolume {
-                    encrypted: false,
+                Volume {
+                    encrypted: Some(false),
                     ..volume()
                 },
                 snapshot(),
-                &["it is not encrypted, and the recovery point is"],
+                &["it is not encrypted, but the recovery point is"],
             ),
             (
                 "of another snapshot",
-                TestVolume {
+                Volume {
                     snapshot: Some("snap-2".to_owned()),
                     ..volume()
                 },
                 snapshot(),
-                &["it was made of snap-2, not of snap-1"],
+                &["it was created from snap-2, not from snap-1"],
             ),
             (
                 "empty",
-                TestVolume {
+                Volume {
                     snapshot: None,
                     ..volume()
                 },
                 snapshot(),
-                &["it was made of no snapshot, not of snap-1"],
+                &["it was not created from snap-1"],
             ),
             (
                 "broken",
@@ -428,18 +422,19 @@ mod tests {
             ),
             (
                 "everything wrong",
-                TestVolume {
-                    state: "error".to_owned(),
-                    size: 1,
-                    encrypted: false,
+                Volume {
+                    state: "error".into(),
+                    size: Some(1),
+                    encrypted: Some(false),
                     snapshot: None,
+                    ..volume()
                 },
                 snapshot(),
                 &[
                     "its state is error, not available",
-                    "it was made of no snapshot, not of snap-1",
-                    "it has 1 GiB, and the recovery point 100",
-                    "it is not encrypted, and the recovery point is",
+                    "it was not created from snap-1",
+                    "its size is 1 GiB, the size of the recovery point 100 GiB",
+                    "it is not encrypted, but the recovery point is",
                 ],
             ),
         ];
@@ -451,11 +446,24 @@ mod tests {
             };
             assert_eq!(check(volume, snapshot), expected, "{name}");
         }
-        // Nothing is said of one that is not there yet, whatever it looks like.
-        let making = TestVolume {
-            size: 0,
+        // No verdict while the volume is being created.
+        let creating = Volume {
+            size: Some(0),
             ..state("creating")
         };
-        assert_eq!(check(&making, &snapshot()), Verdict::NotYet);
+        assert_eq!(check(&creating, &snapshot()), Verdict::NotYet);
+        // A missing field gives no verdict.
+        for incomplete in [
+            Volume {
+                size: None,
+                ..volume()
+            },
+            Volume {
+                encrypted: None,
+                ..volume()
+            },
+        ] {
+            assert_eq!(check(&incomplete, &snapshot()), Verdict::Unknown);
+        }
     }
 }

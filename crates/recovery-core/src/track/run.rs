@@ -7,13 +7,14 @@ use crate::aws::backup::{EBS, RestoreJob};
 use crate::error::Error;
 use crate::event;
 use crate::event::{Event, backup};
+use crate::explanation::Explanation;
 use crate::ops_item::run::{add_resources, find_or_create};
 use crate::ops_item::{
     ItemKey, KIND, NewOpsItem, OpsItem, OpsItemChange, RESTORE, Severity, Status, unless_at_quota,
 };
 use crate::outcome::Outcome;
-use crate::ports::{Notifications, OpsItems};
-use crate::text::code;
+use crate::ports::{Notifications, OpsItems, TrackingPorts};
+use crate::text::{code, shown};
 
 /// Operational data: how the job ended.
 const STATE: &str = "recovery:state";
@@ -22,12 +23,12 @@ const JOB: &str = "recovery:job";
 /// Operational data: the type of the resource.
 const RESOURCE_TYPE: &str = "recovery:resource-type";
 
-/// Tracks the job that `event` is about. Restores with `drill_role` are those of drills.
+/// Creates or updates the OpsItem of the job in `event`. Restore jobs with `drill_role` belong to drills.
 ///
 /// # Errors
 /// [`Error::Permanent`] for an event that cannot be read, and those of the port.
 pub async fn track(
-    ports: &(impl OpsItems + Notifications + Sync),
+    ports: &impl TrackingPorts,
     drill_role: &str,
     event: &Event,
 ) -> Result<Outcome, Error> {
@@ -43,16 +44,16 @@ pub async fn track(
             if job.restore_test && state == End::Completed {
                 return Ok(Outcome::ignored("restore-test"));
             }
-            // An event that does not say its role is taken for that of a recovery.
+            // An event without a role counts as that of a recovery.
             let drill = job.is_of_drill(drill_role).unwrap_or(false);
             let new = restore_item(&job, drill);
-            // A restored volume is integrated, or refused and told of, all the same.
+            // A completed EBS restore needs no OpsItem: the integrator attaches the volume, or notifies operators.
             let needs_a_person = new.severity != Severity::Low
                 && !(state == End::Completed && job.resource_type.as_deref() == Some(EBS));
-            let Some(item) = found_or_told(ports, &new, needs_a_person).await? else {
+            let Some(item) = found_or_notified(ports, &new, needs_a_person).await? else {
                 return Ok(Outcome::untracked().with("restoreJobId", job.id.as_str()));
             };
-            add_resources(ports, &item, job.created_resource.as_slice()).await?;
+            add_resources(ports.ops_items(), &item, job.created_resource.as_slice()).await?;
             Ok(Outcome::tracked()
                 .with("restoreJobId", job.id.as_str())
                 .with("opsItemId", item.id.as_str()))
@@ -92,7 +93,7 @@ enum End {
     Expired,
 }
 
-/// How the job of this event ended, read from `member` of the detail; nothing while it goes on.
+/// How the job of this event ended, according to `member` of the detail; `None` while it runs.
 fn ended(event: &Event, member: &str) -> Option<End> {
     match event.detail.get(member)?.as_str()? {
         "COMPLETED" => Some(End::Completed),
@@ -104,38 +105,38 @@ fn ended(event: &Event, member: &str) -> Option<End> {
     }
 }
 
-/// The item, found or created. Where OpsCenter's quota lets none be created, operators are notified of
-/// what needs a person, and there is none.
-async fn found_or_told(
-    ports: &(impl OpsItems + Notifications + Sync),
+/// The item, found or created. `None` if OpsCenter's quota is used up: operators are then notified if a person
+/// must act.
+async fn found_or_notified(
+    ports: &impl TrackingPorts,
     new: &NewOpsItem,
     needs_a_person: bool,
 ) -> Result<Option<OpsItem>, Error> {
-    let item = unless_at_quota(find_or_create(ports, new).await)?;
+    let item = unless_at_quota(find_or_create(ports.ops_items(), new).await)?;
     if item.is_none() && needs_a_person {
-        ports.notify(&new.notification()).await?;
+        ports.notifications().publish(&new.notification()).await?;
     }
     Ok(item)
 }
 
 async fn track_report(
-    ports: &(impl OpsItems + Notifications + Sync),
+    ports: &impl TrackingPorts,
     new: NewOpsItem,
     id_name: &'static str,
     report: &backup::JobReport,
     end: End,
 ) -> Result<Outcome, Error> {
-    let Some(item) = found_or_told(ports, &new, new.severity != Severity::Low).await? else {
+    let Some(item) = found_or_notified(ports, &new, new.severity != Severity::Low).await? else {
         return Ok(Outcome::untracked().with(id_name, report.id.as_str()));
     };
-    add_resources(ports, &item, report.resource.as_slice()).await?;
+    add_resources(ports.ops_items(), &item, report.resource.as_slice()).await?;
     let outcome = if end == End::Completed {
         if item.status == Status::Open {
             let over = OpsItemChange {
                 status: Some(Status::Resolved),
                 ..OpsItemChange::default()
             };
-            ports.update(&item.id, &over).await?;
+            ports.ops_items().update(&item.id, &over).await?;
         }
         Outcome::resolved()
     } else {
@@ -146,73 +147,71 @@ async fn track_report(
         .with("opsItemId", item.id.as_str()))
 }
 
-/// The key of a restore job's OpsItem.
 pub fn restore_key(id: &RestoreJobId) -> ItemKey {
     ItemKey::new("restore-job", id.as_str())
 }
 
-/// The OpsItem of a restore job as it begins, before anything was done with what it restored.
+/// The OpsItem of a restore job before the restored resource is integrated.
 ///
-/// Everyone who may create it uses this, so that there is one, whoever comes first. That of a drill
-/// says so, and is nothing to get up for.
+/// Every function that may create it uses this, so that the item is the same. The item of a drill's restore
+/// says so, and has a lower severity.
 pub fn restore_item(job: &RestoreJob, drill: bool) -> NewOpsItem {
     let id = job.id.as_str();
     let status = job.status.as_deref().unwrap_or("UNKNOWN");
-    let kind = job.resource_type.as_deref().unwrap_or("unknown type");
-    let named = |arn: Option<&Arn>| arn.map_or("(not named)".to_owned(), |arn| code(arn.as_str()));
-    let facts = format!(
-        "Restore job {job} ({kind}) is {status}{test}.\n\n\
-         - Recovery point: {point}\n- Resource backed up: {source}\n- Resource made: {made}\n{message}\n",
-        job = code(id),
-        kind = code(kind),
-        status = code(status),
-        test = if job.restore_test {
-            ", started by a restore test"
-        } else {
-            ""
-        },
-        point = named(job.recovery_point.as_ref().map(|point| point.arn())),
-        source = named(job.source_resource.as_ref()),
-        made = named(job.created_resource.as_ref()),
-        message = said(job.status_message.as_deref()),
-    );
-    let (title, meaning, severity) = if drill {
-        of_drill(job, kind, status)
-    } else if job.is_completed() {
-        let next = if kind == EBS {
+    let kind = job.resource_type.as_deref().unwrap_or(UNKNOWN_TYPE);
+    let (done, action) = match (job.is_completed(), drill) {
+        (true, true) => (
+            "The drill attaches a volume to its own stack. This OpsItem is then resolved. Nothing is attached to the workload's own stack.".to_owned(),
+            "No action needed. If this OpsItem is still open after the drill, read the drill's report and resolve this OpsItem.".to_owned(),
+        ),
+        (true, false) if kind == EBS => (
+            "If the recovery point has the tags `recovery:stack` and `recovery:logical-id`, the volume is attached to that instance. This OpsItem is then resolved.".to_owned(),
             format!(
-                "**What it means.** The data is back, on a volume that nothing uses yet.\n\n\
-                 **What happens now.** If the recovery point carries the tags `recovery:stack` and `recovery:logical-id`, \
-                 the volume is attached to that instance and this item resolves itself.\n\n\
-                 **What to do.** If this is still open after 15 minutes: without those tags, attach the volume by hand. \
-                 Otherwise invoke the function restore-integrator with `{{\"restoreJobId\": \"{}\"}}`; its answer says what is missing.",
-                crate::text::shown(id).replace(['`', '"'], "'")
-            )
-        } else {
-            "**What it means.** The data is back, in a resource that nothing uses yet.\n\n\
-             **What to do.** There is no automatic integration for this type: point the workload at the resource, then resolve this item."
-                .to_owned()
-        };
-        (
-            format!("Restore of {kind} completed"),
-            next,
-            Severity::Medium,
-        )
-    } else {
-        (
-            format!("Restore of {kind} {}", status.to_lowercase()),
-            "**What it means.** This data is not back.\n\n\
-             **What to do.** Read the message above. Usual causes: the restore role may not use the key of the recovery point, \
-             restore metadata that does not fit this Region (zone, subnet, instance type), a quota. Lift the cause and start the restore again \
-             from the same recovery point; nothing was overwritten."
-                .to_owned(),
-            Severity::High,
-        )
+                "No action needed within 15 minutes. If this OpsItem is open for longer, invoke the function restore-integrator with `{{\"restoreJobId\": \"{}\"}}`. Its answer says what is missing. Without those tags, attach the volume yourself.",
+                shown(id).replace(['`', '"'], "'")
+            ),
+        ),
+        (true, false) => (
+            "Nothing: this resource type has no automatic integration.".to_owned(),
+            "Connect the workload to the restored resource. Then resolve this OpsItem.".to_owned(),
+        ),
+        (false, true) => (
+            "Nothing. The workload is not affected, but a recovery would probably fail in the same way.".to_owned(),
+            format!("{RESTORE_CAUSES} Fix the cause, and run the drill again."),
+        ),
+        (false, false) => (
+            "Nothing. This data is not restored. No resource was overwritten.".to_owned(),
+            format!("{RESTORE_CAUSES} Fix the cause. If a recovery is running, redrive its execution when it has ended. Otherwise restore the same recovery point again."),
+        ),
+    };
+    let severity = match (job.is_completed(), drill) {
+        (true, true) => Severity::Low,
+        (true, false) | (false, true) => Severity::Medium,
+        (false, false) => Severity::High,
+    };
+    let explanation = Explanation {
+        happened: restore_facts(job),
+        why: match (
+            message_of(job.status_message.as_deref()),
+            job.is_completed(),
+        ) {
+            (Some(message), _) => message,
+            (None, true) => {
+                "The restored resource is not in use until it is integrated.".to_owned()
+            }
+            (None, false) => NO_MESSAGE.to_owned(),
+        },
+        done,
+        action,
     };
     NewOpsItem {
         key: restore_key(&job.id),
-        title,
-        description: format!("{facts}\n{meaning}"),
+        title: format!(
+            "{}Restore job ({kind}) {}",
+            if drill { DRILL } else { "" },
+            status.to_lowercase()
+        ),
+        description: explanation.markdown(),
         severity,
         category: "Recovery",
         data: data(id, status, kind)
@@ -222,131 +221,131 @@ pub fn restore_item(job: &RestoreJob, drill: bool) -> NewOpsItem {
     }
 }
 
-/// What is at the head of the title of everything that is about a drill.
-pub(crate) const DRILL: &str = "Drill: ";
+/// The prefix of every title about a drill.
+pub(crate) const DRILL: &str = "[drill] ";
 
-/// Title, meaning and severity of the item of a drill's restore.
-fn of_drill(job: &RestoreJob, kind: &str, status: &str) -> (String, String, Severity) {
-    if job.is_completed() {
-        (
-            format!("{DRILL}Restore of {kind} completed"),
-            "**What it means.** A drill has restored this, beside the workload. No recovery is under way because of it, \
-             and it is never attached to the workload's own stack.\n\n\
-             **What to do.** Nothing: the drill attaches a volume to its own stack, and this item resolves itself then. \
-             If it is still open when the drill is over, read the drill's report, and resolve it."
-                .to_owned(),
-            Severity::Low,
-        )
-    } else {
-        (
-            format!("{DRILL}Restore of {kind} {}", status.to_lowercase()),
-            "**What it means.** A drill could not restore this. The workload itself is not touched, but a recovery would most likely fail in the same way.\n\n\
-             **What to do.** Read the message above. Usual causes: the role may not use the key of the recovery point, \
-             restore metadata that does not fit this Region (zone, subnet, instance type), a quota. Lift the cause before it is needed, and hold the drill again."
-                .to_owned(),
-            Severity::Medium,
-        )
-    }
+const UNKNOWN_TYPE: &str = "unknown type";
+const NO_MESSAGE: &str = "AWS Backup sent no message.";
+const RESTORE_CAUSES: &str = "Read the message. Common causes: the restore role may not use the KMS key of the recovery point; \
+     the restore metadata does not fit this Region (Availability Zone, subnet, instance type); a quota.";
+
+/// The status and the resources of a restore job, as Markdown.
+pub(crate) fn restore_facts(job: &RestoreJob) -> String {
+    let named = |arn: Option<&Arn>| arn.map_or("(not named)".to_owned(), |arn| code(arn.as_str()));
+    format!(
+        "Restore job {job} ({kind}) is {status}{test}.\n\n\
+         - Recovery point: {point}\n- Protected resource: {source}\n- Restored resource: {restored}",
+        kind = code(job.resource_type.as_deref().unwrap_or(UNKNOWN_TYPE)),
+        status = code(job.status.as_deref().unwrap_or("UNKNOWN")),
+        test = if job.restore_test {
+            ", started by a restore test"
+        } else {
+            ""
+        },
+        point = named(job.recovery_point.as_ref().map(|point| point.arn())),
+        source = named(job.source_resource.as_ref()),
+        restored = named(job.created_resource.as_ref()),
+        job = code(job.id.as_str()),
+    )
 }
 
 fn copy_item(report: &backup::JobReport, end: End) -> NewOpsItem {
-    let kind = report.resource_type.as_deref().unwrap_or("unknown type");
-    let state = report.state.as_deref().unwrap_or("UNKNOWN");
-    let (title, meaning, severity) = match end {
-        End::Completed => (
-            format!("Backup copy of {kind} completed"),
-            "**What it means.** The recovery Region can restore this resource as of this backup. Nothing to do.",
-            Severity::Low,
-        ),
-        _ => (
-            format!(
-                "Backup copy of {kind} {}: recovery would lose more data",
-                state.to_lowercase()
-            ),
-            "**What it means.** The newest copy of this resource in the recovery Region is not getting newer. \
-             If the primary Region fails now, everything since the last good copy is lost, and that grows until a copy succeeds.\n\n\
-             **What to do.** Read the message above. Usual causes: the destination vault's key or access policy, \
-             a copy that is still running for the same resource, a resource type that cannot be copied there. \
-             Lift the cause and start the copy again, or wait for the plan's next run and see that it succeeds.",
-            Severity::High,
-        ),
-    };
-    report_item("copy-job", "Copy job", report, title, meaning, severity)
+    job_item(
+        ("copy-job", "Copy job"),
+        report,
+        end,
+        "Only this OpsItem was created. A later copy does not resolve it, because each job has its own OpsItem.",
+        "Read the message. Common causes: the KMS key or the access policy of the destination vault; \
+         another copy of the same resource is still running; this resource type cannot be copied to this Region. \
+         Fix the cause. Start the copy again, or check that the next run of the backup plan succeeds. Then resolve this OpsItem.",
+    )
 }
 
 fn backup_item(report: &backup::JobReport, end: End) -> NewOpsItem {
-    let kind = report.resource_type.as_deref().unwrap_or("unknown type");
-    let state = report.state.as_deref().unwrap_or("UNKNOWN");
-    let (title, meaning, severity) = match end {
-        End::Completed => (
-            format!("Backup of {kind} completed"),
-            "**What it means.** There is a new recovery point. Nothing to do.",
-            Severity::Low,
-        ),
-        _ => (
-            format!(
-                "Backup of {kind} {}: recovery would lose more data",
-                state.to_lowercase()
-            ),
-            "**What it means.** There is no new recovery point of this resource, so nothing newer can be copied or restored. \
-             What a recovery would lose grows until a backup succeeds.\n\n\
-             **What to do.** Read the message above. Usual causes: the backup role's permissions, another backup of the same resource still running, \
-             a start window that ended before the job began. Lift the cause and start the backup again, or wait for the plan's next run and see that it succeeds.",
-            Severity::High,
-        ),
-    };
-    report_item("backup-job", "Backup job", report, title, meaning, severity)
+    job_item(
+        ("backup-job", "Backup job"),
+        report,
+        end,
+        "Only this OpsItem was created. A later backup does not resolve it, because each job has its own OpsItem.",
+        "Read the message. Common causes: the permissions of the backup role; another backup of the same resource is still running; \
+         the start window ended before the job started. \
+         Fix the cause. Start the backup again, or check that the next run of the backup plan succeeds. Then resolve this OpsItem.",
+    )
 }
 
-fn report_item(
-    key: &str,
-    name: &str,
+fn job_item(
+    (key, name): (&str, &str),
     report: &backup::JobReport,
-    title: String,
-    meaning: &str,
-    severity: Severity,
+    end: End,
+    done: &str,
+    action: &str,
 ) -> NewOpsItem {
-    let kind = report.resource_type.as_deref().unwrap_or("unknown type");
+    let kind = report.resource_type.as_deref().unwrap_or(UNKNOWN_TYPE);
     let state = report.state.as_deref().unwrap_or("UNKNOWN");
     let named = |text: Option<&str>| text.map_or("(not named)".to_owned(), code);
-    NewOpsItem {
-        key: ItemKey::new(key, &report.id),
-        title,
-        description: format!(
-            "{name} {id} ({kind}) is {state}.\n\n- Resource: {resource}\n- Vault: {vault}\n- Recovery point: {point}\n{message}\n\n{meaning}",
+    let title = format!("{name} ({kind}) {}", state.to_lowercase());
+    let message = message_of(report.message.as_deref());
+    let (title, severity, why, done, action) = match end {
+        End::Completed => (
+            title,
+            Severity::Low,
+            message.unwrap_or_else(|| "The job completed.".to_owned()),
+            "A recovery can use the new recovery point.",
+            "No action needed.",
+        ),
+        _ => (
+            format!("{title}: RPO at risk"),
+            Severity::High,
+            format!(
+                "{} The newest recovery point of this resource in the recovery Region gets older. If the primary Region fails now, all later data is lost.",
+                message.unwrap_or_else(|| NO_MESSAGE.to_owned())
+            ),
+            done,
+            action,
+        ),
+    };
+    let explanation = Explanation {
+        happened: format!(
+            "{name} {id} ({kind}) is {state}.\n\n- Protected resource: {resource}\n- Vault: {vault}\n- Recovery point: {point}",
             id = code(&report.id),
             kind = code(kind),
             state = code(state),
             resource = named(report.resource.as_ref().map(Arn::as_str)),
             vault = named(report.vault.as_deref()),
             point = named(report.recovery_point.as_ref().map(Arn::as_str)),
-            message = said(report.message.as_deref()),
         ),
+        why,
+        done: done.to_owned(),
+        action: action.to_owned(),
+    };
+    NewOpsItem {
+        key: ItemKey::new(key, &report.id),
+        title,
+        description: explanation.markdown(),
         severity,
         category: "Recovery",
         data: data(&report.id, state, kind),
     }
 }
 
-fn said(message: Option<&str>) -> String {
-    message.map_or(String::new(), |message| {
-        format!("- Message: {}", code(message))
-    })
+/// What AWS Backup says about a job.
+fn message_of(message: Option<&str>) -> Option<String> {
+    message.map(|message| format!("AWS Backup says: {}.", code(message)))
 }
 
 fn data(id: &str, state: &str, kind: &str) -> BTreeMap<&'static str, String> {
     [(JOB, id), (STATE, state), (RESOURCE_TYPE, kind)]
         .into_iter()
-        .map(|(key, value)| (key, crate::text::shown(value)))
+        .map(|(key, value)| (key, shown(value)))
         .collect()
 }
 
-/// Parses the payload and tracks the job it is about: what the function `opsitem-creator` does.
+/// Tracks the job of the event in the payload: the function `opsitem-creator`.
 ///
 /// # Errors
 /// As [`track`].
 pub async fn handle(
-    ports: &(impl OpsItems + Notifications + Sync),
+    ports: &impl TrackingPorts,
     drill_role: &str,
     payload: &serde_json::Value,
 ) -> Result<Outcome, Error> {

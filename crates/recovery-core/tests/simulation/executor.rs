@@ -1,7 +1,7 @@
-//! Virtual time and the tasks in it: one thread, no runtime, no clock but its own.
+//! Virtual time and its tasks: one thread, no async runtime, no real clock.
 //!
-//! Everything waits for a moment on the agenda, so the order of all that happens is the order of the
-//! moments, and those are drawn from the seed. Time passes only from one moment to the next.
+//! Every wait ends at a time on the agenda. The times are drawn from the seed, so the seed determines
+//! the order of all steps. The clock advances only to the next time on the agenda.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::pin::Pin;
@@ -24,7 +24,7 @@ enum Due<A> {
     Act(A),
 }
 
-/// What is to happen when. Of two things at the same moment, the one that was noted first.
+/// Scheduled actions and wake-ups by time; those of the same time in the order in which they were added.
 pub(crate) struct Agenda<A> {
     now: Millis,
     noted: u64,
@@ -53,7 +53,7 @@ impl<A> Agenda<A> {
         self.note(at, Due::Act(act));
     }
 
-    /// Lets a task die as soon as it waits: its process has ended.
+    /// Ends a task as soon as it waits, as if its process had been terminated.
     pub(crate) fn condemn(&mut self, task: TaskId) {
         self.condemned.push(task);
     }
@@ -72,7 +72,7 @@ pub(crate) async fn wait<A>(agenda: &Mutex<Agenda<A>>, until: Millis) {
         if agenda.now >= until {
             return Poll::Ready(());
         }
-        // Who waits for several things is asked about all of them; the waker stays the same.
+        // A task that waits for several futures polls all of them with the same waker.
         if !noted {
             agenda.note(until, Due::Wake(context.waker().clone()));
             noted = true;
@@ -82,7 +82,7 @@ pub(crate) async fn wait<A>(agenda: &Mutex<Agenda<A>>, until: Millis) {
     .await;
 }
 
-/// What an executor comes to next.
+/// The next step of an executor.
 pub(crate) enum Next<A, T> {
     /// This is to be done now.
     Act(A),
@@ -138,12 +138,12 @@ impl<A, T> Executor<A, T> {
         self.tasks.insert(id, Task { future, waker });
     }
 
-    /// Ends a task that has not answered: whether there was such a one.
+    /// Ends a task that has not finished. Returns whether it existed.
     pub(crate) fn kill(&mut self, id: TaskId) -> bool {
         self.tasks.remove(&id).is_some()
     }
 
-    /// Goes on until something has to be done by the caller.
+    /// Runs until the caller has to do something.
     pub(crate) fn next(&mut self) -> Next<A, T> {
         loop {
             let woken = lock(&self.woken).pop_front();

@@ -1,4 +1,4 @@
-//! What must hold: at each call, and when the world has come to rest.
+//! The conditions after each step, and once the world is at rest.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,17 +13,17 @@ use crate::executor::{Millis, TaskId};
 use crate::parties::{MINUTE, Plan, Purpose, Restore};
 use crate::world::Sim;
 
-/// What was done, by whom and when.
+/// A record of all changes: what, by whom and when.
 #[derive(Default)]
 pub(crate) struct Ledger {
     /// Calls of each run.
     pub(crate) calls: BTreeMap<TaskId, usize>,
-    /// Calls that went wrong.
+    /// Calls that failed.
     faults: usize,
     /// Calls that changed something.
     pub(crate) writes: usize,
     attachments: Vec<Made>,
-    /// How many of the attachments have been looked at.
+    /// How many of the attachments have been checked.
     checked: usize,
     told: Vec<Told>,
     by_person: BTreeMap<VolumeId, Vec<(Millis, Deed)>>,
@@ -32,7 +32,7 @@ pub(crate) struct Ledger {
     pub(crate) unlisted: BTreeSet<OpsItemId>,
     /// Restores whose integration used up its attempts, and was not replayed.
     pub(crate) given_up: BTreeSet<RestoreJobId>,
-    /// What must not have happened.
+    /// Violations of the conditions.
     pub(crate) violations: Vec<String>,
 }
 
@@ -42,7 +42,7 @@ enum Deed {
     Detached,
 }
 
-/// An attachment that was made by a run.
+/// An attachment by a run.
 struct Made {
     at: Millis,
     volume: VolumeId,
@@ -50,7 +50,7 @@ struct Made {
     device: String,
 }
 
-/// A message to people about a restore.
+/// A notification about a restore.
 struct Told {
     job: String,
     subject: String,
@@ -89,7 +89,7 @@ impl Ledger {
         made.map(|made| made.at)
     }
 
-    /// `was` is how far the integration had come by what the item said before.
+    /// `was` is the state of the integration that the OpsItem had before the update.
     pub(crate) fn updates(
         &mut self,
         at: Millis,
@@ -102,12 +102,12 @@ impl Ledger {
         let failing =
             change.data.get("recovery:integration").map(String::as_str) == Some("failing");
         if let Some(resolved) = self.resolved_by_person.get(id) {
-            // Between a run's look and its writing is a moment in which nobody can be heard.
+            // A run cannot see a change between its read and its update.
             let known = at > resolved + MINUTE;
-            // That a volume is no longer where it was is another matter.
+            // A volume that is no longer attached may open the OpsItem again.
             if known && failing && change.status == Some(Status::Open) && was != Some("attached") {
                 self.violations.push(format!(
-                    "{id}, which a person resolved, is opened again by a failure"
+                    "{id}, which a user resolved, is opened again by a failure"
                 ));
             }
             if change.status == Some(Status::Open) {
@@ -121,7 +121,7 @@ impl Ledger {
         let job = notification
             .message
             .lines()
-            .find_map(|line| line.strip_prefix("Restore job: "));
+            .find_map(|line| line.strip_prefix("- Restore job: "));
         self.told.push(Told {
             job: job.unwrap_or_default().to_owned(),
             subject: notification.subject.clone(),
@@ -143,7 +143,7 @@ impl Ledger {
     }
 }
 
-/// What must hold after each step.
+/// The conditions after each step.
 pub(crate) fn at_each_step(sim: &Sim, plan: &Plan) -> Result<(), String> {
     let mut inner = sim.inner();
     if let Some(violation) = inner.ledger.violations.pop() {
@@ -158,43 +158,43 @@ pub(crate) fn at_each_step(sim: &Sim, plan: &Plan) -> Result<(), String> {
         .restores
         .iter()
         .find(|restore| restore.volume == made.volume)
-        .ok_or("a volume that nobody restored is attached")?;
-    // What a drill restored goes to the drill's target, and nothing else does.
+        .ok_or("an attached volume belongs to no restore")?;
+    // Only restores of a drill are attached to the drill's target.
     let target = match restore.drill {
-        true => plan.targets.last().ok_or("there is no target")?,
+        true => plan.targets.last().ok_or("the plan has no target")?,
         false => &plan.targets[restore.target],
     };
     if restore.purpose != Purpose::Tagged {
         return Err(format!(
-            "{} is attached, whose tags say no target",
+            "{} is attached, but its tags name no target",
             made.volume
         ));
     }
     if !target.instances.contains(&made.instance) {
         return Err(format!(
-            "{} is attached to {}, where it does not belong",
+            "{} is attached to {}, which is not its target",
             made.volume, made.instance
         ));
     }
     if restore.device.is_some_and(|device| device != made.device) {
         return Err(format!(
-            "{} is attached as {}, which its tags do not say",
+            "{} is attached as {}, which differs from its tag",
             made.volume, made.device
         ));
     }
     Ok(())
 }
 
-/// How a restore has to end, by the truth.
+/// The expected result of a restore, from the real state of the world.
 #[derive(Debug, PartialEq, Eq)]
 enum End {
-    /// Nobody touches it.
+    /// It is skipped.
     Ignored,
     Attached,
     Refused(&'static str),
-    /// Something is not there that may come yet.
+    /// Something is missing that may still be created.
     Waiting,
-    /// It could be attached, and is not.
+    /// It could be attached but is not.
     Undone,
 }
 
@@ -213,10 +213,10 @@ fn end(sim: &Sim, plan: &Plan, restore: &Restore) -> End {
     let Some(resource) = resource else {
         return End::Waiting;
     };
-    if resource.status == "CREATE_FAILED" {
+    if resource.status.as_str() == "CREATE_FAILED" {
         return End::Refused("target-failed");
     }
-    if resource.status == "UPDATE_IN_PROGRESS" {
+    if resource.status.as_str() == "UPDATE_IN_PROGRESS" {
         return End::Waiting;
     }
     let on = state
@@ -235,7 +235,7 @@ fn end(sim: &Sim, plan: &Plan, restore: &Restore) -> End {
                 matches!(state, Some("pending" | "running"))
             });
             let live: Vec<&InstanceId> = live.collect();
-            // One of several is as good as another once it has the volume.
+            // Any instance that already has the volume is right.
             if on.is_some_and(|on| live.contains(&on)) {
                 return End::Attached;
             }
@@ -276,7 +276,7 @@ fn end(sim: &Sim, plan: &Plan, restore: &Restore) -> End {
     }
 }
 
-/// What must hold once the faults have ceased and the reconciler had its turns.
+/// The conditions once the faults have ended and the reconciler has run.
 pub(crate) fn at_rest(sim: &Sim, plan: &Plan) -> Result<(), String> {
     for restore in &plan.restores {
         restore_at_rest(sim, plan, restore).map_err(|what| format!("{}: {what}", restore.id))?;
@@ -295,21 +295,20 @@ fn restore_at_rest(sim: &Sim, plan: &Plan, restore: &Restore) -> Result<(), Stri
         own.cloned().collect()
     };
     for repeated in items.iter().skip(1) {
-        let said = repeated
-            .description
-            .starts_with("Created at the same moment as");
-        // Nobody can know of a resolved item that is not listed yet, and OpsCenter hands out the open one
-        // that a run left behind when it died.
+        let said = repeated.description.starts_with("Duplicate of ");
+        // A run cannot see a resolved OpsItem that is not listed yet, and OpsCenter returns the open one
+        // that a terminated run has left.
         let unseen = ledger.unlisted.contains(&repeated.item.id) || plan.weather.faults > 0;
         let by_person = ledger.resolved_by_person.contains_key(&repeated.item.id);
-        // Two runs at once: one made it and gave it up for the first, and the other, which had found it
-        // open, wrote the attachment into it. Both items are true.
+        // Of two concurrent runs, one created it and resolved it as a duplicate of the first; the other
+        // had found it open and recorded the attachment in it. Both OpsItems are correct.
         let says_attached = |stored: &StoredItem| {
             let data = &stored.item.data;
             data.get("recovery:integration").map(String::as_str) == Some("attached")
         };
         let agrees = says_attached(repeated) && says_attached(&items[0]);
-        // No reconciler looks after a drill's; what used up its attempts is in the queue of failed invocations.
+        // The reconciler skips restores of drills. An integration without further attempts is in the
+        // dead-letter queue.
         let over = repeated.item.status == Status::Resolved
             || restore.drill
             || ledger.given_up.contains(&restore.id);
@@ -318,14 +317,14 @@ fn restore_at_rest(sim: &Sim, plan: &Plan, restore: &Restore) -> Result<(), Stri
         }
     }
     if restore.drill {
-        // What becomes of it is for the drill to see to. Nobody is to take it for a disaster.
+        // The drill checks its result. Operators must not mistake it for a disaster.
         let told = ledger.told.iter();
         let mut titles = told
             .filter(|told| told.job == restore.id.as_str())
             .map(|told| told.subject.as_str())
             .chain(items.iter().map(|item| item.title.as_str()));
-        return match titles.find(|title| !title.starts_with("Drill: ")) {
-            Some(title) => Err(format!("of a drill, and people read {title:?}")),
+        return match titles.find(|title| !title.starts_with("[drill] ")) {
+            Some(title) => Err(format!("of a drill, but its title is {title:?}")),
             None => Ok(()),
         };
     }
@@ -334,7 +333,7 @@ fn restore_at_rest(sim: &Sim, plan: &Plan, restore: &Restore) -> Result<(), Stri
         .and_then(|item| item.item.data.get("recovery:integration"))
         .map(String::as_str);
     let open = item.is_some_and(|item| item.item.status == Status::Open);
-    // What a person has resolved is said to be over by that person.
+    // The OpsItem may have been resolved by a user.
     let theirs = item.and_then(|item| ledger.resolved_by_person.get(&item.item.id));
     let told: Vec<&str> = ledger
         .told
@@ -356,9 +355,9 @@ fn restore_at_rest(sim: &Sim, plan: &Plan, restore: &Restore) -> Result<(), Stri
         .last()
         .is_some_and(|made| made.at + MINUTE < restore.completed + plan.patience);
     if restore.quiet && in_time && !told.is_empty() && end == End::Attached {
-        return Err(format!("people were told {told:?} of what went well"));
+        return Err(format!("notified {told:?} of a restore that succeeded"));
     }
-    // What was integrated once, or is used by people without an item, may be moved by them.
+    // Users may move a volume that was integrated once or that has no OpsItem.
     let in_use = {
         let state = sim.world.state();
         let volume = state.volumes.get(&restore.volume);
@@ -370,29 +369,31 @@ fn restore_at_rest(sim: &Sim, plan: &Plan, restore: &Restore) -> Result<(), Stri
     match end {
         End::Ignored => {
             if said.is_some() || !told.is_empty() {
-                return Err(format!("nobody's, and yet said {said:?} and told {told:?}"));
+                return Err(format!(
+                    "skipped, but its item says {said:?} and {told:?} was notified"
+                ));
             }
         }
         End::Undone => {
-            // A person's last word: what was integrated was taken off again.
+            // A user has detached it after its integration.
             let taken_off = matches!(last_deed, Some((_, Deed::Detached))) && !ours_last;
             if !(taken_off && said == Some("attached")) {
                 return Err(format!(
-                    "could be attached and is not; its item says {said:?}"
+                    "could be attached but is not; its item says {said:?}"
                 ));
             }
         }
         End::Attached => {
-            // The queue of failed invocations tells of it, with an alarm.
+            // The alarm of the dead-letter queue reports it.
             if item.is_none() && !made.is_empty() && !ledger.given_up.contains(&restore.id) {
-                return Err("attached by us without an OpsItem".to_owned());
+                return Err("attached by a run without an OpsItem".to_owned());
             }
             let Some(item) = item else { return Ok(()) };
             let after = theirs.is_some_and(|at| made.last().is_none_or(|made| made.at < *at));
             if after || theirs.is_some() && !ours_last || ledger.given_up.contains(&restore.id) {
                 return Ok(());
             }
-            // Of two items, the one that was open is written to: see above.
+            // Of two OpsItems, the open one was updated: see above.
             let younger_says = items.iter().skip(1).any(|item| {
                 item.item
                     .data
@@ -404,12 +405,12 @@ fn restore_at_rest(sim: &Sim, plan: &Plan, restore: &Restore) -> Result<(), Stri
                 return Ok(());
             }
             if said != Some("attached") {
-                return Err(format!("attached, and its item says {said:?}"));
+                return Err(format!("attached, but its item says {said:?}"));
             }
             if open != restore.mount && theirs.is_none() {
-                return Err(format!("attached, and its item is open: {open}"));
+                return Err(format!("attached, but its item is open: {open}"));
             }
-            // Of two items, one of which was not listed, the younger may have been written to.
+            // Of two OpsItems, one of which was not listed, the younger may have been updated.
             if ours_last
                 && items.len() == 1
                 && let Some(made) = made.last()
@@ -419,28 +420,33 @@ fn restore_at_rest(sim: &Sim, plan: &Plan, restore: &Restore) -> Result<(), Stri
                 if instance != Some(made.instance.as_str()) || device != Some(made.device.as_str())
                 {
                     return Err(format!(
-                        "attached to {} as {}, and its item says {instance:?}, {device:?}",
+                        "attached to {} as {}, but its item says {instance:?}, {device:?}",
                         made.instance, made.device
                     ));
                 }
                 if !item.title.starts_with("Restored volume") || !item.title.contains("attached to")
                 {
-                    return Err(format!("attached, and its item is called {:?}", item.title));
+                    return Err(format!(
+                        "attached, but the title of its item is {:?}",
+                        item.title
+                    ));
                 }
             }
         }
         End::Refused(reason) => {
             if said != Some("refused") && theirs.is_none() {
                 return Err(format!(
-                    "has to be refused ({reason}), and its item says {said:?}"
+                    "must be refused ({reason}), but its item says {said:?}"
                 ));
             }
             if !open && theirs.is_none() {
-                return Err(format!("refused ({reason}), and its item is not open"));
+                return Err(format!("refused ({reason}), but its item is not open"));
             }
             let subject = format!("Restored volume not attached: {reason}");
             if theirs.is_none() && !told.contains(&subject.as_str()) {
-                return Err(format!("refused ({reason}), and people were told {told:?}"));
+                return Err(format!(
+                    "refused ({reason}), but the notifications are {told:?}"
+                ));
             }
         }
         End::Waiting => {
@@ -449,11 +455,13 @@ fn restore_at_rest(sim: &Sim, plan: &Plan, restore: &Restore) -> Result<(), Stri
             }
             if said != Some("failing") || !open {
                 return Err(format!(
-                    "waits in vain, and its item says {said:?}, open: {open}"
+                    "its target is missing, but its item says {said:?}, open: {open}"
                 ));
             }
             if !told.contains(&"Restored volume still not attached") {
-                return Err(format!("waits in vain, and people were told {told:?}"));
+                return Err(format!(
+                    "its target is missing, but the notifications are {told:?}"
+                ));
             }
         }
     }

@@ -1,18 +1,18 @@
-//! Whole worlds from a seed: the deciding code runs as several tasks in one thread, against fakes whose
-//! every answer, failure and delay is drawn from the seed, while AWS and people change the world.
+//! Deterministic simulation: the decision code runs as several tasks in one thread against fakes. The
+//! seed determines every response, failure and delay, while AWS and users change the resources.
 //!
 //! - [`executor`]: virtual time and the tasks in it.
 //! - [`world`]: the ports of a run, with faults, latency and views that lag.
-//! - [`parties`]: what happens to the world, and which functions are invoked when.
-//! - [`invariants`]: what must hold at each step and at the end.
+//! - [`parties`]: the changes of the world, and the invocations of the functions.
+//! - [`invariants`]: the conditions at each step and at the end.
 //!
-//! `SEED=7 cargo test -p recovery-core --test simulation -- --nocapture` runs one seed and prints what
-//! happened; `SEEDS=1000000` runs more of them.
+//! `SEED=7 cargo test -p recovery-core --test simulation -- --nocapture` runs one seed and prints its
+//! trace; `SEEDS=1000000` runs more of them.
 
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
-    reason = "a test that cannot go on has failed, and says where"
+    reason = "a test that cannot continue has failed"
 )]
 
 mod executor;
@@ -28,21 +28,22 @@ use chrono::TimeDelta;
 use executor::{Executor, Millis, Next, TaskId, lock};
 use fastrand::Rng;
 use parties::{Act, Invocation, MINUTE, Plan, Work};
-use recovery_core::aws::arn::Here;
+use recovery_core::aws::arn::Scope;
 use recovery_core::error::Error;
 use recovery_core::fakes::DRILL_ROLE;
-use recovery_core::integrate::run::{Domain, integrate};
-use recovery_core::integrate::run_reconcile::{Horizon, reconcile};
+use recovery_core::integrate::run_reconcile::{LookbackWindow, reconcile};
+use recovery_core::integrate::skip::Ownership;
+use recovery_core::integrate::volume::run::integrate;
 use recovery_core::outcome::Outcome;
 use recovery_core::track::run::track;
-use world::{Ports, RunClock, Sim};
+use world::{Run, RunClock, Sim};
 
-/// Seeds that every run of the tests tries.
+/// The number of seeds in every test run.
 const SEEDS: u64 = 10_000;
 
 type Answer = Result<Outcome, Error>;
 
-/// What a seed came to.
+/// The result of a seed.
 struct Report {
     calls: usize,
     trace: Vec<String>,
@@ -113,7 +114,7 @@ impl Simulation {
             Act::Invoke(invocation) => self.begin(invocation),
             Act::Deadline(run) => {
                 if self.executor.kill(run) {
-                    self.sim.note(|| format!("run {run}: its time is up"));
+                    self.sim.note(|| format!("run {run}: timed out"));
                     self.ended(run, None);
                 }
             }
@@ -144,13 +145,10 @@ impl Simulation {
             };
             format!("run {run}: {what}, attempt {}", invocation.attempt)
         });
-        let ports = Ports {
-            sim: sim.clone(),
-            run,
-        };
+        let ports = Run::ports(sim.clone(), run);
         let clock = RunClock { sim, deadline };
-        let domain = Domain {
-            here: Here {
+        let ownership = Ownership {
+            scope: Scope {
                 account: "111122223333".to_owned(),
                 region: "us-west-2".to_owned(),
             },
@@ -160,7 +158,7 @@ impl Simulation {
             Work::Integrate(_, asked) => {
                 let restore = (**asked).clone();
                 self.executor.spawn(run, async move {
-                    integrate(&ports, &clock, &domain, restore).await
+                    integrate(&ports, &clock, &ownership, restore).await
                 });
             }
             Work::Track(_, event) => {
@@ -170,20 +168,20 @@ impl Simulation {
             }
             Work::Reconcile => {
                 let patience = i64::try_from(self.plan.patience).unwrap();
-                let horizon = Horizon {
+                let window = LookbackWindow {
                     lookback: TimeDelta::hours(24),
                     patience: TimeDelta::milliseconds(patience),
                     interval: Duration::from_millis(parties::PERIOD),
                 };
                 self.executor.spawn(run, async move {
-                    reconcile(&ports, &clock, &domain, horizon).await
+                    reconcile(&ports, &clock, &ownership, window).await
                 });
             }
         }
         self.runs.insert(run, invocation);
     }
 
-    /// An attempt has ended; Lambda makes the next one where it failed.
+    /// An attempt has ended. Lambda retries it if it failed.
     fn ended(&mut self, run: TaskId, answer: Option<Answer>) {
         let Some(Invocation { work, attempt }) = self.runs.remove(&run) else {
             return;
@@ -204,7 +202,7 @@ impl Simulation {
             let again = Act::Invoke(Invocation { work, attempt });
             lock(&self.sim.agenda).at(now + after, again);
         } else if attempt > 1 {
-            // In the queue of failed invocations, from where a person may replay it.
+            // In the dead-letter queue, from which an operator may replay it.
             let mut inner = self.sim.inner();
             if now < calm && inner.rng.bool() {
                 let at = inner.rng.u64(now..calm);
@@ -224,7 +222,7 @@ fn command(seed: u64) -> String {
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "which seeds to run is asked of whoever runs the test"
+    reason = "the environment selects the seeds"
 )]
 fn number(variable: &str) -> Option<u64> {
     let text = std::env::var(variable).ok()?;
@@ -236,7 +234,7 @@ fn number(variable: &str) -> Option<u64> {
     clippy::print_stdout,
     reason = "the count, and the trace of a seed that was asked for"
 )]
-fn every_world_comes_to_its_right_end() {
+fn satisfies_all_invariants_for_every_seed() {
     if let Some(seed) = number("SEED") {
         let report = simulate(seed, true);
         println!("{}", report.trace.join("\n"));
@@ -249,14 +247,14 @@ fn every_world_comes_to_its_right_end() {
         let report = simulate(seed, false);
         calls += report.calls;
         if let Some(violation) = report.violation {
-            panic!("{violation}\nsee what happened: {}", command(seed));
+            panic!("{violation}\nprint the trace with: {}", command(seed));
         }
     }
     println!("{seeds} seeds, {calls} calls, no violation");
 }
 
 #[test]
-fn the_same_seed_is_the_same_run_to_the_letter() {
+fn same_seed_produces_the_same_trace() {
     for seed in 0..20 {
         let first = simulate(seed, true);
         assert!(!first.trace.is_empty());
@@ -271,7 +269,9 @@ fn times_to_attach(events: bool) -> Vec<Millis> {
         let mut rng = Rng::with_seed(seed);
         let plan = Plan::draw_healthy(&mut rng, events);
         let mut simulation = Simulation::of(plan, rng, false);
-        simulation.run().expect("nothing goes wrong");
+        simulation
+            .run()
+            .expect("a healthy run satisfies the invariants");
         let inner = simulation.sim.inner();
         times.extend(simulation.plan.restores.iter().map(|restore| {
             let attached = inner.ledger.attached_at(&restore.volume);
@@ -283,8 +283,8 @@ fn times_to_attach(events: bool) -> Vec<Millis> {
 }
 
 #[test]
-#[expect(clippy::print_stdout, reason = "the times are what it is about")]
-fn a_restore_is_integrated_within_75_s_and_half_of_them_within_30_s_whatever_the_events_do() {
+#[expect(clippy::print_stdout, reason = "the measured times are the result")]
+fn integrates_within_75_s_and_half_within_30_s_despite_lost_events() {
     for (events, name) in [(false, "lost"), (true, "in batches every five minutes")] {
         let times = times_to_attach(events);
         let (median, worst) = (times[times.len() / 2], times[times.len() - 1]);

@@ -536,6 +536,7 @@ impl Restore {
             source_resource: None,
             iam_role: Arn::parse(self.role()).ok(),
             restore_test: self.purpose == Purpose::Test,
+            created: None,
             completed: Some(time(self.completed)),
         }
     }
@@ -600,7 +601,7 @@ pub(crate) fn act(sim: &Sim, plan: &Plan, act: &Act) {
             };
             if target.group.is_some() {
                 instance_state(sim, &target.instances[0], "shutting-down");
-            } else if resource.status == "CREATE_COMPLETE" {
+            } else if resource.status.as_str() == "CREATE_COMPLETE" {
                 deploy(
                     sim,
                     target,
@@ -644,21 +645,24 @@ pub(crate) fn act(sim: &Sim, plan: &Plan, act: &Act) {
             state.tags.insert(restore.point.clone(), tags);
             let volume = Volume {
                 id: restore.volume.clone(),
-                state: restore.state.to_owned(),
+                state: restore.state.into(),
                 zone: restore.zone.to_owned(),
                 attachments: Vec::new(),
                 key: None,
                 restore_test: restore.purpose == Purpose::Test,
                 owner: None,
+                size: None,
+                encrypted: None,
+                snapshot: None,
             };
             state.volumes.insert(volume.id.clone(), volume);
         }
         Act::VolumeState(n, to) => {
             let mut state = sim.world.state();
             if let Some(volume) = state.volumes.get_mut(&plan.restores[*n].volume)
-                && volume.state == "creating"
+                && volume.state.as_str() == "creating"
             {
-                volume.state = (*to).to_owned();
+                volume.state = (*to).into();
             }
         }
         Act::Attached(id) => {
@@ -669,7 +673,7 @@ pub(crate) fn act(sim: &Sim, plan: &Plan, act: &Act) {
                 .into_iter()
                 .flat_map(|v| &mut v.attachments)
             {
-                attachment.state = "attached".to_owned();
+                attachment.state = "attached".into();
             }
         }
         Act::PersonAttaches(n, instance) => person_attaches(sim, &plan.restores[*n], instance),
@@ -725,7 +729,7 @@ fn deploy(sim: &Sim, target: &Target, status: &str, instance: Option<&InstanceId
     let resource = StackResource {
         resource_type: kind.to_owned(),
         physical_id,
-        status: status.to_owned(),
+        status: status.into(),
     };
     let key = (target.stack.clone(), "Server".to_owned());
     sim.world.state().stack_resources.insert(key, resource);
@@ -735,7 +739,7 @@ fn launch(sim: &Sim, target: &Target, id: &InstanceId) {
     let mut state = sim.world.state();
     let instance = Instance {
         id: id.clone(),
-        state: "pending".to_owned(),
+        state: "pending".into(),
         zone: ZONE.to_owned(),
         devices: Vec::new(),
     };
@@ -757,12 +761,13 @@ fn instance_state(sim: &Sim, id: &InstanceId, to: &str) {
             return;
         };
         let ends = matches!(to, "shutting-down" | "terminated");
-        let over = instance.state == "terminated" || instance.state == "shutting-down" && !ends;
-        let started = instance.state == "pending" || to != "running";
+        let over = instance.state.as_str() == "terminated"
+            || instance.state.as_str() == "shutting-down" && !ends;
+        let started = instance.state.as_str() == "pending" || to != "running";
         if over || !started {
             return;
         }
-        instance.state = to.to_owned();
+        instance.state = to.into();
         if to == "terminated" {
             freed = std::mem::take(&mut instance.devices);
         }
@@ -784,7 +789,7 @@ fn detach(sim: &Sim, id: &VolumeId) -> bool {
     let was = !volume.attachments.is_empty();
     if was {
         volume.attachments.clear();
-        volume.state = "available".to_owned();
+        volume.state = "available".into();
     }
     was
 }
@@ -799,18 +804,19 @@ fn person_attaches(sim: &Sim, restore: &Restore, id: &InstanceId) {
         ) else {
             return;
         };
-        let possible = volume.state == "available"
+        let possible = volume.state.as_str() == "available"
             && volume.zone == instance.zone
             && matches!(instance.state.as_str(), "running" | "stopped");
         if !possible {
             return;
         }
         let device = format!("/dev/sdz{}", restore.volume.as_str().len());
-        volume.state = "in-use".to_owned();
+        volume.state = "in-use".into();
         volume.attachments.push(Attachment {
             instance: id.clone(),
             device: device.clone(),
-            state: "attached".to_owned(),
+            state: "attached".into(),
+            since: None,
         });
         instance.devices.push((device, volume.id.clone()));
     }

@@ -1,28 +1,18 @@
-//! The world as a run sees it: the fakes, with calls that take time, fail or end the process, and
-//! with views that lag behind the truth.
+//! The ports of a run: the fakes, with calls that take time, fail or terminate the process, and with
+//! eventually consistent reads.
 
 use std::collections::BTreeMap;
-use std::fmt::Display;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use fastrand::Rng;
-use futures_util::FutureExt;
-use recovery_core::aws::arn::{InstanceId, OpsItemId, RecoveryPointArn, RestoreJobId, VolumeId};
-use recovery_core::aws::auto_scaling::Group;
-use recovery_core::aws::backup::RestoreJob;
-use recovery_core::aws::cloudformation::StackResource;
-use recovery_core::aws::ec2::{AttachAnswer, DeviceName, Instance, Volume};
+use recovery_core::aws::arn::{InstanceId, OpsItemId, VolumeId};
+use recovery_core::aws::ec2::{AttachAnswer, Instance, Volume};
 use recovery_core::error::{Error, Fault};
-use recovery_core::fakes::{World, tags_operation};
-use recovery_core::notification::Notification;
-use recovery_core::ops_item::{Claim, ItemKey, NewOpsItem, OpsItem, OpsItemChange};
-use recovery_core::ports::{
-    Clock, Instances, Notifications, OpsItems, Page, RecoveryPointTags, RestoreJobs, Restores,
-    Runbooks, StackResources, Volumes,
-};
-use recovery_core::tags::Tags;
+use recovery_core::fakes::{Call, Effect, Intercepted, Interceptor, World, answered};
+use recovery_core::ops_item::{Claim, NewOpsItem, OpsItem};
+use recovery_core::ports::Clock;
 
 use crate::executor::{Agenda, Millis, TaskId, lock, wait};
 use crate::invariants::Ledger;
@@ -38,17 +28,12 @@ pub(crate) fn time(at: Millis) -> DateTime<Utc> {
     beginning() + TimeDelta::milliseconds(i64::try_from(at).unwrap_or(i64::MAX))
 }
 
-/// The answer of a fake, which never waits.
-pub(crate) fn answer<T>(call: impl Future<Output = T>) -> T {
-    call.now_or_never().expect("the fakes never wait")
-}
-
-/// How bad a world is: drawn for each seed.
+/// Faults and delays of a world, drawn for each seed.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Weather {
-    /// Of a thousand calls, those that go wrong.
+    /// Failed calls per thousand.
     pub(crate) faults: u32,
-    /// From when on none does.
+    /// The time after which no call fails.
     pub(crate) calm: Millis,
     /// Longest time until EC2 shows an attachment.
     pub(crate) ec2_lag: Millis,
@@ -58,35 +43,35 @@ pub(crate) struct Weather {
     pub(crate) slowest_call: Millis,
 }
 
-/// What becomes of a call.
+/// The result of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
     Fine,
-    /// Refused for now: throttled, or a 5xx or reset before it had an effect.
+    /// A transient failure without effect: throttling, a 5xx or a reset.
     Refused(&'static str),
-    /// A timeout, 5xx or reset after it had its effect.
+    /// A timeout, 5xx or reset after the call took effect.
     Lost(&'static str),
-    /// Refused for good, as long as a policy is wrong.
+    /// A permanent failure, as with a wrong policy.
     Denied,
     DiesBefore,
     DiesAfter,
 }
 
-/// Everything of one simulation but its tasks.
+/// The state of one simulation, except its tasks.
 pub(crate) struct Sim {
     pub(crate) agenda: Arc<Mutex<Agenda<Act>>>,
-    pub(crate) world: World,
+    pub(crate) world: Arc<World>,
     inner: Mutex<Inner>,
 }
 
-/// What only the simulation knows.
+/// State that the functions under test cannot see.
 pub(crate) struct Inner {
     pub(crate) rng: Rng,
     pub(crate) weather: Weather,
     pub(crate) ledger: Ledger,
     /// When EC2 shows an attachment in `DescribeVolumes`.
     volume_shown: BTreeMap<VolumeId, Millis>,
-    /// When it does in `DescribeInstances`.
+    /// When EC2 shows it in `DescribeInstances`.
     device_shown: BTreeMap<(InstanceId, VolumeId), Millis>,
     /// When OpsCenter lists an item.
     listed: BTreeMap<OpsItemId, Millis>,
@@ -96,9 +81,11 @@ pub(crate) struct Inner {
 impl Sim {
     /// A world without anything in it.
     pub(crate) fn new(rng: Rng, weather: Weather, traced: bool) -> Sim {
+        let world = World::new();
+        world.state().jobs_on_a_page = Some(3);
         Sim {
             agenda: Arc::new(Mutex::new(Agenda::new())),
-            world: World::new(),
+            world: Arc::new(world),
             inner: Mutex::new(Inner {
                 rng,
                 weather,
@@ -120,7 +107,7 @@ impl Sim {
         lock(&self.agenda).now()
     }
 
-    /// Notes what happens, if someone wants to read it.
+    /// Adds a line to the trace, if there is one.
     pub(crate) fn note(&self, line: impl FnOnce() -> String) {
         let now = self.now();
         if let Some(trace) = &mut self.inner().trace {
@@ -134,13 +121,12 @@ impl Sim {
         }
     }
 
-    /// What was noted.
+    /// The lines of the trace.
     pub(crate) fn trace(&self) -> Vec<String> {
         self.inner().trace.clone().unwrap_or_default()
     }
 
-    /// A new attachment, which may take a while to show and to be one. `lasting` says that EC2 is still
-    /// attaching.
+    /// Begins an attachment, which EC2 shows later. If `lasting`, it stays `attaching` for a while.
     pub(crate) fn attachment_begins(
         &self,
         volume: &VolumeId,
@@ -161,7 +147,8 @@ impl Sim {
         }
     }
 
-    fn shown_volume(&self, mut volume: Volume) -> Volume {
+    /// Hides an attachment that EC2 does not show yet.
+    fn show_volume(&self, volume: &mut Volume) {
         let hidden = !volume.attachments.is_empty()
             && self
                 .inner()
@@ -170,12 +157,12 @@ impl Sim {
                 .is_some_and(|shown| self.now() < *shown);
         if hidden {
             volume.attachments.clear();
-            volume.state = "available".to_owned();
+            volume.state = "available".into();
         }
-        volume
     }
 
-    fn shown_instance(&self, mut instance: Instance) -> Instance {
+    /// Hides the devices that EC2 does not show yet.
+    fn show_instance(&self, instance: &mut Instance) {
         let now = self.now();
         let inner = self.inner();
         let id = instance.id.clone();
@@ -185,76 +172,28 @@ impl Sim {
                 .get(&(id.clone(), volume.clone()))
                 .is_none_or(|shown| now >= *shown)
         });
-        instance
     }
 }
 
 /// The ports of one run.
-pub(crate) struct Ports {
-    pub(crate) sim: Arc<Sim>,
-    pub(crate) run: TaskId,
+pub(crate) type Ports = Intercepted<Arc<World>, Run>;
+
+/// One run, and what becomes of its calls.
+pub(crate) struct Run {
+    sim: Arc<Sim>,
+    id: TaskId,
 }
 
-impl Ports {
-    async fn call<T>(
-        &self,
-        operation: &'static str,
-        subject: impl Display + Sync,
-        effect: impl FnOnce(&Sim) -> Result<T, Error> + Send,
-    ) -> Result<T, Error> {
-        let (fate, takes) = self.draw();
-        let sim = &*self.sim;
-        wait(&sim.agenda, sim.now() + takes).await;
-        let fault = |code: &str| {
-            Fault::new(
-                operation,
-                subject.to_string(),
-                "went wrong",
-                "Nothing to do.",
-            )
-            .with_code(code)
-        };
-        let died = || {
-            sim.note(|| format!("run {}: {operation} {subject}: {fate:?}", self.run));
-            lock(&sim.agenda).condemn(self.run);
-        };
-        sim.inner().ledger.called(self.run, fate != Fate::Fine);
-        if fate == Fate::DiesBefore {
-            died();
-            return std::future::pending().await;
-        }
-        let answer = match fate {
-            Fate::Refused(code) => Err(Error::Retryable(fault(code))),
-            Fate::Denied => Err(Error::Permanent(fault("AccessDeniedException"))),
-            _ => effect(sim),
-        };
-        if fate == Fate::DiesAfter {
-            died();
-            return std::future::pending().await;
-        }
-        sim.note(|| {
-            let became = match &answer {
-                Ok(_) => "ok".to_owned(),
-                Err(error) => error.fault().code().unwrap_or("error").to_owned(),
-            };
-            format!(
-                "run {}: {operation} {subject}: {fate:?}, {became}",
-                self.run
-            )
-        });
-        match fate {
-            Fate::Lost(code) => {
-                // The client gave up waiting for it.
-                let patience = sim.inner().rng.u64(1_000..20_000);
-                wait(&sim.agenda, sim.now() + patience).await;
-                answer?;
-                Err(Error::Retryable(fault(code)))
-            }
-            _ => answer,
+impl Run {
+    /// The ports of the run with this id.
+    pub(crate) fn ports(sim: Arc<Sim>, id: TaskId) -> Ports {
+        Intercepted {
+            ports: sim.world.clone(),
+            interceptor: Run { sim, id },
         }
     }
 
-    /// What becomes of the next call, and how long it takes until it has its effect.
+    /// The result of the next call, and the time until it takes effect.
     fn draw(&self) -> (Fate, Millis) {
         let now = self.sim.now();
         let mut inner = self.sim.inner();
@@ -279,244 +218,169 @@ impl Ports {
         };
         (fate, takes)
     }
-}
 
-impl RestoreJobs for Ports {
-    async fn restore_job(&self, id: &RestoreJobId) -> Result<RestoreJob, Error> {
-        self.call("backup:DescribeRestoreJob", id, |sim| {
-            answer(sim.world.restore_job(id))
-        })
-        .await
-    }
-}
-
-impl Restores for Ports {
-    async fn restores(
-        &self,
-        since: DateTime<Utc>,
-        page: Option<&str>,
-    ) -> Result<Page<RestoreJob>, Error> {
-        self.call("backup:ListRestoreJobs", page.unwrap_or("first"), |sim| {
-            answer(sim.world.restores(since, page))
-        })
-        .await
-    }
-
-    async fn volumes(&self, ids: &[VolumeId]) -> Result<Vec<Volume>, Error> {
-        self.call("ec2:DescribeVolumes", ids.len(), |sim| {
-            let volumes = answer(sim.world.volumes(ids))?;
-            Ok(volumes.into_iter().map(|v| sim.shown_volume(v)).collect())
-        })
-        .await
-    }
-
-    async fn tags_together(
-        &self,
-        points: &[RecoveryPointArn],
-    ) -> Result<BTreeMap<RecoveryPointArn, Tags>, Error> {
-        self.call("ec2:DescribeTags", points.len(), |sim| {
-            answer(sim.world.tags_together(points))
-        })
-        .await
-    }
-}
-
-impl RecoveryPointTags for Ports {
-    async fn tags(&self, point: &RecoveryPointArn) -> Result<Tags, Error> {
-        self.call(tags_operation(point)?, point, |sim| {
-            answer(sim.world.tags(point))
-        })
-        .await
-    }
-}
-
-impl StackResources for Ports {
-    async fn stack_resource(
-        &self,
-        stack: &str,
-        logical_id: &str,
-    ) -> Result<Option<StackResource>, Error> {
-        self.call("cloudformation:DescribeStackResource", stack, |sim| {
-            answer(sim.world.stack_resource(stack, logical_id))
-        })
-        .await
-    }
-}
-
-impl Volumes for Ports {
-    async fn volume(&self, id: &VolumeId) -> Result<Volume, Error> {
-        self.call("ec2:DescribeVolumes", id, |sim| {
-            Ok(sim.shown_volume(answer(sim.world.volume(id))?))
-        })
-        .await
-    }
-
-    async fn attach(
-        &self,
-        volume: &VolumeId,
-        instance: &InstanceId,
-        device: &DeviceName,
-    ) -> Result<AttachAnswer, Error> {
-        let subject = format!("{volume} to {instance} as {device}");
-        self.call("ec2:AttachVolume", subject, |sim| {
-            let lasting = sim.inner().rng.bool();
-            sim.world.state().looks_until_attached = if lasting { usize::MAX } else { 0 };
-            let answered = answer(sim.world.attach(volume, instance, device))?;
-            if matches!(answered, AttachAnswer::Accepted { .. }) {
-                sim.attachment_begins(volume, instance, lasting);
-                let now = sim.now();
+    /// What is true of the call whatever it answers, right before it has its effect.
+    fn before(&self, call: &Call<'_>) {
+        let sim = &*self.sim;
+        let now = sim.now();
+        match call.effect {
+            Effect::Attach(..) => {
+                let lasting = sim.inner().rng.bool();
+                sim.world.state().reads_until_attached = if lasting { usize::MAX } else { 0 };
+            }
+            Effect::Update(id, change) => {
+                let was = {
+                    let state = sim.world.state();
+                    let stored = state.items.iter().find(|stored| stored.item.id == *id);
+                    stored.and_then(|stored| stored.item.data.get("recovery:integration").cloned())
+                };
                 sim.inner()
                     .ledger
-                    .attached(now, self.run, volume, instance, device);
+                    .updates(now, self.id, id, was.as_deref(), change);
             }
-            Ok(answered)
-        })
-        .await
-    }
-}
-
-impl Instances for Ports {
-    async fn instance(&self, id: &InstanceId) -> Result<Instance, Error> {
-        self.call("ec2:DescribeInstances", id, |sim| {
-            Ok(sim.shown_instance(answer(sim.world.instance(id))?))
-        })
-        .await
+            Effect::Publish(notification) => sim.inner().ledger.told(now, self.id, notification),
+            Effect::Other => sim.inner().ledger.wrote(self.id),
+            Effect::None | Effect::Create(_) => {}
+        }
     }
 
-    async fn stack_instances(&self, stack: &str, logical_id: &str) -> Result<Vec<Instance>, Error> {
-        self.call("ec2:DescribeInstances", stack, |sim| {
-            let instances = answer(sim.world.stack_instances(stack, logical_id))?;
-            Ok(instances
-                .into_iter()
-                .map(|instance| sim.shown_instance(instance))
-                .collect())
-        })
-        .await
-    }
-
-    async fn group(&self, name: &str) -> Result<Option<Group>, Error> {
-        self.call("autoscaling:DescribeAutoScalingGroups", name, |sim| {
-            answer(sim.world.group(name))
-        })
-        .await
-    }
-
-    async fn group_instances(&self, group: &str) -> Result<Vec<Instance>, Error> {
-        self.call("ec2:DescribeInstances", group, |sim| {
-            let instances = answer(sim.world.group_instances(group))?;
-            Ok(instances
-                .into_iter()
-                .map(|instance| sim.shown_instance(instance))
-                .collect())
-        })
-        .await
-    }
-}
-
-impl OpsItems for Ports {
-    async fn find(&self, key: &ItemKey) -> Result<Vec<OpsItem>, Error> {
-        self.call("ssm:DescribeOpsItems", key, |sim| {
-            Ok(listed(sim, answer(sim.world.find(key))?))
-        })
-        .await
-    }
-
-    async fn open(&self, kind: &'static str) -> Result<Vec<OpsItem>, Error> {
-        self.call("ssm:DescribeOpsItems", format!("open {kind}s"), |sim| {
-            Ok(listed(sim, answer(sim.world.open(kind))?))
-        })
-        .await
-    }
-
-    async fn get(&self, id: &OpsItemId) -> Result<OpsItem, Error> {
-        self.call("ssm:GetOpsItem", id, |sim| answer(sim.world.get(id)))
-            .await
-    }
-
-    async fn create(&self, item: &NewOpsItem) -> Result<Claim, Error> {
-        self.call("ssm:CreateOpsItem", &item.key, |sim| {
-            let claim = answer(sim.world.create(item))?;
-            if let Claim::Created(id) = &claim {
-                let now = sim.now();
-                let mut inner = sim.inner();
-                let lag = inner.weather.listing_lag;
-                let lag = inner.rng.u64(0..=lag);
-                let older = sim.world.state().items.iter().any(|stored| {
-                    let at = inner.listed.get(&stored.item.id);
-                    stored.key == item.key && at.is_some_and(|at| now < *at)
-                });
-                if older {
-                    inner.ledger.unlisted.insert(id.clone());
+    /// What follows from the answer, and what of it EC2 and OpsCenter do not show yet.
+    fn after<T: 'static>(&self, call: &Call<'_>, answer: &mut T) {
+        let sim = &*self.sim;
+        match call.effect {
+            Effect::Attach(volume, instance, device) => {
+                if let Some(AttachAnswer::Accepted { .. }) = answered(answer) {
+                    let lasting = sim.world.state().reads_until_attached > 0;
+                    sim.attachment_begins(volume, instance, lasting);
+                    let now = sim.now();
+                    sim.inner()
+                        .ledger
+                        .attached(now, self.id, volume, instance, device);
                 }
-                inner.listed.insert(id.clone(), now + lag);
-                inner.ledger.wrote(self.run);
             }
-            Ok(claim)
-        })
-        .await
+            Effect::Create(new) => {
+                if let Some(Claim::Created(id)) = answered(answer) {
+                    self.created(new, id);
+                }
+            }
+            _ => {}
+        }
+        if let Some(volume) = answered(answer) {
+            sim.show_volume(volume);
+        } else if let Some(volumes) = answered::<Vec<Volume>>(answer) {
+            volumes
+                .iter_mut()
+                .for_each(|volume| sim.show_volume(volume));
+        } else if let Some(instance) = answered(answer) {
+            sim.show_instance(instance);
+        } else if let Some(instances) = answered::<Vec<Instance>>(answer) {
+            instances
+                .iter_mut()
+                .for_each(|instance| sim.show_instance(instance));
+        } else if let Some(items) = answered::<Vec<OpsItem>>(answer) {
+            let now = sim.now();
+            let inner = sim.inner();
+            items.retain(|item| inner.listed.get(&item.id).is_none_or(|at| now >= *at));
+        }
     }
 
-    async fn update(&self, id: &OpsItemId, change: &OpsItemChange) -> Result<(), Error> {
-        let subject = format!(
+    fn created(&self, new: &NewOpsItem, id: &OpsItemId) {
+        let sim = &*self.sim;
+        let now = sim.now();
+        let mut inner = sim.inner();
+        let lag = inner.weather.listing_lag;
+        let lag = inner.rng.u64(0..=lag);
+        let older = sim.world.state().items.iter().any(|stored| {
+            let at = inner.listed.get(&stored.item.id);
+            stored.key == new.key && at.is_some_and(|at| now < *at)
+        });
+        if older {
+            inner.ledger.unlisted.insert(id.clone());
+        }
+        inner.listed.insert(id.clone(), now + lag);
+        inner.ledger.wrote(self.id);
+    }
+}
+
+impl Interceptor for Run {
+    async fn intercept<T, F>(&self, call: Call<'_>, make: impl Fn() -> F + Send) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, Error>> + Send,
+    {
+        let Call {
+            operation, subject, ..
+        } = call;
+        let (fate, takes) = self.draw();
+        let sim = &*self.sim;
+        wait(&sim.agenda, sim.now() + takes).await;
+        let fault = |code: &str| {
+            Fault::new(operation, subject, "went wrong", "Nothing to do.").with_code(code)
+        };
+        let died = || {
+            sim.note(|| format!("run {}: {}: {fate:?}", self.id, line(&call)));
+            lock(&sim.agenda).condemn(self.id);
+        };
+        sim.inner().ledger.called(self.id, fate != Fate::Fine);
+        if fate == Fate::DiesBefore {
+            died();
+            return std::future::pending().await;
+        }
+        let answer = match fate {
+            Fate::Refused(code) => Err(Error::Retryable(fault(code))),
+            Fate::Denied => Err(Error::Permanent(fault("AccessDeniedException"))),
+            _ => {
+                self.before(&call);
+                // The fakes never wait.
+                let mut answer = make().await;
+                if let Ok(answer) = &mut answer {
+                    self.after(&call, answer);
+                }
+                answer
+            }
+        };
+        if fate == Fate::DiesAfter {
+            died();
+            return std::future::pending().await;
+        }
+        sim.note(|| {
+            let became = match &answer {
+                Ok(_) => "ok".to_owned(),
+                Err(error) => error.fault().code().unwrap_or("error").to_owned(),
+            };
+            format!("run {}: {}: {fate:?}, {became}", self.id, line(&call))
+        });
+        match fate {
+            Fate::Lost(code) => {
+                // The client gave up waiting for it.
+                let patience = sim.inner().rng.u64(1_000..20_000);
+                wait(&sim.agenda, sim.now() + patience).await;
+                answer?;
+                Err(Error::Retryable(fault(code)))
+            }
+            _ => answer,
+        }
+    }
+}
+
+/// The call on one line of the trace.
+fn line(call: &Call<'_>) -> String {
+    let what = match call.effect {
+        Effect::Attach(volume, instance, device) => format!("{volume} to {instance} as {device}"),
+        Effect::Update(id, change) => format!(
             "{id} {}{}",
             change
                 .status
                 .map_or(String::new(), |status| format!("{status:?} ")),
             change.title.as_deref().unwrap_or_default()
-        );
-        self.call("ssm:UpdateOpsItem", subject, |sim| {
-            let was = {
-                let state = sim.world.state();
-                let stored = state.items.iter().find(|stored| stored.item.id == *id);
-                stored.and_then(|stored| stored.item.data.get("recovery:integration").cloned())
-            };
-            let now = sim.now();
-            sim.inner()
-                .ledger
-                .updates(now, self.run, id, was.as_deref(), change);
-            answer(sim.world.update(id, change))
-        })
-        .await
-    }
+        ),
+        Effect::Publish(notification) => notification.subject.clone(),
+        _ => call.subject.to_owned(),
+    };
+    format!("{} {what}", call.operation)
 }
 
-/// Those of the items that OpsCenter lists already.
-fn listed(sim: &Sim, items: Vec<OpsItem>) -> Vec<OpsItem> {
-    let now = sim.now();
-    let inner = sim.inner();
-    items
-        .into_iter()
-        .filter(|item| inner.listed.get(&item.id).is_none_or(|at| now >= *at))
-        .collect()
-}
-
-impl Notifications for Ports {
-    async fn notify(&self, notification: &Notification) -> Result<(), Error> {
-        self.call("sns:Publish", &notification.subject, |sim| {
-            let now = sim.now();
-            sim.inner().ledger.told(now, self.run, notification);
-            answer(sim.world.notify(notification))
-        })
-        .await
-    }
-}
-
-impl Runbooks for Ports {
-    async fn start(
-        &self,
-        runbook: &str,
-        token: &str,
-        parameters: &[(&'static str, String)],
-    ) -> Result<String, Error> {
-        self.call("ssm:StartAutomationExecution", runbook, |sim| {
-            sim.inner().ledger.wrote(self.run);
-            answer(sim.world.start(runbook, token, parameters))
-        })
-        .await
-    }
-}
-
-/// The clock of one run, which Lambda ends at `deadline`.
+/// The clock of one run, which Lambda stops at `deadline`.
 pub(crate) struct RunClock {
     pub(crate) sim: Arc<Sim>,
     pub(crate) deadline: Millis,

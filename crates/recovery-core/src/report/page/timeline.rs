@@ -13,7 +13,7 @@ const NAMED_ROWS: usize = 60;
 const TICKS: i64 = 8;
 /// The least width of a bar that can be seen.
 const LEAST: i64 = 20;
-/// The gap that tells neighbouring phases apart without their colours.
+/// The gap that separates neighbouring phases without colors.
 const GAP: i64 = 15;
 
 /// A stretch of time, drawn across the whole width.
@@ -85,7 +85,6 @@ impl Axis {
     }
 }
 
-/// A tick of a time axis.
 pub(super) struct Tick {
     pub(super) class: &'static str,
     pub(super) left: String,
@@ -303,5 +302,4 @@ fn bars(
     bars
 }
 
-/// The width of a drawing.
 pub(super) const WIDTH: i64 = 10_000;

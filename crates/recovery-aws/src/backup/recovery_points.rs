@@ -1,37 +1,26 @@
-//! The recovery points of a vault, and the start of restores.
+//! Recovery points of a vault.
 
 use std::collections::BTreeMap;
 
 use aws_sdk_backup::types;
-use recovery_core::aws::arn::{RecoveryPointArn, RestoreJobId};
-use recovery_core::aws::backup::{RecoveryPoint, RestoreRequest, StartAnswer};
-use recovery_core::error::{Error, Fault};
-use recovery_core::ports::Page;
+use recovery_core::aws::arn::RecoveryPointArn;
+use recovery_core::aws::backup::RecoveryPoint;
+use recovery_core::error::Error;
+use recovery_core::ports::{Page, RecoveryPoints};
 
-use crate::error::{classify, code, incomplete, message};
+use crate::error::{classify, code};
 
-use super::{Backup, DESCRIBE_RESTORE_JOB, LIST_TAGS, arn, time};
+use super::{Backup, NOT_FOUND, arn, time};
 
-const GET_RESTORE_METADATA: &str = "backup:GetRecoveryPointRestoreMetadata";
-const LIST_RECOVERY_POINTS: &str = "backup:ListRecoveryPointsByBackupVault";
-const START_RESTORE_JOB: &str = "backup:StartRestoreJob";
+pub(super) const GET_RESTORE_METADATA: &str = "backup:GetRecoveryPointRestoreMetadata";
+pub(super) const LIST_RECOVERY_POINTS: &str = "backup:ListRecoveryPointsByBackupVault";
 
-impl Backup {
-    /// The IAM actions that planning needs.
-    pub const PLANNING_ACTIONS: &'static [&'static str] = &[LIST_RECOVERY_POINTS, LIST_TAGS];
-
-    /// The IAM actions that starting a restore needs.
-    pub const STARTING_ACTIONS: &'static [&'static str] = &[
-        DESCRIBE_RESTORE_JOB,
-        GET_RESTORE_METADATA,
-        START_RESTORE_JOB,
-    ];
-
+impl RecoveryPoints for Backup {
     /// One page of the recovery points in the vault; nothing in the place of one that names no ARN, no
     /// resource or no date.
     ///
     /// <https://docs.aws.amazon.com/aws-backup/latest/devguide/API_ListRecoveryPointsByBackupVault.html>
-    pub(crate) async fn recovery_points(
+    async fn list(
         &self,
         vault: &str,
         page: Option<&str>,
@@ -56,10 +45,10 @@ impl Backup {
         })
     }
 
-    /// What is stored with the recovery point for its restore; nothing where it is not in the vault.
+    /// The stored restore metadata of the recovery point; `None` if the vault does not contain it.
     ///
     /// <https://docs.aws.amazon.com/aws-backup/latest/devguide/API_GetRecoveryPointRestoreMetadata.html>
-    pub(crate) async fn restore_metadata(
+    async fn restore_metadata(
         &self,
         vault: &str,
         point: &RecoveryPointArn,
@@ -83,63 +72,7 @@ impl Backup {
             Err(error) => Err(classify(GET_RESTORE_METADATA, point.as_str(), error)),
         }
     }
-
-    /// Starts the restore, once for each token that AWS Backup remembers: the SDK's retries, moments
-    /// later, are answered with the job of the first.
-    ///
-    /// <https://docs.aws.amazon.com/aws-backup/latest/devguide/API_StartRestoreJob.html>
-    pub(crate) async fn start_restore(
-        &self,
-        request: &RestoreRequest,
-    ) -> Result<StartAnswer, Error> {
-        let point = request.point.as_str();
-        let answer = self
-            .client
-            .start_restore_job()
-            .recovery_point_arn(point)
-            .resource_type(&request.resource_type)
-            .set_metadata(Some(request.metadata.clone().into_iter().collect()))
-            .iam_role_arn(&request.role)
-            .idempotency_token(&request.token)
-            .copy_source_tags_to_restored_resource(request.copy_tags)
-            .send()
-            .await;
-        let error = match answer {
-            Ok(answer) => {
-                return answer
-                    .restore_job_id
-                    .filter(|id| !id.is_empty())
-                    .map(|id| StartAnswer::Started(RestoreJobId::new(id)))
-                    .ok_or_else(|| incomplete(START_RESTORE_JOB, point, "RestoreJobId"));
-            }
-            Err(error) => error,
-        };
-        let kind: fn(Fault) -> StartAnswer = match code(&error) {
-            Some(NOT_FOUND) => StartAnswer::PointGone,
-            Some(
-                "InvalidParameterValueException"
-                | "InvalidRequestException"
-                | "MissingParameterValueException",
-            ) => StartAnswer::Rejected,
-            _ => return Err(classify(START_RESTORE_JOB, point, error)),
-        };
-        let code = code(&error).unwrap_or_default().to_owned();
-        let text = message(&error).unwrap_or_default().to_owned();
-        Ok(kind(
-            Fault::new(
-                START_RESTORE_JOB,
-                point,
-                text,
-                "Look at the recovery point in AWS Backup.",
-            )
-            .with_code(code)
-            .with_source(error),
-        ))
-    }
 }
-
-/// What AWS Backup says of a vault or a recovery point that is not there.
-const NOT_FOUND: &str = "ResourceNotFoundException";
 
 fn recovery_point(point: types::RecoveryPointByBackupVault) -> Option<RecoveryPoint> {
     Some(RecoveryPoint {
@@ -178,13 +111,14 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::wire::{Answer, Wire, called_in, decoded, listed};
+    use crate::wire::{Answer, Wire, called_in, listed};
+    use testkit::http::decoded;
 
     const POINT: &str = "arn:aws:ec2:us-west-2::snapshot/snap-0a1b2c3d4e5f60718";
     const SOURCE: &str = "arn:aws:ec2:us-east-1:111122223333:volume/vol-1111aaaa2222bbbb3";
 
-    /// A recovery point with every field that counts.
-    fn whole() -> Value {
+    /// A recovery point with every field that is read.
+    fn complete_point() -> Value {
         json!({
             "RecoveryPointArn": POINT,
             "BackupVaultName": "recovery",
@@ -220,25 +154,22 @@ mod tests {
     async fn points_of(answer: Value) -> Page<Option<RecoveryPoint>> {
         let wire = Wire::answering([Answer::rest(&answer)]);
         Backup::new(&wire.config())
-            .recovery_points("recovery", None)
+            .list("recovery", None)
             .await
             .unwrap()
     }
 
     #[tokio::test]
-    async fn recovery_points_are_asked_for_a_page_at_a_time_and_every_field_is_kept() {
+    async fn lists_recovery_points_page_by_page_with_every_field() {
         let wire = Wire::answering([
-            Answer::rest(&json!({"RecoveryPoints": [whole()], "NextToken": "more/+"})),
+            Answer::rest(&json!({"RecoveryPoints": [complete_point()], "NextToken": "more/+"})),
             Answer::rest(&json!({"RecoveryPoints": [], "NextToken": ""})),
         ]);
         let backup = Backup::new(&wire.config());
-        let first = backup.recovery_points("recovery", None).await.unwrap();
+        let first = backup.list("recovery", None).await.unwrap();
         assert_eq!(first.listed, [Some(read())]);
         let next = first.next.unwrap();
-        let last = backup
-            .recovery_points("recovery", Some(&next))
-            .await
-            .unwrap();
+        let last = backup.list("recovery", Some(&next)).await.unwrap();
         assert_eq!((last.listed, last.next), (Vec::new(), None));
         let [first, second] = wire.sent().try_into().unwrap();
         assert!(
@@ -256,9 +187,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_stands_against_a_recovery_point_is_told() {
+    async fn reads_what_prevents_the_restore_of_a_point() {
         let with = |member: &str, value: Value| {
-            let mut point = whole();
+            let mut point = complete_point();
             point[member] = value;
             point
         };
@@ -308,14 +239,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_that_cannot_be_told_apart_leaves_its_place_empty() {
+    async fn returns_none_for_points_without_arn_resource_or_date() {
         let without = |member: &str| {
-            let mut point = whole();
+            let mut point = complete_point();
             point.as_object_mut().unwrap().remove(member);
             point
         };
         let page = points_of(json!({"RecoveryPoints": [
-            without("RecoveryPointArn"), whole(), without("ResourceArn"), without("CreationDate"),
+            without("RecoveryPointArn"), complete_point(), without("ResourceArn"), without("CreationDate"),
         ]}))
         .await;
         assert_eq!(page.listed, [None, Some(read()), None, None]);
@@ -347,7 +278,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn stored_metadata_is_kept_as_it_is_and_what_is_gone_is_nothing() {
+    async fn returns_stored_metadata_and_none_for_a_missing_point() {
         let answer = json!({"RestoreMetadata": {"encrypted": "true", "volumeId": "vol-1"}});
         let (wire, stored) = metadata_of(Answer::rest(&answer)).await;
         let stored = stored.unwrap().unwrap();
@@ -368,109 +299,16 @@ mod tests {
         assert_eq!(stored.unwrap_err().error_type(), "Permanent");
     }
 
-    fn request() -> RestoreRequest {
-        RestoreRequest {
-            point: RecoveryPointArn::parse(POINT).unwrap(),
-            resource_type: "EBS".to_owned(),
-            metadata: [("availabilityZone".to_owned(), "us-west-2b".to_owned())].into(),
-            role: "arn:aws:iam::111122223333:role/restore".to_owned(),
-            token: "0123abcd".to_owned(),
-            copy_tags: true,
-        }
-    }
-
-    async fn started(wire: &Wire) -> Result<StartAnswer, Error> {
-        Backup::new(&wire.config()).start_restore(&request()).await
-    }
-
     #[tokio::test]
-    async fn a_restore_is_started_with_everything_that_was_asked_for() {
-        let wire = Wire::answering([
-            Answer::rest_error(400, "ThrottlingException", "Rate exceeded"),
-            Answer::rest(&json!({"RestoreJobId": "J-1"})),
-        ]);
-        let answer = started(&wire).await.unwrap();
-        assert!(matches!(answer, StartAnswer::Started(id) if id.as_str() == "J-1"));
-        // The attempt that was throttled had the same token.
-        for sent in wire.sent() {
-            assert_eq!(sent.method, "PUT");
-            assert_eq!(
-                sent.json(),
-                json!({
-                    "RecoveryPointArn": POINT,
-                    "ResourceType": "EBS",
-                    "Metadata": {"availabilityZone": "us-west-2b"},
-                    "IamRoleArn": "arn:aws:iam::111122223333:role/restore",
-                    "IdempotencyToken": "0123abcd",
-                    "CopySourceTagsToRestoredResource": true,
-                })
-            );
-        }
-        assert_eq!(wire.sent().len(), 2);
-        let error = started(&Wire::answering([Answer::rest(&json!({}))]))
-            .await
-            .unwrap_err();
-        assert!(error.to_string().contains("RestoreJobId"), "{error}");
-    }
-
-    #[tokio::test]
-    async fn what_aws_backup_refuses_is_told_apart_from_what_fails() {
-        let answer = |code: &'static str| async move {
-            started(&Wire::answering([Answer::rest_error(
-                400,
-                code,
-                "In its words",
-            )]))
-            .await
-        };
-        assert!(matches!(
-            answer(NOT_FOUND).await.unwrap(),
-            StartAnswer::PointGone(_)
-        ));
-        for code in [
-            "InvalidParameterValueException",
-            "InvalidRequestException",
-            "MissingParameterValueException",
-        ] {
-            match answer(code).await.unwrap() {
-                StartAnswer::Rejected(fault) => {
-                    assert_eq!(fault.message(), "In its words");
-                    assert_eq!(fault.code(), Some(code));
-                }
-                other => panic!("{code}: {other:?}"),
-            }
-        }
-        let denied = answer("AccessDeniedException").await.unwrap_err();
-        assert_eq!(denied.error_type(), "Permanent");
-        let wire = Wire::answering(vec![
-            Answer::rest_error(
-                400,
-                "LimitExceededException",
-                "later"
-            );
-            4
-        ]);
-        assert_eq!(started(&wire).await.unwrap_err().error_type(), "Retryable");
-    }
-
-    #[tokio::test]
-    async fn the_actions_are_those_that_are_sent() {
-        let wire = Wire::answering(vec![Answer::rest(&json!({})); 5]);
+    async fn actions_match_the_requests() {
+        let wire = Wire::answering(vec![Answer::rest(&json!({})); 2]);
         let backup = Backup::new(&wire.config());
         let point = RecoveryPointArn::parse(POINT).unwrap();
-        backup.recovery_points("recovery", None).await.unwrap();
+        backup.list("recovery", None).await.unwrap();
         backup.restore_metadata("recovery", &point).await.unwrap();
-        backup.start_restore(&request()).await.unwrap_err();
-        let mut actions = listed(&[
-            LIST_RECOVERY_POINTS,
-            GET_RESTORE_METADATA,
-            START_RESTORE_JOB,
-        ]);
+        let actions = listed(&[LIST_RECOVERY_POINTS, GET_RESTORE_METADATA]);
         assert_eq!(wire.actions(), actions);
-        assert_eq!(called_in("backup", include_str!("recovery.rs")), actions);
-        backup.tags(&point).await.unwrap();
-        backup.restore_job(&RestoreJobId::new("J")).await.unwrap();
-        actions = listed(&[Backup::PLANNING_ACTIONS, Backup::STARTING_ACTIONS].concat());
-        assert_eq!(wire.actions(), actions);
+        let source = include_str!("recovery_points.rs");
+        assert_eq!(called_in("backup", source), actions);
     }
 }

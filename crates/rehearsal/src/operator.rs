@@ -1,28 +1,28 @@
-//! The engineer's hand: the calls that people make in the story, and those of AWS Backup's plans.
+//! The operator: the manual calls of the rehearsal, and those of the plans of AWS Backup.
 
 use aws_sdk_ec2::types::{ResourceType, Tag, TagSpecification, VolumeType};
 use aws_sdk_ssm::types::{OpsItemFilter, OpsItemFilterKey, OpsItemFilterOperator, SignalType};
 use serde_json::Value;
 
+use crate::observations::{Execution, Item};
 use crate::problem::Problem;
 use crate::recovery::Recovery;
-use crate::region::{ACCOUNT, LocalRegion, REGION};
-use crate::story::{Execution, Item};
-use crate::workload::{Protected, WORKLOAD};
+use crate::region::LocalRegion;
+use crate::workload::{ACCOUNT, Protected, REGION, WORKLOAD};
 
-/// The vault that stands for the primary Region's.
+/// The vault that plays the one of the primary Region.
 const PRIMARY_VAULT: &str = "primary-vault";
-/// The role that AWS Backup backs up, copies and, by hand, restores with.
+/// The role for backups, copies and manual restores.
 const BACKUP_ROLE: &str = "arn:aws:iam::111122223333:role/service-role/AWSBackupDefaultServiceRole";
 
-/// What a restore made.
+/// A restored resource.
 pub(crate) struct Made {
     pub(crate) id: String,
     pub(crate) arn: String,
 }
 
 /// Clients with the operator's credentials.
-pub(crate) struct Hand<'a> {
+pub(crate) struct Operator<'a> {
     region: &'a LocalRegion,
     ec2: aws_sdk_ec2::Client,
     backup: aws_sdk_backup::Client,
@@ -32,14 +32,14 @@ pub(crate) struct Hand<'a> {
     ssm: aws_sdk_ssm::Client,
 }
 
-impl<'a> Hand<'a> {
-    pub(crate) fn on(region: &'a LocalRegion) -> Hand<'a> {
+impl<'a> Operator<'a> {
+    pub(crate) fn on(region: &'a LocalRegion) -> Operator<'a> {
         let config = region.sdk_config();
-        // Buckets in the path: their names are no hosts of this machine.
+        // Path-style addressing: bucket names are not host names of this machine.
         let s3 = aws_sdk_s3::config::Builder::from(&config)
             .force_path_style(true)
             .build();
-        Hand {
+        Operator {
             region,
             ec2: aws_sdk_ec2::Client::new(&config),
             backup: aws_sdk_backup::Client::new(&config),
@@ -60,7 +60,7 @@ impl<'a> Hand<'a> {
             .await
             .map_err(|error| {
                 Problem::new(
-                    format!("{logical_id} of {stack} could not be looked at"),
+                    format!("{logical_id} of {stack} could not be described"),
                     error,
                 )
             })?
@@ -69,7 +69,7 @@ impl<'a> Hand<'a> {
             .ok_or_else(|| Problem::said(format!("{logical_id} of {stack} has no id")))
     }
 
-    /// Whether there is such a stack.
+    /// Whether the stack exists.
     pub(crate) async fn is_there(&self, stack: &str) -> bool {
         let described = self.cloudformation.describe_stacks().stack_name(stack);
         described.send().await.is_ok()
@@ -113,19 +113,19 @@ impl<'a> Hand<'a> {
             .send()
             .await
             .map_err(|error| {
-                Problem::new(format!("{key} could not be put into {bucket}"), error)
+                Problem::new(format!("{key} could not be stored in {bucket}"), error)
             })?;
         Ok(())
     }
 
-    /// An object, where there is one.
+    /// An object; `None` if it does not exist.
     pub(crate) async fn object(&self, bucket: &str, key: &str) -> Option<String> {
         let object = self.s3.get_object().bucket(bucket).key(key).send().await;
         let bytes = object.ok()?.body.collect().await.ok()?.into_bytes();
         String::from_utf8(bytes.to_vec()).ok()
     }
 
-    /// Starts a state machine; answers the execution's ARN, or the code of the refusal.
+    /// Starts a state machine. Returns the ARN of the execution, or the error code.
     pub(crate) async fn start(
         &self,
         machine: &str,
@@ -159,7 +159,7 @@ impl<'a> Hand<'a> {
         self.region.wait_until_idle()
     }
 
-    /// The ARNs of a state machine's executions, children of Maps not among them.
+    /// The ARNs of a state machine's executions, without children of Maps.
     pub(crate) async fn executions_of(&self, machine: &str) -> Result<Vec<String>, Problem> {
         let listed = self
             .sfn
@@ -180,7 +180,7 @@ impl<'a> Hand<'a> {
             .collect())
     }
 
-    /// An execution of the recovery as it stands, with its report.
+    /// The current state of an execution of the recovery, with its report.
     pub(crate) async fn recovery(
         &self,
         execution: &str,
@@ -192,7 +192,7 @@ impl<'a> Hand<'a> {
             .execution_arn(execution)
             .send()
             .await
-            .map_err(|error| Problem::new(format!("{execution} could not be looked at"), error))?;
+            .map_err(|error| Problem::new(format!("{execution} could not be described"), error))?;
         let mut history = self
             .sfn
             .get_execution_history()
@@ -226,7 +226,7 @@ impl<'a> Hand<'a> {
         })
     }
 
-    /// How many volumes carry this tag.
+    /// The number of volumes with this tag.
     pub(crate) async fn volumes_with(&self, tag: &str) -> Result<usize, Problem> {
         Ok(self
             .ec2
@@ -246,7 +246,7 @@ impl<'a> Hand<'a> {
             .len())
     }
 
-    /// The restore job that made a volume of this recovery point in a role with this name, the newest.
+    /// The newest restore job of this recovery point with a role of this name.
     pub(crate) async fn job_of(&self, point: &str, role: &str) -> Result<Option<String>, Problem> {
         let mut jobs = self
             .backup
@@ -272,7 +272,7 @@ impl<'a> Hand<'a> {
         Ok(newest.map(|(_, id)| id))
     }
 
-    /// How many restores of this recovery point in a role with this name did not fail.
+    /// The number of restores of this recovery point, with a role of this name, that did not fail.
     pub(crate) async fn restores_of(&self, point: &str, role: &str) -> Result<usize, Problem> {
         let mut jobs = self
             .backup
@@ -300,7 +300,7 @@ impl<'a> Hand<'a> {
             .instance_ids(instance)
             .send()
             .await
-            .map_err(|error| Problem::new(format!("{instance} could not be looked at"), error))?
+            .map_err(|error| Problem::new(format!("{instance} could not be described"), error))?
             .reservations()
             .iter()
             .flat_map(|reservation| reservation.instances())
@@ -321,7 +321,7 @@ impl<'a> Hand<'a> {
             .await
             .map_err(|error| {
                 Problem::new(
-                    format!("the instances of {group} could not be looked at"),
+                    format!("the instances of {group} could not be described"),
                     error,
                 )
             })?
@@ -332,7 +332,7 @@ impl<'a> Hand<'a> {
             .ok_or_else(|| Problem::said(format!("the Auto Scaling group {group} has no instance")))
     }
 
-    /// Makes a tagged volume, as it would lie in the primary Region; answers its id.
+    /// Creates a tagged volume that plays one of the primary Region. Returns its id.
     pub(crate) async fn protect(
         &self,
         protected: &Protected,
@@ -367,13 +367,16 @@ impl<'a> Hand<'a> {
             .send()
             .await
             .map_err(|error| {
-                Problem::new(format!("the {} could not be made", protected.name), error)
+                Problem::new(
+                    format!("the {} could not be created", protected.name),
+                    error,
+                )
             })?
             .volume_id
             .ok_or_else(|| Problem::said("a volume has no id"))
     }
 
-    /// Takes all tags off a recovery point, as one that AWS Backup could not tag.
+    /// Removes all tags of a recovery point, as if AWS Backup could not tag it.
     pub(crate) async fn untag(&self, point: &str) -> Result<(), Problem> {
         let id = point.rsplit('/').next().unwrap_or_default();
         let keys = [
@@ -395,8 +398,7 @@ impl<'a> Hand<'a> {
         Ok(())
     }
 
-    /// Backs the volumes up and copies the recovery points to `vault`, as a backup plan does; answers
-    /// the copies' ARNs.
+    /// Backs up the volumes and copies the recovery points to `vault`, like a backup plan. Returns the ARNs of the copies.
     pub(crate) async fn back_up(
         &self,
         volumes: &[String],
@@ -425,10 +427,12 @@ impl<'a> Hand<'a> {
                 .send()
                 .await
                 .map_err(|error| {
-                    Problem::new(format!("backup job {job} could not be looked at"), error)
+                    Problem::new(format!("backup job {job} could not be described"), error)
                 })?
                 .recovery_point_arn
-                .ok_or_else(|| Problem::said(format!("backup job {job} made no recovery point")))?;
+                .ok_or_else(|| {
+                    Problem::said(format!("backup job {job} created no recovery point"))
+                })?;
             let copy = self
                 .backup
                 .start_copy_job()
@@ -451,11 +455,13 @@ impl<'a> Hand<'a> {
                 .send()
                 .await
                 .map_err(|error| {
-                    Problem::new(format!("copy job {job} could not be looked at"), error)
+                    Problem::new(format!("copy job {job} could not be described"), error)
                 })?
                 .copy_job
                 .and_then(|job| job.destination_recovery_point_arn)
-                .ok_or_else(|| Problem::said(format!("copy job {job} made no recovery point")))?;
+                .ok_or_else(|| {
+                    Problem::said(format!("copy job {job} created no recovery point"))
+                })?;
             points.push(point);
         }
         Ok(points)
@@ -488,10 +494,10 @@ impl<'a> Hand<'a> {
             .send()
             .await
             .map_err(|error| {
-                Problem::new(format!("restore job {job} could not be looked at"), error)
+                Problem::new(format!("restore job {job} could not be described"), error)
             })?
             .created_resource_arn
-            .ok_or_else(|| Problem::said(format!("restore job {job} made nothing")))?;
+            .ok_or_else(|| Problem::said(format!("restore job {job} created no resource")))?;
         let id = arn.rsplit('/').next().unwrap_or_default().to_owned();
         Ok(Made { id, arn })
     }
@@ -506,7 +512,7 @@ impl<'a> Hand<'a> {
             .volume_ids(volume)
             .send()
             .await
-            .map_err(|error| Problem::new(format!("{volume} could not be looked at"), error))?
+            .map_err(|error| Problem::new(format!("{volume} could not be described"), error))?
             .volumes()
             .iter()
             .flat_map(|volume| volume.attachments())
@@ -531,7 +537,7 @@ impl<'a> Hand<'a> {
             .send()
             .await
             .map_err(|error| {
-                Problem::new("the volumes of restore tests could not be looked at", error)
+                Problem::new("the volumes of restore tests could not be described", error)
             })?
             .volumes()
             .iter()
@@ -545,7 +551,7 @@ impl<'a> Hand<'a> {
             .collect())
     }
 
-    /// The executions of `runbook`, by what they were started for.
+    /// The executions of `runbook`, with their incidents.
     pub(crate) async fn executions(&self, runbook: &str) -> Result<Vec<Execution>, Problem> {
         let listed = self
             .ssm
@@ -568,7 +574,7 @@ impl<'a> Hand<'a> {
                 .send()
                 .await
                 .map_err(|error| {
-                    Problem::new(format!("execution {id} could not be looked at"), error)
+                    Problem::new(format!("execution {id} could not be described"), error)
                 })?;
             let incident = whole
                 .automation_execution()
@@ -595,7 +601,7 @@ impl<'a> Hand<'a> {
         Ok(())
     }
 
-    /// Approves or denies what an execution waits for.
+    /// Approves or denies an execution.
     pub(crate) async fn decide(&self, execution: &str, approved: bool) -> Result<(), Problem> {
         let signal = if approved {
             SignalType::Approve
@@ -609,7 +615,10 @@ impl<'a> Hand<'a> {
             .send()
             .await
             .map_err(|error| {
-                Problem::new(format!("execution {execution} took no decision"), error)
+                Problem::new(
+                    format!("execution {execution} did not accept the decision"),
+                    error,
+                )
             })?;
         Ok(())
     }
@@ -620,7 +629,7 @@ impl<'a> Hand<'a> {
             .operator(OpsItemFilterOperator::Equal)
             .values("rapid-recovery")
             .build()
-            .map_err(|error| Problem::new("the filter for OpsItems could not be made", error))?;
+            .map_err(|error| Problem::new("the filter for OpsItems could not be built", error))?;
         let mut pages = self
             .ssm
             .describe_ops_items()
@@ -642,7 +651,7 @@ impl<'a> Hand<'a> {
                 .ops_item_id(&id)
                 .send()
                 .await
-                .map_err(|error| Problem::new(format!("{id} could not be looked at"), error))?;
+                .map_err(|error| Problem::new(format!("{id} could not be described"), error))?;
             let related = whole
                 .ops_item()
                 .map_or(&[][..], |item| item.related_ops_items())

@@ -8,17 +8,19 @@ use percent_encoding::percent_decode_str;
 
 /// A request as it came in.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Request {
-    pub(crate) method: String,
+pub struct Request {
+    /// `GET`, `POST`, …
+    pub method: String,
     /// Path and query.
-    pub(crate) target: String,
+    pub target: String,
     headers: Vec<(String, String)>,
-    pub(crate) body: Vec<u8>,
+    /// The body, without its chunks.
+    pub body: Vec<u8>,
 }
 
 impl Request {
     /// The value of a header; `name` in small letters.
-    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+    pub fn header(&self, name: &str) -> Option<&str> {
         self.headers
             .iter()
             .find(|(known, _)| known == name)
@@ -26,7 +28,7 @@ impl Request {
     }
 
     /// The decoded pairs of a body of the query protocol.
-    pub(crate) fn form(&self) -> Form {
+    pub fn form(&self) -> Form {
         let text = String::from_utf8_lossy(&self.body);
         let pairs = text
             .split('&')
@@ -39,11 +41,11 @@ impl Request {
 
 /// Pairs of names and values.
 #[derive(Debug)]
-pub(crate) struct Form(Vec<(String, String)>);
+pub struct Form(Vec<(String, String)>);
 
 impl Form {
     /// The value under `name`, or nothing.
-    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+    pub fn get(&self, name: &str) -> Option<&str> {
         self.0
             .iter()
             .find(|(known, _)| known == name)
@@ -51,7 +53,7 @@ impl Form {
     }
 
     /// The values under `prefix.1`, `prefix.2`, …
-    pub(crate) fn list(&self, prefix: &str) -> Vec<&str> {
+    pub fn list(&self, prefix: &str) -> Vec<&str> {
         (1..)
             .map_while(|index| self.get(&format!("{prefix}.{index}")))
             .collect()
@@ -59,7 +61,7 @@ impl Form {
 }
 
 /// `text` without its percent encoding; `+` is a space.
-pub(crate) fn decoded(text: &str) -> String {
+pub fn decoded(text: &str) -> String {
     percent_decode_str(&text.replace('+', " "))
         .decode_utf8_lossy()
         .into_owned()
@@ -67,13 +69,16 @@ pub(crate) fn decoded(text: &str) -> String {
 
 /// One connection's incoming side: bytes that came after one request belong to the next.
 #[derive(Debug, Default)]
-pub(crate) struct Incoming {
+pub struct Incoming {
     bytes: Vec<u8>,
 }
 
 impl Incoming {
-    /// The next request, or nothing where the client has ended the connection.
-    pub(crate) fn next(&mut self, stream: &mut impl Read) -> io::Result<Option<Request>> {
+    /// The next request, or `None` when the client has closed the connection.
+    ///
+    /// # Errors
+    /// Those of the connection, and a request that is not HTTP/1.1.
+    pub fn next(&mut self, stream: &mut impl Read) -> io::Result<Option<Request>> {
         let (mut request, length) = loop {
             if let Some(head) = self.head()? {
                 break head;
@@ -126,7 +131,7 @@ impl Incoming {
         Ok(count > 0)
     }
 
-    /// The request's first part, taken from the bytes as soon as it is whole.
+    /// The request's first part, taken from the bytes as soon as it is complete.
     fn head(&mut self) -> io::Result<Option<(Request, Length)>> {
         let mut headers = [httparse::EMPTY_HEADER; 64];
         let mut parsed = httparse::Request::new(&mut headers);
@@ -167,7 +172,10 @@ enum Length {
 }
 
 /// Writes an answer, in one piece.
-pub(crate) fn answer(
+///
+/// # Errors
+/// Those of the connection.
+pub fn answer(
     stream: &mut impl Write,
     status: u16,
     headers: &[(&str, &str)],
@@ -188,7 +196,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn requests_come_one_after_the_other_however_they_are_cut() {
+    fn parses_pipelined_requests_at_any_chunk_size() {
         let text = "POST /a HTTP/1.1\r\nContent-Length: 5\r\n\r\nb=1+2\
                     POST /c HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nd=%\r\n2\r\n31\r\n0\r\n\r\n\
                     GET /e HTTP/1.1\r\n\r\n";
@@ -210,7 +218,7 @@ mod tests {
         }
     }
 
-    /// Gives at most so many bytes at a time.
+    /// Returns at most N bytes per read.
     struct Cut<'a>(&'a [u8], usize);
 
     impl Read for Cut<'_> {

@@ -1,0 +1,441 @@
+//! The ports of each phase: which adapters a function has, and which IAM actions it needs.
+
+use recovery_core::ports::{
+    AutoScalingGroups, Instances, IntegrationPorts, Notifications, Objects, OpsItems,
+    PlanningPorts, RecoveryPointTags, RecoveryPoints, ReportingPorts, ResponsePorts, RestoreJobs,
+    RestoreTests, Runbooks, Snapshots, StackResources, StartingPorts, TargetPorts, TrackingPorts,
+    ValidationPorts, Volumes,
+};
+
+use crate::recovery_point_tags::TagStores;
+use crate::{
+    AutoScaling, Backup, CloudFormation, Config, Ec2, OpsCenter, PlanBucket, RunbookRunner, Topic,
+};
+
+/// What the integration of a restored volume reaches AWS through.
+#[derive(Debug)]
+pub struct IntegrationAdapters {
+    auto_scaling: AutoScaling,
+    cloudformation: CloudFormation,
+    ops_center: OpsCenter,
+    tags: TagStores,
+    topic: Topic,
+}
+
+impl IntegrationAdapters {
+    /// The IAM actions that it needs.
+    pub const ACTIONS: &'static [&'static [&'static str]] = &[
+        AutoScaling::ACTIONS,
+        Backup::INTEGRATION_ACTIONS,
+        CloudFormation::ACTIONS,
+        Ec2::INTEGRATION_ACTIONS,
+        OpsCenter::ACTIONS,
+        Topic::ACTIONS,
+    ];
+
+    /// The further ones that the reconciliation needs.
+    pub const RECONCILIATION_ACTIONS: &'static [&'static [&'static str]] =
+        &[Backup::LISTING_ACTIONS];
+
+    /// Clients for every service it needs; notification goes to `topic`, if any.
+    pub fn new(config: &Config, topic: Option<String>) -> IntegrationAdapters {
+        IntegrationAdapters {
+            auto_scaling: AutoScaling::new(config),
+            cloudformation: CloudFormation::new(config),
+            ops_center: OpsCenter::new(config),
+            tags: TagStores::new(config),
+            topic: Topic::new(config, topic),
+        }
+    }
+}
+
+impl TargetPorts for IntegrationAdapters {
+    fn stack_resources(&self) -> &(impl StackResources + Sync) {
+        &self.cloudformation
+    }
+
+    fn instances(&self) -> &(impl Instances + Sync) {
+        &self.tags.ec2
+    }
+
+    fn groups(&self) -> &(impl AutoScalingGroups + Sync) {
+        &self.auto_scaling
+    }
+}
+
+impl TrackingPorts for IntegrationAdapters {
+    fn ops_items(&self) -> &(impl OpsItems + Sync) {
+        &self.ops_center
+    }
+
+    fn notifications(&self) -> &(impl Notifications + Sync) {
+        &self.topic
+    }
+}
+
+impl IntegrationPorts for IntegrationAdapters {
+    fn restore_jobs(&self) -> &(impl RestoreJobs + Sync) {
+        &self.tags.backup
+    }
+
+    fn recovery_point_tags(&self) -> &(impl RecoveryPointTags + Sync) {
+        &self.tags
+    }
+
+    fn volumes(&self) -> &(impl Volumes + Sync) {
+        &self.tags.ec2
+    }
+}
+
+/// What the validation of a restore test reaches AWS through.
+#[derive(Debug)]
+pub struct ValidationAdapters {
+    backup: Backup,
+    ec2: Ec2,
+    ops_center: OpsCenter,
+    topic: Topic,
+}
+
+impl ValidationAdapters {
+    /// The IAM actions that it needs.
+    pub const ACTIONS: &'static [&'static [&'static str]] = &[
+        Backup::VALIDATION_ACTIONS,
+        Ec2::VALIDATION_ACTIONS,
+        OpsCenter::ACTIONS,
+        Topic::ACTIONS,
+    ];
+
+    /// Clients for every service it needs; notification goes to `topic`, if any.
+    pub fn new(config: &Config, topic: Option<String>) -> ValidationAdapters {
+        ValidationAdapters {
+            backup: Backup::new(config),
+            ec2: Ec2::new(config),
+            ops_center: OpsCenter::new(config),
+            topic: Topic::new(config, topic),
+        }
+    }
+}
+
+impl TrackingPorts for ValidationAdapters {
+    fn ops_items(&self) -> &(impl OpsItems + Sync) {
+        &self.ops_center
+    }
+
+    fn notifications(&self) -> &(impl Notifications + Sync) {
+        &self.topic
+    }
+}
+
+impl ValidationPorts for ValidationAdapters {
+    fn restore_tests(&self) -> &(impl RestoreTests + Sync) {
+        &self.backup
+    }
+
+    fn volumes(&self) -> &(impl Volumes + Sync) {
+        &self.ec2
+    }
+
+    fn snapshots(&self) -> &(impl Snapshots + Sync) {
+        &self.ec2
+    }
+}
+
+/// What the tracking of jobs reaches AWS through.
+#[derive(Debug)]
+pub struct TrackingAdapters {
+    ops_center: OpsCenter,
+    topic: Topic,
+}
+
+impl TrackingAdapters {
+    /// The IAM actions that it needs.
+    pub const ACTIONS: &'static [&'static [&'static str]] = &[OpsCenter::ACTIONS, Topic::ACTIONS];
+
+    /// Clients for every service it needs; notification goes to `topic`, if any.
+    pub fn new(config: &Config, topic: Option<String>) -> TrackingAdapters {
+        TrackingAdapters {
+            ops_center: OpsCenter::new(config),
+            topic: Topic::new(config, topic),
+        }
+    }
+}
+
+impl TrackingPorts for TrackingAdapters {
+    fn ops_items(&self) -> &(impl OpsItems + Sync) {
+        &self.ops_center
+    }
+
+    fn notifications(&self) -> &(impl Notifications + Sync) {
+        &self.topic
+    }
+}
+
+/// What the response to a signal reaches AWS through.
+#[derive(Debug)]
+pub struct ResponseAdapters {
+    ops_center: OpsCenter,
+    topic: Topic,
+    runbooks: RunbookRunner,
+}
+
+impl ResponseAdapters {
+    /// The IAM actions that it needs; those of [`RunbookRunner`] only where a runbook is configured.
+    pub const ACTIONS: &'static [&'static [&'static str]] =
+        &[OpsCenter::ACTIONS, Topic::ACTIONS, RunbookRunner::ACTIONS];
+
+    /// Clients for every service it needs; notification goes to `topic`, if any.
+    pub fn new(config: &Config, topic: Option<String>) -> ResponseAdapters {
+        ResponseAdapters {
+            ops_center: OpsCenter::new(config),
+            topic: Topic::new(config, topic),
+            runbooks: RunbookRunner::new(config),
+        }
+    }
+}
+
+impl TrackingPorts for ResponseAdapters {
+    fn ops_items(&self) -> &(impl OpsItems + Sync) {
+        &self.ops_center
+    }
+
+    fn notifications(&self) -> &(impl Notifications + Sync) {
+        &self.topic
+    }
+}
+
+impl ResponsePorts for ResponseAdapters {
+    fn runbooks(&self) -> &(impl Runbooks + Sync) {
+        &self.runbooks
+    }
+}
+
+/// What the planning of a recovery reaches AWS through.
+#[derive(Debug)]
+pub struct PlanningAdapters {
+    auto_scaling: AutoScaling,
+    cloudformation: CloudFormation,
+    plans: PlanBucket,
+    tags: TagStores,
+}
+
+impl PlanningAdapters {
+    /// The IAM actions that it needs.
+    pub const ACTIONS: &'static [&'static [&'static str]] = &[
+        AutoScaling::ACTIONS,
+        Backup::PLANNING_ACTIONS,
+        CloudFormation::ACTIONS,
+        Ec2::TARGET_ACTIONS,
+        Ec2::TAG_ACTIONS,
+        PlanBucket::ACTIONS,
+        PlanBucket::LISTING_ACTIONS,
+    ];
+
+    /// Clients for every service it needs; plans are kept in `bucket`.
+    pub fn new(config: &Config, bucket: String) -> PlanningAdapters {
+        PlanningAdapters {
+            auto_scaling: AutoScaling::new(config),
+            cloudformation: CloudFormation::new(config),
+            plans: PlanBucket::new(config, bucket),
+            tags: TagStores::new(config),
+        }
+    }
+}
+
+impl TargetPorts for PlanningAdapters {
+    fn stack_resources(&self) -> &(impl StackResources + Sync) {
+        &self.cloudformation
+    }
+
+    fn instances(&self) -> &(impl Instances + Sync) {
+        &self.tags.ec2
+    }
+
+    fn groups(&self) -> &(impl AutoScalingGroups + Sync) {
+        &self.auto_scaling
+    }
+}
+
+impl PlanningPorts for PlanningAdapters {
+    fn recovery_points(&self) -> &(impl RecoveryPoints + Sync) {
+        &self.tags.backup
+    }
+
+    fn recovery_point_tags(&self) -> &(impl RecoveryPointTags + Sync) {
+        &self.tags
+    }
+
+    fn objects(&self) -> &(impl Objects + Sync) {
+        &self.plans
+    }
+}
+
+/// What the start of a planned restore reaches AWS through.
+#[derive(Debug)]
+pub struct StartingAdapters {
+    auto_scaling: AutoScaling,
+    backup: Backup,
+    cloudformation: CloudFormation,
+    ec2: Ec2,
+    plans: PlanBucket,
+}
+
+impl StartingAdapters {
+    /// The IAM actions that it needs.
+    pub const ACTIONS: &'static [&'static [&'static str]] = &[
+        AutoScaling::ACTIONS,
+        Backup::STARTING_ACTIONS,
+        CloudFormation::ACTIONS,
+        Ec2::TARGET_ACTIONS,
+        Ec2::VOLUME_ACTIONS,
+        PlanBucket::ACTIONS,
+    ];
+
+    /// Clients for every service it needs; restore jobs are recorded in `bucket`.
+    pub fn new(config: &Config, bucket: String) -> StartingAdapters {
+        StartingAdapters {
+            auto_scaling: AutoScaling::new(config),
+            backup: Backup::new(config),
+            cloudformation: CloudFormation::new(config),
+            ec2: Ec2::new(config),
+            plans: PlanBucket::new(config, bucket),
+        }
+    }
+}
+
+impl TargetPorts for StartingAdapters {
+    fn stack_resources(&self) -> &(impl StackResources + Sync) {
+        &self.cloudformation
+    }
+
+    fn instances(&self) -> &(impl Instances + Sync) {
+        &self.ec2
+    }
+
+    fn groups(&self) -> &(impl AutoScalingGroups + Sync) {
+        &self.auto_scaling
+    }
+}
+
+impl StartingPorts for StartingAdapters {
+    fn recovery_points(&self) -> &(impl RecoveryPoints + Sync) {
+        &self.backup
+    }
+
+    fn restore_jobs(&self) -> &(impl RestoreJobs + Sync) {
+        &self.backup
+    }
+
+    fn volumes(&self) -> &(impl Volumes + Sync) {
+        &self.ec2
+    }
+
+    fn objects(&self) -> &(impl Objects + Sync) {
+        &self.plans
+    }
+}
+
+/// What the report of a recovery reaches AWS through.
+#[derive(Debug)]
+pub struct ReportingAdapters {
+    backup: Backup,
+    ec2: Ec2,
+    plans: PlanBucket,
+    ops_center: OpsCenter,
+    topic: Topic,
+}
+
+impl ReportingAdapters {
+    /// The IAM actions that it needs.
+    pub const ACTIONS: &'static [&'static [&'static str]] = &[
+        Backup::LISTING_ACTIONS,
+        Ec2::VOLUME_ACTIONS,
+        PlanBucket::ACTIONS,
+        OpsCenter::ACTIONS,
+        Topic::ACTIONS,
+    ];
+
+    /// Clients for every service it needs; plans and reports are kept in `bucket`, notification goes to
+    /// `topic`, if any.
+    pub fn new(config: &Config, bucket: String, topic: Option<String>) -> ReportingAdapters {
+        ReportingAdapters {
+            backup: Backup::new(config),
+            ec2: Ec2::new(config),
+            plans: PlanBucket::new(config, bucket),
+            ops_center: OpsCenter::new(config),
+            topic: Topic::new(config, topic),
+        }
+    }
+}
+
+impl TrackingPorts for ReportingAdapters {
+    fn ops_items(&self) -> &(impl OpsItems + Sync) {
+        &self.ops_center
+    }
+
+    fn notifications(&self) -> &(impl Notifications + Sync) {
+        &self.topic
+    }
+}
+
+impl ReportingPorts for ReportingAdapters {
+    fn restore_jobs(&self) -> &(impl RestoreJobs + Sync) {
+        &self.backup
+    }
+
+    fn volumes(&self) -> &(impl Volumes + Sync) {
+        &self.ec2
+    }
+
+    fn objects(&self) -> &(impl Objects + Sync) {
+        &self.plans
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use recovery_core::aws::arn::OpsItemId;
+    use recovery_core::notification::Notification;
+    use recovery_core::ops_item::OpsItemChange;
+    use serde_json::json;
+
+    use super::*;
+    use crate::wire::{Answer, Wire};
+
+    #[tokio::test]
+    async fn response_adapters_call_only_their_actions() {
+        let wire = Wire::answering([
+            Answer::json(&json!({"OpsItemId": "oi-1"})),
+            Answer::query("Publish", "<MessageId>m</MessageId>"),
+            Answer::json(&json!({"AutomationExecutionId": "e"})),
+        ]);
+        let topic = "arn:aws:sns:us-west-2:111122223333:recovery";
+        let adapters = ResponseAdapters::new(&wire.config(), Some(topic.to_owned()));
+        let id = OpsItemId::new("oi-1");
+        adapters
+            .ops_items()
+            .update(&id, &OpsItemChange::default())
+            .await
+            .unwrap();
+        let notification = Notification {
+            subject: "s".to_owned(),
+            pointer: "p".to_owned(),
+            message: "m".to_owned(),
+            attributes: Vec::new(),
+        };
+        adapters
+            .notifications()
+            .publish(&notification)
+            .await
+            .unwrap();
+        adapters
+            .runbooks()
+            .start("Recover", "token", &[])
+            .await
+            .unwrap();
+        let allowed: Vec<&str> = ResponseAdapters::ACTIONS.concat();
+        for action in wire.actions() {
+            assert!(allowed.contains(&action.as_str()), "{action}");
+        }
+        assert_eq!(wire.sent().len(), 3);
+    }
+}

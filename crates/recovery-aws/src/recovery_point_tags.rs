@@ -1,0 +1,138 @@
+//! Tags of recovery points, from the service that stores them.
+
+use std::collections::BTreeMap;
+
+use recovery_core::aws::arn::{RecoveryPointArn, TagHome};
+use recovery_core::error::{Error, Fault};
+use recovery_core::ports::RecoveryPointTags;
+use recovery_core::tags::{PLANNED, Tags};
+
+use crate::{Backup, Config, Ec2};
+
+/// The services that store tags of recovery points: EC2 those of snapshots and images, AWS Backup those of
+/// the recovery points whose ARN is its own.
+#[derive(Debug)]
+pub(crate) struct TagStores {
+    pub(crate) backup: Backup,
+    pub(crate) ec2: Ec2,
+}
+
+impl TagStores {
+    pub(crate) fn new(config: &Config) -> TagStores {
+        TagStores {
+            backup: Backup::new(config),
+            ec2: Ec2::new(config),
+        }
+    }
+}
+
+impl RecoveryPointTags for TagStores {
+    async fn list(&self, point: &RecoveryPointArn) -> Result<Tags, Error> {
+        match point.tag_home() {
+            TagHome::Ec2(id) => self.ec2.tags(id).await,
+            TagHome::Backup => self.backup.tags(point).await,
+            TagHome::Elsewhere => Err(Error::Permanent(Fault::new(
+                "read tags",
+                point.as_str(),
+                "the tags of recovery points of this form are kept by a service that this function does not ask",
+                "Attach the volume by hand.",
+            ))),
+        }
+    }
+
+    async fn list_together(
+        &self,
+        points: &[RecoveryPointArn],
+    ) -> Result<BTreeMap<RecoveryPointArn, Tags>, Error> {
+        let held_by_ec2: BTreeMap<&str, &RecoveryPointArn> = points
+            .iter()
+            .filter_map(|point| match point.tag_home() {
+                TagHome::Ec2(id) => Some((id, point)),
+                TagHome::Backup | TagHome::Elsewhere => None,
+            })
+            .collect();
+        if held_by_ec2.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let ids: Vec<&str> = held_by_ec2.keys().copied().collect();
+        let mut tags = self.ec2.tags_together(&ids, "recovery points").await?;
+        Ok(held_by_ec2
+            .into_iter()
+            .map(|(id, point)| (point.clone(), tags.remove(id).unwrap_or_default()))
+            .collect())
+    }
+
+    async fn list_planned(&self, ids: &[&str]) -> Result<BTreeMap<String, Tags>, Error> {
+        self.ec2.chosen_tags(ids, &PLANNED).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::wire::{Answer, Wire};
+
+    /// Reads the tags of `point`. Returns the actions that were called.
+    async fn asked(point: &str, answers: Vec<Answer>) -> (Vec<String>, Result<Tags, Error>) {
+        let wire = Wire::answering(answers);
+        let point = RecoveryPointArn::parse(point).unwrap();
+        let tags = TagStores::new(&wire.config()).list(&point).await;
+        (wire.actions().into_iter().collect(), tags)
+    }
+
+    #[tokio::test]
+    async fn reads_tags_from_the_service_of_the_arn() {
+        let tag = || {
+            vec![Answer::ec2(
+                "DescribeTags",
+                "<tagSet><item><key>a</key><value>1</value></item></tagSet>",
+            )]
+        };
+        for point in [
+            "arn:aws:ec2:us-west-2::snapshot/snap-1",
+            "arn:aws-us-gov:ec2:us-gov-west-1::image/ami-1",
+        ] {
+            let (actions, tags) = asked(point, tag()).await;
+            assert_eq!(actions, ["ec2:DescribeTags"]);
+            assert_eq!(tags.unwrap()["a"], "1");
+        }
+        let point = "arn:aws-cn:backup:cn-north-1:111122223333:recovery-point:1EB3B5E7";
+        let answers = vec![Answer::rest(&json!({"Tags": {"a": "1"}}))];
+        let (actions, tags) = asked(point, answers).await;
+        assert_eq!(actions, ["backup:ListTags"]);
+        assert_eq!(tags.unwrap()["a"], "1");
+        let point = "arn:aws:rds:us-west-2:111122223333:snapshot:awsbackup:job-1";
+        let (actions, tags) = asked(point, Vec::new()).await;
+        assert!(actions.is_empty());
+        assert_eq!(tags.unwrap_err().error_type(), "Permanent");
+    }
+
+    #[tokio::test]
+    async fn reads_tags_of_many_snapshots_in_one_call() {
+        let wire = Wire::answering([Answer::ec2(
+            "DescribeTags",
+            "<tagSet><item><resourceId>snap-1</resourceId><key>a</key><value>1</value></item>\
+             <item><resourceId>snap-2</resourceId><key>a</key><value>2</value></item></tagSet>",
+        )]);
+        let stores = TagStores::new(&wire.config());
+        let points = [
+            "arn:aws:ec2:us-west-2::snapshot/snap-1",
+            "arn:aws:ec2:us-west-2::snapshot/snap-2",
+            "arn:aws:ec2:us-west-2::snapshot/snap-3",
+            "arn:aws:backup:us-west-2:111122223333:recovery-point:1EB3B5E7",
+        ]
+        .map(|arn| RecoveryPointArn::parse(arn).unwrap());
+        let tags = stores.list_together(&points).await.unwrap();
+        assert_eq!(tags[&points[0]]["a"], "1");
+        assert_eq!(tags[&points[1]]["a"], "2");
+        assert!(tags[&points[2]].is_empty());
+        // Recovery points of AWS Backup are read one by one, elsewhere.
+        assert_eq!(tags.len(), 3);
+        assert_eq!(wire.sent().len(), 1);
+        let none = stores.list_together(&points[3..]).await.unwrap();
+        assert!(none.is_empty());
+        assert_eq!(wire.sent().len(), 1);
+    }
+}

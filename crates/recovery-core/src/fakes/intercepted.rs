@@ -1,0 +1,493 @@
+//! One wrapper around every port: an [`Interceptor`] decides what becomes of each call.
+
+use std::collections::BTreeMap;
+use std::ops::Deref;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use crate::aws::arn::{InstanceId, OpsItemId, RecoveryPointArn, RestoreJobId, VolumeId};
+use crate::aws::auto_scaling::Group;
+use crate::aws::backup::{
+    RecoveryPoint, Report, RestoreJob, RestoreRequest, RestoreTest, StartAnswer,
+};
+use crate::aws::cloudformation::StackResource;
+use crate::aws::ec2::{AttachAnswer, DeviceName, Instance, Snapshot, Volume};
+use crate::aws::routing_control::{ClusterEndpoint, RoutingControl, ShiftAnswer, Switch};
+use crate::aws::step_functions::Execution;
+use crate::error::Error;
+use crate::fakes::phases::AllPorts;
+use crate::fakes::tags_operation;
+use crate::notification::Notification;
+use crate::ops_item::{Claim, ItemKey, NewOpsItem, OpsItem, OpsItemChange};
+use crate::ports::{
+    AutoScalingGroups, Clock, Instances, Metrics, Notifications, Objects, OpsItems, Page,
+    RecoveryExecutions, RecoveryPointTags, RecoveryPoints, RestoreJobs, RestoreTests,
+    RoutingControls, Runbooks, Snapshots, StackResources, Volumes,
+};
+use crate::report::measures::Measures;
+use crate::tags::Tags;
+
+/// A call through a port.
+#[derive(Debug, Clone, Copy)]
+pub struct Call<'a> {
+    /// The IAM action.
+    pub operation: &'static str,
+    /// What the call is about: one id, or several separated by spaces. For a notification, its message.
+    pub subject: &'a str,
+    /// What the call changes.
+    pub effect: Effect<'a>,
+}
+
+/// What a call changes.
+#[derive(Debug, Clone, Copy)]
+pub enum Effect<'a> {
+    /// Nothing: the call reads.
+    None,
+    /// Attaches a volume to an instance.
+    Attach(&'a VolumeId, &'a InstanceId, &'a DeviceName),
+    /// Creates an OpsItem.
+    Create(&'a NewOpsItem),
+    /// Updates an OpsItem.
+    Update(&'a OpsItemId, &'a OpsItemChange),
+    /// Publishes a notification.
+    Publish(&'a Notification),
+    /// Something else.
+    Other,
+}
+
+/// Decides what becomes of each call through the ports that it is wrapped around.
+pub trait Interceptor: Sync {
+    /// Answers `call`. `make` makes the call: an interceptor can call it once, never or several times, act
+    /// before and after, and change the answer, whose type says which it is (see [`answered`]).
+    fn intercept<T, F>(
+        &self,
+        call: Call<'_>,
+        make: impl Fn() -> F + Send,
+    ) -> impl Future<Output = Result<T, Error>> + Send
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, Error>> + Send;
+}
+
+/// The answer as a `T`, if it is one: for interceptors that change answers.
+pub fn answered<T: 'static>(answer: &mut impl std::any::Any) -> Option<&mut T> {
+    let answer: &mut dyn std::any::Any = answer;
+    answer.downcast_mut()
+}
+
+/// Ports through which each call is intercepted. `P` points to the ports that answer.
+///
+/// It dereferences to its interceptor, which tests ask what it saw.
+#[derive(Debug)]
+pub struct Intercepted<P, I> {
+    /// The ports that answer.
+    pub ports: P,
+    /// What decides.
+    pub interceptor: I,
+}
+
+impl<P, I> Deref for Intercepted<P, I> {
+    type Target = I;
+
+    fn deref(&self) -> &I {
+        &self.interceptor
+    }
+}
+
+impl<P, I: Interceptor> Intercepted<P, I> {
+    /// A call that reads.
+    async fn read<T, F>(
+        &self,
+        operation: &'static str,
+        subject: &str,
+        make: impl Fn() -> F + Send,
+    ) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, Error>> + Send,
+    {
+        self.call(operation, subject, Effect::None, make).await
+    }
+
+    /// A call with this effect.
+    async fn call<T, F>(
+        &self,
+        operation: &'static str,
+        subject: &str,
+        effect: Effect<'_>,
+        make: impl Fn() -> F + Send,
+    ) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, Error>> + Send,
+    {
+        let call = Call {
+            operation,
+            subject,
+            effect,
+        };
+        self.interceptor.intercept(call, make).await
+    }
+}
+
+fn subjects<T: ToString>(all: &[T]) -> String {
+    let all: Vec<String> = all.iter().map(ToString::to_string).collect();
+    all.join(" ")
+}
+
+impl<P: Sync, I: Clock> Clock for Intercepted<P, I> {
+    fn now(&self) -> DateTime<Utc> {
+        self.interceptor.now()
+    }
+
+    fn remaining(&self) -> Duration {
+        self.interceptor.remaining()
+    }
+
+    fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + Send {
+        self.interceptor.sleep(duration)
+    }
+}
+
+impl<P: Deref<Target: Metrics> + Sync, I: Sync> Metrics for Intercepted<P, I> {
+    fn record(&self, measures: &Measures) {
+        self.ports.record(measures);
+    }
+}
+
+impl<P: Deref<Target: AllPorts> + Sync, I: Interceptor> AllPorts for Intercepted<P, I> {}
+
+impl<P: Deref<Target: AllPorts> + Sync, I: Interceptor> AutoScalingGroups for Intercepted<P, I> {
+    async fn describe(&self, name: &str) -> Result<Option<Group>, Error> {
+        self.read("autoscaling:DescribeAutoScalingGroups", name, || {
+            AutoScalingGroups::describe(&*self.ports, name)
+        })
+        .await
+    }
+}
+
+impl<P: Deref<Target: AllPorts> + Sync, I: Interceptor> Instances for Intercepted<P, I> {
+    async fn describe(&self, id: &InstanceId) -> Result<Instance, Error> {
+        self.read("ec2:DescribeInstances", id.as_str(), || {
+            Instances::describe(&*self.ports, id)
+        })
+        .await
+    }
+
+    async fn list_of_stack(&self, stack: &str, logical_id: &str) -> Result<Vec<Instance>, Error> {
+        self.read("ec2:DescribeInstances", stack, || {
+            Instances::list_of_stack(&*self.ports, stack, logical_id)
+        })
+        .await
+    }
+
+    async fn list_of_group(&self, group: &str) -> Result<Vec<Instance>, Error> {
+        self.read("ec2:DescribeInstances", group, || {
+            Instances::list_of_group(&*self.ports, group)
+        })
+        .await
+    }
+}
+
+impl<P: Deref<Target: AllPorts> + Sync, I: Interceptor> Notifications for Intercepted<P, I> {
+    async fn publish(&self, notification: &Notification) -> Result<(), Error> {
+        self.call(
+            "sns:Publish",
+            &notification.message,
+            Effect::Publish(notification),
+            || Notifications::publish(&*self.ports, notification),
+        )
+        .await
+    }
+}
+
+impl<P: Deref<Target: AllPorts> + Sync, I: Interceptor> Objects for Intercepted<P, I> {
+    async fn put(&self, key: &str, body: String) -> Result<(), Error> {
+        self.call("s3:PutObject", key, Effect::Other, || {
+            Objects::put(&*self.ports, key, body.clone())
+        })
+        .await
+    }
+
+    async fn get(&self, key: &str) -> Result<Option<String>, Error> {
+        self.read("s3:GetObject", key, || Objects::get(&*self.ports, key))
+            .await
+    }
+
+    async fn list(&self, prefix: &str, page: Option<&str>) -> Result<Page<String>, Error> {
+        self.read("s3:ListBucket", prefix, || {
+            Objects::list(&*self.ports, prefix, page)
+        })
+        .await
+    }
+}
+
+impl<P: Deref<Target: AllPorts> + Sync, I: Interceptor> OpsItems for Intercepted<P, I> {
+    async fn list(&self, key: &ItemKey) -> Result<Vec<OpsItem>, Error> {
+        self.read("ssm:DescribeOpsItems", key.as_str(), || {
+            OpsItems::list(&*self.ports, key)
+        })
+        .await
+    }
+
+    async fn list_open(&self, kind: &'static str) -> Result<Vec<OpsItem>, Error> {
+        self.read("ssm:DescribeOpsItems", kind, || {
+            OpsItems::list_open(&*self.ports, kind)
+        })
+        .await
+    }
+
+    async fn get(&self, id: &OpsItemId) -> Result<OpsItem, Error> {
+        self.read("ssm:GetOpsItem", id.as_str(), || {
+            OpsItems::get(&*self.ports, id)
+        })
+        .await
+    }
+
+    async fn find(&self, id: &OpsItemId) -> Result<Option<OpsItem>, Error> {
+        self.read("ssm:GetOpsItem", id.as_str(), || {
+            OpsItems::find(&*self.ports, id)
+        })
+        .await
+    }
+
+    async fn create(&self, item: &NewOpsItem) -> Result<Claim, Error> {
+        self.call(
+            "ssm:CreateOpsItem",
+            item.key.as_str(),
+            Effect::Create(item),
+            || OpsItems::create(&*self.ports, item),
+        )
+        .await
+    }
+
+    async fn update(&self, id: &OpsItemId, change: &OpsItemChange) -> Result<(), Error> {
+        self.call(
+            "ssm:UpdateOpsItem",
+            id.as_str(),
+            Effect::Update(id, change),
+            || OpsItems::update(&*self.ports, id, change),
+        )
+        .await
+    }
+}
+
+impl<P: Deref<Target: AllPorts> + Sync, I: Interceptor> RecoveryExecutions for Intercepted<P, I> {
+    async fn describe(&self, name: &str) -> Result<Option<Execution>, Error> {
+        self.read("states:DescribeExecution", name, || {
+            RecoveryExecutions::describe(&*self.ports, name)
+        })
+        .await
+    }
+
+    async fn start(&self, name: &str, input: &str) -> Result<(), Error> {
+        self.call("states:StartExecution", name, Effect::Other, || {
+            RecoveryExecutions::start(&*self.ports, name, input)
+        })
+        .await
+    }
+}
+
+impl<P: Deref<Target: AllPorts> + Sync, I: Interceptor> RecoveryPointTags for Intercepted<P, I> {
+    async fn list(&self, point: &RecoveryPointArn) -> Result<Tags, Error> {
+        self.read(tags_operation(point)?, point.as_str(), || {
+            RecoveryPointTags::list(&*self.ports, point)
+        })
+        .await
+    }
+
+    async fn list_together(
+        &self,
+        points: &[RecoveryPointArn],
+    ) -> Result<BTreeMap<RecoveryPointArn, Tags>, Error> {
+        self.read("ec2:DescribeTags", &subjects(points), || {
+            RecoveryPointTags::list_together(&*self.ports, points)
+        })
+        .await
+    }
+
+    async fn list_planned(&self, ids: &[&str]) -> Result<BTreeMap<String, Tags>, Error> {
+        self.read("ec2:DescribeTags", &subjects(ids), || {
+            RecoveryPointTags::list_planned(&*self.ports, ids)
+        })
+        .await
+    }
+}
+
+impl<P: Deref<Target: AllPorts> + Sync, I: Interceptor> RecoveryPoints for Intercepted<P, I> {
+    async fn list(
+        &self,
+        vault: &str,
+        page: Option<&str>,
+    ) -> Result<Page<Option<RecoveryPoint>>, Error> {
+        self.read("backup:ListRecoveryPointsByBackupVault", vault, || {
+            RecoveryPoints::list(&*self.ports, vault, page)
+        })
+        .await
+    }
+
+    async fn restore_metadata(
+        &self,
+        vault: &str,
+        point: &RecoveryPointArn,
+    ) -> Result<Option<BTreeMap<String, String>>, Error> {
+        self.read(
+            "backup:GetRecoveryPointRestoreMetadata",
+            point.as_str(),
+            || RecoveryPoints::restore_metadata(&*self.ports, vault, point),
+        )
+        .await
+    }
+}
+
+impl<P: Deref<Target: AllPorts> + Sync, I: Interceptor> RestoreJobs for Intercepted<P, I> {
+    async fn describe(&self, id: &RestoreJobId) -> Result<RestoreJob, Error> {
+        self.read("backup:DescribeRestoreJob", id.as_str(), || {
+            RestoreJobs::describe(&*self.ports, id)
+        })
+        .await
+    }
+
+    async fn list(
+        &self,
+        resource_type: Option<&str>,
+        since: DateTime<Utc>,
+        page: Option<&str>,
+    ) -> Result<Page<RestoreJob>, Error> {
+        self.read(
+            "backup:ListRestoreJobs",
+            page.unwrap_or("first page"),
+            || RestoreJobs::list(&*self.ports, resource_type, since, page),
+        )
+        .await
+    }
+
+    async fn start(&self, request: &RestoreRequest) -> Result<StartAnswer, Error> {
+        self.call(
+            "backup:StartRestoreJob",
+            request.point.as_str(),
+            Effect::Other,
+            || RestoreJobs::start(&*self.ports, request),
+        )
+        .await
+    }
+}
+
+impl<P: Deref<Target: AllPorts> + Sync, I: Interceptor> RestoreTests for Intercepted<P, I> {
+    async fn describe(&self, id: &RestoreJobId) -> Result<RestoreTest, Error> {
+        self.read("backup:DescribeRestoreJob", id.as_str(), || {
+            RestoreTests::describe(&*self.ports, id)
+        })
+        .await
+    }
+
+    async fn put_result(&self, id: &RestoreJobId, report: &Report) -> Result<(), Error> {
+        self.call(
+            "backup:PutRestoreValidationResult",
+            id.as_str(),
+            Effect::Other,
+            || RestoreTests::put_result(&*self.ports, id, report),
+        )
+        .await
+    }
+}
+
+impl<P: Deref<Target: AllPorts> + Sync, I: Interceptor> RoutingControls for Intercepted<P, I> {
+    async fn get(
+        &self,
+        endpoint: &ClusterEndpoint,
+        control: &RoutingControl,
+    ) -> Result<Option<Switch>, Error> {
+        self.read(
+            "route53-recovery-cluster:GetRoutingControlState",
+            control.as_str(),
+            || RoutingControls::get(&*self.ports, endpoint, control),
+        )
+        .await
+    }
+
+    async fn update(
+        &self,
+        endpoint: &ClusterEndpoint,
+        wanted: &[(RoutingControl, Switch)],
+    ) -> Result<ShiftAnswer, Error> {
+        self.call(
+            "route53-recovery-cluster:UpdateRoutingControlStates",
+            &endpoint.region,
+            Effect::Other,
+            || RoutingControls::update(&*self.ports, endpoint, wanted),
+        )
+        .await
+    }
+}
+
+impl<P: Deref<Target: AllPorts> + Sync, I: Interceptor> Runbooks for Intercepted<P, I> {
+    async fn start(
+        &self,
+        runbook: &str,
+        token: &str,
+        parameters: &[(&'static str, String)],
+    ) -> Result<String, Error> {
+        self.call(
+            "ssm:StartAutomationExecution",
+            runbook,
+            Effect::Other,
+            || Runbooks::start(&*self.ports, runbook, token, parameters),
+        )
+        .await
+    }
+}
+
+impl<P: Deref<Target: AllPorts> + Sync, I: Interceptor> Snapshots for Intercepted<P, I> {
+    async fn describe(&self, id: &str) -> Result<Option<Snapshot>, Error> {
+        self.read("ec2:DescribeSnapshots", id, || {
+            Snapshots::describe(&*self.ports, id)
+        })
+        .await
+    }
+}
+
+impl<P: Deref<Target: AllPorts> + Sync, I: Interceptor> StackResources for Intercepted<P, I> {
+    async fn describe(
+        &self,
+        stack: &str,
+        logical_id: &str,
+    ) -> Result<Option<StackResource>, Error> {
+        self.read("cloudformation:DescribeStackResource", stack, || {
+            StackResources::describe(&*self.ports, stack, logical_id)
+        })
+        .await
+    }
+}
+
+impl<P: Deref<Target: AllPorts> + Sync, I: Interceptor> Volumes for Intercepted<P, I> {
+    async fn describe(&self, id: &VolumeId) -> Result<Volume, Error> {
+        self.read("ec2:DescribeVolumes", id.as_str(), || {
+            Volumes::describe(&*self.ports, id)
+        })
+        .await
+    }
+
+    async fn list(&self, ids: &[VolumeId]) -> Result<Vec<Volume>, Error> {
+        self.read("ec2:DescribeVolumes", &subjects(ids), || {
+            Volumes::list(&*self.ports, ids)
+        })
+        .await
+    }
+
+    async fn attach(
+        &self,
+        volume: &VolumeId,
+        instance: &InstanceId,
+        device: &DeviceName,
+    ) -> Result<AttachAnswer, Error> {
+        self.call(
+            "ec2:AttachVolume",
+            volume.as_str(),
+            Effect::Attach(volume, instance, device),
+            || Volumes::attach(&*self.ports, volume, instance, device),
+        )
+        .await
+    }
+}

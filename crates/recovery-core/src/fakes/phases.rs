@@ -1,0 +1,136 @@
+//! The phases' ports of everything that implements every port: of [`World`](super::World) and of what is
+//! wrapped around it.
+
+use crate::ports::{
+    AutoScalingGroups, Instances, IntegrationPorts, Notifications, Objects, OpsItems,
+    PlanningPorts, RecoveryExecutions, RecoveryPointTags, RecoveryPoints, ReportingPorts,
+    ResponsePorts, RestoreJobs, RestoreTests, RoutingControls, Runbooks, Snapshots, StackResources,
+    StartingPorts, TargetPorts, TrackingPorts, ValidationPorts, Volumes,
+};
+
+/// Every port.
+pub trait AllPorts:
+    AutoScalingGroups
+    + Instances
+    + Notifications
+    + Objects
+    + OpsItems
+    + RecoveryExecutions
+    + RecoveryPointTags
+    + RecoveryPoints
+    + RestoreJobs
+    + RestoreTests
+    + RoutingControls
+    + Runbooks
+    + Snapshots
+    + StackResources
+    + Volumes
+    + Sync
+{
+}
+
+impl AllPorts for super::World {}
+
+impl<A: AllPorts> TargetPorts for A {
+    fn stack_resources(&self) -> &(impl StackResources + Sync) {
+        self
+    }
+
+    fn instances(&self) -> &(impl Instances + Sync) {
+        self
+    }
+
+    fn groups(&self) -> &(impl AutoScalingGroups + Sync) {
+        self
+    }
+}
+
+impl<A: AllPorts> TrackingPorts for A {
+    fn ops_items(&self) -> &(impl OpsItems + Sync) {
+        self
+    }
+
+    fn notifications(&self) -> &(impl Notifications + Sync) {
+        self
+    }
+}
+
+impl<A: AllPorts> IntegrationPorts for A {
+    fn restore_jobs(&self) -> &(impl RestoreJobs + Sync) {
+        self
+    }
+
+    fn recovery_point_tags(&self) -> &(impl RecoveryPointTags + Sync) {
+        self
+    }
+
+    fn volumes(&self) -> &(impl Volumes + Sync) {
+        self
+    }
+}
+
+impl<A: AllPorts> ResponsePorts for A {
+    fn runbooks(&self) -> &(impl Runbooks + Sync) {
+        self
+    }
+}
+
+impl<A: AllPorts> PlanningPorts for A {
+    fn recovery_points(&self) -> &(impl RecoveryPoints + Sync) {
+        self
+    }
+
+    fn recovery_point_tags(&self) -> &(impl RecoveryPointTags + Sync) {
+        self
+    }
+
+    fn objects(&self) -> &(impl Objects + Sync) {
+        self
+    }
+}
+
+impl<A: AllPorts> StartingPorts for A {
+    fn recovery_points(&self) -> &(impl RecoveryPoints + Sync) {
+        self
+    }
+
+    fn restore_jobs(&self) -> &(impl RestoreJobs + Sync) {
+        self
+    }
+
+    fn volumes(&self) -> &(impl Volumes + Sync) {
+        self
+    }
+
+    fn objects(&self) -> &(impl Objects + Sync) {
+        self
+    }
+}
+
+impl<A: AllPorts> ValidationPorts for A {
+    fn restore_tests(&self) -> &(impl RestoreTests + Sync) {
+        self
+    }
+
+    fn volumes(&self) -> &(impl Volumes + Sync) {
+        self
+    }
+
+    fn snapshots(&self) -> &(impl Snapshots + Sync) {
+        self
+    }
+}
+
+impl<A: AllPorts> ReportingPorts for A {
+    fn restore_jobs(&self) -> &(impl RestoreJobs + Sync) {
+        self
+    }
+
+    fn volumes(&self) -> &(impl Volumes + Sync) {
+        self
+    }
+
+    fn objects(&self) -> &(impl Objects + Sync) {
+        self
+    }
+}

@@ -1,0 +1,310 @@
+//! What the OpsItem of a restore job and the notifications say about its integration.
+
+use chrono::{DateTime, Utc};
+
+use crate::aws::backup::{Restore, RestoreJob};
+use crate::error::Fault;
+use crate::explanation::Explanation;
+use crate::integrate::kind::ResourceKind;
+use crate::integrate::refusal::Refusal;
+use crate::notification::Notification;
+use crate::ops_item::{
+    NOT_CREATED, NOTIFIED, NewOpsItem, OpsItem, OpsItemChange, RESOURCES, Severity, Status,
+    with_resources,
+};
+use crate::text::{code, one_line, shown};
+use crate::track::run::{DRILL, restore_facts, restore_item};
+
+/// Operational data: the state of the integration. The value is [`ResourceKind::integrated`],
+/// [`ResourceKind::integrating`], `refused`, or `failing` while it is retried.
+pub const INTEGRATION: &str = "recovery:integration";
+/// Operational data: the cause of a refusal or a failure.
+const HINDRANCE: &str = "recovery:hindrance";
+/// Operational data: the recovery point whose tags replace those that the restored one lacks.
+pub(crate) const TAGS_FROM: &str = "recovery:tags-from";
+
+/// What started the integration of a restore.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Trigger {
+    /// An event or a person. If the run ends before its time, the event is delivered again.
+    Event,
+    /// The reconciler. Nothing repeats its run for this restore, unless the OpsItem of the job is open and
+    /// does not say that the restore is integrated. Therefore the item is opened before the resource is
+    /// integrated. A resource that a person has disconnected again stays so.
+    Reconciler,
+}
+
+/// The OpsItem of the restore's job, as it is created.
+pub(crate) fn new_item(restore: &Restore) -> NewOpsItem {
+    restore_item(&restore.job, restore.drill.is_some())
+}
+
+/// Whether the item has this value under this key of its operational data.
+pub(crate) fn says(item: &OpsItem, key: &str, value: &str) -> bool {
+    item.data.get(key).is_some_and(|said| said == value)
+}
+
+/// A title, marked if the restore belongs to a drill.
+fn titled(restore: &Restore, title: String) -> String {
+    match restore.drill {
+        None => title,
+        Some(_) => format!("{DRILL}{title}"),
+    }
+}
+
+/// That the restored resource is not integrated, as a sentence.
+fn not_integrated(kind: &ResourceKind, restore: &Restore) -> String {
+    let of = match restore.drill {
+        None => "",
+        Some(_) => " in a drill. The workload is not affected",
+    };
+    format!(
+        "The restored {} is not {} {}{of}.",
+        kind.noun, kind.integrated, kind.with
+    )
+}
+
+/// The related resources of the job's item.
+fn resources(job: &RestoreJob) -> Option<(&'static str, String)> {
+    with_resources(None, job.created_resource.as_slice()).map(|listed| (RESOURCES, listed))
+}
+
+/// The result of an integration.
+pub(crate) struct IntegrationResult {
+    /// Title of the OpsItem.
+    pub(crate) title: String,
+    /// What was done, as a sentence without its full stop.
+    pub(crate) done: String,
+    /// What a person must still do, as sentences.
+    pub(crate) left: Vec<String>,
+    /// Operational data: what was integrated with what.
+    pub(crate) data: Vec<(&'static str, String)>,
+}
+
+/// The change of the job's item that records the result. It resolves the item if nothing is left to do.
+pub(crate) fn result_change(
+    kind: &ResourceKind,
+    restore: &Restore,
+    result: IntegrationResult,
+    now: DateTime<Utc>,
+) -> OpsItemChange {
+    let job = &restore.job;
+    let seconds = job
+        .completed
+        .map(|completed| (now - completed).num_seconds().max(0));
+    let after = seconds.map_or(String::new(), |seconds| {
+        format!(", {seconds} s after the restore completed")
+    });
+    let (action, status, severity) = if result.left.is_empty() {
+        (
+            format!("No action needed. {}", kind.note),
+            Status::Resolved,
+            Severity::Low,
+        )
+    } else {
+        (
+            format!("{} Then resolve this OpsItem.", result.left.join(" ")),
+            Status::Open,
+            match restore.drill {
+                None => Severity::Medium,
+                Some(_) => Severity::Low,
+            },
+        )
+    };
+    OpsItemChange {
+        title: Some(titled(restore, result.title)),
+        description: Some(
+            Explanation {
+                happened: restore_facts(job),
+                why: "The tags of the recovery point name this target.".to_owned(),
+                done: format!("{}{after}.", result.done),
+                action,
+            }
+            .markdown(),
+        ),
+        severity: Some(severity),
+        status: Some(status),
+        data: [
+            (INTEGRATION, kind.integrated.to_owned()),
+            // Operators are notified of a later refusal, even if they were notified of the same one before.
+            (NOTIFIED, "none".to_owned()),
+        ]
+        .into_iter()
+        .chain(result.data)
+        .chain(resources(job))
+        .chain(seconds.map(|seconds| (kind.seconds_key, seconds.to_string())))
+        .collect(),
+        ..OpsItemChange::default()
+    }
+}
+
+/// The notification about a result that leaves something to do, if no OpsItem could be created for it.
+pub(crate) fn left_to_do(change: &OpsItemChange) -> Notification {
+    let title = change.limited_title().unwrap_or_default();
+    Notification {
+        message: format!(
+            "{title}.\n\n{}\n\nOpsItem: {NOT_CREATED}\n",
+            change.limited_description().unwrap_or_default()
+        ),
+        subject: title,
+        pointer: "Action needed. Read the email.".to_owned(),
+        attributes: vec![("kind", "integration-unfinished".to_owned())],
+    }
+}
+
+/// What prevents an integration: a refusal, or a failure that is retried.
+pub(crate) struct Hindrance {
+    /// The value of [`INTEGRATION`].
+    pub(crate) state: &'static str,
+    /// Title of the OpsItem and subject of the notification.
+    title: String,
+    /// The cause, without a full stop.
+    why: String,
+    done: &'static str,
+    action: String,
+    /// The value of [`NOTIFIED`] after the notification. Operators are notified again only if it differs.
+    pub(crate) told: String,
+    /// Attributes of the notification, for subscription filters.
+    attributes: Vec<(&'static str, String)>,
+}
+
+impl Hindrance {
+    /// A rule forbids the integration.
+    pub(crate) fn refused(
+        kind: &ResourceKind,
+        restore: &Restore,
+        refusal: &impl Refusal,
+    ) -> Hindrance {
+        let why = refusal.to_string();
+        let ResourceKind {
+            noun,
+            integrated,
+            function,
+            ..
+        } = kind;
+        Hindrance {
+            state: "refused",
+            title: titled(
+                restore,
+                format!("Restored {noun} not {integrated}: {}", refusal.reason()),
+            ),
+            done: "Nothing was changed. Operators were notified.",
+            action: format!(
+                "{remedy} To run the integration again, invoke the function {function} with `{{\"restoreJobId\": \"{job}\"{drill}}}`.",
+                remedy = refusal.remedy(),
+                job = shown(restore.job.id.as_str()).replace(['`', '"'], "'"),
+                drill = restore
+                    .drill
+                    .as_ref()
+                    .map_or(String::new(), |stack| format!(
+                        ", \"drill\": {{\"stack\": \"{stack}\"}}"
+                    )),
+            ),
+            told: why.clone(),
+            why,
+            attributes: vec![
+                ("kind", "integration-refused".to_owned()),
+                ("reason", refusal.reason().to_owned()),
+            ],
+        }
+    }
+
+    /// The integration keeps failing.
+    pub(crate) fn failing(kind: &ResourceKind, restore: &Restore, failure: &Fault) -> Hindrance {
+        let answered = failure
+            .code()
+            .map_or(String::new(), |answer| format!(" ({})", code(answer)));
+        Hindrance {
+            state: "failing",
+            title: titled(
+                restore,
+                format!("Restored {} still not {}", kind.noun, kind.integrated),
+            ),
+            why: format!(
+                "{} on {} failed{answered}: {}",
+                failure.operation(),
+                code(failure.subject()),
+                code(failure.message().trim_end_matches('.'))
+            ),
+            done: "The integration is retried every few minutes. The OpsItem is resolved when it succeeds.",
+            action: failure.remedy().to_owned(),
+            told: "failing".to_owned(),
+            attributes: vec![("kind", "integration-failing".to_owned())],
+        }
+    }
+
+    /// Whether the item records that operators were notified of it.
+    pub(crate) fn was_told(&self, item: &OpsItem) -> bool {
+        says(item, NOTIFIED, &self.told)
+    }
+
+    /// The change of the job's item that records it. The item is opened also if it was open a moment ago,
+    /// because another run may resolve it meanwhile.
+    pub(crate) fn change(&self, kind: &ResourceKind, restore: &Restore) -> OpsItemChange {
+        OpsItemChange {
+            title: Some(self.title.clone()),
+            description: Some(
+                Explanation {
+                    happened: format!(
+                        "{} {}",
+                        not_integrated(kind, restore),
+                        restore_facts(&restore.job)
+                    ),
+                    why: format!("{}.", one_line(&self.why)),
+                    done: self.done.to_owned(),
+                    action: self.action.clone(),
+                }
+                .markdown(),
+            ),
+            severity: Some(match restore.drill {
+                None => Severity::High,
+                Some(_) => Severity::Medium,
+            }),
+            status: Some(Status::Open),
+            data: [
+                (INTEGRATION, self.state.to_owned()),
+                (HINDRANCE, self.why.clone()),
+            ]
+            .into_iter()
+            .chain(resources(&restore.job))
+            .collect(),
+            ..OpsItemChange::default()
+        }
+    }
+
+    /// The notification. `item` is the id of the OpsItem, or why there is none; `recorded` is whether it
+    /// records the hindrance.
+    pub(crate) fn notification(
+        &self,
+        kind: &ResourceKind,
+        restore: &Restore,
+        item: &str,
+        recorded: bool,
+    ) -> Notification {
+        let job = &restore.job;
+        Notification {
+            subject: self.title.clone(),
+            pointer: if recorded {
+                format!("OpsItem {item}.")
+            } else {
+                format!("Restore job {}.", shown(job.id.as_str()))
+            },
+            message: Explanation {
+                happened: format!(
+                    "{what}\n- Restore job: {job}\n- Restored resource: {restored}\n- OpsItem: {item}",
+                    what = not_integrated(kind, restore),
+                    job = shown(job.id.as_str()),
+                    restored = job
+                        .created_resource
+                        .as_ref()
+                        .map_or("(not named)".to_owned(), |arn| shown(arn.as_str())),
+                ),
+                why: format!("{}.", one_line(&self.why)),
+                done: self.done.to_owned(),
+                action: one_line(&self.action),
+            }
+            .plain(&self.title),
+            attributes: self.attributes.clone(),
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! Which restores are not integrated, and what a drill does not get.
+
+use std::fmt;
+
+use crate::aws::arn::{Arn, Scope};
+use crate::aws::backup::{Restore, RestoreJob};
+use crate::integrate::kind::ResourceKind;
+use crate::integrate::refusal::Refusal;
+use crate::outcome::Outcome;
+use crate::text::code;
+
+/// The account, Region and drill role that this deployment may act on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ownership {
+    /// The account and Region of this deployment. Resources elsewhere are refused.
+    pub scope: Scope,
+    /// ARN of the role that only drills restore with.
+    pub drill_role: String,
+}
+
+impl Ownership {
+    /// The refusal of a resource in another account or Region.
+    pub(crate) fn refuses(&self, resource: &Arn) -> Option<NotHere> {
+        let Scope { account, region } = &self.scope;
+        (!self.scope.owns(resource)).then(|| NotHere {
+            resource: resource.to_string(),
+            scope: format!("account {account}, Region {region}"),
+        })
+    }
+}
+
+/// The restored resource is in another account or Region than this deployment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NotHere {
+    resource: String,
+    /// The account and Region of this deployment.
+    scope: String,
+}
+
+impl Refusal for NotHere {
+    fn reason(&self) -> &'static str {
+        "not-here"
+    }
+
+    fn remedy(&self) -> String {
+        "Deploy Rapid Recovery in the account and Region of the restored resource, or restore into this account and Region."
+            .to_owned()
+    }
+}
+
+impl fmt::Display for NotHere {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is not in {}", code(&self.resource), self.scope)
+    }
+}
+
+/// The outcome for a restore that is not integrated, as far as its job is known: a restore test, a job
+/// that has not completed, another resource type, or a drill that does not ask for it.
+pub(crate) fn skip_reason(
+    ownership: &Ownership,
+    kind: &ResourceKind,
+    restore: &Restore,
+) -> Option<Outcome> {
+    let Restore { job, drill, .. } = restore;
+    let ignored = |reason| Some(Outcome::ignored(reason));
+    if job.restore_test {
+        return ignored("restore-test");
+    }
+    match (job.is_of_drill(&ownership.drill_role), drill) {
+        (Some(true), None) => return ignored("drill"),
+        (Some(false), Some(_)) => return Some(DrillRefusal::NotADrill.outcome(job)),
+        _ => {}
+    }
+    // A job that is known by its id only has no status yet.
+    if job.status.is_some() && !job.is_completed() {
+        return ignored("status");
+    }
+    let is_of_kind = |name: &str| kind.resource_types.contains(&name);
+    match job.resource_type.as_deref() {
+        Some(name) if !is_of_kind(name) => ignored("resource-type"),
+        Some(_) | None => None,
+    }
+}
+
+/// Replaces the stack that the tags name with the stack of the drill, for a restore that belongs to one.
+///
+/// # Errors
+/// The outcome, if the drill names the workload's own stack.
+pub(crate) fn redirect_to_drill(restore: &Restore, stack: &mut String) -> Result<(), Outcome> {
+    let Some(drill) = &restore.drill else {
+        return Ok(());
+    };
+    if stack == drill {
+        return Err(DrillRefusal::DrillTarget(drill).outcome(&restore.job));
+    }
+    stack.clone_from(drill);
+    Ok(())
+}
+
+/// Why a drill does not get what it asks for. Only the caller is informed, because nothing is lost.
+enum DrillRefusal<'a> {
+    /// The job does not belong to a drill.
+    NotADrill,
+    /// The drill names this stack, which is the workload's own.
+    DrillTarget(&'a str),
+}
+
+impl DrillRefusal<'_> {
+    fn outcome(&self, job: &RestoreJob) -> Outcome {
+        let (reason, why, remedy) = match self {
+            DrillRefusal::NotADrill => (
+                "not-a-drill",
+                "the restore job does not have the role of a drill: the restored resource belongs to the workload itself".to_owned(),
+                "To attach the restored resource to the workload's own stack, pass the restore job without \"drill\". For a drill, pass a job that restore-starter started in mode drill.",
+            ),
+            DrillRefusal::DrillTarget(stack) => (
+                "drill-target",
+                format!("{stack} is the stack of the workload itself"),
+                "Pass another stack name for the drill.",
+            ),
+        };
+        Outcome::refused(reason)
+            .with("restoreJobId", job.id.as_str())
+            .with("why", why)
+            .with("remedy", remedy)
+    }
+}

@@ -1,0 +1,29 @@
+//! EBS volumes, for the parts of the integration that all resource types share.
+
+use crate::aws::backup::EBS;
+use crate::integrate::kind::ResourceKind;
+
+/// Operational data: the volume of the attachment.
+pub(super) const VOLUME: &str = "recovery:volume";
+/// Operational data: the instance of the attachment.
+pub(super) const INSTANCE: &str = "recovery:instance";
+/// Operational data: the device name of the attachment.
+pub(super) const DEVICE: &str = "recovery:device";
+/// Operational data: the device name of the owner's tag, if EC2 has refused it.
+pub(super) const REFUSED_DEVICE: &str = "recovery:refused-device";
+/// Operational data: seconds from the end of the restore job to the attachment.
+const SECONDS: &str = "recovery:seconds-to-attach";
+
+/// EBS volumes.
+pub(crate) const EBS_VOLUME: ResourceKind = ResourceKind {
+    resource_types: &[EBS],
+    noun: "volume",
+    integrated: "attached",
+    integrating: "attaching",
+    with: "to its instance",
+    by_hand: "Attach the volume",
+    note: "The first read of each block is slow until the volume is initialized.",
+    function: "restore-integrator",
+    result_keys: &[INSTANCE, DEVICE, SECONDS],
+    seconds_key: SECONDS,
+};

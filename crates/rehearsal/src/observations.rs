@@ -1,0 +1,124 @@
+//! Observes the Region at the end of the rehearsal, for the expectations.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::arguments::Adversity;
+use crate::recovery::Recovery;
+use crate::routing::Routing;
+
+/// A restore and its result.
+#[derive(Debug)]
+pub(crate) struct Restore {
+    /// The name of the restored volume.
+    pub(crate) name: String,
+    pub(crate) job: String,
+    pub(crate) volume: String,
+    pub(crate) recovery_point: String,
+    /// The instance of its target.
+    pub(crate) instance: String,
+    /// The device name of the tag.
+    pub(crate) device: Option<&'static str>,
+    /// The instance and device of its attachment.
+    pub(crate) attached: Option<(String, String)>,
+}
+
+/// An OpsItem at the end.
+#[derive(Debug)]
+pub(crate) struct Item {
+    pub(crate) id: String,
+    pub(crate) title: String,
+    pub(crate) status: String,
+    pub(crate) severity: String,
+    /// Its key.
+    pub(crate) key: String,
+    /// The related OpsItems.
+    pub(crate) related: Vec<String>,
+}
+
+/// An execution of the recovery runbook.
+#[derive(Debug)]
+pub(crate) struct Execution {
+    pub(crate) id: String,
+    /// The incident that started it.
+    pub(crate) incident: String,
+    pub(crate) status: String,
+}
+
+/// The plans before the disaster.
+#[derive(Debug)]
+pub(crate) struct Planned {
+    pub(crate) first: Value,
+    pub(crate) changed: Value,
+    /// The plan of the volumes that claim the same device.
+    pub(crate) rivals: Value,
+    /// The recovery point without tags, which is the newest of its volume.
+    pub(crate) untagged: String,
+}
+
+/// The stopped recovery, and the routing controls at that time.
+#[derive(Debug)]
+pub(crate) struct Stopped {
+    pub(crate) recovery: Recovery,
+    pub(crate) routing: Routing,
+}
+
+/// The plans after the primary Region has backed up a recovered volume again.
+#[derive(Debug)]
+pub(crate) struct Returned {
+    /// The plan without and with the record that the workload runs in the primary Region again.
+    pub(crate) plan: Value,
+    pub(crate) failed_back: Value,
+}
+
+/// A drill and its remaining resources.
+#[derive(Debug)]
+pub(crate) struct Drill {
+    pub(crate) recovery: Recovery,
+    /// The status of its clean-up.
+    pub(crate) clean_up: String,
+    /// Volumes with its tag.
+    pub(crate) volumes_left: usize,
+    pub(crate) stack_left: bool,
+}
+
+/// The results of the rehearsal.
+#[derive(Debug)]
+pub(crate) struct Played {
+    /// Physical names of the functions by logical id.
+    pub(crate) functions: BTreeMap<String, String>,
+    pub(crate) planned: Planned,
+    /// The restores of the plan.
+    pub(crate) restores: Vec<Restore>,
+    pub(crate) misplaced: Restore,
+    /// The manual restore, after the functions are warm.
+    pub(crate) second: Restore,
+    /// The volumes of restore tests: id and attachment.
+    pub(crate) test_volumes: Vec<(String, Option<String>)>,
+    /// The oldest first.
+    pub(crate) items: Vec<Item>,
+    /// The executions of the recovery runbook when they requested approval.
+    pub(crate) asked: Vec<Execution>,
+    /// The same executions at the end.
+    pub(crate) executions: Vec<Execution>,
+    /// The number of executions of the state machine after the approval.
+    pub(crate) recoveries: usize,
+    /// The stopped recovery, with `--break`.
+    pub(crate) stopped: Option<Stopped>,
+    pub(crate) recovery: Recovery,
+    /// The routing controls after it.
+    pub(crate) routing: Routing,
+    /// The error code of a second start of the same recovery.
+    pub(crate) started_again: String,
+    pub(crate) drill: Drill,
+    pub(crate) returned: Returned,
+    /// Recovery points of the plan that were not restored exactly once, and how often.
+    pub(crate) restored_again: Vec<(String, usize)>,
+    /// The answer of the manual invocation.
+    pub(crate) by_hand: Value,
+    /// The Region's journal.
+    pub(crate) journal: Vec<Value>,
+    /// The injected faults and failures.
+    pub(crate) adversity: Adversity,
+}
