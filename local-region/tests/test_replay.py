@@ -152,9 +152,9 @@ def test_reports_and_keeps_messages_that_cannot_be_replayed(stack: Stack) -> Non
     before = len(stack.region.journal("invocation"))
     answer = stack.replay()
     assert (answer["replayed"], answer["left"]) == (0, 5)
-    assert f"UndeliveredEvents: 1 left: for {log}, which is no function of this stack" in answer["report"]
+    assert f"UndeliveredEvents: 1 left: for {log}, which is not a function of this stack" in answer["report"]
     assert "UndeliveredEvents: 2 left: not what Lambda or EventBridge writes" in answer["report"]
-    assert f"FailedInvocations: 1 left: for {other}, which is no function of this stack" in answer["report"]
+    assert f"FailedInvocations: 1 left: for {other}, which is not a function of this stack" in answer["report"]
     assert len(stack.region.journal("invocation")) == before
     # Visible at once, not after their visibility timeout.
     assert len(messages(stack.region, stack.undelivered)) == 3
@@ -362,7 +362,7 @@ def test_stops_before_the_timeout_and_reports_waiting_messages(script: Script) -
     assert len(script.functions.taken) == done["replayed"] == 14
     assert done["left"] == 6
     assert "ended by time, about 80 more wait" in done["report"]
-    assert "6 left: not read any more" in done["report"]
+    assert "6 left: not reached in time" in done["report"]
     assert len(script.queue.waiting) == 86 and not script.queue.hidden
 
 

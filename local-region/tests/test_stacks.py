@@ -229,7 +229,7 @@ def tags_by_resource(region: RunningRegion, stack: dict[str, Any]) -> dict[str, 
     }
 
 
-def test_the_tags_of_a_stack_reach_its_resources(region: RunningRegion, binaries: Path, tmp_path: Path) -> None:
+def test_passes_the_tags_of_a_stack_to_its_resources(region: RunningRegion, binaries: Path, tmp_path: Path) -> None:
     def deploy(tag: str) -> dict[str, Any]:
         done = deploy_text(region, tmp_path, "tagged", TAGGED, "--binaries", str(binaries), "--tag", tag)
         assert done.returncode == 0, done.stderr
@@ -249,7 +249,7 @@ def test_the_tags_of_a_stack_reach_its_resources(region: RunningRegion, binaries
         assert tags_of["application"] == "recovery", (resource, tags_of)
 
 
-def test_a_tag_that_is_not_a_pair_is_refused(region: RunningRegion, tmp_path: Path) -> None:
+def test_refuses_a_tag_that_is_not_a_pair(region: RunningRegion, tmp_path: Path) -> None:
     done = deploy_text(region, tmp_path, "tagged-badly", TAGGED, "--tag", "application")
     assert done.returncode == 2 and "--tag application is not KEY=VALUE" in done.stderr
 

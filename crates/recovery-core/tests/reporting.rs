@@ -848,7 +848,7 @@ async fn drops_problems_of_items_that_are_attached_by_now() {
 }
 
 #[tokio::test]
-async fn reports_a_failed_step_with_its_error_and_the_message_of_its_cause() {
+async fn reports_a_failed_step_with_its_error_and_the_message_in_its_cause() {
     let (world, mut payload) = Story::whole(3, 2).told("report").unwrap();
     let cause = json!({"errorType": "Permanent", "errorMessage": "no plan"}).to_string();
     payload["problems"] = json!([
