@@ -65,7 +65,7 @@ def test_copy_keeps_tags_and_creation_date(region: RunningRegion, vaults: tuple[
     assert back_up(region, "recovery", {})
 
 
-def test_a_copy_goes_to_another_region(region: RunningRegion, vaults: tuple[str, str]) -> None:
+def test_copies_recovery_points_to_another_region(region: RunningRegion, vaults: tuple[str, str]) -> None:
     there, here = region.client("backup", "us-east-1"), region.client("backup")
     ec2 = region.client("ec2", "us-east-1")
     there.create_backup_vault(BackupVaultName="far")

@@ -121,7 +121,7 @@ def stored(region: RunningRegion, point: str) -> dict[str, str]:
     )["RestoreMetadata"]
 
 
-def test_a_copy_of_an_instance_is_a_snapshot_of_the_recovery_region(region: RunningRegion, instance_point: str) -> None:
+def test_copy_of_an_instance_is_a_snapshot_in_the_recovery_region(region: RunningRegion, instance_point: str) -> None:
     assert instance_point.startswith(f"arn:aws:rds:{REGION}:{ACCOUNT}:snapshot:awsbackup:copyjob-")
     point = region.client("backup").describe_recovery_point(BackupVaultName="recovery", RecoveryPointArn=instance_point)
     assert point["ResourceType"] == "RDS" and point["ResourceArn"].startswith(f"arn:aws:rds:{PRIMARY}:{ACCOUNT}:db:")
@@ -140,7 +140,7 @@ def test_a_copy_of_an_instance_is_a_snapshot_of_the_recovery_region(region: Runn
 
 
 @pytest.mark.parametrize("backup_type", CLUSTERS)
-def test_a_copy_of_a_cluster_is_a_cluster_snapshot(
+def test_copy_of_a_cluster_is_a_cluster_snapshot(
     region: RunningRegion, cluster_points: dict[str, str], backup_type: str
 ) -> None:
     arn = cluster_points[backup_type]
@@ -177,7 +177,7 @@ def test_stored_metadata_sent_back_fails_in_another_region(
         assert job["Status"] == "FAILED" and "DBSubnetGroupNotFoundFault" in job["StatusMessage"]
 
 
-def test_an_instance_is_restored_without_what_a_restore_loses(
+def test_restored_instance_lacks_lost_settings(
     region: RunningRegion, instance_point: str, here: dict[str, str]
 ) -> None:
     metadata = instance_metadata(here, DBInstanceIdentifier=unique("Orders"), CopyTagsToSnapshot="true")
@@ -201,7 +201,7 @@ def test_an_instance_is_restored_without_what_a_restore_loses(
 
 
 @pytest.mark.parametrize("backup_type", CLUSTERS)
-def test_a_cluster_is_restored_without_instances_and_without_what_a_restore_loses(
+def test_restored_cluster_has_no_instances_and_lacks_lost_settings(
     region: RunningRegion, cluster_points: dict[str, str], here: dict[str, str], backup_type: str
 ) -> None:
     metadata = cluster_metadata(here, backup_type)
@@ -219,7 +219,7 @@ def test_a_cluster_is_restored_without_instances_and_without_what_a_restore_lose
     assert cluster["DBClusterParameterGroup"].startswith("default.")
 
 
-def test_a_version_left_out_is_the_regions_default(
+def test_omitted_version_is_the_default_of_the_region(
     region: RunningRegion, cluster_points: dict[str, str], here: dict[str, str]
 ) -> None:
     metadata = cluster_metadata(here)
@@ -243,7 +243,7 @@ def test_tags_are_copied_on_request_and_are_those_of_the_backup(
     assert rds.list_tags_for_resource(ResourceName=job["CreatedResourceArn"])["TagList"] == tag_list(TAGS)
 
 
-def test_a_job_runs_while_its_database_is_created() -> None:
+def test_restore_job_runs_until_its_database_is_created() -> None:
     slow = RunningRegion("--restore-seconds-of", "RDS=600", "--restore-seconds", "0.05")
     make_vaults(slow)
     network = make_network(slow)
@@ -281,7 +281,7 @@ INSTANCE_FAULTS: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("fault", "message"), INSTANCE_FAULTS)
-def test_what_is_wrong_with_an_instances_metadata_shows_when_the_job_failed(
+def test_invalid_instance_metadata_fails_the_job(
     region: RunningRegion, instance_point: str, here: dict[str, str], fault: dict[str, Any], message: str
 ) -> None:
     job = restore(region, instance_point, instance_metadata(here) | fault)
@@ -310,14 +310,14 @@ CLUSTER_FAULTS: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("fault", "message"), CLUSTER_FAULTS)
-def test_what_is_wrong_with_a_clusters_metadata_shows_when_the_job_failed(
+def test_invalid_cluster_metadata_fails_the_job(
     region: RunningRegion, cluster_points: dict[str, str], here: dict[str, str], fault: dict[str, Any], message: str
 ) -> None:
     job = restore(region, cluster_points["Aurora"], cluster_metadata(here) | fault)
     assert job["Status"] == "FAILED" and message in job["StatusMessage"]
 
 
-def test_a_taken_name_fails_a_restore_and_leaves_its_owner_alone(
+def test_existing_name_fails_the_restore_and_stays_unchanged(
     region: RunningRegion, instance_point: str, cluster_points: dict[str, str], here: dict[str, str]
 ) -> None:
     owner, other = make_instance(region), make_cluster(region)
@@ -345,7 +345,7 @@ def test_storage_left_out_is_not_that_of_the_source(region: RunningRegion, here:
         assert (instance["StorageType"], instance["Iops"]) == expected
 
 
-def test_a_restore_test_names_its_database_itself(region: RunningRegion, instance_point: str, here: Any) -> None:
+def test_restore_test_names_its_database(region: RunningRegion, instance_point: str, here: Any) -> None:
     # AWS Backup has a role of its own for tests.
     make_role(region, *RESTORE_ACTIONS, service="backup.amazonaws.com", path="/service-role/", name=TEST_ROLE)
     metadata = {"DBSubnetGroupName": here["subnets"], "VpcSecurityGroupIds": json.dumps([here["group"]])}
@@ -359,7 +359,7 @@ def test_a_restore_test_names_its_database_itself(region: RunningRegion, instanc
     assert tags == tag_list({"awsbackup-restore-test": job["RestoreJobId"]})
 
 
-def test_a_key_of_the_recovery_region_encrypts_a_restored_cluster(
+def test_encrypts_a_restored_cluster_with_a_key_of_the_recovery_region(
     region: RunningRegion, cluster_points: dict[str, str], here: dict[str, str]
 ) -> None:
     key = region.client("kms").create_key()["KeyMetadata"]["Arn"]
@@ -373,7 +373,7 @@ def test_a_key_of_the_recovery_region_encrypts_a_restored_cluster(
     assert "KMSKeyNotAccessibleFault" in job["StatusMessage"]
 
 
-def test_the_key_of_the_vault_encrypts_copies_and_what_is_restored_from_them(
+def test_vault_key_encrypts_copies_and_their_restores(
     region: RunningRegion, here: dict[str, str]
 ) -> None:
     key = region.client("kms").create_key()["KeyMetadata"]["Arn"]
@@ -394,7 +394,7 @@ def test_the_key_of_the_vault_encrypts_copies_and_what_is_restored_from_them(
     assert restored["StorageEncrypted"] and restored["KmsKeyId"] == key
 
 
-def test_a_restore_that_fails_on_request_leaves_no_database(
+def test_injected_restore_failure_leaves_no_database(
     region: RunningRegion, instance_point: str, here: dict[str, str]
 ) -> None:
     region.post("restore-failures", {"recoveryPointArn": instance_point, "message": "No capacity."})
@@ -404,7 +404,7 @@ def test_a_restore_that_fails_on_request_leaves_no_database(
 
 
 @pytest.mark.parametrize("status", ["incompatible-network", "failed"])
-def test_a_database_that_ends_badly_fails_the_job_and_keeps_its_name(
+def test_failed_database_fails_the_job_and_keeps_its_name(
     region: RunningRegion, instance_point: str, cluster_points: dict[str, str], here: dict[str, str], status: str
 ) -> None:
     instance, cluster = instance_metadata(here), cluster_metadata(here)
@@ -447,7 +447,7 @@ def test_metadata_that_is_not_of_strings_starts_nothing(region: RunningRegion, i
 
 
 @pytest.mark.parametrize("left_out", [*RESTORE_ACTIONS[:4]])
-def test_a_restore_needs_the_rights_of_its_role(
+def test_restore_requires_permissions_of_its_role(
     region: RunningRegion, instance_point: str, cluster_points: dict[str, str], here: dict[str, str], left_out: str
 ) -> None:
     allowed = [action for action in RESTORE_ACTIONS if action != left_out]
@@ -470,7 +470,7 @@ def test_copied_tags_need_a_right_of_their_own(region: RunningRegion, instance_p
     assert "rds:AddTagsToResource" in job["StatusMessage"]
 
 
-def test_what_is_not_available_is_not_backed_up(region: RunningRegion, here: dict[str, str]) -> None:
+def test_rejects_backups_of_resources_that_are_not_available(region: RunningRegion, here: dict[str, str]) -> None:
     backup = region.client("backup", PRIMARY)
     arn = f"arn:aws:rds:{PRIMARY}:{ACCOUNT}:db:none"
     params = {"BackupVaultName": "primary", "IamRoleArn": f"arn:aws:iam::{ACCOUNT}:role/backup"}

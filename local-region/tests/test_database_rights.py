@@ -44,7 +44,7 @@ def member(cluster: str, **params: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("left_out", CREATED)
-def test_a_new_member_needs_rights_on_all_of_its_resources(region: RunningRegion, left_out: str) -> None:
+def test_new_member_requires_permissions_on_all_its_resources(region: RunningRegion, left_out: str) -> None:
     cluster = of_region(region)
     resources = [arn for kind, arn in CREATED.items() if kind != left_out]
     rds = client_of(region, "rds", allow("rds:CreateDBInstance", resources))
@@ -74,7 +74,7 @@ def test_tags_of_a_new_instance_need_a_right_and_can_be_asked_for(region: Runnin
 
 
 @pytest.mark.parametrize("key", ["rds:cluster-tag", "aws:ResourceTag"])
-def test_the_tags_of_the_cluster_are_known(region: RunningRegion, key: str) -> None:
+def test_returns_the_tags_of_a_cluster(region: RunningRegion, key: str) -> None:
     plain, tagged = of_region(region), of_region(region, Tags=tag_list(DRILL))
     others = [arn for kind, arn in CREATED.items() if kind != "cluster"]
     of_drill = allow("rds:CreateDBInstance", CREATED["cluster"], StringEquals={f"{key}/recovery:drill": "shop-drill"})
@@ -92,7 +92,7 @@ def test_engine_and_class_are_known(region: RunningRegion) -> None:
     rds.create_db_instance(**member(cluster))
 
 
-def test_an_encrypted_cluster_needs_its_key(region: RunningRegion) -> None:
+def test_encrypted_cluster_requires_its_key(region: RunningRegion) -> None:
     key = region.client("kms").create_key()["KeyMetadata"]["Arn"]
     cluster = of_region(region, KmsKeyId=key)
     create = allow("rds:CreateDBInstance", list(CREATED.values()))
@@ -129,7 +129,7 @@ def test_modifying_needs_rights_on_the_groups(region: RunningRegion) -> None:
     modify_instance("db", "pg", "og")()
 
 
-def test_only_a_drills_databases_are_deleted(region: RunningRegion) -> None:
+def test_drill_policy_deletes_only_databases_of_a_drill(region: RunningRegion) -> None:
     instances = [make_instance(region, Tags=tag_list(tags))["DBInstanceIdentifier"] for tags in ({}, DRILL)]
     clusters = [of_region(region, Tags=tag_list(tags)) for tags in ({}, DRILL)]
     region.wait_until_idle()
@@ -172,7 +172,7 @@ def test_tags_are_read_and_written_on_their_resource(region: RunningRegion) -> N
     assert refusal(lambda: writer.add_tags_to_resource(ResourceName=arn, Tags=other))[0] == "AccessDenied"
 
 
-def test_a_recovery_point_can_be_limited_by_its_tags(region: RunningRegion) -> None:
+def test_policy_can_limit_recovery_points_by_tag(region: RunningRegion) -> None:
     backup = region.client("backup")
     backup.create_backup_vault(BackupVaultName="vault")
     backup.update_region_settings(ResourceTypeManagementPreference={"DynamoDB": True})

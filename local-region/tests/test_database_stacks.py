@@ -51,7 +51,7 @@ def group(kind: str, **properties: Any) -> dict[str, Any]:
     return {"Type": kind, "Properties": properties}
 
 
-def test_the_groups_of_a_database_come_from_its_stack(region: RunningRegion) -> None:
+def test_database_uses_the_groups_of_its_stack(region: RunningRegion) -> None:
     stack = create(
         region,
         NETWORK
@@ -119,14 +119,14 @@ def test_groups_of_documentdb_and_neptune_are_those_of_rds(
         assert found["DBParameterGroups"][0]["DBParameterGroupFamily"] == family
 
 
-def test_a_subnet_group_of_one_zone_fails_its_stack(region: RunningRegion) -> None:
+def test_subnet_group_in_one_zone_fails_its_stack(region: RunningRegion) -> None:
     subnets = SUBNETS | {"SubnetIds": [{"Ref": "First"}]}
     stack = create(region, NETWORK | {"Subnets": group("AWS::RDS::DBSubnetGroup", **subnets)}, "CREATE_FAILED")
     (described,) = region.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
     assert "DBSubnetGroupDoesNotCoverEnoughAZs" in described["StackStatusReason"]
 
 
-def test_a_security_group_without_a_vpc_is_known_by_its_name(region: RunningRegion) -> None:
+def test_security_group_without_a_vpc_has_its_name_as_physical_id(region: RunningRegion) -> None:
     stack = create(region, {"Open": group("AWS::EC2::SecurityGroup", GroupDescription="x", GroupName="open")})
     assert physical_ids(region, stack) == {"Open": "open"}
     region.client("cloudformation").delete_stack(StackName=stack)
@@ -135,7 +135,7 @@ def test_a_security_group_without_a_vpc_is_known_by_its_name(region: RunningRegi
     assert groups["SecurityGroups"] == []
 
 
-def test_a_subnet_group_is_there_long_before_its_stack() -> None:
+def test_subnet_group_exists_before_its_stack_is_complete() -> None:
     region = RunningRegion("--stack-seconds-of", "AWS::EC2::Instance=600")
     server = group("AWS::EC2::Instance", SubnetId={"Ref": "First"})
     server["DependsOn"] = "Subnets"

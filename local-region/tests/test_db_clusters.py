@@ -71,7 +71,7 @@ def test_every_cluster_is_at_the_same_endpoint_of_the_api(region: RunningRegion,
     assert instance["Engine"] == engine and instance["TagList"] == tag_list({"recovery:drill": "d"})
 
 
-def test_a_cluster_is_available_before_its_instances(region: RunningRegion) -> None:
+def test_cluster_is_available_before_its_instances(region: RunningRegion) -> None:
     cluster = made(region)
     instance = add_instance(region, cluster)
     assert instance["DBInstanceStatus"] == "creating" and "Endpoint" not in instance
@@ -86,13 +86,13 @@ def test_a_cluster_is_available_before_its_instances(region: RunningRegion) -> N
     ]
 
 
-def test_a_cluster_that_is_being_created_takes_no_instance(slow: RunningRegion) -> None:
+def test_rejects_instances_while_the_cluster_is_creating(slow: RunningRegion) -> None:
     cluster = make_cluster(slow)
     assert cluster["Status"] == "creating"
     assert refusal(lambda: add_instance(slow, cluster))[0] == "InvalidDBClusterStateFault"
 
 
-def test_a_serverless_instance_needs_the_scaling_of_its_cluster(region: RunningRegion) -> None:
+def test_serverless_instance_requires_scaling_of_its_cluster(region: RunningRegion) -> None:
     rds, cluster = region.client("rds"), made(region)
     identifier = cluster["DBClusterIdentifier"]
     assert refusal(lambda: add_instance(region, cluster, DBInstanceClass="db.serverless")) == (
@@ -146,14 +146,14 @@ def test_scaling_has_bounds(region: RunningRegion, engine: str, version: str, sc
         ({"DBParameterGroupName": "none"}, "DBParameterGroupNotFound"),
     ],
 )
-def test_what_is_the_clusters_is_not_given_to_an_instance(
+def test_rejects_cluster_settings_on_an_instance(
     region: RunningRegion, params: dict[str, Any], code: str
 ) -> None:
     cluster = made(region)
     assert refusal(lambda: add_instance(region, cluster, **params))[0] == code
 
 
-def test_an_identifier_taken_by_a_stranger_is_seen_by_its_cluster(region: RunningRegion) -> None:
+def test_existing_identifier_shows_its_cluster(region: RunningRegion) -> None:
     first, second = made(region), made(region)
     name = add_instance(region, first)["DBInstanceIdentifier"]
     assert refusal(lambda: add_instance(region, second, DBInstanceIdentifier=name))[0] == "DBInstanceAlreadyExists"
@@ -163,7 +163,7 @@ def test_an_identifier_taken_by_a_stranger_is_seen_by_its_cluster(region: Runnin
     assert region.client("rds").describe_db_instances(Filters=filters)["DBInstances"] == []
 
 
-def test_a_cluster_is_taken_once_and_not_found_by_name(region: RunningRegion) -> None:
+def test_rejects_duplicate_clusters_and_unknown_names(region: RunningRegion) -> None:
     identifier = made(region)["DBClusterIdentifier"]
     code, _ = refusal(lambda: make_cluster(region, DBClusterIdentifier=identifier.upper()))
     assert code == "DBClusterAlreadyExistsFault"
@@ -201,7 +201,7 @@ def test_changes_of_a_cluster_are_pending_then_carried_out(region: RunningRegion
     assert changed["PendingModifiedValues"] == {}
 
 
-def test_the_same_values_again_change_nothing(region: RunningRegion) -> None:
+def test_repeating_the_same_values_changes_nothing(region: RunningRegion) -> None:
     cluster = made(region, ServerlessV2ScalingConfiguration=SCALING)
     region.client("rds").modify_db_cluster(
         DBClusterIdentifier=cluster["DBClusterIdentifier"],
@@ -213,7 +213,7 @@ def test_the_same_values_again_change_nothing(region: RunningRegion) -> None:
     assert statuses(region, cluster["DBClusterArn"]) == ["creating", "available"]
 
 
-def test_a_cluster_that_is_modifying_is_not_modified(changing: RunningRegion) -> None:
+def test_rejects_changes_while_the_cluster_is_modifying(changing: RunningRegion) -> None:
     rds, identifier = changing.client("rds"), unique("cluster")
     rds.modify_db_cluster(
         DBClusterIdentifier=made(changing, DBClusterIdentifier=identifier)["DBClusterIdentifier"],
@@ -240,7 +240,7 @@ def test_roles_are_added_once(region: RunningRegion) -> None:
     assert described(region, identifier)["AssociatedRoles"][0]["RoleArn"] == role["RoleArn"]
 
 
-def test_a_cluster_is_deleted_after_its_instances(region: RunningRegion) -> None:
+def test_deletes_a_cluster_only_without_instances(region: RunningRegion) -> None:
     rds, cluster = region.client("rds"), made(region)
     identifier = cluster["DBClusterIdentifier"]
     names = [
@@ -266,7 +266,7 @@ def test_a_cluster_is_deleted_after_its_instances(region: RunningRegion) -> None
     assert rds.describe_db_cluster_snapshots(DBClusterSnapshotIdentifier=final)["DBClusterSnapshots"]
 
 
-def test_a_protected_cluster_is_not_deleted(region: RunningRegion) -> None:
+def test_rejects_deletion_of_protected_clusters(region: RunningRegion) -> None:
     identifier = made(region, DeletionProtection=True)["DBClusterIdentifier"]
     rds = region.client("rds")
     code, message = refusal(lambda: rds.delete_db_cluster(DBClusterIdentifier=identifier, SkipFinalSnapshot=True))

@@ -37,7 +37,7 @@ def made(region: RunningRegion, **params: Any) -> dict[str, Any]:
     return described(region, instance["DBInstanceIdentifier"])
 
 
-def test_a_new_instance_is_creating_without_an_endpoint(slow: RunningRegion) -> None:
+def test_new_instance_is_creating_and_has_no_endpoint(slow: RunningRegion) -> None:
     instance = make_instance(slow)
     assert instance["DBInstanceStatus"] == "creating" and "Endpoint" not in instance
     again = described(slow, instance["DBInstanceIdentifier"])
@@ -45,7 +45,7 @@ def test_a_new_instance_is_creating_without_an_endpoint(slow: RunningRegion) -> 
     assert slow.get("idle?timeout=0")["pending"]["status"] >= 1
 
 
-def test_an_instance_that_is_available_has_an_endpoint(region: RunningRegion) -> None:
+def test_available_instance_has_an_endpoint(region: RunningRegion) -> None:
     instance = made(region, Port=5433)
     assert instance["DBInstanceStatus"] == "available" and instance["Endpoint"]["Port"] == 5433
     assert instance["Endpoint"]["Address"].endswith(f".{REGION}.rds.amazonaws.com")
@@ -63,7 +63,7 @@ def test_endpoints_differ_by_region(region: RunningRegion) -> None:
     assert len(hashes) == 2
 
 
-def test_an_identifier_is_kept_in_small_letters_and_taken_once(region: RunningRegion) -> None:
+def test_stores_identifiers_in_lower_case_and_rejects_duplicates(region: RunningRegion) -> None:
     name = unique("Orders")
     assert make_instance(region, DBInstanceIdentifier=name)["DBInstanceIdentifier"] == name.lower()
     for taken in (name, name.upper()):
@@ -95,7 +95,7 @@ def test_create_db_instance_refuses(region: RunningRegion, params: dict[str, Any
     assert refusal(lambda: make_instance(region, **params))[0] == code
 
 
-def test_a_group_of_another_vpc_or_family_does_not_fit(region: RunningRegion) -> None:
+def test_rejects_groups_of_another_vpc_or_family(region: RunningRegion) -> None:
     rds, network = region.client("rds"), make_network(region)
     code, message = refusal(lambda: make_instance(region, VpcSecurityGroupIds=[network["group"]]))
     assert code == "InvalidVPCNetworkStateFault" and network["vpc"] in message
@@ -104,7 +104,7 @@ def test_a_group_of_another_vpc_or_family_does_not_fit(region: RunningRegion) ->
     assert code == "InvalidParameterCombination" and "postgres16" in message
 
 
-def test_an_unknown_instance_is_an_error_by_name_and_nothing_by_filter(region: RunningRegion) -> None:
+def test_unknown_instance_is_an_error_by_name_and_empty_by_filter(region: RunningRegion) -> None:
     rds = region.client("rds")
     assert refusal(lambda: described(region, "none"))[0] == "DBInstanceNotFound"
     by_filter = rds.describe_db_instances(Filters=[{"Name": "db-instance-id", "Values": ["none"]}])
@@ -152,7 +152,7 @@ def test_tags_of_what_does_not_exist(region: RunningRegion, arn: str, code: str)
     assert refusal(lambda: region.client("rds").list_tags_for_resource(ResourceName=arn))[0] == code
 
 
-def test_the_tagging_api_finds_databases_and_groups_by_tag(region: RunningRegion) -> None:
+def test_tagging_api_finds_databases_and_groups_by_tag(region: RunningRegion) -> None:
     mark, rds, network = unique("mark"), region.client("rds"), make_network(region)
     tags = tag_list({"mark": mark})
     instance = made(region, Tags=tags)
@@ -179,7 +179,7 @@ def modify(region: RunningRegion, instance: dict[str, Any], **params: Any) -> di
     ]
 
 
-def test_a_change_is_pending_before_the_instance_is_modifying(region: RunningRegion) -> None:
+def test_shows_pending_changes_before_the_instance_is_modifying(region: RunningRegion) -> None:
     instance = made(region)
     answer = modify(region, instance, BackupRetentionPeriod=7, ApplyImmediately=True)
     assert answer["DBInstanceStatus"] == "available" and answer["BackupRetentionPeriod"] == 1
@@ -190,7 +190,7 @@ def test_a_change_is_pending_before_the_instance_is_modifying(region: RunningReg
     assert statuses(region, instance["DBInstanceArn"])[-3:] == ["available", "modifying", "available"]
 
 
-def test_a_change_without_apply_immediately_waits_for_the_window(region: RunningRegion) -> None:
+def test_keeps_changes_pending_without_apply_immediately(region: RunningRegion) -> None:
     instance = made(region)
     modify(region, instance, DBInstanceClass="db.m7g.large")
     region.wait_until_idle()
@@ -206,14 +206,14 @@ def test_protection_needs_no_time_and_no_status(region: RunningRegion) -> None:
     assert statuses(region, instance["DBInstanceArn"]) == ["creating", "available"]
 
 
-def test_the_same_values_again_change_nothing(region: RunningRegion) -> None:
+def test_repeating_the_same_values_changes_nothing(region: RunningRegion) -> None:
     instance = made(region)
     modify(region, instance, BackupRetentionPeriod=1, MultiAZ=False, ApplyImmediately=True)
     region.wait_until_idle()
     assert statuses(region, instance["DBInstanceArn"]) == ["creating", "available"]
 
 
-def test_a_new_parameter_group_waits_for_a_reboot(region: RunningRegion) -> None:
+def test_new_parameter_group_is_pending_until_a_reboot(region: RunningRegion) -> None:
     rds, instance, name = region.client("rds"), made(region), unique("group")
     rds.create_db_parameter_group(DBParameterGroupName=name, DBParameterGroupFamily="postgres16", Description="x")
     answer = modify(region, instance, DBParameterGroupName=name, ApplyImmediately=True)
@@ -233,13 +233,13 @@ def test_security_groups_are_added_over_time(changing: RunningRegion) -> None:
     assert answer["VpcSecurityGroups"] == [{"VpcSecurityGroupId": network["group"], "Status": "adding"}]
 
 
-def test_an_instance_that_is_not_available_is_not_modified(slow: RunningRegion) -> None:
+def test_rejects_changes_unless_the_instance_is_available(slow: RunningRegion) -> None:
     instance = make_instance(slow)
     code, message = refusal(lambda: modify(slow, instance, BackupRetentionPeriod=7))
     assert (code, message) == ("InvalidDBInstanceState", "Database instance is not in available state.")
 
 
-def test_a_managed_password_is_a_new_secret(region: RunningRegion) -> None:
+def test_managed_password_creates_a_new_secret(region: RunningRegion) -> None:
     instance = made(region)
     secret = modify(region, instance, ManageMasterUserPassword=True, ApplyImmediately=True)["MasterUserSecret"]
     assert secret["SecretStatus"] == "creating" and f":secretsmanager:{REGION}:" in secret["SecretArn"]
@@ -252,7 +252,7 @@ def delete(region: RunningRegion, identifier: str, **params: Any) -> dict[str, A
     return region.client("rds").delete_db_instance(DBInstanceIdentifier=identifier, **params)["DBInstance"]
 
 
-def test_a_deletion_says_what_becomes_of_the_data(region: RunningRegion) -> None:
+def test_deletion_requires_a_final_snapshot_or_its_skip(region: RunningRegion) -> None:
     rds, identifier = region.client("rds"), made(region)["DBInstanceIdentifier"]
     for params in ({}, {"SkipFinalSnapshot": True, "FinalDBSnapshotIdentifier": "last"}):
         assert refusal(lambda params=params: delete(region, identifier, **params))[0] == "InvalidParameterCombination"
@@ -264,13 +264,13 @@ def test_a_deletion_says_what_becomes_of_the_data(region: RunningRegion) -> None
     assert snapshot["DBInstanceIdentifier"] == identifier and snapshot["SnapshotType"] == "manual"
 
 
-def test_a_protected_instance_is_not_deleted(region: RunningRegion) -> None:
+def test_rejects_deletion_of_protected_instances(region: RunningRegion) -> None:
     identifier = made(region, DeletionProtection=True)["DBInstanceIdentifier"]
     code, message = refusal(lambda: delete(region, identifier, SkipFinalSnapshot=True))
     assert code == "InvalidParameterCombination" and "protected" in message
 
 
-def test_the_name_of_an_instance_under_deletion_is_taken(changing: RunningRegion) -> None:
+def test_rejects_the_name_of_an_instance_that_is_deleting(changing: RunningRegion) -> None:
     identifier = made(changing)["DBInstanceIdentifier"]
     delete(changing, identifier, SkipFinalSnapshot=True)
     assert described(changing, identifier)["DBInstanceStatus"] == "deleting"
@@ -280,13 +280,13 @@ def test_the_name_of_an_instance_under_deletion_is_taken(changing: RunningRegion
     assert code == "InvalidDBInstanceState"
 
 
-def test_an_instance_being_created_is_not_deleted(slow: RunningRegion) -> None:
+def test_rejects_deletion_while_the_instance_is_creating(slow: RunningRegion) -> None:
     identifier = make_instance(slow)["DBInstanceIdentifier"]
     code, _ = refusal(lambda: delete(slow, identifier, SkipFinalSnapshot=True))
     assert code == "InvalidDBInstanceState"
 
 
-def test_an_instance_ends_badly_when_a_tester_says_so(region: RunningRegion) -> None:
+def test_status_ends_changes_the_final_status_of_an_instance(region: RunningRegion) -> None:
     name = unique("db")
     status, answer = region.post("status-ends", {"name": name, "status": "incompatible-network"})
     assert status == 200 and answer["ends"][name] == "incompatible-network"
@@ -303,7 +303,7 @@ def test_an_instance_ends_badly_when_a_tester_says_so(region: RunningRegion) -> 
 
 
 @pytest.mark.parametrize("body", [[], {}, {"name": "x"}, {"name": "x", "status": 1}, {"name": None, "status": "x"}])
-def test_an_end_that_is_none_is_refused(region: RunningRegion, body: Any) -> None:
+def test_rejects_unknown_final_statuses(region: RunningRegion, body: Any) -> None:
     assert region.post("status-ends", body)[0] == 400
 
 
@@ -324,7 +324,7 @@ def test_subnet_groups_are_found_by_name_and_page(region: RunningRegion) -> None
         assert refusal(lambda params=params: rds.create_db_subnet_group(**params))[0] == code
 
 
-def test_a_password_is_required_and_never_shown(region: RunningRegion) -> None:
+def test_requires_a_password_and_never_returns_it(region: RunningRegion) -> None:
     assert PASSWORD not in str(made(region))
     for name in ("MasterUsername", "MasterUserPassword"):
         code, message = refusal(lambda name=name: make_instance(region, **{name: ""}))

@@ -127,7 +127,7 @@ def test_each_service_returns_its_own_error_codes(
         ("backup", "ListRestoreJobs", {}, "ServiceUnavailableException", 400),
     ],
 )
-def test_an_error_of_the_service_is_answered_on_request(
+def test_returns_injected_service_errors(
     region: RunningRegion, service: str, operation: str, params: dict[str, Any], code: str, status: int
 ) -> None:
     inject(region, kind="refused", service=service, operation=operation, code=code, message="No more <of> them.")

@@ -160,7 +160,7 @@ def test_region_and_account_have_no_default(options: list[str], complaint: str) 
         (["--stack-seconds-of", "AWS::EC2::Nothing=3"], "there is no resource type AWS::EC2::Nothing"),
     ],
 )
-def test_a_type_that_is_none_is_named(option: list[str], complaint: str) -> None:
+def test_rejects_unknown_types_by_name(option: list[str], complaint: str) -> None:
     done = run_serve(["--region", REGION, "--account", ACCOUNT, *option])
     assert done.returncode != 0 and complaint in done.stderr and "Traceback" not in done.stderr
 

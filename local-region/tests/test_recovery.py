@@ -318,7 +318,7 @@ def test_lists_recovery_points_by_vault_and_resource(region: RunningRegion, vaul
     assert metadata["volumeId"] == resource.rpartition("/")[2] and "availabilityZone" not in metadata
 
 
-def test_backup_lists_tags_only_of_its_own_arns(region: RunningRegion, vault: str) -> None:
+def test_backup_lists_tags_only_for_its_own_arns(region: RunningRegion, vault: str) -> None:
     backup = region.client("backup")
     arn = backup.describe_backup_vault(BackupVaultName=vault)["BackupVaultArn"]
     assert backup.list_tags(ResourceArn=arn)["Tags"] == {}

@@ -72,7 +72,7 @@ def source_table(region: RunningRegion) -> dict[str, Any]:
     return table
 
 
-def test_an_advanced_recovery_point_is_aws_backups_own(region: RunningRegion, point: str) -> None:
+def test_advanced_recovery_point_has_an_arn_of_aws_backup(region: RunningRegion, point: str) -> None:
     prefix, _, own = point.rpartition(":")
     assert prefix == f"arn:aws:backup:{REGION}:{ACCOUNT}:recovery-point" and uuid.UUID(own)
     backup = region.client("backup")
@@ -106,7 +106,7 @@ def test_without_advanced_features_there_are_no_tags_and_no_copy(region: Running
 
 
 @pytest.mark.parametrize("key", ["targetTableName", "TargetTableName"])
-def test_a_table_is_restored_without_what_a_backup_loses(region: RunningRegion, point: str, key: str) -> None:
+def test_restored_table_lacks_lost_settings(region: RunningRegion, point: str, key: str) -> None:
     name = unique("orders")
     job = restore(region, point, {key: name})
     assert job["Status"] == "COMPLETED", job["StatusMessage"]
@@ -128,7 +128,7 @@ def test_a_table_is_restored_without_what_a_backup_loses(region: RunningRegion, 
     assert statuses(region, arn) == ["CREATING", "ACTIVE"]
 
 
-def test_a_restored_table_gets_a_new_stream(region: RunningRegion, point: str) -> None:
+def test_restored_table_gets_a_new_stream(region: RunningRegion, point: str) -> None:
     dynamodb, names, streams = region.client("dynamodb"), [unique("orders"), unique("orders")], []
     for name in names:
         restore(region, point, {"targetTableName": name})
@@ -147,7 +147,7 @@ TABLE_FAULTS: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("fault", "message"), TABLE_FAULTS)
-def test_what_is_wrong_with_metadata_shows_when_the_job_failed(
+def test_invalid_table_metadata_fails_the_job(
     region: RunningRegion, point: str, fault: dict[str, Any], message: str
 ) -> None:
     job = restore(region, point, {"targetTableName": unique("orders")} | fault)
@@ -162,7 +162,7 @@ def test_tags_cannot_be_copied(region: RunningRegion, point: str) -> None:
     assert code == "ResourceNotFoundException"
 
 
-def test_a_taken_name_fails_a_restore_and_leaves_its_owner_alone(region: RunningRegion, point: str) -> None:
+def test_existing_name_fails_the_restore_and_stays_unchanged(region: RunningRegion, point: str) -> None:
     owner = make_table(region)
     region.wait_until_idle()
     job = restore(region, point, {"targetTableName": owner["TableName"]})
@@ -171,7 +171,7 @@ def test_a_taken_name_fails_a_restore_and_leaves_its_owner_alone(region: Running
     assert table["TableId"] == owner["TableId"]
 
 
-def test_a_key_of_the_recovery_region_encrypts_a_restored_table(region: RunningRegion, point: str) -> None:
+def test_encrypts_a_restored_table_with_a_key_of_the_recovery_region(region: RunningRegion, point: str) -> None:
     key, name = region.client("kms").create_key()["KeyMetadata"]["Arn"], unique("orders")
     metadata = {"targetTableName": name, "encryptionType": "KMS", "kmsMasterKeyArn": key}
     assert restore(region, point, metadata)["Status"] == "COMPLETED"
@@ -179,7 +179,7 @@ def test_a_key_of_the_recovery_region_encrypts_a_restored_table(region: RunningR
     assert table["SSEDescription"] == {"Status": "ENABLED", "SSEType": "KMS", "KMSMasterKeyArn": key}
 
 
-def test_a_restore_needs_the_rights_of_its_role(region: RunningRegion, point: str) -> None:
+def test_restore_requires_permissions_of_its_role(region: RunningRegion, point: str) -> None:
     actions = [f"dynamodb:{name}" for name in ("DescribeTable", "GetItem", "PutItem", "Query", "Scan", "UpdateItem")]
     actions += ["dynamodb:BatchWriteItem", "dynamodb:DeleteItem"]
     role = make_role(region, *actions, service="backup.amazonaws.com")
@@ -189,7 +189,7 @@ def test_a_restore_needs_the_rights_of_its_role(region: RunningRegion, point: st
     assert restore(region, point, {"targetTableName": unique("orders")}, role=role)["Status"] == "COMPLETED"
 
 
-def test_a_restore_that_fails_on_request_leaves_no_table(region: RunningRegion, point: str) -> None:
+def test_injected_restore_failure_leaves_no_table(region: RunningRegion, point: str) -> None:
     region.post("restore-failures", {"recoveryPointArn": point, "message": "Broken."})
     name = unique("orders")
     assert restore(region, point, {"targetTableName": name})["StatusMessage"] == "Broken."
@@ -206,7 +206,7 @@ def slow() -> Iterator[RunningRegion]:
     assert running.stop() == 0
 
 
-def test_a_table_that_is_being_restored_only_describes_itself(slow: RunningRegion) -> None:
+def test_table_answers_only_describe_while_restoring(slow: RunningRegion) -> None:
     dynamodb = slow.client("dynamodb")
     copied = copy(slow, back_up(slow, make_table(slow, PRIMARY)["TableArn"]))
     job_id = start(slow, copied, {"targetTableName": "orders"})

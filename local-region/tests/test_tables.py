@@ -100,7 +100,7 @@ def retried(call: Callable[[], Any]) -> Any:
                 raise
 
 
-def test_a_table_that_is_being_created_only_describes_itself(slow: RunningRegion) -> None:
+def test_table_answers_only_describe_while_creating(slow: RunningRegion) -> None:
     table = make_table(slow)
     assert table["TableStatus"] == "CREATING" == described(slow, table["TableName"])["TableStatus"]
     codes = {name: refusal(call)[0] for name, call in calls(slow, table).items()}
@@ -115,7 +115,7 @@ def test_a_table_that_is_being_created_only_describes_itself(slow: RunningRegion
     assert refusal(lambda: make_table(slow, TableName=table["TableName"]))[0] == "ResourceInUseException"
 
 
-def test_an_active_table_answers_everything(region: RunningRegion) -> None:
+def test_active_table_answers_all_operations(region: RunningRegion) -> None:
     table = made(region)
     assert statuses(region, table["TableArn"]) == ["CREATING", "ACTIVE"]
     for name, call in calls(region, table).items():
@@ -123,7 +123,7 @@ def test_an_active_table_answers_everything(region: RunningRegion) -> None:
             call()
 
 
-def test_one_kind_of_change_at_a_time(region: RunningRegion) -> None:
+def test_rejects_several_kinds_of_change_in_one_call(region: RunningRegion) -> None:
     dynamodb, name = region.client("dynamodb"), made(region)["TableName"]
     both = {"StreamSpecification": STREAM, "DeletionProtectionEnabled": True}
     code, message = refusal(lambda: dynamodb.update_table(TableName=name, **both))
@@ -131,7 +131,7 @@ def test_one_kind_of_change_at_a_time(region: RunningRegion) -> None:
     assert "LatestStreamArn" not in described(region, name)
 
 
-def test_a_table_that_is_updating_takes_no_other_change(slow: RunningRegion) -> None:
+def test_rejects_changes_while_the_table_is_updating(slow: RunningRegion) -> None:
     dynamodb = slow.client("dynamodb")
     name = unique("table")
     make_stack(slow, one_table(name))
@@ -146,7 +146,7 @@ def test_a_table_that_is_updating_takes_no_other_change(slow: RunningRegion) -> 
     dynamodb.put_item(TableName=name, Item={"id": {"S": "1"}})
 
 
-def test_a_stream_that_is_enabled_is_not_enabled_again(region: RunningRegion) -> None:
+def test_rejects_enabling_a_stream_twice(region: RunningRegion) -> None:
     dynamodb, table = region.client("dynamodb"), made(region)
     dynamodb.update_table(TableName=table["TableName"], StreamSpecification=STREAM)
     region.wait_until_idle()
@@ -225,7 +225,7 @@ def test_ttl_is_enabling_for_a_while(slow: RunningRegion) -> None:
     assert description["TimeToLiveStatus"] == "ENABLING"
 
 
-def test_the_name_of_a_table_under_deletion_is_taken(slow: RunningRegion, region: RunningRegion) -> None:
+def test_rejects_the_name_of_a_table_that_is_deleting(slow: RunningRegion, region: RunningRegion) -> None:
     dynamodb, name = slow.client("dynamodb"), unique("table")
     make_stack(slow, one_table(name))
     assert dynamodb.delete_table(TableName=name)["TableDescription"]["TableStatus"] == "DELETING"
@@ -241,7 +241,7 @@ def test_the_name_of_a_table_under_deletion_is_taken(slow: RunningRegion, region
     assert made(region, TableName=name)["TableId"] != table["TableId"]
 
 
-def test_a_table_ends_badly_when_a_tester_says_so(region: RunningRegion) -> None:
+def test_status_ends_changes_the_final_status_of_a_table(region: RunningRegion) -> None:
     name = unique("table")
     region.post("status-ends", {"name": name, "status": "INACCESSIBLE_ENCRYPTION_CREDENTIALS"})
     make_table(region, TableName=name)
