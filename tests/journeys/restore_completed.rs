@@ -231,7 +231,11 @@ fn retries_while_the_group_has_no_instance() {
     assert_eq!(error.error_type(), "Retryable");
     assert_contains(
         &error.to_string(),
-        &["waiting for the Auto Scaling group shop-group: the group to have an instance"],
+        &[
+            "autoscaling:DescribeAutoScalingGroups",
+            "shop-group",
+            "waiting for the group to have an instance",
+        ],
     );
     make_target_a_group(&world, &[INSTANCE]);
     assert_outcome!(integrate(&world, &event), "integrated");

@@ -46,10 +46,10 @@ impl Ec2 {
     /// The IAM actions for tags.
     pub const TAG_ACTIONS: &'static [&'static str] = &[DESCRIBE_TAGS];
 
-    /// Those of reading volumes.
+    /// The IAM actions for reading volumes.
     pub const VOLUME_ACTIONS: &'static [&'static str] = &[DESCRIBE_VOLUMES];
 
-    /// Those of validating a restore test.
+    /// The IAM actions for validating a restore test.
     pub const VALIDATION_ACTIONS: &'static [&'static str] = &[DESCRIBE_SNAPSHOTS, DESCRIBE_VOLUMES];
 
     pub fn new(config: &Config) -> Ec2 {
@@ -76,7 +76,7 @@ impl Ec2 {
         self.tags_of(request, ids, subject).await
     }
 
-    /// The tags `keys` of these snapshots and images, by id. At most 200 ids.
+    /// The tags `keys` of these snapshots and images, by id. At most [`SNAPSHOTS_AT_ONCE`](recovery_core::ports::SNAPSHOTS_AT_ONCE) ids.
     pub(crate) async fn chosen_tags(
         &self,
         ids: &[&str],

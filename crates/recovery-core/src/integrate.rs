@@ -7,7 +7,7 @@
 //! | `run_tags` | the tags of the recovery point |
 //! | [`target`], [`auto_scaling`], `run_target` | the instance that the tags name |
 //! | [`refusal`], [`record`], `run_record` | refusals, failures and results in the OpsItem of the job |
-//! | [`run_reconcile`] | restores whose event was lost or came too early |
+//! | [`run_reconcile`] | restores whose event was lost or came too early; of volumes only |
 //!
 //! Each type has a folder: [`volume`].
 

@@ -680,7 +680,9 @@ async fn waits_for_the_replacement_of_a_terminated_member() {
         let error = deliver(&world).await.unwrap_err();
         assert_eq!(error.error_type(), "Retryable");
         assert!(
-            error.to_string().contains(&format!("i-1 is {state}")),
+            error
+                .to_string()
+                .contains(&format!("i-1, which is {state}")),
             "{error}"
         );
     }

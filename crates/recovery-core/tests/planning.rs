@@ -608,6 +608,15 @@ fn restores_the_volume_that_replaced_another() {
         owned([("vol-a", "replaced"), ("vol-b", "replaced")])
     );
 
+    // One backup of each says nothing, whether seconds or a day apart.
+    for new in [72, 24] {
+        let plan = at(&[("old", 72), ("new", new)], &recover());
+        assert_eq!(plan.totals.items, 0);
+    }
+    // The copy of the old volume may still be on its way.
+    let plan = at(&[("old", 25), ("new", 25), ("new", 1)], &recover());
+    assert_eq!(plan.totals.items, 0);
+
     // Both were backed up at the same time, if only once.
     let plan = at(
         &[("old", 72), ("old", 24), ("new", 24), ("new", 1)],

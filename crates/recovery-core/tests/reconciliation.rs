@@ -256,7 +256,11 @@ async fn continues_after_a_failed_restore_and_notifies_once() {
             .collect();
         assert_eq!(open.len(), 1);
         assert!(open[0].description.contains("UnauthorizedOperation"));
-        assert!(open[0].description.contains("retried every few minutes"));
+        assert!(
+            open[0]
+                .description
+                .contains("retried automatically at each run of restore-reconciler")
+        );
     }
     // It fails again: no further notification.
     world.fail("cloudformation:DescribeStackResource", Failure::Denied);

@@ -188,7 +188,7 @@ impl Hindrance {
                 restore,
                 format!("Restored {noun} not {integrated}: {}", refusal.reason()),
             ),
-            done: "Nothing was changed. Operators were notified.",
+            done: "The refusal was recorded, and the resource was left as it is.",
             action: format!(
                 "{remedy} To run the integration again, invoke the function {function} with `{{\"restoreJobId\": \"{job}\"{drill}}}`.",
                 remedy = refusal.remedy(),
@@ -226,7 +226,7 @@ impl Hindrance {
                 code(failure.subject()),
                 code(failure.message().trim_end_matches('.'))
             ),
-            done: "The integration is retried every few minutes. The OpsItem is resolved when it succeeds.",
+            done: "The integration is retried automatically at each run of restore-reconciler. When it succeeds, the OpsItem is updated, and resolved if nothing is left to do.",
             action: failure.remedy().to_owned(),
             told: "failing".to_owned(),
             attributes: vec![("kind", "integration-failing".to_owned())],

@@ -197,7 +197,7 @@ struct Open {
     restore: Restore,
     /// Its volume and the tags of its recovery point; `None` if the listing lacks a field that is needed to read them.
     seen: Option<Seen>,
-    /// Whether its OpsItem is open and records a failed attempt.
+    /// Whether its OpsItem is open and records an attempt that has not ended.
     stuck: bool,
 }
 
@@ -208,7 +208,7 @@ struct Seen {
     tags: Option<Tags>,
 }
 
-/// The jobs that are not integrated. Makes at most three calls. `items` are the open OpsItems of restores, by key.
+/// The jobs that are not integrated. Makes at most two calls. `items` are the open OpsItems of restores, by key.
 async fn not_integrated(
     ports: &impl IntegrationPorts,
     ownership: &Ownership,
@@ -251,7 +251,7 @@ async fn not_integrated(
             });
             continue;
         };
-        // The volume was deleted, or is in another account or Region, of which its event notified operators.
+        // The volume was deleted, or is in another account or Region.
         let Some(volume) = volumes
             .remove(&id)
             .filter(|_| ownership.scope.owns(created))

@@ -159,7 +159,7 @@ pub(crate) async fn refuse(
     refusal: &impl Refusal,
 ) -> Result<Outcome, Error> {
     let hindrance = Hindrance::refused(kind, restore, refusal);
-    // A refusal opens the item again, whoever resolved it.
+    // Another refusal opens the item again, whoever resolved it. The same one does not.
     let item = raise(ports, kind, restore, &hindrance, async |_| Ok(false)).await?;
     Ok(Outcome::refused(refusal.reason())
         .with("restoreJobId", restore.job.id.as_str())

@@ -31,8 +31,8 @@ pub(crate) async fn tags_of(
 }
 
 /// The tags of the job's recovery point. An event and AWS Backup may name the recovery point in several
-/// forms of ARN, and not each form leads to its tags. If one does not, the others are tried, and then the
-/// one that AWS Backup names.
+/// forms of ARN, and not each form leads to its tags. If one does not, the others are tried. If one was
+/// denied and no other one has tags, the form that AWS Backup names decides.
 ///
 /// # Errors
 /// [`Error::Retryable`] if one of the calls can succeed later; [`Error::Permanent`] if the tags cannot be

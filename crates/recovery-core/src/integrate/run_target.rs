@@ -5,7 +5,7 @@ use futures_util::future::{join, try_join};
 use crate::aws::arn::InstanceId;
 use crate::aws::cloudformation::StackResource;
 use crate::aws::ec2::Instance;
-use crate::error::Error;
+use crate::error::{Error, Fault};
 use crate::integrate::auto_scaling::{Choice, choose};
 use crate::integrate::target::{Reference, Server, Target, TargetRefusal, server};
 use crate::ports::{AutoScalingGroups, Instances, StackResources, TargetPorts};
@@ -61,9 +61,7 @@ async fn instance_behind(
 ) -> Result<Target<Instance>, Error> {
     match server(reference, resource)? {
         Target::Found(Server::Instance(id)) => read(ports, id, seen).await.map(Target::Found),
-        Target::Found(Server::Group(name)) => {
-            instance_of_group(ports, reference, holders, name).await
-        }
+        Target::Found(Server::Group(name)) => instance_of_group(ports, holders, name).await,
         Target::Refused(refusal) => Ok(Target::Refused(refusal)),
         Target::Untagged => Ok(Target::Untagged),
     }
@@ -72,7 +70,6 @@ async fn instance_behind(
 /// The instance of the group. Auto Scaling says which one, and EC2, concurrently, in which state it is.
 async fn instance_of_group(
     ports: &impl TargetPorts,
-    reference: Reference<'_>,
     holders: &[InstanceId],
     name: String,
 ) -> Result<Target<Instance>, Error> {
@@ -82,13 +79,15 @@ async fn instance_of_group(
     )
     .await?;
     let waits_for = |what: &str| {
-        reference.not_yet(format!(
-            "waiting for the Auto Scaling group {}: {what}",
-            shown(&name)
+        Error::Retryable(Fault::new(
+            "autoscaling:DescribeAutoScalingGroups",
+            shown(&name),
+            format!("waiting for {what}"),
+            "No action needed: the function checks again automatically, at the latest at the next run of restore-reconciler. If this lasts, check the activity of the Auto Scaling group.",
         ))
     };
     let Some(group) = group else {
-        return Err(waits_for("it does not exist yet"));
+        return Err(waits_for("the group to exist"));
     };
     let id = match choose(&group, holders) {
         Choice::Member(id) => id,
@@ -103,7 +102,10 @@ async fn instance_of_group(
     let instance = read(ports, id, instances).await?;
     // The group replaces it as soon as it notices.
     if instance.state.is_ending() {
-        return Err(waits_for(&format!("{} is {}", instance.id, instance.state)));
+        return Err(waits_for(&format!(
+            "the group to replace {}, which is {}",
+            instance.id, instance.state
+        )));
     }
     Ok(Target::Found(instance))
 }

@@ -13,8 +13,8 @@ pub enum Target<T> {
     Found(T),
     /// A rule forbids to use the resource that they name.
     Refused(TargetRefusal),
-    /// To nothing: the owner named no target, and CloudFormation's own tags, which are then used, name
-    /// neither an instance nor an Auto Scaling group. They describe the resource that was backed up.
+    /// No target. The owner set no target tags, and CloudFormation's own tags name neither an instance nor an
+    /// Auto Scaling group. They describe the resource that was backed up.
     Untagged,
 }
 
@@ -46,7 +46,7 @@ impl Reference<'_> {
             "cloudformation:DescribeStackResource",
             format!("{}/{}", self.stack, self.logical_id),
             what,
-            "Deploy the stack of the target in this Region. The function checks again automatically every few minutes.",
+            "Deploy the stack of the target in this Region. The function checks again automatically, at the latest at the next run of restore-reconciler.",
         ))
     }
 }
@@ -71,7 +71,7 @@ pub enum TargetRefusal {
     /// The Auto Scaling group has several instances, and nothing says which one is meant.
     SeveralInstances {
         group: String,
-        /// How many instances it has.
+        /// How many of its instances serve.
         count: usize,
     },
 }

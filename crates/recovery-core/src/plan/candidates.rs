@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::fmt;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::aws::arn::Arn;
 use crate::aws::backup::RecoveryPoint;
@@ -22,6 +22,12 @@ pub struct Candidate {
     pub period: BackupPeriod,
 }
 
+/// Recovery points within this time can be of one run of a backup plan: AWS Backup starts a job up to 8 hours
+/// late by default.
+///
+/// <https://docs.aws.amazon.com/aws-backup/latest/devguide/creating-a-backup-plan.html>
+const SAME_BACKUP: TimeDelta = TimeDelta::hours(12);
+
 /// When a resource was backed up: the creation of its oldest and of its newest recovery point in the
 /// vault, usable or not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,9 +39,11 @@ pub struct BackupPeriod {
 }
 
 impl BackupPeriod {
-    /// Whether this resource was first backed up when the other one was backed up no more.
+    /// Whether this resource has been backed up repeatedly, after the other one was backed up for the last time.
+    /// Resources that exist at the same time are backed up within hours of each other, and some of their
+    /// copies arrive later than others.
     pub(super) fn is_after(self, other: BackupPeriod) -> bool {
-        self.first > other.last
+        self.first - other.last >= SAME_BACKUP && self.last - self.first >= SAME_BACKUP
     }
 }
 

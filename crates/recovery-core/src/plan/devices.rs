@@ -21,8 +21,8 @@ struct Claimant {
     period: Option<BackupPeriod>,
 }
 
-/// Refuses items that claim one device of one target. If one of the volumes was first backed up when the
-/// others were backed up no more, it replaced them, and only the others are refused. Otherwise all are: no
+/// Refuses items that claim one device of one target. If one volume has been backed up repeatedly since the
+/// others were backed up for the last time, it replaced them, and only the others are refused. Otherwise all are: no
 /// tag says which one is right, and the order of the restores must not decide. An item without a device
 /// lists the device names that it must leave free.
 pub(super) fn refuse_conflicts(items: Vec<Item>) -> (Vec<Item>, Vec<Refused>) {
@@ -78,7 +78,7 @@ pub(super) fn refuse_conflicts(items: Vec<Item>) -> (Vec<Item>, Vec<Refused>) {
     (kept, refused)
 }
 
-/// The claimant that was first backed up when all others were backed up no more.
+/// The claimant that has been backed up repeatedly since the others were backed up for the last time.
 fn replacement(claimants: &[Claimant]) -> Option<(&Claimant, BackupPeriod)> {
     claimants.iter().find_map(|claimant| {
         let period = claimant.period?;

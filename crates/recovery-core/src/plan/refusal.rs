@@ -14,7 +14,7 @@ use crate::text::shown;
 /// Why the plan does not restore a resource.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ItemRefusal {
-    /// None of its recovery points can be restored. This is why not the best of them.
+    /// None of its recovery points can be restored. The reason why the best one cannot be restored.
     NoUsablePoint(Unusable),
     /// Its type is not restored yet.
     TypeNotRestored {
@@ -47,8 +47,8 @@ pub enum ItemRefusal {
         /// The other resources.
         others: Vec<String>,
     },
-    /// Another volume of the workload has the same device of the same target, and was first backed up when
-    /// this one was backed up no more.
+    /// Another volume of the workload has the same device of the same target, and has been backed
+    /// up repeatedly since this one was backed up for the last time.
     Replaced {
         /// The volume that replaced it.
         by: String,
@@ -154,13 +154,13 @@ impl fmt::Display for ItemRefusal {
                 execution,
             } => write!(
                 f,
-                "the recovery {} restored it at {}, and its newest recovery point was created later: it contains data of the primary Region, not of the recovered workload",
+                "the recovery {}, which started at {}, restored it, and its newest recovery point was created later: it contains data of the primary Region, not of the recovered workload",
                 shown(execution),
                 second(*restored_at)
             ),
             ItemRefusal::Replaced { by, since } => write!(
                 f,
-                "{} replaced it: it has the same device of the same target, and its oldest recovery point ({}) is newer than every recovery point of this volume",
+                "{} replaced it: it has the same device of the same target, has been backed up since {}, and this volume has no recovery point of that time",
                 shown(by),
                 second(*since)
             ),

@@ -47,7 +47,7 @@ pub async fn track(
             // An event without a role counts as that of a recovery.
             let drill = job.is_of_drill(drill_role).unwrap_or(false);
             let new = restore_item(&job, drill);
-            // A completed EBS restore needs no OpsItem: the integrator attaches the volume, or notifies operators.
+            // A completed EBS restore needs no notification: the integrator attaches the volume, or notifies operators.
             let needs_a_person = new.severity != Severity::Low
                 && !(state == End::Completed && job.resource_type.as_deref() == Some(EBS));
             let Some(item) = found_or_notified(ports, &new, needs_a_person).await? else {

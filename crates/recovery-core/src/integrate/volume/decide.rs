@@ -67,15 +67,24 @@ pub fn next_step(
         VolumeState::Creating => return Step::Wait(format!("{} (now creating)", volume.id)),
         VolumeState::InUse => {
             return match volume.attachments.first() {
-                Some(elsewhere) if elsewhere.state != AttachmentState::Detaching => {
-                    Step::Refuse(VolumeRefusal::AttachedElsewhere {
-                        volume: volume.id.clone(),
-                        other: elsewhere.instance.clone(),
-                        instance: instance.id.clone(),
-                    })
+                Some(elsewhere)
+                    if matches!(
+                        elsewhere.state,
+                        AttachmentState::Detaching | AttachmentState::Busy
+                    ) =>
+                {
+                    Step::Wait(format!(
+                        "{} to be detached from {}",
+                        volume.id, elsewhere.instance
+                    ))
                 }
-                // DescribeVolumes disagrees with itself for moments.
-                _ => Step::Wait(format!("{} to show where it is attached", volume.id)),
+                Some(elsewhere) => Step::Refuse(VolumeRefusal::AttachedElsewhere {
+                    volume: volume.id.clone(),
+                    other: elsewhere.instance.clone(),
+                    instance: instance.id.clone(),
+                }),
+                // The attachments are eventually consistent with the state.
+                None => Step::Wait(format!("{} to show where it is attached", volume.id)),
             };
         }
         VolumeState::Deleting
@@ -246,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_under_way_is_waited_for() {
+    fn waits_for_changes_in_progress() {
         let check = |volume: &Volume, instance: &Instance| {
             let step = step(volume, instance);
             assert!(matches!(step, Step::Wait(_)), "{step:?}");
@@ -255,6 +264,9 @@ mod tests {
         check(&attached("i-1", "detaching"), &instance());
         // A detachment that waits for the guest.
         check(&attached("i-1", "busy"), &instance());
+        // A detachment from another instance.
+        check(&attached("i-2", "detaching"), &instance());
+        check(&attached("i-2", "busy"), &instance());
         // The instance shows the attachment before the volume does.
         let ahead = Instance {
             devices: vec![("/dev/sdf".to_owned(), VolumeId::new("vol-1"))],

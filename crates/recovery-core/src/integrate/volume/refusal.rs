@@ -113,7 +113,7 @@ fn usable_key(key: Option<&str>, volume: &VolumeId) -> String {
         |key| format!("the key {}", code(key)),
     );
     format!(
-        "Check {which}: it must be enabled and not pending deletion, and its policy must let the role of restore-integrator use it through EC2 (kms:CreateGrant, kms:Decrypt, kms:DescribeKey)."
+        "Check {which}: it must be enabled and not pending deletion, and its policy must let the roles of restore-integrator and restore-reconciler use it through EC2 (kms:CreateGrant, kms:Decrypt, kms:DescribeKey)."
     )
 }
 
@@ -244,7 +244,7 @@ impl fmt::Display for VolumeRefusal {
             VolumeRefusal::NoFreeDevice { instance } => {
                 write!(
                     f,
-                    "no device name from /dev/sdf to /dev/sdp is free on {instance}"
+                    "no device name from /dev/sdf to /dev/sdp is free on {instance}: each is in use, or claimed by another volume of the plan"
                 )
             }
             VolumeRefusal::AttachmentLimit { instance, message } => {
