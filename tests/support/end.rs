@@ -246,12 +246,16 @@ fn without_times(text: &str) -> String {
     })
 }
 
-/// A message without the line that names its OpsItem. A notification without an OpsItem is sent again
+/// A message without what it says about its OpsItem. A notification without an OpsItem is sent again
 /// with it.
 fn without_item(message: &str) -> String {
     let lines: Vec<&str> = message
         .lines()
         .filter(|line| !line.trim_start_matches("- ").starts_with("OpsItem: "))
+        .map(|line| {
+            line.strip_prefix("The OpsItem of this incident was created or updated.")
+                .map_or(line, str::trim_start)
+        })
         .collect();
     lines.join("\n").trim_end().to_owned()
 }

@@ -152,15 +152,11 @@ fn done(policy: &Policy, responses: &[Response], tracked: bool) -> String {
     if responses.contains(&Response::Track) && tracked {
         done.push("The OpsItem of this incident was created or updated.".to_owned());
     }
-    if let Some(runbook) = &policy.runbook
-        && responses.contains(&Response::Recover)
-    {
-        done.push(format!(
+    match &policy.runbook {
+        Some(runbook) if responses.contains(&Response::Recover) => done.push(format!(
             "The runbook {runbook} is started once for this incident. It waits for approval, unless you waived it."
-        ));
-    }
-    if !responses.contains(&Response::Recover) {
-        done.push("No recovery was started.".to_owned());
+        )),
+        _ => done.push("No recovery was started.".to_owned()),
     }
     done.join(" ")
 }
