@@ -127,8 +127,11 @@ fuzz_target!(|bytes: &[u8]| {
             assert_visible(&text);
             assert!(text.len() < 700, "{} bytes", text.len());
             assert!(KEYS.iter().any(|key| text.contains(key)), "{text}");
-            assert!(matches!(refusal.reason(), "tag-missing" | "tag-invalid"));
-            assert!(refusal.remedy().ends_with('.'));
+            assert!(matches!(
+                refusal.reason(),
+                "tag-missing" | "tag-invalid" | "root-volume"
+            ));
+            assert!(refusal.remedy("Attach the volume").ends_with('.'));
         }
     }
 });
