@@ -47,7 +47,8 @@ def lists() -> list[Any]:
     found = []
     for path in TEMPLATES:
         for name, declared in parameters(path).items():
-            if declared["Type"] == "CommaDelimitedList" or "with commas between them" in declared["Description"]:
+            texts = declared["Description"] + declared.get("ConstraintDescription", "")
+            if declared["Type"] == "CommaDelimitedList" or "separated by commas" in texts:
                 found.append(pytest.param(name, declared, id=f"{path.name}-{name}"))
     return found
 
