@@ -18,6 +18,22 @@ def region() -> Iterator[RunningRegion]:
     assert running.stop() == 0
 
 
+@pytest.fixture(scope="module")
+def slow_databases() -> Iterator[RunningRegion]:
+    """A Region in which databases take longer than any test."""
+    running = RunningRegion("--database-seconds", "600", "--database-change-seconds", "600")
+    yield running
+    assert running.stop() == 0
+
+
+@pytest.fixture(scope="module")
+def slow_changes() -> Iterator[RunningRegion]:
+    """A Region in which databases are made quickly, and changes take longer than any test."""
+    running = RunningRegion("--database-seconds", "0", "--database-change-seconds", "600")
+    yield running
+    assert running.stop() == 0
+
+
 @pytest.fixture(scope="session")
 def binaries(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the binary `tiny`, in place of cargo's target/debug."""

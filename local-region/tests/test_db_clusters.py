@@ -1,6 +1,5 @@
 """DB clusters of Aurora, DocumentDB and Neptune: their instances, serverless scaling, changes, deletion."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,22 +13,6 @@ ENGINES = [
     ("neptune", "1.3.2.1"),
 ]
 SCALING = {"MinCapacity": 0.5, "MaxCapacity": 16}
-
-
-@pytest.fixture(scope="module")
-def slow() -> Iterator[RunningRegion]:
-    """A Region in which databases take longer than any test."""
-    running = RunningRegion("--database-seconds", "600", "--database-change-seconds", "600")
-    yield running
-    assert running.stop() == 0
-
-
-@pytest.fixture(scope="module")
-def changing() -> Iterator[RunningRegion]:
-    """A Region in which databases are made quickly, and changes take longer than any test."""
-    running = RunningRegion("--database-seconds", "0", "--database-change-seconds", "600")
-    yield running
-    assert running.stop() == 0
 
 
 def described(region: RunningRegion, identifier: str) -> dict[str, Any]:
@@ -86,10 +69,10 @@ def test_cluster_is_available_before_its_instances(region: RunningRegion) -> Non
     ]
 
 
-def test_rejects_instances_while_the_cluster_is_creating(slow: RunningRegion) -> None:
-    cluster = make_cluster(slow)
+def test_rejects_instances_while_the_cluster_is_creating(slow_databases: RunningRegion) -> None:
+    cluster = make_cluster(slow_databases)
     assert cluster["Status"] == "creating"
-    assert refusal(lambda: add_instance(slow, cluster))[0] == "InvalidDBClusterStateFault"
+    assert refusal(lambda: add_instance(slow_databases, cluster))[0] == "InvalidDBClusterStateFault"
 
 
 def test_serverless_instance_requires_scaling_of_its_cluster(region: RunningRegion) -> None:
@@ -213,19 +196,19 @@ def test_repeating_the_same_values_changes_nothing(region: RunningRegion) -> Non
     assert statuses(region, cluster["DBClusterArn"]) == ["creating", "available"]
 
 
-def test_rejects_changes_while_the_cluster_is_modifying(changing: RunningRegion) -> None:
-    rds, identifier = changing.client("rds"), unique("cluster")
+def test_rejects_changes_while_the_cluster_is_modifying(slow_changes: RunningRegion) -> None:
+    rds, identifier = slow_changes.client("rds"), unique("cluster")
     rds.modify_db_cluster(
-        DBClusterIdentifier=made(changing, DBClusterIdentifier=identifier)["DBClusterIdentifier"],
+        DBClusterIdentifier=made(slow_changes, DBClusterIdentifier=identifier)["DBClusterIdentifier"],
         DeletionProtection=True,
     )
-    rds.delete_db_cluster(DBClusterIdentifier=made(changing)["DBClusterIdentifier"], SkipFinalSnapshot=True)
+    rds.delete_db_cluster(DBClusterIdentifier=made(slow_changes)["DBClusterIdentifier"], SkipFinalSnapshot=True)
     gone = rds.describe_db_clusters(Filters=[{"Name": "engine", "Values": ["aurora-postgresql"]}])["DBClusters"]
     deleting = next(each["DBClusterIdentifier"] for each in gone if each["Status"] == "deleting")
     code, _ = refusal(lambda: rds.modify_db_cluster(DBClusterIdentifier=deleting, DeletionProtection=True))
     assert code == "InvalidDBClusterStateFault"
     # Protection needs no time.
-    assert described(changing, identifier)["Status"] == "available"
+    assert described(slow_changes, identifier)["Status"] == "available"
 
 
 def test_roles_are_added_once(region: RunningRegion) -> None:

@@ -1,28 +1,11 @@
 """DB instances: statuses, changes that wait, names that are taken, deletion, pages, filters, tags."""
 
 import uuid
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from running_region import ACCOUNT, REGION, RunningRegion, refusal
 from stores import PASSWORD, make_instance, make_network, statuses, tag_list, unique, wait_for_status
-
-
-@pytest.fixture(scope="module")
-def slow() -> Iterator[RunningRegion]:
-    """A Region in which databases take longer than any test."""
-    running = RunningRegion("--database-seconds", "600", "--database-change-seconds", "600")
-    yield running
-    assert running.stop() == 0
-
-
-@pytest.fixture(scope="module")
-def changing() -> Iterator[RunningRegion]:
-    """A Region in which databases are made quickly, and changes take longer than any test."""
-    running = RunningRegion("--database-seconds", "0", "--database-change-seconds", "600")
-    yield running
-    assert running.stop() == 0
 
 
 def described(region: RunningRegion, identifier: str) -> dict[str, Any]:
@@ -37,12 +20,12 @@ def made(region: RunningRegion, **params: Any) -> dict[str, Any]:
     return described(region, instance["DBInstanceIdentifier"])
 
 
-def test_new_instance_is_creating_and_has_no_endpoint(slow: RunningRegion) -> None:
-    instance = make_instance(slow)
+def test_new_instance_is_creating_and_has_no_endpoint(slow_databases: RunningRegion) -> None:
+    instance = make_instance(slow_databases)
     assert instance["DBInstanceStatus"] == "creating" and "Endpoint" not in instance
-    again = described(slow, instance["DBInstanceIdentifier"])
+    again = described(slow_databases, instance["DBInstanceIdentifier"])
     assert again["DBInstanceStatus"] == "creating" and "Endpoint" not in again
-    assert slow.get("idle?timeout=0")["pending"]["status"] >= 1
+    assert slow_databases.get("idle?timeout=0")["pending"]["status"] >= 1
 
 
 def test_available_instance_has_an_endpoint(region: RunningRegion) -> None:
@@ -226,16 +209,16 @@ def test_new_parameter_group_is_pending_until_a_reboot(region: RunningRegion) ->
     assert statuses(region, instance["DBInstanceArn"])[-2:] == ["rebooting", "available"]
 
 
-def test_security_groups_are_added_over_time(changing: RunningRegion) -> None:
-    network = make_network(changing)
-    instance = made(changing, DBSubnetGroupName=network["subnets"])
-    answer = modify(changing, instance, VpcSecurityGroupIds=[network["group"]])
+def test_security_groups_are_added_over_time(slow_changes: RunningRegion) -> None:
+    network = make_network(slow_changes)
+    instance = made(slow_changes, DBSubnetGroupName=network["subnets"])
+    answer = modify(slow_changes, instance, VpcSecurityGroupIds=[network["group"]])
     assert answer["VpcSecurityGroups"] == [{"VpcSecurityGroupId": network["group"], "Status": "adding"}]
 
 
-def test_rejects_changes_unless_the_instance_is_available(slow: RunningRegion) -> None:
-    instance = make_instance(slow)
-    code, message = refusal(lambda: modify(slow, instance, BackupRetentionPeriod=7))
+def test_rejects_changes_unless_the_instance_is_available(slow_databases: RunningRegion) -> None:
+    instance = make_instance(slow_databases)
+    code, message = refusal(lambda: modify(slow_databases, instance, BackupRetentionPeriod=7))
     assert (code, message) == ("InvalidDBInstanceState", "Database instance is not in available state.")
 
 
@@ -270,19 +253,19 @@ def test_rejects_deletion_of_protected_instances(region: RunningRegion) -> None:
     assert code == "InvalidParameterCombination" and "protected" in message
 
 
-def test_rejects_the_name_of_an_instance_that_is_deleting(changing: RunningRegion) -> None:
-    identifier = made(changing)["DBInstanceIdentifier"]
-    delete(changing, identifier, SkipFinalSnapshot=True)
-    assert described(changing, identifier)["DBInstanceStatus"] == "deleting"
-    code, _ = refusal(lambda: make_instance(changing, DBInstanceIdentifier=identifier))
+def test_rejects_the_name_of_an_instance_that_is_deleting(slow_changes: RunningRegion) -> None:
+    identifier = made(slow_changes)["DBInstanceIdentifier"]
+    delete(slow_changes, identifier, SkipFinalSnapshot=True)
+    assert described(slow_changes, identifier)["DBInstanceStatus"] == "deleting"
+    code, _ = refusal(lambda: make_instance(slow_changes, DBInstanceIdentifier=identifier))
     assert code == "DBInstanceAlreadyExists"
-    code, _ = refusal(lambda: delete(changing, identifier, SkipFinalSnapshot=True))
+    code, _ = refusal(lambda: delete(slow_changes, identifier, SkipFinalSnapshot=True))
     assert code == "InvalidDBInstanceState"
 
 
-def test_rejects_deletion_while_the_instance_is_creating(slow: RunningRegion) -> None:
-    identifier = make_instance(slow)["DBInstanceIdentifier"]
-    code, _ = refusal(lambda: delete(slow, identifier, SkipFinalSnapshot=True))
+def test_rejects_deletion_while_the_instance_is_creating(slow_databases: RunningRegion) -> None:
+    identifier = make_instance(slow_databases)["DBInstanceIdentifier"]
+    code, _ = refusal(lambda: delete(slow_databases, identifier, SkipFinalSnapshot=True))
     assert code == "InvalidDBInstanceState"
 
 

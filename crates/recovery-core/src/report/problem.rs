@@ -51,7 +51,7 @@ fn message_of(cause: &str) -> Option<String> {
     let written = rest.trim_start().strip_prefix(':')?.trim_start();
     let written = written.strip_prefix('"')?;
     let end = end_of_string(written).unwrap_or(written.len());
-    // An escape may be cut off at the end: `\uXXXX`, and two of them for one character.
+    // An escape such as `\u00e9` may be cut off at the end, or the second one of a character that needs two.
     (0..=12)
         .filter_map(|cut| written.get(..end.checked_sub(cut)?))
         .find_map(|part| serde_json::from_str(&format!("\"{part}\"")).ok())
