@@ -3,8 +3,8 @@
 use recovery_core::ports::{
     AutoScalingGroups, Instances, IntegrationPorts, Notifications, Objects, OpsItems,
     PlanningPorts, RecoveryPointTags, RecoveryPoints, ReportingPorts, ResponsePorts, RestoreJobs,
-    RestoreTests, Runbooks, Snapshots, StackResources, StartingPorts, TargetPorts, TrackingPorts,
-    ValidationPorts, Volumes,
+    RestoreTests, RestoredPorts, Runbooks, Snapshots, StackResources, StartingPorts, TargetPorts,
+    TrackingPorts, ValidationPorts, Volumes,
 };
 
 use crate::recovery_point_tags::TagStores;
@@ -73,7 +73,7 @@ impl TrackingPorts for IntegrationAdapters {
     }
 }
 
-impl IntegrationPorts for IntegrationAdapters {
+impl RestoredPorts for IntegrationAdapters {
     fn restore_jobs(&self) -> &(impl RestoreJobs + Sync) {
         &self.tags.backup
     }
@@ -81,7 +81,9 @@ impl IntegrationPorts for IntegrationAdapters {
     fn recovery_point_tags(&self) -> &(impl RecoveryPointTags + Sync) {
         &self.tags
     }
+}
 
+impl IntegrationPorts for IntegrationAdapters {
     fn volumes(&self) -> &(impl Volumes + Sync) {
         &self.tags.ec2
     }

@@ -6,6 +6,7 @@
 mod acceptable;
 mod fail_over;
 mod intercepted;
+mod parameters;
 mod phases;
 mod records;
 mod recovery;
@@ -37,6 +38,7 @@ use crate::tags::{PLANNED, Tags};
 
 pub use fail_over::{Cluster, Recoveries};
 pub use intercepted::{Call, Effect, Intercepted, Interceptor, answered};
+pub use parameters::Parameter;
 pub use records::{attached_volume, completed_job};
 pub use recovery::{Backups, volume_point};
 pub use restore_tests::Tests;
@@ -142,6 +144,8 @@ pub struct State {
     pub executions: BTreeMap<String, Execution>,
     /// Recovery points, stored plans and started restores.
     pub backups: Backups,
+    /// Parameters of Parameter Store by name.
+    pub parameters: BTreeMap<String, Parameter>,
     /// Metrics, as they were recorded.
     pub measures: Vec<Measures>,
     /// Routing controls.

@@ -7,6 +7,7 @@
 //! | `run_tags` | the tags of the recovery point |
 //! | [`target`], [`auto_scaling`], `run_target` | the instance that the tags name |
 //! | [`refusal`], [`record`], `run_record` | refusals, failures and results in the OpsItem of the job |
+//! | [`publish`], `run_publish` | addresses in parameters of Systems Manager |
 //! | [`run_reconcile`] | restores whose event was lost or came too early; of volumes only |
 //!
 //! Each type has a folder: [`volume`].
@@ -14,9 +15,11 @@
 pub mod auto_scaling;
 pub(crate) mod backoff;
 pub mod kind;
+pub mod publish;
 pub mod record;
 pub mod refusal;
 mod run_job;
+mod run_publish;
 pub mod run_reconcile;
 mod run_record;
 mod run_tags;

@@ -35,14 +35,21 @@ impl Outcome {
         }
     }
 
-    /// The restored volume is attached to its instance, by this run.
+    /// The restored resource is integrated, by this run.
     pub fn integrated() -> Outcome {
         Outcome::new("integrated", None)
     }
 
-    /// The restored volume was attached to its instance before this run.
+    /// The restored resource was integrated before this run.
     pub fn already_integrated() -> Outcome {
         Outcome::new("already-integrated", None)
+    }
+
+    /// The integration, or the start of a restore, waits for something that takes its time; `waitingFor`
+    /// in the answer says what. It is not an error: the state machine asks again, and so does the
+    /// reconciler.
+    pub fn pending(waiting_for: impl Into<String>) -> Outcome {
+        Outcome::new("pending", None).with("waitingFor", waiting_for)
     }
 
     /// This input needs no action. `reason` says why.

@@ -241,6 +241,31 @@ pub trait Notifications {
     ) -> impl Future<Output = Result<(), Error>> + Send;
 }
 
+/// How many parameters [`Parameters::get`] takes
+/// (<https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_GetParameters.html>).
+pub const PARAMETERS_AT_ONCE: usize = 10;
+
+/// Parameters of Systems Manager Parameter Store.
+pub trait Parameters {
+    /// The values of the parameters with these names, by name; without those that do not exist. At most
+    /// [`PARAMETERS_AT_ONCE`].
+    fn get(
+        &self,
+        names: &[String],
+    ) -> impl Future<Output = Result<BTreeMap<String, String>, Error>> + Send;
+
+    /// Creates the parameter with these tags. False if it exists; it stays as it is.
+    fn create(
+        &self,
+        name: &str,
+        value: &str,
+        tags: &[(&'static str, String)],
+    ) -> impl Future<Output = Result<bool, Error>> + Send;
+
+    /// Replaces the value of the parameter. Its tags stay as they are.
+    fn replace(&self, name: &str, value: &str) -> impl Future<Output = Result<(), Error>> + Send;
+}
+
 /// Runbooks of Systems Manager Automation.
 pub trait Runbooks {
     /// Starts the runbook, once for each token. Returns the id of its execution.
@@ -317,12 +342,22 @@ pub trait TrackingPorts: Sync {
     fn notifications(&self) -> &(impl Notifications + Sync);
 }
 
-/// The ports to integrate restored resources.
-pub trait IntegrationPorts: TargetPorts + TrackingPorts {
+/// The ports that the integration of every resource type needs.
+pub trait RestoredPorts: TrackingPorts {
     /// Restore jobs.
     fn restore_jobs(&self) -> &(impl RestoreJobs + Sync);
     /// Tags of recovery points.
     fn recovery_point_tags(&self) -> &(impl RecoveryPointTags + Sync);
+}
+
+/// The ports to integrate restored resources of a type whose addresses are published.
+pub trait PublishingPorts: RestoredPorts {
+    /// Parameters of Systems Manager.
+    fn parameters(&self) -> &(impl Parameters + Sync);
+}
+
+/// The ports to integrate restored volumes.
+pub trait IntegrationPorts: TargetPorts + RestoredPorts {
     /// EBS volumes.
     fn volumes(&self) -> &(impl Volumes + Sync);
 }

@@ -22,6 +22,24 @@ pub const DEVICE: &str = "recovery:device";
 pub const MOUNT: &str = "recovery:mount";
 /// The wave in which a recovery restores it: 0 to 9, the lowest first.
 pub const WAVE: &str = "recovery:wave";
+/// The security groups of the restored resource: references.
+pub const SECURITY_GROUPS: &str = "recovery:security-groups";
+/// The parameter group of a database or cluster: a reference.
+pub const PARAMETER_GROUP: &str = "recovery:parameter-group";
+/// The option group of a database: a reference.
+pub const OPTION_GROUP: &str = "recovery:option-group";
+/// The name of the restored database, cluster or table. The default is the name of the source.
+pub const IDENTIFIER: &str = "recovery:identifier";
+/// The instances of a restored cluster: `db.r6g.large x2`, or `db.serverless 0.5-16`.
+pub const INSTANCES: &str = "recovery:instances";
+/// Settings of a database or cluster that a restore loses.
+pub const DATABASE: &str = "recovery:database";
+/// Settings of a table that a restore loses.
+pub const TABLE: &str = "recovery:table";
+/// The prefix of the parameters in which the addresses of the restored resource are published.
+pub const PUBLISH: &str = "recovery:publish";
+/// The tag of everything that a drill makes. Its value is the name of the drill.
+pub const DRILL: &str = "recovery:drill";
 /// CloudFormation's own tags may or may not reach a recovery point. They are used only if the recovery point has
 /// neither [`STACK`] nor [`LOGICAL_ID`].
 pub const CLOUDFORMATION_STACK: &str = "aws:cloudformation:stack-name";
@@ -62,7 +80,7 @@ pub struct IntegrationTarget {
 }
 
 /// The value of a tag. An empty value counts as absent.
-fn value<'a>(tags: &'a Tags, key: &str) -> Option<&'a str> {
+pub(crate) fn value<'a>(tags: &'a Tags, key: &str) -> Option<&'a str> {
     tags.get(key)
         .map(|value| value.trim())
         .filter(|value| !value.is_empty())
@@ -109,7 +127,7 @@ pub struct UnusableTag {
 }
 
 impl UnusableTag {
-    fn new(tag: &'static str, value: &str, expected: &'static str) -> UnusableTag {
+    pub(crate) fn new(tag: &'static str, value: &str, expected: &'static str) -> UnusableTag {
         UnusableTag {
             tag,
             value: text::shown(value),
@@ -130,6 +148,7 @@ impl UnusableTag {
     pub fn remedy(&self) -> String {
         match self.tag {
             MOUNT => "Mount the volume yourself.".to_owned(),
+            PUBLISH => "Publish the address yourself, or configure the application with it.".to_owned(),
             DEVICE => {
                 "If the guest operating system needs this device name, detach the volume and attach it yourself with the right name."
                     .to_owned()

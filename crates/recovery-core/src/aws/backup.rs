@@ -48,11 +48,21 @@ pub struct PlannedAs {
     pub reserved: BTreeSet<DeviceName>,
 }
 
+/// The drill that a restore belongs to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Drill {
+    /// Its stack. It replaces the stack that the tags name.
+    pub stack: String,
+    /// The name of its execution. It is the value of the tag [`DRILL`](crate::tags::DRILL) of everything
+    /// that the drill makes. `None` if a person did not pass it: a volume does not need it.
+    pub name: Option<String>,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Restore {
     pub job: RestoreJob,
-    /// The stack of the drill that it belongs to. It replaces the stack that the tags name.
-    pub drill: Option<String>,
+    /// The drill that it belongs to.
+    pub drill: Option<Drill>,
     pub planned: PlannedAs,
     /// Whether operators are notified of a failure even if OpsCenter's quota is used up, so that no OpsItem records
     /// the notification.

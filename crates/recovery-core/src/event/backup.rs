@@ -7,10 +7,11 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::aws::arn::{Arn, RecoveryPointArn, RestoreJobId};
-use crate::aws::backup::{PlannedAs, Restore, RestoreJob};
+use crate::aws::backup::{Drill, PlannedAs, Restore, RestoreJob};
 use crate::aws::ec2::DeviceName;
 use crate::error::{Error, Fault};
 use crate::event::{Event, detail, lenient_text};
+use crate::plan::request::is_drill_name;
 use crate::tags::is_stack_name;
 use crate::{plan, text};
 
@@ -114,7 +115,7 @@ pub fn completed_restore(input: &Value) -> Result<Result<RestoreJob, &'static st
 }
 
 /// The restore to integrate: as [`completed_restore`] and, for a drill,
-/// `{"restoreJobId": "…", "drill": {"stack": "…"}}`. A state machine adds the plan's `item`. For another event,
+/// `{"restoreJobId": "…", "drill": {"stack": "…", "name": "…"}}`. A state machine adds the plan's `item`. For another event,
 /// returns the reason to ignore it.
 ///
 /// # Errors
@@ -122,7 +123,7 @@ pub fn completed_restore(input: &Value) -> Result<Result<RestoreJob, &'static st
 pub fn restore_to_integrate(input: &Value) -> Result<Result<Restore, &'static str>, Error> {
     // An event has neither a drill nor a plan.
     let (drill, planned) = match input.get("restoreJobId") {
-        Some(_) => (drill_stack(input)?, planned_as(input)?),
+        Some(_) => (drill_of(input)?, planned_as(input)?),
         None => (None, PlannedAs::default()),
     };
     Ok(completed_restore(input)?.map(|job| Restore {
@@ -157,19 +158,35 @@ fn planned_as(input: &Value) -> Result<PlannedAs, Error> {
     })
 }
 
-fn drill_stack(input: &Value) -> Result<Option<String>, Error> {
+fn drill_of(input: &Value) -> Result<Option<Drill>, Error> {
     let Some(drill) = input.get("drill").filter(|drill| !drill.is_null()) else {
         return Ok(None);
     };
-    match drill.get("stack").and_then(Value::as_str) {
-        Some(stack) if is_stack_name(stack) => Ok(Some(stack.to_owned())),
-        _ => Err(Error::Permanent(Fault::new(
+    let invalid = |member: &str, what: &str| {
+        Error::Permanent(Fault::new(
             "parse input",
-            "drill.stack",
-            "it is missing or not a stack name",
-            "Pass {\"restoreJobId\": \"…\", \"drill\": {\"stack\": \"…\"}} with the name of the drill's stack, or omit \"drill\" for a restore of the workload itself.",
-        ))),
-    }
+            member,
+            what,
+            "Pass {\"restoreJobId\": \"…\", \"drill\": {\"stack\": \"…\", \"name\": \"…\"}} with the drill's stack and the name of its execution, or omit \"drill\" for a restore of the workload itself.",
+        ))
+    };
+    let stack = match drill.get("stack").and_then(Value::as_str) {
+        Some(stack) if is_stack_name(stack) => stack.to_owned(),
+        _ => return Err(invalid("drill.stack", "it is missing or not a stack name")),
+    };
+    let name = match drill.get("name").filter(|name| !name.is_null()) {
+        None => None,
+        Some(name) => match name.as_str() {
+            Some(name) if is_drill_name(name) => Some(name.to_owned()),
+            _ => {
+                return Err(invalid(
+                    "drill.name",
+                    "it is not 1 to 80 of a-z A-Z 0-9 _ -",
+                ));
+            }
+        },
+    };
+    Ok(Some(Drill { stack, name }))
 }
 
 /// A job of which only the given id is known.

@@ -22,7 +22,7 @@ use crate::notification::Notification;
 use crate::ops_item::{Claim, ItemKey, NewOpsItem, OpsItem, OpsItemChange};
 use crate::ports::{
     AutoScalingGroups, Clock, Instances, Metrics, Notifications, Objects, OpsItems, Page,
-    RecoveryExecutions, RecoveryPointTags, RecoveryPoints, RestoreJobs, RestoreTests,
+    Parameters, RecoveryExecutions, RecoveryPointTags, RecoveryPoints, RestoreJobs, RestoreTests,
     RoutingControls, Runbooks, Snapshots, StackResources, Volumes,
 };
 use crate::report::measures::Measures;
@@ -198,6 +198,34 @@ impl<P: Deref<Target: AllPorts> + Sync, I: Interceptor> Notifications for Interc
             Effect::Publish(notification),
             || Notifications::publish(&*self.ports, notification),
         )
+        .await
+    }
+}
+
+impl<P: Deref<Target: AllPorts> + Sync, I: Interceptor> Parameters for Intercepted<P, I> {
+    async fn get(&self, names: &[String]) -> Result<BTreeMap<String, String>, Error> {
+        self.read("ssm:GetParameters", &subjects(names), || {
+            Parameters::get(&*self.ports, names)
+        })
+        .await
+    }
+
+    async fn create(
+        &self,
+        name: &str,
+        value: &str,
+        tags: &[(&'static str, String)],
+    ) -> Result<bool, Error> {
+        self.call("ssm:PutParameter", name, Effect::Other, || {
+            Parameters::create(&*self.ports, name, value, tags)
+        })
+        .await
+    }
+
+    async fn replace(&self, name: &str, value: &str) -> Result<(), Error> {
+        self.call("ssm:PutParameter", name, Effect::Other, || {
+            Parameters::replace(&*self.ports, name, value)
+        })
         .await
     }
 }

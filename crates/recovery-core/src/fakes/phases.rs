@@ -2,10 +2,11 @@
 //! wrapped around it.
 
 use crate::ports::{
-    AutoScalingGroups, Instances, IntegrationPorts, Notifications, Objects, OpsItems,
-    PlanningPorts, RecoveryExecutions, RecoveryPointTags, RecoveryPoints, ReportingPorts,
-    ResponsePorts, RestoreJobs, RestoreTests, RoutingControls, Runbooks, Snapshots, StackResources,
-    StartingPorts, TargetPorts, TrackingPorts, ValidationPorts, Volumes,
+    AutoScalingGroups, Instances, IntegrationPorts, Notifications, Objects, OpsItems, Parameters,
+    PlanningPorts, PublishingPorts, RecoveryExecutions, RecoveryPointTags, RecoveryPoints,
+    ReportingPorts, ResponsePorts, RestoreJobs, RestoreTests, RestoredPorts, RoutingControls,
+    Runbooks, Snapshots, StackResources, StartingPorts, TargetPorts, TrackingPorts,
+    ValidationPorts, Volumes,
 };
 
 /// Every port.
@@ -15,6 +16,7 @@ pub trait AllPorts:
     + Notifications
     + Objects
     + OpsItems
+    + Parameters
     + RecoveryExecutions
     + RecoveryPointTags
     + RecoveryPoints
@@ -55,7 +57,7 @@ impl<A: AllPorts> TrackingPorts for A {
     }
 }
 
-impl<A: AllPorts> IntegrationPorts for A {
+impl<A: AllPorts> RestoredPorts for A {
     fn restore_jobs(&self) -> &(impl RestoreJobs + Sync) {
         self
     }
@@ -63,7 +65,15 @@ impl<A: AllPorts> IntegrationPorts for A {
     fn recovery_point_tags(&self) -> &(impl RecoveryPointTags + Sync) {
         self
     }
+}
 
+impl<A: AllPorts> PublishingPorts for A {
+    fn parameters(&self) -> &(impl Parameters + Sync) {
+        self
+    }
+}
+
+impl<A: AllPorts> IntegrationPorts for A {
     fn volumes(&self) -> &(impl Volumes + Sync) {
         self
     }

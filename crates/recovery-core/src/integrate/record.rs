@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::aws::backup::{Restore, RestoreJob};
+use crate::aws::backup::{Drill, Restore, RestoreJob};
 use crate::error::Fault;
 use crate::explanation::Explanation;
 use crate::integrate::kind::ResourceKind;
@@ -196,9 +196,12 @@ impl Hindrance {
                 drill = restore
                     .drill
                     .as_ref()
-                    .map_or(String::new(), |stack| format!(
-                        ", \"drill\": {{\"stack\": \"{stack}\"}}"
-                    )),
+                    .map_or(String::new(), |Drill { stack, name }| {
+                        let name = name
+                            .as_ref()
+                            .map_or(String::new(), |name| format!(", \"name\": \"{name}\""));
+                        format!(", \"drill\": {{\"stack\": \"{stack}\"{name}}}")
+                    }),
             ),
             told: why.clone(),
             why,

@@ -5,7 +5,7 @@ use futures_util::future::try_join;
 use crate::aws::arn::RecoveryPointArn;
 use crate::aws::backup::RestoreJob;
 use crate::error::Error;
-use crate::ports::{IntegrationPorts, RecoveryPointTags, RestoreJobs};
+use crate::ports::{RecoveryPointTags, RestoreJobs, RestoredPorts};
 use crate::tags::{Tags, supplemented};
 
 /// The tags of the job's recovery point. Those that it lacks are taken from `tags_from`.
@@ -13,7 +13,7 @@ use crate::tags::{Tags, supplemented};
 /// # Errors
 /// As [`own_tags_of`].
 pub(crate) async fn tags_of(
-    ports: &impl IntegrationPorts,
+    ports: &impl RestoredPorts,
     job: &RestoreJob,
     tags_from: Option<&RecoveryPointArn>,
 ) -> Result<Tags, Error> {
@@ -37,7 +37,7 @@ pub(crate) async fn tags_of(
 /// # Errors
 /// [`Error::Retryable`] if one of the calls can succeed later; [`Error::Permanent`] if the tags cannot be
 /// read under any form.
-async fn own_tags_of(ports: &impl IntegrationPorts, job: &RestoreJob) -> Result<Tags, Error> {
+async fn own_tags_of(ports: &impl RestoredPorts, job: &RestoreJob) -> Result<Tags, Error> {
     let mut denied = None;
     let mut answers = Vec::new();
     for point in job.points() {

@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::aws::arn::{Arn, Scope};
 use crate::aws::backup::{Restore, RestoreJob};
+use crate::error::{Error, Fault};
 use crate::integrate::kind::ResourceKind;
 use crate::integrate::refusal::Refusal;
 use crate::outcome::Outcome;
@@ -90,11 +91,30 @@ pub(crate) fn redirect_to_drill(restore: &Restore, stack: &mut String) -> Result
     let Some(drill) = &restore.drill else {
         return Ok(());
     };
-    if stack == drill {
-        return Err(DrillRefusal::DrillTarget(drill).outcome(&restore.job));
+    if *stack == drill.stack {
+        return Err(DrillRefusal::DrillTarget(&drill.stack).outcome(&restore.job));
     }
-    stack.clone_from(drill);
+    stack.clone_from(&drill.stack);
     Ok(())
+}
+
+/// The name of the drill that the restore belongs to, for a resource type that needs it: what the integration
+/// makes for a drill has the name in its tag.
+///
+/// # Errors
+/// [`Error::Permanent`] if the request named the drill's stack only.
+pub(crate) fn drill_name(restore: &Restore) -> Result<Option<&str>, Error> {
+    let Some(drill) = &restore.drill else {
+        return Ok(None);
+    };
+    drill.name.as_deref().map(Some).ok_or_else(|| {
+        Error::Permanent(Fault::new(
+            "parse input",
+            "drill.name",
+            "it is missing",
+            "Pass {\"restoreJobId\": \"…\", \"drill\": {\"stack\": \"…\", \"name\": \"…\"}} with the name of the drill's execution: the clean-up of the drill deletes what has this name in its tag.",
+        ))
+    })
 }
 
 /// Why a drill does not get what it asks for. Only the caller is informed, because nothing is lost.

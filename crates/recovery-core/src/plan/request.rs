@@ -130,6 +130,14 @@ impl Request {
     }
 }
 
+/// Whether this is a valid name of a drill. It becomes the value of a tag.
+pub(crate) fn is_drill_name(name: &str) -> bool {
+    (1..=80).contains(&name.len())
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+}
+
 /// Whether this is a valid workload name. It becomes part of an object key.
 pub fn is_workload(name: &str) -> bool {
     (1..=50).contains(&name.len())

@@ -27,7 +27,7 @@ use crate::integrate::volume::refusal::VolumeRefusal;
 use crate::outcome::Outcome;
 use crate::plan::item::Item;
 use crate::plan::recovery_plan::digest;
-use crate::plan::request::{Mode, is_hash};
+use crate::plan::request::{Mode, is_drill_name, is_hash};
 use crate::plan::resource_type::{Support, rules};
 use crate::plan::restore_metadata::MetadataFacts;
 use crate::ports::{Objects, RecoveryPoints, RestoreJobs, StartingPorts, VOLUMES_AT_ONCE, Volumes};
@@ -409,14 +409,6 @@ fn best(jobs: &[RestoreJob], volumes: &[Volume], instance: &Instance) -> Option<
         .filter_map(|job| serves(&job))
         .max()
         .map(|(_, _, _, id)| id)
-}
-
-/// Whether this is a valid name of a drill. It becomes the value of a tag.
-fn is_drill_name(name: &str) -> bool {
-    (1..=80).contains(&name.len())
-        && name
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
 }
 
 /// Why a planned restore is not started.

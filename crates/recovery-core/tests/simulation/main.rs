@@ -136,8 +136,9 @@ impl Simulation {
             let what = match &invocation.work {
                 Work::Integrate(n, asked) => match &asked.drill {
                     None => format!("integrator, {}", self.plan.restores[*n].id),
-                    Some(stack) => {
-                        format!("integrator, {} for {stack}", self.plan.restores[*n].id)
+                    Some(drill) => {
+                        let id = &self.plan.restores[*n].id;
+                        format!("integrator, {id} for {}", drill.stack)
                     }
                 },
                 Work::Track(n, _) => format!("opsitem-creator, {}", self.plan.restores[*n].id),

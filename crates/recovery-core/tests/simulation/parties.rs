@@ -449,7 +449,10 @@ impl Plan {
             };
             let job = RestoreJob::known_by_id(restore.id.clone());
             let asked = backup::Restore {
-                drill: Some(self.targets[target].stack.clone()),
+                drill: Some(backup::Drill {
+                    stack: self.targets[target].stack.clone(),
+                    name: None,
+                }),
                 ..backup::Restore::from(job)
             };
             let at = rng.u64(restore.completed..self.weather.calm);
