@@ -3,13 +3,14 @@
 use recovery_core::ports::{
     AutoScalingGroups, Instances, IntegrationPorts, Notifications, Objects, OpsItems,
     PlanningPorts, RecoveryPointTags, RecoveryPoints, ReportingPorts, ResponsePorts, RestoreJobs,
-    RestoreTests, RestoredPorts, Runbooks, Snapshots, StackResources, StartingPorts, TargetPorts,
-    TrackingPorts, ValidationPorts, Volumes,
+    RestoreTests, RestoredPorts, Runbooks, Snapshots, StackResources, Stacks, StartingPorts,
+    TaggedResources, TargetPorts, TrackingPorts, ValidationPorts, Volumes,
 };
 
 use crate::recovery_point_tags::TagStores;
 use crate::{
-    AutoScaling, Backup, CloudFormation, Config, Ec2, OpsCenter, PlanBucket, RunbookRunner, Topic,
+    AutoScaling, Backup, CloudFormation, Config, Ec2, OpsCenter, PlanBucket, RunbookRunner,
+    Tagging, Topic,
 };
 
 /// What the integration of a restored volume reaches AWS through.
@@ -17,6 +18,7 @@ use crate::{
 pub struct IntegrationAdapters {
     auto_scaling: AutoScaling,
     cloudformation: CloudFormation,
+    tagging: Tagging,
     ops_center: OpsCenter,
     tags: TagStores,
     topic: Topic,
@@ -28,6 +30,7 @@ impl IntegrationAdapters {
         AutoScaling::ACTIONS,
         Backup::INTEGRATION_ACTIONS,
         CloudFormation::ACTIONS,
+        Tagging::ACTIONS,
         Ec2::INTEGRATION_ACTIONS,
         OpsCenter::ACTIONS,
         Topic::ACTIONS,
@@ -42,6 +45,7 @@ impl IntegrationAdapters {
         IntegrationAdapters {
             auto_scaling: AutoScaling::new(config),
             cloudformation: CloudFormation::new(config),
+            tagging: Tagging::new(config),
             ops_center: OpsCenter::new(config),
             tags: TagStores::new(config),
             topic: Topic::new(config, topic),
@@ -52,6 +56,14 @@ impl IntegrationAdapters {
 impl TargetPorts for IntegrationAdapters {
     fn stack_resources(&self) -> &(impl StackResources + Sync) {
         &self.cloudformation
+    }
+
+    fn stacks(&self) -> &(impl Stacks + Sync) {
+        &self.cloudformation
+    }
+
+    fn tagged_resources(&self) -> &(impl TaggedResources + Sync) {
+        &self.tagging
     }
 
     fn instances(&self) -> &(impl Instances + Sync) {
@@ -216,6 +228,7 @@ impl ResponsePorts for ResponseAdapters {
 pub struct PlanningAdapters {
     auto_scaling: AutoScaling,
     cloudformation: CloudFormation,
+    tagging: Tagging,
     plans: PlanBucket,
     tags: TagStores,
 }
@@ -226,6 +239,7 @@ impl PlanningAdapters {
         AutoScaling::ACTIONS,
         Backup::PLANNING_ACTIONS,
         CloudFormation::ACTIONS,
+        Tagging::ACTIONS,
         Ec2::TARGET_ACTIONS,
         Ec2::TAG_ACTIONS,
         PlanBucket::ACTIONS,
@@ -237,6 +251,7 @@ impl PlanningAdapters {
         PlanningAdapters {
             auto_scaling: AutoScaling::new(config),
             cloudformation: CloudFormation::new(config),
+            tagging: Tagging::new(config),
             plans: PlanBucket::new(config, bucket),
             tags: TagStores::new(config),
         }
@@ -246,6 +261,14 @@ impl PlanningAdapters {
 impl TargetPorts for PlanningAdapters {
     fn stack_resources(&self) -> &(impl StackResources + Sync) {
         &self.cloudformation
+    }
+
+    fn stacks(&self) -> &(impl Stacks + Sync) {
+        &self.cloudformation
+    }
+
+    fn tagged_resources(&self) -> &(impl TaggedResources + Sync) {
+        &self.tagging
     }
 
     fn instances(&self) -> &(impl Instances + Sync) {
@@ -277,6 +300,7 @@ pub struct StartingAdapters {
     auto_scaling: AutoScaling,
     backup: Backup,
     cloudformation: CloudFormation,
+    tagging: Tagging,
     ec2: Ec2,
     plans: PlanBucket,
 }
@@ -287,6 +311,7 @@ impl StartingAdapters {
         AutoScaling::ACTIONS,
         Backup::STARTING_ACTIONS,
         CloudFormation::ACTIONS,
+        Tagging::ACTIONS,
         Ec2::TARGET_ACTIONS,
         Ec2::VOLUME_ACTIONS,
         PlanBucket::ACTIONS,
@@ -298,6 +323,7 @@ impl StartingAdapters {
             auto_scaling: AutoScaling::new(config),
             backup: Backup::new(config),
             cloudformation: CloudFormation::new(config),
+            tagging: Tagging::new(config),
             ec2: Ec2::new(config),
             plans: PlanBucket::new(config, bucket),
         }
@@ -307,6 +333,14 @@ impl StartingAdapters {
 impl TargetPorts for StartingAdapters {
     fn stack_resources(&self) -> &(impl StackResources + Sync) {
         &self.cloudformation
+    }
+
+    fn stacks(&self) -> &(impl Stacks + Sync) {
+        &self.cloudformation
+    }
+
+    fn tagged_resources(&self) -> &(impl TaggedResources + Sync) {
+        &self.tagging
     }
 
     fn instances(&self) -> &(impl Instances + Sync) {

@@ -1,12 +1,13 @@
 //! CloudFormation: the resources of stacks.
 
 use aws_sdk_cloudformation::Client;
-use recovery_core::aws::cloudformation::StackResource;
+use recovery_core::aws::cloudformation::{ListedResource, StackResource, StackState};
 use recovery_core::error::Error;
-use recovery_core::ports::StackResources;
+use recovery_core::ports::{StackResources, Stacks};
 
 use crate::client::{Config, Lazy, client};
-use crate::error::{classify, code, incomplete, message};
+use crate::error::{SdkError, classify, code, incomplete, message};
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 /// CloudFormation in the recovery Region.
 #[derive(Debug)]
@@ -17,10 +18,16 @@ pub struct CloudFormation {
 /// The SDK's replacement for a missing required member that is an enumeration. A missing text becomes empty.
 pub(crate) const ABSENT: &str = "no value was set";
 const DESCRIBE_STACK_RESOURCE: &str = "cloudformation:DescribeStackResource";
+const DESCRIBE_STACKS: &str = "cloudformation:DescribeStacks";
+const LIST_STACK_RESOURCES: &str = "cloudformation:ListStackResources";
 
 impl CloudFormation {
     /// The IAM actions of the calls in this file.
-    pub const ACTIONS: &'static [&'static str] = &[DESCRIBE_STACK_RESOURCE];
+    pub const ACTIONS: &'static [&'static str] = &[
+        DESCRIBE_STACK_RESOURCE,
+        DESCRIBE_STACKS,
+        LIST_STACK_RESOURCES,
+    ];
 
     pub fn new(config: &Config) -> CloudFormation {
         CloudFormation {
@@ -46,13 +53,7 @@ impl StackResources for CloudFormation {
             .await;
         let detail = match answer {
             Ok(answer) => answer.stack_resource_detail,
-            // A missing stack and a missing resource have the same code as malformed input.
-            Err(error)
-                if code(&error) == Some("ValidationError")
-                    && message(&error).is_some_and(|text| text.contains("does not exist")) =>
-            {
-                return Ok(None);
-            }
+            Err(error) if is_missing(&error) => return Ok(None),
             Err(error) => return Err(classify(DESCRIBE_STACK_RESOURCE, subject(), error)),
         };
         let missing = |member| incomplete(DESCRIBE_STACK_RESOURCE, &subject(), member);
@@ -71,6 +72,75 @@ impl StackResources for CloudFormation {
                 .into(),
         }))
     }
+
+    /// <https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_ListStackResources.html>
+    async fn list(&self, stack: &str) -> Result<Option<Vec<ListedResource>>, Error> {
+        let missing = |member| incomplete(LIST_STACK_RESOURCES, stack, member);
+        let mut pages = self
+            .client
+            .list_stack_resources()
+            .stack_name(stack)
+            .into_paginator()
+            .send();
+        let mut found = Vec::new();
+        while let Some(page) = pages.next().await {
+            let page = match page {
+                Ok(page) => page,
+                Err(error) if is_missing(&error) => return Ok(None),
+                Err(error) => return Err(classify(LIST_STACK_RESOURCES, stack, error)),
+            };
+            for summary in page.stack_resource_summaries.unwrap_or_default() {
+                let text = |text: Option<String>| text.filter(|text| !text.is_empty());
+                found.push(ListedResource {
+                    logical_id: text(summary.logical_resource_id)
+                        .ok_or_else(|| missing("LogicalResourceId"))?,
+                    resource: StackResource {
+                        resource_type: text(summary.resource_type)
+                            .ok_or_else(|| missing("ResourceType"))?,
+                        physical_id: text(summary.physical_resource_id),
+                        status: summary
+                            .resource_status
+                            .filter(|status| status.as_str() != ABSENT)
+                            .ok_or_else(|| missing("ResourceStatus"))?
+                            .as_str()
+                            .into(),
+                    },
+                });
+            }
+        }
+        Ok(Some(found))
+    }
+}
+
+impl Stacks for CloudFormation {
+    /// <https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_DescribeStacks.html>
+    async fn describe(&self, stack: &str) -> Result<Option<StackState>, Error> {
+        let answer = self.client.describe_stacks().stack_name(stack).send().await;
+        let stacks = match answer {
+            Ok(answer) => answer.stacks.unwrap_or_default(),
+            Err(error) if is_missing(&error) => return Ok(None),
+            Err(error) => return Err(classify(DESCRIBE_STACKS, stack, error)),
+        };
+        let missing = |member| incomplete(DESCRIBE_STACKS, stack, member);
+        let described = stacks.into_iter().next().ok_or_else(|| missing("Stacks"))?;
+        Ok(Some(StackState {
+            status: described
+                .stack_status
+                .filter(|status| status.as_str() != ABSENT)
+                .ok_or_else(|| missing("StackStatus"))?
+                .as_str()
+                .to_owned(),
+            reason: described
+                .stack_status_reason
+                .filter(|reason| !reason.is_empty()),
+        }))
+    }
+}
+
+/// Whether the stack, or a resource in it, does not exist. This has the same code as malformed input.
+fn is_missing<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
+    code(error) == Some("ValidationError")
+        && message(error).is_some_and(|text| text.contains("does not exist"))
 }
 
 #[cfg(test)]
@@ -79,9 +149,7 @@ mod tests {
     use crate::wire::{Answer, Wire, called_in, listed};
 
     async fn described(wire: &Wire) -> Result<Option<StackResource>, Error> {
-        CloudFormation::new(&wire.config())
-            .describe("shop", "Server")
-            .await
+        StackResources::describe(&CloudFormation::new(&wire.config()), "shop", "Server").await
     }
 
     fn detail(inner: &str) -> Answer {
@@ -178,6 +246,80 @@ mod tests {
         }
     }
 
+    fn listing(members: &str, next: &str) -> Answer {
+        Answer::query(
+            "ListStackResources",
+            &format!("<StackResourceSummaries>{members}</StackResourceSummaries>{next}"),
+        )
+    }
+
+    fn stacks(members: &str) -> Answer {
+        Answer::query("DescribeStacks", &format!("<Stacks>{members}</Stacks>"))
+    }
+
+    #[tokio::test]
+    async fn lists_the_resources_of_every_page() {
+        let member = |id: &str, physical_id: &str, status: &str| {
+            format!(
+                "<member><LogicalResourceId>{id}</LogicalResourceId>{physical_id}<ResourceType>AWS::EC2::SecurityGroup</ResourceType>\
+                 <LastUpdatedTimestamp>2026-11-23T06:00:00.000Z</LastUpdatedTimestamp><ResourceStatus>{status}</ResourceStatus></member>"
+            )
+        };
+        let physical = "<PhysicalResourceId>sg-0a1b2c3d</PhysicalResourceId>";
+        let wire = Wire::answering([
+            listing(
+                &member("Web", physical, "CREATE_COMPLETE"),
+                "<NextToken>n</NextToken>",
+            ),
+            listing(&member("Db", "", "CREATE_IN_PROGRESS"), ""),
+        ]);
+        let listed = CloudFormation::new(&wire.config())
+            .list("shop")
+            .await
+            .unwrap();
+        let resource = |id: &str, physical_id: Option<&str>, status: &str| ListedResource {
+            logical_id: id.to_owned(),
+            resource: StackResource {
+                resource_type: "AWS::EC2::SecurityGroup".to_owned(),
+                physical_id: physical_id.map(str::to_owned),
+                status: status.into(),
+            },
+        };
+        assert_eq!(
+            listed,
+            Some(vec![
+                resource("Web", Some("sg-0a1b2c3d"), "CREATE_COMPLETE"),
+                resource("Db", None, "CREATE_IN_PROGRESS"),
+            ])
+        );
+        assert_eq!(wire.sent()[1].form()["NextToken"], "n");
+    }
+
+    #[tokio::test]
+    async fn describes_a_stack_and_returns_none_for_a_missing_one() {
+        let wire = Wire::answering([
+            stacks(
+                "<member><StackName>shop</StackName><CreationTime>2026-11-23T06:00:00.000Z</CreationTime>\
+                 <StackStatus>CREATE_FAILED</StackStatus><StackStatusReason>quota</StackStatusReason></member>",
+            ),
+            Answer::query_error(400, "ValidationError", "Stack with id shop does not exist"),
+            Answer::query_error(400, "ValidationError", "Stack with id shop does not exist"),
+        ]);
+        let cloudformation = CloudFormation::new(&wire.config());
+        assert_eq!(
+            Stacks::describe(&cloudformation, "shop").await.unwrap(),
+            Some(StackState {
+                status: "CREATE_FAILED".to_owned(),
+                reason: Some("quota".to_owned()),
+            })
+        );
+        assert_eq!(
+            Stacks::describe(&cloudformation, "shop").await.unwrap(),
+            None
+        );
+        assert_eq!(cloudformation.list("shop").await.unwrap(), None);
+    }
+
     #[tokio::test]
     async fn retries_throttled_calls() {
         let wire = Wire::answering([
@@ -191,8 +333,11 @@ mod tests {
 
     #[tokio::test]
     async fn actions_match_the_requests() {
-        let wire = Wire::answering([detail("")]);
+        let wire = Wire::answering([detail(""), listing("", ""), stacks("")]);
         described(&wire).await.unwrap_err();
+        let cloudformation = CloudFormation::new(&wire.config());
+        cloudformation.list("shop").await.unwrap();
+        Stacks::describe(&cloudformation, "shop").await.unwrap_err();
         assert_eq!(wire.actions(), listed(CloudFormation::ACTIONS));
         assert_eq!(
             called_in("cloudformation", include_str!("cloudformation.rs")),

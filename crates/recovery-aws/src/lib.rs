@@ -18,6 +18,7 @@ mod s3;
 mod sns;
 mod ssm;
 mod state_machine;
+mod tagging;
 #[cfg(test)]
 mod wire;
 
@@ -36,3 +37,4 @@ pub use s3::PlanBucket;
 pub use sns::Topic;
 pub use ssm::{OpsCenter, RunbookRunner};
 pub use state_machine::StateMachine;
+pub use tagging::Tagging;

@@ -180,7 +180,11 @@ impl Sent {
         let service = host
             .split('.')
             .find(|part| *part == "route53-recovery-cluster")
-            .unwrap_or_else(|| host.split('.').next().unwrap());
+            .unwrap_or_else(|| match host.split('.').next().unwrap() {
+                // Its host and its IAM actions have different names.
+                "tagging" => "tag",
+                other => other,
+            });
         let operation = match (&self.target, path.split('/').next()) {
             (Some(target), _) => target.rsplit('.').next().unwrap().to_owned(),
             (None, _) if path == "restore-jobs" && self.method == "PUT" => {

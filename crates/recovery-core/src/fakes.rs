@@ -11,6 +11,7 @@ mod phases;
 mod records;
 mod recovery;
 mod restore_tests;
+mod stacks;
 mod story;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -24,14 +25,14 @@ use crate::aws::arn::{
 };
 use crate::aws::auto_scaling::{Group, Member};
 use crate::aws::backup::{EBS, RestoreJob};
-use crate::aws::cloudformation::StackResource;
+use crate::aws::cloudformation::{StackResource, StackState};
 use crate::aws::ec2::{AttachAnswer, Attachment, DeviceName, Instance, Volume};
 use crate::error::{Error, Fault, OPS_ITEM_QUOTA};
 use crate::notification::Notification;
 use crate::ops_item::{Claim, ItemKey, KIND, NewOpsItem, OpsItem, OpsItemChange, Severity, Status};
 use crate::ports::{
     AutoScalingGroups, Clock, Instances, Notifications, OpsItems, RecoveryPointTags, Runbooks,
-    SNAPSHOTS_AT_ONCE, StackResources, VOLUMES_AT_ONCE, Volumes,
+    SNAPSHOTS_AT_ONCE, VOLUMES_AT_ONCE, Volumes,
 };
 use crate::report::measures::Measures;
 use crate::tags::{PLANNED, Tags};
@@ -122,6 +123,10 @@ pub struct State {
     pub tags: BTreeMap<String, Tags>,
     /// Stack resources by stack and logical id.
     pub stack_resources: BTreeMap<(String, String), StackResource>,
+    /// States of stacks. Other stacks are complete if they have resources, and do not exist if they have none.
+    pub stack_states: BTreeMap<String, StackState>,
+    /// ARNs of resources with tags, by the type in the tagging API and the tag.
+    pub tagged_resources: BTreeMap<(String, String, String), Vec<Arn>>,
     /// Volumes by id.
     pub volumes: BTreeMap<VolumeId, Volume>,
     /// Instances by id.
@@ -437,23 +442,6 @@ impl RecoveryPointTags for World {
                 })
                 .collect())
         })
-    }
-}
-
-impl StackResources for World {
-    async fn describe(
-        &self,
-        stack: &str,
-        logical_id: &str,
-    ) -> Result<Option<StackResource>, Error> {
-        self.call(
-            "cloudformation:DescribeStackResource",
-            &format!("{stack}/{logical_id}"),
-            |state| {
-                let key = (stack.to_owned(), logical_id.to_owned());
-                Ok(state.stack_resources.get(&key).cloned())
-            },
-        )
     }
 }
 

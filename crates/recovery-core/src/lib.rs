@@ -29,6 +29,7 @@ pub mod ops_item;
 pub mod outcome;
 pub mod plan;
 pub mod ports;
+pub mod reference;
 pub mod report;
 pub mod restore;
 pub mod tags;

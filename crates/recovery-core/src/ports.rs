@@ -16,12 +16,12 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use crate::aws::arn::{InstanceId, OpsItemId, RecoveryPointArn, RestoreJobId, VolumeId};
+use crate::aws::arn::{Arn, InstanceId, OpsItemId, RecoveryPointArn, RestoreJobId, VolumeId};
 use crate::aws::auto_scaling::Group;
 use crate::aws::backup::{
     RecoveryPoint, Report, RestoreJob, RestoreRequest, RestoreTest, StartAnswer,
 };
-use crate::aws::cloudformation::StackResource;
+use crate::aws::cloudformation::{ListedResource, StackResource, StackState};
 use crate::aws::ec2::{AttachAnswer, DeviceName, Instance, Snapshot, Volume};
 use crate::aws::routing_control::{ClusterEndpoint, RoutingControl, ShiftAnswer, Switch};
 use crate::aws::step_functions::Execution;
@@ -147,6 +147,34 @@ pub trait StackResources {
         stack: &str,
         logical_id: &str,
     ) -> impl Future<Output = Result<Option<StackResource>, Error>> + Send;
+
+    /// All resources of the stack, from every page; `None` if the stack does not exist. `stack` is a name,
+    /// or the ARN of a nested stack.
+    fn list(
+        &self,
+        stack: &str,
+    ) -> impl Future<Output = Result<Option<Vec<ListedResource>>, Error>> + Send;
+}
+
+/// CloudFormation stacks in the recovery Region.
+pub trait Stacks {
+    /// The state of the stack; `None` if it does not exist.
+    fn describe(
+        &self,
+        stack: &str,
+    ) -> impl Future<Output = Result<Option<StackState>, Error>> + Send;
+}
+
+/// Resources of all services by their tags, in the Resource Groups Tagging API. It can be some seconds
+/// behind the services.
+pub trait TaggedResources {
+    /// The resources of this type, such as `rds:subgrp`, with this tag, from every page.
+    fn list(
+        &self,
+        resource_type: &str,
+        key: &str,
+        value: &str,
+    ) -> impl Future<Output = Result<Vec<Arn>, Error>> + Send;
 }
 
 /// How many volumes [`Volumes::list`] takes: EC2 accepts 200 values in a filter
@@ -324,10 +352,14 @@ pub trait Clock: Sync {
     fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + Send;
 }
 
-/// The ports to find the instance that a restore is for.
+/// The ports to resolve references, and to find the instance that a restore is for.
 pub trait TargetPorts: Sync {
     /// Resources of CloudFormation stacks.
     fn stack_resources(&self) -> &(impl StackResources + Sync);
+    /// CloudFormation stacks.
+    fn stacks(&self) -> &(impl Stacks + Sync);
+    /// Resources by their tags.
+    fn tagged_resources(&self) -> &(impl TaggedResources + Sync);
     /// EC2 instances.
     fn instances(&self) -> &(impl Instances + Sync);
     /// Auto Scaling groups.

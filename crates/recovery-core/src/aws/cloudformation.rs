@@ -52,3 +52,43 @@ pub struct StackResource {
     /// Its status.
     pub status: ResourceStatus,
 }
+
+/// A resource of a stack, in a listing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedResource {
+    pub logical_id: String,
+    pub resource: StackResource,
+}
+
+/// The state of a stack.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StackState {
+    /// `CREATE_COMPLETE`, …
+    pub status: String,
+    /// The reason that CloudFormation gives for it.
+    pub reason: Option<String>,
+}
+
+impl StackState {
+    /// Whether its resources are those of its template, or of an earlier one that it returned to.
+    pub(crate) fn is_complete(&self) -> bool {
+        matches!(
+            self.status.as_str(),
+            "CREATE_COMPLETE"
+                | "UPDATE_COMPLETE"
+                | "UPDATE_ROLLBACK_COMPLETE"
+                | "IMPORT_COMPLETE"
+                | "IMPORT_ROLLBACK_COMPLETE"
+                | "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS"
+                | "UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS"
+        )
+    }
+
+    /// Whether CloudFormation is creating or updating its resources.
+    pub(crate) fn is_in_progress(&self) -> bool {
+        !self.is_complete()
+            && self.status != "REVIEW_IN_PROGRESS"
+            && !self.status.starts_with("DELETE")
+            && self.status.ends_with("_IN_PROGRESS")
+    }
+}

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use crate::aws::arn::{InstanceId, OpsItemId, RecoveryPointArn, RestoreJobId, VolumeId};
+use crate::aws::arn::{Arn, InstanceId, OpsItemId, RecoveryPointArn, RestoreJobId, VolumeId};
 use crate::aws::auto_scaling::Group;
 use crate::aws::backup::{
     RecoveryPoint, Report, RestoreJob, RestoreRequest, RestoreTest, StartAnswer,
 };
-use crate::aws::cloudformation::StackResource;
+use crate::aws::cloudformation::{ListedResource, StackResource, StackState};
 use crate::aws::ec2::{AttachAnswer, DeviceName, Instance, Snapshot, Volume};
 use crate::aws::routing_control::{ClusterEndpoint, RoutingControl, ShiftAnswer, Switch};
 use crate::aws::step_functions::Execution;
@@ -23,7 +23,7 @@ use crate::ops_item::{Claim, ItemKey, NewOpsItem, OpsItem, OpsItemChange};
 use crate::ports::{
     AutoScalingGroups, Clock, Instances, Metrics, Notifications, Objects, OpsItems, Page,
     Parameters, RecoveryExecutions, RecoveryPointTags, RecoveryPoints, RestoreJobs, RestoreTests,
-    RoutingControls, Runbooks, Snapshots, StackResources, Volumes,
+    RoutingControls, Runbooks, Snapshots, StackResources, Stacks, TaggedResources, Volumes,
 };
 use crate::report::measures::Measures;
 use crate::tags::Tags;
@@ -484,6 +484,31 @@ impl<P: Deref<Target: AllPorts> + Sync, I: Interceptor> StackResources for Inter
     ) -> Result<Option<StackResource>, Error> {
         self.read("cloudformation:DescribeStackResource", stack, || {
             StackResources::describe(&*self.ports, stack, logical_id)
+        })
+        .await
+    }
+
+    async fn list(&self, stack: &str) -> Result<Option<Vec<ListedResource>>, Error> {
+        self.read("cloudformation:ListStackResources", stack, || {
+            StackResources::list(&*self.ports, stack)
+        })
+        .await
+    }
+}
+
+impl<P: Deref<Target: AllPorts> + Sync, I: Interceptor> Stacks for Intercepted<P, I> {
+    async fn describe(&self, stack: &str) -> Result<Option<StackState>, Error> {
+        self.read("cloudformation:DescribeStacks", stack, || {
+            Stacks::describe(&*self.ports, stack)
+        })
+        .await
+    }
+}
+
+impl<P: Deref<Target: AllPorts> + Sync, I: Interceptor> TaggedResources for Intercepted<P, I> {
+    async fn list(&self, resource_type: &str, key: &str, value: &str) -> Result<Vec<Arn>, Error> {
+        self.read("tag:GetResources", resource_type, || {
+            TaggedResources::list(&*self.ports, resource_type, key, value)
         })
         .await
     }

@@ -5,8 +5,8 @@ use crate::ports::{
     AutoScalingGroups, Instances, IntegrationPorts, Notifications, Objects, OpsItems, Parameters,
     PlanningPorts, PublishingPorts, RecoveryExecutions, RecoveryPointTags, RecoveryPoints,
     ReportingPorts, ResponsePorts, RestoreJobs, RestoreTests, RestoredPorts, RoutingControls,
-    Runbooks, Snapshots, StackResources, StartingPorts, TargetPorts, TrackingPorts,
-    ValidationPorts, Volumes,
+    Runbooks, Snapshots, StackResources, Stacks, StartingPorts, TaggedResources, TargetPorts,
+    TrackingPorts, ValidationPorts, Volumes,
 };
 
 /// Every port.
@@ -26,6 +26,8 @@ pub trait AllPorts:
     + Runbooks
     + Snapshots
     + StackResources
+    + Stacks
+    + TaggedResources
     + Volumes
     + Sync
 {
@@ -35,6 +37,14 @@ impl AllPorts for super::World {}
 
 impl<A: AllPorts> TargetPorts for A {
     fn stack_resources(&self) -> &(impl StackResources + Sync) {
+        self
+    }
+
+    fn stacks(&self) -> &(impl Stacks + Sync) {
+        self
+    }
+
+    fn tagged_resources(&self) -> &(impl TaggedResources + Sync) {
         self
     }
 

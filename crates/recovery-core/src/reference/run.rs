@@ -1,0 +1,358 @@
+//! Resolves references: one listing for each stack, shared by all references of a run.
+
+use std::collections::BTreeMap;
+
+use crate::aws::cloudformation::{ListedResource, ResourceStatus, StackState};
+use crate::error::Error;
+use crate::ports::{StackResources, Stacks, TaggedResources, TargetPorts};
+use crate::reference::{LogicalId, NESTED_STACK, Reference, ReferenceRefusal, SERVER, Wanted};
+
+/// What a reference leads to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Resolution {
+    /// A resource that exists.
+    Found(Resource),
+    /// It does not exist yet.
+    NotYet(Awaited),
+    Refused(ReferenceRefusal),
+}
+
+/// A resource of the recovery Region.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Resource {
+    /// Its id or name.
+    pub(crate) id: String,
+    /// Its type in CloudFormation.
+    pub(crate) resource_type: String,
+}
+
+/// What a reference waits for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Awaited {
+    /// As part of a sentence: `the stack shop to exist`.
+    pub(crate) what: String,
+    /// The stack that brings it.
+    pub(crate) stack: Option<String>,
+}
+
+/// Resolves the references of one run.
+pub(crate) struct Resolver<'a, P> {
+    ports: &'a P,
+    listings: BTreeMap<String, Option<Vec<ListedResource>>>,
+    states: BTreeMap<String, Option<StackState>>,
+}
+
+impl<'a, P: TargetPorts> Resolver<'a, P> {
+    pub(crate) fn new(ports: &'a P) -> Resolver<'a, P> {
+        Resolver {
+            ports,
+            listings: BTreeMap::new(),
+            states: BTreeMap::new(),
+        }
+    }
+
+    /// What the reference leads to. `stack` is the stack that the tags name.
+    ///
+    /// # Errors
+    /// Those of the ports.
+    pub(crate) async fn resolve(
+        &mut self,
+        stack: Option<&str>,
+        reference: &Reference,
+        wanted: &Wanted,
+    ) -> Result<Resolution, Error> {
+        let form = || {
+            Ok(Resolution::Refused(ReferenceRefusal::Form {
+                reference: reference.to_string(),
+                noun: wanted.noun,
+            }))
+        };
+        let found = |id: &str, resource_type: &str| {
+            Ok(Resolution::Found(Resource {
+                id: id.to_owned(),
+                resource_type: resource_type.to_owned(),
+            }))
+        };
+        let first_type = wanted.types.first().copied().unwrap_or_default();
+        match reference {
+            Reference::Id(id) => match wanted.id_prefix {
+                Some(prefix) if id.starts_with(prefix) => found(id, first_type),
+                _ => form(),
+            },
+            Reference::Named(name) => match wanted.id_prefix {
+                None => found(name, first_type),
+                Some(_) => form(),
+            },
+            Reference::Group(name) if std::ptr::eq(wanted, &SERVER) => {
+                found(name, "AWS::AutoScaling::AutoScalingGroup")
+            }
+            Reference::Group(_) => form(),
+            Reference::Tagged { key, value } => self.tagged(reference, key, value, wanted).await,
+            Reference::InStack { path, name } => {
+                let Some(stack) = stack else {
+                    return Ok(Resolution::Refused(ReferenceRefusal::WithoutStack {
+                        reference: reference.to_string(),
+                    }));
+                };
+                let mut stack = stack.to_owned();
+                for part in path {
+                    match self
+                        .in_stack(&stack, reference, part, &NESTED_STACK, true)
+                        .await?
+                    {
+                        Resolution::Found(nested) => stack = nested.id,
+                        other => return Ok(other),
+                    }
+                }
+                self.in_stack(&stack, reference, name, wanted, false).await
+            }
+        }
+    }
+
+    /// The only resource of the wanted type in the stack, for a tag that is missing. The stack must be
+    /// complete: until then, another one can follow.
+    ///
+    /// # Errors
+    /// Those of the ports.
+    pub(crate) async fn only(&mut self, stack: &str, wanted: &Wanted) -> Result<Resolution, Error> {
+        let reference = format!("the only {}", wanted.noun);
+        match self.state(stack).await? {
+            None => return Ok(not_yet(format!("the stack {stack} to exist"), stack)),
+            Some(state) if state.is_in_progress() => {
+                let what = format!(
+                    "the stack {stack} to be complete, because no tag names its {}",
+                    wanted.noun
+                );
+                return Ok(not_yet(what, stack));
+            }
+            Some(state) if !state.is_complete() => return Ok(failed(stack, &state)),
+            Some(_) => {}
+        }
+        let listed = self.listing(stack).await?.unwrap_or_default();
+        let fitting: Vec<&ListedResource> = listed
+            .iter()
+            .filter(|listed| is_wanted(listed, wanted))
+            .collect();
+        Ok(match fitting.as_slice() {
+            [one] => usable(stack, &reference, one, wanted, false),
+            [] => Resolution::Refused(ReferenceRefusal::Missing {
+                reference,
+                place: format!("stack {stack}"),
+                noun: wanted.noun,
+                candidates: Vec::new(),
+            }),
+            several => Resolution::Refused(ReferenceRefusal::Ambiguous {
+                reference,
+                place: format!("stack {stack}"),
+                noun: wanted.noun,
+                candidates: logical_ids(several.iter().copied()),
+            }),
+        })
+    }
+
+    async fn tagged(
+        &self,
+        reference: &Reference,
+        key: &str,
+        value: &str,
+        wanted: &Wanted,
+    ) -> Result<Resolution, Error> {
+        let tagged = self
+            .ports
+            .tagged_resources()
+            .list(wanted.tagged_as, key, value)
+            .await?;
+        let ids: Vec<String> = tagged
+            .iter()
+            .filter_map(|arn| arn.resource().rsplit(['/', ':']).next())
+            .map(str::to_owned)
+            .collect();
+        Ok(match ids.as_slice() {
+            [id] => Resolution::Found(Resource {
+                id: id.clone(),
+                resource_type: wanted.types.first().copied().unwrap_or_default().to_owned(),
+            }),
+            // Whoever deploys the infrastructure may not have done so yet.
+            [] => Resolution::NotYet(Awaited {
+                what: format!("a {} with {reference} to exist", wanted.noun),
+                stack: None,
+            }),
+            _ => Resolution::Refused(ReferenceRefusal::Ambiguous {
+                reference: reference.to_string(),
+                place: "this Region".to_owned(),
+                noun: wanted.noun,
+                candidates: ids,
+            }),
+        })
+    }
+
+    /// The resource in the stack. `is_changing_usable`: one that is being created or changed counts, too.
+    async fn in_stack(
+        &mut self,
+        stack: &str,
+        reference: &Reference,
+        name: &LogicalId,
+        wanted: &Wanted,
+        is_changing_usable: bool,
+    ) -> Result<Resolution, Error> {
+        let Some(listed) = self.listing(stack).await? else {
+            return Ok(not_yet(format!("the stack {stack} to exist"), stack));
+        };
+        let place = || format!("stack {stack}");
+        let fitting: Vec<&ListedResource> = listed
+            .iter()
+            .filter(|listed| name.matches(&listed.logical_id))
+            .collect();
+        // A prefix stands for one resource of the wanted type, an exact name for one resource.
+        let fitting = match name {
+            LogicalId::Exact(_) => fitting,
+            LogicalId::Prefix(_) => fitting
+                .into_iter()
+                .filter(|listed| is_wanted(listed, wanted))
+                .collect(),
+        };
+        match fitting.as_slice() {
+            [one] => {
+                if !wanted.types.contains(&one.resource.resource_type.as_str()) {
+                    return Ok(Resolution::Refused(ReferenceRefusal::Type {
+                        reference: reference.to_string(),
+                        place: place(),
+                        noun: wanted.noun,
+                        found: one.resource.resource_type.clone(),
+                    }));
+                }
+                Ok(usable(
+                    stack,
+                    &reference.to_string(),
+                    one,
+                    wanted,
+                    is_changing_usable,
+                ))
+            }
+            [] => {
+                let candidates =
+                    logical_ids(listed.iter().filter(|listed| is_wanted(listed, wanted)));
+                match self.state(stack).await? {
+                    None => Ok(not_yet(format!("the stack {stack} to exist"), stack)),
+                    Some(state) if state.is_in_progress() => Ok(not_yet(
+                        format!("{reference} to exist in stack {stack}"),
+                        stack,
+                    )),
+                    Some(state) if state.is_complete() => {
+                        Ok(Resolution::Refused(ReferenceRefusal::Missing {
+                            reference: reference.to_string(),
+                            place: place(),
+                            noun: wanted.noun,
+                            candidates,
+                        }))
+                    }
+                    Some(state) => Ok(failed(stack, &state)),
+                }
+            }
+            several => Ok(Resolution::Refused(ReferenceRefusal::Ambiguous {
+                reference: reference.to_string(),
+                place: place(),
+                noun: wanted.noun,
+                candidates: logical_ids(several.iter().copied()),
+            })),
+        }
+    }
+
+    async fn listing(&mut self, stack: &str) -> Result<Option<Vec<ListedResource>>, Error> {
+        if let Some(listed) = self.listings.get(stack) {
+            return Ok(listed.clone());
+        }
+        let listed = self.ports.stack_resources().list(stack).await?;
+        self.listings.insert(stack.to_owned(), listed.clone());
+        Ok(listed)
+    }
+
+    /// The state of the stack; `None` if it does not exist.
+    ///
+    /// # Errors
+    /// Those of the port.
+    pub(crate) async fn state(&mut self, stack: &str) -> Result<Option<StackState>, Error> {
+        if let Some(state) = self.states.get(stack) {
+            return Ok(state.clone());
+        }
+        let state = self.ports.stacks().describe(stack).await?;
+        self.states.insert(stack.to_owned(), state.clone());
+        Ok(state)
+    }
+}
+
+fn not_yet(what: String, stack: &str) -> Resolution {
+    Resolution::NotYet(Awaited {
+        what,
+        stack: Some(stack.to_owned()),
+    })
+}
+
+/// The refusal because of a stack that failed.
+pub(crate) fn failed(stack: &str, state: &StackState) -> Resolution {
+    let why = match &state.reason {
+        None => state.status.clone(),
+        Some(reason) => format!("{}: {reason}", state.status),
+    };
+    Resolution::Refused(ReferenceRefusal::Stack {
+        stack: stack.to_owned(),
+        why,
+        remedy: "Check the events of the stack in CloudFormation and fix the cause. Update the stack, or delete it if it contains no data. Then redrive the execution.".to_owned(),
+    })
+}
+
+fn is_wanted(listed: &ListedResource, wanted: &Wanted) -> bool {
+    let status = &listed.resource.status;
+    wanted
+        .types
+        .contains(&listed.resource.resource_type.as_str())
+        && *status != ResourceStatus::DeleteComplete
+        && *status != ResourceStatus::DeleteSkipped
+}
+
+fn logical_ids<'a>(listed: impl Iterator<Item = &'a ListedResource>) -> Vec<String> {
+    listed.map(|listed| listed.logical_id.clone()).collect()
+}
+
+/// The resource, if it can be used now.
+fn usable(
+    stack: &str,
+    reference: &str,
+    listed: &ListedResource,
+    wanted: &Wanted,
+    is_changing_usable: bool,
+) -> Resolution {
+    let resource = &listed.resource;
+    let status = &resource.status;
+    if status.is_failed_or_deleted() || *status == ResourceStatus::DeleteSkipped {
+        return Resolution::Refused(ReferenceRefusal::Failed {
+            reference: reference.to_owned(),
+            place: format!("stack {stack}"),
+            status: status.as_str().to_owned(),
+        });
+    }
+    let is_changing = *status == ResourceStatus::CreateInProgress || status.is_changing();
+    let Some(id) = resource
+        .physical_id
+        .clone()
+        .filter(|_| is_changing_usable || !is_changing)
+    else {
+        let what = format!("{reference} in stack {stack} to be complete ({status})");
+        return not_yet(what, stack);
+    };
+    // A security group outside a VPC has its name as its physical id.
+    if wanted
+        .id_prefix
+        .is_some_and(|prefix| !id.starts_with(prefix))
+        && resource.resource_type != "AWS::AutoScaling::AutoScalingGroup"
+    {
+        return Resolution::Refused(ReferenceRefusal::Form {
+            reference: reference.to_owned(),
+            noun: wanted.noun,
+        });
+    }
+    Resolution::Found(Resource {
+        id,
+        resource_type: resource.resource_type.clone(),
+    })
+}
