@@ -96,6 +96,7 @@ fuzz_target!(|bytes: &[u8]| {
         role: RESTORE_ROLE.to_owned(),
         drill_role: DRILL_ROLE.to_owned(),
         key: None,
+        region: "us-west-2".to_owned(),
     };
     deliver(&world, async || {
         recovery_core::restore::run::handle(&world, &config, &payload).await

@@ -47,7 +47,7 @@ fn plan() -> Value {
         "createdAt": "2026-11-23T04:50:00Z",
         "ageSeconds": 1_320,
         "wave": 0,
-        "target": {"stack": ids::STACK, "logicalId": ids::LOGICAL_ID},
+        "target": {"kind": "volume", "stack": ids::STACK, "logicalId": ids::LOGICAL_ID},
         "metadata": {},
         "predictions": {},
     });

@@ -10,19 +10,25 @@
 
 pub mod candidates;
 pub mod changes;
+pub mod database;
 mod devices;
 pub mod earlier;
 pub mod ebs;
 pub mod history;
 pub mod item;
 pub mod judge;
+mod name_claims;
+pub mod names;
 pub mod recovery_plan;
 pub mod refusal;
 pub mod request;
 pub mod resource_type;
 pub mod restore_metadata;
 pub mod run;
+pub mod table;
 
-pub use self::item::{Item, Predictions, Refused, TagsFrom, Target};
+pub use self::item::{
+    DatabaseTarget, Item, Predictions, Refused, TableTarget, TagsFrom, Target, VolumeTarget,
+};
 pub use self::judge::{Judged, judge};
 pub use self::recovery_plan::{Plan, Stack, Totals, VERSION, Wave};

@@ -1,4 +1,6 @@
 //! Starts planned restores and validates restore tests.
 
+mod refusal;
 pub mod run;
+mod run_place;
 pub mod run_test_validation;

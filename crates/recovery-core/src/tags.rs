@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::aws::ec2::{DeviceName, is_root_device};
+use crate::reference::{self, Reference};
 use crate::text;
 
 /// The workload that the resource belongs to.
@@ -66,9 +67,10 @@ pub type Tags = BTreeMap<String, String>;
 /// The target of a restored volume.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IntegrationTarget {
-    pub stack: String,
-    /// Logical id of an instance or an Auto Scaling group in that stack.
-    pub logical_id: String,
+    /// `None` if the reference is not resolved in a stack.
+    pub stack: Option<String>,
+    /// An instance or an Auto Scaling group.
+    pub logical_id: Reference,
     /// The device name. `None`: the first free one.
     pub device: Option<DeviceName>,
     /// The mount point in the guest operating system.
@@ -95,22 +97,32 @@ pub fn own_logical_id(tags: &Tags) -> Option<&str> {
     value(tags, CLOUDFORMATION_LOGICAL_ID).filter(|id| is_logical_id(id))
 }
 
-/// The tags of a recovery point, completed with those of `older`, another recovery point of the same resource. Stack
-/// and logical id are always taken from the same one of the two.
+/// The tags that name a target. All are taken from the same recovery point.
+const TARGET: [&str; 6] = [
+    STACK,
+    LOGICAL_ID,
+    SECURITY_GROUPS,
+    IDENTIFIER,
+    INSTANCES,
+    TABLE,
+];
+
+/// The tags of a recovery point, completed with those of `older`, another recovery point of the same resource. The tags
+/// that name a target are always taken from the same one of the two.
 #[must_use]
 pub fn supplemented(own: &Tags, older: &Tags) -> Tags {
-    let names_target = [STACK, LOGICAL_ID]
-        .iter()
-        .any(|key| value(own, key).is_some());
-    let keys: &[&str] = if names_target {
-        &[WORKLOAD, WAVE]
-    } else {
-        &PLANNED
+    let names_target = TARGET.iter().any(|key| value(own, key).is_some());
+    let is_taken = |key: &str| {
+        if names_target {
+            return [WORKLOAD, WAVE].contains(&key);
+        }
+        key.starts_with("recovery:")
+            || [CLOUDFORMATION_STACK, CLOUDFORMATION_LOGICAL_ID].contains(&key)
     };
     let mut tags = own.clone();
-    for key in keys {
+    for key in older.keys().filter(|key| is_taken(key)) {
         if let Some(taken) = value(older, key).filter(|_| value(own, key).is_none()) {
-            tags.insert((*key).to_owned(), taken.to_owned());
+            tags.insert(key.clone(), taken.to_owned());
         }
     }
     tags
@@ -176,12 +188,12 @@ impl fmt::Display for UnusableTag {
 /// Why the tags of a recovery point do not name a usable target.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TagRefusal {
-    /// One of the two tags that name the target is missing.
+    /// A tag that its target needs is missing.
     Missing {
         /// The tag that is missing.
         tag: &'static str,
     },
-    /// One of the two has a value that cannot be used.
+    /// A required tag has a value that cannot be used.
     Invalid(UnusableTag),
     /// The volume is a root volume: the instance in the recovery Region has its own.
     RootVolume {
@@ -218,10 +230,9 @@ impl TagRefusal {
 impl fmt::Display for TagRefusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            TagRefusal::Missing { tag } => write!(
-                f,
-                "the recovery point has only one of the two tags that name the target: the tag {tag} is missing"
-            ),
+            TagRefusal::Missing { tag } => {
+                write!(f, "the recovery point lacks the tag {tag}")
+            }
             TagRefusal::Invalid(unusable) => unusable.fmt(f),
             TagRefusal::RootVolume { device } => write!(
                 f,
@@ -240,33 +251,24 @@ impl fmt::Display for TagRefusal {
 pub fn integration_target(tags: &Tags) -> Result<Option<IntegrationTarget>, TagRefusal> {
     let value = |key| value(tags, key);
     let (stack, logical_id, assumed) = match (value(STACK), value(LOGICAL_ID)) {
-        (Some(stack), Some(logical_id)) => (stack, logical_id, false),
+        (stack, Some(logical_id)) => (stack, logical_id, false),
         (None, None) => match (
             value(CLOUDFORMATION_STACK),
             value(CLOUDFORMATION_LOGICAL_ID),
         ) {
-            (Some(stack), Some(logical_id)) => (stack, logical_id, true),
+            (Some(stack), Some(logical_id)) => (Some(stack), logical_id, true),
             _ => return Ok(None),
         },
         (Some(_), None) => return Err(TagRefusal::Missing { tag: LOGICAL_ID }),
-        (None, Some(_)) => return Err(TagRefusal::Missing { tag: STACK }),
     };
-    let invalid =
-        |tag, value: &str, expected| TagRefusal::Invalid(UnusableTag::new(tag, value, expected));
-    if !is_stack_name(stack) {
-        return Err(invalid(
-            STACK,
-            stack,
-            "the name of a CloudFormation stack: at most 128 letters, digits and hyphens, beginning with a letter",
-        ));
-    }
-    if !is_logical_id(logical_id) {
-        return Err(invalid(
+    let Some(logical_id) = Reference::parse(logical_id) else {
+        return Err(TagRefusal::Invalid(UnusableTag::new(
             LOGICAL_ID,
             logical_id,
-            "a logical id of a CloudFormation resource: letters and digits",
-        ));
-    }
+            reference::EXPECTED,
+        )));
+    };
+    let stack = stack_of(stack, [&logical_id])?;
     if let Some(device) = value(DEVICE).filter(|device| is_root_device(device)) {
         return Err(TagRefusal::RootVolume {
             device: device.to_owned(),
@@ -296,13 +298,35 @@ pub fn integration_target(tags: &Tags) -> Result<Option<IntegrationTarget>, TagR
         None
     });
     Ok(Some(IntegrationTarget {
-        stack: stack.to_owned(),
-        logical_id: logical_id.to_owned(),
+        stack,
+        logical_id,
         device,
         mount,
         unusable_tags,
         assumed,
     }))
+}
+
+/// The stack that a tag names, if references are resolved in it.
+///
+/// # Errors
+/// A [`TagRefusal`] if the value is not the name of a stack, or a reference needs one.
+pub(crate) fn stack_of<'a>(
+    stack: Option<&str>,
+    references: impl IntoIterator<Item = &'a Reference>,
+) -> Result<Option<String>, TagRefusal> {
+    match stack {
+        Some(stack) if is_stack_name(stack) => Ok(Some(stack.to_owned())),
+        Some(stack) => Err(TagRefusal::Invalid(UnusableTag::new(
+            STACK,
+            stack,
+            "the name of a CloudFormation stack: at most 128 letters, digits and hyphens, beginning with a letter",
+        ))),
+        None if references.into_iter().any(Reference::needs_stack) => {
+            Err(TagRefusal::Missing { tag: STACK })
+        }
+        None => Ok(None),
+    }
 }
 
 /// The wave of a protected resource. The default is 0.
@@ -357,8 +381,8 @@ mod tests {
 
     fn target(stack: &str, logical_id: &str) -> IntegrationTarget {
         IntegrationTarget {
-            stack: stack.to_owned(),
-            logical_id: logical_id.to_owned(),
+            stack: Some(stack.to_owned()),
+            logical_id: Reference::parse(logical_id).unwrap(),
             device: None,
             mount: None,
             unusable_tags: Vec::new(),

@@ -141,7 +141,7 @@ async fn attaches_an_untagged_drill_volume_with_the_tags_that_its_plan_names() {
             "resourceArn": "arn:aws:ec2:us-east-1:111122223333:volume/vol-0",
             "recoveryPointArn": "arn:aws:ec2:us-west-2::snapshot/snap-1",
             "type": "EBS", "createdAt": "2026-11-23T05:00:00Z", "ageSeconds": 3600, "wave": 0,
-            "target": {"stack": "shop-drill", "logicalId": "Server"},
+            "target": {"kind": "volume", "stack": "shop-drill", "logicalId": "Server"},
             "metadata": {}, "predictions": {},
             "tagsFrom": {"recoveryPointArn": older, "createdAt": "2026-11-22T05:00:00Z"},
         });

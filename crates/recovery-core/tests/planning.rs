@@ -140,7 +140,10 @@ fn plans_the_newest_point_of_each_volume_in_wave_order() {
     assert!(plan.refusals.is_empty());
     let first = plan.items().next().unwrap();
     assert_eq!(first.age_seconds, 2 * 3600);
-    assert_eq!(first.target.device.as_deref(), Some("/dev/sdg"));
+    assert_eq!(
+        first.target.volume().unwrap().device.as_deref(),
+        Some("/dev/sdg")
+    );
     assert_eq!(first.predictions.volume_gib, Some(8));
     assert_eq!(plan.totals.items, 3);
     assert_eq!(plan.totals.recovery_points, 5);
@@ -278,11 +281,15 @@ fn plans_resources_despite_an_invalid_optional_tag() {
         assert_eq!(plan.refusals, [], "{key}");
         let item = plan.items().next().unwrap();
         assert_eq!(
-            (item.wave, &item.target.device, &item.target.mount),
+            (
+                item.wave,
+                &item.target.volume().unwrap().device,
+                &item.target.volume().unwrap().mount
+            ),
             (0, &None, &None)
         );
         let plan = serde_json::to_value(item).unwrap();
-        let noted = plan["target"]["unusableTags"][0].as_str().unwrap();
+        let noted = plan["unusableTags"][0].as_str().unwrap();
         let expected = format!("the tag {key} of the recovery point is `{value}`, but must be");
         assert!(noted.starts_with(&expected), "{noted}");
     }
@@ -428,7 +435,10 @@ fn identifies_a_resource_by_an_older_point_when_the_newest_has_no_tags() {
     );
     assert!(plan.refusals.is_empty());
     let item = plan.items().next().unwrap();
-    assert_eq!(item.target.device.as_deref(), Some("/dev/sdg"));
+    assert_eq!(
+        item.target.volume().unwrap().device.as_deref(),
+        Some("/dev/sdg")
+    );
     let from = item.tags_from.as_ref().unwrap();
     assert!(from.recovery_point_arn.ends_with("snap-a-5"));
     assert_eq!(from.created_at, hours_ago(5));
@@ -482,9 +492,9 @@ fn does_not_mix_targets_of_two_points() {
     add_untagged(&world, "b", 1, &own[..1]);
     let plan = kept(&world, &planned(&world, &recover()));
     let item = plan.items().next().unwrap();
-    assert_eq!(item.target.stack, "store");
-    assert_eq!(item.target.logical_id, "Database");
-    assert_eq!(item.target.device, None);
+    assert_eq!(item.target.stack(), Some("store"));
+    assert_eq!(item.target.volume().unwrap().logical_id, "Database");
+    assert_eq!(item.target.volume().unwrap().device, None);
     assert_eq!(reasons(&plan), owned([("vol-b", "tag-missing")]));
 }
 
@@ -568,7 +578,10 @@ fn refuses_both_volumes_that_claim_one_device() {
     let resources: Vec<_> = items(&plan).into_iter().map(|(id, ..)| id).collect();
     assert_eq!(resources, ["vol-free", "vol-next", "vol-other"]);
     // A volume without a device name reserves those of the others.
-    let reserved: Vec<_> = plan.items().map(|it| it.target.reserved.len()).collect();
+    let reserved: Vec<_> = plan
+        .items()
+        .map(|it| it.target.volume().unwrap().reserved.len())
+        .collect();
     assert_eq!(reserved, [3, 0, 0]);
     assert_eq!(outcome.kind(), "planned");
     assert_eq!(outcome.member("summary").unwrap()["refusals"], 2);
@@ -786,7 +799,10 @@ fn drill_plans_need_a_separate_stack_and_have_another_hash() {
     let real = planned(&world, &recover());
     let outcome = planned(&world, &drill("shop-drill"));
     let plan = kept(&world, &outcome);
-    assert_eq!(plan.items().next().unwrap().target.stack, "shop-drill");
+    assert_eq!(
+        plan.items().next().unwrap().target.stack(),
+        Some("shop-drill")
+    );
     // Created from the template of the stack that the tags name.
     let stacks = json!([{"stack": "shop-drill", "template": "shop"}]);
     assert_eq!(outcome.member("stacks"), Some(&stacks));
@@ -888,14 +904,8 @@ fn records_existing_targets_without_changing_the_hash() {
         .insert(key(), stack_resource("AWS::S3::Bucket"));
     world.state().backups.objects.clear();
     let problem = kept(&world, &planned(&world, &recover()));
-    let target = &problem.items().next().unwrap().target;
-    assert!(
-        target
-            .problem
-            .as_deref()
-            .unwrap()
-            .contains("AWS::S3::Bucket")
-    );
+    let item = problem.items().next().unwrap();
+    assert!(item.problem.as_deref().unwrap().contains("AWS::S3::Bucket"));
 }
 
 #[test]

@@ -5,9 +5,12 @@
     reason = "what arranges a test fails it when it cannot"
 )]
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, TimeDelta};
 use recovery_core::aws::arn::{Arn, InstanceId, RecoveryPointArn, RestoreJobId, VolumeId};
 use recovery_core::aws::backup::{RestoreJob, RestoreRequest};
+use recovery_core::aws::cloudformation::{StackResource, StackState};
 use recovery_core::aws::ec2::Volume;
 use recovery_core::error::Error;
 use recovery_core::fakes::{
@@ -26,6 +29,7 @@ fn config() -> RestoreConfig {
         role: RESTORE_ROLE.to_owned(),
         drill_role: DRILL_ROLE.to_owned(),
         key: None,
+        region: "us-west-2".to_owned(),
     }
 }
 
@@ -49,7 +53,7 @@ fn input() -> Value {
             "createdAt": "2026-11-23T05:00:00Z",
             "ageSeconds": 3600,
             "wave": 0,
-            "target": {"stack": "shop", "logicalId": "Server", "device": "/dev/sdg"},
+            "target": {"kind": "volume", "stack": "shop", "logicalId": "Server", "device": "/dev/sdg"},
             "metadata": {"availabilityZone": "us-west-2f"},
             "predictions": {},
         },
@@ -394,9 +398,9 @@ async fn returns_an_error_that_names_an_invalid_record() {
 async fn starts_nothing_while_the_target_is_missing() {
     let world = world();
     world.state().stack_resources.clear();
-    let error = handle(&world, &config(), &input()).await.unwrap_err();
-    assert_eq!(error.error_type(), "Retryable");
-    assert!(error.to_string().contains("Deploy the stack"), "{error}");
+    let outcome = handle(&world, &config(), &input()).await.unwrap();
+    assert_eq!(outcome.kind(), "pending");
+    assert_eq!(outcome.id("waitingFor"), Some("the stack shop to exist"));
     assert!(requests(&world).is_empty());
 }
 
@@ -438,8 +442,8 @@ async fn refuses_with_a_remedy() {
         "untagged",
         "no tag that names its target",
     );
-    let other = input_with("/item/type", json!("RDS"));
-    assert_refused(refused(world(), other).await, "type-not-restored", "RDS");
+    let other = input_with("/item/type", json!("EFS"));
+    assert_refused(refused(world(), other).await, "type-not-restored", "EFS");
     let expired = world();
     expired.state().backups.points.clear();
     assert_refused(
@@ -602,4 +606,295 @@ async fn returns_an_error_that_names_an_invalid_member() {
         assert!(error.to_string().contains(expected), "{error}");
     }
     assert!(world.calls().is_empty());
+}
+
+/// A database `orders` with the references of its tags, and the stack that brings them.
+fn database_world() -> (World, Value) {
+    let world = world();
+    for (logical_id, resource_type, physical_id) in [
+        ("Subnets", "AWS::RDS::DBSubnetGroup", "recovery-subnets"),
+        ("DbGroup", "AWS::EC2::SecurityGroup", "sg-0a1b2c3d"),
+        ("Tuned", "AWS::RDS::DBParameterGroup", "recovery-tuned"),
+    ] {
+        add_resource(
+            &world,
+            logical_id,
+            resource_type,
+            Some(physical_id),
+            "CREATE_COMPLETE",
+        );
+    }
+    let stored = [
+        ("DBInstanceClass", "db.m6g.large"),
+        ("DBSubnetGroupName", "primary-subnets"),
+        ("VpcSecurityGroupIds", "[\"sg-primary\"]"),
+    ];
+    let stored = stored
+        .iter()
+        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+        .collect();
+    world
+        .state()
+        .backups
+        .metadata
+        .insert(POINT.to_owned(), stored);
+    let mut input = input();
+    input["item"]["type"] = json!("RDS");
+    input["item"]["resourceArn"] = json!("arn:aws:rds:us-east-1:111122223333:db:orders");
+    input["item"]["target"] = json!({
+        "kind": "database", "identifier": "orders", "stack": "shop", "subnetGroup": "Subnets",
+        "securityGroups": ["prefix:DbG", "sg-00000000"], "parameterGroup": "Tuned",
+    });
+    (world, input)
+}
+
+fn add_resource(
+    world: &World,
+    logical_id: &str,
+    resource_type: &str,
+    physical_id: Option<&str>,
+    status: &str,
+) {
+    world.state().stack_resources.insert(
+        ("shop".to_owned(), logical_id.to_owned()),
+        StackResource {
+            resource_type: resource_type.to_owned(),
+            physical_id: physical_id.map(str::to_owned),
+            status: status.into(),
+        },
+    );
+}
+
+fn set_stack(world: &World, status: &str) {
+    let state = StackState {
+        status: status.to_owned(),
+        reason: Some("because".to_owned()),
+    };
+    world.state().stack_states.insert("shop".to_owned(), state);
+}
+
+#[tokio::test]
+async fn starts_a_database_in_the_network_that_its_references_name() {
+    let (world, input) = database_world();
+    let outcome = handle(&world, &config(), &input).await.unwrap();
+    assert_eq!(outcome.kind(), "started");
+    let [request] = requests(&world).try_into().unwrap();
+    let metadata: BTreeMap<&str, &str> = request
+        .metadata
+        .iter()
+        .map(|(key, value)| (key.as_str(), value.as_str()))
+        .collect();
+    assert_eq!(
+        metadata,
+        BTreeMap::from([
+            ("DBInstanceClass", "db.m6g.large"),
+            ("DBInstanceIdentifier", "orders"),
+            ("DBParameterGroupName", "recovery-tuned"),
+            ("DBSubnetGroupName", "recovery-subnets"),
+            ("VpcSecurityGroupIds", "[\"sg-0a1b2c3d\",\"sg-00000000\"]"),
+        ])
+    );
+    assert!(request.copy_tags);
+    let listings = world.calls();
+    let of_stack = listings
+        .iter()
+        .filter(|call| call.contains("ListStackResources"));
+    assert_eq!(of_stack.count(), 1, "one listing serves all references");
+    // A drill has its own name, and no tags of the workload.
+    let (world, mut input) = database_world();
+    input["mode"] = json!("drill");
+    let outcome = handle(&world, &config(), &input).await.unwrap();
+    assert_eq!(outcome.kind(), "started");
+    let [request] = requests(&world).try_into().unwrap();
+    assert_eq!(request.metadata["DBInstanceIdentifier"], "orders-shop-1");
+    assert!(!request.copy_tags);
+    assert_eq!(request.role, DRILL_ROLE);
+}
+
+#[tokio::test]
+async fn starts_as_soon_as_the_references_exist_and_not_before() {
+    let (world, input) = database_world();
+    set_stack(&world, "CREATE_IN_PROGRESS");
+    add_resource(
+        &world,
+        "Server2",
+        "AWS::EC2::Instance",
+        None,
+        "CREATE_IN_PROGRESS",
+    );
+    let group = ("shop".to_owned(), "DbGroup".to_owned());
+    let listed = world.state().stack_resources.remove(&group).unwrap();
+    let pending = async |expected: &str| {
+        let outcome = handle(&world, &config(), &input).await.unwrap();
+        assert_eq!(outcome.kind(), "pending");
+        let waiting_for = outcome.id("waitingFor").unwrap_or_default();
+        assert!(waiting_for.contains(expected), "{waiting_for}");
+        assert!(requests(&world).is_empty());
+    };
+    pending("prefix:DbG to exist in stack shop").await;
+    add_resource(
+        &world,
+        "DbGroup",
+        "AWS::EC2::SecurityGroup",
+        None,
+        "CREATE_IN_PROGRESS",
+    );
+    pending("prefix:DbG in stack shop to be complete").await;
+    world.state().stack_resources.insert(group, listed);
+    // The stack is still being created, but everything that the database needs stands.
+    let outcome = handle(&world, &config(), &input).await.unwrap();
+    assert_eq!(outcome.kind(), "started");
+}
+
+#[tokio::test]
+async fn without_a_tag_the_only_subnet_group_of_a_complete_stack_is_used() {
+    let (world, mut input) = database_world();
+    input["item"]["target"]["subnetGroup"] = Value::Null;
+    set_stack(&world, "CREATE_IN_PROGRESS");
+    let outcome = handle(&world, &config(), &input).await.unwrap();
+    assert_eq!(outcome.kind(), "pending");
+    set_stack(&world, "CREATE_COMPLETE");
+    add_resource(
+        &world,
+        "More",
+        "AWS::DocDB::DBSubnetGroup",
+        Some("more"),
+        "CREATE_COMPLETE",
+    );
+    assert_refused(
+        handle(&world, &config(), &input).await,
+        "reference-ambiguous",
+        "`More`, `Subnets`",
+    );
+    let more = ("shop".to_owned(), "More".to_owned());
+    world.state().stack_resources.remove(&more);
+    let outcome = handle(&world, &config(), &input).await.unwrap();
+    assert_eq!(outcome.kind(), "started");
+}
+
+#[tokio::test]
+async fn refuses_references_that_waiting_does_not_help() {
+    let check = async |change: &dyn Fn(&World, &mut Value), reason: &str, expected: &str| {
+        let (world, mut input) = database_world();
+        change(&world, &mut input);
+        assert_refused(handle(&world, &config(), &input).await, reason, expected);
+        assert!(requests(&world).is_empty());
+    };
+    let group = |name: &'static str| {
+        move |_: &World, input: &mut Value| {
+            input["item"]["target"]["securityGroups"] = json!([name]);
+        }
+    };
+    check(
+        &group("Missing"),
+        "reference-missing",
+        "which has `DbGroup`",
+    )
+    .await;
+    check(
+        &group("Subnets"),
+        "reference-type",
+        "AWS::RDS::DBSubnetGroup",
+    )
+    .await;
+    check(&group("name:web"), "reference-unusable", "`name:web`").await;
+    check(&group("asg:web"), "reference-unusable", "`asg:web`").await;
+    let second = |world: &World, _: &mut Value| {
+        add_resource(
+            world,
+            "DbG2",
+            "AWS::EC2::SecurityGroup",
+            Some("sg-2"),
+            "CREATE_COMPLETE",
+        );
+    };
+    check(&second, "reference-ambiguous", "`DbG2`, `DbGroup`").await;
+    let failed = |world: &World, _: &mut Value| {
+        add_resource(
+            world,
+            "DbGroup",
+            "AWS::EC2::SecurityGroup",
+            None,
+            "CREATE_FAILED",
+        );
+    };
+    check(&failed, "reference-failed", "CREATE_FAILED").await;
+    let stack_failed = |world: &World, input: &mut Value| {
+        set_stack(world, "CREATE_FAILED");
+        group("Missing")(world, input);
+    };
+    check(&stack_failed, "stack-failed", "because").await;
+    // The state machine records why it does not create a stack.
+    let recorded = |world: &World, input: &mut Value| {
+        let mut state = world.state();
+        state.stack_resources.clear();
+        let problem = json!({"reason": "stack-missing", "why": "no role", "remedy": "Deploy it."});
+        state.backups.objects.insert(
+            "infrastructure/shop-1/0/shop.json".to_owned(),
+            problem.to_string(),
+        );
+        input["stackProblems"] = json!("infrastructure/shop-1/0/");
+    };
+    check(&recorded, "stack-failed", "no role").await;
+    let (world, mut input) = database_world();
+    input["stackProblems"] = json!("reports/");
+    let error = handle(&world, &config(), &input).await.unwrap_err();
+    assert!(error.to_string().contains("stackProblems"), "{error}");
+}
+
+#[tokio::test]
+async fn finds_infrastructure_by_tag_and_in_nested_stacks() {
+    let (world, mut input) = database_world();
+    let tagged = "arn:aws:rds:us-west-2:111122223333:subgrp:by-tag";
+    let tag = ["rds:subgrp", "Name", "orders"].map(str::to_owned).into();
+    input["item"]["target"]["subnetGroup"] = json!("tag:Name=orders");
+    let outcome = handle(&world, &config(), &input).await.unwrap();
+    assert_eq!(outcome.kind(), "pending", "the index of tags can be late");
+    let arn = Arn::parse(tagged).unwrap();
+    world.state().tagged_resources.insert(tag, vec![arn]);
+    let nested = "arn:aws:cloudformation:us-west-2:111122223333:stack/shop-Net-1/a";
+    let stack = "AWS::CloudFormation::Stack";
+    add_resource(
+        &world,
+        "NetABC123",
+        stack,
+        Some(nested),
+        "CREATE_IN_PROGRESS",
+    );
+    world.state().stack_resources.insert(
+        (nested.to_owned(), "Web".to_owned()),
+        StackResource {
+            resource_type: "AWS::EC2::SecurityGroup".to_owned(),
+            physical_id: Some("sg-0000000f".to_owned()),
+            status: "CREATE_COMPLETE".into(),
+        },
+    );
+    input["item"]["target"]["securityGroups"] = json!(["prefix:Net/Web"]);
+    let outcome = handle(&world, &config(), &input).await.unwrap();
+    assert_eq!(outcome.kind(), "started");
+    let [request] = requests(&world).try_into().unwrap();
+    assert_eq!(request.metadata["DBSubnetGroupName"], "by-tag");
+    assert_eq!(request.metadata["VpcSecurityGroupIds"], "[\"sg-0000000f\"]");
+}
+
+#[tokio::test]
+async fn starts_a_volume_on_an_instance_outside_a_stack() {
+    for (reference, given) in [("i-0a1b2c3d4e5f60718", None), ("tag:Name=db", Some("i-1"))] {
+        let world = world();
+        if let Some(id) = given {
+            let arn = format!("arn:aws:ec2:us-west-2:111122223333:instance/{id}");
+            let tag = ["ec2:instance", "Name", "db"].map(str::to_owned).into();
+            let arns = vec![Arn::parse(&arn).unwrap()];
+            world.state().tagged_resources.insert(tag, arns);
+        } else {
+            let mut state = world.state();
+            let mut instance = state.instances[&InstanceId::new("i-1")].clone();
+            instance.id = InstanceId::new(reference);
+            state.instances.insert(instance.id.clone(), instance);
+        }
+        let mut input = input();
+        input["item"]["target"] = json!({"kind": "volume", "logicalId": reference});
+        let outcome = handle(&world, &config(), &input).await.unwrap();
+        assert_eq!(outcome.kind(), "started", "{reference}");
+    }
 }

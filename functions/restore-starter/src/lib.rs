@@ -10,7 +10,7 @@ pub use recovery_core::restore::run::handle;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// `VAULT_NAME`, `RESTORE_ROLE_ARN`, `DRILL_RESTORE_ROLE_ARN` and `RESTORE_KEY_ARN` (or `off`).
+    /// `VAULT_NAME`, `RESTORE_ROLE_ARN`, `DRILL_RESTORE_ROLE_ARN` and `RESTORE_KEY_ARN` (or `off`), and `AWS_REGION`.
     pub config: RestoreConfig,
     /// `PLAN_BUCKET`: where restore jobs are recorded.
     pub bucket: String,
@@ -38,6 +38,7 @@ impl Settings {
                 role: read.arn("RESTORE_ROLE_ARN"),
                 drill_role: read.arn("DRILL_RESTORE_ROLE_ARN"),
                 key: read.arn_or_off("RESTORE_KEY_ARN"),
+                region: read.region("AWS_REGION"),
             },
             bucket: read.required("PLAN_BUCKET"),
         };

@@ -167,7 +167,7 @@ fn attached() -> Vec<Scenario> {
                     "resourceArn": "arn:aws:ec2:us-east-1:111122223333:volume/vol-0source",
                     "recoveryPointArn": "arn:aws:ec2:us-west-2::snapshot/snap-0a8530a063a225612",
                     "type": "EBS", "createdAt": "2026-11-23T05:00:00Z", "ageSeconds": 3600, "wave": 0,
-                    "target": {"stack": "shop", "logicalId": "Server"},
+                    "target": {"kind": "volume", "stack": "shop", "logicalId": "Server"},
                     "metadata": {}, "predictions": {},
                     "tagsFrom": {
                         "recoveryPointArn": OLDER_POINT, "createdAt": "2026-11-22T05:00:00Z",

@@ -147,7 +147,11 @@ fn planned_as(input: &Value) -> Result<PlannedAs, Error> {
         ))
     })?;
     let tags_from = item.tags_from.map(|from| from.recovery_point_arn);
-    let reserved = item.target.reserved.iter();
+    let reserved = item
+        .target
+        .volume()
+        .map_or(&[][..], |target| target.reserved.as_slice())
+        .iter();
     Ok(PlannedAs {
         tags_from: tags_from
             .map(|arn| RecoveryPointArn::parse(&arn))

@@ -9,7 +9,7 @@ use crate::aws::arn::OpsItemId;
 use crate::error::Error;
 use crate::fakes::{DRILL_ROLE, State, World, attached_volume, completed_job};
 use crate::ops_item::{ItemKey, NewOpsItem, Severity};
-use crate::plan::item::{Item, Predictions, Refused, TagsFrom, Target};
+use crate::plan::item::{Item, Predictions, Refused, TagsFrom, Target, VolumeTarget};
 use crate::plan::recovery_plan::Plan;
 use crate::plan::request::{Mode, Request};
 use crate::ports::OpsItems;
@@ -215,16 +215,13 @@ impl Story {
                 created_at,
                 age_seconds: (planned - created_at).num_seconds(),
                 wave: item.wave,
-                target: Target {
-                    stack: "shop".to_owned(),
+                target: Target::Volume(VolumeTarget {
+                    stack: Some("shop".to_owned()),
                     logical_id: "Server".to_owned(),
-                    device: None,
-                    mount: None,
-                    unusable_tags: Vec::new(),
-                    assumed: false,
-                    reserved: Vec::new(),
-                    problem: None,
-                },
+                    ..VolumeTarget::default()
+                }),
+                unusable_tags: Vec::new(),
+                problem: None,
                 metadata: BTreeMap::new(),
                 size_bytes: Some(8 << 30),
                 predictions: Predictions::default(),

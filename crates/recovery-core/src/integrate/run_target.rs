@@ -1,29 +1,27 @@
 //! Finds the instance that the tags of a recovery point name.
 
-use futures_util::future::{join, try_join};
+use futures_util::future::{OptionFuture, join, try_join};
 
 use crate::aws::arn::InstanceId;
-use crate::aws::cloudformation::StackResource;
 use crate::aws::ec2::Instance;
 use crate::error::{Error, Fault};
 use crate::integrate::auto_scaling::{Choice, choose};
-use crate::integrate::target::{Reference, Server, Target, TargetRefusal, server};
+use crate::integrate::target::{Server, ServerReference, Target, TargetRefusal, server};
 use crate::ports::{AutoScalingGroups, Instances, StackResources, TargetPorts};
+use crate::reference::SERVER;
+use crate::reference::run::{Resolution, Resolver};
 use crate::text::shown;
 
 /// The instance that the reference leads to.
 ///
 /// # Errors
-/// Those of the ports, and [`Error::Retryable`] while the instance does not exist.
+/// Those of the ports.
 pub(crate) async fn find_instance(
     ports: &impl TargetPorts,
-    reference: Reference<'_>,
+    reference: ServerReference<'_>,
 ) -> Result<Target<Instance>, Error> {
-    let resource = ports
-        .stack_resources()
-        .describe(reference.stack, reference.logical_id)
-        .await?;
-    instance_behind(ports, reference, &[], resource, Vec::new()).await
+    let found = find_server(ports, reference).await?;
+    instance_behind(ports, &[], found, Vec::new()).await
 }
 
 /// As [`find_instance`], with one call less in sequence: concurrently, it reads the instances that have
@@ -34,34 +32,55 @@ pub(crate) async fn find_instance(
 /// As [`find_instance`]. An error of the concurrent call is ignored.
 pub(crate) async fn find_instance_early(
     ports: &impl TargetPorts,
-    reference: Reference<'_>,
+    reference: ServerReference<'_>,
     holders: &[InstanceId],
 ) -> Result<Target<Instance>, Error> {
-    let (resource, tagged) = join(
-        ports
-            .stack_resources()
-            .describe(reference.stack, reference.logical_id),
-        ports
-            .instances()
-            .list_of_stack(reference.stack, reference.logical_id),
-    )
-    .await;
-    let seen = tagged.unwrap_or_default();
-    instance_behind(ports, reference, holders, resource?, seen).await
+    let tagged = reference
+        .stack
+        .zip(reference.reference.logical_id())
+        .map(|(stack, logical_id)| ports.instances().list_of_stack(stack, logical_id));
+    let (found, tagged) = join(find_server(ports, reference), OptionFuture::from(tagged)).await;
+    let seen = tagged.and_then(Result::ok).unwrap_or_default();
+    instance_behind(ports, holders, found?, seen).await
 }
 
-/// The instance that a stack resource is, or that the Auto Scaling group has. `seen` are instances that
-/// have been read.
+/// The instance or Auto Scaling group that the reference leads to. A plain logical id takes one call.
+async fn find_server(
+    ports: &impl TargetPorts,
+    reference: ServerReference<'_>,
+) -> Result<Target<Server>, Error> {
+    if let Some(place) = reference.stack.zip(reference.reference.logical_id()) {
+        let (stack, logical_id) = place;
+        let resource = ports.stack_resources().describe(stack, logical_id).await?;
+        return Ok(server(reference, place, resource));
+    }
+    let resolution = Resolver::new(ports)
+        .resolve(reference.stack, reference.reference, &SERVER)
+        .await?;
+    match resolution {
+        Resolution::Found(resource) => Ok(Target::Found(Server::of(
+            &resource.resource_type,
+            resource.id,
+        ))),
+        Resolution::NotYet(awaited) => Ok(Target::NotYet(
+            reference.not_yet(format!("waiting for {}", awaited.what)),
+        )),
+        Resolution::Refused(refusal) => Ok(Target::Refused(TargetRefusal::Reference(refusal))),
+    }
+}
+
+/// The instance that the server is, or that the Auto Scaling group has. `seen` are instances that have been
+/// read.
 async fn instance_behind(
     ports: &impl TargetPorts,
-    reference: Reference<'_>,
     holders: &[InstanceId],
-    resource: Option<StackResource>,
+    found: Target<Server>,
     seen: Vec<Instance>,
 ) -> Result<Target<Instance>, Error> {
-    match server(reference, resource)? {
+    match found {
         Target::Found(Server::Instance(id)) => read(ports, id, seen).await.map(Target::Found),
         Target::Found(Server::Group(name)) => instance_of_group(ports, holders, name).await,
+        Target::NotYet(fault) => Ok(Target::NotYet(fault)),
         Target::Refused(refusal) => Ok(Target::Refused(refusal)),
         Target::Untagged => Ok(Target::Untagged),
     }
@@ -79,19 +98,19 @@ async fn instance_of_group(
     )
     .await?;
     let waits_for = |what: &str| {
-        Error::Retryable(Fault::new(
+        Ok(Target::NotYet(Fault::new(
             "autoscaling:DescribeAutoScalingGroups",
             shown(&name),
             format!("waiting for {what}"),
             "No action needed: the function checks again automatically, at the latest at the next run of restore-reconciler. If this lasts, check the activity of the Auto Scaling group.",
-        ))
+        )))
     };
     let Some(group) = group else {
-        return Err(waits_for("the group to exist"));
+        return waits_for("the group to exist");
     };
     let id = match choose(&group, holders) {
         Choice::Member(id) => id,
-        Choice::NotYet(what) => return Err(waits_for(&what)),
+        Choice::NotYet(what) => return waits_for(&what),
         Choice::Several(count) => {
             return Ok(Target::Refused(TargetRefusal::SeveralInstances {
                 group: name,
@@ -102,10 +121,10 @@ async fn instance_of_group(
     let instance = read(ports, id, instances).await?;
     // The group replaces it as soon as it notices.
     if instance.state.is_ending() {
-        return Err(waits_for(&format!(
+        return waits_for(&format!(
             "the group to replace {}, which is {}",
             instance.id, instance.state
-        )));
+        ));
     }
     Ok(Target::Found(instance))
 }

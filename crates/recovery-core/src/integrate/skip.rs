@@ -8,6 +8,8 @@ use crate::error::{Error, Fault};
 use crate::integrate::kind::ResourceKind;
 use crate::integrate::refusal::Refusal;
 use crate::outcome::Outcome;
+use crate::reference::Reference;
+use crate::tags::IntegrationTarget;
 use crate::text::code;
 
 /// The account, Region and drill role that this deployment may act on.
@@ -86,16 +88,25 @@ pub(crate) fn skip_reason(
 /// Replaces the stack that the tags name with the stack of the drill, for a restore that belongs to one.
 ///
 /// # Errors
-/// The outcome, if the drill names the workload's own stack.
-pub(crate) fn redirect_to_drill(restore: &Restore, stack: &mut String) -> Result<(), Outcome> {
+/// The outcome, if the drill names the workload's own stack, or the tags name infrastructure outside a stack.
+pub(crate) fn redirect_to_drill(
+    restore: &Restore,
+    target: &mut IntegrationTarget,
+) -> Result<(), Outcome> {
     let Some(drill) = &restore.drill else {
         return Ok(());
     };
-    if *stack == drill.stack {
-        return Err(DrillRefusal::DrillTarget(&drill.stack).outcome(&restore.job));
+    let refused = |refusal: DrillRefusal<'_>| Err(refusal.outcome(&restore.job));
+    match &mut target.stack {
+        Some(stack) if target.logical_id.needs_stack() => {
+            if *stack == drill.stack {
+                return refused(DrillRefusal::DrillTarget(&drill.stack));
+            }
+            stack.clone_from(&drill.stack);
+            Ok(())
+        }
+        _ => refused(DrillRefusal::OutsideOfDrill(&target.logical_id)),
     }
-    stack.clone_from(&drill.stack);
-    Ok(())
 }
 
 /// The name of the drill that the restore belongs to, for a resource type that needs it: what the integration
@@ -123,6 +134,8 @@ enum DrillRefusal<'a> {
     NotADrill,
     /// The drill names this stack, which is the workload's own.
     DrillTarget(&'a str),
+    /// The tags name infrastructure that a drill could only share with the workload.
+    OutsideOfDrill(&'a Reference),
 }
 
 impl DrillRefusal<'_> {
@@ -137,6 +150,11 @@ impl DrillRefusal<'_> {
                 "drill-target",
                 format!("{stack} is the stack of the workload itself"),
                 "Pass another stack name for the drill.",
+            ),
+            DrillRefusal::OutsideOfDrill(reference) => (
+                "outside-of-drill",
+                format!("{reference} names infrastructure outside the stack of the drill"),
+                "Name this infrastructure by its logical id in the stack of recovery:stack. A drill can then use that of its own stack.",
             ),
         };
         Outcome::refused(reason)

@@ -2,15 +2,18 @@
 
 use crate::aws::arn::InstanceId;
 use crate::aws::cloudformation::{ResourceStatus, StackResource};
-use crate::error::{Error, Fault};
+use crate::error::Fault;
 use crate::integrate::kind::ResourceKind;
+use crate::reference::{Reference, ReferenceRefusal, SERVER};
 use crate::tags::IntegrationTarget;
 use crate::text::code;
 
 /// The target according to the tags of a recovery point.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Target<T> {
     Found(T),
+    /// It does not exist yet, or is changing. The fault says what is awaited.
+    NotYet(Fault),
     /// A rule forbids to use the resource that they name.
     Refused(TargetRefusal),
     /// No target. The owner set no target tags, and CloudFormation's own tags name neither an instance nor an
@@ -18,36 +21,39 @@ pub enum Target<T> {
     Untagged,
 }
 
-/// A resource in a stack, as tags name it.
+/// The instance or Auto Scaling group that tags name.
 #[derive(Debug, Clone, Copy)]
-pub struct Reference<'a> {
-    /// Name of the stack.
-    pub stack: &'a str,
-    /// Logical id of the resource in the stack.
-    pub logical_id: &'a str,
+pub struct ServerReference<'a> {
+    /// Name of the stack, if the reference is resolved in one.
+    pub stack: Option<&'a str>,
+    pub reference: &'a Reference,
     /// Whether it is taken from CloudFormation's own tags, because the owner named none.
     pub assumed: bool,
 }
 
-impl<'a> From<&'a IntegrationTarget> for Reference<'a> {
-    fn from(target: &'a IntegrationTarget) -> Reference<'a> {
-        Reference {
-            stack: &target.stack,
-            logical_id: &target.logical_id,
+impl<'a> From<&'a IntegrationTarget> for ServerReference<'a> {
+    fn from(target: &'a IntegrationTarget) -> ServerReference<'a> {
+        ServerReference {
+            stack: target.stack.as_deref(),
+            reference: &target.logical_id,
             assumed: target.assumed,
         }
     }
 }
 
-impl Reference<'_> {
-    /// The error for a target that is not ready yet.
-    pub(crate) fn not_yet(&self, what: impl Into<String>) -> Error {
-        Error::Retryable(Fault::new(
+impl ServerReference<'_> {
+    /// The fault for a target that is not ready yet.
+    pub(crate) fn not_yet(&self, what: impl Into<String>) -> Fault {
+        let subject = match self.stack {
+            Some(stack) => format!("{stack}/{}", self.reference),
+            None => self.reference.to_string(),
+        };
+        Fault::new(
             "cloudformation:DescribeStackResource",
-            format!("{}/{}", self.stack, self.logical_id),
+            subject,
             what,
             "Deploy the stack of the target in this Region. The function checks again automatically, at the latest at the next run of restore-reconciler.",
-        ))
+        )
     }
 }
 
@@ -68,6 +74,8 @@ pub enum TargetRefusal {
         /// The resource's status.
         status: ResourceStatus,
     },
+    /// The reference does not lead to it.
+    Reference(ReferenceRefusal),
     /// The Auto Scaling group has several instances, and nothing says which one is meant.
     SeveralInstances {
         group: String,
@@ -82,6 +90,7 @@ impl TargetRefusal {
         match self {
             TargetRefusal::Type { .. } => "target-type",
             TargetRefusal::Failed { .. } => "target-failed",
+            TargetRefusal::Reference(refusal) => refusal.reason(),
             TargetRefusal::SeveralInstances { .. } => "several-instances",
         }
     }
@@ -103,6 +112,7 @@ impl TargetRefusal {
                 logical_id,
                 status,
             } => format!("{logical_id} in stack {stack} is {}", code(status.as_str())),
+            TargetRefusal::Reference(refusal) => refusal.to_string(),
             TargetRefusal::SeveralInstances { group, count } => format!(
                 "the Auto Scaling group {} has {count} instances, but a {} belongs to one instance",
                 code(group),
@@ -120,6 +130,11 @@ impl TargetRefusal {
             ),
             TargetRefusal::Failed { stack, .. } => format!(
                 "Check the events of stack {stack}, and update it to a complete state. Then run the integration of this restore job again."
+            ),
+            TargetRefusal::Reference(refusal) => format!(
+                "{} Now, {} yourself, or correct the infrastructure and run the integration of this restore job again.",
+                refusal.remedy(),
+                kind.by_hand_in_sentence()
             ),
             TargetRefusal::SeveralInstances { group, .. } => format!(
                 "{} to the right instance yourself. Or set the capacity of {} to 1, and run the integration of this restore job again.",
@@ -139,19 +154,23 @@ pub(crate) enum Server {
     Group(String),
 }
 
+impl Server {
+    /// The server of one of the types of [`SERVER`].
+    pub(crate) fn of(resource_type: &str, id: String) -> Server {
+        match resource_type {
+            "AWS::AutoScaling::AutoScalingGroup" => Server::Group(id),
+            _ => Server::Instance(InstanceId::new(id)),
+        }
+    }
+}
+
 /// What the stack resource is, or why it is not a target.
-///
-/// # Errors
-/// [`Error::Retryable`] while the stack or the resource does not exist or is changing.
 pub(crate) fn server(
-    reference: Reference<'_>,
+    reference: ServerReference<'_>,
+    (stack, logical_id): (&str, &str),
     resource: Option<StackResource>,
-) -> Result<Target<Server>, Error> {
-    let Reference {
-        stack,
-        logical_id,
-        assumed,
-    } = reference;
+) -> Target<Server> {
+    let assumed = reference.assumed;
     let Some(StackResource {
         resource_type,
         physical_id,
@@ -159,33 +178,36 @@ pub(crate) fn server(
     }) = resource
     else {
         if assumed {
-            return Ok(Target::Untagged);
+            return Target::Untagged;
         }
-        return Err(reference.not_yet("the stack or the resource in it does not exist yet"));
+        return Target::NotYet(
+            reference.not_yet("the stack or the resource in it does not exist yet"),
+        );
     };
     if status.is_failed_or_deleted() {
-        return Ok(Target::Refused(TargetRefusal::Failed {
+        return Target::Refused(TargetRefusal::Failed {
             stack: stack.to_owned(),
             logical_id: logical_id.to_owned(),
             status,
-        }));
+        });
     }
     if status.is_changing() {
-        return Err(reference.not_yet(format!("the resource is changing ({status})")));
+        return Target::NotYet(reference.not_yet(format!("the resource is changing ({status})")));
     }
-    let physical_id = physical_id.ok_or_else(|| {
-        reference.not_yet(format!("the resource has no physical id yet ({status})"))
-    });
-    match resource_type.as_str() {
-        "AWS::EC2::Instance" => Ok(Target::Found(Server::Instance(InstanceId::new(
-            physical_id?,
-        )))),
-        "AWS::AutoScaling::AutoScalingGroup" => Ok(Target::Found(Server::Group(physical_id?))),
-        _ if assumed => Ok(Target::Untagged),
-        _ => Ok(Target::Refused(TargetRefusal::Type {
-            stack: stack.to_owned(),
-            logical_id: logical_id.to_owned(),
-            resource_type,
-        })),
+    if !SERVER.types.contains(&resource_type.as_str()) {
+        return match assumed {
+            true => Target::Untagged,
+            false => Target::Refused(TargetRefusal::Type {
+                stack: stack.to_owned(),
+                logical_id: logical_id.to_owned(),
+                resource_type,
+            }),
+        };
+    }
+    match physical_id {
+        Some(id) => Target::Found(Server::of(&resource_type, id)),
+        None => Target::NotYet(
+            reference.not_yet(format!("the resource has no physical id yet ({status})")),
+        ),
     }
 }

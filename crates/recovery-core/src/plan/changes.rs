@@ -57,16 +57,6 @@ pub fn changes(before: &Plan, after: &Plan) -> Vec<Change> {
 
 /// The differences between two items, in the parts that the plan's hash includes.
 fn differences(before: &Item, after: &Item) -> Vec<&'static str> {
-    let target = |item: &Item| {
-        let target = &item.target;
-        (
-            target.stack.clone(),
-            target.logical_id.clone(),
-            target.assumed,
-            target.device.clone(),
-            target.mount.clone(),
-        )
-    };
     let tags_from = |item: &Item| {
         item.tags_from
             .as_ref()
@@ -79,7 +69,7 @@ fn differences(before: &Item, after: &Item) -> Vec<&'static str> {
         ),
         ("type", before.resource_type != after.resource_type),
         ("wave", before.wave != after.wave),
-        ("target", target(before) != target(after)),
+        ("target", before.target.hashed() != after.target.hashed()),
         ("tags-from", tags_from(before) != tags_from(after)),
     ]
     .into_iter()

@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::aws::ec2::slot;
 use crate::plan::candidates::BackupPeriod;
-use crate::plan::item::{Item, Refused, Target};
+use crate::plan::item::{Item, Refused, Target, VolumeTarget};
 use crate::plan::refusal::ItemRefusal;
 
-/// The stack, and the logical id of the instance in it.
-type Instance = (String, String);
+/// The stack, and the reference to the instance.
+type Instance = (Option<String>, String);
 
-fn instance(target: &Target) -> Instance {
+fn instance(target: &VolumeTarget) -> Instance {
     (target.stack.clone(), target.logical_id.clone())
 }
 
@@ -29,10 +29,13 @@ pub(super) fn refuse_conflicts(items: Vec<Item>) -> (Vec<Item>, Vec<Refused>) {
     let mut claims: BTreeMap<(Instance, String), Vec<Claimant>> = BTreeMap::new();
     let mut reserved: BTreeMap<Instance, BTreeSet<String>> = BTreeMap::new();
     for item in &items {
-        let Some(device) = &item.target.device else {
+        let Some(target) = item.target.volume() else {
             continue;
         };
-        let instance = instance(&item.target);
+        let Some(device) = &target.device else {
+            continue;
+        };
+        let instance = instance(target);
         let claim = (instance.clone(), slot(device).to_owned());
         claims.entry(claim).or_default().push(Claimant {
             resource_arn: item.resource_arn.clone(),
@@ -43,10 +46,15 @@ pub(super) fn refuse_conflicts(items: Vec<Item>) -> (Vec<Item>, Vec<Refused>) {
     let mut kept = Vec::new();
     let mut refused = Vec::new();
     for mut item in items {
-        let instance = instance(&item.target);
-        let Some(device) = item.target.device.clone() else {
+        let Target::Volume(target) = &mut item.target else {
+            kept.push(item);
+            continue;
+        };
+        let instance = instance(target);
+        let logical_id = target.logical_id.clone();
+        let Some(device) = target.device.clone() else {
             let names = reserved.get(&instance).into_iter().flatten();
-            item.target.reserved = names.cloned().collect();
+            target.reserved = names.cloned().collect();
             kept.push(item);
             continue;
         };
@@ -62,7 +70,7 @@ pub(super) fn refuse_conflicts(items: Vec<Item>) -> (Vec<Item>, Vec<Refused>) {
             }),
             None => Some(ItemRefusal::DeviceClaimedTwice {
                 device,
-                logical_id: item.target.logical_id.clone(),
+                logical_id,
                 others: claimants
                     .iter()
                     .map(|claimant| claimant.resource_arn.clone())

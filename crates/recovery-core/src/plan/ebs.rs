@@ -1,14 +1,37 @@
-//! The restore metadata of EBS volumes.
+//! EBS volumes: their targets, and the metadata of their restores.
 
 use std::collections::BTreeMap;
 
+use crate::plan::item::VolumeTarget;
 use crate::plan::restore_metadata::MetadataFacts;
+use crate::tags::{TagRefusal, Tags, UnusableTag, integration_target};
+
+/// The target according to the tags of a recovery point, and the optional tags that cannot be used. `None` if
+/// no tag names one.
+///
+/// # Errors
+/// A [`TagRefusal`] if a required tag is missing or cannot be used.
+pub(super) fn target(tags: &Tags) -> Result<Option<(VolumeTarget, Vec<UnusableTag>)>, TagRefusal> {
+    Ok(integration_target(tags)?.map(|target| {
+        (
+            VolumeTarget {
+                stack: target.stack,
+                logical_id: target.logical_id.to_string(),
+                device: target.device.map(|device| device.as_str().to_owned()),
+                mount: target.mount,
+                assumed: target.assumed,
+                reserved: Vec::new(),
+            },
+            target.unusable_tags,
+        )
+    }))
+}
 
 /// The metadata for `StartRestoreJob`: the Availability Zone of the target, the stored volume type, IOPS and
 /// throughput, and the KMS key of this Region.
 ///
 /// See <https://docs.aws.amazon.com/aws-backup/latest/devguide/restoring-ebs.html>.
-pub(super) fn metadata(facts: MetadataFacts<'_>) -> BTreeMap<String, String> {
+pub(super) fn metadata(facts: MetadataFacts<'_>, zone: &str) -> BTreeMap<String, String> {
     let mut metadata: BTreeMap<String, String> = ["volumeType", "iops", "throughput"]
         .into_iter()
         .filter_map(|name| {
@@ -17,7 +40,7 @@ pub(super) fn metadata(facts: MetadataFacts<'_>) -> BTreeMap<String, String> {
         })
         .collect();
     // The stored zone is one of the primary Region, or absent.
-    metadata.insert("availabilityZone".to_owned(), facts.zone.to_owned());
+    metadata.insert("availabilityZone".to_owned(), zone.to_owned());
     if let Some(key) = facts.key {
         metadata.insert("encrypted".to_owned(), "true".to_owned());
         metadata.insert("kmsKeyId".to_owned(), key.to_owned());
@@ -32,6 +55,8 @@ pub(super) fn metadata(facts: MetadataFacts<'_>) -> BTreeMap<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::request::Mode;
+    use crate::plan::restore_metadata::Place;
 
     #[test]
     fn uses_the_targets_zone_and_keeps_stored_settings() {
@@ -42,12 +67,14 @@ mod tests {
                     .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
                     .collect()
             };
+            let zone = "us-west-2b";
             let facts = MetadataFacts {
-                zone: "us-west-2b",
+                place: Place::Zone(zone),
                 stored: &map(stored),
                 key,
+                mode: Mode::Recover,
             };
-            assert_eq!(metadata(facts), map(expected), "{stored:?}");
+            assert_eq!(metadata(facts, zone), map(expected), "{stored:?}");
         };
         let zone = ("availabilityZone", "us-west-2b");
         check(&[], None, &[zone]);

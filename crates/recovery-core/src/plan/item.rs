@@ -8,7 +8,10 @@ use serde::{Deserialize, Serialize};
 use crate::aws::backup::RecoveryPoint;
 use crate::aws::ec2::DeviceName;
 use crate::plan::candidates::BackupPeriod;
+use crate::plan::names::NameKind;
 use crate::plan::refusal::ItemRefusal;
+use crate::plan::resource_type::{self, Restorable, Support};
+use crate::reference::Reference;
 use crate::tags;
 use crate::tags::IntegrationTarget;
 use crate::text::shown;
@@ -21,7 +24,7 @@ pub struct Item {
     pub resource_arn: String,
     /// The recovery point to restore.
     pub recovery_point_arn: String,
-    /// `EBS`.
+    /// Its type in AWS Backup, such as `EBS`.
     #[serde(rename = "type")]
     pub resource_type: String,
     /// When the recovery point was created.
@@ -30,8 +33,14 @@ pub struct Item {
     pub age_seconds: i64,
     /// 0 to 9, lower first.
     pub wave: u8,
-    /// Where the restored resource is integrated.
+    /// Where the resource is restored to.
     pub target: Target,
+    /// Optional tags whose values cannot be used, with their remedies. The defaults apply.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub unusable_tags: Vec<String>,
+    /// Why the target could not be used when the plan was made. The restore checks it again.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub problem: Option<String>,
     /// The known part of the metadata for `StartRestoreJob`. The rest is read when the restore starts.
     pub metadata: BTreeMap<String, String>,
     /// Size of the recovery point in bytes.
@@ -56,13 +65,26 @@ pub struct TagsFrom {
     pub created_at: DateTime<Utc>,
 }
 
-/// Where a restored resource is integrated.
+/// Where a resource is restored to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "camelCase")]
+pub enum Target {
+    /// An EBS volume.
+    Volume(VolumeTarget),
+    /// A DB instance, or a DB cluster.
+    Database(DatabaseTarget),
+    /// A DynamoDB table.
+    Table(TableTarget),
+}
+
+/// The instance that a volume is attached to.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Target {
+pub struct VolumeTarget {
     /// The stack in this Region: according to the tags, or to the drill.
-    pub stack: String,
-    /// Logical id of an instance or an Auto Scaling group in it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub stack: Option<String>,
+    /// The [reference](crate::reference) to an instance or an Auto Scaling group.
     pub logical_id: String,
     /// The device name that the tag `recovery:device` sets.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -70,18 +92,44 @@ pub struct Target {
     /// The mount point in the guest operating system.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub mount: Option<String>,
-    /// Optional tags whose values cannot be used, with their remedies. The defaults apply.
-    #[serde(skip_serializing_if = "Vec::is_empty", default)]
-    pub unusable_tags: Vec<String>,
     /// Whether stack and logical id come from CloudFormation's own tags.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub assumed: bool,
     /// Device names on the target that other volumes of the workload claim.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub reserved: Vec<String>,
-    /// Why the target could not be used when the plan was made. The restore checks it again.
+}
+
+/// The name and the network of a database. All but its name are [references](crate::reference).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DatabaseTarget {
+    /// Its name. A drill appends its own name.
+    pub identifier: String,
+    /// The stack in this Region: according to the tags, or to the drill.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub problem: Option<String>,
+    pub stack: Option<String>,
+    /// `None`: the only one in the stack.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub subnet_group: Option<String>,
+    pub security_groups: Vec<String>,
+    /// `None`: the default of the engine.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub parameter_group: Option<String>,
+    /// `None`: the default of the engine.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub option_group: Option<String>,
+    /// The instances of a cluster, as the tag describes them.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub instances: Option<String>,
+}
+
+/// The name of a table.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TableTarget {
+    /// A drill appends its own name.
+    pub name: String,
 }
 
 /// What a restore will need.
@@ -147,6 +195,31 @@ impl Refused {
 }
 
 impl Item {
+    /// Checks the target, if the item does not come from a plan.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let support = resource_type::rules(&self.resource_type).support;
+        match (&self.target, support) {
+            (_, Support::NotYet(_)) => Ok(()),
+            (Target::Volume(target), Support::Restored(Restorable::Volume)) => {
+                target.integration_target().map(drop)
+            }
+            (Target::Database(target), Support::Restored(Restorable::Database(kind))) => {
+                check_name(kind, &target.identifier)?;
+                target.check()
+            }
+            (Target::Table(target), Support::Restored(Restorable::Table)) => {
+                check_name(NameKind::Table, &target.name)
+            }
+            _ => Err(format!(
+                "it is not the target of a resource of type {}",
+                shown(&self.resource_type)
+            )),
+        }
+    }
+
     /// What an operator should know about the item.
     pub fn note(&self) -> Option<String> {
         let from = self.tags_from.as_ref()?;
@@ -161,16 +234,140 @@ impl Item {
 }
 
 impl Target {
+    /// The stack that the target belongs to, if it is in one.
+    pub fn stack(&self) -> Option<&str> {
+        match self {
+            Target::Volume(target) => target.stack.as_deref(),
+            Target::Database(target) => target.stack.as_deref(),
+            Target::Table(_) => None,
+        }
+    }
+
+    /// Replaces the stack, if the target is in one.
+    pub(crate) fn move_to(&mut self, stack: &str) {
+        let own = match self {
+            Target::Volume(target) => &mut target.stack,
+            Target::Database(target) => &mut target.stack,
+            Target::Table(_) => return,
+        };
+        if let Some(own) = own {
+            stack.clone_into(own);
+        }
+    }
+
+    /// The references that are not resolved in its stack.
+    pub(crate) fn outside_stack(&self) -> impl Iterator<Item = &str> {
+        let all: Vec<&String> = match self {
+            Target::Volume(target) => vec![&target.logical_id],
+            Target::Database(target) => target.references().collect(),
+            Target::Table(_) => Vec::new(),
+        };
+        all.into_iter()
+            .filter(|text| Reference::parse(text).is_some_and(|it| !it.needs_stack()))
+            .map(String::as_str)
+    }
+
+    /// The target of a volume.
+    pub fn volume(&self) -> Option<&VolumeTarget> {
+        match self {
+            Target::Volume(target) => Some(target),
+            Target::Database(_) | Target::Table(_) => None,
+        }
+    }
+
+    /// The name of a database or table, without what a drill appends.
+    pub fn name(&self) -> Option<&str> {
+        match self {
+            Target::Volume(_) => None,
+            Target::Database(target) => Some(&target.identifier),
+            Target::Table(target) => Some(&target.name),
+        }
+    }
+
+    /// The parts that the plan's hash includes. It is unambiguous: the number of parts follows from the
+    /// first one and from the counts, and an absent part is empty, which no name and no reference is.
+    pub(crate) fn hashed(&self) -> Vec<String> {
+        let text = |text: &Option<String>| text.clone().unwrap_or_default();
+        match self {
+            Target::Volume(target) => vec![
+                "volume".to_owned(),
+                text(&target.stack),
+                target.logical_id.clone(),
+                if target.assumed { "assumed" } else { "" }.to_owned(),
+                text(&target.device),
+                text(&target.mount),
+            ],
+            Target::Database(target) => {
+                let mut parts = vec![
+                    "database".to_owned(),
+                    target.identifier.clone(),
+                    text(&target.stack),
+                    text(&target.subnet_group),
+                    text(&target.parameter_group),
+                    text(&target.option_group),
+                    text(&target.instances),
+                    target.security_groups.len().to_string(),
+                ];
+                parts.extend(target.security_groups.iter().cloned());
+                parts
+            }
+            Target::Table(target) => vec!["table".to_owned(), target.name.clone()],
+        }
+    }
+
+    /// What identifies the target, whatever the plan says of it besides.
+    pub(crate) fn identity(&self) -> [&str; 2] {
+        match self {
+            Target::Volume(target) => [
+                target.stack.as_deref().unwrap_or_default(),
+                &target.logical_id,
+            ],
+            Target::Database(target) => ["database", &target.identifier],
+            Target::Table(target) => ["table", &target.name],
+        }
+    }
+}
+
+impl DatabaseTarget {
+    /// Checks the members, if the target does not come from a plan.
+    ///
+    /// # Errors
+    /// The invalid member and why.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        check_stack(self.stack.as_deref())?;
+        for text in self.references() {
+            let reference = Reference::parse(text)
+                .ok_or_else(|| format!("{} is not a reference", shown(text)))?;
+            if self.stack.is_none() && reference.needs_stack() {
+                return Err(format!("{} needs a stack", shown(text)));
+            }
+        }
+        match (&self.subnet_group, &self.stack) {
+            (None, None) => Err("it names neither a subnet group nor a stack".to_owned()),
+            _ => Ok(()),
+        }
+    }
+
+    fn references(&self) -> impl Iterator<Item = &String> {
+        self.subnet_group
+            .iter()
+            .chain(&self.security_groups)
+            .chain(&self.parameter_group)
+            .chain(&self.option_group)
+    }
+}
+
+impl VolumeTarget {
     /// The target for the integration.
     ///
     /// # Errors
     /// The invalid member and why, if the target does not come from a plan.
     pub fn integration_target(&self) -> Result<IntegrationTarget, String> {
-        if !tags::is_stack_name(&self.stack) {
-            return Err(format!("{} is not a stack name", shown(&self.stack)));
-        }
-        if !tags::is_logical_id(&self.logical_id) {
-            return Err(format!("{} is not a logical id", shown(&self.logical_id)));
+        check_stack(self.stack.as_deref())?;
+        let logical_id = Reference::parse(&self.logical_id)
+            .ok_or_else(|| format!("{} is not a reference", shown(&self.logical_id)))?;
+        if self.stack.is_none() && logical_id.needs_stack() {
+            return Err(format!("{} needs a stack", shown(&self.logical_id)));
         }
         let device = match &self.device {
             None => None,
@@ -181,11 +378,25 @@ impl Target {
         };
         Ok(IntegrationTarget {
             stack: self.stack.clone(),
-            logical_id: self.logical_id.clone(),
+            logical_id,
             device,
             mount: self.mount.clone(),
             unusable_tags: Vec::new(),
             assumed: self.assumed,
         })
+    }
+}
+
+fn check_name(kind: NameKind, name: &str) -> Result<(), String> {
+    match kind.accepts(name) {
+        true => Ok(()),
+        false => Err(format!("{} is not {}", shown(name), kind.expected())),
+    }
+}
+
+fn check_stack(stack: Option<&str>) -> Result<(), String> {
+    match stack.filter(|stack| !tags::is_stack_name(stack)) {
+        None => Ok(()),
+        Some(stack) => Err(format!("{} is not a stack name", shown(stack))),
     }
 }

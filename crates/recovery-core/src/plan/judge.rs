@@ -7,10 +7,9 @@ use chrono::{DateTime, Utc};
 use crate::plan::candidates::Candidate;
 use crate::plan::item::{Item, Predictions, Refused, TagsFrom, Target};
 use crate::plan::refusal::ItemRefusal;
-use crate::plan::resource_type;
-use crate::plan::resource_type::Support;
-use crate::tags;
-use crate::tags::{Tags, integration_target};
+use crate::plan::resource_type::{self, Restorable, Support};
+use crate::plan::{database, ebs, table};
+use crate::tags::{self, Tags};
 
 /// The decision about a candidate.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,13 +44,15 @@ pub fn judge(
         Some(named) if named != workload => return Judged::OtherWorkload,
         Some(_) => {}
     }
-    let rules = resource_type::rules(&point.resource_type);
-    if let Support::NotYet(why) = rules.support {
-        return refused(ItemRefusal::TypeNotRestored {
-            resource_type: point.resource_type.clone(),
-            why,
-        });
-    }
+    let restorable = match resource_type::rules(&point.resource_type).support {
+        Support::Restored(restorable) => restorable,
+        Support::NotYet(why) => {
+            return refused(ItemRefusal::TypeNotRestored {
+                resource_type: point.resource_type.clone(),
+                why,
+            });
+        }
+    };
     if let Some(unusable) = &candidate.unusable {
         return refused(ItemRefusal::NoUsablePoint(unusable.clone()));
     }
@@ -59,7 +60,17 @@ pub fn judge(
         Ok(wave) => (wave, None),
         Err(unusable) => (0, Some(unusable)),
     };
-    let target = match integration_target(tags) {
+    let target = match restorable {
+        Restorable::Volume => ebs::target(tags)
+            .map(|target| target.map(|(target, unusable)| (Target::Volume(target), unusable))),
+        Restorable::Database(kind) => database::target(tags, &point.resource, kind)
+            .map(|(target, unusable)| Some((Target::Database(target), unusable))),
+        Restorable::Table => {
+            let (target, unusable) = table::target(tags, &point.resource);
+            Ok(Some((Target::Table(target), unusable)))
+        }
+    };
+    let (target, unusable) = match target {
         Ok(Some(target)) => target,
         Ok(None) => return refused(ItemRefusal::Untagged),
         Err(refusal) => return refused(ItemRefusal::Tags(refusal)),
@@ -71,24 +82,20 @@ pub fn judge(
         created_at: point.created,
         age_seconds: (now - point.created).num_seconds(),
         wave,
-        target: Target {
-            stack: target.stack,
-            logical_id: target.logical_id,
-            device: target.device.map(|device| device.as_str().to_owned()),
-            mount: target.mount,
-            unusable_tags: unusable_wave
-                .into_iter()
-                .chain(target.unusable_tags)
-                .map(|unusable| format!("{unusable}. {}", unusable.remedy()))
-                .collect(),
-            assumed: target.assumed,
-            reserved: Vec::new(),
-            problem: None,
-        },
+        target,
+        unusable_tags: unusable_wave
+            .into_iter()
+            .chain(unusable)
+            .map(|unusable| format!("{unusable}. {}", unusable.remedy()))
+            .collect(),
+        problem: None,
         metadata: BTreeMap::new(),
         size_bytes: point.size_bytes,
         predictions: Predictions {
-            volume_gib: point.size_bytes.map(|bytes| bytes.div_ceil(1 << 30)),
+            volume_gib: point
+                .size_bytes
+                .filter(|_| restorable == Restorable::Volume)
+                .map(|bytes| bytes.div_ceil(1 << 30)),
         },
         tags_from,
         period: Some(candidate.period),

@@ -6,13 +6,13 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::plan::devices;
 use crate::plan::item::{Item, Refused};
-use crate::plan::refusal::PlanRefusal;
+use crate::plan::refusal::{ItemRefusal, PlanRefusal};
 use crate::plan::request::{Mode, Request};
+use crate::plan::{devices, name_claims};
 
 /// The version of the plan's format. A plan of another version is not read.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// A recovery plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,11 +92,23 @@ impl Plan {
         items: Vec<Item>,
         mut refusals: Vec<Refused>,
     ) -> Result<Plan, PlanRefusal> {
-        let (mut items, conflicting) = devices::refuse_conflicts(items);
+        let (items, conflicting) = devices::refuse_conflicts(items);
         refusals.extend(conflicting);
-        let named: BTreeSet<String> = items.iter().map(|item| item.target.stack.clone()).collect();
+        let (mut items, conflicting) = name_claims::refuse_conflicts(items);
+        refusals.extend(conflicting);
+        if request.mode == Mode::Drill {
+            let (inside, outside) = items
+                .into_iter()
+                .partition(|item| item.target.outside_stack().next().is_none());
+            items = inside;
+            refusals.extend(outside.iter().map(outside_of_drill));
+        }
+        let named: BTreeSet<String> = items
+            .iter()
+            .filter_map(|item| item.target.stack().map(str::to_owned))
+            .collect();
         if let Some(stack) = &request.stack {
-            retarget(stack, &mut items)?;
+            retarget(stack, &named, &mut items)?;
         }
         let stacks = named
             .into_iter()
@@ -155,12 +167,14 @@ impl Plan {
     }
 }
 
-/// Replaces the stack that the tags name with that of the drill.
-fn retarget(stack: &str, items: &mut [Item]) -> Result<(), PlanRefusal> {
-    let named: BTreeSet<&str> = items
-        .iter()
-        .map(|item| item.target.stack.as_str())
-        .collect();
+/// The refusal of an item that names infrastructure outside the stack of the drill.
+fn outside_of_drill(item: &Item) -> Refused {
+    let references = item.target.outside_stack().map(str::to_owned).collect();
+    Refused::of_item(item, &ItemRefusal::OutsideOfDrill { references })
+}
+
+/// Replaces the stack that the tags name with that of the drill. `named` are the stacks of all items.
+fn retarget(stack: &str, named: &BTreeSet<String>, items: &mut [Item]) -> Result<(), PlanRefusal> {
     if named.contains(stack) {
         return Err(PlanRefusal::DrillTarget {
             stack: stack.to_owned(),
@@ -168,40 +182,37 @@ fn retarget(stack: &str, items: &mut [Item]) -> Result<(), PlanRefusal> {
     }
     if named.len() > 1 {
         return Err(PlanRefusal::SeveralStacks {
-            stacks: named.into_iter().map(str::to_owned).collect(),
+            stacks: named.iter().cloned().collect(),
         });
     }
     for item in items {
-        item.target.stack = stack.to_owned();
+        item.target.move_to(stack);
     }
     Ok(())
 }
 
-/// The hash of the planned restores. It is unambiguous: each part is terminated, and an absent part is empty,
-/// which no device name or path is.
+/// The hash of the planned restores. It is unambiguous: each part is terminated, and
+/// [`hashed`](crate::plan::item::Target::hashed) says how many parts a target has.
 fn hash(workload: &str, mode: Mode, items: &[Item]) -> String {
-    let version = VERSION.to_string();
-    let waves: Vec<String> = items.iter().map(|item| item.wave.to_string()).collect();
-    let mut parts = vec![version.as_str(), workload, mode.as_str()];
-    for (item, wave) in items.iter().zip(&waves) {
-        let target = &item.target;
+    let mut parts = vec![
+        VERSION.to_string(),
+        workload.to_owned(),
+        mode.as_str().to_owned(),
+    ];
+    for item in items {
         parts.extend([
-            item.resource_arn.as_str(),
-            &item.recovery_point_arn,
-            &item.resource_type,
-            wave,
-            &target.stack,
-            &target.logical_id,
-            if target.assumed { "assumed" } else { "" },
-            target.device.as_deref().unwrap_or_default(),
-            target.mount.as_deref().unwrap_or_default(),
+            item.resource_arn.clone(),
+            item.recovery_point_arn.clone(),
+            item.resource_type.clone(),
+            item.wave.to_string(),
         ]);
+        parts.extend(item.target.hashed());
         // The first part of an item is an ARN, so this part cannot begin another item.
         if let Some(from) = &item.tags_from {
-            parts.extend(["tags from", &from.recovery_point_arn]);
+            parts.extend(["tags from".to_owned(), from.recovery_point_arn.clone()]);
         }
     }
-    digest(parts)
+    digest(parts.iter().map(String::as_str))
 }
 
 /// SHA-256 of `parts` in hexadecimal. Each part is terminated by a byte that UTF-8 never contains.

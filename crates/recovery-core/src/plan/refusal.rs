@@ -47,6 +47,14 @@ pub enum ItemRefusal {
         /// The other resources.
         others: Vec<String>,
     },
+    /// Other resources of the workload would get the same name.
+    NameClaimedTwice {
+        name: String,
+        /// The other resources.
+        others: Vec<String>,
+    },
+    /// A drill restores only into its own stack, and these references name infrastructure outside.
+    OutsideOfDrill { references: Vec<String> },
     /// Another volume of the workload has the same device of the same target, and has been backed
     /// up repeatedly since this one was backed up for the last time.
     Replaced {
@@ -73,6 +81,8 @@ impl ItemRefusal {
             ItemRefusal::Tags(refusal) => refusal.reason(),
             ItemRefusal::StackVolume(refusal) => refusal.reason(),
             ItemRefusal::DeviceClaimedTwice { .. } => "device-claimed-twice",
+            ItemRefusal::NameClaimedTwice { .. } => "name-claimed-twice",
+            ItemRefusal::OutsideOfDrill { .. } => "outside-of-drill",
             ItemRefusal::Replaced { .. } => "replaced",
         }
     }
@@ -107,6 +117,12 @@ impl ItemRefusal {
             ItemRefusal::StackVolume(refusal) => refusal.remedy(),
             ItemRefusal::DeviceClaimedTwice { .. } => {
                 "Set a different recovery:device for each of these volumes: change the tag of the recovery points, and of the protected resources for later recovery points. If one of them is a root volume, remove its recovery: tags. Then plan again.".to_owned()
+            }
+            ItemRefusal::NameClaimedTwice { .. } => {
+                "Set a different recovery:identifier for each of these resources: change the tag of the recovery points, and of the protected resources for later recovery points. Then plan again.".to_owned()
+            }
+            ItemRefusal::OutsideOfDrill { .. } => {
+                "Name this infrastructure by its logical id in the stack of recovery:stack. A drill can then use that of its own stack. Otherwise this resource can only be recovered, not drilled.".to_owned()
             }
             ItemRefusal::Replaced { by, .. } => format!(
                 "No action is needed for the restore: the plan restores {}. This refusal prevents the fail over. If the volume was replaced on purpose, pass \"acceptRefusals\": true to the recovery, or remove the tag recovery:workload from the recovery points of the old volume and plan again. If both volumes are needed, give each its own recovery:device.",
@@ -170,21 +186,34 @@ impl fmt::Display for ItemRefusal {
                 device,
                 logical_id,
                 others,
-            } => {
-                let named: Vec<String> = others.iter().take(3).map(|arn| shown(arn)).collect();
-                let more = match others.len() - named.len() {
-                    0 => String::new(),
-                    more => format!(" and {more} more"),
-                };
-                write!(
-                    f,
-                    "{} of {} is also claimed by {}{more}, and it is unknown which volume is right",
-                    shown(device),
-                    shown(logical_id),
-                    named.join(", ")
-                )
-            }
+            } => write!(
+                f,
+                "{} of {} is also claimed by {}, and it is unknown which volume is right",
+                shown(device),
+                shown(logical_id),
+                some_of(others)
+            ),
+            ItemRefusal::NameClaimedTwice { name, others } => write!(
+                f,
+                "{} would also get the name {}, and a name can exist only once",
+                some_of(others),
+                shown(name)
+            ),
+            ItemRefusal::OutsideOfDrill { references } => write!(
+                f,
+                "{} names infrastructure outside the stack of the drill",
+                some_of(references)
+            ),
         }
+    }
+}
+
+/// The first three, and how many follow.
+fn some_of(all: &[String]) -> String {
+    let named: Vec<String> = all.iter().take(3).map(|one| shown(one)).collect();
+    match all.len() - named.len() {
+        0 => named.join(", "),
+        more => format!("{} and {more} more", named.join(", ")),
     }
 }
 

@@ -1,17 +1,24 @@
 //! The rules for each resource type of AWS Backup.
 
-use std::collections::BTreeMap;
-
-use crate::plan::ebs;
-use crate::plan::restore_metadata::MetadataFacts;
+use crate::plan::names::NameKind;
 
 /// Whether resources of a type are restored.
 #[derive(Debug, Clone, Copy)]
 pub enum Support {
-    /// Yes. The function returns the restore metadata.
-    Restored(fn(MetadataFacts<'_>) -> BTreeMap<String, String>),
+    Restored(Restorable),
     /// Not yet. The text says what is missing.
     NotYet(&'static str),
+}
+
+/// What resources of a type are, for their targets and the metadata of their restores.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Restorable {
+    /// EBS volumes.
+    Volume,
+    /// DB instances or DB clusters.
+    Database(NameKind),
+    /// DynamoDB tables.
+    Table,
 }
 
 /// The rules for a resource type.
@@ -42,10 +49,17 @@ const fn not_yet(name: &'static str, copies_tags: bool, missing: &'static str) -
     }
 }
 
+const fn restored(name: &'static str, restorable: Restorable, copies_tags: bool) -> TypeRules {
+    TypeRules {
+        support: Support::Restored(restorable),
+        ..not_yet(name, copies_tags, "")
+    }
+}
+
 const RULES: [TypeRules; 17] = [
     TypeRules {
         name: "EBS",
-        support: Support::Restored(ebs::metadata),
+        support: Support::Restored(Restorable::Volume),
         // The archive tier of snapshots.
         hours_from_cold: 72,
         cold_by_choice: true,
@@ -56,31 +70,15 @@ const RULES: [TypeRules; 17] = [
         true,
         "its subnet and security groups in this Region are not known",
     ),
-    not_yet(
-        "RDS",
-        true,
-        "its subnet group and security groups in this Region are not known",
-    ),
-    not_yet(
-        "Aurora",
-        true,
-        "a restored cluster has no instance, and nothing creates one",
-    ),
-    not_yet(
+    restored("RDS", Restorable::Database(NameKind::DbInstance), true),
+    restored("Aurora", Restorable::Database(NameKind::DbCluster), true),
+    restored(
         "DocumentDB",
+        Restorable::Database(NameKind::DbCluster),
         true,
-        "a restored cluster has no instance, and nothing creates one",
     ),
-    not_yet(
-        "Neptune",
-        true,
-        "a restored cluster has no instance, and nothing creates one",
-    ),
-    not_yet(
-        "DynamoDB",
-        false,
-        "the name of the table to restore to is not known",
-    ),
+    restored("Neptune", Restorable::Database(NameKind::DbCluster), true),
+    restored("DynamoDB", Restorable::Table, false),
     not_yet(
         "EFS",
         true,

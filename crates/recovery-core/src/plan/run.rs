@@ -16,7 +16,7 @@ use crate::aws::arn::{RecoveryPointArn, TagHome};
 use crate::aws::backup::RecoveryPoint;
 use crate::error::{Error, Fault};
 use crate::integrate::run_target::find_instance;
-use crate::integrate::target::{Reference, Target};
+use crate::integrate::target::{ServerReference, Target};
 use crate::integrate::volume::kind::EBS_VOLUME;
 use crate::integrate::volume::run::stack_volume;
 use crate::outcome::Outcome;
@@ -473,10 +473,13 @@ impl Sorted<'_> {
     ) -> Result<(), Error> {
         let mut asked = 0;
         for item in std::mem::take(&mut self.items) {
-            let stack = request.stack.as_ref().unwrap_or(&item.target.stack);
-            let own = self.own_logical_ids.get(&item.resource_arn);
+            let volume = item.target.volume();
+            let own = volume
+                .and_then(|target| target.stack.as_ref())
+                .map(|stack| request.stack.as_ref().unwrap_or(stack))
+                .zip(self.own_logical_ids.get(&item.resource_arn));
             let refusal = match own {
-                Some(own) if asked < TARGETS_CHECKED && clock.remaining() > RESERVE => {
+                Some((stack, own)) if asked < TARGETS_CHECKED && clock.remaining() > RESERVE => {
                     asked += 1;
                     stack_volume(ports, stack, own).await?
                 }
@@ -508,17 +511,21 @@ async fn check_targets(
     clock: &impl Clock,
     plan: &mut Plan,
 ) -> Result<(), Error> {
-    let mut checked: BTreeMap<(String, String), (Option<String>, Option<String>)> = BTreeMap::new();
+    type Seen = (Option<String>, Option<String>);
+    let mut checked: BTreeMap<(Option<String>, String), Seen> = BTreeMap::new();
     for item in plan.items_mut() {
-        let Ok(target) = item.target.integration_target() else {
+        let Some(volume) = item.target.volume() else {
             continue;
         };
-        let key = (target.stack.clone(), target.logical_id.clone());
+        let Ok(target) = volume.integration_target() else {
+            continue;
+        };
+        let key = (volume.stack.clone(), volume.logical_id.clone());
         if !checked.contains_key(&key) {
             if checked.len() == TARGETS_CHECKED || clock.remaining() < RESERVE {
                 continue;
             }
-            let seen = match find_instance(ports, Reference::from(&target)).await {
+            let seen = match find_instance(ports, ServerReference::from(&target)).await {
                 Ok(Target::Found(instance)) => (Some(instance.zone), None),
                 Ok(Target::Refused(refusal)) => (None, Some(refusal.why(&EBS_VOLUME))),
                 Ok(Target::Untagged) => (
@@ -526,7 +533,7 @@ async fn check_targets(
                     Some("CloudFormation's own tags do not name an instance".to_owned()),
                 ),
                 // It does not exist yet, as before a recovery. The restore waits for it.
-                Err(Error::Retryable(_)) => (None, None),
+                Ok(Target::NotYet(_)) | Err(Error::Retryable(_)) => (None, None),
                 Err(permanent) => return Err(permanent),
             };
             checked.insert(key.clone(), seen);
@@ -536,7 +543,7 @@ async fn check_targets(
                 item.metadata
                     .insert("availabilityZone".to_owned(), zone.clone());
             }
-            item.target.problem.clone_from(problem);
+            item.problem.clone_from(problem);
         }
     }
     Ok(())

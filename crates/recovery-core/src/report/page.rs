@@ -7,6 +7,7 @@ mod timeline;
 
 use askama::Template;
 
+use crate::aws::backup::EBS;
 use crate::error::Error;
 use crate::plan::item::Refused;
 use crate::plan::request::Mode;
@@ -263,6 +264,8 @@ impl Cause<'_> {
 struct Row<'a> {
     item: &'a ItemReport,
     name: String,
+    /// Its type, and where it is restored to.
+    target: String,
     state: String,
     restore: String,
     integration: String,
@@ -277,9 +280,10 @@ impl Row<'_> {
         Row {
             item,
             name: short(&item.resource_arn),
+            target: target(item),
             state: match (item.integrated, item.job_status.as_deref()) {
-                (true, _) => "attached".to_owned(),
-                (false, Some("COMPLETED")) => "restored, not attached".to_owned(),
+                (true, _) => is_integrated(item).to_owned(),
+                (false, Some("COMPLETED")) => format!("restored, not {}", is_integrated(item)),
                 (false, Some(status)) => format!("restore job {status}"),
                 (false, None) => "not started".to_owned(),
             },
@@ -288,6 +292,27 @@ impl Row<'_> {
             rpo: duration(item.rpo_seconds),
             restored_as: ids.into_iter().filter_map(|id| id.as_deref()).collect(),
         }
+    }
+}
+
+/// The type of an item, and where it is restored to.
+fn target(item: &ItemReport) -> String {
+    let what = item.logical_id.as_ref().or(item.name.as_ref());
+    let mut text = item.resource_type.clone();
+    if let Some(what) = what {
+        text = format!("{text}, {what}");
+    }
+    match &item.stack {
+        Some(stack) => format!("{text} in {stack}"),
+        None => text,
+    }
+}
+
+/// The word for an item that is integrated.
+fn is_integrated(item: &ItemReport) -> &'static str {
+    match item.resource_type.as_str() {
+        EBS => "attached",
+        _ => "available",
     }
 }
 

@@ -218,10 +218,15 @@ pub struct ItemReport {
     /// The wave, 0 to 9.
     #[cfg_attr(feature = "schema", schemars(range(max = 9)))]
     pub wave: u8,
-    /// The stack of the target.
-    pub stack: String,
-    /// The logical id of the target in that stack.
-    pub logical_id: String,
+    /// The stack of the target, if it is in one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub stack: Option<String>,
+    /// The reference to the instance of a volume: its logical id in that stack, in most cases.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub logical_id: Option<String>,
+    /// The name of a restored database or table.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub name: Option<String>,
     /// What the plan says of it besides: that its tags are those of another recovery point.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub note: Option<String>,
@@ -452,8 +457,9 @@ fn item_report(traced: &Traced<'_>, counted_from: DateTime<Utc>) -> ItemReport {
         recovery_point_arn: item.recovery_point_arn.clone(),
         resource_type: item.resource_type.clone(),
         wave: item.wave,
-        stack: item.target.stack.clone(),
-        logical_id: item.target.logical_id.clone(),
+        stack: item.target.stack().map(str::to_owned),
+        logical_id: item.target.volume().map(|target| target.logical_id.clone()),
+        name: item.target.name().map(str::to_owned),
         note: item.note(),
         integrated: unfinished.is_none(),
         rpo_seconds: seconds_between(item.created_at, counted_from),

@@ -8,8 +8,6 @@
 //! Only if the list has none, a restore is started. The idempotency token covers the seconds until the list
 //! shows the job: AWS documents no lifetime for it.
 
-use std::fmt;
-
 use chrono::{DateTime, Utc};
 use futures_util::future::try_join;
 use serde::Deserialize;
@@ -20,22 +18,17 @@ use crate::aws::backup::{RestoreJob, RestoreRequest, StartAnswer};
 use crate::aws::ec2::{Instance, Volume};
 use crate::error::{Error, Fault};
 use crate::event::date;
-use crate::integrate::refusal::Refusal;
-use crate::integrate::run_target::find_instance;
-use crate::integrate::target::{Reference, Target, TargetRefusal};
-use crate::integrate::volume::refusal::VolumeRefusal;
 use crate::outcome::Outcome;
 use crate::plan::item::Item;
 use crate::plan::recovery_plan::digest;
 use crate::plan::request::{Mode, is_drill_name, is_hash};
-use crate::plan::resource_type::{Support, rules};
-use crate::plan::restore_metadata::MetadataFacts;
+use crate::plan::resource_type::rules;
+use crate::plan::restore_metadata::{MetadataFacts, metadata};
 use crate::ports::{Objects, RecoveryPoints, RestoreJobs, StartingPorts, VOLUMES_AT_ONCE, Volumes};
 use crate::report::request::is_execution_name;
-use crate::text::{code, shown};
-
-/// The most restore jobs of one item in one execution. Each follows a failed one.
-const ATTEMPTS: u32 = 10;
+use crate::restore::refusal::{ATTEMPTS, StartRefusal};
+use crate::restore::run_place::{Destination, Located, locate};
+use crate::text::shown;
 
 /// The settings for restores.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,8 +39,10 @@ pub struct RestoreConfig {
     pub role: String,
     /// ARN of the role that it restores with in drills, and only in drills.
     pub drill_role: String,
-    /// ARN of the KMS key of this Region for restored volumes. `None`: the key of the recovery point.
+    /// ARN of the KMS key of this Region for restored resources. `None`: the key of the recovery point.
     pub key: Option<String>,
+    /// This Region.
+    pub region: String,
 }
 
 const REMEDY: &str = "Pass {\"planHash\": \"…\", \"mode\": \"recover\" or \"drill\", \"item\": {…}, \"execution\": {\"name\": \"…\", \"startedAt\": \"…\"}} with an item of a plan of recovery-planner, and the name and start (RFC 3339) of the execution that the restore belongs to.";
@@ -59,6 +54,7 @@ struct Input {
     mode: Mode,
     item: Item,
     execution: InputExecution,
+    stack_problems: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -83,12 +79,9 @@ pub async fn handle(
         mode,
         item,
         execution,
+        stack_problems,
     } = &Start::parse(payload)?;
     let point = RecoveryPointArn::parse(&item.recovery_point_arn)?;
-    let target = item
-        .target
-        .integration_target()
-        .map_err(|what| wrong("item.target", what))?;
     let refused = |refusal: StartRefusal| {
         Ok(Outcome::refused(refusal.reason())
             .with("resourceArn", &item.resource_arn)
@@ -108,10 +101,6 @@ pub async fn handle(
             .with("resourceArn", &item.resource_arn)
             .with("recoveryPointArn", point.as_str()))
     };
-    let rules = rules(&item.resource_type);
-    let Support::Restored(metadata) = rules.support else {
-        return refused(StartRefusal::TypeNotRestored(item.resource_type.clone()));
-    };
     let mut failed = 0;
     let mut last = String::new();
     while let Some(id) = recorded(ports, &execution.record_key(item, failed)).await? {
@@ -124,47 +113,48 @@ pub async fn handle(
             return refused(StartRefusal::KeepsFailing(last));
         }
     }
-    let (instance, stored) = try_join(
-        find_instance(ports, Reference::from(&target)),
+    let drill = (*mode == Mode::Drill).then_some(execution.name.as_str());
+    let (located, stored) = try_join(
+        locate(ports, item, drill, stack_problems.as_deref()),
         ports
             .recovery_points()
             .restore_metadata(&config.vault, &point),
     )
     .await?;
-    let instance = match instance {
-        Target::Found(instance) => instance,
-        Target::Refused(refusal) => {
-            return refused(StartRefusal::Target(VolumeRefusal::Target(refusal)));
+    let destination = match located {
+        Located::Ready(destination) => destination,
+        Located::Pending(awaited) => {
+            return Ok(Outcome::pending(awaited).with("resourceArn", &item.resource_arn));
         }
-        Target::Untagged => return refused(StartRefusal::Untagged),
+        Located::Refused(refusal) => return refused(refusal),
     };
-    if instance.state.is_ending() {
-        return refused(StartRefusal::Target(VolumeRefusal::InstanceGone {
-            instance: instance.id,
-            state: instance.state,
-        }));
-    }
     let Some(stored) = stored else {
         return refused(StartRefusal::PointGone(format!(
             "the vault {} does not contain it",
             config.vault
         )));
     };
+    let facts = MetadataFacts {
+        place: destination.place(),
+        stored: &stored,
+        key: config.key.as_deref(),
+        mode: *mode,
+    };
+    let metadata = match metadata(facts, &config.region) {
+        Ok(metadata) => metadata,
+        Err(key) => return refused(StartRefusal::KeyElsewhere(key)),
+    };
     let mut request = RestoreRequest {
         point: point.clone(),
         resource_type: item.resource_type.clone(),
-        metadata: metadata(MetadataFacts {
-            zone: &instance.zone,
-            stored: &stored,
-            key: config.key.as_deref(),
-        }),
+        metadata,
         role: match mode {
             Mode::Recover => config.role.clone(),
             Mode::Drill => config.drill_role.clone(),
         },
         token: String::new(),
         // With the workload's tags, a drill's resource would belong to the workload.
-        copy_tags: rules.copies_tags && *mode == Mode::Recover,
+        copy_tags: rules(&item.resource_type).copies_tags && *mode == Mode::Recover,
     };
     let since = match mode {
         // Another recovery may have restored it at any time since the recovery point was created.
@@ -173,7 +163,7 @@ pub async fn handle(
         Mode::Drill => execution.started_at,
     };
     for attempt in failed..ATTEMPTS {
-        let id = match listed(ports, &request, since, &instance).await? {
+        let id = match listed(ports, &request, since, &destination).await? {
             Some(id) => id,
             None => {
                 request.token = execution.token(item, attempt);
@@ -199,8 +189,12 @@ pub async fn handle(
         // by now.
         match fate(ports, &id).await? {
             Fate::Alive => {
-                return started(&id)
-                    .map(|outcome| outcome.with("availabilityZone", &instance.zone));
+                return started(&id).map(|outcome| match &destination {
+                    Destination::Volume(instance) => {
+                        outcome.with("availabilityZone", &instance.zone)
+                    }
+                    _ => outcome,
+                });
             }
             Fate::Failed(message) => last = message,
         }
@@ -217,6 +211,8 @@ struct Start {
     mode: Mode,
     item: Item,
     execution: Execution,
+    /// The prefix of the objects in which the state machine records that a stack failed.
+    stack_problems: Option<String>,
 }
 
 impl Start {
@@ -226,6 +222,7 @@ impl Start {
             mode,
             item,
             execution,
+            stack_problems,
         } = serde_path_to_error::deserialize(payload).map_err(|error| {
             wrong(
                 &format!("member {}", error.path()),
@@ -249,6 +246,14 @@ impl Start {
             let what = format!("{} is not a date", shown(&execution.started_at));
             return Err(wrong("execution.startedAt", what));
         };
+        item.check().map_err(|what| wrong("item.target", what))?;
+        if let Some(prefix) = stack_problems
+            .as_ref()
+            .filter(|prefix| !prefix.starts_with("infrastructure/"))
+        {
+            let what = format!("{} does not begin with infrastructure/", shown(prefix));
+            return Err(wrong("stackProblems", what));
+        }
         Ok(Start {
             plan_hash,
             mode,
@@ -257,6 +262,7 @@ impl Start {
                 name: execution.name,
                 started_at,
             },
+            stack_problems,
         })
     }
 }
@@ -291,12 +297,8 @@ impl Execution {
 /// What identifies an item. The plan does not: if it is made again because something else has changed, an item
 /// that is restored stays restored.
 fn identity(item: &Item) -> [&str; 4] {
-    [
-        &item.resource_arn,
-        &item.recovery_point_arn,
-        &item.target.stack,
-        &item.target.logical_id,
-    ]
+    let [kind, name] = item.target.identity();
+    [&item.resource_arn, &item.recovery_point_arn, kind, name]
 }
 
 /// The record of a restore job. Only its id is read again. The rest is for operators.
@@ -306,8 +308,7 @@ fn record(id: &RestoreJobId, plan_hash: &str, item: &Item) -> String {
         "planHash": plan_hash,
         "resourceArn": item.resource_arn,
         "recoveryPointArn": item.recovery_point_arn,
-        "stack": item.target.stack,
-        "logicalId": item.target.logical_id,
+        "target": item.target,
     })
     .to_string()
 }
@@ -357,7 +358,7 @@ async fn listed(
     ports: &impl StartingPorts,
     request: &RestoreRequest,
     since: DateTime<Utc>,
-    instance: &Instance,
+    destination: &Destination,
 ) -> Result<Option<RestoreJobId>, Error> {
     let mut jobs = Vec::new();
     let mut next: Option<String> = None;
@@ -377,12 +378,17 @@ async fn listed(
             break;
         }
     }
-    let ids: Vec<VolumeId> = jobs.iter().filter_map(RestoreJob::created_volume).collect();
-    let mut volumes = Vec::new();
-    for some in ids.chunks(VOLUMES_AT_ONCE) {
-        volumes.extend(ports.volumes().list(some).await?);
+    match destination {
+        Destination::Volume(instance) => {
+            let ids: Vec<VolumeId> = jobs.iter().filter_map(RestoreJob::created_volume).collect();
+            let mut volumes = Vec::new();
+            for some in ids.chunks(VOLUMES_AT_ONCE) {
+                volumes.extend(ports.volumes().list(some).await?);
+            }
+            Ok(best(&jobs, &volumes, instance))
+        }
+        Destination::Database(_) | Destination::Table(_) => Ok(None),
     }
-    Ok(best(&jobs, &volumes, instance))
 }
 
 /// The best job that can be used: its volume is attached to the instance, or can be attached, or does not exist
@@ -409,84 +415,4 @@ fn best(jobs: &[RestoreJob], volumes: &[Volume], instance: &Instance) -> Option<
         .filter_map(|job| serves(&job))
         .max()
         .map(|(_, _, _, id)| id)
-}
-
-/// Why a planned restore is not started.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum StartRefusal {
-    TypeNotRestored(String),
-    /// The target cannot be used.
-    Target(VolumeRefusal),
-    /// Only CloudFormation's own tags name a target, and it is not an instance.
-    Untagged,
-    /// The recovery point does not exist any more.
-    PointGone(String),
-    /// AWS Backup rejected the request.
-    Rejected(String),
-    /// Each restore job of this item failed. The message is that of the last one.
-    KeepsFailing(String),
-}
-
-impl StartRefusal {
-    fn reason(&self) -> &'static str {
-        match self {
-            StartRefusal::TypeNotRestored(_) => "type-not-restored",
-            StartRefusal::Target(refusal) => refusal.reason(),
-            StartRefusal::Untagged => "untagged",
-            StartRefusal::PointGone(_) => "point-gone",
-            StartRefusal::Rejected(_) => "restore-rejected",
-            StartRefusal::KeepsFailing(_) => "restore-keeps-failing",
-        }
-    }
-
-    fn remedy(&self) -> String {
-        match self {
-            StartRefusal::TypeNotRestored(_) => "Restore it yourself in AWS Backup.".to_owned(),
-            StartRefusal::Target(refusal) => match refusal {
-                VolumeRefusal::Target(TargetRefusal::Type { logical_id, .. }) => format!(
-                    "Restore it yourself in AWS Backup. For later recoveries, set the tag recovery:logical-id to an AWS::EC2::Instance or an AWS::AutoScaling::AutoScalingGroup instead of {logical_id}."
-                ),
-                VolumeRefusal::Target(TargetRefusal::SeveralInstances { group, .. }) => format!(
-                    "Set the capacity of {group} to 1, then redrive the execution. Or restore it yourself into the right Availability Zone."
-                ),
-                _ => "Update the stack so that the target exists again, then redrive the execution.".to_owned(),
-            },
-            StartRefusal::Untagged => {
-                "Add the tags recovery:stack and recovery:logical-id to the recovery point. Then plan again.".to_owned()
-            }
-            StartRefusal::PointGone(_) => "Plan again: the plan then uses another recovery point, if one exists.".to_owned(),
-            StartRefusal::Rejected(_) => {
-                "Fix the cause that AWS Backup names (often the role, the KMS key or a quota), then redrive the execution. Or restore it yourself.".to_owned()
-            }
-            StartRefusal::KeepsFailing(_) => {
-                "Fix the cause that AWS Backup names (often the role, the KMS key or a quota). This execution does not restore the item again: start a recovery with another name, or restore it yourself.".to_owned()
-            }
-        }
-    }
-}
-
-impl fmt::Display for StartRefusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            StartRefusal::TypeNotRestored(name) => {
-                write!(f, "resources of type {} are not restored yet", shown(name))
-            }
-            StartRefusal::Target(refusal) => refusal.fmt(f),
-            StartRefusal::Untagged => write!(
-                f,
-                "it has no tag that names its target, and CloudFormation's own tags do not name an instance"
-            ),
-            StartRefusal::PointGone(message) => {
-                write!(f, "the recovery point does not exist: {}", code(message))
-            }
-            StartRefusal::Rejected(message) => {
-                write!(f, "AWS Backup rejected the restore: {}", code(message))
-            }
-            StartRefusal::KeepsFailing(message) => write!(
-                f,
-                "{ATTEMPTS} restore jobs failed. The last one: {}",
-                code(message)
-            ),
-        }
-    }
 }

@@ -19,7 +19,7 @@ use crate::integrate::run_record::{
 use crate::integrate::run_tags::tags_of;
 use crate::integrate::run_target::find_instance_early;
 use crate::integrate::skip::{Ownership, redirect_to_drill};
-use crate::integrate::target::{Reference, Target};
+use crate::integrate::target::{ServerReference, Target};
 use crate::integrate::volume::attempt::{ATTACH_VOLUME, AttachResult, is_not_found};
 use crate::integrate::volume::decide::{Step, next_step};
 use crate::integrate::volume::kind::EBS_VOLUME;
@@ -135,7 +135,7 @@ pub(crate) async fn integrate_observed(
             return refuse(ports, &EBS_VOLUME, restore, &refusal).await;
         }
     };
-    if let Err(outcome) = redirect_to_drill(restore, &mut target.stack) {
+    if let Err(outcome) = redirect_to_drill(restore, &mut target) {
         return Ok(outcome);
     }
     let volume = volume?;
@@ -143,14 +143,15 @@ pub(crate) async fn integrate_observed(
         return Ok(outcome);
     }
     let own = own_logical_id(&tags).filter(|_| volume.attachments.is_empty() && !target.assumed);
+    let own = target.stack.as_deref().zip(own);
     let holders: Vec<InstanceId> = volume
         .attachments
         .iter()
         .map(|attachment| attachment.instance.clone())
         .collect();
     let (found, twin) = join(
-        find_instance_early(ports, Reference::from(&target), &holders),
-        OptionFuture::from(own.map(|own| stack_volume(ports, &target.stack, own))),
+        find_instance_early(ports, ServerReference::from(&target), &holders),
+        OptionFuture::from(own.map(|(stack, own)| stack_volume(ports, stack, own))),
     )
     .await;
     if let Some(refusal) = twin.transpose()?.flatten() {
@@ -160,6 +161,7 @@ pub(crate) async fn integrate_observed(
         Target::Found(instance) => {
             attach_and_record(ports, clock, restore, &target, (volume, instance), trigger).await
         }
+        Target::NotYet(fault) => Err(Error::Retryable(fault)),
         Target::Refused(refusal) => {
             let refusal = VolumeRefusal::Target(refusal);
             refuse(ports, &EBS_VOLUME, restore, &refusal).await

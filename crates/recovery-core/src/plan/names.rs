@@ -1,0 +1,125 @@
+//! Names of restored databases and tables.
+
+use crate::plan::recovery_plan::digest;
+
+/// What a name is for: each kind has its own rules and its own namespace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum NameKind {
+    /// A DB instance
+    /// (<https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/CHAP_Limits.html#RDS_Limits.Constraints>).
+    DbInstance,
+    /// A DB cluster; the rules are the same.
+    DbCluster,
+    /// A table
+    /// (<https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.NamingRulesDataTypes.html>).
+    Table,
+}
+
+impl NameKind {
+    /// What a name must be, for messages.
+    pub fn expected(self) -> &'static str {
+        match self {
+            NameKind::DbInstance | NameKind::DbCluster => {
+                "1 to 63 letters, digits and hyphens, beginning with a letter, without a hyphen at the end or two in sequence"
+            }
+            NameKind::Table => "3 to 255 letters, digits and _ - .",
+        }
+    }
+
+    /// Whether AWS accepts the name.
+    pub fn accepts(self, name: &str) -> bool {
+        match self {
+            NameKind::DbInstance | NameKind::DbCluster => {
+                (1..=63).contains(&name.len())
+                    && name.starts_with(|c: char| c.is_ascii_alphabetic())
+                    && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
+                    && !name.ends_with('-')
+                    && !name.contains("--")
+            }
+            NameKind::Table => {
+                (3..=255).contains(&name.len())
+                    && name
+                        .chars()
+                        .all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c))
+            }
+        }
+    }
+
+    /// The name as AWS stores it: RDS converts it to small letters.
+    pub fn stored(self, name: &str) -> String {
+        match self {
+            NameKind::DbInstance | NameKind::DbCluster => name.to_ascii_lowercase(),
+            NameKind::Table => name.to_owned(),
+        }
+    }
+
+    /// The longest base name: a cluster's instances get a suffix.
+    fn limit(self) -> usize {
+        match self {
+            NameKind::DbInstance => 63,
+            NameKind::DbCluster => 60,
+            NameKind::Table => 255,
+        }
+    }
+
+    /// The name in a drill: `<name>-<drill>`. A name that is too long, or that AWS does not accept, ends
+    /// with a digest of both instead.
+    pub fn in_drill(self, name: &str, drill: &str) -> String {
+        let whole = self.stored(&format!("{name}-{drill}"));
+        if whole.len() <= self.limit() && self.accepts(&whole) {
+            return whole;
+        }
+        let digest = &digest([name, drill])[..12];
+        let base: String = self
+            .stored(name)
+            .chars()
+            .take(self.limit() - digest.len() - 1)
+            .collect();
+        format!("{}-{digest}", base.trim_end_matches('-'))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KINDS: [NameKind; 3] = [NameKind::DbInstance, NameKind::DbCluster, NameKind::Table];
+
+    #[test]
+    fn names_in_a_drill_are_valid_and_differ() {
+        let long = "a".repeat(63);
+        let drill_80 = "d".repeat(80);
+        for kind in KINDS {
+            assert_eq!(kind.in_drill("orders", "d-1"), "orders-d-1");
+            let mut seen = std::collections::BTreeSet::new();
+            for name in ["orders", "orders-2", &long] {
+                for drill in ["d-1", "d_1", "-", "d--1", "d-", &drill_80] {
+                    let named = kind.in_drill(name, drill);
+                    assert!(kind.accepts(&named), "{kind:?} {name} {drill}: {named}");
+                    assert!(seen.insert(named), "{kind:?} {name} {drill}");
+                }
+            }
+        }
+        assert_eq!(NameKind::DbInstance.in_drill("Orders", "D1"), "orders-d1");
+        assert_eq!(NameKind::Table.in_drill("Orders", "D1"), "Orders-D1");
+        assert_eq!(NameKind::Table.in_drill("Orders", "d_1"), "Orders-d_1");
+    }
+
+    #[test]
+    fn accepts_what_aws_accepts() {
+        for kind in [NameKind::DbInstance, NameKind::DbCluster] {
+            for name in ["a", "Orders-1", &"a".repeat(63)] {
+                assert!(kind.accepts(name), "{name}");
+            }
+            for name in ["", "1a", "a-", "a--b", "a_b", "a.b", &"a".repeat(64)] {
+                assert!(!kind.accepts(name), "{name}");
+            }
+        }
+        for name in ["abc", "1.2", "Orders_1-x"] {
+            assert!(NameKind::Table.accepts(name), "{name}");
+        }
+        for name in ["ab", "a b", "a/b", &"a".repeat(256)] {
+            assert!(!NameKind::Table.accepts(name), "{name}");
+        }
+    }
+}
