@@ -7,9 +7,10 @@ use recovery_core::ports::{
     TrackingPorts, ValidationPorts, Volumes,
 };
 
-use crate::recovery_point_tags::TagStores;
+use crate::recovery_point_tags::{AllTagStores, TagStores};
 use crate::{
-    AutoScaling, Backup, CloudFormation, Config, Ec2, OpsCenter, PlanBucket, RunbookRunner, Topic,
+    AutoScaling, Backup, CloudFormation, Config, Ec2, OpsCenter, PlanBucket, Rds, RunbookRunner,
+    Topic,
 };
 
 /// What the integration of a restored volume reaches AWS through.
@@ -217,7 +218,7 @@ pub struct PlanningAdapters {
     auto_scaling: AutoScaling,
     cloudformation: CloudFormation,
     plans: PlanBucket,
-    tags: TagStores,
+    tags: AllTagStores,
 }
 
 impl PlanningAdapters {
@@ -230,6 +231,7 @@ impl PlanningAdapters {
         Ec2::TAG_ACTIONS,
         PlanBucket::ACTIONS,
         PlanBucket::LISTING_ACTIONS,
+        Rds::TAG_ACTIONS,
     ];
 
     /// Clients for every service it needs; plans are kept in `bucket`.
@@ -238,7 +240,7 @@ impl PlanningAdapters {
             auto_scaling: AutoScaling::new(config),
             cloudformation: CloudFormation::new(config),
             plans: PlanBucket::new(config, bucket),
-            tags: TagStores::new(config),
+            tags: AllTagStores::new(config),
         }
     }
 }
@@ -249,7 +251,7 @@ impl TargetPorts for PlanningAdapters {
     }
 
     fn instances(&self) -> &(impl Instances + Sync) {
-        &self.tags.ec2
+        &self.tags.stores.ec2
     }
 
     fn groups(&self) -> &(impl AutoScalingGroups + Sync) {
@@ -259,7 +261,7 @@ impl TargetPorts for PlanningAdapters {
 
 impl PlanningPorts for PlanningAdapters {
     fn recovery_points(&self) -> &(impl RecoveryPoints + Sync) {
-        &self.tags.backup
+        &self.tags.stores.backup
     }
 
     fn recovery_point_tags(&self) -> &(impl RecoveryPointTags + Sync) {

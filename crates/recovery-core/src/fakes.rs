@@ -370,6 +370,7 @@ pub fn tags_operation(point: &RecoveryPointArn) -> Result<&'static str, Error> {
     match point.tag_home() {
         TagHome::Ec2(_) => Ok("ec2:DescribeTags"),
         TagHome::Backup => Ok("backup:ListTags"),
+        TagHome::Rds => Ok("rds:ListTagsForResource"),
         TagHome::Elsewhere => Err(Error::Permanent(Fault::new(
             "read tags",
             point.as_str(),
