@@ -128,6 +128,10 @@ names! {
     VolumeId;
     /// Id of an EC2 instance, `i-…`.
     InstanceId;
+    /// Identifier of a DB instance.
+    DbInstanceId;
+    /// Identifier of a DB cluster.
+    DbClusterId;
     /// Id of an AWS Backup restore job.
     RestoreJobId;
     /// Id of an OpsItem, `oi-…`.
