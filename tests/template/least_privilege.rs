@@ -11,7 +11,7 @@ use crate::support::sam::{TEMPLATES, members, strings, template_at};
 use super::permissions::WITHOUT_RESOURCES;
 
 /// Ends of ARNs that leave something open, and what cannot be known before.
-const OPEN: [(&str, &str); 20] = [
+const OPEN: [(&str, &str); 22] = [
     ("automation-definition/${RecoveryRunbook}:*", "its version"),
     (
         "automation-definition/${StartRegionRecovery}:*",
@@ -54,6 +54,11 @@ const OPEN: [(&str, &str); 20] = [
         "which recovery point was, or is to be, restored",
     ),
     ("snapshot/*", "which snapshot is restored"),
+    (
+        "snapshot:*",
+        "which snapshot of a database is restored; AWS Backup documents no form of a copy's name",
+    ),
+    ("cluster-snapshot:*", "the same of a cluster"),
     (
         "stack/${WorkloadStack}/*",
         "the last part of a stack's ARN, a UUID",

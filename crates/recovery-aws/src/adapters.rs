@@ -7,9 +7,9 @@ use recovery_core::ports::{
     TaggedResources, TargetPorts, TrackingPorts, ValidationPorts, Volumes,
 };
 
-use crate::recovery_point_tags::TagStores;
+use crate::recovery_point_tags::{AllTagStores, TagStores};
 use crate::{
-    AutoScaling, Backup, CloudFormation, Config, Ec2, OpsCenter, PlanBucket, RunbookRunner,
+    AutoScaling, Backup, CloudFormation, Config, Ec2, OpsCenter, PlanBucket, Rds, RunbookRunner,
     Tagging, Topic,
 };
 
@@ -230,7 +230,7 @@ pub struct PlanningAdapters {
     cloudformation: CloudFormation,
     tagging: Tagging,
     plans: PlanBucket,
-    tags: TagStores,
+    tags: AllTagStores,
 }
 
 impl PlanningAdapters {
@@ -244,6 +244,7 @@ impl PlanningAdapters {
         Ec2::TAG_ACTIONS,
         PlanBucket::ACTIONS,
         PlanBucket::LISTING_ACTIONS,
+        Rds::TAG_ACTIONS,
     ];
 
     /// Clients for every service it needs; plans are kept in `bucket`.
@@ -253,7 +254,7 @@ impl PlanningAdapters {
             cloudformation: CloudFormation::new(config),
             tagging: Tagging::new(config),
             plans: PlanBucket::new(config, bucket),
-            tags: TagStores::new(config),
+            tags: AllTagStores::new(config),
         }
     }
 }
@@ -272,7 +273,7 @@ impl TargetPorts for PlanningAdapters {
     }
 
     fn instances(&self) -> &(impl Instances + Sync) {
-        &self.tags.ec2
+        &self.tags.stores.ec2
     }
 
     fn groups(&self) -> &(impl AutoScalingGroups + Sync) {
@@ -282,7 +283,7 @@ impl TargetPorts for PlanningAdapters {
 
 impl PlanningPorts for PlanningAdapters {
     fn recovery_points(&self) -> &(impl RecoveryPoints + Sync) {
-        &self.tags.backup
+        &self.tags.stores.backup
     }
 
     fn recovery_point_tags(&self) -> &(impl RecoveryPointTags + Sync) {

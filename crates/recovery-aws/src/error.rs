@@ -45,6 +45,10 @@ const LATER: &[&str] = &[
     "OpsItemConflictException",
     // S3: https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
     "ConditionalRequestConflict",
+    // RDS: busy with another change. Its codes of instances have no "Fault", those of clusters do:
+    // https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_ModifyDBCluster.html
+    "InvalidDBInstanceState",
+    "InvalidDBClusterStateFault",
     // A cluster of routing controls: only this endpoint.
     "EndpointTemporarilyUnavailableException",
     // Step Functions: too many concurrent executions.

@@ -7,10 +7,10 @@ use recovery_core::error::{Error, Fault};
 use recovery_core::ports::RecoveryPointTags;
 use recovery_core::tags::{PLANNED, Tags};
 
-use crate::{Backup, Config, Ec2};
+use crate::{Backup, Config, Ec2, Rds};
 
-/// The services that store tags of recovery points: EC2 those of snapshots and images, AWS Backup those of
-/// the recovery points whose ARN is its own.
+/// The services that store tags of recovery points of volumes: EC2 those of snapshots and images, AWS Backup
+/// those of the recovery points whose ARN is its own.
 #[derive(Debug)]
 pub(crate) struct TagStores {
     pub(crate) backup: Backup,
@@ -31,12 +31,7 @@ impl RecoveryPointTags for TagStores {
         match point.tag_home() {
             TagHome::Ec2(id) => self.ec2.tags(id).await,
             TagHome::Backup => self.backup.tags(point).await,
-            TagHome::Elsewhere => Err(Error::Permanent(Fault::new(
-                "read tags",
-                point.as_str(),
-                "the tags of recovery points of this form are kept by a service that this function does not ask",
-                "Attach the volume by hand.",
-            ))),
+            TagHome::Rds | TagHome::Elsewhere => Err(kept_elsewhere(point)),
         }
     }
 
@@ -48,7 +43,7 @@ impl RecoveryPointTags for TagStores {
             .iter()
             .filter_map(|point| match point.tag_home() {
                 TagHome::Ec2(id) => Some((id, point)),
-                TagHome::Backup | TagHome::Elsewhere => None,
+                TagHome::Backup | TagHome::Rds | TagHome::Elsewhere => None,
             })
             .collect();
         if held_by_ec2.is_empty() {
@@ -65,6 +60,52 @@ impl RecoveryPointTags for TagStores {
     async fn list_planned(&self, ids: &[&str]) -> Result<BTreeMap<String, Tags>, Error> {
         self.ec2.chosen_tags(ids, &PLANNED).await
     }
+}
+
+/// The services that store tags of recovery points of every type: also RDS, those of databases. A function that
+/// uses [`TagStores`] instead does not contain the client of RDS.
+#[derive(Debug)]
+pub(crate) struct AllTagStores {
+    pub(crate) stores: TagStores,
+    rds: Rds,
+}
+
+impl AllTagStores {
+    pub(crate) fn new(config: &Config) -> AllTagStores {
+        AllTagStores {
+            stores: TagStores::new(config),
+            rds: Rds::new(config),
+        }
+    }
+}
+
+impl RecoveryPointTags for AllTagStores {
+    async fn list(&self, point: &RecoveryPointArn) -> Result<Tags, Error> {
+        match point.tag_home() {
+            TagHome::Rds => self.rds.tags(point).await,
+            TagHome::Ec2(_) | TagHome::Backup | TagHome::Elsewhere => self.stores.list(point).await,
+        }
+    }
+
+    async fn list_together(
+        &self,
+        points: &[RecoveryPointArn],
+    ) -> Result<BTreeMap<RecoveryPointArn, Tags>, Error> {
+        self.stores.list_together(points).await
+    }
+
+    async fn list_planned(&self, ids: &[&str]) -> Result<BTreeMap<String, Tags>, Error> {
+        self.stores.list_planned(ids).await
+    }
+}
+
+fn kept_elsewhere(point: &RecoveryPointArn) -> Error {
+    Error::Permanent(Fault::new(
+        "read tags",
+        point.as_str(),
+        "the tags of recovery points of this form are kept by a service that this function does not ask",
+        "Attach the volume by hand.",
+    ))
 }
 
 #[cfg(test)]
@@ -103,10 +144,35 @@ mod tests {
         let (actions, tags) = asked(point, answers).await;
         assert_eq!(actions, ["backup:ListTags"]);
         assert_eq!(tags.unwrap()["a"], "1");
-        let point = "arn:aws:rds:us-west-2:111122223333:snapshot:awsbackup:job-1";
-        let (actions, tags) = asked(point, Vec::new()).await;
-        assert!(actions.is_empty());
-        assert_eq!(tags.unwrap_err().error_type(), "Permanent");
+        for point in [
+            SNAPSHOT,
+            "arn:aws:fsx:us-west-2:111122223333:backup/backup-1",
+        ] {
+            let (actions, tags) = asked(point, Vec::new()).await;
+            assert!(actions.is_empty());
+            assert_eq!(tags.unwrap_err().error_type(), "Permanent");
+        }
+    }
+
+    const SNAPSHOT: &str = "arn:aws:rds:us-west-2:111122223333:snapshot:awsbackup:copyjob-1";
+
+    #[tokio::test]
+    async fn all_stores_read_tags_of_databases_from_rds() {
+        let tags = "<TagList><Tag><Key>a</Key><Value>1</Value></Tag></TagList>";
+        let wire = Wire::answering([
+            Answer::query("ListTagsForResource", tags),
+            Answer::rest(&json!({"Tags": {"a": "2"}})),
+        ]);
+        let stores = AllTagStores::new(&wire.config());
+        let read = async |point: &str| {
+            let point = RecoveryPointArn::parse(point).unwrap();
+            stores.list(&point).await.unwrap()["a"].clone()
+        };
+        assert_eq!(read(SNAPSHOT).await, "1");
+        let elsewhere = "arn:aws:backup:us-west-2:111122223333:recovery-point:1EB3B5E7";
+        assert_eq!(read(elsewhere).await, "2");
+        let sent: Vec<String> = wire.sent().iter().map(|sent| sent.action()).collect();
+        assert_eq!(sent, ["rds:ListTagsForResource", "backup:ListTags"]);
     }
 
     #[tokio::test]

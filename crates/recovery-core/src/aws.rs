@@ -42,6 +42,7 @@ pub mod arn;
 pub mod auto_scaling;
 pub mod backup;
 pub mod cloudformation;
+pub mod database;
 pub mod ec2;
 pub mod routing_control;
 pub mod step_functions;

@@ -4,6 +4,7 @@
 //! device name is taken once, an open OpsItem stands in the way of a second one with its key.
 
 mod acceptable;
+mod databases;
 mod fail_over;
 mod intercepted;
 mod parameters;
@@ -37,6 +38,7 @@ use crate::ports::{
 use crate::report::measures::Measures;
 use crate::tags::{PLANNED, Tags};
 
+pub use databases::Databases;
 pub use fail_over::{Cluster, Recoveries};
 pub use intercepted::{Call, Effect, Intercepted, Interceptor, answered};
 pub use parameters::Parameter;
@@ -149,6 +151,8 @@ pub struct State {
     pub executions: BTreeMap<String, Execution>,
     /// Recovery points, stored plans and started restores.
     pub backups: Backups,
+    /// Databases of RDS.
+    pub databases: Databases,
     /// Parameters of Parameter Store by name.
     pub parameters: BTreeMap<String, Parameter>,
     /// Metrics, as they were recorded.
@@ -375,6 +379,7 @@ pub fn tags_operation(point: &RecoveryPointArn) -> Result<&'static str, Error> {
     match point.tag_home() {
         TagHome::Ec2(_) => Ok("ec2:DescribeTags"),
         TagHome::Backup => Ok("backup:ListTags"),
+        TagHome::Rds => Ok("rds:ListTagsForResource"),
         TagHome::Elsewhere => Err(Error::Permanent(Fault::new(
             "read tags",
             point.as_str(),

@@ -10,10 +10,11 @@
 //! | [`publish`], `run_publish` | addresses in parameters of Systems Manager |
 //! | [`run_reconcile`] | restores whose event was lost or came too early; of volumes only |
 //!
-//! Each type has a folder: [`volume`].
+//! Each type has a folder: [`database`], [`volume`].
 
 pub mod auto_scaling;
 pub(crate) mod backoff;
+pub mod database;
 pub mod kind;
 pub mod publish;
 pub mod record;

@@ -16,12 +16,15 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use crate::aws::arn::{Arn, InstanceId, OpsItemId, RecoveryPointArn, RestoreJobId, VolumeId};
+use crate::aws::arn::{
+    Arn, DbClusterId, DbInstanceId, InstanceId, OpsItemId, RecoveryPointArn, RestoreJobId, VolumeId,
+};
 use crate::aws::auto_scaling::Group;
 use crate::aws::backup::{
     RecoveryPoint, Report, RestoreJob, RestoreRequest, RestoreTest, StartAnswer,
 };
 use crate::aws::cloudformation::{ListedResource, StackResource, StackState};
+use crate::aws::database::{CreateAnswer, DbChange, DbCluster, DbInstance, NewDbInstance, Scaling};
 use crate::aws::ec2::{AttachAnswer, DeviceName, Instance, Snapshot, Volume};
 use crate::aws::routing_control::{ClusterEndpoint, RoutingControl, ShiftAnswer, Switch};
 use crate::aws::step_functions::Execution;
@@ -232,6 +235,58 @@ pub trait AutoScalingGroups {
     fn describe(&self, name: &str) -> impl Future<Output = Result<Option<Group>, Error>> + Send;
 }
 
+/// DB instances of RDS, Aurora, DocumentDB and Neptune.
+pub trait DbInstances {
+    /// The instance as it is now; `None` if it does not exist.
+    fn describe(
+        &self,
+        id: &DbInstanceId,
+    ) -> impl Future<Output = Result<Option<DbInstance>, Error>> + Send;
+
+    /// The instances of the cluster, as they are now, in any order.
+    fn list_of_cluster(
+        &self,
+        cluster: &DbClusterId,
+    ) -> impl Future<Output = Result<Vec<DbInstance>, Error>> + Send;
+
+    /// Creates an instance in a cluster. `CreateDBInstance` takes no client token: the identifier shows
+    /// whether an earlier call took effect.
+    fn create(
+        &self,
+        new: &NewDbInstance,
+    ) -> impl Future<Output = Result<CreateAnswer, Error>> + Send;
+
+    /// Changes one setting of the instance, immediately.
+    fn modify(
+        &self,
+        id: &DbInstanceId,
+        change: &DbChange,
+    ) -> impl Future<Output = Result<(), Error>> + Send;
+}
+
+/// DB clusters of Aurora, DocumentDB and Neptune.
+pub trait DbClusters {
+    /// The cluster as it is now; `None` if it does not exist.
+    fn describe(
+        &self,
+        id: &DbClusterId,
+    ) -> impl Future<Output = Result<Option<DbCluster>, Error>> + Send;
+
+    /// Changes one setting of the cluster, immediately.
+    fn modify(
+        &self,
+        id: &DbClusterId,
+        change: &DbChange,
+    ) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// Sets the capacity of the cluster's serverless instances, immediately.
+    fn scale(
+        &self,
+        id: &DbClusterId,
+        scaling: Scaling,
+    ) -> impl Future<Output = Result<(), Error>> + Send;
+}
+
 /// OpsItems of Systems Manager OpsCenter.
 pub trait OpsItems {
     /// All items with this key, in any status, the oldest first.
@@ -392,6 +447,14 @@ pub trait PublishingPorts: RestoredPorts {
 pub trait IntegrationPorts: TargetPorts + RestoredPorts {
     /// EBS volumes.
     fn volumes(&self) -> &(impl Volumes + Sync);
+}
+
+/// The ports to integrate restored databases.
+pub trait DatabasePorts: PublishingPorts {
+    /// DB instances.
+    fn db_instances(&self) -> &(impl DbInstances + Sync);
+    /// DB clusters.
+    fn db_clusters(&self) -> &(impl DbClusters + Sync);
 }
 
 /// The ports to respond to a disaster signal.

@@ -338,6 +338,12 @@ fn refuses_missing_or_invalid_tags_and_unsupported_types_with_a_reason() {
             "RDS",
             "arn:aws:rds:us-west-2:1:snapshot:awsbackup:job-1".to_owned(),
             "rds:us-east-1:1:db:db-1",
+            "shop",
+        ),
+        (
+            "FSx",
+            "arn:aws:fsx:us-west-2:1:backup/backup-1".to_owned(),
+            "fsx:us-east-1:1:file-system/fs-3",
             "till",
         ),
         (
@@ -358,8 +364,9 @@ fn refuses_missing_or_invalid_tags_and_unsupported_types_with_a_reason() {
     assert_eq!(
         found,
         owned([
-            ("db-1", "tags-elsewhere"),
+            ("db-1", "type-not-restored"),
             ("fs-1", "type-not-restored"),
+            ("fs-3", "tags-elsewhere"),
             ("i-1", "type-not-restored"),
             ("thing-1", "type-not-restored"),
             ("vol-half", "tag-missing"),
@@ -369,7 +376,7 @@ fn refuses_missing_or_invalid_tags_and_unsupported_types_with_a_reason() {
     );
     assert_eq!(
         outcome.member("summary").unwrap()["refusalsByReason"]["type-not-restored"],
-        3
+        4
     );
     let why = |reason: &str| {
         &plan

@@ -128,6 +128,10 @@ names! {
     VolumeId;
     /// Id of an EC2 instance, `i-…`.
     InstanceId;
+    /// Identifier of a DB instance.
+    DbInstanceId;
+    /// Identifier of a DB cluster.
+    DbClusterId;
     /// Id of an AWS Backup restore job.
     RestoreJobId;
     /// Id of an OpsItem, `oi-…`.
@@ -162,6 +166,9 @@ pub enum TagHome<'a> {
     Ec2(&'a str),
     /// AWS Backup: `backup:ListTags` by the ARN.
     Backup,
+    /// RDS, for a snapshot of an instance or a cluster, of Aurora, DocumentDB and Neptune too:
+    /// `rds:ListTagsForResource` by the ARN.
+    Rds,
     /// Another service, which is not called yet.
     Elsewhere,
 }
@@ -191,6 +198,10 @@ impl RecoveryPointArn {
                 None => TagHome::Elsewhere,
             },
             "backup" => TagHome::Backup,
+            "rds" => match self.0.resource().split_once(':') {
+                Some(("snapshot" | "cluster-snapshot", id)) if !id.is_empty() => TagHome::Rds,
+                _ => TagHome::Elsewhere,
+            },
             _ => TagHome::Elsewhere,
         }
     }
@@ -307,8 +318,23 @@ mod tests {
             "arn:aws:backup:us-west-2:1:recovery-point:1EB3B5E7",
             TagHome::Backup,
         );
+        // The names of AWS Backup: of a backup and of a copy.
+        for snapshot in [
+            "snapshot:awsbackup:job-1",
+            "snapshot:awsbackup:copyjob-1",
+            "cluster-snapshot:awsbackup:job-1",
+            "cluster-snapshot:awsbackup:copyjob-1",
+        ] {
+            check(&format!("arn:aws:rds:us-west-2:1:{snapshot}"), TagHome::Rds);
+        }
+        for other in ["snapshot:", "db:shop", "cluster:shop", "snapshot"] {
+            check(
+                &format!("arn:aws:rds:us-west-2:1:{other}"),
+                TagHome::Elsewhere,
+            );
+        }
         check(
-            "arn:aws:rds:us-west-2:1:snapshot:awsbackup:job-1",
+            "arn:aws:fsx:us-west-2:1:backup/backup-1",
             TagHome::Elsewhere,
         );
         check("arn:aws:ec2:us-west-2:1:volume/vol-1", TagHome::Elsewhere);

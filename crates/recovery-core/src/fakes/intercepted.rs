@@ -6,12 +6,15 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use crate::aws::arn::{Arn, InstanceId, OpsItemId, RecoveryPointArn, RestoreJobId, VolumeId};
+use crate::aws::arn::{
+    Arn, DbClusterId, DbInstanceId, InstanceId, OpsItemId, RecoveryPointArn, RestoreJobId, VolumeId,
+};
 use crate::aws::auto_scaling::Group;
 use crate::aws::backup::{
     RecoveryPoint, Report, RestoreJob, RestoreRequest, RestoreTest, StartAnswer,
 };
 use crate::aws::cloudformation::{ListedResource, StackResource, StackState};
+use crate::aws::database::{CreateAnswer, DbChange, DbCluster, DbInstance, NewDbInstance, Scaling};
 use crate::aws::ec2::{AttachAnswer, DeviceName, Instance, Snapshot, Volume};
 use crate::aws::routing_control::{ClusterEndpoint, RoutingControl, ShiftAnswer, Switch};
 use crate::aws::step_functions::Execution;
@@ -21,9 +24,10 @@ use crate::fakes::tags_operation;
 use crate::notification::Notification;
 use crate::ops_item::{Claim, ItemKey, NewOpsItem, OpsItem, OpsItemChange};
 use crate::ports::{
-    AutoScalingGroups, Clock, Instances, Metrics, Notifications, Objects, OpsItems, Page,
-    Parameters, RecoveryExecutions, RecoveryPointTags, RecoveryPoints, RestoreJobs, RestoreTests,
-    RoutingControls, Runbooks, Snapshots, StackResources, Stacks, TaggedResources, Volumes,
+    AutoScalingGroups, Clock, DbClusters, DbInstances, Instances, Metrics, Notifications, Objects,
+    OpsItems, Page, Parameters, RecoveryExecutions, RecoveryPointTags, RecoveryPoints, RestoreJobs,
+    RestoreTests, RoutingControls, Runbooks, Snapshots, StackResources, Stacks, TaggedResources,
+    Volumes,
 };
 use crate::report::measures::Measures;
 use crate::tags::Tags;
@@ -162,6 +166,62 @@ impl<P: Deref<Target: AllPorts> + Sync, I: Interceptor> AutoScalingGroups for In
     async fn describe(&self, name: &str) -> Result<Option<Group>, Error> {
         self.read("autoscaling:DescribeAutoScalingGroups", name, || {
             AutoScalingGroups::describe(&*self.ports, name)
+        })
+        .await
+    }
+}
+
+impl<P: Deref<Target: AllPorts> + Sync, I: Interceptor> DbClusters for Intercepted<P, I> {
+    async fn describe(&self, id: &DbClusterId) -> Result<Option<DbCluster>, Error> {
+        self.read("rds:DescribeDBClusters", id.as_str(), || {
+            DbClusters::describe(&*self.ports, id)
+        })
+        .await
+    }
+
+    async fn modify(&self, id: &DbClusterId, change: &DbChange) -> Result<(), Error> {
+        self.call("rds:ModifyDBCluster", id.as_str(), Effect::Other, || {
+            DbClusters::modify(&*self.ports, id, change)
+        })
+        .await
+    }
+
+    async fn scale(&self, id: &DbClusterId, scaling: Scaling) -> Result<(), Error> {
+        self.call("rds:ModifyDBCluster", id.as_str(), Effect::Other, || {
+            DbClusters::scale(&*self.ports, id, scaling)
+        })
+        .await
+    }
+}
+
+impl<P: Deref<Target: AllPorts> + Sync, I: Interceptor> DbInstances for Intercepted<P, I> {
+    async fn describe(&self, id: &DbInstanceId) -> Result<Option<DbInstance>, Error> {
+        self.read("rds:DescribeDBInstances", id.as_str(), || {
+            DbInstances::describe(&*self.ports, id)
+        })
+        .await
+    }
+
+    async fn list_of_cluster(&self, cluster: &DbClusterId) -> Result<Vec<DbInstance>, Error> {
+        self.read("rds:DescribeDBInstances", cluster.as_str(), || {
+            DbInstances::list_of_cluster(&*self.ports, cluster)
+        })
+        .await
+    }
+
+    async fn create(&self, new: &NewDbInstance) -> Result<CreateAnswer, Error> {
+        self.call(
+            "rds:CreateDBInstance",
+            new.id.as_str(),
+            Effect::Other,
+            || DbInstances::create(&*self.ports, new),
+        )
+        .await
+    }
+
+    async fn modify(&self, id: &DbInstanceId, change: &DbChange) -> Result<(), Error> {
+        self.call("rds:ModifyDBInstance", id.as_str(), Effect::Other, || {
+            DbInstances::modify(&*self.ports, id, change)
         })
         .await
     }

@@ -2,16 +2,18 @@
 //! wrapped around it.
 
 use crate::ports::{
-    AutoScalingGroups, Instances, IntegrationPorts, Notifications, Objects, OpsItems, Parameters,
-    PlanningPorts, PublishingPorts, RecoveryExecutions, RecoveryPointTags, RecoveryPoints,
-    ReportingPorts, ResponsePorts, RestoreJobs, RestoreTests, RestoredPorts, RoutingControls,
-    Runbooks, Snapshots, StackResources, Stacks, StartingPorts, TaggedResources, TargetPorts,
-    TrackingPorts, ValidationPorts, Volumes,
+    AutoScalingGroups, DatabasePorts, DbClusters, DbInstances, Instances, IntegrationPorts,
+    Notifications, Objects, OpsItems, Parameters, PlanningPorts, PublishingPorts,
+    RecoveryExecutions, RecoveryPointTags, RecoveryPoints, ReportingPorts, ResponsePorts,
+    RestoreJobs, RestoreTests, RestoredPorts, RoutingControls, Runbooks, Snapshots, StackResources,
+    Stacks, StartingPorts, TaggedResources, TargetPorts, TrackingPorts, ValidationPorts, Volumes,
 };
 
 /// Every port.
 pub trait AllPorts:
     AutoScalingGroups
+    + DbClusters
+    + DbInstances
     + Instances
     + Notifications
     + Objects
@@ -79,6 +81,16 @@ impl<A: AllPorts> RestoredPorts for A {
 
 impl<A: AllPorts> PublishingPorts for A {
     fn parameters(&self) -> &(impl Parameters + Sync) {
+        self
+    }
+}
+
+impl<A: AllPorts> DatabasePorts for A {
+    fn db_instances(&self) -> &(impl DbInstances + Sync) {
+        self
+    }
+
+    fn db_clusters(&self) -> &(impl DbClusters + Sync) {
         self
     }
 }

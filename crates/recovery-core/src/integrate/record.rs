@@ -75,6 +75,8 @@ pub(crate) struct IntegrationResult {
     pub(crate) title: String,
     /// What was done, as a sentence without its full stop.
     pub(crate) done: String,
+    /// What else an operator should know, as sentences.
+    pub(crate) notes: Vec<String>,
     /// What a person must still do, as sentences.
     pub(crate) left: Vec<String>,
     /// Operational data: what was integrated with what.
@@ -117,7 +119,10 @@ pub(crate) fn result_change(
             Explanation {
                 happened: restore_facts(job),
                 why: "The tags of the recovery point name this target.".to_owned(),
-                done: format!("{}{after}.", result.done),
+                done: std::iter::once(format!("{}{after}.", result.done))
+                    .chain(result.notes)
+                    .collect::<Vec<_>>()
+                    .join(" "),
                 action,
             }
             .markdown(),

@@ -96,16 +96,26 @@ pub(crate) fn redirect_to_drill(
     let Some(drill) = &restore.drill else {
         return Ok(());
     };
-    let refused = |refusal: DrillRefusal<'_>| Err(refusal.outcome(&restore.job));
+    check_drill_stack(restore, target.stack.as_deref())?;
     match &mut target.stack {
         Some(stack) if target.logical_id.needs_stack() => {
-            if *stack == drill.stack {
-                return refused(DrillRefusal::DrillTarget(&drill.stack));
-            }
             stack.clone_from(&drill.stack);
             Ok(())
         }
-        _ => refused(DrillRefusal::OutsideOfDrill(&target.logical_id)),
+        _ => Err(DrillRefusal::OutsideOfDrill(&target.logical_id).outcome(&restore.job)),
+    }
+}
+
+/// Checks that a drill does not name `stack`, the workload's own.
+///
+/// # Errors
+/// The outcome, if it does.
+pub(crate) fn check_drill_stack(restore: &Restore, stack: Option<&str>) -> Result<(), Outcome> {
+    match &restore.drill {
+        Some(drill) if stack == Some(&drill.stack) => {
+            Err(DrillRefusal::DrillTarget(&drill.stack).outcome(&restore.job))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -152,9 +152,9 @@ async fn make(
                         .await?;
                 }
             }
-            TagHome::Backup => {
+            TagHome::Backup | TagHome::Rds => {
                 in_time(clock, vault, seen)?;
-                sorted.add_held_by_backup(ports, candidate).await?;
+                sorted.add_read_alone(ports, candidate).await?;
             }
             TagHome::Elsewhere => {
                 let refusal = ItemRefusal::TagsElsewhere {
@@ -335,7 +335,7 @@ impl Sorted<'_> {
 
     /// Adds one candidate whose tags AWS Backup has. If its tags cannot be read, it is refused, and the others
     /// are not affected.
-    async fn add_held_by_backup(
+    async fn add_read_alone(
         &mut self,
         ports: &impl PlanningPorts,
         candidate: Candidate,
@@ -423,14 +423,16 @@ impl Sorted<'_> {
             for (created, arn) in points {
                 let tags = match arn.tag_home() {
                     TagHome::Ec2(id) => snapshots.get(id).cloned().unwrap_or_default(),
-                    TagHome::Backup => match ports.recovery_point_tags().list(&arn).await {
-                        Ok(tags) => tags,
-                        Err(Error::Permanent(fault)) => {
-                            one.unread = Some(fault.to_string());
-                            continue;
+                    TagHome::Backup | TagHome::Rds => {
+                        match ports.recovery_point_tags().list(&arn).await {
+                            Ok(tags) => tags,
+                            Err(Error::Permanent(fault)) => {
+                                one.unread = Some(fault.to_string());
+                                continue;
+                            }
+                            Err(later) => return Err(later),
                         }
-                        Err(later) => return Err(later),
-                    },
+                    }
                     TagHome::Elsewhere => {
                         let kept =
                             "the tags of some of its recovery points are in their own service";
@@ -501,7 +503,7 @@ impl Sorted<'_> {
 fn snapshot_id(arn: &RecoveryPointArn) -> Option<&str> {
     match arn.tag_home() {
         TagHome::Ec2(id) => Some(id),
-        TagHome::Backup | TagHome::Elsewhere => None,
+        TagHome::Backup | TagHome::Rds | TagHome::Elsewhere => None,
     }
 }
 

@@ -71,6 +71,7 @@ impl Attached {
                 code(instance.as_str()),
                 code(device)
             ),
+            notes: Vec::new(),
             left: self.left_to_do(target, refused_device.as_ref()),
             data: vec![
                 (VOLUME, volume.to_string()),

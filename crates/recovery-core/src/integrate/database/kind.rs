@@ -1,0 +1,29 @@
+//! Databases, for the parts of the integration that all resource types share.
+
+use crate::aws::database::DATABASE_TYPES;
+use crate::integrate::kind::ResourceKind;
+
+/// Operational data: the identifier of the database.
+pub(super) const IDENTIFIER: &str = "recovery:restored-database";
+/// Operational data: host and port of the database.
+pub(super) const ENDPOINT: &str = "recovery:endpoint";
+/// Operational data: how many things are left for a person to do.
+pub(super) const LEFT: &str = "recovery:left-to-do";
+/// Operational data: the parameters that had another value, with that value.
+pub(super) const REPLACED: &str = "recovery:replaced-parameters";
+/// Operational data: seconds from the end of the restore job to the integration.
+const SECONDS: &str = "recovery:seconds-to-integrate";
+
+/// Databases of RDS, Aurora, DocumentDB and Neptune.
+pub(crate) const DATABASE: ResourceKind = ResourceKind {
+    resource_types: DATABASE_TYPES,
+    noun: "database",
+    integrated: "integrated",
+    integrating: "integrating",
+    with: "with its workload",
+    by_hand: "Integrate the database",
+    note: "The first read of each block is slow until the storage is initialized.",
+    function: "database-integrator",
+    result_keys: &[IDENTIFIER, ENDPOINT, SECONDS],
+    seconds_key: SECONDS,
+};

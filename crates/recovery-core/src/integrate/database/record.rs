@@ -1,0 +1,236 @@
+//! What the OpsItem of a restore job says about the integration of its database.
+
+use chrono::{DateTime, Utc};
+
+use crate::aws::arn::OpsItemId;
+use crate::aws::backup::{Restore, RestoreJob};
+use crate::aws::database::DbSettings;
+use crate::integrate::database::decide::{Observed, Progress, is_lost};
+use crate::integrate::database::kind::{DATABASE, ENDPOINT, IDENTIFIER, LEFT, REPLACED};
+use crate::integrate::database::wanted::Wanted;
+use crate::integrate::record::{INTEGRATION, IntegrationResult, result_change, says};
+use crate::ops_item::{OpsItem, OpsItemChange, Status};
+use crate::outcome::Outcome;
+use crate::text::code;
+
+/// An integrated database.
+#[derive(Debug)]
+pub(super) struct Integrated<'a> {
+    pub(super) seen: &'a Observed,
+    pub(super) wanted: &'a Wanted,
+    pub(super) progress: &'a Progress,
+}
+
+/// Host and port, as text.
+pub(super) fn endpoint(seen: &Observed) -> String {
+    seen.endpoint()
+        .map_or(String::new(), |(host, port)| format!("{host}:{port}"))
+}
+
+fn identifier(seen: &Observed) -> &str {
+    match seen {
+        Observed::Instance(instance) => instance.id.as_str(),
+        Observed::Cluster(cluster, _) => cluster.id.as_str(),
+    }
+}
+
+/// Whether the item records that this database is integrated, and nothing is left to do.
+pub(super) fn records_all(item: &OpsItem, seen: &Observed) -> bool {
+    item.status == Status::Resolved
+        && says(item, INTEGRATION, DATABASE.integrated)
+        && says(item, IDENTIFIER, identifier(seen))
+        && says(item, ENDPOINT, &endpoint(seen))
+}
+
+/// The answer of the function. `item` is the id of the job's OpsItem, if it has one.
+pub(super) fn outcome(
+    by_this_run: bool,
+    seen: &Observed,
+    job: &RestoreJob,
+    item: Option<&OpsItemId>,
+) -> Outcome {
+    let outcome = if by_this_run {
+        Outcome::integrated()
+    } else {
+        Outcome::already_integrated()
+    };
+    outcome
+        .with("restoreJobId", job.id.as_str())
+        .with("databaseId", identifier(seen))
+        .with("endpoint", endpoint(seen))
+        .with_item(item)
+}
+
+impl Integrated<'_> {
+    /// Whether the item records this result.
+    pub(super) fn is_recorded(&self, item: &OpsItem) -> bool {
+        says(item, INTEGRATION, DATABASE.integrated)
+            && says(item, IDENTIFIER, identifier(self.seen))
+            && says(item, ENDPOINT, &endpoint(self.seen))
+            && says(item, LEFT, &self.left().len().to_string())
+    }
+
+    /// The change that records the result in the job's item, of which `item` is known.
+    pub(super) fn change(
+        &self,
+        restore: &Restore,
+        item: Option<&OpsItem>,
+        now: DateTime<Utc>,
+    ) -> OpsItemChange {
+        let left = self.left();
+        let (noun, engine) = match self.seen {
+            Observed::Instance(it) => ("instance", format!("{} {}", it.engine, it.engine_version)),
+            Observed::Cluster(it, _) => ("cluster", format!("{} {}", it.engine, it.engine_version)),
+        };
+        let count = left.len();
+        let result = IntegrationResult {
+            title: format!("Restored {noun} {} integrated", identifier(self.seen)),
+            done: format!(
+                "The {noun} {} ({}) can be reached at {}{}",
+                code(identifier(self.seen)),
+                code(&engine),
+                code(&endpoint(self.seen)),
+                self.instances()
+            ),
+            notes: self.notes(item),
+            left,
+            data: vec![
+                (IDENTIFIER, identifier(self.seen).to_owned()),
+                (ENDPOINT, endpoint(self.seen)),
+                (LEFT, count.to_string()),
+            ],
+        };
+        result_change(&DATABASE, restore, result, now)
+    }
+
+    /// The instances of a cluster, as the end of a sentence.
+    fn instances(&self) -> String {
+        let ids = self.wanted.instances.iter();
+        let ids: Vec<String> = ids.map(|it| code(it.id.as_str())).collect();
+        match ids.as_slice() {
+            [] => String::new(),
+            ids => format!(", with {}", ids.join(", ")),
+        }
+    }
+
+    /// What an operator should know, as sentences.
+    fn notes(&self, item: Option<&OpsItem>) -> Vec<String> {
+        let mut notes = Vec::new();
+        match &self.wanted.publication {
+            Some(publication) => notes.push(format!(
+                "Its addresses are published below {}.",
+                code(publication.path())
+            )),
+            None => notes.push("Its addresses are not published in parameters.".to_owned()),
+        }
+        if let Some(replaced) = item.and_then(|item| item.data.get(REPLACED)) {
+            notes.push(format!("Replaced parameters: {}.", code(replaced)));
+        }
+        notes.push("The master password is that of the recovery point. A secret that RDS managed is not restored: if there was one, create a new one (ManageMasterUserPassword).".to_owned());
+        if let Observed::Cluster(cluster, _) = self.seen
+            && let (Some(wanted), Some(found)) = (self.wanted.scaling, cluster.scaling)
+            && wanted != found
+        {
+            notes.push(format!(
+                "Its serverless capacity was {found} already, and stays, although the tag recovery:instances says {wanted}."
+            ));
+        }
+        let named = if self.wanted.names_settings {
+            "others than those in the tag recovery:database"
+        } else {
+            "and the recovery point has no tag recovery:database"
+        };
+        notes.push(format!(
+            "A restore loses settings, {named}. Check: {}{}.",
+            settings_now(self.seen),
+            match self.seen {
+                Observed::Instance(_) => "monitoring, roles, proxies, alarms",
+                Observed::Cluster(..) =>
+                    "roles, custom endpoints, scaling of readers, the global database, I/O-optimized storage, proxies, alarms",
+            }
+        ));
+        notes
+    }
+
+    /// What a person must still do.
+    fn left(&self) -> Vec<String> {
+        let unusable = self.wanted.unusable_tags.iter().map(|unusable| {
+            format!(
+                "An optional tag could not be used: {unusable}. {} For later recoveries, correct the tag of the protected resource in the primary Region.",
+                unusable.remedy()
+            )
+        });
+        let rejected = self.progress.rejected.iter().map(|(id, change, message)| {
+            format!(
+                "RDS did not apply {} to {}: {}. Apply the setting yourself, or remove it from the tag recovery:database.",
+                code(&change.to_string()),
+                code(id.as_str()),
+                code(message.trim_end_matches('.'))
+            )
+        });
+        unusable.chain(rejected).chain(self.deferred()).collect()
+    }
+
+    /// The settings that RDS does not accept during a backup.
+    fn deferred(&self) -> Option<String> {
+        let is_rejected = |change: &&_| {
+            !self
+                .progress
+                .rejected
+                .iter()
+                .any(|(_, it, _)| it == *change)
+        };
+        let (own, settings) = match self.seen {
+            Observed::Instance(it) => (vec![&it.settings], &self.wanted.changes),
+            Observed::Cluster(it, _) => (vec![&it.settings], &self.wanted.changes),
+        };
+        let of_instances: Vec<&DbSettings> = match self.seen {
+            Observed::Instance(_) => Vec::new(),
+            Observed::Cluster(_, all) => {
+                let ours = all
+                    .iter()
+                    .filter(|it| self.wanted.instances.iter().any(|ours| ours.id == it.id));
+                ours.map(|it| &it.settings).collect()
+            }
+        };
+        let lost = |settings: &[&DbSettings], wanted: &[crate::aws::database::DbChange]| {
+            wanted
+                .iter()
+                .filter(is_rejected)
+                .filter(|change| settings.iter().any(|it| is_lost(change, it)))
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+        };
+        let lost = [
+            lost(&own, settings),
+            lost(&of_instances, &self.wanted.changes_of_instances),
+        ]
+        .concat();
+        (!lost.is_empty()).then(|| {
+            format!(
+                "RDS is backing the database up, and accepts no change meanwhile. Later, run the integration of this restore job again: it applies {}.",
+                code(&lost.join(" "))
+            )
+        })
+    }
+}
+
+/// Settings that a restore loses, as they are now, as the beginning of a list.
+fn settings_now(seen: &Observed) -> String {
+    let settings = match seen {
+        Observed::Instance(instance) => &instance.settings,
+        Observed::Cluster(cluster, _) => &cluster.settings,
+    };
+    let on = |on: bool| if on { "on" } else { "off" };
+    let logs = if settings.log_exports.is_empty() {
+        "off"
+    } else {
+        "on"
+    };
+    format!(
+        "deletion protection (now {}), backup retention (now {} days), IAM authentication (now {}), log exports (now {logs}), Performance Insights, ",
+        on(settings.deletion_protection),
+        settings.retention_days,
+        on(settings.iam_authentication),
+    )
+}
