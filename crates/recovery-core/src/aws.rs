@@ -45,3 +45,4 @@ pub mod cloudformation;
 pub mod ec2;
 pub mod routing_control;
 pub mod step_functions;
+pub mod table;

@@ -10,7 +10,7 @@
 //! | [`publish`], `run_publish` | addresses in parameters of Systems Manager |
 //! | [`run_reconcile`] | restores whose event was lost or came too early; of volumes only |
 //!
-//! Each type has a folder: [`volume`].
+//! Each type has a folder: [`table`], [`volume`].
 
 pub mod auto_scaling;
 pub(crate) mod backoff;
@@ -25,5 +25,6 @@ mod run_record;
 mod run_tags;
 pub(crate) mod run_target;
 pub mod skip;
+pub mod table;
 pub mod target;
 pub mod volume;

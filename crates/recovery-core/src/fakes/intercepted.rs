@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use crate::aws::arn::{InstanceId, OpsItemId, RecoveryPointArn, RestoreJobId, VolumeId};
+use crate::aws::arn::{Arn, InstanceId, OpsItemId, RecoveryPointArn, RestoreJobId, VolumeId};
 use crate::aws::auto_scaling::Group;
 use crate::aws::backup::{
     RecoveryPoint, Report, RestoreJob, RestoreRequest, RestoreTest, StartAnswer,
@@ -15,6 +15,7 @@ use crate::aws::cloudformation::StackResource;
 use crate::aws::ec2::{AttachAnswer, DeviceName, Instance, Snapshot, Volume};
 use crate::aws::routing_control::{ClusterEndpoint, RoutingControl, ShiftAnswer, Switch};
 use crate::aws::step_functions::Execution;
+use crate::aws::table::{ChangeAnswer, ContinuousBackups, Table, TableChange, TimeToLive};
 use crate::error::Error;
 use crate::fakes::phases::AllPorts;
 use crate::fakes::tags_operation;
@@ -23,7 +24,7 @@ use crate::ops_item::{Claim, ItemKey, NewOpsItem, OpsItem, OpsItemChange};
 use crate::ports::{
     AutoScalingGroups, Clock, Instances, Metrics, Notifications, Objects, OpsItems, Page,
     Parameters, RecoveryExecutions, RecoveryPointTags, RecoveryPoints, RestoreJobs, RestoreTests,
-    RoutingControls, Runbooks, Snapshots, StackResources, Volumes,
+    RoutingControls, Runbooks, Snapshots, StackResources, Tables, Volumes,
 };
 use crate::report::measures::Measures;
 use crate::tags::Tags;
@@ -485,6 +486,78 @@ impl<P: Deref<Target: AllPorts> + Sync, I: Interceptor> StackResources for Inter
         self.read("cloudformation:DescribeStackResource", stack, || {
             StackResources::describe(&*self.ports, stack, logical_id)
         })
+        .await
+    }
+}
+
+impl<P: Deref<Target: AllPorts> + Sync, I: Interceptor> Tables for Intercepted<P, I> {
+    async fn describe(&self, name: &str) -> Result<Option<Table>, Error> {
+        self.read("dynamodb:DescribeTable", name, || {
+            Tables::describe(&*self.ports, name)
+        })
+        .await
+    }
+
+    async fn continuous_backups(&self, name: &str) -> Result<Option<ContinuousBackups>, Error> {
+        self.read("dynamodb:DescribeContinuousBackups", name, || {
+            Tables::continuous_backups(&*self.ports, name)
+        })
+        .await
+    }
+
+    async fn time_to_live(&self, name: &str) -> Result<Option<TimeToLive>, Error> {
+        self.read("dynamodb:DescribeTimeToLive", name, || {
+            Tables::time_to_live(&*self.ports, name)
+        })
+        .await
+    }
+
+    async fn list_tags(&self, table: &Arn) -> Result<Option<Tags>, Error> {
+        self.read("dynamodb:ListTagsOfResource", table.as_str(), || {
+            Tables::list_tags(&*self.ports, table)
+        })
+        .await
+    }
+
+    async fn update(&self, name: &str, change: &TableChange) -> Result<ChangeAnswer, Error> {
+        self.call("dynamodb:UpdateTable", name, Effect::Other, || {
+            Tables::update(&*self.ports, name, change)
+        })
+        .await
+    }
+
+    async fn update_continuous_backups(
+        &self,
+        name: &str,
+        days: Option<u8>,
+    ) -> Result<ChangeAnswer, Error> {
+        self.call(
+            "dynamodb:UpdateContinuousBackups",
+            name,
+            Effect::Other,
+            || Tables::update_continuous_backups(&*self.ports, name, days),
+        )
+        .await
+    }
+
+    async fn update_time_to_live(
+        &self,
+        name: &str,
+        attribute: &str,
+    ) -> Result<ChangeAnswer, Error> {
+        self.call("dynamodb:UpdateTimeToLive", name, Effect::Other, || {
+            Tables::update_time_to_live(&*self.ports, name, attribute)
+        })
+        .await
+    }
+
+    async fn tag(&self, table: &Arn, tags: &Tags) -> Result<ChangeAnswer, Error> {
+        self.call(
+            "dynamodb:TagResource",
+            table.as_str(),
+            Effect::Other,
+            || Tables::tag(&*self.ports, table, tags),
+        )
         .await
     }
 }

@@ -5,8 +5,8 @@ use crate::ports::{
     AutoScalingGroups, Instances, IntegrationPorts, Notifications, Objects, OpsItems, Parameters,
     PlanningPorts, PublishingPorts, RecoveryExecutions, RecoveryPointTags, RecoveryPoints,
     ReportingPorts, ResponsePorts, RestoreJobs, RestoreTests, RestoredPorts, RoutingControls,
-    Runbooks, Snapshots, StackResources, StartingPorts, TargetPorts, TrackingPorts,
-    ValidationPorts, Volumes,
+    Runbooks, Snapshots, StackResources, StartingPorts, TablePorts, Tables, TargetPorts,
+    TrackingPorts, ValidationPorts, Volumes,
 };
 
 /// Every port.
@@ -26,6 +26,7 @@ pub trait AllPorts:
     + Runbooks
     + Snapshots
     + StackResources
+    + Tables
     + Volumes
     + Sync
 {
@@ -69,6 +70,12 @@ impl<A: AllPorts> RestoredPorts for A {
 
 impl<A: AllPorts> PublishingPorts for A {
     fn parameters(&self) -> &(impl Parameters + Sync) {
+        self
+    }
+}
+
+impl<A: AllPorts> TablePorts for A {
+    fn tables(&self) -> &(impl Tables + Sync) {
         self
     }
 }

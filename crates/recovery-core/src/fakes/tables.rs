@@ -1,0 +1,286 @@
+//! DynamoDB tables.
+
+use crate::aws::arn::Arn;
+use crate::aws::table::{
+    ChangeAnswer, ContinuousBackups, Stream, Table, TableChange, TableStatus, TimeToLive,
+    TimeToLiveStatus,
+};
+use crate::error::{Error, Fault};
+use crate::fakes::World;
+use crate::ports::Tables;
+use crate::tags::Tags;
+
+/// A table with its settings.
+#[derive(Debug, Clone)]
+pub struct FakeTable {
+    /// What `DescribeTable` shows.
+    pub table: Table,
+    /// Its continuous backups.
+    pub backups: ContinuousBackups,
+    /// The expiry of its items.
+    pub ttl: TimeToLive,
+    /// Its tags.
+    pub tags: Tags,
+    /// Calls of `DescribeTable` until a table that is `CREATING` or `UPDATING` shows as `ACTIVE`; `None`: never.
+    pub reads_until_active: Option<usize>,
+    /// Calls of `DescribeTable` during which it is `UPDATING` after a change.
+    pub reads_of_a_change: usize,
+    /// Calls of `UpdateContinuousBackups` until DynamoDB accepts it, once the table is `ACTIVE`.
+    pub backups_unavailable: usize,
+    /// Calls of `DescribeTable` until its tags can be changed again.
+    pub reads_until_tags_settle: usize,
+    /// Whether TTL was changed in the last hour.
+    pub ttl_changed: bool,
+    /// Settings that DynamoDB rejects: `stream`, `pitr`, `class`, `protection`, `ttl`, `tags`.
+    pub rejects: Vec<&'static str>,
+    /// The changes that DynamoDB made, in their order.
+    pub changes: Vec<String>,
+}
+
+impl FakeTable {
+    /// A table as a restore leaves it: `ACTIVE`, without its settings.
+    pub fn restored(arn: Arn, created: chrono::DateTime<chrono::Utc>) -> FakeTable {
+        FakeTable {
+            table: Table {
+                arn,
+                id: "5f2b3c1e-0000-4000-8000-000000000001".to_owned(),
+                status: TableStatus::Active,
+                created,
+                stream: None,
+                class: crate::aws::table::TableClass::Standard,
+                protected: false,
+            },
+            backups: ContinuousBackups {
+                enabled: false,
+                days: None,
+            },
+            ttl: TimeToLive {
+                status: TimeToLiveStatus::Disabled,
+                attribute: None,
+            },
+            tags: Tags::new(),
+            reads_until_active: Some(0),
+            reads_of_a_change: 1,
+            backups_unavailable: 1,
+            reads_until_tags_settle: 0,
+            ttl_changed: false,
+            rejects: Vec::new(),
+            changes: Vec::new(),
+        }
+    }
+
+    /// Whether DynamoDB still creates or already deletes it: then every operation except `DescribeTable` answers that it
+    /// does not exist.
+    fn is_hidden(&self) -> bool {
+        matches!(
+            self.table.status,
+            TableStatus::Creating | TableStatus::Deleting
+        )
+    }
+}
+
+fn fault(operation: &'static str, name: &str, code: &str, message: &str) -> Fault {
+    Fault::new(operation, name, message, "Nothing to do.").with_code(code)
+}
+
+impl World {
+    /// A read that only a table that is not hidden answers.
+    fn read_table<T>(
+        &self,
+        operation: &'static str,
+        name: &str,
+        read: impl FnOnce(&FakeTable) -> T,
+    ) -> Result<Option<T>, Error> {
+        self.call(operation, name, |state| {
+            let table = state.tables.get(name).filter(|table| !table.is_hidden());
+            Ok(table.map(read))
+        })
+    }
+
+    /// A change of a table. `kind` is the setting.
+    fn change_table(
+        &self,
+        operation: &'static str,
+        name: &str,
+        kind: &'static str,
+        change: impl FnOnce(&mut FakeTable) -> ChangeAnswer,
+    ) -> Result<ChangeAnswer, Error> {
+        self.call(operation, name, |state| {
+            let table = state.tables.get_mut(name);
+            let Some(table) = table.filter(|table| !table.is_hidden()) else {
+                return Ok(ChangeAnswer::Busy(fault(
+                    operation,
+                    name,
+                    "ResourceNotFoundException",
+                    "Requested resource not found",
+                )));
+            };
+            if table.rejects.contains(&kind) {
+                return Ok(ChangeAnswer::Rejected(fault(
+                    operation,
+                    name,
+                    "ValidationException",
+                    "One or more parameter values were invalid",
+                )));
+            }
+            Ok(change(table))
+        })
+    }
+}
+
+impl Tables for World {
+    async fn describe(&self, name: &str) -> Result<Option<Table>, Error> {
+        self.call("dynamodb:DescribeTable", name, |state| {
+            let Some(table) = state.tables.get_mut(name) else {
+                return Ok(None);
+            };
+            table.reads_until_tags_settle = table.reads_until_tags_settle.saturating_sub(1);
+            let changes = matches!(
+                table.table.status,
+                TableStatus::Creating | TableStatus::Updating
+            );
+            match &mut table.reads_until_active {
+                Some(0) if changes => table.table.status = TableStatus::Active,
+                Some(reads) if changes => *reads -= 1,
+                _ => {}
+            }
+            Ok(Some(table.table.clone()))
+        })
+    }
+
+    async fn continuous_backups(&self, name: &str) -> Result<Option<ContinuousBackups>, Error> {
+        self.read_table("dynamodb:DescribeContinuousBackups", name, |table| {
+            table.backups
+        })
+    }
+
+    async fn time_to_live(&self, name: &str) -> Result<Option<TimeToLive>, Error> {
+        self.read_table("dynamodb:DescribeTimeToLive", name, |table| {
+            table.ttl.clone()
+        })
+    }
+
+    async fn list_tags(&self, table: &Arn) -> Result<Option<Tags>, Error> {
+        let name = table.resource_id("table").unwrap_or_default();
+        self.read_table("dynamodb:ListTagsOfResource", name, |table| {
+            table.tags.clone()
+        })
+    }
+
+    async fn update(&self, name: &str, change: &TableChange) -> Result<ChangeAnswer, Error> {
+        let operation = "dynamodb:UpdateTable";
+        let kind = match change {
+            TableChange::Stream(_) => "stream",
+            TableChange::Class(_) => "class",
+            TableChange::Protection => "protection",
+        };
+        self.change_table(operation, name, kind, |table| {
+            if table.table.status != TableStatus::Active {
+                return ChangeAnswer::Busy(fault(
+                    operation,
+                    name,
+                    "ResourceInUseException",
+                    "Table is being updated",
+                ));
+            }
+            match change {
+                TableChange::Stream(_) if table.table.stream.is_some() => {
+                    return ChangeAnswer::Unchanged;
+                }
+                TableChange::Stream(view) => {
+                    table.table.stream = Some(Stream {
+                        arn: format!("{}/stream/2026-11-23T06:00:00.000", table.table.arn),
+                        view: view.clone(),
+                    });
+                    table.changes.push(format!("stream {view}"));
+                }
+                TableChange::Class(class) => {
+                    table.table.class = class.clone();
+                    table.changes.push(format!("class {class}"));
+                }
+                // It has no status on its way.
+                TableChange::Protection => {
+                    table.table.protected = true;
+                    table.changes.push("protection".to_owned());
+                    return ChangeAnswer::Accepted;
+                }
+            }
+            table.table.status = TableStatus::Updating;
+            table.reads_until_active = Some(table.reads_of_a_change);
+            ChangeAnswer::Accepted
+        })
+    }
+
+    async fn update_continuous_backups(
+        &self,
+        name: &str,
+        days: Option<u8>,
+    ) -> Result<ChangeAnswer, Error> {
+        let operation = "dynamodb:UpdateContinuousBackups";
+        self.change_table(operation, name, "pitr", |table| {
+            if table.backups_unavailable > 0 {
+                table.backups_unavailable -= 1;
+                return ChangeAnswer::Busy(fault(
+                    operation,
+                    name,
+                    "ContinuousBackupsUnavailableException",
+                    "Backups are being enabled for the table",
+                ));
+            }
+            table.backups = ContinuousBackups {
+                enabled: true,
+                days: Some(days.unwrap_or(35)),
+            };
+            table.changes.push(format!("pitr {days:?}"));
+            ChangeAnswer::Accepted
+        })
+    }
+
+    async fn update_time_to_live(
+        &self,
+        name: &str,
+        attribute: &str,
+    ) -> Result<ChangeAnswer, Error> {
+        let operation = "dynamodb:UpdateTimeToLive";
+        self.change_table(operation, name, "ttl", |table| {
+            if table.ttl.status != TimeToLiveStatus::Disabled {
+                return ChangeAnswer::Unchanged;
+            }
+            if table.ttl_changed {
+                return ChangeAnswer::Rejected(fault(
+                    operation,
+                    name,
+                    "ValidationException",
+                    "Time to live has been modified multiple times within a fixed interval",
+                ));
+            }
+            table.ttl = TimeToLive {
+                status: TimeToLiveStatus::Enabling,
+                attribute: Some(attribute.to_owned()),
+            };
+            table.ttl_changed = true;
+            table.changes.push(format!("ttl {attribute}"));
+            ChangeAnswer::Accepted
+        })
+    }
+
+    async fn tag(&self, table: &Arn, tags: &Tags) -> Result<ChangeAnswer, Error> {
+        let operation = "dynamodb:TagResource";
+        let name = table.resource_id("table").unwrap_or_default();
+        self.change_table(operation, name, "tags", |table| {
+            if table.reads_until_tags_settle > 0 {
+                return ChangeAnswer::Busy(fault(
+                    operation,
+                    name,
+                    "LimitExceededException",
+                    "Table tags are being updated",
+                ));
+            }
+            table.reads_until_tags_settle = 2;
+            table.tags.extend(tags.clone());
+            let keys: Vec<&str> = tags.keys().map(String::as_str).collect();
+            table.changes.push(format!("tags {}", keys.join(" ")));
+            ChangeAnswer::Accepted
+        })
+    }
+}
