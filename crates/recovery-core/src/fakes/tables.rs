@@ -1,13 +1,16 @@
 //! DynamoDB tables.
 
-use crate::aws::arn::Arn;
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::aws::arn::{Arn, RecoveryPointArn, RestoreJobId};
+use crate::aws::backup::RestoreJob;
 use crate::aws::table::{
-    ChangeAnswer, ContinuousBackups, Stream, Table, TableChange, TableStatus, TimeToLive,
-    TimeToLiveStatus,
+    ChangeAnswer, ContinuousBackups, DYNAMODB, Stream, Table, TableChange, TableClass, TableStatus,
+    TimeToLive, TimeToLiveStatus,
 };
 use crate::error::{Error, Fault};
-use crate::fakes::World;
-use crate::ports::Tables;
+use crate::fakes::{FakeClock, RESTORE_ROLE, World};
+use crate::ports::{Clock, Tables};
 use crate::tags::Tags;
 
 /// A table with its settings.
@@ -39,7 +42,7 @@ pub struct FakeTable {
 
 impl FakeTable {
     /// A table as a restore leaves it: `ACTIVE`, without its settings.
-    pub fn restored(arn: Arn, created: chrono::DateTime<chrono::Utc>) -> FakeTable {
+    pub fn restored(arn: Arn, created: DateTime<Utc>) -> FakeTable {
         FakeTable {
             table: Table {
                 arn,
@@ -47,7 +50,7 @@ impl FakeTable {
                 status: TableStatus::Active,
                 created,
                 stream: None,
-                class: crate::aws::table::TableClass::Standard,
+                class: TableClass::Standard,
                 protected: false,
             },
             backups: ContinuousBackups {
@@ -84,6 +87,42 @@ fn fault(operation: &'static str, name: &str, code: &str, message: &str) -> Faul
 }
 
 impl World {
+    /// The world with one completed restore of a table: job `job-1`, table `orders`, a recovery point with
+    /// these tags.
+    pub fn with_restored_table(tags: &[(&str, &str)]) -> World {
+        let world = World::new();
+        let point = "arn:aws:backup:us-west-2:111122223333:recovery-point:1";
+        let arn = Arn::parse("arn:aws:dynamodb:us-west-2:111122223333:table/orders").ok();
+        let now = FakeClock::new().now();
+        {
+            let mut state = world.state();
+            let tags = tags.iter();
+            state.tags.insert(
+                point.to_owned(),
+                tags.map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+                    .collect(),
+            );
+            if let Some(arn) = arn.clone() {
+                let created = now - TimeDelta::seconds(400);
+                let table = FakeTable::restored(arn, created);
+                state.tables.insert("orders".to_owned(), table);
+            }
+            let job = RestoreJob {
+                status: Some("COMPLETED".to_owned()),
+                resource_type: Some(DYNAMODB.to_owned()),
+                created_resource: arn,
+                recovery_point: RecoveryPointArn::parse(point).ok(),
+                source_resource: Arn::parse("arn:aws:dynamodb:us-east-1:111122223333:table/orders")
+                    .ok(),
+                iam_role: Arn::parse(RESTORE_ROLE).ok(),
+                completed: Some(now - TimeDelta::seconds(42)),
+                ..RestoreJob::known_by_id(RestoreJobId::new("job-1"))
+            };
+            state.restore_jobs.insert(job.id.to_string(), job);
+        }
+        world
+    }
+
     /// A read that only a table that is not hidden answers.
     fn read_table<T>(
         &self,
