@@ -239,8 +239,9 @@ impl Tables for World {
                 }
                 // It has no status on its way.
                 TableChange::Protection => {
-                    table.table.protected = true;
-                    table.changes.push("protection".to_owned());
+                    if !std::mem::replace(&mut table.table.protected, true) {
+                        table.changes.push("protection".to_owned());
+                    }
                     return ChangeAnswer::Accepted;
                 }
             }
@@ -266,11 +267,15 @@ impl Tables for World {
                     "Backups are being enabled for the table",
                 ));
             }
-            table.backups = ContinuousBackups {
+            let backups = ContinuousBackups {
                 enabled: true,
                 days: Some(days.unwrap_or(35)),
             };
-            table.changes.push(format!("pitr {days:?}"));
+            // The same again is no change.
+            if table.backups != backups {
+                table.backups = backups;
+                table.changes.push(format!("pitr {days:?}"));
+            }
             ChangeAnswer::Accepted
         })
     }
@@ -316,9 +321,14 @@ impl Tables for World {
                 ));
             }
             table.reads_until_tags_settle = 2;
-            table.tags.extend(tags.clone());
-            let keys: Vec<&str> = tags.keys().map(String::as_str).collect();
-            table.changes.push(format!("tags {}", keys.join(" ")));
+            if tags
+                .iter()
+                .any(|(key, value)| table.tags.get(key) != Some(value))
+            {
+                table.tags.extend(tags.clone());
+                let keys: Vec<&str> = tags.keys().map(String::as_str).collect();
+                table.changes.push(format!("tags {}", keys.join(" ")));
+            }
             ChangeAnswer::Accepted
         })
     }

@@ -322,7 +322,10 @@ async fn configure(
                         rejected.insert(setting, fault.message().to_owned());
                         Ok(shows)
                     }
-                    Ok(ChangeAnswer::Busy(fault)) => Ok(format!("DynamoDB ({})", fault.message())),
+                    Ok(ChangeAnswer::Busy(fault)) => {
+                        known.forget(setting);
+                        Ok(format!("DynamoDB ({})", fault.message()))
+                    }
                     Ok(answer) => {
                         by_this_run |= matches!(answer, ChangeAnswer::Accepted);
                         known.forget(setting);
