@@ -35,7 +35,7 @@ const RESPONDER: &[(&str, &str)] = &[
     ("TOPIC_ARN", "arn:aws:sns:us-west-2:111122223333:topic"),
 ];
 
-const CASES: [Case; 6] = [
+const CASES: [Case; 7] = [
     Case {
         package: "restore-integrator",
         variables: &[
@@ -92,6 +92,18 @@ const CASES: [Case; 6] = [
         ],
         ignored: "restore-running",
         handled: "restore-test-completed-ebs",
+    },
+    Case {
+        package: "table-integrator",
+        variables: &[
+            ("AWS_REGION", "us-west-2"),
+            ("ACCOUNT_ID", "111122223333"),
+            ("DRILL_RESTORE_ROLE_ARN", DRILL_ROLE),
+            ("PUBLISH_PATH", "/recovery/"),
+            ("TOPIC_ARN", "off"),
+        ],
+        ignored: "restore-completed-ebs",
+        handled: "restore-completed-dynamodb",
     },
 ];
 
@@ -342,6 +354,11 @@ fn recovery_planner_handles_valid_and_invalid_payloads() {
 #[test]
 fn restore_test_validator_handles_valid_and_invalid_payloads() {
     check(&CASES[5]);
+}
+
+#[test]
+fn table_integrator_handles_valid_and_invalid_payloads() {
+    check(&CASES[6]);
 }
 
 #[test]

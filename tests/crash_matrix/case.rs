@@ -66,7 +66,7 @@ pub(super) fn others(scenario: &Scenario) -> Vec<(Function, &serde_json::Value)>
     let same = (scenario.function.clone(), &scenario.payload);
     let completed = scenario.payload["detail"]["status"] == "COMPLETED";
     match scenario.function {
-        Function::RestoreIntegrator if completed => {
+        Function::RestoreIntegrator | Function::TableIntegrator if completed => {
             vec![same, (Function::OpsitemCreator, &scenario.payload)]
         }
         // A run that records why it stops does not see that another one succeeds meanwhile.

@@ -45,6 +45,9 @@ const IMPLICIT: &[(&str, For)] = &[
     // Without ListBucket, S3 answers AccessDenied for a missing object:
     // https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
     ("s3:ListBucket", For::Call("s3:GetObject")),
+    // A new parameter of a drill has a tag:
+    // https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_PutParameter.html
+    ("ssm:AddTagsToResource", For::Call("ssm:PutParameter")),
     // The role of the runbook is passed to Automation:
     // https://docs.aws.amazon.com/systems-manager/latest/userguide/automation-setup-iam.html
     (

@@ -14,7 +14,20 @@ use super::scenario::Scenario;
 /// A call that a run must not make, whatever fails.
 pub(super) fn broken_by_run(scenario: &Scenario, made: &[Made]) -> Result<(), String> {
     let mut checked = BTreeSet::new();
+    let mut read = BTreeSet::new();
     for (number, call) in made.iter().enumerate() {
+        if call.answered {
+            read.insert(call.operation);
+        }
+        // A setting is read before it is made, and again before the same call is repeated.
+        if let Some(reads) = read_before(call.operation)
+            && !read.remove(reads)
+        {
+            return Err(format!(
+                "{} was called without {reads} before it",
+                call.operation
+            ));
+        }
         match call.operation {
             "ec2:DescribeVolumes" if call.answered => {
                 checked.extend(call.subject.split(' '));
@@ -33,6 +46,17 @@ pub(super) fn broken_by_run(scenario: &Scenario, made: &[Made]) -> Result<(), St
         }
     }
     Ok(())
+}
+
+/// The call that shows whether this change of a table is needed.
+fn read_before(change: &str) -> Option<&'static str> {
+    match change {
+        "dynamodb:UpdateTable" => Some("dynamodb:DescribeTable"),
+        "dynamodb:UpdateContinuousBackups" => Some("dynamodb:DescribeContinuousBackups"),
+        "dynamodb:UpdateTimeToLive" => Some("dynamodb:DescribeTimeToLive"),
+        "dynamodb:TagResource" => Some("dynamodb:ListTagsOfResource"),
+        _ => None,
+    }
 }
 
 /// A notification names an existing OpsItem, unless creating one failed.
@@ -75,13 +99,20 @@ pub(super) fn broken_by_claim(world: &World, before: &World) -> Result<(), Strin
         if data("recovery:integration") == Some("attached") && !attached {
             return claim("says that its volume is attached, but it is not");
         }
+        let configured = state
+            .tables
+            .values()
+            .any(|table| Some(table.table.id.as_str()) == data("recovery:table-id"));
+        if data("recovery:integration") == Some("configured") && !configured {
+            return claim("says that its table is configured, but the table does not exist");
+        }
         let integrates = stored.key.as_str().starts_with("restore-job/");
         if integrates
             && stored.item.status == Status::Resolved
-            && !attached
+            && !(attached || configured)
             && !resolved_before.contains(stored.item.id.as_str())
         {
-            return claim("is resolved, but its volume is not attached");
+            return claim("is resolved, but what it restored is not integrated");
         }
         if let Some(execution) = data("recovery:runbook-execution")
             && !state

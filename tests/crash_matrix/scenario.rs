@@ -17,11 +17,13 @@ use crate::support::reports::config;
 use crate::support::repository::event;
 use crate::support::restored::{integration, usual_ownership, usual_scope};
 use crate::support::routing::recovered;
+use crate::support::tables::table_integration;
 
 /// A function with the settings that matter.
 #[derive(Debug, Clone)]
 pub(super) enum Function {
     RestoreIntegrator,
+    TableIntegrator,
     RestoreReconciler(LookbackWindow),
     RestoreTestValidator,
     RecoveryPlanner,
@@ -39,6 +41,7 @@ impl Function {
     pub(super) fn name(&self) -> &'static str {
         match self {
             Function::RestoreIntegrator => "restore-integrator",
+            Function::TableIntegrator => "table-integrator",
             Function::RestoreReconciler(_) => "restore-reconciler",
             Function::RestoreTestValidator => "restore-test-validator",
             Function::RecoveryPlanner => "recovery-planner",
@@ -71,6 +74,7 @@ impl Function {
                 Some(policy)
             }
             Function::RestoreIntegrator
+            | Function::TableIntegrator
             | Function::RestoreReconciler(_)
             | Function::RestoreTestValidator
             | Function::RecoveryPlanner
@@ -108,6 +112,7 @@ impl Function {
     ) -> Result<Outcome, Error> {
         match self {
             Function::RestoreIntegrator => integration(ports, ports, payload).await,
+            Function::TableIntegrator => table_integration(ports, ports, payload).await,
             Function::RestoreReconciler(window) => {
                 let ownership = usual_ownership();
                 restore_reconciler::handle(ports, ports, &ownership, *window, payload).await

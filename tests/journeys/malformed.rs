@@ -2,6 +2,7 @@
 //! Nothing panics, every answer is an outcome or an error with a remedy, all writes satisfy the limits
 //! of AWS, and a volume is never attached to another instance.
 
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use recovery_core::detect::{Policy, Response};
@@ -17,6 +18,7 @@ use crate::support::restored::{
     INSTANCE, add_restore, add_target, integration, scope, usual_scope, world_of,
 };
 use crate::support::routing::{recovered, routing};
+use crate::support::tables::table_config_in;
 
 /// Longest message of an error.
 const MESSAGE_LIMIT: usize = 4_000;
@@ -223,6 +225,16 @@ impl<'a> Worlds<'a> {
                 payload,
             ))
         });
+        let config = table_config_in(&scope);
+        twice(world, || {
+            let ports = Disturbed::not(world);
+            let clock = FakeClock::new();
+            finish(table_integrator::handle(&ports, &clock, &config, payload))
+        });
+        for table in world.state().tables.values() {
+            let made: BTreeSet<&String> = table.changes.iter().collect();
+            assert_eq!(made.len(), table.changes.len(), "a setting was made twice");
+        }
         twice(world, || {
             let ports = Disturbed::not(world);
             let clock = FakeClock::new();

@@ -30,6 +30,10 @@ pub(crate) struct End {
     routing: (Vec<String>, usize),
     /// Recoveries that were started: name and input.
     recoveries: BTreeMap<String, String>,
+    /// Tables by name: the changes of their settings, and their tags.
+    tables: BTreeMap<String, (Vec<String>, BTreeMap<String, String>)>,
+    /// Parameters by name: value and tags.
+    parameters: BTreeMap<String, (String, BTreeMap<&'static str, String>)>,
     /// Results of restore tests by job: whether it was successful, and the message.
     results: BTreeMap<String, (bool, String)>,
 }
@@ -93,6 +97,16 @@ impl End {
                 .executions
                 .iter()
                 .map(|(name, (input, _))| (name.clone(), input.clone()))
+                .collect(),
+            tables: state
+                .tables
+                .iter()
+                .map(|(name, table)| (name.clone(), (table.changes.clone(), table.tags.clone())))
+                .collect(),
+            parameters: state
+                .parameters
+                .iter()
+                .map(|(name, it)| (name.clone(), (it.value.clone(), it.tags.clone())))
                 .collect(),
             results: state
                 .restore_tests
@@ -169,6 +183,8 @@ pub(crate) fn difference(found: &End, expected: &End) -> String {
             shown(&end.plans),
             shown([&end.routing]),
             shown(&end.recoveries),
+            shown(&end.tables),
+            shown(&end.parameters),
             shown(&end.results),
         ]
         .concat()
@@ -185,14 +201,20 @@ fn shown<T: std::fmt::Debug>(all: impl IntoIterator<Item = T>) -> Vec<String> {
     all.into_iter().map(|it| format!("{it:?}")).collect()
 }
 
-/// Whether the notification reports a failed attachment that a later delivery completed or refused: it
+/// Whether the notification reports a failed integration that a later delivery completed or refused: it
 /// was true when it was sent, and only deliveries with failures send it.
 fn is_outdated_failure(subject: &str, items: &[StoredItem]) -> bool {
     let fails = |item: &StoredItem| {
         let integration = item.item.data.get("recovery:integration");
         integration.is_some_and(|integration| integration == "failing")
     };
-    subject.ends_with("Restored volume still not attached") && !items.iter().any(fails)
+    [
+        "Restored volume still not attached",
+        "Restored table still not configured",
+    ]
+    .iter()
+    .any(|failure| subject.ends_with(failure))
+        && !items.iter().any(fails)
 }
 
 /// Whether the OpsItem was created at the same time as another one, and resolved as its duplicate.
@@ -202,14 +224,15 @@ pub(crate) fn is_duplicate(stored: &StoredItem) -> bool {
 
 fn described(stored: &StoredItem) -> [String; 7] {
     let integration = stored.item.data.get("recovery:integration");
-    let attached = integration.is_some_and(|integration| integration == "attached");
+    let done = ["attached", "configured"];
+    let integrated = integration.is_some_and(|integration| done.contains(&integration.as_str()));
     let data: Vec<String> = stored
         .item
         .data
         .iter()
-        .filter(|(key, _)| *key != "recovery:seconds-to-attach")
-        // For an attached volume, the recorded failure before it depends on the path, too.
-        .filter(|(key, _)| *key != "recovery:hindrance" || !attached)
+        .filter(|(key, _)| !key.starts_with("recovery:seconds-to-"))
+        // For an integrated resource, the recorded failure before it depends on the path, too.
+        .filter(|(key, _)| *key != "recovery:hindrance" || !integrated)
         .map(|(key, value)| format!("{key}={}", without_times(value)))
         .collect();
     [

@@ -8,3 +8,4 @@ pub(crate) mod repository;
 pub(crate) mod restored;
 pub(crate) mod routing;
 pub(crate) mod sam;
+pub(crate) mod tables;

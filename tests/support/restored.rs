@@ -17,6 +17,7 @@ use recovery_core::ports::{Clock, IntegrationPorts};
 use serde_json::Value;
 
 use super::disturbed::{Disturbed, finish};
+use super::tables::{is_of_table, table_world};
 
 /// The target instance of the volume.
 pub(crate) const INSTANCE: &str = "i-0shop";
@@ -36,10 +37,14 @@ pub(crate) fn scope(event: &Value) -> Scope {
     }
 }
 
-/// The world in which `event`, of a completed restore of a volume, was sent: snapshot and volume exist,
+/// The world in which `event`, of a completed restore, was sent. For a table, see [`table_world`]; otherwise snapshot and
+/// volume exist,
 /// the tags name `Server` in stack `shop`, which is the running instance [`INSTANCE`] in the volume's
 /// zone. [`OTHER_INSTANCE`] runs, too. AWS Backup has the complete job.
 pub(crate) fn world_of(event: &Value) -> World {
+    if is_of_table(event) {
+        return table_world(event);
+    }
     let world = World::new();
     add_restore(&world, event);
     add_target(&world, event);

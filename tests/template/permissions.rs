@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use recovery_aws::{
     IntegrationAdapters, PlanningAdapters, ReportingAdapters, ResponseAdapters, RoutingCluster,
-    RunbookRunner, StartingAdapters, StateMachine, TrackingAdapters, ValidationAdapters,
+    RunbookRunner, StartingAdapters, StateMachine, TableAdapters, TrackingAdapters,
+    ValidationAdapters,
 };
 use serde_json::Value;
 
@@ -27,6 +28,9 @@ const VOLUME_KEYS: [&str; 3] = ["kms:CreateGrant", "kms:Decrypt", "kms:DescribeK
 
 /// What starting a runbook with a role of its own needs beyond the call.
 const RUNBOOK_ROLE: [&str; 1] = ["iam:PassRole"];
+
+/// What creating a parameter with tags needs beyond the call.
+const TAGGED_PARAMETERS: [&str; 1] = ["ssm:AddTagsToResource"];
 
 /// What reading a plan or a report needs beyond the call: S3 says only to those who may list the bucket
 /// that there is none.
@@ -202,6 +206,9 @@ fn each_role_allows_exactly_the_calls_of_its_adapters() {
     let integrator = [IntegrationAdapters::ACTIONS, &[&VOLUME_KEYS]].concat();
     check(&[], "RestoreIntegratorRole", &integrator);
     check(&KEYS, "RestoreIntegratorRole", &integrator);
+
+    let tables = [TableAdapters::ACTIONS, &[&TAGGED_PARAMETERS]].concat();
+    check(&[], "TableIntegratorRole", &tables);
 
     let reconciler = [
         IntegrationAdapters::ACTIONS,
@@ -640,6 +647,7 @@ fn drills_have_a_separate_restore_role_that_functions_recognize() {
             "RestoreIntegratorFunction",
             "RestoreReconcilerFunction",
             "RestoreStarterFunction",
+            "TableIntegratorFunction",
         ];
         assert_eq!(know.into_iter().collect::<Vec<_>>(), expected);
         let passing: Vec<String> = roles(&deployed)

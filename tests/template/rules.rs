@@ -90,6 +90,15 @@ fn meant(asked: Asked<'_>) -> Matches {
                     "RestoreTestCompletedRule".to_owned(),
                 ]);
             }
+            ("aws.backup", "Restore Job State Change")
+                if in_detail("status", &["COMPLETED"])
+                    && in_detail("resourceType", &["DynamoDB"]) =>
+            {
+                return Some(vec![
+                    "RestoreCompletedRule".to_owned(),
+                    "TableRestoreCompletedRule".to_owned(),
+                ]);
+            }
             ("aws.backup", "Restore Job State Change") if in_detail("status", &["COMPLETED"]) => {
                 "RestoreCompletedRule"
             }
@@ -270,6 +279,11 @@ fn finds_wrong_patterns() {
         "CopyFinishedRule",
         "/detail",
         json!({"status": ["FAILED", "PARTIAL"]}),
+    );
+    check(
+        "TableRestoreCompletedRule",
+        "/detail/resourceType",
+        json!([{"exists": true}]),
     );
     check("BackupFinishedRule", "/detail/state", json!(["FAILED"]));
     check("HealthIssueRule", "/detail/service", json!(["S3"]));

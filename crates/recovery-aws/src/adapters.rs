@@ -1,16 +1,17 @@
 //! The ports of each phase: which adapters a function has, and which IAM actions it needs.
 
 use recovery_core::ports::{
-    AutoScalingGroups, Instances, IntegrationPorts, Notifications, Objects, OpsItems,
-    PlanningPorts, RecoveryPointTags, RecoveryPoints, ReportingPorts, ResponsePorts, RestoreJobs,
-    RestoreTests, RestoredPorts, Runbooks, Snapshots, StackResources, Stacks, StartingPorts,
-    TaggedResources, TargetPorts, TrackingPorts, ValidationPorts, Volumes,
+    AutoScalingGroups, Instances, IntegrationPorts, Notifications, Objects, OpsItems, Parameters,
+    PlanningPorts, PublishingPorts, RecoveryPointTags, RecoveryPoints, ReportingPorts,
+    ResponsePorts, RestoreJobs, RestoreTests, RestoredPorts, Runbooks, Snapshots, StackResources,
+    Stacks, StartingPorts, TablePorts, Tables, TaggedResources, TargetPorts, TrackingPorts,
+    ValidationPorts, Volumes,
 };
 
 use crate::recovery_point_tags::{AllTagStores, TagStores};
 use crate::{
-    AutoScaling, Backup, CloudFormation, Config, Ec2, OpsCenter, PlanBucket, Rds, RunbookRunner,
-    Tagging, Topic,
+    AutoScaling, Backup, CloudFormation, Config, DynamoDb, Ec2, OpsCenter, ParameterStore,
+    PlanBucket, Rds, RunbookRunner, Tagging, Topic,
 };
 
 /// What the integration of a restored volume reaches AWS through.
@@ -98,6 +99,70 @@ impl RestoredPorts for IntegrationAdapters {
 impl IntegrationPorts for IntegrationAdapters {
     fn volumes(&self) -> &(impl Volumes + Sync) {
         &self.tags.ec2
+    }
+}
+
+/// What the integration of a restored table reaches AWS through.
+#[derive(Debug)]
+pub struct TableAdapters {
+    dynamodb: DynamoDb,
+    ops_center: OpsCenter,
+    parameters: ParameterStore,
+    tags: TagStores,
+    topic: Topic,
+}
+
+impl TableAdapters {
+    /// The IAM actions that it needs. The recovery points of tables are those of AWS Backup, which has their tags.
+    pub const ACTIONS: &'static [&'static [&'static str]] = &[
+        Backup::INTEGRATION_ACTIONS,
+        DynamoDb::ACTIONS,
+        OpsCenter::ACTIONS,
+        ParameterStore::ACTIONS,
+        Topic::ACTIONS,
+    ];
+
+    /// Clients for every service it needs; notification goes to `topic`, if any.
+    pub fn new(config: &Config, topic: Option<String>) -> TableAdapters {
+        TableAdapters {
+            dynamodb: DynamoDb::new(config),
+            ops_center: OpsCenter::new(config),
+            parameters: ParameterStore::new(config),
+            tags: TagStores::new(config),
+            topic: Topic::new(config, topic),
+        }
+    }
+}
+
+impl TrackingPorts for TableAdapters {
+    fn ops_items(&self) -> &(impl OpsItems + Sync) {
+        &self.ops_center
+    }
+
+    fn notifications(&self) -> &(impl Notifications + Sync) {
+        &self.topic
+    }
+}
+
+impl RestoredPorts for TableAdapters {
+    fn restore_jobs(&self) -> &(impl RestoreJobs + Sync) {
+        &self.tags.backup
+    }
+
+    fn recovery_point_tags(&self) -> &(impl RecoveryPointTags + Sync) {
+        &self.tags
+    }
+}
+
+impl PublishingPorts for TableAdapters {
+    fn parameters(&self) -> &(impl Parameters + Sync) {
+        &self.parameters
+    }
+}
+
+impl TablePorts for TableAdapters {
+    fn tables(&self) -> &(impl Tables + Sync) {
+        &self.dynamodb
     }
 }
 

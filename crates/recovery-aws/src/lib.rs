@@ -9,6 +9,7 @@ mod auto_scaling;
 mod backup;
 mod client;
 mod cloudformation;
+mod dynamodb;
 mod ec2;
 mod error;
 mod parameter_store;
@@ -25,12 +26,13 @@ mod wire;
 
 pub use adapters::{
     IntegrationAdapters, PlanningAdapters, ReportingAdapters, ResponseAdapters, StartingAdapters,
-    TrackingAdapters, ValidationAdapters,
+    TableAdapters, TrackingAdapters, ValidationAdapters,
 };
 pub use auto_scaling::AutoScaling;
 pub use backup::Backup;
 pub use client::{Config, load_config};
 pub use cloudformation::CloudFormation;
+pub use dynamodb::DynamoDb;
 pub use ec2::Ec2;
 pub use parameter_store::ParameterStore;
 pub use rds::Rds;

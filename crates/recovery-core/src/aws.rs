@@ -46,3 +46,4 @@ pub mod database;
 pub mod ec2;
 pub mod routing_control;
 pub mod step_functions;
+pub mod table;

@@ -14,6 +14,7 @@ mod recovery;
 mod restore_tests;
 mod stacks;
 mod story;
+mod tables;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -46,6 +47,7 @@ pub use records::{attached_volume, completed_job};
 pub use recovery::{Backups, volume_point};
 pub use restore_tests::Tests;
 pub use story::{Progress, Story, StoryItem};
+pub use tables::FakeTable;
 
 /// The role of the restores in the world that are not a drill's.
 pub const RESTORE_ROLE: &str = "arn:aws:iam::111122223333:role/restore";
@@ -153,6 +155,8 @@ pub struct State {
     pub backups: Backups,
     /// Databases of RDS.
     pub databases: Databases,
+    /// DynamoDB tables by name.
+    pub tables: BTreeMap<String, FakeTable>,
     /// Parameters of Parameter Store by name.
     pub parameters: BTreeMap<String, Parameter>,
     /// Metrics, as they were recorded.

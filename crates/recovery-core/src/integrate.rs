@@ -11,6 +11,7 @@
 //! | [`run_reconcile`] | restores whose event was lost or came too early; of volumes only |
 //!
 //! Each type has a folder: [`database`], [`volume`].
+//! Each type has a folder: [`table`], [`volume`].
 
 pub mod auto_scaling;
 pub(crate) mod backoff;
@@ -26,5 +27,6 @@ mod run_record;
 mod run_tags;
 pub(crate) mod run_target;
 pub mod skip;
+pub mod table;
 pub mod target;
 pub mod volume;

@@ -28,6 +28,7 @@ use crate::aws::database::{CreateAnswer, DbChange, DbCluster, DbInstance, NewDbI
 use crate::aws::ec2::{AttachAnswer, DeviceName, Instance, Snapshot, Volume};
 use crate::aws::routing_control::{ClusterEndpoint, RoutingControl, ShiftAnswer, Switch};
 use crate::aws::step_functions::Execution;
+use crate::aws::table::{ChangeAnswer, ContinuousBackups, Table, TableChange, TimeToLive};
 use crate::error::Error;
 use crate::notification::Notification;
 use crate::ops_item::{Claim, ItemKey, NewOpsItem, OpsItem, OpsItemChange};
@@ -287,6 +288,56 @@ pub trait DbClusters {
     ) -> impl Future<Output = Result<(), Error>> + Send;
 }
 
+/// DynamoDB tables. While DynamoDB creates a table, every operation except `DescribeTable` answers that it does not
+/// exist: that is `None`, or [`ChangeAnswer::Busy`].
+pub trait Tables {
+    /// The table with this name as it is now; `None` if it does not exist.
+    fn describe(&self, name: &str) -> impl Future<Output = Result<Option<Table>, Error>> + Send;
+
+    /// The continuous backups of the table.
+    fn continuous_backups(
+        &self,
+        name: &str,
+    ) -> impl Future<Output = Result<Option<ContinuousBackups>, Error>> + Send;
+
+    /// The expiry of the table's items.
+    fn time_to_live(
+        &self,
+        name: &str,
+    ) -> impl Future<Output = Result<Option<TimeToLive>, Error>> + Send;
+
+    /// All tags of the table, from every page.
+    fn list_tags(&self, table: &Arn) -> impl Future<Output = Result<Option<Tags>, Error>> + Send;
+
+    /// Makes one kind of change. The table is `UPDATING` afterwards, except for its protection.
+    fn update(
+        &self,
+        name: &str,
+        change: &TableChange,
+    ) -> impl Future<Output = Result<ChangeAnswer, Error>> + Send;
+
+    /// Enables continuous backups, for this many days or for DynamoDB's default.
+    fn update_continuous_backups(
+        &self,
+        name: &str,
+        days: Option<u8>,
+    ) -> impl Future<Output = Result<ChangeAnswer, Error>> + Send;
+
+    /// Lets items expire at the time in `attribute`.
+    fn update_time_to_live(
+        &self,
+        name: &str,
+        attribute: &str,
+    ) -> impl Future<Output = Result<ChangeAnswer, Error>> + Send;
+
+    /// Adds tags to the table. Tags with other keys stay.
+    fn tag(
+        &self,
+        table: &Arn,
+        tags: &Tags,
+    ) -> impl Future<Output = Result<ChangeAnswer, Error>> + Send;
+}
+
 /// OpsItems of Systems Manager OpsCenter.
 pub trait OpsItems {
     /// All items with this key, in any status, the oldest first.
@@ -441,6 +492,12 @@ pub trait RestoredPorts: TrackingPorts {
 pub trait PublishingPorts: RestoredPorts {
     /// Parameters of Systems Manager.
     fn parameters(&self) -> &(impl Parameters + Sync);
+}
+
+/// The ports to integrate restored tables.
+pub trait TablePorts: PublishingPorts {
+    /// DynamoDB tables.
+    fn tables(&self) -> &(impl Tables + Sync);
 }
 
 /// The ports to integrate restored volumes.

@@ -12,6 +12,7 @@ mod restore_reconciler;
 mod restore_starter;
 mod restore_test_validator;
 mod routing_shifter;
+mod table_integrator;
 
 use std::sync::LazyLock;
 
@@ -29,6 +30,7 @@ use super::scenario::{Function, Scenario, Tolerance};
 pub(super) static SCENARIOS: LazyLock<Vec<Scenario>> = LazyLock::new(|| {
     [
         restore_integrator::scenarios(),
+        table_integrator::scenarios(),
         restore_reconciler::scenarios(),
         restore_test_validator::scenarios(),
         recovery_planner::scenarios(),
@@ -57,6 +59,7 @@ pub(super) fn any_event() -> Vec<Scenario> {
             };
             [
                 Function::RestoreIntegrator,
+                Function::TableIntegrator,
                 Function::RestoreReconciler(restore_reconciler::PATIENT),
                 Function::RestoreTestValidator,
                 Function::RecoveryPlanner,

@@ -18,6 +18,7 @@ use crate::aws::database::{CreateAnswer, DbChange, DbCluster, DbInstance, NewDbI
 use crate::aws::ec2::{AttachAnswer, DeviceName, Instance, Snapshot, Volume};
 use crate::aws::routing_control::{ClusterEndpoint, RoutingControl, ShiftAnswer, Switch};
 use crate::aws::step_functions::Execution;
+use crate::aws::table::{ChangeAnswer, ContinuousBackups, Table, TableChange, TimeToLive};
 use crate::error::Error;
 use crate::fakes::phases::AllPorts;
 use crate::fakes::tags_operation;
@@ -26,8 +27,8 @@ use crate::ops_item::{Claim, ItemKey, NewOpsItem, OpsItem, OpsItemChange};
 use crate::ports::{
     AutoScalingGroups, Clock, DbClusters, DbInstances, Instances, Metrics, Notifications, Objects,
     OpsItems, Page, Parameters, RecoveryExecutions, RecoveryPointTags, RecoveryPoints, RestoreJobs,
-    RestoreTests, RoutingControls, Runbooks, Snapshots, StackResources, Stacks, TaggedResources,
-    Volumes,
+    RestoreTests, RoutingControls, Runbooks, Snapshots, StackResources, Stacks, Tables,
+    TaggedResources, Volumes,
 };
 use crate::report::measures::Measures;
 use crate::tags::Tags;
@@ -570,6 +571,78 @@ impl<P: Deref<Target: AllPorts> + Sync, I: Interceptor> TaggedResources for Inte
         self.read("tag:GetResources", resource_type, || {
             TaggedResources::list(&*self.ports, resource_type, key, value)
         })
+        .await
+    }
+}
+
+impl<P: Deref<Target: AllPorts> + Sync, I: Interceptor> Tables for Intercepted<P, I> {
+    async fn describe(&self, name: &str) -> Result<Option<Table>, Error> {
+        self.read("dynamodb:DescribeTable", name, || {
+            Tables::describe(&*self.ports, name)
+        })
+        .await
+    }
+
+    async fn continuous_backups(&self, name: &str) -> Result<Option<ContinuousBackups>, Error> {
+        self.read("dynamodb:DescribeContinuousBackups", name, || {
+            Tables::continuous_backups(&*self.ports, name)
+        })
+        .await
+    }
+
+    async fn time_to_live(&self, name: &str) -> Result<Option<TimeToLive>, Error> {
+        self.read("dynamodb:DescribeTimeToLive", name, || {
+            Tables::time_to_live(&*self.ports, name)
+        })
+        .await
+    }
+
+    async fn list_tags(&self, table: &Arn) -> Result<Option<Tags>, Error> {
+        self.read("dynamodb:ListTagsOfResource", table.as_str(), || {
+            Tables::list_tags(&*self.ports, table)
+        })
+        .await
+    }
+
+    async fn update(&self, name: &str, change: &TableChange) -> Result<ChangeAnswer, Error> {
+        self.call("dynamodb:UpdateTable", name, Effect::Other, || {
+            Tables::update(&*self.ports, name, change)
+        })
+        .await
+    }
+
+    async fn update_continuous_backups(
+        &self,
+        name: &str,
+        days: Option<u8>,
+    ) -> Result<ChangeAnswer, Error> {
+        self.call(
+            "dynamodb:UpdateContinuousBackups",
+            name,
+            Effect::Other,
+            || Tables::update_continuous_backups(&*self.ports, name, days),
+        )
+        .await
+    }
+
+    async fn update_time_to_live(
+        &self,
+        name: &str,
+        attribute: &str,
+    ) -> Result<ChangeAnswer, Error> {
+        self.call("dynamodb:UpdateTimeToLive", name, Effect::Other, || {
+            Tables::update_time_to_live(&*self.ports, name, attribute)
+        })
+        .await
+    }
+
+    async fn tag(&self, table: &Arn, tags: &Tags) -> Result<ChangeAnswer, Error> {
+        self.call(
+            "dynamodb:TagResource",
+            table.as_str(),
+            Effect::Other,
+            || Tables::tag(&*self.ports, table, tags),
+        )
         .await
     }
 }

@@ -6,7 +6,8 @@ use crate::ports::{
     Notifications, Objects, OpsItems, Parameters, PlanningPorts, PublishingPorts,
     RecoveryExecutions, RecoveryPointTags, RecoveryPoints, ReportingPorts, ResponsePorts,
     RestoreJobs, RestoreTests, RestoredPorts, RoutingControls, Runbooks, Snapshots, StackResources,
-    Stacks, StartingPorts, TaggedResources, TargetPorts, TrackingPorts, ValidationPorts, Volumes,
+    Stacks, StartingPorts, TablePorts, Tables, TaggedResources, TargetPorts, TrackingPorts,
+    ValidationPorts, Volumes,
 };
 
 /// Every port.
@@ -30,6 +31,7 @@ pub trait AllPorts:
     + StackResources
     + Stacks
     + TaggedResources
+    + Tables
     + Volumes
     + Sync
 {
@@ -91,6 +93,12 @@ impl<A: AllPorts> DatabasePorts for A {
     }
 
     fn db_clusters(&self) -> &(impl DbClusters + Sync) {
+        self
+    }
+}
+
+impl<A: AllPorts> TablePorts for A {
+    fn tables(&self) -> &(impl Tables + Sync) {
         self
     }
 }
