@@ -25,6 +25,7 @@ pub mod request;
 pub mod resource_type;
 pub mod restore_metadata;
 pub mod run;
+pub(crate) mod run_names;
 pub mod table;
 
 pub use self::item::{

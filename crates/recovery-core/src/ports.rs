@@ -520,8 +520,20 @@ pub trait ResponsePorts: TrackingPorts {
     fn runbooks(&self) -> &(impl Runbooks + Sync);
 }
 
+/// The ports to describe databases and tables.
+pub trait DataStorePorts: Sync {
+    /// DB instances.
+    fn db_instances(&self) -> &(impl DbInstances + Sync);
+    /// DB clusters.
+    fn db_clusters(&self) -> &(impl DbClusters + Sync);
+    /// DynamoDB tables.
+    fn tables(&self) -> &(impl Tables + Sync);
+}
+
 /// The ports to plan a recovery.
-pub trait PlanningPorts: TargetPorts {
+pub trait PlanningPorts: TargetPorts + DataStorePorts {
+    /// Restore jobs.
+    fn restore_jobs(&self) -> &(impl RestoreJobs + Sync);
     /// Recovery points.
     fn recovery_points(&self) -> &(impl RecoveryPoints + Sync);
     /// Their tags.
@@ -531,7 +543,7 @@ pub trait PlanningPorts: TargetPorts {
 }
 
 /// The ports to start a planned restore.
-pub trait StartingPorts: TargetPorts {
+pub trait StartingPorts: TargetPorts + DataStorePorts {
     /// Recovery points.
     fn recovery_points(&self) -> &(impl RecoveryPoints + Sync);
     /// Restore jobs.
@@ -553,7 +565,7 @@ pub trait ValidationPorts: TrackingPorts {
 }
 
 /// The ports to report on a recovery.
-pub trait ReportingPorts: TrackingPorts {
+pub trait ReportingPorts: TrackingPorts + DataStorePorts {
     /// Restore jobs.
     fn restore_jobs(&self) -> &(impl RestoreJobs + Sync);
     /// EBS volumes.

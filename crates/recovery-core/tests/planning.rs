@@ -364,7 +364,7 @@ fn refuses_missing_or_invalid_tags_and_unsupported_types_with_a_reason() {
     assert_eq!(
         found,
         owned([
-            ("db-1", "type-not-restored"),
+            ("db-1", "tag-missing"),
             ("fs-1", "type-not-restored"),
             ("fs-3", "tags-elsewhere"),
             ("i-1", "type-not-restored"),
@@ -376,7 +376,7 @@ fn refuses_missing_or_invalid_tags_and_unsupported_types_with_a_reason() {
     );
     assert_eq!(
         outcome.member("summary").unwrap()["refusalsByReason"]["type-not-restored"],
-        4
+        3
     );
     let why = |reason: &str| {
         &plan

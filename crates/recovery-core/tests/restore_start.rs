@@ -8,9 +8,12 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta};
-use recovery_core::aws::arn::{Arn, InstanceId, RecoveryPointArn, RestoreJobId, VolumeId};
+use recovery_core::aws::arn::{
+    Arn, DbInstanceId, InstanceId, RecoveryPointArn, RestoreJobId, VolumeId,
+};
 use recovery_core::aws::backup::{RestoreJob, RestoreRequest};
 use recovery_core::aws::cloudformation::{StackResource, StackState};
+use recovery_core::aws::database::{DbInstance, DbSettings};
 use recovery_core::aws::ec2::Volume;
 use recovery_core::error::Error;
 use recovery_core::fakes::{
@@ -897,4 +900,62 @@ async fn starts_a_volume_on_an_instance_outside_a_stack() {
         let outcome = handle(&world, &config(), &input).await.unwrap();
         assert_eq!(outcome.kind(), "started", "{reference}");
     }
+}
+
+/// The DB instance with the name that `database_world` restores to.
+fn add_database(world: &World, status: &str) -> Arn {
+    let arn = Arn::parse("arn:aws:rds:us-west-2:111122223333:db:orders").unwrap();
+    let id = DbInstanceId::new("orders");
+    let instance = DbInstance {
+        id: id.clone(),
+        arn: arn.to_string(),
+        status: status.into(),
+        cluster: None,
+        engine: "postgres".to_owned(),
+        engine_version: "16.4".to_owned(),
+        endpoint: None,
+        settings: DbSettings::default(),
+        restore_test: false,
+    };
+    world.state().databases.instances.insert(id, instance);
+    arn
+}
+
+#[tokio::test]
+async fn a_foreign_database_with_the_name_is_never_touched() {
+    let (world, input) = database_world();
+    add_database(&world, "available");
+    assert_refused(
+        handle(&world, &config(), &input).await,
+        "name-taken",
+        "orders exists",
+    );
+    assert!(requests(&world).is_empty());
+    // Its name becomes free.
+    add_database(&world, "deleting");
+    let outcome = handle(&world, &config(), &input).await.unwrap();
+    assert_eq!(outcome.kind(), "pending");
+    assert!(requests(&world).is_empty());
+}
+
+#[tokio::test]
+async fn a_restore_of_another_recovery_is_used_while_its_database_exists() {
+    let (world, input) = database_world();
+    let arn = add_database(&world, "available");
+    let created = "2026-11-23T05:30:00Z".parse().unwrap();
+    let mut job = completed_job("0", POINT, RESTORE_ROLE, created, created);
+    job.created_resource = Some(arn);
+    let id = job.id.to_string();
+    world.state().restore_jobs.insert(id.clone(), job);
+    let outcome = handle(&world, &config(), &input).await.unwrap();
+    assert_eq!(outcome.kind(), "started");
+    assert_eq!(outcome.id("restoreJobId"), Some(id.as_str()));
+    assert!(requests(&world).is_empty());
+    // It was deleted: another restore starts.
+    let (again, _) = database_world();
+    let job = world.state().restore_jobs[&id].clone();
+    again.state().restore_jobs.insert(id, job);
+    let outcome = handle(&again, &config(), &input).await.unwrap();
+    assert_eq!(outcome.kind(), "started");
+    assert_eq!(requests(&again).len(), 1);
 }

@@ -2,8 +2,8 @@
 //! wrapped around it.
 
 use crate::ports::{
-    AutoScalingGroups, DatabasePorts, DbClusters, DbInstances, Instances, IntegrationPorts,
-    Notifications, Objects, OpsItems, Parameters, PlanningPorts, PublishingPorts,
+    AutoScalingGroups, DataStorePorts, DatabasePorts, DbClusters, DbInstances, Instances,
+    IntegrationPorts, Notifications, Objects, OpsItems, Parameters, PlanningPorts, PublishingPorts,
     RecoveryExecutions, RecoveryPointTags, RecoveryPoints, ReportingPorts, ResponsePorts,
     RestoreJobs, RestoreTests, RestoredPorts, RoutingControls, Runbooks, Snapshots, StackResources,
     Stacks, StartingPorts, TablePorts, Tables, TaggedResources, TargetPorts, TrackingPorts,
@@ -115,7 +115,25 @@ impl<A: AllPorts> ResponsePorts for A {
     }
 }
 
+impl<A: AllPorts> DataStorePorts for A {
+    fn db_instances(&self) -> &(impl DbInstances + Sync) {
+        self
+    }
+
+    fn db_clusters(&self) -> &(impl DbClusters + Sync) {
+        self
+    }
+
+    fn tables(&self) -> &(impl Tables + Sync) {
+        self
+    }
+}
+
 impl<A: AllPorts> PlanningPorts for A {
+    fn restore_jobs(&self) -> &(impl RestoreJobs + Sync) {
+        self
+    }
+
     fn recovery_points(&self) -> &(impl RecoveryPoints + Sync) {
         self
     }

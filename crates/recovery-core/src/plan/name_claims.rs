@@ -8,7 +8,7 @@ use crate::plan::refusal::ItemRefusal;
 use crate::plan::resource_type::{self, Restorable, Support};
 
 /// The name that the restored resource gets, in its namespace.
-fn claim(item: &Item) -> Option<(NameKind, String)> {
+pub(super) fn claim(item: &Item) -> Option<(NameKind, String)> {
     match (
         &item.target,
         resource_type::rules(&item.resource_type).support,

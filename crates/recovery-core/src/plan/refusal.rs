@@ -53,6 +53,8 @@ pub enum ItemRefusal {
         /// The other resources.
         others: Vec<String>,
     },
+    /// This database or table of the recovery Region has its name, and was not restored from its recovery point.
+    NameTaken { holder: String },
     /// A drill restores only into its own stack, and these references name infrastructure outside.
     OutsideOfDrill { references: Vec<String> },
     /// Another volume of the workload has the same device of the same target, and has been backed
@@ -82,6 +84,7 @@ impl ItemRefusal {
             ItemRefusal::StackVolume(refusal) => refusal.reason(),
             ItemRefusal::DeviceClaimedTwice { .. } => "device-claimed-twice",
             ItemRefusal::NameClaimedTwice { .. } => "name-claimed-twice",
+            ItemRefusal::NameTaken { .. } => "name-taken",
             ItemRefusal::OutsideOfDrill { .. } => "outside-of-drill",
             ItemRefusal::Replaced { .. } => "replaced",
         }
@@ -121,6 +124,10 @@ impl ItemRefusal {
             ItemRefusal::NameClaimedTwice { .. } => {
                 "Set a different recovery:identifier for each of these resources: change the tag of the recovery points, and of the protected resources for later recovery points. Then plan again.".to_owned()
             }
+            ItemRefusal::NameTaken { holder } => format!(
+                "If {} is not in use, delete or rename it yourself. If a stack of the recovery Region creates it, remove it from the template. Or set the tag recovery:identifier to another name: on the recovery points, and on the protected resource for later recovery points. Then plan again.",
+                shown(holder)
+            ),
             ItemRefusal::OutsideOfDrill { .. } => {
                 "Name this infrastructure by its logical id in the stack of recovery:stack. A drill can then use that of its own stack. Otherwise this resource can only be recovered, not drilled.".to_owned()
             }
@@ -198,6 +205,11 @@ impl fmt::Display for ItemRefusal {
                 "{} would also get the name {}, and a name can exist only once",
                 some_of(others),
                 shown(name)
+            ),
+            ItemRefusal::NameTaken { holder } => write!(
+                f,
+                "{} has its name, and was not restored from this recovery point",
+                shown(holder)
             ),
             ItemRefusal::OutsideOfDrill { references } => write!(
                 f,

@@ -28,7 +28,8 @@ use crate::plan::item::{Item, Refused, TagsFrom};
 use crate::plan::judge::{Judged, judge};
 use crate::plan::recovery_plan::{Plan, VERSION};
 use crate::plan::refusal::{ItemRefusal, PlanRefusal};
-use crate::plan::request::Request;
+use crate::plan::request::{Mode, Request};
+use crate::plan::run_names::refuse_taken;
 use crate::ports::{
     Clock, Objects, Page, PlanningPorts, RecoveryPointTags, RecoveryPoints, SNAPSHOTS_AT_ONCE,
 };
@@ -176,6 +177,11 @@ async fn make(
         mut refusals,
         ..
     } = sorted;
+    if request.mode == Mode::Recover {
+        let (kept, refused) = refuse_taken(ports, clock, RESERVE, items).await?;
+        items = kept;
+        refusals.extend(refused);
+    }
     if !items.is_empty() {
         let mut earlier = earlier_recoveries(ports, clock, &request.workload).await?;
         if let Some(since) = request.primary_since {

@@ -24,6 +24,7 @@ use crate::plan::recovery_plan::digest;
 use crate::plan::request::{Mode, is_drill_name, is_hash};
 use crate::plan::resource_type::rules;
 use crate::plan::restore_metadata::{MetadataFacts, metadata};
+use crate::plan::run_names::{holder, is_restored_by};
 use crate::ports::{Objects, RecoveryPoints, RestoreJobs, StartingPorts, VOLUMES_AT_ONCE, Volumes};
 use crate::report::request::is_execution_name;
 use crate::restore::refusal::{ATTEMPTS, StartRefusal};
@@ -89,6 +90,8 @@ pub async fn handle(
             .with("why", refusal.to_string())
             .with("remedy", refusal.remedy()))
     };
+    let pending =
+        |awaited: String| Ok(Outcome::pending(awaited).with("resourceArn", &item.resource_arn));
     let started = |id: &RestoreJobId| {
         let started = match mode {
             Mode::Recover => Outcome::started(),
@@ -123,9 +126,7 @@ pub async fn handle(
     .await?;
     let destination = match located {
         Located::Ready(destination) => destination,
-        Located::Pending(awaited) => {
-            return Ok(Outcome::pending(awaited).with("resourceArn", &item.resource_arn));
-        }
+        Located::Pending(awaited) => return pending(awaited),
         Located::Refused(refusal) => return refused(refusal),
     };
     let Some(stored) = stored else {
@@ -164,8 +165,10 @@ pub async fn handle(
     };
     for attempt in failed..ATTEMPTS {
         let id = match listed(ports, &request, since, &destination).await? {
-            Some(id) => id,
-            None => {
+            Reusable::Job(id) => id,
+            Reusable::NameTaken(refusal) => return refused(refusal),
+            Reusable::Pending(awaited) => return pending(awaited),
+            Reusable::None => {
                 request.token = execution.token(item, attempt);
                 match ports.restore_jobs().start(&request).await? {
                     StartAnswer::Started(id) => id,
@@ -353,13 +356,23 @@ async fn fate(ports: &impl StartingPorts, id: &RestoreJobId) -> Result<Fate, Err
     })
 }
 
-/// A restore job that can be used instead of a new one, among those created at `since` or later.
+/// Whether an earlier restore job can be used instead of a new one.
+enum Reusable {
+    Job(RestoreJobId),
+    None,
+    /// No, and a new one would fail: the name is in use.
+    NameTaken(StartRefusal),
+    /// No, and a new one must wait for this.
+    Pending(String),
+}
+
+/// The restore job that can be used instead of a new one, among those created at `since` or later.
 async fn listed(
     ports: &impl StartingPorts,
     request: &RestoreRequest,
     since: DateTime<Utc>,
     destination: &Destination,
-) -> Result<Option<RestoreJobId>, Error> {
+) -> Result<Reusable, Error> {
     let mut jobs = Vec::new();
     let mut next: Option<String> = None;
     loop {
@@ -385,10 +398,41 @@ async fn listed(
             for some in ids.chunks(VOLUMES_AT_ONCE) {
                 volumes.extend(ports.volumes().list(some).await?);
             }
-            Ok(best(&jobs, &volumes, instance))
+            Ok(best(&jobs, &volumes, instance).map_or(Reusable::None, Reusable::Job))
         }
-        Destination::Database(_) | Destination::Table(_) => Ok(None),
+        Destination::Database(_) | Destination::Table(_) => {
+            let Some((kind, name)) = destination.name() else {
+                return Ok(Reusable::None);
+            };
+            let Some(holder) = holder(ports, kind, name).await? else {
+                // What a completed job restored was deleted. A running job has not created anything yet.
+                let running = jobs.iter().filter(|job| job.created_resource.is_none());
+                return Ok(newest(running));
+            };
+            if holder.is_deleting {
+                return Ok(Reusable::Pending(format!(
+                    "the deletion of {} to end",
+                    shown(holder.arn.as_str())
+                )));
+            }
+            let own = jobs
+                .iter()
+                .filter(|job| is_restored_by(job, request.point.as_str(), &holder.arn));
+            Ok(match newest(own) {
+                Reusable::None => Reusable::NameTaken(StartRefusal::NameTaken {
+                    name: name.to_owned(),
+                    kind,
+                }),
+                job => job,
+            })
+        }
     }
+}
+
+/// The newest of the jobs.
+fn newest<'a>(jobs: impl Iterator<Item = &'a RestoreJob>) -> Reusable {
+    jobs.max_by(|a, b| a.rank().cmp(&b.rank()))
+        .map_or(Reusable::None, |job| Reusable::Job(job.id.clone()))
 }
 
 /// The best job that can be used: its volume is attached to the instance, or can be attached, or does not exist
