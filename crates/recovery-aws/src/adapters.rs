@@ -1,16 +1,17 @@
 //! The ports of each phase: which adapters a function has, and which IAM actions it needs.
 
 use recovery_core::ports::{
-    AutoScalingGroups, Instances, IntegrationPorts, Notifications, Objects, OpsItems,
-    PlanningPorts, RecoveryPointTags, RecoveryPoints, ReportingPorts, ResponsePorts, RestoreJobs,
-    RestoreTests, RestoredPorts, Runbooks, Snapshots, StackResources, StartingPorts, TargetPorts,
-    TrackingPorts, ValidationPorts, Volumes,
+    AutoScalingGroups, DatabasePorts, DbClusters, DbInstances, Instances, IntegrationPorts,
+    Notifications, Objects, OpsItems, Parameters, PlanningPorts, PublishingPorts,
+    RecoveryPointTags, RecoveryPoints, ReportingPorts, ResponsePorts, RestoreJobs, RestoreTests,
+    RestoredPorts, Runbooks, Snapshots, StackResources, StartingPorts, TargetPorts, TrackingPorts,
+    ValidationPorts, Volumes,
 };
 
-use crate::recovery_point_tags::{AllTagStores, TagStores};
+use crate::recovery_point_tags::{AllTagStores, DatabaseTagStores, TagStores};
 use crate::{
-    AutoScaling, Backup, CloudFormation, Config, Ec2, OpsCenter, PlanBucket, Rds, RunbookRunner,
-    Topic,
+    AutoScaling, Backup, CloudFormation, Config, Ec2, OpsCenter, ParameterStore, PlanBucket, Rds,
+    RunbookRunner, Topic,
 };
 
 /// What the integration of a restored volume reaches AWS through.
@@ -87,6 +88,73 @@ impl RestoredPorts for IntegrationAdapters {
 impl IntegrationPorts for IntegrationAdapters {
     fn volumes(&self) -> &(impl Volumes + Sync) {
         &self.tags.ec2
+    }
+}
+
+/// What the integration of a restored database reaches AWS through.
+#[derive(Debug)]
+pub struct DatabaseAdapters {
+    ops_center: OpsCenter,
+    parameters: ParameterStore,
+    tags: DatabaseTagStores,
+    topic: Topic,
+}
+
+impl DatabaseAdapters {
+    /// The IAM actions that it needs.
+    pub const ACTIONS: &'static [&'static [&'static str]] = &[
+        Backup::INTEGRATION_ACTIONS,
+        OpsCenter::ACTIONS,
+        ParameterStore::ACTIONS,
+        Rds::TAG_ACTIONS,
+        Rds::INTEGRATION_ACTIONS,
+        Topic::ACTIONS,
+    ];
+
+    /// Clients for every service it needs; notification goes to `topic`, if any.
+    pub fn new(config: &Config, topic: Option<String>) -> DatabaseAdapters {
+        DatabaseAdapters {
+            ops_center: OpsCenter::new(config),
+            parameters: ParameterStore::new(config),
+            tags: DatabaseTagStores::new(config),
+            topic: Topic::new(config, topic),
+        }
+    }
+}
+
+impl TrackingPorts for DatabaseAdapters {
+    fn ops_items(&self) -> &(impl OpsItems + Sync) {
+        &self.ops_center
+    }
+
+    fn notifications(&self) -> &(impl Notifications + Sync) {
+        &self.topic
+    }
+}
+
+impl RestoredPorts for DatabaseAdapters {
+    fn restore_jobs(&self) -> &(impl RestoreJobs + Sync) {
+        &self.tags.backup
+    }
+
+    fn recovery_point_tags(&self) -> &(impl RecoveryPointTags + Sync) {
+        &self.tags
+    }
+}
+
+impl PublishingPorts for DatabaseAdapters {
+    fn parameters(&self) -> &(impl Parameters + Sync) {
+        &self.parameters
+    }
+}
+
+impl DatabasePorts for DatabaseAdapters {
+    fn db_instances(&self) -> &(impl DbInstances + Sync) {
+        &self.tags.rds
+    }
+
+    fn db_clusters(&self) -> &(impl DbClusters + Sync) {
+        &self.tags.rds
     }
 }
 

@@ -23,8 +23,8 @@ mod state_machine;
 mod wire;
 
 pub use adapters::{
-    IntegrationAdapters, PlanningAdapters, ReportingAdapters, ResponseAdapters, StartingAdapters,
-    TrackingAdapters, ValidationAdapters,
+    DatabaseAdapters, IntegrationAdapters, PlanningAdapters, ReportingAdapters, ResponseAdapters,
+    StartingAdapters, TrackingAdapters, ValidationAdapters,
 };
 pub use auto_scaling::AutoScaling;
 pub use backup::Backup;
