@@ -1,14 +1,14 @@
 //! The ports of each phase: which adapters a function has, and which IAM actions it needs.
 
 use recovery_core::ports::{
-    AutoScalingGroups, Instances, IntegrationPorts, Notifications, Objects, OpsItems, Parameters,
-    PlanningPorts, PublishingPorts, RecoveryPointTags, RecoveryPoints, ReportingPorts,
-    ResponsePorts, RestoreJobs, RestoreTests, RestoredPorts, Runbooks, Snapshots, StackResources,
-    Stacks, StartingPorts, TablePorts, Tables, TaggedResources, TargetPorts, TrackingPorts,
-    ValidationPorts, Volumes,
+    AutoScalingGroups, DataStorePorts, DatabasePorts, DbClusters, DbInstances, Instances,
+    IntegrationPorts, Notifications, Objects, OpsItems, Parameters, PlanningPorts, PublishingPorts,
+    RecoveryPointTags, RecoveryPoints, ReportingPorts, ResponsePorts, RestoreJobs, RestoreTests,
+    RestoredPorts, Runbooks, Snapshots, StackResources, Stacks, StartingPorts, TablePorts, Tables,
+    TaggedResources, TargetPorts, TrackingPorts, ValidationPorts, Volumes,
 };
 
-use crate::recovery_point_tags::{AllTagStores, TagStores};
+use crate::recovery_point_tags::{AllTagStores, DatabaseTagStores, TagStores};
 use crate::{
     AutoScaling, Backup, CloudFormation, Config, DynamoDb, Ec2, OpsCenter, ParameterStore,
     PlanBucket, Rds, RunbookRunner, Tagging, Topic,
@@ -166,6 +166,73 @@ impl TablePorts for TableAdapters {
     }
 }
 
+/// What the integration of a restored database reaches AWS through.
+#[derive(Debug)]
+pub struct DatabaseAdapters {
+    ops_center: OpsCenter,
+    parameters: ParameterStore,
+    tags: DatabaseTagStores,
+    topic: Topic,
+}
+
+impl DatabaseAdapters {
+    /// The IAM actions that it needs.
+    pub const ACTIONS: &'static [&'static [&'static str]] = &[
+        Backup::INTEGRATION_ACTIONS,
+        OpsCenter::ACTIONS,
+        ParameterStore::ACTIONS,
+        Rds::TAG_ACTIONS,
+        Rds::INTEGRATION_ACTIONS,
+        Topic::ACTIONS,
+    ];
+
+    /// Clients for every service it needs; notification goes to `topic`, if any.
+    pub fn new(config: &Config, topic: Option<String>) -> DatabaseAdapters {
+        DatabaseAdapters {
+            ops_center: OpsCenter::new(config),
+            parameters: ParameterStore::new(config),
+            tags: DatabaseTagStores::new(config),
+            topic: Topic::new(config, topic),
+        }
+    }
+}
+
+impl TrackingPorts for DatabaseAdapters {
+    fn ops_items(&self) -> &(impl OpsItems + Sync) {
+        &self.ops_center
+    }
+
+    fn notifications(&self) -> &(impl Notifications + Sync) {
+        &self.topic
+    }
+}
+
+impl RestoredPorts for DatabaseAdapters {
+    fn restore_jobs(&self) -> &(impl RestoreJobs + Sync) {
+        &self.tags.backup
+    }
+
+    fn recovery_point_tags(&self) -> &(impl RecoveryPointTags + Sync) {
+        &self.tags
+    }
+}
+
+impl PublishingPorts for DatabaseAdapters {
+    fn parameters(&self) -> &(impl Parameters + Sync) {
+        &self.parameters
+    }
+}
+
+impl DatabasePorts for DatabaseAdapters {
+    fn db_instances(&self) -> &(impl DbInstances + Sync) {
+        &self.tags.rds
+    }
+
+    fn db_clusters(&self) -> &(impl DbClusters + Sync) {
+        &self.tags.rds
+    }
+}
+
 /// What the validation of a restore test reaches AWS through.
 #[derive(Debug)]
 pub struct ValidationAdapters {
@@ -296,6 +363,7 @@ pub struct PlanningAdapters {
     tagging: Tagging,
     plans: PlanBucket,
     tags: AllTagStores,
+    dynamodb: DynamoDb,
 }
 
 impl PlanningAdapters {
@@ -310,6 +378,9 @@ impl PlanningAdapters {
         PlanBucket::ACTIONS,
         PlanBucket::LISTING_ACTIONS,
         Rds::TAG_ACTIONS,
+        Backup::LISTING_ACTIONS,
+        DynamoDb::LOOKUP_ACTIONS,
+        Rds::LOOKUP_ACTIONS,
     ];
 
     /// Clients for every service it needs; plans are kept in `bucket`.
@@ -320,6 +391,7 @@ impl PlanningAdapters {
             tagging: Tagging::new(config),
             plans: PlanBucket::new(config, bucket),
             tags: AllTagStores::new(config),
+            dynamodb: DynamoDb::new(config),
         }
     }
 }
@@ -346,7 +418,25 @@ impl TargetPorts for PlanningAdapters {
     }
 }
 
+impl DataStorePorts for PlanningAdapters {
+    fn db_instances(&self) -> &(impl DbInstances + Sync) {
+        &self.tags.rds
+    }
+
+    fn db_clusters(&self) -> &(impl DbClusters + Sync) {
+        &self.tags.rds
+    }
+
+    fn tables(&self) -> &(impl Tables + Sync) {
+        &self.dynamodb
+    }
+}
+
 impl PlanningPorts for PlanningAdapters {
+    fn restore_jobs(&self) -> &(impl RestoreJobs + Sync) {
+        &self.tags.stores.backup
+    }
+
     fn recovery_points(&self) -> &(impl RecoveryPoints + Sync) {
         &self.tags.stores.backup
     }
@@ -369,6 +459,8 @@ pub struct StartingAdapters {
     tagging: Tagging,
     ec2: Ec2,
     plans: PlanBucket,
+    dynamodb: DynamoDb,
+    rds: Rds,
 }
 
 impl StartingAdapters {
@@ -381,6 +473,8 @@ impl StartingAdapters {
         Ec2::TARGET_ACTIONS,
         Ec2::VOLUME_ACTIONS,
         PlanBucket::ACTIONS,
+        DynamoDb::LOOKUP_ACTIONS,
+        Rds::LOOKUP_ACTIONS,
     ];
 
     /// Clients for every service it needs; restore jobs are recorded in `bucket`.
@@ -392,6 +486,8 @@ impl StartingAdapters {
             tagging: Tagging::new(config),
             ec2: Ec2::new(config),
             plans: PlanBucket::new(config, bucket),
+            dynamodb: DynamoDb::new(config),
+            rds: Rds::new(config),
         }
     }
 }
@@ -415,6 +511,20 @@ impl TargetPorts for StartingAdapters {
 
     fn groups(&self) -> &(impl AutoScalingGroups + Sync) {
         &self.auto_scaling
+    }
+}
+
+impl DataStorePorts for StartingAdapters {
+    fn db_instances(&self) -> &(impl DbInstances + Sync) {
+        &self.rds
+    }
+
+    fn db_clusters(&self) -> &(impl DbClusters + Sync) {
+        &self.rds
+    }
+
+    fn tables(&self) -> &(impl Tables + Sync) {
+        &self.dynamodb
     }
 }
 
@@ -444,6 +554,8 @@ pub struct ReportingAdapters {
     plans: PlanBucket,
     ops_center: OpsCenter,
     topic: Topic,
+    dynamodb: DynamoDb,
+    rds: Rds,
 }
 
 impl ReportingAdapters {
@@ -454,6 +566,8 @@ impl ReportingAdapters {
         PlanBucket::ACTIONS,
         OpsCenter::ACTIONS,
         Topic::ACTIONS,
+        DynamoDb::LOOKUP_ACTIONS,
+        Rds::LOOKUP_ACTIONS,
     ];
 
     /// Clients for every service it needs; plans and reports are kept in `bucket`, notification goes to
@@ -465,6 +579,8 @@ impl ReportingAdapters {
             plans: PlanBucket::new(config, bucket),
             ops_center: OpsCenter::new(config),
             topic: Topic::new(config, topic),
+            dynamodb: DynamoDb::new(config),
+            rds: Rds::new(config),
         }
     }
 }
@@ -476,6 +592,20 @@ impl TrackingPorts for ReportingAdapters {
 
     fn notifications(&self) -> &(impl Notifications + Sync) {
         &self.topic
+    }
+}
+
+impl DataStorePorts for ReportingAdapters {
+    fn db_instances(&self) -> &(impl DbInstances + Sync) {
+        &self.rds
+    }
+
+    fn db_clusters(&self) -> &(impl DbClusters + Sync) {
+        &self.rds
+    }
+
+    fn tables(&self) -> &(impl Tables + Sync) {
+        &self.dynamodb
     }
 }
 

@@ -75,6 +75,9 @@ impl DynamoDb {
         UPDATE_TIME_TO_LIVE,
     ];
 
+    /// The IAM actions to describe tables.
+    pub const LOOKUP_ACTIONS: &'static [&'static str] = &[DESCRIBE_TABLE];
+
     pub fn new(config: &Config) -> DynamoDb {
         DynamoDb {
             client: client!(config, aws_sdk_dynamodb),

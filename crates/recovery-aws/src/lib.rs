@@ -25,8 +25,8 @@ mod tagging;
 mod wire;
 
 pub use adapters::{
-    IntegrationAdapters, PlanningAdapters, ReportingAdapters, ResponseAdapters, StartingAdapters,
-    TableAdapters, TrackingAdapters, ValidationAdapters,
+    DatabaseAdapters, IntegrationAdapters, PlanningAdapters, ReportingAdapters, ResponseAdapters,
+    StartingAdapters, TableAdapters, TrackingAdapters, ValidationAdapters,
 };
 pub use auto_scaling::AutoScaling;
 pub use backup::Backup;

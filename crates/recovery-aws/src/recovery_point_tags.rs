@@ -67,7 +67,7 @@ impl RecoveryPointTags for TagStores {
 #[derive(Debug)]
 pub(crate) struct AllTagStores {
     pub(crate) stores: TagStores,
-    rds: Rds,
+    pub(crate) rds: Rds,
 }
 
 impl AllTagStores {
@@ -99,12 +99,52 @@ impl RecoveryPointTags for AllTagStores {
     }
 }
 
+/// The services that store tags of recovery points of databases: RDS, and AWS Backup those of the recovery points
+/// whose ARN is its own.
+#[derive(Debug)]
+pub(crate) struct DatabaseTagStores {
+    pub(crate) backup: Backup,
+    pub(crate) rds: Rds,
+}
+
+impl DatabaseTagStores {
+    pub(crate) fn new(config: &Config) -> DatabaseTagStores {
+        DatabaseTagStores {
+            backup: Backup::new(config),
+            rds: Rds::new(config),
+        }
+    }
+}
+
+impl RecoveryPointTags for DatabaseTagStores {
+    async fn list(&self, point: &RecoveryPointArn) -> Result<Tags, Error> {
+        match point.tag_home() {
+            TagHome::Rds => self.rds.tags(point).await,
+            TagHome::Backup => self.backup.tags(point).await,
+            TagHome::Ec2(_) | TagHome::Elsewhere => Err(kept_elsewhere(point)),
+        }
+    }
+
+    /// EC2 stores none of a database.
+    async fn list_together(
+        &self,
+        _: &[RecoveryPointArn],
+    ) -> Result<BTreeMap<RecoveryPointArn, Tags>, Error> {
+        Ok(BTreeMap::new())
+    }
+
+    /// As above.
+    async fn list_planned(&self, _: &[&str]) -> Result<BTreeMap<String, Tags>, Error> {
+        Ok(BTreeMap::new())
+    }
+}
+
 fn kept_elsewhere(point: &RecoveryPointArn) -> Error {
     Error::Permanent(Fault::new(
         "read tags",
         point.as_str(),
         "the tags of recovery points of this form are kept by a service that this function does not ask",
-        "Attach the volume by hand.",
+        "Integrate the restored resource by hand.",
     ))
 }
 
@@ -113,7 +153,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::wire::{Answer, Wire};
+    use crate::wire::{Answer, Sent, Wire};
 
     /// Reads the tags of `point`. Returns the actions that were called.
     async fn asked(point: &str, answers: Vec<Answer>) -> (Vec<String>, Result<Tags, Error>) {
@@ -169,10 +209,29 @@ mod tests {
             stores.list(&point).await.unwrap()["a"].clone()
         };
         assert_eq!(read(SNAPSHOT).await, "1");
-        let elsewhere = "arn:aws:backup:us-west-2:111122223333:recovery-point:1EB3B5E7";
-        assert_eq!(read(elsewhere).await, "2");
-        let sent: Vec<String> = wire.sent().iter().map(|sent| sent.action()).collect();
+        assert_eq!(read(IN_BACKUP).await, "2");
+        let sent: Vec<String> = wire.sent().iter().map(Sent::action).collect();
         assert_eq!(sent, ["rds:ListTagsForResource", "backup:ListTags"]);
+    }
+
+    const IN_BACKUP: &str = "arn:aws:backup:us-west-2:111122223333:recovery-point:1EB3B5E7";
+
+    #[tokio::test]
+    async fn stores_of_databases_do_not_ask_ec2() {
+        let tags = "<TagList><Tag><Key>a</Key><Value>1</Value></Tag></TagList>";
+        let wire = Wire::answering([
+            Answer::query("ListTagsForResource", tags),
+            Answer::rest(&json!({"Tags": {"a": "2"}})),
+        ]);
+        let stores = DatabaseTagStores::new(&wire.config());
+        let points = [SNAPSHOT, IN_BACKUP].map(|arn| RecoveryPointArn::parse(arn).unwrap());
+        assert_eq!(stores.list(&points[0]).await.unwrap()["a"], "1");
+        assert_eq!(stores.list(&points[1]).await.unwrap()["a"], "2");
+        let of_ec2 = RecoveryPointArn::parse("arn:aws:ec2:us-west-2::snapshot/snap-1").unwrap();
+        assert!(stores.list(&of_ec2).await.is_err());
+        assert!(stores.list_together(&[of_ec2]).await.unwrap().is_empty());
+        assert!(stores.list_planned(&["snap-1"]).await.unwrap().is_empty());
+        assert_eq!(wire.sent().len(), 2);
     }
 
     #[tokio::test]

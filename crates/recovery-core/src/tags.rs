@@ -161,6 +161,7 @@ impl UnusableTag {
         match self.tag {
             MOUNT => "Mount the volume yourself.".to_owned(),
             PUBLISH => "Publish the address yourself, or configure the application with it.".to_owned(),
+            DATABASE => "Apply the setting yourself.".to_owned(),
             DEVICE => {
                 "If the guest operating system needs this device name, detach the volume and attach it yourself with the right name."
                     .to_owned()

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 
 use crate::aws::arn::OpsItemId;
 use crate::aws::backup::{Restore, RestoreJob};
-use crate::aws::database::DbSettings;
+use crate::aws::database::{DbChange, DbInstance, DbSettings};
 use crate::integrate::database::decide::{Observed, Progress, is_lost};
 use crate::integrate::database::kind::{DATABASE, ENDPOINT, IDENTIFIER, LEFT, REPLACED};
 use crate::integrate::database::wanted::Wanted;
@@ -173,39 +173,25 @@ impl Integrated<'_> {
 
     /// The settings that RDS does not accept during a backup.
     fn deferred(&self) -> Option<String> {
-        let is_rejected = |change: &&_| {
-            !self
-                .progress
-                .rejected
-                .iter()
-                .any(|(_, it, _)| it == *change)
-        };
-        let (own, settings) = match self.seen {
-            Observed::Instance(it) => (vec![&it.settings], &self.wanted.changes),
-            Observed::Cluster(it, _) => (vec![&it.settings], &self.wanted.changes),
-        };
-        let of_instances: Vec<&DbSettings> = match self.seen {
-            Observed::Instance(_) => Vec::new(),
-            Observed::Cluster(_, all) => {
-                let ours = all
-                    .iter()
-                    .filter(|it| self.wanted.instances.iter().any(|ours| ours.id == it.id));
-                ours.map(|it| &it.settings).collect()
+        let is_ours =
+            |instance: &&DbInstance| self.wanted.instances.iter().any(|it| it.id == instance.id);
+        let (own, of_instances): (&DbSettings, Vec<&DbSettings>) = match self.seen {
+            Observed::Instance(it) => (&it.settings, Vec::new()),
+            Observed::Cluster(it, all) => {
+                let ours = all.iter().filter(is_ours);
+                (&it.settings, ours.map(|it| &it.settings).collect())
             }
         };
-        let lost = |settings: &[&DbSettings], wanted: &[crate::aws::database::DbChange]| {
-            wanted
-                .iter()
-                .filter(is_rejected)
-                .filter(|change| settings.iter().any(|it| is_lost(change, it)))
-                .map(ToString::to_string)
-                .collect::<Vec<_>>()
-        };
-        let lost = [
-            lost(&own, settings),
-            lost(&of_instances, &self.wanted.changes_of_instances),
-        ]
-        .concat();
+        let is_rejected =
+            |change: &DbChange| self.progress.rejected.iter().any(|(_, it, _)| it == change);
+        let own = self.wanted.changes.iter().filter(|it| is_lost(it, own));
+        let changes_of_instances = self.wanted.changes_of_instances.iter();
+        let lost: Vec<String> = changes_of_instances
+            .filter(|change| of_instances.iter().any(|it| is_lost(change, it)))
+            .chain(own)
+            .filter(|change| !is_rejected(change))
+            .map(ToString::to_string)
+            .collect();
         (!lost.is_empty()).then(|| {
             format!(
                 "RDS is backing the database up, and accepts no change meanwhile. Later, run the integration of this restore job again: it applies {}.",

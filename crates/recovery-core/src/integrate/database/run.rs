@@ -11,7 +11,7 @@ use std::time::Duration;
 use futures_util::future::{join, try_join};
 
 use crate::aws::backup::Restore;
-use crate::aws::database::{CreateAnswer, DatabaseId, NewDbInstance};
+use crate::aws::database::{CreateAnswer, DatabaseId, DbChange, NewDbInstance};
 use crate::error::{Error, Fault};
 use crate::integrate::backoff::{Backoff, RESERVE};
 use crate::integrate::database::decide::{Observed, Progress, Step, next_step};
@@ -296,11 +296,7 @@ impl<P: DatabasePorts, C: Clock> Run<'_, P, C> {
     }
 
     /// Applies a setting. One that RDS does not accept is recorded, and prevents nothing else.
-    async fn change(
-        &mut self,
-        id: DatabaseId,
-        change: crate::aws::database::DbChange,
-    ) -> Result<(), Error> {
+    async fn change(&mut self, id: DatabaseId, change: DbChange) -> Result<(), Error> {
         let answer = match &id {
             DatabaseId::Instance(id) => self.ports.db_instances().modify(id, &change).await,
             DatabaseId::Cluster(id) => self.ports.db_clusters().modify(id, &change).await,

@@ -250,7 +250,7 @@ fn settings(tags: &Tags, unusable: &mut Vec<UnusableTag>) -> Vec<DbChange> {
             None => unusable.push(UnusableTag::new(
                 DATABASE,
                 word,
-                "one of protected, retention=<1 to 35>, iam-auth, logs=<types, joined by +>, performance-insights",
+                "one of protected, retention=1 to 35, iam-auth, logs= with types joined by +, performance-insights",
             )),
         }
     }
