@@ -109,7 +109,7 @@ async fn reports_and_notifies_a_complete_recovery_once() {
             item.data["recovery:report"],
             "reports/shop/recover-1/0.json"
         );
-        assert!(item.data["recovery:report-summary"].contains("3 of 3 restored and attached"));
+        assert!(item.data["recovery:report-summary"].contains("3 of 3 restored and integrated"));
         assert_eq!(state.notifications.len(), 1);
         let told = &state.notifications[0];
         assert!(
@@ -199,7 +199,7 @@ async fn names_unfinished_items_with_a_remedy_and_reports_again_after_a_redrive(
         assert_eq!(state.items[0].item.status, Status::Open);
         let message = &state.notifications[0].message;
         for part in [
-            "incomplete: 4 of 8 items not attached",
+            "incomplete: 4 of 8 items not integrated",
             "aws stepfunctions redrive-execution --execution-arn arn:aws:states:us-west-2:111122223333:execution:RegionRecovery:recover-1",
             "The KMS key <b>cannot</b> be used",
             "   Remedy: Read the job's message",
@@ -486,7 +486,7 @@ async fn refuses_a_stored_report_of_another_version() {
         .insert("reports/shop/recover-1/0.json".to_owned(), old);
     let error = asked(&world, &payload).await.unwrap_err();
     assert_eq!(error.error_type(), "Permanent");
-    for part in ["has version 1", "reads version 2", "Redrive the execution"] {
+    for part in ["has version 1", "reads version 3", "Redrive the execution"] {
         assert!(error.to_string().contains(part), "{part}: {error}");
     }
     assert!(world.state().notifications.is_empty());
@@ -497,7 +497,7 @@ async fn refuses_a_stored_report_of_another_version() {
     };
     let (_, payload) = redriven.told("report").unwrap();
     let outcome = asked(&world, &payload).await.unwrap();
-    assert_eq!(kept(&world, &outcome).version, 2);
+    assert_eq!(kept(&world, &outcome).version, 3);
 }
 
 /// What operators read, exactly.

@@ -75,7 +75,7 @@ impl Recovery {
                 &|entry| {
                     entry["kind"] == "volume-attached" && entry["volumeId"] == text("volumeId")
                 },
-                "attachedAt",
+                "integratedAt",
             );
             last_completed = last_completed.max(completed);
             last_attached = last_attached.max(attached);

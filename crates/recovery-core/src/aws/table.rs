@@ -9,6 +9,13 @@ use crate::tags::Tags;
 /// The resource type of tables in AWS Backup.
 pub const DYNAMODB: &str = "DynamoDB";
 
+/// The name in the ARN of a table.
+pub(crate) fn table_name(created: &Arn) -> Option<&str> {
+    created
+        .resource_id("table")
+        .filter(|name| created.service() == "dynamodb" && !name.contains('/'))
+}
+
 state! {
     /// The status of a table. [`Archiving`](TableStatus::Archiving) and
     /// [`Archived`](TableStatus::Archived) follow when its key has been unusable for seven days.

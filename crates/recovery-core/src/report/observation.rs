@@ -1,22 +1,80 @@
-//! What became of each item of the plan, by its restore job and its volume.
+//! What became of each item of the plan, by its restore job and its restored resource.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use crate::aws::arn::VolumeId;
+use crate::aws::arn::{Arn, VolumeId};
 use crate::aws::backup::RestoreJob;
+use crate::aws::database::{DbCluster, DbInstance};
 use crate::aws::ec2::{Attachment, AttachmentState, Volume};
-use crate::plan::item::Item;
+use crate::aws::table::{Table, TableStatus};
+use crate::plan::item::{Item, Target};
 use crate::plan::recovery_plan::Plan;
 use crate::plan::request::Mode;
 use crate::report::problem::Problem;
 use crate::text;
 
-/// What was observed: the jobs of each recovery point, and their volumes.
+/// What was observed: the jobs of each recovery point, and what they restored.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Observed {
     jobs: HashMap<String, Jobs>,
     volumes: HashMap<VolumeId, Volume>,
+    stores: HashMap<Arn, Store>,
+}
+
+/// A database or table, as its service shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Store {
+    /// Its status, in the words of its service.
+    pub status: String,
+    /// What keeps applications from using it.
+    pub hindrance: Option<String>,
+    /// Where applications reach it.
+    pub endpoint: Option<String>,
+}
+
+impl Store {
+    /// A DB instance.
+    pub fn of_instance(instance: &DbInstance) -> Store {
+        let is_usable = instance.status.is_reachable() && instance.endpoint.is_some();
+        Store {
+            status: instance.status.to_string(),
+            hindrance: (!is_usable).then(|| format!("it is {}", instance.status)),
+            endpoint: instance.endpoint.as_ref().map(endpoint),
+        }
+    }
+
+    /// A DB cluster and its instances. Without an instance that is reachable, it serves nobody.
+    pub fn of_cluster(cluster: &DbCluster, instances: &[DbInstance]) -> Store {
+        let hindrance = if !cluster.status.is_reachable() {
+            Some(format!("it is {}", cluster.status))
+        } else if instances.is_empty() {
+            Some("it has no instance".to_owned())
+        } else if !instances.iter().any(|it| it.status.is_reachable()) {
+            Some("none of its instances is available".to_owned())
+        } else {
+            None
+        };
+        Store {
+            status: cluster.status.to_string(),
+            hindrance,
+            endpoint: cluster.endpoint.as_ref().map(endpoint),
+        }
+    }
+
+    /// A table.
+    pub fn of_table(table: &Table) -> Store {
+        let is_usable = matches!(table.status, TableStatus::Active | TableStatus::Updating);
+        Store {
+            status: table.status.to_string(),
+            hindrance: (!is_usable).then(|| format!("it is {}", table.status)),
+            endpoint: None,
+        }
+    }
+}
+
+fn endpoint((host, port): &(String, u16)) -> String {
+    format!("{host}:{port}")
 }
 
 /// The restore jobs of one recovery point.
@@ -79,13 +137,35 @@ impl Observed {
         self.volumes.insert(volume.id.clone(), volume);
     }
 
-    /// The volumes that the jobs of this plan made, each once.
-    pub fn volumes_of(&self, plan: &Plan) -> Vec<VolumeId> {
-        let mut ids: Vec<VolumeId> = plan
-            .items()
+    /// Keeps a database or table.
+    pub fn add_store(&mut self, arn: Arn, store: Store) {
+        self.stores.insert(arn, store);
+    }
+
+    /// The completed jobs of this plan.
+    fn completed<'a>(&'a self, plan: &'a Plan) -> impl Iterator<Item = &'a RestoreJob> {
+        plan.items()
             .filter_map(|item| self.jobs.get(&item.recovery_point_arn))
             .map(|jobs| &jobs.best)
             .filter(|job| job.is_completed())
+    }
+
+    /// The databases and tables that the jobs of this plan made, each once.
+    pub fn stores_of(&self, plan: &Plan) -> Vec<Arn> {
+        let mut arns: Vec<Arn> = self
+            .completed(plan)
+            .filter(|job| job.created_volume().is_none())
+            .filter_map(|job| job.created_resource.clone())
+            .collect();
+        arns.sort();
+        arns.dedup();
+        arns
+    }
+
+    /// The volumes that the jobs of this plan made, each once.
+    pub fn volumes_of(&self, plan: &Plan) -> Vec<VolumeId> {
+        let mut ids: Vec<VolumeId> = self
+            .completed(plan)
             .filter_map(RestoreJob::created_volume)
             .collect();
         ids.sort();
@@ -94,7 +174,7 @@ impl Observed {
     }
 }
 
-/// An item of the plan with its job and volume.
+/// An item of the plan with its job and what it restored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Traced<'a> {
     pub item: &'a Item,
@@ -106,6 +186,8 @@ pub struct Traced<'a> {
     pub volume: Option<VolumeId>,
     /// How that is attached.
     pub attachment: Option<&'a Attachment>,
+    /// The database or table that the job made.
+    pub store: Option<&'a Store>,
     /// What is left to do.
     pub unfinished: Option<Unfinished>,
 }
@@ -118,13 +200,16 @@ impl Traced<'_> {
             Some(self.item.recovery_point_arn.as_str()),
             self.job.map(|job| job.id.as_str()),
             self.volume.as_ref().map(VolumeId::as_str),
+            self.job
+                .and_then(|job| job.created_resource.as_ref())
+                .map(Arn::as_str),
         ]
         .into_iter()
         .flatten()
     }
 }
 
-/// Why an item is not restored and attached.
+/// Why an item is not restored and integrated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unfinished {
     /// The step that is left: `start`, `restore` or `integrate`.
@@ -151,7 +236,7 @@ impl Unfinished {
     }
 }
 
-/// Each item of the plan with its job and volume, in the plan's order.
+/// Each item of the plan with its job and what it restored, in the plan's order.
 pub fn trace<'a>(plan: &'a Plan, observed: &'a Observed) -> Vec<Traced<'a>> {
     plan.items()
         .map(|item| {
@@ -165,22 +250,28 @@ pub fn trace<'a>(plan: &'a Plan, observed: &'a Observed) -> Vec<Traced<'a>> {
                 let mut attachments = seen.attachments.iter();
                 attachments.find(|attachment| attachment.state == AttachmentState::Attached)
             });
-            let unfinished =
-                left(job, volume.as_ref(), seen, attachment).map(|(step, reason, why, remedy)| {
-                    Unfinished {
-                        step,
-                        resource: item.resource_arn.clone(),
-                        reason,
-                        why,
-                        remedy,
-                    }
-                });
+            let created = job
+                .filter(|job| job.is_completed())
+                .and_then(|job| job.created_resource.as_ref());
+            let store = created.and_then(|created| observed.stores.get(created));
+            let left = job_left(job).or_else(|| match item.target {
+                Target::Volume(_) => volume_left(job, volume.as_ref(), seen, attachment),
+                Target::Database(_) | Target::Table(_) => store_left(job, created, store),
+            });
+            let unfinished = left.map(|(step, reason, why, remedy)| Unfinished {
+                step,
+                resource: item.resource_arn.clone(),
+                reason,
+                why,
+                remedy,
+            });
             Traced {
                 item,
                 job,
                 failed_before: jobs.map_or_else(Vec::new, Jobs::failed_before),
                 volume,
                 attachment,
+                store,
                 unfinished,
             }
         })
@@ -189,15 +280,11 @@ pub fn trace<'a>(plan: &'a Plan, observed: &'a Observed) -> Vec<Traced<'a>> {
 
 type Left = (&'static str, &'static str, String, &'static str);
 
-/// What is left to do: step, reason code, what was found, and what fixes it.
-fn left(
-    job: Option<&RestoreJob>,
-    volume: Option<&VolumeId>,
-    seen: Option<&Volume>,
-    attachment: Option<&Attachment>,
-) -> Option<Left> {
-    const AGAIN: &str =
-        "Read the OpsItem of its restore job, fix the cause, then redrive the execution.";
+const AGAIN: &str =
+    "Read the OpsItem of its restore job, fix the cause, then redrive the execution.";
+
+/// What is left to do for the restore job: step, reason code, what was found, and what fixes it.
+fn job_left(job: Option<&RestoreJob>) -> Option<Left> {
     let Some(job) = job else {
         return Some((
             "start",
@@ -239,14 +326,57 @@ fn left(
             remedy,
         ));
     }
+    None
+}
+
+/// What the messages say of a job.
+fn named(job: Option<&RestoreJob>) -> String {
+    text::shown(job.map_or("", |job| job.id.as_str()))
+}
+
+/// What is left to do for a database or table that the job made.
+fn store_left(
+    job: Option<&RestoreJob>,
+    created: Option<&Arn>,
+    store: Option<&Store>,
+) -> Option<Left> {
+    let Some(created) = created else {
+        let why = format!("restore job {} names no restored resource", named(job));
+        return Some(("integrate", "no-resource", why, AGAIN));
+    };
+    let created = text::shown(created.as_str());
+    match store {
+        None => Some((
+            "integrate",
+            "resource-gone",
+            format!("{created} does not exist"),
+            "Find out who deleted it (CloudTrail). Then redrive the execution, or restore the recovery point again.",
+        )),
+        Some(Store {
+            hindrance: Some(hindrance),
+            ..
+        }) => Some((
+            "integrate",
+            "not-available",
+            format!("{created} cannot be used: {}", text::shown(hindrance)),
+            AGAIN,
+        )),
+        Some(_) => None,
+    }
+}
+
+/// What is left to do for a volume that the job made.
+fn volume_left(
+    job: Option<&RestoreJob>,
+    volume: Option<&VolumeId>,
+    seen: Option<&Volume>,
+    attachment: Option<&Attachment>,
+) -> Option<Left> {
     let Some(volume) = volume else {
         return Some((
             "integrate",
             "no-volume",
-            format!(
-                "restore job {} names no volume",
-                text::shown(job.id.as_str())
-            ),
+            format!("restore job {} names no volume", named(job)),
             AGAIN,
         ));
     };

@@ -270,13 +270,20 @@ struct Row<'a> {
     restore: String,
     integration: String,
     rpo: String,
-    restored_as: Vec<&'a str>,
+    restored_as: Vec<String>,
 }
 
 impl Row<'_> {
     fn of(item: &ItemReport) -> Row<'_> {
         let took = |seconds: Option<i64>| seconds.map_or("–".to_owned(), duration);
-        let ids = [&item.volume_id, &item.instance_id, &item.device];
+        let restored = item.restored_arn.as_deref().map(short);
+        let ids = [
+            &item.volume_id,
+            &item.instance_id,
+            &item.device,
+            &restored,
+            &item.endpoint,
+        ];
         Row {
             item,
             name: short(&item.resource_arn),
@@ -290,7 +297,7 @@ impl Row<'_> {
             restore: took(item.restore_seconds),
             integration: took(item.integrate_seconds),
             rpo: duration(item.rpo_seconds),
-            restored_as: ids.into_iter().filter_map(|id| id.as_deref()).collect(),
+            restored_as: ids.into_iter().flatten().cloned().collect(),
         }
     }
 }

@@ -20,7 +20,7 @@ pub enum PhaseName {
     Infrastructure,
     /// Until the last restore job ended.
     Restore,
-    /// Until the last volume was attached.
+    /// Until the last resource was integrated.
     Integrate,
     /// Until the verification ended.
     Verify,
@@ -85,7 +85,7 @@ pub struct PhaseEnds {
     pub stood: Option<DateTime<Utc>>,
     /// When the last restore job ended, whether it completed or failed.
     pub restored: Option<DateTime<Utc>>,
-    /// When the last volume was attached.
+    /// When the last resource was integrated.
     pub integrated: Option<DateTime<Utc>>,
     /// When the verification ended.
     pub verified: Option<DateTime<Utc>>,

@@ -19,7 +19,7 @@ use crate::report::request::{Execution, Objectives, Request, Stack};
 
 /// The version of the report's JSON, which `docs/report.schema.json` describes. A change that a reader of
 /// the JSON has to know of raises it.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// Problems, and refusals, that a report lists; of more it has the number.
 pub const NAMED: usize = 200;
@@ -55,7 +55,7 @@ pub struct Report {
     /// The recovery plan; absent where planning failed.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub plan: Option<PlanMade>,
-    /// Whether every planned item is restored and attached and no problem is left.
+    /// Whether every planned item is restored and integrated and no problem is left.
     pub complete: bool,
     /// When the report was made.
     pub reported_at: DateTime<Utc>,
@@ -153,7 +153,7 @@ pub struct Rpo {
 pub struct Totals {
     /// Items of the plan.
     pub items: usize,
-    /// Items that are restored and attached.
+    /// Items that are restored and integrated.
     pub integrated: usize,
     /// Items that are not.
     pub unfinished: usize,
@@ -171,7 +171,7 @@ pub struct Statistics {
     /// From the creation of the restore job to its completion.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub restore_seconds: Option<Distribution>,
-    /// From the completion of the restore job to the attachment.
+    /// From the completion of the restore job to the integration.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub integrate_seconds: Option<Distribution>,
     /// The achieved RPO.
@@ -230,7 +230,7 @@ pub struct ItemReport {
     /// What the plan says of it besides: that its tags are those of another recovery point.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub note: Option<String>,
-    /// Whether it is restored and attached.
+    /// Whether it is restored and integrated.
     pub integrated: bool,
     /// The achieved RPO of this item: from the creation of the recovery point to rpo.countedFrom.
     pub rpo_seconds: i64,
@@ -261,10 +261,16 @@ pub struct ItemReport {
     /// The device name of the attachment.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub device: Option<String>,
-    /// When the volume was attached.
+    /// The ARN of the restored database or table.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub attached_at: Option<DateTime<Utc>>,
-    /// From completedAt to attachedAt.
+    pub restored_arn: Option<String>,
+    /// Where applications reach the restored database: host and port.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub endpoint: Option<String>,
+    /// When the volume was attached. Absent for databases and tables: AWS does not record when they became available.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub integrated_at: Option<DateTime<Utc>>,
+    /// From completedAt to integratedAt.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub integrate_seconds: Option<i64>,
 }
@@ -441,6 +447,7 @@ fn item_report(traced: &Traced<'_>, counted_from: DateTime<Utc>) -> ItemReport {
         failed_before,
         volume,
         attachment,
+        store,
         unfinished,
     } = traced;
     let completed = job.filter(|job| job.is_completed());
@@ -448,7 +455,7 @@ fn item_report(traced: &Traced<'_>, counted_from: DateTime<Utc>) -> ItemReport {
         job.and_then(|job| job.created),
         job.and_then(|job| job.completed),
     );
-    let attached_at = attachment.and_then(|attachment| attachment.since);
+    let integrated_at = attachment.and_then(|attachment| attachment.since);
     let between = |from: Option<DateTime<Utc>>, to: Option<DateTime<Utc>>| {
         from.zip(to).map(|(from, to)| seconds_between(from, to))
     };
@@ -480,8 +487,13 @@ fn item_report(traced: &Traced<'_>, counted_from: DateTime<Utc>) -> ItemReport {
         volume_id: volume.as_ref().map(ToString::to_string),
         instance_id: attachment.map(|attachment| attachment.instance.to_string()),
         device: attachment.map(|attachment| attachment.device.clone()),
-        attached_at,
-        integrate_seconds: between(completed_at, attached_at),
+        restored_arn: completed
+            .filter(|_| item.target.volume().is_none())
+            .and_then(|job| job.created_resource.as_ref())
+            .map(ToString::to_string),
+        endpoint: store.and_then(|store| store.endpoint.clone()),
+        integrated_at,
+        integrate_seconds: between(completed_at, integrated_at),
     }
 }
 

@@ -15,7 +15,7 @@ use crate::text;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Task {
-    /// Check whether each planned item is restored and attached.
+    /// Check whether each planned item is restored and integrated.
     Verify,
     /// Make and store the report, and notify operators.
     Report,

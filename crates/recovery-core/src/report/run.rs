@@ -11,7 +11,9 @@ use futures_util::future::try_join;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use serde_json::{Value, json};
 
-use crate::aws::arn::{OpsItemId, VolumeId};
+use crate::aws::arn::{Arn, OpsItemId, VolumeId};
+use crate::aws::database::DatabaseId;
+use crate::aws::table::table_name;
 use crate::error::{Error, Fault};
 use crate::ops_item::run::find_or_create;
 use crate::ops_item::{NOT_CREATED, OpsItem, OpsItemChange, Status, unless_at_quota};
@@ -19,10 +21,10 @@ use crate::outcome::Outcome;
 use crate::plan::recovery_plan::Plan;
 use crate::plan::request::Mode;
 use crate::ports::{
-    Clock, Metrics, Notifications, Objects, OpsItems, Page, ReportingPorts, RestoreJobs,
-    VOLUMES_AT_ONCE, Volumes,
+    Clock, DbClusters, DbInstances, Metrics, Notifications, Objects, OpsItems, Page,
+    ReportingPorts, RestoreJobs, Tables, VOLUMES_AT_ONCE, Volumes,
 };
-use crate::report::observation::{Observed, trace};
+use crate::report::observation::{Observed, Store, trace};
 use crate::report::recovery_report::Report;
 use crate::report::request::{Objectives, Request, Task};
 use crate::report::words::{REPORT, TOLD};
@@ -67,7 +69,7 @@ pub async fn handle(
     }
 }
 
-/// Whether each planned item is restored and attached.
+/// Whether each planned item is restored and integrated.
 async fn verify(
     ports: &impl ReportingPorts,
     clock: &impl Clock,
@@ -368,7 +370,7 @@ async fn kept_plan(ports: &impl ReportingPorts, request: &Request) -> Result<Opt
         .filter(|plan| plan.version == plan::VERSION))
 }
 
-/// Reads the restore jobs of this recovery, and their volumes.
+/// Reads the restore jobs of this recovery, and what they restored.
 async fn observe(
     ports: &impl ReportingPorts,
     clock: &impl Clock,
@@ -419,7 +421,41 @@ async fn observe(
         in_time(clock, "ec2:DescribeVolumes", since)?;
         reads.extend(waiting.next().map(read));
     }
+    let arns = observed.stores_of(plan);
+    let mut waiting = arns.into_iter();
+    let read = |arn: Arn| async move { read_store(ports, &arn).await.map(|store| (arn, store)) };
+    let mut reads: FuturesUnordered<_> = waiting.by_ref().take(CONCURRENCY).map(read).collect();
+    while let Some(read_one) = reads.next().await {
+        if let (arn, Some(store)) = read_one? {
+            observed.add_store(arn, store);
+        }
+        in_time(clock, "rds:DescribeDBInstances", since)?;
+        reads.extend(waiting.next().map(read));
+    }
     Ok(observed)
+}
+
+/// The database or table with this ARN; `None` if it does not exist.
+async fn read_store(ports: &impl ReportingPorts, arn: &Arn) -> Result<Option<Store>, Error> {
+    if let Some(name) = table_name(arn) {
+        let table = ports.tables().describe(name).await?;
+        return Ok(table.as_ref().map(Store::of_table));
+    }
+    Ok(match DatabaseId::of(arn) {
+        None => None,
+        Some(DatabaseId::Instance(id)) => {
+            let instance = ports.db_instances().describe(&id).await?;
+            instance.as_ref().map(Store::of_instance)
+        }
+        Some(DatabaseId::Cluster(id)) => {
+            let (cluster, instances) = try_join(
+                ports.db_clusters().describe(&id),
+                ports.db_instances().list_of_cluster(&id),
+            )
+            .await?;
+            cluster.map(|cluster| Store::of_cluster(&cluster, &instances))
+        }
+    })
 }
 
 fn in_time(clock: &impl Clock, operation: &'static str, since: DateTime<Utc>) -> Result<(), Error> {

@@ -67,7 +67,7 @@ pub(super) fn state(report: &Report) -> String {
         "complete".to_owned()
     } else if totals.unfinished > 0 {
         format!(
-            "incomplete: {} of {} not attached",
+            "incomplete: {} of {} not integrated",
             totals.unfinished,
             counted(totals.items, "item")
         )
@@ -183,7 +183,7 @@ impl Achieved {
                 .as_ref()
                 .map_or("not known".to_owned(), |rpo| against_objective(&rpo.result)),
             items: format!(
-                "{} of {} restored and attached{refused}",
+                "{} of {} restored and integrated{refused}",
                 totals.integrated, totals.items
             ),
         }
@@ -235,7 +235,7 @@ pub(super) fn steps(report: &Report) -> Vec<Step> {
     let mut steps = Vec::new();
     match (report.complete, report.mode) {
         (true, Mode::Recover) => steps.push(step(
-            "Check that the workload serves its users. This report says only that its data is restored and attached.",
+            "Check that the workload serves its users. This report says only that its data is restored and integrated.",
         )),
         (true, Mode::Drill) => {
             if report.rto.is_missed() {

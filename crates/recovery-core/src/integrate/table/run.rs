@@ -13,7 +13,7 @@ use futures_util::future::{join3, try_join3};
 use crate::aws::arn::Arn;
 use crate::aws::backup::{Restore, RestoreJob};
 use crate::aws::table::{
-    ChangeAnswer, ContinuousBackups, SettingChange, Table, TableStatus, TimeToLive,
+    ChangeAnswer, ContinuousBackups, SettingChange, Table, TableStatus, TimeToLive, table_name,
 };
 use crate::error::{Error, Fault};
 use crate::integrate::backoff::RESERVE;
@@ -154,13 +154,6 @@ pub async fn integrate(
         name,
         item.as_ref(),
     ))
-}
-
-/// The name in the ARN of a table.
-fn table_name(created: &Arn) -> Option<&str> {
-    created
-        .resource_id("table")
-        .filter(|name| created.service() == "dynamodb" && !name.contains('/'))
 }
 
 /// The tags of the job's recovery point. A recovery point that DynamoDB has itself, because it was made without the

@@ -119,7 +119,7 @@ pub(super) fn phase_bars(report: &Report) -> (Vec<PhaseBar>, Vec<Tick>) {
                 PhaseName::Plan => "until the plan was made",
                 PhaseName::Infrastructure => "until the stacks were deployed",
                 PhaseName::Restore => "until the last restore job ended",
-                PhaseName::Integrate => "until the last volume was attached",
+                PhaseName::Integrate => "until the last resource was integrated",
                 PhaseName::Verify => "until the verification ended",
                 PhaseName::FailOver => "until traffic was moved",
             },
@@ -180,7 +180,7 @@ impl<'a> Chart<'a> {
             .iter()
             .flat_map(|item| {
                 let failed = failures(item).map(|(_, ended)| ended);
-                [item.started_at, item.completed_at, item.attached_at]
+                [item.started_at, item.completed_at, item.integrated_at]
                     .into_iter()
                     .chain(failed)
             })
@@ -197,7 +197,7 @@ impl<'a> Chart<'a> {
             .map(|items| {
                 let mut items = items.to_vec();
                 if !named {
-                    items.sort_by_key(|it| (it.started_at, it.completed_at, it.attached_at));
+                    items.sort_by_key(|it| (it.started_at, it.completed_at, it.integrated_at));
                 }
                 let number = items[0].wave;
                 let all = report.items.iter().filter(|item| item.wave == number);
@@ -244,7 +244,7 @@ fn in_words(item: &ItemReport) -> String {
         short(&item.resource_arn),
         took("restored", item.restore_seconds),
         took(
-            "attached",
+            "integrated",
             item.integrate_seconds.filter(|_| item.integrated)
         ),
     )
@@ -288,9 +288,14 @@ fn bars(
     if let (Some(started), Some(_)) = (started, item.restore_seconds) {
         bars.push(bar("restore", started, completed.unwrap_or(started), wide));
     }
-    match (at(item.attached_at), completed) {
-        (Some(attached), Some(completed)) => {
-            bars.push(bar("integrate", completed.min(attached), attached, narrow));
+    match (at(item.integrated_at), completed) {
+        (Some(integrated), Some(completed)) => {
+            bars.push(bar(
+                "integrate",
+                completed.min(integrated),
+                integrated,
+                narrow,
+            ));
         }
         // From where it stopped to the end.
         _ if !item.integrated => {
