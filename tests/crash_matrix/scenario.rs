@@ -15,7 +15,7 @@ use serde_json::Value;
 use crate::support::disturbed::Ports;
 use crate::support::reports::config;
 use crate::support::repository::event;
-use crate::support::restored::{integration, usual_ownership, usual_scope};
+use crate::support::restored::{integration, integrators, usual_ownership, usual_scope};
 use crate::support::routing::recovered;
 use crate::support::tables::table_integration;
 
@@ -115,7 +115,15 @@ impl Function {
             Function::TableIntegrator => table_integration(ports, ports, payload).await,
             Function::RestoreReconciler(window) => {
                 let ownership = usual_ownership();
-                restore_reconciler::handle(ports, ports, &ownership, *window, payload).await
+                restore_reconciler::handle(
+                    ports,
+                    ports,
+                    &ownership,
+                    &integrators(),
+                    *window,
+                    payload,
+                )
+                .await
             }
             Function::RestoreTestValidator => {
                 restore_test_validator::handle(ports, ports, &usual_scope(), payload).await

@@ -100,7 +100,12 @@ fn reconciler_limits_the_notifications_of_a_refusal() {
         let clock = FakeClock::new();
         let ownership = usual_ownership();
         finish(restore_reconciler::handle(
-            &ports, &clock, &ownership, window, &due,
+            &ports,
+            &clock,
+            &ownership,
+            &integrators(),
+            window,
+            &due,
         ))
         .unwrap()
     };

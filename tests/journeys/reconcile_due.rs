@@ -8,18 +8,18 @@ use recovery_core::fakes::{FakeClock, World};
 use recovery_core::integrate::run_reconcile::LookbackWindow;
 use recovery_core::ops_item::Status;
 use recovery_core::outcome::Outcome;
-use recovery_core::ports::IntegrationPorts;
+use recovery_core::ports::ReconciliationPorts;
 use serde_json::Value;
 
 use crate::support::disturbed::{Disturbed, finish};
 use crate::support::end::End;
 use crate::support::repository::event;
-use crate::support::restored::{ownership, world_of};
+use crate::support::restored::{integrators, ownership, world_of};
 
 use super::{assert_outcome, only_item};
 
 async fn reconciled(
-    ports: &impl IntegrationPorts,
+    ports: &impl ReconciliationPorts,
     payload: &Value,
 ) -> Result<Outcome, recovery_core::error::Error> {
     let window = LookbackWindow {
@@ -29,7 +29,15 @@ async fn reconciled(
         interval: Duration::from_mins(1),
     };
     let ownership = ownership(&event("restore-completed-ebs"));
-    restore_reconciler::handle(ports, &FakeClock::new(), &ownership, window, payload).await
+    restore_reconciler::handle(
+        ports,
+        &FakeClock::new(),
+        &ownership,
+        &integrators(),
+        window,
+        payload,
+    )
+    .await
 }
 
 #[test]

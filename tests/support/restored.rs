@@ -11,6 +11,7 @@ use recovery_core::error::Error;
 use recovery_core::event;
 use recovery_core::event::backup;
 use recovery_core::fakes::{DRILL_ROLE, FakeClock, World};
+use recovery_core::integrate::run_invoke::Integrators;
 use recovery_core::integrate::skip::Ownership;
 use recovery_core::outcome::Outcome;
 use recovery_core::ports::{Clock, IntegrationPorts};
@@ -256,4 +257,12 @@ pub(crate) fn track(world: &World, event: &Value) -> Result<Outcome, Error> {
         DRILL_ROLE,
         event,
     ))
+}
+
+/// The functions that integrate databases and tables.
+pub(crate) fn integrators() -> Integrators {
+    Integrators {
+        database: "database-integrator".to_owned(),
+        table: "table-integrator".to_owned(),
+    }
 }

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use recovery_aws::{
-    IntegrationAdapters, PlanningAdapters, ReportingAdapters, ResponseAdapters, RoutingCluster,
-    RunbookRunner, StartingAdapters, StateMachine, TableAdapters, TrackingAdapters,
-    ValidationAdapters,
+    IntegrationAdapters, PlanningAdapters, ReconciliationAdapters, ReportingAdapters,
+    ResponseAdapters, RoutingCluster, RunbookRunner, StartingAdapters, StateMachine, TableAdapters,
+    TrackingAdapters, ValidationAdapters,
 };
 use serde_json::Value;
 
@@ -212,7 +212,7 @@ fn each_role_allows_exactly_the_calls_of_its_adapters() {
 
     let reconciler = [
         IntegrationAdapters::ACTIONS,
-        IntegrationAdapters::RECONCILIATION_ACTIONS,
+        ReconciliationAdapters::ACTIONS,
     ]
     .concat();
     let reconciler = [&reconciler[..], &[&VOLUME_KEYS]].concat();

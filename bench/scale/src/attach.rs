@@ -9,6 +9,7 @@ use recovery_core::aws::backup::RestoreJob;
 use recovery_core::aws::cloudformation::StackResource;
 use recovery_core::aws::ec2::Instance;
 use recovery_core::fakes::{DRILL_ROLE, FakeClock, World};
+use recovery_core::integrate::run_invoke::Integrators;
 use recovery_core::integrate::run_reconcile::{LookbackWindow, reconcile};
 use recovery_core::integrate::skip::Ownership;
 use recovery_core::integrate::volume::run::integrate;
@@ -157,7 +158,7 @@ async fn run(region: &Region<'_>, epoch: (Instant, DateTime<Utc>)) {
         interval: PERIOD,
     };
     // What it could not do is left to the next run.
-    let _ = reconcile(region, &clock, &ownership(), window).await;
+    let _ = reconcile(region, &clock, &ownership(), &integrators(), window).await;
 }
 
 fn in_virtual_time<T>(run: impl Future<Output = T>) -> T {
@@ -176,6 +177,13 @@ fn in_virtual_time<T>(run: impl Future<Output = T>) -> T {
 /// The virtual moment at which all restores are completed, and its date.
 fn epoch() -> (Instant, DateTime<Utc>) {
     (Instant::now(), FakeClock::new().now())
+}
+
+fn integrators() -> Integrators {
+    Integrators {
+        database: "database-integrator".to_owned(),
+        table: "table-integrator".to_owned(),
+    }
 }
 
 fn ownership() -> Ownership {

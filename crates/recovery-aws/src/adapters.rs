@@ -1,16 +1,17 @@
 //! The ports of each phase: which adapters a function has, and which IAM actions it needs.
 
 use recovery_core::ports::{
-    AutoScalingGroups, DataStorePorts, DatabasePorts, DbClusters, DbInstances, Instances,
-    IntegrationPorts, Notifications, Objects, OpsItems, Parameters, PlanningPorts, PublishingPorts,
-    RecoveryPointTags, RecoveryPoints, ReportingPorts, ResponsePorts, RestoreJobs, RestoreTests,
-    RestoredPorts, Runbooks, Snapshots, StackResources, Stacks, StartingPorts, TablePorts, Tables,
-    TaggedResources, TargetPorts, TrackingPorts, ValidationPorts, Volumes,
+    AutoScalingGroups, DataStorePorts, DatabasePorts, DbClusters, DbInstances, Functions,
+    Instances, IntegrationPorts, Notifications, Objects, OpsItems, Parameters, PlanningPorts,
+    PublishingPorts, ReconciliationPorts, RecoveryPointTags, RecoveryPoints, ReportingPorts,
+    ResponsePorts, RestoreJobs, RestoreTests, RestoredPorts, Runbooks, Snapshots, StackResources,
+    Stacks, StartingPorts, TablePorts, Tables, TaggedResources, TargetPorts, TrackingPorts,
+    ValidationPorts, Volumes,
 };
 
 use crate::recovery_point_tags::{AllTagStores, DatabaseTagStores, TagStores};
 use crate::{
-    AutoScaling, Backup, CloudFormation, Config, DynamoDb, Ec2, OpsCenter, ParameterStore,
+    AutoScaling, Backup, CloudFormation, Config, DynamoDb, Ec2, Invoker, OpsCenter, ParameterStore,
     PlanBucket, Rds, RunbookRunner, Tagging, Topic,
 };
 
@@ -36,10 +37,6 @@ impl IntegrationAdapters {
         OpsCenter::ACTIONS,
         Topic::ACTIONS,
     ];
-
-    /// The further ones that the reconciliation needs.
-    pub const RECONCILIATION_ACTIONS: &'static [&'static [&'static str]] =
-        &[Backup::LISTING_ACTIONS];
 
     /// Clients for every service it needs; notification goes to `topic`, if any.
     pub fn new(config: &Config, topic: Option<String>) -> IntegrationAdapters {
@@ -230,6 +227,81 @@ impl DatabasePorts for DatabaseAdapters {
 
     fn db_clusters(&self) -> &(impl DbClusters + Sync) {
         &self.tags.rds
+    }
+}
+
+/// What the reconciliation of restores reaches AWS through.
+#[derive(Debug)]
+pub struct ReconciliationAdapters {
+    integration: IntegrationAdapters,
+    invoker: Invoker,
+}
+
+impl ReconciliationAdapters {
+    /// The IAM actions that it needs, in addition to those of [`IntegrationAdapters`].
+    pub const ACTIONS: &'static [&'static [&'static str]] =
+        &[Backup::LISTING_ACTIONS, Invoker::ACTIONS];
+
+    /// Clients for every service it needs; notification goes to `topic`, if any.
+    pub fn new(config: &Config, topic: Option<String>) -> ReconciliationAdapters {
+        ReconciliationAdapters {
+            integration: IntegrationAdapters::new(config, topic),
+            invoker: Invoker::new(config),
+        }
+    }
+}
+
+impl TargetPorts for ReconciliationAdapters {
+    fn stack_resources(&self) -> &(impl StackResources + Sync) {
+        self.integration.stack_resources()
+    }
+
+    fn stacks(&self) -> &(impl Stacks + Sync) {
+        self.integration.stacks()
+    }
+
+    fn tagged_resources(&self) -> &(impl TaggedResources + Sync) {
+        self.integration.tagged_resources()
+    }
+
+    fn instances(&self) -> &(impl Instances + Sync) {
+        self.integration.instances()
+    }
+
+    fn groups(&self) -> &(impl AutoScalingGroups + Sync) {
+        self.integration.groups()
+    }
+}
+
+impl TrackingPorts for ReconciliationAdapters {
+    fn ops_items(&self) -> &(impl OpsItems + Sync) {
+        self.integration.ops_items()
+    }
+
+    fn notifications(&self) -> &(impl Notifications + Sync) {
+        self.integration.notifications()
+    }
+}
+
+impl RestoredPorts for ReconciliationAdapters {
+    fn restore_jobs(&self) -> &(impl RestoreJobs + Sync) {
+        self.integration.restore_jobs()
+    }
+
+    fn recovery_point_tags(&self) -> &(impl RecoveryPointTags + Sync) {
+        self.integration.recovery_point_tags()
+    }
+}
+
+impl IntegrationPorts for ReconciliationAdapters {
+    fn volumes(&self) -> &(impl Volumes + Sync) {
+        self.integration.volumes()
+    }
+}
+
+impl ReconciliationPorts for ReconciliationAdapters {
+    fn functions(&self) -> &(impl Functions + Sync) {
+        &self.invoker
     }
 }
 

@@ -12,6 +12,7 @@ mod cloudformation;
 mod dynamodb;
 mod ec2;
 mod error;
+mod lambda;
 mod parameter_store;
 mod rds;
 mod recovery_point_tags;
@@ -25,8 +26,9 @@ mod tagging;
 mod wire;
 
 pub use adapters::{
-    DatabaseAdapters, IntegrationAdapters, PlanningAdapters, ReportingAdapters, ResponseAdapters,
-    StartingAdapters, TableAdapters, TrackingAdapters, ValidationAdapters,
+    DatabaseAdapters, IntegrationAdapters, PlanningAdapters, ReconciliationAdapters,
+    ReportingAdapters, ResponseAdapters, StartingAdapters, TableAdapters, TrackingAdapters,
+    ValidationAdapters,
 };
 pub use auto_scaling::AutoScaling;
 pub use backup::Backup;
@@ -34,6 +36,7 @@ pub use client::{Config, load_config};
 pub use cloudformation::CloudFormation;
 pub use dynamodb::DynamoDb;
 pub use ec2::Ec2;
+pub use lambda::Invoker;
 pub use parameter_store::ParameterStore;
 pub use rds::Rds;
 pub use routing_cluster::RoutingCluster;

@@ -11,6 +11,7 @@ use aws_sdk_ssm::types::{
     OpsItemDataType, OpsItemDataValue, OpsItemFilter, OpsItemFilterKey, OpsItemFilterOperator,
     OpsItemStatus, RelatedOpsItem,
 };
+use chrono::{DateTime, SecondsFormat, Utc};
 use recovery_core::aws::arn::OpsItemId;
 use recovery_core::error::Error;
 use recovery_core::ops_item::{
@@ -118,6 +119,23 @@ impl OpsItems for OpsCenter {
             ],
         );
         self.filtered(kind, vec![data_filter(KIND, kind), open])
+            .await
+    }
+
+    /// All resolved items of this kind that were created after `since`, the oldest first.
+    ///
+    /// <https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_DescribeOpsItems.html>
+    async fn list_resolved(
+        &self,
+        kind: &'static str,
+        since: DateTime<Utc>,
+    ) -> Result<Vec<OpsItem>, Error> {
+        let resolved = filter(OpsItemFilterKey::Status, [OpsItemStatus::Resolved.as_str()]);
+        let after = OpsItemFilter::builder()
+            .key(OpsItemFilterKey::CreatedTime)
+            .values(since.to_rfc3339_opts(SecondsFormat::Secs, true))
+            .operator(OpsItemFilterOperator::GreaterThan);
+        self.filtered(kind, vec![data_filter(KIND, kind), resolved, after])
             .await
     }
 

@@ -202,6 +202,9 @@ impl Sent {
                 "PutRestoreValidationResult".to_owned()
             }
             (None, Some("tags")) if self.method == "GET" => "ListTags".to_owned(),
+            (None, Some("2015-03-31")) if path.ends_with("/invocations") => {
+                "InvokeFunction".to_owned()
+            }
             _ => pairs(&self.body)["Action"].clone(),
         };
         format!("{service}:{operation}")

@@ -33,8 +33,8 @@ use crate::error::{Error, Fault, OPS_ITEM_QUOTA};
 use crate::notification::Notification;
 use crate::ops_item::{Claim, ItemKey, KIND, NewOpsItem, OpsItem, OpsItemChange, Severity, Status};
 use crate::ports::{
-    AutoScalingGroups, Clock, Instances, Notifications, OpsItems, RecoveryPointTags, Runbooks,
-    SNAPSHOTS_AT_ONCE, VOLUMES_AT_ONCE, Volumes,
+    AutoScalingGroups, Clock, Functions, Instances, Notifications, OpsItems, RecoveryPointTags,
+    Runbooks, SNAPSHOTS_AT_ONCE, VOLUMES_AT_ONCE, Volumes,
 };
 use crate::report::measures::Measures;
 use crate::tags::{PLANNED, Tags};
@@ -159,6 +159,8 @@ pub struct State {
     pub tables: BTreeMap<String, FakeTable>,
     /// Parameters of Parameter Store by name.
     pub parameters: BTreeMap<String, Parameter>,
+    /// Functions that were invoked, with their payloads.
+    pub invocations: Vec<(String, serde_json::Value)>,
     /// Metrics, as they were recorded.
     pub measures: Vec<Measures>,
     /// Routing controls.
@@ -665,6 +667,16 @@ impl AutoScalingGroups for World {
     }
 }
 
+impl Functions for World {
+    async fn invoke(&self, function: &str, payload: &serde_json::Value) -> Result<(), Error> {
+        self.call("lambda:InvokeFunction", function, |state| {
+            let invocation = (function.to_owned(), payload.clone());
+            state.invocations.push(invocation);
+            Ok(())
+        })
+    }
+}
+
 impl OpsItems for World {
     async fn list(&self, key: &ItemKey) -> Result<Vec<OpsItem>, Error> {
         self.call("ssm:DescribeOpsItems", key.as_str(), |state| {
@@ -690,6 +702,28 @@ impl OpsItems for World {
                 .cloned()
                 .collect())
         })
+    }
+
+    async fn list_resolved(
+        &self,
+        kind: &'static str,
+        since: DateTime<Utc>,
+    ) -> Result<Vec<OpsItem>, Error> {
+        self.call(
+            "ssm:DescribeOpsItems",
+            &format!("resolved {kind}s"),
+            |state| {
+                Ok(state
+                    .items
+                    .iter()
+                    .map(|stored| &stored.item)
+                    .filter(|item| item.status == Status::Resolved)
+                    .filter(|item| item.created.is_none_or(|created| created > since))
+                    .filter(|item| item.data.get(KIND).is_some_and(|of| of == kind))
+                    .cloned()
+                    .collect())
+            },
+        )
     }
 
     async fn get(&self, id: &OpsItemId) -> Result<OpsItem, Error> {

@@ -20,6 +20,7 @@ pub mod kind;
 pub mod publish;
 pub mod record;
 pub mod refusal;
+pub mod run_invoke;
 mod run_job;
 mod run_publish;
 pub mod run_reconcile;

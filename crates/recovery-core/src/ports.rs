@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use serde_json::Value;
 
 use crate::aws::arn::{
     Arn, DbClusterId, DbInstanceId, InstanceId, OpsItemId, RecoveryPointArn, RestoreJobId, VolumeId,
@@ -349,6 +350,14 @@ pub trait OpsItems {
         kind: &'static str,
     ) -> impl Future<Output = Result<Vec<OpsItem>, Error>> + Send;
 
+    /// All resolved items of this [`KIND`](crate::ops_item::KIND) that were created after `since`, the oldest
+    /// first.
+    fn list_resolved(
+        &self,
+        kind: &'static str,
+        since: DateTime<Utc>,
+    ) -> impl Future<Output = Result<Vec<OpsItem>, Error>> + Send;
+
     /// The item with this id. An item that does not exist is an error.
     fn get(&self, id: &OpsItemId) -> impl Future<Output = Result<OpsItem, Error>> + Send;
 
@@ -440,6 +449,16 @@ pub trait RecoveryExecutions {
     fn start(&self, name: &str, input: &str) -> impl Future<Output = Result<(), Error>> + Send;
 }
 
+/// Lambda functions of this deployment.
+pub trait Functions {
+    /// Invokes the function, and does not wait for its answer. Lambda retries a failed invocation.
+    fn invoke(
+        &self,
+        function: &str,
+        payload: &Value,
+    ) -> impl Future<Output = Result<(), Error>> + Send;
+}
+
 /// Metrics for dashboards and alarms.
 pub trait Metrics: Sync {
     /// Records the measures. What cannot be recorded is lost: no recovery waits for its metrics.
@@ -512,6 +531,12 @@ pub trait DatabasePorts: PublishingPorts {
     fn db_instances(&self) -> &(impl DbInstances + Sync);
     /// DB clusters.
     fn db_clusters(&self) -> &(impl DbClusters + Sync);
+}
+
+/// The ports to integrate every restore that is not integrated.
+pub trait ReconciliationPorts: IntegrationPorts {
+    /// Lambda functions.
+    fn functions(&self) -> &(impl Functions + Sync);
 }
 
 /// The ports to respond to a disaster signal.

@@ -14,6 +14,7 @@ use recovery_core::aws::arn::{Arn, InstanceId, Scope, VolumeId};
 use recovery_core::error::Error;
 use recovery_core::event::backup::restore_to_integrate;
 use recovery_core::fakes::{DRILL_ROLE, Failure, FakeClock, RESTORE_ROLE, StoredItem, World};
+use recovery_core::integrate::run_invoke::Integrators;
 use recovery_core::integrate::run_reconcile::{LookbackWindow, reconcile};
 use recovery_core::integrate::skip::Ownership;
 use recovery_core::integrate::volume::run::integrate;
@@ -25,6 +26,13 @@ const ATTACH: &str = "ec2:AttachVolume";
 /// The instances of the workload's stack `shop` and of the drill's stack `shop-drill`.
 const WORKLOAD_INSTANCE: &str = "i-1";
 const DRILL_INSTANCE: &str = "i-drill";
+
+fn integrators() -> Integrators {
+    Integrators {
+        database: "database-integrator".to_owned(),
+        table: "table-integrator".to_owned(),
+    }
+}
 
 fn ownership() -> Ownership {
     Ownership {
@@ -96,7 +104,14 @@ async fn reconciled(world: &World) -> Result<Outcome, Error> {
         patience: TimeDelta::minutes(30),
         interval: Duration::from_mins(1),
     };
-    reconcile(world, &FakeClock::new(), &ownership(), window).await
+    reconcile(
+        world,
+        &FakeClock::new(),
+        &ownership(),
+        &integrators(),
+        window,
+    )
+    .await
 }
 
 /// The instance to which a volume is attached.

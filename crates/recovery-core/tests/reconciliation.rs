@@ -14,6 +14,7 @@ use recovery_core::aws::backup::{PlannedAs, Restore};
 use recovery_core::aws::ec2::Attachment;
 use recovery_core::error::Error;
 use recovery_core::fakes::{DRILL_ROLE, Failure, FakeClock, World};
+use recovery_core::integrate::run_invoke::Integrators;
 use recovery_core::integrate::run_reconcile::{LookbackWindow, reconcile};
 use recovery_core::integrate::skip::Ownership;
 use recovery_core::integrate::volume::run::integrate;
@@ -26,6 +27,13 @@ const WINDOW: LookbackWindow = LookbackWindow {
     interval: Duration::from_mins(1),
 };
 
+fn integrators() -> Integrators {
+    Integrators {
+        database: "database-integrator".to_owned(),
+        table: "table-integrator".to_owned(),
+    }
+}
+
 fn ownership() -> Ownership {
     Ownership {
         scope: Scope {
@@ -37,7 +45,14 @@ fn ownership() -> Ownership {
 }
 
 async fn run(world: &World) -> Result<Outcome, Error> {
-    reconcile(world, &FakeClock::new(), &ownership(), WINDOW).await
+    reconcile(
+        world,
+        &FakeClock::new(),
+        &ownership(),
+        &integrators(),
+        WINDOW,
+    )
+    .await
 }
 
 /// Restore jobs on one page of the world's listing.
@@ -363,7 +378,7 @@ async fn notifies_once_of_a_repeated_refusal() {
 async fn starts_no_integration_without_enough_time() {
     let world = restored(5);
     let clock = FakeClock::with_budget(Duration::from_secs(74));
-    let outcome = reconcile(&world, &clock, &ownership(), WINDOW)
+    let outcome = reconcile(&world, &clock, &ownership(), &integrators(), WINDOW)
         .await
         .unwrap();
     assert_eq!(outcome.count("left"), Some(5));
@@ -373,7 +388,7 @@ async fn starts_no_integration_without_enough_time() {
         volume.state = "creating".into();
     }
     let clock = FakeClock::new();
-    let outcome = reconcile(&world, &clock, &ownership(), WINDOW)
+    let outcome = reconcile(&world, &clock, &ownership(), &integrators(), WINDOW)
         .await
         .unwrap();
     assert_eq!(outcome.count("waiting"), Some(5));
@@ -390,7 +405,7 @@ async fn leaves_remaining_restores_to_the_next_run() {
     }
     // Eight at a time wait 30 s each. The fake clock adds them up.
     let clock = FakeClock::with_budget(Duration::from_secs(900));
-    let outcome = reconcile(&world, &clock, &ownership(), WINDOW)
+    let outcome = reconcile(&world, &clock, &ownership(), &integrators(), WINDOW)
         .await
         .unwrap();
     let (waiting, left) = (outcome.count("waiting"), outcome.count("left"));
@@ -413,7 +428,7 @@ async fn lists_again_while_a_restore_is_running() {
     set_running(&world, "job-1");
     world.fail("cloudformation:DescribeStackResource", Failure::Denied);
     let clock = FakeClock::new();
-    let outcome = reconcile(&world, &clock, &ownership(), WINDOW)
+    let outcome = reconcile(&world, &clock, &ownership(), &integrators(), WINDOW)
         .await
         .unwrap();
     assert_eq!(count(&world, "backup:ListRestoreJobs first"), 4);
@@ -427,7 +442,7 @@ async fn lists_again_while_a_restore_is_running() {
     let world = restored(1);
     set_running(&world, "job-1");
     let clock = FakeClock::with_budget(Duration::from_secs(89));
-    reconcile(&world, &clock, &ownership(), WINDOW)
+    reconcile(&world, &clock, &ownership(), &integrators(), WINDOW)
         .await
         .unwrap();
     assert_eq!(count(&world, "backup:ListRestoreJobs first"), 1);
@@ -615,4 +630,91 @@ async fn restores_an_overwritten_refusal_without_another_notification() {
     run(&world).await.unwrap();
     assert_eq!(recorded(&world, "recovery:integration"), "refused");
     assert_eq!(world.state().notifications.len(), 1);
+}
+
+/// A completed restore of a table whose recovery point has these tags, and its function.
+async fn integrate_table(world: &World) -> Outcome {
+    use recovery_core::integrate::table::run::{TableConfig, integrate};
+    let config = TableConfig {
+        ownership: ownership(),
+        publish_path: "/recovery/".to_owned(),
+    };
+    let job = world.state().restore_jobs["job-1"].clone();
+    integrate(world, &FakeClock::new(), &config, job)
+        .await
+        .unwrap()
+}
+
+fn invocations(world: &World) -> Vec<(String, String)> {
+    let state = world.state();
+    let of = state.invocations.iter();
+    of.map(|(function, payload)| {
+        (
+            function.clone(),
+            payload["restoreJobId"].as_str().unwrap().to_owned(),
+        )
+    })
+    .collect()
+}
+
+#[tokio::test]
+async fn invokes_the_integrators_of_databases_and_tables_until_they_are_done() {
+    let world = World::with_restored_table(&[("recovery:workload", "shop")]);
+    let mut database = world.state().restore_jobs["job-1"].clone();
+    database.id = recovery_core::aws::arn::RestoreJobId::new("job-2");
+    database.resource_type = Some("Aurora".to_owned());
+    world
+        .state()
+        .restore_jobs
+        .insert("job-2".to_owned(), database);
+    let expected = [
+        ("table-integrator", "job-1"),
+        ("database-integrator", "job-2"),
+    ];
+    let expected = expected.map(|(function, job)| (function.to_owned(), job.to_owned()));
+    let outcome = run(&world).await.unwrap();
+    assert_eq!(outcome.count("invoked"), Some(2));
+    assert_eq!(invocations(&world), expected);
+    // The table is done, and its OpsItem is resolved.
+    while integrate_table(&world).await.kind() == "pending" {}
+    world.state().invocations.clear();
+    let outcome = run(&world).await.unwrap();
+    assert_eq!(outcome.count("invoked"), Some(1));
+    assert_eq!(invocations(&world), expected[1..]);
+}
+
+#[tokio::test]
+async fn invokes_nothing_for_restores_without_tags_drills_and_old_restores() {
+    let world = World::with_restored_table(&[]);
+    assert_eq!(integrate_table(&world).await.reason(), Some("untagged"));
+    run(&world).await.unwrap();
+    assert_eq!(invocations(&world), []);
+    let change = async |change: &dyn Fn(&mut recovery_core::aws::backup::RestoreJob)| {
+        let world = World::with_restored_table(&[("recovery:workload", "shop")]);
+        change(world.state().restore_jobs.get_mut("job-1").unwrap());
+        run(&world).await.unwrap();
+        assert_eq!(invocations(&world), []);
+        let calls = world.calls();
+        let listings = calls.iter().filter(|call| call.contains("resolved"));
+        assert_eq!(listings.count(), 0, "{calls:?}");
+    };
+    change(&|job| job.iam_role = recovery_core::aws::arn::Arn::parse(DRILL_ROLE).ok()).await;
+    change(&|job| job.restore_test = true).await;
+    change(&|job| job.status = Some("RUNNING".to_owned())).await;
+    change(&|job| job.completed = job.completed.map(|at| at - TimeDelta::hours(25))).await;
+}
+
+#[tokio::test]
+async fn reports_a_failed_invocation_after_the_others() {
+    let world = World::with_restored_table(&[("recovery:workload", "shop")]);
+    let mut second = world.state().restore_jobs["job-1"].clone();
+    second.id = recovery_core::aws::arn::RestoreJobId::new("job-2");
+    world
+        .state()
+        .restore_jobs
+        .insert("job-2".to_owned(), second);
+    world.fail("lambda:InvokeFunction", Failure::Throttled);
+    let error = run(&world).await.unwrap_err();
+    assert_eq!(error.error_type(), "Retryable");
+    assert_eq!(invocations(&world).len(), 1);
 }

@@ -1,5 +1,5 @@
-//! Integrates each recent restore whose volume is not attached, whether or not its event arrived. Runs every minute by
-//! default.
+//! Integrates each recent restore that is not integrated, whether or not its event arrived: volumes itself, databases
+//! and tables by invoking their functions. Runs every minute by default.
 //!
 //! The input is the event of its schedule. Only its source is used.
 
@@ -9,10 +9,11 @@ use chrono::TimeDelta;
 use recovery_core::aws::arn::Scope;
 use recovery_core::error::Error;
 use recovery_core::event;
+use recovery_core::integrate::run_invoke::Integrators;
 use recovery_core::integrate::run_reconcile::{LookbackWindow, reconcile};
 use recovery_core::integrate::skip::Ownership;
 use recovery_core::outcome::Outcome;
-use recovery_core::ports::{Clock, IntegrationPorts};
+use recovery_core::ports::{Clock, ReconciliationPorts};
 use recovery_lambda::{SettingsError, Variables};
 use serde_json::Value;
 
@@ -25,6 +26,8 @@ pub struct Settings {
     pub ownership: Ownership,
     /// `TOPIC_ARN`: the SNS topic of the operators, or `off`.
     pub topic: Option<String>,
+    /// `DATABASE_INTEGRATOR` and `TABLE_INTEGRATOR`.
+    pub integrators: Integrators,
     /// `LOOKBACK_HOURS`, `PATIENCE_MINUTES` and `RECONCILE_MINUTES`.
     pub window: LookbackWindow,
 }
@@ -33,10 +36,12 @@ impl Settings {
     /// The variables that template.yaml sets for this function.
     pub const NAMES: &'static [&'static str] = &[
         "ACCOUNT_ID",
+        "DATABASE_INTEGRATOR",
         "DRILL_RESTORE_ROLE_ARN",
         "LOOKBACK_HOURS",
         "PATIENCE_MINUTES",
         "RECONCILE_MINUTES",
+        "TABLE_INTEGRATOR",
         "TOPIC_ARN",
     ];
 
@@ -55,6 +60,10 @@ impl Settings {
                 drill_role: read.arn("DRILL_RESTORE_ROLE_ARN"),
             },
             topic: read.topic_or_off("TOPIC_ARN"),
+            integrators: Integrators {
+                database: read.required("DATABASE_INTEGRATOR"),
+                table: read.required("TABLE_INTEGRATOR"),
+            },
             window: LookbackWindow {
                 lookback: TimeDelta::hours(read.required_number("LOOKBACK_HOURS", 1..=720)),
                 patience: TimeDelta::minutes(read.required_number("PATIENCE_MINUTES", 1..=1440)),
@@ -73,9 +82,10 @@ impl Settings {
 /// # Errors
 /// [`Error::Permanent`] for input that is not an event, and those of [`reconcile`].
 pub async fn handle(
-    ports: &impl IntegrationPorts,
+    ports: &impl ReconciliationPorts,
     clock: &impl Clock,
     ownership: &Ownership,
+    integrators: &Integrators,
     window: LookbackWindow,
     payload: &Value,
 ) -> Result<Outcome, Error> {
@@ -83,5 +93,5 @@ pub async fn handle(
     if event.source != SCHEDULE {
         return Ok(Outcome::ignored("source"));
     }
-    reconcile(ports, clock, ownership, window).await
+    reconcile(ports, clock, ownership, integrators, window).await
 }

@@ -1,6 +1,6 @@
 //! The Lambda function `restore-reconciler`.
 
-use recovery_aws::{IntegrationAdapters, load_config};
+use recovery_aws::{ReconciliationAdapters, load_config};
 use restore_reconciler::{Settings, handle};
 
 #[tokio::main(flavor = "current_thread")]
@@ -8,12 +8,13 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let Settings {
         ownership,
         topic,
+        integrators,
         window,
     } = recovery_lambda::start(Settings::from_variables)?;
     let aws = load_config();
-    let ports = IntegrationAdapters::new(&aws, topic);
+    let ports = ReconciliationAdapters::new(&aws, topic);
     recovery_lambda::serve(aws.calls(), async |payload, clock| {
-        handle(&ports, &clock, &ownership, window, &payload).await
+        handle(&ports, &clock, &ownership, &integrators, window, &payload).await
     })
     .await
 }

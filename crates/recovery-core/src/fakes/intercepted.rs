@@ -5,6 +5,7 @@ use std::ops::Deref;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use serde_json::Value;
 
 use crate::aws::arn::{
     Arn, DbClusterId, DbInstanceId, InstanceId, OpsItemId, RecoveryPointArn, RestoreJobId, VolumeId,
@@ -25,10 +26,10 @@ use crate::fakes::tags_operation;
 use crate::notification::Notification;
 use crate::ops_item::{Claim, ItemKey, NewOpsItem, OpsItem, OpsItemChange};
 use crate::ports::{
-    AutoScalingGroups, Clock, DbClusters, DbInstances, Instances, Metrics, Notifications, Objects,
-    OpsItems, Page, Parameters, RecoveryExecutions, RecoveryPointTags, RecoveryPoints, RestoreJobs,
-    RestoreTests, RoutingControls, Runbooks, Snapshots, StackResources, Stacks, Tables,
-    TaggedResources, Volumes,
+    AutoScalingGroups, Clock, DbClusters, DbInstances, Functions, Instances, Metrics,
+    Notifications, Objects, OpsItems, Page, Parameters, RecoveryExecutions, RecoveryPointTags,
+    RecoveryPoints, RestoreJobs, RestoreTests, RoutingControls, Runbooks, Snapshots,
+    StackResources, Stacks, Tables, TaggedResources, Volumes,
 };
 use crate::report::measures::Measures;
 use crate::tags::Tags;
@@ -228,6 +229,15 @@ impl<P: Deref<Target: AllPorts> + Sync, I: Interceptor> DbInstances for Intercep
     }
 }
 
+impl<P: Deref<Target: AllPorts> + Sync, I: Interceptor> Functions for Intercepted<P, I> {
+    async fn invoke(&self, function: &str, payload: &Value) -> Result<(), Error> {
+        self.call("lambda:InvokeFunction", function, Effect::Other, || {
+            Functions::invoke(&*self.ports, function, payload)
+        })
+        .await
+    }
+}
+
 impl<P: Deref<Target: AllPorts> + Sync, I: Interceptor> Instances for Intercepted<P, I> {
     async fn describe(&self, id: &InstanceId) -> Result<Instance, Error> {
         self.read("ec2:DescribeInstances", id.as_str(), || {
@@ -323,6 +333,17 @@ impl<P: Deref<Target: AllPorts> + Sync, I: Interceptor> OpsItems for Intercepted
     async fn list_open(&self, kind: &'static str) -> Result<Vec<OpsItem>, Error> {
         self.read("ssm:DescribeOpsItems", kind, || {
             OpsItems::list_open(&*self.ports, kind)
+        })
+        .await
+    }
+
+    async fn list_resolved(
+        &self,
+        kind: &'static str,
+        since: DateTime<Utc>,
+    ) -> Result<Vec<OpsItem>, Error> {
+        self.read("ssm:DescribeOpsItems", kind, || {
+            OpsItems::list_resolved(&*self.ports, kind, since)
         })
         .await
     }

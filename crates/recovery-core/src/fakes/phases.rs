@@ -2,12 +2,12 @@
 //! wrapped around it.
 
 use crate::ports::{
-    AutoScalingGroups, DataStorePorts, DatabasePorts, DbClusters, DbInstances, Instances,
-    IntegrationPorts, Notifications, Objects, OpsItems, Parameters, PlanningPorts, PublishingPorts,
-    RecoveryExecutions, RecoveryPointTags, RecoveryPoints, ReportingPorts, ResponsePorts,
-    RestoreJobs, RestoreTests, RestoredPorts, RoutingControls, Runbooks, Snapshots, StackResources,
-    Stacks, StartingPorts, TablePorts, Tables, TaggedResources, TargetPorts, TrackingPorts,
-    ValidationPorts, Volumes,
+    AutoScalingGroups, DataStorePorts, DatabasePorts, DbClusters, DbInstances, Functions,
+    Instances, IntegrationPorts, Notifications, Objects, OpsItems, Parameters, PlanningPorts,
+    PublishingPorts, ReconciliationPorts, RecoveryExecutions, RecoveryPointTags, RecoveryPoints,
+    ReportingPorts, ResponsePorts, RestoreJobs, RestoreTests, RestoredPorts, RoutingControls,
+    Runbooks, Snapshots, StackResources, Stacks, StartingPorts, TablePorts, Tables,
+    TaggedResources, TargetPorts, TrackingPorts, ValidationPorts, Volumes,
 };
 
 /// Every port.
@@ -15,6 +15,7 @@ pub trait AllPorts:
     AutoScalingGroups
     + DbClusters
     + DbInstances
+    + Functions
     + Instances
     + Notifications
     + Objects
@@ -105,6 +106,12 @@ impl<A: AllPorts> TablePorts for A {
 
 impl<A: AllPorts> IntegrationPorts for A {
     fn volumes(&self) -> &(impl Volumes + Sync) {
+        self
+    }
+}
+
+impl<A: AllPorts> ReconciliationPorts for A {
+    fn functions(&self) -> &(impl Functions + Sync) {
         self
     }
 }

@@ -18,6 +18,8 @@ use crate::track::run::{DRILL, restore_facts, restore_item};
 /// Operational data: the state of the integration. The value is [`ResourceKind::integrated`],
 /// [`ResourceKind::integrating`], `refused`, or `failing` while it is retried.
 pub const INTEGRATION: &str = "recovery:integration";
+/// The value of [`INTEGRATION`] for a restore whose recovery point has no tags of ours.
+pub(crate) const UNTAGGED: &str = "untagged";
 /// Operational data: the cause of a refusal or a failure.
 const HINDRANCE: &str = "recovery:hindrance";
 /// Operational data: the recovery point whose tags replace those that the restored one lacks.

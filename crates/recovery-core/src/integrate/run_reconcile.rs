@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::try_join;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
@@ -15,6 +15,7 @@ use crate::aws::ec2::{AttachmentState, Volume};
 use crate::error::Error;
 use crate::integrate::backoff::RESERVE;
 use crate::integrate::record::{INTEGRATION, TAGS_FROM, Trigger, says};
+use crate::integrate::run_invoke::{Integrators, invoke_integrators};
 use crate::integrate::run_tags::tags_of;
 use crate::integrate::skip::{Ownership, skip_reason};
 use crate::integrate::volume::kind::EBS_VOLUME;
@@ -24,7 +25,8 @@ use crate::integrate::volume::run::{
 use crate::ops_item::{KEY, OpsItem, RESTORE};
 use crate::outcome::Outcome;
 use crate::ports::{
-    Clock, IntegrationPorts, OpsItems, Page, RecoveryPointTags, RestoreJobs, Volumes,
+    Clock, IntegrationPorts, OpsItems, Page, ReconciliationPorts, RecoveryPointTags, RestoreJobs,
+    Volumes,
 };
 use crate::tags::{Tags, integration_target};
 use crate::track::run::restore_key;
@@ -66,17 +68,18 @@ const LONGEST_RESTORE: TimeDelta = TimeDelta::hours(24);
 /// one minute.
 const LISTING_PAUSE: Duration = Duration::from_secs(15);
 
-/// Integrates every completed restore of the lookback window that is not integrated yet. A failure does not stop the
-/// others. While a restore is running, the restores are listed repeatedly until the next run begins, so that a volume
+/// Integrates every completed restore of the lookback window that is not integrated yet, and invokes the
+/// integrators of databases and tables. A failure does not stop the others. While a restore is running, the restores are listed repeatedly until the next run begins, so that a volume
 /// does not wait a minute. The answer counts the results.
 ///
 /// # Errors
 /// Those of the listing. A failure of one restore is recorded in its OpsItem, and operators are notified. It is an error
 /// only if that fails, too.
 pub async fn reconcile(
-    ports: &impl IntegrationPorts,
+    ports: &impl ReconciliationPorts,
     clock: &impl Clock,
     ownership: &Ownership,
+    integrators: &Integrators,
     window: LookbackWindow,
 ) -> Result<Outcome, Error> {
     let run = Run {
@@ -87,6 +90,22 @@ pub async fn reconcile(
     let mut listed = listing(ports, clock, ownership, window).await?;
     let mut attended = BTreeSet::new();
     let mut tally = Tally::default();
+    let (jobs, since) = (std::mem::take(&mut listed.others), listed.since);
+    match invoke_integrators(
+        ports,
+        clock,
+        ownership,
+        integrators,
+        jobs,
+        &listed.items,
+        since,
+    )
+    .await
+    {
+        Ok(0) => {}
+        Ok(invoked) => *tally.counts.entry("invoked").or_default() += invoked,
+        Err(error) => tally.unreported = Some(error),
+    }
     loop {
         let mut open = std::mem::take(&mut listed.open);
         open.retain(|open| attended.insert(open.restore.job.id.clone()));
@@ -134,9 +153,15 @@ impl<C: Clock> Run<'_, C> {
 struct Listing {
     /// The number of restores that completed in the lookback window.
     restores: usize,
-    /// Whether a restore to integrate is still running.
+    /// Whether a volume to integrate is still being restored.
     is_running: bool,
     open: Vec<Open>,
+    /// Jobs of other resource types that completed in the lookback window.
+    others: Vec<RestoreJob>,
+    /// Jobs that were created before are not listed.
+    since: DateTime<Utc>,
+    /// The open OpsItems of restores, by key.
+    items: BTreeMap<String, OpsItem>,
 }
 
 async fn listing(
@@ -148,7 +173,7 @@ async fn listing(
     let completed_since = clock.now() - window.lookback;
     let since = completed_since - LONGEST_RESTORE;
     let (first, items) = try_join(
-        ports.restore_jobs().list(Some(EBS), since, None),
+        ports.restore_jobs().list(None, since, None),
         ports.ops_items().list_open(RESTORE),
     )
     .await?;
@@ -160,29 +185,35 @@ async fn listing(
         restores: 0,
         is_running: false,
         open: Vec::new(),
+        others: Vec::new(),
+        since,
+        items,
     };
     let mut page = first;
     loop {
         let Page { listed, next } = page;
-        listing.is_running |= listed.iter().any(|job| is_running(ownership, job));
-        let mut recent = listed.into_iter().filter(|job| {
+        // A job whose type is unknown is treated as that of a volume: its description has the type.
+        let (volumes, others): (Vec<_>, Vec<_>) = listed
+            .into_iter()
+            .partition(|job| job.resource_type.as_deref().is_none_or(|name| name == EBS));
+        listing.is_running |= volumes.iter().any(|job| is_running(ownership, job));
+        let is_recent = |job: &RestoreJob| {
             let in_time = |completed| completed >= completed_since;
             job.is_completed() && job.completed.is_none_or(in_time)
-        });
+        };
+        listing.others.extend(others.into_iter().filter(is_recent));
+        let mut recent = volumes.into_iter().filter(is_recent);
         loop {
             let batch: Vec<RestoreJob> = recent.by_ref().take(BATCH).collect();
             if batch.is_empty() {
                 break;
             }
             listing.restores += batch.len();
-            let open = not_integrated(ports, ownership, batch, &items).await?;
+            let open = not_integrated(ports, ownership, batch, &listing.items).await?;
             listing.open.extend(open);
         }
         let Some(next) = next else { break };
-        page = ports
-            .restore_jobs()
-            .list(Some(EBS), since, Some(&next))
-            .await?;
+        page = ports.restore_jobs().list(None, since, Some(&next)).await?;
     }
     Ok(listing)
 }

@@ -31,6 +31,7 @@ use parties::{Act, Invocation, MINUTE, Plan, Work};
 use recovery_core::aws::arn::Scope;
 use recovery_core::error::Error;
 use recovery_core::fakes::DRILL_ROLE;
+use recovery_core::integrate::run_invoke::Integrators;
 use recovery_core::integrate::run_reconcile::{LookbackWindow, reconcile};
 use recovery_core::integrate::skip::Ownership;
 use recovery_core::integrate::volume::run::integrate;
@@ -174,8 +175,12 @@ impl Simulation {
                     patience: TimeDelta::milliseconds(patience),
                     interval: Duration::from_millis(parties::PERIOD),
                 };
+                let integrators = Integrators {
+                    database: "database-integrator".to_owned(),
+                    table: "table-integrator".to_owned(),
+                };
                 self.executor.spawn(run, async move {
-                    reconcile(&ports, &clock, &ownership, window).await
+                    reconcile(&ports, &clock, &ownership, &integrators, window).await
                 });
             }
         }

@@ -20,7 +20,7 @@ use crate::integrate::database::record::{Integrated, outcome, records_all};
 use crate::integrate::database::refusal::DatabaseRefusal;
 use crate::integrate::database::run_publish::publish_addresses;
 use crate::integrate::database::wanted::{Wanted, is_tagged};
-use crate::integrate::record::TAGS_FROM;
+use crate::integrate::record::{INTEGRATION, TAGS_FROM, UNTAGGED};
 use crate::integrate::run_job::{Admission, admit};
 use crate::integrate::run_record::{record_data, record_failure, record_result, refuse};
 use crate::integrate::run_tags::tags_of;
@@ -101,6 +101,7 @@ pub async fn integrate(
         return ignored("restore-test");
     }
     if !is_tagged(&tags) {
+        record_data(ports.ops_items(), &restore, INTEGRATION, UNTAGGED).await?;
         return ignored("untagged");
     }
     if let Err(outcome) = check_drill_stack(&restore, value(&tags, STACK)) {

@@ -18,7 +18,7 @@ use crate::aws::table::{
 use crate::error::{Error, Fault};
 use crate::integrate::backoff::RESERVE;
 use crate::integrate::publish::Publication;
-use crate::integrate::record::TAGS_FROM;
+use crate::integrate::record::{INTEGRATION, TAGS_FROM, UNTAGGED};
 use crate::integrate::run_job::{Admission, admit};
 use crate::integrate::run_publish::publish;
 use crate::integrate::run_record::{record_data, record_failure, record_result, refuse};
@@ -98,6 +98,7 @@ pub async fn integrate(
         .iter()
         .any(|tag| value(&tags, tag).is_some())
     {
+        record_data(ports.ops_items(), &restore, INTEGRATION, UNTAGGED).await?;
         return Ok(Outcome::ignored("untagged").with("tableName", name));
     }
     if let Err(outcome) = check_drill_stack(&restore, value(&tags, STACK)) {
