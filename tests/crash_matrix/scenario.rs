@@ -12,6 +12,7 @@ use recovery_core::plan::run::PlannerConfig;
 use recovery_core::restore::run::RestoreConfig;
 use serde_json::Value;
 
+use crate::support::databases::database_integration;
 use crate::support::disturbed::Ports;
 use crate::support::reports::config;
 use crate::support::repository::event;
@@ -22,6 +23,7 @@ use crate::support::routing::recovered;
 #[derive(Debug, Clone)]
 pub(super) enum Function {
     RestoreIntegrator,
+    DatabaseIntegrator,
     RestoreReconciler(LookbackWindow),
     RestoreTestValidator,
     RecoveryPlanner,
@@ -39,6 +41,7 @@ impl Function {
     pub(super) fn name(&self) -> &'static str {
         match self {
             Function::RestoreIntegrator => "restore-integrator",
+            Function::DatabaseIntegrator => "database-integrator",
             Function::RestoreReconciler(_) => "restore-reconciler",
             Function::RestoreTestValidator => "restore-test-validator",
             Function::RecoveryPlanner => "recovery-planner",
@@ -71,6 +74,7 @@ impl Function {
                 Some(policy)
             }
             Function::RestoreIntegrator
+            | Function::DatabaseIntegrator
             | Function::RestoreReconciler(_)
             | Function::RestoreTestValidator
             | Function::RecoveryPlanner
@@ -108,6 +112,7 @@ impl Function {
     ) -> Result<Outcome, Error> {
         match self {
             Function::RestoreIntegrator => integration(ports, ports, payload).await,
+            Function::DatabaseIntegrator => database_integration(ports, ports, payload).await,
             Function::RestoreReconciler(window) => {
                 let ownership = usual_ownership();
                 restore_reconciler::handle(ports, ports, &ownership, *window, payload).await

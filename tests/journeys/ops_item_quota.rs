@@ -182,15 +182,16 @@ fn notifies_of_jobs_that_need_an_operator() {
         "copy-failed",
         "backup-failed",
         "restore-failed",
-        "restore-completed-rds",
+        "restore-completed-efs",
     ] {
         let notifications = tracked(file);
         assert_eq!(notifications.len(), 1, "{file}");
         assert_contains(&notifications[0].1, &["**What to do.**", NOT_CREATED]);
     }
-    // No action needed, or restore-integrator does it.
+    // No action needed, or an integrator does it.
     for file in [
         "copy-completed",
+        "restore-completed-rds",
         "restore-completed-ebs",
         "restore-completed-ebs-drill",
     ] {

@@ -30,6 +30,12 @@ pub(crate) struct End {
     routing: (Vec<String>, usize),
     /// Recoveries that were started: name and input.
     recoveries: BTreeMap<String, String>,
+    /// Databases and their settings.
+    databases: BTreeSet<String>,
+    /// The instances that were created, with what they were created with.
+    created: BTreeSet<String>,
+    /// Parameters: value and tags by name.
+    parameters: BTreeMap<String, String>,
     /// Results of restore tests by job: whether it was successful, and the message.
     results: BTreeMap<String, (bool, String)>,
 }
@@ -93,6 +99,16 @@ impl End {
                 .executions
                 .iter()
                 .map(|(name, (input, _))| (name.clone(), input.clone()))
+                .collect(),
+            databases: shown(state.databases.instances.values())
+                .into_iter()
+                .chain(shown(state.databases.clusters.values()))
+                .collect(),
+            created: shown(&state.databases.created).into_iter().collect(),
+            parameters: state
+                .parameters
+                .iter()
+                .map(|(name, it)| (name.clone(), format!("{} {:?}", it.value, it.tags)))
                 .collect(),
             results: state
                 .restore_tests
@@ -169,6 +185,9 @@ pub(crate) fn difference(found: &End, expected: &End) -> String {
             shown(&end.plans),
             shown([&end.routing]),
             shown(&end.recoveries),
+            shown(&end.databases),
+            shown(&end.created),
+            shown(&end.parameters),
             shown(&end.results),
         ]
         .concat()
@@ -185,14 +204,18 @@ fn shown<T: std::fmt::Debug>(all: impl IntoIterator<Item = T>) -> Vec<String> {
     all.into_iter().map(|it| format!("{it:?}")).collect()
 }
 
-/// Whether the notification reports a failed attachment that a later delivery completed or refused: it
+/// Whether the notification reports a failed integration that a later delivery completed or refused: it
 /// was true when it was sent, and only deliveries with failures send it.
 fn is_outdated_failure(subject: &str, items: &[StoredItem]) -> bool {
     let fails = |item: &StoredItem| {
         let integration = item.item.data.get("recovery:integration");
         integration.is_some_and(|integration| integration == "failing")
     };
-    subject.ends_with("Restored volume still not attached") && !items.iter().any(fails)
+    let failure = [
+        "Restored volume still not attached",
+        "Restored database still not integrated",
+    ];
+    failure.iter().any(|end| subject.ends_with(end)) && !items.iter().any(fails)
 }
 
 /// Whether the OpsItem was created at the same time as another one, and resolved as its duplicate.
@@ -202,14 +225,15 @@ pub(crate) fn is_duplicate(stored: &StoredItem) -> bool {
 
 fn described(stored: &StoredItem) -> [String; 7] {
     let integration = stored.item.data.get("recovery:integration");
-    let attached = integration.is_some_and(|integration| integration == "attached");
+    let integrated = |is: &String| ["attached", "integrated"].contains(&is.as_str());
+    let integrated = integration.is_some_and(integrated);
     let data: Vec<String> = stored
         .item
         .data
         .iter()
-        .filter(|(key, _)| *key != "recovery:seconds-to-attach")
-        // For an attached volume, the recorded failure before it depends on the path, too.
-        .filter(|(key, _)| *key != "recovery:hindrance" || !attached)
+        .filter(|(key, _)| !key.starts_with("recovery:seconds-to-"))
+        // For what is integrated, the recorded failure before it depends on the path, too.
+        .filter(|(key, _)| *key != "recovery:hindrance" || !integrated)
         .map(|(key, value)| format!("{key}={}", without_times(value)))
         .collect();
     [

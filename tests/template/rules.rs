@@ -90,6 +90,15 @@ fn meant(asked: Asked<'_>) -> Matches {
                     "RestoreTestCompletedRule".to_owned(),
                 ]);
             }
+            ("aws.backup", "Restore Job State Change")
+                if in_detail("status", &["COMPLETED"])
+                    && in_detail("resourceType", &["RDS", "Aurora", "DocumentDB", "Neptune"]) =>
+            {
+                return Some(vec![
+                    "RestoreCompletedDatabaseRule".to_owned(),
+                    "RestoreCompletedRule".to_owned(),
+                ]);
+            }
             ("aws.backup", "Restore Job State Change") if in_detail("status", &["COMPLETED"]) => {
                 "RestoreCompletedRule"
             }
@@ -260,6 +269,11 @@ fn finds_wrong_patterns() {
         "RestoreCompletedRule",
         "/detail",
         json!({"state": ["COMPLETED"]}),
+    );
+    check(
+        "RestoreCompletedDatabaseRule",
+        "/detail/resourceType",
+        json!(["RDS", "Aurora"]),
     );
     check(
         "RestoreFailedRule",
