@@ -35,7 +35,7 @@ const RESPONDER: &[(&str, &str)] = &[
     ("TOPIC_ARN", "arn:aws:sns:us-west-2:111122223333:topic"),
 ];
 
-const CASES: [Case; 7] = [
+const CASES: [Case; 8] = [
     Case {
         package: "restore-integrator",
         variables: &[
@@ -46,6 +46,18 @@ const CASES: [Case; 7] = [
         ],
         ignored: "restore-running",
         handled: "restore-completed-ebs",
+    },
+    Case {
+        package: "database-integrator",
+        variables: &[
+            ("AWS_REGION", "us-west-2"),
+            ("ACCOUNT_ID", "111122223333"),
+            ("DRILL_RESTORE_ROLE_ARN", DRILL_ROLE),
+            ("PUBLISH_PATH", "/recovery/"),
+            ("TOPIC_ARN", "off"),
+        ],
+        ignored: "restore-completed-ebs",
+        handled: "restore-completed-aurora",
     },
     Case {
         package: "opsitem-creator",

@@ -18,8 +18,14 @@ use super::rule::{broken_by_claim, broken_by_run, duplicates, is_read_only};
 use super::scenario::{Function, Scenario, Tolerance, shown};
 use super::scenarios::SCENARIOS;
 
-/// The calls of an attempt to attach. The end state shows its effect.
-const ATTEMPT: [&str; 2] = ["ec2:AttachVolume", "ssm:CreateOpsItem"];
+/// The calls of an attempt to attach, to create an instance or to apply a setting: only another attempt shows
+/// that AWS still rejects it. The end state shows its effect.
+const ATTEMPT: [&str; 4] = [
+    "ec2:AttachVolume",
+    "rds:CreateDBInstance",
+    "rds:ModifyDBInstance",
+    "ssm:CreateOpsItem",
+];
 /// Calls that are repeated if nothing records them: another notification, the same object, the execution
 /// of the same token.
 const REPEATED: [&str; 3] = [
@@ -66,7 +72,9 @@ pub(super) fn others(scenario: &Scenario) -> Vec<(Function, &serde_json::Value)>
     let same = (scenario.function.clone(), &scenario.payload);
     let completed = scenario.payload["detail"]["status"] == "COMPLETED";
     match scenario.function {
-        Function::RestoreIntegrator | Function::TableIntegrator if completed => {
+        Function::RestoreIntegrator | Function::DatabaseIntegrator | Function::TableIntegrator
+            if completed =>
+        {
             vec![same, (Function::OpsitemCreator, &scenario.payload)]
         }
         // A run that records why it stops does not see that another one succeeds meanwhile.

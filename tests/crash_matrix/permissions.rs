@@ -39,6 +39,14 @@ const IMPLICIT: &[(&str, For)] = &[
     ("kms:CreateGrant", For::Call("ec2:AttachVolume")),
     ("kms:Decrypt", For::Call("ec2:AttachVolume")),
     ("kms:DescribeKey", For::Call("ec2:AttachVolume")),
+    // A new instance has tags, and a grant on the key of its cluster:
+    // https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/Overview.Encryption.Keys.html
+    ("rds:AddTagsToResource", For::Call("rds:CreateDBInstance")),
+    ("kms:CreateGrant", For::Call("rds:CreateDBInstance")),
+    ("kms:DescribeKey", For::Call("rds:CreateDBInstance")),
+    // A new parameter of a drill has its tag:
+    // https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_PutParameter.html
+    ("ssm:AddTagsToResource", For::Call("ssm:PutParameter")),
     // The role of the restore is passed to AWS Backup:
     // https://docs.aws.amazon.com/aws-backup/latest/devguide/access-control.html
     ("iam:PassRole", For::Call("backup:StartRestoreJob")),

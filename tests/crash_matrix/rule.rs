@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use recovery_core::fakes::{StoredItem, World};
+use recovery_core::fakes::{Databases, StoredItem, World};
 use recovery_core::ops_item::Status;
 
 use crate::support::disturbed::Made;
@@ -38,6 +38,21 @@ pub(super) fn broken_by_run(scenario: &Scenario, made: &[Made]) -> Result<(), St
                     "{} was attached without a check after the previous attempt",
                     call.subject
                 ));
+            }
+            // CreateDBInstance has no client token either.
+            "rds:CreateDBInstance" => {
+                let before = made[..number].iter().rev();
+                let since = before
+                    .take_while(|it| it.operation != call.operation || it.subject != call.subject);
+                let checked = since
+                    .filter(|it| it.operation == "rds:DescribeDBInstances" && it.answered)
+                    .count();
+                if checked == 0 {
+                    return Err(format!(
+                        "{} was created without a check after the previous attempt",
+                        call.subject
+                    ));
+                }
             }
             "sns:Publish" if scenario.function.tracks() => {
                 notified_after_tracking(&call.subject, &made[..number])?;
@@ -106,10 +121,15 @@ pub(super) fn broken_by_claim(world: &World, before: &World) -> Result<(), Strin
         if data("recovery:integration") == Some("configured") && !configured {
             return claim("says that its table is configured, but the table does not exist");
         }
+        let endpoint = data("recovery:endpoint");
+        let reached = is_reached(&state.databases, endpoint.unwrap_or_default());
+        if data("recovery:integration") == Some("integrated") && !reached {
+            return claim("says that its database is integrated, but nothing answers there");
+        }
         let integrates = stored.key.as_str().starts_with("restore-job/");
         if integrates
             && stored.item.status == Status::Resolved
-            && !(attached || configured)
+            && !(attached || configured || reached)
             && !resolved_before.contains(stored.item.id.as_str())
         {
             return claim("is resolved, but what it restored is not integrated");
@@ -151,6 +171,24 @@ pub(super) fn broken_by_claim(world: &World, before: &World) -> Result<(), Strin
         }
     }
     Ok(())
+}
+
+/// Whether a database answers at this endpoint: an instance, or a cluster with an available instance.
+fn is_reached(databases: &Databases, endpoint: &str) -> bool {
+    let is = |at: &Option<(String, u16)>| {
+        at.as_ref()
+            .is_some_and(|(host, port)| format!("{host}:{port}") == endpoint)
+    };
+    databases
+        .instances
+        .values()
+        .any(|instance| is(&instance.endpoint) && instance.status.is_reachable())
+        || databases.clusters.values().any(|cluster| {
+            is(&cluster.endpoint)
+                && databases.instances.values().any(|instance| {
+                    instance.cluster.as_ref() == Some(&cluster.id) && instance.status.is_reachable()
+                })
+        })
 }
 
 fn described(stored: &StoredItem) -> String {

@@ -12,6 +12,7 @@ use recovery_core::plan::run::PlannerConfig;
 use recovery_core::restore::run::RestoreConfig;
 use serde_json::Value;
 
+use crate::support::databases::database_integration;
 use crate::support::disturbed::Ports;
 use crate::support::reports::config;
 use crate::support::repository::event;
@@ -24,6 +25,7 @@ use crate::support::tables::table_integration;
 pub(super) enum Function {
     RestoreIntegrator,
     TableIntegrator,
+    DatabaseIntegrator,
     RestoreReconciler(LookbackWindow),
     RestoreTestValidator,
     RecoveryPlanner,
@@ -42,6 +44,7 @@ impl Function {
         match self {
             Function::RestoreIntegrator => "restore-integrator",
             Function::TableIntegrator => "table-integrator",
+            Function::DatabaseIntegrator => "database-integrator",
             Function::RestoreReconciler(_) => "restore-reconciler",
             Function::RestoreTestValidator => "restore-test-validator",
             Function::RecoveryPlanner => "recovery-planner",
@@ -75,6 +78,7 @@ impl Function {
             }
             Function::RestoreIntegrator
             | Function::TableIntegrator
+            | Function::DatabaseIntegrator
             | Function::RestoreReconciler(_)
             | Function::RestoreTestValidator
             | Function::RecoveryPlanner
@@ -113,6 +117,7 @@ impl Function {
         match self {
             Function::RestoreIntegrator => integration(ports, ports, payload).await,
             Function::TableIntegrator => table_integration(ports, ports, payload).await,
+            Function::DatabaseIntegrator => database_integration(ports, ports, payload).await,
             Function::RestoreReconciler(window) => {
                 let ownership = usual_ownership();
                 restore_reconciler::handle(

@@ -269,11 +269,12 @@ fn visible_state(world: &World) -> String {
         .map(|stored| (&stored.item.id, stored.item.status, is_duplicate(stored)))
         .collect();
     format!(
-        "{end:?} {items:?} {:?} {:?} {:?} {:?} {:?}",
+        "{end:?} {items:?} {:?} {:?} {:?} {:?} {:?} {:?}",
         state.recoveries,
         state.restore_tests,
         state.volumes,
         state.instances,
+        state.databases,
         (
             state.reads_until_created,
             state.reads_until_shown,

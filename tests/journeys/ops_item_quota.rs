@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 use crate::support::disturbed::{Disturbed, finish};
 use crate::support::repository::event;
 use crate::support::restored::{
-    JOB, LOGICAL_ID, STACK, VOLUME, change_job, integrate, retag, usual_ownership, world_of,
+    JOB, LOGICAL_ID, STACK, VOLUME, change_job, integrate, integrators, retag, usual_ownership,
+    world_of,
 };
 
 use super::{assert_contains, assert_outcome, notifications};
@@ -187,15 +188,16 @@ fn notifies_of_jobs_that_need_an_operator() {
         "copy-failed",
         "backup-failed",
         "restore-failed",
-        "restore-completed-rds",
+        "restore-completed-efs",
     ] {
         let notifications = tracked(file);
         assert_eq!(notifications.len(), 1, "{file}");
         assert_contains(&notifications[0].1, &["**What to do.**", NOT_CREATED]);
     }
-    // No action needed, or restore-integrator does it.
+    // No action needed, or an integrator does it.
     for file in [
         "copy-completed",
+        "restore-completed-rds",
         "restore-completed-ebs",
         "restore-completed-ebs-drill",
     ] {

@@ -693,8 +693,6 @@ fn keeps_the_ops_item_open_for_an_invalid_optional_tag() {
 #[test]
 fn tracks_but_does_not_integrate_other_resource_types() {
     for name in [
-        "restore-completed-rds",
-        "restore-completed-aurora",
         "restore-completed-efs",
         "restore-completed-fsx",
         "restore-completed-ec2",

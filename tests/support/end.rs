@@ -34,6 +34,10 @@ pub(crate) struct End {
     tables: BTreeMap<String, (Vec<String>, BTreeMap<String, String>)>,
     /// Parameters by name: value and tags.
     parameters: BTreeMap<String, (String, BTreeMap<&'static str, String>)>,
+    /// Databases and their settings.
+    databases: BTreeSet<String>,
+    /// The instances that were created, with what they were created with.
+    created: BTreeSet<String>,
     /// Results of restore tests by job: whether it was successful, and the message.
     results: BTreeMap<String, (bool, String)>,
 }
@@ -108,6 +112,11 @@ impl End {
                 .iter()
                 .map(|(name, it)| (name.clone(), (it.value.clone(), it.tags.clone())))
                 .collect(),
+            databases: shown(state.databases.instances.values())
+                .into_iter()
+                .chain(shown(state.databases.clusters.values()))
+                .collect(),
+            created: shown(&state.databases.created).into_iter().collect(),
             results: state
                 .restore_tests
                 .reports
@@ -185,6 +194,8 @@ pub(crate) fn difference(found: &End, expected: &End) -> String {
             shown(&end.recoveries),
             shown(&end.tables),
             shown(&end.parameters),
+            shown(&end.databases),
+            shown(&end.created),
             shown(&end.results),
         ]
         .concat()
@@ -211,6 +222,7 @@ fn is_outdated_failure(subject: &str, items: &[StoredItem]) -> bool {
     [
         "Restored volume still not attached",
         "Restored table still not configured",
+        "Restored database still not integrated",
     ]
     .iter()
     .any(|failure| subject.ends_with(failure))
@@ -224,7 +236,7 @@ pub(crate) fn is_duplicate(stored: &StoredItem) -> bool {
 
 fn described(stored: &StoredItem) -> [String; 7] {
     let integration = stored.item.data.get("recovery:integration");
-    let done = ["attached", "configured"];
+    let done = ["attached", "configured", "integrated"];
     let integrated = integration.is_some_and(|integration| done.contains(&integration.as_str()));
     let data: Vec<String> = stored
         .item

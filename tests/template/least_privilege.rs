@@ -11,7 +11,7 @@ use crate::support::sam::{TEMPLATES, members, strings, template_at};
 use super::permissions::WITHOUT_RESOURCES;
 
 /// Ends of ARNs that leave something open, and what cannot be known before.
-const OPEN: [(&str, &str); 22] = [
+const OPEN: [(&str, &str); 29] = [
     ("automation-definition/${RecoveryRunbook}:*", "its version"),
     (
         "automation-definition/${StartRegionRecovery}:*",
@@ -59,6 +59,19 @@ const OPEN: [(&str, &str); 22] = [
         "which snapshot of a database is restored; AWS Backup documents no form of a copy's name",
     ),
     ("cluster-snapshot:*", "the same of a cluster"),
+    (
+        "cluster:*",
+        "clusters that a restore makes, which may have no tags to tell them by",
+    ),
+    ("db:*", "the same of instances"),
+    ("cluster-pg:*", "which parameter group such a cluster has"),
+    ("pg:*", "which parameter group an instance has"),
+    ("og:*", "which option group it has"),
+    ("subgrp:*", "which subnet group it has"),
+    (
+        "parameter${PublishPath}*",
+        "which parameters the tags name below the one path",
+    ),
     (
         "stack/${WorkloadStack}/*",
         "the last part of a stack's ARN, a UUID",

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use recovery_aws::{
-    IntegrationAdapters, PlanningAdapters, ReconciliationAdapters, ReportingAdapters,
-    ResponseAdapters, RoutingCluster, RunbookRunner, StartingAdapters, StateMachine, TableAdapters,
-    TrackingAdapters, ValidationAdapters,
+    DatabaseAdapters, IntegrationAdapters, PlanningAdapters, ReconciliationAdapters,
+    ReportingAdapters, ResponseAdapters, RoutingCluster, RunbookRunner, StartingAdapters,
+    StateMachine, TableAdapters, TrackingAdapters, ValidationAdapters,
 };
 use serde_json::Value;
 
@@ -25,6 +25,16 @@ const PLATFORM: [&str; 5] = [
 
 /// What attaching a volume needs beyond the call, since its key is a customer's.
 const VOLUME_KEYS: [&str; 3] = ["kms:CreateGrant", "kms:Decrypt", "kms:DescribeKey"];
+
+/// What creating an instance needs beyond the call: its tags, and a grant on the key of its cluster.
+const NEW_INSTANCES: [&str; 3] = [
+    "rds:AddTagsToResource",
+    "kms:CreateGrant",
+    "kms:DescribeKey",
+];
+
+/// What creating a parameter with a tag needs beyond the call.
+const PARAMETER_TAGS: [&str; 1] = ["ssm:AddTagsToResource"];
 
 /// What starting a runbook with a role of its own needs beyond the call.
 const RUNBOOK_ROLE: [&str; 1] = ["iam:PassRole"];
@@ -209,6 +219,14 @@ fn each_role_allows_exactly_the_calls_of_its_adapters() {
 
     let tables = [TableAdapters::ACTIONS, &[&TAGGED_PARAMETERS]].concat();
     check(&[], "TableIntegratorRole", &tables);
+
+    let databases = [
+        DatabaseAdapters::ACTIONS,
+        &[&NEW_INSTANCES, &PARAMETER_TAGS],
+    ]
+    .concat();
+    check(&[], "DatabaseIntegratorRole", &databases);
+    check(&KEYS, "DatabaseIntegratorRole", &databases);
 
     let reconciler = [
         IntegrationAdapters::ACTIONS,
@@ -412,6 +430,17 @@ fn region_switch_starts_only_the_state_machine_of_this_stack() {
     );
 }
 
+/// What changes something on purpose: settings of a restored database that are turned on, and the parameters
+/// below one path that name its addresses.
+const CHANGES_DATABASES: (&str, [&str; 3]) = (
+    "DatabaseIntegratorRole",
+    [
+        "rds:ModifyDBCluster",
+        "rds:ModifyDBInstance",
+        "ssm:PutParameter",
+    ],
+);
+
 #[test]
 fn no_action_is_destructive_or_a_wildcard() {
     let dangerous = [
@@ -446,6 +475,8 @@ fn no_action_is_destructive_or_a_wildcard() {
                             && KEEP_OBJECTS.0.iter().any(|(keeper, _)| *keeper == role)
                         || (role.as_str(), action.as_str())
                             == (REMOVES_MESSAGES.0, REMOVES_MESSAGES.1)
+                        || (role == CHANGES_DATABASES.0
+                            && CHANGES_DATABASES.1.contains(&action.as_str()))
                         || ENDS_WHAT_IT_BEGAN.contains(&(role.as_str(), action.as_str()))
                         || !dangerous.iter().any(|word| verb.starts_with(word)),
                     "{role}: {action}"
@@ -642,6 +673,7 @@ fn drills_have_a_separate_restore_role_that_functions_recognize() {
             }
         }
         let expected = [
+            "DatabaseIntegratorFunction",
             "OpsitemCreatorFunction",
             "RecoveryReporterFunction",
             "RestoreIntegratorFunction",

@@ -99,6 +99,15 @@ fn meant(asked: Asked<'_>) -> Matches {
                     "TableRestoreCompletedRule".to_owned(),
                 ]);
             }
+            ("aws.backup", "Restore Job State Change")
+                if in_detail("status", &["COMPLETED"])
+                    && in_detail("resourceType", &["RDS", "Aurora", "DocumentDB", "Neptune"]) =>
+            {
+                return Some(vec![
+                    "RestoreCompletedDatabaseRule".to_owned(),
+                    "RestoreCompletedRule".to_owned(),
+                ]);
+            }
             ("aws.backup", "Restore Job State Change") if in_detail("status", &["COMPLETED"]) => {
                 "RestoreCompletedRule"
             }
@@ -269,6 +278,11 @@ fn finds_wrong_patterns() {
         "RestoreCompletedRule",
         "/detail",
         json!({"state": ["COMPLETED"]}),
+    );
+    check(
+        "RestoreCompletedDatabaseRule",
+        "/detail/resourceType",
+        json!(["RDS", "Aurora"]),
     );
     check(
         "RestoreFailedRule",

@@ -236,7 +236,7 @@ impl DbClusters for Rds {
     }
 }
 
-/// Why RDS does not create an instance, by its error code. Some codes end in "Fault", others do not.
+/// Why RDS does not create an instance, by its error code. Some codes have the suffix "Fault", others do not.
 fn trouble(code: &str) -> Option<CreateTrouble> {
     match code {
         "InstanceQuotaExceeded" | "StorageQuotaExceeded" => Some(CreateTrouble::Quota),

@@ -292,3 +292,19 @@ async fn the_hash_changes_with_each_part_of_a_target() {
     hashes.dedup();
     assert_eq!(hashes.len(), count);
 }
+
+#[tokio::test]
+async fn a_backup_of_a_drills_database_belongs_to_no_workload() {
+    let world = world();
+    add(
+        &world,
+        point("RDS", &format!("{SNAPSHOT}10"), "db:orders-d-1"),
+        &[
+            ("recovery:stack", "shop"),
+            ("recovery:security-groups", "Db"),
+            ("recovery:drill", "d-1"),
+        ],
+    );
+    let plan = plan(&world, &recover()).await;
+    assert_eq!((plan.totals.items, reasons(&plan)), (4, vec![]));
+}

@@ -111,6 +111,25 @@ impl<'a> Settings<'a> {
         not_off(self.required_such(name, "an ARN, or off", is_arn))
     }
 
+    /// A path that begins and ends with a slash.
+    pub fn path(&mut self, name: &str) -> String {
+        let is_path = |value: &str| {
+            let parts = value
+                .strip_prefix('/')
+                .and_then(|rest| rest.strip_suffix('/'));
+            let is_part = |part: &str| {
+                let of_part = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
+                !part.is_empty() && part.chars().all(of_part)
+            };
+            parts.is_some_and(|parts| parts.split('/').all(is_part))
+        };
+        self.required_such(
+            name,
+            "a path that begins and ends with a slash, such as /recovery/",
+            is_path,
+        )
+    }
+
     /// The name of a runbook; `None` if the value is `off`.
     pub fn runbook_or_off(&mut self, name: &str) -> Option<String> {
         not_off(self.required_such(name, "the name of a runbook, or off", is_runbook))
@@ -331,6 +350,20 @@ mod tests {
             arn,
             Some("N is role/r, but must be an ARN, or off"),
         );
+        let path: Read = |settings| drop(settings.path("P"));
+        check("/recovery/", path, None);
+        check("/recovery/shop_1.x/", path, None);
+        for none in [
+            "/",
+            "//",
+            "recovery/",
+            "/recovery",
+            "/a//b/",
+            "/a b/",
+            "/a*/",
+        ] {
+            check(none, path, Some("but must be a path that begins and ends"));
+        }
         let number: Read = |settings| _ = settings.number_or_off("M");
         check("off", number, None);
         check("60", number, None);

@@ -2,6 +2,7 @@
 //! [`Function`](super::scenario::Function) and its file here.
 
 mod alarm_responder;
+mod database_integrator;
 mod health_event_responder;
 mod opsitem_creator;
 mod recovery_planner;
@@ -16,9 +17,11 @@ mod table_integrator;
 
 use std::sync::LazyLock;
 
+use recovery_core::aws::database::DATABASE_TYPES;
 use recovery_core::detect::{Policy, Response};
 use recovery_core::fakes::World;
 
+use crate::support::databases::database_world_of;
 use crate::support::disturbed::{Disturbed, finish};
 use crate::support::repository::{event, events};
 use crate::support::restored::world_of;
@@ -31,6 +34,7 @@ pub(super) static SCENARIOS: LazyLock<Vec<Scenario>> = LazyLock::new(|| {
     [
         restore_integrator::scenarios(),
         table_integrator::scenarios(),
+        database_integrator::scenarios(),
         restore_reconciler::scenarios(),
         restore_test_validator::scenarios(),
         recovery_planner::scenarios(),
@@ -60,6 +64,7 @@ pub(super) fn any_event() -> Vec<Scenario> {
             [
                 Function::RestoreIntegrator,
                 Function::TableIntegrator,
+                Function::DatabaseIntegrator,
                 Function::RestoreReconciler(restore_reconciler::PATIENT),
                 Function::RestoreTestValidator,
                 Function::RecoveryPlanner,
@@ -76,10 +81,17 @@ pub(super) fn any_event() -> Vec<Scenario> {
         .collect()
 }
 
-/// The world of a restore event, or that of `restore-completed-ebs`.
+/// The world of a restore event, or that of `restore-completed-ebs`; for inputs of database-integrator that
+/// of `restore-completed-aurora`.
 fn restored(file: &str) -> World {
+    if file.contains("-database-restore-job") {
+        return restored("restore-completed-aurora");
+    }
     let event = event(file);
-    if event["source"] == "aws.backup" && event["detail"]["restoreJobId"].is_string() {
+    let of_type = event["detail"]["resourceType"].as_str().unwrap_or_default();
+    if DATABASE_TYPES.contains(&of_type) {
+        database_world_of(&event)
+    } else if event["source"] == "aws.backup" && event["detail"]["restoreJobId"].is_string() {
         world_of(&event)
     } else {
         world_of(&crate::support::repository::event("restore-completed-ebs"))

@@ -200,7 +200,7 @@ impl fmt::Display for Scaling {
 pub enum DbChange {
     /// Turns deletion protection on.
     Protect,
-    /// Keeps automated backups for so many days.
+    /// Keeps automated backups for this number of days.
     Retention(u32),
     /// Turns IAM database authentication on.
     IamAuthentication,

@@ -39,6 +39,10 @@ pub fn judge(
 ) -> Judged {
     let point = &candidate.point;
     let refused = |refusal: ItemRefusal| Judged::Refused(Refused::new(point, &refusal));
+    // A drill's resource was backed up before its clean-up deleted it.
+    if tags::value(tags, tags::DRILL).is_some() {
+        return Judged::OtherWorkload;
+    }
     match tags::workload(tags) {
         None => return Judged::Unidentified,
         Some(named) if named != workload => return Judged::OtherWorkload,

@@ -62,20 +62,25 @@ impl NameKind {
         }
     }
 
-    /// The name in a drill: `<name>-<drill>`. A name that is too long, or that AWS does not accept, ends
-    /// with a digest of both instead.
+    /// The name in a drill: `<name>-<drill>`. If that is too long, or AWS does not accept it, a digest of
+    /// both replaces a part of it. The name of a table ends with that of the drill in any case, because the
+    /// clean-up finds tables by it.
     pub fn in_drill(self, name: &str, drill: &str) -> String {
         let whole = self.stored(&format!("{name}-{drill}"));
         if whole.len() <= self.limit() && self.accepts(&whole) {
             return whole;
         }
         let digest = &digest([name, drill])[..12];
+        let end = match self {
+            NameKind::DbInstance | NameKind::DbCluster => format!("-{digest}"),
+            NameKind::Table => format!("-{digest}-{drill}"),
+        };
         let base: String = self
             .stored(name)
             .chars()
-            .take(self.limit() - digest.len() - 1)
+            .take(self.limit() - end.len())
             .collect();
-        format!("{}-{digest}", base.trim_end_matches('-'))
+        format!("{}{end}", base.trim_end_matches('-'))
     }
 }
 
@@ -88,6 +93,12 @@ mod tests {
     #[test]
     fn names_in_a_drill_are_valid_and_differ() {
         let long = "a".repeat(63);
+        let longest = "a".repeat(255);
+        let table = NameKind::Table.in_drill(&longest, "d-1");
+        assert!(
+            NameKind::Table.accepts(&table) && table.ends_with("-d-1"),
+            "{table}"
+        );
         let drill_80 = "d".repeat(80);
         for kind in KINDS {
             assert_eq!(kind.in_drill("orders", "d-1"), "orders-d-1");
@@ -96,6 +107,9 @@ mod tests {
                 for drill in ["d-1", "d_1", "-", "d--1", "d-", &drill_80] {
                     let named = kind.in_drill(name, drill);
                     assert!(kind.accepts(&named), "{kind:?} {name} {drill}: {named}");
+                    if kind == NameKind::Table {
+                        assert!(named.ends_with(&format!("-{drill}")), "{named}");
+                    }
                     assert!(seen.insert(named), "{kind:?} {name} {drill}");
                 }
             }

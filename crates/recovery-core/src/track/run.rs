@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::aws::arn::{Arn, RestoreJobId};
 use crate::aws::backup::{EBS, RestoreJob};
+use crate::aws::database::DATABASE_TYPES;
 use crate::error::Error;
 use crate::event;
 use crate::event::{Event, backup};
@@ -47,9 +48,11 @@ pub async fn track(
             // An event without a role counts as that of a recovery.
             let drill = job.is_of_drill(drill_role).unwrap_or(false);
             let new = restore_item(&job, drill);
-            // A completed EBS restore needs no notification: the integrator attaches the volume, or notifies operators.
+            // A completed restore of a volume or a database needs no notification: its integrator integrates it, or
+            // notifies operators.
             let needs_a_person = new.severity != Severity::Low
-                && !(state == End::Completed && job.resource_type.as_deref() == Some(EBS));
+                && !(state == End::Completed
+                    && job.resource_type.as_deref().is_some_and(is_integrated));
             let Some(item) = found_or_notified(ports, &new, needs_a_person).await? else {
                 return Ok(Outcome::untracked().with("restoreJobId", job.id.as_str()));
             };
@@ -151,6 +154,11 @@ pub fn restore_key(id: &RestoreJobId) -> ItemKey {
     ItemKey::new("restore-job", id.as_str())
 }
 
+/// Whether completed restores of this type are integrated automatically.
+fn is_integrated(resource_type: &str) -> bool {
+    resource_type == EBS || DATABASE_TYPES.contains(&resource_type)
+}
+
 /// The OpsItem of a restore job before the restored resource is integrated.
 ///
 /// Every function that may create it uses this, so that the item is the same. The item of a drill's restore
@@ -168,6 +176,13 @@ pub fn restore_item(job: &RestoreJob, drill: bool) -> NewOpsItem {
             "If the recovery point has the tags `recovery:stack` and `recovery:logical-id`, the volume is attached to that instance. This OpsItem is then resolved.".to_owned(),
             format!(
                 "No action needed within 15 minutes. If this OpsItem is open for longer, invoke the function restore-integrator with `{{\"restoreJobId\": \"{}\"}}`. Its answer says what is missing. Without those tags, attach the volume yourself.",
+                shown(id).replace(['`', '"'], "'")
+            ),
+        ),
+        (true, false) if DATABASE_TYPES.contains(&kind) => (
+            "If the recovery point has the tag `recovery:workload`, the database is integrated: a cluster gets its instances, and the addresses are published. This OpsItem is then resolved.".to_owned(),
+            format!(
+                "No action needed while instances are created, which takes up to 30 minutes. If this OpsItem is open for longer, invoke the function database-integrator with `{{\"restoreJobId\": \"{}\"}}`. Its answer says what is missing. Without that tag, connect the workload to the database yourself.",
                 shown(id).replace(['`', '"'], "'")
             ),
         ),

@@ -260,7 +260,8 @@ impl<P: DatabasePorts, C: Clock> Run<'_, P, C> {
         Ok(None)
     }
 
-    /// Creates an instance. Its identifier may exist: another run has created it, or it is not ours.
+    /// Creates an instance. Its identifier may exist: another run has created the instance, or it
+    /// belongs to another cluster.
     async fn create(&mut self, new: NewDbInstance) -> Result<Option<DatabaseRefusal>, Error> {
         match self.ports.db_instances().create(&new).await? {
             CreateAnswer::Created => {
