@@ -14,6 +14,7 @@ mod reconcile_due;
 mod restore_completed;
 mod restore_failed;
 mod restore_test_completed;
+mod table_restore_completed;
 
 use recovery_core::fakes::{StoredItem, World};
 

@@ -11,7 +11,7 @@ use crate::support::sam::{TEMPLATES, members, strings, template_at};
 use super::permissions::WITHOUT_RESOURCES;
 
 /// Ends of ARNs that leave something open, and what cannot be known before.
-const OPEN: [(&str, &str); 20] = [
+const OPEN: [(&str, &str); 22] = [
     ("automation-definition/${RecoveryRunbook}:*", "its version"),
     (
         "automation-definition/${StartRegionRecovery}:*",
@@ -40,6 +40,14 @@ const OPEN: [(&str, &str); 20] = [
     (
         "opsitem/*",
         "OpsItems that the function opened: they have no tags to tell them by",
+    ),
+    (
+        "parameter${PublishPath}*",
+        "parameters that the tags name for the addresses of restored resources",
+    ),
+    (
+        "table/*",
+        "tables that a restore makes, which have no tags to tell them by",
     ),
     (
         "parameter${WorkloadParameterPath}*",

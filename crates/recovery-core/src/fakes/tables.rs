@@ -271,7 +271,7 @@ impl Tables for World {
                 enabled: true,
                 days: Some(days.unwrap_or(35)),
             };
-            // The same again is no change.
+            // The same again changes nothing.
             if table.backups != backups {
                 table.backups = backups;
                 table.changes.push(format!("pitr {days:?}"));

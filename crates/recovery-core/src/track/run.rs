@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::aws::arn::{Arn, RestoreJobId};
 use crate::aws::backup::{EBS, RestoreJob};
+use crate::aws::table::DYNAMODB;
 use crate::error::Error;
 use crate::event;
 use crate::event::{Event, backup};
@@ -47,9 +48,13 @@ pub async fn track(
             // An event without a role counts as that of a recovery.
             let drill = job.is_of_drill(drill_role).unwrap_or(false);
             let new = restore_item(&job, drill);
-            // A completed EBS restore needs no notification: the integrator attaches the volume, or notifies operators.
-            let needs_a_person = new.severity != Severity::Low
-                && !(state == End::Completed && job.resource_type.as_deref() == Some(EBS));
+            // A completed restore of these types needs no notification: its integrator succeeds, or notifies operators.
+            let is_integrated = job
+                .resource_type
+                .as_deref()
+                .is_some_and(|name| [EBS, DYNAMODB].contains(&name));
+            let needs_a_person =
+                new.severity != Severity::Low && !(state == End::Completed && is_integrated);
             let Some(item) = found_or_notified(ports, &new, needs_a_person).await? else {
                 return Ok(Outcome::untracked().with("restoreJobId", job.id.as_str()));
             };
@@ -160,6 +165,10 @@ pub fn restore_item(job: &RestoreJob, drill: bool) -> NewOpsItem {
     let status = job.status.as_deref().unwrap_or("UNKNOWN");
     let kind = job.resource_type.as_deref().unwrap_or(UNKNOWN_TYPE);
     let (done, action) = match (job.is_completed(), drill) {
+        (true, true) if kind == DYNAMODB => (
+            "The drill gives the table its settings. This OpsItem is then resolved, unless something is left to do.".to_owned(),
+            "No action needed. If this OpsItem is still open after the drill, read it and resolve it.".to_owned(),
+        ),
         (true, true) => (
             "The drill attaches a volume to its own stack. This OpsItem is then resolved. Nothing is attached to the workload's own stack.".to_owned(),
             "No action needed. If this OpsItem is still open after the drill, read the drill's report and resolve this OpsItem.".to_owned(),
@@ -168,6 +177,13 @@ pub fn restore_item(job: &RestoreJob, drill: bool) -> NewOpsItem {
             "If the recovery point has the tags `recovery:stack` and `recovery:logical-id`, the volume is attached to that instance. This OpsItem is then resolved.".to_owned(),
             format!(
                 "No action needed within 15 minutes. If this OpsItem is open for longer, invoke the function restore-integrator with `{{\"restoreJobId\": \"{}\"}}`. Its answer says what is missing. Without those tags, attach the volume yourself.",
+                shown(id).replace(['`', '"'], "'")
+            ),
+        ),
+        (true, false) if kind == DYNAMODB => (
+            "If the recovery point has `recovery:` tags, the table gets the settings that its tags name. This OpsItem is then resolved, unless something is left to do.".to_owned(),
+            format!(
+                "No action needed within 15 minutes. If nothing was recorded here by then, invoke the function table-integrator with `{{\"restoreJobId\": \"{}\"}}`. Its answer says what is missing. Without those tags, configure the table yourself.",
                 shown(id).replace(['`', '"'], "'")
             ),
         ),

@@ -137,9 +137,15 @@ impl Configured {
         let mut left = Vec::new();
         for (setting, why) in &self.rejected {
             left.push(format!(
-                "DynamoDB rejected the {}: {}. Make this setting yourself.",
+                "DynamoDB rejected the {}: {}. Make this setting yourself{}{}.",
                 setting.name(),
-                code(why.trim_end_matches('.'))
+                code(why.trim_end_matches('.')),
+                match setting {
+                    Setting::TimeToLive => ", about an hour after its last change",
+                    _ => "",
+                },
+                command(*setting, wanted, &self.name)
+                    .map_or(String::new(), |command| format!(": {}", code(&command))),
             ));
         }
         for Conflict {
@@ -182,4 +188,40 @@ impl Configured {
         }
         left
     }
+}
+
+/// The command that makes a setting.
+fn command(setting: Setting, wanted: &TableSettings, table: &str) -> Option<String> {
+    let (operation, arguments) = match setting {
+        Setting::Tags => return None,
+        Setting::Stream => (
+            "update-table",
+            format!(
+                "--stream-specification StreamEnabled=true,StreamViewType={}",
+                wanted.stream.as_ref()?
+            ),
+        ),
+        Setting::ContinuousBackups => (
+            "update-continuous-backups",
+            format!(
+                "--point-in-time-recovery-specification PointInTimeRecoveryEnabled=true,RecoveryPeriodInDays={}",
+                wanted.pitr?.unwrap_or(35)
+            ),
+        ),
+        Setting::Class => (
+            "update-table",
+            format!("--table-class {}", wanted.class.as_ref()?),
+        ),
+        Setting::Protection => ("update-table", "--deletion-protection-enabled".to_owned()),
+        Setting::TimeToLive => (
+            "update-time-to-live",
+            format!(
+                "--time-to-live-specification Enabled=true,AttributeName={}",
+                wanted.ttl.as_ref()?
+            ),
+        ),
+    };
+    Some(format!(
+        "aws dynamodb {operation} --table-name {table} {arguments}"
+    ))
 }
