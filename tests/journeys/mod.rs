@@ -13,8 +13,8 @@ mod ops_item_quota;
 mod reconcile_due;
 mod restore_completed;
 mod restore_failed;
+mod restore_table_completed;
 mod restore_test_completed;
-mod table_restore_completed;
 
 use recovery_core::fakes::{StoredItem, World};
 

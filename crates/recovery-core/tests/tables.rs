@@ -246,6 +246,10 @@ fn repetition_changes_nothing() {
     });
     world.state().items[0].item.status = Status::Resolved;
     assert_eq!(deliver(&world).unwrap().kind(), "already-integrated");
+    // Nor if the table cannot be read at first.
+    world.fail("dynamodb:DescribeTable", Failure::Throttled);
+    assert_eq!(deliver(&world).unwrap_err().error_type(), "Retryable");
+    assert_eq!(table(&world).changes, before.changes);
     // The same after it was deleted.
     world.state().tables.clear();
     assert_eq!(deliver(&world).unwrap().kind(), "already-integrated");

@@ -234,8 +234,10 @@ impl Tables for World {
                     table.changes.push(format!("stream {view}"));
                 }
                 TableChange::Class(class) => {
-                    table.table.class = class.clone();
-                    table.changes.push(format!("class {class}"));
+                    if table.table.class != *class {
+                        table.table.class = class.clone();
+                        table.changes.push(format!("class {class}"));
+                    }
                 }
                 // It has no status on its way.
                 TableChange::Protection => {

@@ -60,11 +60,15 @@ pub(super) fn outcome(
         .with_item(item)
 }
 
+/// Whether the item records that a table is configured.
+pub(super) fn is_configured(item: &OpsItem) -> bool {
+    says(item, INTEGRATION, DYNAMODB_TABLE.integrated)
+}
+
 /// Whether the item records that the table of its job is configured. `table` is the table with this name now; `None` if
 /// it was deleted since.
 pub(super) fn is_recorded(item: &OpsItem, table: Option<&Table>) -> bool {
-    says(item, INTEGRATION, DYNAMODB_TABLE.integrated)
-        && table.is_none_or(|table| says(item, TABLE_ID, &table.id))
+    is_configured(item) && table.is_none_or(|table| says(item, TABLE_ID, &table.id))
 }
 
 impl Configured {

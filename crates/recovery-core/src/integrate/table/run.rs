@@ -26,7 +26,7 @@ use crate::integrate::run_tags::tags_of;
 use crate::integrate::skip::{Ownership, drill_name, redirect_to_drill};
 use crate::integrate::table::decide::{Observed, ObservedSettings, Setting, Step, next_step};
 use crate::integrate::table::kind::DYNAMODB_TABLE;
-use crate::integrate::table::record::{Configured, Published, is_recorded, outcome};
+use crate::integrate::table::record::{Configured, Published, is_configured, is_recorded, outcome};
 use crate::integrate::table::refusal::TableRefusal;
 use crate::integrate::table::settings::TableSettings;
 use crate::ops_item::run::first_of;
@@ -87,7 +87,7 @@ pub async fn integrate(
     if let Some(from) = &restore.planned.tags_from {
         record_data(ports.ops_items(), &restore, TAGS_FROM, from.as_str()).await?;
     }
-    let (tags, table, item) = join3(
+    let (tags, mut table, item) = join3(
         tags_of_table(ports, &restore),
         ports.tables().describe(name),
         first_of(ports.ops_items(), &restore_key(&restore.job.id)),
@@ -105,11 +105,14 @@ pub async fn integrate(
     {
         return Ok(outcome);
     }
-    if let (Some(item), Ok(table)) = (item?, &table)
-        && is_recorded(&item, table.as_ref())
-    {
-        let done = Outcome::already_integrated();
-        return Ok(outcome(done, &restore.job, name, Some(&item.id)));
+    // Settings that the owner has changed since are not made again, so the table must be known first.
+    if let Some(item) = item?.filter(is_configured) {
+        let found = table?;
+        if is_recorded(&item, found.as_ref()) {
+            let done = Outcome::already_integrated();
+            return Ok(outcome(done, &restore.job, name, Some(&item.id)));
+        }
+        table = Ok(found);
     }
     if drill.is_none()
         && let Some(refusal) = other_name(&restore.job, &tags, name)
