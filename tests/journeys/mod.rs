@@ -12,8 +12,8 @@ pub(crate) mod malformed;
 mod ops_item_quota;
 mod reconcile_due;
 mod restore_completed;
+mod restore_completed_table;
 mod restore_failed;
-mod restore_table_completed;
 mod restore_test_completed;
 
 use recovery_core::fakes::{StoredItem, World};

@@ -96,7 +96,7 @@ fn meant(asked: Asked<'_>) -> Matches {
             {
                 return Some(vec![
                     "RestoreCompletedRule".to_owned(),
-                    "RestoreTableCompletedRule".to_owned(),
+                    "RestoreCompletedTableRule".to_owned(),
                 ]);
             }
             ("aws.backup", "Restore Job State Change") if in_detail("status", &["COMPLETED"]) => {
@@ -281,7 +281,7 @@ fn finds_wrong_patterns() {
         json!({"status": ["FAILED", "PARTIAL"]}),
     );
     check(
-        "RestoreTableCompletedRule",
+        "RestoreCompletedTableRule",
         "/detail/resourceType",
         json!([{"exists": true}]),
     );

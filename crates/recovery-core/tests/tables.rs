@@ -704,17 +704,19 @@ fn a_lost_answer_is_followed_by_a_check() {
 
 #[test]
 fn a_change_that_is_denied_is_reported_once() {
-    let world = World::with_restored_table(&[WORKLOAD, SETTINGS]);
-    for _ in 0..2 {
-        world.fail("dynamodb:UpdateTable", Failure::Denied);
-        assert_eq!(deliver(&world).unwrap_err().error_type(), "Permanent");
+    for operation in ["dynamodb:UpdateTable", "ssm:PutParameter"] {
+        let world = World::with_restored_table(&[WORKLOAD, SETTINGS, PUBLISH]);
+        for _ in 0..2 {
+            world.fail(operation, Failure::Denied);
+            assert_eq!(deliver(&world).unwrap_err().error_type(), "Permanent");
+        }
+        assert_eq!(world.state().notifications.len(), 1, "{operation}");
+        assert_eq!(
+            only_item(&world).item.data["recovery:integration"],
+            "failing"
+        );
+        assert_eq!(deliver(&world).unwrap().kind(), "integrated");
     }
-    assert_eq!(world.state().notifications.len(), 1);
-    assert_eq!(
-        only_item(&world).item.data["recovery:integration"],
-        "failing"
-    );
-    assert_eq!(deliver(&world).unwrap().kind(), "integrated");
 }
 
 /// The calls that a run makes on the way.

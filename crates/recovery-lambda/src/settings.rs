@@ -93,13 +93,6 @@ impl<'a> Settings<'a> {
         not_off(self.required_such(name, "the ARN of an SNS topic, or off", is_topic))
     }
 
-    /// A path of parameters of Systems Manager.
-    pub fn parameter_path(&mut self, name: &str) -> String {
-        let is_path =
-            |value: &str| value.len() > 2 && value.starts_with('/') && value.ends_with('/');
-        self.required_such(name, "a path that begins and ends with a slash", is_path)
-    }
-
     /// An ARN.
     pub fn arn(&mut self, name: &str) -> String {
         self.required_such(name, "an ARN", |value| Arn::parse(value).is_ok())
@@ -109,6 +102,25 @@ impl<'a> Settings<'a> {
     pub fn arn_or_off(&mut self, name: &str) -> Option<String> {
         let is_arn = |value: &str| value == OFF || Arn::parse(value).is_ok();
         not_off(self.required_such(name, "an ARN, or off", is_arn))
+    }
+
+    /// A path that begins and ends with a slash.
+    pub fn path(&mut self, name: &str) -> String {
+        let is_path = |value: &str| {
+            let parts = value
+                .strip_prefix('/')
+                .and_then(|rest| rest.strip_suffix('/'));
+            let is_part = |part: &str| {
+                let of_part = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
+                !part.is_empty() && part.chars().all(of_part)
+            };
+            parts.is_some_and(|parts| parts.split('/').all(is_part))
+        };
+        self.required_such(
+            name,
+            "a path that begins and ends with a slash, such as /recovery/",
+            is_path,
+        )
     }
 
     /// The name of a runbook; `None` if the value is `off`.
@@ -331,6 +343,20 @@ mod tests {
             arn,
             Some("N is role/r, but must be an ARN, or off"),
         );
+        let path: Read = |settings| drop(settings.path("P"));
+        check("/recovery/", path, None);
+        check("/recovery/shop_1.x/", path, None);
+        for none in [
+            "/",
+            "//",
+            "recovery/",
+            "/recovery",
+            "/a//b/",
+            "/a b/",
+            "/a*/",
+        ] {
+            check(none, path, Some("but must be a path that begins and ends"));
+        }
         let number: Read = |settings| _ = settings.number_or_off("M");
         check("off", number, None);
         check("60", number, None);

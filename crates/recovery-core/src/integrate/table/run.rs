@@ -120,29 +120,21 @@ pub async fn integrate(
         return refused(refusal).await;
     }
     let wanted = TableSettings::of(&tags, restore.drill.is_some());
-    let configured = match configure(ports, clock, &restore.job, (&created, name), table, &wanted)
-        .await
-    {
-        Ok(Configuration::Done(configured)) => configured,
-        Ok(Configuration::Refused(refusal)) => return refused(refusal).await,
-        Ok(Configuration::Pending(what)) => {
-            return Ok(Outcome::pending(what)
-                .with("restoreJobId", restore.job.id.as_str())
-                .with("tableName", name));
-        }
-        // No later run succeeds either, so this run records it.
-        Err(Error::Permanent(fault)) if !fault.is_read_only() => {
-            let is_disconnected = async || Ok(false);
-            return match record_failure(ports, &DYNAMODB_TABLE, &restore, &fault, is_disconnected)
-                .await
-            {
-                Err(later @ Error::Retryable(_)) => Err(later),
-                Ok(()) | Err(Error::Permanent(_)) => Err(Error::Permanent(fault)),
-            };
-        }
-        Err(error) => return Err(error),
+    let configured =
+        match configure(ports, clock, &restore.job, (&created, name), table, &wanted).await {
+            Ok(Configuration::Done(configured)) => configured,
+            Ok(Configuration::Refused(refusal)) => return refused(refusal).await,
+            Ok(Configuration::Pending(what)) => {
+                return Ok(Outcome::pending(what)
+                    .with("restoreJobId", restore.job.id.as_str())
+                    .with("tableName", name));
+            }
+            Err(error) => return Err(recorded(ports, &restore, error).await),
+        };
+    let published = match published(ports, &tags, publish_path, drill, &configured).await {
+        Ok(published) => published,
+        Err(error) => return Err(recorded(ports, &restore, error).await),
     };
-    let published = published(ports, &tags, publish_path, drill, &configured).await?;
     let now = clock.now();
     let item = record_result(
         ports,
@@ -159,6 +151,20 @@ pub async fn integrate(
         name,
         item.as_ref(),
     ))
+}
+
+/// The error, after it was recorded and operators were notified if no later run can succeed either: a change that
+/// failed permanently.
+async fn recorded(ports: &impl TablePorts, restore: &Restore, error: Error) -> Error {
+    let fault = match error {
+        Error::Permanent(fault) if !fault.is_read_only() => fault,
+        other => return other,
+    };
+    let is_disconnected = async || Ok(false);
+    match record_failure(ports, &DYNAMODB_TABLE, restore, &fault, is_disconnected).await {
+        Err(later @ Error::Retryable(_)) => later,
+        Ok(()) | Err(Error::Permanent(_)) => Error::Permanent(fault),
+    }
 }
 
 /// The name in the ARN of a table.

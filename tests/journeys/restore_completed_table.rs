@@ -1,4 +1,4 @@
-//! `RestoreTableCompletedRule`: a restore of a DynamoDB table completed. table-integrator gives it the settings that the
+//! `RestoreCompletedTableRule`: a restore of a DynamoDB table completed. table-integrator gives it the settings that the
 //! restore lost, and publishes its name. opsitem-creator tracks the job. Both share one OpsItem, in any order.
 
 use recovery_core::fakes::{DRILL_ROLE, FakeClock, StoredItem, World};
