@@ -173,6 +173,12 @@ def _runbook(body: dict[str, Any], region: str, account: str) -> str:
     return f"arn:aws:ssm:{region}:{owner}:automation-definition/{name}:{body.get('DocumentVersion') or '$DEFAULT'}"
 
 
+def _parameter(body: dict[str, Any], region: str, account: str) -> str:
+    # Of several, the first one stands for all.
+    name = str(body.get("Name") or next(iter(body.get("Names") or [""])))
+    return f"arn:aws:ssm:{region}:{account}:parameter/{name.removeprefix('/')}"
+
+
 def _of_backup(method: str, path: str, body: bytes, region: str, account: str) -> str:
     """The recovery point, vault or other resource a call of AWS Backup names; jobs are not resources."""
     route = api_models.rest_operation("backup", method, path)
@@ -209,6 +215,8 @@ _RESOURCES = {
     ("ssm", "GetOpsItem"): _ops_item,
     ("ssm", "UpdateOpsItem"): _ops_item,
     ("ssm", "DeleteOpsItem"): _ops_item,
+    ("ssm", "GetParameters"): _parameter,
+    ("ssm", "PutParameter"): _parameter,
     ("ssm", "StartAutomationExecution"): _runbook,
 }
 

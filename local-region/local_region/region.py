@@ -32,6 +32,7 @@ from local_region.instances import Instances
 from local_region.journal import Journal
 from local_region.notifications import check_message_structure, record_messages
 from local_region.ops_items import OpsItems
+from local_region.parameters import check_tags_of_new_parameters
 from local_region.pending_work import PendingWork
 from local_region.recovery_points import RecoveryPoints
 from local_region.region_settings import RegionSettings
@@ -96,6 +97,7 @@ def assemble(settings: Settings, endpoint: str, loop: asyncio.AbstractEventLoop)
     CopyJobs(settings, pending, events, points)
     restores = RestoreJobs(settings, journal, pending, events, points)
     ops_items = OpsItems(journal, events)
+    check_tags_of_new_parameters()
     documents = Documents()
     Runbooks(settings, endpoint, pending, events, documents)
     StackResources(instances, volumes, groups, documents)

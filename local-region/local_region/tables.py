@@ -37,6 +37,8 @@ KINDS = {
 }
 # What a new table with on-demand capacity takes at once.
 ON_DEMAND_READS, ON_DEMAND_WRITES = 12000, 4000
+# For how many days point-in-time recovery goes back at most, and if nobody says it.
+RECOVERY_DAYS = 35
 # TTL can be changed once in this time. The guide says about an hour.
 TTL_CHANGE_SECONDS = 3600
 
@@ -50,6 +52,8 @@ class Tables:
         self._changes = changes
         # When something last happened to a table: by its name and what it was.
         self._moments = AccountRegionScopedDict()
+        # For how many days point-in-time recovery goes back, by the name of the table.
+        self._recovery_days = AccountRegionScopedDict()
         self._describe_by_ministack = dynamodb._table_description
         dynamodb._table_description = self._described
         self._serve_by_ministack = app.SERVICE_HANDLERS["dynamodb"]
@@ -211,7 +215,10 @@ class Tables:
                 "ValidationException", "Time to live has been modified multiple times within a fixed interval"
             )
 
-    def _check_continuous_backups(self, table: dict[str, Any], _given: dict[str, Any]) -> None:
+    def _check_continuous_backups(self, table: dict[str, Any], given: dict[str, Any]) -> None:
+        days = (given.get("PointInTimeRecoverySpecification") or {}).get("RecoveryPeriodInDays", RECOVERY_DAYS)
+        if not 1 <= days <= RECOVERY_DAYS:
+            raise ApiError("ValidationException", f"RecoveryPeriodInDays must be 1 to {RECOVERY_DAYS}, not {days}")
         if self._is_recent(table["TableName"], "active"):
             raise ApiError(
                 "ContinuousBackupsUnavailableException",
@@ -238,6 +245,8 @@ class Tables:
         """What follows a call that succeeded: the statuses on the way to its effect."""
         if operation == "CreateTable":
             return self._begin(name, "CREATING", answer)
+        if operation in BACKUP_OPERATIONS:
+            return self._show_recovery_days(name, given, answer)
         if operation == "UpdateTable":
             if "DeletionProtectionEnabled" in given:
                 # It has no status on the way.
@@ -250,6 +259,17 @@ class Tables:
         if operation in ("TagResource", "UntagResource"):
             self._note(name, "tags")
         return answer
+
+    def _show_recovery_days(self, name: str, given: dict[str, Any], answer: Answer) -> Answer:
+        """The period of point-in-time recovery, which ministack does not know. It is shown while it is enabled."""
+        specified = given.get("PointInTimeRecoverySpecification")
+        if specified:
+            self._recovery_days[name] = specified.get("RecoveryPeriodInDays", RECOVERY_DAYS)
+        output = json.loads(answer[2])
+        recovery = output["ContinuousBackupsDescription"]["PointInTimeRecoveryDescription"]
+        if recovery["PointInTimeRecoveryStatus"] == "ENABLED":
+            recovery["RecoveryPeriodInDays"] = self._recovery_days.get(name, RECOVERY_DAYS)
+        return _answer(200, output)
 
     def _change_ttl(self, name: str) -> None:
         """TTL is on its way for a while."""

@@ -189,6 +189,30 @@ def test_continuous_backups_are_enabled_and_stay_so(region: RunningRegion) -> No
     dynamodb.update_continuous_backups(TableName=name, PointInTimeRecoverySpecification=pitr)
     answer = dynamodb.describe_continuous_backups(TableName=name)["ContinuousBackupsDescription"]
     assert answer["PointInTimeRecoveryDescription"]["PointInTimeRecoveryStatus"] == "ENABLED"
+    assert answer["PointInTimeRecoveryDescription"]["RecoveryPeriodInDays"] == 35
+
+
+def test_continuous_backups_have_a_period(region: RunningRegion) -> None:
+    dynamodb, name = region.client("dynamodb"), made(region)["TableName"]
+
+    def update(**period: int) -> Any:
+        pitr = {"PointInTimeRecoveryEnabled": True} | period
+        answer = dynamodb.update_continuous_backups(TableName=name, PointInTimeRecoverySpecification=pitr)
+        return answer["ContinuousBackupsDescription"]["PointInTimeRecoveryDescription"]
+
+    def days() -> int | None:
+        answer = dynamodb.describe_continuous_backups(TableName=name)["ContinuousBackupsDescription"]
+        return answer["PointInTimeRecoveryDescription"].get("RecoveryPeriodInDays")
+
+    assert days() is None
+    assert retried(lambda: update(RecoveryPeriodInDays=7))["RecoveryPeriodInDays"] == 7
+    assert days() == 7
+    # Without a period, it is the longest one.
+    update()
+    assert days() == 35
+    off = {"PointInTimeRecoveryEnabled": False}
+    dynamodb.update_continuous_backups(TableName=name, PointInTimeRecoverySpecification=off)
+    assert days() is None
 
 
 def test_tags_are_not_changed_twice_at_once(hesitant: RunningRegion) -> None:

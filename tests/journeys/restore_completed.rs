@@ -696,7 +696,6 @@ fn tracks_but_does_not_integrate_other_resource_types() {
         "restore-completed-efs",
         "restore-completed-fsx",
         "restore-completed-ec2",
-        "restore-completed-dynamodb",
         "restore-completed-s3",
     ] {
         let event = event(name);

@@ -11,7 +11,7 @@ use crate::support::sam::{TEMPLATES, members, strings, template_at};
 use super::permissions::WITHOUT_RESOURCES;
 
 /// Ends of ARNs that leave something open, and what cannot be known before.
-const OPEN: [(&str, &str); 29] = [
+const OPEN: [(&str, &str); 30] = [
     ("automation-definition/${RecoveryRunbook}:*", "its version"),
     (
         "automation-definition/${StartRegionRecovery}:*",
@@ -42,6 +42,14 @@ const OPEN: [(&str, &str); 29] = [
         "OpsItems that the function opened: they have no tags to tell them by",
     ),
     (
+        "parameter${PublishPath}*",
+        "parameters that the tags name for the addresses of restored resources",
+    ),
+    (
+        "table/*",
+        "tables that a restore makes, which have no tags to tell them by",
+    ),
+    (
         "parameter${WorkloadParameterPath}*",
         "SSM parameters that the workload's templates name",
     ),
@@ -68,10 +76,6 @@ const OPEN: [(&str, &str); 29] = [
     ("pg:*", "which parameter group an instance has"),
     ("og:*", "which option group it has"),
     ("subgrp:*", "which subnet group it has"),
-    (
-        "parameter${PublishPath}*",
-        "which parameters the tags name below the one path",
-    ),
     (
         "stack/${WorkloadStack}/*",
         "the last part of a stack's ARN, a UUID",

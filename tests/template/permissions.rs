@@ -42,6 +42,9 @@ const RUNBOOK_ROLE: [&str; 1] = ["iam:PassRole"];
 /// What creating a parameter with tags needs beyond the call.
 const TAGGED_PARAMETERS: [&str; 1] = ["ssm:AddTagsToResource"];
 
+/// The roles that write parameters: below one path, and that one replaces a value is said in the OpsItem.
+const PUBLISHES: [(&str, &str); 1] = [("TableIntegratorRole", "ssm:PutParameter")];
+
 /// What reading a plan or a report needs beyond the call: S3 says only to those who may list the bucket
 /// that there is none.
 const WHICH_PLANS: [&str; 1] = ["s3:ListBucket"];
@@ -441,6 +444,47 @@ const CHANGES_DATABASES: (&str, [&str; 3]) = (
     ],
 );
 
+/// The clean-up of a drill deletes a table by its tag: who tags tables for the workload never sets that one.
+#[test]
+fn the_tag_of_a_drill_is_not_set_on_tables_of_the_workload() {
+    let deployed = deployed(&[("PublishPath", "/shop/published/")]);
+    let statement = |action: &str| {
+        let statements = &roles(&deployed)["TableIntegratorRole"];
+        statements
+            .iter()
+            .find(|statement| strings(&statement["Action"]).contains(&action.to_owned()))
+            .cloned()
+            .unwrap()
+    };
+    let tag = statement("dynamodb:TagResource");
+    assert_eq!(tag["Action"], "dynamodb:TagResource");
+    assert_eq!(
+        tag["Condition"],
+        serde_json::json!({
+            "ForAllValues:StringNotEquals": {"aws:TagKeys": "recovery:drill"},
+            // Without it, a request without tags would satisfy the first condition.
+            "Null": {"aws:TagKeys": "false"},
+        })
+    );
+    // Of parameters, only a drill's get a tag, and only this one.
+    let tag = statement("ssm:AddTagsToResource");
+    assert_eq!(
+        tag["Condition"],
+        serde_json::json!({"ForAllValues:StringEquals": {"aws:TagKeys": "recovery:drill"}})
+    );
+    for action in [
+        "ssm:AddTagsToResource",
+        "ssm:GetParameters",
+        "ssm:PutParameter",
+    ] {
+        assert_eq!(
+            strings(&statement(action)["Resource"]),
+            ["arn:aws:ssm:us-west-2:111122223333:parameter/shop/published/*"],
+            "{action}"
+        );
+    }
+}
+
 #[test]
 fn no_action_is_destructive_or_a_wildcard() {
     let dangerous = [
@@ -477,6 +521,7 @@ fn no_action_is_destructive_or_a_wildcard() {
                             == (REMOVES_MESSAGES.0, REMOVES_MESSAGES.1)
                         || (role == CHANGES_DATABASES.0
                             && CHANGES_DATABASES.1.contains(&action.as_str()))
+                        || PUBLISHES.contains(&(role.as_str(), action.as_str()))
                         || ENDS_WHAT_IT_BEGAN.contains(&(role.as_str(), action.as_str()))
                         || !dangerous.iter().any(|word| verb.starts_with(word)),
                     "{role}: {action}"

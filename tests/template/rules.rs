@@ -96,7 +96,7 @@ fn meant(asked: Asked<'_>) -> Matches {
             {
                 return Some(vec![
                     "RestoreCompletedRule".to_owned(),
-                    "TableRestoreCompletedRule".to_owned(),
+                    "RestoreCompletedTableRule".to_owned(),
                 ]);
             }
             ("aws.backup", "Restore Job State Change")
@@ -295,7 +295,7 @@ fn finds_wrong_patterns() {
         json!({"status": ["FAILED", "PARTIAL"]}),
     );
     check(
-        "TableRestoreCompletedRule",
+        "RestoreCompletedTableRule",
         "/detail/resourceType",
         json!([{"exists": true}]),
     );

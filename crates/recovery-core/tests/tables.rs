@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use futures_util::FutureExt;
+use proptest::prelude::*;
 use recovery_core::aws::arn::{Arn, RecoveryPointArn, Scope};
 use recovery_core::aws::backup::{Drill, Restore, RestoreJob};
 use recovery_core::aws::table::{
@@ -245,6 +246,10 @@ fn repetition_changes_nothing() {
     });
     world.state().items[0].item.status = Status::Resolved;
     assert_eq!(deliver(&world).unwrap().kind(), "already-integrated");
+    // Nor if the table cannot be read at first.
+    world.fail("dynamodb:DescribeTable", Failure::Throttled);
+    assert_eq!(deliver(&world).unwrap_err().error_type(), "Retryable");
+    assert_eq!(table(&world).changes, before.changes);
     // The same after it was deleted.
     world.state().tables.clear();
     assert_eq!(deliver(&world).unwrap().kind(), "already-integrated");
@@ -366,6 +371,8 @@ fn a_rejected_setting_is_left_to_a_person_and_prevents_no_other() {
         "DynamoDB rejected the stream",
         "DynamoDB rejected the time to live",
         "modified multiple times within a fixed interval",
+        "about an hour after its last change: `aws dynamodb update-time-to-live --table-name orders --time-to-live-specification Enabled=true,AttributeName=expires`",
+        "`aws dynamodb update-table --table-name orders --stream-specification StreamEnabled=true,StreamViewType=NEW_AND_OLD_IMAGES`",
     ] {
         assert!(
             item.description.contains(left),
@@ -697,15 +704,107 @@ fn a_lost_answer_is_followed_by_a_check() {
 
 #[test]
 fn a_change_that_is_denied_is_reported_once() {
-    let world = World::with_restored_table(&[WORKLOAD, SETTINGS]);
-    for _ in 0..2 {
-        world.fail("dynamodb:UpdateTable", Failure::Denied);
-        assert_eq!(deliver(&world).unwrap_err().error_type(), "Permanent");
+    for operation in ["dynamodb:UpdateTable", "ssm:PutParameter"] {
+        let world = World::with_restored_table(&[WORKLOAD, SETTINGS, PUBLISH]);
+        for _ in 0..2 {
+            world.fail(operation, Failure::Denied);
+            assert_eq!(deliver(&world).unwrap_err().error_type(), "Permanent");
+        }
+        assert_eq!(world.state().notifications.len(), 1, "{operation}");
+        assert_eq!(
+            only_item(&world).item.data["recovery:integration"],
+            "failing"
+        );
+        assert_eq!(deliver(&world).unwrap().kind(), "integrated");
     }
-    assert_eq!(world.state().notifications.len(), 1);
-    assert_eq!(
-        only_item(&world).item.data["recovery:integration"],
-        "failing"
-    );
-    assert_eq!(deliver(&world).unwrap().kind(), "integrated");
+}
+
+/// The calls that a run makes on the way.
+const OPERATIONS: [&str; 14] = [
+    "backup:ListTags",
+    "dynamodb:DescribeTable",
+    "dynamodb:DescribeContinuousBackups",
+    "dynamodb:DescribeTimeToLive",
+    "dynamodb:ListTagsOfResource",
+    "dynamodb:TagResource",
+    "dynamodb:UpdateContinuousBackups",
+    "dynamodb:UpdateTable",
+    "dynamodb:UpdateTimeToLive",
+    "ssm:GetParameters",
+    "ssm:PutParameter",
+    "ssm:CreateOpsItem",
+    "ssm:DescribeOpsItems",
+    "ssm:UpdateOpsItem",
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    /// Whatever fails and however slow the table is, each setting is made once, and the end is the same.
+    #[test]
+    fn every_order_of_failures_has_the_same_end(
+        failures in prop::collection::vec(
+            (prop::sample::select(&OPERATIONS[..]), any::<bool>(), any::<bool>()), 0..12,
+        ),
+        creating in 0_usize..30,
+        changing in 0_usize..30,
+        unavailable in 0_usize..20,
+    ) {
+        let arrange = || {
+            let world = World::with_restored_table(&[WORKLOAD, SETTINGS, PUBLISH]);
+            with_table(&world, |table| table.reads_of_a_change = 0);
+            world
+        };
+        let undisturbed = arrange();
+        deliver(&undisturbed).unwrap();
+        let world = arrange();
+        with_table(&world, |table| {
+            table.table.status = TableStatus::Creating;
+            table.reads_until_active = Some(creating);
+            table.reads_of_a_change = changing;
+            table.backups_unavailable = unavailable;
+        });
+        for (operation, passes, lost) in failures {
+            if passes {
+                world.pass(operation);
+            }
+            world.fail(operation, if lost { Failure::AnswerLost } else { Failure::Throttled });
+        }
+        let done = (0..60).any(|_| {
+            deliver(&world).is_ok_and(|outcome| outcome.kind().ends_with("integrated"))
+        });
+        prop_assert!(done, "{:?}", world.calls());
+        prop_assert_eq!(table(&world).changes, table(&undisturbed).changes);
+        let values = |world: &World| -> Vec<(String, String)> {
+            let state = world.state();
+            let parameters = state.parameters.iter();
+            parameters.map(|(name, it)| (name.clone(), it.value.clone())).collect()
+        };
+        prop_assert_eq!(values(&world), values(&undisturbed));
+        let open: Vec<StoredItem> = world
+            .state()
+            .items
+            .iter()
+            .filter(|item| item.item.status == Status::Open)
+            .cloned()
+            .collect();
+        prop_assert_eq!(open.len(), 1);
+        prop_assert_eq!(&open[0].item.data["recovery:integration"], "configured");
+        prop_assert!(world.state().notifications.is_empty());
+    }
+
+    /// Any text in the tags: nothing panics, AWS accepts what is written, and nothing but the settings is changed.
+    #[test]
+    fn any_tag_has_an_outcome(words in ".{0,80}", publish in "(/recovery/)?.{0,40}", is_drill in any::<bool>()) {
+        let tags = [WORKLOAD, ("recovery:table", &words), ("recovery:publish", &publish)];
+        let world = World::with_restored_table(&tags);
+        let outcome = if is_drill {
+            with_job(&world, |job| job.iam_role = Arn::parse(DRILL_ROLE).ok());
+            asked(&world, Some("d-1"))
+        } else {
+            deliver(&world)
+        };
+        prop_assert_eq!(shown(&outcome), "integrated");
+        prop_assert!(world.state().parameters.keys().all(|name| name.starts_with("/recovery/")));
+    }
 }

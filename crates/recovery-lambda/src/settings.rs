@@ -93,13 +93,6 @@ impl<'a> Settings<'a> {
         not_off(self.required_such(name, "the ARN of an SNS topic, or off", is_topic))
     }
 
-    /// A path of parameters of Systems Manager.
-    pub fn parameter_path(&mut self, name: &str) -> String {
-        let is_path =
-            |value: &str| value.len() > 2 && value.starts_with('/') && value.ends_with('/');
-        self.required_such(name, "a path that begins and ends with a slash", is_path)
-    }
-
     /// An ARN.
     pub fn arn(&mut self, name: &str) -> String {
         self.required_such(name, "an ARN", |value| Arn::parse(value).is_ok())

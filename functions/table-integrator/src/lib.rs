@@ -46,7 +46,7 @@ impl Settings {
                     },
                     drill_role: read.arn("DRILL_RESTORE_ROLE_ARN"),
                 },
-                publish_path: read.parameter_path("PUBLISH_PATH"),
+                publish_path: read.path("PUBLISH_PATH"),
             },
             topic: read.topic_or_off("TOPIC_ARN"),
         };

@@ -234,8 +234,10 @@ impl Tables for World {
                     table.changes.push(format!("stream {view}"));
                 }
                 TableChange::Class(class) => {
-                    table.table.class = class.clone();
-                    table.changes.push(format!("class {class}"));
+                    if table.table.class != *class {
+                        table.table.class = class.clone();
+                        table.changes.push(format!("class {class}"));
+                    }
                 }
                 // It has no status on its way.
                 TableChange::Protection => {
@@ -271,7 +273,7 @@ impl Tables for World {
                 enabled: true,
                 days: Some(days.unwrap_or(35)),
             };
-            // The same again is no change.
+            // The same again changes nothing.
             if table.backups != backups {
                 table.backups = backups;
                 table.changes.push(format!("pitr {days:?}"));

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::aws::arn::{Arn, RestoreJobId};
 use crate::aws::backup::{EBS, RestoreJob};
 use crate::aws::database::DATABASE_TYPES;
+use crate::aws::table::DYNAMODB;
 use crate::error::Error;
 use crate::event;
 use crate::event::{Event, backup};
@@ -48,7 +49,7 @@ pub async fn track(
             // An event without a role counts as that of a recovery.
             let drill = job.is_of_drill(drill_role).unwrap_or(false);
             let new = restore_item(&job, drill);
-            // A completed restore of a volume or a database needs no notification: its integrator integrates it, or
+            // A completed restore of these types needs no notification: its integrator integrates it, or
             // notifies operators.
             let needs_a_person = new.severity != Severity::Low
                 && !(state == End::Completed
@@ -156,7 +157,7 @@ pub fn restore_key(id: &RestoreJobId) -> ItemKey {
 
 /// Whether completed restores of this type are integrated automatically.
 fn is_integrated(resource_type: &str) -> bool {
-    resource_type == EBS || DATABASE_TYPES.contains(&resource_type)
+    [EBS, DYNAMODB].contains(&resource_type) || DATABASE_TYPES.contains(&resource_type)
 }
 
 /// The OpsItem of a restore job before the restored resource is integrated.
@@ -168,6 +169,10 @@ pub fn restore_item(job: &RestoreJob, drill: bool) -> NewOpsItem {
     let status = job.status.as_deref().unwrap_or("UNKNOWN");
     let kind = job.resource_type.as_deref().unwrap_or(UNKNOWN_TYPE);
     let (done, action) = match (job.is_completed(), drill) {
+        (true, true) if kind == DYNAMODB => (
+            "The drill gives the table its settings. This OpsItem is then resolved, unless something is left to do.".to_owned(),
+            "No action needed. If this OpsItem is still open after the drill, read it and resolve it.".to_owned(),
+        ),
         (true, true) => (
             "The drill attaches a volume to its own stack. This OpsItem is then resolved. Nothing is attached to the workload's own stack.".to_owned(),
             "No action needed. If this OpsItem is still open after the drill, read the drill's report and resolve this OpsItem.".to_owned(),
@@ -183,6 +188,13 @@ pub fn restore_item(job: &RestoreJob, drill: bool) -> NewOpsItem {
             "If the recovery point has the tag `recovery:workload`, the database is integrated: a cluster gets its instances, and the addresses are published. This OpsItem is then resolved.".to_owned(),
             format!(
                 "No action needed while instances are created, which takes up to 30 minutes. If this OpsItem is open for longer, invoke the function database-integrator with `{{\"restoreJobId\": \"{}\"}}`. Its answer says what is missing. Without that tag, connect the workload to the database yourself.",
+                shown(id).replace(['`', '"'], "'")
+            ),
+        ),
+        (true, false) if kind == DYNAMODB => (
+            "If the recovery point has `recovery:` tags, the table gets the settings that its tags name. This OpsItem is then resolved, unless something is left to do.".to_owned(),
+            format!(
+                "No action needed within 15 minutes. If nothing was recorded here by then, invoke the function table-integrator with `{{\"restoreJobId\": \"{}\"}}`. Its answer says what is missing. Without those tags, configure the table yourself.",
                 shown(id).replace(['`', '"'], "'")
             ),
         ),

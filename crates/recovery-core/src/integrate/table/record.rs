@@ -60,11 +60,15 @@ pub(super) fn outcome(
         .with_item(item)
 }
 
+/// Whether the item records that a table is configured.
+pub(super) fn is_configured(item: &OpsItem) -> bool {
+    says(item, INTEGRATION, DYNAMODB_TABLE.integrated)
+}
+
 /// Whether the item records that the table of its job is configured. `table` is the table with this name now; `None` if
 /// it was deleted since.
 pub(super) fn is_recorded(item: &OpsItem, table: Option<&Table>) -> bool {
-    says(item, INTEGRATION, DYNAMODB_TABLE.integrated)
-        && table.is_none_or(|table| says(item, TABLE_ID, &table.id))
+    is_configured(item) && table.is_none_or(|table| says(item, TABLE_ID, &table.id))
 }
 
 impl Configured {
@@ -138,9 +142,15 @@ impl Configured {
         let mut left = Vec::new();
         for (setting, why) in &self.rejected {
             left.push(format!(
-                "DynamoDB rejected the {}: {}. Make this setting yourself.",
+                "DynamoDB rejected the {}: {}. Make this setting yourself{}{}.",
                 setting.name(),
-                code(why.trim_end_matches('.'))
+                code(why.trim_end_matches('.')),
+                match setting {
+                    Setting::TimeToLive => ", about an hour after its last change",
+                    _ => "",
+                },
+                command(*setting, wanted, &self.name)
+                    .map_or(String::new(), |command| format!(": {}", code(&command))),
             ));
         }
         for Conflict {
@@ -183,4 +193,40 @@ impl Configured {
         }
         left
     }
+}
+
+/// The command that makes a setting.
+fn command(setting: Setting, wanted: &TableSettings, table: &str) -> Option<String> {
+    let (operation, arguments) = match setting {
+        Setting::Tags => return None,
+        Setting::Stream => (
+            "update-table",
+            format!(
+                "--stream-specification StreamEnabled=true,StreamViewType={}",
+                wanted.stream.as_ref()?
+            ),
+        ),
+        Setting::ContinuousBackups => (
+            "update-continuous-backups",
+            format!(
+                "--point-in-time-recovery-specification PointInTimeRecoveryEnabled=true,RecoveryPeriodInDays={}",
+                wanted.pitr?.unwrap_or(35)
+            ),
+        ),
+        Setting::Class => (
+            "update-table",
+            format!("--table-class {}", wanted.class.as_ref()?),
+        ),
+        Setting::Protection => ("update-table", "--deletion-protection-enabled".to_owned()),
+        Setting::TimeToLive => (
+            "update-time-to-live",
+            format!(
+                "--time-to-live-specification Enabled=true,AttributeName={}",
+                wanted.ttl.as_ref()?
+            ),
+        ),
+    };
+    Some(format!(
+        "aws dynamodb {operation} --table-name {table} {arguments}"
+    ))
 }

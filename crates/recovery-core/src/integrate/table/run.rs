@@ -26,7 +26,7 @@ use crate::integrate::run_tags::tags_of;
 use crate::integrate::skip::{Ownership, check_drill_stack, drill_name};
 use crate::integrate::table::decide::{Observed, ObservedSettings, Setting, Step, next_step};
 use crate::integrate::table::kind::DYNAMODB_TABLE;
-use crate::integrate::table::record::{Configured, Published, is_recorded, outcome};
+use crate::integrate::table::record::{Configured, Published, is_configured, is_recorded, outcome};
 use crate::integrate::table::refusal::TableRefusal;
 use crate::integrate::table::settings::TableSettings;
 use crate::ops_item::run::first_of;
@@ -87,7 +87,7 @@ pub async fn integrate(
     if let Some(from) = &restore.planned.tags_from {
         record_data(ports.ops_items(), &restore, TAGS_FROM, from.as_str()).await?;
     }
-    let (tags, table, item) = join3(
+    let (tags, mut table, item) = join3(
         tags_of_table(ports, &restore),
         ports.tables().describe(name),
         first_of(ports.ops_items(), &restore_key(&restore.job.id)),
@@ -104,11 +104,14 @@ pub async fn integrate(
     if let Err(outcome) = check_drill_stack(&restore, value(&tags, STACK)) {
         return Ok(outcome);
     }
-    if let (Some(item), Ok(table)) = (item?, &table)
-        && is_recorded(&item, table.as_ref())
-    {
-        let done = Outcome::already_integrated();
-        return Ok(outcome(done, &restore.job, name, Some(&item.id)));
+    // Settings that the owner has changed since are not made again, so the table must be known first.
+    if let Some(item) = item?.filter(is_configured) {
+        let found = table?;
+        if is_recorded(&item, found.as_ref()) {
+            let done = Outcome::already_integrated();
+            return Ok(outcome(done, &restore.job, name, Some(&item.id)));
+        }
+        table = Ok(found);
     }
     if drill.is_none()
         && let Some(refusal) = other_name(&restore.job, &tags, name)
@@ -116,29 +119,21 @@ pub async fn integrate(
         return refused(refusal).await;
     }
     let wanted = TableSettings::of(&tags, restore.drill.is_some());
-    let configured = match configure(ports, clock, &restore.job, (&created, name), table, &wanted)
-        .await
-    {
-        Ok(Configuration::Done(configured)) => configured,
-        Ok(Configuration::Refused(refusal)) => return refused(refusal).await,
-        Ok(Configuration::Pending(what)) => {
-            return Ok(Outcome::pending(what)
-                .with("restoreJobId", restore.job.id.as_str())
-                .with("tableName", name));
-        }
-        // No later run succeeds either, so this run records it.
-        Err(Error::Permanent(fault)) if !fault.is_read_only() => {
-            let is_disconnected = async || Ok(false);
-            return match record_failure(ports, &DYNAMODB_TABLE, &restore, &fault, is_disconnected)
-                .await
-            {
-                Err(later @ Error::Retryable(_)) => Err(later),
-                Ok(()) | Err(Error::Permanent(_)) => Err(Error::Permanent(fault)),
-            };
-        }
-        Err(error) => return Err(error),
+    let configured =
+        match configure(ports, clock, &restore.job, (&created, name), table, &wanted).await {
+            Ok(Configuration::Done(configured)) => configured,
+            Ok(Configuration::Refused(refusal)) => return refused(refusal).await,
+            Ok(Configuration::Pending(what)) => {
+                return Ok(Outcome::pending(what)
+                    .with("restoreJobId", restore.job.id.as_str())
+                    .with("tableName", name));
+            }
+            Err(error) => return Err(recorded(ports, &restore, error).await),
+        };
+    let published = match published(ports, &tags, publish_path, drill, &configured).await {
+        Ok(published) => published,
+        Err(error) => return Err(recorded(ports, &restore, error).await),
     };
-    let published = published(ports, &tags, publish_path, drill, &configured).await?;
     let now = clock.now();
     let item = record_result(
         ports,
@@ -155,6 +150,20 @@ pub async fn integrate(
         name,
         item.as_ref(),
     ))
+}
+
+/// The error, after it was recorded and operators were notified if no later run can succeed either: a change that
+/// failed permanently.
+async fn recorded(ports: &impl TablePorts, restore: &Restore, error: Error) -> Error {
+    let fault = match error {
+        Error::Permanent(fault) if !fault.is_read_only() => fault,
+        other => return other,
+    };
+    let is_disconnected = async || Ok(false);
+    match record_failure(ports, &DYNAMODB_TABLE, restore, &fault, is_disconnected).await {
+        Err(later @ Error::Retryable(_)) => later,
+        Ok(()) | Err(Error::Permanent(_)) => Error::Permanent(fault),
+    }
 }
 
 /// The tags of the job's recovery point. A recovery point that DynamoDB has itself, because it was made without the
