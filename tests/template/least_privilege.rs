@@ -11,7 +11,7 @@ use crate::support::sam::{TEMPLATES, members, strings, template_at};
 use super::permissions::WITHOUT_RESOURCES;
 
 /// Ends of ARNs that leave something open, and what cannot be known before.
-const OPEN: [(&str, &str); 20] = [
+const OPEN: [(&str, &str); 24] = [
     ("automation-definition/${RecoveryRunbook}:*", "its version"),
     (
         "automation-definition/${StartRegionRecovery}:*",
@@ -20,6 +20,14 @@ const OPEN: [(&str, &str); 20] = [
     (
         "automation-execution/*",
         "the execution that is about to start",
+    ),
+    (
+        "cluster:*",
+        "which DB clusters a drill created: their tag decides",
+    ),
+    (
+        "db:*",
+        "which DB instances a drill created: their tag decides",
     ),
     (
         "execution:${Machine}:*",
@@ -46,6 +54,10 @@ const OPEN: [(&str, &str); 20] = [
         "SSM parameters that the workload's templates name",
     ),
     (
+        "parameter/*/drill/*",
+        "the path that the workload's tags name, and the drill",
+    ),
+    (
         "parameter/aws/service/*",
         "which of the parameters that AWS publishes a template names",
     ),
@@ -59,6 +71,7 @@ const OPEN: [(&str, &str); 20] = [
         "the last part of a stack's ARN, a UUID",
     ),
     ("stack/*", "which stack the tags name"),
+    ("table/*", "which tables a drill created: their tag decides"),
     (
         "volume/*",
         "volumes that a restore makes, which have no tags to tell them by",
