@@ -232,6 +232,37 @@ def test_reports_resources_with_the_name_of_the_drill_but_without_its_tag(projec
     assert all(project.exists(*each) for each in late)
 
 
+def test_repeats_calls_that_fail_or_whose_answers_are_lost(project: Project) -> None:
+    drill, region = unique("d"), project.region
+    database = instance(project, f"orders-{drill}", {TAG: drill})
+    carts = cluster(project, f"carts-{drill}", {TAG: drill}, 1)
+    table = make_table(region, TableName=f"sessions-{drill}", **tagged({TAG: drill}))["TableName"]
+    (name,) = parameters(project, f"/recovery/shop/drill/{drill}", {TAG: drill}, 1)
+    region.wait_until_idle()
+    calls = [
+        ("rds", "DescribeDBClusters", "throttled"),
+        ("rds", "DescribeDBInstances", "server-error"),
+        ("rds", "DeleteDBInstance", "reset-after"),
+        ("rds", "DeleteDBCluster", "throttled"),
+        ("dynamodb", "ListTables", "reset-before"),
+        ("dynamodb", "DescribeTable", "throttled"),
+        ("dynamodb", "ListTagsOfResource", "server-error"),
+        ("dynamodb", "DeleteTable", "reset-after"),
+        ("ssm", "DescribeParameters", "throttled"),
+        ("ssm", "DeleteParameters", "reset-after"),
+    ]
+    faults = [
+        {"kind": kind, "service": service, "operation": operation, "caller": "state-machine"}
+        for service, operation, kind in calls
+    ]
+    assert region.post("faults", faults)[0] == 200
+    succeeded(project.clean_up(drill))
+    injected = {(each["service"], each["operation"]) for each in region.get("faults")["injected"]}
+    assert injected >= {(service, operation) for service, operation, _ in calls}
+    assert not any(project.exists(*each) for each in (("instance", database), ("cluster", carts), ("table", table)))
+    assert region.client("ssm").get_parameters(Names=[name])["InvalidParameters"] == [name]
+
+
 def test_stops_waiting_and_says_for_what(project: Project) -> None:
     drill, region = unique("d"), project.region
     name = f"orders-{drill}"
