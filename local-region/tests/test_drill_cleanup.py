@@ -190,6 +190,20 @@ def test_deletes_more_than_a_page(project: Project) -> None:
     assert not any(project.exists("instance", name) for name in names)
 
 
+def test_finds_names_in_small_letters_and_without_underscores(project: Project) -> None:
+    drill = f"Drill_{unique('x')}"
+    written = drill.lower().replace("_", "-")
+    tables = [f"sessions-{drill}", f"carts-{written}"]
+    for name in tables:
+        make_table(project.region, TableName=name, **tagged({TAG: drill}))
+    database = instance(project, f"orders-{written}", {TAG: drill})
+    (name,) = parameters(project, f"/recovery/shop/drill/{drill}", {TAG: drill}, 1)
+    late = instance(project, f"late-{written}", NOTHING)
+    assert f"{late} has the name of the drill" in failed(project.clean_up(drill))
+    assert not any(project.exists("table", table) for table in tables) and not project.exists("instance", database)
+    assert project.region.client("ssm").get_parameters(Names=[name])["InvalidParameters"] == [name]
+
+
 def test_keeps_and_reports_what_is_protected(project: Project) -> None:
     drill, region = unique("d"), project.region
     of_drill, rds = {TAG: drill}, project.region.client("rds")
