@@ -85,6 +85,12 @@ def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         help="how long DynamoDB refuses a setting that changed a moment ago (%(default)s; 3 to 15 in AWS)",
     )
     command.add_argument(
+        "--no-table-tags-in-policies",
+        dest="table_tags_in_policies",
+        action="store_false",
+        help="let policies see no tags of tables, as in an account without attribute-based access control for DynamoDB",
+    )
+    command.add_argument(
         "--stack-seconds-of",
         type=_seconds_of,
         action="append",
@@ -148,6 +154,7 @@ def _serve(chosen: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
             database_change_seconds=chosen.database_change_seconds,
             table_seconds=chosen.table_seconds,
             table_repeat_seconds=chosen.table_repeat_seconds,
+            table_tags_in_policies=chosen.table_tags_in_policies,
             stack_seconds_by_type=dict(chosen.stack_seconds_of),
             wait_scale=chosen.wait_scale,
             retry_seconds=tuple(chosen.retry_seconds),

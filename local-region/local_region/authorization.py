@@ -32,8 +32,12 @@ CLOUDFORMATION_KEYS = {
 CONDITIONAL_WRITES = ("if-match", "if-none-match")
 
 
-def name_resources_as_aws() -> None:
-    """Have IAM policies evaluated against the resources and keys of AWS's Service Authorization Reference."""
+def name_resources_as_aws(tags_of_tables: bool) -> None:
+    """Have IAM policies evaluated against the resources and keys of AWS's Service Authorization Reference.
+
+    Without `tags_of_tables`, DynamoDB knows no tags in a request, as in an account without attribute-based access
+    control.
+    """
     extract, further = iam_actions.extract_resource_arn, iam_actions.verified_access_resource_arns
     lambda_action = iam_actions._lambda_action
     condition_keys, keys_of_s3 = iam_actions.request_tag_context, iam_actions.s3_service_context
@@ -112,6 +116,8 @@ def name_resources_as_aws() -> None:
         own = {key: value for key, value in given.items() if value} if service == "cloudformation" else {}
         if service == "rds":
             own = condition_keys_of_rds(ec2._p(params, "Action"), params)
+        if service == "dynamodb" and not tags_of_tables:
+            return own
         return condition_keys(service, iam_action, body, params) | own
 
     def s3_condition_keys(iam_action: str, query: dict, path: str, headers: dict) -> dict[str, Any]:
@@ -127,8 +133,11 @@ def name_resources_as_aws() -> None:
     iam_actions.verified_access_resource_arns = further_resource_arns
 
 
-def know_tags_of_resources(of_recovery_point: Callable[[str], dict[str, str] | None]) -> None:
-    """Have the condition keys aws:ResourceTag/.. know the tags that are kept here as they know others."""
+def know_tags_of_resources(of_recovery_point: Callable[[str], dict[str, str] | None], tags_of_tables: bool) -> None:
+    """Have the condition keys aws:ResourceTag/.. know the tags that are kept here as they know others.
+
+    Without `tags_of_tables`, no table has one in a policy.
+    """
     tags = tagging.resource_tags
 
     def resource_tags(arn: str) -> dict[str, str] | None:
@@ -138,6 +147,8 @@ def know_tags_of_resources(of_recovery_point: Callable[[str], dict[str, str] | N
             return tags_of_stack(arn)
         if arn.startswith("arn:aws:rds:"):
             return tags_of_database(arn)
+        if arn.startswith("arn:aws:dynamodb:") and not tags_of_tables:
+            return {}
         if arn.startswith("arn:aws:backup:") and ":recovery-point:" in arn:
             return of_recovery_point(arn)
         return tags(arn)
@@ -206,6 +217,12 @@ def _routing_control(body: dict[str, Any], _region: str, _account: str) -> str:
     return first.get("RoutingControlArn") or "*"
 
 
+def _first_parameter(body: dict[str, Any], region: str, account: str) -> str:
+    # Of several, each is asked for where they are deleted.
+    name = str(next(iter(body.get("Names") or []), "*"))
+    return f"arn:aws:ssm:{region}:{account}:parameter/{name.lstrip('/')}"
+
+
 _RESOURCES = {
     ("route53-recovery-cluster", "GetRoutingControlState"): _routing_control,
     ("route53-recovery-cluster", "UpdateRoutingControlState"): _routing_control,
@@ -217,6 +234,7 @@ _RESOURCES = {
     ("ssm", "DeleteOpsItem"): _ops_item,
     ("ssm", "GetParameters"): _parameter,
     ("ssm", "PutParameter"): _parameter,
+    ("ssm", "DeleteParameters"): _first_parameter,
     ("ssm", "StartAutomationExecution"): _runbook,
 }
 

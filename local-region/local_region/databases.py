@@ -23,7 +23,7 @@ def database_backups(settings: Settings, changes: StatusChanges) -> list[BackupT
     snapshots = DbSnapshots(tags)
     clusters = DbClusters(settings, changes, tags, snapshots)
     instances = DbInstances(settings, changes, tags, snapshots, clusters)
-    add_group_operations()
+    add_group_operations(lambda kind, name: instances.using(kind, name) + clusters.using(kind, name))
     return [
         DbInstanceBackups(changes, snapshots, instances),
         *(DbClusterBackups(name, changes, snapshots, clusters) for name in CLUSTER_TYPES),

@@ -71,6 +71,10 @@ class DbClusters:
             raise fault("rds", "DBClusterNotFoundFault", f"DBCluster {identifier} not found.")
         return found
 
+    def using(self, kind: str, name: str) -> list[str]:
+        """The identifiers of the clusters that use a group."""
+        return [identifier for identifier, cluster in self._clusters.items() if name in _groups(cluster)[kind]]
+
     def check_free(self, identifier: str) -> None:
         """Refuse an identifier that a cluster bears already, whatever its status."""
         if identifier in self._clusters:
@@ -299,6 +303,17 @@ def checked_storage(storage: str | None, engine: Engine) -> str:
     if storage and storage not in engine.storage_types:
         raise ApiError("InvalidParameterCombination", f"{storage} is not supported for {engine.name}")
     return storage or engine.storage_types[0]
+
+
+def _groups(cluster: dict[str, Any]) -> dict[str, list[str]]:
+    """The names of a cluster's groups by their kind."""
+    return {
+        "subgrp": [cluster["_subnet_group"]["DBSubnetGroupName"]],
+        "pg": [],
+        "cluster-pg": [cluster["DBClusterParameterGroup"]],
+        "og": [group["DBClusterOptionGroupName"] for group in cluster["DBClusterOptionGroupMemberships"]],
+        "sg": [group["VpcSecurityGroupId"] for group in cluster["VpcSecurityGroups"]],
+    }
 
 
 def _new(own: dict[str, Any]) -> dict[str, Any]:

@@ -6,20 +6,58 @@ from typing import Any
 
 from ministack.core.responses import get_account_id, get_region
 from ministack.services import ec2, kms, rds
+from ministack.services.cloudformation import provisioners
 
 from local_region.api_error import ApiError
 from local_region.callers import Caller
 from local_region.db_engines import Engine
 from local_region.db_pages import filtered, paged
-from local_region.operations import Answer
+from local_region.operations import Answer, add_ec2_actions
 from local_region.query_operations import add_query_operations, fault
 
+# Of each operation that deletes groups: ministack's function, the parameter that names the group, and its kind.
+DELETIONS = {
+    "DeleteDBSubnetGroup": ("_delete_subnet_group", "DBSubnetGroupName", "subgrp"),
+    "DeleteDBParameterGroup": ("_delete_param_group", "DBParameterGroupName", "pg"),
+    "DeleteDBClusterParameterGroup": ("_delete_db_cluster_param_group", "DBClusterParameterGroupName", "cluster-pg"),
+    "DeleteOptionGroup": ("_delete_option_group", "OptionGroupName", "og"),
+}
+# Of each kind, the error of a group that a database uses, and what it says.
+IN_USE = {
+    "subgrp": ("InvalidDBSubnetGroupStateFault", "Cannot delete the subnet group {0}: {1} still uses it."),
+    "pg": ("InvalidDBParameterGroupStateFault", "{1} is still a member of the parameter group {0}."),
+    "cluster-pg": ("InvalidDBParameterGroupStateFault", "{1} is still a member of the parameter group {0}."),
+    "og": ("InvalidOptionGroupStateFault", "The option group {0} cannot be deleted: {1} uses it."),
+}
+# The databases that use a group, by its kind and name.
+Users = Callable[[str, str], list[str]]
 
-def add_group_operations() -> None:
-    """Serve DescribeDBSubnetGroups from here, and check new subnet groups; the other operations are ministack's."""
+
+def add_group_operations(users: Users) -> None:
+    """Serve DescribeDBSubnetGroups from here, check new subnet groups, and delete no group that a database uses.
+
+    The other operations are ministack's.
+    """
     create = _checked(rds._create_subnet_group)
     rds._create_subnet_group = rds._ACTION_MAP["CreateDBSubnetGroup"] = create
     add_query_operations("rds", {"DescribeDBSubnetGroups": _describe_subnet_groups})
+    for operation, (function, parameter, kind) in DELETIONS.items():
+        delete = _unless_used(getattr(rds, function), parameter, kind, users)
+        # Stacks call the function, and take what it raises for the failure of their resource.
+        setattr(rds, function, delete)
+        rds._ACTION_MAP[operation] = _refusing(delete)
+    delete_security_group, delete_for_stacks = ec2._delete_security_group, provisioners._ec2_sg_delete
+
+    def delete_group(params: dict[str, Any]) -> Answer:
+        _check_security_group(ec2._p(params, "GroupId"), users)
+        return delete_security_group(params)
+
+    def delete_group_of_stack(physical_id: str, properties: dict[str, Any]) -> None:
+        _check_security_group(physical_id, users)
+        delete_for_stacks(physical_id, properties)
+
+    add_ec2_actions({"DeleteSecurityGroup": delete_group})
+    provisioners._RESOURCE_HANDLERS["AWS::EC2::SecurityGroup"] |= {"delete": delete_group_of_stack}
 
 
 def arn_of(kind: str, name: str) -> str:
@@ -182,6 +220,35 @@ def _describe_subnet_groups(params: dict[str, Any], _caller: Caller) -> dict[str
     name = params.get("DBSubnetGroupName")
     groups = [subnet_group(name)] if name else list(rds._subnet_groups.values())
     return paged("DBSubnetGroups", groups, params)
+
+
+def _unless_used(
+    delete: Callable[[dict[str, Any]], Answer], parameter: str, kind: str, users: Users
+) -> Callable[[dict[str, Any]], Answer]:
+    def deleted(params: dict[str, Any]) -> Answer:
+        name = rds._p(params, parameter).lower()
+        used_by = users(kind, name)
+        if used_by:
+            shape, message = IN_USE[kind]
+            raise fault("rds", shape, message.format(name, ", ".join(used_by)))
+        return delete(params | {parameter: name})
+
+    return deleted
+
+
+def _refusing(act: Callable[[dict[str, Any]], Answer]) -> Callable[[dict[str, Any]], Answer]:
+    def answered(params: dict[str, Any]) -> Answer:
+        try:
+            return act(params)
+        except ApiError as error:
+            return rds._error(error.code, error.message, error.status)
+
+    return answered
+
+
+def _check_security_group(group_id: str, users: Users) -> None:
+    if users("sg", group_id):
+        raise ApiError("DependencyViolation", f"resource {group_id} has a dependent object")
 
 
 def checked_identifier(identifier: str, parameter: str) -> str:

@@ -110,6 +110,10 @@ class DbInstances:
             raise fault("rds", "DBInstanceNotFoundFault", f"DBInstance {identifier} not found.")
         return found
 
+    def using(self, kind: str, name: str) -> list[str]:
+        """The identifiers of the instances that use a group."""
+        return [identifier for identifier, instance in self._instances.items() if name in _groups(instance)[kind]]
+
     def check_free(self, identifier: str) -> None:
         """Refuse an identifier that an instance bears already, whatever its status."""
         if identifier in self._instances:
@@ -452,6 +456,17 @@ def _new(own: dict[str, Any]) -> dict[str, Any]:
         "StorageEncrypted": bool(own.get("KmsKeyId") or own.get("StorageEncrypted")),
         "VpcSecurityGroups": memberships(own["VpcSecurityGroupIds"]),
         "_port": port,
+    }
+
+
+def _groups(instance: dict[str, Any]) -> dict[str, list[str]]:
+    """The names of an instance's groups by their kind."""
+    return {
+        "subgrp": [instance["DBSubnetGroup"]["DBSubnetGroupName"]],
+        "pg": [group["DBParameterGroupName"] for group in instance["DBParameterGroups"]],
+        "cluster-pg": [],
+        "og": [group["OptionGroupName"] for group in instance["OptionGroupMemberships"]],
+        "sg": _ids(instance),
     }
 
 

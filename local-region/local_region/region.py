@@ -32,7 +32,7 @@ from local_region.instances import Instances
 from local_region.journal import Journal
 from local_region.notifications import check_message_structure, record_messages
 from local_region.ops_items import OpsItems
-from local_region.parameters import check_tags_of_new_parameters
+from local_region.parameter_store import add_parameter_operations, check_tags_of_new_parameters
 from local_region.pending_work import PendingWork
 from local_region.recovery_points import RecoveryPoints
 from local_region.region_settings import RegionSettings
@@ -73,7 +73,7 @@ def assemble(settings: Settings, endpoint: str, loop: asyncio.AbstractEventLoop)
     Once per process: ministack's state is global.
     """
     journal, pending = Journal(), PendingWork(loop)
-    name_resources_as_aws()
+    name_resources_as_aws(settings.table_tags_in_policies)
     count_loopback_as_tls()
     require_keys()
     follow_connections()
@@ -93,7 +93,8 @@ def assemble(settings: Settings, endpoint: str, loop: asyncio.AbstractEventLoop)
     tables = TableBackups(changes, Tables(settings, pending, changes), RegionSettings())
     types = [VolumeBackups(volumes), *database_backups(settings, changes), tables]
     points = RecoveryPoints(settings, pending, events, types)
-    know_tags_of_resources(points.own_tags)
+    know_tags_of_resources(points.own_tags, settings.table_tags_in_policies)
+    add_parameter_operations()
     CopyJobs(settings, pending, events, points)
     restores = RestoreJobs(settings, journal, pending, events, points)
     ops_items = OpsItems(journal, events)

@@ -54,6 +54,7 @@ services.cloudformation.helpers  _resolve_document                    params bod
 services.cloudformation.provisioners _asg_create                      logical_id props stack_name
 services.cloudformation.provisioners _asg_update                      physical_id old_props new_props stack_name logical_id
 services.cloudformation.provisioners _asg_delete                      physical_id props
+services.cloudformation.provisioners _ec2_sg_delete                  physical_id props
 services.cloudformation.provisioners _physical_name                   *
 services.cloudformation.stacks   _add_event                           stack_id stack_name logical_id resource_type status reason physical_id detailed_status
 services.cloudformation.stacks   _runs_on_worker_thread               resource_type
@@ -61,6 +62,7 @@ services.dynamodb                _delete_table                        data
 services.dynamodb                _table_description                   name
 services.ec2                     _attach_volume                       p
 services.ec2                     _create_volume                       p
+services.ec2                     _delete_security_group               p
 services.ec2                     _describe_instances                  p
 services.ec2                     _describe_tags                       p
 services.ec2                     _describe_volumes                    p
@@ -112,10 +114,16 @@ services.lambda_svc              _runtime_env_vars                    config
 services.lambda_svc              invoke_async_with_retry              func event
 services.rds                     _create_subnet_group                 p
 services.rds                     _create_option_group                 p
+services.rds                     _delete_db_cluster_param_group       p
 services.rds                     _delete_option_group                 p
+services.rds                     _delete_param_group                  p
+services.rds                     _delete_subnet_group                 p
 services.rds                     _error                               *
 services.rds                     _p                                   params key default
 services.rds                     _resolve_subnet_group_members        subnet_ids
+services.ssm                     _apply_filter                        param key option values
+services.ssm                     _delete_parameters                   data
+services.ssm                     _parameter_tag_arn                   resource_type resource_id
 services.sts                     register_session                     access_key session
 services.sns                     _error                               code message status
 services.sns                     _fanout                              topic_arn msg_id message subject message_structure message_attributes message_group_id message_dedup_id
@@ -189,7 +197,7 @@ services.eventbridge             _rules
 services.eventbridge             _targets
 services.lambda_svc              _functions
 services.lambda_svc              _RESERVED_RUNTIME_ENV_VARS           AWS_LAMBDA_RUNTIME_API
-services.rds                     _ACTION_MAP                          CreateDBSubnetGroup
+services.rds                     _ACTION_MAP                          CreateDBSubnetGroup DeleteDBClusterParameterGroup DeleteDBParameterGroup DeleteDBSubnetGroup DeleteOptionGroup
 services.rds                     _db_cluster_param_groups
 services.rds                     _option_groups
 services.rds                     _param_groups
@@ -198,6 +206,7 @@ services.rds                     _tags
 core.iam_evaluator               _request_origin
 services.iam                     _roles
 services.s3                      _bucket_tags
+services.ssm                     _parameters
 services.ssm                     _tags
 services.stepfunctions           _executions
 services.stepfunctions           _map_runs

@@ -39,6 +39,8 @@ class Settings:
     """How long a table is CREATING, UPDATING or DELETING."""
     table_repeat_seconds: float = 0.05
     """How long DynamoDB refuses a setting that changed a moment ago; 3 to 15 seconds in AWS."""
+    table_tags_in_policies: bool = True
+    """Whether policies see the tags of tables: attribute-based access control, which some accounts have not enabled."""
     stack_seconds_by_type: dict[str, float] = field(default_factory=dict)
     """How long CloudFormation takes for a resource of a certain type; nothing for others."""
     wait_scale: float = 0.01

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from running_region import REGION, RunningRegion, refusal
-from stores import make_instance, unique
+from stores import make_cluster, make_instance, unique
 
 NETWORK: dict[str, Any] = {
     "Vpc": {"Type": "AWS::EC2::VPC", "Properties": {"CidrBlock": "10.9.0.0/16"}},
@@ -87,9 +87,30 @@ def test_database_uses_the_groups_of_its_stack(region: RunningRegion) -> None:
     tags = {tag["Key"]: tag["Value"] for tag in rds.list_tags_for_resource(ResourceName=arn)["TagList"]}
     assert tags["a"] == "1" and tags["aws:cloudformation:logical-id"] == "Options"
     region.wait_until_idle()
-    cloudformation = region.client("cloudformation")
+    cloudformation, ec2 = region.client("cloudformation"), region.client("ec2")
+    # None of the groups can be deleted while a database uses it.
+    for call, code in (
+        (lambda: rds.delete_db_subnet_group(DBSubnetGroupName=ids["Subnets"]), "InvalidDBSubnetGroupStateFault"),
+        (lambda: rds.delete_db_parameter_group(DBParameterGroupName=ids["Parameters"]), "InvalidDBParameterGroupState"),
+        (lambda: rds.delete_option_group(OptionGroupName=ids["Options"]), "InvalidOptionGroupStateFault"),
+        (lambda: ec2.delete_security_group(GroupId=ids["Database"]), "DependencyViolation"),
+    ):
+        assert refusal(call)[0] == code
+    (described,) = cloudformation.describe_stacks(StackName=stack)["Stacks"]
     cloudformation.delete_stack(StackName=stack)
-    region.wait_for(1, "stack", lambda e: e["status"] == "DELETE_COMPLETE" and e["logicalId"] == "Options")
+    of_stack = (described["StackId"], STACK)
+    region.wait_for(1, "stack", lambda e: (e["stack"], e["type"], e["status"]) == (*of_stack, "DELETE_FAILED"))
+    failed = {
+        event["LogicalResourceId"]: event["ResourceStatusReason"]
+        for event in cloudformation.describe_stack_events(StackName=stack)["StackEvents"]
+        if event["ResourceStatus"] == "DELETE_FAILED" and event["ResourceType"] != STACK
+    }
+    assert failed.keys() >= {"Subnets", "Parameters", "Options", "Database"}
+    assert instance["DBInstanceIdentifier"] in failed["Subnets"]
+    rds.delete_db_instance(DBInstanceIdentifier=instance["DBInstanceIdentifier"], SkipFinalSnapshot=True)
+    region.wait_until_idle()
+    cloudformation.delete_stack(StackName=stack)
+    region.wait_for(1, "stack", lambda e: (e["stack"], e["type"], e["status"]) == (*of_stack, "DELETE_COMPLETE"))
     assert refusal(lambda: rds.describe_option_groups(OptionGroupName=ids["Options"]))[0] == "OptionGroupNotFoundFault"
 
 
@@ -117,6 +138,34 @@ def test_groups_of_documentdb_and_neptune_are_those_of_rds(
     if "DBParameterGroup" in kinds:
         found = rds.describe_db_parameter_groups(DBParameterGroupName=ids["DBParameterGroup"])
         assert found["DBParameterGroups"][0]["DBParameterGroupFamily"] == family
+
+
+def test_groups_of_a_cluster_are_not_deleted(region: RunningRegion) -> None:
+    stack = create(
+        region,
+        NETWORK
+        | {
+            "Subnets": group("AWS::RDS::DBSubnetGroup", **SUBNETS),
+            "Cluster": group("AWS::RDS::DBClusterParameterGroup", Family="aurora-postgresql16", Description="x"),
+        },
+    )
+    ids, rds = physical_ids(region, stack), region.client("rds")
+    cluster = make_cluster(
+        region,
+        DBSubnetGroupName=ids["Subnets"],
+        VpcSecurityGroupIds=[ids["Database"]],
+        DBClusterParameterGroupName=ids["Cluster"],
+    )
+    region.wait_until_idle()
+    for call, code in (
+        (lambda: rds.delete_db_subnet_group(DBSubnetGroupName=ids["Subnets"]), "InvalidDBSubnetGroupStateFault"),
+        (
+            lambda: rds.delete_db_cluster_parameter_group(DBClusterParameterGroupName=ids["Cluster"]),
+            "InvalidDBParameterGroupState",
+        ),
+    ):
+        code_found, message = refusal(call)
+        assert code_found == code and cluster["DBClusterIdentifier"] in message
 
 
 def test_subnet_group_in_one_zone_fails_its_stack(region: RunningRegion) -> None:

@@ -299,3 +299,21 @@ def test_rights_on_a_table_are_limited_by_name_and_tag(region: RunningRegion) ->
     )
     assert refusal(lambda: cleaner.delete_table(TableName=plain["TableName"]))[0] == "AccessDeniedException"
     assert cleaner.delete_table(TableName=tagged["TableName"])["TableDescription"]["TableStatus"] == "DELETING"
+
+
+def test_tags_count_in_policies_only_with_attribute_based_access_control() -> None:
+    region = RunningRegion("--no-table-tags-in-policies")
+    drill = tag_list({"recovery:drill": "shop-drill"})
+    tagged = made(region, Tags=drill)
+    arn = {"Effect": "Allow", "Resource": tagged["TableArn"]}
+    cleaner = client_of(
+        region,
+        "dynamodb",
+        arn | {"Action": "dynamodb:DeleteTable", "Condition": {"Null": {"aws:ResourceTag/recovery:drill": "false"}}},
+        arn | {"Action": "dynamodb:TagResource", "Condition": {"Null": {"aws:RequestTag/recovery:drill": "false"}}},
+    )
+    code, message = refusal(lambda: cleaner.delete_table(TableName=tagged["TableName"]))
+    assert code == "AccessDeniedException" and "dynamodb:DeleteTable" in message
+    tag = {"ResourceArn": tagged["TableArn"], "Tags": drill}
+    assert refusal(lambda: cleaner.tag_resource(**tag))[0] == "AccessDeniedException"
+    assert region.stop() == 0

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
+use crate::support::repository::text;
 use crate::support::sam::{
     Deployed, PRIMARY, attribute_of, deployed_in, members, strings, template_at,
 };
@@ -141,6 +142,46 @@ fn selects_only_resources_with_a_workload_tag() {
         one["Conditions"]["StringLike"][0]["ConditionValue"],
         "shop-*"
     );
+}
+
+/// CloudFormation cannot set what AWS Backup backs up in a Region, so the document has the command. Without
+/// an opt-in, AWS Backup skips a type and reports nothing.
+#[test]
+fn documented_settings_cover_both_regions_and_every_type() {
+    let document = text("docs/primary-region.md");
+    let settings = document
+        .split("```")
+        .find(|block| block.contains("update-region-settings"))
+        .expect("the command");
+    for region in ["<primary Region>", "<recovery Region>"] {
+        assert!(settings.contains(region), "{region}");
+    }
+    let opted_in: BTreeSet<&str> = settings
+        .split_whitespace()
+        .filter(|word| word.contains("=true"))
+        .flat_map(|word| word.split(','))
+        .filter_map(|word| word.strip_suffix("=true"))
+        .collect();
+    assert_eq!(
+        opted_in,
+        BTreeSet::from([
+            "Aurora",
+            "DocumentDB",
+            "DynamoDB",
+            "EBS",
+            "Neptune",
+            "RDS",
+            "S3"
+        ])
+    );
+    assert!(settings.contains("--resource-type-management-preference DynamoDB=true"));
+    assert!(settings.contains("describe-region-settings"));
+    // Nothing of these types is left out of the plan.
+    let selected = selection(&primary(&[VAULT]), "BackupSelection");
+    assert_eq!(strings(&selected["Resources"]), ["*"]);
+    for left_out in strings(&selected["NotResources"]) {
+        assert!(left_out.contains(":instance/"), "{left_out}");
+    }
 }
 
 #[test]

@@ -11,7 +11,7 @@ use crate::support::sam::{TEMPLATES, members, strings, template_at};
 use super::permissions::WITHOUT_RESOURCES;
 
 /// Ends of ARNs that leave something open, and what cannot be known before.
-const OPEN: [(&str, &str); 30] = [
+const OPEN: [(&str, &str); 31] = [
     ("automation-definition/${RecoveryRunbook}:*", "its version"),
     (
         "automation-definition/${StartRegionRecovery}:*",
@@ -52,6 +52,10 @@ const OPEN: [(&str, &str); 30] = [
     (
         "parameter${WorkloadParameterPath}*",
         "SSM parameters that the workload's templates name",
+    ),
+    (
+        "parameter/*/drill/*",
+        "the path that the workload's tags name, and the drill",
     ),
     (
         "parameter/aws/service/*",

@@ -57,7 +57,7 @@ const RESTORE_ROLE: [&str; 1] = ["iam:PassRole"];
 
 /// Actions that know no resource (Service Authorization Reference: Amazon EC2, Amazon EC2 Auto Scaling, AWS Backup,
 /// AWS CloudFormation, Amazon CloudWatch, AWS Lambda, AWS Systems Manager): IAM takes nothing but `*` for them.
-pub(super) const WITHOUT_RESOURCES: [&str; 13] = [
+pub(super) const WITHOUT_RESOURCES: [&str; 15] = [
     "autoscaling:DescribeAutoScalingGroups",
     "backup:DescribeRestoreJob",
     "backup:ListRestoreJobs",
@@ -66,6 +66,7 @@ pub(super) const WITHOUT_RESOURCES: [&str; 13] = [
     "cloudformation:GetTemplateSummary",
     // Composite alarms are shown to those only who may see all.
     "cloudwatch:DescribeAlarms",
+    "dynamodb:ListTables",
     "ec2:DescribeInstances",
     "ec2:DescribeSnapshots",
     "ec2:DescribeTags",
@@ -73,6 +74,7 @@ pub(super) const WITHOUT_RESOURCES: [&str; 13] = [
     "lambda:GetAccountSettings",
     "ssm:CreateOpsItem",
     "ssm:DescribeOpsItems",
+    "ssm:DescribeParameters",
 ];
 
 /// The functions that may start a runbook.
@@ -385,9 +387,13 @@ fn objects_are_written_only_under_their_prefix_without_overwriting() {
 /// What a drill made is taken away again, by the one role that can delete (`state_machines.rs` says what).
 /// A distributed Map that is stopped stops its own children, and a runbook that is cancelled the execution
 /// that it started: a redrive resumes them.
-const ENDS_WHAT_IT_BEGAN: [(&str, &str); 4] = [
+const ENDS_WHAT_IT_BEGAN: [(&str, &str); 8] = [
     ("DrillCleanupRole", "cloudformation:DeleteStack"),
+    ("DrillCleanupRole", "dynamodb:DeleteTable"),
     ("DrillCleanupRole", "ec2:DeleteVolume"),
+    ("DrillCleanupRole", "rds:DeleteDBCluster"),
+    ("DrillCleanupRole", "rds:DeleteDBInstance"),
+    ("DrillCleanupRole", "ssm:DeleteParameters"),
     ("RegionRecoveryRole", "states:StopExecution"),
     ("StartRegionRecoveryRole", "states:StopExecution"),
 ];

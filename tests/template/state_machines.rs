@@ -382,6 +382,18 @@ fn actions_of(resource: &str) -> Vec<&'static str> {
         "arn:aws:states:::aws-sdk:ec2:createTags" => vec!["ec2:CreateTags"],
         "arn:aws:states:::aws-sdk:ec2:describeVolumes" => vec!["ec2:DescribeVolumes"],
         "arn:aws:states:::aws-sdk:ec2:deleteVolume" => vec!["ec2:DeleteVolume"],
+        "arn:aws:states:::aws-sdk:rds:describeDBClusters" => vec!["rds:DescribeDBClusters"],
+        "arn:aws:states:::aws-sdk:rds:describeDBInstances" => vec!["rds:DescribeDBInstances"],
+        "arn:aws:states:::aws-sdk:rds:deleteDBCluster" => vec!["rds:DeleteDBCluster"],
+        "arn:aws:states:::aws-sdk:rds:deleteDBInstance" => vec!["rds:DeleteDBInstance"],
+        "arn:aws:states:::aws-sdk:dynamodb:listTables" => vec!["dynamodb:ListTables"],
+        "arn:aws:states:::aws-sdk:dynamodb:describeTable" => vec!["dynamodb:DescribeTable"],
+        "arn:aws:states:::aws-sdk:dynamodb:listTagsOfResource" => {
+            vec!["dynamodb:ListTagsOfResource"]
+        }
+        "arn:aws:states:::aws-sdk:dynamodb:deleteTable" => vec!["dynamodb:DeleteTable"],
+        "arn:aws:states:::aws-sdk:ssm:describeParameters" => vec!["ssm:DescribeParameters"],
+        "arn:aws:states:::aws-sdk:ssm:deleteParameters" => vec!["ssm:DeleteParameters"],
         "arn:aws:states:::aws-sdk:sfn:startExecution" => vec!["states:StartExecution"],
         _ => panic!("the tests do not know what allows {resource}"),
     }
@@ -524,21 +536,48 @@ fn only_resources_of_a_drill_can_be_deleted() {
     let cleanup = statements("DrillCleanupRole");
     let deletes =
         |action: &str, tags: &[(&str, &str)]| allows(&cleanup, action, &About { tags, sets: &[] });
-    for (action, restored_to_stay) in [
+    for (action, with_tags_of_the_workload) in [
         ("ec2:DeleteVolume", false),
         ("cloudformation:DeleteStack", true),
+        // RDS may restore the tags of a database, although nobody asked for them.
+        ("rds:DeleteDBCluster", true),
+        ("rds:DeleteDBInstance", true),
+        ("dynamodb:DeleteTable", false),
+        ("ssm:DeleteParameters", true),
     ] {
         assert!(deletes(action, &[DRILL]), "{action}");
         assert!(!deletes(action, &[]), "{action}");
         assert!(!deletes(action, &[WORKLOAD]), "{action}");
         assert!(!deletes(action, &[("Name", "recovery:drill")]), "{action}");
-        // A drill's stack is of the workload, a drill's volume carries no tag of it.
+        // A drill's stack is of the workload. A drill's volume or table carries no tag of it.
         assert_eq!(
             deletes(action, &[DRILL, WORKLOAD]),
-            restored_to_stay,
+            with_tags_of_the_workload,
             "{action}"
         );
     }
+    // No final snapshot, no group, no item: only what a drill creates.
+    let deleted: BTreeSet<String> = cleanup
+        .iter()
+        .filter(|statement| {
+            strings(&statement["Action"])
+                .iter()
+                .any(|action| action.contains(":Delete"))
+        })
+        .flat_map(|statement| strings(&statement["Resource"]))
+        .collect();
+    let of = |service: &str, kind: &str| format!("arn:aws:{service}:us-west-2:111122223333:{kind}");
+    assert_eq!(
+        deleted,
+        BTreeSet::from([
+            of("cloudformation", "stack/*"),
+            of("dynamodb", "table/*"),
+            of("ec2", "volume/*"),
+            of("rds", "cluster:*"),
+            of("rds", "db:*"),
+            of("ssm", "parameter/*/drill/*"),
+        ])
+    );
     // Who marks cannot delete, who deletes cannot mark, and nobody else can do either.
     let recovery = statements("RegionRecoveryRole");
     let marks = |tags: &[(&str, &str)], sets: &[(&str, &str)]| {
@@ -561,7 +600,11 @@ fn only_resources_of_a_drill_can_be_deleted() {
         let deletes = some(&["Delete", "Terminate", "Detach"]);
         assert_eq!(deletes, role == "DrillCleanupRole", "{role}");
         if deletes {
-            assert!(!some(&["CreateTags", "TagResource", "PassRole"]), "{role}");
+            let others = [
+                "AddTags", "Create", "Get", "Modify", "PassRole", "Put", "Remove", "Tag", "Untag",
+                "Update",
+            ];
+            assert!(!some(&others), "{role}");
         }
     }
     // A stack can be marked only in the moment of its creation.
@@ -598,6 +641,65 @@ fn longest_histories_stay_below_the_quota() {
     // The recovery itself has a few events for each wave, of which there are ten at most.
     let own = members(&MACHINES[0].definition()["States"]).count() as u64;
     assert!(own * TURN + 10 * 2 * TURN < QUOTA / 25);
+}
+
+/// The most events of the history that one way through a workflow has, without turning back.
+fn most_events(workflow: &Value, name: &str) -> u64 {
+    let state = &workflow["States"][name];
+    let own = match state["Type"].as_str().unwrap_or_default() {
+        // Entered, scheduled, started, succeeded or failed, exited.
+        "Task" => 5,
+        _ => 2,
+    };
+    let further = followers(state)
+        .iter()
+        // The one loop is counted by whoever asks.
+        .filter(|next| (name, next.as_str()) != ("IsTableOfDrill", "ListTags"))
+        .map(|next| most_events(workflow, next))
+        .max();
+    own + further.unwrap_or_default()
+}
+
+#[test]
+fn history_of_a_clean_up_stays_below_the_quota() {
+    const STEP: u64 = 9;
+    let machine = &MACHINES[1];
+    let written = text(machine.file);
+    let definition = machine.definition();
+    // Each item of a Map counts as many steps as it can have events. An iteration begins and ends.
+    for (map, item, per_item, loops) in [
+        ("DeleteInstances", "$count($instances)", 1, 0),
+        ("DeleteClusters", "$count($clusters)", 1, 0),
+        // Tags come in up to five pages.
+        ("DeleteTables", "6 * $count($tables)", 6, 4 * (5 + 2)),
+    ] {
+        let state = &definition["States"][map];
+        let counted = state["Assign"]["steps"].as_str().unwrap_or_default();
+        assert_eq!(counted, format!("{{% $steps + 1 + {item} %}}"), "{map}");
+        let workflow = &state["ItemProcessor"];
+        let start = workflow["StartAt"].as_str().expect("a start");
+        // An item that fails passes through one more state.
+        let events = 2 + most_events(workflow, start) + loops;
+        assert!(events <= per_item * STEP, "{map}: {events}");
+    }
+    assert!(written.contains("$pages < 5 "));
+    // The databases, with what the last round can add: a page of each list, up to 100 clusters, 119
+    // instances, 149 tables, one more page of parameters, and a Map of each.
+    assert_eq!(written.matches("$steps < 1200 ").count(), 5);
+    assert!(written.contains("$count($instances) < 100 and"));
+    assert!(written.contains("'MaxRecords': 20"));
+    assert!(written.contains("$count($tables) < 50 and"));
+    assert!(written.contains("'Limit': 100"));
+    let data = 1200 + 4 + 100 + 119 + 6 * 149 + 2 + 3;
+    // The stack.
+    assert!(written.contains("$checks < 240 "));
+    let stack = 240;
+    // The volumes, of which a round deletes 100.
+    assert!(written.contains("$steps < 2500 "));
+    assert!(written.contains("MaxResults: 100"));
+    let steps = (data + stack).max(2500) + 2 + 100;
+    // The rest is for retries, each of which has three events.
+    assert!(steps * STEP + 1000 < 25_000, "{steps}");
 }
 
 /// A redrive would not restart a failed child, and its problem could be missing from the report.

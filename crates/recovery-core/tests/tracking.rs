@@ -138,6 +138,38 @@ async fn tracks_every_job_that_ended_in_one_ops_item() {
     }
 }
 
+/// What cannot be copied never reaches the recovery Region. The remedy differs by type.
+#[tokio::test]
+async fn a_failed_copy_names_the_causes_of_its_type() {
+    let advanced = "update-region-settings --resource-type-management-preference DynamoDB=true";
+    let multi_az = "Multi-AZ DB cluster";
+    let options = "copy-db-snapshot --option-group-name";
+    for (kind, named) in [
+        ("EBS", &[][..]),
+        ("Aurora", &[]),
+        ("DynamoDB", &[advanced]),
+        ("RDS", &[multi_az, options]),
+    ] {
+        let mut payload = copy("FAILED");
+        payload["detail"]["resourceType"] = json!(kind);
+        let world = World::new();
+        handle(&world, DRILL_ROLE, &payload).await.unwrap();
+        let description = only_item(&world).description;
+        for cause in [advanced, multi_az, options] {
+            assert_eq!(
+                description.contains(cause),
+                named.contains(&cause),
+                "{kind}: {cause}: {description}"
+            );
+        }
+        assert!(description.contains("more than 50 tags"), "{kind}");
+        assert!(
+            description.contains("Start the copy again"),
+            "{kind}: {description}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn ignores_jobs_that_have_not_ended() {
     for (payload, reason) in [

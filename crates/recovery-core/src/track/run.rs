@@ -282,10 +282,29 @@ fn copy_item(report: &backup::JobReport, end: End) -> NewOpsItem {
         report,
         end,
         "Only this OpsItem was created. A later copy does not resolve it, because each job has its own OpsItem.",
-        "Read the message. Common causes: the KMS key or the access policy of the destination vault; \
-         another copy of the same resource is still running; this resource type cannot be copied to this Region. \
-         Fix the cause. Start the copy again, or check that the next run of the backup plan succeeds. Then resolve this OpsItem.",
+        &format!(
+            "Read the message. Common causes: the KMS key or the access policy of the destination vault; \
+             another copy of the same resource is still running; the recovery point would have more than 50 tags; {}. \
+             Fix the cause. Start the copy again, or check that the next run of the backup plan succeeds. Then resolve this OpsItem.",
+            copy_cause(report.resource_type.as_deref())
+        ),
     )
+}
+
+/// Why the copies of a type fail (docs/workload.md lists what cannot be copied).
+fn copy_cause(resource_type: Option<&str>) -> &'static str {
+    match resource_type {
+        Some("DynamoDB") => {
+            "the table was backed up without AWS Backup's advanced features for DynamoDB: such a recovery point cannot be copied. \
+             Run `aws backup update-region-settings --resource-type-management-preference DynamoDB=true` in the table's Region, and back the table up again"
+        }
+        Some("RDS") => {
+            "a Multi-AZ DB cluster cannot be copied: use a Multi-AZ DB instance or Aurora; \
+             a persistent option (`The snapshot requires a target option group`) prevents copies by AWS Backup: \
+             remove the option, or copy the snapshot with `aws rds copy-db-snapshot --option-group-name`"
+        }
+        _ => "this resource type cannot be copied to this Region",
+    }
 }
 
 fn backup_item(report: &backup::JobReport, end: End) -> NewOpsItem {
