@@ -634,9 +634,18 @@ fn pass_role_and_grants_are_limited_to_a_service() {
     }
 }
 
-/// What AWS Backup needs to make EBS volumes of snapshots (its guide, security-iam-awsmanpol, without
-/// `ec2:DeleteVolume`), and what EC2 needs of their keys (its guide, ebs-encryption-requirements).
-const RESTORE_ACTIONS: [&str; 10] = [
+/// What AWS Backup needs to restore volumes, databases and tables (its guide, security-iam-awsmanpol, without the
+/// deletion of resources), and what EC2 needs of the keys of volumes (its guide, ebs-encryption-requirements).
+const RESTORE_ACTIONS: [&str; 27] = [
+    "dynamodb:BatchWriteItem",
+    "dynamodb:DeleteItem",
+    "dynamodb:DescribeTable",
+    "dynamodb:GetItem",
+    "dynamodb:PutItem",
+    "dynamodb:Query",
+    "dynamodb:RestoreTableFromAwsBackup",
+    "dynamodb:Scan",
+    "dynamodb:UpdateItem",
     "ec2:CreateTags",
     "ec2:CreateVolume",
     "ec2:DescribeSnapshots",
@@ -647,16 +656,26 @@ const RESTORE_ACTIONS: [&str; 10] = [
     "kms:GenerateDataKeyWithoutPlaintext",
     "kms:ReEncryptFrom",
     "kms:ReEncryptTo",
+    "rds:AddTagsToResource",
+    "rds:DescribeDBClusterSnapshots",
+    "rds:DescribeDBClusters",
+    "rds:DescribeDBInstances",
+    "rds:DescribeDBSnapshots",
+    "rds:ListTagsForResource",
+    "rds:RestoreDBClusterFromSnapshot",
+    "rds:RestoreDBInstanceFromDBSnapshot",
 ];
+/// The actions that set tags. The role of drills has none of them: with the owner's tags, a drill's resource would be
+/// taken for the workload's.
+const TAGGING: [&str; 2] = ["ec2:CreateTags", "rds:AddTagsToResource"];
 
 #[test]
 fn restore_roles_trust_only_aws_backup_and_cannot_delete() {
     for parameters in [&[][..], &KEYS] {
         let deployed = deployed(parameters);
-        // A drill's volume has none of the owner's tags, so that nothing takes it for the workload's.
         let without_tags: Vec<_> = RESTORE_ACTIONS
             .into_iter()
-            .filter(|action| *action != "ec2:CreateTags")
+            .filter(|action| !TAGGING.contains(action))
             .collect();
         assert_eq!(
             allowed(&deployed, "RestoreRole"),
@@ -685,20 +704,31 @@ fn restore_roles_trust_only_aws_backup_and_cannot_delete() {
                         "CreateVolume"
                     );
                 }
-                // A look at a key gives nothing away; everything else is for EC2 to do.
+                if actions.contains(&"rds:AddTagsToResource".to_owned()) {
+                    assert_eq!(
+                        statement["Condition"]["ForAllValues:StringNotEquals"]["aws:TagKeys"],
+                        "recovery:drill"
+                    );
+                }
+                // A check of a key reveals nothing. Everything else is for the services to do.
                 let uses_keys =
                     |action: &String| action.starts_with("kms:") && action != "kms:DescribeKey";
                 if actions.iter().any(uses_keys) {
+                    let through = ["dynamodb", "ec2", "rds"]
+                        .map(|service| format!("{service}.us-west-2.amazonaws.com*"));
                     assert_eq!(
-                        statement["Condition"]["StringLike"]["kms:ViaService"],
-                        "ec2.us-west-2.amazonaws.com*"
+                        strings(&statement["Condition"]["StringLike"]["kms:ViaService"]),
+                        through
                     );
                 }
             }
         }
         // What a recovery may restore, a drill may: the same resources under the same conditions.
         let mut of_recovery = roles(&deployed)["RestoreRole"].clone();
-        of_recovery.retain(|statement| statement["Action"] != "ec2:CreateTags");
+        of_recovery.retain(|statement| {
+            let action = statement["Action"].as_str().unwrap_or_default();
+            !TAGGING.contains(&action)
+        });
         assert_eq!(roles(&deployed)["DrillRestoreRole"], of_recovery);
     }
 }
