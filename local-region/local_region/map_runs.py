@@ -153,7 +153,7 @@ class _MapRun:
         definition = self._processor | {"QueryLanguage": self._parent.query_language}
         parent = self._parent
         return StateRun(
-            parent.settings, parent.tasks, parent.map_run, execution, definition, self._machine, parent.stopped
+            parent.clock, parent.tasks, parent.map_run, execution, definition, self._machine, parent.stopped
         )
 
     def _run_child(self, child: StateRun) -> None:

@@ -11,6 +11,7 @@ from ministack.services import stepfunctions
 
 from local_region.api_error import ApiError
 from local_region.callers import Caller
+from local_region.clock import ScaledClock
 from local_region.event_bus import EventBus
 from local_region.journal import Journal
 from local_region.map_runs import MapRuns
@@ -33,7 +34,7 @@ class StateMachines:
     def __init__(
         self, settings: Settings, endpoint: str, journal: Journal, pending: PendingWork, events: EventBus
     ) -> None:
-        self._settings = settings
+        self._clock = ScaledClock(settings.wait_scale)
         self._journal = journal
         self._pending = pending
         self._events = events
@@ -72,7 +73,7 @@ class StateMachines:
         machine = stepfunctions._state_machines[execution["stateMachineArn"]]
         about = {"arn": machine["stateMachineArn"], "name": machine["name"], "roleArn": machine["roleArn"]}
         definition = json.loads(machine["definition"])
-        run = StateRun(self._settings, self._tasks, self._map_runs.run, execution, definition, about)
+        run = StateRun(self._clock, self._tasks, self._map_runs.run, execution, definition, about)
         self._runs[execution_arn] = run
         self._carry_out(run)
 

@@ -8,7 +8,7 @@ import threading
 import uuid
 from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,7 +17,7 @@ from ministack.core.responses import get_region, now_iso
 from ministack.services import stepfunctions
 
 from local_region import state_data
-from local_region.settings import Settings
+from local_region.clock import Clock
 from local_region.state_data import failure, limited
 from local_region.state_tasks import StateTasks, current_execution
 
@@ -55,7 +55,7 @@ class StateRun:
 
     def __init__(
         self,
-        settings: Settings,
+        clock: Clock,
         tasks: StateTasks,
         map_run: Callable[["StateRun", dict[str, Any], Any, dict[str, Any], Place], Any],
         execution: dict[str, Any],
@@ -63,7 +63,7 @@ class StateRun:
         machine: dict[str, str],
         stopped: threading.Event | None = None,
     ) -> None:
-        self.settings = settings
+        self.clock = clock
         self.tasks = tasks
         self.execution = execution
         self.machine = machine
@@ -112,12 +112,34 @@ class StateRun:
 
     def in_parallel(self, count: int, most: int, run_part: Callable[[int], Any]) -> list[Any]:
         """What `run_part` answers for each number below `count`. All of them end before one that failed is raised."""
-        with ThreadPoolExecutor(max_workers=max(1, min(count, most))) as pool:
-            # Each needs a context of its own, which carries the account and Region.
-            futures = [pool.submit(contextvars.copy_context().run, run_part, number) for number in range(count)]
-        for future in futures:
-            future.result()
-        return [future.result() for future in futures]
+        workers = min(count, most)
+        if workers == 0:
+            return []
+        results: list[Future[Any]] = [Future() for _ in range(count)]
+        numbers, lock = iter(range(count)), threading.Lock()
+        left = workers
+
+        def work() -> None:
+            nonlocal left
+            while True:
+                with lock:
+                    number = next(numbers, None)
+                    if number is None:
+                        left -= 1
+                        # Within the lock, so that the last one is told as the last one.
+                        self.clock.end_part(left == 0)
+                        return
+                try:
+                    results[number].set_result(run_part(number))
+                except BaseException as fault:
+                    results[number].set_exception(fault)
+
+        self.clock.begin_parts(workers)
+        with ThreadPoolExecutor(max_workers=workers) as pool:
+            for _ in range(workers):
+                # Each needs a context of its own, which carries the account and Region.
+                pool.submit(contextvars.copy_context().run, work)
+        return [result.result() for result in results]
 
     def _run_states(self, states: dict[str, Any], place: Place, context: dict[str, Any]) -> Any:
         context = context | {"variables": place.variables}
@@ -129,7 +151,7 @@ class StateRun:
                 raise failure("States.Runtime", f"State '{name}' not found in definition")
             state = states[name]
             kind = state["Type"]
-            context["State"] = {"Name": name, "EnteredTime": now_iso(), "RetryCount": 0}
+            context["State"] = {"Name": name, "EnteredTime": self.clock.now(), "RetryCount": 0}
             context.pop("Task", None)
             about = {"name": name, "input": json.dumps(place.data)}
             self.record(f"{kind}StateEntered", stateEnteredEventDetails=about)
@@ -298,8 +320,10 @@ class StateRun:
         return results
 
     def _pause(self, seconds: float) -> None:
-        """Wait as long as the Region's scale makes of `seconds`, or until the execution is stopped."""
-        if seconds > 0 and self.stopped.wait(seconds * self.settings.wait_scale):
+        """Wait, or until the execution is stopped."""
+        if seconds > 0:
+            self.clock.pause(seconds, self.stopped)
+        if self.stopped.is_set():
             raise Stopped
 
 
