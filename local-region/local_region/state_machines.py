@@ -19,6 +19,7 @@ from local_region.operations import add_json_operations
 from local_region.pending_work import PendingWork
 from local_region.settings import Settings
 from local_region.state_runs import StateRun, Stopped, as_failure, run_in
+from local_region.state_scopes import taken_variable
 from local_region.state_tasks import StateTasks, current_execution
 
 OVER = ("ABORTED", "FAILED", "TIMED_OUT")
@@ -47,12 +48,18 @@ class StateMachines:
         self._describe_by_ministack = stepfunctions._describe_execution
         self._start_by_ministack = stepfunctions._start_execution
         self._stop_by_ministack = stepfunctions._stop_execution
+        self._refusal_by_ministack = stepfunctions._validate_definition_jsonata
+        stepfunctions._validate_definition_jsonata = self._refusal
         stepfunctions._start_execution = self._start
         stepfunctions._stop_execution = self._stop
         stepfunctions._describe_execution = self._describe
         stepfunctions._run_execution = self._run
         stepfunctions._emit_execution_status_event = self._emit
         add_json_operations("states", {"RedriveExecution": self._redrive})
+
+    def _refusal(self, definition: Any) -> str | None:
+        """Why a definition is refused, if it is."""
+        return self._refusal_by_ministack(definition) or taken_variable(definition)
 
     def _start(self, data: dict[str, Any]) -> Any:
         """Start an execution. The same name and input as of one that runs are answered with that one."""
