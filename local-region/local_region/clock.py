@@ -7,7 +7,7 @@ from ministack.core.responses import now_iso
 
 
 class Clock(Protocol):
-    """What an execution needs to know of time, and tells of the threads that it works in."""
+    """The time of an execution. The execution reports the threads that it works in."""
 
     def now(self) -> str:
         """The time, as Step Functions writes it."""

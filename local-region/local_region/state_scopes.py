@@ -31,7 +31,7 @@ def _taken(workflow: dict[str, Any], outer: frozenset[str], path: str) -> str | 
 
 
 def _assigned(state: dict[str, Any]) -> set[str]:
-    """The variables that a state assigns, when it ends in one way or another."""
+    """The variables that a state assigns, whatever its next state is."""
     places = [state, *(state.get("Choices") or []), *(state.get("Catch") or [])]
     return {name for place in places for name in place.get("Assign") or {}}
 

@@ -11,7 +11,7 @@ use crate::support::sam::{TEMPLATES, members, strings, template_at};
 use super::permissions::WITHOUT_RESOURCES;
 
 /// Ends of ARNs that leave something open, and what cannot be known before.
-const OPEN: [(&str, &str); 20] = [
+const OPEN: [(&str, &str); 24] = [
     ("automation-definition/${RecoveryRunbook}:*", "its version"),
     (
         "automation-definition/${StartRegionRecovery}:*",
@@ -20,6 +20,14 @@ const OPEN: [(&str, &str); 20] = [
     (
         "automation-execution/*",
         "the execution that is about to start",
+    ),
+    (
+        "cluster:*",
+        "databases that a restore makes, which are told by their tags",
+    ),
+    (
+        "db:*",
+        "databases that a restore makes, which are told by their tags",
     ),
     (
         "execution:${Machine}:*",
@@ -60,12 +68,20 @@ const OPEN: [(&str, &str); 20] = [
     ),
     ("stack/*", "which stack the tags name"),
     (
+        "table/*",
+        "tables that a restore makes, which have no tags to tell them by",
+    ),
+    (
         "volume/*",
         "volumes that a restore makes, which have no tags to tell them by",
     ),
     (
         "${RecoveryBucket}/jobs/*",
         "execution and item of the restore",
+    ),
+    (
+        "${RecoveryBucket}/infrastructure/*",
+        "execution and stack of the recovery",
     ),
     ("${RecoveryBucket}/plans/*", "workload and hash of the plan"),
     (

@@ -6,7 +6,7 @@ use recovery_aws::{
     IntegrationAdapters, PlanningAdapters, ReportingAdapters, ResponseAdapters, RoutingCluster,
     RunbookRunner, StartingAdapters, StateMachine, TrackingAdapters, ValidationAdapters,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::sam::{Deployed, EVERY_FUNCTION, attribute_of, deployed, members, strings};
 
@@ -328,6 +328,34 @@ const KEEP_OBJECTS: ([(&str, &str); 3], &str) = (
     "s3:PutObject",
 );
 
+/// A state machine, which sends no condition with what it writes. Each redrive writes under another name.
+const RECORDS_PROBLEMS: (&str, &str) = ("RegionRecoveryRole", "infrastructure");
+
+#[test]
+fn state_machine_writes_only_problems_of_stacks() {
+    let (role, prefix) = RECORDS_PROBLEMS;
+    for deployed in every_deployment() {
+        let statements = roles(&deployed).remove(role).unwrap();
+        let writing: Vec<_> = statements
+            .iter()
+            .filter(|statement| {
+                strings(&statement["Action"])
+                    .iter()
+                    .any(|action| action.starts_with("s3:Put"))
+            })
+            .collect();
+        assert_eq!(writing.len(), 1);
+        assert_eq!(
+            strings(&writing[0]["Resource"]),
+            [format!("arn:aws:s3:::RecoveryBucket/{prefix}/*")]
+        );
+        assert_eq!(
+            writing[0]["Condition"],
+            json!({"StringEquals": {"aws:ResourceAccount": "111122223333"}})
+        );
+    }
+}
+
 #[test]
 fn objects_are_written_only_under_their_prefix_without_overwriting() {
     let (keepers, action) = KEEP_OBJECTS;
@@ -436,7 +464,8 @@ fn no_action_is_destructive_or_a_wildcard() {
                     action == "logs:PutLogEvents"
                         || action == "backup:PutRestoreValidationResult"
                         || action == KEEP_OBJECTS.1
-                            && KEEP_OBJECTS.0.iter().any(|(keeper, _)| *keeper == role)
+                            && (KEEP_OBJECTS.0.iter().any(|(keeper, _)| *keeper == role)
+                                || role == RECORDS_PROBLEMS.0)
                         || (role.as_str(), action.as_str())
                             == (REMOVES_MESSAGES.0, REMOVES_MESSAGES.1)
                         || ENDS_WHAT_IT_BEGAN.contains(&(role.as_str(), action.as_str()))
