@@ -104,6 +104,10 @@ class Recovery:
         self._run = StateRun(self.clock, self, map_runs.run, self.execution, self._definition, about)
         return self._carry_on()
 
+    def stop(self) -> None:
+        """Stop the execution, as StopExecution does."""
+        self._run.stopped.set()
+
     def redrive(self, count: int = 1) -> dict[str, Any]:
         """Continue after it has failed."""
         self._run.redrive(count)

@@ -8,6 +8,7 @@ from ministack.services import stepfunctions
 from recovery_stand_ins import Item, Recovery, Stack
 
 from local_region.state_data import failure
+from local_region.state_runs import Stopped
 
 MINUTE, HOUR = 60, 3600
 BEGAN = "2026-11-30T03:00:00.000Z"
@@ -107,6 +108,29 @@ def test_redrive_forgets_the_problems_of_stacks_and_continues() -> None:
     assert [given["do"] for given in times(recovery, "RecoveryReporterFunction")][3:] == ["stop", "verify", "report"]
 
 
+def test_redrive_continues_in_both_branches_of_a_stopped_execution() -> None:
+    recovery = two_stacks()
+    recovery.stacks["bad"] = Stack(8 * MINUTE, {"Server": MINUTE})
+    describe, stopped = recovery.backup_describe_restore_job, []
+
+    def stop_once(given: dict[str, Any]) -> dict[str, Any]:
+        if not stopped and recovery.clock.seconds > 90:
+            stopped.append(given)
+            recovery.stop()
+        return describe(given)
+
+    recovery.backup_describe_restore_job = stop_once
+    with pytest.raises(Stopped):
+        recovery.run()
+    assert stopped and len(recovery.integrated) < 4 and not recovery.report
+    report = recovery.redrive()
+    assert report["problems"] == [] and set(recovery.integrated) == {"lost", "kept", "carts", "later"}
+    # Nothing was done twice, and what was done before is not forgotten.
+    assert len(times(recovery, "cloudformation:createStack")) == 2 and len(recovery.jobs) == 4
+    assert report["infrastructure"]["to"] and len(report["infrastructure"]["stacks"]) == 2
+    assert report["redrives"] == 1 and report["round"] == 0
+
+
 def test_each_redrive_creates_stacks_with_another_token() -> None:
     recovery = two_stacks()
     recovery.run()
@@ -178,16 +202,28 @@ def test_no_restore_starts_if_the_stack_of_somebody_else_cannot_be_recorded(mode
     assert report["infrastructure"]["to"]
 
 
-def test_stack_that_is_being_deleted_is_created_again() -> None:
+def deleted_stack(seconds: float) -> Recovery:
+    """A stack that is being deleted for this time."""
     recovery = Recovery({"shop": Stack(MINUTE, {"Server": 0})}, [Item("data", "EBS", MINUTE, needs=("shop", "Server"))])
     describe = recovery.cloudformation_describe_stacks
 
     def described(given: dict[str, Any]) -> dict[str, Any]:
-        if recovery.clock.seconds < 2 * MINUTE:
+        if recovery.clock.seconds < seconds:
             return {"Stacks": [{"StackStatus": "DELETE_IN_PROGRESS"}]}
         return describe(given)
 
     recovery.cloudformation_describe_stacks = described
+    return recovery
+
+
+def test_nothing_is_restored_into_a_stack_that_stays_in_deletion() -> None:
+    recovery = deleted_stack(10 * HOUR)
+    assert [problem["reason"] for problem in recovery.run()["problems"]] == ["stack-takes-too-long"] * 2
+    assert not recovery.jobs and HOUR <= recovery.clock.seconds < 1.12 * HOUR
+
+
+def test_stack_that_is_being_deleted_is_created_again() -> None:
+    recovery = deleted_stack(2 * MINUTE)
     report = recovery.run()
     assert report["problems"] == [] and report["infrastructure"]["stacks"] == [{"stack": "shop", "did": "created"}]
     assert list(recovery.integrated) == ["data"]
