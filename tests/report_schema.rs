@@ -115,6 +115,7 @@ fn stories() -> Vec<Story> {
             stories.push(whole.clone());
             stories.push(whole.clone().drill());
             stories.push(whole.clone().retried(2));
+            stories.push(whole.clone().with_databases(2));
             stories.push(Story {
                 refused: 3,
                 untagged: 1,

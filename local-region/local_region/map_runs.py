@@ -11,7 +11,7 @@ from ministack.services import stepfunctions
 from local_region import state_data
 from local_region.journal import Journal
 from local_region.state_data import failure, limited
-from local_region.state_runs import Place, StateRun, Stopped, as_failure, items_of, selected
+from local_region.state_runs import Place, StateRun, Stop, Stopped, as_failure, items_of, selected
 
 # How many children run at once here; ten thousand may in AWS.
 MOST_AT_ONCE = 64
@@ -32,7 +32,7 @@ class MapRuns:
             run = place.parts["run"] = _MapRun(self._journal, parent, state, data, context)
             run.begin()
         else:
-            run.redrive()
+            run.redrive(context["stopped"])
         return run.finish()
 
 
@@ -44,6 +44,7 @@ class _MapRun:
     ) -> None:
         self._journal = journal
         self._parent = parent
+        self._stopped = context["stopped"]
         self._processor = state.get("ItemProcessor") or state["Iterator"]
         self._lock = threading.Lock()
         label = state.get("Label") or str(uuid.uuid4())
@@ -91,12 +92,14 @@ class _MapRun:
         self._parent.record("MapRunStarted", mapRunStartedEventDetails={"mapRunArn": self.record["mapRunArn"]})
         self._tell()
 
-    def redrive(self) -> None:
+    def redrive(self, stopped: Stop) -> None:
         """Prepare the children that did not succeed for another run."""
+        self._stopped = stopped
         self.record.update(status="RUNNING", stopDate=None, redriveCount=self.record["redriveCount"] + 1)
         about = {"mapRunArn": self.record["mapRunArn"], "redriveCount": self.record["redriveCount"]}
         self._parent.record("MapRunRedriven", mapRunRedrivenEventDetails=about)
         for child in self._children:
+            child.stopped = stopped
             execution = child.execution
             if execution["status"] in ("SUCCEEDED", "PENDING"):
                 continue
@@ -111,8 +114,8 @@ class _MapRun:
         """Run the children that have not succeeded; answers all results, or fails as the tolerated failures say."""
         left = [child for child in self._children if child.execution["status"] == "PENDING"]
         most = min(self._most_at_once or MOST_AT_ONCE, MOST_AT_ONCE)
-        self._parent.in_parallel(len(left), most, lambda number: self._run_child(left[number]))
-        if self._parent.stopped.is_set():
+        self._parent.in_parallel(len(left), most, lambda number: self._run_child(left[number]), self._stopped)
+        if self._stopped.is_set():
             self._end("ABORTED")
             self._parent.record("MapRunAborted")
             raise Stopped
@@ -152,9 +155,7 @@ class _MapRun:
         # The definition's query language is that of its processor too; the parent's variables are not to be seen.
         definition = self._processor | {"QueryLanguage": self._parent.query_language}
         parent = self._parent
-        return StateRun(
-            parent.settings, parent.tasks, parent.map_run, execution, definition, self._machine, parent.stopped
-        )
+        return StateRun(parent.clock, parent.tasks, parent.map_run, execution, definition, self._machine, self._stopped)
 
     def _run_child(self, child: StateRun) -> None:
         execution = child.execution

@@ -157,6 +157,7 @@ services.stepfunctions           _run_execution                       exec_arn
 services.stepfunctions           _start_execution                     data
 services.stepfunctions           _state_query_language                state_def ctx
 services.stepfunctions           _stop_execution                      data
+services.stepfunctions           _validate_definition_jsonata         definition_str
 services.stepfunctions           error_response_json                  *
 services.stepfunctions           json_response                        *
 """

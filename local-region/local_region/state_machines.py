@@ -11,6 +11,7 @@ from ministack.services import stepfunctions
 
 from local_region.api_error import ApiError
 from local_region.callers import Caller
+from local_region.clock import ScaledClock
 from local_region.event_bus import EventBus
 from local_region.journal import Journal
 from local_region.map_runs import MapRuns
@@ -18,6 +19,7 @@ from local_region.operations import add_json_operations
 from local_region.pending_work import PendingWork
 from local_region.settings import Settings
 from local_region.state_runs import StateRun, Stopped, as_failure, run_in
+from local_region.state_scopes import taken_variable
 from local_region.state_tasks import StateTasks, current_execution
 
 OVER = ("ABORTED", "FAILED", "TIMED_OUT")
@@ -33,7 +35,7 @@ class StateMachines:
     def __init__(
         self, settings: Settings, endpoint: str, journal: Journal, pending: PendingWork, events: EventBus
     ) -> None:
-        self._settings = settings
+        self._clock = ScaledClock(settings.wait_scale)
         self._journal = journal
         self._pending = pending
         self._events = events
@@ -46,12 +48,18 @@ class StateMachines:
         self._describe_by_ministack = stepfunctions._describe_execution
         self._start_by_ministack = stepfunctions._start_execution
         self._stop_by_ministack = stepfunctions._stop_execution
+        self._refusal_by_ministack = stepfunctions._validate_definition_jsonata
+        stepfunctions._validate_definition_jsonata = self._refusal
         stepfunctions._start_execution = self._start
         stepfunctions._stop_execution = self._stop
         stepfunctions._describe_execution = self._describe
         stepfunctions._run_execution = self._run
         stepfunctions._emit_execution_status_event = self._emit
         add_json_operations("states", {"RedriveExecution": self._redrive})
+
+    def _refusal(self, definition: Any) -> str | None:
+        """Why a definition is refused, if it is."""
+        return self._refusal_by_ministack(definition) or taken_variable(definition)
 
     def _start(self, data: dict[str, Any]) -> Any:
         """Start an execution. The same name and input as of one that runs are answered with that one."""
@@ -72,7 +80,7 @@ class StateMachines:
         machine = stepfunctions._state_machines[execution["stateMachineArn"]]
         about = {"arn": machine["stateMachineArn"], "name": machine["name"], "roleArn": machine["roleArn"]}
         definition = json.loads(machine["definition"])
-        run = StateRun(self._settings, self._tasks, self._map_runs.run, execution, definition, about)
+        run = StateRun(self._clock, self._tasks, self._map_runs.run, execution, definition, about)
         self._runs[execution_arn] = run
         self._carry_out(run)
 

@@ -8,7 +8,7 @@ import threading
 import uuid
 from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,7 +17,7 @@ from ministack.core.responses import get_region, now_iso
 from ministack.services import stepfunctions
 
 from local_region import state_data
-from local_region.settings import Settings
+from local_region.clock import Clock
 from local_region.state_data import failure, limited
 from local_region.state_tasks import StateTasks, current_execution
 
@@ -35,6 +35,28 @@ TERMINAL = ("States.DataLimitExceeded", "States.Runtime")
 
 class Stopped(Exception):
     """The execution has been stopped from outside."""
+
+
+class Stop(threading.Event):
+    """Is set when an execution, or a part of it, is to end. What stops the whole stops each part."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._parts: list[Stop] = []
+
+    def part(self) -> "Stop":
+        """The one of a part."""
+        part = Stop()
+        self._parts.append(part)
+        if self.is_set():
+            part.set()
+        return part
+
+    def set(self) -> None:
+        """Stop, and each part as well."""
+        super().set()
+        for part in list(self._parts):
+            part.set()
 
 
 @dataclass
@@ -55,20 +77,20 @@ class StateRun:
 
     def __init__(
         self,
-        settings: Settings,
+        clock: Clock,
         tasks: StateTasks,
         map_run: Callable[["StateRun", dict[str, Any], Any, dict[str, Any], Place], Any],
         execution: dict[str, Any],
         definition: dict[str, Any],
         machine: dict[str, str],
-        stopped: threading.Event | None = None,
+        stopped: Stop | None = None,
     ) -> None:
-        self.settings = settings
+        self.clock = clock
         self.tasks = tasks
         self.execution = execution
         self.machine = machine
         self.query_language = definition.get("QueryLanguage", "JSONPath")
-        self.stopped = stopped or threading.Event()
+        self.stopped = stopped or Stop()
         self.map_run = map_run
         self._states = definition["States"]
         self._lock = threading.Lock()
@@ -95,6 +117,7 @@ class StateRun:
             "QueryLanguage": self.query_language,
             "Execution": self._about,
             "StateMachine": {"Id": self.machine["arn"], "Name": self.machine["name"]},
+            "stopped": self.stopped,
         }
         return self._run_states(self._states, self._place, context)
 
@@ -110,26 +133,52 @@ class StateRun:
             about = {"id": number, "previousEventId": number - 1, "type": event_type, "timestamp": now_iso()}
             events.append(about | details)
 
-    def in_parallel(self, count: int, most: int, run_part: Callable[[int], Any]) -> list[Any]:
-        """What `run_part` answers for each number below `count`. All of them end before one that failed is raised."""
-        with ThreadPoolExecutor(max_workers=max(1, min(count, most))) as pool:
-            # Each needs a context of its own, which carries the account and Region.
-            futures = [pool.submit(contextvars.copy_context().run, run_part, number) for number in range(count)]
-        for future in futures:
-            future.result()
-        return [future.result() for future in futures]
+    def in_parallel(self, count: int, most: int, run_part: Callable[[int], Any], stopped: Stop) -> list[Any]:
+        """What `run_part` answers for each number below `count`. What one of them raises stops the others."""
+        workers = min(count, most)
+        if workers == 0:
+            return []
+        results: list[Future[Any]] = [Future() for _ in range(count)]
+        numbers, lock = iter(range(count)), threading.Lock()
+        left = workers
+
+        def work() -> None:
+            nonlocal left
+            while True:
+                with lock:
+                    number = next(numbers, None)
+                    if number is None:
+                        left -= 1
+                        # Within the lock, so that the last one is told as the last one.
+                        self.clock.end_part(left == 0)
+                        return
+                try:
+                    results[number].set_result(run_part(number))
+                except BaseException as fault:
+                    stopped.set()
+                    results[number].set_exception(fault)
+
+        self.clock.begin_parts(workers)
+        with ThreadPoolExecutor(max_workers=workers) as pool:
+            for _ in range(workers):
+                # Each needs a context of its own, which carries the account and Region.
+                pool.submit(contextvars.copy_context().run, work)
+        faults = [result.exception() for result in results]
+        for fault in sorted(filter(None, faults), key=lambda fault: isinstance(fault, Stopped)):
+            raise fault
+        return [result.result() for result in results]
 
     def _run_states(self, states: dict[str, Any], place: Place, context: dict[str, Any]) -> Any:
         context = context | {"variables": place.variables}
         while place.state is not None:
-            if self.stopped.is_set():
+            if context["stopped"].is_set():
                 raise Stopped
             name = place.state
             if name not in states:
                 raise failure("States.Runtime", f"State '{name}' not found in definition")
             state = states[name]
             kind = state["Type"]
-            context["State"] = {"Name": name, "EnteredTime": now_iso(), "RetryCount": 0}
+            context["State"] = {"Name": name, "EnteredTime": self.clock.now(), "RetryCount": 0}
             context.pop("Task", None)
             about = {"name": name, "input": json.dumps(place.data)}
             self.record(f"{kind}StateEntered", stateEnteredEventDetails=about)
@@ -152,7 +201,7 @@ class StateRun:
         if kind == "Fail":
             raise failure(*_error_of(state, place.data, context))
         if kind == "Wait":
-            self._pause(_seconds(state, place.data, context))
+            self._pause(_seconds(state, place.data, context), context)
         if not state_data.is_jsonata(state, context):
             return self._run_in_jsonpath(kind, state, place.data, context)
         if kind == "Choice":
@@ -185,7 +234,7 @@ class StateRun:
             except stepfunctions._ExecutionError as error:
                 number = _first_match(state.get("Retry") or [], error.error)
                 if number is not None and retries[number] < state["Retry"][number].get("MaxAttempts", 3):
-                    self._pause(_pause_before_retry(state["Retry"][number], retries[number]))
+                    self._pause(_pause_before_retry(state["Retry"][number], retries[number]), context)
                     retries[number] += 1
                     # What is left of the attempt that failed is of no use to another.
                     place.parts.clear()
@@ -248,14 +297,15 @@ class StateRun:
     def _run_branches(self, state: dict[str, Any], place: Place, context: dict[str, Any]) -> list[Any]:
         given = state_data.arguments(state, place.data, context)
         branches = state["Branches"]
+        inside = context | {"stopped": context["stopped"].part()}
         self.record("ParallelStateStarted")
 
         def run_branch(number: int) -> Any:
             part = _part(place, number, branches[number]["StartAt"], given, context)
-            return self._run_states(branches[number]["States"], part, context)
+            return self._run_states(branches[number]["States"], part, inside)
 
         try:
-            results = self.in_parallel(len(branches), len(branches), run_branch)
+            results = self.in_parallel(len(branches), len(branches), run_branch, inside["stopped"])
         except stepfunctions._ExecutionError:
             self.record("ParallelStateFailed")
             raise
@@ -268,11 +318,11 @@ class StateRun:
             return self.map_run(self, state, place.data, context, place)
         items = items_of(state, place.data, context)
         most = int(state_data.field(state, "MaxConcurrency", "number", place.data, context, 0))
-        name = context["State"]["Name"]
+        name, stopped = context["State"]["Name"], context["stopped"].part()
         self.record("MapStateStarted", mapStateStartedEventDetails={"length": len(items)})
 
         def run_iteration(number: int) -> Any:
-            inside = context | {"Map": {"Item": {"Index": number, "Value": items[number]}}}
+            inside = context | {"Map": {"Item": {"Index": number, "Value": items[number]}}, "stopped": stopped}
             if number not in place.parts:
                 item = selected(state, place.data, inside, items[number])
                 _part(place, number, processor["StartAt"], item, context)
@@ -290,16 +340,18 @@ class StateRun:
             return result
 
         try:
-            results = self.in_parallel(len(items), most or INLINE_CONCURRENCY, run_iteration)
+            results = self.in_parallel(len(items), most or INLINE_CONCURRENCY, run_iteration, stopped)
         except stepfunctions._ExecutionError:
             self.record("MapStateFailed")
             raise
         self.record("MapStateSucceeded")
         return results
 
-    def _pause(self, seconds: float) -> None:
-        """Wait as long as the Region's scale makes of `seconds`, or until the execution is stopped."""
-        if seconds > 0 and self.stopped.wait(seconds * self.settings.wait_scale):
+    def _pause(self, seconds: float, context: dict[str, Any]) -> None:
+        """Wait, or until this part of the execution is stopped."""
+        if seconds > 0:
+            self.clock.pause(seconds, context["stopped"])
+        if context["stopped"].is_set():
             raise Stopped
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from machines import SDK, make_role, output, run, task
 from running_region import ACCOUNT, REGION, RunningRegion, refusal
-from stores import make_cluster, make_instance, tag_list, unique, wait_for_status
+from stores import make_cluster, make_instance, make_table, tag_list, unique, wait_for_status
 from test_drills import client_of
 
 ARN = f"arn:aws:rds:{REGION}:{ACCOUNT}:"
@@ -170,6 +170,40 @@ def test_tags_are_read_and_written_on_their_resource(region: RunningRegion) -> N
     writer.add_tags_to_resource(ResourceName=arn, Tags=tag_list(DRILL))
     other = tag_list({"other": "1"})
     assert refusal(lambda: writer.add_tags_to_resource(ResourceName=arn, Tags=other))[0] == "AccessDenied"
+
+
+def test_role_of_a_recovery_tags_only_databases_and_tables_of_a_drill(region: RunningRegion) -> None:
+    workload = {"recovery:workload": "shop"}
+    absent = {"aws:RequestTag/recovery:drill": "false", "aws:ResourceTag/recovery:workload": "true"}
+    own = {"rds:db-tag/recovery:workload": "true", "rds:cluster-tag/recovery:workload": "true"}
+    only_drill = {"ForAllValues:StringEquals": {"aws:TagKeys": list(DRILL)}}
+    databases = allow("rds:AddTagsToResource", [f"{ARN}db:*", f"{ARN}cluster:*"], Null=absent | own, **only_drill)
+    tables = allow("dynamodb:TagResource", f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/*", Null=absent, **only_drill)
+    rds, dynamodb = client_of(region, "rds", databases), client_of(region, "dynamodb", tables)
+
+    def made(**tags: Any) -> list[str]:
+        found = [
+            make_instance(region, **tags)["DBInstanceArn"],
+            make_cluster(region, **tags)["DBClusterArn"],
+            make_table(region, **tags)["TableArn"],
+        ]
+        wait_for_status(region, found[-1], "ACTIVE")
+        return found
+
+    def tag(arn: str, tags: dict[str, str]) -> None:
+        if ":dynamodb:" in arn:
+            dynamodb.tag_resource(ResourceArn=arn, Tags=tag_list(tags))
+        else:
+            rds.add_tags_to_resource(ResourceName=arn, Tags=tag_list(tags))
+
+    for arn in made(Tags=tag_list(workload)):
+        code, _ = refusal(lambda arn=arn: tag(arn, DRILL))
+        assert code.startswith("AccessDenied"), arn
+    for arn in made():
+        for refused in (workload, DRILL | workload):
+            code, _ = refusal(lambda arn=arn, refused=refused: tag(arn, refused))
+            assert code.startswith("AccessDenied"), (arn, refused)
+        tag(arn, DRILL)
 
 
 def test_policy_can_limit_recovery_points_by_tag(region: RunningRegion) -> None:

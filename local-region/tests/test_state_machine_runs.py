@@ -319,6 +319,49 @@ def test_redrive_resumes_inside_a_failed_branch(region: RunningRegion, everythin
     assert len(messages(region, url)) == 1
 
 
+def test_failed_branch_stops_the_others(region: RunningRegion, everything: str, bucket: str) -> None:
+    name, url = f"cause-{uuid.uuid4().hex}", make_queue(region, "stopped-branches")[0]
+    send = call("arn:aws:states:::sqs:sendMessage", {"QueueUrl": url, "MessageBody": "once"}, Next="Rest")
+    # Longer than the test may take.
+    rest = {"Type": "Wait", "Seconds": "{% $states.context.Execution.RedriveCount = 0 ? 60000 : 0 %}"}
+    waits = {"Send": send, "Rest": rest | {"End": True}}
+    each = {"Rest": rest | {"Output": "{% $states.input %}", "End": True}}
+    key = put_items(region, bucket, [1, 2])
+    reader = distributed(each)["ItemReader"] | {"Arguments": {"Bucket": bucket, "Key": key}}
+    branches = [
+        {"StartAt": "Send", "States": waits},
+        {"StartAt": "Each", "States": {"Each": distributed(each, ItemReader=reader)}},
+        {"StartAt": "Look", "States": {"Look": call(f"{SDK}ssm:getParameter", {"Name": name}, Output="found")}},
+    ]
+    both = {"Both": {"Type": "Parallel", "Branches": branches, "Output": "{% $states.result %}", "End": True}}
+    failed = run(region, everything, both, **JSONATA)
+    assert (failed["status"], failed["error"]) == ("FAILED", "Ssm.ParameterNotFoundException")
+    (map_run,) = region.client("stepfunctions").list_map_runs(executionArn=failed["executionArn"])["mapRuns"]
+    about = region.client("stepfunctions").describe_map_run(mapRunArn=map_run["mapRunArn"])
+    assert about["status"] == "ABORTED" and about["itemCounts"]["aborted"] == 2
+    # A redrive continues in the branches that were stopped, too.
+    region.client("ssm").put_parameter(Name=name, Value="x", Type="String")
+    region.client("stepfunctions").redrive_execution(executionArn=failed["executionArn"])
+    assert output(ended(region, failed["executionArn"]))[1:] == [[1, 2], "found"]
+    assert len(messages(region, url)) == 1
+
+
+def test_failed_iteration_stops_the_others(region: RunningRegion, everything: str) -> None:
+    states = {
+        "Choose": {
+            "Type": "Choice",
+            "Choices": [{"Condition": "{% $states.input = 1 %}", "Next": "Fails"}],
+            "Default": "Rest",
+        },
+        "Fails": {"Type": "Fail", "Error": "One"},
+        "Rest": {"Type": "Wait", "Seconds": 60_000, "End": True},
+    }
+    each = {"Type": "Map", "Items": [1, 2, 3], "ItemProcessor": {"StartAt": "Choose", "States": states}}
+    caught = {"Catch": [{"ErrorEquals": ["One"], "Next": "End", "Output": "caught"}], "Next": "End"}
+    whole = {"Each": each | caught, "End": {"Type": "Succeed"}}
+    assert output(run(region, everything, whole, **JSONATA)) == "caught"
+
+
 def test_stopped_execution_ends_at_once_and_can_be_redriven(region: RunningRegion, everything: str) -> None:
     states = region.client("stepfunctions")
     waits = {"Wait": {"Type": "Wait", "Seconds": 60_000, "Next": "End"}, "End": {"Type": "Succeed", "Output": CONTEXT}}
@@ -595,6 +638,63 @@ def test_task_waits_for_its_token(region: RunningRegion, everything: str) -> Non
         found = messages(region, url)
     states.send_task_success(taskToken=json.loads(found[0]["Body"])["token"], output='{"answer": 42}')
     assert output(ended(region, arn)) == 42
+
+
+OWN = {"Own": {"Type": "Pass", "Assign": {"own": 1}, "End": True}}
+SHADOWS = {"Own": {"Type": "Pass", "Assign": {"taken": 1}, "End": True}}
+IN_A_CATCH = call(
+    f"{SDK}ec2:describeVolumes", Catch=[{"ErrorEquals": ["States.ALL"], "Assign": {"taken": 1}, "Next": "End"}]
+)
+IN_A_RULE = {
+    "Type": "Choice",
+    "Choices": [{"Condition": "{% true %}", "Assign": {"taken": 1}, "Next": "End"}],
+    "Default": "End",
+}
+END = {"End": {"Type": "Succeed"}}
+
+
+def branch(states: dict[str, Any]) -> dict[str, Any]:
+    """A Parallel of one branch with these states."""
+    return {"Type": "Parallel", "Branches": [{"StartAt": next(iter(states)), "States": states}], "End": True}
+
+
+def iteration(states: dict[str, Any]) -> dict[str, Any]:
+    """An inline Map with these states."""
+    return {"Type": "Map", "Items": [1], "ItemProcessor": branch(states)["Branches"][0], "End": True}
+
+
+@pytest.mark.parametrize(
+    ("inner", "refused"),
+    [
+        (branch(OWN), False),
+        (branch(SHADOWS), True),
+        (iteration(SHADOWS), True),
+        (distributed(SHADOWS), True),
+        (branch({"Deeper": iteration(SHADOWS)}), True),
+        (branch({"Deeper": iteration(OWN)}), False),
+        (branch({"Mine": OWN["Own"] | {"Next": "Deeper", "End": False}, "Deeper": iteration(OWN)}), True),
+        (branch({"Own": IN_A_CATCH} | END), True),
+        (branch({"Own": IN_A_RULE} | END), True),
+    ],
+)
+def test_inner_variables_must_have_other_names_than_outer_ones(
+    region: RunningRegion, everything: str, inner: dict[str, Any], refused: bool
+) -> None:
+    # Assigned where the inner state ends, as its results are.
+    states = {"Inner": inner | {"Assign": {"taken": "{% $states.result %}"}}}
+    if not refused:
+        machine = make(region, everything, states, **JSONATA)
+        definition = json.dumps(JSONATA | {"StartAt": "Inner", "States": states})
+        region.client("stepfunctions").update_state_machine(stateMachineArn=machine, definition=definition)
+        return
+    code, message = refusal(lambda: make(region, everything, states, **JSONATA))
+    assert code == "InvalidDefinition" and "/Own" in message
+    machine = make(region, everything, {"Only": {"Type": "Succeed"}}, **JSONATA)
+    definition = json.dumps(JSONATA | {"StartAt": "Inner", "States": states})
+    code, _ = refusal(
+        lambda: region.client("stepfunctions").update_state_machine(stateMachineArn=machine, definition=definition)
+    )
+    assert code == "InvalidDefinition"
 
 
 def test_rejects_invalid_execution_names(region: RunningRegion, everything: str) -> None:

@@ -326,12 +326,9 @@ def test_redrive_runs_only_failed_iterations(region: RunningRegion, everything: 
             ),
         },
     }
-    failed = run(
-        region,
-        everything,
-        {"Each": {"Type": "Map", "ItemsPath": "$.names", "ItemProcessor": processor, "End": True}},
-        {"names": names},
-    )
+    # One after the other: the last one, which fails, would stop the others.
+    each = {"Type": "Map", "ItemsPath": "$.names", "MaxConcurrency": 1, "ItemProcessor": processor, "End": True}
+    failed = run(region, everything, {"Each": each}, {"names": names})
     assert failed["status"] == "FAILED"
     assert sorted(message["Body"] for message in messages(region, url)) == sorted(names[:2])
     put(Name=names[2], Value="repaired", Type="String")

@@ -210,7 +210,6 @@ fn each_function_accepts_the_settings_of_the_template() {
                 "opsitem_creator",
                 "recovery_planner",
                 "recovery_reporter",
-                "restore_starter",
                 "routing_shifter",
             ]
             .contains(&package);

@@ -11,7 +11,7 @@ use crate::support::sam::{TEMPLATES, members, strings, template_at};
 use super::permissions::WITHOUT_RESOURCES;
 
 /// Ends of ARNs that leave something open, and what cannot be known before.
-const OPEN: [(&str, &str); 31] = [
+const OPEN: [(&str, &str); 32] = [
     ("automation-definition/${RecoveryRunbook}:*", "its version"),
     (
         "automation-definition/${StartRegionRecovery}:*",
@@ -20,6 +20,14 @@ const OPEN: [(&str, &str); 31] = [
     (
         "automation-execution/*",
         "the execution that is about to start",
+    ),
+    (
+        "cluster:*",
+        "databases that a restore makes, which are told by their tags",
+    ),
+    (
+        "db:*",
+        "databases that a restore makes, which are told by their tags",
     ),
     (
         "execution:${Machine}:*",
@@ -71,11 +79,6 @@ const OPEN: [(&str, &str); 31] = [
         "which snapshot of a database is restored; AWS Backup documents no form of a copy's name",
     ),
     ("cluster-snapshot:*", "the same of a cluster"),
-    (
-        "cluster:*",
-        "clusters that a restore makes, which may have no tags to tell them by",
-    ),
-    ("db:*", "the same of instances"),
     ("cluster-pg:*", "which parameter group such a cluster has"),
     ("pg:*", "which parameter group an instance has"),
     ("og:*", "which option group it has"),
@@ -92,6 +95,10 @@ const OPEN: [(&str, &str); 31] = [
     (
         "${RecoveryBucket}/jobs/*",
         "execution and item of the restore",
+    ),
+    (
+        "${RecoveryBucket}/infrastructure/*",
+        "execution and stack of the recovery",
     ),
     ("${RecoveryBucket}/plans/*", "workload and hash of the plan"),
     (
@@ -119,11 +126,12 @@ const OF_ANY_ACCOUNT: [(&str, &str); 2] = [
 ];
 
 /// Resources of one service that actions of another are limited by: service of the actions, ARN.
-const OF_ANOTHER_SERVICE: [(&str, &str); 1] = [(
-    "backup",
-    // The recovery point of a volume is a snapshot (AWS Backup guide, access-control).
-    "ec2:${Region}::snapshot/*",
-)];
+const OF_ANOTHER_SERVICE: [(&str, &str); 3] = [
+    // The recovery point of a volume or a database is a snapshot (AWS Backup guide, access-control).
+    ("backup", "ec2:${Region}::snapshot/*"),
+    ("backup", "rds:${Region}:${AccountId}:snapshot:*"),
+    ("backup", "rds:${Region}:${AccountId}:cluster-snapshot:*"),
+];
 
 /// Services that assume a role without a condition on whom they do it for.
 const TRUSTED_WITHOUT_SOURCE: [(&str, &str); 4] = [

@@ -7,7 +7,7 @@ use recovery_aws::{
     ReportingAdapters, ResponseAdapters, RoutingCluster, RunbookRunner, StartingAdapters,
     StateMachine, TableAdapters, TrackingAdapters, ValidationAdapters,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::sam::{Deployed, EVERY_FUNCTION, attribute_of, deployed, members, strings};
 
@@ -57,7 +57,7 @@ const RESTORE_ROLE: [&str; 1] = ["iam:PassRole"];
 
 /// Actions that know no resource (Service Authorization Reference: Amazon EC2, Amazon EC2 Auto Scaling, AWS Backup,
 /// AWS CloudFormation, Amazon CloudWatch, AWS Lambda, AWS Systems Manager): IAM takes nothing but `*` for them.
-pub(super) const WITHOUT_RESOURCES: [&str; 15] = [
+pub(super) const WITHOUT_RESOURCES: [&str; 16] = [
     "autoscaling:DescribeAutoScalingGroups",
     "backup:DescribeRestoreJob",
     "backup:ListRestoreJobs",
@@ -75,6 +75,7 @@ pub(super) const WITHOUT_RESOURCES: [&str; 15] = [
     "ssm:CreateOpsItem",
     "ssm:DescribeOpsItems",
     "ssm:DescribeParameters",
+    "tag:GetResources",
 ];
 
 /// The functions that may start a runbook.
@@ -358,6 +359,34 @@ const KEEP_OBJECTS: ([(&str, &str); 3], &str) = (
     "s3:PutObject",
 );
 
+/// A state machine, which sends no condition with what it writes. Each redrive writes under another name.
+const RECORDS_PROBLEMS: (&str, &str) = ("RegionRecoveryRole", "infrastructure");
+
+#[test]
+fn state_machine_writes_only_problems_of_stacks() {
+    let (role, prefix) = RECORDS_PROBLEMS;
+    for deployed in every_deployment() {
+        let statements = roles(&deployed).remove(role).unwrap();
+        let writing: Vec<_> = statements
+            .iter()
+            .filter(|statement| {
+                strings(&statement["Action"])
+                    .iter()
+                    .any(|action| action.starts_with("s3:Put"))
+            })
+            .collect();
+        assert_eq!(writing.len(), 1);
+        assert_eq!(
+            strings(&writing[0]["Resource"]),
+            [format!("arn:aws:s3:::RecoveryBucket/{prefix}/*")]
+        );
+        assert_eq!(
+            writing[0]["Condition"],
+            json!({"StringEquals": {"aws:ResourceAccount": "111122223333"}})
+        );
+    }
+}
+
 #[test]
 fn objects_are_written_only_under_their_prefix_without_overwriting() {
     let (keepers, action) = KEEP_OBJECTS;
@@ -522,12 +551,14 @@ fn no_action_is_destructive_or_a_wildcard() {
                     action == "logs:PutLogEvents"
                         || action == "backup:PutRestoreValidationResult"
                         || action == KEEP_OBJECTS.1
-                            && KEEP_OBJECTS.0.iter().any(|(keeper, _)| *keeper == role)
+                            && (KEEP_OBJECTS.0.iter().any(|(keeper, _)| *keeper == role)
+                                || role == RECORDS_PROBLEMS.0)
                         || (role.as_str(), action.as_str())
                             == (REMOVES_MESSAGES.0, REMOVES_MESSAGES.1)
                         || (role == CHANGES_DATABASES.0
                             && CHANGES_DATABASES.1.contains(&action.as_str()))
                         || PUBLISHES.contains(&(role.as_str(), action.as_str()))
+                        || (RESTORING.contains(&role.as_str()) && action == WRITES_ITEMS)
                         || ENDS_WHAT_IT_BEGAN.contains(&(role.as_str(), action.as_str()))
                         || !dangerous.iter().any(|word| verb.starts_with(word)),
                     "{role}: {action}"
@@ -665,6 +696,8 @@ const RESTORE_ACTIONS: [&str; 27] = [
     "rds:RestoreDBClusterFromSnapshot",
     "rds:RestoreDBInstanceFromDBSnapshot",
 ];
+/// What DynamoDB demands for a restore, in addition to the right to write items.
+pub(super) const WRITES_ITEMS: &str = "dynamodb:DeleteItem";
 /// The actions that set tags. The role of drills has none of them: with the owner's tags, a drill's resource would be
 /// taken for the workload's.
 const TAGGING: [&str; 2] = ["ec2:CreateTags", "rds:AddTagsToResource"];

@@ -16,7 +16,6 @@ pub mod run;
 
 use std::fmt;
 
-use crate::tags::is_logical_id;
 use crate::text::{code, shown};
 
 /// What a tag says of one resource of the recovery Region.
@@ -145,6 +144,11 @@ impl fmt::Display for Reference {
             Reference::Id(id) => f.write_str(id),
         }
     }
+}
+
+/// Whether this is a valid logical id of CloudFormation.
+pub(crate) fn is_logical_id(name: &str) -> bool {
+    (1..=255).contains(&name.len()) && name.chars().all(|c| c.is_ascii_alphanumeric())
 }
 
 /// Whether it is an id of EC2, such as `sg-0a1b2c3d`.

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::aws::ec2::{DeviceName, is_root_device};
-use crate::reference::{self, Reference};
+use crate::reference::{self, Reference, is_logical_id};
 use crate::text;
 
 /// The workload that the resource belongs to.
@@ -349,11 +349,6 @@ pub(crate) fn is_stack_name(name: &str) -> bool {
     name.len() <= 128
         && name.starts_with(|c: char| c.is_ascii_alphabetic())
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
-}
-
-/// Whether this is a valid logical id of CloudFormation.
-pub(crate) fn is_logical_id(name: &str) -> bool {
-    (1..=255).contains(&name.len()) && name.chars().all(|c| c.is_ascii_alphanumeric())
 }
 
 fn is_mount_path(path: &str) -> bool {

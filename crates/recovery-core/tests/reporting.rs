@@ -651,6 +651,7 @@ fn story() -> impl Strategy<Value = Story> {
                     refused,
                     redrives: 0,
                     untagged: refused / 2,
+                    databases: 0,
                 };
                 if drill { story.drill() } else { story }
             },

@@ -5,11 +5,15 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
-use crate::aws::arn::OpsItemId;
+use crate::aws::arn::{Arn, DbInstanceId, OpsItemId};
+use crate::aws::backup::RestoreJob;
+use crate::aws::database::{DbInstance, DbSettings};
 use crate::error::Error;
 use crate::fakes::{DRILL_ROLE, State, World, attached_volume, completed_job};
 use crate::ops_item::{ItemKey, NewOpsItem, Severity};
-use crate::plan::item::{Item, Predictions, Refused, TagsFrom, Target, VolumeTarget};
+use crate::plan::item::{
+    DatabaseTarget, Item, Predictions, Refused, TagsFrom, Target, VolumeTarget,
+};
 use crate::plan::recovery_plan::Plan;
 use crate::plan::request::{Mode, Request};
 use crate::ports::OpsItems;
@@ -69,6 +73,8 @@ pub struct Story {
     pub redrives: u32,
     /// How many items have the tags of an older recovery point.
     pub untagged: usize,
+    /// How many items, the first ones, are DB instances.
+    pub databases: usize,
 }
 
 /// Numbers that are the same for the same seed.
@@ -126,7 +132,15 @@ impl Story {
             refused: 0,
             redrives: 0,
             untagged: 0,
+            databases: 0,
         }
+    }
+
+    /// The same, with DB instances as its first items.
+    #[must_use]
+    pub fn with_databases(mut self, databases: usize) -> Story {
+        self.databases = databases;
+        self
     }
 
     /// The same, in which some items came less far, and nothing came after.
@@ -186,6 +200,10 @@ impl Story {
         format!("arn:aws:ec2:us-east-1:111122223333:volume/vol-{number:017x}")
     }
 
+    fn database(region: &str, number: usize) -> String {
+        format!("arn:aws:rds:{region}:111122223333:db:db-{number}")
+    }
+
     fn point(number: usize) -> String {
         format!("arn:aws:ec2:us-west-2::snapshot/snap-{number:017x}")
     }
@@ -208,18 +226,31 @@ impl Story {
         let planned = Story::moment(self.planned);
         let items = self.items.iter().enumerate().map(|(number, item)| {
             let created_at = Story::moment(-item.age);
+            let stack = Some("shop".to_owned());
+            let (kind, resource_arn, target) = if number < self.databases {
+                let target = Target::Database(DatabaseTarget {
+                    identifier: format!("db-{number}"),
+                    stack,
+                    security_groups: vec!["Db".to_owned()],
+                    ..DatabaseTarget::default()
+                });
+                ("RDS", Story::database("us-east-1", number), target)
+            } else {
+                let target = Target::Volume(VolumeTarget {
+                    stack,
+                    logical_id: "Server".to_owned(),
+                    ..VolumeTarget::default()
+                });
+                ("EBS", Story::resource(number), target)
+            };
             Item {
-                resource_arn: Story::resource(number),
+                resource_arn,
                 recovery_point_arn: Story::point(number),
-                resource_type: "EBS".to_owned(),
+                resource_type: kind.to_owned(),
                 created_at,
                 age_seconds: (planned - created_at).num_seconds(),
                 wave: item.wave,
-                target: Target::Volume(VolumeTarget {
-                    stack: Some("shop".to_owned()),
-                    logical_id: "Server".to_owned(),
-                    ..VolumeTarget::default()
-                }),
+                target,
                 unusable_tags: Vec::new(),
                 problem: None,
                 metadata: BTreeMap::new(),
@@ -362,6 +393,28 @@ impl Story {
             let (created, completed) = (Story::moment(created), Story::moment(completed));
             completed_job(&n, &point, role, created, completed)
         };
+        // What it restored, and whether applications can use it.
+        let restored = |state: &mut State, mut job: RestoreJob, is_usable: bool| {
+            if number < self.databases {
+                let arn = Story::database("us-west-2", number);
+                job.created_resource = Arn::parse(&arn).ok();
+                let id = DbInstanceId::new(format!("db-{number}"));
+                let host = format!("db-{number}.example");
+                let instance = DbInstance {
+                    id: id.clone(),
+                    arn,
+                    status: if is_usable { "available" } else { "creating" }.into(),
+                    cluster: None,
+                    engine: "postgres".to_owned(),
+                    engine_version: "16.4".to_owned(),
+                    endpoint: is_usable.then_some((host, 5432)),
+                    settings: DbSettings::default(),
+                    restore_test: false,
+                };
+                state.databases.instances.insert(id, instance);
+            }
+            state.restore_jobs.insert(job.id.to_string(), job);
+        };
         match came {
             Progress::Nowhere => {}
             Progress::Restoring(created) => {
@@ -383,14 +436,12 @@ impl Story {
                 volume.attachments.clear();
                 volume.state = "available".into();
                 state.volumes.insert(volume.id.clone(), volume);
-                let job = job(created, completed);
-                state.restore_jobs.insert(job.id.to_string(), job);
+                restored(state, job(created, completed), false);
             }
             Progress::Attached(created, completed, attached) => {
                 let volume = attached_volume(&n, "0a1b2c3d4e5f60718", Story::moment(attached));
                 state.volumes.insert(volume.id.clone(), volume);
-                let job = job(created, completed);
-                state.restore_jobs.insert(job.id.to_string(), job);
+                restored(state, job(created, completed), true);
             }
         }
     }

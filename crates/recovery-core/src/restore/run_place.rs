@@ -90,31 +90,28 @@ pub(super) async fn locate(
         let refusal = StartRefusal::TypeNotRestored(item.resource_type.clone());
         return Ok(Located::Refused(refusal));
     };
+    // Also if the stack exists: it may belong to a drill, or to nobody, and then nothing is restored into it.
+    if let (Some(stack), Some(prefix)) = (item.target.stack(), stack_problems)
+        && let Some(refusal) = stack_problem(ports, prefix, stack).await?
+    {
+        return Ok(Located::Refused(refusal));
+    }
     let named = |kind: NameKind, name: &str| match drill {
         None => name.to_owned(),
         Some(drill) => kind.in_drill(name, drill),
     };
-    let located = match (&item.target, restorable) {
-        (Target::Volume(target), Restorable::Volume) => volume(ports, target).await?,
+    match (&item.target, restorable) {
+        (Target::Volume(target), Restorable::Volume) => volume(ports, target).await,
         (Target::Database(target), Restorable::Database(kind)) => {
             let identifier = named(kind, &target.identifier);
-            database(ports, target, kind, identifier).await?
+            database(ports, target, kind, identifier).await
         }
         (Target::Table(target), Restorable::Table) => {
             let name = named(NameKind::Table, &target.name);
-            Located::Ready(Destination::Table(name))
+            Ok(Located::Ready(Destination::Table(name)))
         }
-        _ => return Err(not_planned("the target does not fit the type".to_owned())),
-    };
-    let (Located::Pending(_), Some(stack), Some(prefix)) =
-        (&located, item.target.stack(), stack_problems)
-    else {
-        return Ok(located);
-    };
-    Ok(match stack_problem(ports, prefix, stack).await? {
-        Some(refusal) => Located::Refused(refusal),
-        None => located,
-    })
+        _ => Err(not_planned("the target does not fit the type".to_owned())),
+    }
 }
 
 fn not_planned(what: String) -> Error {
@@ -272,7 +269,7 @@ async fn stack_problem(
         return Ok(None);
     };
     let problem: StackProblem = serde_json::from_str(&text).map_err(|error| {
-        Error::Permanent(
+        Error::Retryable(
             Fault::new(
                 "read stack problem",
                 key,
