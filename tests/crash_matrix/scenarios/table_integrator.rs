@@ -72,7 +72,7 @@ fn configured() -> Vec<Scenario> {
             .given(|world| each_table(world, |table| table.rejects = vec!["stream", "ttl"])),
         usual("unusable-words", "integrated").given(|world| words(world, "pitr=99 ttl protected")),
         usual("tracked", "integrated").given(tracked),
-        usual("delivered-before", "already-integrated").given(|world| delivered(world)),
+        usual("delivered-before", "already-integrated").given(delivered),
         usual("changed-by-the-owner-since", "already-integrated").given(|world| {
             delivered(world);
             each_table(world, |table| {

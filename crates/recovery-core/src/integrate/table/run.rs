@@ -189,7 +189,7 @@ fn other_name(job: &RestoreJob, tags: &Tags, name: &str) -> Option<TableRefusal>
 
 /// How the configuration ended.
 enum Configuration {
-    Done(Configured),
+    Done(Box<Configured>),
     Refused(TableRefusal),
     /// The time of this run is up. The text says what is awaited.
     Pending(String),
@@ -297,13 +297,13 @@ async fn configure(
                         settings: Some(settings),
                     },
                 ) => {
-                    return Ok(Configuration::Done(Configured {
+                    return Ok(Configuration::Done(Box::new(Configured {
                         name,
                         table,
                         settings,
                         rejected,
                         by_this_run,
-                    }));
+                    })));
                 }
                 (step, _) => Ok(step),
             },
