@@ -9,9 +9,9 @@ use crate::integrate::database::decide::{Observed, Progress, is_lost};
 use crate::integrate::database::kind::{DATABASE, ENDPOINT, IDENTIFIER, LEFT, REPLACED};
 use crate::integrate::database::wanted::Wanted;
 use crate::integrate::record::{INTEGRATION, IntegrationResult, result_change, says};
-use crate::ops_item::{OpsItem, OpsItemChange, Status};
+use crate::ops_item::{DATA_LIMIT, OpsItem, OpsItemChange, Status};
 use crate::outcome::Outcome;
-use crate::text::code;
+use crate::text::{code, one_line, within};
 
 /// An integrated database.
 #[derive(Debug)]
@@ -67,7 +67,7 @@ impl Integrated<'_> {
         says(item, INTEGRATION, DATABASE.integrated)
             && says(item, IDENTIFIER, identifier(self.seen))
             && says(item, ENDPOINT, &endpoint(self.seen))
-            && says(item, LEFT, &self.left().len().to_string())
+            && says(item, LEFT, &shown_left(&self.left()))
     }
 
     /// The change that records the result in the job's item, of which `item` is known.
@@ -82,7 +82,7 @@ impl Integrated<'_> {
             Observed::Instance(it) => ("instance", format!("{} {}", it.engine, it.engine_version)),
             Observed::Cluster(it, _) => ("cluster", format!("{} {}", it.engine, it.engine_version)),
         };
-        let count = left.len();
+        let left_to_do = shown_left(&left);
         let result = IntegrationResult {
             title: format!("Restored {noun} {} integrated", identifier(self.seen)),
             done: format!(
@@ -97,7 +97,7 @@ impl Integrated<'_> {
             data: vec![
                 (IDENTIFIER, identifier(self.seen).to_owned()),
                 (ENDPOINT, endpoint(self.seen)),
-                (LEFT, count.to_string()),
+                (LEFT, left_to_do),
             ],
         };
         result_change(&DATABASE, restore, result, now)
@@ -198,6 +198,14 @@ impl Integrated<'_> {
                 code(&lost.join(" "))
             )
         })
+    }
+}
+
+/// What is left to do, as operational data.
+fn shown_left(left: &[String]) -> String {
+    match left {
+        [] => "none".to_owned(),
+        left => within(&one_line(&left.join(" ")), DATA_LIMIT),
     }
 }
 
