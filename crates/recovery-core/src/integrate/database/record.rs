@@ -34,6 +34,13 @@ fn identifier(seen: &Observed) -> &str {
     }
 }
 
+fn engine(seen: &Observed) -> &str {
+    match seen {
+        Observed::Instance(instance) => &instance.engine,
+        Observed::Cluster(cluster, _) => &cluster.engine,
+    }
+}
+
 /// Whether the item records that this database is integrated, and nothing is left to do.
 pub(super) fn records_all(item: &OpsItem, seen: &Observed) -> bool {
     item.status == Status::Resolved
@@ -126,7 +133,10 @@ impl Integrated<'_> {
         if let Some(replaced) = item.and_then(|item| item.data.get(REPLACED)) {
             notes.push(format!("Replaced parameters: {}.", code(replaced)));
         }
-        notes.push("The master password is that of the recovery point. A secret that RDS managed is not restored: if there was one, create a new one (ManageMasterUserPassword).".to_owned());
+        // Neptune has no passwords.
+        if engine(self.seen) != "neptune" {
+            notes.push("The master password is that of the recovery point. A secret that RDS managed is not restored: if there was one, create a new one (ManageMasterUserPassword).".to_owned());
+        }
         if let Observed::Cluster(cluster, _) = self.seen
             && let (Some(wanted), Some(found)) = (self.wanted.scaling, cluster.scaling)
             && wanted != found
@@ -135,13 +145,13 @@ impl Integrated<'_> {
                 "Its serverless capacity was {found} already, and stays, although the tag recovery:instances says {wanted}."
             ));
         }
-        let named = if self.wanted.names_settings {
-            "others than those in the tag recovery:database"
+        let check = if self.wanted.names_settings {
+            "A restore loses settings. Check those that the tag recovery:database does not name"
         } else {
-            "and the recovery point has no tag recovery:database"
+            "A restore loses settings, and the recovery point has no tag recovery:database. Check"
         };
         notes.push(format!(
-            "A restore loses settings, {named}. Check: {}{}.",
+            "{check}: {}{}.",
             settings_now(self.seen),
             match self.seen {
                 Observed::Instance(_) => "monitoring, roles, proxies, alarms",
