@@ -253,6 +253,22 @@ fn creates_the_instances_of_a_cluster_and_publishes_when_one_is_available() {
 }
 
 #[test]
+fn says_nothing_of_a_password_where_there_is_none() {
+    let world = cluster(&[TWO]);
+    let id = DbClusterId::new("shop");
+    world
+        .state()
+        .databases
+        .clusters
+        .get_mut(&id)
+        .unwrap()
+        .engine = "neptune".to_owned();
+    assert_eq!(deliver(&world).unwrap().kind(), "integrated");
+    let description = item(&world).description;
+    assert!(!description.contains("password"), "{description}");
+}
+
+#[test]
 fn publishes_while_readers_are_still_created() {
     let world = cluster(&[TWO, PUBLISH]);
     world.state().databases.reads_until_created = usize::MAX;
@@ -331,7 +347,7 @@ fn applies_lost_settings_one_by_one_and_none_twice() {
     assert_eq!(world.state().databases.changes.len(), 5);
     let description = item(&world).description;
     assert!(
-        description.contains("others than those in the tag"),
+        description.contains("those that the tag recovery:database does not name"),
         "{description}"
     );
     assert!(
@@ -724,6 +740,41 @@ fn works_without_ops_items_at_the_quota() {
 }
 
 proptest! {
+    /// Whatever the tags say, nothing is written outside of the allowed path, every identifier is valid, and the
+    /// OpsItem and the notifications can be read.
+    #[test]
+    fn any_tags_are_safe(
+        instances in "(db\\.[a-z0-9.]{0,12}|x[0-9]{0,3}|[0-9.]{1,4}-[0-9.]{1,4}|\\PC{0,8}| ){0,8}",
+        database in "(protected|retention=[0-9]{0,3}|logs=[a-z+]{0,9}|\\PC{0,12}| ){0,6}",
+        publish in "(/recovery|/drill|/[a-z.*]{0,8}|\\PC{0,8}){0,6}",
+        name in "[a-z][a-z0-9-]{0,61}[a-z0-9]",
+    ) {
+        let world = cluster(&[
+            ("recovery:instances", &instances), ("recovery:database", &database), ("recovery:publish", &publish),
+        ]);
+        {
+            let mut state = world.state();
+            let (_, mut cluster) = state.databases.clusters.pop_first().unwrap();
+            cluster.id = DbClusterId::new(name.as_str());
+            state.databases.clusters.insert(cluster.id.clone(), cluster);
+            let job = state.restore_jobs.get_mut("job-db").unwrap();
+            job.created_resource = Arn::parse(&format!("arn:aws:rds:us-west-2:111122223333:cluster:{name}")).ok();
+        }
+        let outcome = deliver(&world);
+        prop_assert!(outcome.is_ok(), "{outcome:?}");
+        let state = world.state();
+        prop_assert_eq!(&state.problems, &Vec::<String>::new());
+        prop_assert!(state.databases.created.len() <= 16);
+        for new in &state.databases.created {
+            let id = new.id.as_str();
+            prop_assert!(id.len() <= 63 && !id.ends_with('-'), "{}", id);
+            prop_assert!(id.chars().all(|c| c.is_ascii_alphanumeric() || c == '-'));
+        }
+        for path in state.parameters.keys() {
+            prop_assert!(path.starts_with("/recovery/") && !path.contains('*'), "{}", path);
+        }
+    }
+
     /// Whatever fails, later deliveries reach the same end: each instance is created once, each setting is
     /// applied, the addresses are published, and one OpsItem is resolved.
     #[test]

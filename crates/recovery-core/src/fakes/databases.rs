@@ -41,7 +41,7 @@ pub struct Databases {
     pub create_trouble: Option<CreateTrouble>,
     /// Changes that RDS does not accept, by the word in the tag.
     pub refused_changes: Vec<&'static str>,
-    pending: BTreeMap<String, (usize, Change)>,
+    pending: BTreeMap<String, (usize, Vec<Change>)>,
     creating: BTreeMap<DbInstanceId, usize>,
 }
 
@@ -84,11 +84,13 @@ impl Databases {
             }
             return;
         }
-        if let Some((_, change)) = self.pending.remove(&key) {
+        if let Some((_, changes)) = self.pending.remove(&key) {
             if let Some(status) = self.status(id) {
                 *status = DbStatus::Available;
             }
-            self.apply(id, change);
+            for change in changes {
+                self.apply(id, change);
+            }
         }
     }
 
@@ -155,11 +157,26 @@ impl Databases {
             )));
         }
         self.changes.push(format!("{id} {word}"));
-        match self.reads_until_changed {
-            0 => self.apply(id, change),
-            reads => _ = self.pending.insert(format!("{id:?}"), (reads, change)),
+        if self.reads_until_changed == 0 {
+            self.apply(id, change);
+            return Ok(());
+        }
+        // Equal values change nothing.
+        if self.has(id, &change) {
+            return Ok(());
+        }
+        let start = (self.reads_until_changed, Vec::new());
+        let (_, pending) = self.pending.entry(format!("{id:?}")).or_insert(start);
+        if !pending.contains(&change) {
+            pending.push(change);
         }
         Ok(())
+    }
+
+    fn has(&self, id: &DatabaseId, change: &Change) -> bool {
+        let mut changed = self.clone();
+        changed.apply(id, change.clone());
+        (&changed.instances, &changed.clusters) == (&self.instances, &self.clusters)
     }
 
     fn create(&mut self, new: &NewDbInstance) -> Result<CreateAnswer, Error> {

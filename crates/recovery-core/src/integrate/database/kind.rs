@@ -7,7 +7,7 @@ use crate::integrate::kind::ResourceKind;
 pub(super) const IDENTIFIER: &str = "recovery:restored-database";
 /// Operational data: host and port of the database.
 pub(super) const ENDPOINT: &str = "recovery:endpoint";
-/// Operational data: how many things are left for a person to do.
+/// Operational data: what is left for a person to do, or `none`.
 pub(super) const LEFT: &str = "recovery:left-to-do";
 /// Operational data: the parameters that had another value, with that value.
 pub(super) const REPLACED: &str = "recovery:replaced-parameters";

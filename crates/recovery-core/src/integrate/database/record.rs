@@ -9,9 +9,9 @@ use crate::integrate::database::decide::{Observed, Progress, is_lost};
 use crate::integrate::database::kind::{DATABASE, ENDPOINT, IDENTIFIER, LEFT, REPLACED};
 use crate::integrate::database::wanted::Wanted;
 use crate::integrate::record::{INTEGRATION, IntegrationResult, result_change, says};
-use crate::ops_item::{OpsItem, OpsItemChange, Status};
+use crate::ops_item::{DATA_LIMIT, OpsItem, OpsItemChange, Status};
 use crate::outcome::Outcome;
-use crate::text::code;
+use crate::text::{code, one_line, within};
 
 /// An integrated database.
 #[derive(Debug)]
@@ -31,6 +31,13 @@ fn identifier(seen: &Observed) -> &str {
     match seen {
         Observed::Instance(instance) => instance.id.as_str(),
         Observed::Cluster(cluster, _) => cluster.id.as_str(),
+    }
+}
+
+fn engine(seen: &Observed) -> &str {
+    match seen {
+        Observed::Instance(instance) => &instance.engine,
+        Observed::Cluster(cluster, _) => &cluster.engine,
     }
 }
 
@@ -67,7 +74,7 @@ impl Integrated<'_> {
         says(item, INTEGRATION, DATABASE.integrated)
             && says(item, IDENTIFIER, identifier(self.seen))
             && says(item, ENDPOINT, &endpoint(self.seen))
-            && says(item, LEFT, &self.left().len().to_string())
+            && says(item, LEFT, &shown_left(&self.left()))
     }
 
     /// The change that records the result in the job's item, of which `item` is known.
@@ -82,7 +89,7 @@ impl Integrated<'_> {
             Observed::Instance(it) => ("instance", format!("{} {}", it.engine, it.engine_version)),
             Observed::Cluster(it, _) => ("cluster", format!("{} {}", it.engine, it.engine_version)),
         };
-        let count = left.len();
+        let left_to_do = shown_left(&left);
         let result = IntegrationResult {
             title: format!("Restored {noun} {} integrated", identifier(self.seen)),
             done: format!(
@@ -97,7 +104,7 @@ impl Integrated<'_> {
             data: vec![
                 (IDENTIFIER, identifier(self.seen).to_owned()),
                 (ENDPOINT, endpoint(self.seen)),
-                (LEFT, count.to_string()),
+                (LEFT, left_to_do),
             ],
         };
         result_change(&DATABASE, restore, result, now)
@@ -126,7 +133,10 @@ impl Integrated<'_> {
         if let Some(replaced) = item.and_then(|item| item.data.get(REPLACED)) {
             notes.push(format!("Replaced parameters: {}.", code(replaced)));
         }
-        notes.push("The master password is that of the recovery point. A secret that RDS managed is not restored: if there was one, create a new one (ManageMasterUserPassword).".to_owned());
+        // Neptune has no passwords.
+        if engine(self.seen) != "neptune" {
+            notes.push("The master password is that of the recovery point. A secret that RDS managed is not restored: if there was one, create a new one (ManageMasterUserPassword).".to_owned());
+        }
         if let Observed::Cluster(cluster, _) = self.seen
             && let (Some(wanted), Some(found)) = (self.wanted.scaling, cluster.scaling)
             && wanted != found
@@ -135,13 +145,13 @@ impl Integrated<'_> {
                 "Its serverless capacity was {found} already, and stays, although the tag recovery:instances says {wanted}."
             ));
         }
-        let named = if self.wanted.names_settings {
-            "others than those in the tag recovery:database"
+        let check = if self.wanted.names_settings {
+            "A restore loses settings. Check those that the tag recovery:database does not name"
         } else {
-            "and the recovery point has no tag recovery:database"
+            "A restore loses settings, and the recovery point has no tag recovery:database. Check"
         };
         notes.push(format!(
-            "A restore loses settings, {named}. Check: {}{}.",
+            "{check}: {}{}.",
             settings_now(self.seen),
             match self.seen {
                 Observed::Instance(_) => "monitoring, roles, proxies, alarms",
@@ -198,6 +208,14 @@ impl Integrated<'_> {
                 code(&lost.join(" "))
             )
         })
+    }
+}
+
+/// What is left to do, as operational data.
+fn shown_left(left: &[String]) -> String {
+    match left {
+        [] => "none".to_owned(),
+        left => within(&one_line(&left.join(" ")), DATA_LIMIT),
     }
 }
 
