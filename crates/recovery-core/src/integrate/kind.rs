@@ -15,6 +15,8 @@ pub struct ResourceKind {
     pub with: &'static str,
     /// The instruction to integrate one by hand: `Attach the volume`.
     pub by_hand: &'static str,
+    /// Why it was integrated in this way, as a sentence.
+    pub why: &'static str,
     /// What is said of one with which nothing is left to do.
     pub note: &'static str,
     /// The Lambda function that integrates it.

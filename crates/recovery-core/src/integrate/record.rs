@@ -120,7 +120,7 @@ pub(crate) fn result_change(
         description: Some(
             Explanation {
                 happened: restore_facts(job),
-                why: "The tags of the recovery point name this target.".to_owned(),
+                why: kind.why.to_owned(),
                 done: std::iter::once(format!("{}{after}.", result.done))
                     .chain(result.notes)
                     .collect::<Vec<_>>()
