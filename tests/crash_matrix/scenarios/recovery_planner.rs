@@ -40,6 +40,18 @@ pub(super) fn scenarios() -> Vec<Scenario> {
             input["stack"] = json!("shop-drill");
         }),
         of("group", "planned").given(|world| make_target_a_group(world, &[INSTANCE])),
+        // RDS stores the tags of this recovery point.
+        of("database", "planned").given(|world| {
+            let arn = |text: &str| Arn::parse(text).expect("this is an ARN");
+            let snapshot = "arn:aws:rds:us-west-2:1:snapshot:awsbackup:copyjob-1";
+            let database = RecoveryPoint {
+                arn: RecoveryPointArn::new(arn(snapshot)),
+                resource: arn("arn:aws:rds:us-east-1:1:db:orders"),
+                resource_type: "RDS".to_owned(),
+                ..volume_point("1", "1", DateTime::UNIX_EPOCH).expect("these are ids")
+            };
+            world.add_point(database, &[]);
+        }),
         of("stack-missing", "planned").given(|world| world.state().stack_resources.clear()),
         of("changed", "refused/plan-changed").with(|input| input["planHash"] = another),
         of("nothing-to-restore", "refused/nothing-to-restore").given(|world| {
