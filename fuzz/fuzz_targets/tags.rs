@@ -10,6 +10,7 @@ use arbitrary::{Result, Unstructured};
 use fuzz::assert_visible;
 use libfuzzer_sys::fuzz_target;
 use recovery_core::aws::ec2::DeviceName;
+use recovery_core::reference::Reference;
 use recovery_core::tags::{DEVICE, LOGICAL_ID, MOUNT, STACK, integration_target};
 
 const KEYS: [&str; 7] = [
@@ -74,23 +75,22 @@ fuzz_target!(|bytes: &[u8]| {
             } else {
                 (STACK, LOGICAL_ID)
             };
+            let stack = target.stack.as_deref().unwrap_or_default();
+            let written = target.logical_id.to_string();
             assert_eq!(
-                (target.stack.as_str(), target.logical_id.as_str()),
+                (stack, written.as_str()),
                 (value(source.0), value(source.1))
             );
             assert!(!target.assumed || (value(STACK).is_empty() && value(LOGICAL_ID).is_empty()));
+            assert!(target.stack.is_some() || !target.logical_id.needs_stack());
             assert!(
-                target.stack.len() <= 128
-                    && target.stack.starts_with(|c: char| c.is_ascii_alphabetic())
+                stack.is_empty()
+                    || stack.len() <= 128
+                        && stack.starts_with(|c: char| c.is_ascii_alphabetic())
+                        && stack.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
             );
-            assert!(
-                target
-                    .stack
-                    .chars()
-                    .all(|c| c.is_ascii_alphanumeric() || c == '-')
-            );
-            assert!(!target.logical_id.is_empty());
-            assert!(target.logical_id.chars().all(|c| c.is_ascii_alphanumeric()));
+            // It is read as it was written.
+            assert_eq!(Reference::parse(&written), Some(target.logical_id.clone()));
             let device = target.device.as_ref().map_or("", DeviceName::as_str);
             let mount = target.mount.unwrap_or_default();
             // Each is used or reported as unusable.

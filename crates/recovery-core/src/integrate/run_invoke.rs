@@ -78,7 +78,8 @@ pub(super) async fn invoke_integrators(
         let own = restore_key(&job.id);
         let is_done = match open.get(own.as_str()) {
             Some(item) => {
-                says(item, INTEGRATION, kind.integrated) || says(item, INTEGRATION, UNTAGGED)
+                let is_integrated = says(item, INTEGRATION, kind.integrated);
+                is_integrated && !kind.continues || says(item, INTEGRATION, UNTAGGED)
             }
             None => resolved.contains(own.as_str()),
         };

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::aws::arn::Arn;
+use crate::integrate::database::refusal::DatabaseRefusal;
+use crate::integrate::database::wanted::InstanceGroups;
 use crate::plan::item::DatabaseTarget;
 use crate::plan::names::NameKind;
 use crate::plan::request::Mode;
@@ -54,7 +56,13 @@ pub(super) fn target(
         return Err(TagRefusal::Missing { tag: LOGICAL_ID });
     }
     let instances = match is_cluster {
-        true => Some(required(INSTANCES)?.to_owned()),
+        true => {
+            InstanceGroups::of(tags).map_err(|refusal| match refusal {
+                DatabaseRefusal::InstancesInvalid(unusable) => TagRefusal::Invalid(unusable),
+                _ => TagRefusal::Missing { tag: INSTANCES },
+            })?;
+            value(tags, INSTANCES).map(str::to_owned)
+        }
         false => None,
     };
     let identifier = match value(tags, IDENTIFIER) {
@@ -247,6 +255,7 @@ mod tests {
             &[(SECURITY_GROUPS, "sg-0a1b2c3d")],
             LOGICAL_ID,
         );
+        check(&[], &[(INSTANCES, "db.r6g.large x99")], INSTANCES);
         check(&[], &[(SECURITY_GROUPS, "my-group")], SECURITY_GROUPS);
         check(&[], &[(LOGICAL_ID, "no id!")], LOGICAL_ID);
         check(&[], &[(STACK, "9")], STACK);
