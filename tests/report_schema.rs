@@ -177,7 +177,7 @@ fn schema_rejects_invalid_reports() {
     let validator = validator();
     let report = json_of(&Story::whole(2, 1));
     for (from, to) in [
-        ("\"version\":2", "\"version\":1"),
+        ("\"version\":3", "\"version\":2"),
         ("\"mode\":\"recover\"", "\"mode\":\"both\""),
         ("\"phase\":\"detect\"", "\"phase\":\"dream\""),
         ("\"wave\":0", "\"wave\":12"),

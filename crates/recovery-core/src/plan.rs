@@ -12,6 +12,7 @@ pub mod candidates;
 pub mod changes;
 pub mod database;
 mod devices;
+pub(crate) mod digest;
 pub mod earlier;
 pub mod ebs;
 pub mod history;

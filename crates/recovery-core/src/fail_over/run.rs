@@ -13,7 +13,7 @@ use crate::aws::routing_control::{
 };
 use crate::error::{Error, Fault};
 use crate::outcome::Outcome;
-use crate::plan::recovery_plan::digest;
+use crate::plan::digest::digest;
 use crate::plan::request::Mode;
 use crate::ports::RoutingControls;
 use crate::text::{code, shown};

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::aws::step_functions::Execution;
 use crate::error::{Error, Fault};
 use crate::outcome::Outcome;
-use crate::plan::recovery_plan::digest;
+use crate::plan::digest::digest;
 use crate::ports::{Clock, RecoveryExecutions};
 use crate::text::{code, shown};
 

@@ -1,6 +1,6 @@
 //! Names of restored databases and tables.
 
-use crate::plan::recovery_plan::digest;
+use crate::plan::digest::digest;
 
 /// What a name is for: each kind has its own rules and its own namespace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

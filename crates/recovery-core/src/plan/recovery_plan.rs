@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
+use crate::plan::digest::digest;
 use crate::plan::item::{Item, Refused};
 use crate::plan::refusal::{ItemRefusal, PlanRefusal};
 use crate::plan::request::{Mode, Request};
@@ -213,15 +213,4 @@ fn hash(workload: &str, mode: Mode, items: &[Item]) -> String {
         }
     }
     digest(parts.iter().map(String::as_str))
-}
-
-/// SHA-256 of `parts` in hexadecimal. Each part is terminated by a byte that UTF-8 never contains.
-pub(crate) fn digest<'a>(parts: impl IntoIterator<Item = &'a str>) -> String {
-    let mut digest = Sha256::new();
-    for part in parts {
-        digest.update(part);
-        digest.update([0xff]);
-    }
-    let digest = digest.finalize();
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
