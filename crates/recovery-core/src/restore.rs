@@ -1,5 +1,6 @@
 //! Starts planned restores and validates restore tests.
 
+mod metadata;
 mod refusal;
 pub mod run;
 mod run_place;

@@ -162,6 +162,9 @@ impl UnusableTag {
             MOUNT => "Mount the volume yourself.".to_owned(),
             PUBLISH => "Publish the address yourself, or configure the application with it.".to_owned(),
             DATABASE => "Apply the setting yourself.".to_owned(),
+            PARAMETER_GROUP | OPTION_GROUP => {
+                "If the database needs another group than the default, modify it with the right group and reboot it.".to_owned()
+            }
             DEVICE => {
                 "If the guest operating system needs this device name, detach the volume and attach it yourself with the right name."
                     .to_owned()

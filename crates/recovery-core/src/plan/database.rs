@@ -132,7 +132,7 @@ const CLUSTER_SETTINGS: &[&str] = &[
 ];
 
 /// The metadata for `StartRestoreJob`.
-pub(super) fn metadata(
+pub(crate) fn metadata(
     facts: MetadataFacts<'_>,
     place: DatabasePlace<'_>,
 ) -> BTreeMap<String, String> {

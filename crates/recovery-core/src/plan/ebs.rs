@@ -31,7 +31,7 @@ pub(super) fn target(tags: &Tags) -> Result<Option<(VolumeTarget, Vec<UnusableTa
 /// throughput, and the KMS key of this Region.
 ///
 /// See <https://docs.aws.amazon.com/aws-backup/latest/devguide/restoring-ebs.html>.
-pub(super) fn metadata(facts: MetadataFacts<'_>, zone: &str) -> BTreeMap<String, String> {
+pub(crate) fn metadata(facts: MetadataFacts<'_>, zone: &str) -> BTreeMap<String, String> {
     let mut metadata: BTreeMap<String, String> = ["volumeType", "iops", "throughput"]
         .into_iter()
         .filter_map(|name| {

@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 
 use crate::plan::candidates::Candidate;
+use crate::plan::database;
+use crate::plan::ebs;
 use crate::plan::item::{Item, Predictions, Refused, TagsFrom, Target};
 use crate::plan::refusal::ItemRefusal;
 use crate::plan::resource_type::{self, Restorable, Support};
-use crate::plan::{database, ebs, table};
+use crate::plan::table;
 use crate::tags::{self, Tags};
 
 /// The decision about a candidate.

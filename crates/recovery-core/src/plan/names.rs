@@ -72,8 +72,15 @@ impl NameKind {
         }
         let digest = &digest([name, drill])[..12];
         let end = match self {
-            NameKind::DbInstance | NameKind::DbCluster => format!("-{digest}"),
             NameKind::Table => format!("-{digest}-{drill}"),
+            // The clean-up names untagged databases whose names end so.
+            NameKind::DbInstance | NameKind::DbCluster => {
+                let drill = self.stored(&drill.replace('_', "-"));
+                match drill.len() <= 40 && self.accepts(&format!("a-{drill}")) {
+                    true => format!("-{digest}-{drill}"),
+                    false => format!("-{digest}"),
+                }
+            }
         };
         let base: String = self
             .stored(name)
@@ -114,6 +121,11 @@ mod tests {
                 }
             }
         }
+        assert!(
+            NameKind::DbCluster
+                .in_drill("Orders", "D_1")
+                .ends_with("-d-1")
+        );
         assert_eq!(NameKind::DbInstance.in_drill("Orders", "D1"), "orders-d1");
         assert_eq!(NameKind::Table.in_drill("Orders", "D1"), "Orders-D1");
         assert_eq!(NameKind::Table.in_drill("Orders", "d_1"), "Orders-d_1");

@@ -5,11 +5,12 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::plan::devices;
 use crate::plan::digest::digest;
 use crate::plan::item::{Item, Refused};
+use crate::plan::name_claims;
 use crate::plan::refusal::{ItemRefusal, PlanRefusal};
 use crate::plan::request::{Mode, Request};
-use crate::plan::{devices, name_claims};
 
 /// The version of the plan's format. A plan of another version is not read.
 pub const VERSION: u32 = 2;

@@ -158,7 +158,7 @@ impl fmt::Display for ItemRefusal {
             }
             ItemRefusal::TagsElsewhere { resource_type } => write!(
                 f,
-                "its workload is unknown: the tags of {} recovery points are in their own service, which the planner does not call yet",
+                "its workload is unknown: the tags of {} recovery points are in their own service, which the planner does not call",
                 shown(resource_type)
             ),
             ItemRefusal::TagsUnread { why } => write!(

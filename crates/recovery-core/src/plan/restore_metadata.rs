@@ -9,7 +9,6 @@
 use std::collections::BTreeMap;
 
 use crate::plan::request::Mode;
-use crate::plan::{database, ebs, table};
 
 /// The facts from which the metadata of a restore is made.
 #[derive(Debug, Clone, Copy)]
@@ -44,21 +43,6 @@ pub struct DatabasePlace<'a> {
     /// `None`: the default of the engine.
     pub option_group: Option<&'a str>,
     pub is_cluster: bool,
-}
-
-/// The metadata for `StartRestoreJob`. `region` is this Region.
-///
-/// # Errors
-/// The ARN of the KMS key of the primary Region, if there is no key of this Region to replace it.
-pub fn metadata(
-    facts: MetadataFacts<'_>,
-    region: &str,
-) -> Result<BTreeMap<String, String>, String> {
-    match facts.place {
-        Place::Zone(zone) => Ok(ebs::metadata(facts, zone)),
-        Place::Database(place) => Ok(database::metadata(facts, place)),
-        Place::Table(name) => table::metadata(facts, name, region),
-    }
 }
 
 /// The stored values of these keys, under the names that they were stored under: the documentation writes

@@ -35,7 +35,7 @@ pub(super) fn target(tags: &Tags, resource: &Arn) -> (TableTarget, Vec<UnusableT
 ///
 /// # Errors
 /// The key of the primary Region, if there is no key of this Region to replace it.
-pub(super) fn metadata(
+pub(crate) fn metadata(
     facts: MetadataFacts<'_>,
     name: &str,
     region: &str,

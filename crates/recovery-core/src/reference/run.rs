@@ -331,7 +331,10 @@ fn usable(
             status: status.as_str().to_owned(),
         });
     }
-    let is_changing = *status == ResourceStatus::CreateInProgress || status.is_changing();
+    // An instance has its id long before its creation signals that it is complete.
+    let is_usable_early = std::ptr::eq(wanted, &SERVER);
+    let is_changing =
+        status.is_changing() || *status == ResourceStatus::CreateInProgress && !is_usable_early;
     let Some(id) = resource
         .physical_id
         .clone()

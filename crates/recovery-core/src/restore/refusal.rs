@@ -69,7 +69,7 @@ impl StartRefusal {
                 "If {name} is not in use, delete it yourself or rename it, then redrive the execution. Or set the tag recovery:identifier to another name, on the recovery point and on the protected resource, and plan again."
             ),
             StartRefusal::KeyElsewhere(_) => {
-                "Set the parameter RestoreKeyArn of the stack of Rapid Recovery to a KMS key of this Region, then redrive the execution.".to_owned()
+                "Set the variable RESTORE_KEY_ARN of the function restore-starter to the ARN of a KMS key of this Region, then redrive the execution.".to_owned()
             }
             StartRefusal::Untagged => {
                 "Add the tags recovery:stack and recovery:logical-id to the recovery point. Then plan again.".to_owned()
