@@ -53,8 +53,15 @@ pub(crate) fn check(played: &Played) -> Vec<Expectation> {
     }
     let volumes = played.restores.iter().chain([&played.second]);
     let volumes = volumes.map(|restore| (restore.name.as_str(), &restore.job));
-    let stores = played.stores.iter().chain([&played.unnoticed]);
-    let stores = stores.map(|restored| (restored.store.name, &restored.job));
+    // A new stream leaves something to do (docs/workload.md).
+    let (tables, stores): (Vec<_>, Vec<_>) = played
+        .stores
+        .iter()
+        .chain([&played.unnoticed])
+        .partition(|restored| restored.addresses.contains_key("stream-arn"));
+    let stores = stores
+        .iter()
+        .map(|restored| (restored.store.name, &restored.job));
     for (name, job) in volumes.chain(stores) {
         let items = items(played, &format!("restore-job/{job}"));
         expect(
@@ -65,6 +72,19 @@ pub(crate) fn check(played: &Played) -> Vec<Expectation> {
                 || played.adversity.faults.is_some()
                     && !items.is_empty()
                     && items.iter().all(|item| item.status == "Resolved"),
+            described(&items),
+        );
+    }
+    for restored in &tables {
+        let items = items(played, &format!("restore-job/{}", restored.job));
+        expect(
+            &format!(
+                "the OpsItem of the table {} is open, because consumers read its old stream",
+                restored.store.name
+            ),
+            statuses(&items) == ["Open"]
+                || played.adversity.faults.is_some()
+                    && items.iter().any(|item| item.status == "Open"),
             described(&items),
         );
     }
@@ -214,13 +234,19 @@ pub(crate) fn check(played: &Played) -> Vec<Expectation> {
     let refused: Vec<String> = played
         .of_kind("call")
         .filter(|call| {
-            // Expected errors: another run has created the OpsItem, attached the volume or taken the
-            // device name; a stack or a report does not exist yet; a plan is already stored.
+            // Expected errors: another run has created the OpsItem or parameter, attached the volume, taken
+            // the device name or made the setting; a stack, a report or a resource with the wanted name does
+            // not exist yet; a plan is already stored.
             let known: &[&str] = match call["operation"].as_str() {
                 Some("CreateOpsItem") => &["OpsItemAlreadyExistsException"],
                 Some("AttachVolume") => &["InvalidParameterValue", "VolumeInUse"],
                 Some("DescribeStackResource" | "DescribeStacks") => &["ValidationError"],
                 Some("GetObject") => &["NoSuchKey"],
+                Some("DescribeDBInstances") => &["DBInstanceNotFound"],
+                Some("DescribeDBClusters") => &["DBClusterNotFoundFault"],
+                Some("DescribeTable") => &["ResourceNotFoundException"],
+                Some("PutParameter") => &["ParameterAlreadyExists"],
+                Some("UpdateTable" | "UpdateTimeToLive") => &["ValidationException"],
                 Some("PutObject") => &["PreconditionFailed"],
                 Some("GetRoutingControlState" | "UpdateRoutingControlStates") => {
                     &["EndpointTemporarilyUnavailableException"]
@@ -537,7 +563,7 @@ fn stop_held(
     let broken_item = match played.adversity.broken {
         Some(Broken::Restore | Broken::Table) => Some("restore-failed"),
         Some(Broken::Database) => Some("name-taken"),
-        Some(Broken::Cluster) => Some("instance-not-created"),
+        Some(Broken::Cluster) => Some("instance-quota"),
         _ => None,
     };
     if let Some(reason) = broken_item {

@@ -99,7 +99,9 @@ impl Recovery {
                 ))
             })
             .collect();
-        for (name, ends) in [("restore", last_completed), ("integrate", last_attached)] {
+        // A database can be restored after the last volume was attached.
+        let integrated = last_attached.max(last_completed);
+        for (name, ends) in [("restore", last_completed), ("integrate", integrated)] {
             if phases
                 .get(name)
                 .is_none_or(|(_, to, _)| (to - ends).abs() > 1.1)

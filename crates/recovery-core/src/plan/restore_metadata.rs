@@ -8,7 +8,6 @@
 
 use std::collections::BTreeMap;
 
-use crate::plan::request::Mode;
 use crate::plan::{database, ebs, table};
 
 /// The facts from which the metadata of a restore is made.
@@ -19,7 +18,6 @@ pub struct MetadataFacts<'a> {
     pub stored: &'a BTreeMap<String, String>,
     /// The KMS key of this Region for encryption, if the stack sets one.
     pub key: Option<&'a str>,
-    pub mode: Mode,
 }
 
 /// Where a resource is restored to, with references resolved.
