@@ -187,8 +187,13 @@ def test_deletes_more_than_a_page(project: Project) -> None:
         make_table(region, TableName=f"a{number:03}-{unique('table')}")
     last = make_table(region, TableName=f"z-{drill}", **tagged({TAG: drill}))["TableName"]
     names = [instance(project, f"db{number:02}-{drill}", {TAG: drill}) for number in range(23)]
+    published = parameters(project, f"/recovery/shop/drill/{drill}", {TAG: drill}, 63)
     succeeded(project.clean_up(drill))
     assert not project.exists("table", last)
+    found = region.client("ssm").get_parameters(Names=published[-10:])
+    assert found["InvalidParameters"] and not found["Parameters"]
+    # No page is read after what an earlier one listed was deleted.
+    assert region.journal("call", operation="DescribeParameters", errorCode="InvalidNextToken") == []
     assert not any(project.exists("instance", name) for name in names)
 
 

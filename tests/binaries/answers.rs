@@ -35,7 +35,7 @@ const RESPONDER: &[(&str, &str)] = &[
     ("TOPIC_ARN", "arn:aws:sns:us-west-2:111122223333:topic"),
 ];
 
-const CASES: [Case; 8] = [
+static CASES: [Case; 8] = [
     Case {
         package: "restore-integrator",
         variables: &[
@@ -86,10 +86,12 @@ const CASES: [Case; 8] = [
         variables: &[
             ("AWS_REGION", "us-west-2"),
             ("ACCOUNT_ID", "111122223333"),
+            ("DATABASE_INTEGRATOR", "database-integrator"),
             ("DRILL_RESTORE_ROLE_ARN", DRILL_ROLE),
             ("LOOKBACK_HOURS", "24"),
             ("PATIENCE_MINUTES", "30"),
             ("RECONCILE_MINUTES", "1"),
+            ("TABLE_INTEGRATOR", "table-integrator"),
             ("TOPIC_ARN", "off"),
         ],
         ignored: "restore-running",
@@ -308,29 +310,39 @@ fn check(case: &Case) {
     assert!(log.contains("Retryable"), "an error leaves a line: {log}");
 }
 
+/// The case of this function.
+fn case(package: &str) -> &'static Case {
+    CASES.iter().find(|case| case.package == package).unwrap()
+}
+
+#[test]
+fn database_integrator_handles_valid_and_invalid_payloads() {
+    check(case("database-integrator"));
+}
+
 #[test]
 fn restore_integrator_handles_valid_and_invalid_payloads() {
-    check(&CASES[0]);
+    check(case("restore-integrator"));
 }
 
 #[test]
 fn opsitem_creator_handles_valid_and_invalid_payloads() {
-    check(&CASES[1]);
+    check(case("opsitem-creator"));
 }
 
 #[test]
 fn health_event_responder_handles_valid_and_invalid_payloads() {
-    check(&CASES[2]);
+    check(case("health-event-responder"));
 }
 
 #[test]
 fn alarm_responder_handles_valid_and_invalid_payloads() {
-    check(&CASES[3]);
+    check(case("alarm-responder"));
 }
 
 #[test]
 fn restore_reconciler_handles_valid_and_invalid_payloads() {
-    check(&CASES[4]);
+    check(case("restore-reconciler"));
 }
 
 fn check_direct(case: &Direct) {
@@ -365,12 +377,12 @@ fn recovery_planner_handles_valid_and_invalid_payloads() {
 
 #[test]
 fn restore_test_validator_handles_valid_and_invalid_payloads() {
-    check(&CASES[5]);
+    check(case("restore-test-validator"));
 }
 
 #[test]
 fn table_integrator_handles_valid_and_invalid_payloads() {
-    check(&CASES[6]);
+    check(case("table-integrator"));
 }
 
 #[test]
@@ -446,10 +458,7 @@ fn function_reports_its_progress_before_the_timeout() {
     let endpoint = format!("http://{}", silent.local_addr().unwrap());
     // The reconciler begins with two list calls. The code that stops a run is the same for every
     // function.
-    let case = CASES
-        .iter()
-        .find(|case| case.package == "restore-reconciler")
-        .unwrap();
+    let case = case("restore-reconciler");
     let mut variables = case.variables.to_vec();
     variables.push(("AWS_ENDPOINT_URL", &endpoint));
     let lambda = Lambda::start(case.package, &variables);

@@ -51,8 +51,14 @@ pub(crate) struct Adversity {
 pub(crate) enum Broken {
     /// The workload's stack cannot be created.
     Stack,
-    /// A restore fails, also at its retry.
+    /// The restore of a volume fails, also at its retry.
     Restore,
+    /// The restored database cannot be used, and keeps its name from the retry.
+    Database,
+    /// RDS refuses to create the instances of the cluster.
+    Cluster,
+    /// The restore of the table fails, also at its retry.
+    Table,
     /// A permission of a function is denied.
     Function,
     /// The report cannot be stored.
@@ -112,8 +118,14 @@ mod tests {
             ("--volumes 2", "from 3 to 1000"),
             ("--volumes many", "from 3 to 1000"),
             ("--volumes", "--volumes <N>"),
-            ("--break", "stack, restore, function, report"),
-            ("--break leg", "stack, restore, function, report"),
+            (
+                "--break",
+                "stack, restore, database, cluster, table, function, report",
+            ),
+            (
+                "--break leg",
+                "stack, restore, database, cluster, table, function, report",
+            ),
             ("--template", "--template <FILE>"),
         ] {
             let refused = parse(line).unwrap_err();

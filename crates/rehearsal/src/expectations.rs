@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+use crate::arguments::Broken;
 use crate::observations::{Execution, Item, Played, Restore};
+use crate::store_expectations::{drilled_stores_held, stores_held};
 
 /// An expectation, and what was found.
 #[derive(Debug)]
@@ -31,7 +33,9 @@ pub(crate) fn check(played: &Played) -> Vec<Expectation> {
     if let Some(stopped) = &played.stopped {
         stop_held(played, stopped, &mut expect);
     }
+    stores_held(played, &mut expect);
     drill_held(played, &mut expect);
+    drilled_stores_held(played, &mut expect);
     return_held(played, &mut expect);
     for restore in played.restores.iter().chain([&played.second]) {
         let times = attachments_of(played, restore);
@@ -46,18 +50,41 @@ pub(crate) fn check(played: &Played) -> Vec<Expectation> {
                 None => format!("{} is not attached", restore.volume),
             },
         );
-        let items = items(played, &format!("restore-job/{}", restore.job));
+    }
+    let volumes = played.restores.iter().chain([&played.second]);
+    let volumes = volumes.map(|restore| (restore.name.as_str(), &restore.job));
+    // A new stream leaves something to do (docs/workload.md).
+    let (tables, stores): (Vec<_>, Vec<_>) = played
+        .stores
+        .iter()
+        .chain([&played.unnoticed])
+        .partition(|restored| restored.addresses.contains_key("stream-arn"));
+    let stores = stores
+        .iter()
+        .map(|restored| (restored.store.name, &restored.job));
+    for (name, job) in volumes.chain(stores) {
+        let items = items(played, &format!("restore-job/{job}"));
         expect(
-            &format!(
-                "the restore of the {} has one resolved OpsItem",
-                restore.name
-            ),
+            &format!("the restore of the {name} has one resolved OpsItem"),
             // If responses are lost, a second one may be created; it does not stay open
             // (docs/limits.md).
             statuses(&items) == ["Resolved"]
                 || played.adversity.faults.is_some()
                     && !items.is_empty()
                     && items.iter().all(|item| item.status == "Resolved"),
+            described(&items),
+        );
+    }
+    for restored in &tables {
+        let items = items(played, &format!("restore-job/{}", restored.job));
+        expect(
+            &format!(
+                "the OpsItem of the table {} is open, because consumers read its old stream",
+                restored.store.name
+            ),
+            statuses(&items) == ["Open"]
+                || played.adversity.faults.is_some()
+                    && items.iter().any(|item| item.status == "Open"),
             described(&items),
         );
     }
@@ -133,12 +160,14 @@ pub(crate) fn check(played: &Played) -> Vec<Expectation> {
         subjects.len()
     };
     let reports = 2 + usize::from(played.stopped.is_some());
+    // Of the volume in the wrong zone, and of the cluster without instances.
+    let refusals = 1 + usize::from(played.adversity.broken == Some(Broken::Cluster));
+    let expected = 7 + refusals + reports;
     expect(
         &format!(
-            "{} notifications are sent: four incidents, three approval requests, one refusal, {reports} reports",
-            8 + reports
+            "{expected} notifications are sent: four incidents, three approval requests, {refusals} refusal(s), {reports} reports"
         ),
-        messages == 8 + reports,
+        messages == expected,
         format!("{messages}: {}", subjects.join("; ")),
     );
     let asked: Vec<(&str, &str)> = executions(&played.asked);
@@ -205,13 +234,19 @@ pub(crate) fn check(played: &Played) -> Vec<Expectation> {
     let refused: Vec<String> = played
         .of_kind("call")
         .filter(|call| {
-            // Expected errors: another run has created the OpsItem, attached the volume or taken the
-            // device name; a stack or a report does not exist yet; a plan is already stored.
+            // Expected errors: another run has created the OpsItem or parameter, attached the volume, taken
+            // the device name or made the setting; a stack, a report or a resource with the wanted name does
+            // not exist yet; a plan is already stored.
             let known: &[&str] = match call["operation"].as_str() {
                 Some("CreateOpsItem") => &["OpsItemAlreadyExistsException"],
                 Some("AttachVolume") => &["InvalidParameterValue", "VolumeInUse"],
                 Some("DescribeStackResource" | "DescribeStacks") => &["ValidationError"],
                 Some("GetObject") => &["NoSuchKey"],
+                Some("DescribeDBInstances") => &["DBInstanceNotFound"],
+                Some("DescribeDBClusters") => &["DBClusterNotFoundFault"],
+                Some("DescribeTable") => &["ResourceNotFoundException"],
+                Some("PutParameter") => &["ParameterAlreadyExists"],
+                Some("UpdateTable" | "UpdateTimeToLive") => &["ValidationException"],
                 Some("PutObject") => &["PreconditionFailed"],
                 Some("GetRoutingControlState" | "UpdateRoutingControlStates") => {
                     &["EndpointTemporarilyUnavailableException"]
@@ -301,9 +336,9 @@ fn integrated_by_the_schedule(played: &Played) -> (bool, String) {
 fn plan_held(played: &Played, expect: &mut impl FnMut(&str, bool, String)) {
     let first = &played.planned.first;
     expect(
-        "the plan contains every volume and is stored with its hash",
+        "the plan contains every resource and is stored with its hash",
         first["outcome"] == "planned"
-            && first["summary"]["items"] == played.restores.len()
+            && first["summary"]["items"] == played.planned_items()
             && first["planHash"]
                 .as_str()
                 .is_some_and(|hash| hash.len() == 64),
@@ -379,7 +414,7 @@ fn recovery_held(played: &Played, expect: &mut impl FnMut(&str, bool, String)) {
         "the report is complete: everything is restored within RTO and RPO",
         recovery.said("/complete") == true
             && recovery.said("/mode") == "recover"
-            && recovery.said("/totals/integrated") == played.restores.len()
+            && recovery.said("/totals/integrated") == played.planned_items()
             && recovery.said("/rto/met") == true
             && recovery.said("/rpo/met") == true,
         format!(
@@ -409,7 +444,7 @@ fn recovery_held(played: &Played, expect: &mut impl FnMut(&str, bool, String)) {
         played.restored_again.is_empty(),
         format!(
             "{} recovery points; not once: {:?}",
-            played.restores.len(),
+            played.planned_items(),
             played.restored_again
         ),
     );
@@ -467,12 +502,12 @@ fn recovery_held(played: &Played, expect: &mut impl FnMut(&str, bool, String)) {
     // Each redrive adds to it.
     let most = 120 * usize::try_from(recovery.redrives + 1).unwrap_or(1);
     expect(
-        "the execution history does not grow with the number of volumes",
+        "the execution history does not grow with the number of resources",
         (1..=most).contains(&recovery.events),
         format!(
-            "{} events for {} volumes",
+            "{} events for {} resources",
             recovery.events,
-            played.restores.len()
+            played.planned_items()
         ),
     );
 }
@@ -506,7 +541,7 @@ fn stop_held(
         !notified.is_empty(),
         format!("{} message(s)", notified.len()),
     );
-    let reports = played.adversity.broken != Some(crate::arguments::Broken::Report);
+    let reports = played.adversity.broken != Some(Broken::Report);
     expect(
         "the report of the stopped recovery names the problem, unless the report itself was broken",
         if reports {
@@ -525,6 +560,25 @@ fn stop_held(
             .take(500)
             .collect(),
     );
+    let broken_item = match played.adversity.broken {
+        Some(Broken::Restore | Broken::Table) => Some("restore-failed"),
+        Some(Broken::Database) => Some("name-taken"),
+        Some(Broken::Cluster) => Some("instance-quota"),
+        _ => None,
+    };
+    if let Some(reason) = broken_item {
+        let problems = stopped.said("/problems").as_array();
+        let reasons: Vec<&str> = problems
+            .into_iter()
+            .flatten()
+            .filter_map(|problem| problem["reason"].as_str())
+            .collect();
+        expect(
+            "one resource is not recovered, for the reason that the report names; all others are",
+            reasons == [reason] && stopped.said("/totals/unfinished") == 1,
+            format!("{reasons:?}, {}", stopped.said("/totals")),
+        );
+    }
     // If only the report is broken, everything is recovered.
     let moved = if reports { "Off" } else { "On" };
     expect(
@@ -551,7 +605,7 @@ fn drill_held(played: &Played, expect: &mut impl FnMut(&str, bool, String)) {
         recovery.status == "SUCCEEDED"
             && recovery.said("/mode") == "drill"
             && recovery.said("/complete") == true
-            && recovery.said("/totals/integrated") == played.restores.len(),
+            && recovery.said("/totals/integrated") == played.planned_items(),
         format!(
             "{} {}; {} {}",
             recovery.status,
@@ -609,14 +663,14 @@ fn return_held(played: &Played, expect: &mut impl FnMut(&str, bool, String)) {
     expect(
         "backups of the primary Region after a recovery are refused",
         returned.plan["outcome"] == "planned"
-            && returned.plan["summary"]["items"] == played.restores.len() - 1
+            && returned.plan["summary"]["items"] == played.planned_items() - 1
             && reasons(&returned.plan)["newer-than-recovery"] == 1,
         returned.plan["summary"].to_string(),
     );
     expect(
         "they are planned when the request says that the workload runs in the primary Region again",
         returned.failed_back["outcome"] == "planned"
-            && returned.failed_back["summary"]["items"] == played.restores.len()
+            && returned.failed_back["summary"]["items"] == played.planned_items()
             && reasons(&returned.failed_back)["newer-than-recovery"].is_null(),
         returned.failed_back["summary"].to_string(),
     );
@@ -672,6 +726,11 @@ fn described(items: &[&Item]) -> String {
 }
 
 impl Played {
+    /// The number of resources in the plan.
+    fn planned_items(&self) -> usize {
+        self.restores.len() + self.stores.len()
+    }
+
     /// The entries of the journal of one kind.
     pub(crate) fn of_kind(&self, kind: &str) -> impl Iterator<Item = &Value> {
         self.journal

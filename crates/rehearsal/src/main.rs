@@ -18,6 +18,8 @@ mod region;
 mod report;
 mod routing;
 mod setup;
+mod store_expectations;
+mod stores;
 mod story;
 mod workload;
 

@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::arguments::Adversity;
 use crate::recovery::Recovery;
 use crate::routing::Routing;
+use crate::workload::Store;
 
 /// A restore and its result.
 #[derive(Debug)]
@@ -22,6 +23,20 @@ pub(crate) struct Restore {
     pub(crate) device: Option<&'static str>,
     /// The instance and device of its attachment.
     pub(crate) attached: Option<(String, String)>,
+}
+
+/// A restored database, cluster or table.
+#[derive(Debug)]
+pub(crate) struct RestoredStore {
+    pub(crate) store: Store,
+    pub(crate) job: String,
+    pub(crate) recovery_point: String,
+    /// Its state at the end, and the expected one.
+    pub(crate) state: Value,
+    pub(crate) expected: Value,
+    /// The parameters with its addresses, and the addresses that its service shows.
+    pub(crate) published: BTreeMap<String, String>,
+    pub(crate) addresses: BTreeMap<String, String>,
 }
 
 /// An OpsItem at the end.
@@ -80,6 +95,8 @@ pub(crate) struct Drill {
     pub(crate) clean_up: String,
     /// Volumes with its tag.
     pub(crate) volumes_left: usize,
+    /// Databases, tables and parameters of drills.
+    pub(crate) stores_left: Vec<String>,
     pub(crate) stack_left: bool,
 }
 
@@ -89,8 +106,12 @@ pub(crate) struct Played {
     /// Physical names of the functions by logical id.
     pub(crate) functions: BTreeMap<String, String>,
     pub(crate) planned: Planned,
-    /// The restores of the plan.
+    /// The volumes of the plan.
     pub(crate) restores: Vec<Restore>,
+    /// The databases and tables of the plan.
+    pub(crate) stores: Vec<RestoredStore>,
+    /// The table whose restore no rule noticed.
+    pub(crate) unnoticed: RestoredStore,
     pub(crate) misplaced: Restore,
     /// The manual restore, after the functions are warm.
     pub(crate) second: Restore,

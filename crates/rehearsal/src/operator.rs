@@ -8,9 +8,9 @@ use crate::observations::{Execution, Item};
 use crate::problem::Problem;
 use crate::recovery::Recovery;
 use crate::region::LocalRegion;
-use crate::workload::{ACCOUNT, Protected, REGION, WORKLOAD};
+use crate::workload::{ACCOUNT, PRIMARY_REGION, Protected, REGION, WORKLOAD};
 
-/// The vault that plays the one of the primary Region.
+/// The vault of the primary Region.
 const PRIMARY_VAULT: &str = "primary-vault";
 /// The role for backups, copies and manual restores.
 const BACKUP_ROLE: &str = "arn:aws:iam::111122223333:role/service-role/AWSBackupDefaultServiceRole";
@@ -26,6 +26,8 @@ pub(crate) struct Operator<'a> {
     region: &'a LocalRegion,
     ec2: aws_sdk_ec2::Client,
     backup: aws_sdk_backup::Client,
+    primary_ec2: aws_sdk_ec2::Client,
+    primary_backup: aws_sdk_backup::Client,
     cloudformation: aws_sdk_cloudformation::Client,
     s3: aws_sdk_s3::Client,
     sfn: aws_sdk_sfn::Client,
@@ -34,7 +36,8 @@ pub(crate) struct Operator<'a> {
 
 impl<'a> Operator<'a> {
     pub(crate) fn on(region: &'a LocalRegion) -> Operator<'a> {
-        let config = region.sdk_config();
+        let config = region.sdk_config(REGION);
+        let primary = region.sdk_config(PRIMARY_REGION);
         // Path-style addressing: bucket names are not host names of this machine.
         let s3 = aws_sdk_s3::config::Builder::from(&config)
             .force_path_style(true)
@@ -43,6 +46,8 @@ impl<'a> Operator<'a> {
             region,
             ec2: aws_sdk_ec2::Client::new(&config),
             backup: aws_sdk_backup::Client::new(&config),
+            primary_ec2: aws_sdk_ec2::Client::new(&primary),
+            primary_backup: aws_sdk_backup::Client::new(&primary),
             cloudformation: aws_sdk_cloudformation::Client::new(&config),
             s3: aws_sdk_s3::Client::from_conf(s3),
             sfn: aws_sdk_sfn::Client::new(&config),
@@ -332,12 +337,35 @@ impl<'a> Operator<'a> {
             .ok_or_else(|| Problem::said(format!("the Auto Scaling group {group} has no instance")))
     }
 
-    /// Creates a tagged volume that plays one of the primary Region. Returns its id.
-    pub(crate) async fn protect(
-        &self,
-        protected: &Protected,
-        zone: &str,
-    ) -> Result<String, Problem> {
+    /// Prepares AWS Backup in the primary Region: a vault, and the advanced features for tables.
+    pub(crate) async fn prepare_backups(&self) -> Result<(), Problem> {
+        self.primary_backup
+            .create_backup_vault()
+            .backup_vault_name(PRIMARY_VAULT)
+            .send()
+            .await
+            .map_err(|error| {
+                Problem::new(
+                    "the vault of the primary Region could not be created",
+                    error,
+                )
+            })?;
+        self.primary_backup
+            .update_region_settings()
+            .resource_type_management_preference("DynamoDB", true)
+            .send()
+            .await
+            .map_err(|error| {
+                Problem::new(
+                    "the advanced features for tables could not be enabled",
+                    error,
+                )
+            })?;
+        Ok(())
+    }
+
+    /// Creates a tagged volume in the primary Region. Returns its ARN.
+    pub(crate) async fn protect(&self, protected: &Protected) -> Result<String, Problem> {
         let tag = |key: &str, value: &str| Tag::builder().key(key).value(value).build();
         let mut tags = vec![
             tag("Name", &protected.name),
@@ -353,9 +381,10 @@ impl<'a> Operator<'a> {
                 .device
                 .map(|device| tag("recovery:device", device)),
         );
-        self.ec2
+        let created = self
+            .primary_ec2
             .create_volume()
-            .availability_zone(zone)
+            .availability_zone(format!("{PRIMARY_REGION}a"))
             .size(8)
             .volume_type(VolumeType::Gp3)
             .tag_specifications(
@@ -373,7 +402,10 @@ impl<'a> Operator<'a> {
                 )
             })?
             .volume_id
-            .ok_or_else(|| Problem::said("a volume has no id"))
+            .ok_or_else(|| Problem::said("a volume has no id"))?;
+        Ok(format!(
+            "arn:aws:ec2:{PRIMARY_REGION}:{ACCOUNT}:volume/{created}"
+        ))
     }
 
     /// Removes all tags of a recovery point, as if AWS Backup could not tag it.
@@ -401,27 +433,29 @@ impl<'a> Operator<'a> {
     /// Backs up the volumes and copies the recovery points to `vault`, like a backup plan. Returns the ARNs of the copies.
     pub(crate) async fn back_up(
         &self,
-        volumes: &[String],
+        resources: &[String],
         vault: &str,
     ) -> Result<Vec<String>, Problem> {
         let mut jobs = Vec::new();
-        for volume in volumes {
+        for resource in resources {
             let job = self
-                .backup
+                .primary_backup
                 .start_backup_job()
                 .backup_vault_name(PRIMARY_VAULT)
-                .resource_arn(format!("arn:aws:ec2:{REGION}:{ACCOUNT}:volume/{volume}"))
+                .resource_arn(resource)
                 .iam_role_arn(BACKUP_ROLE)
                 .send()
                 .await
-                .map_err(|error| Problem::new(format!("{volume} could not be backed up"), error))?;
+                .map_err(|error| {
+                    Problem::new(format!("{resource} could not be backed up"), error)
+                })?;
             jobs.push(job.backup_job_id.unwrap_or_default());
         }
         self.region.wait_until_idle()?;
         let mut copies = Vec::new();
         for job in jobs {
             let point = self
-                .backup
+                .primary_backup
                 .describe_backup_job()
                 .backup_job_id(&job)
                 .send()
@@ -434,7 +468,7 @@ impl<'a> Operator<'a> {
                     Problem::said(format!("backup job {job} created no recovery point"))
                 })?;
             let copy = self
-                .backup
+                .primary_backup
                 .start_copy_job()
                 .recovery_point_arn(&point)
                 .source_backup_vault_name(PRIMARY_VAULT)
@@ -449,7 +483,7 @@ impl<'a> Operator<'a> {
         let mut points = Vec::new();
         for job in copies {
             let point = self
-                .backup
+                .primary_backup
                 .describe_copy_job()
                 .copy_job_id(&job)
                 .send()
@@ -467,13 +501,44 @@ impl<'a> Operator<'a> {
         Ok(points)
     }
 
+    /// Restores a volume by hand.
     pub(crate) async fn restore(&self, point: &str, zone: &str) -> Result<String, Problem> {
+        let metadata = [("availabilityZone", zone)];
+        self.start_restore(point, "EBS", &metadata, BACKUP_ROLE)
+            .await
+    }
+
+    /// Restores a table by hand, with the role of the template.
+    pub(crate) async fn restore_table(
+        &self,
+        point: &str,
+        name: &str,
+        role: &str,
+    ) -> Result<String, Problem> {
+        let metadata = [("targetTableName", name), ("encryptionType", "Default")];
+        let job = self
+            .start_restore(point, "DynamoDB", &metadata, role)
+            .await?;
+        self.region.wait_until_idle()?;
+        Ok(job)
+    }
+
+    async fn start_restore(
+        &self,
+        point: &str,
+        resource_type: &str,
+        metadata: &[(&str, &str)],
+        role: &str,
+    ) -> Result<String, Problem> {
+        let metadata = metadata
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
         self.backup
             .start_restore_job()
             .recovery_point_arn(point)
-            .metadata("availabilityZone", zone)
-            .iam_role_arn(BACKUP_ROLE)
-            .resource_type("EBS")
+            .set_metadata(Some(metadata.collect()))
+            .iam_role_arn(role)
+            .resource_type(resource_type)
             .send()
             .await
             .map_err(|error| {

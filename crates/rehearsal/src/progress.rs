@@ -15,8 +15,10 @@ const LINES: usize = 4;
 pub(crate) struct Progress {
     /// Completed restore jobs.
     pub(crate) restored: usize,
-    /// Attached volumes.
-    pub(crate) attached: usize,
+    /// Attached volumes, and integrated databases and tables.
+    pub(crate) integrated: usize,
+    /// The restore jobs of these databases and tables.
+    stores: HashSet<String>,
     /// Entries of all kinds except those of the schedule, which are not progress.
     pub(crate) moves: usize,
     /// Scheduled events, and the functions that they invoke.
@@ -33,9 +35,32 @@ impl Progress {
             self.moves += 1;
             match entry["kind"].as_str() {
                 Some("restore-job") if entry["status"] == "COMPLETED" => self.restored += 1,
-                Some("volume-attached") => self.attached += 1,
+                Some("volume-attached") => self.integrated += 1,
+                Some("invocation") => self.read_answer(&entry["result"]),
                 _ => {}
             }
+        }
+    }
+
+    /// Counts a database or table once, although several invocations may integrate it.
+    fn read_answer(&mut self, answer: &Value) {
+        // The journal has the answer as text or as JSON.
+        let parsed = answer
+            .as_str()
+            .and_then(|text| serde_json::from_str(text).ok());
+        let answer: &Value = parsed.as_ref().unwrap_or(answer);
+        let is_store = ["databaseId", "tableName"]
+            .iter()
+            .any(|name| answer[*name].is_string());
+        let is_done = ["integrated", "already-integrated"]
+            .iter()
+            .any(|it| answer["outcome"] == *it);
+        if let Some(job) = answer["restoreJobId"]
+            .as_str()
+            .filter(|_| is_store && is_done)
+            && self.stores.insert(job.to_owned())
+        {
+            self.integrated += 1;
         }
     }
 
@@ -77,7 +102,7 @@ impl Display {
     pub(crate) fn of(total: usize, progress: &Progress) -> Display {
         Display {
             total,
-            before: (progress.restored, progress.attached),
+            before: (progress.restored, progress.integrated),
             ..Display::default()
         }
     }
@@ -90,12 +115,12 @@ impl Display {
         }
         let done = |now: usize, before: usize| now.saturating_sub(before).min(self.total);
         let restored = done(progress.restored, self.before.0);
-        let attached = done(progress.attached, self.before.1);
+        let integrated = done(progress.integrated, self.before.1);
         let text = format!(
-            "{restored} of {} volumes restored, {attached} attached",
+            "{restored} of {} resources restored, {integrated} integrated",
             self.total
         );
-        self.done = restored + attached;
+        self.done = restored + integrated;
         if can_draw(stderr().is_terminal(), terminal().as_deref()) {
             let bar = self.bar.get_or_insert_with(|| bar(self.total * 2));
             bar.set_position(self.done as u64);
@@ -152,7 +177,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counts_restores_and_attachments_but_not_scheduled_runs() {
+    fn counts_restores_and_integrations_but_not_scheduled_runs() {
         let mut progress = Progress::default();
         progress.read(&[
             json!({"kind": "event", "id": "e-1", "detailType": "Scheduled Event"}),
@@ -161,7 +186,7 @@ mod tests {
             json!({"kind": "invocation", "eventId": "e-1", "function": "reconciler"}),
         ]);
         assert_eq!(
-            (progress.restored, progress.attached, progress.moves),
+            (progress.restored, progress.integrated, progress.moves),
             (0, 0, 0)
         );
         progress.read(&[
@@ -172,10 +197,14 @@ mod tests {
             json!({"kind": "call", "caller": "integrator", "operation": "AttachVolume"}),
             // Counted even if a scheduled run attached it.
             json!({"kind": "volume-attached", "volumeId": "vol-1"}),
+            json!({"kind": "invocation", "result": {"outcome": "integrated", "restoreJobId": "1", "volumeId": "vol-1"}}),
+            json!({"kind": "invocation", "result": {"outcome": "pending", "restoreJobId": "2", "databaseId": "orders"}}),
+            json!({"kind": "invocation", "result": {"outcome": "integrated", "restoreJobId": "2", "databaseId": "orders"}}),
+            json!({"kind": "invocation", "result": {"outcome": "already-integrated", "restoreJobId": "2", "databaseId": "orders"}}),
         ]);
         assert_eq!(
-            (progress.restored, progress.attached, progress.moves),
-            (1, 1, 6)
+            (progress.restored, progress.integrated, progress.moves),
+            (1, 2, 10)
         );
     }
 

@@ -29,7 +29,7 @@ impl Recovery {
     }
 
     /// The differences between the report and the journal of the Region: for each item the creation and completion of
-    /// the restore job and the attachment of the volume, and the phases and sums.
+    /// the restore job and, of a volume, the attachment, and the phases and sums.
     pub(crate) fn disagreements(&self, journal: &[Value]) -> Vec<String> {
         let mut wrong = Vec::new();
         let items = self.said("/items").as_array().cloned().unwrap_or_default();
@@ -70,6 +70,10 @@ impl Recovery {
                 &|entry| of_job(entry, "COMPLETED"),
                 "completedAt",
             );
+            last_completed = last_completed.max(completed);
+            if item["type"] != "EBS" {
+                continue;
+            }
             let attached = same(
                 "attached",
                 &|entry| {
@@ -77,7 +81,6 @@ impl Recovery {
                 },
                 "integratedAt",
             );
-            last_completed = last_completed.max(completed);
             last_attached = last_attached.max(attached);
         }
         let phases: BTreeMap<&str, (f64, f64, i64)> = self
@@ -96,7 +99,9 @@ impl Recovery {
                 ))
             })
             .collect();
-        for (name, ends) in [("restore", last_completed), ("integrate", last_attached)] {
+        // A database can be restored after the last volume was attached.
+        let integrated = last_attached.max(last_completed);
+        for (name, ends) in [("restore", last_completed), ("integrate", integrated)] {
             if phases
                 .get(name)
                 .is_none_or(|(_, to, _)| (to - ends).abs() > 1.1)

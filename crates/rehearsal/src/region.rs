@@ -23,6 +23,22 @@ use crate::workload::{ACCOUNT, PRIMARY_REGION, REGION};
 const CONTAINER_HOST: &str = "host.docker.internal";
 /// The length of a minute in seconds, if the rehearsal waits for the schedule.
 const SHORT_MINUTE: &str = "5";
+/// What takes time: the instances of the workload's stack, restores, and new databases and tables. A database
+/// takes longest, as in AWS.
+const TIMES: [&str; 12] = [
+    "--stack-seconds-of",
+    "AWS::EC2::Instance=3",
+    "--restore-seconds-of",
+    "RDS=4",
+    "--restore-seconds-of",
+    "Aurora=3",
+    "--restore-seconds-of",
+    "DynamoDB=2",
+    "--database-seconds",
+    "2",
+    "--table-seconds",
+    "0.3",
+];
 /// The longest time without progress while work is pending: longer than any wait of the system, and as long as a call
 /// with all its attempts and the retries of its function.
 const LONGEST_STILLNESS: Duration = Duration::from_secs(120);
@@ -90,6 +106,7 @@ impl LocalRegion {
                 "--account",
                 ACCOUNT,
             ])
+            .args(TIMES)
             .stdout(Stdio::piped());
         if arguments.adversity.unplugged {
             command.args(["--minute-seconds", SHORT_MINUTE]);
@@ -175,8 +192,8 @@ impl LocalRegion {
         }
     }
 
-    /// Configuration of SDK clients that call only this Region, whatever the environment sets.
-    pub(crate) fn sdk_config(&self) -> aws_config::SdkConfig {
+    /// Configuration of SDK clients for a Region that call only this process, whatever the environment sets.
+    pub(crate) fn sdk_config(&self, region: &'static str) -> aws_config::SdkConfig {
         let credentials = Credentials::new(
             &self.ready.access_key_id,
             &self.ready.secret_access_key,
@@ -186,7 +203,7 @@ impl LocalRegion {
         );
         aws_config::SdkConfig::builder()
             .behavior_version(BehaviorVersion::v2026_01_12())
-            .region(Region::new(REGION))
+            .region(Region::new(region))
             .credentials_provider(SharedCredentialsProvider::new(credentials))
             .endpoint_url(&self.ready.endpoint)
             .http_client(aws_smithy_http_client::Builder::new().build_http())
@@ -267,6 +284,19 @@ impl LocalRegion {
             .map(|_| ())
     }
 
+    /// Makes new databases and tables of this name end in this status; `None` removes the rule.
+    pub(crate) fn end_in_status(&self, name: &str, status: Option<&str>) -> Result<(), Problem> {
+        let request = json!({"name": name, "status": status});
+        self.post("/_local-region/status-ends", &request)
+            .map(|_| ())
+    }
+
+    /// Fires a scheduled rule now.
+    pub(crate) fn fire(&self, rule: &str) -> Result<(), Problem> {
+        self.post("/_local-region/schedules", &json!({"rule": rule}))
+            .map(|_| ())
+    }
+
     /// Creates two routing controls, of which one must be On: that of the primary Region is.
     pub(crate) fn make_routing_controls(&self) -> Result<Routing, Problem> {
         let request = json!({
@@ -312,26 +342,35 @@ impl LocalRegion {
 
     /// Disables a rule, like `aws events disable-rule`.
     pub(crate) fn disable_rule(&self, rule: &str) -> Result<(), Problem> {
+        self.set_rule(rule, "DisableRule")
+    }
+
+    /// Enables a rule.
+    pub(crate) fn enable_rule(&self, rule: &str) -> Result<(), Problem> {
+        self.set_rule(rule, "EnableRule")
+    }
+
+    fn set_rule(&self, rule: &str, operation: &str) -> Result<(), Problem> {
         let request = self.agent.post(format!("{}/", self.ready.endpoint));
         let answer = request
             .header("Authorization", self.authorization("events"))
             .header("Content-Type", "application/x-amz-json-1.1")
-            .header("X-Amz-Target", "AWSEvents.DisableRule")
+            .header("X-Amz-Target", format!("AWSEvents.{operation}"))
             .send(json!({"Name": rule}).to_string());
         match answer {
             Ok(answer) if answer.status().is_success() => Ok(()),
             Ok(answer) => Err(Problem::said(format!(
-                "the rule {rule} could not be disabled: {}",
+                "{operation} of the rule {rule} failed: {}",
                 answer.status()
             ))),
             Err(error) => Err(Problem::new(
-                format!("the rule {rule} could not be disabled"),
+                format!("{operation} of the rule {rule} failed"),
                 error,
             )),
         }
     }
 
-    /// Shows the progress of a recovery of `total` volumes while waiting.
+    /// Shows the progress of a recovery of `count` resources while waiting.
     pub(crate) fn expect_restores(&self, count: usize) -> Result<(), Problem> {
         self.read_on()?;
         let mut watch = self.watch.borrow_mut();

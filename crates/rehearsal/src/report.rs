@@ -184,27 +184,27 @@ fn subject(played: &Played, event: &Value) -> String {
 
 /// The name of what a restore job restored.
 fn restored<'a>(played: &'a Played, job: &str, point: &str) -> &'a str {
-    let of_drill = || {
-        let items = played.drill.recovery.said("/items").as_array();
-        items.into_iter().flatten().any(|item| item["jobId"] == job)
-    };
-    restores(played)
-        .find(|restore| restore.job == job)
+    let volumes = restores(played).map(|it| (it.name.as_str(), &it.job, &it.recovery_point));
+    let stores = played.stores.iter().chain([&played.unnoticed]);
+    let stores = stores.map(|it| (it.store.kind.noun(), &it.job, &it.recovery_point));
+    let all: Vec<(&str, &String, &String)> = volumes.chain(stores).collect();
+    let drill = played.drill.recovery.said("/items").as_array();
+    let drilled = drill
+        .into_iter()
+        .flatten()
+        .find(|item| item["jobId"] == job);
+    match drilled.map(|item| item["type"].as_str()) {
+        Some(Some("RDS")) => "drill's database",
+        Some(Some("Aurora")) => "drill's cluster",
+        Some(Some("DynamoDB")) => "drill's table",
+        Some(_) => "drill's volume",
         // For a failed job, only the recovery point is known.
-        .or_else(|| {
-            let failed = || restores(played).find(|restore| restore.recovery_point == point);
-            if of_drill() { None } else { failed() }
-        })
-        .map_or_else(
-            || {
-                if of_drill() {
-                    "drill's volume"
-                } else {
-                    "tested volume"
-                }
-            },
-            |restore| restore.name.as_str(),
-        )
+        None => all
+            .iter()
+            .find(|(_, own, _)| *own == job)
+            .or_else(|| all.iter().find(|(_, _, own)| *own == point))
+            .map_or("tested volume", |(name, ..)| name),
+    }
 }
 
 fn outcome(result: &Value) -> String {
@@ -293,6 +293,13 @@ pub(crate) fn text(
             &mut out,
             format!("  {:<36} {} → {attached}", restore.name, restore.volume),
         );
+    }
+    line(&mut out, "\nPublished addresses\n".to_owned());
+    for restored in played.stores.iter().chain([&played.unnoticed]) {
+        for (leaf, value) in &restored.published {
+            let name = format!("{}/{leaf}", restored.store.path);
+            line(&mut out, format!("  {name:<40} {value}"));
+        }
     }
     line(&mut out, "\nOpsItems\n".to_owned());
     for item in &played.items {
@@ -430,6 +437,10 @@ pub(crate) fn json(
             "volumeId": restore.volume,
             "instanceId": restore.attached.as_ref().map(|(instance, _)| instance),
             "device": restore.attached.as_ref().map(|(_, device)| device),
+        })).collect::<Vec<_>>(),
+        "databasesAndTables": played.stores.iter().chain([&played.unnoticed]).map(|restored| json!({
+            "name": restored.store.name, "restoreJobId": restored.job, "recoveryPointArn": restored.recovery_point,
+            "state": restored.state, "published": restored.published,
         })).collect::<Vec<_>>(),
         "opsItems": played.items.iter().map(|item| json!({
             "opsItemId": item.id, "title": item.title, "status": item.status, "severity": item.severity, "key": item.key,

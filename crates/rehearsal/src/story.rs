@@ -6,14 +6,17 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::arguments::{Adversity, Broken};
-use crate::observations::{Drill, Planned, Played, Restore, Returned, Stopped};
+use crate::observations::{Drill, Planned, Played, Restore, RestoredStore, Returned, Stopped};
 use crate::operator::Operator;
 use crate::problem::Problem;
 use crate::region::{LocalRegion, architecture};
 use crate::routing::Routing;
 use crate::setup::Workspace;
+use crate::stores::Stores;
 use crate::workload;
-use crate::workload::{ACCOUNT, DRILL_STACK, PRIMARY_REGION, Protected, REGION, WORKLOAD};
+use crate::workload::{
+    ACCOUNT, DRILL_STACK, PRIMARY_REGION, Protected, STORES, Store, StoreKind, UNNOTICED, WORKLOAD,
+};
 
 /// Who may approve a recovery.
 const APPROVER: &str = "arn:aws:iam::111122223333:role/on-call";
@@ -35,6 +38,7 @@ pub(crate) async fn play(
     volumes: usize,
 ) -> Result<Played, Problem> {
     let operator = Operator::on(region);
+    let stores = Stores::on(region);
 
     eprintln!("Deploying {} …", template.display());
     let foundation = region.deploy(
@@ -77,7 +81,13 @@ pub(crate) async fn play(
     let bucket = output(outputs, "RecoveryBucketName")?;
     let vault = output(outputs, "RecoveryVaultArn")?;
     if adversity.unplugged {
-        region.disable_rule(&physical_id(&system.resources, "RestoreCompletedRule")?)?;
+        for rule in [
+            "RestoreCompletedRule",
+            "RestoreCompletedDatabaseRule",
+            "RestoreCompletedTableRule",
+        ] {
+            region.disable_rule(&physical_id(&system.resources, rule)?)?;
+        }
     }
     let functions: BTreeMap<String, String> = system
         .resources
@@ -96,10 +106,10 @@ pub(crate) async fn play(
         .await?;
 
     eprintln!(
-        "Backing up {} volumes and copying their recovery points …",
+        "Backing up {} volumes, 2 databases and 2 tables, and copying their recovery points …",
         volumes + 5
     );
-    let zone = format!("{}a", REGION);
+    operator.prepare_backups().await?;
     let tested = workload::by_hand("tested volume", Some("/dev/sdg"));
     let misplaced = workload::by_hand("misplaced volume", Some("/dev/sdh"));
     let second = workload::by_hand("volume restored by hand", None);
@@ -108,7 +118,7 @@ pub(crate) async fn play(
     protected.extend(workload::rivals());
     let mut ids = Vec::new();
     for one in &protected {
-        ids.push(operator.protect(one, &zone).await?);
+        ids.push(operator.protect(one).await?);
     }
     let mut points = operator.back_up(&ids, vault).await?;
     let [tested_point, misplaced_point, second_point, _, _] = &points[volumes..] else {
@@ -116,6 +126,13 @@ pub(crate) async fn play(
     };
     let by_hand_points = [tested_point, misplaced_point, second_point].map(Clone::clone);
     points.truncate(volumes);
+    let all_stores: Vec<Store> = STORES.into_iter().chain([UNNOTICED]).collect();
+    let mut store_points = operator
+        .back_up(&stores.protect(&all_stores).await?, vault)
+        .await?;
+    let unnoticed_point = store_points
+        .pop()
+        .ok_or_else(|| Problem::said("not every table was backed up"))?;
 
     eprintln!("Removing the tags of a volume's newest recovery point …");
     let untagged = operator.back_up(&ids[2..3], vault).await?.remove(0);
@@ -143,7 +160,16 @@ pub(crate) async fn play(
     }
     if let Some(broken) = adversity.broken {
         break_it(
-            region, &operator, workspace, bucket, broken, volumes, &points[1],
+            region,
+            &operator,
+            workspace,
+            bucket,
+            broken,
+            volumes,
+            match broken {
+                Broken::Table => &store_points[2],
+                _ => &points[1],
+            },
         )
         .await?;
     }
@@ -175,7 +201,7 @@ pub(crate) async fn play(
 
     eprintln!("Approving and running the recovery …");
     let asked = operator.executions(runbook).await?;
-    region.expect_restores(volumes)?;
+    region.expect_restores(volumes + STORES.len())?;
     for execution in &asked {
         let approved = execution.incident.contains("alarm/");
         operator.decide(&execution.id, approved).await?;
@@ -196,7 +222,7 @@ pub(crate) async fn play(
                 routing: region.routing()?,
             };
             eprintln!("Fixing the broken step and redriving the recovery …");
-            mend_it(region, &operator, bucket, broken, &whole_template).await?;
+            mend_it(region, &operator, &stores, bucket, broken, &whole_template).await?;
             // The repair took hours.
             region.forget_restore_tokens()?;
             operator.redrive(&execution).await?;
@@ -223,6 +249,19 @@ pub(crate) async fn play(
     region.run_restore_test(tested_point, &home)?;
     region.wait_until_idle()?;
     let second_job = operator.restore(second_point, &home).await?;
+    region.wait_until_idle()?;
+
+    eprintln!("Restoring a table while its event is lost, and waiting for the schedule …");
+    let rule = physical_id(&system.resources, "RestoreCompletedTableRule")?;
+    region.disable_rule(&rule)?;
+    let role = output(outputs, "RestoreRoleArn")?;
+    let unnoticed_job = operator
+        .restore_table(&unnoticed_point, UNNOTICED.name, role)
+        .await?;
+    if !adversity.unplugged {
+        region.enable_rule(&rule)?;
+    }
+    region.fire("ReconcileDueRule")?;
     region.wait_until_idle()?;
 
     eprintln!("Sending the event of a restore a second time …");
@@ -255,8 +294,8 @@ pub(crate) async fn play(
     }
 
     eprintln!("Running a drill in a separate stack, and its clean-up …");
-    region.expect_restores(volumes)?;
-    let drill = drill(region, &operator, machine, bucket, outputs).await?;
+    region.expect_restores(volumes + STORES.len())?;
+    let drill = drill(region, &operator, &stores, machine, bucket, outputs).await?;
 
     let by_hand = region.invoke(
         function(&functions, "RestoreIntegratorFunction")?,
@@ -291,8 +330,27 @@ pub(crate) async fn play(
             .ok_or_else(|| Problem::said(format!("the {} was not restored", one.name)))?;
         restores.push(outcome(one, job, point).await?);
     }
+    let restored_store = async |store: Store, job: String, point: &str| {
+        Ok::<_, Problem>(RestoredStore {
+            job,
+            recovery_point: point.to_owned(),
+            state: stores.state(&store).await,
+            expected: expected_state(&operator, &store).await?,
+            published: stores.published(store.path).await?,
+            addresses: stores.addresses(&store).await,
+            store,
+        })
+    };
+    let mut restored_stores = Vec::new();
+    for (store, point) in STORES.into_iter().zip(&store_points) {
+        let job = operator
+            .job_of(point, "-RestoreRole")
+            .await?
+            .ok_or_else(|| Problem::said(format!("{} was not restored", store.name)))?;
+        restored_stores.push(restored_store(store, job, point).await?);
+    }
     let mut restored_again = Vec::new();
-    for point in &points {
+    for point in points.iter().chain(&store_points) {
         let times = operator.restores_of(point, "-RestoreRole").await?;
         if times != 1 {
             restored_again.push((point.clone(), times));
@@ -311,6 +369,8 @@ pub(crate) async fn play(
     Ok(Played {
         planned,
         restores,
+        stores: restored_stores,
+        unnoticed: restored_store(UNNOTICED, unnoticed_job, &unnoticed_point).await?,
         misplaced: outcome(&misplaced, misplaced_job, misplaced_point).await?,
         second: outcome(&second, second_job, second_point).await?,
         test_volumes: operator.test_volumes().await?,
@@ -336,6 +396,7 @@ pub(crate) async fn play(
 async fn drill(
     region: &LocalRegion,
     operator: &Operator<'_>,
+    stores: &Stores<'_>,
     machine: &str,
     bucket: &str,
     outputs: &BTreeMap<String, String>,
@@ -356,6 +417,7 @@ async fn drill(
     Ok(Drill {
         recovery: operator.recovery(&execution, bucket).await?,
         clean_up,
+        stores_left: stores.left_by_drills().await?,
         volumes_left: operator.volumes_with("recovery:drill").await?,
         stack_left: operator.is_there(DRILL_STACK).await,
     })
@@ -380,6 +442,17 @@ async fn break_it(
                 .await
         }
         Broken::Restore => region.fail_restores(point, "Insufficient capacity", 2),
+        Broken::Table => region.fail_restores(point, "The table could not be restored", 2),
+        Broken::Database => region.end_in_status(database().name, Some("incompatible-network")),
+        Broken::Cluster => region.disturb(&json!([{
+            "kind": "refused",
+            "caller": "DatabaseIntegratorFunction",
+            "service": "rds",
+            "operation": "CreateDBInstance",
+            "code": "InstanceQuotaExceeded",
+            "message": "Request would result in exceeding your allowable DB instances.",
+            "count": 1_000_000,
+        }])),
         Broken::Function => region.disturb(&denied(
             "RestoreStarterFunction",
             "backup",
@@ -393,6 +466,7 @@ async fn break_it(
 async fn mend_it(
     region: &LocalRegion,
     operator: &Operator<'_>,
+    stores: &Stores<'_>,
     bucket: &str,
     broken: Broken,
     whole_template: &str,
@@ -406,9 +480,60 @@ async fn mend_it(
             operator.delete_stack(WORKLOAD).await
         }
         // The injected failures are used up.
-        Broken::Restore => Ok(()),
-        Broken::Function | Broken::Report => region.leave_in_peace(),
+        Broken::Restore | Broken::Table => Ok(()),
+        Broken::Database => {
+            region.end_in_status(database().name, None)?;
+            stores.delete_database(database().name).await
+        }
+        Broken::Cluster | Broken::Function | Broken::Report => region.leave_in_peace(),
     }
+}
+
+/// The DB instance of the workload.
+fn database() -> Store {
+    STORES[0]
+}
+
+/// The state that a restored database, cluster or table should have.
+async fn expected_state(operator: &Operator<'_>, store: &Store) -> Result<Value, Problem> {
+    let found = async |logical_id: &str| operator.resource(WORKLOAD, logical_id).await;
+    let instances = [1, 2].map(|number| {
+        json!([
+            format!("{}-{number}", store.name),
+            "db.serverless",
+            "available"
+        ])
+    });
+    Ok(match store.kind {
+        StoreKind::Database => json!({
+            "status": "available",
+            "subnetGroup": found("DatabaseSubnets").await?,
+            "securityGroups": [found("DatabaseSecurityGroup").await?],
+            "parameterGroup": found("PostgresParameters").await?,
+            "protected": true,
+            "retention": 14,
+        }),
+        StoreKind::Cluster => json!({
+            "status": "available",
+            "subnetGroup": found("DatabaseSubnets").await?,
+            "securityGroups": [found("DatabaseSecurityGroup").await?],
+            "instances": instances,
+            "scaling": [0.5, 8.0],
+            "protected": true,
+            "logs": ["postgresql"],
+        }),
+        StoreKind::Table => {
+            let is_planned = *store != UNNOTICED;
+            json!({
+                "status": "ACTIVE",
+                "stream": is_planned.then_some("NEW_IMAGE"),
+                "ttl": "expires",
+                "pitr": if is_planned { "ENABLED" } else { "DISABLED" },
+                "protected": is_planned,
+                "item": true,
+            })
+        }
+    })
 }
 
 /// Faults of all kinds for the calls of the functions, more than in any real disaster.

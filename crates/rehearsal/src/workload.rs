@@ -1,4 +1,5 @@
-//! The workload of the rehearsal: the example of `infra/`, with the requested number of volumes.
+//! The workload of the rehearsal: the example of `infra/`, with the requested number of volumes, a database, a cluster and
+//! a table.
 
 use std::path::Path;
 
@@ -74,7 +75,128 @@ pub(crate) fn rivals() -> [Protected; 2] {
     })
 }
 
-/// The template of the workload: that of the example, with one more instance for every ten volumes beyond three.
+/// What AWS Backup restores besides volumes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum StoreKind {
+    /// A DB instance of RDS for PostgreSQL.
+    Database,
+    /// A DB cluster of Aurora PostgreSQL.
+    Cluster,
+    /// A DynamoDB table.
+    Table,
+}
+
+impl StoreKind {
+    /// For messages.
+    pub(crate) fn noun(self) -> &'static str {
+        match self {
+            StoreKind::Database => "database",
+            StoreKind::Cluster => "cluster",
+            StoreKind::Table => "table",
+        }
+    }
+}
+
+/// A protected database, cluster or table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Store {
+    pub(crate) kind: StoreKind,
+    /// Its name in the primary Region.
+    pub(crate) source: &'static str,
+    /// Its name after a recovery.
+    pub(crate) name: &'static str,
+    /// Where its addresses are published.
+    pub(crate) path: &'static str,
+    pub(crate) tags: &'static [(&'static str, &'static str)],
+}
+
+/// The database, the cluster and the table of the workload. All are in the first wave.
+pub(crate) const STORES: [Store; 3] = [
+    Store {
+        kind: StoreKind::Database,
+        source: "shop-orders",
+        name: "shop-orders",
+        path: "/recovery/shop/orders",
+        tags: &[
+            ("recovery:workload", WORKLOAD),
+            ("recovery:stack", WORKLOAD),
+            ("recovery:logical-id", "DatabaseSubnets"),
+            ("recovery:security-groups", "DatabaseSecurityGroup"),
+            ("recovery:parameter-group", "prefix:Postgres"),
+            ("recovery:database", "protected retention=14"),
+            ("recovery:publish", "/recovery/shop/orders"),
+        ],
+    },
+    // Without recovery:logical-id: the only subnet group of the stack.
+    Store {
+        kind: StoreKind::Cluster,
+        source: "catalog",
+        name: "shop-catalog",
+        path: "/recovery/shop/catalog",
+        tags: &[
+            ("recovery:workload", WORKLOAD),
+            ("recovery:stack", WORKLOAD),
+            ("recovery:security-groups", "prefix:Database"),
+            ("recovery:identifier", "shop-catalog"),
+            ("recovery:instances", "db.serverless 0.5-8 x2"),
+            ("recovery:database", "protected logs=postgresql"),
+            ("recovery:publish", "/recovery/shop/catalog"),
+        ],
+    },
+    Store {
+        kind: StoreKind::Table,
+        source: "shop-carts",
+        name: "shop-carts",
+        path: "/recovery/shop/carts",
+        tags: &[
+            ("recovery:workload", WORKLOAD),
+            (
+                "recovery:table",
+                "pitr ttl=expires stream=NEW_IMAGE protected nothing-else",
+            ),
+            ("recovery:publish", "/recovery/shop/carts"),
+        ],
+    },
+];
+
+/// A table that is restored manually, while no rule matches the end of its restore.
+pub(crate) const UNNOTICED: Store = Store {
+    kind: StoreKind::Table,
+    source: "shop-audit",
+    name: "shop-audit",
+    path: "/recovery/shop/audit",
+    tags: &[
+        ("recovery:table", "ttl=expires nothing-else"),
+        ("recovery:publish", "/recovery/shop/audit"),
+    ],
+};
+
+/// The network of the databases, which the stack of the workload creates before its servers are complete.
+const NETWORK_OF_DATABASES: &str = r#"
+  DatabaseSubnets:
+    Type: AWS::RDS::DBSubnetGroup
+    Properties:
+      DBSubnetGroupDescription: The databases of the workload.
+      SubnetIds: [!Ref ServerSubnet, !Ref GroupSubnet]
+
+  DatabaseSecurityGroup:
+    Type: AWS::EC2::SecurityGroup
+    Properties:
+      GroupDescription: The databases of the workload, for its servers.
+      VpcId: !Ref Network
+      SecurityGroupIngress:
+        - {IpProtocol: tcp, FromPort: 5432, ToPort: 5432, CidrIp: !Ref VpcCidr, Description: The servers}
+
+  PostgresParameters:
+    Type: AWS::RDS::DBParameterGroup
+    Properties:
+      Description: The orders.
+      Family: postgres16
+      Parameters: {log_statement: ddl}
+"#;
+
+/// The template of the workload: that of the example, with the network of the databases, and with one more instance for
+/// every ten volumes beyond three.
 pub(crate) fn template(root: &Path, volumes: usize) -> Result<String, Problem> {
     let path = root.join("infra/example-workload.yaml");
     let example = std::fs::read_to_string(&path)
@@ -89,7 +211,9 @@ pub(crate) fn template(root: &Path, volumes: usize) -> Result<String, Problem> {
             )
         })
         .collect();
-    Ok(format!("{resources}{hosts}\nOutputs:\n{outputs}"))
+    Ok(format!(
+        "{resources}{NETWORK_OF_DATABASES}{hosts}\nOutputs:\n{outputs}"
+    ))
 }
 
 /// A template that CloudFormation cannot deploy: the Availability Zone of the volume does not exist.

@@ -76,7 +76,9 @@ fn meets_every_expectation_despite_faults() {
 /// the fix and a redrive.
 #[test]
 fn recovery_with_a_broken_step_succeeds_after_fix_and_redrive() {
-    for step in ["stack", "restore", "function", "report"] {
+    for step in [
+        "stack", "restore", "database", "cluster", "table", "function", "report",
+    ] {
         let answer = answer(&rehearse(&["--json", "--break", step]), 0);
         assert_eq!(unmet(&answer), [""; 0], "{step}");
     }
@@ -129,7 +131,10 @@ fn fails_when_a_rule_never_matches() {
 fn rejects_invalid_arguments_with_a_remedy() {
     for (arguments, expected) in [
         (&["--fast"][..], "--help"),
-        (&["--break", "leg"], "stack, restore, function, report"),
+        (
+            &["--break", "leg"],
+            "stack, restore, database, cluster, table, function, report",
+        ),
         (&["--template", "no/such/template.yaml"][..], "--template"),
     ] {
         let output = rehearse(arguments);
@@ -152,7 +157,7 @@ fn prints_progress_in_a_few_plain_lines_without_a_terminal() {
         assert!(!said.contains(foreign), "{said}");
     }
     assert!(
-        said.contains("3 of 3 volumes restored, 3 attached"),
+        said.contains("6 of 6 resources restored, 6 integrated"),
         "{said}"
     );
     assert!(said.lines().count() < 40, "{said}");

@@ -7,8 +7,7 @@ use crate::integrate::database::refusal::DatabaseRefusal;
 use crate::integrate::database::wanted::InstanceGroups;
 use crate::plan::item::DatabaseTarget;
 use crate::plan::names::NameKind;
-use crate::plan::request::Mode;
-use crate::plan::restore_metadata::{DatabasePlace, MetadataFacts, kept, stored};
+use crate::plan::restore_metadata::{DatabasePlace, MetadataFacts, kept};
 use crate::reference::{self, Reference};
 use crate::tags::{
     IDENTIFIER, INSTANCES, LOGICAL_ID, OPTION_GROUP, PARAMETER_GROUP, SECURITY_GROUPS, STACK,
@@ -97,7 +96,9 @@ fn own_name(resource: &Arn) -> &str {
 }
 
 /// The stored settings that a restored DB instance keeps. The key of the recovery point encrypts it; engine
-/// and version are those of the recovery point
+/// and version are those of the recovery point. Deletion protection is left to the integration, which sets it on
+/// an available database: a failed restore can leave a database that nobody can change, and that must be deleted
+/// before its name is free again
 /// (<https://docs.aws.amazon.com/aws-backup/latest/devguide/restoring-rds.html>).
 const INSTANCE_SETTINGS: &[&str] = &[
     "AllocatedStorage",
@@ -168,12 +169,6 @@ pub(crate) fn metadata(
     }
     if let Some(key) = facts.key.filter(|_| place.is_cluster) {
         set("KmsKeyId", key.to_owned());
-    }
-    // The clean-up of a drill could not delete a protected database.
-    let is_protected = stored(facts.stored, "DeletionProtection")
-        .is_some_and(|value| value.eq_ignore_ascii_case("true"));
-    if is_protected && !place.is_cluster && facts.mode == Mode::Recover {
-        set("DeletionProtection", "true".to_owned());
     }
     metadata
 }
@@ -309,7 +304,7 @@ mod tests {
         .collect()
     }
 
-    fn made(is_cluster: bool, mode: Mode, key: Option<&str>) -> BTreeMap<String, String> {
+    fn made(is_cluster: bool, key: Option<&str>) -> BTreeMap<String, String> {
         let groups = ["sg-1".to_owned(), "sg-2".to_owned()];
         let place = DatabasePlace {
             identifier: "orders",
@@ -323,7 +318,6 @@ mod tests {
             place: crate::plan::restore_metadata::Place::Database(place),
             stored: &stored_of_primary(),
             key,
-            mode,
         };
         metadata(facts, place)
     }
@@ -332,13 +326,12 @@ mod tests {
     fn keeps_settings_and_replaces_what_names_the_primary_region() {
         let of = |pairs: &[(&str, &str)]| tags(pairs);
         assert_eq!(
-            made(false, Mode::Recover, Some("arn:aws:kms:us-west-2:1:key/2")),
+            made(false, Some("arn:aws:kms:us-west-2:1:key/2")),
             of(&[
                 ("DBInstanceClass", "db.m6g.large"),
                 ("DBInstanceIdentifier", "orders"),
                 ("DBParameterGroupName", "tuned"),
                 ("DBSubnetGroupName", "recovery"),
-                ("DeletionProtection", "true"),
                 ("MultiAZ", "true"),
                 ("Port", "5433"),
                 ("StorageType", "gp3"),
@@ -346,7 +339,7 @@ mod tests {
             ])
         );
         assert_eq!(
-            made(true, Mode::Recover, Some("arn:aws:kms:us-west-2:1:key/2")),
+            made(true, Some("arn:aws:kms:us-west-2:1:key/2")),
             of(&[
                 ("DBClusterIdentifier", "orders"),
                 ("DBClusterParameterGroupName", "tuned"),
@@ -358,12 +351,7 @@ mod tests {
                 ("VpcSecurityGroupIds", "[\"sg-1\",\"sg-2\"]"),
             ])
         );
-        let drill = made(false, Mode::Drill, None);
-        assert!(!drill.contains_key("DeletionProtection"), "{drill:?}");
-        for metadata in [
-            made(false, Mode::Drill, None),
-            made(true, Mode::Drill, None),
-        ] {
+        for metadata in [made(false, None), made(true, None)] {
             let text = format!("{metadata:?}");
             assert!(
                 !text.contains("primary") && !text.contains("us-east-1"),

@@ -55,7 +55,6 @@ pub(crate) fn metadata(facts: MetadataFacts<'_>, zone: &str) -> BTreeMap<String,
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::request::Mode;
     use crate::plan::restore_metadata::Place;
 
     #[test]
@@ -72,7 +71,6 @@ mod tests {
                 place: Place::Zone(zone),
                 stored: &map(stored),
                 key,
-                mode: Mode::Recover,
             };
             assert_eq!(metadata(facts, zone), map(expected), "{stored:?}");
         };

@@ -8,8 +8,6 @@
 
 use std::collections::BTreeMap;
 
-use crate::plan::request::Mode;
-
 /// The facts from which the metadata of a restore is made.
 #[derive(Debug, Clone, Copy)]
 pub struct MetadataFacts<'a> {
@@ -18,7 +16,6 @@ pub struct MetadataFacts<'a> {
     pub stored: &'a BTreeMap<String, String>,
     /// The KMS key of this Region for encryption, if the stack sets one.
     pub key: Option<&'a str>,
-    pub mode: Mode,
 }
 
 /// Where a resource is restored to, with references resolved.

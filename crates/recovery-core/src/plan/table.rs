@@ -81,7 +81,6 @@ fn replica(key: &str, region: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::request::Mode;
     use crate::plan::restore_metadata::Place;
 
     #[test]
@@ -108,7 +107,6 @@ mod tests {
                 place: Place::Table("Orders"),
                 stored: &stored,
                 key,
-                mode: Mode::Recover,
             };
             let made = metadata(facts, "Orders", "us-west-2").map(|made| {
                 assert_eq!(made["targetTableName"], "Orders");

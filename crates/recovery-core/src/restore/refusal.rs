@@ -66,7 +66,7 @@ impl StartRefusal {
             },
             StartRefusal::Reference(refusal) => refusal.remedy(),
             StartRefusal::NameTaken { name, .. } => format!(
-                "If {name} is not in use, delete it yourself or rename it, then redrive the execution. Or set the tag recovery:identifier to another name, on the recovery point and on the protected resource, and plan again."
+                "If {name} is not in use, for example because a failed restore left it, delete it yourself or rename it, then redrive the execution. Or set the tag recovery:identifier to another name, on the recovery point and on the protected resource, and plan again."
             ),
             StartRefusal::KeyElsewhere(_) => {
                 "Set the variable RESTORE_KEY_ARN of the function restore-starter to the ARN of a KMS key of this Region, then redrive the execution.".to_owned()
@@ -101,7 +101,7 @@ impl fmt::Display for StartRefusal {
                 };
                 write!(
                     f,
-                    "a {noun} with the name {} exists, and was not restored from this recovery point",
+                    "a {noun} with the name {} exists, and no successful restore of this recovery point made it",
                     shown(name)
                 )
             }

@@ -140,7 +140,6 @@ pub async fn handle(
         place: destination.place(),
         stored: &stored,
         key: config.key.as_deref(),
-        mode: *mode,
     };
     let metadata = match metadata(facts, &config.region) {
         Ok(metadata) => metadata,
