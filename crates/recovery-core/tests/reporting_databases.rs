@@ -8,16 +8,20 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use recovery_core::aws::arn::{Arn, DbClusterId, DbInstanceId, RecoveryPointArn, RestoreJobId};
+use recovery_core::aws::arn::{
+    Arn, DbClusterId, DbInstanceId, OpsItemId, RecoveryPointArn, RestoreJobId,
+};
 use recovery_core::aws::backup::RestoreJob;
 use recovery_core::aws::database::{DbCluster, DbInstance, DbSettings};
 use recovery_core::aws::table::TableStatus;
-use recovery_core::fakes::{DRILL_ROLE, FakeClock, FakeTable, RESTORE_ROLE, World};
+use recovery_core::fakes::{DRILL_ROLE, FakeClock, FakeTable, RESTORE_ROLE, StoredItem, World};
+use recovery_core::ops_item::{KEY, KIND, OpsItem, RESTORE, Severity, Status};
 use recovery_core::plan::request::{Mode, Request};
 use recovery_core::plan::{DatabaseTarget, Item, Plan, Predictions, TableTarget, Target};
 use recovery_core::ports::Clock;
 use recovery_core::report::request::Objectives;
 use recovery_core::report::run::{ReportConfig, handle};
+use recovery_core::track::run::restore_key;
 use serde_json::{Value, json};
 
 fn now() -> DateTime<Utc> {
@@ -281,4 +285,63 @@ async fn the_report_and_its_page_name_what_was_restored() {
     ] {
         assert!(page.contains(text), "{text}");
     }
+}
+
+/// The OpsItem of a restore job that was integrated some seconds after its end.
+fn recorded(job: &str, status: Status, data: [(&str, &str); 2]) -> StoredItem {
+    let key = restore_key(&RestoreJobId::new(job));
+    let own = [(KEY, key.as_str()), (KIND, RESTORE)];
+    let data = own.into_iter().chain(data);
+    StoredItem {
+        item: OpsItem {
+            id: OpsItemId::new(format!("oi-{job}")),
+            status,
+            created: Some(now() - TimeDelta::minutes(20)),
+            data: data
+                .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                .collect(),
+        },
+        key,
+        title: "Restored".to_owned(),
+        description: String::new(),
+        severity: Severity::Low,
+        related: Vec::new(),
+    }
+}
+
+/// AWS shows when a volume was attached, and of databases and tables nothing: the integration records it.
+#[tokio::test]
+async fn the_report_says_when_databases_and_tables_were_integrated() {
+    let world = world();
+    let database = [
+        ("recovery:integration", "integrated"),
+        ("recovery:seconds-to-integrate", "600"),
+    ];
+    let table = [
+        ("recovery:integration", "configured"),
+        ("recovery:seconds-to-configure", "300"),
+    ];
+    // The cluster has no record, and that of the table has something left to do.
+    world.state().items = vec![
+        recorded("job-0", Status::Resolved, database),
+        recorded("job-2", Status::Open, table),
+    ];
+    reported(&world, "report").await;
+    let objects = world.state().backups.objects.clone();
+    let report = objects
+        .iter()
+        .find(|(key, _)| key.starts_with("reports/") && key.ends_with(".json"));
+    let report: Value = serde_json::from_str(report.unwrap().1).unwrap();
+    let seconds = |kind: &str| {
+        let items = report["items"].as_array().unwrap();
+        let item = items.iter().find(|item| item["type"] == kind).unwrap();
+        item["integrateSeconds"].as_i64()
+    };
+    assert_eq!(
+        [seconds("RDS"), seconds("Aurora"), seconds("DynamoDB")],
+        [Some(600), None, Some(300)]
+    );
+    let phases = report["phases"].as_array().unwrap();
+    let integrate = phases.iter().find(|it| it["phase"] == "integrate");
+    assert_eq!(integrate.unwrap()["seconds"], 600);
 }

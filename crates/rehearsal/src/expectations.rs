@@ -234,9 +234,10 @@ pub(crate) fn check(played: &Played) -> Vec<Expectation> {
     let refused: Vec<String> = played
         .of_kind("call")
         .filter(|call| {
-            // Expected errors: another run has created the OpsItem or parameter, attached the volume, taken
-            // the device name or made the setting; a stack, a report or a resource with the wanted name does
-            // not exist yet; a plan is already stored.
+            // Expected errors: another run has created the OpsItem, parameter or instance, attached the
+            // volume, taken the device name or made the setting; a stack, a report or a resource with the
+            // wanted name does not exist yet; a plan is already stored; DynamoDB needs a pause between two
+            // changes, and RDS makes one at a time.
             let known: &[&str] = match call["operation"].as_str() {
                 Some("CreateOpsItem") => &["OpsItemAlreadyExistsException"],
                 Some("AttachVolume") => &["InvalidParameterValue", "VolumeInUse"],
@@ -246,7 +247,14 @@ pub(crate) fn check(played: &Played) -> Vec<Expectation> {
                 Some("DescribeDBClusters") => &["DBClusterNotFoundFault"],
                 Some("DescribeTable") => &["ResourceNotFoundException"],
                 Some("PutParameter") => &["ParameterAlreadyExists"],
-                Some("UpdateTable" | "UpdateTimeToLive") => &["ValidationException"],
+                Some("CreateDBInstance") => &["DBInstanceAlreadyExists"],
+                Some("ModifyDBInstance" | "ModifyDBCluster") => {
+                    &["InvalidDBInstanceState", "InvalidDBClusterStateFault"]
+                }
+                Some("TagResource") => &["LimitExceededException"],
+                Some("UpdateTable") => &["ValidationException", "ResourceInUseException"],
+                Some("UpdateTimeToLive") => &["ValidationException"],
+                Some("UpdateContinuousBackups") => &["ContinuousBackupsUnavailableException"],
                 Some("PutObject") => &["PreconditionFailed"],
                 Some("GetRoutingControlState" | "UpdateRoutingControlStates") => {
                     &["EndpointTemporarilyUnavailableException"]

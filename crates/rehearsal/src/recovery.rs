@@ -29,7 +29,7 @@ impl Recovery {
     }
 
     /// The differences between the report and the journal of the Region: for each item the creation and completion of
-    /// the restore job and, of a volume, the attachment, and the phases and sums.
+    /// the restore job, the attachment of a volume, and the phases and sums.
     pub(crate) fn disagreements(&self, journal: &[Value]) -> Vec<String> {
         let mut wrong = Vec::new();
         let items = self.said("/items").as_array().cloned().unwrap_or_default();
@@ -37,7 +37,7 @@ impl Recovery {
             wrong.push("the report has no items".to_owned());
         }
         let mut last_completed = f64::MIN;
-        let mut last_attached = f64::MIN;
+        let mut last_integrated = f64::MIN;
         for item in &items {
             let text = |name: &str| item[name].as_str().unwrap_or_default();
             let mut same = |what: &str, holds: &dyn Fn(&Value) -> bool, said: &str| -> f64 {
@@ -72,6 +72,14 @@ impl Recovery {
             );
             last_completed = last_completed.max(completed);
             if item["type"] != "EBS" {
+                let integrated = seconds(text("integratedAt")).unwrap_or(f64::MIN);
+                if integrated < completed - 1.1 {
+                    wrong.push(format!(
+                        "{}: completed at {completed}, and integrated at {integrated}",
+                        text("resourceArn")
+                    ));
+                }
+                last_integrated = last_integrated.max(integrated);
                 continue;
             }
             let attached = same(
@@ -81,7 +89,7 @@ impl Recovery {
                 },
                 "integratedAt",
             );
-            last_attached = last_attached.max(attached);
+            last_integrated = last_integrated.max(attached);
         }
         let phases: BTreeMap<&str, (f64, f64, i64)> = self
             .said("/phases")
@@ -99,9 +107,7 @@ impl Recovery {
                 ))
             })
             .collect();
-        // A database can be restored after the last volume was attached.
-        let integrated = last_attached.max(last_completed);
-        for (name, ends) in [("restore", last_completed), ("integrate", integrated)] {
+        for (name, ends) in [("restore", last_completed), ("integrate", last_integrated)] {
             if phases
                 .get(name)
                 .is_none_or(|(_, to, _)| (to - ends).abs() > 1.1)

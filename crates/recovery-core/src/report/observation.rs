@@ -3,16 +3,24 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use crate::aws::arn::{Arn, VolumeId};
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::aws::arn::{Arn, RestoreJobId, VolumeId};
 use crate::aws::backup::RestoreJob;
 use crate::aws::database::{DbCluster, DbInstance};
 use crate::aws::ec2::{Attachment, AttachmentState, Volume};
 use crate::aws::table::{Table, TableStatus};
+use crate::integrate::database::kind::DATABASE;
+use crate::integrate::kind::ResourceKind;
+use crate::integrate::record::{INTEGRATION, says};
+use crate::integrate::table::kind::DYNAMODB_TABLE;
+use crate::ops_item::{KEY, OpsItem};
 use crate::plan::item::{Item, Target};
 use crate::plan::recovery_plan::Plan;
 use crate::plan::request::Mode;
 use crate::report::problem::Problem;
 use crate::text;
+use crate::track::run::restore_key;
 
 /// What was observed: the jobs of each recovery point, and what they restored.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -20,6 +28,8 @@ pub struct Observed {
     jobs: HashMap<String, Jobs>,
     volumes: HashMap<VolumeId, Volume>,
     stores: HashMap<Arn, Store>,
+    /// When databases and tables were integrated, by restore job.
+    integrated: HashMap<RestoreJobId, DateTime<Utc>>,
 }
 
 /// A database or table, as its service shows it.
@@ -142,6 +152,23 @@ impl Observed {
         self.stores.insert(arn, store);
     }
 
+    /// Keeps when databases and tables were integrated, as the OpsItems of their restore jobs record it: AWS does not.
+    pub fn add_records<'a>(&mut self, items: impl Iterator<Item = &'a OpsItem>) {
+        let items: HashMap<&str, &OpsItem> = items
+            .filter_map(|item| Some((item.data.get(KEY)?.as_str(), item)))
+            .collect();
+        for job in self.jobs.values().map(|jobs| &jobs.best) {
+            let integrated_after = items.get(restore_key(&job.id).as_str()).and_then(|item| {
+                let is_kind = |kind: &&&ResourceKind| says(item, INTEGRATION, kind.integrated);
+                let kind = [&DATABASE, &DYNAMODB_TABLE].iter().find(is_kind).copied()?;
+                TimeDelta::try_seconds(item.data.get(kind.seconds_key)?.parse().ok()?)
+            });
+            if let (Some(completed), Some(after)) = (job.completed, integrated_after) {
+                self.integrated.insert(job.id.clone(), completed + after);
+            }
+        }
+    }
+
     /// The completed jobs of this plan.
     fn completed<'a>(&'a self, plan: &'a Plan) -> impl Iterator<Item = &'a RestoreJob> {
         plan.items()
@@ -188,6 +215,8 @@ pub struct Traced<'a> {
     pub attachment: Option<&'a Attachment>,
     /// The database or table that the job made.
     pub store: Option<&'a Store>,
+    /// When the volume was attached, or the database or table integrated.
+    pub integrated_at: Option<DateTime<Utc>>,
     /// What is left to do.
     pub unfinished: Option<Unfinished>,
 }
@@ -265,6 +294,11 @@ pub fn trace<'a>(plan: &'a Plan, observed: &'a Observed) -> Vec<Traced<'a>> {
                 why,
                 remedy,
             });
+            let recorded = job.and_then(|job| observed.integrated.get(&job.id));
+            let integrated_at = match attachment {
+                Some(attachment) => attachment.since,
+                None => recorded.filter(|_| store.is_some()).copied(),
+            };
             Traced {
                 item,
                 job,
@@ -272,6 +306,7 @@ pub fn trace<'a>(plan: &'a Plan, observed: &'a Observed) -> Vec<Traced<'a>> {
                 volume,
                 attachment,
                 store,
+                integrated_at,
                 unfinished,
             }
         })

@@ -267,7 +267,8 @@ pub struct ItemReport {
     /// Where applications reach the restored database: host and port.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub endpoint: Option<String>,
-    /// When the volume was attached. Absent for databases and tables: AWS does not record when they became available.
+    /// When the volume was attached, or the database or table integrated. AWS does not record the latter: it is absent
+    /// if the OpsItem of the restore job does not contain it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub integrated_at: Option<DateTime<Utc>>,
     /// From completedAt to integratedAt.
@@ -433,7 +434,7 @@ fn phase_ends(
             .max(),
         integrated: traced
             .iter()
-            .filter_map(|traced| traced.attachment?.since)
+            .filter_map(|traced| traced.integrated_at)
             .max(),
         verified: request.verification_to,
         failed_over: request.fail_over_to,
@@ -448,6 +449,7 @@ fn item_report(traced: &Traced<'_>, counted_from: DateTime<Utc>) -> ItemReport {
         volume,
         attachment,
         store,
+        integrated_at,
         unfinished,
     } = traced;
     let completed = job.filter(|job| job.is_completed());
@@ -455,7 +457,7 @@ fn item_report(traced: &Traced<'_>, counted_from: DateTime<Utc>) -> ItemReport {
         job.and_then(|job| job.created),
         job.and_then(|job| job.completed),
     );
-    let integrated_at = attachment.and_then(|attachment| attachment.since);
+    let integrated_at = *integrated_at;
     let between = |from: Option<DateTime<Utc>>, to: Option<DateTime<Utc>>| {
         from.zip(to).map(|(from, to)| seconds_between(from, to))
     };

@@ -16,7 +16,7 @@ use crate::aws::database::DatabaseId;
 use crate::aws::table::table_name;
 use crate::error::{Error, Fault};
 use crate::ops_item::run::find_or_create;
-use crate::ops_item::{NOT_CREATED, OpsItem, OpsItemChange, Status, unless_at_quota};
+use crate::ops_item::{NOT_CREATED, OpsItem, OpsItemChange, RESTORE, Status, unless_at_quota};
 use crate::outcome::Outcome;
 use crate::plan::recovery_plan::Plan;
 use crate::plan::request::Mode;
@@ -422,6 +422,14 @@ async fn observe(
         reads.extend(waiting.next().map(read));
     }
     let arns = observed.stores_of(plan);
+    if !arns.is_empty() {
+        let (open, resolved) = try_join(
+            ports.ops_items().list_open(RESTORE),
+            ports.ops_items().list_resolved(RESTORE, since),
+        )
+        .await?;
+        observed.add_records(open.iter().chain(&resolved));
+    }
     let mut waiting = arns.into_iter();
     let read = |arn: Arn| async move { read_store(ports, &arn).await.map(|store| (arn, store)) };
     let mut reads: FuturesUnordered<_> = waiting.by_ref().take(CONCURRENCY).map(read).collect();
