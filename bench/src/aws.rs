@@ -7,7 +7,10 @@
 mod auto_scaling;
 mod backup;
 mod cloudformation;
+mod data_stores;
+mod dynamodb;
 mod ec2;
+mod rds;
 mod routing_cluster;
 mod s3;
 mod sns;
@@ -25,6 +28,7 @@ use std::time::{Duration, Instant};
 
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
+pub(crate) use data_stores::DataStores;
 pub(crate) use world::{World, ids};
 
 use crate::calls::Call;
@@ -34,9 +38,11 @@ use testkit::answers;
 use testkit::http::{self, Incoming, Request};
 
 /// The services, by the names in `AWS_ENDPOINT_URL_<NAME>`. What goes to any other is refused.
-const SERVICES: [(&str, Service); 10] = [
+const SERVICES: [(&str, Service); 12] = [
     ("AUTO_SCALING", auto_scaling::answer),
     ("EC2", ec2::answer),
+    ("DYNAMODB", dynamodb::answer),
+    ("RDS", rds::answer),
     ("CLOUDFORMATION", cloudformation::answer),
     ("SSM", ssm::answer),
     ("S3", s3::answer),
@@ -167,6 +173,11 @@ impl Aws {
         lock(&self.shared.state).calls.clear();
     }
 
+    /// Changes the world, as time or a service does.
+    pub(crate) fn change(&self, change: fn(&mut World)) {
+        change(&mut lock(&self.shared.state).world);
+    }
+
     /// The calls since the world was set.
     pub(crate) fn calls(&self) -> Vec<Call> {
         lock(&self.shared.state).calls.clone()
@@ -255,12 +266,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The answer of CloudFormation, EC2 Auto Scaling or SNS.
+/// The answer of CloudFormation, EC2 Auto Scaling, RDS or SNS.
 fn query(action: &str, inner: &str) -> Answer {
     Answer::new(200, "text/xml", answers::query(action, inner))
 }
 
-/// The answer of CloudFormation, EC2 Auto Scaling or SNS to a request that fails.
+/// The answer of CloudFormation, EC2 Auto Scaling, RDS or SNS to a request that fails.
 fn query_error(code: &str, message: &str) -> Answer {
     Answer::new(400, "text/xml", answers::query_error(400, code, message))
 }

@@ -41,7 +41,7 @@ Builds the functions as they are deployed, and their peers; measures; prints tab
   --quick             few rounds, and no look at what the functions consist of
   --dev               the functions as the tests build them, without the peer that needs a build of
                       its own of the SDK: to see whether the benchmark works; nothing is judged
-  --gate              restore-integrator and Python only, and of them what hardly differs from run to
+  --gate              the integrators and Python only, and of them what hardly differs from run to
                       run: calls, memory, size; fails where something has grown
   --beside PATH       also measures this program, another build of restore-integrator
   --attaching MS      how long EC2 takes to attach a volume, in milliseconds; where nothing is said,

@@ -238,6 +238,7 @@ impl Bench<'_> {
             let (mut process, _) = Running::start(program, &place)?;
             process.invoke(&event.text(self.root)?)?;
             process.end()?;
+            self.aws.change(scenario.meanwhile);
             self.aws.forget_calls();
         }
         let (mut process, _) = Running::start(program, &place)?;

@@ -6,10 +6,11 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 
 use crate::process::Program;
+use crate::scenarios::{DATABASE_INTEGRATOR, TABLE_INTEGRATOR};
 use crate::trouble::{Result, Trouble};
 
 /// The functions, with the settings that template.yaml gives them.
-pub(crate) const FUNCTIONS: [Function; 11] = [
+pub(crate) const FUNCTIONS: [Function; 13] = [
     (
         "restore-integrator",
         &[
@@ -18,14 +19,17 @@ pub(crate) const FUNCTIONS: [Function; 11] = [
             ("TOPIC_ARN", TOPIC),
         ],
     ),
+    (DATABASE_INTEGRATOR, INTEGRATES_DATA_STORES),
+    (TABLE_INTEGRATOR, INTEGRATES_DATA_STORES),
     (
         "restore-reconciler",
         &[
             ("ACCOUNT_ID", "111122223333"),
+            ("DATABASE_INTEGRATOR", DATABASE_INTEGRATOR),
+            ("TABLE_INTEGRATOR", TABLE_INTEGRATOR),
             ("DRILL_RESTORE_ROLE_ARN", DRILL_ROLE),
             ("TOPIC_ARN", TOPIC),
             ("LOOKBACK_HOURS", "24"),
-            ("RECONCILE_MINUTES", "5"),
             ("PATIENCE_MINUTES", "60"),
             ("RECONCILE_MINUTES", "1"),
         ],
@@ -107,6 +111,12 @@ pub(crate) const NAIVE: &str = "Rust, all defaults";
 pub(crate) const PYTHON: &str = "Python, boto3";
 const DRILL_ROLE: &str = "arn:aws:iam::111122223333:role/drill-restore";
 const TOPIC: &str = "arn:aws:sns:us-west-2:111122223333:recovery";
+const INTEGRATES_DATA_STORES: &[(&str, &str)] = &[
+    ("ACCOUNT_ID", "111122223333"),
+    ("DRILL_RESTORE_ROLE_ARN", DRILL_ROLE),
+    ("PUBLISH_PATH", "/recovery/"),
+    ("TOPIC_ARN", TOPIC),
+];
 const RESPONDER: &[(&str, &str)] = &[
     ("PRIMARY_REGION", "us-east-1"),
     ("RESPONSES", "track,notify,recover"),
@@ -214,10 +224,10 @@ fn functions(root: &Path, profile: &str, wanted: &[Function]) -> Result<Vec<Prog
         .collect()
 }
 
-/// The integrator as it is deployed, and the Python peer.
-pub(crate) fn integrator_and_python(root: &Path) -> Result<(Program, Program)> {
-    let mut built = functions(root, "release", &FUNCTIONS[..1])?;
-    Ok((built.remove(0), python(&root.join("bench"))?))
+/// The functions that CI watches, as they are deployed: the integrators. And the Python peer.
+pub(crate) fn integrators_and_python(root: &Path) -> Result<(Vec<Program>, Program)> {
+    let built = functions(root, "release", &FUNCTIONS[..3])?;
+    Ok((built, python(&root.join("bench"))?))
 }
 
 /// What `scale` prints: how the deciding code grows, as Markdown.
@@ -374,6 +384,45 @@ fn run(command: &mut Command, what: &str, remedy: &'static str) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The names that a function's `Settings::NAMES` lists, if it has them.
+    fn names(function: &str) -> Vec<String> {
+        let path = format!(
+            "{}/../functions/{function}/src/lib.rs",
+            env!("CARGO_MANIFEST_DIR")
+        );
+        let code = std::fs::read_to_string(path).unwrap();
+        let list = code
+            .split_once("pub const NAMES: &'static [&'static str] =")
+            .and_then(|(_, rest)| rest.split_once("];"))
+            .map_or("", |(list, _)| list);
+        let mut names: Vec<String> = list
+            .split('"')
+            .skip(1)
+            .step_by(2)
+            .map(str::to_owned)
+            .collect();
+        names.sort_unstable();
+        names
+    }
+
+    #[test]
+    fn every_function_has_its_settings() {
+        let mut compared = 0;
+        for (function, settings) in FUNCTIONS {
+            let expected = names(function);
+            // The responders share theirs.
+            if expected.is_empty() {
+                assert_eq!(settings, RESPONDER, "{function}");
+                continue;
+            }
+            let mut given: Vec<&str> = settings.iter().map(|(name, _)| *name).collect();
+            given.sort_unstable();
+            assert_eq!(given, expected, "{function}");
+            compared += 1;
+        }
+        assert_eq!(compared + 2, FUNCTIONS.len());
+    }
 
     #[test]
     fn every_function_has_a_scenario() {

@@ -6,7 +6,7 @@ use crate::calls::{longest_chain, place, sequence};
 use crate::measure::{Cold, OVERLAP};
 use crate::programs::{FLOOR, FUNCTIONS, NAIVE, PYTHON};
 use crate::results::{LATENCY_MS, Of, Results, of};
-use crate::scenarios::INTEGRATOR;
+use crate::scenarios::{INTEGRATOR, TABLE_INTEGRATOR};
 use crate::sizes::Part;
 use crate::stats::ms;
 use crate::table::Table;
@@ -216,7 +216,7 @@ fn functions(results: &Results) -> String {
         ]);
     }
     format!(
-        "Cold, nothing added to a call, each with an event that it acts on.\n\n{}",
+        "Cold, nothing added to a call, each with an event that it acts on. {TABLE_INTEGRATOR} pauses for 1 to 5 s before it checks whether DynamoDB has applied a change; these pauses are in its *first event*.\n\n{}",
         table.markdown()
     )
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::aws::{World, ids};
+use crate::aws::{DataStores, World, ids};
 use crate::process::Answer;
 use crate::trouble::{Result, Trouble};
 
@@ -18,6 +18,8 @@ pub(crate) struct Scenario {
     pub(crate) world: fn() -> World,
     /// What a function was given before, in the same world.
     pub(crate) before: Option<(&'static str, Event)>,
+    /// What has changed in the world since.
+    pub(crate) meanwhile: fn(&mut World),
     outcome: &'static str,
     reason: Option<&'static str>,
 }
@@ -34,7 +36,12 @@ pub(crate) enum Event {
 
 /// The function that attaches.
 pub(crate) const INTEGRATOR: &str = "restore-integrator";
+pub(crate) const DATABASE_INTEGRATOR: &str = "database-integrator";
+pub(crate) const TABLE_INTEGRATOR: &str = "table-integrator";
 const COMPLETED: Event = Event::File("restore-completed-ebs");
+const INSTANCE_COMPLETED: Event = Event::File("restore-completed-rds");
+const CLUSTER_COMPLETED: Event = Event::File("restore-completed-aurora");
+const TABLE_COMPLETED: Event = Event::File("restore-completed-dynamodb");
 /// The scenario in which the integrator does what its peers do.
 pub(crate) const ATTACH: &str = "volume attached";
 /// Repetitions of an event about a volume that is attached and written down.
@@ -44,6 +51,14 @@ pub(crate) const ATTACHED: &str = "attached already, same event again";
 pub(crate) const IGNORED_BY_CONTENT: [&str; 2] =
     ["ignored: another resource type", "ignored: not completed"];
 
+/// Those of databases and tables.
+pub(crate) const INSTANCE: &str = "instance integrated and published";
+pub(crate) const INSTANCE_WITH_SETTINGS: &str = "instance integrated, with all settings of the tag";
+pub(crate) const CLUSTER: &str = "cluster: two instances created";
+pub(crate) const CLUSTER_AVAILABLE: &str = "cluster: its instances are available";
+pub(crate) const TABLE: &str = "table with all settings of the tag";
+pub(crate) const INTEGRATED: &str = "integrated already, same event again";
+
 /// All of them; the functions by their order in the template.
 pub(crate) fn all() -> Vec<Scenario> {
     let integrator = |name, event, world, outcome, reason| Scenario {
@@ -52,8 +67,13 @@ pub(crate) fn all() -> Vec<Scenario> {
         event,
         world,
         before: None,
+        meanwhile: |_| {},
         outcome,
         reason,
+    };
+    let data_store = |name, function, event, outcome| Scenario {
+        function,
+        ..integrator(name, event, World::default, outcome, None)
     };
     let reconciler = |name, before, world| Scenario {
         name,
@@ -61,6 +81,7 @@ pub(crate) fn all() -> Vec<Scenario> {
         event: Event::Schedule,
         world,
         before,
+        meanwhile: |_| {},
         outcome: "reconciled",
         reason: None,
     };
@@ -70,6 +91,7 @@ pub(crate) fn all() -> Vec<Scenario> {
         event: Event::File(event),
         world: World::default,
         before: None,
+        meanwhile: |_| {},
         outcome,
         reason: None,
     };
@@ -170,6 +192,73 @@ pub(crate) fn all() -> Vec<Scenario> {
             "ignored",
             Some("status"),
         ),
+        data_store(
+            INSTANCE,
+            DATABASE_INTEGRATOR,
+            INSTANCE_COMPLETED,
+            "integrated",
+        ),
+        Scenario {
+            world: settings_lost,
+            ..data_store(
+                INSTANCE_WITH_SETTINGS,
+                DATABASE_INTEGRATOR,
+                INSTANCE_COMPLETED,
+                "integrated",
+            )
+        },
+        data_store(CLUSTER, DATABASE_INTEGRATOR, CLUSTER_COMPLETED, "pending"),
+        Scenario {
+            before: Some((DATABASE_INTEGRATOR, CLUSTER_COMPLETED)),
+            meanwhile: |world| {
+                for instance in world.data_stores.instances.values_mut() {
+                    instance.status = "available";
+                }
+            },
+            ..data_store(
+                CLUSTER_AVAILABLE,
+                DATABASE_INTEGRATOR,
+                CLUSTER_COMPLETED,
+                "integrated",
+            )
+        },
+        Scenario {
+            before: Some((DATABASE_INTEGRATOR, INSTANCE_COMPLETED)),
+            ..data_store(
+                INTEGRATED,
+                DATABASE_INTEGRATOR,
+                INSTANCE_COMPLETED,
+                "already-integrated",
+            )
+        },
+        Scenario {
+            reason: Some("resource-type"),
+            ..data_store(
+                IGNORED_BY_CONTENT[0],
+                DATABASE_INTEGRATOR,
+                COMPLETED,
+                "ignored",
+            )
+        },
+        data_store(TABLE, TABLE_INTEGRATOR, TABLE_COMPLETED, "integrated"),
+        Scenario {
+            before: Some((TABLE_INTEGRATOR, TABLE_COMPLETED)),
+            ..data_store(
+                INTEGRATED,
+                TABLE_INTEGRATOR,
+                TABLE_COMPLETED,
+                "already-integrated",
+            )
+        },
+        Scenario {
+            reason: Some("resource-type"),
+            ..data_store(
+                IGNORED_BY_CONTENT[0],
+                TABLE_INTEGRATOR,
+                COMPLETED,
+                "ignored",
+            )
+        },
         reconciler("one restore to integrate", None, World::default),
         reconciler(
             "one restore, integrated before",
@@ -254,6 +343,18 @@ pub(crate) fn all() -> Vec<Scenario> {
 fn elsewhere() -> World {
     World {
         volume_zone: "us-west-2b".to_owned(),
+        ..World::default()
+    }
+}
+
+fn settings_lost() -> World {
+    let mut data_stores = DataStores::default();
+    data_stores.database_tags.insert(
+        "recovery:database".to_owned(),
+        "protected retention=7 iam-auth logs=postgresql performance-insights".to_owned(),
+    );
+    World {
+        data_stores,
         ..World::default()
     }
 }

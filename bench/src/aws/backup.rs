@@ -68,16 +68,27 @@ pub(super) fn answer(world: &mut World, request: &Request) -> (String, Answer) {
             let answer = Answer::new(204, "application/json", String::new());
             ("PutRestoreValidationResult".to_owned(), answer)
         }
-        ["restore-jobs", _] => {
-            let body = json!({"Code": "ERROR_2601", "Message": "the job does not exist"});
-            let answer = Answer {
-                error_type: Some("ResourceNotFoundException"),
-                ..Answer::new(400, "application/json", body.to_string())
-            };
-            ("DescribeRestoreJob".to_owned(), answer)
-        }
+        ["tags", point] => match testkit::http::decoded(point).as_str() {
+            ids::TABLE_POINT => {
+                let body = json!({"Tags": world.data_stores.table_tags});
+                found("ListTags", body)
+            }
+            // RDS has the tags, under the other form of the ARN.
+            ids::DB_POINT => found("ListTags", json!({"Tags": {}})),
+            _ => not_found("ListTags", "the recovery point does not exist"),
+        },
+        ["restore-jobs", _] => not_found("DescribeRestoreJob", "the job does not exist"),
         _ => super::unknown(world, request),
     }
+}
+
+fn not_found(action: &str, message: &str) -> (String, Answer) {
+    let body = json!({"Code": "ERROR_2601", "Message": message});
+    let answer = Answer {
+        error_type: Some("ResourceNotFoundException"),
+        ..Answer::new(400, "application/json", body.to_string())
+    };
+    (action.to_owned(), answer)
 }
 
 /// A restore job, completed a minute ago.

@@ -52,7 +52,7 @@ fn plan() -> Value {
         "predictions": {},
     });
     json!({
-        "version": 1,
+        "version": 2,
         "hash": "0".repeat(64),
         "workload": ids::PLANNED_STACK,
         "mode": "recover",

@@ -1,4 +1,4 @@
-//! Systems Manager: OpsItems and runbooks.
+//! Systems Manager: OpsItems, parameters and runbooks.
 //! <https://docs.aws.amazon.com/systems-manager/latest/APIReference/Welcome.html>
 
 use std::collections::BTreeMap;
@@ -24,6 +24,8 @@ pub(super) fn answer(world: &mut World, request: &Request) -> (String, Answer) {
         "CreateOpsItem" => create(world, &input),
         "DescribeOpsItems" => Ok(describe(world, &input)),
         "GetOpsItem" => get(world, &input),
+        "GetParameters" => Ok(get_parameters(world, &input)),
+        "PutParameter" => put_parameter(world, &input),
         "UpdateOpsItem" => update(world, &input),
         "StartAutomationExecution" => {
             Ok(json!({"AutomationExecutionId": "4105a4fc-f944-11e6-9d32-0123456789ab"}))
@@ -38,6 +40,44 @@ pub(super) fn answer(world: &mut World, request: &Request) -> (String, Answer) {
         action,
         Answer::new(status, "application/x-amz-json-1.1", body.to_string()),
     )
+}
+
+fn get_parameters(world: &World, input: &Value) -> Value {
+    let names = input["Names"].as_array().into_iter().flatten();
+    let (found, invalid): (Vec<&str>, Vec<&str>) = names
+        .filter_map(Value::as_str)
+        .partition(|name| world.data_stores.parameters.contains_key(*name));
+    let parameters: Vec<Value> = found
+        .into_iter()
+        .map(|name| {
+            json!({
+                "ARN": format!("arn:aws:ssm:us-west-2:111122223333:parameter{name}"),
+                "DataType": "text",
+                "LastModifiedDate": 1_792_508_990.217,
+                "Name": name,
+                "Type": "String",
+                "Value": world.data_stores.parameters[name],
+                "Version": 1,
+            })
+        })
+        .collect();
+    json!({"InvalidParameters": invalid, "Parameters": parameters})
+}
+
+fn put_parameter(world: &mut World, input: &Value) -> Result<Value, Value> {
+    let name = text(&input["Name"]);
+    let exists = world.data_stores.parameters.contains_key(&name);
+    if exists && input["Overwrite"] != true {
+        return Err(json!({
+            "__type": "ParameterAlreadyExists",
+            "message": "The parameter already exists. To overwrite this value, set the overwrite option in the request to true.",
+        }));
+    }
+    world
+        .data_stores
+        .parameters
+        .insert(name, text(&input["Value"]));
+    Ok(json!({"Tier": "Standard", "Version": if exists { 2 } else { 1 }}))
 }
 
 fn texts(input: &Value) -> BTreeMap<String, String> {

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use super::data_stores::DataStores;
+
 /// Ids of what there is: those of `events/restore-completed-ebs.json`, and of the target.
 pub(crate) mod ids {
     pub(crate) const SNAPSHOT: &str = "snap-0a8530a063a225612";
@@ -18,6 +20,18 @@ pub(crate) mod ids {
     /// The target in `events/manual-planned-restore.json`: the same instance.
     pub(crate) const PLANNED_STACK: &str = "shop";
     pub(crate) const PLANNED_LOGICAL_ID: &str = "Server";
+    /// Those of `events/restore-completed-rds.json`.
+    pub(crate) const DB_INSTANCE: &str = "orders-recovered";
+    pub(crate) const DB_SNAPSHOT: &str = "arn:aws:rds:us-west-2:111122223333:snapshot:awsbackup:job-55af03e3-4afa-4f91-b30c-6ef859bc4569";
+    pub(crate) const DB_POINT: &str =
+        "arn:aws:backup:us-west-2:111122223333:recovery-point:750b1010-1169-4f49-aaec-37ba3089f76d";
+    /// Those of `events/restore-completed-aurora.json`.
+    pub(crate) const DB_CLUSTER: &str = "ledger-recovered";
+    pub(crate) const DB_CLUSTER_SNAPSHOT: &str = "arn:aws:rds:us-west-2:111122223333:cluster-snapshot:awsbackup:job-3377ccb0-76b5-40f5-97d0-9f1fdaf48f90";
+    /// Those of `events/restore-completed-dynamodb.json`.
+    pub(crate) const TABLE: &str = "sessions-recovered";
+    pub(crate) const TABLE_POINT: &str =
+        "arn:aws:backup:us-west-2:111122223333:recovery-point:0b6849e9-02dd-401c-91c9-74db93077458";
 }
 
 /// How long EC2 takes to attach a volume where nothing else is said: most take 1 to 4 s, by AWS's own driver of
@@ -50,6 +64,8 @@ pub(crate) struct World {
     pub(crate) listed: bool,
     /// Messages published.
     pub(crate) messages: usize,
+    /// Databases and tables.
+    pub(crate) data_stores: DataStores,
 }
 
 /// An OpsItem.
@@ -89,6 +105,7 @@ impl Default for World {
             items: Vec::new(),
             listed: true,
             messages: 0,
+            data_stores: DataStores::default(),
         }
     }
 }
