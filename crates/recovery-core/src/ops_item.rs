@@ -12,13 +12,16 @@ use std::fmt;
 use chrono::{DateTime, Utc};
 use serde_json::json;
 
-use crate::aws::arn::{Arn, OpsItemId};
+use crate::aws::arn::{Arn, OpsItemId, RestoreJobId};
 use crate::error::Error;
 use crate::notification::Notification;
 use crate::text;
 
 /// The source of all OpsItems of this system. OpsCenter refuses the words aws, amazon and amzn in it.
 pub const SOURCE: &str = "rapid-recovery";
+/// Operational data: the state of the integration. The value is [`ResourceKind::integrated`](crate::integrate::kind::ResourceKind::integrated),
+/// [`ResourceKind::integrating`](crate::integrate::kind::ResourceKind::integrating), `refused`, or `failing` while it is retried.
+pub const INTEGRATION: &str = "recovery:integration";
 /// Operational data: the item's [`ItemKey`], searchable.
 pub const KEY: &str = "recovery:key";
 /// Operational data: [`INCIDENT`], [`RESTORE`] or [`RECOVERY`], searchable.
@@ -331,6 +334,16 @@ impl NewOpsItem {
             data: own.into_iter().chain(data).collect(),
         }
     }
+}
+
+/// The key of the OpsItem of a restore job.
+pub fn restore_key(id: &RestoreJobId) -> ItemKey {
+    ItemKey::new("restore-job", id.as_str())
+}
+
+/// Whether the item has this value under this key of its operational data.
+pub(crate) fn says(item: &OpsItem, key: &str, value: &str) -> bool {
+    item.data.get(key).is_some_and(|said| said == value)
 }
 
 #[cfg(test)]

@@ -15,13 +15,13 @@ use recovery_core::aws::backup::RestoreJob;
 use recovery_core::aws::database::{DbCluster, DbInstance, DbSettings};
 use recovery_core::aws::table::TableStatus;
 use recovery_core::fakes::{DRILL_ROLE, FakeClock, FakeTable, RESTORE_ROLE, StoredItem, World};
+use recovery_core::ops_item::restore_key;
 use recovery_core::ops_item::{KEY, KIND, OpsItem, RESTORE, Severity, Status};
 use recovery_core::plan::request::{Mode, Request};
 use recovery_core::plan::{DatabaseTarget, Item, Plan, Predictions, TableTarget, Target};
 use recovery_core::ports::Clock;
 use recovery_core::report::request::Objectives;
 use recovery_core::report::run::{ReportConfig, handle};
-use recovery_core::track::run::restore_key;
 use serde_json::{Value, json};
 
 fn now() -> DateTime<Utc> {

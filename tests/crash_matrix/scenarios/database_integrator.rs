@@ -143,7 +143,10 @@ fn integrated() -> Vec<Scenario> {
                     "resourceArn": "arn:aws:rds:us-east-1:111122223333:cluster:ledger",
                     "recoveryPointArn": "arn:aws:rds:us-west-2:111122223333:cluster-snapshot:awsbackup:job-3377ccb0-76b5-40f5-97d0-9f1fdaf48f90",
                     "type": "Aurora", "createdAt": "2026-11-23T05:00:00Z", "ageSeconds": 3600, "wave": 0,
-                    "target": {"stack": "shop", "logicalId": "Subnets"},
+                    "target": {
+                        "kind": "database", "identifier": "ledger", "stack": "shop",
+                        "subnetGroup": "Subnets", "securityGroups": ["Db"],
+                    },
                     "metadata": {}, "predictions": {},
                     "tagsFrom": {"recoveryPointArn": OLDER_POINT, "createdAt": "2026-11-22T05:00:00Z"},
                 });

@@ -3,7 +3,7 @@
 use chrono::DateTime;
 use recovery_core::aws::arn::{Arn, RecoveryPointArn};
 use recovery_core::aws::backup::RecoveryPoint;
-use recovery_core::fakes::{World, volume_point};
+use recovery_core::fakes::{FakeTable, World, volume_point};
 use serde_json::json;
 
 use crate::crash_matrix::scenario::{Function, Scenario};
@@ -52,6 +52,24 @@ pub(super) fn scenarios() -> Vec<Scenario> {
             };
             world.add_point(database, &[]);
         }),
+        of("databases-and-a-table", "planned").given(|world| {
+            for (number, (kind, form, resource)) in STORES.into_iter().enumerate() {
+                add_store(world, number, kind, form, resource);
+            }
+            // The name of the table is in use.
+            let arn = "arn:aws:dynamodb:us-west-2:111122223333:table/sessions";
+            let arn = Arn::parse(arn).expect("this is an ARN");
+            let table = FakeTable::restored(arn, DateTime::UNIX_EPOCH);
+            world.state().tables.insert("sessions".to_owned(), table);
+        }),
+        of("references", "planned").given(|world| {
+            for (n, reference) in ["prefix:Gone", "tag:Name=db"].into_iter().enumerate() {
+                let id = format!("of-reference-{n}");
+                let point = volume_point(&id, &id, DateTime::UNIX_EPOCH);
+                let point = point.expect("these are ids");
+                world.add_point(point, &[("recovery:logical-id", reference)]);
+            }
+        }),
         of("stack-missing", "planned").given(|world| world.state().stack_resources.clear()),
         of("changed", "refused/plan-changed").with(|input| input["planHash"] = another),
         of("nothing-to-restore", "refused/nothing-to-restore").given(|world| {
@@ -81,4 +99,39 @@ fn planned(world: &World) {
     let scenario = of("", "");
     let ports = Disturbed::not(world);
     finish(scenario.deliver(&ports)).expect("nothing fails");
+}
+
+/// Type, recovery point and name of databases and tables.
+const STORES: [(&str, &str, &str); 3] = [
+    (
+        "RDS",
+        "rds:us-west-2:1:snapshot:awsbackup:copyjob",
+        "rds:us-east-1:1:db:orders",
+    ),
+    (
+        "Aurora",
+        "rds:us-west-2:1:cluster-snapshot:awsbackup:copyjob",
+        "rds:us-east-1:1:cluster:carts",
+    ),
+    (
+        "DynamoDB",
+        "backup:us-west-2:1:recovery-point:table",
+        "dynamodb:us-east-1:1:table/sessions",
+    ),
+];
+
+fn add_store(world: &World, number: usize, kind: &str, form: &str, resource: &str) {
+    let arn = |text: &str| Arn::parse(&format!("arn:aws:{text}")).expect("this is an ARN");
+    let point = RecoveryPoint {
+        arn: RecoveryPointArn::new(arn(&format!("{form}-{number}"))),
+        resource: arn(resource),
+        resource_type: kind.to_owned(),
+        ..volume_point("1", "1", DateTime::UNIX_EPOCH).expect("these are ids")
+    };
+    let tags = [
+        ("recovery:security-groups", "Db"),
+        ("recovery:logical-id", "Subnets"),
+        ("recovery:instances", "db.r6g.large"),
+    ];
+    world.add_point(point, &tags);
 }

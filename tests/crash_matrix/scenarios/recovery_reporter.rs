@@ -1,6 +1,7 @@
 //! A recovery is verified, reported and stopped: complete, incomplete, after a redrive, as a drill, with
 //! and without an incident.
 
+use recovery_core::aws::arn::Arn;
 use recovery_core::fakes::{Story, World};
 use serde_json::json;
 
@@ -55,6 +56,30 @@ pub(super) fn scenarios() -> Vec<Scenario> {
             &left.clone().untracked(),
             "report",
         ),
+        of(
+            "databases",
+            "reported",
+            &whole.clone().with_databases(2),
+            "report",
+        ),
+        // A cluster and a table that do not exist any more.
+        of(
+            "stores-gone",
+            "unfinished",
+            &whole.clone().with_databases(2),
+            "verify",
+        )
+        .given(|world| {
+            let gone = [
+                "arn:aws:rds:us-west-2:111122223333:cluster:gone",
+                "arn:aws:dynamodb:us-west-2:111122223333:table/gone",
+            ];
+            let mut state = world.state();
+            let jobs = state.restore_jobs.values_mut();
+            for (job, arn) in jobs.zip(gone) {
+                job.created_resource = Arn::parse(arn).ok();
+            }
+        }),
         of("drill", "reported", &whole.clone().drill(), "report"),
         of("ops-item-missing", "reported", &whole, "report")
             .with(|input| input["opsItemId"] = json!("oi-gone"))

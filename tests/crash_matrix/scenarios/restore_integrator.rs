@@ -1,6 +1,6 @@
 //! A restored volume and its instance, in every state.
 
-use recovery_core::aws::arn::{InstanceId, VolumeId};
+use recovery_core::aws::arn::{Arn, InstanceId, VolumeId};
 use recovery_core::aws::cloudformation::StackResource;
 use recovery_core::aws::ec2::{Attachment, Instance, Volume};
 use recovery_core::fakes::{AttachTrouble, World};
@@ -227,6 +227,8 @@ fn found() -> Vec<Scenario> {
 fn refused() -> Vec<Scenario> {
     let in_another_zone = |world: &World| each_instance(world, |it| zone(it, "us-west-2b"));
     vec![
+        usual("reference-missing", "refused/reference-missing")
+            .given(|world| retag(world, &[STACK, ("recovery:logical-id", "prefix:Gone")])),
         usual("zone-mismatch", "refused/zone-mismatch").given(in_another_zone),
         at_the_quota(usual("refused-at-the-quota", "refused/zone-mismatch").given(in_another_zone)),
         usual("refused-and-tracked", "refused/zone-mismatch").given(|world| {
@@ -349,6 +351,14 @@ fn skipped() -> Vec<Scenario> {
 /// A resource is missing at the first delivery.
 fn waited_for() -> Vec<Scenario> {
     vec![
+        usual("reference-by-tag", "Retryable")
+            .given(|world| retag(world, &[("recovery:logical-id", "tag:Name=db")]))
+            .then(|world| {
+                let arn = format!("arn:aws:ec2:us-west-2:111122223333:instance/{INSTANCE}");
+                let arn = Arn::parse(&arn).expect("this is an ARN");
+                let tag = ["ec2:instance", "Name", "db"].map(str::to_owned).into();
+                world.state().tagged_resources.insert(tag, vec![arn]);
+            }),
         usual("stack-missing-at-first", "Retryable")
             .given(|world| world.state().stack_resources.clear())
             .then(|world| add_target(world, &event(FILE))),

@@ -69,6 +69,14 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         at_the_quota(
             of("refused-at-the-quota", JUST_IMPATIENT).given(|world| retag(world, &[STACK])),
         ),
+        // Its own function integrates it.
+        of("database", PATIENT).given(|world| {
+            change_job(world, JOB, |job| job.resource_type = Some("RDS".to_owned()));
+        }),
+        of("reference-by-prefix", PATIENT)
+            .given(|world| retag(world, &[STACK, ("recovery:logical-id", "prefix:Gone")])),
+        of("reference-by-tag", PATIENT)
+            .given(|world| retag(world, &[("recovery:logical-id", "tag:Name=db")])),
         of("untagged", PATIENT).given(|world| retag(world, &[])),
         of("tags-in-aws-backup", PATIENT).given(|world| {
             let mut state = world.state();

@@ -1,8 +1,9 @@
 //! The restore of a plan item: started, started before, failed before, and refused.
 
 use chrono::{DateTime, TimeDelta};
-use recovery_core::aws::arn::Arn;
-use recovery_core::fakes::{World, attached_volume, volume_point};
+use recovery_core::aws::arn::{Arn, RecoveryPointArn};
+use recovery_core::aws::cloudformation::StackResource;
+use recovery_core::fakes::{FakeTable, World, attached_volume, volume_point};
 use serde_json::{Value, json};
 
 use crate::crash_matrix::scenario::{Function, Scenario};
@@ -77,10 +78,82 @@ pub(super) fn scenarios() -> Vec<Scenario> {
             .given(|world| world.state().backups.points.clear()),
         of("several-instances", "refused/several-instances")
             .given(|world| make_target_a_group(world, &[INSTANCE, OTHER_INSTANCE])),
-        of("stack-missing-at-first", "Retryable")
+        database("database", "started", "RDS", "snapshot"),
+        database("cluster", "started", "Aurora", "cluster-snapshot"),
+        database("database-in-a-drill", "started", "RDS", "snapshot").with(in_a_drill),
+        database("references-missing-at-first", "pending", "RDS", "snapshot")
+            .given(|world| world.state().tagged_resources.clear())
+            .then(add_subnet_group),
+        database("stack-failed", "refused/stack-failed", "RDS", "snapshot")
+            .with(|input| input["stackProblems"] = json!("infrastructure/shop-1/0/"))
+            .given(|world| {
+                let problem = json!({"why": "a quota", "remedy": "Raise it."}).to_string();
+                let key = "infrastructure/shop-1/0/shop.json".to_owned();
+                world.state().backups.objects.insert(key, problem);
+            }),
+        table("table", "started"),
+        table("table-of-another", "refused/name-taken").given(|world| {
+            let arn = "arn:aws:dynamodb:us-west-2:111122223333:table/sessions";
+            let arn = Arn::parse(arn).expect("this is an ARN");
+            let table = FakeTable::restored(arn, DateTime::UNIX_EPOCH);
+            world.state().tables.insert("sessions".to_owned(), table);
+        }),
+        of("stack-missing-at-first", "pending")
             .given(|world| world.state().stack_resources.clear())
             .then(|world| add_target(world, &event("restore-completed-ebs"))),
     ]
+}
+
+/// The restore of a database, whose subnet group has a tag and whose security group is in the stack.
+fn database(
+    name: &'static str,
+    leads_to: &'static str,
+    kind: &'static str,
+    form: &'static str,
+) -> Scenario {
+    let point = format!("arn:aws:rds:us-west-2:111122223333:{form}:awsbackup:copyjob-1");
+    of(name, leads_to)
+        .given(|world| {
+            let arn = Arn::parse(&point).expect("this is an ARN");
+            world.state().backups.points[0].arn = RecoveryPointArn::new(arn);
+            add_subnet_group(world);
+            let group = StackResource {
+                resource_type: "AWS::EC2::SecurityGroup".to_owned(),
+                physical_id: Some("sg-0a1b2c3d".to_owned()),
+                status: "CREATE_COMPLETE".into(),
+            };
+            let place = ("shop".to_owned(), "DbGroup".to_owned());
+            world.state().stack_resources.insert(place, group);
+        })
+        .with(|input| {
+            input["item"]["type"] = json!(kind);
+            input["item"]["recoveryPointArn"] = json!(point);
+            input["item"]["target"] = json!({
+                "kind": "database", "identifier": "orders", "stack": "shop",
+                "subnetGroup": "tag:Name=orders", "securityGroups": ["prefix:Db"],
+            });
+        })
+}
+
+fn add_subnet_group(world: &World) {
+    let arn = "arn:aws:rds:us-west-2:111122223333:subgrp:orders";
+    let arn = Arn::parse(arn).expect("this is an ARN");
+    let tag = ["rds:subgrp", "Name", "orders"].map(str::to_owned).into();
+    world.state().tagged_resources.insert(tag, vec![arn]);
+}
+
+fn table(name: &'static str, leads_to: &'static str) -> Scenario {
+    let point = "arn:aws:backup:us-west-2:111122223333:recovery-point:1";
+    of(name, leads_to)
+        .given(|world| {
+            let arn = Arn::parse(point).expect("this is an ARN");
+            world.state().backups.points[0].arn = RecoveryPointArn::new(arn);
+        })
+        .with(|input| {
+            input["item"]["type"] = json!("DynamoDB");
+            input["item"]["recoveryPointArn"] = json!(point);
+            input["item"]["target"] = json!({"kind": "table", "name": "sessions"});
+        })
 }
 
 /// The item is restored for a drill.

@@ -9,15 +9,12 @@ use crate::integrate::kind::ResourceKind;
 use crate::integrate::refusal::Refusal;
 use crate::notification::Notification;
 use crate::ops_item::{
-    NOT_CREATED, NOTIFIED, NewOpsItem, OpsItem, OpsItemChange, RESOURCES, Severity, Status,
-    with_resources,
+    INTEGRATION, NOT_CREATED, NOTIFIED, NewOpsItem, OpsItem, OpsItemChange, RESOURCES, Severity,
+    Status, says, with_resources,
 };
 use crate::text::{code, one_line, shown};
 use crate::track::run::{DRILL, restore_facts, restore_item};
 
-/// Operational data: the state of the integration. The value is [`ResourceKind::integrated`],
-/// [`ResourceKind::integrating`], `refused`, or `failing` while it is retried.
-pub const INTEGRATION: &str = "recovery:integration";
 /// The value of [`INTEGRATION`] for a restore whose recovery point has no tags of ours.
 pub(crate) const UNTAGGED: &str = "untagged";
 /// Operational data: the cause of a refusal or a failure.
@@ -39,11 +36,6 @@ pub(crate) enum Trigger {
 /// The OpsItem of the restore's job, as it is created.
 pub(crate) fn new_item(restore: &Restore) -> NewOpsItem {
     restore_item(&restore.job, restore.drill.is_some())
-}
-
-/// Whether the item has this value under this key of its operational data.
-pub(crate) fn says(item: &OpsItem, key: &str, value: &str) -> bool {
-    item.data.get(key).is_some_and(|said| said == value)
 }
 
 /// A title, marked if the restore belongs to a drill.

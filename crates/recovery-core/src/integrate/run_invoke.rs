@@ -13,12 +13,13 @@ use crate::error::Error;
 use crate::integrate::backoff::RESERVE;
 use crate::integrate::database::kind::DATABASE;
 use crate::integrate::kind::ResourceKind;
-use crate::integrate::record::{INTEGRATION, UNTAGGED, says};
+use crate::integrate::record::UNTAGGED;
 use crate::integrate::skip::{Ownership, skip_reason};
 use crate::integrate::table::kind::DYNAMODB_TABLE;
+use crate::ops_item::restore_key;
+use crate::ops_item::{INTEGRATION, says};
 use crate::ops_item::{KEY, OpsItem, RESTORE};
 use crate::ports::{Clock, Functions, OpsItems, ReconciliationPorts};
-use crate::track::run::restore_key;
 
 /// The functions that integrate databases and tables, by name or ARN.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -14,7 +14,7 @@ use crate::aws::backup::{EBS, Restore, RestoreJob};
 use crate::aws::ec2::{AttachmentState, Volume};
 use crate::error::Error;
 use crate::integrate::backoff::RESERVE;
-use crate::integrate::record::{INTEGRATION, TAGS_FROM, Trigger, says};
+use crate::integrate::record::{TAGS_FROM, Trigger};
 use crate::integrate::run_invoke::{Integrators, invoke_integrators};
 use crate::integrate::run_tags::tags_of;
 use crate::integrate::skip::{Ownership, skip_reason};
@@ -22,6 +22,8 @@ use crate::integrate::volume::kind::EBS_VOLUME;
 use crate::integrate::volume::run::{
     Observed, integrate, integrate_observed, record_attach_failure,
 };
+use crate::ops_item::restore_key;
+use crate::ops_item::{INTEGRATION, says};
 use crate::ops_item::{KEY, OpsItem, RESTORE};
 use crate::outcome::Outcome;
 use crate::ports::{
@@ -29,7 +31,6 @@ use crate::ports::{
     Volumes,
 };
 use crate::tags::{Tags, integration_target};
-use crate::track::run::restore_key;
 
 /// Which restores are reconciled, and when operators are notified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

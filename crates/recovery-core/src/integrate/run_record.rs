@@ -6,10 +6,11 @@ use crate::aws::arn::OpsItemId;
 use crate::aws::backup::Restore;
 use crate::error::{Error, Fault};
 use crate::integrate::kind::ResourceKind;
-use crate::integrate::record::{Hindrance, INTEGRATION, left_to_do, new_item, says};
+use crate::integrate::record::{Hindrance, left_to_do, new_item};
 use crate::integrate::refusal::Refusal;
 use crate::ops_item::run::{find_or_create, notify_and_record, resolve_duplicate};
 use crate::ops_item::{Claim, OpsItem, OpsItemChange, Status, item_named, unless_at_quota};
+use crate::ops_item::{INTEGRATION, says};
 use crate::outcome::Outcome;
 use crate::ports::{Notifications, OpsItems, TrackingPorts};
 

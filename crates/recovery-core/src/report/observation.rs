@@ -12,15 +12,15 @@ use crate::aws::ec2::{Attachment, AttachmentState, Volume};
 use crate::aws::table::{Table, TableStatus};
 use crate::integrate::database::kind::DATABASE;
 use crate::integrate::kind::ResourceKind;
-use crate::integrate::record::{INTEGRATION, says};
 use crate::integrate::table::kind::DYNAMODB_TABLE;
+use crate::ops_item::restore_key;
+use crate::ops_item::{INTEGRATION, says};
 use crate::ops_item::{KEY, OpsItem};
 use crate::plan::item::{Item, Target};
 use crate::plan::recovery_plan::Plan;
 use crate::plan::request::Mode;
 use crate::report::problem::Problem;
 use crate::text;
-use crate::track::run::restore_key;
 
 /// What was observed: the jobs of each recovery point, and what they restored.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

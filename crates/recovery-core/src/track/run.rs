@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::aws::arn::{Arn, RestoreJobId};
+use crate::aws::arn::Arn;
 use crate::aws::backup::{EBS, RestoreJob};
 use crate::aws::database::DATABASE_TYPES;
 use crate::aws::table::DYNAMODB;
@@ -12,7 +12,8 @@ use crate::event::{Event, backup};
 use crate::explanation::Explanation;
 use crate::ops_item::run::{add_resources, find_or_create};
 use crate::ops_item::{
-    ItemKey, KIND, NewOpsItem, OpsItem, OpsItemChange, RESTORE, Severity, Status, unless_at_quota,
+    ItemKey, KIND, NewOpsItem, OpsItem, OpsItemChange, RESTORE, Severity, Status, restore_key,
+    unless_at_quota,
 };
 use crate::outcome::Outcome;
 use crate::ports::{Notifications, OpsItems, TrackingPorts};
@@ -149,10 +150,6 @@ async fn track_report(
     Ok(outcome
         .with(id_name, report.id.as_str())
         .with("opsItemId", item.id.as_str()))
-}
-
-pub fn restore_key(id: &RestoreJobId) -> ItemKey {
-    ItemKey::new("restore-job", id.as_str())
 }
 
 /// Whether completed restores of this type are integrated automatically.

@@ -6,8 +6,8 @@ use recovery_core::aws::arn::{InstanceId, OpsItemId, RestoreJobId, VolumeId};
 use recovery_core::aws::ec2::DeviceName;
 use recovery_core::fakes::StoredItem;
 use recovery_core::notification::Notification;
+use recovery_core::ops_item::restore_key;
 use recovery_core::ops_item::{OpsItemChange, Status};
-use recovery_core::track::run::restore_key;
 
 use crate::executor::{Millis, TaskId};
 use crate::parties::{MINUTE, Plan, Purpose, Restore};

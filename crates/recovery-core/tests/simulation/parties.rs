@@ -687,7 +687,7 @@ pub(crate) fn act(sim: &Sim, plan: &Plan, act: &Act) {
             }
         }
         Act::PersonResolves(n) => {
-            let key = recovery_core::track::run::restore_key(&plan.restores[*n].id);
+            let key = recovery_core::ops_item::restore_key(&plan.restores[*n].id);
             let mut state = sim.world.state();
             let open = state
                 .items

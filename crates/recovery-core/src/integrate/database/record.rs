@@ -8,8 +8,9 @@ use crate::aws::database::{DbChange, DbInstance, DbSettings};
 use crate::integrate::database::decide::{Observed, Progress, is_lost};
 use crate::integrate::database::kind::{DATABASE, ENDPOINT, IDENTIFIER, LEFT, REPLACED};
 use crate::integrate::database::wanted::Wanted;
-use crate::integrate::record::{INTEGRATION, IntegrationResult, result_change, says};
+use crate::integrate::record::{IntegrationResult, result_change};
 use crate::ops_item::{DATA_LIMIT, OpsItem, OpsItemChange, Status};
+use crate::ops_item::{INTEGRATION, says};
 use crate::outcome::Outcome;
 use crate::text::{code, one_line, within};
 

@@ -20,16 +20,17 @@ use crate::integrate::database::record::{Integrated, outcome, records_all};
 use crate::integrate::database::refusal::DatabaseRefusal;
 use crate::integrate::database::run_publish::publish_addresses;
 use crate::integrate::database::wanted::{Wanted, is_tagged};
-use crate::integrate::record::{INTEGRATION, TAGS_FROM, UNTAGGED};
+use crate::integrate::record::{TAGS_FROM, UNTAGGED};
 use crate::integrate::run_job::{Admission, admit};
 use crate::integrate::run_record::{record_data, record_failure, record_result, refuse};
 use crate::integrate::run_tags::tags_of;
 use crate::integrate::skip::{Ownership, check_drill_stack, drill_name};
+use crate::ops_item::INTEGRATION;
+use crate::ops_item::restore_key;
 use crate::ops_item::run::first_of;
 use crate::outcome::Outcome;
 use crate::ports::{Clock, DatabasePorts, DbClusters, DbInstances};
 use crate::tags::{STACK, value};
-use crate::track::run::restore_key;
 
 /// The longest time that a run waits and acts.
 const WORK: Duration = Duration::from_secs(45);

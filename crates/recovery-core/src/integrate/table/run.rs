@@ -18,7 +18,7 @@ use crate::aws::table::{
 use crate::error::{Error, Fault};
 use crate::integrate::backoff::RESERVE;
 use crate::integrate::publish::Publication;
-use crate::integrate::record::{INTEGRATION, TAGS_FROM, UNTAGGED};
+use crate::integrate::record::{TAGS_FROM, UNTAGGED};
 use crate::integrate::run_job::{Admission, admit};
 use crate::integrate::run_publish::publish;
 use crate::integrate::run_record::{record_data, record_failure, record_result, refuse};
@@ -29,11 +29,12 @@ use crate::integrate::table::kind::DYNAMODB_TABLE;
 use crate::integrate::table::record::{Configured, Published, is_configured, is_recorded, outcome};
 use crate::integrate::table::refusal::TableRefusal;
 use crate::integrate::table::settings::TableSettings;
+use crate::ops_item::INTEGRATION;
+use crate::ops_item::restore_key;
 use crate::ops_item::run::first_of;
 use crate::outcome::Outcome;
 use crate::ports::{Clock, TablePorts, Tables};
 use crate::tags::{IDENTIFIER, PUBLISH, STACK, TABLE, Tags, WORKLOAD, value};
-use crate::track::run::restore_key;
 
 /// How long a run works on a table. A table that needs longer is pending.
 const WORK: Duration = Duration::from_secs(45);

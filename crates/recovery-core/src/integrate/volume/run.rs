@@ -26,11 +26,11 @@ use crate::integrate::volume::kind::EBS_VOLUME;
 use crate::integrate::volume::record::{Attached, records_volume};
 use crate::integrate::volume::refusal::VolumeRefusal;
 use crate::integrate::volume::run_attach::attach_and_confirm;
+use crate::ops_item::restore_key;
 use crate::ops_item::run::first_of;
 use crate::outcome::Outcome;
 use crate::ports::{Clock, IntegrationPorts, OpsItems, StackResources, TargetPorts, Volumes};
 use crate::tags::{IntegrationTarget, Tags, integration_target, own_logical_id};
-use crate::track::run::restore_key;
 
 /// Integrates a restore. Fields of its job that the event lacks are read from AWS Backup.
 ///
