@@ -313,7 +313,7 @@ impl ReferenceRefusal {
 
     /// The instruction to the operator.
     pub fn remedy(&self) -> String {
-        const THEN: &str = "Then plan again, or redrive the execution.";
+        const THEN: &str = "Then redrive the execution. If a tag was corrected, start a recovery with another name instead: a redrive keeps the plan.";
         match self {
             ReferenceRefusal::Missing { noun, .. } => format!(
                 "Add the {noun} to the infrastructure of this Region, or correct the tag of the recovery point, and of the protected resource for later recovery points. {THEN}"

@@ -15,9 +15,6 @@ pub struct ResourceKind {
     pub with: &'static str,
     /// The instruction to integrate one by hand: `Attach the volume`.
     pub by_hand: &'static str,
-    /// Whether one that is integrated is integrated again while its OpsItem is open, because some of it may
-    /// wait for hours.
-    pub continues: bool,
     /// Why it was integrated in this way, as a sentence.
     pub why: &'static str,
     /// What is said of one with which nothing is left to do.

@@ -79,8 +79,7 @@ pub(super) async fn invoke_integrators(
         let own = restore_key(&job.id);
         let is_done = match open.get(own.as_str()) {
             Some(item) => {
-                let is_integrated = says(item, INTEGRATION, kind.integrated);
-                is_integrated && !kind.continues || says(item, INTEGRATION, UNTAGGED)
+                says(item, INTEGRATION, kind.integrated) || says(item, INTEGRATION, UNTAGGED)
             }
             None => resolved.contains(own.as_str()),
         };

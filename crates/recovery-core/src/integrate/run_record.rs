@@ -1,5 +1,6 @@
 //! Keeps the OpsItem of a restore job up to date during its integration, and notifies operators.
 
+use crate::integrate::record::UNTAGGED;
 use futures_util::future::join;
 
 use crate::aws::arn::OpsItemId;
@@ -33,6 +34,29 @@ pub(crate) async fn record_data(
     }
     let change = OpsItemChange {
         data: [(key, value.to_owned())].into(),
+        ..OpsItemChange::default()
+    };
+    items.update(&item.id, &change).await
+}
+
+/// Records in the job's item that its recovery point has no tags of ours, unless the item records that the
+/// resource is integrated.
+///
+/// # Errors
+/// Those of the port.
+pub(crate) async fn record_untagged(
+    items: &impl OpsItems,
+    kind: &ResourceKind,
+    restore: &Restore,
+) -> Result<(), Error> {
+    let Some(item) = unless_at_quota(find_or_create(items, &new_item(restore)).await)? else {
+        return Ok(());
+    };
+    if says(&item, INTEGRATION, kind.integrated) || says(&item, INTEGRATION, UNTAGGED) {
+        return Ok(());
+    }
+    let change = OpsItemChange {
+        data: [(INTEGRATION, UNTAGGED.to_owned())].into(),
         ..OpsItemChange::default()
     };
     items.update(&item.id, &change).await

@@ -7,7 +7,7 @@ use crate::integrate::database::refusal::DatabaseRefusal;
 use crate::integrate::database::wanted::InstanceGroups;
 use crate::plan::item::DatabaseTarget;
 use crate::plan::names::NameKind;
-use crate::plan::restore_metadata::{DatabasePlace, MetadataFacts, kept};
+use crate::plan::restore_metadata::{DatabasePlace, MetadataFacts, kept, stored};
 use crate::reference::{self, Reference};
 use crate::tags::{
     IDENTIFIER, INSTANCES, LOGICAL_ID, OPTION_GROUP, PARAMETER_GROUP, SECURITY_GROUPS, STACK,
@@ -142,6 +142,16 @@ pub(crate) fn metadata(
         false => INSTANCE_SETTINGS,
     };
     let mut metadata = kept(facts.stored, settings);
+    // RDS rejects some settings for some engines
+    // (<https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_RestoreDBInstanceFromDBSnapshot.html>).
+    let engine = stored(facts.stored, "Engine").unwrap_or_default();
+    let is_of = |engines: &[&str]| engines.iter().any(|name| engine.starts_with(name));
+    if !place.is_cluster && !is_of(&["oracle", "sqlserver"]) {
+        metadata.retain(|key, _| !key.eq_ignore_ascii_case("DBName"));
+    }
+    if !place.is_cluster && is_of(&["sqlserver"]) {
+        metadata.retain(|key, _| !key.eq_ignore_ascii_case("AllocatedStorage"));
+    }
     let mut set = |key: &str, value: String| {
         metadata.insert(key.to_owned(), value);
     };
@@ -320,6 +330,36 @@ mod tests {
             key,
         };
         metadata(facts, place)
+    }
+
+    #[test]
+    fn leaves_out_what_the_engine_does_not_accept() {
+        let keys = |engine: &str| {
+            let mut stored = stored_of_primary();
+            stored.insert("Engine".to_owned(), engine.to_owned());
+            stored.insert("DBName".to_owned(), "shop".to_owned());
+            stored.insert("AllocatedStorage".to_owned(), "100".to_owned());
+            let groups = ["sg-1".to_owned()];
+            let place = DatabasePlace {
+                identifier: "orders",
+                subnet_group: "recovery",
+                security_groups: &groups,
+                parameter_group: None,
+                option_group: None,
+                is_cluster: false,
+            };
+            let facts = MetadataFacts {
+                place: crate::plan::restore_metadata::Place::Database(place),
+                stored: &stored,
+                key: None,
+            };
+            let made = metadata(facts, place);
+            ["DBName", "AllocatedStorage"].map(|key| made.contains_key(key))
+        };
+        assert_eq!(keys("postgres"), [false, true]);
+        assert_eq!(keys("mysql"), [false, true]);
+        assert_eq!(keys("oracle-ee"), [true, true]);
+        assert_eq!(keys("sqlserver-se"), [true, false]);
     }
 
     #[test]

@@ -385,7 +385,7 @@ fn store_left(
             "integrate",
             "resource-gone",
             format!("{created} does not exist"),
-            "Find out who deleted it (CloudTrail). Then redrive the execution, or restore the recovery point again.",
+            "Find out who deleted it (CloudTrail). Then start a recovery with another name: a redrive keeps this restore job.",
         )),
         Some(Store {
             hindrance: Some(hindrance),

@@ -513,9 +513,10 @@ fn problems(
     let whole = plan.is_some() && left.is_empty();
     let done: HashSet<&str> = done.iter().flat_map(|traced| traced.names()).collect();
     // A volume that is attached is integrated. What the integration of other types sets and publishes is not
-    // observed, so its problems stay.
-    let is_observed =
-        |problem: &Problem| problem.step != "integrate" || problem.subject.contains(":volume/");
+    // observed, so their problems stay.
+    let is_observed = |problem: &Problem| {
+        !problem.subject.starts_with("arn:") || problem.subject.contains(":volume/")
+    };
     let over = |problem: &Problem| {
         ["start", "restore", "integrate"].contains(&problem.step.as_str())
             && is_observed(problem)

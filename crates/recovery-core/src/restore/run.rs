@@ -164,7 +164,7 @@ pub async fn handle(
         Mode::Drill => execution.started_at,
     };
     for attempt in failed..ATTEMPTS {
-        let id = match listed(ports, &request, since, &destination).await? {
+        let id = match listed(ports, &request, since, &destination, *mode).await? {
             Reusable::Job(id) => id,
             Reusable::NameTaken(refusal) => return refused(refusal),
             Reusable::Pending(awaited) => return pending(awaited),
@@ -372,6 +372,7 @@ async fn listed(
     request: &RestoreRequest,
     since: DateTime<Utc>,
     destination: &Destination,
+    mode: Mode,
 ) -> Result<Reusable, Error> {
     let mut jobs = Vec::new();
     let mut next: Option<String> = None;
@@ -405,8 +406,11 @@ async fn listed(
                 return Ok(Reusable::None);
             };
             let Some(holder) = holder(ports, kind, name).await? else {
-                // What a completed job restored was deleted. A running job has not created anything yet.
-                let running = jobs.iter().filter(|job| job.created_resource.is_none());
+                // What a completed job restored was deleted. A running job has not created anything yet. In a
+                // drill, it may be that of another drill, whose name is another one.
+                let running = jobs
+                    .iter()
+                    .filter(|job| job.created_resource.is_none() && mode == Mode::Recover);
                 return Ok(newest(running));
             };
             if holder.is_deleting {

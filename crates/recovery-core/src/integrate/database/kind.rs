@@ -22,7 +22,6 @@ pub(crate) const DATABASE: ResourceKind = ResourceKind {
     integrating: "integrating",
     with: "with its workload",
     by_hand: "Integrate the database",
-    continues: true,
     why: "The tags of the recovery point name its instances, settings and addresses.",
     note: "The first read of each block is slow until the storage is initialized.",
     function: "database-integrator",

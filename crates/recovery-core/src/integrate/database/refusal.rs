@@ -20,6 +20,11 @@ pub enum DatabaseRefusal {
     DatabaseUnusable { id: DatabaseId, status: DbStatus },
     /// The database does not exist, although AWS Backup restored it.
     DatabaseGone { id: DatabaseId },
+    /// It has another name than the workload's database.
+    OtherName {
+        id: DatabaseId,
+        wanted: Option<String>,
+    },
     /// A cluster of an engine whose instances are not created here.
     EngineUnsupported { id: DbClusterId, engine: String },
     /// An instance of the cluster has the identifier that another one has.
@@ -48,6 +53,7 @@ impl Refusal for DatabaseRefusal {
             DatabaseRefusal::InstancesInvalid(_) => "tag-invalid",
             DatabaseRefusal::DatabaseUnusable { .. } => "database-unusable",
             DatabaseRefusal::DatabaseGone { .. } => "database-gone",
+            DatabaseRefusal::OtherName { .. } => "database-name",
             DatabaseRefusal::EngineUnsupported { .. } => "engine-unsupported",
             DatabaseRefusal::IdentifierTaken { .. } => "identifier-taken",
             DatabaseRefusal::NotCreated { trouble, .. } => match trouble {
@@ -72,7 +78,11 @@ impl Refusal for DatabaseRefusal {
                 format!("{} {AGAIN}", remedy_of_status(id, status))
             }
             DatabaseRefusal::DatabaseGone { id } => format!(
-                "Check whether someone deleted {} (CloudTrail: DeleteDBInstance, DeleteDBCluster). If so, restore the recovery point again.",
+                "Check whether someone deleted {} (CloudTrail: DeleteDBInstance, DeleteDBCluster). If so, start a recovery with another name, which restores it again.",
+                code(id.as_str())
+            ),
+            DatabaseRefusal::OtherName { id, .. } => format!(
+                "If it replaces the database of the workload, set the tag recovery:identifier of the recovery point to {} (`aws rds add-tags-to-resource`), and run the integration of this restore job again. Otherwise no action is needed.",
                 code(id.as_str())
             ),
             DatabaseRefusal::EngineUnsupported { .. } => format!(
@@ -102,19 +112,19 @@ impl Refusal for DatabaseRefusal {
 fn remedy_of_status(id: &DatabaseId, status: &DbStatus) -> String {
     match status {
         DbStatus::InaccessibleKey | DbStatus::InaccessibleKeyRecoverable => format!(
-            "Enable the KMS key of {0}, and allow its use to RDS. If the status stays, start the database (`aws rds start-db-instance`, `start-db-cluster`) or restore the recovery point again.",
+            "Enable the KMS key of {0}, and allow its use to RDS. If the status stays, start the database (`aws rds start-db-instance`, `start-db-cluster`) or delete it and start a recovery with another name.",
             code(id.as_str())
         ),
-        DbStatus::IncompatibleNetwork => "Check the subnet group and the security groups: RDS needs free addresses in their subnets. Then restore the recovery point again, or start the database.".to_owned(),
+        DbStatus::IncompatibleNetwork => "Check the subnet group and the security groups: RDS needs free addresses in their subnets. Then start the database. Or delete it, and start a recovery with another name.".to_owned(),
         DbStatus::IncompatibleOptionGroup => "Give the database an option group that fits its engine and version.".to_owned(),
         DbStatus::IncompatibleParameters => "Give the database a parameter group with values that fit its class, and reboot it.".to_owned(),
-        DbStatus::InsufficientCapacity => "Use another instance class, or wait for capacity, and restore the recovery point again.".to_owned(),
+        DbStatus::InsufficientCapacity => "Use another instance class, or wait for capacity. Delete the database, then start a recovery with another name.".to_owned(),
         DbStatus::StorageFull => "Give the database more storage.".to_owned(),
         DbStatus::Stopped => "Start the database (`aws rds start-db-instance`, `start-db-cluster`).".to_owned(),
-        DbStatus::Deleting => "Find out who deletes the database (CloudTrail). Restore the recovery point again.".to_owned(),
+        DbStatus::Deleting => "Find out who deletes the database (CloudTrail). When it is deleted, start a recovery with another name.".to_owned(),
         _ => match id {
-            DatabaseId::Instance(_) => "Read the events of the instance (`aws rds describe-events`). If it is an instance of a cluster, delete it; otherwise restore the recovery point again.".to_owned(),
-            DatabaseId::Cluster(_) => "Read the events of the cluster (`aws rds describe-events`). Restore the recovery point again.".to_owned(),
+            DatabaseId::Instance(_) => "Read the events of the instance (`aws rds describe-events`). If it is an instance of a cluster, delete it. Otherwise delete it if it is lost, and start a recovery with another name.".to_owned(),
+            DatabaseId::Cluster(_) => "Read the events of the cluster (`aws rds describe-events`). Delete it if it is lost, and start a recovery with another name.".to_owned(),
         },
     }
 }
@@ -122,6 +132,12 @@ fn remedy_of_status(id: &DatabaseId, status: &DbStatus) -> String {
 impl fmt::Display for DatabaseRefusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            DatabaseRefusal::OtherName { id, wanted } => write!(
+                f,
+                "{} does not have the name of the workload's database ({}). It may be a copy for another purpose, to which the application must not be led",
+                code(id.as_str()),
+                code(wanted.as_deref().unwrap_or("not known"))
+            ),
             DatabaseRefusal::InstancesMissing => write!(
                 f,
                 "the recovery point has no tag {INSTANCES}: AWS Backup restores a cluster without instances, and it serves nobody until it has one"

@@ -5,6 +5,12 @@
 //! minutes for an instance, and hours for a large restore. A run waits for nothing that takes longer than
 //! [`WORK`]: it answers `pending`, and the state machine and the reconciler run it again.
 
+use crate::aws::arn::Arn;
+use crate::aws::backup::RestoreJob;
+use crate::integrate::run_record::record_untagged;
+use crate::plan::names::NameKind;
+use crate::ports::RestoreJobs;
+use crate::tags::{IDENTIFIER, Tags};
 use std::cell::Cell;
 use std::time::Duration;
 
@@ -20,12 +26,11 @@ use crate::integrate::database::record::{Integrated, outcome, records_all};
 use crate::integrate::database::refusal::DatabaseRefusal;
 use crate::integrate::database::run_publish::publish_addresses;
 use crate::integrate::database::wanted::{Wanted, is_tagged};
-use crate::integrate::record::{TAGS_FROM, UNTAGGED};
+use crate::integrate::record::TAGS_FROM;
 use crate::integrate::run_job::{Admission, admit};
 use crate::integrate::run_record::{record_data, record_failure, record_result, refuse};
 use crate::integrate::run_tags::tags_of;
 use crate::integrate::skip::{Ownership, check_drill_stack, drill_name};
-use crate::ops_item::INTEGRATION;
 use crate::ops_item::restore_key;
 use crate::ops_item::run::first_of;
 use crate::outcome::Outcome;
@@ -102,11 +107,16 @@ pub async fn integrate(
         return ignored("restore-test");
     }
     if !is_tagged(&tags) {
-        record_data(ports.ops_items(), &restore, INTEGRATION, UNTAGGED).await?;
+        record_untagged(ports.ops_items(), &DATABASE, &restore).await?;
         return ignored("untagged");
     }
     if let Err(outcome) = check_drill_stack(&restore, value(&tags, STACK)) {
         return Ok(outcome);
+    }
+    if drill.is_none()
+        && let Some(refusal) = other_name(ports, &restore.job, &tags, &id).await?
+    {
+        return refuse(ports, &DATABASE, &restore, &refusal).await;
     }
     let wanted = match Wanted::of(&tags, &id, publish_path, drill) {
         Ok(wanted) => wanted,
@@ -146,6 +156,45 @@ fn is_ours(fault: &Fault) -> bool {
     operation.starts_with("rds:")
         || operation.ends_with("Parameter")
         || operation.ends_with("Parameters")
+}
+
+/// The refusal of a database that has another name than the workload's: a person may have restored a copy for
+/// another purpose.
+///
+/// # Errors
+/// Those of the port.
+async fn other_name(
+    ports: &impl DatabasePorts,
+    job: &RestoreJob,
+    tags: &Tags,
+    id: &DatabaseId,
+) -> Result<Option<DatabaseRefusal>, Error> {
+    let kind = match id {
+        DatabaseId::Instance(_) => NameKind::DbInstance,
+        DatabaseId::Cluster(_) => NameKind::DbCluster,
+    };
+    let tagged = value(tags, IDENTIFIER).filter(|name| kind.accepts(name));
+    let wanted = match (tagged, &job.source_resource) {
+        (Some(name), _) => Some(kind.stored(name)),
+        (None, Some(source)) => source_name(kind, source),
+        // An event can lack it.
+        (None, None) => {
+            let described = ports.restore_jobs().describe(&job.id).await?;
+            let source = described.source_resource.as_ref();
+            source.and_then(|source| source_name(kind, source))
+        }
+    };
+    Ok(
+        (wanted.as_deref() != Some(id.as_str())).then(|| DatabaseRefusal::OtherName {
+            id: id.clone(),
+            wanted,
+        }),
+    )
+}
+
+/// The name of the protected database.
+fn source_name(kind: NameKind, source: &Arn) -> Option<String> {
+    DatabaseId::of(source).map(|id| kind.stored(id.as_str()))
 }
 
 /// The database as it is now; `None` if it does not exist.

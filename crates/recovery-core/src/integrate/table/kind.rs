@@ -20,7 +20,6 @@ pub(crate) const DYNAMODB_TABLE: ResourceKind = ResourceKind {
     integrating: "configuring",
     with: "with its settings",
     by_hand: "Configure the table",
-    continues: false,
     why: "The tags of the recovery point name its settings and its address.",
     note: "The table can be used.",
     function: "table-integrator",

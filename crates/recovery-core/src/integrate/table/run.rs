@@ -5,6 +5,8 @@
 //! table says that it was restored, so the OpsItem of the job records that it is configured. From then on, its settings
 //! belong to its owner.
 
+use crate::integrate::run_record::record_untagged;
+use crate::plan::names::NameKind;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -18,7 +20,7 @@ use crate::aws::table::{
 use crate::error::{Error, Fault};
 use crate::integrate::backoff::RESERVE;
 use crate::integrate::publish::Publication;
-use crate::integrate::record::{TAGS_FROM, UNTAGGED};
+use crate::integrate::record::TAGS_FROM;
 use crate::integrate::run_job::{Admission, admit};
 use crate::integrate::run_publish::publish;
 use crate::integrate::run_record::{record_data, record_failure, record_result, refuse};
@@ -29,7 +31,6 @@ use crate::integrate::table::kind::DYNAMODB_TABLE;
 use crate::integrate::table::record::{Configured, Published, is_configured, is_recorded, outcome};
 use crate::integrate::table::refusal::TableRefusal;
 use crate::integrate::table::settings::TableSettings;
-use crate::ops_item::INTEGRATION;
 use crate::ops_item::restore_key;
 use crate::ops_item::run::first_of;
 use crate::outcome::Outcome;
@@ -99,7 +100,7 @@ pub async fn integrate(
         .iter()
         .any(|tag| value(&tags, tag).is_some())
     {
-        record_data(ports.ops_items(), &restore, INTEGRATION, UNTAGGED).await?;
+        record_untagged(ports.ops_items(), &DYNAMODB_TABLE, &restore).await?;
         return Ok(Outcome::ignored("untagged").with("tableName", name));
     }
     if let Err(outcome) = check_drill_stack(&restore, value(&tags, STACK)) {
@@ -181,7 +182,8 @@ async fn tags_of_table(ports: &impl TablePorts, restore: &Restore) -> Result<Tag
 /// purpose, and the application must not be led to it.
 fn other_name(job: &RestoreJob, tags: &Tags, name: &str) -> Option<TableRefusal> {
     let source = job.source_resource.as_ref().and_then(table_name);
-    let wanted = value(tags, IDENTIFIER).or(source);
+    let tagged = value(tags, IDENTIFIER).filter(|name| NameKind::Table.accepts(name));
+    let wanted = tagged.or(source);
     (wanted != Some(name)).then(|| TableRefusal::OtherName {
         table: name.to_owned(),
         wanted: wanted.map(str::to_owned),

@@ -22,7 +22,6 @@ pub(crate) const EBS_VOLUME: ResourceKind = ResourceKind {
     integrating: "attaching",
     with: "to its instance",
     by_hand: "Attach the volume",
-    continues: false,
     why: "The tags of the recovery point name this target.",
     note: "The first read of each block is slow until the volume is initialized.",
     function: "restore-integrator",
