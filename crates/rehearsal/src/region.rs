@@ -284,7 +284,7 @@ impl LocalRegion {
             .map(|_| ())
     }
 
-    /// Gives new databases and tables of this name this final status; `None` removes the rule.
+    /// Gives new databases and tables of this name this status instead of `available`; `None` removes the rule.
     pub(crate) fn end_in_status(&self, name: &str, status: Option<&str>) -> Result<(), Problem> {
         let request = json!({"name": name, "status": status});
         self.post("/_local-region/status-ends", &request)

@@ -240,17 +240,7 @@ pub(crate) async fn play(
         )));
     }
 
-    eprintln!("Restoring more volumes by hand, one into the wrong zone …");
-    let server = operator.instance_for(WORKLOAD, "Server").await?;
-    let home = operator.zone_of(&server).await?;
-    let elsewhere = format!("{}z", &home[..home.len() - 1]);
-    let [tested_point, misplaced_point, second_point] = &by_hand_points;
-    let misplaced_job = operator.restore(misplaced_point, &elsewhere).await?;
-    region.run_restore_test(tested_point, &home)?;
-    region.wait_until_idle()?;
-    let second_job = operator.restore(second_point, &home).await?;
-    region.wait_until_idle()?;
-
+    // Before the volumes: the schedule would also integrate these.
     eprintln!("Restoring a table while its event is lost, and waiting for the schedule …");
     let rule = physical_id(&system.resources, "RestoreCompletedTableRule")?;
     region.disable_rule(&rule)?;
@@ -264,6 +254,17 @@ pub(crate) async fn play(
         region.fire("ReconcileDueRule")?;
         region.wait_until_idle()?;
     }
+
+    eprintln!("Restoring more volumes by hand, one into the wrong zone …");
+    let server = operator.instance_for(WORKLOAD, "Server").await?;
+    let home = operator.zone_of(&server).await?;
+    let elsewhere = format!("{}z", &home[..home.len() - 1]);
+    let [tested_point, misplaced_point, second_point] = &by_hand_points;
+    let misplaced_job = operator.restore(misplaced_point, &elsewhere).await?;
+    region.run_restore_test(tested_point, &home)?;
+    region.wait_until_idle()?;
+    let second_job = operator.restore(second_point, &home).await?;
+    region.wait_until_idle()?;
 
     eprintln!("Sending the event of a restore a second time …");
     let first_job = operator

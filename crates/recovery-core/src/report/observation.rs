@@ -10,12 +10,6 @@ use crate::aws::backup::RestoreJob;
 use crate::aws::database::{DbCluster, DbInstance};
 use crate::aws::ec2::{Attachment, AttachmentState, Volume};
 use crate::aws::table::{Table, TableStatus};
-use crate::integrate::database::kind::DATABASE;
-use crate::integrate::kind::ResourceKind;
-use crate::integrate::table::kind::DYNAMODB_TABLE;
-use crate::ops_item::restore_key;
-use crate::ops_item::{INTEGRATION, says};
-use crate::ops_item::{KEY, OpsItem};
 use crate::plan::item::{Item, Target};
 use crate::plan::recovery_plan::Plan;
 use crate::plan::request::Mode;
@@ -28,8 +22,8 @@ pub struct Observed {
     jobs: HashMap<String, Jobs>,
     volumes: HashMap<VolumeId, Volume>,
     stores: HashMap<Arn, Store>,
-    /// When databases and tables were integrated, by restore job.
-    integrated: HashMap<RestoreJobId, DateTime<Utc>>,
+    /// How long after the end of their jobs databases and tables were integrated.
+    integrated: HashMap<RestoreJobId, TimeDelta>,
 }
 
 /// A database or table, as its service shows it.
@@ -152,25 +146,13 @@ impl Observed {
         self.stores.insert(arn, store);
     }
 
-    /// Keeps when databases and tables were integrated, as the OpsItems of their restore jobs record it: AWS does not.
-    pub fn add_records<'a>(&mut self, items: impl Iterator<Item = &'a OpsItem>) {
-        let items: HashMap<&str, &OpsItem> = items
-            .filter_map(|item| Some((item.data.get(KEY)?.as_str(), item)))
-            .collect();
-        for job in self.jobs.values().map(|jobs| &jobs.best) {
-            let integrated_after = items.get(restore_key(&job.id).as_str()).and_then(|item| {
-                let is_kind = |kind: &&&ResourceKind| says(item, INTEGRATION, kind.integrated);
-                let kind = [&DATABASE, &DYNAMODB_TABLE].iter().find(is_kind).copied()?;
-                TimeDelta::try_seconds(item.data.get(kind.seconds_key)?.parse().ok()?)
-            });
-            if let (Some(completed), Some(after)) = (job.completed, integrated_after) {
-                self.integrated.insert(job.id.clone(), completed + after);
-            }
-        }
+    /// Keeps how long after the end of its job a database or table was integrated.
+    pub fn add_integration(&mut self, job: RestoreJobId, after: TimeDelta) {
+        self.integrated.insert(job, after);
     }
 
     /// The completed jobs of this plan.
-    fn completed<'a>(&'a self, plan: &'a Plan) -> impl Iterator<Item = &'a RestoreJob> {
+    pub(super) fn completed<'a>(&'a self, plan: &'a Plan) -> impl Iterator<Item = &'a RestoreJob> {
         plan.items()
             .filter_map(|item| self.jobs.get(&item.recovery_point_arn))
             .map(|jobs| &jobs.best)
@@ -294,10 +276,10 @@ pub fn trace<'a>(plan: &'a Plan, observed: &'a Observed) -> Vec<Traced<'a>> {
                 why,
                 remedy,
             });
-            let recorded = job.and_then(|job| observed.integrated.get(&job.id));
+            let recorded = || Some(job?.completed? + *observed.integrated.get(&job?.id)?);
             let integrated_at = match attachment {
                 Some(attachment) => attachment.since,
-                None => recorded.filter(|_| store.is_some()).copied(),
+                None => store.and_then(|_| recorded()),
             };
             Traced {
                 item,

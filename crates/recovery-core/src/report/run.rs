@@ -4,19 +4,24 @@
 //! The report that was stored first is the one that counts: page, OpsItem and notification are made from it
 //! in every later run. Whether operators were notified is read from the OpsItem.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::try_join;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use serde_json::{Value, json};
 
-use crate::aws::arn::{Arn, OpsItemId, VolumeId};
+use crate::aws::arn::{Arn, OpsItemId, RestoreJobId, VolumeId};
 use crate::aws::database::DatabaseId;
 use crate::aws::table::table_name;
 use crate::error::{Error, Fault};
+use crate::integrate::database::kind::DATABASE;
+use crate::integrate::kind::ResourceKind;
+use crate::integrate::record::{INTEGRATION, says};
+use crate::integrate::table::kind::DYNAMODB_TABLE;
 use crate::ops_item::run::find_or_create;
-use crate::ops_item::{NOT_CREATED, OpsItem, OpsItemChange, RESTORE, Status, unless_at_quota};
+use crate::ops_item::{KEY, NOT_CREATED, OpsItem, OpsItemChange, RESTORE, Status, unless_at_quota};
 use crate::outcome::Outcome;
 use crate::plan::recovery_plan::Plan;
 use crate::plan::request::Mode;
@@ -29,6 +34,7 @@ use crate::report::recovery_report::Report;
 use crate::report::request::{Objectives, Request, Task};
 use crate::report::words::{REPORT, TOLD};
 use crate::report::{measures, page, words};
+use crate::track::run::restore_key;
 use crate::{plan, report};
 
 /// Items that an answer of `verify` names.
@@ -428,7 +434,21 @@ async fn observe(
             ports.ops_items().list_resolved(RESTORE, since),
         )
         .await?;
-        observed.add_records(open.iter().chain(&resolved));
+        let items: HashMap<&str, &OpsItem> = open
+            .iter()
+            .chain(&resolved)
+            .filter_map(|item| Some((item.data.get(KEY)?.as_str(), item)))
+            .collect();
+        let integrated: Vec<(RestoreJobId, TimeDelta)> = observed
+            .completed(plan)
+            .filter_map(|job| {
+                let item = items.get(restore_key(&job.id).as_str())?;
+                Some((job.id.clone(), integrated_after(item)?))
+            })
+            .collect();
+        for (job, after) in integrated {
+            observed.add_integration(job, after);
+        }
     }
     let mut waiting = arns.into_iter();
     let read = |arn: Arn| async move { read_store(ports, &arn).await.map(|store| (arn, store)) };
@@ -441,6 +461,16 @@ async fn observe(
         reads.extend(waiting.next().map(read));
     }
     Ok(observed)
+}
+
+/// How long after the end of the restore job its database or table was integrated, as the OpsItem of the job records it:
+/// AWS does not.
+fn integrated_after(item: &OpsItem) -> Option<TimeDelta> {
+    let kinds: [&ResourceKind; 2] = [&DATABASE, &DYNAMODB_TABLE];
+    let kind = kinds
+        .into_iter()
+        .find(|kind| says(item, INTEGRATION, kind.integrated))?;
+    TimeDelta::try_seconds(item.data.get(kind.seconds_key)?.parse().ok()?)
 }
 
 /// The database or table with this ARN; `None` if it does not exist.
