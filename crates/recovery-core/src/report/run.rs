@@ -18,9 +18,10 @@ use crate::aws::table::table_name;
 use crate::error::{Error, Fault};
 use crate::integrate::database::kind::DATABASE;
 use crate::integrate::kind::ResourceKind;
-use crate::integrate::record::{INTEGRATION, says};
 use crate::integrate::table::kind::DYNAMODB_TABLE;
+use crate::ops_item::restore_key;
 use crate::ops_item::run::find_or_create;
+use crate::ops_item::{INTEGRATION, says};
 use crate::ops_item::{KEY, NOT_CREATED, OpsItem, OpsItemChange, RESTORE, Status, unless_at_quota};
 use crate::outcome::Outcome;
 use crate::plan::recovery_plan::Plan;
@@ -34,7 +35,6 @@ use crate::report::recovery_report::Report;
 use crate::report::request::{Objectives, Request, Task};
 use crate::report::words::{REPORT, TOLD};
 use crate::report::{measures, page, words};
-use crate::track::run::restore_key;
 use crate::{plan, report};
 
 /// Items that an answer of `verify` names.
