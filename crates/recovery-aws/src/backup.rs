@@ -4,6 +4,8 @@
 mod recovery_points;
 mod restore_tests;
 
+use std::collections::BTreeMap;
+
 use aws_sdk_backup::Client;
 use aws_sdk_backup::operation::describe_restore_job::DescribeRestoreJobOutput;
 use aws_sdk_backup::types::RestoreJobsListMember;
@@ -26,6 +28,7 @@ pub struct Backup {
     client: Lazy<Client>,
 }
 
+const GET_JOB_METADATA: &str = "backup:GetRestoreJobMetadata";
 const DESCRIBE_RESTORE_JOB: &str = "backup:DescribeRestoreJob";
 const LIST_RESTORE_JOBS: &str = "backup:ListRestoreJobs";
 const LIST_TAGS: &str = "backup:ListTags";
@@ -120,6 +123,18 @@ impl RestoreJobs for Backup {
                 .collect(),
             next: answer.next_token.filter(|token| !token.is_empty()),
         })
+    }
+
+    /// <https://docs.aws.amazon.com/aws-backup/latest/devguide/API_GetRestoreJobMetadata.html>
+    async fn metadata(&self, id: &RestoreJobId) -> Result<BTreeMap<String, String>, Error> {
+        let answer = self
+            .client
+            .get_restore_job_metadata()
+            .restore_job_id(id.as_str())
+            .send()
+            .await
+            .map_err(|error| classify(GET_JOB_METADATA, id.as_str(), error))?;
+        Ok(answer.metadata.unwrap_or_default().into_iter().collect())
     }
 
     /// A retry by the SDK, shortly afterwards, gets the job of the first attempt.
