@@ -50,6 +50,7 @@ impl Backup {
     /// The IAM actions that starting a restore needs.
     pub const STARTING_ACTIONS: &'static [&'static str] = &[
         DESCRIBE_RESTORE_JOB,
+        GET_JOB_METADATA,
         GET_RESTORE_METADATA,
         LIST_RESTORE_JOBS,
         START_RESTORE_JOB,
@@ -539,10 +540,28 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn reads_the_metadata_of_a_job() {
+        let answer = json!({"RestoreJobId": JOB, "Metadata": {"DBInstanceIdentifier": "orders"}});
+        let wire = Wire::answering(vec![Answer::rest(&answer)]);
+        let backup = Backup::new(&wire.config());
+        let metadata = backup.metadata(&RestoreJobId::new(JOB)).await.unwrap();
+        let orders = ("DBInstanceIdentifier".to_owned(), "orders".to_owned());
+        assert_eq!(metadata, BTreeMap::from([orders]));
+        assert_eq!(
+            wire.only().uri,
+            format!("https://backup.us-west-2.amazonaws.com/restore-jobs/{JOB}/metadata")
+        );
+    }
+
+    #[tokio::test]
     async fn actions_match_the_requests() {
-        let wire = Wire::answering(vec![Answer::rest(&json!({})); 4]);
+        let wire = Wire::answering(vec![Answer::rest(&json!({})); 5]);
         Backup::new(&wire.config())
             .list(None, DateTime::UNIX_EPOCH, None)
+            .await
+            .unwrap();
+        Backup::new(&wire.config())
+            .metadata(&RestoreJobId::new(JOB))
             .await
             .unwrap();
         asked(&wire).await.unwrap();
@@ -553,6 +572,7 @@ mod tests {
         started(&wire).await.unwrap_err();
         let actions = listed(&[
             DESCRIBE_RESTORE_JOB,
+            GET_JOB_METADATA,
             LIST_RESTORE_JOBS,
             LIST_TAGS,
             START_RESTORE_JOB,
