@@ -28,7 +28,7 @@ pub(crate) const DRILL: &str = "d-1";
 const STACK: &str = "workload";
 /// What belongs to nobody here.
 pub(crate) const STRANGER: &str = "stranger";
-/// How many seconds an instance of a cluster takes.
+/// How long RDS takes to create an instance of a cluster.
 const CREATION: std::ops::Range<Millis> = 20_000..5 * MINUTE;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,9 +126,9 @@ fn halves(least: u32, most: u32) -> Scaling {
 }
 
 impl Plan {
-    /// Databases and tables, in half of the worlds.
+    /// Databases and tables, in two of five worlds.
     pub(crate) fn draw_stores(&mut self, rng: &mut Rng) {
-        if chance(rng, 50) {
+        if chance(rng, 60) {
             return;
         }
         let stores = rng.usize(1..=4).min(rng.usize(1..=4));
@@ -142,6 +142,9 @@ impl Plan {
             let from = rng.u64(0..self.weather.calm);
             let until = rng.u64(from..self.weather.calm);
             let trouble = Some(CreateTrouble::Capacity);
+            for store in &mut self.stores {
+                Arc::make_mut(store).quiet = false;
+            }
             self.add(from, Act::Store(StoreAct::Capacity(trouble)));
             self.add(until, Act::Store(StoreAct::Capacity(None)));
         }
@@ -209,8 +212,10 @@ impl Plan {
             plan.add(at, Act::Store(StoreAct::Status(n, status)));
         };
         if store.first != ready {
-            if chance(rng, 4) {
-                return;
+            if is_table || store.first == "creating" {
+                if chance(rng, 5) {
+                    return;
+                }
             }
             if !is_table && chance(rng, 30) {
                 becomes(self, rng, 3 * MINUTE, "backing-up");
@@ -374,8 +379,8 @@ fn draw_wish(rng: &mut Rng, n: usize, completed: Millis) -> DataStore {
     }
 }
 
-/// Until when the state machine of a recovery invokes an integrator again: after how long, how long it has
-/// then waited, and which attempt it is.
+/// When the state machine of a recovery invokes an integrator again: after how long, how long it has waited by
+/// then, and which attempt it is.
 pub(crate) fn state_machine_again(
     attempt: usize,
     waited: Millis,
@@ -904,9 +909,9 @@ fn complete(sim: &Sim, store: &DataStore) {
     }
 }
 
-/// What follows from the creation of an instance: it is reachable after minutes, or fails.
-pub(crate) fn creation(rng: &mut Rng, calm: bool) -> (Millis, &'static str) {
-    let status = match !calm && chance(rng, 5) {
+/// What follows from the creation of an instance: it is reachable after minutes, or `can_fail` and fails.
+pub(crate) fn creation(rng: &mut Rng, can_fail: bool) -> (Millis, &'static str) {
+    let status = match can_fail && chance(rng, 5) {
         true => pick(rng, &["failed", "incompatible-network"]),
         false => "available",
     };

@@ -129,7 +129,8 @@ pub(crate) fn update(sim: &Sim, id: &OpsItemId, was: Option<&str>, change: &OpsI
         .find(|store| key.as_ref() == Some(&restore_key(&store.id)));
     let Some(store) = store else { return };
     let says = change.data.get("recovery:integration").map(String::as_str);
-    if was == Some(store.integrated()) && says == Some("untagged") {
+    let is_kept = says.is_none() || says == was || matches!(says, Some("refused" | "failing"));
+    if was == Some(store.integrated()) && !is_kept {
         violated(sim, format!("{id} says {was:?}, and then {says:?}"));
     }
     if says == Some(store.integrated()) && change.status == Some(Status::Resolved) {
@@ -202,12 +203,12 @@ fn end(state: &State, store: &DataStore, tags_are_known: bool) -> End {
 }
 
 fn end_of_table(state: &State, store: &DataStore) -> End {
-    let Some(table) = state.tables.get(&store.name) else {
-        return End::Refused("table-gone");
-    };
     if store.purpose == StorePurpose::Copy {
         return End::Refused("table-name");
     }
+    let Some(table) = state.tables.get(&store.name) else {
+        return End::Refused("table-gone");
+    };
     if table.table.created > crate::world::time(store.completed) {
         return End::Refused("table-replaced");
     }
@@ -304,7 +305,10 @@ fn store_at_rest(sim: &Sim, plan: &Plan, store: &DataStore) -> Result<(), String
             "notified {told:?} of a restore that nothing hinders"
         ));
     }
-    if store.purpose == StorePurpose::Copy && !missing.iter().any(|it| it.contains('/')) {
+    if store.purpose == StorePurpose::Copy
+        && store.is_published
+        && !missing.iter().any(|it| it.contains('/'))
+    {
         let path = store.path();
         return Err(format!("a copy for a person is published below {path}"));
     }
@@ -333,7 +337,8 @@ fn store_at_rest(sim: &Sim, plan: &Plan, store: &DataStore) -> Result<(), String
     }
     match end {
         End::Ignored => {
-            if !matches!(said, None | Some("untagged")) || !told.is_empty() {
+            let is_gone = said == Some("refused") && store.is_disturbed;
+            if !is_gone && (said.is_some() || !told.is_empty()) {
                 return Err(format!(
                     "skipped, but its item says {said:?} and {told:?} was notified"
                 ));

@@ -360,8 +360,8 @@ impl Run {
                     let lag = inner.weather.ec2_lag;
                     let lag = inner.rng.u64(0..=lag);
                     inner.database_shown.insert(id.clone(), now + lag);
-                    let is_calm = now >= inner.weather.calm;
-                    let (after, status) = creation(&mut inner.rng, is_calm);
+                    let can_fail = now < inner.weather.calm && inner.weather.faults > 0;
+                    let (after, status) = creation(&mut inner.rng, can_fail);
                     drop(inner);
                     later(after, StoreAct::InstanceStatus(id, status));
                 }
