@@ -647,10 +647,7 @@ fn skips_what_is_not_a_database_of_a_workload() {
     };
     let untagged = cluster(&[("Name", "db")]);
     assert_eq!(reason(&deliver(&untagged).unwrap()), "ignored/untagged");
-    assert_eq!(
-        item(&untagged).item.data["recovery:integration"],
-        "untagged"
-    );
+    assert_eq!(item(&untagged).item.data["recovery:untagged"], "true");
     let test = instance(&[WORKLOAD]);
     with_instance(&test, "shop", |it| it.restore_test = true);
     check(test, "ignored/restore-test");

@@ -6,7 +6,7 @@ use crate::aws::arn::OpsItemId;
 use crate::aws::backup::Restore;
 use crate::error::{Error, Fault};
 use crate::integrate::kind::ResourceKind;
-use crate::integrate::record::{Hindrance, UNTAGGED, left_to_do, new_item};
+use crate::integrate::record::{Hindrance, TAGS_FROM, UNTAGGED, left_to_do, new_item};
 use crate::integrate::refusal::Refusal;
 use crate::ops_item::run::{find_or_create, notify_and_record, resolve_duplicate};
 use crate::ops_item::{Claim, OpsItem, OpsItemChange, Status, item_named, unless_at_quota};
@@ -32,7 +32,7 @@ pub(crate) async fn record_data(
 }
 
 /// Records in the job's item that its recovery point has no tags of ours, unless the item records that the
-/// resource is integrated.
+/// resource is integrated, or another recovery point with its tags.
 ///
 /// # Errors
 /// Those of the port.
@@ -44,10 +44,10 @@ pub(crate) async fn record_untagged(
     let Some(item) = unless_at_quota(find_or_create(items, &new_item(restore)).await)? else {
         return Ok(());
     };
-    if says(&item, INTEGRATION, kind.integrated) {
+    if says(&item, INTEGRATION, kind.integrated) || item.data.contains_key(TAGS_FROM) {
         return Ok(());
     }
-    record_in(items, &item, INTEGRATION, UNTAGGED).await
+    record_in(items, &item, UNTAGGED, "true").await
 }
 
 async fn record_in(

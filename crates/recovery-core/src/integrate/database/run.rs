@@ -22,7 +22,7 @@ use crate::integrate::database::refusal::DatabaseRefusal;
 use crate::integrate::database::run_publish::publish_addresses;
 use crate::integrate::database::wanted::{Wanted, is_tagged};
 use crate::integrate::record::TAGS_FROM;
-use crate::integrate::run_job::{Admission, admit};
+use crate::integrate::run_job::{Admission, admit, source_of};
 use crate::integrate::run_record::{
     record_data, record_failure, record_result, record_untagged, refuse,
 };
@@ -32,7 +32,7 @@ use crate::ops_item::restore_key;
 use crate::ops_item::run::first_of;
 use crate::outcome::Outcome;
 use crate::plan::names::NameKind;
-use crate::ports::{Clock, DatabasePorts, DbClusters, DbInstances, RestoreJobs};
+use crate::ports::{Clock, DatabasePorts, DbClusters, DbInstances};
 use crate::tags::{IDENTIFIER, STACK, Tags, value};
 
 /// The longest time that a run waits and acts.
@@ -172,14 +172,11 @@ async fn other_name(
         DatabaseId::Cluster(_) => NameKind::DbCluster,
     };
     let tagged = value(tags, IDENTIFIER).filter(|name| kind.accepts(name));
-    let wanted = match (tagged, &job.source_resource) {
-        (Some(name), _) => Some(kind.stored(name)),
-        (None, Some(source)) => source_name(kind, source),
-        // An event can lack it.
-        (None, None) => {
-            let described = ports.restore_jobs().describe(&job.id).await?;
-            let source = described.source_resource.as_ref();
-            source.and_then(|source| source_name(kind, source))
+    let wanted = match tagged {
+        Some(name) => Some(kind.stored(name)),
+        None => {
+            let source = source_of(ports.restore_jobs(), job).await?;
+            source.and_then(|source| source_name(kind, &source))
         }
     };
     Ok(

@@ -19,7 +19,7 @@ use crate::error::{Error, Fault};
 use crate::integrate::backoff::RESERVE;
 use crate::integrate::publish::Publication;
 use crate::integrate::record::TAGS_FROM;
-use crate::integrate::run_job::{Admission, admit};
+use crate::integrate::run_job::{Admission, admit, source_of};
 use crate::integrate::run_publish::publish;
 use crate::integrate::run_record::{
     record_data, record_failure, record_result, record_untagged, refuse,
@@ -117,7 +117,7 @@ pub async fn integrate(
         table = Ok(found);
     }
     if drill.is_none()
-        && let Some(refusal) = other_name(&restore.job, &tags, name)
+        && let Some(refusal) = other_name(ports, &restore.job, &tags, name).await?
     {
         return refused(refusal).await;
     }
@@ -181,14 +181,29 @@ async fn tags_of_table(ports: &impl TablePorts, restore: &Restore) -> Result<Tag
 
 /// The refusal of a table that has another name than the workload's: a person may have restored a copy for another
 /// purpose, and the application must not be led to it.
-fn other_name(job: &RestoreJob, tags: &Tags, name: &str) -> Option<TableRefusal> {
-    let source = job.source_resource.as_ref().and_then(table_name);
+///
+/// # Errors
+/// Those of the port.
+async fn other_name(
+    ports: &impl TablePorts,
+    job: &RestoreJob,
+    tags: &Tags,
+    name: &str,
+) -> Result<Option<TableRefusal>, Error> {
     let tagged = value(tags, IDENTIFIER).filter(|name| NameKind::Table.accepts(name));
-    let wanted = tagged.or(source);
-    (wanted != Some(name)).then(|| TableRefusal::OtherName {
-        table: name.to_owned(),
-        wanted: wanted.map(str::to_owned),
-    })
+    let wanted = match tagged {
+        Some(name) => Some(name.to_owned()),
+        None => {
+            let source = source_of(ports.restore_jobs(), job).await?;
+            source.as_ref().and_then(table_name).map(str::to_owned)
+        }
+    };
+    Ok(
+        (wanted.as_deref() != Some(name)).then(|| TableRefusal::OtherName {
+            table: name.to_owned(),
+            wanted,
+        }),
+    )
 }
 
 /// How the configuration ended.
