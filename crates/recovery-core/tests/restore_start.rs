@@ -822,6 +822,21 @@ async fn refuses_references_that_waiting_does_not_help() {
         );
     };
     check(&failed, "reference-failed", "CREATE_FAILED").await;
+    // CloudFormation still lists what it has deleted.
+    let deleted = |name: &'static str| {
+        move |world: &World, input: &mut Value| {
+            group(name)(world, input);
+            add_resource(
+                world,
+                "DbGroup",
+                "AWS::EC2::SecurityGroup",
+                Some("sg-0a1b2c3d"),
+                "DELETE_COMPLETE",
+            );
+        }
+    };
+    check(&deleted("DbGroup"), "reference-failed", "DELETE_COMPLETE").await;
+    check(&deleted("prefix:DbG"), "reference-missing", "prefix:DbG").await;
     let stack_failed = |world: &World, input: &mut Value| {
         set_stack(world, "CREATE_FAILED");
         group("Missing")(world, input);
