@@ -284,6 +284,14 @@ impl Target {
         }
     }
 
+    /// The instances of a cluster, as the tag describes them.
+    pub(super) fn instances(&self) -> Option<&str> {
+        match self {
+            Target::Database(target) => target.instances.as_deref(),
+            Target::Volume(_) | Target::Table(_) => None,
+        }
+    }
+
     /// The parts that the plan's hash includes. It is unambiguous: the number of parts follows from the
     /// first one and from the counts, and an absent part is empty, which no name and no reference is.
     pub(crate) fn hashed(&self) -> Vec<String> {

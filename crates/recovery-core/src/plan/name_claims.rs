@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::aws::arn::{DbClusterId, DbInstanceId};
+use crate::integrate::database::wanted::InstanceGroups;
 use crate::plan::item::{Item, Refused, Target};
 use crate::plan::names::NameKind;
 use crate::plan::refusal::ItemRefusal;
@@ -21,35 +23,56 @@ pub(super) fn claim(item: &Item) -> Option<(NameKind, String)> {
     }
 }
 
+/// The names that the instances of a restored cluster get.
+pub(super) fn instances(item: &Item) -> Vec<DbInstanceId> {
+    let Some((NameKind::DbCluster, cluster)) = claim(item) else {
+        return Vec::new();
+    };
+    let groups = item.target.instances().and_then(InstanceGroups::parse);
+    groups.map_or_else(Vec::new, |groups| groups.ids(&DbClusterId::new(cluster)))
+}
+
+/// The names that an item claims, with `true` for those of the instances of its cluster.
+fn claims(item: &Item) -> impl Iterator<Item = ((NameKind, String), bool)> {
+    let of_instance = |id: DbInstanceId| ((NameKind::DbInstance, id.to_string()), true);
+    let own = claim(item).into_iter().map(|claim| (claim, false));
+    own.chain(instances(item).into_iter().map(of_instance))
+}
+
 /// Refuses all items that claim one name: no tag says which one is right, and the order of the restores must
 /// not decide.
 pub(super) fn refuse_conflicts(items: Vec<Item>) -> (Vec<Item>, Vec<Refused>) {
-    let mut claims: BTreeMap<(NameKind, String), Vec<String>> = BTreeMap::new();
+    let mut claimants: BTreeMap<(NameKind, String), Vec<(&str, bool)>> = BTreeMap::new();
     for item in &items {
-        if let Some(claim) = claim(item) {
-            claims
-                .entry(claim)
-                .or_default()
-                .push(item.resource_arn.clone());
+        for (claim, of_instance) in claims(item) {
+            let claimants = claimants.entry(claim).or_default();
+            claimants.push((&item.resource_arn, of_instance));
         }
     }
+    let refusal = |item: &Item| {
+        claims(item).find_map(|((kind, name), of_instance)| {
+            let others: Vec<String> = claimants[&(kind, name.clone())]
+                .iter()
+                .filter(|(arn, _)| *arn != item.resource_arn)
+                .map(|(arn, of_instance)| match of_instance {
+                    true => format!("an instance of {arn}"),
+                    false => (*arn).to_owned(),
+                })
+                .collect();
+            (!others.is_empty()).then_some(ItemRefusal::NameClaimedTwice {
+                name,
+                of_instance,
+                others,
+            })
+        })
+    };
+    let refusals: Vec<Option<ItemRefusal>> = items.iter().map(refusal).collect();
     let mut kept = Vec::new();
     let mut refused = Vec::new();
-    for item in items {
-        let others: Vec<String> = claim(&item)
-            .and_then(|claim| claims.get(&claim))
-            .into_iter()
-            .flatten()
-            .filter(|arn| **arn != item.resource_arn)
-            .cloned()
-            .collect();
-        match others.as_slice() {
-            [] => kept.push(item),
-            _ => {
-                let name = item.target.name().unwrap_or_default().to_owned();
-                let refusal = ItemRefusal::NameClaimedTwice { name, others };
-                refused.push(Refused::of_item(&item, &refusal));
-            }
+    for (item, refusal) in items.into_iter().zip(refusals) {
+        match refusal {
+            None => kept.push(item),
+            Some(refusal) => refused.push(Refused::of_item(&item, &refusal)),
         }
     }
     (kept, refused)

@@ -47,14 +47,19 @@ pub enum ItemRefusal {
         /// The other resources.
         others: Vec<String>,
     },
-    /// Other resources of the workload would get the same name.
+    /// Other resources of the workload, or instances of their clusters, would get the same name.
     NameClaimedTwice {
         name: String,
+        /// Whether it is the name of an instance of this cluster.
+        of_instance: bool,
         /// The other resources.
         others: Vec<String>,
     },
     /// This database or table of the recovery Region has its name, and was not restored from its recovery point.
     NameTaken { holder: String },
+    /// This DB instance of the recovery Region has the name that an instance of the cluster gets, and does not
+    /// belong to the cluster.
+    InstanceNameTaken { holder: String },
     /// A drill restores only into its own stack, and these references name infrastructure outside.
     OutsideOfDrill { references: Vec<String> },
     /// Another volume of the workload has the same device of the same target, and has been backed
@@ -84,7 +89,7 @@ impl ItemRefusal {
             ItemRefusal::StackVolume(refusal) => refusal.reason(),
             ItemRefusal::DeviceClaimedTwice { .. } => "device-claimed-twice",
             ItemRefusal::NameClaimedTwice { .. } => "name-claimed-twice",
-            ItemRefusal::NameTaken { .. } => "name-taken",
+            ItemRefusal::NameTaken { .. } | ItemRefusal::InstanceNameTaken { .. } => "name-taken",
             ItemRefusal::OutsideOfDrill { .. } => "outside-of-drill",
             ItemRefusal::Replaced { .. } => "replaced",
         }
@@ -124,7 +129,7 @@ impl ItemRefusal {
             ItemRefusal::NameClaimedTwice { .. } => {
                 "Set a different recovery:identifier for each of these resources: change the tag of the recovery points, and of the protected resources for later recovery points. Then plan again.".to_owned()
             }
-            ItemRefusal::NameTaken { holder } => format!(
+            ItemRefusal::NameTaken { holder } | ItemRefusal::InstanceNameTaken { holder } => format!(
                 "If {} is not in use, delete or rename it yourself. If a stack of the recovery Region creates it, remove it from the template. Or set the tag recovery:identifier to another name: on the recovery points, and on the protected resource for later recovery points. Then plan again.",
                 shown(holder)
             ),
@@ -200,15 +205,28 @@ impl fmt::Display for ItemRefusal {
                 shown(logical_id),
                 some_of(others)
             ),
-            ItemRefusal::NameClaimedTwice { name, others } => write!(
+            ItemRefusal::NameClaimedTwice {
+                name,
+                of_instance,
+                others,
+            } => write!(
                 f,
-                "{} would also get the name {}, and a name can exist only once",
+                "{} would also get the name {}{}, and a name can exist only once",
                 some_of(others),
-                shown(name)
+                shown(name),
+                match of_instance {
+                    true => ", which an instance of this cluster gets",
+                    false => "",
+                }
             ),
             ItemRefusal::NameTaken { holder } => write!(
                 f,
                 "{} has its name, and was not restored from this recovery point",
+                shown(holder)
+            ),
+            ItemRefusal::InstanceNameTaken { holder } => write!(
+                f,
+                "{} has the name that an instance of this cluster gets, and does not belong to the cluster",
                 shown(holder)
             ),
             ItemRefusal::OutsideOfDrill { references } => write!(
