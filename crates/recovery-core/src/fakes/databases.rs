@@ -350,6 +350,7 @@ impl World {
         let completed = FakeClock::new().now() - TimeDelta::seconds(42);
         let job = RestoreJob {
             resource_type: Some(kind.to_owned()),
+            source_resource: Arn::parse(&arn.replace("us-west-2", "us-east-1")).ok(),
             created_resource: Arn::parse(arn).ok(),
             ..completed_job("db", &point, RESTORE_ROLE, completed, completed)
         };

@@ -5,18 +5,13 @@
 //! minutes for an instance, and hours for a large restore. A run waits for nothing that takes longer than
 //! [`WORK`]: it answers `pending`, and the state machine and the reconciler run it again.
 
-use crate::aws::arn::Arn;
-use crate::aws::backup::RestoreJob;
-use crate::integrate::run_record::record_untagged;
-use crate::plan::names::NameKind;
-use crate::ports::RestoreJobs;
-use crate::tags::{IDENTIFIER, Tags};
 use std::cell::Cell;
 use std::time::Duration;
 
 use futures_util::future::{join, try_join};
 
-use crate::aws::backup::Restore;
+use crate::aws::arn::Arn;
+use crate::aws::backup::{Restore, RestoreJob};
 use crate::aws::database::{CreateAnswer, DatabaseId, DbChange, NewDbInstance};
 use crate::error::{Error, Fault};
 use crate::integrate::backoff::{Backoff, RESERVE};
@@ -28,14 +23,17 @@ use crate::integrate::database::run_publish::publish_addresses;
 use crate::integrate::database::wanted::{Wanted, is_tagged};
 use crate::integrate::record::TAGS_FROM;
 use crate::integrate::run_job::{Admission, admit};
-use crate::integrate::run_record::{record_data, record_failure, record_result, refuse};
+use crate::integrate::run_record::{
+    record_data, record_failure, record_result, record_untagged, refuse,
+};
 use crate::integrate::run_tags::tags_of;
 use crate::integrate::skip::{Ownership, check_drill_stack, drill_name};
 use crate::ops_item::restore_key;
 use crate::ops_item::run::first_of;
 use crate::outcome::Outcome;
-use crate::ports::{Clock, DatabasePorts, DbClusters, DbInstances};
-use crate::tags::{STACK, value};
+use crate::plan::names::NameKind;
+use crate::ports::{Clock, DatabasePorts, DbClusters, DbInstances, RestoreJobs};
+use crate::tags::{IDENTIFIER, STACK, Tags, value};
 
 /// The longest time that a run waits and acts.
 const WORK: Duration = Duration::from_secs(45);

@@ -5,8 +5,6 @@
 //! table says that it was restored, so the OpsItem of the job records that it is configured. From then on, its settings
 //! belong to its owner.
 
-use crate::integrate::run_record::record_untagged;
-use crate::plan::names::NameKind;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -23,7 +21,9 @@ use crate::integrate::publish::Publication;
 use crate::integrate::record::TAGS_FROM;
 use crate::integrate::run_job::{Admission, admit};
 use crate::integrate::run_publish::publish;
-use crate::integrate::run_record::{record_data, record_failure, record_result, refuse};
+use crate::integrate::run_record::{
+    record_data, record_failure, record_result, record_untagged, refuse,
+};
 use crate::integrate::run_tags::tags_of;
 use crate::integrate::skip::{Ownership, check_drill_stack, drill_name};
 use crate::integrate::table::decide::{Observed, ObservedSettings, Setting, Step, next_step};
@@ -34,6 +34,7 @@ use crate::integrate::table::settings::TableSettings;
 use crate::ops_item::restore_key;
 use crate::ops_item::run::first_of;
 use crate::outcome::Outcome;
+use crate::plan::names::NameKind;
 use crate::ports::{Clock, TablePorts, Tables};
 use crate::tags::{IDENTIFIER, PUBLISH, STACK, TABLE, Tags, WORKLOAD, value};
 
