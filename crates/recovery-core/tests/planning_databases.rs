@@ -290,6 +290,99 @@ async fn the_name_of_an_instance_in_use_is_refused_unless_it_belongs_to_the_clus
     }
 }
 
+#[tokio::test]
+async fn resources_that_publish_to_one_path_are_refused() {
+    let world = world();
+    let published = |path| [("recovery:publish", path)];
+    add(
+        &world,
+        point("RDS", &format!("{SNAPSHOT}6"), "db:bills"),
+        &[&NETWORK[..], &published("/recovery/shop/bills/")].concat(),
+    );
+    // Each type publishes its ARN.
+    add(
+        &world,
+        point("DynamoDB", &format!("{TABLE}7"), "table/Bills"),
+        &published("/recovery/shop/bills"),
+    );
+    // The parameters of these have other names: /recovery/shop/endpoint, and the parameters below it.
+    for (number, path) in ["/recovery/shop", "/recovery/shop/endpoint"]
+        .into_iter()
+        .enumerate()
+    {
+        let name = format!("db:nested-{number}");
+        add(
+            &world,
+            point("RDS", &format!("{SNAPSHOT}1{number}"), &name),
+            &[&NETWORK[..], &published(path)].concat(),
+        );
+    }
+    // Neither is published: the paths are not valid, and a volume has no address.
+    for name in ["Left", "Right"] {
+        add(
+            &world,
+            point(
+                "DynamoDB",
+                &format!("{TABLE}{name}"),
+                &format!("table/{name}"),
+            ),
+            &published("recovery"),
+        );
+    }
+    world.add_point(
+        volume_point("b", "b", now() - TimeDelta::hours(1)).unwrap(),
+        &published("/recovery/shop/bills"),
+    );
+    for input in [
+        recover(),
+        json!({"workload": "shop", "mode": "drill", "stack": "shop-drill"}),
+    ] {
+        let plan = plan(&world, &input).await;
+        assert_eq!(
+            reasons(&plan),
+            [
+                ("Bills", "publish-claimed-twice"),
+                ("bills", "publish-claimed-twice"),
+            ],
+            "{input}"
+        );
+        assert_eq!(
+            plan.refusals[1].why,
+            "arn:aws:dynamodb:us-east-1:111122223333:table/Bills also publishes its addresses below /recovery/shop/bills, and the application would read those of the last one"
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_replaced_another_resource_keeps_its_name_and_its_path() {
+    for shared in [
+        ("recovery:publish", "/recovery/shop/bills"),
+        ("recovery:identifier", "bills"),
+    ] {
+        let world = World::new();
+        let add = |resource: &str, hours_ago: i64| {
+            let point = RecoveryPoint {
+                created: now() - TimeDelta::hours(hours_ago),
+                ..point("RDS", &format!("{SNAPSHOT}{hours_ago}"), resource)
+            };
+            add(&world, point, &[&NETWORK[..], &[shared]].concat());
+        };
+        add("db:bills-1", 72);
+        add("db:bills-1", 48);
+        add("db:bills-2", 30);
+        add("db:bills-2", 6);
+        let plan = plan(&world, &recover()).await;
+        assert_eq!(reasons(&plan), [("bills-1", "replaced")], "{shared:?}");
+        let why = &plan.refusals[0].why;
+        let expected = match shared.0 {
+            "recovery:publish" => "it publishes its addresses below the same path",
+            _ => "it gets the same name",
+        };
+        assert!(why.contains(expected), "{why}");
+        assert_eq!(plan.totals.items, 1);
+    }
+}
+
 fn add_table(world: &World, status: &str) -> Arn {
     let arn = Arn::parse("arn:aws:dynamodb:us-west-2:111122223333:table/Sessions-2").unwrap();
     let mut table = FakeTable::restored(arn.clone(), now());

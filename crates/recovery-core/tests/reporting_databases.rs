@@ -44,6 +44,7 @@ fn item(kind: &str, resource: &str, point: &str, target: Target) -> Item {
         predictions: Predictions::default(),
         tags_from: None,
         period: None,
+        publish: None,
     }
 }
 

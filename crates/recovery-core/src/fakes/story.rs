@@ -261,6 +261,7 @@ impl Story {
                     created_at: created_at - TimeDelta::days(1),
                 }),
                 period: None,
+                publish: None,
             }
         });
         let refusals = (0..self.refused).map(|number| Refused {

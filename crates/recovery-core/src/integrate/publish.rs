@@ -76,6 +76,12 @@ impl Publication {
     }
 }
 
+/// The path in the tag, whatever this deployment allows; `None` if nothing is published below it anywhere.
+pub(crate) fn path(tags: &Tags) -> Option<String> {
+    let publication = Publication::of(tags, "/", None).ok()??;
+    Some(publication.path)
+}
+
 fn is_path(path: &str) -> bool {
     let is_part = |part: &str| {
         !part.is_empty()
