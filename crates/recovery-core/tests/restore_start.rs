@@ -1020,3 +1020,21 @@ async fn a_restore_of_another_recovery_is_used_while_its_database_exists() {
     assert_eq!(outcome.kind(), "started");
     assert_eq!(requests(&again).len(), 1);
 }
+
+#[tokio::test]
+async fn a_running_restore_is_used_only_if_it_restores_under_the_same_name() {
+    for (name, reused) in [("orders", true), ("Orders", true), ("orders-copy", false)] {
+        let (world, mut input) = database_world();
+        input["item"]["target"]["identifier"] = json!(name);
+        handle(&world, &config(), &input).await.unwrap();
+        world.forget_tokens();
+        world.state().backups.objects.clear();
+        // Another recovery, whose own token starts another job.
+        input["item"]["target"]["identifier"] = json!("orders");
+        input["execution"]["name"] = json!("shop-2");
+        let outcome = handle(&world, &config(), &input).await.unwrap();
+        assert_eq!(outcome.kind(), "started");
+        let first = outcome.id("restoreJobId") == Some("planned-1");
+        assert_eq!((first, requests(&world).len() == 1), (reused, reused));
+    }
+}

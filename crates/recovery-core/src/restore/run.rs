@@ -24,7 +24,7 @@ use crate::plan::digest::digest;
 use crate::plan::item::Item;
 use crate::plan::request::{Mode, is_drill_name, is_hash};
 use crate::plan::resource_type::rules;
-use crate::plan::restore_metadata::MetadataFacts;
+use crate::plan::restore_metadata::{MetadataFacts, stored};
 use crate::plan::run_names::{holder, is_restored_by};
 use crate::ports::{Objects, RecoveryPoints, RestoreJobs, StartingPorts, VOLUMES_AT_ONCE, Volumes};
 use crate::report::request::is_execution_name;
@@ -143,7 +143,7 @@ pub async fn handle(
         Mode::Drill => execution.started_at,
     };
     for attempt in failed..ATTEMPTS {
-        let id = match listed(ports, &request, since, &destination, *mode).await? {
+        let id = match listed(ports, &request, since, &destination).await? {
             Reusable::Job(id) => id,
             Reusable::NameTaken(refusal) => return refused(refusal),
             Reusable::Pending(awaited) => return pending(awaited),
@@ -381,7 +381,6 @@ async fn listed(
     request: &RestoreRequest,
     since: DateTime<Utc>,
     destination: &Destination,
-    mode: Mode,
 ) -> Result<Reusable, Error> {
     let named = match destination.name() {
         None => None,
@@ -427,12 +426,21 @@ async fn listed(
                 return Ok(Reusable::None);
             };
             let Some(holder) = holder else {
-                // What a completed job restored was deleted. A running job has not created anything yet. In a
-                // drill, it may be that of another drill, whose name is another one.
-                let running = jobs
+                // What a completed job restored was deleted. A running job has not created anything yet.
+                let mut running: Vec<&RestoreJob> = jobs
                     .iter()
-                    .filter(|job| job.created_resource.is_none() && mode == Mode::Recover);
-                return Ok(newest(running));
+                    .filter(|job| job.created_resource.is_none())
+                    .collect();
+                running.sort_by(|a, b| b.rank().cmp(&a.rank()));
+                for job in running {
+                    // A job of a person or of another drill restores under another name.
+                    let metadata = ports.restore_jobs().metadata(&job.id).await?;
+                    let restored = stored(&metadata, kind.metadata_key());
+                    if restored.is_none_or(|other| kind.stored(other) == kind.stored(name)) {
+                        return Ok(Reusable::Job(job.id.clone()));
+                    }
+                }
+                return Ok(Reusable::None);
             };
             let own = jobs
                 .iter()

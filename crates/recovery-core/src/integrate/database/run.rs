@@ -3,7 +3,7 @@
 //!
 //! It can be repeated, and run twice at the same time: each step first reads whether it is done. RDS takes
 //! minutes for an instance, and hours for a large restore. A run waits for nothing that takes longer than
-//! [`WORK`]: it answers `pending`, and the state machine and the reconciler run it again.
+//! `WORK`: it answers `pending`, and the state machine and the reconciler run it again.
 
 use std::cell::Cell;
 use std::time::Duration;
