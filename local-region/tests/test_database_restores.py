@@ -289,6 +289,7 @@ INSTANCE_FAULTS: list[tuple[dict[str, Any], str]] = [
     ({"ProcessorFeatures": "coreCount=2"}, "ProcessorFeatures is a JSON array"),
     ({"StorageType": "gp3"}, "Iops"),
     ({"AllocatedStorage": "10"}, "less than"),
+    ({"DBName": "orders"}, "DBName must be null when Restoring for this Engine."),
     ({"BackupTheMoon": "true"}, "Unrecognized key: BackupTheMoon"),
 ]
 
@@ -356,6 +357,33 @@ def test_storage_left_out_is_not_that_of_the_source(region: RunningRegion, here:
         arn = restore(region, point, instance_metadata(here, **own))["CreatedResourceArn"]
         (instance,) = rds.describe_db_instances(DBInstanceIdentifier=arn)["DBInstances"]
         assert (instance["StorageType"], instance["Iops"]) == expected
+
+
+@pytest.mark.parametrize(
+    ("engine", "version"),
+    [
+        ("mysql", "8.4.4"),
+        ("mariadb", "11.4.4"),
+        ("oracle-se2", "19.0.0.0.ru-2025-01.rur-2025-01.r1"),
+        ("sqlserver-se", "16.00.4185.3.v1"),
+    ],
+)
+def test_engine_decides_whether_name_and_size_of_a_restore_are_accepted(
+    region: RunningRegion, here: dict[str, str], engine: str, version: str
+) -> None:
+    own: dict[str, Any] = {} if engine == "sqlserver-se" else {"DBName": "ORDERS"}
+    source = make_instance(region, PRIMARY, Engine=engine, EngineVersion=version, AllocatedStorage=100, **own)
+    point = copy(region, back_up(region, source["DBInstanceArn"]))
+    assert stored(region, point).get("DBName") == own.get("DBName")
+
+    def status_of(**metadata: str) -> tuple[str, str]:
+        job = restore(region, point, instance_metadata(here, **metadata))
+        return job["Status"], job.get("StatusMessage", "")
+
+    named, message = status_of(DBName="ORDERS")
+    assert named == ("COMPLETED" if engine in ("oracle-se2", "sqlserver-se") else "FAILED"), message
+    sized, message = status_of(AllocatedStorage="100")
+    assert sized == ("FAILED" if engine == "sqlserver-se" else "COMPLETED"), message
 
 
 def test_restore_test_names_its_database(region: RunningRegion, instance_point: str, here: Any) -> None:

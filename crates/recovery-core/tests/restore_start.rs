@@ -15,9 +15,11 @@ use recovery_core::aws::backup::{RestoreJob, RestoreRequest};
 use recovery_core::aws::cloudformation::{StackResource, StackState};
 use recovery_core::aws::database::{DbInstance, DbSettings};
 use recovery_core::aws::ec2::Volume;
+use recovery_core::aws::table::TableStatus;
 use recovery_core::error::Error;
 use recovery_core::fakes::{
-    DRILL_ROLE, Failure, RESTORE_ROLE, World, attached_volume, completed_job, volume_point,
+    DRILL_ROLE, Failure, FakeTable, RESTORE_ROLE, World, attached_volume, completed_job,
+    volume_point,
 };
 use recovery_core::outcome::Outcome;
 use recovery_core::restore::run::{RestoreConfig, handle};
@@ -747,6 +749,65 @@ async fn starts_as_soon_as_the_references_exist_and_not_before() {
     // The stack is still being created, but everything that the database needs stands.
     let outcome = handle(&world, &config(), &input).await.unwrap();
     assert_eq!(outcome.kind(), "started");
+}
+
+#[tokio::test]
+async fn a_pending_poll_makes_no_call_more_than_it_needs() {
+    let polled = async |world: &World, input: &Value| {
+        let before = world.calls().len();
+        let outcome = handle(world, &config(), input).await.unwrap();
+        assert_eq!(outcome.kind(), "pending");
+        let calls = world.calls()[before..].to_vec();
+        calls
+            .into_iter()
+            .map(|call| call.split(' ').next().unwrap_or_default().to_owned())
+            .collect::<Vec<_>>()
+    };
+    // A volume whose stack does not exist.
+    let volume = world();
+    volume.state().stack_resources.clear();
+    assert_eq!(
+        polled(&volume, &input()).await,
+        [
+            "s3:GetObject",
+            "cloudformation:DescribeStackResource",
+            "cloudformation:ListStackResources"
+        ]
+    );
+    // A database whose security group does not exist.
+    let (database, input) = database_world();
+    set_stack(&database, "CREATE_IN_PROGRESS");
+    let group = ("shop".to_owned(), "DbGroup".to_owned());
+    let listed = database.state().stack_resources.remove(&group).unwrap();
+    let of_stack = [
+        "s3:GetObject",
+        "cloudformation:ListStackResources",
+        "cloudformation:DescribeStacks",
+    ];
+    assert_eq!(polled(&database, &input).await, of_stack);
+    // Its name becomes free.
+    database.state().stack_resources.insert(group, listed);
+    add_database(&database, "deleting");
+    assert_eq!(
+        polled(&database, &input).await,
+        [
+            "s3:GetObject",
+            "cloudformation:ListStackResources",
+            "rds:DescribeDBInstances"
+        ]
+    );
+    // A table whose name becomes free.
+    let (table, mut input) = (world(), self::input());
+    let arn = Arn::parse("arn:aws:dynamodb:us-west-2:111122223333:table/Orders").unwrap();
+    let mut deleted = FakeTable::restored(arn, DateTime::UNIX_EPOCH);
+    deleted.table.status = TableStatus::Deleting;
+    table.state().tables.insert("Orders".to_owned(), deleted);
+    input["item"]["type"] = json!("DynamoDB");
+    input["item"]["target"] = json!({"kind": "table", "name": "Orders"});
+    assert_eq!(
+        polled(&table, &input).await,
+        ["s3:GetObject", "dynamodb:DescribeTable"]
+    );
 }
 
 #[tokio::test]

@@ -493,10 +493,39 @@ fn a_replaced_parameter_is_reported() {
     let item = only_item(&world);
     assert!(
         item.description
-            .contains("`/recovery/shop/orders/name` had the value `orders-old`"),
+            .contains("Replaced parameters: `/recovery/shop/orders/name was orders-old`."),
         "{}",
         item.description
     );
+    assert_eq!(item.item.status, Status::Resolved);
+}
+
+#[test]
+fn a_replaced_parameter_is_named_even_after_a_crash() {
+    let world = World::with_restored_table(&[PUBLISH, ("recovery:table", "nothing-else")]);
+    for (leaf, value) in [("name", "orders-old"), ("arn", "arn:old; x")] {
+        let parameter = recovery_core::fakes::Parameter {
+            value: value.to_owned(),
+            tags: std::collections::BTreeMap::new(),
+            version: 1,
+        };
+        let name = format!("/recovery/shop/orders/{leaf}");
+        world.state().parameters.insert(name, parameter);
+    }
+    // The runs end when they have replaced a parameter each.
+    for _ in 0..2 {
+        world.fail("ssm:PutParameter", Failure::AnswerLost);
+        deliver(&world).unwrap_err();
+    }
+    assert_eq!(deliver(&world).unwrap().kind(), "integrated");
+    let item = only_item(&world);
+    for replaced in [
+        "`/recovery/shop/orders/name was orders-old`",
+        "`/recovery/shop/orders/arn was arn:old;x`",
+    ] {
+        let count = item.description.matches(replaced).count();
+        assert_eq!(count, 1, "{replaced}: {}", item.description);
+    }
     assert_eq!(item.item.status, Status::Resolved);
 }
 

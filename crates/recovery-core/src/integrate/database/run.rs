@@ -17,12 +17,12 @@ use crate::error::{Error, Fault};
 use crate::integrate::backoff::{Backoff, RESERVE};
 use crate::integrate::database::decide::{Observed, Progress, Step, next_step};
 use crate::integrate::database::kind::DATABASE;
-use crate::integrate::database::record::{Integrated, outcome, records_all};
+use crate::integrate::database::record::{Integrated, addresses, outcome, records_all};
 use crate::integrate::database::refusal::DatabaseRefusal;
-use crate::integrate::database::run_publish::publish_addresses;
 use crate::integrate::database::wanted::{Wanted, is_tagged};
 use crate::integrate::record::TAGS_FROM;
 use crate::integrate::run_job::{Admission, admit, source_of};
+use crate::integrate::run_publish::publish;
 use crate::integrate::run_record::{
     record_data, record_failure, record_result, record_untagged, refuse,
 };
@@ -127,6 +127,7 @@ pub async fn integrate(
         wanted: &wanted,
         progress: Progress::default(),
         acted: false,
+        replaced: Vec::new(),
         waits,
     };
     match run.advance(seen).await {
@@ -231,6 +232,8 @@ struct Run<'a, P, C> {
     progress: Progress,
     /// Whether it changed something.
     acted: bool,
+    /// The parameters that it replaced.
+    replaced: Vec<String>,
     waits: Waits<'a, C>,
 }
 
@@ -299,7 +302,10 @@ impl<P: DatabasePorts, C: Clock> Run<'_, P, C> {
             return Ok(Some(outcome(false, seen, job, Some(&item.id))));
         }
         if let Some(publication) = &self.wanted.publication {
-            self.acted |= publish_addresses(self.ports, self.restore, publication, seen).await?;
+            let addresses = addresses(seen);
+            let published = publish(self.ports, self.restore, publication, &addresses).await?;
+            self.acted |= published.written;
+            self.replaced = published.replaced;
         }
         self.progress.published = true;
         Ok(None)
@@ -369,6 +375,7 @@ impl<P: DatabasePorts, C: Clock> Run<'_, P, C> {
             seen,
             wanted: self.wanted,
             progress: &self.progress,
+            replaced: &self.replaced,
         };
         let now = clock.now();
         let recorded = Cell::new(false);

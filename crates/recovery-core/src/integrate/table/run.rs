@@ -133,7 +133,8 @@ pub async fn integrate(
             }
             Err(error) => return Err(recorded(ports, &restore, error).await),
         };
-    let published = match published(ports, &tags, publish_path, drill, &configured).await {
+    let published = match published(ports, &restore, &tags, publish_path, drill, &configured).await
+    {
         Ok(published) => published,
         Err(error) => return Err(recorded(ports, &restore, error).await),
     };
@@ -141,10 +142,10 @@ pub async fn integrate(
     let item = record_result(
         ports,
         &restore,
-        configured.by_this_run || !published.replaced.is_empty(),
+        configured.by_this_run || published.parameters.written,
         None,
         |item| is_recorded(item, Some(&configured.table)),
-        |_| configured.change(&restore, &wanted, &published, now),
+        |item| configured.change(&restore, &wanted, &published, item, now),
     )
     .await?;
     Ok(outcome(
@@ -428,6 +429,7 @@ async fn make(
 /// would not be in the stream.
 async fn published(
     ports: &impl TablePorts,
+    restore: &Restore,
     tags: &Tags,
     allowed: &str,
     drill: Option<&str>,
@@ -451,7 +453,7 @@ async fn published(
             .chain(stream.map(|stream| ("stream-arn", stream.arn.clone())))
             .collect();
     Ok(Published {
-        replaced: publish(ports.parameters(), &publication, &values).await?,
+        parameters: publish(ports, restore, &publication, &values).await?,
         path: Some(publication.path().to_owned()),
         unusable: None,
     })
