@@ -19,8 +19,8 @@ pub(crate) struct Publishing {
 }
 
 /// Publishes `values`, each under its name such as `endpoint`: at most [`PARAMETERS_AT_ONCE`]. A parameter
-/// that has its value is not written. What another value is replaced is recorded in the OpsItem of the job first, so
-/// that no crash hides it.
+/// that has its value is not written. A value that will be replaced is first recorded in the OpsItem of the job, so that
+/// no crash hides it.
 ///
 /// # Errors
 /// Those of the ports, and [`Error::Retryable`] if a parameter is deleted meanwhile.
@@ -40,12 +40,14 @@ pub(crate) async fn publish(
         .map(|(leaf, _)| publication.name(leaf))
         .collect();
     let mut existing = parameters.get(&names).await?;
-    let mut publishing = Publishing::default();
-    publishing.replaced = names
-        .iter()
-        .zip(values)
-        .filter_map(|(name, (_, value))| replacement(name, existing.get(name)?, value))
-        .collect();
+    let mut publishing = Publishing {
+        written: false,
+        replaced: names
+            .iter()
+            .zip(values)
+            .filter_map(|(name, (_, value))| replacement(name, existing.get(name)?, value))
+            .collect(),
+    };
     if !publishing.replaced.is_empty() {
         record_replaced(ports.ops_items(), restore, &publishing.replaced).await?;
     }
