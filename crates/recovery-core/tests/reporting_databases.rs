@@ -358,14 +358,12 @@ async fn an_open_ops_item_of_an_integrated_resource_is_left_to_do() {
     assert!(page.contains(STEP) && page.contains("oi-job-2"), "{page}");
     assert!(page.contains("1 with an open OpsItem"), "{page}");
     assert!(!page.contains("none left"));
-    let state = world.state();
-    let message = &state.notifications[0].message;
+    let message = world.state().notifications[0].message.clone();
     assert!(message.contains(STEP), "{message}");
     assert!(
         message.contains("3 of 3 restored and integrated; 1 with an open OpsItem"),
         "{message}"
     );
-    drop(state);
     // Without an open one, nothing is left.
     let world = self::world();
     reported(&world, "report").await;
