@@ -212,10 +212,8 @@ impl Plan {
             plan.add(at, Act::Store(StoreAct::Status(n, status)));
         };
         if store.first != ready {
-            if is_table || store.first == "creating" {
-                if chance(rng, 5) {
-                    return;
-                }
+            if (is_table || store.first == "creating") && chance(rng, 5) {
+                return;
             }
             if !is_table && chance(rng, 30) {
                 becomes(self, rng, 3 * MINUTE, "backing-up");
