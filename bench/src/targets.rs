@@ -343,7 +343,7 @@ mod tests {
 
     #[test]
     fn integrators_of_data_stores_have_their_own_bounds() {
-        let most = (3, 12_000_000, 3_000_000);
+        let most = (3, 12_000_000, 3_300_000);
         assert_eq!(allowed(most.0, most.1, most.2), [Some(true); 3]);
         assert_eq!(
             allowed(most.0 + 1, most.1 + 1, most.2 + 1),
