@@ -191,10 +191,11 @@ class Guest:
     def mount(self, source: str = VOLUME, path: str = PATH, kind: str = "EBS", **parameters: str) -> Answer:
         """Run the script."""
         given = {"Type": kind, "Source": source, "Path": path, "WaitSeconds": "2"} | parameters
-        variables = {f"SSM_{name}": value for name, value in given.items()}
-        path_variable = f"{self.tools}:{os.environ['PATH']}"
-        shell = os.environ.get("MOUNT_SHELL", "sh")
-        done = self._in_guest(shell, str(SCRIPT), env=variables | {"PATH": path_variable})
+        return self.run(SCRIPT, {f"SSM_{name}": value for name, value in given.items()})
+
+    def run(self, script: Path, variables: dict[str, str]) -> Answer:
+        """Run a script with these variables and no others."""
+        done = self._in_guest("sh", str(script), env=variables | {"PATH": f"{self.tools}:{os.environ['PATH']}"})
         lines = done.stdout.splitlines()
         assert lines and lines[-1].startswith("RESULT "), f"no result: {done.stdout}{done.stderr}"
         return Answer(done.returncode, json.loads(lines[-1].removeprefix("RESULT ")), done.stdout + done.stderr)

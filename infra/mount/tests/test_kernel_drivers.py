@@ -55,6 +55,7 @@ class Lvm:
 def lvm(guest: Guest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lvm]:
     """Volume groups, on a kernel that has the drivers."""
     if not has_drivers():
+        assert "user_mode_linux" not in os.environ, "User Mode Linux lacks the device mapper"
         pytest.skip("this kernel lacks the device mapper: see test_all_of_this_in_user_mode_linux")
     monkeypatch.setenv("DM_DISABLE_UDEV", "1")
     made = Lvm(guest)
@@ -166,7 +167,7 @@ def test_a_member_that_mdadm_made(lvm: Lvm) -> None:
     refused(lvm.guest, "raid-member", "linux_raid_member", disk=disk)
 
 
-@pytest.mark.skipif(has_drivers(), reason="this kernel has the drivers")
+@pytest.mark.skipif(has_drivers() or "user_mode_linux" in os.environ, reason="this is the kernel for them")
 def test_all_of_this_in_user_mode_linux() -> None:
     lack = missing()
     linux = shutil.which("linux.uml", path=f"{os.environ['PATH']}:/usr/bin")
@@ -174,7 +175,7 @@ def test_all_of_this_in_user_mode_linux() -> None:
         not_run(lack or "this kernel lacks the device mapper; install user-mode-linux")
     done = subprocess.run(
         [
-            *(linux, "mem=768M", "rootfstype=hostfs", "rw", "quiet", "con=null", "con0=null,fd:1"),
+            *(linux, "mem=768M", "rootfstype=hostfs", "rw", "quiet", "user_mode_linux=yes", "con=null", "con0=null,fd:1"),
             *(f"init={HERE}/user-mode-linux-init", f"python={sys.executable}", f"tests={HERE}"),
         ],
         stdin=subprocess.DEVNULL,
