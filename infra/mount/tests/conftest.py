@@ -7,7 +7,19 @@ from collections.abc import Iterator
 import pytest
 from guest import Guest
 
-TOOLS = ("losetup", "unshare", "nsenter", "sfdisk", "mkfs.ext4", "mkfs.xfs", "mkfs.btrfs", "mkswap", "cryptsetup", "pvcreate", "mdadm")
+TOOLS = (
+    "losetup",
+    "unshare",
+    "nsenter",
+    "sfdisk",
+    "mkfs.ext4",
+    "mkfs.xfs",
+    "mkfs.btrfs",
+    "mkswap",
+    "cryptsetup",
+    "pvcreate",
+    "mdadm",
+)
 FILE_SYSTEMS = ("ext4", "xfs", "btrfs")
 
 

@@ -79,7 +79,9 @@ def test_the_commands_of_the_document_mount_a_volume(guest: Guest, agent: str) -
             commands = commands.replace(f"{{{{ {name} }}}}", value)
     script = guest.folder / "_script.sh"
     script.write_text(commands)
-    answer = guest.run(script, {f"SSM_{name}": value for name, value in given.items()} if agent == "sets variables" else {})
+    answer = guest.run(
+        script, {f"SSM_{name}": value for name, value in given.items()} if agent == "sets variables" else {}
+    )
     assert answer.outcome == "mounted" and guest.source() == disk, answer.output
 
 
@@ -147,7 +149,9 @@ def test_the_powershell_script_parses() -> None:
 def test_the_powershell_script_changes_nothing_but_these() -> None:
     commands = set(nodes("command_name"))
     own = {name.split()[1].split("(")[0] for name in nodes("function_statement")}
-    reads = {name for name in commands if name.startswith(("Get-", "Test-", "Select-", "Where-", "ForEach-", "ConvertTo-"))}
+    reads = {
+        name for name in commands if name.startswith(("Get-", "Test-", "Select-", "Where-", "ForEach-", "ConvertTo-"))
+    }
     assert commands - own - reads == {
         "Add-PartitionAccessPath",
         "New-Item",

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from conftest import missing, not_run
-from guest import PATH, VOLUME, Guest, run
+from guest import PATH, Guest, run
 from test_refusals import refused
 
 HERE = Path(__file__).parent
@@ -61,7 +61,9 @@ def lvm(guest: Guest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lvm]:
     made = Lvm(guest)
     yield made
     guest.sh(f"umount -q {PATH} || true")
-    subprocess.run(["sh", "-c", f"dmsetup ls | cut -f1 | grep '^{made.group}' | xargs -r -n1 dmsetup remove"], check=False)
+    subprocess.run(
+        ["sh", "-c", f"dmsetup ls | cut -f1 | grep '^{made.group}' | xargs -r -n1 dmsetup remove"], check=False
+    )
 
 
 def test_mounts_the_only_logical_volume(lvm: Lvm) -> None:
@@ -162,7 +164,17 @@ def test_a_device_with_something_on_top(lvm: Lvm) -> None:
 
 def test_a_member_that_mdadm_made(lvm: Lvm) -> None:
     disk = lvm.guest.attach(lvm.guest.disk(64))
-    run("mdadm", "--create", "/dev/md/orders", "--run", "--level=1", "--raid-devices=2", "--metadata=1.2", disk, "missing")
+    run(
+        "mdadm",
+        "--create",
+        "/dev/md/orders",
+        "--run",
+        "--level=1",
+        "--raid-devices=2",
+        "--metadata=1.2",
+        disk,
+        "missing",
+    )
     run("mdadm", "--stop", "/dev/md/orders")
     refused(lvm.guest, "raid-member", "linux_raid_member", disk=disk)
 
@@ -175,7 +187,16 @@ def test_all_of_this_in_user_mode_linux() -> None:
         not_run(lack or "this kernel lacks the device mapper; install user-mode-linux")
     done = subprocess.run(
         [
-            *(linux, "mem=768M", "rootfstype=hostfs", "rw", "quiet", "user_mode_linux=yes", "con=null", "con0=null,fd:1"),
+            *(
+                linux,
+                "mem=768M",
+                "rootfstype=hostfs",
+                "rw",
+                "quiet",
+                "user_mode_linux=yes",
+                "con=null",
+                "con0=null,fd:1",
+            ),
             *(f"init={HERE}/user-mode-linux-init", f"python={sys.executable}", f"tests={HERE}"),
         ],
         stdin=subprocess.DEVNULL,

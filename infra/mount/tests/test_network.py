@@ -1,10 +1,9 @@
 """Network file systems: the exact commands, and what fstab gets. `mount` itself is replaced: there is no server."""
 
 import json
-from pathlib import Path
 
 import pytest
-from guest import PATH, Answer, Guest, reasons
+from guest import PATH, Answer, Guest
 
 FILE_SYSTEM, ACCESS_POINT = "fs-0123456789abcdef0", "fsap-0fedcba9876543210"
 DIRECTORY = "/aws-backup-restore_2026-11-30T07-00-00-250589632Z"
@@ -72,7 +71,8 @@ SVM = "svm-0123.fs-0a1b.fsx.eu-central-1.amazonaws.com"
         (
             *("EFS", FILE_SYSTEM, {"AccessPoint": ACCESS_POINT, "Addresses": "10.0.1.5"}, "127.0.0.1:/"),
             f"-t efs -o tls,accesspoint={ACCESS_POINT},mounttargetip=10.0.1.5,noresvport {FILE_SYSTEM}:/ {PATH}",
-            f"{FILE_SYSTEM}:/ {PATH} efs tls,accesspoint={ACCESS_POINT},mounttargetip=10.0.1.5,noresvport,_netdev,nofail 0 0",
+            f"{FILE_SYSTEM}:/ {PATH} efs "
+            f"tls,accesspoint={ACCESS_POINT},mounttargetip=10.0.1.5,noresvport,_netdev,nofail 0 0",
         ),
         (
             *("EFS", FILE_SYSTEM, {"Transport": "tls-iam", "Export": DIRECTORY}, f"127.0.0.1:{DIRECTORY}"),
@@ -80,7 +80,12 @@ SVM = "svm-0123.fs-0a1b.fsx.eu-central-1.amazonaws.com"
             f"{FILE_SYSTEM}:{DIRECTORY} {PATH} efs tls,iam,noresvport,_netdev,nofail 0 0",
         ),
         (
-            *("EFS", FILE_SYSTEM, {"Transport": "nfs", "Export": DIRECTORY, "Addresses": "10.0.1.5"}, f"10.0.1.5:{DIRECTORY}"),
+            *(
+                "EFS",
+                FILE_SYSTEM,
+                {"Transport": "nfs", "Export": DIRECTORY, "Addresses": "10.0.1.5"},
+                f"10.0.1.5:{DIRECTORY}",
+            ),
             f"-t nfs4 -o {NFS_OPTIONS} 10.0.1.5:{DIRECTORY} {PATH}",
             f"10.0.1.5:{DIRECTORY} {PATH} nfs4 {NFS_OPTIONS},_netdev,nofail 0 0",
         ),
@@ -121,7 +126,9 @@ def test_mounts_with_these_arguments_now_and_at_each_boot(
 
 def test_without_efs_utils_nfs_is_used_and_the_answer_says_so(guest: Guest) -> None:
     client = Client(guest, "mount.nfs4")
-    answer = client.mount("EFS", FILE_SYSTEM, f"10.0.1.5:{DIRECTORY}", Export=DIRECTORY, AccessPoint=ACCESS_POINT, Addresses="10.0.1.5")
+    answer = client.mount(
+        "EFS", FILE_SYSTEM, f"10.0.1.5:{DIRECTORY}", Export=DIRECTORY, AccessPoint=ACCESS_POINT, Addresses="10.0.1.5"
+    )
     assert (answer.outcome, answer.result["transport"]) == ("mounted", "nfs"), answer.output
     assert client.mounts == [f"-t nfs4 -o {NFS_OPTIONS} 10.0.1.5:{DIRECTORY} {PATH}"]
 
@@ -147,7 +154,9 @@ esac
 def state_file(client: Client, file_system: str, access_point: str | None) -> None:
     """What efs-utils leaves for a mount over TLS."""
     state = {"pid": 1} | ({"accessPoint": access_point} if access_point else {})
-    client.guest.sh(f"mkdir -p /run/efs; echo '{json.dumps(state)}' >/run/efs/{file_system}.{PATH[1:].replace('/', '.')}.20049")
+    client.guest.sh(
+        f"mkdir -p /run/efs; echo '{json.dumps(state)}' >/run/efs/{file_system}.{PATH[1:].replace('/', '.')}.20049"
+    )
 
 
 @pytest.mark.parametrize(
@@ -214,7 +223,7 @@ def test_fsx_without_an_export_is_refused(client: Client, kind: str) -> None:
 
 
 def test_a_server_that_does_not_answer_is_tried_again(client: Client) -> None:
-    client.guest.stand_in("timeout", f"#!/bin/sh\necho \"$1\" >{client.guest.folder}/limit\nexit 124\n")
+    client.guest.stand_in("timeout", f'#!/bin/sh\necho "$1" >{client.guest.folder}/limit\nexit 124\n')
     answer = client.mount("EFS", FILE_SYSTEM, "")
     assert (answer.code, answer.outcome, answer.reason) == (3, "retry", "mount-timeout")
     assert (client.guest.folder / "limit").read_text() == "150\n"
@@ -235,23 +244,31 @@ def test_a_mount_that_fails_is_refused_with_its_error(client: Client) -> None:
         ([DIRECTORY[1:], "aws-backup-lost+found_2026", "orders"], None, "aws-backup-lost+found_2026"),
         ([], "no-restored-directory", ""),
         (["aws-backup-failed-restore_2026"], "no-restored-directory", "aws-backup-failed-restore_2026"),
-        ([DIRECTORY[1:], "aws-backup-restore_2026-12-01"], "several-restored-directories", "aws-backup-restore_2026-12-01"),
+        (
+            [DIRECTORY[1:], "aws-backup-restore_2026-12-01"],
+            "several-restored-directories",
+            "aws-backup-restore_2026-12-01",
+        ),
         (["aws-backup-restore_a b"], "several-restored-directories", "an unexpected name"),
     ],
 )
 def test_finds_the_directory_of_the_restore(client: Client, names: list[str], reason: str | None, found: str) -> None:
     # A tmpfs in place of the root of the file system.
     folders = " ".join(f"'{name}'" for name in names)
-    client.on_mount(f'for last; do :; done; /bin/mount -t tmpfs tmpfs "$last"; cd "$last"; for name in {folders}; do mkdir "$name"; done; cd /; /bin/mount -o remount,ro "$last"')
+    client.on_mount(
+        f"""for last; do :; done
+/bin/mount -t tmpfs tmpfs "$last"
+for name in {folders}; do mkdir "$last/$name"; done
+/bin/mount -o remount,ro "$last"
+"""
+    )
     answer = client.mount("EFS", FILE_SYSTEM, "", Operation="find-restored-directory", Path="", Addresses="10.0.1.5")
     assert answer.reason == reason and found in answer.result.get("found", ""), answer.output
     (command,) = client.mounts
-    assert command.startswith(f"-t efs -o ro,tls,mounttargetip=10.0.1.5,noresvport {FILE_SYSTEM}:/ /run/rapid-recovery-efs.")
+    assert command.startswith(
+        f"-t efs -o ro,tls,mounttargetip=10.0.1.5,noresvport {FILE_SYSTEM}:/ /run/rapid-recovery-efs."
+    )
     if reason is None:
         assert (answer.code, answer.outcome, answer.result["directory"]) == (0, "found", DIRECTORY)
     assert client.guest.sh("ls /run; cat /proc/mounts").count("rapid-recovery-efs") == 0
     assert client.guest.fstab() == "# the image's\n"
-
-
-def test_names_of_reasons_are_words() -> None:
-    assert all(Path(name).name == name for name in reasons())

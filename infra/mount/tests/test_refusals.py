@@ -5,7 +5,7 @@ import struct
 from pathlib import Path
 
 import pytest
-from guest import PATH, SCRIPT, VOLUME, Answer, Guest, reasons, run
+from guest import PATH, SCRIPT, Answer, Guest, reasons, run
 
 OTHER_VOLUME = "vol-0fedcba9876543210"
 
@@ -90,7 +90,20 @@ def test_a_member_of_a_raid_array(guest: Guest) -> None:
 def raid_superblock(disk: str) -> None:
     """A superblock of version 1.2 of one of two disks of a mirror: `mdadm --create` needs the kernel's driver."""
     superblock = bytearray(256 + 2 * 2)
-    struct.pack_into("<IIII16s32sQIIQII", superblock, 0, *(0xA92B4EFC, 1, 0, 0), b"0123456789abcdef", b"guest:0", 0, 1, 0, 100000, 0, 2)
+    struct.pack_into(
+        "<IIII16s32sQIIQII",
+        superblock,
+        0,
+        *(0xA92B4EFC, 1, 0, 0),
+        b"0123456789abcdef",
+        b"guest:0",
+        0,
+        1,
+        0,
+        100000,
+        0,
+        2,
+    )
     struct.pack_into("<QQQQIII", superblock, 128, 2048, 100000, 8, 0, 0, 0, 0)
     struct.pack_into("<16s", superblock, 168, b"fedcba9876543210")
     struct.pack_into("<QQQII", superblock, 192, 0, 1, 0xFFFFFFFFFFFFFFFF, 0, 2)
@@ -124,7 +137,8 @@ def test_two_signatures_on_one_device(guest: Guest) -> None:
 
 def test_a_file_system_over_partitions(guest: Guest) -> None:
     disk = guest.partitioned("label: dos\n,,L\n")
-    table = open(disk, "rb").read(512)
+    with open(disk, "rb") as file:
+        table = file.read(512)
     run("mkfs.ext4", "-q", "-F", "-F", disk)
     with open(disk, "r+b") as file:
         file.write(table)
@@ -206,7 +220,19 @@ def test_a_path_below_a_link(guest: Guest) -> None:
     refused(guest, "path-symlink", "/srv/real/data", path="/srv/link/data")
 
 
-@pytest.mark.parametrize("path", ["/srv/../etc/data", "/srv//data", "/srv/./data", "/srv/data/", "/proc/data", "/dev/data", "/run/data", "/sys/data"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/srv/../etc/data",
+        "/srv//data",
+        "/srv/./data",
+        "/srv/data/",
+        "/proc/data",
+        "/dev/data",
+        "/run/data",
+        "/sys/data",
+    ],
+)
 def test_a_path_that_is_not_one(guest: Guest, path: str) -> None:
     guest.ext4()
     refused(guest, "path-invalid", path, path=path)
@@ -262,7 +288,7 @@ def test_a_mount_that_systemd_undoes_is_tried_again(guest: Guest) -> None:
 
 def test_a_second_run_waits_for_the_first(guest: Guest) -> None:
     guest.ext4()
-    guest.stand_in("flock", "#!/bin/sh\necho \"$*\" >/run/flock\nexit 1\n")
+    guest.stand_in("flock", '#!/bin/sh\necho "$*" >/run/flock\nexit 1\n')
     answer = guest.mount()
     assert (answer.code, answer.outcome, answer.reason) == (3, "retry", "busy")
     assert guest.sh("cat /run/flock") == "-w 300 9\n"
@@ -270,11 +296,11 @@ def test_a_second_run_waits_for_the_first(guest: Guest) -> None:
 
 def test_a_helper_that_stays_behind_keeps_neither_the_lock_nor_the_run(guest: Guest) -> None:
     guest.ext4()
-    guest.stand_in("mount", f"#!/bin/sh\n(read -r _ <{guest.folder}/end) &\nexec /bin/mount \"$@\"\n")
+    guest.stand_in("mount", f'#!/bin/sh\n(read -r _ <{guest.folder}/end) &\nexec /bin/mount "$@"\n')
     run("mkfifo", guest.folder / "end")
     try:
         assert guest.mount().outcome == "mounted"
-        guest.stand_in("flock", '#!/bin/sh\nexec /usr/bin/flock --nonblock 9\n')
+        guest.stand_in("flock", "#!/bin/sh\nexec /usr/bin/flock --nonblock 9\n")
         assert guest.mount().outcome == "already-mounted"
     finally:
         run("sh", "-c", f"echo >{guest.folder}/end")
@@ -315,7 +341,7 @@ def test_a_parameter_that_is_not_what_it_should_be(guest: Guest, parameter: str,
 
 def test_a_user_without_rights(guest: Guest) -> None:
     guest.ext4()
-    guest.stand_in("id", '#!/bin/sh\ncase $1 in -u) echo 1000 ;; *) echo operator ;; esac\n')
+    guest.stand_in("id", "#!/bin/sh\ncase $1 in -u) echo 1000 ;; *) echo operator ;; esac\n")
     refused(guest, "not-root", "operator")
 
 

@@ -207,7 +207,10 @@ def test_a_line_of_the_image_for_the_same_volume_is_left_as_it_is(guest: Guest, 
 def test_systemd_reads_the_new_line_before_the_mount(guest: Guest) -> None:
     disk = guest.ext4()
     guest.sh("mkdir -p /run/systemd/system")
-    guest.stand_in("systemctl", f'#!/bin/sh\necho "$* $(grep -c UUID= /etc/fstab) $(grep -c {disk} /proc/mounts)" >>{guest.folder}/systemctl\n')
+    guest.stand_in(
+        "systemctl",
+        f'#!/bin/sh\necho "$* $(grep -c UUID= /etc/fstab) $(grep -c {disk} /proc/mounts)" >>{guest.folder}/systemctl\n',
+    )
     assert guest.mount().outcome == "mounted"
     assert (guest.folder / "systemctl").read_text() == "daemon-reload 1 0\n"
     assert guest.sleeps() == ["1"]
@@ -264,5 +267,17 @@ def test_on_xen_no_disk_of_the_size_is_no_device(guest: Guest, size: str) -> Non
 def test_nothing_in_the_script_makes_repairs_or_relabels() -> None:
     commands = [line for line in SCRIPT.read_text().splitlines() if not line.lstrip().startswith("#")]
     text = "\n".join(line for line in commands if ") echo " not in line)
-    for forbidden in ("mkfs", "fsck", "xfs_admin", "xfs_repair", "tune2fs", "wipefs", "vgimportclone", "pvcreate", "mount -f", "umount -l", "rm -r"):
+    for forbidden in (
+        "mkfs",
+        "fsck",
+        "xfs_admin",
+        "xfs_repair",
+        "tune2fs",
+        "wipefs",
+        "vgimportclone",
+        "pvcreate",
+        "mount -f",
+        "umount -l",
+        "rm -r",
+    ):
         assert forbidden not in text, forbidden
