@@ -32,11 +32,16 @@ class Engine:
 
     def family(self, version: str) -> str:
         """The family of the parameter groups that a version takes."""
-        return f"{self.family_prefix}{self.major(version)}"
+        # A version 16.00 of SQL Server takes sqlserver-se-16.0.
+        return f"{self.family_prefix}{self.major(version)}".replace(".00", ".0")
 
     def major(self, version: str) -> str:
         """A version's major version."""
         return ".".join(version.split(".")[: self.parts_of_major])
+
+    def has_name(self, *prefixes: str) -> bool:
+        """Whether it is an edition of one of these, such as `oracle`."""
+        return self.name.startswith(prefixes)
 
     def check_version(self, version: str) -> None:
         """Refuse a version that the Region does not offer."""
@@ -80,6 +85,28 @@ _ENGINES = (
         "general-public-license",
         "RDS",
         "mariadb",
+        2,
+        _INSTANCE_STORAGE,
+    ),
+    Engine(
+        "oracle-se2",
+        ("19.0.0.0.ru-2024-10.rur-2024-10.r1", "19.0.0.0.ru-2025-01.rur-2025-01.r1"),
+        "19.0.0.0.ru-2025-01.rur-2025-01.r1",
+        1521,
+        "license-included",
+        "RDS",
+        "oracle-se2-",
+        1,
+        _INSTANCE_STORAGE,
+    ),
+    Engine(
+        "sqlserver-se",
+        ("15.00.4420.2.v1", "16.00.4185.3.v1"),
+        "16.00.4185.3.v1",
+        1433,
+        "license-included",
+        "RDS",
+        "sqlserver-se-",
         2,
         _INSTANCE_STORAGE,
     ),

@@ -43,6 +43,7 @@ READ = (
     "MultiAZ",
     "OptionGroupName",
     "Port",
+    "ProcessorFeatures",
     "PubliclyAccessible",
     "StorageType",
     "VpcSecurityGroupIds",
@@ -191,6 +192,12 @@ def _settings_of(metadata: RestoreMetadata, source: dict[str, Any]) -> dict[str,
         raise ApiError("InvalidParameterValue", f"Invalid storage type: {storage_type}")
     if metadata.text("StorageType") in PROVISIONED and iops is None:
         raise ApiError("InvalidParameterCombination", f"You must specify the Iops of storage type {storage_type}")
+    if metadata.text("DBName") and not engine.has_name("oracle", "sqlserver"):
+        raise ApiError("InvalidParameterValue", "DBName must be null when Restoring for this Engine.")
+    if metadata.text("AllocatedStorage") and engine.has_name("sqlserver"):
+        raise ApiError(
+            "InvalidParameterCombination", f"You can't specify the allocated storage of a restore of {engine.name}"
+        )
     size = metadata.number("AllocatedStorage") or source["AllocatedStorage"]
     if size < source["AllocatedStorage"]:
         raise ApiError(
@@ -204,7 +211,7 @@ def _settings_of(metadata: RestoreMetadata, source: dict[str, Any]) -> dict[str,
         "CopyTagsToSnapshot": metadata.flag("CopyTagsToSnapshot", False),
         "DBInstanceClass": metadata.text("DBInstanceClass") or source["DBInstanceClass"],
         "DBInstanceIdentifier": identifier,
-        "DBName": source.get("DBName"),
+        "DBName": metadata.text("DBName") or source.get("DBName"),
         "DBParameterGroupName": parameter_group(metadata.text("DBParameterGroupName"), engine, version),
         "DBSubnetGroup": group,
         # Off unless it is asked for.
@@ -219,6 +226,7 @@ def _settings_of(metadata: RestoreMetadata, source: dict[str, Any]) -> dict[str,
         "MultiAZ": multi_az,
         "OptionGroupName": option_group(metadata.text("OptionGroupName"), engine, version),
         "Port": metadata.number("Port") or source["_port"],
+        "ProcessorFeatures": metadata.objects("ProcessorFeatures"),
         "PubliclyAccessible": metadata.flag("PubliclyAccessible", False),
         "StorageEncrypted": source["StorageEncrypted"],
         "StorageType": storage_type,

@@ -43,15 +43,22 @@ class RestoreMetadata:
 
     def texts(self, key: str) -> list[str] | None:
         """A list of strings, written as JSON; None when it is left out or has nothing in it."""
+        return self._list(key, str, "strings")
+
+    def objects(self, key: str) -> list[dict[str, Any]] | None:
+        """A list of objects, as `texts`."""
+        return self._list(key, dict, "objects")
+
+    def _list(self, key: str, of: type, noun: str) -> list[Any] | None:
         text = self.text(key)
         if text is None:
             return None
         try:
             value: Any = json.loads(text)
         except ValueError as error:
-            raise _invalid(f"{key} is a JSON array of strings, not {text}") from error
-        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-            raise _invalid(f"{key} is a JSON array of strings, not {text}")
+            raise _invalid(f"{key} is a JSON array of {noun}, not {text}") from error
+        if not isinstance(value, list) or not all(isinstance(item, of) for item in value):
+            raise _invalid(f"{key} is a JSON array of {noun}, not {text}")
         return value or None
 
 

@@ -40,6 +40,8 @@ class TableBackups:
         self._tables = tables
         self._settings = settings
         self._snapshots = AccountRegionScopedDict()
+        # The recovery points that a restore reads now. Each feeds one restore at a time.
+        self._in_use: set[str] = set()
 
     def covers(self, resource_arn: str) -> bool:
         """Whether a resource is a table that exists."""
@@ -102,16 +104,21 @@ class TableBackups:
             f"arn:aws:kms:{get_region()}:{get_account_id()}:alias/aws/dynamodb" if encryption == "KMS" else None
         )
         point = restore.job["RecoveryPointArn"]
+        if point in self._in_use:
+            raise ApiError("BackupInUseException", f"Backup is being used to restore another table: {point}")
         restore.created = self._tables.add_restored(name, self._snapshots[point], point, key)
+        self._in_use.add(point)
 
     def abandon(self, restore: Restore) -> None:
         """The table goes."""
         if restore.created:
+            self._in_use.discard(restore.job["RecoveryPointArn"])
             self._tables.forget(restore.created["TableName"])
 
     def finish(self, restore: Restore) -> str:
         """The table is there."""
         table = restore.created
+        self._in_use.discard(restore.job["RecoveryPointArn"])
         end = self._changes.end_of(table["TableName"])
         if end:
             self._changes.set(table, end)

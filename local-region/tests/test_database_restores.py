@@ -52,12 +52,16 @@ def instance_point(region: RunningRegion, here: dict[str, str], there: dict[str,
     """A copy of a recovery point of an instance with settings of its own."""
     rds, name = region.client("rds", PRIMARY), unique("group")
     rds.create_db_parameter_group(DBParameterGroupName=name, DBParameterGroupFamily="postgres16", Description="x")
+    rds.create_option_group(
+        OptionGroupName=name, EngineName="postgres", MajorEngineVersion="16", OptionGroupDescription="x"
+    )
     source = make_instance(
         region,
         PRIMARY,
         DBSubnetGroupName=there["subnets"],
         VpcSecurityGroupIds=[there["group"]],
         DBParameterGroupName=name,
+        OptionGroupName=name,
         BackupRetentionPeriod=14,
         DeletionProtection=True,
         MultiAZ=True,
@@ -67,6 +71,8 @@ def instance_point(region: RunningRegion, here: dict[str, str], there: dict[str,
         Port=6432,
         Tags=tag_list(TAGS),
     )
+    region.wait_until_idle()
+    rds.modify_db_instance(DBInstanceIdentifier=source["DBInstanceArn"], ManageMasterUserPassword=True)
     return copy(region, back_up(region, source["DBInstanceArn"]))
 
 
@@ -89,6 +95,8 @@ def cluster_points(region: RunningRegion, here: dict[str, str], there: dict[str,
             StorageType="aurora-iopt1" if backup_type == "Aurora" else "iopt1",
             Tags=tag_list(TAGS),
         )
+        role = {"RoleArn": f"arn:aws:iam::{ACCOUNT}:role/import", "FeatureName": "s3Import"}
+        region.client("rds", PRIMARY).add_role_to_db_cluster(DBClusterIdentifier=source["DBClusterArn"], **role)
         points[backup_type] = copy(region, back_up(region, source["DBClusterArn"]))
     return points
 
@@ -180,7 +188,9 @@ def test_stored_metadata_sent_back_fails_in_another_region(
 def test_restored_instance_lacks_lost_settings(
     region: RunningRegion, instance_point: str, here: dict[str, str]
 ) -> None:
-    metadata = instance_metadata(here, DBInstanceIdentifier=unique("Orders"), CopyTagsToSnapshot="true")
+    features = [{"Name": "coreCount", "Value": "2"}]
+    own = {"CopyTagsToSnapshot": "true", "ProcessorFeatures": features}
+    metadata = instance_metadata(here, DBInstanceIdentifier=unique("Orders"), **own)
     job = restore(region, instance_point, metadata)
     assert job["Status"] == "COMPLETED", job["StatusMessage"]
     name = metadata["DBInstanceIdentifier"].lower()
@@ -194,6 +204,8 @@ def test_restored_instance_lacks_lost_settings(
     assert instance["OptionGroupMemberships"][0]["OptionGroupName"] == "default:postgres-16"
     assert not instance["DeletionProtection"] and not instance["MultiAZ"] and instance["TagList"] == []
     assert instance["Endpoint"]["Port"] == 6432 and instance["CopyTagsToSnapshot"]
+    assert instance["ProcessorFeatures"] == features
+    assert instance["MasterUsername"] == "owner" and "MasterUserSecret" not in instance
     # These are those of the backup, and the storage type is RDS's default.
     assert (instance["BackupRetentionPeriod"], instance["Iops"], instance["StorageType"]) == (14, 3000, "gp3")
     # It is backed up as soon as it is there.
@@ -274,8 +286,10 @@ INSTANCE_FAULTS: list[tuple[dict[str, Any], str]] = [
     ({"MultiAZ": "true", "AvailabilityZone": f"{REGION}a"}, "not valid for Multi-AZ"),
     ({"AvailabilityZone": f"{PRIMARY}a"}, "InvalidVPCNetworkStateFault"),
     ({"MultiAZ": "yes"}, "MultiAZ is true or false"),
+    ({"ProcessorFeatures": "coreCount=2"}, "ProcessorFeatures is a JSON array"),
     ({"StorageType": "gp3"}, "Iops"),
     ({"AllocatedStorage": "10"}, "less than"),
+    ({"DBName": "orders"}, "DBName must be null when Restoring for this Engine."),
     ({"BackupTheMoon": "true"}, "Unrecognized key: BackupTheMoon"),
 ]
 
@@ -343,6 +357,33 @@ def test_storage_left_out_is_not_that_of_the_source(region: RunningRegion, here:
         arn = restore(region, point, instance_metadata(here, **own))["CreatedResourceArn"]
         (instance,) = rds.describe_db_instances(DBInstanceIdentifier=arn)["DBInstances"]
         assert (instance["StorageType"], instance["Iops"]) == expected
+
+
+@pytest.mark.parametrize(
+    ("engine", "version"),
+    [
+        ("mysql", "8.4.4"),
+        ("mariadb", "11.4.4"),
+        ("oracle-se2", "19.0.0.0.ru-2025-01.rur-2025-01.r1"),
+        ("sqlserver-se", "16.00.4185.3.v1"),
+    ],
+)
+def test_engine_decides_whether_name_and_size_of_a_restore_are_accepted(
+    region: RunningRegion, here: dict[str, str], engine: str, version: str
+) -> None:
+    own: dict[str, Any] = {} if engine == "sqlserver-se" else {"DBName": "ORDERS"}
+    source = make_instance(region, PRIMARY, Engine=engine, EngineVersion=version, AllocatedStorage=100, **own)
+    point = copy(region, back_up(region, source["DBInstanceArn"]))
+    assert stored(region, point).get("DBName") == own.get("DBName")
+
+    def status_of(**metadata: str) -> tuple[str, str]:
+        job = restore(region, point, instance_metadata(here, **metadata))
+        return job["Status"], job.get("StatusMessage", "")
+
+    named, message = status_of(DBName="ORDERS")
+    assert named == ("COMPLETED" if engine in ("oracle-se2", "sqlserver-se") else "FAILED"), message
+    sized, message = status_of(AllocatedStorage="100")
+    assert sized == ("FAILED" if engine == "sqlserver-se" else "COMPLETED"), message
 
 
 def test_restore_test_names_its_database(region: RunningRegion, instance_point: str, here: Any) -> None:

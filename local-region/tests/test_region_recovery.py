@@ -260,6 +260,24 @@ def test_integration_is_awaited_as_long_as_its_type_allows(type_: str, parameter
     assert recovery.redrive()["problems"] == [] and len(recovery.jobs) == 2
 
 
+@pytest.mark.parametrize("type_", ["Aurora", "DynamoDB"])
+def test_time_of_the_function_counts_towards_the_time_of_an_integration(type_: str) -> None:
+    parameters = {"DatabaseMinutes": "60", "TableMinutes": "60"}
+    recovery = Recovery({}, [Item("slow", type_, MINUTE, 20 * HOUR)], parameters)
+    pending = recovery.restore_integrator
+
+    def integrate(given: dict[str, Any]) -> Any:
+        # A run waits as long as it may before it answers `pending`.
+        recovery.clock.pause(45)
+        return pending(given)
+
+    recovery.database_integrator = recovery.table_integrator = integrate
+    (problem,) = recovery.run()["problems"]
+    assert problem["reason"] == "integration-takes-too-long"
+    # At most one more wait and one more run.
+    assert 60 * MINUTE <= recovery.clock.seconds - MINUTE < 60 * MINUTE + 90 + 60 + 30
+
+
 FUNCTIONS = {
     "EBS": "RestoreIntegratorFunction",
     "DynamoDB": "TableIntegratorFunction",

@@ -19,6 +19,7 @@ from stores import (
     tag_list,
     unique,
 )
+from test_tables import retried
 
 TAGS = {"recovery:workload": "shop", "recovery:table": "pitr ttl=expires"}
 
@@ -66,6 +67,11 @@ def source_table(region: RunningRegion) -> dict[str, Any]:
     )
     region.wait_until_idle()
     dynamodb.put_item(TableName=table["TableName"], Item={"id": {"S": "1"}, "day": {"S": "today"}})
+    pitr = {"PointInTimeRecoveryEnabled": True}
+    retried(
+        lambda: dynamodb.update_continuous_backups(TableName=table["TableName"], PointInTimeRecoverySpecification=pitr)
+    )
+    dynamodb.put_resource_policy(ResourceArn=table["TableArn"], Policy='{"Version": "2012-10-17", "Statement": []}')
     ttl = {"Enabled": True, "AttributeName": "expires"}
     dynamodb.update_time_to_live(TableName=table["TableName"], TimeToLiveSpecification=ttl)
     region.wait_until_idle()
@@ -124,6 +130,7 @@ def test_restored_table_lacks_lost_settings(region: RunningRegion, point: str, k
     pitr = dynamodb.describe_continuous_backups(TableName=name)["ContinuousBackupsDescription"]
     assert ttl == {"TimeToLiveStatus": "DISABLED"}
     assert pitr["PointInTimeRecoveryDescription"]["PointInTimeRecoveryStatus"] == "DISABLED"
+    assert refusal(lambda: dynamodb.get_resource_policy(ResourceArn=arn))[0] == "PolicyNotFoundException"
     assert dynamodb.scan(TableName=name)["Items"] == [{"id": {"S": "1"}, "day": {"S": "today"}}]
     assert statuses(region, arn) == ["CREATING", "ACTIVE"]
 
@@ -218,3 +225,9 @@ def test_table_answers_only_describe_while_restoring(slow: RunningRegion) -> Non
     assert refusal(lambda: dynamodb.scan(TableName="orders"))[0] == "ResourceNotFoundException"
     assert refusal(lambda: dynamodb.list_tags_of_resource(ResourceArn=arn))[0] == "ResourceNotFoundException"
     assert slow.client("backup").describe_restore_job(RestoreJobId=job_id)["Status"] == "RUNNING"
+    # A recovery point feeds one restore at a time.
+    second = start(slow, copied, {"targetTableName": "others"})
+    slow.wait_for(1, "restore-job", lambda entry: (entry["restoreJobId"], entry["status"]) == (second, "FAILED"))
+    failed = slow.client("backup").describe_restore_job(RestoreJobId=second)
+    assert "BackupInUseException" in failed["StatusMessage"]
+    assert refusal(lambda: dynamodb.describe_table(TableName="others"))[0] == "ResourceNotFoundException"

@@ -446,6 +446,7 @@ impl<'a> Standard<'a> {
         let end = End::of(world);
         let end = match self.scenario.tolerance {
             Tolerance::Nothing => end,
+            Tolerance::OtherPlans => end.planning_no_more_than(&self.end),
             Tolerance::NotifiesMore | Tolerance::NotRecorded => {
                 end.notifying_no_more_than(&self.end)
             }
@@ -550,6 +551,7 @@ impl<'a> Standard<'a> {
         let (end, expected) = (End::of(&point.world), self.end_of_both.clone());
         let (end, expected) = match self.scenario.tolerance {
             Tolerance::Nothing | Tolerance::Hindrance => (end, expected),
+            Tolerance::OtherPlans => (end.planning_no_more_than(&expected), expected),
             Tolerance::NotifiesMore | Tolerance::NotifiesAndStartsMore | Tolerance::NotRecorded => {
                 (end.notifying_no_more_than(&expected), expected)
             }

@@ -61,7 +61,7 @@ fn deliver(scenario: &Scenario, payload: &Value) -> [usize; 6] {
     assert_acceptable(&world);
     for key in world.state().backups.objects.keys() {
         let safe = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
-        let place = ["jobs/", "plans/", "reports/"]
+        let place = ["infrastructure/", "jobs/", "plans/", "reports/"]
             .iter()
             .any(|place| key.starts_with(place));
         assert!(

@@ -188,6 +188,8 @@ pub(super) enum Tolerance {
     /// No OpsItem can be created to record notifications: each delivery notifies again, and repeats the
     /// calls that a token or a key makes idempotent.
     NotRecorded,
+    /// A run that cannot read all tags stores another plan, under another hash. Nobody approves it.
+    OtherPlans,
 }
 
 /// A delivery into a world, and its outcome without failures.

@@ -28,21 +28,21 @@ fn creates_the_instances_of_a_cluster_and_publishes_its_addresses() {
         serde_json::to_value(&outcome).unwrap(),
         json!({
             "outcome": "integrated", "restoreJobId": "C4D8BE2E-CB01-4A56-BC60-A60997B10B97",
-            "databaseId": "ledger-recovered",
-            "endpoint": "ledger-recovered.cluster-abc.rds.example:5432", "opsItemId": "oi-1",
+            "databaseId": "ledger",
+            "endpoint": "ledger.cluster-abc.rds.example:5432", "opsItemId": "oi-1",
         })
     );
     let point = event["detail"]["recoveryPointArn"].as_str().unwrap();
     let mut expected = vec![
         format!("rds:ListTagsForResource {point}"),
-        "rds:DescribeDBClusters ledger-recovered".to_owned(),
-        "rds:DescribeDBInstances ledger-recovered".to_owned(),
+        "rds:DescribeDBClusters ledger".to_owned(),
+        "rds:DescribeDBInstances ledger".to_owned(),
     ];
     for number in [1, 2] {
         expected.extend([
-            format!("rds:CreateDBInstance ledger-recovered-{number}"),
-            "rds:DescribeDBClusters ledger-recovered".to_owned(),
-            "rds:DescribeDBInstances ledger-recovered".to_owned(),
+            format!("rds:CreateDBInstance ledger-{number}"),
+            "rds:DescribeDBClusters ledger".to_owned(),
+            "rds:DescribeDBInstances ledger".to_owned(),
         ]);
     }
     let calls = world.calls();
@@ -61,7 +61,7 @@ fn creates_the_instances_of_a_cluster_and_publishes_its_addresses() {
     assert_contains(
         &item.description,
         &[
-            "`ledger-recovered-1`, `ledger-recovered-2`",
+            "`ledger-1`, `ledger-2`",
             "s after the restore completed",
             "`/recovery/shop/db`",
             "master password is that of the recovery point",
@@ -105,7 +105,7 @@ fn shares_its_ops_item_with_opsitem_creator() {
         }
         let item = only_item(&world);
         assert_eq!(item.item.status, Status::Resolved, "{tracked_first}");
-        assert_eq!(item.title, "Restored cluster ledger-recovered integrated");
+        assert_eq!(item.title, "Restored cluster ledger integrated");
     }
 }
 
@@ -114,10 +114,7 @@ fn answers_pending_while_instances_are_created() {
     let (world, event) = aurora();
     world.state().databases.reads_until_created = usize::MAX;
     let outcome = assert_outcome!(integrate_database(&world, &event), "pending");
-    assert_eq!(
-        outcome.id("waitingFor"),
-        Some("ledger-recovered-1 (now creating)")
-    );
+    assert_eq!(outcome.id("waitingFor"), Some("ledger-1 (now creating)"));
     assert_eq!(world.state().items.len(), 0);
     assert!(world.state().parameters.is_empty());
     world.state().databases.complete();
@@ -129,7 +126,7 @@ fn answers_pending_while_instances_are_created() {
 #[test]
 fn a_refusal_notifies_operators_with_the_remedy() {
     let (world, event) = aurora();
-    add_foreign_instance(&world, "ledger-recovered-2");
+    add_foreign_instance(&world, "ledger-2");
     assert_outcome!(
         integrate_database(&world, &event),
         "refused",
@@ -143,14 +140,14 @@ fn a_refusal_notifies_operators_with_the_remedy() {
     assert_contains(
         &message,
         &[
-            "`ledger-recovered-2`",
+            "`ledger-2`",
             "of the cluster `till`",
             "invoke the function database-integrator with",
         ],
     );
     // The first instance stays: a later run continues with it.
     assert_eq!(world.state().databases.created.len(), 1);
-    let id = recovery_core::aws::arn::DbInstanceId::new("ledger-recovered-2");
+    let id = recovery_core::aws::arn::DbInstanceId::new("ledger-2");
     world.state().databases.instances.remove(&id);
     assert_outcome!(integrate_database(&world, &event), "integrated");
     assert_eq!(only_item(&world).item.status, Status::Resolved);

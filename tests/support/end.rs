@@ -144,6 +144,12 @@ impl End {
         self
     }
 
+    /// This end without plans that `other` does not have.
+    pub(crate) fn planning_no_more_than(mut self, other: &End) -> End {
+        self.plans.retain(|key| other.plans.contains(key));
+        self
+    }
+
     /// This end without texts: the first failure depends on the path.
     pub(crate) fn without_reasons(mut self) -> End {
         for [_, _, _, _, description, data, _] in &mut self.items {

@@ -109,6 +109,14 @@ pub(crate) fn add_target(world: &World, event: &Value) {
     }
 }
 
+/// Gives the instance the tag that `tag:Name=db` refers to.
+pub(crate) fn add_tagged_instance(world: &World) {
+    let arn = format!("arn:aws:ec2:us-west-2:111122223333:instance/{INSTANCE}");
+    let arn = Arn::parse(&arn).expect("this is an ARN");
+    let tag = ["ec2:instance", "Name", "db"].map(str::to_owned).into();
+    world.state().tagged_resources.insert(tag, vec![arn]);
+}
+
 /// Turns the target into an Auto Scaling group of these instances.
 pub(crate) fn make_target_a_group(world: &World, instances: &[&str]) {
     let mut state = world.state();

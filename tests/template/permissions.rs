@@ -57,9 +57,10 @@ const RESTORE_ROLE: [&str; 1] = ["iam:PassRole"];
 
 /// Actions that know no resource (Service Authorization Reference: Amazon EC2, Amazon EC2 Auto Scaling, AWS Backup,
 /// AWS CloudFormation, Amazon CloudWatch, AWS Lambda, AWS Systems Manager): IAM takes nothing but `*` for them.
-pub(super) const WITHOUT_RESOURCES: [&str; 16] = [
+pub(super) const WITHOUT_RESOURCES: [&str; 17] = [
     "autoscaling:DescribeAutoScalingGroups",
     "backup:DescribeRestoreJob",
+    "backup:GetRestoreJobMetadata",
     "backup:ListRestoreJobs",
     "backup:PutRestoreValidationResult",
     // Of a template that is no stack's yet.

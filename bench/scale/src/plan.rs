@@ -9,14 +9,15 @@ use futures_util::FutureExt;
 use recovery_core::aws::arn::{Arn, InstanceId, RecoveryPointArn};
 use recovery_core::aws::auto_scaling::Group;
 use recovery_core::aws::backup::RecoveryPoint;
-use recovery_core::aws::cloudformation::StackResource;
+use recovery_core::aws::cloudformation::{ListedResource, StackResource};
 use recovery_core::aws::ec2::Instance;
 use recovery_core::error::Error;
-use recovery_core::fakes::FakeClock;
+use recovery_core::fakes::{FakeClock, World};
 use recovery_core::plan::run::{PlannerConfig, handle};
 use recovery_core::ports::{
-    AutoScalingGroups, Clock, Instances, Objects, Page, PlanningPorts, RecoveryPointTags,
-    RecoveryPoints, StackResources, TargetPorts,
+    AutoScalingGroups, Clock, DataStorePorts, DbClusters, DbInstances, Instances, Objects, Page,
+    PlanningPorts, RecoveryPointTags, RecoveryPoints, RestoreJobs, StackResources, Stacks, Tables,
+    TaggedResources, TargetPorts,
 };
 use recovery_core::tags::Tags;
 use serde_json::{Value, json};
@@ -32,6 +33,8 @@ struct Vault {
     now: DateTime<Utc>,
     calls: AtomicUsize,
     stored: Mutex<usize>,
+    /// What the plan of volumes does not read.
+    empty: World,
 }
 
 /// Makes a plan for a vault with this many recovery points: what it took, as JSON.
@@ -41,6 +44,7 @@ pub(crate) fn one(points: usize) -> Value {
         now: FakeClock::new().now(),
         calls: AtomicUsize::new(0),
         stored: Mutex::new(0),
+        empty: World::new(),
     };
     let places = PlannerConfig {
         vault: "recovery".to_owned(),
@@ -159,6 +163,11 @@ impl StackResources for Vault {
         self.count();
         Ok(None)
     }
+
+    async fn list(&self, _: &str) -> Result<Option<Vec<ListedResource>>, Error> {
+        self.count();
+        Ok(None)
+    }
 }
 
 impl Instances for Vault {
@@ -219,6 +228,14 @@ impl TargetPorts for Vault {
         self
     }
 
+    fn stacks(&self) -> &(impl Stacks + Sync) {
+        &self.empty
+    }
+
+    fn tagged_resources(&self) -> &(impl TaggedResources + Sync) {
+        &self.empty
+    }
+
     fn instances(&self) -> &(impl Instances + Sync) {
         self
     }
@@ -228,7 +245,25 @@ impl TargetPorts for Vault {
     }
 }
 
+impl DataStorePorts for Vault {
+    fn db_instances(&self) -> &(impl DbInstances + Sync) {
+        &self.empty
+    }
+
+    fn db_clusters(&self) -> &(impl DbClusters + Sync) {
+        &self.empty
+    }
+
+    fn tables(&self) -> &(impl Tables + Sync) {
+        &self.empty
+    }
+}
+
 impl PlanningPorts for Vault {
+    fn restore_jobs(&self) -> &(impl RestoreJobs + Sync) {
+        &self.empty
+    }
+
     fn recovery_points(&self) -> &(impl RecoveryPoints + Sync) {
         self
     }

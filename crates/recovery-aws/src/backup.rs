@@ -4,6 +4,8 @@
 mod recovery_points;
 mod restore_tests;
 
+use std::collections::BTreeMap;
+
 use aws_sdk_backup::Client;
 use aws_sdk_backup::operation::describe_restore_job::DescribeRestoreJobOutput;
 use aws_sdk_backup::types::RestoreJobsListMember;
@@ -26,6 +28,7 @@ pub struct Backup {
     client: Lazy<Client>,
 }
 
+const GET_JOB_METADATA: &str = "backup:GetRestoreJobMetadata";
 const DESCRIBE_RESTORE_JOB: &str = "backup:DescribeRestoreJob";
 const LIST_RESTORE_JOBS: &str = "backup:ListRestoreJobs";
 const LIST_TAGS: &str = "backup:ListTags";
@@ -47,6 +50,7 @@ impl Backup {
     /// The IAM actions that starting a restore needs.
     pub const STARTING_ACTIONS: &'static [&'static str] = &[
         DESCRIBE_RESTORE_JOB,
+        GET_JOB_METADATA,
         GET_RESTORE_METADATA,
         LIST_RESTORE_JOBS,
         START_RESTORE_JOB,
@@ -120,6 +124,18 @@ impl RestoreJobs for Backup {
                 .collect(),
             next: answer.next_token.filter(|token| !token.is_empty()),
         })
+    }
+
+    /// <https://docs.aws.amazon.com/aws-backup/latest/devguide/API_GetRestoreJobMetadata.html>
+    async fn metadata(&self, id: &RestoreJobId) -> Result<BTreeMap<String, String>, Error> {
+        let answer = self
+            .client
+            .get_restore_job_metadata()
+            .restore_job_id(id.as_str())
+            .send()
+            .await
+            .map_err(|error| classify(GET_JOB_METADATA, id.as_str(), error))?;
+        Ok(answer.metadata.unwrap_or_default().into_iter().collect())
     }
 
     /// A retry by the SDK, shortly afterwards, gets the job of the first attempt.
@@ -524,10 +540,28 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn reads_the_metadata_of_a_job() {
+        let answer = json!({"RestoreJobId": JOB, "Metadata": {"DBInstanceIdentifier": "orders"}});
+        let wire = Wire::answering(vec![Answer::rest(&answer)]);
+        let backup = Backup::new(&wire.config());
+        let metadata = backup.metadata(&RestoreJobId::new(JOB)).await.unwrap();
+        let orders = ("DBInstanceIdentifier".to_owned(), "orders".to_owned());
+        assert_eq!(metadata, BTreeMap::from([orders]));
+        assert_eq!(
+            wire.only().uri,
+            format!("https://backup.us-west-2.amazonaws.com/restore-jobs/{JOB}/metadata")
+        );
+    }
+
+    #[tokio::test]
     async fn actions_match_the_requests() {
-        let wire = Wire::answering(vec![Answer::rest(&json!({})); 4]);
+        let wire = Wire::answering(vec![Answer::rest(&json!({})); 5]);
         Backup::new(&wire.config())
             .list(None, DateTime::UNIX_EPOCH, None)
+            .await
+            .unwrap();
+        Backup::new(&wire.config())
+            .metadata(&RestoreJobId::new(JOB))
             .await
             .unwrap();
         asked(&wire).await.unwrap();
@@ -538,6 +572,7 @@ mod tests {
         started(&wire).await.unwrap_err();
         let actions = listed(&[
             DESCRIBE_RESTORE_JOB,
+            GET_JOB_METADATA,
             LIST_RESTORE_JOBS,
             LIST_TAGS,
             START_RESTORE_JOB,

@@ -197,6 +197,9 @@ impl Sent {
             (None, Some("backup-vaults")) if path.ends_with("/restore-metadata") => {
                 "GetRecoveryPointRestoreMetadata".to_owned()
             }
+            (None, Some("restore-jobs")) if path.ends_with("/metadata") => {
+                "GetRestoreJobMetadata".to_owned()
+            }
             (None, Some("restore-jobs")) if self.method == "GET" => "DescribeRestoreJob".to_owned(),
             (None, Some("restore-jobs")) if path.ends_with("/validations") => {
                 "PutRestoreValidationResult".to_owned()

@@ -60,6 +60,12 @@ pub trait RestoreJobs {
         page: Option<&str>,
     ) -> impl Future<Output = Result<Page<RestoreJob>, Error>> + Send;
 
+    /// The metadata with which the job was started.
+    fn metadata(
+        &self,
+        id: &RestoreJobId,
+    ) -> impl Future<Output = Result<BTreeMap<String, String>, Error>> + Send;
+
     /// Starts a restore job. As long as AWS Backup remembers the request's token, it does not start a
     /// second job for it, but returns the first.
     fn start(

@@ -645,7 +645,9 @@ fn skips_what_is_not_a_database_of_a_workload() {
         assert!(world.state().items.is_empty());
         assert_eq!(count(&world, CREATE), 0);
     };
-    check(cluster(&[("Name", "db")]), "ignored/untagged");
+    let untagged = cluster(&[("Name", "db")]);
+    assert_eq!(reason(&deliver(&untagged).unwrap()), "ignored/untagged");
+    assert_eq!(item(&untagged).item.data["recovery:untagged"], "true");
     let test = instance(&[WORKLOAD]);
     with_instance(&test, "shop", |it| it.restore_test = true);
     check(test, "ignored/restore-test");
@@ -680,6 +682,45 @@ fn skips_what_is_not_a_database_of_a_workload() {
         .unwrap()
         .created_resource = Arn::parse("arn:aws:rds:eu-west-1:111122223333:db:shop").ok();
     assert_eq!(reason(&deliver(&foreign).unwrap()), "refused/not-here");
+}
+
+#[test]
+fn only_a_database_with_the_name_of_the_workloads_is_integrated() {
+    let answer = |tags: &[(&str, &str)], source: Option<&str>| {
+        let world = instance(tags);
+        {
+            let mut state = world.state();
+            let job = state.restore_jobs.get_mut("job-db").unwrap();
+            job.source_resource = source.map(|arn| Arn::parse(arn).unwrap());
+        }
+        let outcome = deliver(&world).unwrap();
+        (reason(&outcome), parameters(&world).len(), world)
+    };
+    let other = "arn:aws:rds:us-east-1:111122223333:db:orders";
+    let (refused, published, world) = answer(&[WORKLOAD, PUBLISH], Some(other));
+    assert_eq!((refused.as_str(), published), ("refused/database-name", 0));
+    assert!(item(&world).description.contains("`orders`"));
+    let (refused, published, _) = answer(&[WORKLOAD, PUBLISH], None);
+    assert_eq!((refused.as_str(), published), ("refused/database-name", 0));
+    let renamed = [WORKLOAD, PUBLISH, ("recovery:identifier", "Shop")];
+    let (integrated, published, _) = answer(&renamed, Some(other));
+    assert_eq!((integrated.as_str(), published), ("integrated/-", 5));
+    // A name that RDS does not accept is not used by the plan either.
+    let invalid = [WORKLOAD, PUBLISH, ("recovery:identifier", "9!")];
+    let same = "arn:aws:rds:us-east-1:111122223333:db:shop";
+    let (integrated, published, _) = answer(&invalid, Some(same));
+    assert_eq!((integrated.as_str(), published), ("integrated/-", 5));
+}
+
+#[test]
+fn an_untagged_answer_overwrites_no_integration() {
+    let world = instance(&[WORKLOAD, PUBLISH]);
+    assert_eq!(reason(&deliver(&world).unwrap()), "integrated/-");
+    for tags in world.state().tags.values_mut() {
+        tags.clear();
+    }
+    assert_eq!(reason(&deliver(&world).unwrap()), "ignored/untagged");
+    assert_eq!(item(&world).item.data["recovery:integration"], "integrated");
 }
 
 #[test]

@@ -6,10 +6,12 @@
 )]
 
 use chrono::{DateTime, TimeDelta, Utc};
-use recovery_core::aws::arn::{Arn, RecoveryPointArn, RestoreJobId};
+use recovery_core::aws::arn::{Arn, DbClusterId, DbInstanceId, RecoveryPointArn, RestoreJobId};
 use recovery_core::aws::backup::{RecoveryPoint, RestoreJob};
+use recovery_core::aws::database::{DbInstance, DbSettings, DbStatus};
 use recovery_core::aws::table::TableStatus;
 use recovery_core::fakes::{FakeClock, FakeTable, RESTORE_ROLE, World, volume_point};
+use recovery_core::integrate::database::wanted::instance_id;
 use recovery_core::plan::run::{PlannerConfig, handle};
 use recovery_core::plan::{DatabaseTarget, Plan, TableTarget, Target};
 use recovery_core::ports::Clock;
@@ -169,20 +171,16 @@ async fn a_required_tag_that_is_missing_refuses_the_item_only() {
 #[tokio::test]
 async fn items_that_claim_one_name_are_refused() {
     let world = world();
-    let network = [
-        ("recovery:stack", "shop"),
-        ("recovery:security-groups", "Db"),
-    ];
     add(
         &world,
         point("RDS", &format!("{SNAPSHOT}6"), "db:orders-old"),
-        &[&network[..], &[("recovery:identifier", "ORDERS")]].concat(),
+        &[&NETWORK[..], &[("recovery:identifier", "ORDERS")]].concat(),
     );
     // A cluster may have the name of an instance.
     add(
         &world,
         point("Neptune", &format!("{CLUSTER}7"), "cluster:orders"),
-        &[&network[..], &[("recovery:instances", "db.r5.large")]].concat(),
+        &[&NETWORK[..], &[("recovery:instances", "db.r5.large")]].concat(),
     );
     let plan = plan(&world, &recover()).await;
     assert_eq!(
@@ -193,6 +191,196 @@ async fn items_that_claim_one_name_are_refused() {
         ]
     );
     assert!(plan.refusals[0].why.contains("db:orders-old"));
+}
+
+const NETWORK: [(&str, &str); 2] = [
+    ("recovery:stack", "shop"),
+    ("recovery:security-groups", "Db"),
+];
+
+#[tokio::test]
+async fn an_instance_of_a_cluster_claims_its_name_too() {
+    let world = world();
+    add(
+        &world,
+        point("RDS", &format!("{SNAPSHOT}6"), "db:carts-2"),
+        &NETWORK,
+    );
+    // The cluster has only two instances.
+    add(
+        &world,
+        point("RDS", &format!("{SNAPSHOT}7"), "db:carts-3"),
+        &NETWORK,
+    );
+    let plan = plan(&world, &recover()).await;
+    assert_eq!(
+        reasons(&plan),
+        [
+            ("carts", "name-claimed-twice"),
+            ("carts-2", "name-claimed-twice")
+        ]
+    );
+    let [cluster, instance] = &plan.refusals[..] else {
+        panic!("{:?}", plan.refusals)
+    };
+    assert_eq!(
+        cluster.why,
+        "arn:aws:rds:us-east-1:111122223333:db:carts-2 would also get the name carts-2, which an instance of this cluster gets, and a name can exist only once"
+    );
+    assert_eq!(
+        instance.why,
+        "an instance of arn:aws:rds:us-east-1:111122223333:cluster:carts would also get the name carts-2, and a name can exist only once"
+    );
+}
+
+#[tokio::test]
+async fn two_clusters_whose_instances_get_one_name_are_refused() {
+    let world = World::new();
+    let long = DbClusterId::new("a".repeat(63));
+    let instance = instance_id(&long, 1).to_string();
+    let other = instance.strip_suffix("-1").unwrap();
+    for (number, cluster) in [long.as_str(), other].iter().enumerate() {
+        add(
+            &world,
+            point(
+                "Aurora",
+                &format!("{CLUSTER}{number}"),
+                &format!("cluster:{cluster}"),
+            ),
+            &[&NETWORK[..], &[("recovery:instances", "db.r6g.large")]].concat(),
+        );
+    }
+    let plan = plan(&world, &recover()).await;
+    let mut expected = [
+        (other, "name-claimed-twice"),
+        (long.as_str(), "name-claimed-twice"),
+    ];
+    expected.sort_unstable();
+    assert_eq!(reasons(&plan), expected);
+    assert!(plan.refusals[0].why.contains(&instance));
+}
+
+#[tokio::test]
+async fn the_name_of_an_instance_in_use_is_refused_unless_it_belongs_to_the_cluster() {
+    let world = world();
+    let instance = |cluster: Option<&str>| DbInstance {
+        id: DbInstanceId::new("carts-2"),
+        arn: "arn:aws:rds:us-west-2:111122223333:db:carts-2".to_owned(),
+        status: DbStatus::Available,
+        cluster: cluster.map(DbClusterId::new),
+        engine: "aurora-postgresql".to_owned(),
+        engine_version: "16.4".to_owned(),
+        endpoint: None,
+        settings: DbSettings::default(),
+        restore_test: false,
+    };
+    for (cluster, expected) in [
+        (None, &[("carts", "name-taken")][..]),
+        (Some("other"), &[("carts", "name-taken")]),
+        (Some("carts"), &[]),
+    ] {
+        let instance = instance(cluster);
+        world
+            .state()
+            .databases
+            .instances
+            .insert(instance.id.clone(), instance);
+        let plan = plan(&world, &recover()).await;
+        assert_eq!(reasons(&plan), expected, "{cluster:?}");
+    }
+}
+
+#[tokio::test]
+async fn resources_that_publish_to_one_path_are_refused() {
+    let world = world();
+    let published = |path| [("recovery:publish", path)];
+    add(
+        &world,
+        point("RDS", &format!("{SNAPSHOT}6"), "db:bills"),
+        &[&NETWORK[..], &published("/recovery/shop/bills/")].concat(),
+    );
+    // Each type publishes its ARN.
+    add(
+        &world,
+        point("DynamoDB", &format!("{TABLE}7"), "table/Bills"),
+        &published("/recovery/shop/bills"),
+    );
+    // The parameters of these have other names: /recovery/shop/endpoint, and the parameters below it.
+    for (number, path) in ["/recovery/shop", "/recovery/shop/endpoint"]
+        .into_iter()
+        .enumerate()
+    {
+        let name = format!("db:nested-{number}");
+        add(
+            &world,
+            point("RDS", &format!("{SNAPSHOT}1{number}"), &name),
+            &[&NETWORK[..], &published(path)].concat(),
+        );
+    }
+    // Neither is published: the paths are not valid, and a volume has no address.
+    for name in ["Left", "Right"] {
+        add(
+            &world,
+            point(
+                "DynamoDB",
+                &format!("{TABLE}{name}"),
+                &format!("table/{name}"),
+            ),
+            &published("recovery"),
+        );
+    }
+    world.add_point(
+        volume_point("b", "b", now() - TimeDelta::hours(1)).unwrap(),
+        &published("/recovery/shop/bills"),
+    );
+    for input in [
+        recover(),
+        json!({"workload": "shop", "mode": "drill", "stack": "shop-drill"}),
+    ] {
+        let plan = plan(&world, &input).await;
+        assert_eq!(
+            reasons(&plan),
+            [
+                ("Bills", "publish-claimed-twice"),
+                ("bills", "publish-claimed-twice"),
+            ],
+            "{input}"
+        );
+        assert_eq!(
+            plan.refusals[1].why,
+            "arn:aws:dynamodb:us-east-1:111122223333:table/Bills also publishes its addresses below /recovery/shop/bills, and the application would read those of the last one"
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_replaced_another_resource_keeps_its_name_and_its_path() {
+    for shared in [
+        ("recovery:publish", "/recovery/shop/bills"),
+        ("recovery:identifier", "bills"),
+    ] {
+        let world = World::new();
+        let add = |resource: &str, hours_ago: i64| {
+            let point = RecoveryPoint {
+                created: now() - TimeDelta::hours(hours_ago),
+                ..point("RDS", &format!("{SNAPSHOT}{hours_ago}"), resource)
+            };
+            add(&world, point, &[&NETWORK[..], &[shared]].concat());
+        };
+        add("db:bills-1", 72);
+        add("db:bills-1", 48);
+        add("db:bills-2", 30);
+        add("db:bills-2", 6);
+        let plan = plan(&world, &recover()).await;
+        assert_eq!(reasons(&plan), [("bills-1", "replaced")], "{shared:?}");
+        let why = &plan.refusals[0].why;
+        let expected = match shared.0 {
+            "recovery:publish" => "it publishes its addresses below the same path",
+            _ => "it gets the same name",
+        };
+        assert!(why.contains(expected), "{why}");
+        assert_eq!(plan.totals.items, 1);
+    }
 }
 
 fn add_table(world: &World, status: &str) -> Arn {

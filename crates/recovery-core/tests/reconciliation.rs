@@ -683,6 +683,30 @@ async fn invokes_the_integrators_of_databases_and_tables_until_they_are_done() {
     assert_eq!(invocations(&world), expected[1..]);
 }
 
+/// The plan of a recovery took the tags from another recovery point, which only the OpsItem names.
+#[tokio::test]
+async fn invokes_an_integrator_with_the_recovery_point_that_has_the_tags() {
+    let world = World::with_restored_table(&[]);
+    assert_eq!(integrate_table(&world).await.reason(), Some("untagged"));
+    let older = "arn:aws:backup:us-west-2:111122223333:recovery-point:0";
+    let tags = [("recovery:workload".to_owned(), "shop".to_owned())];
+    {
+        let mut state = world.state();
+        state.tags.insert(older.to_owned(), tags.into());
+        let data = &mut state.items[0].item.data;
+        data.insert("recovery:tags-from".to_owned(), older.to_owned());
+    }
+    run(&world).await.unwrap();
+    let (_, payload) = world.state().invocations[0].clone();
+    assert_eq!(
+        payload,
+        serde_json::json!({"restoreJobId": "job-1", "tagsFrom": older})
+    );
+    let asked = recovery_core::event::backup::restore_to_integrate(&payload);
+    let planned = asked.unwrap().unwrap().planned;
+    assert_eq!(planned.tags_from.unwrap().as_str(), older);
+}
+
 #[tokio::test]
 async fn invokes_nothing_for_restores_without_tags_drills_and_old_restores() {
     let world = World::with_restored_table(&[]);

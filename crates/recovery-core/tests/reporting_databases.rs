@@ -44,6 +44,7 @@ fn item(kind: &str, resource: &str, point: &str, target: Target) -> Item {
         predictions: Predictions::default(),
         tags_from: None,
         period: None,
+        publish: None,
     }
 }
 
@@ -307,6 +308,67 @@ fn recorded(job: &str, status: Status, data: [(&str, &str); 2]) -> StoredItem {
         severity: Severity::Low,
         related: Vec::new(),
     }
+}
+
+/// The JSON and the page of the only report.
+fn report_and_page(world: &World) -> (Value, String) {
+    let objects = world.state().backups.objects.clone();
+    let of = |ending: &str| {
+        let found = objects
+            .iter()
+            .find(|(key, _)| key.starts_with("reports/") && key.ends_with(ending));
+        found.unwrap().1.clone()
+    };
+    (serde_json::from_str(&of(".json")).unwrap(), of(".html"))
+}
+
+#[tokio::test]
+async fn an_open_ops_item_of_an_integrated_resource_is_left_to_do() {
+    const STEP: &str = "Read the open OpsItem of each resource that has one, and do what it says.";
+    let world = world();
+    let integrated = |word| {
+        [
+            ("recovery:integration", word),
+            ("recovery:left-to-do", "something"),
+        ]
+    };
+    world.state().items = vec![
+        recorded("job-0", Status::Resolved, integrated("integrated")),
+        recorded("job-2", Status::Open, integrated("configured")),
+    ];
+    let answer = reported(&world, "report").await;
+    // What is left there does not keep the traffic from moving.
+    assert_eq!(answer["complete"], true, "{answer}");
+    assert_eq!(answer["openOpsItems"], 1, "{answer}");
+    let (report, page) = report_and_page(&world);
+    let open: Vec<(&str, &Value)> = report["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|item| (item["type"].as_str().unwrap(), &item["openOpsItemId"]))
+        .collect();
+    assert_eq!(
+        open,
+        [
+            ("DynamoDB", &json!("oi-job-2")),
+            ("Aurora", &Value::Null),
+            ("RDS", &Value::Null),
+        ]
+    );
+    assert!(page.contains(STEP) && page.contains("oi-job-2"), "{page}");
+    assert!(page.contains("1 with an open OpsItem"), "{page}");
+    assert!(!page.contains("none left"));
+    let message = world.state().notifications[0].message.clone();
+    assert!(message.contains(STEP), "{message}");
+    assert!(
+        message.contains("3 of 3 restored and integrated; 1 with an open OpsItem"),
+        "{message}"
+    );
+    // Without an open one, nothing is left.
+    let world = self::world();
+    reported(&world, "report").await;
+    let (_, page) = report_and_page(&world);
+    assert!(page.contains("none left") && !page.contains(STEP));
 }
 
 /// AWS shows when a volume was attached, and of databases and tables nothing: the integration records it.

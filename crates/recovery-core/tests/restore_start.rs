@@ -15,9 +15,11 @@ use recovery_core::aws::backup::{RestoreJob, RestoreRequest};
 use recovery_core::aws::cloudformation::{StackResource, StackState};
 use recovery_core::aws::database::{DbInstance, DbSettings};
 use recovery_core::aws::ec2::Volume;
+use recovery_core::aws::table::TableStatus;
 use recovery_core::error::Error;
 use recovery_core::fakes::{
-    DRILL_ROLE, Failure, RESTORE_ROLE, World, attached_volume, completed_job, volume_point,
+    DRILL_ROLE, Failure, FakeTable, RESTORE_ROLE, World, attached_volume, completed_job,
+    volume_point,
 };
 use recovery_core::outcome::Outcome;
 use recovery_core::restore::run::{RestoreConfig, handle};
@@ -750,6 +752,65 @@ async fn starts_as_soon_as_the_references_exist_and_not_before() {
 }
 
 #[tokio::test]
+async fn a_pending_poll_makes_no_call_more_than_it_needs() {
+    let polled = async |world: &World, input: &Value| {
+        let before = world.calls().len();
+        let outcome = handle(world, &config(), input).await.unwrap();
+        assert_eq!(outcome.kind(), "pending");
+        let calls = world.calls()[before..].to_vec();
+        calls
+            .into_iter()
+            .map(|call| call.split(' ').next().unwrap_or_default().to_owned())
+            .collect::<Vec<_>>()
+    };
+    // A volume whose stack does not exist.
+    let volume = world();
+    volume.state().stack_resources.clear();
+    assert_eq!(
+        polled(&volume, &input()).await,
+        [
+            "s3:GetObject",
+            "cloudformation:DescribeStackResource",
+            "cloudformation:ListStackResources"
+        ]
+    );
+    // A database whose security group does not exist.
+    let (database, input) = database_world();
+    set_stack(&database, "CREATE_IN_PROGRESS");
+    let group = ("shop".to_owned(), "DbGroup".to_owned());
+    let listed = database.state().stack_resources.remove(&group).unwrap();
+    let of_stack = [
+        "s3:GetObject",
+        "cloudformation:ListStackResources",
+        "cloudformation:DescribeStacks",
+    ];
+    assert_eq!(polled(&database, &input).await, of_stack);
+    // Its name becomes free.
+    database.state().stack_resources.insert(group, listed);
+    add_database(&database, "deleting");
+    assert_eq!(
+        polled(&database, &input).await,
+        [
+            "s3:GetObject",
+            "cloudformation:ListStackResources",
+            "rds:DescribeDBInstances"
+        ]
+    );
+    // A table whose name becomes free.
+    let (table, mut input) = (world(), self::input());
+    let arn = Arn::parse("arn:aws:dynamodb:us-west-2:111122223333:table/Orders").unwrap();
+    let mut deleted = FakeTable::restored(arn, DateTime::UNIX_EPOCH);
+    deleted.table.status = TableStatus::Deleting;
+    table.state().tables.insert("Orders".to_owned(), deleted);
+    input["item"]["type"] = json!("DynamoDB");
+    input["item"]["target"] = json!({"kind": "table", "name": "Orders"});
+    assert_eq!(
+        polled(&table, &input).await,
+        ["s3:GetObject", "dynamodb:DescribeTable"]
+    );
+}
+
+#[tokio::test]
 async fn without_a_tag_the_only_subnet_group_of_a_complete_stack_is_used() {
     let (world, mut input) = database_world();
     input["item"]["target"]["subnetGroup"] = Value::Null;
@@ -822,6 +883,21 @@ async fn refuses_references_that_waiting_does_not_help() {
         );
     };
     check(&failed, "reference-failed", "CREATE_FAILED").await;
+    // CloudFormation still lists what it has deleted.
+    let deleted = |name: &'static str| {
+        move |world: &World, input: &mut Value| {
+            group(name)(world, input);
+            add_resource(
+                world,
+                "DbGroup",
+                "AWS::EC2::SecurityGroup",
+                Some("sg-0a1b2c3d"),
+                "DELETE_COMPLETE",
+            );
+        }
+    };
+    check(&deleted("DbGroup"), "reference-failed", "DELETE_COMPLETE").await;
+    check(&deleted("prefix:DbG"), "reference-missing", "prefix:DbG").await;
     let stack_failed = |world: &World, input: &mut Value| {
         set_stack(world, "CREATE_FAILED");
         group("Missing")(world, input);
@@ -958,4 +1034,22 @@ async fn a_restore_of_another_recovery_is_used_while_its_database_exists() {
     let outcome = handle(&again, &config(), &input).await.unwrap();
     assert_eq!(outcome.kind(), "started");
     assert_eq!(requests(&again).len(), 1);
+}
+
+#[tokio::test]
+async fn a_running_restore_is_used_only_if_it_restores_under_the_same_name() {
+    for (name, reused) in [("orders", true), ("Orders", true), ("orders-copy", false)] {
+        let (world, mut input) = database_world();
+        input["item"]["target"]["identifier"] = json!(name);
+        handle(&world, &config(), &input).await.unwrap();
+        world.forget_tokens();
+        world.state().backups.objects.clear();
+        // Another recovery, whose own token starts another job.
+        input["item"]["target"]["identifier"] = json!("orders");
+        input["execution"]["name"] = json!("shop-2");
+        let outcome = handle(&world, &config(), &input).await.unwrap();
+        assert_eq!(outcome.kind(), "started");
+        let first = outcome.id("restoreJobId") == Some("planned-1");
+        assert_eq!((first, requests(&world).len() == 1), (reused, reused));
+    }
 }

@@ -11,7 +11,7 @@ use chrono::TimeDelta;
 use futures_util::FutureExt;
 use proptest::prelude::*;
 use recovery_core::aws::arn::{Arn, RecoveryPointArn, Scope};
-use recovery_core::aws::backup::{Drill, Restore, RestoreJob};
+use recovery_core::aws::backup::{Drill, PlannedAs, Restore, RestoreJob};
 use recovery_core::aws::table::{
     ContinuousBackups, Stream, StreamView, TableClass, TableStatus, TimeToLive, TimeToLiveStatus,
 };
@@ -493,10 +493,39 @@ fn a_replaced_parameter_is_reported() {
     let item = only_item(&world);
     assert!(
         item.description
-            .contains("`/recovery/shop/orders/name` had the value `orders-old`"),
+            .contains("Replaced parameters: `/recovery/shop/orders/name was orders-old`."),
         "{}",
         item.description
     );
+    assert_eq!(item.item.status, Status::Resolved);
+}
+
+#[test]
+fn a_replaced_parameter_is_named_even_after_a_crash() {
+    let world = World::with_restored_table(&[PUBLISH, ("recovery:table", "nothing-else")]);
+    for (leaf, value) in [("name", "orders-old"), ("arn", "arn:old; x")] {
+        let parameter = recovery_core::fakes::Parameter {
+            value: value.to_owned(),
+            tags: std::collections::BTreeMap::new(),
+            version: 1,
+        };
+        let name = format!("/recovery/shop/orders/{leaf}");
+        world.state().parameters.insert(name, parameter);
+    }
+    // The runs end when they have replaced a parameter each.
+    for _ in 0..2 {
+        world.fail("ssm:PutParameter", Failure::AnswerLost);
+        deliver(&world).unwrap_err();
+    }
+    assert_eq!(deliver(&world).unwrap().kind(), "integrated");
+    let item = only_item(&world);
+    for replaced in [
+        "`/recovery/shop/orders/name was orders-old`",
+        "`/recovery/shop/orders/arn was arn:old;x`",
+    ] {
+        let count = item.description.matches(replaced).count();
+        assert_eq!(count, 1, "{replaced}: {}", item.description);
+    }
     assert_eq!(item.item.status, Status::Resolved);
 }
 
@@ -566,6 +595,17 @@ fn the_identifier_names_the_table() {
     assert_eq!(shown(&deliver(&world)), "refused/table-name");
 }
 
+/// The event can lack the protected table: AWS Backup knows it.
+#[test]
+fn an_event_without_the_protected_table_is_completed() {
+    let world = World::with_restored_table(&[WORKLOAD, SETTINGS]);
+    let mut event = job(&world);
+    event.source_resource = None;
+    let outcome = deliver_for(&world, &FakeClock::new(), event.into());
+    assert_eq!(shown(&outcome), "integrated");
+    assert_eq!(world.state().notifications, []);
+}
+
 #[test]
 fn a_table_that_was_replaced_after_its_configuration_is_refused() {
     let world = World::with_restored_table(&[SETTINGS]);
@@ -618,8 +658,42 @@ fn ignores_what_is_not_to_be_integrated() {
         let world = World::with_restored_table(&[WORKLOAD, SETTINGS]);
         arrange(&world);
         assert_eq!(shown(&deliver(&world)), format!("ignored/{reason}"));
-        assert_eq!(changing(&world), [""; 0], "{reason}");
+        // So that the reconciler does not invoke the function again.
+        let recorded = [
+            "ssm:CreateOpsItem restore-job/job-1",
+            "ssm:UpdateOpsItem oi-1",
+        ];
+        let expected = if reason == "untagged" {
+            &recorded[..]
+        } else {
+            &[]
+        };
+        assert_eq!(changing(&world), *expected, "{reason}");
     }
+}
+
+/// The event does not name the recovery point with the tags, but the plan of a recovery does.
+#[test]
+fn the_event_leaves_a_table_with_the_tags_of_another_recovery_point_to_its_recovery() {
+    let world = World::with_restored_table(&[]);
+    let older = "arn:aws:backup:us-west-2:111122223333:recovery-point:0";
+    let tags = [WORKLOAD, SETTINGS].map(|(key, value)| (key.to_owned(), value.to_owned()));
+    world.state().tags.insert(older.to_owned(), tags.into());
+    let planned = || Restore {
+        planned: PlannedAs {
+            tags_from: RecoveryPointArn::parse(older).ok(),
+            ..PlannedAs::default()
+        },
+        ..Restore::from(job(&world))
+    };
+    assert_eq!(shown(&deliver(&world)), "ignored/untagged");
+    assert_eq!(only_item(&world).item.data["recovery:untagged"], "true");
+    let outcome = deliver_for(&world, &FakeClock::new(), planned());
+    assert_eq!(shown(&outcome), "integrated");
+    let recorded = only_item(&world).item.data;
+    assert_eq!(recorded["recovery:integration"], "configured");
+    assert_eq!(shown(&deliver(&world)), "ignored/untagged");
+    assert_eq!(only_item(&world).item.data, recorded);
 }
 
 #[test]

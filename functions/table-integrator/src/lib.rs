@@ -2,7 +2,7 @@
 //!
 //! The input is the event `Restore Job State Change` or, from a person or a state machine, `{"restoreJobId": "…"}`; for a
 //! drill, `{"restoreJobId": "…", "drill": {"stack": "…", "name": "…"}}`. A state machine adds the plan's `item`, which can
-//! name another recovery point with the missing tags.
+//! name another recovery point with the missing tags; `restore-reconciler` adds only that recovery point, as `tagsFrom`.
 
 use recovery_core::aws::arn::Scope;
 use recovery_core::error::Error;

@@ -180,7 +180,7 @@ fn refused() -> Vec<Scenario> {
             clusters.for_each(|it| it.engine = "mysql".to_owned());
         }),
         cluster("identifier-taken", "refused/identifier-taken")
-            .given(|world| add_foreign_instance(world, "ledger-recovered-1")),
+            .given(|world| add_foreign_instance(world, "ledger-1")),
         trouble("quota", "refused/instance-quota", CreateTrouble::Quota),
         trouble("capacity", "refused/no-capacity", CreateTrouble::Capacity),
         trouble(

@@ -6,7 +6,7 @@ use recovery_core::aws::backup::RecoveryPoint;
 use recovery_core::fakes::{FakeTable, World, volume_point};
 use serde_json::json;
 
-use crate::crash_matrix::scenario::{Function, Scenario};
+use crate::crash_matrix::scenario::{Function, Scenario, Tolerance};
 use crate::support::disturbed::{Disturbed, finish};
 use crate::support::repository::event;
 use crate::support::restored::{INSTANCE, add_target, make_target_a_group};
@@ -52,16 +52,18 @@ pub(super) fn scenarios() -> Vec<Scenario> {
             };
             world.add_point(database, &[]);
         }),
-        of("databases-and-a-table", "planned").given(|world| {
-            for (number, (kind, form, resource)) in STORES.into_iter().enumerate() {
-                add_store(world, number, kind, form, resource);
-            }
-            // The name of the table is in use.
-            let arn = "arn:aws:dynamodb:us-west-2:111122223333:table/sessions";
-            let arn = Arn::parse(arn).expect("this is an ARN");
-            let table = FakeTable::restored(arn, DateTime::UNIX_EPOCH);
-            world.state().tables.insert("sessions".to_owned(), table);
-        }),
+        of("databases-and-a-table", "planned")
+            .given(|world| {
+                for (number, (kind, form, resource)) in STORES.into_iter().enumerate() {
+                    add_store(world, number, kind, form, resource);
+                }
+                // The name of the table is in use.
+                let arn = "arn:aws:dynamodb:us-west-2:111122223333:table/sessions";
+                let arn = Arn::parse(arn).expect("this is an ARN");
+                let table = FakeTable::restored(arn, DateTime::UNIX_EPOCH);
+                world.state().tables.insert("sessions".to_owned(), table);
+            })
+            .tolerating(Tolerance::OtherPlans),
         of("references", "planned").given(|world| {
             for (n, reference) in ["prefix:Gone", "tag:Name=db"].into_iter().enumerate() {
                 let id = format!("of-reference-{n}");

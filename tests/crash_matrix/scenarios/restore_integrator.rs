@@ -1,6 +1,6 @@
 //! A restored volume and its instance, in every state.
 
-use recovery_core::aws::arn::{Arn, InstanceId, VolumeId};
+use recovery_core::aws::arn::{InstanceId, VolumeId};
 use recovery_core::aws::cloudformation::StackResource;
 use recovery_core::aws::ec2::{Attachment, Instance, Volume};
 use recovery_core::fakes::{AttachTrouble, World};
@@ -10,8 +10,8 @@ use serde_json::json;
 use crate::crash_matrix::scenario::{Function, Scenario, Tolerance};
 use crate::support::repository::event;
 use crate::support::restored::{
-    INSTANCE, JOB, LOGICAL_ID, OTHER_INSTANCE, STACK, VOLUME, add_drill_stack, add_target,
-    change_job, integrate, make_target_a_group, of_a_drill, retag, track,
+    INSTANCE, JOB, LOGICAL_ID, OTHER_INSTANCE, STACK, VOLUME, add_drill_stack, add_tagged_instance,
+    add_target, change_job, integrate, make_target_a_group, of_a_drill, retag, track,
 };
 
 use super::{at_the_quota, restored};
@@ -353,12 +353,7 @@ fn waited_for() -> Vec<Scenario> {
     vec![
         usual("reference-by-tag", "Retryable")
             .given(|world| retag(world, &[("recovery:logical-id", "tag:Name=db")]))
-            .then(|world| {
-                let arn = format!("arn:aws:ec2:us-west-2:111122223333:instance/{INSTANCE}");
-                let arn = Arn::parse(&arn).expect("this is an ARN");
-                let tag = ["ec2:instance", "Name", "db"].map(str::to_owned).into();
-                world.state().tagged_resources.insert(tag, vec![arn]);
-            }),
+            .then(add_tagged_instance),
         usual("stack-missing-at-first", "Retryable")
             .given(|world| world.state().stack_resources.clear())
             .then(|world| add_target(world, &event(FILE))),

@@ -10,8 +10,8 @@ use serde_json::json;
 use crate::crash_matrix::scenario::{Function, Scenario, Tolerance};
 use crate::support::repository::event;
 use crate::support::restored::{
-    INSTANCE, JOB, LOGICAL_ID, STACK, add_restore, add_target, change_job, integrate,
-    make_target_a_group, of_a_drill, retag, track,
+    INSTANCE, JOB, LOGICAL_ID, STACK, add_restore, add_tagged_instance, add_target, change_job,
+    integrate, make_target_a_group, of_a_drill, retag, track,
 };
 
 use super::{at_the_quota, restored};
@@ -76,7 +76,8 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         of("reference-by-prefix", PATIENT)
             .given(|world| retag(world, &[STACK, ("recovery:logical-id", "prefix:Gone")])),
         of("reference-by-tag", PATIENT)
-            .given(|world| retag(world, &[("recovery:logical-id", "tag:Name=db")])),
+            .given(|world| retag(world, &[("recovery:logical-id", "tag:Name=db")]))
+            .then(add_tagged_instance),
         of("untagged", PATIENT).given(|world| retag(world, &[])),
         of("tags-in-aws-backup", PATIENT).given(|world| {
             let mut state = world.state();

@@ -84,6 +84,18 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         database("references-missing-at-first", "pending", "RDS", "snapshot")
             .given(|world| world.state().tagged_resources.clear())
             .then(add_subnet_group),
+        // Only a complete stack shows that there is no second one.
+        database("only-subnet-group", "started", "RDS", "snapshot")
+            .given(|world| {
+                let group = StackResource {
+                    resource_type: "AWS::RDS::DBSubnetGroup".to_owned(),
+                    physical_id: Some("orders".to_owned()),
+                    status: "CREATE_COMPLETE".into(),
+                };
+                let place = ("shop".to_owned(), "Subnets".to_owned());
+                world.state().stack_resources.insert(place, group);
+            })
+            .with(|input| input["item"]["target"]["subnetGroup"] = json!(null)),
         database("stack-failed", "refused/stack-failed", "RDS", "snapshot")
             .with(|input| input["stackProblems"] = json!("infrastructure/shop-1/0/"))
             .given(|world| {

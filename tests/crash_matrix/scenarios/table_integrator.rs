@@ -2,7 +2,7 @@
 
 use recovery_core::aws::arn::Arn;
 use recovery_core::aws::table::{Stream, TableStatus, TimeToLive, TimeToLiveStatus};
-use recovery_core::fakes::{DRILL_ROLE, World};
+use recovery_core::fakes::{DRILL_ROLE, Parameter, World};
 use serde_json::json;
 
 use crate::crash_matrix::scenario::{Function, Scenario};
@@ -71,6 +71,17 @@ fn configured() -> Vec<Scenario> {
         usual("rejected-settings", "integrated")
             .given(|world| each_table(world, |table| table.rejects = vec!["stream", "ttl"])),
         usual("unusable-words", "integrated").given(|world| words(world, "pitr=99 ttl protected")),
+        usual("replaced-parameter", "integrated").given(|world| {
+            for (leaf, value) in [("name", "sessions-old"), ("arn", "arn:old")] {
+                let parameter = Parameter {
+                    value: value.to_owned(),
+                    tags: std::collections::BTreeMap::new(),
+                    version: 1,
+                };
+                let name = format!("{}/{leaf}", TAGS[3].1);
+                world.state().parameters.insert(name, parameter);
+            }
+        }),
         usual("tracked", "integrated").given(tracked),
         usual("delivered-before", "already-integrated").given(delivered),
         usual("changed-by-the-owner-since", "already-integrated").given(|world| {

@@ -115,7 +115,8 @@ pub fn completed_restore(input: &Value) -> Result<Result<RestoreJob, &'static st
 }
 
 /// The restore to integrate: as [`completed_restore`] and, for a drill,
-/// `{"restoreJobId": "…", "drill": {"stack": "…", "name": "…"}}`. A state machine adds the plan's `item`. For another event,
+/// `{"restoreJobId": "…", "drill": {"stack": "…", "name": "…"}}`. A state machine adds the plan's `item`, and
+/// `restore-reconciler` only `tagsFrom`, the ARN of the recovery point that the item named. For another event,
 /// returns the reason to ignore it.
 ///
 /// # Errors
@@ -136,7 +137,10 @@ pub fn restore_to_integrate(input: &Value) -> Result<Result<Restore, &'static st
 /// The information of the plan that the recovery point lacks.
 fn planned_as(input: &Value) -> Result<PlannedAs, Error> {
     let Some(item) = input.get("item").filter(|item| !item.is_null()) else {
-        return Ok(PlannedAs::default());
+        return Ok(PlannedAs {
+            tags_from: tags_from(input)?,
+            ..PlannedAs::default()
+        });
     };
     let item = plan::Item::deserialize(item).map_err(|error| {
         Error::Permanent(Fault::new(
@@ -160,6 +164,22 @@ fn planned_as(input: &Value) -> Result<PlannedAs, Error> {
             .filter_map(|name| DeviceName::parse(name))
             .collect(),
     })
+}
+
+/// The recovery point that a request names without the item of its plan.
+fn tags_from(input: &Value) -> Result<Option<RecoveryPointArn>, Error> {
+    let Some(from) = input.get("tagsFrom").filter(|from| !from.is_null()) else {
+        return Ok(None);
+    };
+    let arn = from.as_str().ok_or_else(|| {
+        Error::Permanent(Fault::new(
+            "parse input",
+            "tagsFrom",
+            "it is not text",
+            "Pass the ARN of the recovery point that has the tags, or omit \"tagsFrom\".",
+        ))
+    })?;
+    RecoveryPointArn::parse(arn).map(Some)
 }
 
 fn drill_of(input: &Value) -> Result<Option<Drill>, Error> {

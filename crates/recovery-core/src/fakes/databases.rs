@@ -35,7 +35,7 @@ pub struct Databases {
     /// Reads of an instance until one that was created is available; `usize::MAX`: never.
     pub reads_until_created: usize,
     /// Reads of a database until a change is in effect. It is `available` at the first of them, and
-    /// `modifying` at the others.
+    /// `modifying` at the others. `usize::MAX`: until [`end_changes`](Databases::end_changes).
     pub reads_until_changed: usize,
     /// Why RDS creates no instance.
     pub create_trouble: Option<CreateTrouble>,
@@ -58,6 +58,31 @@ impl Databases {
         self.reads_until_created = 0;
     }
 
+    /// RDS begins with the changes of a database that it accepted.
+    pub fn begin_changes(&mut self, id: &DatabaseId) {
+        if self.pending.contains_key(&format!("{id:?}"))
+            && let Some(status) = self.status(id)
+            && *status == DbStatus::Available
+        {
+            *status = DbStatus::Modifying;
+        }
+    }
+
+    /// Brings the changes of a database into effect that RDS accepted.
+    pub fn end_changes(&mut self, id: &DatabaseId) {
+        let Some((_, changes)) = self.pending.remove(&format!("{id:?}")) else {
+            return;
+        };
+        if let Some(status) = self.status(id)
+            && *status == DbStatus::Modifying
+        {
+            *status = DbStatus::Available;
+        }
+        for change in changes {
+            self.apply(id, change);
+        }
+    }
+
     fn read_instance(&mut self, id: &DbInstanceId) -> Option<DbInstance> {
         if let Some(reads) = self.creating.get_mut(id) {
             if *reads == 0 {
@@ -72,6 +97,9 @@ impl Databases {
     }
 
     fn advance(&mut self, id: &DatabaseId) {
+        if self.reads_until_changed == usize::MAX {
+            return;
+        }
         let key = format!("{id:?}");
         let Some((reads, _)) = self.pending.get_mut(&key) else {
             return;
@@ -84,14 +112,7 @@ impl Databases {
             }
             return;
         }
-        if let Some((_, changes)) = self.pending.remove(&key) {
-            if let Some(status) = self.status(id) {
-                *status = DbStatus::Available;
-            }
-            for change in changes {
-                self.apply(id, change);
-            }
-        }
+        self.end_changes(id);
     }
 
     fn status(&mut self, id: &DatabaseId) -> Option<&mut DbStatus> {
@@ -350,6 +371,7 @@ impl World {
         let completed = FakeClock::new().now() - TimeDelta::seconds(42);
         let job = RestoreJob {
             resource_type: Some(kind.to_owned()),
+            source_resource: Arn::parse(&arn.replace("us-west-2", "us-east-1")).ok(),
             created_resource: Arn::parse(arn).ok(),
             ..completed_job("db", &point, RESTORE_ROLE, completed, completed)
         };

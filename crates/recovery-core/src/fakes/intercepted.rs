@@ -473,6 +473,13 @@ impl<P: Deref<Target: AllPorts> + Sync, I: Interceptor> RestoreJobs for Intercep
         .await
     }
 
+    async fn metadata(&self, id: &RestoreJobId) -> Result<BTreeMap<String, String>, Error> {
+        self.read("backup:GetRestoreJobMetadata", id.as_str(), || {
+            RestoreJobs::metadata(&*self.ports, id)
+        })
+        .await
+    }
+
     async fn start(&self, request: &RestoreRequest) -> Result<StartAnswer, Error> {
         self.call(
             "backup:StartRestoreJob",

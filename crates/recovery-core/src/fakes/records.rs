@@ -1,5 +1,6 @@
 //! Restore jobs of the world and what they made.
 
+use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use chrono::{DateTime, Utc};
@@ -99,6 +100,14 @@ impl RestoreJobs for World {
                 listed: all[from..to].iter().map(|job| (*job).clone()).collect(),
                 next: (to < all.len()).then(|| to.to_string()),
             })
+        })
+    }
+
+    async fn metadata(&self, id: &RestoreJobId) -> Result<BTreeMap<String, String>, Error> {
+        self.call("backup:GetRestoreJobMetadata", id.as_str(), |state| {
+            let mut started = state.backups.started.iter();
+            let request = started.find(|(_, started)| started == id);
+            Ok(request.map_or_else(BTreeMap::new, |(request, _)| request.metadata.clone()))
         })
     }
 

@@ -9,8 +9,11 @@ use crate::aws::arn::{Arn, DbInstanceId, OpsItemId};
 use crate::aws::backup::RestoreJob;
 use crate::aws::database::{DbInstance, DbSettings};
 use crate::error::Error;
-use crate::fakes::{DRILL_ROLE, State, World, attached_volume, completed_job};
-use crate::ops_item::{ItemKey, NewOpsItem, Severity};
+use crate::fakes::{DRILL_ROLE, State, StoredItem, World, attached_volume, completed_job};
+use crate::integrate::database::kind::DATABASE;
+use crate::ops_item::{
+    INTEGRATION, ItemKey, KEY, KIND, NewOpsItem, OpsItem, RESTORE, Severity, Status, restore_key,
+};
 use crate::plan::item::{
     DatabaseTarget, Item, Predictions, Refused, TagsFrom, Target, VolumeTarget,
 };
@@ -261,6 +264,7 @@ impl Story {
                     created_at: created_at - TimeDelta::days(1),
                 }),
                 period: None,
+                publish: None,
             }
         });
         let refusals = (0..self.refused).map(|number| Refused {
@@ -412,6 +416,30 @@ impl Story {
                     restore_test: false,
                 };
                 state.databases.instances.insert(id, instance);
+            }
+            // A setting of the first database is left to do.
+            if number == 0 && self.databases > 0 && is_usable {
+                let key = restore_key(&job.id);
+                let data = [
+                    (KEY, key.as_str()),
+                    (KIND, RESTORE),
+                    (INTEGRATION, DATABASE.integrated),
+                ];
+                state.items.push(StoredItem {
+                    item: OpsItem {
+                        id: OpsItemId::new("oi-restore-0"),
+                        status: Status::Open,
+                        created: job.completed,
+                        data: data
+                            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                            .into(),
+                    },
+                    key,
+                    title: "Restored instance db-0 integrated".to_owned(),
+                    description: String::new(),
+                    severity: Severity::Medium,
+                    related: Vec::new(),
+                });
             }
             state.restore_jobs.insert(job.id.to_string(), job);
         };

@@ -9,5 +9,4 @@ pub(crate) mod kind;
 mod record;
 pub mod refusal;
 pub mod run;
-mod run_publish;
 pub mod wanted;

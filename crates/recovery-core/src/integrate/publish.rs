@@ -1,6 +1,11 @@
 //! Where the addresses of a restored resource are published: parameters of Systems Manager.
 
+use crate::ops_item::OpsItem;
 use crate::tags::{PUBLISH, Tags, UnusableTag, value};
+use crate::text::code;
+
+/// Operational data: the parameters that had another value, with that value.
+pub(crate) const REPLACED: &str = "recovery:replaced-parameters";
 
 /// The most parts of a prefix. A name has at most 15 levels, of which a drill and the published value need
 /// three (<https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_PutParameter.html>).
@@ -74,6 +79,29 @@ impl Publication {
             .map(|drill| (crate::tags::DRILL, drill.clone()))
             .collect()
     }
+}
+
+/// The parameters that the item records as replaced.
+pub(crate) fn replaced_in(item: &OpsItem) -> Vec<&str> {
+    let recorded = item.data.get(REPLACED).map_or("", String::as_str);
+    recorded.split("; ").filter(|it| !it.is_empty()).collect()
+}
+
+/// Which parameters were replaced, as a sentence: those that the item of the job records, or those of this run if
+/// there is no item.
+pub(crate) fn replaced_note(item: Option<&OpsItem>, by_this_run: &[String]) -> Option<String> {
+    let replaced = match item {
+        Some(item) => replaced_in(item),
+        None => by_this_run.iter().map(String::as_str).collect(),
+    };
+    let replaced: Vec<String> = replaced.into_iter().map(code).collect();
+    (!replaced.is_empty()).then(|| format!("Replaced parameters: {}.", replaced.join(", ")))
+}
+
+/// The path in the tag, whatever this deployment allows; `None` if nothing is published below it anywhere.
+pub(crate) fn path(tags: &Tags) -> Option<String> {
+    let publication = Publication::of(tags, "/", None).ok()??;
+    Some(publication.path)
 }
 
 fn is_path(path: &str) -> bool {

@@ -15,8 +15,9 @@ use crate::ops_item::{
 use crate::text::{code, one_line, shown};
 use crate::track::run::{DRILL, restore_facts, restore_item};
 
-/// The value of [`INTEGRATION`] for a restore whose recovery point has no tags of ours.
-pub(crate) const UNTAGGED: &str = "untagged";
+/// Operational data: present for a restore whose recovery point has no tags of ours. It has a key of its own, so
+/// that it never replaces the result of a run that has the tags of another recovery point.
+pub(crate) const UNTAGGED: &str = "recovery:untagged";
 /// Operational data: the cause of a refusal or a failure.
 const HINDRANCE: &str = "recovery:hindrance";
 /// Operational data: the recovery point whose tags replace those that the restored one lacks.

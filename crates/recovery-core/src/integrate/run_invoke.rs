@@ -2,7 +2,8 @@
 //! for example because its event was lost, or because it waits for something.
 //!
 //! The OpsItem of the job says whether it is integrated. A restore whose item is resolved, or records that it
-//! is integrated or cannot be, costs no call.
+//! is integrated or cannot be, costs no call. If the plan of a recovery took the tags from another recovery
+//! point, the item names it, and so does the payload.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +14,7 @@ use crate::error::Error;
 use crate::integrate::backoff::RESERVE;
 use crate::integrate::database::kind::DATABASE;
 use crate::integrate::kind::ResourceKind;
-use crate::integrate::record::UNTAGGED;
+use crate::integrate::record::{TAGS_FROM, UNTAGGED};
 use crate::integrate::skip::{Ownership, skip_reason};
 use crate::integrate::table::kind::DYNAMODB_TABLE;
 use crate::ops_item::restore_key;
@@ -39,6 +40,11 @@ impl Integrators {
         .into_iter()
         .find(|(kind, _)| kind.resource_types.contains(&name))
     }
+}
+
+/// Whether the item records that the recovery point has no tags of ours, and nothing since then.
+fn is_untagged(item: &OpsItem) -> bool {
+    item.data.contains_key(UNTAGGED) && !item.data.contains_key(INTEGRATION)
 }
 
 /// Invokes the integrator of each of these jobs that is not integrated. `jobs` completed in the lookback window,
@@ -77,16 +83,21 @@ pub(super) async fn invoke_integrators(
             continue;
         };
         let own = restore_key(&job.id);
-        let is_done = match open.get(own.as_str()) {
+        let item = open.get(own.as_str());
+        let tags_from = item.and_then(|item| item.data.get(TAGS_FROM));
+        let is_done = match item {
             Some(item) => {
-                says(item, INTEGRATION, kind.integrated) || says(item, INTEGRATION, UNTAGGED)
+                says(item, INTEGRATION, kind.integrated) || is_untagged(item) && tags_from.is_none()
             }
             None => resolved.contains(own.as_str()),
         };
         if is_done || clock.remaining() < RESERVE {
             continue;
         }
-        let payload = serde_json::json!({"restoreJobId": job.id.as_str()});
+        let mut payload = serde_json::json!({"restoreJobId": job.id.as_str()});
+        if let Some(from) = tags_from {
+            payload["tagsFrom"] = from.as_str().into();
+        }
         match ports.functions().invoke(function, &payload).await {
             Ok(()) => invoked += 1,
             Err(error) => failed = Some(error),

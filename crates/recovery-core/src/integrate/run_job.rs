@@ -1,7 +1,7 @@
 //! Reads the restore job that is to be integrated, and decides whether it is.
 
 use crate::aws::arn::Arn;
-use crate::aws::backup::Restore;
+use crate::aws::backup::{Restore, RestoreJob};
 use crate::error::{Error, Fault};
 use crate::integrate::kind::ResourceKind;
 use crate::integrate::skip::{Ownership, skip_reason};
@@ -71,4 +71,18 @@ pub(crate) async fn admit(
         restore: Box::new(restore),
         created,
     })
+}
+
+/// The protected resource of the job. An event can lack it: then AWS Backup is asked.
+///
+/// # Errors
+/// Those of the port.
+pub(crate) async fn source_of(
+    restore_jobs: &impl RestoreJobs,
+    job: &RestoreJob,
+) -> Result<Option<Arn>, Error> {
+    match &job.source_resource {
+        Some(source) => Ok(Some(source.clone())),
+        None => Ok(restore_jobs.describe(&job.id).await?.source_resource),
+    }
 }

@@ -1,61 +1,122 @@
 //! Publishes the addresses of a restored resource in parameters of Systems Manager.
 
+use crate::aws::backup::Restore;
 use crate::error::{Error, Fault};
-use crate::integrate::publish::Publication;
-use crate::ports::{PARAMETERS_AT_ONCE, Parameters};
+use crate::integrate::publish::{Publication, REPLACED, replaced_in};
+use crate::integrate::record::new_item;
+use crate::ops_item::run::find_or_create;
+use crate::ops_item::{OpsItemChange, unless_at_quota};
+use crate::ports::{OpsItems, PARAMETERS_AT_ONCE, Parameters, PublishingPorts};
+use crate::text::shown;
 
-/// A parameter that had another value.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Replaced {
-    pub(crate) name: String,
-    /// The value that it had.
-    pub(crate) before: String,
+/// What a run published.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Publishing {
+    /// Whether it wrote a parameter.
+    pub(crate) written: bool,
+    /// The parameters that had another value, with that value.
+    pub(crate) replaced: Vec<String>,
 }
 
 /// Publishes `values`, each under its name such as `endpoint`: at most [`PARAMETERS_AT_ONCE`]. A parameter
-/// that has its value is not written. Returns the parameters that had another value.
+/// that has its value is not written. A value that will be replaced is first recorded in the OpsItem of the job, so that
+/// no crash hides it.
 ///
 /// # Errors
-/// Those of the port, and [`Error::Retryable`] if a parameter is deleted meanwhile.
+/// Those of the ports, and [`Error::Retryable`] if a parameter is deleted meanwhile.
 pub(crate) async fn publish(
-    parameters: &impl Parameters,
+    ports: &impl PublishingPorts,
+    restore: &Restore,
     publication: &Publication,
     values: &[(&'static str, String)],
-) -> Result<Vec<Replaced>, Error> {
+) -> Result<Publishing, Error> {
     if values.is_empty() {
-        return Ok(Vec::new());
+        return Ok(Publishing::default());
     }
     debug_assert!(values.len() <= PARAMETERS_AT_ONCE);
+    let parameters = ports.parameters();
     let names: Vec<String> = values
         .iter()
         .map(|(leaf, _)| publication.name(leaf))
         .collect();
     let mut existing = parameters.get(&names).await?;
-    let mut replaced = Vec::new();
+    let mut publishing = Publishing {
+        written: false,
+        replaced: names
+            .iter()
+            .zip(values)
+            .filter_map(|(name, (_, value))| replacement(name, existing.get(name)?, value))
+            .collect(),
+    };
+    if !publishing.replaced.is_empty() {
+        record_replaced(ports.ops_items(), restore, &publishing.replaced).await?;
+    }
     for (name, (_, value)) in names.into_iter().zip(values) {
         let mut before = existing.remove(&name);
-        if before.is_none() && !parameters.create(&name, value, &publication.tags()).await? {
+        if before.is_none() {
+            if parameters.create(&name, value, &publication.tags()).await? {
+                publishing.written = true;
+                continue;
+            }
             // Another run has created it meanwhile.
-            before = parameters
+            let Some(created) = parameters
                 .get(std::slice::from_ref(&name))
                 .await?
-                .remove(&name);
-            if before.is_none() {
+                .remove(&name)
+            else {
                 return Err(Error::Retryable(Fault::new(
                     "ssm:PutParameter",
                     name,
                     "the parameter exists, and does not exist a moment later",
                     "No action needed. The parameter is written again automatically.",
                 )));
+            };
+            if let Some(replaced) = replacement(&name, &created, value) {
+                record_replaced(ports.ops_items(), restore, std::slice::from_ref(&replaced))
+                    .await?;
+                publishing.replaced.push(replaced);
             }
+            before = Some(created);
         }
-        let Some(before) = before.filter(|before| before != value) else {
-            continue;
-        };
-        parameters.replace(&name, value).await?;
-        replaced.push(Replaced { name, before });
+        if before.as_ref() != Some(value) {
+            parameters.replace(&name, value).await?;
+            publishing.written = true;
+        }
     }
-    Ok(replaced)
+    Ok(publishing)
+}
+
+/// What is recorded of a parameter whose value is replaced; `None` if it has its value.
+fn replacement(name: &str, before: &str, value: &str) -> Option<String> {
+    // A semicolon and a space separate what is recorded.
+    let shown = shown(before).replace("; ", ";");
+    (before != value).then(|| format!("{name} was {shown}"))
+}
+
+/// Adds the parameters to those that the item records.
+async fn record_replaced(
+    items: &impl OpsItems,
+    restore: &Restore,
+    replaced: &[String],
+) -> Result<(), Error> {
+    let Some(item) = unless_at_quota(find_or_create(items, &new_item(restore)).await)? else {
+        return Ok(());
+    };
+    let mut all = replaced_in(&item);
+    let known = all.len();
+    for entry in replaced {
+        if !all.contains(&entry.as_str()) {
+            all.push(entry);
+        }
+    }
+    if all.len() == known {
+        return Ok(());
+    }
+    let change = OpsItemChange {
+        data: [(REPLACED, all.join("; "))].into(),
+        ..OpsItemChange::default()
+    };
+    items.update(&item.id, &change).await
 }
 
 #[cfg(test)]
@@ -63,6 +124,8 @@ mod tests {
     use futures_util::FutureExt;
 
     use super::*;
+    use crate::aws::arn::RestoreJobId;
+    use crate::aws::backup::RestoreJob;
     use crate::fakes::{Parameter, World};
     use crate::tags::{PUBLISH, Tags};
 
@@ -70,7 +133,7 @@ mod tests {
         world: &World,
         drill: Option<&str>,
         values: &[(&'static str, &str)],
-    ) -> Vec<Replaced> {
+    ) -> Publishing {
         let tags = Tags::from([(PUBLISH.to_owned(), "/recovery/shop".to_owned())]);
         let publication = Publication::of(&tags, "/recovery/", drill)
             .unwrap()
@@ -79,7 +142,8 @@ mod tests {
             .iter()
             .map(|(leaf, value)| (*leaf, (*value).to_owned()))
             .collect();
-        publish(world, &publication, &values)
+        let restore = RestoreJob::known_by_id(RestoreJobId::new("job-1")).into();
+        publish(world, &restore, &publication, &values)
             .now_or_never()
             .unwrap()
             .unwrap()
@@ -89,9 +153,13 @@ mod tests {
     fn creates_replaces_and_leaves_equal_values() {
         let world = World::new();
         let values = [("endpoint", "db.example"), ("port", "5432")];
-        assert_eq!(published(&world, None, &values), []);
+        let written = |replaced: &[&str]| Publishing {
+            written: true,
+            replaced: replaced.iter().map(|it| (*it).to_owned()).collect(),
+        };
+        assert_eq!(published(&world, None, &values), written(&[]));
         let calls = world.calls().len();
-        assert_eq!(published(&world, None, &values), []);
+        assert_eq!(published(&world, None, &values), Publishing::default());
         assert_eq!(world.calls().len(), calls + 1, "a repetition only reads");
         assert_eq!(
             published(
@@ -99,12 +167,9 @@ mod tests {
                 None,
                 &[("endpoint", "db2.example"), ("port", "5432")]
             ),
-            [Replaced {
-                name: "/recovery/shop/endpoint".to_owned(),
-                before: "db.example".to_owned(),
-            }]
+            written(&["/recovery/shop/endpoint was db.example"])
         );
-        assert_eq!(published(&world, Some("d-1"), &values), []);
+        assert_eq!(published(&world, Some("d-1"), &values), written(&[]));
         let parameters = world.state().parameters.clone();
         let parameter = |value: &str, tags: &[(&'static str, String)], version| Parameter {
             value: value.to_owned(),

@@ -1,13 +1,12 @@
 //! Keeps the OpsItem of a restore job up to date during its integration, and notifies operators.
 
-use crate::integrate::record::UNTAGGED;
 use futures_util::future::join;
 
 use crate::aws::arn::OpsItemId;
 use crate::aws::backup::Restore;
 use crate::error::{Error, Fault};
 use crate::integrate::kind::ResourceKind;
-use crate::integrate::record::{Hindrance, left_to_do, new_item};
+use crate::integrate::record::{Hindrance, TAGS_FROM, UNTAGGED, left_to_do, new_item};
 use crate::integrate::refusal::Refusal;
 use crate::ops_item::run::{find_or_create, notify_and_record, resolve_duplicate};
 use crate::ops_item::{Claim, OpsItem, OpsItemChange, Status, item_named, unless_at_quota};
@@ -29,18 +28,11 @@ pub(crate) async fn record_data(
     let Some(item) = unless_at_quota(find_or_create(items, &new_item(restore)).await)? else {
         return Ok(());
     };
-    if says(&item, key, value) {
-        return Ok(());
-    }
-    let change = OpsItemChange {
-        data: [(key, value.to_owned())].into(),
-        ..OpsItemChange::default()
-    };
-    items.update(&item.id, &change).await
+    record_in(items, &item, key, value).await
 }
 
 /// Records in the job's item that its recovery point has no tags of ours, unless the item records that the
-/// resource is integrated.
+/// resource is integrated, or another recovery point with its tags.
 ///
 /// # Errors
 /// Those of the port.
@@ -52,11 +44,23 @@ pub(crate) async fn record_untagged(
     let Some(item) = unless_at_quota(find_or_create(items, &new_item(restore)).await)? else {
         return Ok(());
     };
-    if says(&item, INTEGRATION, kind.integrated) || says(&item, INTEGRATION, UNTAGGED) {
+    if says(&item, INTEGRATION, kind.integrated) || item.data.contains_key(TAGS_FROM) {
+        return Ok(());
+    }
+    record_in(items, &item, UNTAGGED, "true").await
+}
+
+async fn record_in(
+    items: &impl OpsItems,
+    item: &OpsItem,
+    key: &'static str,
+    value: &str,
+) -> Result<(), Error> {
+    if says(item, key, value) {
         return Ok(());
     }
     let change = OpsItemChange {
-        data: [(INTEGRATION, UNTAGGED.to_owned())].into(),
+        data: [(key, value.to_owned())].into(),
         ..OpsItemChange::default()
     };
     items.update(&item.id, &change).await

@@ -47,6 +47,21 @@ impl BackupPeriod {
     }
 }
 
+/// Of resources that claim what only one can have, the one that has been backed up repeatedly since the others were
+/// backed up for the last time: it replaced them.
+pub(super) fn replacement<'a>(
+    claimants: impl Iterator<Item = (&'a str, Option<BackupPeriod>)> + Clone,
+) -> Option<(&'a str, BackupPeriod)> {
+    claimants.clone().find_map(|(claimant, period)| {
+        let period = period?;
+        claimants
+            .clone()
+            .filter(|(other, _)| *other != claimant)
+            .all(|(_, other)| other.is_some_and(|before| period.is_after(before)))
+            .then_some((claimant, period))
+    })
+}
+
 /// Why a recovery point cannot be restored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unusable {

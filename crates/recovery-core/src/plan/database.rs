@@ -155,13 +155,11 @@ pub(crate) fn metadata(
     let mut set = |key: &str, value: String| {
         metadata.insert(key.to_owned(), value);
     };
-    set(
-        match place.is_cluster {
-            true => "DBClusterIdentifier",
-            false => "DBInstanceIdentifier",
-        },
-        place.identifier.to_owned(),
-    );
+    let kind = match place.is_cluster {
+        true => NameKind::DbCluster,
+        false => NameKind::DbInstance,
+    };
+    set(kind.metadata_key(), place.identifier.to_owned());
     set("DBSubnetGroupName", place.subnet_group.to_owned());
     set(
         "VpcSecurityGroupIds",

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::aws::ec2::slot;
-use crate::plan::candidates::BackupPeriod;
+use crate::plan::candidates::{BackupPeriod, replacement};
 use crate::plan::item::{Item, Refused, Target, VolumeTarget};
-use crate::plan::refusal::ItemRefusal;
+use crate::plan::refusal::{Claimed, ItemRefusal};
 
 /// The stack, and the reference to the instance.
 type Instance = (Option<String>, String);
@@ -61,12 +61,14 @@ pub(super) fn refuse_conflicts(items: Vec<Item>) -> (Vec<Item>, Vec<Refused>) {
         let claimants = claims
             .get(&(instance, slot(&device).to_owned()))
             .map_or(&[][..], Vec::as_slice);
-        let refusal = match replacement(claimants) {
+        let periods = claimants.iter().map(|it| (&*it.resource_arn, it.period));
+        let refusal = match replacement(periods) {
             _ if claimants.len() == 1 => None,
-            Some((by, _)) if by.resource_arn == item.resource_arn => None,
+            Some((by, _)) if by == item.resource_arn => None,
             Some((by, period)) => Some(ItemRefusal::Replaced {
-                by: by.resource_arn.clone(),
+                by: by.to_owned(),
                 since: period.first,
+                claimed: Claimed::Device,
             }),
             None => Some(ItemRefusal::DeviceClaimedTwice {
                 device,
@@ -84,16 +86,4 @@ pub(super) fn refuse_conflicts(items: Vec<Item>) -> (Vec<Item>, Vec<Refused>) {
         }
     }
     (kept, refused)
-}
-
-/// The claimant that has been backed up repeatedly since the others were backed up for the last time.
-fn replacement(claimants: &[Claimant]) -> Option<(&Claimant, BackupPeriod)> {
-    claimants.iter().find_map(|claimant| {
-        let period = claimant.period?;
-        claimants
-            .iter()
-            .filter(|other| other.resource_arn != claimant.resource_arn)
-            .all(|other| other.period.is_some_and(|before| period.is_after(before)))
-            .then_some((claimant, period))
-    })
 }

@@ -51,10 +51,14 @@ pub struct Item {
     /// The recovery point whose tags are used, if the one to restore has no usable tags.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub tags_from: Option<TagsFrom>,
-    /// When the resource was backed up. It decides between volumes that claim one device, and is not a
-    /// part of the plan's JSON.
+    /// When the resource was backed up. It decides between resources that claim what only one can have, and is not
+    /// a part of the plan's JSON.
     #[serde(skip)]
     pub period: Option<BackupPeriod>,
+    /// The path below which the addresses of a database or table are published. Only one resource can have it. It is
+    /// not a part of the plan's JSON.
+    #[serde(skip)]
+    pub publish: Option<String>,
 }
 
 /// Another recovery point of the same resource, whose tags replace the missing ones.
@@ -281,6 +285,14 @@ impl Target {
             Target::Volume(_) => None,
             Target::Database(target) => Some(&target.identifier),
             Target::Table(target) => Some(&target.name),
+        }
+    }
+
+    /// The instances of a cluster, as the tag describes them.
+    pub(super) fn instances(&self) -> Option<&str> {
+        match self {
+            Target::Database(target) => target.instances.as_deref(),
+            Target::Volume(_) | Target::Table(_) => None,
         }
     }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 
+use crate::integrate::publish;
 use crate::plan::candidates::Candidate;
 use crate::plan::database;
 use crate::plan::ebs;
@@ -105,5 +106,8 @@ pub fn judge(
         },
         tags_from,
         period: Some(candidate.period),
+        publish: (restorable != Restorable::Volume)
+            .then(|| publish::path(tags))
+            .flatten(),
     })
 }

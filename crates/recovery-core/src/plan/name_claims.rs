@@ -1,10 +1,14 @@
-//! Names of databases and tables: each belongs to one resource.
+//! Names of databases and tables, and the paths below which their addresses are published: each belongs to one
+//! resource.
 
 use std::collections::BTreeMap;
 
+use crate::aws::arn::{DbClusterId, DbInstanceId};
+use crate::integrate::database::wanted::InstanceGroups;
+use crate::plan::candidates::replacement;
 use crate::plan::item::{Item, Refused, Target};
 use crate::plan::names::NameKind;
-use crate::plan::refusal::ItemRefusal;
+use crate::plan::refusal::{Claimed, ItemRefusal};
 use crate::plan::resource_type::{self, Restorable, Support};
 
 /// The name that the restored resource gets, in its namespace.
@@ -21,36 +25,96 @@ pub(super) fn claim(item: &Item) -> Option<(NameKind, String)> {
     }
 }
 
-/// Refuses all items that claim one name: no tag says which one is right, and the order of the restores must
+/// The names that the instances of a restored cluster get.
+pub(super) fn instances(item: &Item) -> Vec<DbInstanceId> {
+    let Some((NameKind::DbCluster, cluster)) = claim(item) else {
+        return Vec::new();
+    };
+    let groups = item.target.instances().and_then(InstanceGroups::parse);
+    groups.map_or_else(Vec::new, |groups| groups.ids(&DbClusterId::new(cluster)))
+}
+
+/// What only one resource can have.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Claim {
+    Name(NameKind, String),
+    /// The path of its parameters. Databases and tables both publish `arn`; parameters below different paths have
+    /// different names.
+    Path(String),
+}
+
+fn claims(item: &Item) -> impl Iterator<Item = Claim> {
+    let of_instance = |id: DbInstanceId| Claim::Name(NameKind::DbInstance, id.to_string());
+    let own = claim(item).map(|(kind, name)| Claim::Name(kind, name));
+    let path = item.publish.clone().map(Claim::Path);
+    own.into_iter()
+        .chain(instances(item).into_iter().map(of_instance))
+        .chain(path)
+}
+
+/// Refuses items that claim one name or one path. If one resource replaced the others (see [`replacement`]), only
+/// the others are refused. Otherwise all are: no tag says which one is right, and the order of the restores must
 /// not decide.
 pub(super) fn refuse_conflicts(items: Vec<Item>) -> (Vec<Item>, Vec<Refused>) {
-    let mut claims: BTreeMap<(NameKind, String), Vec<String>> = BTreeMap::new();
+    let mut claimants: BTreeMap<Claim, Vec<&Item>> = BTreeMap::new();
     for item in &items {
-        if let Some(claim) = claim(item) {
-            claims
-                .entry(claim)
-                .or_default()
-                .push(item.resource_arn.clone());
+        for claim in claims(item) {
+            claimants.entry(claim).or_default().push(item);
         }
     }
+    let refusals: Vec<Option<ItemRefusal>> = items
+        .iter()
+        .map(|item| claims(item).find_map(|claim| refusal(item, &claimants[&claim], claim)))
+        .collect();
     let mut kept = Vec::new();
     let mut refused = Vec::new();
-    for item in items {
-        let others: Vec<String> = claim(&item)
-            .and_then(|claim| claims.get(&claim))
-            .into_iter()
-            .flatten()
-            .filter(|arn| **arn != item.resource_arn)
-            .cloned()
-            .collect();
-        match others.as_slice() {
-            [] => kept.push(item),
-            _ => {
-                let name = item.target.name().unwrap_or_default().to_owned();
-                let refusal = ItemRefusal::NameClaimedTwice { name, others };
-                refused.push(Refused::of_item(&item, &refusal));
-            }
+    for (item, refusal) in items.into_iter().zip(refusals) {
+        match refusal {
+            None => kept.push(item),
+            Some(refusal) => refused.push(Refused::of_item(&item, &refusal)),
         }
     }
     (kept, refused)
+}
+
+/// Why the item cannot have what all the claimants claim.
+fn refusal(item: &Item, claimants: &[&Item], claim: Claim) -> Option<ItemRefusal> {
+    if claimants.len() == 1 {
+        return None;
+    }
+    let periods = claimants.iter().map(|it| (&*it.resource_arn, it.period));
+    if let Some((by, period)) = replacement(periods) {
+        return (by != item.resource_arn).then(|| ItemRefusal::Replaced {
+            by: by.to_owned(),
+            since: period.first,
+            claimed: match claim {
+                Claim::Name(..) => Claimed::Name,
+                Claim::Path(_) => Claimed::Path,
+            },
+        });
+    }
+    let others = claimants
+        .iter()
+        .filter(|other| other.resource_arn != item.resource_arn);
+    Some(match claim {
+        Claim::Name(kind, name) => {
+            let is_of_instance = |item: &Item| {
+                kind == NameKind::DbInstance && self::claim(item).is_some_and(|(it, _)| it != kind)
+            };
+            ItemRefusal::NameClaimedTwice {
+                name,
+                of_instance: is_of_instance(item),
+                others: others
+                    .map(|other| match is_of_instance(other) {
+                        true => format!("an instance of {}", other.resource_arn),
+                        false => other.resource_arn.clone(),
+                    })
+                    .collect(),
+            }
+        }
+        Claim::Path(path) => ItemRefusal::PublishClaimedTwice {
+            path,
+            others: others.map(|other| other.resource_arn.clone()).collect(),
+        },
+    })
 }

@@ -53,6 +53,15 @@ impl NameKind {
         }
     }
 
+    /// The key of the restore metadata that contains the name.
+    pub fn metadata_key(self) -> &'static str {
+        match self {
+            NameKind::DbInstance => "DBInstanceIdentifier",
+            NameKind::DbCluster => "DBClusterIdentifier",
+            NameKind::Table => "targetTableName",
+        }
+    }
+
     /// The longest base name: a cluster's instances get a suffix.
     fn limit(self) -> usize {
         match self {

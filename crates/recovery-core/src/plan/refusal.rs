@@ -47,24 +47,68 @@ pub enum ItemRefusal {
         /// The other resources.
         others: Vec<String>,
     },
-    /// Other resources of the workload would get the same name.
+    /// Other resources of the workload, or instances of their clusters, would get the same name.
     NameClaimedTwice {
         name: String,
+        /// Whether it is the name of an instance of this cluster.
+        of_instance: bool,
+        /// The other resources.
+        others: Vec<String>,
+    },
+    /// Other resources of the workload would publish their addresses below the same path.
+    PublishClaimedTwice {
+        path: String,
         /// The other resources.
         others: Vec<String>,
     },
     /// This database or table of the recovery Region has its name, and was not restored from its recovery point.
     NameTaken { holder: String },
+    /// This DB instance of the recovery Region has the name that an instance of the cluster gets, and does not
+    /// belong to the cluster.
+    InstanceNameTaken { holder: String },
     /// A drill restores only into its own stack, and these references name infrastructure outside.
     OutsideOfDrill { references: Vec<String> },
-    /// Another volume of the workload has the same device of the same target, and has been backed
-    /// up repeatedly since this one was backed up for the last time.
+    /// Another resource of the workload claims the same, and has been backed up repeatedly since this one was
+    /// backed up for the last time.
     Replaced {
-        /// The volume that replaced it.
+        /// The resource that replaced it.
         by: String,
-        /// When the oldest recovery point of that volume was created.
+        /// When the oldest recovery point of that resource was created.
         since: DateTime<Utc>,
+        /// What both claim.
+        claimed: Claimed,
     },
+}
+
+/// What two resources claim, and only one can have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Claimed {
+    /// A device of a target.
+    Device,
+    /// A name, or the name of an instance of a cluster.
+    Name,
+    /// The path of the published addresses.
+    Path,
+}
+
+impl Claimed {
+    /// What the other resource does, in a sentence.
+    fn claims(self) -> &'static str {
+        match self {
+            Claimed::Device => "has the same device of the same target",
+            Claimed::Name => "gets the same name",
+            Claimed::Path => "publishes its addresses below the same path",
+        }
+    }
+
+    /// What gives each resource its own.
+    fn separate(self) -> &'static str {
+        match self {
+            Claimed::Device => "give each its own recovery:device",
+            Claimed::Name => "give each its own recovery:identifier",
+            Claimed::Path => "give each its own recovery:publish",
+        }
+    }
 }
 
 impl ItemRefusal {
@@ -84,7 +128,8 @@ impl ItemRefusal {
             ItemRefusal::StackVolume(refusal) => refusal.reason(),
             ItemRefusal::DeviceClaimedTwice { .. } => "device-claimed-twice",
             ItemRefusal::NameClaimedTwice { .. } => "name-claimed-twice",
-            ItemRefusal::NameTaken { .. } => "name-taken",
+            ItemRefusal::PublishClaimedTwice { .. } => "publish-claimed-twice",
+            ItemRefusal::NameTaken { .. } | ItemRefusal::InstanceNameTaken { .. } => "name-taken",
             ItemRefusal::OutsideOfDrill { .. } => "outside-of-drill",
             ItemRefusal::Replaced { .. } => "replaced",
         }
@@ -124,16 +169,20 @@ impl ItemRefusal {
             ItemRefusal::NameClaimedTwice { .. } => {
                 "Set a different recovery:identifier for each of these resources: change the tag of the recovery points, and of the protected resources for later recovery points. Then plan again.".to_owned()
             }
-            ItemRefusal::NameTaken { holder } => format!(
+            ItemRefusal::PublishClaimedTwice { .. } => {
+                "Set a different recovery:publish for each of these resources: change the tag of the recovery points, and of the protected resources for later recovery points. Then plan again.".to_owned()
+            }
+            ItemRefusal::NameTaken { holder } | ItemRefusal::InstanceNameTaken { holder } => format!(
                 "If {} is not in use, delete or rename it yourself. If a stack of the recovery Region creates it, remove it from the template. Or set the tag recovery:identifier to another name: on the recovery points, and on the protected resource for later recovery points. Then plan again.",
                 shown(holder)
             ),
             ItemRefusal::OutsideOfDrill { .. } => {
                 "Name this infrastructure by its logical id in the stack of recovery:stack. A drill can then use that of its own stack. Otherwise this resource can only be recovered, not drilled.".to_owned()
             }
-            ItemRefusal::Replaced { by, .. } => format!(
-                "No action is needed for the restore: the plan restores {}. This refusal prevents the fail over. If the volume was replaced on purpose, pass \"acceptRefusals\": true to the recovery, or remove the tag recovery:workload from the recovery points of the old volume and plan again. If both volumes are needed, give each its own recovery:device.",
-                shown(by)
+            ItemRefusal::Replaced { by, claimed, .. } => format!(
+                "No action is needed for the restore: the plan restores {}. This refusal prevents the fail over. If it replaced the other one on purpose, pass \"acceptRefusals\": true to the recovery, or remove the tag recovery:workload from the recovery points of the old one and plan again. If both are needed, {}.",
+                shown(by),
+                claimed.separate()
             ),
             ItemRefusal::NewerThanRecovery { restored_at, .. } => {
                 let at = second(*restored_at);
@@ -181,11 +230,16 @@ impl fmt::Display for ItemRefusal {
                 shown(execution),
                 second(*restored_at)
             ),
-            ItemRefusal::Replaced { by, since } => write!(
+            ItemRefusal::Replaced { by, since, claimed } => write!(
                 f,
-                "{} replaced it: it has the same device of the same target, has been backed up since {}, and this volume has no recovery point of that time",
+                "{} replaced it: it {}, has been backed up since {}, and this {} has no recovery point of that time",
                 shown(by),
-                second(*since)
+                claimed.claims(),
+                second(*since),
+                match claimed {
+                    Claimed::Device => "volume",
+                    Claimed::Name | Claimed::Path => "resource",
+                }
             ),
             ItemRefusal::Tags(refusal) => refusal.fmt(f),
             ItemRefusal::StackVolume(refusal) => refusal.fmt(f),
@@ -200,15 +254,34 @@ impl fmt::Display for ItemRefusal {
                 shown(logical_id),
                 some_of(others)
             ),
-            ItemRefusal::NameClaimedTwice { name, others } => write!(
+            ItemRefusal::NameClaimedTwice {
+                name,
+                of_instance,
+                others,
+            } => write!(
                 f,
-                "{} would also get the name {}, and a name can exist only once",
+                "{} would also get the name {}{}, and a name can exist only once",
                 some_of(others),
-                shown(name)
+                shown(name),
+                match of_instance {
+                    true => ", which an instance of this cluster gets",
+                    false => "",
+                }
             ),
             ItemRefusal::NameTaken { holder } => write!(
                 f,
                 "{} has its name, and was not restored from this recovery point",
+                shown(holder)
+            ),
+            ItemRefusal::PublishClaimedTwice { path, others } => write!(
+                f,
+                "{} also publishes its addresses below {}, and the application would read those of the last one",
+                some_of(others),
+                shown(path)
+            ),
+            ItemRefusal::InstanceNameTaken { holder } => write!(
+                f,
+                "{} has the name that an instance of this cluster gets, and does not belong to the cluster",
                 shown(holder)
             ),
             ItemRefusal::OutsideOfDrill { references } => write!(

@@ -55,7 +55,7 @@ pub(super) fn kept(stored: &BTreeMap<String, String>, keys: &[&str]) -> BTreeMap
 }
 
 /// A stored value, under whatever spelling.
-pub(super) fn stored<'a>(stored: &'a BTreeMap<String, String>, key: &str) -> Option<&'a str> {
+pub(crate) fn stored<'a>(stored: &'a BTreeMap<String, String>, key: &str) -> Option<&'a str> {
     stored
         .iter()
         .find(|(name, value)| name.eq_ignore_ascii_case(key) && !value.is_empty())

@@ -1,12 +1,14 @@
 //! Names of databases and tables that are in use in the recovery Region.
 
+use chrono::{DateTime, Utc};
+
 use crate::aws::arn::{Arn, DbClusterId, DbInstanceId};
 use crate::aws::backup::RestoreJob;
-use crate::aws::database::DbStatus;
+use crate::aws::database::{DbInstance, DbStatus};
 use crate::aws::table::TableStatus;
 use crate::error::Error;
 use crate::plan::item::{Item, Refused};
-use crate::plan::name_claims::claim;
+use crate::plan::name_claims::{claim, instances};
 use crate::plan::names::NameKind;
 use crate::plan::refusal::ItemRefusal;
 use crate::ports::{
@@ -68,7 +70,8 @@ pub(crate) fn is_restored_by(job: &RestoreJob, point: &str, resource: &Arn) -> b
             .map_or(job.is_running(), |created| created == resource)
 }
 
-/// Refuses the items whose names are in use by something that was not restored from the same recovery point.
+/// Refuses the items whose names are in use by something that was not restored from the same recovery point, and
+/// the clusters whose instances would get names that are in use by instances of others.
 ///
 /// # Errors
 /// Those of the ports.
@@ -94,9 +97,56 @@ pub(super) async fn refuse_taken(
             Some(holder) => taken.push((item, holder.arn)),
         }
     }
-    let Some(since) = taken.iter().map(|(item, _)| item.created_at).min() else {
-        return Ok((kept, Vec::new()));
-    };
+    let mut refused = Vec::new();
+    if let Some(since) = taken.iter().map(|(item, _)| item.created_at).min() {
+        let jobs = jobs_since(ports, since).await?;
+        for (item, holder) in taken {
+            let is_restored = jobs
+                .iter()
+                .any(|job| is_restored_by(job, &item.recovery_point_arn, &holder));
+            if is_restored {
+                kept.push(item);
+            } else {
+                let refusal = ItemRefusal::NameTaken {
+                    holder: holder.to_string(),
+                };
+                refused.push(Refused::of_item(&item, &refusal));
+            }
+        }
+    }
+    let mut free = Vec::new();
+    for item in kept {
+        let mut holder = None;
+        for id in instances(&item) {
+            if holder.is_some() || checked == CHECKED || clock.remaining() <= reserve {
+                break;
+            }
+            checked += 1;
+            let found = ports.db_instances().describe(&id).await?;
+            holder = found.filter(|found| is_foreign(found, &item));
+        }
+        match holder {
+            None => free.push(item),
+            Some(holder) => {
+                let refusal = ItemRefusal::InstanceNameTaken { holder: holder.arn };
+                refused.push(Refused::of_item(&item, &refusal));
+            }
+        }
+    }
+    Ok((free, refused))
+}
+
+/// Whether the instance does not belong to the cluster of the item, and keeps its name.
+fn is_foreign(instance: &DbInstance, item: &Item) -> bool {
+    let cluster = instance.cluster.as_ref().map(DbClusterId::as_str);
+    cluster != item.target.name() && instance.status != DbStatus::Deleting
+}
+
+/// The restore jobs since then.
+async fn jobs_since(
+    ports: &impl PlanningPorts,
+    since: DateTime<Utc>,
+) -> Result<Vec<RestoreJob>, Error> {
     let mut jobs = Vec::new();
     let mut next: Option<String> = None;
     loop {
@@ -110,19 +160,5 @@ pub(super) async fn refuse_taken(
             break;
         }
     }
-    let mut refused = Vec::new();
-    for (item, holder) in taken {
-        let is_restored = jobs
-            .iter()
-            .any(|job| is_restored_by(job, &item.recovery_point_arn, &holder));
-        if is_restored {
-            kept.push(item);
-        } else {
-            let refusal = ItemRefusal::NameTaken {
-                holder: holder.to_string(),
-            };
-            refused.push(Refused::of_item(&item, &refusal));
-        }
-    }
-    Ok((kept, refused))
+    Ok(jobs)
 }

@@ -47,7 +47,8 @@ pub(crate) fn metadata(
         (None, Some(key)) => Some(replica(key, region).ok_or_else(|| key.to_owned())?),
         (None, None) => None,
     };
-    let mut metadata = BTreeMap::from([("targetTableName".to_owned(), name.to_owned())]);
+    let mut metadata =
+        BTreeMap::from([(NameKind::Table.metadata_key().to_owned(), name.to_owned())]);
     match key {
         Some(key) => {
             metadata.insert("encryptionType".to_owned(), "KMS".to_owned());

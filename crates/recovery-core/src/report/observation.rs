@@ -5,7 +5,7 @@ use std::collections::hash_map::Entry;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::aws::arn::{Arn, RestoreJobId, VolumeId};
+use crate::aws::arn::{Arn, OpsItemId, RestoreJobId, VolumeId};
 use crate::aws::backup::RestoreJob;
 use crate::aws::database::{DbCluster, DbInstance};
 use crate::aws::ec2::{Attachment, AttachmentState, Volume};
@@ -24,6 +24,8 @@ pub struct Observed {
     stores: HashMap<Arn, Store>,
     /// How long after the end of their jobs databases and tables were integrated.
     integrated: HashMap<RestoreJobId, TimeDelta>,
+    /// The OpsItems of jobs that are open.
+    open_items: HashMap<RestoreJobId, OpsItemId>,
 }
 
 /// A database or table, as its service shows it.
@@ -151,6 +153,11 @@ impl Observed {
         self.integrated.insert(job, after);
     }
 
+    /// Keeps the OpsItem of a job, which is open.
+    pub fn add_open_item(&mut self, job: RestoreJobId, item: OpsItemId) {
+        self.open_items.insert(job, item);
+    }
+
     /// The completed jobs of this plan.
     pub(super) fn completed<'a>(&'a self, plan: &'a Plan) -> impl Iterator<Item = &'a RestoreJob> {
         plan.items()
@@ -199,6 +206,8 @@ pub struct Traced<'a> {
     pub store: Option<&'a Store>,
     /// When the volume was attached, or the database or table integrated.
     pub integrated_at: Option<DateTime<Utc>>,
+    /// The OpsItem of the job, if it is open.
+    pub open_item: Option<&'a OpsItemId>,
     /// What is left to do.
     pub unfinished: Option<Unfinished>,
 }
@@ -289,6 +298,7 @@ pub fn trace<'a>(plan: &'a Plan, observed: &'a Observed) -> Vec<Traced<'a>> {
                 attachment,
                 store,
                 integrated_at,
+                open_item: job.and_then(|job| observed.open_items.get(&job.id)),
                 unfinished,
             }
         })

@@ -48,6 +48,7 @@ struct Page<'a> {
     ended: String,
     objectives: Vec<ObjectiveCard>,
     steps: Vec<Step>,
+    open_items: Option<String>,
     problem_count: String,
     causes: Vec<Cause<'a>>,
     more_problems: usize,
@@ -85,6 +86,8 @@ impl Page<'_> {
             }),
             objectives: vec![ObjectiveCard::rto(report), ObjectiveCard::rpo(report)],
             steps: words::steps(report),
+            open_items: (report.open_ops_items() > 0)
+                .then(|| words::with_open_item(report.open_ops_items())),
             problem_count: counted(report.totals.problems, "problem"),
             causes: Cause::all(&report.problems[..listed]),
             more_problems: report.totals.problems - listed,
@@ -110,7 +113,15 @@ fn shown_items(report: &Report) -> Vec<&ItemReport> {
             let failed: i64 = failed.map(|(from, to)| seconds_between(from, to)).sum();
             failed + item.restore_seconds.unwrap_or(0) + item.integrate_seconds.unwrap_or(0)
         };
-        items.sort_by_key(|(at, item)| (item.integrated, std::cmp::Reverse(took(item)), *at));
+        let is_done = |item: &ItemReport| item.integrated && item.open_ops_item_id.is_none();
+        items.sort_by_key(|(at, item)| {
+            (
+                item.integrated,
+                is_done(item),
+                std::cmp::Reverse(took(item)),
+                *at,
+            )
+        });
         items.truncate(ROWS);
         items.sort_by_key(|(at, _)| *at);
     }
@@ -267,6 +278,7 @@ struct Row<'a> {
     /// Its type, and where it is restored to.
     target: String,
     state: String,
+    open_item: Option<String>,
     restore: String,
     integration: String,
     rpo: String,
@@ -288,6 +300,10 @@ impl Row<'_> {
             item,
             name: short(&item.resource_arn),
             target: target(item),
+            open_item: item
+                .open_ops_item_id
+                .as_ref()
+                .map(|id| format!("OpsItem {id} is open")),
             state: match (item.integrated, item.job_status.as_deref()) {
                 (true, _) => is_integrated(item).to_owned(),
                 (false, Some("COMPLETED")) => format!("restored, not {}", is_integrated(item)),

@@ -271,6 +271,10 @@ pub struct ItemReport {
     /// if the OpsItem of the restore job does not contain it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub integrated_at: Option<DateTime<Utc>>,
+    /// The OpsItem of the restore job, if it was open when the report was made. It says what is left to do, although the
+    /// item may be integrated: for example mount a volume, or connect the consumers of a stream.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub open_ops_item_id: Option<String>,
     /// From completedAt to integratedAt.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub integrate_seconds: Option<i64>,
@@ -384,6 +388,12 @@ impl Report {
         }
     }
 
+    /// Integrated items whose OpsItems are open.
+    pub fn open_ops_items(&self) -> usize {
+        let open = |item: &&ItemReport| item.integrated && item.open_ops_item_id.is_some();
+        self.items.iter().filter(open).count()
+    }
+
     /// The object key of the report's JSON.
     pub fn key(&self) -> String {
         key(&self.workload, &self.execution.name, self.redrives)
@@ -450,6 +460,7 @@ fn item_report(traced: &Traced<'_>, counted_from: DateTime<Utc>) -> ItemReport {
         attachment,
         store,
         integrated_at,
+        open_item,
         unfinished,
     } = traced;
     let completed = job.filter(|job| job.is_completed());
@@ -495,6 +506,7 @@ fn item_report(traced: &Traced<'_>, counted_from: DateTime<Utc>) -> ItemReport {
             .map(ToString::to_string),
         endpoint: store.and_then(|store| store.endpoint.clone()),
         integrated_at,
+        open_ops_item_id: open_item.map(ToString::to_string),
         integrate_seconds: between(completed_at, integrated_at),
     }
 }

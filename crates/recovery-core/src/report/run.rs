@@ -171,7 +171,11 @@ async fn report(
         None => {
             let plan = kept_plan(ports, request).await?;
             let observed = match &plan {
-                Some(plan) => observe(ports, clock, config, request, plan).await?,
+                Some(plan) => {
+                    let mut observed = observe(ports, clock, config, request, plan).await?;
+                    add_records(ports, request, plan, &mut observed).await?;
+                    observed
+                }
                 None => Observed::default(),
             };
             let (objectives, now) = (config.objectives, clock.now());
@@ -197,6 +201,7 @@ fn answer(report: &Report, item: Option<&OpsItemId>) -> Outcome {
         .with_count("integrated", report.totals.integrated)
         .with_count("unfinished", report.totals.unfinished)
         .with_count("problems", report.totals.problems)
+        .with_count("openOpsItems", report.open_ops_items())
         .with_member("complete", json!(report.complete));
     if report.complete {
         outcome = outcome.with_member("rtoSeconds", json!(report.rto.achieved_seconds));
@@ -376,6 +381,62 @@ async fn kept_plan(ports: &impl ReportingPorts, request: &Request) -> Result<Opt
         .filter(|plan| plan.version == plan::VERSION))
 }
 
+/// No restore of this recovery is older.
+fn restored_since(request: &Request, plan: &Plan) -> DateTime<Utc> {
+    match request.mode {
+        // Another recovery may have restored an item, at any time since its recovery point was made.
+        Mode::Recover => {
+            let made = plan.items().map(|item| item.created_at).min();
+            made.map_or(plan.planned_at, |made| made.min(plan.planned_at))
+        }
+        // A drill does not use the restores of others.
+        Mode::Drill => request.execution.started_at,
+    }
+}
+
+/// Adds what only the OpsItems of the restore jobs record: which are still open, and when databases and tables were
+/// integrated.
+async fn add_records(
+    ports: &impl ReportingPorts,
+    request: &Request,
+    plan: &Plan,
+    observed: &mut Observed,
+) -> Result<(), Error> {
+    let jobs: Vec<RestoreJobId> = observed.completed(plan).map(|job| job.id.clone()).collect();
+    if jobs.is_empty() {
+        return Ok(());
+    }
+    let has_stores = !observed.stores_of(plan).is_empty();
+    let since = restored_since(request, plan);
+    let (open, resolved) = try_join(ports.ops_items().list_open(RESTORE), async {
+        match has_stores {
+            true => ports.ops_items().list_resolved(RESTORE, since).await,
+            false => Ok(Vec::new()),
+        }
+    })
+    .await?;
+    // Of several with one key, the oldest counts.
+    let by_key = |items: &[OpsItem]| -> HashMap<String, OpsItem> {
+        let keyed = items.iter().rev();
+        keyed
+            .filter_map(|item| Some((item.data.get(KEY)?.clone(), item.clone())))
+            .collect()
+    };
+    let (open, resolved) = (by_key(&open), by_key(&resolved));
+    for job in jobs {
+        let key = restore_key(&job);
+        let key = key.as_str();
+        let recorded = resolved.get(key).or_else(|| open.get(key));
+        if let Some(after) = recorded.and_then(integrated_after) {
+            observed.add_integration(job.clone(), after);
+        }
+        if let Some(item) = open.get(key) {
+            observed.add_open_item(job, item.id.clone());
+        }
+    }
+    Ok(())
+}
+
 /// Reads the restore jobs of this recovery, and what they restored.
 async fn observe(
     ports: &impl ReportingPorts,
@@ -385,15 +446,7 @@ async fn observe(
     plan: &Plan,
 ) -> Result<Observed, Error> {
     let mut observed = Observed::default();
-    let since = match request.mode {
-        // Another recovery may have restored an item, at any time since its recovery point was made.
-        Mode::Recover => {
-            let made = plan.items().map(|item| item.created_at).min();
-            made.map_or(plan.planned_at, |made| made.min(plan.planned_at))
-        }
-        // A drill does not use the restores of others.
-        Mode::Drill => request.execution.started_at,
-    };
+    let since = restored_since(request, plan);
     let mut next: Option<String> = None;
     loop {
         in_time(clock, "backup:ListRestoreJobs", since)?;
@@ -427,30 +480,7 @@ async fn observe(
         in_time(clock, "ec2:DescribeVolumes", since)?;
         reads.extend(waiting.next().map(read));
     }
-    let arns = observed.stores_of(plan);
-    if !arns.is_empty() {
-        let (open, resolved) = try_join(
-            ports.ops_items().list_open(RESTORE),
-            ports.ops_items().list_resolved(RESTORE, since),
-        )
-        .await?;
-        let items: HashMap<&str, &OpsItem> = open
-            .iter()
-            .chain(&resolved)
-            .filter_map(|item| Some((item.data.get(KEY)?.as_str(), item)))
-            .collect();
-        let integrated: Vec<(RestoreJobId, TimeDelta)> = observed
-            .completed(plan)
-            .filter_map(|job| {
-                let item = items.get(restore_key(&job.id).as_str())?;
-                Some((job.id.clone(), integrated_after(item)?))
-            })
-            .collect();
-        for (job, after) in integrated {
-            observed.add_integration(job, after);
-        }
-    }
-    let mut waiting = arns.into_iter();
+    let mut waiting = observed.stores_of(plan).into_iter();
     let read = |arn: Arn| async move { read_store(ports, &arn).await.map(|store| (arn, store)) };
     let mut reads: FuturesUnordered<_> = waiting.by_ref().take(CONCURRENCY).map(read).collect();
     while let Some(read_one) = reads.next().await {

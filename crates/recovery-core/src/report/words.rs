@@ -174,6 +174,10 @@ impl Achieved {
             1 => "; 1 resource is not in the plan".to_owned(),
             count => format!("; {count} resources are not in the plan"),
         };
+        let open = match report.open_ops_items() {
+            0 => String::new(),
+            count => format!("; {}", with_open_item(count)),
+        };
         Achieved {
             rto_name: rto_name(report),
             rto: against_objective(&report.rto),
@@ -183,11 +187,16 @@ impl Achieved {
                 .as_ref()
                 .map_or("not known".to_owned(), |rpo| against_objective(&rpo.result)),
             items: format!(
-                "{} of {} restored and integrated{refused}",
+                "{} of {} restored and integrated{open}{refused}",
                 totals.integrated, totals.items
             ),
         }
     }
+}
+
+/// How many integrated items have an open OpsItem.
+pub(super) fn with_open_item(count: usize) -> String {
+    format!("{count} with an open OpsItem")
 }
 
 /// What the measured RPO is called.
@@ -256,6 +265,11 @@ pub(super) fn steps(report: &Report) -> Vec<Step> {
                 command: Some(redrive_of(&report.execution.arn)),
             });
         }
+    }
+    if report.open_ops_items() > 0 {
+        steps.push(step(
+            "Read the open OpsItem of each resource that has one, and do what it says. The list of items in the report names the OpsItems.",
+        ));
     }
     if report.totals.refusals > 0 {
         steps.push(step(

@@ -8,8 +8,9 @@
 //! Only if the list has none, a restore is started. The idempotency token covers the seconds until the list
 //! shows the job: AWS documents no lifetime for it.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
-use futures_util::future::try_join;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -23,7 +24,7 @@ use crate::plan::digest::digest;
 use crate::plan::item::Item;
 use crate::plan::request::{Mode, is_drill_name, is_hash};
 use crate::plan::resource_type::rules;
-use crate::plan::restore_metadata::MetadataFacts;
+use crate::plan::restore_metadata::{MetadataFacts, stored};
 use crate::plan::run_names::{holder, is_restored_by};
 use crate::ports::{Objects, RecoveryPoints, RestoreJobs, StartingPorts, VOLUMES_AT_ONCE, Volumes};
 use crate::report::request::is_execution_name;
@@ -118,37 +119,15 @@ pub async fn handle(
         }
     }
     let drill = (*mode == Mode::Drill).then_some(execution.name.as_str());
-    let (located, stored) = try_join(
-        locate(ports, item, drill, stack_problems.as_deref()),
-        ports
-            .recovery_points()
-            .restore_metadata(&config.vault, &point),
-    )
-    .await?;
-    let destination = match located {
+    let destination = match locate(ports, item, drill, stack_problems.as_deref()).await? {
         Located::Ready(destination) => destination,
         Located::Pending(awaited) => return pending(awaited),
         Located::Refused(refusal) => return refused(refusal),
     };
-    let Some(stored) = stored else {
-        return refused(StartRefusal::PointGone(format!(
-            "the vault {} does not contain it",
-            config.vault
-        )));
-    };
-    let facts = MetadataFacts {
-        place: destination.place(),
-        stored: &stored,
-        key: config.key.as_deref(),
-    };
-    let metadata = match metadata(facts, &config.region) {
-        Ok(metadata) => metadata,
-        Err(key) => return refused(StartRefusal::KeyElsewhere(key)),
-    };
     let mut request = RestoreRequest {
         point: point.clone(),
         resource_type: item.resource_type.clone(),
-        metadata,
+        metadata: BTreeMap::new(),
         role: match mode {
             Mode::Recover => config.role.clone(),
             Mode::Drill => config.drill_role.clone(),
@@ -164,11 +143,16 @@ pub async fn handle(
         Mode::Drill => execution.started_at,
     };
     for attempt in failed..ATTEMPTS {
-        let id = match listed(ports, &request, since, &destination, *mode).await? {
+        let id = match listed(ports, &request, since, &destination).await? {
             Reusable::Job(id) => id,
             Reusable::NameTaken(refusal) => return refused(refusal),
             Reusable::Pending(awaited) => return pending(awaited),
             Reusable::None => {
+                // Read as late as possible: the state machine asks again while the answer is `pending`.
+                request.metadata = match metadata_of(ports, config, &point, &destination).await? {
+                    Ok(metadata) => metadata,
+                    Err(refusal) => return refused(refusal),
+                };
                 request.token = execution.token(item, attempt);
                 match ports.restore_jobs().start(&request).await? {
                     StartAnswer::Started(id) => id,
@@ -203,6 +187,31 @@ pub async fn handle(
         }
     }
     refused(StartRefusal::KeepsFailing(last))
+}
+
+/// The metadata for the restore of the recovery point.
+async fn metadata_of(
+    ports: &impl StartingPorts,
+    config: &RestoreConfig,
+    point: &RecoveryPointArn,
+    destination: &Destination,
+) -> Result<Result<BTreeMap<String, String>, StartRefusal>, Error> {
+    let stored = ports
+        .recovery_points()
+        .restore_metadata(&config.vault, point)
+        .await?;
+    let Some(stored) = stored else {
+        return Ok(Err(StartRefusal::PointGone(format!(
+            "the vault {} does not contain it",
+            config.vault
+        ))));
+    };
+    let facts = MetadataFacts {
+        place: destination.place(),
+        stored: &stored,
+        key: config.key.as_deref(),
+    };
+    Ok(metadata(facts, &config.region).map_err(StartRefusal::KeyElsewhere))
 }
 
 fn wrong(member: &str, what: String) -> Error {
@@ -372,8 +381,19 @@ async fn listed(
     request: &RestoreRequest,
     since: DateTime<Utc>,
     destination: &Destination,
-    mode: Mode,
 ) -> Result<Reusable, Error> {
+    let named = match destination.name() {
+        None => None,
+        Some((kind, name)) => Some((kind, name, holder(ports, kind, name).await?)),
+    };
+    if let Some((_, _, Some(holder))) = &named
+        && holder.is_deleting
+    {
+        return Ok(Reusable::Pending(format!(
+            "the deletion of {} to end",
+            shown(holder.arn.as_str())
+        )));
+    }
     let mut jobs = Vec::new();
     let mut next: Option<String> = None;
     loop {
@@ -402,23 +422,26 @@ async fn listed(
             Ok(best(&jobs, &volumes, instance).map_or(Reusable::None, Reusable::Job))
         }
         Destination::Database(_) | Destination::Table(_) => {
-            let Some((kind, name)) = destination.name() else {
+            let Some((kind, name, holder)) = named else {
                 return Ok(Reusable::None);
             };
-            let Some(holder) = holder(ports, kind, name).await? else {
-                // What a completed job restored was deleted. A running job has not created anything yet. In a
-                // drill, it may be that of another drill, whose name is another one.
-                let running = jobs
+            let Some(holder) = holder else {
+                // What a completed job restored was deleted. A running job has not created anything yet.
+                let mut running: Vec<&RestoreJob> = jobs
                     .iter()
-                    .filter(|job| job.created_resource.is_none() && mode == Mode::Recover);
-                return Ok(newest(running));
+                    .filter(|job| job.created_resource.is_none())
+                    .collect();
+                running.sort_by(|a, b| b.rank().cmp(&a.rank()));
+                for job in running {
+                    // A job of a person or of another drill restores under another name.
+                    let metadata = ports.restore_jobs().metadata(&job.id).await?;
+                    let restored = stored(&metadata, kind.metadata_key());
+                    if restored.is_none_or(|other| kind.stored(other) == kind.stored(name)) {
+                        return Ok(Reusable::Job(job.id.clone()));
+                    }
+                }
+                return Ok(Reusable::None);
             };
-            if holder.is_deleting {
-                return Ok(Reusable::Pending(format!(
-                    "the deletion of {} to end",
-                    shown(holder.arn.as_str())
-                )));
-            }
             let own = jobs
                 .iter()
                 .filter(|job| is_restored_by(job, request.point.as_str(), &holder.arn));

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use recovery_core::aws::arn::{InstanceId, OpsItemId, RestoreJobId, VolumeId};
+use recovery_core::aws::arn::{DbInstanceId, InstanceId, OpsItemId, RestoreJobId, VolumeId};
 use recovery_core::aws::ec2::DeviceName;
 use recovery_core::fakes::StoredItem;
 use recovery_core::notification::Notification;
@@ -11,7 +11,11 @@ use recovery_core::ops_item::{OpsItemChange, Status};
 
 use crate::executor::{Millis, TaskId};
 use crate::parties::{MINUTE, Plan, Purpose, Restore};
+use crate::store_invariants;
 use crate::world::Sim;
+
+/// The most calls of one run of an integrator of databases or tables.
+const CALLS_OF_A_RUN: usize = 100;
 
 /// A record of all changes: what, by whom and when.
 #[derive(Default)]
@@ -25,13 +29,23 @@ pub(crate) struct Ledger {
     attachments: Vec<Made>,
     /// How many of the attachments have been checked.
     checked: usize,
-    told: Vec<Told>,
+    pub(crate) told: Vec<Told>,
     by_person: BTreeMap<VolumeId, Vec<(Millis, Deed)>>,
-    resolved_by_person: BTreeMap<OpsItemId, Millis>,
+    pub(crate) resolved_by_person: BTreeMap<OpsItemId, Millis>,
     /// Items that were created while an older one of the same key was not listed yet.
     pub(crate) unlisted: BTreeSet<OpsItemId>,
     /// Restores whose integration used up its attempts, and was not replayed.
     pub(crate) given_up: BTreeSet<RestoreJobId>,
+    /// DB instances that could be reached at some time.
+    pub(crate) reachable: BTreeSet<DbInstanceId>,
+    /// How often each DB instance was created.
+    pub(crate) created: BTreeMap<DbInstanceId, usize>,
+    /// Databases and tables of which a change was denied.
+    pub(crate) denied: BTreeSet<String>,
+    /// Restores whose integrator the reconciler invoked, and when.
+    pub(crate) invocations: Vec<(Millis, RestoreJobId)>,
+    /// Tables that their owners changed after they were configured.
+    pub(crate) unprotected: BTreeSet<String>,
     /// Violations of the conditions.
     pub(crate) violations: Vec<String>,
 }
@@ -51,15 +65,32 @@ struct Made {
 }
 
 /// A notification about a restore.
-struct Told {
-    job: String,
-    subject: String,
+pub(crate) struct Told {
+    pub(crate) job: String,
+    pub(crate) subject: String,
 }
 
 impl Ledger {
     pub(crate) fn called(&mut self, run: TaskId, failed: bool) {
         *self.calls.entry(run).or_default() += 1;
         self.faults += usize::from(failed);
+    }
+
+    /// A run of an integrator of databases or tables has ended.
+    pub(crate) fn bounded(&mut self, run: TaskId) {
+        let calls = self.calls.get(&run).copied().unwrap_or_default();
+        if calls > CALLS_OF_A_RUN {
+            self.violations
+                .push(format!("run {run} made {calls} calls"));
+        }
+    }
+
+    pub(crate) fn invoked(&mut self, at: Millis, job: &RestoreJobId) {
+        self.invocations.push((at, job.clone()));
+    }
+
+    pub(crate) fn unprotected(&mut self, _at: Millis, table: &str) {
+        self.unprotected.insert(table.to_owned());
     }
 
     pub(crate) fn wrote(&mut self, _run: TaskId) {
@@ -281,19 +312,28 @@ pub(crate) fn at_rest(sim: &Sim, plan: &Plan) -> Result<(), String> {
     for restore in &plan.restores {
         restore_at_rest(sim, plan, restore).map_err(|what| format!("{}: {what}", restore.id))?;
     }
-    Ok(())
+    store_invariants::at_rest(sim, plan)
 }
 
-fn restore_at_rest(sim: &Sim, plan: &Plan, restore: &Restore) -> Result<(), String> {
-    let end = end(sim, plan, restore);
+/// The OpsItems of a restore job, the oldest first.
+pub(crate) fn items_of(sim: &Sim, job: &RestoreJobId) -> Vec<StoredItem> {
+    let key = restore_key(job);
+    let state = sim.world.state();
+    let own = state.items.iter().filter(|stored| stored.key == key);
+    own.cloned().collect()
+}
+
+/// A restore job has one OpsItem, which records `integrated` in the end. Others are resolved as duplicates.
+pub(crate) fn one_item(
+    sim: &Sim,
+    plan: &Plan,
+    job: &RestoreJobId,
+    drill: bool,
+    integrated: &str,
+    items: &[StoredItem],
+) -> Result<(), String> {
     let inner = sim.inner();
     let ledger = &inner.ledger;
-    let key = restore_key(&restore.id);
-    let items: Vec<StoredItem> = {
-        let state = sim.world.state();
-        let own = state.items.iter().filter(|stored| stored.key == key);
-        own.cloned().collect()
-    };
     for repeated in items.iter().skip(1) {
         let said = repeated.description.starts_with("Duplicate of ");
         // A run cannot see a resolved OpsItem that is not listed yet, and OpsCenter returns the open one
@@ -301,32 +341,48 @@ fn restore_at_rest(sim: &Sim, plan: &Plan, restore: &Restore) -> Result<(), Stri
         let unseen = ledger.unlisted.contains(&repeated.item.id) || plan.weather.faults > 0;
         let by_person = ledger.resolved_by_person.contains_key(&repeated.item.id);
         // Of two concurrent runs, one created it and resolved it as a duplicate of the first; the other
-        // had found it open and recorded the attachment in it. Both OpsItems are correct.
-        let says_attached = |stored: &StoredItem| {
+        // had found it open and recorded the integration in it. Both OpsItems are correct.
+        let says_integrated = |stored: &StoredItem| {
             let data = &stored.item.data;
-            data.get("recovery:integration").map(String::as_str) == Some("attached")
+            data.get("recovery:integration").map(String::as_str) == Some(integrated)
         };
-        let agrees = says_attached(repeated) && says_attached(&items[0]);
+        let agrees = says_integrated(repeated) && says_integrated(&items[0]);
         // The reconciler skips restores of drills. An integration without further attempts is in the
         // dead-letter queue.
-        let over = repeated.item.status == Status::Resolved
-            || restore.drill
-            || ledger.given_up.contains(&restore.id);
+        let over =
+            repeated.item.status == Status::Resolved || drill || ledger.given_up.contains(job);
         if !over || !(said || unseen || by_person || agrees) {
             return Err(format!("{} is a second OpsItem", repeated.item.id));
         }
     }
+    Ok(())
+}
+
+/// The drill checks its result. Operators must not mistake it for a disaster.
+pub(crate) fn says_drill(
+    ledger: &Ledger,
+    job: &RestoreJobId,
+    items: &[StoredItem],
+) -> Result<(), String> {
+    let told = ledger.told.iter();
+    let mut titles = told
+        .filter(|told| told.job == job.as_str())
+        .map(|told| told.subject.as_str())
+        .chain(items.iter().map(|item| item.title.as_str()));
+    match titles.find(|title| !title.starts_with("[drill] ")) {
+        Some(title) => Err(format!("of a drill, but its title is {title:?}")),
+        None => Ok(()),
+    }
+}
+
+fn restore_at_rest(sim: &Sim, plan: &Plan, restore: &Restore) -> Result<(), String> {
+    let end = end(sim, plan, restore);
+    let items = items_of(sim, &restore.id);
+    one_item(sim, plan, &restore.id, restore.drill, "attached", &items)?;
+    let inner = sim.inner();
+    let ledger = &inner.ledger;
     if restore.drill {
-        // The drill checks its result. Operators must not mistake it for a disaster.
-        let told = ledger.told.iter();
-        let mut titles = told
-            .filter(|told| told.job == restore.id.as_str())
-            .map(|told| told.subject.as_str())
-            .chain(items.iter().map(|item| item.title.as_str()));
-        return match titles.find(|title| !title.starts_with("[drill] ")) {
-            Some(title) => Err(format!("of a drill, but its title is {title:?}")),
-            None => Ok(()),
-        };
+        return says_drill(ledger, &restore.id, &items);
     }
     let item = items.first();
     let said = item

@@ -15,9 +15,11 @@
     reason = "a test that cannot continue has failed"
 )]
 
+mod data_stores;
 mod executor;
 mod invariants;
 mod parties;
+mod store_invariants;
 mod world;
 
 use std::collections::BTreeMap;
@@ -27,14 +29,16 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use executor::{Executor, Millis, Next, TaskId, lock};
 use fastrand::Rng;
-use parties::{Act, Invocation, MINUTE, Plan, Work};
+use parties::{Act, Integrator, Invocation, MINUTE, Plan, Work};
 use recovery_core::aws::arn::Scope;
 use recovery_core::error::Error;
 use recovery_core::fakes::DRILL_ROLE;
+use recovery_core::integrate::database::run::{self as database, DatabaseConfig};
 use recovery_core::integrate::run_invoke::Integrators;
 use recovery_core::integrate::run_reconcile::{LookbackWindow, reconcile};
 use recovery_core::integrate::skip::Ownership;
-use recovery_core::integrate::volume::run::integrate;
+use recovery_core::integrate::table::run::{self as table, TableConfig};
+use recovery_core::integrate::volume::run as volume;
 use recovery_core::outcome::Outcome;
 use recovery_core::track::run::track;
 use world::{Run, RunClock, Sim};
@@ -75,7 +79,7 @@ fn simulate(seed: u64, traced: bool) -> Report {
 
 impl Simulation {
     fn of(plan: Plan, rng: Rng, traced: bool) -> Simulation {
-        let sim = Arc::new(Sim::new(rng, plan.weather, traced));
+        let sim = Arc::new(Sim::new(rng, plan.weather, plan.stores.clone(), traced));
         plan.note(&sim);
         Simulation {
             executor: Executor::new(sim.agenda.clone()),
@@ -135,14 +139,18 @@ impl Simulation {
         lock(&sim.agenda).at(deadline, Act::Deadline(run));
         sim.note(|| {
             let what = match &invocation.work {
-                Work::Integrate(n, asked) => match &asked.drill {
-                    None => format!("integrator, {}", self.plan.restores[*n].id),
-                    Some(drill) => {
-                        let id = &self.plan.restores[*n].id;
-                        format!("integrator, {id} for {}", drill.stack)
-                    }
-                },
-                Work::Track(n, _) => format!("opsitem-creator, {}", self.plan.restores[*n].id),
+                Work::Integrate(integrator, asked) | Work::Recover(integrator, asked, _) => {
+                    let by = match &invocation.work {
+                        Work::Recover(_, _, waited) => {
+                            format!(" by the state machine, which waited {waited} ms")
+                        }
+                        _ => String::new(),
+                    };
+                    let drill = asked.drill.as_ref();
+                    let drill = drill.map_or(String::new(), |it| format!(" for {}", it.stack));
+                    format!("{integrator:?} integrator, {}{drill}{by}", asked.job.id)
+                }
+                Work::Track(job, _) => format!("opsitem-creator, {job}"),
                 Work::Reconcile => "reconciler".to_owned(),
             };
             format!("run {run}: {what}, attempt {}", invocation.attempt)
@@ -157,11 +165,28 @@ impl Simulation {
             drill_role: DRILL_ROLE.to_owned(),
         };
         match &invocation.work {
-            Work::Integrate(_, asked) => {
+            Work::Integrate(integrator, asked) | Work::Recover(integrator, asked, _) => {
                 let restore = (**asked).clone();
-                self.executor.spawn(run, async move {
-                    integrate(&ports, &clock, &ownership, restore).await
-                });
+                let publish_path = "/recovery/".to_owned();
+                match integrator {
+                    Integrator::Volume => self.executor.spawn(run, async move {
+                        volume::integrate(&ports, &clock, &ownership, restore).await
+                    }),
+                    Integrator::Database => self.executor.spawn(run, async move {
+                        let config = DatabaseConfig {
+                            ownership,
+                            publish_path,
+                        };
+                        database::integrate(&ports, &clock, &config, restore).await
+                    }),
+                    Integrator::Table => self.executor.spawn(run, async move {
+                        let config = TableConfig {
+                            ownership,
+                            publish_path,
+                        };
+                        table::integrate(&ports, &clock, &config, restore).await
+                    }),
+                }
             }
             Work::Track(_, event) => {
                 let event = event.clone();
@@ -192,15 +217,29 @@ impl Simulation {
         let Some(Invocation { work, attempt }) = self.runs.remove(&run) else {
             return;
         };
+        if let Work::Integrate(Integrator::Database | Integrator::Table, _) | Work::Recover(..) =
+            work
+        {
+            self.sim.inner().ledger.bounded(run);
+        }
         self.sim.note(|| match &answer {
             Some(Ok(outcome)) => format!("run {run}: answers {outcome:?}"),
             Some(Err(error)) => format!("run {run}: fails: {error}"),
             None => format!("run {run}: died"),
         });
+        let now = self.sim.now();
+        if let Work::Recover(integrator, asked, waited) = work {
+            let again = data_stores::state_machine_again(attempt, waited, answer.as_ref());
+            if let Some((after, waited, attempt)) = again {
+                let work = Work::Recover(integrator, asked, waited);
+                let again = Act::Invoke(Invocation { work, attempt });
+                lock(&self.sim.agenda).at(now + after, again);
+            }
+            return;
+        }
         if matches!(answer, Some(Ok(_))) {
             return;
         }
-        let now = self.sim.now();
         let calm = self.plan.weather.calm;
         if attempt < work.attempts() {
             let after = if attempt == 1 { MINUTE } else { 2 * MINUTE };
@@ -214,9 +253,8 @@ impl Simulation {
                 let at = inner.rng.u64(now..calm);
                 let attempt = 1;
                 lock(&self.sim.agenda).at(at, Act::Invoke(Invocation { work, attempt }));
-            } else if let Work::Integrate(n, _) = work {
-                let id = self.plan.restores[n].id.clone();
-                inner.ledger.given_up.insert(id);
+            } else if let Work::Integrate(_, asked) = work {
+                inner.ledger.given_up.insert(asked.job.id.clone());
             }
         }
     }

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use fastrand::Rng;
 use recovery_core::aws::arn::{Arn, InstanceId, RecoveryPointArn, RestoreJobId, VolumeId};
 use recovery_core::aws::backup;
@@ -16,6 +17,7 @@ use recovery_core::ops_item::Status;
 use recovery_core::tags::Tags;
 use serde_json::json;
 
+use crate::data_stores::{self, DataStore, StoreAct};
 use crate::executor::{Millis, TaskId, lock};
 use crate::world::{Sim, Weather, time};
 
@@ -47,7 +49,9 @@ pub(crate) enum Act {
     Attached(VolumeId),
     PersonAttaches(usize, InstanceId),
     PersonDetaches(usize),
-    PersonResolves(usize),
+    PersonResolves(RestoreJobId),
+    /// Something happens to a database or a table.
+    Store(StoreAct),
     /// A volume of nobody here takes a device name.
     DeviceTaken(InstanceId, &'static str),
     DeviceFreed(InstanceId, &'static str),
@@ -67,27 +71,38 @@ pub(crate) struct Invocation {
 /// What a function is invoked for.
 #[derive(Debug, Clone)]
 pub(crate) enum Work {
-    /// `restore-integrator`, by the event of a restore or by its id, perhaps for a drill.
-    Integrate(usize, Arc<backup::Restore>),
+    /// An integrator, by the event of a restore or by its id, perhaps for a drill.
+    Integrate(Integrator, Arc<backup::Restore>),
+    /// The same by the state machine of a recovery, which has waited for so long.
+    Recover(Integrator, Arc<backup::Restore>, Millis),
     /// `opsitem-creator`.
-    Track(usize, Arc<Event>),
+    Track(RestoreJobId, Arc<Event>),
     /// `restore-reconciler`.
     Reconcile,
+}
+
+/// A function that integrates restored resources of one kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Integrator {
+    Volume,
+    Database,
+    Table,
 }
 
 impl Work {
     /// How long Lambda lets an attempt run, by the template.
     pub(crate) fn timeout(&self) -> Millis {
         match self {
-            Work::Integrate(..) | Work::Reconcile => 5 * MINUTE,
+            Work::Integrate(..) | Work::Recover(..) | Work::Reconcile => 5 * MINUTE,
             Work::Track(..) => 2 * MINUTE,
         }
     }
 
-    /// How many attempts Lambda makes.
+    /// How many attempts Lambda or the state machine makes.
     pub(crate) fn attempts(&self) -> usize {
         match self {
             Work::Integrate(..) | Work::Track(..) => 3,
+            Work::Recover(..) => 9,
             Work::Reconcile => 1,
         }
     }
@@ -142,6 +157,8 @@ pub(crate) struct Plan {
     /// The last one is that of drills, and no tag names it.
     pub(crate) targets: Vec<Target>,
     pub(crate) restores: Vec<Restore>,
+    /// Restored databases and tables.
+    pub(crate) stores: Vec<Arc<DataStore>>,
     /// When all that fails ever has been told and written down.
     pub(crate) settled: Millis,
     /// When the simulation ends.
@@ -149,11 +166,11 @@ pub(crate) struct Plan {
     acts: Vec<(Millis, Act)>,
 }
 
-fn chance(rng: &mut Rng, percent: u32) -> bool {
+pub(crate) fn chance(rng: &mut Rng, percent: u32) -> bool {
     rng.u32(0..100) < percent
 }
 
-fn pick<T: Copy>(rng: &mut Rng, from: &[T]) -> T {
+pub(crate) fn pick<T: Copy>(rng: &mut Rng, from: &[T]) -> T {
     from[rng.usize(0..from.len())]
 }
 
@@ -175,6 +192,7 @@ impl Plan {
             patience,
             targets: Vec::new(),
             restores: Vec::new(),
+            stores: Vec::new(),
             settled,
             end: settled + 10 * MINUTE,
             acts: Vec::new(),
@@ -187,6 +205,7 @@ impl Plan {
         for n in 0..restores {
             plan.draw_restore(rng, n);
         }
+        plan.draw_stores(rng);
         plan.draw_strangers(rng);
         plan.draw_schedule(rng);
         plan
@@ -213,6 +232,7 @@ impl Plan {
                 quiet: true,
             }],
             restores: Vec::new(),
+            stores: Vec::new(),
             settled: end,
             end,
             acts: vec![
@@ -242,7 +262,11 @@ impl Plan {
             plan.add(restore.completed, Act::Completed(n));
             if events {
                 let wait = (5 * MINUTE + batches - restore.completed % (5 * MINUTE)) % (5 * MINUTE);
-                plan.integrate(restore.completed + wait, n, restore.job().into());
+                plan.integrate(
+                    restore.completed + wait,
+                    Integrator::Volume,
+                    restore.job().into(),
+                );
             }
             plan.restores.push(restore);
         }
@@ -262,9 +286,11 @@ impl Plan {
         for (at, act) in &self.acts {
             agenda.at(*at, act.clone());
         }
+        drop(agenda);
+        data_stores::add_strangers(sim, &self.stores);
     }
 
-    fn add(&mut self, at: Millis, act: Act) {
+    pub(crate) fn add(&mut self, at: Millis, act: Act) {
         self.acts.push((at, act));
     }
 
@@ -387,7 +413,8 @@ impl Plan {
             && self.weather.faults == 0
             && self.weather.ec2_lag <= 5_000
             && self.patience > PERIOD;
-        self.draw_events(rng, n, &restore);
+        self.draw_events(rng, Integrator::Volume, &restore.job(), completed);
+        self.draw_drills(rng, &restore);
         if chance(rng, 12) {
             restore.quiet = false;
             self.draw_person(rng, n, &restore);
@@ -396,48 +423,52 @@ impl Plan {
     }
 
     /// The events of a restore, as they are delivered to two functions; and who asks for it by its id.
-    fn draw_events(&mut self, rng: &mut Rng, n: usize, restore: &Restore) {
+    pub(crate) fn draw_events(
+        &mut self,
+        rng: &mut Rng,
+        integrator: Integrator,
+        known: &RestoreJob,
+        completed: Millis,
+    ) {
         let calm = self.weather.calm;
         let delay = |rng: &mut Rng| match rng.u32(0..3) {
             0 => rng.u64(0..2_000),
             1 => rng.u64(0..5 * MINUTE),
             _ => rng.u64(0..15 * MINUTE),
         };
-        let known = restore.job();
-        let event = restore.event();
         if !chance(rng, 20) {
             for _ in 0..pick(rng, &[1, 1, 1, 2, 3]) {
-                let job = if chance(rng, 30) {
-                    RestoreJob {
-                        created_resource: None,
-                        iam_role: None,
-                        restore_test: false,
-                        ..known.clone()
-                    }
-                } else {
-                    known.clone()
-                };
-                let at = restore.completed + delay(rng);
-                self.integrate(at.min(calm), n, job.into());
+                let mut job = known.clone();
+                if chance(rng, 30) {
+                    job.created_resource = None;
+                    job.iam_role = None;
+                    job.restore_test = false;
+                }
+                if chance(rng, 30) {
+                    job.source_resource = None;
+                }
+                let at = completed + delay(rng);
+                self.integrate(at.min(calm), integrator, job.into());
             }
         }
         if !chance(rng, 20) {
+            let event = event_of(known, time(completed));
             for _ in 0..pick(rng, &[1, 1, 2]) {
-                let at = restore.completed + delay(rng);
-                self.invoke(at.min(calm), Work::Track(n, event.clone()));
+                let at = completed + delay(rng);
+                let work = Work::Track(known.id.clone(), event.clone());
+                self.invoke(at.min(calm), work);
             }
         }
         if chance(rng, 20) {
-            let job = RestoreJob::known_by_id(restore.id.clone());
-            let at = rng.u64(restore.completed..calm);
-            self.integrate(at, n, job.into());
+            let job = RestoreJob::known_by_id(known.id.clone());
+            let at = rng.u64(completed..calm);
+            self.integrate(at, integrator, job.into());
         }
-        self.draw_drills(rng, n, restore);
     }
 
     /// A drill asks for what it restored, again and again; now and then one asks for what it did not
     /// restore, or for a stack that is the workload's own.
-    fn draw_drills(&mut self, rng: &mut Rng, n: usize, restore: &Restore) {
+    fn draw_drills(&mut self, rng: &mut Rng, restore: &Restore) {
         let asks = match restore.drill {
             true => rng.usize(0..5),
             false => usize::from(chance(rng, 8)),
@@ -456,12 +487,12 @@ impl Plan {
                 ..backup::Restore::from(job)
             };
             let at = rng.u64(restore.completed..self.weather.calm);
-            self.integrate(at, n, asked);
+            self.integrate(at, Integrator::Volume, asked);
         }
     }
 
-    fn integrate(&mut self, at: Millis, n: usize, asked: backup::Restore) {
-        self.invoke(at, Work::Integrate(n, Arc::new(asked)));
+    pub(crate) fn integrate(&mut self, at: Millis, integrator: Integrator, asked: backup::Restore) {
+        self.invoke(at, Work::Integrate(integrator, Arc::new(asked)));
     }
 
     fn draw_person(&mut self, rng: &mut Rng, n: usize, restore: &Restore) {
@@ -471,7 +502,7 @@ impl Plan {
         let own = self.targets[restore.target].instances[0].clone();
         let other = self.targets[rng.usize(0..self.targets.len())].instances[0].clone();
         match rng.u32(0..4) {
-            0 => self.add(at, Act::PersonResolves(n)),
+            0 => self.add(at, Act::PersonResolves(restore.id.clone())),
             1 => self.add(at, Act::PersonAttaches(n, own)),
             2 => {
                 self.add(at, Act::PersonAttaches(n, other));
@@ -482,7 +513,7 @@ impl Plan {
             _ => self.add(at, Act::PersonDetaches(n)),
         }
         if chance(rng, 30) {
-            self.add(later, Act::PersonResolves(n));
+            self.add(later, Act::PersonResolves(restore.id.clone()));
         }
     }
 
@@ -520,7 +551,7 @@ impl Plan {
         }
     }
 
-    fn invoke(&mut self, at: Millis, work: Work) {
+    pub(crate) fn invoke(&mut self, at: Millis, work: Work) {
         self.add(at, Act::Invoke(Invocation { work, attempt: 1 }));
     }
 }
@@ -555,20 +586,6 @@ impl Restore {
         format!("arn:aws:ec2:us-west-2:111122223333:volume/{}", self.volume)
     }
 
-    fn event(&self) -> Arc<Event> {
-        let payload = json!({
-            "version": "0", "id": "e", "source": "aws.backup",
-            "detail-type": "Restore Job State Change", "account": "111122223333",
-            "region": "us-west-2", "time": time(self.completed).to_rfc3339(),
-            "resources": [self.point],
-            "detail": {
-                "restoreJobId": self.id.as_str(), "status": "COMPLETED", "resourceType": EBS,
-                "createdResourceArn": self.created(), "iamRoleArn": self.role(),
-            },
-        });
-        Arc::new(event::parse(&payload).expect("the event is one"))
-    }
-
     fn tags(&self, target: &Target) -> Tags {
         let stack = ("recovery:stack", target.stack.as_str());
         let logical_id = ("recovery:logical-id", "Server");
@@ -584,6 +601,22 @@ impl Restore {
             .map(|(key, value)| (key.to_owned(), value.to_owned()))
             .collect()
     }
+}
+
+/// The event of a completed restore job.
+fn event_of(job: &RestoreJob, at: DateTime<Utc>) -> Arc<Event> {
+    let payload = json!({
+        "version": "0", "id": "e", "source": "aws.backup",
+        "detail-type": "Restore Job State Change", "account": "111122223333",
+        "region": "us-west-2", "time": at.to_rfc3339(),
+        "resources": [job.recovery_point.as_ref().map(RecoveryPointArn::as_str)],
+        "detail": {
+            "restoreJobId": job.id.as_str(), "status": "COMPLETED", "resourceType": job.resource_type,
+            "createdResourceArn": job.created_resource.as_ref().map(Arn::as_str),
+            "iamRoleArn": job.iam_role.as_ref().map(Arn::as_str),
+        },
+    });
+    Arc::new(event::parse(&payload).expect("the event is one"))
 }
 
 /// Lets something happen to the world.
@@ -686,8 +719,8 @@ pub(crate) fn act(sim: &Sim, plan: &Plan, act: &Act) {
                 sim.inner().ledger.detached_by_person(now, &restore.volume);
             }
         }
-        Act::PersonResolves(n) => {
-            let key = recovery_core::ops_item::restore_key(&plan.restores[*n].id);
+        Act::PersonResolves(job) => {
+            let key = recovery_core::ops_item::restore_key(job);
             let mut state = sim.world.state();
             let open = state
                 .items
@@ -715,6 +748,7 @@ pub(crate) fn act(sim: &Sim, plan: &Plan, act: &Act) {
                     .retain(|(taken, by)| taken != device || by.as_str() != "vol-stranger");
             }
         }
+        Act::Store(act) => data_stores::act(sim, &plan.stores, act),
         Act::Invoke(_) | Act::Deadline(_) => {}
     }
 }

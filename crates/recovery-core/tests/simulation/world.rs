@@ -7,16 +7,21 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use fastrand::Rng;
-use recovery_core::aws::arn::{InstanceId, OpsItemId, VolumeId};
+use recovery_core::aws::arn::{DbClusterId, DbInstanceId, InstanceId, OpsItemId, VolumeId};
+use recovery_core::aws::database::{CreateAnswer, DatabaseId, DbInstance};
 use recovery_core::aws::ec2::{AttachAnswer, Instance, Volume};
+use recovery_core::aws::table::{ChangeAnswer, Table, TableStatus};
 use recovery_core::error::{Error, Fault};
+use recovery_core::event::backup::restore_to_integrate;
 use recovery_core::fakes::{Call, Effect, Intercepted, Interceptor, World, answered};
 use recovery_core::ops_item::{Claim, NewOpsItem, OpsItem};
 use recovery_core::ports::Clock;
 
+use crate::data_stores::{DataStore, StoreAct, creation};
 use crate::executor::{Agenda, Millis, TaskId, lock, wait};
 use crate::invariants::Ledger;
-use crate::parties::Act;
+use crate::parties::{Act, Integrator, Invocation, Work, chance};
+use crate::store_invariants;
 
 /// The time at the beginning.
 pub(crate) fn beginning() -> DateTime<Utc> {
@@ -35,12 +40,23 @@ pub(crate) struct Weather {
     pub(crate) faults: u32,
     /// The time after which no call fails.
     pub(crate) calm: Millis,
-    /// Longest time until EC2 shows an attachment.
+    /// Longest time until EC2 shows an attachment, and RDS and DynamoDB a new resource.
     pub(crate) ec2_lag: Millis,
     /// Longest time until OpsCenter lists a new item.
     pub(crate) listing_lag: Millis,
     /// Longest time until a call has its effect.
     pub(crate) slowest_call: Millis,
+}
+
+/// The longest change of a database or a table.
+const MODIFICATION: Millis = 60_000;
+
+/// Whether the operation can change a database, a table or a parameter, or invokes their integrators.
+fn is_of_data_store(operation: &str) -> bool {
+    ["rds:", "dynamodb:", "lambda:"]
+        .iter()
+        .any(|service| operation.starts_with(service))
+        || operation == "ssm:PutParameter"
 }
 
 /// The result of a call.
@@ -61,6 +77,8 @@ enum Fate {
 pub(crate) struct Sim {
     pub(crate) agenda: Arc<Mutex<Agenda<Act>>>,
     pub(crate) world: Arc<World>,
+    /// The databases and tables that are restored in this world.
+    pub(crate) stores: Vec<Arc<DataStore>>,
     inner: Mutex<Inner>,
 }
 
@@ -73,6 +91,10 @@ pub(crate) struct Inner {
     volume_shown: BTreeMap<VolumeId, Millis>,
     /// When EC2 shows it in `DescribeInstances`.
     device_shown: BTreeMap<(InstanceId, VolumeId), Millis>,
+    /// When RDS shows an instance.
+    database_shown: BTreeMap<DbInstanceId, Millis>,
+    /// When DynamoDB shows a table.
+    table_shown: BTreeMap<String, Millis>,
     /// When OpsCenter lists an item.
     listed: BTreeMap<OpsItemId, Millis>,
     trace: Option<Vec<String>>,
@@ -80,18 +102,26 @@ pub(crate) struct Inner {
 
 impl Sim {
     /// A world without anything in it.
-    pub(crate) fn new(rng: Rng, weather: Weather, traced: bool) -> Sim {
+    pub(crate) fn new(
+        rng: Rng,
+        weather: Weather,
+        stores: Vec<Arc<DataStore>>,
+        traced: bool,
+    ) -> Sim {
         let world = World::new();
         world.state().jobs_on_a_page = Some(3);
         Sim {
             agenda: Arc::new(Mutex::new(Agenda::new())),
             world: Arc::new(world),
+            stores,
             inner: Mutex::new(Inner {
                 rng,
                 weather,
                 ledger: Ledger::default(),
                 volume_shown: BTreeMap::new(),
                 device_shown: BTreeMap::new(),
+                database_shown: BTreeMap::new(),
+                table_shown: BTreeMap::new(),
                 listed: BTreeMap::new(),
                 trace: traced.then(Vec::new),
             }),
@@ -145,6 +175,21 @@ impl Sim {
             let takes = inner.rng.u64(100..20_000);
             lock(&self.agenda).at(now + takes, Act::Attached(volume.clone()));
         }
+    }
+
+    /// Begins a table, which DynamoDB shows later.
+    pub(crate) fn table_begins(&self, name: &str) {
+        let now = self.now();
+        let mut inner = self.inner();
+        let lag = inner.weather.ec2_lag;
+        let lag = inner.rng.u64(0..=lag);
+        inner.table_shown.insert(name.to_owned(), now + lag);
+    }
+
+    /// Whether RDS does not show the instance yet.
+    fn is_hidden(&self, instance: &DbInstance) -> bool {
+        let shown = self.inner().database_shown.get(&instance.id).copied();
+        shown.is_some_and(|shown| self.now() < shown)
     }
 
     /// Hides an attachment that EC2 does not show yet.
@@ -237,8 +282,11 @@ impl Run {
                 sim.inner()
                     .ledger
                     .updates(now, self.id, id, was.as_deref(), change);
+                store_invariants::update(sim, id, was.as_deref(), change);
             }
             Effect::Publish(notification) => sim.inner().ledger.told(now, self.id, notification),
+            // What has no effect, such as a parameter that exists, is no write: see `after`.
+            Effect::Other if is_of_data_store(call.operation) => {}
             Effect::Other => sim.inner().ledger.wrote(self.id),
             Effect::None | Effect::Create(_) => {}
         }
@@ -263,6 +311,7 @@ impl Run {
                     self.created(new, id);
                 }
             }
+            Effect::Other => self.after_change(call, answer),
             _ => {}
         }
         if let Some(volume) = answered(answer) {
@@ -277,10 +326,108 @@ impl Run {
             instances
                 .iter_mut()
                 .for_each(|instance| sim.show_instance(instance));
+        } else if let Some(found) = answered::<Option<DbInstance>>(answer) {
+            *found = found.take().filter(|instance| !sim.is_hidden(instance));
+        } else if let Some(instances) = answered::<Vec<DbInstance>>(answer) {
+            instances.retain(|instance| !sim.is_hidden(instance));
+        } else if let Some(found) = answered::<Option<Table>>(answer) {
+            let shown = sim.inner().table_shown.get(call.subject).copied();
+            if shown.is_some_and(|shown| sim.now() < shown) {
+                *found = None;
+            }
         } else if let Some(items) = answered::<Vec<OpsItem>>(answer) {
             let now = sim.now();
             let inner = sim.inner();
             items.retain(|item| inner.listed.get(&item.id).is_none_or(|at| now >= *at));
+        }
+    }
+
+    /// What follows from a change of a database, a table or a parameter, and from an invocation.
+    fn after_change<T: 'static>(&self, call: &Call<'_>, answer: &mut T) {
+        let sim = &*self.sim;
+        let now = sim.now();
+        let later = |after: Millis, act: StoreAct| {
+            lock(&sim.agenda).at(now + after, Act::Store(act));
+        };
+        let wrote = || sim.inner().ledger.wrote(self.id);
+        match call.operation {
+            "rds:CreateDBInstance" => {
+                if let Some(CreateAnswer::Created) = answered(answer) {
+                    wrote();
+                    let id = DbInstanceId::new(call.subject);
+                    store_invariants::created(sim, &id);
+                    let mut inner = sim.inner();
+                    let lag = inner.weather.ec2_lag;
+                    let lag = inner.rng.u64(0..=lag);
+                    inner.database_shown.insert(id.clone(), now + lag);
+                    let can_fail = now < inner.weather.calm && inner.weather.faults > 0;
+                    let (after, status) = creation(&mut inner.rng, can_fail);
+                    drop(inner);
+                    later(after, StoreAct::InstanceStatus(id, status));
+                }
+            }
+            "rds:ModifyDBInstance" | "rds:ModifyDBCluster" => {
+                wrote();
+                let id = match call.operation {
+                    "rds:ModifyDBInstance" => DatabaseId::Instance(DbInstanceId::new(call.subject)),
+                    _ => DatabaseId::Cluster(DbClusterId::new(call.subject)),
+                };
+                let mut inner = sim.inner();
+                let begins = inner.rng.u64(0..5_000);
+                let ends = begins + inner.rng.u64(0..MODIFICATION);
+                drop(inner);
+                later(begins, StoreAct::ChangesBegin(id.clone()));
+                later(ends, StoreAct::ChangesEnd(id));
+            }
+            "ssm:PutParameter" => {
+                if answered(answer) != Some(&mut false) {
+                    wrote();
+                    store_invariants::published(sim, call.subject);
+                }
+            }
+            "lambda:InvokeFunction" => self.invoked(),
+            _ => {
+                if let Some(ChangeAnswer::Accepted) = answered(answer) {
+                    wrote();
+                    let is_updating = {
+                        let state = sim.world.state();
+                        let table = state.tables.get(call.subject);
+                        table.is_some_and(|it| it.table.status == TableStatus::Updating)
+                    };
+                    if is_updating {
+                        let after = sim.inner().rng.u64(500..MODIFICATION);
+                        later(after, StoreAct::TableActive(call.subject.to_owned()));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Lambda runs the function that was invoked a moment later, and sometimes twice.
+    fn invoked(&self) {
+        let sim = &*self.sim;
+        let now = sim.now();
+        let Some((function, payload)) = sim.world.state().invocations.pop() else {
+            return;
+        };
+        let integrator = match function.as_str() {
+            "database-integrator" => Integrator::Database,
+            _ => Integrator::Table,
+        };
+        let mut inner = sim.inner();
+        let Ok(Ok(asked)) = restore_to_integrate(&payload) else {
+            let violation = format!("{function} is invoked with {payload}");
+            inner.ledger.violations.push(violation);
+            return;
+        };
+        inner.ledger.invoked(now, &asked.job.id);
+        let asked = Arc::new(asked);
+        let times = if chance(&mut inner.rng, 3) { 2 } else { 1 };
+        for _ in 0..times {
+            let at = now + inner.rng.u64(20..5_000);
+            let work = Work::Integrate(integrator, asked.clone());
+            let attempt = 1;
+            lock(&sim.agenda).at(at, Act::Invoke(Invocation { work, attempt }));
         }
     }
 
@@ -322,6 +469,9 @@ impl Interceptor for Run {
             lock(&sim.agenda).condemn(self.id);
         };
         sim.inner().ledger.called(self.id, fate != Fate::Fine);
+        if fate == Fate::Denied && is_of_data_store(operation) {
+            sim.inner().ledger.denied.insert(subject.to_owned());
+        }
         if fate == Fate::DiesBefore {
             died();
             return std::future::pending().await;

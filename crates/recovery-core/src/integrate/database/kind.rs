@@ -9,8 +9,6 @@ pub(super) const IDENTIFIER: &str = "recovery:restored-database";
 pub(super) const ENDPOINT: &str = "recovery:endpoint";
 /// Operational data: what is left for a person to do, or `none`.
 pub(super) const LEFT: &str = "recovery:left-to-do";
-/// Operational data: the parameters that had another value, with that value.
-pub(super) const REPLACED: &str = "recovery:replaced-parameters";
 /// Operational data: seconds from the end of the restore job to the integration.
 const SECONDS: &str = "recovery:seconds-to-integrate";
 

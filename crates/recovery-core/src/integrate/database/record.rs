@@ -6,8 +6,9 @@ use crate::aws::arn::OpsItemId;
 use crate::aws::backup::{Restore, RestoreJob};
 use crate::aws::database::{DbChange, DbInstance, DbSettings};
 use crate::integrate::database::decide::{Observed, Progress, is_lost};
-use crate::integrate::database::kind::{DATABASE, ENDPOINT, IDENTIFIER, LEFT, REPLACED};
+use crate::integrate::database::kind::{DATABASE, ENDPOINT, IDENTIFIER, LEFT};
 use crate::integrate::database::wanted::Wanted;
+use crate::integrate::publish::replaced_note;
 use crate::integrate::record::{IntegrationResult, result_change};
 use crate::ops_item::{DATA_LIMIT, OpsItem, OpsItemChange, Status};
 use crate::ops_item::{INTEGRATION, says};
@@ -20,12 +21,37 @@ pub(super) struct Integrated<'a> {
     pub(super) seen: &'a Observed,
     pub(super) wanted: &'a Wanted,
     pub(super) progress: &'a Progress,
+    /// The parameters that this run replaced.
+    pub(super) replaced: &'a [String],
 }
 
 /// Host and port, as text.
 pub(super) fn endpoint(seen: &Observed) -> String {
     seen.endpoint()
         .map_or(String::new(), |(host, port)| format!("{host}:{port}"))
+}
+
+/// The addresses, by the last part of the names of their parameters.
+pub(super) fn addresses(seen: &Observed) -> Vec<(&'static str, String)> {
+    let (id, arn, engine, reader) = match seen {
+        Observed::Instance(it) => (it.id.as_str(), &it.arn, &it.engine, None),
+        Observed::Cluster(it, _) => (
+            it.id.as_str(),
+            &it.arn,
+            &it.engine,
+            it.reader_endpoint.as_ref(),
+        ),
+    };
+    let endpoint = seen.endpoint().into_iter();
+    endpoint
+        .flat_map(|(host, port)| [("endpoint", host.clone()), ("port", port.to_string())])
+        .chain(reader.map(|reader| ("reader-endpoint", reader.clone())))
+        .chain([
+            ("arn", arn.clone()),
+            ("id", id.to_owned()),
+            ("engine", engine.clone()),
+        ])
+        .collect()
 }
 
 fn identifier(seen: &Observed) -> &str {
@@ -131,9 +157,7 @@ impl Integrated<'_> {
             )),
             None => notes.push("Its addresses are not published in parameters.".to_owned()),
         }
-        if let Some(replaced) = item.and_then(|item| item.data.get(REPLACED)) {
-            notes.push(format!("Replaced parameters: {}.", code(replaced)));
-        }
+        notes.extend(replaced_note(item, self.replaced));
         // Neptune has no passwords.
         if engine(self.seen) != "neptune" {
             notes.push("The master password is that of the recovery point. A secret that RDS managed is not restored: if there was one, create a new one (ManageMasterUserPassword).".to_owned());

@@ -3,39 +3,37 @@
 //!
 //! It can be repeated, and run twice at the same time: each step first reads whether it is done. RDS takes
 //! minutes for an instance, and hours for a large restore. A run waits for nothing that takes longer than
-//! [`WORK`]: it answers `pending`, and the state machine and the reconciler run it again.
+//! `WORK`: it answers `pending`, and the state machine and the reconciler run it again.
 
-use crate::aws::arn::Arn;
-use crate::aws::backup::RestoreJob;
-use crate::integrate::run_record::record_untagged;
-use crate::plan::names::NameKind;
-use crate::ports::RestoreJobs;
-use crate::tags::{IDENTIFIER, Tags};
 use std::cell::Cell;
 use std::time::Duration;
 
 use futures_util::future::{join, try_join};
 
-use crate::aws::backup::Restore;
+use crate::aws::arn::Arn;
+use crate::aws::backup::{Restore, RestoreJob};
 use crate::aws::database::{CreateAnswer, DatabaseId, DbChange, NewDbInstance};
 use crate::error::{Error, Fault};
 use crate::integrate::backoff::{Backoff, RESERVE};
 use crate::integrate::database::decide::{Observed, Progress, Step, next_step};
 use crate::integrate::database::kind::DATABASE;
-use crate::integrate::database::record::{Integrated, outcome, records_all};
+use crate::integrate::database::record::{Integrated, addresses, outcome, records_all};
 use crate::integrate::database::refusal::DatabaseRefusal;
-use crate::integrate::database::run_publish::publish_addresses;
 use crate::integrate::database::wanted::{Wanted, is_tagged};
 use crate::integrate::record::TAGS_FROM;
-use crate::integrate::run_job::{Admission, admit};
-use crate::integrate::run_record::{record_data, record_failure, record_result, refuse};
+use crate::integrate::run_job::{Admission, admit, source_of};
+use crate::integrate::run_publish::publish;
+use crate::integrate::run_record::{
+    record_data, record_failure, record_result, record_untagged, refuse,
+};
 use crate::integrate::run_tags::tags_of;
 use crate::integrate::skip::{Ownership, check_drill_stack, drill_name};
 use crate::ops_item::restore_key;
 use crate::ops_item::run::first_of;
 use crate::outcome::Outcome;
+use crate::plan::names::NameKind;
 use crate::ports::{Clock, DatabasePorts, DbClusters, DbInstances};
-use crate::tags::{STACK, value};
+use crate::tags::{IDENTIFIER, STACK, Tags, value};
 
 /// The longest time that a run waits and acts.
 const WORK: Duration = Duration::from_secs(45);
@@ -129,6 +127,7 @@ pub async fn integrate(
         wanted: &wanted,
         progress: Progress::default(),
         acted: false,
+        replaced: Vec::new(),
         waits,
     };
     match run.advance(seen).await {
@@ -174,14 +173,11 @@ async fn other_name(
         DatabaseId::Cluster(_) => NameKind::DbCluster,
     };
     let tagged = value(tags, IDENTIFIER).filter(|name| kind.accepts(name));
-    let wanted = match (tagged, &job.source_resource) {
-        (Some(name), _) => Some(kind.stored(name)),
-        (None, Some(source)) => source_name(kind, source),
-        // An event can lack it.
-        (None, None) => {
-            let described = ports.restore_jobs().describe(&job.id).await?;
-            let source = described.source_resource.as_ref();
-            source.and_then(|source| source_name(kind, source))
+    let wanted = match tagged {
+        Some(name) => Some(kind.stored(name)),
+        None => {
+            let source = source_of(ports.restore_jobs(), job).await?;
+            source.and_then(|source| source_name(kind, &source))
         }
     };
     Ok(
@@ -236,6 +232,8 @@ struct Run<'a, P, C> {
     progress: Progress,
     /// Whether it changed something.
     acted: bool,
+    /// The parameters that it replaced.
+    replaced: Vec<String>,
     waits: Waits<'a, C>,
 }
 
@@ -304,7 +302,10 @@ impl<P: DatabasePorts, C: Clock> Run<'_, P, C> {
             return Ok(Some(outcome(false, seen, job, Some(&item.id))));
         }
         if let Some(publication) = &self.wanted.publication {
-            self.acted |= publish_addresses(self.ports, self.restore, publication, seen).await?;
+            let addresses = addresses(seen);
+            let published = publish(self.ports, self.restore, publication, &addresses).await?;
+            self.acted |= published.written;
+            self.replaced = published.replaced;
         }
         self.progress.published = true;
         Ok(None)
@@ -374,6 +375,7 @@ impl<P: DatabasePorts, C: Clock> Run<'_, P, C> {
             seen,
             wanted: self.wanted,
             progress: &self.progress,
+            replaced: &self.replaced,
         };
         let now = clock.now();
         let recorded = Cell::new(false);

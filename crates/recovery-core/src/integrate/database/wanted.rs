@@ -143,7 +143,8 @@ impl InstanceGroups {
         })
     }
 
-    fn parse(text: &str) -> Option<InstanceGroups> {
+    /// The instances that the value of the tag describes; `None` if it cannot be read.
+    pub(crate) fn parse(text: &str) -> Option<InstanceGroups> {
         let mut groups: Vec<(String, usize)> = Vec::new();
         let mut scaling: Option<Scaling> = None;
         let mut counted = false;
@@ -173,6 +174,12 @@ impl InstanceGroups {
         let total: usize = groups.iter().map(|(_, count)| count).sum();
         ((1..=MOST_INSTANCES).contains(&total) && serverless == scaling.is_some())
             .then_some(InstanceGroups { groups, scaling })
+    }
+
+    /// The identifiers of the instances.
+    pub(crate) fn ids(&self, cluster: &DbClusterId) -> Vec<DbInstanceId> {
+        let named = self.named(cluster).into_iter();
+        named.map(|instance| instance.id).collect()
     }
 
     /// The instances with their identifiers. The instances of the first group take over first.

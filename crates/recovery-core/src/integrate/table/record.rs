@@ -7,8 +7,9 @@ use chrono::{DateTime, Utc};
 use crate::aws::arn::OpsItemId;
 use crate::aws::backup::{Restore, RestoreJob};
 use crate::aws::table::{Stream, Table};
+use crate::integrate::publish::replaced_note;
 use crate::integrate::record::{IntegrationResult, result_change};
-use crate::integrate::run_publish::Replaced;
+use crate::integrate::run_publish::Publishing;
 use crate::integrate::table::decide::{Conflict, ObservedSettings, Setting, additions, conflicts};
 use crate::integrate::table::kind::{DYNAMODB_TABLE, STREAM, TABLE, TABLE_ID};
 use crate::integrate::table::settings::{TableSettings, WORDS};
@@ -42,8 +43,8 @@ pub(super) struct Configured {
 pub(super) struct Published {
     /// The path of the parameters, if something was published.
     pub(super) path: Option<String>,
-    /// The parameters that had another value.
-    pub(super) replaced: Vec<Replaced>,
+    /// What this run published.
+    pub(super) parameters: Publishing,
     /// Why nothing was published.
     pub(super) unusable: Option<UnusableTag>,
 }
@@ -79,19 +80,22 @@ impl Configured {
         stream.filter(|_| wanted.stream.is_some())
     }
 
-    /// The change that records the configuration in the job's item.
+    /// The change that records the configuration in the job's item, of which `item` is known.
     pub(super) fn change(
         &self,
         restore: &Restore,
         wanted: &TableSettings,
         published: &Published,
+        item: Option<&OpsItem>,
         now: DateTime<Utc>,
     ) -> OpsItemChange {
         let result = IntegrationResult {
             title: format!("Restored table {} configured", self.name),
             done: self.done(wanted, published),
             left: self.left(restore, wanted, published),
-            notes: Vec::new(),
+            notes: replaced_note(item, &published.parameters.replaced)
+                .into_iter()
+                .collect(),
             data: [
                 (TABLE, self.table.arn.to_string()),
                 (TABLE_ID, self.table.id.clone()),
@@ -116,13 +120,6 @@ impl Configured {
             done += &format!(
                 "Settings that no tag names were left as they are: {}. ",
                 code(&others.join(", "))
-            );
-        }
-        for Replaced { name, before } in &published.replaced {
-            done += &format!(
-                "The parameter {} had the value {}. It was replaced. ",
-                code(name),
-                code(before)
             );
         }
         done += &format!("The table {} has the settings", code(&self.name));

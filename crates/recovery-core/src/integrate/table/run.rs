@@ -5,8 +5,6 @@
 //! table says that it was restored, so the OpsItem of the job records that it is configured. From then on, its settings
 //! belong to its owner.
 
-use crate::integrate::run_record::record_untagged;
-use crate::plan::names::NameKind;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -21,9 +19,11 @@ use crate::error::{Error, Fault};
 use crate::integrate::backoff::RESERVE;
 use crate::integrate::publish::Publication;
 use crate::integrate::record::TAGS_FROM;
-use crate::integrate::run_job::{Admission, admit};
+use crate::integrate::run_job::{Admission, admit, source_of};
 use crate::integrate::run_publish::publish;
-use crate::integrate::run_record::{record_data, record_failure, record_result, refuse};
+use crate::integrate::run_record::{
+    record_data, record_failure, record_result, record_untagged, refuse,
+};
 use crate::integrate::run_tags::tags_of;
 use crate::integrate::skip::{Ownership, check_drill_stack, drill_name};
 use crate::integrate::table::decide::{Observed, ObservedSettings, Setting, Step, next_step};
@@ -34,6 +34,7 @@ use crate::integrate::table::settings::TableSettings;
 use crate::ops_item::restore_key;
 use crate::ops_item::run::first_of;
 use crate::outcome::Outcome;
+use crate::plan::names::NameKind;
 use crate::ports::{Clock, TablePorts, Tables};
 use crate::tags::{IDENTIFIER, PUBLISH, STACK, TABLE, Tags, WORKLOAD, value};
 
@@ -116,7 +117,7 @@ pub async fn integrate(
         table = Ok(found);
     }
     if drill.is_none()
-        && let Some(refusal) = other_name(&restore.job, &tags, name)
+        && let Some(refusal) = other_name(ports, &restore.job, &tags, name).await?
     {
         return refused(refusal).await;
     }
@@ -132,7 +133,8 @@ pub async fn integrate(
             }
             Err(error) => return Err(recorded(ports, &restore, error).await),
         };
-    let published = match published(ports, &tags, publish_path, drill, &configured).await {
+    let published = match published(ports, &restore, &tags, publish_path, drill, &configured).await
+    {
         Ok(published) => published,
         Err(error) => return Err(recorded(ports, &restore, error).await),
     };
@@ -140,10 +142,10 @@ pub async fn integrate(
     let item = record_result(
         ports,
         &restore,
-        configured.by_this_run || !published.replaced.is_empty(),
+        configured.by_this_run || published.parameters.written,
         None,
         |item| is_recorded(item, Some(&configured.table)),
-        |_| configured.change(&restore, &wanted, &published, now),
+        |item| configured.change(&restore, &wanted, &published, item, now),
     )
     .await?;
     Ok(outcome(
@@ -180,14 +182,29 @@ async fn tags_of_table(ports: &impl TablePorts, restore: &Restore) -> Result<Tag
 
 /// The refusal of a table that has another name than the workload's: a person may have restored a copy for another
 /// purpose, and the application must not be led to it.
-fn other_name(job: &RestoreJob, tags: &Tags, name: &str) -> Option<TableRefusal> {
-    let source = job.source_resource.as_ref().and_then(table_name);
+///
+/// # Errors
+/// Those of the port.
+async fn other_name(
+    ports: &impl TablePorts,
+    job: &RestoreJob,
+    tags: &Tags,
+    name: &str,
+) -> Result<Option<TableRefusal>, Error> {
     let tagged = value(tags, IDENTIFIER).filter(|name| NameKind::Table.accepts(name));
-    let wanted = tagged.or(source);
-    (wanted != Some(name)).then(|| TableRefusal::OtherName {
-        table: name.to_owned(),
-        wanted: wanted.map(str::to_owned),
-    })
+    let wanted = match tagged {
+        Some(name) => Some(name.to_owned()),
+        None => {
+            let source = source_of(ports.restore_jobs(), job).await?;
+            source.as_ref().and_then(table_name).map(str::to_owned)
+        }
+    };
+    Ok(
+        (wanted.as_deref() != Some(name)).then(|| TableRefusal::OtherName {
+            table: name.to_owned(),
+            wanted,
+        }),
+    )
 }
 
 /// How the configuration ended.
@@ -412,6 +429,7 @@ async fn make(
 /// would not be in the stream.
 async fn published(
     ports: &impl TablePorts,
+    restore: &Restore,
     tags: &Tags,
     allowed: &str,
     drill: Option<&str>,
@@ -435,7 +453,7 @@ async fn published(
             .chain(stream.map(|stream| ("stream-arn", stream.arn.clone())))
             .collect();
     Ok(Published {
-        replaced: publish(ports.parameters(), &publication, &values).await?,
+        parameters: publish(ports, restore, &publication, &values).await?,
         path: Some(publication.path().to_owned()),
         unusable: None,
     })
