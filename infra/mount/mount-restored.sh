@@ -332,7 +332,9 @@ choose_logical_volume() {
     *' 1 0') ;;
     *) refuse volume-group-incomplete "volume group $group: physical volumes, missing ones: $(echo "$groups" | awk '{ print $3 ", " $4 }')" ;;
   esac
-  volumes=$(lvm_report lvs --noheadings -o lv_name "$group" | tr -d ' ')
+  # Of an exported group, lvs lists nothing and fails.
+  volumes=$(lvm_report lvs --noheadings -o lv_name "$group") || refuse volume-group-inactive "$(lvs "$group" 2>&1 >/dev/null 9>&-)"
+  volumes=$(printf '%s' "$volumes" | tr -d ' ')
   case $(count "$volumes") in
     0) refuse no-file-system "volume group $group has no logical volume" ;;
     1) ;;

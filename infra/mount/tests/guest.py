@@ -93,7 +93,11 @@ class Guest:
         assert self._holder.stdout and self._holder.stdout.readline() == "ready\n"
         self.sh(
             f"""
-            cp -a /etc {self.folder}/etc
+            mkdir {self.folder}/etc
+            find /etc -mindepth 1 -maxdepth 1 ! -type d -exec cp -a -t {self.folder}/etc {{}} +
+            for part in alternatives lvm mdadm; do
+              if [ -d /etc/$part ]; then cp -a /etc/$part {self.folder}/etc/; fi
+            done
             mount --bind {self.folder}/etc /etc
             mount -t tmpfs -o size=8m tmpfs /run
             mount -t tmpfs -o size=8m tmpfs /srv
@@ -194,8 +198,10 @@ class Guest:
         return self.run(SCRIPT, {f"SSM_{name}": value for name, value in given.items()})
 
     def run(self, script: Path, variables: dict[str, str]) -> Answer:
-        """Run a script with these variables and no others."""
-        done = self._in_guest("sh", str(script), env=variables | {"PATH": f"{self.tools}:{os.environ['PATH']}"})
+        """Run a script with these variables, and none of the host."""
+        # No udev reaches a namespace: LVM must make its device nodes itself.
+        given = {"PATH": f"{self.tools}:{os.environ['PATH']}", "DM_DISABLE_UDEV": "1"}
+        done = self._in_guest("sh", str(script), env=variables | given)
         lines = done.stdout.splitlines()
         assert lines and lines[-1].startswith("RESULT "), f"no result: {done.stdout}{done.stderr}"
         return Answer(done.returncode, json.loads(lines[-1].removeprefix("RESULT ")), done.stdout + done.stderr)

@@ -3,26 +3,16 @@
 Without them, the tests run in User Mode Linux: Debian's kernel as a process, with the same files.
 """
 
-import os
-import shutil
 import subprocess
-import sys
 import uuid
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from conftest import missing, not_run
+from conftest import UserModeLinux, has_drivers, is_user_mode_linux, missing, not_run
 from guest import PATH, Guest, run
 from test_refusals import refused
 
-HERE = Path(__file__).parent
 OTHER_VOLUME = "vol-0fedcba9876543210"
-
-
-def has_drivers() -> bool:
-    """Whether this kernel has the device mapper and RAID."""
-    return "device-mapper" in Path("/proc/misc").read_text() and Path("/proc/mdstat").exists()
 
 
 class Lvm:
@@ -55,7 +45,7 @@ class Lvm:
 def lvm(guest: Guest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lvm]:
     """Volume groups, on a kernel that has the drivers."""
     if not has_drivers():
-        assert "user_mode_linux" not in os.environ, "User Mode Linux lacks the device mapper"
+        assert not is_user_mode_linux(), "User Mode Linux lacks the device mapper"
         pytest.skip("this kernel lacks the device mapper: see test_all_of_this_in_user_mode_linux")
     monkeypatch.setenv("DM_DISABLE_UDEV", "1")
     made = Lvm(guest)
@@ -179,31 +169,12 @@ def test_a_member_that_mdadm_made(lvm: Lvm) -> None:
     refused(lvm.guest, "raid-member", "linux_raid_member", disk=disk)
 
 
-@pytest.mark.skipif(has_drivers() or "user_mode_linux" in os.environ, reason="this is the kernel for them")
-def test_all_of_this_in_user_mode_linux() -> None:
-    lack = missing()
-    linux = shutil.which("linux.uml", path=f"{os.environ['PATH']}:/usr/bin")
-    if lack or not linux:
-        not_run(lack or "this kernel lacks the device mapper; install user-mode-linux")
-    done = subprocess.run(
-        [
-            *(
-                linux,
-                "mem=768M",
-                "rootfstype=hostfs",
-                "rw",
-                "quiet",
-                "user_mode_linux=yes",
-                "con=null",
-                "con0=null,fd:1",
-            ),
-            *(f"init={HERE}/user-mode-linux-init", f"python={sys.executable}", f"tests={HERE}"),
-        ],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=500,
-    )
-    assert "ended with 0" in done.stdout, done.stdout + done.stderr
+@pytest.mark.skipif(has_drivers() or is_user_mode_linux(), reason="this is the kernel for them")
+def test_all_of_this_in_user_mode_linux(user_mode_linux: UserModeLinux | None) -> None:
+    if not user_mode_linux:
+        not_run(missing() or "this kernel lacks the device mapper; install user-mode-linux")
+        return
+    output = user_mode_linux.output()
+    assert "ended with 0" in output, output
     # Only this test itself is skipped there.
-    assert "1 skipped" in done.stdout, done.stdout
+    assert "1 skipped" in output, output
