@@ -154,9 +154,10 @@ const REPLACE: &[Phrase] = &[
         examples: &["what a function gave up on", "The rest has its turn."],
     },
     Phrase {
-        found: r"\bsettl(e|es|ed|ing)\b",
+        // A program has this name.
+        found: r"\b(udevadm )?settl(e|es|ed|ing)\b",
         hint: "settl",
-        except: NOTHING,
+        except: "^udevadm",
         write: "one verb for each meaning: completes, resolves, records, checks",
         examples: &["A lost answer is settled by observing."],
     },

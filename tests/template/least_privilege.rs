@@ -43,7 +43,7 @@ const OPEN: [(&str, &str); 32] = [
     ),
     (
         "instance/*",
-        "which instance a volume belongs to, or is started",
+        "which instance a volume belongs to, is mounted on, or is started",
     ),
     (
         "opsitem/*",
@@ -126,11 +126,13 @@ const OF_ANY_ACCOUNT: [(&str, &str); 2] = [
 ];
 
 /// Resources of one service that actions of another are limited by: service of the actions, ARN.
-const OF_ANOTHER_SERVICE: [(&str, &str); 3] = [
+const OF_ANOTHER_SERVICE: [(&str, &str); 4] = [
     // The recovery point of a volume or a database is a snapshot (AWS Backup guide, access-control).
     ("backup", "ec2:${Region}::snapshot/*"),
     ("backup", "rds:${Region}:${AccountId}:snapshot:*"),
     ("backup", "rds:${Region}:${AccountId}:cluster-snapshot:*"),
+    // A command is sent to an instance (Service Authorization Reference, AWS Systems Manager).
+    ("ssm", "ec2:${Region}:${AccountId}:instance/*"),
 ];
 
 /// Services that assume a role without a condition on whom they do it for.

@@ -57,7 +57,7 @@ const RESTORE_ROLE: [&str; 1] = ["iam:PassRole"];
 
 /// Actions that know no resource (Service Authorization Reference: Amazon EC2, Amazon EC2 Auto Scaling, AWS Backup,
 /// AWS CloudFormation, Amazon CloudWatch, AWS Lambda, AWS Systems Manager): IAM takes nothing but `*` for them.
-pub(super) const WITHOUT_RESOURCES: [&str; 17] = [
+pub(super) const WITHOUT_RESOURCES: [&str; 20] = [
     "autoscaling:DescribeAutoScalingGroups",
     "backup:DescribeRestoreJob",
     "backup:GetRestoreJobMetadata",
@@ -74,8 +74,11 @@ pub(super) const WITHOUT_RESOURCES: [&str; 17] = [
     "ec2:DescribeVolumes",
     "lambda:GetAccountSettings",
     "ssm:CreateOpsItem",
+    "ssm:DescribeInstanceInformation",
     "ssm:DescribeOpsItems",
     "ssm:DescribeParameters",
+    "ssm:GetCommandInvocation",
+    "ssm:ListCommands",
     "tag:GetResources",
 ];
 
@@ -304,8 +307,9 @@ fn each_function_has_a_separate_role_that_only_lambda_can_assume() {
     there.insert("RegionRecoveryRole".to_owned());
     there.insert("DrillCleanupRole".to_owned());
     there.extend(RESTORING.map(str::to_owned));
-    // That of the runbook that is always there.
+    // Those of the runbooks that are always there.
     there.insert("ReplayFailedEventsRole".to_owned());
+    there.insert("MountFileSystemRole".to_owned());
     // That of the runbook that a workload brings.
     there.insert("StartWorkloadInstancesRole".to_owned());
     assert_eq!(there, roles.keys().cloned().collect());
@@ -814,7 +818,7 @@ fn drills_have_a_separate_restore_role_that_functions_recognize() {
 }
 
 /// What each runbook of this template may do, all of it.
-const RUNBOOK_ACTIONS: [(&str, &[&str]); 4] = [
+const RUNBOOK_ACTIONS: [(&str, &[&str]); 5] = [
     (
         "StartRegionRecovery",
         &[
@@ -852,6 +856,15 @@ const RUNBOOK_ACTIONS: [(&str, &[&str]); 4] = [
         ],
     ),
     (
+        "MountFileSystem",
+        &[
+            "ssm:DescribeInstanceInformation",
+            "ssm:GetCommandInvocation",
+            "ssm:ListCommands",
+            "ssm:SendCommand",
+        ],
+    ),
+    (
         "ReplayFailedEvents",
         &[
             "kms:Decrypt",
@@ -864,11 +877,55 @@ const RUNBOOK_ACTIONS: [(&str, &[&str]); 4] = [
     ),
 ];
 
+/// The documents that Automation runs.
+fn runbooks(deployed: &Deployed) -> BTreeMap<String, Value> {
+    deployed
+        .resources("AWS::SSM::Document")
+        .into_iter()
+        .filter(|(_, document)| document["DocumentType"] == "Automation")
+        .collect()
+}
+
+#[test]
+fn the_mount_runbook_sends_one_document_to_instances_of_the_workload() {
+    for (parameters, workload) in [
+        (Vec::new(), "?*"),
+        (vec![("RecoveryWorkload", "shop")], "shop"),
+    ] {
+        let deployed = deployed(&parameters);
+        let sending: Vec<_> = roles(&deployed)
+            .into_iter()
+            .flat_map(|(role, statements)| {
+                statements.into_iter().map(move |each| (role.clone(), each))
+            })
+            .filter(|(_, statement)| {
+                strings(&statement["Action"]).contains(&"ssm:SendCommand".to_owned())
+            })
+            .collect();
+        let [(role, document), (_, instances)] = sending.as_slice() else {
+            panic!("{sending:?}");
+        };
+        assert_eq!(role, "MountFileSystemRole");
+        assert_eq!(
+            strings(&document["Resource"]),
+            ["arn:aws:ssm:us-west-2:111122223333:document/MountRestored"]
+        );
+        assert_eq!(
+            strings(&instances["Resource"]),
+            ["arn:aws:ec2:us-west-2:111122223333:instance/*"]
+        );
+        assert_eq!(
+            instances["Condition"],
+            json!({"StringLike": {"ssm:resourceTag/recovery:workload": workload}})
+        );
+    }
+}
+
 #[test]
 fn each_runbook_has_a_separate_role_that_only_automation_can_assume() {
     let everything: Vec<_> = OWN_RUNBOOKS.into_iter().chain(KEYS).collect();
     let deployed = deployed(&everything);
-    let documents = deployed.resources("AWS::SSM::Document");
+    let documents = runbooks(&deployed);
     assert_eq!(documents.len(), RUNBOOK_ACTIONS.len());
     let roles = deployed.resources("AWS::IAM::Role");
     for (runbook, expected) in RUNBOOK_ACTIONS {
@@ -894,10 +951,13 @@ fn each_runbook_has_a_separate_role_that_only_automation_can_assume() {
             "{role}"
         );
     }
-    // Without being asked for, only what replays is there.
+    // Without parameters, only those that belong to no workload are there.
     let without = crate::support::sam::deployed(&[]);
-    let documents = without.resources("AWS::SSM::Document");
-    assert_eq!(documents.keys().collect::<Vec<_>>(), ["ReplayFailedEvents"]);
+    let documents = runbooks(&without);
+    assert_eq!(
+        documents.keys().collect::<Vec<_>>(),
+        ["MountFileSystem", "ReplayFailedEvents"]
+    );
     let roles = without.resources("AWS::IAM::Role");
     for (runbook, _) in RUNBOOK_ACTIONS {
         assert_eq!(
