@@ -8,6 +8,7 @@
 
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use futures_util::FutureExt;
 use proptest::prelude::*;
 use recovery_core::aws::arn::{Arn, DbClusterId, DbInstanceId, Scope};
