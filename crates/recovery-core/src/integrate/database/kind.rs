@@ -7,8 +7,6 @@ use crate::integrate::kind::ResourceKind;
 pub(super) const IDENTIFIER: &str = "recovery:restored-database";
 /// Operational data: host and port of the database.
 pub(super) const ENDPOINT: &str = "recovery:endpoint";
-/// Operational data: what is left for a person to do, or `none`.
-pub(super) const LEFT: &str = "recovery:left-to-do";
 /// Operational data: seconds from the end of the restore job to the integration.
 const SECONDS: &str = "recovery:seconds-to-integrate";
 
