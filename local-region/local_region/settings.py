@@ -41,6 +41,10 @@ class Settings:
     """How long DynamoDB refuses a setting that changed a moment ago; 3 to 15 seconds in AWS."""
     table_tags_in_policies: bool = True
     """Whether policies see the tags of tables: attribute-based access control, which some accounts have not enabled."""
+    file_system_seconds: float = 0.05
+    """How long a new file system, mount target, access point or volume of FSx is being created."""
+    file_system_change_seconds: float = 0.05
+    """How long it is being updated or deleted."""
     stack_seconds_by_type: dict[str, float] = field(default_factory=dict)
     """How long CloudFormation takes for a resource of a certain type; nothing for others."""
     wait_scale: float = 0.01
