@@ -24,6 +24,7 @@ from local_region.databases import database_backups
 from local_region.documents import Documents
 from local_region.ec2_tags import add_tag_actions
 from local_region.efs import serve_efs
+from local_region.efs_backups import EfsBackups
 from local_region.encryption import require_keys
 from local_region.event_bus import EventBus
 from local_region.event_targets import EventTargets
@@ -93,9 +94,10 @@ def assemble(settings: Settings, endpoint: str, loop: asyncio.AbstractEventLoop)
     add_tag_actions()
     changes = StatusChanges(journal, pending)
     tables = TableBackups(changes, Tables(settings, pending, changes), RegionSettings())
-    types = [VolumeBackups(volumes), *database_backups(settings, changes), tables]
+    databases = database_backups(settings, changes)
     interfaces = NetworkInterfaces()
-    serve_efs(settings, changes, interfaces)
+    efs = serve_efs(settings, changes, interfaces)
+    types = [VolumeBackups(volumes), *databases, tables, EfsBackups(changes, efs.file_systems)]
     points = RecoveryPoints(settings, pending, events, types)
     know_tags_of_resources(points.own_tags, settings.table_tags_in_policies)
     add_parameter_operations()

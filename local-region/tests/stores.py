@@ -16,6 +16,8 @@ RESTORE_ACTIONS = (
     "rds:DescribeDBClusters",
     "rds:AddTagsToResource",
     "dynamodb:*",
+    "elasticfilesystem:*",
+    "fsx:*",
 )
 PASSWORD = "example-password"
 
