@@ -17,6 +17,8 @@ from local_region.db_tags import tags_of as tags_of_database
 from local_region.efs_rights import condition_keys as condition_keys_of_efs
 from local_region.efs_rights import resource_of as resource_of_efs
 from local_region.efs_rights import tags_of as tags_of_efs
+from local_region.fsx_resources import resource_of as resource_of_fsx
+from local_region.fsx_resources import tags_of as tags_of_fsx
 from local_region.stack_calls import stack_of, tags_of_stack
 from local_region.volumes import tags_of
 
@@ -68,6 +70,8 @@ def name_resources_as_aws(tags_of_tables: bool) -> None:
             return _json(body)["ResourceArn"]
         if service == "elasticfilesystem":
             return resource_of_efs(method, path, params, body)
+        if service == "fsx":
+            return resource_of_fsx(operation, _json(body))
         if service == "backup":
             return _of_backup(method, path, body, region, account)
         if service == "ec2" and operation in OF_INSTANCES:
@@ -156,6 +160,8 @@ def know_tags_of_resources(of_recovery_point: Callable[[str], dict[str, str] | N
             return tags_of_database(arn)
         if arn.startswith("arn:aws:elasticfilesystem:"):
             return tags_of_efs(arn)
+        if arn.startswith("arn:aws:fsx:"):
+            return tags_of_fsx(arn)
         if arn.startswith("arn:aws:dynamodb:") and not tags_of_tables:
             return {}
         if arn.startswith("arn:aws:backup:") and ":recovery-point:" in arn:

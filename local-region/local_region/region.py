@@ -29,6 +29,7 @@ from local_region.encryption import require_keys
 from local_region.event_bus import EventBus
 from local_region.event_targets import EventTargets
 from local_region.faults import Faults
+from local_region.fsx import serve_fsx
 from local_region.functions import Functions
 from local_region.instances import Instances
 from local_region.journal import Journal
@@ -97,6 +98,7 @@ def assemble(settings: Settings, endpoint: str, loop: asyncio.AbstractEventLoop)
     databases = database_backups(settings, changes)
     interfaces = NetworkInterfaces()
     efs = serve_efs(settings, changes, interfaces)
+    serve_fsx(settings, changes, interfaces)
     types = [VolumeBackups(volumes), *databases, tables, EfsBackups(changes, efs.file_systems)]
     points = RecoveryPoints(settings, pending, events, types)
     know_tags_of_resources(points.own_tags, settings.table_tags_in_policies)
