@@ -51,6 +51,18 @@ class FsxVolumes:
             },
         )
 
+    def get(self, volume_id: str) -> dict[str, Any]:
+        """A volume, or VolumeNotFound."""
+        return self._resources.find("volume", volume_id)
+
+    def get_svm(self, svm_id: str) -> dict[str, Any]:
+        """A storage virtual machine, or StorageVirtualMachineNotFound."""
+        return self._resources.find("storage-virtual-machine", svm_id)
+
+    def forget(self, record: dict[str, Any]) -> None:
+        """The volume or storage virtual machine is gone."""
+        self._resources.forget(record)
+
     def of_file_system(self, fs_id: str) -> list[dict[str, Any]]:
         """The volumes of a file system."""
         return [each for each in self._resources.of_kind("volume") if each["FileSystemId"] == fs_id]
@@ -75,7 +87,7 @@ class FsxVolumes:
 
     def add_ontap(self, name: str, config: dict[str, Any], is_root: bool = False) -> dict[str, Any]:
         """A volume of ONTAP, which is being created, from the members of CreateVolume."""
-        svm = self._resources.find("storage-virtual-machine", config["StorageVirtualMachineId"])
+        svm = self.get_svm(config["StorageVirtualMachineId"])
         path, size = config.get("JunctionPath"), config.get("SizeInBytes")
         size = size if size is not None else (config.get("SizeInMegabytes") or 0) * MEBIBYTE
         if svm["Lifecycle"] != "CREATED" and not is_root:
@@ -219,7 +231,7 @@ class FsxVolumes:
                 raise bad_request("JunctionPath is required")
             record = self.add_ontap(name, config)
         else:
-            parent = self._resources.find("volume", config["ParentVolumeId"])
+            parent = self.get(config["ParentVolumeId"])
             record = self.add_openzfs(self.file_system_of(parent), name, parent, config)
         set_tags(record, tags)
         self._resources.remember(params, record)
@@ -227,7 +239,7 @@ class FsxVolumes:
         return {"Volume": record}
 
     def _delete(self, params: dict[str, Any], caller: Caller) -> dict[str, Any]:
-        record = self._resources.find("volume", params["VolumeId"])
+        record = self.get(params["VolumeId"])
         is_ontap = record["VolumeType"] == "ONTAP"
         asked = params.get("OntapConfiguration" if is_ontap else "OpenZFSConfiguration") or {}
         going, answer = self.check_deletable(record, asked), {"VolumeId": record["VolumeId"], "Lifecycle": "DELETING"}
@@ -261,7 +273,7 @@ class FsxVolumes:
         return {"StorageVirtualMachine": record}
 
     def _delete_svm(self, params: dict[str, Any], _caller: Caller) -> dict[str, Any]:
-        record = self._resources.find("storage-virtual-machine", params["StorageVirtualMachineId"])
+        record = self.get_svm(params["StorageVirtualMachineId"])
         self.delete_svm(record)
         return {"StorageVirtualMachineId": record["StorageVirtualMachineId"], "Lifecycle": "DELETING"}
 

@@ -30,6 +30,7 @@ from local_region.event_bus import EventBus
 from local_region.event_targets import EventTargets
 from local_region.faults import Faults
 from local_region.fsx import serve_fsx
+from local_region.fsx_backups import FsxBackups
 from local_region.functions import Functions
 from local_region.instances import Instances
 from local_region.journal import Journal
@@ -98,8 +99,14 @@ def assemble(settings: Settings, endpoint: str, loop: asyncio.AbstractEventLoop)
     databases = database_backups(settings, changes)
     interfaces = NetworkInterfaces()
     efs = serve_efs(settings, changes, interfaces)
-    serve_fsx(settings, changes, interfaces)
-    types = [VolumeBackups(volumes), *databases, tables, EfsBackups(changes, efs.file_systems)]
+    fsx = serve_fsx(settings, changes, interfaces)
+    types = [
+        VolumeBackups(volumes),
+        *databases,
+        tables,
+        EfsBackups(changes, efs.file_systems),
+        FsxBackups(changes, fsx.file_systems, fsx.volumes, fsx.backups),
+    ]
     points = RecoveryPoints(settings, pending, events, types)
     know_tags_of_resources(points.own_tags, settings.table_tags_in_policies)
     add_parameter_operations()

@@ -18,6 +18,7 @@ RESTORE_ACTIONS = (
     "dynamodb:*",
     "elasticfilesystem:*",
     "fsx:*",
+    "ds:DescribeDirectories",
 )
 PASSWORD = "example-password"
 
