@@ -30,6 +30,8 @@ from local_region.settings import Settings
 from local_region.status_changes import StatusChanges
 
 MOST_GROUPS = 5
+# EFS calls EC2 with the rights of its caller.
+OF_EFS = {"aws:ViaAWSService": "true"}
 
 
 class EfsMountTargets:
@@ -130,16 +132,15 @@ class EfsMountTargets:
         return groups
 
     def _create(self, params: dict[str, Any], caller: Caller) -> dict[str, Any]:
-        # EFS calls EC2 with the rights of its caller.
-        caller.require("ec2:DescribeSubnets", "*")
-        caller.require("ec2:DescribeNetworkInterfaces", "*")
+        caller.require("ec2:DescribeSubnets", "*", **OF_EFS)
+        caller.require("ec2:DescribeNetworkInterfaces", "*", **OF_EFS)
         for kind, ids in (
             ("network-interface", ["*"]),
             ("subnet", [params["SubnetId"]]),
             ("security-group", params.get("SecurityGroups") or []),
         ):
             for each in ids:
-                caller.require("ec2:CreateNetworkInterface", _of_ec2(kind, each))
+                caller.require("ec2:CreateNetworkInterface", _of_ec2(kind, each), **OF_EFS)
         record = self.add(params)
         steps = [("creating", self._settings.file_system_seconds)]
         self._changes.run(record, record["SubnetId"], steps, lambda: None, "available")
@@ -162,13 +163,13 @@ class EfsMountTargets:
     def _describe_groups(self, params: dict[str, Any], caller: Caller) -> dict[str, Any]:
         record = self._get(params["MountTargetId"])
         interface = record["NetworkInterfaceId"]
-        caller.require("ec2:DescribeNetworkInterfaceAttribute", _of_ec2("network-interface", interface))
+        caller.require("ec2:DescribeNetworkInterfaceAttribute", _of_ec2("network-interface", interface), **OF_EFS)
         return {"SecurityGroups": self._interfaces.groups_of(interface)}
 
     def _modify_groups(self, params: dict[str, Any], caller: Caller) -> dict[str, Any]:
         record = self._get(params["MountTargetId"])
         interface = record["NetworkInterfaceId"]
-        caller.require("ec2:ModifyNetworkInterfaceAttribute", _of_ec2("network-interface", interface))
+        caller.require("ec2:ModifyNetworkInterfaceAttribute", _of_ec2("network-interface", interface), **OF_EFS)
         if record["LifeCycleState"] == "deleting":
             raise fault("IncorrectMountTargetState", f"Mount target '{record['MountTargetId']}' is being deleted")
         groups = self._checked_groups(params.get("SecurityGroups"), record["VpcId"])
@@ -177,7 +178,8 @@ class EfsMountTargets:
 
     def _delete(self, params: dict[str, Any], caller: Caller) -> dict[str, Any]:
         record = self._get(params["MountTargetId"])
-        caller.require("ec2:DeleteNetworkInterface", _of_ec2("network-interface", record["NetworkInterfaceId"]))
+        interface = _of_ec2("network-interface", record["NetworkInterfaceId"])
+        caller.require("ec2:DeleteNetworkInterface", interface, **OF_EFS)
         if record["LifeCycleState"] != "deleting":
             steps = [("deleting", self._settings.file_system_change_seconds)]
             self._changes.run(record, None, steps, lambda: self.forget(record["MountTargetId"]), "deleted")

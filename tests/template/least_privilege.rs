@@ -11,7 +11,7 @@ use crate::support::sam::{TEMPLATES, members, strings, template_at};
 use super::permissions::WITHOUT_RESOURCES;
 
 /// Ends of ARNs that leave something open, and what cannot be known before.
-const OPEN: [(&str, &str); 39] = [
+const OPEN: [(&str, &str); 38] = [
     ("automation-definition/${RecoveryRunbook}:*", "its version"),
     (
         "automation-definition/${StartRegionRecovery}:*",
@@ -72,10 +72,6 @@ const OPEN: [(&str, &str); 39] = [
     (
         "recovery-point:*",
         "which recovery point was, or is to be, restored",
-    ),
-    (
-        "access-point/*",
-        "access points that the function creates, whose ids EFS makes",
     ),
     ("backup/*", "which backup of FSx is restored"),
     (

@@ -36,11 +36,10 @@ const NEW_INSTANCES: [&str; 3] = [
 /// What creating a parameter with a tag needs beyond the call.
 const PARAMETER_TAGS: [&str; 1] = ["ssm:AddTagsToResource"];
 
-/// What creating mount targets and access points needs beyond the calls: network interfaces, and the tag of a drill.
-const NETWORK_INTERFACES: [&str; 3] = [
+/// What creating a mount target needs beyond the call.
+const NETWORK_INTERFACES: [&str; 2] = [
     "ec2:CreateNetworkInterface",
     "ec2:DescribeNetworkInterfaces",
-    "elasticfilesystem:TagResource",
 ];
 
 /// What starting a runbook with a role of its own needs beyond the call.
@@ -714,19 +713,6 @@ fn network_interfaces_are_changed_by_efs_only() {
             "{role}"
         );
     }
-    // An access point gets the tag of a drill, and no other.
-    let tag = roles(&deployed)["FileSystemIntegratorRole"]
-        .iter()
-        .find(|statement| statement["Action"] == "elasticfilesystem:TagResource")
-        .cloned()
-        .unwrap();
-    assert_eq!(
-        tag["Condition"],
-        json!({
-            "ForAllValues:StringEquals": {"aws:TagKeys": "recovery:drill"},
-            "Null": {"aws:TagKeys": "false"},
-        })
-    );
 }
 
 /// What AWS Backup needs to restore volumes, databases, tables and file systems (its guide, security-iam-awsmanpol, without the

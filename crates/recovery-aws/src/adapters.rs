@@ -248,12 +248,10 @@ pub struct FileSystemAdapters {
 impl FileSystemAdapters {
     /// The IAM actions that it needs.
     pub const ACTIONS: &'static [&'static [&'static str]] = &[
-        AutoScaling::ACTIONS,
         Backup::INTEGRATION_ACTIONS,
         Backup::METADATA_ACTIONS,
-        CloudFormation::ACTIONS,
+        CloudFormation::REFERENCE_ACTIONS,
         Ec2::SUBNET_ACTIONS,
-        Ec2::TARGET_ACTIONS,
         Efs::ACTIONS,
         Fsx::INTEGRATION_ACTIONS,
         Fsx::TAG_ACTIONS,
@@ -777,6 +775,7 @@ impl ReportingAdapters {
         Topic::ACTIONS,
         DynamoDb::LOOKUP_ACTIONS,
         Efs::LOOKUP_ACTIONS,
+        Efs::MOUNT_TARGET_ACTIONS,
         Fsx::LOOKUP_ACTIONS,
         Rds::LOOKUP_ACTIONS,
     ];

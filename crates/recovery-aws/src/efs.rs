@@ -4,14 +4,11 @@
 mod tests;
 
 use aws_sdk_efs::Client;
-use aws_sdk_efs::operation::create_access_point::CreateAccessPointError;
-use aws_sdk_efs::types::{
-    AccessPointDescription, FileSystemDescription, MountTargetDescription, RootDirectory, Tag,
-};
+use aws_sdk_efs::types::{AccessPointDescription, FileSystemDescription, MountTargetDescription};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use recovery_core::aws::arn::Arn;
 use recovery_core::aws::file_system::{
-    AccessPoint, EfsAnswer, EfsFileSystem, MountTarget, NewAccessPoint, NewMountTarget,
+    AccessPoint, EfsAnswer, EfsFileSystem, MountTarget, NewMountTarget,
 };
 use recovery_core::error::{Error, Fault};
 use recovery_core::ports::EfsFileSystems;
@@ -26,7 +23,6 @@ pub struct Efs {
     client: Lazy<Client>,
 }
 
-const CREATE_ACCESS_POINT: &str = "elasticfilesystem:CreateAccessPoint";
 const CREATE_MOUNT_TARGET: &str = "elasticfilesystem:CreateMountTarget";
 const DESCRIBE_ACCESS_POINTS: &str = "elasticfilesystem:DescribeAccessPoints";
 const DESCRIBE_FILE_SYSTEMS: &str = "elasticfilesystem:DescribeFileSystems";
@@ -35,13 +31,12 @@ const DESCRIBE_MOUNT_TARGETS: &str = "elasticfilesystem:DescribeMountTargets";
 /// The code of an error that says that the file system does not exist.
 const NOT_FOUND: &str = "FileSystemNotFound";
 
-/// The codes of errors that say that the zone has a mount target, or that the token was used for an access point.
-const EXISTS: [&str; 2] = ["MountTargetConflict", "AccessPointAlreadyExists"];
+/// The code of an error that says that the zone has a mount target.
+const EXISTS: &str = "MountTargetConflict";
 
 /// The codes of errors that only a change of the network or of a quota can end
 /// (<https://docs.aws.amazon.com/efs/latest/ug/API_CreateMountTarget.html>).
-const REJECTED: [&str; 10] = [
-    "AccessPointLimitExceeded",
+const REJECTED: [&str; 9] = [
     "AvailabilityZonesMismatch",
     "BadRequest",
     "IpAddressInUse",
@@ -55,19 +50,19 @@ const REJECTED: [&str; 10] = [
 
 impl Efs {
     /// The IAM actions of the calls in this file. `CreateMountTarget` also needs `ec2:CreateNetworkInterface`,
-    /// `ec2:DescribeSubnets` and `ec2:DescribeNetworkInterfaces`, and `CreateAccessPoint` with tags
-    /// `elasticfilesystem:TagResource`.
+    /// `ec2:DescribeSubnets` and `ec2:DescribeNetworkInterfaces`.
     pub const ACTIONS: &'static [&'static str] = &[
-        CREATE_ACCESS_POINT,
         CREATE_MOUNT_TARGET,
         DESCRIBE_ACCESS_POINTS,
         DESCRIBE_FILE_SYSTEMS,
         DESCRIBE_MOUNT_TARGETS,
     ];
 
-    /// The IAM actions to describe file systems.
-    pub const LOOKUP_ACTIONS: &'static [&'static str] =
-        &[DESCRIBE_FILE_SYSTEMS, DESCRIBE_MOUNT_TARGETS];
+    /// The IAM action to describe file systems.
+    pub const LOOKUP_ACTIONS: &'static [&'static str] = &[DESCRIBE_FILE_SYSTEMS];
+
+    /// The IAM action to describe mount targets.
+    pub const MOUNT_TARGET_ACTIONS: &'static [&'static str] = &[DESCRIBE_MOUNT_TARGETS];
 
     pub fn new(config: &Config) -> Efs {
         Efs {
@@ -154,29 +149,6 @@ impl EfsFileSystems for Efs {
             .await;
         created(CREATE_MOUNT_TARGET, &new.subnet, answer)
     }
-
-    /// <https://docs.aws.amazon.com/efs/latest/ug/API_CreateAccessPoint.html>
-    async fn create_access_point(&self, new: &NewAccessPoint) -> Result<EfsAnswer, Error> {
-        let tags = new
-            .tags
-            .iter()
-            .map(|(key, value)| Tag::builder().key(*key).value(value).build())
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|error| {
-                let error = SdkError::<CreateAccessPointError>::construction_failure(error);
-                classify(CREATE_ACCESS_POINT, new.file_system.as_str(), error)
-            })?;
-        let answer = self
-            .client
-            .create_access_point()
-            .file_system_id(&new.file_system)
-            .client_token(&new.token)
-            .root_directory(RootDirectory::builder().path(&new.path).build())
-            .set_tags((!tags.is_empty()).then_some(tags))
-            .send()
-            .await;
-        created(CREATE_ACCESS_POINT, &new.file_system, answer)
-    }
 }
 
 /// The answer to a read; `None` if EFS says that the file system does not exist.
@@ -212,7 +184,7 @@ where
     let fault = |remedy: &str| {
         Fault::new(operation, subject, text.clone(), remedy).with_code(error_code.clone())
     };
-    if EXISTS.contains(&error_code.as_str()) {
+    if error_code == EXISTS {
         return Ok(EfsAnswer::Exists);
     }
     if error_code == "IncorrectFileSystemLifeCycleState" {
@@ -256,7 +228,6 @@ fn access_point(subject: &str, listed: AccessPointDescription) -> Result<AccessP
     let root = listed.root_directory;
     Ok(AccessPoint {
         id: listed.access_point_id.ok_or_else(|| missing("id"))?,
-        token: listed.client_token.unwrap_or_default(),
         creates_directory: root.as_ref().is_some_and(|it| it.creation_info.is_some()),
         path: root
             .and_then(|root| root.path)

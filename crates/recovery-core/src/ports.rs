@@ -28,8 +28,8 @@ use crate::aws::cloudformation::{ListedResource, StackResource, StackState};
 use crate::aws::database::{CreateAnswer, DbChange, DbCluster, DbInstance, NewDbInstance, Scaling};
 use crate::aws::ec2::{AttachAnswer, DeviceName, Instance, Snapshot, Subnet, Volume};
 use crate::aws::file_system::{
-    AccessPoint, EfsAnswer, EfsFileSystem, FsxFileSystem, FsxVolume, MountTarget, NewAccessPoint,
-    NewMountTarget, StorageMachine,
+    AccessPoint, EfsAnswer, EfsFileSystem, FsxFileSystem, FsxVolume, MountTarget, NewMountTarget,
+    StorageMachine,
 };
 use crate::aws::routing_control::{ClusterEndpoint, RoutingControl, ShiftAnswer, Switch};
 use crate::aws::step_functions::Execution;
@@ -380,12 +380,6 @@ pub trait EfsFileSystems {
     fn create_mount_target(
         &self,
         new: &NewMountTarget,
-    ) -> impl Future<Output = Result<EfsAnswer, Error>> + Send;
-
-    /// Creates an access point, once for each token.
-    fn create_access_point(
-        &self,
-        new: &NewAccessPoint,
     ) -> impl Future<Output = Result<EfsAnswer, Error>> + Send;
 }
 

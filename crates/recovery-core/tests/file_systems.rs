@@ -204,13 +204,11 @@ fn efs_gets_a_mount_target_in_each_zone_and_its_addresses_are_published() {
 }
 
 #[test]
-fn efs_with_an_access_point_of_this_job_has_nothing_left_to_do() {
+fn efs_with_an_access_point_to_the_restored_files_has_nothing_left_to_do() {
     let world = efs(&TAGS);
     to_the_end(&world);
-    let token = recovery_core::ops_item::restore_key(&RestoreJobId::new("job-fs"));
     let point = AccessPoint {
         id: "fsap-1".to_owned(),
-        token: token.token("access-point"),
         path: "/aws-backup-restore_1".to_owned(),
         creates_directory: false,
         state: EfsState::Available,

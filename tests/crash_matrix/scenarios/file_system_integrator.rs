@@ -1,5 +1,6 @@
 //! A restored file system, in every state.
 
+use recovery_core::aws::arn::Arn;
 use recovery_core::aws::file_system::{EfsState, FsxState, MountTarget};
 use recovery_core::fakes::{DRILL_ROLE, Parameter, World};
 use serde_json::json;
@@ -10,10 +11,12 @@ use crate::support::file_systems::{
     integrate_file_system_to_the_end,
 };
 use crate::support::repository::event;
-use crate::support::restored::{of_a_drill, retag, track};
+use crate::support::restored::{change_job, of_a_drill, retag, track};
 
 use super::at_the_quota;
 
+/// A volume of ONTAP.
+const VOLUME: &str = "arn:aws:fsx:us-west-2:111122223333:volume/fs-3/fsvol-3";
 const JOB: &str = "DC460CBC-925D-4780-9379-E376A4AF8873";
 
 fn of(file: &'static str, name: &'static str, leads_to: &'static str) -> Scenario {
@@ -85,6 +88,28 @@ fn integrated() -> Vec<Scenario> {
             let answer = integrate_file_system_to_the_end(world, &event(FSX_FILE));
             answer.expect("nothing goes wrong");
         }),
+        of(FSX_FILE, "ontap", "integrated")
+            .with(|event| event["detail"]["createdResourceArn"] = json!(VOLUME))
+            .given(|world| {
+                world.add_restored_ontap_volume(&[]);
+                world.state().restore_jobs.remove("job-fs");
+                let job = "6A8E8194-BCF4-493C-ABFE-6B2F189ADF0B";
+                change_job(world, job, |job| {
+                    job.created_resource = Arn::parse(VOLUME).ok();
+                });
+            }),
+        reachable("tagged-group", "integrated").given(|world| {
+            let group = "arn:aws:ec2:us-west-2:111122223333:security-group/sg-1";
+            let group = Arn::parse(group).expect("this is an ARN");
+            let tag = ["ec2:security-group", "Name", "nfs"];
+            let mut state = world.state();
+            state
+                .tagged_resources
+                .insert(tag.map(str::to_owned).into(), vec![group]);
+            drop(state);
+            let groups = ("recovery:security-groups", "tag:Name=nfs");
+            retag(world, &[TAGS[0], TAGS[1], groups, TAGS[3]]);
+        }),
         of(FSX_FILE, "unpublished", "integrated").given(|world| retag(world, &TAGS[..3])),
         of(FSX_FILE, "unusable-tag", "integrated").given(|world| {
             retag(
@@ -98,9 +123,15 @@ fn integrated() -> Vec<Scenario> {
 
 /// EFS and FSx take their time.
 fn waited_for() -> Vec<Scenario> {
+    let complete = |world: &World| world.state().file_systems.complete();
+    let slow = |name| {
+        of(EFS_FILE, name, "pending")
+            .given(|world| world.state().file_systems.reads_until_available = usize::MAX)
+            .then(complete)
+    };
     vec![
-        of(EFS_FILE, "mount-targets", "pending"),
-        of(EFS_FILE, "one-mount-target", "pending").given(|world| {
+        slow("mount-targets"),
+        slow("one-mount-target").given(|world| {
             let targets = vec![target(1, "us-west-2a", "subnet-a1", EfsState::Available)];
             let mut state = world.state();
             state
@@ -108,18 +139,21 @@ fn waited_for() -> Vec<Scenario> {
                 .mount_targets
                 .insert(EFS.to_owned(), targets);
         }),
-        of(EFS_FILE, "creating", "pending").given(|world| {
+        slow("creating").given(|world| {
             let mut state = world.state();
             let found = state.file_systems.efs.get_mut(EFS).expect("it exists");
             found.state = EfsState::Creating;
         }),
-        of(FSX_FILE, "fsx-creating", "pending").given(|world| {
-            let mut state = world.state();
-            let found = state.file_systems.fsx.get_mut(FSX).expect("it exists");
-            found.state = FsxState::Creating;
-        }),
-        of(EFS_FILE, "stack-absent", "pending")
-            .given(|world| world.state().stack_resources.clear()),
+        of(FSX_FILE, "fsx-creating", "pending")
+            .given(|world| {
+                let mut state = world.state();
+                let found = state.file_systems.fsx.get_mut(FSX).expect("it exists");
+                found.state = FsxState::Creating;
+            })
+            .then(complete),
+        reachable("stack-absent", "pending")
+            .given(|world| world.state().stack_resources.clear())
+            .then(|world| add_network(world, "shop")),
     ]
 }
 

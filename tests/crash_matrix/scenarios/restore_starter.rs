@@ -107,6 +107,9 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         file_system("efs", "started", "EFS"),
         file_system("efs-in-a-drill", "started", "EFS").with(in_a_drill),
         file_system("fsx", "started", "FSx"),
+        restored_file_system("efs-restored-before", "EFS"),
+        restored_file_system("fsx-restored-before", "FSx"),
+        restored_volume("ontap-restored-before"),
         file_system(
             "fsx-without-type",
             "refused/file-system-type-unknown",
@@ -218,6 +221,56 @@ fn file_system(name: &'static str, leads_to: &'static str, of_type: &'static str
             item["target"] =
                 json!({"kind": "fileSystem", "stack": "shop", "securityGroups": ["Nfs"]});
         })
+}
+
+/// The same, and another recovery has restored it.
+fn restored_file_system(name: &'static str, of_type: &'static str) -> Scenario {
+    let created = match of_type {
+        "EFS" => "arn:aws:elasticfilesystem:us-west-2:111122223333:file-system/fs-1",
+        _ => "arn:aws:fsx:us-west-2:111122223333:file-system/fs-2",
+    };
+    let of = || file_system(name, "started", of_type);
+    restored_before(of, created)
+}
+
+/// The same for a volume of ONTAP.
+fn restored_volume(name: &'static str) -> Scenario {
+    let of = || {
+        file_system(name, "started", "FSx")
+            .given(|world| {
+                let machine = StackResource {
+                    resource_type: "AWS::FSx::StorageVirtualMachine".to_owned(),
+                    physical_id: Some("svm-3".to_owned()),
+                    status: "CREATE_COMPLETE".into(),
+                };
+                let key = ("shop".to_owned(), "Svm".to_owned());
+                world.state().stack_resources.insert(key, machine);
+            })
+            .with(|input| {
+                let item = &mut input["item"];
+                let volume = "arn:aws:fsx:us-east-1:111122223333:volume/fs-0/fsvol-0";
+                item["resourceArn"] = json!(volume);
+                item["target"] = json!({"kind": "fileSystem", "stack": "shop"});
+            })
+    };
+    let created = "arn:aws:fsx:us-west-2:111122223333:volume/fs-3/fsvol-3";
+    restored_before(of, created)
+}
+
+fn restored_before(of: impl Fn() -> Scenario, created: &str) -> Scenario {
+    let another = of().with(|input| input["execution"]["name"] = json!("another"));
+    of().given(|world| {
+        deliver(&another, world);
+        world.set_started("COMPLETED");
+        world.add_restored_efs(&[]);
+        world.add_restored_lustre(&[]);
+        world.add_restored_ontap_volume(&[]);
+        let mut state = world.state();
+        state.restore_jobs.remove("job-fs");
+        for job in state.restore_jobs.values_mut() {
+            job.created_resource = Arn::parse(created).ok();
+        }
+    })
 }
 
 /// The item is restored for a drill.

@@ -98,7 +98,6 @@ async fn lists_every_page_of_mount_targets_and_access_points() {
         points[0],
         AccessPoint {
             id: "fsap-1".to_owned(),
-            token: "token-1".to_owned(),
             path: "/data".to_owned(),
             creates_directory: false,
             state: EfsState::Creating,
@@ -119,43 +118,19 @@ fn new_target() -> NewMountTarget {
 }
 
 #[tokio::test]
-async fn creates_a_mount_target_and_an_access_point_without_a_directory() {
+async fn creates_a_mount_target() {
     let target = json!({
         "MountTargetId": "fsmt-1", "FileSystemId": "fs-1", "SubnetId": "subnet-1", "LifeCycleState": "creating",
     });
-    let wire = Wire::answering([
-        Answer::rest(&target),
-        Answer::rest(&json!({"AccessPointId": "fsap-1"})),
-    ]);
+    let wire = Wire::answering([Answer::rest(&target)]);
     let efs = Efs::new(&wire.config());
     let answer = efs.create_mount_target(&new_target()).await.unwrap();
     assert!(matches!(answer, EfsAnswer::Created));
-    let new = NewAccessPoint {
-        file_system: "fs-1".to_owned(),
-        token: "token".to_owned(),
-        path: "/aws-backup-restore_1".to_owned(),
-        tags: vec![("recovery:drill", "d-1".to_owned())],
-    };
-    let answer = efs.create_access_point(&new).await.unwrap();
-    assert!(matches!(answer, EfsAnswer::Created));
-    let sent = wire.sent();
+    let sent = wire.only();
+    assert_eq!(sent.method, "POST");
     assert_eq!(
-        sent[0].json(),
+        sent.json(),
         json!({"FileSystemId": "fs-1", "SubnetId": "subnet-1", "SecurityGroups": ["sg-1", "sg-2"]})
-    );
-    // With CreationInfo, a wrong path would become an empty directory.
-    assert_eq!(
-        sent[1].json(),
-        json!({
-            "ClientToken": "token",
-            "FileSystemId": "fs-1",
-            "RootDirectory": {"Path": "/aws-backup-restore_1"},
-            "Tags": [{"Key": "recovery:drill", "Value": "d-1"}],
-        })
-    );
-    assert_eq!(
-        (sent[0].method.as_str(), sent[1].method.as_str()),
-        ("POST", "POST")
     );
 }
 
@@ -174,7 +149,6 @@ async fn tells_the_answers_to_a_creation_apart() {
         assert_eq!(answer, expected);
     };
     check(409, "MountTargetConflict", "exists").await;
-    check(409, "AccessPointAlreadyExists", "exists").await;
     check(
         409,
         "IncorrectFileSystemLifeCycleState",

@@ -72,7 +72,7 @@ impl EfsState {
     }
 
     /// Whether it can be used.
-    pub(crate) fn is_usable(&self) -> bool {
+    pub fn is_usable(&self) -> bool {
         matches!(self, EfsState::Available | EfsState::Updating)
     }
 }
@@ -101,8 +101,6 @@ pub struct MountTarget {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AccessPoint {
     pub id: String,
-    /// The token that it was created with.
-    pub token: String,
     /// The directory that is its root.
     pub path: String,
     /// Whether it creates a directory that does not exist, which would hide that the data are elsewhere.
@@ -118,22 +116,12 @@ pub struct NewMountTarget {
     pub security_groups: Vec<String>,
 }
 
-/// An access point to create. It creates no directory.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NewAccessPoint {
-    pub file_system: String,
-    /// The same token creates only one.
-    pub token: String,
-    pub path: String,
-    pub tags: Vec<(&'static str, String)>,
-}
-
-/// The answer to the creation of a mount target or an access point.
+/// The answer to the creation of a mount target.
 #[derive(Debug)]
 pub enum EfsAnswer {
     /// EFS creates it.
     Created,
-    /// One exists in this zone, or with this token.
+    /// One exists in this zone.
     Exists,
     /// Not now: the file system is being changed.
     Busy(Fault),
@@ -181,7 +169,7 @@ impl FsxState {
     }
 
     /// Whether it can be used. A volume of ONTAP is `CREATED` first.
-    pub(crate) fn is_usable(&self) -> bool {
+    pub fn is_usable(&self) -> bool {
         matches!(
             self,
             FsxState::Available | FsxState::Created | FsxState::Updating

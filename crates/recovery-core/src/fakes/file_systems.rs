@@ -9,7 +9,7 @@ use crate::aws::backup::RestoreJob;
 use crate::aws::ec2::Subnet;
 use crate::aws::file_system::{
     AccessPoint, EfsAnswer, EfsFileSystem, EfsState, FsxFileSystem, FsxState, FsxType, FsxVolume,
-    MountTarget, NewAccessPoint, NewMountTarget, StorageMachine,
+    MountTarget, NewMountTarget, StorageMachine,
 };
 use crate::error::{Error, Fault};
 use crate::fakes::{FakeClock, RESTORE_ROLE, World, completed_job};
@@ -32,28 +32,35 @@ pub struct FileSystems {
     pub machines: BTreeMap<String, StorageMachine>,
     /// Subnets by id.
     pub subnets: BTreeMap<String, Subnet>,
-    /// Reads of the list until a new mount target or access point is available; `usize::MAX`: never.
+    /// Reads of the list until a new mount target is available; `usize::MAX`: never.
     pub reads_until_available: usize,
     /// Why EFS creates no mount target: the code of its error.
     pub rejects_mount_targets: Option<&'static str>,
     /// What mount targets were created with.
     pub created: Vec<NewMountTarget>,
-    /// The tags of access points that were created.
-    pub tags: Vec<(&'static str, String)>,
     creating: BTreeMap<String, usize>,
 }
 
 impl FileSystems {
+    /// Makes every file system and mount target available.
+    pub fn complete(&mut self) {
+        for file_system in self.efs.values_mut() {
+            file_system.state = EfsState::Available;
+        }
+        for file_system in self.fsx.values_mut() {
+            file_system.state = FsxState::Available;
+        }
+        let targets = self.mount_targets.values_mut().flatten();
+        targets.for_each(|target| target.state = EfsState::Available);
+        self.reads_until_available = 0;
+        self.creating.clear();
+    }
+
     /// Lets what is being created become available in its time.
     fn read(&mut self, file_system: &str) {
         let targets = self.mount_targets.get_mut(file_system);
-        let points = self.access_points.get_mut(file_system);
-        let targets = targets.into_iter().flatten();
-        let points = points.into_iter().flatten();
-        let states = targets
-            .map(|it| (&it.id, &mut it.state))
-            .chain(points.map(|it| (&it.id, &mut it.state)));
-        for (id, state) in states {
+        for target in targets.into_iter().flatten() {
+            let (id, state) = (&target.id, &mut target.state);
             if *state != EfsState::Creating {
                 continue;
             }
@@ -111,25 +118,6 @@ impl FileSystems {
         self.created.push(new.clone());
         EfsAnswer::Created
     }
-
-    fn create_access_point(&mut self, new: &NewAccessPoint) -> EfsAnswer {
-        let points = self
-            .access_points
-            .entry(new.file_system.clone())
-            .or_default();
-        if points.iter().any(|it| it.token == new.token) {
-            return EfsAnswer::Exists;
-        }
-        points.push(AccessPoint {
-            id: format!("fsap-{}", points.len() + 1),
-            token: new.token.clone(),
-            path: new.path.clone(),
-            creates_directory: false,
-            state: EfsState::Creating,
-        });
-        self.tags.extend(new.tags.iter().cloned());
-        EfsAnswer::Created
-    }
 }
 
 impl Subnets for World {
@@ -179,13 +167,6 @@ impl EfsFileSystems for World {
         let subject = format!("{} {}", new.file_system, new.subnet);
         self.call("elasticfilesystem:CreateMountTarget", &subject, |state| {
             Ok(state.file_systems.create_mount_target(new))
-        })
-    }
-
-    async fn create_access_point(&self, new: &NewAccessPoint) -> Result<EfsAnswer, Error> {
-        let subject = format!("{} {}", new.file_system, new.path);
-        self.call("elasticfilesystem:CreateAccessPoint", &subject, |state| {
-            Ok(state.file_systems.create_access_point(new))
         })
     }
 }

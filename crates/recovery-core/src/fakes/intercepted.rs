@@ -18,8 +18,8 @@ use crate::aws::cloudformation::{ListedResource, StackResource, StackState};
 use crate::aws::database::{CreateAnswer, DbChange, DbCluster, DbInstance, NewDbInstance, Scaling};
 use crate::aws::ec2::{AttachAnswer, DeviceName, Instance, Snapshot, Subnet, Volume};
 use crate::aws::file_system::{
-    AccessPoint, EfsAnswer, EfsFileSystem, FsxFileSystem, FsxVolume, MountTarget, NewAccessPoint,
-    NewMountTarget, StorageMachine,
+    AccessPoint, EfsAnswer, EfsFileSystem, FsxFileSystem, FsxVolume, MountTarget, NewMountTarget,
+    StorageMachine,
 };
 use crate::aws::routing_control::{ClusterEndpoint, RoutingControl, ShiftAnswer, Switch};
 use crate::aws::step_functions::Execution;
@@ -266,17 +266,6 @@ impl<P: Deref<Target: AllPorts> + Sync, I: Interceptor> EfsFileSystems for Inter
             &subject,
             Effect::Other,
             || EfsFileSystems::create_mount_target(&*self.ports, new),
-        )
-        .await
-    }
-
-    async fn create_access_point(&self, new: &NewAccessPoint) -> Result<EfsAnswer, Error> {
-        let subject = format!("{} {}", new.file_system, new.path);
-        self.call(
-            "elasticfilesystem:CreateAccessPoint",
-            &subject,
-            Effect::Other,
-            || EfsFileSystems::create_access_point(&*self.ports, new),
         )
         .await
     }

@@ -1,10 +1,12 @@
 //! Decides the next step of the integration of a file system of EFS from its observed state.
 
 use crate::aws::ec2::{Subnet, one_per_zone};
-use crate::aws::file_system::{
-    AccessPoint, EfsFileSystem, MountTarget, NewAccessPoint, NewMountTarget,
-};
+use crate::aws::file_system::{AccessPoint, EfsFileSystem, MountTarget, NewMountTarget};
 use crate::integrate::file_system::refusal::FileSystemRefusal;
+
+/// How the directory begins into which AWS Backup restores files of EFS
+/// (<https://docs.aws.amazon.com/efs/latest/ug/awsbackup.html>).
+pub(super) const RESTORED_DIRECTORY: &str = "/aws-backup-restore_";
 
 /// The restored file system, as it is now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,9 +17,14 @@ pub struct Observed {
 }
 
 impl Observed {
-    /// The access point of this token.
-    pub(super) fn access_point(&self, token: &str) -> Option<&AccessPoint> {
-        self.access_points.iter().find(|it| it.token == token)
+    /// The access point that serves the restored files, if somebody created one: its root is the directory of
+    /// AWS Backup. One that creates a missing directory could serve an empty one.
+    pub(super) fn access_point(&self) -> Option<&AccessPoint> {
+        self.access_points.iter().find(|point| {
+            point.path.starts_with(RESTORED_DIRECTORY)
+                && !point.creates_directory
+                && !point.state.is_dead()
+        })
     }
 
     /// The addresses of the mount targets that can be used, each with its zone.
@@ -41,37 +48,21 @@ pub struct Network {
     pub security_groups: Vec<String>,
 }
 
-/// What this run has done already, and knows. Observations may be older than that.
-#[derive(Debug, Default)]
-pub struct Progress {
-    /// The subnets in which mount targets were created.
-    pub created: Vec<String>,
-    /// Whether an access point was created.
-    pub has_access_point: bool,
-    /// The directory with the restored files, if it was found.
-    pub directory: Option<String>,
-}
-
 /// The next step of an integration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
     /// None: clients can reach it.
     Done,
     CreateMountTarget(NewMountTarget),
-    CreateAccessPoint(NewAccessPoint),
     /// Check again.
     Wait(String),
     /// Stop: a rule forbids the integration.
     Refuse(FileSystemRefusal),
 }
 
-/// Decides the next step. `token` and `tags` are those of the access point.
-pub fn next_step(
-    seen: &Observed,
-    network: &Network,
-    progress: &Progress,
-    (token, tags): (&str, &[(&'static str, String)]),
-) -> Step {
+/// Decides the next step. `created` are the subnets in which this run created mount targets: the observation may be
+/// older than that.
+pub fn next_step(seen: &Observed, network: &Network, created: &[String]) -> Step {
     let Observed { file_system, .. } = seen;
     let unusable = |id: &str, state: &str| {
         Step::Refuse(FileSystemRefusal::Unusable {
@@ -97,7 +88,7 @@ pub fn next_step(
     for subnet in one_per_zone(&network.subnets) {
         let target = seen.targets.iter().find(|it| it.zone == subnet.zone);
         match target {
-            None if progress.created.contains(&subnet.id) => {
+            None if created.contains(&subnet.id) => {
                 awaited.get_or_insert_with(|| format!("a mount target in {} to show", subnet.id));
             }
             None => {
@@ -124,24 +115,12 @@ pub fn next_step(
             Some(_) => {}
         }
     }
-    if let Some(awaited) = awaited {
-        return Step::Wait(awaited);
-    }
-    match (seen.access_point(token), &progress.directory) {
-        (Some(point), _) if point.state.is_dead() => unusable(&point.id, point.state.as_str()),
-        (Some(point), _) if !point.state.is_usable() => {
+    match (awaited, seen.access_point()) {
+        (Some(awaited), _) => Step::Wait(awaited),
+        (None, Some(point)) if !point.state.is_usable() => {
             Step::Wait(format!("{} (now {})", point.id, point.state))
         }
-        (Some(_), _) | (None, None) => Step::Done,
-        (None, Some(_)) if progress.has_access_point => {
-            Step::Wait(format!("the access point of {} to show", file_system.id))
-        }
-        (None, Some(directory)) => Step::CreateAccessPoint(NewAccessPoint {
-            file_system: file_system.id.clone(),
-            token: token.to_owned(),
-            path: format!("/{directory}"),
-            tags: tags.to_vec(),
-        }),
+        (None, _) => Step::Done,
     }
 }
 
@@ -192,7 +171,6 @@ mod tests {
     fn point(state: &str) -> AccessPoint {
         AccessPoint {
             id: "fsap-1".to_owned(),
-            token: "token".to_owned(),
             path: "/aws-backup-restore_1".to_owned(),
             creates_directory: false,
             state: state.into(),
@@ -200,14 +178,14 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(seen: &Observed, network: &Network, progress: &Progress, expected: &str) {
-        let step = match next_step(seen, network, progress, ("token", &[])) {
+    fn check(seen: &Observed, network: &Network, created: &[&str], expected: &str) {
+        let created: Vec<String> = created.iter().map(|it| (*it).to_owned()).collect();
+        let step = match next_step(seen, network, &created) {
             Step::Done => "done".to_owned(),
             Step::CreateMountTarget(new) => {
                 assert_eq!(new.security_groups, ["sg-1"]);
                 format!("mount target in {}", new.subnet)
             }
-            Step::CreateAccessPoint(new) => format!("access point to {}", new.path),
             Step::Wait(what) => format!("wait for {what}"),
             Step::Refuse(refusal) => {
                 assert!(!refusal.remedy().is_empty() && !refusal.to_string().is_empty());
@@ -220,11 +198,7 @@ mod tests {
     #[test]
     fn creates_one_mount_target_in_each_zone_and_waits_for_all() {
         let check = |state: &str, targets: &[MountTarget], created: &[&str], expected: &str| {
-            let progress = Progress {
-                created: created.iter().map(|it| (*it).to_owned()).collect(),
-                ..Progress::default()
-            };
-            check(&seen(state, targets), &network(), &progress, expected);
+            check(&seen(state, targets), &network(), created, expected);
         };
         let available = |subnet, zone| target(subnet, zone, "available");
         check("creating", &[], &[], "wait for fs-1 (now creating)");
@@ -271,59 +245,36 @@ mod tests {
     fn refuses_subnets_of_several_vpcs() {
         let mut network = network();
         network.subnets[2].vpc = "vpc-2".to_owned();
-        let progress = Progress::default();
         check(
             &seen("available", &[]),
             &network,
-            &progress,
+            &[],
             "refuse subnets-of-several-vpcs",
         );
     }
 
     #[test]
-    fn serves_the_directory_that_was_found_and_no_other() {
+    fn knows_the_access_point_that_serves_the_restored_files() {
         let targets = [
             target("a1", "a", "available"),
             target("b1", "b", "available"),
         ];
         let mut seen = seen("available", &targets);
-        let found = |has_access_point| Progress {
-            directory: Some("aws-backup-restore_1".to_owned()),
-            has_access_point,
-            ..Progress::default()
-        };
         let network = network();
-        check(
-            &seen,
-            &network,
-            &found(false),
-            "access point to /aws-backup-restore_1",
-        );
-        check(
-            &seen,
-            &network,
-            &found(true),
-            "wait for the access point of fs-1 to show",
-        );
+        check(&seen, &network, &[], "done");
+        assert_eq!(seen.access_point(), None);
         seen.access_points = vec![point("creating")];
-        check(
-            &seen,
-            &network,
-            &found(true),
-            "wait for fsap-1 (now creating)",
-        );
+        check(&seen, &network, &[], "wait for fsap-1 (now creating)");
         seen.access_points = vec![point("available")];
-        check(&seen, &network, &found(true), "done");
-        // Another run created it, and this one did not search.
-        check(&seen, &network, &Progress::default(), "done");
+        check(&seen, &network, &[], "done");
+        assert!(seen.access_point().is_some());
+        // It serves something else, or would hide that the directory is missing.
+        seen.access_points[0].path = "/".to_owned();
+        assert_eq!(seen.access_point(), None);
+        seen.access_points = vec![point("available")];
+        seen.access_points[0].creates_directory = true;
+        assert_eq!(seen.access_point(), None);
         seen.access_points = vec![point("error")];
-        check(&seen, &network, &found(true), "refuse file-system-unusable");
-        seen.access_points[0].token = "of another".to_owned();
-        check(
-            &seen,
-            &network,
-            &found(false),
-            "access point to /aws-backup-restore_1",
-        );
+        assert_eq!(seen.access_point(), None);
     }
 }

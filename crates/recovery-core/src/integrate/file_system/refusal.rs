@@ -16,7 +16,7 @@ pub enum FileSystemRefusal {
     Reference(ReferenceRefusal),
     /// It does not exist, although AWS Backup restored it.
     Gone { id: String },
-    /// It, or a mount target or access point of it, is in a state that only a person can end.
+    /// It, or a mount target of it, is in a state that only a person can end.
     Unusable {
         id: String,
         state: String,
@@ -31,7 +31,7 @@ pub enum FileSystemRefusal {
         subnet: String,
         wanted: String,
     },
-    /// EFS rejects a mount target or an access point.
+    /// EFS rejects a mount target.
     Rejected { what: String, message: String },
 }
 

@@ -11,7 +11,9 @@ use futures_util::future::{join3, try_join3};
 use crate::aws::backup::{Restore, RestoreJob};
 use crate::aws::file_system::{EfsAnswer, FileSystemId, FsxType};
 use crate::error::Error;
-use crate::integrate::file_system::decide::{Network, Observed, Progress, Step, next_step};
+use crate::integrate::file_system::decide::{
+    Network, Observed, RESTORED_DIRECTORY, Step, next_step,
+};
 use crate::integrate::file_system::kind::FILE_SYSTEM;
 use crate::integrate::file_system::record::{Integrated, Reachable, outcome, records_all};
 use crate::integrate::file_system::refusal::FileSystemRefusal;
@@ -36,7 +38,7 @@ use crate::ports::{
 use crate::reference::SECURITY_GROUP;
 use crate::reference::run::References;
 use crate::tags::{
-    DRILL, LOGICAL_ID, PUBLISH, SECURITY_GROUPS, STACK, SUBNETS, UnusableTag, WORKLOAD, value,
+    LOGICAL_ID, PUBLISH, SECURITY_GROUPS, STACK, SUBNETS, UnusableTag, WORKLOAD, value,
 };
 use crate::text::code;
 
@@ -127,7 +129,7 @@ pub async fn integrate(
         unusable.push(tag);
         None
     });
-    let mut reachable = match reach(ports, &id, &target, &restore, drill).await {
+    let mut reachable = match reach(ports, &id, &target).await {
         Ok(Reach::Reached(reachable)) => *reachable,
         Ok(Reach::RestoreTest) => return ignored("restore-test"),
         Ok(Reach::Pending(what)) => {
@@ -237,11 +239,9 @@ async fn reach(
     ports: &impl FileSystemIntegrationPorts,
     id: &FileSystemId,
     target: &FileSystemTarget,
-    restore: &Restore,
-    drill: Option<&str>,
 ) -> Result<Reach, Error> {
     match id {
-        FileSystemId::Efs(id) => reach_efs(ports, id, target, restore, drill).await,
+        FileSystemId::Efs(id) => reach_efs(ports, id, target).await,
         FileSystemId::Fsx(id) => reach_fsx(ports, id).await,
         FileSystemId::Volume(id) => reach_volume(ports, id).await,
     }
@@ -254,8 +254,6 @@ async fn reach_efs(
     ports: &impl FileSystemIntegrationPorts,
     id: &str,
     target: &FileSystemTarget,
-    restore: &Restore,
-    drill: Option<&str>,
 ) -> Result<Reach, Error> {
     let efs = ports.efs();
     let (found, targets, access_points) = try_join3(
@@ -281,41 +279,29 @@ async fn reach_efs(
         targets,
         access_points,
     };
-    let token = restore_key(&restore.job.id).token("access-point");
-    let tags: Vec<(&'static str, String)> = drill
-        .map(|drill| (DRILL, drill.to_owned()))
-        .into_iter()
-        .collect();
-    let mut progress = Progress::default();
+    let mut created = Vec::new();
     let mut acted = false;
     loop {
-        let answer = match next_step(&seen, &network, &progress, (&token, &tags)) {
+        let new = match next_step(&seen, &network, &created) {
             Step::Done => break,
             Step::Wait(what) => return Ok(Reach::Pending(what)),
             Step::Refuse(refusal) => return Ok(Reach::Refused(refusal)),
-            Step::CreateMountTarget(new) => {
-                let answer = efs.create_mount_target(&new).await?;
-                let what = format!("mount target in {}", new.subnet);
-                progress.created.push(new.subnet);
-                (answer, what)
-            }
-            Step::CreateAccessPoint(new) => {
-                progress.has_access_point = true;
-                let answer = efs.create_access_point(&new).await?;
-                (answer, format!("access point to {}", new.path))
-            }
+            Step::CreateMountTarget(new) => new,
         };
+        let answer = efs.create_mount_target(&new).await?;
+        let what = format!("mount target in {}", new.subnet);
+        created.push(new.subnet);
         match answer {
-            (EfsAnswer::Created, _) => acted = true,
+            EfsAnswer::Created => acted = true,
             // The next run reads it, and decides whether it is ours.
-            (EfsAnswer::Exists, _) => {}
-            (EfsAnswer::Busy(fault), what) => {
+            EfsAnswer::Exists => {}
+            EfsAnswer::Busy(fault) => {
                 return Ok(Reach::Pending(format!(
                     "EFS to accept the {what} ({})",
                     fault.message()
                 )));
             }
-            (EfsAnswer::Rejected(fault), what) => {
+            EfsAnswer::Rejected(fault) => {
                 let message = fault.message().to_owned();
                 return Ok(Reach::Refused(FileSystemRefusal::Rejected {
                     what,
@@ -326,7 +312,7 @@ async fn reach_efs(
     }
     let addresses = seen.addresses().join(" ");
     let arn = &seen.file_system.arn;
-    let point = seen.access_point(&token);
+    let point = seen.access_point();
     let mut values = vec![
         ("id", id.to_owned()),
         ("arn", arn.to_string()),
@@ -337,7 +323,7 @@ async fn reach_efs(
     let mut left = Vec::new();
     if point.is_none() {
         left.push(format!(
-            "AWS Backup restored the files into a directory `/aws-backup-restore_…`, not into the root, and no API names it. On an instance that can reach the file system, find it (the operation find-restored-directory of the runbook MountFileSystem), and create an access point to it: `aws efs create-access-point --file-system-id {id} --root-directory Path=/aws-backup-restore_…`, without CreationInfo. Then publish and mount that."
+            "AWS Backup restored the files into a directory `{RESTORED_DIRECTORY}…`, not into the root, and no API names it. On an instance that can reach the file system, mount it, find this directory, and create an access point to it: `aws efs create-access-point --file-system-id {id} --root-directory Path={RESTORED_DIRECTORY}…`, without CreationInfo. Then run the integration of this restore job again: it publishes the access point."
         ));
     }
     Ok(Reach::Reached(Box::new(Reachable {
