@@ -76,7 +76,7 @@ const OPEN: [(&str, &str); 38] = [
     ("backup/*", "which backup of FSx is restored"),
     (
         "file-system/*",
-        "file systems that a restore makes, which may have no tags to tell them by",
+        "file systems that a restore creates, which may have no tags",
     ),
     (
         "network-interface/*",

@@ -460,6 +460,27 @@ fn an_unusable_optional_tag_leaves_something_to_do() {
     }
 }
 
+#[test]
+fn says_where_to_mount_it() {
+    let world = lustre(&[
+        WORKLOAD,
+        STACK,
+        GROUPS,
+        ("recovery:logical-id", "Web"),
+        ("recovery:mount", "/shared"),
+    ]);
+    assert_eq!(deliver(&world).unwrap().kind(), "integrated");
+    let item = item(&world);
+    assert_eq!(item.item.status, Status::Open);
+    assert!(
+        item.description
+            .contains("Mount it at `/shared` on `Web` yourself."),
+        "{}",
+        item.description
+    );
+    assert_eq!(deliver(&world).unwrap().kind(), "already-integrated");
+}
+
 fn drill(stack: &str) -> Option<Drill> {
     Some(Drill {
         stack: stack.to_owned(),

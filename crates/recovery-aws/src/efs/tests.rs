@@ -135,7 +135,7 @@ async fn creates_a_mount_target() {
 }
 
 #[tokio::test]
-async fn tells_the_answers_to_a_creation_apart() {
+async fn classifies_the_answers_to_a_creation() {
     let check = async |status: u16, code: &str, expected: &str| {
         let wire = Wire::answering([Answer::rest_error(status, code, "in the words of EFS")]);
         let efs = Efs::new(&wire.config_without_retries());

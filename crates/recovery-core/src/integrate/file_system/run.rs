@@ -140,6 +140,7 @@ pub async fn integrate(
         Ok(Reach::Refused(refusal)) => return refused(refusal).await,
         Err(error) => return Err(recorded(ports, &restore, error).await),
     };
+    reachable.left.extend(left_to_mount(&target));
     reachable.left.extend(unusable.iter().map(left_of_tag));
     let item = item?.filter(|item| records_all(item, &reachable));
     if let Some(item) = item.filter(|_| reachable.left.is_empty() && !reachable.acted) {
@@ -181,6 +182,16 @@ pub async fn integrate(
         &restore.job,
         item.as_ref(),
     ))
+}
+
+/// Mounting, which only the guest can do.
+fn left_to_mount(target: &FileSystemTarget) -> Option<String> {
+    let path = target.mount.as_deref()?;
+    let on = match &target.server {
+        Some(server) => format!(" on {}", code(server)),
+        None => String::new(),
+    };
+    Some(format!("Mount it at {}{on} yourself.", code(path)))
 }
 
 /// What is left to do because of a tag that cannot be used.
