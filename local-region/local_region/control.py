@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from local_region.api_error import ApiError
+from local_region.efs_backups import root_directories
 from local_region.event_bus import EventBus
 from local_region.faults import Faults
 from local_region.journal import Journal
@@ -71,6 +72,7 @@ class Control:
             ("POST", "schedules"): self._post_schedules,
             ("POST", "volume-troubles"): self._post_volume_troubles,
             ("POST", "status-ends"): self._post_status_ends,
+            ("GET", "file-system-directories"): self._get_directories,
             ("POST", "faults"): self._post_faults,
             ("GET", "faults"): self._get_faults,
             ("DELETE", "faults"): self._delete_faults,
@@ -188,8 +190,11 @@ class Control:
             or not isinstance(request["name"], str)
             or not isinstance(request["status"], (str, type(None)))
         ):
-            raise ApiError("BadRequest", 'expected {"name": "..", "status": ".." or null}: of a database or table')
+            raise ApiError("BadRequest", 'expected {"name": "..", "status": ".." or null}')
         return {"ends": self._changes.let_end_in(request["name"], request["status"])}
+
+    async def _get_directories(self, _query: dict[str, str], _body: bytes) -> dict[str, Any]:
+        return {"directories": root_directories()}
 
     async def _post_faults(self, _query: dict[str, str], body: bytes) -> dict[str, Any]:
         asked = _json(body)

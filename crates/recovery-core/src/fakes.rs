@@ -6,6 +6,7 @@
 mod acceptable;
 mod databases;
 mod fail_over;
+mod file_systems;
 mod intercepted;
 mod parameters;
 mod phases;
@@ -41,6 +42,7 @@ use crate::tags::{PLANNED, Tags};
 
 pub use databases::Databases;
 pub use fail_over::{Cluster, Recoveries};
+pub use file_systems::FileSystems;
 pub use intercepted::{Call, Effect, Intercepted, Interceptor, answered};
 pub use parameters::Parameter;
 pub use records::{attached_volume, completed_job};
@@ -155,6 +157,8 @@ pub struct State {
     pub backups: Backups,
     /// Databases of RDS.
     pub databases: Databases,
+    /// File systems of EFS and FSx, and subnets.
+    pub file_systems: FileSystems,
     /// DynamoDB tables by name.
     pub tables: BTreeMap<String, FakeTable>,
     /// Parameters of Parameter Store by name.
@@ -386,6 +390,7 @@ pub fn tags_operation(point: &RecoveryPointArn) -> Result<&'static str, Error> {
         TagHome::Ec2(_) => Ok("ec2:DescribeTags"),
         TagHome::Backup => Ok("backup:ListTags"),
         TagHome::Rds => Ok("rds:ListTagsForResource"),
+        TagHome::Fsx => Ok("fsx:ListTagsForResource"),
         TagHome::Elsewhere => Err(Error::Permanent(Fault::new(
             "read tags",
             point.as_str(),

@@ -1,4 +1,4 @@
-//! Invokes the functions that integrate databases and tables, for every recent restore that is not integrated:
+//! Invokes the functions that integrate databases, tables and file systems, for every recent restore that is not integrated:
 //! for example because its event was lost, or because it waits for something.
 //!
 //! The OpsItem of the job says whether it is integrated. A restore whose item is resolved, or records that it
@@ -13,6 +13,7 @@ use crate::aws::backup::{Restore, RestoreJob};
 use crate::error::Error;
 use crate::integrate::backoff::RESERVE;
 use crate::integrate::database::kind::{DATABASE, has_deferred_settings};
+use crate::integrate::file_system::kind::FILE_SYSTEM;
 use crate::integrate::kind::ResourceKind;
 use crate::integrate::record::{TAGS_FROM, UNTAGGED};
 use crate::integrate::skip::{Ownership, skip_reason};
@@ -22,11 +23,12 @@ use crate::ops_item::{INTEGRATION, says};
 use crate::ops_item::{KEY, OpsItem, RESTORE};
 use crate::ports::{Clock, Functions, OpsItems, ReconciliationPorts};
 
-/// The functions that integrate databases and tables, by name or ARN.
+/// The functions that integrate databases, tables and file systems, by name or ARN.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Integrators {
     pub database: String,
     pub table: String,
+    pub file_system: String,
 }
 
 impl Integrators {
@@ -36,6 +38,7 @@ impl Integrators {
         [
             (&DATABASE, self.database.as_str()),
             (&DYNAMODB_TABLE, self.table.as_str()),
+            (&FILE_SYSTEM, self.file_system.as_str()),
         ]
         .into_iter()
         .find(|(kind, _)| kind.resource_types.contains(&name))

@@ -8,6 +8,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::plan::file_system::FileSystemPlace;
+
 /// The facts from which the metadata of a restore is made.
 #[derive(Debug, Clone, Copy)]
 pub struct MetadataFacts<'a> {
@@ -16,6 +18,8 @@ pub struct MetadataFacts<'a> {
     pub stored: &'a BTreeMap<String, String>,
     /// The KMS key of this Region for encryption, if the stack sets one.
     pub key: Option<&'a str>,
+    /// What no other restore has, for a resource that needs a unique token or name.
+    pub token: &'a str,
 }
 
 /// Where a resource is restored to, with references resolved.
@@ -27,6 +31,7 @@ pub enum Place<'a> {
     Database(DatabasePlace<'a>),
     /// A table of this name.
     Table(&'a str),
+    FileSystem(FileSystemPlace<'a>),
 }
 
 /// The name and the network of a database.

@@ -8,8 +8,6 @@ use crate::ops_item::OpsItem;
 pub(super) const IDENTIFIER: &str = "recovery:restored-database";
 /// Operational data: host and port of the database.
 pub(crate) const ENDPOINT: &str = "recovery:endpoint";
-/// Operational data: what is left for a person to do, or `none`.
-pub(super) const LEFT: &str = "recovery:left-to-do";
 /// Operational data: the settings that RDS accepts only after a backup, or `none`.
 pub(super) const DEFERRED: &str = "recovery:deferred-settings";
 /// Operational data: seconds from the end of the restore job to the integration.

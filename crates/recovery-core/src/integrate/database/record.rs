@@ -6,14 +6,14 @@ use crate::aws::arn::OpsItemId;
 use crate::aws::backup::{Restore, RestoreJob};
 use crate::aws::database::{DbChange, DbInstance, DbSettings};
 use crate::integrate::database::decide::{Observed, Progress, is_lost};
-use crate::integrate::database::kind::{DATABASE, DEFERRED, ENDPOINT, IDENTIFIER, LEFT};
+use crate::integrate::database::kind::{DATABASE, DEFERRED, ENDPOINT, IDENTIFIER};
 use crate::integrate::database::wanted::Wanted;
 use crate::integrate::publish::replaced_note;
-use crate::integrate::record::{IntegrationResult, result_change};
-use crate::ops_item::{DATA_LIMIT, OpsItem, OpsItemChange, Status};
+use crate::integrate::record::{IntegrationResult, LEFT, result_change, shown_left};
 use crate::ops_item::{INTEGRATION, says};
+use crate::ops_item::{OpsItem, OpsItemChange, Status};
 use crate::outcome::Outcome;
-use crate::text::{code, one_line, within};
+use crate::text::code;
 
 /// An integrated database.
 #[derive(Debug)]
@@ -249,14 +249,6 @@ impl Integrated<'_> {
             .filter(|change| !is_rejected(change))
             .map(ToString::to_string)
             .collect()
-    }
-}
-
-/// What is left to do, as operational data.
-fn shown_left(left: &[String]) -> String {
-    match left {
-        [] => "none".to_owned(),
-        left => within(&one_line(&left.join(" ")), DATA_LIMIT),
     }
 }
 
