@@ -2,17 +2,17 @@
 
 use recovery_core::ports::{
     AutoScalingGroups, DataStorePorts, DatabasePorts, DbClusters, DbInstances, Functions,
-    Instances, IntegrationPorts, Notifications, Objects, OpsItems, Parameters, PlanningPorts,
-    PublishingPorts, ReconciliationPorts, RecoveryPointTags, RecoveryPoints, ReportingPorts,
-    ResponsePorts, RestoreJobs, RestoreTests, RestoredPorts, Runbooks, Snapshots, StackResources,
-    Stacks, StartingPorts, TablePorts, Tables, TaggedResources, TargetPorts, TrackingPorts,
-    ValidationPorts, Volumes,
+    Instances, IntegrationPorts, MountPorts, MountRunbook, Notifications, Objects, OpsItems,
+    Parameters, PlanningPorts, PublishingPorts, ReconciliationPorts, RecoveryPointTags,
+    RecoveryPoints, ReportingPorts, ResponsePorts, RestoreJobs, RestoreTests, RestoredPorts,
+    Runbooks, Snapshots, StackResources, Stacks, StartingPorts, TablePorts, Tables,
+    TaggedResources, TargetPorts, TrackingPorts, ValidationPorts, Volumes,
 };
 
 use crate::recovery_point_tags::{AllTagStores, DatabaseTagStores, TagStores};
 use crate::{
-    AutoScaling, Backup, CloudFormation, Config, DynamoDb, Ec2, Invoker, OpsCenter, ParameterStore,
-    PlanBucket, Rds, RunbookRunner, Tagging, Topic,
+    AutoScaling, Backup, CloudFormation, Config, DynamoDb, Ec2, Invoker, MountRunner, OpsCenter,
+    ParameterStore, PlanBucket, Rds, RunbookRunner, Tagging, Topic,
 };
 
 /// What the integration of a restored volume reaches AWS through.
@@ -21,6 +21,7 @@ pub struct IntegrationAdapters {
     auto_scaling: AutoScaling,
     cloudformation: CloudFormation,
     tagging: Tagging,
+    mounts: MountRunner,
     ops_center: OpsCenter,
     tags: TagStores,
     topic: Topic,
@@ -34,13 +35,19 @@ impl IntegrationAdapters {
         CloudFormation::ACTIONS,
         Tagging::ACTIONS,
         Ec2::INTEGRATION_ACTIONS,
+        MountRunner::ACTIONS,
         OpsCenter::ACTIONS,
         Topic::ACTIONS,
     ];
 
-    /// Clients for every service it needs; notification goes to `topic`, if any.
-    pub fn new(config: &Config, topic: Option<String>) -> IntegrationAdapters {
+    /// Clients for every service it needs; notification goes to `topic`, if any, and `mount_runbook` mounts, if any.
+    pub fn new(
+        config: &Config,
+        topic: Option<String>,
+        mount_runbook: Option<String>,
+    ) -> IntegrationAdapters {
         IntegrationAdapters {
+            mounts: MountRunner::new(config, mount_runbook),
             auto_scaling: AutoScaling::new(config),
             cloudformation: CloudFormation::new(config),
             tagging: Tagging::new(config),
@@ -90,6 +97,12 @@ impl RestoredPorts for IntegrationAdapters {
 
     fn recovery_point_tags(&self) -> &(impl RecoveryPointTags + Sync) {
         &self.tags
+    }
+}
+
+impl MountPorts for IntegrationAdapters {
+    fn mount_runbook(&self) -> &(impl MountRunbook + Sync) {
+        &self.mounts
     }
 }
 
@@ -243,9 +256,13 @@ impl ReconciliationAdapters {
         &[Backup::LISTING_ACTIONS, Invoker::ACTIONS];
 
     /// Clients for every service it needs; notification goes to `topic`, if any.
-    pub fn new(config: &Config, topic: Option<String>) -> ReconciliationAdapters {
+    pub fn new(
+        config: &Config,
+        topic: Option<String>,
+        mount_runbook: Option<String>,
+    ) -> ReconciliationAdapters {
         ReconciliationAdapters {
-            integration: IntegrationAdapters::new(config, topic),
+            integration: IntegrationAdapters::new(config, topic, mount_runbook),
             invoker: Invoker::new(config),
         }
     }
@@ -290,6 +307,12 @@ impl RestoredPorts for ReconciliationAdapters {
 
     fn recovery_point_tags(&self) -> &(impl RecoveryPointTags + Sync) {
         self.integration.recovery_point_tags()
+    }
+}
+
+impl MountPorts for ReconciliationAdapters {
+    fn mount_runbook(&self) -> &(impl MountRunbook + Sync) {
+        self.integration.mount_runbook()
     }
 }
 

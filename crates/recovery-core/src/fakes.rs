@@ -7,6 +7,7 @@ mod acceptable;
 mod databases;
 mod fail_over;
 mod intercepted;
+mod mounts;
 mod parameters;
 mod phases;
 mod records;
@@ -42,6 +43,7 @@ use crate::tags::{PLANNED, Tags};
 pub use databases::Databases;
 pub use fail_over::{Cluster, Recoveries};
 pub use intercepted::{Call, Effect, Intercepted, Interceptor, answered};
+pub use mounts::Mounts;
 pub use parameters::Parameter;
 pub use records::{attached_volume, completed_job};
 pub use recovery::{Backups, volume_point};
@@ -157,6 +159,8 @@ pub struct State {
     pub databases: Databases,
     /// DynamoDB tables by name.
     pub tables: BTreeMap<String, FakeTable>,
+    /// The runbook that mounts.
+    pub mounts: Mounts,
     /// Parameters of Parameter Store by name.
     pub parameters: BTreeMap<String, Parameter>,
     /// Functions that were invoked, with their payloads.

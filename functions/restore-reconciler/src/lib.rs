@@ -26,6 +26,8 @@ pub struct Settings {
     pub ownership: Ownership,
     /// `TOPIC_ARN`: the SNS topic of the operators, or `off`.
     pub topic: Option<String>,
+    /// `MOUNT_RUNBOOK`: the runbook that mounts volumes in their instances, or `off`.
+    pub mount_runbook: Option<String>,
     /// `DATABASE_INTEGRATOR` and `TABLE_INTEGRATOR`.
     pub integrators: Integrators,
     /// `LOOKBACK_HOURS`, `PATIENCE_MINUTES` and `RECONCILE_MINUTES`.
@@ -39,6 +41,7 @@ impl Settings {
         "DATABASE_INTEGRATOR",
         "DRILL_RESTORE_ROLE_ARN",
         "LOOKBACK_HOURS",
+        "MOUNT_RUNBOOK",
         "PATIENCE_MINUTES",
         "RECONCILE_MINUTES",
         "TABLE_INTEGRATOR",
@@ -60,6 +63,7 @@ impl Settings {
                 drill_role: read.arn("DRILL_RESTORE_ROLE_ARN"),
             },
             topic: read.topic_or_off("TOPIC_ARN"),
+            mount_runbook: read.runbook_or_off("MOUNT_RUNBOOK"),
             integrators: Integrators {
                 database: read.required("DATABASE_INTEGRATOR"),
                 table: read.required("TABLE_INTEGRATOR"),

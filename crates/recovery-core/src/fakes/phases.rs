@@ -3,11 +3,11 @@
 
 use crate::ports::{
     AutoScalingGroups, DataStorePorts, DatabasePorts, DbClusters, DbInstances, Functions,
-    Instances, IntegrationPorts, Notifications, Objects, OpsItems, Parameters, PlanningPorts,
-    PublishingPorts, ReconciliationPorts, RecoveryExecutions, RecoveryPointTags, RecoveryPoints,
-    ReportingPorts, ResponsePorts, RestoreJobs, RestoreTests, RestoredPorts, RoutingControls,
-    Runbooks, Snapshots, StackResources, Stacks, StartingPorts, TablePorts, Tables,
-    TaggedResources, TargetPorts, TrackingPorts, ValidationPorts, Volumes,
+    Instances, IntegrationPorts, MountPorts, MountRunbook, Notifications, Objects, OpsItems,
+    Parameters, PlanningPorts, PublishingPorts, ReconciliationPorts, RecoveryExecutions,
+    RecoveryPointTags, RecoveryPoints, ReportingPorts, ResponsePorts, RestoreJobs, RestoreTests,
+    RestoredPorts, RoutingControls, Runbooks, Snapshots, StackResources, Stacks, StartingPorts,
+    TablePorts, Tables, TaggedResources, TargetPorts, TrackingPorts, ValidationPorts, Volumes,
 };
 
 /// Every port.
@@ -17,6 +17,7 @@ pub trait AllPorts:
     + DbInstances
     + Functions
     + Instances
+    + MountRunbook
     + Notifications
     + Objects
     + OpsItems
@@ -78,6 +79,12 @@ impl<A: AllPorts> RestoredPorts for A {
     }
 
     fn recovery_point_tags(&self) -> &(impl RecoveryPointTags + Sync) {
+        self
+    }
+}
+
+impl<A: AllPorts> MountPorts for A {
+    fn mount_runbook(&self) -> &(impl MountRunbook + Sync) {
         self
     }
 }

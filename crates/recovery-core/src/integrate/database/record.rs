@@ -118,6 +118,7 @@ impl Integrated<'_> {
         };
         let left_to_do = shown_left(&left);
         let result = IntegrationResult {
+            continues: None,
             title: format!("Restored {noun} {} integrated", identifier(self.seen)),
             done: format!(
                 "The {noun} {} ({}) can be reached at {}{}",
