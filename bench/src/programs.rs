@@ -16,6 +16,7 @@ pub(crate) const FUNCTIONS: [Function; 14] = [
         &[
             ("ACCOUNT_ID", "111122223333"),
             ("DRILL_RESTORE_ROLE_ARN", DRILL_ROLE),
+            ("MOUNT_RUNBOOK", "MountFileSystem"),
             ("TOPIC_ARN", TOPIC),
         ],
     ),
@@ -32,6 +33,7 @@ pub(crate) const FUNCTIONS: [Function; 14] = [
             ("DRILL_RESTORE_ROLE_ARN", DRILL_ROLE),
             ("TOPIC_ARN", TOPIC),
             ("LOOKBACK_HOURS", "24"),
+            ("MOUNT_RUNBOOK", "MountFileSystem"),
             ("PATIENCE_MINUTES", "60"),
             ("RECONCILE_MINUTES", "1"),
         ],

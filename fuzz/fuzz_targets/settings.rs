@@ -103,7 +103,9 @@ fuzz_target!(|bytes: &[u8]| {
         Err(error) => assert_named(&error, &variables, &RESPONDERS),
     }
     match restore_integrator::Settings::from_variables(&read) {
-        Ok(restore_integrator::Settings { ownership, topic }) => {
+        Ok(restore_integrator::Settings {
+            ownership, topic, ..
+        }) => {
             let scope = ownership.scope;
             assert!(ownership.drill_role.starts_with("arn:"));
             assert!(scope.account.chars().all(|c| c.is_ascii_digit()) && !scope.account.is_empty());

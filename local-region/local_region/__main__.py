@@ -47,6 +47,12 @@ def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         help="duration of attaching a volume (%(default)s)",
     )
     command.add_argument(
+        "--agent-seconds",
+        type=float,
+        default=Settings.agent_seconds,
+        help="how long the agent of an instance takes to connect to Systems Manager",
+    )
+    command.add_argument(
         "--modify-seconds",
         type=float,
         default=Settings.modify_seconds,
@@ -160,6 +166,7 @@ def _serve(chosen: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
             restore_token_seconds=chosen.restore_token_seconds,
             backup_seconds=chosen.backup_seconds,
             attach_seconds=chosen.attach_seconds,
+            agent_seconds=chosen.agent_seconds,
             modify_seconds=chosen.modify_seconds,
             restore_seconds_by_type=dict(chosen.restore_seconds_of),
             database_seconds=chosen.database_seconds,

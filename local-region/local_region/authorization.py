@@ -210,6 +210,16 @@ def _runbook(body: dict[str, Any], region: str, account: str) -> str:
     return f"arn:aws:ssm:{region}:{owner}:automation-definition/{name}:{body.get('DocumentVersion') or '$DEFAULT'}"
 
 
+def _execution(body: dict[str, Any], region: str, account: str) -> str:
+    return f"arn:aws:ssm:{region}:{account}:automation-execution/{body.get('AutomationExecutionId', '')}"
+
+
+def _command_document(body: dict[str, Any], region: str, account: str) -> str:
+    # Each instance is asked for where the command is sent.
+    name = str(body.get("DocumentName", "")).rpartition("/")[2]
+    return f"arn:aws:ssm:{region}:{account}:document/{name}"
+
+
 def _parameter(body: dict[str, Any], region: str, account: str) -> str:
     # Of several, the first one stands for all.
     name = str(body.get("Name") or next(iter(body.get("Names") or [""])))
@@ -254,7 +264,12 @@ _RESOURCES = {
     ("route53-recovery-cluster", "UpdateRoutingControlState"): _routing_control,
     ("route53-recovery-cluster", "UpdateRoutingControlStates"): _routing_control,
     ("ssm", "CreateOpsItem"): _any,
+    ("ssm", "DescribeInstanceInformation"): _any,
     ("ssm", "DescribeOpsItems"): _any,
+    ("ssm", "GetAutomationExecution"): _execution,
+    ("ssm", "GetCommandInvocation"): _any,
+    ("ssm", "ListCommands"): _any,
+    ("ssm", "SendCommand"): _command_document,
     ("ssm", "GetOpsItem"): _ops_item,
     ("ssm", "UpdateOpsItem"): _ops_item,
     ("ssm", "DeleteOpsItem"): _ops_item,

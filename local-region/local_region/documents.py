@@ -41,6 +41,13 @@ class Documents:
             raise ApiError("AutomationDefinitionNotFoundException", f"Automation document {name} not found")
         return document["description"]["DocumentVersion"], document["body"]
 
+    def command(self, name: str) -> dict[str, Any]:
+        """The content of the Command document `name`."""
+        document = self._documents.get(name)
+        if document is None or document["description"]["DocumentType"] != "Command":
+            raise ApiError("InvalidDocument", f"Document with name {name} does not exist.")
+        return document["body"]
+
     def create(self, name: str, content: str | dict[str, Any], document_type: str, document_format: str) -> str:
         """Create a document, or fail with the error of CreateDocument; answers its name."""
         if name.startswith(AWS_OWNED):

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ministack.core.responses import get_account_id, get_region
-from ministack.services import ec2
+from ministack.services import ec2, iam
 
 from local_region.api_error import ApiError
 from local_region.ec2_filters import Reader, filters_of, fulfils
@@ -61,6 +61,7 @@ class Instances:
         zone: str | None = None,
         security_group_ids: list[str] | None = None,
         key_name: str | None = None,
+        profile: str | None = None,
     ) -> dict[str, Any]:
         """Launch one instance, in `subnet_id`, else in the default subnet of `zone`; answers ministack's record."""
         instance = ec2._launch_instances_internal(
@@ -70,6 +71,7 @@ class Instances:
             count=1,
             key_name=key_name or "",
             sg_ids=security_group_ids or None,
+            iam_profile=_profile(profile) if profile else None,
         )[0]
         set_tags(instance["InstanceId"], tags)
         return instance
@@ -143,6 +145,17 @@ class Instances:
             and fulfils(instance["InstanceId"], instance, filters, FILTERS)
         ]
         return paged_xml("DescribeInstancesResponse", "reservationSet", params, [_reservation_xml(i) for i in found])
+
+
+def _profile(name: str) -> dict[str, str]:
+    """An instance profile as an instance shows it."""
+    profile = iam._instance_profiles.get(name)
+    if profile is None:
+        raise ApiError(
+            "InvalidParameterValue",
+            f"Value ({name}) for parameter iamInstanceProfile.name is invalid. Invalid IAM Instance Profile name",
+        )
+    return {"Arn": profile["Arn"], "Id": profile["InstanceProfileId"]}
 
 
 def default_subnet(zone: str | None) -> str:

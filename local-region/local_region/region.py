@@ -16,6 +16,7 @@ from local_region.authorization import (
 )
 from local_region.auto_scaling import AutoScaling
 from local_region.calls import Calls
+from local_region.commands import Commands
 from local_region.connections import follow_connections
 from local_region.control import Asgi, Control
 from local_region.copy_jobs import CopyJobs
@@ -32,6 +33,7 @@ from local_region.faults import Faults
 from local_region.fsx import serve_fsx
 from local_region.fsx_backups import FsxBackups
 from local_region.functions import Functions
+from local_region.guests import Guests
 from local_region.instances import Instances
 from local_region.journal import Journal
 from local_region.network_interfaces import NetworkInterfaces
@@ -65,9 +67,11 @@ class Region:
     asgi: Asgi
     functions: Functions
     stacks: StackProgress
+    guests: Guests
 
     def close(self) -> None:
-        """End the processes of functions, and what waits in threads."""
+        """End the processes of functions and guests, and what waits in threads."""
+        self.guests.close()
         self.stacks.close()
         self.functions.close()
 
@@ -116,6 +120,8 @@ def assemble(settings: Settings, endpoint: str, loop: asyncio.AbstractEventLoop)
     check_tags_of_new_parameters()
     documents = Documents()
     Runbooks(settings, endpoint, pending, events, documents)
+    guests = Guests(settings)
+    Commands(settings, journal, pending, documents, guests)
     StackResources(instances, volumes, groups, documents)
     add_database_resources()
     read_templates_by_virtual_host()
@@ -138,4 +144,4 @@ def assemble(settings: Settings, endpoint: str, loop: asyncio.AbstractEventLoop)
         volumes,
         changes,
     )
-    return Region(control, functions, stacks)
+    return Region(control, functions, stacks, guests)

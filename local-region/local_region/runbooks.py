@@ -154,7 +154,8 @@ class Runbooks:
             "AutomationExecutionStatus": "InProgress",
             "StepExecutions": [],
             "StepExecutionsTruncated": False,
-            "Parameters": {key: as_texts(value) for key, value in parameters.items()},
+            # The API's model admits no empty value. A default may be one.
+            "Parameters": {key: as_texts(value) for key, value in parameters.items() if value != ""},
             "Outputs": {},
             "Mode": "Auto",
             "ExecutedBy": f"arn:aws:sts::{get_account_id()}:assumed-role/{caller.name}",

@@ -215,6 +215,7 @@ services.rds                     _param_groups
 services.rds                     _subnet_groups
 services.rds                     _tags
 core.iam_evaluator               _request_origin
+services.iam                     _instance_profiles
 services.iam                     _roles
 services.s3                      _bucket_tags
 services.ssm                     _parameters

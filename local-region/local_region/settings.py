@@ -29,6 +29,8 @@ class Settings:
     """How long a backup job stays RUNNING."""
     attach_seconds: float = 0.05
     """How long an attachment stays `attaching`."""
+    agent_seconds: float = 0.05
+    """How long the agent of an instance takes to connect; only with a profile that allows it."""
     modify_seconds: float = 0.05
     """How long a volume is `modifying`, and cannot be attached; it can while it is `optimizing`."""
     database_seconds: float = 0.05

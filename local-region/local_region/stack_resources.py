@@ -79,6 +79,7 @@ class StackResources:
                 props.get("AvailabilityZone"),
                 props.get("SecurityGroupIds"),
                 props.get("KeyName"),
+                props.get("IamInstanceProfile"),
             )
         )
         return instance["InstanceId"], {

@@ -465,6 +465,7 @@ fn reports_all_invalid_settings_in_one_error() {
                 "ACCOUNT_ID",
                 "AWS_REGION",
                 "DRILL_RESTORE_ROLE_ARN",
+                "MOUNT_RUNBOOK",
                 "TOPIC_ARN",
             ],
         );

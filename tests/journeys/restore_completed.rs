@@ -4,7 +4,7 @@
 use recovery_core::aws::arn::{InstanceId, VolumeId};
 use recovery_core::aws::cloudformation::StackResource;
 use recovery_core::aws::ec2::{Attachment, DeviceName};
-use recovery_core::fakes::{DRILL_ROLE, FakeClock, StoredItem, World};
+use recovery_core::fakes::{DRILL_ROLE, FakeClock, Mounts, StoredItem, World};
 use recovery_core::ops_item::{Severity, Status};
 use recovery_core::ports::Volumes;
 use serde_json::json;
@@ -672,7 +672,8 @@ fn keeps_the_ops_item_open_for_an_invalid_optional_tag() {
     let event = event("restore-completed-ebs");
     for (tag, value) in [
         ("recovery:device", "/dev/nvme1n1"),
-        ("recovery:mount", "D:"),
+        ("recovery:mount", "d:"),
+        ("recovery:mount", "D:orders"),
         ("recovery:mount", "/srv/my data"),
         ("recovery:mount", "/srv; reboot"),
     ] {
@@ -956,6 +957,30 @@ fn refuses_a_taken_device_name_only_if_a_tag_requires_it() {
     );
     drop(ports);
     assert_eq!(attached(&world), on_the_instance("/dev/sdg"));
+}
+
+#[test]
+fn mounts_the_volume_in_its_instance_and_resolves_the_ops_item() {
+    let event = event("restore-completed-ebs");
+    for path in ["/srv/data", "D:", "D:/orders"] {
+        let world = world_of(&event);
+        retag(&world, &[STACK, LOGICAL_ID, ("recovery:mount", path)]);
+        world.state().mounts = Mounts::on();
+        assert_outcome!(integrate(&world, &event), "integrated");
+        let item = only_item(&world);
+        assert_eq!(item.item.status, Status::Resolved, "{path}");
+        assert_contains(&item.title, &["mounted at", path]);
+        assert_eq!(notifications(&world), []);
+        let executions = world.state().mounts.executions.clone();
+        let [(_, parameters)] = executions.as_slice() else {
+            panic!("{executions:?}");
+        };
+        assert!(parameters.contains(&("Path", vec![path.to_owned()])));
+        // The event again.
+        let end = End::of(&world);
+        assert_outcome!(integrate(&world, &event), "already-integrated");
+        assert_eq!(End::of(&world), end);
+    }
 }
 
 #[test]

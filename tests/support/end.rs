@@ -87,6 +87,9 @@ impl End {
                 .executions
                 .iter()
                 .map(|(token, (runbook, _))| (token.clone(), runbook.clone()))
+                .chain(state.mounts.executions.iter().map(|(token, parameters)| {
+                    (token.clone(), format!("MountFileSystem {parameters:?}"))
+                }))
                 .collect(),
             restores: state
                 .backups
@@ -222,11 +225,18 @@ fn shown<T: std::fmt::Debug>(all: impl IntoIterator<Item = T>) -> Vec<String> {
 /// was true when it was sent, and only deliveries with failures send it.
 fn is_outdated_failure(subject: &str, items: &[StoredItem]) -> bool {
     let fails = |item: &StoredItem| {
-        let integration = item.item.data.get("recovery:integration");
-        integration.is_some_and(|integration| integration == "failing")
+        ["recovery:integration", "recovery:mount"]
+            .iter()
+            .any(|key| {
+                item.item
+                    .data
+                    .get(*key)
+                    .is_some_and(|state| state == "failing")
+            })
     };
     [
         "Restored volume still not attached",
+        "Restored volume still not mounted",
         "Restored table still not configured",
         "Restored database still not integrated",
     ]

@@ -11,8 +11,9 @@ use crate::support::sam::{TEMPLATES, members, strings, template_at};
 use super::permissions::WITHOUT_RESOURCES;
 
 /// Ends of ARNs that leave something open, and what cannot be known before.
-const OPEN: [(&str, &str); 38] = [
+const OPEN: [(&str, &str); 39] = [
     ("automation-definition/${RecoveryRunbook}:*", "its version"),
+    ("automation-definition/${MountFileSystem}:*", "its version"),
     (
         "automation-definition/${StartRegionRecovery}:*",
         "its version",

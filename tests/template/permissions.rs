@@ -239,7 +239,7 @@ fn each_role_allows_exactly_the_calls_of_its_adapters() {
             "{role} with {parameters:?}"
         );
     };
-    let integrator = [IntegrationAdapters::ACTIONS, &[&VOLUME_KEYS]].concat();
+    let integrator = [IntegrationAdapters::ACTIONS, &[&VOLUME_KEYS, &RUNBOOK_ROLE]].concat();
     check(&[], "RestoreIntegratorRole", &integrator);
     check(&KEYS, "RestoreIntegratorRole", &integrator);
 
@@ -266,7 +266,7 @@ fn each_role_allows_exactly_the_calls_of_its_adapters() {
         ReconciliationAdapters::ACTIONS,
     ]
     .concat();
-    let reconciler = [&reconciler[..], &[&VOLUME_KEYS]].concat();
+    let reconciler = [&reconciler[..], &[&VOLUME_KEYS, &RUNBOOK_ROLE]].concat();
     check(&[], "RestoreReconcilerRole", &reconciler);
     check(&KEYS, "RestoreReconcilerRole", &reconciler);
     check(&[], "RestoreTestValidatorRole", ValidationAdapters::ACTIONS);
@@ -669,6 +669,33 @@ fn pass_role_and_grants_are_limited_to_a_service() {
             strings(&start["Resource"])
                 .iter()
                 .any(|resource| resource.ends_with("automation-definition/StartRegionRecovery:*"))
+        );
+    }
+    for integrator in ["RestoreIntegratorRole", "RestoreReconcilerRole"] {
+        let pass = statement(integrator, "iam:PassRole");
+        assert_eq!(
+            strings(&pass["Resource"]),
+            [attribute_of("MountFileSystemRole", "Arn")]
+        );
+        assert_eq!(
+            pass["Condition"]["StringEquals"]["iam:PassedToService"],
+            "ssm.amazonaws.com"
+        );
+        let started: Vec<_> = roles(&deployed)[integrator]
+            .iter()
+            .filter(|statement| {
+                strings(&statement["Action"]).contains(&"ssm:StartAutomationExecution".to_owned())
+            })
+            .flat_map(|statement| strings(&statement["Resource"]))
+            .filter(|resource| !resource.ends_with(":automation-execution/*"))
+            .collect();
+        assert_eq!(
+            started,
+            [
+                "automation-definition/MountFileSystem:*",
+                "document/MountFileSystem"
+            ]
+            .map(|end| format!("arn:aws:ssm:us-west-2:111122223333:{end}"))
         );
     }
     let pass = statement("RestoreStarterRole", "iam:PassRole");

@@ -3,17 +3,17 @@
 use recovery_core::ports::{
     AutoScalingGroups, DataStorePorts, DatabasePorts, DbClusters, DbInstances, EfsFileSystems,
     FileSystemIntegrationPorts, FileSystemPorts, FsxFileSystems, Functions, Instances,
-    IntegrationPorts, Notifications, Objects, OpsItems, Parameters, PlanningPorts, PublishingPorts,
-    ReconciliationPorts, RecoveryPointTags, RecoveryPoints, ReportingPorts, ResponsePorts,
-    RestoreJobs, RestoreTests, RestoredPorts, Runbooks, Snapshots, StackResources, Stacks,
-    StartingPorts, Subnets, TablePorts, Tables, TaggedResources, TargetPorts, TrackingPorts,
-    ValidationPorts, Volumes,
+    IntegrationPorts, MountPorts, MountRunbook, Notifications, Objects, OpsItems, Parameters,
+    PlanningPorts, PublishingPorts, ReconciliationPorts, RecoveryPointTags, RecoveryPoints,
+    ReportingPorts, ResponsePorts, RestoreJobs, RestoreTests, RestoredPorts, Runbooks, Snapshots,
+    StackResources, Stacks, StartingPorts, Subnets, TablePorts, Tables, TaggedResources,
+    TargetPorts, TrackingPorts, ValidationPorts, Volumes,
 };
 
 use crate::recovery_point_tags::{AllTagStores, DatabaseTagStores, FileSystemTagStores, TagStores};
 use crate::{
-    AutoScaling, Backup, CloudFormation, Config, DynamoDb, Ec2, Efs, Fsx, Invoker, OpsCenter,
-    ParameterStore, PlanBucket, Rds, RunbookRunner, Tagging, Topic,
+    AutoScaling, Backup, CloudFormation, Config, DynamoDb, Ec2, Efs, Fsx, Invoker, MountRunner,
+    OpsCenter, ParameterStore, PlanBucket, Rds, RunbookRunner, Tagging, Topic,
 };
 
 /// What the integration of a restored volume reaches AWS through.
@@ -22,6 +22,7 @@ pub struct IntegrationAdapters {
     auto_scaling: AutoScaling,
     cloudformation: CloudFormation,
     tagging: Tagging,
+    mounts: MountRunner,
     ops_center: OpsCenter,
     tags: TagStores,
     topic: Topic,
@@ -35,13 +36,19 @@ impl IntegrationAdapters {
         CloudFormation::ACTIONS,
         Tagging::ACTIONS,
         Ec2::INTEGRATION_ACTIONS,
+        MountRunner::ACTIONS,
         OpsCenter::ACTIONS,
         Topic::ACTIONS,
     ];
 
-    /// Clients for every service it needs; notification goes to `topic`, if any.
-    pub fn new(config: &Config, topic: Option<String>) -> IntegrationAdapters {
+    /// Clients for every service it needs; notification goes to `topic`, if any, and `mount_runbook` mounts, if any.
+    pub fn new(
+        config: &Config,
+        topic: Option<String>,
+        mount_runbook: Option<String>,
+    ) -> IntegrationAdapters {
         IntegrationAdapters {
+            mounts: MountRunner::new(config, mount_runbook),
             auto_scaling: AutoScaling::new(config),
             cloudformation: CloudFormation::new(config),
             tagging: Tagging::new(config),
@@ -91,6 +98,12 @@ impl RestoredPorts for IntegrationAdapters {
 
     fn recovery_point_tags(&self) -> &(impl RecoveryPointTags + Sync) {
         &self.tags
+    }
+}
+
+impl MountPorts for IntegrationAdapters {
+    fn mount_runbook(&self) -> &(impl MountRunbook + Sync) {
+        &self.mounts
     }
 }
 
@@ -354,9 +367,13 @@ impl ReconciliationAdapters {
         &[Backup::LISTING_ACTIONS, Invoker::ACTIONS];
 
     /// Clients for every service it needs; notification goes to `topic`, if any.
-    pub fn new(config: &Config, topic: Option<String>) -> ReconciliationAdapters {
+    pub fn new(
+        config: &Config,
+        topic: Option<String>,
+        mount_runbook: Option<String>,
+    ) -> ReconciliationAdapters {
         ReconciliationAdapters {
-            integration: IntegrationAdapters::new(config, topic),
+            integration: IntegrationAdapters::new(config, topic, mount_runbook),
             invoker: Invoker::new(config),
         }
     }
@@ -401,6 +418,12 @@ impl RestoredPorts for ReconciliationAdapters {
 
     fn recovery_point_tags(&self) -> &(impl RecoveryPointTags + Sync) {
         self.integration.recovery_point_tags()
+    }
+}
+
+impl MountPorts for ReconciliationAdapters {
+    fn mount_runbook(&self) -> &(impl MountRunbook + Sync) {
+        self.integration.mount_runbook()
     }
 }
 

@@ -40,6 +40,7 @@ macro_rules! state {
 
 pub mod arn;
 pub mod auto_scaling;
+pub mod automation;
 pub mod backup;
 pub mod cloudformation;
 pub mod database;

@@ -8,6 +8,7 @@ mod databases;
 mod fail_over;
 mod file_systems;
 mod intercepted;
+mod mounts;
 mod parameters;
 mod phases;
 mod records;
@@ -44,6 +45,7 @@ pub use databases::Databases;
 pub use fail_over::{Cluster, Recoveries};
 pub use file_systems::FileSystems;
 pub use intercepted::{Call, Effect, Intercepted, Interceptor, answered};
+pub use mounts::Mounts;
 pub use parameters::Parameter;
 pub use records::{attached_volume, completed_job};
 pub use recovery::{Backups, volume_point};
@@ -161,6 +163,8 @@ pub struct State {
     pub file_systems: FileSystems,
     /// DynamoDB tables by name.
     pub tables: BTreeMap<String, FakeTable>,
+    /// The runbook that mounts.
+    pub mounts: Mounts,
     /// Parameters of Parameter Store by name.
     pub parameters: BTreeMap<String, Parameter>,
     /// Functions that were invoked, with their payloads.

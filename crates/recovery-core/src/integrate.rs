@@ -7,6 +7,7 @@
 //! | `run_tags` | the tags of the recovery point |
 //! | [`target`], [`auto_scaling`], `run_target` | the instance that the tags name |
 //! | [`refusal`], [`record`], `run_record` | refusals, failures and results in the OpsItem of the job |
+//! | [`mount`] | paths in the guest operating system, by a runbook |
 //! | [`publish`], `run_publish` | addresses in parameters of Systems Manager |
 //! | [`run_reconcile`] | restores whose event was lost or came too early; of volumes only |
 //!
@@ -17,6 +18,7 @@ pub(crate) mod backoff;
 pub mod database;
 pub mod file_system;
 pub mod kind;
+pub mod mount;
 pub mod publish;
 pub mod record;
 pub mod refusal;

@@ -21,6 +21,7 @@ use crate::aws::arn::{
     Arn, DbClusterId, DbInstanceId, InstanceId, OpsItemId, RecoveryPointArn, RestoreJobId, VolumeId,
 };
 use crate::aws::auto_scaling::Group;
+use crate::aws::automation::RunbookExecution;
 use crate::aws::backup::{
     RecoveryPoint, Report, RestoreJob, RestoreRequest, RestoreTest, StartAnswer,
 };
@@ -482,6 +483,25 @@ pub trait Runbooks {
     ) -> impl Future<Output = Result<String, Error>> + Send;
 }
 
+/// The runbook that mounts, `MountFileSystem`, and its executions.
+pub trait MountRunbook {
+    /// Its name; `None` if mounting is switched off.
+    fn name(&self) -> Option<&str>;
+
+    /// Starts it, once for each token. Returns the id of the execution.
+    fn start(
+        &self,
+        token: &str,
+        parameters: &[(&'static str, Vec<String>)],
+    ) -> impl Future<Output = Result<String, Error>> + Send;
+
+    /// The execution as it is now; `None` if it does not exist.
+    fn describe(
+        &self,
+        execution: &str,
+    ) -> impl Future<Output = Result<Option<RunbookExecution>, Error>> + Send;
+}
+
 /// Routing controls of Application Recovery Controller, through one endpoint of their cluster.
 pub trait RoutingControls {
     /// The state of the control; `None` if it is neither on nor off.
@@ -569,6 +589,12 @@ pub trait RestoredPorts: TrackingPorts {
     fn recovery_point_tags(&self) -> &(impl RecoveryPointTags + Sync);
 }
 
+/// The ports to mount restored volumes and file systems in their instances.
+pub trait MountPorts: TrackingPorts {
+    /// The runbook that mounts.
+    fn mount_runbook(&self) -> &(impl MountRunbook + Sync);
+}
+
 /// The ports to integrate restored resources of a type whose addresses are published.
 pub trait PublishingPorts: RestoredPorts {
     /// Parameters of Systems Manager.
@@ -582,7 +608,7 @@ pub trait TablePorts: PublishingPorts {
 }
 
 /// The ports to integrate restored volumes.
-pub trait IntegrationPorts: TargetPorts + RestoredPorts {
+pub trait IntegrationPorts: TargetPorts + RestoredPorts + MountPorts {
     /// EBS volumes.
     fn volumes(&self) -> &(impl Volumes + Sync);
 }

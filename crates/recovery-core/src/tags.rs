@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::aws::ec2::{DeviceName, is_root_device};
+use crate::integrate::mount::request::is_path;
 use crate::reference::{self, Reference, is_logical_id};
 use crate::text;
 
@@ -314,14 +315,18 @@ pub fn integration_target(tags: &Tags) -> Result<Option<IntegrationTarget>, TagR
 /// # Errors
 /// An [`UnusableTag`] if the value is not a path.
 pub(crate) fn mount_path(tags: &Tags) -> Result<Option<String>, UnusableTag> {
-    match value(tags, MOUNT) {
-        Some(mount) if !is_mount_path(mount) => Err(UnusableTag::new(
-            MOUNT,
-            mount,
-            "an absolute path below /, of letters, digits and - _ . and without the parts . and ..",
-        )),
-        mount => Ok(mount.map(str::to_owned)),
+    let Some(mount) = value(tags, MOUNT) else {
+        return Ok(None);
+    };
+    let path = mount.trim_end_matches('/');
+    if is_path(path) {
+        return Ok(Some(path.to_owned()));
     }
+    Err(UnusableTag::new(
+        MOUNT,
+        mount,
+        "an absolute path below /, or a drive letter or folder such as D:/orders, of letters, digits and - _ . @ + = and without the parts . and ..",
+    ))
 }
 
 /// The stack that a tag names, if references are resolved in it.
@@ -365,19 +370,6 @@ pub(crate) fn is_stack_name(name: &str) -> bool {
     name.len() <= 128
         && name.starts_with(|c: char| c.is_ascii_alphabetic())
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
-}
-
-fn is_mount_path(path: &str) -> bool {
-    path.strip_prefix('/').is_some_and(|rest| {
-        !rest.is_empty()
-            && rest
-                .trim_end_matches('/')
-                .split('/')
-                .all(|part| !part.is_empty() && part != "." && part != "..")
-            && rest
-                .chars()
-                .all(|c| c.is_ascii_alphanumeric() || "/-_.".contains(c))
-    })
 }
 
 #[cfg(test)]
@@ -502,6 +494,21 @@ mod tests {
     }
 
     #[test]
+    fn accepts_paths_of_linux_and_windows() {
+        for (value, path) in [
+            ("/srv/data", "/srv/data"),
+            ("/srv/data/", "/srv/data"),
+            ("D:", "D:"),
+            ("D:/orders", "D:/orders"),
+        ] {
+            let tags = tags(&[(STACK, "shop"), (LOGICAL_ID, "Db"), (MOUNT, value)]);
+            let target = integration_target(&tags).unwrap().unwrap();
+            assert_eq!(target.mount.as_deref(), Some(path));
+            assert!(target.unusable_tags.is_empty());
+        }
+    }
+
+    #[test]
     fn accepts_the_target_despite_an_invalid_optional_tag() {
         for (tag, value) in [
             (DEVICE, "/dev/nvme1n1"),
@@ -509,7 +516,8 @@ mod tests {
             (DEVICE, "D:"),
             (MOUNT, "srv"),
             (MOUNT, "/"),
-            (MOUNT, "D:"),
+            (MOUNT, "d:"),
+            (MOUNT, "D:/"),
             (MOUNT, "/srv/my data"),
             (MOUNT, "/srv/../etc"),
             (MOUNT, "/srv; rm -rf /"),

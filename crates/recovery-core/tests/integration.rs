@@ -935,6 +935,7 @@ fn planned(world: &World, reserved: &[&str]) -> Restore {
                 .iter()
                 .filter_map(|name| DeviceName::parse(name))
                 .collect(),
+            ..PlannedAs::default()
         },
         ..Restore::from(job(world))
     }

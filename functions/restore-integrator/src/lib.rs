@@ -1,8 +1,8 @@
-//! Attaches the volume of a completed restore job to its instance.
+//! Attaches the volume of a completed restore job to its instance, and mounts it there.
 //!
 //! The input is the event `Restore Job State Change` or, from a person or a state machine, `{"restoreJobId": "…"}`; for a
 //! drill, `{"restoreJobId": "…", "drill": {"stack": "…"}}`. A state machine adds the plan's `item`, which can name
-//! another recovery point with the missing tags.
+//! another recovery point with the missing tags. `"mountAttempt": 1` asks for another attempt to mount, after a refusal.
 
 use recovery_core::aws::arn::Scope;
 use recovery_core::error::Error;
@@ -20,12 +20,18 @@ pub struct Settings {
     pub ownership: Ownership,
     /// `TOPIC_ARN`: the SNS topic of the operators, or `off`.
     pub topic: Option<String>,
+    /// `MOUNT_RUNBOOK`: the runbook that mounts volumes in their instances, or `off`.
+    pub mount_runbook: Option<String>,
 }
 
 impl Settings {
     /// The variables that template.yaml sets for this function.
-    pub const NAMES: &'static [&'static str] =
-        &["ACCOUNT_ID", "DRILL_RESTORE_ROLE_ARN", "TOPIC_ARN"];
+    pub const NAMES: &'static [&'static str] = &[
+        "ACCOUNT_ID",
+        "DRILL_RESTORE_ROLE_ARN",
+        "MOUNT_RUNBOOK",
+        "TOPIC_ARN",
+    ];
 
     /// Reads the environment.
     ///
@@ -42,6 +48,7 @@ impl Settings {
                 drill_role: read.arn("DRILL_RESTORE_ROLE_ARN"),
             },
             topic: read.topic_or_off("TOPIC_ARN"),
+            mount_runbook: read.runbook_or_off("MOUNT_RUNBOOK"),
         };
         read.complete(settings)
     }

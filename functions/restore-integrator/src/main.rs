@@ -5,9 +5,13 @@ use restore_integrator::{Settings, handle};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
-    let Settings { ownership, topic } = recovery_lambda::start(Settings::from_variables)?;
+    let Settings {
+        ownership,
+        topic,
+        mount_runbook,
+    } = recovery_lambda::start(Settings::from_variables)?;
     let aws = load_config();
-    let ports = IntegrationAdapters::new(&aws, topic);
+    let ports = IntegrationAdapters::new(&aws, topic, mount_runbook);
     recovery_lambda::serve(aws.calls(), async |payload, clock| {
         handle(&ports, &clock, &ownership, &payload).await
     })

@@ -26,6 +26,8 @@ pub struct Settings {
     pub ownership: Ownership,
     /// `TOPIC_ARN`: the SNS topic of the operators, or `off`.
     pub topic: Option<String>,
+    /// `MOUNT_RUNBOOK`: the runbook that mounts volumes in their instances, or `off`.
+    pub mount_runbook: Option<String>,
     /// `DATABASE_INTEGRATOR`, `TABLE_INTEGRATOR` and `FILE_SYSTEM_INTEGRATOR`.
     pub integrators: Integrators,
     /// `LOOKBACK_HOURS`, `PATIENCE_MINUTES` and `RECONCILE_MINUTES`.
@@ -40,6 +42,7 @@ impl Settings {
         "DRILL_RESTORE_ROLE_ARN",
         "FILE_SYSTEM_INTEGRATOR",
         "LOOKBACK_HOURS",
+        "MOUNT_RUNBOOK",
         "PATIENCE_MINUTES",
         "RECONCILE_MINUTES",
         "TABLE_INTEGRATOR",
@@ -61,6 +64,7 @@ impl Settings {
                 drill_role: read.arn("DRILL_RESTORE_ROLE_ARN"),
             },
             topic: read.topic_or_off("TOPIC_ARN"),
+            mount_runbook: read.runbook_or_off("MOUNT_RUNBOOK"),
             integrators: Integrators {
                 database: read.required("DATABASE_INTEGRATOR"),
                 table: read.required("TABLE_INTEGRATOR"),

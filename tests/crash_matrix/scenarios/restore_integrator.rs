@@ -3,7 +3,7 @@
 use recovery_core::aws::arn::{InstanceId, VolumeId};
 use recovery_core::aws::cloudformation::StackResource;
 use recovery_core::aws::ec2::{Attachment, Instance, Volume};
-use recovery_core::fakes::{AttachTrouble, World};
+use recovery_core::fakes::{AttachTrouble, Mounts, World};
 use recovery_core::ops_item::Status;
 use serde_json::json;
 
@@ -86,6 +86,18 @@ fn in_drills() -> Vec<Scenario> {
     ]
 }
 
+/// The volume has a mount point, and there is a runbook that mounts.
+pub(super) fn mounts(world: &World) {
+    retag(world, &[STACK, LOGICAL_ID, ("recovery:mount", "/srv/data")]);
+    world.state().mounts = Mounts::on();
+}
+
+/// The first executions of the runbook fail in this way.
+fn fails_to_mount(world: &World, outcome: &'static str, reason: &'static str, times: usize) {
+    let failures = &mut world.state().mounts.failures;
+    failures.insert(INSTANCE.to_owned(), (outcome, reason, times));
+}
+
 /// The volume is attached.
 fn attached() -> Vec<Scenario> {
     let mut scenarios = vec![
@@ -96,8 +108,49 @@ fn attached() -> Vec<Scenario> {
         usual("with-mount", "integrated").given(|world| {
             retag(world, &[STACK, LOGICAL_ID, ("recovery:mount", "/srv/data")]);
         }),
+        usual("mounted", "integrated").given(mounts),
+        usual("mounted-slowly", "pending").given(|world| {
+            mounts(world);
+            world.state().mounts.run_on = true;
+        }),
+        usual("mounted-at-the-third-execution", "integrated").given(|world| {
+            mounts(world);
+            fails_to_mount(world, "retry", "mount-timeout", 2);
+        }),
+        usual("mount-refused", "refused/mount-refused").given(|world| {
+            mounts(world);
+            fails_to_mount(world, "refused", "path-not-empty", 9);
+        }),
+        usual("mount-unfinished", "refused/mount-unfinished").given(|world| {
+            mounts(world);
+            fails_to_mount(world, "retry", "mount-timeout", 9);
+        }),
+        usual("mount-without-an-agent", "refused/agent-not-connected").given(|world| {
+            mounts(world);
+            fails_to_mount(world, "retry", "agent-not-connected", 9);
+        }),
+        usual("mount-without-answers", "refused/mount-runbook-failed").given(|world| {
+            mounts(world);
+            world.state().mounts.lose_answers = true;
+        }),
+        of("mounted-at-the-next-attempt", "manual-restore-job", "integrated")
+            .given(|world| {
+                mounts(world);
+                fails_to_mount(world, "refused", "path-not-empty", 1);
+                delivered(world, FILE);
+            })
+            .with(|input| input["mountAttempt"] = json!(1)),
+        usual("mounted-tracked", "integrated").given(|world| {
+            tracked(world, FILE);
+            mounts(world);
+        }),
+        usual("mounted-before", "already-integrated").given(|world| {
+            mounts(world);
+            delivered(world, FILE);
+        }),
+        at_the_quota(usual("mounted-at-the-quota", "integrated").given(mounts)),
         usual("with-invalid-optional-tags", "integrated").given(|world| {
-            let unusable = [("recovery:device", "/dev/nvme1n1"), ("recovery:mount", "D:")];
+            let unusable = [("recovery:device", "/dev/nvme1n1"), ("recovery:mount", "data")];
             retag(world, &[STACK, LOGICAL_ID, unusable[0], unusable[1]]);
         }),
         usual("device-rejected-by-ec2", "integrated").given(|world| {

@@ -14,6 +14,7 @@ use crate::support::restored::{
     integrate, make_target_a_group, of_a_drill, retag, track,
 };
 
+use super::restore_integrator::mounts;
 use super::{at_the_quota, restored};
 
 /// All restores are recent, and none has waited for too long: the events are from another day than the
@@ -57,6 +58,18 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         of("slow-attachment", PATIENT).given(|world| world.state().reads_until_attached = 2),
         of("with-mount", PATIENT).given(|world| {
             retag(world, &[STACK, LOGICAL_ID, ("recovery:mount", "/srv/data")]);
+        }),
+        of("mounted", PATIENT).given(mounts),
+        of("mounted-slowly", PATIENT).given(|world| {
+            mounts(world);
+            world.state().mounts.run_on = true;
+            integrate(world, &event(FILE)).expect("nothing fails");
+        }),
+        of("mount-continued", PATIENT).given(|world| {
+            mounts(world);
+            world.state().mounts.run_on = true;
+            integrate(world, &event(FILE)).expect("nothing fails");
+            world.state().mounts.run_on = false;
         }),
         of("tracked", PATIENT).given(|world| {
             track(world, &event(FILE)).expect("nothing fails");

@@ -46,6 +46,8 @@ pub struct PlannedAs {
     pub tags_from: Option<RecoveryPointArn>,
     /// Device names that other volumes of the plan claim on the same target.
     pub reserved: BTreeSet<DeviceName>,
+    /// How often a person or a redrive asked for another attempt to mount it, after one was refused.
+    pub mount_attempt: u32,
 }
 
 /// The drill that a restore belongs to.

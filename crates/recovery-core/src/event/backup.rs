@@ -136,9 +136,11 @@ pub fn restore_to_integrate(input: &Value) -> Result<Result<Restore, &'static st
 
 /// The information of the plan that the recovery point lacks.
 fn planned_as(input: &Value) -> Result<PlannedAs, Error> {
+    let mount_attempt = mount_attempt(input)?;
     let Some(item) = input.get("item").filter(|item| !item.is_null()) else {
         return Ok(PlannedAs {
             tags_from: tags_from(input)?,
+            mount_attempt,
             ..PlannedAs::default()
         });
     };
@@ -163,6 +165,25 @@ fn planned_as(input: &Value) -> Result<PlannedAs, Error> {
         reserved: reserved
             .filter_map(|name| DeviceName::parse(name))
             .collect(),
+        mount_attempt,
+    })
+}
+
+/// How often another attempt to mount was asked for.
+fn mount_attempt(input: &Value) -> Result<u32, Error> {
+    let Some(attempt) = input.get("mountAttempt").filter(|it| !it.is_null()) else {
+        return Ok(0);
+    };
+    let number = attempt
+        .as_u64()
+        .and_then(|number| u32::try_from(number).ok());
+    number.ok_or_else(|| {
+        Error::Permanent(Fault::new(
+            "parse input",
+            "mountAttempt",
+            "it is not a number",
+            "Pass the number that the OpsItem names, such as {\"restoreJobId\": \"…\", \"mountAttempt\": 1}, or omit \"mountAttempt\".",
+        ))
     })
 }
 

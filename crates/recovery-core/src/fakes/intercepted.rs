@@ -11,6 +11,7 @@ use crate::aws::arn::{
     Arn, DbClusterId, DbInstanceId, InstanceId, OpsItemId, RecoveryPointArn, RestoreJobId, VolumeId,
 };
 use crate::aws::auto_scaling::Group;
+use crate::aws::automation::RunbookExecution;
 use crate::aws::backup::{
     RecoveryPoint, Report, RestoreJob, RestoreRequest, RestoreTest, StartAnswer,
 };
@@ -31,9 +32,10 @@ use crate::notification::Notification;
 use crate::ops_item::{Claim, ItemKey, NewOpsItem, OpsItem, OpsItemChange};
 use crate::ports::{
     AutoScalingGroups, Clock, DbClusters, DbInstances, EfsFileSystems, FsxFileSystems, Functions,
-    Instances, Metrics, Notifications, Objects, OpsItems, Page, Parameters, RecoveryExecutions,
-    RecoveryPointTags, RecoveryPoints, RestoreJobs, RestoreTests, RoutingControls, Runbooks,
-    Snapshots, StackResources, Stacks, Subnets, Tables, TaggedResources, Volumes,
+    Instances, Metrics, MountRunbook, Notifications, Objects, OpsItems, Page, Parameters,
+    RecoveryExecutions, RecoveryPointTags, RecoveryPoints, RestoreJobs, RestoreTests,
+    RoutingControls, Runbooks, Snapshots, StackResources, Stacks, Subnets, Tables, TaggedResources,
+    Volumes,
 };
 use crate::report::measures::Measures;
 use crate::tags::Tags;
@@ -334,6 +336,33 @@ impl<P: Deref<Target: AllPorts> + Sync, I: Interceptor> Notifications for Interc
             Effect::Publish(notification),
             || Notifications::publish(&*self.ports, notification),
         )
+        .await
+    }
+}
+
+impl<P: Deref<Target: AllPorts> + Sync, I: Interceptor> MountRunbook for Intercepted<P, I> {
+    fn name(&self) -> Option<&str> {
+        MountRunbook::name(&*self.ports)
+    }
+
+    async fn start(
+        &self,
+        token: &str,
+        parameters: &[(&'static str, Vec<String>)],
+    ) -> Result<String, Error> {
+        self.call(
+            "ssm:StartAutomationExecution",
+            "MountFileSystem",
+            Effect::Other,
+            || MountRunbook::start(&*self.ports, token, parameters),
+        )
+        .await
+    }
+
+    async fn describe(&self, execution: &str) -> Result<Option<RunbookExecution>, Error> {
+        self.read("ssm:GetAutomationExecution", execution, || {
+            MountRunbook::describe(&*self.ports, execution)
+        })
         .await
     }
 }

@@ -4,11 +4,11 @@
 use crate::ports::{
     AutoScalingGroups, DataStorePorts, DatabasePorts, DbClusters, DbInstances, EfsFileSystems,
     FileSystemIntegrationPorts, FileSystemPorts, FsxFileSystems, Functions, Instances,
-    IntegrationPorts, Notifications, Objects, OpsItems, Parameters, PlanningPorts, PublishingPorts,
-    ReconciliationPorts, RecoveryExecutions, RecoveryPointTags, RecoveryPoints, ReportingPorts,
-    ResponsePorts, RestoreJobs, RestoreTests, RestoredPorts, RoutingControls, Runbooks, Snapshots,
-    StackResources, Stacks, StartingPorts, Subnets, TablePorts, Tables, TaggedResources,
-    TargetPorts, TrackingPorts, ValidationPorts, Volumes,
+    IntegrationPorts, MountPorts, MountRunbook, Notifications, Objects, OpsItems, Parameters,
+    PlanningPorts, PublishingPorts, ReconciliationPorts, RecoveryExecutions, RecoveryPointTags,
+    RecoveryPoints, ReportingPorts, ResponsePorts, RestoreJobs, RestoreTests, RestoredPorts,
+    RoutingControls, Runbooks, Snapshots, StackResources, Stacks, StartingPorts, Subnets,
+    TablePorts, Tables, TaggedResources, TargetPorts, TrackingPorts, ValidationPorts, Volumes,
 };
 
 /// Every port.
@@ -20,6 +20,7 @@ pub trait AllPorts:
     + FsxFileSystems
     + Functions
     + Instances
+    + MountRunbook
     + Notifications
     + Objects
     + OpsItems
@@ -82,6 +83,12 @@ impl<A: AllPorts> RestoredPorts for A {
     }
 
     fn recovery_point_tags(&self) -> &(impl RecoveryPointTags + Sync) {
+        self
+    }
+}
+
+impl<A: AllPorts> MountPorts for A {
+    fn mount_runbook(&self) -> &(impl MountRunbook + Sync) {
         self
     }
 }

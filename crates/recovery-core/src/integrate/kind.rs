@@ -9,6 +9,8 @@ pub struct ResourceKind {
     pub noun: &'static str,
     /// The participle in messages for one that is integrated: `attached`. The OpsItem records it, too.
     pub integrated: &'static str,
+    /// The key under which the OpsItem records it.
+    pub state_key: &'static str,
     /// What the OpsItem records while one that was integrated before is integrated again: `attaching`.
     pub integrating: &'static str,
     /// What it is integrated with: `to its instance`.

@@ -9,8 +9,8 @@ use crate::integrate::kind::ResourceKind;
 use crate::integrate::refusal::Refusal;
 use crate::notification::Notification;
 use crate::ops_item::{
-    DATA_LIMIT, INTEGRATION, NOT_CREATED, NOTIFIED, NewOpsItem, OpsItem, OpsItemChange, RESOURCES,
-    Severity, Status, says, with_resources,
+    DATA_LIMIT, NOT_CREATED, NOTIFIED, NewOpsItem, OpsItem, OpsItemChange, RESOURCES, Severity,
+    Status, says, with_resources,
 };
 use crate::text::{code, one_line, shown, within};
 use crate::track::run::{DRILL, restore_facts, restore_item};
@@ -77,6 +77,8 @@ pub(crate) struct IntegrationResult {
     pub(crate) notes: Vec<String>,
     /// What a person must still do, as sentences.
     pub(crate) left: Vec<String>,
+    /// What continues by itself, as a sentence. When it has ended, another result is recorded.
+    pub(crate) continues: Option<String>,
     /// Operational data: what was integrated with what.
     pub(crate) data: Vec<(&'static str, String)>,
 }
@@ -103,21 +105,25 @@ pub(crate) fn result_change(
     let after = seconds.map_or(String::new(), |seconds| {
         format!(", {seconds} s after the restore completed")
     });
-    let (action, status, severity) = if result.left.is_empty() {
-        (
-            format!("No action needed. {}", kind.note),
-            Status::Resolved,
+    let (action, status, severity) = match (result.continues, result.left.as_slice()) {
+        (Some(continues), _) => (
+            format!("No action needed now. {continues}"),
+            None,
             Severity::Low,
-        )
-    } else {
-        (
-            format!("{} Then resolve this OpsItem.", result.left.join(" ")),
-            Status::Open,
+        ),
+        (None, []) => (
+            format!("No action needed. {}", kind.note),
+            Some(Status::Resolved),
+            Severity::Low,
+        ),
+        (None, left) => (
+            format!("{} Then resolve this OpsItem.", left.join(" ")),
+            Some(Status::Open),
             match restore.drill {
                 None => Severity::Medium,
                 Some(_) => Severity::Low,
             },
-        )
+        ),
     };
     OpsItemChange {
         title: Some(titled(restore, result.title)),
@@ -134,9 +140,9 @@ pub(crate) fn result_change(
             .markdown(),
         ),
         severity: Some(severity),
-        status: Some(status),
+        status,
         data: [
-            (INTEGRATION, kind.integrated.to_owned()),
+            (kind.state_key, kind.integrated.to_owned()),
             // Operators are notified of a later refusal, even if they were notified of the same one before.
             (NOTIFIED, "none".to_owned()),
         ]
@@ -165,7 +171,7 @@ pub(crate) fn left_to_do(change: &OpsItemChange) -> Notification {
 
 /// What prevents an integration: a refusal, or a failure that is retried.
 pub(crate) struct Hindrance {
-    /// The value of [`INTEGRATION`].
+    /// The value under [`state_key`](ResourceKind::state_key).
     pub(crate) state: &'static str,
     /// Title of the OpsItem and subject of the notification.
     title: String,
@@ -201,8 +207,13 @@ impl Hindrance {
             ),
             done: "The refusal was recorded, and the resource was left as it is.",
             action: format!(
-                "{remedy} To run the integration again, invoke the function {function} with `{{\"restoreJobId\": \"{job}\"{drill}}}`.",
+                "{remedy} To run the integration again, invoke the function {function} with `{{\"restoreJobId\": \"{job}\"{drill}{attempt}}}`.",
                 remedy = refusal.remedy(),
+                attempt = refusal
+                    .next_attempt()
+                    .map_or(String::new(), |attempt| format!(
+                        ", \"mountAttempt\": {attempt}"
+                    )),
                 job = shown(restore.job.id.as_str()).replace(['`', '"'], "'"),
                 drill = restore
                     .drill
@@ -276,7 +287,7 @@ impl Hindrance {
             }),
             status: Some(Status::Open),
             data: [
-                (INTEGRATION, self.state.to_owned()),
+                (kind.state_key, self.state.to_owned()),
                 (HINDRANCE, self.why.clone()),
             ]
             .into_iter()

@@ -10,4 +10,10 @@ pub trait Refusal: fmt::Display {
 
     /// What lifts the refusal, as an instruction to the person on call.
     fn remedy(&self) -> String;
+
+    /// The value of `mountAttempt` with which a person asks for another attempt to mount. Without it, an invocation only
+    /// reports how the last attempt ended.
+    fn next_attempt(&self) -> Option<u32> {
+        None
+    }
 }

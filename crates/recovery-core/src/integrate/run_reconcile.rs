@@ -18,7 +18,7 @@ use crate::integrate::record::{TAGS_FROM, Trigger};
 use crate::integrate::run_invoke::{Integrators, invoke_integrators};
 use crate::integrate::run_tags::tags_of;
 use crate::integrate::skip::{Ownership, skip_reason};
-use crate::integrate::volume::kind::EBS_VOLUME;
+use crate::integrate::volume::kind::{EBS_VOLUME, MOUNTED_VOLUME};
 use crate::integrate::volume::run::{
     Observed, integrate, integrate_observed, record_attach_failure,
 };
@@ -294,8 +294,10 @@ async fn not_integrated(
             .attachments
             .iter()
             .any(|a| a.state == AttachmentState::Attached);
+        let mounts = item
+            .is_some_and(|item| says(item, MOUNTED_VOLUME.state_key, MOUNTED_VOLUME.integrating));
         // If the item is open and does not say so, the attachment was not recorded.
-        let settled = item.is_none() || recorded;
+        let settled = item.is_none() || recorded && !mounts;
         if volume.restore_test || attached && settled {
             continue;
         }
@@ -414,6 +416,7 @@ async fn integrate_one(
                 "integrated" => "integrated",
                 "already-integrated" => "alreadyIntegrated",
                 "refused" => "refused",
+                "pending" => "mounting",
                 _ => "ignored",
             });
         }

@@ -9,8 +9,8 @@ use crate::integrate::kind::ResourceKind;
 use crate::integrate::record::{Hindrance, TAGS_FROM, UNTAGGED, left_to_do, new_item};
 use crate::integrate::refusal::Refusal;
 use crate::ops_item::run::{find_or_create, notify_and_record, resolve_duplicate};
+use crate::ops_item::says;
 use crate::ops_item::{Claim, OpsItem, OpsItemChange, Status, item_named, unless_at_quota};
-use crate::ops_item::{INTEGRATION, says};
 use crate::outcome::Outcome;
 use crate::ports::{Notifications, OpsItems, TrackingPorts};
 
@@ -44,13 +44,17 @@ pub(crate) async fn record_untagged(
     let Some(item) = unless_at_quota(find_or_create(items, &new_item(restore)).await)? else {
         return Ok(());
     };
-    if says(&item, INTEGRATION, kind.integrated) || item.data.contains_key(TAGS_FROM) {
+    if says(&item, kind.state_key, kind.integrated) || item.data.contains_key(TAGS_FROM) {
         return Ok(());
     }
     record_in(items, &item, UNTAGGED, "true").await
 }
 
-async fn record_in(
+/// Records `value` under `key` in the item, unless the item has it.
+///
+/// # Errors
+/// Those of the port.
+pub(crate) async fn record_in(
     items: &impl OpsItems,
     item: &OpsItem,
     key: &'static str,
@@ -82,14 +86,14 @@ pub(crate) async fn open_item(
     let Some(item) = unless_at_quota(find_or_create(items, &new_item(restore)).await)? else {
         return Ok(true);
     };
-    let integrated = says(&item, INTEGRATION, kind.integrated);
+    let integrated = says(&item, kind.state_key, kind.integrated);
     if integrated && is_same(&item) {
         return Ok(false);
     }
     if integrated || item.status == Status::Resolved {
         let change = OpsItemChange {
             status: (item.status == Status::Resolved).then_some(Status::Open),
-            data: [(INTEGRATION, kind.integrating.to_owned())].into(),
+            data: [(kind.state_key, kind.integrating.to_owned())].into(),
             ..OpsItemChange::default()
         };
         items.update(&item.id, &change).await?;
@@ -212,7 +216,7 @@ pub(crate) async fn record_failure(
     let is_over = async |item: &OpsItem| {
         if item.status == Status::Open {
             Ok(false)
-        } else if says(item, INTEGRATION, kind.integrated) {
+        } else if says(item, kind.state_key, kind.integrated) {
             Ok(!is_disconnected().await?)
         } else {
             Ok(true)
@@ -265,7 +269,7 @@ async fn record_hindrance(
 ) -> Result<Recorded, Error> {
     let item = find_or_create(items, &new_item(restore)).await?;
     let told = hindrance.was_told(&item);
-    if told && says(&item, INTEGRATION, hindrance.state) || is_over(&item).await? {
+    if told && says(&item, kind.state_key, hindrance.state) || is_over(&item).await? {
         return Ok(Recorded::Before(item.id));
     }
     items

@@ -2,7 +2,7 @@
 
 use crate::aws::database::DATABASE_TYPES;
 use crate::integrate::kind::ResourceKind;
-use crate::ops_item::OpsItem;
+use crate::ops_item::{INTEGRATION, OpsItem};
 
 /// Operational data: the identifier of the database.
 pub(super) const IDENTIFIER: &str = "recovery:restored-database";
@@ -18,6 +18,7 @@ pub(crate) const DATABASE: ResourceKind = ResourceKind {
     resource_types: DATABASE_TYPES,
     noun: "database",
     integrated: "integrated",
+    state_key: INTEGRATION,
     integrating: "integrating",
     with: "with its workload",
     by_hand: "Integrate the database",

@@ -125,6 +125,7 @@ impl Integrated<'_> {
             .and_then(|item| item.data.get(DATABASE.seconds_key)?.parse().ok())
             .and_then(|seconds| Some(restore.job.completed? + TimeDelta::try_seconds(seconds)?));
         let result = IntegrationResult {
+            continues: None,
             title: format!("Restored {noun} {} integrated", identifier(self.seen)),
             done: format!(
                 "The {noun} {} ({}) can be reached at {}{}",

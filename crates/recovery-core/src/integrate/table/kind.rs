@@ -2,6 +2,7 @@
 
 use crate::aws::table::DYNAMODB;
 use crate::integrate::kind::ResourceKind;
+use crate::ops_item::INTEGRATION;
 
 /// Operational data: the table. Another table of the same name has another ARN or id.
 pub(super) const TABLE: &str = "recovery:table";
@@ -17,6 +18,7 @@ pub(crate) const DYNAMODB_TABLE: ResourceKind = ResourceKind {
     resource_types: &[DYNAMODB],
     noun: "table",
     integrated: "configured",
+    state_key: INTEGRATION,
     integrating: "configuring",
     with: "with its settings",
     by_hand: "Configure the table",

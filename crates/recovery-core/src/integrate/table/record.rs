@@ -90,6 +90,7 @@ impl Configured {
         now: DateTime<Utc>,
     ) -> OpsItemChange {
         let result = IntegrationResult {
+            continues: None,
             title: format!("Restored table {} configured", self.name),
             done: self.done(wanted, published),
             left: self.left(restore, wanted, published),

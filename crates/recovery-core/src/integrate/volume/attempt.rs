@@ -268,6 +268,7 @@ impl<'a> Attempt<'a> {
 
     fn attached(&self, device: String, by_this_run: bool) -> Next {
         Next::End(AttachResult::Attached(Attached {
+            size: None,
             volume: self.volume.id.clone(),
             instance: self.instance.id.clone(),
             device,

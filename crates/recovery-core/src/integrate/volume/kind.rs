@@ -2,6 +2,7 @@
 
 use crate::aws::backup::EBS;
 use crate::integrate::kind::ResourceKind;
+use crate::ops_item::INTEGRATION;
 
 /// Operational data: the volume of the attachment.
 pub(super) const VOLUME: &str = "recovery:volume";
@@ -14,11 +15,29 @@ pub(super) const REFUSED_DEVICE: &str = "recovery:refused-device";
 /// Operational data: seconds from the end of the restore job to the attachment.
 const SECONDS: &str = "recovery:seconds-to-attach";
 
+/// Operational data: whether the attached volume is mounted: `mounting`, `mounted`, `refused` or `failing`.
+const MOUNT: &str = "recovery:mount";
+/// Operational data: seconds from the end of the restore job to the mount.
+const SECONDS_TO_MOUNT: &str = "recovery:seconds-to-mount";
+
+/// EBS volumes that are attached and have a mount point.
+pub(crate) const MOUNTED_VOLUME: ResourceKind = ResourceKind {
+    integrated: "mounted",
+    state_key: MOUNT,
+    integrating: "mounting",
+    with: "in its instance",
+    by_hand: "Mount the volume",
+    result_keys: &[SECONDS_TO_MOUNT],
+    seconds_key: SECONDS_TO_MOUNT,
+    ..EBS_VOLUME
+};
+
 /// EBS volumes.
 pub(crate) const EBS_VOLUME: ResourceKind = ResourceKind {
     resource_types: &[EBS],
     noun: "volume",
     integrated: "attached",
+    state_key: INTEGRATION,
     integrating: "attaching",
     with: "to its instance",
     by_hand: "Attach the volume",

@@ -3,6 +3,8 @@
 //! It can be repeated, and run twice at the same time: each step first reads whether it is done. If the
 //! answer to a call is lost, the next check shows whether it took effect; EC2 is not called a second time.
 
+use std::time::Duration;
+
 use futures_util::future::{OptionFuture, join};
 
 use crate::aws::arn::{InstanceId, VolumeId};
@@ -11,10 +13,11 @@ use crate::aws::cloudformation::ResourceStatus;
 use crate::aws::ec2::{AttachmentState, Instance, Volume};
 use crate::error::{Error, Fault};
 use crate::integrate::backoff::{Backoff, RESERVE};
+use crate::integrate::mount::run::{MountProgress, follow};
 use crate::integrate::record::{TAGS_FROM, Trigger, new_item};
 use crate::integrate::run_job::{Admission, admit};
 use crate::integrate::run_record::{
-    record_data, record_failure, record_result, refuse, resolve_claim,
+    record_data, record_failure, record_in, record_result, refuse, resolve_claim,
 };
 use crate::integrate::run_tags::tags_of;
 use crate::integrate::run_target::find_instance_early;
@@ -22,15 +25,22 @@ use crate::integrate::skip::{Ownership, redirect_to_drill};
 use crate::integrate::target::{ServerReference, Target};
 use crate::integrate::volume::attempt::{ATTACH_VOLUME, AttachResult, is_not_found};
 use crate::integrate::volume::decide::{Step, next_step};
-use crate::integrate::volume::kind::EBS_VOLUME;
+use crate::integrate::volume::kind::{EBS_VOLUME, MOUNTED_VOLUME};
 use crate::integrate::volume::record::{Attached, records_volume};
 use crate::integrate::volume::refusal::VolumeRefusal;
 use crate::integrate::volume::run_attach::attach_and_confirm;
-use crate::ops_item::restore_key;
 use crate::ops_item::run::first_of;
+use crate::ops_item::{OpsItem, restore_key};
 use crate::outcome::Outcome;
-use crate::ports::{Clock, IntegrationPorts, OpsItems, StackResources, TargetPorts, Volumes};
+use crate::ports::{
+    Clock, IntegrationPorts, MountPorts, MountRunbook, OpsItems, StackResources, TargetPorts,
+    Volumes,
+};
 use crate::tags::{IntegrationTarget, Tags, integration_target, own_logical_id};
+
+/// How long an event waits for the runbook that mounts. Where the agent of the instance is connected, it takes some
+/// seconds.
+const MOUNT_PATIENCE: Duration = Duration::from_secs(45);
 
 /// Integrates a restore. Fields of its job that the event lacks are read from AWS Backup.
 ///
@@ -139,8 +149,28 @@ pub(crate) async fn integrate_observed(
         return Ok(outcome);
     }
     let volume = volume?;
-    if let Some(outcome) = already_recorded(ports.ops_items(), &restore.job, &volume).await? {
-        return Ok(outcome);
+    if let Some((attached, item)) =
+        already_recorded(ports.ops_items(), &restore.job, &volume).await?
+    {
+        let outcome = attached.outcome(&restore.job, Some(&item.id));
+        if attached.is_recorded_as_mounted(&item) {
+            return Ok(outcome);
+        }
+        return match path_to_mount(ports, &target) {
+            Some(path) => {
+                mount_and_record(
+                    ports,
+                    clock,
+                    restore,
+                    &target,
+                    path,
+                    (attached, Some(item)),
+                    trigger,
+                )
+                .await
+            }
+            None => Ok(outcome),
+        };
     }
     let own = own_logical_id(&tags).filter(|_| volume.attachments.is_empty() && !target.assumed);
     let own = target.stack.as_deref().zip(own);
@@ -170,12 +200,12 @@ pub(crate) async fn integrate_observed(
     }
 }
 
-/// The outcome if the OpsItem of the job records the attachment that the volume shows.
+/// The attachment that the volume shows, if the OpsItem of the job records it.
 async fn already_recorded(
     items: &impl OpsItems,
     job: &RestoreJob,
     volume: &Volume,
-) -> Result<Option<Outcome>, Error> {
+) -> Result<Option<(Attached, OpsItem)>, Error> {
     let Some(attachment) = volume
         .attachments
         .iter()
@@ -192,9 +222,77 @@ async fn already_recorded(
         device: attachment.device.clone(),
         by_this_run: false,
         refused_device: None,
+        size: volume.size,
     };
     let recorded = attached.is_recorded(&item) && records_volume(&item, &volume.id);
-    Ok(recorded.then(|| attached.outcome(job, Some(&item.id))))
+    Ok(recorded.then_some((attached, item)))
+}
+
+/// The path at which the runbook mounts the volume; `None` if nothing is mounted.
+fn path_to_mount<'a>(ports: &impl MountPorts, target: &'a IntegrationTarget) -> Option<&'a str> {
+    ports.mount_runbook().name()?;
+    target.mount.as_deref()
+}
+
+/// Mounts an attached volume, and records the result in `item`, the OpsItem of the job. An event waits for a runbook
+/// that ends soon. The reconciler does not: its next run follows it.
+///
+/// # Errors
+/// As [`integrate`]. Operators are notified if the runbook cannot be started.
+async fn mount_and_record(
+    ports: &impl IntegrationPorts,
+    clock: &impl Clock,
+    restore: &Restore,
+    target: &IntegrationTarget,
+    path: &str,
+    (attached, item): (Attached, Option<OpsItem>),
+    trigger: Trigger,
+) -> Result<Outcome, Error> {
+    let patience = match trigger {
+        Trigger::Event => MOUNT_PATIENCE,
+        Trigger::Reconciler => Duration::ZERO,
+    };
+    let request = attached.mount_request(path);
+    let progress = follow(ports, clock, restore, &request, item.as_ref(), patience).await;
+    match progress {
+        Ok(MountProgress::Pending(what)) => {
+            if let Some(item) = &item {
+                record_in(
+                    ports.ops_items(),
+                    item,
+                    MOUNTED_VOLUME.state_key,
+                    MOUNTED_VOLUME.integrating,
+                )
+                .await?;
+            }
+            let id = item.as_ref().map(|item| &item.id);
+            Ok(attached.named(Outcome::pending(what), &restore.job, id))
+        }
+        Ok(MountProgress::Refused(refusal)) => {
+            refuse(ports, &MOUNTED_VOLUME, restore, &refusal).await
+        }
+        Ok(MountProgress::Done(answers)) => {
+            let now = clock.now();
+            let id = record_result(
+                ports,
+                restore,
+                attached.by_this_run,
+                None,
+                |item| attached.is_recorded_as_mounted(item),
+                |item| attached.mounted_change(restore, target, (path, &answers), item, now),
+            )
+            .await?;
+            Ok(attached.named(Outcome::integrated(), &restore.job, id.as_ref()))
+        }
+        // The reconciler records it itself.
+        Err(Error::Permanent(fault)) if trigger == Trigger::Event => {
+            match record_attach_failure(ports, restore, &fault).await {
+                Err(later @ Error::Retryable(_)) => Err(later),
+                Ok(()) | Err(Error::Permanent(_)) => Err(Error::Permanent(fault)),
+            }
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// The refusal of a volume that the stack owns under this logical id: if the stack has created it in this
@@ -232,7 +330,8 @@ async fn attach_and_record(
     (volume, instance): (Volume, Instance),
     trigger: Trigger,
 ) -> Result<Outcome, Error> {
-    let id = volume.id.clone();
+    let (id, size) = (volume.id.clone(), volume.size);
+    let path = path_to_mount(ports, target);
     let wanted = target.device.as_ref();
     let reserved = &restore.planned.reserved;
     let claims = trigger == Trigger::Event
@@ -256,6 +355,7 @@ async fn attach_and_record(
     }
     match result? {
         AttachResult::Attached(attached) => {
+            let attached = Attached { size, ..attached };
             let now = clock.now();
             let item = record_result(
                 ports,
@@ -263,17 +363,33 @@ async fn attach_and_record(
                 by_this_run,
                 claim,
                 |item| attached.is_recorded(item),
-                |item| attached.change(restore, target, item, now),
+                |item| attached.change(restore, target, path.is_some(), item, now),
             )
             .await?;
-            Ok(attached.outcome(&restore.job, item.as_ref()))
+            let Some(path) = path else {
+                return Ok(attached.outcome(&restore.job, item.as_ref()));
+            };
+            let item = match &item {
+                Some(id) => Some(ports.ops_items().get(id).await?),
+                None => None,
+            };
+            mount_and_record(
+                ports,
+                clock,
+                restore,
+                target,
+                path,
+                (attached, item),
+                trigger,
+            )
+            .await
         }
         AttachResult::Refused(refusal) => refuse(ports, &EBS_VOLUME, restore, &refusal).await,
         AttachResult::Detached => Ok(Outcome::ignored("taken-off").with("volumeId", id.as_str())),
     }
 }
 
-/// Records that the attachment keeps failing, and notifies operators, once.
+/// Records that the attachment or the mount keeps failing, and notifies operators, once.
 ///
 /// # Errors
 /// Those of the ports.
@@ -291,5 +407,10 @@ pub(crate) async fn record_attach_failure(
             .is_empty()),
         None => Ok(false),
     };
-    record_failure(ports, &EBS_VOLUME, restore, failure, is_detached).await
+    // Only the runbook that mounts is an automation.
+    let kind = match failure.operation().contains("AutomationExecution") {
+        true => &MOUNTED_VOLUME,
+        false => &EBS_VOLUME,
+    };
+    record_failure(ports, kind, restore, failure, is_detached).await
 }

@@ -1,0 +1,14 @@
+//! Mounts restored volumes and file systems in their instances, by the runbook `MountFileSystem`
+//! (`infra/runbooks/mount-file-system.yaml`).
+//!
+//! A [`MountRequest`](request::MountRequest) says what is mounted where. [`run::follow`] starts the runbook, once,
+//! and says how it ended. An execution takes up to 45 minutes, because it waits for the agents of the instances:
+//! until it has ended, the answer is pending.
+//!
+//! The OpsItem of the restore job records each execution: see [`executions`].
+
+pub mod answer;
+pub(crate) mod executions;
+pub mod refusal;
+pub mod request;
+pub mod run;
