@@ -140,6 +140,15 @@ def root_directories() -> dict[str, list[str]]:
     return {fs_id: list(record.get("_directories", [])) for (_, _, fs_id), record in efs._file_systems.all_items()}
 
 
+def set_root_directories(fs_id: str, names: list[str]) -> dict[str, list[str]]:
+    """Let a file system have these names at its root; answers those of all."""
+    for (_, _, each), record in efs._file_systems.all_items():
+        if each == fs_id:
+            record["_directories"] = list(names)
+            return root_directories()
+    raise ApiError("BadRequest", f"There is no file system {fs_id}")
+
+
 def _members(metadata: RestoreMetadata) -> dict[str, Any]:
     """The members of CreateFileSystem that the metadata mean."""
     token, mode = metadata.text("CreationToken"), metadata.text("PerformanceMode")
