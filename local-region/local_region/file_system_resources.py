@@ -29,7 +29,7 @@ OF_CREATION = (
 
 
 def add_file_system_resources(efs: Efs, fsx: Fsx) -> None:
-    """Serve the types from here. Updates of EFS are ministack's."""
+    """Serve the types from here. Most updates of EFS are ministack's."""
     registered = provisioners._RESOURCE_HANDLERS
     for kind, create, delete in (
         ("AWS::EFS::FileSystem", _EfsResources(efs).create_file_system, _EfsResources(efs).delete_file_system),
@@ -42,6 +42,7 @@ def add_file_system_resources(efs: Efs, fsx: Fsx) -> None:
         registered[kind] = registered.get(kind, {}) | {"create": _created(create), "delete": _deleted(delete)}
         if kind.startswith("AWS::FSx::"):
             provisioners._STACK_TAG_PROPERTY[kind] = ("Tags", "list")
+    registered["AWS::EFS::MountTarget"]["update"] = _EfsResources(efs).update_mount_target
 
 
 class _EfsResources:
@@ -76,7 +77,24 @@ class _EfsResources:
     def create_mount_target(self, props: dict[str, Any], _token: str) -> Created:
         record = self._efs.mount_targets.add(props)
         self._efs.mount_targets.complete(record)
-        return record["MountTargetId"], {"Id": record["MountTargetId"], "IpAddress": record["IpAddress"]}
+        return record["MountTargetId"], _attributes_of_target(record)
+
+    def update_mount_target(
+        self,
+        physical_id: str,
+        old: dict[str, Any],
+        new: dict[str, Any],
+        _stack_name: str,
+        _logical_id: str | None = None,
+    ) -> Created:
+        """Other security groups change a mount target; ministack replaces it for the rest."""
+        record = efs_of_ministack._mount_targets[physical_id]
+        if new.get("SecurityGroups") != old.get("SecurityGroups"):
+            try:
+                self._efs.mount_targets.replace_groups(record, new.get("SecurityGroups"))
+            except ApiError as error:
+                raise ValueError(str(error)) from error
+        return physical_id, _attributes_of_target(record)
 
     def create_access_point(self, props: dict[str, Any], token: str) -> Created:
         shape = api_models.service_model("elasticfilesystem").shape_for("CreateAccessPointRequest")
@@ -138,6 +156,11 @@ class _FsxResources:
         record = self._fsx.volumes.get(volume_id)
         for each in self._fsx.volumes.check_deletable(record, {}):
             self._fsx.volumes.forget(each)
+
+
+def _attributes_of_target(record: dict[str, Any]) -> dict[str, Any]:
+    # By the template reference, `Id` is that of the file system.
+    return {"Id": record["FileSystemId"], "IpAddress": record["IpAddress"]}
 
 
 def _delete_access_point(point_id: str) -> None:

@@ -1,5 +1,6 @@
 """File systems in stacks: what recovery stacks and the workload's own refer to."""
 
+import json
 from typing import Any
 
 from file_systems import file_system, fsx_file_system
@@ -20,12 +21,6 @@ NETWORK: dict[str, Any] = {
         ],
     ),
 }
-
-
-def outputs(region: RunningRegion, stack: str) -> dict[str, str]:
-    """The outputs of a stack."""
-    (found,) = region.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
-    return {each["OutputKey"]: each["OutputValue"] for each in found.get("Outputs", [])}
 
 
 def delete(region: RunningRegion, stack: str, status: str) -> None:
@@ -81,6 +76,25 @@ def test_efs_of_a_stack(region: RunningRegion) -> None:
     assert point["AccessPointId"] == ids["Point"] and point["RootDirectory"] == {"Path": "/data"}
     delete(region, stack, "DELETE_COMPLETE")
     assert refusal(lambda: efs.describe_file_systems(FileSystemId=ids["Shared"]))[0] == "FileSystemNotFound"
+
+
+def test_security_groups_of_a_mount_target_are_updated(region: RunningRegion) -> None:
+    def resources(*groups: dict[str, Any]) -> dict[str, Any]:
+        shared = group("AWS::EFS::FileSystem", Encrypted=True)
+        own = {"SecurityGroups": list(groups)} if groups else {}
+        target = group("AWS::EFS::MountTarget", FileSystemId={"Ref": "Shared"}, SubnetId={"Ref": "Files"}, **own)
+        return NETWORK | {"Shared": shared, "Target": target}
+
+    stack = create(region, resources())
+    before, cloudformation = physical_ids(region, stack), region.client("cloudformation")
+    template = json.dumps({"Resources": resources({"Fn::GetAtt": ["Clients", "GroupId"]})})
+    stack_id = cloudformation.update_stack(StackName=stack, TemplateBody=template)["StackId"]
+    region.wait_for(
+        1, "stack", lambda e: (e["stack"], e["logicalId"], e["status"]) == (stack_id, stack, "UPDATE_COMPLETE")
+    )
+    assert physical_ids(region, stack) == before
+    groups = region.client("efs").describe_mount_target_security_groups(MountTargetId=before["Target"])
+    assert groups["SecurityGroups"] == [before["Clients"]]
 
 
 def test_stack_fails_as_the_api_refuses(region: RunningRegion) -> None:
