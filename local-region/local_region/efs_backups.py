@@ -106,7 +106,7 @@ class EfsBackups:
             self._changes.set(restore.created, "deleted")
             self._file_systems.forget(restore.created["FileSystemId"])
         elif restore.created:
-            restore.created["_directories"].append(_directory("aws-backup-failed-restore"))
+            restore.created.setdefault("_directories", []).append(_directory("aws-backup-failed-restore"))
 
     def finish(self, restore: Restore) -> str:
         """The data are there, in a directory whose name no API answers."""
@@ -120,7 +120,7 @@ class EfsBackups:
         if _is_new(restore):
             self._file_systems.complete(record)
             record["SizeInBytes"] = dict(self._sizes[restore.job["RecoveryPointArn"]])
-        record["_directories"].append(_directory("aws-backup-restore"))
+        record.setdefault("_directories", []).append(_directory("aws-backup-restore"))
         return record["FileSystemArn"]
 
 
