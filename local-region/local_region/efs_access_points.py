@@ -53,7 +53,6 @@ class EfsAccessPoints:
                     f"Access point '{point_id}' already exists with client token '{token}'",
                     AccessPointId=point_id,
                 )
-        check_tags(tags)
         point_id = f"fsap-{secrets.token_hex(9)[:17]}"
         record = {
             "AccessPointId": point_id,
@@ -84,6 +83,7 @@ class EfsAccessPoints:
 
     def _create(self, params: dict[str, Any], caller: Caller) -> dict[str, Any]:
         tags = tag_map(params.get("Tags"))
+        check_tags(tags)
         require_tagging(caller, "access-point", "CreateAccessPoint", tags)
         record = self.add(params, tags)
         steps = [("creating", self._settings.file_system_seconds)]

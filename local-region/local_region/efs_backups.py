@@ -106,10 +106,10 @@ class EfsBackups:
             self._changes.set(restore.created, "deleted")
             self._file_systems.forget(restore.created["FileSystemId"])
         elif restore.created:
-            restore.created["_directories"].append(_directory("aws-backup-failed-restore"))
+            restore.created.setdefault("_directories", []).append(_directory("aws-backup-failed-restore"))
 
     def finish(self, restore: Restore) -> str:
-        """The data are there, in a directory that nobody is told of."""
+        """The data are there, in a directory whose name no API answers."""
         record = restore.created
         end = self._changes.end_of(record["CreationToken"]) if _is_new(restore) else None
         if end == "error":
@@ -120,7 +120,7 @@ class EfsBackups:
         if _is_new(restore):
             self._file_systems.complete(record)
             record["SizeInBytes"] = dict(self._sizes[restore.job["RecoveryPointArn"]])
-        record["_directories"].append(_directory("aws-backup-restore"))
+        record.setdefault("_directories", []).append(_directory("aws-backup-restore"))
         return record["FileSystemArn"]
 
 
@@ -138,6 +138,15 @@ class _EfsCopy:
 def root_directories() -> dict[str, list[str]]:
     """The names at the root of each file system of all Regions, which only a mount shows."""
     return {fs_id: list(record.get("_directories", [])) for (_, _, fs_id), record in efs._file_systems.all_items()}
+
+
+def set_root_directories(fs_id: str, names: list[str]) -> dict[str, list[str]]:
+    """Let a file system have these names at its root; answers those of all."""
+    for (_, _, each), record in efs._file_systems.all_items():
+        if each == fs_id:
+            record["_directories"] = list(names)
+            return root_directories()
+    raise ApiError("BadRequest", f"There is no file system {fs_id}")
 
 
 def _members(metadata: RestoreMetadata) -> dict[str, Any]:

@@ -62,7 +62,7 @@ class EfsFileSystems:
                 fs_id = existing["FileSystemId"]
                 message = f"File system '{fs_id}' already exists with creation token '{token}'"
                 raise fault("FileSystemAlreadyExists", message, FileSystemId=fs_id)
-        self._check(given, tags)
+        self._check(given)
         fs_id = f"fs-{secrets.token_hex(9)[:17]}"
         record = {
             "FileSystemId": fs_id,
@@ -81,7 +81,7 @@ class EfsFileSystems:
             "Tags": [{"Key": key, "Value": value} for key, value in tags.items()],
             "Name": tags.get("Name"),
             "FileSystemProtection": {"ReplicationOverwriteProtection": "ENABLED"},
-            # The names at the root, which no API tells: whoever mounts the file system sees them.
+            # The names at the root, which no API answers: whoever mounts the file system sees them.
             "_directories": [],
         }
         if zone:
@@ -89,7 +89,7 @@ class EfsFileSystems:
         efs._file_systems[fs_id] = record
         # One Zone file systems are backed up unless somebody says no.
         if given.get("Backup", bool(zone)):
-            self._set_backup_policy(record, "ENABLED")
+            self.set_backup_policy(record, "ENABLED")
         return record
 
     def begin(self, record: dict[str, Any]) -> None:
@@ -132,10 +132,9 @@ class EfsFileSystems:
         if efs._replication_of(fs_id):
             raise fault("FileSystemInUse", f"File system '{fs_id}' is replicated: delete the replication first.")
 
-    def _check(self, given: dict[str, Any], tags: dict[str, str]) -> None:
+    def _check(self, given: dict[str, Any]) -> None:
         """Refuse members that do not fit together."""
         mode, zone = given.get("ThroughputMode", "bursting"), given.get("AvailabilityZoneName")
-        check_tags(tags)
         if given.get("KmsKeyId") and not given.get("Encrypted"):
             raise bad_request("KmsKeyId requires an encrypted file system: Encrypted must be true")
         if (mode == "provisioned") != (given.get("ProvisionedThroughputInMibps") is not None):
@@ -147,6 +146,7 @@ class EfsFileSystems:
 
     def _create(self, params: dict[str, Any], caller: Caller) -> dict[str, Any]:
         tags = tag_map(params.get("Tags"))
+        check_tags(tags)
         require_tagging(caller, "file-system", "CreateFileSystem", tags)
         if params.get("Encrypted"):
             require_key(caller, params.get("KmsKeyId"))
@@ -231,14 +231,15 @@ class EfsFileSystems:
         record, status = self.available(params["FileSystemId"]), params["BackupPolicy"]["Status"]
         if status not in ("ENABLED", "DISABLED"):
             raise bad_request("The status of a backup policy is set to ENABLED or DISABLED")
-        self._set_backup_policy(record, status)
+        self.set_backup_policy(record, status)
         return {"BackupPolicy": {"Status": status}}
 
     def _describe_backup_policy(self, params: dict[str, Any], _caller: Caller) -> dict[str, Any]:
         fs_id = self.get(params["FileSystemId"])["FileSystemId"]
         return {"BackupPolicy": efs._backup_policies.get(fs_id) or {"Status": "DISABLED"}}
 
-    def _set_backup_policy(self, record: dict[str, Any], status: str) -> None:
+    def set_backup_policy(self, record: dict[str, Any], status: str) -> None:
+        """Switch automatic backups on or off, which is a tag as well."""
         efs._backup_policies[record["FileSystemId"]] = {"Status": status}
         others = [tag for tag in record["Tags"] if tag["Key"] != BACKED_UP["Key"]]
         record["Tags"] = [*others, BACKED_UP] if status == "ENABLED" else others

@@ -96,6 +96,10 @@ class EfsMountTargets:
         """Let a mount target be available, unless a tester said otherwise."""
         self._changes.set(record, self._changes.end_of(record["SubnetId"]) or "available")
 
+    def replace_groups(self, record: dict[str, Any], groups: list[str] | None) -> None:
+        """Replace the security groups of a mount target, by the default group if none is named."""
+        self._interfaces.set_groups(record["NetworkInterfaceId"], self._checked_groups(groups, record["VpcId"]))
+
     def forget(self, target_id: str) -> None:
         """The mount target is gone, with its network interface."""
         record = efs._mount_targets.pop(target_id, None)
@@ -172,8 +176,7 @@ class EfsMountTargets:
         caller.require("ec2:ModifyNetworkInterfaceAttribute", _of_ec2("network-interface", interface), **OF_EFS)
         if record["LifeCycleState"] == "deleting":
             raise fault("IncorrectMountTargetState", f"Mount target '{record['MountTargetId']}' is being deleted")
-        groups = self._checked_groups(params.get("SecurityGroups"), record["VpcId"])
-        self._interfaces.set_groups(interface, groups)
+        self.replace_groups(record, params.get("SecurityGroups"))
         return {}
 
     def _delete(self, params: dict[str, Any], caller: Caller) -> dict[str, Any]:

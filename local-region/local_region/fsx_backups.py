@@ -18,6 +18,8 @@ from local_region.status_changes import StatusChanges
 
 # The keys of a restore of a file system, and those that are information only.
 READ = ("KmsKeyId", "SecurityGroupIds", "StorageCapacity", "StorageType", "SubnetIds")
+# Settings that all types have: they may be given by themselves, too.
+COMMON = ("AutomaticBackupRetentionDays", "CopyTagsToBackups", "DeploymentType")
 INFORMATIONAL = ("FileSystemId", "FileSystemTypeVersion", "VpcId")
 # The keys of a restore of a volume.
 OF_VOLUMES = ("FileSystemId", "Name", "OntapConfiguration", "VolumeId", "VolumeType")
@@ -233,7 +235,7 @@ def _members(given: dict[str, str], backup: dict[str, Any]) -> dict[str, Any]:
     source = backup["FileSystem"]
     kind, is_moved = source["FileSystemType"], backup.get("SourceBackupRegion", get_region()) != get_region()
     member = MEMBERS[kind]
-    metadata = RestoreMetadata(given, (*READ, *INFORMATIONAL, "FileSystemType", member), ("SubnetIds",))
+    metadata = RestoreMetadata(given, (*READ, *COMMON, *INFORMATIONAL, "FileSystemType", member), ("SubnetIds",))
     if metadata.text("FileSystemType") not in (None, kind):
         raise bad_request(f"FileSystemType must be {kind}, as that of the source")
     capacity = metadata.number("StorageCapacity") or source["StorageCapacity"]
@@ -241,7 +243,8 @@ def _members(given: dict[str, str], backup: dict[str, Any]) -> dict[str, Any]:
         raise bad_request(f"StorageCapacity must be {source['StorageCapacity']}, as that of the source")
     if metadata.text("StorageType") not in (None, source["StorageType"]):
         raise bad_request(f"StorageType must be {source['StorageType']}, as that of the source")
-    own = _typed(metadata.object(member) or {}, SHAPES[kind], member)
+    common = {name: metadata.text(name) for name in COMMON if metadata.text(name)}
+    own = _typed(common | (metadata.object(member) or {}), SHAPES[kind], member)
     _check_directory(kind, own, source, is_moved)
     for name in FIXED if kind == "LUSTRE" else ():
         if own.get(name) not in (None, source[member].get(name)):

@@ -26,7 +26,7 @@ from local_region.operations import add_json_operations
 from local_region.settings import Settings
 from local_region.status_changes import StatusChanges
 
-# The types of which a last backup is made unless it is skipped, and the member that tells of it.
+# The types of which a last backup is made unless it is skipped, and the member of the answer that names it.
 BACKED_UP_LAST = ("OPENZFS", "WINDOWS")
 RESPONSES = {"LUSTRE": "LustreResponse", "OPENZFS": "OpenZFSResponse", "WINDOWS": "WindowsResponse"}
 

@@ -8,6 +8,7 @@ from typing import Any
 from ministack.core.responses import get_account_id, get_region
 from ministack.services import ec2, kms
 
+from local_region.api_error import ApiError
 from local_region.fsx_resources import fault
 from local_region.network_interfaces import default_group, first_group_outside, subnet_of
 
@@ -122,7 +123,7 @@ def mount_name(deployment_type: str) -> str:
     return "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(8))
 
 
-def bad_request(message: str) -> Exception:
+def bad_request(message: str) -> ApiError:
     """The error of members that do not fit."""
     return fault("BadRequest", message)
 

@@ -71,6 +71,19 @@ class FsxVolumes:
         """The storage virtual machines of a file system."""
         return [each for each in self._resources.of_kind("storage-virtual-machine") if each["FileSystemId"] == fs_id]
 
+    def add(self, given: dict[str, Any]) -> dict[str, Any]:
+        """A new volume, which is being created, from the members of CreateVolume."""
+        member = {"ONTAP": "OntapConfiguration", "OPENZFS": "OpenZFSConfiguration"}[given["VolumeType"]]
+        config = given.get(member)
+        if config is None:
+            raise fault("MissingVolumeConfiguration", f"{member} is required")
+        if given["VolumeType"] == "OPENZFS":
+            parent = self.get(config["ParentVolumeId"])
+            return self.add_openzfs(self.file_system_of(parent), given["Name"], parent, config)
+        if not config.get("JunctionPath") and config.get("OntapVolumeType", "RW") == "RW":
+            raise bad_request("JunctionPath is required")
+        return self.add_ontap(given["Name"], config)
+
     def add_openzfs(
         self, file_system: dict[str, Any], name: str, parent: dict[str, Any] | None, config: dict[str, Any]
     ) -> dict[str, Any]:
@@ -220,19 +233,9 @@ class FsxVolumes:
         repeated = self._resources.repeated(params)
         if repeated:
             return {"Volume": repeated}
-        tags, name = tag_map(params.get("Tags")), params["Name"]
+        tags = tag_map(params.get("Tags"))
         require_tagging(caller, arn_of("volume", "*"), tags)
-        member = {"ONTAP": "OntapConfiguration", "OPENZFS": "OpenZFSConfiguration"}[params["VolumeType"]]
-        config = params.get(member)
-        if config is None:
-            raise fault("MissingVolumeConfiguration", f"{member} is required")
-        if params["VolumeType"] == "ONTAP":
-            if not config.get("JunctionPath") and config.get("OntapVolumeType", "RW") == "RW":
-                raise bad_request("JunctionPath is required")
-            record = self.add_ontap(name, config)
-        else:
-            parent = self.get(config["ParentVolumeId"])
-            record = self.add_openzfs(self.file_system_of(parent), name, parent, config)
+        record = self.add(params)
         set_tags(record, tags)
         self._resources.remember(params, record)
         self.begin(record)
@@ -274,16 +277,16 @@ class FsxVolumes:
 
     def _delete_svm(self, params: dict[str, Any], _caller: Caller) -> dict[str, Any]:
         record = self.get_svm(params["StorageVirtualMachineId"])
-        self.delete_svm(record)
+        for each in (*self.check_svm_deletable(record), record):
+            self.delete(each)
         return {"StorageVirtualMachineId": record["StorageVirtualMachineId"], "Lifecycle": "DELETING"}
 
-    def delete_svm(self, record: dict[str, Any]) -> None:
-        """Let a storage virtual machine go with its root volume; others must be gone before."""
-        volumes = self._of_svm(record)
+    def check_svm_deletable(self, svm: dict[str, Any]) -> list[dict[str, Any]]:
+        """The root volume, which goes with a storage virtual machine; others must be gone before."""
+        volumes = self._of_svm(svm)
         if any(not each["OntapConfiguration"]["StorageVirtualMachineRoot"] for each in volumes):
-            raise bad_request(f"The storage virtual machine {record['StorageVirtualMachineId']} has volumes")
-        for each in (*volumes, record):
-            self.delete(each)
+            raise bad_request(f"The storage virtual machine {svm['StorageVirtualMachineId']} has volumes")
+        return volumes
 
     def _describe_svms(self, params: dict[str, Any], _caller: Caller) -> dict[str, Any]:
         named = params.get("StorageVirtualMachineIds")

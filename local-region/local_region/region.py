@@ -30,6 +30,7 @@ from local_region.encryption import require_keys
 from local_region.event_bus import EventBus
 from local_region.event_targets import EventTargets
 from local_region.faults import Faults
+from local_region.file_system_resources import add_file_system_resources
 from local_region.fsx import serve_fsx
 from local_region.fsx_backups import FsxBackups
 from local_region.functions import Functions
@@ -124,6 +125,7 @@ def assemble(settings: Settings, endpoint: str, loop: asyncio.AbstractEventLoop)
     Commands(settings, journal, pending, documents, guests)
     StackResources(instances, volumes, groups, documents)
     add_database_resources()
+    add_file_system_resources(efs, fsx)
     read_templates_by_virtual_host()
     check_stack_calls()
     stacks = StackProgress(settings, journal, pending)

@@ -54,6 +54,9 @@ services.cloudformation.helpers  _resolve_document                    params bod
 services.cloudformation.provisioners _asg_create                      logical_id props stack_name
 services.cloudformation.provisioners _asg_update                      physical_id old_props new_props stack_name logical_id
 services.cloudformation.provisioners _asg_delete                      physical_id props
+services.cloudformation.provisioners _efs_put_file_system_policy     fs_id props
+services.cloudformation.provisioners _efs_put_lifecycle_policies     fs_id policies
+services.cloudformation.provisioners _efs_put_protection             fs_id protection
 services.cloudformation.provisioners _ec2_sg_delete                  physical_id props
 services.cloudformation.provisioners _physical_name                   *
 services.cloudformation.stacks   _add_event                           stack_id stack_name logical_id resource_type status reason physical_id detailed_status
@@ -180,7 +183,7 @@ services.backup                  _vaults
 services.cloudformation          _change_sets
 services.cloudformation          _stacks
 services.cloudformation.handlers     _ACTION_HANDLERS                 CreateChangeSet CreateStack DeleteStack DescribeStackResource DescribeStackResources DescribeStacks GetTemplateSummary ListStackResources UpdateStack ValidateTemplate
-services.cloudformation.provisioners _RESOURCE_HANDLERS               AWS::AutoScaling::AutoScalingGroup AWS::DocDB::DBSubnetGroup AWS::EC2::SecurityGroup AWS::EC2::Subnet AWS::Events::Rule AWS::Logs::LogGroup AWS::RDS::DBSubnetGroup AWS::S3::Bucket AWS::SNS::Topic
+services.cloudformation.provisioners _RESOURCE_HANDLERS               AWS::AutoScaling::AutoScalingGroup AWS::DocDB::DBSubnetGroup AWS::EC2::SecurityGroup AWS::EC2::Subnet AWS::EFS::AccessPoint AWS::EFS::FileSystem AWS::EFS::MountTarget AWS::Events::Rule AWS::Logs::LogGroup AWS::RDS::DBSubnetGroup AWS::S3::Bucket AWS::SNS::Topic
 services.cloudformation.provisioners _STACK_TAG_PROPERTY              AWS::AutoScaling::AutoScalingGroup
 services.dynamodb                _kinesis_destinations
 services.dynamodb                _pitr_settings

@@ -119,6 +119,14 @@ def test_data_lie_in_a_directory_that_no_api_names(region: RunningRegion, source
     assert name not in told and "aws-backup-restore_" not in told
 
 
+def test_directories_can_be_set(region: RunningRegion) -> None:
+    fs_id, names = make_file_system(region), ["aws-backup-restore_1", "aws-backup-restore_2"]
+    status, _ = region.post("file-system-directories", {"fileSystemId": fs_id, "directories": names})
+    assert status == 200 and directories(region, fs_id) == names
+    for wrong in ({"fileSystemId": "fs-1", "directories": []}, {"fileSystemId": fs_id}, [], {"directories": "x"}):
+        assert region.post("file-system-directories", wrong)[0] == 400
+
+
 FAULTS: list[tuple[dict[str, str | None], str]] = [
     ({"CreationToken": None}, "Missing required key: CreationToken"),
     ({"newFileSystem": None}, "Missing required key: newFileSystem"),

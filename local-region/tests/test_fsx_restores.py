@@ -223,6 +223,9 @@ def test_settings_can_be_chosen(region: RunningRegion, point: Callable[[str], st
     found = created(region, job)
     assert found["KmsKeyId"] == key and found["Tags"] == tag_list(TAGS)
     assert found["LustreConfiguration"]["AutomaticBackupRetentionDays"] == 5
+    # Settings of all types are keys of their own as well.
+    found = created(region, restore(region, point("LUSTRE"), wanted(network, AutomaticBackupRetentionDays="3")))
+    assert found["LustreConfiguration"]["AutomaticBackupRetentionDays"] == 3
 
 
 def test_volume_is_restored_into_an_existing_virtual_machine(

@@ -2,6 +2,7 @@
 
 use crate::aws::file_system::FILE_SYSTEM_TYPES;
 use crate::integrate::kind::ResourceKind;
+use crate::ops_item::INTEGRATION;
 
 /// Operational data: the id of the file system or volume.
 pub(super) const IDENTIFIER: &str = "recovery:restored-file-system";
@@ -15,6 +16,7 @@ pub(crate) const FILE_SYSTEM: ResourceKind = ResourceKind {
     resource_types: FILE_SYSTEM_TYPES,
     noun: "file system",
     integrated: "integrated",
+    state_key: INTEGRATION,
     integrating: "integrating",
     with: "with its workload",
     by_hand: "Integrate the file system",

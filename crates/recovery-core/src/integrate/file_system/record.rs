@@ -100,6 +100,7 @@ impl Integrated<'_> {
             .chain([format!("A restore loses settings. Check: {lost}.")])
             .collect();
         let result = IntegrationResult {
+            continues: None,
             title: format!("Restored file system {id} integrated"),
             done: format!(
                 "The {noun} {} can be reached at {}",
