@@ -131,6 +131,7 @@ async fn mounts_an_attached_volume_and_resolves_its_ops_item() {
             ("Type", one("EBS")),
             ("Source", one("vol-1")),
             ("Path", one("/data")),
+            ("SizeGiB", one("8")),
         ]
     );
     assert!(world.state().notifications.is_empty());

@@ -83,9 +83,10 @@ impl Mounts {
             })
             .collect();
         let outputs = [(RESULTS.to_owned(), vec![json!(answers).to_string()])].into();
-        Some(match all_done {
-            true => ended(ExecutionState::Succeeded, outputs, None),
-            false => ended(failed(), outputs, Some("not mounted everywhere")),
+        Some(if all_done {
+            ended(ExecutionState::Succeeded, outputs, None)
+        } else {
+            ended(failed(), outputs, Some("not mounted everywhere"))
         })
     }
 }
