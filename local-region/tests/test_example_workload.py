@@ -58,6 +58,8 @@ def test_primary_stack_has_data_volumes_in_the_zones_of_their_servers(region: Ru
 @pytest.mark.parametrize("endpoints", ["off", "on"])
 def test_recovery_stack_has_servers_of_the_golden_ami_without_data(region: RunningRegion, endpoints: str) -> None:
     name = f"recovery-side-{endpoints}"
+    if endpoints == "off":
+        region.client("iam").create_instance_profile(InstanceProfileName="servers")
     options = ["DeployedAs=recovery", "InstanceProfile=servers", f"SystemsManagerEndpoints={endpoints}"]
     stack = region.deploy(EXAMPLE, name, *(word for option in options for word in ("--parameter", option)))
     running = servers(region, stack)

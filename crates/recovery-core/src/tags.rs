@@ -499,6 +499,7 @@ mod tests {
             ("/srv/data", "/srv/data"),
             ("/srv/data/", "/srv/data"),
             ("D:", "D:"),
+            ("D:/", "D:"),
             ("D:/orders", "D:/orders"),
         ] {
             let tags = tags(&[(STACK, "shop"), (LOGICAL_ID, "Db"), (MOUNT, value)]);
@@ -517,7 +518,6 @@ mod tests {
             (MOUNT, "srv"),
             (MOUNT, "/"),
             (MOUNT, "d:"),
-            (MOUNT, "D:/"),
             (MOUNT, "/srv/my data"),
             (MOUNT, "/srv/../etc"),
             (MOUNT, "/srv; rm -rf /"),

@@ -1150,7 +1150,7 @@ async fn keeps_the_ops_item_open_until_the_volume_is_mounted() {
 #[tokio::test]
 async fn attaches_despite_an_invalid_optional_tag() {
     for (key, value, left) in [
-        ("recovery:mount", "D:", "Mount the volume yourself"),
+        ("recovery:mount", "d:", "Mount the volume yourself"),
         (
             "recovery:mount",
             "/srv/my data",

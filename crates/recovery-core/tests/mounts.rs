@@ -69,6 +69,7 @@ async fn reconciled(world: &World) -> Outcome {
     let integrators = Integrators {
         database: "database-integrator".to_owned(),
         table: "table-integrator".to_owned(),
+        file_system: "file-system-integrator".to_owned(),
     };
     let window = LookbackWindow {
         lookback: TimeDelta::days(365_000),
@@ -131,6 +132,7 @@ async fn mounts_an_attached_volume_and_resolves_its_ops_item() {
             ("Type", one("EBS")),
             ("Source", one("vol-1")),
             ("Path", one("/data")),
+            ("SizeGiB", one("8")),
         ]
     );
     assert!(world.state().notifications.is_empty());

@@ -270,7 +270,7 @@ fn sorts_a_wave_by_resource() {
 #[test]
 fn plans_resources_despite_an_invalid_optional_tag() {
     for (key, value) in [
-        ("recovery:mount", "D:"),
+        ("recovery:mount", "d:"),
         ("recovery:mount", "/srv/my data"),
         ("recovery:device", "/dev/nvme1n1"),
         ("recovery:wave", "soon"),

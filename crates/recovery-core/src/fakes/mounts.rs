@@ -10,13 +10,16 @@ use crate::fakes::{World, acceptable};
 use crate::integrate::mount::answer::RESULTS;
 use crate::ports::MountRunbook;
 
+/// The parameters of an execution, by name.
+pub type MountParameters = Vec<(&'static str, Vec<String>)>;
+
 /// The runbook, and its executions.
 #[derive(Debug, Clone, Default)]
 pub struct Mounts {
     /// Whether there is a runbook.
     pub is_on: bool,
     /// The executions, in the order of their start: token and parameters.
-    pub executions: Vec<(String, Vec<(&'static str, Vec<String>)>)>,
+    pub executions: Vec<(String, MountParameters)>,
     /// Whether executions do not end.
     pub run_on: bool,
     /// Whether executions fail without answers.
@@ -83,9 +86,10 @@ impl Mounts {
             })
             .collect();
         let outputs = [(RESULTS.to_owned(), vec![json!(answers).to_string()])].into();
-        Some(match all_done {
-            true => ended(ExecutionState::Succeeded, outputs, None),
-            false => ended(failed(), outputs, Some("not mounted everywhere")),
+        Some(if all_done {
+            ended(ExecutionState::Succeeded, outputs, None)
+        } else {
+            ended(failed(), outputs, Some("not mounted everywhere"))
         })
     }
 }

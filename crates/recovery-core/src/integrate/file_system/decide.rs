@@ -212,7 +212,12 @@ mod tests {
             "wait for a mount target in a1 to show",
         );
         let creating = target("a1", "a", "creating");
-        check("available", &[creating.clone()], &[], "mount target in b1");
+        check(
+            "available",
+            std::slice::from_ref(&creating),
+            &[],
+            "mount target in b1",
+        );
         check(
             "available",
             &[creating, available("b1", "b")],

@@ -408,9 +408,10 @@ pub(crate) async fn record_attach_failure(
         None => Ok(false),
     };
     // Only the runbook that mounts is an automation.
-    let kind = match failure.operation().contains("AutomationExecution") {
-        true => &MOUNTED_VOLUME,
-        false => &EBS_VOLUME,
+    let kind = if failure.operation().contains("AutomationExecution") {
+        &MOUNTED_VOLUME
+    } else {
+        &EBS_VOLUME
     };
     record_failure(ports, kind, restore, failure, is_detached).await
 }
