@@ -11,7 +11,7 @@ use crate::integrate::mount::answer::RESULTS;
 use crate::ports::MountRunbook;
 
 /// The parameters of an execution, by name.
-pub type MountParameters = Vec<(&'static str, Vec<String>)>;
+pub(crate) type MountParameters = Vec<(&'static str, Vec<String>)>;
 
 /// The runbook, and its executions.
 #[derive(Debug, Clone, Default)]
