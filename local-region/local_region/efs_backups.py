@@ -109,7 +109,7 @@ class EfsBackups:
             restore.created.setdefault("_directories", []).append(_directory("aws-backup-failed-restore"))
 
     def finish(self, restore: Restore) -> str:
-        """The data are there, in a directory whose name no API answers."""
+        """The data are there, in a directory that no answer names."""
         record = restore.created
         end = self._changes.end_of(record["CreationToken"]) if _is_new(restore) else None
         if end == "error":

@@ -68,7 +68,7 @@ class FsxOwnBackups:
     def before_deletion(
         self, caller: Caller, file_system: dict[str, Any], volume: dict[str, Any] | None, asked: dict[str, Any]
     ) -> dict[str, Any]:
-        """The last backup of what is deleted, which needs the right to make it; answers the members that name it."""
+        """The last backup of what is deleted, which needs the right to it; answers the members that describe it."""
         tags = tag_map(asked.get("FinalBackupTags"))
         caller.require("fsx:CreateBackup", arn_of("backup", "*"))
         require_tagging(caller, arn_of("backup", "*"), tags)

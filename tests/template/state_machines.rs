@@ -954,5 +954,5 @@ fn what_fails_is_passed_on_with_its_error_and_a_cause_of_limited_length() {
             }
         }
     }
-    assert_eq!(problems, 19);
+    assert_eq!(problems, 21);
 }

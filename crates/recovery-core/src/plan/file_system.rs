@@ -6,10 +6,10 @@ use std::fmt;
 use serde_json::{Map, Value, json};
 
 use crate::aws::arn::Arn;
-use crate::aws::ec2::{Subnet, one_per_zone};
+use crate::aws::ec2::one_per_zone;
 use crate::aws::file_system::FileSystemId;
 use crate::plan::item::FileSystemTarget;
-use crate::plan::restore_metadata::{MetadataFacts, kept, stored};
+use crate::plan::restore_metadata::{FileSystemPlace, FsxPlace, MetadataFacts, kept, stored};
 use crate::reference::{self, Reference};
 use crate::tags::{
     DIRECTORY, LOGICAL_ID, SECURITY_GROUPS, STACK, SUBNETS, TagRefusal, Tags, UnusableTag,
@@ -96,15 +96,6 @@ pub(crate) fn target(
         },
         unusable,
     ))
-}
-
-/// Where a file system of FSx is restored to, with references resolved.
-#[derive(Debug, Clone, Copy)]
-pub struct FsxPlace<'a> {
-    /// In the order of their preference.
-    pub subnets: &'a [Subnet],
-    pub security_groups: &'a [String],
-    pub directory: Option<&'a str>,
 }
 
 /// Why the metadata of a file system cannot be made.
@@ -359,17 +350,6 @@ pub(crate) fn is_same_place(
     }
 }
 
-/// Where a file system is restored to, with references resolved.
-#[derive(Debug, Clone, Copy)]
-pub enum FileSystemPlace<'a> {
-    /// Of EFS. It gets its network after the restore.
-    Efs,
-    /// Of FSx for Lustre, OpenZFS or Windows File Server.
-    Fsx(FsxPlace<'a>),
-    /// A volume of FSx for ONTAP, in this storage virtual machine.
-    Volume { machine: &'a str },
-}
-
 fn object(text: &str) -> Option<Map<String, Value>> {
     serde_json::from_str(text).ok()
 }
@@ -405,6 +385,7 @@ fn set(configuration: &mut Map<String, Value>, all: &Map<String, Value>, name: &
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::aws::ec2::Subnet;
     use crate::plan::restore_metadata::Place;
 
     const EFS: &str = "arn:aws:elasticfilesystem:us-east-1:1:file-system/fs-1";

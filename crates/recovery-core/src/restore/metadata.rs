@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::plan::file_system::FileSystemPlace;
-use crate::plan::restore_metadata::{MetadataFacts, Place};
+use crate::plan::restore_metadata::{FileSystemPlace, MetadataFacts, Place};
 use crate::plan::{database, ebs, file_system, table};
 use crate::restore::refusal::StartRefusal;
 

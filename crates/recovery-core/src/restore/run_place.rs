@@ -10,11 +10,10 @@ use crate::error::{Error, Fault};
 use crate::integrate::run_target::find_instance;
 use crate::integrate::target::{ServerReference, Target as Found};
 use crate::integrate::volume::refusal::VolumeRefusal;
-use crate::plan::file_system::{FileSystemPlace, FsxPlace};
 use crate::plan::item::{DatabaseTarget, FileSystemTarget, Item, Target, VolumeTarget};
 use crate::plan::names::NameKind;
 use crate::plan::resource_type::{Restorable, Support, rules};
-use crate::plan::restore_metadata::{DatabasePlace, Place};
+use crate::plan::restore_metadata::{DatabasePlace, FileSystemPlace, FsxPlace, Place};
 use crate::ports::{Objects, StartingPorts, Subnets};
 use crate::reference::run::{References, Resolution, Resolver};
 use crate::reference::{
