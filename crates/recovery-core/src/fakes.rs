@@ -43,7 +43,7 @@ use crate::tags::{PLANNED, Tags};
 pub use databases::Databases;
 pub use fail_over::{Cluster, Recoveries};
 pub use intercepted::{Call, Effect, Intercepted, Interceptor, answered};
-pub use mounts::Mounts;
+pub use mounts::{MountExecution, Mounts};
 pub use parameters::Parameter;
 pub use records::{attached_volume, completed_job};
 pub use recovery::{Backups, volume_point};

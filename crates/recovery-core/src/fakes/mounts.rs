@@ -10,13 +10,16 @@ use crate::fakes::{World, acceptable};
 use crate::integrate::mount::answer::RESULTS;
 use crate::ports::MountRunbook;
 
+/// An execution: its token and its parameters.
+pub type MountExecution = (String, Vec<(&'static str, Vec<String>)>);
+
 /// The runbook, and its executions.
 #[derive(Debug, Clone, Default)]
 pub struct Mounts {
     /// Whether there is a runbook.
     pub is_on: bool,
-    /// The executions, in the order of their start: token and parameters.
-    pub executions: Vec<(String, Vec<(&'static str, Vec<String>)>)>,
+    /// The executions, in the order of their start.
+    pub executions: Vec<MountExecution>,
     /// Whether executions do not end.
     pub run_on: bool,
     /// Whether executions fail without answers.
