@@ -45,7 +45,7 @@ pub use databases::Databases;
 pub use fail_over::{Cluster, Recoveries};
 pub use file_systems::FileSystems;
 pub use intercepted::{Call, Effect, Intercepted, Interceptor, answered};
-pub use mounts::Mounts;
+pub use mounts::{MountExecution, Mounts};
 pub use parameters::Parameter;
 pub use records::{attached_volume, completed_job};
 pub use recovery::{Backups, volume_point};

@@ -10,16 +10,16 @@ use crate::fakes::{World, acceptable};
 use crate::integrate::mount::answer::RESULTS;
 use crate::ports::MountRunbook;
 
-/// The parameters of an execution, by name.
-pub(crate) type MountParameters = Vec<(&'static str, Vec<String>)>;
+/// An execution: its token and its parameters.
+pub type MountExecution = (String, Vec<(&'static str, Vec<String>)>);
 
 /// The runbook, and its executions.
 #[derive(Debug, Clone, Default)]
 pub struct Mounts {
     /// Whether there is a runbook.
     pub is_on: bool,
-    /// The executions, in the order of their start: token and parameters.
-    pub executions: Vec<(String, MountParameters)>,
+    /// The executions, in the order of their start.
+    pub executions: Vec<MountExecution>,
     /// Whether executions do not end.
     pub run_on: bool,
     /// Whether executions fail without answers.
