@@ -8,10 +8,11 @@ use fuzz::{assert_visible, restore_integrator};
 use libfuzzer_sys::fuzz_target;
 use recovery_lambda::{ResponderSettings, SettingsError};
 
-const NAMES: [&str; 8] = [
+const NAMES: [&str; 9] = [
     "ACCOUNT_ID",
     "AWS_REGION",
     "DRILL_RESTORE_ROLE_ARN",
+    "MOUNT_RUNBOOK",
     "OTHER_RUNBOOKS",
     "PRIMARY_REGION",
     "RECOVERY_RUNBOOK",
@@ -27,10 +28,11 @@ const RESPONDERS: [&str; 6] = [
     "RESPONSES",
     "TOPIC_ARN",
 ];
-const USUAL: [&str; 8] = [
+const USUAL: [&str; 9] = [
     "111122223333",
     "us-west-2",
     "arn:aws:iam::111122223333:role/drill-restore",
+    "MountFileSystem",
     "off,StartWorkloadInstances",
     "us-east-1",
     "off",
@@ -104,8 +106,11 @@ fuzz_target!(|bytes: &[u8]| {
     }
     match restore_integrator::Settings::from_variables(&read) {
         Ok(restore_integrator::Settings {
-            ownership, topic, ..
+            ownership,
+            topic,
+            mount_runbook,
         }) => {
+            assert!(mount_runbook.is_none_or(|runbook| runbook != "off" && !runbook.contains(' ')));
             let scope = ownership.scope;
             assert!(ownership.drill_role.starts_with("arn:"));
             assert!(scope.account.chars().all(|c| c.is_ascii_digit()) && !scope.account.is_empty());
@@ -119,6 +124,7 @@ fuzz_target!(|bytes: &[u8]| {
                     "ACCOUNT_ID",
                     "AWS_REGION",
                     "DRILL_RESTORE_ROLE_ARN",
+                    "MOUNT_RUNBOOK",
                     "TOPIC_ARN",
                 ],
             );
