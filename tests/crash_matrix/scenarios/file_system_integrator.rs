@@ -123,15 +123,14 @@ fn integrated() -> Vec<Scenario> {
 
 /// EFS and FSx take their time.
 fn waited_for() -> Vec<Scenario> {
-    let complete = |world: &World| {
-        let mut state = world.state();
-        state.file_systems.complete();
-        state.file_systems.reads_until_available = 0;
-    };
+    let complete = |world: &World| world.state().file_systems.complete();
     let slow = |name| {
         of(EFS_FILE, name, "pending")
             .given(|world| world.state().file_systems.reads_until_available = usize::MAX)
-            .then(complete)
+            .then(|world| {
+                world.state().file_systems.complete();
+                add_targets(world);
+            })
     };
     vec![
         slow("mount-targets"),
