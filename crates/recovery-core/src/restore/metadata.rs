@@ -8,7 +8,7 @@ use crate::plan::{database, ebs, table};
 /// The metadata for `StartRestoreJob`. `region` is this Region.
 ///
 /// # Errors
-/// The ARN of the KMS key of the primary Region, if there is no key of this Region to replace it.
+/// The ARN of the KMS key of the primary Region, unless a key of this Region replaces it.
 pub(super) fn metadata(
     facts: MetadataFacts<'_>,
     region: &str,
