@@ -42,6 +42,7 @@ pub mod arn;
 pub mod auto_scaling;
 pub mod automation;
 pub mod backup;
+pub mod bucket;
 pub mod cloudformation;
 pub mod database;
 pub mod ec2;

@@ -8,6 +8,7 @@
 //! [`earlier`] (is it older than the last recovery of its resource), [`Plan::of`] (claims of one
 //! device, order, totals and hash), [`changes`] (what differs from an earlier plan).
 
+pub(crate) mod bucket;
 pub mod candidates;
 pub mod changes;
 pub mod database;
@@ -31,7 +32,7 @@ pub(crate) mod run_names;
 pub mod table;
 
 pub use self::item::{
-    DatabaseTarget, FileSystemTarget, Item, Predictions, Refused, TableTarget, TagsFrom, Target,
+    BucketTarget, DatabaseTarget, FileSystemTarget, Item, Predictions, Refused, TableTarget, TagsFrom, Target,
     VolumeTarget,
 };
 pub use self::judge::{Judged, judge};

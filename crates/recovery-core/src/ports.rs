@@ -25,6 +25,7 @@ use crate::aws::automation::RunbookExecution;
 use crate::aws::backup::{
     RecoveryPoint, Report, RestoreJob, RestoreRequest, RestoreTest, StartAnswer,
 };
+use crate::aws::bucket::{BucketEncryption, ObjectOwnership};
 use crate::aws::cloudformation::{ListedResource, StackResource, StackState};
 use crate::aws::database::{CreateAnswer, DbChange, DbCluster, DbInstance, NewDbInstance, Scaling};
 use crate::aws::ec2::{AttachAnswer, DeviceName, Instance, Snapshot, Subnet, Volume};
@@ -402,6 +403,31 @@ pub trait FsxFileSystems {
     ) -> impl Future<Output = Result<Option<StorageMachine>, Error>> + Send;
 }
 
+/// Buckets of S3 in the recovery Region. Each method returns `None` if the bucket does not exist.
+pub trait Buckets {
+    /// Whether the bucket keeps the versions of its objects.
+    fn is_versioned(&self, bucket: &str)
+    -> impl Future<Output = Result<Option<bool>, Error>> + Send;
+
+    /// Who owns the objects of the bucket.
+    fn ownership(
+        &self,
+        bucket: &str,
+    ) -> impl Future<Output = Result<Option<ObjectOwnership>, Error>> + Send;
+
+    /// Whether the bucket rejects objects whose access control list makes them public.
+    fn blocks_public_acls(
+        &self,
+        bucket: &str,
+    ) -> impl Future<Output = Result<Option<bool>, Error>> + Send;
+
+    /// How the bucket encrypts objects.
+    fn encryption(
+        &self,
+        bucket: &str,
+    ) -> impl Future<Output = Result<Option<BucketEncryption>, Error>> + Send;
+}
+
 /// OpsItems of Systems Manager OpsCenter.
 pub trait OpsItems {
     /// All items with this key, in any status, the oldest first.
@@ -635,6 +661,15 @@ pub trait FileSystemIntegrationPorts: PublishingPorts + TargetPorts + FileSystem
     fn subnets(&self) -> &(impl Subnets + Sync);
 }
 
+/// The ports to describe buckets.
+pub trait BucketPorts: Sync {
+    /// Buckets of S3.
+    fn buckets(&self) -> &(impl Buckets + Sync);
+}
+
+/// The ports to integrate restored buckets.
+pub trait BucketIntegrationPorts: PublishingPorts + TargetPorts + BucketPorts {}
+
 /// The ports to integrate every restore that is not integrated.
 pub trait ReconciliationPorts: IntegrationPorts {
     /// Lambda functions.
@@ -670,7 +705,7 @@ pub trait PlanningPorts: TargetPorts + DataStorePorts {
 }
 
 /// The ports to start a planned restore.
-pub trait StartingPorts: TargetPorts + DataStorePorts + FileSystemPorts {
+pub trait StartingPorts: TargetPorts + DataStorePorts + FileSystemPorts + BucketPorts {
     /// Subnets.
     fn subnets(&self) -> &(impl Subnets + Sync);
     /// Recovery points.
@@ -694,7 +729,9 @@ pub trait ValidationPorts: TrackingPorts {
 }
 
 /// The ports to report on a recovery.
-pub trait ReportingPorts: TrackingPorts + DataStorePorts + FileSystemPorts {
+pub trait ReportingPorts:
+    TrackingPorts + DataStorePorts + FileSystemPorts + BucketPorts
+{
     /// Restore jobs.
     fn restore_jobs(&self) -> &(impl RestoreJobs + Sync);
     /// EBS volumes.

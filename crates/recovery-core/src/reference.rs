@@ -256,6 +256,14 @@ pub const DIRECTORY: Wanted = Wanted {
     id_prefix: Some("d-"),
 };
 
+/// A bucket of S3.
+pub const BUCKET: Wanted = Wanted {
+    noun: "bucket",
+    types: &["AWS::S3::Bucket"],
+    tagged_as: "s3",
+    id_prefix: None,
+};
+
 /// What runs the workload: an instance, or an Auto Scaling group.
 pub const SERVER: Wanted = Wanted {
     noun: "instance",

@@ -24,6 +24,10 @@ pub const DEVICE: &str = "recovery:device";
 pub const MOUNT: &str = "recovery:mount";
 /// The wave in which a recovery restores it: 0 to 9, the lowest first.
 pub const WAVE: &str = "recovery:wave";
+/// How many versions of each object of a bucket are restored: a number, or `all`.
+pub const VERSIONS: &str = "recovery:versions";
+/// The prefixes of the objects of a bucket that are restored.
+pub const PREFIXES: &str = "recovery:prefixes";
 /// The security groups of the restored resource: references.
 pub const SECURITY_GROUPS: &str = "recovery:security-groups";
 /// The subnets of a file system: references.
@@ -103,7 +107,7 @@ pub fn own_logical_id(tags: &Tags) -> Option<&str> {
 }
 
 /// The tags that name a target. All are taken from the same recovery point.
-const TARGET: [&str; 7] = [
+const TARGET: [&str; 9] = [
     STACK,
     LOGICAL_ID,
     SECURITY_GROUPS,
@@ -111,6 +115,8 @@ const TARGET: [&str; 7] = [
     IDENTIFIER,
     INSTANCES,
     TABLE,
+    VERSIONS,
+    PREFIXES,
 ];
 
 /// The tags of a recovery point, completed with those of `older`, another recovery point of the same resource. The tags
@@ -168,6 +174,8 @@ impl UnusableTag {
             MOUNT => "Mount it yourself.".to_owned(),
             PUBLISH => "Publish the address yourself, or configure the application with it.".to_owned(),
             DATABASE => "Apply the setting yourself.".to_owned(),
+            VERSIONS => "Only the newest version of each object is restored. To restore more, correct the tag of the recovery point, and plan again.".to_owned(),
+            PREFIXES => "All objects are restored.".to_owned(),
             PARAMETER_GROUP | OPTION_GROUP => {
                 "If the database needs another group than the default, modify it with the right group and reboot it.".to_owned()
             }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Utc};
 
 use crate::aws::arn::{Arn, RecoveryPointArn, RestoreJobId, VolumeId};
+use crate::aws::bucket::{Restored, S3};
 use crate::aws::ec2::DeviceName;
 use crate::error::{Error, Fault};
 use crate::plan::request::Mode;
@@ -152,6 +153,12 @@ impl RestoreJob {
             .resource_id("volume")
             .filter(|_| created.service() == "ec2")
             .map(VolumeId::new)
+    }
+
+    /// What it restored, if it restored a bucket and is completed.
+    pub fn restored(&self) -> Option<Restored> {
+        let is_of_bucket = self.resource_type.as_deref() == Some(S3);
+        (is_of_bucket && self.is_completed()).then(|| Restored::of(self.status_message.as_deref()))
     }
 
     /// All known ARNs of the recovery point.

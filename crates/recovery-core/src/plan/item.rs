@@ -83,6 +83,8 @@ pub enum Target {
     Table(TableTarget),
     /// A file system of EFS or FSx, or a volume of FSx for ONTAP.
     FileSystem(FileSystemTarget),
+    /// An S3 bucket.
+    Bucket(BucketTarget),
 }
 
 /// The instance that a volume is attached to.
@@ -165,6 +167,23 @@ pub struct FileSystemTarget {
     /// Where that mounts it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub mount: Option<String>,
+}
+
+/// The bucket that objects are restored into, and which objects are.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BucketTarget {
+    /// The stack in this Region: according to the tags, or to the drill.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub stack: Option<String>,
+    /// The [reference](crate::reference) to a bucket of this Region.
+    pub bucket: String,
+    /// How many versions of each object: a number, or `all`. `None`: the newest.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub versions: Option<String>,
+    /// How the names of the objects begin. Empty: all objects.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub prefixes: Vec<String>,
 }
 
 /// What a restore will need.
@@ -252,6 +271,7 @@ impl Item {
                 let resource = Arn::parse(&self.resource_arn).ok();
                 target.check(resource.as_ref().and_then(FileSystemId::of).as_ref())
             }
+            (Target::Bucket(target), Support::Restored(Restorable::Bucket)) => target.check(),
             _ => Err(format!(
                 "it is not the target of a resource of type {}",
                 shown(&self.resource_type)
@@ -279,6 +299,7 @@ impl Target {
             Target::Volume(target) => target.stack.as_deref(),
             Target::Database(target) => target.stack.as_deref(),
             Target::FileSystem(target) => target.stack.as_deref(),
+            Target::Bucket(target) => target.stack.as_deref(),
             Target::Table(_) => None,
         }
     }
@@ -289,6 +310,7 @@ impl Target {
             Target::Volume(target) => &mut target.stack,
             Target::Database(target) => &mut target.stack,
             Target::FileSystem(target) => &mut target.stack,
+            Target::Bucket(target) => &mut target.stack,
             Target::Table(_) => return,
         };
         if let Some(own) = own {
@@ -302,6 +324,7 @@ impl Target {
             Target::Volume(target) => vec![&target.logical_id],
             Target::Database(target) => target.references().collect(),
             Target::FileSystem(target) => target.references().collect(),
+            Target::Bucket(target) => vec![&target.bucket],
             Target::Table(_) => Vec::new(),
         };
         all.into_iter()
@@ -313,14 +336,17 @@ impl Target {
     pub fn volume(&self) -> Option<&VolumeTarget> {
         match self {
             Target::Volume(target) => Some(target),
-            Target::Database(_) | Target::Table(_) | Target::FileSystem(_) => None,
+            Target::Database(_)
+            | Target::Table(_)
+            | Target::FileSystem(_)
+            | Target::Bucket(_) => None,
         }
     }
 
     /// The name of a database or table, without what a drill appends.
     pub fn name(&self) -> Option<&str> {
         match self {
-            Target::Volume(_) | Target::FileSystem(_) => None,
+            Target::Volume(_) | Target::FileSystem(_) | Target::Bucket(_) => None,
             Target::Database(target) => Some(&target.identifier),
             Target::Table(target) => Some(&target.name),
         }
@@ -330,7 +356,10 @@ impl Target {
     pub(super) fn instances(&self) -> Option<&str> {
         match self {
             Target::Database(target) => target.instances.as_deref(),
-            Target::Volume(_) | Target::Table(_) | Target::FileSystem(_) => None,
+            Target::Volume(_)
+            | Target::Table(_)
+            | Target::FileSystem(_)
+            | Target::Bucket(_) => None,
         }
     }
 
@@ -377,6 +406,17 @@ impl Target {
                 parts.extend(target.security_groups.iter().cloned());
                 parts
             }
+            Target::Bucket(target) => {
+                let mut parts = vec![
+                    "bucket".to_owned(),
+                    text(&target.stack),
+                    target.bucket.clone(),
+                    text(&target.versions),
+                    target.prefixes.len().to_string(),
+                ];
+                parts.extend(target.prefixes.iter().cloned());
+                parts
+            }
         }
     }
 
@@ -392,6 +432,7 @@ impl Target {
             Target::FileSystem(target) => {
                 ["file system", target.stack.as_deref().unwrap_or_default()]
             }
+            Target::Bucket(target) => ["bucket", &target.bucket],
         }
     }
 }
@@ -451,6 +492,20 @@ impl FileSystemTarget {
     }
 }
 
+impl BucketTarget {
+    /// Checks the members, if the target does not come from a plan.
+    ///
+    /// # Errors
+    /// The invalid member and why.
+    fn check(&self) -> Result<(), String> {
+        check_references(self.stack.as_deref(), std::iter::once(&self.bucket))?;
+        match self.versions.as_deref().filter(|it| !is_version_count(it)) {
+            None => Ok(()),
+            Some(text) => Err(format!("{} is not a number of versions", shown(text))),
+        }
+    }
+}
+
 impl VolumeTarget {
     /// The target for the integration.
     ///
@@ -479,6 +534,14 @@ impl VolumeTarget {
             assumed: self.assumed,
         })
     }
+}
+
+/// Whether it is a number of versions of an object that can be restored: 1 to 9999, or `all`.
+pub(super) fn is_version_count(text: &str) -> bool {
+    text == "all"
+        || (1..=4).contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_digit())
+            && !text.starts_with('0')
 }
 
 fn check_name(kind: NameKind, name: &str) -> Result<(), String> {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 
 use crate::integrate::publish;
+use crate::plan::bucket;
 use crate::plan::candidates::Candidate;
 use crate::plan::database;
 use crate::plan::ebs;
@@ -79,6 +80,8 @@ pub fn judge(
         }
         Restorable::FileSystem => file_system::target(tags, &point.resource)
             .map(|(target, unusable)| Some((Target::FileSystem(target), unusable))),
+        Restorable::Bucket => bucket::target(tags, &point.resource)
+            .map(|(target, unusable)| Some((Target::Bucket(target), unusable))),
     };
     let (target, unusable) = match target {
         Ok(Some(target)) => target,

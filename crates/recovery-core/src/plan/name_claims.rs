@@ -1,5 +1,5 @@
-//! Names of databases and tables, and the paths below which their addresses are published: each belongs to one
-//! resource.
+//! Names of databases and tables, buckets that are restored into, and the paths below which addresses are published:
+//! each belongs to one resource.
 
 use std::collections::BTreeMap;
 
@@ -38,6 +38,8 @@ pub(super) fn instances(item: &Item) -> Vec<DbInstanceId> {
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Claim {
     Name(NameKind, String),
+    /// The bucket of this reference, in this stack: objects of two buckets can have one name.
+    Bucket(Option<String>, String),
     /// The path of its parameters. Databases and tables both publish `arn`; parameters below different paths have
     /// different names.
     Path(String),
@@ -47,12 +49,19 @@ fn claims(item: &Item) -> impl Iterator<Item = Claim> {
     let of_instance = |id: DbInstanceId| Claim::Name(NameKind::DbInstance, id.to_string());
     let own = claim(item).map(|(kind, name)| Claim::Name(kind, name));
     let path = item.publish.clone().map(Claim::Path);
+    let bucket = match &item.target {
+        Target::Bucket(target) => {
+            Some(Claim::Bucket(target.stack.clone(), target.bucket.clone()))
+        }
+        _ => None,
+    };
     own.into_iter()
+        .chain(bucket)
         .chain(instances(item).into_iter().map(of_instance))
         .chain(path)
 }
 
-/// Refuses items that claim one name or one path. If one resource replaced the others (see [`replacement`]), only
+/// Refuses items that claim one name, one bucket or one path. If one resource replaced the others (see [`replacement`]), only
 /// the others are refused. Otherwise all are: no tag says which one is right, and the order of the restores must
 /// not decide.
 pub(super) fn refuse_conflicts(items: Vec<Item>) -> (Vec<Item>, Vec<Refused>) {
@@ -89,6 +98,7 @@ fn refusal(item: &Item, claimants: &[&Item], claim: Claim) -> Option<ItemRefusal
             since: period.first,
             claimed: match claim {
                 Claim::Name(..) => Claimed::Name,
+                Claim::Bucket(..) => Claimed::Bucket,
                 Claim::Path(_) => Claimed::Path,
             },
         });
@@ -112,6 +122,10 @@ fn refusal(item: &Item, claimants: &[&Item], claim: Claim) -> Option<ItemRefusal
                     .collect(),
             }
         }
+        Claim::Bucket(_, bucket) => ItemRefusal::BucketClaimedTwice {
+            bucket,
+            others: others.map(|other| other.resource_arn.clone()).collect(),
+        },
         Claim::Path(path) => ItemRefusal::PublishClaimedTwice {
             path,
             others: others.map(|other| other.resource_arn.clone()).collect(),

@@ -55,6 +55,13 @@ pub enum ItemRefusal {
         /// The other resources.
         others: Vec<String>,
     },
+    /// Other buckets of the workload would be restored into the same bucket.
+    BucketClaimedTwice {
+        /// The reference to it.
+        bucket: String,
+        /// The other resources.
+        others: Vec<String>,
+    },
     /// Other resources of the workload would publish their addresses below the same path.
     PublishClaimedTwice {
         path: String,
@@ -87,6 +94,8 @@ pub enum Claimed {
     Device,
     /// A name, or the name of an instance of a cluster.
     Name,
+    /// A bucket to restore into.
+    Bucket,
     /// The path of the published addresses.
     Path,
 }
@@ -97,6 +106,7 @@ impl Claimed {
         match self {
             Claimed::Device => "has the same device of the same target",
             Claimed::Name => "gets the same name",
+            Claimed::Bucket => "is restored into the same bucket",
             Claimed::Path => "publishes its addresses below the same path",
         }
     }
@@ -106,6 +116,7 @@ impl Claimed {
         match self {
             Claimed::Device => "give each its own recovery:device",
             Claimed::Name => "give each its own recovery:identifier",
+            Claimed::Bucket => "give each its own bucket in recovery:logical-id",
             Claimed::Path => "give each its own recovery:publish",
         }
     }
@@ -128,6 +139,7 @@ impl ItemRefusal {
             ItemRefusal::StackVolume(refusal) => refusal.reason(),
             ItemRefusal::DeviceClaimedTwice { .. } => "device-claimed-twice",
             ItemRefusal::NameClaimedTwice { .. } => "name-claimed-twice",
+            ItemRefusal::BucketClaimedTwice { .. } => "bucket-claimed-twice",
             ItemRefusal::PublishClaimedTwice { .. } => "publish-claimed-twice",
             ItemRefusal::NameTaken { .. } | ItemRefusal::InstanceNameTaken { .. } => "name-taken",
             ItemRefusal::OutsideOfDrill { .. } => "outside-of-drill",
@@ -168,6 +180,9 @@ impl ItemRefusal {
             }
             ItemRefusal::NameClaimedTwice { .. } => {
                 "Set a different recovery:identifier for each of these resources: change the tag of the recovery points, and of the protected resources for later recovery points. Then plan again.".to_owned()
+            }
+            ItemRefusal::BucketClaimedTwice { .. } => {
+                "Name a different bucket in recovery:logical-id of each of these buckets: change the tag of the recovery points, and of the protected resources for later recovery points. Then plan again.".to_owned()
             }
             ItemRefusal::PublishClaimedTwice { .. } => {
                 "Set a different recovery:publish for each of these resources: change the tag of the recovery points, and of the protected resources for later recovery points. Then plan again.".to_owned()
@@ -238,7 +253,7 @@ impl fmt::Display for ItemRefusal {
                 second(*since),
                 match claimed {
                     Claimed::Device => "volume",
-                    Claimed::Name | Claimed::Path => "resource",
+                    Claimed::Name | Claimed::Bucket | Claimed::Path => "resource",
                 }
             ),
             ItemRefusal::Tags(refusal) => refusal.fmt(f),
@@ -272,6 +287,12 @@ impl fmt::Display for ItemRefusal {
                 f,
                 "{} has its name, and was not restored from this recovery point",
                 shown(holder)
+            ),
+            ItemRefusal::BucketClaimedTwice { bucket, others } => write!(
+                f,
+                "{} is also restored into the bucket {}, and objects of the same name would be left out",
+                some_of(others),
+                shown(bucket)
             ),
             ItemRefusal::PublishClaimedTwice { path, others } => write!(
                 f,

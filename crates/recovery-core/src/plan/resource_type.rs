@@ -21,6 +21,8 @@ pub enum Restorable {
     Table,
     /// File systems of EFS and FSx, and volumes of FSx for ONTAP.
     FileSystem,
+    /// S3 buckets.
+    Bucket,
 }
 
 /// The rules for a resource type.
@@ -83,7 +85,7 @@ const RULES: [TypeRules; 17] = [
     restored("DynamoDB", Restorable::Table, false),
     restored("EFS", Restorable::FileSystem, true),
     restored("FSx", Restorable::FileSystem, true),
-    not_yet("S3", false, "the bucket to restore to is not known"),
+    restored("S3", Restorable::Bucket, false),
     not_yet(
         "CloudFormation",
         true,

@@ -8,6 +8,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::aws::bucket::BucketEncryption;
 use crate::aws::ec2::Subnet;
 
 /// The facts from which the metadata of a restore is made.
@@ -32,6 +33,23 @@ pub enum Place<'a> {
     /// A table of this name.
     Table(&'a str),
     FileSystem(FileSystemPlace<'a>),
+    Bucket(BucketPlace<'a>),
+}
+
+/// The bucket that objects are restored into, and which objects are.
+#[derive(Debug, Clone, Copy)]
+pub struct BucketPlace<'a> {
+    /// Its name.
+    pub bucket: &'a str,
+    /// The name of the protected bucket.
+    pub source: &'a str,
+    /// Whether it takes every object together with its access control list.
+    pub admits_acls: bool,
+    pub encryption: &'a BucketEncryption,
+    /// How many versions of each object. `None`: the newest.
+    pub versions: Option<&'a str>,
+    /// Empty: all objects.
+    pub prefixes: &'a [String],
 }
 
 /// The name and the network of a database.

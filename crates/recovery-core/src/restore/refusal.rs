@@ -28,6 +28,8 @@ pub(super) enum StartRefusal {
     },
     /// The key of the primary Region, which a table cannot use here.
     KeyElsewhere(String),
+    /// AWS Backup restores only into a bucket that keeps versions.
+    NotVersioned(String),
     /// The recovery point of a file system lacks something, or its network does.
     FileSystem(FileSystemRefusal),
     /// Only CloudFormation's own tags name a target, and it is not an instance.
@@ -48,6 +50,7 @@ impl StartRefusal {
             StartRefusal::Reference(refusal) => refusal.reason(),
             StartRefusal::NameTaken { .. } => "name-taken",
             StartRefusal::KeyElsewhere(_) => "key-elsewhere",
+            StartRefusal::NotVersioned(_) => "bucket-not-versioned",
             StartRefusal::FileSystem(refusal) => refusal.reason(),
             StartRefusal::Untagged => "untagged",
             StartRefusal::PointGone(_) => "point-gone",
@@ -75,6 +78,9 @@ impl StartRefusal {
             StartRefusal::KeyElsewhere(_) => {
                 "Set the variable RESTORE_KEY_ARN of the function restore-starter to the ARN of a KMS key of this Region, then redrive the execution.".to_owned()
             }
+            StartRefusal::NotVersioned(bucket) => format!(
+                "Enable versioning: `aws s3api put-bucket-versioning --bucket {bucket} --versioning-configuration Status=Enabled`, and in the template of the stack. Then redrive the execution."
+            ),
             StartRefusal::FileSystem(refusal) => refusal.remedy(),
             StartRefusal::Untagged => {
                 "Add the tags recovery:stack and recovery:logical-id to the recovery point. Then plan again.".to_owned()
@@ -114,6 +120,11 @@ impl fmt::Display for StartRefusal {
                 f,
                 "the table was encrypted with the KMS key {} of another Region",
                 code(key)
+            ),
+            StartRefusal::NotVersioned(bucket) => write!(
+                f,
+                "the bucket {} does not keep versions, and AWS Backup restores only into one that does",
+                shown(bucket)
             ),
             StartRefusal::FileSystem(refusal) => refusal.fmt(f),
             StartRefusal::Untagged => write!(

@@ -16,11 +16,13 @@ use serde_json::{Value, json};
 
 use crate::aws::arn::{Arn, RecoveryPointArn, RestoreJobId, VolumeId};
 use crate::aws::backup::{RestoreJob, RestoreRequest, StartAnswer};
+use crate::aws::bucket::Restored;
 use crate::aws::ec2::{Instance, Volume};
 use crate::aws::file_system::FileSystemId;
 use crate::error::{Error, Fault};
 use crate::event::date;
 use crate::outcome::Outcome;
+use crate::plan::bucket;
 use crate::plan::digest::digest;
 use crate::plan::file_system::is_same_place;
 use crate::plan::item::Item;
@@ -367,7 +369,7 @@ async fn recorded(ports: &impl StartingPorts, key: &str) -> Result<Option<Restor
 enum Fate {
     /// It is running or completed.
     Alive,
-    /// It failed, with this message.
+    /// It failed, or left objects out, with this message.
     Failed(String),
 }
 
@@ -375,6 +377,10 @@ async fn fate(ports: &impl StartingPorts, id: &RestoreJobId) -> Result<Fate, Err
     let job = ports.restore_jobs().describe(id).await?;
     Ok(match job.status.as_deref() {
         Some("FAILED" | "ABORTED") => Fate::Failed(job.status_message.unwrap_or_default()),
+        // Another job adds what is missing, and leaves out what is there.
+        _ if job.restored() == Some(Restored::Partial) => {
+            Fate::Failed(job.status_message.unwrap_or_default())
+        }
         _ => Fate::Alive,
     })
 }
@@ -449,6 +455,19 @@ async fn listed(
                     _ => job.is_running(),
                 };
                 if is_there {
+                    return Ok(Reusable::Job(job.id));
+                }
+            }
+            Ok(Reusable::None)
+        }
+        // What a completed job restored may have been deleted since, and AWS Backup leaves out what is there: another
+        // job is safe.
+        Destination::Bucket(destination) => {
+            jobs.retain(RestoreJob::is_running);
+            jobs.sort_by(|a, b| b.rank().cmp(&a.rank()));
+            for job in jobs {
+                let metadata = ports.restore_jobs().metadata(&job.id).await?;
+                if bucket::is_same_place(&metadata, destination.place()) {
                     return Ok(Reusable::Job(job.id));
                 }
             }

@@ -1,23 +1,29 @@
 //! Resolves where a planned restore goes: the instance of a volume, the network of a database or of a file
-//! system of FSx, the name of a table.
+//! system of FSx, the name of a table, a bucket and its settings.
 
+use futures_util::future::try_join3;
 use serde::Deserialize;
 
 use crate::aws::arn::Arn;
+use crate::aws::bucket::{BucketEncryption, bucket_name};
 use crate::aws::ec2::{Instance, Subnet};
 use crate::aws::file_system::FileSystemId;
 use crate::error::{Error, Fault};
 use crate::integrate::run_target::find_instance;
 use crate::integrate::target::{ServerReference, Target as Found};
 use crate::integrate::volume::refusal::VolumeRefusal;
-use crate::plan::item::{DatabaseTarget, FileSystemTarget, Item, Target, VolumeTarget};
+use crate::plan::item::{
+    BucketTarget, DatabaseTarget, FileSystemTarget, Item, Target, VolumeTarget,
+};
 use crate::plan::names::NameKind;
 use crate::plan::resource_type::{Restorable, Support, rules};
-use crate::plan::restore_metadata::{DatabasePlace, FileSystemPlace, FsxPlace, Place};
-use crate::ports::{Objects, StartingPorts, Subnets};
+use crate::plan::restore_metadata::{
+    BucketPlace, DatabasePlace, FileSystemPlace, FsxPlace, Place,
+};
+use crate::ports::{Buckets, Objects, StartingPorts, Subnets};
 use crate::reference::run::{References, Resolution, Resolver};
 use crate::reference::{
-    CLUSTER_PARAMETER_GROUP, DIRECTORY, OPTION_GROUP, PARAMETER_GROUP, ReferenceRefusal,
+    BUCKET, CLUSTER_PARAMETER_GROUP, DIRECTORY, OPTION_GROUP, PARAMETER_GROUP, ReferenceRefusal,
     SECURITY_GROUP, SERVER, STORAGE_MACHINE, SUBNET_GROUP,
 };
 use crate::report::problem::failure_text;
@@ -39,6 +45,30 @@ pub(super) enum Destination {
     /// The name of a table.
     Table(String),
     FileSystem(FileSystemDestination),
+    Bucket(BucketDestination),
+}
+
+/// The bucket that objects are restored into, and which objects are.
+pub(super) struct BucketDestination {
+    bucket: String,
+    source: String,
+    admits_acls: bool,
+    encryption: BucketEncryption,
+    versions: Option<String>,
+    prefixes: Vec<String>,
+}
+
+impl BucketDestination {
+    pub(super) fn place(&self) -> BucketPlace<'_> {
+        BucketPlace {
+            bucket: &self.bucket,
+            source: &self.source,
+            admits_acls: self.admits_acls,
+            encryption: &self.encryption,
+            versions: self.versions.as_deref(),
+            prefixes: &self.prefixes,
+        }
+    }
 }
 
 /// Where a file system is restored to.
@@ -89,6 +119,7 @@ impl Destination {
             Destination::Volume(instance) => Place::Zone(&instance.zone),
             Destination::Table(name) => Place::Table(name),
             Destination::FileSystem(destination) => Place::FileSystem(destination.place()),
+            Destination::Bucket(destination) => Place::Bucket(destination.place()),
             Destination::Database(database) => Place::Database(DatabasePlace {
                 identifier: &database.identifier,
                 subnet_group: &database.subnet_group,
@@ -103,7 +134,7 @@ impl Destination {
     /// The kind and the name of a database or table.
     pub(super) fn name(&self) -> Option<(NameKind, &str)> {
         match self {
-            Destination::Volume(_) | Destination::FileSystem(_) => None,
+            Destination::Volume(_) | Destination::FileSystem(_) | Destination::Bucket(_) => None,
             Destination::Database(database) => Some((database.kind, &database.identifier)),
             Destination::Table(name) => Some((NameKind::Table, name)),
         }
@@ -147,6 +178,9 @@ pub(super) async fn locate(
         }
         (Target::FileSystem(target), Restorable::FileSystem) => {
             file_system(ports, target, &item.resource_arn).await
+        }
+        (Target::Bucket(target), Restorable::Bucket) => {
+            bucket(ports, target, &item.resource_arn).await
         }
         _ => Err(not_planned("the target does not fit the type".to_owned())),
     }
@@ -279,6 +313,51 @@ async fn file_system(
         }
         None => Err(not_planned("the resource is not a file system".to_owned())),
     }
+}
+
+async fn bucket(
+    ports: &impl StartingPorts,
+    target: &BucketTarget,
+    resource: &str,
+) -> Result<Located, Error> {
+    let source = Arn::parse(resource)?;
+    let Some(source) = bucket_name(&source) else {
+        return Err(not_planned("the resource is not a bucket".to_owned()));
+    };
+    let mut references = References::new(ports, target.stack.as_deref());
+    let found = references.find(&target.bucket, &BUCKET).await?;
+    let name = match (references.refused, found) {
+        (Some(refusal), _) => return Ok(Located::Refused(StartRefusal::Reference(refusal))),
+        (None, None) => return Ok(Located::Pending(references.awaited.join(", "))),
+        (None, Some(name)) => name,
+    };
+    let buckets = ports.buckets();
+    let awaited = || Ok(Located::Pending(format!("the bucket {name} to exist")));
+    match buckets.is_versioned(&name).await? {
+        None => return awaited(),
+        Some(false) => return Ok(Located::Refused(StartRefusal::NotVersioned(name))),
+        Some(true) => {}
+    }
+    let (ownership, blocks_public_acls, encryption) = try_join3(
+        buckets.ownership(&name),
+        buckets.blocks_public_acls(&name),
+        buckets.encryption(&name),
+    )
+    .await?;
+    let (Some(ownership), Some(blocks_public_acls), Some(encryption)) =
+        (ownership, blocks_public_acls, encryption)
+    else {
+        return awaited();
+    };
+    Ok(Located::Ready(Destination::Bucket(BucketDestination {
+        // An object whose list the bucket rejects would be missing, although the job is completed.
+        admits_acls: ownership.admits_acls() && !blocks_public_acls,
+        source: source.to_owned(),
+        encryption,
+        versions: target.versions.clone(),
+        prefixes: target.prefixes.clone(),
+        bucket: name,
+    })))
 }
 
 /// What the state machine records of a stack that failed.
