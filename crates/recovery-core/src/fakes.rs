@@ -4,6 +4,7 @@
 //! device name is taken once, an open OpsItem stands in the way of a second one with its key.
 
 mod acceptable;
+mod buckets;
 mod databases;
 mod fail_over;
 mod file_systems;
@@ -41,6 +42,7 @@ use crate::ports::{
 use crate::report::measures::Measures;
 use crate::tags::{PLANNED, Tags};
 
+pub use buckets::FakeBucket;
 pub use databases::Databases;
 pub use fail_over::{Cluster, Recoveries};
 pub use file_systems::FileSystems;
@@ -161,6 +163,8 @@ pub struct State {
     pub databases: Databases,
     /// File systems of EFS and FSx, and subnets.
     pub file_systems: FileSystems,
+    /// S3 buckets by name.
+    pub buckets: BTreeMap<String, FakeBucket>,
     /// DynamoDB tables by name.
     pub tables: BTreeMap<String, FakeTable>,
     /// The runbook that mounts.

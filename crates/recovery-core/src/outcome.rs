@@ -45,6 +45,11 @@ impl Outcome {
         Outcome::new("already-integrated", None)
     }
 
+    /// The restore job left something out. `reason` is its code; operators were notified.
+    pub fn partial(reason: &'static str) -> Outcome {
+        Outcome::new("partial", Some(reason))
+    }
+
     /// The integration, or the start of a restore, waits for something that takes its time; `waitingFor`
     /// in the answer says what. It is not an error: the state machine asks again, and so does the
     /// reconciler.
@@ -190,7 +195,7 @@ impl Outcome {
         self.outcome
     }
 
-    /// The reason code of `ignored` and `refused`.
+    /// The reason code of `ignored`, `partial` and `refused`.
     pub fn reason(&self) -> Option<&'static str> {
         self.reason
     }

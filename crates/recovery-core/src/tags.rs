@@ -186,6 +186,14 @@ impl UnusableTag {
             _ => "No action needed: its default applies.".to_owned(),
         }
     }
+
+    /// What the OpsItem of a restored resource says about it.
+    pub(crate) fn left_to_do(&self) -> String {
+        format!(
+            "An optional tag could not be used: {self}. {} For later recoveries, correct the tag of the protected resource in the primary Region.",
+            self.remedy()
+        )
+    }
 }
 
 impl fmt::Display for UnusableTag {

@@ -15,6 +15,7 @@ use crate::aws::automation::RunbookExecution;
 use crate::aws::backup::{
     RecoveryPoint, Report, RestoreJob, RestoreRequest, RestoreTest, StartAnswer,
 };
+use crate::aws::bucket::{BucketEncryption, ObjectOwnership};
 use crate::aws::cloudformation::{ListedResource, StackResource, StackState};
 use crate::aws::database::{CreateAnswer, DbChange, DbCluster, DbInstance, NewDbInstance, Scaling};
 use crate::aws::ec2::{AttachAnswer, DeviceName, Instance, Snapshot, Subnet, Volume};
@@ -31,7 +32,7 @@ use crate::fakes::tags_operation;
 use crate::notification::Notification;
 use crate::ops_item::{Claim, ItemKey, NewOpsItem, OpsItem, OpsItemChange};
 use crate::ports::{
-    AutoScalingGroups, Clock, DbClusters, DbInstances, EfsFileSystems, FsxFileSystems, Functions,
+    AutoScalingGroups, Buckets, Clock, DbClusters, DbInstances, EfsFileSystems, FsxFileSystems, Functions,
     Instances, Metrics, MountRunbook, Notifications, Objects, OpsItems, Page, Parameters,
     RecoveryExecutions, RecoveryPointTags, RecoveryPoints, RestoreJobs, RestoreTests,
     RoutingControls, Runbooks, Snapshots, StackResources, Stacks, Subnets, Tables, TaggedResources,
@@ -174,6 +175,36 @@ impl<P: Deref<Target: AllPorts> + Sync, I: Interceptor> AutoScalingGroups for In
     async fn describe(&self, name: &str) -> Result<Option<Group>, Error> {
         self.read("autoscaling:DescribeAutoScalingGroups", name, || {
             AutoScalingGroups::describe(&*self.ports, name)
+        })
+        .await
+    }
+}
+
+impl<P: Deref<Target: AllPorts> + Sync, I: Interceptor> Buckets for Intercepted<P, I> {
+    async fn is_versioned(&self, bucket: &str) -> Result<Option<bool>, Error> {
+        self.read("s3:GetBucketVersioning", bucket, || {
+            Buckets::is_versioned(&*self.ports, bucket)
+        })
+        .await
+    }
+
+    async fn ownership(&self, bucket: &str) -> Result<Option<ObjectOwnership>, Error> {
+        self.read("s3:GetBucketOwnershipControls", bucket, || {
+            Buckets::ownership(&*self.ports, bucket)
+        })
+        .await
+    }
+
+    async fn blocks_public_acls(&self, bucket: &str) -> Result<Option<bool>, Error> {
+        self.read("s3:GetBucketPublicAccessBlock", bucket, || {
+            Buckets::blocks_public_acls(&*self.ports, bucket)
+        })
+        .await
+    }
+
+    async fn encryption(&self, bucket: &str) -> Result<Option<BucketEncryption>, Error> {
+        self.read("s3:GetEncryptionConfiguration", bucket, || {
+            Buckets::encryption(&*self.ports, bucket)
         })
         .await
     }

@@ -2,7 +2,7 @@
 //! wrapped around it.
 
 use crate::ports::{
-    AutoScalingGroups, DataStorePorts, DatabasePorts, DbClusters, DbInstances, EfsFileSystems,
+    AutoScalingGroups, BucketIntegrationPorts, BucketPorts, Buckets, DataStorePorts, DatabasePorts, DbClusters, DbInstances, EfsFileSystems,
     FileSystemIntegrationPorts, FileSystemPorts, FsxFileSystems, Functions, Instances,
     IntegrationPorts, MountPorts, MountRunbook, Notifications, Objects, OpsItems, Parameters,
     PlanningPorts, PublishingPorts, ReconciliationPorts, RecoveryExecutions, RecoveryPointTags,
@@ -14,6 +14,7 @@ use crate::ports::{
 /// Every port.
 pub trait AllPorts:
     AutoScalingGroups
+    + Buckets
     + DbClusters
     + DbInstances
     + EfsFileSystems
@@ -130,6 +131,14 @@ impl<A: AllPorts> FileSystemIntegrationPorts for A {
         self
     }
 }
+
+impl<A: AllPorts> BucketPorts for A {
+    fn buckets(&self) -> &(impl Buckets + Sync) {
+        self
+    }
+}
+
+impl<A: AllPorts> BucketIntegrationPorts for A {}
 
 impl<A: AllPorts> IntegrationPorts for A {
     fn volumes(&self) -> &(impl Volumes + Sync) {

@@ -234,6 +234,25 @@ impl Hindrance {
         }
     }
 
+    /// The job restored only a part.
+    pub(crate) fn partial(
+        kind: &ResourceKind,
+        restore: &Restore,
+        refusal: &impl Refusal,
+        state: &'static str,
+    ) -> Hindrance {
+        Hindrance {
+            state,
+            done: "What AWS Backup restored can be used.",
+            action: refusal.remedy(),
+            attributes: vec![
+                ("kind", "restore-partial".to_owned()),
+                ("reason", refusal.reason().to_owned()),
+            ],
+            ..Hindrance::refused(kind, restore, refusal)
+        }
+    }
+
     /// The integration keeps failing.
     pub(crate) fn failing(kind: &ResourceKind, restore: &Restore, failure: &Fault) -> Hindrance {
         let answered = failure

@@ -1,5 +1,5 @@
-//! Invokes the functions that integrate databases, tables and file systems, for every recent restore that is not integrated:
-//! for example because its event was lost, or because it waits for something.
+//! Invokes the functions that integrate databases, tables, file systems and buckets, for every recent restore that is not
+//! integrated: for example because its event was lost, or because it waits for something.
 //!
 //! The OpsItem of the job says whether it is integrated. A restore whose item is resolved, or records that it
 //! is integrated or cannot be, costs no call, unless the item records settings that RDS accepts later. If the plan of a recovery took the tags from another recovery
@@ -12,6 +12,7 @@ use chrono::{DateTime, Utc};
 use crate::aws::backup::{Restore, RestoreJob};
 use crate::error::Error;
 use crate::integrate::backoff::RESERVE;
+use crate::integrate::bucket::kind::{PARTIAL, S3_BUCKET};
 use crate::integrate::database::kind::{DATABASE, has_deferred_settings};
 use crate::integrate::file_system::kind::FILE_SYSTEM;
 use crate::integrate::kind::ResourceKind;
@@ -23,12 +24,13 @@ use crate::ops_item::{INTEGRATION, says};
 use crate::ops_item::{KEY, OpsItem, RESTORE};
 use crate::ports::{Clock, Functions, OpsItems, ReconciliationPorts};
 
-/// The functions that integrate databases, tables and file systems, by name or ARN.
+/// The functions that integrate databases, tables, file systems and buckets, by name or ARN.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Integrators {
     pub database: String,
     pub table: String,
     pub file_system: String,
+    pub bucket: String,
 }
 
 impl Integrators {
@@ -39,6 +41,7 @@ impl Integrators {
             (&DATABASE, self.database.as_str()),
             (&DYNAMODB_TABLE, self.table.as_str()),
             (&FILE_SYSTEM, self.file_system.as_str()),
+            (&S3_BUCKET, self.bucket.as_str()),
         ]
         .into_iter()
         .find(|(kind, _)| kind.resource_types.contains(&name))
@@ -91,6 +94,7 @@ pub(super) async fn invoke_integrators(
         let is_done = match item {
             Some(item) => {
                 says(item, INTEGRATION, kind.integrated) && !has_deferred_settings(item)
+                    || says(item, INTEGRATION, PARTIAL)
                     || is_untagged(item) && tags_from.is_none()
             }
             None => resolved.contains(own.as_str()),

@@ -199,6 +199,27 @@ pub(crate) async fn refuse(
         .with_item(item.as_ref()))
 }
 
+/// Records that the job restored only a part, and notifies operators, once. `state` is what the OpsItem records of it.
+/// What was restored stays in use. Only another restore job adds the rest.
+///
+/// # Errors
+/// Those of the ports.
+pub(crate) async fn record_partial(
+    ports: &impl TrackingPorts,
+    kind: &ResourceKind,
+    restore: &Restore,
+    refusal: &impl Refusal,
+    state: &'static str,
+) -> Result<Outcome, Error> {
+    let hindrance = Hindrance::partial(kind, restore, refusal, state);
+    let item = raise(ports, kind, restore, &hindrance, async |_| Ok(false)).await?;
+    Ok(Outcome::partial(refusal.reason())
+        .with("restoreJobId", restore.job.id.as_str())
+        .with("why", refusal.to_string())
+        .with("remedy", refusal.remedy())
+        .with_item(item.as_ref()))
+}
+
 /// Records that the integration of a job keeps failing, and notifies operators, once. An item that a person
 /// has resolved is not opened again. Nor is one that records a result, unless `is_disconnected` says that
 /// the resource is not integrated any more.

@@ -7,6 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::aws::arn::{Arn, OpsItemId, RestoreJobId, VolumeId};
 use crate::aws::backup::RestoreJob;
+use crate::aws::bucket::Restored;
 use crate::aws::database::{DbCluster, DbInstance};
 use crate::aws::ec2::{Attachment, AttachmentState, Volume};
 use crate::aws::file_system::{EfsFileSystem, FsxFileSystem, FsxVolume, MountTarget};
@@ -108,6 +109,15 @@ impl Store {
             status: file_system.state.to_string(),
             hindrance: (!is_usable).then(|| format!("it is {}", file_system.state)),
             endpoint: file_system.dns_name.clone(),
+        }
+    }
+
+    /// A bucket, which exists.
+    pub fn of_bucket() -> Store {
+        Store {
+            status: "available".to_owned(),
+            hindrance: None,
+            endpoint: None,
         }
     }
 
@@ -319,9 +329,10 @@ pub fn trace<'a>(plan: &'a Plan, observed: &'a Observed) -> Vec<Traced<'a>> {
             let store = created.and_then(|created| observed.stores.get(created));
             let left = job_left(job).or_else(|| match item.target {
                 Target::Volume(_) => volume_left(job, volume.as_ref(), seen, attachment),
-                Target::Database(_) | Target::Table(_) | Target::FileSystem(_) => {
-                    store_left(job, created, store)
-                }
+                Target::Database(_)
+                | Target::Table(_)
+                | Target::FileSystem(_)
+                | Target::Bucket(_) => store_left(job, created, store),
             });
             let unfinished = left.map(|(step, reason, why, remedy)| Unfinished {
                 step,
@@ -396,6 +407,19 @@ fn job_left(job: Option<&RestoreJob>) -> Option<Left> {
                 text::shown(status),
             ),
             remedy,
+        ));
+    }
+    if job.restored() == Some(Restored::Partial) {
+        let message = job.status_message.as_deref().unwrap_or_default();
+        return Some((
+            "restore",
+            "restore-partial",
+            format!(
+                "restore job {} left objects out: {}",
+                text::shown(job.id.as_str()),
+                text::within(&text::one_line(message), 600)
+            ),
+            "Fix the cause, often a KMS key or a setting of the bucket, then redrive the execution: another restore job adds what is missing.",
         ));
     }
     None

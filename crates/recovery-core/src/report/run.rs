@@ -13,10 +13,12 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use serde_json::{Value, json};
 
 use crate::aws::arn::{Arn, OpsItemId, RestoreJobId, VolumeId};
+use crate::aws::bucket::bucket_name;
 use crate::aws::database::DatabaseId;
 use crate::aws::file_system::FileSystemId;
 use crate::aws::table::table_name;
 use crate::error::{Error, Fault};
+use crate::integrate::bucket::kind::S3_BUCKET;
 use crate::integrate::database::kind::DATABASE;
 use crate::integrate::file_system::kind::FILE_SYSTEM;
 use crate::integrate::kind::ResourceKind;
@@ -29,7 +31,7 @@ use crate::outcome::Outcome;
 use crate::plan::recovery_plan::Plan;
 use crate::plan::request::Mode;
 use crate::ports::{
-    Clock, DbClusters, DbInstances, EfsFileSystems, FsxFileSystems, Metrics, Notifications,
+    Buckets, Clock, DbClusters, DbInstances, EfsFileSystems, FsxFileSystems, Metrics, Notifications,
     Objects, OpsItems, Page, ReportingPorts, RestoreJobs, Tables, VOLUMES_AT_ONCE, Volumes,
 };
 use crate::report::observation::{Observed, Store, trace};
@@ -498,7 +500,7 @@ async fn observe(
 /// How long after the end of the restore job its database or table was integrated, as the OpsItem of the job records it:
 /// AWS does not.
 fn integrated_after(item: &OpsItem) -> Option<TimeDelta> {
-    let kinds: [&ResourceKind; 3] = [&DATABASE, &DYNAMODB_TABLE, &FILE_SYSTEM];
+    let kinds: [&ResourceKind; 4] = [&DATABASE, &DYNAMODB_TABLE, &FILE_SYSTEM, &S3_BUCKET];
     let kind = kinds
         .into_iter()
         .find(|kind| says(item, INTEGRATION, kind.integrated))?;
@@ -510,6 +512,10 @@ async fn read_store(ports: &impl ReportingPorts, arn: &Arn) -> Result<Option<Sto
     if let Some(name) = table_name(arn) {
         let table = ports.tables().describe(name).await?;
         return Ok(table.as_ref().map(Store::of_table));
+    }
+    if let Some(name) = bucket_name(arn) {
+        let found = ports.buckets().is_versioned(name).await?;
+        return Ok(found.map(|_| Store::of_bucket()));
     }
     match FileSystemId::of(arn) {
         None => {}

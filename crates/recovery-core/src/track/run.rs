@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::aws::arn::Arn;
 use crate::aws::backup::{EBS, RestoreJob};
+use crate::aws::bucket::S3;
 use crate::aws::database::DATABASE_TYPES;
 use crate::aws::file_system::FILE_SYSTEM_TYPES;
 use crate::aws::table::DYNAMODB;
@@ -155,7 +156,7 @@ async fn track_report(
 
 /// Whether completed restores of this type are integrated automatically.
 fn is_integrated(resource_type: &str) -> bool {
-    [EBS, DYNAMODB].contains(&resource_type)
+    [EBS, DYNAMODB, S3].contains(&resource_type)
         || DATABASE_TYPES.contains(&resource_type)
         || FILE_SYSTEM_TYPES.contains(&resource_type)
 }
@@ -175,6 +176,10 @@ pub fn restore_item(job: &RestoreJob, drill: bool) -> NewOpsItem {
         ),
         (true, true) if FILE_SYSTEM_TYPES.contains(&kind) => (
             "The drill makes the file system reachable in its own stack. This OpsItem is then resolved, unless something is left to do.".to_owned(),
+            "No action needed. If this OpsItem is still open after the drill, read it and resolve it.".to_owned(),
+        ),
+        (true, true) if kind == S3 => (
+            "The drill checks the bucket in its own stack. This OpsItem is then resolved, unless objects are missing.".to_owned(),
             "No action needed. If this OpsItem is still open after the drill, read it and resolve it.".to_owned(),
         ),
         (true, true) => (
@@ -206,6 +211,13 @@ pub fn restore_item(job: &RestoreJob, drill: bool) -> NewOpsItem {
             "If the recovery point has `recovery:` tags, the table gets the settings that its tags name. This OpsItem is then resolved, unless something is left to do.".to_owned(),
             format!(
                 "No action needed within 15 minutes. If nothing was recorded here by then, invoke the function table-integrator with `{{\"restoreJobId\": \"{}\"}}`. Its answer says what is missing. Without those tags, configure the table yourself.",
+                shown(id).replace(['`', '"'], "'")
+            ),
+        ),
+        (true, false) if kind == S3 => (
+            "If the recovery point has the tag `recovery:workload`, the bucket is checked, and its name is published. This OpsItem is then resolved, unless objects are missing.".to_owned(),
+            format!(
+                "No action needed within 15 minutes. If nothing was recorded here by then, invoke the function bucket-integrator with `{{\"restoreJobId\": \"{}\"}}`. Its answer says what is missing. Without that tag, check the objects and connect the workload to the bucket yourself.",
                 shown(id).replace(['`', '"'], "'")
             ),
         ),
