@@ -289,6 +289,7 @@ fn settings_table_matches_the_functions() {
         .collect();
     let read: BTreeSet<(String, String)> = [
         ("restore-integrator", restore_integrator::Settings::NAMES),
+        ("bucket-integrator", bucket_integrator::Settings::NAMES),
         ("database-integrator", database_integrator::Settings::NAMES),
         (
             "file-system-integrator",

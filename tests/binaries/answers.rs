@@ -35,7 +35,19 @@ const RESPONDER: &[(&str, &str)] = &[
     ("TOPIC_ARN", "arn:aws:sns:us-west-2:111122223333:topic"),
 ];
 
-static CASES: [Case; 9] = [
+static CASES: [Case; 10] = [
+    Case {
+        package: "bucket-integrator",
+        variables: &[
+            ("AWS_REGION", "us-west-2"),
+            ("ACCOUNT_ID", "111122223333"),
+            ("DRILL_RESTORE_ROLE_ARN", DRILL_ROLE),
+            ("PUBLISH_PATH", "/recovery/"),
+            ("TOPIC_ARN", "off"),
+        ],
+        ignored: "restore-completed-ebs",
+        handled: "restore-completed-s3",
+    },
     Case {
         package: "restore-integrator",
         variables: &[
@@ -99,6 +111,7 @@ static CASES: [Case; 9] = [
         variables: &[
             ("AWS_REGION", "us-west-2"),
             ("ACCOUNT_ID", "111122223333"),
+            ("BUCKET_INTEGRATOR", "bucket-integrator"),
             ("DATABASE_INTEGRATOR", "database-integrator"),
             ("DRILL_RESTORE_ROLE_ARN", DRILL_ROLE),
             ("FILE_SYSTEM_INTEGRATOR", "file-system-integrator"),
@@ -328,6 +341,11 @@ fn check(case: &Case) {
 /// The case of this function.
 fn case(package: &str) -> &'static Case {
     CASES.iter().find(|case| case.package == package).unwrap()
+}
+
+#[test]
+fn bucket_integrator_handles_valid_and_invalid_payloads() {
+    check(case("bucket-integrator"));
 }
 
 #[test]

@@ -74,6 +74,7 @@ pub(super) fn others(scenario: &Scenario) -> Vec<(Function, &serde_json::Value)>
     let completed = scenario.payload["detail"]["status"] == "COMPLETED";
     match scenario.function {
         Function::RestoreIntegrator
+        | Function::BucketIntegrator
         | Function::DatabaseIntegrator
         | Function::FileSystemIntegrator
         | Function::TableIntegrator

@@ -149,10 +149,15 @@ pub(super) fn broken_by_claim(world: &World, before: &World) -> Result<(), Strin
         if data("recovery:integration") == Some("integrated") && !reached {
             return claim("says that it is integrated, but nothing answers there");
         }
+        let kept = data("recovery:restored-bucket")
+            .is_some_and(|bucket| state.buckets.contains_key(bucket));
+        if data("recovery:integration") == Some("complete") && !kept {
+            return claim("says that its bucket is complete, but the bucket does not exist");
+        }
         let integrates = stored.key.as_str().starts_with("restore-job/");
         if integrates
             && stored.item.status == Status::Resolved
-            && !(attached || configured || reached)
+            && !(attached || configured || reached || kept)
             && !resolved_before.contains(stored.item.id.as_str())
         {
             return claim("is resolved, but what it restored is not integrated");

@@ -12,6 +12,7 @@ use recovery_core::plan::run::PlannerConfig;
 use recovery_core::restore::run::RestoreConfig;
 use serde_json::Value;
 
+use crate::support::buckets::bucket_integration;
 use crate::support::databases::database_integration;
 use crate::support::disturbed::Ports;
 use crate::support::file_systems::file_system_integration;
@@ -28,6 +29,7 @@ pub(super) enum Function {
     TableIntegrator,
     DatabaseIntegrator,
     FileSystemIntegrator,
+    BucketIntegrator,
     RestoreReconciler(LookbackWindow),
     RestoreTestValidator,
     RecoveryPlanner,
@@ -48,6 +50,7 @@ impl Function {
             Function::TableIntegrator => "table-integrator",
             Function::DatabaseIntegrator => "database-integrator",
             Function::FileSystemIntegrator => "file-system-integrator",
+            Function::BucketIntegrator => "bucket-integrator",
             Function::RestoreReconciler(_) => "restore-reconciler",
             Function::RestoreTestValidator => "restore-test-validator",
             Function::RecoveryPlanner => "recovery-planner",
@@ -83,6 +86,7 @@ impl Function {
             | Function::TableIntegrator
             | Function::DatabaseIntegrator
             | Function::FileSystemIntegrator
+            | Function::BucketIntegrator
             | Function::RestoreReconciler(_)
             | Function::RestoreTestValidator
             | Function::RecoveryPlanner
@@ -123,6 +127,7 @@ impl Function {
             Function::TableIntegrator => table_integration(ports, ports, payload).await,
             Function::DatabaseIntegrator => database_integration(ports, ports, payload).await,
             Function::FileSystemIntegrator => file_system_integration(ports, ports, payload).await,
+            Function::BucketIntegrator => bucket_integration(ports, ports, payload).await,
             Function::RestoreReconciler(window) => {
                 let ownership = usual_ownership();
                 restore_reconciler::handle(

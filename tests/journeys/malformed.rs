@@ -13,6 +13,7 @@ use recovery_core::outcome::Outcome;
 use serde_json::{Value, json};
 
 use crate::support::disturbed::{Disturbed, finish};
+use crate::support::buckets::bucket_config_in;
 use crate::support::file_systems::file_system_config_in;
 use crate::support::repository::{event, events};
 use crate::support::restored::{
@@ -243,6 +244,12 @@ impl<'a> Worlds<'a> {
             finish(file_system_integrator::handle(
                 &ports, &clock, &config, payload,
             ))
+        });
+        let config = bucket_config_in(&scope);
+        twice(world, || {
+            let ports = Disturbed::not(world);
+            let clock = FakeClock::new();
+            finish(bucket_integrator::handle(&ports, &clock, &config, payload))
         });
         twice(world, || {
             let ports = Disturbed::not(world);

@@ -12,6 +12,7 @@ pub(crate) mod malformed;
 mod ops_item_quota;
 mod reconcile_due;
 mod restore_completed;
+mod restore_completed_bucket;
 mod restore_completed_database;
 mod restore_completed_file_system;
 mod restore_completed_table;

@@ -199,6 +199,7 @@ fn notifies_of_jobs_that_need_an_operator() {
         "copy-completed",
         "restore-completed-rds",
         "restore-completed-efs",
+        "restore-completed-s3",
         "restore-completed-ebs",
         "restore-completed-ebs-drill",
     ] {

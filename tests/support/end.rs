@@ -239,6 +239,7 @@ fn is_outdated_failure(subject: &str, items: &[StoredItem]) -> bool {
         "Restored volume still not mounted",
         "Restored table still not configured",
         "Restored database still not integrated",
+        "Restored bucket still not complete",
     ]
     .iter()
     .any(|failure| subject.ends_with(failure))
@@ -252,7 +253,7 @@ pub(crate) fn is_duplicate(stored: &StoredItem) -> bool {
 
 fn described(stored: &StoredItem) -> [String; 7] {
     let integration = stored.item.data.get("recovery:integration");
-    let done = ["attached", "configured", "integrated"];
+    let done = ["attached", "complete", "configured", "integrated"];
     let integrated = integration.is_some_and(|integration| done.contains(&integration.as_str()));
     let data: Vec<String> = stored
         .item

@@ -1,6 +1,7 @@
 //! Shared by the tests: the files of the repository, the template as CloudFormation deploys it, and
 //! worlds in which calls fail.
 
+pub(crate) mod buckets;
 pub(crate) mod databases;
 pub(crate) mod disturbed;
 pub(crate) mod end;

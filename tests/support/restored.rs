@@ -273,5 +273,6 @@ pub(crate) fn integrators() -> Integrators {
         database: "database-integrator".to_owned(),
         table: "table-integrator".to_owned(),
         file_system: "file-system-integrator".to_owned(),
+        bucket: "bucket-integrator".to_owned(),
     }
 }

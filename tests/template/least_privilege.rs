@@ -11,7 +11,7 @@ use crate::support::sam::{TEMPLATES, members, strings, template_at};
 use super::permissions::WITHOUT_RESOURCES;
 
 /// Ends of ARNs that leave something open, and what cannot be known before.
-const OPEN: [(&str, &str); 39] = [
+const OPEN: [(&str, &str); 41] = [
     ("automation-definition/${RecoveryRunbook}:*", "its version"),
     ("automation-definition/${MountFileSystem}:*", "its version"),
     (
@@ -126,6 +126,8 @@ const OPEN: [(&str, &str); 39] = [
         "workload and execution of the recovery",
     ),
     ("${WorkloadTemplateBucket}/*", "the key of the template"),
+    ("s3:::*", "buckets that the tags name, in this account"),
+    ("s3:::*/*", "the objects that are restored into them"),
 ];
 
 /// Kinds of resources whose ARNs name no account, where `aws:ResourceAccount` is not asked for either.
@@ -323,7 +325,11 @@ fn too_wide(template: &Value, statement: &Value, resource: &Value) -> Option<Str
     if !regions.contains(&region) && service != "s3" {
         return Some(format!("{text} is of any Region"));
     }
-    let written = end.replace("${StackName}", "${AWS::StackName}");
+    let written = match (service, end) {
+        // The name of a bucket is all that its ARN says.
+        ("s3", "*" | "*/*") => format!("s3:::{end}"),
+        _ => end.replace("${StackName}", "${AWS::StackName}"),
+    };
     (end.contains(['*', '?']) && !listed(&OPEN, &written))
         .then(|| format!("{text} leaves open what is not listed"))
 }

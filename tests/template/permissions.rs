@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use recovery_aws::{
-    DatabaseAdapters, FileSystemAdapters, IntegrationAdapters, PlanningAdapters,
+    BucketAdapters, DatabaseAdapters, FileSystemAdapters, IntegrationAdapters, PlanningAdapters,
     ReconciliationAdapters, ReportingAdapters, ResponseAdapters, RoutingCluster, RunbookRunner,
     StartingAdapters, StateMachine, TableAdapters, TrackingAdapters, ValidationAdapters,
 };
@@ -49,7 +49,8 @@ const RUNBOOK_ROLE: [&str; 1] = ["iam:PassRole"];
 const TAGGED_PARAMETERS: [&str; 1] = ["ssm:AddTagsToResource"];
 
 /// The roles that write parameters: below one path, and that one replaces a value is said in the OpsItem.
-const PUBLISHES: [(&str, &str); 2] = [
+const PUBLISHES: [(&str, &str); 3] = [
+    ("BucketIntegratorRole", "ssm:PutParameter"),
     ("FileSystemIntegratorRole", "ssm:PutParameter"),
     ("TableIntegratorRole", "ssm:PutParameter"),
 ];
@@ -252,6 +253,9 @@ fn each_role_allows_exactly_the_calls_of_its_adapters() {
     ]
     .concat();
     check(&[], "FileSystemIntegratorRole", &file_systems);
+
+    let buckets = [BucketAdapters::ACTIONS, &[&TAGGED_PARAMETERS]].concat();
+    check(&[], "BucketIntegratorRole", &buckets);
 
     let databases = [
         DatabaseAdapters::ACTIONS,
@@ -591,7 +595,8 @@ fn no_action_is_destructive_or_a_wildcard() {
                         || (role == CHANGES_DATABASES.0
                             && CHANGES_DATABASES.1.contains(&action.as_str()))
                         || PUBLISHES.contains(&(role.as_str(), action.as_str()))
-                        || (RESTORING.contains(&role.as_str()) && service == "dynamodb")
+                        || (RESTORING.contains(&role.as_str())
+                            && (service == "dynamodb" || service == "s3" && verb.starts_with("Put")))
                         || ENDS_WHAT_IT_BEGAN.contains(&(role.as_str(), action.as_str()))
                         || !dangerous.iter().any(|word| verb.starts_with(word)),
                     "{role}: {action}"
@@ -746,9 +751,9 @@ fn network_interfaces_are_changed_by_efs_only() {
     }
 }
 
-/// What AWS Backup needs to restore volumes, databases, tables and file systems (its guide, security-iam-awsmanpol, without the
+/// What AWS Backup needs to restore volumes, databases, tables, file systems and buckets (its guide, security-iam-awsmanpol, without the
 /// deletion of resources), and what EC2 needs of the keys of volumes (its guide, ebs-encryption-requirements).
-const RESTORE_ACTIONS: [&str; 38] = [
+const RESTORE_ACTIONS: [&str; 54] = [
     "ds:DescribeDirectories",
     "dynamodb:BatchWriteItem",
     "dynamodb:DeleteItem",
@@ -776,6 +781,7 @@ const RESTORE_ACTIONS: [&str; 38] = [
     "kms:CreateGrant",
     "kms:Decrypt",
     "kms:DescribeKey",
+    "kms:GenerateDataKey",
     "kms:GenerateDataKeyWithoutPlaintext",
     "kms:ReEncryptFrom",
     "kms:ReEncryptTo",
@@ -787,6 +793,21 @@ const RESTORE_ACTIONS: [&str; 38] = [
     "rds:ListTagsForResource",
     "rds:RestoreDBClusterFromSnapshot",
     "rds:RestoreDBInstanceFromDBSnapshot",
+    "s3:GetBucketLocation",
+    "s3:GetBucketOwnershipControls",
+    "s3:GetBucketVersioning",
+    "s3:GetObject",
+    "s3:GetObjectAcl",
+    "s3:GetObjectTagging",
+    "s3:GetObjectVersion",
+    "s3:GetObjectVersionAcl",
+    "s3:ListBucket",
+    "s3:ListBucketVersions",
+    "s3:ListMultipartUploadParts",
+    "s3:PutObject",
+    "s3:PutObjectAcl",
+    "s3:PutObjectTagging",
+    "s3:PutObjectVersionAcl",
 ];
 /// What DynamoDB demands for a restore, in addition to the right to write items.
 pub(super) const WRITES_ITEMS: &str = "dynamodb:DeleteItem";
@@ -863,7 +884,7 @@ fn restore_roles_trust_only_aws_backup_and_cannot_delete() {
                 let uses_keys =
                     |action: &String| action.starts_with("kms:") && action != "kms:DescribeKey";
                 if actions.iter().any(uses_keys) {
-                    let through = ["dynamodb", "ec2", "elasticfilesystem", "fsx", "rds"]
+                    let through = ["dynamodb", "ec2", "elasticfilesystem", "fsx", "rds", "s3"]
                         .map(|service| format!("{service}.us-west-2.amazonaws.com*"));
                     assert_eq!(
                         strings(&statement["Condition"]["StringLike"]["kms:ViaService"]),
@@ -903,6 +924,7 @@ fn drills_have_a_separate_restore_role_that_functions_recognize() {
             }
         }
         let expected = [
+            "BucketIntegratorFunction",
             "DatabaseIntegratorFunction",
             "FileSystemIntegratorFunction",
             "OpsitemCreatorFunction",

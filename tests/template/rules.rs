@@ -117,6 +117,14 @@ fn meant(asked: Asked<'_>) -> Matches {
                     "RestoreCompletedRule".to_owned(),
                 ]);
             }
+            ("aws.backup", "Restore Job State Change")
+                if in_detail("status", &["COMPLETED"]) && in_detail("resourceType", &["S3"]) =>
+            {
+                return Some(vec![
+                    "RestoreCompletedBucketRule".to_owned(),
+                    "RestoreCompletedRule".to_owned(),
+                ]);
+            }
             ("aws.backup", "Restore Job State Change") if in_detail("status", &["COMPLETED"]) => {
                 "RestoreCompletedRule"
             }
@@ -297,6 +305,11 @@ fn finds_wrong_patterns() {
         "RestoreCompletedFileSystemRule",
         "/detail/resourceType",
         json!(["EFS"]),
+    );
+    check(
+        "RestoreCompletedBucketRule",
+        "/detail/resourceType",
+        json!(["s3"]),
     );
     check(
         "RestoreFailedRule",

@@ -1,8 +1,8 @@
 //! The ports of each phase: which adapters a function has, and which IAM actions it needs.
 
 use recovery_core::ports::{
-    AutoScalingGroups, DataStorePorts, DatabasePorts, DbClusters, DbInstances, EfsFileSystems,
-    FileSystemIntegrationPorts, FileSystemPorts, FsxFileSystems, Functions, Instances,
+    AutoScalingGroups, BucketIntegrationPorts, BucketPorts, Buckets, DataStorePorts, DatabasePorts,
+    DbClusters, DbInstances, EfsFileSystems, FileSystemIntegrationPorts, FileSystemPorts, FsxFileSystems, Functions, Instances,
     IntegrationPorts, MountPorts, MountRunbook, Notifications, Objects, OpsItems, Parameters,
     PlanningPorts, PublishingPorts, ReconciliationPorts, RecoveryPointTags, RecoveryPoints,
     ReportingPorts, ResponsePorts, RestoreJobs, RestoreTests, RestoredPorts, Runbooks, Snapshots,
@@ -13,7 +13,7 @@ use recovery_core::ports::{
 use crate::recovery_point_tags::{AllTagStores, DatabaseTagStores, FileSystemTagStores, TagStores};
 use crate::{
     AutoScaling, Backup, CloudFormation, Config, DynamoDb, Ec2, Efs, Fsx, Invoker, MountRunner,
-    OpsCenter, ParameterStore, PlanBucket, Rds, RunbookRunner, Tagging, Topic,
+    OpsCenter, ParameterStore, PlanBucket, Rds, RunbookRunner, S3, Tagging, Topic,
 };
 
 /// What the integration of a restored volume reaches AWS through.
@@ -354,6 +354,103 @@ impl FileSystemIntegrationPorts for FileSystemAdapters {
     }
 }
 
+/// What the integration of a restored bucket reaches AWS through.
+#[derive(Debug)]
+pub struct BucketAdapters {
+    auto_scaling: AutoScaling,
+    cloudformation: CloudFormation,
+    ops_center: OpsCenter,
+    parameters: ParameterStore,
+    s3: S3,
+    tagging: Tagging,
+    tags: TagStores,
+    topic: Topic,
+}
+
+impl BucketAdapters {
+    /// The IAM actions that it needs. The recovery points of buckets are those of AWS Backup, which has their tags.
+    pub const ACTIONS: &'static [&'static [&'static str]] = &[
+        Backup::INTEGRATION_ACTIONS,
+        Backup::METADATA_ACTIONS,
+        CloudFormation::REFERENCE_ACTIONS,
+        OpsCenter::ACTIONS,
+        ParameterStore::ACTIONS,
+        S3::LOOKUP_ACTIONS,
+        Tagging::ACTIONS,
+        Topic::ACTIONS,
+    ];
+
+    /// Clients for every service it needs; notification goes to `topic`, if any.
+    pub fn new(config: &Config, topic: Option<String>) -> BucketAdapters {
+        BucketAdapters {
+            auto_scaling: AutoScaling::new(config),
+            cloudformation: CloudFormation::new(config),
+            ops_center: OpsCenter::new(config),
+            parameters: ParameterStore::new(config),
+            s3: S3::new(config),
+            tagging: Tagging::new(config),
+            tags: TagStores::new(config),
+            topic: Topic::new(config, topic),
+        }
+    }
+}
+
+impl TargetPorts for BucketAdapters {
+    fn stack_resources(&self) -> &(impl StackResources + Sync) {
+        &self.cloudformation
+    }
+
+    fn stacks(&self) -> &(impl Stacks + Sync) {
+        &self.cloudformation
+    }
+
+    fn tagged_resources(&self) -> &(impl TaggedResources + Sync) {
+        &self.tagging
+    }
+
+    fn instances(&self) -> &(impl Instances + Sync) {
+        &self.tags.ec2
+    }
+
+    fn groups(&self) -> &(impl AutoScalingGroups + Sync) {
+        &self.auto_scaling
+    }
+}
+
+impl TrackingPorts for BucketAdapters {
+    fn ops_items(&self) -> &(impl OpsItems + Sync) {
+        &self.ops_center
+    }
+
+    fn notifications(&self) -> &(impl Notifications + Sync) {
+        &self.topic
+    }
+}
+
+impl RestoredPorts for BucketAdapters {
+    fn restore_jobs(&self) -> &(impl RestoreJobs + Sync) {
+        &self.tags.backup
+    }
+
+    fn recovery_point_tags(&self) -> &(impl RecoveryPointTags + Sync) {
+        &self.tags
+    }
+}
+
+impl PublishingPorts for BucketAdapters {
+    fn parameters(&self) -> &(impl Parameters + Sync) {
+        &self.parameters
+    }
+}
+
+impl BucketPorts for BucketAdapters {
+    fn buckets(&self) -> &(impl Buckets + Sync) {
+        &self.s3
+    }
+}
+
+impl BucketIntegrationPorts for BucketAdapters {}
+
 /// What the reconciliation of restores reaches AWS through.
 #[derive(Debug)]
 pub struct ReconciliationAdapters {
@@ -670,6 +767,7 @@ pub struct StartingAdapters {
     efs: Efs,
     fsx: Fsx,
     rds: Rds,
+    s3: S3,
 }
 
 impl StartingAdapters {
@@ -687,6 +785,7 @@ impl StartingAdapters {
         Efs::LOOKUP_ACTIONS,
         Fsx::LOOKUP_ACTIONS,
         Rds::LOOKUP_ACTIONS,
+        S3::SETTINGS_ACTIONS,
     ];
 
     /// Clients for every service it needs; restore jobs are recorded in `bucket`.
@@ -702,6 +801,7 @@ impl StartingAdapters {
             efs: Efs::new(config),
             fsx: Fsx::new(config),
             rds: Rds::new(config),
+            s3: S3::new(config),
         }
     }
 }
@@ -725,6 +825,12 @@ impl TargetPorts for StartingAdapters {
 
     fn groups(&self) -> &(impl AutoScalingGroups + Sync) {
         &self.auto_scaling
+    }
+}
+
+impl BucketPorts for StartingAdapters {
+    fn buckets(&self) -> &(impl Buckets + Sync) {
+        &self.s3
     }
 }
 
@@ -786,6 +892,7 @@ pub struct ReportingAdapters {
     efs: Efs,
     fsx: Fsx,
     rds: Rds,
+    s3: S3,
 }
 
 impl ReportingAdapters {
@@ -801,6 +908,7 @@ impl ReportingAdapters {
         Efs::MOUNT_TARGET_ACTIONS,
         Fsx::LOOKUP_ACTIONS,
         Rds::LOOKUP_ACTIONS,
+        S3::LOOKUP_ACTIONS,
     ];
 
     /// Clients for every service it needs; plans and reports are kept in `bucket`, notification goes to
@@ -816,6 +924,7 @@ impl ReportingAdapters {
             efs: Efs::new(config),
             fsx: Fsx::new(config),
             rds: Rds::new(config),
+            s3: S3::new(config),
         }
     }
 }
@@ -827,6 +936,12 @@ impl TrackingPorts for ReportingAdapters {
 
     fn notifications(&self) -> &(impl Notifications + Sync) {
         &self.topic
+    }
+}
+
+impl BucketPorts for ReportingAdapters {
+    fn buckets(&self) -> &(impl Buckets + Sync) {
+        &self.s3
     }
 }
 

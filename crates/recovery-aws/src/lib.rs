@@ -29,7 +29,7 @@ mod tagging;
 mod wire;
 
 pub use adapters::{
-    DatabaseAdapters, FileSystemAdapters, IntegrationAdapters, PlanningAdapters,
+    BucketAdapters, DatabaseAdapters, FileSystemAdapters, IntegrationAdapters, PlanningAdapters,
     ReconciliationAdapters, ReportingAdapters, ResponseAdapters, StartingAdapters, TableAdapters,
     TrackingAdapters, ValidationAdapters,
 };
@@ -46,7 +46,7 @@ pub use mount_runbook::MountRunner;
 pub use parameter_store::ParameterStore;
 pub use rds::Rds;
 pub use routing_cluster::RoutingCluster;
-pub use s3::PlanBucket;
+pub use s3::{PlanBucket, S3};
 pub use sns::Topic;
 pub use ssm::{OpsCenter, RunbookRunner};
 pub use state_machine::StateMachine;

@@ -1,5 +1,7 @@
 //! S3: the recovery bucket, with plans, records of restore jobs and reports.
 
+mod buckets;
+
 use aws_sdk_s3::Client;
 use aws_sdk_s3::primitives::ByteStream;
 use recovery_core::error::{Error, Fault};
@@ -7,6 +9,8 @@ use recovery_core::ports::{Objects, Page};
 
 use crate::client::{Config, Lazy, client};
 use crate::error::{classify, code};
+
+pub use self::buckets::S3;
 
 /// A bucket in the recovery Region.
 #[derive(Debug)]

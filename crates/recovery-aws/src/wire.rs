@@ -169,6 +169,18 @@ impl Sent {
             if self.query().contains_key("list-type") {
                 return "s3:ListBucket".to_owned();
             }
+            let (_, query) = self.uri.split_once('?').unwrap_or_default();
+            // Settings of the bucket itself.
+            for (setting, action) in [
+                ("encryption", "GetEncryptionConfiguration"),
+                ("ownershipControls", "GetBucketOwnershipControls"),
+                ("publicAccessBlock", "GetBucketPublicAccessBlock"),
+                ("versioning", "GetBucketVersioning"),
+            ] {
+                if path.is_empty() && query.starts_with(setting) {
+                    return format!("s3:{action}");
+                }
+            }
             let verb = match self.method.as_str() {
                 "PUT" => "Put",
                 "GET" => "Get",

@@ -32,6 +32,7 @@ fn integrators() -> Integrators {
         database: "database-integrator".to_owned(),
         table: "table-integrator".to_owned(),
         file_system: "file-system-integrator".to_owned(),
+        bucket: "bucket-integrator".to_owned(),
     }
 }
 

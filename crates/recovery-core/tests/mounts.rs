@@ -70,6 +70,7 @@ async fn reconciled(world: &World) -> Outcome {
         database: "database-integrator".to_owned(),
         table: "table-integrator".to_owned(),
         file_system: "file-system-integrator".to_owned(),
+        bucket: "bucket-integrator".to_owned(),
     };
     let window = LookbackWindow {
         lookback: TimeDelta::days(365_000),

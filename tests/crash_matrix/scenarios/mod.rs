@@ -2,6 +2,7 @@
 //! [`Function`](super::scenario::Function) and its file here.
 
 mod alarm_responder;
+mod bucket_integrator;
 mod database_integrator;
 mod file_system_integrator;
 mod health_event_responder;
@@ -22,6 +23,7 @@ use recovery_core::aws::database::DATABASE_TYPES;
 use recovery_core::detect::{Policy, Response};
 use recovery_core::fakes::World;
 
+use crate::support::buckets::{bucket_world, is_of_bucket};
 use crate::support::databases::database_world_of;
 use crate::support::disturbed::{Disturbed, finish};
 use crate::support::file_systems::{file_system_world, is_of_file_system};
@@ -38,6 +40,7 @@ pub(super) static SCENARIOS: LazyLock<Vec<Scenario>> = LazyLock::new(|| {
         table_integrator::scenarios(),
         database_integrator::scenarios(),
         file_system_integrator::scenarios(),
+        bucket_integrator::scenarios(),
         restore_reconciler::scenarios(),
         restore_test_validator::scenarios(),
         recovery_planner::scenarios(),
@@ -69,6 +72,7 @@ pub(super) fn any_event() -> Vec<Scenario> {
                 Function::TableIntegrator,
                 Function::DatabaseIntegrator,
                 Function::FileSystemIntegrator,
+                Function::BucketIntegrator,
                 Function::RestoreReconciler(restore_reconciler::PATIENT),
                 Function::RestoreTestValidator,
                 Function::RecoveryPlanner,
@@ -95,6 +99,8 @@ fn restored(file: &str) -> World {
     let of_type = event["detail"]["resourceType"].as_str().unwrap_or_default();
     if is_of_file_system(&event) && event["detail"]["createdResourceArn"].is_string() {
         file_system_world(&event)
+    } else if is_of_bucket(&event) && event["detail"]["createdResourceArn"].is_string() {
+        bucket_world(&event)
     } else if DATABASE_TYPES.contains(&of_type) {
         database_world_of(&event)
     } else if event["source"] == "aws.backup" && event["detail"]["restoreJobId"].is_string() {

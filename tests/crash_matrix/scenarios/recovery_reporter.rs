@@ -83,6 +83,21 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         // File systems of EFS and FSx, and a volume of ONTAP, in the place of databases.
         file_systems("file-systems", &EFS_AND_FSX, &whole),
         file_systems("file-systems-of-ontap", &[ONTAP, EFS_AND_FSX[0]], &whole),
+        // A bucket that exists, and one that does not, in the place of databases.
+        of(
+            "buckets",
+            "unfinished",
+            &whole.clone().with_databases(2),
+            "verify",
+        )
+        .given(|world| {
+            world.add_bucket("shop");
+            let mut state = world.state();
+            let jobs = state.restore_jobs.values_mut();
+            for (job, arn) in jobs.zip(["arn:aws:s3:::assets-1", "arn:aws:s3:::gone"]) {
+                job.created_resource = Arn::parse(arn).ok();
+            }
+        }),
         of("drill", "reported", &whole.clone().drill(), "report"),
         of("ops-item-missing", "reported", &whole, "report")
             .with(|input| input["opsItemId"] = json!("oi-gone"))

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::crash_matrix::scenario::{Function, Scenario};
 use crate::support::disturbed::{Disturbed, finish};
+use crate::support::buckets::add_bucket;
 use crate::support::file_systems::add_network;
 use crate::support::repository::event;
 use crate::support::restored::{INSTANCE, OTHER_INSTANCE, add_target, make_target_a_group};
@@ -119,6 +120,26 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         file_system("subnets-missing-at-first", "pending", "FSx")
             .given(|world| world.state().stack_resources.clear())
             .then(|world| add_network(world, "shop")),
+        bucket("bucket", "started"),
+        bucket("bucket-in-a-drill", "started").with(in_a_drill),
+        bucket("bucket-restored-in-part", "started").given(|world| {
+            deliver(&bucket("", ""), world);
+            let mut state = world.state();
+            for job in state.restore_jobs.values_mut() {
+                job.resource_type = Some("S3".to_owned());
+                job.status = Some("COMPLETED".to_owned());
+                job.status_message =
+                    Some("One or more objects failed to be restored.".to_owned());
+            }
+        }),
+        bucket("bucket-without-versions", "refused/bucket-not-versioned").given(|world| {
+            for bucket in world.state().buckets.values_mut() {
+                bucket.versioned = false;
+            }
+        }),
+        bucket("bucket-missing-at-first", "pending")
+            .given(|world| world.state().buckets.clear())
+            .then(|world| add_bucket(world, "shop")),
         table("table", "started"),
         table("table-of-another", "refused/name-taken").given(|world| {
             let arn = "arn:aws:dynamodb:us-west-2:111122223333:table/sessions";
@@ -181,6 +202,24 @@ fn table(name: &'static str, leads_to: &'static str) -> Scenario {
             input["item"]["type"] = json!("DynamoDB");
             input["item"]["recoveryPointArn"] = json!(point);
             input["item"]["target"] = json!({"kind": "table", "name": "sessions"});
+        })
+}
+
+/// The restore of a bucket into one of the stack `shop`.
+fn bucket(name: &'static str, leads_to: &'static str) -> Scenario {
+    let point = "arn:aws:backup:us-west-2:111122223333:recovery-point:orders-1";
+    of(name, leads_to)
+        .given(|world| {
+            let arn = Arn::parse(point).expect("this is an ARN");
+            world.state().backups.points[0].arn = RecoveryPointArn::new(arn);
+            add_bucket(world, "shop");
+        })
+        .with(|input| {
+            let item = &mut input["item"];
+            item["type"] = json!("S3");
+            item["resourceArn"] = json!("arn:aws:s3:::orders");
+            item["recoveryPointArn"] = json!(point);
+            item["target"] = json!({"kind": "bucket", "stack": "shop", "bucket": "Assets"});
         })
 }
 

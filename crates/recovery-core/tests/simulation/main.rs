@@ -204,6 +204,7 @@ impl Simulation {
                     database: "database-integrator".to_owned(),
                     table: "table-integrator".to_owned(),
                     file_system: "file-system-integrator".to_owned(),
+                    bucket: "bucket-integrator".to_owned(),
                 };
                 self.executor.spawn(run, async move {
                     reconcile(&ports, &clock, &ownership, &integrators, window).await
