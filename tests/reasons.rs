@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use recovery_core::plan::resource_type::{RULES, Support};
 use regex_lite::Regex;
 
 use crate::support::repository::{files_ending, text};
@@ -79,6 +80,28 @@ fn the_table_of_refusals_lists_the_reasons_in_the_code() {
     assert!(unknown.is_empty(), "not in the code: {unknown:?}");
     let sorted: Vec<String> = listed.into_iter().collect();
     assert_eq!(rows, sorted, "one row for each reason, in this order");
+}
+
+#[test]
+fn the_table_of_other_types_has_the_instructions_in_the_code() {
+    let document = text("docs/recover.md");
+    let (_, section) = document
+        .split_once("\n## Other types\n")
+        .expect("docs/recover.md has a section \"Other types\"");
+    let section = section.split("\n## ").next().unwrap_or(section);
+    let listed: Vec<&str> = section
+        .lines()
+        .filter(|line| line.starts_with('|') && !line.starts_with("|---"))
+        .skip(1)
+        .collect();
+    let in_code: Vec<String> = RULES
+        .iter()
+        .filter_map(|rules| match rules.support {
+            Support::ByHand(by_hand) => Some(format!("| {} | {} |", rules.name, by_hand.remedy)),
+            Support::Restored(_) => None,
+        })
+        .collect();
+    assert_eq!(listed, in_code);
 }
 
 #[test]

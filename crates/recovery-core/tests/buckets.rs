@@ -276,7 +276,7 @@ fn refuses_what_a_person_must_decide() {
     for resource in queue.state().stack_resources.values_mut() {
         resource.resource_type = "AWS::SQS::Queue".to_owned();
     }
-    assert_refused(&queue, "target-type");
+    assert_refused(&queue, "reference-type");
 }
 
 #[test]

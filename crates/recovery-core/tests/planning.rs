@@ -18,6 +18,7 @@ use recovery_core::fakes::{Failure, FakeClock, World, volume_point};
 use recovery_core::outcome::Outcome;
 use recovery_core::plan::Plan;
 use recovery_core::plan::candidates::Candidates;
+use recovery_core::plan::resource_type::{RULES, Support};
 use recovery_core::plan::run::{INLINE_LIMIT, PlannerConfig, handle};
 use recovery_core::ports::{Clock, SNAPSHOTS_AT_ONCE};
 use recovery_core::tags::Tags;
@@ -295,6 +296,16 @@ fn plans_resources_despite_an_invalid_optional_tag() {
     }
 }
 
+/// A recovery point of this type.
+fn of_type(kind: &str, arn: &str, resource: &str) -> RecoveryPoint {
+    RecoveryPoint {
+        arn: RecoveryPointArn::parse(arn).unwrap(),
+        resource: Arn::parse(resource).unwrap(),
+        resource_type: kind.to_owned(),
+        ..volume_point("x", "x", hours_ago(1)).unwrap()
+    }
+}
+
 #[test]
 fn refuses_missing_or_invalid_tags_and_unsupported_types_with_a_reason() {
     let world = World::new();
@@ -308,12 +319,6 @@ fn refuses_missing_or_invalid_tags_and_unsupported_types_with_a_reason() {
             tags(&[]).into_iter().rev().take(kept).collect(),
         );
     }
-    let of_type = |kind: &str, arn: &str, resource: &str| RecoveryPoint {
-        arn: RecoveryPointArn::parse(arn).unwrap(),
-        resource: Arn::parse(resource).unwrap(),
-        resource_type: kind.to_owned(),
-        ..volume_point("x", "x", hours_ago(1)).unwrap()
-    };
     let held = "arn:aws:backup:us-west-2:111122223333:recovery-point:";
     for (kind, arn, resource, workload) in [
         (
@@ -386,8 +391,35 @@ fn refuses_missing_or_invalid_tags_and_unsupported_types_with_a_reason() {
             .unwrap()
             .why
     };
-    assert!(why("type-not-restored").contains("not restored yet"));
+    assert!(why("type-not-restored").contains("not restored by a plan"));
     assert!(why("tags-elsewhere").contains("its workload is unknown"));
+}
+
+#[test]
+fn each_type_that_is_not_restored_has_its_own_remedy() {
+    let mut remedies = BTreeSet::new();
+    for rules in &RULES {
+        let Support::ByHand(by_hand) = rules.support else {
+            continue;
+        };
+        let world = World::new();
+        let point = of_type(
+            rules.name,
+            "arn:aws:backup:us-west-2:1:recovery-point:1",
+            "arn:aws:other:us-east-1:1:thing/thing-1",
+        );
+        world.add_point(point, &[]);
+        let plan = kept(&world, &planned(&world, &recover()));
+        let [refused] = plan.refusals.as_slice() else {
+            panic!("{}: {:?}", rules.name, plan.refusals);
+        };
+        assert_eq!(refused.reason, "type-not-restored");
+        assert!(refused.why.contains(rules.name), "{}", refused.why);
+        assert!(refused.why.contains(by_hand.why), "{}", refused.why);
+        assert_eq!(refused.remedy, by_hand.remedy);
+        assert!(remedies.insert(by_hand.remedy), "{}", rules.name);
+    }
+    assert_eq!(remedies.len(), 8);
 }
 
 #[test]

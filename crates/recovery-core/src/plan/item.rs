@@ -256,7 +256,7 @@ impl Item {
     pub(crate) fn check(&self) -> Result<(), String> {
         let support = resource_type::rules(&self.resource_type).support;
         match (&self.target, support) {
-            (_, Support::NotYet(_)) => Ok(()),
+            (_, Support::ByHand(_)) => Ok(()),
             (Target::Volume(target), Support::Restored(Restorable::Volume)) => {
                 target.integration_target().map(drop)
             }

@@ -55,10 +55,10 @@ pub fn judge(
     }
     let restorable = match resource_type::rules(&point.resource_type).support {
         Support::Restored(restorable) => restorable,
-        Support::NotYet(why) => {
+        Support::ByHand(by_hand) => {
             return refused(ItemRefusal::TypeNotRestored {
                 resource_type: point.resource_type.clone(),
-                why,
+                by_hand,
             });
         }
     };

@@ -8,6 +8,7 @@ use crate::integrate::refusal::Refusal;
 use crate::integrate::volume::kind::EBS_VOLUME;
 use crate::integrate::volume::refusal::VolumeRefusal;
 use crate::plan::candidates::Unusable;
+use crate::plan::resource_type::{ByHand, by_hand_remedy};
 use crate::tags::TagRefusal;
 use crate::text::shown;
 
@@ -16,11 +17,10 @@ use crate::text::shown;
 pub enum ItemRefusal {
     /// None of its recovery points can be restored. The reason why the best one cannot be restored.
     NoUsablePoint(Unusable),
-    /// Its type is not restored yet.
+    /// Its type is not restored by a plan.
     TypeNotRestored {
         resource_type: String,
-        /// What is missing.
-        why: &'static str,
+        by_hand: ByHand,
     },
     /// Its workload is unknown: a service that the planner does not call has its tags.
     TagsElsewhere { resource_type: String },
@@ -166,8 +166,12 @@ impl ItemRefusal {
             ItemRefusal::NoUsablePoint(Unusable::Status(_)) => {
                 format!("Check the recovery point in AWS Backup. {by_hand} if possible. Find out why newer copies are missing.")
             }
-            ItemRefusal::TypeNotRestored { .. } => format!("{by_hand}."),
-            ItemRefusal::TagsElsewhere { .. } | ItemRefusal::TagsUnread { .. } => {
+            ItemRefusal::TypeNotRestored { by_hand, .. } => by_hand.remedy.to_owned(),
+            ItemRefusal::TagsElsewhere { resource_type } => format!(
+                "If it belongs to this workload: {}",
+                by_hand_remedy(resource_type)
+            ),
+            ItemRefusal::TagsUnread { .. } => {
                 format!("{by_hand} if it belongs to this workload.")
             }
             ItemRefusal::Untagged => {
@@ -217,9 +221,15 @@ impl fmt::Display for ItemRefusal {
                 f,
                 "none of its recovery points can be restored; of the best one: {unusable}"
             ),
-            ItemRefusal::TypeNotRestored { resource_type, why } => {
-                write!(f, "{} is not restored yet: {why}", shown(resource_type))
-            }
+            ItemRefusal::TypeNotRestored {
+                resource_type,
+                by_hand,
+            } => write!(
+                f,
+                "{} is not restored by a plan: {}",
+                shown(resource_type),
+                by_hand.why
+            ),
             ItemRefusal::TagsElsewhere { resource_type } => write!(
                 f,
                 "its workload is unknown: the tags of {} recovery points are in their own service, which the planner does not call",

@@ -6,8 +6,17 @@ use crate::plan::names::NameKind;
 #[derive(Debug, Clone, Copy)]
 pub enum Support {
     Restored(Restorable),
-    /// Not yet. The text says what is missing.
-    NotYet(&'static str),
+    /// Not by a plan.
+    ByHand(ByHand),
+}
+
+/// Why resources of a type are not restored by a plan, and what to do instead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ByHand {
+    /// What a plan does not know.
+    pub why: &'static str,
+    /// The instruction to the operator.
+    pub remedy: &'static str,
 }
 
 /// What resources of a type are, for their targets and the metadata of their restores.
@@ -43,10 +52,15 @@ pub struct TypeRules {
     pub copies_tags: bool,
 }
 
-const fn not_yet(name: &'static str, copies_tags: bool, missing: &'static str) -> TypeRules {
+const fn by_hand(
+    name: &'static str,
+    copies_tags: bool,
+    why: &'static str,
+    remedy: &'static str,
+) -> TypeRules {
     TypeRules {
         name,
-        support: Support::NotYet(missing),
+        support: Support::ByHand(ByHand { why, remedy }),
         hours_from_cold: 4,
         cold_by_choice: false,
         copies_tags,
@@ -56,11 +70,12 @@ const fn not_yet(name: &'static str, copies_tags: bool, missing: &'static str) -
 const fn restored(name: &'static str, restorable: Restorable, copies_tags: bool) -> TypeRules {
     TypeRules {
         support: Support::Restored(restorable),
-        ..not_yet(name, copies_tags, "")
+        ..by_hand(name, copies_tags, "", "")
     }
 }
 
-const RULES: [TypeRules; 17] = [
+/// The rules for each type that is known. `docs/recover.md` has the instructions.
+pub const RULES: [TypeRules; 17] = [
     TypeRules {
         name: "EBS",
         support: Support::Restored(Restorable::Volume),
@@ -69,11 +84,6 @@ const RULES: [TypeRules; 17] = [
         cold_by_choice: true,
         copies_tags: true,
     },
-    not_yet(
-        "EC2",
-        true,
-        "its subnet and security groups in this Region are not known",
-    ),
     restored("RDS", Restorable::Database(NameKind::DbInstance), true),
     restored("Aurora", Restorable::Database(NameKind::DbCluster), true),
     restored(
@@ -86,33 +96,63 @@ const RULES: [TypeRules; 17] = [
     restored("EFS", Restorable::FileSystem, true),
     restored("FSx", Restorable::FileSystem, true),
     restored("S3", Restorable::Bucket, false),
-    not_yet(
+    by_hand(
+        "EC2",
+        true,
+        "its subnet and security groups in this Region are not known",
+        "Restore it in AWS Backup into a subnet and security groups of this Region, and register it with its target groups. For later recoveries, create the instance in the stack from a golden AMI, and back up its data volumes by themselves.",
+    ),
+    by_hand(
         "CloudFormation",
         true,
         "a stack is restored as a change set, which a person must execute",
+        "Restore it in AWS Backup, then read and execute the change set that the restore makes. For later recoveries, back up the resources by themselves, and let the recovery deploy the template.",
     ),
-    not_yet(
+    by_hand(
+        "EKS",
+        true,
+        "the cluster to restore into is not known",
+        "Restore it in AWS Backup into a cluster of this Region, for example one that the stack creates. The restore replaces no object that the cluster has.",
+    ),
+    by_hand(
+        "Redshift",
+        true,
+        "the network of the new cluster is not known",
+        "Restore it in AWS Backup into a new cluster with a subnet group and security groups of this Region, then configure the application with its endpoint.",
+    ),
+    by_hand(
+        "SAP HANA on Amazon EC2",
+        false,
+        "the database to restore into is not known, and a restore overwrites it",
+        "Start an instance with SAP HANA, register its database with Systems Manager for SAP, and restore into it in AWS Backup. The restore overwrites that database.",
+    ),
+    by_hand(
         "Storage Gateway",
         true,
-        "the gateway to restore to is not known",
+        "the gateway or instance that uses the volume is not known",
+        "Restore it in AWS Backup as an EBS volume in the zone of its instance, and attach it. Or restore it as a volume of a gateway that is activated in this Region.",
     ),
-    not_yet("Redshift", true, "the cluster to restore to is not known"),
-    not_yet("Timestream", false, "the table to restore to is not known"),
-    not_yet(
+    by_hand(
+        "Timestream",
+        false,
+        "the database to restore into is not known",
+        "Create the database of the table in this Region, and restore the table into it in AWS Backup.",
+    ),
+    by_hand(
         "VirtualMachine",
         false,
         "the host to restore to is not known",
+        "Restore it in AWS Backup as an EC2 instance. Or restore it to a hypervisor that a Backup gateway connects with this Region.",
     ),
-    not_yet(
-        "SAP HANA on Amazon EC2",
-        false,
-        "the database to restore to is not known",
-    ),
-    not_yet("EKS", true, "the cluster to restore to is not known"),
 ];
 
 /// All other types.
-const OTHER: TypeRules = not_yet("other", false, "this type is not known");
+const OTHER: TypeRules = by_hand(
+    "other",
+    false,
+    "this type is not known",
+    "Restore it yourself in AWS Backup.",
+);
 
 /// The rules for a type, by its name in AWS Backup.
 pub fn rules(resource_type: &str) -> &'static TypeRules {
@@ -120,4 +160,12 @@ pub fn rules(resource_type: &str) -> &'static TypeRules {
         .iter()
         .find(|rules| rules.name == resource_type)
         .unwrap_or(&OTHER)
+}
+
+/// The instruction to the operator for a type that is not restored by a plan.
+pub fn by_hand_remedy(resource_type: &str) -> &'static str {
+    match rules(resource_type).support {
+        Support::ByHand(by_hand) => by_hand.remedy,
+        Support::Restored(_) => "Restore it yourself in AWS Backup.",
+    }
 }

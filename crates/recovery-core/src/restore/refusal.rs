@@ -7,6 +7,7 @@ use crate::integrate::target::TargetRefusal;
 use crate::integrate::volume::refusal::VolumeRefusal;
 use crate::plan::file_system::FileSystemRefusal;
 use crate::plan::names::NameKind;
+use crate::plan::resource_type::by_hand_remedy;
 use crate::reference::ReferenceRefusal;
 use crate::text::{code, shown};
 
@@ -61,7 +62,7 @@ impl StartRefusal {
 
     pub(super) fn remedy(&self) -> String {
         match self {
-            StartRefusal::TypeNotRestored(_) => "Restore it yourself in AWS Backup.".to_owned(),
+            StartRefusal::TypeNotRestored(name) => by_hand_remedy(name).to_owned(),
             StartRefusal::Volume(refusal) => match refusal {
                 VolumeRefusal::Target(TargetRefusal::Type { logical_id, .. }) => format!(
                     "Restore it yourself in AWS Backup. For later recoveries, set the tag recovery:logical-id to an AWS::EC2::Instance or an AWS::AutoScaling::AutoScalingGroup instead of {logical_id}."
@@ -100,7 +101,7 @@ impl fmt::Display for StartRefusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             StartRefusal::TypeNotRestored(name) => {
-                write!(f, "resources of type {} are not restored yet", shown(name))
+                write!(f, "resources of type {} are not restored by a plan", shown(name))
             }
             StartRefusal::Volume(refusal) => refusal.fmt(f),
             StartRefusal::Reference(refusal) => refusal.fmt(f),
