@@ -6,11 +6,13 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 
 use crate::process::Program;
-use crate::scenarios::{DATABASE_INTEGRATOR, FILE_SYSTEM_INTEGRATOR, TABLE_INTEGRATOR};
+use crate::scenarios::{
+    BUCKET_INTEGRATOR, DATABASE_INTEGRATOR, FILE_SYSTEM_INTEGRATOR, TABLE_INTEGRATOR,
+};
 use crate::trouble::{Result, Trouble};
 
 /// The functions, with the settings that template.yaml gives them.
-pub(crate) const FUNCTIONS: [Function; 14] = [
+pub(crate) const FUNCTIONS: [Function; 15] = [
     (
         "restore-integrator",
         &[
@@ -23,10 +25,12 @@ pub(crate) const FUNCTIONS: [Function; 14] = [
     (DATABASE_INTEGRATOR, INTEGRATES_DATA_STORES),
     (TABLE_INTEGRATOR, INTEGRATES_DATA_STORES),
     (FILE_SYSTEM_INTEGRATOR, INTEGRATES_DATA_STORES),
+    (BUCKET_INTEGRATOR, INTEGRATES_DATA_STORES),
     (
         "restore-reconciler",
         &[
             ("ACCOUNT_ID", "111122223333"),
+            ("BUCKET_INTEGRATOR", BUCKET_INTEGRATOR),
             ("DATABASE_INTEGRATOR", DATABASE_INTEGRATOR),
             ("FILE_SYSTEM_INTEGRATOR", FILE_SYSTEM_INTEGRATOR),
             ("TABLE_INTEGRATOR", TABLE_INTEGRATOR),

@@ -39,6 +39,7 @@ pub(crate) const INTEGRATOR: &str = "restore-integrator";
 pub(crate) const DATABASE_INTEGRATOR: &str = "database-integrator";
 pub(crate) const TABLE_INTEGRATOR: &str = "table-integrator";
 pub(crate) const FILE_SYSTEM_INTEGRATOR: &str = "file-system-integrator";
+pub(crate) const BUCKET_INTEGRATOR: &str = "bucket-integrator";
 const COMPLETED: Event = Event::File("restore-completed-ebs");
 const INSTANCE_COMPLETED: Event = Event::File("restore-completed-rds");
 const CLUSTER_COMPLETED: Event = Event::File("restore-completed-aurora");
@@ -260,12 +261,21 @@ pub(crate) fn all() -> Vec<Scenario> {
                 "ignored",
             )
         },
-        // The fake AWS has no file systems yet.
+        // The fake AWS has no file systems and no buckets of a workload yet.
         Scenario {
             reason: Some("resource-type"),
             ..data_store(
                 IGNORED_BY_CONTENT[0],
                 FILE_SYSTEM_INTEGRATOR,
+                COMPLETED,
+                "ignored",
+            )
+        },
+        Scenario {
+            reason: Some("resource-type"),
+            ..data_store(
+                IGNORED_BY_CONTENT[0],
+                BUCKET_INTEGRATOR,
                 COMPLETED,
                 "ignored",
             )

@@ -1,4 +1,4 @@
-//! For any tags, a restored table or database is integrated, pending or refused, with texts that AWS accepts.
+//! For any tags, a restored table, database or bucket is integrated, pending or refused, with texts that AWS accepts.
 //! A repeated request has the same result. The same tags give a plan, or a refusal with its remedy.
 #![no_main]
 
@@ -9,23 +9,24 @@ use libfuzzer_sys::fuzz_target;
 use recovery_core::aws::arn::{Arn, RecoveryPointArn, RestoreJobId, Scope};
 use recovery_core::aws::backup::RestoreJob;
 use recovery_core::fakes::{DRILL_ROLE, FakeClock, World, volume_point};
+use recovery_core::integrate::bucket::run::{self as bucket, BucketConfig};
 use recovery_core::integrate::database::run::{self as database, DatabaseConfig};
 use recovery_core::integrate::skip::Ownership;
 use recovery_core::integrate::table::run::{self as table, TableConfig};
 use recovery_core::plan::run::{PlannerConfig, handle};
 use recovery_core::ports::Clock;
 use recovery_core::tags::{
-    DATABASE, IDENTIFIER, INSTANCES, LOGICAL_ID, OPTION_GROUP, PARAMETER_GROUP, PUBLISH,
-    SECURITY_GROUPS, STACK, TABLE, Tags, WAVE, WORKLOAD,
+    DATABASE, IDENTIFIER, INSTANCES, LOGICAL_ID, OPTION_GROUP, PARAMETER_GROUP, PREFIXES, PUBLISH,
+    SECURITY_GROUPS, STACK, TABLE, Tags, VERSIONS, WAVE, WORKLOAD,
 };
 use serde_json::json;
 
-const USUAL: [(&str, &[&str]); 12] = [
+const USUAL: [(&str, &[&str]); 14] = [
     (WORKLOAD, &["shop", "shop", "till"]),
     (STACK, &["shop", "", "no stack!"]),
     (
         LOGICAL_ID,
-        &["Subnets", "Net/prefix:S", "tag:Name=db", "a b"],
+        &["Subnets", "Assets", "Net/prefix:S", "tag:Name=db", "name:orders", "a b"],
     ),
     (SECURITY_GROUPS, &["Db sg-0a1b2c3d", "name:x", ""]),
     (PARAMETER_GROUP, &["Tuned", "name:tuned", "!"]),
@@ -51,6 +52,8 @@ const USUAL: [(&str, &[&str]); 12] = [
         PUBLISH,
         &["/recovery/shop", "/elsewhere", "/recovery/drill/x"],
     ),
+    (VERSIONS, &["3", "all", "0"]),
+    (PREFIXES, &["2026/ images/", "/", "a b c d e f"]),
     (WAVE, &["0", "9", "10"]),
 ];
 
@@ -82,6 +85,12 @@ fn world_of(kind: &str, tags: &Tags) -> (World, &'static str) {
             world.add_restored_instance(&tags);
             (world, "job-db")
         }
+        "S3" => {
+            let world = World::new();
+            world.add_bucket("shop");
+            world.add_restored_bucket(&tags);
+            (world, "job-bucket")
+        }
         _ => {
             let world = World::new();
             world.add_restored_cluster(&tags);
@@ -103,18 +112,29 @@ fn check(kind: &str, restored: &str, tags: &Tags) -> Option<()> {
     let clock = FakeClock::new();
     for _ in 0..3 {
         let job = RestoreJob::known_by_id(RestoreJobId::new(job));
-        let answer = if kind == "DynamoDB" {
-            let config = TableConfig {
-                ownership: ownership.clone(),
-                publish_path: publish_path.clone(),
-            };
-            table::integrate(&world, &clock, &config, job).now_or_never()
-        } else {
-            let config = DatabaseConfig {
-                ownership: ownership.clone(),
-                publish_path: publish_path.clone(),
-            };
-            database::integrate(&world, &clock, &config, job).now_or_never()
+        let (ownership, publish_path) = (ownership.clone(), publish_path.clone());
+        let answer = match kind {
+            "DynamoDB" => {
+                let config = TableConfig {
+                    ownership,
+                    publish_path,
+                };
+                table::integrate(&world, &clock, &config, job).now_or_never()
+            }
+            "S3" => {
+                let config = BucketConfig {
+                    ownership,
+                    publish_path,
+                };
+                bucket::integrate(&world, &clock, &config, job).now_or_never()
+            }
+            _ => {
+                let config = DatabaseConfig {
+                    ownership,
+                    publish_path,
+                };
+                database::integrate(&world, &clock, &config, job).now_or_never()
+            }
         };
         assert_answer(&answer.expect("nothing in this world waits"));
         assert_acceptable(&world);
@@ -126,7 +146,7 @@ fn check(kind: &str, restored: &str, tags: &Tags) -> Option<()> {
     let vault = World::new();
     let mut point = volume_point("a", "a", clock.now()).ok()?;
     let form = match kind {
-        "DynamoDB" => "backup:us-west-2:111122223333:recovery-point:1",
+        "DynamoDB" | "S3" => "backup:us-west-2:111122223333:recovery-point:1",
         "RDS" => "rds:us-west-2:111122223333:snapshot:awsbackup:copyjob-1",
         _ => "rds:us-west-2:111122223333:cluster-snapshot:awsbackup:copyjob-1",
     };
@@ -166,6 +186,7 @@ fuzz_target!(|bytes: &[u8]| {
             "Aurora",
             "arn:aws:rds:us-west-2:111122223333:cluster:orders",
         ),
+        ("S3", "arn:aws:s3:::orders"),
     ] {
         check(kind, restored, &tags);
     }
