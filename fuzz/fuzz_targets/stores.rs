@@ -26,7 +26,14 @@ const USUAL: [(&str, &[&str]); 14] = [
     (STACK, &["shop", "", "no stack!"]),
     (
         LOGICAL_ID,
-        &["Subnets", "Assets", "Net/prefix:S", "tag:Name=db", "name:orders", "a b"],
+        &[
+            "Subnets",
+            "Assets",
+            "Net/prefix:S",
+            "tag:Name=db",
+            "name:orders",
+            "a b",
+        ],
     ),
     (SECURITY_GROUPS, &["Db sg-0a1b2c3d", "name:x", ""]),
     (PARAMETER_GROUP, &["Tuned", "name:tuned", "!"]),

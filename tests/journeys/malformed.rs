@@ -12,8 +12,8 @@ use recovery_core::integrate::skip::Ownership;
 use recovery_core::outcome::Outcome;
 use serde_json::{Value, json};
 
-use crate::support::disturbed::{Disturbed, finish};
 use crate::support::buckets::bucket_config_in;
+use crate::support::disturbed::{Disturbed, finish};
 use crate::support::file_systems::file_system_config_in;
 use crate::support::repository::{event, events};
 use crate::support::restored::{

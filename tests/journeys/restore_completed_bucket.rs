@@ -40,7 +40,10 @@ fn a_complete_bucket_is_published() {
     let item = only_item(&world);
     assert_eq!(item.title, format!("Restored bucket {BUCKET} complete"));
     assert_eq!(item.item.status, Status::Resolved);
-    assert_contains(&item.description, &["new version ids", "those of its stack"]);
+    assert_contains(
+        &item.description,
+        &["new version ids", "those of its stack"],
+    );
     assert_eq!(notifications(&world), []);
     assert_outcome!(integrate_bucket(&world, &event), "already-integrated");
 }
@@ -61,11 +64,11 @@ fn missing_objects_open_the_ops_item_and_notify_once() {
         );
     }
     let item = only_item(&world);
+    assert_eq!(item.title, "Restored bucket not complete: restore-partial");
     assert_eq!(
-        item.title,
-        "Restored bucket not complete: restore-partial"
+        (item.item.status, item.severity),
+        (Status::Open, Severity::High)
     );
-    assert_eq!((item.item.status, item.severity), (Status::Open, Severity::High));
     assert_contains(
         &item.description,
         &[

@@ -58,7 +58,9 @@ pub(crate) fn add_bucket(world: &World, stack: &str) {
     let mut state = world.state();
     let key = (stack.to_owned(), "Assets".to_owned());
     state.stack_resources.insert(key, resource);
-    state.buckets.insert(BUCKET.to_owned(), FakeBucket::default());
+    state
+        .buckets
+        .insert(BUCKET.to_owned(), FakeBucket::default());
 }
 
 /// The settings of bucket-integrator in the deployment that `event` belongs to.

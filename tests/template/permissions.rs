@@ -596,7 +596,8 @@ fn no_action_is_destructive_or_a_wildcard() {
                             && CHANGES_DATABASES.1.contains(&action.as_str()))
                         || PUBLISHES.contains(&(role.as_str(), action.as_str()))
                         || (RESTORING.contains(&role.as_str())
-                            && (service == "dynamodb" || service == "s3" && verb.starts_with("Put")))
+                            && (service == "dynamodb"
+                                || service == "s3" && verb.starts_with("Put")))
                         || ENDS_WHAT_IT_BEGAN.contains(&(role.as_str(), action.as_str()))
                         || !dangerous.iter().any(|word| verb.starts_with(word)),
                     "{role}: {action}"

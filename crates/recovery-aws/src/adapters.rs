@@ -2,12 +2,13 @@
 
 use recovery_core::ports::{
     AutoScalingGroups, BucketIntegrationPorts, BucketPorts, Buckets, DataStorePorts, DatabasePorts,
-    DbClusters, DbInstances, EfsFileSystems, FileSystemIntegrationPorts, FileSystemPorts, FsxFileSystems, Functions, Instances,
-    IntegrationPorts, MountPorts, MountRunbook, Notifications, Objects, OpsItems, Parameters,
-    PlanningPorts, PublishingPorts, ReconciliationPorts, RecoveryPointTags, RecoveryPoints,
-    ReportingPorts, ResponsePorts, RestoreJobs, RestoreTests, RestoredPorts, Runbooks, Snapshots,
-    StackResources, Stacks, StartingPorts, Subnets, TablePorts, Tables, TaggedResources,
-    TargetPorts, TrackingPorts, ValidationPorts, Volumes,
+    DbClusters, DbInstances, EfsFileSystems, FileSystemIntegrationPorts, FileSystemPorts,
+    FsxFileSystems, Functions, Instances, IntegrationPorts, MountPorts, MountRunbook,
+    Notifications, Objects, OpsItems, Parameters, PlanningPorts, PublishingPorts,
+    ReconciliationPorts, RecoveryPointTags, RecoveryPoints, ReportingPorts, ResponsePorts,
+    RestoreJobs, RestoreTests, RestoredPorts, Runbooks, Snapshots, StackResources, Stacks,
+    StartingPorts, Subnets, TablePorts, Tables, TaggedResources, TargetPorts, TrackingPorts,
+    ValidationPorts, Volumes,
 };
 
 use crate::recovery_point_tags::{AllTagStores, DatabaseTagStores, FileSystemTagStores, TagStores};

@@ -32,8 +32,8 @@ pub(crate) mod run_names;
 pub mod table;
 
 pub use self::item::{
-    BucketTarget, DatabaseTarget, FileSystemTarget, Item, Predictions, Refused, TableTarget, TagsFrom, Target,
-    VolumeTarget,
+    BucketTarget, DatabaseTarget, FileSystemTarget, Item, Predictions, Refused, TableTarget,
+    TagsFrom, Target, VolumeTarget,
 };
 pub use self::judge::{Judged, judge};
 pub use self::recovery_plan::{Plan, Stack, Totals, VERSION, Wave};

@@ -406,8 +406,10 @@ pub trait FsxFileSystems {
 /// Buckets of S3 in the recovery Region. Each method returns `None` if the bucket does not exist.
 pub trait Buckets {
     /// Whether the bucket keeps the versions of its objects.
-    fn is_versioned(&self, bucket: &str)
-    -> impl Future<Output = Result<Option<bool>, Error>> + Send;
+    fn is_versioned(
+        &self,
+        bucket: &str,
+    ) -> impl Future<Output = Result<Option<bool>, Error>> + Send;
 
     /// Who owns the objects of the bucket.
     fn ownership(
@@ -729,9 +731,7 @@ pub trait ValidationPorts: TrackingPorts {
 }
 
 /// The ports to report on a recovery.
-pub trait ReportingPorts:
-    TrackingPorts + DataStorePorts + FileSystemPorts + BucketPorts
-{
+pub trait ReportingPorts: TrackingPorts + DataStorePorts + FileSystemPorts + BucketPorts {
     /// Restore jobs.
     fn restore_jobs(&self) -> &(impl RestoreJobs + Sync);
     /// EBS volumes.

@@ -7,8 +7,8 @@
 )]
 
 use futures_util::FutureExt;
-use recovery_core::aws::arn::{Arn, RecoveryPointArn, RestoreJobId};
 use recovery_core::aws::arn::Scope;
+use recovery_core::aws::arn::{Arn, RecoveryPointArn, RestoreJobId};
 use recovery_core::aws::backup::{Drill, Restore, RestoreRequest};
 use recovery_core::error::Error;
 use recovery_core::fakes::{DRILL_ROLE, Failure, FakeBucket, FakeClock, StoredItem, World};
@@ -190,7 +190,10 @@ fn missing_objects_are_notified_once_and_what_is_there_is_published() {
     for _ in 0..2 {
         let outcome = deliver(&world).unwrap();
         assert_eq!(reason(&outcome), "partial/restore-partial");
-        assert!(outcome.id("remedy").unwrap().contains("redrive"), "{outcome:?}");
+        assert!(
+            outcome.id("remedy").unwrap().contains("redrive"),
+            "{outcome:?}"
+        );
     }
     assert_eq!(parameters(&world), published());
     assert_eq!(item(&world).item.status, Status::Open);
@@ -239,8 +242,16 @@ fn an_empty_bucket_is_complete_unless_its_prefixes_name_nothing() {
 #[test]
 fn says_what_was_restored_and_how_it_differs() {
     for (key, value, said) in [
-        ("RestoreLatestVersionsUpTo", "all", "all versions were restored"),
-        ("RestoreLatestVersionsUpTo", "3", "up to `3` versions of each"),
+        (
+            "RestoreLatestVersionsUpTo",
+            "all",
+            "all versions were restored",
+        ),
+        (
+            "RestoreLatestVersionsUpTo",
+            "3",
+            "up to `3` versions of each",
+        ),
         ("RestoreACLs", "false", "without access control lists"),
     ] {
         let world = restored(&TAGS);
@@ -356,7 +367,10 @@ fn a_drill_uses_the_bucket_of_its_own_stack() {
     assert_eq!(reason(&deliver(&world).unwrap()), "ignored/drill");
     let outcome = deliver_in(&world, drill("shop")).unwrap();
     assert_eq!(reason(&outcome), "refused/drill-target");
-    assert_eq!(deliver_in(&world, drill("shop-drill")).unwrap().kind(), "pending");
+    assert_eq!(
+        deliver_in(&world, drill("shop-drill")).unwrap().kind(),
+        "pending"
+    );
     world.state().stack_resources.clear();
     world.add_bucket("shop-drill");
     let outcome = deliver_in(&world, drill("shop-drill")).unwrap();

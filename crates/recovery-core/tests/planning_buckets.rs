@@ -216,7 +216,10 @@ async fn waits_for_the_bucket_and_refuses_one_without_versions() {
     let refused = start(&world, &input).await;
     assert_eq!(refused.reason(), Some("bucket-not-versioned"));
     let remedy = refused.id("remedy").unwrap();
-    assert!(remedy.contains("put-bucket-versioning --bucket assets-1"), "{remedy}");
+    assert!(
+        remedy.contains("put-bucket-versioning --bucket assets-1"),
+        "{remedy}"
+    );
     assert_eq!(world.state().backups.started, []);
 }
 
@@ -272,7 +275,11 @@ async fn a_redrive_restores_what_is_missing() {
     let first = first.id("restoreJobId").unwrap().to_owned();
     world.set_started("COMPLETED");
     let again = start(&world, &input).await;
-    assert_eq!(again.id("restoreJobId"), Some(first.as_str()), "it is complete");
+    assert_eq!(
+        again.id("restoreJobId"),
+        Some(first.as_str()),
+        "it is complete"
+    );
     world
         .state()
         .restore_jobs
@@ -339,7 +346,10 @@ async fn a_bucket_counts_as_done_only_if_no_object_is_missing() {
     let (world, plan) = ended(None).await;
     world.state().buckets.clear();
     let gone = verified(&world, &plan).await;
-    assert_eq!(gone["unfinishedItems"][0]["reason"], "resource-gone", "{gone}");
+    assert_eq!(
+        gone["unfinishedItems"][0]["reason"], "resource-gone",
+        "{gone}"
+    );
 }
 
 fn ownership() -> Ownership {

@@ -29,16 +29,10 @@ fn partial(name: &'static str) -> Scenario {
 }
 
 pub(super) fn scenarios() -> Vec<Scenario> {
-    [
-        checked(),
-        in_part(),
-        refused(),
-        skipped(),
-        in_drills(),
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
+    [checked(), in_part(), refused(), skipped(), in_drills()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// No object is missing.
@@ -110,7 +104,10 @@ fn refused() -> Vec<Scenario> {
             .given(|world| retag(world, &[TAGS[0], ("recovery:logical-id", "name:assets")])),
         of("no-reference", "refused/tag-missing").given(|world| retag(world, &TAGS[..2])),
         of("reference-missing", "refused/reference-missing").given(|world| {
-            retag(world, &[TAGS[0], TAGS[1], ("recovery:logical-id", "Images")]);
+            retag(
+                world,
+                &[TAGS[0], TAGS[1], ("recovery:logical-id", "Images")],
+            );
         }),
         of("stack-absent", "pending")
             .given(|world| world.state().stack_resources.clear())

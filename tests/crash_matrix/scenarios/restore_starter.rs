@@ -7,8 +7,8 @@ use recovery_core::fakes::{FakeTable, World, attached_volume, volume_point};
 use serde_json::{Value, json};
 
 use crate::crash_matrix::scenario::{Function, Scenario};
-use crate::support::disturbed::{Disturbed, finish};
 use crate::support::buckets::add_bucket;
+use crate::support::disturbed::{Disturbed, finish};
 use crate::support::file_systems::add_network;
 use crate::support::repository::event;
 use crate::support::restored::{INSTANCE, OTHER_INSTANCE, add_target, make_target_a_group};
@@ -128,8 +128,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
             for job in state.restore_jobs.values_mut() {
                 job.resource_type = Some("S3".to_owned());
                 job.status = Some("COMPLETED".to_owned());
-                job.status_message =
-                    Some("One or more objects failed to be restored.".to_owned());
+                job.status_message = Some("One or more objects failed to be restored.".to_owned());
             }
         }),
         bucket("bucket-without-versions", "refused/bucket-not-versioned").given(|world| {

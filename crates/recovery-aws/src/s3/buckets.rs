@@ -170,12 +170,22 @@ mod tests {
     #[tokio::test]
     async fn reads_whether_a_bucket_keeps_versions() {
         for (body, expected) in [
-            ("<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>", true),
-            ("<VersioningConfiguration><Status>Suspended</Status></VersioningConfiguration>", false),
+            (
+                "<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>",
+                true,
+            ),
+            (
+                "<VersioningConfiguration><Status>Suspended</Status></VersioningConfiguration>",
+                false,
+            ),
             ("<VersioningConfiguration/>", false),
         ] {
             let (wire, s3) = answering([xml(body)]);
-            assert_eq!(s3.is_versioned(BUCKET).await.unwrap(), Some(expected), "{body}");
+            assert_eq!(
+                s3.is_versioned(BUCKET).await.unwrap(),
+                Some(expected),
+                "{body}"
+            );
             let uri = wire.only().uri;
             assert!(
                 uri.starts_with("https://assets-1.s3.us-west-2.amazonaws.com/?versioning"),
@@ -192,7 +202,10 @@ mod tests {
             ))
         };
         for (answer, expected) in [
-            (controls("BucketOwnerEnforced"), ObjectOwnership::BucketOwnerEnforced),
+            (
+                controls("BucketOwnerEnforced"),
+                ObjectOwnership::BucketOwnerEnforced,
+            ),
             (controls("ObjectWriter"), ObjectOwnership::ObjectWriter),
             (
                 Answer::s3_error(404, "OwnershipControlsNotFoundError"),
@@ -214,7 +227,10 @@ mod tests {
         for (answer, expected) in [
             (block("true"), true),
             (block("false"), false),
-            (Answer::s3_error(404, "NoSuchPublicAccessBlockConfiguration"), false),
+            (
+                Answer::s3_error(404, "NoSuchPublicAccessBlockConfiguration"),
+                false,
+            ),
         ] {
             let (_, s3) = answering([answer]);
             assert_eq!(s3.blocks_public_acls(BUCKET).await.unwrap(), Some(expected));
@@ -230,8 +246,14 @@ mod tests {
         };
         let key = "arn:aws:kms:us-west-2:1:key/2";
         for (answer, expected) in [
-            (rule("<SSEAlgorithm>AES256</SSEAlgorithm>"), BucketEncryption::S3),
-            (rule("<SSEAlgorithm>aws:kms</SSEAlgorithm>"), BucketEncryption::Kms(None)),
+            (
+                rule("<SSEAlgorithm>AES256</SSEAlgorithm>"),
+                BucketEncryption::S3,
+            ),
+            (
+                rule("<SSEAlgorithm>aws:kms</SSEAlgorithm>"),
+                BucketEncryption::Kms(None),
+            ),
             (
                 rule(&format!(
                     "<SSEAlgorithm>aws:kms:dsse</SSEAlgorithm><KMSMasterKeyID>{key}</KMSMasterKeyID>"

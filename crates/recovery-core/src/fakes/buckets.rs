@@ -53,7 +53,8 @@ impl World {
 
     /// Adds the completed restore of the bucket `orders` into `assets-1`, job `job-bucket`, with these tags.
     pub fn add_restored_bucket(&self, tags: &[(&str, &str)]) {
-        let point = "arn:aws:backup:us-west-2:111122223333:recovery-point:orders-20261123050000-1a2b3c4d";
+        let point =
+            "arn:aws:backup:us-west-2:111122223333:recovery-point:orders-20261123050000-1a2b3c4d";
         let completed = FakeClock::new().now() - TimeDelta::seconds(42);
         let job = RestoreJob {
             resource_type: Some(S3.to_owned()),

@@ -32,9 +32,9 @@ use crate::fakes::tags_operation;
 use crate::notification::Notification;
 use crate::ops_item::{Claim, ItemKey, NewOpsItem, OpsItem, OpsItemChange};
 use crate::ports::{
-    AutoScalingGroups, Buckets, Clock, DbClusters, DbInstances, EfsFileSystems, FsxFileSystems, Functions,
-    Instances, Metrics, MountRunbook, Notifications, Objects, OpsItems, Page, Parameters,
-    RecoveryExecutions, RecoveryPointTags, RecoveryPoints, RestoreJobs, RestoreTests,
+    AutoScalingGroups, Buckets, Clock, DbClusters, DbInstances, EfsFileSystems, FsxFileSystems,
+    Functions, Instances, Metrics, MountRunbook, Notifications, Objects, OpsItems, Page,
+    Parameters, RecoveryExecutions, RecoveryPointTags, RecoveryPoints, RestoreJobs, RestoreTests,
     RoutingControls, Runbooks, Snapshots, StackResources, Stacks, Subnets, Tables, TaggedResources,
     Volumes,
 };

@@ -2,13 +2,14 @@
 //! wrapped around it.
 
 use crate::ports::{
-    AutoScalingGroups, BucketIntegrationPorts, BucketPorts, Buckets, DataStorePorts, DatabasePorts, DbClusters, DbInstances, EfsFileSystems,
-    FileSystemIntegrationPorts, FileSystemPorts, FsxFileSystems, Functions, Instances,
-    IntegrationPorts, MountPorts, MountRunbook, Notifications, Objects, OpsItems, Parameters,
-    PlanningPorts, PublishingPorts, ReconciliationPorts, RecoveryExecutions, RecoveryPointTags,
-    RecoveryPoints, ReportingPorts, ResponsePorts, RestoreJobs, RestoreTests, RestoredPorts,
-    RoutingControls, Runbooks, Snapshots, StackResources, Stacks, StartingPorts, Subnets,
-    TablePorts, Tables, TaggedResources, TargetPorts, TrackingPorts, ValidationPorts, Volumes,
+    AutoScalingGroups, BucketIntegrationPorts, BucketPorts, Buckets, DataStorePorts, DatabasePorts,
+    DbClusters, DbInstances, EfsFileSystems, FileSystemIntegrationPorts, FileSystemPorts,
+    FsxFileSystems, Functions, Instances, IntegrationPorts, MountPorts, MountRunbook,
+    Notifications, Objects, OpsItems, Parameters, PlanningPorts, PublishingPorts,
+    ReconciliationPorts, RecoveryExecutions, RecoveryPointTags, RecoveryPoints, ReportingPorts,
+    ResponsePorts, RestoreJobs, RestoreTests, RestoredPorts, RoutingControls, Runbooks, Snapshots,
+    StackResources, Stacks, StartingPorts, Subnets, TablePorts, Tables, TaggedResources,
+    TargetPorts, TrackingPorts, ValidationPorts, Volumes,
 };
 
 /// Every port.

@@ -26,8 +26,7 @@ pub(crate) fn target(
     resource: &Arn,
 ) -> Result<(BucketTarget, Vec<UnusableTag>), TagRefusal> {
     let named = value(tags, LOGICAL_ID).ok_or(TagRefusal::Missing { tag: LOGICAL_ID })?;
-    let invalid =
-        |expected| TagRefusal::Invalid(UnusableTag::new(LOGICAL_ID, named, expected));
+    let invalid = |expected| TagRefusal::Invalid(UnusableTag::new(LOGICAL_ID, named, expected));
     let bucket = Reference::parse(named).ok_or_else(|| invalid(reference::EXPECTED))?;
     // A bucket has its name in all Regions, so this one is in the primary Region.
     if matches!(&bucket, Reference::Named(name) if Some(name.as_str()) == bucket_name(resource)) {
@@ -66,12 +65,18 @@ pub(crate) fn target(
 /// applies. Access control lists are restored only where no object can fail because of its list.
 ///
 /// See <https://docs.aws.amazon.com/aws-backup/latest/devguide/restoring-s3.html>.
-pub(crate) fn metadata(facts: MetadataFacts<'_>, place: BucketPlace<'_>) -> BTreeMap<String, String> {
+pub(crate) fn metadata(
+    facts: MetadataFacts<'_>,
+    place: BucketPlace<'_>,
+) -> BTreeMap<String, String> {
     let has_acls = stored(facts.stored, "BackupACLs").is_none_or(|it| !is_off(it));
     let text = |flag: bool| if flag { "true" } else { "false" }.to_owned();
     let mut metadata = BTreeMap::from([
         ("DestinationBucketName".to_owned(), place.bucket.to_owned()),
-        ("RestoreACLs".to_owned(), text(place.admits_acls && has_acls)),
+        (
+            "RestoreACLs".to_owned(),
+            text(place.admits_acls && has_acls),
+        ),
     ]);
     let encryption = match place.encryption {
         BucketEncryption::S3 => "SSE-S3",
@@ -123,9 +128,7 @@ mod tests {
     const SOURCE: &str = "arn:aws:s3:::orders";
     const KEY: &str = "arn:aws:kms:us-west-2:1:key/2";
 
-    fn read(
-        pairs: &[(&str, &str)],
-    ) -> Result<(BucketTarget, Vec<&'static str>), TagRefusal> {
+    fn read(pairs: &[(&str, &str)]) -> Result<(BucketTarget, Vec<&'static str>), TagRefusal> {
         let tags = pairs
             .iter()
             .map(|(key, value)| (format!("recovery:{key}"), (*value).to_owned()))
@@ -175,12 +178,22 @@ mod tests {
     fn restores_the_newest_version_of_everything_if_a_tag_cannot_be_used() {
         let target = [("stack", "shop"), ("logical-id", "Assets")];
         for versions in ["0", "01", "-1", "many", "12345", "All"] {
-            let (read, unusable) = read(&[&target[..], &[("versions", versions)]].concat()).unwrap();
-            assert_eq!((read.versions, unusable), (None, vec![VERSIONS]), "{versions}");
+            let (read, unusable) =
+                read(&[&target[..], &[("versions", versions)]].concat()).unwrap();
+            assert_eq!(
+                (read.versions, unusable),
+                (None, vec![VERSIONS]),
+                "{versions}"
+            );
         }
         for prefixes in ["/2026", "a b c d e f"] {
-            let (read, unusable) = read(&[&target[..], &[("prefixes", prefixes)]].concat()).unwrap();
-            assert_eq!((read.prefixes, unusable), (vec![], vec![PREFIXES]), "{prefixes}");
+            let (read, unusable) =
+                read(&[&target[..], &[("prefixes", prefixes)]].concat()).unwrap();
+            assert_eq!(
+                (read.prefixes, unusable),
+                (vec![], vec![PREFIXES]),
+                "{prefixes}"
+            );
         }
         for versions in ["1", "10", "9999"] {
             let (read, _) = read(&[&target[..], &[("versions", versions)]].concat()).unwrap();
@@ -219,7 +232,10 @@ mod tests {
             ("KMSKey", "arn:aws:kms:us-east-1:1:key/1"),
         ];
         let pairs = |metadata: &BTreeMap<String, String>| -> Vec<String> {
-            metadata.iter().map(|(key, value)| format!("{key}={value}")).collect()
+            metadata
+                .iter()
+                .map(|(key, value)| format!("{key}={value}"))
+                .collect()
         };
         assert_eq!(
             pairs(&made(&stored, PLACE)),
@@ -232,7 +248,13 @@ mod tests {
         let own = BucketEncryption::Kms(Some(KEY.to_owned()));
         let managed = BucketEncryption::Kms(None);
         for (encryption, key) in [(&own, Some(KEY)), (&managed, None)] {
-            let metadata = made(&stored, BucketPlace { encryption, ..PLACE });
+            let metadata = made(
+                &stored,
+                BucketPlace {
+                    encryption,
+                    ..PLACE
+                },
+            );
             assert_eq!(metadata["EncryptionType"], "SSE-KMS");
             assert_eq!(metadata.get("KMSKey").map(String::as_str), key);
         }
@@ -269,11 +291,32 @@ mod tests {
             r#"["s3://orders/2026/","s3://orders/images/"]"#
         );
         assert!(is_same_place(&metadata, place));
-        assert!(!is_same_place(&metadata, BucketPlace { bucket: "x", ..place }));
-        assert!(!is_same_place(&metadata, BucketPlace { versions: None, ..place }));
-        assert!(!is_same_place(&metadata, BucketPlace { prefixes: &[], ..place }));
+        assert!(!is_same_place(
+            &metadata,
+            BucketPlace {
+                bucket: "x",
+                ..place
+            }
+        ));
+        assert!(!is_same_place(
+            &metadata,
+            BucketPlace {
+                versions: None,
+                ..place
+            }
+        ));
+        assert!(!is_same_place(
+            &metadata,
+            BucketPlace {
+                prefixes: &[],
+                ..place
+            }
+        ));
         // The default is one version.
-        let one = BucketPlace { versions: Some("1"), ..PLACE };
+        let one = BucketPlace {
+            versions: Some("1"),
+            ..PLACE
+        };
         assert!(is_same_place(&made(&[], PLACE), one));
     }
 }

@@ -336,10 +336,9 @@ impl Target {
     pub fn volume(&self) -> Option<&VolumeTarget> {
         match self {
             Target::Volume(target) => Some(target),
-            Target::Database(_)
-            | Target::Table(_)
-            | Target::FileSystem(_)
-            | Target::Bucket(_) => None,
+            Target::Database(_) | Target::Table(_) | Target::FileSystem(_) | Target::Bucket(_) => {
+                None
+            }
         }
     }
 
@@ -356,10 +355,9 @@ impl Target {
     pub(super) fn instances(&self) -> Option<&str> {
         match self {
             Target::Database(target) => target.instances.as_deref(),
-            Target::Volume(_)
-            | Target::Table(_)
-            | Target::FileSystem(_)
-            | Target::Bucket(_) => None,
+            Target::Volume(_) | Target::Table(_) | Target::FileSystem(_) | Target::Bucket(_) => {
+                None
+            }
         }
     }
 

@@ -50,9 +50,7 @@ fn claims(item: &Item) -> impl Iterator<Item = Claim> {
     let own = claim(item).map(|(kind, name)| Claim::Name(kind, name));
     let path = item.publish.clone().map(Claim::Path);
     let bucket = match &item.target {
-        Target::Bucket(target) => {
-            Some(Claim::Bucket(target.stack.clone(), target.bucket.clone()))
-        }
+        Target::Bucket(target) => Some(Claim::Bucket(target.stack.clone(), target.bucket.clone())),
         _ => None,
     };
     own.into_iter()

@@ -101,7 +101,11 @@ impl fmt::Display for StartRefusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             StartRefusal::TypeNotRestored(name) => {
-                write!(f, "resources of type {} are not restored by a plan", shown(name))
+                write!(
+                    f,
+                    "resources of type {} are not restored by a plan",
+                    shown(name)
+                )
             }
             StartRefusal::Volume(refusal) => refusal.fmt(f),
             StartRefusal::Reference(refusal) => refusal.fmt(f),

@@ -17,9 +17,7 @@ use crate::plan::item::{
 };
 use crate::plan::names::NameKind;
 use crate::plan::resource_type::{Restorable, Support, rules};
-use crate::plan::restore_metadata::{
-    BucketPlace, DatabasePlace, FileSystemPlace, FsxPlace, Place,
-};
+use crate::plan::restore_metadata::{BucketPlace, DatabasePlace, FileSystemPlace, FsxPlace, Place};
 use crate::ports::{Buckets, Objects, StartingPorts, Subnets};
 use crate::reference::run::{References, Resolution, Resolver};
 use crate::reference::{

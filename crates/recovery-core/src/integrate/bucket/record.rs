@@ -73,10 +73,9 @@ impl Complete<'_> {
         now: DateTime<Utc>,
     ) -> OpsItemChange {
         let published = match self.publication {
-            Some(publication) => format!(
-                "Its name is published below {}.",
-                code(publication.path())
-            ),
+            Some(publication) => {
+                format!("Its name is published below {}.", code(publication.path()))
+            }
             None => "Its name is not published in parameters.".to_owned(),
         };
         let notes = std::iter::once(published)
@@ -84,12 +83,8 @@ impl Complete<'_> {
             .chain([self.differences()])
             .collect();
         let what = match self.restored {
-            Restored::NoObjects => {
-                "The recovery point contains no object for the bucket"
-            }
-            Restored::Everything | Restored::Partial => {
-                "No object is missing in the bucket"
-            }
+            Restored::NoObjects => "The recovery point contains no object for the bucket",
+            Restored::Everything | Restored::Partial => "No object is missing in the bucket",
         };
         let result = IntegrationResult {
             continues: None,

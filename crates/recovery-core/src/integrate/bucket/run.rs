@@ -61,13 +61,7 @@ pub async fn integrate(
         ownership,
         publish_path,
     } = config;
-    let admission = admit(
-        ports.restore_jobs(),
-        ownership,
-        &S3_BUCKET,
-        restore.into(),
-    )
-    .await?;
+    let admission = admit(ports.restore_jobs(), ownership, &S3_BUCKET, restore.into()).await?;
     let (mut restore, created) = match admission {
         Admission::Integrate { restore, created } => (restore, created),
         Admission::Skip(outcome) => return Ok(outcome),
@@ -226,11 +220,7 @@ async fn check(
 
 /// The error, after it was recorded and operators were notified if no later run can succeed either: a change that
 /// failed permanently.
-async fn recorded(
-    ports: &impl BucketIntegrationPorts,
-    restore: &Restore,
-    error: Error,
-) -> Error {
+async fn recorded(ports: &impl BucketIntegrationPorts, restore: &Restore, error: Error) -> Error {
     let fault = match error {
         Error::Permanent(fault) if !fault.is_read_only() => fault,
         other => return other,
