@@ -47,6 +47,7 @@ pub mod cloudformation;
 pub mod database;
 pub mod ec2;
 pub mod file_system;
+pub mod instance;
 pub mod routing_control;
 pub mod step_functions;
 pub mod table;

@@ -15,6 +15,7 @@ mod phases;
 mod records;
 mod recovery;
 mod restore_tests;
+mod servers;
 mod stacks;
 mod story;
 mod tables;
@@ -52,6 +53,7 @@ pub use parameters::Parameter;
 pub use records::{attached_volume, completed_job};
 pub use recovery::{Backups, volume_point};
 pub use restore_tests::Tests;
+pub use servers::{Servers, TARGET_GROUP};
 pub use story::{Progress, Story, StoryItem};
 pub use tables::FakeTable;
 
@@ -165,6 +167,8 @@ pub struct State {
     pub file_systems: FileSystems,
     /// S3 buckets by name.
     pub buckets: BTreeMap<String, FakeBucket>,
+    /// Restored instances, images and target groups.
+    pub servers: Servers,
     /// DynamoDB tables by name.
     pub tables: BTreeMap<String, FakeTable>,
     /// The runbook that mounts.

@@ -11,13 +11,14 @@
 //! | [`publish`], `run_publish` | addresses in parameters of Systems Manager |
 //! | [`run_reconcile`] | restores whose event was lost or came too early; of volumes only |
 //!
-//! Each type has a folder: [`bucket`], [`database`], [`file_system`], [`table`], [`volume`].
+//! Each type has a folder: [`bucket`], [`database`], [`file_system`], [`instance`], [`table`], [`volume`].
 
 pub mod auto_scaling;
 pub(crate) mod backoff;
 pub mod bucket;
 pub mod database;
 pub mod file_system;
+pub mod instance;
 pub mod kind;
 pub mod mount;
 pub mod publish;

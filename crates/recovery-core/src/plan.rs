@@ -18,6 +18,7 @@ pub mod earlier;
 pub mod ebs;
 pub mod file_system;
 pub mod history;
+pub(crate) mod instance;
 pub mod item;
 pub mod judge;
 mod name_claims;
@@ -32,8 +33,8 @@ pub(crate) mod run_names;
 pub mod table;
 
 pub use self::item::{
-    BucketTarget, DatabaseTarget, FileSystemTarget, Item, Predictions, Refused, TableTarget,
-    TagsFrom, Target, VolumeTarget,
+    BucketTarget, DatabaseTarget, FileSystemTarget, InstanceTarget, Item, Predictions, Refused,
+    TableTarget, TagsFrom, Target, VolumeTarget,
 };
 pub use self::judge::{Judged, judge};
 pub use self::recovery_plan::{Plan, Stack, Totals, VERSION, Wave};

@@ -28,11 +28,12 @@ use crate::aws::backup::{
 use crate::aws::bucket::{BucketEncryption, ObjectOwnership};
 use crate::aws::cloudformation::{ListedResource, StackResource, StackState};
 use crate::aws::database::{CreateAnswer, DbChange, DbCluster, DbInstance, NewDbInstance, Scaling};
-use crate::aws::ec2::{AttachAnswer, DeviceName, Instance, Snapshot, Subnet, Volume};
+use crate::aws::ec2::{AttachAnswer, DeviceName, Image, Instance, Snapshot, Subnet, Volume};
 use crate::aws::file_system::{
     AccessPoint, EfsAnswer, EfsFileSystem, FsxFileSystem, FsxVolume, MountTarget, NewMountTarget,
     StorageMachine,
 };
+use crate::aws::instance::{Checks, RegisterAnswer, Server, TargetGroup, TargetHealth};
 use crate::aws::routing_control::{ClusterEndpoint, RoutingControl, ShiftAnswer, Switch};
 use crate::aws::step_functions::Execution;
 use crate::aws::table::{ChangeAnswer, ContinuousBackups, Table, TableChange, TimeToLive};
@@ -430,6 +431,45 @@ pub trait Buckets {
     ) -> impl Future<Output = Result<Option<BucketEncryption>, Error>> + Send;
 }
 
+/// Images (AMIs) of EC2.
+pub trait Images {
+    /// The image; `None` if EC2 does not know it.
+    fn describe(&self, id: &str) -> impl Future<Output = Result<Option<Image>, Error>> + Send;
+}
+
+/// Restored EC2 instances.
+pub trait Servers {
+    /// The instance as it is now; `None` if EC2 does not know it.
+    fn find(&self, id: &InstanceId) -> impl Future<Output = Result<Option<Server>, Error>> + Send;
+
+    /// Its status checks; `None` if EC2 shows none, as of an instance that is not running.
+    fn checks(&self, id: &InstanceId)
+    -> impl Future<Output = Result<Option<Checks>, Error>> + Send;
+}
+
+/// Target groups of Elastic Load Balancing.
+pub trait TargetGroups {
+    /// The target group; `None` if it does not exist.
+    fn describe(
+        &self,
+        arn: &str,
+    ) -> impl Future<Output = Result<Option<TargetGroup>, Error>> + Send;
+
+    /// The health of the instance in the target group; `None` if it is not registered, or the group does not exist.
+    fn health(
+        &self,
+        arn: &str,
+        id: &InstanceId,
+    ) -> impl Future<Output = Result<Option<TargetHealth>, Error>> + Send;
+
+    /// Registers the instance. `RegisterTargets` changes nothing for a target that is registered.
+    fn register(
+        &self,
+        arn: &str,
+        id: &InstanceId,
+    ) -> impl Future<Output = Result<RegisterAnswer, Error>> + Send;
+}
+
 /// OpsItems of Systems Manager OpsCenter.
 pub trait OpsItems {
     /// All items with this key, in any status, the oldest first.
@@ -672,6 +712,18 @@ pub trait BucketPorts: Sync {
 /// The ports to integrate restored buckets.
 pub trait BucketIntegrationPorts: PublishingPorts + TargetPorts + BucketPorts {}
 
+/// The ports to describe restored instances.
+pub trait InstancePorts: Sync {
+    /// Restored EC2 instances.
+    fn servers(&self) -> &(impl Servers + Sync);
+}
+
+/// The ports to integrate restored instances.
+pub trait InstanceIntegrationPorts: PublishingPorts + TargetPorts + InstancePorts {
+    /// Target groups.
+    fn target_groups(&self) -> &(impl TargetGroups + Sync);
+}
+
 /// The ports to integrate every restore that is not integrated.
 pub trait ReconciliationPorts: IntegrationPorts {
     /// Lambda functions.
@@ -696,6 +748,8 @@ pub trait DataStorePorts: Sync {
 
 /// The ports to plan a recovery.
 pub trait PlanningPorts: TargetPorts + DataStorePorts {
+    /// Images.
+    fn images(&self) -> &(impl Images + Sync);
     /// Restore jobs.
     fn restore_jobs(&self) -> &(impl RestoreJobs + Sync);
     /// Recovery points.
@@ -707,7 +761,11 @@ pub trait PlanningPorts: TargetPorts + DataStorePorts {
 }
 
 /// The ports to start a planned restore.
-pub trait StartingPorts: TargetPorts + DataStorePorts + FileSystemPorts + BucketPorts {
+pub trait StartingPorts:
+    TargetPorts + DataStorePorts + FileSystemPorts + BucketPorts + InstancePorts
+{
+    /// Images.
+    fn images(&self) -> &(impl Images + Sync);
     /// Subnets.
     fn subnets(&self) -> &(impl Subnets + Sync);
     /// Recovery points.
@@ -731,7 +789,9 @@ pub trait ValidationPorts: TrackingPorts {
 }
 
 /// The ports to report on a recovery.
-pub trait ReportingPorts: TrackingPorts + DataStorePorts + FileSystemPorts + BucketPorts {
+pub trait ReportingPorts:
+    TrackingPorts + DataStorePorts + FileSystemPorts + BucketPorts + InstancePorts
+{
     /// Restore jobs.
     fn restore_jobs(&self) -> &(impl RestoreJobs + Sync);
     /// EBS volumes.

@@ -256,6 +256,14 @@ pub const DIRECTORY: Wanted = Wanted {
     id_prefix: Some("d-"),
 };
 
+/// A target group of Elastic Load Balancing. Its id is its ARN.
+pub const TARGET_GROUP: Wanted = Wanted {
+    noun: "target group",
+    types: &["AWS::ElasticLoadBalancingV2::TargetGroup"],
+    tagged_as: "elasticloadbalancing:targetgroup",
+    id_prefix: None,
+};
+
 /// A bucket of S3.
 pub const BUCKET: Wanted = Wanted {
     noun: "bucket",

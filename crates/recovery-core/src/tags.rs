@@ -30,6 +30,8 @@ pub const VERSIONS: &str = "recovery:versions";
 pub const PREFIXES: &str = "recovery:prefixes";
 /// The security groups of the restored resource: references.
 pub const SECURITY_GROUPS: &str = "recovery:security-groups";
+/// The target groups that a restored instance is registered with: references.
+pub const TARGET_GROUPS: &str = "recovery:target-groups";
 /// The subnets of a file system: references.
 pub const SUBNETS: &str = "recovery:subnets";
 /// The directory that a file system of FSx for Windows File Server joins: a reference.
@@ -59,14 +61,21 @@ pub const CLOUDFORMATION_LOGICAL_ID: &str = "aws:cloudformation:logical-id";
 /// <https://docs.aws.amazon.com/aws-backup/latest/devguide/restore-testing.html>
 pub const RESTORE_TEST: &str = "awsbackup-restore-test";
 
+/// The tag with which AWS Backup names the resource of a snapshot or an image.
+pub const SOURCE: &str = "aws:backup:source-resource";
+
 /// The tags that a plan reads.
-pub const PLANNED: [&str; 8] = [
+pub const PLANNED: [&str; 11] = [
     WORKLOAD,
     STACK,
     LOGICAL_ID,
     DEVICE,
     MOUNT,
     WAVE,
+    // Of instances.
+    SECURITY_GROUPS,
+    TARGET_GROUPS,
+    PUBLISH,
     CLOUDFORMATION_STACK,
     CLOUDFORMATION_LOGICAL_ID,
 ];
@@ -107,7 +116,7 @@ pub fn own_logical_id(tags: &Tags) -> Option<&str> {
 }
 
 /// The tags that name a target. All are taken from the same recovery point.
-const TARGET: [&str; 9] = [
+const TARGET: [&str; 10] = [
     STACK,
     LOGICAL_ID,
     SECURITY_GROUPS,
@@ -115,6 +124,7 @@ const TARGET: [&str; 9] = [
     IDENTIFIER,
     INSTANCES,
     TABLE,
+    TARGET_GROUPS,
     VERSIONS,
     PREFIXES,
 ];
@@ -176,6 +186,7 @@ impl UnusableTag {
             DATABASE => "Apply the setting yourself.".to_owned(),
             VERSIONS => "Only the newest version of each object is restored. To restore more, correct the tag of the recovery point, and plan again.".to_owned(),
             PREFIXES => "All objects are restored.".to_owned(),
+            TARGET_GROUPS => "Register the instance with its target groups yourself.".to_owned(),
             PARAMETER_GROUP | OPTION_GROUP => {
                 "If the database needs another group than the default, modify it with the right group and reboot it.".to_owned()
             }

@@ -104,6 +104,13 @@ impl<'a> Settings<'a> {
         not_off(self.required_such(name, "an ARN, or off", is_arn))
     }
 
+    /// Whether the value is `word`, and not `off`.
+    pub fn word_or_off(&mut self, name: &str, word: &str) -> bool {
+        let is_known = |value: &str| value == OFF || value == word;
+        let expected = format!("{word}, or off");
+        not_off(self.required_such(name, &expected, is_known)).is_some()
+    }
+
     /// A path that begins and ends with a slash.
     pub fn path(&mut self, name: &str) -> String {
         let is_path = |value: &str| {

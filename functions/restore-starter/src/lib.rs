@@ -20,6 +20,7 @@ impl Settings {
     /// The variables that template.yaml sets for this function.
     pub const NAMES: &'static [&'static str] = &[
         "DRILL_RESTORE_ROLE_ARN",
+        "INSTANCE_PROFILES",
         "PLAN_BUCKET",
         "RESTORE_KEY_ARN",
         "RESTORE_ROLE_ARN",
@@ -38,6 +39,7 @@ impl Settings {
                 role: read.arn("RESTORE_ROLE_ARN"),
                 drill_role: read.arn("DRILL_RESTORE_ROLE_ARN"),
                 key: read.arn_or_off("RESTORE_KEY_ARN"),
+                instance_profiles: read.word_or_off("INSTANCE_PROFILES", "backed-up"),
                 region: read.region("AWS_REGION"),
             },
             bucket: read.required("PLAN_BUCKET"),

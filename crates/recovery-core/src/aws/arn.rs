@@ -209,6 +209,12 @@ impl RecoveryPointArn {
         }
     }
 
+    /// The ARN of a snapshot in the same Region, for the tags of a part of an image.
+    pub(crate) fn snapshot(&self, id: &str) -> Option<RecoveryPointArn> {
+        let (partition, region) = (self.0.partition(), self.0.region());
+        RecoveryPointArn::parse(&format!("arn:{partition}:ec2:{region}::snapshot/{id}")).ok()
+    }
+
     pub fn arn(&self) -> &Arn {
         &self.0
     }

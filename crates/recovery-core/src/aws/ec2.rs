@@ -186,6 +186,25 @@ pub enum AttachAnswer {
     Unsupported(Fault),
 }
 
+/// The image of an instance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Image {
+    /// Its EBS volumes.
+    pub devices: Vec<ImageDevice>,
+    /// Why it cannot be used, if it cannot: it failed, or somebody disabled it.
+    pub unusable: Option<String>,
+}
+
+/// An EBS volume of an image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageDevice {
+    /// The device name.
+    pub name: String,
+    pub snapshot: String,
+    /// Whether the volume goes with its instance.
+    pub delete_on_termination: bool,
+}
+
 /// A subnet of a VPC.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subnet {

@@ -18,11 +18,12 @@ use crate::aws::backup::{
 use crate::aws::bucket::{BucketEncryption, ObjectOwnership};
 use crate::aws::cloudformation::{ListedResource, StackResource, StackState};
 use crate::aws::database::{CreateAnswer, DbChange, DbCluster, DbInstance, NewDbInstance, Scaling};
-use crate::aws::ec2::{AttachAnswer, DeviceName, Instance, Snapshot, Subnet, Volume};
+use crate::aws::ec2::{AttachAnswer, DeviceName, Image, Instance, Snapshot, Subnet, Volume};
 use crate::aws::file_system::{
     AccessPoint, EfsAnswer, EfsFileSystem, FsxFileSystem, FsxVolume, MountTarget, NewMountTarget,
     StorageMachine,
 };
+use crate::aws::instance::{Checks, RegisterAnswer, Server, TargetGroup, TargetHealth};
 use crate::aws::routing_control::{ClusterEndpoint, RoutingControl, ShiftAnswer, Switch};
 use crate::aws::step_functions::Execution;
 use crate::aws::table::{ChangeAnswer, ContinuousBackups, Table, TableChange, TimeToLive};
@@ -299,6 +300,58 @@ impl<P: Deref<Target: AllPorts> + Sync, I: Interceptor> EfsFileSystems for Inter
             &subject,
             Effect::Other,
             || EfsFileSystems::create_mount_target(&*self.ports, new),
+        )
+        .await
+    }
+}
+
+impl<P: Deref<Target: AllPorts> + Sync, I: Interceptor> Images for Intercepted<P, I> {
+    async fn describe(&self, id: &str) -> Result<Option<Image>, Error> {
+        self.read("ec2:DescribeImages", id, || {
+            Images::describe(&*self.ports, id)
+        })
+        .await
+    }
+}
+
+impl<P: Deref<Target: AllPorts> + Sync, I: Interceptor> Servers for Intercepted<P, I> {
+    async fn find(&self, id: &InstanceId) -> Result<Option<Server>, Error> {
+        self.read("ec2:DescribeInstances", id.as_str(), || {
+            Servers::find(&*self.ports, id)
+        })
+        .await
+    }
+
+    async fn checks(&self, id: &InstanceId) -> Result<Option<Checks>, Error> {
+        self.read("ec2:DescribeInstanceStatus", id.as_str(), || {
+            Servers::checks(&*self.ports, id)
+        })
+        .await
+    }
+}
+
+impl<P: Deref<Target: AllPorts> + Sync, I: Interceptor> TargetGroups for Intercepted<P, I> {
+    async fn describe(&self, arn: &str) -> Result<Option<TargetGroup>, Error> {
+        self.read("elasticloadbalancing:DescribeTargetGroups", arn, || {
+            TargetGroups::describe(&*self.ports, arn)
+        })
+        .await
+    }
+
+    async fn health(&self, arn: &str, id: &InstanceId) -> Result<Option<TargetHealth>, Error> {
+        self.read("elasticloadbalancing:DescribeTargetHealth", arn, || {
+            TargetGroups::health(&*self.ports, arn, id)
+        })
+        .await
+    }
+
+    async fn register(&self, arn: &str, id: &InstanceId) -> Result<RegisterAnswer, Error> {
+        let subject = format!("{arn} {id}");
+        self.call(
+            "elasticloadbalancing:RegisterTargets",
+            &subject,
+            Effect::Other,
+            || TargetGroups::register(&*self.ports, arn, id),
         )
         .await
     }

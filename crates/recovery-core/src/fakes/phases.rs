@@ -4,12 +4,13 @@
 use crate::ports::{
     AutoScalingGroups, BucketIntegrationPorts, BucketPorts, Buckets, DataStorePorts, DatabasePorts,
     DbClusters, DbInstances, EfsFileSystems, FileSystemIntegrationPorts, FileSystemPorts,
-    FsxFileSystems, Functions, Instances, IntegrationPorts, MountPorts, MountRunbook,
-    Notifications, Objects, OpsItems, Parameters, PlanningPorts, PublishingPorts,
-    ReconciliationPorts, RecoveryExecutions, RecoveryPointTags, RecoveryPoints, ReportingPorts,
-    ResponsePorts, RestoreJobs, RestoreTests, RestoredPorts, RoutingControls, Runbooks, Snapshots,
-    StackResources, Stacks, StartingPorts, Subnets, TablePorts, Tables, TaggedResources,
-    TargetPorts, TrackingPorts, ValidationPorts, Volumes,
+    FsxFileSystems, Functions, Images, InstanceIntegrationPorts, InstancePorts, Instances,
+    IntegrationPorts, MountPorts, MountRunbook, Notifications, Objects, OpsItems, Parameters,
+    PlanningPorts, PublishingPorts, ReconciliationPorts, RecoveryExecutions, RecoveryPointTags,
+    RecoveryPoints, ReportingPorts, ResponsePorts, RestoreJobs, RestoreTests, RestoredPorts,
+    RoutingControls, Runbooks, Servers, Snapshots, StackResources, Stacks, StartingPorts, Subnets,
+    TablePorts, Tables, TaggedResources, TargetGroups, TargetPorts, TrackingPorts, ValidationPorts,
+    Volumes,
 };
 
 /// Every port.
@@ -20,6 +21,9 @@ pub trait AllPorts:
     + DbInstances
     + EfsFileSystems
     + FsxFileSystems
+    + Images
+    + Servers
+    + TargetGroups
     + Functions
     + Instances
     + MountRunbook
@@ -141,6 +145,18 @@ impl<A: AllPorts> BucketPorts for A {
 
 impl<A: AllPorts> BucketIntegrationPorts for A {}
 
+impl<A: AllPorts> InstancePorts for A {
+    fn servers(&self) -> &(impl Servers + Sync) {
+        self
+    }
+}
+
+impl<A: AllPorts> InstanceIntegrationPorts for A {
+    fn target_groups(&self) -> &(impl TargetGroups + Sync) {
+        self
+    }
+}
+
 impl<A: AllPorts> IntegrationPorts for A {
     fn volumes(&self) -> &(impl Volumes + Sync) {
         self
@@ -174,6 +190,10 @@ impl<A: AllPorts> DataStorePorts for A {
 }
 
 impl<A: AllPorts> PlanningPorts for A {
+    fn images(&self) -> &(impl Images + Sync) {
+        self
+    }
+
     fn restore_jobs(&self) -> &(impl RestoreJobs + Sync) {
         self
     }
@@ -192,6 +212,10 @@ impl<A: AllPorts> PlanningPorts for A {
 }
 
 impl<A: AllPorts> StartingPorts for A {
+    fn images(&self) -> &(impl Images + Sync) {
+        self
+    }
+
     fn subnets(&self) -> &(impl Subnets + Sync) {
         self
     }

@@ -1,4 +1,4 @@
-//! Invokes the functions that integrate databases, tables, file systems and buckets, for every recent restore that is not
+//! Invokes the functions that integrate databases, tables, file systems, buckets and instances, for every recent restore that is not
 //! integrated: for example because its event was lost, or because it waits for something.
 //!
 //! The OpsItem of the job says whether it is integrated. A restore whose item is resolved, or records that it
@@ -15,6 +15,7 @@ use crate::integrate::backoff::RESERVE;
 use crate::integrate::bucket::kind::{PARTIAL, S3_BUCKET};
 use crate::integrate::database::kind::{DATABASE, has_deferred_settings};
 use crate::integrate::file_system::kind::FILE_SYSTEM;
+use crate::integrate::instance::kind::INSTANCE;
 use crate::integrate::kind::ResourceKind;
 use crate::integrate::record::{TAGS_FROM, UNTAGGED};
 use crate::integrate::skip::{Ownership, skip_reason};
@@ -24,13 +25,14 @@ use crate::ops_item::{INTEGRATION, says};
 use crate::ops_item::{KEY, OpsItem, RESTORE};
 use crate::ports::{Clock, Functions, OpsItems, ReconciliationPorts};
 
-/// The functions that integrate databases, tables, file systems and buckets, by name or ARN.
+/// The functions that integrate databases, tables, file systems, buckets and instances, by name or ARN.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Integrators {
     pub database: String,
     pub table: String,
     pub file_system: String,
     pub bucket: String,
+    pub instance: String,
 }
 
 impl Integrators {
@@ -42,6 +44,7 @@ impl Integrators {
             (&DYNAMODB_TABLE, self.table.as_str()),
             (&FILE_SYSTEM, self.file_system.as_str()),
             (&S3_BUCKET, self.bucket.as_str()),
+            (&INSTANCE, self.instance.as_str()),
         ]
         .into_iter()
         .find(|(kind, _)| kind.resource_types.contains(&name))

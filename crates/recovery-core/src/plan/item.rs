@@ -85,6 +85,8 @@ pub enum Target {
     FileSystem(FileSystemTarget),
     /// An S3 bucket.
     Bucket(BucketTarget),
+    /// An EC2 instance, from its image.
+    Instance(InstanceTarget),
 }
 
 /// The instance that a volume is attached to.
@@ -186,6 +188,22 @@ pub struct BucketTarget {
     pub prefixes: Vec<String>,
 }
 
+/// The network of an instance, and the target groups that it is registered with: [references](crate::reference).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct InstanceTarget {
+    /// The stack in this Region: according to the tags, or to the drill.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub stack: Option<String>,
+    /// `None`: the only subnet of the stack.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub subnet: Option<String>,
+    /// At least one.
+    pub security_groups: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub target_groups: Vec<String>,
+}
+
 /// What a restore will need.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -272,6 +290,7 @@ impl Item {
                 target.check(resource.as_ref().and_then(FileSystemId::of).as_ref())
             }
             (Target::Bucket(target), Support::Restored(Restorable::Bucket)) => target.check(),
+            (Target::Instance(target), Support::Restored(Restorable::Instance)) => target.check(),
             _ => Err(format!(
                 "it is not the target of a resource of type {}",
                 shown(&self.resource_type)
@@ -300,6 +319,7 @@ impl Target {
             Target::Database(target) => target.stack.as_deref(),
             Target::FileSystem(target) => target.stack.as_deref(),
             Target::Bucket(target) => target.stack.as_deref(),
+            Target::Instance(target) => target.stack.as_deref(),
             Target::Table(_) => None,
         }
     }
@@ -311,6 +331,7 @@ impl Target {
             Target::Database(target) => &mut target.stack,
             Target::FileSystem(target) => &mut target.stack,
             Target::Bucket(target) => &mut target.stack,
+            Target::Instance(target) => &mut target.stack,
             Target::Table(_) => return,
         };
         if let Some(own) = own {
@@ -325,6 +346,7 @@ impl Target {
             Target::Database(target) => target.references().collect(),
             Target::FileSystem(target) => target.references().collect(),
             Target::Bucket(target) => vec![&target.bucket],
+            Target::Instance(target) => target.references().collect(),
             Target::Table(_) => Vec::new(),
         };
         all.into_iter()
@@ -336,16 +358,20 @@ impl Target {
     pub fn volume(&self) -> Option<&VolumeTarget> {
         match self {
             Target::Volume(target) => Some(target),
-            Target::Database(_) | Target::Table(_) | Target::FileSystem(_) | Target::Bucket(_) => {
-                None
-            }
+            Target::Database(_)
+            | Target::Table(_)
+            | Target::FileSystem(_)
+            | Target::Bucket(_)
+            | Target::Instance(_) => None,
         }
     }
 
     /// The name of a database or table, without what a drill appends.
     pub fn name(&self) -> Option<&str> {
         match self {
-            Target::Volume(_) | Target::FileSystem(_) | Target::Bucket(_) => None,
+            Target::Volume(_) | Target::FileSystem(_) | Target::Bucket(_) | Target::Instance(_) => {
+                None
+            }
             Target::Database(target) => Some(&target.identifier),
             Target::Table(target) => Some(&target.name),
         }
@@ -355,9 +381,11 @@ impl Target {
     pub(super) fn instances(&self) -> Option<&str> {
         match self {
             Target::Database(target) => target.instances.as_deref(),
-            Target::Volume(_) | Target::Table(_) | Target::FileSystem(_) | Target::Bucket(_) => {
-                None
-            }
+            Target::Volume(_)
+            | Target::Table(_)
+            | Target::FileSystem(_)
+            | Target::Bucket(_)
+            | Target::Instance(_) => None,
         }
     }
 
@@ -415,6 +443,18 @@ impl Target {
                 parts.extend(target.prefixes.iter().cloned());
                 parts
             }
+            Target::Instance(target) => {
+                let mut parts = vec![
+                    "instance".to_owned(),
+                    text(&target.stack),
+                    text(&target.subnet),
+                    target.security_groups.len().to_string(),
+                    target.target_groups.len().to_string(),
+                ];
+                parts.extend(target.security_groups.iter().cloned());
+                parts.extend(target.target_groups.iter().cloned());
+                parts
+            }
         }
     }
 
@@ -431,6 +471,7 @@ impl Target {
                 ["file system", target.stack.as_deref().unwrap_or_default()]
             }
             Target::Bucket(target) => ["bucket", &target.bucket],
+            Target::Instance(target) => ["instance", target.stack.as_deref().unwrap_or_default()],
         }
     }
 }
@@ -487,6 +528,29 @@ impl FileSystemTarget {
             .chain(&self.storage_machine)
             .chain(&self.directory)
             .chain(&self.server)
+    }
+}
+
+impl InstanceTarget {
+    /// Checks the members, if the target does not come from a plan.
+    ///
+    /// # Errors
+    /// The invalid member and why.
+    fn check(&self) -> Result<(), String> {
+        check_references(self.stack.as_deref(), self.references())?;
+        match (&self.subnet, &self.stack) {
+            _ if self.security_groups.is_empty() => Err("it names no security group".to_owned()),
+            (None, None) => Err("it names neither a subnet nor a stack".to_owned()),
+            _ => Ok(()),
+        }
+    }
+
+    /// All references.
+    pub(crate) fn references(&self) -> impl Iterator<Item = &String> {
+        self.subnet
+            .iter()
+            .chain(&self.security_groups)
+            .chain(&self.target_groups)
     }
 }
 

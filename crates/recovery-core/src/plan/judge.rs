@@ -10,6 +10,7 @@ use crate::plan::candidates::Candidate;
 use crate::plan::database;
 use crate::plan::ebs;
 use crate::plan::file_system;
+use crate::plan::instance;
 use crate::plan::item::{Item, Predictions, Refused, TagsFrom, Target};
 use crate::plan::refusal::ItemRefusal;
 use crate::plan::resource_type::{self, Restorable, Support};
@@ -82,6 +83,8 @@ pub fn judge(
             .map(|(target, unusable)| Some((Target::FileSystem(target), unusable))),
         Restorable::Bucket => bucket::target(tags, &point.resource)
             .map(|(target, unusable)| Some((Target::Bucket(target), unusable))),
+        Restorable::Instance => instance::target(tags)
+            .map(|(target, unusable)| Some((Target::Instance(target), unusable))),
     };
     let (target, unusable) = match target {
         Ok(Some(target)) => target,

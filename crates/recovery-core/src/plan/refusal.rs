@@ -55,6 +55,11 @@ pub enum ItemRefusal {
         /// The other resources.
         others: Vec<String>,
     },
+    /// The image of an instance that the plan restores contains this volume.
+    InImage {
+        /// The instance.
+        instance: String,
+    },
     /// Other buckets of the workload would be restored into the same bucket.
     BucketClaimedTwice {
         /// The reference to it.
@@ -139,6 +144,7 @@ impl ItemRefusal {
             ItemRefusal::StackVolume(refusal) => refusal.reason(),
             ItemRefusal::DeviceClaimedTwice { .. } => "device-claimed-twice",
             ItemRefusal::NameClaimedTwice { .. } => "name-claimed-twice",
+            ItemRefusal::InImage { .. } => "volume-in-image",
             ItemRefusal::BucketClaimedTwice { .. } => "bucket-claimed-twice",
             ItemRefusal::PublishClaimedTwice { .. } => "publish-claimed-twice",
             ItemRefusal::NameTaken { .. } | ItemRefusal::InstanceNameTaken { .. } => "name-taken",
@@ -184,6 +190,9 @@ impl ItemRefusal {
             }
             ItemRefusal::NameClaimedTwice { .. } => {
                 "Set a different recovery:identifier for each of these resources: change the tag of the recovery points, and of the protected resources for later recovery points. Then plan again.".to_owned()
+            }
+            ItemRefusal::InImage { .. } => {
+                "No action needed: the volume is restored with its instance, and this refusal does not prevent the fail over. To restore it from its own recovery points instead, remove the tag recovery:workload from the recovery points of the instance, and plan again.".to_owned()
             }
             ItemRefusal::BucketClaimedTwice { .. } => {
                 "Name a different bucket in recovery:logical-id of each of these buckets: change the tag of the recovery points, and of the protected resources for later recovery points. Then plan again.".to_owned()
@@ -297,6 +306,11 @@ impl fmt::Display for ItemRefusal {
                 f,
                 "{} has its name, and was not restored from this recovery point",
                 shown(holder)
+            ),
+            ItemRefusal::InImage { instance } => write!(
+                f,
+                "the image of {} contains this volume, and the plan restores the image",
+                shown(instance)
             ),
             ItemRefusal::BucketClaimedTwice { bucket, others } => write!(
                 f,

@@ -32,6 +32,8 @@ pub enum Restorable {
     FileSystem,
     /// S3 buckets.
     Bucket,
+    /// EC2 instances, from their images.
+    Instance,
 }
 
 /// The rules for a resource type.
@@ -96,12 +98,7 @@ pub const RULES: [TypeRules; 17] = [
     restored("EFS", Restorable::FileSystem, true),
     restored("FSx", Restorable::FileSystem, true),
     restored("S3", Restorable::Bucket, false),
-    by_hand(
-        "EC2",
-        true,
-        "its subnet and security groups in this Region are not known",
-        "Restore it in AWS Backup into a subnet and security groups of this Region, and register it with its target groups. For later recoveries, create the instance in the stack from a golden AMI, and back up its data volumes by themselves.",
-    ),
+    restored("EC2", Restorable::Instance, true),
     by_hand(
         "CloudFormation",
         true,

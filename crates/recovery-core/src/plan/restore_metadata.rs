@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 
 use crate::aws::bucket::BucketEncryption;
-use crate::aws::ec2::Subnet;
+use crate::aws::ec2::{ImageDevice, Subnet};
 
 /// The facts from which the metadata of a restore is made.
 #[derive(Debug, Clone, Copy)]
@@ -34,6 +34,17 @@ pub enum Place<'a> {
     Table(&'a str),
     FileSystem(FileSystemPlace<'a>),
     Bucket(BucketPlace<'a>),
+    Instance(InstancePlace<'a>),
+}
+
+/// The network of an instance, and the volumes of its image.
+#[derive(Debug, Clone, Copy)]
+pub struct InstancePlace<'a> {
+    pub subnet: &'a str,
+    pub security_groups: &'a [String],
+    pub devices: &'a [ImageDevice],
+    /// Whether it gets the instance profile that it had: AWS Backup knows that one or none.
+    pub with_profile: bool,
 }
 
 /// The bucket that objects are restored into, and which objects are.

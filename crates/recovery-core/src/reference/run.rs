@@ -6,7 +6,7 @@ use crate::aws::cloudformation::{ListedResource, ResourceStatus, StackState};
 use crate::error::{Error, Fault};
 use crate::ports::{StackResources, Stacks, TaggedResources, TargetPorts};
 use crate::reference::{
-    LogicalId, NESTED_STACK, Reference, ReferenceRefusal, SERVER, SUBNET, Wanted,
+    LogicalId, NESTED_STACK, Reference, ReferenceRefusal, SERVER, SUBNET, TARGET_GROUP, Wanted,
 };
 use crate::text::shown;
 
@@ -210,7 +210,10 @@ impl<'a, P: TargetPorts> Resolver<'a, P> {
             .await?;
         let ids: Vec<String> = tagged
             .iter()
-            .filter_map(|arn| arn.resource().rsplit(['/', ':']).next())
+            .filter_map(|arn| match wanted.noun == TARGET_GROUP.noun {
+                true => Some(arn.as_str()),
+                false => arn.resource().rsplit(['/', ':']).next(),
+            })
             .map(str::to_owned)
             .collect();
         Ok(match ids.as_slice() {

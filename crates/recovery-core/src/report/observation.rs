@@ -9,8 +9,9 @@ use crate::aws::arn::{Arn, OpsItemId, RestoreJobId, VolumeId};
 use crate::aws::backup::RestoreJob;
 use crate::aws::bucket::Restored;
 use crate::aws::database::{DbCluster, DbInstance};
-use crate::aws::ec2::{Attachment, AttachmentState, Volume};
+use crate::aws::ec2::{Attachment, AttachmentState, InstanceState, Volume};
 use crate::aws::file_system::{EfsFileSystem, FsxFileSystem, FsxVolume, MountTarget};
+use crate::aws::instance::Server;
 use crate::aws::table::{Table, TableStatus};
 use crate::plan::item::{Item, Target};
 use crate::plan::recovery_plan::Plan;
@@ -109,6 +110,16 @@ impl Store {
             status: file_system.state.to_string(),
             hindrance: (!is_usable).then(|| format!("it is {}", file_system.state)),
             endpoint: file_system.dns_name.clone(),
+        }
+    }
+
+    /// An instance. Its integration follows its health.
+    pub fn of_server(server: &Server) -> Store {
+        let is_usable = server.state == InstanceState::Running;
+        Store {
+            status: server.state.to_string(),
+            hindrance: (!is_usable).then(|| format!("it is {}", server.state)),
+            endpoint: server.private_address.clone().filter(|_| is_usable),
         }
     }
 
@@ -332,7 +343,8 @@ pub fn trace<'a>(plan: &'a Plan, observed: &'a Observed) -> Vec<Traced<'a>> {
                 Target::Database(_)
                 | Target::Table(_)
                 | Target::FileSystem(_)
-                | Target::Bucket(_) => store_left(job, created, store),
+                | Target::Bucket(_)
+                | Target::Instance(_) => store_left(job, created, store),
             });
             let unfinished = left.map(|(step, reason, why, remedy)| Unfinished {
                 step,

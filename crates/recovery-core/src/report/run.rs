@@ -16,11 +16,13 @@ use crate::aws::arn::{Arn, OpsItemId, RestoreJobId, VolumeId};
 use crate::aws::bucket::bucket_name;
 use crate::aws::database::DatabaseId;
 use crate::aws::file_system::FileSystemId;
+use crate::aws::instance::instance_id;
 use crate::aws::table::table_name;
 use crate::error::{Error, Fault};
 use crate::integrate::bucket::kind::S3_BUCKET;
 use crate::integrate::database::kind::DATABASE;
 use crate::integrate::file_system::kind::FILE_SYSTEM;
+use crate::integrate::instance::kind::INSTANCE;
 use crate::integrate::kind::ResourceKind;
 use crate::integrate::table::kind::DYNAMODB_TABLE;
 use crate::ops_item::restore_key;
@@ -501,7 +503,13 @@ async fn observe(
 /// How long after the end of the restore job its database or table was integrated, as the OpsItem of the job records it:
 /// AWS does not.
 fn integrated_after(item: &OpsItem) -> Option<TimeDelta> {
-    let kinds: [&ResourceKind; 4] = [&DATABASE, &DYNAMODB_TABLE, &FILE_SYSTEM, &S3_BUCKET];
+    let kinds: [&ResourceKind; 5] = [
+        &DATABASE,
+        &DYNAMODB_TABLE,
+        &FILE_SYSTEM,
+        &S3_BUCKET,
+        &INSTANCE,
+    ];
     let kind = kinds
         .into_iter()
         .find(|kind| says(item, INTEGRATION, kind.integrated))?;
@@ -513,6 +521,10 @@ async fn read_store(ports: &impl ReportingPorts, arn: &Arn) -> Result<Option<Sto
     if let Some(name) = table_name(arn) {
         let table = ports.tables().describe(name).await?;
         return Ok(table.as_ref().map(Store::of_table));
+    }
+    if let Some(id) = instance_id(arn) {
+        let found = ports.servers().find(&id).await?;
+        return Ok(found.as_ref().map(Store::of_server));
     }
     if let Some(name) = bucket_name(arn) {
         let found = ports.buckets().is_versioned(name).await?;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::plan::restore_metadata::{FileSystemPlace, MetadataFacts, Place};
-use crate::plan::{bucket, database, ebs, file_system, table};
+use crate::plan::{bucket, database, ebs, file_system, instance, table};
 use crate::restore::refusal::StartRefusal;
 
 /// The metadata for `StartRestoreJob`. `region` is this Region.
@@ -30,5 +30,6 @@ pub(super) fn metadata(
             Ok(file_system::volume_metadata(facts, machine, facts.token))
         }
         Place::Bucket(place) => Ok(bucket::metadata(facts, place)),
+        Place::Instance(place) => Ok(instance::metadata(facts, place)),
     }
 }

@@ -29,6 +29,12 @@ pub(super) enum StartRefusal {
     },
     /// The key of the primary Region, which a table cannot use here.
     KeyElsewhere(String),
+    /// The image of an instance does not exist, or cannot be used.
+    Image {
+        image: String,
+        /// The words of EC2.
+        why: Option<String>,
+    },
     /// AWS Backup restores only into a bucket that keeps versions.
     NotVersioned(String),
     /// The recovery point of a file system lacks something, or its network does.
@@ -51,6 +57,7 @@ impl StartRefusal {
             StartRefusal::Reference(refusal) => refusal.reason(),
             StartRefusal::NameTaken { .. } => "name-taken",
             StartRefusal::KeyElsewhere(_) => "key-elsewhere",
+            StartRefusal::Image { .. } => "image-unusable",
             StartRefusal::NotVersioned(_) => "bucket-not-versioned",
             StartRefusal::FileSystem(refusal) => refusal.reason(),
             StartRefusal::Untagged => "untagged",
@@ -79,6 +86,9 @@ impl StartRefusal {
             StartRefusal::KeyElsewhere(_) => {
                 "Set the variable RESTORE_KEY_ARN of the function restore-starter to the ARN of a KMS key of this Region, then redrive the execution.".to_owned()
             }
+            StartRefusal::Image { image, .. } => format!(
+                "If the image is disabled, enable it: `aws ec2 enable-image --image-id {image}`. Then redrive the execution. If it does not exist, start a recovery under another name, which makes a new plan."
+            ),
             StartRefusal::NotVersioned(bucket) => format!(
                 "Enable versioning: `aws s3api put-bucket-versioning --bucket {bucket} --versioning-configuration Status=Enabled`, and in the template of the stack. Then redrive the execution."
             ),
@@ -126,6 +136,15 @@ impl fmt::Display for StartRefusal {
                 "the table was encrypted with the KMS key {} of another Region",
                 code(key)
             ),
+            StartRefusal::Image { image, why } => match why {
+                Some(why) => write!(
+                    f,
+                    "the image {} cannot be used: {}",
+                    shown(image),
+                    shown(why)
+                ),
+                None => write!(f, "the image {} does not exist", shown(image)),
+            },
             StartRefusal::NotVersioned(bucket) => write!(
                 f,
                 "the bucket {} does not keep versions, and AWS Backup restores only into one that does",

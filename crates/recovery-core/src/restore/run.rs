@@ -19,12 +19,14 @@ use crate::aws::backup::{RestoreJob, RestoreRequest, StartAnswer};
 use crate::aws::bucket::Restored;
 use crate::aws::ec2::{Instance, Volume};
 use crate::aws::file_system::FileSystemId;
+use crate::aws::instance::instance_id;
 use crate::error::{Error, Fault};
 use crate::event::date;
 use crate::outcome::Outcome;
 use crate::plan::bucket;
 use crate::plan::digest::digest;
 use crate::plan::file_system::is_same_place;
+use crate::plan::instance;
 use crate::plan::item::Item;
 use crate::plan::request::{Mode, is_drill_name, is_hash};
 use crate::plan::resource_type::rules;
@@ -51,6 +53,8 @@ pub struct RestoreConfig {
     pub drill_role: String,
     /// ARN of the KMS key of this Region for restored resources. `None`: the key of the recovery point.
     pub key: Option<String>,
+    /// Whether instances get the instance profile that they had.
+    pub instance_profiles: bool,
     /// This Region.
     pub region: String,
 }
@@ -126,7 +130,14 @@ pub async fn handle(
         }
     }
     let drill = (*mode == Mode::Drill).then_some(execution.name.as_str());
-    let destination = match locate(ports, item, drill, stack_problems.as_deref()).await? {
+    let located = locate(
+        ports,
+        item,
+        drill,
+        stack_problems.as_deref(),
+        config.instance_profiles,
+    );
+    let destination = match located.await? {
         Located::Ready(destination) => destination,
         Located::Pending(awaited) => return pending(awaited),
         Located::Refused(refusal) => return refused(refusal),
@@ -468,6 +479,27 @@ async fn listed(
             for job in jobs {
                 let metadata = ports.restore_jobs().metadata(&job.id).await?;
                 if bucket::is_same_place(&metadata, destination.place()) {
+                    return Ok(Reusable::Job(job.id));
+                }
+            }
+            Ok(Reusable::None)
+        }
+        Destination::Instance(destination) => {
+            jobs.sort_by(|a, b| b.rank().cmp(&a.rank()));
+            for job in jobs {
+                let metadata = ports.restore_jobs().metadata(&job.id).await?;
+                if !instance::is_same_place(&metadata, destination.place()) {
+                    continue;
+                }
+                // What a completed job restored may have been terminated since.
+                let is_there = match job.created_resource.as_ref().and_then(instance_id) {
+                    Some(id) if !job.is_running() => {
+                        let found = ports.servers().find(&id).await?;
+                        found.is_some_and(|server| !server.state.is_ending())
+                    }
+                    _ => job.is_running(),
+                };
+                if is_there {
                     return Ok(Reusable::Job(job.id));
                 }
             }

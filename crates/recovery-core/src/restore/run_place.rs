@@ -1,28 +1,30 @@
 //! Resolves where a planned restore goes: the instance of a volume, the network of a database or of a file
-//! system of FSx, the name of a table, a bucket and its settings.
+//! system of FSx, the name of a table, a bucket and its settings, the network of an instance and its image.
 
 use futures_util::future::try_join3;
 use serde::Deserialize;
 
-use crate::aws::arn::Arn;
+use crate::aws::arn::{Arn, RecoveryPointArn, TagHome};
 use crate::aws::bucket::{BucketEncryption, bucket_name};
-use crate::aws::ec2::{Instance, Subnet};
+use crate::aws::ec2::{Image, ImageDevice, Instance, Subnet};
 use crate::aws::file_system::FileSystemId;
 use crate::error::{Error, Fault};
 use crate::integrate::run_target::find_instance;
 use crate::integrate::target::{ServerReference, Target as Found};
 use crate::integrate::volume::refusal::VolumeRefusal;
 use crate::plan::item::{
-    BucketTarget, DatabaseTarget, FileSystemTarget, Item, Target, VolumeTarget,
+    BucketTarget, DatabaseTarget, FileSystemTarget, InstanceTarget, Item, Target, VolumeTarget,
 };
 use crate::plan::names::NameKind;
 use crate::plan::resource_type::{Restorable, Support, rules};
-use crate::plan::restore_metadata::{BucketPlace, DatabasePlace, FileSystemPlace, FsxPlace, Place};
-use crate::ports::{Buckets, Objects, StartingPorts, Subnets};
+use crate::plan::restore_metadata::{
+    BucketPlace, DatabasePlace, FileSystemPlace, FsxPlace, InstancePlace, Place,
+};
+use crate::ports::{Buckets, Images, Objects, StartingPorts, Subnets};
 use crate::reference::run::{References, Resolution, Resolver};
 use crate::reference::{
     BUCKET, CLUSTER_PARAMETER_GROUP, DIRECTORY, OPTION_GROUP, PARAMETER_GROUP, ReferenceRefusal,
-    SECURITY_GROUP, SERVER, STORAGE_MACHINE, SUBNET_GROUP,
+    SECURITY_GROUP, SERVER, STORAGE_MACHINE, SUBNET, SUBNET_GROUP,
 };
 use crate::report::problem::failure_text;
 use crate::restore::refusal::StartRefusal;
@@ -44,6 +46,26 @@ pub(super) enum Destination {
     Table(String),
     FileSystem(FileSystemDestination),
     Bucket(BucketDestination),
+    Instance(InstanceDestination),
+}
+
+/// The network of an instance, and the volumes of its image.
+pub(super) struct InstanceDestination {
+    subnet: String,
+    security_groups: Vec<String>,
+    devices: Vec<ImageDevice>,
+    with_profile: bool,
+}
+
+impl InstanceDestination {
+    pub(super) fn place(&self) -> InstancePlace<'_> {
+        InstancePlace {
+            subnet: &self.subnet,
+            security_groups: &self.security_groups,
+            devices: &self.devices,
+            with_profile: self.with_profile,
+        }
+    }
 }
 
 /// The bucket that objects are restored into, and which objects are.
@@ -118,6 +140,7 @@ impl Destination {
             Destination::Table(name) => Place::Table(name),
             Destination::FileSystem(destination) => Place::FileSystem(destination.place()),
             Destination::Bucket(destination) => Place::Bucket(destination.place()),
+            Destination::Instance(destination) => Place::Instance(destination.place()),
             Destination::Database(database) => Place::Database(DatabasePlace {
                 identifier: &database.identifier,
                 subnet_group: &database.subnet_group,
@@ -132,7 +155,10 @@ impl Destination {
     /// The kind and the name of a database or table.
     pub(super) fn name(&self) -> Option<(NameKind, &str)> {
         match self {
-            Destination::Volume(_) | Destination::FileSystem(_) | Destination::Bucket(_) => None,
+            Destination::Volume(_)
+            | Destination::FileSystem(_)
+            | Destination::Bucket(_)
+            | Destination::Instance(_) => None,
             Destination::Database(database) => Some((database.kind, &database.identifier)),
             Destination::Table(name) => Some((NameKind::Table, name)),
         }
@@ -149,6 +175,7 @@ pub(super) async fn locate(
     item: &Item,
     drill: Option<&str>,
     stack_problems: Option<&str>,
+    with_profile: bool,
 ) -> Result<Located, Error> {
     let Support::Restored(restorable) = rules(&item.resource_type).support else {
         let refusal = StartRefusal::TypeNotRestored(item.resource_type.clone());
@@ -179,6 +206,9 @@ pub(super) async fn locate(
         }
         (Target::Bucket(target), Restorable::Bucket) => {
             bucket(ports, target, &item.resource_arn).await
+        }
+        (Target::Instance(target), Restorable::Instance) => {
+            instance(ports, target, &item.recovery_point_arn, with_profile).await
         }
         _ => Err(not_planned("the target does not fit the type".to_owned())),
     }
@@ -311,6 +341,52 @@ async fn file_system(
         }
         None => Err(not_planned("the resource is not a file system".to_owned())),
     }
+}
+
+async fn instance(
+    ports: &impl StartingPorts,
+    target: &InstanceTarget,
+    point: &str,
+    with_profile: bool,
+) -> Result<Located, Error> {
+    let point = RecoveryPointArn::parse(point)?;
+    let TagHome::Ec2(image) = point.tag_home() else {
+        return Err(not_planned("the recovery point is not an image".to_owned()));
+    };
+    let mut network = References::new(ports, target.stack.as_deref());
+    let subnet = match &target.subnet {
+        Some(reference) => network.find(reference, &SUBNET).await?,
+        None => network.only(&SUBNET).await?,
+    };
+    let mut security_groups = Vec::new();
+    for reference in &target.security_groups {
+        security_groups.extend(network.find(reference, &SECURITY_GROUP).await?);
+    }
+    if let Some(refusal) = network.refused {
+        return Ok(Located::Refused(StartRefusal::Reference(refusal)));
+    }
+    let Some(subnet) = subnet.filter(|_| network.awaited.is_empty()) else {
+        return Ok(Located::Pending(network.awaited.join(", ")));
+    };
+    Ok(match ports.images().describe(image).await? {
+        None => Located::Refused(StartRefusal::Image {
+            image: image.to_owned(),
+            why: None,
+        }),
+        Some(Image {
+            unusable: Some(why),
+            ..
+        }) => Located::Refused(StartRefusal::Image {
+            image: image.to_owned(),
+            why: Some(why),
+        }),
+        Some(found) => Located::Ready(Destination::Instance(InstanceDestination {
+            subnet,
+            security_groups,
+            devices: found.devices,
+            with_profile,
+        })),
+    })
 }
 
 async fn bucket(

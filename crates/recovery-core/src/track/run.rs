@@ -7,6 +7,7 @@ use crate::aws::backup::{EBS, RestoreJob};
 use crate::aws::bucket::S3;
 use crate::aws::database::DATABASE_TYPES;
 use crate::aws::file_system::FILE_SYSTEM_TYPES;
+use crate::aws::instance::EC2;
 use crate::aws::table::DYNAMODB;
 use crate::error::Error;
 use crate::event;
@@ -156,7 +157,7 @@ async fn track_report(
 
 /// Whether completed restores of this type are integrated automatically.
 fn is_integrated(resource_type: &str) -> bool {
-    [EBS, DYNAMODB, S3].contains(&resource_type)
+    [EBS, DYNAMODB, EC2, S3].contains(&resource_type)
         || DATABASE_TYPES.contains(&resource_type)
         || FILE_SYSTEM_TYPES.contains(&resource_type)
 }
@@ -176,6 +177,10 @@ pub fn restore_item(job: &RestoreJob, drill: bool) -> NewOpsItem {
         ),
         (true, true) if FILE_SYSTEM_TYPES.contains(&kind) => (
             "The drill makes the file system reachable in its own stack. This OpsItem is then resolved, unless something is left to do.".to_owned(),
+            "No action needed. If this OpsItem is still open after the drill, read it and resolve it.".to_owned(),
+        ),
+        (true, true) if kind == EC2 => (
+            "The drill registers the instance with the target groups of its own stack. This OpsItem is then resolved, unless something is left to do.".to_owned(),
             "No action needed. If this OpsItem is still open after the drill, read it and resolve it.".to_owned(),
         ),
         (true, true) if kind == S3 => (
@@ -211,6 +216,13 @@ pub fn restore_item(job: &RestoreJob, drill: bool) -> NewOpsItem {
             "If the recovery point has `recovery:` tags, the table gets the settings that its tags name. This OpsItem is then resolved, unless something is left to do.".to_owned(),
             format!(
                 "No action needed within 15 minutes. If nothing was recorded here by then, invoke the function table-integrator with `{{\"restoreJobId\": \"{}\"}}`. Its answer says what is missing. Without those tags, configure the table yourself.",
+                shown(id).replace(['`', '"'], "'")
+            ),
+        ),
+        (true, false) if kind == EC2 => (
+            "If the recovery point has the tag `recovery:workload`, the instance is registered with the target groups that its tags name, and its addresses are published. This OpsItem is then resolved, unless something is left to do.".to_owned(),
+            format!(
+                "No action needed within 30 minutes. If nothing was recorded here by then, invoke the function instance-integrator with `{{\"restoreJobId\": \"{}\"}}`. Its answer says what is missing. Without that tag, connect the workload to the instance yourself.",
                 shown(id).replace(['`', '"'], "'")
             ),
         ),

@@ -1,0 +1,118 @@
+//! Why an instance is not integrated, with the remedy.
+
+use std::fmt;
+
+use crate::integrate::refusal::Refusal;
+use crate::reference::ReferenceRefusal;
+use crate::tags::{TARGET_GROUPS, TagRefusal};
+use crate::text::code;
+
+/// Why an instance is not integrated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum InstanceRefusal {
+    /// A tag that it needs is missing or cannot be used.
+    Tags(TagRefusal),
+    /// A reference does not lead to a resource.
+    Reference(ReferenceRefusal),
+    /// It does not exist, or ends, although AWS Backup restored it.
+    Gone {
+        id: String,
+        /// The words of EC2, if it gives any.
+        reason: Option<String>,
+    },
+    /// Somebody stopped it, or it could not start.
+    Stopped {
+        id: String,
+        /// The words of EC2, if it gives any.
+        reason: Option<String>,
+    },
+    /// The target group is of another VPC, or its targets are no instances.
+    TargetGroup {
+        id: String,
+        group: String,
+        kind: String,
+    },
+    /// The target group that the tags name does not exist.
+    TargetGroupGone { group: String },
+    /// Elastic Load Balancing rejects the instance.
+    Rejected { group: String, message: String },
+}
+
+const AGAIN: &str = "Then run the integration of this restore job again.";
+
+impl Refusal for InstanceRefusal {
+    fn reason(&self) -> &'static str {
+        match self {
+            InstanceRefusal::Tags(refusal) => refusal.reason(),
+            InstanceRefusal::Reference(refusal) => refusal.reason(),
+            InstanceRefusal::Gone { .. } => "instance-gone",
+            InstanceRefusal::Stopped { .. } => "instance-stopped",
+            InstanceRefusal::TargetGroup { .. } => "target-group-unsuitable",
+            InstanceRefusal::TargetGroupGone { .. } => "target-group-gone",
+            InstanceRefusal::Rejected { .. } => "target-rejected",
+        }
+    }
+
+    fn remedy(&self) -> String {
+        match self {
+            InstanceRefusal::Tags(refusal) => refusal.remedy("Register the instance"),
+            InstanceRefusal::Reference(refusal) => refusal.remedy(),
+            InstanceRefusal::Gone { id, .. } => format!(
+                "Find out why {} ended (AWS CloudTrail, `aws ec2 describe-instances`): often EC2 could not use the KMS key of a volume, or had no capacity. Fix the cause, then start a recovery with another name, which restores it again.",
+                code(id)
+            ),
+            InstanceRefusal::Stopped { id, .. } => format!(
+                "If the workload needs it, start it: `aws ec2 start-instances --instance-ids {id}`. {AGAIN}"
+            ),
+            InstanceRefusal::TargetGroup { .. } | InstanceRefusal::TargetGroupGone { .. } => {
+                format!(
+                    "Name target groups of instances in the VPC of the instance in the tag {TARGET_GROUPS} of the recovery point, and of the protected resource for later recovery points. {AGAIN}"
+                )
+            }
+            InstanceRefusal::Rejected { .. } => format!(
+                "Fix the cause that Elastic Load Balancing names, often its quota of targets. {AGAIN}"
+            ),
+        }
+    }
+}
+
+impl fmt::Display for InstanceRefusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let because = |f: &mut fmt::Formatter<'_>, reason: &Option<String>| match reason {
+            Some(reason) => write!(f, ": {}", code(reason.trim_end_matches('.'))),
+            None => Ok(()),
+        };
+        match self {
+            InstanceRefusal::Tags(refusal) => refusal.fmt(f),
+            InstanceRefusal::Reference(refusal) => refusal.fmt(f),
+            InstanceRefusal::Gone { id, reason } => {
+                write!(
+                    f,
+                    "the instance {} is terminated or does not exist, although AWS Backup restored it",
+                    code(id)
+                )?;
+                because(f, reason)
+            }
+            InstanceRefusal::Stopped { id, reason } => {
+                write!(f, "the instance {} is stopped", code(id))?;
+                because(f, reason)
+            }
+            InstanceRefusal::TargetGroup { id, group, kind } => write!(
+                f,
+                "the target group {} has targets of the kind {}, or is in another VPC than the instance {}",
+                code(group),
+                code(kind),
+                code(id)
+            ),
+            InstanceRefusal::TargetGroupGone { group } => {
+                write!(f, "the target group {} does not exist", code(group))
+            }
+            InstanceRefusal::Rejected { group, message } => write!(
+                f,
+                "the target group {} rejects the instance: {}",
+                code(group),
+                code(message.trim_end_matches('.'))
+            ),
+        }
+    }
+}
