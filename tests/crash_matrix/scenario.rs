@@ -159,6 +159,7 @@ impl Function {
                     role: RESTORE_ROLE.to_owned(),
                     drill_role: DRILL_ROLE.to_owned(),
                     key: None,
+                    instance_profiles: true,
                     region: "us-west-2".to_owned(),
                 };
                 restore_starter::handle(ports, &config, payload).await

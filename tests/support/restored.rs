@@ -274,5 +274,6 @@ pub(crate) fn integrators() -> Integrators {
         table: "table-integrator".to_owned(),
         file_system: "file-system-integrator".to_owned(),
         bucket: "bucket-integrator".to_owned(),
+        instance: "instance-integrator".to_owned(),
     }
 }

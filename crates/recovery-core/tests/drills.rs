@@ -33,6 +33,7 @@ fn integrators() -> Integrators {
         table: "table-integrator".to_owned(),
         file_system: "file-system-integrator".to_owned(),
         bucket: "bucket-integrator".to_owned(),
+        instance: "instance-integrator".to_owned(),
     }
 }
 

@@ -71,6 +71,7 @@ async fn reconciled(world: &World) -> Outcome {
         table: "table-integrator".to_owned(),
         file_system: "file-system-integrator".to_owned(),
         bucket: "bucket-integrator".to_owned(),
+        instance: "instance-integrator".to_owned(),
     };
     let window = LookbackWindow {
         lookback: TimeDelta::days(365_000),

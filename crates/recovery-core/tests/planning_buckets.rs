@@ -98,6 +98,7 @@ async fn start(world: &World, input: &Value) -> Outcome {
         role: RESTORE_ROLE.to_owned(),
         drill_role: DRILL_ROLE.to_owned(),
         key: Some("arn:aws:kms:us-west-2:111122223333:key/vault".to_owned()),
+        instance_profiles: true,
         region: "us-west-2".to_owned(),
     };
     handle(world, &config, input).await.unwrap()
@@ -241,6 +242,7 @@ async fn starts_one_job_despite_a_failure_of_any_call() {
             role: RESTORE_ROLE.to_owned(),
             drill_role: DRILL_ROLE.to_owned(),
             key: None,
+            instance_profiles: true,
             region: "us-west-2".to_owned(),
         };
         let error = handle(&world, &config, &input).await.unwrap_err();
@@ -368,6 +370,7 @@ async fn invocations(world: &World) -> Vec<String> {
         table: "table-integrator".to_owned(),
         file_system: "file-system-integrator".to_owned(),
         bucket: "bucket-integrator".to_owned(),
+        instance: "instance-integrator".to_owned(),
     };
     let window = LookbackWindow {
         lookback: TimeDelta::hours(24),

@@ -163,6 +163,7 @@ async fn start(world: &World, input: &Value) -> Outcome {
         role: RESTORE_ROLE.to_owned(),
         drill_role: DRILL_ROLE.to_owned(),
         key: Some(KEY.to_owned()),
+        instance_profiles: true,
         region: "us-west-2".to_owned(),
     };
     handle(world, &config, input).await.unwrap()

@@ -34,6 +34,7 @@ fn config() -> RestoreConfig {
         role: RESTORE_ROLE.to_owned(),
         drill_role: DRILL_ROLE.to_owned(),
         key: None,
+        instance_profiles: true,
         region: "us-west-2".to_owned(),
     }
 }

@@ -42,6 +42,7 @@ impl Settings {
         "DATABASE_INTEGRATOR",
         "DRILL_RESTORE_ROLE_ARN",
         "FILE_SYSTEM_INTEGRATOR",
+        "INSTANCE_INTEGRATOR",
         "LOOKBACK_HOURS",
         "MOUNT_RUNBOOK",
         "PATIENCE_MINUTES",
@@ -71,6 +72,7 @@ impl Settings {
                 table: read.required("TABLE_INTEGRATOR"),
                 file_system: read.required("FILE_SYSTEM_INTEGRATOR"),
                 bucket: read.required("BUCKET_INTEGRATOR"),
+                instance: read.required("INSTANCE_INTEGRATOR"),
             },
             window: LookbackWindow {
                 lookback: TimeDelta::hours(read.required_number("LOOKBACK_HOURS", 1..=720)),

@@ -205,6 +205,7 @@ impl Simulation {
                     table: "table-integrator".to_owned(),
                     file_system: "file-system-integrator".to_owned(),
                     bucket: "bucket-integrator".to_owned(),
+                    instance: "instance-integrator".to_owned(),
                 };
                 self.executor.spawn(run, async move {
                     reconcile(&ports, &clock, &ownership, &integrators, window).await

@@ -1,0 +1,449 @@
+//! Instances that are restored from their images, against the in-memory fakes: plan, start, and integration.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "what arranges a test fails it when it cannot"
+)]
+
+use std::collections::BTreeMap;
+
+use chrono::TimeDelta;
+use futures_util::FutureExt;
+use recovery_core::aws::arn::{Arn, InstanceId, RecoveryPointArn, Scope};
+use recovery_core::aws::backup::{Drill, RecoveryPoint, Restore};
+use recovery_core::aws::cloudformation::StackResource;
+use recovery_core::aws::instance::TargetKind;
+use recovery_core::error::Error;
+use recovery_core::fakes::{
+    DRILL_ROLE, Failure, FakeClock, RESTORE_ROLE, StoredItem, TARGET_GROUP, World, volume_point,
+};
+use recovery_core::integrate::instance::run::{InstanceConfig, integrate};
+use recovery_core::integrate::skip::Ownership;
+use recovery_core::ops_item::Status;
+use recovery_core::outcome::Outcome;
+use recovery_core::plan::run::{PlannerConfig, handle as plan_handle};
+use recovery_core::plan::{Plan, Target};
+use recovery_core::ports::Clock;
+use recovery_core::restore::run::{RestoreConfig, handle};
+use serde_json::{Value, json};
+
+const WORKLOAD: (&str, &str) = ("recovery:workload", "shop");
+const STACK: (&str, &str) = ("recovery:stack", "shop");
+const GROUPS: (&str, &str) = ("recovery:security-groups", "Web");
+const TARGETS: (&str, &str) = ("recovery:target-groups", "Group");
+const PUBLISH: (&str, &str) = ("recovery:publish", "/recovery/shop/web");
+const TAGS: [(&str, &str); 5] = [WORKLOAD, STACK, GROUPS, TARGETS, PUBLISH];
+const IMAGE: &str = "arn:aws:ec2:us-west-2::image/ami-1";
+const KEY: &str = "arn:aws:kms:us-west-2:111122223333:key/1";
+
+fn add_network(world: &World, stack: &str) {
+    let mut state = world.state();
+    for (name, resource_type, id) in [
+        ("Subnet", "AWS::EC2::Subnet", "subnet-1"),
+        ("Web", "AWS::EC2::SecurityGroup", "sg-1"),
+        (
+            "Group",
+            "AWS::ElasticLoadBalancingV2::TargetGroup",
+            TARGET_GROUP,
+        ),
+    ] {
+        let resource = StackResource {
+            resource_type: resource_type.to_owned(),
+            physical_id: Some(id.to_owned()),
+            status: "CREATE_COMPLETE".into(),
+        };
+        let key = (stack.to_owned(), name.to_owned());
+        state.stack_resources.insert(key, resource);
+    }
+}
+
+fn restored(tags: &[(&str, &str)]) -> World {
+    let world = World::new();
+    add_network(&world, "shop");
+    world.add_restored_server(tags);
+    world
+}
+
+fn deliver_in(world: &World, drill: Option<Drill>) -> Result<Outcome, Error> {
+    let config = InstanceConfig {
+        ownership: Ownership {
+            scope: Scope {
+                account: "111122223333".to_owned(),
+                region: "us-west-2".to_owned(),
+            },
+            drill_role: DRILL_ROLE.to_owned(),
+        },
+        publish_path: "/recovery/".to_owned(),
+    };
+    let restore = Restore {
+        drill,
+        ..Restore::from(world.state().restore_jobs["job-instance"].clone())
+    };
+    integrate(world, &FakeClock::new(), &config, restore)
+        .now_or_never()
+        .unwrap()
+}
+
+fn deliver(world: &World) -> Result<Outcome, Error> {
+    deliver_in(world, None)
+}
+
+/// Delivers until the answer is not `pending`.
+#[track_caller]
+fn to_the_end(world: &World) -> Outcome {
+    for _ in 0..20 {
+        match deliver(world) {
+            Ok(outcome) if outcome.kind() == "pending" => {}
+            Err(Error::Retryable(_)) => {}
+            answer => return answer.unwrap(),
+        }
+    }
+    panic!("always pending");
+}
+
+/// The only OpsItem.
+#[track_caller]
+fn item(world: &World) -> StoredItem {
+    let items = world.state().items.clone();
+    assert_eq!(items.len(), 1, "{items:#?}");
+    assert_eq!(world.state().problems, Vec::<String>::new());
+    items[0].clone()
+}
+
+fn parameters(world: &World) -> BTreeMap<String, String> {
+    let parameters = world.state().parameters.clone();
+    parameters
+        .into_iter()
+        .map(|(name, parameter)| (name, parameter.value))
+        .collect()
+}
+
+fn reason(outcome: &Outcome) -> String {
+    format!("{}/{}", outcome.kind(), outcome.reason().unwrap_or("-"))
+}
+
+fn registrations(world: &World) -> usize {
+    let calls = world.calls();
+    let registers = calls.iter().filter(|it| it.contains("RegisterTargets"));
+    registers.count()
+}
+
+#[test]
+fn an_instance_is_registered_followed_and_published() {
+    let world = restored(&TAGS);
+    let first = deliver(&world).unwrap();
+    assert_eq!(first.kind(), "pending", "it was just registered");
+    assert!(parameters(&world).is_empty(), "nothing answers yet");
+    let outcome = to_the_end(&world);
+    assert_eq!(outcome.kind(), "integrated");
+    assert_eq!(outcome.id("instanceId"), Some("i-1"));
+    let published = parameters(&world);
+    assert_eq!(published["/recovery/shop/web/id"], "i-1");
+    assert_eq!(published["/recovery/shop/web/private-ip"], "10.0.1.7");
+    assert!(!published.contains_key("/recovery/shop/web/public-ip"));
+    let item = item(&world);
+    assert_eq!(item.item.status, Status::Resolved);
+    assert!(
+        item.description.contains("user data"),
+        "{}",
+        item.description
+    );
+    assert_eq!(registrations(&world), 1);
+    assert_eq!(deliver(&world).unwrap().kind(), "already-integrated");
+    assert_eq!(registrations(&world), 1);
+}
+
+#[test]
+fn waits_for_checks_and_health() {
+    let pending = |world: &World, what: &str| {
+        let outcome = deliver(world).unwrap();
+        assert_eq!(outcome.kind(), "pending", "{outcome:?}");
+        let awaited = outcome.id("waitingFor").unwrap();
+        assert!(awaited.contains(what), "{awaited}");
+    };
+    let world = restored(&TAGS);
+    world.state().servers.reads_until_healthy = usize::MAX;
+    pending(&world, "to show in");
+    pending(&world, "healthy in");
+    world.state().servers.reads_until_checked = usize::MAX;
+    pending(&world, "status checks");
+    let starting = restored(&TAGS);
+    starting
+        .state()
+        .servers
+        .servers
+        .get_mut(&InstanceId::new("i-1"))
+        .unwrap()
+        .state = "pending".into();
+    pending(&starting, "i-1 (now pending)");
+    assert_eq!(registrations(&starting), 0);
+    let early = restored(&TAGS);
+    early.state().stack_resources.clear();
+    pending(&early, "the stack shop to exist");
+}
+
+#[test]
+fn refuses_what_a_person_must_decide() {
+    let assert_refused = |world: &World, reason: &str| {
+        for _ in 0..2 {
+            assert_eq!(to_the_end(world).reason(), Some(reason));
+        }
+        assert_eq!(item(world).item.status, Status::Open);
+        assert_eq!(world.state().notifications.len(), 1);
+        assert!(parameters(world).is_empty());
+    };
+    let set = |state: &str| {
+        let world = restored(&TAGS);
+        let id = InstanceId::new("i-1");
+        let mut held = world.state();
+        held.servers.servers.get_mut(&id).unwrap().state = state.into();
+        drop(held);
+        world
+    };
+    assert_refused(&set("terminated"), "instance-gone");
+    assert_refused(&set("stopped"), "instance-stopped");
+    let gone = restored(&TAGS);
+    gone.state().servers.servers.clear();
+    assert_refused(&gone, "instance-gone");
+    let addresses = restored(&TAGS);
+    addresses
+        .state()
+        .servers
+        .target_groups
+        .get_mut(TARGET_GROUP)
+        .unwrap()
+        .kind = TargetKind::Ip;
+    assert_refused(&addresses, "target-group-unsuitable");
+    let rejected = restored(&TAGS);
+    rejected.state().servers.rejects_targets = Some("TooManyTargets");
+    assert_refused(&rejected, "target-rejected");
+    let missing = restored(&TAGS);
+    missing.state().servers.target_groups.clear();
+    assert_refused(&missing, "target-group-gone");
+    assert_refused(&restored(&[WORKLOAD, STACK]), "tag-missing");
+}
+
+#[test]
+fn leaves_alone_what_is_not_the_workloads() {
+    let world = restored(&[("Name", "web")]);
+    assert_eq!(reason(&deliver(&world).unwrap()), "ignored/untagged");
+    let test = restored(&TAGS);
+    test.state()
+        .servers
+        .servers
+        .get_mut(&InstanceId::new("i-1"))
+        .unwrap()
+        .restore_test = true;
+    assert_eq!(reason(&deliver(&test).unwrap()), "ignored/restore-test");
+    assert_eq!(registrations(&test), 0);
+}
+
+#[test]
+fn a_drill_registers_with_targets_of_its_own_stack() {
+    let drill = |stack: &str| {
+        Some(Drill {
+            stack: stack.to_owned(),
+            name: Some("d-1".to_owned()),
+        })
+    };
+    let world = restored(&TAGS);
+    add_network(&world, "shop-drill");
+    world
+        .state()
+        .restore_jobs
+        .get_mut("job-instance")
+        .unwrap()
+        .iam_role = Arn::parse(DRILL_ROLE).ok();
+    assert_eq!(reason(&deliver(&world).unwrap()), "ignored/drill");
+    assert_eq!(
+        reason(&deliver_in(&world, drill("shop")).unwrap()),
+        "refused/drill-target"
+    );
+    deliver_in(&world, drill("shop-drill")).unwrap();
+    let outcome = deliver_in(&world, drill("shop-drill")).unwrap();
+    assert_eq!(outcome.kind(), "integrated");
+    assert!(parameters(&world).contains_key("/recovery/shop/web/drill/d-1/id"));
+}
+
+#[test]
+fn whatever_call_fails_the_end_is_the_same() {
+    let whole = restored(&TAGS);
+    to_the_end(&whole);
+    for operation in [
+        "ec2:DescribeInstances",
+        "ec2:DescribeInstanceStatus",
+        "elasticloadbalancing:DescribeTargetGroups",
+        "elasticloadbalancing:DescribeTargetHealth",
+        "elasticloadbalancing:RegisterTargets",
+        "cloudformation:ListStackResources",
+        "backup:GetRestoreJobMetadata",
+        "ssm:PutParameter",
+        "ssm:CreateOpsItem",
+    ] {
+        for failure in [Failure::Throttled, Failure::AnswerLost] {
+            let world = restored(&TAGS);
+            world.fail(operation, failure);
+            to_the_end(&world);
+            assert_eq!(parameters(&world), parameters(&whole), "{operation}");
+            assert_eq!(item(&world).title, item(&whole).title, "{operation}");
+        }
+    }
+}
+
+/// The instance `i-0` with these tags, and the volume `vol-0` of its image, which is also backed up by itself.
+fn planned_world(tags: &[(&str, &str)]) -> World {
+    let world = World::new();
+    add_network(&world, "shop");
+    world.add_image();
+    let created = FakeClock::new().now() - TimeDelta::hours(1);
+    let instance = RecoveryPoint {
+        arn: RecoveryPointArn::parse(IMAGE).unwrap(),
+        resource: Arn::parse("arn:aws:ec2:us-east-1:111122223333:instance/i-0").unwrap(),
+        resource_type: "EC2".to_owned(),
+        ..volume_point("x", "x", created).unwrap()
+    };
+    let owned = |tags: &[(&str, &str)]| {
+        tags.iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect()
+    };
+    {
+        let mut state = world.state();
+        state.tags.insert(IMAGE.to_owned(), owned(tags));
+        state.backups.points.push(instance);
+        let stored = [
+            ("InstanceType", "m7g.large"),
+            ("SubnetId", "subnet-primary"),
+            ("IamInstanceProfileName", "web"),
+        ];
+        state
+            .backups
+            .metadata
+            .insert(IMAGE.to_owned(), owned(&stored));
+        state.tags.insert(
+            "arn:aws:ec2:us-west-2::snapshot/snap-data".to_owned(),
+            owned(&[("aws:backup:source-resource", "vol-0:1a2b")]),
+        );
+    }
+    world.add_point(volume_point("0", "0", created).unwrap(), &[]);
+    world
+}
+
+async fn plan(world: &World) -> Plan {
+    let config = PlannerConfig {
+        vault: "recovery".to_owned(),
+        bucket: "plans".to_owned(),
+    };
+    let input = json!({"workload": "shop", "mode": "recover"});
+    let outcome = plan_handle(world, &FakeClock::new(), &config, &input)
+        .await
+        .unwrap();
+    let key = outcome.id("planKey").unwrap();
+    serde_json::from_str(&world.state().backups.objects[key]).unwrap()
+}
+
+#[tokio::test]
+async fn a_volume_of_the_image_is_restored_once() {
+    let world = planned_world(&[WORKLOAD, STACK, GROUPS, TARGETS]);
+    let made = plan(&world).await;
+    assert_eq!(made.totals.items, 1);
+    let item = made.items().next().unwrap();
+    assert!(matches!(item.target, Target::Instance(_)), "{item:?}");
+    let [refused] = made.refusals.as_slice() else {
+        panic!("{:?}", made.refusals);
+    };
+    assert_eq!(refused.reason, "volume-in-image");
+    assert!(refused.resource_arn.ends_with("volume/vol-0"));
+    assert!(refused.why.contains("i-0"), "{}", refused.why);
+    // Without the instance, the volume is restored.
+    let alone = planned_world(&[("recovery:workload", "till")]);
+    let made = plan(&alone).await;
+    assert_eq!(made.totals.items, 1);
+    assert!(made.refusals.is_empty(), "{:?}", made.refusals);
+}
+
+async fn start(world: &World, input: &Value, with_profiles: bool) -> Outcome {
+    let config = RestoreConfig {
+        vault: "recovery".to_owned(),
+        role: RESTORE_ROLE.to_owned(),
+        drill_role: DRILL_ROLE.to_owned(),
+        key: Some(KEY.to_owned()),
+        instance_profiles: with_profiles,
+        region: "us-west-2".to_owned(),
+    };
+    handle(world, &config, input).await.unwrap()
+}
+
+async fn input(world: &World) -> Value {
+    let plan = plan(world).await;
+    let item = plan.items().next().unwrap();
+    json!({
+        "planHash": plan.hash,
+        "mode": "recover",
+        "item": item,
+        "execution": {"name": "shop-1", "startedAt": "2026-11-23T05:55:00Z"},
+    })
+}
+
+#[tokio::test]
+async fn starts_in_the_subnet_of_the_stack_with_encrypted_volumes() {
+    for with_profiles in [true, false] {
+        let world = planned_world(&[WORKLOAD, STACK, GROUPS]);
+        let outcome = start(&world, &input(&world).await, with_profiles).await;
+        assert_eq!(outcome.kind(), "started", "{outcome:?}");
+        let (request, _) = world.state().backups.started[0].clone();
+        assert!(request.copy_tags);
+        let metadata = request.metadata;
+        assert_eq!(metadata["SubnetId"], "subnet-1");
+        assert_eq!(metadata["SecurityGroupIds"], "[\"sg-1\"]");
+        assert_eq!(metadata["InstanceType"], "m7g.large");
+        assert_eq!(
+            metadata.contains_key("IamInstanceProfileName"),
+            with_profiles
+        );
+        let devices: Value = serde_json::from_str(&metadata["BlockDeviceMappings"]).unwrap();
+        assert_eq!(devices.as_array().unwrap().len(), 2);
+        for device in devices.as_array().unwrap() {
+            assert_eq!(device["Ebs"]["KmsKeyId"], KEY);
+            assert!(device["Ebs"].get("SnapshotId").is_none());
+        }
+    }
+}
+
+#[tokio::test]
+async fn refuses_an_image_that_cannot_be_used() {
+    let world = planned_world(&[WORKLOAD, STACK, GROUPS]);
+    let input = input(&world).await;
+    world
+        .state()
+        .servers
+        .images
+        .get_mut("ami-1")
+        .unwrap()
+        .unusable = Some("disabled".to_owned());
+    let outcome = start(&world, &input, true).await;
+    assert_eq!(outcome.reason(), Some("image-unusable"));
+    assert!(world.state().backups.started.is_empty());
+}
+
+#[tokio::test]
+async fn uses_a_restore_job_again_only_while_its_instance_exists() {
+    let world = planned_world(&[WORKLOAD, STACK, GROUPS]);
+    let mut input = input(&world).await;
+    let first = start(&world, &input, true).await;
+    let first = first.id("restoreJobId").unwrap().to_owned();
+    input["execution"]["name"] = json!("shop-2");
+    let again = start(&world, &input, true).await;
+    assert_eq!(again.id("restoreJobId"), Some(first.as_str()));
+    world.set_started("COMPLETED");
+    for job in world.state().restore_jobs.values_mut() {
+        job.created_resource = Arn::parse("arn:aws:ec2:us-west-2:111122223333:instance/i-9").ok();
+    }
+    input["execution"]["name"] = json!("shop-3");
+    let new = start(&world, &input, true).await;
+    assert_ne!(
+        new.id("restoreJobId"),
+        Some(first.as_str()),
+        "it was terminated"
+    );
+}
