@@ -3,18 +3,18 @@
 use recovery_core::ports::{
     AutoScalingGroups, BucketIntegrationPorts, BucketPorts, Buckets, DataStorePorts, DatabasePorts,
     DbClusters, DbInstances, EfsFileSystems, FileSystemIntegrationPorts, FileSystemPorts,
-    FsxFileSystems, Functions, Instances, IntegrationPorts, MountPorts, MountRunbook,
-    Notifications, Objects, OpsItems, Parameters, PlanningPorts, PublishingPorts,
-    ReconciliationPorts, RecoveryPointTags, RecoveryPoints, ReportingPorts, ResponsePorts,
-    RestoreJobs, RestoreTests, RestoredPorts, Runbooks, Snapshots, StackResources, Stacks,
-    StartingPorts, Subnets, TablePorts, Tables, TaggedResources, TargetPorts, TrackingPorts,
-    ValidationPorts, Volumes,
+    FsxFileSystems, Functions, Images, InstanceIntegrationPorts, InstancePorts, Instances,
+    IntegrationPorts, MountPorts, MountRunbook, Notifications, Objects, OpsItems, Parameters,
+    PlanningPorts, PublishingPorts, ReconciliationPorts, RecoveryPointTags, RecoveryPoints,
+    ReportingPorts, ResponsePorts, RestoreJobs, RestoreTests, RestoredPorts, Runbooks, Servers,
+    Snapshots, StackResources, Stacks, StartingPorts, Subnets, TablePorts, Tables, TaggedResources,
+    TargetGroups, TargetPorts, TrackingPorts, ValidationPorts, Volumes,
 };
 
 use crate::recovery_point_tags::{AllTagStores, DatabaseTagStores, FileSystemTagStores, TagStores};
 use crate::{
-    AutoScaling, Backup, CloudFormation, Config, DynamoDb, Ec2, Efs, Fsx, Invoker, MountRunner,
-    OpsCenter, ParameterStore, PlanBucket, Rds, RunbookRunner, S3, Tagging, Topic,
+    AutoScaling, Backup, CloudFormation, Config, DynamoDb, Ec2, Efs, Fsx, Invoker, LoadBalancing,
+    MountRunner, OpsCenter, ParameterStore, PlanBucket, Rds, RunbookRunner, S3, Tagging, Topic,
 };
 
 /// What the integration of a restored volume reaches AWS through.
@@ -452,6 +452,109 @@ impl BucketPorts for BucketAdapters {
 
 impl BucketIntegrationPorts for BucketAdapters {}
 
+/// What the integration of a restored instance reaches AWS through.
+#[derive(Debug)]
+pub struct InstanceAdapters {
+    auto_scaling: AutoScaling,
+    cloudformation: CloudFormation,
+    load_balancing: LoadBalancing,
+    ops_center: OpsCenter,
+    parameters: ParameterStore,
+    tagging: Tagging,
+    tags: TagStores,
+    topic: Topic,
+}
+
+impl InstanceAdapters {
+    /// The IAM actions that it needs. EC2 has the tags of the image.
+    pub const ACTIONS: &'static [&'static [&'static str]] = &[
+        Backup::INTEGRATION_ACTIONS,
+        Backup::METADATA_ACTIONS,
+        CloudFormation::REFERENCE_ACTIONS,
+        Ec2::SERVER_ACTIONS,
+        Ec2::TAG_ACTIONS,
+        LoadBalancing::ACTIONS,
+        OpsCenter::ACTIONS,
+        ParameterStore::ACTIONS,
+        Tagging::ACTIONS,
+        Topic::ACTIONS,
+    ];
+
+    /// Clients for every service it needs; notification goes to `topic`, if any.
+    pub fn new(config: &Config, topic: Option<String>) -> InstanceAdapters {
+        InstanceAdapters {
+            auto_scaling: AutoScaling::new(config),
+            cloudformation: CloudFormation::new(config),
+            load_balancing: LoadBalancing::new(config),
+            ops_center: OpsCenter::new(config),
+            parameters: ParameterStore::new(config),
+            tagging: Tagging::new(config),
+            tags: TagStores::new(config),
+            topic: Topic::new(config, topic),
+        }
+    }
+}
+
+impl TargetPorts for InstanceAdapters {
+    fn stack_resources(&self) -> &(impl StackResources + Sync) {
+        &self.cloudformation
+    }
+
+    fn stacks(&self) -> &(impl Stacks + Sync) {
+        &self.cloudformation
+    }
+
+    fn tagged_resources(&self) -> &(impl TaggedResources + Sync) {
+        &self.tagging
+    }
+
+    fn instances(&self) -> &(impl Instances + Sync) {
+        &self.tags.ec2
+    }
+
+    fn groups(&self) -> &(impl AutoScalingGroups + Sync) {
+        &self.auto_scaling
+    }
+}
+
+impl TrackingPorts for InstanceAdapters {
+    fn ops_items(&self) -> &(impl OpsItems + Sync) {
+        &self.ops_center
+    }
+
+    fn notifications(&self) -> &(impl Notifications + Sync) {
+        &self.topic
+    }
+}
+
+impl RestoredPorts for InstanceAdapters {
+    fn restore_jobs(&self) -> &(impl RestoreJobs + Sync) {
+        &self.tags.backup
+    }
+
+    fn recovery_point_tags(&self) -> &(impl RecoveryPointTags + Sync) {
+        &self.tags
+    }
+}
+
+impl PublishingPorts for InstanceAdapters {
+    fn parameters(&self) -> &(impl Parameters + Sync) {
+        &self.parameters
+    }
+}
+
+impl InstancePorts for InstanceAdapters {
+    fn servers(&self) -> &(impl Servers + Sync) {
+        &self.tags.ec2
+    }
+}
+
+impl InstanceIntegrationPorts for InstanceAdapters {
+    fn target_groups(&self) -> &(impl TargetGroups + Sync) {
+        &self.load_balancing
+    }
+}
+
 /// What the reconciliation of restores reaches AWS through.
 #[derive(Debug)]
 pub struct ReconciliationAdapters {
@@ -677,6 +780,7 @@ impl PlanningAdapters {
         Backup::PLANNING_ACTIONS,
         CloudFormation::ACTIONS,
         Tagging::ACTIONS,
+        Ec2::IMAGE_ACTIONS,
         Ec2::TARGET_ACTIONS,
         Ec2::TAG_ACTIONS,
         PlanBucket::ACTIONS,
@@ -738,6 +842,10 @@ impl DataStorePorts for PlanningAdapters {
 }
 
 impl PlanningPorts for PlanningAdapters {
+    fn images(&self) -> &(impl Images + Sync) {
+        &self.tags.stores.ec2
+    }
+
     fn restore_jobs(&self) -> &(impl RestoreJobs + Sync) {
         &self.tags.stores.backup
     }
@@ -778,6 +886,7 @@ impl StartingAdapters {
         Backup::STARTING_ACTIONS,
         CloudFormation::ACTIONS,
         Tagging::ACTIONS,
+        Ec2::IMAGE_ACTIONS,
         Ec2::SUBNET_ACTIONS,
         Ec2::TARGET_ACTIONS,
         Ec2::VOLUME_ACTIONS,
@@ -859,7 +968,17 @@ impl DataStorePorts for StartingAdapters {
     }
 }
 
+impl InstancePorts for StartingAdapters {
+    fn servers(&self) -> &(impl Servers + Sync) {
+        &self.ec2
+    }
+}
+
 impl StartingPorts for StartingAdapters {
+    fn images(&self) -> &(impl Images + Sync) {
+        &self.ec2
+    }
+
     fn subnets(&self) -> &(impl Subnets + Sync) {
         &self.ec2
     }
@@ -900,6 +1019,7 @@ impl ReportingAdapters {
     /// The IAM actions that it needs.
     pub const ACTIONS: &'static [&'static [&'static str]] = &[
         Backup::LISTING_ACTIONS,
+        Ec2::TARGET_ACTIONS,
         Ec2::VOLUME_ACTIONS,
         PlanBucket::ACTIONS,
         OpsCenter::ACTIONS,
@@ -967,6 +1087,12 @@ impl DataStorePorts for ReportingAdapters {
 
     fn tables(&self) -> &(impl Tables + Sync) {
         &self.dynamodb
+    }
+}
+
+impl InstancePorts for ReportingAdapters {
+    fn servers(&self) -> &(impl Servers + Sync) {
+        &self.ec2
     }
 }
 

@@ -1,5 +1,7 @@
 //! EC2: volumes, instances, and the tags of snapshots and images.
 
+mod servers;
+
 use std::collections::BTreeMap;
 
 use aws_sdk_ec2::config::retry::RetryConfig;
@@ -51,6 +53,13 @@ impl Ec2 {
 
     /// The IAM actions for reading subnets.
     pub const SUBNET_ACTIONS: &'static [&'static str] = &[DESCRIBE_SUBNETS];
+
+    /// The IAM actions for reading images.
+    pub const IMAGE_ACTIONS: &'static [&'static str] = &[servers::DESCRIBE_IMAGES];
+
+    /// The IAM actions for reading restored instances.
+    pub const SERVER_ACTIONS: &'static [&'static str] =
+        &[DESCRIBE_INSTANCES, servers::DESCRIBE_STATUS];
 
     /// The IAM actions for reading volumes.
     pub const VOLUME_ACTIONS: &'static [&'static str] = &[DESCRIBE_VOLUMES];

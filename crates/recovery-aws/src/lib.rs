@@ -15,6 +15,7 @@ mod efs;
 mod error;
 mod fsx;
 mod lambda;
+mod load_balancing;
 mod mount_runbook;
 mod parameter_store;
 mod rds;
@@ -29,9 +30,9 @@ mod tagging;
 mod wire;
 
 pub use adapters::{
-    BucketAdapters, DatabaseAdapters, FileSystemAdapters, IntegrationAdapters, PlanningAdapters,
-    ReconciliationAdapters, ReportingAdapters, ResponseAdapters, StartingAdapters, TableAdapters,
-    TrackingAdapters, ValidationAdapters,
+    BucketAdapters, DatabaseAdapters, FileSystemAdapters, InstanceAdapters, IntegrationAdapters,
+    PlanningAdapters, ReconciliationAdapters, ReportingAdapters, ResponseAdapters,
+    StartingAdapters, TableAdapters, TrackingAdapters, ValidationAdapters,
 };
 pub use auto_scaling::AutoScaling;
 pub use backup::Backup;
@@ -42,6 +43,7 @@ pub use ec2::Ec2;
 pub use efs::Efs;
 pub use fsx::Fsx;
 pub use lambda::Invoker;
+pub use load_balancing::LoadBalancing;
 pub use mount_runbook::MountRunner;
 pub use parameter_store::ParameterStore;
 pub use rds::Rds;
