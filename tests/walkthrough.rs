@@ -290,6 +290,7 @@ fn settings_table_matches_the_functions() {
     let read: BTreeSet<(String, String)> = [
         ("restore-integrator", restore_integrator::Settings::NAMES),
         ("bucket-integrator", bucket_integrator::Settings::NAMES),
+        ("instance-integrator", instance_integrator::Settings::NAMES),
         ("database-integrator", database_integrator::Settings::NAMES),
         (
             "file-system-integrator",

@@ -35,7 +35,7 @@ const RESPONDER: &[(&str, &str)] = &[
     ("TOPIC_ARN", "arn:aws:sns:us-west-2:111122223333:topic"),
 ];
 
-static CASES: [Case; 10] = [
+static CASES: [Case; 11] = [
     Case {
         package: "bucket-integrator",
         variables: &[
@@ -47,6 +47,18 @@ static CASES: [Case; 10] = [
         ],
         ignored: "restore-completed-ebs",
         handled: "restore-completed-s3",
+    },
+    Case {
+        package: "instance-integrator",
+        variables: &[
+            ("AWS_REGION", "us-west-2"),
+            ("ACCOUNT_ID", "111122223333"),
+            ("DRILL_RESTORE_ROLE_ARN", DRILL_ROLE),
+            ("PUBLISH_PATH", "/recovery/"),
+            ("TOPIC_ARN", "off"),
+        ],
+        ignored: "restore-completed-ebs",
+        handled: "restore-completed-ec2",
     },
     Case {
         package: "restore-integrator",
@@ -112,6 +124,7 @@ static CASES: [Case; 10] = [
             ("AWS_REGION", "us-west-2"),
             ("ACCOUNT_ID", "111122223333"),
             ("BUCKET_INTEGRATOR", "bucket-integrator"),
+            ("INSTANCE_INTEGRATOR", "instance-integrator"),
             ("DATABASE_INTEGRATOR", "database-integrator"),
             ("DRILL_RESTORE_ROLE_ARN", DRILL_ROLE),
             ("FILE_SYSTEM_INTEGRATOR", "file-system-integrator"),
@@ -346,6 +359,11 @@ fn case(package: &str) -> &'static Case {
 #[test]
 fn bucket_integrator_handles_valid_and_invalid_payloads() {
     check(case("bucket-integrator"));
+}
+
+#[test]
+fn instance_integrator_handles_valid_and_invalid_payloads() {
+    check(case("instance-integrator"));
 }
 
 #[test]

@@ -75,6 +75,7 @@ pub(super) fn others(scenario: &Scenario) -> Vec<(Function, &serde_json::Value)>
     match scenario.function {
         Function::RestoreIntegrator
         | Function::BucketIntegrator
+        | Function::InstanceIntegrator
         | Function::DatabaseIntegrator
         | Function::FileSystemIntegrator
         | Function::TableIntegrator

@@ -149,6 +149,10 @@ pub(super) fn broken_by_claim(world: &World, before: &World) -> Result<(), Strin
         if data("recovery:integration") == Some("integrated") && !reached {
             return claim("says that it is integrated, but nothing answers there");
         }
+        let serves = data("recovery:restored-instance").is_some_and(|id| {
+            let id = recovery_core::aws::arn::InstanceId::new(id);
+            state.servers.servers.contains_key(&id)
+        });
         let kept = data("recovery:restored-bucket")
             .is_some_and(|bucket| state.buckets.contains_key(bucket));
         if data("recovery:integration") == Some("complete") && !kept {
@@ -157,7 +161,7 @@ pub(super) fn broken_by_claim(world: &World, before: &World) -> Result<(), Strin
         let integrates = stored.key.as_str().starts_with("restore-job/");
         if integrates
             && stored.item.status == Status::Resolved
-            && !(attached || configured || reached || kept)
+            && !(attached || configured || reached || kept || serves)
             && !resolved_before.contains(stored.item.id.as_str())
         {
             return claim("is resolved, but what it restored is not integrated");

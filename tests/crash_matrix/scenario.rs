@@ -16,6 +16,7 @@ use crate::support::buckets::bucket_integration;
 use crate::support::databases::database_integration;
 use crate::support::disturbed::Ports;
 use crate::support::file_systems::file_system_integration;
+use crate::support::instances::instance_integration;
 use crate::support::reports::config;
 use crate::support::repository::event;
 use crate::support::restored::{integration, integrators, usual_ownership, usual_scope};
@@ -30,6 +31,7 @@ pub(super) enum Function {
     DatabaseIntegrator,
     FileSystemIntegrator,
     BucketIntegrator,
+    InstanceIntegrator,
     RestoreReconciler(LookbackWindow),
     RestoreTestValidator,
     RecoveryPlanner,
@@ -51,6 +53,7 @@ impl Function {
             Function::DatabaseIntegrator => "database-integrator",
             Function::FileSystemIntegrator => "file-system-integrator",
             Function::BucketIntegrator => "bucket-integrator",
+            Function::InstanceIntegrator => "instance-integrator",
             Function::RestoreReconciler(_) => "restore-reconciler",
             Function::RestoreTestValidator => "restore-test-validator",
             Function::RecoveryPlanner => "recovery-planner",
@@ -87,6 +90,7 @@ impl Function {
             | Function::DatabaseIntegrator
             | Function::FileSystemIntegrator
             | Function::BucketIntegrator
+            | Function::InstanceIntegrator
             | Function::RestoreReconciler(_)
             | Function::RestoreTestValidator
             | Function::RecoveryPlanner
@@ -128,6 +132,7 @@ impl Function {
             Function::DatabaseIntegrator => database_integration(ports, ports, payload).await,
             Function::FileSystemIntegrator => file_system_integration(ports, ports, payload).await,
             Function::BucketIntegrator => bucket_integration(ports, ports, payload).await,
+            Function::InstanceIntegrator => instance_integration(ports, ports, payload).await,
             Function::RestoreReconciler(window) => {
                 let ownership = usual_ownership();
                 restore_reconciler::handle(

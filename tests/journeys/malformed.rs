@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use crate::support::buckets::bucket_config_in;
 use crate::support::disturbed::{Disturbed, finish};
 use crate::support::file_systems::file_system_config_in;
+use crate::support::instances::instance_config_in;
 use crate::support::repository::{event, events};
 use crate::support::restored::{
     INSTANCE, add_restore, add_target, integration, scope, usual_scope, world_of,
@@ -250,6 +251,14 @@ impl<'a> Worlds<'a> {
             let ports = Disturbed::not(world);
             let clock = FakeClock::new();
             finish(bucket_integrator::handle(&ports, &clock, &config, payload))
+        });
+        let config = instance_config_in(&scope);
+        twice(world, || {
+            let ports = Disturbed::not(world);
+            let clock = FakeClock::new();
+            finish(instance_integrator::handle(
+                &ports, &clock, &config, payload,
+            ))
         });
         twice(world, || {
             let ports = Disturbed::not(world);

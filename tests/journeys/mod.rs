@@ -15,6 +15,7 @@ mod restore_completed;
 mod restore_completed_bucket;
 mod restore_completed_database;
 mod restore_completed_file_system;
+mod restore_completed_instance;
 mod restore_completed_table;
 mod restore_failed;
 mod restore_test_completed;

@@ -184,12 +184,7 @@ fn notifies_of_jobs_that_need_an_operator() {
         );
         notifications(&world)
     };
-    for file in [
-        "copy-failed",
-        "backup-failed",
-        "restore-failed",
-        "restore-completed-ec2",
-    ] {
+    for file in ["copy-failed", "backup-failed", "restore-failed"] {
         let notifications = tracked(file);
         assert_eq!(notifications.len(), 1, "{file}");
         assert_contains(&notifications[0].1, &["**What to do.**", NOT_CREATED]);
@@ -200,6 +195,7 @@ fn notifies_of_jobs_that_need_an_operator() {
         "restore-completed-rds",
         "restore-completed-efs",
         "restore-completed-s3",
+        "restore-completed-ec2",
         "restore-completed-ebs",
         "restore-completed-ebs-drill",
     ] {

@@ -693,7 +693,11 @@ fn keeps_the_ops_item_open_for_an_invalid_optional_tag() {
 
 #[test]
 fn tracks_but_does_not_integrate_other_resource_types() {
-    let event = event("restore-completed-ec2");
+    let event = event_with(
+        "restore-completed-ec2",
+        "/detail/resourceType",
+        json!("Redshift"),
+    );
     let world = World::new();
     assert_outcome!(integrate(&world, &event), "ignored", "resource-type");
     assert_eq!(world.calls(), Vec::<String>::new());

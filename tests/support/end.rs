@@ -240,6 +240,7 @@ fn is_outdated_failure(subject: &str, items: &[StoredItem]) -> bool {
         "Restored table still not configured",
         "Restored database still not integrated",
         "Restored bucket still not complete",
+        "Restored instance still not integrated",
     ]
     .iter()
     .any(|failure| subject.ends_with(failure))

@@ -2,6 +2,7 @@
 //! worlds in which calls fail.
 
 pub(crate) mod buckets;
+pub(crate) mod instances;
 pub(crate) mod databases;
 pub(crate) mod disturbed;
 pub(crate) mod end;

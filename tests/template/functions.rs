@@ -77,6 +77,7 @@ fn settings() -> Vec<(&'static str, &'static [&'static str], Read)> {
     vec![
         of!(alarm_responder),
         of!(bucket_integrator),
+        of!(instance_integrator),
         of!(database_integrator),
         of!(health_event_responder),
         of!(opsitem_creator),

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use recovery_aws::{
-    BucketAdapters, DatabaseAdapters, FileSystemAdapters, IntegrationAdapters, PlanningAdapters,
-    ReconciliationAdapters, ReportingAdapters, ResponseAdapters, RoutingCluster, RunbookRunner,
-    StartingAdapters, StateMachine, TableAdapters, TrackingAdapters, ValidationAdapters,
+    BucketAdapters, DatabaseAdapters, FileSystemAdapters, InstanceAdapters, IntegrationAdapters,
+    PlanningAdapters, ReconciliationAdapters, ReportingAdapters, ResponseAdapters, RoutingCluster,
+    RunbookRunner, StartingAdapters, StateMachine, TableAdapters, TrackingAdapters,
+    ValidationAdapters,
 };
 use serde_json::{Value, json};
 
@@ -49,8 +50,9 @@ const RUNBOOK_ROLE: [&str; 1] = ["iam:PassRole"];
 const TAGGED_PARAMETERS: [&str; 1] = ["ssm:AddTagsToResource"];
 
 /// The roles that write parameters: below one path, and that one replaces a value is said in the OpsItem.
-const PUBLISHES: [(&str, &str); 3] = [
+const PUBLISHES: [(&str, &str); 4] = [
     ("BucketIntegratorRole", "ssm:PutParameter"),
+    ("InstanceIntegratorRole", "ssm:PutParameter"),
     ("FileSystemIntegratorRole", "ssm:PutParameter"),
     ("TableIntegratorRole", "ssm:PutParameter"),
 ];
@@ -256,6 +258,8 @@ fn each_role_allows_exactly_the_calls_of_its_adapters() {
 
     let buckets = [BucketAdapters::ACTIONS, &[&TAGGED_PARAMETERS]].concat();
     check(&[], "BucketIntegratorRole", &buckets);
+    let instances = [InstanceAdapters::ACTIONS, &[&TAGGED_PARAMETERS]].concat();
+    check(&[], "InstanceIntegratorRole", &instances);
 
     let databases = [
         DatabaseAdapters::ACTIONS,
@@ -926,6 +930,7 @@ fn drills_have_a_separate_restore_role_that_functions_recognize() {
         }
         let expected = [
             "BucketIntegratorFunction",
+            "InstanceIntegratorFunction",
             "DatabaseIntegratorFunction",
             "FileSystemIntegratorFunction",
             "OpsitemCreatorFunction",

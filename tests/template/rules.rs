@@ -118,6 +118,14 @@ fn meant(asked: Asked<'_>) -> Matches {
                 ]);
             }
             ("aws.backup", "Restore Job State Change")
+                if in_detail("status", &["COMPLETED"]) && in_detail("resourceType", &["EC2"]) =>
+            {
+                return Some(vec![
+                    "RestoreCompletedInstanceRule".to_owned(),
+                    "RestoreCompletedRule".to_owned(),
+                ]);
+            }
+            ("aws.backup", "Restore Job State Change")
                 if in_detail("status", &["COMPLETED"]) && in_detail("resourceType", &["S3"]) =>
             {
                 return Some(vec![
@@ -305,6 +313,11 @@ fn finds_wrong_patterns() {
         "RestoreCompletedFileSystemRule",
         "/detail/resourceType",
         json!(["EFS"]),
+    );
+    check(
+        "RestoreCompletedInstanceRule",
+        "/detail/resourceType",
+        json!(["ec2"]),
     );
     check(
         "RestoreCompletedBucketRule",

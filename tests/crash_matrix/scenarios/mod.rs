@@ -6,6 +6,7 @@ mod bucket_integrator;
 mod database_integrator;
 mod file_system_integrator;
 mod health_event_responder;
+mod instance_integrator;
 mod opsitem_creator;
 mod recovery_planner;
 mod recovery_reporter;
@@ -27,6 +28,7 @@ use crate::support::buckets::{bucket_world, is_of_bucket};
 use crate::support::databases::database_world_of;
 use crate::support::disturbed::{Disturbed, finish};
 use crate::support::file_systems::{file_system_world, is_of_file_system};
+use crate::support::instances::{instance_world, is_of_instance};
 use crate::support::repository::{event, events};
 use crate::support::restored::world_of;
 use crate::support::routing::routing;
@@ -41,6 +43,7 @@ pub(super) static SCENARIOS: LazyLock<Vec<Scenario>> = LazyLock::new(|| {
         database_integrator::scenarios(),
         file_system_integrator::scenarios(),
         bucket_integrator::scenarios(),
+        instance_integrator::scenarios(),
         restore_reconciler::scenarios(),
         restore_test_validator::scenarios(),
         recovery_planner::scenarios(),
@@ -73,6 +76,7 @@ pub(super) fn any_event() -> Vec<Scenario> {
                 Function::DatabaseIntegrator,
                 Function::FileSystemIntegrator,
                 Function::BucketIntegrator,
+                Function::InstanceIntegrator,
                 Function::RestoreReconciler(restore_reconciler::PATIENT),
                 Function::RestoreTestValidator,
                 Function::RecoveryPlanner,
@@ -101,6 +105,8 @@ fn restored(file: &str) -> World {
         file_system_world(&event)
     } else if is_of_bucket(&event) && event["detail"]["createdResourceArn"].is_string() {
         bucket_world(&event)
+    } else if is_of_instance(&event) && event["detail"]["createdResourceArn"].is_string() {
+        instance_world(&event)
     } else if DATABASE_TYPES.contains(&of_type) {
         database_world_of(&event)
     } else if event["source"] == "aws.backup" && event["detail"]["restoreJobId"].is_string() {

@@ -70,7 +70,8 @@ pub(super) fn scenarios() -> Vec<Scenario> {
             "restore-completed-ec2",
             "untracked/ops-item-quota",
             World::new(),
-        )),
+        ))
+        .with(|event| event["detail"]["resourceType"] = serde_json::json!("Redshift")),
         of("integrated-before", EBS, "tracked", integrated(EBS)),
         // The integration has read the job and recorded the volume.
         of(
