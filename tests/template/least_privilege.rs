@@ -11,7 +11,7 @@ use crate::support::sam::{TEMPLATES, members, strings, template_at};
 use super::permissions::WITHOUT_RESOURCES;
 
 /// Ends of ARNs that leave something open, and what cannot be known before.
-const OPEN: [(&str, &str); 41] = [
+const OPEN: [(&str, &str); 43] = [
     ("automation-definition/${RecoveryRunbook}:*", "its version"),
     ("automation-definition/${MountFileSystem}:*", "its version"),
     (
@@ -89,6 +89,8 @@ const OPEN: [(&str, &str); 41] = [
         "which storage virtual machine the tags name",
     ),
     ("subnet/*", "which subnets the tags name"),
+    ("image/*", "which image of an instance is restored"),
+    ("targetgroup/*", "which target groups the tags name"),
     ("snapshot/*", "which snapshot is restored"),
     (
         "snapshot:*",
@@ -131,7 +133,11 @@ const OPEN: [(&str, &str); 41] = [
 ];
 
 /// Kinds of resources whose ARNs name no account, where `aws:ResourceAccount` is not asked for either.
-const OF_ANY_ACCOUNT: [(&str, &str); 2] = [
+const OF_ANY_ACCOUNT: [(&str, &str); 3] = [
+    (
+        "image/*",
+        "as a snapshot: another account has to share its image first",
+    ),
     (
         "snapshot/*",
         "AWS Backup reads a snapshot with the role of the restore; that it is another account's has to be \
@@ -144,8 +150,9 @@ const OF_ANY_ACCOUNT: [(&str, &str); 2] = [
 ];
 
 /// Resources of one service that actions of another are limited by: service of the actions, ARN.
-const OF_ANOTHER_SERVICE: [(&str, &str); 5] = [
+const OF_ANOTHER_SERVICE: [(&str, &str); 6] = [
     // The recovery point of a volume or a database is a snapshot, that of FSx a backup (AWS Backup guide, access-control).
+    ("backup", "ec2:${Region}::image/*"),
     ("backup", "ec2:${Region}::snapshot/*"),
     ("backup", "fsx:${Region}:${AccountId}:backup/*"),
     ("backup", "rds:${Region}:${AccountId}:snapshot:*"),

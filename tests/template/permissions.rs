@@ -69,7 +69,7 @@ const RESTORE_ROLE: [&str; 1] = ["iam:PassRole"];
 
 /// Actions that know no resource (Service Authorization Reference: Amazon EC2, Amazon EC2 Auto Scaling, AWS Backup,
 /// AWS CloudFormation, Amazon CloudWatch, AWS Directory Service, Amazon FSx, AWS Lambda, AWS Systems Manager): IAM takes nothing but `*` for them.
-pub(super) const WITHOUT_RESOURCES: [&str; 27] = [
+pub(super) const WITHOUT_RESOURCES: [&str; 31] = [
     "autoscaling:DescribeAutoScalingGroups",
     "backup:DescribeRestoreJob",
     "backup:GetRestoreJobMetadata",
@@ -81,12 +81,16 @@ pub(super) const WITHOUT_RESOURCES: [&str; 27] = [
     "cloudwatch:DescribeAlarms",
     "ds:DescribeDirectories",
     "dynamodb:ListTables",
+    "ec2:DescribeImages",
+    "ec2:DescribeInstanceStatus",
     "ec2:DescribeInstances",
     "ec2:DescribeNetworkInterfaces",
     "ec2:DescribeSnapshots",
     "ec2:DescribeSubnets",
     "ec2:DescribeTags",
     "ec2:DescribeVolumes",
+    "elasticloadbalancing:DescribeTargetGroups",
+    "elasticloadbalancing:DescribeTargetHealth",
     "fsx:DescribeBackups",
     "fsx:DescribeFileSystems",
     "fsx:DescribeStorageVirtualMachines",
@@ -640,8 +644,9 @@ fn names_resources_wherever_iam_supports_them() {
                     for resource in resources {
                         assert!(resource.starts_with("arn:"), "{role}: {resource}");
                         let account = resource.split(':').nth(4).unwrap_or_default();
-                        // ARNs of buckets, of EBS snapshots and of what AWS publishes name no account.
+                        // ARNs of buckets, of EBS snapshots, of images and of what AWS publishes name no account.
                         let without = resource.starts_with("arn:aws:s3:::")
+                            || resource.starts_with("arn:aws:ec2:us-west-2::image/")
                             || resource.starts_with("arn:aws:ec2:us-west-2::snapshot/")
                             || resource
                                 .starts_with("arn:aws:ssm:us-west-2::parameter/aws/service/");
@@ -758,7 +763,7 @@ fn network_interfaces_are_changed_by_efs_only() {
 
 /// What AWS Backup needs to restore volumes, databases, tables, file systems and buckets (its guide, security-iam-awsmanpol, without the
 /// deletion of resources), and what EC2 needs of the keys of volumes (its guide, ebs-encryption-requirements).
-const RESTORE_ACTIONS: [&str; 54] = [
+const RESTORE_ACTIONS: [&str; 57] = [
     "ds:DescribeDirectories",
     "dynamodb:BatchWriteItem",
     "dynamodb:DeleteItem",
@@ -771,8 +776,11 @@ const RESTORE_ACTIONS: [&str; 54] = [
     "dynamodb:UpdateItem",
     "ec2:CreateTags",
     "ec2:CreateVolume",
+    "ec2:DescribeImages",
+    "ec2:DescribeInstances",
     "ec2:DescribeSnapshots",
     "ec2:DescribeVolumes",
+    "ec2:RunInstances",
     "elasticfilesystem:CreateFileSystem",
     "elasticfilesystem:DescribeFileSystems",
     "elasticfilesystem:Restore",
@@ -823,10 +831,11 @@ const TAGGING: [&str; 2] = ["ec2:CreateTags", "rds:AddTagsToResource"];
 /// AWS Backup marks file systems with tags of its own.
 const NO_TAG_OF_A_RECOVERY: &str = "recovery:*";
 /// The statements for the owner's tags, which the role of drills does not have.
-const OWNERS_TAGS: [&str; 4] = [
+const OWNERS_TAGS: [&str; 5] = [
     "TagDatabases",
     "TagFileSystems",
     "TagFileSystemsOfFsx",
+    "TagInstancesAsTheyAreMade",
     "TagThemAsTheyAreMade",
 ];
 
@@ -860,9 +869,10 @@ fn restore_roles_trust_only_aws_backup_and_cannot_delete() {
                 let actions = strings(&statement["Action"]);
                 if actions.contains(&"ec2:CreateTags".to_owned()) {
                     // Otherwise it could tag what is there already, and so change whose it is.
-                    assert_eq!(
-                        statement["Condition"]["StringEquals"]["ec2:CreateAction"],
-                        "CreateVolume"
+                    let made_by = &statement["Condition"]["StringEquals"]["ec2:CreateAction"];
+                    assert!(
+                        [json!("CreateVolume"), json!("RunInstances")].contains(made_by),
+                        "{statement}"
                     );
                 }
                 if actions.contains(&"rds:AddTagsToResource".to_owned()) {
@@ -930,9 +940,9 @@ fn drills_have_a_separate_restore_role_that_functions_recognize() {
         }
         let expected = [
             "BucketIntegratorFunction",
-            "InstanceIntegratorFunction",
             "DatabaseIntegratorFunction",
             "FileSystemIntegratorFunction",
+            "InstanceIntegratorFunction",
             "OpsitemCreatorFunction",
             "RecoveryReporterFunction",
             "RestoreIntegratorFunction",
