@@ -26,7 +26,7 @@ pub enum InstanceRefusal {
         /// The words of EC2, if it gives any.
         reason: Option<String>,
     },
-    /// The target group is of another VPC, or its targets are no instances.
+    /// The target group is of another VPC, or its targets are not instances.
     TargetGroup {
         id: String,
         group: String,
