@@ -16,7 +16,6 @@ use crate::text::code;
 const LOST: &str = "user data (the image has what they did at its first start), the key pair, the instance profile without `RestoredInstanceRoleArns`, the termination protection, placement and capacity reservation, further network interfaces, elastic IP addresses, names in DNS, the membership in a domain, alarms";
 
 /// An instance that serves.
-#[derive(Debug)]
 pub(super) struct Serving<'a> {
     pub(super) server: &'a Server,
     /// The target groups that it is registered with.
