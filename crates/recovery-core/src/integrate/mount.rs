@@ -7,6 +7,7 @@
 //!
 //! The OpsItem of the restore job records each execution: see `executions`.
 
+use crate::integrate::record::FAILING;
 use crate::ops_item::{OpsItem, says};
 
 pub mod answer;
@@ -26,5 +27,5 @@ pub(crate) const MOUNTED: &str = "mounted";
 
 /// Whether the item records a mount that continues, or that failed and is retried.
 pub(crate) fn is_unfinished(item: &OpsItem) -> bool {
-    says(item, MOUNT, MOUNTING) || says(item, MOUNT, "failing")
+    says(item, MOUNT, MOUNTING) || says(item, MOUNT, FAILING)
 }
