@@ -658,6 +658,7 @@ fn reconciled(world: &World) -> Vec<String> {
         database: "database-integrator".to_owned(),
         table: "table-integrator".to_owned(),
         file_system: "file-system-integrator".to_owned(),
+        bucket: "bucket-integrator".to_owned(),
     };
     let window = LookbackWindow {
         lookback: TimeDelta::days(365_000),

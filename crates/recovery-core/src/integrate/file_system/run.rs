@@ -154,7 +154,9 @@ pub async fn integrate(
     if wanted.is_none() {
         reachable.left.extend(left_to_mount(&target, mounts));
     }
-    reachable.left.extend(unusable.iter().map(left_of_tag));
+    reachable
+        .left
+        .extend(unusable.iter().map(UnusableTag::left_to_do));
     let item = item?;
     let recorded_before = item
         .as_ref()
@@ -273,14 +275,6 @@ async fn mount_and_record(
         }
         Err(error) => Err(recorded(ports, &MOUNTED_FILE_SYSTEM, restore, error).await),
     }
-}
-
-/// What is left to do because of a tag that cannot be used.
-fn left_of_tag(unusable: &UnusableTag) -> String {
-    format!(
-        "An optional tag could not be used: {unusable}. {} For later recoveries, correct the tag of the protected resource in the primary Region.",
-        unusable.remedy()
-    )
 }
 
 /// Whether the job restored a whole file system. A person can restore single files of EFS, also into a file
