@@ -21,6 +21,7 @@ NEEDED = ("blkid", "findmnt", "flock", "losetup", "lsblk", "mkfs.ext4", "mount",
 SYSTEM_PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin:/usr/bin:/bin"
 # Folders of a guest's own. Elsewhere, a mount would leave folders on this machine.
 OWN_FOLDERS = ("/mnt", "/srv")
+DIRECTORY = "/aws-backup-restore_2026-11-23T03-10-00-123Z"
 RECORDED = "The local Region did not run this. It is the output of an earlier run: "
 VOLUME_BYTES = 64 * 1024 * 1024
 
@@ -146,14 +147,19 @@ def recorded(parameters: dict[str, str], why: str) -> Run:
     kind = parameters.get("Type", "")
     result: dict[str, Any] = {"outcome": "mounted", "type": kind, "source": parameters.get("Source", "")}
     if parameters.get("Operation") == "find-restored-directory":
-        result |= {"outcome": "found", "directory": "/aws-backup-restore_2026-11-23T03-10-00-123Z"}
+        result |= {"outcome": "found", "directory": DIRECTORY}
     else:
         result["path"] = parameters.get("Path", "")
         if kind == "EBS":
             uuid = "UUID=6c1a9b52-0d2f-4d1e-9a0e-2f1f4d0d7c11"
             result |= {"device": "/dev/nvme1n1", "fileSystem": "ext4", "mountedFrom": uuid}
         elif kind == "EFS":
-            result |= {"mountedFrom": f"{parameters.get('Source')}:/", "transport": "tls"}
+            named = parameters.get("Export") or parameters.get("AccessPoint")
+            if parameters.get("Operation") == "mount-restored" and not named:
+                result |= {"mountedFrom": f"{parameters.get('Source')}:{DIRECTORY}", "directory": DIRECTORY}
+            else:
+                result["mountedFrom"] = f"{parameters.get('Source')}:/"
+            result["transport"] = "tls"
         result["persistent"] = "fstab"
     return Run(f"{RECORDED}{why}\nRESULT {json.dumps(result)}\n", "", 0, why)
 

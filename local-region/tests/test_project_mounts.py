@@ -8,11 +8,19 @@ from typing import Any
 
 import pytest
 from conftest import write_binary
-from running_region import RunningRegion, refusal
+from file_systems import make_file_system, make_fsx, make_network, make_ontap, make_ontap_volume
+from running_region import ACCOUNT, REGION, RunningRegion, refusal
 
 PROJECT = Path(__file__).parents[2]
 AGENTS = "arn:aws:iam::aws:policy/AmazonSSMManagedInstanceCore"
 PATH = "/srv/data"
+# What the rule mounts, and where.
+EVENT = json.loads((PROJECT / "events/restore-completed-efs.json").read_text())
+BY_RULE = {
+    "MountSourceArn": EVENT["detail"]["sourceResourceArn"],
+    "MountInstanceTag": "role=web",
+    "MountPath": "/srv/shared",
+}
 # The server runs with the rights of the tests.
 IS_REAL = os.geteuid() == 0
 
@@ -23,7 +31,8 @@ def stack(region: RunningRegion, tmp_path_factory: pytest.TempPathFactory) -> di
     binaries = tmp_path_factory.mktemp("functions")
     for function in (PROJECT / "functions").iterdir():
         write_binary(binaries / function.name)
-    options = ["--parameter", "PrimaryRegion=us-east-1", "--parameter", "Architecture=x86_64"]
+    parameters = {"PrimaryRegion": "us-east-1", "Architecture": "x86_64"} | BY_RULE
+    options = [part for name, value in parameters.items() for part in ("--parameter", f"{name}={value}")]
     iam = region.client("iam")
     trust = {"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}
     for name in ("agents", "nothing"):
@@ -37,15 +46,18 @@ def stack(region: RunningRegion, tmp_path_factory: pytest.TempPathFactory) -> di
     return deployed["resources"]
 
 
-def instance(region: RunningRegion, profile: str | None = "agents", workload: str | None = "shop") -> str:
-    """A running instance."""
-    tags = [{"ResourceType": "instance", "Tags": [{"Key": "recovery:workload", "Value": workload}]}]
+def instance(
+    region: RunningRegion, profile: str | None = "agents", workload: str | None = "shop", **others: str
+) -> str:
+    """A running instance, with other tags, too."""
+    given = ({"recovery:workload": workload} if workload else {}) | others
+    tags = [{"ResourceType": "instance", "Tags": [{"Key": key, "Value": value} for key, value in given.items()]}]
     made = region.client("ec2").run_instances(
         ImageId="ami-0123456789abcdef0",
         MinCount=1,
         MaxCount=1,
         **({"IamInstanceProfile": {"Name": profile}} if profile else {}),
-        **({"TagSpecifications": tags} if workload else {}),
+        **({"TagSpecifications": tags} if given else {}),
     )
     return made["Instances"][0]["InstanceId"]
 
@@ -169,3 +181,199 @@ def test_a_command_is_checked_as_systems_manager_checks_it(region: RunningRegion
     assert sent(Command=["id"])[0] == "InvalidParameters"
     unknown = refusal(lambda: ssm.get_command_invocation(CommandId=str(uuid.uuid4()), InstanceId=at))
     assert unknown[0] == "InvocationDoesNotExist"
+
+
+# ---- what was restored, by its ARN ----------------------------------------------------------------------------------
+
+
+def arn_of(service: str, resource: str, region: str = REGION, account: str = ACCOUNT) -> str:
+    """The ARN of a resource, as AWS Backup's event has it."""
+    return f"arn:aws:{service}:{region}:{account}:{resource}"
+
+
+def sent_to(region: RunningRegion, at: str) -> dict[str, str]:
+    """The parameters of the only command that an instance got, without those that are empty."""
+    (command,) = [each for each in region.client("ssm").list_commands()["Commands"] if each["InstanceIds"] == [at]]
+    return {name: value[0] for name, value in command["Parameters"].items() if value[0]}
+
+
+def make_reachable(region: RunningRegion, file_system_id: str) -> list[str]:
+    """Make mount targets of an EFS file system in two zones. Returns their addresses, each with its zone."""
+    network, efs = make_network(region), region.client("efs")
+    for subnet in (network.first, network.second):
+        efs.create_mount_target(FileSystemId=file_system_id, SubnetId=subnet, SecurityGroups=[network.group])
+    region.wait_until_idle()
+    targets = efs.describe_mount_targets(FileSystemId=file_system_id)["MountTargets"]
+    return sorted(f"{each['AvailabilityZoneName']}={each['IpAddress']}" for each in targets)
+
+
+def executions(region: RunningRegion, stack: dict[str, str]) -> list[str]:
+    """The ids of the executions of the runbook."""
+    listed = region.client("ssm").describe_automation_executions(
+        Filters=[{"Key": "DocumentNamePrefix", "Values": [stack["MountFileSystem"]]}]
+    )
+    return [each["AutomationExecutionId"] for each in listed["AutomationExecutionMetadataList"]]
+
+
+def mounted_by_rule(region: RunningRegion, stack: dict[str, str], **detail: Any) -> list[dict[str, Any]]:
+    """Send the event of a restore job, with other members of its detail. Returns the executions that it started."""
+    before = executions(region, stack)
+    event = {name: EVENT[name] for name in ("source", "detail-type", "resources")}
+    status, answer = region.post("events", event | {"detail": EVENT["detail"] | detail})
+    assert status == 200, answer
+    region.wait_until_idle()
+    assert region.journal("dead-letter", eventId=answer["eventIds"][0]) == []
+    ssm = region.client("ssm")
+    return [
+        ssm.get_automation_execution(AutomationExecutionId=each)["AutomationExecution"]
+        for each in executions(region, stack)
+        if each not in before
+    ]
+
+
+def test_a_rule_mounts_a_restored_file_system_on_the_instances_with_a_tag(
+    region: RunningRegion, stack: dict[str, str]
+) -> None:
+    web, other, file_system = instance(region, role="web"), instance(region, role="batch"), make_file_system(region)
+    addresses = make_reachable(region, file_system)
+    created = arn_of("elasticfilesystem", f"file-system/{file_system}")
+    (done,) = mounted_by_rule(region, stack, createdResourceArn=created)
+    assert done["AutomationExecutionStatus"] == "Success", done.get("FailureMessage")
+    assert done["Parameters"]["Source"] == [created]
+    (answer,) = results(done)
+    assert (answer["instanceId"], answer["outcome"]) == (web, "mounted")
+    sent = sent_to(region, web)
+    assert sorted(sent.pop("Addresses").split()) == addresses
+    assert sent == {
+        "Operation": "mount-restored",
+        "Type": "EFS",
+        "Source": file_system,
+        "Path": "/srv/shared",
+        "Transport": "auto",
+        "WaitSeconds": "120",
+    }
+    assert runs(region, other) == []
+    assert region.journal("message", topicArn=stack["NotificationTopic"]) == []
+    region.client("ec2").terminate_instances(InstanceIds=[web])
+
+
+@pytest.mark.parametrize(
+    "detail",
+    [
+        {"iamRoleArn": "DrillRestoreRole"},
+        {"restoreTestingPlanArn": arn_of("backup", "restore-testing-plan:weekly")},
+        {"sourceResourceArn": arn_of("elasticfilesystem", "file-system/fs-0000000000000000f", "us-east-1")},
+        {"status": "FAILED"},
+    ],
+    ids=["drill", "restore-test", "other-source", "failed"],
+)
+def test_the_rule_leaves_other_restores_alone(
+    region: RunningRegion, stack: dict[str, str], detail: dict[str, str]
+) -> None:
+    if "iamRoleArn" in detail:
+        role = region.client("iam").get_role(RoleName=stack[detail["iamRoleArn"]])["Role"]["Arn"]
+        detail = {"iamRoleArn": role}
+    assert mounted_by_rule(region, stack, **detail) == []
+
+
+def test_operators_are_notified_if_the_rule_mounts_nothing(region: RunningRegion, stack: dict[str, str]) -> None:
+    web, file_system = instance(region, role="web"), make_file_system(region)
+    created = arn_of("elasticfilesystem", f"file-system/{file_system}")
+    (done,) = mounted_by_rule(region, stack, createdResourceArn=created)
+    assert done["AutomationExecutionStatus"] == "Failed"
+    (answer,) = results(done)
+    assert (answer["instanceId"], answer["reason"]) == (web, "source-not-ready")
+    assert answer["found"] == f"mount targets of {file_system}: none"
+    assert runs(region, web) == []
+    (message,) = region.journal("message", topicArn=stack["NotificationTopic"])
+    assert message["subject"] == f"Not mounted after its restore: {file_system}"
+    for part in (created, "/srv/shared", f"{web}: source-not-ready", done["AutomationExecutionId"]):
+        assert part in message["message"]
+    region.client("ec2").terminate_instances(InstanceIds=[web])
+
+
+def test_addresses_and_names_of_fsx_are_read(region: RunningRegion, stack: dict[str, str]) -> None:
+    network = make_network(region)
+    lustre = make_fsx(region, network)
+    at = instance(region)
+    arn = arn_of("fsx", f"file-system/{lustre['FileSystemId']}")
+    done = mount(region, stack, at, Source=arn, Path="/srv/scratch", Operation="mount-restored")
+    assert done["AutomationExecutionStatus"] == "Success", done.get("FailureMessage")
+    sent = sent_to(region, at)
+    assert (sent["Type"], sent["Source"]) == ("LUSTRE", lustre["DNSName"])
+    assert sent["Export"] == lustre["LustreConfiguration"]["MountName"]
+
+    openzfs = make_fsx(
+        region,
+        network,
+        FileSystemType="OPENZFS",
+        StorageCapacity=64,
+        OpenZFSConfiguration={"DeploymentType": "SINGLE_AZ_1", "ThroughputCapacity": 64},
+    )
+    at = instance(region)
+    arn = arn_of("fsx", f"file-system/{openzfs['FileSystemId']}")
+    assert mount(region, stack, at, Source=arn, Path="/srv/zfs")["AutomationExecutionStatus"] == "Success"
+    sent = sent_to(region, at)
+    assert (sent["Type"], sent["Source"], sent["Export"]) == ("OPENZFS", openzfs["DNSName"], "/fsx")
+
+    file_system, svm = make_ontap(region, network)
+    volume = make_ontap_volume(region, svm, "orders")
+    machine = region.client("fsx").describe_storage_virtual_machines(StorageVirtualMachineIds=[svm])
+    at = instance(region)
+    arn = arn_of("fsx", f"volume/{file_system}/{volume['VolumeId']}")
+    assert mount(region, stack, at, Source=arn, Path="/srv/orders")["AutomationExecutionStatus"] == "Success"
+    sent = sent_to(region, at)
+    assert (sent["Type"], sent["Export"]) == ("ONTAP", "/orders")
+    assert sent["Source"] == machine["StorageVirtualMachines"][0]["Endpoints"]["Nfs"]["DNSName"]
+
+    (answer,) = results(mount(region, stack, at, Source=arn_of("fsx", f"file-system/{file_system}"), Path="/srv/a"))
+    assert (answer["reason"], answer["outcome"]) == ("source-unsupported", "refused")
+
+
+def test_the_arn_of_an_attached_volume_is_enough(region: RunningRegion, stack: dict[str, str]) -> None:
+    at = instance(region)
+    volume = attached(region, at)
+    (answer,) = results(mount(region, stack, at, Source=arn_of("ec2", f"volume/{volume}"), Path=PATH))
+    assert (answer["outcome"], answer["source"]) == ("mounted", volume)
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ({"Source": arn_of("elasticfilesystem", "file-system/fs-0123456789abcdef0", "us-east-1")}, "source-elsewhere"),
+        (
+            {"Source": arn_of("elasticfilesystem", "file-system/fs-0123456789abcdef0", account="444455556666")},
+            "source-elsewhere",
+        ),
+        ({"Source": arn_of("ec2", "file-system/fs-0123456789abcdef0")}, "source-unsupported"),
+        ({"Source": "fs-0123456789abcdef0"}, "source-unsupported"),
+        ({"Source": arn_of("elasticfilesystem", "file-system/fs-0123456789abcdef0")}, "source-not-ready"),
+        ({"Source": "fs-0123456789abcdef0", "Type": "EFS", "InstanceTag": "role=none"}, "no-instance"),
+        ({"Source": "fs-0123456789abcdef0", "Type": "EFS"}, "no-instance"),
+    ],
+)
+def test_what_cannot_be_resolved_is_an_answer_of_each_instance(
+    region: RunningRegion, stack: dict[str, str], given: dict[str, str], reason: str
+) -> None:
+    at = [] if reason == "no-instance" else ["i-0123456789abcdef0"]
+    done = mount(region, stack, *at, Path="/srv/shared", **given)
+    assert done["AutomationExecutionStatus"] == "Failed"
+    (answer,) = results(done)
+    assert answer["reason"] == reason and answer["remedy"], answer
+    named = f"tag:{given['InstanceTag']}" if "InstanceTag" in given else "InstanceIds"
+    assert answer["instanceId"] == (at or [named])[0]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "arn:aws:elasticfilesystem:us-west-2:111122223333:file-system/fs-0123456789abcdef0;id",
+        "arn:aws:elasticfilesystem:us-west-2:111122223333:file-system/$(id)",
+        "arn:aws:elasticfilesystem:us-west-2:111122223333:access-point/fsap-0123456789abcdef0",
+        "arn:aws:s3:us-west-2:111122223333:volume/vol-0123456789abcdef0",
+        "arn:aws:fsx:us-west-2:111122223333:volume/fs-0123456789abcdef0/$(id)",
+    ],
+)
+def test_an_arn_of_another_form_is_refused(region: RunningRegion, stack: dict[str, str], source: str) -> None:
+    code, _ = refusal(lambda: mount(region, stack, "i-0123456789abcdef0", Source=source, Path="/srv/shared"))
+    assert code == "InvalidAutomationExecutionParametersException"

@@ -90,6 +90,7 @@ static CASES: [Case; 11] = [
             ("AWS_REGION", "us-west-2"),
             ("ACCOUNT_ID", "111122223333"),
             ("DRILL_RESTORE_ROLE_ARN", DRILL_ROLE),
+            ("MOUNT_RUNBOOK", "MountFileSystem"),
             ("PUBLISH_PATH", "/recovery/"),
             ("TOPIC_ARN", "off"),
         ],

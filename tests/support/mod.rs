@@ -2,11 +2,11 @@
 //! worlds in which calls fail.
 
 pub(crate) mod buckets;
-pub(crate) mod instances;
 pub(crate) mod databases;
 pub(crate) mod disturbed;
 pub(crate) mod end;
 pub(crate) mod file_systems;
+pub(crate) mod instances;
 pub(crate) mod reports;
 pub(crate) mod repository;
 pub(crate) mod restored;

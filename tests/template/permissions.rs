@@ -10,7 +10,9 @@ use recovery_aws::{
 };
 use serde_json::{Value, json};
 
-use crate::support::sam::{Deployed, EVERY_FUNCTION, attribute_of, deployed, members, strings};
+use crate::support::sam::{
+    Deployed, EVERY_FUNCTION, MOUNTED_BY_RULE, attribute_of, deployed, members, strings,
+};
 
 /// What every function needs of the platform around it.
 const PLATFORM: [&str; 5] = [
@@ -37,10 +39,11 @@ const NEW_INSTANCES: [&str; 3] = [
 /// What creating a parameter with a tag needs beyond the call.
 const PARAMETER_TAGS: [&str; 1] = ["ssm:AddTagsToResource"];
 
-/// What creating a mount target needs beyond the call.
-const NETWORK_INTERFACES: [&str; 2] = [
+/// What creating mount targets and access points needs beyond the calls: network interfaces, and the tag of a drill.
+const NETWORK_INTERFACES: [&str; 3] = [
     "ec2:CreateNetworkInterface",
     "ec2:DescribeNetworkInterfaces",
+    "elasticfilesystem:TagResource",
 ];
 
 /// What starting a runbook with a role of its own needs beyond the call.
@@ -154,6 +157,7 @@ fn every_deployment() -> Vec<Deployed> {
         deployed(&RUNBOOK_WITH_ROLE),
         deployed(&KEYS),
         deployed(&EVERY_FUNCTION),
+        deployed(&MOUNTED_BY_RULE),
         deployed(&everything),
     ]
 }
@@ -255,7 +259,7 @@ fn each_role_allows_exactly_the_calls_of_its_adapters() {
 
     let file_systems = [
         FileSystemAdapters::ACTIONS,
-        &[&NETWORK_INTERFACES, &TAGGED_PARAMETERS],
+        &[&NETWORK_INTERFACES, &TAGGED_PARAMETERS, &RUNBOOK_ROLE],
     ]
     .concat();
     check(&[], "FileSystemIntegratorRole", &file_systems);
@@ -686,7 +690,11 @@ fn pass_role_and_grants_are_limited_to_a_service() {
                 .any(|resource| resource.ends_with("automation-definition/StartRegionRecovery:*"))
         );
     }
-    for integrator in ["RestoreIntegratorRole", "RestoreReconcilerRole"] {
+    for integrator in [
+        "FileSystemIntegratorRole",
+        "RestoreIntegratorRole",
+        "RestoreReconcilerRole",
+    ] {
         let pass = statement(integrator, "iam:PassRole");
         assert_eq!(
             strings(&pass["Resource"]),
@@ -759,6 +767,28 @@ fn network_interfaces_are_changed_by_efs_only() {
             "{role}"
         );
     }
+}
+
+#[test]
+fn a_new_access_point_gets_the_tag_of_a_drill_and_no_other() {
+    let deployed = deployed(&[]);
+    let tag = roles(&deployed)["FileSystemIntegratorRole"]
+        .iter()
+        .find(|statement| statement["Action"] == "elasticfilesystem:TagResource")
+        .cloned()
+        .unwrap();
+    assert_eq!(
+        strings(&tag["Resource"]),
+        ["arn:aws:elasticfilesystem:us-west-2:111122223333:access-point/*"]
+    );
+    assert_eq!(
+        tag["Condition"],
+        json!({
+            "StringEquals": {"elasticfilesystem:CreateAction": "CreateAccessPoint"},
+            "ForAllValues:StringEquals": {"aws:TagKeys": "recovery:drill"},
+            "Null": {"aws:TagKeys": "false"},
+        })
+    );
 }
 
 /// What AWS Backup needs to restore volumes, databases, tables, file systems and buckets (its guide, security-iam-awsmanpol, without the
@@ -1008,6 +1038,14 @@ const RUNBOOK_ACTIONS: [(&str, &[&str]); 5] = [
     (
         "MountFileSystem",
         &[
+            "ec2:DescribeInstances",
+            "elasticfilesystem:DescribeMountTargets",
+            "fsx:DescribeFileSystems",
+            "fsx:DescribeStorageVirtualMachines",
+            "fsx:DescribeVolumes",
+            "kms:Decrypt",
+            "kms:GenerateDataKey",
+            "sns:Publish",
             "ssm:DescribeInstanceInformation",
             "ssm:GetCommandInvocation",
             "ssm:ListCommands",
@@ -1069,6 +1107,52 @@ fn the_mount_runbook_sends_one_document_to_instances_of_the_workload() {
             json!({"StringLike": {"ssm:resourceTag/recovery:workload": workload}})
         );
     }
+}
+
+#[test]
+fn the_mount_rule_starts_one_runbook_with_a_separate_role() {
+    let name = "RestoreCompletedMountRole";
+    assert!(!roles(&deployed(&[])).contains_key(name));
+    let deployed = deployed(&MOUNTED_BY_RULE);
+    let role = &deployed.resources("AWS::IAM::Role")[name];
+    let rule = &deployed.resources("AWS::Events::Rule")["RestoreCompletedMountRule"];
+    assert_eq!(rule["Targets"][0]["RoleArn"], attribute_of(name, "Arn"));
+    let trust = &role["AssumeRolePolicyDocument"]["Statement"][0];
+    assert_eq!(
+        trust["Principal"],
+        json!({"Service": "events.amazonaws.com"})
+    );
+    assert_eq!(
+        trust["Condition"],
+        json!({
+            "StringEquals": {"aws:SourceAccount": "111122223333"},
+            "ArnLike": {"aws:SourceArn": "arn:aws:events:us-west-2:111122223333:rule/*"},
+        })
+    );
+    let statements = &roles(&deployed)[name];
+    let [start, pass] = statements.as_slice() else {
+        panic!("{statements:?}");
+    };
+    assert_eq!(start["Action"], "ssm:StartAutomationExecution");
+    let here = "arn:aws:ssm:us-west-2:111122223333";
+    assert_eq!(
+        strings(&start["Resource"]),
+        [
+            format!("{here}:automation-definition/MountFileSystem:*"),
+            format!("{here}:automation-execution/*"),
+            format!("{here}:document/MountFileSystem"),
+        ]
+    );
+    assert_eq!(
+        *pass,
+        json!({
+            "Sid": "PassMountFileSystemItsRole",
+            "Effect": "Allow",
+            "Action": "iam:PassRole",
+            "Resource": attribute_of("MountFileSystemRole", "Arn"),
+            "Condition": {"StringEquals": {"iam:PassedToService": "ssm.amazonaws.com"}},
+        })
+    );
 }
 
 #[test]

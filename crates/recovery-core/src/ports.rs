@@ -30,8 +30,8 @@ use crate::aws::cloudformation::{ListedResource, StackResource, StackState};
 use crate::aws::database::{CreateAnswer, DbChange, DbCluster, DbInstance, NewDbInstance, Scaling};
 use crate::aws::ec2::{AttachAnswer, DeviceName, Image, Instance, Snapshot, Subnet, Volume};
 use crate::aws::file_system::{
-    AccessPoint, EfsAnswer, EfsFileSystem, FsxFileSystem, FsxVolume, MountTarget, NewMountTarget,
-    StorageMachine,
+    AccessPoint, EfsAnswer, EfsFileSystem, FsxFileSystem, FsxVolume, MountTarget, NewAccessPoint,
+    NewMountTarget, StorageMachine,
 };
 use crate::aws::instance::{Checks, RegisterAnswer, Server, TargetGroup, TargetHealth};
 use crate::aws::routing_control::{ClusterEndpoint, RoutingControl, ShiftAnswer, Switch};
@@ -384,6 +384,12 @@ pub trait EfsFileSystems {
         &self,
         new: &NewMountTarget,
     ) -> impl Future<Output = Result<EfsAnswer, Error>> + Send;
+
+    /// Creates an access point, once for each token.
+    fn create_access_point(
+        &self,
+        new: &NewAccessPoint,
+    ) -> impl Future<Output = Result<EfsAnswer, Error>> + Send;
 }
 
 /// File systems of Amazon FSx, and volumes of FSx for ONTAP.
@@ -396,6 +402,9 @@ pub trait FsxFileSystems {
 
     /// The volume as it is now; `None` if it does not exist.
     fn volume(&self, id: &str) -> impl Future<Output = Result<Option<FsxVolume>, Error>> + Send;
+
+    /// The path at which clients mount a volume of OpenZFS; `None` if it does not exist.
+    fn volume_path(&self, id: &str) -> impl Future<Output = Result<Option<String>, Error>> + Send;
 
     /// Where the storage virtual machine is reached; `None` if it does not exist.
     fn storage_machine(
@@ -698,7 +707,9 @@ pub trait FileSystemPorts: Sync {
 }
 
 /// The ports to integrate restored file systems.
-pub trait FileSystemIntegrationPorts: PublishingPorts + TargetPorts + FileSystemPorts {
+pub trait FileSystemIntegrationPorts:
+    PublishingPorts + TargetPorts + FileSystemPorts + MountPorts
+{
     /// Subnets.
     fn subnets(&self) -> &(impl Subnets + Sync);
 }

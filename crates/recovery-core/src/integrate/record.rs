@@ -23,6 +23,8 @@ const HINDRANCE: &str = "recovery:hindrance";
 /// Operational data: the recovery point whose tags replace those that the restored one lacks.
 pub(crate) const TAGS_FROM: &str = "recovery:tags-from";
 
+/// The state of an integration whose last run failed. The reconciler repeats it.
+pub(crate) const FAILING: &str = "failing";
 /// Operational data: what is left for a person to do, or `none`.
 pub(crate) const LEFT: &str = "recovery:left-to-do";
 
@@ -259,7 +261,7 @@ impl Hindrance {
             .code()
             .map_or(String::new(), |answer| format!(" ({})", code(answer)));
         Hindrance {
-            state: "failing",
+            state: FAILING,
             title: titled(
                 restore,
                 format!("Restored {} still not {}", kind.noun, kind.integrated),
