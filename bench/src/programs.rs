@@ -7,12 +7,13 @@ use serde_json::Value;
 
 use crate::process::Program;
 use crate::scenarios::{
-    BUCKET_INTEGRATOR, DATABASE_INTEGRATOR, FILE_SYSTEM_INTEGRATOR, TABLE_INTEGRATOR,
+    BUCKET_INTEGRATOR, DATABASE_INTEGRATOR, FILE_SYSTEM_INTEGRATOR, INSTANCE_INTEGRATOR,
+    TABLE_INTEGRATOR,
 };
 use crate::trouble::{Result, Trouble};
 
 /// The functions, with the settings that template.yaml gives them.
-pub(crate) const FUNCTIONS: [Function; 15] = [
+pub(crate) const FUNCTIONS: [Function; 16] = [
     (
         "restore-integrator",
         &[
@@ -26,6 +27,7 @@ pub(crate) const FUNCTIONS: [Function; 15] = [
     (TABLE_INTEGRATOR, INTEGRATES_DATA_STORES),
     (FILE_SYSTEM_INTEGRATOR, INTEGRATES_FILE_SYSTEMS),
     (BUCKET_INTEGRATOR, INTEGRATES_DATA_STORES),
+    (INSTANCE_INTEGRATOR, INTEGRATES_DATA_STORES),
     (
         "restore-reconciler",
         &[
@@ -33,6 +35,7 @@ pub(crate) const FUNCTIONS: [Function; 15] = [
             ("BUCKET_INTEGRATOR", BUCKET_INTEGRATOR),
             ("DATABASE_INTEGRATOR", DATABASE_INTEGRATOR),
             ("FILE_SYSTEM_INTEGRATOR", FILE_SYSTEM_INTEGRATOR),
+            ("INSTANCE_INTEGRATOR", INSTANCE_INTEGRATOR),
             ("TABLE_INTEGRATOR", TABLE_INTEGRATOR),
             ("DRILL_RESTORE_ROLE_ARN", DRILL_ROLE),
             ("TOPIC_ARN", TOPIC),
@@ -72,6 +75,7 @@ pub(crate) const FUNCTIONS: [Function; 15] = [
         &[
             ("DRILL_RESTORE_ROLE_ARN", DRILL_ROLE),
             ("PLAN_BUCKET", "recovery.plans"),
+            ("INSTANCE_PROFILES", "off"),
             ("RESTORE_KEY_ARN", "off"),
             ("RESTORE_ROLE_ARN", "arn:aws:iam::111122223333:role/restore"),
             ("VAULT_NAME", "recovery"),

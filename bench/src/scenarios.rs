@@ -40,6 +40,7 @@ pub(crate) const DATABASE_INTEGRATOR: &str = "database-integrator";
 pub(crate) const TABLE_INTEGRATOR: &str = "table-integrator";
 pub(crate) const FILE_SYSTEM_INTEGRATOR: &str = "file-system-integrator";
 pub(crate) const BUCKET_INTEGRATOR: &str = "bucket-integrator";
+pub(crate) const INSTANCE_INTEGRATOR: &str = "instance-integrator";
 const COMPLETED: Event = Event::File("restore-completed-ebs");
 const INSTANCE_COMPLETED: Event = Event::File("restore-completed-rds");
 const CLUSTER_COMPLETED: Event = Event::File("restore-completed-aurora");
@@ -276,6 +277,15 @@ pub(crate) fn all() -> Vec<Scenario> {
             ..data_store(
                 IGNORED_BY_CONTENT[0],
                 BUCKET_INTEGRATOR,
+                COMPLETED,
+                "ignored",
+            )
+        },
+        Scenario {
+            reason: Some("resource-type"),
+            ..data_store(
+                IGNORED_BY_CONTENT[0],
+                INSTANCE_INTEGRATOR,
                 COMPLETED,
                 "ignored",
             )

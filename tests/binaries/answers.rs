@@ -199,6 +199,7 @@ const DIRECT: [Direct; 5] = [
         variables: &[
             ("DRILL_RESTORE_ROLE_ARN", DRILL_ROLE),
             ("PLAN_BUCKET", "shop-plans"),
+            ("INSTANCE_PROFILES", "off"),
             ("RESTORE_KEY_ARN", "off"),
             ("RESTORE_ROLE_ARN", "arn:aws:iam::111122223333:role/restore"),
             ("VAULT_NAME", "recovery"),
