@@ -411,6 +411,31 @@ async fn starts_in_the_subnet_of_the_stack_with_encrypted_volumes() {
 }
 
 #[tokio::test]
+async fn in_a_drill_all_volumes_go_with_their_instance() {
+    for (mode, stays) in [("recover", true), ("drill", false)] {
+        let world = planned_world(&[WORKLOAD, STACK, GROUPS]);
+        for device in &mut world
+            .state()
+            .servers
+            .images
+            .get_mut("ami-1")
+            .unwrap()
+            .devices
+        {
+            device.delete_on_termination = device.name == "/dev/xvda";
+        }
+        let mut input = input(&world).await;
+        input["mode"] = json!(mode);
+        assert_eq!(start(&world, &input, true).await.kind(), "started");
+        let (request, _) = world.state().backups.started[0].clone();
+        let devices: Value =
+            serde_json::from_str(&request.metadata["BlockDeviceMappings"]).unwrap();
+        let data = &devices[1]["Ebs"]["DeleteOnTermination"];
+        assert_eq!(data.as_bool(), Some(!stays), "{mode}");
+    }
+}
+
+#[tokio::test]
 async fn refuses_an_image_that_cannot_be_used() {
     let world = planned_world(&[WORKLOAD, STACK, GROUPS]);
     let input = input(&world).await;

@@ -208,7 +208,9 @@ pub(super) async fn locate(
             bucket(ports, target, &item.resource_arn).await
         }
         (Target::Instance(target), Restorable::Instance) => {
-            instance(ports, target, &item.recovery_point_arn, with_profile).await
+            let is_drill = drill.is_some();
+            let point = &item.recovery_point_arn;
+            instance(ports, target, point, with_profile, is_drill).await
         }
         _ => Err(not_planned("the target does not fit the type".to_owned())),
     }
@@ -348,6 +350,7 @@ async fn instance(
     target: &InstanceTarget,
     point: &str,
     with_profile: bool,
+    is_drill: bool,
 ) -> Result<Located, Error> {
     let point = RecoveryPointArn::parse(point)?;
     let TagHome::Ec2(image) = point.tag_home() else {
@@ -383,7 +386,15 @@ async fn instance(
         Some(found) => Located::Ready(Destination::Instance(InstanceDestination {
             subnet,
             security_groups,
-            devices: found.devices,
+            // A volume that outlived the instance of a drill would have no tag, and nobody would delete it.
+            devices: found
+                .devices
+                .into_iter()
+                .map(|device| ImageDevice {
+                    delete_on_termination: device.delete_on_termination || is_drill,
+                    ..device
+                })
+                .collect(),
             with_profile,
         })),
     })
