@@ -395,7 +395,7 @@ fn a_drill_uses_the_bucket_of_its_own_stack() {
 fn whatever_call_fails_the_end_is_the_same() {
     let operations = [
         "s3:GetBucketVersioning",
-        "cloudformation:DescribeStackResource",
+        "cloudformation:ListStackResources",
         "backup:ListTags",
         "backup:DescribeRestoreJob",
         "backup:GetRestoreJobMetadata",
@@ -409,6 +409,8 @@ fn whatever_call_fails_the_end_is_the_same() {
         to_the_end(&whole);
         let notified = whole.state().notifications.len();
         for operation in operations {
+            let is_called = whole.calls().iter().any(|call| call.starts_with(operation));
+            assert!(is_called, "{operation} is not called");
             for failure in [Failure::Throttled, Failure::AnswerLost] {
                 let world = arrange();
                 world.fail(operation, failure);

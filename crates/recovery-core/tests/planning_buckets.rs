@@ -226,7 +226,7 @@ async fn waits_for_the_bucket_and_refuses_one_without_versions() {
 #[tokio::test]
 async fn starts_one_job_despite_a_failure_of_any_call() {
     for operation in [
-        "cloudformation:DescribeStackResource",
+        "cloudformation:ListStackResources",
         "s3:GetBucketVersioning",
         "s3:GetBucketOwnershipControls",
         "s3:GetBucketPublicAccessBlock",
