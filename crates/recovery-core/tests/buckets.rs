@@ -409,8 +409,11 @@ fn whatever_call_fails_the_end_is_the_same() {
         to_the_end(&whole);
         let notified = whole.state().notifications.len();
         for operation in operations {
-            let is_called = whole.calls().iter().any(|call| call.starts_with(operation));
-            assert!(is_called, "{operation} is not called");
+            let calls = whole.calls();
+            let is_called = calls.iter().any(|call| call.starts_with(operation));
+            // An item that is created with all that it says is not updated.
+            let is_optional = operation == "ssm:UpdateOpsItem";
+            assert!(is_called || is_optional, "{operation} is not called");
             for failure in [Failure::Throttled, Failure::AnswerLost] {
                 let world = arrange();
                 world.fail(operation, failure);
