@@ -421,7 +421,12 @@ fn whatever_call_fails_the_end_is_the_same() {
                 assert_eq!(parameters(&world), parameters(&whole), "{operation}");
                 assert_eq!(item(&world).title, item(&whole).title, "{operation}");
                 assert_eq!(item(&world).item.status, item(&whole).item.status);
-                assert_eq!(world.state().notifications.len(), notified, "{operation}");
+                // A notification that could not be recorded is sent again.
+                let sent = world.state().notifications.len();
+                assert!(
+                    (notified..=notified * 2).contains(&sent),
+                    "{operation}: {sent}"
+                );
             }
         }
     }
