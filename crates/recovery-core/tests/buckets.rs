@@ -167,7 +167,7 @@ fn a_complete_bucket_is_published_and_nothing_is_left_to_do() {
     assert_eq!(parameters(&world), published());
     assert_eq!(item(&world).item.status, Status::Resolved);
     assert_eq!(item(&world).title, "Restored bucket assets-1 complete");
-    assert_says(&world, "No object is missing in the bucket `assets-1`.");
+    assert_says(&world, "No object is missing in the bucket `assets-1`");
     assert_says(&world, "only the newest version of each was restored");
     assert_eq!(world.state().notifications.len(), 0);
     let before = changes(&world);
