@@ -280,12 +280,12 @@ async fn a_redrive_restores_what_is_missing() {
         Some(first.as_str()),
         "it is complete"
     );
-    world
-        .state()
-        .restore_jobs
-        .get_mut(&first)
-        .unwrap()
-        .status_message = Some(MISSING.to_owned());
+    {
+        let mut state = world.state();
+        let job = state.restore_jobs.get_mut(&first).unwrap();
+        job.resource_type = Some("S3".to_owned());
+        job.status_message = Some(MISSING.to_owned());
+    }
     let second = start(&world, &input).await;
     assert_eq!(second.kind(), "started");
     assert_ne!(second.id("restoreJobId"), Some(first.as_str()));
