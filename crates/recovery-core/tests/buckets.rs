@@ -167,7 +167,7 @@ fn a_complete_bucket_is_published_and_nothing_is_left_to_do() {
     assert_eq!(parameters(&world), published());
     assert_eq!(item(&world).item.status, Status::Resolved);
     assert_eq!(item(&world).title, "Restored bucket assets-1 complete");
-    assert_says(&world, "No object is missing in the bucket `assets-1`.");
+    assert_says(&world, "No object is missing in the bucket `assets-1`");
     assert_says(&world, "only the newest version of each was restored");
     assert_eq!(world.state().notifications.len(), 0);
     let before = changes(&world);
@@ -395,7 +395,7 @@ fn a_drill_uses_the_bucket_of_its_own_stack() {
 fn whatever_call_fails_the_end_is_the_same() {
     let operations = [
         "s3:GetBucketVersioning",
-        "cloudformation:DescribeStackResource",
+        "cloudformation:ListStackResources",
         "backup:ListTags",
         "backup:DescribeRestoreJob",
         "backup:GetRestoreJobMetadata",
@@ -409,6 +409,11 @@ fn whatever_call_fails_the_end_is_the_same() {
         to_the_end(&whole);
         let notified = whole.state().notifications.len();
         for operation in operations {
+            let calls = whole.calls();
+            let is_called = calls.iter().any(|call| call.starts_with(operation));
+            // An item that is created with all that it says is not updated.
+            let is_optional = operation == "ssm:UpdateOpsItem";
+            assert!(is_called || is_optional, "{operation} is not called");
             for failure in [Failure::Throttled, Failure::AnswerLost] {
                 let world = arrange();
                 world.fail(operation, failure);
@@ -416,7 +421,12 @@ fn whatever_call_fails_the_end_is_the_same() {
                 assert_eq!(parameters(&world), parameters(&whole), "{operation}");
                 assert_eq!(item(&world).title, item(&whole).title, "{operation}");
                 assert_eq!(item(&world).item.status, item(&whole).item.status);
-                assert_eq!(world.state().notifications.len(), notified, "{operation}");
+                // A notification that could not be recorded is sent again.
+                let sent = world.state().notifications.len();
+                assert!(
+                    (notified..=notified * 2).contains(&sent),
+                    "{operation}: {sent}"
+                );
             }
         }
     }

@@ -227,7 +227,7 @@ async fn waits_for_the_bucket_and_refuses_one_without_versions() {
 #[tokio::test]
 async fn starts_one_job_despite_a_failure_of_any_call() {
     for operation in [
-        "cloudformation:DescribeStackResource",
+        "cloudformation:ListStackResources",
         "s3:GetBucketVersioning",
         "s3:GetBucketOwnershipControls",
         "s3:GetBucketPublicAccessBlock",
@@ -282,12 +282,12 @@ async fn a_redrive_restores_what_is_missing() {
         Some(first.as_str()),
         "it is complete"
     );
-    world
-        .state()
-        .restore_jobs
-        .get_mut(&first)
-        .unwrap()
-        .status_message = Some(MISSING.to_owned());
+    {
+        let mut state = world.state();
+        let job = state.restore_jobs.get_mut(&first).unwrap();
+        job.resource_type = Some("S3".to_owned());
+        job.status_message = Some(MISSING.to_owned());
+    }
     let second = start(&world, &input).await;
     assert_eq!(second.kind(), "started");
     assert_ne!(second.id("restoreJobId"), Some(first.as_str()));
