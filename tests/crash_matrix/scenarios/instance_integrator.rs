@@ -36,7 +36,9 @@ pub(super) fn scenarios() -> Vec<Scenario> {
 /// It serves, or will.
 fn served() -> Vec<Scenario> {
     vec![
-        of("registered-now", "pending"),
+        of("registered-now", "pending")
+            .given(|world| world.state().servers.reads_until_healthy = usize::MAX)
+            .then(|world| world.state().servers.complete()),
         of("healthy", "integrated").given(registered),
         of("by-id", "integrated")
             .given(registered)
