@@ -7,7 +7,7 @@
 //!
 //! The OpsItem of the restore job records each execution: see `executions`.
 
-use crate::integrate::record::FAILING;
+use crate::integrate::kind::FAILING;
 use crate::ops_item::{OpsItem, says};
 
 pub mod answer;
