@@ -36,7 +36,7 @@ pub(crate) struct End {
     parameters: BTreeMap<String, (String, BTreeMap<&'static str, String>)>,
     /// Databases and their settings.
     databases: BTreeSet<String>,
-    /// The instances that were created, with what they were created with.
+    /// The instances of clusters and the access points that were created, with what they were created with.
     created: BTreeSet<String>,
     /// Mount targets: file system, subnet and state.
     mount_targets: Vec<[String; 3]>,
@@ -121,7 +121,10 @@ impl End {
                 .into_iter()
                 .chain(shown(state.databases.clusters.values()))
                 .collect(),
-            created: shown(&state.databases.created).into_iter().collect(),
+            created: shown(&state.databases.created)
+                .into_iter()
+                .chain(shown(&state.file_systems.created_points))
+                .collect(),
             mount_targets: state
                 .file_systems
                 .mount_targets

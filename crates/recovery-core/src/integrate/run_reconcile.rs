@@ -14,6 +14,7 @@ use crate::aws::backup::{EBS, Restore, RestoreJob};
 use crate::aws::ec2::{AttachmentState, Volume};
 use crate::error::Error;
 use crate::integrate::backoff::RESERVE;
+use crate::integrate::mount::is_unfinished;
 use crate::integrate::record::{FAILING, TAGS_FROM, Trigger};
 use crate::integrate::run_invoke::{Integrators, invoke_integrators};
 use crate::integrate::run_tags::tags_of;
@@ -295,8 +296,7 @@ async fn not_integrated(
             .attachments
             .iter()
             .any(|a| a.state == AttachmentState::Attached);
-        let mount_is = |state| item.is_some_and(|item| says(item, MOUNTED_VOLUME.state_key, state));
-        let mounts = mount_is(MOUNTED_VOLUME.integrating) || mount_is(FAILING);
+        let mounts = item.is_some_and(is_unfinished);
         // If the item is open and does not say so, the attachment was not recorded.
         let settled = item.is_none() || recorded && !mounts;
         if volume.restore_test || attached && settled {
