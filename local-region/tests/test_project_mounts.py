@@ -316,6 +316,19 @@ def test_addresses_and_names_of_fsx_are_read(region: RunningRegion, stack: dict[
     sent = sent_to(region, at)
     assert (sent["Type"], sent["Source"], sent["Export"]) == ("OPENZFS", openzfs["DNSName"], "/fsx")
 
+    windows = make_fsx(
+        region,
+        network,
+        FileSystemType="WINDOWS",
+        StorageCapacity=32,
+        WindowsConfiguration={"ThroughputCapacity": 32, "ActiveDirectoryId": "d-0123456789"},
+    )
+    at = instance(region)
+    arn = arn_of("fsx", f"file-system/{windows['FileSystemId']}")
+    assert mount(region, stack, at, Source=arn, Path="/srv/files")["AutomationExecutionStatus"] == "Success"
+    sent = sent_to(region, at)
+    assert (sent["Type"], sent["Source"], sent["Export"]) == ("WINDOWS", windows["DNSName"], "share")
+
     file_system, svm = make_ontap(region, network)
     volume = make_ontap_volume(region, svm, "orders")
     machine = region.client("fsx").describe_storage_virtual_machines(StorageVirtualMachineIds=[svm])
