@@ -51,6 +51,11 @@ pub(crate) fn check(played: &Played) -> Vec<Expectation> {
             },
         );
     }
+    for restore in &played.restores {
+        if let Some(path) = restore.mount {
+            mount_held(played, restore, path, &mut expect);
+        }
+    }
     let volumes = played.restores.iter().chain([&played.second]);
     let volumes = volumes.map(|restore| (restore.name.as_str(), &restore.job));
     // A new stream leaves something to do (docs/workload.md).
@@ -662,6 +667,51 @@ fn drill_held(played: &Played, expect: &mut impl FnMut(&str, bool, String)) {
             astray.join("; ")
         },
     );
+}
+
+/// The volume is mounted once in the guest of its instance.
+fn mount_held(
+    played: &Played,
+    restore: &Restore,
+    path: &str,
+    expect: &mut impl FnMut(&str, bool, String),
+) {
+    let runs: Vec<&Value> = played
+        .of_kind("guest")
+        .filter(|entry| entry["source"] == restore.volume.as_str())
+        .collect();
+    let outcome = |run: &Value| {
+        let result: Option<Value> = run["result"]
+            .as_str()
+            .and_then(|text| serde_json::from_str(text).ok());
+        result.map_or(Value::Null, |result| result["outcome"].clone())
+    };
+    let is_here =
+        |run: &&Value| run["instance"] == restore.instance.as_str() && run["path"] == path;
+    let mounted = runs.iter().filter(|run| outcome(run) == "mounted").count();
+    expect(
+        &format!("the {} is mounted once in its instance", restore.name),
+        mounted == 1 && runs.iter().all(is_here),
+        match runs.first() {
+            Some(run) => mounted_how(run),
+            None => format!("{} is not mounted", restore.volume),
+        },
+    );
+}
+
+/// Where a volume was mounted, and whether the mount script did it.
+pub(crate) fn mounted_how(run: &Value) -> String {
+    let text = |member: &str| run[member].as_str().unwrap_or_default();
+    let how = match text("ran") {
+        "script" => "by the mount script, in a mount namespace".to_owned(),
+        _ => format!("recorded run: {}", text("why")),
+    };
+    format!(
+        "{} at {} in {} ({how})",
+        text("source"),
+        text("path"),
+        text("instance")
+    )
 }
 
 /// The plans after the primary Region has returned.

@@ -21,6 +21,8 @@ pub(crate) struct Restore {
     pub(crate) instance: String,
     /// The device name of the tag.
     pub(crate) device: Option<&'static str>,
+    /// The path of the tag.
+    pub(crate) mount: Option<&'static str>,
     /// The instance and device of its attachment.
     pub(crate) attached: Option<(String, String)>,
 }

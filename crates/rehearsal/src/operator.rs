@@ -381,6 +381,7 @@ impl<'a> Operator<'a> {
                 .device
                 .map(|device| tag("recovery:device", device)),
         );
+        tags.extend(protected.mount.map(|path| tag("recovery:mount", path)));
         let created = self
             .primary_ec2
             .create_volume()
@@ -418,6 +419,7 @@ impl<'a> Operator<'a> {
             "recovery:workload",
             "recovery:wave",
             "recovery:device",
+            "recovery:mount",
         ];
         let tags = keys.map(|key| Tag::builder().key(key).build());
         self.ec2

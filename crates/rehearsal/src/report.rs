@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use crate::expectations::Expectation;
+use crate::expectations::{Expectation, mounted_how};
 use crate::observations::{Played, Restore};
 use crate::problem::Problem;
 use crate::setup::Workspace;
@@ -113,6 +113,10 @@ fn told(played: &Played, entry: &Value) -> Option<(String, String)> {
                 text("instanceId"),
                 text("device")
             ),
+        ),
+        "guest" => (
+            "Guest".to_owned(),
+            format!("mount of {}", mounted_how(entry)),
         ),
         "ops-item" => (
             "OpsCenter".to_owned(),

@@ -100,7 +100,8 @@ pub(crate) async fn play(
     operator
         .upload(bucket, &format!("{templates}.yaml"), whole_template.clone())
         .await?;
-    let parameters = workload::parameters().to_string();
+    let profile = output(&foundation.outputs, "InstanceProfileName")?;
+    let parameters = workload::parameters(profile).to_string();
     operator
         .upload(bucket, &format!("{templates}.parameters.json"), parameters)
         .await?;
@@ -322,6 +323,7 @@ pub(crate) async fn play(
                 .instance_for(WORKLOAD, &protected.logical_id)
                 .await?,
             device: protected.device,
+            mount: protected.mount,
         })
     };
     let mut restores = Vec::new();

@@ -19,6 +19,8 @@ pub(crate) const WORKLOAD: &str = "shop";
 pub(crate) const RIVALS: &str = "rivals";
 /// The stack of the drill.
 pub(crate) const DRILL_STACK: &str = "shop-drill";
+/// Where the server's volume is mounted.
+pub(crate) const MOUNT: &str = "/srv/orders";
 /// Additional volumes for each additional instance, which has eleven device names.
 const FOR_ONE_HOST: usize = 10;
 
@@ -30,6 +32,8 @@ pub(crate) struct Protected {
     pub(crate) workload: Option<&'static str>,
     pub(crate) logical_id: String,
     pub(crate) device: Option<&'static str>,
+    /// The path at which it is mounted.
+    pub(crate) mount: Option<&'static str>,
     pub(crate) wave: usize,
 }
 
@@ -41,10 +45,14 @@ pub(crate) fn protected(volumes: usize) -> Vec<Protected> {
         workload: Some(WORKLOAD),
         logical_id: logical_id.to_owned(),
         device,
+        mount: None,
         wave,
     };
     let mut all = vec![
-        of("server's volume", "Server", Some("/dev/sdf"), 0),
+        Protected {
+            mount: Some(MOUNT),
+            ..of("server's volume", "Server", Some("/dev/sdf"), 0)
+        },
         of("group's volume", "Group", Some("/dev/sdf"), 1),
         of("second volume of the server", "Server", None, 1),
     ];
@@ -63,6 +71,7 @@ pub(crate) fn by_hand(name: &str, device: Option<&'static str>) -> Protected {
         workload: None,
         logical_id: "Server".to_owned(),
         device,
+        mount: None,
         wave: 0,
     }
 }
@@ -224,9 +233,13 @@ pub(crate) fn broken_template(root: &Path, volumes: usize) -> Result<String, Pro
 }
 
 /// The parameters of the stack, as the recovery reads them.
-pub(crate) fn parameters() -> Value {
+pub(crate) fn parameters(instance_profile: &str) -> Value {
     let of = |key: &str, value: &str| json!({"ParameterKey": key, "ParameterValue": value});
-    json!([of("DeployedAs", "recovery"), of("Workload", WORKLOAD)])
+    json!([
+        of("DeployedAs", "recovery"),
+        of("Workload", WORKLOAD),
+        of("InstanceProfile", instance_profile),
+    ])
 }
 
 #[cfg(test)]
