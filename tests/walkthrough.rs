@@ -290,6 +290,10 @@ fn settings_table_matches_the_functions() {
     let read: BTreeSet<(String, String)> = [
         ("restore-integrator", restore_integrator::Settings::NAMES),
         ("database-integrator", database_integrator::Settings::NAMES),
+        (
+            "file-system-integrator",
+            file_system_integrator::Settings::NAMES,
+        ),
         ("table-integrator", table_integrator::Settings::NAMES),
         ("restore-reconciler", restore_reconciler::Settings::NAMES),
         ("recovery-planner", recovery_planner::Settings::NAMES),

@@ -6,11 +6,11 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 
 use crate::process::Program;
-use crate::scenarios::{DATABASE_INTEGRATOR, TABLE_INTEGRATOR};
+use crate::scenarios::{DATABASE_INTEGRATOR, FILE_SYSTEM_INTEGRATOR, TABLE_INTEGRATOR};
 use crate::trouble::{Result, Trouble};
 
 /// The functions, with the settings that template.yaml gives them.
-pub(crate) const FUNCTIONS: [Function; 13] = [
+pub(crate) const FUNCTIONS: [Function; 14] = [
     (
         "restore-integrator",
         &[
@@ -22,11 +22,13 @@ pub(crate) const FUNCTIONS: [Function; 13] = [
     ),
     (DATABASE_INTEGRATOR, INTEGRATES_DATA_STORES),
     (TABLE_INTEGRATOR, INTEGRATES_DATA_STORES),
+    (FILE_SYSTEM_INTEGRATOR, INTEGRATES_DATA_STORES),
     (
         "restore-reconciler",
         &[
             ("ACCOUNT_ID", "111122223333"),
             ("DATABASE_INTEGRATOR", DATABASE_INTEGRATOR),
+            ("FILE_SYSTEM_INTEGRATOR", FILE_SYSTEM_INTEGRATOR),
             ("TABLE_INTEGRATOR", TABLE_INTEGRATOR),
             ("DRILL_RESTORE_ROLE_ARN", DRILL_ROLE),
             ("TOPIC_ARN", TOPIC),

@@ -38,6 +38,7 @@ pub(crate) enum Event {
 pub(crate) const INTEGRATOR: &str = "restore-integrator";
 pub(crate) const DATABASE_INTEGRATOR: &str = "database-integrator";
 pub(crate) const TABLE_INTEGRATOR: &str = "table-integrator";
+pub(crate) const FILE_SYSTEM_INTEGRATOR: &str = "file-system-integrator";
 const COMPLETED: Event = Event::File("restore-completed-ebs");
 const INSTANCE_COMPLETED: Event = Event::File("restore-completed-rds");
 const CLUSTER_COMPLETED: Event = Event::File("restore-completed-aurora");

@@ -19,7 +19,8 @@ const CPU_ALLOWED: f64 = 0.035;
 const CALLS_ALLOWED: usize = 10;
 const CHAIN_ALLOWED: usize = 6;
 const PEAK_ALLOWED_MB: f64 = 11.0;
-const ZIP_ALLOWED_MB: f64 = 3.0;
+/// With the operations and the client that references of every form need, restore-integrator has 3.1 MB.
+const ZIP_ALLOWED_MB: f64 = 3.3;
 
 /// The most memory of the integrators of databases and tables. That of the other functions is judged apart, by a lower
 /// bound.
@@ -342,7 +343,7 @@ mod tests {
 
     #[test]
     fn integrators_of_data_stores_have_their_own_bounds() {
-        let most = (3, 12_000_000, 3_000_000);
+        let most = (3, 12_000_000, 3_300_000);
         assert_eq!(allowed(most.0, most.1, most.2), [Some(true); 3]);
         assert_eq!(
             allowed(most.0 + 1, most.1 + 1, most.2 + 1),

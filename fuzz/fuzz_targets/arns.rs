@@ -42,6 +42,7 @@ fuzz_target!(|text: &str| {
             match point.tag_home() {
                 TagHome::Ec2(id) => assert!(arn.service() == "ec2" && text.ends_with(id)),
                 TagHome::Backup => assert_eq!(arn.service(), "backup"),
+                TagHome::Fsx => assert_eq!(arn.service(), "fsx"),
                 TagHome::Rds => assert_eq!(arn.service(), "rds"),
                 TagHome::Elsewhere => assert_ne!(arn.service(), "backup"),
             }

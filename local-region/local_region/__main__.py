@@ -97,6 +97,18 @@ def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         help="let policies see no tags of tables, as in an account without attribute-based access control for DynamoDB",
     )
     command.add_argument(
+        "--file-system-seconds",
+        type=float,
+        default=Settings.file_system_seconds,
+        help="how long a new file system, mount target, access point or volume of FSx is being created (%(default)s)",
+    )
+    command.add_argument(
+        "--file-system-change-seconds",
+        type=float,
+        default=Settings.file_system_change_seconds,
+        help="how long it is being updated or deleted (%(default)s)",
+    )
+    command.add_argument(
         "--stack-seconds-of",
         type=_seconds_of,
         action="append",
@@ -162,6 +174,8 @@ def _serve(chosen: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
             table_seconds=chosen.table_seconds,
             table_repeat_seconds=chosen.table_repeat_seconds,
             table_tags_in_policies=chosen.table_tags_in_policies,
+            file_system_seconds=chosen.file_system_seconds,
+            file_system_change_seconds=chosen.file_system_change_seconds,
             stack_seconds_by_type=dict(chosen.stack_seconds_of),
             wait_scale=chosen.wait_scale,
             retry_seconds=tuple(chosen.retry_seconds),

@@ -9,6 +9,8 @@ from urllib.parse import unquote
 import botocore.session
 from botocore.model import OperationModel, ServiceModel, Shape
 
+from local_region.api_error import ApiError
+
 # ministack's name of a service -> the model's, where they differ.
 MODEL_NAMES = {"elasticfilesystem": "efs", "kafka": "kafka", "monitoring": "cloudwatch", "states": "stepfunctions"}
 
@@ -68,11 +70,20 @@ def rest_input(
         if location == "uri":
             params[member] = path[member]
         elif location == "querystring" and name in query:
-            value = query[name][0] if isinstance(query[name], list) else query[name]
-            params[member] = int(value) if shape.type_name in ("integer", "long") else value
+            values = query[name] if isinstance(query[name], list) else [query[name]]
+            params[member] = values if shape.type_name == "list" else _from_query(shape, values[0])
         elif location is None and name in body:
             params[member] = body[name]
     return params
+
+
+def _from_query(shape: Shape, text: str) -> Any:
+    if shape.type_name not in ("integer", "long"):
+        return text
+    try:
+        return int(text)
+    except ValueError as error:
+        raise ApiError("SerializationException", f"{text!r} is not a number") from error
 
 
 def fitted(shape: Shape | None, value: Any) -> Any:

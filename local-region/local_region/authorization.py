@@ -14,6 +14,11 @@ from local_region import api_models
 from local_region.db_rights import condition_keys as condition_keys_of_rds
 from local_region.db_rights import first_resource
 from local_region.db_tags import tags_of as tags_of_database
+from local_region.efs_rights import condition_keys as condition_keys_of_efs
+from local_region.efs_rights import resource_of as resource_of_efs
+from local_region.efs_rights import tags_of as tags_of_efs
+from local_region.fsx_resources import resource_of as resource_of_fsx
+from local_region.fsx_resources import tags_of as tags_of_fsx
 from local_region.stack_calls import stack_of, tags_of_stack
 from local_region.volumes import tags_of
 
@@ -63,6 +68,10 @@ def name_resources_as_aws(tags_of_tables: bool) -> None:
         if service == "dynamodb" and _json(body).get("ResourceArn"):
             # Ministack knows only the tables that a call names.
             return _json(body)["ResourceArn"]
+        if service == "elasticfilesystem":
+            return resource_of_efs(method, path, params, body)
+        if service == "fsx":
+            return resource_of_fsx(operation, _json(body))
         if service == "backup":
             return _of_backup(method, path, body, region, account)
         if service == "ec2" and operation in OF_INSTANCES:
@@ -116,6 +125,8 @@ def name_resources_as_aws(tags_of_tables: bool) -> None:
         own = {key: value for key, value in given.items() if value} if service == "cloudformation" else {}
         if service == "rds":
             own = condition_keys_of_rds(ec2._p(params, "Action"), params)
+        if service == "elasticfilesystem":
+            own = condition_keys_of_efs(iam_action.partition(":")[2], body, params)
         if service == "dynamodb" and not tags_of_tables:
             return own
         return condition_keys(service, iam_action, body, params) | own
@@ -147,6 +158,10 @@ def know_tags_of_resources(of_recovery_point: Callable[[str], dict[str, str] | N
             return tags_of_stack(arn)
         if arn.startswith("arn:aws:rds:"):
             return tags_of_database(arn)
+        if arn.startswith("arn:aws:elasticfilesystem:"):
+            return tags_of_efs(arn)
+        if arn.startswith("arn:aws:fsx:"):
+            return tags_of_fsx(arn)
         if arn.startswith("arn:aws:dynamodb:") and not tags_of_tables:
             return {}
         if arn.startswith("arn:aws:backup:") and ":recovery-point:" in arn:
@@ -158,7 +173,18 @@ def know_tags_of_resources(of_recovery_point: Callable[[str], dict[str, str] | N
 
 def read_models_ahead() -> None:
     """Read the models that ministack evaluates calls with, in the background, so that no first call waits for them."""
-    services = ("ec2", "rds", "dynamodb", "ssm", "cloudformation", "sns", "sqs", "backup", "lambda")
+    services = (
+        "ec2",
+        "rds",
+        "dynamodb",
+        "ssm",
+        "cloudformation",
+        "sns",
+        "sqs",
+        "backup",
+        "lambda",
+        "elasticfilesystem",
+    )
 
     def read() -> None:
         for service in services:

@@ -71,7 +71,7 @@ class BackupType(Protocol):
     def check(self, metadata: dict[str, str]) -> None:
         """Refuse what StartRestoreJob refuses at once."""
 
-    def metadata_of_test(self, job_id: str) -> dict[str, str]:
+    def metadata_of_test(self, job_id: str, point: dict[str, Any]) -> dict[str, str]:
         """What a restore testing plan chooses by itself."""
 
     def begin(self, restore: Restore) -> None:

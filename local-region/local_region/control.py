@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from local_region.api_error import ApiError
+from local_region.efs_backups import root_directories, set_root_directories
 from local_region.event_bus import EventBus
 from local_region.faults import Faults
 from local_region.journal import Journal
@@ -71,6 +72,8 @@ class Control:
             ("POST", "schedules"): self._post_schedules,
             ("POST", "volume-troubles"): self._post_volume_troubles,
             ("POST", "status-ends"): self._post_status_ends,
+            ("GET", "file-system-directories"): self._get_directories,
+            ("POST", "file-system-directories"): self._post_directories,
             ("POST", "faults"): self._post_faults,
             ("GET", "faults"): self._get_faults,
             ("DELETE", "faults"): self._delete_faults,
@@ -188,8 +191,22 @@ class Control:
             or not isinstance(request["name"], str)
             or not isinstance(request["status"], (str, type(None)))
         ):
-            raise ApiError("BadRequest", 'expected {"name": "..", "status": ".." or null}: of a database or table')
+            raise ApiError("BadRequest", 'expected {"name": "..", "status": ".." or null}')
         return {"ends": self._changes.let_end_in(request["name"], request["status"])}
+
+    async def _get_directories(self, _query: dict[str, str], _body: bytes) -> dict[str, Any]:
+        return {"directories": root_directories()}
+
+    async def _post_directories(self, _query: dict[str, str], body: bytes) -> dict[str, Any]:
+        request = _json(body)
+        names = request.get("directories") if isinstance(request, dict) else None
+        if (
+            not isinstance(names, list)
+            or set(request) != {"fileSystemId", "directories"}
+            or not all(isinstance(name, str) for name in names)
+        ):
+            raise ApiError("BadRequest", 'expected {"fileSystemId": "fs-..", "directories": [..]}')
+        return {"directories": set_root_directories(request["fileSystemId"], names)}
 
     async def _post_faults(self, _query: dict[str, str], body: bytes) -> dict[str, Any]:
         asked = _json(body)

@@ -86,7 +86,7 @@ class DbClusterBackups:
     def check(self, metadata: dict[str, str]) -> None:
         """What is wrong with the metadata shows when the job runs."""
 
-    def metadata_of_test(self, job_id: str) -> dict[str, str]:
+    def metadata_of_test(self, job_id: str, _point: dict[str, Any]) -> dict[str, str]:
         """A name. The engine is that of the recovery point, which `begin` completes."""
         return {"DBClusterIdentifier": f"awsbackup-restore-test-{job_id.lower()}"[:63].rstrip("-")}
 

@@ -16,6 +16,7 @@ from local_region.request import Request
 THROTTLING = {
     "dynamodb": ("ThrottlingException", 400, "Rate of requests exceeds the allowed throughput."),
     "ec2": ("RequestLimitExceeded", 503, "Request limit exceeded."),
+    "elasticfilesystem": ("ThrottlingException", 429, "Rate exceeded"),
     "lambda": ("TooManyRequestsException", 429, "Rate exceeded"),
     "s3": ("SlowDown", 503, "Please reduce your request rate."),
     "sqs": ("RequestThrottled", 400, "The request was denied due to request throttling."),
@@ -28,7 +29,9 @@ SERVER_ERRORS = {
     500: {
         "dynamodb": "InternalServerError",
         "ec2": "InternalError",
+        "elasticfilesystem": "InternalServerError",
         "events": "InternalException",
+        "fsx": "InternalServerError",
         "kms": "KMSInternalException",
         "lambda": "ServiceException",
         "s3": "InternalError",
@@ -60,11 +63,12 @@ def server_error(request: Request, status: int) -> Answer:
 def refused(request: Request, code: str, message: str) -> Answer:
     """An answer with an error of the service: its code on the wire."""
     model = api_models.service_model(request.service)
-    known = [shape.metadata.get("error", {}) for shape in (model.error_shapes if model else [])]
-    status = next(
-        (error["httpStatusCode"] for error in known if error.get("code") == code and "httpStatusCode" in error), 400
-    )
-    return _answer(request, code, status, message)
+    known = {
+        # Without a code of its own, an error is called as its shape.
+        shape.metadata.get("error", {}).get("code", shape.name): shape.metadata.get("error", {})
+        for shape in (model.error_shapes if model else [])
+    }
+    return _answer(request, code, known.get(code, {}).get("httpStatusCode", 400), message)
 
 
 def denied(request: Request) -> Answer:
@@ -115,7 +119,10 @@ def _answer(request: Request, code: str, status: int, message: str) -> Answer:
     headers["x-amzn-errortype"] = code
     if protocol == "rest-json":
         headers["Content-Type"] = "application/json"
-        return status, headers, json.dumps({"message": message}).encode()
+        # EFS has the code in the body, too.
+        of_efs = request.service == "elasticfilesystem"
+        body = {"ErrorCode": code, "Message": message} if of_efs else {"message": message}
+        return status, headers, json.dumps(body).encode()
     headers["Content-Type"] = request.headers.get("content-type") or "application/x-amz-json-1.1"
     if request.service == "sqs":
         # Its clients read the code of its former protocol here.

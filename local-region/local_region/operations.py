@@ -16,6 +16,10 @@ from local_region.callers import Caller
 # Refuses by raising ApiError.
 Operation = Callable[[dict[str, Any], Caller], dict[str, Any]]
 Answer = tuple[int, dict[str, str], bytes]
+# How services refuse an input that does not fit the model, where it is not with a ValidationException.
+INVALID = {"fsx": "BadRequest"}
+# AWS Backup has codes of its own: of members that are missing, and of values that do not fit.
+MISSING_OF_BACKUP, INVALID_OF_BACKUP = "MissingParameterValueException", "InvalidParameterValueException"
 
 
 def add_json_operations(service: str, operations: dict[str, Operation]) -> None:
@@ -30,7 +34,7 @@ def add_json_operations(service: str, operations: dict[str, Operation]) -> None:
             return await ministack_handler(method, path, headers, body, query)
         model = models[name]
         content_type = f"application/x-amz-json-{model.service_model.metadata['jsonVersion']}"
-        return _answer(operations[name], model, lambda: _json_input(model, body), headers, content_type)
+        return _answer(operations[name], model, lambda: _checked(model, _json_object(body)), headers, content_type)
 
     app.SERVICE_HANDLERS[service] = handle
 
@@ -76,30 +80,35 @@ def _answer(
 ) -> Answer:
     try:
         output = api_models.fitted(model.output_shape, operation(read_input(), Caller.of(headers)))
-        return 200, {"Content-Type": content_type}, json.dumps(output).encode()
+        status = model.http.get("responseCode", 200)
+        return status, {"Content-Type": content_type}, b"" if status == 204 else json.dumps(output).encode()
     except ApiError as error:
-        # `message` is what the models of these services call it, save in shapes that spell it `Message`.
-        body = {"__type": error.code, "message": error.message, "Message": error.message, **error.members}
+        # `message` is what the models of these services call it, save in shapes that spell it `Message`. Some errors
+        # have none.
+        message = error.message or None
+        body = {"__type": error.code, "message": message, "Message": message, **error.members}
         return error.status, {"Content-Type": content_type, "x-amzn-errortype": error.code}, json.dumps(body).encode()
-
-
-def _json_input(model: OperationModel, body: bytes) -> dict[str, Any]:
-    params = _json_object(body)
-    faults = api_models.input_faults(model, params)
-    if faults:
-        plural = "errors" if len(faults) > 1 else "error"
-        raise ApiError("ValidationException", f"{len(faults)} validation {plural} detected: {'; '.join(faults)}")
-    return params
 
 
 def _rest_input(model: OperationModel, labels: dict[str, str], query: dict, body: bytes) -> dict[str, Any]:
     params = api_models.rest_input(model, labels, query, _json_object(body))
+    if model.service_model.service_name != "backup":
+        return _checked(model, params)
     missing = [name for name in model.input_shape.required_members if params.get(name) is None]
     if missing:
-        raise ApiError("MissingParameterValueException", f"Missing required parameter: {', '.join(missing)}")
+        raise ApiError(MISSING_OF_BACKUP, f"Missing required parameter: {', '.join(missing)}")
     faults = api_models.input_faults(model, params)
     if faults:
-        raise ApiError("InvalidParameterValueException", "; ".join(faults))
+        raise ApiError(INVALID_OF_BACKUP, "; ".join(faults))
+    return params
+
+
+def _checked(model: OperationModel, params: dict[str, Any]) -> dict[str, Any]:
+    faults = api_models.input_faults(model, params)
+    if faults:
+        plural = "errors" if len(faults) > 1 else "error"
+        code = INVALID.get(model.service_model.service_name, "ValidationException")
+        raise ApiError(code, f"{len(faults)} validation {plural} detected: {'; '.join(faults)}")
     return params
 
 

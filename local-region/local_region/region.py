@@ -24,14 +24,20 @@ from local_region.database_resources import add_database_resources
 from local_region.databases import database_backups
 from local_region.documents import Documents
 from local_region.ec2_tags import add_tag_actions
+from local_region.efs import serve_efs
+from local_region.efs_backups import EfsBackups
 from local_region.encryption import require_keys
 from local_region.event_bus import EventBus
 from local_region.event_targets import EventTargets
 from local_region.faults import Faults
+from local_region.file_system_resources import add_file_system_resources
+from local_region.fsx import serve_fsx
+from local_region.fsx_backups import FsxBackups
 from local_region.functions import Functions
 from local_region.guests import Guests
 from local_region.instances import Instances
 from local_region.journal import Journal
+from local_region.network_interfaces import NetworkInterfaces
 from local_region.notifications import check_message_structure, record_messages
 from local_region.ops_items import OpsItems
 from local_region.parameter_store import add_parameter_operations, check_tags_of_new_parameters
@@ -95,7 +101,17 @@ def assemble(settings: Settings, endpoint: str, loop: asyncio.AbstractEventLoop)
     add_tag_actions()
     changes = StatusChanges(journal, pending)
     tables = TableBackups(changes, Tables(settings, pending, changes), RegionSettings())
-    types = [VolumeBackups(volumes), *database_backups(settings, changes), tables]
+    databases = database_backups(settings, changes)
+    interfaces = NetworkInterfaces()
+    efs = serve_efs(settings, changes, interfaces)
+    fsx = serve_fsx(settings, changes, interfaces)
+    types = [
+        VolumeBackups(volumes),
+        *databases,
+        tables,
+        EfsBackups(changes, efs.file_systems),
+        FsxBackups(changes, fsx.file_systems, fsx.volumes, fsx.backups),
+    ]
     points = RecoveryPoints(settings, pending, events, types)
     know_tags_of_resources(points.own_tags, settings.table_tags_in_policies)
     add_parameter_operations()
@@ -109,6 +125,7 @@ def assemble(settings: Settings, endpoint: str, loop: asyncio.AbstractEventLoop)
     Commands(settings, journal, pending, documents, guests)
     StackResources(instances, volumes, groups, documents)
     add_database_resources()
+    add_file_system_resources(efs, fsx)
     read_templates_by_virtual_host()
     check_stack_calls()
     stacks = StackProgress(settings, journal, pending)

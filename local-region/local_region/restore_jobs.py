@@ -23,7 +23,7 @@ RESTORE_TEST_ROLE = "service-role/AWSBackupDefaultServiceRole"
 # The most that the metadata of a job may hold.
 METADATA_BYTES = 200_000
 # The types whose restored resources can be tagged as they are made.
-TAGGED_BY_TESTS = ("EBS", "RDS", "Aurora", "DocumentDB", "Neptune")
+TAGGED_BY_TESTS = ("EBS", "RDS", "Aurora", "DocumentDB", "Neptune", "EFS", "FSx")
 
 
 class _Asked(ApiError):
@@ -126,7 +126,7 @@ class RestoreJobs:
             )
         job_id, backup_type = str(uuid.uuid4()).upper(), self._points.type_of(point)
         if restore_testing_plan:
-            metadata = backup_type.metadata_of_test(job_id) | metadata
+            metadata = backup_type.metadata_of_test(job_id, point) | metadata
         _check_is_of_strings(metadata)
         backup_type.check(metadata)
         job = {

@@ -49,6 +49,19 @@ class RestoreMetadata:
         """A list of objects, as `texts`."""
         return self._list(key, dict, "objects")
 
+    def object(self, key: str) -> dict[str, Any] | None:
+        """An object, written as JSON; None when it is left out."""
+        text = self.text(key)
+        if text is None:
+            return None
+        try:
+            value: Any = json.loads(text)
+        except ValueError as error:
+            raise _invalid(f"{key} is a JSON object, not {text}") from error
+        if not isinstance(value, dict):
+            raise _invalid(f"{key} is a JSON object, not {text}")
+        return value
+
     def _list(self, key: str, of: type, noun: str) -> list[Any] | None:
         text = self.text(key)
         if text is None:

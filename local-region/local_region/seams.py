@@ -54,12 +54,16 @@ services.cloudformation.helpers  _resolve_document                    params bod
 services.cloudformation.provisioners _asg_create                      logical_id props stack_name
 services.cloudformation.provisioners _asg_update                      physical_id old_props new_props stack_name logical_id
 services.cloudformation.provisioners _asg_delete                      physical_id props
+services.cloudformation.provisioners _efs_put_file_system_policy     fs_id props
+services.cloudformation.provisioners _efs_put_lifecycle_policies     fs_id policies
+services.cloudformation.provisioners _efs_put_protection             fs_id protection
 services.cloudformation.provisioners _ec2_sg_delete                  physical_id props
 services.cloudformation.provisioners _physical_name                   *
 services.cloudformation.stacks   _add_event                           stack_id stack_name logical_id resource_type status reason physical_id detailed_status
 services.cloudformation.stacks   _runs_on_worker_thread               resource_type
 services.dynamodb                _delete_table                        data
 services.dynamodb                _table_description                   name
+services.ec2                     _az_id_for_zone_name                 *
 services.ec2                     _attach_volume                       p
 services.ec2                     _create_volume                       p
 services.ec2                     _delete_security_group               p
@@ -103,6 +107,9 @@ services.eventbridge             _rule_key                            rule_name 
 services.eventbridge             _validate_schedule_expression        expr
 services.eventbridge             error_response_json                  *
 services.eventbridge             start_scheduler
+services.efs                     _put_file_system_policy              fs_id body
+services.efs                     _replication_of                      fs_id
+services.efs                     _update_file_system_protection       fs_id body
 services.kms                     _resolve_key                         key_id_or_arn
 services.lambda_svc              _execute_function_dispatch           func config event request_id started
 services.lambda_svc              _execute_function_with_config_scope  func event
@@ -164,7 +171,7 @@ services.stepfunctions           json_response                        *
 
 # Stores and tables: module, name, and keys they must hold.
 TABLES = """
-app                              SERVICE_HANDLERS                     backup dynamodb rds sns sqs ssm
+app                              SERVICE_HANDLERS                     backup dynamodb elasticfilesystem rds sns sqs ssm
 core.iam_actions                 SERVICE_TO_IAM_NAMESPACE             backup ec2
 core.router                      SERVICE_PATTERNS                     ssm
 services.autoscaling             _ACTION_MAP                          CompleteLifecycleAction DeleteAutoScalingGroup DescribeAutoScalingGroups StartInstanceRefresh
@@ -176,7 +183,7 @@ services.backup                  _vaults
 services.cloudformation          _change_sets
 services.cloudformation          _stacks
 services.cloudformation.handlers     _ACTION_HANDLERS                 CreateChangeSet CreateStack DeleteStack DescribeStackResource DescribeStackResources DescribeStacks GetTemplateSummary ListStackResources UpdateStack ValidateTemplate
-services.cloudformation.provisioners _RESOURCE_HANDLERS               AWS::AutoScaling::AutoScalingGroup AWS::DocDB::DBSubnetGroup AWS::EC2::SecurityGroup AWS::Events::Rule AWS::Logs::LogGroup AWS::RDS::DBSubnetGroup AWS::S3::Bucket AWS::SNS::Topic
+services.cloudformation.provisioners _RESOURCE_HANDLERS               AWS::AutoScaling::AutoScalingGroup AWS::DocDB::DBSubnetGroup AWS::EC2::SecurityGroup AWS::EC2::Subnet AWS::EFS::AccessPoint AWS::EFS::FileSystem AWS::EFS::MountTarget AWS::Events::Rule AWS::Logs::LogGroup AWS::RDS::DBSubnetGroup AWS::S3::Bucket AWS::SNS::Topic
 services.cloudformation.provisioners _STACK_TAG_PROPERTY              AWS::AutoScaling::AutoScalingGroup
 services.dynamodb                _kinesis_destinations
 services.dynamodb                _pitr_settings
@@ -184,15 +191,21 @@ services.dynamodb                _resource_policies
 services.dynamodb                _tables
 services.dynamodb                _tags
 services.dynamodb                _ttl_settings
-services.ec2                     _ACTION_MAP                          AttachVolume CreateVolume DescribeInstances DescribeTags DescribeVolumes DescribeVolumesModifications ModifyVolume StopInstances
+services.ec2                     _ACTION_MAP                          AttachVolume CreateVolume DeleteNetworkInterface DeleteSecurityGroup DeleteSubnet DescribeInstances DescribeTags DescribeVolumes DescribeVolumesModifications ModifyVolume StopInstances
 services.ec2                     _INSTANCE_ID_RE
 services.ec2                     _instances
 services.ec2                     _launch_templates
+services.ec2                     _network_interfaces
 services.ec2                     _security_groups
 services.ec2                     _snapshots
 services.ec2                     _subnets
 services.ec2                     _tags
 services.ec2                     _volumes
+services.efs                     _access_points
+services.efs                     _backup_policies
+services.efs                     _file_systems
+services.efs                     _lifecycle_configs
+services.efs                     _mount_targets
 services.cloudwatch_logs         _log_groups
 services.eventbridge             _rules
 services.eventbridge             _targets

@@ -8,7 +8,7 @@ from typing import Any
 # Functions mostly wait for the Region's answers. More processes than this only take time from each other.
 FUNCTIONS_PER_PROCESSOR = 8
 # What AWS Backup backs up and restores here.
-BACKUP_TYPES = ("EBS", "RDS", "Aurora", "DocumentDB", "Neptune", "DynamoDB")
+BACKUP_TYPES = ("EBS", "RDS", "Aurora", "DocumentDB", "Neptune", "DynamoDB", "EFS", "FSx")
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,10 @@ class Settings:
     """How long DynamoDB refuses a setting that changed a moment ago; 3 to 15 seconds in AWS."""
     table_tags_in_policies: bool = True
     """Whether policies see the tags of tables: attribute-based access control, which some accounts have not enabled."""
+    file_system_seconds: float = 0.05
+    """How long a new file system, mount target, access point or volume of FSx is being created."""
+    file_system_change_seconds: float = 0.05
+    """How long it is being updated or deleted."""
     stack_seconds_by_type: dict[str, float] = field(default_factory=dict)
     """How long CloudFormation takes for a resource of a certain type; nothing for others."""
     wait_scale: float = 0.01

@@ -1,4 +1,4 @@
-"""Statuses that change by themselves: of DB instances, clusters and tables."""
+"""Statuses that change by themselves: of databases, tables and file systems."""
 
 import asyncio
 from collections.abc import Callable
@@ -20,6 +20,16 @@ DEAD = (
     "restore-error",
     "storage-full",
 )
+# The members that hold the ARN of a record.
+ARNS = (
+    "DBInstanceArn",
+    "DBClusterArn",
+    "TableArn",
+    "MountTargetArn",
+    "AccessPointArn",
+    "FileSystemArn",
+    "ResourceARN",
+)
 
 
 class StatusChanges:
@@ -31,14 +41,14 @@ class StatusChanges:
         self._ends: dict[str, str] = {}
 
     def let_end_in(self, name: str, status: str | None) -> dict[str, str]:
-        """Let databases and tables of a name get no further than a status; answers all there are."""
+        """Let what has a name get no further than a status; answers all such rules."""
         self._ends.pop(name, None)
         if status:
             self._ends[name] = status
         return dict(self._ends)
 
     def end_of(self, name: str) -> str | None:
-        """The status that a database or table of this name gets no further than, if a tester said so."""
+        """The status that what has this name gets no further than, if a tester said so."""
         return self._ends.get(name)
 
     def set(self, record: dict[str, Any], status: str) -> None:
@@ -74,6 +84,9 @@ class StatusChanges:
         for status, seconds in steps:
             self.set(record, status)
             await asyncio.sleep(seconds)
+        if record[_member(record)] != steps[-1][0]:
+            # Something else has begun in the meantime, such as a deletion.
+            return
         end = self.end_of(name) if name else None
         if end:
             self.set(record, end)
@@ -83,11 +96,11 @@ class StatusChanges:
 
 
 def _member(record: dict[str, Any]) -> str:
-    for member in ("DBInstanceStatus", "TableStatus"):
+    for member in ("DBInstanceStatus", "TableStatus", "LifeCycleState", "Lifecycle"):
         if member in record:
             return member
     return "Status"
 
 
 def _arn(record: dict[str, Any]) -> str:
-    return record.get("DBInstanceArn") or record.get("DBClusterArn") or record["TableArn"]
+    return next(record[member] for member in ARNS if record.get(member))

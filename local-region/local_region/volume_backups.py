@@ -65,7 +65,7 @@ class VolumeBackups:
                 "Metadata must hold availabilityZone: the Availability Zone to restore the volume into",
             )
 
-    def metadata_of_test(self, _job_id: str) -> dict[str, str]:
+    def metadata_of_test(self, _job_id: str, _point: dict[str, Any]) -> dict[str, str]:
         """A zone."""
         return {"availabilityZone": f"{get_region()}a"}
 

@@ -20,6 +20,7 @@ MACHINE = "arn:aws:states:us-west-2:111122223333:stateMachine:region-recovery"
 PARAMETERS = {
     "DatabaseMinutes": "120",
     "FailOverFunctionArn": "FailOverFunction",
+    "FileSystemMinutes": "60",
     "InfrastructureMinutes": "60",
     "Partition": "aws",
     "Region": "us-west-2",
@@ -65,6 +66,8 @@ class Item:
             "EBS": f"arn:aws:ec2:us-east-1:111122223333:volume/{self.name}",
             "RDS": f"arn:aws:rds:us-east-1:111122223333:db:{self.name}",
             "DynamoDB": f"arn:aws:dynamodb:us-east-1:111122223333:table/{self.name}",
+            "EFS": f"arn:aws:elasticfilesystem:us-east-1:111122223333:file-system/{self.name}",
+            "FSx": f"arn:aws:fsx:us-east-1:111122223333:file-system/{self.name}",
         }.get(self.type, f"arn:aws:rds:us-east-1:111122223333:cluster:{self.name}")
 
 
@@ -189,7 +192,7 @@ class Recovery:
         self.integrated.setdefault(item.name, self.clock.seconds)
         return {"outcome": "integrated"}
 
-    database_integrator = table_integrator = restore_integrator
+    database_integrator = table_integrator = file_system_integrator = restore_integrator
 
     def recovery_reporter(self, given: dict[str, Any]) -> dict[str, Any]:
         if given["do"] == "verify":
@@ -246,6 +249,12 @@ class Recovery:
         return {"Status": self._status(about), "CreatedResourceArn": restored, "StatusMessage": "no quota"}
 
     def ec2_create_tags(self, _given: dict[str, Any]) -> dict[str, Any]:
+        return {}
+
+    def efs_tag_resource(self, _given: dict[str, Any]) -> dict[str, Any]:
+        return {}
+
+    def fsx_tag_resource(self, _given: dict[str, Any]) -> dict[str, Any]:
         return {}
 
     def rds_add_tags_to_resource(self, _given: dict[str, Any]) -> dict[str, Any]:

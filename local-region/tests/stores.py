@@ -16,6 +16,9 @@ RESTORE_ACTIONS = (
     "rds:DescribeDBClusters",
     "rds:AddTagsToResource",
     "dynamodb:*",
+    "elasticfilesystem:*",
+    "fsx:*",
+    "ds:DescribeDirectories",
 )
 PASSWORD = "example-password"
 

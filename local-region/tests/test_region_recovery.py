@@ -244,7 +244,13 @@ def test_item_waits_for_its_references_as_long_as_for_a_stack(minutes: int) -> N
 
 @pytest.mark.parametrize(
     ("type_", "parameter", "minutes"),
-    [("EBS", None, 15), ("DynamoDB", "TableMinutes", 7), *[(name, "DatabaseMinutes", 33) for name in DATABASES]],
+    [
+        ("EBS", None, 15),
+        ("DynamoDB", "TableMinutes", 7),
+        ("EFS", "FileSystemMinutes", 7),
+        ("FSx", "FileSystemMinutes", 7),
+        *[(name, "DatabaseMinutes", 33) for name in DATABASES],
+    ],
 )
 def test_integration_is_awaited_as_long_as_its_type_allows(type_: str, parameter: str | None, minutes: int) -> None:
     parameters = {parameter: str(minutes)} if parameter else {}
@@ -281,6 +287,8 @@ def test_time_of_the_function_counts_towards_the_time_of_an_integration(type_: s
 FUNCTIONS = {
     "EBS": "RestoreIntegratorFunction",
     "DynamoDB": "TableIntegratorFunction",
+    "EFS": "FileSystemIntegratorFunction",
+    "FSx": "FileSystemIntegratorFunction",
     **dict.fromkeys(DATABASES, "DatabaseIntegratorFunction"),
 }
 
@@ -310,6 +318,10 @@ def test_drill_tags_what_it_restored_and_names_itself_to_the_functions() -> None
     assert times(recovery, "ec2:createTags") == [{"Resources": ["its-ebs"], "Tags": tags}]
     assert times(recovery, "dynamodb:tagResource") == [
         {"ResourceArn": "arn:aws:dynamodb:us-west-2:111122223333:table/its-dynamodb", "Tags": tags}
+    ]
+    assert times(recovery, "efs:tagResource") == [{"ResourceId": "its-efs", "Tags": tags}]
+    assert times(recovery, "fsx:tagResource") == [
+        {"ResourceARN": "arn:aws:fsx:us-west-2:111122223333:file-system/its-fsx", "Tags": tags}
     ]
     tagged = times(recovery, "rds:addTagsToResource")
     assert {given["ResourceName"].rpartition(":")[2] for given in tagged} == {

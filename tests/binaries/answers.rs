@@ -35,7 +35,7 @@ const RESPONDER: &[(&str, &str)] = &[
     ("TOPIC_ARN", "arn:aws:sns:us-west-2:111122223333:topic"),
 ];
 
-static CASES: [Case; 8] = [
+static CASES: [Case; 9] = [
     Case {
         package: "restore-integrator",
         variables: &[
@@ -59,6 +59,18 @@ static CASES: [Case; 8] = [
         ],
         ignored: "restore-completed-ebs",
         handled: "restore-completed-aurora",
+    },
+    Case {
+        package: "file-system-integrator",
+        variables: &[
+            ("AWS_REGION", "us-west-2"),
+            ("ACCOUNT_ID", "111122223333"),
+            ("DRILL_RESTORE_ROLE_ARN", DRILL_ROLE),
+            ("PUBLISH_PATH", "/recovery/"),
+            ("TOPIC_ARN", "off"),
+        ],
+        ignored: "restore-completed-ebs",
+        handled: "restore-completed-efs",
     },
     Case {
         package: "opsitem-creator",
@@ -89,6 +101,7 @@ static CASES: [Case; 8] = [
             ("ACCOUNT_ID", "111122223333"),
             ("DATABASE_INTEGRATOR", "database-integrator"),
             ("DRILL_RESTORE_ROLE_ARN", DRILL_ROLE),
+            ("FILE_SYSTEM_INTEGRATOR", "file-system-integrator"),
             ("LOOKBACK_HOURS", "24"),
             ("MOUNT_RUNBOOK", "MountFileSystem"),
             ("PATIENCE_MINUTES", "30"),

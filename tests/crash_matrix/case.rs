@@ -72,7 +72,10 @@ pub(super) fn others(scenario: &Scenario) -> Vec<(Function, &serde_json::Value)>
     let same = (scenario.function.clone(), &scenario.payload);
     let completed = scenario.payload["detail"]["status"] == "COMPLETED";
     match scenario.function {
-        Function::RestoreIntegrator | Function::DatabaseIntegrator | Function::TableIntegrator
+        Function::RestoreIntegrator
+        | Function::DatabaseIntegrator
+        | Function::FileSystemIntegrator
+        | Function::TableIntegrator
             if completed =>
         {
             vec![same, (Function::OpsitemCreator, &scenario.payload)]

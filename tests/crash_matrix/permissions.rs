@@ -47,6 +47,16 @@ const IMPLICIT: &[(&str, For)] = &[
     // A new parameter of a drill has its tag:
     // https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_PutParameter.html
     ("ssm:AddTagsToResource", For::Call("ssm:PutParameter")),
+    // EFS creates the network interface of a mount target in the name of the caller:
+    // https://docs.aws.amazon.com/efs/latest/ug/API_CreateMountTarget.html
+    (
+        "ec2:CreateNetworkInterface",
+        For::Call("elasticfilesystem:CreateMountTarget"),
+    ),
+    (
+        "ec2:DescribeNetworkInterfaces",
+        For::Call("elasticfilesystem:CreateMountTarget"),
+    ),
     // The role of the restore is passed to AWS Backup:
     // https://docs.aws.amazon.com/aws-backup/latest/devguide/access-control.html
     ("iam:PassRole", For::Call("backup:StartRestoreJob")),

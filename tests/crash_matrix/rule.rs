@@ -3,7 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use recovery_core::fakes::{Databases, StoredItem, World};
+use recovery_core::aws::file_system::MountTarget;
+use recovery_core::fakes::{Databases, FileSystems, StoredItem, World};
 use recovery_core::ops_item::Status;
 
 use crate::support::disturbed::Made;
@@ -142,9 +143,11 @@ pub(super) fn broken_by_claim(world: &World, before: &World) -> Result<(), Strin
             return claim("says that its table is configured, but the table does not exist");
         }
         let endpoint = data("recovery:endpoint");
-        let reached = is_reached(&state.databases, endpoint.unwrap_or_default());
+        let address = data("recovery:address").unwrap_or_default();
+        let reached = is_reached(&state.databases, endpoint.unwrap_or_default())
+            || answers(&state.file_systems, address);
         if data("recovery:integration") == Some("integrated") && !reached {
-            return claim("says that its database is integrated, but nothing answers there");
+            return claim("says that it is integrated, but nothing answers there");
         }
         let integrates = stored.key.as_str().starts_with("restore-job/");
         if integrates
@@ -208,6 +211,27 @@ fn is_reached(databases: &Databases, endpoint: &str) -> bool {
                 && databases.instances.values().any(|instance| {
                     instance.cluster.as_ref() == Some(&cluster.id) && instance.status.is_reachable()
                 })
+        })
+}
+
+/// Whether a file system answers at this address: the mount targets of one of EFS, or the name of one of FSx.
+fn answers(file_systems: &FileSystems, address: &str) -> bool {
+    let of_efs = |targets: &Vec<MountTarget>| {
+        let is_listed = |part: &str| {
+            targets.iter().any(|target| {
+                let at = target.address.as_deref().unwrap_or_default();
+                target.state.is_usable() && part == format!("{}={at}", target.zone)
+            })
+        };
+        !address.is_empty() && address.split(' ').all(is_listed)
+    };
+    file_systems.mount_targets.values().any(of_efs)
+        || file_systems.fsx.values().any(|file_system| {
+            file_system.state.is_usable() && file_system.dns_name.as_deref() == Some(address)
+        })
+        || file_systems.volumes.values().any(|volume| {
+            let path = volume.junction_path.as_deref().unwrap_or_default();
+            volume.state.is_usable() && address.ends_with(&format!(":{path}"))
         })
 }
 

@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use crate::support::databases::database_integration;
 use crate::support::disturbed::Ports;
+use crate::support::file_systems::file_system_integration;
 use crate::support::reports::config;
 use crate::support::repository::event;
 use crate::support::restored::{integration, integrators, usual_ownership, usual_scope};
@@ -26,6 +27,7 @@ pub(super) enum Function {
     RestoreIntegrator,
     TableIntegrator,
     DatabaseIntegrator,
+    FileSystemIntegrator,
     RestoreReconciler(LookbackWindow),
     RestoreTestValidator,
     RecoveryPlanner,
@@ -45,6 +47,7 @@ impl Function {
             Function::RestoreIntegrator => "restore-integrator",
             Function::TableIntegrator => "table-integrator",
             Function::DatabaseIntegrator => "database-integrator",
+            Function::FileSystemIntegrator => "file-system-integrator",
             Function::RestoreReconciler(_) => "restore-reconciler",
             Function::RestoreTestValidator => "restore-test-validator",
             Function::RecoveryPlanner => "recovery-planner",
@@ -79,6 +82,7 @@ impl Function {
             Function::RestoreIntegrator
             | Function::TableIntegrator
             | Function::DatabaseIntegrator
+            | Function::FileSystemIntegrator
             | Function::RestoreReconciler(_)
             | Function::RestoreTestValidator
             | Function::RecoveryPlanner
@@ -118,6 +122,7 @@ impl Function {
             Function::RestoreIntegrator => integration(ports, ports, payload).await,
             Function::TableIntegrator => table_integration(ports, ports, payload).await,
             Function::DatabaseIntegrator => database_integration(ports, ports, payload).await,
+            Function::FileSystemIntegrator => file_system_integration(ports, ports, payload).await,
             Function::RestoreReconciler(window) => {
                 let ownership = usual_ownership();
                 restore_reconciler::handle(

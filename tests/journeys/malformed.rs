@@ -13,6 +13,7 @@ use recovery_core::outcome::Outcome;
 use serde_json::{Value, json};
 
 use crate::support::disturbed::{Disturbed, finish};
+use crate::support::file_systems::file_system_config_in;
 use crate::support::repository::{event, events};
 use crate::support::restored::{
     INSTANCE, add_restore, add_target, integration, scope, usual_scope, world_of,
@@ -235,6 +236,14 @@ impl<'a> Worlds<'a> {
             let made: BTreeSet<&String> = table.changes.iter().collect();
             assert_eq!(made.len(), table.changes.len(), "a setting was made twice");
         }
+        let config = file_system_config_in(&scope);
+        twice(world, || {
+            let ports = Disturbed::not(world);
+            let clock = FakeClock::new();
+            finish(file_system_integrator::handle(
+                &ports, &clock, &config, payload,
+            ))
+        });
         twice(world, || {
             let ports = Disturbed::not(world);
             let clock = FakeClock::new();

@@ -13,6 +13,7 @@ mod ops_item_quota;
 mod reconcile_due;
 mod restore_completed;
 mod restore_completed_database;
+mod restore_completed_file_system;
 mod restore_completed_table;
 mod restore_failed;
 mod restore_test_completed;

@@ -188,7 +188,7 @@ fn notifies_of_jobs_that_need_an_operator() {
         "copy-failed",
         "backup-failed",
         "restore-failed",
-        "restore-completed-efs",
+        "restore-completed-ec2",
     ] {
         let notifications = tracked(file);
         assert_eq!(notifications.len(), 1, "{file}");
@@ -198,6 +198,7 @@ fn notifies_of_jobs_that_need_an_operator() {
     for file in [
         "copy-completed",
         "restore-completed-rds",
+        "restore-completed-efs",
         "restore-completed-ebs",
         "restore-completed-ebs-drill",
     ] {

@@ -693,12 +693,7 @@ fn keeps_the_ops_item_open_for_an_invalid_optional_tag() {
 
 #[test]
 fn tracks_but_does_not_integrate_other_resource_types() {
-    for name in [
-        "restore-completed-efs",
-        "restore-completed-fsx",
-        "restore-completed-ec2",
-        "restore-completed-s3",
-    ] {
+    for name in ["restore-completed-ec2", "restore-completed-s3"] {
         let event = event(name);
         let world = World::new();
         assert_outcome!(integrate(&world, &event), "ignored", "resource-type");

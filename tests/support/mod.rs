@@ -4,6 +4,7 @@
 pub(crate) mod databases;
 pub(crate) mod disturbed;
 pub(crate) mod end;
+pub(crate) mod file_systems;
 pub(crate) mod reports;
 pub(crate) mod repository;
 pub(crate) mod restored;

@@ -272,5 +272,6 @@ pub(crate) fn integrators() -> Integrators {
     Integrators {
         database: "database-integrator".to_owned(),
         table: "table-integrator".to_owned(),
+        file_system: "file-system-integrator".to_owned(),
     }
 }

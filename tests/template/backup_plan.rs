@@ -169,6 +169,8 @@ fn documented_settings_cover_both_regions_and_every_type() {
             "DocumentDB",
             "DynamoDB",
             "EBS",
+            "EFS",
+            "FSx",
             "Neptune",
             "RDS",
             "S3"

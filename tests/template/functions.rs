@@ -87,6 +87,7 @@ fn settings() -> Vec<(&'static str, &'static [&'static str], Read)> {
         of!(restore_test_validator),
         of!(restore_starter),
         of!(routing_shifter),
+        of!(file_system_integrator),
         of!(table_integrator),
     ]
 }

@@ -11,7 +11,7 @@ use crate::support::sam::{TEMPLATES, members, strings, template_at};
 use super::permissions::WITHOUT_RESOURCES;
 
 /// Ends of ARNs that leave something open, and what cannot be known before.
-const OPEN: [(&str, &str); 33] = [
+const OPEN: [(&str, &str); 39] = [
     ("automation-definition/${RecoveryRunbook}:*", "its version"),
     ("automation-definition/${MountFileSystem}:*", "its version"),
     (
@@ -74,6 +74,21 @@ const OPEN: [(&str, &str); 33] = [
         "recovery-point:*",
         "which recovery point was, or is to be, restored",
     ),
+    ("backup/*", "which backup of FSx is restored"),
+    (
+        "file-system/*",
+        "file systems that a restore creates, which may have no tags",
+    ),
+    (
+        "network-interface/*",
+        "network interfaces of mount targets, which only EFS may change",
+    ),
+    ("security-group/*", "which security groups the tags name"),
+    (
+        "storage-virtual-machine/*",
+        "which storage virtual machine the tags name",
+    ),
+    ("subnet/*", "which subnets the tags name"),
     ("snapshot/*", "which snapshot is restored"),
     (
         "snapshot:*",
@@ -127,9 +142,10 @@ const OF_ANY_ACCOUNT: [(&str, &str); 2] = [
 ];
 
 /// Resources of one service that actions of another are limited by: service of the actions, ARN.
-const OF_ANOTHER_SERVICE: [(&str, &str); 4] = [
-    // The recovery point of a volume or a database is a snapshot (AWS Backup guide, access-control).
+const OF_ANOTHER_SERVICE: [(&str, &str); 5] = [
+    // The recovery point of a volume or a database is a snapshot, that of FSx a backup (AWS Backup guide, access-control).
     ("backup", "ec2:${Region}::snapshot/*"),
+    ("backup", "fsx:${Region}:${AccountId}:backup/*"),
     ("backup", "rds:${Region}:${AccountId}:snapshot:*"),
     ("backup", "rds:${Region}:${AccountId}:cluster-snapshot:*"),
     // A command is sent to an instance (Service Authorization Reference, AWS Systems Manager).

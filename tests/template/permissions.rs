@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use recovery_aws::{
-    DatabaseAdapters, IntegrationAdapters, PlanningAdapters, ReconciliationAdapters,
-    ReportingAdapters, ResponseAdapters, RoutingCluster, RunbookRunner, StartingAdapters,
-    StateMachine, TableAdapters, TrackingAdapters, ValidationAdapters,
+    DatabaseAdapters, FileSystemAdapters, IntegrationAdapters, PlanningAdapters,
+    ReconciliationAdapters, ReportingAdapters, ResponseAdapters, RoutingCluster, RunbookRunner,
+    StartingAdapters, StateMachine, TableAdapters, TrackingAdapters, ValidationAdapters,
 };
 use serde_json::{Value, json};
 
@@ -36,6 +36,12 @@ const NEW_INSTANCES: [&str; 3] = [
 /// What creating a parameter with a tag needs beyond the call.
 const PARAMETER_TAGS: [&str; 1] = ["ssm:AddTagsToResource"];
 
+/// What creating a mount target needs beyond the call.
+const NETWORK_INTERFACES: [&str; 2] = [
+    "ec2:CreateNetworkInterface",
+    "ec2:DescribeNetworkInterfaces",
+];
+
 /// What starting a runbook with a role of its own needs beyond the call.
 const RUNBOOK_ROLE: [&str; 1] = ["iam:PassRole"];
 
@@ -43,7 +49,10 @@ const RUNBOOK_ROLE: [&str; 1] = ["iam:PassRole"];
 const TAGGED_PARAMETERS: [&str; 1] = ["ssm:AddTagsToResource"];
 
 /// The roles that write parameters: below one path, and that one replaces a value is said in the OpsItem.
-const PUBLISHES: [(&str, &str); 1] = [("TableIntegratorRole", "ssm:PutParameter")];
+const PUBLISHES: [(&str, &str); 2] = [
+    ("FileSystemIntegratorRole", "ssm:PutParameter"),
+    ("TableIntegratorRole", "ssm:PutParameter"),
+];
 
 /// What reading a plan or a report needs beyond the call: S3 says only to those who may list the bucket
 /// that there is none.
@@ -56,8 +65,8 @@ const RESTORING: [&str; 2] = ["RestoreRole", "DrillRestoreRole"];
 const RESTORE_ROLE: [&str; 1] = ["iam:PassRole"];
 
 /// Actions that know no resource (Service Authorization Reference: Amazon EC2, Amazon EC2 Auto Scaling, AWS Backup,
-/// AWS CloudFormation, Amazon CloudWatch, AWS Lambda, AWS Systems Manager): IAM takes nothing but `*` for them.
-pub(super) const WITHOUT_RESOURCES: [&str; 20] = [
+/// AWS CloudFormation, Amazon CloudWatch, AWS Directory Service, Amazon FSx, AWS Lambda, AWS Systems Manager): IAM takes nothing but `*` for them.
+pub(super) const WITHOUT_RESOURCES: [&str; 27] = [
     "autoscaling:DescribeAutoScalingGroups",
     "backup:DescribeRestoreJob",
     "backup:GetRestoreJobMetadata",
@@ -67,11 +76,18 @@ pub(super) const WITHOUT_RESOURCES: [&str; 20] = [
     "cloudformation:GetTemplateSummary",
     // Composite alarms are shown to those only who may see all.
     "cloudwatch:DescribeAlarms",
+    "ds:DescribeDirectories",
     "dynamodb:ListTables",
     "ec2:DescribeInstances",
+    "ec2:DescribeNetworkInterfaces",
     "ec2:DescribeSnapshots",
+    "ec2:DescribeSubnets",
     "ec2:DescribeTags",
     "ec2:DescribeVolumes",
+    "fsx:DescribeBackups",
+    "fsx:DescribeFileSystems",
+    "fsx:DescribeStorageVirtualMachines",
+    "fsx:DescribeVolumes",
     "lambda:GetAccountSettings",
     "ssm:CreateOpsItem",
     "ssm:DescribeInstanceInformation",
@@ -229,6 +245,13 @@ fn each_role_allows_exactly_the_calls_of_its_adapters() {
 
     let tables = [TableAdapters::ACTIONS, &[&TAGGED_PARAMETERS]].concat();
     check(&[], "TableIntegratorRole", &tables);
+
+    let file_systems = [
+        FileSystemAdapters::ACTIONS,
+        &[&NETWORK_INTERFACES, &TAGGED_PARAMETERS],
+    ]
+    .concat();
+    check(&[], "FileSystemIntegratorRole", &file_systems);
 
     let databases = [
         DatabaseAdapters::ACTIONS,
@@ -421,10 +444,15 @@ fn objects_are_written_only_under_their_prefix_without_overwriting() {
 /// What a drill made is taken away again, by the one role that can delete (`state_machines.rs` says what).
 /// A distributed Map that is stopped stops its own children, and a runbook that is cancelled the execution
 /// that it started: a redrive resumes them.
-const ENDS_WHAT_IT_BEGAN: [(&str, &str); 8] = [
+const ENDS_WHAT_IT_BEGAN: [(&str, &str); 13] = [
     ("DrillCleanupRole", "cloudformation:DeleteStack"),
     ("DrillCleanupRole", "dynamodb:DeleteTable"),
+    ("DrillCleanupRole", "ec2:DeleteNetworkInterface"),
     ("DrillCleanupRole", "ec2:DeleteVolume"),
+    ("DrillCleanupRole", "elasticfilesystem:DeleteFileSystem"),
+    ("DrillCleanupRole", "elasticfilesystem:DeleteMountTarget"),
+    ("DrillCleanupRole", "fsx:DeleteFileSystem"),
+    ("DrillCleanupRole", "fsx:DeleteVolume"),
     ("DrillCleanupRole", "rds:DeleteDBCluster"),
     ("DrillCleanupRole", "rds:DeleteDBInstance"),
     ("DrillCleanupRole", "ssm:DeleteParameters"),
@@ -697,9 +725,31 @@ fn pass_role_and_grants_are_limited_to_a_service() {
     }
 }
 
-/// What AWS Backup needs to restore volumes, databases and tables (its guide, security-iam-awsmanpol, without the
+/// EFS creates and deletes network interfaces in the name of its callers: they may not do it themselves.
+#[test]
+fn network_interfaces_are_changed_by_efs_only() {
+    let deployed = deployed(&[]);
+    for (role, action) in [
+        ("FileSystemIntegratorRole", "ec2:CreateNetworkInterface"),
+        ("DrillCleanupRole", "ec2:DeleteNetworkInterface"),
+    ] {
+        let statements = &roles(&deployed)[role];
+        let statement = statements
+            .iter()
+            .find(|statement| strings(&statement["Action"]).contains(&action.to_owned()))
+            .unwrap();
+        assert_eq!(
+            statement["Condition"],
+            json!({"Bool": {"aws:ViaAWSService": "true"}}),
+            "{role}"
+        );
+    }
+}
+
+/// What AWS Backup needs to restore volumes, databases, tables and file systems (its guide, security-iam-awsmanpol, without the
 /// deletion of resources), and what EC2 needs of the keys of volumes (its guide, ebs-encryption-requirements).
-const RESTORE_ACTIONS: [&str; 27] = [
+const RESTORE_ACTIONS: [&str; 38] = [
+    "ds:DescribeDirectories",
     "dynamodb:BatchWriteItem",
     "dynamodb:DeleteItem",
     "dynamodb:DescribeTable",
@@ -713,6 +763,16 @@ const RESTORE_ACTIONS: [&str; 27] = [
     "ec2:CreateVolume",
     "ec2:DescribeSnapshots",
     "ec2:DescribeVolumes",
+    "elasticfilesystem:CreateFileSystem",
+    "elasticfilesystem:DescribeFileSystems",
+    "elasticfilesystem:Restore",
+    "elasticfilesystem:TagResource",
+    "fsx:CreateFileSystemFromBackup",
+    "fsx:CreateVolumeFromBackup",
+    "fsx:DescribeBackups",
+    "fsx:DescribeFileSystems",
+    "fsx:DescribeVolumes",
+    "fsx:TagResource",
     "kms:CreateGrant",
     "kms:Decrypt",
     "kms:DescribeKey",
@@ -730,9 +790,19 @@ const RESTORE_ACTIONS: [&str; 27] = [
 ];
 /// What DynamoDB demands for a restore, in addition to the right to write items.
 pub(super) const WRITES_ITEMS: &str = "dynamodb:DeleteItem";
-/// The actions that set tags. The role of drills has none of them: with the owner's tags, a drill's resource would be
-/// taken for the workload's.
+/// The actions that set tags. The role of drills has none of them, and of file systems only for other tags than
+/// [`NO_TAG_OF_A_RECOVERY`]: with the owner's tags, a drill's resource would be taken for the workload's.
 const TAGGING: [&str; 2] = ["ec2:CreateTags", "rds:AddTagsToResource"];
+
+/// AWS Backup marks file systems with tags of its own.
+const NO_TAG_OF_A_RECOVERY: &str = "recovery:*";
+/// The statements for the owner's tags, which the role of drills does not have.
+const OWNERS_TAGS: [&str; 4] = [
+    "TagDatabases",
+    "TagFileSystems",
+    "TagFileSystemsOfFsx",
+    "TagThemAsTheyAreMade",
+];
 
 #[test]
 fn restore_roles_trust_only_aws_backup_and_cannot_delete() {
@@ -775,11 +845,25 @@ fn restore_roles_trust_only_aws_backup_and_cannot_delete() {
                         "recovery:drill"
                     );
                 }
+                let marks_file_systems = ["elasticfilesystem:TagResource", "fsx:TagResource"]
+                    .iter()
+                    .any(|action| actions.contains(&(*action).to_owned()));
+                if marks_file_systems {
+                    let keys = match OWNERS_TAGS.contains(&statement["Sid"].as_str().unwrap()) {
+                        true => {
+                            json!({"ForAllValues:StringNotEquals": {"aws:TagKeys": "recovery:drill"}})
+                        }
+                        false => {
+                            json!({"ForAllValues:StringNotLike": {"aws:TagKeys": NO_TAG_OF_A_RECOVERY}})
+                        }
+                    };
+                    assert_eq!(statement["Condition"], keys, "{role}");
+                }
                 // A check of a key reveals nothing. Everything else is for the services to do.
                 let uses_keys =
                     |action: &String| action.starts_with("kms:") && action != "kms:DescribeKey";
                 if actions.iter().any(uses_keys) {
-                    let through = ["dynamodb", "ec2", "rds"]
+                    let through = ["dynamodb", "ec2", "elasticfilesystem", "fsx", "rds"]
                         .map(|service| format!("{service}.us-west-2.amazonaws.com*"));
                     assert_eq!(
                         strings(&statement["Condition"]["StringLike"]["kms:ViaService"]),
@@ -791,8 +875,8 @@ fn restore_roles_trust_only_aws_backup_and_cannot_delete() {
         // What a recovery may restore, a drill may: the same resources under the same conditions.
         let mut of_recovery = roles(&deployed)["RestoreRole"].clone();
         of_recovery.retain(|statement| {
-            let action = statement["Action"].as_str().unwrap_or_default();
-            !TAGGING.contains(&action)
+            let sid = statement["Sid"].as_str().unwrap_or_default();
+            !OWNERS_TAGS.contains(&sid)
         });
         assert_eq!(roles(&deployed)["DrillRestoreRole"], of_recovery);
     }
@@ -820,6 +904,7 @@ fn drills_have_a_separate_restore_role_that_functions_recognize() {
         }
         let expected = [
             "DatabaseIntegratorFunction",
+            "FileSystemIntegratorFunction",
             "OpsitemCreatorFunction",
             "RecoveryReporterFunction",
             "RestoreIntegratorFunction",

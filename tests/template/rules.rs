@@ -108,6 +108,15 @@ fn meant(asked: Asked<'_>) -> Matches {
                     "RestoreCompletedRule".to_owned(),
                 ]);
             }
+            ("aws.backup", "Restore Job State Change")
+                if in_detail("status", &["COMPLETED"])
+                    && in_detail("resourceType", &["EFS", "FSx"]) =>
+            {
+                return Some(vec![
+                    "RestoreCompletedFileSystemRule".to_owned(),
+                    "RestoreCompletedRule".to_owned(),
+                ]);
+            }
             ("aws.backup", "Restore Job State Change") if in_detail("status", &["COMPLETED"]) => {
                 "RestoreCompletedRule"
             }
@@ -283,6 +292,11 @@ fn finds_wrong_patterns() {
         "RestoreCompletedDatabaseRule",
         "/detail/resourceType",
         json!(["RDS", "Aurora"]),
+    );
+    check(
+        "RestoreCompletedFileSystemRule",
+        "/detail/resourceType",
+        json!(["EFS"]),
     );
     check(
         "RestoreFailedRule",

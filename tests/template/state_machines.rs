@@ -411,6 +411,25 @@ fn actions_of(resource: &str) -> Vec<&'static str> {
         "arn:aws:states:::aws-sdk:ec2:createTags" => vec!["ec2:CreateTags"],
         "arn:aws:states:::aws-sdk:rds:addTagsToResource" => vec!["rds:AddTagsToResource"],
         "arn:aws:states:::aws-sdk:dynamodb:tagResource" => vec!["dynamodb:TagResource"],
+        "arn:aws:states:::aws-sdk:efs:tagResource" => vec!["elasticfilesystem:TagResource"],
+        "arn:aws:states:::aws-sdk:fsx:tagResource" => vec!["fsx:TagResource"],
+        "arn:aws:states:::aws-sdk:efs:describeFileSystems" => {
+            vec!["elasticfilesystem:DescribeFileSystems"]
+        }
+        "arn:aws:states:::aws-sdk:efs:describeMountTargets" => {
+            vec!["elasticfilesystem:DescribeMountTargets"]
+        }
+        "arn:aws:states:::aws-sdk:efs:deleteMountTarget" => vec![
+            "ec2:DeleteNetworkInterface",
+            "elasticfilesystem:DeleteMountTarget",
+        ],
+        "arn:aws:states:::aws-sdk:efs:deleteFileSystem" => {
+            vec!["elasticfilesystem:DeleteFileSystem"]
+        }
+        "arn:aws:states:::aws-sdk:fsx:describeFileSystems" => vec!["fsx:DescribeFileSystems"],
+        "arn:aws:states:::aws-sdk:fsx:describeVolumes" => vec!["fsx:DescribeVolumes"],
+        "arn:aws:states:::aws-sdk:fsx:deleteFileSystem" => vec!["fsx:DeleteFileSystem"],
+        "arn:aws:states:::aws-sdk:fsx:deleteVolume" => vec!["fsx:DeleteVolume"],
         "arn:aws:states:::aws-sdk:ec2:describeVolumes" => vec!["ec2:DescribeVolumes"],
         "arn:aws:states:::aws-sdk:ec2:deleteVolume" => vec!["ec2:DeleteVolume"],
         "arn:aws:states:::aws-sdk:rds:describeDBClusters" => vec!["rds:DescribeDBClusters"],
@@ -584,6 +603,10 @@ fn only_resources_of_a_drill_can_be_deleted() {
         ("rds:DeleteDBCluster", true),
         ("rds:DeleteDBInstance", true),
         ("dynamodb:DeleteTable", false),
+        ("elasticfilesystem:DeleteFileSystem", false),
+        ("elasticfilesystem:DeleteMountTarget", false),
+        ("fsx:DeleteFileSystem", false),
+        ("fsx:DeleteVolume", false),
         ("ssm:DeleteParameters", true),
     ] {
         assert!(deletes(action, &[DRILL]), "{action}");
@@ -613,7 +636,12 @@ fn only_resources_of_a_drill_can_be_deleted() {
         BTreeSet::from([
             of("cloudformation", "stack/*"),
             of("dynamodb", "table/*"),
+            // Those of mount targets, which only EFS may delete.
+            of("ec2", "network-interface/*"),
             of("ec2", "volume/*"),
+            of("elasticfilesystem", "file-system/*"),
+            of("fsx", "file-system/*"),
+            of("fsx", "volume/*"),
             of("rds", "cluster:*"),
             of("rds", "db:*"),
             of("ssm", "parameter/*/drill/*"),
@@ -625,6 +653,8 @@ fn only_resources_of_a_drill_can_be_deleted() {
         "ec2:CreateTags",
         "rds:AddTagsToResource",
         "dynamodb:TagResource",
+        "elasticfilesystem:TagResource",
+        "fsx:TagResource",
     ] {
         let marks = |tags: &[(&str, &str)], sets: &[(&str, &str)]| {
             allows(&recovery, action, &About { tags, sets })
@@ -725,7 +755,12 @@ fn longest_histories_stay_below_the_quota() {
     }
     let stack = turns(60 * most("InfrastructureMinutes"), 15);
     let job = turns(3600 * most("RestoreHours"), 15);
-    let integration = turns(60 * most("DatabaseMinutes").max(most("TableMinutes")), 30);
+    let integration = turns(
+        60 * most("DatabaseMinutes")
+            .max(most("TableMinutes"))
+            .max(most("FileSystemMinutes")),
+        30,
+    );
     assert!(stack * TURN + 500 < QUOTA);
     // A restore may be started twice. Half of the quota is for retries.
     assert!(written.contains("$attempt < 2 "));
@@ -770,6 +805,11 @@ fn history_of_a_clean_up_stays_below_the_quota() {
     for (map, item, per_item, loops) in [
         ("DeleteInstances", "$count($instances)", 1, 0),
         ("DeleteClusters", "$count($clusters)", 1, 0),
+        ("ListMountTargets", "$count($efs)", 1, 0),
+        ("DeleteMountTargets", "$count($targets.deletable)", 1, 0),
+        ("DeleteEfs", "$count($targets)", 1, 0),
+        ("DeleteFsx", "$count($fsx)", 1, 0),
+        ("DeleteFsxVolumes", "$count($volumes)", 1, 0),
         // Tags come in up to five pages.
         ("DeleteTables", "6 * $count($tables)", 6, 4 * (5 + 2)),
     ] {
@@ -784,13 +824,23 @@ fn history_of_a_clean_up_stays_below_the_quota() {
     }
     assert!(written.contains("$pages < 5 "));
     // The databases, with what the last round can add: a page of each list, up to 100 clusters, 119
-    // instances, 149 tables, one more page of parameters, and a Map of each.
-    assert_eq!(written.matches("$steps < 1200 ").count(), 5);
+    // instances, 149 tables, 14 file systems of EFS with a mount target in each of six zones, as many of FSx and
+    // volumes, one more page of parameters, and a Map of each.
+    assert_eq!(written.matches("$steps < 1000 ").count(), 8);
+    for list in ["$efs", "$fsx", "$volumes"] {
+        assert!(
+            written.contains(&format!("$count({list}) < 5 and")),
+            "{list}"
+        );
+    }
+    assert_eq!(written.matches("'MaxItems': 10}").count(), 1);
+    assert_eq!(written.matches("'MaxResults': 10}").count(), 2);
     assert!(written.contains("$count($instances) < 100 and"));
     assert!(written.contains("'MaxRecords': 20"));
     assert!(written.contains("$count($tables) < 50 and"));
     assert!(written.contains("'Limit': 100"));
-    let data = 1200 + 4 + 100 + 119 + 6 * 149 + 2 + 3;
+    let file_systems = 14 * (1 + 6 + 1) + 14 + 14 + 3 + 5;
+    let data = 1000 + 4 + 100 + 119 + 6 * 149 + 2 + 3 + file_systems;
     // The stack.
     assert!(written.contains("$checks < 240 "));
     let stack = 240;
@@ -904,5 +954,5 @@ fn what_fails_is_passed_on_with_its_error_and_a_cause_of_limited_length() {
             }
         }
     }
-    assert_eq!(problems, 19);
+    assert_eq!(problems, 21);
 }

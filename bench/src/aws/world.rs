@@ -21,12 +21,12 @@ pub(crate) mod ids {
     pub(crate) const PLANNED_STACK: &str = "shop";
     pub(crate) const PLANNED_LOGICAL_ID: &str = "Server";
     /// Those of `events/restore-completed-rds.json`.
-    pub(crate) const DB_INSTANCE: &str = "orders-recovered";
+    pub(crate) const DB_INSTANCE: &str = "orders";
     pub(crate) const DB_SNAPSHOT: &str = "arn:aws:rds:us-west-2:111122223333:snapshot:awsbackup:job-55af03e3-4afa-4f91-b30c-6ef859bc4569";
     pub(crate) const DB_POINT: &str =
         "arn:aws:backup:us-west-2:111122223333:recovery-point:750b1010-1169-4f49-aaec-37ba3089f76d";
     /// Those of `events/restore-completed-aurora.json`.
-    pub(crate) const DB_CLUSTER: &str = "ledger-recovered";
+    pub(crate) const DB_CLUSTER: &str = "ledger";
     pub(crate) const DB_CLUSTER_SNAPSHOT: &str = "arn:aws:rds:us-west-2:111122223333:cluster-snapshot:awsbackup:job-3377ccb0-76b5-40f5-97d0-9f1fdaf48f90";
     /// Those of `events/restore-completed-dynamodb.json`.
     pub(crate) const TABLE: &str = "sessions-recovered";

@@ -1,18 +1,19 @@
 //! The ports of each phase: which adapters a function has, and which IAM actions it needs.
 
 use recovery_core::ports::{
-    AutoScalingGroups, DataStorePorts, DatabasePorts, DbClusters, DbInstances, Functions,
-    Instances, IntegrationPorts, MountPorts, MountRunbook, Notifications, Objects, OpsItems,
-    Parameters, PlanningPorts, PublishingPorts, ReconciliationPorts, RecoveryPointTags,
-    RecoveryPoints, ReportingPorts, ResponsePorts, RestoreJobs, RestoreTests, RestoredPorts,
-    Runbooks, Snapshots, StackResources, Stacks, StartingPorts, TablePorts, Tables,
-    TaggedResources, TargetPorts, TrackingPorts, ValidationPorts, Volumes,
+    AutoScalingGroups, DataStorePorts, DatabasePorts, DbClusters, DbInstances, EfsFileSystems,
+    FileSystemIntegrationPorts, FileSystemPorts, FsxFileSystems, Functions, Instances,
+    IntegrationPorts, MountPorts, MountRunbook, Notifications, Objects, OpsItems, Parameters,
+    PlanningPorts, PublishingPorts, ReconciliationPorts, RecoveryPointTags, RecoveryPoints,
+    ReportingPorts, ResponsePorts, RestoreJobs, RestoreTests, RestoredPorts, Runbooks, Snapshots,
+    StackResources, Stacks, StartingPorts, Subnets, TablePorts, Tables, TaggedResources,
+    TargetPorts, TrackingPorts, ValidationPorts, Volumes,
 };
 
-use crate::recovery_point_tags::{AllTagStores, DatabaseTagStores, TagStores};
+use crate::recovery_point_tags::{AllTagStores, DatabaseTagStores, FileSystemTagStores, TagStores};
 use crate::{
-    AutoScaling, Backup, CloudFormation, Config, DynamoDb, Ec2, Invoker, MountRunner, OpsCenter,
-    ParameterStore, PlanBucket, Rds, RunbookRunner, Tagging, Topic,
+    AutoScaling, Backup, CloudFormation, Config, DynamoDb, Ec2, Efs, Fsx, Invoker, MountRunner,
+    OpsCenter, ParameterStore, PlanBucket, Rds, RunbookRunner, Tagging, Topic,
 };
 
 /// What the integration of a restored volume reaches AWS through.
@@ -240,6 +241,116 @@ impl DatabasePorts for DatabaseAdapters {
 
     fn db_clusters(&self) -> &(impl DbClusters + Sync) {
         &self.tags.rds
+    }
+}
+
+/// What the integration of a restored file system reaches AWS through.
+#[derive(Debug)]
+pub struct FileSystemAdapters {
+    auto_scaling: AutoScaling,
+    cloudformation: CloudFormation,
+    ec2: Ec2,
+    efs: Efs,
+    ops_center: OpsCenter,
+    parameters: ParameterStore,
+    tagging: Tagging,
+    tags: FileSystemTagStores,
+    topic: Topic,
+}
+
+impl FileSystemAdapters {
+    /// The IAM actions that it needs.
+    pub const ACTIONS: &'static [&'static [&'static str]] = &[
+        Backup::INTEGRATION_ACTIONS,
+        Backup::METADATA_ACTIONS,
+        CloudFormation::REFERENCE_ACTIONS,
+        Ec2::SUBNET_ACTIONS,
+        Efs::ACTIONS,
+        Fsx::INTEGRATION_ACTIONS,
+        Fsx::TAG_ACTIONS,
+        OpsCenter::ACTIONS,
+        ParameterStore::ACTIONS,
+        Tagging::ACTIONS,
+        Topic::ACTIONS,
+    ];
+
+    /// Clients for every service it needs; notification goes to `topic`, if any.
+    pub fn new(config: &Config, topic: Option<String>) -> FileSystemAdapters {
+        FileSystemAdapters {
+            auto_scaling: AutoScaling::new(config),
+            cloudformation: CloudFormation::new(config),
+            ec2: Ec2::new(config),
+            efs: Efs::new(config),
+            ops_center: OpsCenter::new(config),
+            parameters: ParameterStore::new(config),
+            tagging: Tagging::new(config),
+            tags: FileSystemTagStores::new(config),
+            topic: Topic::new(config, topic),
+        }
+    }
+}
+
+impl TargetPorts for FileSystemAdapters {
+    fn stack_resources(&self) -> &(impl StackResources + Sync) {
+        &self.cloudformation
+    }
+
+    fn stacks(&self) -> &(impl Stacks + Sync) {
+        &self.cloudformation
+    }
+
+    fn tagged_resources(&self) -> &(impl TaggedResources + Sync) {
+        &self.tagging
+    }
+
+    fn instances(&self) -> &(impl Instances + Sync) {
+        &self.ec2
+    }
+
+    fn groups(&self) -> &(impl AutoScalingGroups + Sync) {
+        &self.auto_scaling
+    }
+}
+
+impl TrackingPorts for FileSystemAdapters {
+    fn ops_items(&self) -> &(impl OpsItems + Sync) {
+        &self.ops_center
+    }
+
+    fn notifications(&self) -> &(impl Notifications + Sync) {
+        &self.topic
+    }
+}
+
+impl RestoredPorts for FileSystemAdapters {
+    fn restore_jobs(&self) -> &(impl RestoreJobs + Sync) {
+        &self.tags.backup
+    }
+
+    fn recovery_point_tags(&self) -> &(impl RecoveryPointTags + Sync) {
+        &self.tags
+    }
+}
+
+impl PublishingPorts for FileSystemAdapters {
+    fn parameters(&self) -> &(impl Parameters + Sync) {
+        &self.parameters
+    }
+}
+
+impl FileSystemPorts for FileSystemAdapters {
+    fn efs(&self) -> &(impl EfsFileSystems + Sync) {
+        &self.efs
+    }
+
+    fn fsx(&self) -> &(impl FsxFileSystems + Sync) {
+        &self.tags.fsx
+    }
+}
+
+impl FileSystemIntegrationPorts for FileSystemAdapters {
+    fn subnets(&self) -> &(impl Subnets + Sync) {
+        &self.ec2
     }
 }
 
@@ -472,6 +583,7 @@ impl PlanningAdapters {
         Ec2::TAG_ACTIONS,
         PlanBucket::ACTIONS,
         PlanBucket::LISTING_ACTIONS,
+        Fsx::TAG_ACTIONS,
         Rds::TAG_ACTIONS,
         Backup::LISTING_ACTIONS,
         DynamoDb::LOOKUP_ACTIONS,
@@ -555,6 +667,8 @@ pub struct StartingAdapters {
     ec2: Ec2,
     plans: PlanBucket,
     dynamodb: DynamoDb,
+    efs: Efs,
+    fsx: Fsx,
     rds: Rds,
 }
 
@@ -565,10 +679,13 @@ impl StartingAdapters {
         Backup::STARTING_ACTIONS,
         CloudFormation::ACTIONS,
         Tagging::ACTIONS,
+        Ec2::SUBNET_ACTIONS,
         Ec2::TARGET_ACTIONS,
         Ec2::VOLUME_ACTIONS,
         PlanBucket::ACTIONS,
         DynamoDb::LOOKUP_ACTIONS,
+        Efs::LOOKUP_ACTIONS,
+        Fsx::LOOKUP_ACTIONS,
         Rds::LOOKUP_ACTIONS,
     ];
 
@@ -582,6 +699,8 @@ impl StartingAdapters {
             ec2: Ec2::new(config),
             plans: PlanBucket::new(config, bucket),
             dynamodb: DynamoDb::new(config),
+            efs: Efs::new(config),
+            fsx: Fsx::new(config),
             rds: Rds::new(config),
         }
     }
@@ -609,6 +728,16 @@ impl TargetPorts for StartingAdapters {
     }
 }
 
+impl FileSystemPorts for StartingAdapters {
+    fn efs(&self) -> &(impl EfsFileSystems + Sync) {
+        &self.efs
+    }
+
+    fn fsx(&self) -> &(impl FsxFileSystems + Sync) {
+        &self.fsx
+    }
+}
+
 impl DataStorePorts for StartingAdapters {
     fn db_instances(&self) -> &(impl DbInstances + Sync) {
         &self.rds
@@ -624,6 +753,10 @@ impl DataStorePorts for StartingAdapters {
 }
 
 impl StartingPorts for StartingAdapters {
+    fn subnets(&self) -> &(impl Subnets + Sync) {
+        &self.ec2
+    }
+
     fn recovery_points(&self) -> &(impl RecoveryPoints + Sync) {
         &self.backup
     }
@@ -650,6 +783,8 @@ pub struct ReportingAdapters {
     ops_center: OpsCenter,
     topic: Topic,
     dynamodb: DynamoDb,
+    efs: Efs,
+    fsx: Fsx,
     rds: Rds,
 }
 
@@ -662,6 +797,9 @@ impl ReportingAdapters {
         OpsCenter::ACTIONS,
         Topic::ACTIONS,
         DynamoDb::LOOKUP_ACTIONS,
+        Efs::LOOKUP_ACTIONS,
+        Efs::MOUNT_TARGET_ACTIONS,
+        Fsx::LOOKUP_ACTIONS,
         Rds::LOOKUP_ACTIONS,
     ];
 
@@ -675,6 +813,8 @@ impl ReportingAdapters {
             ops_center: OpsCenter::new(config),
             topic: Topic::new(config, topic),
             dynamodb: DynamoDb::new(config),
+            efs: Efs::new(config),
+            fsx: Fsx::new(config),
             rds: Rds::new(config),
         }
     }
@@ -687,6 +827,16 @@ impl TrackingPorts for ReportingAdapters {
 
     fn notifications(&self) -> &(impl Notifications + Sync) {
         &self.topic
+    }
+}
+
+impl FileSystemPorts for ReportingAdapters {
+    fn efs(&self) -> &(impl EfsFileSystems + Sync) {
+        &self.efs
+    }
+
+    fn fsx(&self) -> &(impl FsxFileSystems + Sync) {
+        &self.fsx
     }
 }
 

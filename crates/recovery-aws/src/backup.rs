@@ -56,6 +56,9 @@ impl Backup {
         START_RESTORE_JOB,
     ];
 
+    /// The IAM action for the metadata that a restore job was started with.
+    pub const METADATA_ACTIONS: &'static [&'static str] = &[GET_JOB_METADATA];
+
     /// The IAM actions that validating a restore test needs.
     pub const VALIDATION_ACTIONS: &'static [&'static str] =
         &[DESCRIBE_RESTORE_JOB, PUT_RESTORE_VALIDATION_RESULT];

@@ -55,6 +55,7 @@ impl Recorder {
         let call = cfg.load::<Metadata>()?;
         let service = match call.service().to_lowercase().replace(' ', "-") {
             sdk if sdk == "sfn" => "states".to_owned(),
+            sdk if sdk == "efs" => "elasticfilesystem".to_owned(),
             sdk if sdk == "resource-groups-tagging-api" => "tag".to_owned(),
             service => service,
         };

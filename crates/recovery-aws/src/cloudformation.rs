@@ -29,6 +29,9 @@ impl CloudFormation {
         LIST_STACK_RESOURCES,
     ];
 
+    /// The IAM actions to resolve references, of which none is an instance of a volume.
+    pub const REFERENCE_ACTIONS: &'static [&'static str] = &[DESCRIBE_STACKS, LIST_STACK_RESOURCES];
+
     pub fn new(config: &Config) -> CloudFormation {
         CloudFormation {
             client: client!(config, aws_sdk_cloudformation),

@@ -10,9 +10,11 @@ use aws_sdk_ec2::operation::describe_volumes::builders::DescribeVolumesFluentBui
 use aws_sdk_ec2::types::Filter;
 use aws_sdk_ec2::{Client, types};
 use recovery_core::aws::arn::{InstanceId, VolumeId};
-use recovery_core::aws::ec2::{AttachAnswer, Attachment, DeviceName, Instance, Snapshot, Volume};
+use recovery_core::aws::ec2::{
+    AttachAnswer, Attachment, DeviceName, Instance, Snapshot, Subnet, Volume,
+};
 use recovery_core::error::{Error, Fault};
-use recovery_core::ports::{Instances, Snapshots, Volumes};
+use recovery_core::ports::{Instances, Snapshots, Subnets, Volumes};
 use recovery_core::tags::{CLOUDFORMATION_LOGICAL_ID, CLOUDFORMATION_STACK, RESTORE_TEST, Tags};
 
 use crate::backup::time;
@@ -28,6 +30,7 @@ pub struct Ec2 {
 const ATTACH_VOLUME: &str = "ec2:AttachVolume";
 const DESCRIBE_INSTANCES: &str = "ec2:DescribeInstances";
 const DESCRIBE_SNAPSHOTS: &str = "ec2:DescribeSnapshots";
+const DESCRIBE_SUBNETS: &str = "ec2:DescribeSubnets";
 const DESCRIBE_TAGS: &str = "ec2:DescribeTags";
 const DESCRIBE_VOLUMES: &str = "ec2:DescribeVolumes";
 
@@ -45,6 +48,9 @@ impl Ec2 {
 
     /// The IAM actions for tags.
     pub const TAG_ACTIONS: &'static [&'static str] = &[DESCRIBE_TAGS];
+
+    /// The IAM actions for reading subnets.
+    pub const SUBNET_ACTIONS: &'static [&'static str] = &[DESCRIBE_SUBNETS];
 
     /// The IAM actions for reading volumes.
     pub const VOLUME_ACTIONS: &'static [&'static str] = &[DESCRIBE_VOLUMES];
@@ -266,6 +272,42 @@ impl Instances for Ec2 {
             group,
         )
         .await
+    }
+}
+
+impl Subnets for Ec2 {
+    /// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeSubnets.html>
+    async fn list(&self, ids: &[String]) -> Result<Vec<Subnet>, Error> {
+        // Without ids, EC2 lists all subnets.
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let subject = ids.join(" ");
+        let answer = self
+            .client
+            .describe_subnets()
+            .set_subnet_ids(Some(ids.to_vec()))
+            .send()
+            .await
+            .map_err(|error| classify(DESCRIBE_SUBNETS, subject.as_str(), error))?;
+        let mut found: BTreeMap<String, Subnet> = BTreeMap::new();
+        for subnet in answer.subnets.unwrap_or_default() {
+            let missing = |member| incomplete(DESCRIBE_SUBNETS, &subject, member);
+            let id = subnet.subnet_id.ok_or_else(|| missing("id of a subnet"))?;
+            let zone = subnet.availability_zone;
+            let subnet = Subnet {
+                id: id.clone(),
+                zone: zone.ok_or_else(|| missing("Availability Zone of a subnet"))?,
+                vpc: subnet.vpc_id.ok_or_else(|| missing("VPC of a subnet"))?,
+            };
+            found.insert(id, subnet);
+        }
+        ids.iter()
+            .map(|id| {
+                let subnet = found.get(id).cloned();
+                subnet.ok_or_else(|| not_visible(DESCRIBE_SUBNETS, id))
+            })
+            .collect()
     }
 }
 

@@ -11,7 +11,9 @@ mod client;
 mod cloudformation;
 mod dynamodb;
 mod ec2;
+mod efs;
 mod error;
+mod fsx;
 mod lambda;
 mod mount_runbook;
 mod parameter_store;
@@ -27,9 +29,9 @@ mod tagging;
 mod wire;
 
 pub use adapters::{
-    DatabaseAdapters, IntegrationAdapters, PlanningAdapters, ReconciliationAdapters,
-    ReportingAdapters, ResponseAdapters, StartingAdapters, TableAdapters, TrackingAdapters,
-    ValidationAdapters,
+    DatabaseAdapters, FileSystemAdapters, IntegrationAdapters, PlanningAdapters,
+    ReconciliationAdapters, ReportingAdapters, ResponseAdapters, StartingAdapters, TableAdapters,
+    TrackingAdapters, ValidationAdapters,
 };
 pub use auto_scaling::AutoScaling;
 pub use backup::Backup;
@@ -37,6 +39,8 @@ pub use client::{Config, load_config};
 pub use cloudformation::CloudFormation;
 pub use dynamodb::DynamoDb;
 pub use ec2::Ec2;
+pub use efs::Efs;
+pub use fsx::Fsx;
 pub use lambda::Invoker;
 pub use mount_runbook::MountRunner;
 pub use parameter_store::ParameterStore;

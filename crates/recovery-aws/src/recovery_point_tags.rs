@@ -7,7 +7,7 @@ use recovery_core::error::{Error, Fault};
 use recovery_core::ports::RecoveryPointTags;
 use recovery_core::tags::{PLANNED, Tags};
 
-use crate::{Backup, Config, Ec2, Rds};
+use crate::{Backup, Config, Ec2, Fsx, Rds};
 
 /// The services that store tags of recovery points of volumes: EC2 those of snapshots and images, AWS Backup
 /// those of the recovery points whose ARN is its own.
@@ -31,7 +31,7 @@ impl RecoveryPointTags for TagStores {
         match point.tag_home() {
             TagHome::Ec2(id) => self.ec2.tags(id).await,
             TagHome::Backup => self.backup.tags(point).await,
-            TagHome::Rds | TagHome::Elsewhere => Err(kept_elsewhere(point)),
+            TagHome::Rds | TagHome::Fsx | TagHome::Elsewhere => Err(kept_elsewhere(point)),
         }
     }
 
@@ -43,7 +43,7 @@ impl RecoveryPointTags for TagStores {
             .iter()
             .filter_map(|point| match point.tag_home() {
                 TagHome::Ec2(id) => Some((id, point)),
-                TagHome::Backup | TagHome::Rds | TagHome::Elsewhere => None,
+                TagHome::Backup | TagHome::Rds | TagHome::Fsx | TagHome::Elsewhere => None,
             })
             .collect();
         if held_by_ec2.is_empty() {
@@ -62,12 +62,13 @@ impl RecoveryPointTags for TagStores {
     }
 }
 
-/// The services that store tags of recovery points of every type: also RDS, those of databases. A function that
-/// uses [`TagStores`] instead does not contain the client of RDS.
+/// The services that store tags of recovery points of every type: also RDS and FSx. A function that uses
+/// [`TagStores`] instead does not contain their clients.
 #[derive(Debug)]
 pub(crate) struct AllTagStores {
     pub(crate) stores: TagStores,
     pub(crate) rds: Rds,
+    fsx: Fsx,
 }
 
 impl AllTagStores {
@@ -75,6 +76,7 @@ impl AllTagStores {
         AllTagStores {
             stores: TagStores::new(config),
             rds: Rds::new(config),
+            fsx: Fsx::new(config),
         }
     }
 }
@@ -83,6 +85,7 @@ impl RecoveryPointTags for AllTagStores {
     async fn list(&self, point: &RecoveryPointArn) -> Result<Tags, Error> {
         match point.tag_home() {
             TagHome::Rds => self.rds.tags(point).await,
+            TagHome::Fsx => self.fsx.tags(point).await,
             TagHome::Ec2(_) | TagHome::Backup | TagHome::Elsewhere => self.stores.list(point).await,
         }
     }
@@ -121,11 +124,49 @@ impl RecoveryPointTags for DatabaseTagStores {
         match point.tag_home() {
             TagHome::Rds => self.rds.tags(point).await,
             TagHome::Backup => self.backup.tags(point).await,
-            TagHome::Ec2(_) | TagHome::Elsewhere => Err(kept_elsewhere(point)),
+            TagHome::Ec2(_) | TagHome::Fsx | TagHome::Elsewhere => Err(kept_elsewhere(point)),
         }
     }
 
     /// EC2 stores none of a database.
+    async fn list_together(
+        &self,
+        _: &[RecoveryPointArn],
+    ) -> Result<BTreeMap<RecoveryPointArn, Tags>, Error> {
+        Ok(BTreeMap::new())
+    }
+
+    /// As above.
+    async fn list_planned(&self, _: &[&str]) -> Result<BTreeMap<String, Tags>, Error> {
+        Ok(BTreeMap::new())
+    }
+}
+/// The services that store tags of recovery points of file systems: FSx, and AWS Backup those of EFS.
+#[derive(Debug)]
+pub(crate) struct FileSystemTagStores {
+    pub(crate) backup: Backup,
+    pub(crate) fsx: Fsx,
+}
+
+impl FileSystemTagStores {
+    pub(crate) fn new(config: &Config) -> FileSystemTagStores {
+        FileSystemTagStores {
+            backup: Backup::new(config),
+            fsx: Fsx::new(config),
+        }
+    }
+}
+
+impl RecoveryPointTags for FileSystemTagStores {
+    async fn list(&self, point: &RecoveryPointArn) -> Result<Tags, Error> {
+        match point.tag_home() {
+            TagHome::Fsx => self.fsx.tags(point).await,
+            TagHome::Backup => self.backup.tags(point).await,
+            TagHome::Ec2(_) | TagHome::Rds | TagHome::Elsewhere => Err(kept_elsewhere(point)),
+        }
+    }
+
+    /// EC2 stores none of a file system.
     async fn list_together(
         &self,
         _: &[RecoveryPointArn],

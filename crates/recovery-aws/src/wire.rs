@@ -208,6 +208,13 @@ impl Sent {
             (None, Some("2015-03-31")) if path.ends_with("/invocations") => {
                 "InvokeFunction".to_owned()
             }
+            (None, Some("2015-02-01")) => match (self.method.as_str(), path.split('/').nth(1)) {
+                ("GET", Some("file-systems")) => "DescribeFileSystems".to_owned(),
+                ("GET", Some("mount-targets")) => "DescribeMountTargets".to_owned(),
+                ("GET", Some("access-points")) => "DescribeAccessPoints".to_owned(),
+                ("POST", Some("mount-targets")) => "CreateMountTarget".to_owned(),
+                other => panic!("{other:?} of EFS"),
+            },
             _ => pairs(&self.body)["Action"].clone(),
         };
         format!("{service}:{operation}")

@@ -45,6 +45,7 @@ pub mod backup;
 pub mod cloudformation;
 pub mod database;
 pub mod ec2;
+pub mod file_system;
 pub mod routing_control;
 pub mod step_functions;
 pub mod table;

@@ -6,6 +6,7 @@
 mod acceptable;
 mod databases;
 mod fail_over;
+mod file_systems;
 mod intercepted;
 mod mounts;
 mod parameters;
@@ -42,6 +43,7 @@ use crate::tags::{PLANNED, Tags};
 
 pub use databases::Databases;
 pub use fail_over::{Cluster, Recoveries};
+pub use file_systems::FileSystems;
 pub use intercepted::{Call, Effect, Intercepted, Interceptor, answered};
 pub use mounts::{MountExecution, Mounts};
 pub use parameters::Parameter;
@@ -157,6 +159,8 @@ pub struct State {
     pub backups: Backups,
     /// Databases of RDS.
     pub databases: Databases,
+    /// File systems of EFS and FSx, and subnets.
+    pub file_systems: FileSystems,
     /// DynamoDB tables by name.
     pub tables: BTreeMap<String, FakeTable>,
     /// The runbook that mounts.
@@ -390,6 +394,7 @@ pub fn tags_operation(point: &RecoveryPointArn) -> Result<&'static str, Error> {
         TagHome::Ec2(_) => Ok("ec2:DescribeTags"),
         TagHome::Backup => Ok("backup:ListTags"),
         TagHome::Rds => Ok("rds:ListTagsForResource"),
+        TagHome::Fsx => Ok("fsx:ListTagsForResource"),
         TagHome::Elsewhere => Err(Error::Permanent(Fault::new(
             "read tags",
             point.as_str(),

@@ -11,12 +11,12 @@
 //! | [`publish`], `run_publish` | addresses in parameters of Systems Manager |
 //! | [`run_reconcile`] | restores whose event was lost or came too early; of volumes only |
 //!
-//! Each type has a folder: [`database`], [`volume`].
-//! Each type has a folder: [`table`], [`volume`].
+//! Each type has a folder: [`database`], [`file_system`], [`table`], [`volume`].
 
 pub mod auto_scaling;
 pub(crate) mod backoff;
 pub mod database;
+pub mod file_system;
 pub mod kind;
 pub mod mount;
 pub mod publish;

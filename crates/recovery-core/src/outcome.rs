@@ -96,7 +96,7 @@ impl Outcome {
         Outcome::new("reconciled", None)
     }
 
-    /// Every planned item is restored and attached.
+    /// Every planned item is restored and integrated.
     pub fn verified() -> Outcome {
         Outcome::new("verified", None)
     }

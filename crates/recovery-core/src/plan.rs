@@ -15,6 +15,7 @@ mod devices;
 pub(crate) mod digest;
 pub mod earlier;
 pub mod ebs;
+pub mod file_system;
 pub mod history;
 pub mod item;
 pub mod judge;
@@ -30,7 +31,8 @@ pub(crate) mod run_names;
 pub mod table;
 
 pub use self::item::{
-    DatabaseTarget, Item, Predictions, Refused, TableTarget, TagsFrom, Target, VolumeTarget,
+    DatabaseTarget, FileSystemTarget, Item, Predictions, Refused, TableTarget, TagsFrom, Target,
+    VolumeTarget,
 };
 pub use self::judge::{Judged, judge};
 pub use self::recovery_plan::{Plan, Stack, Totals, VERSION, Wave};

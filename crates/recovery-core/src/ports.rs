@@ -27,7 +27,11 @@ use crate::aws::backup::{
 };
 use crate::aws::cloudformation::{ListedResource, StackResource, StackState};
 use crate::aws::database::{CreateAnswer, DbChange, DbCluster, DbInstance, NewDbInstance, Scaling};
-use crate::aws::ec2::{AttachAnswer, DeviceName, Instance, Snapshot, Volume};
+use crate::aws::ec2::{AttachAnswer, DeviceName, Instance, Snapshot, Subnet, Volume};
+use crate::aws::file_system::{
+    AccessPoint, EfsAnswer, EfsFileSystem, FsxFileSystem, FsxVolume, MountTarget, NewMountTarget,
+    StorageMachine,
+};
 use crate::aws::routing_control::{ClusterEndpoint, RoutingControl, ShiftAnswer, Switch};
 use crate::aws::step_functions::Execution;
 use crate::aws::table::{ChangeAnswer, ContinuousBackups, Table, TableChange, TimeToLive};
@@ -346,6 +350,58 @@ pub trait Tables {
     ) -> impl Future<Output = Result<ChangeAnswer, Error>> + Send;
 }
 
+/// Subnets of EC2.
+pub trait Subnets {
+    /// The subnets with these ids, in this order. A subnet that does not exist is an error.
+    fn list(&self, ids: &[String]) -> impl Future<Output = Result<Vec<Subnet>, Error>> + Send;
+}
+
+/// File systems of Amazon EFS.
+pub trait EfsFileSystems {
+    /// The file system as it is now; `None` if it does not exist.
+    fn describe(
+        &self,
+        id: &str,
+    ) -> impl Future<Output = Result<Option<EfsFileSystem>, Error>> + Send;
+
+    /// All mount targets of the file system, from every page.
+    fn list_mount_targets(
+        &self,
+        file_system: &str,
+    ) -> impl Future<Output = Result<Vec<MountTarget>, Error>> + Send;
+
+    /// All access points of the file system, from every page.
+    fn list_access_points(
+        &self,
+        file_system: &str,
+    ) -> impl Future<Output = Result<Vec<AccessPoint>, Error>> + Send;
+
+    /// Creates a mount target. `CreateMountTarget` takes no client token: the list shows whether an earlier call
+    /// took effect.
+    fn create_mount_target(
+        &self,
+        new: &NewMountTarget,
+    ) -> impl Future<Output = Result<EfsAnswer, Error>> + Send;
+}
+
+/// File systems of Amazon FSx, and volumes of FSx for ONTAP.
+pub trait FsxFileSystems {
+    /// The file system as it is now; `None` if it does not exist.
+    fn describe(
+        &self,
+        id: &str,
+    ) -> impl Future<Output = Result<Option<FsxFileSystem>, Error>> + Send;
+
+    /// The volume as it is now; `None` if it does not exist.
+    fn volume(&self, id: &str) -> impl Future<Output = Result<Option<FsxVolume>, Error>> + Send;
+
+    /// Where the storage virtual machine is reached; `None` if it does not exist.
+    fn storage_machine(
+        &self,
+        id: &str,
+    ) -> impl Future<Output = Result<Option<StorageMachine>, Error>> + Send;
+}
+
 /// OpsItems of Systems Manager OpsCenter.
 pub trait OpsItems {
     /// All items with this key, in any status, the oldest first.
@@ -565,6 +621,20 @@ pub trait DatabasePorts: PublishingPorts {
     fn db_clusters(&self) -> &(impl DbClusters + Sync);
 }
 
+/// The ports to describe file systems.
+pub trait FileSystemPorts: Sync {
+    /// File systems of EFS.
+    fn efs(&self) -> &(impl EfsFileSystems + Sync);
+    /// File systems of FSx.
+    fn fsx(&self) -> &(impl FsxFileSystems + Sync);
+}
+
+/// The ports to integrate restored file systems.
+pub trait FileSystemIntegrationPorts: PublishingPorts + TargetPorts + FileSystemPorts {
+    /// Subnets.
+    fn subnets(&self) -> &(impl Subnets + Sync);
+}
+
 /// The ports to integrate every restore that is not integrated.
 pub trait ReconciliationPorts: IntegrationPorts {
     /// Lambda functions.
@@ -600,7 +670,9 @@ pub trait PlanningPorts: TargetPorts + DataStorePorts {
 }
 
 /// The ports to start a planned restore.
-pub trait StartingPorts: TargetPorts + DataStorePorts {
+pub trait StartingPorts: TargetPorts + DataStorePorts + FileSystemPorts {
+    /// Subnets.
+    fn subnets(&self) -> &(impl Subnets + Sync);
     /// Recovery points.
     fn recovery_points(&self) -> &(impl RecoveryPoints + Sync);
     /// Restore jobs.
@@ -622,7 +694,7 @@ pub trait ValidationPorts: TrackingPorts {
 }
 
 /// The ports to report on a recovery.
-pub trait ReportingPorts: TrackingPorts + DataStorePorts {
+pub trait ReportingPorts: TrackingPorts + DataStorePorts + FileSystemPorts {
     /// Restore jobs.
     fn restore_jobs(&self) -> &(impl RestoreJobs + Sync);
     /// EBS volumes.

@@ -232,6 +232,30 @@ pub const OPTION_GROUP: Wanted = Wanted {
     id_prefix: None,
 };
 
+/// A subnet.
+pub const SUBNET: Wanted = Wanted {
+    noun: "subnet",
+    types: &["AWS::EC2::Subnet"],
+    tagged_as: "ec2:subnet",
+    id_prefix: Some("subnet-"),
+};
+
+/// A storage virtual machine of FSx for ONTAP.
+pub const STORAGE_MACHINE: Wanted = Wanted {
+    noun: "storage virtual machine",
+    types: &["AWS::FSx::StorageVirtualMachine"],
+    tagged_as: "fsx:storage-virtual-machine",
+    id_prefix: Some("svm-"),
+};
+
+/// A directory of AWS Directory Service.
+pub const DIRECTORY: Wanted = Wanted {
+    noun: "directory",
+    types: &["AWS::DirectoryService::MicrosoftAD"],
+    tagged_as: "ds:directory",
+    id_prefix: Some("d-"),
+};
+
 /// What runs the workload: an instance, or an Auto Scaling group.
 pub const SERVER: Wanted = Wanted {
     noun: "instance",

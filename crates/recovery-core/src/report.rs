@@ -1,4 +1,4 @@
-//! The report of a recovery: what was restored and attached, how long each phase took, and the achieved
+//! The report of a recovery: what was restored and integrated, how long each phase took, and the achieved
 //! RTO and RPO compared with their objectives.
 //!
 //! Pure: [`Report::of`] makes a [`Report`] of the [`request`], of the [`observation`] of each item of the

@@ -26,6 +26,10 @@ pub const MOUNT: &str = "recovery:mount";
 pub const WAVE: &str = "recovery:wave";
 /// The security groups of the restored resource: references.
 pub const SECURITY_GROUPS: &str = "recovery:security-groups";
+/// The subnets of a file system: references.
+pub const SUBNETS: &str = "recovery:subnets";
+/// The directory that a file system of FSx for Windows File Server joins: a reference.
+pub const DIRECTORY: &str = "recovery:directory";
 /// The parameter group of a database or cluster: a reference.
 pub const PARAMETER_GROUP: &str = "recovery:parameter-group";
 /// The option group of a database: a reference.
@@ -99,10 +103,11 @@ pub fn own_logical_id(tags: &Tags) -> Option<&str> {
 }
 
 /// The tags that name a target. All are taken from the same recovery point.
-const TARGET: [&str; 6] = [
+const TARGET: [&str; 7] = [
     STACK,
     LOGICAL_ID,
     SECURITY_GROUPS,
+    SUBNETS,
     IDENTIFIER,
     INSTANCES,
     TABLE,
@@ -160,7 +165,7 @@ impl UnusableTag {
     /// The instruction to the operator.
     pub fn remedy(&self) -> String {
         match self.tag {
-            MOUNT => "Mount the volume yourself.".to_owned(),
+            MOUNT => "Mount it yourself.".to_owned(),
             PUBLISH => "Publish the address yourself, or configure the application with it.".to_owned(),
             DATABASE => "Apply the setting yourself.".to_owned(),
             PARAMETER_GROUP | OPTION_GROUP => {
@@ -291,16 +296,8 @@ pub fn integration_target(tags: &Tags) -> Result<Option<IntegrationTarget>, TagR
         }
         name
     });
-    let mount = value(MOUNT).and_then(|mount| {
-        let path = mount.trim_end_matches('/');
-        if is_path(path) {
-            return Some(path.to_owned());
-        }
-        unusable_tags.push(UnusableTag::new(
-            MOUNT,
-            mount,
-            "an absolute path below /, or a drive letter or folder such as D:/orders, of letters, digits and - _ . @ + = and without the parts . and ..",
-        ));
+    let mount = mount_path(tags).unwrap_or_else(|unusable| {
+        unusable_tags.push(unusable);
         None
     });
     Ok(Some(IntegrationTarget {
@@ -311,6 +308,25 @@ pub fn integration_target(tags: &Tags) -> Result<Option<IntegrationTarget>, TagR
         unusable_tags,
         assumed,
     }))
+}
+
+/// Where the guest mounts the resource.
+///
+/// # Errors
+/// An [`UnusableTag`] if the value is not a path.
+pub(crate) fn mount_path(tags: &Tags) -> Result<Option<String>, UnusableTag> {
+    let Some(mount) = value(tags, MOUNT) else {
+        return Ok(None);
+    };
+    let path = mount.trim_end_matches('/');
+    if is_path(path) {
+        return Ok(Some(path.to_owned()));
+    }
+    Err(UnusableTag::new(
+        MOUNT,
+        mount,
+        "an absolute path below /, or a drive letter or folder such as D:/orders, of letters, digits and - _ . @ + = and without the parts . and ..",
+    ))
 }
 
 /// The stack that a tag names, if references are resolved in it.

@@ -8,6 +8,7 @@
 
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use futures_util::FutureExt;
 use proptest::prelude::*;
 use recovery_core::aws::arn::{Arn, DbClusterId, DbInstanceId, Scope};
@@ -369,14 +370,23 @@ fn publishes_during_a_backup_of_hours_and_leaves_its_settings() {
         (Status::Open, Severity::Medium)
     );
     assert!(
-        stored.description.contains("it applies `protected`"),
+        stored.description.contains("applies `protected`"),
         "{}",
         stored.description
     );
+    let data = |key: &str| item(&world).item.data[key].clone();
+    assert_eq!(data("recovery:deferred-settings"), "protected");
+    let seconds = data("recovery:seconds-to-integrate");
+    // Hours later, which do not count: applications could reach the database.
+    for job in world.state().restore_jobs.values_mut() {
+        job.completed = job.completed.map(|at| at - TimeDelta::hours(5));
+    }
     set_status(&world, "available");
     assert_eq!(deliver(&world).unwrap().kind(), "integrated");
     assert_eq!(world.state().databases.changes, ["shop protected"]);
     assert_eq!(item(&world).item.status, Status::Resolved);
+    assert_eq!(data("recovery:deferred-settings"), "none");
+    assert_eq!(data("recovery:seconds-to-integrate"), seconds);
 }
 
 #[test]

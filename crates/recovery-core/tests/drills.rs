@@ -31,6 +31,7 @@ fn integrators() -> Integrators {
     Integrators {
         database: "database-integrator".to_owned(),
         table: "table-integrator".to_owned(),
+        file_system: "file-system-integrator".to_owned(),
     }
 }
 

@@ -69,6 +69,7 @@ async fn reconciled(world: &World) -> Outcome {
     let integrators = Integrators {
         database: "database-integrator".to_owned(),
         table: "table-integrator".to_owned(),
+        file_system: "file-system-integrator".to_owned(),
     };
     let window = LookbackWindow {
         lookback: TimeDelta::days(365_000),

@@ -341,9 +341,9 @@ fn refuses_missing_or_invalid_tags_and_unsupported_types_with_a_reason() {
             "shop",
         ),
         (
-            "FSx",
-            "arn:aws:fsx:us-west-2:1:backup/backup-1".to_owned(),
-            "fsx:us-east-1:1:file-system/fs-3",
+            "Redshift",
+            "arn:aws:redshift:us-west-2:1:snapshot:c/awsbackup-1".to_owned(),
+            "redshift:us-east-1:1:cluster/c-3",
             "till",
         ),
         (
@@ -364,9 +364,9 @@ fn refuses_missing_or_invalid_tags_and_unsupported_types_with_a_reason() {
     assert_eq!(
         found,
         owned([
+            ("c-3", "tags-elsewhere"),
             ("db-1", "tag-missing"),
-            ("fs-1", "type-not-restored"),
-            ("fs-3", "tags-elsewhere"),
+            ("fs-1", "tag-missing"),
             ("i-1", "type-not-restored"),
             ("thing-1", "type-not-restored"),
             ("vol-half", "tag-missing"),
@@ -376,7 +376,7 @@ fn refuses_missing_or_invalid_tags_and_unsupported_types_with_a_reason() {
     );
     assert_eq!(
         outcome.member("summary").unwrap()["refusalsByReason"]["type-not-restored"],
-        3
+        2
     );
     let why = |reason: &str| {
         &plan

@@ -31,6 +31,7 @@ fn integrators() -> Integrators {
     Integrators {
         database: "database-integrator".to_owned(),
         table: "table-integrator".to_owned(),
+        file_system: "file-system-integrator".to_owned(),
     }
 }
 
@@ -681,6 +682,30 @@ async fn invokes_the_integrators_of_databases_and_tables_until_they_are_done() {
     let outcome = run(&world).await.unwrap();
     assert_eq!(outcome.count("invoked"), Some(1));
     assert_eq!(invocations(&world), expected[1..]);
+}
+
+#[tokio::test]
+async fn invokes_the_integrator_of_a_database_whose_settings_rds_accepts_after_a_backup() {
+    for (deferred, invoked) in [("protected", 1), ("none", 0)] {
+        let world = World::with_restored_table(&[("recovery:workload", "shop")]);
+        // With its key and kind.
+        while integrate_table(&world).await.kind() == "pending" {}
+        {
+            let mut state = world.state();
+            state.restore_jobs.get_mut("job-1").unwrap().resource_type = Some("RDS".to_owned());
+            let item = &mut state.items[0].item;
+            item.status = Status::Open;
+            for (key, value) in [
+                ("integration", "integrated"),
+                ("deferred-settings", deferred),
+            ] {
+                item.data
+                    .insert(format!("recovery:{key}"), value.to_owned());
+            }
+        }
+        run(&world).await.unwrap();
+        assert_eq!(invocations(&world).len(), invoked, "{deferred}");
+    }
 }
 
 /// The plan of a recovery took the tags from another recovery point, which only the OpsItem names.

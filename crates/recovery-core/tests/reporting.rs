@@ -200,7 +200,7 @@ async fn names_unfinished_items_with_a_remedy_and_reports_again_after_a_redrive(
         let message = &state.notifications[0].message;
         for part in [
             "incomplete: 4 of 8 items not integrated",
-            "aws stepfunctions redrive-execution --execution-arn arn:aws:states:us-west-2:111122223333:execution:RegionRecovery:recover-1",
+            "aws stepfunctions redrive-execution --region us-west-2 --execution-arn arn:aws:states:us-west-2:111122223333:execution:RegionRecovery:recover-1",
             "The KMS key <b>cannot</b> be used",
             "   Remedy: Read the job's message",
             "Not in the plan, not restored\n- arn:aws:rds:",
@@ -381,7 +381,7 @@ async fn stop_fails_until_the_execution_is_redriven() {
     assert_eq!(
         error.to_string(),
         "recovery on shop failed: The recovery of shop is incomplete: restore vol-1: no key; and 1 more. \
-         Fix the causes, then redrive the execution: `aws stepfunctions redrive-execution --execution-arn \
+         Fix the causes, then redrive the execution: `aws stepfunctions redrive-execution --region us-west-2 --execution-arn \
          arn:aws:states:us-west-2:111122223333:execution:RegionRecovery:recover-1`."
     );
     payload["redrives"] = json!(1);

@@ -447,8 +447,8 @@ async fn refuses_with_a_remedy() {
         "untagged",
         "no tag that names its target",
     );
-    let other = input_with("/item/type", json!("EFS"));
-    assert_refused(refused(world(), other).await, "type-not-restored", "EFS");
+    let other = input_with("/item/type", json!("S3"));
+    assert_refused(refused(world(), other).await, "type-not-restored", "S3");
     let expired = world();
     expired.state().backups.points.clear();
     assert_refused(

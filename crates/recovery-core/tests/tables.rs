@@ -170,7 +170,7 @@ fn makes_every_setting_publishes_the_names_and_resolves_the_item() {
     assert_eq!(item.title, "Restored table orders configured");
     assert!(
         item.description.contains(&format!(
-            "create-event-source-mapping --starting-position TRIM_HORIZON --event-source-arn {STREAM}"
+            "create-event-source-mapping --region us-west-2 --starting-position TRIM_HORIZON --event-source-arn {STREAM}"
         )),
         "{}",
         item.description
@@ -371,8 +371,8 @@ fn a_rejected_setting_is_left_to_a_person_and_prevents_no_other() {
         "DynamoDB rejected the stream",
         "DynamoDB rejected the time to live",
         "modified multiple times within a fixed interval",
-        "about an hour after its last change: `aws dynamodb update-time-to-live --table-name orders --time-to-live-specification Enabled=true,AttributeName=expires`",
-        "`aws dynamodb update-table --table-name orders --stream-specification StreamEnabled=true,StreamViewType=NEW_AND_OLD_IMAGES`",
+        "about an hour after its last change: `aws dynamodb update-time-to-live --region us-west-2 --table-name orders --time-to-live-specification Enabled=true,AttributeName=expires`",
+        "`aws dynamodb update-table --region us-west-2 --table-name orders --stream-specification StreamEnabled=true,StreamViewType=NEW_AND_OLD_IMAGES`",
     ] {
         assert!(
             item.description.contains(left),

@@ -1,5 +1,5 @@
-//! Integrates each recent restore that is not integrated, whether or not its event arrived: volumes itself, databases
-//! and tables by invoking their functions. Runs every minute by default.
+//! Integrates each recent restore that is not integrated, whether or not its event arrived: volumes itself, databases,
+//! tables and file systems by invoking their functions. Runs every minute by default.
 //!
 //! The input is the event of its schedule. Only its source is used.
 
@@ -28,7 +28,7 @@ pub struct Settings {
     pub topic: Option<String>,
     /// `MOUNT_RUNBOOK`: the runbook that mounts volumes in their instances, or `off`.
     pub mount_runbook: Option<String>,
-    /// `DATABASE_INTEGRATOR` and `TABLE_INTEGRATOR`.
+    /// `DATABASE_INTEGRATOR`, `TABLE_INTEGRATOR` and `FILE_SYSTEM_INTEGRATOR`.
     pub integrators: Integrators,
     /// `LOOKBACK_HOURS`, `PATIENCE_MINUTES` and `RECONCILE_MINUTES`.
     pub window: LookbackWindow,
@@ -40,6 +40,7 @@ impl Settings {
         "ACCOUNT_ID",
         "DATABASE_INTEGRATOR",
         "DRILL_RESTORE_ROLE_ARN",
+        "FILE_SYSTEM_INTEGRATOR",
         "LOOKBACK_HOURS",
         "MOUNT_RUNBOOK",
         "PATIENCE_MINUTES",
@@ -67,6 +68,7 @@ impl Settings {
             integrators: Integrators {
                 database: read.required("DATABASE_INTEGRATOR"),
                 table: read.required("TABLE_INTEGRATOR"),
+                file_system: read.required("FILE_SYSTEM_INTEGRATOR"),
             },
             window: LookbackWindow {
                 lookback: TimeDelta::hours(read.required_number("LOOKBACK_HOURS", 1..=720)),

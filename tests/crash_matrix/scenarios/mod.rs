@@ -3,6 +3,7 @@
 
 mod alarm_responder;
 mod database_integrator;
+mod file_system_integrator;
 mod health_event_responder;
 mod opsitem_creator;
 mod recovery_planner;
@@ -23,6 +24,7 @@ use recovery_core::fakes::World;
 
 use crate::support::databases::database_world_of;
 use crate::support::disturbed::{Disturbed, finish};
+use crate::support::file_systems::{file_system_world, is_of_file_system};
 use crate::support::repository::{event, events};
 use crate::support::restored::world_of;
 use crate::support::routing::routing;
@@ -35,6 +37,7 @@ pub(super) static SCENARIOS: LazyLock<Vec<Scenario>> = LazyLock::new(|| {
         restore_integrator::scenarios(),
         table_integrator::scenarios(),
         database_integrator::scenarios(),
+        file_system_integrator::scenarios(),
         restore_reconciler::scenarios(),
         restore_test_validator::scenarios(),
         recovery_planner::scenarios(),
@@ -65,6 +68,7 @@ pub(super) fn any_event() -> Vec<Scenario> {
                 Function::RestoreIntegrator,
                 Function::TableIntegrator,
                 Function::DatabaseIntegrator,
+                Function::FileSystemIntegrator,
                 Function::RestoreReconciler(restore_reconciler::PATIENT),
                 Function::RestoreTestValidator,
                 Function::RecoveryPlanner,
@@ -89,7 +93,9 @@ fn restored(file: &str) -> World {
     }
     let event = event(file);
     let of_type = event["detail"]["resourceType"].as_str().unwrap_or_default();
-    if DATABASE_TYPES.contains(&of_type) {
+    if is_of_file_system(&event) && event["detail"]["createdResourceArn"].is_string() {
+        file_system_world(&event)
+    } else if DATABASE_TYPES.contains(&of_type) {
         database_world_of(&event)
     } else if event["source"] == "aws.backup" && event["detail"]["restoreJobId"].is_string() {
         world_of(&event)

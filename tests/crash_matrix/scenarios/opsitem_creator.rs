@@ -67,7 +67,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         )),
         at_the_quota(of(
             "restored-at-the-quota",
-            "restore-completed-efs",
+            "restore-completed-ec2",
             "untracked/ops-item-quota",
             World::new(),
         )),

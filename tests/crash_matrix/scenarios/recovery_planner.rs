@@ -103,8 +103,8 @@ fn planned(world: &World) {
     finish(scenario.deliver(&ports)).expect("nothing fails");
 }
 
-/// Type, recovery point and name of databases and tables.
-const STORES: [(&str, &str, &str); 3] = [
+/// Type, recovery point and name of databases, tables and file systems.
+const STORES: [(&str, &str, &str); 5] = [
     (
         "RDS",
         "rds:us-west-2:1:snapshot:awsbackup:copyjob",
@@ -119,6 +119,16 @@ const STORES: [(&str, &str, &str); 3] = [
         "DynamoDB",
         "backup:us-west-2:1:recovery-point:table",
         "dynamodb:us-east-1:1:table/sessions",
+    ),
+    (
+        "EFS",
+        "backup:us-west-2:1:recovery-point:file-system",
+        "elasticfilesystem:us-east-1:1:file-system/fs-1",
+    ),
+    (
+        "FSx",
+        "fsx:us-west-2:1:backup/backup",
+        "fsx:us-east-1:1:file-system/fs-2",
     ),
 ];
 

@@ -80,6 +80,9 @@ pub(super) fn scenarios() -> Vec<Scenario> {
                 job.created_resource = Arn::parse(arn).ok();
             }
         }),
+        // File systems of EFS and FSx, and a volume of ONTAP, in the place of databases.
+        file_systems("file-systems", &EFS_AND_FSX, &whole),
+        file_systems("file-systems-of-ontap", &[ONTAP, EFS_AND_FSX[0]], &whole),
         of("drill", "reported", &whole.clone().drill(), "report"),
         of("ops-item-missing", "reported", &whole, "report")
             .with(|input| input["opsItemId"] = json!("oi-gone"))
@@ -113,6 +116,34 @@ fn reported(world: &World, story: &Story) {
     let delivered = Function::RecoveryReporter;
     finish(delivered.deliver(&ports, &payload)).expect("nothing fails");
     show(world, &now);
+}
+
+const EFS_AND_FSX: [&str; 2] = [
+    "arn:aws:elasticfilesystem:us-west-2:111122223333:file-system/fs-1",
+    "arn:aws:fsx:us-west-2:111122223333:file-system/fs-2",
+];
+const ONTAP: &str = "arn:aws:fsx:us-west-2:111122223333:volume/fs-3/fsvol-3";
+
+/// The restore jobs created these file systems. That of EFS has no mount target.
+fn file_systems(name: &'static str, created: &[&'static str], whole: &Story) -> Scenario {
+    let created = created.to_vec();
+    of(
+        name,
+        "unfinished",
+        &whole.clone().with_databases(2),
+        "verify",
+    )
+    .given(move |world| {
+        world.add_restored_efs(&[]);
+        world.add_restored_lustre(&[]);
+        world.add_restored_ontap_volume(&[]);
+        let mut state = world.state();
+        state.restore_jobs.remove("job-fs");
+        let jobs = state.restore_jobs.values_mut();
+        for (job, arn) in jobs.zip(created) {
+            job.created_resource = Arn::parse(arn).ok();
+        }
+    })
 }
 
 /// Shows the restore jobs and volumes of another world in this one.

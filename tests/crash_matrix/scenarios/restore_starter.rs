@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::crash_matrix::scenario::{Function, Scenario};
 use crate::support::disturbed::{Disturbed, finish};
+use crate::support::file_systems::add_network;
 use crate::support::repository::event;
 use crate::support::restored::{INSTANCE, OTHER_INSTANCE, add_target, make_target_a_group};
 
@@ -103,6 +104,21 @@ pub(super) fn scenarios() -> Vec<Scenario> {
                 let key = "infrastructure/shop-1/0/shop.json".to_owned();
                 world.state().backups.objects.insert(key, problem);
             }),
+        file_system("efs", "started", "EFS"),
+        file_system("efs-in-a-drill", "started", "EFS").with(in_a_drill),
+        file_system("fsx", "started", "FSx"),
+        restored_file_system("efs-restored-before", "EFS"),
+        restored_file_system("fsx-restored-before", "FSx"),
+        restored_volume("ontap-restored-before"),
+        file_system(
+            "fsx-without-type",
+            "refused/file-system-type-unknown",
+            "FSx",
+        )
+        .given(|world| world.state().backups.metadata.clear()),
+        file_system("subnets-missing-at-first", "pending", "FSx")
+            .given(|world| world.state().stack_resources.clear())
+            .then(|world| add_network(world, "shop")),
         table("table", "started"),
         table("table-of-another", "refused/name-taken").given(|world| {
             let arn = "arn:aws:dynamodb:us-west-2:111122223333:table/sessions";
@@ -166,6 +182,95 @@ fn table(name: &'static str, leads_to: &'static str) -> Scenario {
             input["item"]["recoveryPointArn"] = json!(point);
             input["item"]["target"] = json!({"kind": "table", "name": "sessions"});
         })
+}
+
+/// The restore of a file system, whose network is in the stack `shop`.
+fn file_system(name: &'static str, leads_to: &'static str, of_type: &'static str) -> Scenario {
+    let (point, resource) = match of_type {
+        "EFS" => (
+            "arn:aws:backup:us-west-2:111122223333:recovery-point:1",
+            "arn:aws:elasticfilesystem:us-east-1:111122223333:file-system/fs-1",
+        ),
+        _ => (
+            "arn:aws:fsx:us-west-2:111122223333:backup/backup-1",
+            "arn:aws:fsx:us-east-1:111122223333:file-system/fs-2",
+        ),
+    };
+    of(name, leads_to)
+        .given(move |world| {
+            world.add_subnets();
+            add_network(world, "shop");
+            let mut state = world.state();
+            for listed in &mut state.backups.points {
+                listed.arn = RecoveryPointArn::parse(point).expect("this is an ARN");
+                listed.resource = Arn::parse(resource).expect("this is an ARN");
+                listed.resource_type = of_type.to_owned();
+            }
+            let lustre = r#"{"DeploymentType":"PERSISTENT_2"}"#;
+            let stored = [("LustreConfiguration".to_owned(), lustre.to_owned())];
+            state
+                .backups
+                .metadata
+                .insert(point.to_owned(), stored.into());
+        })
+        .with(move |input| {
+            let item = &mut input["item"];
+            item["resourceArn"] = json!(resource);
+            item["recoveryPointArn"] = json!(point);
+            item["type"] = json!(of_type);
+            item["target"] =
+                json!({"kind": "fileSystem", "stack": "shop", "securityGroups": ["Nfs"]});
+        })
+}
+
+/// The same, and another recovery has restored it.
+fn restored_file_system(name: &'static str, of_type: &'static str) -> Scenario {
+    let created = match of_type {
+        "EFS" => "arn:aws:elasticfilesystem:us-west-2:111122223333:file-system/fs-1",
+        _ => "arn:aws:fsx:us-west-2:111122223333:file-system/fs-2",
+    };
+    let of = || file_system(name, "started", of_type);
+    restored_before(of, created)
+}
+
+/// The same for a volume of ONTAP.
+fn restored_volume(name: &'static str) -> Scenario {
+    let of = || {
+        file_system(name, "started", "FSx")
+            .given(|world| {
+                let machine = StackResource {
+                    resource_type: "AWS::FSx::StorageVirtualMachine".to_owned(),
+                    physical_id: Some("svm-3".to_owned()),
+                    status: "CREATE_COMPLETE".into(),
+                };
+                let key = ("shop".to_owned(), "Svm".to_owned());
+                world.state().stack_resources.insert(key, machine);
+            })
+            .with(|input| {
+                let item = &mut input["item"];
+                let volume = "arn:aws:fsx:us-east-1:111122223333:volume/fs-0/fsvol-0";
+                item["resourceArn"] = json!(volume);
+                item["target"] = json!({"kind": "fileSystem", "stack": "shop"});
+            })
+    };
+    let created = "arn:aws:fsx:us-west-2:111122223333:volume/fs-3/fsvol-3";
+    restored_before(of, created)
+}
+
+fn restored_before(of: impl Fn() -> Scenario, created: &str) -> Scenario {
+    let another = of().with(|input| input["execution"]["name"] = json!("another"));
+    of().given(|world| {
+        deliver(&another, world);
+        world.set_started("COMPLETED");
+        world.add_restored_efs(&[]);
+        world.add_restored_lustre(&[]);
+        world.add_restored_ontap_volume(&[]);
+        let mut state = world.state();
+        state.restore_jobs.remove("job-fs");
+        for job in state.restore_jobs.values_mut() {
+            job.created_resource = Arn::parse(created).ok();
+        }
+    })
 }
 
 /// The item is restored for a drill.

@@ -130,7 +130,9 @@ async fn describes_many_volumes_by_filter_without_missing_ones() {
         page(&volume("vol-3"), ""),
     ]);
     let ids = ["vol-1", "vol-2", "vol-3"].map(VolumeId::new);
-    let seen = Ec2::new(&wire.config()).list(&ids).await.unwrap();
+    let seen = Volumes::list(&Ec2::new(&wire.config()), &ids)
+        .await
+        .unwrap();
     let seen: Vec<&str> = seen.iter().map(|volume| volume.id.as_str()).collect();
     assert_eq!(seen, ["vol-1", "vol-3"]);
     let asked = form(&[
@@ -208,11 +210,42 @@ async fn returns_none_for_a_missing_volume_or_snapshot() {
         Answer::ec2_error(403, "UnauthorizedOperation", "You are not authorized."),
     ]);
     let ec2 = Ec2::new(&wire.config());
-    assert_eq!(ec2.list(&[VolumeId::new(VOLUME)]).await.unwrap(), []);
+    let gone = Volumes::list(&ec2, &[VolumeId::new(VOLUME)]).await.unwrap();
+    assert_eq!(gone, []);
     assert_eq!(Snapshots::describe(&ec2, "snap-1").await.unwrap(), None);
     assert_eq!(Snapshots::describe(&ec2, "snap-1").await.unwrap(), None);
     let error = Snapshots::describe(&ec2, "snap-1").await.unwrap_err();
     assert_eq!(error.error_type(), "Permanent");
+}
+
+#[tokio::test]
+async fn describes_subnets_in_the_order_asked_for() {
+    let subnets = |ids: &[&str]| {
+        let items: String = ids
+            .iter()
+            .map(|id| {
+                format!(
+                    "<item><subnetId>{id}</subnetId><vpcId>vpc-1</vpcId><availabilityZone>us-west-2a</availabilityZone></item>"
+                )
+            })
+            .collect();
+        Answer::ec2(
+            "DescribeSubnets",
+            &format!("<subnetSet>{items}</subnetSet>"),
+        )
+    };
+    let wire = Wire::answering([subnets(&["subnet-1", "subnet-2"]), subnets(&["subnet-1"])]);
+    let ec2 = Ec2::new(&wire.config());
+    assert_eq!(Subnets::list(&ec2, &[]).await.unwrap(), []);
+    let ids = ["subnet-2", "subnet-1"].map(str::to_owned);
+    let seen = Subnets::list(&ec2, &ids).await.unwrap();
+    let seen: Vec<&str> = seen.iter().map(|subnet| subnet.id.as_str()).collect();
+    assert_eq!(seen, ["subnet-2", "subnet-1"]);
+    let error = Subnets::list(&ec2, &ids).await.unwrap_err();
+    assert!(error.to_string().contains("subnet-2"), "{error}");
+    let asked = form(&[("SubnetId.1", "subnet-2"), ("SubnetId.2", "subnet-1")]);
+    assert_eq!(wire.sent()[0].form(), asked);
+    assert_eq!(wire.sent().len(), 2);
 }
 
 #[tokio::test]
@@ -732,6 +765,7 @@ async fn actions_match_the_requests() {
         Answer::ec2("DescribeInstances", ""),
         Answer::ec2("DescribeInstances", ""),
         Answer::ec2("DescribeTags", ""),
+        Answer::ec2("DescribeSubnets", ""),
         snapshots(""),
         attached("attached"),
     ]);
@@ -744,9 +778,19 @@ async fn actions_match_the_requests() {
         .unwrap_err();
     ec2.list_of_group("g").await.unwrap();
     ec2.tags("snap-1").await.unwrap();
+    Subnets::list(&ec2, &["subnet-1".to_owned()])
+        .await
+        .unwrap_err();
     Snapshots::describe(&ec2, "snap-1").await.unwrap();
     attach(&wire).await.unwrap();
-    let actions = listed(&[Ec2::INTEGRATION_ACTIONS, Ec2::VALIDATION_ACTIONS].concat());
+    let actions = listed(
+        &[
+            Ec2::INTEGRATION_ACTIONS,
+            Ec2::SUBNET_ACTIONS,
+            Ec2::VALIDATION_ACTIONS,
+        ]
+        .concat(),
+    );
     assert_eq!(wire.actions(), actions);
     assert_eq!(called_in("ec2", include_str!("../ec2.rs")), actions);
 }

@@ -169,6 +169,8 @@ pub enum TagHome<'a> {
     /// RDS, for a snapshot of an instance or a cluster, of Aurora, DocumentDB and Neptune too:
     /// `rds:ListTagsForResource` by the ARN.
     Rds,
+    /// FSx, for a backup of a file system or of a volume of ONTAP: `fsx:ListTagsForResource` by the ARN.
+    Fsx,
     /// Another service, which is not called yet.
     Elsewhere,
 }
@@ -198,6 +200,7 @@ impl RecoveryPointArn {
                 None => TagHome::Elsewhere,
             },
             "backup" => TagHome::Backup,
+            "fsx" if self.0.resource_id("backup").is_some() => TagHome::Fsx,
             "rds" => match self.0.resource().split_once(':') {
                 Some(("snapshot" | "cluster-snapshot", id)) if !id.is_empty() => TagHome::Rds,
                 _ => TagHome::Elsewhere,
@@ -333,10 +336,8 @@ mod tests {
                 TagHome::Elsewhere,
             );
         }
-        check(
-            "arn:aws:fsx:us-west-2:1:backup/backup-1",
-            TagHome::Elsewhere,
-        );
+        check("arn:aws:fsx:us-west-2:1:backup/backup-1", TagHome::Fsx);
+        check("arn:aws:fsx:us-west-2:1:snapshot/1", TagHome::Elsewhere);
         check("arn:aws:ec2:us-west-2:1:volume/vol-1", TagHome::Elsewhere);
     }
 

@@ -186,6 +186,25 @@ pub enum AttachAnswer {
     Unsupported(Fault),
 }
 
+/// A subnet of a VPC.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subnet {
+    pub id: String,
+    pub zone: String,
+    pub vpc: String,
+}
+
+/// The first subnet of each Availability Zone, in their order.
+pub(crate) fn one_per_zone(subnets: &[Subnet]) -> Vec<&Subnet> {
+    let mut chosen: Vec<&Subnet> = Vec::new();
+    for subnet in subnets {
+        if !chosen.iter().any(|other| other.zone == subnet.zone) {
+            chosen.push(subnet);
+        }
+    }
+    chosen
+}
+
 /// The EBS snapshot behind a recovery point.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snapshot {

@@ -17,7 +17,11 @@ use crate::aws::backup::{
 };
 use crate::aws::cloudformation::{ListedResource, StackResource, StackState};
 use crate::aws::database::{CreateAnswer, DbChange, DbCluster, DbInstance, NewDbInstance, Scaling};
-use crate::aws::ec2::{AttachAnswer, DeviceName, Instance, Snapshot, Volume};
+use crate::aws::ec2::{AttachAnswer, DeviceName, Instance, Snapshot, Subnet, Volume};
+use crate::aws::file_system::{
+    AccessPoint, EfsAnswer, EfsFileSystem, FsxFileSystem, FsxVolume, MountTarget, NewMountTarget,
+    StorageMachine,
+};
 use crate::aws::routing_control::{ClusterEndpoint, RoutingControl, ShiftAnswer, Switch};
 use crate::aws::step_functions::Execution;
 use crate::aws::table::{ChangeAnswer, ContinuousBackups, Table, TableChange, TimeToLive};
@@ -27,10 +31,11 @@ use crate::fakes::tags_operation;
 use crate::notification::Notification;
 use crate::ops_item::{Claim, ItemKey, NewOpsItem, OpsItem, OpsItemChange};
 use crate::ports::{
-    AutoScalingGroups, Clock, DbClusters, DbInstances, Functions, Instances, Metrics, MountRunbook,
-    Notifications, Objects, OpsItems, Page, Parameters, RecoveryExecutions, RecoveryPointTags,
-    RecoveryPoints, RestoreJobs, RestoreTests, RoutingControls, Runbooks, Snapshots,
-    StackResources, Stacks, Tables, TaggedResources, Volumes,
+    AutoScalingGroups, Clock, DbClusters, DbInstances, EfsFileSystems, FsxFileSystems, Functions,
+    Instances, Metrics, MountRunbook, Notifications, Objects, OpsItems, Page, Parameters,
+    RecoveryExecutions, RecoveryPointTags, RecoveryPoints, RestoreJobs, RestoreTests,
+    RoutingControls, Runbooks, Snapshots, StackResources, Stacks, Subnets, Tables, TaggedResources,
+    Volumes,
 };
 use crate::report::measures::Measures;
 use crate::tags::Tags;
@@ -225,6 +230,67 @@ impl<P: Deref<Target: AllPorts> + Sync, I: Interceptor> DbInstances for Intercep
     async fn modify(&self, id: &DbInstanceId, change: &DbChange) -> Result<(), Error> {
         self.call("rds:ModifyDBInstance", id.as_str(), Effect::Other, || {
             DbInstances::modify(&*self.ports, id, change)
+        })
+        .await
+    }
+}
+
+impl<P: Deref<Target: AllPorts> + Sync, I: Interceptor> EfsFileSystems for Intercepted<P, I> {
+    async fn describe(&self, id: &str) -> Result<Option<EfsFileSystem>, Error> {
+        self.read("elasticfilesystem:DescribeFileSystems", id, || {
+            EfsFileSystems::describe(&*self.ports, id)
+        })
+        .await
+    }
+
+    async fn list_mount_targets(&self, file_system: &str) -> Result<Vec<MountTarget>, Error> {
+        self.read(
+            "elasticfilesystem:DescribeMountTargets",
+            file_system,
+            || EfsFileSystems::list_mount_targets(&*self.ports, file_system),
+        )
+        .await
+    }
+
+    async fn list_access_points(&self, file_system: &str) -> Result<Vec<AccessPoint>, Error> {
+        self.read(
+            "elasticfilesystem:DescribeAccessPoints",
+            file_system,
+            || EfsFileSystems::list_access_points(&*self.ports, file_system),
+        )
+        .await
+    }
+
+    async fn create_mount_target(&self, new: &NewMountTarget) -> Result<EfsAnswer, Error> {
+        let subject = format!("{} {}", new.file_system, new.subnet);
+        self.call(
+            "elasticfilesystem:CreateMountTarget",
+            &subject,
+            Effect::Other,
+            || EfsFileSystems::create_mount_target(&*self.ports, new),
+        )
+        .await
+    }
+}
+
+impl<P: Deref<Target: AllPorts> + Sync, I: Interceptor> FsxFileSystems for Intercepted<P, I> {
+    async fn describe(&self, id: &str) -> Result<Option<FsxFileSystem>, Error> {
+        self.read("fsx:DescribeFileSystems", id, || {
+            FsxFileSystems::describe(&*self.ports, id)
+        })
+        .await
+    }
+
+    async fn volume(&self, id: &str) -> Result<Option<FsxVolume>, Error> {
+        self.read("fsx:DescribeVolumes", id, || {
+            FsxFileSystems::volume(&*self.ports, id)
+        })
+        .await
+    }
+
+    async fn storage_machine(&self, id: &str) -> Result<Option<StorageMachine>, Error> {
+        self.read("fsx:DescribeStorageVirtualMachines", id, || {
+            FsxFileSystems::storage_machine(&*self.ports, id)
         })
         .await
     }
@@ -617,6 +683,15 @@ impl<P: Deref<Target: AllPorts> + Sync, I: Interceptor> Stacks for Intercepted<P
     async fn describe(&self, stack: &str) -> Result<Option<StackState>, Error> {
         self.read("cloudformation:DescribeStacks", stack, || {
             Stacks::describe(&*self.ports, stack)
+        })
+        .await
+    }
+}
+
+impl<P: Deref<Target: AllPorts> + Sync, I: Interceptor> Subnets for Intercepted<P, I> {
+    async fn list(&self, ids: &[String]) -> Result<Vec<Subnet>, Error> {
+        self.read("ec2:DescribeSubnets", &subjects(ids), || {
+            Subnets::list(&*self.ports, ids)
         })
         .await
     }

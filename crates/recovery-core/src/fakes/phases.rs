@@ -2,11 +2,12 @@
 //! wrapped around it.
 
 use crate::ports::{
-    AutoScalingGroups, DataStorePorts, DatabasePorts, DbClusters, DbInstances, Functions,
-    Instances, IntegrationPorts, MountPorts, MountRunbook, Notifications, Objects, OpsItems,
-    Parameters, PlanningPorts, PublishingPorts, ReconciliationPorts, RecoveryExecutions,
-    RecoveryPointTags, RecoveryPoints, ReportingPorts, ResponsePorts, RestoreJobs, RestoreTests,
-    RestoredPorts, RoutingControls, Runbooks, Snapshots, StackResources, Stacks, StartingPorts,
+    AutoScalingGroups, DataStorePorts, DatabasePorts, DbClusters, DbInstances, EfsFileSystems,
+    FileSystemIntegrationPorts, FileSystemPorts, FsxFileSystems, Functions, Instances,
+    IntegrationPorts, MountPorts, MountRunbook, Notifications, Objects, OpsItems, Parameters,
+    PlanningPorts, PublishingPorts, ReconciliationPorts, RecoveryExecutions, RecoveryPointTags,
+    RecoveryPoints, ReportingPorts, ResponsePorts, RestoreJobs, RestoreTests, RestoredPorts,
+    RoutingControls, Runbooks, Snapshots, StackResources, Stacks, StartingPorts, Subnets,
     TablePorts, Tables, TaggedResources, TargetPorts, TrackingPorts, ValidationPorts, Volumes,
 };
 
@@ -15,6 +16,8 @@ pub trait AllPorts:
     AutoScalingGroups
     + DbClusters
     + DbInstances
+    + EfsFileSystems
+    + FsxFileSystems
     + Functions
     + Instances
     + MountRunbook
@@ -32,6 +35,7 @@ pub trait AllPorts:
     + Snapshots
     + StackResources
     + Stacks
+    + Subnets
     + TaggedResources
     + Tables
     + Volumes
@@ -111,6 +115,22 @@ impl<A: AllPorts> TablePorts for A {
     }
 }
 
+impl<A: AllPorts> FileSystemPorts for A {
+    fn efs(&self) -> &(impl EfsFileSystems + Sync) {
+        self
+    }
+
+    fn fsx(&self) -> &(impl FsxFileSystems + Sync) {
+        self
+    }
+}
+
+impl<A: AllPorts> FileSystemIntegrationPorts for A {
+    fn subnets(&self) -> &(impl Subnets + Sync) {
+        self
+    }
+}
+
 impl<A: AllPorts> IntegrationPorts for A {
     fn volumes(&self) -> &(impl Volumes + Sync) {
         self
@@ -162,6 +182,10 @@ impl<A: AllPorts> PlanningPorts for A {
 }
 
 impl<A: AllPorts> StartingPorts for A {
+    fn subnets(&self) -> &(impl Subnets + Sync) {
+        self
+    }
+
     fn recovery_points(&self) -> &(impl RecoveryPoints + Sync) {
         self
     }

@@ -10,7 +10,7 @@ use crate::aws::backup::RestoreJob;
 use crate::aws::database::{DbInstance, DbSettings};
 use crate::error::Error;
 use crate::fakes::{DRILL_ROLE, State, StoredItem, World, attached_volume, completed_job};
-use crate::integrate::database::kind::DATABASE;
+use crate::integrate::database::kind::{DATABASE, ENDPOINT};
 use crate::ops_item::{
     INTEGRATION, ItemKey, KEY, KIND, NewOpsItem, OpsItem, RESTORE, Severity, Status, restore_key,
 };
@@ -424,6 +424,7 @@ impl Story {
                     (KEY, key.as_str()),
                     (KIND, RESTORE),
                     (INTEGRATION, DATABASE.integrated),
+                    (ENDPOINT, "db-0.example:5432"),
                 ];
                 state.items.push(StoredItem {
                     item: OpsItem {

@@ -5,7 +5,7 @@
 //! and says how it ended. An execution takes up to 45 minutes, because it waits for the agents of the instances:
 //! until it has ended, the answer is pending.
 //!
-//! The OpsItem of the restore job records each execution: see [`executions`].
+//! The OpsItem of the restore job records each execution: see `executions`.
 
 pub mod answer;
 pub(crate) mod executions;

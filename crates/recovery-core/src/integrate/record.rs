@@ -9,10 +9,10 @@ use crate::integrate::kind::ResourceKind;
 use crate::integrate::refusal::Refusal;
 use crate::notification::Notification;
 use crate::ops_item::{
-    NOT_CREATED, NOTIFIED, NewOpsItem, OpsItem, OpsItemChange, RESOURCES, Severity, Status, says,
-    with_resources,
+    DATA_LIMIT, NOT_CREATED, NOTIFIED, NewOpsItem, OpsItem, OpsItemChange, RESOURCES, Severity,
+    Status, says, with_resources,
 };
-use crate::text::{code, one_line, shown};
+use crate::text::{code, one_line, shown, within};
 use crate::track::run::{DRILL, restore_facts, restore_item};
 
 /// Operational data: present for a restore whose recovery point has no tags of ours. It has a key of its own, so
@@ -22,6 +22,9 @@ pub(crate) const UNTAGGED: &str = "recovery:untagged";
 const HINDRANCE: &str = "recovery:hindrance";
 /// Operational data: the recovery point whose tags replace those that the restored one lacks.
 pub(crate) const TAGS_FROM: &str = "recovery:tags-from";
+
+/// Operational data: what is left for a person to do, or `none`.
+pub(crate) const LEFT: &str = "recovery:left-to-do";
 
 /// What started the integration of a restore.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,6 +81,14 @@ pub(crate) struct IntegrationResult {
     pub(crate) continues: Option<String>,
     /// Operational data: what was integrated with what.
     pub(crate) data: Vec<(&'static str, String)>,
+}
+
+/// What is left to do, as operational data.
+pub(crate) fn shown_left(left: &[String]) -> String {
+    match left {
+        [] => "none".to_owned(),
+        left => within(&one_line(&left.join(" ")), DATA_LIMIT),
+    }
 }
 
 /// The change of the job's item that records the result. It resolves the item if nothing is left to do.

@@ -1,8 +1,8 @@
-//! Invokes the functions that integrate databases and tables, for every recent restore that is not integrated:
+//! Invokes the functions that integrate databases, tables and file systems, for every recent restore that is not integrated:
 //! for example because its event was lost, or because it waits for something.
 //!
 //! The OpsItem of the job says whether it is integrated. A restore whose item is resolved, or records that it
-//! is integrated or cannot be, costs no call. If the plan of a recovery took the tags from another recovery
+//! is integrated or cannot be, costs no call, unless the item records settings that RDS accepts later. If the plan of a recovery took the tags from another recovery
 //! point, the item names it, and so does the payload.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,7 +12,8 @@ use chrono::{DateTime, Utc};
 use crate::aws::backup::{Restore, RestoreJob};
 use crate::error::Error;
 use crate::integrate::backoff::RESERVE;
-use crate::integrate::database::kind::DATABASE;
+use crate::integrate::database::kind::{DATABASE, has_deferred_settings};
+use crate::integrate::file_system::kind::FILE_SYSTEM;
 use crate::integrate::kind::ResourceKind;
 use crate::integrate::record::{TAGS_FROM, UNTAGGED};
 use crate::integrate::skip::{Ownership, skip_reason};
@@ -22,11 +23,12 @@ use crate::ops_item::{INTEGRATION, says};
 use crate::ops_item::{KEY, OpsItem, RESTORE};
 use crate::ports::{Clock, Functions, OpsItems, ReconciliationPorts};
 
-/// The functions that integrate databases and tables, by name or ARN.
+/// The functions that integrate databases, tables and file systems, by name or ARN.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Integrators {
     pub database: String,
     pub table: String,
+    pub file_system: String,
 }
 
 impl Integrators {
@@ -36,6 +38,7 @@ impl Integrators {
         [
             (&DATABASE, self.database.as_str()),
             (&DYNAMODB_TABLE, self.table.as_str()),
+            (&FILE_SYSTEM, self.file_system.as_str()),
         ]
         .into_iter()
         .find(|(kind, _)| kind.resource_types.contains(&name))
@@ -87,7 +90,8 @@ pub(super) async fn invoke_integrators(
         let tags_from = item.and_then(|item| item.data.get(TAGS_FROM));
         let is_done = match item {
             Some(item) => {
-                says(item, INTEGRATION, kind.integrated) || is_untagged(item) && tags_from.is_none()
+                says(item, INTEGRATION, kind.integrated) && !has_deferred_settings(item)
+                    || is_untagged(item) && tags_from.is_none()
             }
             None => resolved.contains(own.as_str()),
         };

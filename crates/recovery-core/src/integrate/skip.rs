@@ -119,6 +119,24 @@ pub(crate) fn check_drill_stack(restore: &Restore, stack: Option<&str>) -> Resul
     }
 }
 
+/// Checks that the tags of a restore that belongs to a drill name infrastructure in its stack only.
+///
+/// # Errors
+/// The outcome, if they do not.
+pub(crate) fn check_inside_drill<'a>(
+    restore: &Restore,
+    references: impl IntoIterator<Item = &'a String>,
+) -> Result<(), Outcome> {
+    let outside = references
+        .into_iter()
+        .filter_map(|text| Reference::parse(text))
+        .find(|reference| !reference.needs_stack());
+    match outside.filter(|_| restore.drill.is_some()) {
+        Some(reference) => Err(DrillRefusal::OutsideOfDrill(&reference).outcome(&restore.job)),
+        None => Ok(()),
+    }
+}
+
 /// The name of the drill that the restore belongs to, for a resource type that needs it: what the integration
 /// makes for a drill has the name in its tag.
 ///

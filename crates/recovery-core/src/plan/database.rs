@@ -326,6 +326,7 @@ mod tests {
             place: crate::plan::restore_metadata::Place::Database(place),
             stored: &stored_of_primary(),
             key,
+            token: "",
         };
         metadata(facts, place)
     }
@@ -350,6 +351,7 @@ mod tests {
                 place: crate::plan::restore_metadata::Place::Database(place),
                 stored: &stored,
                 key: None,
+                token: "",
             };
             let made = metadata(facts, place);
             ["DBName", "AllocatedStorage"].map(|key| made.contains_key(key))

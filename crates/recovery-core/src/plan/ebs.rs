@@ -71,6 +71,7 @@ mod tests {
                 place: Place::Zone(zone),
                 stored: &map(stored),
                 key,
+                token: "",
             };
             assert_eq!(metadata(facts, zone), map(expected), "{stored:?}");
         };

@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::aws::arn::Arn;
 use crate::aws::backup::RecoveryPoint;
 use crate::aws::ec2::DeviceName;
+use crate::aws::file_system::FileSystemId;
 use crate::plan::candidates::BackupPeriod;
 use crate::plan::names::NameKind;
 use crate::plan::refusal::ItemRefusal;
@@ -79,6 +81,8 @@ pub enum Target {
     Database(DatabaseTarget),
     /// A DynamoDB table.
     Table(TableTarget),
+    /// A file system of EFS or FSx, or a volume of FSx for ONTAP.
+    FileSystem(FileSystemTarget),
 }
 
 /// The instance that a volume is attached to.
@@ -134,6 +138,33 @@ pub struct DatabaseTarget {
 pub struct TableTarget {
     /// A drill appends its own name.
     pub name: String,
+}
+
+/// The network of a file system, and where it is mounted. All but the path are [references](crate::reference).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FileSystemTarget {
+    /// The stack in this Region: according to the tags, or to the drill.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub stack: Option<String>,
+    /// Empty: all subnets of the stack.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub subnets: Vec<String>,
+    /// Empty for a volume of ONTAP.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub security_groups: Vec<String>,
+    /// The storage virtual machine of a volume of ONTAP. `None`: the only one in the stack.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub storage_machine: Option<String>,
+    /// The directory that a file system of Windows joins.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub directory: Option<String>,
+    /// The instance or the Auto Scaling group that mounts it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub server: Option<String>,
+    /// Where that mounts it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub mount: Option<String>,
 }
 
 /// What a restore will need.
@@ -217,6 +248,10 @@ impl Item {
             (Target::Table(target), Support::Restored(Restorable::Table)) => {
                 check_name(NameKind::Table, &target.name)
             }
+            (Target::FileSystem(target), Support::Restored(Restorable::FileSystem)) => {
+                let resource = Arn::parse(&self.resource_arn).ok();
+                target.check(resource.as_ref().and_then(FileSystemId::of).as_ref())
+            }
             _ => Err(format!(
                 "it is not the target of a resource of type {}",
                 shown(&self.resource_type)
@@ -243,6 +278,7 @@ impl Target {
         match self {
             Target::Volume(target) => target.stack.as_deref(),
             Target::Database(target) => target.stack.as_deref(),
+            Target::FileSystem(target) => target.stack.as_deref(),
             Target::Table(_) => None,
         }
     }
@@ -252,6 +288,7 @@ impl Target {
         let own = match self {
             Target::Volume(target) => &mut target.stack,
             Target::Database(target) => &mut target.stack,
+            Target::FileSystem(target) => &mut target.stack,
             Target::Table(_) => return,
         };
         if let Some(own) = own {
@@ -264,6 +301,7 @@ impl Target {
         let all: Vec<&String> = match self {
             Target::Volume(target) => vec![&target.logical_id],
             Target::Database(target) => target.references().collect(),
+            Target::FileSystem(target) => target.references().collect(),
             Target::Table(_) => Vec::new(),
         };
         all.into_iter()
@@ -275,14 +313,14 @@ impl Target {
     pub fn volume(&self) -> Option<&VolumeTarget> {
         match self {
             Target::Volume(target) => Some(target),
-            Target::Database(_) | Target::Table(_) => None,
+            Target::Database(_) | Target::Table(_) | Target::FileSystem(_) => None,
         }
     }
 
     /// The name of a database or table, without what a drill appends.
     pub fn name(&self) -> Option<&str> {
         match self {
-            Target::Volume(_) => None,
+            Target::Volume(_) | Target::FileSystem(_) => None,
             Target::Database(target) => Some(&target.identifier),
             Target::Table(target) => Some(&target.name),
         }
@@ -292,7 +330,7 @@ impl Target {
     pub(super) fn instances(&self) -> Option<&str> {
         match self {
             Target::Database(target) => target.instances.as_deref(),
-            Target::Volume(_) | Target::Table(_) => None,
+            Target::Volume(_) | Target::Table(_) | Target::FileSystem(_) => None,
         }
     }
 
@@ -324,6 +362,21 @@ impl Target {
                 parts
             }
             Target::Table(target) => vec!["table".to_owned(), target.name.clone()],
+            Target::FileSystem(target) => {
+                let mut parts = vec![
+                    "file system".to_owned(),
+                    text(&target.stack),
+                    text(&target.storage_machine),
+                    text(&target.directory),
+                    text(&target.server),
+                    text(&target.mount),
+                    target.subnets.len().to_string(),
+                    target.security_groups.len().to_string(),
+                ];
+                parts.extend(target.subnets.iter().cloned());
+                parts.extend(target.security_groups.iter().cloned());
+                parts
+            }
         }
     }
 
@@ -336,6 +389,9 @@ impl Target {
             ],
             Target::Database(target) => ["database", &target.identifier],
             Target::Table(target) => ["table", &target.name],
+            Target::FileSystem(target) => {
+                ["file system", target.stack.as_deref().unwrap_or_default()]
+            }
         }
     }
 }
@@ -346,14 +402,7 @@ impl DatabaseTarget {
     /// # Errors
     /// The invalid member and why.
     pub(crate) fn check(&self) -> Result<(), String> {
-        check_stack(self.stack.as_deref())?;
-        for text in self.references() {
-            let reference = Reference::parse(text)
-                .ok_or_else(|| format!("{} is not a reference", shown(text)))?;
-            if self.stack.is_none() && reference.needs_stack() {
-                return Err(format!("{} needs a stack", shown(text)));
-            }
-        }
+        check_references(self.stack.as_deref(), self.references())?;
         match (&self.subnet_group, &self.stack) {
             (None, None) => Err("it names neither a subnet group nor a stack".to_owned()),
             _ => Ok(()),
@@ -366,6 +415,39 @@ impl DatabaseTarget {
             .chain(&self.security_groups)
             .chain(&self.parameter_group)
             .chain(&self.option_group)
+    }
+}
+
+impl FileSystemTarget {
+    /// Checks the members, if the target does not come from a plan. `id` is the protected resource.
+    ///
+    /// # Errors
+    /// The invalid member and why.
+    fn check(&self, id: Option<&FileSystemId>) -> Result<(), String> {
+        check_references(self.stack.as_deref(), self.references())?;
+        let is_named = match id {
+            None => return Err("the resource is not a file system".to_owned()),
+            Some(FileSystemId::Volume(_)) => self.storage_machine.is_some(),
+            Some(FileSystemId::Efs(_) | FileSystemId::Fsx(_)) => {
+                if self.security_groups.is_empty() {
+                    return Err("it names no security group".to_owned());
+                }
+                !self.subnets.is_empty()
+            }
+        };
+        match (is_named, &self.stack) {
+            (false, None) => Err("it names neither its network nor a stack".to_owned()),
+            _ => Ok(()),
+        }
+    }
+
+    pub(crate) fn references(&self) -> impl Iterator<Item = &String> {
+        self.subnets
+            .iter()
+            .chain(&self.security_groups)
+            .chain(&self.storage_machine)
+            .chain(&self.directory)
+            .chain(&self.server)
     }
 }
 
@@ -411,4 +493,19 @@ fn check_stack(stack: Option<&str>) -> Result<(), String> {
         None => Ok(()),
         Some(stack) => Err(format!("{} is not a stack name", shown(stack))),
     }
+}
+
+fn check_references<'a>(
+    stack: Option<&str>,
+    references: impl Iterator<Item = &'a String>,
+) -> Result<(), String> {
+    check_stack(stack)?;
+    for text in references {
+        let reference =
+            Reference::parse(text).ok_or_else(|| format!("{} is not a reference", shown(text)))?;
+        if stack.is_none() && reference.needs_stack() {
+            return Err(format!("{} needs a stack", shown(text)));
+        }
+    }
+    Ok(())
 }

@@ -8,6 +8,7 @@ use crate::integrate::publish;
 use crate::plan::candidates::Candidate;
 use crate::plan::database;
 use crate::plan::ebs;
+use crate::plan::file_system;
 use crate::plan::item::{Item, Predictions, Refused, TagsFrom, Target};
 use crate::plan::refusal::ItemRefusal;
 use crate::plan::resource_type::{self, Restorable, Support};
@@ -76,6 +77,8 @@ pub fn judge(
             let (target, unusable) = table::target(tags, &point.resource);
             Ok(Some((Target::Table(target), unusable)))
         }
+        Restorable::FileSystem => file_system::target(tags, &point.resource)
+            .map(|(target, unusable)| Some((Target::FileSystem(target), unusable))),
     };
     let (target, unusable) = match target {
         Ok(Some(target)) => target,

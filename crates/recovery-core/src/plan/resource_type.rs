@@ -19,6 +19,8 @@ pub enum Restorable {
     Database(NameKind),
     /// DynamoDB tables.
     Table,
+    /// File systems of EFS and FSx, and volumes of FSx for ONTAP.
+    FileSystem,
 }
 
 /// The rules for a resource type.
@@ -79,16 +81,8 @@ const RULES: [TypeRules; 17] = [
     ),
     restored("Neptune", Restorable::Database(NameKind::DbCluster), true),
     restored("DynamoDB", Restorable::Table, false),
-    not_yet(
-        "EFS",
-        true,
-        "a restored file system has no mount targets, and nothing creates them",
-    ),
-    not_yet(
-        "FSx",
-        true,
-        "its subnets and security groups in this Region are not known",
-    ),
+    restored("EFS", Restorable::FileSystem, true),
+    restored("FSx", Restorable::FileSystem, true),
     not_yet("S3", false, "the bucket to restore to is not known"),
     not_yet(
         "CloudFormation",

@@ -8,6 +8,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::aws::ec2::Subnet;
+
 /// The facts from which the metadata of a restore is made.
 #[derive(Debug, Clone, Copy)]
 pub struct MetadataFacts<'a> {
@@ -16,6 +18,8 @@ pub struct MetadataFacts<'a> {
     pub stored: &'a BTreeMap<String, String>,
     /// The KMS key of this Region for encryption, if the stack sets one.
     pub key: Option<&'a str>,
+    /// What no other restore has, for a resource that needs a unique token or name.
+    pub token: &'a str,
 }
 
 /// Where a resource is restored to, with references resolved.
@@ -27,6 +31,7 @@ pub enum Place<'a> {
     Database(DatabasePlace<'a>),
     /// A table of this name.
     Table(&'a str),
+    FileSystem(FileSystemPlace<'a>),
 }
 
 /// The name and the network of a database.
@@ -40,6 +45,26 @@ pub struct DatabasePlace<'a> {
     /// `None`: the default of the engine.
     pub option_group: Option<&'a str>,
     pub is_cluster: bool,
+}
+
+/// Where a file system is restored to, with references resolved.
+#[derive(Debug, Clone, Copy)]
+pub enum FileSystemPlace<'a> {
+    /// Of EFS. It gets its network after the restore.
+    Efs,
+    /// Of FSx for Lustre, OpenZFS or Windows File Server.
+    Fsx(FsxPlace<'a>),
+    /// A volume of FSx for ONTAP, in this storage virtual machine.
+    Volume { machine: &'a str },
+}
+
+/// Where a file system of FSx is restored to, with references resolved.
+#[derive(Debug, Clone, Copy)]
+pub struct FsxPlace<'a> {
+    /// In the order of their preference.
+    pub subnets: &'a [Subnet],
+    pub security_groups: &'a [String],
+    pub directory: Option<&'a str>,
 }
 
 /// The stored values of these keys, under the names that they were stored under: the documentation writes

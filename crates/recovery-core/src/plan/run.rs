@@ -153,7 +153,7 @@ async fn make(
                         .await?;
                 }
             }
-            TagHome::Backup | TagHome::Rds => {
+            TagHome::Backup | TagHome::Rds | TagHome::Fsx => {
                 in_time(clock, vault, seen)?;
                 sorted.add_read_alone(ports, candidate).await?;
             }
@@ -429,7 +429,7 @@ impl Sorted<'_> {
             for (created, arn) in points {
                 let tags = match arn.tag_home() {
                     TagHome::Ec2(id) => snapshots.get(id).cloned().unwrap_or_default(),
-                    TagHome::Backup | TagHome::Rds => {
+                    TagHome::Backup | TagHome::Rds | TagHome::Fsx => {
                         match ports.recovery_point_tags().list(&arn).await {
                             Ok(tags) => tags,
                             Err(Error::Permanent(fault)) => {
@@ -509,7 +509,7 @@ impl Sorted<'_> {
 fn snapshot_id(arn: &RecoveryPointArn) -> Option<&str> {
     match arn.tag_home() {
         TagHome::Ec2(id) => Some(id),
-        TagHome::Backup | TagHome::Rds | TagHome::Elsewhere => None,
+        TagHome::Backup | TagHome::Rds | TagHome::Fsx | TagHome::Elsewhere => None,
     }
 }
 

@@ -108,6 +108,7 @@ mod tests {
                 place: Place::Table("Orders"),
                 stored: &stored,
                 key,
+                token: "",
             };
             let made = metadata(facts, "Orders", "us-west-2").map(|made| {
                 assert_eq!(made["targetTableName"], "Orders");

@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 
 use crate::aws::cloudformation::{ListedResource, ResourceStatus, StackState};
-use crate::error::Error;
+use crate::error::{Error, Fault};
 use crate::ports::{StackResources, Stacks, TaggedResources, TargetPorts};
-use crate::reference::{LogicalId, NESTED_STACK, Reference, ReferenceRefusal, SERVER, Wanted};
+use crate::reference::{
+    LogicalId, NESTED_STACK, Reference, ReferenceRefusal, SERVER, SUBNET, Wanted,
+};
+use crate::text::shown;
 
 /// What a reference leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -148,6 +151,49 @@ impl<'a, P: TargetPorts> Resolver<'a, P> {
                 candidates: logical_ids(several.iter().copied()),
             }),
         })
+    }
+
+    /// All resources of the wanted type in the stack, by logical id, for a tag that is missing. The stack
+    /// must be complete: until then, others can follow.
+    ///
+    /// # Errors
+    /// Those of the ports.
+    pub(crate) async fn all(
+        &mut self,
+        stack: &str,
+        wanted: &Wanted,
+    ) -> Result<Result<Vec<String>, Resolution>, Error> {
+        match self.state(stack).await? {
+            None => return Ok(Err(not_yet(format!("the stack {stack} to exist"), stack))),
+            Some(state) if state.is_in_progress() => {
+                let what = format!(
+                    "the stack {stack} to be complete, because no tag names its {}s",
+                    wanted.noun
+                );
+                return Ok(Err(not_yet(what, stack)));
+            }
+            Some(state) if !state.is_complete() => return Ok(Err(failed(stack, &state))),
+            Some(_) => {}
+        }
+        let mut listed = self.listing(stack).await?.unwrap_or_default();
+        listed.retain(|listed| is_wanted(listed, wanted));
+        listed.sort_by(|a, b| a.logical_id.cmp(&b.logical_id));
+        let mut found = Vec::new();
+        for one in &listed {
+            match usable(stack, &one.logical_id, one, wanted, false) {
+                Resolution::Found(resource) => found.push(resource.id),
+                other => return Ok(Err(other)),
+            }
+        }
+        if found.is_empty() {
+            return Ok(Err(Resolution::Refused(ReferenceRefusal::Missing {
+                reference: format!("a {}", wanted.noun),
+                place: format!("stack {stack}"),
+                noun: wanted.noun,
+                candidates: Vec::new(),
+            })));
+        }
+        Ok(Ok(found))
     }
 
     async fn tagged(
@@ -358,4 +404,103 @@ fn usable(
         id,
         resource_type: resource.resource_type.clone(),
     })
+}
+
+/// The references of one resource: all are resolved, so that all that is missing is known at once.
+pub(crate) struct References<'a, P> {
+    resolver: Resolver<'a, P>,
+    stack: Option<&'a str>,
+    /// What they wait for.
+    pub(crate) awaited: Vec<String>,
+    /// The first refusal.
+    pub(crate) refused: Option<ReferenceRefusal>,
+}
+
+impl<'a, P: TargetPorts> References<'a, P> {
+    /// `stack` is the stack that the tags name.
+    pub(crate) fn new(ports: &'a P, stack: Option<&'a str>) -> References<'a, P> {
+        References {
+            resolver: Resolver::new(ports),
+            stack,
+            awaited: Vec::new(),
+            refused: None,
+        }
+    }
+
+    /// The id of what the reference leads to; `None` if it is awaited or refused.
+    ///
+    /// # Errors
+    /// Those of the ports, and [`Error::Permanent`] for a text that does not come from a plan.
+    pub(crate) async fn find(
+        &mut self,
+        text: &str,
+        wanted: &Wanted,
+    ) -> Result<Option<String>, Error> {
+        let Some(reference) = Reference::parse(text) else {
+            return Err(not_planned(format!("{} is not a reference", shown(text))));
+        };
+        let resolution = self
+            .resolver
+            .resolve(self.stack, &reference, wanted)
+            .await?;
+        Ok(self.keep(resolution))
+    }
+
+    /// The only resource of the wanted type in the stack, as [`References::find`].
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) async fn only(&mut self, wanted: &Wanted) -> Result<Option<String>, Error> {
+        let Some(stack) = self.stack else {
+            return Err(not_planned(format!("it names no {}", wanted.noun)));
+        };
+        let resolution = self.resolver.only(stack, wanted).await?;
+        Ok(self.keep(resolution))
+    }
+
+    /// The subnets of these references, or all of the stack.
+    ///
+    /// # Errors
+    /// As [`References::find`].
+    pub(crate) async fn subnets(&mut self, named: &[String]) -> Result<Vec<String>, Error> {
+        if named.is_empty() {
+            let Some(stack) = self.stack else {
+                return Err(not_planned("it names no subnet".to_owned()));
+            };
+            return Ok(match self.resolver.all(stack, &SUBNET).await? {
+                Ok(found) => found,
+                Err(resolution) => self.keep(resolution).into_iter().collect(),
+            });
+        }
+        let mut subnets = Vec::new();
+        for reference in named {
+            subnets.extend(self.find(reference, &SUBNET).await?);
+        }
+        Ok(subnets)
+    }
+
+    fn keep(&mut self, resolution: Resolution) -> Option<String> {
+        match resolution {
+            Resolution::Found(resource) => return Some(resource.id),
+            Resolution::NotYet(Awaited { what, .. }) => {
+                if !self.awaited.contains(&what) {
+                    self.awaited.push(what);
+                }
+            }
+            Resolution::Refused(refusal) => {
+                self.refused.get_or_insert(refusal);
+            }
+        }
+        None
+    }
+}
+
+/// The error for a reference that does not come from a plan.
+fn not_planned(what: String) -> Error {
+    Error::Permanent(Fault::new(
+        "parse input",
+        "item.target",
+        what,
+        "Pass an item of a plan of recovery-planner.",
+    ))
 }

@@ -9,6 +9,7 @@ use crate::aws::arn::{Arn, OpsItemId, RestoreJobId, VolumeId};
 use crate::aws::backup::RestoreJob;
 use crate::aws::database::{DbCluster, DbInstance};
 use crate::aws::ec2::{Attachment, AttachmentState, Volume};
+use crate::aws::file_system::{EfsFileSystem, FsxFileSystem, FsxVolume, MountTarget};
 use crate::aws::table::{Table, TableStatus};
 use crate::plan::item::{Item, Target};
 use crate::plan::recovery_plan::Plan;
@@ -75,6 +76,48 @@ impl Store {
             status: table.status.to_string(),
             hindrance: (!is_usable).then(|| format!("it is {}", table.status)),
             endpoint: None,
+        }
+    }
+}
+
+impl Store {
+    /// A file system of EFS. Without a mount target, no client reaches it.
+    pub fn of_efs(file_system: &EfsFileSystem, targets: &[MountTarget]) -> Store {
+        let is_reachable = |it: &&MountTarget| it.state.is_usable();
+        let hindrance = if !file_system.state.is_usable() {
+            Some(format!("it is {}", file_system.state))
+        } else if targets.is_empty() {
+            Some("it has no mount target".to_owned())
+        } else if !targets.iter().any(|it| is_reachable(&it)) {
+            Some("none of its mount targets is available".to_owned())
+        } else {
+            None
+        };
+        let first = targets.iter().find(is_reachable);
+        Store {
+            status: file_system.state.to_string(),
+            hindrance,
+            endpoint: first.and_then(|it| it.address.clone()),
+        }
+    }
+
+    /// A file system of FSx.
+    pub fn of_fsx(file_system: &FsxFileSystem) -> Store {
+        let is_usable = file_system.state.is_usable() && file_system.dns_name.is_some();
+        Store {
+            status: file_system.state.to_string(),
+            hindrance: (!is_usable).then(|| format!("it is {}", file_system.state)),
+            endpoint: file_system.dns_name.clone(),
+        }
+    }
+
+    /// A volume of FSx for ONTAP.
+    pub fn of_volume(volume: &FsxVolume) -> Store {
+        let is_usable = volume.state.is_usable();
+        Store {
+            status: volume.state.to_string(),
+            hindrance: (!is_usable).then(|| format!("it is {}", volume.state)),
+            endpoint: volume.junction_path.clone(),
         }
     }
 }
@@ -276,7 +319,9 @@ pub fn trace<'a>(plan: &'a Plan, observed: &'a Observed) -> Vec<Traced<'a>> {
             let store = created.and_then(|created| observed.stores.get(created));
             let left = job_left(job).or_else(|| match item.target {
                 Target::Volume(_) => volume_left(job, volume.as_ref(), seen, attachment),
-                Target::Database(_) | Target::Table(_) => store_left(job, created, store),
+                Target::Database(_) | Target::Table(_) | Target::FileSystem(_) => {
+                    store_left(job, created, store)
+                }
             });
             let unfinished = left.map(|(step, reason, why, remedy)| Unfinished {
                 step,

@@ -14,9 +14,11 @@ use serde_json::{Value, json};
 
 use crate::aws::arn::{Arn, OpsItemId, RestoreJobId, VolumeId};
 use crate::aws::database::DatabaseId;
+use crate::aws::file_system::FileSystemId;
 use crate::aws::table::table_name;
 use crate::error::{Error, Fault};
 use crate::integrate::database::kind::DATABASE;
+use crate::integrate::file_system::kind::FILE_SYSTEM;
 use crate::integrate::kind::ResourceKind;
 use crate::integrate::table::kind::DYNAMODB_TABLE;
 use crate::ops_item::restore_key;
@@ -27,8 +29,8 @@ use crate::outcome::Outcome;
 use crate::plan::recovery_plan::Plan;
 use crate::plan::request::Mode;
 use crate::ports::{
-    Clock, DbClusters, DbInstances, Metrics, Notifications, Objects, OpsItems, Page,
-    ReportingPorts, RestoreJobs, Tables, VOLUMES_AT_ONCE, Volumes,
+    Clock, DbClusters, DbInstances, EfsFileSystems, FsxFileSystems, Metrics, Notifications,
+    Objects, OpsItems, Page, ReportingPorts, RestoreJobs, Tables, VOLUMES_AT_ONCE, Volumes,
 };
 use crate::report::observation::{Observed, Store, trace};
 use crate::report::recovery_report::Report;
@@ -496,7 +498,7 @@ async fn observe(
 /// How long after the end of the restore job its database or table was integrated, as the OpsItem of the job records it:
 /// AWS does not.
 fn integrated_after(item: &OpsItem) -> Option<TimeDelta> {
-    let kinds: [&ResourceKind; 2] = [&DATABASE, &DYNAMODB_TABLE];
+    let kinds: [&ResourceKind; 3] = [&DATABASE, &DYNAMODB_TABLE, &FILE_SYSTEM];
     let kind = kinds
         .into_iter()
         .find(|kind| says(item, INTEGRATION, kind.integrated))?;
@@ -508,6 +510,25 @@ async fn read_store(ports: &impl ReportingPorts, arn: &Arn) -> Result<Option<Sto
     if let Some(name) = table_name(arn) {
         let table = ports.tables().describe(name).await?;
         return Ok(table.as_ref().map(Store::of_table));
+    }
+    match FileSystemId::of(arn) {
+        None => {}
+        Some(FileSystemId::Efs(id)) => {
+            let (found, targets) = try_join(
+                ports.efs().describe(&id),
+                ports.efs().list_mount_targets(&id),
+            )
+            .await?;
+            return Ok(found.map(|found| Store::of_efs(&found, &targets)));
+        }
+        Some(FileSystemId::Fsx(id)) => {
+            let found = ports.fsx().describe(&id).await?;
+            return Ok(found.as_ref().map(Store::of_fsx));
+        }
+        Some(FileSystemId::Volume(id)) => {
+            let found = ports.fsx().volume(&id).await?;
+            return Ok(found.as_ref().map(Store::of_volume));
+        }
     }
     Ok(match DatabaseId::of(arn) {
         None => None,

@@ -223,8 +223,10 @@ pub fn summary(report: &Report) -> String {
 
 /// The command that redrives the execution with this ARN.
 pub fn redrive_of(execution: &str) -> String {
+    let region = execution.split(':').nth(3).unwrap_or_default();
     format!(
-        "aws stepfunctions redrive-execution --execution-arn {}",
+        "aws stepfunctions redrive-execution --region {} --execution-arn {}",
+        shown(region),
         shown(execution)
     )
 }

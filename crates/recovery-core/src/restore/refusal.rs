@@ -5,6 +5,7 @@ use std::fmt;
 use crate::integrate::refusal::Refusal;
 use crate::integrate::target::TargetRefusal;
 use crate::integrate::volume::refusal::VolumeRefusal;
+use crate::plan::file_system::FileSystemRefusal;
 use crate::plan::names::NameKind;
 use crate::reference::ReferenceRefusal;
 use crate::text::{code, shown};
@@ -27,6 +28,8 @@ pub(super) enum StartRefusal {
     },
     /// The key of the primary Region, which a table cannot use here.
     KeyElsewhere(String),
+    /// The recovery point of a file system lacks something, or its network does.
+    FileSystem(FileSystemRefusal),
     /// Only CloudFormation's own tags name a target, and it is not an instance.
     Untagged,
     /// The recovery point does not exist any more.
@@ -45,6 +48,7 @@ impl StartRefusal {
             StartRefusal::Reference(refusal) => refusal.reason(),
             StartRefusal::NameTaken { .. } => "name-taken",
             StartRefusal::KeyElsewhere(_) => "key-elsewhere",
+            StartRefusal::FileSystem(refusal) => refusal.reason(),
             StartRefusal::Untagged => "untagged",
             StartRefusal::PointGone(_) => "point-gone",
             StartRefusal::Rejected(_) => "restore-rejected",
@@ -71,6 +75,7 @@ impl StartRefusal {
             StartRefusal::KeyElsewhere(_) => {
                 "Set the variable RESTORE_KEY_ARN of the function restore-starter to the ARN of a KMS key of this Region, then redrive the execution.".to_owned()
             }
+            StartRefusal::FileSystem(refusal) => refusal.remedy(),
             StartRefusal::Untagged => {
                 "Add the tags recovery:stack and recovery:logical-id to the recovery point. Then plan again.".to_owned()
             }
@@ -110,6 +115,7 @@ impl fmt::Display for StartRefusal {
                 "the table was encrypted with the KMS key {} of another Region",
                 code(key)
             ),
+            StartRefusal::FileSystem(refusal) => refusal.fmt(f),
             StartRefusal::Untagged => write!(
                 f,
                 "it has no tag that names its target, and CloudFormation's own tags do not name an instance"

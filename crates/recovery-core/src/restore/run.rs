@@ -17,16 +17,21 @@ use serde_json::{Value, json};
 use crate::aws::arn::{Arn, RecoveryPointArn, RestoreJobId, VolumeId};
 use crate::aws::backup::{RestoreJob, RestoreRequest, StartAnswer};
 use crate::aws::ec2::{Instance, Volume};
+use crate::aws::file_system::FileSystemId;
 use crate::error::{Error, Fault};
 use crate::event::date;
 use crate::outcome::Outcome;
 use crate::plan::digest::digest;
+use crate::plan::file_system::is_same_place;
 use crate::plan::item::Item;
 use crate::plan::request::{Mode, is_drill_name, is_hash};
 use crate::plan::resource_type::rules;
 use crate::plan::restore_metadata::{MetadataFacts, stored};
 use crate::plan::run_names::{holder, is_restored_by};
-use crate::ports::{Objects, RecoveryPoints, RestoreJobs, StartingPorts, VOLUMES_AT_ONCE, Volumes};
+use crate::ports::{
+    EfsFileSystems, FsxFileSystems, Objects, RecoveryPoints, RestoreJobs, StartingPorts,
+    VOLUMES_AT_ONCE, Volumes,
+};
 use crate::report::request::is_execution_name;
 use crate::restore::metadata::metadata;
 use crate::restore::refusal::{ATTEMPTS, StartRefusal};
@@ -142,18 +147,26 @@ pub async fn handle(
         // A drill does not use the restores of others.
         Mode::Drill => execution.started_at,
     };
+    // Another drill has its own file systems.
+    let tokens: Vec<String> = match mode {
+        Mode::Recover => Vec::new(),
+        Mode::Drill => (0..ATTEMPTS)
+            .map(|attempt| execution.token(item, attempt))
+            .collect(),
+    };
     for attempt in failed..ATTEMPTS {
-        let id = match listed(ports, &request, since, &destination).await? {
+        let id = match listed(ports, &request, since, &destination, &tokens).await? {
             Reusable::Job(id) => id,
             Reusable::NameTaken(refusal) => return refused(refusal),
             Reusable::Pending(awaited) => return pending(awaited),
             Reusable::None => {
                 // Read as late as possible: the state machine asks again while the answer is `pending`.
-                request.metadata = match metadata_of(ports, config, &point, &destination).await? {
+                request.token = execution.token(item, attempt);
+                let place = (&destination, request.token.as_str());
+                request.metadata = match metadata_of(ports, config, &point, place).await? {
                     Ok(metadata) => metadata,
                     Err(refusal) => return refused(refusal),
                 };
-                request.token = execution.token(item, attempt);
                 match ports.restore_jobs().start(&request).await? {
                     StartAnswer::Started(id) => id,
                     StartAnswer::PointGone(fault) => {
@@ -194,7 +207,7 @@ async fn metadata_of(
     ports: &impl StartingPorts,
     config: &RestoreConfig,
     point: &RecoveryPointArn,
-    destination: &Destination,
+    (destination, token): (&Destination, &str),
 ) -> Result<Result<BTreeMap<String, String>, StartRefusal>, Error> {
     let stored = ports
         .recovery_points()
@@ -210,8 +223,9 @@ async fn metadata_of(
         place: destination.place(),
         stored: &stored,
         key: config.key.as_deref(),
+        token,
     };
-    Ok(metadata(facts, &config.region).map_err(StartRefusal::KeyElsewhere))
+    Ok(metadata(facts, &config.region))
 }
 
 fn wrong(member: &str, what: String) -> Error {
@@ -381,6 +395,7 @@ async fn listed(
     request: &RestoreRequest,
     since: DateTime<Utc>,
     destination: &Destination,
+    tokens: &[String],
 ) -> Result<Reusable, Error> {
     let named = match destination.name() {
         None => None,
@@ -421,6 +436,24 @@ async fn listed(
             }
             Ok(best(&jobs, &volumes, instance).map_or(Reusable::None, Reusable::Job))
         }
+        Destination::FileSystem(destination) => {
+            jobs.sort_by(|a, b| b.rank().cmp(&a.rank()));
+            for job in jobs {
+                let metadata = ports.restore_jobs().metadata(&job.id).await?;
+                if !is_same_place(&metadata, &destination.place(), tokens) {
+                    continue;
+                }
+                // What a completed job restored may have been deleted since.
+                let is_there = match job.created_resource.as_ref().and_then(FileSystemId::of) {
+                    Some(id) if !job.is_running() => exists(ports, &id).await?,
+                    _ => job.is_running(),
+                };
+                if is_there {
+                    return Ok(Reusable::Job(job.id));
+                }
+            }
+            Ok(Reusable::None)
+        }
         Destination::Database(_) | Destination::Table(_) => {
             let Some((kind, name, holder)) = named else {
                 return Ok(Reusable::None);
@@ -454,6 +487,24 @@ async fn listed(
             })
         }
     }
+}
+
+/// Whether the file system exists, and can be used or will be.
+async fn exists(ports: &impl StartingPorts, id: &FileSystemId) -> Result<bool, Error> {
+    Ok(match id {
+        FileSystemId::Efs(id) => {
+            let found = ports.efs().describe(id).await?;
+            found.is_some_and(|found| !found.state.is_dead())
+        }
+        FileSystemId::Fsx(id) => {
+            let found = ports.fsx().describe(id).await?;
+            found.is_some_and(|found| !found.state.is_dead())
+        }
+        FileSystemId::Volume(id) => {
+            let found = ports.fsx().volume(id).await?;
+            found.is_some_and(|found| !found.state.is_dead())
+        }
+    })
 }
 
 /// The newest of the jobs.

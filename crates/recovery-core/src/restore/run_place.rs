@@ -1,22 +1,24 @@
-//! Resolves where a planned restore goes: the instance of a volume, the network of a database, the name of a
-//! table.
+//! Resolves where a planned restore goes: the instance of a volume, the network of a database or of a file
+//! system of FSx, the name of a table.
 
 use serde::Deserialize;
 
-use crate::aws::ec2::Instance;
+use crate::aws::arn::Arn;
+use crate::aws::ec2::{Instance, Subnet};
+use crate::aws::file_system::FileSystemId;
 use crate::error::{Error, Fault};
 use crate::integrate::run_target::find_instance;
 use crate::integrate::target::{ServerReference, Target as Found};
 use crate::integrate::volume::refusal::VolumeRefusal;
-use crate::plan::item::{DatabaseTarget, Item, Target, VolumeTarget};
+use crate::plan::item::{DatabaseTarget, FileSystemTarget, Item, Target, VolumeTarget};
 use crate::plan::names::NameKind;
 use crate::plan::resource_type::{Restorable, Support, rules};
-use crate::plan::restore_metadata::{DatabasePlace, Place};
-use crate::ports::{Objects, StartingPorts, TargetPorts};
-use crate::reference::run::{Awaited, Resolution, Resolver};
+use crate::plan::restore_metadata::{DatabasePlace, FileSystemPlace, FsxPlace, Place};
+use crate::ports::{Objects, StartingPorts, Subnets};
+use crate::reference::run::{References, Resolution, Resolver};
 use crate::reference::{
-    CLUSTER_PARAMETER_GROUP, OPTION_GROUP, PARAMETER_GROUP, Reference, ReferenceRefusal,
-    SECURITY_GROUP, SERVER, SUBNET_GROUP, Wanted,
+    CLUSTER_PARAMETER_GROUP, DIRECTORY, OPTION_GROUP, PARAMETER_GROUP, ReferenceRefusal,
+    SECURITY_GROUP, SERVER, STORAGE_MACHINE, SUBNET_GROUP,
 };
 use crate::report::problem::failure_text;
 use crate::restore::refusal::StartRefusal;
@@ -36,6 +38,38 @@ pub(super) enum Destination {
     Database(DatabaseDestination),
     /// The name of a table.
     Table(String),
+    FileSystem(FileSystemDestination),
+}
+
+/// Where a file system is restored to.
+pub(super) enum FileSystemDestination {
+    /// Of EFS: the integration gives it its network.
+    Efs,
+    Fsx {
+        subnets: Vec<Subnet>,
+        security_groups: Vec<String>,
+        directory: Option<String>,
+    },
+    /// A volume of ONTAP, in this storage virtual machine.
+    Volume { machine: String },
+}
+
+impl FileSystemDestination {
+    pub(super) fn place(&self) -> FileSystemPlace<'_> {
+        match self {
+            FileSystemDestination::Efs => FileSystemPlace::Efs,
+            FileSystemDestination::Fsx {
+                subnets,
+                security_groups,
+                directory,
+            } => FileSystemPlace::Fsx(FsxPlace {
+                subnets,
+                security_groups,
+                directory: directory.as_deref(),
+            }),
+            FileSystemDestination::Volume { machine } => FileSystemPlace::Volume { machine },
+        }
+    }
 }
 
 /// The name and the network of a database.
@@ -54,6 +88,7 @@ impl Destination {
         match self {
             Destination::Volume(instance) => Place::Zone(&instance.zone),
             Destination::Table(name) => Place::Table(name),
+            Destination::FileSystem(destination) => Place::FileSystem(destination.place()),
             Destination::Database(database) => Place::Database(DatabasePlace {
                 identifier: &database.identifier,
                 subnet_group: &database.subnet_group,
@@ -68,7 +103,7 @@ impl Destination {
     /// The kind and the name of a database or table.
     pub(super) fn name(&self) -> Option<(NameKind, &str)> {
         match self {
-            Destination::Volume(_) => None,
+            Destination::Volume(_) | Destination::FileSystem(_) => None,
             Destination::Database(database) => Some((database.kind, &database.identifier)),
             Destination::Table(name) => Some((NameKind::Table, name)),
         }
@@ -109,6 +144,9 @@ pub(super) async fn locate(
         (Target::Table(target), Restorable::Table) => {
             let name = named(NameKind::Table, &target.name);
             Ok(Located::Ready(Destination::Table(name)))
+        }
+        (Target::FileSystem(target), Restorable::FileSystem) => {
+            file_system(ports, target, &item.resource_arn).await
         }
         _ => Err(not_planned("the target does not fit the type".to_owned())),
     }
@@ -160,12 +198,7 @@ async fn database(
     kind: NameKind,
     identifier: String,
 ) -> Result<Located, Error> {
-    let mut network = Network {
-        resolver: Resolver::new(ports),
-        stack: target.stack.as_deref(),
-        awaited: Vec::new(),
-        refused: None,
-    };
+    let mut network = References::new(ports, target.stack.as_deref());
     let subnet_group = match &target.subnet_group {
         Some(reference) => network.find(reference, &SUBNET_GROUP).await?,
         None => network.only(&SUBNET_GROUP).await?,
@@ -202,50 +235,49 @@ async fn database(
     })
 }
 
-/// The references of a database: all are resolved, so that all that is missing is known at once.
-struct Network<'a, P> {
-    resolver: Resolver<'a, P>,
-    stack: Option<&'a str>,
-    awaited: Vec<String>,
-    refused: Option<ReferenceRefusal>,
-}
-
-impl<P: TargetPorts> Network<'_, P> {
-    async fn find(&mut self, text: &str, wanted: &Wanted) -> Result<Option<String>, Error> {
-        let Some(reference) = Reference::parse(text) else {
-            return Err(not_planned(format!(
-                "{} is not a reference",
-                crate::text::shown(text)
-            )));
-        };
-        let resolution = self
-            .resolver
-            .resolve(self.stack, &reference, wanted)
-            .await?;
-        Ok(self.keep(resolution))
-    }
-
-    async fn only(&mut self, wanted: &Wanted) -> Result<Option<String>, Error> {
-        let Some(stack) = self.stack else {
-            return Err(not_planned(format!("it names no {}", wanted.noun)));
-        };
-        let resolution = self.resolver.only(stack, wanted).await?;
-        Ok(self.keep(resolution))
-    }
-
-    fn keep(&mut self, resolution: Resolution) -> Option<String> {
-        match resolution {
-            Resolution::Found(resource) => return Some(resource.id),
-            Resolution::NotYet(Awaited { what, .. }) => {
-                if !self.awaited.contains(&what) {
-                    self.awaited.push(what);
-                }
-            }
-            Resolution::Refused(refusal) => {
-                self.refused.get_or_insert(refusal);
-            }
+async fn file_system(
+    ports: &impl StartingPorts,
+    target: &FileSystemTarget,
+    resource: &str,
+) -> Result<Located, Error> {
+    let mut network = References::new(ports, target.stack.as_deref());
+    let ready = |destination| Located::Ready(Destination::FileSystem(destination));
+    match FileSystemId::of(&Arn::parse(resource)?) {
+        Some(FileSystemId::Efs(_)) => Ok(ready(FileSystemDestination::Efs)),
+        Some(FileSystemId::Volume(_)) => {
+            let machine = match &target.storage_machine {
+                Some(reference) => network.find(reference, &STORAGE_MACHINE).await?,
+                None => network.only(&STORAGE_MACHINE).await?,
+            };
+            Ok(match (network.refused, machine) {
+                (Some(refusal), _) => Located::Refused(StartRefusal::Reference(refusal)),
+                (None, None) => Located::Pending(network.awaited.join(", ")),
+                (None, Some(machine)) => ready(FileSystemDestination::Volume { machine }),
+            })
         }
-        None
+        Some(FileSystemId::Fsx(_)) => {
+            let mut security_groups = Vec::new();
+            for reference in &target.security_groups {
+                security_groups.extend(network.find(reference, &SECURITY_GROUP).await?);
+            }
+            let directory = match &target.directory {
+                Some(reference) => network.find(reference, &DIRECTORY).await?,
+                None => None,
+            };
+            let subnets = network.subnets(&target.subnets).await?;
+            if let Some(refusal) = network.refused {
+                return Ok(Located::Refused(StartRefusal::Reference(refusal)));
+            }
+            if !network.awaited.is_empty() {
+                return Ok(Located::Pending(network.awaited.join(", ")));
+            }
+            Ok(ready(FileSystemDestination::Fsx {
+                subnets: ports.subnets().list(&subnets).await?,
+                security_groups,
+                directory,
+            }))
+        }
+        None => Err(not_planned("the resource is not a file system".to_owned())),
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::aws::arn::Arn;
 use crate::aws::backup::{EBS, RestoreJob};
 use crate::aws::database::DATABASE_TYPES;
+use crate::aws::file_system::FILE_SYSTEM_TYPES;
 use crate::aws::table::DYNAMODB;
 use crate::error::Error;
 use crate::event;
@@ -154,7 +155,9 @@ async fn track_report(
 
 /// Whether completed restores of this type are integrated automatically.
 fn is_integrated(resource_type: &str) -> bool {
-    [EBS, DYNAMODB].contains(&resource_type) || DATABASE_TYPES.contains(&resource_type)
+    [EBS, DYNAMODB].contains(&resource_type)
+        || DATABASE_TYPES.contains(&resource_type)
+        || FILE_SYSTEM_TYPES.contains(&resource_type)
 }
 
 /// The OpsItem of a restore job before the restored resource is integrated.
@@ -168,6 +171,10 @@ pub fn restore_item(job: &RestoreJob, drill: bool) -> NewOpsItem {
     let (done, action) = match (job.is_completed(), drill) {
         (true, true) if kind == DYNAMODB => (
             "The drill gives the table its settings. This OpsItem is then resolved, unless something is left to do.".to_owned(),
+            "No action needed. If this OpsItem is still open after the drill, read it and resolve it.".to_owned(),
+        ),
+        (true, true) if FILE_SYSTEM_TYPES.contains(&kind) => (
+            "The drill makes the file system reachable in its own stack. This OpsItem is then resolved, unless something is left to do.".to_owned(),
             "No action needed. If this OpsItem is still open after the drill, read it and resolve it.".to_owned(),
         ),
         (true, true) => (
@@ -185,6 +192,13 @@ pub fn restore_item(job: &RestoreJob, drill: bool) -> NewOpsItem {
             "If the recovery point has the tag `recovery:workload`, the database is integrated: a cluster gets its instances, and the addresses are published. This OpsItem is then resolved.".to_owned(),
             format!(
                 "No action needed while instances are created, which takes up to 30 minutes. If this OpsItem is open for longer, invoke the function database-integrator with `{{\"restoreJobId\": \"{}\"}}`. Its answer says what is missing. Without that tag, connect the workload to the database yourself.",
+                shown(id).replace(['`', '"'], "'")
+            ),
+        ),
+        (true, false) if FILE_SYSTEM_TYPES.contains(&kind) => (
+            "If the recovery point has the tag `recovery:workload`, the file system is integrated: one of EFS gets its mount targets, and the addresses are published. This OpsItem is then resolved, unless something is left to do.".to_owned(),
+            format!(
+                "No action needed within 15 minutes. If this OpsItem is open for longer, invoke the function file-system-integrator with `{{\"restoreJobId\": \"{}\"}}`. Its answer says what is missing. Without that tag, connect the workload to the file system yourself.",
                 shown(id).replace(['`', '"'], "'")
             ),
         ),

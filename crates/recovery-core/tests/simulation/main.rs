@@ -203,6 +203,7 @@ impl Simulation {
                 let integrators = Integrators {
                     database: "database-integrator".to_owned(),
                     table: "table-integrator".to_owned(),
+                    file_system: "file-system-integrator".to_owned(),
                 };
                 self.executor.spawn(run, async move {
                     reconcile(&ports, &clock, &ownership, &integrators, window).await

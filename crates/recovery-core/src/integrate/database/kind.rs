@@ -2,14 +2,14 @@
 
 use crate::aws::database::DATABASE_TYPES;
 use crate::integrate::kind::ResourceKind;
-use crate::ops_item::INTEGRATION;
+use crate::ops_item::{INTEGRATION, OpsItem};
 
 /// Operational data: the identifier of the database.
 pub(super) const IDENTIFIER: &str = "recovery:restored-database";
 /// Operational data: host and port of the database.
-pub(super) const ENDPOINT: &str = "recovery:endpoint";
-/// Operational data: what is left for a person to do, or `none`.
-pub(super) const LEFT: &str = "recovery:left-to-do";
+pub(crate) const ENDPOINT: &str = "recovery:endpoint";
+/// Operational data: the settings that RDS accepts only after a backup, or `none`.
+pub(super) const DEFERRED: &str = "recovery:deferred-settings";
 /// Operational data: seconds from the end of the restore job to the integration.
 const SECONDS: &str = "recovery:seconds-to-integrate";
 
@@ -28,3 +28,10 @@ pub(crate) const DATABASE: ResourceKind = ResourceKind {
     result_keys: &[IDENTIFIER, ENDPOINT, SECONDS],
     seconds_key: SECONDS,
 };
+
+/// Whether the item records settings that RDS accepts later.
+pub(crate) fn has_deferred_settings(item: &OpsItem) -> bool {
+    item.data
+        .get(DEFERRED)
+        .is_some_and(|deferred| deferred != "none")
+}

@@ -1,19 +1,19 @@
 //! What the OpsItem of a restore job says about the integration of its database.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::aws::arn::OpsItemId;
 use crate::aws::backup::{Restore, RestoreJob};
 use crate::aws::database::{DbChange, DbInstance, DbSettings};
 use crate::integrate::database::decide::{Observed, Progress, is_lost};
-use crate::integrate::database::kind::{DATABASE, ENDPOINT, IDENTIFIER, LEFT};
+use crate::integrate::database::kind::{DATABASE, DEFERRED, ENDPOINT, IDENTIFIER};
 use crate::integrate::database::wanted::Wanted;
 use crate::integrate::publish::replaced_note;
-use crate::integrate::record::{IntegrationResult, result_change};
-use crate::ops_item::{DATA_LIMIT, OpsItem, OpsItemChange, Status};
+use crate::integrate::record::{IntegrationResult, LEFT, result_change, shown_left};
 use crate::ops_item::{INTEGRATION, says};
+use crate::ops_item::{OpsItem, OpsItemChange, Status};
 use crate::outcome::Outcome;
-use crate::text::{code, one_line, within};
+use crate::text::code;
 
 /// An integrated database.
 #[derive(Debug)]
@@ -70,8 +70,12 @@ fn engine(seen: &Observed) -> &str {
 
 /// Whether the item records that this database is integrated, and nothing is left to do.
 pub(super) fn records_all(item: &OpsItem, seen: &Observed) -> bool {
-    item.status == Status::Resolved
-        && says(item, INTEGRATION, DATABASE.integrated)
+    item.status == Status::Resolved && is_integrated(item, seen)
+}
+
+/// Whether the item records that this database is integrated.
+fn is_integrated(item: &OpsItem, seen: &Observed) -> bool {
+    says(item, INTEGRATION, DATABASE.integrated)
         && says(item, IDENTIFIER, identifier(seen))
         && says(item, ENDPOINT, &endpoint(seen))
 }
@@ -98,10 +102,7 @@ pub(super) fn outcome(
 impl Integrated<'_> {
     /// Whether the item records this result.
     pub(super) fn is_recorded(&self, item: &OpsItem) -> bool {
-        says(item, INTEGRATION, DATABASE.integrated)
-            && says(item, IDENTIFIER, identifier(self.seen))
-            && says(item, ENDPOINT, &endpoint(self.seen))
-            && says(item, LEFT, &shown_left(&self.left()))
+        is_integrated(item, self.seen) && says(item, LEFT, &shown_left(&self.left()))
     }
 
     /// The change that records the result in the job's item, of which `item` is known.
@@ -117,6 +118,12 @@ impl Integrated<'_> {
             Observed::Cluster(it, _) => ("cluster", format!("{} {}", it.engine, it.engine_version)),
         };
         let left_to_do = shown_left(&left);
+        let deferred = self.deferred().join(" ");
+        // Settings that are applied after a backup do not change when applications could reach the database.
+        let integrated_at = item
+            .filter(|item| is_integrated(item, self.seen))
+            .and_then(|item| item.data.get(DATABASE.seconds_key)?.parse().ok())
+            .and_then(|seconds| Some(restore.job.completed? + TimeDelta::try_seconds(seconds)?));
         let result = IntegrationResult {
             continues: None,
             title: format!("Restored {noun} {} integrated", identifier(self.seen)),
@@ -133,9 +140,17 @@ impl Integrated<'_> {
                 (IDENTIFIER, identifier(self.seen).to_owned()),
                 (ENDPOINT, endpoint(self.seen)),
                 (LEFT, left_to_do),
+                (
+                    DEFERRED,
+                    if deferred.is_empty() {
+                        "none".to_owned()
+                    } else {
+                        deferred
+                    },
+                ),
             ],
         };
-        result_change(&DATABASE, restore, result, now)
+        result_change(&DATABASE, restore, result, integrated_at.unwrap_or(now))
     }
 
     /// The instances of a cluster, as the end of a sentence.
@@ -204,11 +219,18 @@ impl Integrated<'_> {
                 code(message.trim_end_matches('.'))
             )
         });
-        unusable.chain(rejected).chain(self.deferred()).collect()
+        let deferred = self.deferred();
+        let deferred = (!deferred.is_empty()).then(|| {
+            format!(
+                "RDS is backing the database up, and accepts no change meanwhile. After the backup, `restore-reconciler` applies {}, except in a drill. If this OpsItem is still open a day after the restore, run the integration of this restore job again.",
+                code(&deferred.join(" "))
+            )
+        });
+        unusable.chain(rejected).chain(deferred).collect()
     }
 
     /// The settings that RDS does not accept during a backup.
-    fn deferred(&self) -> Option<String> {
+    fn deferred(&self) -> Vec<String> {
         let is_ours =
             |instance: &&DbInstance| self.wanted.instances.iter().any(|it| it.id == instance.id);
         let (own, of_instances): (&DbSettings, Vec<&DbSettings>) = match self.seen {
@@ -222,26 +244,12 @@ impl Integrated<'_> {
             |change: &DbChange| self.progress.rejected.iter().any(|(_, it, _)| it == change);
         let own = self.wanted.changes.iter().filter(|it| is_lost(it, own));
         let changes_of_instances = self.wanted.changes_of_instances.iter();
-        let lost: Vec<String> = changes_of_instances
+        changes_of_instances
             .filter(|change| of_instances.iter().any(|it| is_lost(change, it)))
             .chain(own)
             .filter(|change| !is_rejected(change))
             .map(ToString::to_string)
-            .collect();
-        (!lost.is_empty()).then(|| {
-            format!(
-                "RDS is backing the database up, and accepts no change meanwhile. Later, run the integration of this restore job again: it applies {}.",
-                code(&lost.join(" "))
-            )
-        })
-    }
-}
-
-/// What is left to do, as operational data.
-fn shown_left(left: &[String]) -> String {
-    match left {
-        [] => "none".to_owned(),
-        left => within(&one_line(&left.join(" ")), DATA_LIMIT),
+            .collect()
     }
 }
 

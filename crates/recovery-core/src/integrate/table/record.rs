@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 
-use crate::aws::arn::OpsItemId;
+use crate::aws::arn::{Arn, OpsItemId};
 use crate::aws::backup::{Restore, RestoreJob};
 use crate::aws::table::{Stream, Table};
 use crate::integrate::publish::replaced_note;
@@ -148,7 +148,7 @@ impl Configured {
                     Setting::TimeToLive => ", about an hour after its last change",
                     _ => "",
                 },
-                command(*setting, wanted, &self.name)
+                command(*setting, wanted, &self.table.arn, &self.name)
                     .map_or(String::new(), |command| format!(": {}", code(&command))),
             ));
         }
@@ -179,7 +179,8 @@ impl Configured {
         }
         if let Some(stream) = self.stream(wanted).filter(|_| restore.drill.is_none()) {
             left.push(format!(
-                "The table has a new stream. Consumers of the old one read nothing. For each Lambda function that reads it, run `aws lambda create-event-source-mapping --starting-position TRIM_HORIZON --event-source-arn {} --function-name` with its name, and delete the mappings of other streams in `aws lambda list-event-source-mappings --query \"EventSourceMappings[?contains(EventSourceArn, ':table/{}/stream/')]\"`.",
+                "The table has a new stream. Consumers of the old one read nothing. For each Lambda function that reads it, run `aws lambda create-event-source-mapping --region {0} --starting-position TRIM_HORIZON --event-source-arn {1} --function-name` with its name, and delete the mappings of other streams in `aws lambda list-event-source-mappings --region {0} --query \"EventSourceMappings[?contains(EventSourceArn, ':table/{2}/stream/')]\"`.",
+                self.table.arn.region(),
                 shown(&stream.arn),
                 shown(&self.name)
             ));
@@ -194,8 +195,9 @@ impl Configured {
     }
 }
 
-/// The command that makes a setting.
-fn command(setting: Setting, wanted: &TableSettings, table: &str) -> Option<String> {
+/// The command that makes a setting. It names the Region, because the primary Region has a table with the same name.
+fn command(setting: Setting, wanted: &TableSettings, table: &Arn, name: &str) -> Option<String> {
+    let region = table.region();
     let (operation, arguments) = match setting {
         Setting::Tags => return None,
         Setting::Stream => (
@@ -226,6 +228,6 @@ fn command(setting: Setting, wanted: &TableSettings, table: &str) -> Option<Stri
         ),
     };
     Some(format!(
-        "aws dynamodb {operation} --table-name {table} {arguments}"
+        "aws dynamodb {operation} --region {region} --table-name {name} {arguments}"
     ))
 }
