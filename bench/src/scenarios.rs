@@ -260,6 +260,16 @@ pub(crate) fn all() -> Vec<Scenario> {
                 "ignored",
             )
         },
+        // The fake AWS has no file systems yet.
+        Scenario {
+            reason: Some("resource-type"),
+            ..data_store(
+                IGNORED_BY_CONTENT[0],
+                FILE_SYSTEM_INTEGRATOR,
+                COMPLETED,
+                "ignored",
+            )
+        },
         reconciler("one restore to integrate", None, World::default),
         reconciler(
             "one restore, integrated before",

@@ -112,7 +112,8 @@ def _evaluate(expression: str, data: Any, ctx: dict[str, Any], result: Any, erro
     bindings = {name: null if value is None else value for name, value in ctx["variables"].items()}
     bindings["states"] = states
     try:
-        parsed = jsonata.Jsonata.jsonata(expression, timeout=1000)
+        # Only against an endless loop: how long an expression takes here, on a busy machine, says nothing about AWS.
+        parsed = jsonata.Jsonata.jsonata(expression, timeout=60_000)
         stepfunctions._register_sfn_jsonata_functions(parsed)
         value = parsed.evaluate(None, bindings)
     except stepfunctions._ExecutionError:

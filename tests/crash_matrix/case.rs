@@ -20,8 +20,9 @@ use super::scenarios::SCENARIOS;
 
 /// The calls of an attempt to attach, to create an instance or to apply a setting: only another attempt shows
 /// that AWS still rejects it. The end state shows its effect.
-const ATTEMPT: [&str; 4] = [
+const ATTEMPT: [&str; 5] = [
     "ec2:AttachVolume",
+    "elasticfilesystem:CreateMountTarget",
     "rds:CreateDBInstance",
     "rds:ModifyDBInstance",
     "ssm:CreateOpsItem",

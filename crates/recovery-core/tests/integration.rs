@@ -1150,13 +1150,9 @@ async fn keeps_the_ops_item_open_until_the_volume_is_mounted() {
 #[tokio::test]
 async fn attaches_despite_an_invalid_optional_tag() {
     for (key, value, left) in [
-        ("recovery:mount", "d:", "Mount the volume yourself"),
-        (
-            "recovery:mount",
-            "/srv/my data",
-            "Mount the volume yourself",
-        ),
-        ("recovery:mount", "/srv/../etc", "Mount the volume yourself"),
+        ("recovery:mount", "d:", "Mount it yourself"),
+        ("recovery:mount", "/srv/my data", "Mount it yourself"),
+        ("recovery:mount", "/srv/../etc", "Mount it yourself"),
         (
             "recovery:device",
             "/dev/xvdzz",

@@ -263,21 +263,13 @@ async fn the_report_and_its_page_name_what_was_restored() {
     let world = world();
     let answer = reported(&world, "report").await;
     assert_eq!(answer["complete"], true, "{answer}");
-    let objects = world.state().backups.objects.clone();
-    let of = |ending: &str| {
-        let found = objects
-            .iter()
-            .find(|(key, _)| key.starts_with("reports/") && key.ends_with(ending));
-        found.unwrap().1.clone()
-    };
-    let report: Value = serde_json::from_str(&of(".json")).unwrap();
+    let (report, page) = report_and_page(&world);
     let items = report["items"].as_array().unwrap();
     let orders = items.iter().find(|item| item["type"] == "RDS").unwrap();
     assert_eq!(orders["name"], "orders");
     assert_eq!(orders["restoredArn"], RESTORED[0]);
     assert_eq!(orders["endpoint"], "orders.example:5432");
     assert_eq!(orders["rpoSeconds"].as_i64().map(|it| it > 0), Some(true));
-    let page = of(".html");
     for text in [
         "RDS, orders in shop",
         "carts.example:5432",

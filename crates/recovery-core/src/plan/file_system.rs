@@ -475,7 +475,7 @@ mod tests {
         let pairs = [
             ("stack", "shop"),
             ("security-groups", "Nfs"),
-            ("mount", "D:"),
+            ("mount", "data"),
             ("logical-id", "no id!"),
         ];
         let (target, unusable) = read(EFS, &pairs).unwrap();

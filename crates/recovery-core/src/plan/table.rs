@@ -34,7 +34,7 @@ pub(super) fn target(tags: &Tags, resource: &Arn) -> (TableTarget, Vec<UnusableT
 /// See <https://docs.aws.amazon.com/aws-backup/latest/devguide/restoring-dynamodb.html>.
 ///
 /// # Errors
-/// The key of the primary Region, if there is no key of this Region to replace it.
+/// The key of the primary Region, unless a key of this Region replaces it.
 pub(crate) fn metadata(
     facts: MetadataFacts<'_>,
     name: &str,
