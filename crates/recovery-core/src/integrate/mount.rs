@@ -5,10 +5,12 @@
 //! and says how it ended. An execution takes up to 45 minutes, because it waits for the agents of the instances:
 //! until it has ended, the answer is pending.
 //!
-//! The OpsItem of the restore job records each execution: see `executions`.
+//! The OpsItem of the restore job records each execution (see `executions`), and what is mounted where (see
+//! [`record`]), which the report shows.
 
 pub mod answer;
 pub(crate) mod executions;
+pub mod record;
 pub mod refusal;
 pub mod request;
 pub mod run;
