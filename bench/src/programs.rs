@@ -22,7 +22,7 @@ pub(crate) const FUNCTIONS: [Function; 14] = [
     ),
     (DATABASE_INTEGRATOR, INTEGRATES_DATA_STORES),
     (TABLE_INTEGRATOR, INTEGRATES_DATA_STORES),
-    (FILE_SYSTEM_INTEGRATOR, INTEGRATES_DATA_STORES),
+    (FILE_SYSTEM_INTEGRATOR, INTEGRATES_FILE_SYSTEMS),
     (
         "restore-reconciler",
         &[
@@ -118,6 +118,13 @@ const TOPIC: &str = "arn:aws:sns:us-west-2:111122223333:recovery";
 const INTEGRATES_DATA_STORES: &[(&str, &str)] = &[
     ("ACCOUNT_ID", "111122223333"),
     ("DRILL_RESTORE_ROLE_ARN", DRILL_ROLE),
+    ("PUBLISH_PATH", "/recovery/"),
+    ("TOPIC_ARN", TOPIC),
+];
+const INTEGRATES_FILE_SYSTEMS: &[(&str, &str)] = &[
+    ("ACCOUNT_ID", "111122223333"),
+    ("DRILL_RESTORE_ROLE_ARN", DRILL_ROLE),
+    ("MOUNT_RUNBOOK", "MountFileSystem"),
     ("PUBLISH_PATH", "/recovery/"),
     ("TOPIC_ARN", TOPIC),
 ];

@@ -66,6 +66,7 @@ static CASES: [Case; 9] = [
             ("AWS_REGION", "us-west-2"),
             ("ACCOUNT_ID", "111122223333"),
             ("DRILL_RESTORE_ROLE_ARN", DRILL_ROLE),
+            ("MOUNT_RUNBOOK", "MountFileSystem"),
             ("PUBLISH_PATH", "/recovery/"),
             ("TOPIC_ARN", "off"),
         ],

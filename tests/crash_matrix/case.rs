@@ -18,10 +18,11 @@ use super::rule::{broken_by_claim, broken_by_run, duplicates, is_read_only};
 use super::scenario::{Function, Scenario, Tolerance, shown};
 use super::scenarios::SCENARIOS;
 
-/// The calls of an attempt to attach, to create an instance or to apply a setting: only another attempt shows
+/// The calls of an attempt to attach, to create a resource or to apply a setting: only another attempt shows
 /// that AWS still rejects it. The end state shows its effect.
-const ATTEMPT: [&str; 5] = [
+const ATTEMPT: [&str; 6] = [
     "ec2:AttachVolume",
+    "elasticfilesystem:CreateAccessPoint",
     "elasticfilesystem:CreateMountTarget",
     "rds:CreateDBInstance",
     "rds:ModifyDBInstance",

@@ -57,6 +57,12 @@ const IMPLICIT: &[(&str, For)] = &[
         "ec2:DescribeNetworkInterfaces",
         For::Call("elasticfilesystem:CreateMountTarget"),
     ),
+    // A new access point of a drill has its tag:
+    // https://docs.aws.amazon.com/efs/latest/ug/using-tags-efs.html
+    (
+        "elasticfilesystem:TagResource",
+        For::Call("elasticfilesystem:CreateAccessPoint"),
+    ),
     // The role of the restore is passed to AWS Backup:
     // https://docs.aws.amazon.com/aws-backup/latest/devguide/access-control.html
     ("iam:PassRole", For::Call("backup:StartRestoreJob")),

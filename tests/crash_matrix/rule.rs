@@ -122,18 +122,20 @@ pub(super) fn broken_by_claim(world: &World, before: &World) -> Result<(), Strin
                 .iter()
                 .any(|(token, _)| record.ends_with(&format!(" {token} execution-{token}")))
         };
-        if data("recovery:mount-execution").is_some_and(|record| !started(record)) {
-            return claim("names an execution that mounts, but was not started");
+        for key in ["recovery:mount-execution", "recovery:directory-execution"] {
+            if data(key).is_some_and(|record| !started(record)) {
+                return claim("names an execution that was not started");
+            }
         }
         let mount = data("recovery:mount");
         if mount == Some("mounted") && state.mounts.executions.is_empty() {
-            return claim("says that its volume is mounted, but nothing mounted it");
+            return claim("says that it is mounted, but nothing mounted it");
         }
         if mount.is_some_and(|mount| mount != "mounted")
             && stored.item.status == Status::Resolved
             && !resolved_before.contains(stored.item.id.as_str())
         {
-            return claim("is resolved, but its volume is not mounted");
+            return claim("is resolved, but what it restored is not mounted");
         }
         let configured = state
             .tables

@@ -1,5 +1,5 @@
 //! `RestoreCompletedFileSystemRule`: a restore of a file system completed. file-system-integrator makes one of
-//! EFS reachable, and publishes the addresses. opsitem-creator tracks the job. Both share one OpsItem, in any
+//! EFS reachable, publishes the addresses, and mounts it. opsitem-creator tracks the job. Both share one OpsItem, in any
 //! order.
 
 use recovery_core::fakes::{DRILL_ROLE, World};
@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::support::end::End;
 use crate::support::file_systems::{
     EFS, EFS_FILE, FSX, FSX_FILE, add_network, file_system_world, integrate_file_system,
-    integrate_file_system_to_the_end,
+    integrate_file_system_to_the_end, mount_on_group,
 };
 use crate::support::repository::{event, event_with};
 use crate::support::restored::{of_a_drill, track};
@@ -67,6 +67,28 @@ fn a_file_system_of_fsx_is_published() {
     assert_eq!(item.title, format!("Restored file system {FSX} integrated"));
     assert_eq!(item.item.status, Status::Resolved);
     assert_outcome!(integrate_file_system(&world, &event), "already-integrated");
+}
+
+#[test]
+fn a_file_system_is_mounted_on_each_instance_of_a_group() {
+    for file in [EFS_FILE, FSX_FILE] {
+        let event = event(file);
+        let world = file_system_world(&event);
+        mount_on_group(&world, "shop", &["i-0web1", "i-0web2"]);
+        assert_outcome!(
+            integrate_file_system_to_the_end(&world, &event),
+            "integrated"
+        );
+        let item = only_item(&world);
+        assert_contains(&item.title, &["mounted at /shared on 2 instances"]);
+        assert_contains(
+            &item.description,
+            &["is mounted at `/shared` on `i-0web1`", "`i-0web2`"],
+        );
+        assert_eq!(item.item.status, Status::Resolved);
+        assert_eq!(notifications(&world), []);
+        assert_outcome!(integrate_file_system(&world, &event), "already-integrated");
+    }
 }
 
 #[test]

@@ -1,13 +1,13 @@
 //! A world in which a restore job of a file system completed: the file system, its network, and the recovery
 //! point with its tags.
 
-use recovery_core::aws::arn::{Arn, Scope};
+use recovery_core::aws::arn::{Arn, InstanceId, Scope};
 use recovery_core::aws::cloudformation::StackResource;
 use recovery_core::aws::file_system::{
-    EfsFileSystem, EfsState, FileSystemId, FsxFileSystem, FsxState, FsxType,
+    AccessPoint, EfsFileSystem, EfsState, FileSystemId, FsxFileSystem, FsxState, FsxType,
 };
 use recovery_core::error::Error;
-use recovery_core::fakes::{DRILL_ROLE, FakeClock, FileSystems, World};
+use recovery_core::fakes::{DRILL_ROLE, FakeClock, FileSystems, Mounts, World};
 use recovery_core::integrate::file_system::run::FileSystemConfig;
 use recovery_core::integrate::skip::Ownership;
 use recovery_core::outcome::Outcome;
@@ -15,7 +15,7 @@ use recovery_core::ports::{Clock, FileSystemIntegrationPorts};
 use serde_json::Value;
 
 use super::disturbed::{Disturbed, finish};
-use super::restored::{job_of, ownership, usual_ownership};
+use super::restored::{instance, job_of, ownership, retag, usual_ownership};
 
 /// The event of a restored file system of EFS.
 pub(crate) const EFS_FILE: &str = "restore-completed-efs";
@@ -31,6 +31,16 @@ pub(crate) const TAGS: [(&str, &str); 4] = [
     ("recovery:stack", "shop"),
     ("recovery:security-groups", "Nfs"),
     ("recovery:publish", "/recovery/shop/shared"),
+];
+
+/// The tags of one that the runbook mounts.
+pub(crate) const MOUNT_TAGS: [(&str, &str); 6] = [
+    TAGS[0],
+    TAGS[1],
+    TAGS[2],
+    TAGS[3],
+    ("recovery:logical-id", "Web"),
+    ("recovery:mount", "/shared"),
 ];
 
 /// Whether the event is one of a restored file system.
@@ -75,6 +85,51 @@ pub(crate) fn add_network(world: &World, stack: &str) {
     }
 }
 
+/// The runbook mounts the file system on these instances of an Auto Scaling group of the stack.
+pub(crate) fn mount_on_group(world: &World, stack: &str, instances: &[&str]) {
+    retag(world, &MOUNT_TAGS);
+    let resource = StackResource {
+        resource_type: "AWS::AutoScaling::AutoScalingGroup".to_owned(),
+        physical_id: Some("web".to_owned()),
+        status: "CREATE_COMPLETE".into(),
+    };
+    let instances = instances.iter().map(|id| InstanceId::new(*id)).collect();
+    let mut state = world.state();
+    state.mounts = Mounts::on();
+    let key = (stack.to_owned(), "Web".to_owned());
+    state.stack_resources.insert(key, resource);
+    state.groups.insert("web".to_owned(), instances);
+}
+
+/// As [`mount_on_group`], on one instance.
+pub(crate) fn mount_on_instance(world: &World, id: &str) {
+    retag(world, &MOUNT_TAGS);
+    let resource = StackResource {
+        resource_type: "AWS::EC2::Instance".to_owned(),
+        physical_id: Some(id.to_owned()),
+        status: "CREATE_COMPLETE".into(),
+    };
+    let mut state = world.state();
+    state.mounts = Mounts::on();
+    let key = ("shop".to_owned(), "Web".to_owned());
+    state.stack_resources.insert(key, resource);
+    let instance = instance(id, "us-west-2a");
+    state.instances.insert(instance.id.clone(), instance);
+}
+
+/// The access point of EFS that serves the restored files.
+pub(crate) fn add_access_point(world: &World) {
+    let point = AccessPoint {
+        id: "fsap-1".to_owned(),
+        path: "/aws-backup-restore_2026-11-23T03-10-00-000Z".to_owned(),
+        creates_directory: false,
+        state: EfsState::Available,
+    };
+    let mut state = world.state();
+    let points = &mut state.file_systems.access_points;
+    points.insert(EFS.to_owned(), vec![point]);
+}
+
 fn add_file_system(file_systems: &mut FileSystems, created: &Arn) {
     match FileSystemId::of(created) {
         Some(FileSystemId::Efs(id)) => {
@@ -95,6 +150,7 @@ fn add_file_system(file_systems: &mut FileSystems, created: &Arn) {
                 failure: None,
                 dns_name: Some(format!("{id}.fsx.us-west-2.amazonaws.com")),
                 mount_name: Some("fzlesbev".to_owned()),
+                root_volume: None,
                 restore_test: false,
             };
             file_systems.fsx.insert(id, file_system);

@@ -11,7 +11,7 @@ use crate::support::sam::{TEMPLATES, members, strings, template_at};
 use super::permissions::WITHOUT_RESOURCES;
 
 /// Ends of ARNs that leave something open, and what cannot be known before.
-const OPEN: [(&str, &str); 39] = [
+const OPEN: [(&str, &str); 40] = [
     ("automation-definition/${RecoveryRunbook}:*", "its version"),
     ("automation-definition/${MountFileSystem}:*", "its version"),
     (
@@ -75,6 +75,10 @@ const OPEN: [(&str, &str); 39] = [
         "which recovery point was, or is to be, restored",
     ),
     ("backup/*", "which backup of FSx is restored"),
+    (
+        "access-point/*",
+        "access points that the function creates, whose ids EFS makes",
+    ),
     (
         "file-system/*",
         "file systems that a restore creates, which may have no tags",

@@ -36,10 +36,11 @@ const NEW_INSTANCES: [&str; 3] = [
 /// What creating a parameter with a tag needs beyond the call.
 const PARAMETER_TAGS: [&str; 1] = ["ssm:AddTagsToResource"];
 
-/// What creating a mount target needs beyond the call.
-const NETWORK_INTERFACES: [&str; 2] = [
+/// What creating mount targets and access points needs beyond the calls: network interfaces, and the tag of a drill.
+const NETWORK_INTERFACES: [&str; 3] = [
     "ec2:CreateNetworkInterface",
     "ec2:DescribeNetworkInterfaces",
+    "elasticfilesystem:TagResource",
 ];
 
 /// What starting a runbook with a role of its own needs beyond the call.
@@ -248,7 +249,7 @@ fn each_role_allows_exactly_the_calls_of_its_adapters() {
 
     let file_systems = [
         FileSystemAdapters::ACTIONS,
-        &[&NETWORK_INTERFACES, &TAGGED_PARAMETERS],
+        &[&NETWORK_INTERFACES, &TAGGED_PARAMETERS, &RUNBOOK_ROLE],
     ]
     .concat();
     check(&[], "FileSystemIntegratorRole", &file_systems);
@@ -671,7 +672,11 @@ fn pass_role_and_grants_are_limited_to_a_service() {
                 .any(|resource| resource.ends_with("automation-definition/StartRegionRecovery:*"))
         );
     }
-    for integrator in ["RestoreIntegratorRole", "RestoreReconcilerRole"] {
+    for integrator in [
+        "FileSystemIntegratorRole",
+        "RestoreIntegratorRole",
+        "RestoreReconcilerRole",
+    ] {
         let pass = statement(integrator, "iam:PassRole");
         assert_eq!(
             strings(&pass["Resource"]),
@@ -744,6 +749,28 @@ fn network_interfaces_are_changed_by_efs_only() {
             "{role}"
         );
     }
+}
+
+#[test]
+fn a_new_access_point_gets_the_tag_of_a_drill_and_no_other() {
+    let deployed = deployed(&[]);
+    let tag = roles(&deployed)["FileSystemIntegratorRole"]
+        .iter()
+        .find(|statement| statement["Action"] == "elasticfilesystem:TagResource")
+        .cloned()
+        .unwrap();
+    assert_eq!(
+        strings(&tag["Resource"]),
+        ["arn:aws:elasticfilesystem:us-west-2:111122223333:access-point/*"]
+    );
+    assert_eq!(
+        tag["Condition"],
+        json!({
+            "StringEquals": {"elasticfilesystem:CreateAction": "CreateAccessPoint"},
+            "ForAllValues:StringEquals": {"aws:TagKeys": "recovery:drill"},
+            "Null": {"aws:TagKeys": "false"},
+        })
+    );
 }
 
 /// What AWS Backup needs to restore volumes, databases, tables and file systems (its guide, security-iam-awsmanpol, without the

@@ -251,6 +251,7 @@ pub struct FileSystemAdapters {
     cloudformation: CloudFormation,
     ec2: Ec2,
     efs: Efs,
+    mounts: MountRunner,
     ops_center: OpsCenter,
     parameters: ParameterStore,
     tagging: Tagging,
@@ -261,22 +262,30 @@ pub struct FileSystemAdapters {
 impl FileSystemAdapters {
     /// The IAM actions that it needs.
     pub const ACTIONS: &'static [&'static [&'static str]] = &[
+        AutoScaling::ACTIONS,
         Backup::INTEGRATION_ACTIONS,
         Backup::METADATA_ACTIONS,
         CloudFormation::REFERENCE_ACTIONS,
         Ec2::SUBNET_ACTIONS,
+        Ec2::TARGET_ACTIONS,
         Efs::ACTIONS,
         Fsx::INTEGRATION_ACTIONS,
         Fsx::TAG_ACTIONS,
+        MountRunner::ACTIONS,
         OpsCenter::ACTIONS,
         ParameterStore::ACTIONS,
         Tagging::ACTIONS,
         Topic::ACTIONS,
     ];
 
-    /// Clients for every service it needs; notification goes to `topic`, if any.
-    pub fn new(config: &Config, topic: Option<String>) -> FileSystemAdapters {
+    /// Clients for every service it needs; notification goes to `topic`, if any, and `mount_runbook` mounts, if any.
+    pub fn new(
+        config: &Config,
+        topic: Option<String>,
+        mount_runbook: Option<String>,
+    ) -> FileSystemAdapters {
         FileSystemAdapters {
+            mounts: MountRunner::new(config, mount_runbook),
             auto_scaling: AutoScaling::new(config),
             cloudformation: CloudFormation::new(config),
             ec2: Ec2::new(config),
@@ -345,6 +354,12 @@ impl FileSystemPorts for FileSystemAdapters {
 
     fn fsx(&self) -> &(impl FsxFileSystems + Sync) {
         &self.tags.fsx
+    }
+}
+
+impl MountPorts for FileSystemAdapters {
+    fn mount_runbook(&self) -> &(impl MountRunbook + Sync) {
+        &self.mounts
     }
 }
 

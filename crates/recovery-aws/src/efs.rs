@@ -4,11 +4,14 @@
 mod tests;
 
 use aws_sdk_efs::Client;
-use aws_sdk_efs::types::{AccessPointDescription, FileSystemDescription, MountTargetDescription};
+use aws_sdk_efs::operation::create_access_point::CreateAccessPointError;
+use aws_sdk_efs::types::{
+    AccessPointDescription, FileSystemDescription, MountTargetDescription, RootDirectory, Tag,
+};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use recovery_core::aws::arn::Arn;
 use recovery_core::aws::file_system::{
-    AccessPoint, EfsAnswer, EfsFileSystem, MountTarget, NewMountTarget,
+    AccessPoint, EfsAnswer, EfsFileSystem, MountTarget, NewAccessPoint, NewMountTarget,
 };
 use recovery_core::error::{Error, Fault};
 use recovery_core::ports::EfsFileSystems;
@@ -23,6 +26,7 @@ pub struct Efs {
     client: Lazy<Client>,
 }
 
+const CREATE_ACCESS_POINT: &str = "elasticfilesystem:CreateAccessPoint";
 const CREATE_MOUNT_TARGET: &str = "elasticfilesystem:CreateMountTarget";
 const DESCRIBE_ACCESS_POINTS: &str = "elasticfilesystem:DescribeAccessPoints";
 const DESCRIBE_FILE_SYSTEMS: &str = "elasticfilesystem:DescribeFileSystems";
@@ -31,12 +35,14 @@ const DESCRIBE_MOUNT_TARGETS: &str = "elasticfilesystem:DescribeMountTargets";
 /// The code of an error that says that the file system does not exist.
 const NOT_FOUND: &str = "FileSystemNotFound";
 
-/// The code of an error that says that the zone has a mount target.
-const EXISTS: &str = "MountTargetConflict";
+/// The codes of errors that say that the zone has a mount target, or that the token was used for an access point.
+const EXISTS: [&str; 2] = ["AccessPointAlreadyExists", "MountTargetConflict"];
 
 /// The codes of errors that only a change of the network or of a quota can end
-/// (<https://docs.aws.amazon.com/efs/latest/ug/API_CreateMountTarget.html>).
-const REJECTED: [&str; 9] = [
+/// (<https://docs.aws.amazon.com/efs/latest/ug/API_CreateMountTarget.html>,
+/// <https://docs.aws.amazon.com/efs/latest/ug/API_CreateAccessPoint.html>).
+const REJECTED: [&str; 10] = [
+    "AccessPointLimitExceeded",
     "AvailabilityZonesMismatch",
     "BadRequest",
     "IpAddressInUse",
@@ -50,8 +56,10 @@ const REJECTED: [&str; 9] = [
 
 impl Efs {
     /// The IAM actions of the calls in this file. `CreateMountTarget` also needs `ec2:CreateNetworkInterface`,
-    /// `ec2:DescribeSubnets` and `ec2:DescribeNetworkInterfaces`.
+    /// `ec2:DescribeSubnets` and `ec2:DescribeNetworkInterfaces`, and `CreateAccessPoint` with tags
+    /// `elasticfilesystem:TagResource`.
     pub const ACTIONS: &'static [&'static str] = &[
+        CREATE_ACCESS_POINT,
         CREATE_MOUNT_TARGET,
         DESCRIBE_ACCESS_POINTS,
         DESCRIBE_FILE_SYSTEMS,
@@ -149,6 +157,29 @@ impl EfsFileSystems for Efs {
             .await;
         created(CREATE_MOUNT_TARGET, &new.subnet, answer)
     }
+
+    /// <https://docs.aws.amazon.com/efs/latest/ug/API_CreateAccessPoint.html>
+    async fn create_access_point(&self, new: &NewAccessPoint) -> Result<EfsAnswer, Error> {
+        let tags = new
+            .tags
+            .iter()
+            .map(|(key, value)| Tag::builder().key(*key).value(value).build())
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|error| {
+                let error = SdkError::<CreateAccessPointError>::construction_failure(error);
+                classify(CREATE_ACCESS_POINT, new.file_system.as_str(), error)
+            })?;
+        let answer = self
+            .client
+            .create_access_point()
+            .file_system_id(&new.file_system)
+            .client_token(&new.token)
+            .root_directory(RootDirectory::builder().path(&new.path).build())
+            .set_tags((!tags.is_empty()).then_some(tags))
+            .send()
+            .await;
+        created(CREATE_ACCESS_POINT, &new.file_system, answer)
+    }
 }
 
 /// The answer to a read; `None` if EFS says that the file system does not exist.
@@ -184,7 +215,7 @@ where
     let fault = |remedy: &str| {
         Fault::new(operation, subject, text.clone(), remedy).with_code(error_code.clone())
     };
-    if error_code == EXISTS {
+    if EXISTS.contains(&error_code.as_str()) {
         return Ok(EfsAnswer::Exists);
     }
     if error_code == "IncorrectFileSystemLifeCycleState" {

@@ -91,6 +91,9 @@ impl FsxFileSystems for Fsx {
             failure: listed.failure_details.and_then(|details| details.message),
             dns_name: listed.dns_name,
             mount_name: listed.lustre_configuration.and_then(|it| it.mount_name),
+            root_volume: listed
+                .open_zfs_configuration
+                .and_then(|it| it.root_volume_id),
             restore_test: is_restore_test(listed.tags.as_deref()),
         }))
     }
@@ -123,6 +126,23 @@ impl FsxFileSystems for Fsx {
             junction_path: ontap.junction_path.filter(|path| !path.is_empty()),
             restore_test: is_restore_test(listed.tags.as_deref()),
         }))
+    }
+
+    /// <https://docs.aws.amazon.com/fsx/latest/APIReference/API_OpenZFSVolumeConfiguration.html>
+    async fn volume_path(&self, id: &str) -> Result<Option<String>, Error> {
+        let request = self.client.describe_volumes().volume_ids(id);
+        let answer = match request.send().await {
+            Err(error) if code(&error) == Some("VolumeNotFound") => return Ok(None),
+            answer => answer.map_err(|error| classify(DESCRIBE_VOLUMES, id, error))?,
+        };
+        let Some(listed) = answer.volumes.unwrap_or_default().into_iter().next() else {
+            return Ok(None);
+        };
+        listed
+            .open_zfs_configuration
+            .and_then(|it| it.volume_path)
+            .map(Some)
+            .ok_or_else(|| incomplete(DESCRIBE_VOLUMES, id, "path of OpenZFS"))
     }
 
     /// <https://docs.aws.amazon.com/fsx/latest/APIReference/API_DescribeStorageVirtualMachines.html>

@@ -212,6 +212,7 @@ impl Sent {
                 ("GET", Some("file-systems")) => "DescribeFileSystems".to_owned(),
                 ("GET", Some("mount-targets")) => "DescribeMountTargets".to_owned(),
                 ("GET", Some("access-points")) => "DescribeAccessPoints".to_owned(),
+                ("POST", Some("access-points")) => "CreateAccessPoint".to_owned(),
                 ("POST", Some("mount-targets")) => "CreateMountTarget".to_owned(),
                 other => panic!("{other:?} of EFS"),
             },

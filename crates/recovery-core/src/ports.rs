@@ -29,8 +29,8 @@ use crate::aws::cloudformation::{ListedResource, StackResource, StackState};
 use crate::aws::database::{CreateAnswer, DbChange, DbCluster, DbInstance, NewDbInstance, Scaling};
 use crate::aws::ec2::{AttachAnswer, DeviceName, Instance, Snapshot, Subnet, Volume};
 use crate::aws::file_system::{
-    AccessPoint, EfsAnswer, EfsFileSystem, FsxFileSystem, FsxVolume, MountTarget, NewMountTarget,
-    StorageMachine,
+    AccessPoint, EfsAnswer, EfsFileSystem, FsxFileSystem, FsxVolume, MountTarget, NewAccessPoint,
+    NewMountTarget, StorageMachine,
 };
 use crate::aws::routing_control::{ClusterEndpoint, RoutingControl, ShiftAnswer, Switch};
 use crate::aws::step_functions::Execution;
@@ -382,6 +382,12 @@ pub trait EfsFileSystems {
         &self,
         new: &NewMountTarget,
     ) -> impl Future<Output = Result<EfsAnswer, Error>> + Send;
+
+    /// Creates an access point, once for each token.
+    fn create_access_point(
+        &self,
+        new: &NewAccessPoint,
+    ) -> impl Future<Output = Result<EfsAnswer, Error>> + Send;
 }
 
 /// File systems of Amazon FSx, and volumes of FSx for ONTAP.
@@ -394,6 +400,9 @@ pub trait FsxFileSystems {
 
     /// The volume as it is now; `None` if it does not exist.
     fn volume(&self, id: &str) -> impl Future<Output = Result<Option<FsxVolume>, Error>> + Send;
+
+    /// The path at which clients mount a volume of OpenZFS; `None` if it does not exist.
+    fn volume_path(&self, id: &str) -> impl Future<Output = Result<Option<String>, Error>> + Send;
 
     /// Where the storage virtual machine is reached; `None` if it does not exist.
     fn storage_machine(
@@ -630,7 +639,9 @@ pub trait FileSystemPorts: Sync {
 }
 
 /// The ports to integrate restored file systems.
-pub trait FileSystemIntegrationPorts: PublishingPorts + TargetPorts + FileSystemPorts {
+pub trait FileSystemIntegrationPorts:
+    PublishingPorts + TargetPorts + FileSystemPorts + MountPorts
+{
     /// Subnets.
     fn subnets(&self) -> &(impl Subnets + Sync);
 }

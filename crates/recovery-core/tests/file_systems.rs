@@ -1,4 +1,4 @@
-//! Integration of restored file systems against the in-memory fakes: what is created, published, refused and
+//! Integration of restored file systems against the in-memory fakes: what is created, published, mounted, refused and
 //! skipped, and that a repetition changes nothing.
 
 #![expect(
@@ -6,14 +6,19 @@
     reason = "what arranges a test fails it when it cannot"
 )]
 
+use std::time::Duration;
+
+use chrono::TimeDelta;
 use futures_util::FutureExt;
-use recovery_core::aws::arn::{Arn, RecoveryPointArn, RestoreJobId, Scope};
+use recovery_core::aws::arn::{Arn, InstanceId, RecoveryPointArn, RestoreJobId, Scope};
 use recovery_core::aws::backup::{Drill, Restore, RestoreRequest};
 use recovery_core::aws::cloudformation::{StackResource, StackState};
-use recovery_core::aws::file_system::{AccessPoint, EfsState, FsxState, MountTarget};
+use recovery_core::aws::file_system::{AccessPoint, EfsState, FsxState, FsxType, MountTarget};
 use recovery_core::error::Error;
-use recovery_core::fakes::{DRILL_ROLE, Failure, FakeClock, StoredItem, World};
+use recovery_core::fakes::{DRILL_ROLE, Failure, FakeClock, Mounts, StoredItem, World};
 use recovery_core::integrate::file_system::run::{FileSystemConfig, integrate};
+use recovery_core::integrate::run_invoke::Integrators;
+use recovery_core::integrate::run_reconcile::{LookbackWindow, reconcile};
 use recovery_core::integrate::skip::Ownership;
 use recovery_core::ops_item::Status;
 use recovery_core::outcome::Outcome;
@@ -584,4 +589,423 @@ fn a_change_that_is_denied_notifies_once() {
     assert_eq!(world.state().notifications.len(), 1);
     assert_eq!(item(&world).item.status, Status::Open);
     assert_eq!(to_the_end(&world).kind(), "integrated");
+}
+
+const SERVER: (&str, &str) = ("recovery:logical-id", "Web");
+const MOUNT: (&str, &str) = ("recovery:mount", "/shared");
+const DIRECTORY: &str = "/aws-backup-restore_2026-11-23T03-10-00-000Z";
+const START: &str = "ssm:StartAutomationExecution";
+
+/// The runbook mounts on a group of these instances, which the stack has.
+fn mount_on(world: &World, stack: &str, instances: &[&str]) {
+    let resource = StackResource {
+        resource_type: "AWS::AutoScaling::AutoScalingGroup".to_owned(),
+        physical_id: Some(format!("{stack}-web")),
+        status: "CREATE_COMPLETE".into(),
+    };
+    let instances = instances.iter().map(|id| InstanceId::new(*id)).collect();
+    let mut state = world.state();
+    state.mounts = Mounts::on();
+    let key = (stack.to_owned(), "Web".to_owned());
+    state.stack_resources.insert(key, resource);
+    state.groups.insert(format!("{stack}-web"), instances);
+}
+
+fn mounted_efs() -> World {
+    let world = efs(&[&TAGS[..], &[SERVER, MOUNT]].concat());
+    mount_on(&world, "shop", &["i-2", "i-1"]);
+    world
+}
+
+fn mounted_lustre() -> World {
+    let world = lustre(&[&TAGS[..], &[SERVER, MOUNT]].concat());
+    mount_on(&world, "shop", &["i-1"]);
+    world
+}
+
+/// The parameters of the executions of the runbook, as `Name=value`.
+fn started(world: &World) -> Vec<Vec<String>> {
+    let executions = world.state().mounts.executions.clone();
+    let shown = |(name, values): &(&str, Vec<String>)| format!("{name}={}", values.join(" "));
+    executions
+        .iter()
+        .map(|(_, parameters)| parameters.iter().map(shown).collect())
+        .collect()
+}
+
+fn attempt(world: &World, mount_attempt: u32) -> Outcome {
+    let mut restore = Restore::from(world.state().restore_jobs["job-fs"].clone());
+    restore.planned.mount_attempt = mount_attempt;
+    integrate(world, &FakeClock::new(), &config(), restore)
+        .now_or_never()
+        .unwrap()
+        .unwrap()
+}
+
+/// The functions that a run of the reconciler invokes.
+fn reconciled(world: &World) -> Vec<String> {
+    let integrators = Integrators {
+        database: "database-integrator".to_owned(),
+        table: "table-integrator".to_owned(),
+        file_system: "file-system-integrator".to_owned(),
+    };
+    let window = LookbackWindow {
+        lookback: TimeDelta::days(365_000),
+        patience: TimeDelta::minutes(30),
+        interval: Duration::from_secs(60),
+    };
+    let ownership = config().ownership;
+    reconcile(world, &FakeClock::new(), &ownership, &integrators, window)
+        .now_or_never()
+        .unwrap()
+        .unwrap();
+    let invocations = std::mem::take(&mut world.state().invocations);
+    invocations.into_iter().map(|(name, _)| name).collect()
+}
+
+#[test]
+fn efs_is_mounted_on_every_instance_through_an_access_point_to_the_restored_directory() {
+    let world = mounted_efs();
+    let outcome = to_the_end(&world);
+    assert_eq!(outcome.kind(), "integrated");
+    let addresses = "Addresses=us-west-2a=10.0.1.5 us-west-2b=10.0.2.5";
+    assert_eq!(
+        started(&world),
+        [
+            vec![
+                "InstanceIds=i-1",
+                "Operation=find-restored-directory",
+                "Type=EFS",
+                "Source=fs-1",
+                addresses,
+            ],
+            vec![
+                "InstanceIds=i-1 i-2",
+                "Operation=mount",
+                "Type=EFS",
+                "Source=fs-1",
+                "Path=/shared",
+                &format!("Export={DIRECTORY}"),
+                addresses,
+                "AccessPoint=fsap-1",
+            ],
+        ]
+    );
+    let points = world.state().file_systems.created_points.clone();
+    let [point] = points.as_slice() else {
+        panic!("{points:?}");
+    };
+    assert_eq!((point.path.as_str(), point.tags.len()), (DIRECTORY, 0));
+    let parameters = world.state().parameters.clone();
+    for (leaf, value) in [("access-point", "fsap-1"), ("directory", DIRECTORY)] {
+        let name = format!("/recovery/shop/shared/{leaf}");
+        assert_eq!(parameters[&name].value, value);
+    }
+    let item = item(&world);
+    assert_eq!(item.item.status, Status::Resolved);
+    assert_eq!(
+        item.title,
+        "Restored file system fs-1 mounted at /shared on 2 instances"
+    );
+    for part in [
+        "is mounted at `/shared` on `i-1` (`tls`), `i-2` (`tls`), now and at each boot",
+        "file system policy",
+    ] {
+        assert!(item.description.contains(part), "{}", item.description);
+    }
+    assert!(world.state().notifications.is_empty());
+    // A repetition reads the network and the item, and nothing of the mount.
+    let calls = world.calls().len();
+    assert_eq!(deliver(&world).unwrap().kind(), "already-integrated");
+    let again = world.calls().split_off(calls);
+    assert!(
+        again
+            .iter()
+            .all(|call| !call.contains("Automation") && !call.contains("AutoScaling")),
+        "{again:?}"
+    );
+    assert_eq!(reconciled(&world), Vec::<String>::new());
+}
+
+#[test]
+fn each_type_of_fsx_is_mounted_by_the_names_that_are_read() {
+    let mounted = |world: &World| {
+        let outcome = deliver(world).unwrap();
+        assert_eq!(outcome.kind(), "integrated");
+        assert_eq!(item(world).item.status, Status::Resolved);
+        let [parameters] = <[Vec<String>; 1]>::try_from(started(world)).unwrap();
+        parameters[2..].join(" ")
+    };
+    let host = "fs-2.fsx.us-west-2.amazonaws.com";
+    let world = mounted_lustre();
+    assert_eq!(
+        mounted(&world),
+        format!("Type=LUSTRE Source={host} Path=/shared Export=fzlesbev")
+    );
+    assert!(
+        item(&world).description.contains("on `i-1`, now and at"),
+        "{}",
+        item(&world).description
+    );
+    let change = |kind: FsxType, root_volume: Option<&str>| {
+        let world = mounted_lustre();
+        let mut state = world.state();
+        let found = state.file_systems.fsx.get_mut("fs-2").unwrap();
+        found.kind = kind;
+        found.mount_name = None;
+        found.root_volume = root_volume.map(str::to_owned);
+        drop(state);
+        world
+    };
+    let openzfs = change(FsxType::OpenZfs, Some("fsvol-1"));
+    let outcome = deliver(&openzfs).unwrap();
+    assert_eq!(
+        outcome.id("waitingFor"),
+        Some("the root volume fsvol-1 to show")
+    );
+    openzfs
+        .state()
+        .file_systems
+        .volume_paths
+        .insert("fsvol-1".to_owned(), "/fsx".to_owned());
+    assert_eq!(
+        mounted(&openzfs),
+        format!("Type=OPENZFS Source={host} Path=/shared Export=/fsx")
+    );
+    let path = openzfs.state().parameters["/recovery/shop/shared/volume-path"].clone();
+    assert_eq!(path.value, "/fsx");
+    assert_eq!(
+        mounted(&change(FsxType::Windows, None)),
+        format!("Type=WINDOWS Source={host} Path=/shared Export=share")
+    );
+    let machine = ("recovery:logical-id", "svm-0a1b2c3d Web");
+    let volume = ontap(&[WORKLOAD, STACK, machine, MOUNT]);
+    mount_on(&volume, "shop", &["i-1"]);
+    assert_eq!(
+        mounted(&volume),
+        "Type=ONTAP Source=svm-3.fs-3.fsx.us-west-2.amazonaws.com Path=/shared Export=/orders"
+    );
+}
+
+#[test]
+fn what_nothing_says_how_to_mount_is_left_to_do() {
+    let left = |world: &World, text: &str| {
+        assert_eq!(to_the_end(world).kind(), "integrated");
+        let item = item(world);
+        assert_eq!(item.item.status, Status::Open);
+        assert!(item.description.contains(text), "{}", item.description);
+        assert_eq!(started(world), Vec::<Vec<String>>::new());
+        assert_eq!(deliver(world).unwrap().kind(), "already-integrated");
+    };
+    let nowhere = efs(&[&TAGS[..], &[MOUNT]].concat());
+    mount_on(&nowhere, "shop", &["i-1"]);
+    left(&nowhere, "because no tag names its instances");
+    assert!(item(&nowhere).description.contains("create-access-point"));
+    let machine = ("recovery:logical-id", "svm-0a1b2c3d Web");
+    let share = ontap(&[WORKLOAD, STACK, machine, ("recovery:mount", "D:")]);
+    mount_on(&share, "shop", &["i-1"]);
+    left(&share, "Mount it at `D:` on `Web` yourself.");
+    let switched_off = mounted_efs();
+    switched_off.state().mounts = Mounts::default();
+    left(&switched_off, "Mount it at `/shared` on `Web` yourself.");
+    // Without a mount point, nothing is mounted.
+    let unwanted = lustre(&[&TAGS[..], &[SERVER]].concat());
+    mount_on(&unwanted, "shop", &["i-1"]);
+    assert_eq!(deliver(&unwanted).unwrap().kind(), "integrated");
+    assert_eq!(item(&unwanted).item.status, Status::Resolved);
+    assert_eq!(started(&unwanted), Vec::<Vec<String>>::new());
+}
+
+#[test]
+fn waits_for_instances_and_the_runbook_and_the_reconciler_continues() {
+    let world = mounted_lustre();
+    let pending = |what: &str| {
+        let outcome = deliver(&world).unwrap();
+        assert_eq!(outcome.kind(), "pending");
+        let awaited = outcome.id("waitingFor").unwrap();
+        assert!(awaited.contains(what), "{awaited}");
+        assert_eq!(outcome.id("fileSystemId"), Some("fs-2"));
+        let item = item(&world);
+        assert_eq!(item.item.status, Status::Open);
+        assert_eq!(item.title, "Restored file system fs-2 integrated");
+        assert!(item.description.contains("No action needed now."));
+        assert_eq!(item.item.data["recovery:mount"], "mounting");
+        assert_eq!(reconciled(&world), ["file-system-integrator"]);
+    };
+    world.state().groups.clear();
+    pending("the group `shop-web` to exist");
+    // Its addresses are published nevertheless.
+    assert!(
+        world
+            .state()
+            .parameters
+            .contains_key("/recovery/shop/shared/dns-name")
+    );
+    world
+        .state()
+        .groups
+        .insert("shop-web".to_owned(), Vec::new());
+    pending("the group to have an instance");
+    mount_on(&world, "shop", &["i-1"]);
+    world.state().mounts.run_on = true;
+    pending("fs-2.fsx.us-west-2.amazonaws.com at /shared on i-1");
+    // The group has another instance now: it is mounted on both.
+    mount_on(&world, "shop", &["i-1", "i-2"]);
+    assert_eq!(deliver(&world).unwrap().kind(), "integrated");
+    assert_eq!(started(&world)[0][0], "InstanceIds=i-1 i-2");
+    assert_eq!(item(&world).item.status, Status::Resolved);
+    // Later instances mount by their own user data.
+    mount_on(&world, "shop", &["i-1", "i-2", "i-3"]);
+    assert_eq!(deliver(&world).unwrap().kind(), "already-integrated");
+    assert_eq!(started(&world), Vec::<Vec<String>>::new());
+}
+
+#[test]
+fn a_refused_mount_stays_in_the_ops_item_and_a_later_attempt_begins_again() {
+    let world = mounted_lustre();
+    let failure = ("refused", "path-not-empty", 1);
+    world
+        .state()
+        .mounts
+        .failures
+        .insert("i-1".to_owned(), failure);
+    assert_eq!(reason(&deliver(&world).unwrap()), "refused/mount-refused");
+    let refused = item(&world);
+    assert_eq!(refused.item.status, Status::Open);
+    assert_eq!(
+        refused.title,
+        "Restored file system not mounted: mount-refused"
+    );
+    for part in [
+        "`path-not-empty` (`found on i-1`)",
+        "invoke the function file-system-integrator with `{\"restoreJobId\": \"job-fs\", \"mountAttempt\": 1}`",
+    ] {
+        assert!(
+            refused.description.contains(part),
+            "{}",
+            refused.description
+        );
+    }
+    assert_eq!(world.state().notifications.len(), 1);
+    assert_eq!(reconciled(&world), Vec::<String>::new());
+    assert_eq!(reason(&deliver(&world).unwrap()), "refused/mount-refused");
+    assert_eq!(
+        (started(&world).len(), world.state().notifications.len()),
+        (1, 1)
+    );
+    assert_eq!(attempt(&world, 1).kind(), "integrated");
+    assert_eq!(started(&world).len(), 2);
+    assert_eq!(item(&world).item.status, Status::Resolved);
+}
+
+#[test]
+fn refuses_instances_and_directories_that_it_cannot_use() {
+    let crowded = mounted_lustre();
+    let many: Vec<String> = (0..201).map(|n| format!("i-{n}")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    mount_on(&crowded, "shop", &many);
+    assert_refused(&crowded, "too-many-instances");
+    let missing = mounted_lustre();
+    missing.state().stack_resources.clear();
+    add_network(&missing, "shop");
+    assert_refused(&missing, "reference-missing");
+    let full = mounted_efs();
+    full.state().file_systems.rejects_access_points = Some("AccessPointLimitExceeded");
+    assert_refused(&full, "network-rejected");
+    assert_eq!(
+        item(&full).title,
+        "Restored file system not mounted: network-rejected"
+    );
+    full.state().file_systems.rejects_access_points = None;
+    assert_eq!(to_the_end(&full).kind(), "integrated");
+    let dead = mounted_efs();
+    let point = AccessPoint {
+        id: "fsap-9".to_owned(),
+        path: DIRECTORY.to_owned(),
+        creates_directory: false,
+        state: EfsState::Error,
+    };
+    dead.state()
+        .file_systems
+        .access_points
+        .insert("fs-1".to_owned(), vec![point]);
+    assert_refused(&dead, "file-system-unusable");
+}
+
+#[test]
+fn a_drill_mounts_on_its_own_instances_and_tags_its_access_point() {
+    let world = mounted_efs();
+    add_network(&world, "shop-drill");
+    mount_on(&world, "shop-drill", &["i-9"]);
+    let job_of_drill = |world: &World| {
+        let mut state = world.state();
+        let job = state.restore_jobs.get_mut("job-fs").unwrap();
+        job.iam_role = Arn::parse(DRILL_ROLE).ok();
+    };
+    job_of_drill(&world);
+    let outcome = (0..9).find_map(|_| {
+        let outcome = deliver_in(&world, drill("shop-drill")).unwrap();
+        (outcome.kind() != "pending").then_some(outcome)
+    });
+    assert_eq!(outcome.unwrap().kind(), "integrated");
+    assert!(
+        started(&world)
+            .iter()
+            .all(|parameters| parameters[0] == "InstanceIds=i-9")
+    );
+    let points = world.state().file_systems.created_points.clone();
+    assert_eq!(points[0].tags, [("recovery:drill", "d-1".to_owned())]);
+    let outside = efs(&[&TAGS[..], &[("recovery:logical-id", "asg:shop-web"), MOUNT]].concat());
+    job_of_drill(&outside);
+    let outcome = deliver_in(&outside, drill("shop-drill")).unwrap();
+    assert_eq!(reason(&outcome), "refused/outside-of-drill");
+}
+
+#[test]
+fn whatever_call_of_a_mount_fails_the_end_is_the_same() {
+    let whole = mounted_efs();
+    to_the_end(&whole);
+    for operation in [
+        START,
+        "ssm:GetAutomationExecution",
+        "autoscaling:DescribeAutoScalingGroups",
+        "elasticfilesystem:CreateAccessPoint",
+        "elasticfilesystem:DescribeAccessPoints",
+        "ssm:CreateOpsItem",
+        "ssm:UpdateOpsItem",
+        "ssm:GetOpsItem",
+        "ssm:PutParameter",
+    ] {
+        let is_called = whole.calls().iter().any(|call| call.starts_with(operation));
+        assert!(is_called, "{operation} is not called");
+        for failure in [Failure::Throttled, Failure::AnswerLost] {
+            let world = mounted_efs();
+            world.fail(operation, failure);
+            to_the_end(&world);
+            assert_eq!(started(&world), started(&whole), "{operation}");
+            assert_eq!(parameters(&world), parameters(&whole), "{operation}");
+            let points = |world: &World| world.state().file_systems.created_points.clone();
+            assert_eq!(points(&world), points(&whole), "{operation} {failure:?}");
+            assert_eq!(item(&world).title, item(&whole).title, "{operation}");
+        }
+    }
+}
+
+#[test]
+fn a_runbook_that_may_not_be_started_notifies_once_and_the_reconciler_repeats_it() {
+    let world = mounted_lustre();
+    for _ in 0..2 {
+        world.fail(START, Failure::Denied);
+        assert_eq!(deliver(&world).unwrap_err().error_type(), "Permanent");
+        assert_eq!(item(&world).title, "Restored file system still not mounted");
+        assert_eq!(reconciled(&world), ["file-system-integrator"]);
+    }
+    assert_eq!(world.state().notifications.len(), 1);
+    // The item does not say any more that it fails.
+    world.state().mounts.run_on = true;
+    assert_eq!(deliver(&world).unwrap().kind(), "pending");
+    assert_eq!(item(&world).title, "Restored file system fs-2 integrated");
+    world.state().mounts.run_on = false;
+    assert_eq!(deliver(&world).unwrap().kind(), "integrated");
+    assert_eq!(item(&world).item.status, Status::Resolved);
 }

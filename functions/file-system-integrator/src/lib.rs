@@ -1,8 +1,10 @@
-//! Makes the file system of a completed restore job of EFS or FSx reachable, and publishes its addresses.
+//! Makes the file system of a completed restore job of EFS or FSx reachable, publishes its addresses, and mounts it on its
+//! instances.
 //!
 //! The input is the event `Restore Job State Change` or, from a person or a state machine, `{"restoreJobId": "…"}`; for a
 //! drill, `{"restoreJobId": "…", "drill": {"stack": "…", "name": "…"}}`. A state machine adds the plan's `item`, which can
 //! name another recovery point with the missing tags; `restore-reconciler` adds only that recovery point, as `tagsFrom`.
+//! `"mountAttempt": 1` asks for another attempt to mount, after a refusal.
 
 use recovery_core::aws::arn::Scope;
 use recovery_core::error::Error;
@@ -20,6 +22,8 @@ pub struct Settings {
     pub config: FileSystemConfig,
     /// `TOPIC_ARN`: the SNS topic of the operators, or `off`.
     pub topic: Option<String>,
+    /// `MOUNT_RUNBOOK`: the runbook that mounts file systems on their instances, or `off`.
+    pub mount_runbook: Option<String>,
 }
 
 impl Settings {
@@ -27,6 +31,7 @@ impl Settings {
     pub const NAMES: &'static [&'static str] = &[
         "ACCOUNT_ID",
         "DRILL_RESTORE_ROLE_ARN",
+        "MOUNT_RUNBOOK",
         "PUBLISH_PATH",
         "TOPIC_ARN",
     ];
@@ -49,6 +54,7 @@ impl Settings {
                 publish_path: read.path("PUBLISH_PATH"),
             },
             topic: read.topic_or_off("TOPIC_ARN"),
+            mount_runbook: read.runbook_or_off("MOUNT_RUNBOOK"),
         };
         read.complete(settings)
     }

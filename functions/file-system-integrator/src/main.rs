@@ -5,9 +5,13 @@ use recovery_aws::{FileSystemAdapters, load_config};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
-    let Settings { config, topic } = recovery_lambda::start(Settings::from_variables)?;
+    let Settings {
+        config,
+        topic,
+        mount_runbook,
+    } = recovery_lambda::start(Settings::from_variables)?;
     let aws = load_config();
-    let ports = FileSystemAdapters::new(&aws, topic);
+    let ports = FileSystemAdapters::new(&aws, topic, mount_runbook);
     recovery_lambda::serve(aws.calls(), async |payload, clock| {
         handle(&ports, &clock, &config, &payload).await
     })

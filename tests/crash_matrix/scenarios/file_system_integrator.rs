@@ -2,13 +2,13 @@
 
 use recovery_core::aws::arn::Arn;
 use recovery_core::aws::file_system::{EfsState, FsxState, MountTarget};
-use recovery_core::fakes::{DRILL_ROLE, Parameter, World};
+use recovery_core::fakes::{DRILL_ROLE, Mounts, Parameter, World};
 use serde_json::json;
 
 use crate::crash_matrix::scenario::{Function, Scenario};
 use crate::support::file_systems::{
-    EFS, EFS_FILE, FSX, FSX_FILE, TAGS, add_network, file_system_world,
-    integrate_file_system_to_the_end,
+    EFS, EFS_FILE, FSX, FSX_FILE, TAGS, add_access_point, add_network, file_system_world,
+    integrate_file_system, integrate_file_system_to_the_end, mount_on_group, mount_on_instance,
 };
 use crate::support::repository::event;
 use crate::support::restored::{change_job, of_a_drill, retag, track};
@@ -18,6 +18,8 @@ use super::at_the_quota;
 /// A volume of ONTAP.
 const VOLUME: &str = "arn:aws:fsx:us-west-2:111122223333:volume/fs-3/fsvol-3";
 const JOB: &str = "DC460CBC-925D-4780-9379-E376A4AF8873";
+/// The job of a file system of FSx.
+const FSX_JOB: &str = "6A8E8194-BCF4-493C-ABFE-6B2F189ADF0B";
 
 fn of(file: &'static str, name: &'static str, leads_to: &'static str) -> Scenario {
     let world = file_system_world(&event(file));
@@ -54,6 +56,8 @@ fn add_targets(world: &World) {
 pub(super) fn scenarios() -> Vec<Scenario> {
     [
         integrated(),
+        mounted(),
+        not_mounted(),
         waited_for(),
         refused(),
         skipped(),
@@ -93,8 +97,7 @@ fn integrated() -> Vec<Scenario> {
             .given(|world| {
                 world.add_restored_ontap_volume(&[]);
                 world.state().restore_jobs.remove("job-fs");
-                let job = "6A8E8194-BCF4-493C-ABFE-6B2F189ADF0B";
-                change_job(world, job, |job| {
+                change_job(world, FSX_JOB, |job| {
                     job.created_resource = Arn::parse(VOLUME).ok();
                 });
             }),
@@ -118,6 +121,109 @@ fn integrated() -> Vec<Scenario> {
             );
         }),
         at_the_quota(of(FSX_FILE, "at-the-quota", "integrated")),
+    ]
+}
+
+/// The instances of a group.
+const GROUP: [&str; 2] = ["i-0web1", "i-0web2"];
+
+/// A file system of FSx that the runbook mounts on a group.
+fn mounts(name: &'static str, leads_to: &'static str) -> Scenario {
+    of(FSX_FILE, name, leads_to).given(|world| mount_on_group(world, "shop", &GROUP))
+}
+
+/// As [`mounts`], and the first executions of the runbook fail in this way on one instance.
+fn fails(
+    name: &'static str,
+    leads_to: &'static str,
+    failure: (&'static str, &'static str, usize),
+) -> Scenario {
+    mounts(name, leads_to).given(|world| {
+        let failures = &mut world.state().mounts.failures;
+        failures.insert(GROUP[1].to_owned(), failure);
+    })
+}
+
+/// The runbook mounts it.
+fn mounted() -> Vec<Scenario> {
+    vec![
+        mounts("mounted", "integrated"),
+        reachable("mounted-efs", "integrated").given(|world| {
+            add_access_point(world);
+            mount_on_group(world, "shop", &GROUP);
+        }),
+        reachable("mounted-on-an-instance", "integrated").given(|world| {
+            add_access_point(world);
+            mount_on_instance(world, GROUP[0]);
+        }),
+        // The runbook finds the directory, and EFS creates the access point.
+        reachable("restored-directory", "pending").given(|world| {
+            mount_on_group(world, "shop", &GROUP);
+            world.state().file_systems.reads_until_available = usize::MAX;
+        }),
+        mounts("mounted-tracked", "integrated").given(|world| {
+            track(world, &event(FSX_FILE)).expect("nothing goes wrong");
+        }),
+        mounts("mounted-before", "already-integrated").given(|world| {
+            integrate_file_system(world, &event(FSX_FILE)).expect("nothing goes wrong");
+        }),
+        fails(
+            "mounted-at-the-third-execution",
+            "integrated",
+            ("retry", "mount-timeout", 2),
+        ),
+        fails(
+            "mounted-at-the-next-attempt",
+            "integrated",
+            ("refused", "path-not-empty", 1),
+        )
+        .given(|world| {
+            integrate_file_system(world, &event(FSX_FILE)).expect("nothing goes wrong");
+        })
+        .with(|input| *input = json!({ "restoreJobId": FSX_JOB, "mountAttempt": 1 })),
+        mounts("mounted-unpublished", "integrated").given(|world| {
+            let tags = [TAGS[0], TAGS[1], TAGS[2]];
+            let server = [
+                ("recovery:logical-id", "Web"),
+                ("recovery:mount", "/shared"),
+            ];
+            retag(world, &[&tags[..], &server[..]].concat());
+        }),
+        at_the_quota(mounts("mounted-at-the-quota", "integrated")),
+    ]
+}
+
+/// The runbook does not mount it, or not yet.
+fn not_mounted() -> Vec<Scenario> {
+    vec![
+        mounts("mounted-slowly", "pending").given(|world| world.state().mounts.run_on = true),
+        mounts("mount-without-instances", "pending").given(|world| {
+            world.state().groups.insert("web".to_owned(), Vec::new());
+        }),
+        mounts("mount-without-a-group", "pending").given(|world| world.state().groups.clear()),
+        fails(
+            "mount-refused",
+            "refused/mount-refused",
+            ("refused", "path-not-empty", 9),
+        ),
+        fails(
+            "mount-without-an-agent",
+            "refused/agent-not-connected",
+            ("retry", "agent-not-connected", 9),
+        ),
+        mounts("mount-instance-gone", "refused/instance-gone").given(|world| {
+            mount_on_instance(world, GROUP[0]);
+            for instance in world.state().instances.values_mut() {
+                instance.state = "terminated".into();
+            }
+        }),
+        mounts("mount-reference-missing", "refused/reference-missing").given(|world| {
+            let key = ("shop".to_owned(), "Web".to_owned());
+            world.state().stack_resources.remove(&key);
+        }),
+        mounts("mount-without-a-runbook", "integrated").given(|world| {
+            world.state().mounts = Mounts::default();
+        }),
     ]
 }
 
@@ -236,6 +342,14 @@ fn in_drills() -> Vec<Scenario> {
     };
     vec![
         asked("drill", "integrated"),
+        asked("drill-restored-directory", "pending").given(|world| {
+            mount_on_group(world, "shop-drill", &GROUP);
+            world.state().file_systems.reads_until_available = usize::MAX;
+        }),
+        asked("drill-mounted", "integrated").given(|world| {
+            add_access_point(world);
+            mount_on_group(world, "shop-drill", &GROUP);
+        }),
         asked("drill-without-name", "Permanent").with(|input| input["drill"]["name"] = json!(null)),
         asked("drill-in-the-workloads-stack", "refused/drill-target").given(|world| {
             retag(world, &[TAGS[0], ("recovery:stack", "shop-drill"), TAGS[2]]);

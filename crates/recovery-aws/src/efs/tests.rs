@@ -135,6 +135,35 @@ async fn creates_a_mount_target() {
 }
 
 #[tokio::test]
+async fn creates_an_access_point_without_a_directory() {
+    let created = || Answer::rest(&json!({"AccessPointId": "fsap-1"}));
+    let wire = Wire::answering([created(), created()]);
+    let efs = Efs::new(&wire.config());
+    let mut new = NewAccessPoint {
+        file_system: "fs-1".to_owned(),
+        token: "token".to_owned(),
+        path: "/aws-backup-restore_1".to_owned(),
+        tags: vec![("recovery:drill", "d-1".to_owned())],
+    };
+    let answer = efs.create_access_point(&new).await.unwrap();
+    assert!(matches!(answer, EfsAnswer::Created));
+    new.tags.clear();
+    efs.create_access_point(&new).await.unwrap();
+    let sent = wire.sent();
+    assert_eq!(sent[0].method, "POST");
+    // With CreationInfo, a wrong path would become an empty directory.
+    let mut expected = json!({
+        "ClientToken": "token",
+        "FileSystemId": "fs-1",
+        "RootDirectory": {"Path": "/aws-backup-restore_1"},
+        "Tags": [{"Key": "recovery:drill", "Value": "d-1"}],
+    });
+    assert_eq!(sent[0].json(), expected);
+    expected.as_object_mut().unwrap().remove("Tags");
+    assert_eq!(sent[1].json(), expected);
+}
+
+#[tokio::test]
 async fn classifies_the_answers_to_a_creation() {
     let check = async |status: u16, code: &str, expected: &str| {
         let wire = Wire::answering([Answer::rest_error(status, code, "in the words of EFS")]);
@@ -148,7 +177,9 @@ async fn classifies_the_answers_to_a_creation() {
         };
         assert_eq!(answer, expected);
     };
-    check(409, "MountTargetConflict", "exists").await;
+    for code in EXISTS {
+        check(409, code, "exists").await;
+    }
     check(
         409,
         "IncorrectFileSystemLifeCycleState",

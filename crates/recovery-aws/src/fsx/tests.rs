@@ -45,6 +45,7 @@ async fn describes_a_file_system() {
             failure: None,
             dns_name: Some("fs-2.fsx.us-west-2.amazonaws.com".to_owned()),
             mount_name: Some("fzlesbev".to_owned()),
+            root_volume: None,
             restore_test: false,
         }
     );
@@ -106,6 +107,29 @@ async fn describes_a_volume_and_where_its_machine_is_reached() {
         sent[1].json(),
         json!({"StorageVirtualMachineIds": ["svm-3"]})
     );
+}
+
+#[tokio::test]
+async fn reads_the_path_of_the_root_volume_of_openzfs() {
+    let openzfs = json!({
+        "FileSystemType": "OPENZFS",
+        "LustreConfiguration": null,
+        "OpenZFSConfiguration": {"RootVolumeId": "fsvol-1"},
+    });
+    let found = read(lustre(&openzfs)).await.unwrap();
+    assert_eq!(found.root_volume.as_deref(), Some("fsvol-1"));
+    let volume = json!({"VolumeId": "fsvol-1", "OpenZFSConfiguration": {"VolumePath": "/fsx"}});
+    let wire = Wire::answering([
+        Answer::json(&json!({"Volumes": [volume]})),
+        not_found("VolumeNotFound"),
+        Answer::json(&json!({"Volumes": [{"VolumeId": "fsvol-1"}]})),
+    ]);
+    let fsx = Fsx::new(&wire.config());
+    let path = fsx.volume_path("fsvol-1").await.unwrap();
+    assert_eq!(path.as_deref(), Some("/fsx"));
+    assert_eq!(fsx.volume_path("fsvol-1").await.unwrap(), None);
+    assert!(fsx.volume_path("fsvol-1").await.is_err());
+    assert_eq!(wire.sent()[0].json(), json!({"VolumeIds": ["fsvol-1"]}));
 }
 
 #[tokio::test]

@@ -116,12 +116,23 @@ pub struct NewMountTarget {
     pub security_groups: Vec<String>,
 }
 
-/// The answer to the creation of a mount target.
+/// An access point to create. It creates no directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewAccessPoint {
+    pub file_system: String,
+    /// The same token creates only one.
+    pub token: String,
+    /// The directory that is its root.
+    pub path: String,
+    pub tags: Vec<(&'static str, String)>,
+}
+
+/// The answer to the creation of a mount target or an access point.
 #[derive(Debug)]
 pub enum EfsAnswer {
     /// EFS creates it.
     Created,
-    /// One exists in this zone.
+    /// One exists in this zone, or with this token.
     Exists,
     /// Not now: the file system is being changed.
     Busy(Fault),
@@ -190,6 +201,8 @@ pub struct FsxFileSystem {
     pub dns_name: Option<String>,
     /// The name that clients of Lustre mount. It differs from that of the source.
     pub mount_name: Option<String>,
+    /// The volume of OpenZFS that contains all others.
+    pub root_volume: Option<String>,
     /// Whether a restore test created it.
     pub restore_test: bool,
 }

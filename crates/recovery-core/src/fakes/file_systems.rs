@@ -9,7 +9,7 @@ use crate::aws::backup::RestoreJob;
 use crate::aws::ec2::Subnet;
 use crate::aws::file_system::{
     AccessPoint, EfsAnswer, EfsFileSystem, EfsState, FsxFileSystem, FsxState, FsxType, FsxVolume,
-    MountTarget, NewMountTarget, StorageMachine,
+    MountTarget, NewAccessPoint, NewMountTarget, StorageMachine,
 };
 use crate::error::{Error, Fault};
 use crate::fakes::{FakeClock, RESTORE_ROLE, World, completed_job};
@@ -32,17 +32,23 @@ pub struct FileSystems {
     pub machines: BTreeMap<String, StorageMachine>,
     /// Subnets by id.
     pub subnets: BTreeMap<String, Subnet>,
-    /// Reads of the list until a new mount target is available; `usize::MAX`: never.
+    /// The paths of volumes of OpenZFS, by id.
+    pub volume_paths: BTreeMap<String, String>,
+    /// Reads of the list until a new mount target or access point is available; `usize::MAX`: never.
     pub reads_until_available: usize,
     /// Why EFS creates no mount target: the code of its error.
     pub rejects_mount_targets: Option<&'static str>,
+    /// Why EFS creates no access point: the code of its error.
+    pub rejects_access_points: Option<&'static str>,
     /// What mount targets were created with.
     pub created: Vec<NewMountTarget>,
+    /// What access points were created with.
+    pub created_points: Vec<NewAccessPoint>,
     creating: BTreeMap<String, usize>,
 }
 
 impl FileSystems {
-    /// Makes every file system and mount target available.
+    /// Makes every file system, mount target and access point available.
     pub fn complete(&mut self) {
         for file_system in self.efs.values_mut() {
             file_system.state = EfsState::Available;
@@ -52,6 +58,8 @@ impl FileSystems {
         }
         let targets = self.mount_targets.values_mut().flatten();
         targets.for_each(|target| target.state = EfsState::Available);
+        let points = self.access_points.values_mut().flatten();
+        points.for_each(|point| point.state = EfsState::Available);
         self.reads_until_available = 0;
         self.creating.clear();
     }
@@ -59,8 +67,13 @@ impl FileSystems {
     /// Lets what is being created become available in its time.
     fn read(&mut self, file_system: &str) {
         let targets = self.mount_targets.get_mut(file_system);
-        for target in targets.into_iter().flatten() {
-            let (id, state) = (&target.id, &mut target.state);
+        let points = self.access_points.get_mut(file_system);
+        let targets = targets.into_iter().flatten();
+        let points = points.into_iter().flatten();
+        let states = targets
+            .map(|it| (&it.id, &mut it.state))
+            .chain(points.map(|it| (&it.id, &mut it.state)));
+        for (id, state) in states {
             if *state != EfsState::Creating {
                 continue;
             }
@@ -118,6 +131,43 @@ impl FileSystems {
         self.created.push(new.clone());
         EfsAnswer::Created
     }
+
+    fn create_access_point(&mut self, new: &NewAccessPoint) -> EfsAnswer {
+        let fault = |code: &str| {
+            Fault::new(
+                "elasticfilesystem:CreateAccessPoint",
+                new.file_system.as_str(),
+                "EFS rejects it",
+                "Correct it.",
+            )
+            .with_code(code)
+        };
+        let is_available = self
+            .efs
+            .get(&new.file_system)
+            .is_some_and(|it| it.state == EfsState::Available);
+        if !is_available {
+            return EfsAnswer::Busy(fault("IncorrectFileSystemLifeCycleState"));
+        }
+        if let Some(code) = self.rejects_access_points {
+            return EfsAnswer::Rejected(fault(code));
+        }
+        if self.created_points.iter().any(|it| it.token == new.token) {
+            return EfsAnswer::Exists;
+        }
+        let points = self
+            .access_points
+            .entry(new.file_system.clone())
+            .or_default();
+        points.push(AccessPoint {
+            id: format!("fsap-{}", points.len() + 1),
+            path: new.path.clone(),
+            creates_directory: false,
+            state: EfsState::Creating,
+        });
+        self.created_points.push(new.clone());
+        EfsAnswer::Created
+    }
 }
 
 impl Subnets for World {
@@ -169,6 +219,13 @@ impl EfsFileSystems for World {
             Ok(state.file_systems.create_mount_target(new))
         })
     }
+
+    async fn create_access_point(&self, new: &NewAccessPoint) -> Result<EfsAnswer, Error> {
+        let subject = format!("{} {}", new.file_system, new.path);
+        self.call("elasticfilesystem:CreateAccessPoint", &subject, |state| {
+            Ok(state.file_systems.create_access_point(new))
+        })
+    }
 }
 
 impl FsxFileSystems for World {
@@ -181,6 +238,12 @@ impl FsxFileSystems for World {
     async fn volume(&self, id: &str) -> Result<Option<FsxVolume>, Error> {
         self.call("fsx:DescribeVolumes", id, |state| {
             Ok(state.file_systems.volumes.get(id).cloned())
+        })
+    }
+
+    async fn volume_path(&self, id: &str) -> Result<Option<String>, Error> {
+        self.call("fsx:DescribeVolumes", id, |state| {
+            Ok(state.file_systems.volume_paths.get(id).cloned())
         })
     }
 
@@ -245,6 +308,7 @@ impl World {
                 failure: None,
                 dns_name: Some("fs-2.fsx.us-west-2.amazonaws.com".to_owned()),
                 mount_name: Some("fzlesbev".to_owned()),
+                root_volume: None,
                 restore_test: false,
             };
             let mut state = self.state();

@@ -19,8 +19,8 @@ use crate::aws::cloudformation::{ListedResource, StackResource, StackState};
 use crate::aws::database::{CreateAnswer, DbChange, DbCluster, DbInstance, NewDbInstance, Scaling};
 use crate::aws::ec2::{AttachAnswer, DeviceName, Instance, Snapshot, Subnet, Volume};
 use crate::aws::file_system::{
-    AccessPoint, EfsAnswer, EfsFileSystem, FsxFileSystem, FsxVolume, MountTarget, NewMountTarget,
-    StorageMachine,
+    AccessPoint, EfsAnswer, EfsFileSystem, FsxFileSystem, FsxVolume, MountTarget, NewAccessPoint,
+    NewMountTarget, StorageMachine,
 };
 use crate::aws::routing_control::{ClusterEndpoint, RoutingControl, ShiftAnswer, Switch};
 use crate::aws::step_functions::Execution;
@@ -271,6 +271,17 @@ impl<P: Deref<Target: AllPorts> + Sync, I: Interceptor> EfsFileSystems for Inter
         )
         .await
     }
+
+    async fn create_access_point(&self, new: &NewAccessPoint) -> Result<EfsAnswer, Error> {
+        let subject = format!("{} {}", new.file_system, new.path);
+        self.call(
+            "elasticfilesystem:CreateAccessPoint",
+            &subject,
+            Effect::Other,
+            || EfsFileSystems::create_access_point(&*self.ports, new),
+        )
+        .await
+    }
 }
 
 impl<P: Deref<Target: AllPorts> + Sync, I: Interceptor> FsxFileSystems for Intercepted<P, I> {
@@ -284,6 +295,13 @@ impl<P: Deref<Target: AllPorts> + Sync, I: Interceptor> FsxFileSystems for Inter
     async fn volume(&self, id: &str) -> Result<Option<FsxVolume>, Error> {
         self.read("fsx:DescribeVolumes", id, || {
             FsxFileSystems::volume(&*self.ports, id)
+        })
+        .await
+    }
+
+    async fn volume_path(&self, id: &str) -> Result<Option<String>, Error> {
+        self.read("fsx:DescribeVolumes", id, || {
+            FsxFileSystems::volume_path(&*self.ports, id)
         })
         .await
     }

@@ -79,6 +79,9 @@ impl Mounts {
                     "instanceId": instance, "outcome": "found",
                     "directory": "/aws-backup-restore_2026-11-23T03-10-00-000Z",
                 }),
+                _ if value("Type") == ["EFS"] => json!({
+                    "instanceId": instance, "outcome": "mounted", "transport": "tls", "persistent": "fstab",
+                }),
                 _ => json!({
                     "instanceId": instance, "outcome": "mounted", "device": "/dev/nvme1n1",
                     "fileSystem": "xfs", "persistent": "fstab",

@@ -40,10 +40,7 @@ pub fn choose(group: &Group, holders: &[InstanceId]) -> Choice {
         .filter(|member| member.phase() == Phase::Serves)
         .collect();
     match *serving {
-        [] => Choice::NotYet(match &*listed(&group.members) {
-            "" => "the group to have an instance".to_owned(),
-            members => format!("the group to have an instance in service (now {members})"),
-        }),
+        [] => Choice::NotYet(awaited(group)),
         [only] => Choice::Member(only.instance.clone()),
         _ if serving.len() > group.desired => Choice::NotYet(format!(
             "the group to have no more than its desired capacity of {} (now {})",
@@ -51,6 +48,32 @@ pub fn choose(group: &Group, holders: &[InstanceId]) -> Choice {
             listed(&group.members)
         )),
         _ => Choice::Several(serving.len()),
+    }
+}
+
+/// The members that serve, by id: those that a restored file system is mounted on.
+///
+/// # Errors
+/// What is awaited, if there are none.
+pub fn serving(group: &Group) -> Result<Vec<InstanceId>, String> {
+    let mut serving: Vec<InstanceId> = group
+        .members
+        .iter()
+        .filter(|member| member.phase() == Phase::Serves)
+        .map(|member| member.instance.clone())
+        .collect();
+    serving.sort();
+    match serving.as_slice() {
+        [] => Err(awaited(group)),
+        _ => Ok(serving),
+    }
+}
+
+/// What is awaited while no member serves.
+fn awaited(group: &Group) -> String {
+    match &*listed(&group.members) {
+        "" => "the group to have an instance".to_owned(),
+        members => format!("the group to have an instance in service (now {members})"),
     }
 }
 
@@ -138,6 +161,17 @@ mod tests {
         );
         let many = group(1, &["Warmed:Stopped"; 7]);
         waits_for(&choose(&many, &[]), &["and 2 more"]);
+    }
+
+    #[test]
+    fn all_members_that_serve_are_listed_by_id() {
+        let mut members = group(2, &["InService", "Terminating", "Pending:Wait", "Standby"]);
+        members.members.reverse();
+        let ids = [InstanceId::new("i-1"), InstanceId::new("i-3")];
+        assert_eq!(serving(&members), Ok(ids.to_vec()));
+        let none = serving(&group(1, &["Terminating"])).unwrap_err();
+        assert!(none.contains("(now i-1 `Terminating`)"), "{none}");
+        assert!(serving(&group(1, &[])).is_err());
     }
 
     /// An instance refresh launches the new one before it terminates the old one.

@@ -2,7 +2,8 @@
 //! for example because its event was lost, or because it waits for something.
 //!
 //! The OpsItem of the job says whether it is integrated. A restore whose item is resolved, or records that it
-//! is integrated or cannot be, costs no call, unless the item records settings that RDS accepts later. If the plan of a recovery took the tags from another recovery
+//! is integrated or cannot be, costs no call, unless the item records settings that RDS accepts later, or a mount that
+//! continues. If the plan of a recovery took the tags from another recovery
 //! point, the item names it, and so does the payload.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,6 +16,7 @@ use crate::integrate::backoff::RESERVE;
 use crate::integrate::database::kind::{DATABASE, has_deferred_settings};
 use crate::integrate::file_system::kind::FILE_SYSTEM;
 use crate::integrate::kind::ResourceKind;
+use crate::integrate::mount::is_unfinished;
 use crate::integrate::record::{TAGS_FROM, UNTAGGED};
 use crate::integrate::skip::{Ownership, skip_reason};
 use crate::integrate::table::kind::DYNAMODB_TABLE;
@@ -90,7 +92,9 @@ pub(super) async fn invoke_integrators(
         let tags_from = item.and_then(|item| item.data.get(TAGS_FROM));
         let is_done = match item {
             Some(item) => {
-                says(item, INTEGRATION, kind.integrated) && !has_deferred_settings(item)
+                says(item, INTEGRATION, kind.integrated)
+                    && !has_deferred_settings(item)
+                    && !is_unfinished(item)
                     || is_untagged(item) && tags_from.is_none()
             }
             None => resolved.contains(own.as_str()),

@@ -57,18 +57,26 @@ pub(crate) fn target(
         unusable.push(tag);
         None
     });
-    let named = match one(LOGICAL_ID) {
+    // A volume names its storage virtual machine, then the instance or Auto Scaling group that mounts it.
+    let most = if is_volume { 2 } else { 1 };
+    let named = several(LOGICAL_ID).and_then(|named| match named.len() > most {
+        true => {
+            let text = value(tags, LOGICAL_ID).unwrap_or_default();
+            Err(invalid(LOGICAL_ID, text))
+        }
+        false => Ok(named),
+    });
+    let named = match named {
         // Without it, a file system is only not mounted.
         Err(TagRefusal::Invalid(tag)) if !is_volume => {
             unusable.push(tag);
-            None
+            Vec::new()
         }
         named => named?,
     };
-    let (storage_machine, server) = match is_volume {
-        true => (named, None),
-        false => (None, named),
-    };
+    let mut named = named.into_iter();
+    let storage_machine = is_volume.then(|| named.next()).flatten();
+    let server = named.next();
     let references = subnets
         .iter()
         .chain(&security_groups)
@@ -443,7 +451,16 @@ mod tests {
         assert_eq!(read(EFS, &ids).unwrap().0.stack, None);
         let (volume, _) = read(VOLUME, &[("logical-id", "svm-0a1b2c3d")]).unwrap();
         assert_eq!(volume.storage_machine.as_deref(), Some("svm-0a1b2c3d"));
-        assert_eq!((volume.server, volume.security_groups), (None, vec![]));
+        assert_eq!(volume.server, None);
+        let tags = [
+            ("stack", "shop"),
+            ("logical-id", "Svm Web"),
+            ("mount", "/orders"),
+        ];
+        let (volume, _) = read(VOLUME, &tags).unwrap();
+        assert_eq!(volume.storage_machine.as_deref(), Some("Svm"));
+        assert_eq!(volume.server.as_deref(), Some("Web"));
+        assert_eq!(volume.security_groups, Vec::<String>::new());
     }
 
     #[test]
@@ -467,7 +484,11 @@ mod tests {
             DIRECTORY,
         );
         check(VOLUME, &[], LOGICAL_ID);
-        check(VOLUME, &[("stack", "s"), ("logical-id", "a b")], LOGICAL_ID);
+        check(
+            VOLUME,
+            &[("stack", "s"), ("logical-id", "a b c")],
+            LOGICAL_ID,
+        );
     }
 
     #[test]

@@ -496,7 +496,8 @@ impl<'a, P: TargetPorts> References<'a, P> {
 }
 
 /// The error for a reference that does not come from a plan.
-fn not_planned(what: String) -> Error {
+/// The error for a text that does not come from a plan.
+pub(crate) fn not_planned(what: String) -> Error {
     Error::Permanent(Fault::new(
         "parse input",
         "item.target",

@@ -196,7 +196,7 @@ pub fn restore_item(job: &RestoreJob, drill: bool) -> NewOpsItem {
             ),
         ),
         (true, false) if FILE_SYSTEM_TYPES.contains(&kind) => (
-            "If the recovery point has the tag `recovery:workload`, the file system is integrated: one of EFS gets its mount targets, and the addresses are published. This OpsItem is then resolved, unless something is left to do.".to_owned(),
+            "If the recovery point has the tag `recovery:workload`, the file system is integrated: one of EFS gets its mount targets, the addresses are published, and with `recovery:mount` it is mounted. This OpsItem is then resolved, unless something is left to do.".to_owned(),
             format!(
                 "No action needed within 15 minutes. If this OpsItem is open for longer, invoke the function file-system-integrator with `{{\"restoreJobId\": \"{}\"}}`. Its answer says what is missing. Without that tag, connect the workload to the file system yourself.",
                 shown(id).replace(['`', '"'], "'")

@@ -1,7 +1,7 @@
 //! Decides the next step of the integration of a file system of EFS from its observed state.
 
 use crate::aws::ec2::{Subnet, one_per_zone};
-use crate::aws::file_system::{AccessPoint, EfsFileSystem, MountTarget, NewMountTarget};
+use crate::aws::file_system::{AccessPoint, EfsFileSystem, EfsState, MountTarget, NewMountTarget};
 use crate::integrate::file_system::refusal::FileSystemRefusal;
 
 /// How the directory begins into which AWS Backup restores files of EFS
@@ -17,14 +17,12 @@ pub struct Observed {
 }
 
 impl Observed {
-    /// The access point that serves the restored files, if somebody created one: its root is the directory of
-    /// AWS Backup. One that creates a missing directory could serve an empty one.
+    /// The access point that serves the restored files, if there is one: of several, one that can be used, by id.
     pub(super) fn access_point(&self) -> Option<&AccessPoint> {
-        self.access_points.iter().find(|point| {
-            point.path.starts_with(RESTORED_DIRECTORY)
-                && !point.creates_directory
-                && !point.state.is_dead()
-        })
+        self.access_points
+            .iter()
+            .filter(|point| serves_restored_files(point))
+            .min_by_key(|point| (!point.state.is_usable(), &point.id))
     }
 
     /// The addresses of the mount targets that can be used, each with its zone.
@@ -37,6 +35,40 @@ impl Observed {
             .collect();
         addresses.sort();
         addresses
+    }
+}
+
+/// Whether the root of the access point is the directory of AWS Backup. One that creates a missing directory could
+/// serve an empty one.
+fn serves_restored_files(point: &AccessPoint) -> bool {
+    point.path.starts_with(RESTORED_DIRECTORY) && !point.creates_directory && !point.state.is_dead()
+}
+
+/// What is done so that an access point serves the restored files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum AccessPointStep {
+    Create,
+    /// There is one. The next run uses it.
+    Wait,
+    Refuse(FileSystemRefusal),
+}
+
+/// Decides what is done about an access point to `directory`, with the file system's `points`.
+pub(super) fn access_point_step(points: &[AccessPoint], directory: &str) -> AccessPointStep {
+    if points.iter().any(serves_restored_files) {
+        return AccessPointStep::Wait;
+    }
+    // EFS creates no second one with the same token.
+    let failed = points.iter().find(|point| {
+        point.path == directory && !point.creates_directory && point.state == EfsState::Error
+    });
+    match failed {
+        Some(point) => AccessPointStep::Refuse(FileSystemRefusal::Unusable {
+            id: point.id.clone(),
+            state: point.state.to_string(),
+            message: None,
+        }),
+        None => AccessPointStep::Create,
     }
 }
 
@@ -281,5 +313,40 @@ mod tests {
         assert_eq!(seen.access_point(), None);
         seen.access_points = vec![point("error")];
         assert_eq!(seen.access_point(), None);
+        // The order of a list may change.
+        let named = |id: &str, state: &str| AccessPoint {
+            id: id.to_owned(),
+            ..point(state)
+        };
+        seen.access_points = vec![
+            named("fsap-3", "available"),
+            named("fsap-1", "creating"),
+            named("fsap-2", "available"),
+        ];
+        let chosen = seen.access_point().map(|point| point.id.as_str());
+        assert_eq!(chosen, Some("fsap-2"));
+    }
+
+    #[test]
+    fn creates_one_access_point_to_the_restored_directory() {
+        let directory = "/aws-backup-restore_1";
+        let step = |points: &[AccessPoint]| access_point_step(points, directory);
+        let other = AccessPoint {
+            path: "/orders".to_owned(),
+            ..point("error")
+        };
+        assert_eq!(step(&[]), AccessPointStep::Create);
+        assert_eq!(
+            step(&[other, point("deleting")]),
+            AccessPointStep::Create,
+            "EFS decides"
+        );
+        for state in ["creating", "available"] {
+            assert_eq!(step(&[point(state)]), AccessPointStep::Wait, "{state}");
+        }
+        let AccessPointStep::Refuse(refusal) = step(&[point("error")]) else {
+            panic!("a person must delete it");
+        };
+        assert_eq!(refusal.to_string(), "`fsap-1` is `error`");
     }
 }

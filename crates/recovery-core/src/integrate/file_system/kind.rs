@@ -2,6 +2,7 @@
 
 use crate::aws::file_system::FILE_SYSTEM_TYPES;
 use crate::integrate::kind::ResourceKind;
+use crate::integrate::mount::{MOUNT, MOUNTED, MOUNTING, SECONDS_TO_MOUNT};
 use crate::ops_item::INTEGRATION;
 
 /// Operational data: the id of the file system or volume.
@@ -10,6 +11,18 @@ pub(super) const IDENTIFIER: &str = "recovery:restored-file-system";
 pub(super) const ADDRESS: &str = "recovery:address";
 /// Operational data: seconds from the end of the restore job to the integration.
 const SECONDS: &str = "recovery:seconds-to-integrate";
+
+/// File systems that clients can reach, and that have a mount point.
+pub(crate) const MOUNTED_FILE_SYSTEM: ResourceKind = ResourceKind {
+    integrated: MOUNTED,
+    state_key: MOUNT,
+    integrating: MOUNTING,
+    with: "on its instances",
+    by_hand: "Mount the file system",
+    result_keys: &[SECONDS_TO_MOUNT],
+    seconds_key: SECONDS_TO_MOUNT,
+    ..FILE_SYSTEM
+};
 
 /// File systems of EFS and FSx, and volumes of FSx for ONTAP.
 pub(crate) const FILE_SYSTEM: ResourceKind = ResourceKind {

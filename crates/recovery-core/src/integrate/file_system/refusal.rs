@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+use crate::aws::arn::InstanceId;
+use crate::aws::ec2::InstanceState;
+use crate::integrate::mount::refusal::MountRefusal;
 use crate::integrate::refusal::Refusal;
 use crate::reference::ReferenceRefusal;
 use crate::tags::{SUBNETS, TagRefusal};
@@ -16,7 +19,7 @@ pub enum FileSystemRefusal {
     Reference(ReferenceRefusal),
     /// It does not exist, although AWS Backup restored it.
     Gone { id: String },
-    /// It, or a mount target of it, is in a state that only a person can end.
+    /// It, or a mount target or access point of it, is in a state that only a person can end.
     Unusable {
         id: String,
         state: String,
@@ -31,9 +34,23 @@ pub enum FileSystemRefusal {
         subnet: String,
         wanted: String,
     },
-    /// EFS rejects a mount target.
+    /// EFS rejects a mount target or an access point.
     Rejected { what: String, message: String },
+    /// The instance that mounts it is terminated or terminating.
+    InstanceGone {
+        instance: InstanceId,
+        state: InstanceState,
+    },
+    /// The Auto Scaling group has more instances than the runbook takes.
+    TooManyInstances { group: String, count: usize },
+    /// The runbook answers another directory than one of AWS Backup.
+    Directory { found: String },
+    /// The runbook did not mount it.
+    Mount(MountRefusal),
 }
+
+/// The most instances that the runbook takes.
+pub(super) const MOST_INSTANCES: usize = 200;
 
 const AGAIN: &str = "Then run the integration of this restore job again.";
 
@@ -47,6 +64,17 @@ impl Refusal for FileSystemRefusal {
             FileSystemRefusal::SeveralVpcs { .. } => "subnets-of-several-vpcs",
             FileSystemRefusal::MountTargetElsewhere { .. } => "mount-target-elsewhere",
             FileSystemRefusal::Rejected { .. } => "network-rejected",
+            FileSystemRefusal::InstanceGone { .. } => "instance-gone",
+            FileSystemRefusal::TooManyInstances { .. } => "too-many-instances",
+            FileSystemRefusal::Directory { .. } => "restored-directory-unusable",
+            FileSystemRefusal::Mount(refusal) => refusal.reason(),
+        }
+    }
+
+    fn next_attempt(&self) -> Option<u32> {
+        match self {
+            FileSystemRefusal::Mount(refusal) => refusal.next_attempt(),
+            _ => None,
         }
     }
 
@@ -70,8 +98,19 @@ impl Refusal for FileSystemRefusal {
                 code(wanted)
             ),
             FileSystemRefusal::Rejected { .. } => format!(
-                "Fix the cause that EFS names: free addresses in the subnet, the quota of network interfaces or security groups, the zone. {AGAIN}"
+                "Fix the cause that EFS names: free addresses in the subnet, the quota of network interfaces, security groups or access points, the zone. {AGAIN}"
             ),
+            FileSystemRefusal::InstanceGone { .. } => {
+                format!("Update the stack of the instance so that it creates a new one. {AGAIN}")
+            }
+            FileSystemRefusal::TooManyInstances { group, .. } => format!(
+                "Start the runbook MountFileSystem for the instances of {}, at most {MOST_INSTANCES} at a time. Instances that start later mount by their own user data.",
+                code(group)
+            ),
+            FileSystemRefusal::Directory { .. } => format!(
+                "List the root of the file system on an instance. Create an access point to the directory with the restored files, without CreationInfo. {AGAIN}"
+            ),
+            FileSystemRefusal::Mount(refusal) => refusal.remedy(),
         }
     }
 }
@@ -114,6 +153,20 @@ impl fmt::Display for FileSystemRefusal {
                 "EFS rejects the {what}: {}",
                 code(message.trim_end_matches('.'))
             ),
+            FileSystemRefusal::InstanceGone { instance, state } => {
+                write!(f, "{instance} is {state}")
+            }
+            FileSystemRefusal::TooManyInstances { group, count } => write!(
+                f,
+                "the Auto Scaling group {} has {count} instances, and the runbook MountFileSystem takes at most {MOST_INSTANCES}",
+                code(group)
+            ),
+            FileSystemRefusal::Directory { found } => write!(
+                f,
+                "the runbook MountFileSystem answers the directory {}, whose name AWS Backup does not give",
+                code(found)
+            ),
+            FileSystemRefusal::Mount(refusal) => refusal.fmt(f),
         }
     }
 }

@@ -1,5 +1,5 @@
 //! Integrates a restored file system: one of EFS gets mount targets in the subnets that the tags name; the
-//! addresses of every type are published; and the result is recorded.
+//! addresses of every type are published; the runbook mounts it; and the result is recorded.
 //!
 //! It can be repeated, and run twice at the same time: each step is decided from what exists. What takes
 //! minutes is answered with `pending`: the state machine and the reconciler run it again.
@@ -14,9 +14,16 @@ use crate::error::Error;
 use crate::integrate::file_system::decide::{
     Network, Observed, RESTORED_DIRECTORY, Step, next_step,
 };
-use crate::integrate::file_system::kind::FILE_SYSTEM;
-use crate::integrate::file_system::record::{Integrated, Reachable, outcome, records_all};
+use crate::integrate::file_system::kind::{FILE_SYSTEM, MOUNTED_FILE_SYSTEM};
+use crate::integrate::file_system::mount::{MountSource, WantedMount, left_to_mount};
+use crate::integrate::file_system::record::{
+    Integrated, Reachable, integrated_at, named, outcome, records_all,
+};
 use crate::integrate::file_system::refusal::FileSystemRefusal;
+use crate::integrate::file_system::run_mount::{Mounting, mount};
+use crate::integrate::kind::ResourceKind;
+use crate::integrate::mount::request::MountType;
+use crate::integrate::mount::{MOUNT, MOUNTING};
 use crate::integrate::publish::Publication;
 use crate::integrate::record::TAGS_FROM;
 use crate::integrate::run_job::{Admission, admit};
@@ -26,14 +33,15 @@ use crate::integrate::run_record::{
 };
 use crate::integrate::run_tags::tags_of;
 use crate::integrate::skip::{Ownership, check_drill_stack, check_inside_drill, drill_name};
-use crate::ops_item::restore_key;
 use crate::ops_item::run::first_of;
+use crate::ops_item::{OpsItem, restore_key, says};
 use crate::outcome::Outcome;
 use crate::plan::file_system::target;
 use crate::plan::item::FileSystemTarget;
 use crate::plan::restore_metadata::stored;
 use crate::ports::{
-    Clock, EfsFileSystems, FileSystemIntegrationPorts, FsxFileSystems, RestoreJobs, Subnets,
+    Clock, EfsFileSystems, FileSystemIntegrationPorts, FsxFileSystems, MountRunbook, OpsItems,
+    RestoreJobs, Subnets,
 };
 use crate::reference::SECURITY_GROUP;
 use crate::reference::run::References;
@@ -129,7 +137,8 @@ pub async fn integrate(
         unusable.push(tag);
         None
     });
-    let mut reachable = match reach(ports, &id, &target).await {
+    let mounts = ports.mount_runbook().name().is_some();
+    let mut reachable = match reach(ports, &id, &target, mounts).await {
         Ok(Reach::Reached(reachable)) => *reachable,
         Ok(Reach::RestoreTest) => return ignored("restore-test"),
         Ok(Reach::Pending(what)) => {
@@ -138,12 +147,19 @@ pub async fn integrate(
                 .with("fileSystemId", id.as_str()));
         }
         Ok(Reach::Refused(refusal)) => return refused(refusal).await,
-        Err(error) => return Err(recorded(ports, &restore, error).await),
+        Err(error) => return Err(recorded(ports, &FILE_SYSTEM, &restore, error).await),
     };
-    reachable.left.extend(left_to_mount(&target));
+    let source = reachable.mount.take().filter(|_| mounts);
+    let wanted = WantedMount::of(&target, source);
+    if wanted.is_none() {
+        reachable.left.extend(left_to_mount(&target, mounts));
+    }
     reachable.left.extend(unusable.iter().map(left_of_tag));
-    let item = item?.filter(|item| records_all(item, &reachable));
-    if let Some(item) = item.filter(|_| reachable.left.is_empty() && !reachable.acted) {
+    let item = item?;
+    let recorded_before = item
+        .as_ref()
+        .filter(|item| records_all(item, &reachable, wanted.is_some()));
+    if let Some(item) = recorded_before.filter(|_| reachable.left.is_empty() && !reachable.acted) {
         return Ok(outcome(false, &reachable, &restore.job, Some(&item.id)));
     }
     let mut replaced = Vec::new();
@@ -151,7 +167,7 @@ pub async fn integrate(
         let published = publish(ports, &restore, publication, &reachable.values).await;
         let published = match published {
             Ok(published) => published,
-            Err(error) => return Err(recorded(ports, &restore, error).await),
+            Err(error) => return Err(recorded(ports, &FILE_SYSTEM, &restore, error).await),
         };
         reachable.acted |= published.written;
         replaced = published.replaced;
@@ -160,7 +176,14 @@ pub async fn integrate(
         reachable: &reachable,
         publication: publication.as_ref(),
         replaced: &replaced,
+        mount: wanted.as_ref(),
     };
+    let is_mounted = |item: &OpsItem| integrated.is_recorded_as_mounted(item);
+    if let Some(wanted) = &wanted
+        && !item.as_ref().is_some_and(is_mounted)
+    {
+        return mount_and_record(ports, clock, &restore, drill, &integrated, wanted, item).await;
+    }
     let now = clock.now();
     let was_recorded = Cell::new(false);
     let item = record_result(
@@ -184,14 +207,72 @@ pub async fn integrate(
     ))
 }
 
-/// Mounting, which only the guest can do.
-fn left_to_mount(target: &FileSystemTarget) -> Option<String> {
-    let path = target.mount.as_deref()?;
-    let on = match &target.server {
-        Some(server) => format!(" on {}", code(server)),
-        None => String::new(),
+/// Records that clients can reach the file system, mounts it, and records that. `item` is the OpsItem of the job, if it
+/// has one.
+///
+/// # Errors
+/// As [`integrate`].
+async fn mount_and_record(
+    ports: &impl FileSystemIntegrationPorts,
+    clock: &impl Clock,
+    restore: &Restore,
+    drill: Option<&str>,
+    integrated: &Integrated<'_>,
+    wanted: &WantedMount,
+    item: Option<OpsItem>,
+) -> Result<Outcome, Error> {
+    let Integrated { reachable, .. } = integrated;
+    let now = clock.now();
+    let item = match item.filter(|item| integrated.is_recorded(item)) {
+        Some(item) => Some(item),
+        None => {
+            let id = record_result(
+                ports,
+                restore,
+                reachable.acted,
+                None,
+                |item| integrated.is_recorded(item),
+                |item| integrated.change(restore, item, now),
+            )
+            .await?;
+            match id {
+                Some(id) => Some(ports.ops_items().get(&id).await?),
+                None => None,
+            }
+        }
     };
-    Some(format!("Mount it at {}{on} yourself.", code(path)))
+    match mount(ports, clock, restore, drill, wanted, item.as_ref()).await {
+        Ok(Mounting::Pending(what)) => {
+            // After a failure or a refusal, the item says what prevented the mount.
+            if let Some(item) = &item
+                && !says(item, MOUNT, MOUNTING)
+            {
+                let integrated_at = integrated_at(item, restore).unwrap_or(now);
+                let change = integrated.change(restore, Some(item), integrated_at);
+                ports.ops_items().update(&item.id, &change).await?;
+            }
+            let id = item.as_ref().map(|item| &item.id);
+            Ok(named(Outcome::pending(what), reachable, &restore.job, id))
+        }
+        Ok(Mounting::Refused(refusal)) => {
+            refuse(ports, &MOUNTED_FILE_SYSTEM, restore, &refusal).await
+        }
+        Ok(Mounting::Mounted(answers)) => {
+            let now = clock.now();
+            let mounted = (wanted, answers.as_slice());
+            let id = record_result(
+                ports,
+                restore,
+                reachable.acted,
+                None,
+                |item| integrated.is_recorded_as_mounted(item),
+                |item| integrated.mounted_change(restore, mounted, item, now),
+            )
+            .await?;
+            Ok(outcome(true, reachable, &restore.job, id.as_ref()))
+        }
+        Err(error) => Err(recorded(ports, &MOUNTED_FILE_SYSTEM, restore, error).await),
+    }
 }
 
 /// What is left to do because of a tag that cannot be used.
@@ -221,6 +302,7 @@ async fn restores_whole(
 /// failed permanently.
 async fn recorded(
     ports: &impl FileSystemIntegrationPorts,
+    kind: &'static ResourceKind,
     restore: &Restore,
     error: Error,
 ) -> Error {
@@ -228,8 +310,10 @@ async fn recorded(
         Error::Permanent(fault) if !fault.is_read_only() => fault,
         other => return other,
     };
-    let is_disconnected = async || Ok(true);
-    match record_failure(ports, &FILE_SYSTEM, restore, &fault, is_disconnected).await {
+    // Another run may have mounted it. A change of the network is only needed while nobody reaches the file system.
+    let mounts = kind.state_key == MOUNTED_FILE_SYSTEM.state_key;
+    let is_disconnected = async || Ok(!mounts);
+    match record_failure(ports, kind, restore, &fault, is_disconnected).await {
         Err(later @ Error::Retryable(_)) => later,
         Ok(()) | Err(Error::Permanent(_)) => Error::Permanent(fault),
     }
@@ -246,13 +330,15 @@ enum Reach {
     RestoreTest,
 }
 
+/// `mounts` is whether there is a runbook that mounts.
 async fn reach(
     ports: &impl FileSystemIntegrationPorts,
     id: &FileSystemId,
     target: &FileSystemTarget,
+    mounts: bool,
 ) -> Result<Reach, Error> {
     match id {
-        FileSystemId::Efs(id) => reach_efs(ports, id, target).await,
+        FileSystemId::Efs(id) => reach_efs(ports, id, target, mounts).await,
         FileSystemId::Fsx(id) => reach_fsx(ports, id).await,
         FileSystemId::Volume(id) => reach_volume(ports, id).await,
     }
@@ -265,6 +351,7 @@ async fn reach_efs(
     ports: &impl FileSystemIntegrationPorts,
     id: &str,
     target: &FileSystemTarget,
+    mounts: bool,
 ) -> Result<Reach, Error> {
     let efs = ports.efs();
     let (found, targets, access_points) = try_join3(
@@ -330,9 +417,20 @@ async fn reach_efs(
         ("dns-name", efs_dns_name(id, arn.partition(), arn.region())),
         ("addresses", addresses.clone()),
     ];
-    values.extend(point.map(|point| ("access-point", point.id.clone())));
+    if let Some(point) = point {
+        values.push(("access-point", point.id.clone()));
+        values.push(("directory", point.path.clone()));
+    }
+    let source = MountSource {
+        mount_type: MountType::Efs,
+        source: id.to_owned(),
+        export: point.map(|point| point.path.clone()),
+        addresses: seen.addresses(),
+        access_point: point.map(|point| point.id.clone()),
+    };
+    let finds_directory = mounts && target.mount.is_some() && target.server.is_some();
     let mut left = Vec::new();
-    if point.is_none() {
+    if point.is_none() && !finds_directory {
         left.push(format!(
             "AWS Backup restored the files into a directory `{RESTORED_DIRECTORY}…`, not into the root, and no API names it. On an instance that can reach the file system, mount it, find this directory, and create an access point to it: `aws efs create-access-point --file-system-id {id} --root-directory Path={RESTORED_DIRECTORY}…`, without CreationInfo. Then run the integration of this restore job again: it publishes the access point."
         ));
@@ -344,6 +442,7 @@ async fn reach_efs(
         values,
         lost: LOST_OF_EFS,
         left,
+        mount: Some(source),
         acted,
     })))
 }
@@ -381,6 +480,10 @@ async fn network_of(
         security_groups,
     }))
 }
+
+/// The share that every file system of FSx for Windows File Server has at first. No API lists shares
+/// (<https://docs.aws.amazon.com/fsx/latest/WindowsGuide/using-file-shares.html>).
+const DEFAULT_SHARE: &str = "share";
 
 async fn reach_fsx(ports: &impl FileSystemIntegrationPorts, id: &str) -> Result<Reach, Error> {
     let Some(found) = ports.fsx().describe(id).await? else {
@@ -422,12 +525,37 @@ async fn reach_fsx(ports: &impl FileSystemIntegrationPorts, id: &str) -> Result<
         ),
         _ => ("file system of FSx", "automatic backups, alarms"),
     };
+    let volume_path = match &found.root_volume {
+        Some(root) => {
+            let path = ports.fsx().volume_path(root).await?;
+            if path.is_none() {
+                return Ok(Reach::Pending(format!("the root volume {root} to show")));
+            }
+            path
+        }
+        None => None,
+    };
     let mut values = vec![
         ("id", found.id.clone()),
         ("arn", found.arn.to_string()),
         ("dns-name", address.clone()),
     ];
-    values.extend(found.mount_name.map(|name| ("mount-name", name)));
+    let mount_name = found.mount_name.clone();
+    values.extend(mount_name.map(|name| ("mount-name", name)));
+    values.extend(volume_path.clone().map(|path| ("volume-path", path)));
+    let export = match found.kind {
+        FsxType::Lustre => found.mount_name.map(|name| (MountType::Lustre, name)),
+        FsxType::OpenZfs => volume_path.map(|path| (MountType::OpenZfs, path)),
+        FsxType::Windows => Some((MountType::Windows, DEFAULT_SHARE.to_owned())),
+        _ => None,
+    };
+    let mount = export.map(|(mount_type, export)| MountSource {
+        mount_type,
+        source: address.clone(),
+        export: Some(export),
+        addresses: Vec::new(),
+        access_point: None,
+    });
     Ok(Reach::Reached(Box::new(Reachable {
         id: found.id,
         noun,
@@ -435,6 +563,7 @@ async fn reach_fsx(ports: &impl FileSystemIntegrationPorts, id: &str) -> Result<
         values,
         lost,
         left: Vec::new(),
+        mount,
         acted: false,
     })))
 }
@@ -488,6 +617,14 @@ async fn reach_volume(ports: &impl FileSystemIntegrationPorts, id: &str) -> Resu
         values.push(("junction-path", path.clone()));
     }
     values.extend(machine.smb.clone().map(|smb| ("smb-dns-name", smb)));
+    let nfs = machine.nfs.clone().filter(|_| !path.is_empty());
+    let mount = nfs.map(|host| MountSource {
+        mount_type: MountType::Ontap,
+        source: host,
+        export: Some(path.clone()),
+        addresses: Vec::new(),
+        access_point: None,
+    });
     Ok(Reach::Reached(Box::new(Reachable {
         address: format!("{host}:{path}"),
         id: found.id,
@@ -495,6 +632,7 @@ async fn reach_volume(ports: &impl FileSystemIntegrationPorts, id: &str) -> Resu
         values,
         lost: "snapshots and their policy, SMB shares, SnapMirror, automatic backups, alarms",
         left,
+        mount,
         acted: false,
     })))
 }

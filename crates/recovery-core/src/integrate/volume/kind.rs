@@ -2,6 +2,7 @@
 
 use crate::aws::backup::EBS;
 use crate::integrate::kind::ResourceKind;
+use crate::integrate::mount::{MOUNT, MOUNTED, MOUNTING, SECONDS_TO_MOUNT};
 use crate::ops_item::INTEGRATION;
 
 /// Operational data: the volume of the attachment.
@@ -15,16 +16,11 @@ pub(super) const REFUSED_DEVICE: &str = "recovery:refused-device";
 /// Operational data: seconds from the end of the restore job to the attachment.
 const SECONDS: &str = "recovery:seconds-to-attach";
 
-/// Operational data: whether the attached volume is mounted: `mounting`, `mounted`, `refused` or `failing`.
-const MOUNT: &str = "recovery:mount";
-/// Operational data: seconds from the end of the restore job to the mount.
-const SECONDS_TO_MOUNT: &str = "recovery:seconds-to-mount";
-
 /// EBS volumes that are attached and have a mount point.
 pub(crate) const MOUNTED_VOLUME: ResourceKind = ResourceKind {
-    integrated: "mounted",
+    integrated: MOUNTED,
     state_key: MOUNT,
-    integrating: "mounting",
+    integrating: MOUNTING,
     with: "in its instance",
     by_hand: "Mount the volume",
     result_keys: &[SECONDS_TO_MOUNT],
