@@ -21,8 +21,8 @@ use crate::integrate::database::kind::DATABASE;
 use crate::integrate::file_system::kind::FILE_SYSTEM;
 use crate::integrate::kind::ResourceKind;
 use crate::integrate::mount::record::Mount;
+use crate::integrate::mount::{MOUNT, MOUNTED};
 use crate::integrate::table::kind::DYNAMODB_TABLE;
-use crate::integrate::volume::kind::MOUNTED_VOLUME;
 use crate::ops_item::restore_key;
 use crate::ops_item::run::find_or_create;
 use crate::ops_item::{INTEGRATION, says};
@@ -421,8 +421,8 @@ fn add_unmounted(open: &HashMap<String, OpsItem>, plan: &Plan, observed: &mut Ob
     let jobs: Vec<RestoreJobId> = observed.completed(plan).map(|job| job.id.clone()).collect();
     for job in jobs {
         let item = open.get(restore_key(&job).as_str());
-        let state = item.and_then(|item| item.data.get(MOUNTED_VOLUME.state_key));
-        if let Some(state) = state.filter(|state| *state != MOUNTED_VOLUME.integrated) {
+        let state = item.and_then(|item| item.data.get(MOUNT));
+        if let Some(state) = state.filter(|state| *state != MOUNTED) {
             observed.add_unmounted(job, state.clone());
         }
     }
