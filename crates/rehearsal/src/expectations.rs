@@ -247,10 +247,10 @@ pub(crate) fn check(played: &Played) -> Vec<Expectation> {
     let refused: Vec<String> = played
         .of_kind("call")
         .filter(|call| {
-            // Expected errors: another run has created the OpsItem, parameter or instance, attached the
-            // volume, taken the device name or made the setting; a stack, a report or a resource with the
-            // wanted name does not exist yet; a plan is already stored; DynamoDB needs a pause between two
-            // changes, and RDS makes one at a time.
+            // Expected errors: another run has created the OpsItem, parameter, instance, mount target or access
+            // point, attached the volume, taken the device name or made the setting; a stack, a report or a
+            // resource with the wanted name does not exist yet, or a command on an instance; a plan is already
+            // stored; DynamoDB needs a pause between two changes, and RDS makes one at a time.
             let known: &[&str] = match call["operation"].as_str() {
                 Some("CreateOpsItem") => &["OpsItemAlreadyExistsException"],
                 Some("AttachVolume") => &["InvalidParameterValue", "VolumeInUse"],
@@ -261,6 +261,9 @@ pub(crate) fn check(played: &Played) -> Vec<Expectation> {
                 Some("DescribeTable") => &["ResourceNotFoundException"],
                 Some("PutParameter") => &["ParameterAlreadyExists"],
                 Some("CreateDBInstance") => &["DBInstanceAlreadyExists"],
+                Some("CreateMountTarget") => &["MountTargetConflict"],
+                Some("CreateAccessPoint") => &["AccessPointAlreadyExists"],
+                Some("GetCommandInvocation") => &["InvocationDoesNotExist"],
                 Some("ModifyDBInstance" | "ModifyDBCluster") => {
                     &["InvalidDBInstanceState", "InvalidDBClusterStateFault"]
                 }
