@@ -187,7 +187,7 @@ try {
     Assert-Parameter 'Type' $type 'EBS|EFS|LUSTRE|OPENZFS|ONTAP|WINDOWS'
     Assert-Parameter 'WaitSeconds' $waitSeconds '[0-9]{1,3}'
     Assert-Parameter 'Export' $share '|[0-9A-Za-z._/$:+=@-]{1,255}'
-    if ($operation -ne 'mount') { Deny 'not-on-windows' "operation $operation" }
+    if ($operation -notin 'mount', 'mount-restored') { Deny 'not-on-windows' "operation $operation" }
     switch ($type) {
         'EBS' { Mount-Volume }
         'WINDOWS' { Mount-Share }

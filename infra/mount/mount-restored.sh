@@ -147,7 +147,7 @@ require() {
 
 # Checks parameters again, because people run this file by hand.
 check_parameters() {
-  require Operation "$operation" 'mount|find-restored-directory'
+  require Operation "$operation" 'mount|mount-restored|find-restored-directory'
   require Type "$type" 'EBS|EFS|LUSTRE|OPENZFS|ONTAP|WINDOWS'
   require Transport "$transport" 'auto|tls|tls-iam|nfs'
   require WaitSeconds "$wait_seconds" '[0-9]{1,3}'
@@ -160,7 +160,7 @@ check_parameters() {
     EFS) require Source "$source" 'fs-[0-9a-f]{8,40}' ;;
     *) require Source "$source" '[0-9A-Za-z][0-9A-Za-z.-]{0,253}' ;;
   esac
-  if [ "$operation" = mount ]; then
+  if [ "$operation" != find-restored-directory ]; then
     require Path "$path" '/[0-9A-Za-z._/@+=-]{1,254}'
   elif [ "$type" != EFS ]; then
     refuse parameter-invalid "Operation: $operation is for EFS only"
@@ -539,6 +539,36 @@ is_tunnel() {
   [ -z "$known" ] && grep -Fqx "$marker $source" "$fstab" 2>/dev/null && [ "$(fstab_line ours)" = "$line" ]
 }
 
+# Whether the path shows what was asked for by another way of EFS: its directory, or an access point to it. Both are then
+# the same file of the same file system.
+shows_same_directory() {
+  if [ "$type" != EFS ] || [ "$used_transport" = nfs ]; then return 1; fi
+  case $(mounted_from) in 127.0.0.1:* | localhost:*) ;; *) return 1 ;; esac
+  named=''
+  for state in "$efs_state"/fs-*."$(echo "${path#/}" | tr / .)".*; do
+    if matches "${state##*.}" '[0-9]+' && [ -f "$state" ]; then
+      file=${state##*/}
+      named="$named ${file%%.*}"
+    fi
+  done
+  [ "$named" = " $source" ] || return 1
+  mount_apart
+  wanted=$(stat -c %i "$scratch") || wanted=''
+  unmount_apart
+  [ -n "$wanted" ] && [ "$(stat -c %i "$path")" = "$wanted" ]
+}
+
+# Mounts an EFS file system read-only, apart from every path in use. Sets scratch.
+mount_apart() {
+  scratch=$(mktemp -d /run/rapid-recovery-efs.XXXXXX)
+  mount_now -t "$kind" -o "ro,$options" "$spec" "$scratch"
+}
+
+unmount_apart() {
+  if ! error=$(umount "$scratch" 2>&1 9>&-); then try_again script-failed "umount $scratch: $error"; fi
+  rmdir "$scratch"
+}
+
 is_address_of() {
   [ "$1" = "$source" ] || getent ahosts "$source" 2>/dev/null | awk -v wanted="$1" '$1 == wanted { found = 1 } END { exit !found }'
 }
@@ -547,7 +577,12 @@ is_address_of() {
 mount_at_path() {
   line="$spec $path $1 $2,$3 0 0"
   if [ -n "$(mounted_from)" ]; then
-    is_mounted || refuse path-mounted-from-other "$path is mounted from $(mounted_from)"
+    if ! is_mounted; then
+      shows_same_directory || refuse path-mounted-from-other "$path is mounted from $(mounted_from)"
+      # What mounted it wrote the line, too.
+      result already-mounted '' ''
+      return
+    fi
     write_fstab "$line"
     keep_fstab
     result already-mounted '' ''
@@ -630,20 +665,22 @@ name_efs() {
 }
 
 mount_efs() {
+  if [ "$operation" = mount-restored ] && [ -z "$export_path$access_point" ]; then
+    find_directory
+    export_path=$directory
+  fi
   name_efs
   spec_now=$spec
   mount_at_path "$kind" "$options" _netdev,nofail
 }
 
-# The directory of the restore, which no API names. The root is mounted read-only, apart from every path in use.
-find_restored_directory() {
+# Sets directory: that of the restore, which no API names.
+find_directory() {
   export_path='' access_point=''
   name_efs
-  scratch=$(mktemp -d /run/rapid-recovery-efs.XXXXXX)
-  mount_now -t "$kind" -o "ro,$options" "$spec" "$scratch"
+  mount_apart
   names=$(find "$scratch" -mindepth 1 -maxdepth 1 -name 'aws-backup-*' -exec basename {} \; | sort)
-  if ! error=$(umount "$scratch" 2>&1 9>&-); then try_again script-failed "umount $scratch: $error"; fi
-  rmdir "$scratch"
+  unmount_apart
   restored=$(echo "$names" | grep '^aws-backup-restore_') || restored=''
   case $(count "$restored") in
     0) refuse no-restored-directory "directories of AWS Backup: $(one_line "$names")" ;;
@@ -652,6 +689,10 @@ find_restored_directory() {
   esac
   matches "$restored" '[0-9A-Za-z._:-]{1,99}' || refuse several-restored-directories "an unexpected name: $restored"
   directory=/$restored
+}
+
+find_restored_directory() {
+  find_directory
   result found '' "directories of AWS Backup: $(one_line "$names")"
 }
 
@@ -681,7 +722,7 @@ check_parameters
 # One run at a time, because runs change one fstab. No child may keep the lock: see mount_now.
 exec 9>"$lock"
 flock -w 300 9 || try_again busy "another run of this script holds $lock"
-if [ "$operation" = mount ]; then check_path; fi
+if [ "$operation" != find-restored-directory ]; then check_path; fi
 case $operation:$type in
   find-restored-directory:*) find_restored_directory ;;
   *:EBS) mount_ebs ;;

@@ -4,11 +4,14 @@ import asyncio
 import contextvars
 import json
 import time
+from collections.abc import Callable
 from typing import Any
 
 from ministack.core.arn import parse_arn
 from ministack.services import eventbridge, lambda_svc, sns, sqs, stepfunctions
+from ministack.services.cloudformation import provisioners
 
+from local_region import api_models
 from local_region.api_error import ApiError
 from local_region.callers import EVENT_BRIDGE, Caller
 from local_region.encryption import service_may_send
@@ -28,8 +31,11 @@ OPERATIONS = {
     "lambda": "Invoke",
     "sns": "Publish",
     "sqs": "SendMessage",
+    "ssm": "StartAutomationExecution",
     "states": "StartExecution",
 }
+# The beginnings of the resources that EventBridge starts with the role of the target only.
+RUNBOOK, STATE_MACHINE = "automation-definition/", "stateMachine:"
 # The error codes of its dead letters, by the kind of fault that a delivery met.
 ERROR_CODES = {
     "throttled": "THROTTLING",
@@ -61,10 +67,19 @@ class EventTargets:
         self._pending = pending
         self._faults = faults
         self._functions = functions
+        self._start_runbook: Callable[[dict[str, Any], Caller], Any] | None = None
         self._deliver_by_ministack = eventbridge._invoke_target
         # Scheduled rules come this way as well.
         eventbridge._invoke_target = self.deliver
         eventbridge._dispatch_to_lambda = self._deliver_to_function
+        objection = eventbridge._validate_target_arn
+        eventbridge._validate_target_arn = lambda target: objection(target) or _missing_role(target)
+        rules = provisioners._RESOURCE_HANDLERS["AWS::Events::Rule"]
+        rules["create"] = _of_targets_with_roles(rules["create"])
+
+    def start_runbooks_by(self, start: Callable[[dict[str, Any], Caller], Any]) -> None:
+        """Start the runbooks that are targets by `start`, Automation's StartAutomationExecution."""
+        self._start_runbook = start
 
     def deliver(self, target: dict[str, Any], event: dict[str, Any], rule: dict[str, Any], view: Any = None) -> None:
         """Hand an event to one target of a rule, or to the target's dead-letter queue."""
@@ -128,11 +143,39 @@ class EventTargets:
         self._dead_letter(target, rule, view.event_with_detail(), code, message, retries, exhausted)
 
     def _hand_over(self, target: dict[str, Any], event: dict[str, Any], rule: dict[str, Any], view: Any) -> None:
+        if parse_arn(target["Arn"]).resource.startswith(RUNBOOK):
+            refusal = self._deliver_to_runbook(target, rule, view)
+            if refusal:
+                self._dead_letter(target, rule, view.event_with_detail(), *refusal)
+            return
         token = _event_id.set(event["EventId"])
         try:
             self._deliver_by_ministack(target, event, rule, view)
         finally:
             _event_id.reset(token)
+
+    def _deliver_to_runbook(self, target: dict[str, Any], rule: dict[str, Any], view: Any) -> tuple[str, str] | None:
+        """Start the runbook of a target; answers why not, as `_refusal` does."""
+        name, _, version = parse_arn(target["Arn"]).resource.removeprefix(RUNBOOK).partition(":")
+        try:
+            credentials = assume(target.get("RoleArn") or "", "events", PRINCIPAL, rule["Arn"])
+            caller = Caller(credentials.access_key_id, EVENT_BRIDGE)
+            caller.require("ssm:StartAutomationExecution", target["Arn"] if version else f"{target['Arn']}:$DEFAULT")
+            given = {"DocumentName": name, "Parameters": _lists(_input(target, rule, view))}
+            faults = api_models.input_faults(
+                api_models.service_model("ssm").operation_model("StartAutomationExecution"), given
+            )
+            if faults:
+                return "INVALID_PARAMETER", "; ".join(faults)
+            self._start_runbook(given, caller)
+        except CannotAssume as error:
+            return "NO_PERMISSIONS", str(error)
+        except ValueError as error:
+            return "INVALID_JSON", f"The input of {target['Id']} is not what Automation takes: {error}"
+        except ApiError as error:
+            codes = {"AccessDeniedException": "NO_PERMISSIONS", "AutomationDefinitionNotFoundException": "NO_RESOURCE"}
+            return codes.get(error.code, "INVALID_PARAMETER"), f"{error.code}: {error.message}"
+        return None
 
     def _deliver_to_function(self, arn: str, payload: str) -> None:
         func, config, _ = lambda_svc._get_func_record_for_ref(arn)
@@ -228,6 +271,44 @@ def _refusal_by_role(target: dict[str, Any], rule_arn: str, action: str) -> tupl
     except (CannotAssume, ApiError) as error:
         return "NO_PERMISSIONS", str(error)
     return None
+
+
+def _missing_role(target: dict[str, Any]) -> tuple[int, dict[str, str], bytes] | None:
+    """PutTargets' refusal of a target without the role that EventBridge needs."""
+    if target.get("RoleArn") or not parse_arn(target["Arn"]).resource.startswith((RUNBOOK, STATE_MACHINE)):
+        return None
+    message = f"RoleArn is required for target {target['Arn']}."
+    return eventbridge.error_response_json("ValidationException", message, 400)
+
+
+def _of_targets_with_roles(create: Callable[..., Any]) -> Callable[..., Any]:
+    """CloudFormation's creation of a rule, refusing what PutTargets refuses."""
+
+    def created(logical_id: str, props: dict[str, Any], stack_name: str) -> Any:
+        for target in props.get("Targets") or []:
+            if _missing_role(target):
+                raise ValueError(f"RoleArn is required for target {target['Arn']}.")
+        return create(logical_id, props, stack_name)
+
+    return created
+
+
+def _input(target: dict[str, Any], rule: dict[str, Any], view: Any) -> str:
+    """The text that a target gets: its transformed event, its own input, or the event."""
+    if target.get("InputTransformer"):
+        return eventbridge._apply_input_transformer(target["InputTransformer"], rule, view)
+    return target.get("Input") or json.dumps(view.event_with_detail())
+
+
+def _lists(text: str) -> dict[str, list[str]]:
+    """The parameters of a runbook in a target's input. Raises ValueError unless it is an object of lists of strings."""
+    given = json.loads(text)
+    if not isinstance(given, dict):
+        raise ValueError("it is not a JSON object")
+    for name, value in given.items():
+        if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+            raise ValueError(f"{name} is not a list of strings")
+    return given
 
 
 def _may_send(action: str, arn: str, record: dict[str, Any], rule_arn: str) -> bool:

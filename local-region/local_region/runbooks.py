@@ -114,12 +114,13 @@ class Runbooks:
                 "DescribeAutomationExecutions": self._describe_executions,
                 "GetAutomationExecution": self._get_execution,
                 "SendAutomationSignal": self._send_signal,
-                "StartAutomationExecution": self._start_execution,
+                "StartAutomationExecution": self.start,
                 "StopAutomationExecution": self._stop_execution,
             },
         )
 
-    def _start_execution(self, params: dict[str, Any], caller: Caller) -> dict[str, Any]:
+    def start(self, params: dict[str, Any], caller: Caller) -> dict[str, Any]:
+        """StartAutomationExecution, of a caller who may call it."""
         name, given, token = params["DocumentName"], params.get("Parameters") or {}, params.get("ClientToken")
         if name.rpartition("/")[2].startswith(AWS_OWNED):
             raise ApiError(

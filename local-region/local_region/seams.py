@@ -93,6 +93,7 @@ services.ec2                     _stop_instances                      p
 services.ec2                     _terminate_instances                 p
 services.ec2                     _volume_inner_xml                    vol
 services.ec2                     _xml                                 status root_tag inner
+services.eventbridge             _apply_input_transformer             transformer rule view
 services.eventbridge             _cron_next_fire                      fields after_dt
 services.eventbridge             _disable_rule                        data
 services.eventbridge             _dispatch_event                      event view
@@ -105,6 +106,7 @@ services.eventbridge             _parse_cron_fields                   expr
 services.eventbridge             _pattern_event_view                  event
 services.eventbridge             _rule_key                            rule_name bus_name
 services.eventbridge             _validate_schedule_expression        expr
+services.eventbridge             _validate_target_arn                 target
 services.eventbridge             error_response_json                  *
 services.eventbridge             start_scheduler
 services.efs                     _put_file_system_policy              fs_id body

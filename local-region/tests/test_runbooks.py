@@ -661,3 +661,130 @@ def test_validates_parameters(region: RunningRegion, given: dict[str, Any], code
         "Key": {"type": "String", "allowedPattern": "^[a-z]+$", "default": "key"},
     }
     assert refusal(lambda: execute(region, nap("a"), parameters=parameters, given=given))[0] == code
+
+
+# ---- targets of rules -----------------------------------------------------------------------------------------------
+
+DEFINITION = f"arn:aws:ssm:{REGION}:{ACCOUNT}:automation-definition"
+
+
+def role_of_rules(region: RunningRegion, name: str, *actions: str, service: str = "events.amazonaws.com") -> str:
+    """A role with these rights, which a service may assume. Returns its ARN."""
+    iam = region.client("iam")
+    trust = {"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"}
+    role = iam.create_role(
+        RoleName=name, AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+    )["Role"]["Arn"]
+    if actions:
+        rights = {"Effect": "Allow", "Action": actions, "Resource": "*"}
+        iam.put_role_policy(
+            RoleName=name,
+            PolicyName="rights",
+            PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [rights]}),
+        )
+    return role
+
+
+def delivered(region: RunningRegion, name: str, **target: Any) -> dict[str, Any] | None:
+    """Send an event through a new rule to one target. Returns the attributes of its dead letter, if there is one."""
+    events = region.client("events")
+    _, queue = make_queue(region, f"{name}-letters")
+    events.put_rule(Name=name, EventPattern=json.dumps({"source": [f"test.{name}"]}))
+    events.put_targets(Rule=name, Targets=[{"Id": "runbook", "DeadLetterConfig": {"Arn": queue}, **target}])
+    event_id = region.send(source=f"test.{name}", detail_type="Restored", detail={"workload": "shop", "number": 7})
+    region.wait_until_idle()
+    letters = region.journal("dead-letter", eventId=event_id)
+    assert all(letter["delivered"] for letter in letters)
+    return letters[0]["attributes"] if letters else None
+
+
+def executions(region: RunningRegion, runbook: str) -> list[dict[str, Any]]:
+    """The executions of a runbook."""
+    return region.client("ssm").describe_automation_executions(
+        Filters=[{"Key": "DocumentNamePrefix", "Values": [runbook]}]
+    )["AutomationExecutionMetadataList"]
+
+
+@pytest.mark.parametrize("version", ["", ":$DEFAULT"])
+def test_a_rule_starts_a_runbook_with_what_its_transformer_takes_from_the_event(
+    region: RunningRegion, version: str
+) -> None:
+    name = f"Started{len(version)}"
+    content = {
+        "schemaVersion": "0.3",
+        "parameters": {"Workload": {"type": "String"}, "Others": {"type": "StringList", "default": []}},
+        "mainSteps": [{"name": "nap", "action": "aws:sleep", "inputs": {"Duration": "PT1S"}}],
+    }
+    region.client("ssm").create_document(Name=name, DocumentType="Automation", Content=json.dumps(content))
+    role = role_of_rules(region, f"starts-{name}", "ssm:StartAutomationExecution")
+    transformer = {"InputPathsMap": {"w": "$.detail.workload"}, "InputTemplate": '{"Workload": [<w>]}'}
+    letter = delivered(region, name, Arn=f"{DEFINITION}/{name}{version}", RoleArn=role, InputTransformer=transformer)
+    assert letter is None
+    (started,) = executions(region, name)
+    done = execution(region, started["AutomationExecutionId"])
+    assert (done["AutomationExecutionStatus"], done["Parameters"]["Workload"]) == ("Success", ["shop"])
+
+
+@pytest.mark.parametrize(
+    ("name", "target", "code"),
+    [
+        ("whole-event", {}, "INVALID_JSON"),
+        ("no-list", {"Input": '{"Workload": "shop"}'}, "INVALID_JSON"),
+        ("no-string", {"Input": '{"Workload": [7]}'}, "INVALID_JSON"),
+        ("no-object", {"Input": '["shop"]'}, "INVALID_JSON"),
+        (
+            "no-brackets",
+            {"InputTransformer": {"InputPathsMap": {"w": "$.detail.workload"}, "InputTemplate": '{"Workload": <w>}'}},
+            "INVALID_JSON",
+        ),
+        (
+            "missing-path",
+            {"InputTransformer": {"InputPathsMap": {"w": "$.detail.none"}, "InputTemplate": '{"Workload": [<w>]}'}},
+            "INVALID_PARAMETER",
+        ),
+        ("unknown", {"Input": '{"Workload": ["shop"], "Colour": ["blue"]}'}, "INVALID_PARAMETER"),
+        ("required", {"Input": '{"Mode": ["drill"]}'}, "INVALID_PARAMETER"),
+        ("empty", {"Input": '{"Workload": [""]}'}, "INVALID_PARAMETER"),
+        ("absent", {"Arn": f"{DEFINITION}/Nowhere:$DEFAULT", "Input": '{"Workload": ["shop"]}'}, "NO_RESOURCE"),
+        ("unwilling", {"RoleArn": "trusts-nobody", "Input": '{"Workload": ["shop"]}'}, "NO_PERMISSIONS"),
+        ("powerless", {"RoleArn": "may-nothing", "Input": '{"Workload": ["shop"]}'}, "NO_PERMISSIONS"),
+        ("nobody", {"RoleArn": "does-not-exist", "Input": '{"Workload": ["shop"]}'}, "NO_PERMISSIONS"),
+    ],
+)
+def test_what_automation_does_not_take_from_a_rule_is_a_dead_letter(
+    region: RunningRegion, runbook: str, name: str, target: dict[str, Any], code: str
+) -> None:
+    before = len(executions(region, runbook))
+    role = {
+        "trusts-nobody": lambda: role_of_rules(
+            region, "trusts-nobody", "ssm:StartAutomationExecution", service="lambda.amazonaws.com"
+        ),
+        "may-nothing": lambda: role_of_rules(region, "may-nothing"),
+        "does-not-exist": lambda: f"arn:aws:iam::{ACCOUNT}:role/does-not-exist",
+    }.get(target.get("RoleArn", ""), lambda: role_of_rules(region, f"role-{name}", "ssm:StartAutomationExecution"))()
+    letter = delivered(region, name, **({"Arn": f"{DEFINITION}/{runbook}:$DEFAULT"} | target | {"RoleArn": role}))
+    assert letter and (letter["ERROR_CODE"], letter["RETRY_ATTEMPTS"]) == (code, "0"), letter
+    assert len(executions(region, runbook)) == before
+
+
+def test_a_rule_needs_the_right_to_pass_the_role_of_its_runbook(region: RunningRegion) -> None:
+    role = role_of_rules(region, "works-for-runbooks", service="ssm.amazonaws.com")
+    content = RUNBOOK | {"assumeRole": role}
+    region.client("ssm").create_document(Name="WithOwnRole", DocumentType="Automation", Content=json.dumps(content))
+    target = {"Arn": f"{DEFINITION}/WithOwnRole:$DEFAULT", "Input": '{"Workload": ["shop"]}'}
+    starter = role_of_rules(region, "starts-only", "ssm:StartAutomationExecution")
+    letter = delivered(region, "starts-only", RoleArn=starter, **target)
+    assert letter and letter["ERROR_CODE"] == "NO_PERMISSIONS" and "iam:PassRole" in letter["ERROR_MESSAGE"]
+    passer = role_of_rules(region, "passes-too", "ssm:StartAutomationExecution", "iam:PassRole")
+    assert delivered(region, "passes-too", RoleArn=passer, **target) is None
+    assert len(executions(region, "WithOwnRole")) == 1
+
+
+@pytest.mark.parametrize(
+    "arn", [f"{DEFINITION}/StartRecovery:$DEFAULT", f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:recovery"]
+)
+def test_a_runbook_or_state_machine_is_no_target_without_a_role(region: RunningRegion, arn: str) -> None:
+    events = region.client("events")
+    events.put_rule(Name="without-role", EventPattern='{"source": ["test.none"]}')
+    code, message = refusal(lambda: events.put_targets(Rule="without-role", Targets=[{"Id": "one", "Arn": arn}]))
+    assert (code, message) == ("ValidationException", f"RoleArn is required for target {arn}.")

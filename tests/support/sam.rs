@@ -101,6 +101,16 @@ pub(crate) const EVERY_FUNCTION: [(&str, &str); 5] = [
     ),
 ];
 
+/// A restored file system is mounted by a rule, without the functions.
+pub(crate) const MOUNTED_BY_RULE: [(&str, &str); 3] = [
+    (
+        "MountSourceArn",
+        "arn:aws:elasticfilesystem:us-east-1:111122223333:file-system/fs-06d8cf961666f5ad3",
+    ),
+    ("MountInstanceTag", "role=web"),
+    ("MountPath", "/shared"),
+];
+
 /// A template as deployed in a Region with certain parameters.
 pub(crate) struct Deployed {
     template: &'static Value,

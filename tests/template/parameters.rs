@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use crate::support::sam::{
-    EVERY_FUNCTION, HEALTH_BACKUP, TEMPLATES, attribute_of, deployed, members, strings, template,
-    template_at, templates_and_included,
+    EVERY_FUNCTION, HEALTH_BACKUP, MOUNTED_BY_RULE, TEMPLATES, attribute_of, deployed, members,
+    strings, template, template_at, templates_and_included,
 };
 
 /// Every parameter of every template: path, name, declaration.
@@ -159,6 +159,46 @@ fn no_arn_hard_codes_a_partition_region_or_account() {
                 assert!(!written.contains(region), "{path}: {part} names {region}");
             }
         }
+    }
+}
+
+#[test]
+fn accepts_only_a_complete_mount_by_a_rule() {
+    let count = |parameters: &[(&str, &str)]| deployed(parameters).objections().len();
+    let [source, tag, path] = MOUNTED_BY_RULE;
+    let share = ("MountExport", "share");
+    for whole in [&[][..], &[source, tag, path], &[source, tag, path, share]] {
+        assert_eq!(count(whole), 0, "{whole:?}");
+    }
+    for part in [
+        &[source][..],
+        &[tag],
+        &[path],
+        &[share],
+        &[source, tag],
+        &[source, path],
+        &[tag, path, share],
+    ] {
+        assert_eq!(count(part), 1, "{part:?}");
+    }
+    // Both take the same, so that no deployment starts what the runbook refuses.
+    let runbook = &deployed(&[]).resources("AWS::SSM::Document")["MountFileSystem"]["Content"];
+    for (parameter, of_runbook) in [
+        ("MountInstanceTag", "InstanceTag"),
+        ("MountPath", "Path"),
+        ("MountExport", "Export"),
+    ] {
+        let given = template()["Parameters"][parameter]["AllowedPattern"]
+            .as_str()
+            .unwrap();
+        let taken = runbook["parameters"][of_runbook]["allowedPattern"]
+            .as_str()
+            .unwrap();
+        let taken = taken.trim_start_matches('^').trim_end_matches('$');
+        assert!(
+            taken == given || taken == format!("({given})"),
+            "{parameter}: {given}, {taken}"
+        );
     }
 }
 

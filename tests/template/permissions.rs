@@ -9,7 +9,9 @@ use recovery_aws::{
 };
 use serde_json::{Value, json};
 
-use crate::support::sam::{Deployed, EVERY_FUNCTION, attribute_of, deployed, members, strings};
+use crate::support::sam::{
+    Deployed, EVERY_FUNCTION, MOUNTED_BY_RULE, attribute_of, deployed, members, strings,
+};
 
 /// What every function needs of the platform around it.
 const PLATFORM: [&str; 5] = [
@@ -148,6 +150,7 @@ fn every_deployment() -> Vec<Deployed> {
         deployed(&RUNBOOK_WITH_ROLE),
         deployed(&KEYS),
         deployed(&EVERY_FUNCTION),
+        deployed(&MOUNTED_BY_RULE),
         deployed(&everything),
     ]
 }
@@ -997,6 +1000,14 @@ const RUNBOOK_ACTIONS: [(&str, &[&str]); 5] = [
     (
         "MountFileSystem",
         &[
+            "ec2:DescribeInstances",
+            "elasticfilesystem:DescribeMountTargets",
+            "fsx:DescribeFileSystems",
+            "fsx:DescribeStorageVirtualMachines",
+            "fsx:DescribeVolumes",
+            "kms:Decrypt",
+            "kms:GenerateDataKey",
+            "sns:Publish",
             "ssm:DescribeInstanceInformation",
             "ssm:GetCommandInvocation",
             "ssm:ListCommands",
@@ -1058,6 +1069,52 @@ fn the_mount_runbook_sends_one_document_to_instances_of_the_workload() {
             json!({"StringLike": {"ssm:resourceTag/recovery:workload": workload}})
         );
     }
+}
+
+#[test]
+fn the_mount_rule_starts_one_runbook_with_a_separate_role() {
+    let name = "RestoreCompletedMountRole";
+    assert!(!roles(&deployed(&[])).contains_key(name));
+    let deployed = deployed(&MOUNTED_BY_RULE);
+    let role = &deployed.resources("AWS::IAM::Role")[name];
+    let rule = &deployed.resources("AWS::Events::Rule")["RestoreCompletedMountRule"];
+    assert_eq!(rule["Targets"][0]["RoleArn"], attribute_of(name, "Arn"));
+    let trust = &role["AssumeRolePolicyDocument"]["Statement"][0];
+    assert_eq!(
+        trust["Principal"],
+        json!({"Service": "events.amazonaws.com"})
+    );
+    assert_eq!(
+        trust["Condition"],
+        json!({
+            "StringEquals": {"aws:SourceAccount": "111122223333"},
+            "ArnLike": {"aws:SourceArn": "arn:aws:events:us-west-2:111122223333:rule/*"},
+        })
+    );
+    let statements = &roles(&deployed)[name];
+    let [start, pass] = statements.as_slice() else {
+        panic!("{statements:?}");
+    };
+    assert_eq!(start["Action"], "ssm:StartAutomationExecution");
+    let here = "arn:aws:ssm:us-west-2:111122223333";
+    assert_eq!(
+        strings(&start["Resource"]),
+        [
+            format!("{here}:automation-definition/MountFileSystem:*"),
+            format!("{here}:automation-execution/*"),
+            format!("{here}:document/MountFileSystem"),
+        ]
+    );
+    assert_eq!(
+        *pass,
+        json!({
+            "Sid": "PassMountFileSystemItsRole",
+            "Effect": "Allow",
+            "Action": "iam:PassRole",
+            "Resource": attribute_of("MountFileSystemRole", "Arn"),
+            "Condition": {"StringEquals": {"iam:PassedToService": "ssm.amazonaws.com"}},
+        })
+    );
 }
 
 #[test]

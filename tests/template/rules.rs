@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use quamina::Quamina;
 use serde_json::{Value, json};
 
-use crate::support::repository::{events, expectations};
-use crate::support::sam::{Deployed, deployed, strings};
+use crate::support::repository::{event, event_with, events, expectations};
+use crate::support::sam::{Deployed, MOUNTED_BY_RULE, attribute_of, deployed, members, strings};
 
 /// Patterns by rule.
 pub(super) type Patterns = BTreeMap<String, Value>;
@@ -347,6 +347,121 @@ fn finds_wrong_patterns() {
         "/detail-type",
         json!([{"exists": true}]),
     );
+}
+
+/// Patterns of the rule that mounts, and an event that it matches.
+fn mounting() -> (Deployed, Patterns, Value) {
+    let deployed = deployed(&MOUNTED_BY_RULE);
+    let mut patterns = patterns_of(&deployed);
+    patterns.retain(|rule, _| rule == "RestoreCompletedMountRule");
+    (deployed, patterns, event("restore-completed-efs"))
+}
+
+#[test]
+fn mount_rule_matches_restores_of_its_source_except_drills_and_tests() {
+    let (_, patterns, restored) = mounting();
+    let matching: Vec<_> = matches(&patterns)
+        .into_iter()
+        .filter(|(_, rules)| !rules.is_empty())
+        .map(|(name, _)| name)
+        .collect();
+    assert_eq!(matching, ["restore-completed-efs"]);
+    let matched = |event: &Value| {
+        let mut engine = Quamina::new();
+        let pattern = &patterns["RestoreCompletedMountRule"];
+        engine
+            .add_pattern("rule".to_owned(), &pattern.to_string())
+            .unwrap();
+        let found = engine.matches_for_event(event.to_string().as_bytes());
+        !found.unwrap().is_empty()
+    };
+    assert!(matched(&restored));
+    let detail = |member: &str, value: Value| {
+        event_with("restore-completed-efs", &format!("/detail/{member}"), value)
+    };
+    let drill = json!(attribute_of("DrillRestoreRole", "Arn"));
+    assert!(!matched(&detail("iamRoleArn", drill)));
+    assert!(!matched(&detail(
+        "restoreTestingPlanArn",
+        json!("arn:plan")
+    )));
+    assert!(!matched(&detail("status", json!("RUNNING"))));
+    let other =
+        "arn:aws:elasticfilesystem:us-east-1:111122223333:file-system/fs-06d8cf961666f5ad31";
+    assert!(!matched(&detail("sourceResourceArn", json!(other))));
+    // Nobody knows whose restore this is.
+    for member in ["iamRoleArn", "sourceResourceArn"] {
+        let mut without = restored.clone();
+        without["detail"].as_object_mut().unwrap().remove(member);
+        assert!(!matched(&without), "without {member}");
+    }
+}
+
+/// What EventBridge makes of an event: the values in the places of `<name>`, texts in quotation marks.
+fn transformed(transformer: &Value, event: &Value) -> Value {
+    let mut text = transformer["InputTemplate"].as_str().unwrap().to_owned();
+    for (name, path) in members(&transformer["InputPathsMap"]) {
+        let path = path.as_str().unwrap().strip_prefix('$').unwrap();
+        let value = event
+            .pointer(&path.replace('.', "/"))
+            .expect("the event has it");
+        text = text.replace(&format!("<{name}>"), &value.to_string());
+    }
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+#[test]
+fn mount_rule_gives_the_runbook_what_it_takes() {
+    let (deployed, _, restored) = mounting();
+    let given = |deployed: &Deployed| {
+        let rule = &deployed.resources("AWS::Events::Rule")["RestoreCompletedMountRule"];
+        let target = &rule["Targets"][0];
+        assert_eq!(
+            target["Arn"],
+            "arn:aws:ssm:us-west-2:111122223333:automation-definition/MountFileSystem:$DEFAULT"
+        );
+        transformed(&target["InputTransformer"], &restored)
+    };
+    let input = given(&deployed);
+    assert_eq!(
+        input,
+        json!({
+            "InstanceTag": ["role=web"],
+            "Operation": ["mount-restored"],
+            "Source": [restored["detail"]["createdResourceArn"]],
+            "Path": ["/shared"],
+            "Notify": ["failure"],
+        })
+    );
+    let mut of_windows = MOUNTED_BY_RULE.to_vec();
+    of_windows.push(("MountExport", "share"));
+    let with_share = given(&crate::support::sam::deployed(&of_windows));
+    assert_eq!(with_share["Export"], json!(["share"]));
+
+    let runbook = &deployed.resources("AWS::SSM::Document")["MountFileSystem"]["Content"];
+    for (name, values) in members(&with_share) {
+        let parameter = &runbook["parameters"][name];
+        assert!(parameter.is_object(), "the runbook has no parameter {name}");
+        for value in strings(values) {
+            // Of Automation: a value has 1 to 512 characters.
+            assert!((1..=512).contains(&value.len()), "{name}: {value}");
+            if let Some(pattern) = parameter["allowedPattern"].as_str() {
+                let pattern = regex_lite::Regex::new(pattern).unwrap();
+                assert!(pattern.is_match(&value), "{name}: {value}");
+            }
+            let allowed = parameter.get("allowedValues").map(strings);
+            assert!(
+                allowed.is_none_or(|allowed| allowed.contains(&value)),
+                "{name}: {value}"
+            );
+        }
+    }
+    for (name, parameter) in members(&runbook["parameters"]) {
+        assert!(
+            input.get(name).is_some() || parameter.get("default").is_some(),
+            "the runbook needs {name}"
+        );
+    }
 }
 
 #[test]

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use crate::support::sam::{
-    Deployed, EVERY_FUNCTION, HEALTH_BACKUP, PRIMARY, attribute_of, deployed, deployed_in, members,
-    strings, template_at,
+    Deployed, EVERY_FUNCTION, HEALTH_BACKUP, MOUNTED_BY_RULE, PRIMARY, attribute_of, deployed,
+    deployed_in, members, strings, template_at,
 };
 
 use super::permissions::allowed;
@@ -18,6 +18,7 @@ fn deliverers() -> Vec<(&'static str, Deployed)> {
         ("template.yaml", deployed(&[])),
         ("template.yaml", deployed(&WHOLE)),
         ("template.yaml", deployed(&EVERY_FUNCTION)),
+        ("template.yaml", deployed(&MOUNTED_BY_RULE)),
         (PRIMARY, deployed_in("us-east-1", PRIMARY, &[])),
         (HEALTH_BACKUP, deployed_in("us-west-2", HEALTH_BACKUP, &[])),
     ]

@@ -9,6 +9,8 @@
 
 mod arguments;
 mod expectations;
+mod file_system_expectations;
+mod file_systems;
 mod observations;
 mod operator;
 mod problem;

@@ -110,10 +110,46 @@ def test_the_runbook_passes_every_parameter_under_the_same_rules() -> None:
     }
     given = dict(RUNBOOK["parameters"])
     assert given.pop("InstanceIds")["type"] == "StringList"
-    assert given == wanted
+    assert {name: given.pop(name)["default"] for name in ("InstanceTag", "Notify")} == {
+        "InstanceTag": "",
+        "Notify": "none",
+    }
+    # An ARN is replaced by what the document takes, and so is the type with it.
+    own_type, own_source = given.pop("Type"), given.pop("Source")
+    assert own_type["allowedValues"] == ["auto", *DOCUMENT["parameters"]["Type"]["allowedValues"]]
+    without_arn = DOCUMENT["parameters"]["Source"]["allowedPattern"].removesuffix(")$")
+    assert own_source["allowedPattern"].startswith(f"{without_arn}|arn:")
+    assert given == {name: parameter for name, parameter in wanted.items() if name not in ("Type", "Source")}
     (mount,) = (step for step in RUNBOOK["mainSteps"] if step["name"] == "mount")
     assert mount["inputs"]["InputPayload"]["parameters"] == {name: f"{{{{ {name} }}}}" for name in wanted}
     assert all(f'"{step["name"]}"' in mount["inputs"]["Script"] for step in DOCUMENT["mainSteps"])
+
+
+@pytest.mark.parametrize("name", ["InstanceTag", "Source"])
+def test_no_parameter_of_the_runbook_admits_code(name: str) -> None:
+    pattern = RUNBOOK["parameters"][name]["allowedPattern"]
+    assert pattern.startswith("^(") and pattern.endswith(")$")
+    for value in HOSTILE:
+        assert not re.fullmatch(pattern[1:-1], value), value
+        # Nor behind something that is taken.
+        assert not re.fullmatch(pattern[1:-1], f"arn:aws:ec2:eu-west-1:111122223333:volume/{value}"), value
+        assert not re.fullmatch(pattern[1:-1], f"role={value}"), value
+    # EC2 would take them for any text.
+    assert not re.fullmatch(RUNBOOK["parameters"]["InstanceTag"]["allowedPattern"][1:-1], "role=*")
+
+
+def test_the_runbook_takes_the_arns_of_restored_file_systems() -> None:
+    pattern = RUNBOOK["parameters"]["Source"]["allowedPattern"]
+    events = [json.loads(path.read_text()) for path in (PROJECT / "events").glob("restore-completed-*.json")]
+    created = {
+        event["detail"]["resourceType"]: event["detail"]["createdResourceArn"]
+        for event in events
+        if event["detail"].get("createdResourceArn")
+    }
+    taken = {kind for kind, arn in created.items() if re.fullmatch(pattern[1:-1], arn)}
+    assert taken == {"EBS", "EFS", "FSx"} and len(created) > 5
+    volume = "arn:aws-us-gov:fsx:us-gov-west-1:111122223333:volume/fs-0123456789abcdef0/fsvol-0123456789abcdef0"
+    assert re.fullmatch(pattern[1:-1], volume)
 
 
 def test_the_shell_script_passes_shellcheck() -> None:
@@ -185,8 +221,8 @@ def test_every_refusal_on_windows_has_a_remedy_and_every_remedy_a_refusal() -> N
 
 def runbook_reasons() -> dict[str, str]:
     """What the runbook itself answers, with its remedies."""
-    (mount,) = (step for step in RUNBOOK["mainSteps"] if step["name"] == "mount")
-    return dict(re.findall(r'"reason": "([a-z-]+)",.*?"remedy": "(.*?)"', mount["inputs"]["Script"], re.DOTALL))
+    scripts = "\n".join(step["inputs"]["Script"] for step in RUNBOOK["mainSteps"])
+    return dict(re.findall(r'"reason": "([a-z-]+)",.*?"remedy": "(.*?)"', scripts, re.DOTALL))
 
 
 def rows(heading: str) -> dict[str, str]:

@@ -12,7 +12,8 @@ MARKER = f"# Rapid Recovery: {PATH}"
 MOUNT = """#!/bin/sh
 printf '%s\\n' "$*" >>{folder}/mounts
 if [ -x {folder}/on-mount ]; then {folder}/on-mount "$@" || exit $?; fi
-echo "$(cat {folder}/shown)" >{folder}/mounted
+for last; do :; done
+case $last in /run/*) ;; *) echo "$(cat {folder}/shown)" >{folder}/mounted ;; esac
 """
 FINDMNT = """#!/bin/sh
 case $* in
@@ -173,9 +174,11 @@ def test_a_mount_over_tls_is_recognized_by_the_state_of_efs_utils(
 ) -> None:
     state_file(client, file_system, access_point)
     (client.guest.folder / "mounted").write_text("127.0.0.1:/")
+    # What was asked for is another directory.
+    client.on_mount('for last; do :; done; /bin/mount -t tmpfs tmpfs "$last"')
     answer = client.mount("EFS", FILE_SYSTEM, "", AccessPoint=ACCESS_POINT)
     assert answer.reason == (None if same else "path-mounted-from-other"), answer.output
-    assert client.mounts == []
+    assert all(f" {PATH}" not in mount for mount in client.mounts)
 
 
 def test_a_mount_over_tls_of_which_nothing_is_known_is_refused(client: Client) -> None:
@@ -272,3 +275,92 @@ for name in {folders}; do mkdir "$last/$name"; done
         assert (answer.code, answer.outcome, answer.result["directory"]) == (0, "found", DIRECTORY)
     assert client.guest.sh("ls /run; cat /proc/mounts").count("rapid-recovery-efs") == 0
     assert client.guest.fstab() == "# the image's\n"
+
+
+ROOT = f"""for last; do :; done
+case $last in
+  /run/*)
+    /bin/mount -t tmpfs tmpfs "$last"
+    mkdir "$last{DIRECTORY}"
+    /bin/mount -o remount,ro "$last" ;;
+esac
+"""
+
+
+def test_mounts_the_directory_of_the_restore_that_it_finds(client: Client) -> None:
+    client.on_mount(ROOT)
+    given = {"Operation": "mount-restored", "Addresses": "10.0.1.5"}
+    answer = client.mount("EFS", FILE_SYSTEM, f"127.0.0.1:{DIRECTORY}", **given)
+    assert (answer.code, answer.outcome, answer.result["directory"]) == (0, "mounted", DIRECTORY), answer.output
+    find, mount = client.mounts
+    assert find.startswith(
+        f"-t efs -o ro,tls,mounttargetip=10.0.1.5,noresvport {FILE_SYSTEM}:/ /run/rapid-recovery-efs."
+    )
+    assert mount == f"-t efs -o tls,mounttargetip=10.0.1.5,noresvport {FILE_SYSTEM}:{DIRECTORY} {PATH}"
+    line = f"{FILE_SYSTEM}:{DIRECTORY} {PATH} efs tls,mounttargetip=10.0.1.5,noresvport,_netdev,nofail 0 0"
+    assert client.guest.fstab() == f"# the image's\n{MARKER} {FILE_SYSTEM}\n{line}\n"
+    again = client.mount("EFS", FILE_SYSTEM, f"127.0.0.1:{DIRECTORY}", **given)
+    assert (again.code, again.outcome) == (0, "already-mounted"), again.output
+    assert len(client.mounts) == 3
+    assert client.guest.sh("ls /run; cat /proc/mounts").count("rapid-recovery-efs") == 0
+
+
+def test_without_a_directory_of_a_restore_nothing_is_mounted_at_the_path(client: Client) -> None:
+    client.on_mount('for last; do :; done; /bin/mount -t tmpfs tmpfs "$last"\n')
+    answer = client.mount("EFS", FILE_SYSTEM, "", Operation="mount-restored")
+    assert (answer.code, answer.reason) == (2, "no-restored-directory")
+    assert len(client.mounts) == 1 and client.guest.fstab() == "# the image's\n"
+
+
+@pytest.mark.parametrize(
+    ("kind", "source", "parameters", "shown"),
+    [
+        ("EFS", FILE_SYSTEM, {"Export": "/orders"}, "127.0.0.1:/orders"),
+        ("EFS", FILE_SYSTEM, {"AccessPoint": ACCESS_POINT}, "127.0.0.1:/"),
+        ("LUSTRE", NAME, {"Export": "abcdefgh"}, f"{NAME}@tcp:/abcdefgh"),
+    ],
+)
+def test_where_nothing_is_to_be_found_mount_restored_is_mount(
+    client: Client, kind: str, source: str, parameters: dict[str, str], shown: str
+) -> None:
+    answer = client.mount(kind, source, shown, Operation="mount-restored", **parameters)
+    assert (answer.outcome, len(client.mounts)) == ("mounted", 1), answer.output
+
+
+# What is mounted at the path, and what is asked for there: the directory of a restore, and an access point to it.
+WAYS = [
+    (None, f"127.0.0.1:{DIRECTORY}", {"AccessPoint": ACCESS_POINT}),
+    (ACCESS_POINT, "127.0.0.1:/", {"Export": DIRECTORY}),
+]
+
+
+@pytest.mark.parametrize(("access_point", "shown", "parameters"), WAYS)
+@pytest.mark.parametrize(
+    ("file_system", "scratch", "same"),
+    [
+        (FILE_SYSTEM, f'/bin/mount --bind {PATH} "$last"', True),
+        (FILE_SYSTEM, '/bin/mount -t tmpfs tmpfs "$last"', False),
+        ("fs-00000000000000000", f'/bin/mount --bind {PATH} "$last"', False),
+    ],
+    ids=["same", "another-directory", "another-file-system"],
+)
+def test_the_directory_and_its_access_point_are_the_same(
+    client: Client,
+    access_point: str | None,
+    shown: str,
+    parameters: dict[str, str],
+    file_system: str,
+    scratch: str,
+    same: bool,
+) -> None:
+    client.guest.sh(f"mkdir -p {PATH}")
+    state_file(client, file_system, access_point)
+    (client.guest.folder / "mounted").write_text(shown)
+    client.on_mount(f"for last; do :; done; {scratch}\n")
+    answer = client.mount("EFS", FILE_SYSTEM, shown, **parameters)
+    if same:
+        assert (answer.code, answer.outcome) == (0, "already-mounted"), answer.output
+    else:
+        assert (answer.code, answer.reason) == (2, "path-mounted-from-other"), answer.output
+    assert client.guest.fstab() == "# the image's\n"
+    assert client.guest.sh("ls /run; cat /proc/mounts").count("rapid-recovery-efs") == 0

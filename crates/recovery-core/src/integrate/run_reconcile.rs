@@ -14,7 +14,9 @@ use crate::aws::backup::{EBS, Restore, RestoreJob};
 use crate::aws::ec2::{AttachmentState, Volume};
 use crate::error::Error;
 use crate::integrate::backoff::RESERVE;
-use crate::integrate::record::{FAILING, TAGS_FROM, Trigger, mount_is_unfinished};
+use crate::integrate::kind::FAILING;
+use crate::integrate::mount::is_unfinished;
+use crate::integrate::record::{TAGS_FROM, Trigger};
 use crate::integrate::run_invoke::{Integrators, invoke_integrators};
 use crate::integrate::run_tags::tags_of;
 use crate::integrate::skip::{Ownership, skip_reason};
@@ -295,7 +297,7 @@ async fn not_integrated(
             .attachments
             .iter()
             .any(|a| a.state == AttachmentState::Attached);
-        let mounts = item.is_some_and(mount_is_unfinished);
+        let mounts = item.is_some_and(is_unfinished);
         // If the item is open and does not say so, the attachment was not recorded.
         let settled = item.is_none() || recorded && !mounts;
         if volume.restore_test || attached && settled {

@@ -11,6 +11,7 @@ use crate::aws::database::{DbCluster, DbInstance};
 use crate::aws::ec2::{Attachment, AttachmentState, Volume};
 use crate::aws::file_system::{EfsFileSystem, FsxFileSystem, FsxVolume, MountTarget};
 use crate::aws::table::{Table, TableStatus};
+use crate::integrate::mount::record::Mount;
 use crate::plan::item::{Item, Target};
 use crate::plan::recovery_plan::Plan;
 use crate::plan::request::Mode;
@@ -25,6 +26,10 @@ pub struct Observed {
     stores: HashMap<Arn, Store>,
     /// How long after the end of their jobs databases and tables were integrated.
     integrated: HashMap<RestoreJobId, TimeDelta>,
+    /// Where the volumes and file systems of jobs are mounted.
+    mounts: HashMap<RestoreJobId, Mount>,
+    /// The volumes and file systems of jobs that are not mounted: what the integration records of the mount.
+    unmounted: HashMap<RestoreJobId, String>,
     /// The OpsItems of jobs that are open.
     open_items: HashMap<RestoreJobId, OpsItemId>,
 }
@@ -196,6 +201,16 @@ impl Observed {
         self.integrated.insert(job, after);
     }
 
+    /// Keeps where the volume or file system of a job is mounted.
+    pub fn add_mount(&mut self, job: RestoreJobId, mount: Mount) {
+        self.mounts.insert(job, mount);
+    }
+
+    /// Keeps that the volume or file system of a job is not mounted: `refused`, for example.
+    pub fn add_unmounted(&mut self, job: RestoreJobId, state: String) {
+        self.unmounted.insert(job, state);
+    }
+
     /// Keeps the OpsItem of a job, which is open.
     pub fn add_open_item(&mut self, job: RestoreJobId, item: OpsItemId) {
         self.open_items.insert(job, item);
@@ -247,6 +262,8 @@ pub struct Traced<'a> {
     pub attachment: Option<&'a Attachment>,
     /// The database or table that the job made.
     pub store: Option<&'a Store>,
+    /// Where the volume or file system is mounted.
+    pub mount: Option<&'a Mount>,
     /// When the volume was attached, or the database or table integrated.
     pub integrated_at: Option<DateTime<Utc>>,
     /// The OpsItem of the job, if it is open.
@@ -317,12 +334,14 @@ pub fn trace<'a>(plan: &'a Plan, observed: &'a Observed) -> Vec<Traced<'a>> {
                 .filter(|job| job.is_completed())
                 .and_then(|job| job.created_resource.as_ref());
             let store = created.and_then(|created| observed.stores.get(created));
-            let left = job_left(job).or_else(|| match item.target {
-                Target::Volume(_) => volume_left(job, volume.as_ref(), seen, attachment),
-                Target::Database(_) | Target::Table(_) | Target::FileSystem(_) => {
-                    store_left(job, created, store)
-                }
-            });
+            let left = job_left(job)
+                .or_else(|| match item.target {
+                    Target::Volume(_) => volume_left(job, volume.as_ref(), seen, attachment),
+                    Target::Database(_) | Target::Table(_) | Target::FileSystem(_) => {
+                        store_left(job, created, store)
+                    }
+                })
+                .or_else(|| mount_left(item, created, observed.unmounted.get(&job?.id)));
             let unfinished = left.map(|(step, reason, why, remedy)| Unfinished {
                 step,
                 resource: item.resource_arn.clone(),
@@ -342,6 +361,7 @@ pub fn trace<'a>(plan: &'a Plan, observed: &'a Observed) -> Vec<Traced<'a>> {
                 volume,
                 attachment,
                 store,
+                mount: job.and_then(|job| observed.mounts.get(&job.id)),
                 integrated_at,
                 open_item: job.and_then(|job| observed.open_items.get(&job.id)),
                 unfinished,
@@ -484,4 +504,21 @@ fn volume_left(
             ),
         },
     })
+}
+
+/// What is left to do for a volume or file system that is not mounted. `state` is what the integration records of the
+/// mount.
+fn mount_left(item: &Item, created: Option<&Arn>, state: Option<&String>) -> Option<Left> {
+    let (path, created, state) = (item.target.mount()?, created?, state?);
+    Some((
+        "integrate",
+        "not-mounted",
+        format!(
+            "{} is not mounted at {}: the integration records {}",
+            text::shown(created.as_str()),
+            text::shown(path),
+            text::shown(state)
+        ),
+        AGAIN,
+    ))
 }

@@ -7,6 +7,7 @@ use crate::aws::backup::{Restore, RestoreJob};
 use crate::integrate::file_system::kind::{ADDRESS, FILE_SYSTEM, IDENTIFIER, MOUNTED_FILE_SYSTEM};
 use crate::integrate::file_system::mount::{MountSource, WantedMount};
 use crate::integrate::mount::answer::InstanceAnswer;
+use crate::integrate::mount::record::Mount;
 use crate::integrate::mount::request::MountType;
 use crate::integrate::mount::{MOUNT, MOUNTED, MOUNTING};
 use crate::integrate::publish::{Publication, replaced_note};
@@ -148,6 +149,9 @@ impl Integrated<'_> {
         };
         let mut data = self.data();
         data.push((INTEGRATION, FILE_SYSTEM.integrated.to_owned()));
+        let source = &mount.source;
+        let point = source.access_point.as_deref();
+        data.push(Mount::of(source.mount_type, &mount.path, point, answers).data());
         let mut notes = self.notes(item);
         notes.extend(unencrypted(answers));
         let result = IntegrationResult {

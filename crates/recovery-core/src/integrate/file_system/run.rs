@@ -408,9 +408,20 @@ async fn reach_efs(
             }
         }
     }
+    let finds_directory = mounts && target.mount.is_some() && target.server.is_some();
+    let point = match seen.access_point() {
+        // The mount waits for it, and says so in the OpsItem.
+        Some(point) if !point.state.is_usable() && finds_directory => None,
+        Some(point) if !point.state.is_usable() => {
+            return Ok(Reach::Pending(format!(
+                "{} (now {})",
+                point.id, point.state
+            )));
+        }
+        point => point,
+    };
     let addresses = seen.addresses().join(" ");
     let arn = &seen.file_system.arn;
-    let point = seen.access_point();
     let mut values = vec![
         ("id", id.to_owned()),
         ("arn", arn.to_string()),
@@ -428,7 +439,6 @@ async fn reach_efs(
         addresses: seen.addresses(),
         access_point: point.map(|point| point.id.clone()),
     };
-    let finds_directory = mounts && target.mount.is_some() && target.server.is_some();
     let mut left = Vec::new();
     if point.is_none() && !finds_directory {
         left.push(format!(

@@ -50,7 +50,7 @@ impl MountType {
 /// What is mounted where: the parameters of the runbook, as `docs/mount.md` describes them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MountRequest {
-    /// The instances, at most 200.
+    /// The instances, at most 50.
     pub instances: Vec<InstanceId>,
     pub operation: Operation,
     pub mount_type: MountType,

@@ -6,6 +6,7 @@ use crate::aws::arn::{InstanceId, OpsItemId, VolumeId};
 use crate::aws::backup::{Restore, RestoreJob};
 use crate::aws::ec2::DeviceName;
 use crate::integrate::mount::answer::InstanceAnswer;
+use crate::integrate::mount::record::Mount;
 use crate::integrate::mount::request::{MountRequest, MountType, Operation};
 use crate::integrate::record::{IntegrationResult, result_change};
 use crate::integrate::volume::kind::{
@@ -118,7 +119,7 @@ impl Attached {
             notes: Vec::new(),
             left: self.unusable_tags(target, item),
             continues: None,
-            data: Vec::new(),
+            data: vec![Mount::of(MountType::Ebs, path, None, answers).data()],
         };
         result_change(&MOUNTED_VOLUME, restore, result, now)
     }
