@@ -16,9 +16,18 @@ enum For {
     Lambda,
     /// This call.
     Call(&'static str),
+    /// This call of one of these functions.
+    CallOf(&'static [&'static str], &'static str),
     /// This call, if the template has this parameter.
     CallWith(&'static str, &'static str),
 }
+
+/// The functions that start the runbook that mounts.
+const MOUNTING: [&str; 3] = [
+    "file-system-integrator",
+    "restore-integrator",
+    "restore-reconciler",
+];
 
 /// The permissions that a service needs with the function's role.
 const IMPLICIT: &[(&str, For)] = &[
@@ -69,11 +78,13 @@ const IMPLICIT: &[(&str, For)] = &[
     // Without ListBucket, S3 answers AccessDenied for a missing object:
     // https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
     ("s3:ListBucket", For::Call("s3:GetObject")),
-    // A new parameter of a drill has a tag:
-    // https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_PutParameter.html
-    ("ssm:AddTagsToResource", For::Call("ssm:PutParameter")),
     // The role of the runbook is passed to Automation:
     // https://docs.aws.amazon.com/systems-manager/latest/userguide/automation-setup-iam.html
+    // The runbook that mounts always has a role, those that responders start can have one.
+    (
+        "iam:PassRole",
+        For::CallOf(&MOUNTING, "ssm:StartAutomationExecution"),
+    ),
     (
         "iam:PassRole",
         For::CallWith("ssm:StartAutomationExecution", "RecoveryRunbookRoleArn"),
@@ -123,6 +134,9 @@ fn each_role_allows_exactly_the_calls_of_its_function() {
             let implied = IMPLICIT.iter().filter(|(_, needed)| match needed {
                 For::Lambda => true,
                 For::Call(call) => called.contains(call),
+                For::CallOf(functions, call) => {
+                    functions.contains(&function.as_str()) && called.contains(call)
+                }
                 For::CallWith(call, parameter) => {
                     called.contains(call) && parameters.iter().any(|(name, _)| name == parameter)
                 }

@@ -36,8 +36,10 @@ pub(crate) struct End {
     parameters: BTreeMap<String, (String, BTreeMap<&'static str, String>)>,
     /// Databases and their settings.
     databases: BTreeSet<String>,
-    /// The instances that were created, with what they were created with.
+    /// The instances of clusters and the access points that were created, with what they were created with.
     created: BTreeSet<String>,
+    /// Mount targets: file system, subnet and state.
+    mount_targets: Vec<[String; 3]>,
     /// Results of restore tests by job: whether it was successful, and the message.
     results: BTreeMap<String, (bool, String)>,
 }
@@ -119,7 +121,17 @@ impl End {
                 .into_iter()
                 .chain(shown(state.databases.clusters.values()))
                 .collect(),
-            created: shown(&state.databases.created).into_iter().collect(),
+            created: shown(&state.databases.created)
+                .into_iter()
+                .chain(shown(&state.file_systems.created_points))
+                .collect(),
+            mount_targets: state
+                .file_systems
+                .mount_targets
+                .iter()
+                .flat_map(|(id, targets)| targets.iter().map(move |it| (id, it)))
+                .map(|(id, it)| [id.clone(), it.subnet.clone(), it.state.to_string()])
+                .collect(),
             results: state
                 .restore_tests
                 .reports
@@ -205,6 +217,7 @@ pub(crate) fn difference(found: &End, expected: &End) -> String {
             shown(&end.parameters),
             shown(&end.databases),
             shown(&end.created),
+            shown(&end.mount_targets),
             shown(&end.results),
         ]
         .concat()
@@ -239,6 +252,8 @@ fn is_outdated_failure(subject: &str, items: &[StoredItem]) -> bool {
         "Restored volume still not mounted",
         "Restored table still not configured",
         "Restored database still not integrated",
+        "Restored file system still not integrated",
+        "Restored file system still not mounted",
     ]
     .iter()
     .any(|failure| subject.ends_with(failure))

@@ -93,12 +93,16 @@ pub(crate) fn mount_on_group(world: &World, stack: &str, instances: &[&str]) {
         physical_id: Some("web".to_owned()),
         status: "CREATE_COMPLETE".into(),
     };
-    let instances = instances.iter().map(|id| InstanceId::new(*id)).collect();
+    let members = instances.iter().map(|id| InstanceId::new(*id)).collect();
     let mut state = world.state();
     state.mounts = Mounts::on();
+    for id in instances {
+        let instance = instance(id, "us-west-2a");
+        state.instances.insert(instance.id.clone(), instance);
+    }
     let key = (stack.to_owned(), "Web".to_owned());
     state.stack_resources.insert(key, resource);
-    state.groups.insert("web".to_owned(), instances);
+    state.groups.insert("web".to_owned(), members);
 }
 
 /// As [`mount_on_group`], on one instance.

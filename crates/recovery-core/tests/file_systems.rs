@@ -13,6 +13,7 @@ use futures_util::FutureExt;
 use recovery_core::aws::arn::{Arn, InstanceId, RecoveryPointArn, RestoreJobId, Scope};
 use recovery_core::aws::backup::{Drill, Restore, RestoreRequest};
 use recovery_core::aws::cloudformation::{StackResource, StackState};
+use recovery_core::aws::ec2::Instance;
 use recovery_core::aws::file_system::{AccessPoint, EfsState, FsxState, FsxType, MountTarget};
 use recovery_core::error::Error;
 use recovery_core::fakes::{DRILL_ROLE, Failure, FakeClock, Mounts, StoredItem, World};
@@ -603,9 +604,18 @@ fn mount_on(world: &World, stack: &str, instances: &[&str]) {
         physical_id: Some(format!("{stack}-web")),
         status: "CREATE_COMPLETE".into(),
     };
-    let instances = instances.iter().map(|id| InstanceId::new(*id)).collect();
+    let instances: Vec<_> = instances.iter().map(|id| InstanceId::new(*id)).collect();
     let mut state = world.state();
     state.mounts = Mounts::on();
+    for id in &instances {
+        let instance = Instance {
+            id: id.clone(),
+            state: "running".into(),
+            zone: "us-west-2a".to_owned(),
+            devices: Vec::new(),
+        };
+        state.instances.insert(id.clone(), instance);
+    }
     let key = (stack.to_owned(), "Web".to_owned());
     state.stack_resources.insert(key, resource);
     state.groups.insert(format!("{stack}-web"), instances);

@@ -350,6 +350,25 @@ async fn a_runbook_that_may_not_be_started_is_reported_once() {
 }
 
 #[tokio::test]
+async fn the_reconciler_repeats_a_failed_mount() {
+    let world = world();
+    world.fail(START, Failure::Denied);
+    attempt(&world, 0).await.unwrap_err();
+    assert_eq!(said(&world, "recovery:mount").as_deref(), Some("failing"));
+    world.state().mounts.run_on = true;
+    assert_eq!(reconciled(&world).await.count("mounting"), Some(1));
+    // The item does not say any more that it fails.
+    let item = only_item(&world);
+    assert_eq!(item.title, "Restored volume vol-1 attached to i-1");
+    assert_eq!(item.severity, Severity::Low);
+    assert!(item.description.contains("No action needed now."));
+    assert_eq!(said(&world, "recovery:mount").as_deref(), Some("mounting"));
+    world.state().mounts.run_on = false;
+    assert_eq!(reconciled(&world).await.count("integrated"), Some(1));
+    assert_eq!(only_item(&world).item.status, Status::Resolved);
+}
+
+#[tokio::test]
 async fn without_a_runbook_or_a_mount_point_nothing_is_started() {
     let world = world();
     world.state().mounts = Mounts::default();

@@ -8,8 +8,6 @@
 //! The OpsItem of the restore job records each execution (see `executions`), and what is mounted where (see
 //! [`record`]), which the report shows.
 
-use crate::ops_item::{OpsItem, says};
-
 pub mod answer;
 pub(crate) mod executions;
 pub mod record;
@@ -25,8 +23,3 @@ pub(crate) const SECONDS_TO_MOUNT: &str = "recovery:seconds-to-mount";
 pub(crate) const MOUNTING: &str = "mounting";
 /// The value of [`MOUNT`] when it has ended.
 pub(crate) const MOUNTED: &str = "mounted";
-
-/// Whether the item records a mount that continues, or that failed and is retried.
-pub(crate) fn is_unfinished(item: &OpsItem) -> bool {
-    says(item, MOUNT, MOUNTING) || says(item, MOUNT, "failing")
-}

@@ -6,6 +6,7 @@ use crate::aws::backup::{Drill, Restore, RestoreJob};
 use crate::error::Fault;
 use crate::explanation::Explanation;
 use crate::integrate::kind::ResourceKind;
+use crate::integrate::mount::{MOUNT, MOUNTING};
 use crate::integrate::refusal::Refusal;
 use crate::notification::Notification;
 use crate::ops_item::{
@@ -23,8 +24,15 @@ const HINDRANCE: &str = "recovery:hindrance";
 /// Operational data: the recovery point whose tags replace those that the restored one lacks.
 pub(crate) const TAGS_FROM: &str = "recovery:tags-from";
 
+/// The state of an integration whose last run failed. The reconciler repeats it.
+pub(crate) const FAILING: &str = "failing";
 /// Operational data: what is left for a person to do, or `none`.
 pub(crate) const LEFT: &str = "recovery:left-to-do";
+
+/// Whether the item records a mount that continues, or that failed and is retried.
+pub(crate) fn mount_is_unfinished(item: &OpsItem) -> bool {
+    says(item, MOUNT, MOUNTING) || says(item, MOUNT, FAILING)
+}
 
 /// What started the integration of a restore.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -240,7 +248,7 @@ impl Hindrance {
             .code()
             .map_or(String::new(), |answer| format!(" ({})", code(answer)));
         Hindrance {
-            state: "failing",
+            state: FAILING,
             title: titled(
                 restore,
                 format!("Restored {} still not {}", kind.noun, kind.integrated),

@@ -16,8 +16,7 @@ use crate::integrate::backoff::RESERVE;
 use crate::integrate::database::kind::{DATABASE, has_deferred_settings};
 use crate::integrate::file_system::kind::FILE_SYSTEM;
 use crate::integrate::kind::ResourceKind;
-use crate::integrate::mount::is_unfinished;
-use crate::integrate::record::{TAGS_FROM, UNTAGGED};
+use crate::integrate::record::{TAGS_FROM, UNTAGGED, mount_is_unfinished};
 use crate::integrate::skip::{Ownership, skip_reason};
 use crate::integrate::table::kind::DYNAMODB_TABLE;
 use crate::ops_item::restore_key;
@@ -94,7 +93,7 @@ pub(super) async fn invoke_integrators(
             Some(item) => {
                 says(item, INTEGRATION, kind.integrated)
                     && !has_deferred_settings(item)
-                    && !is_unfinished(item)
+                    && !mount_is_unfinished(item)
                     || is_untagged(item) && tags_from.is_none()
             }
             None => resolved.contains(own.as_str()),

@@ -14,7 +14,7 @@ use crate::aws::backup::{EBS, Restore, RestoreJob};
 use crate::aws::ec2::{AttachmentState, Volume};
 use crate::error::Error;
 use crate::integrate::backoff::RESERVE;
-use crate::integrate::record::{TAGS_FROM, Trigger};
+use crate::integrate::record::{FAILING, TAGS_FROM, Trigger, mount_is_unfinished};
 use crate::integrate::run_invoke::{Integrators, invoke_integrators};
 use crate::integrate::run_tags::tags_of;
 use crate::integrate::skip::{Ownership, skip_reason};
@@ -270,7 +270,8 @@ async fn not_integrated(
             .and_then(|arn| RecoveryPointArn::parse(arn).ok());
         let Restore { job, .. } = &restore;
         let recorded = item.is_some_and(|item| says(item, INTEGRATION, EBS_VOLUME.integrated));
-        let stuck = !recorded && item.is_some_and(|item| item.data.contains_key(INTEGRATION));
+        let stuck = !recorded && item.is_some_and(|item| item.data.contains_key(INTEGRATION))
+            || item.is_some_and(|item| says(item, MOUNTED_VOLUME.state_key, FAILING));
         let (Some(id), Some(created), Some(point)) = (
             job.created_volume(),
             &job.created_resource,
@@ -294,8 +295,7 @@ async fn not_integrated(
             .attachments
             .iter()
             .any(|a| a.state == AttachmentState::Attached);
-        let mounts = item
-            .is_some_and(|item| says(item, MOUNTED_VOLUME.state_key, MOUNTED_VOLUME.integrating));
+        let mounts = item.is_some_and(mount_is_unfinished);
         // If the item is open and does not say so, the attachment was not recorded.
         let settled = item.is_none() || recorded && !mounts;
         if volume.restore_test || attached && settled {

@@ -17,7 +17,7 @@ use crate::integrate::mount::run::{MountProgress, follow};
 use crate::integrate::record::{TAGS_FROM, Trigger, new_item};
 use crate::integrate::run_job::{Admission, admit};
 use crate::integrate::run_record::{
-    record_data, record_failure, record_in, record_result, refuse, resolve_claim,
+    record_data, record_failure, record_result, refuse, resolve_claim,
 };
 use crate::integrate::run_tags::tags_of;
 use crate::integrate::run_target::find_instance_early;
@@ -26,11 +26,11 @@ use crate::integrate::target::{ServerReference, Target};
 use crate::integrate::volume::attempt::{ATTACH_VOLUME, AttachResult, is_not_found};
 use crate::integrate::volume::decide::{Step, next_step};
 use crate::integrate::volume::kind::{EBS_VOLUME, MOUNTED_VOLUME};
-use crate::integrate::volume::record::{Attached, records_volume};
+use crate::integrate::volume::record::{Attached, attached_at, records_volume};
 use crate::integrate::volume::refusal::VolumeRefusal;
 use crate::integrate::volume::run_attach::attach_and_confirm;
 use crate::ops_item::run::first_of;
-use crate::ops_item::{OpsItem, restore_key};
+use crate::ops_item::{OpsItem, restore_key, says};
 use crate::outcome::Outcome;
 use crate::ports::{
     Clock, IntegrationPorts, MountPorts, MountRunbook, OpsItems, StackResources, TargetPorts,
@@ -256,14 +256,13 @@ async fn mount_and_record(
     let progress = follow(ports, clock, restore, &request, item.as_ref(), patience).await;
     match progress {
         Ok(MountProgress::Pending(what)) => {
-            if let Some(item) = &item {
-                record_in(
-                    ports.ops_items(),
-                    item,
-                    MOUNTED_VOLUME.state_key,
-                    MOUNTED_VOLUME.integrating,
-                )
-                .await?;
+            // After a failure or a refusal, the item says what prevented the mount.
+            if let Some(item) = &item
+                && !says(item, MOUNTED_VOLUME.state_key, MOUNTED_VOLUME.integrating)
+            {
+                let attached_at = attached_at(item, restore).unwrap_or_else(|| clock.now());
+                let change = attached.change(restore, target, true, Some(item), attached_at);
+                ports.ops_items().update(&item.id, &change).await?;
             }
             let id = item.as_ref().map(|item| &item.id);
             Ok(attached.named(Outcome::pending(what), &restore.job, id))
