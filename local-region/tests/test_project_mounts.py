@@ -396,6 +396,8 @@ def test_a_rule_mounts_a_restored_file_system_on_the_instances_with_a_tag(
 ) -> None:
     file_system, point = restored
     web, other = client(region, network, network.first, role="web"), instance(region, role="batch")
+    of_drill = client(region, network, network.first, role="web")
+    region.client("ec2").create_tags(Resources=[of_drill], Tags=[{"Key": "recovery:drill", "Value": "drill-1"}])
     created = arn_of("elasticfilesystem", f"file-system/{file_system}")
     (done,) = mounted_by_rule(region, stack, createdResourceArn=created)
     assert done["AutomationExecutionStatus"] == "Success", done.get("FailureMessage")
@@ -414,9 +416,9 @@ def test_a_rule_mounts_a_restored_file_system_on_the_instances_with_a_tag(
     }
     (shown,) = region.get("mounts")["mounts"][web]
     assert (shown["path"], shown["restoredFrom"]) == ("/srv/shared", point)
-    assert runs(region, other) == []
+    assert runs(region, other) == runs(region, of_drill) == []
     assert region.journal("message", topicArn=stack["NotificationTopic"]) == []
-    region.client("ec2").terminate_instances(InstanceIds=[web])
+    region.client("ec2").terminate_instances(InstanceIds=[web, of_drill])
 
 
 @pytest.mark.parametrize(

@@ -52,8 +52,10 @@ impl Mounting {
             (KEY, key.as_str().to_owned()),
             (KIND, RESTORE.to_owned()),
             ("recovery:integration", "attached".to_owned()),
-            ("recovery:mount", mount.to_owned()),
         ];
+        if !mount.is_empty() {
+            data.push(("recovery:mount", mount.to_owned()));
+        }
         if mount == "mounted" {
             data.push(("recovery:mounted", mounted.to_string()));
         }
@@ -114,6 +116,21 @@ async fn an_attached_volume_that_is_not_mounted_is_unfinished() {
         let why = left[0]["why"].as_str().unwrap();
         assert!(why.contains(PATH) && why.contains(state), "{why}");
     }
+    // Nothing shows that it is mounted.
+    for mounting in [
+        Mounting::new("verify"),
+        Mounting::new("verify").recorded(Status::Open, ""),
+    ] {
+        let outcome = mounting.outcome().await;
+        assert_eq!(outcome.kind(), "unfinished");
+        assert_eq!(
+            outcome.member("unfinishedItems").unwrap()[0]["reason"],
+            "not-mounted"
+        );
+    }
+    // A person mounted it, and resolved the item.
+    let mounting = Mounting::new("verify").recorded(Status::Resolved, "refused");
+    assert_eq!(mounting.outcome().await.kind(), "verified");
     let mounting = Mounting::new("verify").recorded(Status::Resolved, "mounted");
     assert_eq!(mounting.outcome().await.kind(), "verified");
     // Something else is left to do.

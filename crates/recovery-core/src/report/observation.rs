@@ -506,18 +506,17 @@ fn volume_left(
     })
 }
 
-/// What is left to do for a volume or file system that is not mounted. `state` is what the integration records of the
-/// mount.
-fn mount_left(item: &Item, created: Option<&Arn>, state: Option<&String>) -> Option<Left> {
-    let (path, created, state) = (item.target.mount()?, created?, state?);
+/// What is left to do for a volume or file system that is not known to be mounted. `known` is what is known of the
+/// mount, as a sentence.
+fn mount_left(item: &Item, created: Option<&Arn>, known: Option<&String>) -> Option<Left> {
+    let (path, created, known) = (item.target.mount()?, created?, known?);
     Some((
         "integrate",
         "not-mounted",
         format!(
-            "{} is not mounted at {}: the integration records {}",
+            "{} is not known to be mounted at {}: {known}",
             text::shown(created.as_str()),
             text::shown(path),
-            text::shown(state)
         ),
         AGAIN,
     ))

@@ -98,8 +98,14 @@ async fn verify(
     let mut observed = observe(ports, clock, config, request, &plan).await?;
     // EC2 shows that a volume is attached, and only its OpsItem whether it is mounted.
     if has_mounts(&plan) {
-        let open = by_key(&ports.ops_items().list_open(RESTORE).await?);
-        add_unmounted(&open, &plan, &mut observed);
+        let since = restored_since(request, &plan);
+        let items = ports.ops_items();
+        let (open, resolved) = try_join(
+            items.list_open(RESTORE),
+            items.list_resolved(RESTORE, since),
+        )
+        .await?;
+        add_unmounted(&by_key(&open), &by_key(&resolved), &plan, &mut observed);
     }
     let traced = trace(&plan, &observed);
     let left: Vec<_> = traced
@@ -416,15 +422,28 @@ fn by_key(items: &[OpsItem]) -> HashMap<String, OpsItem> {
         .collect()
 }
 
-/// Adds which volumes and file systems are not mounted, of the open OpsItems of the restore jobs.
-fn add_unmounted(open: &HashMap<String, OpsItem>, plan: &Plan, observed: &mut Observed) {
+/// Adds for which restore jobs nothing shows that a volume or file system is mounted. An item that a person resolved
+/// says that it was mounted by hand.
+fn add_unmounted(
+    open: &HashMap<String, OpsItem>,
+    resolved: &HashMap<String, OpsItem>,
+    plan: &Plan,
+    observed: &mut Observed,
+) {
     let jobs: Vec<RestoreJobId> = observed.completed(plan).map(|job| job.id.clone()).collect();
     for job in jobs {
-        let item = open.get(restore_key(&job).as_str());
-        let state = item.and_then(|item| item.data.get(MOUNT));
-        if let Some(state) = state.filter(|state| *state != MOUNTED) {
-            observed.add_unmounted(job, state.clone());
-        }
+        let key = restore_key(&job);
+        let key = key.as_str();
+        let known = match open.get(key) {
+            Some(item) => match item.data.get(MOUNT) {
+                Some(state) if state == MOUNTED => continue,
+                Some(state) => format!("the integration records {}", crate::text::shown(state)),
+                None => "the integration records no mount".to_owned(),
+            },
+            None if resolved.contains_key(key) => continue,
+            None => "no OpsItem records it".to_owned(),
+        };
+        observed.add_unmounted(job, known);
     }
 }
 
@@ -450,7 +469,7 @@ async fn add_records(
     })
     .await?;
     let (open, resolved) = (by_key(&open), by_key(&resolved));
-    add_unmounted(&open, plan, observed);
+    add_unmounted(&open, &resolved, plan, observed);
     for job in jobs {
         let key = restore_key(&job);
         let key = key.as_str();

@@ -38,10 +38,14 @@ impl Observed {
     }
 }
 
-/// Whether the root of the access point is the directory of AWS Backup. One that creates a missing directory could
-/// serve an empty one.
+/// Whether the root of the access point is the directory of AWS Backup, and not one below it. One that creates a missing
+/// directory could serve an empty one.
 fn serves_restored_files(point: &AccessPoint) -> bool {
-    point.path.starts_with(RESTORED_DIRECTORY) && !point.creates_directory && !point.state.is_dead()
+    let is_directory = point
+        .path
+        .strip_prefix(RESTORED_DIRECTORY)
+        .is_some_and(|rest| !rest.contains('/'));
+    is_directory && !point.creates_directory && !point.state.is_dead()
 }
 
 /// What is done so that an access point serves the restored files.
@@ -301,8 +305,10 @@ mod tests {
         check(&seen, &network, &[], "done");
         assert!(seen.access_point().is_some());
         // It serves something else, or would hide that the directory is missing.
-        seen.access_points[0].path = "/".to_owned();
-        assert_eq!(seen.access_point(), None);
+        for path in ["/", "/aws-backup-restore_1/orders"] {
+            path.clone_into(&mut seen.access_points[0].path);
+            assert_eq!(seen.access_point(), None);
+        }
         seen.access_points = vec![point("available")];
         seen.access_points[0].creates_directory = true;
         assert_eq!(seen.access_point(), None);

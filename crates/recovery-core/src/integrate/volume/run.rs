@@ -30,7 +30,7 @@ use crate::integrate::volume::record::{Attached, attached_at, records_volume};
 use crate::integrate::volume::refusal::VolumeRefusal;
 use crate::integrate::volume::run_attach::attach_and_confirm;
 use crate::ops_item::run::first_of;
-use crate::ops_item::{OpsItem, restore_key, says};
+use crate::ops_item::{OpsItem, OpsItemChange, Status, restore_key, says};
 use crate::outcome::Outcome;
 use crate::ports::{
     Clock, IntegrationPorts, MountPorts, MountRunbook, OpsItems, StackResources, TargetPorts,
@@ -261,7 +261,11 @@ async fn mount_and_record(
                 && !says(item, MOUNTED_VOLUME.state_key, MOUNTED_VOLUME.integrating)
             {
                 let attached_at = attached_at(item, restore).unwrap_or_else(|| clock.now());
-                let change = attached.change(restore, target, true, Some(item), attached_at);
+                let change = OpsItemChange {
+                    // The reconciler follows only what is open.
+                    status: Some(Status::Open),
+                    ..attached.change(restore, target, true, Some(item), attached_at)
+                };
                 ports.ops_items().update(&item.id, &change).await?;
             }
             let id = item.as_ref().map(|item| &item.id);
