@@ -78,7 +78,7 @@ def _reaches(instance: dict[str, Any], interface_id: str, port: int) -> bool:
 def _allows(groups: list[str], rules: str, port: int, others: list[str], other_subnet: str) -> bool:
     """Whether a rule of a group allows TCP traffic with other groups, or with a whole subnet.
 
-    The address of an instance is no address of its subnet here.
+    The address of an instance does not belong to its subnet here.
     """
     subnet = subnet_of(other_subnet) or {}
     network = ipaddress.ip_network(subnet["CidrBlock"])

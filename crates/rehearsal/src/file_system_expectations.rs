@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::expectations::{mounted_how, mounts_of};
+use crate::guest_mounts::{mounted_how, mounts_of};
 use crate::observations::{Played, RestoredFileSystem};
 use crate::store_expectations::was_deleted;
 use crate::workload::FileSystemKind;

@@ -11,6 +11,7 @@ mod arguments;
 mod expectations;
 mod file_system_expectations;
 mod file_systems;
+mod guest_mounts;
 mod observations;
 mod operator;
 mod problem;

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use crate::expectations::{Expectation, mounted_how};
+use crate::expectations::Expectation;
+use crate::guest_mounts::mounted_how;
 use crate::observations::{Played, Restore};
 use crate::problem::Problem;
 use crate::setup::Workspace;
