@@ -518,6 +518,6 @@ fn mount_left(item: &Item, created: Option<&Arn>, known: Option<&String>) -> Opt
             text::shown(created.as_str()),
             text::shown(path),
         ),
-        AGAIN,
+        "Read the OpsItem of its restore job, and fix the cause, or mount it by hand and resolve the OpsItem. Then redrive the execution.",
     ))
 }

@@ -95,16 +95,24 @@ async fn verify(
         }]);
         return Ok(verified(Outcome::unfinished(), 0, 0).with_member("unfinishedItems", problem));
     };
-    let mut observed = observe(ports, clock, config, request, &plan).await?;
     // EC2 shows that a volume is attached, and only its OpsItem whether it is mounted.
-    if has_mounts(&plan) {
-        let since = restored_since(request, &plan);
-        let items = ports.ops_items();
-        let (open, resolved) = try_join(
-            items.list_open(RESTORE),
-            items.list_resolved(RESTORE, since),
-        )
-        .await?;
+    let records = async {
+        match has_mounts(&plan) {
+            true => {
+                let since = restored_since(request, &plan);
+                let items = ports.ops_items();
+                let both = try_join(
+                    items.list_open(RESTORE),
+                    items.list_resolved(RESTORE, since),
+                );
+                both.await.map(Some)
+            }
+            false => Ok(None),
+        }
+    };
+    let (mut observed, records) =
+        try_join(observe(ports, clock, config, request, &plan), records).await?;
+    if let Some((open, resolved)) = records {
         add_unmounted(&by_key(&open), &by_key(&resolved), &plan, &mut observed);
     }
     let traced = trace(&plan, &observed);
