@@ -92,6 +92,17 @@ pub fn shown(text: &str) -> String {
     within(&one_line(text), 200)
 }
 
+/// The first five within a sentence, and how many more there are: `i-1, i-2 and 7 more`.
+pub(crate) fn first_few(all: impl ExactSizeIterator<Item = String>) -> String {
+    const NAMED: usize = 5;
+    let more = all.len().saturating_sub(NAMED);
+    let named: Vec<String> = all.take(NAMED).collect();
+    match more {
+        0 => named.join(", "),
+        more => format!("{} and {more} more", named.join(", ")),
+    }
+}
+
 /// A foreign value as Markdown code, at most 300 bytes, so that none of it is Markdown.
 pub fn code(text: &str) -> String {
     code_span(&within(&one_line(text), 300)).unwrap_or_else(|| "(empty)".to_owned())

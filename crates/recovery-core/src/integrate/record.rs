@@ -1,6 +1,6 @@
 //! What the OpsItem of a restore job and the notifications say about its integration.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::aws::backup::{Drill, Restore, RestoreJob};
 use crate::error::Fault;
@@ -89,6 +89,16 @@ pub(crate) fn shown_left(left: &[String]) -> String {
         [] => "none".to_owned(),
         left => within(&one_line(&left.join(" ")), DATA_LIMIT),
     }
+}
+
+/// When the resource was integrated, as the item records it.
+pub(crate) fn integrated_at(
+    kind: &ResourceKind,
+    restore: &Restore,
+    item: &OpsItem,
+) -> Option<DateTime<Utc>> {
+    let seconds = item.data.get(kind.seconds_key)?.parse().ok()?;
+    Some(restore.job.completed? + TimeDelta::try_seconds(seconds)?)
 }
 
 /// The change of the job's item that records the result. It resolves the item if nothing is left to do.

@@ -1,6 +1,6 @@
 //! What the OpsItem of a restore job says about the attachment of its volume.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 
 use crate::aws::arn::{InstanceId, OpsItemId, VolumeId};
 use crate::aws::backup::{Restore, RestoreJob};
@@ -209,12 +209,6 @@ impl Attached {
             })
             .collect()
     }
-}
-
-/// When the volume was attached, as the item records it.
-pub(super) fn attached_at(item: &OpsItem, restore: &Restore) -> Option<DateTime<Utc>> {
-    let seconds = item.data.get(EBS_VOLUME.seconds_key)?.parse().ok()?;
-    Some(restore.job.completed? + TimeDelta::try_seconds(seconds)?)
 }
 
 /// Whether the item records that this volume is attached.
