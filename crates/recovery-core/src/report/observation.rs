@@ -402,7 +402,7 @@ fn job_left(job: Option<&RestoreJob>) -> Option<Left> {
             ),
         };
         let said = match &job.status_message {
-            Some(message) if !message.trim().is_empty() => {
+            Some(message) if !text::is_blank(message) => {
                 format!(": {}", text::within(&text::one_line(message), 600))
             }
             _ => String::new(),
