@@ -116,6 +116,7 @@ fn stories() -> Vec<Story> {
             stories.push(whole.clone().drill());
             stories.push(whole.clone().retried(2));
             stories.push(whole.clone().with_databases(2));
+            stories.push(whole.clone().with_a_mount());
             stories.push(Story {
                 refused: 3,
                 untagged: 1,

@@ -134,6 +134,7 @@ class AutoScaling:
             data.get("InstanceType"),
             security_group_ids=data.get("SecurityGroupIds"),
             key_name=data.get("KeyName"),
+            profile=_profile_name(data.get("IamInstanceProfile") or {}),
             **place,
         )
         return {
@@ -183,6 +184,11 @@ def _place(group: dict[str, Any], index: int) -> dict[str, str]:
     if subnets:
         return {"subnet_id": subnets[index % len(subnets)]}
     return {"zone": group["AvailabilityZones"][index % len(group["AvailabilityZones"])]}
+
+
+def _profile_name(profile: dict[str, str]) -> str | None:
+    """The name of the instance profile of a launch template, which may also be named by its ARN."""
+    return profile.get("Name") or profile.get("Arn", "").rpartition("/")[2] or None
 
 
 def _launch_template_data(specification: dict[str, Any]) -> dict[str, Any]:

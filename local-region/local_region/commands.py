@@ -12,6 +12,8 @@ from ministack.services import ec2, iam
 from local_region.api_error import ApiError
 from local_region.callers import Caller
 from local_region.documents import Documents
+from local_region.file_servers import servers_of
+from local_region.fsx_resources import FsxResources
 from local_region.guests import Guests, Run
 from local_region.journal import Journal
 from local_region.operations import add_json_operations
@@ -34,13 +36,20 @@ class Commands:
     """The agents and commands of an account and Region."""
 
     def __init__(
-        self, settings: Settings, journal: Journal, pending: PendingWork, documents: Documents, guests: Guests
+        self,
+        settings: Settings,
+        journal: Journal,
+        pending: PendingWork,
+        documents: Documents,
+        guests: Guests,
+        fsx: FsxResources,
     ) -> None:
         self._settings = settings
         self._journal = journal
         self._pending = pending
         self._documents = documents
         self._guests = guests
+        self._fsx = fsx
         self._commands = AccountRegionScopedDict()
         self._invocations = AccountRegionScopedDict()
         # When an instance was first seen with a profile.
@@ -149,7 +158,8 @@ class Commands:
         }
         self._invocations[key] = invocation
         script = "\n".join(step["inputs"]["runCommand"])
-        run = await asyncio.to_thread(self._guests.run, instance_id, script, given, _attached(instance_id))
+        volumes, network = _attached(instance_id), servers_of(instance_id, self._fsx)
+        run = await asyncio.to_thread(self._guests.run, instance_id, script, given, volumes, network)
         self._record(invocation, run, given)
         status = "Success" if run.code == 0 else "Failed"
         invocation.update(

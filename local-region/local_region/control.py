@@ -10,6 +10,7 @@ from local_region.api_error import ApiError
 from local_region.efs_backups import root_directories, set_root_directories
 from local_region.event_bus import EventBus
 from local_region.faults import Faults
+from local_region.guests import OWN_FOLDERS, Guests
 from local_region.journal import Journal
 from local_region.ops_items import OpsItems
 from local_region.pending_work import PendingWork
@@ -41,6 +42,7 @@ class Control:
         ops_items: OpsItems,
         volumes: Volumes,
         changes: StatusChanges,
+        guests: Guests,
     ) -> None:
         self._rest = rest
         self._ready = ready
@@ -54,6 +56,7 @@ class Control:
         self._ops_items = ops_items
         self._volumes = volumes
         self._changes = changes
+        self._guests = guests
         self._endpoints = {
             ("POST", "events"): self._post_events,
             ("GET", "journal"): self._get_journal,
@@ -74,6 +77,8 @@ class Control:
             ("POST", "status-ends"): self._post_status_ends,
             ("GET", "file-system-directories"): self._get_directories,
             ("POST", "file-system-directories"): self._post_directories,
+            ("GET", "mounts"): self._get_mounts,
+            ("POST", "guest-files"): self._post_guest_files,
             ("POST", "faults"): self._post_faults,
             ("GET", "faults"): self._get_faults,
             ("DELETE", "faults"): self._delete_faults,
@@ -208,6 +213,17 @@ class Control:
             raise ApiError("BadRequest", 'expected {"fileSystemId": "fs-..", "directories": [..]}')
         return {"directories": set_root_directories(request["fileSystemId"], names)}
 
+    async def _get_mounts(self, _query: dict[str, str], _body: bytes) -> dict[str, Any]:
+        return {"mounts": await asyncio.to_thread(self._guests.mounts)}
+
+    async def _post_guest_files(self, _query: dict[str, str], body: bytes) -> dict[str, Any]:
+        request = _json(body)
+        files = request.get("files") if isinstance(request, dict) else None
+        if not isinstance(files, list) or list(request) != ["files"] or not all(_is_own_file(name) for name in files):
+            folders = " or ".join(OWN_FOLDERS)
+            raise ApiError("BadRequest", f'expected {{"files": ["/srv/.."]}}: files below {folders}')
+        return {"files": await asyncio.to_thread(self._guests.set_files, files)}
+
     async def _post_faults(self, _query: dict[str, str], body: bytes) -> dict[str, Any]:
         asked = _json(body)
         return {"faults": self._faults.add(asked if isinstance(asked, list) else [asked])}
@@ -225,6 +241,13 @@ def _json(body: bytes) -> Any:
         return json.loads(body)
     except ValueError as error:
         raise ApiError("BadRequest", f"the request body is not JSON: {error}") from error
+
+
+def _is_own_file(name: Any) -> bool:
+    """Whether it is the name of a file that a guest may have without touching this machine."""
+    if not isinstance(name, str) or not name.startswith(tuple(f"{own}/" for own in OWN_FOLDERS)):
+        return False
+    return all(part not in ("", ".", "..") for part in name[1:].split("/"))
 
 
 def _is_count_or_none(value: Any) -> bool:

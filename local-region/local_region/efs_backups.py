@@ -120,7 +120,9 @@ class EfsBackups:
         if _is_new(restore):
             self._file_systems.complete(record)
             record["SizeInBytes"] = dict(self._sizes[restore.job["RecoveryPointArn"]])
-        record.setdefault("_directories", []).append(_directory("aws-backup-restore"))
+        directory = _directory("aws-backup-restore")
+        record.setdefault("_directories", []).append(directory)
+        record.setdefault("_restored_from", {})[directory] = restore.job["RecoveryPointArn"]
         return record["FileSystemArn"]
 
 

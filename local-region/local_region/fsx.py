@@ -21,6 +21,7 @@ TARGET = "AWSSimbaAPIService_v20180301"
 class Fsx:
     """The parts of FSx in the Region."""
 
+    resources: FsxResources
     file_systems: FsxFileSystems
     volumes: FsxVolumes
     backups: FsxOwnBackups
@@ -34,7 +35,8 @@ def serve_fsx(settings: Settings, changes: StatusChanges, interfaces: NetworkInt
     resources = FsxResources()
     backups = FsxOwnBackups(resources)
     volumes = FsxVolumes(settings, changes, resources, backups)
-    return Fsx(FsxFileSystems(settings, changes, interfaces, resources, backups, volumes), volumes, backups)
+    file_systems = FsxFileSystems(settings, changes, interfaces, resources, backups, volumes)
+    return Fsx(resources, file_systems, volumes, backups)
 
 
 async def _unknown(_method: str, _path: str, _headers: dict, _body: bytes, _query: dict) -> Answer:

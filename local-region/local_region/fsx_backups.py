@@ -127,6 +127,7 @@ class FsxBackups:
         if not end and _is_volume(record["ResourceARN"]):
             self._volumes.complete(record)
         elif not end:
+            record["_restored_from"] = restore.job["RecoveryPointArn"]
             for volume in self._volumes.of_file_system(record["FileSystemId"]):
                 self._volumes.complete(volume)
             self._file_systems.complete(record)

@@ -122,7 +122,7 @@ def assemble(settings: Settings, endpoint: str, loop: asyncio.AbstractEventLoop)
     documents = Documents()
     targets.start_runbooks_by(Runbooks(settings, endpoint, pending, events, documents).start)
     guests = Guests(settings)
-    Commands(settings, journal, pending, documents, guests)
+    Commands(settings, journal, pending, documents, guests, fsx.resources)
     StackResources(instances, volumes, groups, documents)
     add_database_resources()
     add_file_system_resources(efs, fsx)
@@ -145,5 +145,6 @@ def assemble(settings: Settings, endpoint: str, loop: asyncio.AbstractEventLoop)
         ops_items,
         volumes,
         changes,
+        guests,
     )
     return Region(control, functions, stacks, guests)

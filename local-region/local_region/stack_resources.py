@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ministack.core.responses import get_account_id
-from ministack.services import autoscaling, backup, cloudwatch_logs, ec2, s3, sns
+from ministack.services import autoscaling, backup, cloudwatch_logs, ec2, iam, s3, sns
 from ministack.services.cloudformation import provisioners
 
 from local_region.api_error import ApiError
@@ -51,6 +51,7 @@ class StackResources:
             "update": self._update_document,
             "delete": self._delete_document,
         }
+        registered["AWS::IAM::InstanceProfile"] = _by_name(registered["AWS::IAM::InstanceProfile"])
         groups_of_logs = registered["AWS::Logs::LogGroup"]
         registered["AWS::Logs::LogGroup"] = groups_of_logs | {"create": _unless_it_exists(groups_of_logs["create"])}
         registered["AWS::Backup::BackupSelection"] = {"create": _create_selection, "delete": _delete_selection}
@@ -223,6 +224,25 @@ def _create_selection(logical_id: str, props: dict[str, Any], stack_name: str) -
 
 def _delete_selection(physical_id: str, _props: dict[str, Any]) -> None:
     backup._selections.pop(physical_id.partition("_")[0], None)
+
+
+def _by_name(profiles: dict[str, Callable[..., Any]]) -> dict[str, Callable[..., Any]]:
+    """The physical id of an instance profile is its name. That of ministack is its ARN."""
+
+    def named(created: Created) -> Created:
+        return created[0].rpartition("/")[2], created[1]
+
+    def arn_of(name: str) -> str:
+        return (iam._instance_profiles.get(name) or {}).get("Arn", name)
+
+    def update(name: str, *args: Any, **options: Any) -> Created:
+        return named(profiles["update"](arn_of(name), *args, **options))
+
+    return profiles | {
+        "create": lambda *args: named(profiles["create"](*args)),
+        "update": update,
+        "delete": lambda name, props: profiles["delete"](arn_of(name), props),
+    }
 
 
 def _unless_it_exists(create: Callable[..., Created]) -> Callable[..., Created]:

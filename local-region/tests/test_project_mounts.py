@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 from conftest import write_binary
-from file_systems import make_file_system, make_fsx, make_network, make_ontap, make_ontap_volume
+from file_systems import Network, make_file_system, make_fsx, make_network, make_ontap, make_ontap_volume
 from running_region import ACCOUNT, REGION, RunningRegion, refusal
+from stores import PRIMARY, back_up, copy, make_vaults, restore, unique
 
 PROJECT = Path(__file__).parents[2]
 AGENTS = "arn:aws:iam::aws:policy/AmazonSSMManagedInstanceCore"
@@ -21,6 +22,7 @@ BY_RULE = {
     "MountInstanceTag": "role=web",
     "MountPath": "/srv/shared",
 }
+OPENZFS = {"Type": "OPENZFS", "Source": "fs-1.fsx.example", "Export": "/fsx", "Path": "/srv/shared"}
 # The server runs with the rights of the tests.
 IS_REAL = os.geteuid() == 0
 
@@ -46,16 +48,63 @@ def stack(region: RunningRegion, tmp_path_factory: pytest.TempPathFactory) -> di
     return deployed["resources"]
 
 
-def instance(
-    region: RunningRegion, profile: str | None = "agents", workload: str | None = "shop", **others: str
+@pytest.fixture(scope="module")
+def network(region: RunningRegion) -> Network:
+    """A network with file servers and their clients."""
+    return make_network(region)
+
+
+@pytest.fixture(scope="module")
+def restored(region: RunningRegion, network: Network) -> tuple[str, str]:
+    """A restored file system of EFS with mount targets in two zones, and its recovery point."""
+    make_vaults(region)
+    source = make_file_system(region, PRIMARY)
+    point = copy(region, back_up(region, f"arn:aws:elasticfilesystem:{PRIMARY}:{ACCOUNT}:file-system/{source}"))
+    metadata = {"file-system-id": source, "newFileSystem": "true", "CreationToken": unique("restore")}
+    job = restore(region, point, metadata | {"Encrypted": "true", "PerformanceMode": "generalPurpose"})
+    assert job["Status"] == "COMPLETED", job["StatusMessage"]
+    fs_id = job["CreatedResourceArn"].rpartition("/")[2]
+    for subnet in (network.first, network.second):
+        region.client("efs").create_mount_target(FileSystemId=fs_id, SubnetId=subnet, SecurityGroups=[network.group])
+    region.wait_until_idle()
+    return fs_id, point
+
+
+def client(
+    region: RunningRegion, network: Network, subnet: str, group: str | None = None, role: str | None = None
 ) -> str:
-    """A running instance, with other tags, too."""
-    given = ({"recovery:workload": workload} if workload else {}) | others
+    """An instance in a subnet of the network."""
+    return instance(region, role=role, SubnetId=subnet, SecurityGroupIds=[group or network.group])
+
+
+def addresses(region: RunningRegion, fs_id: str) -> str:
+    """The addresses of the mount targets, as the runbook takes them."""
+    targets = region.client("efs").describe_mount_targets(FileSystemId=fs_id)["MountTargets"]
+    return " ".join(f"{each['AvailabilityZoneName']}={each['IpAddress']}" for each in targets)
+
+
+def access_point(region: RunningRegion, fs_id: str, path: str, **root: Any) -> str:
+    """An access point to a directory, which does not make it."""
+    made = region.client("efs").create_access_point(FileSystemId=fs_id, RootDirectory={"Path": path} | root)
+    region.wait_until_idle()
+    return made["AccessPointId"]
+
+
+def instance(
+    region: RunningRegion,
+    profile: str | None = "agents",
+    workload: str | None = "shop",
+    role: str | None = None,
+    **network: Any,
+) -> str:
+    """A running instance."""
+    given = {name: value for name, value in (("recovery:workload", workload), ("role", role)) if value}
     tags = [{"ResourceType": "instance", "Tags": [{"Key": key, "Value": value} for key, value in given.items()]}]
     made = region.client("ec2").run_instances(
         ImageId="ami-0123456789abcdef0",
         MinCount=1,
         MaxCount=1,
+        **network,
         **({"IamInstanceProfile": {"Name": profile}} if profile else {}),
         **({"TagSpecifications": tags} if given else {}),
     )
@@ -145,11 +194,11 @@ def attached_as(region: RunningRegion, to: str, device: str) -> str:
 
 def test_what_is_not_run_says_so(region: RunningRegion, stack: dict[str, str]) -> None:
     at = instance(region)
-    done = mount(region, stack, at, Type="EFS", Source="fs-0123456789abcdef0", Path="/srv/shared")
+    done = mount(region, stack, at, **OPENZFS)
     assert done["AutomationExecutionStatus"] == "Success", done.get("FailureMessage")
     (run,) = runs(region, at)
     assert run["ran"] == "recorded"
-    assert "no file server for EFS" in run["why"] or not IS_REAL
+    assert "no file server for OPENZFS" in run["why"] or not IS_REAL
     (command,) = [each for each in region.client("ssm").list_commands()["Commands"] if each["InstanceIds"] == [at]]
     output = region.client("ssm").get_command_invocation(CommandId=command["CommandId"], InstanceId=at)
     assert output["StandardOutputContent"].startswith("The local Region did not run this.")
@@ -157,7 +206,7 @@ def test_what_is_not_run_says_so(region: RunningRegion, stack: dict[str, str]) -
 
 def test_instances_without_agent_or_tag_are_named(region: RunningRegion, stack: dict[str, str]) -> None:
     mounted, silent, foreign = instance(region), instance(region, None), instance(region, workload=None)
-    done = mount(region, stack, mounted, silent, foreign, Type="EFS", Source="fs-0123456789abcdef0", Path="/srv/shared")
+    done = mount(region, stack, mounted, silent, foreign, **OPENZFS)
     assert done["AutomationExecutionStatus"] == "Failed"
     found = {each["instanceId"]: each for each in results(done)}
     assert found[mounted]["outcome"] == "mounted"
@@ -183,6 +232,127 @@ def test_a_command_is_checked_as_systems_manager_checks_it(region: RunningRegion
     assert unknown[0] == "InvocationDoesNotExist"
 
 
+def test_members_of_a_group_have_the_profile_of_the_launch_template(
+    region: RunningRegion, stack: dict[str, str]
+) -> None:
+    data = {"ImageId": "ami-0123456789abcdef0", "IamInstanceProfile": {"Name": "agents"}}
+    region.client("ec2").create_launch_template(LaunchTemplateName="clients", LaunchTemplateData=data)
+    autoscaling = region.client("autoscaling")
+    autoscaling.create_auto_scaling_group(
+        AutoScalingGroupName="clients",
+        MinSize=2,
+        MaxSize=2,
+        AvailabilityZones=[f"{region.region}a"],
+        LaunchTemplate={"LaunchTemplateName": "clients"},
+    )
+    (group,) = autoscaling.describe_auto_scaling_groups(AutoScalingGroupNames=["clients"])["AutoScalingGroups"]
+    members = {each["InstanceId"] for each in group["Instances"]}
+    assert len(members) == 2
+    while not members <= agents(region):
+        pass
+
+
+def test_the_directory_of_a_restore_is_mounted_on_a_group_through_its_access_point(
+    region: RunningRegion, stack: dict[str, str], network: Network, restored: tuple[str, str]
+) -> None:
+    fs_id, point = restored
+    group = [client(region, network, network.first), client(region, network, network.second)]
+    given = {"Type": "EFS", "Source": fs_id, "Addresses": addresses(region, fs_id)}
+    (found,) = results(mount(region, stack, group[0], Operation="find-restored-directory", **given))
+    (name,) = region.get("file-system-directories")["directories"][fs_id]
+    assert (found["outcome"], found["directory"]) == ("found", f"/{name}")
+
+    given |= {"Path": "/srv/shared", "AccessPoint": access_point(region, fs_id, found["directory"])}
+    answers = results(mount(region, stack, *group, **given))
+    assert {each["instanceId"]: (each["outcome"], each["transport"]) for each in answers} == dict.fromkeys(
+        group, ("mounted", "tls")
+    )
+    assert {each["mountedFrom"] for each in answers} <= {f"{fs_id}:/", "127.0.0.1:/"}
+    shown = region.get("mounts")["mounts"]
+    for each in group:
+        assert shown[each] == [
+            {
+                "path": "/srv/shared",
+                "source": fs_id,
+                "restoredFrom": point,
+                "ran": "script" if IS_REAL else "recorded",
+            }
+        ]
+    again = results(mount(region, stack, *group, **given))
+    assert {each["outcome"] for each in again} == {"already-mounted"}
+
+
+def test_an_access_point_to_another_directory_fails_the_mount(
+    region: RunningRegion, stack: dict[str, str], network: Network, restored: tuple[str, str]
+) -> None:
+    fs_id, at = restored[0], client(region, network, network.first)
+    wrong = access_point(region, fs_id, "/aws-backup-restore_2020-01-01T00-00-00-000Z")
+    given = {"Type": "EFS", "Source": fs_id, "Path": "/srv/shared", "Addresses": addresses(region, fs_id)}
+    (answer,) = results(mount(region, stack, at, AccessPoint=wrong, **given))
+    assert (answer["outcome"], answer["reason"]) == ("refused", "mount-failed")
+    assert "No such file or directory" in answer["found"]
+    assert region.get("mounts")["mounts"].get(at, []) == []
+
+
+def test_a_security_group_that_admits_nothing_fails_the_mount(
+    region: RunningRegion, stack: dict[str, str], network: Network
+) -> None:
+    ec2, efs = region.client("ec2"), region.client("efs")
+    closed = ec2.create_security_group(GroupName=unique("sg"), Description="closed", VpcId=network.vpc)["GroupId"]
+    fs_id = make_file_system(region)
+    efs.create_mount_target(FileSystemId=fs_id, SubnetId=network.first, SecurityGroups=[closed])
+    region.wait_until_idle()
+    given = {"Type": "EFS", "Source": fs_id, "Path": "/srv/shared", "Addresses": addresses(region, fs_id)}
+    (answer,) = results(mount(region, stack, client(region, network, network.first), **given))
+    assert (answer["outcome"], answer["reason"]) == ("refused", "mount-failed")
+    assert "timed out" in answer["found"]
+    # Neither may its client send anything.
+    open_target = efs.describe_mount_targets(FileSystemId=fs_id)["MountTargets"][0]["MountTargetId"]
+    efs.modify_mount_target_security_groups(MountTargetId=open_target, SecurityGroups=[network.group])
+    ec2.revoke_security_group_egress(
+        GroupId=closed, IpPermissions=[{"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}]
+    )
+    (answer,) = results(mount(region, stack, client(region, network, network.first, closed), **given))
+    assert (answer["outcome"], answer["reason"]) == ("refused", "mount-failed")
+
+
+def test_lustre_is_mounted_by_the_name_that_fsx_gave(
+    region: RunningRegion, stack: dict[str, str], network: Network
+) -> None:
+    at, made = client(region, network, network.first), make_fsx(region, network)
+    given = {"Type": "LUSTRE", "Source": made["DNSName"], "Path": "/srv/results"}
+    (answer,) = results(mount(region, stack, at, Export="fsx", **given))
+    assert (answer["outcome"], answer["reason"]) == ("refused", "mount-failed")
+    assert "Is the filesystem name correct?" in answer["found"]
+    name = made["LustreConfiguration"]["MountName"]
+    (answer,) = results(mount(region, stack, at, Export=name, **given))
+    assert answer["outcome"] == "mounted", answer
+    (shown,) = region.get("mounts")["mounts"][at]
+    assert (shown["path"], shown["source"]) == ("/srv/results", made["DNSName"])
+    (answer,) = results(mount(region, stack, at, Export=name, **given))
+    assert answer["outcome"] == "already-mounted"
+
+
+def test_files_of_a_guest_are_not_hidden(region: RunningRegion, stack: dict[str, str]) -> None:
+    at = instance(region)
+    volume = attached(region, at)
+    given = {"Type": "EBS", "Source": volume, "Path": "/srv/orders"}
+    assert region.post("guest-files", {"files": ["/srv/orders/left-over"]})[0] == 200
+    (answer,) = results(mount(region, stack, at, **given))
+    assert (answer["outcome"], answer["reason"]) == ("refused", "path-not-empty")
+    region.post("guest-files", {"files": []})
+    (answer,) = results(mount(region, stack, at, **given))
+    assert answer["outcome"] == "mounted"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [{}, {"files": "/srv/x"}, {"files": ["/etc/passwd"]}, {"files": ["/srv/../etc/x"]}, {"files": [], "more": 1}],
+)
+def test_a_guest_gets_files_of_its_own_only(region: RunningRegion, body: Any) -> None:
+    assert region.post("guest-files", body)[0] == 400
+
+
 # ---- what was restored, by its ARN ----------------------------------------------------------------------------------
 
 
@@ -195,16 +365,6 @@ def sent_to(region: RunningRegion, at: str) -> dict[str, str]:
     """The parameters of the only command that an instance got, without those that are empty."""
     (command,) = [each for each in region.client("ssm").list_commands()["Commands"] if each["InstanceIds"] == [at]]
     return {name: value[0] for name, value in command["Parameters"].items() if value[0]}
-
-
-def make_reachable(region: RunningRegion, file_system_id: str) -> list[str]:
-    """Make mount targets of an EFS file system in two zones. Returns their addresses, each with its zone."""
-    network, efs = make_network(region), region.client("efs")
-    for subnet in (network.first, network.second):
-        efs.create_mount_target(FileSystemId=file_system_id, SubnetId=subnet, SecurityGroups=[network.group])
-    region.wait_until_idle()
-    targets = efs.describe_mount_targets(FileSystemId=file_system_id)["MountTargets"]
-    return sorted(f"{each['AvailabilityZoneName']}={each['IpAddress']}" for each in targets)
 
 
 def executions(region: RunningRegion, stack: dict[str, str]) -> list[str]:
@@ -232,10 +392,12 @@ def mounted_by_rule(region: RunningRegion, stack: dict[str, str], **detail: Any)
 
 
 def test_a_rule_mounts_a_restored_file_system_on_the_instances_with_a_tag(
-    region: RunningRegion, stack: dict[str, str]
+    region: RunningRegion, stack: dict[str, str], network: Network, restored: tuple[str, str]
 ) -> None:
-    web, other, file_system = instance(region, role="web"), instance(region, role="batch"), make_file_system(region)
-    addresses = make_reachable(region, file_system)
+    file_system, point = restored
+    web, other = client(region, network, network.first, role="web"), instance(region, role="batch")
+    of_drill = client(region, network, network.first, role="web")
+    region.client("ec2").create_tags(Resources=[of_drill], Tags=[{"Key": "recovery:drill", "Value": "drill-1"}])
     created = arn_of("elasticfilesystem", f"file-system/{file_system}")
     (done,) = mounted_by_rule(region, stack, createdResourceArn=created)
     assert done["AutomationExecutionStatus"] == "Success", done.get("FailureMessage")
@@ -243,7 +405,7 @@ def test_a_rule_mounts_a_restored_file_system_on_the_instances_with_a_tag(
     (answer,) = results(done)
     assert (answer["instanceId"], answer["outcome"]) == (web, "mounted")
     sent = sent_to(region, web)
-    assert sorted(sent.pop("Addresses").split()) == addresses
+    assert sorted(sent.pop("Addresses").split()) == sorted(addresses(region, file_system).split())
     assert sent == {
         "Operation": "mount-restored",
         "Type": "EFS",
@@ -252,9 +414,11 @@ def test_a_rule_mounts_a_restored_file_system_on_the_instances_with_a_tag(
         "Transport": "auto",
         "WaitSeconds": "120",
     }
-    assert runs(region, other) == []
+    (shown,) = region.get("mounts")["mounts"][web]
+    assert (shown["path"], shown["restoredFrom"]) == ("/srv/shared", point)
+    assert runs(region, other) == runs(region, of_drill) == []
     assert region.journal("message", topicArn=stack["NotificationTopic"]) == []
-    region.client("ec2").terminate_instances(InstanceIds=[web])
+    region.client("ec2").terminate_instances(InstanceIds=[web, of_drill])
 
 
 @pytest.mark.parametrize(
@@ -292,10 +456,9 @@ def test_operators_are_notified_if_the_rule_mounts_nothing(region: RunningRegion
     region.client("ec2").terminate_instances(InstanceIds=[web])
 
 
-def test_addresses_and_names_of_fsx_are_read(region: RunningRegion, stack: dict[str, str]) -> None:
-    network = make_network(region)
+def test_addresses_and_names_of_fsx_are_read(region: RunningRegion, stack: dict[str, str], network: Network) -> None:
     lustre = make_fsx(region, network)
-    at = instance(region)
+    at = client(region, network, network.first)
     arn = arn_of("fsx", f"file-system/{lustre['FileSystemId']}")
     done = mount(region, stack, at, Source=arn, Path="/srv/scratch", Operation="mount-restored")
     assert done["AutomationExecutionStatus"] == "Success", done.get("FailureMessage")
@@ -315,6 +478,19 @@ def test_addresses_and_names_of_fsx_are_read(region: RunningRegion, stack: dict[
     assert mount(region, stack, at, Source=arn, Path="/srv/zfs")["AutomationExecutionStatus"] == "Success"
     sent = sent_to(region, at)
     assert (sent["Type"], sent["Source"], sent["Export"]) == ("OPENZFS", openzfs["DNSName"], "/fsx")
+
+    windows = make_fsx(
+        region,
+        network,
+        FileSystemType="WINDOWS",
+        StorageCapacity=32,
+        WindowsConfiguration={"ThroughputCapacity": 32, "ActiveDirectoryId": "d-0123456789"},
+    )
+    at = instance(region)
+    arn = arn_of("fsx", f"file-system/{windows['FileSystemId']}")
+    assert mount(region, stack, at, Source=arn, Path="/srv/files")["AutomationExecutionStatus"] == "Success"
+    sent = sent_to(region, at)
+    assert (sent["Type"], sent["Source"], sent["Export"]) == ("WINDOWS", windows["DNSName"], "share")
 
     file_system, svm = make_ontap(region, network)
     volume = make_ontap_volume(region, svm, "orders")

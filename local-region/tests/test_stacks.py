@@ -109,6 +109,17 @@ def test_describes_a_stack_resource(region: RunningRegion, workload: dict[str, A
     )
 
 
+def test_an_instance_profile_is_known_by_its_name(region: RunningRegion) -> None:
+    foundation = Path(__file__).parents[2] / "crates" / "rehearsal" / "foundation.yaml"
+    name = region.deploy(foundation, "profiles", "--capability", "CAPABILITY_IAM")["outputs"]["InstanceProfileName"]
+    iam = region.client("iam")
+    (role,) = iam.get_instance_profile(InstanceProfileName=name)["InstanceProfile"]["Roles"]
+    assert "ServerRole" in role["RoleName"]
+    region.client("cloudformation").delete_stack(StackName="profiles")
+    region.wait_until_idle()
+    assert refusal(lambda: iam.get_instance_profile(InstanceProfileName=name))[0] == "NoSuchEntity"
+
+
 def test_deleting_a_stack_deletes_its_resources(region: RunningRegion) -> None:
     stack = region.deploy(TEMPLATES / "workload.yaml", "short-lived", "--parameter", f"Zone={ZONE}")
     cloudformation = region.client("cloudformation")

@@ -85,7 +85,7 @@ where
     D: Deserializer<'de>,
 {
     Ok(match Value::deserialize(deserializer)? {
-        Value::String(text) if !text.trim().is_empty() => Some(text),
+        Value::String(text) if !text::is_blank(&text) => Some(text),
         Value::Number(number) => Some(number.to_string()),
         _ => None,
     })

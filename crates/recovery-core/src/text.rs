@@ -84,12 +84,28 @@ fn is_joiner(c: char) -> bool {
     matches!(c, '\u{200c}' | '\u{200d}' | '\u{fe00}'..='\u{fe0f}' | '\u{e0100}'..='\u{e01ef}')
 }
 
-/// A foreign value for an error message: one line of at most 200 bytes.
+/// A foreign value for an error message: one line of at most 200 bytes. One that shows nothing is `(empty)`.
 pub fn shown(text: &str) -> String {
-    if text.is_empty() {
+    if is_blank(text) {
         return "(empty)".to_owned();
     }
     within(&one_line(text), 200)
+}
+
+/// Whether `text` shows nothing: it has only spaces and control characters.
+pub fn is_blank(text: &str) -> bool {
+    one_line(text).trim().is_empty()
+}
+
+/// The first five within a sentence, and how many more there are: `i-1, i-2 and 7 more`.
+pub(crate) fn first_few(all: impl ExactSizeIterator<Item = String>) -> String {
+    const NAMED: usize = 5;
+    let more = all.len().saturating_sub(NAMED);
+    let named: Vec<String> = all.take(NAMED).collect();
+    match more {
+        0 => named.join(", "),
+        more => format!("{} and {more} more", named.join(", ")),
+    }
 }
 
 /// A foreign value as Markdown code, at most 300 bytes, so that none of it is Markdown.
@@ -127,6 +143,14 @@ fn code_span(line: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_value_of_spaces_and_controls_is_shown_as_empty() {
+        for text in ["", "  ", "\0\0\0", "\n\t \u{2028}"] {
+            assert_eq!(shown(text), "(empty)", "{text:?}");
+        }
+        assert_eq!(shown(" a\0"), " a ");
+    }
 
     #[test]
     fn truncates_a_text_at_a_character_and_marks_it() {

@@ -652,6 +652,7 @@ fn story() -> impl Strategy<Value = Story> {
                     redrives: 0,
                     untagged: refused / 2,
                     databases: 0,
+                    mounted: false,
                 };
                 if drill { story.drill() } else { story }
             },

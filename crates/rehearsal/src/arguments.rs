@@ -59,6 +59,8 @@ pub(crate) enum Broken {
     Cluster,
     /// The restore of the table fails, also at its retry.
     Table,
+    /// A volume cannot be mounted, because its folder in the instance has files.
+    Mount,
     /// A permission of a function is denied.
     Function,
     /// The report cannot be stored.
@@ -120,11 +122,11 @@ mod tests {
             ("--volumes", "--volumes <N>"),
             (
                 "--break",
-                "stack, restore, database, cluster, table, function, report",
+                "stack, restore, database, cluster, table, mount, function, report",
             ),
             (
                 "--break leg",
-                "stack, restore, database, cluster, table, function, report",
+                "stack, restore, database, cluster, table, mount, function, report",
             ),
             ("--template", "--template <FILE>"),
         ] {

@@ -5,6 +5,10 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use crate::arguments::Broken;
+use crate::file_system_expectations::{
+    drilled_file_systems_held, file_systems_held, is_mounted_where, is_reported_mounted,
+};
+use crate::guest_mounts::{mounted_how, mounts_of};
 use crate::observations::{Execution, Item, Played, Restore};
 use crate::store_expectations::{drilled_stores_held, stores_held};
 
@@ -34,8 +38,10 @@ pub(crate) fn check(played: &Played) -> Vec<Expectation> {
         stop_held(played, stopped, &mut expect);
     }
     stores_held(played, &mut expect);
+    file_systems_held(played, &mut expect);
     drill_held(played, &mut expect);
     drilled_stores_held(played, &mut expect);
+    drilled_file_systems_held(played, &mut expect);
     return_held(played, &mut expect);
     for restore in played.restores.iter().chain([&played.second]) {
         let times = attachments_of(played, restore);
@@ -51,6 +57,11 @@ pub(crate) fn check(played: &Played) -> Vec<Expectation> {
             },
         );
     }
+    for restore in &played.restores {
+        if let Some(path) = restore.mount {
+            mount_held(played, restore, path, &mut expect);
+        }
+    }
     let volumes = played.restores.iter().chain([&played.second]);
     let volumes = volumes.map(|restore| (restore.name.as_str(), &restore.job));
     // A new stream leaves something to do (docs/workload.md).
@@ -62,7 +73,9 @@ pub(crate) fn check(played: &Played) -> Vec<Expectation> {
     let stores = stores
         .iter()
         .map(|restored| (restored.store.name, &restored.job));
-    for (name, job) in volumes.chain(stores) {
+    let file_systems = played.file_systems.iter();
+    let file_systems = file_systems.map(|restored| (restored.file_system.name, &restored.job));
+    for (name, job) in volumes.chain(stores).chain(file_systems) {
         let items = items(played, &format!("restore-job/{job}"));
         expect(
             &format!("the restore of the {name} has one resolved OpsItem"),
@@ -160,8 +173,9 @@ pub(crate) fn check(played: &Played) -> Vec<Expectation> {
         subjects.len()
     };
     let reports = 2 + usize::from(played.stopped.is_some());
-    // Of the volume in the wrong zone, and of the cluster without instances.
-    let refusals = 1 + usize::from(played.adversity.broken == Some(Broken::Cluster));
+    // Of the volume in the wrong zone, and of the cluster without instances or the volume that is not mounted.
+    let refused = [Some(Broken::Cluster), Some(Broken::Mount)];
+    let refusals = 1 + usize::from(refused.contains(&played.adversity.broken));
     let expected = 7 + refusals + reports;
     expect(
         &format!(
@@ -234,10 +248,10 @@ pub(crate) fn check(played: &Played) -> Vec<Expectation> {
     let refused: Vec<String> = played
         .of_kind("call")
         .filter(|call| {
-            // Expected errors: another run has created the OpsItem, parameter or instance, attached the
-            // volume, taken the device name or made the setting; a stack, a report or a resource with the
-            // wanted name does not exist yet; a plan is already stored; DynamoDB needs a pause between two
-            // changes, and RDS makes one at a time.
+            // Expected errors: another run has created the OpsItem, parameter, instance, mount target or access
+            // point, attached the volume, taken the device name or made the setting; a stack, a report or a
+            // resource with the wanted name does not exist yet, or a command on an instance; a plan is already
+            // stored; DynamoDB needs a pause between two changes, and RDS makes one at a time.
             let known: &[&str] = match call["operation"].as_str() {
                 Some("CreateOpsItem") => &["OpsItemAlreadyExistsException"],
                 Some("AttachVolume") => &["InvalidParameterValue", "VolumeInUse"],
@@ -248,6 +262,9 @@ pub(crate) fn check(played: &Played) -> Vec<Expectation> {
                 Some("DescribeTable") => &["ResourceNotFoundException"],
                 Some("PutParameter") => &["ParameterAlreadyExists"],
                 Some("CreateDBInstance") => &["DBInstanceAlreadyExists"],
+                Some("CreateMountTarget") => &["MountTargetConflict"],
+                Some("CreateAccessPoint") => &["AccessPointAlreadyExists"],
+                Some("GetCommandInvocation") => &["InvocationDoesNotExist"],
                 Some("ModifyDBInstance" | "ModifyDBCluster") => {
                     &["InvalidDBInstanceState", "InvalidDBClusterStateFault"]
                 }
@@ -572,6 +589,7 @@ fn stop_held(
         Some(Broken::Restore | Broken::Table) => Some("restore-failed"),
         Some(Broken::Database) => Some("name-taken"),
         Some(Broken::Cluster) => Some("instance-quota"),
+        Some(Broken::Mount) => Some("mount-refused"),
         _ => None,
     };
     if let Some(reason) = broken_item {
@@ -664,6 +682,46 @@ fn drill_held(played: &Played, expect: &mut impl FnMut(&str, bool, String)) {
     );
 }
 
+/// The volume is mounted once in the guest of its instance.
+fn mount_held(
+    played: &Played,
+    restore: &Restore,
+    path: &str,
+    expect: &mut impl FnMut(&str, bool, String),
+) {
+    let mounted = mounts_of(played, &restore.volume);
+    let server = [restore.instance.clone()].into();
+    let snapshot = restore.recovery_point.rsplit('/').next();
+    expect(
+        &format!(
+            "the {} is mounted once in its instance, and has the files of its recovery point",
+            restore.name
+        ),
+        mounted.len() == 1
+            && is_mounted_where(
+                played,
+                &restore.volume,
+                &server,
+                path,
+                snapshot.unwrap_or_default(),
+            ),
+        match mounted.as_slice() {
+            [] => format!("{} is not mounted", restore.volume),
+            runs => runs
+                .iter()
+                .map(|run| mounted_how(run))
+                .collect::<Vec<_>>()
+                .join("; "),
+        },
+    );
+    let (is_told, found) = is_reported_mounted(played, &restore.job, path, &server, "ext4");
+    expect(
+        &format!("the report shows where the {} is mounted", restore.name),
+        is_told,
+        found,
+    );
+}
+
 /// The plans after the primary Region has returned.
 fn return_held(played: &Played, expect: &mut impl FnMut(&str, bool, String)) {
     let returned = &played.returned;
@@ -736,7 +794,7 @@ fn described(items: &[&Item]) -> String {
 impl Played {
     /// The number of resources in the plan.
     fn planned_items(&self) -> usize {
-        self.restores.len() + self.stores.len()
+        self.restores.len() + self.stores.len() + self.file_systems.len()
     }
 
     /// The entries of the journal of one kind.

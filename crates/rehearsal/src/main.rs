@@ -9,6 +9,9 @@
 
 mod arguments;
 mod expectations;
+mod file_system_expectations;
+mod file_systems;
+mod guest_mounts;
 mod observations;
 mod operator;
 mod problem;

@@ -1,13 +1,13 @@
 //! Observes the Region at the end of the rehearsal, for the expectations.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
 use crate::arguments::Adversity;
 use crate::recovery::Recovery;
 use crate::routing::Routing;
-use crate::workload::Store;
+use crate::workload::{FileSystem, Store};
 
 /// A restore and its result.
 #[derive(Debug)]
@@ -21,6 +21,8 @@ pub(crate) struct Restore {
     pub(crate) instance: String,
     /// The device name of the tag.
     pub(crate) device: Option<&'static str>,
+    /// The path of the tag.
+    pub(crate) mount: Option<&'static str>,
     /// The instance and device of its attachment.
     pub(crate) attached: Option<(String, String)>,
 }
@@ -35,6 +37,25 @@ pub(crate) struct RestoredStore {
     pub(crate) state: Value,
     pub(crate) expected: Value,
     /// The parameters with its addresses, and the addresses that its service shows.
+    pub(crate) published: BTreeMap<String, String>,
+    pub(crate) addresses: BTreeMap<String, String>,
+}
+
+/// A restored file system.
+#[derive(Debug)]
+pub(crate) struct RestoredFileSystem {
+    pub(crate) file_system: FileSystem,
+    pub(crate) job: String,
+    pub(crate) recovery_point: String,
+    pub(crate) id: String,
+    /// The instances that should mount it.
+    pub(crate) servers: BTreeSet<String>,
+    /// What they mount: its id, or its DNS name.
+    pub(crate) source: String,
+    /// Its network and access points at the end, and the expected ones.
+    pub(crate) state: Value,
+    pub(crate) expected: Value,
+    /// The parameters with its addresses, and some of the addresses that its service shows.
     pub(crate) published: BTreeMap<String, String>,
     pub(crate) addresses: BTreeMap<String, String>,
 }
@@ -97,6 +118,8 @@ pub(crate) struct Drill {
     pub(crate) volumes_left: usize,
     /// Databases, tables and parameters of drills.
     pub(crate) stores_left: Vec<String>,
+    /// File systems and access points of drills.
+    pub(crate) file_systems_left: Vec<String>,
     pub(crate) stack_left: bool,
 }
 
@@ -110,6 +133,10 @@ pub(crate) struct Played {
     pub(crate) restores: Vec<Restore>,
     /// The databases and tables of the plan.
     pub(crate) stores: Vec<RestoredStore>,
+    /// The file systems of the plan.
+    pub(crate) file_systems: Vec<RestoredFileSystem>,
+    /// What is mounted in the guest of each instance, by instance id.
+    pub(crate) mounts: Value,
     /// The table whose restore no rule noticed.
     pub(crate) unnoticed: RestoredStore,
     pub(crate) misplaced: Restore,

@@ -96,11 +96,25 @@ impl<'a> Operator<'a> {
         stack: &str,
         logical_id: &str,
     ) -> Result<String, Problem> {
+        let instances = self.instances_for(stack, logical_id).await?;
+        instances.into_iter().next().ok_or_else(|| {
+            Problem::said(format!(
+                "the Auto Scaling group {logical_id} has no instance"
+            ))
+        })
+    }
+
+    /// The instance with this logical id, or the running instances of the group.
+    pub(crate) async fn instances_for(
+        &self,
+        stack: &str,
+        logical_id: &str,
+    ) -> Result<Vec<String>, Problem> {
         let id = self.resource(stack, logical_id).await?;
         if id.starts_with("i-") {
-            Ok(id)
+            Ok(vec![id])
         } else {
-            self.instance_of_group(&id).await
+            self.instances_of_group(&id).await
         }
     }
 
@@ -313,15 +327,18 @@ impl<'a> Operator<'a> {
             .ok_or_else(|| Problem::said(format!("{instance} has no Availability Zone")))
     }
 
-    async fn instance_of_group(&self, group: &str) -> Result<String, Problem> {
-        self.ec2
+    async fn instances_of_group(&self, group: &str) -> Result<Vec<String>, Problem> {
+        let filter = |name: &str, value: &str| {
+            aws_sdk_ec2::types::Filter::builder()
+                .name(name)
+                .values(value)
+                .build()
+        };
+        Ok(self
+            .ec2
             .describe_instances()
-            .filters(
-                aws_sdk_ec2::types::Filter::builder()
-                    .name("tag:aws:autoscaling:groupName")
-                    .values(group)
-                    .build(),
-            )
+            .filters(filter("tag:aws:autoscaling:groupName", group))
+            .filters(filter("instance-state-name", "running"))
             .send()
             .await
             .map_err(|error| {
@@ -333,8 +350,8 @@ impl<'a> Operator<'a> {
             .reservations()
             .iter()
             .flat_map(|reservation| reservation.instances())
-            .find_map(|instance| instance.instance_id().map(str::to_owned))
-            .ok_or_else(|| Problem::said(format!("the Auto Scaling group {group} has no instance")))
+            .filter_map(|instance| instance.instance_id().map(str::to_owned))
+            .collect())
     }
 
     /// Prepares AWS Backup in the primary Region: a vault, and the advanced features for tables.
@@ -381,6 +398,7 @@ impl<'a> Operator<'a> {
                 .device
                 .map(|device| tag("recovery:device", device)),
         );
+        tags.extend(protected.mount.map(|path| tag("recovery:mount", path)));
         let created = self
             .primary_ec2
             .create_volume()
@@ -418,6 +436,7 @@ impl<'a> Operator<'a> {
             "recovery:workload",
             "recovery:wave",
             "recovery:device",
+            "recovery:mount",
         ];
         let tags = keys.map(|key| Tag::builder().key(key).build());
         self.ec2
@@ -551,7 +570,8 @@ impl<'a> Operator<'a> {
             .ok_or_else(|| Problem::said("a restore job has no id"))
     }
 
-    pub(crate) async fn created_volume(&self, job: &str) -> Result<Made, Problem> {
+    /// What a restore job restored.
+    pub(crate) async fn created(&self, job: &str) -> Result<Made, Problem> {
         let arn = self
             .backup
             .describe_restore_job()

@@ -15,9 +15,9 @@ const LINES: usize = 4;
 pub(crate) struct Progress {
     /// Completed restore jobs.
     pub(crate) restored: usize,
-    /// Attached volumes, and integrated databases and tables.
+    /// Attached volumes, and integrated databases, tables and file systems.
     pub(crate) integrated: usize,
-    /// The restore jobs of these databases and tables.
+    /// The restore jobs of these databases, tables and file systems.
     stores: HashSet<String>,
     /// Entries of all kinds except those of the schedule, which are not progress.
     pub(crate) moves: usize,
@@ -42,14 +42,14 @@ impl Progress {
         }
     }
 
-    /// Counts a database or table once, although several invocations may integrate it.
+    /// Counts a database, table or file system once, although several invocations may integrate it.
     fn read_answer(&mut self, answer: &Value) {
         // The journal has the answer as text or as JSON.
         let parsed = answer
             .as_str()
             .and_then(|text| serde_json::from_str(text).ok());
         let answer: &Value = parsed.as_ref().unwrap_or(answer);
-        let is_store = ["databaseId", "tableName"]
+        let is_store = ["databaseId", "fileSystemId", "tableName"]
             .iter()
             .any(|name| answer[*name].is_string());
         let is_done = ["integrated", "already-integrated"]

@@ -23,9 +23,9 @@ use crate::workload::{ACCOUNT, PRIMARY_REGION, REGION};
 const CONTAINER_HOST: &str = "host.docker.internal";
 /// The length of a minute in seconds, if the rehearsal waits for the schedule.
 const SHORT_MINUTE: &str = "5";
-/// What takes time: the instances of the workload's stack, restores, and new databases and tables. A database
-/// takes longest, as in AWS.
-const TIMES: [&str; 12] = [
+/// What takes time: the instances of the workload's stack, restores, and new databases, tables and mount targets. A
+/// database takes longest, as in AWS.
+const TIMES: [&str; 18] = [
     "--stack-seconds-of",
     "AWS::EC2::Instance=3",
     "--restore-seconds-of",
@@ -34,10 +34,16 @@ const TIMES: [&str; 12] = [
     "Aurora=3",
     "--restore-seconds-of",
     "DynamoDB=2",
+    "--restore-seconds-of",
+    "EFS=2",
+    "--restore-seconds-of",
+    "FSx=3",
     "--database-seconds",
     "2",
     "--table-seconds",
     "0.3",
+    "--file-system-seconds",
+    "1",
 ];
 /// The longest time without progress while work is pending: longer than any wait of the system, and as long as a call
 /// with all its attempts and the retries of its function.
@@ -288,6 +294,23 @@ impl LocalRegion {
     pub(crate) fn end_in_status(&self, name: &str, status: Option<&str>) -> Result<(), Problem> {
         let request = json!({"name": name, "status": status});
         self.post("/_local-region/status-ends", &request)
+            .map(|_| ())
+    }
+
+    /// What is mounted in the guest of each instance, by instance id.
+    pub(crate) fn mounts(&self) -> Result<Value, Problem> {
+        Ok(self.get("/_local-region/mounts")?["mounts"].take())
+    }
+
+    /// The directories at the root of a file system of EFS, which only a mount shows.
+    pub(crate) fn directories(&self, file_system: &str) -> Result<Value, Problem> {
+        let mut all = self.get("/_local-region/file-system-directories")?;
+        Ok(all["directories"][file_system].take())
+    }
+
+    /// Lets each guest, also each later one, have these files.
+    pub(crate) fn set_guest_files(&self, files: &[&str]) -> Result<(), Problem> {
+        self.post("/_local-region/guest-files", &json!({"files": files}))
             .map(|_| ())
     }
 

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use crate::expectations::Expectation;
+use crate::guest_mounts::mounted_how;
 use crate::observations::{Played, Restore};
 use crate::problem::Problem;
 use crate::setup::Workspace;
@@ -114,6 +115,15 @@ fn told(played: &Played, entry: &Value) -> Option<(String, String)> {
                 text("device")
             ),
         ),
+        // Without a path, it only finds the directory of a restore.
+        "guest" if entry["path"] == "" => (
+            "Guest".to_owned(),
+            format!("{} in {}", outcome(&entry["result"]), text("source")),
+        ),
+        "guest" => (
+            "Guest".to_owned(),
+            format!("{}: {}", outcome(&entry["result"]), mounted_how(entry)),
+        ),
         "ops-item" => (
             "OpsCenter".to_owned(),
             format!(
@@ -187,7 +197,9 @@ fn restored<'a>(played: &'a Played, job: &str, point: &str) -> &'a str {
     let volumes = restores(played).map(|it| (it.name.as_str(), &it.job, &it.recovery_point));
     let stores = played.stores.iter().chain([&played.unnoticed]);
     let stores = stores.map(|it| (it.store.kind.noun(), &it.job, &it.recovery_point));
-    let all: Vec<(&str, &String, &String)> = volumes.chain(stores).collect();
+    let file_systems = played.file_systems.iter();
+    let file_systems = file_systems.map(|it| (it.file_system.name, &it.job, &it.recovery_point));
+    let all: Vec<(&str, &String, &String)> = volumes.chain(stores).chain(file_systems).collect();
     let drill = played.drill.recovery.said("/items").as_array();
     let drilled = drill
         .into_iter()
@@ -197,6 +209,8 @@ fn restored<'a>(played: &'a Played, job: &str, point: &str) -> &'a str {
         Some(Some("RDS")) => "drill's database",
         Some(Some("Aurora")) => "drill's cluster",
         Some(Some("DynamoDB")) => "drill's table",
+        Some(Some("EFS")) => "drill's EFS file system",
+        Some(Some("FSx")) => "drill's Lustre file system",
         Some(_) => "drill's volume",
         // For a failed job, only the recovery point is known.
         None => all
@@ -294,10 +308,21 @@ pub(crate) fn text(
             format!("  {:<36} {} → {attached}", restore.name, restore.volume),
         );
     }
+    line(&mut out, "\nMounts\n".to_owned());
+    for Mounted { name, path, on, .. } in mounted(played) {
+        line(
+            &mut out,
+            format!("  {name:<36} {path:<16} on {}", on.join(", ")),
+        );
+    }
     line(&mut out, "\nPublished addresses\n".to_owned());
-    for restored in played.stores.iter().chain([&played.unnoticed]) {
-        for (leaf, value) in &restored.published {
-            let name = format!("{}/{leaf}", restored.store.path);
+    let stores = played.stores.iter().chain([&played.unnoticed]);
+    let stores = stores.map(|it| (it.store.path, &it.published));
+    let file_systems = played.file_systems.iter();
+    let file_systems = file_systems.map(|it| (it.file_system.path, &it.published));
+    for (path, published) in stores.chain(file_systems) {
+        for (leaf, value) in published {
+            let name = format!("{path}/{leaf}");
             line(&mut out, format!("  {name:<40} {value}"));
         }
     }
@@ -368,6 +393,50 @@ pub(crate) fn text(
         },
     );
     out
+}
+
+/// A volume or file system of the plan, and where it is mounted.
+struct Mounted<'a> {
+    name: &'a str,
+    path: String,
+    /// The instances, with what is to be known of the mount.
+    on: Vec<String>,
+    /// As the guests show it.
+    mounts: Value,
+}
+
+/// What is mounted in the guests, of the plan.
+fn mounted(played: &Played) -> Vec<Mounted<'_>> {
+    let volumes = played.restores.iter();
+    let volumes = volumes.map(|restore| (restore.name.as_str(), &restore.volume));
+    let file_systems = played.file_systems.iter();
+    let file_systems = file_systems.map(|it| (it.file_system.name, &it.source));
+    let mut all = Vec::new();
+    for (name, source) in volumes.chain(file_systems) {
+        let mut mounts = serde_json::Map::new();
+        for (instance, listed) in played.mounts.as_object().into_iter().flatten() {
+            let listed = listed.as_array().into_iter().flatten();
+            for mount in listed.filter(|mount| mount["source"] == source.as_str()) {
+                mounts.insert(instance.clone(), mount.clone());
+            }
+        }
+        let Some(first) = mounts.values().next() else {
+            continue;
+        };
+        all.push(Mounted {
+            name,
+            path: first["path"].as_str().unwrap_or_default().to_owned(),
+            on: mounts
+                .iter()
+                .map(|(instance, mount)| match mount["ran"].as_str() {
+                    Some("script") => instance.clone(),
+                    _ => format!("{instance} (recorded)"),
+                })
+                .collect(),
+            mounts: Value::Object(mounts),
+        });
+    }
+    all
 }
 
 fn restores(played: &Played) -> impl Iterator<Item = &Restore> {
@@ -441,6 +510,13 @@ pub(crate) fn json(
         "databasesAndTables": played.stores.iter().chain([&played.unnoticed]).map(|restored| json!({
             "name": restored.store.name, "restoreJobId": restored.job, "recoveryPointArn": restored.recovery_point,
             "state": restored.state, "published": restored.published,
+        })).collect::<Vec<_>>(),
+        "fileSystems": played.file_systems.iter().map(|restored| json!({
+            "name": restored.file_system.name, "restoreJobId": restored.job, "recoveryPointArn": restored.recovery_point,
+            "id": restored.id, "state": restored.state, "published": restored.published,
+        })).collect::<Vec<_>>(),
+        "mounts": mounted(played).into_iter().map(|mounted| json!({
+            "name": mounted.name, "path": mounted.path, "instances": mounted.mounts,
         })).collect::<Vec<_>>(),
         "opsItems": played.items.iter().map(|item| json!({
             "opsItemId": item.id, "title": item.title, "status": item.status, "severity": item.severity, "key": item.key,

@@ -77,6 +77,7 @@ pub(crate) fn drilled_stores_held(played: &Played, expect: &mut impl FnMut(&str,
         .as_array()
         .into_iter()
         .flatten()
+        .filter(|item| item["type"] != "EFS" && item["type"] != "FSx")
         .filter_map(|item| item["restoredArn"].as_str())
         .collect();
     let own = |arn: &&&str| arn.ends_with(&format!("-{}", drill.recovery.name));
@@ -163,8 +164,8 @@ fn is_reported(restored: &RestoredStore, items: Option<&Vec<Value>>) -> bool {
     })
 }
 
-/// Whether a database or table was deleted during the rehearsal, except before the recovery was redriven.
-fn was_deleted(played: &Played, arn: &str) -> bool {
+/// Whether a database, table or file system was deleted during the rehearsal, except before the recovery was redriven.
+pub(crate) fn was_deleted(played: &Played, arn: &str) -> bool {
     let redriven = played
         .of_kind("state-machine")
         .find(|entry| entry["redriveCount"].as_u64() > Some(0))

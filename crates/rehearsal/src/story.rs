@@ -6,6 +6,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::arguments::{Adversity, Broken};
+use crate::file_systems::FileSystems;
 use crate::observations::{Drill, Planned, Played, Restore, RestoredStore, Returned, Stopped};
 use crate::operator::Operator;
 use crate::problem::Problem;
@@ -15,7 +16,8 @@ use crate::setup::Workspace;
 use crate::stores::Stores;
 use crate::workload;
 use crate::workload::{
-    ACCOUNT, DRILL_STACK, PRIMARY_REGION, Protected, STORES, Store, StoreKind, UNNOTICED, WORKLOAD,
+    ACCOUNT, DRILL_STACK, FILE_SYSTEMS, MOUNT, PRIMARY_REGION, Protected, STORES, Store, StoreKind,
+    UNNOTICED, WORKLOAD,
 };
 
 /// Who may approve a recovery.
@@ -39,6 +41,7 @@ pub(crate) async fn play(
 ) -> Result<Played, Problem> {
     let operator = Operator::on(region);
     let stores = Stores::on(region);
+    let file_systems = FileSystems::on(region);
 
     eprintln!("Deploying {} …", template.display());
     let foundation = region.deploy(
@@ -84,6 +87,7 @@ pub(crate) async fn play(
         for rule in [
             "RestoreCompletedRule",
             "RestoreCompletedDatabaseRule",
+            "RestoreCompletedFileSystemRule",
             "RestoreCompletedTableRule",
         ] {
             region.disable_rule(&physical_id(&system.resources, rule)?)?;
@@ -100,13 +104,14 @@ pub(crate) async fn play(
     operator
         .upload(bucket, &format!("{templates}.yaml"), whole_template.clone())
         .await?;
-    let parameters = workload::parameters().to_string();
+    let profile = output(&foundation.outputs, "InstanceProfileName")?;
+    let parameters = workload::parameters(profile).to_string();
     operator
         .upload(bucket, &format!("{templates}.parameters.json"), parameters)
         .await?;
 
     eprintln!(
-        "Backing up {} volumes, 2 databases and 2 tables, and copying their recovery points …",
+        "Backing up {} volumes, 2 databases, 2 tables and 2 file systems, and copying their recovery points …",
         volumes + 5
     );
     operator.prepare_backups().await?;
@@ -133,6 +138,9 @@ pub(crate) async fn play(
     let unnoticed_point = store_points
         .pop()
         .ok_or_else(|| Problem::said("not every table was backed up"))?;
+    let file_system_points = operator
+        .back_up(&file_systems.protect(&FILE_SYSTEMS).await?, vault)
+        .await?;
 
     eprintln!("Removing the tags of a volume's newest recovery point …");
     let untagged = operator.back_up(&ids[2..3], vault).await?.remove(0);
@@ -201,7 +209,7 @@ pub(crate) async fn play(
 
     eprintln!("Approving and running the recovery …");
     let asked = operator.executions(runbook).await?;
-    region.expect_restores(volumes + STORES.len())?;
+    region.expect_restores(planned_resources(volumes))?;
     for execution in &asked {
         let approved = execution.incident.contains("alarm/");
         operator.decide(&execution.id, approved).await?;
@@ -272,7 +280,7 @@ pub(crate) async fn play(
         .await?
         .ok_or_else(|| Problem::said("the recovery restored nothing"))?;
     let mut again = event(workspace, "restore-completed-ebs.json")?;
-    let made = operator.created_volume(&first_job).await?;
+    let made = operator.created(&first_job).await?;
     again["resources"] = json!([points[0]]);
     again["detail"]["restoreJobId"] = json!(first_job);
     again["detail"]["recoveryPointArn"] = json!(points[0]);
@@ -296,8 +304,16 @@ pub(crate) async fn play(
     }
 
     eprintln!("Running a drill in a separate stack, and its clean-up …");
-    region.expect_restores(volumes + STORES.len())?;
-    let drill = drill(region, &operator, &stores, machine, bucket, outputs).await?;
+    region.expect_restores(planned_resources(volumes))?;
+    let drill = drill(
+        region,
+        &operator,
+        (&stores, &file_systems),
+        machine,
+        bucket,
+        outputs,
+    )
+    .await?;
 
     let by_hand = region.invoke(
         function(&functions, "RestoreIntegratorFunction")?,
@@ -311,7 +327,7 @@ pub(crate) async fn play(
     };
 
     let outcome = async |protected: &Protected, job: String, point: &str| {
-        let volume = operator.created_volume(&job).await?.id;
+        let volume = operator.created(&job).await?.id;
         Ok::<_, Problem>(Restore {
             name: protected.name.clone(),
             attached: operator.attachment(&volume).await?,
@@ -322,6 +338,7 @@ pub(crate) async fn play(
                 .instance_for(WORKLOAD, &protected.logical_id)
                 .await?,
             device: protected.device,
+            mount: protected.mount,
         })
     };
     let mut restores = Vec::new();
@@ -351,8 +368,21 @@ pub(crate) async fn play(
             .ok_or_else(|| Problem::said(format!("{} was not restored", store.name)))?;
         restored_stores.push(restored_store(store, job, point).await?);
     }
+    let mut restored_file_systems = Vec::new();
+    for (file_system, point) in FILE_SYSTEMS.into_iter().zip(&file_system_points) {
+        let job = operator
+            .job_of(point, "-RestoreRole")
+            .await?
+            .ok_or_else(|| Problem::said(format!("the {} was not restored", file_system.name)))?;
+        restored_file_systems.push(
+            file_systems
+                .restored(&operator, &stores, file_system, job, point)
+                .await?,
+        );
+    }
     let mut restored_again = Vec::new();
-    for point in points.iter().chain(&store_points) {
+    let all_points = points.iter().chain(&store_points);
+    for point in all_points.chain(&file_system_points) {
         let times = operator.restores_of(point, "-RestoreRole").await?;
         if times != 1 {
             restored_again.push((point.clone(), times));
@@ -372,6 +402,8 @@ pub(crate) async fn play(
         planned,
         restores,
         stores: restored_stores,
+        file_systems: restored_file_systems,
+        mounts: region.mounts()?,
         unnoticed: restored_store(UNNOTICED, unnoticed_job, &unnoticed_point).await?,
         misplaced: outcome(&misplaced, misplaced_job, misplaced_point).await?,
         second: outcome(&second, second_job, second_point).await?,
@@ -398,7 +430,7 @@ pub(crate) async fn play(
 async fn drill(
     region: &LocalRegion,
     operator: &Operator<'_>,
-    stores: &Stores<'_>,
+    (stores, file_systems): (&Stores<'_>, &FileSystems<'_>),
     machine: &str,
     bucket: &str,
     outputs: &BTreeMap<String, String>,
@@ -420,6 +452,7 @@ async fn drill(
         recovery: operator.recovery(&execution, bucket).await?,
         clean_up,
         stores_left: stores.left_by_drills().await?,
+        file_systems_left: file_systems.left_by_drills().await?,
         volumes_left: operator.volumes_with("recovery:drill").await?,
         stack_left: operator.is_there(DRILL_STACK).await,
     })
@@ -455,6 +488,7 @@ async fn break_it(
             "message": "Request would result in exceeding your allowable DB instances.",
             "count": 1_000_000,
         }])),
+        Broken::Mount => region.set_guest_files(&[&format!("{MOUNT}/left-over")]),
         Broken::Function => region.disturb(&denied(
             "RestoreStarterFunction",
             "backup",
@@ -487,8 +521,14 @@ async fn mend_it(
             region.end_in_status(database().name, None)?;
             stores.delete_database(database().name).await
         }
+        Broken::Mount => region.set_guest_files(&[]),
         Broken::Cluster | Broken::Function | Broken::Report => region.leave_in_peace(),
     }
+}
+
+/// The number of resources in the plan.
+fn planned_resources(volumes: usize) -> usize {
+    volumes + STORES.len() + FILE_SYSTEMS.len()
 }
 
 /// The DB instance of the workload.

@@ -1,5 +1,5 @@
-//! The workload of the rehearsal: the example of `infra/`, with the requested number of volumes, a database, a cluster and
-//! a table.
+//! The workload of the rehearsal: the example of `infra/`, with the requested number of volumes, a database, a cluster, a
+//! table and two file systems.
 
 use std::path::Path;
 
@@ -19,6 +19,8 @@ pub(crate) const WORKLOAD: &str = "shop";
 pub(crate) const RIVALS: &str = "rivals";
 /// The stack of the drill.
 pub(crate) const DRILL_STACK: &str = "shop-drill";
+/// Where the server's volume is mounted.
+pub(crate) const MOUNT: &str = "/srv/orders";
 /// Additional volumes for each additional instance, which has eleven device names.
 const FOR_ONE_HOST: usize = 10;
 
@@ -30,6 +32,8 @@ pub(crate) struct Protected {
     pub(crate) workload: Option<&'static str>,
     pub(crate) logical_id: String,
     pub(crate) device: Option<&'static str>,
+    /// The path at which it is mounted.
+    pub(crate) mount: Option<&'static str>,
     pub(crate) wave: usize,
 }
 
@@ -41,10 +45,14 @@ pub(crate) fn protected(volumes: usize) -> Vec<Protected> {
         workload: Some(WORKLOAD),
         logical_id: logical_id.to_owned(),
         device,
+        mount: None,
         wave,
     };
     let mut all = vec![
-        of("server's volume", "Server", Some("/dev/sdf"), 0),
+        Protected {
+            mount: Some(MOUNT),
+            ..of("server's volume", "Server", Some("/dev/sdf"), 0)
+        },
         of("group's volume", "Group", Some("/dev/sdf"), 1),
         of("second volume of the server", "Server", None, 1),
     ];
@@ -63,6 +71,7 @@ pub(crate) fn by_hand(name: &str, device: Option<&'static str>) -> Protected {
         workload: None,
         logical_id: "Server".to_owned(),
         device,
+        mount: None,
         wave: 0,
     }
 }
@@ -159,6 +168,65 @@ pub(crate) const STORES: [Store; 3] = [
     },
 ];
 
+/// A type of file system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FileSystemKind {
+    Efs,
+    /// FSx for Lustre.
+    Lustre,
+}
+
+/// A protected file system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FileSystem {
+    pub(crate) kind: FileSystemKind,
+    /// For messages.
+    pub(crate) name: &'static str,
+    /// The logical id of the instance or group that mounts it.
+    pub(crate) server: &'static str,
+    /// Where that mounts it.
+    pub(crate) mount: &'static str,
+    /// Where its addresses are published.
+    pub(crate) path: &'static str,
+    pub(crate) tags: &'static [(&'static str, &'static str)],
+}
+
+/// The file systems of the workload. Both are in the first wave.
+pub(crate) const FILE_SYSTEMS: [FileSystem; 2] = [
+    // Without recovery:subnets: all subnets of the stack, one per zone.
+    FileSystem {
+        kind: FileSystemKind::Efs,
+        name: "EFS file system",
+        server: "Web",
+        mount: "/srv/shared",
+        path: "/recovery/shop/shared",
+        tags: &[
+            ("recovery:workload", WORKLOAD),
+            ("recovery:stack", WORKLOAD),
+            ("recovery:logical-id", "Web"),
+            ("recovery:security-groups", "FileSecurityGroup"),
+            ("recovery:mount", "/srv/shared"),
+            ("recovery:publish", "/recovery/shop/shared"),
+        ],
+    },
+    FileSystem {
+        kind: FileSystemKind::Lustre,
+        name: "Lustre file system",
+        server: "Batch",
+        mount: "/srv/results",
+        path: "/recovery/shop/results",
+        tags: &[
+            ("recovery:workload", WORKLOAD),
+            ("recovery:stack", WORKLOAD),
+            ("recovery:logical-id", "Batch"),
+            ("recovery:security-groups", "FileSecurityGroup"),
+            ("recovery:subnets", "ServerSubnet"),
+            ("recovery:mount", "/srv/results"),
+            ("recovery:publish", "/recovery/shop/results"),
+        ],
+    },
+];
+
 /// A table that is restored manually, while no rule matches the end of its restore.
 pub(crate) const UNNOTICED: Store = Store {
     kind: StoreKind::Table,
@@ -195,8 +263,68 @@ const NETWORK_OF_DATABASES: &str = r#"
       Parameters: {log_statement: ddl}
 "#;
 
-/// The template of the workload: that of the example, with the network of the databases, and with one more instance for
-/// every ten volumes beyond three.
+/// The servers that mount file systems: a group of two instances, and an instance. The servers of the example may not
+/// reach file systems.
+const CLIENTS_OF_FILE_SYSTEMS: &str = r#"
+  FileSecurityGroup:
+    Type: AWS::EC2::SecurityGroup
+    Properties:
+      GroupDescription: The file systems of the workload, for its servers.
+      VpcId: !Ref Network
+      SecurityGroupIngress:
+        - {IpProtocol: tcp, FromPort: 2049, ToPort: 2049, CidrIp: !Ref VpcCidr, Description: NFS}
+        - {IpProtocol: tcp, FromPort: 988, ToPort: 988, CidrIp: !Ref VpcCidr, Description: Lustre}
+        - {IpProtocol: tcp, FromPort: 1018, ToPort: 1023, CidrIp: !Ref VpcCidr, Description: Lustre}
+
+  ClientSecurityGroup:
+    Type: AWS::EC2::SecurityGroup
+    Properties:
+      GroupDescription: Servers that mount file systems.
+      VpcId: !Ref Network
+      SecurityGroupEgress:
+        - {IpProtocol: tcp, FromPort: 443, ToPort: 443, CidrIp: !Ref VpcCidr, Description: Endpoints of AWS}
+        - {IpProtocol: tcp, FromPort: 2049, ToPort: 2049, CidrIp: !Ref VpcCidr, Description: NFS}
+        - {IpProtocol: tcp, FromPort: 988, ToPort: 988, CidrIp: !Ref VpcCidr, Description: Lustre}
+        - {IpProtocol: tcp, FromPort: 1018, ToPort: 1023, CidrIp: !Ref VpcCidr, Description: Lustre}
+
+  WebTemplate:
+    Type: AWS::EC2::LaunchTemplate
+    Properties:
+      LaunchTemplateData:
+        ImageId: !Ref ImageId
+        InstanceType: !Ref InstanceType
+        IamInstanceProfile: {Name: !Ref InstanceProfile}
+        SecurityGroupIds: [!Ref ClientSecurityGroup]
+        MetadataOptions: {HttpTokens: required, HttpEndpoint: enabled}
+
+  Web:
+    Type: AWS::AutoScaling::AutoScalingGroup
+    Properties:
+      MinSize: "2"
+      MaxSize: "2"
+      DesiredCapacity: "2"
+      VPCZoneIdentifier: [!Ref ServerSubnet, !Ref GroupSubnet]
+      LaunchTemplate:
+        LaunchTemplateId: !Ref WebTemplate
+        Version: !GetAtt WebTemplate.LatestVersionNumber
+      Tags:
+        - {Key: recovery:workload, Value: !Ref Workload, PropagateAtLaunch: true}
+
+  Batch:
+    Type: AWS::EC2::Instance
+    Properties:
+      ImageId: !Ref ImageId
+      InstanceType: !Ref InstanceType
+      IamInstanceProfile: !Ref InstanceProfile
+      SubnetId: !Ref ServerSubnet
+      SecurityGroupIds: [!Ref ClientSecurityGroup]
+      MetadataOptions: {HttpTokens: required, HttpEndpoint: enabled}
+      Tags:
+        - {Key: recovery:workload, Value: !Ref Workload}
+"#;
+
+/// The template of the workload: that of the example, with the network of the databases, the servers that mount file
+/// systems, and one more instance for every ten volumes beyond three.
 pub(crate) fn template(root: &Path, volumes: usize) -> Result<String, Problem> {
     let path = root.join("infra/example-workload.yaml");
     let example = std::fs::read_to_string(&path)
@@ -212,7 +340,7 @@ pub(crate) fn template(root: &Path, volumes: usize) -> Result<String, Problem> {
         })
         .collect();
     Ok(format!(
-        "{resources}{NETWORK_OF_DATABASES}{hosts}\nOutputs:\n{outputs}"
+        "{resources}{NETWORK_OF_DATABASES}{CLIENTS_OF_FILE_SYSTEMS}{hosts}\nOutputs:\n{outputs}"
     ))
 }
 
@@ -224,9 +352,13 @@ pub(crate) fn broken_template(root: &Path, volumes: usize) -> Result<String, Pro
 }
 
 /// The parameters of the stack, as the recovery reads them.
-pub(crate) fn parameters() -> Value {
+pub(crate) fn parameters(instance_profile: &str) -> Value {
     let of = |key: &str, value: &str| json!({"ParameterKey": key, "ParameterValue": value});
-    json!([of("DeployedAs", "recovery"), of("Workload", WORKLOAD)])
+    json!([
+        of("DeployedAs", "recovery"),
+        of("Workload", WORKLOAD),
+        of("InstanceProfile", instance_profile),
+    ])
 }
 
 #[cfg(test)]

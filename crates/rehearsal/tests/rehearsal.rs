@@ -77,7 +77,7 @@ fn meets_every_expectation_despite_faults() {
 #[test]
 fn recovery_with_a_broken_step_succeeds_after_fix_and_redrive() {
     for step in [
-        "stack", "restore", "database", "cluster", "table", "function", "report",
+        "stack", "restore", "database", "cluster", "table", "mount", "function", "report",
     ] {
         let answer = answer(&rehearse(&["--json", "--break", step]), 0);
         assert_eq!(unmet(&answer), [""; 0], "{step}");
@@ -133,7 +133,7 @@ fn rejects_invalid_arguments_with_a_remedy() {
         (&["--fast"][..], "--help"),
         (
             &["--break", "leg"],
-            "stack, restore, database, cluster, table, function, report",
+            "stack, restore, database, cluster, table, mount, function, report",
         ),
         (&["--template", "no/such/template.yaml"][..], "--template"),
     ] {
@@ -157,7 +157,7 @@ fn prints_progress_in_a_few_plain_lines_without_a_terminal() {
         assert!(!said.contains(foreign), "{said}");
     }
     assert!(
-        said.contains("6 of 6 resources restored, 6 integrated"),
+        said.contains("8 of 8 resources restored, 8 integrated"),
         "{said}"
     );
     assert!(said.lines().count() < 40, "{said}");

@@ -239,7 +239,7 @@ fn asked_for(id: &Value) -> Result<RestoreJob, Error> {
     let id = id
         .as_str()
         .map(str::trim)
-        .filter(|id| !id.is_empty())
+        .filter(|id| !text::is_blank(id))
         .ok_or_else(|| {
             Error::Permanent(Fault::new(
                 "parse input",
@@ -397,6 +397,7 @@ mod tests {
             json!({}),
             json!({"restoreJobId": null}),
             json!({"restoreJobId": ""}),
+            json!({"restoreJobId": "\0\0"}),
         ] {
             let error = restore_job(&event(detail, json!([]))).unwrap_err();
             assert!(error.to_string().contains("detail.restoreJobId"), "{error}");

@@ -89,30 +89,34 @@ impl FileSystems {
         }
     }
 
+    /// The answer of a creation that EFS does not accept: the file system is being changed, or `rejected` is the code of
+    /// its error.
+    fn refused(
+        &self,
+        operation: &'static str,
+        file_system: &str,
+        rejected: Option<&str>,
+    ) -> Option<EfsAnswer> {
+        let fault = |code: &str| {
+            Fault::new(operation, file_system, "EFS rejects it", "Correct it.").with_code(code)
+        };
+        let found = self.efs.get(file_system);
+        if found.is_none_or(|it| it.state != EfsState::Available) {
+            return Some(EfsAnswer::Busy(fault("IncorrectFileSystemLifeCycleState")));
+        }
+        rejected.map(|code| EfsAnswer::Rejected(fault(code)))
+    }
+
     fn create_mount_target(&mut self, new: &NewMountTarget) -> EfsAnswer {
         const OPERATION: &str = "elasticfilesystem:CreateMountTarget";
-        let fault = |code: &str| {
-            Fault::new(
-                OPERATION,
-                new.subnet.as_str(),
-                "EFS rejects it",
-                "Correct it.",
-            )
-            .with_code(code)
+        let rejected = match self.subnets.get(&new.subnet) {
+            Some(_) => self.rejects_mount_targets,
+            None => Some("SubnetNotFound"),
         };
-        let is_available = self
-            .efs
-            .get(&new.file_system)
-            .is_some_and(|it| it.state == EfsState::Available);
-        if !is_available {
-            return EfsAnswer::Busy(fault("IncorrectFileSystemLifeCycleState"));
+        if let Some(refused) = self.refused(OPERATION, &new.file_system, rejected) {
+            return refused;
         }
-        if let Some(code) = self.rejects_mount_targets {
-            return EfsAnswer::Rejected(fault(code));
-        }
-        let Some(subnet) = self.subnets.get(&new.subnet) else {
-            return EfsAnswer::Rejected(fault("SubnetNotFound"));
-        };
+        let subnet = &self.subnets[&new.subnet];
         let targets = self
             .mount_targets
             .entry(new.file_system.clone())
@@ -133,24 +137,10 @@ impl FileSystems {
     }
 
     fn create_access_point(&mut self, new: &NewAccessPoint) -> EfsAnswer {
-        let fault = |code: &str| {
-            Fault::new(
-                "elasticfilesystem:CreateAccessPoint",
-                new.file_system.as_str(),
-                "EFS rejects it",
-                "Correct it.",
-            )
-            .with_code(code)
-        };
-        let is_available = self
-            .efs
-            .get(&new.file_system)
-            .is_some_and(|it| it.state == EfsState::Available);
-        if !is_available {
-            return EfsAnswer::Busy(fault("IncorrectFileSystemLifeCycleState"));
-        }
-        if let Some(code) = self.rejects_access_points {
-            return EfsAnswer::Rejected(fault(code));
+        const OPERATION: &str = "elasticfilesystem:CreateAccessPoint";
+        let rejected = self.rejects_access_points;
+        if let Some(refused) = self.refused(OPERATION, &new.file_system, rejected) {
+            return refused;
         }
         if self.created_points.iter().any(|it| it.token == new.token) {
             return EfsAnswer::Exists;

@@ -112,6 +112,13 @@ impl MountRunbook for World {
             state
                 .problems
                 .extend(values.filter_map(|value| acceptable::key(value)));
+            // The API refuses a parameter with more values.
+            for (name, values) in parameters.iter().filter(|(_, values)| values.len() > 50) {
+                let count = values.len();
+                state
+                    .problems
+                    .push(format!("the parameter {name} with {count} values"));
+            }
             let executions = &mut state.mounts.executions;
             match executions.iter().find(|(known, _)| known == token) {
                 Some((_, earlier)) if earlier != parameters => state

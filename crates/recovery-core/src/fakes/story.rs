@@ -11,6 +11,8 @@ use crate::aws::database::{DbInstance, DbSettings};
 use crate::error::Error;
 use crate::fakes::{DRILL_ROLE, State, StoredItem, World, attached_volume, completed_job};
 use crate::integrate::database::kind::{DATABASE, ENDPOINT};
+use crate::integrate::mount::record::Mount;
+use crate::integrate::mount::{MOUNT, MOUNTED};
 use crate::ops_item::{
     INTEGRATION, ItemKey, KEY, KIND, NewOpsItem, OpsItem, RESTORE, Severity, Status, restore_key,
 };
@@ -21,6 +23,8 @@ use crate::plan::recovery_plan::Plan;
 use crate::plan::request::{Mode, Request};
 use crate::ports::OpsItems;
 
+/// Where a volume of a story is mounted.
+const MOUNT_PATH: &str = "/srv/orders";
 const ROLE: &str = "arn:aws:iam::111122223333:role/restore";
 
 /// How far an item came. Moments are seconds after the beginning of the trouble.
@@ -78,6 +82,8 @@ pub struct Story {
     pub untagged: usize,
     /// How many items, the first ones, are DB instances.
     pub databases: usize,
+    /// Whether the last item is mounted.
+    pub mounted: bool,
 }
 
 /// Numbers that are the same for the same seed.
@@ -136,7 +142,19 @@ impl Story {
             redrives: 0,
             untagged: 0,
             databases: 0,
+            mounted: false,
         }
+    }
+
+    /// The same, with its last item, a volume, mounted.
+    #[must_use]
+    pub fn with_a_mount(mut self) -> Story {
+        self.mounted = true;
+        self
+    }
+
+    fn is_mounted(&self, number: usize) -> bool {
+        self.mounted && number + 1 == self.items.len()
     }
 
     /// The same, with DB instances as its first items.
@@ -242,6 +260,7 @@ impl Story {
                 let target = Target::Volume(VolumeTarget {
                     stack,
                     logical_id: "Server".to_owned(),
+                    mount: self.is_mounted(number).then(|| MOUNT_PATH.to_owned()),
                     ..VolumeTarget::default()
                 });
                 ("EBS", Story::resource(number), target)
@@ -417,6 +436,9 @@ impl Story {
                 };
                 state.databases.instances.insert(id, instance);
             }
+            if self.is_mounted(number) {
+                state.items.push(mounted_item(&job));
+            }
             // A setting of the first database is left to do.
             if number == 0 && self.databases > 0 && is_usable {
                 let key = restore_key(&job.id);
@@ -473,5 +495,35 @@ impl Story {
                 restored(state, job(created, completed), true);
             }
         }
+    }
+}
+
+/// The resolved OpsItem of a restore job whose volume is mounted.
+fn mounted_item(job: &RestoreJob) -> StoredItem {
+    let key = restore_key(&job.id);
+    let mount = Mount {
+        path: MOUNT_PATH.to_owned(),
+        instance_ids: vec!["i-1".to_owned()],
+        how: "xfs".to_owned(),
+        access_point: Some("fsap-1".to_owned()),
+    };
+    let data = [
+        (KEY, key.as_str().to_owned()),
+        (KIND, RESTORE.to_owned()),
+        (MOUNT, MOUNTED.to_owned()),
+        mount.data(),
+    ];
+    StoredItem {
+        item: OpsItem {
+            id: OpsItemId::new("oi-mounted"),
+            status: Status::Resolved,
+            created: job.completed,
+            data: data.map(|(name, value)| (name.to_owned(), value)).into(),
+        },
+        key,
+        title: "Restored volume mounted".to_owned(),
+        description: String::new(),
+        severity: Severity::Low,
+        related: Vec::new(),
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::aws::arn::InstanceId;
 use crate::aws::auto_scaling::{Group, Member, Phase};
-use crate::text::code;
+use crate::text::{code, first_few};
 
 /// Which member of a group is meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,19 +77,9 @@ fn awaited(group: &Group) -> String {
     }
 }
 
-/// How many members a message names.
-const NAMED: usize = 5;
-
 fn listed(members: &[Member]) -> String {
-    let mut named: Vec<String> = members
-        .iter()
-        .take(NAMED)
-        .map(|member| format!("{} {}", member.instance, code(&member.lifecycle)))
-        .collect();
-    if members.len() > NAMED {
-        named.push(format!("and {} more", members.len() - NAMED));
-    }
-    named.join(", ")
+    let shown = |member: &Member| format!("{} {}", member.instance, code(&member.lifecycle));
+    first_few(members.iter().map(shown))
 }
 
 #[cfg(test)]

@@ -8,3 +8,4 @@ mod record;
 pub mod refusal;
 pub mod run;
 mod run_mount;
+mod run_reach;

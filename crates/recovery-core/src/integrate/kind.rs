@@ -1,5 +1,8 @@
 //! What differs between resource types in the parts of the integration that they share.
 
+/// The state of an integration whose last run failed. The reconciler repeats it.
+pub(crate) const FAILING: &str = "failing";
+
 /// A kind of resource: how it is called, and where its result is recorded.
 #[derive(Debug)]
 pub struct ResourceKind {

@@ -5,13 +5,15 @@
 //! and says how it ended. An execution takes up to 45 minutes, because it waits for the agents of the instances:
 //! until it has ended, the answer is pending.
 //!
-//! The OpsItem of the restore job records each execution: see `executions`.
+//! The OpsItem of the restore job records each execution (see `executions`), and what is mounted where (see
+//! [`record`]), which the report shows.
 
-use crate::integrate::record::FAILING;
+use crate::integrate::kind::FAILING;
 use crate::ops_item::{OpsItem, says};
 
 pub mod answer;
 pub(crate) mod executions;
+pub mod record;
 pub mod refusal;
 pub mod request;
 pub mod run;

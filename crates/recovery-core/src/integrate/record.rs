@@ -1,11 +1,11 @@
 //! What the OpsItem of a restore job and the notifications say about its integration.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::aws::backup::{Drill, Restore, RestoreJob};
 use crate::error::Fault;
 use crate::explanation::Explanation;
-use crate::integrate::kind::ResourceKind;
+use crate::integrate::kind::{FAILING, ResourceKind};
 use crate::integrate::refusal::Refusal;
 use crate::notification::Notification;
 use crate::ops_item::{
@@ -23,8 +23,6 @@ const HINDRANCE: &str = "recovery:hindrance";
 /// Operational data: the recovery point whose tags replace those that the restored one lacks.
 pub(crate) const TAGS_FROM: &str = "recovery:tags-from";
 
-/// The state of an integration whose last run failed. The reconciler repeats it.
-pub(crate) const FAILING: &str = "failing";
 /// Operational data: what is left for a person to do, or `none`.
 pub(crate) const LEFT: &str = "recovery:left-to-do";
 
@@ -91,6 +89,16 @@ pub(crate) fn shown_left(left: &[String]) -> String {
         [] => "none".to_owned(),
         left => within(&one_line(&left.join(" ")), DATA_LIMIT),
     }
+}
+
+/// When the resource was integrated, as the item records it.
+pub(crate) fn integrated_at(
+    kind: &ResourceKind,
+    restore: &Restore,
+    item: &OpsItem,
+) -> Option<DateTime<Utc>> {
+    let seconds = item.data.get(kind.seconds_key)?.parse().ok()?;
+    Some(restore.job.completed? + TimeDelta::try_seconds(seconds)?)
 }
 
 /// The change of the job's item that records the result. It resolves the item if nothing is left to do.

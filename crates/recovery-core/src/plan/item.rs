@@ -366,6 +366,15 @@ impl Target {
         }
     }
 
+    /// The path at which a volume or file system is mounted.
+    pub fn mount(&self) -> Option<&str> {
+        match self {
+            Target::Volume(target) => target.mount.as_deref(),
+            Target::FileSystem(target) => target.mount.as_deref(),
+            Target::Database(_) | Target::Table(_) => None,
+        }
+    }
+
     /// The name of a database or table, without what a drill appends.
     pub fn name(&self) -> Option<&str> {
         match self {

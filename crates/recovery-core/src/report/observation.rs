@@ -13,6 +13,7 @@ use crate::aws::ec2::{Attachment, AttachmentState, InstanceState, Volume};
 use crate::aws::file_system::{EfsFileSystem, FsxFileSystem, FsxVolume, MountTarget};
 use crate::aws::instance::Server;
 use crate::aws::table::{Table, TableStatus};
+use crate::integrate::mount::record::Mount;
 use crate::plan::item::{Item, Target};
 use crate::plan::recovery_plan::Plan;
 use crate::plan::request::Mode;
@@ -27,6 +28,10 @@ pub struct Observed {
     stores: HashMap<Arn, Store>,
     /// How long after the end of their jobs databases and tables were integrated.
     integrated: HashMap<RestoreJobId, TimeDelta>,
+    /// Where the volumes and file systems of jobs are mounted.
+    mounts: HashMap<RestoreJobId, Mount>,
+    /// The volumes and file systems of jobs that are not mounted: what the integration records of the mount.
+    unmounted: HashMap<RestoreJobId, String>,
     /// The OpsItems of jobs that are open.
     open_items: HashMap<RestoreJobId, OpsItemId>,
 }
@@ -217,6 +222,16 @@ impl Observed {
         self.integrated.insert(job, after);
     }
 
+    /// Keeps where the volume or file system of a job is mounted.
+    pub fn add_mount(&mut self, job: RestoreJobId, mount: Mount) {
+        self.mounts.insert(job, mount);
+    }
+
+    /// Keeps that the volume or file system of a job is not mounted: `refused`, for example.
+    pub fn add_unmounted(&mut self, job: RestoreJobId, state: String) {
+        self.unmounted.insert(job, state);
+    }
+
     /// Keeps the OpsItem of a job, which is open.
     pub fn add_open_item(&mut self, job: RestoreJobId, item: OpsItemId) {
         self.open_items.insert(job, item);
@@ -268,6 +283,8 @@ pub struct Traced<'a> {
     pub attachment: Option<&'a Attachment>,
     /// The database or table that the job made.
     pub store: Option<&'a Store>,
+    /// Where the volume or file system is mounted.
+    pub mount: Option<&'a Mount>,
     /// When the volume was attached, or the database or table integrated.
     pub integrated_at: Option<DateTime<Utc>>,
     /// The OpsItem of the job, if it is open.
@@ -338,14 +355,16 @@ pub fn trace<'a>(plan: &'a Plan, observed: &'a Observed) -> Vec<Traced<'a>> {
                 .filter(|job| job.is_completed())
                 .and_then(|job| job.created_resource.as_ref());
             let store = created.and_then(|created| observed.stores.get(created));
-            let left = job_left(job).or_else(|| match item.target {
-                Target::Volume(_) => volume_left(job, volume.as_ref(), seen, attachment),
-                Target::Database(_)
-                | Target::Table(_)
-                | Target::FileSystem(_)
-                | Target::Bucket(_)
-                | Target::Instance(_) => store_left(job, created, store),
-            });
+            let left = job_left(job)
+                .or_else(|| match item.target {
+                    Target::Volume(_) => volume_left(job, volume.as_ref(), seen, attachment),
+                    Target::Database(_)
+                    | Target::Table(_)
+                    | Target::FileSystem(_)
+                    | Target::Bucket(_)
+                    | Target::Instance(_) => store_left(job, created, store),
+                })
+                .or_else(|| mount_left(item, created, observed.unmounted.get(&job?.id)));
             let unfinished = left.map(|(step, reason, why, remedy)| Unfinished {
                 step,
                 resource: item.resource_arn.clone(),
@@ -365,6 +384,7 @@ pub fn trace<'a>(plan: &'a Plan, observed: &'a Observed) -> Vec<Traced<'a>> {
                 volume,
                 attachment,
                 store,
+                mount: job.and_then(|job| observed.mounts.get(&job.id)),
                 integrated_at,
                 open_item: job.and_then(|job| observed.open_items.get(&job.id)),
                 unfinished,
@@ -405,7 +425,7 @@ fn job_left(job: Option<&RestoreJob>) -> Option<Left> {
             ),
         };
         let said = match &job.status_message {
-            Some(message) if !message.trim().is_empty() => {
+            Some(message) if !text::is_blank(message) => {
                 format!(": {}", text::within(&text::one_line(message), 600))
             }
             _ => String::new(),
@@ -520,4 +540,20 @@ fn volume_left(
             ),
         },
     })
+}
+
+/// What is left to do for a volume or file system that is not known to be mounted. `known` is what is known of the
+/// mount, as a sentence.
+fn mount_left(item: &Item, created: Option<&Arn>, known: Option<&String>) -> Option<Left> {
+    let (path, created, known) = (item.target.mount()?, created?, known?);
+    Some((
+        "integrate",
+        "not-mounted",
+        format!(
+            "{} is not known to be mounted at {}: {known}",
+            text::shown(created.as_str()),
+            text::shown(path),
+        ),
+        "Read the OpsItem of its restore job, and fix the cause, or mount it by hand and resolve the OpsItem. Then redrive the execution.",
+    ))
 }

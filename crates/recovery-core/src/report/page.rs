@@ -9,6 +9,7 @@ use askama::Template;
 
 use crate::aws::backup::EBS;
 use crate::error::Error;
+use crate::integrate::mount::record::Mount;
 use crate::plan::item::Refused;
 use crate::plan::request::Mode;
 use crate::report::format::{clock_time, seconds_between, short};
@@ -289,12 +290,14 @@ impl Row<'_> {
     fn of(item: &ItemReport) -> Row<'_> {
         let took = |seconds: Option<i64>| seconds.map_or("–".to_owned(), duration);
         let restored = item.restored_arn.as_deref().map(short);
+        let mount = item.mount.as_ref().map(Mount::line);
         let ids = [
             &item.volume_id,
             &item.instance_id,
             &item.device,
             &restored,
             &item.endpoint,
+            &mount,
         ];
         Row {
             item,

@@ -5,7 +5,9 @@ use std::collections::HashSet;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::aws::arn::Arn;
 use crate::event;
+use crate::integrate::mount::record::Mount;
 use crate::ops_item::{BEGAN, OpsItem};
 use crate::plan::item::Refused;
 use crate::plan::recovery_plan::Plan;
@@ -261,6 +263,10 @@ pub struct ItemReport {
     /// The device name of the attachment.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub device: Option<String>,
+    /// Where the restored volume or file system is mounted in guest operating systems, as the instances answered. It is
+    /// absent if nothing is mounted, or if the OpsItem of the restore job does not contain it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub mount: Option<Mount>,
     /// The ARN of the restored database or table.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub restored_arn: Option<String>,
@@ -272,7 +278,7 @@ pub struct ItemReport {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub integrated_at: Option<DateTime<Utc>>,
     /// The OpsItem of the restore job, if it was open when the report was made. It says what is left to do, although the
-    /// item may be integrated: for example mount a volume, or connect the consumers of a stream.
+    /// item may be integrated: for example connect the consumers of a stream.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub open_ops_item_id: Option<String>,
     /// From completedAt to integratedAt.
@@ -459,6 +465,7 @@ fn item_report(traced: &Traced<'_>, counted_from: DateTime<Utc>) -> ItemReport {
         volume,
         attachment,
         store,
+        mount,
         integrated_at,
         open_item,
         unfinished,
@@ -500,6 +507,7 @@ fn item_report(traced: &Traced<'_>, counted_from: DateTime<Utc>) -> ItemReport {
         volume_id: volume.as_ref().map(ToString::to_string),
         instance_id: attachment.map(|attachment| attachment.instance.to_string()),
         device: attachment.map(|attachment| attachment.device.clone()),
+        mount: mount.cloned(),
         restored_arn: completed
             .filter(|_| item.target.volume().is_none())
             .and_then(|job| job.created_resource.as_ref())
@@ -524,10 +532,11 @@ fn problems(
         .partition(|traced| traced.unfinished.is_none());
     let whole = plan.is_some() && left.is_empty();
     let done: HashSet<&str> = done.iter().flat_map(|traced| traced.names()).collect();
-    // A volume that is attached is integrated. What the integration of other types sets and publishes is not
-    // observed, so their problems stay.
+    // An EBS volume that is attached, and mounted if it has a path, is integrated. What the integration of other types
+    // sets and publishes is not observed, so their problems stay.
     let is_observed = |problem: &Problem| {
-        !problem.subject.starts_with("arn:") || problem.subject.contains(":volume/")
+        let service = Arn::parse(&problem.subject).map(|arn| arn.service().to_owned());
+        service.is_ok_and(|service| service == "ec2") || !problem.subject.starts_with("arn:")
     };
     let over = |problem: &Problem| {
         ["start", "restore", "integrate"].contains(&problem.step.as_str())

@@ -24,6 +24,8 @@ use crate::integrate::database::kind::DATABASE;
 use crate::integrate::file_system::kind::FILE_SYSTEM;
 use crate::integrate::instance::kind::INSTANCE;
 use crate::integrate::kind::ResourceKind;
+use crate::integrate::mount::record::Mount;
+use crate::integrate::mount::{MOUNT, MOUNTED};
 use crate::integrate::table::kind::DYNAMODB_TABLE;
 use crate::ops_item::restore_key;
 use crate::ops_item::run::find_or_create;
@@ -98,7 +100,26 @@ async fn verify(
         }]);
         return Ok(verified(Outcome::unfinished(), 0, 0).with_member("unfinishedItems", problem));
     };
-    let observed = observe(ports, clock, config, request, &plan).await?;
+    // EC2 shows that a volume is attached, and only its OpsItem whether it is mounted.
+    let records = async {
+        match has_mounts(&plan) {
+            true => {
+                let since = restored_since(request, &plan);
+                let items = ports.ops_items();
+                let both = try_join(
+                    items.list_open(RESTORE),
+                    items.list_resolved(RESTORE, since),
+                );
+                both.await.map(Some)
+            }
+            false => Ok(None),
+        }
+    };
+    let (mut observed, records) =
+        try_join(observe(ports, clock, config, request, &plan), records).await?;
+    if let Some((open, resolved)) = records {
+        add_unmounted(&by_key(&open), &by_key(&resolved), &plan, &mut observed);
+    }
     let traced = trace(&plan, &observed);
     let left: Vec<_> = traced
         .iter()
@@ -401,8 +422,46 @@ fn restored_since(request: &Request, plan: &Plan) -> DateTime<Utc> {
     }
 }
 
-/// Adds what only the OpsItems of the restore jobs record: which are still open, and when databases and tables were
-/// integrated.
+/// Whether the plan mounts something.
+fn has_mounts(plan: &Plan) -> bool {
+    plan.items().any(|item| item.target.mount().is_some())
+}
+
+/// OpsItems by their key. Of several with one key, the oldest counts.
+fn by_key(items: &[OpsItem]) -> HashMap<String, OpsItem> {
+    let keyed = items.iter().rev();
+    keyed
+        .filter_map(|item| Some((item.data.get(KEY)?.clone(), item.clone())))
+        .collect()
+}
+
+/// Adds for which restore jobs nothing shows that a volume or file system is mounted. An item that a person resolved
+/// says that it was mounted by hand.
+fn add_unmounted(
+    open: &HashMap<String, OpsItem>,
+    resolved: &HashMap<String, OpsItem>,
+    plan: &Plan,
+    observed: &mut Observed,
+) {
+    let jobs: Vec<RestoreJobId> = observed.completed(plan).map(|job| job.id.clone()).collect();
+    for job in jobs {
+        let key = restore_key(&job);
+        let key = key.as_str();
+        let known = match open.get(key) {
+            Some(item) => match item.data.get(MOUNT) {
+                Some(state) if state == MOUNTED => continue,
+                Some(state) => format!("the integration records {}", crate::text::shown(state)),
+                None => "the integration records no mount".to_owned(),
+            },
+            None if resolved.contains_key(key) => continue,
+            None => "no OpsItem records it".to_owned(),
+        };
+        observed.add_unmounted(job, known);
+    }
+}
+
+/// Adds what only the OpsItems of the restore jobs record: which are still open, when databases and tables were
+/// integrated, and what is mounted.
 async fn add_records(
     ports: &impl ReportingPorts,
     request: &Request,
@@ -413,29 +472,26 @@ async fn add_records(
     if jobs.is_empty() {
         return Ok(());
     }
-    let has_stores = !observed.stores_of(plan).is_empty();
+    let reads_resolved = has_mounts(plan) || !observed.stores_of(plan).is_empty();
     let since = restored_since(request, plan);
     let (open, resolved) = try_join(ports.ops_items().list_open(RESTORE), async {
-        match has_stores {
+        match reads_resolved {
             true => ports.ops_items().list_resolved(RESTORE, since).await,
             false => Ok(Vec::new()),
         }
     })
     .await?;
-    // Of several with one key, the oldest counts.
-    let by_key = |items: &[OpsItem]| -> HashMap<String, OpsItem> {
-        let keyed = items.iter().rev();
-        keyed
-            .filter_map(|item| Some((item.data.get(KEY)?.clone(), item.clone())))
-            .collect()
-    };
     let (open, resolved) = (by_key(&open), by_key(&resolved));
+    add_unmounted(&open, &resolved, plan, observed);
     for job in jobs {
         let key = restore_key(&job);
         let key = key.as_str();
         let recorded = resolved.get(key).or_else(|| open.get(key));
         if let Some(after) = recorded.and_then(integrated_after) {
             observed.add_integration(job.clone(), after);
+        }
+        if let Some(mount) = recorded.and_then(Mount::recorded) {
+            observed.add_mount(job.clone(), mount);
         }
         if let Some(item) = open.get(key) {
             observed.add_open_item(job, item.id.clone());

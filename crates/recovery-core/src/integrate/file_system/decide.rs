@@ -38,10 +38,14 @@ impl Observed {
     }
 }
 
-/// Whether the root of the access point is the directory of AWS Backup. One that creates a missing directory could
-/// serve an empty one.
+/// Whether the root of the access point is the directory of AWS Backup, and not one below it. One that creates a missing
+/// directory could serve an empty one.
 fn serves_restored_files(point: &AccessPoint) -> bool {
-    point.path.starts_with(RESTORED_DIRECTORY) && !point.creates_directory && !point.state.is_dead()
+    let is_directory = point
+        .path
+        .strip_prefix(RESTORED_DIRECTORY)
+        .is_some_and(|rest| !rest.contains('/'));
+    is_directory && !point.creates_directory && !point.state.is_dead()
 }
 
 /// What is done so that an access point serves the restored files.
@@ -147,13 +151,7 @@ pub fn next_step(seen: &Observed, network: &Network, created: &[String]) -> Step
             Some(_) => {}
         }
     }
-    match (awaited, seen.access_point()) {
-        (Some(awaited), _) => Step::Wait(awaited),
-        (None, Some(point)) if !point.state.is_usable() => {
-            Step::Wait(format!("{} (now {})", point.id, point.state))
-        }
-        (None, _) => Step::Done,
-    }
+    awaited.map_or(Step::Done, Step::Wait)
 }
 
 #[cfg(test)]
@@ -301,13 +299,16 @@ mod tests {
         check(&seen, &network, &[], "done");
         assert_eq!(seen.access_point(), None);
         seen.access_points = vec![point("creating")];
-        check(&seen, &network, &[], "wait for fsap-1 (now creating)");
+        check(&seen, &network, &[], "done");
+        assert!(seen.access_point().is_some());
         seen.access_points = vec![point("available")];
         check(&seen, &network, &[], "done");
         assert!(seen.access_point().is_some());
         // It serves something else, or would hide that the directory is missing.
-        seen.access_points[0].path = "/".to_owned();
-        assert_eq!(seen.access_point(), None);
+        for path in ["/", "/aws-backup-restore_1/orders"] {
+            path.clone_into(&mut seen.access_points[0].path);
+            assert_eq!(seen.access_point(), None);
+        }
         seen.access_points = vec![point("available")];
         seen.access_points[0].creates_directory = true;
         assert_eq!(seen.access_point(), None);

@@ -1,19 +1,20 @@
 //! What the OpsItem of a restore job says about the integration and the mount of its file system.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 
 use crate::aws::arn::OpsItemId;
 use crate::aws::backup::{Restore, RestoreJob};
 use crate::integrate::file_system::kind::{ADDRESS, FILE_SYSTEM, IDENTIFIER, MOUNTED_FILE_SYSTEM};
 use crate::integrate::file_system::mount::{MountSource, WantedMount};
 use crate::integrate::mount::answer::InstanceAnswer;
+use crate::integrate::mount::record::Mount;
 use crate::integrate::mount::request::MountType;
 use crate::integrate::mount::{MOUNT, MOUNTED, MOUNTING};
 use crate::integrate::publish::{Publication, replaced_note};
 use crate::integrate::record::{IntegrationResult, LEFT, result_change, shown_left};
 use crate::ops_item::{INTEGRATION, OpsItem, OpsItemChange, Status, says};
 use crate::outcome::Outcome;
-use crate::text::{code, shown};
+use crate::text::{code, first_few, shown};
 
 /// A file system that clients can reach.
 #[derive(Debug)]
@@ -58,12 +59,6 @@ fn records(item: &OpsItem, reachable: &Reachable) -> bool {
     says(item, INTEGRATION, FILE_SYSTEM.integrated)
         && says(item, IDENTIFIER, &reachable.id)
         && says(item, ADDRESS, &reachable.address)
-}
-
-/// When clients could reach the file system, as the item records it.
-pub(super) fn integrated_at(item: &OpsItem, restore: &Restore) -> Option<DateTime<Utc>> {
-    let seconds = item.data.get(FILE_SYSTEM.seconds_key)?.parse().ok()?;
-    Some(restore.job.completed? + TimeDelta::try_seconds(seconds)?)
 }
 
 /// The answer of the function. `item` is the id of the job's OpsItem, if it has one.
@@ -148,6 +143,9 @@ impl Integrated<'_> {
         };
         let mut data = self.data();
         data.push((INTEGRATION, FILE_SYSTEM.integrated.to_owned()));
+        let source = &mount.source;
+        let point = source.access_point.as_deref();
+        data.push(Mount::of(source.mount_type, &mount.path, point, answers).data());
         let mut notes = self.notes(item);
         notes.extend(unencrypted(answers));
         let result = IntegrationResult {
@@ -224,26 +222,16 @@ fn continues(mount: &WantedMount) -> String {
     )
 }
 
-/// How many instances a text names.
-const NAMED: usize = 5;
-
 /// The instances within a sentence.
 fn listed(answers: &[InstanceAnswer]) -> String {
-    let mut named: Vec<String> = answers
-        .iter()
-        .take(NAMED)
-        .map(|answer| {
-            let transport = answer.transport.as_deref().unwrap_or_default();
-            match transport {
-                "" => code(&answer.instance_id),
-                transport => format!("{} ({})", code(&answer.instance_id), code(transport)),
-            }
-        })
-        .collect();
-    if answers.len() > NAMED {
-        named.push(format!("{} more", answers.len() - NAMED));
-    }
-    named.join(", ")
+    let shown = |answer: &InstanceAnswer| {
+        let transport = answer.transport.as_deref().unwrap_or_default();
+        match transport {
+            "" => code(&answer.instance_id),
+            transport => format!("{} ({})", code(&answer.instance_id), code(transport)),
+        }
+    };
+    first_few(answers.iter().map(shown))
 }
 
 /// A note about instances that mount EFS without encryption.

@@ -49,8 +49,9 @@ pub enum FileSystemRefusal {
     Mount(MountRefusal),
 }
 
-/// The most instances that the runbook takes.
-pub(super) const MOST_INSTANCES: usize = 200;
+/// The most instances that the runbook takes: a parameter of an execution has at most 50 values
+/// (<https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_StartAutomationExecution.html>).
+pub(super) const MOST_INSTANCES: usize = 50;
 
 const AGAIN: &str = "Then run the integration of this restore job again.";
 

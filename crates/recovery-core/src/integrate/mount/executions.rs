@@ -1,6 +1,7 @@
 //! Which execution of the runbook a restore job has: recorded in its OpsItem.
 //!
-//! A person or a redrive begins a new round with the member `mountAttempt` of the request, which is 0 at first. Within a
+//! A person or a redrive begins a new round with a larger member `mountAttempt` of the request, which is 0 at first. A
+//! person adds one, and the n-th redrive asks for n hundred, so that it is larger than what persons asked for. Within a
 //! round, the runbook is started again as long as every failure may end by itself, at most [`EXECUTIONS`] times. It is
 //! also started for another request, for example because the volume was attached to another instance.
 //!

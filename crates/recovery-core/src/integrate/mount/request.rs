@@ -1,6 +1,7 @@
 //! What the runbook is asked to mount.
 
 use crate::aws::arn::InstanceId;
+use crate::text::first_few;
 
 /// What the runbook does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +51,7 @@ impl MountType {
 /// What is mounted where: the parameters of the runbook, as `docs/mount.md` describes them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MountRequest {
-    /// The instances, at most 200.
+    /// The instances, at most 50.
     pub instances: Vec<InstanceId>,
     pub operation: Operation,
     pub mount_type: MountType,
@@ -123,18 +124,9 @@ impl MountRequest {
         }
     }
 
-    /// The instances within a sentence: at most five by name.
+    /// The instances within a sentence.
     pub(crate) fn instances_in_sentence(&self) -> String {
-        let named: Vec<&str> = self
-            .instances
-            .iter()
-            .take(5)
-            .map(InstanceId::as_str)
-            .collect();
-        match self.instances.len() - named.len() {
-            0 => named.join(", "),
-            more => format!("{} and {more} more", named.join(", ")),
-        }
+        first_few(self.instances.iter().map(ToString::to_string))
     }
 }
 

@@ -12,6 +12,7 @@ use crate::integrate::mount::refusal::MountRefusal;
 use crate::integrate::mount::request::MountRequest;
 use crate::ops_item::{OpsItem, OpsItemChange};
 use crate::ports::{Clock, MountPorts, MountRunbook, OpsItems};
+use crate::text;
 
 /// Between two reads of an execution within one run.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -134,7 +135,7 @@ fn judge(
             .all(|id| answers.iter().any(|it| it.instance_id == id.as_str()))
     });
     let Some(all) = all else {
-        let failure = execution.failure.filter(|text| !text.trim().is_empty());
+        let failure = execution.failure.filter(|text| !text::is_blank(text));
         return failed(failure.unwrap_or_else(|| {
             "the execution ended without an answer of every instance".to_owned()
         }));

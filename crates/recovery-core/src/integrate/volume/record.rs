@@ -1,11 +1,12 @@
 //! What the OpsItem of a restore job says about the attachment of its volume.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 
 use crate::aws::arn::{InstanceId, OpsItemId, VolumeId};
 use crate::aws::backup::{Restore, RestoreJob};
 use crate::aws::ec2::DeviceName;
 use crate::integrate::mount::answer::InstanceAnswer;
+use crate::integrate::mount::record::Mount;
 use crate::integrate::mount::request::{MountRequest, MountType, Operation};
 use crate::integrate::record::{IntegrationResult, result_change};
 use crate::integrate::volume::kind::{
@@ -118,7 +119,7 @@ impl Attached {
             notes: Vec::new(),
             left: self.unusable_tags(target, item),
             continues: None,
-            data: Vec::new(),
+            data: vec![Mount::of(MountType::Ebs, path, None, answers).data()],
         };
         result_change(&MOUNTED_VOLUME, restore, result, now)
     }
@@ -208,12 +209,6 @@ impl Attached {
             })
             .collect()
     }
-}
-
-/// When the volume was attached, as the item records it.
-pub(super) fn attached_at(item: &OpsItem, restore: &Restore) -> Option<DateTime<Utc>> {
-    let seconds = item.data.get(EBS_VOLUME.seconds_key)?.parse().ok()?;
-    Some(restore.job.completed? + TimeDelta::try_seconds(seconds)?)
 }
 
 /// Whether the item records that this volume is attached.

@@ -14,7 +14,7 @@ use crate::aws::ec2::{AttachmentState, Instance, Volume};
 use crate::error::{Error, Fault};
 use crate::integrate::backoff::{Backoff, RESERVE};
 use crate::integrate::mount::run::{MountProgress, follow};
-use crate::integrate::record::{TAGS_FROM, Trigger, new_item};
+use crate::integrate::record::{TAGS_FROM, Trigger, integrated_at, new_item};
 use crate::integrate::run_job::{Admission, admit};
 use crate::integrate::run_record::{
     record_data, record_failure, record_result, refuse, resolve_claim,
@@ -26,11 +26,11 @@ use crate::integrate::target::{ServerReference, Target};
 use crate::integrate::volume::attempt::{ATTACH_VOLUME, AttachResult, is_not_found};
 use crate::integrate::volume::decide::{Step, next_step};
 use crate::integrate::volume::kind::{EBS_VOLUME, MOUNTED_VOLUME};
-use crate::integrate::volume::record::{Attached, attached_at, records_volume};
+use crate::integrate::volume::record::{Attached, records_volume};
 use crate::integrate::volume::refusal::VolumeRefusal;
 use crate::integrate::volume::run_attach::attach_and_confirm;
 use crate::ops_item::run::first_of;
-use crate::ops_item::{OpsItem, restore_key, says};
+use crate::ops_item::{OpsItem, OpsItemChange, Status, restore_key, says};
 use crate::outcome::Outcome;
 use crate::ports::{
     Clock, IntegrationPorts, MountPorts, MountRunbook, OpsItems, StackResources, TargetPorts,
@@ -260,8 +260,13 @@ async fn mount_and_record(
             if let Some(item) = &item
                 && !says(item, MOUNTED_VOLUME.state_key, MOUNTED_VOLUME.integrating)
             {
-                let attached_at = attached_at(item, restore).unwrap_or_else(|| clock.now());
-                let change = attached.change(restore, target, true, Some(item), attached_at);
+                let attached_at =
+                    integrated_at(&EBS_VOLUME, restore, item).unwrap_or_else(|| clock.now());
+                let change = OpsItemChange {
+                    // The reconciler follows only what is open.
+                    status: Some(Status::Open),
+                    ..attached.change(restore, target, true, Some(item), attached_at)
+                };
                 ports.ops_items().update(&item.id, &change).await?;
             }
             let id = item.as_ref().map(|item| &item.id);
