@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from local_region.api_error import ApiError
+from local_region.bucket_backups import BucketBackups
 from local_region.efs_backups import root_directories, set_root_directories
 from local_region.event_bus import EventBus
 from local_region.faults import Faults
@@ -41,6 +42,7 @@ class Control:
         ops_items: OpsItems,
         volumes: Volumes,
         changes: StatusChanges,
+        buckets: BucketBackups,
     ) -> None:
         self._rest = rest
         self._ready = ready
@@ -54,6 +56,7 @@ class Control:
         self._ops_items = ops_items
         self._volumes = volumes
         self._changes = changes
+        self._buckets = buckets
         self._endpoints = {
             ("POST", "events"): self._post_events,
             ("GET", "journal"): self._get_journal,
@@ -63,6 +66,9 @@ class Control:
             ("POST", "restore-failures"): self._post_restore_failures,
             ("GET", "restore-failures"): self._get_restore_failures,
             ("DELETE", "restore-failures"): self._delete_restore_failures,
+            ("POST", "object-failures"): self._post_object_failures,
+            ("GET", "object-failures"): self._get_object_failures,
+            ("DELETE", "object-failures"): self._delete_object_failures,
             ("DELETE", "restore-tokens"): self._delete_restore_tokens,
             ("GET", "routing"): self._get_routing,
             ("POST", "routing"): self._post_routing,
@@ -120,18 +126,8 @@ class Control:
         return {"restoreJobId": self._restores.start_test(request["recoveryPointArn"], request.get("metadata") or {})}
 
     async def _post_restore_failures(self, _query: dict[str, str], body: bytes) -> dict[str, Any]:
-        request = _json(body)
-        wrong = not isinstance(request, dict) or set(request) - {"recoveryPointArn", "message", "count"}
-        count, arn = (1, None) if wrong else (request.get("count", 1), request.get("recoveryPointArn"))
-        if (
-            wrong
-            or not isinstance(request.get("message"), str)
-            or not isinstance(count, int)
-            or count < 1
-            or not isinstance(arn, (str, type(None)))
-        ):
-            raise ApiError("BadRequest", 'expected {"recoveryPointArn": "...", "message": "...", "count": 1}')
-        self._restores.fail(request["message"], arn, count)
+        message, arn, count = _failures(body, "message", str)
+        self._restores.fail(message, arn, count)
         return {"failures": self._restores.failures()}
 
     async def _get_restore_failures(self, _query: dict[str, str], _body: bytes) -> dict[str, Any]:
@@ -139,6 +135,20 @@ class Control:
 
     async def _delete_restore_failures(self, _query: dict[str, str], _body: bytes) -> dict[str, Any]:
         self._restores.forget_failures()
+        return {"failures": []}
+
+    async def _post_object_failures(self, _query: dict[str, str], body: bytes) -> dict[str, Any]:
+        keys, arn, count = _failures(body, "keys", list)
+        if not keys or not all(isinstance(key, str) for key in keys):
+            raise ApiError("BadRequest", "expected keys of objects")
+        self._buckets.fail_objects(keys, arn, count)
+        return {"failures": self._buckets.object_failures()}
+
+    async def _get_object_failures(self, _query: dict[str, str], _body: bytes) -> dict[str, Any]:
+        return {"failures": self._buckets.object_failures()}
+
+    async def _delete_object_failures(self, _query: dict[str, str], _body: bytes) -> dict[str, Any]:
+        self._buckets.forget_object_failures()
         return {"failures": []}
 
     async def _delete_restore_tokens(self, _query: dict[str, str], _body: bytes) -> dict[str, Any]:
@@ -225,6 +235,22 @@ def _json(body: bytes) -> Any:
         return json.loads(body)
     except ValueError as error:
         raise ApiError("BadRequest", f"the request body is not JSON: {error}") from error
+
+
+def _failures(body: bytes, what: str, of: type) -> tuple[Any, str | None, int]:
+    """What is to fail, of which recovery point, and how many times."""
+    request = _json(body)
+    wrong = not isinstance(request, dict) or set(request) - {"recoveryPointArn", what, "count"}
+    count, arn = (1, None) if wrong else (request.get("count", 1), request.get("recoveryPointArn"))
+    if (
+        wrong
+        or not isinstance(request.get(what), of)
+        or not isinstance(count, int)
+        or count < 1
+        or not isinstance(arn, (str, type(None)))
+    ):
+        raise ApiError("BadRequest", f'expected {{"recoveryPointArn": "...", "{what}": .., "count": 1}}')
+    return request[what], arn, count
 
 
 def _is_count_or_none(value: Any) -> bool:

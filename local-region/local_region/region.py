@@ -15,6 +15,8 @@ from local_region.authorization import (
     read_models_ahead,
 )
 from local_region.auto_scaling import AutoScaling
+from local_region.bucket_backups import BucketBackups
+from local_region.buckets import add_bucket_resources, check_object_calls
 from local_region.calls import Calls
 from local_region.commands import Commands
 from local_region.connections import follow_connections
@@ -85,6 +87,7 @@ def assemble(settings: Settings, endpoint: str, loop: asyncio.AbstractEventLoop)
     journal, pending = Journal(), PendingWork(loop)
     name_resources_as_aws(settings.table_tags_in_policies)
     count_loopback_as_tls()
+    check_object_calls()
     require_keys()
     follow_connections()
     faults = Faults()
@@ -105,12 +108,14 @@ def assemble(settings: Settings, endpoint: str, loop: asyncio.AbstractEventLoop)
     interfaces = NetworkInterfaces()
     efs = serve_efs(settings, changes, interfaces)
     fsx = serve_fsx(settings, changes, interfaces)
+    buckets = BucketBackups()
     types = [
         VolumeBackups(volumes),
         *databases,
         tables,
         EfsBackups(changes, efs.file_systems),
         FsxBackups(changes, fsx.file_systems, fsx.volumes, fsx.backups),
+        buckets,
     ]
     points = RecoveryPoints(settings, pending, events, types)
     know_tags_of_resources(points.own_tags, settings.table_tags_in_policies)
@@ -126,6 +131,7 @@ def assemble(settings: Settings, endpoint: str, loop: asyncio.AbstractEventLoop)
     StackResources(instances, volumes, groups, documents)
     add_database_resources()
     add_file_system_resources(efs, fsx)
+    add_bucket_resources()
     read_templates_by_virtual_host()
     check_stack_calls()
     stacks = StackProgress(settings, journal, pending)
@@ -145,5 +151,6 @@ def assemble(settings: Settings, endpoint: str, loop: asyncio.AbstractEventLoop)
         ops_items,
         volumes,
         changes,
+        buckets,
     )
     return Region(control, functions, stacks, guests)

@@ -131,6 +131,20 @@ services.rds                     _resolve_subnet_group_members        subnet_ids
 services.ssm                     _apply_filter                        param key option values
 services.ssm                     _delete_parameters                   data
 services.ssm                     _parameter_tag_arn                   resource_type resource_id
+services.s3                      _bucket_owner_enforced               bucket
+services.s3                      _create_bucket                       name body headers endpoint_region
+services.s3                      _delete_bucket                       name
+services.s3                      _dispatch                            method bucket key headers body query_params
+services.s3                      _error                               *
+services.s3                      _public_acl_refused                  bucket_name headers acl_xml
+services.s3                      _put_bucket_encryption               name body
+services.s3                      _put_bucket_ownership_controls       name body
+services.s3                      _put_object                          bucket_name key body headers
+services.s3                      _read_body                           bucket_name key obj
+services.s3                      _stored_sse_headers                  obj
+services.s3                      _version_body                        bucket bucket_name key v
+services.s3                      _version_entry_from_record           obj version_id data
+services.s3                      bucket_region                        name
 services.sts                     register_session                     access_key session
 services.sns                     _error                               code message status
 services.sns                     _fanout                              topic_arn msg_id message subject message_structure message_attributes message_group_id message_dedup_id
@@ -221,6 +235,11 @@ core.iam_evaluator               _request_origin
 services.iam                     _instance_profiles
 services.iam                     _roles
 services.s3                      _bucket_tags
+services.s3                      _bucket_versioning
+services.s3                      _buckets
+services.s3                      _object_acl
+services.s3                      _object_tags
+services.s3                      _object_versions
 services.ssm                     _parameters
 services.ssm                     _tags
 services.stepfunctions           _executions

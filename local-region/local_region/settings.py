@@ -8,7 +8,7 @@ from typing import Any
 # Functions mostly wait for the Region's answers. More processes than this only take time from each other.
 FUNCTIONS_PER_PROCESSOR = 8
 # What AWS Backup backs up and restores here.
-BACKUP_TYPES = ("EBS", "RDS", "Aurora", "DocumentDB", "Neptune", "DynamoDB", "EFS", "FSx")
+BACKUP_TYPES = ("EBS", "RDS", "Aurora", "DocumentDB", "Neptune", "DynamoDB", "EFS", "FSx", "S3")
 
 
 @dataclass(frozen=True)

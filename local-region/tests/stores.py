@@ -19,6 +19,7 @@ RESTORE_ACTIONS = (
     "elasticfilesystem:*",
     "fsx:*",
     "ds:DescribeDirectories",
+    "s3:*",
 )
 PASSWORD = "example-password"
 
