@@ -11,6 +11,8 @@ from local_region.bucket_backups import BucketBackups
 from local_region.efs_backups import root_directories, set_root_directories
 from local_region.event_bus import EventBus
 from local_region.faults import Faults
+from local_region.instances import TROUBLES as TROUBLES_OF_INSTANCES
+from local_region.instances import Instances
 from local_region.journal import Journal
 from local_region.ops_items import OpsItems
 from local_region.pending_work import PendingWork
@@ -43,6 +45,7 @@ class Control:
         volumes: Volumes,
         changes: StatusChanges,
         buckets: BucketBackups,
+        instances: Instances,
     ) -> None:
         self._rest = rest
         self._ready = ready
@@ -57,6 +60,7 @@ class Control:
         self._volumes = volumes
         self._changes = changes
         self._buckets = buckets
+        self._instances = instances
         self._endpoints = {
             ("POST", "events"): self._post_events,
             ("GET", "journal"): self._get_journal,
@@ -77,6 +81,7 @@ class Control:
             ("POST", "ops-item-quota"): self._post_ops_item_quota,
             ("POST", "schedules"): self._post_schedules,
             ("POST", "volume-troubles"): self._post_volume_troubles,
+            ("POST", "instance-troubles"): self._post_instance_troubles,
             ("POST", "status-ends"): self._post_status_ends,
             ("GET", "file-system-directories"): self._get_directories,
             ("POST", "file-system-directories"): self._post_directories,
@@ -192,6 +197,22 @@ class Control:
             known = ", ".join(TROUBLES)
             raise ApiError("BadRequest", f'expected {{"resourceId": "vol-..", "trouble": ..}}, one of {known} or null')
         return {"troubles": self._volumes.let_have(request["resourceId"], request["trouble"])}
+
+    async def _post_instance_troubles(self, _query: dict[str, str], body: bytes) -> dict[str, Any]:
+        request = _json(body)
+        if (
+            not isinstance(request, dict)
+            or set(request) != {"instanceType", "zone", "trouble"}
+            or not isinstance(request["instanceType"], str)
+            or not isinstance(request["zone"], str)
+            or request["trouble"] not in (*TROUBLES_OF_INSTANCES, None)
+        ):
+            known = ", ".join(TROUBLES_OF_INSTANCES)
+            raise ApiError(
+                "BadRequest",
+                f'expected {{"instanceType": "..", "zone": "..", "trouble": ..}}, * for any, one of {known} or null',
+            )
+        return {"troubles": self._instances.let_have(request["instanceType"], request["zone"], request["trouble"])}
 
     async def _post_status_ends(self, _query: dict[str, str], body: bytes) -> dict[str, Any]:
         request = _json(body)

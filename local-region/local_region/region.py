@@ -37,6 +37,8 @@ from local_region.fsx import serve_fsx
 from local_region.fsx_backups import FsxBackups
 from local_region.functions import Functions
 from local_region.guests import Guests
+from local_region.images import add_image_actions
+from local_region.instance_backups import InstanceBackups
 from local_region.instances import Instances
 from local_region.journal import Journal
 from local_region.network_interfaces import NetworkInterfaces
@@ -99,7 +101,8 @@ def assemble(settings: Settings, endpoint: str, loop: asyncio.AbstractEventLoop)
     events = EventBus(journal, targets)
     schedules = Schedules(settings, journal, targets, loop)
     volumes = Volumes(settings, journal, pending, events)
-    instances = Instances(volumes, events)
+    instances = Instances(settings, pending, volumes, events)
+    add_image_actions()
     groups = AutoScaling(instances)
     add_tag_actions()
     changes = StatusChanges(journal, pending)
@@ -116,6 +119,7 @@ def assemble(settings: Settings, endpoint: str, loop: asyncio.AbstractEventLoop)
         EfsBackups(changes, efs.file_systems),
         FsxBackups(changes, fsx.file_systems, fsx.volumes, fsx.backups),
         buckets,
+        InstanceBackups(changes, instances),
     ]
     points = RecoveryPoints(settings, pending, events, types)
     know_tags_of_resources(points.own_tags, settings.table_tags_in_policies)
@@ -152,5 +156,6 @@ def assemble(settings: Settings, endpoint: str, loop: asyncio.AbstractEventLoop)
         volumes,
         changes,
         buckets,
+        instances,
     )
     return Region(control, functions, stacks, guests)

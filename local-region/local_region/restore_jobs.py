@@ -23,7 +23,7 @@ RESTORE_TEST_ROLE = "service-role/AWSBackupDefaultServiceRole"
 # The most that the metadata of a job may hold.
 METADATA_BYTES = 200_000
 # The types whose restored resources can be tagged as they are made.
-TAGGED_BY_TESTS = ("EBS", "RDS", "Aurora", "DocumentDB", "Neptune", "EFS", "FSx")
+TAGGED_BY_TESTS = ("EBS", "RDS", "Aurora", "DocumentDB", "Neptune", "EFS", "FSx", "EC2")
 
 
 class _Asked(ApiError):

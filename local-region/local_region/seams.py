@@ -76,6 +76,7 @@ services.ec2                     _error                               code messa
 services.ec2                     _esc                                 *
 services.ec2                     _glob_match                          pattern value
 services.ec2                     _guess_resource_type                 resource_id
+services.ec2                     _image_bdm_xml                       view
 services.ec2                     _instance_xml                        inst
 services.ec2                     _launch_instances_internal           image_id instance_type subnet_id count key_name user_data sg_ids requested_private_ip iam_profile
 services.ec2                     _new_snapshot_id
@@ -205,9 +206,12 @@ services.dynamodb                _resource_policies
 services.dynamodb                _tables
 services.dynamodb                _tags
 services.dynamodb                _ttl_settings
-services.ec2                     _ACTION_MAP                          AttachVolume CreateVolume DeleteNetworkInterface DeleteSecurityGroup DeleteSubnet DescribeInstances DescribeTags DescribeVolumes DescribeVolumesModifications ModifyVolume StopInstances
+services.ec2                     _ACTION_MAP                          AttachVolume CreateVolume DeleteNetworkInterface DeleteSecurityGroup DeleteSubnet DeregisterImage DescribeImages DescribeInstanceAttribute DescribeInstanceStatus DescribeInstances DescribeTags DescribeVolumes DescribeVolumesModifications ModifyVolume StopInstances
 services.ec2                     _INSTANCE_ID_RE
+services.ec2                     _STUB_AMIS
+services.ec2                     _images
 services.ec2                     _instances
+services.ec2                     _key_pairs
 services.ec2                     _launch_templates
 services.ec2                     _network_interfaces
 services.ec2                     _security_groups

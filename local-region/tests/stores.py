@@ -20,6 +20,9 @@ RESTORE_ACTIONS = (
     "fsx:*",
     "ds:DescribeDirectories",
     "s3:*",
+    "ec2:*",
+    "iam:PassRole",
+    "kms:*",
 )
 PASSWORD = "example-password"
 
