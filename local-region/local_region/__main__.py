@@ -121,6 +121,12 @@ def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         help="how long its status checks are initializing then (%(default)s)",
     )
     command.add_argument(
+        "--target-seconds",
+        type=float,
+        default=Settings.target_seconds,
+        help="how long a target of a target group is initial, or draining (%(default)s)",
+    )
+    command.add_argument(
         "--stack-seconds-of",
         type=_seconds_of,
         action="append",
@@ -190,6 +196,7 @@ def _serve(chosen: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
             file_system_change_seconds=chosen.file_system_change_seconds,
             instance_seconds=chosen.instance_seconds,
             instance_check_seconds=chosen.instance_check_seconds,
+            target_seconds=chosen.target_seconds,
             stack_seconds_by_type=dict(chosen.stack_seconds_of),
             wait_scale=chosen.wait_scale,
             retry_seconds=tuple(chosen.retry_seconds),

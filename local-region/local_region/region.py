@@ -61,6 +61,7 @@ from local_region.state_machines import StateMachines
 from local_region.status_changes import StatusChanges
 from local_region.table_backups import TableBackups
 from local_region.tables import Tables
+from local_region.target_groups import TargetGroups
 from local_region.volume_backups import VolumeBackups
 from local_region.volumes import Volumes
 
@@ -136,6 +137,7 @@ def assemble(settings: Settings, endpoint: str, loop: asyncio.AbstractEventLoop)
     add_database_resources()
     add_file_system_resources(efs, fsx)
     add_bucket_resources()
+    TargetGroups(settings, pending, changes)
     read_templates_by_virtual_host()
     check_stack_calls()
     stacks = StackProgress(settings, journal, pending)

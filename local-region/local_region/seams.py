@@ -37,6 +37,8 @@ core.router                      detect_service                       method pat
 core.router                      extract_access_key_id                *
 core.router                      _documentdb_claims                   params
 core.responses                   request_scope                        account_id region
+services.alb                     _error                               code message status
+services.alb                     _parse_member_list                   params prefix
 services.autoscaling             _reconcile_instances                 asg
 services.autoscaling             _p                                   params key
 services.autoscaling             _error                               code message status
@@ -189,6 +191,11 @@ TABLES = """
 app                              SERVICE_HANDLERS                     backup dynamodb elasticfilesystem rds sns sqs ssm
 core.iam_actions                 SERVICE_TO_IAM_NAMESPACE             backup ec2
 core.router                      SERVICE_PATTERNS                     ssm
+services.alb                     _ACTION_MAP                          DescribeTargetGroups
+services.alb                     _lbs
+services.alb                     _tags
+services.alb                     _targets
+services.alb                     _tgs
 services.autoscaling             _ACTION_MAP                          CompleteLifecycleAction DeleteAutoScalingGroup DescribeAutoScalingGroups StartInstanceRefresh
 services.autoscaling             _asgs
 services.autoscaling             _hooks
@@ -198,7 +205,7 @@ services.backup                  _vaults
 services.cloudformation          _change_sets
 services.cloudformation          _stacks
 services.cloudformation.handlers     _ACTION_HANDLERS                 CreateChangeSet CreateStack DeleteStack DescribeStackResource DescribeStackResources DescribeStacks GetTemplateSummary ListStackResources UpdateStack ValidateTemplate
-services.cloudformation.provisioners _RESOURCE_HANDLERS               AWS::AutoScaling::AutoScalingGroup AWS::DocDB::DBSubnetGroup AWS::EC2::SecurityGroup AWS::EC2::Subnet AWS::EFS::AccessPoint AWS::EFS::FileSystem AWS::EFS::MountTarget AWS::Events::Rule AWS::Logs::LogGroup AWS::RDS::DBSubnetGroup AWS::S3::Bucket AWS::SNS::Topic
+services.cloudformation.provisioners _RESOURCE_HANDLERS               AWS::AutoScaling::AutoScalingGroup AWS::DocDB::DBSubnetGroup AWS::EC2::SecurityGroup AWS::EC2::Subnet AWS::EFS::AccessPoint AWS::EFS::FileSystem AWS::EFS::MountTarget AWS::ElasticLoadBalancingV2::TargetGroup AWS::Events::Rule AWS::Logs::LogGroup AWS::RDS::DBSubnetGroup AWS::S3::Bucket AWS::SNS::Topic
 services.cloudformation.provisioners _STACK_TAG_PROPERTY              AWS::AutoScaling::AutoScalingGroup
 services.dynamodb                _kinesis_destinations
 services.dynamodb                _pitr_settings

@@ -51,6 +51,8 @@ class Settings:
     """How long a new file system, mount target, access point or volume of FSx is being created."""
     file_system_change_seconds: float = 0.05
     """How long it is being updated or deleted."""
+    target_seconds: float = 0.05
+    """How long a target of a target group is `initial`, or `draining`."""
     stack_seconds_by_type: dict[str, float] = field(default_factory=dict)
     """How long CloudFormation takes for a resource of a certain type; nothing for others."""
     wait_scale: float = 0.01
