@@ -169,9 +169,6 @@ def know_tags_of_resources(of_recovery_point: Callable[[str], dict[str, str] | N
             return tags_of_elb(arn)
         if arn.startswith("arn:aws:dynamodb:") and not tags_of_tables:
             return {}
-        if arn.startswith("arn:aws:s3:"):
-            # Policies see the tags of a bucket only after attribute-based access control is enabled for it.
-            return {}
         if arn.startswith("arn:aws:backup:") and ":recovery-point:" in arn:
             return of_recovery_point(arn)
         return tags(arn)

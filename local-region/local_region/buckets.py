@@ -27,8 +27,8 @@ def owner_is_enforced(name: str) -> bool:
     return s3._bucket_owner_enforced(s3._buckets[name])
 
 
-def check_object_calls() -> None:
-    """Have calls on objects answered by what their caller may do, where ministack does otherwise."""
+def check_bucket_calls() -> None:
+    """Have calls on objects answered by what their caller may do, and system tags kept, where ministack does not."""
     action_of, dispatch = iam_actions.extract_iam_action, s3._dispatch
 
     def action(service: str, method: str, path: str, headers: dict, body: bytes, query: dict[str, Any]) -> str | None:
@@ -42,6 +42,8 @@ def check_object_calls() -> None:
         if caller and _is_batch(method, key, query):
             allowed, refused = _by_right(caller, bucket, body)
             return _with_refused(dispatch(method, bucket, key, headers, allowed, query), refused)
+        if method in ("PUT", "DELETE") and not key and "tagging" in query and not _keeps_system_tags(bucket, body):
+            return s3._error("InvalidTag", "System Tags cannot be removed by requester", 400, f"/{bucket}")
         answer = dispatch(method, bucket, key, headers, body, query)
         if caller and key and method in ("GET", "HEAD") and answer[0] == 404 and bucket in s3._buckets:
             # Whether an object exists is told to those who may list the bucket.
@@ -110,6 +112,16 @@ def _delete_empty(bucket: str, _props: dict[str, Any]) -> None:
 def _is_batch(method: str, key: str, query: dict[str, Any]) -> bool:
     """Whether a request is DeleteObjects."""
     return method == "POST" and not key and "delete" in query
+
+
+def _keeps_system_tags(bucket: str, body: bytes) -> bool:
+    """Whether the tags of a request, which replace those of a bucket, have the tags that AWS itself gave it."""
+    system = {key: value for key, value in s3._bucket_tags.get(bucket, {}).items() if key.startswith("aws:")}
+    try:
+        given = s3._parse_tags_xml(body) if body else {}
+    except ElementTree.ParseError:
+        return True
+    return system.items() <= given.items()
 
 
 def _by_right(caller: Caller, bucket: str, body: bytes) -> tuple[bytes, list[dict[str, str]]]:

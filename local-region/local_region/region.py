@@ -16,7 +16,7 @@ from local_region.authorization import (
 )
 from local_region.auto_scaling import AutoScaling
 from local_region.bucket_backups import BucketBackups
-from local_region.buckets import add_bucket_resources, check_object_calls
+from local_region.buckets import add_bucket_resources, check_bucket_calls
 from local_region.calls import Calls
 from local_region.commands import Commands
 from local_region.connections import follow_connections
@@ -90,7 +90,7 @@ def assemble(settings: Settings, endpoint: str, loop: asyncio.AbstractEventLoop)
     journal, pending = Journal(), PendingWork(loop)
     name_resources_as_aws(settings.table_tags_in_policies)
     count_loopback_as_tls()
-    check_object_calls()
+    check_bucket_calls()
     require_keys()
     follow_connections()
     faults = Faults()

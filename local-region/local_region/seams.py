@@ -139,6 +139,7 @@ services.s3                      _create_bucket                       name body 
 services.s3                      _delete_bucket                       name
 services.s3                      _dispatch                            method bucket key headers body query_params
 services.s3                      _error                               *
+services.s3                      _parse_tags_xml                      body
 services.s3                      _public_acl_refused                  bucket_name headers acl_xml
 services.s3                      _put_bucket_encryption               name body
 services.s3                      _put_bucket_ownership_controls       name body

@@ -2,10 +2,11 @@
 
 import asyncio
 import ipaddress
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from ministack.services import alb, ec2
+from ministack.core.responses import get_region
+from ministack.services import alb, ec2, tagging
 from ministack.services.cloudformation import provisioners
 
 from local_region.api_error import ApiError
@@ -48,6 +49,7 @@ class TargetGroups:
                 "RegisterTargets": self._register,
             },
         )
+        tagging._COLLECTORS[SERVICE] = _collect
         alb._ACTION_MAP["DescribeTargetGroups"] = _existing(alb._ACTION_MAP["DescribeTargetGroups"])
         handlers = provisioners._RESOURCE_HANDLERS[TYPE]
         provisioners._RESOURCE_HANDLERS[TYPE] = handlers | {"create": self._with_targets(handlers["create"])}
@@ -133,6 +135,13 @@ class TargetGroups:
             return arn, attributes
 
         return created
+
+
+def _collect() -> Iterator[tuple[str, list[dict[str, str]]]]:
+    """The resources of this Region that have tags, as GetResources of the tagging API lists them."""
+    for arn, tags in alb._tags.items():
+        if tags and arn.split(":")[3] == get_region():
+            yield arn, tags
 
 
 def tags_of(arn: str) -> dict[str, str] | None:

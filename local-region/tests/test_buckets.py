@@ -78,6 +78,19 @@ def test_stack_makes_a_bucket_as_its_template_says(region: RunningRegion) -> Non
     assert "Status" not in s3.get_bucket_versioning(Bucket=plain)
 
 
+def test_system_tags_of_a_bucket_stay(region: RunningRegion) -> None:
+    _, name = stack_of(region)
+    s3 = region.client("s3")
+    tags = s3.get_bucket_tagging(Bucket=name)["TagSet"]
+    own = [tag for tag in tags if not tag["Key"].startswith("aws:")]
+    assert own and own != tags
+    code, message = refusal(lambda: s3.put_bucket_tagging(Bucket=name, Tagging={"TagSet": own}))
+    assert code == "InvalidTag" and "System Tags cannot be removed" in message
+    assert refusal(lambda: s3.delete_bucket_tagging(Bucket=name))[0] == "InvalidTag"
+    s3.put_bucket_tagging(Bucket=name, Tagging={"TagSet": [*tags, {"Key": "a", "Value": "1"}]})
+    assert len(s3.get_bucket_tagging(Bucket=name)["TagSet"]) == len(tags) + 1
+
+
 def test_stack_keeps_a_bucket_that_is_not_empty(region: RunningRegion) -> None:
     stack, name = stack_of(region, VersioningConfiguration={"Status": "Enabled"})
     s3, cloudformation = region.client("s3"), region.client("cloudformation")

@@ -181,6 +181,10 @@ def test_stack_makes_a_target_group(region: RunningRegion, network: Network) -> 
     (described,) = elb.describe_tags(ResourceArns=[arn])["TagDescriptions"]
     tags = {tag["Key"]: tag["Value"] for tag in described["Tags"]}
     assert tags["recovery:drill"] == DRILL["recovery:drill"] and tags["aws:cloudformation:logical-id"] == "Web"
+    filters = [{"Key": "aws:cloudformation:stack-name", "Values": [name]}]
+    tagging = region.client("resourcegroupstaggingapi")
+    (found,) = tagging.get_resources(TagFilters=filters)["ResourceTagMappingList"]
+    assert found["ResourceARN"] == arn
 
 
 def test_rights_on_target_groups(region: RunningRegion, network: Network) -> None:
