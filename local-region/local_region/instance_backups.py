@@ -18,19 +18,17 @@ from local_region.status_changes import StatusChanges
 from local_region.volume_backups import SOURCE_TAG
 from local_region.volumes import set_tags, tags_of
 
-# The keys of a restore: those of RunInstances that the guide lists, and those that are stored with a backup.
+# The keys of a restore: those that are stored with a backup, and those of RunInstances that mean something here.
 OBJECTS = (
     "CapacityReservationSpecification",
     "CpuOptions",
     "CreditSpecification",
     "HibernationOptions",
-    "InstanceMarketOptions",
-    "LaunchTemplate",
     "Monitoring",
     "Placement",
 )
 FLAGS = ("DisableApiTermination", "EbsOptimized", "RequireIMDSv2")
-LISTS = ("BlockDeviceMappings", "LicenseSpecifications", "NetworkInterfaces")
+LISTS = ("BlockDeviceMappings", "NetworkInterfaces")
 KEYS = (
     *OBJECTS,
     *FLAGS,
@@ -38,10 +36,8 @@ KEYS = (
     "IamInstanceProfileName",
     "InstanceInitiatedShutdownBehavior",
     "InstanceType",
-    "KernelId",
     "KeyName",
     "PrivateIpAddress",
-    "RamdiskId",
     "SecurityGroupIds",
     "SubnetId",
     "UserData",
