@@ -39,7 +39,7 @@ class Restore:
     created: Any = None
     """What `begin` made."""
     message: str | None = None
-    """What a job that is complete says nevertheless."""
+    """The status message of a job that completes, if it has one."""
     _caller: Caller | None = field(default=None, repr=False)
 
     def require(self, action: str, arn: str, **context: Any) -> None:

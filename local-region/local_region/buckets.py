@@ -46,7 +46,7 @@ def check_bucket_calls() -> None:
             return s3._error("InvalidTag", "System Tags cannot be removed by requester", 400, f"/{bucket}")
         answer = dispatch(method, bucket, key, headers, body, query)
         if caller and key and method in ("GET", "HEAD") and answer[0] == 404 and bucket in s3._buckets:
-            # Whether an object exists is told to those who may list the bucket.
+            # S3 reveals whether an object exists only to callers that may list the bucket.
             try:
                 caller.require("s3:ListBucket", bucket_arn(bucket))
             except ApiError:

@@ -35,7 +35,7 @@ FILTERS: dict[str, Reader] = {
     "subnet-id": lambda i: i["SubnetId"],
     "vpc-id": lambda i: i["VpcId"],
 }
-# What a tester can let stand against an instance type in an Availability Zone: the code and the words of EC2.
+# Launch failures that a tester can request for an instance type in an Availability Zone: code and message of EC2.
 TROUBLES = {
     "insufficient-capacity": (
         "InsufficientInstanceCapacity",

@@ -150,7 +150,7 @@ def test_delete_objects_answers_for_each_key(region: RunningRegion) -> None:
     assert [each["Code"] for each in answer["Errors"]] == ["AccessDenied"]
 
 
-def test_missing_object_is_told_to_those_who_may_list(region: RunningRegion) -> None:
+def test_reveals_missing_objects_only_to_callers_who_may_list(region: RunningRegion) -> None:
     s3, name = region.client("s3"), make_bucket(region)
     s3.put_object(Bucket=name, Key="there", Body=b"1")
     read = allow("s3:GetObject", f"arn:aws:s3:::{name}/*")
