@@ -109,6 +109,24 @@ def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         help="how long it is being updated or deleted (%(default)s)",
     )
     command.add_argument(
+        "--instance-seconds",
+        type=float,
+        default=Settings.instance_seconds,
+        help="how long an instance that AWS Backup restores is pending (%(default)s)",
+    )
+    command.add_argument(
+        "--instance-check-seconds",
+        type=float,
+        default=Settings.instance_check_seconds,
+        help="how long its status checks are initializing then (%(default)s)",
+    )
+    command.add_argument(
+        "--target-seconds",
+        type=float,
+        default=Settings.target_seconds,
+        help="how long a target of a target group is initial, or draining (%(default)s)",
+    )
+    command.add_argument(
         "--stack-seconds-of",
         type=_seconds_of,
         action="append",
@@ -176,6 +194,9 @@ def _serve(chosen: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
             table_tags_in_policies=chosen.table_tags_in_policies,
             file_system_seconds=chosen.file_system_seconds,
             file_system_change_seconds=chosen.file_system_change_seconds,
+            instance_seconds=chosen.instance_seconds,
+            instance_check_seconds=chosen.instance_check_seconds,
+            target_seconds=chosen.target_seconds,
             stack_seconds_by_type=dict(chosen.stack_seconds_of),
             wait_scale=chosen.wait_scale,
             retry_seconds=tuple(chosen.retry_seconds),

@@ -12,7 +12,13 @@ from botocore.model import OperationModel, ServiceModel, Shape
 from local_region.api_error import ApiError
 
 # ministack's name of a service -> the model's, where they differ.
-MODEL_NAMES = {"elasticfilesystem": "efs", "kafka": "kafka", "monitoring": "cloudwatch", "states": "stepfunctions"}
+MODEL_NAMES = {
+    "elasticfilesystem": "efs",
+    "elasticloadbalancing": "elbv2",
+    "kafka": "kafka",
+    "monitoring": "cloudwatch",
+    "states": "stepfunctions",
+}
 
 
 @functools.cache

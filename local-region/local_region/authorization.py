@@ -20,6 +20,8 @@ from local_region.efs_rights import tags_of as tags_of_efs
 from local_region.fsx_resources import resource_of as resource_of_fsx
 from local_region.fsx_resources import tags_of as tags_of_fsx
 from local_region.stack_calls import stack_of, tags_of_stack
+from local_region.target_groups import resource_of as resource_of_elb
+from local_region.target_groups import tags_of as tags_of_elb
 from local_region.volumes import tags_of
 
 # EC2's actions on many instances at once. Each of them must be allowed.
@@ -89,7 +91,8 @@ def name_resources_as_aws(tags_of_tables: bool) -> None:
         # EC2's Describe actions know no resources: a policy must allow them on "*".
         if service == "ec2" and operation.startswith("Describe"):
             return "*"
-        return extract(service, method, path, headers, body, params, region, account)
+        found = extract(service, method, path, headers, body, params, region, account)
+        return resource_of_elb(operation, params, found) if service == "elasticloadbalancing" else found
 
     def further_resource_arns(params: dict, region: str, account: str) -> list[str]:
         """EC2's further resources of a call; the first entry, authorized elsewhere, is a place-holder."""
@@ -162,6 +165,8 @@ def know_tags_of_resources(of_recovery_point: Callable[[str], dict[str, str] | N
             return tags_of_efs(arn)
         if arn.startswith("arn:aws:fsx:"):
             return tags_of_fsx(arn)
+        if arn.startswith("arn:aws:elasticloadbalancing:"):
+            return tags_of_elb(arn)
         if arn.startswith("arn:aws:dynamodb:") and not tags_of_tables:
             return {}
         if arn.startswith("arn:aws:backup:") and ":recovery-point:" in arn:

@@ -34,15 +34,19 @@ class Restore:
     metadata: dict[str, str]
     tags: dict[str, str] | None
     """The tags that the resource had when it was backed up, if they are to be copied."""
+    options: dict[str, str] = field(default_factory=dict)
+    """The options that the backup was made with."""
     created: Any = None
     """What `begin` made."""
+    message: str | None = None
+    """The status message of a job that completes, if it has one."""
     _caller: Caller | None = field(default=None, repr=False)
 
-    def require(self, action: str, arn: str) -> None:
+    def require(self, action: str, arn: str, **context: Any) -> None:
         """Fail unless the job's role, which must trust AWS Backup, may do this."""
         if self._caller is None:
             self._caller = self._assume()
-        self._caller.require(action, arn)
+        self._caller.require(action, arn, **context)
 
     def _assume(self) -> Caller:
         role, point = self.job["IamRoleArn"], self.job["RecoveryPointArn"]

@@ -7,10 +7,13 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from local_region.api_error import ApiError
+from local_region.bucket_backups import BucketBackups
 from local_region.efs_backups import root_directories, set_root_directories
 from local_region.event_bus import EventBus
 from local_region.faults import Faults
 from local_region.guests import OWN_FOLDERS, Guests
+from local_region.instances import TROUBLES as TROUBLES_OF_INSTANCES
+from local_region.instances import Instances
 from local_region.journal import Journal
 from local_region.ops_items import OpsItems
 from local_region.pending_work import PendingWork
@@ -43,6 +46,8 @@ class Control:
         volumes: Volumes,
         changes: StatusChanges,
         guests: Guests,
+        buckets: BucketBackups,
+        instances: Instances,
     ) -> None:
         self._rest = rest
         self._ready = ready
@@ -57,6 +62,8 @@ class Control:
         self._volumes = volumes
         self._changes = changes
         self._guests = guests
+        self._buckets = buckets
+        self._instances = instances
         self._endpoints = {
             ("POST", "events"): self._post_events,
             ("GET", "journal"): self._get_journal,
@@ -66,6 +73,9 @@ class Control:
             ("POST", "restore-failures"): self._post_restore_failures,
             ("GET", "restore-failures"): self._get_restore_failures,
             ("DELETE", "restore-failures"): self._delete_restore_failures,
+            ("POST", "object-failures"): self._post_object_failures,
+            ("GET", "object-failures"): self._get_object_failures,
+            ("DELETE", "object-failures"): self._delete_object_failures,
             ("DELETE", "restore-tokens"): self._delete_restore_tokens,
             ("GET", "routing"): self._get_routing,
             ("POST", "routing"): self._post_routing,
@@ -74,6 +84,7 @@ class Control:
             ("POST", "ops-item-quota"): self._post_ops_item_quota,
             ("POST", "schedules"): self._post_schedules,
             ("POST", "volume-troubles"): self._post_volume_troubles,
+            ("POST", "instance-troubles"): self._post_instance_troubles,
             ("POST", "status-ends"): self._post_status_ends,
             ("GET", "file-system-directories"): self._get_directories,
             ("POST", "file-system-directories"): self._post_directories,
@@ -125,18 +136,8 @@ class Control:
         return {"restoreJobId": self._restores.start_test(request["recoveryPointArn"], request.get("metadata") or {})}
 
     async def _post_restore_failures(self, _query: dict[str, str], body: bytes) -> dict[str, Any]:
-        request = _json(body)
-        wrong = not isinstance(request, dict) or set(request) - {"recoveryPointArn", "message", "count"}
-        count, arn = (1, None) if wrong else (request.get("count", 1), request.get("recoveryPointArn"))
-        if (
-            wrong
-            or not isinstance(request.get("message"), str)
-            or not isinstance(count, int)
-            or count < 1
-            or not isinstance(arn, (str, type(None)))
-        ):
-            raise ApiError("BadRequest", 'expected {"recoveryPointArn": "...", "message": "...", "count": 1}')
-        self._restores.fail(request["message"], arn, count)
+        message, arn, count = _failures(body, "message", str)
+        self._restores.fail(message, arn, count)
         return {"failures": self._restores.failures()}
 
     async def _get_restore_failures(self, _query: dict[str, str], _body: bytes) -> dict[str, Any]:
@@ -144,6 +145,20 @@ class Control:
 
     async def _delete_restore_failures(self, _query: dict[str, str], _body: bytes) -> dict[str, Any]:
         self._restores.forget_failures()
+        return {"failures": []}
+
+    async def _post_object_failures(self, _query: dict[str, str], body: bytes) -> dict[str, Any]:
+        keys, arn, count = _failures(body, "keys", list)
+        if not keys or not all(isinstance(key, str) for key in keys):
+            raise ApiError("BadRequest", "expected keys of objects")
+        self._buckets.fail_objects(keys, arn, count)
+        return {"failures": self._buckets.object_failures()}
+
+    async def _get_object_failures(self, _query: dict[str, str], _body: bytes) -> dict[str, Any]:
+        return {"failures": self._buckets.object_failures()}
+
+    async def _delete_object_failures(self, _query: dict[str, str], _body: bytes) -> dict[str, Any]:
+        self._buckets.forget_object_failures()
         return {"failures": []}
 
     async def _delete_restore_tokens(self, _query: dict[str, str], _body: bytes) -> dict[str, Any]:
@@ -187,6 +202,22 @@ class Control:
             known = ", ".join(TROUBLES)
             raise ApiError("BadRequest", f'expected {{"resourceId": "vol-..", "trouble": ..}}, one of {known} or null')
         return {"troubles": self._volumes.let_have(request["resourceId"], request["trouble"])}
+
+    async def _post_instance_troubles(self, _query: dict[str, str], body: bytes) -> dict[str, Any]:
+        request = _json(body)
+        if (
+            not isinstance(request, dict)
+            or set(request) != {"instanceType", "zone", "trouble"}
+            or not isinstance(request["instanceType"], str)
+            or not isinstance(request["zone"], str)
+            or request["trouble"] not in (*TROUBLES_OF_INSTANCES, None)
+        ):
+            known = ", ".join(TROUBLES_OF_INSTANCES)
+            raise ApiError(
+                "BadRequest",
+                f'expected {{"instanceType": "..", "zone": "..", "trouble": ..}}, * for any, one of {known} or null',
+            )
+        return {"troubles": self._instances.let_have(request["instanceType"], request["zone"], request["trouble"])}
 
     async def _post_status_ends(self, _query: dict[str, str], body: bytes) -> dict[str, Any]:
         request = _json(body)
@@ -248,6 +279,22 @@ def _is_own_file(name: Any) -> bool:
     if not isinstance(name, str) or not name.startswith(tuple(f"{own}/" for own in OWN_FOLDERS)):
         return False
     return all(part not in ("", ".", "..") for part in name[1:].split("/"))
+
+
+def _failures(body: bytes, what: str, of: type) -> tuple[Any, str | None, int]:
+    """What is to fail, of which recovery point, and how many times."""
+    request = _json(body)
+    wrong = not isinstance(request, dict) or set(request) - {"recoveryPointArn", what, "count"}
+    count, arn = (1, None) if wrong else (request.get("count", 1), request.get("recoveryPointArn"))
+    if (
+        wrong
+        or not isinstance(request.get(what), of)
+        or not isinstance(count, int)
+        or count < 1
+        or not isinstance(arn, (str, type(None)))
+    ):
+        raise ApiError("BadRequest", f'expected {{"recoveryPointArn": "...", "{what}": .., "count": 1}}')
+    return request[what], arn, count
 
 
 def _is_count_or_none(value: Any) -> bool:

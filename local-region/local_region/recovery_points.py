@@ -23,6 +23,8 @@ from local_region.settings import Settings
 LARGEST_PAGE = 1000
 # The ARNs of recovery points that are AWS Backup's own begin so.
 OWN_ARN = "arn:aws:backup:"
+# The options that backups of a type know. Each is `enabled` or `disabled`.
+OPTIONS = {"EC2": ("WindowsVSS",), "S3": ("S3BackupACLs", "S3BackupObjectTags")}
 
 
 class RecoveryPoints:
@@ -102,6 +104,7 @@ class RecoveryPoints:
                 "InvalidParameterValueException",
                 f"Resource not found: {resource}. The local Region backs up what is of these types: {known}",
             )
+        _check_options(backup_type.name, params.get("BackupOptions") or {})
         token = params.get("IdempotencyToken")
         if token in self._jobs_by_token:
             return self._jobs_by_token[token]
@@ -129,6 +132,7 @@ class RecoveryPoints:
             "BackupSizeInBytes": made.size,
             "BytesTransferred": 0,
             "IsParent": False,
+            "BackupOptions": params.get("BackupOptions"),
         }
         self._jobs[job["BackupJobId"]] = job
         self._points[made.arn] = {
@@ -147,6 +151,7 @@ class RecoveryPoints:
             "VaultType": "BACKUP_VAULT",
             "IsParent": False,
             "_restore_metadata": made.restore_metadata,
+            "_options": params.get("BackupOptions") or {},
             # What a restore can copy, which later changes of the recovery point's tags do not reach.
             "_source_tags": made.tags,
             "_tags": with_tags_of_rule(made.tags, of_rule),
@@ -311,6 +316,14 @@ class RecoveryPoints:
                 if record[name] == arn:
                     return record[tags]
         raise ApiError("ResourceNotFoundException", f"Resource does not exist: {arn}")
+
+
+def _check_options(resource_type: str, options: dict[str, str]) -> None:
+    for name, value in options.items():
+        if name not in OPTIONS.get(resource_type, ()) or value not in ("enabled", "disabled"):
+            raise ApiError(
+                "InvalidParameterValueException", f"Invalid backup option of {resource_type}: {name}={value}"
+            )
 
 
 def listed(name: str, records: list[dict[str, Any]], params: dict[str, Any]) -> dict[str, Any]:

@@ -15,6 +15,8 @@ from local_region.authorization import (
     read_models_ahead,
 )
 from local_region.auto_scaling import AutoScaling
+from local_region.bucket_backups import BucketBackups
+from local_region.buckets import add_bucket_resources, check_bucket_calls
 from local_region.calls import Calls
 from local_region.commands import Commands
 from local_region.connections import follow_connections
@@ -35,6 +37,8 @@ from local_region.fsx import serve_fsx
 from local_region.fsx_backups import FsxBackups
 from local_region.functions import Functions
 from local_region.guests import Guests
+from local_region.images import add_image_actions
+from local_region.instance_backups import InstanceBackups
 from local_region.instances import Instances
 from local_region.journal import Journal
 from local_region.network_interfaces import NetworkInterfaces
@@ -57,6 +61,7 @@ from local_region.state_machines import StateMachines
 from local_region.status_changes import StatusChanges
 from local_region.table_backups import TableBackups
 from local_region.tables import Tables
+from local_region.target_groups import TargetGroups
 from local_region.volume_backups import VolumeBackups
 from local_region.volumes import Volumes
 
@@ -85,6 +90,7 @@ def assemble(settings: Settings, endpoint: str, loop: asyncio.AbstractEventLoop)
     journal, pending = Journal(), PendingWork(loop)
     name_resources_as_aws(settings.table_tags_in_policies)
     count_loopback_as_tls()
+    check_bucket_calls()
     require_keys()
     follow_connections()
     faults = Faults()
@@ -96,7 +102,8 @@ def assemble(settings: Settings, endpoint: str, loop: asyncio.AbstractEventLoop)
     events = EventBus(journal, targets)
     schedules = Schedules(settings, journal, targets, loop)
     volumes = Volumes(settings, journal, pending, events)
-    instances = Instances(volumes, events)
+    instances = Instances(settings, pending, volumes, events)
+    add_image_actions()
     groups = AutoScaling(instances)
     add_tag_actions()
     changes = StatusChanges(journal, pending)
@@ -105,12 +112,15 @@ def assemble(settings: Settings, endpoint: str, loop: asyncio.AbstractEventLoop)
     interfaces = NetworkInterfaces()
     efs = serve_efs(settings, changes, interfaces)
     fsx = serve_fsx(settings, changes, interfaces)
+    buckets = BucketBackups()
     types = [
         VolumeBackups(volumes),
         *databases,
         tables,
         EfsBackups(changes, efs.file_systems),
         FsxBackups(changes, fsx.file_systems, fsx.volumes, fsx.backups),
+        buckets,
+        InstanceBackups(changes, instances),
     ]
     points = RecoveryPoints(settings, pending, events, types)
     know_tags_of_resources(points.own_tags, settings.table_tags_in_policies)
@@ -126,6 +136,8 @@ def assemble(settings: Settings, endpoint: str, loop: asyncio.AbstractEventLoop)
     StackResources(instances, volumes, groups, documents)
     add_database_resources()
     add_file_system_resources(efs, fsx)
+    add_bucket_resources()
+    TargetGroups(settings, pending, changes)
     read_templates_by_virtual_host()
     check_stack_calls()
     stacks = StackProgress(settings, journal, pending)
@@ -146,5 +158,7 @@ def assemble(settings: Settings, endpoint: str, loop: asyncio.AbstractEventLoop)
         volumes,
         changes,
         guests,
+        buckets,
+        instances,
     )
     return Region(control, functions, stacks, guests)

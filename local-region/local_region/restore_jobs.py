@@ -23,7 +23,7 @@ RESTORE_TEST_ROLE = "service-role/AWSBackupDefaultServiceRole"
 # The most that the metadata of a job may hold.
 METADATA_BYTES = 200_000
 # The types whose restored resources can be tagged as they are made.
-TAGGED_BY_TESTS = ("EBS", "RDS", "Aurora", "DocumentDB", "Neptune", "EFS", "FSx")
+TAGGED_BY_TESTS = ("EBS", "RDS", "Aurora", "DocumentDB", "Neptune", "EFS", "FSx", "EC2")
 
 
 class _Asked(ApiError):
@@ -148,7 +148,8 @@ class RestoreJobs:
             job["CreatedBy"] = {"RestoreTestingPlanArn": restore_testing_plan}
         self._jobs[job_id] = (job, metadata)
         self._announce(job)
-        restore = Restore(job, metadata, dict(point["_source_tags"]) if copy_tags else None)
+        tags = dict(point["_source_tags"]) if copy_tags else None
+        restore = Restore(job, metadata, tags, point["_options"])
         if restore_testing_plan and job["ResourceType"] in TAGGED_BY_TESTS:
             restore.tags = {RESTORE_TEST_TAG: job_id}
         self._pending.start("restore-job", self._run(restore, backup_type))
@@ -169,6 +170,8 @@ class RestoreJobs:
             job.update(Status="FAILED", StatusMessage=message, CompletionDate=time.time())
         else:
             job.update(Status="COMPLETED", PercentDone="100.00%", CreatedResourceArn=arn, CompletionDate=time.time())
+            if restore.message:
+                job["StatusMessage"] = restore.message
         self._announce(job)
 
     def _fail_if_asked_to(self, job: dict[str, Any]) -> None:

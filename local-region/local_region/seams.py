@@ -37,6 +37,8 @@ core.router                      detect_service                       method pat
 core.router                      extract_access_key_id                *
 core.router                      _documentdb_claims                   params
 core.responses                   request_scope                        account_id region
+services.alb                     _error                               code message status
+services.alb                     _parse_member_list                   params prefix
 services.autoscaling             _reconcile_instances                 asg
 services.autoscaling             _p                                   params key
 services.autoscaling             _error                               code message status
@@ -76,6 +78,7 @@ services.ec2                     _error                               code messa
 services.ec2                     _esc                                 *
 services.ec2                     _glob_match                          pattern value
 services.ec2                     _guess_resource_type                 resource_id
+services.ec2                     _image_bdm_xml                       view
 services.ec2                     _instance_xml                        inst
 services.ec2                     _launch_instances_internal           image_id instance_type subnet_id count key_name user_data sg_ids requested_private_ip iam_profile
 services.ec2                     _new_snapshot_id
@@ -133,6 +136,21 @@ services.rds                     _resolve_subnet_group_members        subnet_ids
 services.ssm                     _apply_filter                        param key option values
 services.ssm                     _delete_parameters                   data
 services.ssm                     _parameter_tag_arn                   resource_type resource_id
+services.s3                      _bucket_owner_enforced               bucket
+services.s3                      _create_bucket                       name body headers endpoint_region
+services.s3                      _delete_bucket                       name
+services.s3                      _dispatch                            method bucket key headers body query_params
+services.s3                      _error                               *
+services.s3                      _parse_tags_xml                      body
+services.s3                      _public_acl_refused                  bucket_name headers acl_xml
+services.s3                      _put_bucket_encryption               name body
+services.s3                      _put_bucket_ownership_controls       name body
+services.s3                      _put_object                          bucket_name key body headers
+services.s3                      _read_body                           bucket_name key obj
+services.s3                      _stored_sse_headers                  obj
+services.s3                      _version_body                        bucket bucket_name key v
+services.s3                      _version_entry_from_record           obj version_id data
+services.s3                      bucket_region                        name
 services.sts                     register_session                     access_key session
 services.sns                     _error                               code message status
 services.sns                     _fanout                              topic_arn msg_id message subject message_structure message_attributes message_group_id message_dedup_id
@@ -176,6 +194,11 @@ TABLES = """
 app                              SERVICE_HANDLERS                     backup dynamodb elasticfilesystem rds sns sqs ssm
 core.iam_actions                 SERVICE_TO_IAM_NAMESPACE             backup ec2
 core.router                      SERVICE_PATTERNS                     ssm
+services.alb                     _ACTION_MAP                          DescribeTargetGroups
+services.alb                     _lbs
+services.alb                     _tags
+services.alb                     _targets
+services.alb                     _tgs
 services.autoscaling             _ACTION_MAP                          CompleteLifecycleAction DeleteAutoScalingGroup DescribeAutoScalingGroups StartInstanceRefresh
 services.autoscaling             _asgs
 services.autoscaling             _hooks
@@ -185,7 +208,7 @@ services.backup                  _vaults
 services.cloudformation          _change_sets
 services.cloudformation          _stacks
 services.cloudformation.handlers     _ACTION_HANDLERS                 CreateChangeSet CreateStack DeleteStack DescribeStackResource DescribeStackResources DescribeStacks GetTemplateSummary ListStackResources UpdateStack ValidateTemplate
-services.cloudformation.provisioners _RESOURCE_HANDLERS               AWS::AutoScaling::AutoScalingGroup AWS::DocDB::DBSubnetGroup AWS::EC2::SecurityGroup AWS::EC2::Subnet AWS::EFS::AccessPoint AWS::EFS::FileSystem AWS::EFS::MountTarget AWS::Events::Rule AWS::Logs::LogGroup AWS::RDS::DBSubnetGroup AWS::S3::Bucket AWS::SNS::Topic
+services.cloudformation.provisioners _RESOURCE_HANDLERS               AWS::AutoScaling::AutoScalingGroup AWS::DocDB::DBSubnetGroup AWS::EC2::SecurityGroup AWS::EC2::Subnet AWS::EFS::AccessPoint AWS::EFS::FileSystem AWS::EFS::MountTarget AWS::ElasticLoadBalancingV2::TargetGroup AWS::Events::Rule AWS::Logs::LogGroup AWS::RDS::DBSubnetGroup AWS::S3::Bucket AWS::SNS::Topic
 services.cloudformation.provisioners _STACK_TAG_PROPERTY              AWS::AutoScaling::AutoScalingGroup
 services.dynamodb                _kinesis_destinations
 services.dynamodb                _pitr_settings
@@ -193,9 +216,12 @@ services.dynamodb                _resource_policies
 services.dynamodb                _tables
 services.dynamodb                _tags
 services.dynamodb                _ttl_settings
-services.ec2                     _ACTION_MAP                          AttachVolume CreateVolume DeleteNetworkInterface DeleteSecurityGroup DeleteSubnet DescribeInstances DescribeTags DescribeVolumes DescribeVolumesModifications ModifyVolume StopInstances
+services.ec2                     _ACTION_MAP                          AttachVolume CreateVolume DeleteNetworkInterface DeleteSecurityGroup DeleteSubnet DeregisterImage DescribeImages DescribeInstanceAttribute DescribeInstanceStatus DescribeInstances DescribeTags DescribeVolumes DescribeVolumesModifications ModifyVolume StopInstances
 services.ec2                     _INSTANCE_ID_RE
+services.ec2                     _STUB_AMIS
+services.ec2                     _images
 services.ec2                     _instances
+services.ec2                     _key_pairs
 services.ec2                     _launch_templates
 services.ec2                     _network_interfaces
 services.ec2                     _security_groups
@@ -223,6 +249,11 @@ core.iam_evaluator               _request_origin
 services.iam                     _instance_profiles
 services.iam                     _roles
 services.s3                      _bucket_tags
+services.s3                      _bucket_versioning
+services.s3                      _buckets
+services.s3                      _object_acl
+services.s3                      _object_tags
+services.s3                      _object_versions
 services.ssm                     _parameters
 services.ssm                     _tags
 services.stepfunctions           _executions

@@ -8,7 +8,7 @@ from typing import Any
 # Functions mostly wait for the Region's answers. More processes than this only take time from each other.
 FUNCTIONS_PER_PROCESSOR = 8
 # What AWS Backup backs up and restores here.
-BACKUP_TYPES = ("EBS", "RDS", "Aurora", "DocumentDB", "Neptune", "DynamoDB", "EFS", "FSx")
+BACKUP_TYPES = ("EBS", "RDS", "Aurora", "DocumentDB", "Neptune", "DynamoDB", "EFS", "FSx", "S3", "EC2")
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,10 @@ class Settings:
     """How long a backup job stays RUNNING."""
     attach_seconds: float = 0.05
     """How long an attachment stays `attaching`."""
+    instance_seconds: float = 0.05
+    """How long an instance that AWS Backup restores is `pending`."""
+    instance_check_seconds: float = 0.05
+    """How long its status checks are `initializing` then."""
     agent_seconds: float = 0.05
     """How long the agent of an instance takes to connect; only with a profile that allows it."""
     modify_seconds: float = 0.05
@@ -47,6 +51,8 @@ class Settings:
     """How long a new file system, mount target, access point or volume of FSx is being created."""
     file_system_change_seconds: float = 0.05
     """How long it is being updated or deleted."""
+    target_seconds: float = 0.05
+    """How long a target of a target group is `initial`, or `draining`."""
     stack_seconds_by_type: dict[str, float] = field(default_factory=dict)
     """How long CloudFormation takes for a resource of a certain type; nothing for others."""
     wait_scale: float = 0.01

@@ -189,6 +189,16 @@ class Volumes:
             self._pending.start("attachment", self._complete(attachment, mapping))
         return attachment
 
+    def attach_at_launch(
+        self, volume_id: str, instance: dict[str, Any], device: str, delete_on_termination: bool
+    ) -> None:
+        """Attach a volume to an instance that is being launched with it."""
+        volume, now = ec2._volumes[volume_id], ec2._now_ts()
+        own = {"VolumeId": volume_id, "AttachTime": now, "DeleteOnTermination": delete_on_termination}
+        volume["State"] = "in-use"
+        volume["Attachments"] = [own | {"InstanceId": instance["InstanceId"], "Device": device, "State": "attached"}]
+        instance["BlockDeviceMappings"].append({"DeviceName": device, "Ebs": own | {"Status": "attached"}})
+
     def let_have(self, resource_id: str, trouble: str | None) -> dict[str, str]:
         """Let a volume, or those made of a snapshot, have one of `TROUBLES`, or none; answers all there are."""
         self._troubles.pop(resource_id, None)

@@ -19,6 +19,10 @@ RESTORE_ACTIONS = (
     "elasticfilesystem:*",
     "fsx:*",
     "ds:DescribeDirectories",
+    "s3:*",
+    "ec2:*",
+    "iam:PassRole",
+    "kms:*",
 )
 PASSWORD = "example-password"
 
