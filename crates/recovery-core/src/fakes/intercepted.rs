@@ -34,10 +34,10 @@ use crate::notification::Notification;
 use crate::ops_item::{Claim, ItemKey, NewOpsItem, OpsItem, OpsItemChange};
 use crate::ports::{
     AutoScalingGroups, Buckets, Clock, DbClusters, DbInstances, EfsFileSystems, FsxFileSystems,
-    Functions, Instances, Metrics, MountRunbook, Notifications, Objects, OpsItems, Page,
+    Functions, Images, Instances, Metrics, MountRunbook, Notifications, Objects, OpsItems, Page,
     Parameters, RecoveryExecutions, RecoveryPointTags, RecoveryPoints, RestoreJobs, RestoreTests,
-    RoutingControls, Runbooks, Snapshots, StackResources, Stacks, Subnets, Tables, TaggedResources,
-    Volumes,
+    RoutingControls, Runbooks, Servers, Snapshots, StackResources, Stacks, Subnets, Tables,
+    TaggedResources, TargetGroups, Volumes,
 };
 use crate::report::measures::Measures;
 use crate::tags::Tags;

@@ -371,7 +371,9 @@ impl Target {
         match self {
             Target::Volume(target) => target.mount.as_deref(),
             Target::FileSystem(target) => target.mount.as_deref(),
-            Target::Database(_) | Target::Table(_) => None,
+            Target::Database(_) | Target::Table(_) | Target::Bucket(_) | Target::Instance(_) => {
+                None
+            }
         }
     }
 

@@ -36,8 +36,8 @@ use crate::plan::recovery_plan::Plan;
 use crate::plan::request::Mode;
 use crate::ports::{
     Buckets, Clock, DbClusters, DbInstances, EfsFileSystems, FsxFileSystems, Metrics,
-    Notifications, Objects, OpsItems, Page, ReportingPorts, RestoreJobs, Tables, VOLUMES_AT_ONCE,
-    Volumes,
+    Notifications, Objects, OpsItems, Page, ReportingPorts, RestoreJobs, Servers, Tables,
+    VOLUMES_AT_ONCE, Volumes,
 };
 use crate::report::observation::{Observed, Store, trace};
 use crate::report::recovery_report::Report;

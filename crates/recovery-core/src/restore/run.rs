@@ -33,7 +33,7 @@ use crate::plan::resource_type::rules;
 use crate::plan::restore_metadata::{MetadataFacts, stored};
 use crate::plan::run_names::{holder, is_restored_by};
 use crate::ports::{
-    EfsFileSystems, FsxFileSystems, Objects, RecoveryPoints, RestoreJobs, StartingPorts,
+    EfsFileSystems, FsxFileSystems, Objects, RecoveryPoints, RestoreJobs, Servers, StartingPorts,
     VOLUMES_AT_ONCE, Volumes,
 };
 use crate::report::request::is_execution_name;
