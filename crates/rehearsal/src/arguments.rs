@@ -59,6 +59,8 @@ pub(crate) enum Broken {
     Cluster,
     /// The restore of the table fails, also at its retry.
     Table,
+    /// The restore of the bucket leaves an object out.
+    Bucket,
     /// A volume cannot be mounted, because its folder in the instance has files.
     Mount,
     /// A permission of a function is denied.
@@ -122,11 +124,11 @@ mod tests {
             ("--volumes", "--volumes <N>"),
             (
                 "--break",
-                "stack, restore, database, cluster, table, mount, function, report",
+                "stack, restore, database, cluster, table, bucket, mount, function, report",
             ),
             (
                 "--break leg",
-                "stack, restore, database, cluster, table, mount, function, report",
+                "stack, restore, database, cluster, table, bucket, mount, function, report",
             ),
             ("--template", "--template <FILE>"),
         ] {

@@ -5,11 +5,13 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use crate::arguments::Broken;
+use crate::bucket_expectations::{buckets_held, drilled_buckets_held};
 use crate::file_system_expectations::{
     drilled_file_systems_held, file_systems_held, is_mounted_where, is_reported_mounted,
 };
 use crate::guest_mounts::{mounted_how, mounts_of};
 use crate::observations::{Execution, Item, Played, Restore};
+use crate::server_expectations::{drilled_servers_held, servers_held};
 use crate::store_expectations::{drilled_stores_held, stores_held};
 
 /// An expectation, and what was found.
@@ -39,9 +41,13 @@ pub(crate) fn check(played: &Played) -> Vec<Expectation> {
     }
     stores_held(played, &mut expect);
     file_systems_held(played, &mut expect);
+    buckets_held(played, &mut expect);
+    servers_held(played, &mut expect);
     drill_held(played, &mut expect);
     drilled_stores_held(played, &mut expect);
     drilled_file_systems_held(played, &mut expect);
+    drilled_buckets_held(played, &mut expect);
+    drilled_servers_held(played, &mut expect);
     return_held(played, &mut expect);
     for restore in played.restores.iter().chain([&played.second]) {
         let times = attachments_of(played, restore);
@@ -75,7 +81,11 @@ pub(crate) fn check(played: &Played) -> Vec<Expectation> {
         .map(|restored| (restored.store.name, &restored.job));
     let file_systems = played.file_systems.iter();
     let file_systems = file_systems.map(|restored| (restored.file_system.name, &restored.job));
-    for (name, job) in volumes.chain(stores).chain(file_systems) {
+    let others = [
+        ("bucket", &played.assets.job),
+        (played.appliance.server.name, &played.appliance.job),
+    ];
+    for (name, job) in volumes.chain(stores).chain(file_systems).chain(others) {
         let items = items(played, &format!("restore-job/{job}"));
         expect(
             &format!("the restore of the {name} has one resolved OpsItem"),
@@ -173,13 +183,19 @@ pub(crate) fn check(played: &Played) -> Vec<Expectation> {
         subjects.len()
     };
     let reports = 2 + usize::from(played.stopped.is_some());
-    // Of the volume in the wrong zone, and of the cluster without instances or the volume that is not mounted.
-    let refused = [Some(Broken::Cluster), Some(Broken::Mount)];
-    let refusals = 1 + usize::from(refused.contains(&played.adversity.broken));
-    let expected = 7 + refusals + reports;
+    // Of the volume in the wrong zone, of the partial restore by hand, and of the cluster without instances, the volume
+    // that is not mounted or the bucket of the plan.
+    let refused = [
+        Some(Broken::Cluster),
+        Some(Broken::Mount),
+        Some(Broken::Bucket),
+    ];
+    let refusals = 2 + usize::from(refused.contains(&played.adversity.broken));
+    // With the clean-up of the drill, which leaves a bucket.
+    let expected = 8 + refusals + reports;
     expect(
         &format!(
-            "{expected} notifications are sent: four incidents, three approval requests, {refusals} refusal(s), {reports} reports"
+            "{expected} notifications are sent: four incidents, three approval requests, {refusals} refusals, {reports} reports, one clean-up"
         ),
         messages == expected,
         format!("{messages}: {}", subjects.join("; ")),
@@ -589,6 +605,7 @@ fn stop_held(
         Some(Broken::Restore | Broken::Table) => Some("restore-failed"),
         Some(Broken::Database) => Some("name-taken"),
         Some(Broken::Cluster) => Some("instance-quota"),
+        Some(Broken::Bucket) => Some("restore-partial"),
         Some(Broken::Mount) => Some("mount-refused"),
         _ => None,
     };
@@ -794,7 +811,8 @@ fn described(items: &[&Item]) -> String {
 impl Played {
     /// The number of resources in the plan.
     fn planned_items(&self) -> usize {
-        self.restores.len() + self.stores.len() + self.file_systems.len()
+        // With the bucket and the instance.
+        self.restores.len() + self.stores.len() + self.file_systems.len() + 2
     }
 
     /// The entries of the journal of one kind.

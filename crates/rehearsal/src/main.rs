@@ -8,6 +8,8 @@
 )]
 
 mod arguments;
+mod bucket_expectations;
+mod buckets;
 mod expectations;
 mod file_system_expectations;
 mod file_systems;
@@ -20,6 +22,8 @@ mod recovery;
 mod region;
 mod report;
 mod routing;
+mod server_expectations;
+mod servers;
 mod setup;
 mod store_expectations;
 mod stores;

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::arguments::Adversity;
 use crate::recovery::Recovery;
 use crate::routing::Routing;
-use crate::workload::{FileSystem, Store};
+use crate::workload::{Bucket, FileSystem, Server, Store};
 
 /// A restore and its result.
 #[derive(Debug)]
@@ -56,6 +56,46 @@ pub(crate) struct RestoredFileSystem {
     pub(crate) state: Value,
     pub(crate) expected: Value,
     /// The parameters with its addresses, and some of the addresses that its service shows.
+    pub(crate) published: BTreeMap<String, String>,
+    pub(crate) addresses: BTreeMap<String, String>,
+}
+
+/// A bucket that objects were restored into.
+#[derive(Debug)]
+pub(crate) struct RestoredBucket {
+    pub(crate) bucket: Bucket,
+    pub(crate) job: String,
+    pub(crate) recovery_point: String,
+    /// Its name in the recovery Region.
+    pub(crate) name: String,
+    /// Its objects, each with its content and the number of its versions.
+    pub(crate) objects: BTreeMap<String, (String, usize)>,
+    /// The parameters with its name.
+    pub(crate) published: BTreeMap<String, String>,
+}
+
+/// The bucket that was restored manually, twice.
+#[derive(Debug)]
+pub(crate) struct Archive {
+    /// The job that left an object out.
+    pub(crate) first_job: String,
+    /// The names of its objects after that job.
+    pub(crate) first_objects: Vec<String>,
+    /// The bucket after the second job.
+    pub(crate) restored: RestoredBucket,
+}
+
+/// An instance that was restored from its image.
+#[derive(Debug)]
+pub(crate) struct RestoredServer {
+    pub(crate) server: Server,
+    pub(crate) job: String,
+    pub(crate) recovery_point: String,
+    pub(crate) id: String,
+    /// Its network, profile, volumes and health at the end, and the expected ones.
+    pub(crate) state: Value,
+    pub(crate) expected: Value,
+    /// The parameters with its addresses, and some of the addresses that EC2 shows.
     pub(crate) published: BTreeMap<String, String>,
     pub(crate) addresses: BTreeMap<String, String>,
 }
@@ -120,6 +160,12 @@ pub(crate) struct Drill {
     pub(crate) stores_left: Vec<String>,
     /// File systems and access points of drills.
     pub(crate) file_systems_left: Vec<String>,
+    /// The state of its instance; `None` if EC2 does not show it.
+    pub(crate) server: Option<String>,
+    /// The status of its first clean-up, which cannot delete the bucket with objects.
+    pub(crate) first_clean_up: String,
+    /// How many versions of objects were then deleted by hand.
+    pub(crate) versions_emptied: usize,
     pub(crate) stack_left: bool,
 }
 
@@ -135,6 +181,11 @@ pub(crate) struct Played {
     pub(crate) stores: Vec<RestoredStore>,
     /// The file systems of the plan.
     pub(crate) file_systems: Vec<RestoredFileSystem>,
+    /// The bucket of the plan.
+    pub(crate) assets: RestoredBucket,
+    /// The instance of the plan that is restored from its image.
+    pub(crate) appliance: RestoredServer,
+    pub(crate) archive: Archive,
     /// What is mounted in the guest of each instance, by instance id.
     pub(crate) mounts: Value,
     /// The table whose restore no rule noticed.

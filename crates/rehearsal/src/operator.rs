@@ -542,6 +542,23 @@ impl<'a> Operator<'a> {
         Ok(job)
     }
 
+    /// Restores objects by hand into a bucket, with the role of the template.
+    pub(crate) async fn restore_bucket(
+        &self,
+        point: &str,
+        bucket: &str,
+        role: &str,
+    ) -> Result<String, Problem> {
+        let metadata = [
+            ("DestinationBucketName", bucket),
+            ("EncryptionType", "SSE-S3"),
+            ("RestoreACLs", "false"),
+        ];
+        let job = self.start_restore(point, "S3", &metadata, role).await?;
+        self.region.wait_until_idle()?;
+        Ok(job)
+    }
+
     async fn start_restore(
         &self,
         point: &str,

@@ -290,6 +290,13 @@ impl LocalRegion {
             .map(|_| ())
     }
 
+    /// Makes the next restore of this recovery point leave these objects out.
+    pub(crate) fn fail_objects(&self, recovery_point: &str, keys: &[&str]) -> Result<(), Problem> {
+        let request = json!({"recoveryPointArn": recovery_point, "keys": keys, "count": 1});
+        self.post("/_local-region/object-failures", &request)
+            .map(|_| ())
+    }
+
     /// Gives new databases and tables of this name this status instead of `available`; `None` removes the rule.
     pub(crate) fn end_in_status(&self, name: &str, status: Option<&str>) -> Result<(), Problem> {
         let request = json!({"name": name, "status": status});

@@ -199,7 +199,20 @@ fn restored<'a>(played: &'a Played, job: &str, point: &str) -> &'a str {
     let stores = stores.map(|it| (it.store.kind.noun(), &it.job, &it.recovery_point));
     let file_systems = played.file_systems.iter();
     let file_systems = file_systems.map(|it| (it.file_system.name, &it.job, &it.recovery_point));
-    let all: Vec<(&str, &String, &String)> = volumes.chain(stores).chain(file_systems).collect();
+    let (archive, appliance) = (&played.archive, &played.appliance);
+    let buckets = [&played.assets, &archive.restored];
+    let buckets = buckets.map(|it| (it.bucket.logical_id, &it.job, &it.recovery_point));
+    let servers = [(
+        appliance.server.name,
+        &appliance.job,
+        &appliance.recovery_point,
+    )];
+    let all: Vec<(&str, &String, &String)> = volumes
+        .chain(stores)
+        .chain(file_systems)
+        .chain(buckets)
+        .chain(servers)
+        .collect();
     let drill = played.drill.recovery.said("/items").as_array();
     let drilled = drill
         .into_iter()
@@ -208,6 +221,10 @@ fn restored<'a>(played: &'a Played, job: &str, point: &str) -> &'a str {
     match drilled.map(|item| item["type"].as_str()) {
         Some(Some("RDS")) => "drill's database",
         Some(Some("Aurora")) => "drill's cluster",
+        Some(Some("DocumentDB")) => "drill's DocumentDB cluster",
+        Some(Some("Neptune")) => "drill's Neptune cluster",
+        Some(Some("S3")) => "drill's bucket",
+        Some(Some("EC2")) => "drill's appliance",
         Some(Some("DynamoDB")) => "drill's table",
         Some(Some("EFS")) => "drill's EFS file system",
         Some(Some("FSx")) => "drill's Lustre file system",
@@ -320,7 +337,10 @@ pub(crate) fn text(
     let stores = stores.map(|it| (it.store.path, &it.published));
     let file_systems = played.file_systems.iter();
     let file_systems = file_systems.map(|it| (it.file_system.path, &it.published));
-    for (path, published) in stores.chain(file_systems) {
+    let buckets = [&played.assets, &played.archive.restored];
+    let buckets = buckets.map(|it| (it.bucket.path, &it.published));
+    let servers = [(played.appliance.server.path, &played.appliance.published)];
+    for (path, published) in stores.chain(file_systems).chain(buckets).chain(servers) {
         for (leaf, value) in published {
             let name = format!("{path}/{leaf}");
             line(&mut out, format!("  {name:<40} {value}"));
@@ -515,6 +535,14 @@ pub(crate) fn json(
             "name": restored.file_system.name, "restoreJobId": restored.job, "recoveryPointArn": restored.recovery_point,
             "id": restored.id, "state": restored.state, "published": restored.published,
         })).collect::<Vec<_>>(),
+        "buckets": [&played.assets, &played.archive.restored].map(|restored| json!({
+            "name": restored.name, "restoreJobId": restored.job, "recoveryPointArn": restored.recovery_point,
+            "objects": restored.objects.len(), "published": restored.published,
+        })),
+        "instances": [&played.appliance].map(|restored| json!({
+            "name": restored.server.name, "restoreJobId": restored.job, "recoveryPointArn": restored.recovery_point,
+            "id": restored.id, "state": restored.state, "published": restored.published,
+        })),
         "mounts": mounted(played).into_iter().map(|mounted| json!({
             "name": mounted.name, "path": mounted.path, "instances": mounted.mounts,
         })).collect::<Vec<_>>(),

@@ -12,7 +12,7 @@ pub(crate) fn stores_held(played: &Played, expect: &mut impl FnMut(&str, bool, S
         let (noun, name) = (restored.store.kind.noun(), restored.store.name);
         let what = match restored.store.kind {
             StoreKind::Database => "is in the network of the stack, with its settings",
-            StoreKind::Cluster => {
+            StoreKind::Cluster | StoreKind::DocumentDb | StoreKind::Neptune => {
                 "is in the network of the stack, with its instances and its settings"
             }
             StoreKind::Table => "has its items and the settings that its tags name",
@@ -77,7 +77,11 @@ pub(crate) fn drilled_stores_held(played: &Played, expect: &mut impl FnMut(&str,
         .as_array()
         .into_iter()
         .flatten()
-        .filter(|item| item["type"] != "EFS" && item["type"] != "FSx")
+        .filter(|item| {
+            !["EFS", "FSx", "S3", "EC2"]
+                .iter()
+                .any(|other| item["type"] == *other)
+        })
         .filter_map(|item| item["restoredArn"].as_str())
         .collect();
     let own = |arn: &&&str| arn.ends_with(&format!("-{}", drill.recovery.name));

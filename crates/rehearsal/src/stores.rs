@@ -54,6 +54,11 @@ impl<'a> Stores<'a> {
             match store.kind {
                 StoreKind::Database => self.create_database(store).await?,
                 StoreKind::Cluster => self.create_cluster(store).await?,
+                StoreKind::DocumentDb => self.create_plain_cluster(store, "docdb", "5.0.0").await?,
+                StoreKind::Neptune => {
+                    self.create_plain_cluster(store, "neptune", "1.4.5.0")
+                        .await?;
+                }
                 StoreKind::Table => self.create_table(store).await?,
             }
         }
@@ -144,6 +149,35 @@ impl<'a> Stores<'a> {
         Ok(())
     }
 
+    /// RDS's API serves DocumentDB and Neptune, too.
+    async fn create_plain_cluster(
+        &self,
+        store: &Store,
+        engine: &str,
+        version: &str,
+    ) -> Result<(), Problem> {
+        let mut request = self
+            .primary_rds
+            .create_db_cluster()
+            .db_cluster_identifier(store.source)
+            .engine(engine)
+            .engine_version(version)
+            .db_subnet_group_name(PRIMARY_SUBNETS)
+            .deletion_protection(true)
+            .set_tags(Some(rds_tags(store)));
+        // Neptune has no users of its own.
+        if store.kind == StoreKind::DocumentDb {
+            request = request
+                .master_username("owner")
+                .master_user_password("example-password");
+        }
+        request
+            .send()
+            .await
+            .map_err(|error| not_created(store, error))?;
+        Ok(())
+    }
+
     async fn create_table(&self, store: &Store) -> Result<(), Problem> {
         let failed = |error| Problem::new("the table could not be described", error);
         let key = KeySchemaElement::builder()
@@ -225,7 +259,9 @@ impl<'a> Stores<'a> {
     pub(crate) async fn state(&self, store: &Store) -> Value {
         let state = match store.kind {
             StoreKind::Database => self.database(store.name).await,
-            StoreKind::Cluster => self.cluster(store.name).await,
+            StoreKind::Cluster | StoreKind::DocumentDb | StoreKind::Neptune => {
+                self.cluster(store.name).await
+            }
             StoreKind::Table => self.table(store.name).await,
         };
         state.unwrap_or(Value::Null)
@@ -337,7 +373,9 @@ impl<'a> Stores<'a> {
     pub(crate) async fn addresses(&self, store: &Store) -> BTreeMap<String, String> {
         let found: Option<Vec<(&str, String)>> = match store.kind {
             StoreKind::Database => self.addresses_of_database(store.name).await,
-            StoreKind::Cluster => self.addresses_of_cluster(store.name).await,
+            StoreKind::Cluster | StoreKind::DocumentDb | StoreKind::Neptune => {
+                self.addresses_of_cluster(store.name).await
+            }
             StoreKind::Table => self.addresses_of_table(store.name).await,
         };
         found
@@ -433,7 +471,9 @@ impl<'a> Stores<'a> {
 pub(crate) fn arn_in(region: &str, kind: StoreKind, name: &str) -> String {
     match kind {
         StoreKind::Database => format!("arn:aws:rds:{region}:{ACCOUNT}:db:{name}"),
-        StoreKind::Cluster => format!("arn:aws:rds:{region}:{ACCOUNT}:cluster:{name}"),
+        StoreKind::Cluster | StoreKind::DocumentDb | StoreKind::Neptune => {
+            format!("arn:aws:rds:{region}:{ACCOUNT}:cluster:{name}")
+        }
         StoreKind::Table => format!("arn:aws:dynamodb:{region}:{ACCOUNT}:table/{name}"),
     }
 }

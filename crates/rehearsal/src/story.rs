@@ -6,18 +6,22 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::arguments::{Adversity, Broken};
+use crate::buckets::Buckets;
 use crate::file_systems::FileSystems;
-use crate::observations::{Drill, Planned, Played, Restore, RestoredStore, Returned, Stopped};
+use crate::observations::{
+    Archive, Drill, Planned, Played, Restore, RestoredStore, Returned, Stopped,
+};
 use crate::operator::Operator;
 use crate::problem::Problem;
 use crate::region::{LocalRegion, architecture};
 use crate::routing::Routing;
+use crate::servers::Servers;
 use crate::setup::Workspace;
 use crate::stores::Stores;
 use crate::workload;
 use crate::workload::{
-    ACCOUNT, DRILL_STACK, FILE_SYSTEMS, MOUNT, PRIMARY_REGION, Protected, STORES, Store, StoreKind,
-    UNNOTICED, WORKLOAD,
+    ACCOUNT, APPLIANCE, ARCHIVE, ASSETS, DRILL_STACK, FILE_SYSTEMS, MOUNT, OBJECTS, PRIMARY_REGION,
+    Protected, STORES, Store, StoreKind, UNNOTICED, WORKLOAD,
 };
 
 /// Who may approve a recovery.
@@ -42,6 +46,8 @@ pub(crate) async fn play(
     let operator = Operator::on(region);
     let stores = Stores::on(region);
     let file_systems = FileSystems::on(region);
+    let buckets = Buckets::on(region);
+    let servers = Servers::on(region);
 
     eprintln!("Deploying {} …", template.display());
     let foundation = region.deploy(
@@ -70,6 +76,10 @@ pub(crate) async fn play(
                 "WorkloadStackRoleArn",
                 output(&foundation.outputs, "WorkloadStackRoleArn")?,
             ),
+            (
+                "RestoredInstanceRoleArns",
+                output(&foundation.outputs, "ServerRoleArn")?,
+            ),
             ("RoutingClusterEndpoints", &Routing::endpoints()),
             ("RoutingControlsOn", &routing.recovery.0),
             ("RoutingControlsOff", &routing.primary.0),
@@ -86,8 +96,10 @@ pub(crate) async fn play(
     if adversity.unplugged {
         for rule in [
             "RestoreCompletedRule",
+            "RestoreCompletedBucketRule",
             "RestoreCompletedDatabaseRule",
             "RestoreCompletedFileSystemRule",
+            "RestoreCompletedInstanceRule",
             "RestoreCompletedTableRule",
         ] {
             region.disable_rule(&physical_id(&system.resources, rule)?)?;
@@ -111,7 +123,7 @@ pub(crate) async fn play(
         .await?;
 
     eprintln!(
-        "Backing up {} volumes, 2 databases, 2 tables and 2 file systems, and copying their recovery points …",
+        "Backing up {} volumes, 4 databases, 2 tables, 2 file systems, 2 buckets and an instance, and copying their recovery points …",
         volumes + 5
     );
     operator.prepare_backups().await?;
@@ -141,6 +153,16 @@ pub(crate) async fn play(
     let file_system_points = operator
         .back_up(&file_systems.protect(&FILE_SYSTEMS).await?, vault)
         .await?;
+    let bucket_points = operator
+        .back_up(&buckets.protect(&[ASSETS, ARCHIVE]).await?, vault)
+        .await?;
+    let [assets_point, archive_point] = &bucket_points[..] else {
+        return Err(Problem::said("not every bucket was backed up"));
+    };
+    let appliance_point = operator
+        .back_up(&[servers.protect(&APPLIANCE, profile).await?], vault)
+        .await?
+        .remove(0);
 
     eprintln!("Removing the tags of a volume's newest recovery point …");
     let untagged = operator.back_up(&ids[2..3], vault).await?.remove(0);
@@ -175,7 +197,8 @@ pub(crate) async fn play(
             broken,
             volumes,
             match broken {
-                Broken::Table => &store_points[2],
+                Broken::Table => &store_points[table()],
+                Broken::Bucket => assets_point,
                 _ => &points[1],
             },
         )
@@ -263,6 +286,17 @@ pub(crate) async fn play(
         region.wait_until_idle()?;
     }
 
+    eprintln!("Restoring a bucket by hand without one of its objects, and again …");
+    let archive_name = operator.resource(WORKLOAD, ARCHIVE.logical_id).await?;
+    region.fail_objects(archive_point, &[OBJECTS[1].0])?;
+    let first_job = operator
+        .restore_bucket(archive_point, &archive_name, role)
+        .await?;
+    let first_objects = buckets.objects(&archive_name).await?.into_keys().collect();
+    let archive_job = operator
+        .restore_bucket(archive_point, &archive_name, role)
+        .await?;
+
     eprintln!("Restoring more volumes by hand, one into the wrong zone …");
     let server = operator.instance_for(WORKLOAD, "Server").await?;
     let home = operator.zone_of(&server).await?;
@@ -275,14 +309,14 @@ pub(crate) async fn play(
     region.wait_until_idle()?;
 
     eprintln!("Sending the event of a restore a second time …");
-    let first_job = operator
+    let volume_job = operator
         .job_of(&points[0], "-RestoreRole")
         .await?
         .ok_or_else(|| Problem::said("the recovery restored nothing"))?;
     let mut again = event(workspace, "restore-completed-ebs.json")?;
-    let made = operator.created(&first_job).await?;
+    let made = operator.created(&volume_job).await?;
     again["resources"] = json!([points[0]]);
-    again["detail"]["restoreJobId"] = json!(first_job);
+    again["detail"]["restoreJobId"] = json!(volume_job);
     again["detail"]["recoveryPointArn"] = json!(points[0]);
     again["detail"]["createdResourceArn"] = json!(made.arn);
     region.emit(&[again])?;
@@ -308,7 +342,7 @@ pub(crate) async fn play(
     let drill = drill(
         region,
         &operator,
-        (&stores, &file_systems),
+        (&stores, &file_systems, &buckets, &servers),
         machine,
         bucket,
         outputs,
@@ -317,7 +351,7 @@ pub(crate) async fn play(
 
     let by_hand = region.invoke(
         function(&functions, "RestoreIntegratorFunction")?,
-        &json!({"restoreJobId": first_job}),
+        &json!({"restoreJobId": volume_job}),
     )?;
     region.wait_until_idle()?;
     let recovery = operator.recovery(&execution, bucket).await?;
@@ -380,11 +414,20 @@ pub(crate) async fn play(
                 .await?,
         );
     }
+    let restored_job = async |name: &str, point: &str| {
+        let job = operator.job_of(point, "-RestoreRole").await?;
+        job.ok_or_else(|| Problem::said(format!("the {name} was not restored")))
+    };
+    let assets_job = restored_job("bucket", assets_point).await?;
+    let appliance_job = restored_job(APPLIANCE.name, &appliance_point).await?;
     let mut restored_again = Vec::new();
     let all_points = points.iter().chain(&store_points);
-    for point in all_points.chain(&file_system_points) {
+    let all_points = all_points.chain(&file_system_points);
+    for point in all_points.chain([assets_point, &appliance_point]) {
         let times = operator.restores_of(point, "-RestoreRole").await?;
-        if times != 1 {
+        // Only a second restore adds the objects that the first one left out.
+        let is_partial = adversity.broken == Some(Broken::Bucket) && point == assets_point;
+        if times != 1 + usize::from(is_partial) {
             restored_again.push((point.clone(), times));
         }
     }
@@ -403,6 +446,25 @@ pub(crate) async fn play(
         restores,
         stores: restored_stores,
         file_systems: restored_file_systems,
+        assets: buckets
+            .restored(&operator, &stores, ASSETS, assets_job, assets_point)
+            .await?,
+        appliance: servers
+            .restored(
+                &operator,
+                &stores,
+                APPLIANCE,
+                appliance_job,
+                &appliance_point,
+            )
+            .await?,
+        archive: Archive {
+            first_job,
+            first_objects,
+            restored: buckets
+                .restored(&operator, &stores, ARCHIVE, archive_job, archive_point)
+                .await?,
+        },
         mounts: region.mounts()?,
         unnoticed: restored_store(UNNOTICED, unnoticed_job, &unnoticed_point).await?,
         misplaced: outcome(&misplaced, misplaced_job, misplaced_point).await?,
@@ -430,7 +492,7 @@ pub(crate) async fn play(
 async fn drill(
     region: &LocalRegion,
     operator: &Operator<'_>,
-    (stores, file_systems): (&Stores<'_>, &FileSystems<'_>),
+    (stores, file_systems, buckets, servers): (&Stores<'_>, &FileSystems<'_>, &Buckets, &Servers),
     machine: &str,
     bucket: &str,
     outputs: &BTreeMap<String, String>,
@@ -441,16 +503,37 @@ async fn drill(
         .await
         .map_err(|code| Problem::said(format!("the drill was refused: {code}")))?;
     region.wait_until_idle()?;
-    let clean_up = operator
-        .executions_of(output(outputs, "DrillCleanupStateMachineArn")?)
-        .await?;
-    let clean_up = match clean_up.first() {
+    let recovery = operator.recovery(&execution, bucket).await?;
+    let cleaner = output(outputs, "DrillCleanupStateMachineArn")?;
+    let first_clean_up = match operator.executions_of(cleaner).await?.first() {
         None => "not started".to_owned(),
         Some(execution) => operator.recovery(execution, bucket).await?.status,
     };
+    // CloudFormation deletes no bucket with objects (docs/drill.md).
+    let versions_emptied = match operator.resource(DRILL_STACK, ASSETS.logical_id).await {
+        Ok(name) => buckets.empty(&name).await?,
+        Err(_) => 0,
+    };
+    let again = json!({"drill": DRILL, "stack": DRILL_STACK});
+    let clean_up = operator
+        .start(cleaner, "after-emptying", &again)
+        .await
+        .map_err(|code| Problem::said(format!("the clean-up was refused: {code}")))?;
+    region.wait_until_idle()?;
+    let items = recovery.said("/items").as_array().cloned();
+    let server = items
+        .into_iter()
+        .flatten()
+        .find(|item| item["type"] == "EC2")
+        .and_then(|item| item["restoredArn"].as_str().map(str::to_owned))
+        .ok_or_else(|| Problem::said("the report of the drill has no instance"))?;
+    let server = server.rsplit('/').next().unwrap_or_default();
     Ok(Drill {
-        recovery: operator.recovery(&execution, bucket).await?,
-        clean_up,
+        server: servers.state(server).await,
+        first_clean_up,
+        versions_emptied,
+        clean_up: operator.recovery(&clean_up, bucket).await?.status,
+        recovery,
         stores_left: stores.left_by_drills().await?,
         file_systems_left: file_systems.left_by_drills().await?,
         volumes_left: operator.volumes_with("recovery:drill").await?,
@@ -488,6 +571,7 @@ async fn break_it(
             "message": "Request would result in exceeding your allowable DB instances.",
             "count": 1_000_000,
         }])),
+        Broken::Bucket => region.fail_objects(point, &[OBJECTS[0].0]),
         Broken::Mount => region.set_guest_files(&[&format!("{MOUNT}/left-over")]),
         Broken::Function => region.disturb(&denied(
             "RestoreStarterFunction",
@@ -516,7 +600,7 @@ async fn mend_it(
             operator.delete_stack(WORKLOAD).await
         }
         // The injected failures are used up.
-        Broken::Restore | Broken::Table => Ok(()),
+        Broken::Restore | Broken::Table | Broken::Bucket => Ok(()),
         Broken::Database => {
             region.end_in_status(database().name, None)?;
             stores.delete_database(database().name).await
@@ -528,7 +612,13 @@ async fn mend_it(
 
 /// The number of resources in the plan.
 fn planned_resources(volumes: usize) -> usize {
-    volumes + STORES.len() + FILE_SYSTEMS.len()
+    // With the bucket and the instance.
+    volumes + STORES.len() + FILE_SYSTEMS.len() + 2
+}
+
+/// The position of the table among the databases and tables.
+fn table() -> usize {
+    STORES.len() - 1
 }
 
 /// The DB instance of the workload.
@@ -563,6 +653,15 @@ async fn expected_state(operator: &Operator<'_>, store: &Store) -> Result<Value,
             "scaling": [0.5, 8.0],
             "protected": true,
             "logs": ["postgresql"],
+        }),
+        StoreKind::DocumentDb | StoreKind::Neptune => json!({
+            "status": "available",
+            "subnetGroup": found("DatabaseSubnets").await?,
+            "securityGroups": [found("DatabaseSecurityGroup").await?],
+            "instances": [[format!("{}-1", store.name), "db.r6g.large", "available"]],
+            "scaling": null,
+            "protected": true,
+            "logs": [],
         }),
         StoreKind::Table => {
             let is_planned = *store != UNNOTICED;

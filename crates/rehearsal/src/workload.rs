@@ -1,5 +1,5 @@
-//! The workload of the rehearsal: the example of `infra/`, with the requested number of volumes, a database, a cluster, a
-//! table and two file systems.
+//! The workload of the rehearsal: the example of `infra/`, with the requested number of volumes, a database, three
+//! clusters, a table, two file systems, a bucket, and an instance that is restored from its image.
 
 use std::path::Path;
 
@@ -19,6 +19,8 @@ pub(crate) const WORKLOAD: &str = "shop";
 pub(crate) const RIVALS: &str = "rivals";
 /// The stack of the drill.
 pub(crate) const DRILL_STACK: &str = "shop-drill";
+/// The image of all servers.
+pub(crate) const IMAGE: &str = "ami-0123456789abcdef0";
 /// Where the server's volume is mounted.
 pub(crate) const MOUNT: &str = "/srv/orders";
 /// Additional volumes for each additional instance, which has eleven device names.
@@ -89,8 +91,12 @@ pub(crate) fn rivals() -> [Protected; 2] {
 pub(crate) enum StoreKind {
     /// A DB instance of RDS for PostgreSQL.
     Database,
-    /// A DB cluster of Aurora PostgreSQL.
+    /// A DB cluster of Aurora PostgreSQL, with serverless instances.
     Cluster,
+    /// A DB cluster of DocumentDB.
+    DocumentDb,
+    /// A DB cluster of Neptune.
+    Neptune,
     /// A DynamoDB table.
     Table,
 }
@@ -101,6 +107,8 @@ impl StoreKind {
         match self {
             StoreKind::Database => "database",
             StoreKind::Cluster => "cluster",
+            StoreKind::DocumentDb => "DocumentDB cluster",
+            StoreKind::Neptune => "Neptune cluster",
             StoreKind::Table => "table",
         }
     }
@@ -119,8 +127,8 @@ pub(crate) struct Store {
     pub(crate) tags: &'static [(&'static str, &'static str)],
 }
 
-/// The database, the cluster and the table of the workload. All are in the first wave.
-pub(crate) const STORES: [Store; 3] = [
+/// The database, the clusters and the table of the workload. All are in the first wave.
+pub(crate) const STORES: [Store; 5] = [
     Store {
         kind: StoreKind::Database,
         source: "shop-orders",
@@ -153,6 +161,36 @@ pub(crate) const STORES: [Store; 3] = [
         ],
     },
     Store {
+        kind: StoreKind::DocumentDb,
+        source: "shop-sessions",
+        name: "shop-sessions",
+        path: "/recovery/shop/sessions",
+        tags: &[
+            ("recovery:workload", WORKLOAD),
+            ("recovery:stack", WORKLOAD),
+            ("recovery:logical-id", "DatabaseSubnets"),
+            ("recovery:security-groups", "DatabaseSecurityGroup"),
+            ("recovery:instances", "db.r6g.large"),
+            ("recovery:database", "protected"),
+            ("recovery:publish", "/recovery/shop/sessions"),
+        ],
+    },
+    Store {
+        kind: StoreKind::Neptune,
+        source: "shop-graph",
+        name: "shop-graph",
+        path: "/recovery/shop/graph",
+        tags: &[
+            ("recovery:workload", WORKLOAD),
+            ("recovery:stack", WORKLOAD),
+            ("recovery:logical-id", "DatabaseSubnets"),
+            ("recovery:security-groups", "DatabaseSecurityGroup"),
+            ("recovery:instances", "db.r6g.large"),
+            ("recovery:database", "protected"),
+            ("recovery:publish", "/recovery/shop/graph"),
+        ],
+    },
+    Store {
         kind: StoreKind::Table,
         source: "shop-carts",
         name: "shop-carts",
@@ -167,6 +205,77 @@ pub(crate) const STORES: [Store; 3] = [
         ],
     },
 ];
+
+/// A protected bucket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Bucket {
+    /// Its name in the primary Region.
+    pub(crate) source: &'static str,
+    /// The logical id of the bucket that its objects are restored into.
+    pub(crate) logical_id: &'static str,
+    /// Where its name is published.
+    pub(crate) path: &'static str,
+    pub(crate) tags: &'static [(&'static str, &'static str)],
+}
+
+/// The bucket of the workload.
+pub(crate) const ASSETS: Bucket = Bucket {
+    source: "shop-assets-of-the-primary-region",
+    logical_id: "Assets",
+    path: "/recovery/shop/assets",
+    tags: &[
+        ("recovery:workload", WORKLOAD),
+        ("recovery:stack", WORKLOAD),
+        ("recovery:logical-id", "Assets"),
+        ("recovery:publish", "/recovery/shop/assets"),
+    ],
+};
+
+/// A bucket that is restored manually: first without one of its objects, then again.
+pub(crate) const ARCHIVE: Bucket = Bucket {
+    source: "shop-archive-of-the-primary-region",
+    logical_id: "Archive",
+    path: "/recovery/shop/archive",
+    tags: &[
+        ("recovery:stack", WORKLOAD),
+        ("recovery:logical-id", "Archive"),
+        ("recovery:publish", "/recovery/shop/archive"),
+    ],
+};
+
+/// The objects of each bucket, with their newest contents.
+pub(crate) const OBJECTS: [(&str, &str); 3] = [
+    ("2026/first.json", "first"),
+    ("2026/second.json", "second"),
+    ("logo.svg", "logo"),
+];
+
+/// An instance that is backed up as an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Server {
+    /// For messages.
+    pub(crate) name: &'static str,
+    /// The logical id of the target group that it is registered with.
+    pub(crate) target_group: &'static str,
+    /// Where its addresses are published.
+    pub(crate) path: &'static str,
+    pub(crate) tags: &'static [(&'static str, &'static str)],
+}
+
+/// The instance of the workload that no stack can create.
+pub(crate) const APPLIANCE: Server = Server {
+    name: "appliance",
+    target_group: "ApplianceTargets",
+    path: "/recovery/shop/appliance",
+    tags: &[
+        ("recovery:workload", WORKLOAD),
+        ("recovery:stack", WORKLOAD),
+        ("recovery:logical-id", "ServerSubnet"),
+        ("recovery:security-groups", "ClientSecurityGroup"),
+        ("recovery:target-groups", "ApplianceTargets"),
+        ("recovery:publish", "/recovery/shop/appliance"),
+    ],
+};
 
 /// A type of file system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -323,8 +432,45 @@ const CLIENTS_OF_FILE_SYSTEMS: &str = r#"
         - {Key: recovery:workload, Value: !Ref Workload}
 "#;
 
+/// The buckets, and the load balancer of the instance that is restored from its image.
+const BUCKETS_AND_BALANCER: &str = r#"
+  Assets:
+    Type: AWS::S3::Bucket
+    Properties:
+      VersioningConfiguration: {Status: Enabled}
+
+  Archive:
+    Type: AWS::S3::Bucket
+    Properties:
+      VersioningConfiguration: {Status: Enabled}
+
+  ApplianceTargets:
+    Type: AWS::ElasticLoadBalancingV2::TargetGroup
+    Properties:
+      Protocol: HTTP
+      Port: 8080
+      TargetType: instance
+      VpcId: !Ref Network
+
+  ApplianceBalancer:
+    Type: AWS::ElasticLoadBalancingV2::LoadBalancer
+    Properties:
+      Scheme: internal
+      SecurityGroups: [!Ref ClientSecurityGroup]
+      Subnets: [!Ref ServerSubnet, !Ref GroupSubnet]
+
+  ApplianceListener:
+    Type: AWS::ElasticLoadBalancingV2::Listener
+    Properties:
+      LoadBalancerArn: !Ref ApplianceBalancer
+      Protocol: HTTP
+      Port: 80
+      DefaultActions:
+        - {Type: forward, TargetGroupArn: !Ref ApplianceTargets}
+"#;
+
 /// The template of the workload: that of the example, with the network of the databases, the servers that mount file
-/// systems, and one more instance for every ten volumes beyond three.
+/// systems, the buckets, a load balancer, and one more instance for every ten volumes beyond three.
 pub(crate) fn template(root: &Path, volumes: usize) -> Result<String, Problem> {
     let path = root.join("infra/example-workload.yaml");
     let example = std::fs::read_to_string(&path)
@@ -340,7 +486,7 @@ pub(crate) fn template(root: &Path, volumes: usize) -> Result<String, Problem> {
         })
         .collect();
     Ok(format!(
-        "{resources}{NETWORK_OF_DATABASES}{CLIENTS_OF_FILE_SYSTEMS}{hosts}\nOutputs:\n{outputs}"
+        "{resources}{NETWORK_OF_DATABASES}{CLIENTS_OF_FILE_SYSTEMS}{BUCKETS_AND_BALANCER}{hosts}\nOutputs:\n{outputs}"
     ))
 }
 

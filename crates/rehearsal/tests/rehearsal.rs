@@ -77,7 +77,7 @@ fn meets_every_expectation_despite_faults() {
 #[test]
 fn recovery_with_a_broken_step_succeeds_after_fix_and_redrive() {
     for step in [
-        "stack", "restore", "database", "cluster", "table", "mount", "function", "report",
+        "stack", "restore", "database", "cluster", "table", "bucket", "mount", "function", "report",
     ] {
         let answer = answer(&rehearse(&["--json", "--break", step]), 0);
         assert_eq!(unmet(&answer), [""; 0], "{step}");
@@ -133,7 +133,7 @@ fn rejects_invalid_arguments_with_a_remedy() {
         (&["--fast"][..], "--help"),
         (
             &["--break", "leg"],
-            "stack, restore, database, cluster, table, mount, function, report",
+            "stack, restore, database, cluster, table, bucket, mount, function, report",
         ),
         (&["--template", "no/such/template.yaml"][..], "--template"),
     ] {
