@@ -485,7 +485,7 @@ impl InstanceAdapters {
     pub const ACTIONS: &'static [&'static [&'static str]] = &[
         Backup::INTEGRATION_ACTIONS,
         Backup::METADATA_ACTIONS,
-        CloudFormation::REFERENCE_ACTIONS,
+        CloudFormation::ACTIONS,
         Ec2::SERVER_ACTIONS,
         Ec2::TAG_ACTIONS,
         LoadBalancing::ACTIONS,

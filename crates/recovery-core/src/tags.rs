@@ -110,7 +110,7 @@ pub fn workload(tags: &Tags) -> Option<&str> {
     value(tags, WORKLOAD)
 }
 
-/// The logical id of the protected volume itself, if CloudFormation's tags reached the recovery point.
+/// The logical id of the protected resource itself, or of the group that launched it, if CloudFormation's tags reached the recovery point.
 pub fn own_logical_id(tags: &Tags) -> Option<&str> {
     value(tags, CLOUDFORMATION_LOGICAL_ID).filter(|id| is_logical_id(id))
 }

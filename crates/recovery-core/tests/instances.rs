@@ -224,6 +224,17 @@ fn refuses_what_a_person_must_decide() {
 }
 
 #[test]
+fn does_not_register_an_instance_beside_that_of_the_stack() {
+    let mut tags = TAGS.to_vec();
+    tags.push(OWN);
+    let world = restored(&tags);
+    add_own(&world, CREATED_BY_STACKS[0], "CREATE_COMPLETE");
+    assert_eq!(to_the_end(&world).reason(), Some("stack-instance"));
+    assert_eq!(registrations(&world), 0);
+    assert_eq!(item(&world).item.status, Status::Open);
+}
+
+#[test]
 fn leaves_alone_what_is_not_the_workloads() {
     let world = restored(&[("Name", "web")]);
     assert_eq!(reason(&deliver(&world).unwrap()), "ignored/untagged");
@@ -360,6 +371,55 @@ async fn a_volume_of_the_image_is_restored_once() {
     let made = plan(&alone).await;
     assert_eq!(made.totals.items, 1);
     assert!(made.refusals.is_empty(), "{:?}", made.refusals);
+}
+
+/// Lets the stack create the instance under this logical id, and gives it as CloudFormation's tag of the source.
+fn add_own(world: &World, resource_type: &str, status: &str) {
+    let resource = StackResource {
+        resource_type: resource_type.to_owned(),
+        physical_id: Some("i-7".to_owned()),
+        status: status.into(),
+    };
+    let key = ("shop".to_owned(), "Server".to_owned());
+    world.state().stack_resources.insert(key, resource);
+}
+
+const OWN: (&str, &str) = ("aws:cloudformation:logical-id", "Server");
+const CREATED_BY_STACKS: [&str; 2] = ["AWS::EC2::Instance", "AWS::AutoScaling::AutoScalingGroup"];
+
+#[tokio::test]
+async fn the_plan_refuses_an_instance_that_the_stack_creates_itself() {
+    for (resource_type, status, is_refused) in [
+        (CREATED_BY_STACKS[0], "CREATE_COMPLETE", true),
+        (CREATED_BY_STACKS[1], "CREATE_IN_PROGRESS", true),
+        (CREATED_BY_STACKS[0], "DELETE_COMPLETE", false),
+        ("AWS::EC2::Subnet", "CREATE_COMPLETE", false),
+    ] {
+        let world = planned_world(&[WORKLOAD, STACK, GROUPS, OWN]);
+        add_own(&world, resource_type, status);
+        let plan = plan(&world).await;
+        let refused = plan
+            .refusals
+            .iter()
+            .find(|it| it.reason == "stack-instance");
+        assert_eq!(refused.is_some(), is_refused, "{:?}", plan.refusals);
+        if let Some(refused) = refused {
+            assert!(refused.why.contains("Server"), "{}", refused.why);
+            assert!(refused.remedy.contains("recovery:workload"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn does_not_start_an_instance_that_the_stack_created_after_the_plan() {
+    for resource_type in CREATED_BY_STACKS {
+        let world = planned_world(&[WORKLOAD, STACK, GROUPS, OWN]);
+        let input = input(&world).await;
+        add_own(&world, resource_type, "CREATE_IN_PROGRESS");
+        let outcome = start(&world, &input, true).await;
+        assert_eq!(outcome.reason(), Some("stack-instance"), "{outcome:?}");
+        assert!(world.state().backups.started.is_empty());
+    }
 }
 
 async fn start(world: &World, input: &Value, with_profiles: bool) -> Outcome {

@@ -1,5 +1,6 @@
 //! A restored instance, in every state.
 
+use recovery_core::aws::cloudformation::StackResource;
 use recovery_core::aws::instance::TargetKind;
 use recovery_core::fakes::{DRILL_ROLE, TARGET_GROUP, World};
 use serde_json::json;
@@ -86,6 +87,17 @@ fn refused() -> Vec<Scenario> {
         of("too-many-targets", "refused/target-rejected")
             .given(|world| world.state().servers.rejects_targets = Some("TooManyTargets")),
         of("no-security-group", "refused/tag-missing").given(|world| retag(world, &TAGS[..2])),
+        of("created-by-the-stack", "refused/stack-instance").given(|world| {
+            let own = ("aws:cloudformation:logical-id", "Server");
+            retag(world, &[&TAGS[..], &[own]].concat());
+            let resource = StackResource {
+                resource_type: "AWS::EC2::Instance".to_owned(),
+                physical_id: Some("i-7".to_owned()),
+                status: "CREATE_COMPLETE".into(),
+            };
+            let key = ("shop".to_owned(), "Server".to_owned());
+            world.state().stack_resources.insert(key, resource);
+        }),
         of("stack-absent", "pending")
             .given(|world| world.state().stack_resources.clear())
             .then(|world| add_target_group(world, "shop")),

@@ -8,8 +8,8 @@ use crate::plan::item::InstanceTarget;
 use crate::plan::restore_metadata::{InstancePlace, MetadataFacts, kept, stored};
 use crate::reference::{self, Reference};
 use crate::tags::{
-    LOGICAL_ID, SECURITY_GROUPS, STACK, TARGET_GROUPS, TagRefusal, Tags, UnusableTag, stack_of,
-    value,
+    LOGICAL_ID, SECURITY_GROUPS, STACK, TARGET_GROUPS, TagRefusal, Tags, UnusableTag,
+    own_logical_id, stack_of, value,
 };
 
 /// The target according to the tags of a recovery point, and the optional tags that cannot be used.
@@ -51,6 +51,7 @@ pub(crate) fn target(tags: &Tags) -> Result<(InstanceTarget, Vec<UnusableTag>), 
             subnet: subnet.map(|it| it.to_string()),
             security_groups: texts(&security_groups),
             target_groups: texts(&target_groups),
+            own_logical_id: own_logical_id(tags).map(str::to_owned),
         },
         unusable,
     ))

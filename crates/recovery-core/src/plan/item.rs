@@ -202,6 +202,9 @@ pub struct InstanceTarget {
     pub security_groups: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub target_groups: Vec<String>,
+    /// Its logical id, or that of its Auto Scaling group, in the stack of the primary Region, if one created it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub own_logical_id: Option<String>,
 }
 
 /// What a restore will need.

@@ -4,6 +4,7 @@ use std::fmt;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
+use crate::integrate::instance::refusal::InstanceRefusal;
 use crate::integrate::refusal::Refusal;
 use crate::integrate::volume::kind::EBS_VOLUME;
 use crate::integrate::volume::refusal::VolumeRefusal;
@@ -39,6 +40,8 @@ pub enum ItemRefusal {
     Tags(TagRefusal),
     /// The stack of the target creates the volume itself, and has created an empty one in this Region.
     StackVolume(VolumeRefusal),
+    /// The stack of the target creates the instance itself, and has created it in this Region.
+    StackInstance(InstanceRefusal),
     /// Other volumes of the workload claim the same device of the same target.
     DeviceClaimedTwice {
         device: String,
@@ -142,6 +145,7 @@ impl ItemRefusal {
             ItemRefusal::NewerThanRecovery { .. } => "newer-than-recovery",
             ItemRefusal::Tags(refusal) => refusal.reason(),
             ItemRefusal::StackVolume(refusal) => refusal.reason(),
+            ItemRefusal::StackInstance(refusal) => refusal.reason(),
             ItemRefusal::DeviceClaimedTwice { .. } => "device-claimed-twice",
             ItemRefusal::NameClaimedTwice { .. } => "name-claimed-twice",
             ItemRefusal::InImage { .. } => "volume-in-image",
@@ -185,6 +189,7 @@ impl ItemRefusal {
             }
             ItemRefusal::Tags(refusal @ TagRefusal::RootVolume { .. }) => refusal.remedy(EBS_VOLUME.by_hand),
             ItemRefusal::StackVolume(refusal) => refusal.remedy(),
+            ItemRefusal::StackInstance(refusal) => refusal.remedy(),
             ItemRefusal::DeviceClaimedTwice { .. } => {
                 "Set a different recovery:device for each of these volumes: change the tag of the recovery points, and of the protected resources for later recovery points. If one of them is a root volume, remove its recovery: tags. Then plan again.".to_owned()
             }
@@ -277,6 +282,7 @@ impl fmt::Display for ItemRefusal {
             ),
             ItemRefusal::Tags(refusal) => refusal.fmt(f),
             ItemRefusal::StackVolume(refusal) => refusal.fmt(f),
+            ItemRefusal::StackInstance(refusal) => refusal.fmt(f),
             ItemRefusal::DeviceClaimedTwice {
                 device,
                 logical_id,

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use crate::aws::arn::{Arn, RecoveryPointArn, TagHome, VolumeId};
 use crate::aws::backup::RecoveryPoint;
 use crate::error::{Error, Fault};
+use crate::integrate::instance::run::stack_instance;
 use crate::integrate::run_target::find_instance;
 use crate::integrate::target::{ServerReference, Target};
 use crate::integrate::volume::kind::EBS_VOLUME;
@@ -174,7 +175,7 @@ async fn make(
         sorted.add_snapshots(ports, batch).await?;
     }
     sorted.identify(ports, clock, vault).await?;
-    sorted.refuse_stack_volumes(ports, clock, request).await?;
+    sorted.refuse_stack_resources(ports, clock, request).await?;
     sorted.refuse_image_volumes(ports, clock).await?;
     let Sorted {
         mut items,
@@ -293,7 +294,7 @@ struct Sorted<'a> {
     now: DateTime<Utc>,
     items: Vec<Item>,
     refusals: Vec<Refused>,
-    /// The logical ids of volumes that a stack created, by resource ARN.
+    /// The logical ids of volumes and instances that a stack created, by resource ARN.
     own_logical_ids: BTreeMap<String, String>,
     /// Candidates whose tags do not name a workload, with these tags.
     unidentified: Vec<(Candidate, Tags)>,
@@ -519,8 +520,8 @@ impl Sorted<'_> {
         Ok(())
     }
 
-    /// Refuses each item whose volume the target's stack creates, if that stack exists already.
-    async fn refuse_stack_volumes(
+    /// Refuses each item whose volume or instance the target's stack creates, if that stack exists already.
+    async fn refuse_stack_resources(
         &mut self,
         ports: &impl PlanningPorts,
         clock: &impl Clock,
@@ -528,24 +529,28 @@ impl Sorted<'_> {
     ) -> Result<(), Error> {
         let mut asked = 0;
         for item in std::mem::take(&mut self.items) {
-            let volume = item.target.volume();
-            let own = volume
-                .and_then(|target| target.stack.as_ref())
-                .map(|stack| request.stack.as_ref().unwrap_or(stack))
+            let own = item
+                .target
+                .stack()
+                .map(|stack| request.stack.as_deref().unwrap_or(stack))
                 .zip(self.own_logical_ids.get(&item.resource_arn));
-            let refusal = match own {
-                Some((stack, own)) if asked < TARGETS_CHECKED && clock.remaining() > RESERVE => {
+            let is_in_time = asked < TARGETS_CHECKED && clock.remaining() > RESERVE;
+            let refusal = match (&item.target, own.filter(|_| is_in_time)) {
+                (PlannedTarget::Volume(_), Some((stack, own))) => {
                     asked += 1;
-                    stack_volume(ports, stack, own).await?
+                    let refusal = stack_volume(ports, stack, own).await?;
+                    refusal.map(ItemRefusal::StackVolume)
+                }
+                (PlannedTarget::Instance(_), Some((stack, own))) => {
+                    asked += 1;
+                    let refusal = stack_instance(ports, Some(stack), Some(own)).await?;
+                    refusal.map(ItemRefusal::StackInstance)
                 }
                 _ => None,
             };
             match refusal {
                 None => self.items.push(item),
-                Some(refusal) => {
-                    let refusal = ItemRefusal::StackVolume(refusal);
-                    self.refusals.push(Refused::of_item(&item, &refusal));
-                }
+                Some(refusal) => self.refusals.push(Refused::of_item(&item, &refusal)),
             }
         }
         Ok(())

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::integrate::instance::refusal::InstanceRefusal;
 use crate::integrate::refusal::Refusal;
 use crate::integrate::target::TargetRefusal;
 use crate::integrate::volume::refusal::VolumeRefusal;
@@ -29,6 +30,8 @@ pub(super) enum StartRefusal {
     },
     /// The key of the primary Region, which a table cannot use here.
     KeyElsewhere(String),
+    /// The stack of an instance creates it itself.
+    Instance(InstanceRefusal),
     /// The image of an instance does not exist, or cannot be used.
     Image {
         image: String,
@@ -57,6 +60,7 @@ impl StartRefusal {
             StartRefusal::Reference(refusal) => refusal.reason(),
             StartRefusal::NameTaken { .. } => "name-taken",
             StartRefusal::KeyElsewhere(_) => "key-elsewhere",
+            StartRefusal::Instance(refusal) => refusal.reason(),
             StartRefusal::Image { .. } => "image-unusable",
             StartRefusal::NotVersioned(_) => "bucket-not-versioned",
             StartRefusal::FileSystem(refusal) => refusal.reason(),
@@ -86,6 +90,7 @@ impl StartRefusal {
             StartRefusal::KeyElsewhere(_) => {
                 "Set the variable RESTORE_KEY_ARN of the function restore-starter to the ARN of a KMS key of this Region, then redrive the execution.".to_owned()
             }
+            StartRefusal::Instance(refusal) => refusal.remedy(),
             StartRefusal::Image { image, .. } => format!(
                 "If the image is disabled, enable it: `aws ec2 enable-image --image-id {image}`. Then redrive the execution. If it does not exist, start a recovery under another name, which makes a new plan."
             ),
@@ -136,6 +141,7 @@ impl fmt::Display for StartRefusal {
                 "the table was encrypted with the KMS key {} of another Region",
                 code(key)
             ),
+            StartRefusal::Instance(refusal) => refusal.fmt(f),
             StartRefusal::Image { image, why } => match why {
                 Some(why) => write!(
                     f,

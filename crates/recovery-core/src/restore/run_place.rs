@@ -371,6 +371,10 @@ async fn instance(
     let Some(subnet) = subnet.filter(|_| network.awaited.is_empty()) else {
         return Ok(Located::Pending(network.awaited.join(", ")));
     };
+    let own = target.own_logical_id.as_deref();
+    if let Some(refusal) = stack_instance(ports, target.stack.as_deref(), own).await? {
+        return Ok(Located::Refused(StartRefusal::Instance(refusal)));
+    }
     Ok(match ports.images().describe(image).await? {
         None => Located::Refused(StartRefusal::Image {
             image: image.to_owned(),

@@ -14,6 +14,12 @@ pub enum InstanceRefusal {
     Tags(TagRefusal),
     /// A reference does not lead to a resource.
     Reference(ReferenceRefusal),
+    /// The stack creates the instance itself, and has created one in this Region: the restored one is a second one.
+    StackInstance {
+        stack: String,
+        /// The logical id of the instance, or of its Auto Scaling group.
+        logical_id: String,
+    },
     /// It does not exist, or ends, although AWS Backup restored it.
     Gone {
         id: String,
@@ -45,6 +51,7 @@ impl Refusal for InstanceRefusal {
         match self {
             InstanceRefusal::Tags(refusal) => refusal.reason(),
             InstanceRefusal::Reference(refusal) => refusal.reason(),
+            InstanceRefusal::StackInstance { .. } => "stack-instance",
             InstanceRefusal::Gone { .. } => "instance-gone",
             InstanceRefusal::Stopped { .. } => "instance-stopped",
             InstanceRefusal::TargetGroup { .. } => "target-group-unsuitable",
@@ -57,6 +64,11 @@ impl Refusal for InstanceRefusal {
         match self {
             InstanceRefusal::Tags(refusal) => refusal.remedy("Register the instance"),
             InstanceRefusal::Reference(refusal) => refusal.remedy(),
+            InstanceRefusal::StackInstance { stack, logical_id } => format!(
+                "If the instance of the stack serves the workload, remove the tag recovery:workload from the recovery points of this one, and from the protected resource. If the restored one should serve, make {} conditional, so that stack {} does not create it in this Region, and update the stack. Then plan again, redrive the execution, or run the integration of this restore job again.",
+                code(logical_id),
+                code(stack)
+            ),
             InstanceRefusal::Gone { id, .. } => format!(
                 "Find out why {} ended (AWS CloudTrail, `aws ec2 describe-instances`): often EC2 could not use the KMS key of a volume, or had no capacity. Fix the cause, then start a recovery with another name, which restores it again.",
                 code(id)
@@ -85,6 +97,12 @@ impl fmt::Display for InstanceRefusal {
         match self {
             InstanceRefusal::Tags(refusal) => refusal.fmt(f),
             InstanceRefusal::Reference(refusal) => refusal.fmt(f),
+            InstanceRefusal::StackInstance { stack, logical_id } => write!(
+                f,
+                "stack {} creates {} itself, and has created it in this Region: an instance from the image would do the same work a second time",
+                code(stack),
+                code(logical_id)
+            ),
             InstanceRefusal::Gone { id, reason } => {
                 write!(
                     f,

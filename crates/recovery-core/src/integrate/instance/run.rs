@@ -5,11 +5,13 @@
 //! answered with `pending`: the state machine and the reconciler run it again.
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 
 use futures_util::future::{join4, try_join, try_join_all};
 
 use crate::aws::arn::InstanceId;
 use crate::aws::backup::Restore;
+use crate::aws::cloudformation::ResourceStatus;
 use crate::aws::instance::{RegisterAnswer, Server, instance_id};
 use crate::error::Error;
 use crate::integrate::instance::decide::{Observed, ObservedGroup, Step, next_step};
@@ -29,7 +31,10 @@ use crate::ops_item::restore_key;
 use crate::ops_item::run::first_of;
 use crate::outcome::Outcome;
 use crate::plan::instance::{has_profile, target};
-use crate::ports::{Clock, InstanceIntegrationPorts, RestoreJobs, Servers, TargetGroups};
+use crate::ports::{
+    Clock, InstanceIntegrationPorts, RestoreJobs, Servers, StackResources, TargetGroups,
+    TargetPorts,
+};
 use crate::reference::TARGET_GROUP;
 use crate::reference::run::References;
 use crate::tags::{
@@ -132,6 +137,10 @@ pub async fn integrate(
     if server.restore_test {
         return ignored("restore-test");
     }
+    let own = target.own_logical_id.as_deref();
+    if let Some(refusal) = stack_instance(ports, target.stack.as_deref(), own).await? {
+        return refused(refusal).await;
+    }
     let pending = |what: String| {
         Ok(Outcome::pending(what)
             .with("restoreJobId", restore.job.id.as_str())
@@ -192,11 +201,34 @@ pub async fn integrate(
     Ok(answer(outcome, &server, &restore.job, item.as_ref()))
 }
 
+/// The refusal of an instance whose logical id is this one, or that of its Auto Scaling group: if the stack has created it
+/// in this Region, two would do the same work.
+///
+/// # Errors
+/// Those of the port.
+pub(crate) async fn stack_instance(
+    ports: &impl TargetPorts,
+    stack: Option<&str>,
+    own_logical_id: Option<&str>,
+) -> Result<Option<InstanceRefusal>, Error> {
+    let Some((stack, logical_id)) = stack.zip(own_logical_id) else {
+        return Ok(None);
+    };
+    let resource = ports.stack_resources().describe(stack, logical_id).await?;
+    let exists = resource.is_some_and(|resource| {
+        ["AWS::EC2::Instance", "AWS::AutoScaling::AutoScalingGroup"]
+            .contains(&resource.resource_type.as_str())
+            && !resource.status.is_failed_or_deleted()
+            && resource.status != ResourceStatus::DeleteSkipped
+    });
+    Ok(exists.then(|| InstanceRefusal::StackInstance {
+        stack: stack.to_owned(),
+        logical_id: logical_id.to_owned(),
+    }))
+}
+
 /// What is left to do without the instance profile that the restore asked for.
-fn left_of_profile(
-    server: &Server,
-    metadata: &std::collections::BTreeMap<String, String>,
-) -> Option<String> {
+fn left_of_profile(server: &Server, metadata: &BTreeMap<String, String>) -> Option<String> {
     let id = server.id.as_str();
     (has_profile(metadata) && !server.has_profile).then(|| {
         format!("It has no instance profile, although the restore asked for the one that was backed up: `aws ec2 associate-iam-instance-profile --instance-id {id} --iam-instance-profile Name=…`.")
