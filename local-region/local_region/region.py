@@ -37,6 +37,7 @@ from local_region.fsx import serve_fsx
 from local_region.fsx_backups import FsxBackups
 from local_region.functions import Functions
 from local_region.guests import Guests
+from local_region.image_builder import ImageBuilder
 from local_region.images import add_image_actions
 from local_region.instance_backups import InstanceBackups
 from local_region.instances import Instances
@@ -138,6 +139,7 @@ def assemble(settings: Settings, endpoint: str, loop: asyncio.AbstractEventLoop)
     add_file_system_resources(efs, fsx)
     add_bucket_resources()
     TargetGroups(settings, pending, changes)
+    ImageBuilder(changes, pending, events)
     read_templates_by_virtual_host()
     check_stack_calls()
     stacks = StackProgress(settings, journal, pending)

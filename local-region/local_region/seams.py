@@ -136,6 +136,7 @@ services.rds                     _resolve_subnet_group_members        subnet_ids
 services.ssm                     _apply_filter                        param key option values
 services.ssm                     _delete_parameters                   data
 services.ssm                     _parameter_tag_arn                   resource_type resource_id
+services.ssm                     _put_parameter                       data
 services.s3                      _bucket_owner_enforced               bucket
 services.s3                      _create_bucket                       name body headers endpoint_region
 services.s3                      _delete_bucket                       name
