@@ -68,6 +68,8 @@ class Item:
             "DynamoDB": f"arn:aws:dynamodb:us-east-1:111122223333:table/{self.name}",
             "EFS": f"arn:aws:elasticfilesystem:us-east-1:111122223333:file-system/{self.name}",
             "FSx": f"arn:aws:fsx:us-east-1:111122223333:file-system/{self.name}",
+            "S3": f"arn:aws:s3:::{self.name}",
+            "EC2": f"arn:aws:ec2:us-east-1:111122223333:instance/{self.name}",
         }.get(self.type, f"arn:aws:rds:us-east-1:111122223333:cluster:{self.name}")
 
 
@@ -193,6 +195,7 @@ class Recovery:
         return {"outcome": "integrated"}
 
     database_integrator = table_integrator = file_system_integrator = restore_integrator
+    bucket_integrator = instance_integrator = restore_integrator
 
     def recovery_reporter(self, given: dict[str, Any]) -> dict[str, Any]:
         if given["do"] == "verify":

@@ -246,6 +246,8 @@ def test_item_waits_for_its_references_as_long_as_for_a_stack(minutes: int) -> N
     ("type_", "parameter", "minutes"),
     [
         ("EBS", None, 15),
+        ("S3", None, 15),
+        ("EC2", None, 60),
         ("DynamoDB", "TableMinutes", 7),
         ("EFS", "FileSystemMinutes", 7),
         ("FSx", "FileSystemMinutes", 7),
@@ -289,6 +291,8 @@ FUNCTIONS = {
     "DynamoDB": "TableIntegratorFunction",
     "EFS": "FileSystemIntegratorFunction",
     "FSx": "FileSystemIntegratorFunction",
+    "S3": "BucketIntegratorFunction",
+    "EC2": "InstanceIntegratorFunction",
     **dict.fromkeys(DATABASES, "DatabaseIntegratorFunction"),
 }
 
@@ -315,7 +319,9 @@ def test_drill_tags_what_it_restored_and_names_itself_to_the_functions() -> None
     for name in set(FUNCTIONS.values()):
         assert all(given["drill"] == {"stack": "shop-drill", "name": "shop-1"} for given in times(recovery, name))
     tags = [{"Key": "recovery:drill", "Value": "shop-1"}]
-    assert times(recovery, "ec2:createTags") == [{"Resources": ["its-ebs"], "Tags": tags}]
+    # The bucket has the tags of the drill's stack.
+    tagged = sorted(times(recovery, "ec2:createTags"), key=lambda given: given["Resources"])
+    assert tagged == [{"Resources": [name], "Tags": tags} for name in ("its-ebs", "its-ec2")]
     assert times(recovery, "dynamodb:tagResource") == [
         {"ResourceArn": "arn:aws:dynamodb:us-west-2:111122223333:table/its-dynamodb", "Tags": tags}
     ]
@@ -358,6 +364,31 @@ def test_resource_that_cannot_be_tagged_is_not_integrated() -> None:
     recovery.rds_add_tags_to_resource = refuse
     (problem,) = recovery.run(mode="drill", stack="shop-drill")["problems"]
     assert problem["cause"] == "no such instance" and not recovery.integrated
+
+
+def test_partial_restore_is_a_problem_until_a_redrive_restores_the_rest() -> None:
+    recovery = Recovery({}, [Item("assets", "S3", MINUTE), Item("data", "EBS", MINUTE)])
+    answers = [
+        {
+            "outcome": "partial",
+            "reason": "restore-partial",
+            "why": "objects are missing in assets",
+            "remedy": "Redrive.",
+        }
+    ]
+
+    def integrate(given: dict[str, Any]) -> Any:
+        return answers.pop() if answers else recovery.restore_integrator(given)
+
+    recovery.bucket_integrator = integrate
+    (problem,) = recovery.run()["problems"]
+    assert (problem["reason"], problem["why"]) == ("restore-partial", "objects are missing in assets")
+    assert list(recovery.integrated) == ["data"]
+    # The function that starts restores decides that the first job does not count.
+    recovery.jobs["assets-1"]["fails"] = True
+    assert recovery.redrive()["problems"] == []
+    assert [job for job in recovery.jobs if job.startswith("assets")] == ["assets-1", "assets-2"]
+    assert set(recovery.integrated) == {"assets", "data"}
 
 
 def test_second_restore_job_is_awaited_like_the_first() -> None:
