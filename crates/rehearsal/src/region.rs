@@ -25,7 +25,7 @@ const CONTAINER_HOST: &str = "host.docker.internal";
 const SHORT_MINUTE: &str = "5";
 /// What takes time: the instances of the workload's stack, restores, and new databases, tables and mount targets. A
 /// database takes longest, as in AWS.
-const TIMES: [&str; 18] = [
+const TIMES: [&str; 28] = [
     "--stack-seconds-of",
     "AWS::EC2::Instance=3",
     "--restore-seconds-of",
@@ -38,6 +38,16 @@ const TIMES: [&str; 18] = [
     "EFS=2",
     "--restore-seconds-of",
     "FSx=3",
+    "--restore-seconds-of",
+    "S3=2",
+    "--restore-seconds-of",
+    "EC2=2",
+    "--instance-seconds",
+    "0.5",
+    "--instance-check-seconds",
+    "0.5",
+    "--target-seconds",
+    "0.5",
     "--database-seconds",
     "2",
     "--table-seconds",
