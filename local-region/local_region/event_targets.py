@@ -3,6 +3,7 @@
 import asyncio
 import contextvars
 import json
+import re
 import time
 from collections.abc import Callable
 from typing import Any
@@ -69,6 +70,10 @@ class EventTargets:
         self._functions = functions
         self._start_runbook: Callable[[dict[str, Any], Caller], Any] | None = None
         self._deliver_by_ministack = eventbridge._invoke_target
+        apply = eventbridge._apply_input_transformer
+        eventbridge._apply_input_transformer = lambda transformer, rule, view: apply(
+            _with_plain_paths(transformer), rule, _IndexedView(view)
+        )
         # Scheduled rules come this way as well.
         eventbridge._invoke_target = self.deliver
         eventbridge._dispatch_to_lambda = self._deliver_to_function
@@ -291,6 +296,36 @@ def _of_targets_with_roles(create: Callable[..., Any]) -> Callable[..., Any]:
         return create(logical_id, props, stack_name)
 
     return created
+
+
+class _IndexedView:
+    """An event whose lists are also read by the text of an index: ministack knows no `[0]` in a path."""
+
+    def __init__(self, view: Any) -> None:
+        self._view = view
+
+    def envelope(self) -> Any:
+        return self._view.envelope()
+
+    def event_with_detail(self) -> Any:
+        return _indexed(self._view.event_with_detail())
+
+
+class _IndexedList(list):
+    def __getitem__(self, key: Any) -> Any:
+        return super().__getitem__(int(key) if isinstance(key, str) and key.isdigit() else key)
+
+
+def _indexed(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _indexed(item) for name, item in value.items()}
+    return _IndexedList(_indexed(item) for item in value) if isinstance(value, list) else value
+
+
+def _with_plain_paths(transformer: dict[str, Any]) -> dict[str, Any]:
+    """An input transformer with paths such as `$.resources.0` in place of `$.resources[0]`."""
+    paths = transformer.get("InputPathsMap") or {}
+    return transformer | {"InputPathsMap": {name: re.sub(r"\[(\d+)\]", r".\1", path) for name, path in paths.items()}}
 
 
 def _input(target: dict[str, Any], rule: dict[str, Any], view: Any) -> str:

@@ -196,7 +196,11 @@ class Instances:
         zone = ec2._p(params, "Placement.AvailabilityZone")
         if zone and not ec2._p(params, "SubnetId"):
             params = params | {"SubnetId": [default_subnet(zone)]}
-        return self._run_by_ministack(params)
+        answer = self._run_by_ministack(params)
+        if ec2._p(params, "DisableApiTermination") == "true" and answer[0] == 200:
+            for instance_id in re.findall(rb"<instanceId>(i-[0-9a-f]+)</instanceId>", answer[2]):
+                ec2._instances[instance_id.decode()]["DisableApiTermination"] = True
+        return answer
 
     def _terminate_instances(self, params: dict[str, Any]) -> Answer:
         for instance_id in ec2._parse_member_list(params, "InstanceId"):

