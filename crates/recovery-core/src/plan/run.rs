@@ -543,7 +543,7 @@ impl Sorted<'_> {
                 }
                 (PlannedTarget::Instance(_), Some((stack, own))) => {
                     asked += 1;
-                    let refusal = stack_instance(ports, Some(stack), Some(own)).await?;
+                    let refusal = stack_instance(ports, Some(stack), Some(own.as_str())).await?;
                     refusal.map(ItemRefusal::StackInstance)
                 }
                 _ => None,

@@ -9,6 +9,7 @@ use crate::aws::bucket::{BucketEncryption, bucket_name};
 use crate::aws::ec2::{Image, ImageDevice, Instance, Subnet};
 use crate::aws::file_system::FileSystemId;
 use crate::error::{Error, Fault};
+use crate::integrate::instance::run::stack_instance;
 use crate::integrate::run_target::find_instance;
 use crate::integrate::target::{ServerReference, Target as Found};
 use crate::integrate::volume::refusal::VolumeRefusal;
