@@ -141,14 +141,14 @@ class Recovery:
             self.clock.pause(FUNCTION_SECONDS)
             name = given["FunctionName"]
             self.called.append((name, given["Payload"]))
-            return {"Payload": getattr(self, _method(name))(given["Payload"])}
+            return {"Payload": getattr(self, method_of(name))(given["Payload"])}
         service, action = resource.split(":")[-2:]
         return self.call(service, action, given)
 
     def call(self, service: str, action: str, given: dict[str, Any]) -> Any:
         self.clock.pause(CALL_SECONDS)
         self.called.append((f"{service}:{action}", given))
-        return getattr(self, f"{service}_{_method(action)}")(given)
+        return getattr(self, f"{service}_{method_of(action)}")(given)
 
     # The functions.
 
@@ -288,6 +288,6 @@ def _resource(name: str) -> str:
     return name.removesuffix("Arn")
 
 
-def _method(name: str) -> str:
+def method_of(name: str) -> str:
     """The method for a function (RestoreStarterFunction) or an action (describeStacks)."""
     return re.sub(r"(?<!^)(?=[A-Z])", "_", name.removesuffix("Function")).lower()

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from ministack.services import stepfunctions
-from recovery_stand_ins import Item, Recovery, Stack
+from recovery_stand_ins import Item, Recovery, Stack, method_of
 
 from local_region.state_data import failure
 from local_region.state_runs import Stopped
@@ -424,10 +424,11 @@ def failing_integration(recovery: Recovery, answer: Any) -> None:
             raise answer
         return answer
 
-    recovery.restore_integrator = recovery.database_integrator = recovery.table_integrator = integrate
+    for name in set(FUNCTIONS.values()):
+        setattr(recovery, method_of(name), integrate)
 
 
-@pytest.mark.parametrize("type_", [*DATABASES, "DynamoDB"])
+@pytest.mark.parametrize("type_", [type_ for type_ in FUNCTIONS if type_ != "EBS"])
 def test_problem_of_an_integration_stays_although_the_resource_exists(type_: str) -> None:
     recovery = Recovery({}, [Item("orders", type_, MINUTE)])
     refusal = {"outcome": "refused", "reason": "setting-refused", "why": "no such setting", "remedy": "Fix the tag."}

@@ -430,8 +430,10 @@ fn actions_of(resource: &str) -> Vec<&'static str> {
         "arn:aws:states:::aws-sdk:fsx:describeVolumes" => vec!["fsx:DescribeVolumes"],
         "arn:aws:states:::aws-sdk:fsx:deleteFileSystem" => vec!["fsx:DeleteFileSystem"],
         "arn:aws:states:::aws-sdk:fsx:deleteVolume" => vec!["fsx:DeleteVolume"],
+        "arn:aws:states:::aws-sdk:ec2:describeInstances" => vec!["ec2:DescribeInstances"],
         "arn:aws:states:::aws-sdk:ec2:describeVolumes" => vec!["ec2:DescribeVolumes"],
         "arn:aws:states:::aws-sdk:ec2:deleteVolume" => vec!["ec2:DeleteVolume"],
+        "arn:aws:states:::aws-sdk:ec2:terminateInstances" => vec!["ec2:TerminateInstances"],
         "arn:aws:states:::aws-sdk:rds:describeDBClusters" => vec!["rds:DescribeDBClusters"],
         "arn:aws:states:::aws-sdk:rds:describeDBInstances" => vec!["rds:DescribeDBInstances"],
         "arn:aws:states:::aws-sdk:rds:deleteDBCluster" => vec!["rds:DeleteDBCluster"],
@@ -598,6 +600,7 @@ fn only_resources_of_a_drill_can_be_deleted() {
         |action: &str, tags: &[(&str, &str)]| allows(&cleanup, action, &About { tags, sets: &[] });
     for (action, with_tags_of_the_workload) in [
         ("ec2:DeleteVolume", false),
+        ("ec2:TerminateInstances", false),
         ("cloudformation:DeleteStack", true),
         // RDS may restore the tags of a database, although nobody asked for them.
         ("rds:DeleteDBCluster", true),
@@ -626,7 +629,7 @@ fn only_resources_of_a_drill_can_be_deleted() {
         .filter(|statement| {
             strings(&statement["Action"])
                 .iter()
-                .any(|action| action.contains(":Delete"))
+                .any(|action| action.contains(":Delete") || action.contains(":Terminate"))
         })
         .flat_map(|statement| strings(&statement["Resource"]))
         .collect();
@@ -638,6 +641,7 @@ fn only_resources_of_a_drill_can_be_deleted() {
             of("dynamodb", "table/*"),
             // Those of mount targets, which only EFS may delete.
             of("ec2", "network-interface/*"),
+            of("ec2", "instance/*"),
             of("ec2", "volume/*"),
             of("elasticfilesystem", "file-system/*"),
             of("fsx", "file-system/*"),
