@@ -814,6 +814,7 @@ fn history_of_a_clean_up_stays_below_the_quota() {
         ("DeleteEfs", "$count($targets)", 1, 0),
         ("DeleteFsx", "$count($fsx)", 1, 0),
         ("DeleteFsxVolumes", "$count($volumes)", 1, 0),
+        ("TerminateServers", "$count($servers)", 1, 0),
         // Tags come in up to five pages.
         ("DeleteTables", "6 * $count($tables)", 6, 4 * (5 + 2)),
     ] {
@@ -829,8 +830,8 @@ fn history_of_a_clean_up_stays_below_the_quota() {
     assert!(written.contains("$pages < 5 "));
     // The databases, with what the last round can add: a page of each list, up to 100 clusters, 119
     // instances, 149 tables, 14 file systems of EFS with a mount target in each of six zones, as many of FSx and
-    // volumes, one more page of parameters, and a Map of each.
-    assert_eq!(written.matches("$steps < 1000 ").count(), 8);
+    // volumes, 39 instances of EC2, one more page of parameters, and a Map of each.
+    assert_eq!(written.matches("$steps < 1000 ").count(), 9);
     for list in ["$efs", "$fsx", "$volumes"] {
         assert!(
             written.contains(&format!("$count({list}) < 5 and")),
@@ -844,7 +845,10 @@ fn history_of_a_clean_up_stays_below_the_quota() {
     assert!(written.contains("$count($tables) < 50 and"));
     assert!(written.contains("'Limit': 100"));
     let file_systems = 14 * (1 + 6 + 1) + 14 + 14 + 3 + 5;
-    let data = 1000 + 4 + 100 + 119 + 6 * 149 + 2 + 3 + file_systems;
+    assert!(written.contains("$count($servers) < 20 and"));
+    assert!(written.contains("{'MaxResults': 20, "));
+    let servers = 39 + 2;
+    let data = 1000 + 4 + 100 + 119 + 6 * 149 + 2 + 3 + file_systems + servers;
     // The stack.
     assert!(written.contains("$checks < 240 "));
     let stack = 240;
