@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_s3::types::{
-    BucketLocationConstraint, BucketVersioningStatus, CreateBucketConfiguration, Delete,
-    ObjectIdentifier, Tag, Tagging, VersioningConfiguration,
+    BucketVersioningStatus, Delete, ObjectIdentifier, Tag, Tagging, VersioningConfiguration,
 };
 
 use crate::observations::RestoredBucket;
@@ -60,16 +59,10 @@ impl Buckets {
             tags.push(tag.map_err(|error| not_created(bucket, error))?);
         }
         let tagging = Tagging::builder().set_tag_set(Some(tags)).build();
-        let mut request = self.primary.create_bucket().bucket(bucket.source);
-        // S3 takes no location for this Region.
-        if PRIMARY_REGION != "us-east-1" {
-            request = request.create_bucket_configuration(
-                CreateBucketConfiguration::builder()
-                    .location_constraint(BucketLocationConstraint::from(PRIMARY_REGION))
-                    .build(),
-            );
-        }
-        request
+        // S3 takes no location for us-east-1.
+        self.primary
+            .create_bucket()
+            .bucket(bucket.source)
             .send()
             .await
             .map_err(|error| not_created(bucket, error))?;
