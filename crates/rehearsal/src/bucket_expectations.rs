@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::arguments::Broken;
 use crate::observations::{Item, Played, RestoredBucket};
 use crate::workload::OBJECTS;
 

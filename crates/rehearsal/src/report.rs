@@ -511,6 +511,7 @@ pub(crate) fn json(
     expectations: &[Expectation],
     pages: &[(&str, PathBuf)],
 ) -> Value {
+    let buckets = [&played.assets, &played.archive.restored];
     json!({
         "passed": expectations.iter().all(|expectation| expectation.held),
         "expectations": expectations.iter().map(|expectation| json!({
@@ -535,14 +536,14 @@ pub(crate) fn json(
             "name": restored.file_system.name, "restoreJobId": restored.job, "recoveryPointArn": restored.recovery_point,
             "id": restored.id, "state": restored.state, "published": restored.published,
         })).collect::<Vec<_>>(),
-        "buckets": [&played.assets, &played.archive.restored].map(|restored| json!({
+        "buckets": buckets.map(|restored| json!({
             "name": restored.name, "restoreJobId": restored.job, "recoveryPointArn": restored.recovery_point,
             "objects": restored.objects.len(), "published": restored.published,
         })),
-        "instances": [&played.appliance].map(|restored| json!({
+        "instances": std::iter::once(&played.appliance).map(|restored| json!({
             "name": restored.server.name, "restoreJobId": restored.job, "recoveryPointArn": restored.recovery_point,
             "id": restored.id, "state": restored.state, "published": restored.published,
-        })),
+        })).collect::<Vec<_>>(),
         "mounts": mounted(played).into_iter().map(|mounted| json!({
             "name": mounted.name, "path": mounted.path, "instances": mounted.mounts,
         })).collect::<Vec<_>>(),
