@@ -120,7 +120,7 @@ class Instances:
         """Launch one instance with the volumes of an image; it is `pending`, and runs after a time.
 
         `launch` has the parameters of ministack's launch, `mappings` each device with the arguments of its volume. The
-        instance ends in `end`, `impaired` or `terminated`, if a tester said so.
+        state of the instance becomes `end`, `impaired` or `terminated`, if a tester said so.
         """
         (instance,) = self._launch(image_id=image["ImageId"], count=1, **launch)
         zone, instance_id = instance["Placement"]["AvailabilityZone"], instance["InstanceId"]

@@ -272,6 +272,12 @@ fn condition<'a>(statement: &'a Value, key: &str) -> Option<&'a Value> {
     members(&statement["Condition"]).find_map(|(_, keys)| keys.get(key))
 }
 
+/// Whether a condition on the service that gets a role names a single one.
+fn names_one_service(value: &Value) -> bool {
+    let text = value.as_str().or_else(|| value["Fn::Sub"].as_str());
+    text.is_some_and(|text| !text.contains(['*', '?']))
+}
+
 /// Whether an ARN can only be one of this account, by its own text or by what it refers to.
 fn is_ours(template: &Value, arn: &Value) -> bool {
     let text = arn["Fn::Sub"].as_str().unwrap_or_default();
@@ -397,7 +403,7 @@ fn objections_to_statement(template: &Value, statement: &Value) -> Vec<String> {
     for action in &actions {
         match action.as_str() {
             "iam:PassRole" => object(
-                condition(statement, "iam:PassedToService").is_some_and(Value::is_string),
+                condition(statement, "iam:PassedToService").is_some_and(names_one_service),
                 "passes a role to any service",
             ),
             "kms:CreateGrant" => object(

@@ -460,11 +460,12 @@ fn objects_are_written_only_under_their_prefix_without_overwriting() {
 /// What a drill made is taken away again, by the one role that can delete (`state_machines.rs` says what).
 /// A distributed Map that is stopped stops its own children, and a runbook that is cancelled the execution
 /// that it started: a redrive resumes them.
-const ENDS_WHAT_IT_BEGAN: [(&str, &str); 13] = [
+const ENDS_WHAT_IT_BEGAN: [(&str, &str); 14] = [
     ("DrillCleanupRole", "cloudformation:DeleteStack"),
     ("DrillCleanupRole", "dynamodb:DeleteTable"),
     ("DrillCleanupRole", "ec2:DeleteNetworkInterface"),
     ("DrillCleanupRole", "ec2:DeleteVolume"),
+    ("DrillCleanupRole", "ec2:TerminateInstances"),
     ("DrillCleanupRole", "elasticfilesystem:DeleteFileSystem"),
     ("DrillCleanupRole", "elasticfilesystem:DeleteMountTarget"),
     ("DrillCleanupRole", "fsx:DeleteFileSystem"),
