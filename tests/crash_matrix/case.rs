@@ -20,10 +20,11 @@ use super::scenarios::SCENARIOS;
 
 /// The calls of an attempt to attach, to create a resource or to apply a setting: only another attempt shows
 /// that AWS still rejects it. The end state shows its effect.
-const ATTEMPT: [&str; 6] = [
+const ATTEMPT: [&str; 7] = [
     "ec2:AttachVolume",
     "elasticfilesystem:CreateAccessPoint",
     "elasticfilesystem:CreateMountTarget",
+    "elasticloadbalancing:RegisterTargets",
     "rds:CreateDBInstance",
     "rds:ModifyDBInstance",
     "ssm:CreateOpsItem",

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use recovery_core::aws::file_system::MountTarget;
+use recovery_core::aws::instance::{TargetHealth, TargetState};
 use recovery_core::fakes::{Databases, FileSystems, StoredItem, World};
 use recovery_core::ops_item::Status;
 
@@ -148,13 +149,16 @@ pub(super) fn broken_by_claim(world: &World, before: &World) -> Result<(), Strin
         let address = data("recovery:address").unwrap_or_default();
         let reached = is_reached(&state.databases, endpoint.unwrap_or_default())
             || answers(&state.file_systems, address);
-        if data("recovery:integration") == Some("integrated") && !reached {
-            return claim("says that it is integrated, but nothing answers there");
-        }
         let serves = data("recovery:restored-instance").is_some_and(|id| {
             let id = recovery_core::aws::arn::InstanceId::new(id);
+            let is_healthy = |health: &TargetHealth| health.state == TargetState::Healthy;
+            let mut targets = state.servers.targets.iter();
             state.servers.servers.contains_key(&id)
+                && targets.all(|((_, target), health)| *target != id || is_healthy(health))
         });
+        if data("recovery:integration") == Some("integrated") && !(reached || serves) {
+            return claim("says that it is integrated, but nothing answers there");
+        }
         let kept = data("recovery:restored-bucket")
             .is_some_and(|bucket| state.buckets.contains_key(bucket));
         if data("recovery:integration") == Some("complete") && !kept {

@@ -1,5 +1,6 @@
 //! A restored instance, in every state.
 
+use recovery_core::aws::arn::Arn;
 use recovery_core::aws::cloudformation::StackResource;
 use recovery_core::aws::instance::TargetKind;
 use recovery_core::fakes::{DRILL_ROLE, TARGET_GROUP, World};
@@ -15,6 +16,10 @@ use crate::support::restored::{of_a_drill, retag, track};
 use super::at_the_quota;
 
 const JOB: &str = "8F3F19C3-CF2D-4C04-9246-55933F56D900";
+
+/// A recovery point with an ARN of AWS Backup.
+const OWN_POINT: &str =
+    "arn:aws:backup:us-west-2:111122223333:recovery-point:0B1F7E0C-4A55-4C0E-8C9B-6A5E8C8B1F2D";
 
 fn of(name: &'static str, leads_to: &'static str) -> Scenario {
     let world = instance_world(&event(FILE));
@@ -39,7 +44,10 @@ fn served() -> Vec<Scenario> {
     vec![
         of("registered-now", "pending")
             .given(|world| world.state().servers.reads_until_healthy = usize::MAX)
-            .then(|world| world.state().servers.complete()),
+            .then(|world| {
+                registered(world);
+                world.state().servers.complete();
+            }),
         of("healthy", "integrated").given(registered),
         of("by-id", "integrated")
             .given(registered)
@@ -66,7 +74,28 @@ fn served() -> Vec<Scenario> {
         }),
         of("starting", "pending")
             .given(|world| set_state(world, "pending"))
-            .then(|world| set_state(world, "running")),
+            .then(|world| {
+                set_state(world, "running");
+                registered(world);
+            }),
+        of("tagged-target-group", "integrated")
+            .given(|world| {
+                let arn = Arn::parse(TARGET_GROUP).expect("this is an ARN");
+                let kind = "elasticloadbalancing:targetgroup";
+                let tag = [kind, "Name", "web"].map(str::to_owned).into();
+                world.state().tagged_resources.insert(tag, vec![arn]);
+                let group = ("recovery:target-groups", "tag:Name=web");
+                retag(world, &[&TAGS[..3], &[group]].concat());
+            })
+            .given(registered),
+        of("point-of-aws-backup", "integrated")
+            .given(registered)
+            .given(|world| {
+                let tags = TAGS.map(|(key, value)| (key.to_owned(), value.to_owned()));
+                let mut state = world.state();
+                state.tags.insert(OWN_POINT.to_owned(), tags.into());
+            })
+            .with(|event| event["detail"]["recoveryPointArn"] = json!(OWN_POINT)),
         at_the_quota(of("at-the-quota", "integrated")).given(registered),
     ]
 }
@@ -100,7 +129,14 @@ fn refused() -> Vec<Scenario> {
         }),
         of("stack-absent", "pending")
             .given(|world| world.state().stack_resources.clear())
-            .then(|world| add_target_group(world, "shop")),
+            .then(|world| {
+                add_target_group(world, "shop");
+                registered(world);
+            }),
+        of("reference-missing", "refused/reference-missing").given(|world| {
+            let group = ("recovery:target-groups", "Gone");
+            retag(world, &[&TAGS[..3], &[group]].concat());
+        }),
     ]
 }
 

@@ -29,6 +29,7 @@ const FILES: &[(&str, &str)] = &[
     ("restore-completed-neptune", "tracked"),
     ("restore-completed-rds", "tracked"),
     ("restore-completed-s3", "tracked"),
+    ("restore-completed-s3-partial", "tracked"),
     ("restore-failed", "tracked"),
     ("restore-failed-ebs", "tracked"),
     ("restore-aborted", "tracked"),

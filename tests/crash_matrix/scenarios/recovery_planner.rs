@@ -3,6 +3,7 @@
 use chrono::DateTime;
 use recovery_core::aws::arn::{Arn, RecoveryPointArn};
 use recovery_core::aws::backup::RecoveryPoint;
+use recovery_core::aws::ec2::{Image, ImageDevice};
 use recovery_core::fakes::{FakeTable, World, volume_point};
 use serde_json::json;
 
@@ -64,6 +65,26 @@ pub(super) fn scenarios() -> Vec<Scenario> {
                 world.state().tables.insert("sessions".to_owned(), table);
             })
             .tolerating(Tolerance::OtherPlans),
+        // An instance: its image says which volumes are restored with it.
+        of("instance", "planned").given(|world| {
+            add_store(
+                world,
+                0,
+                "EC2",
+                "ec2:us-west-2::image/ami",
+                "ec2:us-east-1:1:instance/i-1",
+            );
+            let image = Image {
+                devices: vec![ImageDevice {
+                    name: "/dev/xvda".to_owned(),
+                    snapshot: "snap-7".to_owned(),
+                    delete_on_termination: true,
+                }],
+                unusable: None,
+            };
+            let mut state = world.state();
+            state.servers.images.insert("ami-0".to_owned(), image);
+        }),
         of("references", "planned").given(|world| {
             for (n, reference) in ["prefix:Gone", "tag:Name=db"].into_iter().enumerate() {
                 let id = format!("of-reference-{n}");
