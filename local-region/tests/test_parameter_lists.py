@@ -27,6 +27,7 @@ MEMBERS = {
     "RecoveryApprovers": ["anna", ROLE],
     "RecoveryPointDeleters": [ROLE, USER],
     "Responses": ["track", "notify"],
+    "RestoredInstanceRoleArns": [ROLE, ROLE.replace("on-call", "web")],
     "RestoredVolumeKeyArns": [f"{KEY}1", f"{KEY}2"],
     "RoutingClusterEndpoints": [
         f"{region}{ENDPOINT}" for region in ("us-east-1", "us-west-2", "eu-west-1", "ap-northeast-1", "ap-southeast-2")
