@@ -183,13 +183,9 @@ pub(crate) fn check(played: &Played) -> Vec<Expectation> {
         subjects.len()
     };
     let reports = 2 + usize::from(played.stopped.is_some());
-    // Of the volume in the wrong zone, of the partial restore by hand, and of the cluster without instances, the volume
-    // that is not mounted or the bucket of the plan.
-    let refused = [
-        Some(Broken::Cluster),
-        Some(Broken::Mount),
-        Some(Broken::Bucket),
-    ];
+    // Of the volume in the wrong zone, of the partial restore by hand, and of the cluster without instances or the volume
+    // that is not mounted. A bucket of the plan that stays incomplete has the subject of the one by hand.
+    let refused = [Some(Broken::Cluster), Some(Broken::Mount)];
     let refusals = 2 + usize::from(refused.contains(&played.adversity.broken));
     // With the clean-up of the drill, which leaves a bucket.
     let expected = 8 + refusals + reports;
