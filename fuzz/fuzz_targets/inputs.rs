@@ -97,6 +97,7 @@ fuzz_target!(|bytes: &[u8]| {
         drill_role: DRILL_ROLE.to_owned(),
         key: None,
         region: "us-west-2".to_owned(),
+        instance_profiles: true,
     };
     deliver(&world, async || {
         recovery_core::restore::run::handle(&world, &config, &payload).await
