@@ -97,6 +97,7 @@ fuzz_target!(|bytes: &[u8]| {
             for (key, used) in [(DEVICE, device), (MOUNT, &*mount)] {
                 let unusable = target.unusable_tags.iter().find(|it| it.tag == key);
                 match unusable {
+                    None if key == MOUNT => assert_eq!(used, value(key).trim_end_matches('/')),
                     None => assert_eq!(used, value(key)),
                     Some(unusable) => {
                         assert!(used.is_empty() && !value(key).is_empty());
@@ -106,12 +107,24 @@ fuzz_target!(|bytes: &[u8]| {
                 }
             }
             if !mount.is_empty() {
-                let plain = |c: char| c.is_ascii_alphanumeric() || "/-_.".contains(c);
+                let plain = |c: char| c.is_ascii_alphanumeric() || "/-_.@+=".contains(c);
+                // `/srv`, or a drive of Windows with or without a folder.
+                let drive = mount
+                    .chars()
+                    .next()
+                    .is_some_and(|c| c.is_ascii_alphabetic());
+                let path = match drive {
+                    true => mount[1..].strip_prefix(':').expect("a drive has a colon"),
+                    false => &*mount,
+                };
                 assert!(
-                    mount.starts_with('/') && mount.chars().all(plain),
+                    (path.starts_with('/') || drive && path.is_empty()) && path.chars().all(plain),
                     "{mount:?}"
                 );
-                let mut parts = mount.trim_matches('/').split('/');
+                let mut parts = path
+                    .trim_start_matches('/')
+                    .split('/')
+                    .skip(usize::from(path.is_empty()));
                 assert!(
                     parts.all(|part| !matches!(part, "" | "." | "..")),
                     "{mount:?}"
