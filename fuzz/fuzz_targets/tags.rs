@@ -97,6 +97,7 @@ fuzz_target!(|bytes: &[u8]| {
             for (key, used) in [(DEVICE, device), (MOUNT, &*mount)] {
                 let unusable = target.unusable_tags.iter().find(|it| it.tag == key);
                 match unusable {
+                    None if key == MOUNT => assert_eq!(used, value(key).trim_end_matches('/')),
                     None => assert_eq!(used, value(key)),
                     Some(unusable) => {
                         assert!(used.is_empty() && !value(key).is_empty());
@@ -106,16 +107,19 @@ fuzz_target!(|bytes: &[u8]| {
                 }
             }
             if !mount.is_empty() {
-                let plain = |c: char| c.is_ascii_alphanumeric() || "/-_.".contains(c);
-                assert!(
-                    mount.starts_with('/') && mount.chars().all(plain),
-                    "{mount:?}"
-                );
-                let mut parts = mount.trim_matches('/').split('/');
-                assert!(
-                    parts.all(|part| !matches!(part, "" | "." | "..")),
-                    "{mount:?}"
-                );
+                // `/srv/data`, or a drive of Windows with or without a folder.
+                let drive = mount.strip_prefix(|c: char| c.is_ascii_uppercase());
+                let path = drive.map_or(&*mount, |rest| rest.strip_prefix(':').expect("a drive"));
+                if drive.is_none() || !path.is_empty() {
+                    let folder = path.strip_prefix('/').expect("it begins at the root");
+                    let plain = |c: char| c.is_ascii_alphanumeric() || "/-_.@+=".contains(c);
+                    assert!(folder.chars().all(plain), "{mount:?}");
+                    let mut parts = folder.split('/');
+                    assert!(
+                        parts.all(|part| !matches!(part, "" | "." | "..")),
+                        "{mount:?}"
+                    );
+                }
             }
         }
         Ok(None) => {

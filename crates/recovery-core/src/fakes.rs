@@ -535,7 +535,7 @@ impl Volumes for World {
         let operation = "ec2:AttachVolume";
         let subject = format!("{volume} {instance} {device}");
         let fault = |code: &str, message: &str| {
-            Fault::new(operation, subject.clone(), message, "Retry.").with_code(code)
+            Fault::new(operation, subject.clone(), message, "Call it again later.").with_code(code)
         };
         self.call(operation, &subject, |state| {
             // However often it is asked for this name.

@@ -273,7 +273,7 @@ impl fmt::Display for TagRefusal {
             TagRefusal::Invalid(unusable) => unusable.fmt(f),
             TagRefusal::RootVolume { device } => write!(
                 f,
-                "{} is the device name of a root volume, which is not restored onto another instance",
+                "the tag {DEVICE} is {}, the device name of a root volume, which is not restored onto another instance",
                 text::code(device)
             ),
         }

@@ -6,6 +6,7 @@
 )]
 
 use std::collections::BTreeMap;
+use std::sync::Mutex;
 
 use chrono::{DateTime, TimeDelta};
 use recovery_core::aws::arn::{
@@ -18,8 +19,8 @@ use recovery_core::aws::ec2::Volume;
 use recovery_core::aws::table::TableStatus;
 use recovery_core::error::Error;
 use recovery_core::fakes::{
-    DRILL_ROLE, Failure, FakeTable, RESTORE_ROLE, World, attached_volume, completed_job,
-    volume_point,
+    Call, DRILL_ROLE, Failure, FakeTable, Intercepted, Interceptor, RESTORE_ROLE, World,
+    attached_volume, completed_job, volume_point,
 };
 use recovery_core::outcome::Outcome;
 use recovery_core::restore::run::{RestoreConfig, handle};
@@ -750,6 +751,44 @@ async fn starts_as_soon_as_the_references_exist_and_not_before() {
     // The stack is still being created, but everything that the database needs stands.
     let outcome = handle(&world, &config(), &input).await.unwrap();
     assert_eq!(outcome.kind(), "started");
+}
+
+/// The stack becomes complete after its resources were listed.
+struct Completed<'a>(&'a World, Mutex<Option<StackResource>>);
+
+impl Interceptor for Completed<'_> {
+    async fn intercept<T, F>(&self, call: Call<'_>, make: impl Fn() -> F + Send) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, Error>> + Send,
+    {
+        let answered = make().await?;
+        let missing = match call.operation {
+            "cloudformation:ListStackResources" => self.1.lock().unwrap().take(),
+            _ => None,
+        };
+        if let Some(missing) = missing {
+            let key = ("shop".to_owned(), "DbGroup".to_owned());
+            self.0.state().stack_resources.insert(key, missing);
+            set_stack(self.0, "CREATE_COMPLETE");
+        }
+        Ok(answered)
+    }
+}
+
+#[tokio::test]
+async fn a_resource_that_was_created_after_the_listing_is_not_missing() {
+    let (world, input) = database_world();
+    set_stack(&world, "CREATE_IN_PROGRESS");
+    let group = ("shop".to_owned(), "DbGroup".to_owned());
+    let missing = world.state().stack_resources.remove(&group);
+    assert!(missing.is_some());
+    let ports = Intercepted {
+        ports: &world,
+        interceptor: Completed(&world, Mutex::new(missing)),
+    };
+    let outcome = handle(&ports, &config(), &input).await.unwrap();
+    assert_eq!(outcome.kind(), "started", "{outcome:?}");
 }
 
 #[tokio::test]

@@ -154,7 +154,7 @@ impl Databases {
         change: Change,
     ) -> Result<(), Error> {
         let fault = |code: &str, message: String| {
-            Fault::new(operation, id.as_str(), message, "Retry.").with_code(code)
+            Fault::new(operation, id.as_str(), message, "Call it again later.").with_code(code)
         };
         let (busy, gone) = match id {
             DatabaseId::Instance(_) => ("InvalidDBInstanceState", "DBInstanceNotFound"),
@@ -202,7 +202,13 @@ impl Databases {
 
     fn create(&mut self, new: &NewDbInstance) -> Result<CreateAnswer, Error> {
         let fault = |code: &str, message: &str| {
-            Fault::new("rds:CreateDBInstance", new.id.as_str(), message, "Retry.").with_code(code)
+            Fault::new(
+                "rds:CreateDBInstance",
+                new.id.as_str(),
+                message,
+                "Call it again later.",
+            )
+            .with_code(code)
         };
         let busy = |message: &str| {
             Err(Error::Retryable(fault(

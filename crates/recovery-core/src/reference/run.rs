@@ -244,66 +244,71 @@ impl<'a, P: TargetPorts> Resolver<'a, P> {
         wanted: &Wanted,
         is_changing_usable: bool,
     ) -> Result<Resolution, Error> {
-        let Some(listed) = self.listing(stack).await? else {
-            return Ok(not_yet(format!("the stack {stack} to exist"), stack));
-        };
-        let place = || format!("stack {stack}");
-        let fitting: Vec<&ListedResource> = listed
-            .iter()
-            .filter(|listed| name.matches(&listed.logical_id))
-            .collect();
-        // A prefix stands for one resource of the wanted type, an exact name for one resource.
-        let fitting = match name {
-            LogicalId::Exact(_) => fitting,
-            LogicalId::Prefix(_) => fitting
-                .into_iter()
-                .filter(|listed| is_wanted(listed, wanted))
-                .collect(),
-        };
-        match fitting.as_slice() {
-            [one] => {
-                if !wanted.types.contains(&one.resource.resource_type.as_str()) {
-                    return Ok(Resolution::Refused(ReferenceRefusal::Type {
-                        reference: reference.to_string(),
-                        place: place(),
-                        noun: wanted.noun,
-                        found: one.resource.resource_type.clone(),
-                    }));
-                }
-                Ok(usable(
-                    stack,
-                    &reference.to_string(),
-                    one,
-                    wanted,
-                    is_changing_usable,
-                ))
-            }
-            [] => {
-                let candidates =
-                    logical_ids(listed.iter().filter(|listed| is_wanted(listed, wanted)));
-                match self.state(stack).await? {
-                    None => Ok(not_yet(format!("the stack {stack} to exist"), stack)),
-                    Some(state) if state.is_in_progress() => Ok(not_yet(
-                        format!("{reference} to exist in stack {stack}"),
-                        stack,
-                    )),
-                    Some(state) if state.is_complete() => {
-                        Ok(Resolution::Refused(ReferenceRefusal::Missing {
+        loop {
+            // Read before the stack was complete, the listing can lack what has been created since.
+            let is_older = !self.states.contains_key(stack);
+            let Some(listed) = self.listing(stack).await? else {
+                return Ok(not_yet(format!("the stack {stack} to exist"), stack));
+            };
+            let place = || format!("stack {stack}");
+            let fitting: Vec<&ListedResource> = listed
+                .iter()
+                .filter(|listed| name.matches(&listed.logical_id))
+                .collect();
+            // A prefix stands for one resource of the wanted type, an exact name for one resource.
+            let fitting = match name {
+                LogicalId::Exact(_) => fitting,
+                LogicalId::Prefix(_) => fitting
+                    .into_iter()
+                    .filter(|listed| is_wanted(listed, wanted))
+                    .collect(),
+            };
+            return match fitting.as_slice() {
+                [one] => {
+                    if !wanted.types.contains(&one.resource.resource_type.as_str()) {
+                        return Ok(Resolution::Refused(ReferenceRefusal::Type {
                             reference: reference.to_string(),
                             place: place(),
                             noun: wanted.noun,
-                            candidates,
-                        }))
+                            found: one.resource.resource_type.clone(),
+                        }));
                     }
-                    Some(state) => Ok(failed(stack, &state)),
+                    Ok(usable(
+                        stack,
+                        &reference.to_string(),
+                        one,
+                        wanted,
+                        is_changing_usable,
+                    ))
                 }
-            }
-            several => Ok(Resolution::Refused(ReferenceRefusal::Ambiguous {
-                reference: reference.to_string(),
-                place: place(),
-                noun: wanted.noun,
-                candidates: logical_ids(several.iter().copied()),
-            })),
+                [] => {
+                    let candidates =
+                        logical_ids(listed.iter().filter(|listed| is_wanted(listed, wanted)));
+                    match self.state(stack).await? {
+                        None => Ok(not_yet(format!("the stack {stack} to exist"), stack)),
+                        Some(state) if state.is_in_progress() => Ok(not_yet(
+                            format!("{reference} to exist in stack {stack}"),
+                            stack,
+                        )),
+                        Some(state) if state.is_complete() && is_older => continue,
+                        Some(state) if state.is_complete() => {
+                            Ok(Resolution::Refused(ReferenceRefusal::Missing {
+                                reference: reference.to_string(),
+                                place: place(),
+                                noun: wanted.noun,
+                                candidates,
+                            }))
+                        }
+                        Some(state) => Ok(failed(stack, &state)),
+                    }
+                }
+                several => Ok(Resolution::Refused(ReferenceRefusal::Ambiguous {
+                    reference: reference.to_string(),
+                    place: place(),
+                    noun: wanted.noun,
+                    candidates: logical_ids(several.iter().copied()),
+                })),
+            };
         }
     }
 
@@ -316,7 +321,8 @@ impl<'a, P: TargetPorts> Resolver<'a, P> {
         Ok(listed)
     }
 
-    /// The state of the stack; `None` if it does not exist.
+    /// The state of the stack; `None` if it does not exist. If it is complete, its resources are listed again, because
+    /// an earlier listing can lack some.
     ///
     /// # Errors
     /// Those of the port.
@@ -325,6 +331,9 @@ impl<'a, P: TargetPorts> Resolver<'a, P> {
             return Ok(state.clone());
         }
         let state = self.ports.stacks().describe(stack).await?;
+        if state.as_ref().is_some_and(StackState::is_complete) {
+            self.listings.remove(stack);
+        }
         self.states.insert(stack.to_owned(), state.clone());
         Ok(state)
     }

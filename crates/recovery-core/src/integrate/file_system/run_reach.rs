@@ -3,7 +3,7 @@
 
 use futures_util::future::try_join3;
 
-use crate::aws::file_system::{EfsAnswer, FileSystemId, FsxType};
+use crate::aws::file_system::{EfsAnswer, FileSystemId, FsxState, FsxType};
 use crate::error::Error;
 use crate::integrate::file_system::decide::{
     Network, Observed, RESTORED_DIRECTORY, Step, next_step,
@@ -194,21 +194,35 @@ async fn network_of(
 /// (<https://docs.aws.amazon.com/fsx/latest/WindowsGuide/using-file-shares.html>).
 const DEFAULT_SHARE: &str = "share";
 
+fn gone(id: &str) -> Reach {
+    Reach::Refused(FileSystemRefusal::Gone { id: id.to_owned() })
+}
+
+/// What prevents the use of a file system or volume of FSx for good.
+fn hindrance(
+    restore_test: bool,
+    id: &str,
+    state: &FsxState,
+    failure: &Option<String>,
+) -> Option<Reach> {
+    if restore_test {
+        return Some(Reach::RestoreTest);
+    }
+    state.is_dead().then(|| {
+        Reach::Refused(FileSystemRefusal::Unusable {
+            id: id.to_owned(),
+            state: state.to_string(),
+            message: failure.clone(),
+        })
+    })
+}
+
 async fn reach_fsx(ports: &impl FileSystemIntegrationPorts, id: &str) -> Result<Reach, Error> {
     let Some(found) = ports.fsx().describe(id).await? else {
-        return Ok(Reach::Refused(FileSystemRefusal::Gone {
-            id: id.to_owned(),
-        }));
+        return Ok(gone(id));
     };
-    if found.restore_test {
-        return Ok(Reach::RestoreTest);
-    }
-    if found.state.is_dead() {
-        return Ok(Reach::Refused(FileSystemRefusal::Unusable {
-            id: found.id,
-            state: found.state.to_string(),
-            message: found.failure,
-        }));
+    if let Some(hindrance) = hindrance(found.restore_test, id, &found.state, &found.failure) {
+        return Ok(hindrance);
     }
     let needs_mount_name = found.kind == FsxType::Lustre;
     let address = match (&found.dns_name, &found.mount_name) {
@@ -278,26 +292,14 @@ async fn reach_fsx(ports: &impl FileSystemIntegrationPorts, id: &str) -> Result<
 }
 
 async fn reach_volume(ports: &impl FileSystemIntegrationPorts, id: &str) -> Result<Reach, Error> {
-    let gone = |id: &str| {
-        Ok(Reach::Refused(FileSystemRefusal::Gone {
-            id: id.to_owned(),
-        }))
-    };
     let Some(found) = ports.fsx().volume(id).await? else {
-        return gone(id);
+        return Ok(gone(id));
     };
-    if found.restore_test {
-        return Ok(Reach::RestoreTest);
-    }
-    if found.state.is_dead() {
-        return Ok(Reach::Refused(FileSystemRefusal::Unusable {
-            id: found.id,
-            state: found.state.to_string(),
-            message: found.failure,
-        }));
+    if let Some(hindrance) = hindrance(found.restore_test, id, &found.state, &found.failure) {
+        return Ok(hindrance);
     }
     let Some(machine) = ports.fsx().storage_machine(&found.machine).await? else {
-        return gone(&found.machine);
+        return Ok(gone(&found.machine));
     };
     let Some(host) = machine.nfs.as_ref().or(machine.smb.as_ref()) else {
         return Ok(Reach::Pending(format!(
