@@ -98,6 +98,26 @@ pub(super) fn scenarios() -> Vec<Scenario> {
                 job.created_resource = Arn::parse(arn).ok();
             }
         }),
+        // An instance that runs, and one that is gone, in the place of databases.
+        of(
+            "instances",
+            "unfinished",
+            &whole.clone().with_databases(2),
+            "verify",
+        )
+        .given(|world| {
+            world.add_restored_server(&[]);
+            let mut state = world.state();
+            state.restore_jobs.remove("job-instance");
+            let jobs = state.restore_jobs.values_mut();
+            let created = [
+                "arn:aws:ec2:us-west-2:111122223333:instance/i-1",
+                "arn:aws:ec2:us-west-2:111122223333:instance/i-gone",
+            ];
+            for (job, arn) in jobs.zip(created) {
+                job.created_resource = Arn::parse(arn).ok();
+            }
+        }),
         of("drill", "reported", &whole.clone().drill(), "report"),
         of("ops-item-missing", "reported", &whole, "report")
             .with(|input| input["opsItemId"] = json!("oi-gone"))

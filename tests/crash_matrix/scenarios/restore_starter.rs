@@ -89,13 +89,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         // Only a complete stack shows that there is no second one.
         database("only-subnet-group", "started", "RDS", "snapshot")
             .given(|world| {
-                let group = StackResource {
-                    resource_type: "AWS::RDS::DBSubnetGroup".to_owned(),
-                    physical_id: Some("orders".to_owned()),
-                    status: "CREATE_COMPLETE".into(),
-                };
-                let place = ("shop".to_owned(), "Subnets".to_owned());
-                world.state().stack_resources.insert(place, group);
+                add_resource(world, "Subnets", "AWS::RDS::DBSubnetGroup", "orders");
             })
             .with(|input| input["item"]["target"]["subnetGroup"] = json!(null)),
         database("stack-failed", "refused/stack-failed", "RDS", "snapshot")
@@ -139,6 +133,20 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         bucket("bucket-missing-at-first", "pending")
             .given(|world| world.state().buckets.clear())
             .then(|world| add_bucket(world, "shop")),
+        instance("instance", "started"),
+        instance("instance-in-a-drill", "started").with(in_a_drill),
+        restored_before(
+            || instance("instance-restored-before", "started"),
+            "arn:aws:ec2:us-west-2:111122223333:instance/i-1",
+        ),
+        instance("instance-of-the-stack", "refused/stack-instance")
+            .given(|world| add_resource(world, "Web", "AWS::EC2::Instance", "i-9"))
+            .with(|input| input["item"]["target"]["ownLogicalId"] = json!("Web")),
+        instance("instance-without-image", "refused/image-unusable")
+            .given(|world| world.state().servers.images.clear()),
+        instance("instance-network-missing-at-first", "pending")
+            .given(|world| world.state().stack_resources.clear())
+            .then(add_instance_network),
         table("table", "started"),
         table("table-of-another", "refused/name-taken").given(|world| {
             let arn = "arn:aws:dynamodb:us-west-2:111122223333:table/sessions";
@@ -165,13 +173,7 @@ fn database(
             let arn = Arn::parse(&point).expect("this is an ARN");
             world.state().backups.points[0].arn = RecoveryPointArn::new(arn);
             add_subnet_group(world);
-            let group = StackResource {
-                resource_type: "AWS::EC2::SecurityGroup".to_owned(),
-                physical_id: Some("sg-0a1b2c3d".to_owned()),
-                status: "CREATE_COMPLETE".into(),
-            };
-            let place = ("shop".to_owned(), "DbGroup".to_owned());
-            world.state().stack_resources.insert(place, group);
+            add_resource(world, "DbGroup", "AWS::EC2::SecurityGroup", "sg-0a1b2c3d");
         })
         .with(|input| {
             input["item"]["type"] = json!(kind);
@@ -220,6 +222,50 @@ fn bucket(name: &'static str, leads_to: &'static str) -> Scenario {
             item["recoveryPointArn"] = json!(point);
             item["target"] = json!({"kind": "bucket", "stack": "shop", "bucket": "Assets"});
         })
+}
+
+/// The restore of an instance from its image, into the network of the stack `shop`.
+fn instance(name: &'static str, leads_to: &'static str) -> Scenario {
+    let point = "arn:aws:ec2:us-west-2::image/ami-1";
+    of(name, leads_to)
+        .given(|world| {
+            world.add_image();
+            add_instance_network(world);
+            let mut state = world.state();
+            let arn = Arn::parse(point).expect("this is an ARN");
+            state.backups.points[0].arn = RecoveryPointArn::new(arn);
+            let stored = [
+                ("InstanceType", "m7g.large"),
+                ("IamInstanceProfileName", "web"),
+            ];
+            let stored = stored.map(|(key, value)| (key.to_owned(), value.to_owned()));
+            let metadata = &mut state.backups.metadata;
+            metadata.insert(point.to_owned(), stored.into());
+        })
+        .with(|input| {
+            let item = &mut input["item"];
+            item["type"] = json!("EC2");
+            item["resourceArn"] = json!("arn:aws:ec2:us-east-1:111122223333:instance/i-0");
+            item["recoveryPointArn"] = json!(point);
+            item["target"] =
+                json!({"kind": "instance", "stack": "shop", "securityGroups": ["WebGroup"]});
+        })
+}
+
+fn add_instance_network(world: &World) {
+    add_resource(world, "Subnet", "AWS::EC2::Subnet", "subnet-1");
+    add_resource(world, "WebGroup", "AWS::EC2::SecurityGroup", "sg-1");
+}
+
+/// A resource of the stack `shop`.
+fn add_resource(world: &World, logical_id: &str, resource_type: &str, id: &str) {
+    let resource = StackResource {
+        resource_type: resource_type.to_owned(),
+        physical_id: Some(id.to_owned()),
+        status: "CREATE_COMPLETE".into(),
+    };
+    let key = ("shop".to_owned(), logical_id.to_owned());
+    world.state().stack_resources.insert(key, resource);
 }
 
 /// The restore of a file system, whose network is in the stack `shop`.
@@ -276,13 +322,7 @@ fn restored_volume(name: &'static str) -> Scenario {
     let of = || {
         file_system(name, "started", "FSx")
             .given(|world| {
-                let machine = StackResource {
-                    resource_type: "AWS::FSx::StorageVirtualMachine".to_owned(),
-                    physical_id: Some("svm-3".to_owned()),
-                    status: "CREATE_COMPLETE".into(),
-                };
-                let key = ("shop".to_owned(), "Svm".to_owned());
-                world.state().stack_resources.insert(key, machine);
+                add_resource(world, "Svm", "AWS::FSx::StorageVirtualMachine", "svm-3");
             })
             .with(|input| {
                 let item = &mut input["item"];
@@ -303,8 +343,10 @@ fn restored_before(of: impl Fn() -> Scenario, created: &str) -> Scenario {
         world.add_restored_efs(&[]);
         world.add_restored_lustre(&[]);
         world.add_restored_ontap_volume(&[]);
+        world.add_restored_server(&[]);
         let mut state = world.state();
         state.restore_jobs.remove("job-fs");
+        state.restore_jobs.remove("job-instance");
         for job in state.restore_jobs.values_mut() {
             job.created_resource = Arn::parse(created).ok();
         }
