@@ -89,6 +89,9 @@ def test_targets_that_get_no_requests_are_unused(region: RunningRegion, network:
     register(region, used, first, second)
     region.wait_until_idle()
     assert health(region, alone) == [(first, "unused", "Target.NotInUse")]
+    elb = region.client("elbv2")
+    (unused, in_use) = (elb.describe_target_groups(TargetGroupArns=[e])["TargetGroups"][0] for e in (alone, used))
+    assert unused["LoadBalancerArns"] == [] and len(in_use["LoadBalancerArns"]) == 1
     # The load balancer does not serve the second zone.
     assert health(region, used) == [(first, "healthy", None), (second, "unused", "Target.NotInUse")]
     ec2 = region.client("ec2")
