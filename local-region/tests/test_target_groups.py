@@ -135,6 +135,18 @@ def test_group_that_does_not_exist(region: RunningRegion, network: Network) -> N
         assert refusal(call)[0] == "TargetGroupNotFound"
 
 
+def test_name_is_not_an_arn(region: RunningRegion) -> None:
+    elb, targets = region.client("elbv2"), [{"Id": "i-00000000000000000"}]
+    for call in (
+        lambda: register(region, "web", "i-00000000000000000"),
+        lambda: health(region, "web"),
+        lambda: elb.deregister_targets(TargetGroupArn="web", Targets=targets),
+        lambda: elb.describe_target_groups(TargetGroupArns=["web"]),
+    ):
+        code, message = refusal(call)
+        assert code == "ValidationError" and message == "'web' is not a valid target group ARN"
+
+
 def test_deregistered_target_goes(region: RunningRegion, network: Network) -> None:
     group, instance = make_group(region, network), launch(region, network.first)
     elb = region.client("elbv2")

@@ -326,6 +326,8 @@ fn leaves_alone_what_is_not_the_workloads() {
     test.state()
         .servers
         .servers
+    let named = ("recovery:target-groups", "name:web");
+    assert_refused(&restored(&[WORKLOAD, STACK, GROUPS, named]), "tag-invalid");
         .get_mut(&InstanceId::new("i-1"))
         .unwrap()
         .restore_test = true;
@@ -458,6 +460,23 @@ async fn a_volume_of_the_image_is_restored_once() {
 }
 
 /// Lets the stack create the instance under this logical id, and gives it as CloudFormation's tag of the source.
+#[tokio::test]
+async fn the_plan_refuses_target_groups_by_name() {
+    let named = ("recovery:target-groups", "name:web");
+    let world = planned_world(&[WORKLOAD, STACK, GROUPS, named]);
+    let created = FakeClock::new().now() - TimeDelta::hours(1);
+    world.add_point(volume_point("1", "1", created).unwrap(), &[]);
+    let made = plan(&world).await;
+    let mut refusals = made.refusals.iter();
+    let refused = refusals.find(|it| it.resource_arn.ends_with("instance/i-0"));
+    let refused = refused.unwrap();
+    assert_eq!(refused.reason, "tag-invalid");
+    for said in ["recovery:target-groups", "name:web"] {
+        assert!(refused.why.contains(said), "{}", refused.why);
+    }
+    assert!(refused.remedy.contains("tags"), "{}", refused.remedy);
+}
+
 fn add_own(world: &World, resource_type: &str, status: &str) {
     let resource = StackResource {
         resource_type: resource_type.to_owned(),
