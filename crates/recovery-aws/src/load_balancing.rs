@@ -22,7 +22,7 @@ const REGISTER: &str = "elasticloadbalancing:RegisterTargets";
 
 /// The code of an error that says that the target group does not exist.
 const NOT_FOUND: &str = "TargetGroupNotFound";
-/// The code of an error of a target that is not running, or not in the VPC of the group.
+/// The code of an error of a target that is not running, or cannot be one of the group, for example because of its VPC.
 const INVALID_TARGET: &str = "InvalidTarget";
 /// The codes of errors that only a person can end.
 const REJECTED: [&str; 2] = ["TooManyTargets", "TooManyRegistrationsForTargetId"];

@@ -247,6 +247,27 @@ fn a_target_without_requests_is_not_integrated() {
 }
 
 #[test]
+fn a_target_that_stays_invalid_is_refused() {
+    let world = restored(&TAGS);
+    world.state().servers.rejects_targets = Some("InvalidTarget");
+    set_age(&world, 14);
+    let outcome = deliver(&world).unwrap();
+    assert_eq!(outcome.kind(), "pending");
+    let awaited = outcome.id("waitingFor").unwrap();
+    let words = "the target group does not take it";
+    assert!(awaited.contains(words), "{awaited}");
+    set_age(&world, 15);
+    for _ in 0..2 {
+        let outcome = deliver(&world).unwrap();
+        assert_eq!(reason(&outcome), "refused/target-rejected");
+    }
+    assert!(item(&world).description.contains(words));
+    assert_eq!(world.state().notifications.len(), 1);
+    world.state().servers.rejects_targets = None;
+    assert_eq!(to_the_end(&world).kind(), "integrated");
+}
+
+#[test]
 fn a_target_group_that_no_load_balancer_uses_is_left_to_the_operator() {
     let world = restored(&TAGS);
     set_health(&world, "unused", "Target.NotInUse", "not configured");
@@ -305,6 +326,8 @@ fn refuses_what_a_person_must_decide() {
     missing.state().servers.target_groups.clear();
     assert_refused(&missing, "target-group-gone");
     assert_refused(&restored(&[WORKLOAD, STACK]), "tag-missing");
+    let named = ("recovery:target-groups", "name:web");
+    assert_refused(&restored(&[WORKLOAD, STACK, GROUPS, named]), "tag-invalid");
 }
 
 #[test]
@@ -326,8 +349,6 @@ fn leaves_alone_what_is_not_the_workloads() {
     test.state()
         .servers
         .servers
-    let named = ("recovery:target-groups", "name:web");
-    assert_refused(&restored(&[WORKLOAD, STACK, GROUPS, named]), "tag-invalid");
         .get_mut(&InstanceId::new("i-1"))
         .unwrap()
         .restore_test = true;
@@ -440,6 +461,23 @@ async fn plan(world: &World) -> Plan {
 }
 
 #[tokio::test]
+async fn the_plan_refuses_target_groups_by_name() {
+    let named = ("recovery:target-groups", "name:web");
+    let world = planned_world(&[WORKLOAD, STACK, GROUPS, named]);
+    let created = FakeClock::new().now() - TimeDelta::hours(1);
+    world.add_point(volume_point("1", "1", created).unwrap(), &[]);
+    let made = plan(&world).await;
+    let mut refusals = made.refusals.iter();
+    let refused = refusals.find(|it| it.resource_arn.ends_with("instance/i-0"));
+    let refused = refused.unwrap();
+    assert_eq!(refused.reason, "tag-invalid");
+    for said in ["recovery:target-groups", "name:web"] {
+        assert!(refused.why.contains(said), "{}", refused.why);
+    }
+    assert!(refused.remedy.contains("tags"), "{}", refused.remedy);
+}
+
+#[tokio::test]
 async fn a_volume_of_the_image_is_restored_once() {
     let world = planned_world(&[WORKLOAD, STACK, GROUPS, TARGETS]);
     let made = plan(&world).await;
@@ -460,23 +498,6 @@ async fn a_volume_of_the_image_is_restored_once() {
 }
 
 /// Lets the stack create the instance under this logical id, and gives it as CloudFormation's tag of the source.
-#[tokio::test]
-async fn the_plan_refuses_target_groups_by_name() {
-    let named = ("recovery:target-groups", "name:web");
-    let world = planned_world(&[WORKLOAD, STACK, GROUPS, named]);
-    let created = FakeClock::new().now() - TimeDelta::hours(1);
-    world.add_point(volume_point("1", "1", created).unwrap(), &[]);
-    let made = plan(&world).await;
-    let mut refusals = made.refusals.iter();
-    let refused = refusals.find(|it| it.resource_arn.ends_with("instance/i-0"));
-    let refused = refused.unwrap();
-    assert_eq!(refused.reason, "tag-invalid");
-    for said in ["recovery:target-groups", "name:web"] {
-        assert!(refused.why.contains(said), "{}", refused.why);
-    }
-    assert!(refused.remedy.contains("tags"), "{}", refused.remedy);
-}
-
 fn add_own(world: &World, resource_type: &str, status: &str) {
     let resource = StackResource {
         resource_type: resource_type.to_owned(),

@@ -81,7 +81,10 @@ impl Servers {
             return RegisterAnswer::Busy(fault("InvalidTarget"));
         }
         if let Some(code) = self.rejects_targets {
-            return RegisterAnswer::Rejected(fault(code));
+            return match code {
+                "InvalidTarget" => RegisterAnswer::Busy(fault(code)),
+                _ => RegisterAnswer::Rejected(fault(code)),
+            };
         }
         let target = (arn.to_owned(), id.clone());
         self.targets

@@ -102,7 +102,7 @@ impl Refusal for InstanceRefusal {
                 balancers = code(&load_balancers.join(" ")),
             ),
             InstanceRefusal::Rejected { .. } => format!(
-                "Fix the cause that Elastic Load Balancing names, often its quota of targets. {AGAIN}"
+                "Fix the cause that Elastic Load Balancing names: its quota of targets, or an instance that cannot be a target of the group. If the group cannot have it, name others in the tag {TARGET_GROUPS} of the recovery point, and of the protected resource for later recovery points. {AGAIN}"
             ),
         }
     }

@@ -337,6 +337,13 @@ async fn serve(
         };
         match ports.target_groups().register(&group, &server.id).await? {
             RegisterAnswer::Registered => registered.push(group),
+            // An instance in another VPC or of another kind never becomes a target.
+            RegisterAnswer::Busy(fault) if is_overdue => {
+                return Ok(Serve::Refused(InstanceRefusal::Rejected {
+                    group,
+                    message: fault.message().to_owned(),
+                }));
+            }
             RegisterAnswer::Busy(fault) => {
                 return Ok(Serve::Pending(format!(
                     "{group} to accept {} ({})",
