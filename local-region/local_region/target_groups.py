@@ -2,6 +2,7 @@
 
 import asyncio
 import ipaddress
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -163,6 +164,11 @@ def _existing(describe: Callable[[dict[str, Any]], Answer]) -> Callable[[dict[st
     """Refuse names and ARNs of target groups that do not exist, of which ministack shows the others."""
 
     def described(params: dict[str, Any]) -> Answer:
+        try:
+            for arn in alb._parse_member_list(params, "TargetGroupArns"):
+                _check_arn(arn)
+        except ApiError as error:
+            return alb._error(error.code, error.message)
         names = {group["TargetGroupName"] for group in alb._tgs.values()}
         for prefix, known in (("Names", names), ("TargetGroupArns", set(alb._tgs))):
             if not set(alb._parse_member_list(params, prefix)) <= known:
@@ -172,7 +178,13 @@ def _existing(describe: Callable[[dict[str, Any]], Answer]) -> Callable[[dict[st
     return described
 
 
+def _check_arn(arn: str) -> None:
+    if not re.fullmatch(r"arn:[^:]+:elasticloadbalancing:[^:]+:\d+:targetgroup/[^/]+/[^/]+", arn):
+        raise ApiError("ValidationError", f"'{arn}' is not a valid target group ARN")
+
+
 def _group(arn: str) -> dict[str, Any]:
+    _check_arn(arn)
     group = alb._tgs.get(arn)
     if group is None:
         raise fault(SERVICE, "TargetGroupNotFoundException", f"Target group '{arn}' not found")

@@ -89,6 +89,9 @@ def test_targets_that_get_no_requests_are_unused(region: RunningRegion, network:
     register(region, used, first, second)
     region.wait_until_idle()
     assert health(region, alone) == [(first, "unused", "Target.NotInUse")]
+    elb = region.client("elbv2")
+    (unused, in_use) = (elb.describe_target_groups(TargetGroupArns=[e])["TargetGroups"][0] for e in (alone, used))
+    assert unused["LoadBalancerArns"] == [] and len(in_use["LoadBalancerArns"]) == 1
     # The load balancer does not serve the second zone.
     assert health(region, used) == [(first, "healthy", None), (second, "unused", "Target.NotInUse")]
     ec2 = region.client("ec2")
@@ -130,6 +133,18 @@ def test_group_that_does_not_exist(region: RunningRegion, network: Network) -> N
         lambda: elb.describe_tags(ResourceArns=[group]),
     ):
         assert refusal(call)[0] == "TargetGroupNotFound"
+
+
+def test_name_is_not_an_arn(region: RunningRegion) -> None:
+    elb, targets = region.client("elbv2"), [{"Id": "i-00000000000000000"}]
+    for call in (
+        lambda: register(region, "web", "i-00000000000000000"),
+        lambda: health(region, "web"),
+        lambda: elb.deregister_targets(TargetGroupArn="web", Targets=targets),
+        lambda: elb.describe_target_groups(TargetGroupArns=["web"]),
+    ):
+        code, message = refusal(call)
+        assert code == "ValidationError" and message == "'web' is not a valid target group ARN"
 
 
 def test_deregistered_target_goes(region: RunningRegion, network: Network) -> None:

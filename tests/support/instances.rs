@@ -5,7 +5,7 @@ use recovery_core::aws::arn::{InstanceId, Scope};
 use recovery_core::aws::cloudformation::StackResource;
 use recovery_core::aws::instance::{Server, TargetGroup, TargetKind, instance_id};
 use recovery_core::error::Error;
-use recovery_core::fakes::{DRILL_ROLE, FakeClock, TARGET_GROUP, World};
+use recovery_core::fakes::{DRILL_ROLE, FakeClock, LOAD_BALANCER, TARGET_GROUP, World};
 use recovery_core::integrate::instance::run::InstanceConfig;
 use recovery_core::integrate::skip::Ownership;
 use recovery_core::outcome::Outcome;
@@ -49,6 +49,7 @@ pub(crate) fn instance_world(event: &Value) -> World {
             state: "running".into(),
             reason: None,
             vpc: Some("vpc-1".to_owned()),
+            zone: Some("us-west-2a".to_owned()),
             private_address: Some("10.0.1.7".to_owned()),
             private_name: Some("ip-10-0-1-7.us-west-2.compute.internal".to_owned()),
             public_address: None,
@@ -74,6 +75,7 @@ pub(crate) fn add_target_group(world: &World, stack: &str) {
         arn: TARGET_GROUP.to_owned(),
         vpc: Some("vpc-1".to_owned()),
         kind: TargetKind::Instance,
+        load_balancers: vec![LOAD_BALANCER.to_owned()],
     };
     let mut state = world.state();
     let key = (stack.to_owned(), "Group".to_owned());

@@ -22,7 +22,7 @@ const REGISTER: &str = "elasticloadbalancing:RegisterTargets";
 
 /// The code of an error that says that the target group does not exist.
 const NOT_FOUND: &str = "TargetGroupNotFound";
-/// The code of an error of a target that is not running, or not in the VPC of the group.
+/// The code of an error of a target that is not running, or cannot be one of the group, for example because of its VPC.
 const INVALID_TARGET: &str = "InvalidTarget";
 /// The codes of errors that only a person can end.
 const REJECTED: [&str; 2] = ["TooManyTargets", "TooManyRegistrationsForTargetId"];
@@ -70,6 +70,7 @@ impl TargetGroups for LoadBalancing {
             arn: arn.to_owned(),
             vpc: group.vpc_id,
             kind: kind.as_str().into(),
+            load_balancers: group.load_balancer_arns.unwrap_or_default(),
         }))
     }
 
@@ -162,8 +163,12 @@ mod tests {
     }
 
     fn groups() -> Answer {
+        groups_used_by("")
+    }
+
+    fn groups_used_by(balancers: &str) -> Answer {
         let inner = format!(
-            "<TargetGroups><member><TargetGroupArn>{GROUP}</TargetGroupArn><TargetType>instance</TargetType><VpcId>vpc-1</VpcId></member></TargetGroups>"
+            "<TargetGroups><member><TargetGroupArn>{GROUP}</TargetGroupArn><TargetType>instance</TargetType><VpcId>vpc-1</VpcId><LoadBalancerArns>{balancers}</LoadBalancerArns></member></TargetGroups>"
         );
         Answer::query("DescribeTargetGroups", &inner)
     }
@@ -181,6 +186,10 @@ mod tests {
         let group = balancing.describe(GROUP).await.unwrap().unwrap();
         assert_eq!(group.kind.as_str(), "instance");
         assert_eq!(group.vpc.as_deref(), Some("vpc-1"));
+        assert_eq!(group.load_balancers, Vec::<String>::new());
+        let (_, balancing) = answering([groups_used_by("<member>arn:1</member>")]);
+        let group = balancing.describe(GROUP).await.unwrap().unwrap();
+        assert_eq!(group.load_balancers, ["arn:1"]);
         let (_, balancing) = answering([Answer::query_error(400, NOT_FOUND, "none")]);
         assert_eq!(balancing.describe(GROUP).await.unwrap(), None);
     }
@@ -196,7 +205,7 @@ mod tests {
         let unused = health("<State>unused</State><Reason>Target.NotInUse</Reason>");
         let (_, balancing) = answering([unused]);
         let found = balancing.health(GROUP, &id()).await.unwrap().unwrap();
-        assert!(found.is_not_checked());
+        assert!(found.is_not_in_use() && !found.is_not_checked());
     }
 
     #[tokio::test]

@@ -53,7 +53,7 @@ pub use parameters::Parameter;
 pub use records::{attached_volume, completed_job};
 pub use recovery::{Backups, volume_point};
 pub use restore_tests::Tests;
-pub use servers::{Servers, TARGET_GROUP};
+pub use servers::{LOAD_BALANCER, Servers, TARGET_GROUP};
 pub use story::{Progress, Story, StoryItem};
 pub use tables::FakeTable;
 

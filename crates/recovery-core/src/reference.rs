@@ -146,6 +146,10 @@ impl fmt::Display for Reference {
     }
 }
 
+/// What a reference to a target group must be, for messages.
+pub(crate) const EXPECTED_TARGET_GROUP: &str =
+    "a logical id, Nested/LogicalId, prefix:LogicalId or tag:Key=Value";
+
 /// Whether this is a valid logical id of CloudFormation.
 pub(crate) fn is_logical_id(name: &str) -> bool {
     (1..=255).contains(&name.len()) && name.chars().all(|c| c.is_ascii_alphanumeric())
@@ -182,6 +186,23 @@ pub struct Wanted {
     pub tagged_as: &'static str,
     /// How its id begins; `None` if its name is its id.
     pub id_prefix: Option<&'static str>,
+}
+
+impl Wanted {
+    /// Whether it is [`SERVER`].
+    pub(crate) fn is_server(&self) -> bool {
+        self.noun == SERVER.noun
+    }
+
+    /// Whether a reference of this form can name it.
+    pub(crate) fn can_be_named_by(&self, reference: &Reference) -> bool {
+        match reference {
+            Reference::InStack { .. } | Reference::Tagged { .. } => true,
+            Reference::Group(_) => self.is_server(),
+            Reference::Named(_) => self.id_prefix.is_none(),
+            Reference::Id(id) => self.id_prefix.is_some_and(|prefix| id.starts_with(prefix)),
+        }
+    }
 }
 
 /// A DB subnet group. Those of Amazon DocumentDB and Neptune share their names with those of RDS.
@@ -261,7 +282,7 @@ pub const TARGET_GROUP: Wanted = Wanted {
     noun: "target group",
     types: &["AWS::ElasticLoadBalancingV2::TargetGroup"],
     tagged_as: "elasticloadbalancing:targetgroup",
-    id_prefix: None,
+    id_prefix: Some("arn:"),
 };
 
 /// A bucket of S3.

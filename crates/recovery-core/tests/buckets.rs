@@ -233,10 +233,23 @@ fn an_empty_bucket_is_complete_unless_its_prefixes_name_nothing() {
     let world = restored(&[&TAGS[..], &[prefixes]].concat());
     set_message(&world, Some(NOTHING));
     start_with(&world, "ItemsToRestore", "[\"s3://orders/2025/\"]");
-    assert_eq!(deliver(&world).unwrap().kind(), "integrated");
+    for _ in 0..2 {
+        let outcome = deliver(&world).unwrap();
+        assert_eq!(reason(&outcome), "partial/nothing-restored");
+        assert!(outcome.id("remedy").unwrap().contains("recovery:prefixes"));
+    }
     assert_eq!(item(&world).item.status, Status::Open);
-    assert_says(&world, "no object that the tag recovery:prefixes names");
-    assert_eq!(deliver(&world).unwrap().kind(), "already-integrated");
+    assert_says(&world, "no object that recovery:prefixes `2025/` names");
+    assert_says(&world, "start a recovery with another name");
+    assert_eq!(parameters(&world), [], "the bucket is empty");
+    assert_eq!(world.state().notifications.len(), 1);
+    // It counts also if the restore does not show what it was asked for.
+    let unshown = restored(&[&TAGS[..], &[prefixes]].concat());
+    set_message(&unshown, Some(NOTHING));
+    assert_eq!(
+        reason(&deliver(&unshown).unwrap()),
+        "partial/nothing-restored"
+    );
 }
 
 #[test]

@@ -11,11 +11,12 @@ use chrono::TimeDelta;
 use futures_util::FutureExt;
 use recovery_core::aws::arn::{Arn, InstanceId, RecoveryPointArn, Scope};
 use recovery_core::aws::backup::{Drill, RecoveryPoint, Restore};
-use recovery_core::aws::cloudformation::StackResource;
-use recovery_core::aws::instance::TargetKind;
+use recovery_core::aws::cloudformation::{StackResource, StackState};
+use recovery_core::aws::instance::{TargetHealth, TargetKind};
 use recovery_core::error::Error;
 use recovery_core::fakes::{
-    DRILL_ROLE, Failure, FakeClock, RESTORE_ROLE, StoredItem, TARGET_GROUP, World, volume_point,
+    DRILL_ROLE, Failure, FakeClock, LOAD_BALANCER, RESTORE_ROLE, StoredItem, TARGET_GROUP, World,
+    volume_point,
 };
 use recovery_core::integrate::instance::run::{InstanceConfig, integrate};
 use recovery_core::integrate::skip::Ownership;
@@ -183,6 +184,110 @@ fn waits_for_checks_and_health() {
     pending(&early, "the stack shop to exist");
 }
 
+/// Registers the instance, and gives it this health.
+fn set_health(world: &World, state: &str, reason: &str, description: &str) {
+    let health = TargetHealth {
+        state: state.into(),
+        reason: Some(reason.to_owned()),
+        description: Some(description.to_owned()),
+    };
+    let target = (TARGET_GROUP.to_owned(), InstanceId::new("i-1"));
+    world.state().servers.targets.insert(target, health);
+}
+
+fn set_stack(world: &World, status: &str) {
+    let state = StackState {
+        status: status.to_owned(),
+        reason: None,
+    };
+    let mut world = world.state();
+    world.stack_states.insert("shop".to_owned(), state);
+}
+
+/// Lets the restore job have ended this many minutes ago.
+fn set_age(world: &World, minutes: i64) {
+    let mut state = world.state();
+    let job = state.restore_jobs.get_mut("job-instance").unwrap();
+    job.completed = Some(FakeClock::new().now() - TimeDelta::minutes(minutes));
+}
+
+#[test]
+fn a_target_without_requests_is_not_integrated() {
+    let zone = "Target is in an Availability Zone that is not enabled for the load balancer";
+    let world = restored(&TAGS);
+    set_health(&world, "unused", "Target.NotInUse", zone);
+    let outcome = deliver(&world).unwrap();
+    assert_eq!(outcome.kind(), "pending");
+    let awaited = outcome.id("waitingFor").unwrap();
+    assert!(awaited.contains(zone), "{awaited}");
+    set_age(&world, 15);
+    for _ in 0..2 {
+        let outcome = deliver(&world).unwrap();
+        assert_eq!(reason(&outcome), "refused/target-unused");
+    }
+    let text = item(&world).description;
+    for said in [zone, "us-west-2a", LOAD_BALANCER] {
+        assert!(text.contains(said), "{said}: {text}");
+    }
+    assert_eq!(item(&world).item.status, Status::Open);
+    assert_eq!(world.state().notifications.len(), 1);
+    assert!(parameters(&world).is_empty());
+    world.state().servers.complete();
+    assert_eq!(deliver(&world).unwrap().kind(), "integrated");
+    let unknown = restored(&TAGS);
+    set_health(
+        &unknown,
+        "unavailable",
+        "Elb.InternalError",
+        "an internal error",
+    );
+    for minutes in [1, 15] {
+        set_age(&unknown, minutes);
+        assert_eq!(deliver(&unknown).unwrap().kind(), "pending");
+    }
+}
+
+#[test]
+fn a_target_that_stays_invalid_is_refused() {
+    let world = restored(&TAGS);
+    world.state().servers.rejects_targets = Some("InvalidTarget");
+    set_age(&world, 14);
+    let outcome = deliver(&world).unwrap();
+    assert_eq!(outcome.kind(), "pending");
+    let awaited = outcome.id("waitingFor").unwrap();
+    let words = "the target group does not take it";
+    assert!(awaited.contains(words), "{awaited}");
+    set_age(&world, 15);
+    for _ in 0..2 {
+        let outcome = deliver(&world).unwrap();
+        assert_eq!(reason(&outcome), "refused/target-rejected");
+    }
+    assert!(item(&world).description.contains(words));
+    assert_eq!(world.state().notifications.len(), 1);
+    world.state().servers.rejects_targets = None;
+    assert_eq!(to_the_end(&world).kind(), "integrated");
+}
+
+#[test]
+fn a_target_group_that_no_load_balancer_uses_is_left_to_the_operator() {
+    let world = restored(&TAGS);
+    set_health(&world, "unused", "Target.NotInUse", "not configured");
+    let mut state = world.state();
+    let group = state.servers.target_groups.get_mut(TARGET_GROUP).unwrap();
+    group.load_balancers.clear();
+    drop(state);
+    set_stack(&world, "CREATE_IN_PROGRESS");
+    let outcome = deliver(&world).unwrap();
+    assert_eq!(outcome.kind(), "pending", "a listener can follow");
+    assert!(parameters(&world).is_empty());
+    set_stack(&world, "CREATE_COMPLETE");
+    assert_eq!(deliver(&world).unwrap().kind(), "integrated");
+    let item = item(&world);
+    assert_eq!(item.item.status, Status::Open);
+    let said = "No load balancer uses the target group";
+    assert!(item.description.contains(said), "{}", item.description);
+}
+
 #[test]
 fn refuses_what_a_person_must_decide() {
     let assert_refused = |world: &World, reason: &str| {
@@ -222,6 +327,8 @@ fn refuses_what_a_person_must_decide() {
     missing.state().servers.target_groups.clear();
     assert_refused(&missing, "target-group-gone");
     assert_refused(&restored(&[WORKLOAD, STACK]), "tag-missing");
+    let named = ("recovery:target-groups", "name:web");
+    assert_refused(&restored(&[WORKLOAD, STACK, GROUPS, named]), "tag-invalid");
 }
 
 #[test]
@@ -352,6 +459,23 @@ async fn plan(world: &World) -> Plan {
         .unwrap();
     let key = outcome.id("planKey").unwrap();
     serde_json::from_str(&world.state().backups.objects[key]).unwrap()
+}
+
+#[tokio::test]
+async fn the_plan_refuses_target_groups_by_name() {
+    let named = ("recovery:target-groups", "name:web");
+    let world = planned_world(&[WORKLOAD, STACK, GROUPS, named]);
+    let created = FakeClock::new().now() - TimeDelta::hours(1);
+    world.add_point(volume_point("1", "1", created).unwrap(), &[]);
+    let made = plan(&world).await;
+    let mut refusals = made.refusals.iter();
+    let refused = refusals.find(|it| it.resource_arn.ends_with("instance/i-0"));
+    let refused = refused.unwrap();
+    assert_eq!(refused.reason, "tag-invalid");
+    for said in ["recovery:target-groups", "name:web"] {
+        assert!(refused.why.contains(said), "{}", refused.why);
+    }
+    assert!(refused.remedy.contains("tags"), "{}", refused.remedy);
 }
 
 #[tokio::test]

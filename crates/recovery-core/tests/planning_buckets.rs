@@ -32,6 +32,7 @@ const POINT: &str =
     "arn:aws:backup:us-west-2:111122223333:recovery-point:orders-20261123050000-1a2b3c4d";
 const OTHER: &str =
     "arn:aws:backup:us-west-2:111122223333:recovery-point:media-20261123050000-5e6f7a8b";
+const NOTHING: &str = "There are no objects that match the restore request for arn:aws:backup:us-west-2:1:recovery-point:1.";
 const MISSING: &str = "One or more objects failed to be restored from the recovery point.";
 
 fn add(world: &World, arn: &str, bucket: &str, tags: &[(&str, &str)]) {
@@ -345,6 +346,15 @@ async fn a_bucket_counts_as_done_only_if_no_object_is_missing() {
     assert_eq!(left["reason"], "restore-partial", "{partial}");
     let why = left["why"].as_str().unwrap();
     assert!(why.contains(MISSING), "{why}");
+    let (world, plan) = ended(Some(NOTHING)).await;
+    let empty = verified(&world, &plan).await;
+    assert_eq!(empty["outcome"], "verified", "{empty}");
+    let mut limited = json!(plan);
+    limited["waves"][0]["items"][0]["target"]["prefixes"] = json!(["2025/"]);
+    let limited = serde_json::from_value(limited).unwrap();
+    let nothing = verified(&world, &limited).await;
+    let left = &nothing["unfinishedItems"][0];
+    assert_eq!(left["reason"], "nothing-restored", "{nothing}");
     let (world, plan) = ended(None).await;
     world.state().buckets.clear();
     let gone = verified(&world, &plan).await;

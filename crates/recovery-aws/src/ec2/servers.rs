@@ -104,6 +104,11 @@ impl Servers for Ec2 {
             state: state.as_str().into(),
             reason: text(found.state_reason.and_then(|reason| reason.message)),
             vpc: text(found.vpc_id),
+            zone: text(
+                found
+                    .placement
+                    .and_then(|placement| placement.availability_zone),
+            ),
             private_address: text(found.private_ip_address),
             private_name: text(found.private_dns_name),
             public_address: text(found.public_ip_address),
@@ -187,6 +192,7 @@ mod tests {
     async fn finds_an_instance() {
         let inner = "<reservationSet><item><instancesSet><item><instanceId>i-1</instanceId>\
             <instanceState><code>16</code><name>running</name></instanceState><vpcId>vpc-1</vpcId>\
+            <placement><availabilityZone>us-west-2a</availabilityZone></placement>\
             <privateIpAddress>10.0.1.7</privateIpAddress><privateDnsName>ip-1</privateDnsName><dnsName/>\
             <iamInstanceProfile><arn>arn:aws:iam::1:instance-profile/web</arn></iamInstanceProfile>\
             </item></instancesSet></item></reservationSet>";
@@ -195,6 +201,7 @@ mod tests {
         assert_eq!(server.state.as_str(), "running");
         assert_eq!(server.private_address.as_deref(), Some("10.0.1.7"));
         assert_eq!(server.public_name, None);
+        assert_eq!(server.zone.as_deref(), Some("us-west-2a"));
         assert!(server.has_profile && !server.restore_test);
         let (_, ec2) = answering(Answer::ec2_error(400, "InvalidInstanceID.NotFound", "none"));
         assert_eq!(ec2.find(&InstanceId::new("i-1")).await.unwrap(), None);

@@ -22,6 +22,8 @@ pub struct Server {
     /// Why it has this state, in the words of EC2.
     pub reason: Option<String>,
     pub vpc: Option<String>,
+    /// Its Availability Zone.
+    pub zone: Option<String>,
     pub private_address: Option<String>,
     pub private_name: Option<String>,
     pub public_address: Option<String>,
@@ -79,6 +81,8 @@ pub struct TargetGroup {
     pub arn: String,
     pub vpc: Option<String>,
     pub kind: TargetKind,
+    /// The ARNs of the load balancers that forward to it.
+    pub load_balancers: Vec<String>,
 }
 
 state! {
@@ -106,14 +110,26 @@ pub struct TargetHealth {
 }
 
 impl TargetHealth {
-    /// Whether the target group is used by no load balancer, so that nothing checks its targets.
+    /// Whether the target group has no health checks.
     pub fn is_not_checked(&self) -> bool {
-        match self.state {
-            TargetState::Unused => self.reason.as_deref() == Some("Target.NotInUse"),
-            // Health checks are disabled.
-            TargetState::Unavailable => true,
-            _ => false,
-        }
+        self.state == TargetState::Unavailable
+            && self.reason.as_deref() == Some("Target.HealthCheckDisabled")
+    }
+
+    /// Whether no load balancer sends requests to the target: none uses the target group, or none of those that do
+    /// serves the Availability Zone of the target.
+    pub fn is_not_in_use(&self) -> bool {
+        self.state == TargetState::Unused && self.reason.as_deref() == Some("Target.NotInUse")
+    }
+
+    /// The reason and its description, in the words of Elastic Load Balancing.
+    pub fn why(&self) -> String {
+        [&self.reason, &self.description]
+            .into_iter()
+            .flatten()
+            .map(String::as_str)
+            .collect::<Vec<_>>()
+            .join(": ")
     }
 }
 
@@ -121,7 +137,7 @@ impl TargetHealth {
 #[derive(Debug)]
 pub enum RegisterAnswer {
     Registered,
-    /// The instance is not running yet.
+    /// Elastic Load Balancing does not take the instance now: it is not running, or cannot be a target of the group.
     Busy(Fault),
     /// The target group does not take it.
     Rejected(Fault),
@@ -143,14 +159,27 @@ mod tests {
     }
 
     #[test]
-    fn only_a_group_without_checks_counts_as_not_checked() {
+    fn tells_targets_without_checks_from_those_without_requests() {
         let health = |state: &str, reason: Option<&str>| TargetHealth {
             state: state.into(),
             reason: reason.map(str::to_owned),
             description: None,
         };
-        assert!(health("unused", Some("Target.NotInUse")).is_not_checked());
-        assert!(!health("unused", Some("Target.InvalidState")).is_not_checked());
-        assert!(!health("unhealthy", None).is_not_checked());
+        for (state, reason, expected) in [
+            (
+                "unavailable",
+                Some("Target.HealthCheckDisabled"),
+                (true, false),
+            ),
+            ("unavailable", Some("Elb.InternalError"), (false, false)),
+            ("unavailable", None, (false, false)),
+            ("unused", Some("Target.NotInUse"), (false, true)),
+            ("unused", Some("Target.InvalidState"), (false, false)),
+            ("unhealthy", None, (false, false)),
+        ] {
+            let found = health(state, reason);
+            let shown = (found.is_not_checked(), found.is_not_in_use());
+            assert_eq!(shown, expected, "{state} {reason:?}");
+        }
     }
 }

@@ -19,6 +19,10 @@ use crate::ports::{Clock, Images, Servers as ServersPort, TargetGroups};
 pub const TARGET_GROUP: &str =
     "arn:aws:elasticloadbalancing:us-west-2:111122223333:targetgroup/web/1a2b3c4d";
 
+/// The ARN of the load balancer that forwards to [`TARGET_GROUP`].
+pub const LOAD_BALANCER: &str =
+    "arn:aws:elasticloadbalancing:us-west-2:111122223333:loadbalancer/app/web/5e6f7a8b";
+
 /// Restored instances, images, and target groups.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Servers {
@@ -77,7 +81,10 @@ impl Servers {
             return RegisterAnswer::Busy(fault("InvalidTarget"));
         }
         if let Some(code) = self.rejects_targets {
-            return RegisterAnswer::Rejected(fault(code));
+            return match code {
+                "InvalidTarget" => RegisterAnswer::Busy(fault(code)),
+                _ => RegisterAnswer::Rejected(fault(code)),
+            };
         }
         let target = (arn.to_owned(), id.clone());
         self.targets
@@ -199,6 +206,7 @@ impl World {
             state: InstanceState::Running,
             reason: None,
             vpc: Some("vpc-1".to_owned()),
+            zone: Some("us-west-2a".to_owned()),
             private_address: Some("10.0.1.7".to_owned()),
             private_name: Some("ip-10-0-1-7.us-west-2.compute.internal".to_owned()),
             public_address: None,
@@ -210,6 +218,7 @@ impl World {
             arn: TARGET_GROUP.to_owned(),
             vpc: Some("vpc-1".to_owned()),
             kind: TargetKind::Instance,
+            load_balancers: vec![LOAD_BALANCER.to_owned()],
         };
         let mut state = self.state();
         let tags = tags.iter();

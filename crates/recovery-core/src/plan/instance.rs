@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::plan::item::InstanceTarget;
 use crate::plan::restore_metadata::{InstancePlace, MetadataFacts, kept, stored};
-use crate::reference::{self, Reference};
+use crate::reference::{self, EXPECTED_TARGET_GROUP, Reference, TARGET_GROUP};
 use crate::tags::{
     LOGICAL_ID, SECURITY_GROUPS, STACK, TARGET_GROUPS, TagRefusal, Tags, UnusableTag,
     own_logical_id, stack_of, value,
@@ -39,6 +39,12 @@ pub(crate) fn target(tags: &Tags) -> Result<(InstanceTarget, Vec<UnusableTag>), 
         unusable.push(unusable_tag(TARGET_GROUPS, part));
         Vec::new()
     });
+    let is_unsuitable = |reference: &&Reference| !TARGET_GROUP.can_be_named_by(reference);
+    if let Some(reference) = target_groups.iter().find(is_unsuitable) {
+        let text = reference.to_string();
+        let unusable = UnusableTag::new(TARGET_GROUPS, &text, EXPECTED_TARGET_GROUP);
+        return Err(TagRefusal::Invalid(unusable));
+    }
     let references = subnet.iter().chain(&security_groups).chain(&target_groups);
     let stack = stack_of(value(tags, STACK), references)?;
     if stack.is_none() && subnet.is_none() {
@@ -174,6 +180,17 @@ mod tests {
             &[("logical-id", "Subnet"), ("security-groups", "sg-0a1b2c3d")],
             STACK,
         );
+        for group in ["name:web", "asg:web", "sg-0a1b2c3d", "name:arn:aws:x:y"] {
+            let groups = format!("Web {group}");
+            check(
+                &[
+                    ("stack", "shop"),
+                    ("security-groups", "Web"),
+                    ("target-groups", &groups),
+                ],
+                TARGET_GROUPS,
+            );
+        }
         let (target, unusable) = read(&[
             ("stack", "shop"),
             ("security-groups", "Web"),

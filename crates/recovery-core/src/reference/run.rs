@@ -6,7 +6,7 @@ use crate::aws::cloudformation::{ListedResource, ResourceStatus, StackState};
 use crate::error::{Error, Fault};
 use crate::ports::{StackResources, Stacks, TaggedResources, TargetPorts};
 use crate::reference::{
-    LogicalId, NESTED_STACK, Reference, ReferenceRefusal, SERVER, SUBNET, TARGET_GROUP, Wanted,
+    LogicalId, NESTED_STACK, Reference, ReferenceRefusal, SUBNET, TARGET_GROUP, Wanted,
 };
 use crate::text::shown;
 
@@ -64,12 +64,12 @@ impl<'a, P: TargetPorts> Resolver<'a, P> {
         reference: &Reference,
         wanted: &Wanted,
     ) -> Result<Resolution, Error> {
-        let form = || {
-            Ok(Resolution::Refused(ReferenceRefusal::Form {
+        if !wanted.can_be_named_by(reference) {
+            return Ok(Resolution::Refused(ReferenceRefusal::Form {
                 reference: reference.to_string(),
                 noun: wanted.noun,
-            }))
-        };
+            }));
+        }
         let found = |id: &str, resource_type: &str| {
             Ok(Resolution::Found(Resource {
                 id: id.to_owned(),
@@ -78,18 +78,8 @@ impl<'a, P: TargetPorts> Resolver<'a, P> {
         };
         let first_type = wanted.types.first().copied().unwrap_or_default();
         match reference {
-            Reference::Id(id) => match wanted.id_prefix {
-                Some(prefix) if id.starts_with(prefix) => found(id, first_type),
-                _ => form(),
-            },
-            Reference::Named(name) => match wanted.id_prefix {
-                None => found(name, first_type),
-                Some(_) => form(),
-            },
-            Reference::Group(name) if std::ptr::eq(wanted, &SERVER) => {
-                found(name, "AWS::AutoScaling::AutoScalingGroup")
-            }
-            Reference::Group(_) => form(),
+            Reference::Id(id) | Reference::Named(id) => found(id, first_type),
+            Reference::Group(name) => found(name, "AWS::AutoScaling::AutoScalingGroup"),
             Reference::Tagged { key, value } => self.tagged(reference, key, value, wanted).await,
             Reference::InStack { path, name } => {
                 let Some(stack) = stack else {
@@ -390,7 +380,7 @@ fn usable(
         });
     }
     // An instance has its id long before its creation signals that it is complete.
-    let is_usable_early = std::ptr::eq(wanted, &SERVER);
+    let is_usable_early = wanted.is_server();
     let is_changing =
         status.is_changing() || *status == ResourceStatus::CreateInProgress && !is_usable_early;
     let Some(id) = resource

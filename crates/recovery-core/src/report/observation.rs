@@ -14,10 +14,11 @@ use crate::aws::file_system::{EfsFileSystem, FsxFileSystem, FsxVolume, MountTarg
 use crate::aws::instance::Server;
 use crate::aws::table::{Table, TableStatus};
 use crate::integrate::mount::record::Mount;
-use crate::plan::item::{Item, Target};
+use crate::plan::item::{BucketTarget, Item, Target};
 use crate::plan::recovery_plan::Plan;
 use crate::plan::request::Mode;
 use crate::report::problem::Problem;
+use crate::tags::PREFIXES;
 use crate::text;
 
 /// What was observed: the jobs of each recovery point, and what they restored.
@@ -356,6 +357,7 @@ pub fn trace<'a>(plan: &'a Plan, observed: &'a Observed) -> Vec<Traced<'a>> {
                 .and_then(|job| job.created_resource.as_ref());
             let store = created.and_then(|created| observed.stores.get(created));
             let left = job_left(job)
+                .or_else(|| nothing_restored(item, job?))
                 .or_else(|| match item.target {
                     Target::Volume(_) => volume_left(job, volume.as_ref(), seen, attachment),
                     Target::Database(_)
@@ -455,6 +457,23 @@ fn job_left(job: Option<&RestoreJob>) -> Option<Left> {
         ));
     }
     None
+}
+
+/// What is left to do for a bucket if its recovery point contains none of the objects to restore.
+fn nothing_restored(item: &Item, job: &RestoreJob) -> Option<Left> {
+    let Target::Bucket(BucketTarget { prefixes, .. }) = &item.target else {
+        return None;
+    };
+    (job.restored() == Some(Restored::NoObjects) && !prefixes.is_empty()).then(|| {
+        let job = text::shown(job.id.as_str());
+        let prefixes = text::shown(&prefixes.join(" "));
+        (
+            "restore",
+            "nothing-restored",
+            format!("restore job {job} restored nothing: the recovery point contains no object that {PREFIXES} {prefixes} names"),
+            "Correct the tag recovery:prefixes of the recovery point, then start a recovery with another name: a redrive keeps the plan.",
+        )
+    })
 }
 
 /// What the messages say of a job.

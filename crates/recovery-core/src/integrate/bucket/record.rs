@@ -13,7 +13,6 @@ use crate::integrate::record::{IntegrationResult, LEFT, result_change, shown_lef
 use crate::ops_item::{INTEGRATION, OpsItem, OpsItemChange, Status, says};
 use crate::outcome::Outcome;
 use crate::plan::restore_metadata::stored;
-use crate::tags::PREFIXES;
 use crate::text::code;
 
 /// A bucket in which no object is missing.
@@ -49,14 +48,6 @@ fn records(item: &OpsItem, bucket: &str) -> bool {
 /// Whether the item records that this bucket is complete, and nothing is left to do.
 pub(super) fn records_all(item: &OpsItem, bucket: &str) -> bool {
     item.status == Status::Resolved && records(item, bucket)
-}
-
-/// What is left to do of what was restored.
-pub(super) fn left_of(restored: Restored, metadata: &BTreeMap<String, String>) -> Option<String> {
-    let has_prefixes = stored(metadata, "ItemsToRestore").is_some();
-    (restored == Restored::NoObjects && has_prefixes).then(|| {
-        format!("The recovery point contains no object that the tag {PREFIXES} names. Correct it, and restore the recovery point again.")
-    })
 }
 
 impl Complete<'_> {

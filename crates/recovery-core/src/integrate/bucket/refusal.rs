@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::integrate::refusal::Refusal;
 use crate::reference::ReferenceRefusal;
-use crate::tags::{LOGICAL_ID, TagRefusal};
+use crate::tags::{LOGICAL_ID, PREFIXES, TagRefusal};
 use crate::text::code;
 
 /// Why a restored bucket is not complete, or not the workload's.
@@ -19,6 +19,13 @@ pub enum BucketRefusal {
     /// The tags name another bucket: a person may have restored a copy for another purpose, and the application must
     /// not use it.
     Other { bucket: String, wanted: String },
+    /// The recovery point contains no object that the tag `recovery:prefixes` names.
+    NothingRestored {
+        bucket: String,
+        prefixes: Vec<String>,
+        /// The message of AWS Backup.
+        message: String,
+    },
     /// Objects are missing, or it is unknown whether some are.
     Partial {
         bucket: String,
@@ -38,6 +45,7 @@ impl Refusal for BucketRefusal {
             BucketRefusal::Reference(refusal) => refusal.reason(),
             BucketRefusal::Gone { .. } => "bucket-gone",
             BucketRefusal::Other { .. } => "bucket-name",
+            BucketRefusal::NothingRestored { .. } => "nothing-restored",
             BucketRefusal::Partial { .. } => "restore-partial",
         }
     }
@@ -52,6 +60,9 @@ impl Refusal for BucketRefusal {
             BucketRefusal::Other { bucket, .. } => format!(
                 "If the bucket replaces the one of the workload, set the tag {LOGICAL_ID} of the recovery point to {} (`aws backup tag-resource`). {AGAIN} If it is a copy for another purpose, no action needed.",
                 code(&format!("name:{bucket}"))
+            ),
+            BucketRefusal::NothingRestored { .. } => format!(
+                "Compare the tag {PREFIXES} with the names of the objects in the protected bucket (`aws s3api list-objects-v2 --bucket <protected bucket> --prefix <prefix>`): upper and lower case count, a folder ends with `/`, and no name begins with `/`. Correct the tag of the recovery point (`aws backup tag-resource`), and of the protected bucket for later recovery points. Then start a recovery with another name: a redrive keeps the plan with these prefixes. When a restore job is complete, resolve this OpsItem."
             ),
             BucketRefusal::Partial { .. } => {
                 "Fix the cause: often a KMS key that the restore role may not use, or a setting of the bucket that rejects objects, such as its policy. Then restore the recovery point into the same bucket again: AWS Backup adds what is missing and leaves out what is there. In a recovery, redrive the execution, which does this. When a restore job is complete, resolve this OpsItem.".to_owned()
@@ -75,6 +86,17 @@ impl fmt::Display for BucketRefusal {
                 "the objects were restored into {}, but the tags name the bucket {}",
                 code(bucket),
                 code(wanted)
+            ),
+            BucketRefusal::NothingRestored {
+                bucket,
+                prefixes,
+                message,
+            } => write!(
+                f,
+                "nothing was restored into {}: the recovery point contains no object that {PREFIXES} {} names, as AWS Backup says: {}",
+                code(bucket),
+                code(&prefixes.join(" ")),
+                code(message.trim_end_matches('.'))
             ),
             BucketRefusal::Partial {
                 bucket,

@@ -12,7 +12,7 @@ use crate::aws::backup::Restore;
 use crate::aws::bucket::{Restored, bucket_name};
 use crate::error::Error;
 use crate::integrate::bucket::kind::{PARTIAL, S3_BUCKET};
-use crate::integrate::bucket::record::{Complete, answer, left_of, records_all};
+use crate::integrate::bucket::record::{Complete, answer, records_all};
 use crate::integrate::bucket::refusal::BucketRefusal;
 use crate::integrate::publish::Publication;
 use crate::integrate::record::TAGS_FROM;
@@ -129,8 +129,18 @@ pub async fn integrate(
         }
     }
     let restored = restore.job.restored().unwrap_or(Restored::Partial);
-    let mut left: Vec<String> = left_of(restored, &metadata).into_iter().collect();
-    left.extend(unusable.iter().map(UnusableTag::left_to_do));
+    let message = || restore.job.status_message.clone().unwrap_or_default();
+    if restored == Restored::NoObjects && !target.prefixes.is_empty() {
+        let refusal = BucketRefusal::NothingRestored {
+            bucket: bucket.to_owned(),
+            prefixes: target.prefixes,
+            message: message(),
+        };
+        return record_partial(ports, &S3_BUCKET, restore, &refusal, PARTIAL)
+            .await
+            .map(|outcome| outcome.with("bucket", bucket));
+    }
+    let left: Vec<String> = unusable.iter().map(UnusableTag::left_to_do).collect();
     if let Some(item) = item?.filter(|item| records_all(item, bucket) && left.is_empty()) {
         let done = Outcome::already_integrated();
         return Ok(answer(done, bucket, &restore.job, Some(&item.id)));
@@ -146,7 +156,7 @@ pub async fn integrate(
     if restored == Restored::Partial {
         let refusal = BucketRefusal::Partial {
             bucket: bucket.to_owned(),
-            message: restore.job.status_message.clone().unwrap_or_default(),
+            message: message(),
             published: publication.as_ref().map(|it| it.path().to_owned()),
         };
         return record_partial(ports, &S3_BUCKET, restore, &refusal, PARTIAL)

@@ -1,5 +1,7 @@
 //! Decides the next step of the integration of an instance from its observed state.
 
+use chrono::TimeDelta;
+
 use crate::aws::ec2::InstanceState;
 use crate::aws::instance::{Checks, Server, TargetGroup, TargetHealth, TargetKind, TargetState};
 use crate::integrate::instance::refusal::InstanceRefusal;
@@ -11,7 +13,13 @@ pub struct Observed {
     /// `None` while EC2 shows none.
     pub checks: Option<Checks>,
     pub groups: Vec<ObservedGroup>,
+    /// Whether the restore ended so long ago that waiting does not help: see [`PATIENCE`].
+    pub is_overdue: bool,
 }
+
+/// How long after the end of the restore job a target group may refuse the instance, or send it no requests. Instances
+/// start, and load balancers are updated, within minutes.
+pub const PATIENCE: TimeDelta = TimeDelta::minutes(15);
 
 /// A target group that the tags name, and the health of the instance in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,7 +33,10 @@ pub struct ObservedGroup {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
     /// None: it serves.
-    Done,
+    Done {
+        /// The ARNs of the target groups that no load balancer uses.
+        unused: Vec<String>,
+    },
     /// Register it with the target group of this ARN.
     Register(String),
     /// Check again.
@@ -41,6 +52,7 @@ pub fn next_step(seen: &Observed, registered: &[String]) -> Step {
         server,
         checks,
         groups,
+        is_overdue,
     } = seen;
     let id = server.id.as_str();
     match &server.state {
@@ -81,20 +93,26 @@ pub fn next_step(seen: &Observed, registered: &[String]) -> Step {
     if !checks.as_ref().is_some_and(Checks::passed) {
         return Step::Wait(format!("the status checks of {id}"));
     }
+    let mut unused = Vec::new();
     for ObservedGroup { group, health } in groups {
         match health {
             Some(health) if health.state == TargetState::Healthy || health.is_not_checked() => {}
+            Some(health) if health.is_not_in_use() && group.load_balancers.is_empty() => {
+                unused.push(group.arn.clone());
+            }
+            Some(health) if health.is_not_in_use() && *is_overdue => {
+                return Step::Refuse(InstanceRefusal::Unused {
+                    id: id.to_owned(),
+                    zone: server.zone.clone(),
+                    group: group.arn.clone(),
+                    load_balancers: group.load_balancers.clone(),
+                    message: health.why(),
+                });
+            }
             Some(health) => {
-                let why = [&health.reason, &health.description]
-                    .into_iter()
-                    .flatten()
-                    .map(String::as_str)
-                    .collect::<Vec<_>>()
-                    .join(": ");
-                let why = if why.is_empty() {
-                    String::new()
-                } else {
-                    format!(", {why}")
+                let why = match health.why() {
+                    why if why.is_empty() => why,
+                    why => format!(", {why}"),
                 };
                 return Step::Wait(format!(
                     "{id} to be healthy in {} (now {}{why})",
@@ -104,7 +122,7 @@ pub fn next_step(seen: &Observed, registered: &[String]) -> Step {
             None => return Step::Wait(format!("{id} to show in {}", group.arn)),
         }
     }
-    Step::Done
+    Step::Done { unused }
 }
 
 #[cfg(test)]
@@ -113,6 +131,7 @@ mod tests {
     use crate::aws::arn::InstanceId;
 
     const GROUP: &str = "arn:aws:elasticloadbalancing:us-west-2:1:targetgroup/web/1";
+    const BALANCER: &str = "arn:aws:elasticloadbalancing:us-west-2:1:loadbalancer/app/web/2";
 
     fn observed(state: &str, checks: Option<[&str; 2]>, health: Option<&str>) -> Observed {
         Observed {
@@ -121,6 +140,7 @@ mod tests {
                 state: state.into(),
                 reason: None,
                 vpc: Some("vpc-1".to_owned()),
+                zone: Some("us-west-2a".to_owned()),
                 private_address: Some("10.0.0.5".to_owned()),
                 private_name: None,
                 public_address: None,
@@ -137,6 +157,7 @@ mod tests {
                     arn: GROUP.to_owned(),
                     vpc: Some("vpc-1".to_owned()),
                     kind: TargetKind::Instance,
+                    load_balancers: vec![BALANCER.to_owned()],
                 },
                 health: health.map(|state| TargetHealth {
                     state: state.into(),
@@ -144,6 +165,7 @@ mod tests {
                     description: None,
                 }),
             }],
+            is_overdue: false,
         }
     }
 
@@ -153,7 +175,7 @@ mod tests {
         let check = |seen: Observed, expected: &str| {
             let step = next_step(&seen, &[]);
             let shown = match &step {
-                Step::Done => "done",
+                Step::Done { .. } => "done",
                 Step::Register(_) => "register",
                 Step::Wait(what) if what.contains("checks") => "checks",
                 Step::Wait(what) if what.contains("healthy in") => "health",
@@ -181,6 +203,44 @@ mod tests {
         let mut addresses = observed("running", ok, None);
         addresses.groups[0].group.kind = TargetKind::Ip;
         check(addresses, "refuse");
+    }
+
+    #[test]
+    fn an_unused_target_is_done_only_without_a_load_balancer() {
+        let check = |state: &str, reason: &str, balancers: &[&str], overdue, expected: &str| {
+            let mut seen = observed("running", Some(["ok", "ok"]), Some(state));
+            seen.is_overdue = overdue;
+            seen.groups[0].group.load_balancers =
+                balancers.iter().map(|arn| (*arn).to_owned()).collect();
+            if let Some(health) = &mut seen.groups[0].health {
+                health.reason = Some(reason.to_owned());
+            }
+            let step = next_step(&seen, &[]);
+            let shown = match &step {
+                Step::Done { unused } if unused.is_empty() => "done",
+                Step::Done { .. } => "unused",
+                Step::Register(_) => "register",
+                Step::Wait(_) => "wait",
+                Step::Refuse(_) => "refuse",
+            };
+            assert_eq!(shown, expected, "{step:?}");
+        };
+        let (not_in_use, some) = ("Target.NotInUse", &[BALANCER][..]);
+        for overdue in [false, true] {
+            check("unused", not_in_use, &[], overdue, "unused");
+            check("unused", "Target.InvalidState", &[], overdue, "wait");
+            check("unavailable", "Elb.InternalError", some, overdue, "wait");
+            check(
+                "unavailable",
+                "Target.HealthCheckDisabled",
+                some,
+                overdue,
+                "done",
+            );
+            check("unhealthy", "Target.Timeout", some, overdue, "wait");
+        }
+        check("unused", not_in_use, some, false, "wait");
+        check("unused", not_in_use, some, true, "refuse");
     }
 
     #[test]

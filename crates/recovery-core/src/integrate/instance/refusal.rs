@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::integrate::refusal::Refusal;
 use crate::reference::ReferenceRefusal;
-use crate::tags::{TARGET_GROUPS, TagRefusal};
+use crate::tags::{LOGICAL_ID, TARGET_GROUPS, TagRefusal};
 use crate::text::code;
 
 /// Why an instance is not integrated.
@@ -40,6 +40,15 @@ pub enum InstanceRefusal {
     },
     /// The target group that the tags name does not exist.
     TargetGroupGone { group: String },
+    /// It gets no requests from the load balancers that use the target group: mostly, none of them serves its zone.
+    Unused {
+        id: String,
+        zone: Option<String>,
+        group: String,
+        load_balancers: Vec<String>,
+        /// The words of Elastic Load Balancing.
+        message: String,
+    },
     /// Elastic Load Balancing rejects the instance.
     Rejected { group: String, message: String },
 }
@@ -56,6 +65,7 @@ impl Refusal for InstanceRefusal {
             InstanceRefusal::Stopped { .. } => "instance-stopped",
             InstanceRefusal::TargetGroup { .. } => "target-group-unsuitable",
             InstanceRefusal::TargetGroupGone { .. } => "target-group-gone",
+            InstanceRefusal::Unused { .. } => "target-unused",
             InstanceRefusal::Rejected { .. } => "target-rejected",
         }
     }
@@ -81,8 +91,18 @@ impl Refusal for InstanceRefusal {
                     "Name target groups of instances in the VPC of the instance in the tag {TARGET_GROUPS} of the recovery point, and of the protected resource for later recovery points. {AGAIN}"
                 )
             }
+            InstanceRefusal::Unused {
+                id,
+                zone,
+                load_balancers,
+                ..
+            } => format!(
+                "Enable the Availability Zone {zone} for the load balancer {balancers} in its stack: add a subnet of this zone. A subnet of another zone in the tag {LOGICAL_ID} of the recovery point takes effect with the next restore. {AGAIN} Elastic Load Balancing says what is missing: `aws elbv2 describe-target-health --target-group-arn <target group> --targets Id={id}`.",
+                zone = code(zone.as_deref().unwrap_or("of the instance")),
+                balancers = code(&load_balancers.join(" ")),
+            ),
             InstanceRefusal::Rejected { .. } => format!(
-                "Fix the cause that Elastic Load Balancing names, often its quota of targets. {AGAIN}"
+                "Fix the cause that Elastic Load Balancing names: its quota of targets, or an instance that cannot be a target of the group. If the group cannot have it, name others in the tag {TARGET_GROUPS} of the recovery point, and of the protected resource for later recovery points. {AGAIN}"
             ),
         }
     }
@@ -125,6 +145,20 @@ impl fmt::Display for InstanceRefusal {
             InstanceRefusal::TargetGroupGone { group } => {
                 write!(f, "the target group {} does not exist", code(group))
             }
+            InstanceRefusal::Unused {
+                id,
+                zone,
+                group,
+                message,
+                ..
+            } => write!(
+                f,
+                "the instance {} in the Availability Zone {} gets no requests through the target group {}, although load balancers use it: {}",
+                code(id),
+                code(zone.as_deref().unwrap_or("-")),
+                code(group),
+                code(message.trim_end_matches('.'))
+            ),
             InstanceRefusal::Rejected { group, message } => write!(
                 f,
                 "the target group {} rejects the instance: {}",

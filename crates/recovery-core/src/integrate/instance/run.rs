@@ -14,7 +14,7 @@ use crate::aws::backup::Restore;
 use crate::aws::cloudformation::ResourceStatus;
 use crate::aws::instance::{RegisterAnswer, Server, instance_id};
 use crate::error::Error;
-use crate::integrate::instance::decide::{Observed, ObservedGroup, Step, next_step};
+use crate::integrate::instance::decide::{Observed, ObservedGroup, PATIENCE, Step, next_step};
 use crate::integrate::instance::kind::INSTANCE;
 use crate::integrate::instance::record::{Serving, answer, records_all, values};
 use crate::integrate::instance::refusal::InstanceRefusal;
@@ -32,7 +32,7 @@ use crate::ops_item::run::first_of;
 use crate::outcome::Outcome;
 use crate::plan::instance::{profile, target};
 use crate::ports::{
-    Clock, InstanceIntegrationPorts, RecoveryPoints, RestoreJobs, Servers, StackResources,
+    Clock, InstanceIntegrationPorts, RecoveryPoints, RestoreJobs, Servers, StackResources, Stacks,
     TargetGroups, TargetPorts,
 };
 use crate::reference::TARGET_GROUP;
@@ -40,6 +40,7 @@ use crate::reference::run::References;
 use crate::tags::{
     LOGICAL_ID, PUBLISH, SECURITY_GROUPS, STACK, TARGET_GROUPS, UnusableTag, WORKLOAD, value,
 };
+use crate::text::code;
 
 /// What the deployment permits.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -154,14 +155,25 @@ pub async fn integrate(
         Groups::Pending(what) => return pending(what),
         Groups::Refused(refusal) => return refused(refusal).await,
     };
-    let acted = match serve(ports, &server, &groups).await {
-        Ok(Serve::Serves { acted }) => acted,
+    let completed = restore.job.completed;
+    let is_overdue = completed.is_some_and(|completed| clock.now() - completed >= PATIENCE);
+    let (acted, unused) = match serve(ports, &server, &groups, is_overdue).await {
+        Ok(Serve::Serves { acted, unused }) => (acted, unused),
         Ok(Serve::Pending(what)) => return pending(what),
         Ok(Serve::Refused(refusal)) => return refused(refusal).await,
         Err(error) => return Err(recorded(ports, restore, error).await),
     };
+    if let Some((group, stack)) = unused.first().zip(target.stack.as_deref()) {
+        let state = ports.stacks().describe(stack).await?;
+        if state.is_some_and(|state| state.is_in_progress()) {
+            return pending(format!(
+                "a load balancer to use {group}, or the stack {stack} to be complete"
+            ));
+        }
+    }
     let profile = left_of_profile(ports, vault, restore, &server, &metadata?).await?;
     let mut left: Vec<String> = profile.into_iter().collect();
+    left.extend(unused.iter().map(|group| left_of_unused(group)));
     left.extend(unusable.iter().map(UnusableTag::left_to_do));
     let item = item?.filter(|item| records_all(item, &server));
     if let Some(item) = item.filter(|_| left.is_empty() && !acted) {
@@ -271,6 +283,14 @@ async fn left_of_profile(
     Ok(had.map(|name| format!("It has no instance profile, {why}: {}.", command(&name))))
 }
 
+/// What is left to do for a target group that no load balancer uses.
+fn left_of_unused(group: &str) -> String {
+    format!(
+        "No load balancer uses the target group {}: it gets no requests, and nothing checks the health of the instance. Let a listener forward to it, or remove it from the tag {TARGET_GROUPS} of the recovery point.",
+        code(group)
+    )
+}
+
 /// The target groups that the tags name.
 enum Groups {
     /// Their ARNs.
@@ -301,6 +321,8 @@ enum Serve {
     Serves {
         /// Whether this run registered it.
         acted: bool,
+        /// The ARNs of the target groups that no load balancer uses.
+        unused: Vec<String>,
     },
     /// This takes minutes.
     Pending(String),
@@ -311,6 +333,7 @@ async fn serve(
     ports: &impl InstanceIntegrationPorts,
     server: &Server,
     groups: &[String],
+    is_overdue: bool,
 ) -> Result<Serve, Error> {
     let observed = try_join_all(
         groups
@@ -333,13 +356,15 @@ async fn serve(
         server: server.clone(),
         checks,
         groups: known,
+        is_overdue,
     };
     let mut registered: Vec<String> = Vec::new();
     loop {
         let group = match next_step(&seen, &registered) {
-            Step::Done => {
+            Step::Done { unused } => {
                 return Ok(Serve::Serves {
                     acted: !registered.is_empty(),
+                    unused,
                 });
             }
             Step::Wait(what) => return Ok(Serve::Pending(what)),
@@ -348,6 +373,13 @@ async fn serve(
         };
         match ports.target_groups().register(&group, &server.id).await? {
             RegisterAnswer::Registered => registered.push(group),
+            // An instance in another VPC or of another kind never becomes a target.
+            RegisterAnswer::Busy(fault) if is_overdue => {
+                return Ok(Serve::Refused(InstanceRefusal::Rejected {
+                    group,
+                    message: fault.message().to_owned(),
+                }));
+            }
             RegisterAnswer::Busy(fault) => {
                 return Ok(Serve::Pending(format!(
                     "{group} to accept {} ({})",
