@@ -16,7 +16,7 @@ use crate::aws::instance::{RegisterAnswer, Server, instance_id};
 use crate::error::Error;
 use crate::integrate::instance::decide::{Observed, ObservedGroup, Step, next_step};
 use crate::integrate::instance::kind::INSTANCE;
-use crate::integrate::instance::record::{Serving, answer, records_all, values};
+use crate::integrate::instance::record::{Serving, answer, records_all, records_target, values};
 use crate::integrate::instance::refusal::InstanceRefusal;
 use crate::integrate::publish::Publication;
 use crate::integrate::record::TAGS_FROM;
@@ -27,6 +27,7 @@ use crate::integrate::run_record::{
 };
 use crate::integrate::run_tags::tags_of;
 use crate::integrate::skip::{Ownership, check_drill_stack, check_inside_drill, drill_name};
+use crate::ops_item::OpsItem;
 use crate::ops_item::restore_key;
 use crate::ops_item::run::first_of;
 use crate::outcome::Outcome;
@@ -151,7 +152,8 @@ pub async fn integrate(
         Groups::Pending(what) => return pending(what),
         Groups::Refused(refusal) => return refused(refusal).await,
     };
-    let acted = match serve(ports, &server, &groups).await {
+    let item = item?;
+    let acted = match serve(ports, &server, &groups, item.as_ref()).await {
         Ok(Serve::Serves { acted }) => acted,
         Ok(Serve::Pending(what)) => return pending(what),
         Ok(Serve::Refused(refusal)) => return refused(refusal).await,
@@ -159,7 +161,7 @@ pub async fn integrate(
     };
     let mut left: Vec<String> = left_of_profile(&server, &metadata?).into_iter().collect();
     left.extend(unusable.iter().map(UnusableTag::left_to_do));
-    let item = item?.filter(|item| records_all(item, &server));
+    let item = item.filter(|item| records_all(item, &server, &groups));
     if let Some(item) = item.filter(|_| left.is_empty() && !acted) {
         let done = Outcome::already_integrated();
         return Ok(answer(done, &server, &restore.job, Some(&item.id)));
@@ -271,10 +273,13 @@ enum Serve {
     Refused(InstanceRefusal),
 }
 
+/// `item` is the OpsItem of the job, if it has one. An instance that was taken out of a target group after its
+/// integration stays out.
 async fn serve(
     ports: &impl InstanceIntegrationPorts,
     server: &Server,
     groups: &[String],
+    item: Option<&OpsItem>,
 ) -> Result<Serve, Error> {
     let observed = try_join_all(
         groups
@@ -285,7 +290,12 @@ async fn serve(
     let mut known = Vec::new();
     for (group, arn) in observed.into_iter().zip(groups) {
         match group {
-            Some(group) => known.push(group),
+            Some(group) => {
+                let was_target = item.is_some_and(|item| records_target(item, &server.id, arn));
+                if !(group.is_missing() && was_target) {
+                    known.push(group);
+                }
+            }
             None => {
                 return Ok(Serve::Refused(InstanceRefusal::TargetGroupGone {
                     group: arn.clone(),
