@@ -306,12 +306,24 @@ fn refuses_what_a_person_must_decide() {
 #[test]
 fn lifts_a_refusal_when_the_cause_is_gone() {
     let world = restored(&TAGS);
-    let buckets = std::mem::take(&mut world.state().buckets);
-    assert_eq!(reason(&deliver(&world).unwrap()), "refused/bucket-gone");
-    world.state().buckets = buckets;
+    let resources = world.state().stack_resources.clone();
+    for resource in world.state().stack_resources.values_mut() {
+        resource.resource_type = "AWS::SQS::Queue".to_owned();
+    }
+    assert_eq!(reason(&deliver(&world).unwrap()), "refused/reference-type");
+    world.state().stack_resources = resources;
     assert_eq!(deliver(&world).unwrap().kind(), "integrated");
     assert_eq!(item(&world).item.status, Status::Resolved);
     assert_eq!(item(&world).title, "Restored bucket assets-1 complete");
+}
+
+#[test]
+fn a_bucket_that_is_created_again_lacks_its_objects() {
+    let world = restored(&TAGS);
+    let buckets = std::mem::take(&mut world.state().buckets);
+    assert_eq!(reason(&deliver(&world).unwrap()), "refused/bucket-gone");
+    world.state().buckets = buckets;
+    assert_refused(&world, "bucket-gone");
 }
 
 #[test]

@@ -12,7 +12,7 @@ use futures_util::FutureExt;
 use recovery_core::aws::arn::{Arn, InstanceId, RecoveryPointArn, Scope};
 use recovery_core::aws::backup::{Drill, RecoveryPoint, Restore};
 use recovery_core::aws::cloudformation::{StackResource, StackState};
-use recovery_core::aws::instance::{TargetHealth, TargetKind};
+use recovery_core::aws::instance::{TargetGroup, TargetHealth, TargetKind};
 use recovery_core::error::Error;
 use recovery_core::fakes::{
     DRILL_ROLE, Failure, FakeClock, LOAD_BALANCER, RESTORE_ROLE, StoredItem, TARGET_GROUP, World,
@@ -153,6 +153,38 @@ fn an_instance_is_registered_followed_and_published() {
     assert_eq!(registrations(&world), 1);
     assert_eq!(deliver(&world).unwrap().kind(), "already-integrated");
     assert_eq!(registrations(&world), 1);
+}
+
+#[test]
+fn an_owner_can_take_an_integrated_instance_out_of_its_target_group() {
+    let world = restored(&TAGS);
+    to_the_end(&world);
+    world.state().servers.targets.clear();
+    assert_eq!(deliver(&world).unwrap().kind(), "already-integrated");
+    assert_eq!(registrations(&world), 1);
+    // The tags name another one since then.
+    let other = TARGET_GROUP.replace("web", "api");
+    {
+        let mut state = world.state();
+        let group = state.servers.target_groups[TARGET_GROUP].clone();
+        let group = TargetGroup {
+            arn: other.clone(),
+            ..group
+        };
+        state.servers.target_groups.insert(other.clone(), group);
+        let shop = |name: &str| ("shop".to_owned(), name.to_owned());
+        let resource = StackResource {
+            physical_id: Some(other.clone()),
+            ..state.stack_resources[&shop("Group")].clone()
+        };
+        state.stack_resources.insert(shop("Other"), resource);
+        let tags = state.tags.values_mut().next().unwrap();
+        tags.insert(TARGETS.0.to_owned(), "Group Other".to_owned());
+    }
+    assert_eq!(to_the_end(&world).kind(), "integrated");
+    let targets = world.state().servers.targets.clone();
+    assert_eq!(targets.len(), 1);
+    assert!(targets.contains_key(&(other, InstanceId::new("i-1"))));
 }
 
 #[test]
@@ -475,7 +507,11 @@ async fn the_plan_refuses_target_groups_by_name() {
     for said in ["recovery:target-groups", "name:web"] {
         assert!(refused.why.contains(said), "{}", refused.why);
     }
-    assert!(refused.remedy.contains("tags"), "{}", refused.remedy);
+    assert!(
+        refused.remedy.contains("Correct the tag"),
+        "{}",
+        refused.remedy
+    );
 }
 
 #[tokio::test]

@@ -350,9 +350,12 @@ impl<P: Deref<Target: AllPorts> + Sync, I: Interceptor> TargetGroups for Interce
     }
 
     async fn health(&self, arn: &str, id: &InstanceId) -> Result<Option<TargetHealth>, Error> {
-        self.read("elasticloadbalancing:DescribeTargetHealth", arn, || {
-            TargetGroups::health(&*self.ports, arn, id)
-        })
+        let subject = format!("{arn} {id}");
+        self.read(
+            "elasticloadbalancing:DescribeTargetHealth",
+            &subject,
+            || TargetGroups::health(&*self.ports, arn, id),
+        )
         .await
     }
 

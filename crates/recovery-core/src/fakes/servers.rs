@@ -30,6 +30,8 @@ pub struct Servers {
     pub servers: BTreeMap<InstanceId, Server>,
     /// Reads of the status checks until they pass; `usize::MAX`: never.
     pub reads_until_checked: usize,
+    /// Status checks of running instances that do not depend on the number of reads.
+    pub checks: BTreeMap<InstanceId, Checks>,
     /// Images by id.
     pub images: BTreeMap<String, Image>,
     /// Target groups by ARN.
@@ -50,6 +52,9 @@ fn health(state: TargetState) -> TargetHealth {
     }
 }
 
+/// The reason of a target whose instance is stopped.
+const INVALID_STATE: &str = "Target.InvalidState";
+
 impl Servers {
     /// Makes every instance running and healthy.
     pub fn complete(&mut self) {
@@ -63,7 +68,39 @@ impl Servers {
         self.reads_until_healthy = 0;
     }
 
-    fn register(&mut self, arn: &str, id: &InstanceId) -> RegisterAnswer {
+    /// Changes the state of an instance as EC2 does. A stopped one has no public address any more, and is not used as a
+    /// target until it runs again; one that is terminated is a target no more.
+    pub fn set_state(&mut self, id: &InstanceId, state: &str) {
+        let Some(server) = self.servers.get_mut(id) else {
+            return;
+        };
+        server.state = state.into();
+        let state = server.state.clone();
+        if matches!(state, InstanceState::Stopping | InstanceState::Stopped) || state.is_ending() {
+            server.public_address = None;
+            server.public_name = None;
+        }
+        if state.is_ending() {
+            self.targets.retain(|(_, target), _| target != id);
+        }
+        let own = self.targets.iter_mut().filter(|((_, it), _)| it == id);
+        for (_, target) in own {
+            let is_unused = target.reason.as_deref() == Some(INVALID_STATE);
+            match state {
+                InstanceState::Running if is_unused => *target = health(TargetState::Initial),
+                InstanceState::Stopping | InstanceState::Stopped => {
+                    *target = TargetHealth {
+                        reason: Some(INVALID_STATE.to_owned()),
+                        ..health(TargetState::Unused)
+                    };
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Registers a target. One that is leaving the group joins it again.
+    fn register(&mut self, arn: &str, id: &InstanceId) -> Result<RegisterAnswer, Error> {
         let fault = |code: &str| {
             Fault::new(
                 "elasticloadbalancing:RegisterTargets",
@@ -73,24 +110,33 @@ impl Servers {
             )
             .with_code(code)
         };
-        let is_running = self
-            .servers
-            .get(id)
-            .is_some_and(|server| server.state == InstanceState::Running);
-        if !is_running {
-            return RegisterAnswer::Busy(fault("InvalidTarget"));
+        let Some(group) = self.target_groups.get(arn) else {
+            return Err(Error::Permanent(fault("TargetGroupNotFound")));
+        };
+        let is_possible = self.servers.get(id).is_some_and(|server| {
+            server.state == InstanceState::Running && server.vpc == group.vpc
+        });
+        if !is_possible {
+            return Ok(RegisterAnswer::Busy(fault("InvalidTarget")));
+        }
+        let key = (arn.to_owned(), id.clone());
+        let is_leaving = |target: &TargetHealth| {
+            matches!(
+                target.state,
+                TargetState::Draining | TargetState::UnhealthyDraining
+            )
+        };
+        if self.targets.get(&key).is_some_and(|it| !is_leaving(it)) {
+            return Ok(RegisterAnswer::Registered);
         }
         if let Some(code) = self.rejects_targets {
-            return match code {
+            return Ok(match code {
                 "InvalidTarget" => RegisterAnswer::Busy(fault(code)),
                 _ => RegisterAnswer::Rejected(fault(code)),
-            };
+            });
         }
-        let target = (arn.to_owned(), id.clone());
-        self.targets
-            .entry(target)
-            .or_insert_with(|| health(TargetState::Initial));
-        RegisterAnswer::Registered
+        self.targets.insert(key, health(TargetState::Initial));
+        Ok(RegisterAnswer::Registered)
     }
 }
 
@@ -118,6 +164,9 @@ impl ServersPort for World {
                 .is_some_and(|server| server.state == InstanceState::Running);
             if !is_running {
                 return Ok(None);
+            }
+            if let Some(checks) = servers.checks.get(id) {
+                return Ok(Some(checks.clone()));
             }
             let instance = match servers.reads_until_checked {
                 0 => CheckState::Ok,
@@ -147,7 +196,9 @@ impl TargetGroups for World {
         self.call("elasticloadbalancing:DescribeTargetHealth", arn, |state| {
             let servers = &mut state.servers;
             let target = (arn.to_owned(), id.clone());
-            let Some(found) = servers.targets.get_mut(&target) else {
+            // Nobody sees the targets of a group that was deleted.
+            let exists = servers.target_groups.contains_key(arn);
+            let Some(found) = servers.targets.get_mut(&target).filter(|_| exists) else {
                 return Ok(None);
             };
             if found.state == TargetState::Initial {
@@ -164,7 +215,7 @@ impl TargetGroups for World {
     async fn register(&self, arn: &str, id: &InstanceId) -> Result<RegisterAnswer, Error> {
         let subject = format!("{arn} {id}");
         self.call("elasticloadbalancing:RegisterTargets", &subject, |state| {
-            Ok(state.servers.register(arn, id))
+            state.servers.register(arn, id)
         })
     }
 }

@@ -287,6 +287,11 @@ impl Hindrance {
         }
     }
 
+    /// Whether the item records it.
+    pub(crate) fn is_recorded(&self, kind: &ResourceKind, item: &OpsItem) -> bool {
+        says(item, kind.state_key, self.state) && says(item, HINDRANCE, &self.why)
+    }
+
     /// Whether the item records that operators were notified of it.
     pub(crate) fn was_told(&self, item: &OpsItem) -> bool {
         says(item, NOTIFIED, &self.told)

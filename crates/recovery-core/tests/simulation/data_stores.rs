@@ -186,7 +186,8 @@ impl Plan {
         }
         let job = store.job();
         self.draw_events(rng, store.integrator(), &job, completed);
-        self.draw_requests(rng, &store);
+        let integrator = store.integrator();
+        self.draw_requests(rng, integrator, &store.asked(), STACK, completed);
         if chance(rng, 8) {
             store.quiet = false;
             let at = rng.u64(completed..calm);
@@ -260,28 +261,36 @@ impl Plan {
         store.quiet &= !store.is_disturbed;
     }
 
-    /// The state machines of recoveries and drills, and drills that ask for what is not theirs.
-    fn draw_requests(&mut self, rng: &mut Rng, store: &DataStore) {
+    /// The state machines of recoveries and drills, and drills that ask for what is not theirs. `own` is the stack that
+    /// the tags name.
+    pub(crate) fn draw_requests(
+        &mut self,
+        rng: &mut Rng,
+        integrator: Integrator,
+        asked: &Restore,
+        own: &str,
+        completed: Millis,
+    ) {
         let calm = self.weather.calm;
-        let often = if store.is_tagged_by_plan { 85 } else { 50 };
-        if chance(rng, often) {
-            let at = (store.completed + rng.u64(0..30_000)).min(calm);
-            let asked = Arc::new(store.asked());
-            self.invoke(at, Work::Recover(store.integrator(), asked, 0));
+        let is_tagged_by_plan = asked.planned.tags_from.is_some();
+        if chance(rng, if is_tagged_by_plan { 85 } else { 50 }) {
+            let at = (completed + rng.u64(0..30_000)).min(calm);
+            let asked = Arc::new(asked.clone());
+            self.invoke(at, Work::Recover(integrator, asked, 0));
         }
         if chance(rng, 6) {
-            let stack = pick(rng, &["another", STACK]);
+            let stack = pick(rng, &["another", own]);
             let asked = Restore {
                 drill: Some(drill(stack)),
-                ..store.asked()
+                ..asked.clone()
             };
-            let at = rng.u64(store.completed..calm);
-            self.integrate(at, store.integrator(), asked);
+            let at = rng.u64(completed..calm);
+            self.integrate(at, integrator, asked);
         }
     }
 }
 
-fn drill(stack: &str) -> Drill {
+pub(crate) fn drill(stack: &str) -> Drill {
     Drill {
         stack: stack.to_owned(),
         name: Some(DRILL.to_owned()),

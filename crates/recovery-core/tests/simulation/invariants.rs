@@ -11,10 +11,11 @@ use recovery_core::ops_item::{OpsItemChange, Status};
 
 use crate::executor::{Millis, TaskId};
 use crate::parties::{MINUTE, Plan, Purpose, Restore};
+use crate::site_invariants;
 use crate::store_invariants;
 use crate::world::Sim;
 
-/// The most calls of one run of an integrator of databases or tables.
+/// The most calls of one run of an integrator of anything but volumes.
 const CALLS_OF_A_RUN: usize = 100;
 
 /// A record of all changes: what, by whom and when.
@@ -46,6 +47,18 @@ pub(crate) struct Ledger {
     pub(crate) invocations: Vec<(Millis, RestoreJobId)>,
     /// Tables that their owners changed after they were configured.
     pub(crate) unprotected: BTreeSet<String>,
+    /// Buckets that a person deleted, and when.
+    pub(crate) emptied: BTreeMap<String, Millis>,
+    /// Restores whose OpsItem has said that their bucket does not exist.
+    pub(crate) lost: BTreeSet<RestoreJobId>,
+    /// Public addresses that each restored instance ever had.
+    pub(crate) addresses: BTreeMap<InstanceId, Vec<String>>,
+    /// Restored instances that have served.
+    pub(crate) served: BTreeSet<InstanceId>,
+    /// Targets, by group and instance, and since when.
+    pub(crate) targets: BTreeMap<(String, InstanceId), Millis>,
+    /// Targets that owners took out of their groups after they were integrated, and when.
+    pub(crate) deregistered: BTreeMap<(String, InstanceId), Millis>,
     /// Violations of the conditions.
     pub(crate) violations: Vec<String>,
 }
@@ -76,7 +89,7 @@ impl Ledger {
         self.faults += usize::from(failed);
     }
 
-    /// A run of an integrator of databases or tables has ended.
+    /// A run of an integrator of anything but volumes has ended.
     pub(crate) fn bounded(&mut self, run: TaskId) {
         let calls = self.calls.get(&run).copied().unwrap_or_default();
         if calls > CALLS_OF_A_RUN {
@@ -312,7 +325,8 @@ pub(crate) fn at_rest(sim: &Sim, plan: &Plan) -> Result<(), String> {
     for restore in &plan.restores {
         restore_at_rest(sim, plan, restore).map_err(|what| format!("{}: {what}", restore.id))?;
     }
-    store_invariants::at_rest(sim, plan)
+    store_invariants::at_rest(sim, plan)?;
+    site_invariants::at_rest(sim, plan)
 }
 
 /// The OpsItems of a restore job, the oldest first.

@@ -4,7 +4,9 @@
 //! - [`executor`]: virtual time and the tasks in it.
 //! - [`world`]: the ports of a run, with faults, latency and views that lag.
 //! - [`parties`]: the changes of the world, and the invocations of the functions.
-//! - [`invariants`]: the conditions at each step and at the end.
+//! - [`data_stores`], [`buckets`], [`servers`], [`sites`]: what is restored next to volumes, drawn for each seed, and the
+//!   stacks that it is restored for.
+//! - [`invariants`], [`store_invariants`], [`site_invariants`]: the conditions at each step and at the end.
 //!
 //! `SEED=7 cargo test -p recovery-core --test simulation -- --nocapture` runs one seed and prints its
 //! trace; `SEEDS=1000000` runs more of them.
@@ -15,10 +17,14 @@
     reason = "a test that cannot continue has failed"
 )]
 
+mod buckets;
 mod data_stores;
 mod executor;
 mod invariants;
 mod parties;
+mod servers;
+mod site_invariants;
+mod sites;
 mod store_invariants;
 mod world;
 
@@ -33,7 +39,9 @@ use parties::{Act, Integrator, Invocation, MINUTE, Plan, Work};
 use recovery_core::aws::arn::Scope;
 use recovery_core::error::Error;
 use recovery_core::fakes::DRILL_ROLE;
+use recovery_core::integrate::bucket::run::{self as bucket, BucketConfig};
 use recovery_core::integrate::database::run::{self as database, DatabaseConfig};
+use recovery_core::integrate::instance::run::{self as instance, InstanceConfig};
 use recovery_core::integrate::run_invoke::Integrators;
 use recovery_core::integrate::run_reconcile::{LookbackWindow, reconcile};
 use recovery_core::integrate::skip::Ownership;
@@ -79,7 +87,13 @@ fn simulate(seed: u64, traced: bool) -> Report {
 
 impl Simulation {
     fn of(plan: Plan, rng: Rng, traced: bool) -> Simulation {
-        let sim = Arc::new(Sim::new(rng, plan.weather, plan.stores.clone(), traced));
+        let sim = Arc::new(Sim::new(
+            rng,
+            plan.weather,
+            plan.stores.clone(),
+            plan.sites.clone(),
+            traced,
+        ));
         plan.note(&sim);
         Simulation {
             executor: Executor::new(sim.agenda.clone()),
@@ -186,6 +200,21 @@ impl Simulation {
                         };
                         table::integrate(&ports, &clock, &config, restore).await
                     }),
+                    Integrator::Bucket => self.executor.spawn(run, async move {
+                        let config = BucketConfig {
+                            ownership,
+                            publish_path,
+                        };
+                        bucket::integrate(&ports, &clock, &config, restore).await
+                    }),
+                    Integrator::Instance => self.executor.spawn(run, async move {
+                        let config = InstanceConfig {
+                            ownership,
+                            vault: "recovery".to_owned(),
+                            publish_path,
+                        };
+                        instance::integrate(&ports, &clock, &config, restore).await
+                    }),
                 }
             }
             Work::Track(_, event) => {
@@ -220,8 +249,8 @@ impl Simulation {
         let Some(Invocation { work, attempt }) = self.runs.remove(&run) else {
             return;
         };
-        if let Work::Integrate(Integrator::Database | Integrator::Table, _) | Work::Recover(..) =
-            work
+        if let Work::Integrate(integrator, _) | Work::Recover(integrator, ..) = work
+            && integrator != Integrator::Volume
         {
             self.sim.inner().ledger.bounded(run);
         }

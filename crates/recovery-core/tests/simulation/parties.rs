@@ -19,6 +19,7 @@ use serde_json::json;
 
 use crate::data_stores::{self, DataStore, StoreAct};
 use crate::executor::{Millis, TaskId, lock};
+use crate::sites::{self, SiteAct, Sites};
 use crate::world::{Sim, Weather, time};
 
 pub(crate) const MINUTE: Millis = 60_000;
@@ -52,6 +53,8 @@ pub(crate) enum Act {
     PersonResolves(RestoreJobId),
     /// Something happens to a database or a table.
     Store(StoreAct),
+    /// Something happens to a stack, a bucket or an instance that was restored from its image.
+    Site(SiteAct),
     /// A volume of nobody here takes a device name.
     DeviceTaken(InstanceId, &'static str),
     DeviceFreed(InstanceId, &'static str),
@@ -87,6 +90,8 @@ pub(crate) enum Integrator {
     Volume,
     Database,
     Table,
+    Bucket,
+    Instance,
 }
 
 impl Work {
@@ -159,6 +164,8 @@ pub(crate) struct Plan {
     pub(crate) restores: Vec<Restore>,
     /// Restored databases and tables.
     pub(crate) stores: Vec<Arc<DataStore>>,
+    /// Buckets and instances from images, with their stacks.
+    pub(crate) sites: Arc<Sites>,
     /// When all that fails ever has been told and written down.
     pub(crate) settled: Millis,
     /// When the simulation ends.
@@ -193,6 +200,7 @@ impl Plan {
             targets: Vec::new(),
             restores: Vec::new(),
             stores: Vec::new(),
+            sites: Arc::default(),
             settled,
             end: settled + 10 * MINUTE,
             acts: Vec::new(),
@@ -206,6 +214,7 @@ impl Plan {
             plan.draw_restore(rng, n);
         }
         plan.draw_stores(rng);
+        plan.draw_sites(rng);
         plan.draw_strangers(rng);
         plan.draw_schedule(rng);
         plan
@@ -233,6 +242,7 @@ impl Plan {
             }],
             restores: Vec::new(),
             stores: Vec::new(),
+            sites: Arc::default(),
             settled: end,
             end,
             acts: vec![
@@ -288,6 +298,7 @@ impl Plan {
         }
         drop(agenda);
         data_stores::add_strangers(sim, &self.stores);
+        sites::add_strangers(sim);
     }
 
     pub(crate) fn add(&mut self, at: Millis, act: Act) {
@@ -749,6 +760,7 @@ pub(crate) fn act(sim: &Sim, plan: &Plan, act: &Act) {
             }
         }
         Act::Store(act) => data_stores::act(sim, &plan.stores, act),
+        Act::Site(act) => sites::act(sim, act),
         Act::Invoke(_) | Act::Deadline(_) => {}
     }
 }

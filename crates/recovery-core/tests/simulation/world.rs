@@ -10,6 +10,7 @@ use fastrand::Rng;
 use recovery_core::aws::arn::{DbClusterId, DbInstanceId, InstanceId, OpsItemId, VolumeId};
 use recovery_core::aws::database::{CreateAnswer, DatabaseId, DbInstance};
 use recovery_core::aws::ec2::{AttachAnswer, Instance, Volume};
+use recovery_core::aws::instance::{RegisterAnswer, TargetHealth};
 use recovery_core::aws::table::{ChangeAnswer, Table, TableStatus};
 use recovery_core::error::{Error, Fault};
 use recovery_core::event::backup::restore_to_integrate;
@@ -21,6 +22,9 @@ use crate::data_stores::{DataStore, StoreAct, creation};
 use crate::executor::{Agenda, Millis, TaskId, lock, wait};
 use crate::invariants::Ledger;
 use crate::parties::{Act, Integrator, Invocation, Work, chance};
+use crate::servers;
+use crate::site_invariants;
+use crate::sites::Sites;
 use crate::store_invariants;
 
 /// The time at the beginning.
@@ -40,7 +44,7 @@ pub(crate) struct Weather {
     pub(crate) faults: u32,
     /// The time after which no call fails.
     pub(crate) calm: Millis,
-    /// Longest time until EC2 shows an attachment, and RDS and DynamoDB a new resource.
+    /// Longest time until EC2 shows an attachment, RDS and DynamoDB a new resource, and Elastic Load Balancing a target.
     pub(crate) ec2_lag: Millis,
     /// Longest time until OpsCenter lists a new item.
     pub(crate) listing_lag: Millis,
@@ -51,9 +55,9 @@ pub(crate) struct Weather {
 /// The longest change of a database or a table.
 const MODIFICATION: Millis = 60_000;
 
-/// Whether the operation can change a database, a table or a parameter, or invokes their integrators.
+/// Whether the operation can change a database, a table, a target group or a parameter, or invokes an integrator.
 fn is_of_data_store(operation: &str) -> bool {
-    ["rds:", "dynamodb:", "lambda:"]
+    ["rds:", "dynamodb:", "elasticloadbalancing:", "lambda:"]
         .iter()
         .any(|service| operation.starts_with(service))
         || operation == "ssm:PutParameter"
@@ -79,6 +83,8 @@ pub(crate) struct Sim {
     pub(crate) world: Arc<World>,
     /// The databases and tables that are restored in this world.
     pub(crate) stores: Vec<Arc<DataStore>>,
+    /// The buckets and instances that are restored in it, with their stacks.
+    pub(crate) sites: Arc<Sites>,
     inner: Mutex<Inner>,
 }
 
@@ -95,6 +101,8 @@ pub(crate) struct Inner {
     database_shown: BTreeMap<DbInstanceId, Millis>,
     /// When DynamoDB shows a table.
     table_shown: BTreeMap<String, Millis>,
+    /// When Elastic Load Balancing shows a target, by its group and its id.
+    pub(crate) target_shown: BTreeMap<String, Millis>,
     /// When OpsCenter lists an item.
     listed: BTreeMap<OpsItemId, Millis>,
     trace: Option<Vec<String>>,
@@ -106,6 +114,7 @@ impl Sim {
         rng: Rng,
         weather: Weather,
         stores: Vec<Arc<DataStore>>,
+        sites: Arc<Sites>,
         traced: bool,
     ) -> Sim {
         let world = World::new();
@@ -114,6 +123,7 @@ impl Sim {
             agenda: Arc::new(Mutex::new(Agenda::new())),
             world: Arc::new(world),
             stores,
+            sites,
             inner: Mutex::new(Inner {
                 rng,
                 weather,
@@ -122,6 +132,7 @@ impl Sim {
                 device_shown: BTreeMap::new(),
                 database_shown: BTreeMap::new(),
                 table_shown: BTreeMap::new(),
+                target_shown: BTreeMap::new(),
                 listed: BTreeMap::new(),
                 trace: traced.then(Vec::new),
             }),
@@ -283,10 +294,15 @@ impl Run {
                     .ledger
                     .updates(now, self.id, id, was.as_deref(), change);
                 store_invariants::update(sim, id, was.as_deref(), change);
+                site_invariants::update(sim, id, was.as_deref(), change);
             }
             Effect::Publish(notification) => sim.inner().ledger.told(now, self.id, notification),
             // What has no effect, such as a parameter that exists, is no write: see `after`.
-            Effect::Other if is_of_data_store(call.operation) => {}
+            Effect::Other if is_of_data_store(call.operation) => {
+                if let Some((group, instance)) = registration(call) {
+                    site_invariants::registers(sim, group, &instance);
+                }
+            }
             Effect::Other => sim.inner().ledger.wrote(self.id),
             Effect::None | Effect::Create(_) => {}
         }
@@ -335,6 +351,11 @@ impl Run {
             if shown.is_some_and(|shown| sim.now() < shown) {
                 *found = None;
             }
+        } else if let Some(found) = answered::<Option<TargetHealth>>(answer) {
+            let shown = sim.inner().target_shown.get(call.subject).copied();
+            if shown.is_some_and(|shown| sim.now() < shown) {
+                *found = None;
+            }
         } else if let Some(items) = answered::<Vec<OpsItem>>(answer) {
             let now = sim.now();
             let inner = sim.inner();
@@ -342,7 +363,7 @@ impl Run {
         }
     }
 
-    /// What follows from a change of a database, a table or a parameter, and from an invocation.
+    /// What follows from a change of a database, a table, a target group or a parameter, and from an invocation.
     fn after_change<T: 'static>(&self, call: &Call<'_>, answer: &mut T) {
         let sim = &*self.sim;
         let now = sim.now();
@@ -382,7 +403,17 @@ impl Run {
             "ssm:PutParameter" => {
                 if answered(answer) != Some(&mut false) {
                     wrote();
-                    store_invariants::published(sim, call.subject);
+                    if !site_invariants::published(sim, call.subject) {
+                        store_invariants::published(sim, call.subject);
+                    }
+                }
+            }
+            "elasticloadbalancing:RegisterTargets" => {
+                if let Some(RegisterAnswer::Registered) = answered(answer)
+                    && let Some((group, instance)) = registration(call)
+                {
+                    wrote();
+                    servers::registered(sim, group, &instance);
                 }
             }
             "lambda:InvokeFunction" => self.invoked(),
@@ -412,6 +443,8 @@ impl Run {
         };
         let integrator = match function.as_str() {
             "database-integrator" => Integrator::Database,
+            "bucket-integrator" => Integrator::Bucket,
+            "instance-integrator" => Integrator::Instance,
             _ => Integrator::Table,
         };
         let mut inner = sim.inner();
@@ -511,6 +544,13 @@ impl Interceptor for Run {
             _ => answer,
         }
     }
+}
+
+/// The target group and the instance of a registration.
+fn registration<'a>(call: &Call<'a>) -> Option<(&'a str, InstanceId)> {
+    let (group, instance) = call.subject.split_once(' ')?;
+    let is_one = call.operation == "elasticloadbalancing:RegisterTargets";
+    is_one.then(|| (group, InstanceId::new(instance)))
 }
 
 /// The call on one line of the trace.

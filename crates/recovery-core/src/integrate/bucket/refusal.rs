@@ -14,7 +14,7 @@ pub enum BucketRefusal {
     Tags(TagRefusal),
     /// The reference does not lead to a bucket.
     Reference(ReferenceRefusal),
-    /// It does not exist, although AWS Backup restored into it.
+    /// It was deleted after AWS Backup had restored into it. One that is created again does not have its objects.
     Gone { bucket: String },
     /// The tags name another bucket: a person may have restored a copy for another purpose, and the application must
     /// not use it.
@@ -78,7 +78,7 @@ impl fmt::Display for BucketRefusal {
             BucketRefusal::Reference(refusal) => refusal.fmt(f),
             BucketRefusal::Gone { bucket } => write!(
                 f,
-                "the bucket {} does not exist, although AWS Backup restored into it",
+                "the bucket {} was deleted after AWS Backup restored into it, and its objects with it",
                 code(bucket)
             ),
             BucketRefusal::Other { bucket, wanted } => write!(

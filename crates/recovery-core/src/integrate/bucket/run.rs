@@ -15,7 +15,7 @@ use crate::integrate::bucket::kind::{PARTIAL, S3_BUCKET};
 use crate::integrate::bucket::record::{Complete, answer, records_all};
 use crate::integrate::bucket::refusal::BucketRefusal;
 use crate::integrate::publish::Publication;
-use crate::integrate::record::TAGS_FROM;
+use crate::integrate::record::{Hindrance, TAGS_FROM};
 use crate::integrate::run_job::{Admission, admit};
 use crate::integrate::run_publish::{Publishing, publish};
 use crate::integrate::run_record::{
@@ -119,6 +119,18 @@ pub async fn integrate(
             unusable.push(tag);
             None
         });
+    let item = item?;
+    // Only another restore job brings the objects back.
+    let gone = BucketRefusal::Gone {
+        bucket: bucket.to_owned(),
+    };
+    let hindrance = Hindrance::refused(&S3_BUCKET, restore, &gone);
+    if item
+        .as_ref()
+        .is_some_and(|item| hindrance.is_recorded(&S3_BUCKET, item))
+    {
+        return refused(gone).await;
+    }
     match check(ports, bucket, &target).await? {
         Check::Passed => {}
         Check::Refused(refusal) => return refused(refusal).await,
@@ -141,7 +153,7 @@ pub async fn integrate(
             .map(|outcome| outcome.with("bucket", bucket));
     }
     let left: Vec<String> = unusable.iter().map(UnusableTag::left_to_do).collect();
-    if let Some(item) = item?.filter(|item| records_all(item, bucket) && left.is_empty()) {
+    if let Some(item) = item.filter(|item| records_all(item, bucket) && left.is_empty()) {
         let done = Outcome::already_integrated();
         return Ok(answer(done, bucket, &restore.job, Some(&item.id)));
     }

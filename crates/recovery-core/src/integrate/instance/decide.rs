@@ -29,6 +29,16 @@ pub struct ObservedGroup {
     pub health: Option<TargetHealth>,
 }
 
+impl ObservedGroup {
+    /// Whether the instance is no target of the group, or leaves it.
+    pub(super) fn is_missing(&self) -> bool {
+        matches!(
+            self.health.as_ref().map(|health| &health.state),
+            None | Some(TargetState::Draining | TargetState::UnhealthyDraining)
+        )
+    }
+}
+
 /// The next step of an integration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
@@ -80,13 +90,7 @@ pub fn next_step(seen: &Observed, registered: &[String]) -> Step {
             });
         }
     }
-    let missing = |it: &&ObservedGroup| {
-        let is_leaving = matches!(
-            it.health.as_ref().map(|health| &health.state),
-            None | Some(TargetState::Draining | TargetState::UnhealthyDraining)
-        );
-        is_leaving && !registered.contains(&it.group.arn)
-    };
+    let missing = |it: &&ObservedGroup| it.is_missing() && !registered.contains(&it.group.arn);
     if let Some(it) = groups.iter().find(missing) {
         return Step::Register(it.group.arn.clone());
     }

@@ -6,6 +6,8 @@ use crate::ops_item::INTEGRATION;
 
 /// Operational data: the id of the instance.
 pub(super) const IDENTIFIER: &str = "recovery:restored-instance";
+/// Operational data: the target groups that it was registered with, or `none`.
+pub(super) const REGISTERED: &str = "recovery:registered-with";
 /// Operational data: its private address.
 pub(super) const ADDRESS: &str = "recovery:address";
 /// Operational data: seconds from the end of the restore job to the integration.
@@ -23,6 +25,6 @@ pub(crate) const INSTANCE: ResourceKind = ResourceKind {
     why: "The tags of the recovery point name its target groups and its addresses.",
     note: "The first read of each block of a volume is slow until EBS has loaded it from the image.",
     function: "instance-integrator",
-    result_keys: &[IDENTIFIER, ADDRESS, SECONDS],
+    result_keys: &[IDENTIFIER, ADDRESS, REGISTERED, SECONDS],
     seconds_key: SECONDS,
 };

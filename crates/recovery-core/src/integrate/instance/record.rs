@@ -2,15 +2,15 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::aws::arn::OpsItemId;
+use crate::aws::arn::{InstanceId, OpsItemId};
 use crate::aws::backup::{Restore, RestoreJob};
 use crate::aws::instance::Server;
-use crate::integrate::instance::kind::{ADDRESS, IDENTIFIER, INSTANCE};
+use crate::integrate::instance::kind::{ADDRESS, IDENTIFIER, INSTANCE, REGISTERED};
 use crate::integrate::publish::{Publication, replaced_note};
 use crate::integrate::record::{IntegrationResult, LEFT, result_change, shown_left};
-use crate::ops_item::{INTEGRATION, OpsItem, OpsItemChange, Status, says};
+use crate::ops_item::{DATA_LIMIT, INTEGRATION, OpsItem, OpsItemChange, Status, says};
 use crate::outcome::Outcome;
-use crate::text::code;
+use crate::text::{code, within};
 
 /// What a backup of an instance does not contain.
 const LOST: &str = "user data (the image has what they did at its first start), the key pair, the instance profile without `RestoredInstanceRoleArns`, the termination protection, placement and capacity reservation, further network interfaces, elastic IP addresses, names in DNS, the membership in a domain, alarms";
@@ -51,15 +51,30 @@ pub(super) fn values(server: &Server, arn: &str) -> Vec<(&'static str, String)> 
         .collect()
 }
 
-fn records(item: &OpsItem, server: &Server) -> bool {
+/// The target groups, as operational data.
+fn shown_groups(groups: &[String]) -> String {
+    match groups {
+        [] => "none".to_owned(),
+        groups => within(&groups.join(" "), DATA_LIMIT),
+    }
+}
+
+fn records(item: &OpsItem, server: &Server, groups: &[String]) -> bool {
     says(item, INTEGRATION, INSTANCE.integrated)
         && says(item, IDENTIFIER, server.id.as_str())
         && says(item, ADDRESS, address(server))
+        && says(item, REGISTERED, &shown_groups(groups))
 }
 
-/// Whether the item records that this instance is integrated, and nothing is left to do.
-pub(super) fn records_all(item: &OpsItem, server: &Server) -> bool {
-    item.status == Status::Resolved && records(item, server)
+/// Whether the item records that this instance is integrated with these target groups, and nothing is left to do.
+pub(super) fn records_all(item: &OpsItem, server: &Server, groups: &[String]) -> bool {
+    item.status == Status::Resolved && records(item, server, groups)
+}
+
+/// Whether the item records that this instance was a target of the group when it was integrated.
+pub(super) fn records_target(item: &OpsItem, id: &InstanceId, group: &str) -> bool {
+    let recorded = item.data.get(REGISTERED).map_or("", String::as_str);
+    says(item, IDENTIFIER, id.as_str()) && recorded.split(' ').any(|it| it == group)
 }
 
 /// The answer of the function. `item` is the id of the job's OpsItem, if it has one.
@@ -79,7 +94,7 @@ pub(super) fn answer(
 impl Serving<'_> {
     /// Whether the item records this result.
     pub(super) fn is_recorded(&self, item: &OpsItem) -> bool {
-        records(item, self.server) && says(item, LEFT, &shown_left(&self.left))
+        records(item, self.server, &self.groups) && says(item, LEFT, &shown_left(&self.left))
     }
 
     /// The change that records the result in the job's item, of which `item` is known.
@@ -121,6 +136,7 @@ impl Serving<'_> {
             data: vec![
                 (IDENTIFIER, id.to_owned()),
                 (ADDRESS, address(self.server).to_owned()),
+                (REGISTERED, shown_groups(&self.groups)),
                 (LEFT, shown_left(&self.left)),
             ],
         };

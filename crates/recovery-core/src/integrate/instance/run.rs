@@ -16,7 +16,7 @@ use crate::aws::instance::{RegisterAnswer, Server, instance_id};
 use crate::error::Error;
 use crate::integrate::instance::decide::{Observed, ObservedGroup, PATIENCE, Step, next_step};
 use crate::integrate::instance::kind::INSTANCE;
-use crate::integrate::instance::record::{Serving, answer, records_all, values};
+use crate::integrate::instance::record::{Serving, answer, records_all, records_target, values};
 use crate::integrate::instance::refusal::InstanceRefusal;
 use crate::integrate::publish::Publication;
 use crate::integrate::record::TAGS_FROM;
@@ -27,6 +27,7 @@ use crate::integrate::run_record::{
 };
 use crate::integrate::run_tags::tags_of;
 use crate::integrate::skip::{Ownership, check_drill_stack, check_inside_drill, drill_name};
+use crate::ops_item::OpsItem;
 use crate::ops_item::restore_key;
 use crate::ops_item::run::first_of;
 use crate::outcome::Outcome;
@@ -157,7 +158,8 @@ pub async fn integrate(
     };
     let completed = restore.job.completed;
     let is_overdue = completed.is_some_and(|completed| clock.now() - completed >= PATIENCE);
-    let (acted, unused) = match serve(ports, &server, &groups, is_overdue).await {
+    let item = item?;
+    let (acted, unused) = match serve(ports, &server, &groups, item.as_ref(), is_overdue).await {
         Ok(Serve::Serves { acted, unused }) => (acted, unused),
         Ok(Serve::Pending(what)) => return pending(what),
         Ok(Serve::Refused(refusal)) => return refused(refusal).await,
@@ -175,7 +177,7 @@ pub async fn integrate(
     let mut left: Vec<String> = profile.into_iter().collect();
     left.extend(unused.iter().map(|group| left_of_unused(group)));
     left.extend(unusable.iter().map(UnusableTag::left_to_do));
-    let item = item?.filter(|item| records_all(item, &server));
+    let item = item.filter(|item| records_all(item, &server, &groups));
     if let Some(item) = item.filter(|_| left.is_empty() && !acted) {
         let done = Outcome::already_integrated();
         return Ok(answer(done, &server, &restore.job, Some(&item.id)));
@@ -329,10 +331,13 @@ enum Serve {
     Refused(InstanceRefusal),
 }
 
+/// `item` is the OpsItem of the job, if it has one. An instance that was taken out of a target group after its
+/// integration stays out.
 async fn serve(
     ports: &impl InstanceIntegrationPorts,
     server: &Server,
     groups: &[String],
+    item: Option<&OpsItem>,
     is_overdue: bool,
 ) -> Result<Serve, Error> {
     let observed = try_join_all(
@@ -344,7 +349,12 @@ async fn serve(
     let mut known = Vec::new();
     for (group, arn) in observed.into_iter().zip(groups) {
         match group {
-            Some(group) => known.push(group),
+            Some(group) => {
+                let was_target = item.is_some_and(|item| records_target(item, &server.id, arn));
+                if !(group.is_missing() && was_target) {
+                    known.push(group);
+                }
+            }
             None => {
                 return Ok(Serve::Refused(InstanceRefusal::TargetGroupGone {
                     group: arn.clone(),
