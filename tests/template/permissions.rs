@@ -1256,17 +1256,40 @@ fn recovery_needs_approval_unless_signals_agree_and_it_is_waived() {
     );
 }
 
+/// The statement of the recovery bucket that denies the roles of AWS Backup.
+const KEEPS_RESTORES_OUT: &str = "NoRestoreIntoThisBucket";
+
 /// Actions in the policies of queues, topic, bucket and keys that are patterns, by statement, and why they may be.
-const RESOURCE_POLICY_PATTERNS: [(&str, &str); 5] = [
+const RESOURCE_POLICY_PATTERNS: [(&str, &str); 6] = [
     // Only what is forbidden: everything that does not come over TLS.
     ("OnlyOverTls", "sqs:*"),
     ("OnlyOverTls", "s3:*"),
+    // What restores do.
+    (KEEPS_RESTORES_OUT, "s3:*"),
     // The account itself, so that the key does not become unmanageable.
     ("ThisAccountDecides", "kms:*"),
     // GenerateDataKey with and without plaintext, for messages.
     ("RulesToQueuesOfThisAccount", "kms:GenerateDataKey*"),
     ("AlarmsOfThisAccount", "kms:GenerateDataKey*"),
 ];
+
+/// The restore roles may write into every bucket of the account, and plans, records and reports decide what a recovery
+/// does.
+#[test]
+fn no_restore_writes_into_the_recovery_bucket() {
+    let policy = &deployed(&[]).resources("AWS::S3::BucketPolicy")["RecoveryBucketPolicy"];
+    let statements = policy["PolicyDocument"]["Statement"].as_array().unwrap();
+    let denied = statements
+        .iter()
+        .find(|statement| statement["Sid"] == KEEPS_RESTORES_OUT)
+        .unwrap();
+    assert_eq!(denied["Effect"], "Deny");
+    assert_eq!(denied["Principal"], "*");
+    assert_eq!(denied["Action"], "s3:*");
+    let bucket = attribute_of("RecoveryBucket", "Arn");
+    let objects = format!("{bucket}/*");
+    assert_eq!(strings(&denied["Resource"]), [bucket, objects]);
+}
 
 #[test]
 fn resource_policies_admit_only_services_for_this_account() {
@@ -1298,10 +1321,14 @@ fn resource_policies_admit_only_services_for_this_account() {
                 );
             }
             if statement["Effect"] == "Deny" {
-                assert_eq!(
-                    statement["Condition"]["Bool"]["aws:SecureTransport"],
-                    "false"
-                );
+                let condition = match sid == KEEPS_RESTORES_OUT {
+                    true => {
+                        let roles = RESTORING.map(|role| attribute_of(role, "Arn"));
+                        json!({"ArnEquals": {"aws:PrincipalArn": roles}})
+                    }
+                    false => json!({"Bool": {"aws:SecureTransport": "false"}}),
+                };
+                assert_eq!(statement["Condition"], condition, "{name}: {sid}");
                 continue;
             }
             // A service is let in only under a condition; the account's own root needs none.
