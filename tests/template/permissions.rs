@@ -72,7 +72,7 @@ const RESTORE_ROLE: [&str; 1] = ["iam:PassRole"];
 
 /// Actions that know no resource (Service Authorization Reference: Amazon EC2, Amazon EC2 Auto Scaling, AWS Backup,
 /// AWS CloudFormation, Amazon CloudWatch, AWS Directory Service, Amazon FSx, AWS Lambda, AWS Systems Manager): IAM takes nothing but `*` for them.
-pub(super) const WITHOUT_RESOURCES: [&str; 31] = [
+pub(super) const WITHOUT_RESOURCES: [&str; 39] = [
     "autoscaling:DescribeAutoScalingGroups",
     "backup:DescribeRestoreJob",
     "backup:GetRestoreJobMetadata",
@@ -84,14 +84,22 @@ pub(super) const WITHOUT_RESOURCES: [&str; 31] = [
     "cloudwatch:DescribeAlarms",
     "ds:DescribeDirectories",
     "dynamodb:ListTables",
+    "ec2:DescribeAccountAttributes",
+    "ec2:DescribeAddresses",
+    "ec2:DescribeAvailabilityZones",
     "ec2:DescribeImages",
     "ec2:DescribeInstanceStatus",
     "ec2:DescribeInstances",
+    "ec2:DescribeInternetGateways",
     "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeRouteTables",
+    "ec2:DescribeSecurityGroups",
+    "ec2:DescribeSnapshotTierStatus",
     "ec2:DescribeSnapshots",
     "ec2:DescribeSubnets",
     "ec2:DescribeTags",
     "ec2:DescribeVolumes",
+    "ec2:DescribeVpcs",
     "elasticloadbalancing:DescribeTargetGroups",
     "elasticloadbalancing:DescribeTargetHealth",
     "fsx:DescribeBackups",
@@ -792,9 +800,9 @@ fn a_new_access_point_gets_the_tag_of_a_drill_and_no_other() {
     );
 }
 
-/// What AWS Backup needs to restore volumes, databases, tables, file systems and buckets (its guide, security-iam-awsmanpol, without the
+/// What AWS Backup needs to restore volumes, instances, databases, tables, file systems and buckets (its guide, security-iam-awsmanpol, without the
 /// deletion of resources), and what EC2 needs of the keys of volumes (its guide, ebs-encryption-requirements).
-const RESTORE_ACTIONS: [&str; 57] = [
+const RESTORE_ACTIONS: [&str; 66] = [
     "ds:DescribeDirectories",
     "dynamodb:BatchWriteItem",
     "dynamodb:DeleteItem",
@@ -807,10 +815,19 @@ const RESTORE_ACTIONS: [&str; 57] = [
     "dynamodb:UpdateItem",
     "ec2:CreateTags",
     "ec2:CreateVolume",
+    "ec2:DescribeAccountAttributes",
+    "ec2:DescribeAddresses",
+    "ec2:DescribeAvailabilityZones",
     "ec2:DescribeImages",
     "ec2:DescribeInstances",
+    "ec2:DescribeInternetGateways",
+    "ec2:DescribeRouteTables",
+    "ec2:DescribeSecurityGroups",
+    "ec2:DescribeSnapshotTierStatus",
     "ec2:DescribeSnapshots",
+    "ec2:DescribeSubnets",
     "ec2:DescribeVolumes",
+    "ec2:DescribeVpcs",
     "ec2:RunInstances",
     "elasticfilesystem:CreateFileSystem",
     "elasticfilesystem:DescribeFileSystems",
@@ -855,10 +872,13 @@ const RESTORE_ACTIONS: [&str; 57] = [
 ];
 /// What DynamoDB demands for a restore, in addition to the right to write items.
 pub(super) const WRITES_ITEMS: &str = "dynamodb:DeleteItem";
-/// The actions that set tags. The role of drills has none of them, and of file systems only for other tags than
-/// [`NO_TAG_OF_A_RECOVERY`]: with the owner's tags, a drill's resource would be taken for the workload's.
-const TAGGING: [&str; 2] = ["ec2:CreateTags", "rds:AddTagsToResource"];
+/// The action that sets tags of databases. The role of drills does not have it, and those for other resources only for
+/// [`MARK_OF_INSTANCES`] and for other tags than [`NO_TAG_OF_A_RECOVERY`]: with the owner's tags, a drill's resource would
+/// be taken for the workload's.
+const TAGGING: &str = "rds:AddTagsToResource";
 
+/// The tag with which AWS Backup marks instances.
+const MARK_OF_INSTANCES: &str = "aws:backup:source-resource";
 /// AWS Backup marks file systems with tags of its own.
 const NO_TAG_OF_A_RECOVERY: &str = "recovery:*";
 /// The statements for the owner's tags, which the role of drills does not have.
@@ -876,7 +896,7 @@ fn restore_roles_trust_only_aws_backup_and_cannot_delete() {
         let deployed = deployed(parameters);
         let without_tags: Vec<_> = RESTORE_ACTIONS
             .into_iter()
-            .filter(|action| !TAGGING.contains(action))
+            .filter(|action| *action != TAGGING)
             .collect();
         assert_eq!(
             allowed(&deployed, "RestoreRole"),
@@ -900,11 +920,23 @@ fn restore_roles_trust_only_aws_backup_and_cannot_delete() {
                 let actions = strings(&statement["Action"]);
                 if actions.contains(&"ec2:CreateTags".to_owned()) {
                     // Otherwise it could tag what is there already, and so change whose it is.
-                    let made_by = &statement["Condition"]["StringEquals"]["ec2:CreateAction"];
-                    assert!(
-                        [json!("CreateVolume"), json!("RunInstances")].contains(made_by),
-                        "{statement}"
-                    );
+                    let made_by = |call| json!({"StringEquals": {"ec2:CreateAction": call}});
+                    let condition = &statement["Condition"];
+                    match statement["Sid"].as_str().unwrap() {
+                        "TagThemAsTheyAreMade" => assert_eq!(*condition, made_by("CreateVolume")),
+                        "TagInstancesAsTheyAreMade" => {
+                            assert_eq!(*condition, made_by("RunInstances"));
+                        }
+                        _ => {
+                            let keys = json!({
+                                "ForAllValues:StringEquals": {"aws:TagKeys": MARK_OF_INSTANCES},
+                                "Null": {"aws:TagKeys": "false"},
+                            });
+                            assert_eq!(*condition, keys, "{role}");
+                            let instances = "arn:aws:ec2:us-west-2:111122223333:instance/*";
+                            assert_eq!(strings(&statement["Resource"]), [instances]);
+                        }
+                    }
                 }
                 if actions.contains(&"rds:AddTagsToResource".to_owned()) {
                     assert_eq!(
@@ -1275,17 +1307,40 @@ fn recovery_needs_approval_unless_signals_agree_and_it_is_waived() {
     );
 }
 
+/// The statement of the recovery bucket that denies the roles of AWS Backup.
+const KEEPS_RESTORES_OUT: &str = "NoRestoreIntoThisBucket";
+
 /// Actions in the policies of queues, topic, bucket and keys that are patterns, by statement, and why they may be.
-const RESOURCE_POLICY_PATTERNS: [(&str, &str); 5] = [
+const RESOURCE_POLICY_PATTERNS: [(&str, &str); 6] = [
     // Only what is forbidden: everything that does not come over TLS.
     ("OnlyOverTls", "sqs:*"),
     ("OnlyOverTls", "s3:*"),
+    // What restores do.
+    (KEEPS_RESTORES_OUT, "s3:*"),
     // The account itself, so that the key does not become unmanageable.
     ("ThisAccountDecides", "kms:*"),
     // GenerateDataKey with and without plaintext, for messages.
     ("RulesToQueuesOfThisAccount", "kms:GenerateDataKey*"),
     ("AlarmsOfThisAccount", "kms:GenerateDataKey*"),
 ];
+
+/// The restore roles may write into every bucket of the account, and plans, records and reports decide what a recovery
+/// does.
+#[test]
+fn no_restore_writes_into_the_recovery_bucket() {
+    let policy = &deployed(&[]).resources("AWS::S3::BucketPolicy")["RecoveryBucketPolicy"];
+    let statements = policy["PolicyDocument"]["Statement"].as_array().unwrap();
+    let denied = statements
+        .iter()
+        .find(|statement| statement["Sid"] == KEEPS_RESTORES_OUT)
+        .unwrap();
+    assert_eq!(denied["Effect"], "Deny");
+    assert_eq!(denied["Principal"], "*");
+    assert_eq!(denied["Action"], "s3:*");
+    let bucket = attribute_of("RecoveryBucket", "Arn");
+    let objects = format!("{bucket}/*");
+    assert_eq!(strings(&denied["Resource"]), [bucket, objects]);
+}
 
 #[test]
 fn resource_policies_admit_only_services_for_this_account() {
@@ -1317,10 +1372,14 @@ fn resource_policies_admit_only_services_for_this_account() {
                 );
             }
             if statement["Effect"] == "Deny" {
-                assert_eq!(
-                    statement["Condition"]["Bool"]["aws:SecureTransport"],
-                    "false"
-                );
+                let condition = match sid == KEEPS_RESTORES_OUT {
+                    true => {
+                        let roles = RESTORING.map(|role| attribute_of(role, "Arn"));
+                        json!({"ArnEquals": {"aws:PrincipalArn": roles}})
+                    }
+                    false => json!({"Bool": {"aws:SecureTransport": "false"}}),
+                };
+                assert_eq!(statement["Condition"], condition, "{name}: {sid}");
                 continue;
             }
             // A service is let in only under a condition; the account's own root needs none.

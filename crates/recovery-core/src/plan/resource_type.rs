@@ -77,7 +77,7 @@ const fn restored(name: &'static str, restorable: Restorable, copies_tags: bool)
 }
 
 /// The rules for each type that is known. `docs/recover.md` has the instructions.
-pub const RULES: [TypeRules; 17] = [
+pub const RULES: [TypeRules; 19] = [
     TypeRules {
         name: "EBS",
         support: Support::Restored(Restorable::Volume),
@@ -106,6 +106,12 @@ pub const RULES: [TypeRules; 17] = [
         "Restore it in AWS Backup, then read and execute the change set that the restore makes. For later recoveries, back up the resources by themselves, and let the recovery deploy the template.",
     ),
     by_hand(
+        "DSQL",
+        false,
+        "the peers of the new cluster are not known",
+        "Restore it in AWS Backup as a new cluster of this Region, and check whether a multi-Region cluster has its peers. Then configure the application with its endpoint.",
+    ),
+    by_hand(
         "EKS",
         true,
         "the cluster to restore into is not known",
@@ -116,6 +122,12 @@ pub const RULES: [TypeRules; 17] = [
         true,
         "the network of the new cluster is not known",
         "Restore it in AWS Backup into a new cluster with a subnet group and security groups of this Region, then configure the application with its endpoint.",
+    ),
+    by_hand(
+        "Redshift Serverless",
+        false,
+        "the namespace to restore into is not known, and a restore overwrites its data",
+        "Restore it in AWS Backup into a namespace of this Region whose workgroup the stack creates, then configure the application with the endpoint of the workgroup. The restore overwrites the data of that namespace.",
     ),
     by_hand(
         "SAP HANA on Amazon EC2",

@@ -92,7 +92,7 @@ impl Plan {
                 self.add_site(again, SiteAct::Bucket(BucketAct::Recreated(n)));
             }
         }
-        let is_repeated = bucket.share == Share::Part && !bucket.is_disturbed && chance(rng, 70);
+        let is_repeated = bucket.is_partial() && !bucket.is_disturbed && chance(rng, 70);
         let repeated = bucket.clone();
         drawn.buckets.push(bucket);
         if is_repeated {
@@ -145,7 +145,7 @@ impl Plan {
         bucket.quiet = is_tagged
             && !drill
             && !bucket.is_tagged_by_plan
-            && bucket.share != Share::Part
+            && !bucket.is_partial()
             && drawn.sites[site].is_early
             && self.weather.faults == 0;
         bucket
@@ -295,8 +295,13 @@ impl RestoredBucket {
         })
     }
 
-    /// Whether a person has something left to do, once no object is missing.
-    pub(crate) fn leaves_something(&self) -> bool {
+    /// Whether objects are missing that only another restore brings. Prefixes that no object has are wrong ones.
+    pub(crate) fn is_partial(&self) -> bool {
+        self.share == Share::Part || self.is_empty()
+    }
+
+    /// Whether no object has one of the prefixes.
+    pub(crate) fn is_empty(&self) -> bool {
         self.share == Share::Nothing && self.has_prefixes
     }
 }

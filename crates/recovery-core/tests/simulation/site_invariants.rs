@@ -6,7 +6,7 @@ use recovery_core::aws::instance::TargetState;
 use recovery_core::fakes::{State, StoredItem};
 use recovery_core::ops_item::{OpsItemChange, Status, restore_key};
 
-use crate::buckets::{BucketPurpose, RestoredBucket, Share};
+use crate::buckets::{BucketPurpose, RestoredBucket};
 use crate::data_stores::DRILL;
 use crate::executor::Millis;
 use crate::invariants::{items_of, one_item, says_drill};
@@ -214,7 +214,7 @@ fn bucket_is_recorded(
         return violated(sim, format!("{job} of {} says {says:?}", bucket.name));
     }
     let resolves = change.status == Some(Status::Resolved);
-    if resolves && (bucket.leaves_something() || bucket.share == Share::Part) {
+    if resolves && bucket.is_partial() {
         violated(
             sim,
             format!("{job} is resolved, but something is left to do"),
@@ -276,15 +276,16 @@ fn server_is_recorded(sim: &Sim, server: &RestoredServer, change: &OpsItemChange
 impl RestoredBucket {
     /// What its OpsItem records in the end.
     fn result(&self) -> &'static str {
-        match self.share {
-            Share::Part => "partial",
-            Share::Everything | Share::Nothing => "complete",
+        match self.is_partial() {
+            true => "partial",
+            false => "complete",
         }
     }
 
     /// The parameters that do not have their values.
     fn missing(&self, state: &State) -> Vec<String> {
-        let all = self.parameters().into_iter().filter(|_| self.is_published);
+        let is_published = self.is_published && !self.is_empty();
+        let all = self.parameters().into_iter().filter(|_| is_published);
         missing(state, all)
     }
 }
@@ -309,8 +310,8 @@ fn missing(state: &State, parameters: impl Iterator<Item = (String, String)>) ->
 enum End {
     Ignored,
     Integrated,
-    /// Objects are missing.
-    Partial,
+    /// Objects are missing: the reason, and what the item says.
+    Partial(&'static str, [&'static str; 2]),
     Refused(&'static str),
     /// It cannot be used yet.
     Waiting,
@@ -338,7 +339,13 @@ fn end_of_bucket(sim: &Sim, bucket: &RestoredBucket) -> End {
     match (bucket.purpose, bucket.share) {
         _ if !state.stack_resources.contains_key(&key) => End::Waiting,
         (BucketPurpose::Copy, _) => End::Refused("bucket-name"),
-        (_, Share::Part) => End::Partial,
+        _ if bucket.is_empty() => {
+            End::Partial("nothing-restored", ["no objects", "Compare the tag"])
+        }
+        _ if bucket.is_partial() => End::Partial(
+            "restore-partial",
+            ["One or more objects failed", "again: AWS Backup adds"],
+        ),
         _ => End::Integrated,
     }
 }
@@ -413,7 +420,7 @@ pub(crate) fn at_rest(sim: &Sim, plan: &Plan) -> Result<(), String> {
             is_tagged_by_plan: bucket.is_tagged_by_plan,
             quiet: bucket.quiet,
             is_disturbed: bucket.is_disturbed,
-            leaves_something: bucket.leaves_something(),
+            leaves_something: false,
             integrated: bucket.result(),
             subject: "Restored bucket not complete",
             said: "No object is missing in the bucket",
@@ -535,11 +542,11 @@ impl Restored<'_> {
                     return Err(format!("waits, but {shown}"));
                 }
             }
-            End::Partial => {
-                if !is_integrated || !refused("restore-partial") {
+            End::Partial(reason, words) => {
+                if !is_integrated || !refused(reason) {
                     return Err(format!("objects are missing, but {shown}"));
                 }
-                for words in ["One or more objects failed", "again: AWS Backup adds"] {
+                for words in words {
                     if !description.contains(words) {
                         return Err(format!("objects are missing, but it says {description:?}"));
                     }

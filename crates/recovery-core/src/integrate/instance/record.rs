@@ -13,7 +13,7 @@ use crate::outcome::Outcome;
 use crate::text::{code, within};
 
 /// What a backup of an instance does not contain.
-const LOST: &str = "user data (the image has what they did at its first start), the key pair, the instance profile without `RestoredInstanceRoleArns`, the termination protection, placement and capacity reservation, further network interfaces, elastic IP addresses, names in DNS, the membership in a domain, alarms";
+const LOST: &str = "user data (the image has what they did at its first start), the key pair, the instance profile without `RestoredInstanceRoleArns`, the termination protection, placement and capacity reservation, further network interfaces, elastic IP addresses, IPv6 addresses (new ones are not published), names in DNS, the membership in a domain, alarms";
 
 /// An instance that serves.
 pub(super) struct Serving<'a> {
