@@ -363,8 +363,11 @@ pub(crate) fn one_item(
         let agrees = says_integrated(repeated) && says_integrated(&items[0]);
         // The reconciler skips restores of drills. An integration without further attempts is in the
         // dead-letter queue.
-        let over =
-            repeated.item.status == Status::Resolved || drill || ledger.given_up.contains(job);
+        let given_up = drill || ledger.given_up.contains(job);
+        // A run that knows no tags and cannot see the resolved OpsItem leaves one that says so. Nobody resolves it.
+        let untagged = ledger.unlisted.contains(&repeated.item.id)
+            && repeated.item.data.contains_key("recovery:untagged");
+        let over = repeated.item.status == Status::Resolved || given_up || untagged;
         if !over || !(said || unseen || by_person || agrees) {
             return Err(format!("{} is a second OpsItem", repeated.item.id));
         }
