@@ -27,7 +27,7 @@ pub(crate) const FUNCTIONS: [Function; 16] = [
     (TABLE_INTEGRATOR, INTEGRATES_DATA_STORES),
     (FILE_SYSTEM_INTEGRATOR, INTEGRATES_FILE_SYSTEMS),
     (BUCKET_INTEGRATOR, INTEGRATES_DATA_STORES),
-    (INSTANCE_INTEGRATOR, INTEGRATES_DATA_STORES),
+    (INSTANCE_INTEGRATOR, INTEGRATES_INSTANCES),
     (
         "restore-reconciler",
         &[
@@ -128,6 +128,13 @@ const INTEGRATES_DATA_STORES: &[(&str, &str)] = &[
     ("DRILL_RESTORE_ROLE_ARN", DRILL_ROLE),
     ("PUBLISH_PATH", "/recovery/"),
     ("TOPIC_ARN", TOPIC),
+];
+const INTEGRATES_INSTANCES: &[(&str, &str)] = &[
+    ("ACCOUNT_ID", "111122223333"),
+    ("DRILL_RESTORE_ROLE_ARN", DRILL_ROLE),
+    ("PUBLISH_PATH", "/recovery/"),
+    ("TOPIC_ARN", TOPIC),
+    ("VAULT_NAME", "recovery"),
 ];
 const INTEGRATES_FILE_SYSTEMS: &[(&str, &str)] = &[
     ("ACCOUNT_ID", "111122223333"),

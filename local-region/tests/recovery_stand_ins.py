@@ -80,6 +80,8 @@ class Recovery:
         self.clock = VirtualClock()
         self.stacks, self.items = stacks, {item.arn: item for item in items}
         self.stacks_created: dict[str, float] = {}
+        self.refusals: dict[str, int] = {}
+        """How many resources the plan refuses, by reason."""
         self.jobs: dict[str, dict[str, Any]] = {}
         self.objects: dict[str, Any] = {}
         self.called: list[tuple[str, Any]] = []
@@ -166,7 +168,7 @@ class Recovery:
             "planKey": "plans/shop/1.json",
             "stacks": [{"stack": name, "template": name} for name in self.stacks],
             "waves": [{"wave": wave, "items": counts[wave], "key": f"plans/shop/1/wave-{wave}.json"} for wave in waves],
-            "summary": {"refusalsByReason": {}},
+            "summary": {"refusalsByReason": self.refusals},
         }
 
     def restore_starter(self, given: dict[str, Any]) -> dict[str, Any]:

@@ -366,6 +366,26 @@ def test_resource_that_cannot_be_tagged_is_not_integrated() -> None:
     assert problem["cause"] == "no such instance" and not recovery.integrated
 
 
+@pytest.mark.parametrize(
+    ("reason", "given", "moves"),
+    [
+        ("volume-in-image", {}, True),
+        ("tags-elsewhere", {}, True),
+        ("volume-newer-than-image", {}, False),
+        ("volume-newer-than-image", {"acceptRefusals": True}, True),
+        ("tags-unread", {}, False),
+    ],
+)
+def test_traffic_moves_only_if_no_data_is_given_up(reason: str, given: dict[str, Any], moves: bool) -> None:
+    recovery = Recovery({"shop": Stack(MINUTE, {"Server": 30})}, [Item("web", "EC2", MINUTE, needs=("shop", "Server"))])
+    recovery.refusals = {reason: 2}
+    report = recovery.run(**given)
+    assert set(recovery.integrated) == {"web"}
+    assert bool(times(recovery, "FailOverFunction")) == moves
+    reasons = [problem["reason"] for problem in report["problems"]]
+    assert reasons == ([] if moves else ["not-all-planned"])
+
+
 def test_partial_restore_is_a_problem_until_a_redrive_restores_the_rest() -> None:
     recovery = Recovery({}, [Item("assets", "S3", MINUTE), Item("data", "EBS", MINUTE)])
     answers = [

@@ -56,6 +56,7 @@ static CASES: [Case; 11] = [
             ("DRILL_RESTORE_ROLE_ARN", DRILL_ROLE),
             ("PUBLISH_PATH", "/recovery/"),
             ("TOPIC_ARN", "off"),
+            ("VAULT_NAME", "recovery"),
         ],
         ignored: "restore-completed-ebs",
         handled: "restore-completed-ec2",

@@ -100,6 +100,7 @@ pub(crate) fn instance_config(event: &Value) -> InstanceConfig {
         } else {
             usual_ownership()
         },
+        vault: "recovery".to_owned(),
         publish_path: "/recovery/".to_owned(),
     }
 }
@@ -111,6 +112,7 @@ pub(crate) fn instance_config_in(scope: &Scope) -> InstanceConfig {
             scope: scope.clone(),
             drill_role: DRILL_ROLE.to_owned(),
         },
+        vault: "recovery".to_owned(),
         publish_path: "/recovery/".to_owned(),
     }
 }

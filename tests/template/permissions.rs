@@ -971,13 +971,32 @@ fn restore_roles_trust_only_aws_backup_and_cannot_delete() {
                 }
             }
         }
-        // What a recovery may restore, a drill may: the same resources under the same conditions.
+        // What a recovery may restore, a drill may: the same resources under the same conditions. But the instance of
+        // a drill gets no role.
         let mut of_recovery = roles(&deployed)["RestoreRole"].clone();
         of_recovery.retain(|statement| {
             let sid = statement["Sid"].as_str().unwrap_or_default();
             !OWNERS_TAGS.contains(&sid)
         });
         assert_eq!(roles(&deployed)["DrillRestoreRole"], of_recovery);
+    }
+}
+
+#[test]
+fn only_the_instances_of_a_recovery_get_their_roles() {
+    let arns = "arn:aws:iam::111122223333:role/web,arn:aws:iam::111122223333:role/db";
+    let deployed = deployed(&[("RestoredInstanceRoleArns", arns)]);
+    for (role, may) in [("RestoreRole", true), ("DrillRestoreRole", false)] {
+        let passed: Vec<Value> = roles(&deployed)[role]
+            .iter()
+            .filter(|statement| strings(&statement["Action"]).contains(&"iam:PassRole".to_owned()))
+            .map(|statement| statement["Resource"].clone())
+            .collect();
+        let expected: Vec<Value> = may
+            .then(|| json!(arns.split(',').collect::<Vec<_>>()))
+            .into_iter()
+            .collect();
+        assert_eq!(passed, expected, "{role}");
     }
 }
 

@@ -15,9 +15,9 @@ use recovery_core::error::Error;
 use recovery_core::fakes::{FakeClock, World};
 use recovery_core::plan::run::{PlannerConfig, handle};
 use recovery_core::ports::{
-    AutoScalingGroups, Clock, DataStorePorts, DbClusters, DbInstances, Instances, Objects, Page,
-    PlanningPorts, RecoveryPointTags, RecoveryPoints, RestoreJobs, StackResources, Stacks, Tables,
-    TaggedResources, TargetPorts,
+    AutoScalingGroups, Clock, DataStorePorts, DbClusters, DbInstances, Images, Instances, Objects,
+    Page, PlanningPorts, RecoveryPointTags, RecoveryPoints, RestoreJobs, StackResources, Stacks,
+    Tables, TaggedResources, TargetPorts,
 };
 use recovery_core::tags::Tags;
 use serde_json::{Value, json};
@@ -260,6 +260,10 @@ impl DataStorePorts for Vault {
 }
 
 impl PlanningPorts for Vault {
+    fn images(&self) -> &(impl Images + Sync) {
+        &self.empty
+    }
+
     fn restore_jobs(&self) -> &(impl RestoreJobs + Sync) {
         &self.empty
     }

@@ -485,6 +485,7 @@ impl InstanceAdapters {
     pub const ACTIONS: &'static [&'static [&'static str]] = &[
         Backup::INTEGRATION_ACTIONS,
         Backup::METADATA_ACTIONS,
+        Backup::POINT_METADATA_ACTIONS,
         CloudFormation::ACTIONS,
         Ec2::SERVER_ACTIONS,
         Ec2::TAG_ACTIONS,
@@ -567,6 +568,10 @@ impl InstancePorts for InstanceAdapters {
 impl InstanceIntegrationPorts for InstanceAdapters {
     fn target_groups(&self) -> &(impl TargetGroups + Sync) {
         &self.load_balancing
+    }
+
+    fn recovery_points(&self) -> &(impl RecoveryPoints + Sync) {
+        &self.tags.backup
     }
 }
 

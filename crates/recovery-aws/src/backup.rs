@@ -59,6 +59,9 @@ impl Backup {
     /// The IAM action for the metadata that a restore job was started with.
     pub const METADATA_ACTIONS: &'static [&'static str] = &[GET_JOB_METADATA];
 
+    /// The IAM action for the metadata that is stored with a recovery point.
+    pub const POINT_METADATA_ACTIONS: &'static [&'static str] = &[GET_RESTORE_METADATA];
+
     /// The IAM actions that validating a restore test needs.
     pub const VALIDATION_ACTIONS: &'static [&'static str] =
         &[DESCRIBE_RESTORE_JOB, PUT_RESTORE_VALIDATION_RESULT];

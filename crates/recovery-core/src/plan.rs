@@ -29,6 +29,7 @@ pub mod request;
 pub mod resource_type;
 pub mod restore_metadata;
 pub mod run;
+mod run_images;
 pub(crate) mod run_names;
 pub mod table;
 

@@ -733,6 +733,8 @@ pub trait InstancePorts: Sync {
 pub trait InstanceIntegrationPorts: PublishingPorts + TargetPorts + InstancePorts {
     /// Target groups.
     fn target_groups(&self) -> &(impl TargetGroups + Sync);
+    /// Recovery points.
+    fn recovery_points(&self) -> &(impl RecoveryPoints + Sync);
 }
 
 /// The ports to integrate every restore that is not integrated.

@@ -74,6 +74,7 @@ fn deliver_in(world: &World, drill: Option<Drill>) -> Result<Outcome, Error> {
             },
             drill_role: DRILL_ROLE.to_owned(),
         },
+        vault: "recovery".to_owned(),
         publish_path: "/recovery/".to_owned(),
     };
     let restore = Restore {
@@ -533,6 +534,174 @@ async fn the_plan_refuses_an_instance_that_the_stack_creates_itself() {
 }
 
 #[tokio::test]
+async fn an_image_that_is_older_than_its_volume_does_not_replace_it_silently() {
+    for (minutes, reason) in [
+        (60, "volume-in-image"),
+        (61, "volume-newer-than-image"),
+        (43_200, "volume-newer-than-image"),
+    ] {
+        let world = planned_world(&[WORKLOAD, STACK, GROUPS, TARGETS]);
+        for point in &mut world.state().backups.points {
+            if point.resource_type == "EC2" {
+                point.created -= TimeDelta::minutes(minutes);
+            }
+        }
+        let made = plan(&world).await;
+        let [refused] = made.refusals.as_slice() else {
+            panic!("{:?}", made.refusals);
+        };
+        assert_eq!(refused.reason, reason, "{minutes} minutes");
+        assert!(refused.resource_arn.ends_with("volume/vol-0"));
+    }
+}
+
+#[tokio::test]
+async fn a_volume_is_restored_by_itself_if_its_instance_is_refused() {
+    let world = planned_world(&[WORKLOAD, STACK, GROUPS, PUBLISH]);
+    // Another instance publishes below the same path: both are refused.
+    let another = RecoveryPoint {
+        arn: RecoveryPointArn::parse("arn:aws:ec2:us-west-2::image/ami-2").unwrap(),
+        resource: Arn::parse("arn:aws:ec2:us-east-1:111122223333:instance/i-2").unwrap(),
+        resource_type: "EC2".to_owned(),
+        ..volume_point("x", "x", FakeClock::new().now() - TimeDelta::hours(1)).unwrap()
+    };
+    {
+        let mut state = world.state();
+        let tags = state.tags[IMAGE].clone();
+        state.tags.insert(another.arn.to_string(), tags);
+        state.backups.points.push(another);
+    }
+    let made = plan(&world).await;
+    let kept: Vec<&str> = made.items().map(|it| it.resource_arn.as_str()).collect();
+    assert_eq!(
+        kept,
+        ["arn:aws:ec2:us-east-1:111122223333:volume/vol-0"],
+        "{:?}",
+        made.refusals
+    );
+    assert!(
+        made.refusals
+            .iter()
+            .all(|it| it.reason == "publish-claimed-twice"),
+        "{:?}",
+        made.refusals
+    );
+}
+
+#[tokio::test]
+async fn the_volumes_of_every_image_are_known() {
+    let world = planned_world(&[WORKLOAD, STACK, GROUPS]);
+    let created = FakeClock::new().now() - TimeDelta::hours(1);
+    {
+        let mut state = world.state();
+        let tags = state.tags[IMAGE].clone();
+        let image = state.servers.images["ami-1"].clone();
+        for n in 2..=120 {
+            let arn = format!("arn:aws:ec2:us-west-2::image/ami-{n}");
+            let instance = format!("arn:aws:ec2:us-east-1:111122223333:instance/i-{n}");
+            let mut image = image.clone();
+            image.devices.truncate(1);
+            image.devices[0].snapshot = format!("snap-of-{n}");
+            state.servers.images.insert(format!("ami-{n}"), image);
+            let snapshot = format!("arn:aws:ec2:us-west-2::snapshot/snap-of-{n}");
+            let source = ("aws:backup:source-resource", format!("vol-{n}:1a2b"));
+            state
+                .tags
+                .insert(snapshot, [(source.0.to_owned(), source.1)].into());
+            state.tags.insert(arn.clone(), tags.clone());
+            state.backups.points.push(RecoveryPoint {
+                arn: RecoveryPointArn::parse(&arn).unwrap(),
+                resource: Arn::parse(&instance).unwrap(),
+                resource_type: "EC2".to_owned(),
+                ..volume_point("x", "x", created).unwrap()
+            });
+        }
+    }
+    for n in 2..=120 {
+        let number = n.to_string();
+        world.add_point(volume_point(&number, &number, created).unwrap(), &[]);
+    }
+    let made = plan(&world).await;
+    assert_eq!((made.totals.items, made.totals.refusals), (120, 120));
+    assert!(
+        made.refusals
+            .iter()
+            .all(|it| it.reason == "volume-in-image"),
+        "{:?}",
+        made.refusals
+    );
+}
+
+#[test]
+fn a_lost_instance_profile_is_named_and_the_item_stays_open() {
+    let without = |had: Option<&str>| {
+        let world = restored(&TAGS);
+        let mut state = world.state();
+        let id = InstanceId::new("i-1");
+        state.servers.servers.get_mut(&id).unwrap().has_profile = false;
+        let had = had.map(|name| ("IamInstanceProfileName".to_owned(), name.to_owned()));
+        let metadata = had.into_iter().collect();
+        state.backups.points.push(RecoveryPoint {
+            arn: RecoveryPointArn::parse(IMAGE).unwrap(),
+            resource_type: "EC2".to_owned(),
+            ..volume_point("x", "x", FakeClock::new().now()).unwrap()
+        });
+        state.backups.metadata.insert(IMAGE.to_owned(), metadata);
+        drop(state);
+        world
+    };
+    let world = without(Some("web"));
+    assert_eq!(to_the_end(&world).kind(), "integrated");
+    assert_eq!(item(&world).item.status, Status::Open);
+    let says = item(&world).description;
+    assert!(says.contains("--iam-instance-profile Name=web"), "{says}");
+    assert!(says.contains("RestoredInstanceRoleArns"), "{says}");
+    // One that had none lacks none.
+    let world = without(None);
+    to_the_end(&world);
+    assert_eq!(item(&world).item.status, Status::Resolved);
+    // Whether it had one cannot be read.
+    let world = without(None);
+    world.state().backups.points.clear();
+    to_the_end(&world);
+    assert_eq!(item(&world).item.status, Status::Open);
+    let world = without(None);
+    world.fail("backup:GetRecoveryPointRestoreMetadata", Failure::Denied);
+    to_the_end(&world);
+    assert_eq!(item(&world).item.status, Status::Open);
+}
+
+#[tokio::test]
+async fn the_instance_of_a_drill_has_no_profile_and_leaves_no_volume() {
+    for key in [Some(KEY.to_owned()), None] {
+        let world = planned_world(&[WORKLOAD, STACK, GROUPS]);
+        for device in &mut world
+            .state()
+            .servers
+            .images
+            .get_mut("ami-1")
+            .unwrap()
+            .devices
+        {
+            device.delete_on_termination = false;
+        }
+        let mut input = input(&world).await;
+        input["mode"] = json!("drill");
+        let outcome = start_with(&world, &input, true, key).await;
+        assert_eq!(outcome.kind(), "started", "{outcome:?}");
+        let (request, _) = world.state().backups.started[0].clone();
+        assert!(!request.metadata.contains_key("IamInstanceProfileName"));
+        let devices: Value =
+            serde_json::from_str(&request.metadata["BlockDeviceMappings"]).unwrap();
+        let devices = devices.as_array().unwrap();
+        assert_eq!(devices.len(), 2);
+        for device in devices {
+            assert_eq!(device["Ebs"]["DeleteOnTermination"], true, "{device}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn does_not_start_an_instance_that_the_stack_created_after_the_plan() {
     for resource_type in CREATED_BY_STACKS {
         let world = planned_world(&[WORKLOAD, STACK, GROUPS, OWN]);
@@ -545,11 +714,20 @@ async fn does_not_start_an_instance_that_the_stack_created_after_the_plan() {
 }
 
 async fn start(world: &World, input: &Value, with_profiles: bool) -> Outcome {
+    start_with(world, input, with_profiles, Some(KEY.to_owned())).await
+}
+
+async fn start_with(
+    world: &World,
+    input: &Value,
+    with_profiles: bool,
+    key: Option<String>,
+) -> Outcome {
     let config = RestoreConfig {
         vault: "recovery".to_owned(),
         role: RESTORE_ROLE.to_owned(),
         drill_role: DRILL_ROLE.to_owned(),
-        key: Some(KEY.to_owned()),
+        key,
         instance_profiles: with_profiles,
         region: "us-west-2".to_owned(),
     };

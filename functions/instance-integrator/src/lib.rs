@@ -17,7 +17,7 @@ use serde_json::Value;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// `ACCOUNT_ID`, `AWS_REGION`, `DRILL_RESTORE_ROLE_ARN` and `PUBLISH_PATH`.
+    /// `ACCOUNT_ID`, `AWS_REGION`, `DRILL_RESTORE_ROLE_ARN`, `VAULT_NAME` and `PUBLISH_PATH`.
     pub config: InstanceConfig,
     /// `TOPIC_ARN`: the SNS topic of the operators, or `off`.
     pub topic: Option<String>,
@@ -30,6 +30,7 @@ impl Settings {
         "DRILL_RESTORE_ROLE_ARN",
         "PUBLISH_PATH",
         "TOPIC_ARN",
+        "VAULT_NAME",
     ];
 
     /// Reads the environment.
@@ -47,6 +48,7 @@ impl Settings {
                     },
                     drill_role: read.arn("DRILL_RESTORE_ROLE_ARN"),
                 },
+                vault: read.required("VAULT_NAME"),
                 publish_path: read.path("PUBLISH_PATH"),
             },
             topic: read.topic_or_off("TOPIC_ARN"),

@@ -49,6 +49,13 @@ fn served() -> Vec<Scenario> {
                 world.state().servers.complete();
             }),
         of("healthy", "integrated").given(registered),
+        of("without-profile", "integrated")
+            .given(|world| {
+                let mut state = world.state();
+                let servers = state.servers.servers.values_mut();
+                servers.for_each(|server| server.has_profile = false);
+            })
+            .given(registered),
         of("by-id", "integrated")
             .given(registered)
             .with(|input| *input = json!({ "restoreJobId": JOB }))

@@ -155,6 +155,10 @@ impl<A: AllPorts> InstanceIntegrationPorts for A {
     fn target_groups(&self) -> &(impl TargetGroups + Sync) {
         self
     }
+
+    fn recovery_points(&self) -> &(impl RecoveryPoints + Sync) {
+        self
+    }
 }
 
 impl<A: AllPorts> IntegrationPorts for A {

@@ -79,8 +79,8 @@ const SETTINGS: &[&str] = &[
 /// What AWS Backup accepts as the only instance profile.
 const BACKED_UP: &str = "UseBackedUpValue";
 
-/// The metadata for `StartRestoreJob`. Every volume is encrypted with the key of this Region. Its snapshot is that of the
-/// image, so it is not named.
+/// The metadata for `StartRestoreJob`. Every volume is encrypted with the key of this Region, or with that of its snapshot.
+/// The snapshot is that of the image, so it is not named.
 ///
 /// See <https://docs.aws.amazon.com/aws-backup/latest/devguide/restoring-ec2.html>.
 pub(crate) fn metadata(
@@ -93,32 +93,28 @@ pub(crate) fn metadata(
         "SecurityGroupIds".to_owned(),
         json!(place.security_groups).to_string(),
     );
-    if place.with_profile && has_profile(facts.stored) {
+    if place.with_profile && profile(facts.stored).is_some() {
         metadata.insert("IamInstanceProfileName".to_owned(), BACKED_UP.to_owned());
     }
-    if let Some(key) = facts.key {
-        let devices: serde_json::Value = place
-            .devices
-            .iter()
-            .map(|device| {
-                json!({
-                    "DeviceName": device.name,
-                    "Ebs": {
-                        "DeleteOnTermination": device.delete_on_termination,
-                        "Encrypted": true,
-                        "KmsKeyId": key,
-                    },
-                })
-            })
-            .collect();
-        metadata.insert("BlockDeviceMappings".to_owned(), devices.to_string());
-    }
+    let devices: serde_json::Value = place
+        .devices
+        .iter()
+        .map(|device| {
+            let mut volume = json!({"DeleteOnTermination": device.delete_on_termination});
+            if let Some(key) = facts.key {
+                volume["Encrypted"] = json!(true);
+                volume["KmsKeyId"] = json!(key);
+            }
+            json!({"DeviceName": device.name, "Ebs": volume})
+        })
+        .collect();
+    metadata.insert("BlockDeviceMappings".to_owned(), devices.to_string());
     metadata
 }
 
-/// Whether the instance had an instance profile.
-pub(crate) fn has_profile(metadata: &BTreeMap<String, String>) -> bool {
-    stored(metadata, "IamInstanceProfileName").is_some()
+/// The instance profile that the instance had, or that a restore asked for.
+pub(crate) fn profile(metadata: &BTreeMap<String, String>) -> Option<&str> {
+    stored(metadata, "IamInstanceProfileName")
 }
 
 /// Whether a restore job with this metadata restores into the same network.
@@ -275,6 +271,11 @@ mod tests {
         let facts = MetadataFacts { key: None, ..facts };
         let made = metadata(facts, without);
         assert!(!made.contains_key("IamInstanceProfileName"));
-        assert!(!made.contains_key("BlockDeviceMappings"));
+        let mappings: serde_json::Value =
+            serde_json::from_str(&made["BlockDeviceMappings"]).unwrap();
+        assert_eq!(
+            mappings,
+            json!([{"DeviceName": "/dev/xvda", "Ebs": {"DeleteOnTermination": true}}])
+        );
     }
 }

@@ -63,6 +63,13 @@ pub enum ItemRefusal {
         /// The instance.
         instance: String,
     },
+    /// The same, and the image is older than the recovery point of the volume.
+    NewerThanImage {
+        /// The instance.
+        instance: String,
+        image_created: DateTime<Utc>,
+        volume_created: DateTime<Utc>,
+    },
     /// Other buckets of the workload would be restored into the same bucket.
     BucketClaimedTwice {
         /// The reference to it.
@@ -149,6 +156,7 @@ impl ItemRefusal {
             ItemRefusal::DeviceClaimedTwice { .. } => "device-claimed-twice",
             ItemRefusal::NameClaimedTwice { .. } => "name-claimed-twice",
             ItemRefusal::InImage { .. } => "volume-in-image",
+            ItemRefusal::NewerThanImage { .. } => "volume-newer-than-image",
             ItemRefusal::BucketClaimedTwice { .. } => "bucket-claimed-twice",
             ItemRefusal::PublishClaimedTwice { .. } => "publish-claimed-twice",
             ItemRefusal::NameTaken { .. } | ItemRefusal::InstanceNameTaken { .. } => "name-taken",
@@ -198,6 +206,9 @@ impl ItemRefusal {
             }
             ItemRefusal::InImage { .. } => {
                 "No action needed: the volume is restored with its instance, and this refusal does not prevent the fail over. To restore it from its own recovery points instead, remove the tag recovery:workload from the recovery points of the instance, and plan again.".to_owned()
+            }
+            ItemRefusal::NewerThanImage { .. } => {
+                "Decide which data counts. If the older data of the image is enough, pass acceptRefusals. If not, remove the tag recovery:workload from the recovery points of the instance, and plan again: the volume is then restored, and you restore the instance by hand. For later recoveries, back up the instance as often as the volume, or only one of them.".to_owned()
             }
             ItemRefusal::BucketClaimedTwice { .. } => {
                 "Name a different bucket in recovery:logical-id of each of these buckets: change the tag of the recovery points, and of the protected resources for later recovery points. Then plan again.".to_owned()
@@ -317,6 +328,17 @@ impl fmt::Display for ItemRefusal {
                 f,
                 "the image of {} contains this volume, and the plan restores the image",
                 shown(instance)
+            ),
+            ItemRefusal::NewerThanImage {
+                instance,
+                image_created,
+                volume_created,
+            } => write!(
+                f,
+                "the image of {} contains this volume as of {}, and the volume has a recovery point of {}: restored with the image, it would lose the data in between",
+                shown(instance),
+                second(*image_created),
+                second(*volume_created)
             ),
             ItemRefusal::BucketClaimedTwice { bucket, others } => write!(
                 f,

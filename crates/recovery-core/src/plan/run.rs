@@ -12,7 +12,7 @@ use chrono::{DateTime, Utc};
 use futures_util::future::try_join_all;
 use serde_json::{Value, json};
 
-use crate::aws::arn::{Arn, RecoveryPointArn, TagHome, VolumeId};
+use crate::aws::arn::{RecoveryPointArn, TagHome};
 use crate::aws::backup::RecoveryPoint;
 use crate::error::{Error, Fault};
 use crate::integrate::instance::run::stack_instance;
@@ -30,12 +30,12 @@ use crate::plan::judge::{Judged, judge};
 use crate::plan::recovery_plan::{Plan, VERSION};
 use crate::plan::refusal::{ItemRefusal, PlanRefusal};
 use crate::plan::request::{Mode, Request};
+use crate::plan::run_images::refuse_image_volumes;
 use crate::plan::run_names::refuse_taken;
 use crate::ports::{
-    Clock, Images, Objects, Page, PlanningPorts, RecoveryPointTags, RecoveryPoints,
-    SNAPSHOTS_AT_ONCE,
+    Clock, Objects, Page, PlanningPorts, RecoveryPointTags, RecoveryPoints, SNAPSHOTS_AT_ONCE,
 };
-use crate::tags::{self, Tags, own_logical_id, supplemented, workload};
+use crate::tags::{Tags, own_logical_id, supplemented, workload};
 
 /// The longest plan, in bytes of JSON, that the answer contains. Step Functions passes at most 256 KiB between two
 /// states, and the answer contains more than the plan
@@ -43,8 +43,6 @@ use crate::tags::{self, Tags, own_logical_id, supplemented, workload};
 pub const INLINE_LIMIT: usize = 100_000;
 /// The most targets that the planner checks. This is only a prediction: the restore checks again.
 const TARGETS_CHECKED: usize = 50;
-/// The most images whose volumes the planner reads.
-const IMAGES_CHECKED: usize = 50;
 /// Reports that are read concurrently.
 const REPORTS_AT_ONCE: usize = 8;
 /// The most changes that an answer names.
@@ -176,7 +174,6 @@ async fn make(
     }
     sorted.identify(ports, clock, vault).await?;
     sorted.refuse_stack_resources(ports, clock, request).await?;
-    sorted.refuse_image_volumes(ports, clock).await?;
     let Sorted {
         mut items,
         mut refusals,
@@ -196,13 +193,25 @@ async fn make(
         items = kept;
         refusals.extend(refused);
     }
-    Ok(
-        Plan::of(request, vault, now, items, refusals).map(|mut plan| {
-            plan.totals.recovery_points = seen;
-            plan.totals.unreadable_recovery_points = unreadable;
-            plan
-        }),
-    )
+    // Only what is planned without this refusal restores volumes: an instance can be refused for what others claim.
+    let plan = match Plan::of(request, vault, now, items.clone(), refusals.clone()) {
+        Err(refusal) => return Ok(Err(refusal)),
+        Ok(plan) => plan,
+    };
+    let in_time = || in_time(clock, vault, seen);
+    let (items, refused) = refuse_image_volumes(ports, in_time, &plan, items).await?;
+    let plan = match refused.is_empty() {
+        true => Ok(plan),
+        false => {
+            refusals.extend(refused);
+            Plan::of(request, vault, now, items, refusals)
+        }
+    };
+    Ok(plan.map(|mut plan| {
+        plan.totals.recovery_points = seen;
+        plan.totals.unreadable_recovery_points = unreadable;
+        plan
+    }))
 }
 
 /// Lists every recovery point of the vault.
@@ -477,49 +486,6 @@ impl Sorted<'_> {
         Ok(left)
     }
 
-    /// Refuses each volume that comes with an instance of the plan: it would be restored twice.
-    async fn refuse_image_volumes(
-        &mut self,
-        ports: &impl PlanningPorts,
-        clock: &impl Clock,
-    ) -> Result<(), Error> {
-        if self.items.iter().all(|item| item.target.volume().is_none()) {
-            return Ok(());
-        }
-        let mut contained: BTreeMap<VolumeId, String> = BTreeMap::new();
-        let instances = self
-            .items
-            .iter()
-            .filter(|item| matches!(item.target, PlannedTarget::Instance(_)));
-        for item in instances.take(IMAGES_CHECKED) {
-            if clock.remaining() <= RESERVE {
-                break;
-            }
-            let point = RecoveryPointArn::parse(&item.recovery_point_arn)?;
-            if let Some(image) = snapshot_id(&point) {
-                for volume in volumes_in(ports, image, &point).await? {
-                    contained.insert(volume, item.resource_arn.clone());
-                }
-            }
-        }
-        for item in std::mem::take(&mut self.items) {
-            let volume = item.target.volume().and_then(|_| {
-                let arn = Arn::parse(&item.resource_arn).ok()?;
-                arn.resource_id("volume").map(VolumeId::new)
-            });
-            match volume.and_then(|volume| contained.get(&volume)) {
-                None => self.items.push(item),
-                Some(instance) => {
-                    let refusal = ItemRefusal::InImage {
-                        instance: instance.clone(),
-                    };
-                    self.refusals.push(Refused::of_item(&item, &refusal));
-                }
-            }
-        }
-        Ok(())
-    }
-
     /// Refuses each item whose volume or instance the target's stack creates, if that stack exists already.
     async fn refuse_stack_resources(
         &mut self,
@@ -555,39 +521,6 @@ impl Sorted<'_> {
         }
         Ok(())
     }
-}
-
-/// The volumes that the image contains, according to the tags of its snapshots.
-async fn volumes_in(
-    ports: &impl PlanningPorts,
-    image: &str,
-    point: &RecoveryPointArn,
-) -> Result<Vec<VolumeId>, Error> {
-    let Some(found) = ports.images().describe(image).await? else {
-        return Ok(Vec::new());
-    };
-    let snapshots: Vec<RecoveryPointArn> = found
-        .devices
-        .iter()
-        .filter_map(|device| point.snapshot(&device.snapshot))
-        .collect();
-    if snapshots.is_empty() {
-        return Ok(Vec::new());
-    }
-    let tags = ports
-        .recovery_point_tags()
-        .list_together(&snapshots)
-        .await?;
-    Ok(tags
-        .values()
-        .filter_map(|tags| tags::value(tags, tags::SOURCE))
-        .filter_map(|source| {
-            source
-                .split(['/', ':'])
-                .find(|part| part.starts_with("vol-"))
-        })
-        .map(VolumeId::new)
-        .collect())
 }
 
 /// The resource id for `ec2:DescribeTags`.

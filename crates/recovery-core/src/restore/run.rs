@@ -135,7 +135,8 @@ pub async fn handle(
         item,
         drill,
         stack_problems.as_deref(),
-        config.instance_profiles,
+        // With its role, the copy of a drill would act on what the workload uses.
+        config.instance_profiles && *mode == Mode::Recover,
     );
     let destination = match located.await? {
         Located::Ready(destination) => destination,

@@ -30,10 +30,10 @@ use crate::integrate::skip::{Ownership, check_drill_stack, check_inside_drill, d
 use crate::ops_item::restore_key;
 use crate::ops_item::run::first_of;
 use crate::outcome::Outcome;
-use crate::plan::instance::{has_profile, target};
+use crate::plan::instance::{profile, target};
 use crate::ports::{
-    Clock, InstanceIntegrationPorts, RestoreJobs, Servers, StackResources, Stacks, TargetGroups,
-    TargetPorts,
+    Clock, InstanceIntegrationPorts, RecoveryPoints, RestoreJobs, Servers, StackResources, Stacks,
+    TargetGroups, TargetPorts,
 };
 use crate::reference::TARGET_GROUP;
 use crate::reference::run::References;
@@ -47,6 +47,8 @@ use crate::text::code;
 pub struct InstanceConfig {
     /// The account, Region and drill role that this deployment may act on.
     pub ownership: Ownership,
+    /// Name of the backup vault in this Region.
+    pub vault: String,
     /// The path, with a slash at its end, below which addresses are published.
     pub publish_path: String,
 }
@@ -67,6 +69,7 @@ pub async fn integrate(
 ) -> Result<Outcome, Error> {
     let InstanceConfig {
         ownership,
+        vault,
         publish_path,
     } = config;
     let admission = admit(ports.restore_jobs(), ownership, &INSTANCE, restore.into()).await?;
@@ -168,7 +171,8 @@ pub async fn integrate(
             ));
         }
     }
-    let mut left: Vec<String> = left_of_profile(&server, &metadata?).into_iter().collect();
+    let profile = left_of_profile(ports, vault, restore, &server, &metadata?).await?;
+    let mut left: Vec<String> = profile.into_iter().collect();
     left.extend(unused.iter().map(|group| left_of_unused(group)));
     left.extend(unusable.iter().map(UnusableTag::left_to_do));
     let item = item?.filter(|item| records_all(item, &server));
@@ -239,12 +243,44 @@ pub(crate) async fn stack_instance(
     }))
 }
 
-/// What is left to do without the instance profile that the restore asked for.
-fn left_of_profile(server: &Server, metadata: &BTreeMap<String, String>) -> Option<String> {
+/// What is left to do without the instance profile that the instance had. In a drill, it has none on purpose.
+async fn left_of_profile(
+    ports: &impl InstanceIntegrationPorts,
+    vault: &str,
+    restore: &Restore,
+    server: &Server,
+    asked: &BTreeMap<String, String>,
+) -> Result<Option<String>, Error> {
+    if server.has_profile || restore.drill.is_some() {
+        return Ok(None);
+    }
     let id = server.id.as_str();
-    (has_profile(metadata) && !server.has_profile).then(|| {
-        format!("It has no instance profile, although the restore asked for the one that was backed up: `aws ec2 associate-iam-instance-profile --instance-id {id} --iam-instance-profile Name=…`.")
-    })
+    let command = |name: &str| {
+        format!(
+            "`aws ec2 associate-iam-instance-profile --instance-id {id} --iam-instance-profile Name={name}`"
+        )
+    };
+    let unknown = |why: &str| {
+        format!(
+            "It has no instance profile. Whether it had one is unknown: {why}. If it had one: {}.",
+            command("…")
+        )
+    };
+    let stored = match &restore.job.recovery_point {
+        None => Ok(None),
+        Some(point) => ports.recovery_points().restore_metadata(vault, point).await,
+    };
+    let had = match stored {
+        Ok(Some(stored)) => profile(&stored).map(str::to_owned),
+        Ok(None) => return Ok(Some(unknown("its recovery point is not in the vault"))),
+        Err(Error::Permanent(fault)) => return Ok(Some(unknown(&fault.to_string()))),
+        Err(later) => return Err(later),
+    };
+    let why = match profile(asked) {
+        Some(_) => "although the restore asked for the one that was backed up",
+        None => "because the restore did not ask for it (RestoredInstanceRoleArns)",
+    };
+    Ok(had.map(|name| format!("It has no instance profile, {why}: {}.", command(&name))))
 }
 
 /// What is left to do for a target group that no load balancer uses.
