@@ -505,11 +505,8 @@ async fn the_plan_refuses_target_groups_by_name() {
     for said in ["recovery:target-groups", "name:web"] {
         assert!(refused.why.contains(said), "{}", refused.why);
     }
-    assert!(
-        refused.remedy.contains("Correct the tag"),
-        "{}",
-        refused.remedy
-    );
+    let remedy = "Correct the tag of the recovery point";
+    assert!(refused.remedy.contains(remedy), "{}", refused.remedy);
 }
 
 #[tokio::test]

@@ -234,7 +234,7 @@ fn draw_wish(rng: &mut Rng, n: usize, drawn: &Sites, latest: Millis) -> Restored
 
 impl RestoredServer {
     /// The target groups that the tags name, in the stack of the workload or of the drill.
-    pub(crate) fn wanted<'a>(&self, sites: &'a Sites) -> impl Iterator<Item = &'a Group> {
+    pub(crate) fn wanted<'a>(&self, sites: &'a Sites) -> impl Iterator<Item = &'a Group> + Clone {
         let site = sites.site(self.site, self.drill);
         self.groups
             .clone()
@@ -390,10 +390,21 @@ impl RestoredServer {
         is_running && is_checked && self.wanted(sites).all(is_served)
     }
 
-    /// Whether a person has something left to do, once it serves.
-    pub(crate) fn leaves_something(&self, sites: &Sites) -> bool {
-        let lacks_profile = self.had_profile && !self.has_profile && !self.drill;
-        lacks_profile || self.wanted(sites).any(|group| !group.is_used)
+    /// Whether a person has something left to do, once it serves; `None` if that depends on whether a run has seen that
+    /// its owner took it out of a target group that no load balancer uses.
+    pub(crate) fn leaves_something(&self, sim: &Sim) -> Option<bool> {
+        let deregistered = &sim.inner().ledger.deregistered;
+        let is_out =
+            |group: &Group| deregistered.contains_key(&(group.arn.clone(), self.instance.clone()));
+        let mut unused = self.wanted(&sim.sites).filter(|group| !group.is_used);
+        if self.had_profile && !self.has_profile && !self.drill {
+            return Some(true);
+        }
+        match (unused.clone().all(is_out), unused.next()) {
+            (_, None) => Some(false),
+            (true, Some(_)) => None,
+            (false, Some(_)) => Some(true),
+        }
     }
 }
 

@@ -265,7 +265,7 @@ fn server_is_recorded(sim: &Sim, server: &RestoredServer, change: &OpsItemChange
             format!("{job} is integrated, but {missing:?} is missing"),
         );
     }
-    if change.status == Some(Status::Resolved) && server.leaves_something(&sim.sites) {
+    if change.status == Some(Status::Resolved) && server.leaves_something(sim) == Some(true) {
         violated(
             sim,
             format!("{job} is resolved, but something is left to do"),
@@ -420,7 +420,7 @@ pub(crate) fn at_rest(sim: &Sim, plan: &Plan) -> Result<(), String> {
             is_tagged_by_plan: bucket.is_tagged_by_plan,
             quiet: bucket.quiet,
             is_disturbed: bucket.is_disturbed,
-            leaves_something: false,
+            leaves_something: Some(false),
             integrated: bucket.result(),
             subject: "Restored bucket not complete",
             said: "No object is missing in the bucket",
@@ -438,7 +438,7 @@ pub(crate) fn at_rest(sim: &Sim, plan: &Plan) -> Result<(), String> {
             is_tagged_by_plan: server.is_tagged_by_plan,
             quiet: server.quiet,
             is_disturbed: server.is_disturbed,
-            leaves_something: server.leaves_something(&sim.sites),
+            leaves_something: server.leaves_something(sim),
             integrated: "integrated",
             subject: "Restored instance not integrated",
             said: "user data",
@@ -458,7 +458,7 @@ struct Restored<'a> {
     is_tagged_by_plan: bool,
     quiet: bool,
     is_disturbed: bool,
-    leaves_something: bool,
+    leaves_something: Option<bool>,
     /// The value of `recovery:integration` in the end.
     integrated: &'static str,
     /// How the subjects of its refusals begin.
@@ -562,7 +562,7 @@ impl Restored<'_> {
                 if self.is_disturbed {
                     return Ok(());
                 }
-                if open != self.leaves_something {
+                if self.leaves_something.is_some_and(|leaves| leaves != open) {
                     let left = data("recovery:left-to-do");
                     return Err(format!("integrated, but {shown}; left: {left:?}"));
                 }
