@@ -165,6 +165,12 @@ pub(crate) fn result_change(
     }
 }
 
+/// Whether operators were notified of the hindrance that the item records.
+pub(crate) fn was_told(item: &OpsItem) -> bool {
+    let why = item.data.get(HINDRANCE);
+    why.is_some() && why == item.data.get(NOTIFIED)
+}
+
 /// The notification about a result that leaves something to do, if no OpsItem could be created for it.
 pub(crate) fn left_to_do(change: &OpsItemChange) -> Notification {
     let title = change.limited_title().unwrap_or_default();

@@ -19,7 +19,7 @@ use crate::integrate::file_system::kind::FILE_SYSTEM;
 use crate::integrate::instance::kind::INSTANCE;
 use crate::integrate::kind::ResourceKind;
 use crate::integrate::mount::is_unfinished;
-use crate::integrate::record::{TAGS_FROM, UNTAGGED};
+use crate::integrate::record::{TAGS_FROM, UNTAGGED, was_told};
 use crate::integrate::skip::{Ownership, skip_reason};
 use crate::integrate::table::kind::DYNAMODB_TABLE;
 use crate::ops_item::restore_key;
@@ -101,7 +101,7 @@ pub(super) async fn invoke_integrators(
                 says(item, INTEGRATION, kind.integrated)
                     && !has_deferred_settings(item)
                     && !is_unfinished(item)
-                    || says(item, INTEGRATION, PARTIAL)
+                    || says(item, INTEGRATION, PARTIAL) && was_told(item)
                     || is_untagged(item) && tags_from.is_none()
             }
             None => resolved.contains(own.as_str()),
