@@ -120,7 +120,7 @@ pub async fn integrate(
             None
         });
     let item = item?;
-    // Only another restore job brings the objects back.
+    // Only another restore job restores the objects.
     let gone = BucketRefusal::Gone {
         bucket: bucket.to_owned(),
     };

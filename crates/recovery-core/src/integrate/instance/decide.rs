@@ -30,7 +30,7 @@ pub struct ObservedGroup {
 }
 
 impl ObservedGroup {
-    /// Whether the instance is no target of the group, or leaves it.
+    /// Whether the instance is not a target of the group, or leaves it.
     pub(super) fn is_missing(&self) -> bool {
         matches!(
             self.health.as_ref().map(|health| &health.state),
