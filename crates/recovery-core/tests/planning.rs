@@ -419,7 +419,7 @@ fn each_type_that_is_not_restored_has_its_own_remedy() {
         assert_eq!(refused.remedy, by_hand.remedy);
         assert!(remedies.insert(by_hand.remedy), "{}", rules.name);
     }
-    assert_eq!(remedies.len(), 7);
+    assert_eq!(remedies.len(), 9);
 }
 
 #[test]
