@@ -168,6 +168,7 @@ fn documented_settings_cover_both_regions_and_every_type() {
             "Aurora",
             "DocumentDB",
             "DynamoDB",
+            "EC2",
             "EBS",
             "EFS",
             "FSx",
