@@ -71,9 +71,10 @@ const LONGEST_RESTORE: TimeDelta = TimeDelta::hours(24);
 /// one minute.
 const LISTING_PAUSE: Duration = Duration::from_secs(15);
 
-/// Integrates every completed restore of the lookback window that is not integrated yet, and invokes the
-/// integrators of databases and tables. A failure does not stop the others. While a restore is running, the restores are listed repeatedly until the next run begins, so that a volume
-/// does not wait a minute. The answer counts the results.
+/// Integrates every completed restore of a volume of the lookback window that is not integrated yet, and invokes
+/// the integrators of the other types. A failure does not stop the others. While a restore is running, the restores
+/// are listed repeatedly until the next run begins, so that a volume does not wait a minute. The answer counts the
+/// results.
 ///
 /// # Errors
 /// Those of the listing. A failure of one restore is recorded in its OpsItem, and operators are notified. It is an error

@@ -497,7 +497,6 @@ impl<'a, P: TargetPorts> References<'a, P> {
     }
 }
 
-/// The error for a reference that does not come from a plan.
 /// The error for a text that does not come from a plan.
 pub(crate) fn not_planned(what: String) -> Error {
     Error::Permanent(Fault::new(
